@@ -17,7 +17,7 @@ import yaml
 from pydantic import Field
 
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import parse_yaml, read_yaml
+from vqvae.io.data_files import parse_yaml, read_yaml
 from vqvae.motion import atomic_write
 from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Strict
 

@@ -24,12 +24,11 @@ import torch
 from torch import Tensor
 
 from avatargpt.lm.checkpoint import load_model
-from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.devices import fast_bfloat16
+from avatargpt.lm.encoder import make_map
 from avatargpt.lm.engine import MANY
-from avatargpt.lm.fused_maps import make_map
 from avatargpt.lm.generate import Generator, Prompt
-from avatargpt.lm.model import AvatarGPTModel
-from avatargpt.lm.precision import fast_bfloat16
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.sampling import sample
 
 # T5 v1.1's base, 248 million parameters

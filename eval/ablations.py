@@ -24,7 +24,7 @@ from avatargpt.config import resolve
 from avatargpt.evaluation import report
 from avatargpt.evaluation.ablations import compared
 from vqvae.errors import UserError
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FIGURES = "figures.json"

@@ -26,7 +26,7 @@ from avatargpt.evaluation.degradations.shown import Pool
 from avatargpt.evaluation.outputs import scoring
 from avatargpt.metrics.degraded import DEGRADATIONS, degrade
 from vqvae.errors import UserError
-from vqvae.features import ms272
+from vqvae.io import ms272
 from vqvae.motion import atomic_write
 
 PROMPTS, FACES, GESTURE = "prompts_everyday", "face_instructions", "gesture"

@@ -22,8 +22,8 @@ from instruct_data.store import MANIFEST, ROWS_PER_SHARD, SCHEMAS, WHAT, Store
 from instruct_data.stored import FEATURES
 from vqvae import arkit, modalities
 from vqvae.errors import UserError
-from vqvae.io.guard import reason, understanding
-from vqvae.io.json_file import parse_json
+from vqvae.io.data_files import parse_json
+from vqvae.io.files import parsing, reason
 from vqvae.skeleton import SMPL22
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _manifest(url: str, options: dict[str, Any]) -> dict[str, Any]:
     except Exception as e:  # every file system has errors of its own
         raise UserError(f"{place}: cannot be read ({reason(e)}); accepted: the URL of a store's folder") from None
     manifest = parse_json(text, place)
-    with understanding(place, WHAT):
+    with parsing(place, WHAT):
         if manifest["kind"] not in SCHEMAS or any(Path(s["file"]).name != s["file"] for s in manifest["shards"]):
             raise UserError(f"kind {manifest['kind']}; accepted {', '.join(SCHEMAS)}, shards beside the manifest")
         return dict(manifest)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 SEPARATOR = "; "  # between the steps of one prompt or answer
 PLANNING_TASKS = (

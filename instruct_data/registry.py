@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from instruct_data.prompts import INPUT, INSTRUCTION, RESPONSE, SLOT, Prompt, Segment, TextSegment, joined, segment
 from vqvae import modalities
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 if TYPE_CHECKING:
     import numpy as np

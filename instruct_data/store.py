@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 from instruct_data.clip import SPLITS, Clip
 from instruct_data.stored import COLUMNS, FEATURES, KINDS, from_row, modality_of, to_row
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -227,7 +227,7 @@ class Store:
     @staticmethod
     def _held_in(path: Path) -> str:
         manifest = read_object(path / MANIFEST, accepted="accepted: a new folder")
-        with understanding(path / MANIFEST, WHAT, "accepted: a new folder"):
+        with parsing(path / MANIFEST, WHAT, "accepted: a new folder"):
             kind = manifest["kind"]
             return str(manifest.get("modality", kind))
 
@@ -243,14 +243,14 @@ class Store:
         if not file.is_file():
             raise UserError(f"{path}: no clip store ({MANIFEST} is missing)")
         manifest = read_object(file)
-        with understanding(file, WHAT):
+        with parsing(file, WHAT):
             shards = [(str(s["file"]), s["sha256"]) for s in manifest["shards"]]
             known = manifest["format"] == FORMAT and manifest["kind"] in SCHEMAS
         if not known:
             raise UserError(f"{file}: format {manifest['format']}, kind {manifest['kind']}; accepted format {FORMAT}, "
                             f"kinds {', '.join(SCHEMAS)}")  # fmt: skip
         for name, digest in shards:
-            with understanding(file, WHAT):  # a damaged name may be none that a system has
+            with parsing(file, WHAT):  # a damaged name may be none that a system has
                 missing = not (path / name).is_file()
             if missing:
                 raise UserError(f"{path / name}: shard is missing")
@@ -264,11 +264,11 @@ class Store:
         if split is not None and split not in SPLITS:
             raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
         for shard in self.manifest["shards"]:
-            with understanding(self.path / shard["file"], "a readable shard"):
+            with parsing(self.path / shard["file"], "a readable shard"):
                 file = pq.ParquetFile(self.path / shard["file"])
                 batches = file.iter_batches(ROWS_AT_ONCE)
             while True:
-                with understanding(self.path / shard["file"], "a readable shard"):
+                with parsing(self.path / shard["file"], "a readable shard"):
                     if (batch := next(batches, None)) is None:
                         break
                     rows = batch.to_pylist()

@@ -25,7 +25,7 @@ from avatargpt.export.vrma import bone_of
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
-from vqvae.features.gesture import STANDING
+from vqvae.features import STANDING
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL52
 

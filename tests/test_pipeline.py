@@ -20,9 +20,8 @@ from avatargpt.body.heeding import unheeded
 from avatargpt.body.reconstruct import REFINE
 from avatargpt.body.rerank import pick
 from avatargpt.body.spec import MotionSpec
-from avatargpt.lm.config import AvatarGPTConfig
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.options import UnheededText, shares
 from avatargpt.requests.motion_spec import ClauseSpec

@@ -11,8 +11,7 @@ import torch
 
 from avatargpt.api import AvatarGPT
 from avatargpt.body.sampling import text_prompts
-from avatargpt.lm.config import AvatarGPTConfig
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.requests.exemplars import Entry, ExemplarBank
 from instruct_data.prompts import CodesSegment, Prompt

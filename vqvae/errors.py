@@ -1,9 +1,83 @@
-"""The one exception that ordinary mistakes of a user raise."""
+"""`UserError`, and how any exception is reported: one line of printable text and an exit status."""
+
+from __future__ import annotations
+
+import os
+import traceback
+import unicodedata
+from pathlib import Path
+
+DEBUG = "AVATARGPT_DEBUG"
+"""Environment variable that shows tracebacks; the command line sets it for ``--debug``."""
+_PACKAGES = ("avatargpt", "instruct_data", "vqvae")
+_CONTROL_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, direction marks, surrogates, line ends
+_HARMLESS_CONTROLS = "\n\t\u200c\u200d"  # the joiners belong to emoji and to Persian
+
+last_read: Path | None = None
+"""The file that was last opened for reading, for reports of defects."""
 
 
 class UserError(ValueError):
     """Something the user can mend: a bad file, argument or combination.
 
-    The message is one line and says what was wrong, where, and what is accepted. The command line
-    prints it as ``error: ...`` and exits with status 2; it never shows a traceback for it.
+    The message is one line: what was wrong, where, and what is accepted. The command line prints it as ``error: ...``
+    and exits with status 2, without a traceback.
     """
+
+
+def printable(text: str) -> str:
+    """Text without characters that control a terminal, escaped as in JSON, so that JSON stays JSON.
+
+    Names and captions come from files, and a terminal obeys them: ``\\x1b]0;...`` renames its window. Line ends and
+    tabs stay.
+    """
+    if text.isprintable():
+        return text
+
+    def escaped(c: str) -> str:
+        if c in _HARMLESS_CONTROLS or unicodedata.category(c) not in _CONTROL_CATEGORIES:
+            return c
+        units = c.encode("utf-16-be", "surrogatepass")
+        return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+    return "".join(map(escaped, text))
+
+
+def one_line(text: str) -> str:
+    """Printable text in one line."""
+    return printable(" ".join(text.split()))
+
+
+def error_line(error: BaseException) -> tuple[str, int]:
+    """The text after ``error:`` for an exception, in one line, and the exit status.
+
+    An exception that no check foresaw is a defect, and the line asks for a report. With `DEBUG` in the environment the
+    traceback is printed before.
+    """
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 130
+    if isinstance(error, UserError):
+        return one_line(str(error)), 2
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error) or type(error).__name__
+        file = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return one_line(file + reason), 2
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "out of memory; shorter motions or fewer texts at once need less", 2
+    reason = (str(error).splitlines() or [""])[0][:200]
+    file = f"; the last file read was {last_read}" if last_read is not None else ""
+    return one_line(
+        f"{type(error).__name__}{': ' * bool(reason)}{reason}{_innermost_line(error)}{file}. This is a defect of "
+        f"AvatarGPT: please report it with the command, the file, and what `avatargpt --debug ...` (or {DEBUG}=1) "
+        "prints"
+    ), 2
+
+
+def _innermost_line(error: BaseException) -> str:
+    """`` in module.py:12``: the innermost line of this project's code."""
+    home = Path(__file__).resolve().parents[1]  # a clone may be called like a package itself
+    frames = [(f, Path(f.filename).resolve()) for f in traceback.extract_tb(error.__traceback__)]
+    ours = [f for f, path in frames if any(path.is_relative_to(home / name) for name in _PACKAGES)]
+    return f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""

@@ -12,8 +12,8 @@ import numpy as np
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
-from vqvae.io.guard import understanding
+from vqvae.io.data_files import read_arrays
+from vqvae.io.files import parsing
 from vqvae.motion import MAX_FRAMES, atomic_write, check_caption, check_fps, resampled_count
 
 REQUIRED = ("modality", "fps", "weights", "names", "head")
@@ -137,7 +137,7 @@ class FaceMotion:
         missing = [k for k in REQUIRED if k not in data]
         if missing:
             raise UserError(f"{path}: not a face .npz, missing {', '.join(missing)}")
-        with understanding(path, "a face"):
+        with parsing(path, "a face"):
             weights, head = np.asarray(data["weights"], np.float32), np.asarray(data["head"], np.float32)
             order = arkit.columns([str(n) for n in data["names"]])
             absent = [n for i, n in enumerate(arkit.NAMES) if i not in order]

@@ -1,11 +1,12 @@
-"""Training losses of the body tokenizer."""
+"""Training losses of the body, face and gesture tokenizers, on normalised features."""
 
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import smooth_l1_loss
+from torch.nn.functional import huber_loss, smooth_l1_loss
 
-from vqvae.features.body import FEET
+from vqvae import arkit
+from vqvae.features import FEET, UPPER, gesture_joints
 from vqvae.rotations import matrix_from_6d
 from vqvae.skeleton import SMPL22
 from vqvae.strict import Rate, Strict
@@ -127,3 +128,86 @@ def _planar_world(joints: torch.Tensor, path: torch.Tensor, yaw: torch.Tensor) -
     c, s = yaw.cos()[..., None], yaw.sin()[..., None]
     x, y, z = joints.unbind(-1)
     return torch.stack([c * x + s * z + path[..., None, 0], y, c * z - s * x + path[..., None, 1]], -1)
+
+
+LIDS = tuple(arkit.INDEX[n] for n in ("eyeBlinkLeft", "eyeBlinkRight"))
+LIPS = tuple(
+    arkit.INDEX[n]
+    for n in ("jawOpen", "mouthClose", "mouthPressLeft", "mouthPressRight", "mouthRollLower", "mouthRollUpper",
+              "mouthFunnel", "mouthPucker", "mouthLowerDownLeft", "mouthLowerDownRight")
+)  # fmt: skip
+
+
+class FaceLossWeights(Strict):
+    """Weight of each term. `lids` and `lips` are per unit of ARKit weight, not normalised.
+
+    `bend` is the error, in standard deviations of a channel, up to which features and their velocity count squared;
+    beyond it they count linearly, with the same slope. What is rare and large (a turned head, a glance, the tongue)
+    lies at several standard deviations: where the bend comes early, a mean over all channels forgives leaving it out.
+    """
+
+    features: Rate = 1.0
+    feature_velocity: Rate = 1.0
+    lids: Rate = 4.0
+    lips: Rate = 4.0
+    bend: Rate = 4.0
+
+
+def face_losses(
+    predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, w: FaceLossWeights
+) -> dict[str, torch.Tensor]:
+    """All terms, already weighted.
+
+    Lids and lips also count in raw units: a blink is rare and a closed mouth is a small number, so both would be lost
+    in a mean over normalised channels.
+
+    Args:
+        predicted, target: (B, T, 55) normalised features.
+        mean, std: (55,).
+
+    Returns:
+        name -> scalar; their sum is the loss. ``weight_error`` (mean absolute error of the 52 weights, no gradient) is
+        added for logging.
+    """
+    error = (predicted - target) * std
+    return {
+        "features": w.features * huber_loss(predicted, target, delta=w.bend),
+        "feature_velocity": w.feature_velocity * huber_loss(predicted.diff(dim=1), target.diff(dim=1), delta=w.bend),
+        "lids": w.lids * error[..., LIDS].abs().mean(),
+        "lips": w.lips * error[..., LIPS].abs().mean(),
+        "weight_error": error[..., : arkit.COUNT].detach().abs().mean(),
+    }
+
+
+class GestureLossWeights(Strict):
+    """Weight of each term; `joints` and `joint_velocity` are per metre, `tips` counts the fingers' joints once more."""
+
+    features: Rate = 2.0
+    feature_velocity: Rate = 2.0
+    joints: Rate = 10.0
+    joint_velocity: Rate = 20.0
+    tips: Rate = 5.0
+
+
+def gesture_losses(
+    predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, w: GestureLossWeights
+) -> dict[str, torch.Tensor]:
+    """All terms, already weighted.
+
+    Args:
+        predicted, target: (B, T, 270) normalised features.
+        mean, std: (270,).
+
+    Returns:
+        name -> scalar; their sum is the loss. ``mpjpe`` (of the 43 joints, metres, no gradient) is added for logging.
+    """
+    made, real = gesture_joints(predicted * std + mean), gesture_joints(target * std + mean)
+    away, slip = (made - real).norm(dim=-1), (made.diff(dim=1) - real.diff(dim=1)).norm(dim=-1)
+    return {
+        "features": w.features * smooth_l1_loss(predicted, target, beta=0.5),
+        "feature_velocity": w.feature_velocity * smooth_l1_loss(predicted.diff(dim=1), target.diff(dim=1), beta=0.5),
+        "joints": w.joints * away.mean(),
+        "joint_velocity": w.joint_velocity * slip.mean(),
+        "tips": w.tips * away[..., len(UPPER) :].mean(),
+        "mpjpe": away.detach().mean(),
+    }

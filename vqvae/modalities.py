@@ -1,7 +1,7 @@
 """The modality registry: every kind of motion the system knows.
 
-Stores, tokenizers, tasks and the language model read what they need of a modality from its entry; what else a new one
-needs stands in CONTRIBUTING.md ("Add a modality").
+Stores, tokenizers, tasks and the language model read what they need of a modality from its entry; CONTRIBUTING.md ("Add
+a modality") lists what else a new one needs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from vqvae.features.base import FeatureSpec
+    from vqvae.features import FeatureSpec
 
 
 @dataclass(frozen=True)
@@ -59,19 +59,19 @@ def names() -> list[str]:
 
 
 def _body() -> FeatureSpec:
-    from vqvae.features.body import BodyFeatures
+    from vqvae.features import BodyFeatures
 
     return BodyFeatures()
 
 
 def _face() -> FeatureSpec:
-    from vqvae.features.face import FaceFeatures
+    from vqvae.features import FaceFeatures
 
     return FaceFeatures()
 
 
 def _gesture() -> FeatureSpec:
-    from vqvae.features.gesture import GestureFeatures
+    from vqvae.features import GestureFeatures
 
     return GestureFeatures()
 

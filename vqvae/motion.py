@@ -12,9 +12,8 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
-from vqvae.io.atomic import atomic_write
-from vqvae.io.guard import understanding
+from vqvae.io.data_files import read_arrays
+from vqvae.io.files import atomic_write, parsing
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 MAX_FRAMES = 2_000_000
@@ -201,7 +200,7 @@ class Motion:
         names = tuple(str(n) for n in np.ravel(data["joint_names"]))
         if names != SMPL22.names:
             raise UserError(f"{path}: {len(names)} joints {names[:3]}...; accepted the 22 SMPL body joints")
-        with understanding(path, "a motion"):
+        with parsing(path, "a motion"):
             caption = str(data.get("caption", ""))
             return cls(
                 data["rotations"], data["root"], float(data["fps"]), str(data["modality"]), caption,

@@ -1,25 +1,195 @@
-"""`MotionTokenizer`: Motion <-> discrete codes, and the folder that holds one."""
+"""`MotionTokenizer`: motion <-> features <-> latents <-> discrete codes, by a residual VQ-VAE."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from vqvae import synthesis
+from vqvae import modalities
 from vqvae.errors import UserError
-from vqvae.feature_tokenizer import FeatureTokenizer, TokenizerConfig
-from vqvae.io.guard import regular, understanding
-from vqvae.io.json_file import read_object
-from vqvae.io.tensors import load_tensors, no_larger_than
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing, regular_file
+from vqvae.io.tensors import load_tensors, lowered, no_larger_than, raised, unfilled
+from vqvae.losses import body_joints
 from vqvae.motion import Motion, atomic_write
-from vqvae.precision import lowered, raised
-from vqvae.unfilled import unfilled
+from vqvae.networks import Decoder, Encoder, FrozenVQ, codebooks, context_tokens, residual_vq
+from vqvae.strict import Flag, NonNegativeInt, Number, PositiveInt, Strict
+
+
+class TokenizerConfig(Strict):
+    """Everything that defines a tokenizer but its weights.
+
+    Attributes:
+        downsample: frames per token. code_dim: C. codebook_size: K. levels: R.
+        width, fine_width: channels at the token rate and at the frame rate.
+        direct: a straight linear path beside the convolutions, which begins as principal components.
+    """
+
+    modality: str = "body"
+    downsample: PositiveInt = 4
+    code_dim: PositiveInt = 128
+    codebook_size: PositiveInt = 512
+    levels: PositiveInt = 6
+    width: PositiveInt = 384
+    fine_width: PositiveInt = 128
+    encoder_dilations: list[PositiveInt] = [1, 3, 1]
+    decoder_dilations: list[PositiveInt] = [1, 3, 9, 3, 1]
+    encoder_fine: list[NonNegativeInt] = [1]
+    decoder_fine: list[NonNegativeInt] = [1, 3]
+    ema_decay: Number = 0.97
+    commitment: Number = 0.25
+    dead_below: Number = 0.5
+    direct: Flag = False
+
+
+class FeatureTokenizer(nn.Module):
+    """Residual VQ-VAE over one modality's features, with its normaliser.
+
+    Shapes: T frames, D features, N = ceil(T / downsample) tokens, R levels, K codes a level, C code size.
+
+    Args:
+        trainable: False leaves out what only training needs (`quantizers.FrozenVQ`); the weights are the same.
+
+    Attributes:
+        mean, std: (D,) normaliser of the features.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    vq: Any
+
+    def __init__(self, config: TokenizerConfig, trainable: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = modalities.get(config.modality).features()
+        c = config
+        self.encoder = Encoder(
+            self.spec.dim, c.code_dim, c.width, c.fine_width, c.encoder_dilations, c.encoder_fine, c.downsample,
+            c.direct,
+        )  # fmt: skip
+        self.decoder = Decoder(
+            self.spec.dim, c.code_dim, c.width, c.fine_width, c.decoder_dilations, c.decoder_fine, c.downsample,
+            c.direct,
+        )  # fmt: skip
+        if trainable:
+            self.vq = residual_vq(c.code_dim, c.levels, c.codebook_size, c.ema_decay, c.commitment, c.dead_below)
+        else:
+            self.vq = FrozenVQ(c.code_dim, c.levels, c.codebook_size)
+        self.register_buffer("mean", torch.zeros(self.spec.dim))
+        self.register_buffer("std", torch.ones(self.spec.dim))
+        self._encoder_context = context_tokens(c.encoder_dilations, c.encoder_fine, c.downsample)
+        self.decoder_context = context_tokens(c.decoder_dilations, c.decoder_fine, c.downsample)
+
+    @property
+    def downsample(self) -> int:
+        return self.config.downsample
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.spec.fps / self.config.downsample
+
+    @property
+    def codebooks(self) -> torch.Tensor:
+        """(R, K, C) float32."""
+        return codebooks(self.vq)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of layout, codebooks and feature statistics: what a language model's codes mean depends on these."""
+        digest = hashlib.sha256(f"{self.spec.name}:{self.spec.dim}:{self.config.downsample}".encode())
+        for tensor in (self.codebooks, self.mean, self.std):
+            digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
+        return digest.hexdigest()
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Training pass on normalised features (B, T, D).
+
+        Returns:
+            reconstruction (B, T, D) normalised, codes (B, N, R), commitment loss (scalar).
+        """
+        z = self.encoder(features.transpose(1, 2)).transpose(1, 2)
+        with torch.autocast(z.device.type, enabled=False):
+            quantised, codes, commit = self.vq(z.float())
+        out = self.decoder(quantised.transpose(1, 2)).transpose(1, 2)
+        return out, codes, commit.sum()
+
+    def normalise(self, features: np.ndarray) -> torch.Tensor:
+        return (torch.as_tensor(features, dtype=torch.float32, device=self.mean.device) - self.mean) / self.std
+
+    def pad(self, features: np.ndarray) -> np.ndarray:
+        """Lengthen (T, D) to a multiple of `downsample` by holding the last pose (velocities zero)."""
+        missing = -len(features) % self.downsample
+        if not missing:
+            return features
+        last = features[-1:].copy()
+        groups = self.spec.slices()
+        for name in ("velocity", "yaw", "joint_velocity"):
+            if name in groups:
+                last[:, groups[name]] = 0
+        return np.concatenate([features, np.repeat(last, missing, 0)])
+
+    @torch.inference_mode()
+    def encode_features(self, features: np.ndarray, chunk: int = 256) -> np.ndarray:
+        """(T, D) features -> codes (N, R) int64, in overlapping chunks of `chunk` tokens (same as in one piece)."""
+        x = self.normalise(self.pad(features))
+        total, context, step = len(x) // self.downsample, self._encoder_context, self.downsample
+        parts = []
+        for start in range(0, total, chunk):
+            a, b = max(0, start - context), min(total, start + chunk + context)
+            z = self.encoder(x[None, a * step : b * step].transpose(1, 2)).transpose(1, 2)
+            parts.append(self.vq(z[:, start - a : min(start + chunk, total) - a])[1][0])
+        return torch.cat(parts).cpu().numpy().astype(np.int64)
+
+    @torch.inference_mode()
+    def decode_features(self, codes: np.ndarray, chunk: int = 256) -> np.ndarray:
+        """Codes to features in overlapping chunks of `chunk` tokens (same as in one piece).
+
+        Args:
+            codes: (N, R') with 1 <= R' <= R levels, (N,) level 0 only, or (B, N, R') several of one length.
+
+        Returns:
+            (N * downsample, D) float32, or (B, N * downsample, D).
+        """
+        c = np.asarray(codes)
+        z = self.latents(c.reshape(-1, c.shape[-1])).unflatten(0, c.shape[:2]) if c.ndim == 3 else self.latents(c)[None]
+        total, context, step = z.shape[1], self.decoder_context, self.downsample
+        parts = []
+        for start in range(0, total, chunk):
+            a, b, stop = max(0, start - context), min(total, start + chunk + context), min(start + chunk, total)
+            y = self.decoder(z[:, a:b].transpose(1, 2)).transpose(1, 2)
+            parts.append(y[:, (start - a) * step : (stop - a) * step])
+        out = (torch.cat(parts, 1) * self.std + self.mean).cpu().numpy()
+        return out if c.ndim == 3 else out[0]
+
+    def latents(self, codes: np.ndarray) -> torch.Tensor:
+        """Sum of the code vectors of all given levels: (N, R') or (N,) -> (N, C)."""
+        c = np.asarray(codes)
+        c = c[:, None] if c.ndim == 1 else c
+        if not len(c) or c.ndim != 2 or c.shape[1] > self.config.levels:
+            raise UserError(f"codes of shape {c.shape}; accepted (tokens, 1..{self.config.levels}), at least one token")
+        if c.min() < 0 or c.max() >= self.config.codebook_size:
+            raise UserError(f"codes {c.min()}..{c.max()}; accepted 0..{self.config.codebook_size - 1}")
+        index = torch.as_tensor(c, device=self.mean.device)
+        books = self.codebooks
+        return torch.stack([books[r][index[:, r]] for r in range(c.shape[1])]).sum(0)
+
+    @torch.inference_mode()
+    def encode_latents(self, features: np.ndarray, start: int, stop: int) -> torch.Tensor:
+        """The encoder's output before quantisation for tokens [start, stop) of (T, D) features: (stop - start, C)."""
+        x, step = self.normalise(features), self.downsample
+        a, b = max(0, start - self._encoder_context), min(len(x) // step, stop + self._encoder_context)
+        z = self.encoder(x[None, a * step : b * step].transpose(1, 2)).transpose(1, 2)[0]
+        return z[start - a : stop - a].clone()
+
 
 __all__ = ["MotionTokenizer", "TokenizerConfig"]
 CONFIG, WEIGHTS = "tokenizer.json", "tokenizer.safetensors"
@@ -35,11 +205,11 @@ class MotionTokenizer(FeatureTokenizer):
         """Motion (any fps) -> codes (N, R) int64.
 
         Args:
-            refine: steps of analysis-by-synthesis per window (`vqvae.synthesis`); 0 = the encoder's own codes. 40 cuts
-                the drift of the path to a fifth at about 0.1 s per second of motion.
+            refine: steps of analysis-by-synthesis per window (`encode_by_synthesis`); 0 = the encoder's own codes. 40
+                cuts the drift of the path to a fifth at about 0.1 s per second of motion.
         """
         features = self.spec.encode(motion)
-        return synthesis.encode(self, features, refine) if refine > 0 else self.encode_features(features)
+        return encode_by_synthesis(self, features, refine) if refine > 0 else self.encode_features(features)
 
     def decode(self, codes: np.ndarray, caption: str = "") -> Motion:
         """codes (N, R'), R' <= R, or (N,) -> Motion of N * downsample frames, canonical."""
@@ -82,7 +252,7 @@ class MotionTokenizer(FeatureTokenizer):
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
         """Write config and weights.
 
-        `dtype` (`vqvae.precision.lowered`) applies to encoder and decoder; codebooks stay as they are (bfloat16 where
+        `dtype` (`vqvae.io.tensors.lowered`) applies to encoder and decoder; codebooks stay as they are (bfloat16 where
         that is exact), but their running sums, which only training needs and `load` makes anew (entry times count), are
         left out.
         """
@@ -113,8 +283,8 @@ class MotionTokenizer(FeatureTokenizer):
         """
         folder = Path(folder)
         raw = read_object(folder / CONFIG, accepted=ACCEPTED)
-        weights = load_tensors(regular(folder / WEIGHTS, ACCEPTED))
-        with understanding(folder, "a readable tokenizer"):
+        weights = load_tensors(regular_file(folder / WEIGHTS, ACCEPTED))
+        with parsing(folder, "a readable tokenizer"):
             fingerprint = raw.pop("fingerprint")
             with no_larger_than(weights), nullcontext() if trainable else unfilled():
                 model = cls(TokenizerConfig.model_validate(raw), trainable)
@@ -126,3 +296,98 @@ class MotionTokenizer(FeatureTokenizer):
         if model.fingerprint != fingerprint:
             raise UserError(f"{folder}: weights do not match {CONFIG} (fingerprint {model.fingerprint[:12]})")
         return model.to(device).eval()
+
+
+WINDOW = 50  # tokens optimised together
+PATH, YAW, FEATURES = 0.3, 0.1, 0.03  # weights against the mean joint distance in metres
+
+
+def _path(features: torch.Tensor, position: torch.Tensor, yaw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Root path of unnormalised features (T, D) going on from a state: planar positions (T, 2) metres, yaw (T,)."""
+    angle = yaw + features[:, 3].cumsum(0)
+    before = torch.cat([yaw[None], angle[:-1]])
+    vx, vz = features[:, 1], features[:, 2]
+    step = torch.stack([before.cos() * vx + before.sin() * vz, before.cos() * vz - before.sin() * vx], -1)
+    return position + step.cumsum(0), angle
+
+
+def encode_by_synthesis(
+    tokenizer: FeatureTokenizer, features: np.ndarray, steps: int = 40, rate: float = 0.03
+) -> np.ndarray:
+    """Codes of body features whose decoded path stays with the source's.
+
+    Motion is treated window by window; each starts from where the decoded path of the last one ended, so errors are
+    taken back rather than carried on. Memory per second of motion is constant.
+
+    Args:
+        tokenizer: of a modality with the `body` layout.
+        features: (T, 269) unnormalised. steps: of Adam per window. rate: its step size.
+
+    Returns:
+        (N, R) int64 codes.
+    """
+    x = tokenizer.pad(features)
+    step = tokenizer.downsample
+    codes = tokenizer.encode_features(x)
+    total, context = len(codes), tokenizer.decoder_context
+    raw = torch.as_tensor(x, device=tokenizer.mean.device)
+    raw = raw.clone()
+    raw[0, 1:4] = 0  # the first frame's step has no meaning
+    zero = raw.new_zeros(())
+    truth_position, truth_yaw = raw.new_zeros(2), zero
+    position, yaw = raw.new_zeros(2), zero
+    for start in range(0, total, WINDOW):
+        stop = min(start + WINDOW, total)
+        window = raw[start * step : stop * step]
+        wanted = _path(window, truth_position, truth_yaw)
+        joints = body_joints(window[None])[0]
+        a, b = max(0, start - context), min(total, stop + context)
+        around = tokenizer.latents(codes[a:b])
+        with torch.no_grad():
+            encoded = tokenizer.encode_latents(x, start, stop)
+        best = _optimise(tokenizer, encoded, around, start - a, window, joints, wanted, (position, yaw), steps, rate)
+        codes[start:stop], position, yaw = best
+        truth_position, truth_yaw = wanted[0][-1], wanted[1][-1]
+    return codes
+
+
+def _optimise(
+    tokenizer: FeatureTokenizer, encoded: torch.Tensor, around: torch.Tensor, left: int, window: torch.Tensor,
+    joints: torch.Tensor, wanted: tuple[torch.Tensor, torch.Tensor], state: tuple[torch.Tensor, torch.Tensor],
+    steps: int, rate: float,
+) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """The best codes of one window (n, R), and the path state after it."""
+    count, scale = len(encoded), tokenizer.downsample
+    frozen = [p for p in tokenizer.parameters() if p.requires_grad]
+    for p in frozen:
+        p.requires_grad_(False)
+    z = encoded.clone().requires_grad_(True)
+    adam = torch.optim.Adam([z], lr=rate)
+    best: tuple[float, np.ndarray, torch.Tensor, torch.Tensor] | None = None
+    try:
+        for _ in range(max(1, steps)):
+            quantised, codes, _ = tokenizer.vq(z.detach()[None])
+            straight = z + (quantised[0] - z).detach()
+            full = torch.cat([around[:left], straight, around[left + count :]])
+            out = tokenizer.decoder(full[None].transpose(1, 2)).transpose(1, 2)[0]
+            out = out[left * scale : (left + count) * scale] * tokenizer.std + tokenizer.mean
+            if left == 0:  # a stream's first step is ignored by the decoder of features
+                out = torch.cat([torch.cat([out[:1, :1], out.new_zeros(1, 3), out[:1, 4:]], 1), out[1:]])
+            place, angle = _path(out, *state)
+            pose = (body_joints(out[None])[0] - joints).norm(dim=-1).mean()
+            drift = (place - wanted[0]).norm(dim=-1)
+            loss = pose + PATH * drift.mean() + YAW * (angle - wanted[1]).abs().mean()
+            loss = loss + FEATURES * torch.nn.functional.smooth_l1_loss(
+                (out - window) / tokenizer.std, torch.zeros_like(out), beta=0.5
+            )
+            score = float((pose + 0.05 * drift.mean() + 0.05 * drift[-1]).detach())
+            if best is None or score < best[0]:
+                best = (score, codes[0].cpu().numpy(), place[-1].detach(), angle[-1].detach())
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+    finally:
+        for p in frozen:
+            p.requires_grad_(True)
+    assert best is not None
+    return best[1], best[2], best[3]

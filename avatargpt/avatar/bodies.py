@@ -13,7 +13,7 @@ import numpy as np
 from instruct_data.synth.derived.layering import from_hanging
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features.gesture import SOLES
+from vqvae.features import SOLES
 from vqvae.ground import grounded
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from avatargpt.requests.paths import Route
-from vqvae.features.base import FeatureSpec
+from vqvae.features import FeatureSpec
 from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
 

@@ -17,10 +17,8 @@ from typing import Any
 
 from avatargpt.chat.timeline import MOST_TAKES, Segment, Timeline, plan_from_json
 from vqvae.errors import UserError
-from vqvae.io.atomic import sweep
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
-from vqvae.io.lock import held
+from vqvae.io.data_files import read_object
+from vqvae.io.files import folder_lock, parsing, sweep
 from vqvae.motion import Motion, atomic_write
 
 VERSION = 1
@@ -73,7 +71,8 @@ class Store:
         try:
             (self.folder / MOTIONS).mkdir(parents=True, exist_ok=True)
             self._lock = ExitStack()
-            self._lock.enter_context(held(self.folder, "another conversation is going on there; take another folder"))
+            busy = "another conversation is going on there; take another folder"
+            self._lock.enter_context(folder_lock(self.folder, busy))
             sweep(self.folder / MOTIONS)
         except OSError as e:
             raise UserError(f"{self.folder}: cannot be a session folder ({e.strerror or e})") from None
@@ -112,7 +111,7 @@ class Store:
         if not path.exists():
             return None
         data = read_object(path)
-        with understanding(path, "a session"):
+        with parsing(path, "a session"):
             if data["version"] != VERSION:
                 raise UserError(f"{path}: version {data['version']}; accepted {VERSION}")
             known: dict[str, Motion] = {}
@@ -132,7 +131,7 @@ class Store:
         plan = plan_from_json(data["plan"]) if "plan" in data else None
         takes, chosen = some(data.get("takes", [])), int(data.get("chosen", 0))
         out = Timeline(plan=plan, files=tuple(map(str, data["files"])))
-        with understanding(self.folder / SESSION, "a session"):
+        with parsing(self.folder / SESSION, "a session"):
             out = out.replaced(some(data["segments"]), loops=int(data["loops"]))
         if out.loops < 1 or len(takes) > MOST_TAKES or (takes and not 0 <= chosen < len(out.segments)):
             raise ValueError(f"loops {out.loops}, {len(takes)} takes of segment {chosen + 1}")

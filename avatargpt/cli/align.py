@@ -49,7 +49,7 @@ def align(
     from avatargpt.face.words.align import ALIGNERS
     from avatargpt.face.words.align import align as aligned
     from avatargpt.face.words.transcripts import SPREAD, told
-    from avatargpt.lm.folder import check_model
+    from avatargpt.lm.checkpoint import check_model
     from avatargpt.speech.audio import inspect
     from avatargpt.speech.words import files
 

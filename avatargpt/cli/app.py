@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from avatargpt.cli.output import fail, say
-from vqvae.reporting import DEBUG, one_line, told
+from vqvae.errors import DEBUG, error_line, one_line
 
 # name -> where its function (or its Typer application, for a group) lives; the order is that of the help page
 COMMANDS = {
@@ -92,7 +92,7 @@ def root(
 
 
 def run(argv: list[str]) -> int:
-    """Run the command line in this process and return its exit status; whatever went wrong is told in one line."""
+    """Run the command line in this process and return its exit status; an error is reported in one line."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep: a clip's products are short
@@ -112,7 +112,7 @@ def run(argv: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", 130)
     except Exception as e:
-        return fail(*told(e))
+        return fail(*error_line(e))
     return status if isinstance(status, int) else 0
 
 

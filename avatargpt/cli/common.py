@@ -16,7 +16,7 @@ import typer
 from avatargpt.cli.output import say
 from avatargpt.limits import MAX_SECONDS, MIN_SECONDS, is_text
 from vqvae.errors import UserError
-from vqvae.io.guard import read_text
+from vqvae.io.files import read_text
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
@@ -269,8 +269,7 @@ def load_model(
 ) -> AvatarGPT:  # fmt: skip
     """The model for one command, with an adapter's updates; a terminal shows that it is being loaded."""
     import avatargpt
-    from avatargpt.lm.adapter_folder import adapted
-    from avatargpt.lm.folder import check_model
+    from avatargpt.lm.checkpoint import adapted, check_model
 
     check_model(folder)
     with progress("loading", quiet):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from avatargpt.cli.output import say
 from avatargpt.limits import is_text
 from vqvae.errors import UserError
-from vqvae.io.json_file import read_json
+from vqvae.io.data_files import read_json
 
 if TYPE_CHECKING:
     from instruct_data.face.score import Score

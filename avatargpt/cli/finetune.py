@@ -43,7 +43,7 @@ def finetune(
     common.check_range("--minutes", minutes, 0.01, 10_000, " minutes")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; accepted a folder of {KINDS[modality]}")
-    from avatargpt.lm.folder import check_model
+    from avatargpt.lm.checkpoint import check_model
     from avatargpt.resources import weights
     from avatargpt.train.finetuning.options import FinetuneOptions
     from avatargpt.train.finetuning.packing import check_new

@@ -12,7 +12,7 @@ from avatargpt import __version__, resources
 from avatargpt.cli import common
 from avatargpt.cli.output import say
 from vqvae.errors import UserError
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
 
 PACKAGES = ("torch", "transformers", "numpy", "vector-quantize-pytorch", "av")
 LICENCES = {

@@ -12,8 +12,8 @@ import typer
 from avatargpt.cli import common
 from avatargpt.cli.output import say, warn
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing
 
 if TYPE_CHECKING:
     from avatargpt.long.writer import LongWriter
@@ -199,7 +199,7 @@ def _activities(path: Path | None) -> list[Activity]:
 
     accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'
     data = read_object(path, accepted=f"accepted {accepted}")
-    with understanding(f"--activities {path}", "a plan", f"accepted {accepted}"):
+    with parsing(f"--activities {path}", "a plan", f"accepted {accepted}"):
         rows = data["activities"]
         made = [Activity.from_json(row) for row in rows]
     if not made or not all(a.task and a.steps for a in made):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import typer
 
-from vqvae.reporting import printable
+from vqvae.errors import printable
 
 
 def say(text: object = "", err: bool = False) -> None:

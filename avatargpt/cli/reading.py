@@ -10,7 +10,7 @@ import typer
 from avatargpt.cli import common
 from avatargpt.cli.output import say
 from vqvae.errors import UserError
-from vqvae.io.guard import regular
+from vqvae.io.files import regular_file
 
 if TYPE_CHECKING:
     from vqvae.face import FaceMotion
@@ -48,7 +48,7 @@ def load_motion(
     if fps is not None:
         common.check_range("--from-fps", fps, LEAST_FPS, MOST_FPS, " frames per second")
     file, named = export.named_animation(path)
-    suffix = regular(file).suffix.lower()
+    suffix = regular_file(file).suffix.lower()
     if animation is not None and (suffix not in export.PACKS or named is not None):
         other = "other files hold one motion" if named is None else "the file's name says one already"
         raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; {other}")

@@ -18,10 +18,8 @@ from typing import Any
 import numpy as np
 
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
-from vqvae.io.atomic import atomic_write
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import parse_json
+from vqvae.io.data_files import parse_json, read_arrays
+from vqvae.io.files import atomic_write, parsing
 from vqvae.skeleton import SMPL22, SMPL52
 
 KEPT = frozenset({
@@ -59,7 +57,7 @@ def load(path: Path) -> Any:
     """
     try:
         data = read_arrays(path)
-        with understanding(path, "an answer of a suite"):
+        with parsing(path, "an answer of a suite"):
             return _put_together(parse_json(str(data["tree"]), path), data)
     except UserError as e:
         raise UserError(f"{e}; remove this file, and its part is made anew") from None

@@ -16,8 +16,8 @@ import numpy as np
 
 from avatargpt.metrics.summary import confidence
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing
 
 NAMES = ("id", "prompt", "text", "name")
 GROUPS = ("kind", "construct", "category")
@@ -55,7 +55,7 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
     only: dict[str, list[str]] = {"first": [], "second": []}
-    with understanding(second, f"comparable with {first}"):
+    with parsing(second, f"comparable with {first}"):
         for name in [k for k in a if k in b]:
             if pairs := _paired(a[name], b[name], only):
                 figures |= _figures(pairs)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from avatargpt.evaluation import answers
-from avatargpt.lm import memory
+from avatargpt.lm.text_encoder import forget_states
 from vqvae.errors import UserError
-from vqvae.io.atomic import atomic_write
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import atomic_write
 
 KEY, SUFFIX = "key.json", ".parts"
 Answer = TypeVar("Answer")
@@ -162,7 +162,7 @@ class Parts:
 
 def _anew(work: Callable[[], Answer]) -> Answer:
     """An answer that does not depend on what was asked before, which a run that goes on does not ask."""
-    memory.forget()
+    forget_states()
     return work()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from avatargpt.evaluation.outputs.folder import csv_rows
 from avatargpt.limits import is_text
 from vqvae.errors import UserError
-from vqvae.io.json_file import read_json
+from vqvae.io.data_files import read_json
 
 COLUMNS = ("prompt", "action", "category")
 MOST_PROMPTS, MOST_BYTES = 100_000, 64 << 20

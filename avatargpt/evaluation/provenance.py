@@ -21,7 +21,7 @@ from avatargpt.evaluation.parts import SUFFIX
 from avatargpt.evaluation.suites import Suite
 from avatargpt.resources import PACKAGE
 from avatargpt.train.provenance import commit, versions
-from vqvae.io.atomic import atomic_write
+from vqvae.io.files import atomic_write
 
 WHOLE = 4 << 20  # bytes up to which contents count; of larger files name and size
 RUNS = "runs"

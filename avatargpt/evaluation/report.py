@@ -15,7 +15,7 @@ import numpy as np
 from avatargpt.evaluation import suites
 from avatargpt.evaluation.digests import digest_of
 from avatargpt.evaluation.suites import Suite
-from avatargpt.lm.folder import fingerprint
+from avatargpt.lm.checkpoint import fingerprint
 from avatargpt.metrics.evaluator.evaluator import FILE as EVALUATOR
 from avatargpt.metrics.gesture.fgd import FILE as GESTURE_FEATURES
 from vqvae.motion import atomic_write

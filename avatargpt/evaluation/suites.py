@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from avatargpt import resources
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 from vqvae.strict import Strict
 
 Settings = TypeVar("Settings", bound=Strict)

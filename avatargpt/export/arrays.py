@@ -10,8 +10,8 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io import pos7
-from vqvae.io.arrays import array_names, map_array
-from vqvae.io.guard import understanding
+from vqvae.io.data_files import array_names, map_array
+from vqvae.io.files import parsing
 from vqvae.io.smplx import check_up, is_smplx, read_smplx
 from vqvae.motion import MAX_FRAMES, UNIT, Motion, atomic_write
 from vqvae.skeleton import SMPL22
@@ -75,7 +75,7 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
         UserError: unknown layout, or too few frames for `hml263`.
     """
     if layout == "hml263":
-        from vqvae.features.hml263 import HML263Features
+        from vqvae.io.hml263 import HML263Features
 
         array = HML263Features().encode(motion)
     elif layout == "pos7" and motion.modality == "gesture":
@@ -109,11 +109,11 @@ def read_npy(path: Path, fps: float | None = None) -> Motion:
     if not np.isfinite(array).all():
         raise UserError(f"{path}: NaN or infinity at frame {_first_bad(array)}; accepted finite numbers")
     if array.shape[1:] == pos7.SHAPE:
-        with understanding(path, "positions and quaternions of nine joints"):
+        with parsing(path, "positions and quaternions of nine joints"):
             return pos7.from_array(array, pos7.FPS if fps is None else fps)
     fps = FPS if fps is None else fps
     if array.ndim == 2:
-        from vqvae.features.hml263 import HML263Features
+        from vqvae.io.hml263 import HML263Features
 
         if fps != HML263Features.fps:
             raise UserError(f"{path}: {fps:g} frames a second; accepted for HumanML3D features {HML263Features.fps:g}")

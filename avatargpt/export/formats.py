@@ -95,12 +95,12 @@ def _read_glb(path: Path, animation: str | None = None) -> Clip:
 @reader(".vrma")
 def _read_vrma(path: Path) -> Clip:
     from avatargpt.export.face.vrma import ACCEPTED, has_face, read_vrma
-    from vqvae.io.gltf_document import opened
-    from vqvae.io.gltf_rig import read_foreign
-    from vqvae.io.guard import understanding
+    from vqvae.io.files import parsing
+    from vqvae.io.gltf import read_gltf
+    from vqvae.io.gltf_rigs import read_foreign
 
-    gltf = opened(path, ACCEPTED, "a whole .vrma")
-    with understanding(path, "a whole .vrma", ACCEPTED):
+    gltf = read_gltf(path, ACCEPTED, "a whole .vrma")
+    with parsing(path, "a whole .vrma", ACCEPTED):
         face = has_face(gltf)
     return read_vrma(path) if face else read_foreign(gltf, path)
 

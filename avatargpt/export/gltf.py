@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vqvae import rotations as rot
-from vqvae.io.glb import FLOAT, TYPES, UINT8, UINT32
+from vqvae.io.gltf import FLOAT, TYPES, UINT8, UINT32
 from vqvae.motion import Motion, atomic_write
 
 if TYPE_CHECKING:

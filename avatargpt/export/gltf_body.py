@@ -10,12 +10,9 @@ import numpy as np
 from avatargpt.export.gltf_rest import bind_matrices, local_of, stood_up, turns_at_rest
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.glb import check_readable, placed, values_of
-from vqvae.io.gltf_document import Animation, Document, Sampler, opened
-from vqvae.io.gltf_rig import read_foreign
-from vqvae.io.gltf_tracks import Tracks, chosen, turning
-from vqvae.io.guard import understanding
-from vqvae.io.keyframes import said
+from vqvae.io.files import parsing
+from vqvae.io.gltf import Animation, Document, Sampler, check_readable, placed, read_gltf, values_of
+from vqvae.io.gltf_rigs import Tracks, chosen, read_foreign, said, turning
 from vqvae.motion import Motion
 from vqvae.retarget import leg_length
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
@@ -27,7 +24,7 @@ SIZE = 0.02  # the share by which legs may differ from ours before the root is s
 
 def read_glb(path: Path, animation: str | None = None) -> Motion:
     """Read an animation of a .glb or .gltf: one with our joints (by node name) back, see :func:`write_glb`, one of
-    another humanoid brought to our skeleton, see `vqvae.io.gltf_rig`.
+    another humanoid brought to our skeleton, see `vqvae.io.gltf_rigs`.
 
     With the 30 joints of our fingers it is a gesture.
 
@@ -38,10 +35,10 @@ def read_glb(path: Path, animation: str | None = None) -> Motion:
         UserError: not a glTF, joints missing, none animated, several skeletons, several animations and none named, a
             scale that is uneven or changes, extensions for the data, times that do not rise.
     """
-    gltf = opened(path, ACCEPTED)
+    gltf = read_gltf(path, ACCEPTED)
     if not set(SMPL22.names) <= {n.name for n in gltf.nodes}:
         return read_foreign(gltf, path, animation)
-    with understanding(path, "a whole glTF", ACCEPTED):
+    with parsing(path, "a whole glTF", ACCEPTED):
         return _animation(gltf, path, animation)
 
 

@@ -14,7 +14,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vqvae.errors import UserError
-from vqvae.io.guard import regular
+from vqvae.io.files import regular_file
 
 if TYPE_CHECKING:
     from vqvae.motion import Motion
@@ -181,7 +181,7 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
             raise UserError(f"{path}: animation {options['animation']!r} asked for, too; accepted one of both")
         options["animation"] = animation
     function = _choose(_READERS, source, "read")
-    regular(source)
+    regular_file(source)
     _known_options(function, 1, source, options)
     try:
         motion: Motion = function(source, **options)

@@ -21,8 +21,8 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
-from vqvae.features.gesture import STANDING
-from vqvae.io.glb import FLOAT
+from vqvae.features import STANDING
+from vqvae.io.gltf import FLOAT
 from vqvae.motion import Motion, atomic_write
 from vqvae.skeleton import SMPL22, SMPL52
 

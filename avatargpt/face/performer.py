@@ -42,7 +42,7 @@ def driver_folder(model: Path | None) -> Path:
     Raises:
         UserError: no such folder, or no driver in it.
     """
-    from avatargpt.lm.folder import check_model
+    from avatargpt.lm.checkpoint import check_model
     from avatargpt.resources import PACKAGE
 
     check_model(model)
@@ -84,9 +84,9 @@ class FacePerformer:
             UserError: missing or damaged weights.
         """
         from avatargpt.face.audio_model.driver import Driver
-        from avatargpt.lm.folder import packaged
+        from avatargpt.lm.checkpoint import driver_folder
 
-        where = packaged() if folder is None else Path(folder)
+        where = driver_folder() if folder is None else Path(folder)
         one = cls(Driver.load(where))
         one._folder = where
         return one

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.export.face.landmarks import landmark_image
-from avatargpt.lm.folder import read_part
+from avatargpt.lm.checkpoint import read_optional
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Strict
@@ -207,7 +207,7 @@ class Portrait:
             return cls(network)
 
         path = Path(folder) / FILE
-        if (found := read_part(path, "portrait", load_file, made)) is None:
+        if (found := read_optional(path, "portrait", load_file, made)) is None:
             raise UserError(f"{path}: no such file; make one with the portrait stage of scripts/train.py")
         return found
 

@@ -19,8 +19,7 @@ from avatargpt.requests.store import unpacked, xz
 from instruct_data.gesture.packed import Packed, held_joints, pack, unpack
 from instruct_data.gesture.strokes import TURNED, Stroke
 from vqvae.errors import UserError
-from vqvae.io.atomic import atomic_write
-from vqvae.io.guard import regular, understanding
+from vqvae.io.files import atomic_write, parsing, regular_file
 
 FILE = "bank.safetensors"
 ROW = ("name", "source", "performer", "start", "emphasis", "end", "sides")  # of the header
@@ -111,8 +110,8 @@ class GestureBank:
         path = Path(folder) / FILE
         if not path.exists():
             return None
-        with understanding(path, "a bank of gestures", "make it again with the stage gesture-bank"):
-            with safe_open(regular(path), "np") as file:
+        with parsing(path, "a bank of gestures", "make it again with the stage gesture-bank"):
+            with safe_open(regular_file(path), "np") as file:
                 rows = json.loads(file.metadata()["strokes"])
                 held = {name: file.get_tensor(name) for name in ("keys", "base", "scale", "lengths", "rest")}
             rest = held["rest"].astype(np.float64)

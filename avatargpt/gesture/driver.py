@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.lm.folder import fingerprint, load_network, save_network
+from avatargpt.lm.checkpoint import fingerprint, load_part, save_part
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class GestureDriver:
         def made(about: dict[str, Any]) -> GestureNetwork:
             return GestureNetwork(GestureConfig.read(about, "shape"))
 
-        driver = cls(load_network(folder, NAME, VERSION, made), str(folder))
+        driver = cls(load_part(folder, NAME, VERSION, made), str(folder))
         if (Path(folder) / "tokenizer.json").is_file():
             tokenizer = MotionTokenizer.load(folder)
             driver.check_tokenizer(tokenizer.fingerprint)
@@ -59,7 +59,7 @@ class GestureDriver:
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder; `dtype` bfloat16 halves all but feature statistics."""
-        return save_network(self.network, folder, NAME, VERSION, dtype)
+        return save_part(self.network, folder, NAME, VERSION, dtype)
 
     @property
     def fingerprint(self) -> str:

@@ -19,7 +19,7 @@ from avatargpt.gesture.stream import Beside, check_lengths
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
 from avatargpt.speech import audio as sound
 from vqvae.errors import UserError
-from vqvae.features.gesture import GestureFeatures
+from vqvae.features import GestureFeatures
 from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class GesturePerformer:
         driver: the trained network. encoder: of words; None loads the one that it was trained with when words come.
 
     Raises:
-        UserError: a network of other features than `vqvae.features.gesture`.
+        UserError: a network of other features than `vqvae.features`.
     """
 
     def __init__(self, driver: GestureDriver, encoder: WordEncoder | None = None) -> None:

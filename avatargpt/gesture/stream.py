@@ -17,7 +17,7 @@ from avatargpt.gesture.network import GestureNetwork, Heard
 from avatargpt.gesture.words import TimedWord, WordEncoder, WordRows
 from avatargpt.speech.audio import FPS, RATE, AudioInfo, Sound
 from vqvae.errors import UserError
-from vqvae.features.gesture import GestureFeatures
+from vqvae.features import GestureFeatures
 from vqvae.motion import Motion
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from avatargpt.lm.checkpoint import no_bars
 from avatargpt.speech.audio import FPS
 from vqvae.errors import UserError
-from vqvae.io.guard import reason, regular
+from vqvae.io.files import reason, regular_file
 
 
 def frozen(where: str, name: str, what: str, accepted: str, **more: Any) -> Any:
@@ -130,7 +130,7 @@ class SentenceWords:
     def __init__(self, device: str = "cpu") -> None:
         from tokenizers import Tokenizer
 
-        from avatargpt.lm.sentence_encoder import LAYERS, SentenceEncoder
+        from avatargpt.lm.text_encoder import LAYERS, SentenceEncoder
         from avatargpt.resources import sentence_model_folder
 
         self._model, self._device = SentenceEncoder(LAYERS, device), device
@@ -165,7 +165,7 @@ class LanguageModelWords:
 
         where, more = name, {}
         if name.endswith(".gguf"):
-            file = regular(name, "a GGUF file of a language model is needed")
+            file = regular_file(name, "a GGUF file of a language model is needed")
             where, more = str(Path(file).parent), {"gguf_file": Path(file).name}
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(where, **more)

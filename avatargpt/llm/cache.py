@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vqvae.errors import UserError
-from vqvae.io.atomic import atomic_write
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import atomic_write
 
 MOST_BYTES, MOST_FILES = 32 << 20, 5000
 LARGEST = 1 << 20

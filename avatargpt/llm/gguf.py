@@ -14,7 +14,7 @@ from avatargpt.llm.model import Completion
 from avatargpt.llm.prefixes import Prefixes
 from avatargpt.llm.prompts import Messages
 from vqvae.errors import UserError
-from vqvae.io.guard import regular
+from vqvae.io.files import regular_file
 
 MAGIC = b"GGUF"
 CONTEXT = 4096  # tokens of prompt and answer
@@ -39,7 +39,7 @@ class Gguf:
     local = True
 
     def __init__(self, path: str | Path, threads: int | None = None, prefixes: Path | None = None) -> None:
-        self.path, self.threads = regular(Path(path).expanduser(), "accepted gguf:FILE"), threads
+        self.path, self.threads = regular_file(Path(path).expanduser(), "accepted gguf:FILE"), threads
         self.prefixes = prefixes
         with self.path.open("rb") as file:
             if file.read(4) != MAGIC:

@@ -15,7 +15,7 @@ from typing import Any
 from avatargpt.llm.cache import AnswerCache
 from avatargpt.llm.prompts import Messages
 from vqvae.errors import UserError
-from vqvae.io.atomic import atomic_write
+from vqvae.io.files import atomic_write
 
 MOST_FILES = 8
 SUFFIX = ".prefix"

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import Field
 
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 from vqvae.strict import PositiveInt, Strict
 
 FOLDER = Path(__file__).parent / "prompts"

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from avatargpt.llm.failures import LlmFailed
 from vqvae.errors import UserError
-from vqvae.io.guard import reason
+from vqvae.io.files import reason
 
 T = TypeVar("T")
 

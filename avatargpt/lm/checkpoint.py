@@ -1,26 +1,32 @@
-"""Saving and loading language models; strict: a damaged or incomplete folder is refused, never half-loaded."""
+"""Saving and loading: language models, networks beside them in a model folder, LoRA adapters.
+
+Loading is strict: a damaged or incomplete folder is refused. An adapter is a folder in PEFT's layout:
+``adapter_config.json`` and ``adapter_model.safetensors`` as PEFT writes them (rank and alpha; ``lora_A``, ``lora_B`` of
+the T5 matrices, and complete tensors of the parts that T5 lacks), and ``avatargpt.json`` with the tokenizers'
+fingerprints.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from avatargpt.lm.folder import SMALL
+from avatargpt.lm.shape import SMALL
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
-from vqvae.io.scratch import scratch
+from vqvae.io.data_files import read_object
+from vqvae.io.files import atomic_write, parsing, regular_file, scratch_folder
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from avatargpt.lm.model import AvatarGPTModel
     from avatargpt.lm.network import LanguageNetwork
-
 
 CODES = ".codebooks"  # the tokenizer's own vectors, which its codes were made with
 WHAT = "a language model of this version"
@@ -56,7 +62,7 @@ def save_model(
     folder = Path(folder)
     if empty := [k for k, v in (state_dict or model.state_dict()).items() if not v.numel()]:
         raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")
-    with scratch(folder, "model") as temporary:
+    with scratch_folder(folder, "model") as temporary:
         with no_bars():
             model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
         new = {f.name for f in temporary.iterdir()}
@@ -75,7 +81,7 @@ def _forget_others(folder: Path, new: set[str]) -> None:
 
 
 def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
-    """Write configuration and weights in eight bits (`vqvae.precision`), code vectors in bfloat16: one file of ours.
+    """Write configuration and weights in eight bits (`vqvae.io.tensors`), code vectors in bfloat16: one file of ours.
 
     It takes half of what bfloat16 does. Old files stay until the new one is complete.
 
@@ -85,8 +91,8 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
     import torch
     from safetensors.torch import save_file
 
+    from vqvae.io.tensors import lowered
     from vqvae.motion import atomic_write
-    from vqvae.precision import lowered
 
     state: dict[str, torch.Tensor] = {}
     for name, value in model.state_dict().items():
@@ -127,9 +133,7 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
     """
     from avatargpt.lm.network import LanguageNetwork
     from avatargpt.lm.shape import NetworkShape
-    from vqvae.io.tensors import load_tensors, no_larger_than
-    from vqvae.precision import raised
-    from vqvae.unfilled import unfilled
+    from vqvae.io.tensors import load_tensors, no_larger_than, raised, unfilled
 
     folder = Path(folder)
     if not folder.is_dir():
@@ -137,7 +141,7 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
     names = [SMALL] if (folder / SMALL).is_file() else _check_files(folder)
     fields = _fields(folder)
     state = {k: v for name in names for k, v in load_tensors(folder / name).items()}
-    with understanding(folder, WHAT):
+    with parsing(folder, WHAT):
         with no_larger_than(state), unfilled():
             network = LanguageNetwork(NetworkShape.of(fields))
         _fill(network, raised(state), assign=True)
@@ -147,13 +151,11 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
 def _load_small(folder: Path, device: str, dtype: torch.dtype | None) -> AvatarGPTModel:
     import torch
 
-    from avatargpt.lm.config import AvatarGPTConfig
-    from avatargpt.lm.model import AvatarGPTModel
-    from vqvae.io.tensors import load_tensors, no_larger_than
-    from vqvae.precision import raised
+    from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
+    from vqvae.io.tensors import load_tensors, no_larger_than, raised
 
     fields, state = _fields(folder), load_tensors(folder / SMALL)
-    with understanding(folder, WHAT):
+    with parsing(folder, WHAT):
         with no_larger_than(state):
             model = AvatarGPTModel(AvatarGPTConfig(**fields))
         _fill(model, raised(state), assign=False)
@@ -172,12 +174,12 @@ def _check_files(folder: Path) -> list[str]:
     names = {"model.safetensors"}
     if index.is_file():
         about = read_object(index)
-        with understanding(index, "the index of the weights"):
+        with parsing(index, "the index of the weights"):
             names = {str(name) for name in about["weight_map"].values()}
     for name in sorted(names):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: {name} is missing; all files of the checkpoint are needed")
-        with understanding(folder / name, "whole weights", "copy the file again"), safe_open(folder / name, "pt"):
+        with parsing(folder / name, "whole weights", "copy the file again"), safe_open(folder / name, "pt"):
             pass
     return sorted(names)
 
@@ -199,7 +201,7 @@ def load_model(
         return _load_small(folder, device, dtype)
     _check_files(folder)
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
-    with no_bars(), understanding(folder, WHAT):
+    with no_bars(), parsing(folder, WHAT):
         loaded: Any = AvatarGPTModel.from_pretrained(folder, output_loading_info=True, local_files_only=True, **options)
         model, info = loaded
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
@@ -215,8 +217,7 @@ def with_modalities(model: AvatarGPTModel, entries: dict[str, Any]) -> AvatarGPT
     Args:
         entries: as in `AvatarGPTConfig.modalities`; those that the model knows are not read.
     """
-    from avatargpt.lm.config import AvatarGPTConfig
-    from avatargpt.lm.model import AvatarGPTModel
+    from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 
     known = model.config.modalities or {}
     if set(entries) <= set(known):
@@ -236,8 +237,7 @@ def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTMod
     """
     from transformers import T5ForConditionalGeneration
 
-    from avatargpt.lm.config import AvatarGPTConfig
-    from avatargpt.lm.model import AvatarGPTModel
+    from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 
     with no_bars():
         source = T5ForConditionalGeneration.from_pretrained(folder)
@@ -249,3 +249,206 @@ def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTMod
         weights["lm_head.weight"] = weights["lm_head.weight"] * source.config.d_model**-0.5
     model.load_state_dict(weights, strict=False)
     return model
+
+
+Network = TypeVar("Network", bound="nn.Module")
+Part = TypeVar("Part")
+MOST_SHAPE = 1 << 20  # bytes of JSON
+PRECISE = ("mean", "std")  # feature statistics stay float32
+
+
+def check_model(folder: Path | None) -> None:
+    """Raises UserError for a ``--model`` that is no folder; None = the packaged weights."""
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--model {folder}: no such folder; accepted a folder of weights")
+
+
+def driver_folder() -> Path:
+    """Where the driver and the reader of the package lie."""
+    from avatargpt.resources import PACKAGE
+
+    return PACKAGE / "weights" / "driver"
+
+
+def fingerprint(weights: nn.Module) -> str:
+    """SHA-256 over names, shapes and values of a torch module's state: equal on every device and in every file."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.state_dict().items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def stored(network: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
+    """A network's tensors as a file holds them; `dtype`: `vqvae.io.tensors`, not of those in `PRECISE`."""
+    from vqvae.io.tensors import lowered
+
+    state: dict[str, torch.Tensor] = {}
+    for k, v in network.state_dict().items():
+        state |= lowered(k, v.detach().cpu().contiguous(), None if k in PRECISE else dtype)
+    return state
+
+
+def save_part(
+    network: Any, folder: str | os.PathLike[str], name: str, version: int, dtype: torch.dtype | None = None
+) -> Path:
+    """Write ``NAME.json`` (version and `network.config`) and ``NAME.safetensors``; `dtype`: `vqvae.io.tensors`."""
+    from safetensors.torch import save_file
+
+    folder, state = Path(folder), stored(network, dtype)
+    text = json.dumps({"version": version, **network.config.model_dump()}, indent=1) + "\n"
+    atomic_write(folder / f"{name}.safetensors", lambda p: save_file(state, p))
+    return atomic_write(folder / f"{name}.json", lambda p: p.write_text(text, encoding="utf-8")).parent
+
+
+def remove_part(folder: str | os.PathLike[str], name: str) -> bool:
+    """Take away what an earlier `save_part` wrote under this name; whether there was something."""
+    files = [Path(folder) / f"{name}.json", Path(folder) / f"{name}.safetensors"]
+    there = any(f.exists() for f in files)
+    for file in files:
+        file.unlink(missing_ok=True)
+    return there
+
+
+def load_part(
+    folder: str | os.PathLike[str], name: str, version: int, make: Callable[[dict[str, Any]], Network]
+) -> Network:
+    """Read what `save_part` wrote, in float32.
+
+    Args:
+        make: the network of a shape, from the fields of its configuration.
+
+    Raises:
+        UserError: missing, damaged, or of another version.
+    """
+    from vqvae.io.data_files import read_object
+    from vqvae.io.tensors import load_tensors, no_larger_than, raised
+
+    folder = Path(folder)
+    for file in (f"{name}.json", f"{name}.safetensors"):
+        if not (folder / file).is_file():
+            raise UserError(f"{folder}: no {file} in it; a folder of the {name} stage is needed")
+    about = read_object(folder / f"{name}.json", MOST_SHAPE)
+    what = f"a {name} of this version"
+    state = load_tensors(folder / f"{name}.safetensors", what)
+    with parsing(folder, what):
+        if about.pop("version") != version:
+            raise ValueError("another version")
+        with no_larger_than(state):
+            network = make(about)
+        network.load_state_dict(raised(state))
+        return network.float()
+
+
+def in_eight_bits(folder: str | os.PathLike[str], name: str) -> bool:
+    """Whether the matrices of a folder that was read lie there as 8-bit integers."""
+    from safetensors import safe_open
+
+    from vqvae.io.tensors import SCALE
+
+    with safe_open(Path(folder) / f"{name}.safetensors", "pt") as file:
+        return any(key.endswith(SCALE) for key in file.keys())  # noqa: SIM118  it is no mapping
+
+
+def read_optional(
+    path: Path, what: str, load: Callable[[Path], dict[str, Any]], make: Callable[[dict[str, Any]], Part]
+) -> Part | None:
+    """A file that a model folder may have beside its weights, or None where it has none.
+
+    Args:
+        what: it is, for the message. load: safetensors' `load_file` of numpy or torch. make: the part of its tensors.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    if not path.exists():
+        return None
+    with parsing(path, f"a readable {what}"):
+        return make(load(regular_file(path)))
+
+
+CONFIG, WEIGHTS, ABOUT = "adapter_config.json", "adapter_model.safetensors", "avatargpt.json"
+PREFIX = "base_model.model."
+Loaded = TypeVar("Loaded")
+
+
+def write_adapter(
+    folder: Path, tensors: dict[str, torch.Tensor], config: dict[str, Any], fingerprints: dict[str, str]
+) -> Path:
+    """Write an adapter's folder.
+
+    Args:
+        tensors: ``PLACE.lora_A.weight``, ``PLACE.lora_B.weight`` and whole ones, by the names of the model.
+        config: of PEFT. fingerprints: of the tokenizers that the model was trained with.
+
+    Raises:
+        UserError: a tensor is empty, as sharded ones are.
+    """
+    from safetensors.torch import save_file
+
+    if empty := [k for k, v in tensors.items() if not v.numel()]:
+        raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {PREFIX + k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    atomic_write(folder / WEIGHTS, lambda p: save_file(state, p, {"format": "pt"}))
+    for name, held in ((CONFIG, config), (ABOUT, {"fingerprints": fingerprints})):
+        text = json.dumps(held, indent=1, sort_keys=True)
+        atomic_write(folder / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+    return folder
+
+
+def add_adapter(network: Any, folder: str | os.PathLike[str]) -> None:
+    """Add an adapter's updates to a loaded network, in place.
+
+    Raises:
+        UserError: missing or damaged files, an adapter of another network or of other tokenizers.
+    """
+    import torch
+
+    from vqvae.io.tensors import load_tensors
+
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"--adapter {folder}: no {CONFIG} there; accepted: a folder that LoRA training wrote (adapter)")
+    config = read_object(folder / CONFIG)
+    fingerprints = dict(network.config.fingerprints or {})
+    theirs = read_object(folder / ABOUT).get("fingerprints", {}) if (folder / ABOUT).is_file() else {}
+    if wrong := sorted(k for k in theirs.keys() & fingerprints.keys() if theirs[k] != fingerprints[k]):
+        raise UserError(f"--adapter {folder}: of a model with another tokenizer of {wrong[0]!r}")
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, (int, float)):
+        raise UserError(f"--adapter {folder}: {CONFIG}: r {rank}, lora_alpha {alpha}; accepted: numbers above 0")
+    found = {k.removeprefix(PREFIX): v for k, v in load_tensors(folder / WEIGHTS).items()}
+    known = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    with torch.no_grad():
+        for name, tensor in found.items():
+            if name.endswith(".lora_B.weight"):
+                continue
+            place = name.removesuffix(".lora_A.weight")
+            target = f"{place}.weight" if name.endswith(".lora_A.weight") else name
+            update = tensor
+            if target != name:
+                other = found.get(f"{place}.lora_B.weight")
+                if other is None or other.shape[1:] != tensor.shape[:1]:
+                    raise UserError(f"--adapter {folder}: {place}: lora_A without its lora_B")
+                update = other.float() @ tensor.float() * (float(alpha) / rank)
+            if target not in known or known[target].shape != update.shape:
+                raise UserError(f"--adapter {folder}: {target} is not of this model; accepted: an adapter made on it")
+            if target == name:
+                known[target].copy_(update.to(known[target].dtype))
+            else:
+                known[target].add_(update.to(known[target].dtype))
+
+
+def adapted(loaded: Loaded, folder: str | os.PathLike[str] | None) -> Loaded:
+    """A loaded model with an adapter's updates in its network; None = as it is.
+
+    Raises:
+        UserError: see `add_adapter`.
+    """
+    if folder is not None:
+        add_adapter(loaded.model, folder)  # type: ignore[attr-defined]
+    return loaded

@@ -1,8 +1,8 @@
-"""The one decode loop, for text and motion alike: greedy, sampling, beams, guidance, exact lengths, streaming."""
+"""The decode loop, for text and motion alike: greedy, sampling, beams, guidance, exact lengths, streaming."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,187 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.lm.beams import beam_search
-from avatargpt.lm.decode_loop import Constraint, OnToken, Rule, run
 from avatargpt.lm.engine import Engine, Session
-from avatargpt.lm.sampling import seeds_for, uniforms
+from avatargpt.lm.sampling import ban_repeats, sample, seeds_for, uniforms
 from vqvae.errors import UserError
+
+OnToken = Callable[[int, Tensor], None]
+Rule = Callable[[Tensor, Tensor], Tensor]
+"""(logits (rows, n), what was said (rows, t)) -> logits with what an answer's form forbids at -inf."""
+
+
+class Constraint:
+    """What is done to the logits before a choice: guidance, the end's place, the loop guard, a form of the answer."""
+
+    def __init__(
+        self, end: int, lengths: Tensor, min_tokens: int, no_repeat: int, guidance: float | None, rows: int,
+        rule: Rule | None = None,
+    ) -> None:
+        self.end, self.lengths, self.rows, self.rule = end, lengths, rows, rule
+        self.guidance, self.no_repeat = guidance, no_repeat
+        self.exact = bool((lengths >= 0).all())
+        # the end is impossible before this step, and certain at `lengths`
+        self.earliest = torch.where(lengths < 0, min_tokens, lengths)
+        self.last_wait = int(self.earliest.max())
+
+    def fed(self, tokens: Tensor) -> Tensor:
+        """Tokens as the session wants them: once more for the unconditional rows."""
+        return tokens if self.guidance is None else tokens.repeat(2)
+
+    def __call__(self, t: int, logits: Tensor, said: Tensor) -> Tensor:
+        """Logits (rows, n) of step t, given what was said, (rows, t)."""
+        if self.guidance is not None:
+            logits = torch.lerp(logits[self.rows :], logits[: self.rows], self.guidance)
+        if t < self.last_wait:
+            if self.exact:
+                logits[:, self.end] = float("-inf")
+            else:
+                early = (self.earliest > t).to(logits.device)
+                logits[:, self.end] = logits[:, self.end].masked_fill(early, float("-inf"))
+        if self.no_repeat and t:
+            logits = ban_repeats(logits, said, self.no_repeat)
+        return logits if self.rule is None else self.rule(logits, said)
+
+
+def run(
+    session: Session, constraint: Constraint, steps: int, streams: Tensor | None, temperature: float, top_k: int,
+    top_p: float, on_token: OnToken | None,
+) -> tuple[Tensor, ...]:
+    """Greedy or sampled answers: tokens (N, T), lengths, hidden (N, T, d), log-probs, the end's, ended."""
+    engine, n, end, device = session.engine, constraint.rows, constraint.end, session.engine.device
+    said = torch.zeros(n, steps + 1, dtype=torch.long, device=device)
+    hidden = torch.empty(steps + 1, n, engine.width, device=device)
+    spoken_logp = torch.empty(steps + 1, n, device=device)
+    lengths = constraint.lengths.to(device)
+    exact = constraint.exact
+    done = lengths == 0
+    token = torch.full((n,), session.head.start, device=device)
+    taken = steps if exact else steps + 1  # one more step tells whether a free answer ends after its last token
+    for t in range(taken):
+        logits, state = session.step(constraint.fed(token))
+        logits = constraint(t, logits, said[:, :t])
+        token = logits.argmax(-1) if streams is None else sample(logits, streams[t], temperature, top_k, top_p)
+        hidden[t] = state[:n]
+        spoken_logp[t] = logits.log_softmax(-1).gather(-1, token[:, None])[:, 0]
+        if not exact:
+            token = torch.where(lengths == t, end, token)
+            done = done | (token == end)
+        said[:, t] = token
+        if on_token is not None:
+            on_token(t, token)
+        if not exact and bool(done.all()):
+            taken = t + 1
+            break
+    logp = spoken_logp[:taken].t()
+    said = said[:, :taken]
+    if exact:
+        return said, lengths, hidden[:taken].transpose(0, 1), logp, torch.zeros(n, device=device), lengths >= 0
+    spoken = said == end
+    ended = spoken.any(1)
+    found = torch.where(ended, spoken.int().argmax(1), steps)
+    at_end = logp.gather(1, found.clamp(max=taken - 1)[:, None])[:, 0]
+    end_score = torch.where(ended & (lengths < 0), at_end, 0.0)
+    return said, found, hidden[:taken].transpose(0, 1), logp, end_score, ended
+
+
+@dataclass
+class Answers:
+    """(P, c) answers: rank (score / length**penalty; -inf = none), the end's log-probability, token count, whether
+    they ended, and per step (P, c, T) the tokens, their log-probabilities and the row that spoke them."""
+
+    rank: Tensor
+    end: Tensor
+    length: Tensor
+    ended: Tensor
+    said: Tensor
+    logp: Tensor
+    origin: Tensor
+
+    @classmethod
+    def none(cls, prompts: int, count: int, steps: int, device: torch.device) -> Answers:
+        """`count` empty places per prompt."""
+        flat, deep = (prompts, count), (prompts, count, steps)
+        whole = torch.zeros(deep, dtype=torch.long, device=device)
+        return cls(
+            torch.full(flat, float("-inf"), device=device), torch.zeros(flat, device=device), whole[..., 0].clone(),
+            torch.zeros(flat, dtype=torch.bool, device=device), whole, torch.zeros(deep, device=device), whole.clone(),
+        )
+
+    def best(self, others: Answers) -> Answers:
+        """The best of both, as many as `self` holds."""
+        places = self.rank.shape[1]
+        rank, at = torch.cat([self.rank, others.rank], 1).topk(places, dim=1)
+        deep = at[..., None].expand(-1, -1, self.said.shape[2])
+
+        def both(name: str) -> Tensor:
+            joined = torch.cat([getattr(self, name), getattr(others, name)], 1)
+            return joined.gather(1, deep if joined.dim() == 3 else at)
+
+        return Answers(rank, *(both(n) for n in ("end", "length", "ended", "said", "logp", "origin")))
+
+
+def beam_search(
+    session: Session, constraint: Constraint, prompts: int, beams: int, steps: int, length_penalty: float
+) -> tuple[Tensor, ...]:
+    """The best answer of each prompt: tokens (P, T), lengths, hidden (P, T, d), log-probs, the end's, ended.
+
+    Ranks are score / length**length_penalty, the end counted. A prompt is finished when it has `beams` finished
+    answers and no living beam, were it to end now, would rank above the worst of them.
+    """
+    engine, device, end = session.engine, session.engine.device, constraint.end
+    rows = prompts * beams
+    said = torch.zeros(rows, steps + 1, dtype=torch.long, device=device)
+    origin = torch.zeros_like(said)  # beams change rows: which row spoke the token of each step
+    spoken = torch.zeros(rows, steps + 1, device=device)
+    hidden = torch.empty(steps + 1, rows, engine.width, device=device)
+    scores = torch.full((prompts, beams), float("-inf"), device=device)
+    scores[:, 0] = 0  # all beams of a prompt start alike: only the first may branch
+    lengths = constraint.lengths.to(device).view(prompts, beams)[:, :1]
+    free = lengths < 0
+    finished = Answers.none(prompts, beams, steps + 1, device)
+    done = torch.zeros(prompts, 1, dtype=torch.bool, device=device)
+    base = (torch.arange(prompts, device=device) * beams)[:, None]
+    own = base + torch.arange(beams, device=device)
+    token = torch.full((rows,), session.head.start, device=device)
+
+    def finish(score: Tensor, allowed: Tensor, at: Tensor, t: int, end_logp: Tensor, ended: bool) -> None:
+        """Offer the answers of rows `at` (P, c), t tokens long, as finished where `allowed`."""
+        nonlocal finished
+        rank = (score / float(t + 1) ** length_penalty).masked_fill(~allowed, float("-inf"))
+        finished = finished.best(Answers(
+            rank, end_logp, torch.full_like(at, t), torch.full_like(allowed, ended), said[at], spoken[at], origin[at],
+        ))
+
+    for t in range(steps + 1):
+        logits, state = session.step(constraint.fed(token))
+        hidden[t] = state[:rows]
+        logp = constraint(t, logits, said[:, :t]).log_softmax(-1)
+        size = logp.shape[1]
+        best, flat = (scores.view(rows, 1) + logp).view(prompts, beams * size).topk(min(2 * beams, beams * size))
+        parent, picked = base + flat // size, flat % size
+        at_end = (picked == end) & free & ~done & torch.isfinite(best)
+        at_end[:, beams:] = False  # only an end among the k best counts
+        if bool(at_end.any()):
+            finish(best, at_end, parent, t, logp[parent, picked], True)
+        forced = (lengths == t) & ~done  # as long as asked: it ends here, at no cost
+        if bool(forced.any()):
+            finish(scores, forced.expand(-1, beams), own, t, torch.zeros_like(scores), True)
+            done = done | forced
+        if t == steps:
+            left = free & ~done & ~finished.ended[:, :1]
+            finish(scores, left.expand(-1, beams), own, t, torch.zeros_like(scores), False)
+            break
+        scores, keep = best.masked_fill(picked == end, float("-inf")).topk(beams, dim=1)
+        parents, token = parent.gather(1, keep).flatten(), picked.gather(1, keep).flatten()
+        said, spoken, origin = said[parents], spoken[parents], origin[parents]
+        said[:, t], origin[:, t], spoken[:, t] = token, parents, logp[parents, token]
+        done = done | (finished.rank[:, -1:] >= scores[:, :1] / float(t + 2) ** length_penalty)
+        if bool(done.all()):
+            break
+        session.reorder(parents if constraint.guidance is None else torch.cat([parents, parents + rows]))
+    spoke = hidden[torch.arange(steps + 1, device=device), finished.origin[:, 0]]
+    return finished.said[:, 0], finished.length[:, 0], spoke, finished.logp[:, 0], finished.end[:, 0], \
+        finished.ended[:, 0]
 
 
 @dataclass(frozen=True)

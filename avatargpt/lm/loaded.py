@@ -13,11 +13,11 @@ import torch
 
 from avatargpt import resources
 from avatargpt.lm.checkpoint import load_network
+from avatargpt.lm.devices import checked_device, fast_bfloat16
 from avatargpt.lm.encoding import encode_prompt, encoder_inputs
 from avatargpt.lm.generate import Generator
 from avatargpt.lm.generate import Prompt as Encoded
 from avatargpt.lm.hub import folder_of
-from avatargpt.lm.precision import fast_bfloat16, usable
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.options import mix, plain
 from instruct_data import registry
@@ -48,7 +48,7 @@ def load_parts(
     if threads:
         torch.set_num_threads(threads)
     folder = folder_of(path, revision) or resources.weights()
-    where = usable(device)
+    where = checked_device(device)
     if isinstance(dtype, str) and dtype not in PRODUCTS:
         raise UserError(f"dtype {dtype}: accepted {', '.join(PRODUCTS)}")
     kind = PRODUCTS[dtype] if isinstance(dtype, str) else dtype or torch.float32
@@ -114,7 +114,7 @@ class LoadedModel:
         Raises:
             UserError: no such device here.
         """
-        where = usable(str(device))
+        where = checked_device(str(device))
         torch.nn.Module.to(self.model, where)
         for tokenizer in self.tokenizers.values():
             tokenizer.to(where)

@@ -1,23 +1,122 @@
-"""`AvatarGPTModel`: a T5 that reads text, motion codes and foreign vectors, and speaks through one head at a time."""
+"""The language model as a transformers model, for training and for the Hub: configuration, model, tokenizer.
+
+Importing this module registers the classes with `AutoConfig`, `AutoModel`, `AutoModelForSeq2SeqLM` and `AutoTokenizer`:
+
+>>> import avatargpt.lm.model
+>>> from transformers import AutoModelForSeq2SeqLM
+>>> model = AutoModelForSeq2SeqLM.from_pretrained("runs/model")
+
+Use of a model goes through `avatargpt.lm.network`, because transformers takes seconds to import.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
-from transformers import T5ForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedTokenizer,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from avatargpt.lm.adapters import CodeEmbedding, CodeVocabulary
-from avatargpt.lm.config import AvatarGPTConfig
-from avatargpt.lm.eight_bits import eight_bits
-from avatargpt.lm.inputs import Extra
-from avatargpt.lm.network import IGNORED, TIED, Heads, Network
-from avatargpt.lm.shape import TEXT
+from avatargpt.lm.network import IGNORED, TIED, CodeEmbedding, CodeVocabulary, Extra, Heads, Network
+from avatargpt.lm.shape import SMALL, TEXT, NetworkShape, Shape
+from avatargpt.lm.text_encoder import SPIECE, TextTokenizer
+
+
+@strict
+class AvatarGPTConfig(Shape, T5Config):
+    """A T5 configuration plus the modalities the model knows.
+
+    Attributes:
+        modalities: name -> ``{"codebook_size": K, "levels": R, "code_dim": C}`` and, where its refiner shall have
+            another size, ``refiner_dim``, ``refiner_layers``, ``refiner_heads``; ``first_id``, where the
+            modality's block begins in the id space, is filled in here in the order given and then kept, so that
+            adding a modality later moves no id.
+        code_embedding: how codes enter: ``adapter``, a linear map of the tokenizer's code vectors; ``learnt``, a row
+            of its own for every code, as words have; ``learnt_level_0``, that for level 0 alone, and further levels of
+            prompts are not read (docs/ablations.md compares them).
+        fingerprints: modality -> fingerprint of the tokenizer whose codebooks the model carries.
+        grounding_dim: width of the frozen sentence encoder's token states; 0 = no grounding.
+        extra_inputs: further encoder inputs that come as vectors (speech, ...): name -> width.
+        countdown_buckets: rows of the table of motion tokens still to come (0 = off): 32 exact, then
+            logarithmic up to 512, the last row = unknown.
+        refiner_dim, refiner_layers, refiner_heads: the network that adds residual levels 1..R-1.
+    """
+
+    model_type = "avatargpt"
+
+    vocab_size: int = NetworkShape.vocab_size
+    d_model: int = NetworkShape.d_model
+    d_kv: int = NetworkShape.d_kv
+    d_ff: int = NetworkShape.d_ff
+    num_layers: int = NetworkShape.num_layers
+    num_heads: int = NetworkShape.num_heads
+    dropout_rate: float | int = 0.0
+    feed_forward_proj: str = NetworkShape.feed_forward_proj
+    modalities: dict[str, Any] | None = None
+    code_embedding: str = NetworkShape.code_embedding
+    fingerprints: dict[str, Any] | None = None
+    grounding_dim: int = NetworkShape.grounding_dim
+    extra_inputs: dict[str, Any] | None = None
+    countdown_buckets: int = NetworkShape.countdown_buckets
+    refiner_dim: int = NetworkShape.refiner_dim
+    refiner_layers: int = NetworkShape.refiner_layers
+    refiner_heads: int = NetworkShape.refiner_heads
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self._completed()
+        if kwargs.get("decoder_start_token_id") is None:
+            kwargs["decoder_start_token_id"] = self.pad_token_id  # as every T5
+        if kwargs.get("attn_implementation") is None:
+            kwargs["attn_implementation"] = "eager"  # fastest here on CPU, and the only one with a position bias
+        super().__post_init__(**kwargs)
+
+
+WHERE = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+"""Of `from_pretrained`'s arguments, those that say where a file is looked for."""
+
+
+def eight_bits(
+    name: str | os.PathLike[str] | None, options: Mapping[str, Any]
+) -> tuple[dict[str, torch.Tensor], AvatarGPTConfig] | None:
+    """Weights (float32) and configuration of a folder or a repository on the Hub; None where they are of another kind.
+
+    Args:
+        options: of `from_pretrained`.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    if name is None or options.get("state_dict") is not None:
+        return None
+    from transformers.utils import cached_file
+
+    from vqvae.io.tensors import load_tensors, raised
+
+    places = {k: options[k] for k in WHERE if options.get(k) is not None}
+    optional = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    found = cached_file(name, SMALL, **places, **optional)
+    if found is None:
+        return None
+    config = options.get("config")
+    if not isinstance(config, AvatarGPTConfig):
+        config = AvatarGPTConfig.from_pretrained(name if config is None else config, **places)
+    return raised(load_tensors(found)), config
 
 
 @dataclass
@@ -168,3 +267,75 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         ends = {"decoder_start_token_id": self.config.start_id(head), "eos_token_id": self.config.end_id(head)}
         hugging_face: Any = super().generate  # type: ignore[misc]
         return hugging_face(head=head, **{**ends, "pad_token_id": self.config.pad_token_id, **kwargs})
+
+
+class AvatarGPTTokenizer(PreTrainedTokenizer):
+    """`TextTokenizer`'s ids to the letter: NFKC, lower case, one space between words.
+
+    A prompt has no end id, as in training; a target (``text_target=``) has one.
+
+    Args:
+        vocab_file: ``spiece.model`` of a model folder.
+
+    Raises:
+        UserError: no sentencepiece model.
+    """
+
+    vocab_files_names = {"vocab_file": SPIECE}
+    model_input_names = ["input_ids", "attention_mask"]
+
+    def __init__(self, vocab_file: str | os.PathLike[str], **kwargs: Any) -> None:
+        self.vocab_file = str(vocab_file)
+        self.text = TextTokenizer.load(Path(vocab_file).parent)
+        self._pieces = self.text.processor
+        self._target = False
+        special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+        super().__init__(**{**special, **kwargs})
+
+    @property
+    def vocab_size(self) -> int:
+        """V, number of pieces."""
+        return self.text.size
+
+    def get_vocab(self) -> dict[str, int]:
+        """Piece -> id."""
+        return {self._pieces.id_to_piece(i): i for i in range(self.vocab_size)} | self.added_tokens_encoder
+
+    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:
+        return [self._pieces.id_to_piece(i) for i in self.text.encode(text)]
+
+    def _convert_token_to_id(self, token: str) -> int:
+        return int(self._pieces.piece_to_id(token))
+
+    def _convert_id_to_token(self, index: int) -> str:
+        return str(self._pieces.id_to_piece(index))
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """Pieces -> text."""
+        return str(self._pieces.decode_pieces(tokens)).strip()
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """One or two texts behind one another; a target ends with the end id."""
+        ids = [*token_ids_0, *(token_ids_1 or [])]
+        return [*ids, int(self.eos_token_id)] if self._target else ids
+
+    def _switch_to_input_mode(self) -> None:
+        self._target = False
+
+    def _switch_to_target_mode(self) -> None:
+        self._target = True
+
+    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Copy ``spiece.model`` to a folder."""
+        target = Path(save_directory) / (f"{filename_prefix}-{SPIECE}" if filename_prefix else SPIECE)
+        if target.resolve() != Path(self.vocab_file).resolve():
+            shutil.copyfile(self.vocab_file, target)
+        return (str(target),)
+
+
+AutoConfig.register(AvatarGPTConfig.model_type, AvatarGPTConfig, exist_ok=True)
+AutoModel.register(AvatarGPTConfig, AvatarGPTModel, exist_ok=True)
+AutoModelForSeq2SeqLM.register(AvatarGPTConfig, AvatarGPTModel, exist_ok=True)
+AutoTokenizer.register(AvatarGPTConfig, AvatarGPTTokenizer, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The language model without a library around it: what reads and speaks, the heads, and the likelihood of an answer."""
+"""The language model in plain torch: embeddings of ids, codes and vectors, a head per modality, likelihoods."""
 
 from __future__ import annotations
 
@@ -9,12 +9,261 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.lm.adapters import Codebooks, LengthConditioning, VectorAdapter, code_embedding
-from avatargpt.lm.inputs import Inputs
 from avatargpt.lm.residual_decoder import ResidualDecoder, ResidualLevels
-from avatargpt.lm.shape import TEXT, NetworkShape, Shape
+from avatargpt.lm.shape import TEXT, NetworkShape, Shape, length_boundaries
 from avatargpt.lm.t5 import Stack
 from vqvae.errors import UserError
+
+
+def _summed(tables: Tensor, codes: Tensor) -> Tensor:
+    """Sum over levels: tables (R, K, W), codes (..., r), r <= R, entries below 0 left out -> (..., W)."""
+    total = tables.new_zeros(*codes.shape[:-1], tables.shape[-1])
+    for level in range(min(codes.shape[-1], len(tables))):
+        code = codes[..., level]
+        row = tables[level][code.clamp(min=0)]
+        total = total + (row if level == 0 else row * (code >= 0)[..., None])
+    return total
+
+
+class CodeEmbedding(nn.Module):
+    """Codes of one modality -> (N, d_model), learnt rows for start and end.
+
+    The codebooks are copies of the tokenizer's, frozen; `scale` brings the mean length of a level-0 vector to
+    sqrt(C), so that codes enter with the size of text embeddings whatever the tokenizer's units. The residual decoder
+    reads them whichever way codes enter.
+    """
+
+    codebooks: Tensor
+    scale: Tensor
+    marks: nn.Embedding
+
+    def __init__(self, codebook_size: int, levels: int, code_dim: int) -> None:
+        super().__init__()
+        self.codebook_size, self.levels = codebook_size, levels
+        self.register_buffer("codebooks", torch.zeros(levels, codebook_size, code_dim))
+        self.register_buffer("scale", torch.ones(()))
+
+    def vectors(self, codes: Tensor) -> Tensor:
+        """Scaled sum of code vectors: codes (..., r), r <= R levels, entries below 0 left out -> (..., C)."""
+        return _summed(self.codebooks, codes) * self.scale
+
+    def embedded(self, codes: Tensor) -> Tensor:
+        """Codes (..., r), r <= R levels, entries below 0 = not known -> (..., d_model)."""
+        raise NotImplementedError
+
+    def forward(self, local: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Embed ids counted from the block's first.
+
+        Args:
+            local: (N,) int64, codes 0..K-1, K = start, K + 1 = end.
+            residual: (N, >= R) all levels of the same tokens; column 0 is not read, entries below 0 = not known.
+        """
+        is_code = local < self.codebook_size
+        codes = local.clamp(max=self.codebook_size - 1)[:, None]
+        if residual is not None and self.levels > 1:
+            codes = torch.cat([codes, residual[:, 1 : self.levels].to(codes.dtype)], dim=1)
+        rows = self.embedded(codes)
+        marks = self.marks((local - self.codebook_size).clamp(min=0))
+        return torch.where(is_code[:, None], rows, marks.to(rows.dtype))
+
+    def table(self) -> Tensor:
+        """(K + 2, d_model) embedding of every id of the block, level 0 only."""
+        return self(torch.arange(self.codebook_size + 2, device=self.codebooks.device))
+
+
+class CodeAdapter(CodeEmbedding):
+    """Codes enter by a linear map of the frozen code vectors, summed over levels."""
+
+    def __init__(self, codebook_size: int, levels: int, code_dim: int, d_model: int) -> None:
+        super().__init__(codebook_size, levels, code_dim)
+        self.linear = nn.Linear(code_dim, d_model)
+        self.marks = nn.Embedding(2, d_model)
+
+    def embedded(self, codes: Tensor) -> Tensor:
+        return self.linear(self.vectors(codes))
+
+
+class CodeVocabulary(CodeEmbedding):
+    """Codes enter as words do: a learnt row (d_model) for every code of the first `read` levels, summed over these."""
+
+    def __init__(self, codebook_size: int, levels: int, code_dim: int, d_model: int, read: int) -> None:
+        super().__init__(codebook_size, levels, code_dim)
+        self.rows = nn.Parameter(torch.empty(read, codebook_size, d_model))
+        self.marks = nn.Embedding(2, d_model)
+
+    def embedded(self, codes: Tensor) -> Tensor:
+        return _summed(self.rows, codes)
+
+
+def code_embedding(config: Shape, modality: str) -> CodeEmbedding:
+    """The way in of a modality's codes that a configuration names."""
+    spec = config.modality(modality)
+    size, levels, width = spec["codebook_size"], spec["levels"], spec["code_dim"]
+    if config.code_embedding == "adapter":
+        return CodeAdapter(size, levels, width, config.d_model)
+    return CodeVocabulary(size, levels, width, config.d_model, levels if config.code_embedding == "learnt" else 1)
+
+
+class VectorAdapter(nn.Module):
+    """Foreign vectors (sentence-encoder states, speech features) -> d_model: norm, linear map, a row for the type."""
+
+    def __init__(self, width: int, d_model: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.linear = nn.Linear(width, d_model)
+        self.type_row = nn.Embedding(1, d_model)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(B, G, width) of any float type -> (B, G, d_model)."""
+        return self.linear(self.norm(vectors.to(self.norm.weight.dtype))) + self.type_row.weight[0]
+
+
+class LengthConditioning(nn.Module):
+    """Embedding of the number of motion tokens still to come; below 0 = unknown (the last row)."""
+
+    def __init__(self, config: Shape) -> None:
+        super().__init__()
+        self.buckets = config.countdown_buckets
+        self.boundaries = length_boundaries(self.buckets)
+        self.rows = nn.Embedding(self.buckets, config.d_model)
+
+    def bucket(self, count: Tensor) -> Tensor:
+        """Row of each count, same shape, int64."""
+        count = count.contiguous()
+        ends = torch.tensor(self.boundaries, device=count.device, dtype=count.dtype)
+        return torch.where(count < 0, self.buckets - 1, torch.bucketize(count, ends, right=True))
+
+    def forward(self, count: Tensor) -> Tensor:
+        """(B, L) counts -> (B, L, d_model)."""
+        return self.rows(self.bucket(count))
+
+
+class Codebooks(nn.Module):
+    """The part of the model that looks after the tokenizers' codebooks and fingerprints."""
+
+    config: Shape
+    codes: nn.ModuleDict
+
+    @torch.no_grad()
+    def set_codebooks(self, modality: str, codebooks: Tensor, fingerprint: str) -> None:
+        """Copy a tokenizer's codebooks (R, K, C) in and remember its fingerprint.
+
+        Raises:
+            UserError: another shape than the configuration says.
+        """
+        spec = self.config.modality(modality)
+        wanted = (spec["levels"], spec["codebook_size"], spec["code_dim"])
+        if tuple(codebooks.shape) != wanted:
+            raise UserError(f"codebooks of '{modality}': {tuple(codebooks.shape)}; this model takes {wanted}")
+        adapter: Any = self.codes[modality]
+        adapter.codebooks.copy_(codebooks)
+        length = codebooks[0].float().norm(dim=-1).mean().clamp(min=1e-6)
+        adapter.scale.fill_(spec["code_dim"] ** 0.5 / float(length))
+        self.config.fingerprints = {**(self.config.fingerprints or {}), modality: fingerprint}
+
+    def check_fingerprint(self, modality: str, fingerprint: str) -> None:
+        """Refuse a tokenizer that the model was not trained with.
+
+        Raises:
+            UserError: the fingerprints differ, or the model was given no codebooks for the modality.
+        """
+        self.config.modality(modality)
+        known = (self.config.fingerprints or {}).get(modality)
+        if known != fingerprint:
+            own = f"was trained with {known[:12]}" if known else "has no codebooks yet"
+            raise UserError(
+                f"tokenizer of '{modality}': fingerprint {fingerprint[:12]}, but this language model {own}; "
+                "only the tokenizer it was trained with is accepted"
+            )
+
+    def lora_modules_to_save(self) -> list[str]:
+        """Names for peft's ``modules_to_save``: every part that is new against T5."""
+        named = [f"{part}.{name}" for part in ("codes", "heads", "refiners", "extra") for name in getattr(self, part)]
+        return [*named, *(["countdown"] if self.countdown is not None else []), "lm_head"]
+
+
+Extra = tuple[Tensor, Tensor, str]
+
+
+class Inputs(nn.Module):
+    """The part of the model that turns what is read into vectors. Shapes as in `avatargpt.lm.model`."""
+
+    config: Shape
+    shared: nn.Embedding
+    encoder: Any
+    codes: nn.ModuleDict
+    extra: nn.ModuleDict
+    countdown: LengthConditioning | None
+
+    def embed(self, ids: Tensor, residual_codes: Tensor | None = None) -> Tensor:
+        """Vectors of ids of the one space.
+
+        Args:
+            ids: (B, L) int64.
+            residual_codes: (B, L, R) all levels of prompt tokens: their vectors are summed. Column 0 is not read
+                (the id says it); below 0 = unknown. None: level 0 only, as the decoder sees its own tokens.
+
+        Returns:
+            (B, L, d_model).
+        """
+        text = ids < self.config.vocab_size
+        out = self.shared(torch.where(text, ids, self.config.pad_token_id or 0))
+        if not self.codes or bool(text.all()):
+            return out
+        for name, adapter in self.codes.items():
+            first = self.config.first_id(name)
+            inside = (ids >= first) & (ids < first + self.config.size(name))
+            if bool(inside.any()):
+                residual = None if residual_codes is None else residual_codes[inside]
+                out[inside] = adapter(ids[inside] - first, residual).to(out.dtype)
+        return out
+
+    def embed_decoder(self, ids: Tensor, countdown: Tensor | None = None) -> Tensor:
+        """(B, L) ids and counts of motion tokens still to come (None or below 0: unknown) -> (B, L, d_model)."""
+        out = self.embed(ids)
+        if self.countdown is not None:
+            count = torch.full((1, 1), -1, device=ids.device) if countdown is None else countdown
+            out = out + self.countdown(count).to(out.dtype)
+        return out
+
+    def inputs(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
+        extra_embeddings: Sequence[Extra] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What the encoder reads.
+
+        Args:
+            input_ids: (B, L). attention_mask: (B, L), 1 = token; None: everything but padding ids.
+            residual_codes: see `embed`.
+            extra_embeddings: (vectors (B, G, width), mask (B, G), adapter name) each, put behind the tokens.
+
+        Returns:
+            Vectors (B, S, d_model) and their mask (B, S) int64; S = longest row of tokens and vectors together.
+        """
+        mask = input_ids.ne(self.config.pad_token_id or 0) if attention_mask is None else attention_mask
+        parts, masks = [self.embed(input_ids, residual_codes)], [mask.long()]
+        for vectors, extra_mask, name in extra_embeddings or ():
+            if name not in self.extra:
+                raise UserError(f"encoder input '{name}': this model knows {', '.join(self.extra) or 'none'}")
+            parts.append(self.extra[name](vectors).to(parts[0].dtype))
+            masks.append(extra_mask.long())
+        vectors, full = torch.cat(parts, dim=1), torch.cat(masks, dim=1)
+        if len(parts) > 1:
+            # Padding goes to the end of each row: relative positions, hence answers, then do not depend on how far
+            # the other rows of the batch made the parts grow.
+            order = torch.argsort(full, dim=1, descending=True, stable=True)[:, : max(int(full.sum(1).max()), 1)]
+            full = full.gather(1, order)
+            vectors = vectors.gather(1, order[..., None].expand(-1, -1, vectors.shape[-1]))
+        return vectors, full
+
+    def encode(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
+        extra_embeddings: Sequence[Extra] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Run the encoder over `inputs`: states (B, S, d_model) and their mask (B, S) int64."""
+        vectors, mask = self.inputs(input_ids, attention_mask, residual_codes, extra_embeddings)
+        return self.encoder(inputs_embeds=vectors, attention_mask=mask).last_hidden_state, mask
+
 
 IGNORED = -100
 TIED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # the library's further names of `shared.weight`

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.lm.folder import read_part
+from avatargpt.lm.checkpoint import read_optional
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -114,4 +114,4 @@ class TextMotionScorer:
             network.load_state_dict({k: v.float() for k, v in state.items()})
             return cls(network)
 
-        return read_part(Path(folder) / FILE, "matcher", load_file, make)
+        return read_optional(Path(folder) / FILE, "matcher", load_file, make)

@@ -1,4 +1,8 @@
-"""The text side: sentencepiece ids for reading and speaking, and a frozen sentence encoder that grounds words."""
+"""Text: sentencepiece ids for the language model, and the frozen sentence encoder all-MiniLM-L6-v2.
+
+The encoder is plain torch (a BERT without its pooling layer) with transformers' results to the bit: importing that
+library takes longer than encoding a request. Shapes: B texts, N word pieces.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,170 @@ import threading
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from avatargpt.lm import memory
-from avatargpt.lm.precision import fast_bfloat16
+from avatargpt.lm.devices import fast_bfloat16
 from avatargpt.resources import sentence_model_folder
 from vqvae.errors import UserError
-from vqvae.io.guard import read_bytes, understanding
-from vqvae.io.protobuf import fields
+from vqvae.io.data_files import fields
+from vqvae.io.files import parsing, read_bytes
 from vqvae.motion import atomic_write
+
+LAYERS, WIDTH, HEADS, EPSILON = 6, 384, 12, 1e-12
+
+
+def encoder_weights() -> dict[str, Tensor]:
+    """All weights of the installed sentence encoder, by name, mapped from its file.
+
+    Raises:
+        UserError: not installed, or not readable.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = sentence_model_folder() / "model.safetensors"
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as e:
+        raise UserError(f"{path}: not readable ({str(e).splitlines()[0]})") from None
+
+
+class SentenceEncoder:
+    """The encoder up to a layer.
+
+    Args:
+        layers: so many are run; no higher one is looked at. device: where.
+
+    Raises:
+        UserError: not installed, or not readable.
+    """
+
+    def __init__(self, layers: int, device: torch.device | str = "cpu") -> None:
+        self.layers = layers
+        self.weights = {
+            name: weight.to(device) for name, weight in encoder_weights().items()
+            if name.startswith(("embeddings.", *(f"encoder.layer.{i}." for i in range(layers))))
+        }  # fmt: skip
+
+    def to(self, device: torch.device | str) -> None:
+        """Move the weights."""
+        self.weights = {name: weight.to(device) for name, weight in self.weights.items()}
+
+    def __call__(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
+        """Word pieces (B, N), at most 512, and their mask (B, N), 1 = piece -> states (B, N, 384): of the pieces alone,
+        then after each layer."""
+        words, kinds, places = (
+            self.weights[f"embeddings.{k}_embeddings.weight"] for k in ("word", "token_type", "position")
+        )
+        x = F.embedding(ids, words) + kinds[0] + places[: ids.shape[1]]
+        out = [self._norm("embeddings", x)]
+        open_ = None if bool(mask.all()) else mask.bool()[:, None, None]
+        for number in range(self.layers):
+            out.append(self._layer(f"encoder.layer.{number}", out[-1], open_))
+        return out
+
+    def _layer(self, name: str, x: Tensor, open_: Tensor | None) -> Tensor:
+        q, k, v = (
+            self._map(f"{name}.attention.self.{part}", x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for part in ("query", "key", "value")
+        )
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=open_).transpose(1, 2).flatten(2)
+        x = self._norm(f"{name}.attention.output", self._map(f"{name}.attention.output.dense", seen) + x)
+        wide = F.gelu(self._map(f"{name}.intermediate.dense", x))
+        return self._norm(f"{name}.output", self._map(f"{name}.output.dense", wide) + x)
+
+    def _map(self, name: str, x: Tensor) -> Tensor:
+        return F.linear(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        weight, bias = (self.weights[f"{name}.LayerNorm.{k}"] for k in ("weight", "bias"))
+        return F.layer_norm(x, (WIDTH,), weight, bias, EPSILON)
+
+
+class TunedLinear(nn.Module):
+    """(..., I) -> (..., O): a frozen matrix plus a trained one of small rank, which begins as zero."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor, rank: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.float(), persistent=False)
+        self.register_buffer("bias", bias.float(), persistent=False)
+        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]) * weight.shape[1] ** -0.5)
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias) + F.linear(F.linear(x, self.down), self.up)
+
+
+def best_of_rank(up: Tensor, down: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """(O, R) and (R, I) -> (O, rank) and (rank, I) whose product is nearest to theirs (Eckart and Young 1936)."""
+    left, size, right = torch.linalg.svd(up.double() @ down.double(), full_matrices=False)
+    root = size[:rank].sqrt()
+    return (left[:, :rank] * root).to(up.dtype), (root[:, None] * right[:rank]).to(down.dtype)
+
+
+class TunedLayer(nn.Module):
+    """One layer of the encoder: token states (B, N, 384) -> (B, N, 384)."""
+
+    def __init__(self, weights: dict[str, Tensor], number: int, rank: int, dropout: float) -> None:
+        super().__init__()
+        own = {k: v for k, v in weights.items() if k.startswith(f"encoder.layer.{number}.")}
+
+        def linear(name: str) -> TunedLinear:
+            start = f"encoder.layer.{number}.{name}"
+            return TunedLinear(own[f"{start}.weight"], own[f"{start}.bias"], rank)
+
+        def norm(name: str) -> nn.LayerNorm:
+            out = nn.LayerNorm(WIDTH, EPSILON)
+            start = f"encoder.layer.{number}.{name}.LayerNorm"
+            out.load_state_dict({k: own[f"{start}.{k}"].float() for k in ("weight", "bias")})
+            return out
+
+        self.query, self.key, self.value = (linear(f"attention.self.{k}") for k in ("query", "key", "value"))
+        self.mix, self.even = linear("attention.output.dense"), norm("attention.output")
+        self.widen, self.narrow, self.leave = linear("intermediate.dense"), linear("output.dense"), norm("output")
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, open_: Tensor) -> Tensor:
+        """`open_` (B, 1, 1, N): True where there is a word."""
+        q, k, v = (f(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
+        # The backward pass of torch's other kernel takes ten times as long on a CPU with so few words.
+        with sdpa_kernel(SDPBackend.MATH) if self.training else nullcontext():
+            seen = F.scaled_dot_product_attention(q, k, v, attn_mask=open_)
+        x = self.even(x + self.drop(self.mix(seen.transpose(1, 2).flatten(2))))
+        out: Tensor = self.leave(x + self.drop(self.narrow(F.gelu(self.widen(x)))))
+        return out
+
+
+class TunedLayers(nn.Module):
+    """States after layer `first` (B, N, 384) -> those after the last one, as changed by training.
+
+    Raises:
+        UserError: the sentence encoder is not installed.
+    """
+
+    def __init__(self, first: int, rank: int, dropout: float) -> None:
+        super().__init__()
+        weights = encoder_weights()
+        self.layers = nn.ModuleList(TunedLayer(weights, n, rank, dropout) for n in range(first, LAYERS))
+
+    def forward(self, states: Tensor, words: Tensor) -> Tensor:
+        """`words` (B, N) 1 for words."""
+        open_ = words.bool()[:, None, None]
+        for layer in self.layers:
+            states = layer(states, open_)
+        return states
+
 
 SPIECE = "spiece.model"
 PAD, EOS, UNK = 0, 1, 2  # T5's own ids
@@ -59,7 +214,7 @@ class TextTokenizer:
         import sentencepiece
 
         self._bytes = model = without_charsmap(model)
-        with understanding(SPIECE, "a sentencepiece model"):
+        with parsing(SPIECE, "a sentencepiece model"):
             self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
             if self.size <= UNK or max(self.processor.encode("a")) >= self.size:
                 raise ValueError("no pieces")
@@ -123,8 +278,19 @@ class TextTokenizer:
             UserError: not there or damaged.
         """
         path = Path(folder) / SPIECE
-        with understanding(path, "a sentencepiece model"):
+        with parsing(path, "a sentencepiece model"):
             return cls(read_bytes(path, MOST_PIECES, f"a model folder holds {SPIECE}"))
+
+
+# A text's states differ in their last bits with the texts that are computed beside it, so remembered states may change
+# the next answer. `forget_states` comes before a call that has to answer alike whatever was asked before.
+_epoch = 0
+
+
+def forget_states() -> None:
+    """Let every `SentenceGrounder` compute its states anew."""
+    global _epoch
+    _epoch += 1
 
 
 class SentenceGrounder:
@@ -150,7 +316,7 @@ class SentenceGrounder:
         self._model: Any = None
         self._tokenizer: Any = None
         self._known: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._since = memory.epoch()
+        self._since = _epoch
         self._pieces: dict[str, int] = {}
         self._lock = threading.RLock()  # several threads may share one
 
@@ -163,7 +329,6 @@ class SentenceGrounder:
     def _load(self) -> None:
         from tokenizers import Tokenizer
 
-        from avatargpt.lm.sentence_encoder import SentenceEncoder
 
         self._model = SentenceEncoder(max(self.layers), self.device)
         self._tokenizer = Tokenizer.from_file(str(sentence_model_folder() / "tokenizer.json"))
@@ -216,9 +381,9 @@ class SentenceGrounder:
         """States of every text: (n, 384 * layers) float16 each. Texts seen before are not computed again."""
         cleaned = [" ".join(t.lower().split()) for t in texts]
         with self._lock:
-            if self._since != memory.epoch():
+            if self._since != _epoch:
                 self._known.clear()
-                self._since = memory.epoch()
+                self._since = _epoch
             missing = [t for t in dict.fromkeys(cleaned) if t not in self._known]
             fresh = dict(zip(missing, self._compute(missing, bf16), strict=True)) if missing else {}
             out = [fresh[t] if t in fresh else self._known[t] for t in cleaned]

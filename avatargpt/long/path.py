@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vqvae.features.body import RootState
+from vqvae.features import RootState
 
 INSIDE = 0.85  # of the radius is what is steered for; the rest is for what sets in late
 SOFT = 0.35  # of the radius: wider circles than this need no bend

@@ -10,7 +10,7 @@ from avatargpt.body.feet import CONTACTS, FootLock
 from avatargpt.body.ground import PenetrationStream
 from avatargpt.long.decoding import StreamDecoder
 from avatargpt.long.path import PathKeeper
-from vqvae.features.body import BodyFeatures, RootState
+from vqvae.features import BodyFeatures, RootState
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 

@@ -21,10 +21,8 @@ import numpy as np
 from avatargpt.long.stream import Frames
 from avatargpt.long.timeline import Span, timeline
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
-from vqvae.io.guard import read_text, understanding
-from vqvae.io.json_file import read_object
-from vqvae.io.lock import LOCK, held
+from vqvae.io.data_files import read_arrays, read_object
+from vqvae.io.files import LOCK, folder_lock, parsing, read_text
 from vqvae.motion import Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
@@ -62,7 +60,7 @@ class LongWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise UserError(f"cannot write {self.folder}: {e.strerror or e}") from None
-        self._lock.enter_context(held(self.folder, BUSY))
+        self._lock.enter_context(folder_lock(self.folder, BUSY))
         if next(self.folder.glob("*.npz"), None) is not None:
             self._lock.close()
             raise UserError(
@@ -192,7 +190,7 @@ def joining(target: Path) -> Iterator[None]:
     folder = parts_folder(target)
     if not folder.is_dir():
         raise UserError(f"{folder}: no parts of an interrupted run here; accepted -o of the run to be joined")
-    with held(folder, BUSY):
+    with folder_lock(folder, BUSY):
         yield
 
 
@@ -200,7 +198,7 @@ def _join(target: Path, whole: Path | None, note: Callable[[str], None]) -> dict
     shards, spans, about = read_parts(target, note)
     frames = sum(len(_part(p, "root")) for p in shards)
     head = {k: v for k, v in about.items() if k not in ("scene", "fps")}
-    with understanding(parts_folder(target) / ABOUT, "the head of a run"):
+    with parsing(parts_folder(target) / ABOUT, "the head of a run"):
         scene, fps = str(about["scene"]), float(about["fps"])
     result = timeline(scene, fps, frames, spans, head)
     atomic_write(whole or target, lambda p: _write_joined(p, shards, frames, fps, scene))
@@ -229,7 +227,7 @@ def _broken(shard: Path) -> str:
 
 
 def _part(path: Path, key: str) -> np.ndarray:
-    with understanding(path, "a readable part"):
+    with parsing(path, "a readable part"):
         return np.asarray(read_arrays(path, (key,))[key])
 
 

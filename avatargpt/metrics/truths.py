@@ -12,7 +12,7 @@ from avatargpt.metrics import families
 from avatargpt.requests.captions import Words, pattern, tells_count
 from instruct_data.store import ClipCodes
 from instruct_data.text.mirror import side_of
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 _SIDED = ("left", "right")
 

@@ -11,7 +11,7 @@ from avatargpt.metrics.geometry import predicates
 from avatargpt.requests.captions import pattern
 from instruct_data.clip import Clip
 from instruct_data.synth.families import SOURCE
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 from vqvae.motion import Motion
 
 MADE = (SOURCE, "keyframed")

@@ -193,8 +193,8 @@ def folder_planner(folder: Path, device: str = "cpu") -> ModelPlanner:
     """
     from avatargpt.lm.checkpoint import start_from_t5
     from avatargpt.lm.text_encoder import TextTokenizer
-    from vqvae.io.guard import understanding
-    from vqvae.io.json_file import read_object
+    from vqvae.io.data_files import read_object
+    from vqvae.io.files import parsing
 
     kind = read_object(folder / "config.json").get("model_type")
     name = f"model {folder.name}"
@@ -203,6 +203,6 @@ def folder_planner(folder: Path, device: str = "cpu") -> ModelPlanner:
     if kind != "t5":
         raise UserError(f"{folder}: a model of type {kind!r}; accepted: t5 or a folder that `train.py language` wrote")
     text = TextTokenizer.load(folder)
-    with understanding(folder, "a readable T5"):
+    with parsing(folder, "a readable T5"):
         model: Any = start_from_t5(folder)
     return ModelPlanner(LoadedModel(model.to(device).eval(), text, {}, source=str(folder)), name=name)

@@ -14,7 +14,7 @@ import numpy as np
 
 from avatargpt.requests.index import ranked
 from avatargpt.requests.scoring import Seen
-from vqvae.io.guard import understanding
+from vqvae.io.files import parsing
 from vqvae.motion import atomic_write
 
 ACTIONS = 24  # that are compared
@@ -130,7 +130,7 @@ class Chooser:
         if not path.is_file():
             return None
         state = load_tensors(path, "a choice among known actions")
-        with understanding(path, "a choice among known actions"):
+        with parsing(path, "a choice among known actions"):
             made = cls({k: v.numpy() for k, v in state.items()})
             made.logits(np.zeros((3, FEATURES), np.float32))  # of the shapes that are needed
             return made

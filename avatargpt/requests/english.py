@@ -11,8 +11,8 @@ from avatargpt.resources import sentence_model_folder
 from instruct_data import registry
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR, join_steps
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing
 
 MAX_WORDS = 200
 MAX_CHARACTERS = 2000
@@ -63,7 +63,7 @@ def _vocabulary() -> frozenset[str]:
     """Whole words of the sentence encoder: some 20,000, nearly all of them English."""
     path = sentence_model_folder() / "tokenizer.json"
     data = read_object(path)
-    with understanding(path, "the vocabulary of the sentence encoder"):
+    with parsing(path, "the vocabulary of the sentence encoder"):
         return frozenset(w for w in data["model"]["vocab"] if len(w) > 1 and w.isalpha())
 
 

@@ -19,7 +19,7 @@ from avatargpt.requests.index import VectorIndex, ranked, unit
 from avatargpt.requests.lexical import words
 from avatargpt.requests.store import Stored, pack_vectors, read, write
 from vqvae.errors import UserError
-from vqvae.io.lock import held
+from vqvae.io.files import folder_lock
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
@@ -59,7 +59,7 @@ def alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise UserError(f"cannot write {folder / LOCK}: {e.strerror or e}") from None
-    with held(folder, "another process writes there", LOCK, wait=True):
+    with folder_lock(folder, "another process writes there", LOCK, wait=True):
         yield
 
 

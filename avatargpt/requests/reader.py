@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatargpt.lm.folder import load_network, save_network
+from avatargpt.lm.checkpoint import load_part, save_part
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.assembling import assembled, assembled_face, assembled_turn
 from avatargpt.requests.reader_network import MOST_WORDS, RequestConfig, RequestNetwork
@@ -122,14 +122,14 @@ class RequestReader:
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
         """Write the network (``requests.safetensors`` and ``requests.json``)."""
-        save_network(self.network, folder, NAME, VERSION, dtype)
+        save_part(self.network, folder, NAME, VERSION, dtype)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> RequestReader:
         """Raises:
         UserError: not there, damaged, or of another version.
         """
-        return cls(load_network(folder, NAME, VERSION, lambda shape: RequestNetwork(RequestConfig(**shape))))
+        return cls(load_part(folder, NAME, VERSION, lambda shape: RequestNetwork(RequestConfig(**shape))))
 
 
 def _parts(words: Sequence[str]) -> list[list[str]]:

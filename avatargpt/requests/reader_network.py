@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from avatargpt.lm.sentence_encoder import LAYERS, WIDTH
+from avatargpt.lm.text_encoder import LAYERS, WIDTH
 from avatargpt.requests.vocabulary import LONGEST, Vocabulary
 from instruct_data.requests.ways import DOMAINS
 from vqvae.errors import UserError

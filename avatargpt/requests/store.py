@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from avatargpt.lm.folder import read_part
+from avatargpt.lm.checkpoint import read_optional
 from avatargpt.requests.index import Reduced, unit
 from vqvae.motion import atomic_write
 
@@ -152,4 +152,4 @@ def read(path: Path, what: str, make: Callable[[Stored], Part]) -> Part | None:
     """
     from safetensors.numpy import load_file
 
-    return read_part(path, what, load_file, lambda data: make(Stored(json.loads(unpacked(data["about"])), data)))
+    return read_optional(path, what, load_file, lambda data: make(Stored(json.loads(unpacked(data["about"])), data)))

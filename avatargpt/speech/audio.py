@@ -13,7 +13,7 @@ import numpy as np
 
 from avatargpt.speech.sound_files import cut_off, in_silence, is_mp3, named, sample_blocks
 from vqvae.errors import UserError
-from vqvae.io.guard import regular, understanding
+from vqvae.io.files import parsing, regular_file
 
 RATE = 16_000  # Hz, what the features see
 FPS = 30
@@ -61,8 +61,8 @@ def inspect(path: str | os.PathLike[str]) -> AudioInfo:
     """
     import soundfile
 
-    path = regular(path, "a sound file (wav, flac, ogg, mp3) is needed")
-    with understanding(path, "a sound file", "accepted: wav, flac, ogg, mp3, aiff"), in_silence(is_mp3(path)):
+    path = regular_file(path, "a sound file (wav, flac, ogg, mp3) is needed")
+    with parsing(path, "a sound file", "accepted: wav, flac, ogg, mp3, aiff"), in_silence(is_mp3(path)):
         about: Any = soundfile.info(named(path))
     if about.frames <= 0:
         raise UserError(f"{path}: the sound is 0 s long; at least one sample is needed")

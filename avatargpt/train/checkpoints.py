@@ -12,8 +12,8 @@ import torch
 
 from avatargpt.train.stage import Stage
 from vqvae.errors import UserError
-from vqvae.io.guard import reason, understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing, reason
 from vqvae.io.tensors import load_checkpoint_file
 from vqvae.motion import atomic_write
 
@@ -49,7 +49,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    with understanding(path, "a whole checkpoint", "move it away to begin anew"):
+    with parsing(path, "a whole checkpoint", "move it away to begin anew"):
         return load_checkpoint_file(path, device)
 
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from avatargpt.train.stage_table import FORMER_OPTIONS, FORMER_STAGES, STAGES, Option, StageEntry
-from vqvae.errors import UserError
-from vqvae.reporting import told
+from vqvae.errors import UserError, error_line
 
 UNTIL = "stop at this step with a checkpoint; the schedule stays that of the configuration"
 
@@ -27,8 +26,8 @@ def _add_option(parser: argparse.ArgumentParser, name: str, option: Option) -> N
     more: dict[str, Any] = {"type": _whole} if option.kind == "whole" else {}
     if option.choices:
         more |= {"choices": option.choices, "type": int}
-    told = f"{option.help} (needed)" if option.needed else option.help  # `run_stage` sees to it: not for --print-config
-    parser.add_argument(f"--{name}", default=option.default, help=told, **more)
+    text = f"{option.help} (needed)" if option.needed else option.help  # `run_stage` sees to it: not for --print-config
+    parser.add_argument(f"--{name}", default=option.default, help=text, **more)
 
 
 def _add_stage(stages: Any, name: str, entry: StageEntry) -> None:
@@ -140,7 +139,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         run_stage(argv)
     except (Exception, KeyboardInterrupt) as e:
-        line, status = told(e)
+        line, status = error_line(e)
         print(f"error: {line}", file=sys.stderr)
         return status
     return 0

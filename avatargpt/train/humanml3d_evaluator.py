@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from avatargpt.config import Schedule, save_resolved
-from avatargpt.lm.folder import fingerprint
+from avatargpt.lm.checkpoint import fingerprint
 from avatargpt.metrics.humanml3d.evaluator import DIM, Evaluator, normalised, padded
 from avatargpt.metrics.humanml3d.lengths import drawn_crop
 from avatargpt.metrics.humanml3d.networks import POSE, EvaluatorShape, MatchingNetwork, MovementDecoder, MovementEncoder
@@ -29,8 +29,8 @@ from avatargpt.train.stage import Metrics, StageBase, StepContext
 from instruct_data.sources.humanml3d_pairs import Pair, read_pairs
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
-from vqvae.io.arrays import map_array
-from vqvae.io.guard import understanding
+from vqvae.io.data_files import map_array
+from vqvae.io.files import parsing
 from vqvae.io.tensors import load_tensors, no_larger_than
 from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Rate, Strict
@@ -181,7 +181,7 @@ def load_movements(folder: str | os.PathLike[str]) -> Movements:
     """
     path = Path(folder) / FILE
     state = load_tensors(path, "a movement encoder")
-    with understanding(path, "a movement encoder"):
+    with parsing(path, "a movement encoder"):
         mean, std = (state.pop(k).numpy() for k in ("mean", "std"))
         state = {k.removeprefix("encoder."): v for k, v in state.items()}
         with no_larger_than(state):

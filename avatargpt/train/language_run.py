@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from avatargpt.lm.checkpoint import load_model, start_from_t5, with_modalities
-from avatargpt.lm.config import AvatarGPTConfig
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import SPIECE, SentenceGrounder, TextTokenizer
 from avatargpt.train.data.corpus import folders_of, read_codes, read_tokenizers, text_corpus
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
@@ -27,7 +26,7 @@ from instruct_data.mixture import Draw, generator
 from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
 from vqvae.strict import check_keys
 from vqvae.tokenizer import MotionTokenizer
 

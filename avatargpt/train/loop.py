@@ -24,7 +24,7 @@ from avatargpt.train.runtime import Runtime, Stopping, cosine
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from avatargpt.train.throughput import Pace
 from vqvae.errors import UserError
-from vqvae.io.lock import held
+from vqvae.io.files import folder_lock
 
 BUSY = "another run is going on there; wait until it is over, or choose a new folder"
 
@@ -50,7 +50,7 @@ def run(
     with runtime.joined(str(out)):
         engine = make_engine(stage, runtime, deepspeed)
         out.mkdir(parents=True, exist_ok=True)
-        with held(out, BUSY) if runtime.main else nullcontext():
+        with folder_lock(out, BUSY) if runtime.main else nullcontext():
             _run(stage, engine, out, runtime, until)
 
 

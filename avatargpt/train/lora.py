@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from avatargpt.lm.adapter_folder import write_adapter
+from avatargpt.lm.checkpoint import write_adapter
 from avatargpt.lm.model import AvatarGPTModel
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, Number, PositiveInt, Strict
@@ -76,7 +76,7 @@ def _whole_modules(model: AvatarGPTModel, whole: Sequence[str]) -> list[str]:
 
 
 def save_adapter(model: AvatarGPTModel, options: LoraOptions, folder: Path) -> Path:
-    """Write the adapters, and what is trained in full beside them, as `avatargpt.lm.adapter_folder` reads them."""
+    """Write the adapters, and what is trained in full beside them, as `avatargpt.lm.checkpoint` reads them."""
     state = model.state_dict()
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     tensors = {k.replace(".default.", "."): v for k, v in state.items() if ".lora_" in k}

@@ -11,10 +11,17 @@ import torch
 from avatargpt.metrics.face_tokens import kept
 from vqvae import arkit
 from vqvae.errors import UserError
-from vqvae.face_losses import FaceLossWeights, face_losses
-from vqvae.features.gesture import UPPER, gesture_joints
-from vqvae.gesture_losses import GestureLossWeights, gesture_losses
-from vqvae.losses import LossWeights, body_joints, body_losses, body_points
+from vqvae.features import UPPER, gesture_joints
+from vqvae.losses import (
+    FaceLossWeights,
+    GestureLossWeights,
+    LossWeights,
+    body_joints,
+    body_losses,
+    body_points,
+    face_losses,
+    gesture_losses,
+)
 from vqvae.tokenizer import MotionTokenizer
 
 Losses = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from avatargpt.lm.precision import fast_bfloat16
+from avatargpt.lm.devices import fast_bfloat16
 from vqvae.errors import UserError
 
 BETAS = (0.9, 0.98)

@@ -35,8 +35,8 @@ def pack_stage(args: argparse.Namespace) -> None:
     import torch
 
     from avatargpt.face.tokens import APART
-    from avatargpt.lm.card import write_card
     from avatargpt.lm.checkpoint import load_model, save_model, save_small
+    from avatargpt.lm.hub import write_card
     from avatargpt.lm.text_encoder import TextTokenizer
     from avatargpt.train.data.corpus import read_tokenizers
     from avatargpt.train.provenance import origin_of

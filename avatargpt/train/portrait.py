@@ -23,7 +23,7 @@ from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, StageBase, StepContext
 from vqvae import arkit
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
+from vqvae.io.data_files import read_arrays
 from vqvae.motion import atomic_write
 from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Strict
 

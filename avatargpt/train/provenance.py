@@ -14,10 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from avatargpt.lm.card import Origin
+from avatargpt.lm.hub import Origin
 from avatargpt.resources import PACKAGE
 from avatargpt.train.reporting import read_log
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
 from vqvae.motion import atomic_write
 
 RECORD = "run.json"

@@ -13,8 +13,7 @@ from string import Template
 
 from avatargpt.resources import configs
 from vqvae.errors import UserError
-from vqvae.io.json_file import read_json
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_json, read_yaml
 from vqvae.motion import atomic_write
 from vqvae.strict import Strict
 

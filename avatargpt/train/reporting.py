@@ -17,7 +17,7 @@ import torch
 
 from avatargpt.config import WatcherName
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 from vqvae.motion import atomic_write
 
 LONGEST = 1 << 20  # bytes that the last line is looked for in

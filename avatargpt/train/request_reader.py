@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule, save_resolved
-from avatargpt.lm.precision import fast_bfloat16
+from avatargpt.lm.devices import fast_bfloat16
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.reader import RequestReader, reading_grounder, word_states
 from avatargpt.requests.reader_network import MOST_WORDS, RequestConfig, RequestNetwork

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import torch
 
-from avatargpt.lm.precision import fast_bfloat16, usable
+from avatargpt.lm.devices import checked_device, fast_bfloat16
 from vqvae.errors import UserError
 
 
@@ -41,7 +41,7 @@ class Runtime:
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available() and device != "cpu"
         local = int(os.environ.get("LOCAL_RANK", 0))
-        where = torch.device(f"cuda:{local}" if cuda and device in (None, "cuda") else usable(device))
+        where = torch.device(f"cuda:{local}" if cuda and device in (None, "cuda") else checked_device(device))
         if cuda:
             torch.cuda.set_device(where)
             torch.backends.cuda.matmul.allow_tf32 = True

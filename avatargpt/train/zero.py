@@ -19,7 +19,7 @@ from avatargpt.train.optimizers import set_rate
 from avatargpt.train.runtime import Runtime, check_finite
 from avatargpt.train.stage import Stage
 from vqvae.errors import UserError
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
 from vqvae.strict import check_keys
 
 OPTION = "--deepspeed_config"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from instruct_data.sources.amass import read_amass
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
+from vqvae.io.data_files import read_arrays
 from vqvae.motion import Motion
 
 SITE_NAMES = {

@@ -17,8 +17,8 @@ from instruct_data.corpora.amass_tree import FOLDER, AmassPart, AmassTree
 from instruct_data.corpora.bodies import taken
 from instruct_data.corpora.layout import Layout, check_split, files
 from instruct_data.sources.report import Report
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing
 
 LAYOUT = Layout(
     "babel", "BABEL and AMASS terms (non-commercial research)", ("train.json|babel_v*_release/train.json",),
@@ -55,7 +55,7 @@ def read_babel(
     for file, part in FILES.items():
         if (split is None or part == split) and (home / file).is_file():
             for sid, entry in read_object(home / file, MOST_JSON).items():
-                with understanding(home / file, "a file of BABEL", f"recording {sid}"):
+                with parsing(home / file, "a file of BABEL", f"recording {sid}"):
                     path, spans = tree.find(str(entry["feat_p"])), labels(entry, report)
                 name = f"{Path(file).stem}_{sid}"
                 if path is None:

@@ -17,7 +17,7 @@ from instruct_data.corpora.layout import Layout, check_split, files
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
 from vqvae.io.asf import AsfSkeleton, read_amc, read_asf
-from vqvae.io.guard import read_text
+from vqvae.io.files import read_text
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
 

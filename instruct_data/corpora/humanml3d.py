@@ -22,7 +22,7 @@ from instruct_data.corpora.layout import MOST_TEXT, Layout, check_split
 from instruct_data.sources.humanml3d import FPS, LICENCE, MIN_FRAMES, parse_texts
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
-from vqvae.io.guard import read_text, understanding
+from vqvae.io.files import parsing, read_text
 
 LAYOUT = Layout(
     "humanml3d", LICENCE,
@@ -68,7 +68,7 @@ def index(path: Path) -> dict[str, tuple[str, int, int]]:
         UserError: another table, or frames that are no rising whole numbers; names the line.
     """
     out: dict[str, tuple[str, int, int]] = {}
-    with understanding(path, "HumanML3D's index", f"accepted the columns {', '.join(COLUMNS)}"):
+    with parsing(path, "HumanML3D's index", f"accepted the columns {', '.join(COLUMNS)}"):
         rows = csv.DictReader(StringIO(read_text(path, MOST_TEXT)), strict=True)
         if not set(COLUMNS) <= set(rows.fieldnames or ()):
             raise UserError(f"the columns {', '.join(rows.fieldnames or ())[:80]}; accepted {', '.join(COLUMNS)}")

@@ -1,6 +1,6 @@
 """KIT Motion-Language (Plappert et al. 2016) as Guo et al. 2022 publish it: 251 channels at 12.5 frames a second.
 
-The channels are those of `vqvae.features.hml263` for the 21 joints of the Master Motor Map, lengths in a unit of the
+The channels are those of `vqvae.io.hml263` for the 21 joints of the Master Motor Map, lengths in a unit of the
 data set's own; positions are what is read. Right hip, left hip, right and left shoulder are joints 11, 16, 5 and 8
 (``face_joint_indx`` of github.com/EricGuo5513/text-to-motion, MIT).
 """
@@ -20,9 +20,9 @@ from instruct_data.corpora.layout import MOST_TEXT, Layout, check_split
 from instruct_data.sources.humanml3d import parse_texts
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
-from vqvae.features.hml263 import recover_joints, swing_rotations
-from vqvae.io.arrays import map_array
-from vqvae.io.guard import read_text
+from vqvae.io.data_files import map_array
+from vqvae.io.files import read_text
+from vqvae.io.hml263 import recover_joints, swing_rotations
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 

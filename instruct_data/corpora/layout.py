@@ -11,7 +11,7 @@ from pathlib import Path
 from instruct_data.clip import SPLITS
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
-from vqvae.io.guard import read_text
+from vqvae.io.files import read_text
 
 MOST_TEXT = 32 << 20  # bytes of a list or a table
 SHOWN = 6  # entries of a folder that a complaint names

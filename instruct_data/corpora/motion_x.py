@@ -21,8 +21,8 @@ from instruct_data.sources.bvh import read_captions
 from instruct_data.sources.report import Report
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.arrays import map_array
-from vqvae.io.guard import read_text
+from vqvae.io.data_files import map_array
+from vqvae.io.files import read_text
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 

@@ -18,7 +18,7 @@ from instruct_data.corpora.layout import Layout, check_split, files
 from instruct_data.corpora.wording import words_of
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
-from vqvae.io.guard import read_text, understanding
+from vqvae.io.files import parsing, read_text
 
 LAYOUT = Layout(
     "100style", "CC BY 4.0", ("Frame_Cuts.csv", "*/*_*.bvh"),
@@ -69,7 +69,7 @@ def cuts(path: Path) -> dict[str, tuple[int, int]]:
         UserError: another table, or a cut that is no two rising whole numbers; names the line.
     """
     out: dict[str, tuple[int, int]] = {}
-    with understanding(path, "a table of cuts", "accepted STYLE_NAME, then KIND_START and KIND_STOP of each kind"):
+    with parsing(path, "a table of cuts", "accepted STYLE_NAME, then KIND_START and KIND_STOP of each kind"):
         rows = csv.DictReader(StringIO(read_text(path, MOST_TEXT)), strict=True)
         names = [str(n).strip() for n in rows.fieldnames or ()]
         kinds = [n.removesuffix("_START") for n in names if n.endswith("_START")]

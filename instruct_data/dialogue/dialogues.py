@@ -16,7 +16,7 @@ from instruct_data.text.everyday import everyday_requests
 from instruct_data.text.mirror import mirror_text, side_of
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 PAIRS = 10_000
 REPLAYS = 3  # of every recorded dialogue, with other lengths and with or without the history

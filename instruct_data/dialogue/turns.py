@@ -16,7 +16,7 @@ from instruct_data.dialogue.outline import Outline
 from instruct_data.text.english import split
 from instruct_data.text.vary import vary
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 PATH = Path(__file__).parent / "dialogues.yaml"
 WHEN = ("none", "some", "several", "takes", "any")

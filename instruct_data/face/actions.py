@@ -11,7 +11,7 @@ import numpy as np
 
 from instruct_data.face.aus import DEGREES
 from vqvae import arkit
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 SIZE = arkit.COUNT + 5  # weights, head yaw pitch roll (radians), gaze x y
 FOLDER = Path(__file__).parent

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from instruct_data.face.score import DEFAULT, Emotion, Event, Score, swap_sides
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 FIRST, GAP = 0.2, (0.15, 0.5)  # seconds before the first action and between two
 TOGETHER_SHARE, BOTH_SHARE, FEELING_SHARE = 0.35, 0.15, 0.2

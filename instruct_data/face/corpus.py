@@ -14,7 +14,7 @@ from instruct_data.face.clips import face_clip
 from instruct_data.face.render import render
 from instruct_data.face.score import Score, parse_score, read_instructions
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 SOURCE = "face_rendered"
 LICENCE = "MIT"

@@ -14,7 +14,7 @@ from instruct_data.face import aus
 from instruct_data.face.actions import SIZE
 from vqvae import arkit
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 _OTHER_WORDS = {
     "happiness": "happy", "joy": "happy", "joyful": "happy", "glad": "happy", "sadness": "sad", "anger": "angry",

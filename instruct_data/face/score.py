@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 MAX_SECONDS = 600.0
 SLIGHTLY, DEFAULT, VERY, EXTREMELY = 0.3, 0.7, 0.85, 1.0  # what the words mean as intensities

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 from vqvae.strict import Rate, Share, Strict
 
 PATH = Path(__file__).with_name("classes.yaml")

@@ -19,9 +19,9 @@ from instruct_data.synth.solver import solve
 from instruct_data.synth.timeline import draw
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features.gesture import bent_fingers, relaxed
-from vqvae.io.guard import understanding
-from vqvae.io.yaml_file import read_yaml
+from vqvae.features import bent_fingers, relaxed
+from vqvae.io.data_files import read_yaml
+from vqvae.io.files import parsing
 from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
 
@@ -34,7 +34,7 @@ SHAPED = 0.3  # s in which fingers take their shape before the emphasis, and lea
 @cache
 def _table() -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
     data: Any = read_yaml(PATH)
-    with understanding(PATH, "shapes of hands and gestures"):
+    with parsing(PATH, "shapes of hands and gestures"):
         shapes = {str(k): bent_fingers({f: tuple(map(float, v)) for f, v in s.items()})
                   for k, s in data["shapes"].items()}  # fmt: skip
         return shapes, {str(k): dict(v) for k, v in data["gestures"].items()}
@@ -57,7 +57,7 @@ def keyed_strokes(seed: int = 0, takes: int = TAKES, names: Collection[str] | No
 def _stroke(name: str, seed: int, take: int) -> Stroke:
     shapes, table = _table()
     row, where = table[name], f"{PATH.name}: {name}"
-    with understanding(PATH, f"the gesture {name}"):
+    with parsing(PATH, f"the gesture {name}"):
         keys = tuple(read_item(k, ["i"], f"{where}: key {i + 1}") for i, k in enumerate(row["keys"]))
         shape, told = shapes[row["fingers"]], float(row["emphasis"])
     family = Family(name, "gestures", "none", "stand", "stand", (), (), keys, (0.2, 0.2), str(PATH))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 from vqvae.strict import Strict
 
 PATH = Path(__file__).with_name("sentences.yaml")

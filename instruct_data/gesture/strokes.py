@@ -9,7 +9,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features.gesture import JOINTS, STANDING, UPPER, GestureFeatures, hands_from_chest
+from vqvae.features import JOINTS, STANDING, UPPER, GestureFeatures, hands_from_chest
 from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 from vqvae.smoothing import running_mean

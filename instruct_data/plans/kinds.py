@@ -17,7 +17,7 @@ import numpy as np
 
 from instruct_data.planning import PlannedActivity, PlannedScene
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 from vqvae.strict import Strict
 
 FOLDER = Path(__file__).with_name("kinds")

@@ -17,8 +17,8 @@ from instruct_data.clip import SPLITS, Clip
 from instruct_data.sources.report import Report
 from instruct_data.sources.talk import BvhGesture, Corpus, found, opened, ready, take
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
-from vqvae.io.guard import read_text, understanding
+from vqvae.io.data_files import read_arrays
+from vqvae.io.files import parsing, read_text
 from vqvae.io.smplx import read_smplx
 from vqvae.motion import Motion
 
@@ -114,6 +114,6 @@ def read_quantised_take(path: str | os.PathLike[str]) -> Motion:
     """
     path = Path(path)
     data = read_arrays(path, ("root", "rot", "fingers", "fps"))
-    with understanding(path, "a take with root, rot, fingers and fps"):
+    with parsing(path, "a take with root, rot, fingers and fps"):
         rotations, fingers = (data[k].astype(np.float32) / 32767 for k in ("rot", "fingers"))
         return Motion(rotations, data["root"], float(data["fps"]), "gesture", fingers=fingers)

@@ -13,7 +13,7 @@ from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.ground import grounded
 from vqvae.io.bvh import read_bvh
-from vqvae.io.guard import read_text
+from vqvae.io.files import read_text
 from vqvae.motion import Motion
 
 MOST_TEXT = 1 << 20  # bytes

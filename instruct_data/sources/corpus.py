@@ -14,10 +14,8 @@ import numpy as np
 
 from instruct_data.clip import SPLITS, Clip
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows, read_arrays, read_object
+from vqvae.io.files import parsing
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -41,7 +39,7 @@ class _Shards:
     def get(self, name: str) -> dict[str, np.ndarray]:
         if name not in self._arrays:
             path = self.folder / name
-            with understanding(path, "a readable shard with root, rot and offsets"):
+            with parsing(path, "a readable shard with root, rot and offsets"):
                 found = read_arrays(path, ("root", "rot", "offsets"))
                 arrays = {k: found[k] for k in ("root", "rot", "offsets")}
             if arrays["rot"].shape[1:] != (len(SMPL22.names), 4) or len(arrays["rot"]) != len(arrays["root"]):
@@ -54,7 +52,7 @@ class _Shards:
         if not 0 <= index < len(z["offsets"]) - 1:
             raise UserError(f"{self.folder / shard}: no clip {index}; it holds {len(z['offsets']) - 1}")
         where = self.folder / shard
-        with understanding(where, "a shard of clips"):
+        with parsing(where, "a shard of clips"):
             a, b = z["offsets"][index : index + 2]
             return Motion(z["rot"][a:b].astype(np.float32) / 32767, z["root"][a:b].copy(), FPS, "body", caption)
 
@@ -73,7 +71,7 @@ class _Lazy:
 def _check_skeleton(folder: Path) -> None:
     path = folder / "skeleton.json"
     data = read_object(path)
-    with understanding(path, "a skeleton with joint_names and offsets"):
+    with parsing(path, "a skeleton with joint_names and offsets"):
         names, offsets = tuple(data["joint_names"]), np.array(data["offsets"], float)
     if names != SMPL22.names or offsets.shape != SMPL22.offsets.shape or np.abs(offsets - SMPL22.offsets).max() > 1e-3:
         raise UserError(f"{path}: another skeleton; accepted the 22 SMPL joints with this project's bone lengths")
@@ -100,7 +98,7 @@ def read_corpus(
     path = folder / "captions.jsonl"
     known = {"id", "shard", "index", "source", "captions", "split", "action", "style"}
     for n, row in json_rows(path):
-        with understanding(f"{path}: line {n}", "a clip row"):
+        with parsing(f"{path}: line {n}", "a clip row"):
             captions = [str(c) for c in row["captions"]]
             lazy = _Lazy(shards, str(row["shard"]), int(row["index"]), captions[0] if captions else "")
             clip = Clip(

@@ -11,7 +11,7 @@ from instruct_data.face.clips import check_weights
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
 from vqvae.motion import MAX_FRAMES
 
 MAX_BYTES = 1 << 28  # about four hours of curves; parsed, they take some ten times as much memory

@@ -16,10 +16,9 @@ from instruct_data.sources.report import Report
 from instruct_data.sources.talk import Corpus, found, opened, ready, take
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.gltf_rig import read_rigs
-from vqvae.io.guard import read_bytes, understanding
-from vqvae.io.keyframes import turned_at
-from vqvae.io.yaml_file import parse_yaml
+from vqvae.io.data_files import parse_yaml
+from vqvae.io.files import parsing, read_bytes
+from vqvae.io.gltf_rigs import read_rigs, turned_at
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
 from vqvae.rig import Rig, rig_of, world
@@ -87,7 +86,7 @@ def read_anim(path: Path) -> Rig:
         UserError: not such a file, joints without positions, no frames.
     """
     raw = read_bytes(path, MOST_ANIM)
-    with understanding(path, "a Unity animation in text form", f"accepted {ROCKETBOX.tree}"):
+    with parsing(path, "a Unity animation in text form", f"accepted {ROCKETBOX.tree}"):
         text = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode()
         clip = parse_yaml(_needed(text), path)
         fps, curves = float(clip["m_SampleRate"]), [{str(c["path"] or ""): c["curve"]["m_Curve"] for c in clip[kind]}

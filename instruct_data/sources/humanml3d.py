@@ -18,8 +18,8 @@ import numpy as np
 from instruct_data.clip import SPLITS, Clip
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
-from vqvae.io.arrays import map_array
-from vqvae.io.guard import read_text
+from vqvae.io.data_files import map_array
+from vqvae.io.files import read_text
 from vqvae.motion import Motion
 
 FPS = 20.0
@@ -36,7 +36,7 @@ class _Load:
     caption: str
 
     def __call__(self) -> Motion:
-        from vqvae.features.hml263 import HML263Features
+        from vqvae.io.hml263 import HML263Features
 
         features = _array(self.path)
         motion = HML263Features().decode(features, self.caption)

@@ -19,8 +19,8 @@ from instruct_data.clip import SPLITS
 from instruct_data.sources.humanml3d import FPS, MOST_TEXT
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
-from vqvae.io.arrays import map_array
-from vqvae.io.guard import read_text
+from vqvae.io.data_files import map_array
+from vqvae.io.files import read_text
 
 SHORTEST, LONGEST = 40, 199
 DIM = 263

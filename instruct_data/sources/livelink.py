@@ -28,8 +28,8 @@ from instruct_data.sources.times import COMMON_RATES, MAX_GAP, even
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.io.guard import regular, understanding
-from vqvae.io.numbers import plain_number
+from vqvae.io.data_files import plain_number
+from vqvae.io.files import parsing, regular_file
 from vqvae.motion import MAX_FRAMES
 
 HEAD_SIGNS = np.array([-1.0, -1.0, -1.0])  # file <-> FaceMotion, yaw pitch roll
@@ -51,7 +51,7 @@ def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
     """
     path = Path(path)
     with (
-        understanding(regular(path), "a readable CSV"),
+        parsing(regular_file(path), "a readable CSV"),
         (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as f,
     ):
         codes, values, shapes, axes = _rows(csv.reader(f), path)

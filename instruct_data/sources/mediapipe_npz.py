@@ -20,7 +20,7 @@ from instruct_data.face.clips import check_weights
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.io.arrays import array_names, read_arrays
+from vqvae.io.data_files import array_names, read_arrays
 
 SHAPES, RATE = "blendshapes", "fps"
 DEFAULT_FPS = 30.0

@@ -28,10 +28,9 @@ from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.ground import settled
 from vqvae.io.bvh import read_bvh
-from vqvae.io.gltf_rig import read_rigs
-from vqvae.io.guard import read_text, understanding
-from vqvae.io.json_lines import json_rows
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import json_rows, read_yaml
+from vqvae.io.files import parsing, read_text
+from vqvae.io.gltf_rigs import read_rigs
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
 
@@ -69,7 +68,7 @@ class Captions:
         if suffix not in TEXTS:
             raise UserError(f"{path}: captions as {suffix or 'that'}; accepted {', '.join(TEXTS)}")
         if suffix == ".yaml":
-            with understanding(path, "captions of a pack", "accepted: clips, left_out, kinds, loops"):
+            with parsing(path, "captions of a pack", "accepted: clips, left_out, kinds, loops"):
                 return cls._of_yaml(read_yaml(path))
         clips: dict[str, list[str]] = {}
         for line, name, texts in _csv_rows(path) if suffix == ".csv" else _jsonl_rows(path):
@@ -105,7 +104,7 @@ def plain(name: str) -> str:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:
-    with understanding(path, "a table of captions", "accepted the columns animation and caption"):
+    with parsing(path, "a table of captions", "accepted the columns animation and caption"):
         rows = csv.DictReader(StringIO(read_text(path, MOST_TEXT)), strict=True)
         if not {"animation", "caption"} <= set(rows.fieldnames or ()):
             raise UserError(f"the columns {', '.join(rows.fieldnames or ())}; accepted animation, caption")
@@ -115,7 +114,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     for line, row in json_rows(path):
-        with understanding(f"{path}: line {line}", "a row with animation and captions"):
+        with parsing(f"{path}: line {line}", "a row with animation and captions"):
             texts = row["captions"]
             if not isinstance(texts, list) or not texts:
                 raise UserError("captions that are no list of sentences")

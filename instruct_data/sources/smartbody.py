@@ -25,12 +25,10 @@ from instruct_data.sources.report import Report
 from instruct_data.sources.talk import Corpus, opened, ready, take
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.fingers import HALF, below_wrist, bone_turns, hand_turn
-from vqvae.io.arrays import read_arrays
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows, read_arrays, read_object
+from vqvae.io.files import parsing
 from vqvae.motion import Motion
+from vqvae.retarget import HALF, below_wrist, bone_turns, hand_turn
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 SMARTBODY = Corpus("smartbody", "LGPL-2.1 (SmartBody, USC ICT)", "motions.npz, clips.jsonl and joints.json")
@@ -86,7 +84,7 @@ def read_smartbody(
     arrays = _arrays(folder / "motions.npz")
     path = folder / "clips.jsonl"
     for n, row in json_rows(path):
-        with understanding(f"{path}: line {n}", "a clip of a gesture"):
+        with parsing(f"{path}: line {n}", "a clip of a gesture"):
             name, index, step = str(row["id"]), int(row["index"]), float(row["max_step_deg"])
             sync = {k: float(v) for k, v in dict(row["sync"]).items() if k in PHASES}
             hand, performer = row.get("hand"), str(row["performer_skeleton"])
@@ -106,7 +104,7 @@ def read_smartbody(
 
 def _check_joints(path: Path) -> None:
     data = read_object(path, accepted=f"accepted {SMARTBODY.tree}")
-    with understanding(path, "a list of joints"):
+    with parsing(path, "a list of joints"):
         same = tuple(data["body"]) == SMPL22.names and tuple(data["fingers"]) == FINGER_NAMES and data["fps"] == FPS
     if not same:
         raise UserError(f"{path}: other joints; accepted the 22 SMPL joints, {FINGER_NAMES[0]} ... {FINGER_NAMES[-1]}, "
@@ -116,7 +114,7 @@ def _check_joints(path: Path) -> None:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     wanted = ("root", "rot", "fingers", "offsets")
     found = read_arrays(path, wanted)
-    with understanding(path, f"clips as {', '.join(wanted)}"):
+    with parsing(path, f"clips as {', '.join(wanted)}"):
         arrays = {k: found[k] for k in wanted}
         count = len(arrays["root"])
         shapes = {"root": (count, 3), "rot": (count, len(SMPL22.names), 4), "fingers": (count, len(FINGER_NAMES), 4)}
@@ -138,7 +136,7 @@ class _Load:
 
     def __call__(self) -> Motion:
         rows = slice(*(int(v) for v in self.arrays["offsets"][self.index : self.index + 2]))
-        with understanding(self.where, f"clip {self.index}"):
+        with parsing(self.where, f"clip {self.index}"):
             body = self.arrays["rot"][rows].astype(np.float32) / 32767
             motion = Motion(body, self.arrays["root"][rows].copy(), FPS, "gesture")
             rest = _RESTS.get(self.performer)

@@ -19,8 +19,8 @@ from instruct_data.sources.report import Report
 from instruct_data.sources.talk import BvhGesture, Corpus, found, opened, ready, take
 from vqvae.errors import UserError
 from vqvae.io import pos7
-from vqvae.io.arrays import map_array
-from vqvae.io.guard import understanding
+from vqvae.io.data_files import map_array
+from vqvae.io.files import parsing
 from vqvae.motion import Motion
 
 ZEROEGGS = Corpus(
@@ -79,7 +79,7 @@ class _Nine:
         array = np.array(array, np.float64)
         if not np.isfinite(array).all():
             raise UserError(f"{self.path}: NaN or infinity; accepted finite numbers")
-        with understanding(self.path, "an upper body of nine joints"):
+        with parsing(self.path, "an upper body of nine joints"):
             return ready(pos7.from_array(array, fps))
 
 
@@ -98,5 +98,5 @@ def rate_of(frames: int, seconds: float, path: Path) -> float:
 def _seconds(path: Path) -> float:
     import soundfile
 
-    with understanding(path, "a sound"):
+    with parsing(path, "a sound"):
         return float(soundfile.info(str(path)).duration)

@@ -12,8 +12,8 @@ from instruct_data.synth.format import GROUPS, Family, Param
 from instruct_data.synth.loading import read_captions, read_param
 from instruct_data.synth.reading import only
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
+from vqvae.io.files import parsing
 
 _ENTRY = ("name", "schema", "group", "params", "captions")
 MIN_CAPTIONS = 8
@@ -26,7 +26,7 @@ def load_lexicon(path: str | os.PathLike[str], schemas: Mapping[str, Family]) ->
         UserError: anything that is not understood: an unknown schema, parameter or value, too few captions.
     """
     file = Path(path).name
-    with understanding(file, "a list of entries"):
+    with parsing(file, "a list of entries"):
         data = read_yaml(path)
         if not isinstance(data, list):
             raise UserError(f"{file}: accepted a list of entries with {', '.join(_ENTRY)}")

@@ -11,8 +11,8 @@ from instruct_data.synth.expressions import Formula, Scope, formula, number
 from instruct_data.synth.format import FRAMES, GROUPS, SIDES, BankRule, Caption, Family, Param
 from instruct_data.synth.reading import only, pose_or_formula, poses, read_item, span, vector
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
+from vqvae.io.files import parsing
 
 _FAMILY = ("name", "group", "handed", "starts", "ends", "params", "tables", "let", "captions", "bank", "keys", "settle")
 _SCHEMA = tuple(k for k in _FAMILY if k not in ("captions", "bank"))
@@ -99,7 +99,7 @@ def load_family(path: str | os.PathLike[str]) -> Family:
     Raises:
         UserError: anything that is not understood: an unknown key, a wrong value, too few captions.
     """
-    with understanding(Path(path).name, "an action"):
+    with parsing(Path(path).name, "an action"):
         return _family(Path(path), _FAMILY)
 
 
@@ -109,7 +109,7 @@ def load_schema(path: str | os.PathLike[str]) -> Family:
     Raises:
         UserError: anything that is not understood.
     """
-    with understanding(Path(path).name, "a schema"):
+    with parsing(Path(path).name, "a schema"):
         return _family(Path(path), _SCHEMA)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from instruct_data.synth.expressions import Formula, Scope, formula, number
 from instruct_data.synth.format import CONTACTS, EASES, FEET, FRAMES, HANDS, Block, Key, Limb, Number
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 _VECTORS = ("pelvis", "pelvis_rot", "spine", "head", "gaze")
 _SHOULDERS = ("shoulders", "l_shoulder", "r_shoulder")

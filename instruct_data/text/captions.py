@@ -12,8 +12,8 @@ import numpy as np
 from instruct_data.text.english import Clause, split
 from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing
 
 # Style names of corpora that the bank calls otherwise.
 STYLES = {"masculinity": "masculinity-exaggerated", "old": "elderly", "childish": "childlike"}
@@ -99,7 +99,7 @@ class CaptionBank:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         data = read_object(self.path)
-        with understanding(path, "a caption bank with actions, styles and compose"):
+        with parsing(path, "a caption bank with actions, styles and compose"):
             self.actions: dict[str, list[str]] = {str(k): list(v) for k, v in data["actions"].items()}
             self.styles: dict[str, dict[str, list[str]]] = data["styles"]
             patterns: list[str] = list(data["compose"])

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 PATH = Path(__file__).parent / "everyday.yaml"
 SIDES = ("left", "right")

@@ -11,7 +11,7 @@ import numpy as np
 from instruct_data.text.captions import bank_style
 from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 PATH = Path(__file__).parent / "lexicon.yaml"
 

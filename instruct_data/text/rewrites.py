@@ -12,7 +12,7 @@ from instruct_data.text.captions import CaptionBank, bank_style
 from instruct_data.text.english import GERUND, THIRD, words
 from instruct_data.text.mirror import mirror_action, mirror_text, side_of
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 # A prompt that names no style may stand for clips whose style changes little of what is seen.
 MILD = {"normal", "active", "youthful", "masculine", "feminine"}

@@ -15,7 +15,7 @@ from tests.gesture import talking
 from tests.speech.conftest import Words, driver
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
-from vqvae.features.gesture import JOINTS, STANDING, relaxed
+from vqvae.features import JOINTS, STANDING, relaxed
 from vqvae.motion import Motion
 
 __all__ = ["driver"]

@@ -14,7 +14,7 @@ from tests.avatar.conftest import face, gestures
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.features.gesture import STANDING
+from vqvae.features import STANDING
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 

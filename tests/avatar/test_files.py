@@ -23,7 +23,7 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.features.gesture import STANDING
+from vqvae.features import STANDING
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22, SMPL52
 

@@ -21,8 +21,8 @@ from tests.speech.conftest import voice
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
-from vqvae.features.gesture import STANDING
-from vqvae.io.glb import values_of
+from vqvae.features import STANDING
+from vqvae.io.gltf import values_of
 from vqvae.motion import Motion
 
 RATE, MOMENTS = 24_000, (12, 20, 31)  # frames at which a beep, an open jaw and a raised hand begin

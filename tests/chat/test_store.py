@@ -15,7 +15,7 @@ from chat_stand_ins import FakeModel, FakePlanner, LineIntent
 
 from avatargpt.chat import Conversation
 from vqvae.errors import UserError
-from vqvae.io.atomic import MARK
+from vqvae.io.files import MARK
 
 HERE = Path(__file__).resolve().parent
 

@@ -13,9 +13,7 @@ import avatargpt.cli
 from avatargpt import export
 from avatargpt.__main__ import main
 from avatargpt.train.command import main as train
-from vqvae.errors import UserError
-from vqvae.io import guard
-from vqvae.reporting import DEBUG, printable
+from vqvae.errors import DEBUG, UserError, printable
 
 OWNED = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
 
@@ -56,7 +54,7 @@ def test_a_defect_is_told_in_one_line_with_its_place_and_how_to_report_it(cli, c
 
     monkeypatch.setattr(export, "load", fail)
     monkeypatch.delenv(DEBUG, raising=False)
-    monkeypatch.setattr(guard, "last", clip)
+    monkeypatch.setattr("vqvae.errors.last_read", clip)
     result = cli("export", clip, tmp_path / "a.npz")
     assert result.code == 2 and not result.out and len(result.err.splitlines()) == 1
     for words in ("error: ZeroDivisionError: float", "reading.py:", "defect", "report", "--debug", str(clip)):

@@ -12,8 +12,7 @@ from avatargpt.__main__ import main
 from tests.corpora.trees import walking
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.body_model import BodyModel, find_model, fitted, read_parameters
-from vqvae.io.smplx import write_smplx
+from vqvae.io.smplx import BodyModel, find_model, fitted, read_parameters, write_smplx
 from vqvae.skeleton import SMPL22
 
 NEEDED = 'needs pip install "avatargpt[smplx]"'

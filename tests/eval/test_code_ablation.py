@@ -12,9 +12,8 @@ import torch
 from avatargpt.config import resolve
 from avatargpt.evaluation.body import code_ablation
 from avatargpt.evaluation.body.code_ablation import Material, joint_error, loss, measured
-from avatargpt.lm.config import AvatarGPTConfig
 from avatargpt.lm.loaded import LoadedModel
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import CODE_EMBEDDINGS
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import LONGEST, Examples

@@ -18,7 +18,7 @@ from avatargpt.train.audio_model import DriverRecipe
 from avatargpt.train.speech_data.batches import Sampling
 from instruct_data.face.score import Emotion, Event, Score
 from tests.speech.conftest import Words, clip
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SCORES = [

@@ -19,7 +19,7 @@ from instruct_data.gesture.keyed import keyed_strokes
 from instruct_data.gesture.strokes import Stroke, motion_of
 from tests.gesture.made_up import TABLE
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 from vqvae.motion import Motion
 
 NAMES = ("count_two", "count_four", "wave", "big")

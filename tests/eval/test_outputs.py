@@ -18,7 +18,7 @@ from avatargpt.metrics.degraded import DEGRADATIONS, degrade
 from avatargpt.metrics.geometry import predicates
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.features import ms272
+from vqvae.io import ms272
 from vqvae.motion import Motion
 
 FORMATS = ("npz", "smplx", "bvh", "glb", "vrma", "pos7", "joints", "hml263", "ms272")

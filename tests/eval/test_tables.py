@@ -14,7 +14,7 @@ from PIL import Image
 
 from avatargpt import evaluation
 from avatargpt.evaluation import report
-from avatargpt.lm.folder import fingerprint
+from avatargpt.lm.checkpoint import fingerprint
 from vqvae.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from avatargpt import export
 from avatargpt.export.mesh import Mesh, body_mesh
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.glb import values_of
+from vqvae.io.gltf import values_of
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 

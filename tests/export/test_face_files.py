@@ -17,8 +17,8 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.io import keyframes
-from vqvae.io.glb import unpacked
+from vqvae.io import gltf_rigs
+from vqvae.io.gltf import unpacked
 from vqvae.motion import Motion
 
 
@@ -108,7 +108,7 @@ def test_uneven_key_frames_come_at_thirty_a_second(clip: FaceMotion, tmp_path: P
 def test_clips_of_hours_keep_their_rate(missing: bool) -> None:
     """Seconds in float32 are coarse there; a key frame that is missing still shows."""
     times = (np.arange(500_000) / 120).astype("<f4").astype(float)
-    got, fps = keyframes.frames([np.delete(times, 400_000) if missing else times], 120.0)
+    got, fps = gltf_rigs.frames([np.delete(times, 400_000) if missing else times], 120.0)
     assert (fps, len(got)) == ((30.0, 125_001) if missing else (120.0, 500_000))
 
 

@@ -11,7 +11,7 @@ from avatargpt import export
 from avatargpt.export.gltf import _Builder, _xyzw, write_glb
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.glb import FLOAT, values_of
+from vqvae.io.gltf import FLOAT, values_of
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 

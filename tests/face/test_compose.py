@@ -16,7 +16,7 @@ from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Score, mirror_action, mirror_words
 from vqvae import arkit
-from vqvae.face_losses import FaceLossWeights, face_losses
+from vqvae.losses import FaceLossWeights, face_losses
 
 DRAWN = composed(300, seed=2)
 

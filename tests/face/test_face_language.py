@@ -13,9 +13,9 @@ import torch
 from avatargpt.api import AvatarGPT
 from avatargpt.evaluation.face.face_language import between, reading
 from avatargpt.face.tokens import APART
-from avatargpt.lm.checkpoint import SMALL, load_model, save_model, save_small, with_modalities
-from avatargpt.lm.config import AvatarGPTConfig
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.checkpoint import load_model, save_model, save_small, with_modalities
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
+from avatargpt.lm.shape import SMALL
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.metrics.face_tokens import kept
 from avatargpt.options import UnheededText
@@ -31,8 +31,8 @@ from instruct_data.store import ClipCodes, Store
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.io.tensors import LEAST, lowered, raised
 from vqvae.motion import Motion
-from vqvae.precision import LEAST, lowered, raised
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 LINES = ["blink twice, then smile slightly", "very happy, then sad", "raise brows and nod", "a person walks"]

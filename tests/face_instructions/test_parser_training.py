@@ -12,7 +12,7 @@ from avatargpt.face.instructions.clock import clock_times
 from avatargpt.face.instructions.fitting import FILLED
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.lm.tuned_layers import TunedLayers
+from avatargpt.lm.text_encoder import TunedLayers
 from avatargpt.train import parser as stage
 from avatargpt.train.data.parser_data import (
     Material,

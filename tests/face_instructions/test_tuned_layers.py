@@ -7,8 +7,7 @@ import torch
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser, reading_grounder
 from avatargpt.face.instructions.sampling import padded
-from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.lm.tuned_layers import WIDTH, TunedLayers
+from avatargpt.lm.text_encoder import WIDTH, SentenceGrounder, TunedLayers
 
 TEXTS = ["wink twice with the left eye, then nod", "smile"]
 

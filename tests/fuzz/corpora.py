@@ -16,9 +16,9 @@ def corpora(folder: Path) -> dict[str, Target]:
     from instruct_data.corpora import babel, humanml3d, style100
     from instruct_data.sources.report import Report
     from vqvae.io.asf import parse_amc, parse_asf, read_amc, read_asf
-    from vqvae.io.body_model import read_parameters
-    from vqvae.io.guard import understanding
-    from vqvae.io.json_file import read_object
+    from vqvae.io.data_files import read_object
+    from vqvae.io.files import parsing
+    from vqvae.io.smplx import read_parameters
     from vqvae.retarget import retarget
     from vqvae.rig import Rig
 
@@ -34,17 +34,17 @@ def corpora(folder: Path) -> dict[str, Target]:
 
     def skeleton(path: Path) -> None:
         bones = read_asf(path)
-        with understanding(path, "a skeleton of that motion"):
+        with parsing(path, "a skeleton of that motion"):
             sound(parse_amc(amc.decode(), bones, 120.0))
 
     def motion(path: Path) -> None:
         rig = read_amc(path, whole, 120.0)
-        with understanding(path, "a motion of a body"):
+        with parsing(path, "a motion of a body"):
             sound(rig)
 
     def spans(path: Path) -> None:
         entry = read_object(path)
-        with understanding(path, "a recording of BABEL"):
+        with parsing(path, "a recording of BABEL"):
             babel.labels(entry, Report())
 
     label = {"raw_label": "walk", "proc_label": "walk", "act_cat": ["walk"], "start_t": 0.5, "end_t": 2.0}

@@ -43,8 +43,8 @@ def harness(folder: Path) -> dict[str, Target]:
     from avatargpt.evaluation.outputs import reading
     from avatargpt.evaluation.outputs.folder import read_names
     from avatargpt.evaluation.prompt_rows import read_prompts
-    from vqvae.features import ms272
-    from vqvae.features.hml263 import HML263Features
+    from vqvae.io import ms272
+    from vqvae.io.hml263 import HML263Features
 
     here = folder / "harness"
     here.mkdir(exist_ok=True)

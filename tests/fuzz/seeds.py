@@ -131,8 +131,7 @@ def write_networks(folder: Path) -> Path:
     from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape
     from avatargpt.kinematics.measures import SIZE
     from avatargpt.lm.checkpoint import save_model, save_small
-    from avatargpt.lm.config import AvatarGPTConfig
-    from avatargpt.lm.model import AvatarGPTModel
+    from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
     from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
     from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
     from avatargpt.metrics.evaluator.network import EvaluatorNetwork

@@ -70,7 +70,7 @@ def _motions(folder: Path) -> dict[str, Target]:
 def _gestures(folder: Path) -> dict[str, Target]:
     from instruct_data.sources.foreign import read_anim
     from instruct_data.sources.smartbody import read_smartbody
-    from vqvae.io.gltf_rig import read_rigs
+    from vqvae.io.gltf_rigs import read_rigs
     from vqvae.io.smplx import read_smplx
     from vqvae.retarget import retarget
 
@@ -119,9 +119,7 @@ def _texts(folder: Path) -> dict[str, Target]:
     from instruct_data.store import Store
     from instruct_data.synth.loading import load_family
     from instruct_data.text.captions import CaptionBank
-    from vqvae.io.json_file import read_object
-    from vqvae.io.json_lines import json_rows
-    from vqvae.io.plain_pickle import read_plain_pickle
+    from vqvae.io.data_files import json_rows, read_object, read_plain_pickle
 
     def recipe(kind: Any) -> Callable[[Path], object]:
         return lambda path: kind.read(resolve(path), str(path))

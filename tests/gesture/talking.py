@@ -15,7 +15,7 @@ from avatargpt.gesture.network import GestureNetwork
 from avatargpt.gesture.pipeline import GesturePerformer
 from tests.gesture.conftest import Spelling
 from vqvae import rotations as rot
-from vqvae.features.gesture import STANDING, GestureFeatures
+from vqvae.features import STANDING, GestureFeatures
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 

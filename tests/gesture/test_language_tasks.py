@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.gesture.takes import LONGEST, captions, clips, spoken, stretches
@@ -14,7 +14,7 @@ from instruct_data.gesture.keyed import keyed_strokes
 from instruct_data.gesture.strokes import motion_of
 from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes
-from vqvae.features.gesture import GestureFeatures
+from vqvae.features import GestureFeatures
 
 WORDS = [("No", 0.5, 0.8), ("that", 0.8, 1.0), ("was", 1.0, 1.2), ("tiny", 1.2, 1.9), ("But", 2.8, 3.0),
          ("you", 3.0, 3.3)]  # fmt: skip

@@ -23,7 +23,7 @@ from instruct_data.gesture.strokes import ARM, LIMB, SIDES, motion_of, wrists
 from tests.gesture import made_up
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features.gesture import GestureFeatures
+from vqvae.features import GestureFeatures
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.gesture.conftest import Spelling, Word, network
 from tests.gesture.talking import driver, folder, performer, same
 from tests.speech.conftest import voice
 from vqvae.errors import UserError
-from vqvae.features.gesture import STANDING, GestureFeatures
+from vqvae.features import STANDING, GestureFeatures
 from vqvae.motion import Motion, concatenate
 
 WORDS = [Word("good", 0.2, 0.5), Word("morning", 0.5, 0.9), Word("all", 1.7, 1.95)]

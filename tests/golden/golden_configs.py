@@ -14,7 +14,7 @@ from golden_store import ROOT, Rows
 from avatargpt.config import VARIANTS, resolve
 from avatargpt.train.objectives import objective
 from avatargpt.train.stage_table import STAGES
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.data_files import read_yaml
 
 CONFIGS = ROOT / "configs"
 ELSEWHERE = {

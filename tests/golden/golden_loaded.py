@@ -11,7 +11,7 @@ from golden_store import ROOT
 from avatargpt import AvatarGPT
 from avatargpt.face.instructions.sampling import MOST_WORDS
 from avatargpt.face.performer import FacePerformer
-from avatargpt.lm.folder import packaged
+from avatargpt.lm.checkpoint import driver_folder
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.planning import load_planner
 
@@ -38,7 +38,7 @@ def performer(reader: Any = None) -> FacePerformer:
     layers = loaded.parser.network.config.layers
     reading = SentenceGrounder(max_tokens=MOST_WORDS + 1, remember=500, layers=layers, alone=True)
     made = FacePerformer(loaded.driver, reader or loaded.parser, SentenceGrounder(alone=True), reading)
-    made._folder = packaged()  # where the reader of requests is found
+    made._folder = driver_folder()  # where the reader of requests is found
     return made
 
 

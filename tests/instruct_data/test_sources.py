@@ -15,8 +15,8 @@ from instruct_data.sources.humanml3d import parse_texts, read_humanml3d
 from instruct_data.sources.report import Report
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features.hml263 import HML263Features
 from vqvae.io.bvh import write_bvh
+from vqvae.io.hml263 import HML263Features
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
-from avatargpt.lm.config import AvatarGPTConfig
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.planning.types import Activity
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig

@@ -12,7 +12,7 @@ from avatargpt.long.decoding import StreamDecoder
 from avatargpt.long.path import PathKeeper
 from avatargpt.long.stream import MotionStream
 from vqvae import rotations as rot
-from vqvae.features.body import BodyFeatures, RootState
+from vqvae.features import BodyFeatures, RootState
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import SMPL22
 from vqvae.tokenizer import MotionTokenizer

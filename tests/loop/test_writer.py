@@ -90,8 +90,8 @@ def test_a_run_that_is_going_on_is_left_alone(target: Path) -> None:
 def test_the_lock_ends_with_its_process(target: Path) -> None:
     script = (
         "import os, sys, pathlib\n"
-        "from vqvae.io.lock import held\n"
-        "with held(pathlib.Path(sys.argv[1]), 'busy'):\n"
+        "from vqvae.io.files import folder_lock\n"
+        "with folder_lock(pathlib.Path(sys.argv[1]), 'busy'):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
         "    os._exit(1)\n"

@@ -194,7 +194,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_features_of_the_corpus_itself(shared: Path) -> None:
     """HumanML3D's own clip: our features of its joints are seen as its own features are."""
-    from vqvae.features.hml263 import encode_joints
+    from vqvae.io.hml263 import encode_joints
 
     folder = shared / "data/reference"
     joints, vectors, mean, std = (

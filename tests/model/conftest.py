@@ -5,9 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from avatargpt.lm.config import AvatarGPTConfig
 from avatargpt.lm.generate import Generator, Prompt
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 
 MODALITIES = {
     "body": {"codebook_size": 24, "levels": 3, "code_dim": 6},

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from avatargpt.lm.card import CARD, Origin, faults, front_matter, parted, write_card
 from avatargpt.lm.checkpoint import save_small
-from avatargpt.lm.hub import HubCalls
+from avatargpt.lm.hub import CARD, HubCalls, Origin, faults, front_matter, parted, write_card
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.resources import weights
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatargpt.lm.checkpoint import CODES, SMALL, load_model, save_model, save_small, start_from_t5
+from avatargpt.lm.checkpoint import CODES, load_model, save_model, save_small, start_from_t5
 from avatargpt.lm.generate import Generator
 from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.shape import SMALL
 from vqvae.errors import UserError
 
 

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from avatargpt.lm.config import AvatarGPTConfig
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import length_boundaries
 from vqvae.errors import UserError
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from avatargpt.lm import cross_attention, encoder, fused_maps
-from avatargpt.lm.cross_attention import CrossHeads, CrossStates, CrossWeights
-from avatargpt.lm.encoder import Encoder
+from avatargpt.lm import encoder
+from avatargpt.lm.encoder import Encoder, make_added_map, make_map
+from avatargpt.lm.engine import SHARED_ROWS, CrossHeads, CrossStates, CrossWeights
 from avatargpt.lm.generate import Generator
 from avatargpt.lm.model import AvatarGPTModel
 
@@ -66,9 +66,9 @@ def test_many_rows_answer_as_few_do(
     model: AvatarGPTModel, generator: Generator, ids: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt = generator.encode(ids.repeat(4, 1))
-    assert len(prompt) >= cross_attention.SHARED_ROWS
+    assert len(prompt) >= SHARED_ROWS
     many = generator.decode(prompt, "body", length=[12] * 20, temperature=0.9, top_k=8, seed=list(range(20)))
-    monkeypatch.setattr(cross_attention, "SHARED_ROWS", 10_000)
+    monkeypatch.setattr("avatargpt.lm.engine.SHARED_ROWS", 10_000)
     few = generator.decode(prompt, "body", length=[12] * 20, temperature=0.9, top_k=8, seed=list(range(20)))
     assert torch.equal(many.ids, few.ids)
 
@@ -81,6 +81,6 @@ def test_maps_multiply(monkeypatch: pytest.MonkeyPatch, capability: str, rows: i
     for out, inner in ((1024, 16), (16, 24), (24, 16)):
         weight, x, y = torch.randn(out, inner), torch.randn(rows, inner), torch.randn(rows, out)
         wanted = x @ weight.T
-        torch.testing.assert_close(fused_maps.make_map(weight, rows > 1, torch.float32)(x), wanted, atol=1e-4, rtol=1e-4)  # noqa: E501
-        added = fused_maps.make_added_map(weight, rows > 1, torch.float32)(y.clone(), x)
+        torch.testing.assert_close(make_map(weight, rows > 1, torch.float32)(x), wanted, atol=1e-4, rtol=1e-4)
+        added = make_added_map(weight, rows > 1, torch.float32)(y.clone(), x)
         torch.testing.assert_close(added, y + wanted, atol=1e-4, rtol=1e-4)

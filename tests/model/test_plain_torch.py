@@ -11,10 +11,10 @@ import torch
 from avatargpt.lm.checkpoint import load_network, save_model, save_small
 from avatargpt.lm.loaded import load_parts
 from avatargpt.lm.model import AvatarGPTModel
-from avatargpt.lm.sentence_encoder import SentenceEncoder
+from avatargpt.lm.text_encoder import SentenceEncoder
 from avatargpt.resources import sentence_model_folder
 from vqvae.errors import UserError
-from vqvae.quantizers import FrozenVQ, residual_vq
+from vqvae.networks import FrozenVQ, residual_vq
 
 
 @torch.inference_mode()

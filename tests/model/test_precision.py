@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from avatargpt.lm import fused_maps, precision
+from avatargpt.lm import devices, encoder
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.train.runtime import Runtime
 
 
 @pytest.mark.parametrize("packs", [True, False])
 def test_maps_without_packed_bfloat16(monkeypatch: pytest.MonkeyPatch, packs: bool) -> None:
-    if packs and not precision.packs_bfloat16():
+    if packs and not devices.packs_bfloat16():
         pytest.skip("this processor takes no weights packed for bfloat16")
-    monkeypatch.setattr(fused_maps, "packs_bfloat16", lambda: packs)
+    monkeypatch.setattr(encoder, "packs_bfloat16", lambda: packs)
     torch.manual_seed(0)
     weight, x = torch.randn(24, 16), torch.randn(8, 16)
-    made = fused_maps.make_map(weight, True, torch.bfloat16)(x)
+    made = encoder.make_map(weight, True, torch.bfloat16)(x)
     assert torch.allclose(made.float(), x @ weight.T, atol=0.15)
 
 

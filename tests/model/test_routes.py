@@ -7,7 +7,7 @@ from avatargpt import AvatarGPT
 from avatargpt.body.paths import along
 from avatargpt.requests.paths import SHAPES, TURN, Route
 from vqvae.errors import UserError
-from vqvae.features.body import BodyFeatures
+from vqvae.features import BodyFeatures
 
 
 @pytest.fixture

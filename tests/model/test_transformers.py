@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.lm.adapter_folder import add_adapter
-from avatargpt.lm.checkpoint import load_model, save_model, save_small
+from avatargpt.lm.checkpoint import add_adapter, load_model, save_model, save_small
 from avatargpt.lm.generate import Generator
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTModel
@@ -27,7 +26,7 @@ def auto() -> Any:
     """transformers, with our classes registered."""
     import transformers
 
-    import avatargpt.hub  # noqa: F401  registers
+    import avatargpt.lm.model  # noqa: F401  registers
 
     return transformers
 

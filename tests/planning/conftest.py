@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.lm.config import AvatarGPTConfig
 from avatargpt.lm.loaded import LoadedModel
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.requests.phrases import PhraseIndex
 

@@ -12,8 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from avatargpt.cli.app import run
-from avatargpt.lm.config import AvatarGPTConfig
-from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import NetworkShape
 from avatargpt.train.language import LanguageRecipe
 from avatargpt.train.scaling.compute import Lengths, example, training_token

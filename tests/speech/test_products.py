@@ -9,7 +9,7 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.products import EightBits, Exact, multiplied
 from tests.speech.conftest import voice
-from vqvae.precision import lowered, raised
+from vqvae.io.tensors import lowered, raised
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(384, 576), (192, 384), (7, 32)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples, Pools
 from instruct_data import registry

@@ -14,7 +14,8 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.lm.checkpoint import SMALL, load_model
+from avatargpt.lm.checkpoint import load_model
+from avatargpt.lm.shape import SMALL
 from avatargpt.train.command import main
 from avatargpt.train.data.faces import LONGEST, conditioned_clip, conditioned_clips, wordless_clips
 from instruct_data.face import corpus

@@ -12,7 +12,7 @@ from avatargpt.train.objectives import objective
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae import rotations as rot
-from vqvae.features.gesture import GestureFeatures
+from vqvae.features import GestureFeatures
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.lm.card import faults
+from avatargpt.lm.hub import faults
 from avatargpt.lm.text_encoder import TextTokenizer
 from tests.train.conftest import Mini
 

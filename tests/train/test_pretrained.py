@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.lm.adapter_folder import add_adapter
-from avatargpt.lm.checkpoint import load_model, load_network
+from avatargpt.lm.checkpoint import add_adapter, load_model, load_network
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.command import main
 from vqvae.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.requests.exemplars import EXAMPLE_TOKENS
 from avatargpt.train.data.examples import ExampleOptions, Examples

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.lm.adapter_folder import write_adapter
+from avatargpt.lm.checkpoint import write_adapter
 from avatargpt.train.checkpoints import write
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import share_of

@@ -18,7 +18,7 @@ from avatargpt.train.pack import averaged, parse_shares
 from instruct_data.store import Store
 from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
-from vqvae.io.lock import held
+from vqvae.io.files import folder_lock
 from vqvae.tokenizer import MotionTokenizer
 
 
@@ -28,8 +28,8 @@ def test_prepared_store(mini: Any) -> None:
     composed = [c for c in train if c.source == "composed"]
     assert (len(composed), len(train), len(val)) == (20, 28 * 2 + 20, 4)
     assert all(c.extra["prompts"] for c in train) and not any(c.extra.get("prompts") for c in val)
-    held = {c.id for c in val}
-    assert not held & {part for c in composed for part in c.extra["parts"]}
+    val_ids = {c.id for c in val}
+    assert not val_ids & {part for c in composed for part in c.extra["parts"]}
     left = next(c for c in train if c.id.endswith("_m") and "wave" in c.action)
     assert left.action == "wave-left-hand" and "left" in left.captions[0]
 
@@ -60,7 +60,7 @@ def test_tokenizer_resumes_exactly(mini: Any, tmp_path: Path) -> None:
 def test_a_folder_belongs_to_one_run(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = mini.config("tokenizer", lambda d: d["train"].update(steps=2), "alone")
     args = ["tokenizer", "--config", config, "--store", mini.store, "--threads", 1, "--device", "cpu", "-o", tmp_path]
-    with held(tmp_path, "busy"), ThreadPoolExecutor(1) as other:  # as another process: locks are a thread's
+    with folder_lock(tmp_path, "busy"), ThreadPoolExecutor(1) as other:  # as another process: locks are a thread's
         line = other.submit(refused, capsys, args).result()
     assert "another run is going on there" in line and not (tmp_path / "log.jsonl").exists()
 

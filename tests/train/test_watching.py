@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.t5.modeling_t5 import T5LayerFF
 
 from avatargpt.lm.checkpoint import load_model
-from avatargpt.lm.flops import forward_flops
+from avatargpt.lm.shape import forward_flops
 from avatargpt.train.command import main
 from avatargpt.train.optimizers import MovingAverage
 from avatargpt.train.runtime import Runtime

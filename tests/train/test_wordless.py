@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.corpus import Folders, text_corpus
 from avatargpt.train.data.examples import ExampleOptions, Examples

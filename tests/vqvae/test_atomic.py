@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from vqvae.io.atomic import MARK, atomic_write
+from vqvae.io.files import MARK, atomic_write
 
 SIZE = 200_000  # bytes of one value each, so that a torn file shows
 WRITES = f"""
 import sys
-from vqvae.io.atomic import atomic_write
+from vqvae.io.files import atomic_write
 for k in range(25):
     atomic_write(sys.argv[1], lambda p: p.write_bytes(bytes([k]) * {SIZE}))
 """
 BLOCKED = """
 import sys, time
-from vqvae.io.atomic import atomic_write
+from vqvae.io.files import atomic_write
 def slow(path):
     path.write_text("half")
     print("writing", flush=True)
@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np, torch
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
-from vqvae.io.atomic import atomic_write
+from vqvae.io.files import atomic_write
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 folder, x = Path(sys.argv[1]), np.zeros(100_000)
 for name, write in {

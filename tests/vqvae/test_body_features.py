@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vqvae import rotations as rot
-from vqvae.features.body import BodyFeatures
+from vqvae.features import BodyFeatures
 from vqvae.motion import Motion
 
 SPEC = BodyFeatures()

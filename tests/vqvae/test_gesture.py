@@ -9,10 +9,9 @@ import pytest
 from vqvae import modalities
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features.gesture import JOINTS, GestureFeatures, gesture_joints, hands_from_chest, relaxed
-from vqvae.fingers import HALF, bones, finger_map
+from vqvae.features import JOINTS, GestureFeatures, gesture_joints, hands_from_chest, relaxed
 from vqvae.motion import Motion, concatenate
-from vqvae.retarget import retarget
+from vqvae.retarget import HALF, bones, finger_map, retarget
 from vqvae.rig import Rig
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, mirror_name
 

@@ -14,7 +14,7 @@ from tests.vqvae.gltf_made import CONVENTIONS, VRM_BONES, Made, bone_axes
 from tests.vqvae.test_bvh import MIXAMO, as_rig, motion
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.gltf_rig import read_rigs
+from vqvae.io.gltf_rigs import read_rigs
 from vqvae.motion import Motion
 from vqvae.retarget import STANDING, retarget
 from vqvae.rig import Rig

@@ -11,7 +11,7 @@ import pytest
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features import hml263
+from vqvae.io import hml263
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 

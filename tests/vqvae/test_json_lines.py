@@ -7,7 +7,7 @@ import json
 import pytest
 
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 
 def test_rows_with_their_numbers(tmp_path):

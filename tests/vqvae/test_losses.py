@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqvae.features.body import BodyFeatures
+from vqvae.features import BodyFeatures
 from vqvae.losses import ENDS, LossWeights, _jerk_apart, body_joints, body_losses, body_points
 from vqvae.motion import Motion
 

@@ -5,7 +5,7 @@ import pytest
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features import ms272
+from vqvae.io import ms272
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vqvae.errors import UserError
-from vqvae.io.plain_pickle import read_plain_pickle
+from vqvae.io.data_files import read_plain_pickle
 
 
 def written(folder: Path, data: bytes) -> Path:

@@ -16,13 +16,10 @@ import torch
 
 from avatargpt.train.checkpoints import load_checkpoint
 from vqvae.errors import UserError
-from vqvae.io.arrays import map_array, read_arrays
-from vqvae.io.guard import read_text, regular, understanding
-from vqvae.io.json_file import read_object
-from vqvae.io.keyframes import frames
-from vqvae.io.numbers import plain_number, plain_numbers
+from vqvae.io.data_files import map_array, parse_yaml, plain_number, plain_numbers, read_arrays, read_object
+from vqvae.io.files import parsing, read_text, regular_file
+from vqvae.io.gltf_rigs import frames
 from vqvae.io.tensors import load_tensors, no_larger_than
-from vqvae.io.yaml_file import parse_yaml
 from vqvae.motion import MAX_FRAMES, Motion
 
 
@@ -49,7 +46,7 @@ def peak(call: Callable[[], object]) -> int:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
-@pytest.mark.parametrize("read", [regular, read_arrays, map_array, read_object, load_tensors, Motion.load])
+@pytest.mark.parametrize("read", [regular_file, read_arrays, map_array, read_object, load_tensors, Motion.load])
 def test_pipes_and_folders_are_refused_at_once(tmp_path: Path, read: Callable[[Path], object]) -> None:
     os.mkfifo(tmp_path / "pipe.npz")
     with pytest.raises(UserError, match=r"pipe\.npz: not a regular file"):
@@ -74,12 +71,12 @@ def test_larger_files_are_not_read(tmp_path: Path) -> None:
      (MemoryError(), "larger than the memory")],
 )  # fmt: skip
 def test_whatever_the_contents_raise_is_one_line(error: Exception, told: str) -> None:
-    with pytest.raises(UserError) as caught, understanding("x.bin", "a thing", "accepted: another"):
+    with pytest.raises(UserError) as caught, parsing("x.bin", "a thing", "accepted: another"):
         raise error
     assert str(caught.value) == f"x.bin: not a thing ({told}); accepted: another"
-    with pytest.raises(UserError, match=r"^x\.bin: wrong$"), understanding("x.bin", "a thing"):
+    with pytest.raises(UserError, match=r"^x\.bin: wrong$"), parsing("x.bin", "a thing"):
         raise UserError("wrong")
-    with pytest.raises(KeyboardInterrupt), understanding("x.bin", "a thing"):
+    with pytest.raises(KeyboardInterrupt), parsing("x.bin", "a thing"):
         raise KeyboardInterrupt
 
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.guard import read_text, understanding
-from vqvae.io.numbers import plain_number
+from vqvae.io.data_files import plain_number
+from vqvae.io.files import parsing, read_text
 from vqvae.motion import MAX_FRAMES, check_fps
 from vqvae.rig import Rig
 
@@ -75,7 +75,7 @@ def read_asf(path: str | os.PathLike[str]) -> AsfSkeleton:
     """
     path = Path(path)
     text = read_text(path, MOST_BYTES, ACCEPTED)
-    with understanding(path, "an ASF skeleton", ACCEPTED):
+    with parsing(path, "an ASF skeleton", ACCEPTED):
         return parse_asf(text)
 
 
@@ -204,7 +204,7 @@ def read_amc(path: str | os.PathLike[str], skeleton: AsfSkeleton, fps: float) ->
     """
     path = Path(path)
     text = read_text(path, MOST_BYTES, ACCEPTED_AMC)
-    with understanding(path, "an AMC motion", ACCEPTED_AMC):
+    with parsing(path, "an AMC motion", ACCEPTED_AMC):
         return parse_amc(text, skeleton, fps)
 
 

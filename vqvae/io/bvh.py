@@ -14,8 +14,8 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.guard import read_text, understanding
-from vqvae.io.numbers import plain_number, plain_numbers
+from vqvae.io.data_files import plain_number, plain_numbers
+from vqvae.io.files import parsing, read_text
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.retarget import retarget
 from vqvae.rig import Rig
@@ -200,7 +200,7 @@ def read_bvh(path: str | os.PathLike[str], hands: bool = False) -> Motion:
     """
     path = Path(path)
     text = read_text(path, MOST_BYTES, ACCEPTED)
-    with understanding(path, "a readable BVH", ACCEPTED):
+    with parsing(path, "a readable BVH", ACCEPTED):
         return retarget(parse_bvh(text), hands)
 
 

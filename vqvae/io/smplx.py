@@ -1,21 +1,26 @@
-"""AMASS, SMPL-H and SMPL-X ``.npz`` files: axis-angle poses, Z up, any frame rate.
+"""AMASS, SMPL-H and SMPL-X ``.npz`` files, and SMPL's body models for those who have their files.
 
-Rotations carry over as they are (both rest poses are the same T-pose); the body shape does not.
+Motions are axis-angle poses, Z up, at any frame rate. Rotations carry over as they are (both rest poses are the same
+T-pose); the body shape does not. Body models (SMPL, SMPL-H, SMPL-X) turn poses of AMASS into joints and meshes: an
+``.npz`` from smpl-x.is.tue.mpg.de or mano.is.tue.mpg.de; pickles are never opened. Linear blend skinning is that of the
+package `smplx` (Loper et al. 2015, Pavlakos et al. 2019). Hands count from the flat hand, as AMASS' do.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.arrays import array_names, read_arrays
-from vqvae.io.guard import understanding
-from vqvae.motion import MAX_FRAMES, Motion, atomic_write
+from vqvae.io.data_files import array_names, read_arrays
+from vqvae.io.files import atomic_write, parsing
+from vqvae.motion import MAX_FRAMES, Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 BODY = len(SMPL22.names)
@@ -95,7 +100,7 @@ def read_smplx(path: str | os.PathLike[str], up: str = "z", hands: bool = False)
     """
     path = Path(path)
     data = read_arrays(path, ("poses", "root_orient", "pose_body", "trans", *_RATES), MAX_FRAMES)
-    with understanding(path, "an SMPL motion"):
+    with parsing(path, "an SMPL motion"):
         body = _motion(data, up)
         if not hands:
             return body
@@ -127,3 +132,193 @@ def write_smplx(motion: Motion, path: str | os.PathLike[str]) -> Path:
         )  # fmt: skip
 
     return atomic_write(path, write)
+
+
+INSTALL = 'pip install "avatargpt[smplx]"'
+KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights", "f")
+KINDS = {24: "smpl", 52: "smplh", 55: "smplx"}  # by joints
+WIDTHS = {72: "smpl", 156: "smplh", 165: "smplx"}  # of poses
+GENDERS = ("neutral", "male", "female")
+RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
+AT_ONCE = 32  # frames posed together
+MOST_BETAS = 300
+_BODY, _FACE, _HAND_WIDTH = slice(0, 66), slice(66, 75), 90
+_TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+
+
+@dataclass(frozen=True, eq=False)
+class BodyParameters:
+    """What a file of AMASS says of a body.
+
+    Attributes:
+        poses: (T, 72, 156 or 165) rotation vectors. trans: (T, 3) metres. betas: (B,). gender: one of `GENDERS`.
+        fps: frames a second.
+    """
+
+    poses: np.ndarray
+    trans: np.ndarray
+    betas: np.ndarray
+    gender: str
+    fps: float
+
+    @property
+    def kind(self) -> str:
+        """Of the model that the poses are made for."""
+        return WIDTHS[self.poses.shape[1]]
+
+    def taken(self, frames: list[int]) -> BodyParameters:
+        """Only those frames."""
+        return replace(self, poses=self.poses[frames], trans=self.trans[frames])
+
+
+def read_parameters(path: str | os.PathLike[str]) -> BodyParameters:
+    """Read an ``.npz`` of AMASS.
+
+    Raises:
+        UserError: names the file and what is wrong with it.
+    """
+    path = Path(path)
+    data = read_arrays(path, ("poses", "trans", "betas", "gender", *RATES), MAX_FRAMES)
+    with parsing(path, "a motion of AMASS", "accepted poses, trans, betas, gender and mocap_framerate"):
+        poses, trans = (np.asarray(data[k], np.float64) for k in ("poses", "trans"))
+        if poses.ndim != 2 or poses.shape[1] not in WIDTHS or trans.shape != (len(poses), 3) or not len(poses):
+            widths = ", ".join(map(str, WIDTHS))
+            raise UserError(f"poses {poses.shape}, trans {trans.shape}; accepted (T, {widths}) and (T, 3)")
+        betas = np.asarray(data["betas"], np.float64).reshape(-1)
+        if not all(np.isfinite(v).all() for v in (poses, trans, betas)):
+            raise UserError("NaN or infinity; accepted finite numbers")
+        gender = np.asarray(data.get("gender", "neutral")).reshape(-1)[0]
+        name = gender.decode() if isinstance(gender, bytes) else str(gender)
+        rate = next(data[k] for k in RATES if k in data)
+        return BodyParameters(poses, trans, betas, name, float(np.asarray(rate).reshape(())))
+
+
+def find_model(models: str | os.PathLike[str], kind: str, gender: str) -> Path:
+    """The file of a model: `models` itself if it is a file, else one of the places where the sites' archives put it.
+
+    Raises:
+        UserError: none of them is there; names all. A pickle.
+    """
+    models = Path(models)
+    if gender not in GENDERS:
+        raise UserError(f"gender {gender!r}; accepted {', '.join(GENDERS)}")
+    names = (f"{kind.upper()}_{gender.upper()}.npz", f"{gender}/model.npz")
+    places = [models] if models.is_file() else [models / d / n for d in (kind, ".") for n in names]
+    found = next((p for p in places if p.is_file()), None)
+    if found is None:
+        told = ", ".join(str(p.relative_to(models)) for p in places)
+        raise UserError(f"{models}: no body model of {kind}, {gender}; accepted one of {told}, downloaded from "
+                        "smpl-x.is.tue.mpg.de or mano.is.tue.mpg.de")  # fmt: skip
+    if found.suffix.lower() != ".npz":
+        raise UserError(f"{found}: a {found.suffix or 'file without suffix'}; accepted .npz (pickles are never opened)")
+    return found
+
+
+class BodyModel:
+    """An opened model.
+
+    Attributes:
+        faces: (F, 3) vertex indices. joints: how many. kind: smpl, smplh or smplx.
+    """
+
+    def __init__(self, arrays: dict[str, Any]) -> None:
+        import torch
+
+        def tensor(name: str) -> torch.Tensor:
+            return torch.as_tensor(np.asarray(arrays[name], np.float32))
+
+        self._lbs = _skinning()
+        table = np.asarray(arrays["kintree_table"], np.int64)
+        self.joints = table.shape[1]
+        parents = table[0].copy()
+        parents[0] = -1
+        if self.joints not in KINDS or not ((parents[1:] >= 0) & (parents[1:] < np.arange(1, self.joints))).all():
+            raise UserError(f"kintree_table {table.shape}; accepted (2, {' or '.join(map(str, KINDS))}), parents first")
+        self.kind = KINDS[self.joints]
+        self._parents = torch.as_tensor(parents)
+        self._template, self._shapes = tensor("v_template"), tensor("shapedirs")
+        count = len(self._template)
+        basis = np.asarray(arrays["posedirs"], np.float32)
+        self._poses = torch.as_tensor(np.ascontiguousarray(basis.reshape(-1, basis.shape[-1]).T))
+        self._regressor, self._weights = tensor("J_regressor"), tensor("weights")
+        self.faces = np.asarray(arrays["f"], np.int64)
+        shapes = (
+            ("v_template", self._template.shape, (count, 3)), ("shapedirs", self._shapes.shape[:2], (count, 3)),
+            ("posedirs", self._poses.shape, (9 * (self.joints - 1), 3 * count)),
+            ("J_regressor", self._regressor.shape, (self.joints, count)),
+            ("weights", self._weights.shape, (count, self.joints)), ("f", self.faces.shape[1:], (3,)),
+        )  # fmt: skip
+        for name, have, wanted in shapes:
+            if tuple(have) != wanted:
+                raise UserError(f"{name} {tuple(np.shape(arrays[name]))} of {count} vertices and {self.joints} joints")
+        if not len(self.faces) or not 0 <= self.faces.min() <= self.faces.max() < count:
+            raise UserError(f"f names vertices that are not there; accepted 0 to {count - 1}")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> BodyModel:
+        """Open a model's ``.npz``.
+
+        Raises:
+            UserError: not such a file, or the package `smplx` is missing (with the line that installs it).
+        """
+        _skinning()
+        path = Path(path)
+        arrays = read_arrays(path, KEYS)
+        with parsing(path, "a body model of SMPL", f"accepted {', '.join(KEYS)}"):
+            return cls(arrays)
+
+    def posed(self, body: BodyParameters, up: str = "z") -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Vertices (n, V, 3) and joints (n, J, 3) of `AT_ONCE` frames after another, float32 metres, Y up.
+
+        Args:
+            body: poses of any of the models: hands and face that only one of both has are left out, or at rest.
+            up: the vertical axis of its poses: ``z`` as in AMASS, or ``y``.
+        """
+        import torch
+
+        check_up(up)
+        poses = fitted(body.poses, self.joints)
+        betas = body.betas[: min(self._shapes.shape[2], MOST_BETAS)]
+        shapes, turn = self._shapes[..., : len(betas)], _TO_Y_UP if up == "z" else np.eye(3)
+        for first in range(0, len(poses), AT_ONCE):
+            part = torch.as_tensor(poses[first : first + AT_ONCE], dtype=torch.float32)
+            shape = torch.as_tensor(betas, dtype=torch.float32).expand(len(part), -1)
+            with torch.no_grad():
+                found = self._lbs(shape, part, self._template[None], shapes, self._poses, self._regressor,
+                                  self._parents, self._weights)  # fmt: skip
+            at = body.trans[first : first + AT_ONCE, None]
+            vertices, joints = ((x.numpy() + at) @ turn.T for x in found)
+            yield vertices.astype(np.float32), joints.astype(np.float32)
+
+    def joints_of(self, body: BodyParameters, up: str = "z") -> np.ndarray:
+        """(T, J, 3) joints of a body of its own shape, metres, Y up."""
+        return np.concatenate([joints for _, joints in self.posed(body, up)])
+
+
+def fitted(poses: np.ndarray, joints: int) -> np.ndarray:
+    """Poses (T, 72, 156 or 165) as a model of so many joints takes them, (T, 3 J)."""
+    frames, width = poses.shape
+    face = poses[:, _FACE] if WIDTHS[width] == "smplx" else np.zeros((frames, 9))
+    hands = np.zeros((frames, _HAND_WIDTH)) if WIDTHS[width] == "smpl" else poses[:, -_HAND_WIDTH:]
+    parts = {"smpl": [np.zeros((frames, 6))], "smplh": [hands], "smplx": [face, hands]}[KINDS[joints]]
+    return np.concatenate([poses[:, _BODY], *parts], 1)
+
+
+def write_obj(vertices: np.ndarray, faces: np.ndarray, path: str | os.PathLike[str]) -> Path:
+    """Write vertices (V, 3) and faces (F, 3) as Wavefront .obj.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    lines = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertices]
+    lines += [f"f {a} {b} {c}" for a, b, c in np.asarray(faces) + 1]
+    return atomic_write(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="ascii"))
+
+
+def _skinning() -> Any:
+    try:
+        from smplx.lbs import lbs
+    except ImportError:
+        raise UserError(f"body models need the package smplx: {INSTALL}, and the models' files (.npz) from "
+                        "smpl-x.is.tue.mpg.de or mano.is.tue.mpg.de") from None  # fmt: skip
+    return lbs

@@ -1,10 +1,13 @@
-"""The one reader of safetensors and of torch's files: what they are to become is bounded by what is in them."""
+"""Weights in files: safetensors and torch files, 8-bit storage, and networks built to receive them.
+
+What a file's shape asks for is bounded by the weights that the file contains.
+"""
 
 from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +15,7 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from vqvae.io.guard import regular, understanding
+from vqvae.io.files import parsing, regular_file
 
 SPARE_NUMBERS = 4_000_000  # of a network beyond those of its file: tables that are computed
 SPARE_TENSORS = 10_000
@@ -28,8 +31,8 @@ def load_tensors(path: str | os.PathLike[str], what: str = "a safetensors file")
     """
     from safetensors.torch import load_file
 
-    with understanding(path, what):
-        out: dict[str, torch.Tensor] = load_file(regular(path))
+    with parsing(path, what):
+        out: dict[str, torch.Tensor] = load_file(regular_file(path))
         return out
 
 
@@ -37,8 +40,8 @@ def load_arrays(path: str | os.PathLike[str], what: str = "a safetensors file") 
     """As `load_tensors`, as NumPy's arrays, which know no bfloat16."""
     from safetensors.numpy import load_file
 
-    with understanding(path, what):
-        out: dict[str, np.ndarray] = load_file(regular(path))
+    with parsing(path, what):
+        out: dict[str, np.ndarray] = load_file(regular_file(path))
         return out
 
 
@@ -48,7 +51,7 @@ def load_checkpoint_file(path: str | os.PathLike[str], device: torch.device) -> 
     Raises:
         Exception: whatever torch's unpickler or zip reader meets in a damaged file.
     """
-    size = os.path.getsize(regular(path))
+    size = os.path.getsize(regular_file(path))
     with zipfile.ZipFile(path) as archive:
         inside = sum(i.file_size for i in archive.infolist())  # torch does not compress its archives
     if inside > size:
@@ -89,4 +92,66 @@ def no_larger_than(state: dict[str, torch.Tensor]) -> Iterator[None]:
     """
     numbers = sum(t.numel() for t in state.values())
     with _Bounded(4 * numbers + SPARE_NUMBERS, 20 * len(state) + SPARE_TENSORS):
+        yield
+
+
+SCALE = ".scale"  # behind the name of a matrix: (rows, 1, ...) float32
+LEAST = 1024  # entries of a matrix that is worth rows of its own
+
+
+def rounded(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A matrix (rows, ...) as 8-bit integers, and the scale of each row, (rows, 1, ...) float32."""
+    weight = matrix.float()
+    scale = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True).clamp(min=1e-12) / 127
+    return torch.round(weight / scale).to(torch.int8), scale
+
+
+def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
+    """What a file holds of one floating-point weight.
+
+    Args:
+        dtype: None = as it is; ``torch.int8`` = ``name`` (int8) and ``name.scale``, so that their product is within
+            half a step (a 254th of the row's largest entry) of the weight; vectors and small matrices in bfloat16.
+    """
+    if dtype != torch.int8:
+        return {name: weight if dtype is None else weight.to(dtype)}
+    if weight.ndim < 2 or weight.numel() < LEAST:
+        return {name: weight.to(torch.bfloat16)}
+    whole, scale = rounded(weight)
+    return {name: whole, name + SCALE: scale}
+
+
+def raised(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of a file in float32 again; what is no floating-point number and has no scale stays."""
+    out = {}
+    for name, value in state.items():
+        if name.endswith(SCALE) and state.get(name.removesuffix(SCALE), value).dtype == torch.int8:
+            continue
+        if value.dtype == torch.int8 and name + SCALE in state:
+            out[name] = value.float() * state[name + SCALE]
+        else:
+            out[name] = value.float() if value.is_floating_point() else value
+    return out
+
+
+class _NoDrawing(TorchFunctionMode):
+    """Leaves parameters as they are where `torch.nn.init` would fill them."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # fmt: skip
+        given = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
+@contextmanager
+def unfilled() -> Iterator[None]:
+    """Modules made inside have no memory; ``load_state_dict(state, assign=True)`` gives them the tensors of a file.
+
+    Drawing takes longer than reading, and on torch's device without memory it even loads torch's compiler.
+    """
+    with torch.device("meta"), _NoDrawing():
         yield

@@ -36,9 +36,8 @@ def body(
     """Pose a body model as a motion says: joints of the body's own shape, or its mesh; metres, Y up."""
     import numpy as np
 
-    from vqvae.io.atomic import atomic_write
-    from vqvae.io.body_model import BodyModel, find_model, read_parameters, write_obj
-    from vqvae.io.smplx import check_up
+    from vqvae.io.files import atomic_write
+    from vqvae.io.smplx import BodyModel, check_up, find_model, read_parameters, write_obj
 
     suffix = output.suffix.lower()
     if suffix not in (".npz", ".obj", ""):

@@ -11,7 +11,7 @@ import typer
 
 from avatargpt.cli import common
 from vqvae.errors import UserError
-from vqvae.io.guard import read_text
+from vqvae.io.files import read_text
 
 if TYPE_CHECKING:
     from instruct_data.requests.spec import MotionRequest

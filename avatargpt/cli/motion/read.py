@@ -57,7 +57,7 @@ def _requests(texts: Sequence[str], model: Path | None, threads: int | None, qui
     import torch
 
     from avatargpt import resources
-    from avatargpt.lm.folder import check_model
+    from avatargpt.lm.checkpoint import check_model
     from avatargpt.requests.understanding import Understander
 
     check_model(model)

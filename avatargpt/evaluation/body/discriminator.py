@@ -12,7 +12,7 @@ from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.features.body import BodyFeatures
+from vqvae.features import BodyFeatures
 from vqvae.strict import PositiveInt, Rate, Strict
 
 LEAST_CLIPS = 10

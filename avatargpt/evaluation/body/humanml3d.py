@@ -15,7 +15,7 @@ import numpy as np
 
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.suites import Suite
-from avatargpt.lm.precision import usable
+from avatargpt.lm.devices import checked_device
 from avatargpt.metrics.distribution import diversity, fid, multimodality
 from avatargpt.metrics.humanml3d.evaluator import BATCH, DIM, Evaluator
 from avatargpt.metrics.humanml3d.lengths import drawn_crop, whole_units
@@ -108,7 +108,7 @@ def features_of(motion: Motion | np.ndarray) -> np.ndarray:
     Raises:
         UserError: another shape, numbers that are not finite, or less than a unit.
     """
-    from vqvae.features.hml263 import HML263Features
+    from vqvae.io.hml263 import HML263Features
 
     x = np.asarray(motion) if not isinstance(motion, Motion) else HML263Features().encode(motion)
     if x.ndim != 2 or x.shape[1] != DIM or not np.isfinite(x).all():
@@ -237,7 +237,7 @@ def run(
     """
     if data is None:
         raise UserError(f"{suite.name}: measured on HumanML3D; name its folder with --data")
-    judge = load_evaluator(evaluator if evaluator is not None else data / EVALUATOR, usable(None))
+    judge = load_evaluator(evaluator if evaluator is not None else data / EVALUATOR, checked_device(None))
     report = Report()
     split = str(suite.options.get("split", ProtocolOptions().split))
     pairs = read_pairs(data, split, report)

@@ -20,7 +20,7 @@ from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import KNOWN, counted_in
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.io.guard import reason
+from vqvae.io.files import reason
 from vqvae.motion import Motion
 
 Generator = Callable[[list[str], list[int]], Sequence[Motion | Made]]

@@ -10,7 +10,7 @@ import numpy as np
 
 from avatargpt.lm.text_encoder import SentenceGrounder
 from instruct_data.clip import Clip
-from vqvae.io.arrays import map_array
+from vqvae.io.data_files import map_array
 from vqvae.motion import Motion, atomic_write
 
 

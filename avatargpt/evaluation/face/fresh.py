@@ -20,7 +20,7 @@ from avatargpt.metrics.face_events import check_score
 from avatargpt.metrics.face_reading import reading_score
 from avatargpt.requests.typed import unreadable
 from instruct_data.face.score import Emotion, Event, Score, parse_score
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 APART = 0.4  # s by which a start that the words name may differ from what is read
 NEAR = 0.15  # by which a strength may differ from what the words say

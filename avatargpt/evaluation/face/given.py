@@ -11,7 +11,7 @@ from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.metrics.face_events import check_score, looks_at_head
 from instruct_data.face.score import Score, parse_score, read_instructions
 from vqvae.face import FaceMotion
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 
 def sources(suite: Suite, data: Path | None) -> dict[str, list[Score]]:

@@ -12,7 +12,7 @@ from avatargpt.gesture.pipeline import nearest
 from avatargpt.gesture.semantics import Nearest
 from instruct_data.gesture.classes import WordClasses, word_classes
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 WORDS = "gesture_guesses.jsonl"
 

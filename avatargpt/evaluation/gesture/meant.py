@@ -18,7 +18,7 @@ from avatargpt.gesture.semantics import Manner, stressed
 from avatargpt.speech.audio import RATE
 from instruct_data.gesture.classes import MARKS, word_classes
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 SENTENCES = "gesture_words.jsonl"
 LEAD, TAIL = 1.5, 1.0  # s of silence before and after: hands set out before a word

@@ -15,8 +15,8 @@ from avatargpt.speech.words.files import WRITTEN
 from avatargpt.speech.words.files import read as read_words
 from avatargpt.speech.words.words import Words
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
-from vqvae.io.guard import regular, understanding
+from vqvae.io.data_files import read_arrays
+from vqvae.io.files import parsing, regular_file
 from vqvae.motion import MAX_FRAMES, Motion
 
 OTHER = ".interlocutor"
@@ -102,7 +102,7 @@ def read_rows(path: Path) -> Motion:
     data = read_arrays(path, ("rot", "root", "fps"), MAX_FRAMES)
     if missing := {"rot", "root", "fps"} - set(data):
         raise UserError(f"{path}: missing {', '.join(sorted(missing))}")
-    with understanding(path, "a motion"):
+    with parsing(path, "a motion"):
         return Motion(data["rot"] / np.float32(FULL), data["root"], float(data["fps"]), "gesture")
 
 
@@ -117,10 +117,10 @@ def read_strokes(folder: Path) -> list[Stroke]:
     home = folder / "smartbody"
     if not home.is_dir():
         return []
-    about = regular(home / "clips.jsonl")
+    about = regular_file(home / "clips.jsonl")
     rows = read_arrays(home / "motions.npz", ("rot", "root", "offsets"), MAX_FRAMES)
     out = []
-    with understanding(about, "a list of clips"):
+    with parsing(about, "a list of clips"):
         for line in about.read_text(encoding="utf-8").splitlines():
             clip = json.loads(line)
             emphasis = (clip["sync"] or {}).get("emphasis")

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vqvae.errors import UserError
-from vqvae.io.guard import read_text
-from vqvae.io.json_file import read_json
+from vqvae.io.data_files import read_json
+from vqvae.io.files import read_text
 
 SUFFIXES = (".npy", ".npz", ".bvh", ".glb", ".gltf", ".vrma", ".csv", ".json")
 LISTS = ("prompts.csv", "prompts.json")

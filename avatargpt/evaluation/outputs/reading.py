@@ -17,9 +17,9 @@ from avatargpt.kinematics.joints import FPS, Signals
 from instruct_data.sources.face_json import read_json
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.features import hml263, ms272
-from vqvae.io.arrays import map_array
-from vqvae.io.guard import understanding
+from vqvae.io import hml263, ms272
+from vqvae.io.data_files import map_array
+from vqvae.io.files import parsing
 from vqvae.motion import MAX_FRAMES, Motion, check_fps
 
 LEAST = 4  # frames
@@ -90,7 +90,7 @@ def both(path: Path, fps: float | None = None, seen: Seen | None = None) -> tupl
 
 
 def _swung(path: Path, joints: np.ndarray, fps: float) -> Motion:
-    with understanding(path, "a body of 22 joints"):
+    with parsing(path, "a body of 22 joints"):
         return Motion(hml263.swing_rotations(joints), joints[:, 0], fps)
 
 
@@ -140,7 +140,7 @@ def _positions(path: Path, fps: float | None) -> tuple[np.ndarray, float, np.nda
     finite = np.isfinite(array).reshape(len(array), -1).all(1)
     if not finite.all():
         raise UserError(f"{path}: NaN or infinity at frame {int(np.argmin(finite))}; accepted finite numbers")
-    with understanding(path, "a body"):
+    with parsing(path, "a body"):
         joints, nose = take(array)
     _check_size(path, joints)
     rate = rate or fps or FPS

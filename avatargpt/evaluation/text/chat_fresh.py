@@ -23,7 +23,7 @@ from avatargpt.requests.lexical import times
 from instruct_data.dialogue.acts import read, write
 from instruct_data.dialogue.dialogues import Turn
 from instruct_data.dialogue.outline import outline
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 from vqvae.motion import Motion
 
 USUAL = 4.0

@@ -22,7 +22,7 @@ from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.lexical import lemmas
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 
 EXPECTED = ("known", "unknown", "approximation")
 CLAUSE_KEYS = ("do", "side", "count", "seconds", "tempo", "direction", "degrees", "path", "negated")

@@ -14,9 +14,8 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of
-from vqvae.io.arrays import array_names, read_arrays
-from vqvae.io.atomic import atomic_write
-from vqvae.io.guard import understanding
+from vqvae.io.data_files import array_names, read_arrays
+from vqvae.io.files import atomic_write, parsing
 from vqvae.motion import MAX_FRAMES, Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 
@@ -125,7 +124,7 @@ class AvatarMotion:
         fingers = tuple(str(n) for n in np.ravel(data.get("finger_names", FINGER_NAMES)))
         if names != [SMPL22.names, arkit.NAMES] or fingers != FINGER_NAMES:
             raise UserError(f"{path}: joints, fingers or shapes of other names; accepted those that are written here")
-        with understanding(path, "an avatar"):
+        with parsing(path, "an avatar"):
             fps, caption, sound = float(data["fps"]), str(data.get("caption", "")), str(data.get("sound", ""))
             body = Motion(data["rotations"], data["root"], fps, "gesture", caption, fingers=data["fingers"])
             weights = np.asarray(data["weights"], np.float32)

@@ -12,8 +12,7 @@ from avatargpt.export.face.gltf import ACCEPTED, morph_targets, read_face_glb
 from avatargpt.export.gltf import _Builder, inverse_binds, joint_nodes, material, skinned, tracks
 from avatargpt.export.gltf_body import read_glb
 from vqvae import arkit
-from vqvae.io.glb import FLOAT
-from vqvae.io.gltf_document import opened
+from vqvae.io.gltf import FLOAT, read_gltf
 from vqvae.motion import atomic_write
 from vqvae.skeleton import SMPL52
 
@@ -67,7 +66,7 @@ def read_avatar_glb(path: Path) -> AvatarMotion | None:
     Raises:
         UserError: one that cannot be read as a body or as a face, see `read_glb` and `read_face_glb`.
     """
-    names = {node.name for node in opened(path, ACCEPTED).nodes}
+    names = {node.name for node in read_gltf(path, ACCEPTED).nodes}
     if not set(SMPL52.names) <= names:
         return None
     face = read_face_glb(path)

@@ -14,10 +14,9 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.io.glb import FLOAT, UINT8, UINT32, check_readable, placed, values_of
-from vqvae.io.gltf_document import Document, opened
-from vqvae.io.guard import understanding
-from vqvae.io.keyframes import STEP, at, frames, said, unit
+from vqvae.io.files import parsing
+from vqvae.io.gltf import FLOAT, UINT8, UINT32, Document, check_readable, placed, read_gltf, values_of
+from vqvae.io.gltf_rigs import STEP, at, frames, said, unit
 from vqvae.motion import atomic_write
 from vqvae.rig import joints_known
 
@@ -128,8 +127,8 @@ def read_face_glb(path: Path) -> FaceMotion | None:
     Raises:
         UserError: damaged, no animation of the weights, some far from 0 to 1, cubic splines, extensions for the data.
     """
-    gltf = opened(path, ACCEPTED)
-    with understanding(path, "a whole glTF", ACCEPTED):
+    gltf = read_gltf(path, ACCEPTED)
+    with parsing(path, "a whole glTF", ACCEPTED):
         found = _named_mesh(gltf)
         if found is None or (not _weighed(gltf) and joints_known(n.name for n in gltf.nodes) >= BODY):
             return None

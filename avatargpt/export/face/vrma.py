@@ -14,11 +14,9 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of
-from vqvae.io.glb import check_readable, unpacked
-from vqvae.io.gltf_document import MOST_BYTES, Document
-from vqvae.io.gltf_tracks import turning
-from vqvae.io.guard import read_bytes, understanding
-from vqvae.io.keyframes import STEP, at, frames, said, turned_at, unit
+from vqvae.io.files import parsing, read_bytes
+from vqvae.io.gltf import MAX_GLTF_BYTES, Document, check_readable, unpacked
+from vqvae.io.gltf_rigs import STEP, at, frames, said, turned_at, turning, unit
 
 EXTENSION = "VRMC_vrm_animation"
 _HEAD = ("neck", "head", "leftEye", "rightEye", "jaw")
@@ -63,8 +61,8 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
     Raises:
         UserError: no such container, or one cut short.
     """
-    raw = read_bytes(path, MOST_BYTES)
-    with understanding(path, "a binary glTF", ACCEPTED):
+    raw = read_bytes(path, MAX_GLTF_BYTES)
+    with parsing(path, "a binary glTF", ACCEPTED):
         magic, version, size = struct.unpack_from("<4sII", raw)
         if magic != b"glTF" or version != 2 or size > len(raw):
             raise ValueError("no binary glTF 2")
@@ -97,7 +95,7 @@ def read_vrma(path: Path) -> FaceMotion:
             for the data.
     """
     gltf, blob = unpack(path)
-    with understanding(path, "a whole .vrma", ACCEPTED):
+    with parsing(path, "a whole .vrma", ACCEPTED):
         about = gltf["extensions"][EXTENSION]
         animation = gltf["animations"][0]
         tracks = {

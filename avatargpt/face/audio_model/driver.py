@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.face.audio_model.conditioning import HEADS
-from avatargpt.lm.folder import in_eight_bits, load_network, packaged, remove_network, save_network
+from avatargpt.lm.checkpoint import driver_folder, in_eight_bits, load_part, remove_part, save_part
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,26 +63,26 @@ class Driver:
         """
         from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 
-        folder = packaged() if folder is None else folder
+        folder = driver_folder() if folder is None else folder
 
         def made(about: dict[str, Any]) -> DriverNetwork:
             return DriverNetwork(DriverConfig.read(about, "shape"))
 
         apart = (Path(folder) / f"{NAME_OF_PAIRS}.json").exists()
-        paired = load_network(folder, NAME_OF_PAIRS, VERSION, made) if apart else None
-        return cls(load_network(folder, NAME, VERSION, made), paired, in_eight_bits(folder, NAME), str(folder))
+        paired = load_part(folder, NAME_OF_PAIRS, VERSION, made) if apart else None
+        return cls(load_part(folder, NAME, VERSION, made), paired, in_eight_bits(folder, NAME), str(folder))
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder, in place of a driver that is there; `dtype` bfloat16 halves all but feature statistics."""
         if self.paired is not self.network:
             self.save_paired(folder, dtype)
         else:
-            remove_network(folder, NAME_OF_PAIRS)
-        return save_network(self.network, folder, NAME, VERSION, dtype)
+            remove_part(folder, NAME_OF_PAIRS)
+        return save_part(self.network, folder, NAME, VERSION, dtype)
 
     def save_paired(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the network of recorded pairs alone, beside a driver that is or will be there."""
-        return save_network(self.paired, folder, NAME_OF_PAIRS, VERSION, dtype)
+        return save_part(self.paired, folder, NAME_OF_PAIRS, VERSION, dtype)
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class Driver:
         """SHA-256 of the weights."""
         from torch import nn
 
-        from avatargpt.lm.folder import fingerprint
+        from avatargpt.lm.checkpoint import fingerprint
 
         apart = self.paired is not self.network
         return fingerprint(nn.ModuleList([self.network, self.paired]) if apart else self.network)

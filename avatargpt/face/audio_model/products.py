@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.precision import rounded
+from vqvae.io.tensors import rounded
 
 STEP = 32  # columns that torch's product with eight-bit weights takes at once; it reads past the end of others
 FAST = ("AVX2", "AVX512")  # where such a product is fast: twice as fast as in float32; without, half as fast
@@ -37,7 +37,7 @@ class Exact:
 class EightBits:
     """(n,) bfloat16 -> (m,) bfloat16: the same with int8 weights and a scale for each row.
 
-    Weights that were stored in eight bits (`vqvae.precision`) are found again to the bit, others are rounded to them.
+    Weights that were stored in eight bits (`vqvae.io.tensors`) are found again to the bit, others are rounded to them.
 
     Raises:
         ValueError: columns that are no multiple of `STEP`.

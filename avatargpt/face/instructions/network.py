@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from avatargpt.face.instructions.score_tokens import ScoreTokens
-from avatargpt.lm.tuned_layers import LAYERS, WIDTH, TunedLayers, best_of_rank
+from avatargpt.lm.text_encoder import LAYERS, WIDTH, TunedLayers, best_of_rank
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, Flag, NonNegativeInt, PositiveInt, Strict
 

@@ -21,7 +21,7 @@ from avatargpt.face.instructions.fitting import Named, filled
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.sampling import MOST_WORDS, Reading
 from avatargpt.face.instructions.score_tokens import ScoreTokens
-from avatargpt.lm.folder import load_network, remove_network, save_network
+from avatargpt.lm.checkpoint import load_part, remove_part, save_part
 from avatargpt.requests.numbers import below_zero
 from avatargpt.requests.typed import worded
 from instruct_data.face.score import Score, mirror_words
@@ -147,11 +147,11 @@ class InstructionParser:
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder, in place of a reader that is there; `dtype` bfloat16 halves it."""
         for number, network in enumerate(self.others, 2):
-            save_network(network, folder, f"{NAME}_{number}", VERSION, dtype)
+            save_part(network, folder, f"{NAME}_{number}", VERSION, dtype)
         number = 2 + len(self.others)
-        while remove_network(folder, f"{NAME}_{number}"):
+        while remove_part(folder, f"{NAME}_{number}"):
             number += 1
-        return save_network(self.network, folder, NAME, VERSION, dtype)
+        return save_part(self.network, folder, NAME, VERSION, dtype)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> InstructionParser:
@@ -169,4 +169,4 @@ class InstructionParser:
         names = [NAME]
         while (Path(folder) / f"{NAME}_{len(names) + 1}.json").exists():
             names.append(f"{NAME}_{len(names) + 1}")
-        return cls(*(load_network(folder, name, VERSION, made) for name in names))
+        return cls(*(load_part(folder, name, VERSION, made) for name in names))

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from avatargpt import resources
-from avatargpt.lm.folder import fingerprint, read_part, stored
+from avatargpt.lm.checkpoint import fingerprint, read_optional, stored
 from avatargpt.metrics.evaluator.features import CHANNELS, FPS, joint_features
 from avatargpt.metrics.evaluator.network import EvaluatorNetwork
 from vqvae.errors import UserError
-from vqvae.io.atomic import atomic_write
-from vqvae.io.tensors import no_larger_than
-from vqvae.precision import raised
+from vqvae.io.files import atomic_write
+from vqvae.io.tensors import no_larger_than, raised
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
@@ -110,7 +109,7 @@ class MotionEvaluator:
             return cls(network)
 
         folder = resources.weights() if folder is None else folder
-        found = read_part(Path(folder) / FILE, "evaluator of text and motion", load_file, make)
+        found = read_optional(Path(folder) / FILE, "evaluator of text and motion", load_file, make)
         if found is None:
             raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the text-motion stage")
         return found

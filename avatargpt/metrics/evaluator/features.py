@@ -6,7 +6,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features.body import smooth_heading
+from vqvae.features import smooth_heading
 
 FPS = 20.0
 CHANNELS = 137

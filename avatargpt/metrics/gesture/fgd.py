@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from avatargpt import resources
-from avatargpt.lm.folder import read_part
+from avatargpt.lm.checkpoint import read_optional
 from avatargpt.metrics.distribution import fid
 from avatargpt.metrics.gesture.dynamics import UPPER, at_30
 from vqvae import rotations as rot
@@ -113,7 +113,7 @@ class GestureFeatures:
             return cls(network)
 
         folder = resources.weights() / "gesture" if folder is None else folder
-        found = read_part(Path(folder) / FILE, "encoder of gestures", load_file, make)
+        found = read_optional(Path(folder) / FILE, "encoder of gestures", load_file, make)
         if found is None:
             raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the fgd stage")
         return found

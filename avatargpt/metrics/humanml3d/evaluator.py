@@ -17,7 +17,7 @@ from avatargpt.metrics.humanml3d.lengths import MOST, UNIT
 from avatargpt.metrics.humanml3d.networks import POSE, MatchingNetwork, shape_of
 from avatargpt.metrics.humanml3d.words import TAGS, Vocabulary
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
+from vqvae.io.files import parsing
 from vqvae.io.tensors import load_tensors, no_larger_than
 from vqvae.motion import atomic_write
 
@@ -116,7 +116,7 @@ class Evaluator:
         """
         path = Path(folder) / FILE
         state = load_tensors(path, "an evaluator")
-        with understanding(path, "an evaluator"):
+        with parsing(path, "an evaluator"):
             mean, std, vectors = (state.pop(k).numpy() for k in ("mean", "std", "vectors"))
             words = state.pop("words").numpy().tobytes().decode().split("\n")
             return cls(network_of(state), mean, std, Vocabulary(words, vectors, str(path)), device, str(path))

@@ -13,8 +13,8 @@ import torch
 from avatargpt.metrics.humanml3d.evaluator import FILE, Evaluator, network_of
 from avatargpt.metrics.humanml3d.words import has_vocabulary, read_vocabulary
 from vqvae.errors import UserError
-from vqvae.io.arrays import map_array
-from vqvae.io.guard import regular, understanding
+from vqvae.io.data_files import map_array
+from vqvae.io.files import parsing, regular_file
 from vqvae.io.tensors import load_checkpoint_file
 
 CHECKPOINTS = ("finest.tar", "text_mot_match/model/finest.tar")
@@ -51,7 +51,7 @@ def load_official(folder: str | os.PathLike[str], device: str | torch.device = "
     here = Path(folder)
     path = next((here / name for name in CHECKPOINTS if (here / name).exists()), here / CHECKPOINTS[1])
     saved = _checkpoint(path)
-    with understanding(path, "a checkpoint of text_mot_match"):
+    with parsing(path, "a checkpoint of text_mot_match"):
         state = {f"{part}.{name}": tensor.float() for part in PARTS for name, tensor in saved[part].items()}
         network = network_of(state)
     meta = _first(here, STATISTICS, lambda p: (p / "mean.npy").is_file(), "mean.npy with std.npy")
@@ -61,8 +61,8 @@ def load_official(folder: str | os.PathLike[str], device: str | torch.device = "
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
-    with understanding(path, "a checkpoint of torch without anything but tensors"):
-        if zipfile.is_zipfile(regular(path)):
+    with parsing(path, "a checkpoint of torch without anything but tensors"):
+        if zipfile.is_zipfile(regular_file(path)):
             return load_checkpoint_file(path, torch.device("cpu"))
         saved = torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6
         if not isinstance(saved, dict):

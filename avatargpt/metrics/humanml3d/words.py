@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vqvae.errors import UserError
-from vqvae.io.arrays import map_array
-from vqvae.io.guard import read_text
-from vqvae.io.plain_pickle import read_plain_pickle
+from vqvae.io.data_files import map_array, read_plain_pickle
+from vqvae.io.files import read_text
 
 TAGS = (
     "VERB", "NOUN", "DET", "ADP", "NUM", "AUX", "PRON", "ADJ", "ADV", "Loc_VIP", "Body_VIP", "Obj_VIP", "Act_VIP",
@@ -101,7 +100,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     """The published vocabulary: ``our_vab_data.npy`` with the words beside it.
 
     Words are taken from ``our_vab_words.txt`` where it is there; else rows are those of ``our_vab_idx.pkl``, which is
-    read as data and not unpickled (`vqvae.io.plain_pickle`); ``our_vab_words.pkl``, if there, says which words count.
+    read as data and not unpickled (`vqvae.io.data_files`); ``our_vab_words.pkl``, if there, says which words count.
 
     Raises:
         UserError: a file is missing or something else.

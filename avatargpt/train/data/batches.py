@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from avatargpt.lm.encoding import encoder_inputs
-from avatargpt.lm.flops import forward_flops
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.network import IGNORED
 from avatargpt.lm.residual_decoder import FORGET
-from avatargpt.lm.shape import TEXT
+from avatargpt.lm.shape import TEXT, forward_flops
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.data.examples import Example, Examples
 from avatargpt.train.stage import StepContext

@@ -15,7 +15,7 @@ from instruct_data.store import ClipCodes, Store
 from instruct_data.text.captions import CaptionBank
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 from vqvae.tokenizer import MotionTokenizer
 
 LONGEST_LINE = 26  # words; longer lines cost more time than they teach

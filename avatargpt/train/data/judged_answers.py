@@ -17,7 +17,7 @@ from avatargpt.lm.scorer import ScorerNetwork
 from avatargpt.train.data.corpus import read_codes
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
-from vqvae.io.guard import understanding
+from vqvae.io.files import parsing
 from vqvae.io.tensors import load_arrays
 
 SOURCE, SHOWN = "practised", "shown"
@@ -135,7 +135,7 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
     parts: list[np.ndarray] = []
     for folder in folders.split(","):
         clips += read_codes(folder, [tokenizer])[0]
-        with understanding(folder, f"a folder with a readable {SIGNATURES}", wanted):
+        with parsing(folder, f"a folder with a readable {SIGNATURES}", wanted):
             parts.append(load_arrays(Path(folder) / SIGNATURES)["signatures"].astype(np.float32))
     signatures = np.concatenate(parts)
     rows: dict[str, int] = {}

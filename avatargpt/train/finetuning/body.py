@@ -23,7 +23,7 @@ from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
-from vqvae.io.lock import held
+from vqvae.io.files import folder_lock
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
@@ -60,7 +60,7 @@ def finetune_body(
     clips = read_clips(folder, options.licence, lambda done, total: notify("reading", done, total))
     work = run_folder(out)
     kept = Progress(work, inputs)
-    with held(work, BUSY, ".finetune.lock"):
+    with folder_lock(work, BUSY, ".finetune.lock"):
         kept.keep("clips", len(clips))
         return _Run(clips, out, work, options, start, runtime, kept, notify).go()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from avatargpt.train.checkpoints import ABOUT, BEST
 from avatargpt.train.stage import StageBase, StepContext
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
 
 TRIED = 2  # steps that a step's time is measured on
 

@@ -28,7 +28,7 @@ from avatargpt.train.gesture.takes import word_at, word_states
 from avatargpt.train.gesture.training import GestureRecipe, GestureStage, GestureTraining
 from avatargpt.train.runtime import Runtime
 from vqvae.errors import UserError
-from vqvae.features.gesture import GestureFeatures
+from vqvae.features import GestureFeatures
 
 SUFFIXES = (".bvh", ".npz", ".glb")
 TIMES = (".TextGrid", ".ctm", ".srt", ".vtt")  # of word times that may lie beside; without, only the sound is heard

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vqvae.errors import UserError
-from vqvae.io.atomic import atomic_write
+from vqvae.io.files import atomic_write
 
 ABOUT = "finetune.json"  # what a folder was made of, and its figures
 

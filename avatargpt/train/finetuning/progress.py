@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vqvae.errors import UserError
-from vqvae.io.atomic import atomic_write
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import atomic_write, parsing
 
 FILE = "begun.json"
 
@@ -34,7 +33,7 @@ class Progress:
         if not self.path.is_file():
             return
         self.facts = read_object(self.path)
-        with understanding(self.path, "what a fine-tuning began with", f"remove {folder} to begin anew"):
+        with parsing(self.path, "what a fine-tuning began with", f"remove {folder} to begin anew"):
             before = dict(self.facts["inputs"])
         other = [k for k in sorted({*before, *inputs}) if before.get(k) != inputs.get(k)]
         if other:

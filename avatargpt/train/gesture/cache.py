@@ -27,8 +27,8 @@ import numpy as np
 
 from avatargpt.gesture.config import Material
 from vqvae.errors import UserError
-from vqvae.io.guard import regular, understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing, regular_file
 from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Strict
 
@@ -91,7 +91,7 @@ class Corpus:
         from safetensors import safe_open
 
         path, n = self.folder / take.file, self.material.downsample
-        with understanding(path, "a take of this cache", "build it again"), safe_open(regular(path), "np") as file:
+        with parsing(path, "a take of this cache", "build it again"), safe_open(regular_file(path), "np") as file:
             names = set(file.keys())
             check_shapes({k: tuple(file.get_slice(k).get_shape()) for k in names}, self.material, take.frames)
             out: Arrays = {"features": file.get_slice("features")[start:stop]}
@@ -145,7 +145,7 @@ def save(takes: Iterable[Take], material: Material, folder: str | os.PathLike[st
         if take.speaker not in material.speakers:
             raise UserError(f"{take.name}: speaker {take.speaker!r}; accepted: {', '.join(material.speakers)}")
         arrays = {k: np.ascontiguousarray(v, TYPES[k.removeprefix("other_")]) for k, v in take.arrays.items()}
-        with understanding(take.name, "a take of this material"):
+        with parsing(take.name, "a take of this material"):
             check_shapes({k: v.shape for k, v in arrays.items()}, material, frames)
         atomic_write(Path(folder) / file, lambda p, a=arrays: save_file(a, p))  # type: ignore[misc]
         about = {"file": file, "name": take.name, "speaker": take.speaker, "split": take.split, "frames": frames}

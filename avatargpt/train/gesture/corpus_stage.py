@@ -31,8 +31,8 @@ from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae.errors import UserError
-from vqvae.features.gesture import GestureFeatures
-from vqvae.io.guard import regular, understanding
+from vqvae.features import GestureFeatures
+from vqvae.io.files import parsing, regular_file
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _check_same(recipe: CorpusRecipe, out: Path) -> None:
     """Keep the configuration beside what it makes; takes of two in one folder would not be told apart."""
     path = out / RESOLVED
     if path.is_file():
-        from vqvae.io.yaml_file import read_yaml
+        from vqvae.io.data_files import read_yaml
 
         if CorpusRecipe.read(read_yaml(path), str(path)) != recipe:
             raise UserError(f"{out}: begun with another configuration ({RESOLVED}); accepted: that one, a new folder")
@@ -209,7 +209,7 @@ def _told(path: Path) -> dict[str, Any]:
     """What is told of a take that was made."""
     from safetensors import safe_open
 
-    with understanding(path, "a take of this corpus", "make it again"), safe_open(regular(path), "np") as file:
+    with parsing(path, "a take of this corpus", "make it again"), safe_open(regular_file(path), "np") as file:
         return dict(json.loads(file.metadata()["about"]))
 
 

@@ -22,7 +22,7 @@ from instruct_data.gesture.classes import BEAT, WordClasses
 from instruct_data.gesture.performing import perform
 from instruct_data.gesture.plan import Plan
 from instruct_data.gesture.strokes import FPS, SIDES, Turns, motion_of
-from vqvae.features.gesture import GestureFeatures
+from vqvae.features import GestureFeatures
 from vqvae.skeleton import SMPL22
 
 Arrays = dict[str, np.ndarray]

@@ -16,7 +16,7 @@ from avatargpt.train.gesture.voices import Said, Voice, Voices, spread
 from avatargpt.train.speech_data.augment import recorded
 from instruct_data.gesture.sentences import sentences
 from vqvae.errors import UserError
-from vqvae.features.gesture import GestureFeatures
+from vqvae.features import GestureFeatures
 from vqvae.motion import atomic_write
 
 LEAST, MOST = 24.0, 60.0  # s of a talk

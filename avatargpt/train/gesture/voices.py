@@ -208,7 +208,7 @@ def recordings(faces: Path) -> list[tuple[str, Said]]:
 
 def _transcripts(faces: Path) -> Iterator[tuple[str, Path, str]]:
     from avatargpt.train.speech_data.recordings import lj_texts
-    from vqvae.io.json_file import read_object
+    from vqvae.io.data_files import read_object
 
     lj = faces / "ljspeech_sample"
     if lj.is_dir():

@@ -11,7 +11,7 @@ from avatargpt.config import resolve
 from avatargpt.lm.shape import NetworkShape
 from avatargpt.train.language import LanguageRecipe
 from vqvae.errors import UserError
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
 
 
 def _t5(d_model: int, d_ff: int, layers: int, heads: int, d_kv: int = 64, gated: bool = False) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing
 
 PERCENT, PLAIN = "{:.1%}", "{:.3g}"
 SHIPPED = (
@@ -41,6 +41,6 @@ def shipped(results: Path) -> list[list[str]]:
     for task, model, figure, suite, name, form in SHIPPED:
         path = results / f"{suite}.json"
         found = read_object(path)
-        with understanding(path, "the results of a suite"):
+        with parsing(path, "the results of a suite"):
             rows.append([task, model, figure, form.format(float(found["results"][name]["mean"])), suite])
     return rows

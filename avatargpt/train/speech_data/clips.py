@@ -22,7 +22,7 @@ from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.recordings import Spoken
 from avatargpt.train.speech_data.sounds import sounds
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from vqvae.io.data_files import json_rows
 from vqvae.strict import NonNegativeInt, Share, Strict
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from avatargpt.face.audio_model.features import WIDTH as FEATURES
 from avatargpt.face.audio_model.visemes import STYLE
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
+from vqvae.io.files import parsing
 from vqvae.motion import atomic_write
 
 FILE = "speech.safetensors"
@@ -88,7 +88,7 @@ def load(folder: str | os.PathLike[str]) -> list[SpeechClip]:
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} in it; the speech stage writes one")
-    with understanding(path, "a whole cache of clips", "build it again"):
+    with parsing(path, "a whole cache of clips", "build it again"):
         with safe_open(path, "np") as file:
             data = {k: file.get_tensor(k) for k in ("features", "curves", "phones", "style", "lengths")}
             about = json.loads(file.metadata()["clips"])

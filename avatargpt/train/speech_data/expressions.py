@@ -19,7 +19,7 @@ from avatargpt.speech.audio import FPS
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.errors import UserError
-from vqvae.io.guard import understanding
+from vqvae.io.files import parsing
 from vqvae.motion import atomic_write
 
 FILE = "expressions.safetensors"
@@ -88,7 +88,7 @@ def load(folder: str | os.PathLike[str]) -> list[ExpressionClip]:
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} in it; a cache of expression clips is needed")
-    with understanding(path, "a whole cache of clips", "build it again"):
+    with parsing(path, "a whole cache of clips", "build it again"):
         with safe_open(path, "np") as file:
             curves, lengths = file.get_tensor("curves"), file.get_tensor("lengths")
             rows = json.loads(file.metadata()["clips"])

@@ -21,8 +21,8 @@ from avatargpt.train.speech_data.augment import decoded, recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
-from vqvae.io.guard import read_text, understanding
-from vqvae.io.json_file import read_object
+from vqvae.io.data_files import read_object
+from vqvae.io.files import parsing, read_text
 
 _RIG = {
     "jawOpen": {"mouth_stretch_c": 1.0, "mouth_oh_c": 0.5}, "mouthFunnel": {"mouth_oh_c": 0.6, "mouth_funnel_dl": 0.25,
@@ -55,7 +55,7 @@ LJ_TEST = 24
 def _numpy(path: Path) -> np.ndarray:
     import warnings
 
-    with understanding(path, "a readable .npy array"):
+    with parsing(path, "a readable .npy array"):
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the files were written by Python 2
@@ -157,7 +157,7 @@ def _lj_rows(folder: Path) -> dict[str, str]:
     table = folder / LJ_TABLE
     if not table.is_file():
         raise UserError(f"{table}: no such file; the folder of the LJ sample is needed")
-    with understanding(table, "a table of phones"):
+    with parsing(table, "a table of phones"):
         rows = gzip.decompress(table.read_bytes()).decode("utf-8").splitlines()
     return {row.split("|")[0]: row for row in rows}
 
@@ -184,7 +184,7 @@ def _words(folder: Path) -> dict[str, str]:
     """Words of the sounds of a folder by name, from its tables."""
     out: dict[str, str] = {}
     for table in sorted(folder.rglob("ASR_*.json")):
-        with understanding(table, "a table of words"):
+        with parsing(table, "a table of words"):
             out |= {name: str(row["words"]).lower() for name, row in read_object(table).items()}
     for table in sorted(folder.rglob("*.trans.txt")):
         rows = (line.partition(" ") for line in read_text(table, MOST_TEXT).split("\n"))
@@ -204,7 +204,7 @@ def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
     for path in sorted(folder.glob("*.phone.json")):
         audio = resample(*load(path.with_name(path.name.replace(".phone.json", ".wav"))))
         phones = []
-        with understanding(path, "words with phone times as pocketsphinx writes them"):
+        with parsing(path, "words with phone times as pocketsphinx writes them"):
             for word in read_object(path)["w"]:
                 for p in word["w"]:
                     name = from_arpabet(p["t"])

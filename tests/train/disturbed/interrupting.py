@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.train.command import main
-from vqvae.io.atomic import MARK
+from vqvae.io.files import MARK
 
 LONG = 300.0  # s; no run of a test takes longer
 NEEDED = [

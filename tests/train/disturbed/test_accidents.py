@@ -18,7 +18,7 @@ from avatargpt.train.command import main
 from avatargpt.train.reporting import Log, read_log
 from tests.train.disturbed.interrupting import LONG, digest, finished, start, writing
 from tests.train.launching import config
-from vqvae.io.scratch import scratch
+from vqvae.io.files import scratch_folder
 
 DEBUG = str(Path(__file__).resolve().parents[3] / "configs" / "requests" / "debug.yaml")
 
@@ -110,11 +110,11 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_folders_of_dead_processes_go(tmp_path: Path) -> None:
-    with scratch(tmp_path, "model") as mine:
+    with scratch_folder(tmp_path, "model") as mine:
         dead = mine.with_name(f"{mine.name[:-8]}x{mine.name[-7:]}")
         dead.mkdir()
         (dead / "half").write_text("written")
-        with scratch(tmp_path, "model") as other:
+        with scratch_folder(tmp_path, "model") as other:
             assert mine.is_dir() and other.is_dir() and not dead.exists()
     assert not list(tmp_path.iterdir())
 

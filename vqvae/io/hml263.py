@@ -32,7 +32,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.features.base import FeatureSpec
+from vqvae.features import FeatureSpec
 from vqvae.motion import Motion
 from vqvae.skeleton import PARENTS, SMPL22, Skeleton
 

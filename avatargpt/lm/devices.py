@@ -1,4 +1,4 @@
-"""Where bfloat16 is worth using."""
+"""Devices: which can be used, and where bfloat16 is worth using."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from vqvae.errors import UserError
 
 
-def usable(device: str | None) -> str:
+def checked_device(device: str | None) -> str:
     """`device` itself where torch can compute on it; None = a GPU when there is one.
 
     Raises:

@@ -1,0 +1,311 @@
+"""Files and folders: bounded reading of regular files, atomic writing, scratch folders and locks.
+
+Readers raise `UserError` in one line whatever a file contains. A written file appears under its name when it is
+complete, whoever else reads or writes that name.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from vqvae import errors
+from vqvae.errors import UserError
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
+MAX_REASON = 200  # characters of a library's message that are repeated
+MARK = ".avatargpt-"
+"""Part of every temporary name: ``.STEM.avatargpt-0123456789abcdef.tmp.SUFFIX``."""
+TRIES = 10
+STALE = 24 * 3600.0  # s without a change after which a temporary counts as abandoned, on systems without locks
+PROBE = 1 << 20  # bytes written to learn whether the disk is full
+LOCK = ".lock"
+
+_swept: set[str] = set()
+
+
+def _hint(accepted: str) -> str:
+    return f"; {accepted}" if accepted else ""
+
+
+def regular_file(path: str | os.PathLike[str], accepted: str = "") -> Path:
+    """The path of a regular file; reading a pipe might never end, and a device has no size.
+
+    Args:
+        accepted: what is needed, in words, for the message.
+
+    Raises:
+        UserError: no such file, a folder, a pipe, a device.
+    """
+    path = Path(path)
+    hint = _hint(accepted)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path}: no such file{hint}") from None
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror or e}){hint}") from None
+    except ValueError as e:  # a NUL in the name
+        raise UserError(f"{path}: not the name of a file ({e}){hint}") from None
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{path}: is a folder; a file is needed{hint}")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: not a regular file (a pipe or a device); accepted: a file{hint}")
+    errors.last_read = path
+    return path
+
+
+def read_bytes(path: str | os.PathLike[str], limit: int, accepted: str = "") -> bytes:
+    """The bytes of a regular file of at most `limit` bytes.
+
+    Raises:
+        UserError: as `regular_file`; also one that is larger, or cannot be read.
+    """
+    path = regular_file(path, accepted)
+    try:
+        with path.open("rb") as file:
+            data = file.read() if os.fstat(file.fileno()).st_size <= limit else None
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror or e}){_hint(accepted)}") from None
+    if data is None or len(data) > limit:
+        size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
+        raise UserError(f"{path}: larger than {size}{_hint(accepted)}")
+    return data
+
+
+def read_text(path: str | os.PathLike[str], limit: int, accepted: str = "") -> str:
+    """The UTF-8 text of a regular file, without a byte order mark. Raises UserError as `read_bytes`."""
+    data = read_bytes(path, limit, accepted)
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as e:
+        raise UserError(f"{path}: not UTF-8 text (byte {e.start}){_hint(accepted)}") from None
+
+
+@contextmanager
+def parsing(path: str | os.PathLike[str], kind: str, accepted: str = "") -> Iterator[None]:
+    """Report whatever goes wrong while the contents of a file are parsed as that file's fault, in one line.
+
+    Damaged contents make libraries raise anything: AttributeError, OverflowError, RecursionError, SystemError, ... Only
+    parsing belongs in the block, no work on the values read.
+
+    Args:
+        path: the file, for the message. kind: what it should be: ``a session``. accepted: what is accepted, in words.
+
+    Raises:
+        UserError: `path: not KIND (reason)`; one from inside gets the path in front.
+    """
+    try:
+        yield
+    except UserError as e:
+        message, folder = str(e), f"{Path(path).parent}{os.sep}"
+        named = str(path) in message or message.startswith(folder)
+        raise (e if named else UserError(f"{path}: {message}")) from None
+    except Exception as e:
+        if isinstance(e, OSError) and e.strerror:
+            raise UserError(f"{path}: cannot be read ({e.strerror}){_hint(accepted)}") from None
+        raise UserError(f"{path}: not {kind} ({reason(e)}){_hint(accepted)}") from None
+    except BaseException as e:
+        if type(e).__name__ != "PanicException":  # raised by libraries in Rust for their own errors
+            raise
+        raise UserError(f"{path}: not {kind} ({reason(e)}){_hint(accepted)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """One line of an exception's message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError):
+        return f"no {str(error)[:MAX_REASON]}"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, MemoryError):
+        return "larger than the memory"
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].strip()[:MAX_REASON] if lines else type(error).__name__
+
+
+def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+    """Call ``write(temporary path in the same folder)``, then rename that file to `path`.
+
+    Any number of threads and processes, on any number of machines, may write one path: each has its own temporary
+    file, and readers see one of the complete files. A failure leaves nothing behind; temporaries of dead processes are
+    removed by the next writer (a temporary is locked while it is written). The contents are on the disk before the name
+    is. The temporary name keeps the suffix, in lower case, since many writers choose the format by it. The file gets
+    the mode of the umask, whatever `write` sets (safetensors: readable by nobody else).
+
+    Raises:
+        UserError: the folder is missing or cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        handle, temporary = _temporary(path)
+    except OSError as e:
+        raise UserError(f"cannot write {path}: {e.strerror or e}") from None
+    try:
+        mode = os.fstat(handle).st_mode  # as the umask has it, which cannot be read without being changed
+        if fcntl is None:
+            os.close(handle)  # an open file can be neither opened again nor renamed there
+        try:
+            write(temporary)
+        except Exception as e:
+            raise_disk_error(temporary, e)
+            raise
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        if temporary.stat().st_mode != mode:
+            temporary.chmod(mode)
+        os.replace(temporary, path)
+    except OSError as e:
+        raise UserError(f"cannot write {path}: {e.strerror or e}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if fcntl is not None:
+            os.close(handle)
+    return path
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new empty file beside `path`, open and locked."""
+    stem = path.stem.encode(errors="ignore")[:100].decode(errors="ignore")  # names have a maximum length
+    for _ in range(TRIES):
+        temporary = path.with_name(f".{stem}{MARK}{secrets.token_hex(8)}.tmp{path.suffix.lower()}")
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o666)
+        if fcntl is None:
+            return handle, temporary
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:  # another process may have swept it before it was locked
+            return handle, temporary
+        os.close(handle)
+    raise OSError("temporary files are removed as soon as they are made")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of dead processes in a folder, once in the life of this process."""
+    name = os.path.realpath(folder)
+    if name in _swept:
+        return
+    _swept.add(name)
+    with os.scandir(folder) as entries:
+        left = [e.path for e in entries if MARK in e.name and e.name.startswith(".") and ".tmp" in e.name]
+    for file in left:
+        with suppress(OSError):
+            _remove_stale(Path(file))
+
+
+def _lock(path: Path, flags: int) -> int:
+    """An open handle that locks a file or folder. Raises OSError where another process has the lock."""
+    assert fcntl is not None
+    handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _remove_stale(path: Path, folder: bool = False) -> None:
+    """Remove a temporary file or folder that no process is writing. Raises OSError where one is."""
+    if fcntl is None:
+        if time.time() - path.stat().st_mtime <= STALE:
+            return
+        handle = None
+    else:
+        handle = _lock(path, os.O_RDONLY if folder else os.O_RDWR)
+    try:
+        if folder:
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def raise_disk_error(path: Path, error: Exception) -> None:
+    """Raise the system's own error if the file takes no more bytes: libraries hide that reason for their failure."""
+    if isinstance(error, OSError):
+        return
+    with open(path, "ab", buffering=0) as file:
+        left = PROBE
+        while left:
+            left -= file.write(bytes(left))
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def scratch_folder(folder: Path, stem: str) -> Iterator[Path]:
+    """An empty temporary folder inside `folder` (created if need be), removed at the end.
+
+    It is locked while in use; those of dead processes are removed first.
+
+    Args:
+        stem: of its name, ``.STEM.avatargpt-0123456789abcdef.tmp``.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    temporary = folder / f".{stem}{MARK}{secrets.token_hex(8)}.tmp"
+    handle: int | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f".{stem}{MARK}*.tmp"):
+            with suppress(OSError):
+                _remove_stale(left, folder=True)
+        temporary.mkdir()
+        handle = None if fcntl is None else _lock(temporary, os.O_RDONLY)
+        try:
+            yield temporary
+        except Exception as e:
+            raise_disk_error(temporary / "probe", e)
+            raise
+    except OSError as e:
+        raise UserError(f"cannot write {folder}: {e.strerror or e}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+@contextmanager
+def folder_lock(folder: Path, busy: str, name: str = LOCK, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder against other processes. The thread that holds it may take it again.
+
+    The system locks an open file in the folder, so a killed process leaves nothing that would have to be removed.
+
+    Args:
+        folder: must exist. busy: message where another process holds it.
+        wait: for the other process, instead of refusing.
+
+    Raises:
+        UserError: another process holds it, or the file cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        lock = FileLock(folder.resolve() / name, timeout=-1 if wait else 0, is_singleton=True)
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{folder}: {busy}") from None
+    except OSError as e:
+        raise UserError(f"cannot write {folder / name}: {e.strerror or e}") from None
+    try:
+        yield
+    finally:
+        lock.release()
