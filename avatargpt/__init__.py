@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
-    from avatargpt.export.avatar.clip import AvatarMotion
+    from avatargpt.export.avatar import AvatarMotion
     from vqvae.errors import UserError
     from vqvae.motion import Motion
 
@@ -22,7 +22,7 @@ __version__ = "0.2.0"
 __all__ = ["AvatarGPT", "AvatarMotion", "Motion", "UserError", "__version__"]
 
 _LAZY = {
-    "AvatarGPT": "avatargpt.api", "AvatarMotion": "avatargpt.export.avatar.clip", "Motion": "vqvae.motion",
+    "AvatarGPT": "avatargpt.api", "AvatarMotion": "avatargpt.export.avatar", "Motion": "vqvae.motion",
     "UserError": "vqvae.errors",
 }  # fmt: skip
 

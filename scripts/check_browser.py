@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from check_vrma import browsed
 
-from avatargpt.export.avatar.clip import AvatarMotion
-from avatargpt.export.avatar.gltf import write_avatar_glb
+from avatargpt.export.avatar import AvatarMotion
+from avatargpt.export.gltf_write import write_avatar_glb
 from avatargpt.export.vrma import bone_of
 from vqvae import arkit
 from vqvae import rotations as rot

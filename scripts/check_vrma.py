@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.export.face.gltf import HEAD_NODE, MESH_NODE, NECK_NODE, write_face_glb
+from avatargpt.export.gltf_write import HEAD_NODE, MESH_NODE, NECK_NODE, write_face_glb
 from vqvae import arkit
 from vqvae.face import FaceMotion, turns
 

@@ -287,9 +287,9 @@ def body_of(
 
 def _read(path: Path) -> Motion:
     from avatargpt import export
-    from avatargpt.export.avatar.clip import parts_of
+    from avatargpt.export.avatar import body_and_face
 
-    body, _ = parts_of(export.load(path))
+    body, _ = body_and_face(export.load(path))
     if body is None:
         raise UserError(f"{path}: a face; accepted a body, a gesture or an avatar")
     return body

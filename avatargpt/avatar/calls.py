@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from avatargpt.avatar.bodies import Body
     from avatargpt.avatar.pipeline import AvatarPerformer
-    from avatargpt.export.avatar.clip import AvatarMotion
+    from avatargpt.export.avatar import AvatarMotion
     from avatargpt.face.tokens import FaceTokens
     from avatargpt.gesture.pipeline import GesturePerformer, Speaker
     from avatargpt.gesture.semantics import Manner

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.avatar.bodies import ARMS, FPS, Body
-from avatargpt.export.avatar.clip import HEAD, NECK, AvatarMotion
+from avatargpt.export.avatar import HEAD, NECK, AvatarMotion
 from avatargpt.face.audio_model.blinks import Span
 from avatargpt.face.audio_model.controls import looking
 from avatargpt.face.audio_model.idle import left

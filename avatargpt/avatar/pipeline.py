@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.avatar.bodies import Body, Standing
 from avatargpt.avatar.compose import composed
-from avatargpt.export.avatar.clip import AvatarMotion
+from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.blinks import Span
 from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls
 from avatargpt.face.audio_model.stream import FaceStream

@@ -136,8 +136,8 @@ def check_targets(
         export.check_target(path, modality)
         if any(path.resolve() == source.resolve() for source in sources):
             raise UserError(f"{path}: input and output are the same file; choose another output")
-        if path.suffix.lower() == SHEET and count > export.MOST_CLIPS:
-            raise UserError(f"{path}: one picture of {count} clips; accepted 1 to {export.MOST_CLIPS}")
+        if path.suffix.lower() == SHEET and count > export.MAX_CLIPS:
+            raise UserError(f"{path}: one picture of {count} clips; accepted 1 to {export.MAX_CLIPS}")
         folder = path.with_suffix("")
         if many and path.suffix.lower() != SHEET and folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: a file is where the folder for several results should be; choose another -o")
@@ -171,14 +171,9 @@ def check_folder(path: Path) -> None:
 
 
 def _sheet(motions: Sequence[Any], path: Path) -> None:
-    from avatargpt.export.face.video import face_sheet
     from avatargpt.export.sheet import contact_sheet
 
-    captions = [m.caption for m in motions]
-    if motions[0].modality == "face":
-        face_sheet(list(motions), captions, path)
-    else:
-        contact_sheet(motions, captions, path)
+    contact_sheet(motions, [m.caption for m in motions], path)
 
 
 def write_results(

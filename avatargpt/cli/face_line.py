@@ -47,7 +47,7 @@ class Line(LiveLine):
         Raises:
             UserError: an address that is not accepted.
         """
-        from avatargpt.export.face.live_link import PORT, LiveLinkSender
+        from avatargpt.export.udp_senders import LIVE_LINK_PORT, VMC_PORT, LiveLinkSender, VMCSender
 
         subject = SUBJECT if self.subject is None else self.subject
         senders: list[Sender] = []
@@ -59,16 +59,14 @@ class Line(LiveLine):
             lines.extend(told)
 
         if self.live_link is not None:
-            host, port = address("--live-link", self.live_link, None, PORT)
+            host, port = address("--live-link", self.live_link, None, LIVE_LINK_PORT)
             add(LiveLinkSender(host, port, subject), f"Live Link to {host}:{port} as {subject}")
         if self.vmc is not None:
-            from avatargpt.export.face import vmc
-
-            host, port = address("--vmc", self.vmc, None, vmc.PORT)
-            add(vmc.VMCSender(host, port), f"VMC to {host}:{port}")
+            host, port = address("--vmc", self.vmc, None, VMC_PORT)
+            add(VMCSender(host, port), f"VMC to {host}:{port}")
         if self.websocket is not None:
-            from avatargpt.export.face.websocket import WebSocketSender
+            from avatargpt.export.websocket import FaceSender
 
-            server, told = self.serve(WebSocketSender, "watch the face and tell it what to do", hear=hear)
+            server, told = self.serve(FaceSender, "watch the face and tell it what to do", receiver=hear)
             add(server, *told)
         return senders, lines

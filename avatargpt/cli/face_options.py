@@ -45,24 +45,23 @@ def format_options(
     Raises:
         UserError: a layout or a size that none of the files can use.
     """
-    from avatargpt.export import takes
-    from avatargpt.export.face.json import LAYOUTS as JSON_LAYOUTS
-    from avatargpt.export.vrma import LAYOUTS as VRMA_LAYOUTS
+    from avatargpt.export import has_option
+    from avatargpt.export.table import layouts
 
-    layouts = {".json": JSON_LAYOUTS, ".vrma": VRMA_LAYOUTS}
-    known = {p: layouts[p.suffix.lower()] for p in paths if p.suffix.lower() in layouts}
+    known = {p: layouts(p, "face") for p in paths if p.suffix.lower() in (".json", ".vrma")}
     if layout is not None and not any(layout in names for names in known.values()):
         if not known:
             raise UserError(f"--layout {layout}: none of the output files has layouts; accepted with .json and .vrma")
         accepted = "; ".join(f"{path}: {', '.join(names)}" for path, names in known.items())
         raise UserError(f"--layout {layout}: accepted for {accepted}")
-    if size is not None and not any(takes(p, "size") for p in paths):
+    if size is not None and not any(has_option(p, "size") for p in paths):
         raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4, .mov and .gif")
     out: list[dict[str, Any]] = []
     for path in paths:
         own = {
-            "layout": layout if layout in known.get(path, ()) else None, "size": size if takes(path, "size") else None,
-            "audio": audio if takes(path, "audio") else None,
+            "layout": layout if layout in known.get(path, ()) else None,
+            "size": size if has_option(path, "size") else None,
+            "audio": audio if has_option(path, "audio") else None,
         }  # fmt: skip
         out.append({name: value for name, value in own.items() if value is not None})
     return out

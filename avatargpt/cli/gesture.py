@@ -216,12 +216,12 @@ def _format_options(paths: Sequence[Path], size: int | None, audio: Path | None)
     """
     from avatargpt import export
 
-    if size is not None and not any(export.takes(path, "size") for path in paths):
+    if size is not None and not any(export.has_option(path, "size") for path in paths):
         raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4, .mov and .gif")
     given = {"size": size, "audio": audio}
     out = []
     for path in paths:
-        own: dict[str, Any] = {k: v for k, v in given.items() if v is not None and export.takes(path, k)}
+        own: dict[str, Any] = {k: v for k, v in given.items() if v is not None and export.has_option(path, k)}
         layout = POSITIONS.get(path.suffix.lower())
         out.append(own if layout is None else own | {"layout": layout})
     return out

@@ -55,7 +55,7 @@ def perform(
         senders: list[Sender] = []
         lines: list[str] = []
         if line.websocket is not None:
-            from avatargpt.export.body_websocket import BodySender
+            from avatargpt.export.websocket import BodySender
 
             server, lines = line.serve(BodySender, "watch the body")
             stack.callback(server.close)

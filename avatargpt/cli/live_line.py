@@ -160,7 +160,7 @@ class LiveLine:
         host, port = address("--websocket", self.websocket or "", HERE, None)
         server = opens(
             host, port, SUBJECT if self.subject is None else self.subject, origins=self.origins, network=self.network,
-            tell=partial(say, err=True), **options,
+            notify=partial(say, err=True), **options,
         )  # fmt: skip
         lines = [f"WebSocket on ws://{f'[{host}]' if ':' in host else host}:{port}"]
         if not is_local(host, port):

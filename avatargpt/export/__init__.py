@@ -7,38 +7,41 @@ imported when it is used, so that importing this package costs nothing.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avatargpt.export import formats
 from avatargpt.export.table import (
-    MOST_CLIPS,
+    MAX_CLIPS,
     PACKS,
     check_options,
     check_target,
+    has_option,
     load,
     named_animation,
     readable,
     reader,
     save,
-    takes,
     writable,
     writer,
 )
 
 if TYPE_CHECKING:
+    from vqvae.face import FaceMotion
     from vqvae.motion import Motion
 
 __all__ = [
-    "MOST_CLIPS", "PACKS", "check_options", "check_target", "contact_sheet", "formats", "load", "named_animation",
-    "readable", "reader", "save", "takes", "writable", "writer",
+    "MAX_CLIPS", "PACKS", "check_options", "check_target", "contact_sheet", "formats", "has_option", "load",
+    "named_animation", "readable", "reader", "save", "writable", "writer",
 ]  # fmt: skip
 
 
 def contact_sheet(
-    motions: list[Motion], captions: list[str], path: str | os.PathLike[str], frames: int = 8
-) -> Path:
-    """One row of evenly spaced poses per clip, as a PNG; see :func:`avatargpt.export.sheet.contact_sheet`."""
+    motions: Sequence[Motion] | Sequence[FaceMotion], captions: Sequence[str],
+    path: str | os.PathLike[str], frames: int = 8,
+) -> Path:  # fmt: skip
+    """A PNG with some pictures of each clip; see :func:`avatargpt.export.sheet.contact_sheet`."""
     from avatargpt.export.sheet import contact_sheet as draw
 
     return draw(motions, captions, check_target(path), frames)

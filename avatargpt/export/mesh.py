@@ -1,9 +1,10 @@
-"""The skin of our humanoid: one smooth closed mesh around the capsules of :mod:`avatargpt.export.figure`.
+"""Skinned meshes: our humanoid around the capsules of :mod:`avatargpt.export.figure`, and the avatar with our head.
 
 The capsules are joined by a smooth union of their distance fields; naive surface nets (Gibson 1998, "Constrained
 elastic surface nets") turn its zero level into triangles. It is built in an A-pose, where limbs do not touch, and
 where bending the shoulders up or down stretches the skin equally. Hands with fingers are skins of their own, on a
-finer grid and with the fingers spread; they reach into the ends of the sleeves.
+finer grid and with the fingers spread; they reach into the ends of the sleeves. An avatar is the body with our head on
+it: two skins on one skeleton, the head's with 52 morph targets.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from avatargpt.export.figure import Figure, figure
+from avatargpt.export.figure import PALETTE, Figure, figure
+from avatargpt.export.head import head
 from vqvae import rotations as rot
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
@@ -26,6 +28,12 @@ ARMS_DOWN, LEGS_APART = np.radians(40.0), np.radians(13.0)
 _SOFTNESS = {"elbow": 0.012, "knee": 0.016, "wrist": 0.010, "ankle": 0.012, "foot": 0.010}
 _SOFTNESS_ELSEWHERE = 0.026
 _SOFTNESS |= {n.split("_")[1]: 0.005 for n in FINGER_NAMES}
+HEAD_PLACE = np.array([0.0, 0.060, -0.012])
+"""Metres from the joint of the body's head to the zero of our head: eyes lie where the body's own would."""
+_NECK_BLEND = (-0.052, 0.004)  # m above the neck's joint: skin below goes with the chest, above with the neck
+_COLLAR = -0.075  # m above the neck's joint: what hangs lower of the collar of our head, which is a bust, is left out
+_MAX_HEAD_SHARE = 0.5  # share of neck and head in a vertex's weights from which on the body's skin gives way
+_BARE = 0.02  # their share from which on skin is taken to be bare
 
 
 @dataclass(frozen=True)
@@ -105,9 +113,9 @@ def _skin(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> tup
     """Vertices (V, 3), normals (V, 3) and triangles (F, 3) around some capsules."""
     vertices, triangles = _surface(ends, radii, cell, blend)
     for _ in range(2):  # Newton steps onto the zero level: the grid leaves no facets
-        value, gradient = field(vertices, ends, radii, blend)
+        value, gradient = _field(vertices, ends, radii, blend)
         vertices = vertices - np.clip(value, -cell / 2, cell / 2)[:, None] * gradient
-    return vertices, field(vertices, ends, radii, blend)[1], triangles
+    return vertices, _field(vertices, ends, radii, blend)[1], triangles
 
 
 def _distances(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -123,8 +131,8 @@ def _capsule(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> tuple[n
     return np.sqrt(np.einsum("...k,...k", gap, gap)) - (radii[0] + t * (radii[1] - radii[0])), gap
 
 
-def field(
-    points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float = BLEND
+def _field(
+    points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Smooth union -k log sum exp(-d / k) at points (N, 3), and its unit gradient (N, 3)."""
     total, gradient = np.full(len(points), 1e-30, np.float32), np.zeros_like(points)
@@ -198,31 +206,31 @@ def _quads(inside: np.ndarray, index: np.ndarray) -> np.ndarray:
 def _weights(distance: np.ndarray, shape: Figure, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
     """Skin weights from the distance to the capsules of each joint and its neighbours in the tree."""
     count = len(skeleton.names)
-    near = np.full((len(distance), count), np.inf)
+    gap = np.full((len(distance), count), np.inf)
     for j in range(count):
-        near[:, j] = distance[:, shape.joint == j].min(1)
+        gap[:, j] = distance[:, shape.joint == j].min(1)
     linked = np.eye(count, dtype=bool)
     for j, p in enumerate(skeleton.parents):
         if p >= 0:
             linked[j, p] = linked[p, j] = True
-    closest = near.argmin(1)
+    closest = gap.argmin(1)
     soft = np.full((count, count), _SOFTNESS_ELSEWHERE)
     for j, p in enumerate(skeleton.parents):
         soft[j, p] = soft[p, j] = _SOFTNESS.get(skeleton.names[j].split("_")[-1], _SOFTNESS_ELSEWHERE)
-    excess = near - near.min(1, keepdims=True)
+    excess = gap - gap.min(1, keepdims=True)
     weight = np.where(linked[closest], np.exp(-((excess / soft[closest]) ** 1.5)), 0)
     top = np.argsort(-weight, axis=1)[:, :4]
-    kept = np.take_along_axis(weight, top, 1)
-    kept = np.where(kept < 0.02, 0, kept)
-    kept /= kept.sum(1, keepdims=True)
-    return np.where(kept > 0, top, 0), kept
+    share = np.take_along_axis(weight, top, 1)
+    share = np.where(share < 0.02, 0, share)
+    share /= share.sum(1, keepdims=True)
+    return np.where(share > 0, top, 0), share
 
 
 def _colours(distance: np.ndarray, shape: Figure) -> np.ndarray:
     """Colour of the nearest capsules, blended where they are equally near; linear light."""
-    near = np.exp((distance.min(1, keepdims=True) - distance) / 0.0008)
-    near[:, shape.eyes] = 0
-    return near / near.sum(1, keepdims=True) @ linear(shape.colours)
+    share = np.exp((distance.min(1, keepdims=True) - distance) / 0.0008)
+    share[:, shape.eyes] = 0
+    return share / share.sum(1, keepdims=True) @ linear(shape.colours)
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:
@@ -244,3 +252,109 @@ def _ball(rings: int, segments: int) -> tuple[np.ndarray, np.ndarray]:
             a, b = r * segments, (r + 1) * segments
             faces += [(a + s, b + s, b + t), (a + s, b + t, a + t)]
     return vertices, np.array(faces)
+
+
+@dataclass(frozen=True)
+class AvatarMesh:
+    """V vertices in the bind pose, metres: the body's B first, then the head's, in the head's own order.
+
+    Attributes:
+        points, normals: (V, 3) float32.
+        colours: (V, 3) float32, linear light 0..1.
+        gloss: (V,) float32, 0 matt to 1 wet.
+        joints: (V, 4) uint8; weights: (V, 4) float32, rows sum to 1, unused joints are 0.
+        triangles: (F, 3) uint32, counter-clockwise from outside.
+        bind: (52, 4, 4) float64 world matrix of every joint in the bind pose.
+        body: B. faces: the first triangle of the head.
+        parts: (V,) number of the part in `names`, the head's and, after these, the body. names: of the parts.
+    """
+
+    points: np.ndarray
+    normals: np.ndarray
+    colours: np.ndarray
+    gloss: np.ndarray
+    joints: np.ndarray
+    weights: np.ndarray
+    triangles: np.ndarray
+    bind: np.ndarray
+    body: int
+    faces: int
+    parts: np.ndarray
+    names: tuple[str, ...]
+
+    def part(self, name: str) -> np.ndarray:
+        """(V,) which vertices belong to a part."""
+        return np.asarray(self.parts == self.names.index(name))
+
+
+@lru_cache(maxsize=1)
+def avatar_mesh() -> AvatarMesh:
+    """Body, hands and head; built once per process."""
+    body, shape = _headless(body_mesh(True)), head()
+    places, _ = bind_pose(SMPL52)
+    neck, crown, chest = (SMPL52.index(n) for n in ("neck", "head", "spine3"))
+    points = shape.points + places[crown] + HEAD_PLACE
+    low, high = places[neck, 1] + np.array(_NECK_BLEND)
+    up = np.clip((points[:, 1] - low) / (high - low), 0, 1)
+    up = up * up * (3 - 2 * up)
+    collar = shape.part("collar")
+    up[collar] = 0  # a shirt's
+    faces = ~(collar & (points[:, 1] < places[neck, 1] + _COLLAR))[shape.triangles].any(1)
+    colours = np.where(collar[:, None], _shirt(), shape.colours)
+    follow = shape.follow.astype(np.float64)
+    share = np.stack([follow, (1 - follow) * up, (1 - follow) * (1 - up), 0 * up], 1)
+    joints = np.where(share > 0, np.array([crown, neck, chest, 0]), 0)
+    count = len(body.vertices)
+    return AvatarMesh(
+        np.concatenate([body.vertices, points]).astype(np.float32),
+        np.concatenate([body.normals, shape.normals]).astype(np.float32),
+        np.concatenate([body.colours, colours]).astype(np.float32),
+        np.concatenate([np.zeros(count), shape.gloss]).astype(np.float32),
+        np.concatenate([body.joints, joints]).astype(np.uint8),
+        np.concatenate([body.weights, share]).astype(np.float32),
+        np.concatenate([body.triangles, shape.triangles[faces] + count]).astype(np.uint32), body.bind, count,
+        len(body.triangles), np.concatenate([np.full(count, len(shape.names)), shape.parts]), (*shape.names, "body"),
+    )  # fmt: skip
+
+
+def _headless(mesh: Mesh) -> Mesh:
+    """The body without the skin of neck and head, and without vertices that nothing uses."""
+    replaced = [SMPL52.index(n) for n in ("neck", "head")]
+    share = (mesh.weights * np.isin(mesh.joints, replaced)).sum(1)
+    triangles = mesh.triangles[(share[mesh.triangles] < _MAX_HEAD_SHARE).any(1)]
+    used = np.unique(triangles)
+    number = np.zeros(len(mesh.vertices), np.uint32)
+    number[used] = np.arange(len(used))
+    colours = np.where(share[:, None] > _BARE, _shirt(), mesh.colours)  # what skin is left there lies under the collar
+    return Mesh(
+        mesh.vertices[used], mesh.normals[used], colours[used], mesh.joints[used], mesh.weights[used],
+        number[triangles], mesh.bind,
+    )  # fmt: skip
+
+
+def _shirt() -> np.ndarray:
+    return linear(np.array(PALETTE["shirt"]) / 255)
+
+
+def avatar_vertices(rotations: np.ndarray, root: np.ndarray, moved: np.ndarray | None = None) -> np.ndarray:
+    """(V, 3) float32 vertices of one frame in the world: linear blend skinning.
+
+    Args:
+        rotations: (52, 4) local. root: (3,) metres.
+        moved: (V - B, 3) what the morph targets add to the head's vertices.
+    """
+    mesh = avatar_mesh()
+    places, turned = SMPL52.fk_full(rotations, root)
+    world = np.tile(np.eye(4), (len(places), 1, 1))
+    world[:, :3, :3], world[:, :3, 3] = turned, places
+    skin = (world @ np.linalg.inv(mesh.bind))[:, :3]
+    points = mesh.points.astype(np.float64)
+    if moved is not None:
+        points[mesh.body :] += moved
+    out: np.ndarray = np.zeros_like(points)
+    for k in range(4):
+        used = np.flatnonzero(mesh.weights[:, k])
+        m = skin[mesh.joints[used, k]]
+        at = np.matmul(m[..., :3], points[used, :, None])[..., 0] + m[..., 3]
+        out[used] += mesh.weights[used, k, None] * at
+    return out.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The table of file formats by suffix, and what is done through it: check, save, load.
+"""The table of file formats by suffix; checking, saving and loading by it.
 
 A format enters by ``writer`` or ``reader``, in :mod:`avatargpt.export.formats`; this module imports none of them.
 """
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 
 
 class Clip(Protocol):
-    """What every motion is to the table: a body's, a face's, an avatar's."""
+    """The clip of a body, a face or an avatar, as far as the table needs it."""
 
     @property
     def modality(self) -> str: ...
 
 
-Place = Callable[..., Any] | str
-"""A function, or where it is: ``module:function``, imported when it is used."""
-Function = TypeVar("Function", bound=Place)
-_WRITERS: dict[str, Place] = {}
-_READERS: dict[str, Place] = {}
+Handler = Callable[..., Any] | str
+"""A function, or its place ``module:function``, imported when it is used."""
+HandlerType = TypeVar("HandlerType", bound=Handler)
+_WRITERS: dict[str, Handler] = {}
+_READERS: dict[str, Handler] = {}
 _HOLDS: dict[str, tuple[str, ...]] = {}
 _LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {}
 _NEEDS = dict.fromkeys((".mp4", ".mov"), ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif'))
 """Suffix -> module of an extra without which it is not written, its name, how to get it."""
 PACKS = (".glb", ".gltf")
 """Formats that may hold several animations."""
-MOST_CLIPS = 100  # of a contact sheet
-LEAST_PIXELS, MOST_PIXELS, MOST_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture
+MAX_CLIPS = 100  # of a contact sheet
+MIN_PIXELS, MAX_PIXELS, MAX_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture
 
 
 def writer(
     suffix: str, holds: tuple[str, ...] = ("body", "face"), layouts: dict[str, tuple[str, ...]] | None = None
-) -> Callable[[Function], Function]:
-    """Register ``f(motion, path, **options)``, or its place, as what writes files with this suffix.
+) -> Callable[[HandlerType], HandlerType]:
+    """Register ``f(motion, path, **options)``, or its place, as the writer of files with this suffix.
 
     Args:
         suffix: lower case, with dot.
@@ -53,7 +53,7 @@ def writer(
         layouts: what the option ``layout`` may be, for ``body``, for ``face`` and for ``avatar``.
     """
 
-    def register(function: Function) -> Function:
+    def register(function: HandlerType) -> HandlerType:
         _WRITERS[suffix], _LAYOUTS[suffix] = function, layouts or {}
         _HOLDS[suffix] = (*holds, "gesture") if "body" in holds else holds
         return function
@@ -61,10 +61,10 @@ def writer(
     return register
 
 
-def reader(suffix: str) -> Callable[[Function], Function]:
-    """Register ``f(path, **options) -> Motion``, or its place, as what reads files with this suffix."""
+def reader(suffix: str) -> Callable[[HandlerType], HandlerType]:
+    """Register ``f(path, **options) -> Motion``, or its place, as the reader of files with this suffix."""
 
-    def register(function: Function) -> Function:
+    def register(function: HandlerType) -> HandlerType:
         _READERS[suffix] = function
         return function
 
@@ -91,11 +91,11 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     path = Path(path)
     if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
         form = path.suffix or path.name
-        raise UserError(f"{path}: {a_motion(modality)} cannot be written as {form}; accepted {' '.join(accepted)}")
+        raise UserError(f"{path}: {with_article(modality)} cannot be written as {form}; accepted {' '.join(accepted)}")
     _choose(_WRITERS, path, "write")
     form = path.suffix.lower()
     if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
-        raise lacking(path, form)
+        raise missing_extra(path, form)
     if path.is_dir():
         raise UserError(f"{path}: is a folder; a file name is needed")
     folder = path.absolute().parent
@@ -108,7 +108,7 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     return path
 
 
-def a_motion(modality: str) -> str:
+def with_article(modality: str) -> str:
     """``a body``, ``an avatar``."""
     return f"{'an' if modality == 'avatar' else 'a'} {modality}"
 
@@ -120,29 +120,33 @@ def check_options(path: str | os.PathLike[str], modality: str, options: dict[str
         UserError: an unknown option, a layout or a size that a motion of `modality` cannot have there.
     """
     path = Path(path)
-    _known_options(_choose(_WRITERS, path, "write"), 2, path, options)
-    layouts = _LAYOUTS[path.suffix.lower()].get("body" if modality == "gesture" else modality, ())
-    if "layout" in options and options["layout"] not in layouts:
-        accepted = ", ".join(layouts) or "none"
-        raise UserError(f"{path}: layout '{options['layout']}'; accepted for {a_motion(modality)}: {accepted}")
+    _check_names(_choose(_WRITERS, path, "write"), 2, path, options)
+    if "layout" in options and options["layout"] not in layouts(path, modality):
+        accepted = ", ".join(layouts(path, modality)) or "none"
+        raise UserError(f"{path}: layout '{options['layout']}'; accepted for {with_article(modality)}: {accepted}")
     if "size" in options:
         check_size(path, modality, options["size"])
 
 
-def takes(path: str | os.PathLike[str], option: str) -> bool:
+def has_option(path: str | os.PathLike[str], option: str) -> bool:
     """Whether the format of `path` has an option of that name. Raises UserError for a suffix that is not written."""
     return option in _options(_choose(_WRITERS, Path(path), "write"), 2)
 
 
+def layouts(path: Path, modality: str) -> tuple[str, ...]:
+    """What the option ``layout`` may be in the format of `path` for a motion of `modality`; empty where it has none."""
+    return _LAYOUTS.get(path.suffix.lower(), {}).get("body" if modality == "gesture" else modality, ())
+
+
 def check_size(path: Path, modality: str, size: object) -> None:
     """Raises UserError unless a film's pictures can be `size` pixels square."""
-    most = MOST_FACE_PIXELS if modality in ("face", "avatar") else MOST_PIXELS
-    if not (isinstance(size, int) and LEAST_PIXELS <= size <= most):
-        raise UserError(f"{path}: size {size}; accepted {LEAST_PIXELS} to {most} pixels")
+    limit = MAX_FACE_PIXELS if modality in ("face", "avatar") else MAX_PIXELS
+    if not (isinstance(size, int) and MIN_PIXELS <= size <= limit):
+        raise UserError(f"{path}: size {size}; accepted {MIN_PIXELS} to {limit} pixels")
 
 
-def lacking(path: Path, form: str) -> UserError:
-    """What is said where the extra that files of a form (a suffix) need is not installed."""
+def missing_extra(path: Path, form: str) -> UserError:
+    """The error where the extra that files with this suffix need is not installed."""
     _, name, install = _NEEDS[form]
     return UserError(f"{path}: {form} needs {name}; install it with {install}")
 
@@ -182,7 +186,7 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
         options["animation"] = animation
     function = _choose(_READERS, source, "read")
     regular_file(source)
-    _known_options(function, 1, source, options)
+    _check_names(function, 1, source, options)
     try:
         motion: Motion = function(source, **options)
     except UserError as e:
@@ -195,24 +199,24 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
 def named_animation(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """``pack.glb#Walk`` -> the file and the name of an animation in it; other paths, and files that are called so, as
     they are."""
-    whole = os.fspath(path)
-    at = next((i for end in PACKS if (i := whole.lower().find(f"{end}#")) >= 0), -1)
-    if at < 0 or Path(whole).exists():
+    text = os.fspath(path)
+    at = next((i for end in PACKS if (i := text.lower().find(f"{end}#")) >= 0), -1)
+    if at < 0 or Path(text).exists():
         return Path(path), None
-    file, _, name = whole[at:].partition("#")
-    return (Path(whole[:at] + file), name) if name else (Path(path), None)
+    file, _, name = text[at:].partition("#")
+    return (Path(text[:at] + file), name) if name else (Path(path), None)
 
 
-def _choose(table: dict[str, Place], path: Path, verb: str) -> Callable[..., Any]:
+def _choose(table: dict[str, Handler], path: Path, verb: str) -> Callable[..., Any]:
     suffix = path.suffix.lower()
     if suffix not in table:
         raise UserError(f"{path}: cannot {verb} '{suffix or path.name}'; accepted {' '.join(sorted(table))}")
-    found = table[suffix]
-    function: Callable[..., Any] = resolve_name(found) if isinstance(found, str) else found
+    handler = table[suffix]
+    function: Callable[..., Any] = resolve_name(handler) if isinstance(handler, str) else handler
     return function
 
 
-def _known_options(function: Callable[..., Any], positional: int, path: Path, options: dict[str, Any]) -> None:
+def _check_names(function: Callable[..., Any], positional: int, path: Path, options: dict[str, Any]) -> None:
     accepted = _options(function, positional)
     for name in options:
         if name not in accepted:

@@ -1,4 +1,4 @@
-"""Moving pictures: .gif through Pillow and .mp4 through PyAV, frame by frame in constant memory."""
+"""Moving pictures: .gif through Pillow and .mp4 through PyAV with its sound, frame by frame in constant memory."""
 
 from __future__ import annotations
 
@@ -10,43 +10,97 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from avatargpt.export.render import TOGETHER, Renderer, fit_view, posed
-from avatargpt.export.soundtrack import sound_of
-from avatargpt.export.table import check_size, lacking
+from avatargpt.export.avatar import AvatarMotion
+from avatargpt.export.body_renderer import FRAMES_TOGETHER, BodyRenderer, capsule_ends, fit_view
+from avatargpt.export.table import check_size, missing_extra
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion, turns
 from vqvae.motion import Motion, atomic_write
 from vqvae.smoothing import gaussian
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
     from av.video.stream import VideoStream
 
 GIF_FPS = 20.0  # players round GIF delays to 1/100 s and slow down what is faster
 _FOLLOW_SECONDS = 0.35  # time constant of the camera's smoothing
-_CHUNK = 512
+_CHUNK = 512  # frames whose capsules are placed at once
+_AVATAR_DISTANCE = 4.2  # m from the camera
+_AVATAR_YAW = 0.3  # radians that it stands to the person's left
+_STANDING = 0.08  # m that the pelvis of somebody who only stands moves at most
+_CROWN = 0.24  # m from the head's joint to above the hair
+_HIPS = 0.16  # m of an avatar's body below the pelvis that are in the picture where it only stands
+_ABOVE_HIPS = [0, 3, 6, 9, 12, 15, *range(16, 22)]
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_RESAMPLED_RATE = 48_000  # samples a second, for sound at any rate that AAC does not have
 
 
-def pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
-    """Frames (size, size, 3) uint8 of the clip, the camera following the body."""
+def pictures(motion: Motion | FaceMotion | AvatarMotion, size: int) -> Iterator[np.ndarray]:
+    """Frames (size, size, 3) uint8 of a clip.
+
+    The camera follows a body; a face is drawn from the front; an avatar from the hips up where it stands, else as a
+    whole (about five pictures of 480 x 480 a second on one core).
+    """
+    if isinstance(motion, AvatarMotion):
+        return _avatar_pictures(motion, size)
+    return face_pictures(motion, size) if isinstance(motion, FaceMotion) else _body_pictures(motion, size)
+
+
+def _body_pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
     path = gaussian(motion.root.astype(np.float64) * [1, 0, 1], motion.fps * _FOLLOW_SECONDS)
-    some = np.arange(0, len(motion), max(1, len(motion) // 500))
-    sample = motion.taken(some)
-    renderer = Renderer(size, size, fit_view(posed(sample), path[some]), motion.fingers is not None)
+    sample = np.arange(0, len(motion), max(1, len(motion) // 500))
+    view = fit_view(capsule_ends(motion.taken(sample)), path[sample])
+    renderer = BodyRenderer(size, size, view, motion.fingers is not None)
     for start in range(0, len(motion), _CHUNK):
-        ends = posed(motion.slice(start, min(start + _CHUNK, len(motion))))
-        for k in range(0, len(ends), TOGETHER):
-            some = ends[k : k + TOGETHER]
-            yield from renderer.frames(some, path[start + k : start + k + len(some)])
+        ends = capsule_ends(motion.slice(start, min(start + _CHUNK, len(motion))))
+        for k in range(0, len(ends), FRAMES_TOGETHER):
+            together = ends[k : k + FRAMES_TOGETHER]
+            yield from renderer.frames(together, path[start + k : start + k + len(together)])
 
 
-def write_gif(motion: Motion, path: Path, size: int = 360) -> Path:
+def face_pictures(motion: FaceMotion, size: int) -> Iterator[np.ndarray]:
+    """Frames (size, size, 3) uint8 of the head."""
+    from avatargpt.export.head import shaped, turned
+    from avatargpt.export.mesh_renderer import MeshRenderer
+
+    renderer = MeshRenderer(size, size)
+    for weights, quaternion in zip(motion.weights, turns(motion.head), strict=True):
+        yield renderer.frame(turned(shaped(weights), quaternion))
+
+
+def _avatar_pictures(motion: AvatarMotion, size: int) -> Iterator[np.ndarray]:
+    from avatargpt.export.head import head
+    from avatargpt.export.mesh import avatar_mesh, avatar_vertices
+    from avatargpt.export.mesh_renderer import MeshRenderer
+
+    body = motion.body
+    path = gaussian(body.root.astype(np.float64) * [1, 0, 1], body.fps * _FOLLOW_SECONDS)
+    stands = float(np.ptp(body.root, axis=0).max()) < _STANDING
+    joints = np.concatenate([body.joints[:, _ABOVE_HIPS] if stands else body.joints, body.finger_joints], 1)
+    local = joints - path[:, None]
+    high = max(float(body.joints[:, 15, 1].max()) + _CROWN, float(joints[..., 1].max()) + 0.08)
+    low = float(body.root[:, 1].min()) - _HIPS if stands else min(float(joints[..., 1].min()), 0.0) - 0.08
+    wide = 2 * (float(np.abs(local[..., [0, 2]]).max()) + 0.12)
+    span, middle = max(high - low, wide), np.array([0.0, (high + low) / 2, 0.0])
+    renderer = MeshRenderer(size, size, span, _AVATAR_YAW, shape=avatar_mesh(), distance=_AVATAR_DISTANCE)
+    rotations, morphs = body.whole[1], head().morphs
+    for k, weights in enumerate(motion.face.weights):
+        active = np.flatnonzero(weights > 1e-4)
+        moved = np.einsum("k,kvc->vc", weights[active].astype(np.float64), morphs[active])
+        renderer.aim = path[k] + middle
+        yield renderer.frame(avatar_vertices(rotations[k], body.root[k], moved))
+
+
+def write_gif(motion: Motion | FaceMotion | AvatarMotion, path: Path, size: int = 360) -> Path:
     """A looping GIF of at most 20 frames a second, `size` pixels square.
 
     Raises:
-        UserError: size outside 16..4096, or the file cannot be written.
+        UserError: a size that is not accepted, or the file cannot be written.
     """
     check_size(path, motion.modality, size)
     clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
-    return encode_gif(path, pictures(clip, size), len(clip), clip.fps, 128)
+    colours = 192 if isinstance(clip, FaceMotion | AvatarMotion) else 128
+    return encode_gif(path, pictures(clip, size), len(clip), clip.fps, colours)
 
 
 def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float, colours: int) -> Path:
@@ -61,13 +115,13 @@ def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float,
     from PIL import Image
 
     first = Image.fromarray(next(frames)).quantize(colours, dither=Image.Dither.NONE)
-    rest = (Image.fromarray(f).quantize(palette=first, dither=Image.Dither.NONE) for f in frames)
-
+    following = (Image.fromarray(f).quantize(palette=first, dither=Image.Dither.NONE) for f in frames)
     delays = (10 * np.diff(np.rint(np.arange(count + 1) * 100 / fps))).astype(int).tolist()
 
     def write(temporary: Path) -> None:
+        options = {"save_all": True, "append_images": following, "duration": delays, "loop": 0, "disposal": 1}
         try:
-            first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=delays, loop=0, disposal=1)
+            first.save(temporary, format="GIF", **options)
         except OverflowError:  # pictures that are alike are written as one, its delay in 16 bits
             raise UserError(f"{path}: the picture stands still for more than 655 s; accepted for .gif at most that, "
                             "or .mp4") from None  # fmt: skip
@@ -76,35 +130,36 @@ def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float,
 
 
 def write_mp4(
-    motion: Motion, path: Path, size: int = 480, audio: str | os.PathLike[str] | None = None
-) -> Path:
+    motion: Motion | FaceMotion | AvatarMotion, path: Path, size: int = 480,
+    audio: str | os.PathLike[str] | None = None,
+) -> Path:  # fmt: skip
     """H.264 (yuv420p) at the clip's frame rate, `size` pixels square, rounded up to even.
 
     Args:
-        audio: a sound file that is put beside the pictures (`avatargpt.export.soundtrack`).
+        audio: a sound file to put beside the pictures as AAC; without it an avatar's own sound. Both start at 0; sound
+            beyond the last frame is left out. More than two channels become one.
 
     Raises:
-        UserError: PyAV is not installed, size outside 16..4096, not a sound file, or the file cannot be written.
+        UserError: PyAV is not installed, a size that is not accepted, not a sound file, or the file cannot be written.
     """
     check_size(path, motion.modality, size)
-    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, sound_of(audio, motion.seconds))
+    if audio is None and isinstance(motion, AvatarMotion):
+        audio = motion.sound
+    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, audio, motion.seconds)
 
 
 def encode_mp4(
     path: Path, draw: Callable[[int], Iterator[np.ndarray]], fps: float, size: int,
-    sound: Callable[[Any], Any] | None = None,
+    audio: str | os.PathLike[str] | None = None, seconds: float = 0.0,
 ) -> Path:  # fmt: skip
     """H.264 of the frames (size, size, 3) that `draw(size)` gives, its size even; written whole or not at all.
 
-    The container is that of the suffix, .mp4 or .mov.
-
-    Args:
-        sound: makes the film's track from its container, with ``until(seconds)`` and ``finish()``.
+    The container is that of the suffix, .mp4 or .mov. Of `audio` the first `seconds` are put beside the pictures.
     """
     try:
         import av
     except ImportError:
-        raise lacking(path, path.suffix.lower()) from None
+        raise missing_extra(path, path.suffix.lower()) from None
     size += size % 2
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
@@ -118,16 +173,71 @@ def encode_mp4(
             if codec == "libx264":
                 # with its macroblock tree x264 does not write the same bytes every time
                 stream.options = {"crf": "21", "preset": "veryfast", "mbtree": "0"}
-            track = None if sound is None else sound(container)
+            soundtrack = None if audio is None else _Soundtrack(container, audio, seconds)
             for k, picture in enumerate(draw(size)):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-                if track is not None:
-                    track.until((k + 1) / fps)
+                if soundtrack is not None:
+                    soundtrack.encode_until((k + 1) / fps)
             container.mux(stream.encode())
-            if track is not None:
-                track.finish()
+            if soundtrack is not None:
+                soundtrack.finish()
 
     try:
         return atomic_write(path, write)
     except av.FFmpegError as e:
         raise UserError(f"{path}: the film cannot be written ({e})") from None
+
+
+class _Soundtrack:
+    """The sound of a film, encoded as far as its pictures have come: memory does not grow with length."""
+
+    def __init__(self, container: Any, source: str | os.PathLike[str], seconds: float) -> None:
+        import av
+
+        from avatargpt.speech.audio import inspect
+
+        info = inspect(source)
+        self._rate = info.rate
+        self._remaining = round(seconds * info.rate)  # samples
+        self._encoded = 0
+        self._blocks = _sound_blocks(Path(source), info.channels)
+        self._layout = "stereo" if info.channels == 2 else "mono"
+        rate = info.rate if info.rate in _AAC_RATES else _RESAMPLED_RATE
+        self._container = container
+        self._stream = cast("AudioStream", container.add_stream("aac", rate=rate, layout=self._layout))
+        self._stream.bit_rate = 128_000
+        self._resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=rate)
+
+    def encode_until(self, second: float) -> None:
+        """Encode the sound before this moment."""
+        while self._remaining > 0 and self._encoded < second * self._rate:
+            block = next(self._blocks, None)
+            if block is None:
+                self._remaining = 0
+                return
+            self._encode(block[: self._remaining])
+
+    def finish(self) -> None:
+        """Encode what the resampler and the encoder still hold."""
+        for frame in self._resampler.resample(None):
+            self._container.mux(self._stream.encode(frame))
+        self._container.mux(self._stream.encode(None))
+
+    def _encode(self, block: np.ndarray) -> None:
+        import av
+
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T), format="fltp", layout=self._layout)
+        frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self._encoded
+        self._encoded += len(block)
+        self._remaining -= len(block)
+        for resampled in self._resampler.resample(frame):
+            self._container.mux(self._stream.encode(resampled))
+
+
+def _sound_blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
+    """(n, 1 or 2) float32 blocks of a sound file."""
+    from avatargpt.speech.audio import to_mono
+    from avatargpt.speech.sound_files import sample_blocks
+
+    for block in sample_blocks(path, 4096):
+        yield np.nan_to_num(block) if channels == 2 else np.nan_to_num(to_mono(block)[:, None])

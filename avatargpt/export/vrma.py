@@ -14,20 +14,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from avatargpt.export.avatar.clip import AvatarMotion, parts_of
-from avatargpt.export.face.vrma import EXTENSION, gaze, presets
-from avatargpt.export.gltf import _Builder
+from avatargpt.export.avatar import AvatarMotion, body_and_face
+from avatargpt.export.gltf_read import rotation_above, world_turns
+from avatargpt.export.gltf_write import BufferBuilder, xyzw
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion, turns
+from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.features import STANDING
-from vqvae.io.gltf import FLOAT
+from vqvae.io.files import parsing
+from vqvae.io.gltf import FLOAT, Document, check_readable, placed, read_gltf, values_of
+from vqvae.io.gltf_rigs import STEP, at, frames, read_foreign, said, turned_at, turning, unit
 from vqvae.motion import Motion, atomic_write
 from vqvae.skeleton import SMPL22, SMPL52
 
+EXTENSION = "VRMC_vrm_animation"
+ACCEPTED = "accepted a .vrma whose custom expressions have ARKit names"
 VERSION = "1.0"
-LAYOUTS = ("both", "arkit", "presets")
 EYES = (0.0, 0.06, 0.0)  # from the head bone to between the eyes
 
 
@@ -39,8 +42,8 @@ class Bone(NamedTuple):
     place: tuple[float, float, float]
 
 
-# a T-pose that faces +Z, left = +X: what VRM asks for, where there is a face alone
-_BESIDE_A_FACE = (
+# the bones that VRM requires, for a file with a face alone: a T-pose that faces +Z, left = +X
+_FACE_BONES = (
     Bone("hips", "", (0, 0.95, 0)), Bone("spine", "hips", (0, 0.10, 0)), Bone("chest", "spine", (0, 0.15, 0)),
     Bone("neck", "chest", (0, 0.22, 0)), Bone("head", "neck", (0, 0.08, 0)),
     *(Bone(f"{s}UpperArm", "chest", (x * 0.16, 0.18, 0)) for s, x in (("left", 1), ("right", -1))),
@@ -50,6 +53,7 @@ _BESIDE_A_FACE = (
     *(Bone(f"{s}LowerLeg", f"{s}UpperLeg", (0, -0.42, 0)) for s in ("left", "right")),
     *(Bone(f"{s}Foot", f"{s}LowerLeg", (0, -0.40, 0)) for s in ("left", "right")),
 )  # fmt: skip
+_HEAD_BONES = ("neck", "head", "leftEye", "rightEye", "jaw")
 _OF_JOINTS = {
     "pelvis": "hips", "spine1": "spine", "spine2": "chest", "spine3": "upperChest", "neck": "neck", "head": "head",
     "collar": "Shoulder", "shoulder": "UpperArm", "elbow": "LowerArm", "wrist": "Hand", "hip": "UpperLeg",
@@ -74,14 +78,14 @@ class _File:
     """Nodes, tracks and expressions of one animation."""
 
     def __init__(self, bones: Sequence[Bone], seconds: np.ndarray) -> None:
-        self.data = _Builder()
+        self.data = BufferBuilder()
         self.nodes: list[dict[str, Any]] = []
         self.channels: list[dict[str, Any]] = []
         self.samplers: list[dict[str, Any]] = []
         self.bones = {bone.name: i for i, bone in enumerate(bones)}
         self.roots = [0]
         for bone in bones:
-            children = [i for i, other in enumerate(bones) if other.parent == bone.name]
+            children = [i for i, child in enumerate(bones) if child.parent == bone.name]
             self.nodes.append({"name": bone.name, "translation": [float(x) for x in bone.place]})
             if children:
                 self.nodes[-1]["children"] = children
@@ -90,7 +94,7 @@ class _File:
     def animate(self, node: int, what: str, values: np.ndarray) -> None:
         """A track (T, 3) of a translation, (T, 4) of a rotation, w first."""
         if what == "rotation":
-            values = np.roll(rot.continuous(values) if len(values) > 1 else values, -1, axis=-1)
+            values = xyzw(rot.continuous(values) if len(values) > 1 else values)
         self.channels.append({"sampler": len(self.samplers), "target": {"node": node, "path": what}})
         sampler = {"input": self._times, "output": self.data.add(values, FLOAT), "interpolation": "LINEAR"}
         self.samplers.append(sampler)
@@ -145,21 +149,16 @@ def write_vrma(motion: Motion | FaceMotion | AvatarMotion, path: Path, layout: s
         layout: of expressions. ``both``; ``arkit``: only custom expressions with the 52 names, for avatars that have
             them; ``presets``: only VRM's presets, for avatars that do not. An avatar with both kinds would move twice
             with ``both``.
-
-    Raises:
-        UserError: unknown layout.
     """
-    if layout not in LAYOUTS:
-        raise UserError(f"{path}: layout '{layout}'; accepted {', '.join(LAYOUTS)}")
-    body, face = parts_of(motion)
-    file = _File(_BESIDE_A_FACE if body is None else _bones(body), np.arange(len(motion)) / motion.fps)
+    body, face = body_and_face(motion)
+    file = _File(_FACE_BONES if body is None else _bones(body), np.arange(len(motion)) / motion.fps)
     if body is not None:
         file.add_body(body)
-    told = {} if face is None else file.add_face(face, layout, turns_head=body is None)
+    expressions = {} if face is None else file.add_face(face, layout, turns_head=body is None)
     human = {name: {"node": i} for name, i in file.bones.items()}
-    extension = {"specVersion": VERSION, "humanoid": {"humanBones": human}, **told}
-    whole = file.packed(extension, float(motion.fps), motion.caption, motion.modality)
-    return atomic_write(path, lambda temporary: temporary.write_bytes(whole))
+    extension = {"specVersion": VERSION, "humanoid": {"humanBones": human}, **expressions}
+    content = file.packed(extension, float(motion.fps), motion.caption, motion.modality)
+    return atomic_write(path, lambda temporary: temporary.write_bytes(content))
 
 
 def _bones(motion: Motion) -> list[Bone]:
@@ -181,3 +180,98 @@ def _packed(gltf: dict[str, Any], blob: bytes) -> bytes:
     size = 12 + 8 + len(text) + 8 + len(blob)
     head = struct.pack("<4sII", b"glTF", 2, size) + struct.pack("<I4s", len(text), b"JSON")
     return head + text + struct.pack("<I4s", len(blob), b"BIN\0") + blob
+
+
+def presets(motion: FaceMotion) -> dict[str, np.ndarray]:
+    """VRM's preset expressions, (T,) each in [0, 1], by the table in docs/face_formats.md. A rule, not a network."""
+
+    def mean(name: str) -> np.ndarray:
+        return motion.channel(name).astype(np.float64)
+
+    left, right = mean("eyeBlinkLeft"), mean("eyeBlinkRight")
+    both = np.minimum(left, right)
+    read_gltf = np.clip(1.6 * (mean("jawOpen") - mean("mouthClose")), 0, 1)
+    rounded = np.clip(1.2 * np.maximum(mean("mouthPucker"), mean("mouthFunnel")), 0, 1)
+    wide = np.clip(2.0 * mean("mouthStretch"), 0, 1)
+    flat = (1 - rounded) * (1 - wide)
+    values = {
+        "aa": read_gltf * flat, "ih": (1 - rounded) * wide * (1 - read_gltf), "ou": rounded * (1 - read_gltf),
+        "ee": (1 - rounded) * wide * read_gltf, "oh": rounded * read_gltf,
+        "blink": both, "blinkLeft": left - both, "blinkRight": right - both,
+        "happy": 0.75 * mean("mouthSmile") + 0.25 * mean("cheekSquint"),
+        "angry": 0.75 * mean("browDown") + 0.25 * mean("noseSneer"),
+        "sad": 0.5 * mean("browInnerUp") * (1 - mean("browOuterUp")) + 0.5 * mean("mouthFrown"),
+        "surprised": 0.5 * mean("browOuterUp") + 0.5 * mean("eyeWide"),
+    }  # fmt: skip
+    return {name: np.clip(v, 0, 1) for name, v in values.items()}
+
+
+def gaze(motion: FaceMotion) -> np.ndarray:
+    """(T, 2) yaw to the person's left and pitch up of both eyes' mean, radians, relative to the head."""
+    w = {n: motion.channel(n).astype(np.float64) for n in arkit.NAMES if n.startswith("eyeLook")}
+    yaw = w["eyeLookOutLeft"] - w["eyeLookInLeft"] + w["eyeLookInRight"] - w["eyeLookOutRight"]
+    pitch = w["eyeLookUpLeft"] - w["eyeLookDownLeft"] + w["eyeLookUpRight"] - w["eyeLookDownRight"]
+    return np.stack([yaw, pitch], 1) / 2 * np.radians(arkit.EYE_DEGREES)
+
+
+def read_vrma(path: Path) -> Motion | FaceMotion:
+    """Read a .vrma: a face where it has custom expressions, or turns no bone below the neck; else a body.
+
+    Of a face the custom ARKit expressions and the head are read; expressions that are missing stay 0, key frames that
+    are not evenly spaced, or are few and held, come at 30 a second (`keyframes`). The head's turn is that of a skeleton
+    without rotations at rest, as VRM defines it, whatever rotations the file's bones have there; where the neck turns,
+    too, it is what both do together.
+
+    Raises:
+        UserError: not such a file, no ARKit expressions, key frames whose times do not rise, cubic splines, extensions
+            for the data.
+    """
+    gltf = read_gltf(path, ACCEPTED, "a whole .vrma")
+    with parsing(path, "a whole .vrma", ACCEPTED):
+        return _face(gltf, path) if _has_face(gltf) else read_foreign(gltf, path)
+
+
+def _has_face(gltf: Document) -> bool:
+    about = gltf.extensions.get(EXTENSION)
+    if not isinstance(about, dict) or about.get("expressions", {}).get("custom"):
+        return True  # without the extension it is refused as one
+    bones = about.get("humanoid", {}).get("humanBones", {})
+    body = {int(bone["node"]) for name, bone in bones.items() if name not in _HEAD_BONES}
+    return not turning(gltf, body)
+
+
+def _face(gltf: Document, path: Path) -> FaceMotion:
+    about, animation = gltf.extensions[EXTENSION], gltf.animations[0]
+    tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
+    custom = {arkit.canonical(n): e["node"] for n, e in about.get("expressions", {}).get("custom", {}).items()}
+    samplers = {n: tracks.get((node, "translation")) for n, node in custom.items() if n is not None}
+    shapes = {arkit.INDEX[n]: sampler for n, sampler in samplers.items() if sampler is not None}
+    if not shapes:
+        raise UserError(f"{path}: no custom expressions with ARKit names; {ACCEPTED}")
+    human = about.get("humanoid", {}).get("humanBones", {})
+    bones = [human.get(name, {}).get("node") for name in ("neck", "head")]
+    rotated = [(bone, tracks[bone, "rotation"]) for bone in bones if (bone, "rotation") in tracks]
+    read = [*shapes.values(), *(sampler for _, sampler in rotated)]
+    check_readable(path, gltf.extensionsRequired, [s.interpolation for s in read])
+
+    def values(index: int) -> np.ndarray:
+        return values_of(gltf, index).astype(np.float64)
+
+    lines = {i: values(i)[:, 0] for i in {s.input for s in read}}
+    rate, caption = said(gltf.extras)
+    times, fps = frames(list(lines.values()), rate, any(s.interpolation == STEP for s in read))
+    weights, head = np.zeros((len(times), arkit.COUNT)), np.zeros((len(times), 3))
+    for i, sampler in shapes.items():
+        weights[:, i] = at(times, lines[sampler.input], values(sampler.output)[:, 0], sampler.interpolation == STEP)
+    local = [placed(node)["rotation"].astype(np.float64) for node in gltf.nodes]
+    turned = []
+    for bone, sampler in rotated:
+        above = rotation_above(bone, [n.children for n in gltf.nodes], lambda n: local[n])
+        keys = unit(np.roll(values(sampler.output), 1, axis=-1))
+        turned.append((lines[sampler.input], world_turns(keys, above, local[bone]), sampler.interpolation == STEP))
+    if len(turned) > 1:
+        head = angles_of(rot.multiply(*(turned_at(times, line, unit(q), step) for line, q, step in turned)))
+    elif turned:
+        line, away, step = turned[0]
+        head = at(times, line, angles_of(away), step)
+    return FaceMotion(weights, head, fps, caption)

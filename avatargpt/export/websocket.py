@@ -1,4 +1,4 @@
-"""Frames to browsers and programs while they are made: a WebSocket server that sends and takes JSON."""
+"""WebSocket servers that send the frames of a face or a body as JSON while they are made, and take JSON."""
 
 from __future__ import annotations
 
@@ -14,68 +14,75 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from avatargpt.speech.live.sources import INSTALL
-from vqvae.errors import UserError
+import numpy as np
 
-MOST_CLIENTS = 8
-MOST_STRANGERS = 32  # connections that are no clients yet; the oldest makes room for the next
-HANDSHAKE = 2.0  # s within which a connection has to become a client
-LEAVE = 1.0  # s that clients have for the goodbye; those that read nothing are then cut off
-WAITING = 30  # frames that a slow client may lag behind before it loses the oldest
-LARGEST = 8192  # bytes of a message from a client: a thousand characters, each written as \uXXXX, fit
-BETWEEN = 0.02  # s between two messages of one client
-MOST_ANSWERS = 16  # that wait for a client; until it has read some, nothing more is taken from it
+from avatargpt.speech.live.sources import INSTALL
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import Motion
+from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
+
+MAX_CLIENTS = 8
+MAX_PENDING = 32  # connections that are no clients yet; the oldest makes room for the next
+HANDSHAKE_TIMEOUT = 2.0  # s within which a connection has to become a client
+CLOSE_TIMEOUT = 1.0  # s that clients have for the goodbye; those that read nothing are then cut off
+MAX_QUEUED_FRAMES = 30  # frames that a slow client may lag behind before it loses the oldest
+MAX_MESSAGE = 8192  # bytes of a message from a client: a thousand characters, each written as \uXXXX, fit
+MESSAGE_INTERVAL = 0.02  # s between two messages of one client
+MAX_QUEUED_ANSWERS = 16  # that wait for a client; until it has read some, nothing more is taken from it
+DIGITS = 5  # of a body's numbers: a hundredth of a millimetre, a thousandth of a degree
 _TRY_LATER = 1013  # close code (RFC 6455 registry)
-_OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
-_MOST_TOLD = 8  # lines about pages that were turned away
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+_MAX_NOTICES = 8  # lines about pages that were turned away
 
 Answer = Callable[[dict[str, Any]], None]
-Hear = Callable[[str, Answer], None]
+Receiver = Callable[[str, Answer], None]
 
 
 class WebSocketServer:
     """Serves every frame to whoever is connected; a late client begins with the present frame.
 
-    The first message is `hello`. What clients say goes to `hear`, whose answers go to that client.
+    The first message is `hello`. Messages of clients go to `receiver`, whose answers go to that client.
 
-    It runs on a thread with an event loop of its own. A connection counts against `MOST_STRANGERS` from the moment it
+    It runs on a thread with an event loop of its own. A connection counts against `MAX_PENDING` from the moment it
     is accepted, and the oldest of these is cut off for the next one, so that no number of half-open connections keeps
     a client out; asyncio goes on accepting when file descriptors have run out for a while.
 
     Args:
         host, port: where to listen; port 0 takes a free one. hello: what frames mean.
-        hear: called on the server's thread with a message and what sends an answer; None: messages are refused.
+        receiver: called on the server's thread with a message and what sends an answer; None: messages are refused.
         origins: of web pages that may connect, besides those served by this machine, such as ``https://example.org``
-            or ``null`` (a page opened as a file). Programs, which name no origin, may always.
+            or ``null`` (a page read_gltf as a file). Programs, which name no origin, may always.
         network: whether an address that other machines reach is allowed.
-        tell: takes a line about what was refused, for whoever runs this.
+        notify: takes a line about each refusal, for the operator.
 
     Raises:
         UserError: the package ``websockets`` is not installed, the address is taken or not ours, or not allowed.
     """
 
     def __init__(
-        self, host: str, port: int, hello: Mapping[str, Any], hear: Hear | None = None, origins: Sequence[str] = (),
-        network: bool = False, tell: Callable[[str], None] = lambda line: None,
+        self, host: str, port: int, hello: Mapping[str, Any], receiver: Receiver | None = None,
+        origins: Sequence[str] = (), network: bool = False, notify: Callable[[str], None] = lambda line: None,
     ) -> None:  # fmt: skip
         try:
             import websockets.asyncio.server  # noqa: F401
         except ImportError:
             raise UserError(f"a WebSocket needs the package websockets; install it with {INSTALL}") from None
         self._hello = json.dumps(hello)
-        self._hear, self._origins, self._tell_user = hear, frozenset(origins), tell
-        self._refused: set[str] = set()  # origins that were told
+        self._receiver, self._origins, self._notify = receiver, frozenset(origins), notify
+        self._refused: set[str] = set()  # origins already reported
         self._exhausted = False
-        self._strangers: dict[Any, None] = {}  # oldest first
-        self._clients: dict[Any, _Waiting] = {}
+        self._pending: dict[Any, None] = {}  # oldest first
+        self._clients: dict[Any, _ClientQueue] = {}
         self.failed = 0  # frames that a client was too slow for
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(self._troubled)
+        self._loop.set_exception_handler(self._on_loop_error)
         try:
             if not (network or is_local(host, port)):
                 raise UserError(f"{host}:{port}: other machines reach that; accepted: an address of this machine "
                                 "alone, such as 127.0.0.1, or --allow-network (network=True)")  # fmt: skip
-            self._server = self._loop.run_until_complete(self._opened(host, port))
+            self._server = self._loop.run_until_complete(self._open_server(host, port))
         except (OSError, OverflowError, UnicodeError) as e:
             self._loop.close()
             reason = getattr(e, "strerror", None) or e
@@ -87,65 +94,66 @@ class WebSocketServer:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    async def _opened(self, host: str, port: int) -> Any:
+    async def _open_server(self, host: str, port: int) -> Any:
         from websockets.asyncio.server import ServerConnection, serve
 
-        strangers = self._strangers
+        pending = self._pending
 
         class Bounded(ServerConnection):
-            """Known from the first packet on."""
+            """Counted from the first packet on."""
 
             def connection_made(self, transport: Any) -> None:
                 super().connection_made(transport)
-                if len(strangers) >= MOST_STRANGERS:
-                    oldest = next(iter(strangers))
-                    del strangers[oldest]
+                if len(pending) >= MAX_PENDING:
+                    oldest = next(iter(pending))
+                    del pending[oldest]
                     oldest.transport.abort()
-                strangers[self] = None
+                pending[self] = None
 
             def connection_lost(self, exc: Exception | None) -> None:
-                strangers.pop(self, None)
+                pending.pop(self, None)
                 super().connection_lost(exc)
 
         quiet = logging.Logger("avatargpt.websocket")  # noise of scanners is nobody's business
         quiet.addHandler(logging.NullHandler())
         return await serve(
-            self._serve, host, port, create_connection=Bounded, process_request=self._turned_away, compression=None,
-            max_size=LARGEST, open_timeout=HANDSHAKE, close_timeout=LEAVE, write_limit=1 << 12, logger=quiet,
+            self._serve, host, port, create_connection=Bounded, process_request=self._check_origin, compression=None,
+            max_size=MAX_MESSAGE, open_timeout=HANDSHAKE_TIMEOUT, close_timeout=CLOSE_TIMEOUT, write_limit=1 << 12,
+            logger=quiet,
         )  # fmt: skip
 
-    def _turned_away(self, connection: Any, request: Any) -> Any:
+    def _check_origin(self, connection: Any, request: Any) -> Any:
         """A refusal of pages of other sites: any page that a browser here shows could listen otherwise."""
         for origin in request.headers.get_all("Origin"):
-            if origin not in self._origins and not _is_own(origin):
-                shown = ascii(origin)[1:-1][:80]
-                if shown not in self._refused and len(self._refused) < _MOST_TOLD:
-                    self._refused.add(shown)
-                    self._tell_user(f"WebSocket: refused a page of {shown}; --origin {shown} accepts it")
-                return connection.respond(403, f"pages of {shown} may not connect; --origin {shown} lets them\n")
+            if origin not in self._origins and not _is_local_page(origin):
+                name = ascii(origin)[1:-1][:80]
+                if name not in self._refused and len(self._refused) < _MAX_NOTICES:
+                    self._refused.add(name)
+                    self._notify(f"WebSocket: refused a page of {name}; --origin {name} accepts it")
+                return connection.respond(403, f"pages of {name} may not connect; --origin {name} lets them\n")
         return None
 
-    def _troubled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What the event loop cannot do: accept, while there are too many open files, and it tries again by itself."""
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Report that the loop cannot accept while there are too many open files; it tries again by itself."""
         error = context.get("exception")
         if not isinstance(error, OSError):  # a fault of ours
-            self._tell_user(f"WebSocket: {context['message']} ({error!r})")
+            self._notify(f"WebSocket: {context['message']} ({error!r})")
         elif not self._exhausted:
             self._exhausted = True
-            self._tell_user(f"WebSocket: {error.strerror}; new clients wait until some are closed")
+            self._notify(f"WebSocket: {error.strerror}; new clients wait until some are closed")
 
     async def _serve(self, client: Any) -> None:
         from websockets.exceptions import ConnectionClosed
 
-        if len(self._clients) >= MOST_CLIENTS:
-            await client.close(_TRY_LATER, f"{MOST_CLIENTS} clients are connected")
+        if len(self._clients) >= MAX_CLIENTS:
+            await client.close(_TRY_LATER, f"{MAX_CLIENTS} clients are connected")
             return
-        self._strangers.pop(client, None)
-        mine = self._clients[client] = _Waiting()
-        listening = asyncio.ensure_future(self._listen(client, mine))
+        self._pending.pop(client, None)
+        queue = self._clients[client] = _ClientQueue()
+        listening = asyncio.ensure_future(self._receive(client, queue))
         try:
             await client.send(self._hello)
-            while (message := await mine.next()) is not None:
+            while (message := await queue.next()) is not None:
                 await client.send(message)
         except ConnectionClosed:
             pass
@@ -153,60 +161,117 @@ class WebSocketServer:
             del self._clients[client]
             listening.cancel()
 
-    async def _listen(self, client: Any, mine: _Waiting) -> None:
-        """What a client says, until it is gone."""
+    async def _receive(self, client: Any, queue: _ClientQueue) -> None:
+        """Pass on the messages of a client until it is gone."""
         from websockets.exceptions import ConnectionClosed
 
         def answer(value: dict[str, Any]) -> None:
             with suppress(RuntimeError):  # the server was closed meanwhile
-                self._loop.call_soon_threadsafe(mine.answer, json.dumps(value))
+                self._loop.call_soon_threadsafe(queue.answer, json.dumps(value))
 
         try:
             async for message in client:
-                if self._hear is None:
+                if self._receiver is None:
                     answer({"error": "nothing is changed here; clients only listen"})
                 elif isinstance(message, bytes):
                     answer({"error": f"{len(message)} bytes that are no text; accepted JSON as text"})
                 else:
-                    self._hear(message, answer)
-                await asyncio.sleep(BETWEEN)
-                while len(mine.answers) >= MOST_ANSWERS:
-                    await asyncio.sleep(BETWEEN)
+                    self._receiver(message, answer)
+                await asyncio.sleep(MESSAGE_INTERVAL)
+                while len(queue.answers) >= MAX_QUEUED_ANSWERS:
+                    await asyncio.sleep(MESSAGE_INTERVAL)
         except ConnectionClosed:
             pass
         finally:
-            mine.end()
+            queue.end()
 
-    def hand_out(self, frame: Mapping[str, Any]) -> None:
+    def broadcast(self, frame: Mapping[str, Any]) -> None:
         """A frame to every client."""
-        self._loop.call_soon_threadsafe(self._hand_out, json.dumps(frame))
+        self._loop.call_soon_threadsafe(self._broadcast, json.dumps(frame))
 
-    def _hand_out(self, message: str) -> None:
-        for mine in self._clients.values():
-            self.failed += mine.put(message)
+    def _broadcast(self, message: str) -> None:
+        for queue in self._clients.values():
+            self.failed += queue.put(message)
 
     def close(self) -> None:
         """Say goodbye to every client and stop listening; who does not read is cut off after a second."""
-        asyncio.run_coroutine_threadsafe(self._closed(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._close_clients(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    async def _closed(self) -> None:
-        for mine in self._clients.values():
-            mine.end()
-        for _ in range(round(LEAVE / BETWEEN)):
+    async def _close_clients(self) -> None:
+        for queue in self._clients.values():
+            queue.end()
+        for _ in range(round(CLOSE_TIMEOUT / MESSAGE_INTERVAL)):
             if not self._clients:
                 break
-            await asyncio.sleep(BETWEEN)
-        for connection in [*self._clients, *self._strangers]:
+            await asyncio.sleep(MESSAGE_INTERVAL)
+        for connection in [*self._clients, *self._pending]:
             connection.transport.abort()
         self._server.close()
         await self._server.wait_closed()
 
 
-class _Waiting:
-    """What a client has not been sent: frames, of which the oldest give way, and answers, which do not."""
+class FaceSender(WebSocketServer):
+    """Serves a face: first ``{"fps", "subject", "names", "head"}``, then ``{"frame", "weights", "head"}``: 52 weights
+    in the order of `names`, yaw, pitch and roll in radians (`FaceMotion`'s signs).
+
+    Args:
+        host, port, options: of `WebSocketServer`. subject: name of the speaker. fps: frames a second.
+
+    Raises:
+        UserError: as `WebSocketServer`.
+    """
+
+    def __init__(
+        self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any
+    ) -> None:  # fmt: skip
+        hello = {"fps": fps, "subject": subject, "names": list(arkit.NAMES), "head": list(arkit.HEAD)}
+        super().__init__(host, port, hello, **options)
+
+    def send(self, frame: int, motion: FaceMotion) -> None:
+        """One frame, `motion` of length 1."""
+        weights, head = ([round(float(v), 4) for v in row] for row in (motion.weights[0], motion.head[0]))
+        self.broadcast({"frame": frame, "weights": weights, "head": head})
+
+
+class BodySender(WebSocketServer):
+    """Serves a body: first ``{"fps", "subject", "joints", "fingers", "parents", "offsets"}``, then for each frame
+    ``{"frame", "root", "rotations", "fingers"}``.
+
+    `joints` are the names of 22 joints, `fingers` of 30; `parents` and `offsets` (metres from the parent in the T-pose,
+    Y up, facing +Z, left = +X) are of all 52, in that order. `root` is the position of the pelvis, metres; `rotations`
+    (22) and `fingers` (30) are local unit quaternions w, x, y, z, identity = T-pose; without fingers these are missing.
+
+    Args:
+        host, port, options: of `WebSocketServer`. subject: name of the person. fps: frames a second.
+
+    Raises:
+        UserError: as `WebSocketServer`.
+    """
+
+    def __init__(
+        self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any
+    ) -> None:  # fmt: skip
+        hello = {
+            "fps": fps, "subject": subject, "joints": list(SMPL22.names), "fingers": list(FINGER_NAMES),
+            "parents": [int(p) for p in SMPL52.parents], "offsets": _numbers(SMPL52.offsets),
+        }  # fmt: skip
+        super().__init__(host, port, hello, **options)
+
+    def send(self, frame: int, motion: Motion) -> None:
+        """One frame, `motion` of length 1."""
+        row = {"frame": frame, "root": _numbers(motion.root[0]), "rotations": _numbers(motion.rotations[0])}
+        self.broadcast(row if motion.fingers is None else row | {"fingers": _numbers(motion.fingers[0])})
+
+
+def _numbers(values: np.ndarray) -> Any:
+    return np.round(np.asarray(values, np.float64), DIGITS).tolist()
+
+
+class _ClientQueue:
+    """Messages still to be sent to a client: frames, of which the oldest give way, and answers, which do not."""
 
     def __init__(self) -> None:
         self._frames: deque[str] = deque()
@@ -216,7 +281,7 @@ class _Waiting:
 
     def put(self, frame: str) -> int:
         """Takes a frame; how many are lost for it."""
-        lost = len(self._frames) >= WAITING
+        lost = len(self._frames) >= MAX_QUEUED_FRAMES
         if lost:
             self._frames.popleft()
         self._frames.append(frame)
@@ -251,14 +316,14 @@ def is_local(host: str, port: int) -> bool:
     Raises:
         OSError: a host that is not known.
     """
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return all(ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback for *_, address in found)
+    addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return all(ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback for *_, address in addresses)
 
 
-def _is_own(origin: str) -> bool:
+def _is_local_page(origin: str) -> bool:
     """Whether a page was served by this machine, whatever the port."""
     try:
         parts = urlsplit(origin)
-        return parts.scheme in ("http", "https") and parts.hostname in _OWN_HOSTS
+        return parts.scheme in ("http", "https") and parts.hostname in _LOCAL_HOSTS
     except ValueError:
         return False

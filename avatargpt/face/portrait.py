@@ -19,7 +19,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.export.face.landmarks import landmark_image
+from avatargpt.export.landmarks import landmark_image
 from avatargpt.lm.checkpoint import read_optional
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Sender(Protocol):
-    """Takes frames as they come: `avatargpt.export.body_websocket`."""
+    """Takes frames as they come: `avatargpt.export.websocket`."""
 
     failed: int
 

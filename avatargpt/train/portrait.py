@@ -14,8 +14,8 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule, save_resolved
-from avatargpt.export.face.landmarks import landmark_image, landmarks
-from avatargpt.export.face.render import FaceRenderer, Look
+from avatargpt.export.landmarks import landmark_image, landmarks
+from avatargpt.export.mesh_renderer import Look, MeshRenderer
 from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
 from avatargpt.train.checkpoints import INSTEAD
 from avatargpt.train.loop import run
@@ -285,22 +285,21 @@ def rendered(people: int, frames: int, size: int, seed: int) -> list[Take]:
     Args:
         frames: of each, with another expression and turn of the head in every one. size: pixels along each side.
     """
-    from avatargpt.export.head.head import turned
-    from avatargpt.export.head.morphs import shaped
+    from avatargpt.export.head import shaped, turned
     from vqvae.face import turns
 
     out = []
     for person in range(people):
         rng = np.random.default_rng([seed, person])
         span, yaw = float(rng.uniform(0.28, 0.36)), float(rng.normal(0, 0.12))
-        renderer = FaceRenderer(size, size, span, yaw, look=a_look(rng))
+        renderer = MeshRenderer(size, size, span, yaw, look=a_look(rng))
         stretch = rng.uniform([0.9, 0.92, 0.95], [1.1, 1.08, 1.05])
         heads = turns(rng.normal(0, [0.16, 0.10, 0.06], (frames, 3)))
         pictures, points = [], []
         for quaternion in heads:
             moved = turned(shaped(an_expression(rng)), quaternion) * stretch
             pictures.append(renderer.frame(moved))
-            points.append(renderer.seen(landmarks(moved)))
+            points.append(renderer.project(landmarks(moved)))
         out.append(_take(np.stack(pictures), np.stack(points), f"our head {seed}/{person}"))
     return out
 

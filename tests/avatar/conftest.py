@@ -8,7 +8,7 @@ import pytest
 from avatargpt.avatar.bodies import Standing
 from avatargpt.avatar.compose import composed
 from avatargpt.avatar.pipeline import AvatarPerformer
-from avatargpt.export.avatar.clip import AvatarMotion
+from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.performer import FacePerformer
 from tests.gesture import talking

@@ -9,7 +9,7 @@ import pytest
 
 from avatargpt.avatar.bodies import FPS, Clip, Standing, on_purpose, standing
 from avatargpt.avatar.compose import composed, with_head
-from avatargpt.export.avatar.clip import AvatarMotion, head_of
+from avatargpt.export.avatar import AvatarMotion, head_of
 from tests.avatar.conftest import face, gestures
 from vqvae import rotations as rot
 from vqvae.errors import UserError

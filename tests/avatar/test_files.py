@@ -13,12 +13,12 @@ import pytest
 from pygltflib import GLTF2
 
 from avatargpt import export
-from avatargpt.export.avatar.clip import AvatarMotion
-from avatargpt.export.avatar.mesh import avatar_mesh, posed
-from avatargpt.export.face.vrma import unpack
-from avatargpt.export.head.head import head
+from avatargpt.export.avatar import AvatarMotion
+from avatargpt.export.head import head
+from avatargpt.export.mesh import avatar_mesh, avatar_vertices
 from avatargpt.export.vrma import bone_of
 from tests.avatar.conftest import gestures
+from tests.export.readers import contents
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -96,7 +96,7 @@ def test_the_mesh_is_one_body_with_one_head() -> None:
     for j in (0, 15, 20):  # every joint carries its skin as far as it goes
         turn = rot.identity((52,))
         turn[j] = rot.from_axis_angle(np.array([0, 0.3, 0]))
-        moved = np.abs(posed(turn, STANDING) - posed(rot.identity((52,)), STANDING)).max(1) > 1e-6
+        moved = np.abs(avatar_vertices(turn, STANDING) - avatar_vertices(rot.identity((52,)), STANDING)).max(1) > 1e-6
         assert moved.any()
     eyes = np.isin(mesh.parts, [mesh.names.index(f"eye{s}") for s in ("Left", "Right")])
     assert eyes.any() and (mesh.weights[eyes].max(1) == 1).all()  # of the head alone
@@ -104,7 +104,7 @@ def test_the_mesh_is_one_body_with_one_head() -> None:
 
 
 def test_vrma_has_the_humanoid_bones_of_vrm(avatar: AvatarMotion, tmp_path: Path) -> None:
-    gltf, blob = unpack(avatar.save(tmp_path / "a.vrma"))
+    gltf, blob = contents(avatar.save(tmp_path / "a.vrma"))
     about, nodes = gltf["extensions"]["VRMC_vrm_animation"], gltf["nodes"]
     bones = {name: b["node"] for name, b in about["humanoid"]["humanBones"].items()}
     assert set(bones) == HUMANOID - {"leftEye", "rightEye", "jaw"} and about["specVersion"] == "1.0"

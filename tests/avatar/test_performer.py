@@ -12,7 +12,7 @@ from avatargpt.avatar.bodies import Clip, Standing, body_of, names_file
 from avatargpt.avatar.calls import AvatarCalls
 from avatargpt.avatar.compose import HeadMover
 from avatargpt.avatar.pipeline import AvatarPerformer
-from avatargpt.export.avatar.clip import AvatarMotion, head_of
+from avatargpt.export.avatar import AvatarMotion, head_of
 from avatargpt.face.audio_model.conditioning import Feeling
 from avatargpt.face.audio_model.controls import LIVELY
 from tests.avatar.conftest import face, gestures

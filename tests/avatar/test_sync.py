@@ -14,7 +14,7 @@ from avatargpt import export
 from avatargpt.avatar.bodies import Clip
 from avatargpt.avatar.compose import composed
 from avatargpt.avatar.pipeline import AvatarPerformer
-from avatargpt.export.avatar.clip import AvatarMotion
+from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.performer import FacePerformer, driver_folder
 from tests.gesture import talking
 from tests.speech.conftest import voice

@@ -14,9 +14,9 @@ import pytest
 
 from avatargpt import export
 from avatargpt.cli.live_line import address
-from avatargpt.export.face.live_link import unpack
 from tests.cli.conftest import Result
 from tests.cli.test_bad_input import assert_refused
+from tests.export.readers import live_link_packet
 from vqvae import arkit
 from vqvae.errors import UserError
 
@@ -42,7 +42,7 @@ def test_live_from_a_pipe_to_unreal_and_a_file(
             "jawOpen=0", "-o", tmp_path / "a.npz", "--json", "--model", weights,
         )  # fmt: skip
         assert result.code == 0, result.err
-        first = unpack(listener.recv(4096))
+        first = live_link_packet(listener.recv(4096))
     about = json.loads(result.out)
     assert about["frames"] == 15 and about["seconds"] == 0.5 and about["lost"] == 0
     assert about["files"] == [str(tmp_path / "a.npz")]
@@ -72,7 +72,7 @@ def test_interrupted_while_it_draws_a_live_take_stays(
         assert (tmp_path / "a.csv").is_file()  # what is quick is written first
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("avatargpt.export.face.video.pictures", interrupted)
+    monkeypatch.setattr("avatargpt.export.video.pictures", interrupted)
     monkeypatch.setattr("sys.stdin", Pipe(bytes(16_000)))
     result = cli("face", "-", "-o", tmp_path / "a.gif", "-o", tmp_path / "a.csv", "--model", weights)
     assert result.code == 130 and result.out.splitlines() == [str(tmp_path / "a.csv")]
@@ -129,7 +129,7 @@ def test_words_without_sound_are_acted_at_their_speed(cli, words: None, weights:
         about = json.loads(result.out)
         assert about["frames"] == 30 and about["score"]["text"] == "close both eyes"
         listener.settimeout(1)
-        assert [unpack(listener.recv(4096)).frame for _ in range(30)] == list(range(30))
+        assert [live_link_packet(listener.recv(4096)).frame for _ in range(30)] == list(range(30))
     assert cli(*asked, "-o", tmp_path / "whole.npz").code == 0
     whole, live = (export.load(tmp_path / name) for name in ("whole.npz", "live.npz"))
     np.testing.assert_array_equal(live.weights, whole.weights)

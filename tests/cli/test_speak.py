@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.export.avatar.clip import AvatarMotion
+from avatargpt.export.avatar import AvatarMotion
 from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import assert_refused
 from tests.gesture.conftest import Spelling

@@ -1,18 +1,18 @@
-"""Faces in .glb and .vrma: structure, values, and reading back."""
+"""Faces in .glb and .vrma: structure, values, reading back, and files of other programs."""
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.export.face import vrma
-from avatargpt.export.head.head import PIVOT, head, turned
-from avatargpt.export.head.morphs import morphs
+from avatargpt.export import vrma
+from avatargpt.export.gltf_write import HEAD_NODE as HEAD
+from avatargpt.export.gltf_write import NECK_NODE as NECK
+from avatargpt.export.head import head
+from tests.export.readers import contents, floats, repacked
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -30,20 +30,6 @@ def clip() -> FaceMotion:
     return FaceMotion(weights, head_angles, 30.0, "a test")
 
 
-def contents(path: Path) -> tuple[dict, bytes]:
-    raw = path.read_bytes()
-    magic, version, size = struct.unpack_from("<4sII", raw)
-    assert (magic, version, size) == (b"glTF", 2, len(raw)) and size % 4 == 0
-    length = struct.unpack_from("<I", raw, 12)[0]
-    return json.loads(raw[20 : 20 + length]), raw[28 + length :]
-
-
-def floats(gltf: dict, blob: bytes, index: int) -> np.ndarray:
-    a = gltf["accessors"][index]
-    start = gltf["bufferViews"][a["bufferView"]].get("byteOffset", 0)
-    return np.frombuffer(blob, "<f4", a["count"] * {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[a["type"]], start)
-
-
 @pytest.mark.parametrize("suffix", [".glb", ".vrma"])
 def test_back_again(clip: FaceMotion, tmp_path: Path, suffix: str) -> None:
     path = export.save(clip, tmp_path / f"a{suffix}")
@@ -53,15 +39,6 @@ def test_back_again(clip: FaceMotion, tmp_path: Path, suffix: str) -> None:
     assert np.abs(back.head - clip.head).max() < 1e-6
     one = export.load(export.save(clip.slice(0, 1), tmp_path / f"b{suffix}"))
     assert len(one) == 1
-
-
-def repacked(path: Path, gltf: dict, blob: bytes) -> Path:
-    text = json.dumps(gltf).encode()
-    text += b" " * (-len(text) % 4)
-    blob += b"\0" * (-len(blob) % 4)
-    parts = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(blob), b"BIN\0") + blob
-    path.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(parts)) + parts)
-    return path
 
 
 def with_times(gltf: dict, blob: bytes, sampler: dict, times: np.ndarray) -> bytes:
@@ -80,7 +57,7 @@ def test_every_track_may_have_times_of_its_own(clip: FaceMotion, tmp_path: Path,
     gltf, blob = contents(export.save(clip, tmp_path / f"a{suffix}"))
     samplers = [s for a in gltf["animations"] for s in a["samplers"]]
     for one in samplers:
-        blob = with_times(gltf, blob, one, floats(gltf, blob, one["input"]))
+        blob = with_times(gltf, blob, one, floats(gltf, blob, one["input"])[:, 0])
     if not extras:
         gltf.pop("extras", None)
     back = export.load(repacked(tmp_path / f"b{suffix}", gltf, blob))
@@ -205,7 +182,7 @@ def test_glb_holds_the_head_and_its_targets(clip: FaceMotion, tmp_path: Path) ->
         values = np.frombuffer(blob, "<f4", 3 * s["count"], views[s["values"]["bufferView"]].get("byteOffset", 0))
         full = np.zeros((a["count"], 3), np.float32)
         full[index] = values.reshape(-1, 3)
-        assert (np.diff(index.astype(int)) > 0).all() and np.array_equal(full, morphs()[i])
+        assert (np.diff(index.astype(int)) > 0).all() and np.array_equal(full, head().morphs[i])
         assert np.allclose(a["min"], full.min(0)) and np.allclose(a["max"], full.max(0))
     assert {c["target"]["path"] for c in gltf["animations"][0]["channels"]} == {"weights", "rotation"}
     assert gltf["nodes"][1]["name"] == "head"
@@ -243,7 +220,7 @@ def test_vrma_is_what_vrm_asks_for(clip: FaceMotion, tmp_path: Path) -> None:
               for c in gltf["animations"][0]["channels"]}  # fmt: skip
     moved = [n for n, path in tracks if path == "translation"]
     assert set(moved) == {e["node"] for table in expressions.values() for e in table.values()}
-    jaw = floats(gltf, blob, tracks[(expressions["custom"]["jawOpen"]["node"], "translation")]).reshape(-1, 3)
+    jaw = floats(gltf, blob, tracks[(expressions["custom"]["jawOpen"]["node"], "translation")])
     assert np.array_equal(jaw[:, 0], clip.channel("jawOpen")) and not jaw[:, 1:].any()
     assert (about["lookAt"]["node"], "rotation") in tracks and len(about["lookAt"]["offsetFromHeadBone"]) == 3
 
@@ -287,27 +264,14 @@ def test_angles_turn_the_head_as_they_say() -> None:
     assert rot.rotate(turns(np.array([[0, 0, 0.3]]))[0], np.array([0.0, 1, 0]))[0] < -0.25  # to the right shoulder
     angles = np.random.default_rng(1).uniform(-1, 1, (50, 3))
     assert np.allclose(angles_of(turns(angles)), angles, atol=1e-6)
-    shape = head()
-    points = turned(shape.points.astype(float), turns(np.array([[0.4, 0.1, 0.1]]))[0])
-    assert np.allclose(points[shape.part("collar")], shape.points[shape.part("collar")])
-    away = np.linalg.norm(points[shape.part("eyeLeft")] - PIVOT, axis=1)
-    assert np.allclose(away, np.linalg.norm(shape.points[shape.part("eyeLeft")] - PIVOT, axis=1), atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".vrma", ".glb"])
-@pytest.mark.parametrize("damage", [b"", b"no glTF", b"glTF\x02\0\0\0\xff\0\0\0"])
-def test_damaged_files(tmp_path: Path, suffix: str, damage: bytes) -> None:
-    path = tmp_path / f"x{suffix}"
-    path.write_bytes(damage)
-    with pytest.raises(UserError, match="accepted"):
-        export.load(path)
-
-
-def test_cut_short(clip: FaceMotion, tmp_path: Path) -> None:
-    for suffix in (".vrma", ".glb"):
-        path = export.save(clip, tmp_path / f"a{suffix}")
-        path.write_bytes(path.read_bytes()[:-2000])
-        with pytest.raises(UserError):
+def test_damaged_files(clip: FaceMotion, tmp_path: Path, suffix: str) -> None:
+    path = export.save(clip, tmp_path / f"a{suffix}")
+    for damage in (b"", b"no glTF", b"glTF\x02\0\0\0\xff\0\0\0", path.read_bytes()[:-2000]):
+        path.write_bytes(damage)
+        with pytest.raises(UserError, match="accepted"):
             export.load(path)
 
 
@@ -321,13 +285,92 @@ def test_cut_short(clip: FaceMotion, tmp_path: Path) -> None:
     ],
 )
 def test_parts_of_the_wrong_kind(clip: FaceMotion, tmp_path: Path, damage) -> None:
-    path = export.save(clip, tmp_path / "a.vrma")
-    gltf, blob = contents(path)
+    gltf, blob = contents(export.save(clip, tmp_path / "a.vrma"))
     damage(gltf)
-    text = json.dumps(gltf).encode()
-    text += b" " * (-len(text) % 4)
-    size = 12 + 8 + len(text) + 8 + len(blob)
-    parts = struct.pack("<4sII", b"glTF", 2, size), struct.pack("<I4s", len(text), b"JSON"), text
-    path.write_bytes(b"".join(parts) + struct.pack("<I4s", len(blob), b"BIN\0") + blob)
     with pytest.raises(UserError, match=r"not a whole \.vrma"):
-        export.load(path)
+        export.load(repacked(tmp_path / "b.vrma", gltf, blob))
+
+
+def swinging() -> FaceMotion:
+    """Forty frames whose head turns."""
+    return FaceMotion(np.zeros((40, 52)), 0.3 * np.sin(np.linspace(0, 4, 40)[:, None] + np.array([0, 1, 2])))
+
+
+@pytest.mark.parametrize("skin", [True, False])
+def test_rotations_at_rest_of_a_glb_are_taken_from_the_head(tmp_path: Path, skin: bool) -> None:
+    angles = swinging().head
+    gltf, blob = contents(export.save(swinging(), tmp_path / "a.glb"))
+    above, own = (rot.from_axis_angle(np.array(v)) for v in ([0.3, 0.2, 1.0], [0.35, 0.0, 0.1]))
+    world = rot.multiply(above, own)
+    # what turns the head by `angles` in the world: above x local = turns x above x own
+    local = rot.multiply(rot.conjugate(above), rot.multiply(turns(angles), world))
+    gltf["nodes"][NECK]["rotation"] = np.roll(above, -1).tolist()
+    # with a skin, it says what rest is: the node stands as in the first frame, as ours do
+    gltf["nodes"][HEAD]["rotation"] = np.roll(local[0] if skin else own, -1).tolist()
+    channel = next(c for c in gltf["animations"][0]["channels"] if c["target"]["node"] == HEAD)
+    inverse = np.tile(np.eye(4), (2, 1, 1))
+    inverse[:, :3, :3] = rot.to_matrix(rot.conjugate(np.stack([above, world]))) * 0.01  # rigs in centimetres
+    for index, values in (
+        (gltf["animations"][0]["samplers"][channel["sampler"]]["output"], np.roll(local, -1, axis=-1)),
+        (gltf["skins"][0]["inverseBindMatrices"], inverse.transpose(0, 2, 1)),
+    ):
+        gltf["accessors"][index]["bufferView"] = len(gltf["bufferViews"])
+        data = values.astype("<f4").tobytes()
+        gltf["bufferViews"].append({"buffer": 0, "byteOffset": len(blob), "byteLength": len(data)})
+        blob += data
+    if not skin:
+        del gltf["skins"], gltf["nodes"][2]["skin"]
+    gltf["buffers"][0]["byteLength"] = len(blob)
+    back = export.load(repacked(tmp_path / "b.glb", gltf, blob))
+    assert np.abs(back.head - angles).max() < 1e-5
+
+
+@pytest.mark.parametrize("rig", [[np.pi / 2, 0, 0], [0, np.pi / 2, 0], [0, 0, np.pi / 2], [np.pi, 0, 0]])
+@pytest.mark.parametrize("lying", [False, True])
+def test_how_a_rig_is_placed_in_its_scene_does_not_turn_the_head(tmp_path: Path, rig: list[float], lying: bool) -> None:
+    """A node above the joints is turned; or the joints lie, as in a file whose vertical axis is Z."""
+    angles = swinging().head
+    gltf, blob = contents(export.save(swinging(), tmp_path / "a.glb"))
+    turn = rot.from_axis_angle(np.array(rig))
+    gltf["nodes"].append({"name": "Armature", "children": [NECK], "rotation": np.roll(turn, -1).tolist()})
+    gltf["scenes"][0]["nodes"] = [2, 3]
+    if lying:
+        gltf["nodes"][NECK]["rotation"] = [2**-0.5, 0, 0, 2**-0.5]
+    back = export.load(repacked(tmp_path / "b.glb", gltf, blob))
+    assert np.abs(back.head - angles).max() < 1e-5
+
+
+def test_of_several_meshes_the_animated_one_is_read(tmp_path: Path) -> None:
+    clip = FaceMotion(np.linspace(0, 1, 20 * 52).reshape(20, 52), np.zeros((20, 3)))
+    gltf, blob = contents(export.save(clip, tmp_path / "a.glb"))
+    gltf["meshes"].insert(0, gltf["meshes"][0])
+    gltf["nodes"][2]["mesh"] = 1
+    gltf["nodes"].append({"name": "teeth", "mesh": 0})
+    back = export.load(repacked(tmp_path / "b.glb", gltf, blob))
+    assert np.array_equal(back.weights, clip.weights)
+
+
+@pytest.mark.parametrize("weight", [-0.6, 1.8])
+def test_weights_far_from_0_to_1_are_refused(tmp_path: Path, weight: float) -> None:
+    gltf, blob = contents(export.save(FaceMotion(np.zeros((20, 52)), np.zeros((20, 3))), tmp_path / "a.glb"))
+    weights = np.zeros((20, 52), "<f4")
+    weights[3, 17] = weight
+    view = gltf["bufferViews"][gltf["accessors"][gltf["animations"][0]["samplers"][0]["output"]]["bufferView"]]
+    start = view["byteOffset"]
+    blob = blob[:start] + weights.tobytes() + blob[start + weights.nbytes :]
+    with pytest.raises(UserError, match=f"b.glb: key frame 4, {arkit.NAMES[17]}: {weight}; accepted weights from 0"):
+        export.load(repacked(tmp_path / "b.glb", gltf, blob))
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".vrma"])
+def test_steps_are_held(tmp_path: Path, suffix: str) -> None:
+    weights = np.zeros((3, 52), np.float32)
+    weights[:, 17] = 0.1, 0.9, 0.4
+    angles = np.array([[0.1, 0, 0], [0.3, 0, 0], [0.2, 0, 0]])
+    gltf, blob = contents(export.save(FaceMotion(weights, angles, 1.0), tmp_path / f"a{suffix}"))
+    for sampler in gltf["animations"][0]["samplers"]:
+        sampler["interpolation"] = "STEP"
+    back = export.load(repacked(tmp_path / f"b{suffix}", gltf, blob))
+    assert (len(back), back.fps) == (61, 30)
+    np.testing.assert_allclose(back.weights[[0, 29, 30, 59, 60], 17], [0.1, 0.1, 0.9, 0.9, 0.4], atol=1e-6)
+    np.testing.assert_allclose(back.head[[0, 29, 30, 59, 60], 0], [0.1, 0.1, 0.3, 0.3, 0.2], atol=1e-5)

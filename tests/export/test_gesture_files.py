@@ -8,9 +8,9 @@ import pytest
 from pygltflib import GLTF2
 
 from avatargpt import export
+from avatargpt.export.body_renderer import capsule_ends
 from avatargpt.export.figure import figure
 from avatargpt.export.mesh import body_mesh
-from avatargpt.export.render import posed
 from tests.export.test_export_bvh import read_independently
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -74,7 +74,7 @@ def test_the_skin_of_a_hand_follows_its_fingers(gesture: Motion, tmp_path: Path)
 
 
 def test_the_drawn_hand_has_five_fingers_that_bend(gesture: Motion, tmp_path: Path) -> None:
-    ends, shape = posed(gesture), figure(True)
+    ends, shape = capsule_ends(gesture), figure(True)
     tip = [k for k, j in enumerate(shape.joint) if SMPL52.names[j] == "l_middle3"]
     np.testing.assert_allclose(ends[:, tip[0], 0], gesture.finger_joints[:, FINGER_NAMES.index("l_middle3")], atol=1e-5)
     assert len(shape.joint) == len(figure().joint) - 14 + 10 + 30

@@ -8,7 +8,7 @@ import pygltflib as gl
 import pytest
 
 from avatargpt import export
-from avatargpt.export.gltf import _Builder, _xyzw, write_glb
+from avatargpt.export.gltf_write import BufferBuilder, write_glb, xyzw
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.gltf import FLOAT, values_of
@@ -23,7 +23,7 @@ def edited(
     the mesh is modelled in `space` (4,), upright if None, and `unit` of its units are a metre."""
     write_glb(motion, path)
     gltf = gl.GLTF2().load(str(path))
-    data = _Builder()
+    data = BufferBuilder()
     places = np.zeros((22, 3))
     for j, p in enumerate(SMPL22.parents):
         places[j] = SMPL22.offsets[j] + (places[p] if p >= 0 else 0)
@@ -38,15 +38,15 @@ def edited(
     for j, p in enumerate(SMPL22.parents):
         before = rot.conjugate(axes[p]) if p >= 0 else inner
         turned = rot.multiply(rot.multiply(before, motion.rotations[:, j]), axes[j])
-        gltf.nodes[j].rotation = _xyzw(rot.multiply(before, axes[j])).tolist()
-        tracks = [("rotation", _xyzw(turned)), ("translation", rot.rotate(inner, motion.root) * unit)]
+        gltf.nodes[j].rotation = xyzw(rot.multiply(before, axes[j])).tolist()
+        tracks = [("rotation", xyzw(turned)), ("translation", rot.rotate(inner, motion.root) * unit)]
         for way, values in tracks[: 1 if j else 2]:
             animation.samplers.append(gl.AnimationSampler(input=times, output=data.add(values, FLOAT)))
             target = gl.AnimationChannelTarget(node=j, path=way)
             animation.channels.append(gl.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
     for j, p in enumerate(SMPL22.parents[1:], 1):
         gltf.nodes[j].translation = (rot.rotate(rot.conjugate(axes[p]), SMPL22.offsets[j]) * unit).tolist()
-    gltf.nodes.append(gl.Node(name="Armature", children=[0], rotation=_xyzw(turn).tolist()))
+    gltf.nodes.append(gl.Node(name="Armature", children=[0], rotation=xyzw(turn).tolist()))
     gltf.animations, gltf.meshes, gltf.nodes[22].mesh, gltf.extras = [animation], [], None, {}
     gltf.scenes[0].nodes = [22, 23]
     gltf.accessors, gltf.bufferViews = data.accessors, data.views
@@ -95,7 +95,7 @@ def test_the_tree_of_the_file_counts(motion: Motion, tmp_path: Path) -> None:
     path = edited(motion, tmp_path / "edited.glb", AXES, rot.identity(()))
     gltf = gl.GLTF2().load(str(path))
     shoulder, elbow, knee = (SMPL22.index(n) for n in ("l_shoulder", "l_elbow", "r_knee"))
-    samplers, data = gltf.animations[0].samplers, _Builder()
+    samplers, data = gltf.animations[0].samplers, BufferBuilder()
     data.blob += gltf.binary_blob()
     data.views, data.accessors = gltf.bufferViews, gltf.accessors
     between = AXES[3]
@@ -104,9 +104,9 @@ def test_the_tree_of_the_file_counts(motion: Motion, tmp_path: Path) -> None:
         whole[:, j] = motion.rotations[:, j] if p < 0 else rot.multiply(whole[:, p], motion.rotations[:, j])
     of = {c.target.node: samplers[c.sampler] for c in gltf.animations[0].channels if c.target.path == "rotation"}
     own = np.roll(values_of(gltf, of[elbow].output), 1, axis=-1)
-    of[elbow].output = data.add(_xyzw(rot.multiply(rot.conjugate(between), own)), FLOAT)
-    of[knee].output = data.add(_xyzw(rot.multiply(whole[:, knee], AXES[knee])), FLOAT)
-    twist = gl.Node(name="twist", children=[elbow], rotation=_xyzw(between).tolist())
+    of[elbow].output = data.add(xyzw(rot.multiply(rot.conjugate(between), own)), FLOAT)
+    of[knee].output = data.add(xyzw(rot.multiply(whole[:, knee], AXES[knee])), FLOAT)
+    twist = gl.Node(name="twist", children=[elbow], rotation=xyzw(between).tolist())
     gltf.nodes[shoulder].children = [len(gltf.nodes)]
     gltf.nodes.append(twist)
     gltf.nodes[SMPL22.index("r_hip")].children = []
@@ -120,7 +120,7 @@ def test_the_tree_of_the_file_counts(motion: Motion, tmp_path: Path) -> None:
 
 def packed(gltf: gl.GLTF2, path: Path, samplers: dict[int, tuple[np.ndarray, np.ndarray]]) -> Path:
     """Save with other key frames, times (n,) and values, of some of the animation's samplers."""
-    data = _Builder()
+    data = BufferBuilder()
     data.views, data.accessors, data.blob = gltf.bufferViews, gltf.accessors, bytearray(gltf.binary_blob())
     for i, (times, values) in samplers.items():
         sampler = gltf.animations[0].samplers[i]
@@ -138,7 +138,7 @@ def test_steps_are_held(motion: Motion, tmp_path: Path) -> None:
     keys = rot.from_axis_angle(np.array([[0.0, 0, 0], [0, 0, 1.5], [0, 0, 0.5]]))
     elbow = SMPL22.index("l_elbow")
     still[0] = (np.array([0.0, 1, 2]), np.array([[0.0, 1, 0], [0, 1, 3], [0, 1, 1]]))
-    still[elbow + 1] = (np.array([0.0, 1, 2]), _xyzw(keys))
+    still[elbow + 1] = (np.array([0.0, 1, 2]), xyzw(keys))
     for i in (0, elbow + 1):
         gltf.animations[0].samplers[i].interpolation = "STEP"
     back = export.load(packed(gltf, tmp_path / "b.glb", still))
@@ -154,7 +154,7 @@ def test_no_tracks_key_frames_vanish(motion: Motion, tmp_path: Path) -> None:
     keys = rot.from_axis_angle(np.array([[0.0, 0, 0], [0, 0, 1.5], [0, 0, 0]]))
     samplers = {i: (np.array([0.0, 2.0]), np.roll(rot.identity((2,)), -1, -1)) for i in range(1, 23)}
     samplers[0] = (np.arange(4.0), np.arange(12.0).reshape(4, 3))
-    samplers[SMPL22.index("l_elbow") + 1] = (np.array([0.0, 0.2, 2]), _xyzw(keys))
+    samplers[SMPL22.index("l_elbow") + 1] = (np.array([0.0, 0.2, 2]), xyzw(keys))
     back = export.load(packed(gltf, tmp_path / "b.glb", samplers))
     assert (len(back), back.fps) == (91, 30)
     assert rot.angle_between(back.rotations[6, SMPL22.index("l_elbow")], keys[1]) < 1e-3

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatargpt.export.face.vmc import LARGEST, VMCSender, pack
+from avatargpt.export.udp_senders import MAX_DATAGRAM, VMCSender, pack_vmc
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -26,8 +26,8 @@ def face(head: tuple[float, float, float] = (0.3, 0.2, 0.1)) -> FaceMotion:
 
 def test_a_frame_has_all_shapes_the_head_and_then_is_applied() -> None:
     motion = face()
-    datagrams = pack(45, motion)
-    assert all(len(d) <= LARGEST and d.startswith(b"#bundle\0") for d in datagrams)
+    datagrams = pack_vmc(45, motion)
+    assert all(len(d) <= MAX_DATAGRAM and d.startswith(b"#bundle\0") for d in datagrams)
     said = received(datagrams)
     shapes = [values for address, values in said if address == "/VMC/Ext/Blend/Val"]
     assert [name for name, _ in shapes] == list(arkit.NAMES)
@@ -45,7 +45,7 @@ def test_the_head_turns_in_unitys_coordinates(head: tuple[float, float, float], 
 
     Unity turns clockwise as seen from the axis' end: positive Y to the right, positive X down, positive Z to the left.
     """
-    (_, (name, *values)) = next(m for m in received(pack(0, face(head))) if m[0] == "/VMC/Ext/Bone/Pos")
+    (_, (name, *values)) = next(m for m in received(pack_vmc(0, face(head))) if m[0] == "/VMC/Ext/Bone/Pos")
     assert name == "Head" and values[:3] == [0, 0, 0]
     np.testing.assert_allclose(values[3:6], np.array(axis) * np.sin(0.2), atol=1e-6)
     assert values[6] == pytest.approx(np.cos(0.2))
@@ -57,7 +57,8 @@ def test_frames_go_to_a_listener_and_hosts_are_known() -> None:
         listener.settimeout(5)
         sender = VMCSender("localhost", listener.getsockname()[1])  # IPv4, where these programs listen
         sender.send(3, face())
-        assert received([listener.recv(2000), listener.recv(2000)]) == received(pack(3, face())) and sender.failed == 0
+        assert received([listener.recv(2000), listener.recv(2000)]) == received(pack_vmc(3, face()))
+        assert sender.failed == 0
         sender.close()
     for host in ("no.such.host.invalid", "255.255.255.255"):  # that everybody hears, which sockets do not do unasked
         with pytest.raises(UserError, match="of a VMC listener"):

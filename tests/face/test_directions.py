@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.export.readers import contents, floats
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -17,7 +17,7 @@ I = arkit.INDEX  # noqa: E741
 
 
 def test_gaze_of_a_vrma_goes_to_the_persons_own_side() -> None:
-    from avatargpt.export.face import vrma
+    from avatargpt.export import vrma
 
     weights = np.zeros((1, 52))
     weights[0, [I["eyeLookOutLeft"], I["eyeLookInRight"]]] = 1  # to the person's left
@@ -28,9 +28,8 @@ def test_gaze_of_a_vrma_goes_to_the_persons_own_side() -> None:
 
 def test_left_limbs_of_a_vrma_are_on_the_left(tmp_path: Path) -> None:
     from avatargpt import export
-    from avatargpt.export.face.vrma import unpack
 
-    gltf, _ = unpack(export.save(FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))), tmp_path / "a.vrma"))
+    gltf, _ = contents(export.save(FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))), tmp_path / "a.vrma"))
     bones = gltf["extensions"]["VRMC_vrm_animation"]["humanoid"]["humanBones"]
     for part in ("UpperArm", "UpperLeg"):  # a T-pose that faces +Z: left is +X
         for side, sign in (("left", 1), ("right", -1)):
@@ -65,40 +64,25 @@ def test_frames_without_a_face_do_not_move_the_rest_of_the_head(tmp_path: Path) 
     assert np.allclose(read_mediapipe(tmp_path / "f.npz").head, 0, atol=1e-6)
 
 
-def test_a_live_link_rate_is_a_fraction() -> None:
-    from avatargpt.export.face.live_link import pack, unpack
-
-    data = bytearray(pack(np.zeros(61, np.float32), 5, "Ada", "$" + "0" * 36, 30_000))
-    struct.pack_into(">i", data, len(data) - 4 * 61 - 5, 1001)
-    assert unpack(bytes(data)).rate == pytest.approx(29.97, abs=1e-3)
-
-
 def test_the_hello_of_a_websocket_tells_its_rate() -> None:
     pytest.importorskip("websockets")
-    from avatargpt.export.face.websocket import WebSocketSender
+    from avatargpt.export.websocket import FaceSender
 
-    sender = WebSocketSender("127.0.0.1", 0, fps=60.0)
+    sender = FaceSender("127.0.0.1", 0, fps=60.0)
     assert json.loads(sender._hello)["fps"] == 60
     sender.close()
 
 
 def skin(path: Path):
     from avatargpt import export
-    from avatargpt.export.face.vrma import unpack
 
-    gltf, blob = unpack(export.save(FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))), path))
+    gltf, blob = contents(export.save(FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))), path))
 
-    def read(index: int) -> np.ndarray:
-        a = gltf["accessors"][index]
-        start = gltf["bufferViews"][a["bufferView"]].get("byteOffset", 0)
-        width = {"VEC3": 3, "VEC4": 4, "MAT4": 16}[a["type"]]
-        return np.frombuffer(blob, "<f4", a["count"] * width, start).reshape(-1, width)
-
-    return gltf, read
+    return gltf, lambda index: floats(gltf, blob, index)
 
 
 def test_the_skin_of_a_glb_follows_the_head(tmp_path: Path) -> None:
-    from avatargpt.export.head.head import head
+    from avatargpt.export.head import head
 
     gltf, read = skin(tmp_path / "a.glb")
     share = read(gltf["meshes"][0]["primitives"][0]["attributes"]["WEIGHTS_0"])

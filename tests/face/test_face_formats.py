@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.export.face.livelink import timecodes
+from avatargpt.export.face_files import timecodes
 from instruct_data.sources.livelink import read_livelink, read_livelink_folder
 from instruct_data.sources.mediapipe_npz import read_mediapipe
 from instruct_data.sources.report import Report

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.export.face.livelink import angles
+from avatargpt.export.face_files import angles
 from instruct_data.sources.livelink import HEAD_SIGNS
 from vqvae import arkit
 from vqvae import rotations as rot

@@ -9,10 +9,9 @@ import torch
 import yaml
 
 from avatargpt.config import resolve
-from avatargpt.export.face.landmarks import COUNT, carried, landmark_image, landmarks
-from avatargpt.export.face.render import FaceRenderer, Look
-from avatargpt.export.head.head import head, turned
-from avatargpt.export.head.morphs import shaped
+from avatargpt.export.head import head, shaped, turned
+from avatargpt.export.landmarks import COUNT, carried, landmark_image, landmarks
+from avatargpt.export.mesh_renderer import Look, MeshRenderer
 from avatargpt.face.portrait import FILE, Portrait, PortraitNetwork, PortraitShape
 from avatargpt.train.command import main
 from avatargpt.train.portrait import Take, measured, rendered
@@ -37,20 +36,20 @@ def apart(points: np.ndarray, pair: tuple[int, int]) -> float:
 
 
 def test_landmarks_follow_the_face() -> None:
-    renderer = FaceRenderer(64, 64)
-    rest = renderer.seen(landmarks(head().points.astype(float)))
+    renderer = MeshRenderer(64, 64)
+    rest = renderer.project(landmarks(head().points.astype(float)))
     assert rest.shape == (COUNT, 2) and ((rest > 0.1) & (rest < 0.9)).all()
     mirrored = rest * [-1, 1] + [1, 0]
     order = [*range(16, -1, -1), *range(26, 16, -1)]  # jaw and brows from the other side
     assert np.abs(mirrored[order] - rest[:27]).max() < 0.012
-    wink = renderer.seen(landmarks(shaped(face(eyeBlinkLeft=1.0))))
+    wink = renderer.project(landmarks(shaped(face(eyeBlinkLeft=1.0))))
     assert apart(wink, LEFT_LIDS) < 0.25 * apart(rest, LEFT_LIDS)
     assert apart(wink, RIGHT_LIDS) == pytest.approx(apart(rest, RIGHT_LIDS))
-    assert apart(renderer.seen(landmarks(shaped(face(jawOpen=0.7)))), LIPS) > apart(rest, LIPS) + 0.03
+    assert apart(renderer.project(landmarks(shaped(face(jawOpen=0.7)))), LIPS) > apart(rest, LIPS) + 0.03
 
 
 def test_pictures_of_landmarks() -> None:
-    points = FaceRenderer(64, 64).seen(landmarks(head().points.astype(float)))
+    points = MeshRenderer(64, 64).project(landmarks(head().points.astype(float)))
     whole = landmark_image(points, 64)
     assert whole.shape == (64, 64, 3) and all(whole[..., c].max() > 100 for c in range(3))
     lips = np.argwhere(whole[..., 2] > 100).mean(0) / 64
@@ -63,23 +62,23 @@ def test_pictures_of_landmarks() -> None:
 
 def test_a_look_changes_colours_and_light_alone() -> None:
     points = head().points.astype(float)
-    plain = FaceRenderer(48, 48).frame(points).astype(int)
-    dark = FaceRenderer(48, 48, look=Look({"skin": (0.3, 0.2, 0.15)}, back=(0.0, 1.0, 0.0))).frame(points).astype(int)
-    assert (FaceRenderer(48, 48, look=Look()).frame(points) == plain).all()
+    plain = MeshRenderer(48, 48).frame(points).astype(int)
+    dark = MeshRenderer(48, 48, look=Look({"skin": (0.3, 0.2, 0.15)}, back=(0.0, 1.0, 0.0))).frame(points).astype(int)
+    assert (MeshRenderer(48, 48, look=Look()).frame(points) == plain).all()
     assert dark[24, 24].sum() < 0.7 * plain[24, 24].sum() and tuple(dark[0, 0]) == (0, 255, 0)
-    left, right = (FaceRenderer(48, 48, look=Look(light=(x, 0.2, 0.5))).frame(points).astype(int) for x in (1, -1))
+    left, right = (MeshRenderer(48, 48, look=Look(light=(x, 0.2, 0.5))).frame(points).astype(int) for x in (1, -1))
     side = (slice(20, 28), slice(28, 32))  # the person's left cheek
     assert left[side].sum() > right[side].sum()
 
 
 def test_a_photo_is_moved_like_our_head() -> None:
     clip = FaceMotion(np.stack([face(), face(jawOpen=0.8)]).astype(np.float32), np.zeros((2, 3), np.float32), 30.0)
-    renderer = FaceRenderer(64, 64)
-    rest = renderer.seen(landmarks(head().points.astype(float)))
+    renderer = MeshRenderer(64, 64)
+    rest = renderer.project(landmarks(head().points.astype(float)))
     photo = (rest - 0.5) * 0.5 + [0.4, 0.6]  # half as large, elsewhere
     found = carried(photo, clip)
     assert np.allclose(found[0], photo, atol=1e-6)
-    truth = (renderer.seen(landmarks(turned(shaped(face(jawOpen=0.8)), np.array([1.0, 0, 0, 0])))) - 0.5) * 0.5
+    truth = (renderer.project(landmarks(turned(shaped(face(jawOpen=0.8)), np.array([1.0, 0, 0, 0])))) - 0.5) * 0.5
     assert np.allclose(found[1], truth + [0.4, 0.6], atol=1e-6)
     assert carried(photo[:68], clip).shape == (2, 68, 2)
     lost = photo.copy()

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from avatargpt.export.body_websocket import BodySender
+from avatargpt.export.websocket import BodySender
 from avatargpt.gesture.live import Live, perform
 from avatargpt.gesture.stream import Beside
 from avatargpt.speech.audio import opened

@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 from avatargpt.export import websocket
-from avatargpt.export.face.websocket import WebSocketSender
-from avatargpt.export.websocket import LARGEST, MOST_CLIENTS, MOST_STRANGERS, WAITING
+from avatargpt.export.websocket import MAX_CLIENTS, MAX_MESSAGE, MAX_PENDING, MAX_QUEUED_FRAMES, FaceSender
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -33,13 +32,13 @@ def face(frames: int = 1, seed: int = 0) -> FaceMotion:
 
 
 @pytest.fixture
-def sender() -> Iterator[WebSocketSender]:
-    one = WebSocketSender("127.0.0.1", 0, "Ada")
+def sender() -> Iterator[FaceSender]:
+    one = FaceSender("127.0.0.1", 0, "Ada")
     yield one
     one.close()
 
 
-def url(sender: WebSocketSender) -> str:
+def url(sender: FaceSender) -> str:
     return f"ws://127.0.0.1:{sender.port}"
 
 
@@ -52,7 +51,7 @@ def until(true: Any) -> None:
 
 
 def test_clients_get_frames_and_are_bounded() -> None:
-    sender = WebSocketSender("127.0.0.1", 0, "Ada")
+    sender = FaceSender("127.0.0.1", 0, "Ada")
     motion = face(3)
     with ExitStack() as stack:
         one = stack.enter_context(client.connect(url(sender)))
@@ -65,7 +64,7 @@ def test_clients_get_frames_and_are_bounded() -> None:
             assert message["frame"] == k
             np.testing.assert_allclose(message["weights"], motion.weights[k], atol=1e-4)
             np.testing.assert_allclose(message["head"], motion.head[k], atol=1e-4)
-        for _ in range(MOST_CLIENTS - 1):
+        for _ in range(MAX_CLIENTS - 1):
             stack.enter_context(client.connect(url(sender))).recv(5)
         with pytest.raises(exceptions.ConnectionClosed, match="clients are connected"):
             stack.enter_context(client.connect(url(sender))).recv(5)
@@ -76,18 +75,18 @@ def test_clients_get_frames_and_are_bounded() -> None:
 
 def test_slow_clients_lose_the_oldest_frames_and_no_answer() -> None:
     async def take() -> tuple[int, list[str | None]]:
-        waiting = websocket._Waiting()
-        lost = sum(waiting.put(str(k)) for k in range(WAITING + 5))
+        waiting = websocket._ClientQueue()
+        lost = sum(waiting.put(str(k)) for k in range(MAX_QUEUED_FRAMES + 5))
         waiting.answer("answer")
         waiting.end()
-        return lost, [await waiting.next() for _ in range(WAITING + 2)]
+        return lost, [await waiting.next() for _ in range(MAX_QUEUED_FRAMES + 2)]
 
     lost, got = asyncio.run(take())
-    assert lost == 5 and got == ["answer", *map(str, range(5, WAITING + 5)), None]
+    assert lost == 5 and got == ["answer", *map(str, range(5, MAX_QUEUED_FRAMES + 5)), None]
 
 
 def test_a_client_that_reads_nothing_holds_nobody_up() -> None:
-    sender = WebSocketSender("127.0.0.1", 0)
+    sender = FaceSender("127.0.0.1", 0)
     sender._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # stands in for a slow network
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -97,18 +96,18 @@ def test_a_client_that_reads_nothing_holds_nobody_up() -> None:
         deaf.sendall("\r\n".join(lines).encode())
         for k in range(4000):
             sender.send(k, face())
-            if sender.failed > WAITING:  # its handler hangs in sending
+            if sender.failed > MAX_QUEUED_FRAMES:  # its handler hangs in sending
                 break
             time.sleep(0.001)
-        assert sender.failed > WAITING
+        assert sender.failed > MAX_QUEUED_FRAMES
         closing = threading.Thread(target=sender.close, daemon=True)
         closing.start()
         closing.join(20)
         assert not closing.is_alive()
 
 
-def test_clients_that_are_gone_make_room(sender: WebSocketSender) -> None:
-    for _ in range(MOST_CLIENTS):
+def test_clients_that_are_gone_make_room(sender: FaceSender) -> None:
+    for _ in range(MAX_CLIENTS):
         with client.connect(url(sender)) as one:
             one.recv(5)
     until(lambda: not sender._clients)
@@ -121,14 +120,14 @@ def test_a_port_that_is_taken() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(UserError, match="that is free"):
-            WebSocketSender("127.0.0.1", taken.getsockname()[1])
+            FaceSender("127.0.0.1", taken.getsockname()[1])
 
 
 FLOOD = """
 import json, resource, socket, sys, time
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
-from avatargpt.export.face.websocket import WebSocketSender
-sender = WebSocketSender("127.0.0.1", 0)
+from avatargpt.export.websocket import FaceSender
+sender = FaceSender("127.0.0.1", 0)
 print(sender.port, flush=True)
 sys.stdin.readline()
 sender.close()
@@ -161,15 +160,15 @@ def test_half_open_connections_keep_nobody_out() -> None:
     assert flooded(limit=64, half_open=120) < 15
 
 
-def test_only_so_many_wait_for_their_handshake(sender: WebSocketSender) -> None:
+def test_only_so_many_wait_for_their_handshake(sender: FaceSender) -> None:
     with ExitStack() as stack:
         first = stack.enter_context(socket.create_connection(("127.0.0.1", sender.port)))
-        for _ in range(MOST_STRANGERS):
+        for _ in range(MAX_PENDING):
             stack.enter_context(socket.create_connection(("127.0.0.1", sender.port)))
         first.settimeout(5)
         with suppress(ConnectionResetError):
             assert first.recv(1) == b""  # the oldest made room
-        assert len(sender._strangers) <= MOST_STRANGERS
+        assert len(sender._pending) <= MAX_PENDING
 
 
 def test_it_goes_on_when_there_are_files_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +176,7 @@ def test_it_goes_on_when_there_are_files_again(monkeypatch: pytest.MonkeyPatch) 
     import errno
 
     told: list[str] = []
-    sender = WebSocketSender("127.0.0.1", 0, tell=told.append)
+    sender = FaceSender("127.0.0.1", 0, notify=told.append)
     accept, over = socket.socket.accept, time.monotonic() + 0.2
 
     def exhausted(self: socket.socket) -> Any:
@@ -196,7 +195,7 @@ def test_it_goes_on_when_there_are_files_again(monkeypatch: pytest.MonkeyPatch) 
     "origin", [None, "http://localhost:5173", "https://127.0.0.1", "http://[::1]:80", "https://a.org"]
 )
 def test_pages_that_may_connect(origin: str | None) -> None:
-    sender = WebSocketSender("127.0.0.1", 0, origins=["https://a.org"])
+    sender = FaceSender("127.0.0.1", 0, origins=["https://a.org"])
     with client.connect(url(sender), origin=origin) as one:
         assert "names" in json.loads(one.recv(5))
     sender.close()
@@ -207,7 +206,7 @@ def test_pages_that_may_connect(origin: str | None) -> None:
 )
 def test_pages_of_other_sites_are_turned_away(origin: str) -> None:
     told: list[str] = []
-    sender = WebSocketSender("127.0.0.1", 0, origins=["https://a.org"], tell=told.append)
+    sender = FaceSender("127.0.0.1", 0, origins=["https://a.org"], notify=told.append)
     for _ in range(2):
         with pytest.raises(exceptions.InvalidStatus, match="403"):
             client.connect(url(sender), origin=origin)
@@ -218,12 +217,12 @@ def test_pages_of_other_sites_are_turned_away(origin: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::"])
 def test_other_machines_need_leave(host: str) -> None:
     with pytest.raises(UserError, match="other machines reach that; accepted.*--allow-network"):
-        WebSocketSender(host, 0)
+        FaceSender(host, 0)
     assert not websocket.is_local(host, 0) and websocket.is_local("localhost", 0)
 
 
 def test_a_network_is_served_with_leave() -> None:
-    sender = WebSocketSender("0.0.0.0", 0, network=True)
+    sender = FaceSender("0.0.0.0", 0, network=True)
     with client.connect(url(sender)) as one:
         assert "names" in json.loads(one.recv(5))
     sender.close()
@@ -236,21 +235,21 @@ def test_messages_are_heard_and_answered_and_large_ones_end_it() -> None:
         heard.append(message)
         answer({"told": len(message)})
 
-    sender = WebSocketSender("127.0.0.1", 0, hear=hear)
+    sender = FaceSender("127.0.0.1", 0, receiver=hear)
     with client.connect(url(sender)) as one:
         one.recv(5)
-        one.send("x" * LARGEST)
-        assert json.loads(one.recv(5)) == {"told": LARGEST} and heard == ["x" * LARGEST]
+        one.send("x" * MAX_MESSAGE)
+        assert json.loads(one.recv(5)) == {"told": MAX_MESSAGE} and heard == ["x" * MAX_MESSAGE]
         one.send(b"\x00")
         assert "accepted JSON" in json.loads(one.recv(5))["error"]
-        one.send("x" * (LARGEST + 1))
+        one.send("x" * (MAX_MESSAGE + 1))
         with pytest.raises(exceptions.ConnectionClosedError) as closed:
             one.recv(5)
         assert closed.value.rcvd.code == 1009 and len(heard) == 1
     sender.close()
 
 
-def test_without_ears_messages_are_refused(sender: WebSocketSender) -> None:
+def test_without_ears_messages_are_refused(sender: FaceSender) -> None:
     with client.connect(url(sender)) as one:
         one.recv(5)
         one.send("{}")

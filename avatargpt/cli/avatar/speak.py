@@ -15,7 +15,7 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.avatar.bodies import Body
-    from avatargpt.export.avatar.clip import AvatarMotion
+    from avatargpt.export.avatar import AvatarMotion
     from instruct_data.face.score import Score
     from vqvae.motion import Motion
 
@@ -210,7 +210,7 @@ def _format_options(output: Sequence[Path], layout: str | None, size: int | None
     for name, value, where in (("layout", layout, ".vrma"), ("size", size, ".mp4, .mov and .gif")):
         if value is None:
             continue
-        takers = [k for k, p in enumerate(output) if export.takes(p, name) and p.suffix.lower() != ".npz"]
+        takers = [k for k, p in enumerate(output) if export.has_option(p, name) and p.suffix.lower() != ".npz"]
         if not takers:
             raise UserError(f"--{name} {value}: none of the output files has one; accepted with {where}")
         for k in takers:

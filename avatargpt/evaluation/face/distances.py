@@ -20,31 +20,28 @@ WINDOW = 5  # s of a recorded take that count as one clip
 @cache
 def _places() -> tuple[np.ndarray, np.ndarray]:
     """Vertices of the lips, and those of the upper face that any weight of brows, eyes, cheeks or nose moves."""
-    from avatargpt.export.head.head import head
-    from avatargpt.export.head.morphs import morphs
-    from avatargpt.export.head.skin import REGIONS
+    from avatargpt.export.head import head
     from vqvae import arkit
 
     shape = head()
-    lips = np.flatnonzero(shape.skin.region == REGIONS.index("lip"))
+    lips = np.flatnonzero(shape.lips)
     upper = [i for i, n in enumerate(arkit.NAMES) if n.startswith(("brow", "eye", "cheek", "nose"))]
-    moved = np.abs(morphs()[upper]).max((0, 2)) > 0
+    moved = np.abs(shape.morphs[upper]).max((0, 2)) > 0
     return lips, np.flatnonzero(moved & shape.part("skin") & (shape.points[:, 1] > shape.points[lips, 1].max()))
 
 
 def vertices(motion: FaceMotion, places: np.ndarray) -> np.ndarray:
     """(T, V, 3) float64 millimetres of some vertices of our head, unturned, at 30 fps."""
-    from avatargpt.export.head.head import head
-    from avatargpt.export.head.morphs import morphs
+    from avatargpt.export.head import head
 
     weights = motion.resampled(FPS).weights.astype(np.float64)
-    moved = np.tensordot(weights, morphs()[:, places].astype(np.float64), 1)
+    moved = np.tensordot(weights, head().morphs[:, places].astype(np.float64), 1)
     return np.asarray((head().points[places] + moved) * MM)
 
 
 def against(name: str, made: Sequence[FaceMotion], real: Sequence[FaceMotion]) -> dict[str, Any]:
     """LVE (mm), FDD (mm^2) and face FID of clips against their references, over the frames that both have."""
-    from avatargpt.export.head.head import head
+    from avatargpt.export.head import head
 
     lips, upper = _places()
     rest = head().points[upper].astype(np.float64) * MM

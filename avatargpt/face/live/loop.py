@@ -17,7 +17,7 @@ from vqvae.face import FaceMotion
 
 
 class Sender(Protocol):
-    """Takes frames as they come: `avatargpt.export.face.live_link`, `.vmc`, `.websocket`."""
+    """Takes frames as they come: `avatargpt.export.udp_senders`, `avatargpt.export.websocket`."""
 
     failed: int
 

@@ -1,4 +1,4 @@
-"""`AvatarMotion`: one person in one clip: the body with its fingers, the face, and the sound that they go with."""
+"""`AvatarMotion`: the body of one person with its fingers, the face, and the sound that they go with."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ def is_avatar(path: Path) -> bool:
     return set(REQUIRED) <= array_names(path)
 
 
-def parts_of(motion: Motion | FaceMotion | AvatarMotion) -> tuple[Motion | None, FaceMotion | None]:
-    """The body and the face of a motion, None for what it has not."""
+def body_and_face(motion: Motion | FaceMotion | AvatarMotion) -> tuple[Motion | None, FaceMotion | None]:
+    """The body and the face of a motion, None for a part it lacks."""
     if isinstance(motion, AvatarMotion):
         return motion.body, motion.face
     return (None, motion) if isinstance(motion, FaceMotion) else (motion, None)

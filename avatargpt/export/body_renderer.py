@@ -1,15 +1,15 @@
-"""A small software renderer: the capsules of our humanoid, shaded, on a ground grid with a soft shadow.
+"""The renderer of bodies: shaded capsules of our humanoid on a ground grid with a soft shadow.
 
-`capsules` draws the body; a frame takes milliseconds in plain numpy.
+A frame takes milliseconds in plain numpy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from avatargpt.export.capsules import Capsules, rasterise, shaded
 from avatargpt.export.figure import figure
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL52
@@ -21,7 +21,7 @@ TRAIL = np.array([0.36, 0.68, 0.52], np.float32)
 GRID = 0.5  # m between lines
 DISTANCE = 7.0  # m from the camera to the body
 CONVERSING = 0.4  # radians that the camera stands to the left of somebody who talks with the hands
-TOGETHER = 4  # frames
+FRAMES_TOGETHER = 4
 _SHADOW_CELLS, _SHADOW_HALF = 72, 1.5  # texture size, half edge in metres
 _LIGHT = np.array([0.35, 1.0, 0.45]) / np.linalg.norm([0.35, 1.0, 0.45])
 
@@ -42,7 +42,7 @@ class View:
         return np.array([[cy, 0, -sy], [-sy * se, ce, -cy * se], [sy * ce, se, cy * ce]])
 
 
-def posed(motion: Motion) -> np.ndarray:
+def capsule_ends(motion: Motion) -> np.ndarray:
     """World end points of all capsules, (T, P, 2, 3) float32; with fingers where the motion has some."""
     skeleton, rotations = motion.whole
     positions, matrices = skeleton.fk_full(rotations, motion.root)
@@ -68,13 +68,13 @@ def fit_view(ends: np.ndarray, targets: np.ndarray, aspect: float = 1.0, yaw: fl
     return View(yaw, view.elevation, view.height, max((high - low) * 1.16 + 0.1, 2 * sideways / aspect))
 
 
-class Renderer:
+class BodyRenderer:
     """Draws frames of one size from one view.
 
     Args:
         width, height: pixels.
         view: the camera.
-        fingers: whether the figure has fingers, see `posed`.
+        fingers: whether the figure has fingers, see `capsule_ends`.
     """
 
     def __init__(self, width: int, height: int, view: View, fingers: bool = False) -> None:
@@ -124,7 +124,7 @@ class Renderer:
         return out
 
     def frames(self, ends: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Pictures of neighbouring frames; some `TOGETHER` at once are fastest.
+        """Pictures of neighbouring frames; `FRAMES_TOGETHER` at once are fastest.
 
         Args:
             ends: (F, P, 2, 3) world end points of the capsules, metres.
@@ -137,30 +137,30 @@ class Renderer:
 
     def _drawn(self, ends: np.ndarray, targets: np.ndarray, trail: np.ndarray | None) -> np.ndarray:
         here = (targets * [1, 0, 1]).astype(np.float32)
-        near = np.asarray(ends, np.float32) - here[:, None, None]
-        out = np.empty((len(near), self.height, self.width, 3), np.uint8)
+        local = np.asarray(ends, np.float32) - here[:, None, None]
+        out = np.empty((len(local), self.height, self.width, 3), np.uint8)
         out[:, : self._horizon] = self._sky
-        seen = rasterise(self._projected(near), self.width, self.height)
+        covered = _rasterise(self._projected(local), self.width, self.height)
         for k, picture in enumerate(out):
-            floor = self._floor(here[k], near[k], trail)
-            if seen is None:
-                _told(floor, picture[self._horizon :])
+            floor = self._floor(here[k], local[k], trail)
+            if covered is None:
+                _to_bytes(floor, picture[self._horizon :])
                 continue
-            rows = slice(*np.searchsorted(seen.frame, (k, k + 1)))
-            at, cover = seen.pixel[rows], seen.cover[rows, None]
+            rows = slice(*np.searchsorted(covered.frame, (k, k + 1)))
+            at, cover = covered.pixel[rows], covered.cover[rows, None]
             first = np.searchsorted(at, self._horizon * self.width)
-            body = shaded(seen.normal[rows], self._colours[seen.part[rows]])
+            body = _shaded(covered.normal[rows], self._colours[covered.part[rows]])
             under = np.empty_like(body)
             under[:first] = SKY
             under[first:] = floor.reshape(-1, 3)[at[first:] - self._horizon * self.width]
             body -= under
             body *= cover
             body += under
-            _told(floor, picture[self._horizon :])
-            picture.reshape(-1, 3)[at] = _told(body, np.empty(body.shape, np.uint8))
+            _to_bytes(floor, picture[self._horizon :])
+            picture.reshape(-1, 3)[at] = _to_bytes(body, np.empty(body.shape, np.uint8))
         return out
 
-    def _floor(self, here: np.ndarray, near: np.ndarray, trail: np.ndarray | None) -> np.ndarray:
+    def _floor(self, here: np.ndarray, local: np.ndarray, trail: np.ndarray | None) -> np.ndarray:
         """The rows below the horizon, (rows, width, 3) float32."""
         nearest: np.ndarray | None = None  # line, in widths of a pixel
         for axis in range(2):
@@ -175,7 +175,7 @@ class Renderer:
         np.maximum(lines, 0, out=lines)
         np.minimum(lines, 1, out=lines)
         light = self._clear.copy()
-        shadow, (a, b) = self._shadow(near).ravel(), self._part
+        shadow, (a, b) = self._shadow(local).ravel(), self._part
         t, n = self._texel, _SHADOW_CELLS
         upper, lower = shadow[t], shadow[t + n]
         upper += (shadow[t + 1] - upper) * b
@@ -192,11 +192,11 @@ class Renderer:
 
     def _band(self, path: np.ndarray) -> np.ndarray:
         """Coverage (rows, width) of the ground by a band along the path (K, 2), relative to the followed point."""
-        keep = [0]
+        corners = [0]
         for i in range(1, len(path)):  # points closer than 5 cm add nothing
-            if np.abs(path[i] - path[keep[-1]]).max() > 0.05:
-                keep.append(i)
-        path = path[[*keep, len(path) - 1]]
+            if np.abs(path[i] - path[corners[-1]]).max() > 0.05:
+                corners.append(i)
+        path = path[[*corners, len(path) - 1]]
         cover = np.zeros(self._clear.size, np.float32)
         x, z = self._hit.reshape(2, -1)
         points, pixel = np.stack([x, z], -1), self._pixel.ravel()
@@ -210,11 +210,11 @@ class Renderer:
             cover[box] = np.maximum(cover[box], np.clip((0.028 - d) / pixel[box] + 0.5, 0, 1))
         return 0.85 * cover.reshape(self._clear.shape)
 
-    def _shadow(self, near: np.ndarray) -> np.ndarray:
+    def _shadow(self, local: np.ndarray) -> np.ndarray:
         """Darkness 0..1 of the ground texture (cells, cells); the softer, the higher the part is above it."""
-        near, radii = near[self._casting], self._radii[self._casting].mean(1)
-        flat = (near - near[..., 1:2] * (_LIGHT / _LIGHT[1]).astype(np.float32))[..., ::2]
-        lift = np.clip(near[..., 1].mean(1), 0, 2)
+        local, radii = local[self._casting], self._radii[self._casting].mean(1)
+        flat = (local - local[..., 1:2] * (_LIGHT / _LIGHT[1]).astype(np.float32))[..., ::2]
+        lift = np.clip(local[..., 1].mean(1), 0, 2)
         soft = 0.03 + 0.06 * lift
         step, margin = 2 * _SHADOW_HALF / (_SHADOW_CELLS - 1), (radii + soft)[:, None]
         low = np.clip((flat.min(1) - margin + _SHADOW_HALF) / step, 0, _SHADOW_CELLS).astype(int).min(0)
@@ -232,18 +232,18 @@ class Renderer:
             texture[box] = d.max(0).reshape(high - low)
         return texture
 
-    def _projected(self, near: np.ndarray) -> Capsules:
+    def _projected(self, local: np.ndarray) -> _Capsules:
         """World end points (F, P, 2, 3) about the followed point, on the screen."""
-        camera = (near - np.array([0, self.view.height, 0], np.float32)) @ self._axes.T
+        camera = (local - np.array([0, self.view.height, 0], np.float32)) @ self._axes.T
         depth = np.maximum(DISTANCE - camera[..., 2], 0.2)
         scale = self._focal / depth
         x, y = self.width / 2 + camera[..., 0] * scale, self.height / 2 - camera[..., 1] * scale
         unit = self._focal / DISTANCE  # one for all depths: pixels at the followed point
-        return Capsules(x, y, self._radii * scale, (depth[..., 1] - depth[..., 0]) * unit, depth[..., 0] * unit)
+        return _Capsules(x, y, self._radii * scale, (depth[..., 1] - depth[..., 0]) * unit, depth[..., 0] * unit)
 
 
-def _told(colour: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Colours 0..1, which are overwritten, as whole numbers 0..255 in `out`."""
+def _to_bytes(colour: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Colours 0..1, which are overwritten, as bytes 0..255 in `out`."""
     np.minimum(colour, 1, out=colour)
     colour *= 255
     np.add(colour, 0.5, out=out, casting="unsafe")
@@ -263,3 +263,132 @@ def _segment_distance(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
     y *= y
     x += y
     return np.sqrt(x, out=x)
+
+
+class _Capsules(NamedTuple):
+    """P capsules of F frames on the screen, in pixels, float32; depths are positive away from the camera.
+
+    Attributes:
+        x, y, radius: (F, P, 2) of both ends. rise: (F, P) depth of the second end behind the first, start: (F, P) of
+            the first.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    radius: np.ndarray
+    rise: np.ndarray
+    start: np.ndarray
+
+
+class _Pixels(NamedTuple):
+    """The M pixels that capsules cover, frame by frame, row by row.
+
+    Attributes:
+        frame, pixel: (M,) where; pixels are counted row by row. part: (M,) the capsule in front. cover: (M,) share of
+            the pixel, 0..1. normal: (M, 3) of its surface, in camera axes.
+    """
+
+    frame: np.ndarray
+    pixel: np.ndarray
+    part: np.ndarray
+    cover: np.ndarray
+    normal: np.ndarray
+
+
+def _rasterise(c: _Capsules, width: int, height: int) -> _Pixels | None:
+    """The pixels of a picture that capsules cover; None = none.
+
+    Within a capsule's bounding box the entry point of each pixel's ray follows in closed form (parallel rays per
+    capsule, true perspective between them). A box has few pixels and takes some twenty operations, so that calling
+    them costs more than computing them; neighbouring frames share the calls.
+    """
+    size = np.array([width, height])
+    screen, around = np.stack([c.x, c.y], -1), c.radius[..., None]
+    low = np.clip((screen - around).min(2) - 1, 0, size).astype(int).min(0)
+    high = np.clip((screen + around).max(2) + 2, 0, size).astype(int).max(0)
+    (x0, y0), (x1, y1) = low.min(0).tolist(), high.max(0).tolist()
+    if x0 >= x1 or y0 >= y1:
+        return None
+    shape = (len(c.x), y1 - y0, x1 - x0)
+    buffer, part = np.full(shape, np.inf, np.float32), np.zeros(shape, np.int16)
+    along, cover = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    column = np.arange(width, dtype=np.float32) + np.float32(0.5)
+    row = (np.arange(height, dtype=np.float32) + np.float32(0.5))[:, None]
+    ex, ey = c.x[..., 1] - c.x[..., 0], c.y[..., 1] - c.y[..., 0]
+    wide, tall, deep = (v.astype(np.float64) for v in (ex, ey, c.rise))
+    flat2 = np.maximum(wide * wide + tall * tall, 1e-4)
+    flat, length = np.sqrt(flat2), np.sqrt(flat2 + deep * deep)
+    numbers = (
+        c.x[..., 0], c.y[..., 0], wide / flat2, tall / flat2, wide / flat, tall / flat, deep / (flat * length), ex, ey,
+        c.rise, c.radius[..., 0], c.radius[..., 1] - c.radius[..., 0], c.start,
+    )  # fmt: skip
+    # (P, 13, F, 1, 1)
+    table = np.stack([n.astype(np.float32) for n in numbers]).transpose(2, 0, 1)[..., None, None]
+    for i, ((left, top), (right, bottom)) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        if left >= right or top >= bottom:
+            continue
+        sx, sy, ux, uy, nx, ny, lean, ax, ay, az, first, taper, start = table[i]
+        box = (slice(None), slice(top - y0, bottom - y0), slice(left - x0, right - x0))
+        px, py = column[left:right] - sx, row[top:bottom] - sy
+        t = px * ux + py * uy
+        radii = np.maximum(t, 0)
+        np.minimum(radii, 1, out=radii)
+        radii *= taper
+        radii += first
+        across = px * ny - py * nx
+        across *= across
+        radii *= radii
+        radii -= across
+        np.maximum(radii, 0, out=radii)
+        np.sqrt(radii, out=radii)
+        radii *= lean
+        t -= radii  # the ray meets the cylinder nearer to the end that points at the camera
+        np.maximum(t, 0, out=t)
+        np.minimum(t, 1, out=t)
+        np.multiply(t, taper, out=radii)
+        radii += first
+        dx, dy = px - t * ax, py - t * ay
+        dx *= dx
+        dy *= dy
+        dx += dy  # the squared gap between the pixel and the axis
+        np.sqrt(dx, out=dy)
+        edge = np.subtract(radii, dy, out=dy)
+        edge += 0.5
+        radii *= radii
+        radii -= dx
+        np.maximum(radii, 0, out=radii)
+        np.sqrt(radii, out=radii)
+        z = np.multiply(t, az, out=dx)
+        z += start
+        z -= radii
+        front = edge > 0
+        front &= z < buffer[box]
+        np.minimum(edge, 1, out=edge)
+        np.maximum(cover[box], edge, out=cover[box])
+        np.copyto(buffer[box], z, where=front)
+        np.copyto(part[box], i, where=front)
+        np.copyto(along[box], t, where=front)
+    at = np.flatnonzero(cover).astype(np.int32)  # whose division is the quicker one
+    place, x = np.divmod(at, np.int32(shape[2]))
+    frame, y = np.divmod(place, np.int32(shape[1]))
+    x += x0
+    y += y0
+    which, t = part.ravel()[at], along.ravel()[at]
+    used = np.ascontiguousarray(table[..., 0, 0][:, [0, 1, 7, 8, 10, 11]].transpose(2, 0, 1)).reshape(-1, 6)
+    sx, sy, ax, ay, first, taper = used[frame * len(table) + which].T
+    radii = t * taper + first
+    dx, dy = column[x] - sx - t * ax, row[y, 0] - sy - t * ay
+    out = np.sqrt(np.maximum(radii * radii - (dx * dx + dy * dy), 0))
+    inverse = 1 / np.maximum(radii, 1e-3)
+    normal = np.stack([dx * inverse, -dy * inverse, out * inverse], -1)
+    return _Pixels(frame, y * np.int32(width) + x, which, cover.ravel()[at], normal)
+
+
+def _shaded(normal: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Colours (M, 3) under wrapped key light from the upper left, sky light from above, darker rims; normals (M, 3)."""
+    key = normal @ np.array([-0.45, 0.62, 0.64], np.float32)
+    up, facing = normal[..., 1], np.clip(normal[..., 2], 0, 1)
+    light = 0.50 + 0.42 * np.clip(key, -0.2, 1) + 0.12 * up - 0.16 * (1 - facing) ** 2
+    gloss = 0.10 * np.clip(normal @ np.array([-0.27, 0.37, 0.89], np.float32), 0, 1) ** 24
+    out: np.ndarray = colour * (light * 1.12)[..., None] + gloss[..., None]
+    return out

@@ -1,4 +1,4 @@
-"""A small software renderer for our head: triangles with a depth buffer, in plain numpy.
+"""The renderer of heads and avatars: triangles with a depth buffer, in plain numpy.
 
 Light is computed at the vertices and interpolated (Gouraud). All triangles of about one size are tested against their
 pixels at once; a packed depth buffer keeps the nearest.
@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from avatargpt.export.head.head import head, vertex_normals
+from avatargpt.export.head import head, vertex_normals
 
 _DISTANCE = 0.78  # m from the camera to the head
 _AIM = np.array([0.0, -0.030, 0.02])
@@ -42,8 +42,8 @@ class Look:
 _TINTED = {"skin": ("skin", "ear"), "hair": ("hair", "brow"), "eye": ("eye",), "cloth": ("collar",)}
 
 
-class Drawn(Protocol):
-    """What is drawn: see `avatargpt.export.head.head.Head`."""
+class ColouredMesh(Protocol):
+    """A mesh to draw; fields as of `avatargpt.export.head.Head`."""
 
     @property
     def triangles(self) -> np.ndarray: ...
@@ -58,8 +58,8 @@ class Drawn(Protocol):
     def part(self, name: str) -> np.ndarray: ...
 
 
-class FaceRenderer:
-    """Draws the head from the front.
+class MeshRenderer:
+    """Draws a mesh, usually the head, from the front.
 
     Args:
         width, height: pixels.
@@ -67,12 +67,12 @@ class FaceRenderer:
         yaw: radians by which the camera stands to the person's left.
         sharp: samples a pixel along each side.
         look: colours and light.
-        shape: what is drawn instead of the head. aim: (3,) what the camera looks at, distance: from where, metres.
+        shape: a mesh to draw instead of the head. aim: (3,) point that the camera looks at. distance: metres from it.
     """
 
     def __init__(
         self, width: int, height: int, span: float = 0.36, yaw: float = 0.0, sharp: int = 2, look: Look | None = None,
-        shape: Drawn | None = None, aim: np.ndarray = _AIM, distance: float = _DISTANCE,
+        shape: ColouredMesh | None = None, aim: np.ndarray = _AIM, distance: float = _DISTANCE,
     ) -> None:  # fmt: skip
         self.width, self.height, self._sharp = width, height, sharp
         self._w, self._h = width * sharp, height * sharp
@@ -80,20 +80,20 @@ class FaceRenderer:
         self._focal = self._h * distance / span
         c, s = np.cos(yaw), np.sin(yaw)
         self._axes = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-        self._head: Drawn = shape or head()
+        self._mesh: ColouredMesh = shape or head()
         fade = np.linspace(0, 1, self._h)[:, None]
         self._back = (_TOP + (_BOTTOM - _TOP) * fade).astype(np.float32)
-        self._light = self._head.colours.astype(np.float64)
+        self._light = self._mesh.colours.astype(np.float64)
         look = look or Look()
         for name, tint in look.tints.items():
-            mine = [i for i, part in enumerate(self._head.names) if part.startswith(_TINTED[name])]
-            self._light[np.isin(self._head.parts, mine)] *= tint
+            parts = [i for i, part in enumerate(self._mesh.names) if part.startswith(_TINTED[name])]
+            self._light[np.isin(self._mesh.parts, parts)] *= tint
         self._key, self._bright = np.array(_KEY if look.light is None else look.light), look.bright
         if look.back is not None:
             self._back = np.tile(np.array(look.back, np.float32), (self._h, 1))
 
-    def seen(self, points: np.ndarray) -> np.ndarray:
-        """Where points (N, 3) are in the picture: (N, 2), shares of its width and height, from the upper left."""
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Places of points (N, 3) in the picture: (N, 2), shares of its width and height, from the upper left."""
         local = (points - self.aim) @ self._axes.T
         depth = self._distance - local[:, 2]
         x = 0.5 + local[:, 0] / depth * self._focal / self._w
@@ -102,14 +102,14 @@ class FaceRenderer:
 
     def frame(self, points: np.ndarray) -> np.ndarray:
         """One picture of the vertices (V, 3): (height, width, 3) uint8."""
-        normals = vertex_normals(points, self._head.triangles) @ self._axes.T
-        x, y = (self.seen(points) * (self._w, self._h)).T
+        normals = vertex_normals(points, self._mesh.triangles) @ self._axes.T
+        x, y = (self.project(points) * (self._w, self._h)).T
         depth = self._distance - (points - self.aim) @ self._axes[2]
         picture = np.repeat(self._back[:, None], self._w, 1).reshape(-1, 3)
         pixel, triangle = self._visible(np.stack([x, y], 1), depth)
         if len(pixel):
             colours = self._shade(normals).astype(np.float32)
-            corners = self._head.triangles[triangle]
+            corners = self._mesh.triangles[triangle]
             screen = np.stack([x, y], 1).astype(np.float32)
             row, column = (k.astype(np.float32) for k in np.divmod(pixel, self._w))
             u, v = _weights(screen[corners], column, row)
@@ -127,30 +127,30 @@ class FaceRenderer:
         light = self._bright * (0.30 + 0.13 * n[:, 1] + 0.62 * key + 0.14 * fill)
         warm = np.array([1.03, 1.0, 0.965]) * light[:, None]
         gloss = np.clip(n @ (_GLINT / np.linalg.norm(_GLINT)), 0, 1)
-        shine = 0.045 * gloss**8 + 0.30 * self._head.gloss * gloss**30
+        shine = 0.045 * gloss**8 + 0.30 * self._mesh.gloss * gloss**30
         linear = np.clip(self._light * warm + shine[:, None], 0, 1)
-        glint = self._head.part("glintLeft") | self._head.part("glintRight")
+        glint = self._mesh.part("glintLeft") | self._mesh.part("glintRight")
         linear[glint] = 1
         out: np.ndarray = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
         return out
 
     def _visible(self, screen: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels that are covered and the nearest triangle of each."""
-        p, d = screen[self._head.triangles], depth[self._head.triangles]
+        p, d = screen[self._mesh.triangles], depth[self._mesh.triangles]
         low, high = np.ceil(p.min(1) - 0.5).astype(np.int64), np.floor(p.max(1) - 0.5).astype(np.int64)
         low, high = np.maximum(low, 0), np.minimum(high, [self._w - 1, self._h - 1])
         b, c = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
         area = b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0]
-        some = np.flatnonzero((area < -1e-9) & (high >= low).all(1))  # those that face us
-        b, c, low, size = b[some], c[some], low[some], (high - low)[some].max(1) + 1
+        front = np.flatnonzero((area < -1e-9) & (high >= low).all(1))
+        b, c, low, size = b[front], c[front], low[front], (high - low)[front].max(1) + 1
         # weights of the second and third corner, and depth, as planes over the picture: value, step right, step down
-        inverse = 1 / area[some]
+        inverse = 1 / area[front]
         right_u, down_u, right_v, down_v = c[:, 1] * inverse, -c[:, 0] * inverse, -b[:, 1] * inverse, b[:, 0] * inverse
-        x, y = (low + 0.5 - p[some, 0]).T
+        x, y = (low + 0.5 - p[front, 0]).T
         u, v = x * right_u + y * down_u, x * right_v + y * down_v
-        near, db, dc = d[some, 0], d[some, 1] - d[some, 0], d[some, 2] - d[some, 0]
+        first, db, dc = d[front, 0], d[front, 1] - d[front, 0], d[front, 2] - d[front, 0]
         planes = np.stack([
-            [u, v, near + u * db + v * dc], [right_u, right_v, right_u * db + right_v * dc],
+            [u, v, first + u * db + v * dc], [right_u, right_v, right_u * db + right_v * dc],
             [down_u, down_v, down_u * db + down_v * dc],
         ]).astype(np.float32)  # fmt: skip
         far = np.int64(1) << 62
@@ -161,7 +161,7 @@ class FaceRenderer:
             last = edge
             for part in np.array_split(chosen, max(1, len(chosen) * edge * edge // 1_000_000)):
                 if len(part):
-                    self._fill(planes[:, :, part], low[part], some[part], edge, nearest)
+                    self._fill(planes[:, :, part], low[part], front[part], edge, nearest)
         pixel = np.flatnonzero(nearest != far)
         return pixel, nearest[pixel] & 0xFFFFF
 
@@ -175,13 +175,13 @@ class FaceRenderer:
         triangle, place = hit // (edge * edge), hit % (edge * edge)
         column, row = low[triangle, 0] + place % edge, low[triangle, 1] + place // edge
         key = ((z.ravel()[hit] * 1e6).astype(np.int64) << 20) | which[triangle]
-        seen = (column < self._w) & (row < self._h)
-        np.minimum.at(nearest, (row * self._w + column)[seen], key[seen])
+        inside = (column < self._w) & (row < self._h)
+        np.minimum.at(nearest, (row * self._w + column)[inside], key[inside])
 
 
 def _weights(p: np.ndarray, column: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Barycentric weights of the second and third corner of triangles p (N, 3, 2) at pixel centres (N,)."""
     a, b, c = p[:, 0], p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
     x, y = column + 0.5 - a[:, 0], row + 0.5 - a[:, 1]
-    whole = b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0]
-    return (x * c[:, 1] - y * c[:, 0]) / whole, (b[:, 0] * y - b[:, 1] * x) / whole
+    area = b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0]
+    return (x * c[:, 1] - y * c[:, 0]) / area, (b[:, 0] * y - b[:, 1] * x) / area

@@ -1,13 +1,16 @@
-"""Live Link Face CSV: what Unreal's importer and most face tools read."""
+"""Text files of a face: Live Link Face's CSV, which Unreal and most face tools read; JSON of Audio2Face and BEAT."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from avatargpt.export.avatar import AvatarMotion, body_and_face
 from instruct_data.sources.livelink import HEAD_SIGNS
 from instruct_data.sources.times import COMMON_RATES
 from vqvae import arkit
@@ -15,9 +18,10 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.motion import atomic_write
 
-LOWEST_RATE = 20  # above which readers take FF to count in a common rate
-LOWEST_FRACTION = 8  # the same for rates that are not whole
+MIN_RATE = 20  # above which readers take FF to count in a common rate
+MIN_FRACTIONAL_RATE = 8  # the same for rates that are not whole
 UP_DEGREES = 27.0  # gaze of a full eyeLookUp: 25 to 29.5 in real takes, where a full eyeLookDown is 35
+DIGITS = 6  # of numbers in JSON
 HEADER = ("Timecode", "BlendShapeCount", *arkit.LIVE_LINK)
 
 
@@ -28,7 +32,7 @@ def timecodes(count: int, fps: float) -> list[str]:
     not, begins in the middle of a second, as takes do that begin at the time of day.
     """
     base = int(np.ceil(fps - 1e-6))
-    if base > LOWEST_RATE or (fps >= LOWEST_FRACTION and abs(fps - round(fps)) > 1e-6):
+    if base > MIN_RATE or (fps >= MIN_FRACTIONAL_RATE and abs(fps - round(fps)) > 1e-6):
         base = int(next(r for r in COMMON_RATES if r >= base))
     start = 3600 - (count // 2) / fps if 1 < count < 1.5 * fps else 0.0
     thousandths = np.round((start + np.arange(count) / fps) * base * 1000).astype(np.int64)
@@ -40,8 +44,8 @@ def timecodes(count: int, fps: float) -> list[str]:
     return [f"{h:02d}:{m:02d}:{s:02d}:{f:02d}.{u:03d}" for h, m, s, f, u in rows]
 
 
-def columns(motion: FaceMotion) -> np.ndarray:
-    """(T, 61) values in Live Link's CSV order: weights, then `angles`."""
+def _csv_columns(motion: FaceMotion) -> np.ndarray:
+    """(T, 61) weights in the order of Live Link's CSV, then `angles`."""
     order = [arkit.INDEX[n[:1].lower() + n[1:]] for n in arkit.LIVE_LINK[: arkit.COUNT]]
     return np.concatenate([motion.weights[:, order], angles(motion)], 1)
 
@@ -61,18 +65,60 @@ def angles(motion: FaceMotion) -> np.ndarray:
     return np.concatenate([motion.head * HEAD_SIGNS, np.stack(eyes, 1)], 1)
 
 
-def write_livelink(motion: FaceMotion, path: Path) -> Path:
+def write_livelink(motion: FaceMotion | AvatarMotion, path: Path) -> Path:
     """Write a CSV with Live Link Face's header; see :mod:`instruct_data.sources.livelink` for the angles' signs.
 
     Raises:
         UserError: a frame rate above 120, which no timecode can count.
     """
-    if motion.fps > 120:
-        raise UserError(f"{path}: {motion.fps:g} frames per second; a Live Link timecode counts at most 120")
+    face = body_and_face(motion)[1]
+    assert face is not None
+    if face.fps > 120:
+        raise UserError(f"{path}: {face.fps:g} frames per second; a Live Link timecode counts at most 120")
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(HEADER)
-    for code, row in zip(timecodes(len(motion), motion.fps), columns(motion), strict=True):
+    for code, row in zip(timecodes(len(face), face.fps), _csv_columns(face), strict=True):
         table.writerow([code, len(row), *(f"{v:.10f}" for v in row)])
     text = out.getvalue()
     return atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def _audio2face(motion: FaceMotion) -> dict[str, Any]:
+    """As Audio2Face exports blendshape weights; the head's rotation has no place in it."""
+    return {
+        "exportFps": motion.fps, "trackPath": motion.caption, "numPoses": arkit.COUNT, "numFrames": len(motion),
+        "facsNames": list(arkit.NAMES), "weightMat": motion.weights.astype(float).round(DIGITS).tolist(),
+    }  # fmt: skip
+
+
+def _beat(motion: FaceMotion) -> dict[str, Any]:
+    """As the BEAT corpus stores faces; ``rotation`` holds yaw, pitch, roll in radians (docs/face_formats.md)."""
+    weights = motion.weights.astype(float).round(DIGITS).tolist()
+    head = motion.head.astype(float).round(DIGITS).tolist()
+    rows = zip(weights, head, strict=True)
+    frames = [{"weights": w, "time": round(i / motion.fps, 6), "rotation": h} for i, (w, h) in enumerate(rows)]
+    return {"names": list(arkit.NAMES), "frames": frames}
+
+
+def write_json(motion: FaceMotion, path: Path, layout: str = "audio2face") -> Path:
+    """Write JSON as of Audio2Face or of BEAT (``layout="beat"``)."""
+    text = json.dumps(_beat(motion) if layout == "beat" else _audio2face(motion))
+    return atomic_write(path, lambda p: p.write_text(text + "\n", encoding="utf-8"))
+
+
+def read_json(path: Path) -> FaceMotion:
+    """Read either form, recognised by its keys.
+
+    Raises:
+        UserError: neither.
+    """
+    from instruct_data.sources import audio2face, beat, face_json
+
+    data = face_json.read_json(path)
+    if "facsNames" in data or "weightMat" in data:
+        return audio2face.from_json(data, path)
+    if "names" in data and "frames" in data:
+        return beat.from_json(data, path)
+    raise UserError(f"{path}: keys {', '.join(list(data)[:4]) or 'none'}; accepted BEAT (names, frames) or Audio2Face "
+                    "(facsNames, weightMat)")  # fmt: skip
