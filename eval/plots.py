@@ -1,17 +1,14 @@
-"""A plot of a suite's main figures: the model with its interval, what it is compared with, and the targets."""
+"""Plots of a suite's main figures: the model with its interval, baselines as marks, targets as lines."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from reports import LABELS, Report, number
+from reports import MODEL, Line, Report, number
 
-from avatargpt.evaluation import suites
-from avatargpt.evaluation.report import better
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -19,15 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MODEL = "model"
-OWN_ROW = {
-    "gesture": "full", "gesture_made": "full", "gesture_words": "words on", "plans": "plan", "plan_cycle": "cycle",
-    "speech_face": "paired", "word_times": "network", "retrieval": "model", "humanml3d": "model",
-}  # fmt: skip
-"""Suite whose figures end in the row that they are of -> the row of the model."""
-COMPARED = ("real", "by chance", "concatenation", "interpolation")
-"""Rows that stand beside a figure of the same name without one, which is the model's."""
-OWN, OTHERS = "own", "others"  # heads of suites that measure each class on its own clips and on all others
 MOST_LINES, MOST_PANELS = 16, 6
 ALIKE = 8.0  # values of one unit share an axis up to this ratio of the largest
 BLENDS = (1.0, 0.8, 0.6, 0.4, 0.2)  # of a colour with white: what edges are drawn smooth with
@@ -39,69 +27,10 @@ MARKS = (("D", "#2a9d55"), ("s", "#e08214"), ("^", "#7b3fa0"), ("X", GREY), ("v"
          ("<", "#17848f"), (">", "#8c564b"), ("p", "#9aa61f"))  # fmt: skip
 
 
-@dataclass
-class Line:
-    """One figure.
-
-    Attributes:
-        better: see `report.better`. marks: row -> ``{mean, low, high}``, the model's under `MODEL`. target: a number to
-            reach, or None.
-    """
-
-    name: str
-    unit: str
-    better: str
-    marks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    target: float | None = None
-
-    @property
-    def size(self) -> float:
-        """Largest absolute value."""
-        values = [f.get(k) for f in self.marks.values() for k in ("mean", "low", "high")]
-        return max(abs(v) for v in values if v is not None)
-
-
-def lines(report: Report) -> list[Line]:
-    """All figures of a suite that have a value, the figures that are aimed at first, then the more general ones."""
-    about, own = report.any, report.own()
-    found: dict[str, Line] = {}
-    depth: dict[str, int] = {}
-    everything = [(n, MODEL, f) for n, f in own.items()]
-    everything += [(n, LABELS.get(c, c), f) for c, figures in report.columns().items() for n, f in figures.items()]
-    targets = {_row(report, n, own)[0]: t for n, t in about.get("targets", {}).items() if not isinstance(t, str)}
-    for name, who, figure in everything:
-        if figure.get("mean") is None:
-            continue
-        key, row = _row(report, name, own) if who == MODEL else (name, who)
-        metric = suites.about(about["metrics"], name)
-        unit = str(metric.get("unit") or "")
-        line = found.setdefault(key, Line(key, unit, better(metric), target=targets.get(key)))
-        line.marks[row] = figure
-        depth.setdefault(key, name.count("/"))
-    aimed = {_row(report, n, own)[0] for n in about.get("targets", {})}
-    return sorted(found.values(), key=lambda line: (line.name not in aimed, depth[line.name]))
-
-
-def _of_classes(report: Report) -> bool:
-    return set(report.any["metrics"]) == {OWN, OTHERS}
-
-
-def _row(report: Report, name: str, own: dict[str, Any]) -> tuple[str, str]:
-    """Figure of a result -> the figure without its row, and the row."""
-    head, _, rest = name.partition("/")
-    if _of_classes(report):
-        return rest or "mean", MODEL if head == OWN else "other classes"
-    front, _, last = name.rpartition("/")
-    mine = OWN_ROW.get(report.name)
-    if mine and front and f"{front}/{mine}" in own:
-        return front, MODEL if last == mine else last
-    return (front, last) if front in own and last in COMPARED else (name, MODEL)
-
-
 def panels(report: Report) -> list[list[Line]]:
     """The lines that are drawn, by the axis they share: shares together, others by unit and size."""
     out: list[list[Line]] = []
-    for line in lines(report):
+    for line in report.lines():
         if sum(map(len, out)) == MOST_LINES:
             break
         for panel in out:
@@ -144,9 +73,9 @@ def _drawn(report: Report) -> bytes:
     axes = drawn.subplots(len(shown), 1, gridspec_kw={"height_ratios": heights}, squeeze=False)[:, 0]
     for axis, panel in zip(axes, shown, strict=True):
         _panel(axis, panel, looks)
-    _legend(drawn, looks, [line for panel in shown for line in panel], "own class" if _of_classes(report) else MODEL)
-    if left := len(lines(report)) - sum(map(len, shown)):
-        drawn.supxlabel(f"{left} more figure{'s' * (left > 1)} in the table", fontsize=8, color=GREY)
+    _legend(drawn, looks, [line for panel in shown for line in panel], "own class" if report.of_classes else MODEL)
+    if left := len(report.lines()) - sum(map(len, shown)):
+        drawn.supxlabel(f"{left} more figure{'s' * (left > 1)} in the results", fontsize=8, color=GREY)
     canvas.draw()
     # A palette in place of full colours: a fraction of the bytes.
     whole = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
@@ -176,7 +105,7 @@ def _panel(axis: Axes, panel: Sequence[Line], looks: dict[str, tuple[str, str]])
                 axis.plot([figure["low"], figure["high"]], [at, at], color=colour, lw=2.2, solid_capstyle="butt")
             axis.plot(figure["mean"], at, mark, color=colour, ms=5.5 if row == MODEL else 7, mec="white", mew=0.5,
                       zorder=3 if row == MODEL else 2, clip_on=False)  # fmt: skip
-        if line.target is not None:
+        if isinstance(line.target, float | int):
             axis.plot([line.target] * 2, [at - 0.36, at + 0.36], color=RED, lw=1.8)
         if MODEL in line.marks:
             axis.text(1.02, at, number(line.marks[MODEL]["mean"], line.unit), transform=axis.get_yaxis_transform(),
@@ -211,7 +140,7 @@ def _legend(drawn: Figure, looks: dict[str, tuple[str, str]], shown: Sequence[Li
         named = f"{model}, 95 %" if span else model
         entries.append(Line2D([], [], marker="o", color=BLUE, lw=2.2 if span else 0, mec="white", label=named))
     entries += [Line2D([], [], marker=m, color=c, ms=7, lw=0, mec="white", label=row) for row, (m, c) in looks.items()]
-    if any(line.target is not None for line in shown):
+    if any(isinstance(line.target, float | int) for line in shown):
         entries.append(Line2D([], [], marker="|", color=RED, lw=0, ms=9, mew=1.8, label="target"))
     drawn.legend(handles=entries, loc="outside upper center", ncols=min(len(entries), 5), fontsize=8, frameon=False)
 

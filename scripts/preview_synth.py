@@ -1,12 +1,10 @@
-"""Draws made-up clips, to be looked at: keyframed action families, and recordings layered or composed.
+"""Draw clips of keyframed action families as a contact sheet.
 
     python scripts/preview_synth.py drink sit_down -o sheet.png --count 2
     python scripts/preview_synth.py my_action.yaml -o sheet.png --frames 12 --seed 5
-    python scripts/preview_synth.py --layered CORPUS -o sheet.png --count 10
-    python scripts/preview_synth.py --composed CORPUS -o sheet.png --count 10
 
-Names are those of packaged families or paths of action files; without names every family is drawn once. CORPUS is the
-folder of the body corpus. Prints the physics figures of what it draws.
+Names are those of packaged families or paths of action files; without names every family is drawn once.
+Prints the physics figures of the drawn clips.
 """
 
 from __future__ import annotations
@@ -18,8 +16,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from avatargpt.evaluation.body import synthetic
-from avatargpt.evaluation.body.corpus import load_clips
 from avatargpt.export.sheet import contact_sheet
 from instruct_data.clip import Clip
 from instruct_data.synth.check import figures, table
@@ -35,41 +31,24 @@ def keyframed_rows(names: list[str], seed: int, count: int) -> Iterator[tuple[st
         raise UserError(f"no family called {', '.join(unknown)}; accepted: {', '.join(sorted(known))}")
     for family in [load_family(n) if n.endswith(".yaml") else known[n] for n in names] or known.values():
         clips = keyframed(family, range(seed, seed + count))
-        told = [f"{family.name} {c.extra.get('side', '')} {c.extra['params']}: {c.captions[0]}" for c in clips]
-        yield family.name, list(zip(told, clips, strict=True))
-
-
-def recorded_rows(kind: str, corpus: Path, seed: int, count: int) -> Iterator[tuple[str, list[tuple[str, Clip]]]]:
-    """Layered or composed clips of the corpus' recordings."""
-    real = load_clips(corpus, "train")
-    if kind == "layered":
-        clips = synthetic.layered(real, corpus, count, seed)
-    else:
-        clips = synthetic.composed(real, count, seed)
-    yield kind, [(f"{c.action}: {c.captions[0]}" if kind == "layered" else c.action, c) for c in clips]
+        titles = [f"{family.name} {c.extra.get('side', '')} {c.extra['params']}: {c.captions[0]}" for c in clips]
+        yield family.name, list(zip(titles, clips, strict=True))
 
 
 def main() -> int:
     """Parse the command line, write the sheet; 1 after a mistake in a file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("names", nargs="*", help="families, or action files")
-    made_of = parser.add_mutually_exclusive_group()
-    made_of.add_argument("--layered", type=Path, metavar="CORPUS", help="two recordings at once instead")
-    made_of.add_argument("--composed", type=Path, metavar="CORPUS", help="recordings in a row instead")
     parser.add_argument("-o", "--output", default="sheet.png")
-    parser.add_argument("--count", type=int, default=1, help="clips per family, or of recordings")
+    parser.add_argument("--count", type=int, default=1, help="clips per family")
     parser.add_argument("--frames", type=int, default=10, help="poses per clip")
     parser.add_argument("--seed", type=int, default=0, help="of the first clip")
     args = parser.parse_args()
     try:
-        if args.layered or args.composed:
-            kind = "layered" if args.layered else "composed"
-            groups = list(recorded_rows(kind, args.layered or args.composed, args.seed, args.count))
-        else:
-            groups = list(keyframed_rows(args.names, args.seed, args.count))
-        drawn = [row for _, found in groups for row in found]
-        contact_sheet([c.load() for _, c in drawn], [told for told, _ in drawn], args.output, args.frames)
-        rows = [(name, figures([c for _, c in found])) for name, found in groups]
+        groups = list(keyframed_rows(args.names, args.seed, args.count))
+        drawn = [row for _, rows in groups for row in rows]
+        contact_sheet([clip.load() for _, clip in drawn], [title for title, _ in drawn], args.output, args.frames)
+        rows = [(name, figures([clip for _, clip in rows])) for name, rows in groups]
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

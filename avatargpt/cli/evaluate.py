@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from avatargpt.limits import FPS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
+    from avatargpt.evaluation import Suite
     from avatargpt.evaluation.outputs.scoring import Outputs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure a model: run a suite, or list them.")
@@ -33,6 +34,8 @@ def ls(as_json: common.Json = False) -> None:
 
 
 _OUTPUTS = "Measure another system's motion files in this folder in place of the model."
+_STORE = "A clip store; or a suite's evaluator, speech cache or Whisper model (eval/README.md)."
+_MODEL = "Weights to use instead of the packaged ones; nearest, random: training clips as answers; none: no model."
 
 
 @app.command("run")
@@ -44,7 +47,7 @@ def run(
         Path | None, typer.Option("--data", metavar="FOLDER", help="The corpora, for suites that need real clips.")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option("--store", metavar="FOLDER", help="A prepared store, for suites about made-up clips.")
+        Path | None, typer.Option("--store", metavar="FOLDER", help=_STORE)
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="The large sample, where a suite has two sizes.")] = False,
     outputs: Annotated[Path | None, typer.Option("--outputs", metavar="FOLDER", help=_OUTPUTS)] = None,
@@ -60,7 +63,7 @@ def run(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write the results (.json).")
     ] = None,
-    model: common.Model = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="FOLDER", help=_MODEL)] = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
     threads: common.Threads = None,
@@ -79,7 +82,7 @@ def run(
     if data is not None and not data.is_dir():
         raise UserError(f"--data {data}: no such folder; accepted that of {wanted}")
     if store is not None and not store.is_dir():
-        raise UserError(f"--store {store}: no such folder; accepted the result of the prepare stage")
+        raise UserError(f"--store {store}: no such folder; accepted one that the suite reads")
     if output is not None:
         if output.suffix.lower() != ".json":
             raise UserError(f"-o {output}: results are JSON; accepted a name ending in .json")
@@ -87,12 +90,19 @@ def run(
         if output.is_dir():
             raise UserError(f"-o {output}: a folder; accepted the name of a file")
     given = _given(outputs, names, fps)
-    describes = chosen.kind == "prompt_list"
-    without = chosen.kind in evaluation.WITHOUT_MODEL or (given is not None and not describes)
-    if model is not None and without:
+    without = chosen.kind in evaluation.WITHOUT_MODEL or (given is not None and chosen.kind != "prompt_list")
+    if model not in (None, "none") and without:
         raise UserError(f"--model: no model takes part in {suite}{' on --outputs' if given else ''}")
     part = parts.read_shard(shard)
-    loaded = None if without else common.load_model(model, device, threads, quiet, dtype)
+    if without or model == "none":
+        if not without and chosen.kind not in evaluation.BASELINES_ALONE:
+            raise UserError(f"--model none: {suite} needs a model; accepted suites of kind "
+                            f"{', '.join((*evaluation.WITHOUT_MODEL, *evaluation.BASELINES_ALONE))}")  # fmt: skip
+        loaded: Any = None
+    elif model in ("nearest", "random"):
+        loaded = _clips_as_answers(chosen, model, data)
+    else:
+        loaded = common.load_model(None if model is None else Path(model), device, threads, quiet, dtype)
     try:
         result = evaluation.run_suite(chosen, loaded, data, output, store, full, given, part)
     except parts.Waiting as e:
@@ -105,6 +115,16 @@ def run(
         for line in lines(failed):
             say(f"failed: {line}", err=True)
         raise typer.Exit(1)
+
+
+def _clips_as_answers(suite: Suite, model: str, data: Path | None) -> Any:
+    """The baseline of a prompt suite that answers with training clips."""
+    from avatargpt.evaluation.body import corpus, retrieval
+
+    if suite.kind != "prompts":
+        raise UserError(f"--model {model} answers prompts alone; not {suite.name}")
+    clips = corpus.load_clips(data, "train")
+    return retrieval.RandomClip(clips) if model == "random" else retrieval.NearestCaption(clips)
 
 
 def _given(folder: Path | None, names: Path | None, fps: float | None) -> Outputs | None:

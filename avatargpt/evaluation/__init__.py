@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["Suite", "find", "folder", "list_suites", "load", "read", "run", "run_suite"]
 
 
-WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics", "retrieval_judge")
+WITHOUT_MODEL = ("predicates", "families", "retrieval_judge")
 """Kinds in which no model takes part."""
+BASELINES_ALONE = ("inbetween", "continuation", "gesture", "humanml3d", "retrieval")
+"""Kinds that can be measured without a model: their rows of recordings and baselines alone."""
 WITHOUT_DATA = (
     "prompts", "families", "describe_synthetic", "face_instructions", "face_language", "gesture_words",
-    "requests", "chat_fresh", "prompt_list", "degradations",
+    "requests", "chat_fresh", "prompt_list",
 )  # fmt: skip
 """Kinds that need no corpus."""
 SHARED = (

@@ -10,7 +10,7 @@ from avatargpt.evaluation.suites import Suite
 if TYPE_CHECKING:
     from avatargpt.evaluation.parts import Parts
 
-SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physics")
+SYNTHETIC = ("families", "describe_synthetic")
 """Kinds of suites about synthetic clips."""
 
 
@@ -91,10 +91,6 @@ def score(
         from avatargpt.evaluation.text import planning
 
         return planning.run(suite, model, data, full, kept)
-    if suite.kind == "degradations":
-        from avatargpt.evaluation.degradations import table as degradations
-
-        return degradations.score(suite, model, data, store)
     if suite.kind in SYNTHETIC:
         return _score_synthetic(suite, model, data, store, full, kept)
 
@@ -151,16 +147,14 @@ def _score_retrieval(
     from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 
     evaluator = MotionEvaluator.load(store)
-    known = corpus.load_clips(data, "train")
     if suite.kind == "retrieval_judge":
         from avatargpt.evaluation.body import retrieval_judge
 
         keyframed = list(synthetic.made(int(suite.options["keyframed"])))
-        # The linear regression has seen both kinds as well, keyframed ones of the seeds that training draws from.
-        known = [*known[::3], *synthetic.made(int(suite.options["regression_keyframed"]), first=0)]
-        return retrieval_judge.score(suite, clips, keyframed, known, evaluator)
+        return retrieval_judge.score(suite, clips, keyframed, evaluator)
     from avatargpt.evaluation.body import text_retrieval
 
+    known = corpus.load_clips(data, "train")
     generate = model if model is None or callable(model) else lambda texts, seeds: model.generate(texts, seeds=seeds)
     return text_retrieval.score(suite, clips, known, evaluator, generate, kept)
 
@@ -168,7 +162,7 @@ def _score_retrieval(
 def _score_synthetic(
     suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool, kept: Parts
 ) -> dict[str, Any]:
-    from avatargpt.evaluation.body import corpus, synthetic
+    from avatargpt.evaluation.body import synthetic
 
     options = suite.options
     per_family = int(options["full" if full and "full" in options else "per_family"])
@@ -176,39 +170,10 @@ def _score_synthetic(
         from avatargpt.evaluation.body import families
 
         return families.score(suite, synthetic.made(per_family))
-    if suite.kind == "describe_synthetic":
-        from avatargpt.evaluation.body import describe_synthetic
+    from avatargpt.evaluation.body import describe_synthetic
 
-        if store is not None:
-            held_out, known = (synthetic.stored(store, s, ["keyframed"])["keyframed"] for s in ("val", "train"))
-        else:  # training draws from the seeds from 0 on
-            held_out, known = (list(synthetic.made(per_family, first)) for first in (synthetic.HELD_OUT, 0))
-        return describe_synthetic.score(suite, held_out, model.describe, known, kept)
-    from instruct_data.synth.idle import idle_stances
-
-    real = corpus.load_clips(data, str(options.get("split", "train")))
-    stances = idle_stances(real, int(options.get("stances", 64)))
-    # As in training: from real standing poses and back to them.
-    keyframed = synthetic.made(per_family, stances=stances if len(stances) else None)
-    if suite.kind == "synthetic_physics":
-        from avatargpt.evaluation.body import synthetic_physics
-
-        step = max(len(real) // int(options.get("real_clips", 1000)), 1)
-        return synthetic_physics.score(suite, real[::step], keyframed)
-    from avatargpt.evaluation.body import discriminator
-
-    kinds = {"keyframed": list(keyframed)}
-    count = int(options["clips"])
-    if "layered" in options["kinds"] and data is not None:
-        kinds["layered"] = synthetic.layered(real, data, count)
-    if "composed" in options["kinds"]:
-        kinds["composed"] = synthetic.composed(real, count)
     if store is not None:
-        found = synthetic.stored(store, None, [k for k in options["kinds"] if k in ("layered", "composed")])
-        kinds |= {f"{kind} as in the store": clips for kind, clips in found.items()}
-    matched = {}
-    if "layered within classes" in options["kinds"]:
-        from avatargpt.evaluation.body import within_classes
-
-        matched["layered within classes"] = within_classes.pairs(real, count, synthetic.HELD_OUT)
-    return discriminator.score(suite, real, kinds, matched)
+        held_out, known = (synthetic.stored(store, s) for s in ("val", "train"))
+    else:  # training draws from the seeds from 0 on
+        held_out, known = (list(synthetic.made(per_family, first)) for first in (synthetic.HELD_OUT, 0))
+    return describe_synthetic.score(suite, held_out, model.describe, known, kept)

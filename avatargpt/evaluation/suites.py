@@ -17,10 +17,9 @@ Settings = TypeVar("Settings", bound=Strict)
 
 KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
-    "discriminator", "synthetic_physics", "plan_coverage", "seams", "plans", "plan_cycle", "chat",
+    "plan_coverage", "seams", "plans", "plan_cycle", "chat",
     "speech_face", "word_times", "face_instructions", "face_language", "gesture",
     "gesture_words", "requests", "chat_fresh", "prompt_list", "humanml3d", "retrieval", "retrieval_judge",
-    "degradations",
 )  # fmt: skip
 PROMPT_KINDS = (
     "single", "side", "turn", "style", "count", "two", "seconds", "tempo", "negation", "clauses", "sidestep",

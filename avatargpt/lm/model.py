@@ -49,7 +49,7 @@ class AvatarGPTConfig(Shape, T5Config):
             adding a modality later moves no id.
         code_embedding: how codes enter: ``adapter``, a linear map of the tokenizer's code vectors; ``learnt``, a row
             of its own for every code, as words have; ``learnt_level_0``, that for level 0 alone, and further levels of
-            prompts are not read (docs/ablations.md compares them).
+            prompts are not read (docs/experiments.md compares them).
         fingerprints: modality -> fingerprint of the tokenizer whose codebooks the model carries.
         grounding_dim: width of the frozen sentence encoder's token states; 0 = no grounding.
         extra_inputs: further encoder inputs that come as vectors (speech, ...): name -> width.

@@ -249,10 +249,12 @@ def test_eval_runs_a_suite(cli, fake, tmp_path, monkeypatch):
     assert cli("eval", "run", "predicates", "--data", tmp_path).code == 0
     assert cli("eval", "run", "families", "--store", tmp_path, "--full").code == 0
     assert cli("eval", "run", "families", "--store", tmp_path / "none").code == 2
+    assert cli("eval", "run", "inbetween", "--data", tmp_path, "--model", "none").code == 0
     assert calls == [
         ("prompts_known", fake, None, tmp_path / "r.json", None, False),
         ("predicates", type(None), tmp_path, None, None, False),
         ("families", type(None), None, None, tmp_path, True),
+        ("inbetween", type(None), tmp_path, None, None, False),
     ]
 
 

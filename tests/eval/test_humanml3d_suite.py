@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
+from avatargpt.cli.app import run
 from avatargpt.evaluation.body import humanml3d
 from avatargpt.metrics.humanml3d.evaluator import Evaluator
 from instruct_data.sources.humanml3d_pairs import read_pairs
@@ -141,9 +140,8 @@ def test_options_and_folders_that_do_not_fit(corpus: Path, tmp_path: Path) -> No
 def test_from_the_command_line(tmp_path: Path) -> None:
     corpus = made.write_corpus(tmp_path / "corpus", 34)
     made.evaluator().save(tmp_path / "judge")
-    command = [sys.executable, str(ROOT / "eval/run.py"), "humanml3d", "--model", "none", "--data", str(corpus)]
-    command += ["--evaluator", str(tmp_path / "judge"), "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "out/humanml3d.none.json").read_text())
+    path = tmp_path / "result.json"
+    folders = ["--data", str(corpus), "--store", str(tmp_path / "judge"), "-o", str(path)]
+    assert run(["eval", "run", "humanml3d", "--model", "none", *folders]) == 0
+    result = json.loads(path.read_text())
     assert result["results"]["fid/real"]["n"] == 20 and result["clips"] == 34

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation.body import corpus, describe, prompts, reconstruction, retrieval, rivals, transitions
+from avatargpt.evaluation.body import corpus, describe, prompts, reconstruction, rivals, transitions
 from avatargpt.requests import actions
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
@@ -270,19 +270,6 @@ def test_corpus_errors(tmp_path: Path) -> None:
     (tmp_path / "m.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="m.npz: not a readable"):
         corpus.load_clips(tmp_path, "val")
-
-
-def test_a_damaged_cache_of_captions_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Encoder:
-        def sentence(self, texts: list[str]) -> np.ndarray:
-            return np.eye(len(texts), 384, dtype=np.float32)
-
-    monkeypatch.setattr(retrieval, "SentenceGrounder", Encoder)
-    retrieval.NearestCaption(clips(2), tmp_path)
-    (made,) = tmp_path.glob("*.npy")
-    made.write_bytes(made.read_bytes()[:-9])
-    with pytest.raises(UserError, match="damaged cache"):
-        retrieval.NearestCaption(clips(2), tmp_path)
 
 
 def test_known_single_action_prompts_can_be_met(shared: Path) -> None:

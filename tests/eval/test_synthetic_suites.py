@@ -11,7 +11,7 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.evaluation import suites
-from avatargpt.evaluation.body import describe_synthetic, discriminator, synthetic, synthetic_physics
+from avatargpt.evaluation.body import describe_synthetic, synthetic
 from avatargpt.evaluation.body import families as families_suite
 from avatargpt.evaluation.text import plan_coverage
 from avatargpt.metrics import families
@@ -130,40 +130,6 @@ def test_describe_synthetic_wants_the_family_and_the_side() -> None:
         describe_synthetic.score(evaluation.load("describe_synthetic"), data, lambda m: ["one"])
 
 
-def test_the_discriminator_sees_noise_and_nothing_where_there_is_nothing() -> None:
-    settings = discriminator.Settings(window=16, windows=1, folds=2, epochs=12, width=8)
-    real = clips(24)
-    noisy = discriminator.accuracy(real[:12], clips(12, 0.2), settings)
-    assert len(noisy["clips"]) == 24 and np.mean(noisy["clips"]) > 0.9
-    again = discriminator.accuracy(real[:12], clips(12, 0.2), settings)
-    assert again == noisy
-    same = discriminator.accuracy(real[:12], real[12:], settings)
-    assert np.mean(same["clips"]) < 0.85
-    with pytest.raises(UserError, match="needs 10"):
-        discriminator.accuracy(real[:4], real[4:8], settings)
-
-
-def test_the_discriminator_suite_names_kinds_without_clips() -> None:
-    suite = evaluation.load("discriminator")
-    suite.options.update(clips=10, window=16, windows=1, folds=2, epochs=1, width=4)
-    result = discriminator.score(suite, clips(20), {"keyframed": clips(10, 0.1), "layered": []})
-    assert result["kinds_without_clips"] == ["layered"]
-    assert {"accuracy/keyframed", "window_accuracy/keyframed", "accuracy/real against real"} == set(result["results"])
-
-
-def test_physics_finds_the_range_and_what_is_beyond_it() -> None:
-    suite = evaluation.load("synthetic_physics")
-    real = clips(8)
-    same = synthetic_physics.score(suite, real, clips(8, source="synthetic"))["results"]
-    assert same["wrist_speed/overlap"]["mean"] == 1 and same["wrist_speed/within real range"]["mean"] >= 0.7
-    assert same["limit_violations"]["mean"] == 0
-    backward = [Clip(f"b{i}", moving(i, 0.2, knee=-0.8), [], "synthetic", "", "val", "bad") for i in range(5)]
-    bad = synthetic_physics.score(suite, real, backward)
-    assert bad["results"]["limit_violations/knee"]["mean"] > 0.9
-    assert bad["results"]["peak_jerk/within real range"]["mean"] == 0
-    assert "bad" in bad["families_beyond_real"]["peak_jerk"]
-
-
 class Parrot:
     """Says again what it was asked to show, except for steps about pianos."""
 
@@ -233,7 +199,5 @@ def test_made_clips_are_repeatable_and_held_out() -> None:
     one, two = list(synthetic.made(2, only=[name])), list(synthetic.made(2, only=[name]))
     assert [c.action for c in one] == [name] * 2 and one[0].split == "val"
     assert all((a.load().rotations == b.load().rotations).all() for a, b in zip(one, two, strict=True))
-    assert synthetic.kind_of(one[0]) == "keyframed" and synthetic.kind_of(clips(1)[0]) == ""
-    assert synthetic.kind_of(clips(1, source="layered")[0]) == "layered"
     with pytest.raises(UserError, match="no keyframed family called fly"):
         list(synthetic.made(1, only=["fly"]))

@@ -1,4 +1,4 @@
-"""R-precision, MM-Dist, the linear judge and motions made worse."""
+"""R-precision, MM-Dist, and motions made worse."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from avatargpt.metrics.degraded import DEGRADATIONS, degrade
-from avatargpt.metrics.linear_judge import LinearJudge
 from avatargpt.metrics.retrieval_metrics import alike, pair_distances, retrieval_precision, sides_of
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -57,20 +56,6 @@ def test_bad_input_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match="accepted"):
             call()
-
-
-def test_linear_judge_learns_what_is_linear() -> None:
-    def pair(speed: float) -> tuple[np.ndarray, np.ndarray]:
-        joints = np.zeros((30, 22, 3)) + np.random.default_rng(5).normal(size=(22, 3))
-        joints[..., 2] += speed * np.arange(30)[:, None] / 20
-        return joints, np.array([np.cos(speed), np.sin(speed)])
-
-    seen, held = [pair(s) for s in np.linspace(0, 1.5, 60)], [pair(s) for s in (0.33, 1.11)]
-    judge = LinearJudge([j for j, _ in seen], np.stack([s for _, s in seen]))
-    guessed = judge.motions([j for j, _ in held])
-    assert (guessed * np.stack([s for _, s in held])).sum(1).min() > 0.99
-    with pytest.raises(UserError, match="at least 20"):
-        LinearJudge([seen[0][0]], seen[0][1][None])
 
 
 def test_degradations() -> None:

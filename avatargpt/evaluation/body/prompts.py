@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
-
-import numpy as np
 
 from avatargpt.body.generate import Made
 from avatargpt.evaluation.body import synthetic
@@ -18,7 +15,6 @@ from avatargpt.evaluation.suites import SEEN_IN, Entry, Suite
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import KNOWN, counted_in
-from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.io.files import reason
 from vqvae.motion import Motion
@@ -237,59 +233,3 @@ def _counted(name: str, clips: int) -> Iterator[float]:
         for clip in synthetic.made(clips, only=[known.family]):
             if times := known.times(clip.extra["params"]):
                 yield float(counted_in(Signals(clip.load()), name) == times)
-
-
-def attainable(suite: Suite, clips: list[Clip], generate: Generator) -> dict[str, Any]:
-    """What real clips alone can reach: for every prompt the share of clips that satisfy its checks.
-
-    A prompt of one action that no real clip satisfies would be a fault of the suite. Style checks compare every clip
-    with what `generate` (caption retrieval) answers to the neutral prompt.
-
-    Returns:
-        ``attainable``: share of the one-action prompts that at least one clip satisfies; ``chance``: mean share of
-        clips per such prompt; and the share per prompt.
-    """
-    signals = [Signals(c.load()) for c in clips]
-    shares: list[float] = []
-    rows = []
-    for entry in suite.entries:
-        reference = seen(generate([entry.neutral], [0])[0]) if entry.neutral else None
-        if entry.kind == "two":
-            continue  # real clips of two composed actions are hardly there; see `composed`
-        share = sum(predicates.judge_all(entry.checks, s, reference).passed for s in signals) / len(signals)
-        shares.append(share)
-        rows.append({"prompt": entry.prompt, "kind": entry.kind, "share_of_clips": round(share, 5)})
-    results = {
-        "attainable": figure([float(s > 0) for s in shares]),
-        "chance": figure(shares),
-    }
-    return {"results": results, "prompts": rows, "clips": len(clips)}
-
-
-def composed(suite: Suite, clips: list[Clip], tries: int = 3, seed: int = 0) -> dict[str, Any]:
-    """Whether two-action checks accept a right rendition and refuse the wrong order.
-
-    For each ``then`` check of two parts, real clips that satisfy the parts are joined (position and facing continue)
-    in the right order and in the other one.
-
-    Returns:
-        ``right_order`` and ``wrong_order`` pass rates. Some wrong orders are right too: a clip that already walks
-        before it waves, joined after a wave, still walks and then waves.
-    """
-    from avatargpt.evaluation.body.reconstruction import join
-
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(clips)).tolist()
-    signals = {i: Signals(clips[i].load()) for i in order}
-    right, wrong = [], []
-    for entry in suite.entries:
-        check = entry.checks[0]
-        parts = check["then"] if isinstance(check, dict) and "then" in check else []
-        if len(parts) != 2:
-            continue
-        fits = [list(islice((i for i, s in signals.items() if predicates.judge(p, s).passed), tries)) for p in parts]
-        for a, b in zip(*fits, strict=False):
-            first, second = clips[a].load().canonical(), clips[b].load().canonical()
-            right.append(float(predicates.judge(check, join([first, second])).passed))
-            wrong.append(float(predicates.judge(check, join([second, first])).passed))
-    return {"results": {"right_order": figure(right), "wrong_order": figure(wrong)}, "clips": len(clips)}

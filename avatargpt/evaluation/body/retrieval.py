@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
-from pathlib import Path
 
 import numpy as np
 
 from avatargpt.lm.text_encoder import SentenceGrounder
 from instruct_data.clip import Clip
-from vqvae.io.data_files import map_array
-from vqvae.motion import Motion, atomic_write
+from vqvae.motion import Motion
 
 
 class RandomClip:
@@ -34,12 +31,11 @@ class NearestCaption:
 
     Args:
         clips: the training clips.
-        cache: folder for the embeddings of the captions (named by their content), or None.
     """
 
     name = "nearest caption"
 
-    def __init__(self, clips: list[Clip], cache: Path | None = None) -> None:
+    def __init__(self, clips: list[Clip]) -> None:
         self.clips = clips
         self.owners: dict[str, list[int]] = {}
         for i, clip in enumerate(clips):
@@ -47,17 +43,7 @@ class NearestCaption:
                 self.owners.setdefault(caption.strip().lower(), []).append(i)
         self.captions = sorted(self.owners)
         self.encode = SentenceGrounder().sentence
-        self.vectors = self._embed(cache)
-
-    def _embed(self, cache: Path | None) -> np.ndarray:
-        if cache is None:
-            return self.encode(self.captions)
-        key = hashlib.sha256("\n".join(self.captions).encode()).hexdigest()[:16]
-        path = cache / f"captions-{key}.npy"
-        if not path.is_file():
-            vectors = self.encode(self.captions)
-            atomic_write(path, lambda p: np.save(p, vectors, allow_pickle=False))
-        return np.array(map_array(path, "a damaged cache: delete it, it is made again"))
+        self.vectors = self.encode(self.captions)
 
     def __call__(self, prompts: list[str], seeds: list[int]) -> list[Motion]:
         near = (self.encode(prompts) @ self.vectors.T).argmax(1)

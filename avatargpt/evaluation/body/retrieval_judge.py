@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ from avatargpt.metrics.distribution import fid
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.features import FPS
 from avatargpt.metrics.evaluator.figures import fits
-from avatargpt.metrics.linear_judge import LinearJudge
-from avatargpt.metrics.retrieval_metrics import alike, retrieval_precision, sides_of
+from avatargpt.metrics.retrieval_metrics import sides_of
 from avatargpt.metrics.verdicts import MADE, Geometry
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
@@ -32,31 +30,29 @@ class Settings(Strict):
     Attributes:
         keyframed: clips of every family, from seeds that no training has seen.
         pool, repeats, captions: see `avatargpt.metrics.evaluator.figures.fits`.
-        regression: training clips that the linear regression is fitted to, at most.
     """
 
     keyframed: PositiveInt = 2
     pool: PositiveInt = 32
     repeats: PositiveInt = 20
     captions: PositiveInt = 3
-    regression: PositiveInt = 1500
 
 
 def score(
-    suite: Suite, recorded: list[Clip], keyframed: list[Clip], known: list[Clip], evaluator: MotionEvaluator
+    suite: Suite, recorded: list[Clip], keyframed: list[Clip], evaluator: MotionEvaluator
 ) -> dict[str, Any]:
     """Own quality on held-out clips, and agreement with geometry over degradations.
 
     Args:
         suite: of kind ``retrieval_judge``.
-        recorded, keyframed: held-out clips. known: training clips, for the linear regression.
+        recorded, keyframed: held-out clips.
         evaluator: the judge that is judged.
 
     Returns:
-        ``topK/recorded``, ``topK/keyframed``, ``topK/all`` (R-precision of real pairs), the same with ``, by linear
-        regression`` behind; ``topK/DEGRADATION``, ``mm_dist/DEGRADATION``, ``fid/DEGRADATION`` of all clips, and
-        ``geometry/DEGRADATION``, the share that passes; ``agreement/FIGURE``: Spearman's rank correlation of the figure
-        (negated where lower is better) with that share, over the degradations and the clips as they are.
+        ``topK/recorded``, ``topK/keyframed``, ``topK/all`` (R-precision of real pairs); ``topK/DEGRADATION``,
+        ``mm_dist/DEGRADATION``, ``fid/DEGRADATION`` of all clips, and ``geometry/DEGRADATION``, the share that passes;
+        ``agreement/FIGURE``: Spearman's rank correlation of the figure (negated where lower is better) with that
+        share, over the degradations and the clips as they are.
 
     Raises:
         UserError: fewer held-out clips with captions than a pool has.
@@ -81,31 +77,8 @@ def score(
         told, side = [captions[i] for i in some], [sides[i] for i in some]
         found = fits(evaluator, told, side, vectors[some], options.pool, options.repeats, options.captions, seed)
         results |= {f"{k}/{name}": figure(found[k]) for k in ("top1", "top2", "top3", "mm_dist")}
-    judge = _regression(known, grounder, options.regression, seed)
-    guessed = judge.motions(joints)
-    for name, rows in groups.items():
-        some = np.flatnonzero(rows)
-        if len(some) < options.pool:
-            continue
-        hits = [
-            retrieval_precision(
-                told, guessed[some], alike(told, side), (1, 2, 3), options.pool, options.repeats, seed + k
-            )
-            for k in range(options.captions)
-            for told in [np.stack([captions[i][k % len(captions[i])] for i in some])]
-            for side in [np.array([sides[i][k % len(sides[i])] for i in some])]
-        ]
-        for i, value in enumerate(np.mean(hits, 0).T):
-            results[f"top{i + 1}/{name}, by linear regression"] = figure(value)
     results |= _degraded(held, captions, sides, vectors, evaluator, options, seed)
     return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint}
-
-
-def _regression(known: Sequence[Clip], grounder: SentenceGrounder, most: int, seed: int) -> LinearJudge:
-    told = [c for c in known if c.captions and len(c.load()) >= 4]
-    rng = np.random.default_rng([seed, 1])
-    some = [told[i] for i in rng.permutation(len(told))[:most]]
-    return LinearJudge([c.load().resampled(FPS).joints for c in some], grounder.sentence([c.captions[0] for c in some]))
 
 
 def _degraded(
