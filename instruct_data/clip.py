@@ -41,3 +41,12 @@ class Clip:
     def load(self) -> Any:
         """The Motion, or the FaceMotion of a face, loaded now if it was not."""
         return self.motion() if callable(self.motion) else self.motion
+
+
+def face_clip(
+    name: str, motion: FaceMotion, captions: list[str], source: str, licence: str, split: str = "train",
+    action: str = "", extra: dict[str, Any] | None = None,
+) -> Clip:  # fmt: skip
+    """A clip of a face; `load` gives the :class:`FaceMotion`."""
+    captioned = motion.with_caption(captions[0] if captions else "")
+    return Clip(name, captioned, captions, source, licence, split, action, "", dict(extra or {}))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face
+from instruct_data.sources.face_files import COMMON_RATES
 from instruct_data.sources.livelink import HEAD_SIGNS
-from instruct_data.sources.times import COMMON_RATES
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -113,12 +113,12 @@ def read_json(path: Path) -> FaceMotion:
     Raises:
         UserError: neither.
     """
-    from instruct_data.sources import audio2face, beat, face_json
+    from instruct_data.sources import face_files
 
-    data = face_json.read_json(path)
+    data = face_files.read_json(path)
     if "facsNames" in data or "weightMat" in data:
-        return audio2face.from_json(data, path)
+        return face_files.from_audio2face(data, path)
     if "names" in data and "frames" in data:
-        return beat.from_json(data, path)
+        return face_files.from_beat(data, path)
     raise UserError(f"{path}: keys {', '.join(list(data)[:4]) or 'none'}; accepted BEAT (names, frames) or Audio2Face "
                     "(facsNames, weightMat)")  # fmt: skip

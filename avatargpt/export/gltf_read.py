@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion
-from instruct_data.face.clips import check_weights
+from instruct_data.sources.face_files import check_weights
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError

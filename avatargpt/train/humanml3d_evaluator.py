@@ -26,8 +26,8 @@ from avatargpt.metrics.matching import POOL, r_precision
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, StageBase, StepContext
-from instruct_data.sources.humanml3d_pairs import Pair, read_pairs
-from instruct_data.sources.report import Report
+from instruct_data.sources.corpus import Report
+from instruct_data.sources.humanml3d import Pair, read_pairs
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
 from vqvae.io.files import parsing

@@ -27,17 +27,17 @@ def recorded_packs(cc0_actions: str | None, smartbody: str | None, packs: str | 
         cc0_actions, smartbody: folders of these. packs: folders with captions of their own, with commas between.
 
     Raises:
-        UserError: see `instruct_data.sources.packs`.
+        UserError: see `instruct_data.sources.registry.read_corpus`.
     """
-    from instruct_data.sources.packs import read_cc0_actions, read_pack, read_smartbody_actions
-    from instruct_data.sources.report import Report
+    from instruct_data.sources.corpus import Report
+    from instruct_data.sources.registry import read_corpus
 
     report = Report()
     clips: list[Clip] = []
-    for folder, read in ((cc0_actions, read_cc0_actions), (smartbody, read_smartbody_actions)):
-        clips += list(read(folder, None, report)) if folder else []
+    for name, folder in (("cc0-actions", cc0_actions), ("smartbody-actions", smartbody)):
+        clips += read_corpus(name, folder, report, split=None) if folder else []
     for folder in filter(None, (packs or "").split(",")):
-        clips += list(read_pack(folder, source=Path(folder).name, split=None, report=report))
+        clips += read_corpus("pack", folder, report, source=Path(folder).name, split=None)
     if clips or report.skipped:
         print(report)
     return clips
@@ -47,13 +47,13 @@ def prepare_stage(recipe: PreparationRecipe, args: argparse.Namespace) -> None:
     """Corpora and texts -> a motion store with prompt pools and composed clips."""
     from avatargpt.config import save_resolved
     from avatargpt.train.data.prepare import prepare
-    from instruct_data.sources.corpus import read_corpus
+    from instruct_data.sources.quantised import read_quantised
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 
     texts = Path(args.texts)
     bank = CaptionBank(texts / "body_captions.json")
-    clips = [c for c in read_corpus(args.corpus) if c.split in ("train", "val")]
+    clips = [c for c in read_quantised(args.corpus) if c.split in ("train", "val")]
     clips += recorded_packs(args.cc0_actions, args.smartbody, args.packs)
     if not any(c.split == "train" and c.captions for c in clips):
         raise UserError(f"{args.corpus}: no training clip with a caption in it")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_data.clip import Clip
-from instruct_data.face.clips import face_clip
+from instruct_data.clip import Clip, face_clip
 from instruct_data.face.render import render
 from instruct_data.face.score import Score, parse_score, read_instructions
 from vqvae.errors import UserError

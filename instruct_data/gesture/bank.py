@@ -92,7 +92,7 @@ def _up(stroke: Stroke) -> bool:
 
 def read_bank(folder: Path) -> Bank:
     """The bank of a folder of SmartBody's gestures. Raises UserError as the reader and `build`."""
-    from instruct_data.sources.smartbody import read_smartbody
+    from instruct_data.sources.corpus import Report
+    from instruct_data.sources.registry import read_corpus
 
-    return build(read_smartbody(folder))
-
+    return build(read_corpus("smartbody", folder, Report()))

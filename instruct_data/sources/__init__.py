@@ -1,1 +1,1 @@
-"""One reader per corpus; each yields :class:`instruct_data.clip.Clip`."""
+"""Readers of corpora (`registry.CORPORA`) and of face recordings in other programs' formats."""

@@ -1,112 +1,143 @@
-"""Reader for a folder of quantised clips: ``captions.jsonl``, ``skeleton.json`` and shards ``motions_NN.npz``.
-
-Shards hold ``root`` float32 (N, 3) metres, ``rot`` int16 (N, 22, 4) = round(32767 * quaternion) and ``offsets`` int64:
-clip i is rows offsets[i] to offsets[i + 1]. 20 frames per second, Y up.
-"""
+"""Description of a published corpus, and the report of what a reader used and left out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
-from instruct_data.clip import SPLITS, Clip
+from instruct_data.clip import SPLITS
 from vqvae.errors import UserError
-from vqvae.io.data_files import json_rows, read_arrays, read_object
-from vqvae.io.files import parsing
-from vqvae.motion import Motion
-from vqvae.skeleton import SMPL22
+from vqvae.io.files import read_text
 
-FPS = 20.0
-LICENCES = {
-    "bandai1": "CC BY-NC 4.0", "bandai2": "CC BY-NC 4.0", "cmu_amc": "CMU mocap terms (free use with credit)",
-    "cmu_iclone": "CMU mocap terms (free use with credit)", "cmu_expmap": "CMU mocap terms (free use with credit)",
-    "cmu_deepmimic": "CMU mocap terms (free use with credit)", "cmu_bvh": "CMU mocap terms (free use with credit)",
-    "deepmimic": "MIT (origin of single clips not stated)",
-}  # fmt: skip
-UNKNOWN_LICENCE = "not stated"
+MAX_TEXT_BYTES = 64 << 20  # of a list, a table or a caption file
+LISTED_ENTRIES = 6  # of a folder, in an error message
 
 
-class _Shards:
-    """Keeps every shard's arrays once: indexing an open npz in a loop would read the whole array each time."""
+@dataclass
+class Report:
+    """Counts of a reading, filled while it runs.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._arrays: dict[str, dict[str, np.ndarray]] = {}
-
-    def get(self, name: str) -> dict[str, np.ndarray]:
-        if name not in self._arrays:
-            path = self.folder / name
-            with parsing(path, "a readable shard with root, rot and offsets"):
-                found = read_arrays(path, ("root", "rot", "offsets"))
-                arrays = {k: found[k] for k in ("root", "rot", "offsets")}
-            if arrays["rot"].shape[1:] != (len(SMPL22.names), 4) or len(arrays["rot"]) != len(arrays["root"]):
-                raise UserError(f"{path}: rot {arrays['rot'].shape}; accepted (N, {len(SMPL22.names)}, 4)")
-            self._arrays[name] = arrays
-        return self._arrays[name]
-
-    def motion(self, shard: str, index: int, caption: str) -> Motion:
-        z = self.get(shard)
-        if not 0 <= index < len(z["offsets"]) - 1:
-            raise UserError(f"{self.folder / shard}: no clip {index}; it holds {len(z['offsets']) - 1}")
-        where = self.folder / shard
-        with parsing(where, "a shard of clips"):
-            a, b = z["offsets"][index : index + 2]
-            return Motion(z["rot"][a:b].astype(np.float32) / 32767, z["root"][a:b].copy(), FPS, "body", caption)
-
-
-class _Lazy:
-    """Loads one clip when called."""
-
-    def __init__(self, shards: _Shards, shard: str, index: int, caption: str) -> None:
-        self.args = (shard, index, caption)
-        self.shards = shards
-
-    def __call__(self) -> Motion:
-        return self.shards.motion(*self.args)
-
-
-def _check_skeleton(folder: Path) -> None:
-    path = folder / "skeleton.json"
-    data = read_object(path)
-    with parsing(path, "a skeleton with joint_names and offsets"):
-        names, offsets = tuple(data["joint_names"]), np.array(data["offsets"], float)
-    if names != SMPL22.names or offsets.shape != SMPL22.offsets.shape or np.abs(offsets - SMPL22.offsets).max() > 1e-3:
-        raise UserError(f"{path}: another skeleton; accepted the 22 SMPL joints with this project's bone lengths")
-
-
-def read_corpus(
-    folder: str | os.PathLike[str], split: str | None = None, sources: Collection[str] | None = None
-) -> Iterator[Clip]:
-    """Clips of a folder, motions loaded lazily.
-
-    Args:
-        folder: holds captions.jsonl, skeleton.json and the shards.
-        split: only ``train``, ``val`` or ``test``; None = all.
-        sources: only these (e.g. without ``bandai1`` and ``bandai2`` for what may be used commercially).
-
-    Raises:
-        UserError: missing or malformed file, naming it and the line.
+    Attributes:
+        read: clips yielded.
+        skipped: (clip, reason) of every clip left out.
+        notes: how often something was repaired or dropped within clips.
     """
-    folder = Path(folder)
+
+    read: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def skip(self, clip: str, reason: str) -> None:
+        self.skipped.append((clip, reason))
+
+    def reasons(self) -> list[str]:
+        """Every reason with its count and its first clips, the commonest first."""
+        clips: dict[str, list[str]] = defaultdict(list)
+        for clip, reason in self.skipped:
+            clips[reason].append(clip)
+        ordered = sorted(clips.items(), key=lambda item: -len(item[1]))
+        return [f"{reason} ({len(ids)}x: {', '.join(ids[:3])}{', ...' * (len(ids) > 3)})" for reason, ids in ordered]
+
+    def __str__(self) -> str:
+        lines = [f"{self.read} clips read, {len(self.skipped)} skipped"]
+        lines += [f"  skipped: {reason}" for reason in self.reasons()]
+        lines += [f"  note: {note} ({n}x)" for note, n in self.notes.most_common()]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One corpus that `avatargpt data build` reads.
+
+    Attributes:
+        reader: ``module:function`` in this package, called with root, corpus, report and the options; imported on use.
+        licence: terms written into every clip.
+        tree: the folder as its site gives it, for people.
+        gives: what the clips of the store are.
+        needs: glob patterns that must match below the folder; `|` separates alternatives.
+        options: further parameters of the reader.
+        suffixes: of single files that are accepted in place of a folder.
+    """
+
+    name: str
+    reader: str
+    licence: str
+    tree: str
+    gives: str
+    needs: tuple[str, ...]
+    options: tuple[str, ...] = ("split",)
+    suffixes: tuple[str, ...] = ()
+
+    def locate(self, folder: str | os.PathLike[str]) -> Path:
+        """The folder that holds the corpus: `folder`, or the one folder in it that does (as archives unpack).
+
+        Raises:
+            UserError: no folder, or none that holds it: names what is missing, expected and present.
+        """
+        folder = Path(folder)
+        if folder.suffix.lower() in self.suffixes and folder.is_file():
+            return folder
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; {self.name} expects {self.tree}")
+        if not self.missing(folder):
+            return folder
+        candidates = [p for p in sorted(folder.iterdir()) if p.is_dir() and not self.missing(p)]
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            names = ", ".join(p.name for p in candidates[:LISTED_ENTRIES])
+            raise UserError(f"{folder}: holds {len(candidates)} folders of {self.name}: {names}; accepted: one of them")
+        raise UserError(
+            f"{folder}: no {' and no '.join(self.missing(folder))}; {self.name} expects {self.tree}; "
+            f"found {contents(folder)}"
+        )
+
+    def missing(self, folder: Path) -> list[str]:
+        """The needs that a folder does not meet."""
+        return [need for need in self.needs if not any(_matches(folder, p) for p in need.split("|"))]
+
+    def listed(self, folder: Path, split: str | None, report: Report) -> Iterator[tuple[str, str]]:
+        """(split, name) of every clip in the lists train.txt, val.txt and test.txt of a folder.
+
+        Mirrored clips (``M...``) are left out: training mirrors by itself. A split without a list is noted, unless it
+        is the one that `split` names.
+
+        Raises:
+            UserError: no list of the split that `split` names.
+        """
+        for part in SPLITS if split is None else (split,):
+            path = folder / f"{part}.txt"
+            if split is None and not path.is_file():
+                report.notes[f"no {part}.txt, so no clips of that split"] += 1
+                continue
+            for name in read_text(path, MAX_TEXT_BYTES, f"{self.name} expects {self.tree}").split():
+                if name.startswith("M"):
+                    report.notes["mirrored clip, which training makes by itself"] += 1
+                else:
+                    yield part, name
+
+
+def _matches(folder: Path, pattern: str) -> bool:
+    return next(folder.glob(pattern), None) is not None
+
+
+def contents(folder: Path) -> str:
+    """A folder's first entries, sub-folders with a slash, and their number."""
+    entries = sorted(folder.iterdir())
+    names = ", ".join(p.name + "/" * p.is_dir() for p in islice(entries, LISTED_ENTRIES))
+    return f"{names}{', ...' * (len(entries) > LISTED_ENTRIES)} ({len(entries)})" if entries else "nothing"
+
+
+def check_split(split: str | None) -> None:
+    """Raises UserError for an unknown split; None is none in particular."""
     if split is not None and split not in SPLITS:
         raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
-    _check_skeleton(folder)
-    shards = _Shards(folder)
-    path = folder / "captions.jsonl"
-    known = {"id", "shard", "index", "source", "captions", "split", "action", "style"}
-    for n, row in json_rows(path):
-        with parsing(f"{path}: line {n}", "a clip row"):
-            captions = [str(c) for c in row["captions"]]
-            lazy = _Lazy(shards, str(row["shard"]), int(row["index"]), captions[0] if captions else "")
-            clip = Clip(
-                str(row["id"]), lazy, captions, str(row["source"]), LICENCES.get(row["source"], UNKNOWN_LICENCE),
-                str(row["split"]), str(row.get("action") or ""), str(row.get("style") or ""),
-                {k: v for k, v in row.items() if k not in known},
-            )  # fmt: skip
-        if clip.split not in SPLITS:
-            raise UserError(f"{path}: line {n}: split {clip.split!r}; accepted {', '.join(SPLITS)}")
-        if (split is None or clip.split == split) and (sources is None or clip.source in sources):
-            yield clip
+
+
+def find_files(folder: Path, *patterns: str) -> list[Path]:
+    """The files that match any of the patterns, sorted, each once."""
+    return sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()})

@@ -1,4 +1,10 @@
-"""Reader for a HumanML3D folder: ``new_joint_vecs/*.npy``, ``texts/*.txt`` and ``train/val/test.txt``.
+"""Readers for HumanML3D (Guo et al. 2022): from its repository and AMASS, from its features, and its evaluation pairs.
+
+With AMASS, ``index.csv`` says which frames of which file a clip is. They count what `raw_pose_processing` of
+github.com/EricGuo5513/HumanML3D (MIT) keeps: every ``int(fps / 20)``-th frame, without the first seconds of five
+sub-sets (`DROPPED_SECONDS`). Bodies are the data's own rotations on our skeleton, so twist about bones is kept, unlike
+in ``new_joint_vecs``. Clips of HumanAct12 have no rotations and are left out there; mirrored clips (``M...``) are left
+out in any case, since training mirrors by itself.
 
 A text line is ``caption#tokens#start#end``; start and end in seconds, both 0 for the whole clip. Captions of a part
 become a clip of their own, ``ID_START_END``.
@@ -6,63 +12,42 @@ become a clip of their own, ``ID_START_END``.
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
-from instruct_data.clip import SPLITS, Clip
-from instruct_data.sources.report import Report
+from instruct_data.clip import Clip
+from instruct_data.sources.amass import DEFAULT_FOLDER, AmassIndex, AmassSpan, frame_rate_of
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, check_split
+from instruct_data.sources.loading import loaded, reason
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
-from vqvae.io.files import read_text
+from vqvae.io.files import parsing, read_text
 from vqvae.motion import Motion
 
 FPS = 20.0
+DIM = 263
 MIN_FRAMES = 8
-MOST_TEXT = 32 << 20  # bytes
-LICENCE = "HumanML3D (AMASS and HumanAct12 terms, non-commercial)"
+MIN_PAIR_FRAMES, MAX_PAIR_FRAMES = 40, 199  # of clips in the evaluation protocol
+COLUMNS = ("source_path", "start_frame", "end_frame", "new_name")
+FOLDERS = ("new_joint_vecs", "texts")
+DROPPED_SECONDS = {
+    "Eyes_Japan_Dataset": 3.0, "MPI_HDM05": 3.0, "TotalCapture": 1.0, "MPI_Limits": 1.0, "Transitions_mocap": 0.5,
+}  # fmt: skip
+"""Seconds at 20 frames a second that the original drops at the beginning of a sub-set's files."""
+Spans = dict[tuple[float, float], list[str]]
 
 
-@dataclass(frozen=True)
-class _Load:
-    path: Path
-    start: int
-    stop: int
-    caption: str
-
-    def __call__(self) -> Motion:
-        from vqvae.io.hml263 import HML263Features
-
-        features = _array(self.path)
-        motion = HML263Features().decode(features, self.caption)
-        return motion.slice(self.start, min(self.stop, len(motion))).canonical()
-
-
-def _array(path: Path) -> np.ndarray:
-    x = np.array(map_array(path))
-    if x.ndim != 2 or x.shape[1] != 263:
-        raise UserError(f"{path}: {x.shape}; accepted (T, 263)")
-    if not np.isfinite(x).all():
-        raise UserError(f"{path}: NaN or infinity in frame {int(np.argmin(np.isfinite(x).all(1)))}")
-    return x
-
-
-def _frames(path: Path) -> int:
-    """Number of frames from the header alone, so that a whole corpus is listed in seconds."""
-    x = map_array(path)
-    if x.ndim != 2 or x.shape[1] != 263:
-        raise UserError(f"{x.shape} instead of (T, 263)")
-    return len(x)
-
-
-def parse_texts(text: str, report: Report) -> dict[tuple[float, float], list[str]]:
+def parse_texts(text: str, report: Report) -> Spans:
     """Captions by (start, end) in seconds; (0, 0) is the whole clip. Lines of another form are noted."""
-    out: dict[tuple[float, float], list[str]] = defaultdict(list)
+    out: Spans = defaultdict(list)
     for line in text.splitlines():
         if not line.strip():
             continue
@@ -86,52 +71,245 @@ def parse_texts(text: str, report: Report) -> dict[tuple[float, float], list[str
     return dict(out)
 
 
+def spans_of(name: str, folder: Path, files: tuple[Path, ...], report: Report) -> Spans:
+    """Captions of a clip by their spans; empty, with the reason reported, where a file is missing or has none."""
+    words = folder / "texts" / f"{name}.txt"
+    if missing := next((p for p in (*files, words) if not p.is_file()), None):
+        report.skip(name, f"no {missing.parent.name}/{missing.name}")
+        return {}
+    try:
+        spans = parse_texts(read_text(words, MAX_TEXT_BYTES), report)
+    except UserError as e:
+        report.skip(name, reason(e))
+        return {}
+    if not spans:
+        report.skip(name, "no usable caption")
+    return spans
+
+
+def span_id(name: str, span: tuple[float, float]) -> str:
+    """The clip's name, with its seconds where it is a part."""
+    return name if span == (0.0, 0.0) else f"{name}_{span[0]:g}_{span[1]:g}"
+
+
 def read_humanml3d(
-    folder: str | os.PathLike[str], split: str | None = None, report: Report | None = None
+    root: Path, corpus: Corpus, report: Report, split: str | None = None, amass: Path | None = None
 ) -> Iterator[Clip]:
-    """Clips of a HumanML3D folder, motions decoded when they are loaded.
+    """Clips of the lists train.txt, val.txt and test.txt, and parts of clips that have captions of their own.
+
+    From AMASS where ``index.csv`` and AMASS are there, else from ``new_joint_vecs``.
 
     Args:
-        split: only this one; None = all three.
-        report: filled with what was read, skipped and noted. Without one the same is left out, so give one to see it.
+        split: only this one; None = those whose lists are there.
+        amass: the folder of AMASS; None = ``amass_data`` in the corpus' folder.
 
     Raises:
-        UserError: a folder or the split's list is missing.
+        UserError: a split without a list, a table that is none, or no AMASS.
     """
-    folder = Path(folder)
-    if split is not None and split not in SPLITS:
-        raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
-    for name in ("new_joint_vecs", "texts"):
-        if not (folder / name).is_dir():
-            raise UserError(f"{folder / name}: no such folder; a HumanML3D folder has new_joint_vecs, texts and "
-                            "train.txt, val.txt, test.txt")  # fmt: skip
-    report = Report() if report is None else report
-    for part in SPLITS if split is None else (split,):
-        ids = read_text(folder / f"{part}.txt", MOST_TEXT).split()
-        for clip_id in ids:
-            yield from _clips(folder, clip_id, part, report)
-
-
-def _clips(folder: Path, clip_id: str, split: str, report: Report) -> Iterator[Clip]:
-    vectors, texts = folder / "new_joint_vecs" / f"{clip_id}.npy", folder / "texts" / f"{clip_id}.txt"
-    for path, what in ((vectors, "no feature file"), (texts, "no text file")):
-        if not path.is_file():
-            report.skip(clip_id, what)
-            return
-    try:
-        frames = _frames(vectors)
-        spans = parse_texts(read_text(texts, MOST_TEXT), report)
-    except UserError as e:
-        report.skip(clip_id, str(e))
+    data = root / "HumanML3D" if (root / "HumanML3D" / "texts").is_dir() else root
+    if not (data / "new_joint_vecs").is_dir() or amass or (root / DEFAULT_FOLDER).is_dir():
+        index = AmassIndex.of(amass or root / DEFAULT_FOLDER, corpus)
+        rows = read_index(root / "index.csv")
+        for part, name in corpus.listed(data, split, report):
+            if name not in rows:
+                report.skip(name, "not in index.csv")
+            else:
+                for clip_id, captions, load in _amass_spans(name, rows[name], data, index, report):
+                    yield from loaded(Clip(clip_id, load, captions, "humanml3d", corpus.licence, part), report)
         return
-    if not spans:
-        report.skip(clip_id, "no usable caption")
-    for (start, end), captions in spans.items():
-        whole = (start, end) == (0.0, 0.0)
-        a, b = (0, frames) if whole else (int(start * FPS), min(int(end * FPS), frames))
-        name = clip_id if whole else f"{clip_id}_{start:g}_{end:g}"
+    for part, name in corpus.listed(data, split, report):
+        vectors = data / "new_joint_vecs" / f"{name}.npy"
+        for span, captions in spans_of(name, data, (vectors,), report).items():
+            features = _Features(vectors, span, captions[0])
+            clip = Clip(span_id(name, span), features, captions, "humanml3d", corpus.licence, part)
+            yield from loaded(clip, report)
+
+
+def read_index(path: Path) -> dict[str, tuple[str, int, int]]:
+    """Clip -> path below AMASS, first frame and the one behind the last, at 20 frames a second.
+
+    Raises:
+        UserError: another table, or frames that are no rising whole numbers; names the line.
+    """
+    out: dict[str, tuple[str, int, int]] = {}
+    with parsing(path, "HumanML3D's index", f"accepted the columns {', '.join(COLUMNS)}"):
+        rows = csv.DictReader(StringIO(read_text(path, MAX_TEXT_BYTES)), strict=True)
+        if not set(COLUMNS) <= set(rows.fieldnames or ()):
+            raise UserError(f"the columns {', '.join(rows.fieldnames or ())[:80]}; accepted {', '.join(COLUMNS)}")
+        for row in rows:
+            source, first, last, name = (str(row[c] or "").strip() for c in COLUMNS)
+            if not (first.isdecimal() and last.lstrip("-").isdecimal()):
+                raise UserError(f"line {rows.line_num}: frames {first!r} to {last!r}; accepted whole numbers")
+            out[Path(name).stem] = (source, int(first), int(last))
+    return out
+
+
+def _amass_spans(
+    name: str, row: tuple[str, int, int], data: Path, index: AmassIndex, report: Report
+) -> Iterator[tuple[str, list[str], AmassSpan]]:
+    source, first, last = row
+    relative = source.replace("\\", "/").split("pose_data/")[-1]
+    if relative.startswith("humanact12"):
+        report.skip(name, "of HumanAct12, which has no rotations")
+        return
+    path = index.find(relative)
+    if path is None:
+        report.skip(name, index.reason(relative))
+        return
+    try:
+        fps = frame_rate_of(path)
+    except UserError as e:
+        report.skip(name, reason(e))
+        return
+    step = max(1, int(fps / FPS)) / fps  # seconds from one kept frame to the next
+    dropped = round(next((s for subset, s in DROPPED_SECONDS.items() if subset in source), 0.0) * FPS)
+    for span, captions in spans_of(name, data, (), report).items():
+        a, b = (first, last) if span == (0.0, 0.0) else (
+            first + int(span[0] * FPS), min(first + int(span[1] * FPS), last))  # fmt: skip
+        clip_id = span_id(name, span)
         if b - a < MIN_FRAMES:
-            report.skip(name, f"shorter than {MIN_FRAMES} frames or outside the clip")
+            report.skip(clip_id, f"shorter than {MIN_FRAMES} frames or outside the clip")
             continue
-        report.read += 1
-        yield Clip(name, _Load(vectors, a, b, captions[0]), captions, "humanml3d", LICENCE, split)
+        yield clip_id, captions, AmassSpan(path, (dropped + a) * step, (dropped + b) * step, captions[0])
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Loads a span of a clip's features; (0, 0) is the whole clip."""
+
+    path: Path
+    span: tuple[float, float]
+    caption: str
+
+    def __call__(self) -> Motion:
+        from vqvae.io.hml263 import HML263Features
+
+        features = np.array(_map_features(self.path))
+        if not np.isfinite(features).all():
+            frame = int(np.argmin(np.isfinite(features).all(1)))
+            raise UserError(f"{self.path}: NaN or infinity in frame {frame}")
+        start, stop = (int(seconds * FPS) for seconds in self.span)
+        stop = len(features) if self.span == (0.0, 0.0) else min(stop, len(features))
+        if stop - start < MIN_FRAMES:
+            raise UserError(f"{self.path}: shorter than {MIN_FRAMES} frames or outside the clip")
+        motion = HML263Features().decode(features, self.caption)
+        return motion.slice(start, min(stop, len(motion))).canonical()
+
+
+def _map_features(path: Path) -> np.ndarray:
+    x = map_array(path)
+    if x.ndim != 2 or x.shape[1] != DIM:
+        raise UserError(f"{path}: {x.shape}; accepted (T, {DIM})")
+    return x
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption of the evaluation protocol.
+
+    Attributes:
+        text: as written. tokens: ``word/TAG``, as the corpus has them. start, end: seconds; both 0 for the whole clip.
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    start: float = 0.0
+    end: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A clip with its captions; frames `start` to `stop` of the file at `path`."""
+
+    id: str
+    path: Path
+    start: int
+    stop: int
+    captions: tuple[Caption, ...]
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def features(self, start: int = 0, frames: int | None = None) -> np.ndarray:
+        """(frames, 263) float32 from frame `start` of the clip; None = all that are left. Read from the file."""
+        begin = self.start + start
+        stop = self.stop if frames is None else min(begin + frames, self.stop)
+        return np.array(map_array(self.path)[begin:stop], np.float32)
+
+
+def parse_caption(line: str) -> Caption:
+    """A line ``caption#tokens#start#end``; NaN counts as 0.
+
+    Raises:
+        ValueError: another form, no word, or an end before the start.
+    """
+    parts = line.strip().split("#")
+    if len(parts) < 4:
+        raise ValueError("not caption#tokens#start#end")
+    start, end = (0.0 if math.isnan(x) else x for x in map(float, parts[2:4]))
+    tokens = tuple(parts[1].split())
+    if not tokens or not all("/" in t for t in tokens):
+        raise ValueError("its tokens are not word/TAG")
+    if (start, end) != (0.0, 0.0) and not 0 <= start < end < math.inf:
+        raise ValueError("its end is before its start")
+    return Caption(parts[0], tokens, start, end)
+
+
+def read_pairs(folder: str | os.PathLike[str], split: str = "test", report: Report | None = None) -> list[Pair]:
+    """The clips of a split that take part in the evaluation protocol, in the order of their names.
+
+    A clip takes part when it has 40 to 199 frames (`Text2MotionDatasetV2` of Guo et al. 2022); a caption of a part
+    makes a clip of its own when that part has. Where the published code drops a clip without a word (a missing file, a
+    line of another form), the report says so. Every feature file of the split is checked for finite numbers.
+
+    Raises:
+        UserError: unknown split, a folder or the split's list is missing, or no clip is left.
+    """
+    root = Path(folder)
+    check_split(split)
+    for name in FOLDERS:
+        if not (root / name).is_dir():
+            raise UserError(f"{root / name}: no such folder; accepted: a HumanML3D folder with new_joint_vecs, texts "
+                            f"and {split}.txt")  # fmt: skip
+    report = Report() if report is None else report
+    names = sorted(set(read_text(root / f"{split}.txt", MAX_TEXT_BYTES).split()))
+    out = [pair for name in names for pair in _pairs(root, name, report)]
+    report.read += len(out)
+    if not out:
+        raise UserError(f"{root / f'{split}.txt'}: none of its {len(names)} clips takes part "
+                        f"({'; '.join(report.reasons()[:3]) or 'it is empty'})")  # fmt: skip
+    return out
+
+
+def _pairs(folder: Path, name: str, report: Report) -> Iterator[Pair]:
+    path = folder / "new_joint_vecs" / f"{name}.npy"
+    try:
+        x = map_array(path)
+        if x.ndim != 2 or x.shape[1] != DIM:
+            raise ValueError(f"not (T, {DIM}) features")
+        if not np.isfinite(x).all():
+            raise ValueError("features that are not finite")
+        text = read_text(folder / "texts" / f"{name}.txt", MAX_TEXT_BYTES)
+    except (UserError, ValueError) as e:
+        report.skip(name, str(e).removeprefix(f"{path}: "))
+        return
+    if not MIN_PAIR_FRAMES <= len(x) <= MAX_PAIR_FRAMES:
+        report.skip(name, f"not {MIN_PAIR_FRAMES} to {MAX_PAIR_FRAMES} frames")
+        return
+    clip_captions: list[Caption] = []
+    for number, line in enumerate(line for line in text.splitlines() if line.strip()):
+        try:
+            caption = parse_caption(line)
+        except ValueError as e:
+            report.notes[f"caption left out: {e}"] += 1
+            continue
+        if caption.end == 0:
+            clip_captions.append(caption)
+            continue
+        start, stop = int(caption.start * FPS), min(int(caption.end * FPS), len(x))
+        if MIN_PAIR_FRAMES <= stop - start <= MAX_PAIR_FRAMES:
+            yield Pair(f"{name}_{number}", path, start, stop, (caption,))
+        else:
+            report.notes[f"caption of a part that is not {MIN_PAIR_FRAMES} to {MAX_PAIR_FRAMES} frames"] += 1
+    if clip_captions:
+        yield Pair(name, path, 0, len(x), tuple(clip_captions))

@@ -5,10 +5,10 @@ cut and is refused.
 ``HH:MM:SS:FF.sub`` counts FF in the app's time base, which need not be the row rate: the base is read from where FF
 starts again, the frame rate from the times. Rows that are missing are filled in linearly.
 
-Angles stand in the file in radians with the signs of its eye angles: positive yaw to the person's right, positive
-pitch down, positive roll to the person's left shoulder. `FaceMotion` has all three the other way round. These are
-ARKit's turns (X to the person's left, Y up, Z out of the face) about X, -Y and -Z, as Unreal's conversion of axes and
-its rotators make them; the eyes' roll in the takes says the same, see docs/face.md.
+Angles are in radians with the signs of the file's eye angles: positive yaw to the person's right, positive pitch down,
+positive roll to the person's left shoulder. `FaceMotion` has all three the other way round. These are ARKit's turns (X
+to the person's left, Y up, Z out of the face) about X, -Y and -Z, as Unreal's conversion of axes and its rotators make
+them (docs/face.md).
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_data.clip import Clip
-from instruct_data.face.clips import check_weights, face_clip
-from instruct_data.sources.report import Report
-from instruct_data.sources.times import COMMON_RATES, MAX_GAP, even
+from instruct_data.clip import Clip, face_clip
+from instruct_data.sources.corpus import Report
+from instruct_data.sources.face_files import COMMON_RATES, MAX_GAP_SECONDS, check_weights, evenly_spaced
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -34,8 +33,8 @@ from vqvae.motion import MAX_FRAMES
 
 HEAD_SIGNS = np.array([-1.0, -1.0, -1.0])  # file <-> FaceMotion, yaw pitch roll
 USUAL_BASES = (30.0, 60.0, 120.0)  # of takes that lie within one second
-MOST_SKIPPED = 3  # counts that no row of a take has at the end of a second
-MAY_MISS = ("tongueOut",)  # MediaPipe, and files made with it, know no tongue
+MAX_SKIPPED_COUNTS = 3  # counts that no row of a take has at the end of a second
+OPTIONAL_SHAPES = ("tongueOut",)  # MediaPipe, and files made with it, know no tongue
 _HEAD = ("headyaw", "headpitch", "headroll")
 
 
@@ -60,7 +59,7 @@ def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
     full[:, [arkit.COUNT + a for a in axes]] = values[:, len(shapes) :] * HEAD_SIGNS[axes]
     times = _times(codes, path)
     try:
-        return FaceMotion.from_curves(*even(full, times))
+        return FaceMotion.from_curves(*evenly_spaced(full, times))
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
 
@@ -72,7 +71,7 @@ def _rows(table: Iterator[list[str]], path: Path) -> tuple[list[str], np.ndarray
         raise UserError(f"{path}: empty file")
     lower = [h.strip().lower() for h in header]
     where = arkit.columns(header)
-    missing = [n for i, n in enumerate(arkit.NAMES) if i not in where and n not in MAY_MISS]
+    missing = [n for i, n in enumerate(arkit.NAMES) if i not in where and n not in OPTIONAL_SHAPES]
     if len(missing) > arkit.COUNT // 2 or "timecode" not in lower:
         raise UserError(f"{path}: {len(where)} ARKit columns; accepted a Live Link Face CSV with Timecode, "
                         "BlendShapeCount and the named shapes")  # fmt: skip
@@ -132,25 +131,23 @@ def _times(codes: list[str], path: Path) -> np.ndarray:
             raise ValueError(codes[int(np.argmin(np.isfinite(parts).all(1)))])
     except ValueError as e:
         raise UserError(f"{path}: timecode {e}; accepted HH:MM:SS:FF.sub") from None
-    whole = parts[:, :3] @ np.array([3600.0, 60.0, 1.0])
-    seconds = whole + parts[:, 3] / _base(whole, parts[:, 3])
+    full_seconds = parts[:, :3] @ np.array([3600.0, 60.0, 1.0])
+    seconds = full_seconds + parts[:, 3] / _time_base(full_seconds, parts[:, 3])
     seconds -= seconds[0]
     seconds += 86400 * np.cumsum(np.diff(seconds, prepend=0.0) < -43200)  # past midnight
     step = np.diff(seconds)
-    if len(step) and (step.max() > MAX_GAP or (step <= 0).all()):
+    if len(step) and (step.max() > MAX_GAP_SECONDS or (step <= 0).all()):
         raise UserError(f"{path}: timecodes do not rise row by row")
     return seconds
 
 
-def _base(whole: np.ndarray, frames: np.ndarray) -> float:
-    """Frames per second that FF counts in: just above its largest value, at a common rate where one is near.
-
-    Rows may skip the last one or two counts of a second, as 30 rows a second in a base of 60 do.
-    """
+def _time_base(full_seconds: np.ndarray, frames: np.ndarray) -> float:
+    """Frames per second that FF counts in: just above its largest value, at a common rate where one is near."""
+    # rows may skip the last one or two counts of a second, as 30 rows a second in a base of 60 do
     top = np.floor(frames.max()) + 1
-    if len(np.unique(whole)) < 2:  # it never begins anew
+    if len(np.unique(full_seconds)) < 2:  # it never begins anew
         return next((r for r in USUAL_BASES if top <= r), float(top))
-    return float(min((r for r in COMMON_RATES if top <= r <= top + MOST_SKIPPED), default=top))
+    return float(min((r for r in COMMON_RATES if top <= r <= top + MAX_SKIPPED_COUNTS), default=top))
 
 
 def read_livelink_folder(

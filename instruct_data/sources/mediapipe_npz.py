@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from instruct_data.face.clips import check_weights
+from instruct_data.sources.face_files import check_weights
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -79,17 +79,17 @@ def _wrapped(degrees: np.ndarray) -> np.ndarray:
     return out
 
 
-def _rate(said: Any, told: float | None) -> float:
-    """Frames per second: what the file says, what is told where it does not."""
-    if said is None:
-        return DEFAULT_FPS if told is None else told
+def _rate(in_file: Any, fps: float | None) -> float:
+    """Frames per second: that of the file, `fps` where it has none."""
+    if in_file is None:
+        return DEFAULT_FPS if fps is None else fps
     try:
-        own = float(said)
+        rate = float(in_file)
     except (TypeError, ValueError):
         raise UserError(f"{RATE} is no number") from None
-    if told is not None and abs(told - own) > 1e-6 * own:
-        raise UserError(f"{told:g} frames a second; accepted {own:g}, which the file says")
-    return own
+    if fps is not None and abs(fps - rate) > 1e-6 * rate:
+        raise UserError(f"{fps:g} frames a second; accepted {rate:g}, which the file says")
+    return rate
 
 
 def _good(bad: Any, count: int, path: Path) -> np.ndarray:

@@ -13,7 +13,6 @@ data/behaviorsets/*/skeletons; LGPL-2.1); the right ones are their mirror images
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.sources.report import Report
-from instruct_data.sources.talk import Corpus, opened, ready, take
+from instruct_data.sources.corpus import Corpus, Report
+from instruct_data.sources.loading import loaded, normalised
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows, read_arrays, read_object
@@ -31,14 +30,13 @@ from vqvae.motion import Motion
 from vqvae.retarget import HALF, below_wrist, bone_turns, hand_turn
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 
-SMARTBODY = Corpus("smartbody", "LGPL-2.1 (SmartBody, USC ICT)", "motions.npz, clips.jsonl and joints.json")
 FPS = 30.0
-MOST_STEP = 60.0  # degrees from frame to frame: more is a jump in the recording
+MAX_STEP = 60.0  # degrees from frame to frame: more is a jump in the recording
 PHASES = ("ready", "strokeStart", "emphasis", "stroke", "relax")
 
 
 @dataclass(frozen=True)
-class _Rest:
+class _RestHand:
     """A left hand in a skeleton's rest pose, directions in hundredths, Y up, left = +X.
 
     Attributes:
@@ -51,16 +49,16 @@ class _Rest:
     bones: tuple[tuple[int, int, int], ...]
 
 
-_BRAD = _Rest(
+_BRAD = _RestHand(
     (75, -66, 8), (13, -4, 99),
     ((13, -48, 87), (30, -79, 54), (31, -85, 43), (74, -68, 0), (68, -74, 2), (61, -79, -3), (78, -63, 2),
      (64, -77, -3), (61, -79, 0), (73, -68, -4), (72, -69, -1), (60, -80, -1), (71, -70, -9), (70, -71, -1),
      (55, -83, -8)),
 )  # fmt: skip
-_RESTS = {
+_REST_HANDS = {
     "ChrBrad": _BRAD, "ChrBrad2": _BRAD,
-    "ChrGarza": _Rest((99, 4, 12), (11, 1, 99), ((70, -37, 62),) * 3 + ((100, 0, 0),) * 12),
-    "ChrConnor": _Rest(
+    "ChrGarza": _RestHand((99, 4, 12), (11, 1, 99), ((70, -37, 62),) * 3 + ((100, 0, 0),) * 12),
+    "ChrConnor": _RestHand(
         (45, -69, 57), (-66, 5, 75),
         ((-1, -75, 66), (6, -86, 50), (7, -96, 27), (33, -80, 50), (23, -91, 34), (10, -98, 18), (42, -77, 48),
          (25, -93, 27), (8, -99, 14), (47, -75, 47), (31, -91, 28), (19, -96, 18), (49, -77, 40), (33, -91, 25),
@@ -69,9 +67,7 @@ _RESTS = {
 }  # fmt: skip
 
 
-def read_smartbody(
-    folder: str | os.PathLike[str], split: str = "train", report: Report | None = None
-) -> Iterator[Clip]:
+def read_smartbody(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
     """Clips whose `action` is the gesture's class and whose ``extra`` holds hand, sync, posture, set and performer.
 
     Clips that jump are left out; performers whose hands at rest are not known come without fingers.
@@ -79,10 +75,9 @@ def read_smartbody(
     Raises:
         UserError: a missing or malformed file, naming it and the line.
     """
-    folder = opened(folder, SMARTBODY, split)
-    _check_joints(folder / "joints.json")
-    arrays = _arrays(folder / "motions.npz")
-    path = folder / "clips.jsonl"
+    _check_joints(root / "joints.json", corpus)
+    arrays = _arrays(root / "motions.npz")
+    path = root / "clips.jsonl"
     for n, row in json_rows(path):
         with parsing(f"{path}: line {n}", "a clip of a gesture"):
             name, index, step = str(row["id"]), int(row["index"]), float(row["max_step_deg"])
@@ -92,18 +87,17 @@ def read_smartbody(
                 raise UserError(f"hand {hand!r}; accepted both, left, right or null")
             if not 0 <= index < len(arrays["offsets"]) - 1:
                 raise UserError(f"no clip {index} in motions.npz; it holds {len(arrays['offsets']) - 1}")
-            kind = str(row.get("gesture") or "")
-            about = {"hand": hand, "sync": sync, "speaker": performer, "posture": row.get("posture"), "set": row["set"]}
-        if step > MOST_STEP:
-            if report is not None:
-                report.skip(name, f"jumps by more than {MOST_STEP:g} degrees from frame to frame")
+            action = str(row.get("gesture") or "")
+            extra = {"hand": hand, "sync": sync, "speaker": performer, "posture": row.get("posture"), "set": row["set"]}
+        if step > MAX_STEP:
+            report.skip(name, f"jumps by more than {MAX_STEP:g} degrees from frame to frame")
             continue
-        load = _Load(arrays, index, performer, folder / "motions.npz")
-        yield from take(name, load, SMARTBODY, split, {}, about, report, action=kind)
+        load = _Load(arrays, index, performer, root / "motions.npz")
+        yield from loaded(Clip(name, load, [], "smartbody", corpus.licence, split, action, extra=extra), report)
 
 
-def _check_joints(path: Path) -> None:
-    data = read_object(path, accepted=f"accepted {SMARTBODY.tree}")
+def _check_joints(path: Path, corpus: Corpus) -> None:
+    data = read_object(path, accepted=f"accepted {corpus.tree}")
     with parsing(path, "a list of joints"):
         same = tuple(data["body"]) == SMPL22.names and tuple(data["fingers"]) == FINGER_NAMES and data["fps"] == FPS
     if not same:
@@ -112,10 +106,10 @@ def _check_joints(path: Path) -> None:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    wanted = ("root", "rot", "fingers", "offsets")
-    found = read_arrays(path, wanted)
-    with parsing(path, f"clips as {', '.join(wanted)}"):
-        arrays = {k: found[k] for k in wanted}
+    keys = ("root", "rot", "fingers", "offsets")
+    data = read_arrays(path, keys)
+    with parsing(path, f"clips as {', '.join(keys)}"):
+        arrays = {k: data[k] for k in keys}
         count = len(arrays["root"])
         shapes = {"root": (count, 3), "rot": (count, len(SMPL22.names), 4), "fingers": (count, len(FINGER_NAMES), 4)}
         wrong = next((k for k, shape in shapes.items() if arrays[k].shape != shape), None)
@@ -123,7 +117,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             raise UserError(f"{wrong} {arrays[wrong].shape}; accepted {shapes[wrong]}")
         rows = arrays["offsets"]
         if rows.ndim != 1 or len(rows) < 2 or rows[0] != 0 or rows[-1] != count or (np.diff(rows) < 1).any():
-            raise UserError(f"offsets do not part {count} rows; accepted rising numbers from 0 to {count}")
+            raise UserError(f"offsets do not divide {count} rows; accepted rising numbers from 0 to {count}")
     return arrays
 
 
@@ -132,34 +126,35 @@ class _Load:
     arrays: dict[str, np.ndarray]
     index: int
     performer: str
-    where: Path
+    path: Path
 
     def __call__(self) -> Motion:
         rows = slice(*(int(v) for v in self.arrays["offsets"][self.index : self.index + 2]))
-        with parsing(self.where, f"clip {self.index}"):
+        with parsing(self.path, f"clip {self.index}"):
             body = self.arrays["rot"][rows].astype(np.float32) / 32767
             motion = Motion(body, self.arrays["root"][rows].copy(), FPS, "gesture")
-            rest = _RESTS.get(self.performer)
-            if rest is not None:
+            rest_hand = _REST_HANDS.get(self.performer)
+            if rest_hand is not None:
                 fingers = self.arrays["fingers"][rows].astype(np.float64) / 32767
-                motion = laid_on_ours(motion, rot.normalize(fingers), rest)
-        return ready(motion)
+                motion = _with_fingers(motion, rot.normalize(fingers), rest_hand)
+        return normalised(motion)
 
 
-def laid_on_ours(motion: Motion, fingers: np.ndarray, rest: _Rest) -> Motion:
-    """Wrists and fingers (T, 30, 4) in the axes of a performer's rest pose -> ours."""
+def _with_fingers(motion: Motion, fingers: np.ndarray, rest_hand: _RestHand) -> Motion:
+    """The gesture with fingers (T, 30, 4) and wrists turned from the axes of the performer's rest pose to ours."""
     body, out = motion.rotations.astype(np.float64), []
     for side, sign, first in (("l", 1.0, 0), ("r", -1.0, HALF)):
         mirror = np.array([sign, 1.0, 1.0])
-        forward, across = np.array(rest.forward) * mirror, np.array(rest.across) * mirror
+        forward, across = np.array(rest_hand.forward) * mirror, np.array(rest_hand.across) * mirror
         hand = hand_turn(side, forward, across)
-        turns = rot.from_matrix(bone_turns(side, hand, np.array(rest.bones) * mirror))
-        whole = fingers[:, first : first + HALF].copy()
+        turns = rot.from_matrix(bone_turns(side, hand, np.array(rest_hand.bones) * mirror))
+        chain = fingers[:, first : first + HALF].copy()
+        # each joint's rotation relative to the wrist, from the chain of its finger
         for k in range(HALF):
             if k % 3:
-                whole[:, k] = rot.multiply(whole[:, k - 1], whole[:, k])
+                chain[:, k] = rot.multiply(chain[:, k - 1], chain[:, k])
         palm = rot.from_matrix(hand)
-        out.append(below_wrist(np.repeat(palm[None], len(whole), 0), rot.multiply(whole, turns)))
+        out.append(below_wrist(np.repeat(palm[None], len(chain), 0), rot.multiply(chain, turns)))
         wrist = SMPL22.index(f"{side}_wrist")
         body[:, wrist] = rot.multiply(body[:, wrist], palm)
     return Motion(body, motion.root, motion.fps, "gesture", fingers=np.concatenate(out, 1))

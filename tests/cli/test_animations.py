@@ -54,13 +54,11 @@ def test_what_is_said(cli, pack, tmp_path, arguments, said):
     assert r.code == 2 and said in r.err and len(r.err.splitlines()) == 1 and not (tmp_path / "out.npz").exists()
 
 
-def test_prepare_takes_packs(cli, pack, tmp_path):
+def test_build_takes_packs(cli, pack, tmp_path):
     (tmp_path / "words.csv").write_text("animation,caption\nWalk,a person walks\nRun,a person runs\n")
-    given = ["--kind", "pack", "--captions", tmp_path / "words.csv", "--source", "mine", "--licence", "ours"]
-    r = cli("data", "prepare", pack, *given, "-o", tmp_path / "store", "--json")
+    given = ["--captions", tmp_path / "words.csv", "--source", "mine", "--licence", "ours"]
+    r = cli("data", "build", "pack", pack, *given, "-o", tmp_path / "store", "--json")
     facts = json.loads(r.out)
     assert r.code == 0 and (facts["clips"], facts["captions"]) == (2, 1)
     assert facts["sources"]["mine"]["licence"] == "ours"
     assert "captions of no animation" in r.err and "as run" in r.err
-    r = cli("data", "prepare", tmp_path, "--kind", "bvh", "--captions", "x.csv", "-o", tmp_path / "other")
-    assert r.code == 2 and "--captions" in r.err and "pack" in r.err

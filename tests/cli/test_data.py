@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
 
@@ -36,9 +35,9 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def test_prepare_ls_check(cli, corpus, tmp_path):
+def test_build_ls_check(cli, corpus, tmp_path):
     store = tmp_path / "store"
-    r = cli("data", "prepare", corpus, "-o", store, "--json")
+    r = cli("data", "build", "quantised", corpus, "-o", store, "--json")
     facts = json.loads(r.out)
     assert r.code == 0 and (facts["clips"], facts["captions"], facts["splits"]) == (2, 2, {"train": 1, "val": 1})
     assert facts["sources"]["cmu_amc"]["licence"].startswith("CMU")
@@ -59,36 +58,33 @@ def test_stores_of_faces_are_checked_too(cli, tmp_path):
     assert r.code == 0 and json.loads(r.out)["clips"] == 2, r.err
 
 
-def test_ls_names_the_kinds_of_corpora(cli):
-    from avatargpt.cli.data import READERS
-
-    assert [line.split(":")[0] for line in cli("data", "ls").lines] == list(READERS)
-    assert list(json.loads(cli("data", "ls", "--json").out)["readers"]) == list(READERS)
+def test_ls_names_the_corpora(cli):
+    assert cli("data", "ls").out == cli("data", "build").out and cli("data", "ls").code == 0
 
 
-def test_prepare_says_what_it_left_out(cli, clip, tmp_path):
+def test_build_says_what_it_left_out(cli, clip, tmp_path):
     takes = tmp_path / "takes"
     assert cli("export", clip, takes / "good.bvh").code == 0
     (takes / "good.txt").write_text("a person walks\n", encoding="utf-8")
     (takes / "bad.bvh").write_text("HIERARCHY", encoding="utf-8")
-    r = cli("data", "prepare", takes, "--kind", "bvh", "--licence", "ours", "-o", tmp_path / "store", "--json")
+    r = cli("data", "build", "bvh", takes, "--licence", "ours", "-o", tmp_path / "store", "--json")
     facts = json.loads(r.out)
-    assert r.code == 0 and facts["clips"] == 1 and facts["sources"]["bvh"]["licence"] == "ours"
+    assert r.code == 0 and facts["clips"] == 1 and facts["sources"]["own"]["licence"] == "ours"
     assert "1 clips read, 1 skipped" in r.err and "bad" in r.err
 
 
-def test_prepare_says_why_nothing_is_left(cli, tmp_path):
+def test_build_says_why_nothing_is_left(cli, tmp_path):
     takes = tmp_path / "takes"
     takes.mkdir()
     for name in ("one", "two"):
         (takes / f"{name}.bvh").write_text("HIERARCHY", encoding="utf-8")
-    r = cli("data", "prepare", takes, "--kind", "bvh", "-o", tmp_path / "store")
+    r = cli("data", "build", "bvh", takes, "-o", tmp_path / "store")
     assert r.code == 2 and len(r.err.splitlines()) == 1 and not (tmp_path / "store").exists()
     assert "takes: no clip in it could be used: " in r.err and "one" in r.err
 
 
 def test_reasons_are_counted_and_name_clips():
-    from instruct_data.sources.report import Report
+    from instruct_data.sources.corpus import Report
 
     report = Report()
     for clip, reason in (("a", "too short"), *((str(i), "no captions") for i in range(5))):
@@ -99,7 +95,7 @@ def test_reasons_are_counted_and_name_clips():
 
 def test_check_finds_a_changed_shard(cli, corpus, tmp_path):
     store = tmp_path / "store"
-    assert cli("data", "prepare", corpus, "-o", store).code == 0
+    assert cli("data", "build", "quantised", corpus, "-o", store).code == 0
     shard = next(store.glob("*.parquet"))
     shard.write_bytes(shard.read_bytes()[:-1] + b"\0")
     r = cli("data", "check", store)
@@ -109,12 +105,6 @@ def test_check_finds_a_changed_shard(cli, corpus, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["prepare", "nowhere", "-o", "s"], ["nowhere", "no such folder"]),
-        (["prepare", ".", "-o", "s"], ["skeleton.json"]),
-        (["prepare", ".", "-o", "s", "--kind", "tapes"], ["tapes", "accepted: corpus"]),
-        (["prepare", ".", "-o", "s", "--licence", "MIT"], ["--licence", "accepted for: bvh, amass"]),
-        (["prepare", ".", "-o", "s", "--kind", "bvh"], ["no .bvh files"]),
-        (["prepare", "."], ["-o"]),
         (["check", "nowhere"], ["nowhere", "no clip store"]),
         (["ls", "nowhere"], ["nowhere", "no clip store"]),
     ],
@@ -125,14 +115,3 @@ def test_bad_data(cli, tmp_path, monkeypatch, arguments, words):
     assert r.code == 2 and r.out == "" and r.err.startswith("error:") and len(r.err.splitlines()) == 1
     assert all(w in r.err for w in words), r.err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_reader_exists():
-    from importlib import import_module
-
-    from avatargpt.cli.data import READERS
-
-    for reader in READERS.values():
-        module, _, name = reader.place.partition(":")
-        parameters = inspect.signature(getattr(import_module(module), name)).parameters
-        assert {*reader.options} <= {*parameters} and reader.reports == ("report" in parameters) and reader.about

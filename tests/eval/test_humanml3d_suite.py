@@ -15,8 +15,8 @@ from avatargpt import evaluation
 from avatargpt.cli.app import run
 from avatargpt.evaluation.body import humanml3d
 from avatargpt.metrics.humanml3d.evaluator import Evaluator
-from instruct_data.sources.humanml3d_pairs import read_pairs
-from instruct_data.sources.report import Report
+from instruct_data.sources.corpus import Report
+from instruct_data.sources.humanml3d import read_pairs
 from tests.metrics import humanml3d_made as made
 from vqvae.errors import UserError
 from vqvae.motion import Motion

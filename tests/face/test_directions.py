@@ -37,11 +37,11 @@ def test_left_limbs_of_a_vrma_are_on_the_left(tmp_path: Path) -> None:
 
 
 def test_beat_quaternions_are_x_y_z_w() -> None:
-    from instruct_data.sources.beat import from_json
+    from instruct_data.sources.face_files import from_beat
 
     turn = [0.0, np.sin(0.15), 0.0, np.cos(0.15)]  # x, y, z, w: 0.3 rad to the person's left
     frames = [{"weights": [0.0] * 52, "time": i / 60, "rotation": turn} for i in range(3)]
-    head = from_json({"names": list(arkit.NAMES), "frames": frames}, Path("f.json")).head
+    head = from_beat({"names": list(arkit.NAMES), "frames": frames}, Path("f.json")).head
     assert np.allclose(head, [0.3, 0, 0], atol=1e-6)
 
 

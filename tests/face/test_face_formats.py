@@ -11,9 +11,9 @@ import pytest
 
 from avatargpt import export
 from avatargpt.export.face_files import timecodes
+from instruct_data.sources.corpus import Report
 from instruct_data.sources.livelink import read_livelink, read_livelink_folder
 from instruct_data.sources.mediapipe_npz import read_mediapipe
-from instruct_data.sources.report import Report
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError

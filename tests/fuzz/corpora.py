@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.corpora import trees
 from tests.fuzz.running import Target
+from tests.instruct_data import corpus_trees as trees
 
 
 def corpora(folder: Path) -> dict[str, Target]:
     """Name -> target; the whole files are written into `folder`."""
-    from instruct_data.corpora import babel, humanml3d, style100
-    from instruct_data.sources.report import Report
+    from instruct_data.sources.babel import labels
+    from instruct_data.sources.corpus import Report
+    from instruct_data.sources.humanml3d import read_index
+    from instruct_data.sources.locomotion import frame_cuts
     from vqvae.io.asf import parse_amc, parse_asf, read_amc, read_asf
     from vqvae.io.data_files import read_object
     from vqvae.io.files import parsing
@@ -45,7 +47,7 @@ def corpora(folder: Path) -> dict[str, Target]:
     def spans(path: Path) -> None:
         entry = read_object(path)
         with parsing(path, "a recording of BABEL"):
-            babel.labels(entry, Report())
+            labels(entry, Report())
 
     label = {"raw_label": "walk", "proc_label": "walk", "act_cat": ["walk"], "start_t": 0.5, "end_t": 2.0}
     recording = {"seq_ann": {"labels": [label]}, "frame_ann": {"labels": [label, label]}}
@@ -54,8 +56,8 @@ def corpora(folder: Path) -> dict[str, Target]:
     return {
         "asf": Target([asf], ".asf", skeleton, True),
         "amc": Target([amc], ".amc", motion, True),
-        "index of humanml3d": Target([index], ".csv", humanml3d.index, True, 0.5),
-        "cuts of 100style": Target([cuts], ".csv", style100.cuts, True, 0.5),
+        "index of humanml3d": Target([index], ".csv", read_index, True, 0.5),
+        "cuts of 100style": Target([cuts], ".csv", frame_cuts, True, 0.5),
         "labels of babel": Target([json.dumps(recording).encode()], ".json", spans, True, 0.5),
         "parameters of a body": Target([(here / "smplx.npz").read_bytes()], ".npz", read_parameters),
     }  # fmt: skip

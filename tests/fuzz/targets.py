@@ -68,14 +68,15 @@ def _motions(folder: Path) -> dict[str, Target]:
 
 
 def _gestures(folder: Path) -> dict[str, Target]:
+    from instruct_data.sources.corpus import Report
     from instruct_data.sources.foreign import read_anim
-    from instruct_data.sources.smartbody import read_smartbody
+    from instruct_data.sources.registry import read_corpus
     from vqvae.io.gltf_rigs import read_rigs
     from vqvae.io.smplx import read_smplx
     from vqvae.retarget import retarget
 
     def named(path: Path) -> None:
-        for clip in read_smartbody(path.parent):
+        for clip in read_corpus("smartbody", path.parent, Report()):
             clip.load()
 
     def rigs(path: Path) -> None:
@@ -115,7 +116,7 @@ def _texts(folder: Path) -> dict[str, Target]:
     from avatargpt.train.language import LanguageRecipe
     from avatargpt.train.tokenizer import TokenizerRecipe
     from instruct_data.registry import load_task
-    from instruct_data.sources.corpus import read_corpus
+    from instruct_data.sources.quantised import read_quantised
     from instruct_data.store import Store
     from instruct_data.synth.loading import load_family
     from instruct_data.text.captions import CaptionBank
@@ -131,7 +132,7 @@ def _texts(folder: Path) -> dict[str, Target]:
         Session(path.parent).load()
 
     def corpus(path: Path) -> None:
-        for clip in read_corpus(path.parent):
+        for clip in read_quantised(path.parent):
             clip.load()
 
     parts = folder / "run.parts"

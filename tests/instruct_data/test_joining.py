@@ -9,7 +9,7 @@ import pytest
 
 from instruct_data.augment import best_partner, clip_facts, join_best, join_motions, suits
 from instruct_data.joining import _quintic
-from instruct_data.sources.corpus import read_corpus
+from instruct_data.sources.quantised import read_quantised
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
@@ -98,7 +98,7 @@ def test_facts():
 
 
 def test_real_seams_are_as_smooth_as_real_motion(shared):
-    rows = list(read_corpus(shared / "data/body", "train"))
+    rows = list(read_quantised(shared / "data/body", "train"))
     rng = np.random.default_rng(0)
     real = np.concatenate([jerk(rows[i].load()) for i in rng.integers(len(rows), size=150)])
     peaks = []
@@ -110,7 +110,7 @@ def test_real_seams_are_as_smooth_as_real_motion(shared):
 
 def test_real_sides(shared):
     rows = [
-        r for r in read_corpus(shared / "data/body", "val") if r.action in ("raise-up-left-hand", "wave-right-hand")
+        r for r in read_quantised(shared / "data/body", "val") if r.action in ("raise-up-left-hand", "wave-right-hand")
     ]
     right = [clip_facts(r.load()).hand == ("left" if "left" in r.action else "right") for r in rows]
     assert len(right) > 10 and np.mean(right) > 0.95, json.dumps([r.id for r in rows])

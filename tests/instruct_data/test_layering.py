@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instruct_data.sources.corpus import read_corpus
+from instruct_data.sources.quantised import read_quantised
 from instruct_data.synth.derived.layered import layered_clips
 from instruct_data.synth.derived.layering import active_span, activity, layer
 from instruct_data.synth.derived.phrases import combine, mirrored
@@ -110,7 +110,7 @@ def test_idle_frame_is_standing(made: Any) -> None:
 def test_layered_clips_of_the_corpus(shared: Path) -> None:
     bank = CaptionBank(shared / "data/text/body_captions.json")
     wanted = {"walk", "run", "wave-left-hand", "raise-up-right-hand"}
-    clips = [c for c in read_corpus(shared / "data/body", "train") if c.action in wanted][::12]
+    clips = [c for c in read_quantised(shared / "data/body", "train") if c.action in wanted][::12]
     clips_made = list(layered_clips(clips, bank, 12, seed=3))
     again = list(layered_clips(clips, bank, 12, seed=3))
     assert [c.captions for c in clips_made] == [c.captions for c in again]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instruct_data.sources.corpus import read_corpus
+from instruct_data.sources.quantised import read_quantised
 from instruct_data.synth.derived.looped import looped_clips
 from instruct_data.synth.derived.loops import Cycle, closed, extend, find_cycle
 from instruct_data.text.captions import CaptionBank
@@ -60,7 +60,7 @@ def test_closed_round_ends_where_it_begins(made: Any) -> None:
 
 def test_looped_clips_of_the_corpus(shared: Path) -> None:
     bank = CaptionBank(shared / "data/text/body_captions.json")
-    clips = [c for c in read_corpus(shared / "data/body", "train") if c.action in ("run", "walk-back")][::6]
+    clips = [c for c in read_quantised(shared / "data/body", "train") if c.action in ("run", "walk-back")][::6]
     clips_made = list(looped_clips(clips, bank, {"run", "walk_back"}, 8, seed=1, longest=200))
     lengths = {c.id: len(c.load()) for c in clips}
     for c in clips_made:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instruct_data.sources.corpus import read_corpus
+from instruct_data.sources.quantised import read_quantised
 from instruct_data.synth.derived.styled import styled_clips
 from instruct_data.synth.derived.styling import Style, leaned, learn_styles, retimed, styled, with_amplitude
 from instruct_data.text.captions import CaptionBank
@@ -78,8 +78,8 @@ def test_a_style_is_learnt_from_pairs_and_put_on_another_action(made: Any) -> No
 
 def test_styled_clips_of_the_corpus(shared: Path) -> None:
     bank = CaptionBank(shared / "data/text/body_captions.json")
-    clips = [c for c in read_corpus(shared / "data/body", "train") if c.source == "bandai1"]
-    plain = [c for c in read_corpus(shared / "data/body", "train") if c.action == "wave-left-hand"][::8]
+    clips = [c for c in read_quantised(shared / "data/body", "train") if c.source == "bandai1"]
+    plain = [c for c in read_quantised(shared / "data/body", "train") if c.action == "wave-left-hand"][::8]
     made = list(styled_clips([*clips, *plain], bank, 25, seed=2))
     assert [c.captions for c in made] == [c.captions for c in styled_clips([*clips, *plain], bank, 25, seed=2)]
     known = {c.id: c for c in (*clips, *plain)}

@@ -26,7 +26,7 @@ from avatargpt.train.humanml3d_evaluator import (
 from avatargpt.train.loop import fit
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
-from instruct_data.sources.humanml3d_pairs import read_pairs
+from instruct_data.sources.humanml3d import read_pairs
 from tests.metrics import humanml3d_made as made
 from vqvae.errors import UserError
 

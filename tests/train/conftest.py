@@ -43,7 +43,7 @@ def movement(action: str, frames: int, speed: float) -> tuple[np.ndarray, np.nda
 
 
 def write_corpus(folder: Path) -> None:
-    """`captions.jsonl`, `skeleton.json` and one shard, as `instruct_data.sources.corpus` reads them."""
+    """`captions.jsonl`, `skeleton.json` and one shard, as `instruct_data.sources.quantised` reads them."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     rows, quats, roots, offsets = [], [], [], [0]

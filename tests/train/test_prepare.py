@@ -11,7 +11,7 @@ import pytest
 from avatargpt.train.data import prepare as stage
 from avatargpt.train.data.prepare import Preparation, prepare
 from instruct_data.clip import Clip
-from instruct_data.sources.corpus import read_corpus
+from instruct_data.sources.quantised import read_quantised
 from instruct_data.text.captions import CaptionBank
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
@@ -31,7 +31,7 @@ def test_every_kind_is_made_and_made_again(shared: Path, monkeypatch: pytest.Mon
     texts = shared / "data/text"
     bank = CaptionBank(texts / "body_captions.json")
     rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)
-    clips = [c for c in read_corpus(shared / "data/body") if c.split in ("train", "val")][::25]
+    clips = [c for c in read_quantised(shared / "data/body") if c.split in ("train", "val")][::25]
     options = Preparation(keyframed=3, keyframed_val=2, layered=4, styled=4, looped=4, composed=10, four=0.1, seed=5)
 
     def made() -> list[Clip]:

@@ -1,8 +1,7 @@
-"""``avatargpt data build``: a downloaded corpus, as it unpacks, becomes a store."""
+"""``avatargpt data build``: a corpus as its site gives it becomes a store."""
 
 from __future__ import annotations
 
-from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,54 +26,57 @@ def build(
     ] = None,
     captions: Annotated[
         Path | None,
-        typer.Option("--captions", metavar="FILE", help="Of bvh: .csv with the columns animation, caption."),
+        typer.Option("--captions", metavar="FILE", help="Of bvh and pack: .csv (animation, caption), .jsonl, .yaml."),
     ] = None,
     fps: Annotated[
         float | None, typer.Option("--fps", metavar="RATE", help="Of cmu's .amc and mead's tracks, which say none.")
     ] = None,
-    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Of bvh: short name.")] = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Of bvh and pack: short name.")] = None,
     licence: Annotated[
-        str | None, typer.Option("--licence", metavar="TEXT", help="Of bvh: terms of the clips.")
+        str | None, typer.Option("--licence", metavar="TEXT", help="Of bvh, pack and amass: terms of the clips.")
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", metavar="SPLIT", help="Only this one, or that of all where none is named.")
     ] = None,
+    up: Annotated[str | None, typer.Option("--up", metavar="AXIS", help="Of amass: y or z.")] = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Read a corpus in its published layout and write it as a store."""
-    from instruct_data.corpora.table import CORPORA
-    from instruct_data.sources.report import Report
-    from instruct_data.store import Store
+    from instruct_data.sources.corpus import Report
+    from instruct_data.sources.registry import build_store, find_corpus
 
     if name is None:
-        trees = {key: corpus.about().tree for key, corpus in CORPORA.items()}
-        if as_json:
-            common.print_json({"corpora": trees})
-        else:
-            for key, tree in trees.items():
-                say(f"{key}: {tree}")
+        list_corpora(as_json)
         return
-    if name not in CORPORA:
-        raise UserError(f"{name}: no such corpus; accepted: {', '.join(CORPORA)}")
-    corpus = CORPORA[name]
-    given = {"amass": amass, "captions": captions, "fps": fps, "source": source, "licence": licence, "split": split}
-    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    for key in options:
-        if key not in corpus.options:
-            takers = ", ".join(n for n, c in CORPORA.items() if key in c.options)
-            raise UserError(f"--{key}: not for {name}; accepted for: {takers}")
+    corpus = find_corpus(name)
+    values = {
+        "amass": amass,
+        "captions": captions,
+        "fps": fps,
+        "source": source,
+        "licence": licence,
+        "split": split,
+        "up": up,
+    }
     if folder is None or output is None:
-        lacking = "DIR" if folder is None else "-o STORE"
-        raise UserError(f"{name}: {lacking} is missing; accepted: data build {name} DIR -o STORE, DIR being "
-                        f"{corpus.about().tree}")  # fmt: skip
+        missing = "DIR" if folder is None else "-o STORE"
+        raise UserError(f"{name}: {missing} is missing; accepted: data build {name} DIR -o STORE, DIR being "
+                        f"{corpus.tree}")  # fmt: skip
     report = Report()
     with common.progress("building", quiet):
-        clips = corpus.read()(folder, report=report, **options)
-        first = list(islice(clips, 1))
-        if not first:
-            why = "; ".join(report.reasons()[:3]) or f"{name} expects {corpus.about().tree}"
-            raise UserError(f"{folder}: no clip in it could be used: {why}")
-        store = Store.write(chain(first, clips), output)
+        options: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
+        store = build_store(name, folder, output, report, **options)
     say(str(report), err=True)
     show_store(store, as_json)
+
+
+def list_corpora(as_json: bool) -> None:
+    """Print every corpus with the folder that it expects."""
+    from instruct_data.sources.registry import CORPORA
+
+    if as_json:
+        common.print_json({"corpora": {name: corpus.tree for name, corpus in CORPORA.items()}})
+        return
+    for name, corpus in CORPORA.items():
+        say(f"{name}: {corpus.tree}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from instruct_data.clip import Clip
-from instruct_data.sources.corpus import read_corpus
+from instruct_data.sources.quantised import read_quantised
 from vqvae.errors import UserError
 
 
@@ -31,7 +31,7 @@ def load_clips(data: Path | None, split: str) -> list[Clip]:
         UserError: the corpus is missing or damaged.
     """
     folder = locate(data)
-    clips = [replace(clip, motion=clip.load()) for clip in read_corpus(folder, split)]
+    clips = [replace(clip, motion=clip.load()) for clip in read_quantised(folder, split)]
     if not clips:
         raise UserError(f"{folder}: no clips in split {split!r}")
     return clips

@@ -22,9 +22,8 @@ from avatargpt.metrics.humanml3d.lengths import drawn_crop, whole_units
 from avatargpt.metrics.humanml3d.official import load_evaluator
 from avatargpt.metrics.matching import mm_dist, r_precision
 from avatargpt.metrics.summary import repeated
-from instruct_data.sources.humanml3d import FPS
-from instruct_data.sources.humanml3d_pairs import Caption, Pair, read_pairs
-from instruct_data.sources.report import Report
+from instruct_data.sources.corpus import Report
+from instruct_data.sources.humanml3d import FPS, Caption, Pair, read_pairs
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.strict import PositiveInt, Strict
@@ -137,6 +136,7 @@ def answered(
     evaluator: Evaluator, make: Maker, shown: Sequence[Shown], seeds: Sequence[int], parts: Parts
 ) -> np.ndarray:  # fmt: skip
     """(N, joint) of a motion generated for each caption."""
+
     def embed(some: Sequence[Shown], own: Sequence[int]) -> np.ndarray:
         return evaluator.embed_motions(generated(make, some, own))
 
@@ -161,7 +161,12 @@ def _figures(
 
 
 def repetition(
-    pairs: Sequence[Pair], evaluator: Evaluator, make: Maker | None, options: ProtocolOptions, seed: int, number: int,
+    pairs: Sequence[Pair],
+    evaluator: Evaluator,
+    make: Maker | None,
+    options: ProtocolOptions,
+    seed: int,
+    number: int,
     parts: Parts = UNKEPT,
 ) -> dict[str, float]:
     """One measurement: figure with its row -> value.
@@ -188,7 +193,11 @@ def repetition(
 
 
 def score(
-    suite: Suite, pairs: Sequence[Pair], evaluator: Evaluator, make: Maker | None, report: Report,
+    suite: Suite,
+    pairs: Sequence[Pair],
+    evaluator: Evaluator,
+    make: Maker | None,
+    report: Report,
     parts: Parts = UNKEPT,
 ) -> dict[str, Any]:
     """The figures over all repetitions, as plain JSON.
@@ -223,9 +232,7 @@ def score(
     }  # fmt: skip
 
 
-def run(
-    suite: Suite, model: Any, data: Path | None, evaluator: Path | None, parts: Parts = UNKEPT
-) -> dict[str, Any]:
+def run(suite: Suite, model: Any, data: Path | None, evaluator: Path | None, parts: Parts = UNKEPT) -> dict[str, Any]:
     """The suite on a HumanML3D folder.
 
     Args:

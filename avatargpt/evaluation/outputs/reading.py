@@ -14,7 +14,7 @@ import numpy as np
 from avatargpt import export
 from avatargpt.evaluation.outputs import plausible
 from avatargpt.kinematics.joints import FPS, Signals
-from instruct_data.sources.face_json import read_json
+from instruct_data.sources.face_files import read_json
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io import hml263, ms272

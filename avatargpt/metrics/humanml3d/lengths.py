@@ -1,4 +1,4 @@
-"""Which part of a clip HumanML3D's protocol shows (`instruct_data.sources.humanml3d_pairs`: which clips it takes).
+"""Which part of a clip HumanML3D's protocol shows (`instruct_data.sources.humanml3d`: which clips it takes).
 
 Source: Guo et al. 2022, `Text2MotionDatasetV2` of their code (github.com/EricGuo5513/text-to-motion, data/dataset.py).
 """

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from instruct_data.clip import Clip
-from instruct_data.face.clips import face_clip
+from instruct_data.clip import Clip, face_clip
 from instruct_data.face.score import Emotion, Score
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

@@ -20,7 +20,7 @@ SHARD = "motions_00.npz"
 
 
 def write_sample_corpus(folder: Path) -> None:
-    """Write ``body/`` (clips as `instruct_data.sources.corpus` reads them) and ``text/`` (caption bank and rewrites).
+    """Write ``body/`` (as `instruct_data.sources.quantised` reads it) and ``text/`` (caption bank and rewrites).
 
     The clips are keyframed ones with their own captions: good enough to run every stage, not to learn from.
     """

@@ -14,8 +14,8 @@ import numpy as np
 from avatargpt.export.table import readable
 from avatargpt.train.finetuning.options import OWN
 from instruct_data.clip import Clip
-from instruct_data.sources.bvh import read_captions
-from instruct_data.sources.packs import TEXTS, Captions, plain
+from instruct_data.sources.loading import read_captions
+from instruct_data.sources.packs import TABLE_SUFFIXES, Captions
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.ground import grounded
@@ -43,7 +43,7 @@ def motion_files(folder: Path) -> list[Path]:
 
 def table_of(folder: Path) -> Path | None:
     """The table of captions of a folder, None where it has none."""
-    return next((p for s in TEXTS if (p := folder / f"{CAPTIONS}{s}").is_file()), None)
+    return next((p for s in TABLE_SUFFIXES if (p := folder / f"{CAPTIONS}{s}").is_file()), None)
 
 
 def digest_of(files: Sequence[Path]) -> str:
@@ -75,8 +75,7 @@ def read_clips(folder: Path, licence: str, notify: Callable[[int, int], None] | 
     clips = []
     for number, path in enumerate(files):
         place = path.relative_to(folder).with_suffix("").as_posix()
-        texts = next((known.clips[n] for n in (plain(place), plain(path.stem)) if n in known.clips), None)
-        texts = texts or read_captions(path.with_suffix(".txt"), place, None) or []
+        texts = known.find(place, path.stem).captions or read_captions(path.with_suffix(".txt"), place, None) or []
         if not texts:
             where = f"{table}: {place}" if table else str(path.with_suffix(".txt"))
             raise UserError(f"{path}: no caption; accepted one in {where}, in words that name what is done")

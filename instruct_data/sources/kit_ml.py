@@ -1,4 +1,4 @@
-"""KIT Motion-Language (Plappert et al. 2016) as Guo et al. 2022 publish it: 251 channels at 12.5 frames a second.
+"""Reader for KIT Motion-Language (Plappert et al. 2016) in Guo et al.'s release: 251 channels at 12.5 fps.
 
 The channels are those of `vqvae.io.hml263` for the 21 joints of the Master Motor Map, lengths in a unit of the
 data set's own; positions are what is read. Right hip, left hip, right and left shoulder are joints 11, 16, 5 and 8
@@ -7,7 +7,6 @@ data set's own; positions are what is read. Right hip, left hip, right and left 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.corpora.bodies import ready, reason, taken
-from instruct_data.corpora.layout import MOST_TEXT, Layout, check_split
-from instruct_data.sources.humanml3d import parse_texts
-from instruct_data.sources.report import Report
+from instruct_data.sources.corpus import Corpus, Report
+from instruct_data.sources.humanml3d import span_id, spans_of
+from instruct_data.sources.loading import loaded, normalised
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
-from vqvae.io.files import read_text
 from vqvae.io.hml263 import recover_joints, swing_rotations
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
-LAYOUT = Layout(
-    "kit-ml", "KIT-ML terms (research)", ("new_joint_vecs/*.npy", "texts/*.txt", "train.txt"),
-    "KIT-ML/ with new_joint_vecs/*.npy (frames, 251), texts/*.txt, train.txt, val.txt, test.txt (Guo et al.'s release)",
-)  # fmt: skip
 FPS = 12.5
 JOINTS = 21
 MIN_FRAMES = 5
@@ -40,54 +33,32 @@ _HEAD = 4
 _COLLAR = 0.35  # of the way from the base of the neck to the shoulder
 
 
-def read_kit_ml(folder: str | os.PathLike[str], report: Report, split: str | None = None) -> Iterator[Clip]:
-    """Clips of the lists, mirrored ones (``M...``) left out, which training makes by itself.
-
-    Raises:
-        UserError: another folder, or a split that there is not.
-    """
-    check_split(split)
-    root = LAYOUT.opened(folder)
-    for part, name in LAYOUT.listed(root, split, report):
-        yield from _clips(root, name, part, report)
-
-
-def _clips(root: Path, name: str, split: str, report: Report) -> Iterator[Clip]:
-    vectors, words = root / "new_joint_vecs" / f"{name}.npy", root / "texts" / f"{name}.txt"
-    if lacking := next((p for p in (vectors, words) if not p.is_file()), None):
-        report.skip(name, f"no {lacking.parent.name}/{name}{lacking.suffix}")
-        return
-    try:
-        spans = parse_texts(read_text(words, MOST_TEXT), report)
-    except UserError as e:
-        report.skip(name, reason(e))
-        return
-    if not spans:
-        report.skip(name, "no usable caption")
-    for (start, end), captions in spans.items():
-        whole = (start, end) == (0.0, 0.0)
-        load = _Load(vectors, start, None if whole else end, captions[0])
-        called = name if whole else f"{name}_{start:g}_{end:g}"
-        yield from taken(Clip(called, load, captions, "kit_ml", LAYOUT.licence, split), report)
+def read_kit_ml(root: Path, corpus: Corpus, report: Report, split: str | None = None) -> Iterator[Clip]:
+    """Clips of the lists train.txt, val.txt and test.txt, and parts of clips that have captions of their own."""
+    for part, name in corpus.listed(root, split, report):
+        vectors = root / "new_joint_vecs" / f"{name}.npy"
+        for span, captions in spans_of(name, root, (vectors,), report).items():
+            load = _Load(vectors, span, captions[0])
+            yield from loaded(Clip(span_id(name, span), load, captions, "kit_ml", corpus.licence, part), report)
 
 
 @dataclass(frozen=True)
 class _Load:
     path: Path
-    start: float
-    end: float | None
+    span: tuple[float, float]
     caption: str
 
     def __call__(self) -> Motion:
         features = np.array(map_array(self.path, "accepted (frames, 251)"))
-        first, last = int(self.start * FPS), len(features) if self.end is None else int(self.end * FPS)
+        first, last = (int(seconds * FPS) for seconds in self.span)
+        last = len(features) if self.span == (0.0, 0.0) else last
         try:
             joints = recover_joints(features, JOINTS)[first:last]
         except UserError as e:
             raise UserError(f"{self.path}: {e}") from None
         if len(joints) < MIN_FRAMES:
             raise UserError(f"{self.path}: {len(joints)} frames; accepted at least {MIN_FRAMES}")
-        return ready(from_joints(joints), self.caption)
+        return normalised(from_joints(joints), self.caption)
 
 
 def from_joints(joints: np.ndarray) -> Motion:
@@ -130,8 +101,8 @@ def _along(line: np.ndarray, share: float) -> np.ndarray:
     """The point that far along polylines (T, K, 3): (T, 3)."""
     steps = np.linalg.norm(np.diff(line, axis=1), axis=-1)
     reached = np.concatenate([np.zeros((len(line), 1)), np.cumsum(steps, 1)], 1)
-    wanted = share * reached[:, -1]
-    k = np.clip((reached[:, 1:] < wanted[:, None]).sum(1), 0, line.shape[1] - 2)
+    distance = share * reached[:, -1]
+    k = np.clip((reached[:, 1:] < distance[:, None]).sum(1), 0, line.shape[1] - 2)
     rows = np.arange(len(line))
-    part = (wanted - reached[rows, k]) / np.maximum(steps[rows, k], 1e-12)
+    part = (distance - reached[rows, k]) / np.maximum(steps[rows, k], 1e-12)
     return np.asarray(line[rows, k] + part[:, None] * (line[rows, k + 1] - line[rows, k]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.corpora import trees
+from tests.instruct_data import corpus_trees as trees
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.asf import parse_amc, parse_asf, read_amc, read_asf

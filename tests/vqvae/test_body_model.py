@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avatargpt.__main__ import main
-from tests.corpora.trees import walking
+from tests.instruct_data.corpus_trees import walking
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.smplx import BodyModel, find_model, fitted, read_parameters, write_smplx

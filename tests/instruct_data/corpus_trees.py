@@ -1,4 +1,4 @@
-"""Small corpora in their published layouts, of movements made by formulas."""
+"""Small corpora in their published layouts, of movements computed by formulas."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from vqvae import rotations as rot
+from vqvae.io import pos7
 from vqvae.io.bvh import write_bvh
+from vqvae.io.hml263 import HML263Features
 from vqvae.io.smplx import write_smplx
 from vqvae.motion import Motion
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 J = SMPL22.index
 
@@ -132,10 +135,9 @@ def cmu(folder: Path) -> Path:
 
 
 def humanml3d(folder: Path) -> Path:
-    rows = ["./pose_data/KIT/3/kick_poses.npy,10,50,000000.npy", "./pose_data/MPI_HDM05/a/b_poses.npy,0,-0,000001.npy",
+    rows = ["./pose_data/KIT/3/kick_poses.npy,10,50,000000.npy", "./pose_data/MPI_HDM05/a/b_poses.npy,0,40,000001.npy",
             "./pose_data/humanact12/humanact12/P01.npy,0,40,000002.npy",
             "./pose_data/BioMotionLab_NTroje/x/y_poses.npy,0,40,000003.npy"]  # fmt: skip
-    rows[1] = "./pose_data/MPI_HDM05/a/b_poses.npy,0,40,000001.npy"
     text(folder / "index.csv", "source_path,start_frame,end_frame,new_name\n" + "\n".join(rows))
     text(folder / "HumanML3D" / "train.txt", "000000\nM000000\n000001\n000002\n000003\n000009\n")
     for k in range(4):
@@ -229,4 +231,117 @@ def mead(folder: Path) -> Path:
         text(folder / "M003" / "audio" / f"{name}.m4a", "sound")
         if tracked:
             np.savez(folder / "M003" / "video" / "front" / f"{name}.npz", blendshapes=np.full((30, 52), 0.25))
+    return folder
+
+
+def humanml3d_features(folder: Path) -> Path:
+    """The form with new_joint_vecs: a clip with captions of spans, and clips with bad features or missing files."""
+    data = folder / "HumanML3D"
+    (data / "new_joint_vecs").mkdir(parents=True)
+    arrays = {"000001": HML263Features().encode(walking(80)), "000002": np.zeros((10, 251)),
+              "000003": np.full((10, 263), np.nan), "000004": np.zeros((10, 263))}  # fmt: skip
+    for name, array in arrays.items():
+        np.save(data / f"new_joint_vecs/{name}.npy", array)
+    words = {"000001": "walks#x#0.0#0.0\nturns#x#1.0#2.0\nlate#x#9.0#9.5\nshort#x#0.0#0.02\n", "000002": "x#x#0#0",
+             "000003": "x#x#0#0", "000005": "x#x#0#0"}  # fmt: skip
+    for name, content in words.items():
+        text(data / f"texts/{name}.txt", content)
+    text(data / "train.txt", "000001\nM000001\n" + "".join(f"00000{k}\n" for k in range(2, 6)))
+    return folder
+
+
+def talking(frames: int = 30, fps: float = 30.0, bend: float = 0.4) -> Motion:
+    """Stands with hanging arms, of which the left one gestures; fingers bend."""
+    t, q = np.arange(frames) / fps, rot.identity((frames, 22))
+    q[:, 16] = rot.from_axis_angle(np.outer(1.2 - 0.4 * np.sin(3 * t), [0, 0, -1.0]))
+    q[:, 17] = rot.from_axis_angle(np.array([0, 0, 1.3]))
+    q[:, 18] = rot.from_axis_angle(np.outer(0.8 + 0.3 * np.sin(5 * t), [0, -1.0, 0]))
+    fingers = rot.identity((frames, 30))
+    fingers[:, 3:15] = rot.from_axis_angle(np.array([0, 0, -bend]))
+    fingers[:, 18:] = rot.from_axis_angle(np.array([0, 0, bend]))
+    return Motion(q, np.tile([0.0, 0.97, 0.0], (frames, 1)), fps, "gesture", fingers=fingers)
+
+
+def talk_bvh(path: Path, fps: float = 60.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_bvh(talking(round(fps), fps), path, 100)
+
+
+def wav(path: Path, seconds: float = 1.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(round(16000 * seconds), np.float32), 16000)
+    return path
+
+
+def beat(folder: Path) -> Path:
+    talk_bvh(folder / "2" / "2_scott_0_1_1.bvh", 120)
+    wav(folder / "2" / "2_scott_0_1_1.wav")
+    text(folder / "2" / "2_scott_0_1_1.TextGrid", "x")
+    return folder
+
+
+def smplx(path: Path, motion: Motion) -> None:
+    """SMPL-X's poses (T, 165) of a gesture, Y up."""
+    poses = np.zeros((len(motion), 165))
+    poses[:, :66] = rot.to_axis_angle(motion.rotations.astype(float)).reshape(len(motion), -1)
+    for side in "lr":
+        for k, finger in enumerate(("index", "middle", "pinky", "ring", "thumb")):
+            for n in (1, 2, 3):
+                at = 3 * (25 + 15 * (side == "r") + 3 * k + n - 1)
+                q = motion.fingers[:, FINGER_NAMES.index(f"{side}_{finger}{n}")]
+                poses[:, at : at + 3] = rot.to_axis_angle(q.astype(float))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, poses=poses, trans=motion.root, betas=np.zeros(300), mocap_frame_rate=30, gender="neutral")
+
+
+def beat2(folder: Path) -> Path:
+    smplx(folder / "smplxflame_30" / "2_scott_0_1_1.npz", talking())
+    wav(folder / "wave16k" / "2_scott_0_1_1.wav")
+    text(folder / "textgrid" / "2_scott_0_1_1.TextGrid", "x")
+    text(folder / "train_test_split.csv", "id,type\n2_scott_0_1_1,additional\n1_wayne_0_1_1,test\n")
+    return folder
+
+
+def zeroeggs(folder: Path) -> Path:
+    talk_bvh(folder / "clean" / "001_Neutral_0_x_1_0.bvh")
+    wav(folder / "clean" / "001_Neutral_0_x_1_0.wav")
+    text(folder / "clean" / "001_Neutral_0_x_1_0.csv", "x")
+    return folder
+
+
+def genea(folder: Path) -> Path:
+    for role in ("main-agent", "interloctr"):
+        name = f"trn_2023_v0_000_{role}"
+        talk_bvh(folder / "trn" / role / "bvh" / f"{name}.bvh", 30)
+        wav(folder / "trn" / role / "wav" / f"{name}.wav")
+        text(folder / "trn" / role / "tsv" / f"{name}.tsv", "x")
+    return folder
+
+
+def talking_with_hands(folder: Path) -> Path:
+    for person in ("deep2", "shallow7"):
+        talk_bvh(folder / "mocap_data" / "session1" / "take3" / f"session1_take3_{person}_scale_local.bvh", 90)
+        wav(folder / "audio_data" / "session1" / "take3" / f"take3_{person}.wav")
+    return folder
+
+
+def llavataros(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "a.npy", pos7.to_array(talking(60, 60.0)))
+    wav(folder / "a.wav")
+    return folder
+
+
+def smartbody(folder: Path, **changed: object) -> Path:
+    """Two clips, of a performer whose hand rests straight and one whose does not; `changed` fields of the first."""
+    m = talking()
+    halves = {"rot": m.rotations, "fingers": m.fingers}
+    ints = {k: np.round(32767 * np.concatenate([v, v])).astype(np.int16) for k, v in halves.items()}
+    np.savez(folder / "motions.npz", root=np.concatenate([m.root, m.root]), offsets=np.array([0, 30, 60]), **ints)
+    row = {"id": "a", "set": "MaleGestures", "name": "x", "performer_skeleton": "ChrGarza", "posture": "Idle",
+           "index": 0, "gesture": "Chop", "hand": "right", "sync": {"emphasis": 0.5, "other": 1},
+           "max_step_deg": 20.0}  # fmt: skip
+    rows = [row | changed, row | {"id": "b", "index": 1, "performer_skeleton": "ChrBackovic"}]
+    text(folder / "clips.jsonl", "\n".join(map(json.dumps, rows)))
+    text(folder / "joints.json", json.dumps({"body": SMPL22.names, "fingers": FINGER_NAMES, "fps": 30}))
     return folder

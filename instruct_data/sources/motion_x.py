@@ -1,4 +1,4 @@
-"""Motion-X (Lin et al. 2023): SMPL-X in 322 channels at 30 frames a second, Y up, with sentences.
+"""Reader for Motion-X (Lin et al. 2023): SMPL-X in 322 channels at 30 frames a second, Y up, with sentences.
 
 Channels: root_orient 0:3, pose_body 3:66, pose_hand 66:156, pose_jaw 156:159, face_expr 159:209, face_shape 209:309,
 trans 309:312, betas 312:322. The body is read; hands, face and shape are not.
@@ -7,7 +7,6 @@ Source: github.com/IDEA-Research/Motion-X.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import SPLITS, Clip
-from instruct_data.corpora.bodies import ready, taken
-from instruct_data.corpora.layout import Layout, check_split, files
-from instruct_data.sources.bvh import read_captions
-from instruct_data.sources.report import Report
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, find_files
+from instruct_data.sources.loading import loaded, normalised, read_captions
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
@@ -28,36 +25,25 @@ from vqvae.skeleton import SMPL22
 
 MOTIONS = "motion_data/smplx_322"
 TEXTS = ("texts/semantic_labels", "semantic_labels")
-LAYOUT = Layout(
-    "motion-x", "Motion-X terms (non-commercial research)",
-    (f"{MOTIONS}/**/*.npy", "|".join(f"{t}/**/*.txt" for t in TEXTS)),
-    f"{MOTIONS}/SUBSET/.../NAME.npy (frames, 322) and {TEXTS[0]}/SUBSET/.../NAME.txt; and, for splits, train.txt, "
-    "val.txt and test.txt of paths",
-)  # fmt: skip
-FPS, WIDTH, TRANS = 30.0, 322, slice(309, 312)
-MOST_TEXT = 64 << 20
+FPS, WIDTH, TRANSLATION = 30.0, 322, slice(309, 312)
 
 
-def read_motion_x(folder: str | os.PathLike[str], report: Report, split: str | None = None) -> Iterator[Clip]:
+def read_motion_x(root: Path, corpus: Corpus, report: Report, split: str | None = None) -> Iterator[Clip]:
     """Every motion, captions from the text of the same path; mirrored ones of HumanML3D (``M...``) are left out.
 
     A motion's `source` is ``motion_x_SUBSET``. Its split is that of the list which names it; without lists it is
     `split`, or training.
-
-    Raises:
-        UserError: another folder, or a split that there is not.
     """
-    check_split(split)
-    root = LAYOUT.opened(folder)
     motions, texts = root / MOTIONS, next(root / t for t in TEXTS if (root / t).is_dir())
-    lists = _lists(root)
-    for path in files(motions, "**/*.npy"):
+    lists = [(part, root / f"{part}.txt") for part in SPLITS if (root / f"{part}.txt").is_file()]
+    splits = {line.strip(): part for part, path in lists for line in read_text(path, MAX_TEXT_BYTES).splitlines()}
+    for path in find_files(motions, "**/*.npy"):
         relative = path.relative_to(motions).with_suffix("")
         name, subset = relative.as_posix(), relative.parts[0]
         if path.stem.startswith("M") and path.stem[1:].isdecimal():
             report.notes["mirrored clip, which training makes by itself"] += 1
             continue
-        part = lists.get(name) if lists else split or "train"
+        part = splits.get(name) if splits else split or "train"
         if part is None:
             report.skip(name, "in none of train.txt, val.txt, test.txt")
             continue
@@ -66,13 +52,8 @@ def read_motion_x(folder: str | os.PathLike[str], report: Report, split: str | N
         captions = read_captions(texts / f"{name}.txt", name, report)
         if captions is not None:
             load = _Load(path, captions[0] if captions else "")
-            clip = Clip(name, load, captions, f"motion_x_{subset.lower()}", LAYOUT.licence, part)
-            yield from taken(clip, report)
-
-
-def _lists(root: Path) -> dict[str, str]:
-    found = [(part, root / f"{part}.txt") for part in SPLITS if (root / f"{part}.txt").is_file()]
-    return {line.strip(): part for part, path in found for line in read_text(path, MOST_TEXT).splitlines()}
+            clip = Clip(name, load, captions, f"motion_x_{subset.lower()}", corpus.licence, part)
+            yield from loaded(clip, report)
 
 
 @dataclass(frozen=True)
@@ -86,4 +67,4 @@ class _Load:
             raise UserError(f"{self.path}: {x.shape}; accepted finite (frames, {WIDTH})")
         count = len(SMPL22.names)
         rotations = rot.from_axis_angle(x[:, : 3 * count].reshape(-1, count, 3))
-        return ready(Motion(rotations, x[:, TRANS], FPS), self.caption)
+        return normalised(Motion(rotations, x[:, TRANSLATION], FPS), self.caption)

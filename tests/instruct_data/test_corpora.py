@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from avatargpt.__main__ import main
-from instruct_data.corpora.amass_tree import key_of
-from instruct_data.corpora.table import CORPORA
-from instruct_data.sources.report import Report
+from instruct_data.sources.amass import amass_key
+from instruct_data.sources.corpus import Report
+from instruct_data.sources.registry import CORPORA, read_corpus
 from instruct_data.store import Store
-from tests.corpora import trees
+from tests.instruct_data import corpus_trees as trees
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -99,12 +99,12 @@ def pose(motion: Motion) -> np.ndarray:
 
 
 def test_actions_styles_and_sentences(tmp_path: Path) -> None:
-    found = {c.id: c for c in CORPORA["bandai-namco"].read()(trees.bandai_namco(tmp_path), report=Report())}
+    found = {c.id: c for c in read_corpus("bandai-namco", trees.bandai_namco(tmp_path), Report())}
     active, back = found["dataset-2_walk_active_001"], found["dataset-2_walk-back_normal_012"]
     assert (active.source, active.action, active.style) == ("bandai2", "walk", "active")
     assert back.action == "walk_back" and back.captions and active.captions
     assert all(text.startswith("a person ") for text in back.captions)
-    again = {c.id: c for c in CORPORA["bandai-namco"].read()(tmp_path, report=Report())}
+    again = {c.id: c for c in read_corpus("bandai-namco", tmp_path, Report())}
     assert again["dataset-2_walk_active_001"].captions == active.captions
 
 
@@ -119,13 +119,28 @@ def test_faces_of_mead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert clips["M003_neutral_level_1_002"].captions == ["a person speaks with a neutral face"]
 
 
-def test_talks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tests.instruct_data.test_gesture_sources import beat2, pairs
-
-    for name, make in (("beat2", beat2), ("genea2023", pairs)):
+def test_talks_become_stores_of_gestures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, make in (("beat2", trees.beat2), ("genea2023", trees.genea)):
         code, out = built(name, make(tmp_path / name), tmp_path / f"{name}_store")
         assert code == 0, capsys.readouterr().err
         assert Store.open(out).modality == "gesture" and len(Store.open(out)) == 1
+
+
+def test_humanml3d_without_amass(tmp_path: Path) -> None:
+    """The same name reads the features where there are no rotations."""
+    report = Report()
+    clips = list(read_corpus("humanml3d", trees.humanml3d_features(tmp_path), report, split="train"))
+    assert [(c.id, c.captions) for c in clips] == [("000001", ["walks"]), ("000001_1_2", ["turns"])]
+    assert len(clips[0].load()) == 79 and len(clips[1].load()) == 20 and report.read == 2
+    joints = clips[0].load().joints - trees.walking(80).canonical().joints[:79]
+    assert np.abs(joints - joints[:1, :1]).max() < 5e-3
+    reasons = dict(report.skipped)
+    assert list(reasons) == ["000001_9_9.5", "000001_0_0.02", "000002", "000003", "000004", "000005"]
+    assert "accepted (T, 263)" in reasons["000002"] and "NaN" in reasons["000003"]
+    assert reasons["000004"] == "no texts/000004.txt" and reasons["000005"] == "no new_joint_vecs/000005.npy"
+    assert report.notes == {"mirrored clip, which training makes by itself": 1}
+    with pytest.raises(UserError, match=r"val\.txt: no such file"):
+        list(read_corpus("humanml3d", tmp_path, Report(), split="val"))
 
 
 def test_own_clips_with_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,22 +167,23 @@ def test_an_odd_folder_is_one_exact_line(tmp_path: Path, capsys: pytest.CaptureF
     code, out = built(name, folder, tmp_path / "store")
     told = capsys.readouterr()
     assert code == 2 and not out.exists() and told.out == "" and len(told.err.splitlines()) == 1
-    layout = CORPORA[name].about()
+    layout = CORPORA[name]
     assert f"{folder}: no {layout.needs[0]}" in told.err and layout.tree in told.err
     assert "found notes.txt, pictures/ (2)" in told.err
+    assert layout.licence and layout.gives
     assert built(name, tmp_path / "nowhere", out)[0] == 2
     assert f"nowhere: no such folder; {name} expects" in capsys.readouterr().err
 
 
 def test_one_missing_part_is_named(tmp_path: Path) -> None:
     folder = trees.kit_ml(tmp_path / "KIT-ML")
-    assert CORPORA["kit-ml"].about().opened(tmp_path) == folder  # the folder around it will do
+    assert CORPORA["kit-ml"].locate(tmp_path) == folder  # the folder around it will do
     (folder / "train.txt").unlink()
     with pytest.raises(UserError, match=r"KIT-ML: no train\.txt; kit-ml expects .*; found new_joint_vecs/, texts/"):
-        list(CORPORA["kit-ml"].read()(folder, report=Report()))
+        list(read_corpus("kit-ml", folder, Report()))
     folder = trees.humanml3d(tmp_path / "h")
     with pytest.raises(UserError, match="none: no such folder; humanml3d expects there: AMASS as unpacked"):
-        list(CORPORA["humanml3d"].read()(folder, report=Report(), amass=tmp_path / "none"))
+        list(read_corpus("humanml3d", folder, Report(), amass=tmp_path / "none"))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +200,7 @@ def test_malformed_tables(tmp_path: Path, name: str, file: str, words: str, said
     folder = EXPECTED[name][0](tmp_path / "corpus")
     trees.text(folder / file, words)
     with pytest.raises(UserError, match=said) as e:
-        list(CORPORA[name].read()(folder, report=Report()))
+        list(read_corpus(name, folder, Report()))
     assert "\n" not in str(e.value)
 
 
@@ -193,7 +209,7 @@ def test_bad_motions_are_skipped_with_their_reason(tmp_path: Path) -> None:
     place = folder / "motion_data/smplx_322/idea400/subset_0001"
     np.save(place / "Walk_clip_1.npy", np.zeros((5, 300)))
     report = Report()
-    assert not list(CORPORA["motion-x"].read()(folder, report=report))
+    assert not list(read_corpus("motion-x", folder, report))
     assert "(5, 300); accepted finite (frames, 322)" in str(report)
 
 
@@ -222,7 +238,7 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_names_of_amass() -> None:
     keys = {
-        key_of(path.split("/")) for path in (
+        amass_key(path.split("/")) for path in (
             "BMLrub/BioMotionLab_NTroje/rub001/0001_walk_poses.npz", "BioMotionLab_NTroje/rub001/0001_walk_poses.npz",
             "BMLrub/rub001/0001_walk_stageii.npz", "./BMLrub/rub001/0001_walk_poses.npy",
         )
@@ -232,7 +248,7 @@ def test_names_of_amass() -> None:
 
 def test_frames_of_humanml3d_begin_where_the_original_does(tmp_path: Path) -> None:
     """Frame 10 of 20 a second is half a second in; of HDM05 three more seconds are dropped."""
-    found = {c.id: c.load() for c in CORPORA["humanml3d"].read()(trees.humanml3d(tmp_path), report=Report())}
+    found = {c.id: c.load() for c in read_corpus("humanml3d", trees.humanml3d(tmp_path), Report())}
     want = trees.walking(120)
     for name, first in (("000000", 10), ("000001", 60)):
         assert np.abs(pose(found[name])[:30] - pose(want)[first : first + 30]).max() < 5e-3

@@ -1,0 +1,215 @@
+"""Readers for faces in JSON (BEAT's and Audio2Face's files), and what all readers of faces share: checks and rates.
+
+BEAT (Liu et al. 2022): ``{"names": [...], "frames": [{"weights": [...], "time": t, "rotation": [...]}]}``, 51 or 52
+ARKit shapes at 60 frames per second, without the tongue in some files. ``time`` is in seconds; frames that are missing
+are interpolated linearly. ``rotation`` is the head's where it is there: a quaternion x, y, z, w (ARKit's order), or
+three angles in radians yaw, pitch, roll as this project writes them; a frame without one gets it from its neighbours.
+
+Audio2Face: ``exportFps, numPoses, numFrames, facsNames, weightMat``, without a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion, angles_of
+from vqvae.io.data_files import read_object
+from vqvae.motion import MAX_FRAMES
+
+MAX_JSON_BYTES = 1 << 28  # about four hours of curves; parsed, they take some ten times as much memory
+MIN_WEIGHT, MAX_WEIGHT = -0.5, 1.5  # real takes go to 1.08; beyond these, numbers are of another kind (percent, angles)
+MIN_NAMES = 20  # ARKit shapes that a file needs
+BEAT_FPS, AUDIO2FACE_FPS = 60.0, 30.0  # where a file does not say its rate
+COMMON_RATES = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 90.0, 100.0, 120.0)
+NTSC = 1000 / 1001  # of 24, 30, 60 and 120
+DEFAULT_RATE = 30.0
+JITTER = 0.004  # of a step: what rounding to a thousandth of a count makes of even rows
+COUNTED_TOLERANCE, MEASURED_TOLERANCE = 2e-4, 0.03  # distance at which a common rate is taken, of even and uneven rows
+MAX_GAP_SECONDS = 600.0  # between two rows; more means damaged times
+
+
+def check_weights(weights: np.ndarray, names: Sequence[str], rows: Sequence[int] | None = None) -> None:
+    """Weights as a file has them, (T, n) of its columns `names`, must not be far outside 0 to 1.
+
+    Args:
+        rows: T numbers for messages; None = counted from 1.
+
+    Raises:
+        UserError: a weight below -0.5 or above 1.5.
+    """
+    bad = np.argwhere((weights < MIN_WEIGHT) | (weights > MAX_WEIGHT))
+    if len(bad):
+        t, column = bad[0]
+        row = int(t) + 1 if rows is None else rows[t]
+        where = f"row {row}, {names[column]}: {weights[t, column]:g}"
+        raise UserError(f"{where}; accepted weights from 0 to 1 ({MIN_WEIGHT} to {MAX_WEIGHT}, cut to these)")
+
+
+def evenly_spaced(values: np.ndarray, times: np.ndarray, rounding: float = 0.0) -> tuple[np.ndarray, float]:
+    """Rows with times -> frames at the row rate: that of evenly counted rows, else a common one near the median step's.
+
+    Args:
+        values: (T, n). times: (T,) seconds from the first row; rows that do not rise are left out.
+        rounding: seconds to which the times are rounded; rows that are as even as this allows count as even.
+
+    Raises:
+        UserError: more than `MAX_FRAMES` frames.
+    """
+    rising = np.concatenate([[True], np.diff(np.maximum.accumulate(times)) > 0])
+    values, times = values[rising], times[rising]
+    if len(times) < 2:
+        return values, DEFAULT_RATE
+    steps = np.diff(times)
+    mean = float(steps.mean())
+    rates: tuple[float, ...] = (*COMMON_RATES, *(NTSC * r for r in (24.0, 30.0, 60.0, 120.0)))
+    if np.abs(steps - mean).max() < JITTER * mean:  # counted, not measured: the rate is in the file
+        fps, rates, tolerance = 1 / mean, (*rates, round(1 / mean, 1)), max(COUNTED_TOLERANCE, 0.002 / len(steps))
+    elif np.abs(times - mean * np.arange(len(times))).max() <= rounding:
+        fps, tolerance = 1 / mean, 2 * rounding / float(times[-1])
+    else:
+        fps, rates, tolerance = 1 / float(np.median(steps)), COMMON_RATES, MEASURED_TOLERANCE
+    closest = min(rates, key=lambda r: abs(r - fps))
+    fps = closest if abs(closest - fps) / closest < tolerance else fps
+    count = round(times[-1] * fps) + 1
+    if count == len(times):
+        return values, fps
+    if count > MAX_FRAMES:
+        raise UserError(f"{count} frames; at most {MAX_FRAMES}")
+    at = np.arange(count) / fps
+    return np.stack([np.interp(at, times, v) for v in values.T], 1), fps
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        UserError: no such file, too large, not JSON, not an object.
+    """
+    return read_object(path, MAX_JSON_BYTES, "accepted BEAT (names, frames), Audio2Face (facsNames, weightMat)")
+
+
+def from_columns(
+    path: Path, names: list[str], rows: list[Any], fps: float, head: np.ndarray | None = None
+) -> FaceMotion:
+    """Named columns to a clip; shapes that the file does not have stay at 0.
+
+    Args:
+        path: for messages.
+        names: of the columns.
+        rows: T rows of weights.
+        head: (T, 3) yaw, pitch, roll in radians, ours; None = still.
+
+    Raises:
+        UserError: few known names, rows of another length, NaN, weights far from 0 to 1, no rows.
+    """
+    columns = arkit.columns(names)
+    if len(columns) < MIN_NAMES:
+        raise UserError(
+            f"{path}: {len(columns)} of its {len(names)} names are ARKit shapes; accepted at least {MIN_NAMES}"
+        )
+    if not 0 < len(rows) <= MAX_FRAMES:
+        raise UserError(f"{path}: {len(rows)} frames; accepted 1 to {MAX_FRAMES}")
+    try:
+        values = np.array(rows, np.float64)
+        if values.ndim != 2 or values.shape[1] != len(names):
+            raise ValueError(f"shape {values.shape}")
+        used = list(columns.values())
+        check_weights(values[:, used], [names[c] for c in used])
+        weights = np.zeros((len(values), arkit.COUNT))
+        weights[:, list(columns)] = values[:, used]
+        return FaceMotion(weights, np.zeros((len(values), 3)) if head is None else head, fps)
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
+    except (TypeError, ValueError, OverflowError) as e:
+        raise UserError(f"{path}: rows of weights differ from the {len(names)} names ({e})") from None
+
+
+def from_audio2face(data: dict[str, Any], path: Path) -> FaceMotion:
+    """A parsed Audio2Face file. ``facsNames`` may be ARKit names in any spelling.
+
+    Raises:
+        UserError: not such a file.
+    """
+    names, rows = data.get("facsNames"), data.get("weightMat")
+    if not isinstance(names, list) or not isinstance(rows, list):
+        raise UserError(f"{path}: no facsNames and weightMat; accepted an Audio2Face file")
+    try:
+        fps = float(data.get("exportFps", AUDIO2FACE_FPS))
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{path}: exportFps is no number") from None
+    return from_columns(path, [str(n) for n in names], rows, fps)
+
+
+def from_beat(data: dict[str, Any], path: Path) -> FaceMotion:
+    """A parsed BEAT file, at the rate of its times (60 where no frame has one).
+
+    Raises:
+        UserError: not such a file, times that are no rising seconds, rotations of another kind.
+    """
+    names, frames = data.get("names"), data.get("frames")
+    if not isinstance(names, list) or not isinstance(frames, list) or not frames:
+        raise UserError(f"{path}: no names and frames; accepted a BEAT face file")
+    try:
+        rows = [f["weights"] for f in frames]
+        timed = any("time" in f for f in frames) and len(frames) > 1
+        times = np.array([float(f["time"]) for f in frames]) if timed else None
+        rotations = [f.get("rotation") or [] for f in frames]
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as e:
+        raise UserError(f"{path}: frames need weights and time ({type(e).__name__}: {e})") from None
+    face = from_columns(path, [str(n) for n in names], rows, BEAT_FPS, _beat_head(rotations, path))
+    if times is None:
+        return face
+    _check_beat_times(times, path)
+    # seconds to which the times are rounded, 0 where they have six decimals or more
+    rounding = next((10.0**-d for d in range(1, 6) if np.abs(times - times.round(d)).max() < 1e-9), 0.0)
+    try:
+        return FaceMotion.from_curves(*evenly_spaced(face.curves, times - times[0], rounding))
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
+
+
+def _check_beat_times(times: np.ndarray, path: Path) -> None:
+    """Raises UserError for times (T,), T > 1, that are not seconds rising from frame to frame."""
+    steps = np.diff(times)
+    wrong = ~(np.isfinite(steps) & (steps > 0) & (steps <= MAX_GAP_SECONDS))
+    if wrong.any():
+        at = int(wrong.argmax()) + 1
+        raise UserError(f"{path}: frame {at + 1}: time {times[at]:g} after {times[at - 1]:g}; accepted seconds that "
+                        f"rise, by at most {MAX_GAP_SECONDS:g}")  # fmt: skip
+    if np.median(steps) > 1:
+        raise UserError(f"{path}: times {np.median(steps):g} apart; accepted seconds, at least one frame in each")
+
+
+def _beat_head(rotations: list[Any], path: Path) -> np.ndarray | None:
+    """(T, 3) yaw, pitch, roll; None where no frame has a rotation. Frames without one get it from their neighbours."""
+    try:
+        lengths = np.array([len(r) for r in rotations])
+    except TypeError:
+        raise UserError(f"{path}: rotation is not numbers") from None
+    present = np.flatnonzero(lengths)
+    if not len(present):
+        return None
+    width = int(lengths[present[0]])
+    odd = np.flatnonzero((lengths > 0) & ((lengths != width) | (width not in (3, 4))))
+    if len(odd):
+        raise UserError(f"{path}: frame {odd[0] + 1}: rotation of {lengths[odd[0]]} numbers; accepted 4 (x, y, z, w) "
+                        "or 3 (yaw, pitch, roll) in all frames")  # fmt: skip
+    if len(present) < len(rotations) / 2:
+        raise UserError(f"{path}: rotation in {len(present)} of {len(rotations)} frames, not in frame "
+                        f"{int(lengths.argmin()) + 1}; accepted in most of them")  # fmt: skip
+    try:
+        r = np.array([rotations[i] for i in present], np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{path}: rotation is not numbers") from None
+    if width == 4:
+        empty = np.flatnonzero(np.linalg.norm(r, axis=1) < 1e-6)
+        if len(empty):
+            raise UserError(f"{path}: frame {present[empty[0]] + 1}: rotation 0, 0, 0, 0 is no quaternion")
+        r = angles_of(r[:, [3, 0, 1, 2]])
+    return np.stack([np.interp(np.arange(len(rotations)), present, column) for column in r.T], 1)

@@ -1,0 +1,205 @@
+"""Readers for people who talk: BEAT, BEAT2, ZeroEGGS, LLAvatarOS' folders, GENEA 2023 and Talking With Hands.
+
+A clip's ``extra`` holds paths: ``audio``, ``transcript`` (word times in the corpus' form) and ``interlocutor`` (the
+same of the other person), besides ``speaker`` and what the corpus says of kind or style.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instruct_data.clip import SPLITS, Clip
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, find_files
+from instruct_data.sources.loading import BvhFile, normalised, with_files
+from vqvae.errors import UserError
+from vqvae.io import pos7
+from vqvae.io.data_files import map_array, read_arrays
+from vqvae.io.files import parsing, read_text
+from vqvae.io.smplx import read_smplx
+from vqvae.motion import Motion
+
+_BEAT_KINDS = {"0": "speech", "1": "conversation", "2": "speech", "3": "conversation"}
+NINE_JOINT_RATES = (30.0, 60.0)
+MAX_LENGTH_DIFFERENCE = 0.03  # of motion and sound, as a share of the sound
+_GENEA_SPLITS = {"trn": "train", "val": "val", "tst": "test"}
+_GENEA_ROLES = ("main-agent", "interloctr")
+_PERSON = re.compile(r"(deep|shallow)\d+")
+
+
+def _beat_extra(name: str) -> dict[str, str]:
+    """Speaker and kind from ``SPEAKER_NAME_KIND_FIRST_LAST``."""
+    parts = name.split("_")
+    return {"speaker": "_".join(parts[:2]), "kind": _BEAT_KINDS.get(parts[2], "") if len(parts) > 2 else ""}
+
+
+def read_beat(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
+    """BEAT (Liu et al. 2022), BVH at 120 frames a second; its files show no split."""
+    for path in find_files(root, "**/*.bvh"):
+        files = {"audio": path.with_suffix(".wav"), "transcript": path.with_suffix(".TextGrid")}
+        load, extra = BvhFile(path, hands=True), _beat_extra(path.stem)
+        yield from with_files(Clip(path.stem, load, [], "beat", corpus.licence, split, extra=extra), files, report)
+
+
+def read_beat2(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
+    """BEAT2 (Liu et al. 2024), SMPL-X at 30 frames a second; its "additional" takes count as training.
+
+    Raises:
+        UserError: a table of splits that is none, or without a file's line.
+    """
+    table = root / "train_test_split.csv"
+    splits = {}
+    for n, line in enumerate(read_text(table, MAX_TEXT_BYTES, f"accepted {corpus.tree}").splitlines()[1:], 2):
+        cells = [c.strip() for c in line.split(",")]
+        if len(cells) < 2 or cells[1] not in (*SPLITS, "additional"):
+            raise UserError(f"{table}: line {n}: {line[:60]!r}; accepted id,type with {', '.join(SPLITS)}, additional")
+        splits[cells[0]] = "train" if cells[1] == "additional" else cells[1]
+    for path in find_files(root, "smplxflame_30/*.npz"):
+        name = path.stem
+        if name not in splits:
+            raise UserError(f"{table}: no {name}; accepted a line for each file of smplxflame_30")
+        files = {"audio": root / "wave16k" / f"{name}.wav", "transcript": root / "textgrid" / f"{name}.TextGrid"}
+        clip = Clip(name, _Smplx(path), [], "beat2", corpus.licence, splits[name], extra=_beat_extra(name))
+        yield from with_files(clip, files, report)
+
+
+@dataclass(frozen=True)
+class _Smplx:
+    """Loads an SMPL-X file that is Y up, as BEAT2's are, as a gesture with its fingers."""
+
+    path: Path
+
+    def __call__(self) -> Motion:
+        return normalised(read_smplx(self.path, "y", hands=True))
+
+
+def read_beat2_take(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
+    """One take of BEAT2 in the form of `read_quantised_take`; its terms let it validate, not train."""
+    for path in find_files(root, "*_*.npz"):
+        load, extra = _QuantisedTake(root / "body22.npz"), _beat_extra(path.stem)
+        clip = Clip(path.stem, load, [], "beat2", corpus.licence, "val", extra=extra)
+        yield from with_files(clip, {"audio": path.with_suffix(".flac")}, report)
+
+
+@dataclass(frozen=True)
+class _QuantisedTake:
+    path: Path
+
+    def __call__(self) -> Motion:
+        return normalised(read_quantised_take(self.path))
+
+
+def read_quantised_take(path: str | os.PathLike[str]) -> Motion:
+    """A take as ``body22.npz``: root (T, 3) metres, rot (T, 22, 4) and fingers (T, 30, 4) int16 = 32767 q, fps.
+
+    Raises:
+        UserError: other contents.
+    """
+    path = Path(path)
+    data = read_arrays(path, ("root", "rot", "fingers", "fps"))
+    with parsing(path, "a take with root, rot, fingers and fps"):
+        rotations, fingers = (data[k].astype(np.float32) / 32767 for k in ("rot", "fingers"))
+        return Motion(rotations, data["root"], float(data["fps"]), "gesture", fingers=fingers)
+
+
+def read_zeroeggs(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
+    """ZeroEGGS (Ghorbani et al. 2022): ``NUMBER_STYLE_TAKE_(mirror_)x_1_0.bvh`` at 60 frames a second."""
+    for path in find_files(root, "**/*.bvh"):
+        parts = path.stem.split("_")
+        extra = {"speaker": "zeroeggs", "style": parts[1] if len(parts) > 1 else "", "mirrored": "mirror" in parts}
+        words = next((w for s in (".csv", ".TextGrid") if (w := path.with_suffix(s)).is_file()), None)
+        files = {"audio": path.with_suffix(".wav"), **({"transcript": words} if words else {})}
+        clip = Clip(path.stem, BvhFile(path, hands=True), [], "zeroeggs", corpus.licence, split, extra=extra)
+        yield from with_files(clip, files, report)
+
+
+def read_llavataros(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
+    """Folders of LLAvatarOS: arrays of nine joints (`vqvae.io.pos7`), whose rate follows from the sound's length."""
+    for path in find_files(root, "**/*.npy"):
+        sound, words = path.with_suffix(".wav"), path.with_suffix(".TextGrid")
+        files = {"audio": sound, **({"transcript": words} if words.is_file() else {})}
+        clip = Clip(path.stem, _NineJoints(path, sound), [], "llavataros", corpus.licence, split)
+        yield from with_files(clip, files, report)
+
+
+@dataclass(frozen=True)
+class _NineJoints:
+    path: Path
+    sound: Path
+
+    def __call__(self) -> Motion:
+        import soundfile
+
+        array = map_array(self.path)
+        if array.shape[1:] != pos7.SHAPE or not len(array):
+            raise UserError(f"{self.path}: shape {array.shape}; accepted (frames, 9, 7)")
+        with parsing(self.sound, "a sound"):
+            seconds = float(soundfile.info(str(self.sound)).duration)
+        fps = _rate_of(len(array), seconds, self.path)
+        array = np.array(array, np.float64)
+        if not np.isfinite(array).all():
+            raise UserError(f"{self.path}: NaN or infinity; accepted finite numbers")
+        with parsing(self.path, "an upper body of nine joints"):
+            return normalised(pos7.from_array(array, fps))
+
+
+def _rate_of(frames: int, seconds: float, path: Path) -> float:
+    """Frames a second of a motion as long as its sound: one of `NINE_JOINT_RATES`."""
+    fps = min(NINE_JOINT_RATES, key=lambda r: abs(np.log(max(frames, 1) / r / max(seconds, 1e-9))))
+    if abs(frames / fps - seconds) > max(MAX_LENGTH_DIFFERENCE * seconds, 0.5):
+        raise UserError(f"{path}: {frames} frames beside {seconds:.1f} s of sound; accepted 30 or 60 frames a second")
+    return fps
+
+
+def read_genea(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
+    """The main agents of GENEA 2023 (Kucherenko et al. 2023): pieces of about a minute of Talking With Hands."""
+    for part, split in _GENEA_SPLITS.items():
+        for path in find_files(root, f"{part}/{_GENEA_ROLES[0]}/bvh/*.bvh"):
+            agent, listener = (
+                _genea_files(root / part / role, path.stem.replace(_GENEA_ROLES[0], role)) for role in _GENEA_ROLES
+            )
+            interlocutor = {key: str(value) for key, value in listener.items()}
+            motion = root / part / _GENEA_ROLES[1] / "bvh" / f"{path.stem.replace(*_GENEA_ROLES)}.bvh"
+            if motion.is_file():
+                interlocutor["motion"] = str(motion)
+            extra, load = {"interlocutor": interlocutor}, BvhFile(path, hands=True)
+            clip = Clip(path.stem, load, [], "genea2023", corpus.licence, split, extra=extra)
+            yield from with_files(clip, agent, report, listener.values())
+
+
+def _genea_files(folder: Path, name: str) -> dict[str, Path]:
+    return {"audio": folder / "wav" / f"{name}.wav", "transcript": folder / "tsv" / f"{name}.tsv"}
+
+
+def read_talking_with_hands(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
+    """Both persons of every take (Lee et al. 2019); takes without released sound are skipped.
+
+    Raises:
+        UserError: a file that names no person.
+    """
+
+    def person_of(path: Path) -> str:
+        match = _PERSON.search(path.stem)
+        if match is None:
+            raise UserError(f"{path}: no deepN or shallowN in its name; accepted {corpus.tree}")
+        return match[0]
+
+    motions, audio = root / "mocap_data", root / "audio_data"
+    for path in find_files(motions, "*/*/**/*.bvh"):
+        person, place = person_of(path), path.relative_to(motions).parts[:2]
+        sounds = {person_of(p): p for p in sorted(audio.joinpath(*place).rglob("*.wav"))}
+        name = "_".join((*place, person))
+        extra: dict[str, Any] = {"speaker": person}
+        partners = [(speaker, sound) for speaker, sound in sounds.items() if speaker != person]
+        if len(partners) == 1:
+            extra["interlocutor"] = {"speaker": partners[0][0], "audio": str(partners[0][1])}
+        load = BvhFile(path, hands=True)
+        clip = Clip(name, load, [], "talking_with_hands", corpus.licence, split, extra=extra)
+        sound = sounds.get(person, audio.joinpath(*place, f"{name}.wav"))
+        yield from with_files(clip, {"audio": sound}, report)
