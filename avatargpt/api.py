@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -11,22 +12,21 @@ import torch
 
 from avatargpt import planning
 from avatargpt.avatar.calls import AvatarCalls, DeviceCalls
+from avatargpt.body.candidates import sample_candidates
 from avatargpt.body.describe import MotionDescription
 from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration, Progress
 from avatargpt.body.model import BodyModel
-from avatargpt.body.parts import Body
-from avatargpt.body.reconstruct import reconstruct
-from avatargpt.body.sampling import answers
+from avatargpt.body.tasks import Body, reconstruct
 from avatargpt.face.tokens import BEST_OF, FaceTokens
 from avatargpt.lm.hub import HubCalls
 from avatargpt.lm.loaded import LoadedModel, load_parts
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.long import loop
-from avatargpt.options import Request
-from avatargpt.requests.exemplars import ExemplarBank
+from avatargpt.options import GenerationConfig
 from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.resolver import Request
 from instruct_data import registry
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
@@ -56,7 +56,7 @@ class AvatarGPT(AvatarCalls, DeviceCalls, HubCalls):
     ceil(T / 4) tokens of a body, ceil(T / 3) of a face.
 
     Attributes:
-        loaded: the network with its tokenizers. body, face_tokens: its tasks for bodies and for faces.
+        loaded: the network with its tokenizers. body: its tasks for bodies.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class AvatarGPT(AvatarCalls, DeviceCalls, HubCalls):
     ) -> None:  # fmt: skip
         self.loaded = LoadedModel(model, text, tokenizers, dtype, source)
         self.body = Body(self.loaded, phrase_index, motion_scorer)
-        self.face_tokens = FaceTokens(self.loaded)
 
     @classmethod
     @documented(LoadedModel.from_pretrained)
@@ -132,14 +131,10 @@ class AvatarGPT(AvatarCalls, DeviceCalls, HubCalls):
     def motion_scorer(self, value: TextMotionScorer | None) -> None:
         self.body.model.motion_scorer = value
 
-    @property
-    def exemplars(self) -> ExemplarBank:
-        """Clips that can stand as examples; read on first use.
-
-        Raises:
-            UserError: there are none, or they were made with another tokenizer.
-        """
-        return self.body.model.exemplars
+    @cached_property  # a run for bodies alone has no use for it
+    def face_tokens(self) -> FaceTokens:  # type: ignore[override]
+        """The tasks for faces."""
+        return FaceTokens(self.loaded)
 
     @property
     def facial(self) -> LoadedModel:
@@ -152,16 +147,33 @@ class AvatarGPT(AvatarCalls, DeviceCalls, HubCalls):
 
     # Body
 
-    @documented(MotionGeneration.generate)
     def generate(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
         guidance: float = 1.5, best_of: int = 8, temperature: float = 0.8, num: int = 1, progress: Progress = None,
-        seeds: Sequence[int] | None = None, literal: bool = False, retrieval: int = 0,
+        seeds: Sequence[int] | None = None, literal: bool = False,
     ) -> list[Motion]:
-        """Text to body motion."""
-        return self.body.generation.generate(
-            texts, seconds, seed, guidance, best_of, temperature, num, progress, seeds, literal, retrieval
-        )
+        """Text to body motion.
+
+        Unless `literal`, each clause of a request is replaced by a caption that the network knows
+        (`avatargpt.requests.phrases`); clauses are made one by one and joined at a blended seam. A turn by a measure
+        ("turn left 90 degrees") is cut where it has come so far and brought to rest; a path ("walk in a circle") is
+        bent to its shape. A body that has sunk into the floor is raised.
+
+        Args:
+            texts: one or more sentences, in words or typed.
+            seconds: length of each result, or one for all, kept to the frame; None = as long as such motion usually is.
+            progress: called with (done, total).
+            seeds: one per text instead of `seed`.
+            seed, guidance, best_of, temperature, num, literal: see `avatargpt.options.GenerationConfig`.
+
+        Returns:
+            len(texts) * num Motions, in order; first frame above the origin facing +Z.
+
+        Raises:
+            UserError: empty text, seconds outside 0.2..600, or as `GenerationConfig`.
+        """
+        config = GenerationConfig(seed, guidance, temperature, best_of, num, literal)
+        return self.body.generation.generate(texts, seconds, config, seeds, progress)
 
     def generated(self, text: str, seed: int) -> Motion:
         """The first motion that `generate` gives a text."""
@@ -206,13 +218,14 @@ class AvatarGPT(AvatarCalls, DeviceCalls, HubCalls):
         """A clip through its tokens and back."""
         return reconstruct(self.loaded, motion)
 
-    @documented(answers)
+    @documented(sample_candidates)
     def answers(
         self, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], samples: int = 8,
         guidance: float = 1.5, temperature: float = 0.8,
     ) -> list[list[np.ndarray]]:
         """Every candidate that `generate` would rank: `samples` codes (N, R) for each caption, taken literally."""
-        return answers(self.body.model, captions, tokens, seeds, samples, guidance, temperature)
+        config = GenerationConfig(guidance=guidance, temperature=temperature, best_of=samples)
+        return sample_candidates(self.body.model, captions, tokens, seeds, config)
 
     @documented(LoadedModel.likelihood)
     def likelihood(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:

@@ -3,7 +3,7 @@
     python benchmarks/floor.py [--seconds 600] [--model FOLDER] [--threads N] [--json]
 
 Every scene is made once; its codes then pass through the stream with the correction and without. A pop is a frame
-with more jerk than three times the recordings' 95th percentile (`avatargpt.body.smooth`).
+with more jerk than three times the recordings' 95th percentile (`avatargpt.body.edit.roughness`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ PERCENTILES = (50, 95, 99, 99.9, 100)
 def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: float) -> dict[str, Any]:
     """Figures of one scene: {"before": ..., "after": ..., "raised": share of frames, "new_pops": frames}."""
     from avatargpt import planning
-    from avatargpt.body.ground import SUNK
-    from avatargpt.body.smooth import JERK
+    from avatargpt.body.edit import MAX_JERK
     from avatargpt.kinematics.measures import jerk
     from avatargpt.long.director import Director, manner_of
     from avatargpt.long.loop import Loop
     from avatargpt.long.performer import Performer
     from avatargpt.long.stream import MotionStream
+    from avatargpt.options import GenerationConfig
+    from vqvae.ground import SUNK
     from vqvae.motion import concatenate
 
     codes: list[np.ndarray] = []
@@ -46,7 +47,8 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
     tokenizer, body = model.tokenizers["body"], model.body
     phrases, planner = body.model.phrase_index, planning.load_planner(None, body.model)
     director = Director(planner, scene, seed, (), manner_of(scene, phrases), phrases)
-    run = Loop(director, Performer(body, 4, 1.5, 0.8), Kept(tokenizer, radius), seed, radius)  # as `long` does
+    performer = Performer(body, GenerationConfig(best_of=4))  # as `long` does
+    run = Loop(director, performer, Kept(tokenizer, radius), seed, radius)
     frames = sum(len(c.motion) for c in run.chunks(seconds))
     made, jerks = {}, {}
     out: dict[str, Any] = {"scene": scene, "seed": seed}
@@ -61,7 +63,7 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
             "jerk": [round(float(np.percentile(jerks[name], q)), 3) for q in PERCENTILES],
         }  # fmt: skip
     out["raised"] = round(float((np.abs(made["after"].root - made["before"].root)[:, 1] > 1e-6).mean()), 4)
-    out["new_pops"] = int(((jerks["after"] > JERK) & (jerks["before"] <= JERK)).sum())
+    out["new_pops"] = int(((jerks["after"] > MAX_JERK) & (jerks["before"] <= MAX_JERK)).sum())
     return out
 
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
-from avatargpt.body import rerank
+from avatargpt.body import candidates
+from avatargpt.body.candidates import pick
 from avatargpt.body.edit import ROUNDS
-from avatargpt.body.ground import SUNK
-from avatargpt.body.heeding import unheeded
-from avatargpt.body.reconstruct import REFINE
-from avatargpt.body.rerank import pick
-from avatargpt.body.spec import MotionSpec
+from avatargpt.body.model import BodyModel
+from avatargpt.body.motion_spec import MotionSpec, motion_specs
+from avatargpt.body.tasks import REFINE_STEPS
+from avatargpt.body.text_adherence import not_followed
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
@@ -27,9 +27,11 @@ from avatargpt.options import UnheededText, shares
 from avatargpt.requests.motion_spec import ClauseSpec
 from avatargpt.requests.paths import Route
 from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.resolver import ResolvedRequest
 from avatargpt.requests.turns import Turn
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.ground import SUNK
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
@@ -117,7 +119,7 @@ def test_number_of_results(gpt: AvatarGPT) -> None:
 
 
 def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rerank, "foot_skate", lambda joints, fps: 0.0)
+    monkeypatch.setattr(candidates, "foot_skate", lambda joints, fps: 0.0)
     prompts = [gpt.loaded.prompt("text_to_motion", {"caption": "walk", "seconds": 1.0})]
     (found,) = gpt.loaded.sample(prompts, [5], [0], 6, 1.0, 1.0)
     assert [c.shape for c in found] == [(5, LEVELS)] * 6
@@ -127,7 +129,7 @@ def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT, monkeypatch: py
     best = int(np.argmax(each))
     assert pick(gpt.body.model, [found], ["walk"])[0] is found[best]
     slides = iter(100.0 * (i == best) for i in range(6))  # so much that nothing makes up for it
-    monkeypatch.setattr(rerank, "foot_skate", lambda joints, fps: next(slides))
+    monkeypatch.setattr(candidates, "foot_skate", lambda joints, fps: next(slides))
     assert pick(gpt.body.model, [found], ["walk"])[0] is not found[best]
 
 
@@ -146,7 +148,7 @@ def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT, monkeypatch: py
      ({"texts": "walk", "guidance": float("nan")}, "guidance: nan"),
      ({"texts": "walk", "temperature": 0}, "temperature: 0; accepted 0.05 to 2"),
      ({"texts": "walk", "temperature": "hot"}, "temperature: 'hot'"), ({"texts": "walk", "seed": 1.5}, "seed: 1.5"),
-     ({"texts": "walk", "seeds": [None]}, "seed: None"), ({"texts": "walk", "retrieval": 0.5}, "retrieval: 0.5")],
+     ({"texts": "walk", "seeds": [None]}, "seed: None"), ({"texts": "walk", "num": True}, "num: True")],
 )  # fmt: skip
 def test_generate_refuses(gpt: AvatarGPT, arguments: dict, says: str) -> None:
     with pytest.raises(UserError) as e:
@@ -161,23 +163,15 @@ def test_one_length_or_one_for_each_text(gpt: AvatarGPT) -> None:
     assert gpt.generate([]) == gpt.describe([]) == []
 
 
-def test_every_clause_gets_room(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_clause_gets_room() -> None:
     assert shares(16, [56, 2, 70], 5) == [5, 5, 6]
     assert shares(40, [20, 60], 5) == [10, 30], "in proportion where that leaves enough"
     assert shares(15, [9, 1, 1], 5) == [5, 5, 5] and shares(7, [3], 5) == [7]
-    said = [ClauseSpec("walk", 1.0, (56,)), ClauseSpec("jump", 1.0, (2,)), ClauseSpec("turn", 1.0, (70,))]
-
-    class Book:
-        def plain(self, text: str, grounder: object) -> list[ClauseSpec]:
-            return said
-
-    monkeypatch.setattr(gpt, "phrase_index", Book())
-    monkeypatch.setattr(gpt, "grounder", object())
-    asked = "walk, then jump, then turn"
-    specs = gpt.body.generation.specs
-    made = specs(asked, 3.2, 0, False)
-    assert [(s.caption, s.tokens, s.frames) for s in made] == [("walk", 5, 20), ("jump", 5, 20), ("turn", 6, 24)]
-    assert specs(asked, 2.8, 0, False) == [MotionSpec(asked, 14)]
+    clauses = ClauseSpec("walk", 1.0, (56,)), ClauseSpec("jump", 1.0, (2,)), ClauseSpec("turn", 1.0, (70,))
+    request = ResolvedRequest("walk, then jump, then turn", clauses=clauses)
+    specs = motion_specs(request, 3.2, 0, 5.0)
+    assert [(s.caption, s.tokens, s.frames) for s in specs] == [("walk", 5, 20), ("jump", 5, 20), ("turn", 6, 24)]
+    assert motion_specs(request, 2.8, 0, 5.0) == [MotionSpec(request.text, 14)]
 
 
 def sunk(motion: Motion) -> float:
@@ -255,13 +249,13 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
 def test_a_candidate_that_goes_on_from_the_pose_before_comes_first(
     gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rerank, "ranked", lambda model, codes, motions, texts, turns: np.zeros(len(codes)))
+    monkeypatch.setattr(candidates, "ranked", lambda model, codes, motions, texts, turns: np.zeros(len(codes)))
     poses = [[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]  # where all joints are in first and last frames
     motions = [object() for _ in poses]
     shown = {id(m): p for m, p in zip(motions, poses, strict=True)}
     tokenizer = gpt.loaded.tokenizer("body")
     monkeypatch.setattr(tokenizer, "decode_each", lambda some: [motions[int(codes[0, 0])] for codes in some])
-    monkeypatch.setattr(rerank, "_pose", lambda motion, frame: np.full((22, 3), shown[id(motion)][frame]))
+    monkeypatch.setattr(candidates, "_pose", lambda motion, frame: np.full((22, 3), shown[id(motion)][frame]))
     first, *others = (np.full((1, 1), i) for i in range(4))
     got = pick(gpt.body.model, [[first], others], ["sit", "stand"], before=[-1, 0])
     assert got[1] is others[1]
@@ -343,11 +337,16 @@ def test_in_between(gpt: AvatarGPT, seconds: float, text: str, keep_place: bool)
 
 
 def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avatargpt.body import heeding
+    from avatargpt.body import text_adherence
 
     clip, seen = walk(30), []
-    monkeypatch.setattr(heeding, "unheeded", lambda model, part, text: seen.append(part) or text * (text == "jump"))
-    monkeypatch.setattr(heeding, "unshown", lambda model, part, text, shown: heeding.unheeded(model, part, text))
+
+    def missing(model: BodyModel, part: Motion, text: str, captions: str = "") -> str:
+        seen.append(part)
+        return text * (text == "jump")
+
+    monkeypatch.setattr(text_adherence, "not_followed", missing)
+    monkeypatch.setattr(text_adherence, "not_shown", missing)
     for made in (partial(gpt.extend, clip), partial(gpt.in_between, clip, clip)):
         with pytest.warns(UnheededText, match="^'jump' jump$"):
             made(2.0, text="jump", best_of=2)
@@ -371,13 +370,14 @@ def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.
 )
 def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, frames: int, said: str) -> None:
     scorer = SimpleNamespace(texts=lambda *_: np.array([[1.0, 0.0]]), motions=lambda *_: np.array([[fit, 9.0]]))
-    model: Any = SimpleNamespace(clauses=lambda text: clauses, motion_scorer=scorer, grounder=1)
-    got = unheeded(model, walk(frames), "turn by 90 degrees")
+    model = BodyModel(SimpleNamespace(grounder=1), None, scorer)  # type: ignore[arg-type]
+    model.clauses = lambda text: tuple(clauses)  # type: ignore[method-assign]
+    got = not_followed(model, walk(frames), "turn by 90 degrees")
     assert said in got and bool(said) == bool(got)
-    assert "does not look like English but like Russian" in unheeded(model, walk(frames), "человек прыгает")
-    assert "has no word in it" in unheeded(model, walk(frames), "12345")
+    assert "does not look like English but like Russian" in not_followed(model, walk(frames), "человек прыгает")
+    assert "has no word in it" in not_followed(model, walk(frames), "12345")
     model.motion_scorer = None
-    assert ("hardly" in said) <= (unheeded(model, walk(frames), "jump") == "")
+    assert ("hardly" in said) <= (not_followed(model, walk(frames), "jump") == "")
 
 
 def test_kept_place_is_reached_without_a_jump(gpt: AvatarGPT) -> None:
@@ -460,7 +460,7 @@ def test_reconstruct(gpt: AvatarGPT, frames: int) -> None:
     source = clip.canonical()
     drift = np.linalg.norm((got.root[-1] - source.root[-1])[[0, 2]]) * 1000
     assert figures["drift_mm"] == pytest.approx(drift, rel=1e-4, abs=1e-3)
-    codes = gpt.tokenizers["body"].encode(clip.canonical(), REFINE)
+    codes = gpt.tokenizers["body"].encode(clip.canonical(), REFINE_STEPS)
     assert same(got, gpt.tokenizers["body"].decode(codes).slice(0, frames))
 
 

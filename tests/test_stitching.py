@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from avatargpt.body import stitch
-from avatargpt.body.feet import LEGS, TOES, planted
-from avatargpt.body.ground import AHEAD, EASE, SUNK, with_seam_lifted, without_penetration
-from avatargpt.body.smooth import JERK, STEP, roughness
+from avatargpt.body.contact import LEGS, TOES, planted, with_seam_lifted
+from avatargpt.body.edit import MAX_JERK, MAX_STEP, roughness
 from avatargpt.metrics.baselines import interpolate
 from vqvae import rotations as rot
+from vqvae.ground import AHEAD, EASE, SUNK, without_penetration
 from vqvae.motion import Motion, concatenate
 
 
@@ -86,7 +86,7 @@ def test_fades_close_the_seams(length: int) -> None:
 def test_fades_leave_the_middle_alone() -> None:
     whole = walk()
     faded = stitch.fade_in(whole.slice(20, 50), whole.slice(19, 20), off(whole.slice(19, 20)))
-    untouched = stitch.FADE
+    untouched = stitch.FADE_FRAMES
     np.testing.assert_allclose(faded.joints[untouched:], whole.slice(20, 50).joints[untouched:], atol=1e-5)
     assert np.abs(faded.joints[0] - whole.joints[20]).max() > 0.02
 
@@ -140,11 +140,11 @@ def test_the_verifier_allows_what_recordings_and_the_given_clips_have() -> None:
     start, middle, end = clip.slice(0, 20), clip.slice(20, 40), clip.slice(40, 60)
     assert roughness(start, middle, end) < 0.5
     kick = np.zeros((20, 3))
-    kick[10] = [0, 0, JERK / 2]  # third differences of a spike are three times as high
+    kick[10] = [0, 0, MAX_JERK / 2]  # third differences of a spike are three times as high
     spiked = replace(middle, root=middle.root + kick)
     assert roughness(start, spiked, end) > 1
     assert roughness(replace(start, root=start.root + kick), spiked, end) < 1.1, "the given clip is as rough"
-    assert roughness(start, replace(middle, root=middle.root + [0, 0, 2 * STEP]), end) > 1, "a seam that jumps"
+    assert roughness(start, replace(middle, root=middle.root + [0, 0, 2 * MAX_STEP]), end) > 1, "a seam that jumps"
 
 
 @pytest.mark.parametrize("frames", [1, 2, 13, 60, 77])

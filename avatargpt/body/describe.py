@@ -15,11 +15,11 @@ from avatargpt.options import check_count, check_seed, mix, then
 from vqvae.ground import grounded
 from vqvae.motion import Motion
 
-OWN = 0.05  # a caption of the phrase index must fit so much better than what the model says itself
+CAPTION_MARGIN = 0.05  # by which a caption of the phrase index must fit better than the model's own sentences
 
 
 class MotionDescription:
-    """Says what a motion shows."""
+    """Motion to text."""
 
     def __init__(self, model: BodyModel) -> None:
         self.model = model
@@ -27,9 +27,8 @@ class MotionDescription:
     def describe(self, motions: Motion | Sequence[Motion], num: int, seed: int, best_of: int) -> list[Any]:
         """Motion to text.
 
-        With a text-motion scorer (`model.scorer`) the likeliest sentence, sampled ones, and the nearest caption of the
-        phrase index (`avatargpt.requests.phrases`; the project's own texts) are ranked by how well they fit the
-        motion.
+        With a text-motion scorer the likeliest sentence, sampled ones, and the nearest caption of the phrase index
+        (`avatargpt.requests.phrases`; the project's own texts) are ranked by how well they fit the motion.
 
         Args:
             motions: one or more; any frame rate, on any floor (`vqvae.ground`). Motion beyond 14 s is described in
@@ -44,42 +43,44 @@ class MotionDescription:
         check_count("num", num)
         check_count("best_of", best_of)
         check_seed(seed)
-        given = [motions] if isinstance(motions, Motion) else list(motions)
-        if not given:
+        clips = [motions] if isinstance(motions, Motion) else list(motions)
+        if not clips:
             return []
-        pieces: list[np.ndarray] = []
-        owner: list[int] = []
-        for i, motion in enumerate(given):
+        windows: list[np.ndarray] = []
+        owners: list[int] = []
+        for i, motion in enumerate(clips):
             codes = self.model.loaded.tokenizer(motion.modality).encode(grounded(motion))
             count = -(-len(codes) // (CHUNK + CONTEXT))
-            pieces += np.array_split(codes, count)
-            owner += [i] * count
-        said = self._said(pieces, num, seed) if num > 1 else [[s] for s in self.best(pieces, seed, best_of)]
+            windows += np.array_split(codes, count)
+            owners += [i] * count
+        if num > 1:
+            sentences = self._sentences(windows, num, seed)
+        else:
+            sentences = [[s] for s in self.best(windows, seed, best_of)]
         out: list[Any] = []
-        for i in range(len(given)):
-            parts = [s for s, o in zip(said, owner, strict=True) if o == i]
-            joined = [then([p[k] for p in parts]) for k in range(num)]
-            out.append(joined[0] if num == 1 else joined)
+        for i in range(len(clips)):
+            rows = [s for s, owner in zip(sentences, owners, strict=True) if owner == i]
+            texts = [then([row[k] for row in rows]) for k in range(num)]
+            out.append(texts[0] if num == 1 else texts)
         return out
 
-    def best(self, pieces: Sequence[np.ndarray], seed: int = 0, best_of: int = 7) -> list[str]:
-        """The sentence that fits each piece of at most 72 codes (N, R) best, see `describe`."""
-        first = [s[0] for s in self._said(pieces, 1, seed)]
+    def best(self, windows: Sequence[np.ndarray], seed: int = 0, best_of: int = 7) -> list[str]:
+        """The sentence that fits each window of at most 72 codes (N, R) best, see `describe`."""
+        likeliest = [s[0] for s in self._sentences(windows, 1, seed)]
         scorer, grounder = self.model.motion_scorer, self.model.grounder
         if best_of == 1 or scorer is None or grounder is None:
-            return first
-        more = self._said(pieces, best_of - 1, seed)
-        seen = self.model.seen(scorer, pieces)
-        own = [[a, *b] for a, b in zip(first, more, strict=True)]
-        every = [s for some in own for s in some]
-        heard = scorer.texts(every, grounder).reshape(len(own), best_of, -1)
-        fit = np.einsum("nd,nkd->nk", seen, heard)
-        out = [some[int(k)] for some, k in zip(own, fit.argmax(1), strict=True)]
-        texts, vectors = self._captions
-        if texts:
-            near = seen @ vectors.T
-            for i in np.flatnonzero(near.max(1) > fit.max(1) + OWN):
-                out[i] = texts[int(near[i].argmax())]
+            return likeliest
+        sampled = self._sentences(windows, best_of - 1, seed)
+        vectors = self.model.motion_vectors(windows)
+        candidates = [[a, *b] for a, b in zip(likeliest, sampled, strict=True)]
+        texts = scorer.texts([s for row in candidates for s in row], grounder).reshape(len(candidates), best_of, -1)
+        fit = np.einsum("nd,nkd->nk", vectors, texts)
+        out = [row[int(k)] for row, k in zip(candidates, fit.argmax(1), strict=True)]
+        captions, caption_vectors = self._captions
+        if captions:
+            caption_fit = vectors @ caption_vectors.T
+            for i in np.flatnonzero(caption_fit.max(1) > fit.max(1) + CAPTION_MARGIN):
+                out[i] = captions[int(caption_fit[i].argmax())]
         return out
 
     @cached_property
@@ -90,22 +91,22 @@ class MotionDescription:
             return [], np.zeros((0, 0), np.float32)
         rows = np.flatnonzero(index.marks.literal)
         with torch.inference_mode():
-            heard = scorer.network.hear(torch.from_numpy(index.index.some(rows))).numpy()
-        return [index.keys[i] for i in rows], heard
+            vectors = scorer.network.hear(torch.from_numpy(index.index.some(rows))).numpy()
+        return [index.keys[i] for i in rows], vectors
 
-    def _said(self, pieces: Sequence[np.ndarray], num: int, seed: int) -> list[list[str]]:
-        """Sentences of the language model: the likeliest word by word, or `num` sampled ones, for each piece."""
+    def _sentences(self, windows: Sequence[np.ndarray], num: int, seed: int) -> list[list[str]]:
+        """Sentences of the language model: the likeliest word by word, or `num` sampled ones, for each window."""
         loaded = self.model.loaded
-        said: list[list[str]] = []
-        for i in range(0, len(pieces), ROWS // 4):
-            prompts = [loaded.prompt("motion_to_text", {"motion": p}) for p in pieces[i : i + ROWS // 4]]
+        out: list[list[str]] = []
+        for i in range(0, len(windows), ROWS // 4):
+            prompts = [loaded.prompt("motion_to_text", {"motion": w}) for w in windows[i : i + ROWS // 4]]
             seeds = [mix(seed, j) for _ in prompts for j in range(num)]
-            options: dict[str, Any] = (
+            sampling: dict[str, Any] = (
                 {} if num == 1 else {"samples": num, "temperature": 0.7, "top_p": 0.9, "seed": seeds}
             )
             decoded = loaded.generator.decode(
-                loaded.encode(prompts), "text", max_tokens=64, no_repeat=4, min_tokens=3, **options
+                loaded.encode(prompts), "text", max_tokens=64, no_repeat=4, min_tokens=3, **sampling
             )
-            sentences = [loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
-            said += [sentences[k * num : (k + 1) * num] for k in range(len(prompts))]
-        return said
+            texts = [loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
+            out += [texts[k * num : (k + 1) * num] for k in range(len(prompts))]
+        return out

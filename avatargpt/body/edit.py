@@ -1,37 +1,61 @@
-"""Motion to motion: in-between and continuation."""
+"""Motion to motion: in-between, continuation, and motions that begin or end in a given pose."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from avatargpt.body import heeding, stitch
-from avatargpt.body.feet import CONTACTS, planted
+from avatargpt.body import stitch, text_adherence
+from avatargpt.body.candidates import pick, prolonged
+from avatargpt.body.contact import CONTACTS, planted
 from avatargpt.body.generate import MotionGeneration
-from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
-from avatargpt.body.posing import posed
-from avatargpt.body.reach import out_of_reach
-from avatargpt.body.rerank import pick
-from avatargpt.body.sampling import prolonged
-from avatargpt.body.smooth import roughness
-from avatargpt.kinematics.measures import foot_skate
-from avatargpt.limits import MIN_SECONDS
+from avatargpt.kinematics.measures import TOES, foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
-from avatargpt.options import UnheededText, check_count, check_seconds, check_seed, check_text, frames_of, held, mix
-from avatargpt.requests.understanding import SURE
+from avatargpt.options import (
+    MIN_SECONDS,
+    GenerationConfig,
+    UnheededText,
+    check_count,
+    check_seconds,
+    check_seed,
+    check_text,
+    frames_of,
+    mix,
+)
+from avatargpt.requests.resolver import MIN_KNOWN, ResolvedRequest
 from instruct_data.joining import join_motions, suits
-from vqvae.ground import floor_of, raised
+from vqvae.errors import UserError
+from vqvae.ground import floor_of, raised, without_penetration
 from vqvae.motion import Motion, concatenate
 
-ROUNDS = 3  # times that candidates of a middle are made where all of them pop
-WORDED, WORDLESS = 16, 4  # candidates of a continuation with a text, and without
-AWAY = 0.7  # what each metre between two poses costs, in the scorer's cosine
-SLIDING = 0.1  # metres of distance to the other candidates that feet weigh that slide all the time
-LAST = 1e3  # below every merit
+ROUNDS = 3  # of candidates of a middle, where all of them pop
+TEXT_CANDIDATES, FREE_CANDIDATES = 16, 4  # of a continuation with a text, and without
+POSE_WEIGHT = 0.7  # of each metre between two poses, in the scorer's cosine
+SKATE_WEIGHT = 0.1  # metres of distance to the other candidates that feet weigh that slide all the time
+POP_COST = 1e3  # above every merit
+TEMPERATURE, TOP_K = 0.7, 30  # of tokens beside given motion
+FREE = GenerationConfig(guidance=1.0, temperature=TEMPERATURE, best_of=1)
+GUIDED = replace(FREE, guidance=1.5)
+
+POSE_LEAD = 0.8  # s that getting from a pose to the motion takes, and back
+POSE_FRAMES = 8  # of a pose that the network gets
+Between = Callable[[Motion, Motion, float], Motion]
+
+MAX_JERK = 3 * 0.166
+"""Metres per frame^3 at 20 fps (`kinematics.measures.jerk`): three times the 95th percentile of all frames of the
+corpus' 3,144 training clips, whose 99.9th is 0.47."""
+MAX_STEP = 0.59
+"""Metres per frame at 20 fps: the toes' 99.99th percentile over the same frames."""
+NEIGHBOURS = 40  # frames of the given clips that are looked at
+JERK_FRAMES = 3  # that a third difference across the seam reaches
+MAX_SPEED = 4.9
+"""Metres a second in the plane over `SPEED_SECONDS`: the most in these clips (the 99.99th percentile is 4.4)."""
+SPEED_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,7 +74,7 @@ class MotionEditing:
     """Continues motions and fills gaps between them.
 
     Args:
-        generation: makes what a text asks for where a continuation does not show it.
+        generation: makes the motion of a text where a continuation does not show it.
     """
 
     def __init__(self, model: BodyModel, generation: MotionGeneration) -> None:
@@ -66,39 +90,36 @@ class MotionEditing:
             text: what happens in between, one movement; may be empty. The network is given the words as they are; where
                 they hardly show, `avatargpt.options.UnheededText` is warned of.
             best_of: candidates; without text the one nearest to all others on feet that stand wins, with text the one
-                that fits it. Candidates that pop (`body.smooth`) do not count; where all do, others are made, twice.
+                that fits it. Candidates that pop (`roughness`) do not count; where all do, others are made, twice.
             keep_place: END stays where it is in the world and the middle's path is led there; else END is moved to
                 where the middle arrives.
 
         Returns:
             START, the middle, END in one Motion; START is unchanged, END's poses are. END is brought to START's floor
             (`vqvae.ground`), with `keep_place` its height is kept. `notes` says where no candidate passed and the
-            middle is interpolated, or pops, and where END is kept where nobody could get in time (`body.reach`).
+            middle is interpolated, or pops, and where END is kept though it cannot be reached in time.
         """
-        check_seconds(seconds)
-        check_count("best_of", best_of)
-        check_seed(seed)
-        if text:
-            check_text(text)
+        self._check(seconds, text, seed, best_of)
         tokenizer = self.model.tokenizer
         fps = tokenizer.spec.fps
-        given = start.resampled(fps)
+        source = start.resampled(fps)
         floor = floor_of(start)
-        start = raised(given, -floor)
+        start = raised(source, -floor)
         end = raised(end.resampled(fps), -floor if keep_place else -floor_of(end))
         frames = frames_of(seconds, fps)
         ends = tokenizer.encode(self._tail(start)), tokenizer.encode(self._head(end))
         gap = _Gap(start, end, *ends, frames, keep_place)
+        caption = self._caption(self.model.resolve(text)) if text else ""
         rough, bridge = np.inf, None
-        for again in range(ROUNDS):
-            middles = self._middles(gap, text, mix(seed, again) if again else seed, best_of)
-            made = [self._bridge(gap, m) for m in middles]
-            passed = np.array([roughness(start, *m) for m in made])
-            merit = self._merit(middles, [m[0] for m in made], text)
-            merit = np.where(passed <= 1, merit, -LAST - passed)  # the smoothest where all of them pop
+        for attempt in range(ROUNDS):
+            middles = self._middles(gap, text, caption, mix(seed, attempt) if attempt else seed, best_of)
+            bridges = [self._bridge(gap, m) for m in middles]
+            roughs = np.array([roughness(start, *b) for b in bridges])
+            merit = self._merit(middles, [b[0] for b in bridges], text)
+            merit = np.where(roughs <= 1, merit, -POP_COST - roughs)  # the smoothest where all of them pop
             best = int(merit.argmax())
-            if passed[best] < rough:
-                rough, bridge = float(passed[best]), made[best]
+            if roughs[best] < rough:
+                rough, bridge = float(roughs[best]), bridges[best]
             if rough <= 1:
                 break
         assert bridge is not None
@@ -107,16 +128,24 @@ class MotionEditing:
         if rough > 1:
             straight = stitch.interpolated(start, last, frames)
             straight = without_penetration(straight, after=True, before=True)
-            of = f"none of {ROUNDS * best_of} candidates is as smooth as recordings"
-            if (other := roughness(start, straight, last)) < rough:
-                rough, middle = other, straight
-                notes = (*notes, f"in-between: {of}; the middle is interpolated")
+            reason = f"none of {ROUNDS * best_of} candidates is as smooth as recordings"
+            if (straight_rough := roughness(start, straight, last)) < rough:
+                rough, middle = straight_rough, straight
+                notes = (*notes, f"in-between: {reason}; the middle is interpolated")
             if rough > 1:
-                notes = (*notes, f"in-between: {of}; the middle has {rough:.1f} times the allowed jerk or step")
+                notes = (*notes, f"in-between: {reason}; the middle has {rough:.1f} times the allowed jerk or step")
         if text:
-            heeding.warn(self.model, middle, text)
-        whole = concatenate([given, *(raised(m, floor) for m in (middle, last))])
-        return replace(whole.with_caption(text or start.caption), notes=notes)
+            text_adherence.warn(self.model, middle, text)
+        result = concatenate([source, *(raised(m, floor) for m in (middle, last))])
+        return replace(result.with_caption(text or start.caption), notes=notes)
+
+    @staticmethod
+    def _check(seconds: float, text: str, seed: int, best_of: int) -> None:
+        check_seconds(seconds)
+        check_count("best_of", best_of)
+        check_seed(seed)
+        if text:
+            check_text(text)
 
     def posed(
         self, motion: Motion, start: Motion | None = None, end: Motion | None = None, seed: int = 0, best_of: int = 16
@@ -132,26 +161,28 @@ class MotionEditing:
 
         return posed(motion, between, start, end)
 
-    def _middles(self, gap: _Gap, text: str, seed: int, best_of: int) -> list[np.ndarray]:
+    def _middles(self, gap: _Gap, text: str, caption: str, seed: int, best_of: int) -> list[np.ndarray]:
         """`best_of` candidates: codes (N, R) of the middle."""
         a, rate = gap.before, self.model.tokenizer.tokens_per_second
         tokens = max(1, -(-gap.frames // self.model.tokenizer.downsample))
-        rest, before = min(tokens, CHUNK), a
+        count, before = min(tokens, CHUNK), a
         if tokens > CHUNK:
-            before = prolonged(self.model, a, len(a) + tokens - CHUNK, text, seed, 1.0, 1, 0.7)
-        slots: dict[str, Any] = {"start": before[-CONTEXT:], "end": gap.after, "seconds": rest / rate}
+            before = prolonged(self.model, a, len(a) + tokens - CHUNK, text, seed, FREE)
+        slots: dict[str, Any] = {"start": before[-CONTEXT:], "end": gap.after, "seconds": count / rate}
         if text:
-            slots["caption"] = self._plain(text)
+            slots["caption"] = caption
         prompt = self.model.loaded.prompt("in_between", slots)
-        found = self.model.loaded.sample([prompt], [rest], [seed], best_of, 1.0, 0.7, 30, settled=not text)[0]
-        return [np.concatenate([before[len(a):], c]) for c in found]
+        (candidates,) = self.model.loaded.sample(
+            [prompt], [count], [seed], best_of, 1.0, TEMPERATURE, TOP_K, settled=not text
+        )
+        return [np.concatenate([before[len(a):], c]) for c in candidates]
 
     def _merit(self, codes: list[np.ndarray], middles: list[Motion], text: str) -> np.ndarray:
         """(B,) how well middles fit the text or, without one, how near they are to all others on feet that stand."""
         if text and len(codes) > 1:
             return self.model.fit(codes, [text] * len(codes))
         slides = np.array([foot_skate(m.joints, m.fps) if len(m) > 1 else 0.0 for m in middles])
-        return -stitch.apart(middles) - SLIDING * slides
+        return -stitch.distances(middles) - SKATE_WEIGHT * slides
 
     def _bridge(self, gap: _Gap, codes: np.ndarray) -> tuple[Motion, Motion]:
         """Decode start, middle and end in one stream and fit the middle to the real frames: (middle, END placed)."""
@@ -180,84 +211,187 @@ class MotionEditing:
 
         Args:
             seconds: of the new part; kept to the frame.
-            text: what happens next, as `MotionGeneration.generate` takes it: made as such and joined with its momentum
-                where no continuation shows it as well.
+            text: what happens next, as `generate` takes it: made as such and joined with its momentum where no
+                continuation shows it as well.
             best_of: candidates; None = 16 with a text, of whose new parts the text-motion scorer picks one, else 4.
 
         Returns:
             The given frames (at 20 per second) and the continuation, on the same floor (`vqvae.ground`).
         """
-        check_seconds(seconds)
         if best_of is None:
-            best_of = WORDED if text else WORDLESS
-        check_count("best_of", best_of)
-        check_seed(seed)
-        if text:
-            check_text(text)
+            best_of = TEXT_CANDIDATES if text else FREE_CANDIDATES
+        self._check(seconds, text, seed, best_of)
         tokenizer = self.model.tokenizer
-        given = motion.resampled(tokenizer.spec.fps)
+        source = motion.resampled(tokenizer.spec.fps)
         floor = floor_of(motion)
-        motion = raised(given, -floor)
+        motion = raised(source, -floor)
         frames = frames_of(seconds, motion.fps)
         tokens = max(1, -(-frames // tokenizer.downsample))
         tail = tokenizer.encode(self._tail(motion))
-        slots: dict[str, Any] = {"motion": tail, "seconds": min(tokens, CHUNK) / tokenizer.tokens_per_second}
-        words = self._plain(text) if text else ""
+        count = min(tokens, CHUNK)
+        slots: dict[str, Any] = {"motion": tail, "seconds": count / tokenizer.tokens_per_second}
+        request = self.model.resolve(text) if text else None
+        caption = self._caption(request) if request else ""
         if text:
-            slots["caption"] = words
-        guidance = 1.5 if text else 1.0
+            slots["caption"] = caption
+        config = GUIDED if text else FREE
         prompt = self.model.loaded.prompt("continuation", slots)
-        lengths = [min(tokens, CHUNK)]
-        found = self.model.loaded.sample([prompt], lengths, [seed], best_of, guidance, 0.7, 30, settled=not text)[0]
+        (candidates,) = self.model.loaded.sample(
+            [prompt], [count], [seed], best_of, config.guidance, config.temperature, TOP_K, settled=not text
+        )
         if text:
-            found = [pick(self.model, [found], [words])[0]]
-        made = []
-        for codes in found:
-            whole, wanted = np.concatenate([tail, codes]), len(tail) + tokens
-            longer = prolonged(self.model, whole, wanted, words, seed, guidance, 1, 0.7)
-            stream = tokenizer.decode(longer)
-            at = len(tail) * tokenizer.downsample
-            stream = stitch.place(stream, at - 1, motion, len(motion) - 1)
-            stretch = stream.slice(at, at + frames)
-            n = min(2, len(motion), at)
+            candidates = pick(self.model, [candidates], [caption])
+        stretches = []
+        for codes in candidates:
+            longer = np.concatenate([tail, codes])
+            longer = prolonged(self.model, longer, len(tail) + tokens, caption, seed, config)
+            first = len(tail) * tokenizer.downsample
+            stream = stitch.place(tokenizer.decode(longer), first - 1, motion, len(motion) - 1)
+            n = min(2, len(motion), first)
             last = motion.slice(len(motion) - n, len(motion))
-            made.append(stitch.fade_in(stretch, stream.slice(at - n, at), last))
-        if text:  # then there is one
-            made = [self._shown(motion, made[0], seconds, text, words, seed, best_of)]
-        best = without_penetration(made[stitch.medoid(made)] if len(made) > 2 else made[0], after=True)
-        return concatenate([given, raised(best, floor)]).with_caption(text or motion.caption)
+            stretch = stream.slice(first, first + frames)
+            stretches.append(stitch.fade_in(stretch, stream.slice(first - n, first), last))
+        if request:  # then there is one
+            again = GenerationConfig(seed=seed, best_of=best_of)
+            stretches = [self._continuation(motion, stretches[0], request, caption, seconds, again)]
+        best = stretches[stitch.medoid(stretches)] if len(stretches) > 2 else stretches[0]
+        best = without_penetration(best, after=True)
+        return concatenate([source, raised(best, floor)]).with_caption(text or motion.caption)
 
-    def _plain(self, text: str) -> str:
-        """A text of one known movement in plain words, another as it is."""
-        clauses = self.model.clauses(text)
-        return clauses[0].text if len(clauses) == 1 and clauses[0].known >= SURE else text
+    @staticmethod
+    def _caption(request: ResolvedRequest) -> str:
+        """The caption of a text of one known movement, another text as it is."""
+        clauses = request.clauses
+        return clauses[0].text if len(clauses) == 1 and clauses[0].known >= MIN_KNOWN else request.text
 
-    def _shown(
-        self, before: Motion, continued: Motion, seconds: float, text: str, words: str, seed: int, best_of: int
-    ) -> Motion:
-        """The continuation, or what is made of the text alone where that shows it better and begins near enough."""
+    def _continuation(
+        self, before: Motion, continued: Motion, request: ResolvedRequest, caption: str, seconds: float,
+        config: GenerationConfig,
+    ) -> Motion:  # fmt: skip
+        """The continuation, or what `generate` makes of the text where that shows it better and begins near enough."""
         frames = len(continued)
-        made = self.generation.made(text, max(seconds, MIN_SECONDS), seed, best_of=best_of)[0]
-        alone = join_motions(before, made.motion.slice(0, frames)).slice(len(before), len(before) + frames)
-        if len(alone) < frames:
-            alone = held(alone, frames, before=False)
-        told = ", then ".join(made.captions)
-        fits = heeding.fits(self.model, [continued, alone], [words, told])
-        away = suits(before, made.motion, 0.0).cost
-        if len(made.captions) > 1 or made.asked or fits[1] - AWAY * away > fits[0]:
-            for note in made.notes:
+        result = self.generation.results(request, max(seconds, MIN_SECONDS), config)[0]
+        longer = join_motions(before, result.motion.slice(0, frames))
+        generated = longer.slice(len(before), len(before) + frames)
+        if len(generated) < frames:
+            generated = stitch.hold(generated, frames, before=False)
+        captions = ", then ".join(result.captions)
+        fit, generated_fit = self.model.motion_fit([continued, generated], [caption, captions])
+        distance = suits(before, result.motion, 0.0).cost
+        if len(result.captions) > 1 or result.measured or generated_fit - POSE_WEIGHT * distance > fit:
+            for note in result.notes:
                 warnings.warn(note, UnheededText, stacklevel=4)
-            continued = alone
-        heeding.warn(self.model, continued, text, told)
+            continued = generated
+        text_adherence.warn(self.model, continued, request.text, captions)
         return continued
 
     def _tail(self, motion: Motion) -> Motion:
         """The last whole tokens' worth of frames, at most CONTEXT tokens; short clips hold their first pose."""
         step = self.model.tokenizer.downsample
-        keep = min(CONTEXT * step, len(motion) // step * step)
-        return motion.slice(len(motion) - keep, len(motion)) if keep else held(motion, step, before=True)
+        count = min(CONTEXT * step, len(motion) // step * step)
+        return motion.slice(len(motion) - count, len(motion)) if count else stitch.hold(motion, step, before=True)
 
     def _head(self, motion: Motion) -> Motion:
         step = self.model.tokenizer.downsample
-        keep = min(CONTEXT * step, len(motion) // step * step)
-        return motion.slice(0, keep) if keep else held(motion, step, before=False)
+        count = min(CONTEXT * step, len(motion) // step * step)
+        return motion.slice(0, count) if count else stitch.hold(motion, step, before=False)
+
+
+def posed(motion: Motion, between: Between, start: Motion | None, end: Motion | None) -> Motion:
+    """The motion, as long as it was, whose first or last frame is a pose.
+
+    Args:
+        between: START, END, seconds of the middle -> START, the middle and END as one motion.
+        start, end: one frame each; where they stand and face is the motion's own.
+
+    Raises:
+        UserError: a motion too short for the way from or to the pose.
+    """
+    lead = round(POSE_LEAD * motion.fps)
+    ends = (start is not None) + (end is not None)
+    if len(motion) < ends * lead + POSE_FRAMES:
+        minimum = (ends * lead + POSE_FRAMES) / motion.fps
+        raise UserError(f"{motion.seconds:.1f} s with a pose to begin or end in; accepted: {minimum:.1f} s or more")
+    if start is not None:
+        still = stitch.place(_still(start, motion), POSE_FRAMES - 1, motion, 0)
+        longer = between(still, motion.slice(lead, len(motion)), (lead - 1) / motion.fps)
+        motion = longer.slice(POSE_FRAMES - 1, len(longer)).with_caption(motion.caption)
+    if end is not None:
+        still = stitch.place(_still(end, motion), 0, motion, len(motion) - 1)
+        longer = between(motion.slice(0, len(motion) - lead), still, (lead - 1) / motion.fps)
+        motion = longer.slice(0, len(longer) - POSE_FRAMES + 1).with_caption(motion.caption)
+    return motion
+
+
+def _still(pose: Motion, like: Motion) -> Motion:
+    """`POSE_FRAMES` frames of a pose, at another motion's rate and bones."""
+    return concatenate([pose.resampled(like.fps).slice(0, 1)] * POSE_FRAMES)
+
+
+def frame_of(motion: Motion, second: float | None, where: str) -> Motion:
+    """One frame of a motion: at a second, or the first.
+
+    Raises:
+        UserError: a second beyond its end; `where` names the file.
+    """
+    if second is not None and not 0 <= second <= motion.seconds:
+        raise UserError(f"{where}: second {second:g}; accepted 0 to {motion.seconds:g}")
+    frame = int(min(np.floor((second or 0.0) * motion.fps), len(motion) - 1))
+    return motion.slice(frame, frame + 1)
+
+
+def roughness(start: Motion, middle: Motion, end: Motion) -> float:
+    """How much of the allowed jerk or toe step the roughest frame takes; above 1 the middle pops.
+
+    A stretch may be as rough as recordings are, or as rough as the clips that it joins where these are rougher.
+
+    Args:
+        start, middle, end: as they stand, of one frame rate; the middle has at least 1 frame.
+    """
+    fps = middle.fps
+    before = start.slice(max(0, len(start) - NEIGHBOURS), len(start)).joints
+    after = end.slice(0, NEIGHBOURS).joints
+    across = np.concatenate([before[-JERK_FRAMES:], middle.joints, after[:JERK_FRAMES]])
+    shares = [
+        measure(across, fps) / max([limit, *(measure(clip, fps) for clip in (before, after))])
+        for measure, limit in ((_jerk, MAX_JERK), (_step, MAX_STEP))
+    ]
+    return max(shares)
+
+
+def _jerk(joints: np.ndarray, fps: float) -> float:
+    return float(jerk(joints, fps).max()) if len(joints) > JERK_FRAMES else 0.0
+
+
+def _step(joints: np.ndarray, fps: float) -> float:
+    steps = np.linalg.norm(np.diff(joints[:, TOES], axis=0), axis=-1)
+    return float(steps.max()) * fps / 20 if len(steps) else 0.0
+
+
+def out_of_reach(start: Motion, end: Motion, frames: int) -> tuple[str, ...]:
+    """Notes on what a middle of `frames` cannot do: reach another floor, or go too long a way. As fast as the clips
+    themselves go a body may go between them.
+
+    Args:
+        start, end: as they stand in the world, of one frame rate.
+    """
+    notes = []
+    higher = floor_of(end) - floor_of(start)
+    if higher:
+        side = "higher" if higher > 0 else "lower"
+        notes.append(f"END stands {abs(higher):.1f} m {side}; nothing is known to step on, so the middle glides there")
+    seconds = (frames + 1) / start.fps
+    metres = float(np.linalg.norm((end.root[0] - start.root[-1])[[0, 2]]))
+    if metres / seconds > max(MAX_SPEED, _speed(start), _speed(end)):
+        way = f"END begins {metres:.1f} m away, {metres / seconds:.1f} m/s in {seconds:.2g} s"
+        notes.append(f"{way}; people in recordings go up to {MAX_SPEED:g} m/s, so the middle slides")
+    return tuple(f"in-between: {note}" for note in notes)
+
+
+def _speed(motion: Motion) -> float:
+    """The most metres a second in the plane over `SPEED_SECONDS`."""
+    frames = min(max(1, round(SPEED_SECONDS * motion.fps)), len(motion) - 1)
+    if frames < 1:
+        return 0.0
+    way = (motion.root[frames:] - motion.root[:-frames])[:, [0, 2]]
+    return float(np.linalg.norm(way, axis=-1).max()) * motion.fps / frames

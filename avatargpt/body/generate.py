@@ -3,249 +3,140 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from avatargpt.body.concurrent import at_rest, together
-from avatargpt.body.fulfilment.fulfilling import fails, finished, fulfilled, misses
-from avatargpt.body.ground import without_penetration
-from avatargpt.body.heeding import fits
+from avatargpt.body.candidates import REST, pick, prolonged, sample_candidates, with_rests
+from avatargpt.body.constraints import constrained, constraint_cost, finished, violates
 from avatargpt.body.model import BodyModel
-from avatargpt.body.paths import along
-from avatargpt.body.rerank import pick
-from avatargpt.body.sampling import answers, prolonged, text_prompts
-from avatargpt.body.spec import MotionSpec
-from avatargpt.body.specs import specs
-from avatargpt.body.turns import REST, with_rests
+from avatargpt.body.motion_spec import MotionSpec, motion_specs
 from avatargpt.lm.loaded import CHUNK, ROWS
-from avatargpt.options import Request, UnheededText, check_sampling, check_text, frames_of, mix, said, wishes
-from avatargpt.requests.exemplars import check_retrieval
-from avatargpt.requests.understanding import Understanding, unknown
+from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
+from avatargpt.requests.paths import Route
+from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.joining import join_best, join_motions
 from instruct_data.requests.spec import MotionRequest
+from instruct_data.synth.derived.layered import held_pose, rests
+from instruct_data.synth.derived.layering import FADE_SECONDS, RAISED, active_span, activity, layer
+from vqvae.errors import UserError
+from vqvae.features import FeatureSpec
+from vqvae.ground import without_penetration
 from vqvae.motion import Motion, concatenate
+from vqvae.smoothing import gaussian
 
 Progress = Callable[[int, int], object] | None
-UNLIKE = 0.3  # worth of a motion below which it hardly shows its words
-BETTER = 0.1  # so much more worth must another round be
+DEFAULT_CONFIG = GenerationConfig()
+MIN_FIT = 0.3  # of a motion to its words, less its costs; below it another round is sampled
+MIN_GAIN = 0.1  # by which another round must be better
+HANDS_NEAR = 0.09  # metres from where it hangs at which a hand acts, where none goes farther: hands on the hips
+PATH_TREND = 0.7  # seconds: what the heading does more slowly is its path, faster changes belong to the gait
+PATH_EASE = 0.3  # seconds in which a bend sets in
+STRIDES = (0.7, 1.35)  # factors of the way
+MIN_RADIUS = 0.6  # metres, of a path in the mean
 
 
 @dataclass(frozen=True)
-class Made:
-    """What was made of one text.
+class GenerationResult:
+    """The motion of one text.
 
     Attributes:
-        motion: the whole. captions: what each of its K parts shows, in plain words.
+        motion: all of it. captions: of its K parts.
         spans: frames [start, end) of each of the K parts; a seam is blended over the first frames of the later one.
         notes: what was asked for and is not shown, a line each.
-        asked: whether it asks for more than the actions: counts, turns, paths.
+        measured: whether counts, turns or paths are asked for.
     """
 
     motion: Motion
     captions: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
     notes: tuple[str, ...] = ()
-    asked: bool = False
+    measured: bool = False
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One motion to make."""
+
+    request: ResolvedRequest
+    seconds: float | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One action of a job, sampled by itself; `before`: the part that it goes on from, -1 = none."""
+
+    spec: MotionSpec
+    seed: int
+    before: int
 
 
 class MotionGeneration:
-    """Makes the motion that a text asks for."""
+    """Text to motion."""
 
     def __init__(self, model: BodyModel) -> None:
         self.model = model
 
     def generate(
-        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None, seed: int,
-        guidance: float, best_of: int, temperature: float, num: int, progress: Progress, seeds: Sequence[int] | None,
-        literal: bool, retrieval: int,
+        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
+        config: GenerationConfig = DEFAULT_CONFIG, seeds: Sequence[int] | None = None, progress: Progress = None,
     ) -> list[Motion]:  # fmt: skip
-        """Text to body motion.
-
-        Unless `literal`, a request is first put into plain words clause by clause (`retrieval.phrases`: retrieval of
-        the nearest known phrasing, which also tells how long such a motion usually is); clauses are made one by one
-        and joined at a blended seam. A turn by a measure ("turn left 90 degrees") is cut where it has come so far and
-        brought to rest (`avatargpt.requests.turns`); a path ("walk in a circle") is bent to its shape
-        (`avatargpt.requests.paths`). A body that has sunk into the floor is lifted (`avatargpt.body.ground`).
-
-        Args:
-            texts: one or more sentences.
-            seconds: length of each result, or one for all, kept to the frame; None = as long as such motion usually is.
-            seed: the same seed gives the same motion, whatever else is asked for in the same call.
-            guidance: classifier-free guidance on tokens, 1 = none.
-            best_of: candidates per result; the one that fits its words best wins (`fit`).
-            temperature: of sampling.
-            num: results per text.
-            progress: called with (done, total).
-            seeds: one per text instead of `seed`.
-            literal: hand the words to the network as they are, in one go; it then ends by itself.
-            retrieval: exemplars (`retrieval.exemplars`) per clause shown to the network as examples, at most 2.
-
-        Returns:
-            len(texts) * num Motions, in order; first frame above the origin facing +Z.
-
-        Raises:
-            UserError: empty text, seconds outside 0.2..600, guidance outside 1..20, temperature outside 0.05..2, num or
-                best_of below 1, retrieval without exemplars.
-        """
-        made = self.made(texts, seconds, seed, guidance, best_of, temperature, num, progress, seeds, literal, retrieval)
-        for note in dict.fromkeys(note for m in made for note in m.notes):
+        """The motions of `results`; its notes become warnings."""
+        found = self.results(texts, seconds, config, seeds, progress)
+        for note in dict.fromkeys(note for r in found for note in r.notes):
             warnings.warn(note, UnheededText, stacklevel=3)
-        return [m.motion for m in made]
+        return [r.motion for r in found]
 
-    def made(
-        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
-        guidance: float = 1.5, best_of: int = 8, temperature: float = 0.8, num: int = 1, progress: Progress = None,
-        seeds: Sequence[int] | None = None, literal: bool = False, retrieval: int = 0,
-    ) -> list[Made]:  # fmt: skip
-        """The same as `generate`, with the frames at which each clause of a request is shown."""
-        check_sampling(num, best_of, guidance, temperature)
-        check_retrieval(retrieval)
-        jobs = [
-            (text, duration, mix(base, 1000 + k) if k else base)
-            for text, duration, base in wishes(texts, seconds, seed if seeds is None else seeds) for k in range(num)
-        ]  # fmt: skip
-        out: list[Made] = []
-        step = max(1, ROWS // best_of)
+    def results(
+        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
+        config: GenerationConfig = DEFAULT_CONFIG, seeds: Sequence[int] | None = None, progress: Progress = None,
+    ) -> list[GenerationResult]:  # fmt: skip
+        """A result per text and number, see `AvatarGPT.generate`."""
+        jobs = []
+        for request, length, seed in _rows(texts, seconds, config.seed if seeds is None else seeds):
+            resolved = self.model.resolve(request, config.literal)
+            if length is None and resolved.typed is not None:
+                length = resolved.typed.seconds
+            jobs += [_Job(resolved, length, mix(seed, 1000 + k) if k else seed) for k in range(config.num)]
+        out: list[GenerationResult] = []
+        step = max(1, ROWS // config.best_of)
         for i in range(0, len(jobs), step):
-            out += self._generate(jobs[i : i + step], guidance, best_of, temperature, literal, retrieval)
+            out += self._generate(jobs[i : i + step], config)
             if progress:
                 progress(len(out), len(jobs))
+        return out
+
+    def resolve(
+        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
+        literal: bool = False,
+    ) -> list[ResolvedRequest]:  # fmt: skip
+        """Texts with their clauses and the captions of what `generate` shows, which takes them in place of the texts.
+
+        Raises:
+            UserError: as `generate`.
+        """
+        rate = self.model.tokenizer.tokens_per_second
+        out = []
+        for request, length, _ in _rows(texts, seconds, 0):
+            resolved = self.model.resolve(request, literal)
+            captions = tuple(s.description for s in motion_specs(resolved, length, 0, rate))
+            out.append(replace(resolved, captions=captions))
         return out
 
     def read_as(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None, literal: bool
     ) -> list[list[str]]:
-        """What `generate` makes of each text: captions in plain words, one after another.
+        """The captions that `generate` shows for each text, in order.
 
         Raises:
             UserError: as `generate`.
         """
-        asked = wishes(texts, seconds, 0)
-        return [[c.told for c in self.specs(text, length, 0, literal)] for text, length, _ in asked]
-
-    def understood(
-        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
-        literal: bool = False,
-    ) -> list[Understanding]:  # fmt: skip
-        """How `generate` takes each text: its captions, and a warning for each part whose action is not known.
-
-        Raises:
-            UserError: as `generate`.
-        """
-        some = [texts] if isinstance(texts, (str, MotionRequest)) else texts
-        read = self.read_as(texts, seconds, literal)
-        return [
-            Understanding(tuple(captions), unknown(self.model.clauses(text, literal)))
-            for text, captions in zip(some, read, strict=True)
-        ]
-
-    def specs(self, text: Request, duration: float | None, seed: int, literal: bool) -> list[MotionSpec]:
-        """See `avatargpt.body.specs.specs`."""
-        return specs(self.model, text, duration, seed, literal)
-
-    def _generate(
-        self, jobs: Sequence[tuple[Request, float | None, int]], guidance: float, best_of: int, temperature: float,
-        literal: bool, retrieval: int,
-    ) -> list[Made]:  # fmt: skip
-        wholes = [None if literal else self.model.request(text) for text, _, _ in jobs]
-        jobs = [
-            (text, whole.seconds if whole and seconds is None else seconds, seed)
-            for whole, (text, seconds, seed) in zip(wholes, jobs, strict=True)
-        ]
-        plans = [self.specs(text, duration, seed, literal) for text, duration, seed in jobs]
-        parts = [
-            (half.caption, half.tokens, mix(seed, 300 * (2 * i + 1) + k) if k or i else seed)
-            for plan, (_, _, seed) in zip(plans, jobs, strict=True)
-            for k, clause in enumerate(plan) for i, half in enumerate(clause.halves)
-        ]  # fmt: skip
-        prompts, bare = text_prompts(self.model, parts, retrieval)
-        first = [min(t, CHUNK) for _, t, _ in parts]
-        seeds = [s for _, _, s in parts]
-        found = self.model.loaded.sample(prompts, first, seeds, best_of, guidance, temperature, bare=bare)
-        turns = [half.turn for plan in plans for clause in plan for half in clause.halves]
-        found = with_rests(self.model.loaded, found, turns, first, seeds, guidance, temperature)
-        before: list[int] = []
-        for plan in plans:
-            last = -1
-            for clause in plan:
-                before += [last, *[-1] * (len(clause.halves) - 1)]
-                last = len(before) - len(clause.halves)
-        costs = [partial(misses, spec=half) for plan in plans for clause in plan for half in clause.halves]
-        best = iter(zip(pick(self.model, found, [c for c, _, _ in parts], costs, before), parts, strict=True))
-        out = []
-        for plan, whole, (text, duration, seed) in zip(plans, wholes, jobs, strict=True):
-            motion: Motion | None = None
-            starts: list[int] = []
-            notes = [note for clause in plan for half in clause.halves for note in half.notes]
-            for clause in plan:
-                made, *besides = (
-                    self._shown(half, *next(best), guidance, best_of, temperature, notes) for half in clause.halves
-                )
-                if besides:
-                    made = together(made, besides[0])
-                fixed = duration is not None or clause.frames is not None
-                starts.append(0 if motion is None else len(motion))
-                if motion is None:
-                    motion = made
-                elif clause.above and (rest := at_rest(motion, made, seed, not fixed)) is not None:
-                    motion = concatenate([motion, rest])
-                elif fixed:
-                    motion = join_motions(motion, made)
-                else:
-                    motion, starts[-1] = join_best(motion, made)
-            assert motion is not None
-            motion = without_penetration(motion.canonical().with_caption(said(text)))
-            motion = motion if duration is None else motion.slice(0, frames_of(duration, motion.fps))
-            if whole is not None:
-                motion, missed = finished(motion, whole, cut=duration is None and len(plan) == 1)
-                notes += missed
-            told = tuple(clause.told for clause in plan)
-            spans = tuple(pairwise([min(n, len(motion)) for n in [*starts, len(motion)]]))
-            more = any(h.turn or h.route or (h.asked and h.asked.times) for c in plan for h in c.halves)
-            out.append(Made(motion, told, spans, tuple(notes), more))
-        return out
-
-    def _shown(
-        self, clause: MotionSpec, codes: np.ndarray, part: tuple[str, int, int], guidance: float, best_of: int,
-        temperature: float, notes: list[str],
-    ) -> Motion:  # fmt: skip
-        """A clause's codes (N, R) as long as asked, decoded, on their path, as they were asked for."""
-        caption, tokens, seed = part
-        onward = caption if clause.turn is None else REST
-        codes = prolonged(self.model, codes, tokens, onward, seed, guidance, best_of, temperature)
-        tokenizer = self.model.tokenizer
-        if clause.route is None:
-            made = tokenizer.decode(codes)
-        else:
-            made = along(tokenizer.decode_features(codes), clause.route, tokenizer.spec)
-        for k, other in enumerate((clause, *clause.others) if clause.others else ()):
-            # another action takes the place of this one where it cannot do what was asked, but not for looking better
-            unlike = other.action == clause.action and self._worth(made, clause) < UNLIKE
-            if unlike or fails(made, clause):
-                made, clause = self._another(made, clause, other, mix(seed, 900 + k), guidance, best_of, temperature)
-        made, missed = fulfilled(made, clause)
-        notes += missed
-        return made
-
-    def _another(
-        self, made: Motion, clause: MotionSpec, other: MotionSpec, seed: int, guidance: float, best_of: int,
-        temperature: float,
-    ) -> tuple[Motion, MotionSpec]:  # fmt: skip
-        """Another round, with the same or other words that may mean it, kept where it does better what was asked."""
-        tokens = min(other.tokens, CHUNK)
-        found = answers(self.model, [other.caption], [tokens], [seed], best_of, guidance, temperature)
-        (codes,) = pick(self.model, found, [other.caption], [partial(misses, spec=other)])
-        codes = prolonged(self.model, codes, other.tokens, other.caption, seed, guidance, best_of, temperature)
-        better = self.model.tokenizer.decode(codes)
-        return (better, other) if self._worth(better, other) > self._worth(made, clause) + BETTER else (made, clause)
-
-    def _worth(self, made: Motion, clause: MotionSpec) -> float:
-        """How well a motion fits its words, less what it misses of what was asked, in the scorer's cosine."""
-        return fits(self.model, [made], [clause.caption])[0] - misses(made, clause)
+        return [list(r.captions) for r in self.resolve(texts, seconds, literal)]
 
     def rewrite(self, text: str) -> str:
         """A request in anybody's words -> plain captions, in order, separated by semicolons."""
@@ -254,3 +145,179 @@ class MotionGeneration:
         prompt = loaded.encode([loaded.prompt("rewrite", {"request": text})])
         decoded = loaded.generator.decode(prompt, "text", max_tokens=64, beams=4, no_repeat=4, min_tokens=3)
         return loaded.text.decode(decoded.codes[0].tolist())
+
+    def _generate(self, jobs: Sequence[_Job], config: GenerationConfig) -> list[GenerationResult]:
+        rate = self.model.tokenizer.tokens_per_second
+        plans = [motion_specs(j.request, j.seconds, j.seed, rate) for j in jobs]
+        parts = _parts(plans, jobs)
+        codes = iter(self._best_codes(parts, config))
+        rows = iter(parts)
+        return [
+            self._composed(job, plan, [(next(rows), next(codes)) for spec in plan for _ in spec.actions], config)
+            for job, plan in zip(jobs, plans, strict=True)
+        ]
+
+    def _best_codes(self, parts: Sequence[_Part], config: GenerationConfig) -> list[np.ndarray]:
+        """The best candidate of every part, at most `CHUNK` tokens of it."""
+        captions, seeds = [p.spec.caption for p in parts], [p.seed for p in parts]
+        lengths = [min(p.spec.tokens, CHUNK) for p in parts]
+        candidates = sample_candidates(self.model, captions, lengths, seeds, config)
+        turns = [p.spec.turn for p in parts]
+        candidates = with_rests(self.model.loaded, candidates, turns, lengths, seeds, config)
+        costs = [partial(constraint_cost, spec=p.spec) for p in parts]
+        return pick(self.model, candidates, captions, costs, [p.before for p in parts])
+
+    def _composed(
+        self, job: _Job, plan: Sequence[MotionSpec], parts: Sequence[tuple[_Part, np.ndarray]], config: GenerationConfig
+    ) -> GenerationResult:
+        """The parts of one job joined, on the floor, and as its request asks."""
+        motion: Motion | None = None
+        starts: list[int] = []
+        notes = [note for part, _ in parts for note in part.spec.notes]
+        rows = iter(parts)
+        for spec in plan:
+            clip, *overlays = [self._clip(*next(rows), config, notes) for _ in spec.actions]
+            if overlays:
+                clip = layered(clip, overlays[0])
+            fixed = job.seconds is not None or spec.frames is not None
+            starts.append(0 if motion is None else len(motion))
+            if motion is None:
+                motion = clip
+            elif spec.upper_body and (resting := at_rest(motion, clip, job.seed, not fixed)) is not None:
+                motion = concatenate([motion, resting])
+            elif fixed:
+                motion = join_motions(motion, clip)
+            else:
+                motion, starts[-1] = join_best(motion, clip)
+        assert motion is not None
+        motion = without_penetration(motion.canonical().with_caption(job.request.text))
+        if job.seconds is not None:
+            motion = motion.slice(0, frames_of(job.seconds, motion.fps))
+        if job.request.typed is not None:
+            motion, missed = finished(motion, job.request.typed, cut=job.seconds is None and len(plan) == 1)
+            notes += missed
+        spans = tuple(pairwise([min(n, len(motion)) for n in [*starts, len(motion)]]))
+        captions = tuple(spec.description for spec in plan)
+        return GenerationResult(motion, captions, spans, tuple(notes), any(spec.measured for spec in plan))
+
+    def _clip(self, part: _Part, codes: np.ndarray, config: GenerationConfig, notes: list[str]) -> Motion:
+        """The motion of a part's codes (N, R): as long as asked for, on its path, within its constraints."""
+        spec = part.spec
+        onward = spec.caption if spec.turn is None else REST
+        codes = prolonged(self.model, codes, spec.tokens, onward, part.seed, config)
+        tokenizer = self.model.tokenizer
+        if spec.route is None:
+            motion = tokenizer.decode(codes)
+        else:
+            motion = along(tokenizer.decode_features(codes), spec.route, tokenizer.spec)
+        for k, other in enumerate((spec, *spec.alternatives) if spec.alternatives else ()):
+            # another action takes the place of this one where it cannot do what was asked, but not for looking better
+            unlike = other.action == spec.action and self._value(motion, spec) < MIN_FIT
+            if unlike or violates(motion, spec):
+                motion, spec = self._another(motion, spec, other, mix(part.seed, 900 + k), config)
+        motion, missed = constrained(motion, spec)
+        notes += missed
+        return motion
+
+    def _another(
+        self, motion: Motion, spec: MotionSpec, other: MotionSpec, seed: int, config: GenerationConfig
+    ) -> tuple[Motion, MotionSpec]:
+        """Another round, with the same or other words that may be meant, taken where it is clearly better."""
+        candidates = sample_candidates(self.model, [other.caption], [min(other.tokens, CHUNK)], [seed], config)
+        (codes,) = pick(self.model, candidates, [other.caption], [partial(constraint_cost, spec=other)])
+        codes = prolonged(self.model, codes, other.tokens, other.caption, seed, config)
+        again = self.model.tokenizer.decode(codes)
+        better = self._value(again, other) > self._value(motion, spec) + MIN_GAIN
+        return (again, other) if better else (motion, spec)
+
+    def _value(self, motion: Motion, spec: MotionSpec) -> float:
+        """How well a motion fits its words, less its costs, in the scorer's cosine."""
+        return self.model.motion_fit([motion], [spec.caption])[0] - constraint_cost(motion, spec)
+
+
+def _parts(plans: Sequence[Sequence[MotionSpec]], jobs: Sequence[_Job]) -> list[_Part]:
+    """Every action of every plan, in order, with a seed of its own."""
+    parts: list[_Part] = []
+    for plan, job in zip(plans, jobs, strict=True):
+        before = -1
+        for k, spec in enumerate(plan):
+            first = len(parts)
+            for i, action in enumerate(spec.actions):
+                seed = mix(job.seed, 300 * (2 * i + 1) + k) if k or i else job.seed
+                parts.append(_Part(action, seed, -1 if i else before))
+            before = first
+    return parts
+
+
+def _rows(texts: Any, seconds: Any, seeds: Any) -> Iterator[tuple[Request, float | None, int]]:
+    """Request, length and seed of each, checked."""
+    single = isinstance(texts, (str, MotionRequest, ResolvedRequest))
+    if not single and not hasattr(texts, "__iter__"):
+        check_text(texts)
+    requests = [texts] if single else list(texts)
+    rows = list(zip(requests, _each(seconds, len(requests)), _each(seeds, len(requests)), strict=True))
+    for request, length, seed in rows:
+        typed = isinstance(request, (MotionRequest, ResolvedRequest))
+        check_text(request_text(request) if typed else request)
+        if length is not None:
+            check_seconds(length)
+        check_seed(seed)
+    return iter(rows)
+
+
+def _each(value: Any, count: int) -> list[Any]:
+    """One value for all of `count` texts, or as many as there are texts."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    values = list(value) if several else [value] * count
+    if len(values) != count:
+        raise UserError(f"{count} texts need as many seconds and seeds")
+    return values
+
+
+def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = "") -> Motion:
+    """Body features (T, 269) as a motion whose path has the route's shape.
+
+    The slow part of the heading is replaced by the shape; what it does with each step stays. Yaw changes in proportion
+    to speed, positions are never shifted.
+    """
+    out = features.copy()
+    speed = np.hypot(out[:, 1], out[:, 2])
+    metres = max(float(speed.sum()), 1e-6)
+    if route.metres:  # as far as was asked for, by somewhat longer or shorter steps
+        size = float(np.clip(route.metres / metres, *STRIDES))
+        out[:, 1:3] *= size
+        speed, metres = speed * size, metres * size
+    shape = np.radians(route.heading(np.cumsum(speed) / metres))
+    turned = float(np.abs(np.diff(shape)).sum())
+    if turned:
+        shape *= min(1.0, metres / (MIN_RADIUS * turned))  # too short a way makes a part of the shape
+    heading = np.cumsum(out[:, 3])
+    gait = heading - gaussian(heading, PATH_TREND * spec.fps)
+    bent = gaussian(shape, PATH_EASE * spec.fps) + gait
+    out[:, 3] = np.diff(bent, prepend=bent[:1])
+    return spec.decode(out, caption)
+
+
+def layered(lower: Motion, upper: Motion) -> Motion:
+    """The arms of `upper` that act, else its head, on the body of `lower`; as long as `lower`."""
+    raised = next((r for r in (RAISED, HANDS_NEAR) if activity(upper, r).arms()), RAISED)
+    limbs = activity(upper, raised).arms() or ("head",)
+    try:
+        first, last = active_span(upper, limbs, raised=raised)
+    except UserError:  # it does nothing that could be seen
+        return lower
+    start = max(first, round(FADE_SECONDS * lower.fps))  # hands are on their way before anything begins
+    return layer(lower, upper.slice(first, last), limbs, min(start, len(lower) - 1), raised)
+
+
+def at_rest(before: Motion, motion: Motion, seed: int, longer: bool = True) -> Motion | None:
+    """`motion` by the body that `before` leaves sitting or kneeling, which follows it; None where it stands.
+
+    Args:
+        longer: by the time that hands take to come and go.
+    """
+    if not rests(before):
+        return None
+    frames = len(motion) + (2 * round(FADE_SECONDS * motion.fps) if longer else 0)
+    return layered(held_pose(before, frames, np.random.default_rng([seed % 2**32, 5])), motion)

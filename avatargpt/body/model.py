@@ -1,33 +1,32 @@
-"""`BodyModel`: the network with what stands beside it for bodies: phrase index, text-motion scorer, exemplars."""
+"""`BodyModel`: the network with its phrase index and its text-motion scorer, as every task of the body needs it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import numpy as np
 
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.options import Request, said
-from avatargpt.requests.exemplars import ExemplarBank, open_exemplars
 from avatargpt.requests.motion_spec import ClauseSpec
 from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.requests.spec import Clause, MotionRequest
+from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
 
 class BodyModel:
-    """What every task of the body is made with.
+    """What every task of the body is done with.
 
     Args:
         loaded: the network and its tokenizers.
-        phrase_index: puts requests into plain words, None = they are taken as they are.
-        motion_scorer: tells how well a motion fits a text, None = the network's own likelihood does.
+        phrase_index: replaces the clauses of a request by captions, None = they are taken as they are.
+        motion_scorer: scores how well a motion fits a text, None = the network's own likelihood does.
 
     Attributes:
-        reader: reads requests instead of the phrase index alone (`avatargpt.body.asking`), None = nobody does.
+        reader: reads requests in place of the phrase index (`avatargpt.body.language_reader`), None = nobody does.
     """
 
     def __init__(
@@ -51,29 +50,28 @@ class BodyModel:
         """
         return self.loaded.tokenizer("body")
 
-    @cached_property
-    def exemplars(self) -> ExemplarBank:
-        """Clips that can stand as examples; read on first use.
+    def resolve(self, request: Request, literal: bool = False) -> ResolvedRequest:
+        """A request with its clauses; one clause of its words if `literal` or without a phrase index."""
+        if isinstance(request, ResolvedRequest):
+            return request
+        typed = None if literal else self.request(request)
+        if typed is None or self.phrase_index is None or self.grounder is None:
+            return ResolvedRequest(request, typed, (ClauseSpec(request_text(request), 1.0),))
+        if isinstance(request, str) and self.reader is not None:
+            return ResolvedRequest(request, typed, tuple(self.reader(request)))
+        return ResolvedRequest(request, typed, tuple(self.phrase_index.shown(typed, self.grounder)))
 
-        Raises:
-            UserError: there are none, or they were made with another tokenizer.
-        """
-        return open_exemplars(self.loaded.source, self.tokenizer.fingerprint)
-
-    def clauses(self, request: Request, literal: bool = False) -> list[ClauseSpec]:
-        """A request clause by clause in plain words; in one piece as it is if `literal` or nobody knows plain words."""
-        if literal or self.phrase_index is None or self.grounder is None:
-            return [ClauseSpec(said(request), 1.0)]
+    def request(self, request: str | MotionRequest) -> MotionRequest:
+        """A text as a typed request; one clause of its words without a phrase index."""
         if isinstance(request, MotionRequest):
-            return self.phrase_index.shown(request, self.grounder)
-        return self.phrase_index.plain(request, self.grounder) if self.reader is None else self.reader(request)
+            return request
+        if self.phrase_index is None:
+            return MotionRequest(clauses=[Clause(action=request)], text=request)
+        return self.phrase_index.typed(request)
 
-    def request(self, text: Request) -> MotionRequest:
-        """A text as a typed request; one clause of its words where nobody reads."""
-        if isinstance(text, MotionRequest):
-            return text
-        book = self.phrase_index
-        return MotionRequest(clauses=[Clause(action=text)], text=text) if book is None else book.typed(text)
+    def clauses(self, text: str) -> tuple[ClauseSpec, ...]:
+        """The clauses of a text."""
+        return self.resolve(text).clauses
 
     def fit(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """How well each motion fits its text, (B,): the scorer's cosine of the decoded motion and the sentence.
@@ -82,10 +80,19 @@ class BodyModel:
         """
         if self.motion_scorer is None or self.grounder is None:
             return self.loaded.likelihood(codes, texts)
-        said = self.motion_scorer.texts(texts, self.grounder)
-        return np.asarray((self.seen(self.motion_scorer, codes) * said).sum(1))
+        sentences = self.motion_scorer.texts(texts, self.grounder)
+        return np.asarray((self.motion_vectors(codes) * sentences).sum(1))
 
-    def seen(self, motion_scorer: TextMotionScorer, codes: Sequence[np.ndarray]) -> np.ndarray:
-        """Decoded motions as the text-motion scorer sees them, (B, dim)."""
+    def motion_fit(self, motions: Sequence[Motion], texts: Sequence[str]) -> list[float]:
+        """How well each motion fits its text; 0 without a text-motion scorer."""
+        if self.motion_scorer is None or self.grounder is None:
+            return [0.0] * len(motions)
+        sentences = self.motion_scorer.texts(list(texts), self.grounder)
+        vectors = np.concatenate([self.motion_scorer.motions([m.joints], m.fps) for m in motions])
+        return [float(x) for x in (vectors * sentences).sum(1)]
+
+    def motion_vectors(self, codes: Sequence[np.ndarray]) -> np.ndarray:
+        """Vectors of the text-motion scorer for decoded motions, (B, dim)."""
+        assert self.motion_scorer is not None
         tokenizer = self.tokenizer
-        return motion_scorer.motions([m.joints for m in tokenizer.decode_each(codes)], tokenizer.spec.fps)
+        return self.motion_scorer.motions([m.joints for m in tokenizer.decode_each(codes)], tokenizer.spec.fps)

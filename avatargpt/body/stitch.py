@@ -14,9 +14,9 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 
-FADE = 12  # frames over which a seam's offset fades
-GENTLE = 6  # frames over which a correction of the path sets in
-FASTEST_TURN, FASTEST_SHIFT = 0.1, 0.02  # per frame: an offset's speed beyond this is noise
+FADE_FRAMES = 12  # over which a seam's offset fades
+EASE_FRAMES = 6  # over which a correction of the path sets in
+MAX_TURN, MAX_SHIFT = 0.1, 0.02  # per frame: an offset's speed beyond this is noise
 
 
 def fading(offset: np.ndarray, speed: np.ndarray, frames: int) -> np.ndarray:
@@ -64,12 +64,12 @@ def _offsets(decoded: Motion, real: Motion) -> tuple[np.ndarray, np.ndarray]:
 
 def _fade(stretch: Motion, offsets: tuple[np.ndarray, np.ndarray], forward: bool) -> Motion:
     """Offsets are given towards the seam: their last row is the frame that touches the stretch."""
-    width = max(1, min(FADE, len(stretch)))
+    width = max(1, min(FADE_FRAMES, len(stretch)))
     faded = []
-    for rows, fastest in zip(offsets, (FASTEST_TURN, FASTEST_SHIFT), strict=True):
+    for rows, max_speed in zip(offsets, (MAX_TURN, MAX_SHIFT), strict=True):
         speed = rows[-1] - rows[-2] if len(rows) > 1 else np.zeros_like(rows[-1])
         norm = np.linalg.norm(speed, axis=-1, keepdims=True)
-        speed = speed * np.minimum(1, fastest / np.maximum(norm, 1e-12))
+        speed = speed * np.minimum(1, max_speed / np.maximum(norm, 1e-12))
         curve = np.zeros((len(stretch), *rows.shape[1:]))
         curve[:width] = fading(rows[-1], speed, width)
         faded.append(curve if forward else curve[::-1])
@@ -80,19 +80,19 @@ def _fade(stretch: Motion, offsets: tuple[np.ndarray, np.ndarray], forward: bool
 def arriving(stretch: Motion, before: Motion, after: Motion, target: Motion) -> Motion:
     """The stretch with its path led to where `target` begins, so that place and heading of both ends are met.
 
-    The path is turned step by step, as a path that is walked, and then shifted; both set in and fade over `GENTLE`
-    frames, so that speeds and yaw rates at the ends stay as they are.
+    The path is turned step by step, as a body walks it, and then shifted; both set in and fade over `EASE_FRAMES`, so
+    that speeds and yaw rates at the ends stay as they are.
 
     Args:
         stretch: (T) frames.
         before, after: one frame on either side of the stretch, of the same stream.
         target: its first frame is where `after` must stand.
     """
-    whole = np.concatenate([before.root[-1:], stretch.root, after.root[:1]]).astype(np.float64)
+    root = np.concatenate([before.root[-1:], stretch.root, after.root[:1]]).astype(np.float64)
     turn = float(np.angle(np.exp(1j * (target.heading[0] - after.heading[0]))))
     share = _share(len(stretch) + 1)
     half = (share[:-1] + share[1:]) / 2  # of the turn that the step from frame to frame has taken
-    path = whole[0] + np.cumsum(rot.rotate(rot.about_y(half * turn), np.diff(whole, axis=0)), axis=0)
+    path = root[0] + np.cumsum(rot.rotate(rot.about_y(half * turn), np.diff(root, axis=0)), axis=0)
     shift = (target.root[0] - path[-1]) * np.array([1, 0, 1])
     rotations = stretch.rotations.astype(np.float64).copy()
     rotations[:, 0] = rot.multiply(rot.about_y(share[1:-1] * turn), rotations[:, 0])
@@ -100,8 +100,8 @@ def arriving(stretch: Motion, before: Motion, after: Motion, target: Motion) -> 
 
 
 def _share(steps: int) -> np.ndarray:
-    """(steps + 1,) from 0 to 1, even but for `GENTLE` steps of a raised cosine at either end."""
-    speed, ease = np.ones(steps), min(GENTLE, steps // 2)
+    """(steps + 1,) from 0 to 1, even but for `EASE_FRAMES` steps of a raised cosine at either end."""
+    speed, ease = np.ones(steps), min(EASE_FRAMES, steps // 2)
     ramp = np.sin((np.arange(ease) + 0.5) / max(ease, 1) * np.pi / 2) ** 2
     speed[:ease] *= ramp
     speed[steps - ease :] *= ramp[::-1]
@@ -113,11 +113,11 @@ def interpolated(start: Motion, end: Motion, frames: int) -> Motion:
     t = np.arange(-1, frames + 3) / (frames + 1)  # START's last two frames would stand at -1 and 0, END's behind them
     a, b = start.rotations[-1:].astype(np.float64), end.rotations[:1].astype(np.float64)
     root = start.root[-1] + (end.root[0] - start.root[-1]) * t[:, None]
-    whole = replace(start, rotations=rot.slerp(a, b, t[:, None]), root=root, caption="")
+    path = replace(start, rotations=rot.slerp(a, b, t[:, None]), root=root, caption="")
     first, last = min(2, len(start)), min(2, len(end))
     real = start.slice(len(start) - first, len(start))
-    stretch = fade_in(whole.slice(2, 2 + frames), whole.slice(2 - first, 2), real)
-    return fade_out(stretch, whole.slice(2 + frames, 2 + frames + last), end.slice(0, last))
+    stretch = fade_in(path.slice(2, 2 + frames), path.slice(2 - first, 2), real)
+    return fade_out(stretch, path.slice(2 + frames, 2 + frames + last), end.slice(0, last))
 
 
 def retimed(motion: Motion, frames: int) -> Motion:
@@ -127,12 +127,18 @@ def retimed(motion: Motion, frames: int) -> Motion:
     return motion.sampled(np.linspace(0, len(motion) - 1, frames))
 
 
-def apart(candidates: list[Motion]) -> np.ndarray:
-    """(B,) how far each candidate is from all others: mean joint distance in the world, metres."""
+def distances(candidates: list[Motion]) -> np.ndarray:
+    """(B,) mean joint distance of each candidate to all others in the world, metres."""
     joints = np.stack([m.joints for m in candidates])
     return np.asarray(np.linalg.norm(joints[:, None] - joints[None], axis=-1).mean((1, 2, 3)))
 
 
 def medoid(candidates: list[Motion]) -> int:
     """The candidate nearest to all others: the consensus of the samples."""
-    return int(apart(candidates).argmin())
+    return int(distances(candidates).argmin())
+
+
+def hold(motion: Motion, frames: int, before: bool) -> Motion:
+    """Lengthened to `frames` by holding the first (before) or last pose."""
+    index = np.arange(frames) - (frames - len(motion)) if before else np.arange(frames)
+    return motion.taken(index.clip(0, len(motion) - 1))

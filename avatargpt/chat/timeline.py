@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from avatargpt.body.ground import with_seam_lifted
+from avatargpt.body.contact import with_seam_lifted
 from avatargpt.body.stitch import retimed
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS
@@ -187,7 +187,7 @@ def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int],
     """Segments one after another, each turned and moved to go on where the one before ends, seams blended.
 
     Where no length was asked for on either side of a seam, up to half a second of both ends is given up for the
-    frames that fit best (`instruct_data.joining.suits`). What sinks while it is blended is lifted (`body.ground`).
+    frames that fit best (`instruct_data.joining.suits`). What sinks while it is blended is lifted (`body.contact`).
 
     Returns:
         The motion, first frame above the origin facing +Z, and the frames [start, end) of every segment.

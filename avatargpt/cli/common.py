@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli.output import say
-from avatargpt.limits import MAX_SECONDS, MIN_SECONDS, is_text
+from avatargpt.options import MAX_SECONDS, MIN_SECONDS, is_text
 from vqvae.errors import UserError
 from vqvae.io.files import read_text
 

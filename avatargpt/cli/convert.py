@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from avatargpt.cli import common, reading
-from avatargpt.limits import FPS
+from avatargpt.options import FPS
 
 
 def export(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from avatargpt.cli import common, exemplars
+from avatargpt.cli import common
 from avatargpt.cli.corpora.body import body
 from avatargpt.cli.corpora.build import build, list_corpora
 from avatargpt.cli.corpora.hub import export_datasets
@@ -15,8 +15,6 @@ from avatargpt.cli.corpora.showing import show_store
 from vqvae.errors import UserError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Build, list and check training data.")
-app.add_typer(exemplars.app, name="exemplars")
-app.add_typer(exemplars.app, name="library", hidden=True)  # its name in version 0.1
 app.command("build")(build)
 app.command("export-datasets")(export_datasets)
 app.command("body")(body)

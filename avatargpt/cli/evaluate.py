@@ -9,7 +9,7 @@ import typer
 
 from avatargpt.cli import common
 from avatargpt.cli.output import say
-from avatargpt.limits import FPS
+from avatargpt.options import FPS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatargpt.cli.output import say
-from avatargpt.limits import is_text
+from avatargpt.options import is_text
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_json
 

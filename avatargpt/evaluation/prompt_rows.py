@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.evaluation.outputs.folder import csv_rows
-from avatargpt.limits import is_text
+from avatargpt.options import is_text
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_json
 

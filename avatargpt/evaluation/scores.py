@@ -28,7 +28,7 @@ def score(
     if suite.kind == "prompts":
         from avatargpt.evaluation.body import prompts
 
-        generate = model if callable(model) else lambda texts, seeds: model.body.generation.made(texts, seeds=seeds)
+        generate = model if callable(model) else lambda texts, seeds: model.body.generation.results(texts, seeds=seeds)
         return prompts.score(suite, generate, parts=kept)
 
     if suite.kind == "plan_coverage":

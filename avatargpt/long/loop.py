@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from avatargpt import planning
-from avatargpt.body.parts import Body
+from avatargpt.body.tasks import Body
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.long.director import Director, manner_of
 from avatargpt.long.memory import give_back
@@ -28,7 +28,7 @@ from avatargpt.long.performer import Beat, Made, Performer
 from avatargpt.long.stream import Frames, MotionStream
 from avatargpt.long.timeline import Span
 from avatargpt.long.verify import BETTER, Verifier
-from avatargpt.options import check_text, frames_of, mix, then
+from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
 from avatargpt.planning.types import Activity, Planner
 from vqvae.errors import UserError
 
@@ -104,7 +104,7 @@ def long(
         planner = planning.load_planner(planner, body.model)
     phrases = body.model.phrase_index
     director = Director(planner, scene, seed, activities, manner_of(scene, phrases), phrases)
-    performer = Performer(body, best_of, guidance, temperature)
+    performer = Performer(body, GenerationConfig(seed, guidance, temperature, best_of))
     return Loop(director, performer, MotionStream(body.model.tokenizer, radius), seed, radius).chunks(seconds)
 
 

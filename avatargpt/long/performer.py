@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from avatargpt.body.parts import Body
-from avatargpt.body.turns import miss, with_rests
+from avatargpt.body.candidates import turn_cost, with_rests
+from avatargpt.body.tasks import Body
 from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
-from avatargpt.options import mix, then
+from avatargpt.options import GenerationConfig, mix, then
 from avatargpt.requests.turns import Turn
 
 USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
@@ -78,11 +78,11 @@ class Performer:
 
     Args:
         body: of which motion, likelihoods and descriptions are asked.
-        best_of: candidates of each kind.
+        config: `best_of` candidates of each kind, guidance and temperature.
     """
 
-    def __init__(self, body: Body, best_of: int = 4, guidance: float = 1.5, temperature: float = 0.8) -> None:
-        self.body, self.best_of, self.guidance, self.temperature = body, best_of, guidance, temperature
+    def __init__(self, body: Body, config: GenerationConfig) -> None:
+        self.body, self.config = body, config
         self.loaded, self.tokenizer = body.model.loaded, body.model.tokenizer
         self.rate = self.tokenizer.tokens_per_second
 
@@ -130,21 +130,17 @@ class Performer:
             self.loaded.prompt("text_to_motion", {"caption": b.caption, "seconds": b.tokens / self.rate})
             for b in beats
         ]  # fmt: skip
-        found = self.loaded.sample(
-            prompts, [b.tokens for b in beats], [b.seed for b in beats], self.best_of, self.guidance, self.temperature
-        )
-        found = with_rests(
-            self.loaded, found, [b.turn for b in beats], [b.tokens for b in beats], [b.seed for b in beats],
-            self.guidance, self.temperature,
-        )  # fmt: skip
+        config, tokens, seeds = self.config, [b.tokens for b in beats], [b.seed for b in beats]
+        found = self.loaded.sample(prompts, tokens, seeds, config.best_of, config.guidance, config.temperature)
+        found = with_rests(self.loaded, found, [b.turn for b in beats], tokens, seeds, config)
         return self._scored(found, beats)
 
     def continued(self, beat: Beat, tail: np.ndarray) -> list[Candidate]:
         """`best_of` motions that go on from `tail` (N, R) without a transition."""
         slots = {"motion": tail[-CONTEXT:], "seconds": beat.tokens / self.rate, "caption": beat.caption}
         found = self.loaded.sample(
-            [self.loaded.prompt("continuation", slots)], [beat.tokens], [mix(beat.seed, 1)], self.best_of,
-            self.guidance, self.temperature, 30,
+            [self.loaded.prompt("continuation", slots)], [beat.tokens], [mix(beat.seed, 1)], self.config.best_of,
+            self.config.guidance, self.config.temperature, 30,
         )  # fmt: skip
         return [replace(c, continues=True) for c in self._scored(found, [beat])[0]]
 
@@ -159,7 +155,7 @@ class Performer:
 
     def _missed(self, codes: np.ndarray, beat: Beat) -> float:
         """What codes lose that do not turn as far as the beat asks."""
-        return 0.0 if beat.turn is None else miss(self.tokenizer.decode(codes), beat.turn)
+        return 0.0 if beat.turn is None else turn_cost(self.tokenizer.decode(codes), beat.turn)
 
     def choose(
         self, beat: Beat, made: Sequence[Candidate], tail: np.ndarray, detour: Callable[[np.ndarray], float]

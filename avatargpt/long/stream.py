@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.body.feet import CONTACTS, FootLock
-from avatargpt.body.ground import PenetrationStream
+from avatargpt.body.contact import CONTACTS, FootLock, PenetrationStream
 from avatargpt.long.decoding import StreamDecoder
 from avatargpt.long.path import PathKeeper
 from vqvae.features import BodyFeatures, RootState
@@ -36,8 +35,8 @@ class MotionStream:
     Args:
         tokenizer: of the body.
         radius: metres around the start that the path stays within; None = anywhere.
-        lock_feet: hold feet that stand (`avatargpt.body.feet`).
-        lift: raise a body that has sunk into the floor (`avatargpt.body.ground`).
+        lock_feet: hold feet that stand (`avatargpt.body.contact`).
+        lift: raise a body that has sunk into the floor (`avatargpt.body.contact`).
     """
 
     def __init__(

@@ -55,7 +55,7 @@ class Verifier:
         scorer, grounder = self.model.motion_scorer, self.model.grounder
         assert scorer is not None and grounder is not None
         _, heard, meant = self._others
-        seen = self.model.seen(scorer, codes)
+        seen = self.model.motion_vectors(codes)
         own = seen @ scorer.texts([caption], grounder)[0]
         foreign = meant @ grounder.sentence([caption])[0] < ALIKE
         return np.asarray((seen @ heard[foreign].T > own[:, None]).sum(1))

@@ -1,6 +1,6 @@
 """Turns by a measure: "turn left 90 degrees", "half turn to the right", "turn around".
 
-How bodies come to turn so far: `avatargpt.body.turns`.
+How bodies come to turn so far: `avatargpt.body.candidates`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.options import UnheededText
-from avatargpt.requests.understanding import Understanding
+from avatargpt.requests.resolver import ResolvedRequest
 from tests.speech.conftest import Words
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
@@ -49,18 +49,19 @@ class FakeAvatarGPT:
         return cls()
 
     def generate(self, texts, seconds=None, seed=0, num=1, progress=None, **options):
-        self.calls.append(("generate", {"texts": texts, "seconds": seconds, "seed": seed, "num": num, **options}))
-        return [walk(seconds or 2.0, seed + i, text) for text in texts for i in range(num)]
+        said = [getattr(t, "source", t) for t in texts]
+        self.calls.append(("generate", {"texts": said, "seconds": seconds, "seed": seed, "num": num, **options}))
+        return [walk(seconds or 2.0, seed + i, text) for text in said for i in range(num)]
 
     def read_as(self, texts, seconds=None, literal=False):
-        return [list(u.captions) for u in self.understood(texts)]
+        return [list(r.captions) for r in self.resolve(texts)]
 
     @property
     def body(self):
         return types.SimpleNamespace(generation=self)
 
-    def understood(self, texts, seconds=None, literal=False):
-        return [Understanding(tuple(t.replace("strolls", "walks").split(", then ")), ()) for t in texts]
+    def resolve(self, texts, seconds=None, literal=False):
+        return [ResolvedRequest(t, captions=tuple(t.replace("strolls", "walks").split(", then "))) for t in texts]
 
     def describe(self, motions, num=1, seed=0, best_of=7):
         self.calls.append(("describe", {"count": len(motions), "num": num, "seed": seed, "best_of": best_of}))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.body.generate import Made
+from avatargpt.body.generate import GenerationResult
 from avatargpt.chat.timeline import Timeline, made_segment
 from avatargpt.evaluation.body import prompts, synthetic
 from avatargpt.evaluation.face import fresh
@@ -44,7 +44,8 @@ def test_every_counter_is_measured_and_others_are_refused() -> None:
 
 def test_clauses_are_looked_for_where_their_maker_says() -> None:
     bow, clap = clip("bow"), clip("clap")
-    made = Made(join_motions(bow, clap), ("bows", "claps"), ((0, len(bow)), (len(bow), len(bow) + len(clap))))
+    spans = (0, len(bow)), (len(bow), len(bow) + len(clap))
+    made = GenerationResult(join_motions(bow, clap), ("bows", "claps"), spans)
     s = prompts.seen(made)
     assert s.seams == (len(bow),)
     right = [{"lasting": {"seconds": bow.seconds, "check": {"bows": {"degrees": 12}}}}, {"claps": {"times": 1}}]

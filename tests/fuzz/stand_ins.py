@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.planning.types import Activity, Plan
-from avatargpt.requests.understanding import Understanding
+from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.dialogue.acts import Act, read
 from tests.fuzz.seeds import body
 from vqvae.errors import UserError
@@ -46,8 +46,8 @@ class Motions:
     def body(self) -> Any:
         return types.SimpleNamespace(generation=self)
 
-    def understood(self, texts: Any, *_: Any, **__: Any) -> list[Understanding]:
-        return [Understanding((t,), ()) for t in texts]
+    def resolve(self, texts: Any, *_: Any, **__: Any) -> list[ResolvedRequest]:
+        return [ResolvedRequest(t, captions=(t,)) for t in texts]
 
 
 class Plans:

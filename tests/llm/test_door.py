@@ -108,7 +108,7 @@ def test_values_cannot_leave_their_fence() -> None:
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.stem)
 def test_prompt_files(path: Path) -> None:
     """Every file can be sent, and its examples are what is asked for."""
-    from avatargpt.body.asking import RequestAnswer
+    from avatargpt.body.language_reader import RequestAnswer
     from avatargpt.chat.asking import TurnAnswer
     from avatargpt.planning import answers
 

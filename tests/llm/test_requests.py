@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.body.asking import LanguageRequests
+from avatargpt.body.language_reader import LanguageReader
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.failures import LlmFailed
 from avatargpt.llm.model import Completion
@@ -54,7 +54,7 @@ def test_movements_sides_and_lengths(packaged: AvatarGPT, told: list[str]) -> No
         {"words": "greets with the left", "movement": "wave", "side": "left", "seconds": 3.0},
         {"words": "plays the harp", "movement": "none"},
     ))  # fmt: skip
-    wave, harp = LanguageRequests(llm, packaged.body.model, told.append)("she waves with the left, plays the harp")
+    wave, harp = LanguageReader(llm, packaged.body.model, told.append)("she waves with the left, plays the harp")
     assert wave.asked and (wave.asked.side, wave.asked.seconds) == ("left", 3) and "wave" in wave.text and wave.action
     assert harp.text == "plays the harp" and not harp.action
     assert told == ["not known: 'plays the harp'; it is made from these very words and may show something else"]
@@ -62,7 +62,7 @@ def test_movements_sides_and_lengths(packaged: AvatarGPT, told: list[str]) -> No
 
 def test_the_index_reads_where_nobody_answers(packaged: AvatarGPT, told: list[str]) -> None:
     body = packaged.body.model
-    reader = LanguageRequests(LanguageModel(Dead()), body, told.append)
+    reader = LanguageReader(LanguageModel(Dead()), body, told.append)
     assert reader("walk, then sit down") == body.clauses("walk, then sit down")
     reader("jump")
     assert len(told) == 1 and told[0].endswith("the phrase index reads the request by itself")

@@ -18,10 +18,12 @@ from avatargpt.long.director import Director, likeness, manner_of
 from avatargpt.long.performer import BRIDGES, CHUNK, LEAP, SHORTEST, TRANSITIONS, Performer
 from avatargpt.long.stream import MotionStream
 from avatargpt.long.timeline import Span, timeline
+from avatargpt.options import GenerationConfig
 from avatargpt.planning.types import Activity
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
+ONE, TWO = GenerationConfig(best_of=1), GenerationConfig(best_of=2)
 SCENE = "a gardener tidies up"
 
 
@@ -55,7 +57,7 @@ def test_the_same_seed_gives_the_same_motion(gpt: AvatarGPT, planner: ListPlanne
 
 def test_the_state_does_not_grow(gpt: AvatarGPT, planner: ListPlanner) -> None:
     running = loop.Loop(
-        Director(planner, SCENE), Performer(gpt.body, 1), loop.MotionStream(gpt.tokenizers["body"], 5.0), 0, 5.0
+        Director(planner, SCENE), Performer(gpt.body, ONE), loop.MotionStream(gpt.tokenizers["body"], 5.0), 0, 5.0
     )
     for _ in running.chunks(24):
         assert len(running.tail) <= CHUNK
@@ -163,7 +165,7 @@ def test_the_manner_of_the_scene_goes_into_steps_without_one() -> None:
 
 
 def test_beats_fit_into_the_room(gpt: AvatarGPT) -> None:
-    performer = Performer(gpt.body, 1)
+    performer = Performer(gpt.body, ONE)
     for room in (3, 8, 20, 55, 200):
         beats = list(performer.beats(["he walks", "he sits", "he eats"], 1, room))
         made = sum(b.tokens for b in beats) + TRANSITIONS[0] * (len(beats) - 1)
@@ -171,14 +173,14 @@ def test_beats_fit_into_the_room(gpt: AvatarGPT) -> None:
 
 
 def test_steps_last_as_long_as_the_plan_says(gpt: AvatarGPT) -> None:
-    performer = Performer(gpt.body, 1)
+    performer = Performer(gpt.body, ONE)
     beats = list(performer.beats(["he walks", "he sits"], 1, 500, [1.5, 6.0]))
     assert [b.tokens for b in beats] == [round(s * performer.rate) for s in (1.5, 6.0)]
     assert [b.seed for b in beats] == [b.seed for b in performer.beats(["he walks", "he sits"], 1, 500)]
 
 
 def test_the_transition_that_shows_least_is_taken(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    performer = Performer(gpt.body, 1)
+    performer = Performer(gpt.body, ONE)
     rng = np.random.default_rng(0)
     levels, entries = gpt.tokenizers["body"].config.levels, gpt.tokenizers["body"].config.codebook_size
     tail, head = rng.integers(entries, size=(2, 12, levels))
@@ -198,7 +200,7 @@ def test_the_transition_that_shows_least_is_taken(gpt: AvatarGPT, monkeypatch: p
 
 
 def test_a_detour_shows(gpt: AvatarGPT) -> None:
-    performer, spec = Performer(gpt.body, 1), gpt.tokenizers["body"].spec
+    performer, spec = Performer(gpt.body, ONE), gpt.tokenizers["body"].spec
     per = gpt.tokenizers["body"].downsample
     rest = Motion(np.tile([1.0, 0, 0, 0], (20 * per, 22, 1)), np.tile([0, 0.95, 0], (20 * per, 1)))
     still = spec.encode(rest)
@@ -210,7 +212,7 @@ def test_a_detour_shows(gpt: AvatarGPT) -> None:
 
 
 def test_a_clip_that_begins_in_the_midst_of_a_movement_loses_its_leap(gpt: AvatarGPT) -> None:
-    performer, spec = Performer(gpt.body, 1), gpt.tokenizers["body"].spec
+    performer, spec = Performer(gpt.body, ONE), gpt.tokenizers["body"].spec
     per = gpt.tokenizers["body"].downsample
     codes = np.random.default_rng(0).integers(4, size=(12, gpt.tokenizers["body"].config.levels))
     features = np.zeros((12 * per, spec.dim), np.float32)
@@ -274,7 +276,7 @@ def test_what_does_not_show_is_made_again_or_replaced(
     gpt: AvatarGPT, planner: ListPlanner, found: dict[str, list[int]], near: Sequence[str], tries: int, said: str
 ) -> None:
     planner.activities = [Activity("sweep", ("he sweeps",))]
-    run = loop.Loop(Director(planner, "A man."), Performer(gpt.body, 2), MotionStream(gpt.body.model.tokenizer), 0)
+    run = loop.Loop(Director(planner, "A man."), Performer(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
     run.verifier = strict = Strict(found, near)  # type: ignore[assignment]
     _, spans = loop.collect(run.acted(1))
     assert len(strict.asked) == tries and (said in spans[0].note if said else spans[0].note == "")

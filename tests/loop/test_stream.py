@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.body import feet
-from avatargpt.body.feet import FootLock, shift_feet
-from avatargpt.body.ground import AHEAD, SUNK, PenetrationStream, without_penetration
+from avatargpt.body.contact import LEGS, TOES, FootLock, PenetrationStream, shift_feet
 from avatargpt.long.decoding import StreamDecoder
 from avatargpt.long.path import PathKeeper
 from avatargpt.long.stream import MotionStream
 from vqvae import rotations as rot
 from vqvae.features import BodyFeatures, RootState
+from vqvae.ground import AHEAD, SUNK, without_penetration
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import SMPL22
 from vqvae.tokenizer import MotionTokenizer
@@ -64,7 +63,7 @@ def test_a_lifted_stream_equals_the_lifted_whole(sizes: tuple[int, ...]) -> None
     for n in sizes:
         parts.append(stream.push(rotations[at : at + n], root[at : at + n]))
         at += n
-        assert len(stream.root) <= AHEAD and len(stream.wanted) <= 2 * AHEAD
+        assert len(stream.root) <= AHEAD and len(stream.lift) <= 2 * AHEAD
         assert sum(len(p[1]) for p in parts) >= at - AHEAD, "no frame is held back longer"
     parts.append(stream.finish())
     got = np.concatenate([p[1] for p in parts])
@@ -126,12 +125,12 @@ def test_who_stands_is_not_turned() -> None:
 def standing(frames: int, drift: float) -> tuple[np.ndarray, np.ndarray]:
     """A body that stands with bent knees while everything slides `drift` metres a frame."""
     rotations = np.broadcast_to(rot.identity((22,)), (frames, 22, 4)).copy()
-    for hip, knee, ankle, _ in feet.LEGS:
+    for hip, knee, ankle, _ in LEGS:
         rotations[:, hip] = rot.from_axis_angle(np.array([-0.4, 0, 0]))
         rotations[:, knee] = rot.from_axis_angle(np.array([0.8, 0, 0]))
         rotations[:, ankle] = rot.from_axis_angle(np.array([-0.4, 0, 0]))
     root = np.zeros((frames, 3))
-    low = SMPL22.fk(rotations[:1], root[:1])[0, list(feet.TOES), 1].min()
+    low = SMPL22.fk(rotations[:1], root[:1])[0, list(TOES), 1].min()
     root[:, 1], root[:, 2] = 0.02 - low, drift * np.arange(frames)
     return rotations, root
 
@@ -141,8 +140,8 @@ def test_a_foot_in_contact_stands_still() -> None:
     lock = FootLock()
     parts = [lock.push(rotations[i : i + 7], root[i : i + 7], np.ones((30, 2))[i : i + 7]) for i in range(0, 30, 7)]
     parts.append(lock.finish())
-    held = SMPL22.fk(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))[:, list(feet.TOES)]
-    before = SMPL22.fk(rotations, root)[:, list(feet.TOES)]
+    held = SMPL22.fk(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))[:, list(TOES)]
+    before = SMPL22.fk(rotations, root)[:, list(TOES)]
     slid = [np.abs(np.diff(x[5:-5, :, 2], axis=0)).mean() for x in (held, before)]
     assert slid[0] < 0.2 * slid[1]
 
@@ -160,7 +159,7 @@ def test_shifted_feet_arrive_and_keep_their_orientation() -> None:
     offsets = np.array([[[0.03, 0.0], [0.0, 0.05]]] * 4)
     before = SMPL22.fk_full(rotations, root)
     after = SMPL22.fk_full(shift_feet(rotations, root, offsets), root)
-    for side, (_, _, ankle, toe) in enumerate(feet.LEGS):
+    for side, (_, _, ankle, toe) in enumerate(LEGS):
         moved = np.insert(offsets[:, side], 1, 0, axis=-1)
         np.testing.assert_allclose(after[0][:, ankle], before[0][:, ankle] + moved, atol=1e-6)
         np.testing.assert_allclose(after[0][:, toe], before[0][:, toe] + moved, atol=1e-6)
@@ -169,7 +168,7 @@ def test_shifted_feet_arrive_and_keep_their_orientation() -> None:
 
 def test_a_nearly_straight_knee_does_not_pop() -> None:
     rotations, root = np.broadcast_to(rot.identity((22,)), (40, 22, 4)).copy(), np.zeros((40, 3))
-    for hip, knee, _, _ in feet.LEGS:  # a leg stretched forward
+    for hip, knee, _, _ in LEGS:  # a leg stretched forward
         rotations[:, hip] = rot.from_axis_angle(np.array([-0.6, 0, 0]))
         rotations[:, knee] = rot.from_axis_angle(np.array([0.2, 0, 0]))
     offsets = np.zeros((40, 2, 2))

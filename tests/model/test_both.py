@@ -3,7 +3,7 @@
 import numpy as np
 
 from avatargpt import AvatarGPT
-from avatargpt.body.concurrent import at_rest, together
+from avatargpt.body.generate import at_rest, layered
 from avatargpt.kinematics.measures import jerk
 from avatargpt.requests.concurrent import which_is_below
 
@@ -50,5 +50,5 @@ def test_the_model_walks_while_it_waves():
     assert np.linalg.norm((motion.root[-1] - motion.root[0])[[0, 2]]) > 2
     assert (joints[:, 21, 1] > joints[:, 17, 1]).mean() > 0.3  # the right wrist above its shoulder
     assert (joints[:, 20, 1] > joints[:, 16, 1]).mean() < 0.1
-    assert len(together(steps, motion)) == len(steps)
-    np.testing.assert_array_equal(together(steps, motion).root, steps.root)
+    assert len(layered(steps, motion)) == len(steps)
+    np.testing.assert_array_equal(layered(steps, motion).root, steps.root)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.body.paths import along
+from avatargpt.body.generate import along
 from avatargpt.requests.paths import SHAPES, TURN, Route
 from vqvae.errors import UserError
 from vqvae.features import BodyFeatures

@@ -3,7 +3,7 @@
 import numpy as np
 
 from avatargpt import AvatarGPT
-from avatargpt.body.turns import cuts
+from avatargpt.body.candidates import cuts
 from avatargpt.requests.turns import Turn
 
 

@@ -13,8 +13,8 @@ from avatargpt.__main__ import main
 from avatargpt.requests.choosing import ACTIONS, FEATURES, Chooser, features
 from avatargpt.requests.motion_spec import ClauseSpec
 from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.resolver import MIN_KNOWN, RequestResolver, ResolvedRequest
 from avatargpt.requests.scoring import Seen
-from avatargpt.requests.understanding import SURE, Understander, unknown
 from avatargpt.resources import weights
 from avatargpt.train.known_actions import _Network, strangers
 
@@ -66,11 +66,11 @@ def test_strangers_are_no_actions_of_the_book(book: PhraseIndex) -> None:
 
 
 def test_what_is_not_known_is_told_with_what_is_shown() -> None:
-    clauses = [
-        ClauseSpec("a person waves", 0.6, said="plays the lute", known=SURE - 0.1),
+    clauses = (
+        ClauseSpec("a person waves", 0.6, said="plays the lute", known=MIN_KNOWN - 0.1),
         ClauseSpec("a person walks", 0.9, said="walk", besides=ClauseSpec("he nods", 0.5, said="hums", known=0.0)),
-    ]
-    assert unknown(clauses) == (
+    )
+    assert ResolvedRequest("", clauses=clauses).warnings == (
         "not known: 'plays the lute'; nearest: 'a person waves'", "not known: 'hums'; nearest: 'he nods'",
     )  # fmt: skip
 
@@ -86,5 +86,5 @@ def test_commands_say_and_refuse_what_is_not_known(tmp_path: Path, capsys: pytes
 
 
 def test_clauses_of_the_same_words_keep_their_own_captions() -> None:
-    request = Understander.load(weights()).read("turn left 90 degrees and turn right 180 degrees")
+    request = RequestResolver.load(weights()).read("turn left 90 degrees and turn right 180 degrees")
     assert ["left" in c.nearest for c in request.clauses] == [True, False]

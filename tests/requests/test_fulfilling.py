@@ -9,19 +9,16 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.body.fulfilment.fulfilling import acting, fails, on_the_spot, reversed_way
-from avatargpt.body.fulfilment.looping import looped
-from avatargpt.body.fulfilment.pinning import pinned
-from avatargpt.body.fulfilment.repeating import counted, counter, repeated
-from avatargpt.body.fulfilment.scaling import in_tempo, sized
-from avatargpt.body.fulfilment.verifying import amiss
-from avatargpt.body.spec import MotionSpec
+from avatargpt.body.adjustments import in_tempo, looped, pinned, sized
+from avatargpt.body.constraints import acting_side, on_the_spot, reversed_steps, violates, wrong_actions
+from avatargpt.body.motion_spec import MotionSpec
+from avatargpt.body.repetition import counter, repeated
 from avatargpt.evaluation.body.synthetic import made
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry.counts import COUNTERS
 from avatargpt.metrics.geometry.measures import MEASURES, off_course
 from avatargpt.metrics.truths import Truths
-from avatargpt.options import UnheededText, timed
+from avatargpt.options import GenerationConfig, UnheededText, timed
 from instruct_data.requests.spec import Clause, MotionRequest, Pin
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -36,7 +33,7 @@ def clip(family: str) -> Motion:
 def test_a_cycle_is_repeated_or_left_out(family: str, times: int) -> None:
     count = counter(family)
     again = repeated(clip(family), times, count)
-    assert again is not None and counted(again, count) == times
+    assert again is not None and count(Signals(again)) == times
 
 
 def test_faster_is_shorter_and_larger_goes_further() -> None:
@@ -49,19 +46,19 @@ def test_faster_is_shorter_and_larger_goes_further() -> None:
 
 def test_one_side_acts_and_the_mirror_image_has_the_other() -> None:
     motion = clip("raise_hand")
-    side = acting(Signals(motion))
-    assert {side, acting(Signals(motion.mirrored()))} == {"left", "right"}
+    side = acting_side(Signals(motion))
+    assert {side, acting_side(Signals(motion.mirrored()))} == {"left", "right"}
 
 
 @pytest.mark.parametrize(("family", "caption", "seen"), [
     ("nod", "a person nods", True), ("walk_on_the_spot", "a person nods", False), ("nod", "", True),
 ])  # fmt: skip
 def test_a_known_action_is_seen_or_missed(family: str, caption: str, seen: bool) -> None:
-    spec = MotionSpec(caption, 20, action="nod" if caption else "no such action", asked=Clause(action="nod"))
+    spec = MotionSpec(caption, 20, action="nod" if caption else "no such action", clause=Clause(action="nod"))
     s = Signals(clip(family))
-    assert (amiss(s, spec) == 0) is seen and fails(clip(family), spec) is not seen
+    assert (wrong_actions(s, spec) == 0) is seen and violates(clip(family), spec) is not seen
     denied = replace(spec, action="bow", caption="", avoid=(("nod", "a person nods"),))
-    assert amiss(s, denied) - amiss(s, replace(denied, avoid=())) == (family == "nod")
+    assert wrong_actions(s, denied) - wrong_actions(s, replace(denied, avoid=())) == (family == "nod")
 
 
 def test_a_side_that_a_caption_names_must_be_the_one_that_is_seen() -> None:
@@ -74,10 +71,10 @@ def test_a_side_that_a_caption_names_must_be_the_one_that_is_seen() -> None:
 
 def test_steps_forward_are_played_backwards_where_they_are_to_go_back() -> None:
     motion = next(iter(made(1, only=["march"]))).load()
-    ahead = MotionSpec("someone marches", 20, action="march", asked=Clause(action="march", direction="forward"))
-    back = replace(ahead, asked=Clause(action="march", direction="backward"))
-    assert reversed_way(motion, ahead) is motion
-    assert off_course(Signals(reversed_way(motion, back)), "back") < 25 < 150 < off_course(Signals(motion), "back")
+    ahead = MotionSpec("someone marches", 20, action="march", clause=Clause(action="march", direction="forward"))
+    back = replace(ahead, clause=Clause(action="march", direction="backward"))
+    assert reversed_steps(motion, ahead) is motion
+    assert off_course(Signals(reversed_steps(motion, back)), "back") < 25 < 150 < off_course(Signals(motion), "back")
 
 
 def test_a_way_is_taken_out() -> None:
@@ -119,14 +116,14 @@ def model() -> AvatarGPT:
 def test_a_typed_request_is_made(model: AvatarGPT) -> None:
     request = MotionRequest(clauses=[Clause(action="jump", times=3), Clause(action="stand still", seconds=1.5)])
     assert MotionRequest.model_validate_json(request.model_dump_json()) == request
-    (made,) = model.body.generation.made(request, seed=1)
+    (made,) = model.body.generation.results(request, config=GenerationConfig(seed=1))
     (start, end), (_, last) = made.spans
     assert last - end == 30 and COUNTERS["jumps"](Signals(made.motion.slice(0, end - 4))) == 3 and start == 0
     assert made.motion.caption == request.compact
 
 
 def test_lengths_of_clauses_are_exact(model: AvatarGPT) -> None:
-    (made,) = model.body.generation.made("walk for 3 seconds, then run for 2 seconds, then stop for 1 second")
+    (made,) = model.body.generation.results("walk for 3 seconds, then run for 2 seconds, then stop for 1 second")
     assert made.spans == ((0, 60), (60, 100), (100, 120))
 
 
@@ -141,4 +138,4 @@ def test_what_is_not_shown_is_said(model: AvatarGPT) -> None:
 
 def test_the_other_hand_of_two_requests_acts(model: AvatarGPT) -> None:
     requests = [MotionRequest(clauses=[Clause(action="raise arm", side=side)]) for side in ("left", "right")]
-    assert [acting(Signals(m)) for m in model.generate(requests)] == ["left", "right"]
+    assert [acting_side(Signals(m)) for m in model.generate(requests)] == ["left", "right"]

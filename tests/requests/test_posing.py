@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.body import stitch
-from avatargpt.body.posing import frame_of, posed
+from avatargpt.body.edit import frame_of, posed
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate

@@ -62,7 +62,7 @@ class Controls:
         Raises:
             UserError: values that are not accepted.
         """
-        from avatargpt.body.fulfilment.scaling import LEAST, MOST
+        from avatargpt.body.adjustments import MAX_TEMPO, MIN_TEMPO
 
         out: dict[str, Any] = {"times": self.times} if self.times else {}
         if self.turn is not None:
@@ -73,7 +73,7 @@ class Controls:
         if self.waypoints is not None:
             out["waypoints"] = _waypoints(self.waypoints)
         if self.tempo is not None:
-            common.check_range("--tempo", self.tempo, LEAST, MOST)
+            common.check_range("--tempo", self.tempo, MIN_TEMPO, MAX_TEMPO)
             out |= {"factor": self.tempo, "tempo": None}
         return out | ({"in_place": True} if self.in_place else {})
 
@@ -144,7 +144,7 @@ def pose(option: str, said: str | None) -> Any:
         UserError: a file that cannot be read, a face, a second beyond its end.
     """
     from avatargpt import export
-    from avatargpt.body.posing import frame_of
+    from avatargpt.body.edit import frame_of
     from vqvae.motion import Motion
 
     if said is None:

@@ -11,7 +11,7 @@ import typer
 from avatargpt.cli import common
 from avatargpt.cli.motion import controls
 from avatargpt.cli.output import heeding, say, warn
-from avatargpt.limits import FPS, GUIDANCE, TEMPERATURE
+from avatargpt.options import FPS, GUIDANCE, TEMPERATURE
 from vqvae.errors import UserError
 
 
@@ -33,9 +33,6 @@ def generate(
     literal: Annotated[
         bool, typer.Option("--literal", help="The words as they are: no plain wording first, no clause by clause.")
     ] = False,
-    retrieval: Annotated[
-        str, typer.Option("--retrieval", metavar="off|N", help="Exemplars per clause that the model is shown.")
-    ] = "off",
     times: controls.Times = None,
     turn: controls.Turned = None,
     path: controls.Way = None,
@@ -80,18 +77,17 @@ def generate(
     poses = controls.pose("--start-pose", start_pose), controls.pose("--end-pose", end_pose)
     if loop and any(poses):
         raise UserError("--loop and --start-pose or --end-pose: accepted one of them, for a loop ends as it begins")
-    shown = _retrieval(retrieval)
     many = batch or num > 1
     common.check_targets(output, many, "body", count=num * len(texts))
     asked_llm = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     if asked_llm is not None and not literal:
-        from avatargpt.body.asking import LanguageRequests
+        from avatargpt.body.language_reader import LanguageReader
 
-        loaded.body.model.reader = LanguageRequests(asked_llm, loaded.body.model, warn)
+        loaded.body.model.reader = LanguageReader(asked_llm, loaded.body.model, warn)
     asked: list[Any] = [set_.on(loaded.body.model.request(t)) for t in texts] if set_.given else list(texts)
     with common.progress("reading", quiet):
-        taken = loaded.body.generation.understood(asked, seconds, literal)
+        taken = loaded.body.generation.resolve(asked, seconds, literal)
     if not (quiet or literal):
         _tell([t.captions for t in taken], texts)
     for line in dict.fromkeys(line for one in taken for line in one.warnings):
@@ -100,8 +96,8 @@ def generate(
         warn(line)
     with heeding(), common.progress("generating", quiet) as advance:
         motions = loaded.generate(
-            asked, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
-            progress=advance, literal=literal, retrieval=shown,
+            taken, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
+            progress=advance, literal=literal,
         )  # fmt: skip
         if any(poses):
             motions = [loaded.body.editing.posed(m, *poses, seed=seed + k) for k, m in enumerate(motions)]
@@ -116,13 +112,3 @@ def _tell(read: Sequence[Sequence[str]], texts: Sequence[str]) -> None:
     for captions, text in zip(read, texts, strict=True):
         which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
         say(f"{which}: {', then '.join(captions)}", err=True)
-
-
-def _retrieval(value: str) -> int:
-    from avatargpt.requests.exemplars import EXAMPLES
-
-    if value == "off":
-        return 0
-    if not value.isdecimal() or not 1 <= int(value) <= EXAMPLES:
-        raise UserError(f"--retrieval {value}: accepted off, or 1 to {EXAMPLES}")
-    return int(value)

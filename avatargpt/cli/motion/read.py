@@ -58,13 +58,13 @@ def _requests(texts: Sequence[str], model: Path | None, threads: int | None, qui
 
     from avatargpt import resources
     from avatargpt.lm.checkpoint import check_model
-    from avatargpt.requests.understanding import Understander
+    from avatargpt.requests.resolver import RequestResolver
 
     check_model(model)
     if threads:
         torch.set_num_threads(threads)
     with common.progress("loading", quiet):
-        known = Understander.load(model or resources.weights())
+        known = RequestResolver.load(model or resources.weights())
     return [known.read(t) for t in texts]
 
 

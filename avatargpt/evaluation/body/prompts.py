@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from avatargpt.body.generate import Made
+from avatargpt.body.generate import GenerationResult
 from avatargpt.evaluation.body import synthetic
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
@@ -19,7 +19,7 @@ from vqvae.errors import UserError
 from vqvae.io.files import reason
 from vqvae.motion import Motion
 
-Generator = Callable[[list[str], list[int]], Sequence[Motion | Made]]
+Generator = Callable[[list[str], list[int]], Sequence[Motion | GenerationResult]]
 """(prompts, seeds), equally long -> one motion per pair, or what was made with the frames of its parts."""
 LEAST_ACCURATE = 0.97
 """Share of clips with a known count that a counter must count rightly; prompts that need another are left out."""
@@ -34,13 +34,13 @@ class Answer:
     reason: str = ""
 
 
-def answer_of(made: Motion | Made) -> Answer:
+def answer_of(made: Motion | GenerationResult) -> Answer:
     """A generator's answer. Rotations are brought to length 1 once more.
 
     Raises:
         UserError: no motion.
     """
-    if not isinstance(made, Motion | Made):
+    if not isinstance(made, Motion | GenerationResult):
         raise UserError(f"the function gave a {type(made).__name__}; accepted vqvae.motion.Motion; for joints alone "
                         "write .npy files and measure their folder with --outputs")  # fmt: skip
     motion = made if isinstance(made, Motion) else made.motion
@@ -48,7 +48,7 @@ def answer_of(made: Motion | Made) -> Answer:
     return Answer(Motion(motion.rotations, motion.root, motion.fps), seams)
 
 
-def seen(made: Motion | Made) -> Signals:
+def seen(made: Motion | GenerationResult) -> Signals:
     """What is judged of a generator's answer."""
     return _signals(answer_of(made))
 

@@ -13,7 +13,7 @@ from avatargpt.evaluation.report import plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.planning import corpus
 from avatargpt.metrics import baselines, seams
-from avatargpt.options import mix
+from avatargpt.options import GenerationConfig, mix
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 
@@ -75,7 +75,7 @@ def acted(
         def describe(self, codes: np.ndarray) -> str:
             return ""
 
-    performer: Performer = Recorder(model.body, best_of)
+    performer: Performer = Recorder(model.body, GenerationConfig(best_of=best_of))
     activities = [Activity(" ".join(steps), tuple(steps)) for steps in scene]
     director = Director(_Silent(), "a scene", seed, activities, phrase_index=None if frames else model.phrase_index)
     loop = Loop(director, performer, MotionStream(model.tokenizers["body"]), seed)

@@ -41,7 +41,7 @@ def score(suite: Suite, model: Any, batch: int = 64, parts: Parts = UNKEPT) -> d
     """
     rows = suite.options["prompts"]
     generate: Generator = (
-        model if callable(model) else lambda texts, seeds: model.body.generation.made(texts, seeds=seeds)
+        model if callable(model) else lambda texts, seeds: model.body.generation.results(texts, seeds=seeds)
     )
     pairs = [(row["prompt"], seed) for row in rows for seed in suite.seeds]
     answers = generated(pairs, generate, batch, parts)

@@ -115,10 +115,10 @@ def taken(model: Any, texts: Sequence[str], parts: Parts = UNKEPT) -> list[Taken
 
 
 def understood(model: Any, texts: Sequence[str]) -> list[Understood]:
-    """How a system takes requests: ours by `MotionGeneration.understood`, another by its method ``understood(texts)``,
+    """How a system takes requests: ours by `MotionGeneration.resolve`, another by its method ``understood(texts)``,
     else by ``read_as``, one by one."""
     if body := getattr(model, "body", None):
-        return list(body.generation.understood(list(texts)))
+        return list(body.generation.resolve(list(texts)))
     if callable(getattr(model, "understood", None)):
         return list(model.understood(list(texts)))
     out: list[Understood] = []

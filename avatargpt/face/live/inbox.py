@@ -14,7 +14,7 @@ from typing import Any
 
 from avatargpt.face.audio_model.conditioning import Feeling
 from avatargpt.face.feelings import emotions
-from avatargpt.limits import is_text
+from avatargpt.options import is_text
 from avatargpt.requests.typed import is_emoji
 from vqvae.errors import UserError
 

@@ -1,8 +1,9 @@
-"""Feet that stand stay where they stand: a lock on contact, solved by two-bone inverse kinematics, in a stream.
+"""Contact with the floor, corrected on top of the decoded motion: feet that slide, bodies that sink.
 
-This is a rule on top of the decoded motion. The tokenizer says which toes are in contact; from its first frame of
-contact a toe is held in the plane, the offset is smoothed over a few frames on either side (hence the look-ahead) and
-the leg follows by bending hip and knee. The root, the foot's orientation and everything above are not touched.
+The tokenizer says which toes are in contact; from its first frame of contact a toe is held in the plane, the offset is
+smoothed over a few frames on either side (hence the look-ahead) and the leg follows by bending hip and knee. The root,
+the foot's orientation and everything above are not touched. Decoded heights drift where a body lies, falls or kneels,
+down to 20 cm below the floor y = 0; it is raised there as far as its lowest joint has sunk (`vqvae.ground`).
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from dataclasses import replace
 import numpy as np
 
 from vqvae import rotations as rot
+from vqvae.ground import AHEAD, lift_wanted, smoothed_lift
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
 LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))  # hip, knee, ankle, toe
 TOES = (10, 11)
 CONTACTS = (266, 268)  # channels of the left and the right toe in body features
-LOW = 0.06  # metres: a toe higher than this is not locked
-FARTHEST = 0.08  # metres a toe is held back at most; beyond it slips
+MAX_TOE_HEIGHT = 0.06  # metres: a higher toe is not locked
+MAX_OFFSET = 0.08  # metres a toe is held back at most; beyond it slips
 RELEASE = 0.8  # share of the offset that stays from frame to frame in the air
-AHEAD = 3  # frames of look-ahead
-NEARLY_STRAIGHT = 0.95  # share of a leg's length from which on it is stretched less
-_KERNEL = np.hanning(2 * AHEAD + 3)[1:-1] / np.hanning(2 * AHEAD + 3)[1:-1].sum()
+LOOK_AHEAD = 3  # frames
+EASED_REACH = 0.95  # share of a leg's length from which on it is stretched less
+_KERNEL = np.hanning(2 * LOOK_AHEAD + 3)[1:-1] / np.hanning(2 * LOOK_AHEAD + 3)[1:-1].sum()
 
 
 class FootLock:
-    """Push frames, get frames `AHEAD` later; `finish` gives the rest.
+    """Push frames, get frames `LOOK_AHEAD` later; `finish` gives the rest.
 
     Kept: the last frames within the look-ahead, per foot the anchor and the offset.
     """
@@ -37,7 +39,7 @@ class FootLock:
         self.offset = np.zeros((2, 2))
         self.rotations = np.zeros((0, 22, 4))
         self.root = np.zeros((0, 3))
-        self.offsets = np.zeros((0, 2, 2))  # of the frames kept, and of AHEAD frames before them
+        self.offsets = np.zeros((0, 2, 2))  # of the frames kept, and of LOOK_AHEAD frames before them
         self.started = False
 
     def push(self, rotations: np.ndarray, root: np.ndarray, contact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,34 +51,34 @@ class FootLock:
         if not len(root):
             return np.zeros((0, 22, 4)), np.zeros((0, 3))
         toes = SMPL22.fk(rotations, root)[:, TOES].astype(np.float64)
-        held = (contact > 0.5) & (toes[..., 1] < LOW)
+        locked = (contact > 0.5) & (toes[..., 1] < MAX_TOE_HEIGHT)
         new = np.zeros((len(root), 2, 2))
         for t in range(len(root)):
             for side in (0, 1):
-                new[t, side] = self._held(side, toes[t, side][[0, 2]], bool(held[t, side]))
+                new[t, side] = self._offset(side, toes[t, side][[0, 2]], bool(locked[t, side]))
         if not self.started:
-            self.offsets, self.started = np.repeat(new[:1], AHEAD, 0), True
+            self.offsets, self.started = np.repeat(new[:1], LOOK_AHEAD, 0), True
         self.rotations = np.concatenate([self.rotations, rotations])
         self.root = np.concatenate([self.root, root])
         self.offsets = np.concatenate([self.offsets, new])
-        return self._emit(len(self.root) - AHEAD)
+        return self._emit(len(self.root) - LOOK_AHEAD)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """The frames still held back."""
         if not len(self.root):
             return self.rotations, self.root
-        self.offsets = np.concatenate([self.offsets, np.repeat(self.offsets[-1:], AHEAD, 0)])
+        self.offsets = np.concatenate([self.offsets, np.repeat(self.offsets[-1:], LOOK_AHEAD, 0)])
         return self._emit(len(self.root))
 
-    def _held(self, side: int, toe: np.ndarray, held: bool) -> np.ndarray:
-        if held:
+    def _offset(self, side: int, toe: np.ndarray, locked: bool) -> np.ndarray:
+        if locked:
             anchor = self.anchor[side]
             if anchor is None:
                 anchor = toe + self.offset[side]
             offset = anchor - toe
             size = float(np.linalg.norm(offset))
-            if size > FARTHEST:
-                offset = offset * (FARTHEST / size)
+            if size > MAX_OFFSET:
+                offset = offset * (MAX_OFFSET / size)
                 anchor = toe + offset
             self.anchor[side], self.offset[side] = anchor, offset
         else:
@@ -87,8 +89,8 @@ class FootLock:
     def _emit(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         if count <= 0:
             return np.zeros((0, 22, 4)), np.zeros((0, 3))
-        span = self.offsets[: count + 2 * AHEAD]
-        smooth = np.stack([(span[k : k + 2 * AHEAD + 1] * _KERNEL[:, None, None]).sum(0) for k in range(count)])
+        span = self.offsets[: count + 2 * LOOK_AHEAD]
+        smooth = np.stack([(span[k : k + 2 * LOOK_AHEAD + 1] * _KERNEL[:, None, None]).sum(0) for k in range(count)])
         root = self.root[:count]
         rotations = shift_feet(self.rotations[:count], root, smooth)
         self.rotations, self.root, self.offsets = self.rotations[count:], self.root[count:], self.offsets[count:]
@@ -107,12 +109,12 @@ def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> 
     """
     joints, matrices = SMPL22.fk_full(rotations, root)
     out = np.array(rotations, np.float64)
-    whole = rot.from_matrix(matrices)
+    world = rot.from_matrix(matrices)
     for side, (hip, knee, ankle, _) in enumerate(LEGS):
         moved = np.abs(offsets[:, side]).max(-1) > 1e-5
         if not moved.any():
             continue
-        p, g = joints[moved], whole[moved]
+        p, g = joints[moved], world[moved]
         goal = p[:, ankle] + np.insert(offsets[moved, side], 1, 0, axis=-1)
         bent = _knee(p[:, hip], p[:, knee], p[:, ankle], goal, g[:, hip])
         upper = rot.multiply(rot.between(p[:, knee] - p[:, hip], bent - p[:, hip]), g[:, hip])
@@ -146,11 +148,11 @@ def _knee(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, goal: np.ndarray
 
 
 def _eased(reach: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """A leg's reach (N,) that nears its length (N,) ever more slowly from `NEARLY_STRAIGHT` of it on.
+    """A leg's reach (N,) that nears its length (N,) ever more slowly from `EASED_REACH` of it on.
 
     A knee that is nearly straight moves by centimetres when the reach changes by millimetres: a pop at every hold.
     """
-    first = NEARLY_STRAIGHT * length
+    first = EASED_REACH * length
     room = length - first
     return np.where(reach > first, first + room * (1 - np.exp(-np.maximum(reach - first, 0) / room)), reach)
 
@@ -167,10 +169,10 @@ def planted(stretch: Motion, contact: np.ndarray, start: Motion, end: Motion) ->
     """
     frames = len(stretch)
     toes = stretch.joints[:, TOES].astype(np.float64)
-    offsets = np.zeros((frames + 2 * AHEAD, 2, 2))
+    offsets = np.zeros((frames + 2 * LOOK_AHEAD, 2, 2))
     for side in (0, 1):
-        way, on = toes[:, side][:, [0, 2]], (contact[:, side] > 0.5) & (toes[:, side, 1] < LOW)
-        known = [(-1.0, np.zeros(2))]
+        way, on = toes[:, side][:, [0, 2]], (contact[:, side] > 0.5) & (toes[:, side, 1] < MAX_TOE_HEIGHT)
+        keys = [(-1.0, np.zeros(2))]
         edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]])))
         for first, last in edges.reshape(-1, 2):
             run = np.arange(first, last)
@@ -182,15 +184,67 @@ def planted(stretch: Motion, contact: np.ndarray, start: Motion, end: Motion) ->
                 ends[1] = end.joints[0, TOES[side], [0, 2]]
                 ends[0] = ends[1] if first else ends[0]
             share = (run - first + 1)[:, None] / (last - first + 1)
-            wanted = ends[0] * (1 - share) + ends[1] * share - way[run]
-            size = np.linalg.norm(wanted, axis=-1, keepdims=True)
-            wanted *= np.minimum(1, FARTHEST / np.maximum(size, 1e-9))
-            known += [(float(t), w) for t, w in zip(run, wanted, strict=True)]
-        known.append((float(frames), np.zeros(2)))
-        times, values = [k for k, _ in known], np.array([v for _, v in known])
-        at = np.arange(-AHEAD, frames + AHEAD)
-        offsets[:, side] = np.stack([np.interp(at, times, values[:, c]) for c in (0, 1)], -1)
-    smooth = np.stack([(offsets[k : k + 2 * AHEAD + 1] * _KERNEL[:, None, None]).sum(0) for k in range(frames)])
-    ramp = np.arange(1, frames + 1) / (AHEAD + 1)
+            offset = ends[0] * (1 - share) + ends[1] * share - way[run]
+            size = np.linalg.norm(offset, axis=-1, keepdims=True)
+            offset *= np.minimum(1, MAX_OFFSET / np.maximum(size, 1e-9))
+            keys += [(float(t), o) for t, o in zip(run, offset, strict=True)]
+        keys.append((float(frames), np.zeros(2)))
+        times, values = [t for t, _ in keys], np.array([v for _, v in keys])
+        grid = np.arange(-LOOK_AHEAD, frames + LOOK_AHEAD)
+        offsets[:, side] = np.stack([np.interp(grid, times, values[:, c]) for c in (0, 1)], -1)
+    smooth = np.stack([(offsets[k : k + 2 * LOOK_AHEAD + 1] * _KERNEL[:, None, None]).sum(0) for k in range(frames)])
+    ramp = np.arange(1, frames + 1) / (LOOK_AHEAD + 1)
     smooth *= np.minimum(1, np.minimum(ramp, ramp[::-1]))[:, None, None]
     return replace(stretch, rotations=shift_feet(stretch.rotations, stretch.root, smooth))
+
+
+def with_seam_lifted(motion: Motion, first: int, last: int, floor: float = 0.0) -> Motion:
+    """The motion raised where the blended frames [first, last) have sunk, smoothly within `AHEAD` frames around them.
+
+    Two clips on the floor are not on it halfway between: a hand passes through it where one lies and the next stands.
+
+    Args:
+        floor: height that the clips stand on, metres.
+    """
+    lo, hi = max(0, first - AHEAD), min(len(motion), last + AHEAD)
+    window = motion.slice(lo, hi)
+    lift = lift_wanted(window.joints - np.array([0, floor, 0]))
+    lift[: first - lo] = lift[last - lo :] = 0
+    if not lift.any():
+        return motion
+    root = motion.root.copy()
+    root[lo:hi, 1] += smoothed_lift(lift)
+    return replace(motion, root=root)
+
+
+class PenetrationStream:
+    """`vqvae.ground.without_penetration` for frames that arrive in pieces: the same frames, `AHEAD` later.
+
+    State: the frames not yet out, and the lift in them and in `AHEAD` frames before.
+    """
+
+    def __init__(self) -> None:
+        self.rotations, self.root = np.zeros((0, 22, 4)), np.zeros((0, 3))
+        self.lift = np.zeros(0)
+
+    def push(self, rotations: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Take (T, 22, 4) rotations and (T, 3) root, metres; as many frames as are final now."""
+        if len(root):
+            self.lift = np.concatenate([self.lift, lift_wanted(SMPL22.fk(rotations, root))])
+            self.rotations = np.concatenate([self.rotations, rotations])
+            self.root = np.concatenate([self.root, root])
+        return self._out(max(0, len(self.root) - AHEAD))
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """The frames still held back."""
+        return self._out(len(self.root))
+
+    def _out(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        rotations, root = self.rotations[:count], self.root[:count]
+        past = len(self.lift) - len(self.root)
+        if count and self.lift.any():
+            lift = smoothed_lift(self.lift)[past : past + count]
+            root = root + lift[:, None] * [0, 1, 0]
+        self.rotations, self.root = self.rotations[count:], self.root[count:]
+        self.lift = self.lift[max(0, past + count - AHEAD) :]
+        return rotations, root

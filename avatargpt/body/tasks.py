@@ -1,15 +1,39 @@
-"""A clip through its tokens and back, and what is lost on the way."""
+"""`Body`: the tasks of the body on one `BodyModel`."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.body.describe import MotionDescription
+from avatargpt.body.edit import MotionEditing
+from avatargpt.body.generate import MotionGeneration
+from avatargpt.body.model import BodyModel
 from avatargpt.kinematics.measures import mpjpe_heading
 from avatargpt.lm.loaded import LoadedModel
+from avatargpt.lm.scorer import TextMotionScorer
+from avatargpt.requests.phrases import PhraseIndex
 from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion
 
-REFINE = 40  # steps of analysis-by-synthesis
+REFINE_STEPS = 40  # of analysis-by-synthesis
+
+
+class Body:
+    """All that the model does with bodies.
+
+    Attributes:
+        model: the network and what stands beside it.
+        generation: text to motion. description: motion to text. editing: motion to motion.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, phrase_index: PhraseIndex | None = None,
+        motion_scorer: TextMotionScorer | None = None,
+    ) -> None:  # fmt: skip
+        self.model = BodyModel(loaded, phrase_index, motion_scorer)
+        self.generation = MotionGeneration(self.model)
+        self.description = MotionDescription(self.model)
+        self.editing = MotionEditing(self.model, self.generation)
 
 
 def reconstruct(loaded: LoadedModel, motion: Motion) -> tuple[Motion, dict[str, float]]:
@@ -22,7 +46,7 @@ def reconstruct(loaded: LoadedModel, motion: Motion) -> tuple[Motion, dict[str, 
     tokenizer = loaded.tokenizer(motion.modality)
     floor = floor_of(motion)
     source = raised(motion.resampled(tokenizer.spec.fps).canonical(), -floor)
-    codes = tokenizer.encode(source, REFINE)
+    codes = tokenizer.encode(source, REFINE_STEPS)
     rebuilt = tokenizer.decode(codes, motion.caption).slice(0, len(source))
     drift = float(np.linalg.norm((rebuilt.root[-1] - source.root[-1])[[0, 2]])) * 1000
     error = float(mpjpe_heading(rebuilt.joints, source.joints))

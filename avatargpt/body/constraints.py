@@ -1,0 +1,205 @@
+"""What a clause asks for beyond its words: how often, how long, how fast, how large, where to, on which side.
+
+The network is asked for an action in plain words. Of its candidates those that meet the constraints come first
+(`constraint_cost`), and rules make up for what the best one lacks (`constrained`): a cycle is repeated or left out, a
+motion is mirrored, scaled, retimed or kept on its spot. What is not met in the end becomes a note.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+
+from avatargpt.body.adjustments import SIZES, in_tempo, looped, pinned, sized
+from avatargpt.body.candidates import turn_cost
+from avatargpt.body.motion_spec import MotionSpec
+from avatargpt.body.repetition import counter, repeated
+from avatargpt.body.stitch import retimed
+from avatargpt.kinematics.joints import Signals
+from avatargpt.metrics.geometry import predicates
+from avatargpt.metrics.geometry.counts import jumps
+from avatargpt.metrics.geometry.measures import off_course
+from avatargpt.metrics.truths import Truths
+from avatargpt.requests.asked import LIMBS
+from avatargpt.requests.concurrent import goes
+from avatargpt.requests.lexical import lemmas
+from instruct_data.requests.spec import MotionRequest
+from instruct_data.text.mirror import side_of
+from vqvae.motion import Motion
+from vqvae.smoothing import gaussian
+
+# Costs beside the scorer's cosine
+COUNT_COST, MAX_COUNT_COST, UNDONE_COST = 0.1, 0.5, 1.0  # of each time too many or too few; of not doing it at all
+ACTION_COST = 0.4  # of each action that is not seen, or seen and was denied
+COURSE_COST = 1.5  # of 90 degrees from the direction
+COURSE_TOLERANCE, MAX_COURSE = 10.0, 15.0  # degrees that count as the direction, and from which they do not
+MIN_TRAVEL = 0.25  # metres from which a motion goes anywhere
+MIN_SIDE_RATIO = 1.6  # between the ways of both sides, from which one of them acts alone
+MIN_LIMB_TRAVEL = 0.25  # metres of the way of a hand or foot that acts
+SPOT_RADIUS, SWAY_SECONDS = 0.5, 0.6  # metres that still are one spot; smoothing of what stays of the way
+COURSES = {
+    "forward": "forward", "backward": "back", "left": "left", "right": "right", "forward_left": "forward left",
+    "forward_right": "forward right", "backward_left": "back left", "backward_right": "back right",
+}  # fmt: skip
+
+
+def constraint_cost(motion: Motion, spec: MotionSpec) -> float:
+    """What a candidate loses for what it does not do as asked for, in the scorer's cosine."""
+    cost = 0.0 if spec.turn is None else turn_cost(motion, spec.turn)
+    clause = spec.clause
+    if clause is None or spec.turn is not None or spec.route is not None:
+        return cost
+    signals = Signals(motion)
+    cost += ACTION_COST * (wrong_actions(signals, spec) + _other_side(signals, spec))
+    if clause.times:
+        count = counter(spec.action)(signals)
+        cost += min(COUNT_COST * abs(count - clause.times), MAX_COUNT_COST) + UNDONE_COST * (count == 0)
+    degrees = off_direction(signals, spec)
+    if degrees is not None:
+        cost += COURSE_COST * max(degrees - COURSE_TOLERANCE, 0) / 90
+    return cost
+
+
+def violates(motion: Motion, spec: MotionSpec) -> bool:
+    """Whether a motion lacks the action or goes elsewhere, which rules cannot make up for."""
+    clause = spec.clause
+    if clause is None or spec.turn is not None or spec.route is not None:
+        return False
+    signals = Signals(motion)
+    undone = clause.times and not counter(spec.action)(signals)
+    if wrong_actions(signals, spec) or _other_side(signals, spec) or undone:
+        return True
+    return (off_direction(signals, spec) or 0.0) > MAX_COURSE
+
+
+@cache
+def _truths() -> Truths:
+    return Truths()
+
+
+@lru_cache(maxsize=4096)
+def _checks(action: str, caption: str) -> tuple[Any, ...]:
+    return tuple(_truths().of_action(action, caption))
+
+
+def shows(signals: Signals, action: str, caption: str) -> bool | None:
+    """Whether an action is seen, on the side that its caption names; None where no table (`metrics.truths`) tells."""
+    checks = _checks(action, caption)
+    return all(predicates.judge(c, signals).passed for c in checks) if checks else None
+
+
+def wrong_actions(signals: Signals, spec: MotionSpec) -> int:
+    """1 if the action is not seen, and 1 for each denied one that is."""
+    missing = shows(signals, spec.action, spec.caption) is False
+    denied = (shows(signals, *action) is True for action in spec.avoid if action[0] != spec.action)
+    return int(missing) + sum(denied)
+
+
+def _other_side(signals: Signals, spec: MotionSpec) -> bool:
+    """Whether the hand or foot of the side that the caption does not name acts alone."""
+    side = side_of(spec.caption)
+    return side in ("left", "right") and not _steps(spec.action) and acting_side(signals) not in ("", side)
+
+
+def off_direction(signals: Signals, spec: MotionSpec) -> float | None:
+    """Degrees between where a motion goes and the direction that was asked for.
+
+    None where none was, or where it stays and is none of steps. Steps forward that are to go backward are played
+    backwards later.
+    """
+    course = COURSES.get(_direction(spec))
+    if course is None or spec.upper_body:
+        return None
+    if signals.net_distance < MIN_TRAVEL:
+        return 180.0 if _steps(spec.action) or (spec.clause and goes(spec.clause.action)) else None
+    degrees = off_course(signals, course)
+    return min(degrees, 180 - degrees + COURSE_TOLERANCE) if _reversible(spec) else degrees
+
+
+def _direction(spec: MotionSpec) -> str:
+    """The direction of travel that was asked for, empty = none: of steps the side is one ("sidesteps to the left")."""
+    clause = spec.clause
+    if clause is None:
+        return ""
+    sidestep = clause.side in ("left", "right") and goes(spec.action) and not LIMBS & {*lemmas(clause.action)}
+    return clause.direction or (clause.side or "") * sidestep
+
+
+def _steps(action: str) -> bool:
+    """Whether an action takes the feet somewhere."""
+    return goes(action) or counter(action) is jumps
+
+
+def _reversible(spec: MotionSpec) -> bool:
+    return spec.clause is not None and spec.clause.direction == "backward" and goes(spec.action)
+
+
+def reversed_steps(motion: Motion, spec: MotionSpec) -> Motion:
+    """The motion played backwards where it is to step backward and steps forward."""
+    if not _reversible(spec) or off_course(Signals(motion), "back") < 90:
+        return motion
+    return motion.taken(np.arange(len(motion))[::-1]).canonical()
+
+
+def constrained(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
+    """The motion brought to what its clause asks for, and a line for each thing that it is not."""
+    clause, notes = spec.clause, []
+    if clause is not None:
+        free = spec.turn is None and spec.route is None
+        sided = free and clause.side in ("left", "right") and side_of(spec.caption) is None
+        if sided and acting_side(Signals(motion)) not in ("", clause.side):
+            motion = motion.mirrored()
+        if free:
+            motion = reversed_steps(motion, spec)
+        if free and clause.times:
+            count = counter(spec.action)
+            if (edited := repeated(motion, clause.times, count)) is not None:
+                motion = edited
+            elif (times := count(Signals(motion))) != clause.times:
+                notes.append(f"{clause.action!r}: {clause.times} times asked for, about {times} shown")
+        degrees = off_direction(Signals(motion), spec) if free else None
+        if degrees and degrees > 3 * MAX_COURSE:
+            notes.append(f"{clause.action!r}: goes {degrees:.0f} degrees off {COURSES[_direction(spec)]}")
+        motion = sized(motion, SIZES.get(clause.size or "", 1.0))
+        if clause.in_place:
+            motion = on_the_spot(motion)
+        motion = in_tempo(motion, clause)
+    if spec.frames is not None and len(motion) != spec.frames:
+        cut = len(motion) > spec.frames and not (clause and clause.times)
+        motion = motion.slice(0, spec.frames) if cut else retimed(motion, spec.frames)
+    return motion, notes
+
+
+def acting_side(signals: Signals) -> str:
+    """The side whose hand, or else foot, alone acts: left, right, or empty."""
+    for left, right in ((20, 21), (7, 8)):
+        ways = [float(np.linalg.norm(np.ptp(signals.local[:, j], axis=0))) for j in (left, right)]
+        if max(ways) > MIN_LIMB_TRAVEL and max(ways) > MIN_SIDE_RATIO * min(ways):
+            return ("left", "right")[int(np.argmax(ways))]
+    return ""
+
+
+def on_the_spot(motion: Motion) -> Motion:
+    """The motion without its way; the sway about it stays."""
+    root = motion.root.astype(np.float64).copy()
+    plane = root[:, [0, 2]]
+    if float(np.linalg.norm(plane - plane[0], axis=1).max()) < SPOT_RADIUS:
+        return motion
+    root[:, [0, 2]] = plane[0] + plane - gaussian(plane, SWAY_SECONDS * motion.fps)
+    return replace(motion, root=root)
+
+
+def finished(motion: Motion, request: MotionRequest, cut: bool = True) -> tuple[Motion, list[str]]:
+    """A whole motion with its limbs where they are pinned, and as a loop where it is to be one.
+
+    Args:
+        cut: whether a loop may be shorter.
+    """
+    motion, notes = pinned(motion, request.pins)
+    if request.loop:
+        motion = looped(motion, cut and not request.pins)
+    notes += [f"{name} {pose!r}: not shown" for name in ("start", "end") if (pose := getattr(request, name))]
+    return motion, notes

@@ -1,1 +1,0 @@
-"""What a request asks for beyond its words, made exact by rules."""

@@ -1,0 +1,114 @@
+"""Requests read by a language model: each clause becomes one of the movements that the phrase index knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, create_model
+
+from avatargpt.body.model import BodyModel
+from avatargpt.llm.failures import LlmFailed, Malformed
+from avatargpt.llm.model import LanguageModel
+from avatargpt.llm.prompts import prompt
+from avatargpt.options import MAX_SECONDS, MIN_SECONDS, tokens_of
+from avatargpt.requests.candidates import movements
+from avatargpt.requests.motion_spec import ClauseSpec
+from vqvae.errors import UserError
+
+MAX_CLAUSES, MAX_COUNT = 12, 20
+MOVEMENTS = 24  # that a question names
+UNKNOWN = "none"
+MAX_CLAUSE_CHARACTERS = 200
+
+
+class ClauseAnswer(BaseModel):
+    """One clause: the user's words for it, the movement that it is, and what they say of side, count and length."""
+
+    words: str
+    movement: str
+    side: Literal["left", "right"] | None
+    count: int | None
+    seconds: float | None
+
+
+class RequestAnswer(BaseModel):
+    """Clauses in the order in which they happen."""
+
+    clauses: list[ClauseAnswer] = Field(min_length=1, max_length=MAX_CLAUSES)
+
+    def check(self) -> None:
+        """Raises Malformed for values that no motion can have."""
+        for c in self.clauses:
+            if not c.words.strip() or len(c.words) > MAX_CLAUSE_CHARACTERS:
+                raise Malformed(f"words of a clause: accepted 1 to {MAX_CLAUSE_CHARACTERS} characters of the request")
+            if c.count is not None and not 1 <= c.count <= MAX_COUNT:
+                raise Malformed(f"count {c.count}; accepted 1 to {MAX_COUNT}")
+            if c.seconds is not None and not MIN_SECONDS <= c.seconds <= MAX_SECONDS:
+                raise Malformed(f"seconds {c.seconds:g}; accepted {MIN_SECONDS:g} to {MAX_SECONDS:g}")
+
+
+class LanguageReader:
+    """Reads requests for `BodyModel.reader`; without an answer the phrase index reads them by itself.
+
+    Args:
+        llm: the language model. model: whose movements the clauses become; with a phrase index and a sentence encoder.
+        tell: takes a line where nothing was answered, and one for each clause that no known movement is meant by.
+
+    Raises:
+        UserError: a model without a phrase index.
+    """
+
+    def __init__(self, llm: LanguageModel, model: BodyModel, tell: Callable[[str], None]) -> None:
+        if model.phrase_index is None or model.grounder is None:
+            raise UserError("--llm: these weights have no phrase index; accepted: without --llm, or other weights")
+        self.llm, self._tell = llm, tell
+        self._index, self._grounder = model.phrase_index, model.grounder
+        self._rate = model.tokenizer.tokens_per_second
+        self._answers: dict[str, list[ClauseSpec]] = {}
+        self._failed = False
+
+    def __call__(self, text: str) -> list[ClauseSpec]:
+        """The clauses of a request with their captions; the same text is read once."""
+        if text not in self._answers:
+            try:
+                self._answers[text] = self._without_model(text) if self._failed else self._with_model(text)
+            except LlmFailed as e:
+                self._failed = e.lasting
+                self._tell(f"{e}; the phrase index reads the request by itself")
+                self._answers[text] = self._without_model(text)
+        return self._answers[text]
+
+    def _without_model(self, text: str) -> list[ClauseSpec]:
+        return self._index.plain(text, self._grounder)
+
+    def _with_model(self, text: str) -> list[ClauseSpec]:
+        actions = [c.action for c in self._index.typed(text).done]
+        captions = movements(self._index, self._grounder, list(dict.fromkeys([text, *actions])), MOVEMENTS)
+        values = {"request": text, "known": list(captions)}
+        schema = _schema((*captions, UNKNOWN))
+        answers = self.llm.ask(prompt("request"), values, schema, temperature=0, check=RequestAnswer.check)
+        return [self._spec(clause, captions) for clause in answers[0].value.clauses]
+
+    def _spec(self, clause: ClauseAnswer, captions: dict[str, str]) -> ClauseSpec:
+        lengths = () if clause.seconds is None else (tokens_of(clause.seconds, self._rate),)
+        words = " ".join(clause.words.lower().split()).strip(" .,;!?")
+        if clause.movement == UNKNOWN:
+            self._tell(f"not known: {words!r}; it is made from these very words and may show something else")
+            return ClauseSpec(words, 0.0, lengths)
+        read = self._index.typed(words).clauses[0]  # of paths and degrees
+        measured = read.turn or read.path or read.distance
+        typed = read.model_copy(update={
+            "action": words if measured else captions[clause.movement], "side": clause.side or read.side,
+            "times": clause.count or read.times, "seconds": clause.seconds or read.seconds, "denied": False,
+            "together": False,
+        })  # fmt: skip
+        return self._index.looked_up([typed], self._grounder)[0]
+
+
+def _schema(movements: tuple[str, ...]) -> type[RequestAnswer]:
+    """An answer whose movements are of these."""
+    movement: Any = Literal[movements]
+    clause = create_model("Clause", __base__=ClauseAnswer, movement=(movement, ...))
+    clauses: Any = Annotated[list[clause], Field(min_length=1, max_length=MAX_CLAUSES)]  # type: ignore[valid-type]
+    return create_model("Request", __base__=RequestAnswer, clauses=(clauses, ...))

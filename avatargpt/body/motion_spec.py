@@ -1,0 +1,132 @@
+"""`MotionSpec`: a motion that the network is asked for in one go, and the specs of a request with their lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from avatargpt.body.adjustments import tempo_factor
+from avatargpt.kinematics.joints import FPS
+from avatargpt.lm.loaded import CHUNK
+from avatargpt.options import frames_of, timed, tokens_of
+from avatargpt.requests.concurrent import is_above
+from avatargpt.requests.motion_spec import ClauseSpec
+from avatargpt.requests.paths import Route
+from avatargpt.requests.resolver import ResolvedRequest
+from avatargpt.requests.turns import Turn
+from instruct_data.requests.spec import Clause
+
+MIN_TOKENS = 5  # of a clause
+USUAL_TOKENS = 20  # of a clause whose usual length is not known
+
+
+@dataclass(frozen=True)
+class MotionSpec:
+    """A motion that is generated in one go.
+
+    Attributes:
+        caption: for the network. tokens: how many motion tokens, -1 = the model decides.
+        turn: a turn by a measure. route: the shape of the path. concurrent: what arms or head do at the same time.
+        upper_body: arms or the head alone do it.
+        action: class of the nearest phrasing. clause: as it was typed. frames: of the result, None = as they come.
+        notes: what of the clause is known beforehand not to be shown.
+        alternatives: other captions and actions that the clause may mean, tried in this order where this one does not
+            do what the clause asks for.
+        avoid: actions that were denied, and their captions.
+    """
+
+    caption: str
+    tokens: int
+    turn: Turn | None = None
+    route: Route | None = None
+    concurrent: MotionSpec | None = None
+    upper_body: bool = False
+    action: str = ""
+    clause: Clause | None = None
+    frames: int | None = None
+    notes: tuple[str, ...] = ()
+    alternatives: tuple[MotionSpec, ...] = ()
+    avoid: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def actions(self) -> tuple[MotionSpec, ...]:
+        """What the network makes one by one: itself, and the concurrent action."""
+        return (self,) if self.concurrent is None else (self, self.concurrent)
+
+    @property
+    def description(self) -> str:
+        """All of it in words."""
+        if self.concurrent is not None:
+            return f"{replace(self, concurrent=None).description}, and at the same time {self.concurrent.description}"
+        if self.turn is not None:
+            return f"{self.caption}, by {self.turn.degrees:g} degrees"
+        return self.caption if self.route is None else f"{self.caption}, {self.route.told}"
+
+    @property
+    def measured(self) -> bool:
+        """Whether it asks for a turn, a path or a count."""
+        return any(a.turn or a.route or (a.clause and a.clause.times) for a in self.actions)
+
+
+def motion_specs(request: ResolvedRequest, seconds: float | None, seed: int, rate: float) -> list[MotionSpec]:
+    """What is generated one after another for a request.
+
+    Args:
+        seconds: of all, None = as long as such motion usually is. rate: motion tokens a second.
+    """
+    clauses = request.clauses
+    rng = np.random.default_rng([seed % 2**32, 77])
+    usual = [int(rng.choice(c.lengths)) if c.lengths else -1 for c in clauses]
+    tokens = [_clause_tokens(c, n) for c, n in zip(clauses, usual, strict=True)]
+    if seconds is not None:
+        total = tokens_of(seconds, rate)
+        if len(clauses) > 1 and total < MIN_TOKENS * len(clauses):  # no room for all of it one by one
+            return [MotionSpec(request.text, total)]
+        lengths = [t if t > 0 else USUAL_TOKENS for t in tokens]
+        tokens = timed(total, lengths, [_seconds(c) for c in clauses], rate, MIN_TOKENS)
+    return [_spec(c, t, rate, seconds is not None) for c, t in zip(clauses, tokens, strict=True)]
+
+
+def _clause_tokens(clause: ClauseSpec, usual: int) -> int:
+    """A turn takes as long as its degrees need (-1), a path as long as its shape, two actions as long as the longer."""
+    tokens = usual
+    if clause.turn:
+        tokens = -1
+    elif clause.route:
+        tokens = clause.route.tokens or usual
+    if clause.besides:
+        tokens = min(CHUNK, max(tokens, *clause.besides.lengths, USUAL_TOKENS))
+    return tokens
+
+
+def _seconds(clause: ClauseSpec) -> float | None:
+    return clause.asked.seconds if clause.asked is not None else None
+
+
+def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec:
+    """The spec of a clause; `timed`: the length of the whole request is fixed, so that each part has its frames."""
+    clause, seconds = spec.asked, _seconds(spec)
+    frames = None
+    if timed and tokens > 0:
+        frames = round(tokens / rate * FPS)
+    elif seconds is not None:
+        frames = frames_of(seconds, FPS)
+    if frames is not None and clause is not None:
+        tokens = tokens_of(frames / FPS * tempo_factor(clause), rate)
+    concurrent = None if spec.besides is None else _spec(spec.besides, tokens, rate, False)
+    alternatives: list[MotionSpec] = []
+    if clause is not None and spec.turn is None and spec.route is None:
+        for other in spec.others:
+            length = tokens if frames is not None or not other.lengths else _median(other.lengths)
+            made = _spec(replace(other, asked=clause, avoid=spec.avoid), length, rate, timed)
+            alternatives.append(replace(made, frames=frames))
+    return MotionSpec(
+        spec.text, tokens, spec.turn, spec.route, concurrent, is_above(spec.action), spec.action, clause, frames,
+        spec.unshown, tuple(alternatives), spec.avoid,
+    )  # fmt: skip
+
+
+def _median(lengths: Sequence[int]) -> int:
+    return lengths[len(lengths) // 2]

@@ -1,0 +1,114 @@
+"""`RequestResolver`: a request in words or typed -> its clauses, each with the caption that it is shown by."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from avatargpt.requests.foreign import language_of
+from avatargpt.requests.motion_spec import ClauseSpec
+from avatargpt.requests.phrases import PhraseIndex
+from instruct_data.requests.spec import Clause, MotionRequest
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.lm.text_encoder import SentenceGrounder
+    from avatargpt.requests.reader import RequestReader
+
+MIN_KNOWN = 0.7  # probability of a known action below which a clause counts as not known
+
+
+@dataclass(frozen=True)
+class ResolvedRequest:
+    """A request with what will be generated for it.
+
+    Attributes:
+        source: as it came, in words or typed. typed: as it was read, None = its words are taken literally.
+        clauses: each with its caption. captions: of what is shown, in order.
+    """
+
+    source: str | MotionRequest
+    typed: MotionRequest | None = None
+    clauses: tuple[ClauseSpec, ...] = ()
+    captions: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The request in words."""
+        return request_text(self.source)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line for each clause whose action is probably none that is known, with what is shown in its place."""
+        unknown = (c for c in with_concurrent(self.clauses) if c.said and c.known < MIN_KNOWN)
+        return tuple(f"not known: {c.said!r}; nearest: {c.text!r}" for c in unknown)
+
+    @property
+    def known(self) -> bool:
+        """Whether every action is."""
+        return not self.warnings
+
+
+Request = str | MotionRequest | ResolvedRequest
+"""What is asked for: in words, typed, or resolved already."""
+
+
+def request_text(request: Request) -> str:
+    """A request in words."""
+    if isinstance(request, MotionRequest):
+        return request.text or request.compact
+    return request if isinstance(request, str) else request.text
+
+
+def with_concurrent(clauses: Sequence[ClauseSpec]) -> Iterator[ClauseSpec]:
+    """All clauses, each followed by its concurrent action."""
+    for clause in clauses:
+        yield clause
+        if clause.besides is not None:
+            yield clause.besides
+
+
+class RequestResolver:
+    """Reads requests and looks up the caption of each action, without a motion network.
+
+    Args:
+        reader: words to typed requests. phrase_index: the known actions. grounder: the sentence encoder of its vectors.
+    """
+
+    def __init__(self, reader: RequestReader, phrase_index: PhraseIndex, grounder: SentenceGrounder) -> None:
+        self.reader, self.phrase_index, self.grounder = reader, phrase_index, grounder
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Raises:
+        UserError: a folder without a reader of requests or without a phrase index; a damaged one.
+        """
+        from avatargpt.lm.text_encoder import SentenceGrounder
+
+        index = PhraseIndex.load(folder)
+        if index is None:
+            raise UserError(f"{os.fspath(folder)}: no phrase index (wording.safetensors) there")
+        if index.reader is None:
+            raise UserError(f"{os.fspath(folder)}: no reader of requests (requests.safetensors) there")
+        return cls(index.reader, index, SentenceGrounder())
+
+    def read(self, text: str) -> MotionRequest:
+        """The request, with the caption that each clause is shown by."""
+        request = self.reader.read(text)
+        specs = list(with_concurrent(self.phrase_index.shown(request, self.grounder)))
+        by_action: dict[str, list[ClauseSpec]] = defaultdict(list)
+        for spec in specs:
+            if spec.asked is not None:
+                by_action[spec.asked.action].append(spec)
+        clauses: list[Clause] = []
+        for clause in request.clauses:
+            if not clause.denied:
+                # what is shown by one movement for several clauses has the words of the first of them, or of all
+                same_action = by_action.get(clause.action) or [specs[min(len(clauses), len(specs) - 1)]]
+                spec = same_action.pop(0) if len(same_action) > 1 else same_action[0]
+                clause = clause.model_copy(update={"known": spec.known >= MIN_KNOWN, "nearest": spec.telling})
+            clauses.append(clause)
+        return request.model_copy(update={"clauses": clauses, "language": language_of(text)})
