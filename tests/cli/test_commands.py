@@ -32,7 +32,7 @@ def test_generate_writes_one_file_and_prints_its_path(cli, fake, tmp_path):
     assert len(motion) == 60 and motion.caption == "a person walks"
     assert fake.calls == [
         ("generate", {"texts": ["a person walks"], "seconds": 3.0, "seed": 4, "num": 1, "guidance": 2.0, "best_of": 5,
-                      "temperature": 0.8, "literal": False, "retrieval": 0})
+                      "temperature": 0.8, "literal": False})
     ]  # fmt: skip
 
 
