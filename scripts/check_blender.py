@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 
-def shown(path: Path, fps: float, joints: list[str], shapes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def imported(path: Path, fps: float, joints: list[str], shapes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Seconds (T,) of Blender's frames, and its bone heads (T, 22, 3), metres, Y up, or shape keys (T, 52)."""
     import bpy
 
@@ -50,12 +50,12 @@ def main() -> None:
         truth, fps = data["weights" if face else "joints"], float(data["fps"])
         names = [str(n) for n in data["names" if face else "joint_names"]]
     for path in files:
-        times, seen = shown(path, fps, [] if face else names, names if face else [])
+        times, values = imported(path, fps, [] if face else names, names if face else [])
         inside = times <= (len(truth) - 1) / fps + 1e-6
         flat = truth.reshape(len(truth), -1)
         at = np.stack([np.interp(times, np.arange(len(flat)) / fps, column) for column in flat.T], 1)
-        apart = np.abs(seen.reshape(len(seen), -1) - at)[inside]
-        print(f"{path}: {int(inside.sum())} frames, apart by {apart.max():.2g} at most, {apart.mean():.2g} in the mean")
+        error = np.abs(values.reshape(len(values), -1) - at)[inside]
+        print(f"{path}: {int(inside.sum())} frames, error {error.max():.2g} at most, {error.mean():.2g} in the mean")
 
 
 if __name__ == "__main__":
