@@ -19,10 +19,10 @@ from avatargpt.body.motion_spec import MotionSpec
 from avatargpt.body.repetition import counter, repeated
 from avatargpt.body.stitch import retimed
 from avatargpt.kinematics.joints import Signals
+from avatargpt.metrics.checks import CaptionChecks
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import jumps
 from avatargpt.metrics.geometry.measures import off_course
-from avatargpt.metrics.truths import Truths
 from avatargpt.requests.asked import LIMBS
 from avatargpt.requests.concurrent import goes
 from avatargpt.requests.lexical import lemmas
@@ -76,8 +76,8 @@ def violates(motion: Motion, spec: MotionSpec) -> bool:
 
 
 @cache
-def _truths() -> Truths:
-    return Truths()
+def _truths() -> CaptionChecks:
+    return CaptionChecks()
 
 
 @lru_cache(maxsize=4096)
@@ -86,7 +86,7 @@ def _checks(action: str, caption: str) -> tuple[Any, ...]:
 
 
 def shows(signals: Signals, action: str, caption: str) -> bool | None:
-    """Whether an action is seen, on the side that its caption names; None where no table (`metrics.truths`) tells."""
+    """Whether an action is seen, on the side that its caption names; None where no table (`metrics.checks`) tells."""
     checks = _checks(action, caption)
     return all(predicates.judge(c, signals).passed for c in checks) if checks else None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.metrics.summary import confidence
+from avatargpt.metrics.statistics import confidence
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing

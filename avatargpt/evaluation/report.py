@@ -16,7 +16,7 @@ from avatargpt.evaluation import suites
 from avatargpt.evaluation.digests import digest_of
 from avatargpt.evaluation.suites import Suite
 from avatargpt.lm.checkpoint import fingerprint
-from avatargpt.metrics.evaluator.evaluator import FILE as EVALUATOR
+from avatargpt.metrics.evaluator import FILE as EVALUATOR
 from avatargpt.metrics.gesture.fgd import FILE as GESTURE_FEATURES
 from vqvae.motion import atomic_write
 
@@ -36,7 +36,7 @@ def figure(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
 
     Without any applicable value the mean is None and n is 0.
     """
-    from avatargpt.metrics.summary import confidence
+    from avatargpt.metrics.statistics import confidence
 
     x = np.asarray(values, np.float64)
     if not np.isfinite(x).any():

@@ -144,7 +144,7 @@ def _score_retrieval(
     suite: Suite, clips: list[Any], model: Any, data: Path | None, store: Path | None, kept: Parts
 ) -> dict[str, Any]:
     from avatargpt.evaluation.body import corpus, synthetic
-    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+    from avatargpt.metrics.evaluator import MotionEvaluator
 
     evaluator = MotionEvaluator.load(store)
     if suite.kind == "retrieval_judge":

@@ -49,12 +49,6 @@ def mpjpe_heading(predicted: np.ndarray, target: np.ndarray) -> float:
     return float(1000 * np.linalg.norm(heading_frame(a) - heading_frame(b), axis=-1).mean())
 
 
-def mpjpe_global(predicted: np.ndarray, target: np.ndarray) -> float:
-    """Mean per-joint position error in the world as the clips stand, millimetres (Ionescu et al. 2014)."""
-    a, b = _pair(predicted, target)
-    return float(1000 * np.linalg.norm(a - b, axis=-1).mean())
-
-
 def drift(predicted: np.ndarray, target: np.ndarray, fps: float, seconds: float = 10.0, align: bool = True) -> float:
     """How far the root has strayed after some time, millimetres in the ground plane.
 
@@ -131,17 +125,6 @@ def foot_skate(joints: np.ndarray, fps: float, height: float = 0.05, speed: floa
     return float(sliding.any(1).mean())
 
 
-def dart_skate(joints: np.ndarray, fps: float, height: float = 0.03) -> float:
-    """Speed of the toes weighted by how near the floor they are, cm/s.
-
-    mean over steps and toe joints (10, 11) of d * (2 - 2^(h / 0.03)), d = planar displacement of the step, h = the
-    higher of its two heights limited to [0, 0.03]. Source: Zhao et al. 2025 (DART), after Zhang et al. 2018 (MANN).
-    """
-    feet = _joints(joints, 2)[:, list(TOES)]
-    h = np.clip(np.maximum(feet[1:, :, 1], feet[:-1, :, 1]) / height, 0, 1)
-    return float(100 * (_planar_speed(feet, fps) * (2 - 2**h)).mean())
-
-
 def contact_slide(joints: np.ndarray, fps: float, height: float = 0.05) -> float:
     """Mean planar displacement of toe joints below `height` in both frames of a step, mm per frame at 20 fps.
 
@@ -168,11 +151,6 @@ def jerk(joints: np.ndarray, fps: float) -> np.ndarray:
     """
     third = np.diff(_joints(joints, 4), n=3, axis=0)
     return np.abs(third).sum(-1).max(-1) * (fps / 20) ** 3
-
-
-def peak_jerk(joints: np.ndarray, fps: float) -> float:
-    """Largest `jerk` of the clip, metres per frame^3 at 20 fps."""
-    return float(jerk(joints, fps).max())
 
 
 def seam_jerk(joints: np.ndarray, fps: float, seam: int, reach: int = 2) -> float:
@@ -215,42 +193,6 @@ def peak_speeds(joints: np.ndarray, fps: float) -> dict[str, float]:
     """Largest speed of each wrist and ankle in the world, m/s, by joint name (first differences)."""
     speed = np.linalg.norm(np.diff(_joints(joints, 2), axis=0), axis=-1) * fps
     return {name: float(speed[:, j].max()) for name, j in EXTREMITIES.items()}
-
-
-def peak_speed(joints: np.ndarray, fps: float) -> float:
-    """Largest speed among wrists and ankles, m/s."""
-    return max(peak_speeds(joints, fps).values())
-
-
-def jitter(joints: np.ndarray, fps: float) -> float:
-    """Mean length of the second difference over frames and joints, mm per frame^2 at 20 fps.
-
-    Source: the "jitter" of physical motion scores (mean acceleration x 1000). Real motion has plenty: compare.
-    """
-    second = np.diff(_joints(joints, 3), n=2, axis=0)
-    return float(1000 * np.linalg.norm(second, axis=-1).mean() * (fps / 20) ** 2)
-
-
-def dynamic(joints: np.ndarray, fps: float) -> float:
-    """Mean length of the first difference over frames and joints, mm per frame at 20 fps (how much moves at all)."""
-    first = np.diff(_joints(joints, 2), axis=0)
-    return float(1000 * np.linalg.norm(first, axis=-1).mean() * fps / 20)
-
-
-def float_share(joints: np.ndarray, fps: float, height: float = 0.05) -> float:
-    """Share of frames whose lowest joint is higher than `height` metres, 0..1. Jumps and runs count too; `fps` unused.
-
-    Source: after the "float" scores of PhysDiff (Yuan et al. 2023), as a share of frames.
-    """
-    return float((_joints(joints, 1)[..., 1].min(1) > height).mean())
-
-
-def penetration(joints: np.ndarray, fps: float) -> float:
-    """Mean depth of the lowest joint below the floor, mm, 0 for frames above it; `fps` unused.
-
-    Source: after "penetrate" of PhysDiff (Yuan et al. 2023), on joints instead of mesh vertices.
-    """
-    return float(1000 * np.maximum(-_joints(joints, 1)[..., 1].min(1), 0).mean())
 
 
 FEATURES = 228

@@ -1,18 +1,21 @@
-"""AUF1 and AUEmo after InstructAvatar (arXiv 2405.15758), and the emotions that a face shows.
+"""What a face shows and how well instructions were read: action units, emotions, parsed scores, short events.
 
-The paper detects action units in three random frames of a video and keeps those found in all three; AUF1 is the F1 of
-that set against the reference's, averaged over samples, AUEmo the recall of the units that are typical of the wanted
-emotion. Here units are read from the ARKit weights themselves (`instruct_data.face.aus`), with the paper's three-frame
-rule and over the whole clip, so figures are comparable among each other, not with the paper's.
+AUF1 and AUEmo after InstructAvatar (arXiv 2405.15758): the paper detects action units in three random frames of a video
+and keeps those found in all three; AUF1 is the F1 of that set against the reference's, averaged over samples, AUEmo the
+recall of the units that are typical of the emotion. Here units are read from the ARKit weights themselves
+(`instruct_data.face.aus`), by the paper's three-frame rule and over the whole clip, so figures are comparable among
+each other, not with the paper's.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
+from avatargpt.kinematics.joints import runs_of
 from instruct_data.face.aus import DEGREES, read_units
 from instruct_data.face.emotions import prototypes
 from instruct_data.face.score import Score
@@ -60,7 +63,7 @@ def three_times(rng: np.random.Generator, *motions: FaceMotion) -> np.ndarray:
     return (rng.choice(len(shortest), min(FRAMES, len(shortest)), replace=False) + 0.5) / shortest.fps
 
 
-def f1(found: frozenset[int], wanted: frozenset[int]) -> float:
+def set_f1(found: frozenset[int], wanted: frozenset[int]) -> float:
     """F1 of two sets; 1 when both are empty."""
     if not found and not wanted:
         return 1.0
@@ -79,7 +82,7 @@ def au_f1(motions: Sequence[FaceMotion], references: Sequence[FaceMotion], rule:
         times = three_times(rng, m, r)
         found, wanted = active_units(m, rule, times), active_units(r, rule, times)
         if found or wanted:
-            values.append(f1(found, wanted))
+            values.append(set_f1(found, wanted))
     return float(np.mean(values)) if values else float("nan")
 
 
@@ -156,3 +159,82 @@ def emotions_shown(motion: FaceMotion, score: Score) -> list[bool]:
         strongest = list(levels)[: len(together) + 1]
         found.append(f.name in strongest and levels[f.name] >= LEAST_FELT * f.intensity)
     return found
+
+
+NEAR = 0.4  # s between two starts that count as the same
+
+
+def f1(pairs: Sequence[tuple[Counter[str], Counter[str]]]) -> float:
+    """F1 over all names of (found, wanted), counted as often as they occur; NaN without any."""
+    both = sum((a & b).total() for a, b in pairs)
+    total = sum(a.total() + b.total() for a, b in pairs)
+    return 2 * both / total if total else float("nan")
+
+
+def reading_score(read: Sequence[Score], wanted: Sequence[Score]) -> dict[str, float]:
+    """Shares, 0 to 1.
+
+    Returns:
+        ``actions``, ``emotions``: F1 over the names of all scores, actions counted as often as they occur, emotions
+        once a score; ``sequences``: share of the scores that want actions which have exactly these, in their order;
+        ``timed``: of the actions read rightly, share that begin within 0.4 s of where they should; ``counts``: share of
+        them done as often as wanted.
+    """
+    actions = [(Counter(e.action for e in a.events), Counter(e.action for e in b.events))
+               for a, b in zip(read, wanted, strict=True)]  # fmt: skip
+    emotions = [(Counter({f.name for f in a.emotions}), Counter({f.name for f in b.emotions}))
+                for a, b in zip(read, wanted, strict=True)]  # fmt: skip
+    same, timed, counts = [], [], []
+    for a, b in zip(read, wanted, strict=True):
+        first, second = (sorted(s.events, key=lambda e: (e.start, e.action)) for s in (a, b))
+        if second:
+            same.append([e.action for e in first] == [e.action for e in second])
+        free = list(first)
+        for e in second:
+            found = min((o for o in free if o.action == e.action), key=lambda o: abs(o.start - e.start), default=None)
+            if found is not None:
+                free.remove(found)
+                timed.append(abs(found.start - e.start) <= NEAR)
+                counts.append(found.repeat == e.repeat)
+    mean = {k: float(np.mean(v)) if v else float("nan") for k, v in
+            (("sequences", same), ("timed", timed), ("counts", counts))}  # fmt: skip
+    return {"actions": f1(actions), "emotions": f1(emotions), **mean}
+
+
+SHUT = 0.6  # lids: above = shut
+LONGEST = 15  # frames of a blink
+CLOSED = 0.03  # jawOpen - mouthClose below which the lips are together ...
+PRESSED = 0.18  # ... when mouthPress is above
+
+
+def events_kept(clips: list[np.ndarray], rebuilt: list[np.ndarray]) -> dict[str, float]:
+    """Shares of the short events of (T, 55) features that are still there in others of the same length.
+
+    Returns:
+        ``blinks``: both lids above 0.6 for at most half a second; kept when they pass 0.5 in one of its frames.
+        ``closures``: lips pressed (above 0.18) with less than 0.03 between them; kept when in one of its frames or next
+        to it they are pressed above 0.12 with less than 0.06 between them. What the clips have none of is left out.
+    """
+    blinks: list[bool] = []
+    closures: list[bool] = []
+    for before, after in zip(clips, rebuilt, strict=True):
+        for start, stop in runs_of(_lids(before) > SHUT):
+            if stop - start <= LONGEST:
+                blinks.append(bool((_lids(after)[start:stop] > SHUT - 0.1).any()))
+        gap, press = _lips(before)
+        other_gap, other_press = _lips(after)
+        for start, stop in runs_of((gap < CLOSED) & (press > PRESSED)):
+            near = slice(max(start - 1, 0), stop + 1)
+            closures.append(bool(((other_gap[near] < 2 * CLOSED) & (other_press[near] > PRESSED * 2 / 3)).any()))
+    counted = {"blinks": blinks, "closures": closures}
+    return {k: float(np.mean(v)) for k, v in counted.items() if v}
+
+
+def _lids(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x[:, [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]].min(1))
+
+
+def _lips(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far the lips are apart, (T,), and how hard they are pressed, (T,)."""
+    gap = x[:, arkit.INDEX["jawOpen"]] - x[:, arkit.INDEX["mouthClose"]]
+    return gap, x[:, [arkit.INDEX["mouthPressLeft"], arkit.INDEX["mouthPressRight"]]].mean(1)

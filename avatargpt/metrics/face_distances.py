@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.metrics.distribution import fid
+from avatargpt.metrics.statistics import fid
 from vqvae.face import FaceMotion
 
 FPS = 30.0
@@ -28,7 +28,7 @@ def lve(made: np.ndarray, real: np.ndarray) -> float:
     """Lip vertex error: the largest distance of a lip vertex from the real one, averaged over frames.
 
     Source: Richard et al. 2021 (MeshTalk), "maximal L2 error of all lip vertices" per frame; FaceFormer and CodeTalker
-    publish it with squared distances under the same name (`lve_squared`).
+    publish it with squared distances under the same name.
 
     Args:
         made: (T, V, 3) lip vertices. real: (T, V, 3), the same vertices of the same head.
@@ -41,12 +41,6 @@ def lve(made: np.ndarray, real: np.ndarray) -> float:
     """
     a, b = _pair(made, real)
     return float(np.linalg.norm(a - b, axis=-1).max(1).mean())
-
-
-def lve_squared(made: np.ndarray, real: np.ndarray) -> float:
-    """`lve` with squared distances, as in the code of FaceFormer (Fan et al. 2022) and CodeTalker (Xing et al.)."""
-    a, b = _pair(made, real)
-    return float(((a - b) ** 2).sum(-1).max(1).mean())
 
 
 def fdd(made: np.ndarray, real: np.ndarray, rest: np.ndarray) -> float:

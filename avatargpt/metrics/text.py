@@ -1,9 +1,9 @@
 """Scores of captions against references: BLEU-1, BLEU-4, ROUGE-L, CIDEr-D.
 
-Every score exists in two variants that differ a lot, so that the name says which:
-- raw: the sentences as they are (lower-cased words and punctuation), as MotionGPT's table on raw sentences;
-- lemma: words without punctuation, reduced by `avatargpt.requests.lemmas.lemma`, in the manner of TM2T's processed
-  references (there by spaCy, so figures resemble but do not equal theirs).
+Figures of two kinds of tokens differ a lot:
+- `raw_tokens`: the sentences as they are (lower-cased words and punctuation), as MotionGPT's table on raw sentences;
+- `lemma_tokens`: words without punctuation, reduced by `avatargpt.requests.lemmas.lemma`, in the manner of TM2T's
+  processed references (there by spaCy, so figures resemble but do not equal theirs).
 
 Arguments everywhere: one candidate per item, and per item one or more references. All scores are 0..100 but CIDEr,
 which is 10 x the mean similarity, usually 0..10 (papers often print it x 10 again).
@@ -22,6 +22,7 @@ from vqvae.errors import UserError
 PACKAGES = {"sacrebleu": "sacrebleu", "rouge-score": "rouge_score"}
 _Grams = Counter[tuple[str, ...]]
 References = Sequence[Sequence[str]]
+Tokens = Callable[[str], list[str]]
 
 
 def lemma_tokens(sentence: str) -> list[str]:
@@ -48,7 +49,13 @@ def _check(candidates: Sequence[str], references: References) -> None:
                          "list per candidate")  # fmt: skip
 
 
-def _bleu(candidates: Sequence[str], references: References, order: int, tokens: Callable[[str], list[str]]) -> float:
+def bleu(
+    candidates: Sequence[str], references: References, order: int, tokens: Tokens = raw_tokens
+) -> float:
+    """Corpus BLEU with 1- to `order`-grams, 0..100; empty orders are smoothed exponentially.
+
+    Source: Papineni et al. 2002, by sacrebleu (brevity: closest length).
+    """
     needs_packages()
     from sacrebleu.metrics import BLEU
 
@@ -60,27 +67,8 @@ def _bleu(candidates: Sequence[str], references: References, order: int, tokens:
     return float(metric.corpus_score([" ".join(tokens(c)) for c in candidates], columns).score)
 
 
-def bleu1_raw(candidates: Sequence[str], references: References) -> float:
-    """Corpus BLEU with 1-grams, 0..100, on raw tokens. Papineni et al. 2002, by sacrebleu (brevity: closest length)."""
-    return _bleu(candidates, references, 1, raw_tokens)
-
-
-def bleu4_raw(candidates: Sequence[str], references: References) -> float:
-    """Corpus BLEU with 1- to 4-grams, 0..100, on raw tokens, exponential smoothing of empty orders (sacrebleu)."""
-    return _bleu(candidates, references, 4, raw_tokens)
-
-
-def bleu1_lemma(candidates: Sequence[str], references: References) -> float:
-    """`bleu1_raw` on lemmas."""
-    return _bleu(candidates, references, 1, lemma_tokens)
-
-
-def bleu4_lemma(candidates: Sequence[str], references: References) -> float:
-    """`bleu4_raw` on lemmas."""
-    return _bleu(candidates, references, 4, lemma_tokens)
-
-
-def _rouge_l(candidates: Sequence[str], references: References, tokens: Callable[[str], list[str]]) -> float:
+def rouge_l(candidates: Sequence[str], references: References, tokens: Tokens = raw_tokens) -> float:
+    """ROUGE-L: F1 of the longest common subsequence, the best reference per item, mean x 100. Source: Lin 2004."""
     needs_packages()
     from rouge_score.rouge_scorer import RougeScorer
 
@@ -95,21 +83,17 @@ def _rouge_l(candidates: Sequence[str], references: References, tokens: Callable
     return 100 * math.fsum(best) / len(best)
 
 
-def rouge_l_raw(candidates: Sequence[str], references: References) -> float:
-    """ROUGE-L: F1 of the longest common subsequence, the best reference per item, mean x 100. Lin 2004, raw tokens."""
-    return _rouge_l(candidates, references, raw_tokens)
-
-
-def rouge_l_lemma(candidates: Sequence[str], references: References) -> float:
-    """`rouge_l_raw` on lemmas."""
-    return _rouge_l(candidates, references, lemma_tokens)
-
-
 def _ngrams(tokens: list[str], order: int) -> _Grams:
     return Counter(tuple(tokens[i : i + order]) for i in range(len(tokens) - order + 1))
 
 
-def _cider(candidates: Sequence[str], references: References, tokens: Callable[[str], list[str]]) -> float:
+def cider(candidates: Sequence[str], references: References, tokens: Tokens = raw_tokens) -> float:
+    """CIDEr-D: 10 x mean tf-idf similarity of clipped 1- to 4-grams, Gaussian length penalty sigma 6.
+
+    Document frequencies come from the references (one document per item), so the figure depends on the set; n-grams
+    in the references of every item weigh nothing, and a single item scores 0. No stemming.
+    Source: Vedantam et al. 2015.
+    """
     _check(candidates, references)
     hyps, refs = [tokens(c) for c in candidates], [[tokens(s) for s in r] for r in references]
     total = 0.0
@@ -132,18 +116,3 @@ def _cider(candidates: Sequence[str], references: References, tokens: Callable[[
                 penalty = math.exp(-((len(hyp) - len(sentence)) ** 2) / (2 * 6.0**2))
                 total += dot / (h_norm * r_norm) * penalty / (4 * len(sentences))
     return 10 * total / len(hyps)
-
-
-def cider_raw(candidates: Sequence[str], references: References) -> float:
-    """CIDEr-D on raw tokens: 10 x mean tf-idf similarity of clipped 1- to 4-grams, Gaussian length penalty sigma 6.
-
-    Document frequencies come from the references given (one document per item), so the figure depends on the set;
-    n-grams found in the references of every item weigh nothing, and a single item scores 0. No stemming.
-    Source: Vedantam et al. 2015.
-    """
-    return _cider(candidates, references, raw_tokens)
-
-
-def cider_lemma(candidates: Sequence[str], references: References) -> float:
-    """`cider_raw` on lemmas."""
-    return _cider(candidates, references, lemma_tokens)

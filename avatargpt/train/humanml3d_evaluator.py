@@ -18,11 +18,16 @@ from torch import Tensor
 
 from avatargpt.config import Schedule, save_resolved
 from avatargpt.lm.checkpoint import fingerprint
-from avatargpt.metrics.humanml3d.evaluator import DIM, Evaluator, normalised, padded
-from avatargpt.metrics.humanml3d.lengths import drawn_crop
-from avatargpt.metrics.humanml3d.networks import POSE, EvaluatorShape, MatchingNetwork, MovementDecoder, MovementEncoder
-from avatargpt.metrics.humanml3d.words import TAGS, Vocabulary, read_vocabulary
-from avatargpt.metrics.matching import POOL, r_precision
+from avatargpt.metrics.humanml3d import DIM, TAGS, Evaluator, Vocabulary, normalised, padded, read_vocabulary
+from avatargpt.metrics.humanml3d_networks import (
+    POSE,
+    EvaluatorShape,
+    MatchingNetwork,
+    MovementDecoder,
+    MovementEncoder,
+    drawn_crop,
+)
+from avatargpt.metrics.retrieval import POOL, r_precision
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, StageBase, StepContext

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from avatargpt.metrics.face_tokens import kept
+from avatargpt.metrics.face import events_kept
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.features import UPPER, gesture_joints
@@ -92,7 +92,7 @@ class FaceObjective:
         head = np.concatenate([np.abs(a - b)[:, arkit.COUNT :] for a, b in zip(rebuilt, clips, strict=True)])
         found: dict[str, float] = {
             "val_weight_error": float(errors.mean()), "val_head_degrees": float(np.degrees(head.mean())),
-            "val_codes_used": used, **{f"val_{k}_kept": v for k, v in kept(clips, rebuilt).items()},
+            "val_codes_used": used, **{f"val_{k}_kept": v for k, v in events_kept(clips, rebuilt).items()},
         }  # fmt: skip
         return {**found, "val_rare_weight_error": float(errors[rare].mean())} if rare.any() else found
 

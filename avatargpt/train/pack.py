@@ -190,7 +190,7 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
             raise UserError(f"{args.scorer}: no text-motion scorer in it; run the scorer stage")
         motion_scorer.save(out, torch.bfloat16)
     if args.evaluator:
-        from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+        from avatargpt.metrics.evaluator import MotionEvaluator
 
         MotionEvaluator.load(args.evaluator).save(out)
     if args.planner:

@@ -15,7 +15,7 @@ from avatargpt.face.audio_model.conditioning import Grounder
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS
-from avatargpt.metrics.face_reading import reading_score
+from avatargpt.metrics.face import reading_score
 from avatargpt.train.data.parser_data import Material, ParserBatches, ParserTraining, material, rows_of
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime

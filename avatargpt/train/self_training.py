@@ -32,7 +32,7 @@ from vqvae.motion import Motion, atomic_write
 from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Share, Strict
 
 if TYPE_CHECKING:
-    from avatargpt.metrics.traits import Manner
+    from avatargpt.metrics.checks import Manner
 
 SHORTEST, LONGEST = 6, 49  # motion tokens
 CHUNK = 64  # captions handed over at once
@@ -92,11 +92,10 @@ def exercises(
     Args:
         decode: codes -> motion, to find out what styles look like; None = captions of plain clips only.
     """
-    from avatargpt.metrics.traits import manners
-    from avatargpt.metrics.truths import Truths, sided
+    from avatargpt.metrics.checks import CaptionChecks, manners, sided
     from avatargpt.requests.captions import tells_count
 
-    truths, rng = Truths(), np.random.default_rng(options.seed)
+    truths, rng = CaptionChecks(), np.random.default_rng(options.seed)
     styles = manners(clips, truths.of_class, decode, options.seed) if decode else {}
     found: dict[str, dict[str, list[Exercise]]] = defaultdict(lambda: defaultdict(list))
     for clip in clips:

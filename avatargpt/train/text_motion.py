@@ -16,12 +16,10 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule, save_resolved
-from avatargpt.metrics.degraded import DEGRADATIONS, LEAST, degrade
-from avatargpt.metrics.evaluator.evaluator import MotionEvaluator, padded
-from avatargpt.metrics.evaluator.features import FPS, joint_features
-from avatargpt.metrics.evaluator.network import EvaluatorNetwork
-from avatargpt.metrics.retrieval_metrics import ALIKE, POOL, alike, pair_distances, retrieval_precision, sides_of
-from avatargpt.metrics.verdicts import Geometry
+from avatargpt.metrics.checks import ClipJudge
+from avatargpt.metrics.degradations import DEGRADATIONS, LEAST, degrade
+from avatargpt.metrics.evaluator import FPS, EvaluatorNetwork, MotionEvaluator, joint_features, padded
+from avatargpt.metrics.retrieval import ALIKE, POOL, alike, pair_distances, retrieval_precision, sides_of
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, StageBase, StepContext
@@ -261,7 +259,7 @@ class Twins:
     """
 
     def __init__(self, each: int) -> None:
-        self.each, self.geometry = each, Geometry()
+        self.each, self.geometry = each, ClipJudge()
 
     def of(self, clip: Clip, motion: Motion, number: int) -> list[Twin]:
         """None of clips that no predicate is about, or that do not pass themselves.

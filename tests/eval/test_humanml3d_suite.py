@@ -14,7 +14,7 @@ import pytest
 from avatargpt import evaluation
 from avatargpt.cli.app import run
 from avatargpt.evaluation.body import humanml3d
-from avatargpt.metrics.humanml3d.evaluator import Evaluator
+from avatargpt.metrics.humanml3d import Evaluator
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.humanml3d import read_pairs
 from tests.metrics import humanml3d_made as made

@@ -14,7 +14,7 @@ from avatargpt.evaluation.outputs import folder, reading, scoring
 from avatargpt.evaluation.outputs.scoring import Outputs
 from avatargpt.evaluation.suites import Suite, read
 from avatargpt.kinematics.joints import Signals, UnseenHead
-from avatargpt.metrics.degraded import DEGRADATIONS, degrade
+from avatargpt.metrics.degradations import DEGRADATIONS, degrade
 from avatargpt.metrics.geometry import predicates
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

@@ -12,9 +12,8 @@ import torch
 from avatargpt import evaluation
 from avatargpt.evaluation.body import retrieval_judge, text_retrieval
 from avatargpt.evaluation.outputs import scoring
-from avatargpt.metrics.degraded import DEGRADATIONS
-from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
-from avatargpt.metrics.evaluator.network import EvaluatorNetwork
+from avatargpt.metrics.degradations import DEGRADATIONS
+from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError

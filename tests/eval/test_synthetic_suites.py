@@ -14,7 +14,7 @@ from avatargpt.evaluation import suites
 from avatargpt.evaluation.body import describe_synthetic, synthetic
 from avatargpt.evaluation.body import families as families_suite
 from avatargpt.evaluation.text import plan_coverage
-from avatargpt.metrics import families
+from avatargpt.metrics import checks
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -48,29 +48,29 @@ def table(tmp_path: Path, classes: str) -> suites.Suite:
 
 
 def test_the_table_names_every_family_there_is() -> None:
-    known = families.read(evaluation.load("families").classes, "families")
+    known = checks.read_families(evaluation.load("families").classes, "families")
     assert set(synthetic.names()) <= set(known), set(synthetic.names()) - set(known)
 
 
 def test_every_family_is_asked_for_by_a_prompt() -> None:
-    known = families.read(evaluation.load("families").classes, "families")
+    known = checks.read_families(evaluation.load("families").classes, "families")
     everyday, before = evaluation.load("prompts_everyday"), evaluation.load("prompts_known")
     asked = {name for e in everyday.entries for name, f in known.items() if f.words.search(e.prompt.lower())}
     assert set(known) <= asked, set(known) - asked
     assert len(everyday.entries) + len(before.entries) >= 150
     assert sum(e.kind == "two" for e in everyday.entries) >= 15
     assert not {e.prompt for e in everyday.entries} & {e.prompt for e in before.entries}
-    own = families.templates()
+    own = checks.templates()
     copied = [e.prompt for e in everyday.entries for name in own if own[name].fullmatch(e.prompt.lower())]
     assert not copied, copied
 
 
 def test_own_captions_name_their_family_and_hardly_others() -> None:
-    known = families.read(evaluation.load("families").classes, "families")
+    known = checks.read_families(evaluation.load("families").classes, "families")
     drawn = list(synthetic.made(1, only=[n for n in ("clap", "sit_down", "drink", "kick") if n in synthetic.names()]))
-    right = [c.action in families.named(known, text) for c in drawn for text in c.captions]
+    right = [c.action in checks.families_named(known, text) for c in drawn for text in c.captions]
     assert np.mean(right) >= 0.95
-    others = [len(families.named(known, text) - {c.action}) for c in drawn for text in c.captions]
+    others = [len(checks.families_named(known, text) - {c.action}) for c in drawn for text in c.captions]
     assert np.mean(others) < 4
 
 
@@ -78,16 +78,16 @@ def test_parameters_of_a_clip_fill_its_checks(tmp_path: Path) -> None:
     suite = table(tmp_path, "- name: wave\n  words: 'wav'\n  checks:\n  - {raises_hand: {side: $side}}\n"
                             "  - {when: {reps: [2, 3]}, check: {jumps: {times: $reps}}}\n"
                             "- {name: still, words: 'still', checks: [in_place]}\n")  # fmt: skip
-    entry = families.read(suite.classes, suite.name)["wave"]
+    entry = checks.read_families(suite.classes, suite.name)["wave"]
     clip = clips(1, action="wave", extra={"side": "left", "params": {"reps": 2}})[0]
-    known = families.facts(clip)
+    known = checks.facts(clip)
     assert known["other"] == "right"
-    assert families.filled(entry.checks[0][1], known) == {"raises_hand": {"side": "left"}}
-    assert families.filled(entry.checks[1][1], known) == {"jumps": {"times": 2}}
-    assert families.filled(entry.checks[1][1], None) == {"jumps": {}}
-    assert families.applies({"reps": [2, 3]}, known) and not families.applies({"reps": 4}, known)
+    assert checks.filled(entry.checks[0][1], known) == {"raises_hand": {"side": "left"}}
+    assert checks.filled(entry.checks[1][1], known) == {"jumps": {"times": 2}}
+    assert checks.filled(entry.checks[1][1], None) == {"jumps": {}}
+    assert checks.applies({"reps": [2, 3]}, known) and not checks.applies({"reps": 4}, known)
     with pytest.raises(UserError, match="no parameter reps"):
-        families.filled(entry.checks[1][1], {"side": "left"})
+        checks.filled(entry.checks[1][1], {"side": "left"})
     made = [clip, *clips(3, action="still"), *clips(1, action="unknown")]
     result = families_suite.score(suite, made)
     assert result["results"]["own/wave"]["mean"] == 0 and result["results"]["own/still"]["mean"] == 1
@@ -107,7 +107,7 @@ def test_parameters_of_a_clip_fill_its_checks(tmp_path: Path) -> None:
 )
 def test_bad_tables_are_refused(tmp_path: Path, classes: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        families.read(table(tmp_path, classes).classes, "tiny")
+        checks.read_families(table(tmp_path, classes).classes, "tiny")
 
 
 def test_describe_synthetic_wants_the_family_and_the_side() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.metrics.face import TYPICAL, active_units, au_emo, au_f1, f1, read_emotions
+from avatargpt.metrics.face import TYPICAL, active_units, au_emo, au_f1, read_emotions, set_f1
 from avatargpt.metrics.face_events import check_score, count_peaks
 from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
@@ -159,5 +159,5 @@ def test_units_of_emotions():
 
 
 def test_f1_of_sets():
-    assert f1(frozenset({1, 2}), frozenset({2, 3})) == 0.5 and f1(frozenset(), frozenset()) == 1
-    assert f1(frozenset({1}), frozenset()) == 0
+    assert set_f1(frozenset({1, 2}), frozenset({2, 3})) == 0.5 and set_f1(frozenset(), frozenset()) == 1
+    assert set_f1(frozenset({1}), frozenset()) == 0

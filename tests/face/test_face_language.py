@@ -17,7 +17,7 @@ from avatargpt.lm.checkpoint import load_model, save_model, save_small, with_mod
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import SMALL
 from avatargpt.lm.text_encoder import TextTokenizer
-from avatargpt.metrics.face_tokens import kept
+from avatargpt.metrics.face import events_kept
 from avatargpt.options import UnheededText
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.data.faces import conditioned_clip
@@ -121,9 +121,9 @@ def test_store_of_faces(tmp_path: Path) -> None:
 def test_short_events_are_missed_where_they_are_missing() -> None:
     clip = render(Score(6.0, (Event("blink", 1.0, 0.4), Event("press_lips", 3.0, 1.0, 1.0))), 3)
     x = clip.curves
-    assert kept([x], [x]) == {"blinks": 1.0, "closures": 1.0}
+    assert events_kept([x], [x]) == {"blinks": 1.0, "closures": 1.0}
     calm = np.repeat(x[:1], len(x), 0)
-    assert kept([x], [calm]) == {"blinks": 0.0, "closures": 0.0} and kept([calm], [x]) == {}
+    assert events_kept([x], [calm]) == {"blinks": 0.0, "closures": 0.0} and events_kept([calm], [x]) == {}
 
 
 def test_eight_bits() -> None:

@@ -15,7 +15,7 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser, wordings
 from avatargpt.face.instructions.score_tokens import ScoreTokens, lasting
 from avatargpt.face.performer import FacePerformer
-from avatargpt.metrics.face_reading import reading_score
+from avatargpt.metrics.face import reading_score
 from avatargpt.train.pack import mean_of
 from instruct_data.face.compose import composed
 from instruct_data.face.score import Emotion, Event, Score

@@ -133,8 +133,7 @@ def write_networks(folder: Path) -> Path:
     from avatargpt.lm.checkpoint import save_model, save_small
     from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
     from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
-    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
-    from avatargpt.metrics.evaluator.network import EvaluatorNetwork
+    from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator
     from avatargpt.resources import weights
     from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 

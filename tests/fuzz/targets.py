@@ -173,7 +173,7 @@ def _models(folder: Path) -> dict[str, Target]:
     from avatargpt.lm.checkpoint import load_model
     from avatargpt.lm.scorer import TextMotionScorer
     from avatargpt.lm.text_encoder import TextTokenizer
-    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+    from avatargpt.metrics.evaluator import MotionEvaluator
     from avatargpt.planning.store import PlanLibrary
     from avatargpt.requests.exemplars import ExemplarBank
     from avatargpt.requests.phrases import PhraseIndex

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.metrics.humanml3d.networks import MovementEncoder
-from avatargpt.metrics.humanml3d.official import load_evaluator
-from avatargpt.metrics.humanml3d.words import read_vocabulary
+from avatargpt.metrics.humanml3d import load_evaluator, read_vocabulary
+from avatargpt.metrics.humanml3d_networks import MovementEncoder
 from avatargpt.train.command import main
 from avatargpt.train.humanml3d_evaluator import (
     EvaluatorRecipe,

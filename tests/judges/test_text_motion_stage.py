@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
-from avatargpt.metrics.evaluator.features import joint_features
-from avatargpt.metrics.retrieval_metrics import sides_of
+from avatargpt.metrics.evaluator import MotionEvaluator, joint_features
+from avatargpt.metrics.retrieval import sides_of
 from avatargpt.train.command import main
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
@@ -131,7 +130,7 @@ def test_stage_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.Capture
 
 def test_shape_of_the_shipped_recipe_fits_its_size(tmp_path: Path) -> None:
     from avatargpt.config import resolve
-    from avatargpt.metrics.evaluator.network import EvaluatorNetwork
+    from avatargpt.metrics.evaluator import EvaluatorNetwork
 
     torch.manual_seed(0)
     shape = EvaluatorRecipe.read(resolve(str(CONFIG)), "test").model

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatargpt.metrics.humanml3d.evaluator import Evaluator
-from avatargpt.metrics.humanml3d.networks import EvaluatorShape, MatchingNetwork
-from avatargpt.metrics.humanml3d.words import Vocabulary
+from avatargpt.metrics.humanml3d import Evaluator, Vocabulary
+from avatargpt.metrics.humanml3d_networks import EvaluatorShape, MatchingNetwork
 
 SHAPE = EvaluatorShape(word=12, tags=15, width=16, movement=8, text=10, motion=14, joint=6)
 WORDS = ("unk", "sos", "eos", "a", "person", "walk", "left", "slowly", "jump")

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from avatargpt.kinematics.measures import FEATURES, kinematic_features
-from avatargpt.metrics import distribution as dist
-from avatargpt.metrics.distribution import kinematic_fid
-from avatargpt.metrics.summary import confidence
+from avatargpt.metrics import statistics as dist
+from avatargpt.metrics.statistics import confidence, kinematic_fid
 from vqvae.skeleton import SMPL22
 
 

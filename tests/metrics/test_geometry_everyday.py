@@ -84,7 +84,6 @@ CASES: list[tuple[object, Make, Make]] = [
      body(shaken("r", [0, -0.25, 0.38], 1, 0.0, 3))),
     ({"picks_up": {"low": 0.55}}, body(pitched(lowered(standing(), 0.45 * bump()), 75 * bump())),
      body(lowered(standing(), 0.1 * bump()))),
-    ("puts_down", body(lowered(hands([0, -0.3, 0.3], 1 - UP), 0.35 * UP)), body(hands([0, -0.3, 0.3]))),
     ("lifts", body(gripped(np.stack([0 * UP, -1.0 + 0.7 * UP, 0.3 + 0 * UP], -1))),
      body(gripped(np.tile([0.0, -1.0, 0.3], (T, 1))))),
     ("carries", body(moved(hands([-0.05, -0.3, 0.3]), forward=np.linspace(0, 2, T))),

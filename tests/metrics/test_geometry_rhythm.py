@@ -78,11 +78,8 @@ CASES: list[tuple[object, Make, Make]] = [
         np.isin(np.arange(22), [7, 10]), 1.0, 0.0)[:, None] * 0.3 * wave(6)[:, None, None] * np.array([0, 0, 1]))),
     ({"hand_below": {"height": 0.5}}, body(lowered(standing(), 0.45 * bump())), body(standing())),
     ("hand_fast", body(shaken("l", FRONT, 0, 0.3, 5)), body(hand(standing(), "l", FRONT))),
-    ("hand_forward", body(hand(standing(), "l", FRONT)), body(standing())),
-    ("hands_out", body(hand(standing(), "l", FRONT)), body(standing())),
     ("hand_before", body(hand(standing(), "l", [0, -0.2, 0.25])), body(standing())),
     ("hand_at_table", body(hand(standing(), "l", [0, -0.4, 0.38], bump())), body(standing())),
-    ("hands_gripped", body(gripped(np.tile([0.0, -0.4, 0.25], (T, 1)))), body(standing())),
     ("club_held", body(pitched(gripped(np.tile([0.0, -0.5, 0.2], (T, 1))), 25 * UP)), body(standing())),
     ("hand_low_guard", body(shaken("l", [0, -0.4, 0.25], 0, 0.2, 4)), body(hand(standing(), "l", FRONT))),
     ("hand_rounds", body(hand(standing(), "l", np.stack([0.1 + 0 * UP, 0.4 * wave(2), 0.4 * np.cos(

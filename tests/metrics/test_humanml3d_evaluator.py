@@ -10,18 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.metrics.humanml3d.evaluator import Evaluator
-from avatargpt.metrics.humanml3d.lengths import drawn_crop, whole_units
-from avatargpt.metrics.humanml3d.networks import (
+from avatargpt.metrics.humanml3d import TAGS, Evaluator, load_evaluator, read_vocabulary
+from avatargpt.metrics.humanml3d_networks import (
     EvaluatorShape,
     MatchingNetwork,
     MotionEncoder,
     MovementEncoder,
     TextEncoder,
+    drawn_crop,
     shape_of,
+    whole_units,
 )
-from avatargpt.metrics.humanml3d.official import load_evaluator
-from avatargpt.metrics.humanml3d.words import TAGS, read_vocabulary
 from tests.metrics import humanml3d_made as made
 from vqvae.errors import UserError
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.metrics import get
-from avatargpt.metrics.distribution import diversity, fid, multimodality
-from avatargpt.metrics.matching import mm_dist, r_precision
-from avatargpt.metrics.summary import repeated
+from avatargpt.metrics.retrieval import mm_dist, r_precision
+from avatargpt.metrics.statistics import diversity, fid, multimodality, repeated
 
 # What EricGuo5513/momask-codes, utils/metrics.py (commit 1080032, the same functions as in text-to-motion) and the sums
 # of final_evaluations.py give for `made()` in two pools of 32.
@@ -89,4 +87,3 @@ def test_what_does_not_fit_is_refused() -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=said):
             r_precision(a, b)
-    assert get("r_precision").resolve() is r_precision and get("mm_dist").higher_is_better is False

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.metrics.evaluator.evaluator import FILE, MotionEvaluator, padded
-from avatargpt.metrics.evaluator.features import CHANNELS, joint_features
-from avatargpt.metrics.evaluator.network import EvaluatorNetwork
+from avatargpt.metrics.evaluator import CHANNELS, FILE, EvaluatorNetwork, MotionEvaluator, joint_features, padded
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion

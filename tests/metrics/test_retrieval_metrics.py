@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.metrics.degraded import DEGRADATIONS, degrade
-from avatargpt.metrics.retrieval_metrics import alike, pair_distances, retrieval_precision, sides_of
+from avatargpt.metrics.degradations import DEGRADATIONS, degrade
+from avatargpt.metrics.retrieval import alike, pair_distances, retrieval_precision, sides_of
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -15,9 +15,9 @@ from avatargpt.body.motion_spec import MotionSpec
 from avatargpt.body.repetition import counter, repeated
 from avatargpt.evaluation.body.synthetic import made
 from avatargpt.kinematics.joints import Signals
+from avatargpt.metrics.checks import CaptionChecks
 from avatargpt.metrics.geometry.counts import COUNTERS
 from avatargpt.metrics.geometry.measures import MEASURES, off_course
-from avatargpt.metrics.truths import Truths
 from avatargpt.options import GenerationConfig, UnheededText, timed
 from instruct_data.requests.spec import Clause, MotionRequest, Pin
 from vqvae.errors import UserError
@@ -62,11 +62,12 @@ def test_a_known_action_is_seen_or_missed(family: str, caption: str, seen: bool)
 
 
 def test_a_side_that_a_caption_names_must_be_the_one_that_is_seen() -> None:
-    left = Truths().of_action("look_around", "a person looks to the left")
+    left = CaptionChecks().of_action("look_around", "a person looks to the left")
     assert {"any": [{"looks": {"side": "left"}}]} in left
-    assert len(Truths().of_action("look_around", "a person looks around")[0]["any"]) > 1
-    assert {"lunges": {"side": "right"}} in Truths().of_action("lunge", "a person lunges forward with the right leg")
-    assert "walks_backward" in Truths().of_action("walk_back", "a person walks backward")
+    assert len(CaptionChecks().of_action("look_around", "a person looks around")[0]["any"]) > 1
+    lunge = CaptionChecks().of_action("lunge", "a person lunges forward with the right leg")
+    assert {"lunges": {"side": "right"}} in lunge
+    assert "walks_backward" in CaptionChecks().of_action("walk_back", "a person walks backward")
 
 
 def test_steps_forward_are_played_backwards_where_they_are_to_go_back() -> None:

@@ -14,8 +14,7 @@ from safetensors.numpy import load_file
 
 from avatargpt.kinematics.measures import SIZE
 from avatargpt.lm.scorer import ScorerNetwork
-from avatargpt.metrics.traits import manners
-from avatargpt.metrics.truths import Truths
+from avatargpt.metrics.checks import CaptionChecks, manners
 from avatargpt.requests.phrases import PhraseIndex
 from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE, Judged, lessons, pass_rates, picked, usual
 from avatargpt.train.phrase_index import (
@@ -41,7 +40,7 @@ def clip(action: str, captions: list[str], source: str = "synthetic", style: str
 
 
 def asked(one: ClipCodes) -> list[Any]:
-    return Truths().checks(one, one.captions[0])
+    return CaptionChecks().checks(one, one.captions[0])
 
 
 def test_a_caption_asks_for_what_it_tells() -> None:

@@ -15,7 +15,7 @@ from avatargpt import evaluation, resources
 from avatargpt.evaluation.body import families as suite_of_families
 from avatargpt.evaluation.body import synthetic
 from avatargpt.evaluation.suites import Suite
-from avatargpt.metrics import families as tables
+from avatargpt.metrics import checks as tables
 from instruct_data.synth import actions, families
 from instruct_data.text import everyday
 from tests.walks.conftest import ROOT, Section
@@ -54,9 +54,9 @@ def test_an_action_passes_the_suite(ring_bell: None, tmp_path: Path) -> None:
     found = suite_of_families.score(suite, clips)["results"]
     assert found["own/ring_bell"]["mean"] >= suite.targets["own"]
     assert found["others/ring_bell"]["mean"] < 0.25  # some clap over their heads
-    table = tables.read(suite.classes, suite.name)
+    table = tables.read_families(suite.classes, suite.name)
     mine = [c for c in clips if c.action == "ring_bell"]
-    assert all("ring_bell" in tables.named(table, t) for c in mine for t in c.captions)
+    assert all("ring_bell" in tables.families_named(table, t) for c in mine for t in c.captions)
 
     prompts = with_row(tmp_path, "prompts_everyday", "prompts")
     asked = prompts.entries[-1].prompt

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from avatargpt.evaluation.body import rivals
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
+from avatargpt.metrics import text
 from avatargpt.requests import actions
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
@@ -21,6 +23,10 @@ from vqvae.motion import Motion
 Describe = Callable[[list[Motion]], Sequence[str]]
 OWN = "own caption"
 SIDED = ("wave", "raise", "turn", "walk sideways")
+WORDING: dict[str, Callable[..., float]] = {
+    "bleu1": partial(text.bleu, order=1), "bleu4": partial(text.bleu, order=4), "rouge_l": text.rouge_l,
+    "cider": text.cider,
+}  # fmt: skip
 CLASSES = {
     "bow": "bow", "bye": "wave", "byebye": "wave", "call": "call", "dance-short": "dance", "dash": "run",
     "guide": "guide", "kick": "kick", "punch": "punch", "respond": "raise", "run": "run", "slash": "sword",
@@ -83,8 +89,6 @@ def score(
         results, the confusion counts ``{reference: {named: count}}`` and a random sample of descriptions. With `known`
         also ``FIGURE/BASELINE``; ``own caption`` is one of a clip's captions against its others: what people reach.
     """
-    from avatargpt.metrics import text
-
     text.needs_packages()
     said = descriptions(describe, clips, int(suite.options.get("batch", 32)), parts)
     results, confusion = _judged(clips, said)
@@ -114,8 +118,6 @@ def _own(clips: Sequence[Clip], seed: int) -> tuple[list[Clip], list[str]]:
 
 def _judged(clips: Sequence[Clip], said: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
     """The figures of one sentence per clip, and what was named in place of what."""
-    from avatargpt.metrics import text
-
     right, side_right = [], []
     by_class: dict[str, list[float]] = defaultdict(list)
     confusion: dict[str, Counter[str]] = defaultdict(Counter)
@@ -138,11 +140,9 @@ def _judged(clips: Sequence[Clip], said: Sequence[str]) -> tuple[dict[str, Any],
         "action_class_mean": figure([float(np.mean(v)) for v in by_class.values()]),
         "side": figure(side_right),
     }
-    metrics = {"bleu1": ("bleu1_raw", "bleu1_lemma"), "bleu4": ("bleu4_raw", "bleu4_lemma"),
-               "rouge_l": ("rouge_l_raw", "rouge_l_lemma"), "cider": ("cider_raw", "cider_lemma")}  # fmt: skip
-    for name, (raw, lemma) in metrics.items():
-        results[name] = plain(getattr(text, raw)(said, references))
-        results[f"{name}/lemma"] = plain(getattr(text, lemma)(said, references))
+    for name, measure in WORDING.items():
+        results[name] = plain(measure(said, references, tokens=text.raw_tokens))
+        results[f"{name}/lemma"] = plain(measure(said, references, tokens=text.lemma_tokens))
     results.update({f"action/{k}": figure(v) for k, v in sorted(by_class.items())})
     return results, {k: dict(v.most_common()) for k, v in sorted(confusion.items())}
 

@@ -13,12 +13,12 @@ from avatargpt.evaluation.body.describe import Describe, descriptions
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, load
-from avatargpt.metrics import families
+from avatargpt.metrics import checks
 from avatargpt.requests import actions
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 
-Table = dict[str, families.Entry]
+Table = dict[str, checks.Family]
 
 
 def reference_side(clip: Clip) -> str:
@@ -48,17 +48,17 @@ def score(
         description of another clip would have been right. With `known` also ``FIGURE/BASELINE``.
     """
     families_of = load(str(suite.options.get("families", "families")))
-    table = families.read(families_of.classes, families_of.name)
+    table = checks.read_families(families_of.classes, families_of.name)
     used = [c for c in clips if c.action in table]
     if not used:
         raise UserError(f"suite {suite.name}: no clips of a keyframed family")
     said = descriptions(describe, used, int(suite.options.get("batch", 32)), parts)
     results, confusion = _judged(table, used, said)
-    own_words = [float(bool(families.named(table, s) & _wanted(table, c))) for c in used for s in c.captions]
+    own_words = [float(bool(checks.families_named(table, s) & _wanted(table, c))) for c in used for s in c.captions]
     own = {k: results.pop(k) for k in [k for k in results if k.startswith("family/")]}
     order = np.random.default_rng(suite.seeds[0]).permutation(len(used))
     chance = [
-        float(bool(families.named(table, said[int(i)]) & _wanted(table, used[j]))) for j, i in enumerate(order)
+        float(bool(checks.families_named(table, said[int(i)]) & _wanted(table, used[j]))) for j, i in enumerate(order)
     ]
     results |= {"captions": figure(own_words), "chance": figure(chance), **own}
     others = rivals.sentences(used, known, suite.seeds[0])
@@ -87,7 +87,7 @@ def _judged(
     confusion: dict[str, Counter[str]] = defaultdict(Counter)
     for clip, sentence in zip(clips, said, strict=True):
         wanted = _wanted(table, clip)
-        found = families.named(table, sentence)
+        found = checks.families_named(table, sentence)
         ok = bool(found & wanted)
         right.append(float(ok))
         only.append(float(ok and not found - wanted))

@@ -9,7 +9,7 @@ from typing import Any
 from avatargpt.evaluation import suites
 from avatargpt.evaluation.report import figure
 from avatargpt.kinematics.joints import Signals
-from avatargpt.metrics.families import holds, read, resembles
+from avatargpt.metrics.checks import holds, read_families, resembles
 from instruct_data.clip import Clip
 
 
@@ -25,7 +25,7 @@ def score(suite: suites.Suite, clips: Iterable[Clip], others: int = 4) -> dict[s
         ``own/FAMILY``: share of its clips that satisfy its checks, ``others/FAMILY``: mean over the other families of
         the share that satisfies its unconditional ones; and which families those are.
     """
-    table = read(suite.classes, suite.name)
+    table = read_families(suite.classes, suite.name)
     signals: dict[str, list[Signals]] = defaultdict(list)
     own: dict[str, list[float]] = defaultdict(list)
     lost: dict[str, int] = defaultdict(int)

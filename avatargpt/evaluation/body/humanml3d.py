@@ -16,12 +16,10 @@ import numpy as np
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.suites import Suite
 from avatargpt.lm.devices import checked_device
-from avatargpt.metrics.distribution import diversity, fid, multimodality
-from avatargpt.metrics.humanml3d.evaluator import BATCH, DIM, Evaluator
-from avatargpt.metrics.humanml3d.lengths import drawn_crop, whole_units
-from avatargpt.metrics.humanml3d.official import load_evaluator
-from avatargpt.metrics.matching import mm_dist, r_precision
-from avatargpt.metrics.summary import repeated
+from avatargpt.metrics.humanml3d import BATCH, DIM, Evaluator, load_evaluator
+from avatargpt.metrics.humanml3d_networks import drawn_crop, whole_units
+from avatargpt.metrics.retrieval import mm_dist, r_precision
+from avatargpt.metrics.statistics import diversity, fid, multimodality, repeated
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.humanml3d import FPS, Caption, Pair, read_pairs
 from vqvae.errors import UserError

@@ -8,8 +8,8 @@ from typing import Any
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
 from avatargpt.kinematics.joints import Signals
+from avatargpt.metrics.checks import belongs
 from avatargpt.metrics.geometry import predicates
-from avatargpt.metrics.verdicts import belongs
 from instruct_data.clip import Clip
 
 

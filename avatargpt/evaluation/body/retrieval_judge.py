@@ -9,13 +9,11 @@ import numpy as np
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.metrics.degraded import AS_IT_IS, DEGRADATIONS, degrade
-from avatargpt.metrics.distribution import fid
-from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
-from avatargpt.metrics.evaluator.features import FPS
-from avatargpt.metrics.evaluator.figures import fits
-from avatargpt.metrics.retrieval_metrics import sides_of
-from avatargpt.metrics.verdicts import MADE, Geometry
+from avatargpt.metrics.checks import KEYFRAMED_SOURCES, ClipJudge
+from avatargpt.metrics.degradations import AS_IT_IS, DEGRADATIONS, degrade
+from avatargpt.metrics.evaluator import FPS, MotionEvaluator, fits
+from avatargpt.metrics.retrieval import sides_of
+from avatargpt.metrics.statistics import fid
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Strict
@@ -29,7 +27,7 @@ class Settings(Strict):
 
     Attributes:
         keyframed: clips of every family, from seeds that no training has seen.
-        pool, repeats, captions: see `avatargpt.metrics.evaluator.figures.fits`.
+        pool, repeats, captions: see `avatargpt.metrics.evaluator.fits`.
     """
 
     keyframed: PositiveInt = 2
@@ -65,7 +63,7 @@ def score(
     grounder = SentenceGrounder()
     captions = [grounder.sentence(c.captions[: options.captions]) for c in held]
     sides = [sides_of(c.captions[: options.captions]) for c in held]
-    is_recorded = np.array([c.source not in MADE for c in held])
+    is_recorded = np.array([c.source not in KEYFRAMED_SOURCES for c in held])
     joints = [c.load().resampled(FPS).joints for c in held]
     groups = {"recorded": is_recorded, "keyframed": ~is_recorded, "all": np.ones(len(held), bool)}
     results: dict[str, Any] = {}
@@ -88,7 +86,7 @@ def _degraded(
     """Figures and pass rates of all clips as they are and made worse, and how far both agree."""
     from scipy.stats import spearmanr
 
-    geometry = Geometry()
+    geometry = ClipJudge()
     results: dict[str, Any] = {}
     table: dict[str, list[float]] = {name: [] for name in (*FIGURES, "geometry")}
     for name in (AS_IT_IS, *DEGRADATIONS):

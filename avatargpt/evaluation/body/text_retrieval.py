@@ -12,10 +12,9 @@ from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.metrics.distribution import diversity, fid, multimodality
-from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
-from avatargpt.metrics.evaluator.figures import fits
-from avatargpt.metrics.retrieval_metrics import sides_of
+from avatargpt.metrics.evaluator import MotionEvaluator, fits
+from avatargpt.metrics.retrieval import sides_of
+from avatargpt.metrics.statistics import diversity, fid, multimodality
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -109,7 +109,7 @@ def judged(
     the mean of those of each seed.
     """
     from avatargpt.kinematics.measures import ade, fde, jerk, peak_speeds
-    from avatargpt.metrics.distribution import kinematic_fid
+    from avatargpt.metrics.statistics import kinematic_fid
 
     usual = float(np.percentile(np.concatenate([jerk(t.real.joints, 20.0) for t in tasks]), 95))
     results: dict[str, Any] = {}

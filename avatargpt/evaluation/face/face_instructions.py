@@ -15,9 +15,8 @@ from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.instructions.fitting import fitted
 from avatargpt.face.performer import FacePerformer
-from avatargpt.metrics.face import TYPICAL, au_emo, au_f1, emotions_shown
+from avatargpt.metrics.face import TYPICAL, au_emo, au_f1, emotions_shown, reading_score
 from avatargpt.metrics.face_events import LOOKS, STATES, check_score
-from avatargpt.metrics.face_reading import reading_score
 from avatargpt.metrics.lip_sync import Lips
 from avatargpt.resources import suites
 from avatargpt.train.speech_data.corpus import SpeechClip

@@ -11,10 +11,8 @@ import numpy as np
 from avatargpt.evaluation.face.face_instructions import OWN, RISE, STEPS, followed, instructions_of
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
-from avatargpt.metrics.face import emotions_shown, read_emotions
+from avatargpt.metrics.face import emotions_shown, events_kept, f1, read_emotions
 from avatargpt.metrics.face_events import check_score
-from avatargpt.metrics.face_reading import f1
-from avatargpt.metrics.face_tokens import kept
 from avatargpt.resources import suites
 from instruct_data.face.described import described, feelings_said, said
 from instruct_data.face.emotions import emotion_names
@@ -106,7 +104,7 @@ def tokens(model: Any, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> 
     before = [tokenizer.spec.encode(f) for f in faces]
     after = [tokenizer.decode_features(tokenizer.encode_features(x))[: len(x)] for x in before]
     error = np.abs(np.concatenate(after) - np.concatenate(before))
-    stays = kept(before, after)
+    stays = events_kept(before, after)
     done = [r.done for x, s in zip(after, scores, strict=True) for r in check_score(tokenizer.spec.decode(x), s)]
     return {
         "tokenizer_events": float(np.mean(done)) if done else float("nan"),

@@ -16,8 +16,8 @@ from avatargpt.evaluation.face.rivals import of_scores
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.face.performer import FacePerformer
+from avatargpt.metrics.face import reading_score
 from avatargpt.metrics.face_events import check_score
-from avatargpt.metrics.face_reading import reading_score
 from avatargpt.requests.typed import unreadable
 from instruct_data.face.score import Emotion, Event, Score, parse_score
 from vqvae.io.data_files import json_rows

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.metrics.degraded import fitting
+from avatargpt.metrics.degradations import fitting
 from instruct_data.face.score import Score
 from vqvae.face import FaceMotion
 

@@ -16,7 +16,7 @@ from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.gesture import baselines, beats
-from avatargpt.metrics.gesture.dynamics import hand_speed_distance
+from avatargpt.metrics.gesture.beats import hand_speed_distance
 from avatargpt.metrics.gesture.fgd import FRAMES, GestureFeatures, fgd
 from avatargpt.speech.audio import FPS, RATE, frames_in
 from vqvae.errors import UserError

@@ -9,7 +9,7 @@ import numpy as np
 
 from avatargpt.evaluation.gesture.rows import Made
 from avatargpt.evaluation.report import figure, plain
-from avatargpt.metrics.gesture.dynamics import hand_speeds
+from avatargpt.metrics.gesture.beats import hand_speeds
 from avatargpt.metrics.gesture.turns import listening, nod_timing, speaking, still_share
 from avatargpt.speech.audio import FPS
 

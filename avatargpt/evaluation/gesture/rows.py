@@ -11,8 +11,17 @@ import numpy as np
 from avatargpt.evaluation.gesture.talks import Talk
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.metrics.gesture import beats
-from avatargpt.metrics.gesture.dynamics import UPPER, WRISTS, hand_speed, hand_speeds, mean_acceleration, mean_jerk
-from avatargpt.metrics.gesture.onsets import backtracked, emphases, onsets
+from avatargpt.metrics.gesture.beats import (
+    UPPER,
+    WRISTS,
+    backtracked,
+    emphases,
+    hand_speed,
+    hand_speeds,
+    mean_acceleration,
+    mean_jerk,
+    onsets,
+)
 from avatargpt.speech.audio import FPS, RATE
 from vqvae.motion import Motion
 
@@ -117,7 +126,11 @@ def moved(name: str, row: Sequence[Made], real: Sequence[Motion], window: float)
 
 
 def _spread(motion: Motion, window: float) -> list[float]:
-    """`l1_diversity` of a clip, window by window: the mean over windows is that of the clip."""
+    """How far poses are from the clip's mean pose, metres, window by window: L1 over the 13 joints against the pelvis.
+
+    Source: `L1div` of BEAT2's evaluation code (Liu et al. 2024), there over all 55 joints of SMPL-X, 30 of them in the
+    fingers: its published figures are therefore several times larger.
+    """
     x = motion.joints[:, UPPER].astype(np.float64) - motion.joints[:, :1]
     far, frames = np.abs(x - x.mean(0)).sum((1, 2)), round(window * FPS)
     return [float(far[i : i + frames].mean()) for i in range(0, len(far) - frames + 1, frames)]

@@ -166,7 +166,7 @@ def _retrieval(
     suite: Suite, outputs: Outputs, given: Given, show: reading.Seen, data: Path | None, store: Path | None
 ) -> dict[str, Any]:  # fmt: skip
     from avatargpt.evaluation.body import text_retrieval
-    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+    from avatargpt.metrics.evaluator import MotionEvaluator
 
     failed: list[dict[str, str]] = []
     seen = _read(given, partial(reading.body, seen=show), outputs.fps, failed)

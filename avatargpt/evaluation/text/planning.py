@@ -72,6 +72,10 @@ def judged(judge: Scorer, planner: RetrievalPlanner, plans: Sequence[Plan]) -> n
     return judge.score(questions)
 
 
+def _bleu1(candidate: str, reference: str) -> float:
+    return text.bleu([candidate], [[reference]], 1, text.lemma_tokens)
+
+
 def likeness(plans: Sequence[Plan], references: Sequence[Plan], planner: RetrievalPlanner) -> dict[str, np.ndarray]:
     """BLEU-1, BLEU-4 and ROUGE-L of the lemmas of all steps, and the cosine of their sentence vectors, per plan."""
     said = [" . ".join(s for a in p.activities for s in a.steps) for p in plans]
@@ -82,9 +86,9 @@ def likeness(plans: Sequence[Plan], references: Sequence[Plan], planner: Retriev
     unit = [m / np.linalg.norm(m, axis=1, keepdims=True) for m in means]
     pairs = list(zip(said, wanted, strict=True))
     return {
-        "bleu1": np.array([text.bleu1_lemma([s], [[w]]) for s, w in pairs]),
-        "bleu4": np.array([text.bleu4_lemma([s], [[w]]) for s, w in pairs]),
-        "rouge_l": np.array([text.rouge_l_lemma([s], [[w]]) for s, w in pairs]),
+        "bleu1": np.array([_bleu1(s, w) for s, w in pairs]),
+        "bleu4": np.array([text.bleu([s], [[w]], 4, text.lemma_tokens) for s, w in pairs]),
+        "rouge_l": np.array([text.rouge_l([s], [[w]], text.lemma_tokens) for s, w in pairs]),
         "cosine": (unit[0] * unit[1]).sum(1),
     }
 
@@ -208,7 +212,7 @@ def cycle(
     order = np.roll(np.arange(count), 1)
     a, b = encode(wanted), encode(got)
     return {"results": {
-        "bleu1/cycle": figure([text.bleu1_lemma([g], [[w]]) for g, w in zip(got, wanted, strict=True)]),
-        "bleu1/random": figure([text.bleu1_lemma([got[j]], [[w]]) for j, w in zip(order, wanted, strict=True)]),
+        "bleu1/cycle": figure([_bleu1(g, w) for g, w in zip(got, wanted, strict=True)]),
+        "bleu1/random": figure([_bleu1(got[j], w) for j, w in zip(order, wanted, strict=True)]),
         "cosine/cycle": figure((a * b).sum(1)), "cosine/random": figure((a * b[order]).sum(1)),
     }, "sample": [{"steps": w, "back": g} for w, g in list(zip(wanted, got, strict=True))[:40]]}  # fmt: skip

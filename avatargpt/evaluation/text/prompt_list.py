@@ -21,10 +21,8 @@ from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.requests import Judge
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
-from avatargpt.metrics.evaluator.features import FPS
-from avatargpt.metrics.evaluator.figures import fits
-from avatargpt.metrics.retrieval_metrics import POOL, sides_of
+from avatargpt.metrics.evaluator import FPS, MotionEvaluator, fits
+from avatargpt.metrics.retrieval import POOL, sides_of
 from vqvae.motion import Motion
 
 RANDOM = "random pairing"

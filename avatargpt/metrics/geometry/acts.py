@@ -1,10 +1,14 @@
-"""Predicates about the trunk, the legs and the whole body: bows, jumps, kicks, acrobatics, floor work, dance."""
+"""Predicates about the trunk, the legs and the whole body: bows, jumps, kicks, acrobatics, dance, and postures.
+
+Postures are sitting, kneeling, squatting, lying, leaning, ducking and floor exercises. Heights are those of a body of
+about 1.7 m whose pelvis stands at 0.97 m; a chair's seat puts it at 0.45 to 0.65 m.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
+from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 
 ANKLES = {"left": 7, "right": 8}
@@ -200,3 +204,219 @@ def twists_trunk(s: Signals, degrees: float = 35.0, times: int = 2) -> Verdict:
 
     count = swings(np.rad2deg(yaw(16, 17) - yaw(1, 2)), degrees)
     return Verdict(count >= times and s.reach < 0.7, {"swings": float(count)})
+
+
+STANDING = 0.8  # m: with the pelvis above it, the trunk upright and the legs nearly straight, a body stands
+SEAT = 0.72  # m: no seat is higher
+
+
+def pelvis(s: Signals) -> np.ndarray:
+    """(T,) height of the pelvis."""
+    return s.joints[:, 0, 1]
+
+
+def seated(s: Signals) -> np.ndarray:
+    """(T,) whether the body sits: pelvis low, trunk up, feet in front of it (a squat has them under it)."""
+    feet = 0.5 * (s.local[:, 7, 2] + s.local[:, 8, 2])
+    return (pelvis(s) < SEAT) & (s.uprightness > 0.5) & (feet > 0.15)
+
+
+def standing(s: Signals) -> np.ndarray:
+    """(T,) whether the body stands."""
+    return (pelvis(s) > STANDING) & (s.uprightness > 0.6)
+
+
+def lying(s: Signals) -> np.ndarray:
+    """(T,) whether the body lies: pelvis, chest and head near the floor."""
+    return (pelvis(s) < 0.35) & (np.abs(s.uprightness) < 0.5) & (s.joints[:, 15, 1] < 0.6)
+
+
+def _edges(s: Signals) -> int:
+    """Frames that count as the beginning, and as the end, of a clip: an eighth, at most half a second."""
+    return int(np.clip(len(s) // 8, 2, FPS // 2))
+
+
+@predicate
+def sits(s: Signals, seconds: float = 0.4) -> Verdict:
+    """Sits on a seat or on the floor for `seconds`."""
+    held = longest(seated(s))
+    return Verdict(held >= seconds, {"seated_s": held, "lowest_m": float(pelvis(s).min())})
+
+
+@predicate
+def sits_down(s: Signals) -> Verdict:
+    """Stands at first and sits at the end."""
+    n = _edges(s)
+    before, after = float(standing(s)[: len(s) // 2].mean()), float(seated(s)[-n:].mean())
+    ok = standing(s)[: len(s) // 2].sum() >= 2 and after >= 0.5
+    return Verdict(bool(ok), {"stood_share": before, "seated_at_end": after, "last_m": float(pelvis(s)[-n:].mean())})
+
+
+@predicate
+def stands_up(s: Signals) -> Verdict:
+    """Sits at first (or is as low as on a seat, trunk up) and stands at the end."""
+    n = _edges(s)
+    low = (pelvis(s) < SEAT) & (s.uprightness > 0.3)
+    before, after = float(low[: max(len(s) // 3, n)].mean()), float(standing(s)[-n:].mean())
+    return Verdict(before >= 0.2 and after >= 0.5, {"low_share": before, "standing_at_end": after})
+
+
+@predicate
+def sits_and_turns(s: Signals, degrees: float = 20.0) -> Verdict:
+    """Turns the shoulders or the face by `degrees` to some side while sitting."""
+    mask = seated(s)
+    if mask.sum() < 4:
+        return Verdict(False, {"seated_frames": float(mask.sum())})
+    across = s.joints[:, 16] - s.joints[:, 17]
+    chest = np.rad2deg(np.unwrap(np.arctan2(-across[:, 2], across[:, 0])))
+    look = (chest + s.head_turn[1])[mask]
+    turned = float(max(np.ptp(chest[mask]), np.ptp(look) / 1.5))
+    return Verdict(turned >= degrees, {"turned_deg": turned, "seated_frames": float(mask.sum())})
+
+
+@predicate
+def kneels(s: Signals, side: str = "any", seconds: float = 0.3) -> Verdict:
+    """A knee (`side`: left, right, both, any) is on the floor with the trunk up for `seconds`."""
+    trunk = (s.uprightness > 0.5) & (pelvis(s) > 0.2)
+    down = {n: (s.joints[:, knee, 1] - s.floor < 0.17) & trunk for n, knee in (("left", 4), ("right", 5))}
+    mask = {"left": down["left"], "right": down["right"], "both": down["left"] & down["right"]}.get(
+        side, down["left"] | down["right"]
+    )
+    held = longest(mask)
+    return Verdict(held >= seconds, {"knee_down_s": held, "lowest_m": float(pelvis(s).min())})
+
+
+@predicate
+def squats(s: Signals, times: int = 1, most: int = 99, low: float = 0.72) -> Verdict:
+    """The pelvis dips below `low`, both feet under it, knees off the floor, `times` times (`most` at most)."""
+    feet = 0.5 * (s.local[:, 7, 2] + s.local[:, 8, 2])
+    mask = (pelvis(s) < low) & (s.uprightness > 0.25) & (feet < 0.34) & (s.joints[:, [4, 5], 1].min(1) > 0.2)
+    mask &= (s.bend("l", "leg") < 125) & (s.bend("r", "leg") < 125)
+    # What counts is the posture at the bottom: on the way down to a seat the feet are under the body, too.
+    dips = runs_of((pelvis(s) < low) & (s.uprightness > 0.25), gap=3)
+    count = sum(bool(mask[a + int(pelvis(s)[a:b].argmin())]) for a, b in dips)
+    return Verdict(times <= count <= most, {"dips": float(count), "lowest_m": float(pelvis(s).min())})
+
+
+@predicate
+def lunges(s: Signals, side: str = "any", apart: float = 0.5, drop: float = 0.1) -> Verdict:
+    """The feet are `apart`, the knee of the front (or sideways working) leg `side` bent, the pelvis `drop` lower."""
+    away = np.linalg.norm(s.local[:, 7, [0, 2]] - s.local[:, 8, [0, 2]], axis=1)
+    ahead = s.local[:, 7, 2] - s.local[:, 8, 2]
+    top = float(np.percentile(pelvis(s), 95))
+    held = {}
+    for name, sign in (("left", 1.0), ("right", -1.0)):
+        bent = s.bend(name[0], "leg")
+        working = (sign * ahead > 0.25) | ((np.abs(ahead) < 0.35) & (bent < s.bend("lr"[name == "left"], "leg")))
+        mask = working & (bent < 145) & (away > apart) & (pelvis(s) < top - drop) & (s.uprightness > 0.55)
+        held[name] = longest(mask)
+    seconds = held.get(side, max(held.values()))
+    drop_m = top - float(pelvis(s).min())
+    return Verdict(seconds >= 0.15, {"left_s": held["left"], "right_s": held["right"], "drop_m": drop_m})
+
+
+@predicate
+def lies(s: Signals, seconds: float = 0.4) -> Verdict:
+    """Lies on the floor for `seconds`."""
+    held = longest(lying(s))
+    return Verdict(held >= seconds, {"lying_s": held})
+
+
+@predicate
+def lies_down(s: Signals) -> Verdict:
+    """Is off the floor at first and lies at the end."""
+    first, last = float(pelvis(s)[: max(len(s) // 2, 2)].max()), float(lying(s)[-_edges(s) :].mean())
+    return Verdict(first > 0.45 and last >= 0.5, {"first_m": first, "lying_at_end": last})
+
+
+@predicate
+def falls_and_gets_up(s: Signals, low: float = 0.45) -> Verdict:
+    """Stands, goes down with the pelvis below `low`, and stands again at the end."""
+    bottom = int(pelvis(s).argmin())
+    before = bool(standing(s)[: max(bottom, 1)].any())
+    after = float(standing(s)[-_edges(s) :].mean())
+    lowest = float(pelvis(s).min())
+    return Verdict(before and lowest <= low and after >= 0.5, {"lowest_m": lowest, "standing_at_end": after})
+
+
+@predicate
+def leans(s: Signals, side: str = "any", degrees: float = 9.0) -> Verdict:
+    """The trunk tilts by `degrees` (`side`: left, right, forward, back, any) from the start, feet in place."""
+    trunk = s.local[:, 12] - s.local[:, 0]
+    roll = np.rad2deg(np.arctan2(trunk[:, 0], trunk[:, 1]))
+    n = _edges(s)
+    roll, pitch = roll - np.median(roll[:n]), s.pitch - np.median(s.pitch[:n])
+    tilt = {"left": np.percentile(roll, 95), "right": -np.percentile(roll, 5),
+            "forward": np.percentile(pitch, 95), "back": -np.percentile(pitch, 5)}  # fmt: skip
+    wanted = tilt.get(side, max(tilt.values()))
+    return Verdict(bool(wanted >= degrees and s.reach < 0.7), {f"{k}_deg": float(v) for k, v in tilt.items()})
+
+
+@predicate
+def ducks(s: Signals, drop: float = 0.2, seconds: float = 1.0) -> Verdict:
+    """The head goes down by `drop` metres within `seconds` and comes back up at least two thirds of the way."""
+    head = s.joints[:, 15, 1]
+    n = round(seconds * FPS)
+    falls = np.array([head[max(i - n, 0) : i + 1].max() - head[i] for i in range(len(head))])
+    bottom = int(falls.argmax())
+    down, up = float(falls[bottom]), float(head[bottom:].max() - head[bottom])
+    return Verdict(down >= drop and up >= 0.66 * drop, {"down_m": down, "up_m": up})
+
+
+@predicate
+def dodges(s: Signals, side: str = "any", distance: float = 0.15, seconds: float = 0.6) -> Verdict:
+    """The head moves `distance` metres to `side` (left, right, back, any) within `seconds`, body on its feet."""
+    n = round(seconds * FPS)
+    head = s.joints[:, 15]
+    best = {"left": 0.0, "right": 0.0, "back": 0.0}
+    for k in range(1, min(n, len(s) - 1) + 1):
+        # Coming back from a dodge to the other side is none: the head must also get away from where it was.
+        d, away = head[k:] - head[:-k], head[k:] - head[0]
+        for name, axis, sign in (("left", 0, 1), ("right", 0, -1), ("back", 2, -1)):
+            best[name] = max(best[name], float(np.minimum(sign * d[:, axis], sign * away[:, axis]).max()))
+    wanted = best.get(side, max(best.values()))
+    ok = wanted >= distance and float(pelvis(s).min()) > 0.45 and s.reach < 1.2
+    return Verdict(bool(ok), {f"{k}_m": float(v) for k, v in best.items()})
+
+
+@predicate
+def stumbles(s: Signals, degrees: float = 8.0) -> Verdict:
+    """On the way somewhere the trunk pitches forward by `degrees` within half a second, and it does not fall."""
+    back = max(len(s) - 10, 1)
+    lurch = max((float(s.pitch[i : i + 11].max() - s.pitch[i]) for i in range(back)), default=0.0)
+    upright = bool(s.uprightness[-1] > 0.7 and pelvis(s).min() > 0.6 and standing(s)[0])
+    return Verdict(lurch >= degrees and s.path >= 0.25 and upright, {"lurch_deg": lurch, "path_m": s.path})
+
+
+@predicate
+def push_ups(s: Signals, times: int = 1, most: int = 99, depth: float = 0.04) -> Verdict:
+    """Face down on the hands, the shoulders go down by `depth` and up again `times` times, pelvis off the ground."""
+    prone = (s.uprightness < 0.6) & (s.joints[:, [20, 21], 1].max(1) < 0.3) & (pelvis(s) < 0.7)
+    height = 0.5 * (s.joints[:, 16, 1] + s.joints[:, 17, 1])
+    count = max((swings(height[a:b], depth) for a, b in runs_of(prone, gap=3)), default=0)
+    return Verdict(2 * times - 1 <= count <= 2 * most + 2, {"half_swings": float(count), "prone_s": longest(prone)})
+
+
+@predicate
+def sit_ups(s: Signals, times: int = 1, most: int = 99) -> Verdict:
+    """With the pelvis on the floor the trunk rises from lying to at least 45 degrees, `times` times."""
+    low = np.where(pelvis(s) < 0.35, s.uprightness, 0.0)
+    count = len([1 for a, b in runs_of(low > 0.6, gap=3) if a > 0 and low[:a].min() < 0.4])
+    return Verdict(times <= count <= most, {"rises": float(count), "lying_s": longest(lying(s))})
+
+
+@predicate
+def stretches(s: Signals, seconds: float = 0.3) -> Verdict:
+    """Reaches far from the body for a while: an arm up or wide, or the trunk bent far to a side, forward or back."""
+    up = np.maximum(s.hand_over_head("l"), s.hand_over_head("r")) > 0.1
+    wide = (np.abs(s.arm("l")[:, 0]) > 0.42) & (np.abs(s.arm("r")[:, 0]) > 0.42)
+    held = {"up_s": longest(up), "wide_s": longest(wide), "bent_s": longest(s.uprightness < 0.9)}
+    return Verdict(max(held.values()) >= seconds, held)
+
+
+@predicate
+def turns_in_place(s: Signals, side: str = "any", degrees: float = 60.0) -> Verdict:
+    """Turns the whole body about on the spot (`side`: left, right, any)."""
+    turned = {"left": float(s.yaw.max() - s.yaw[0]), "right": float(s.yaw[0] - s.yaw.min())}
+    wanted = turned.get(side, max(turned.values()))
+    return Verdict(wanted >= degrees and s.reach < 1.0, {f"{k}_deg": v for k, v in turned.items()})

@@ -1,10 +1,12 @@
-"""Predicates about where the body goes and how fast."""
+"""Predicates about where the body goes and how fast, and about uncommon gaits and steps.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.kinematics.joints import Signals, swings
+from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
+from avatargpt.metrics.geometry.acts import _flights
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 
 RUN_SPEED = 2.3  # m/s: above it every gait is a run
@@ -148,3 +150,154 @@ def steps_in_place(s: Signals, times: int = 4, height: float = 0.08) -> Verdict:
     counts = [swings(s.at(f"{side}_ankle")[:, 1], height) for side in "lr"]
     ok = s.reach <= 0.6 and min(counts) >= times
     return Verdict(ok, {"left_swings": float(counts[0]), "right_swings": float(counts[1]), "reach_m": s.reach})
+
+
+ANKLE = {"left": 7, "right": 8}
+TOE = {"left": 10, "right": 11}
+KNEE = {"left": (4, 1), "right": (5, 2)}
+
+
+def _lifts(s: Signals, height: float) -> dict[str, int]:
+    """How often each foot leaves the ground: its ankle gets `height` over its own lowest place."""
+    out = {}
+    for name, ankle in ANKLE.items():
+        y = s.joints[:, ankle, 1]
+        out[name] = len(runs_of(y - np.percentile(y, 5) > height, gap=1))
+    return out
+
+
+@predicate
+def marches(s: Signals, times: int = 2, drop: float = 0.3) -> Verdict:
+    """The knees come up high in turn (thigh at least half way to level), each `times` times or more."""
+    count = {n: len(runs_of(s.joints[:, k, 1] > s.joints[:, h, 1] - drop, gap=1)) for n, (k, h) in KNEE.items()}
+    ok = min(count.values()) >= times and float(np.median(s.uprightness)) > 0.8
+    return Verdict(ok, {f"{k}_lifts": float(v) for k, v in count.items()})
+
+
+@predicate
+def skips_along(s: Signals, times: int = 2, rise: float = 0.05) -> Verdict:
+    """Goes ahead with a bounce: the pelvis springs up `times` times and both feet leave the floor."""
+    bounces = swings(s.joints[:, 0, 1], rise)
+    flights = len(_flights(s, 0.03, 0.03))
+    ok = bounces >= 2 * times and flights >= max(times - 1, 1) and s.path >= 0.6
+    return Verdict(ok, {"half_bounces": float(bounces), "flights": float(flights), "path_m": s.path})
+
+
+@predicate
+def hops_on_one_leg(s: Signals, side: str = "any", times: int = 1, most: int = 99, held: float = 0.06) -> Verdict:
+    """Springs off the floor `times` times while the foot of the other side never comes down in between."""
+    flights = _flights(s, 0.02, 0.02)
+    count = {}
+    for name, other in (("left", 8), ("right", 7)):
+        own = ANKLE[name]
+        up = s.joints[:, other, 1] - s.joints[:, own, 1] > held
+        count[name] = float(sum(bool(up[max(a - 2, 0) : b + 2].mean() > 0.6) for a, b in flights))
+    wanted = count.get(side, max(count.values()))
+    return Verdict(times <= wanted <= most, {f"{k}_hops": v for k, v in count.items()})
+
+
+@predicate
+def limps(s: Signals, side: str = "any", ratio: float = 1.12) -> Verdict:
+    """Goes along unevenly: one foot bears the weight for a shorter time, or the body sinks more over one leg.
+
+    `side` is the leg that is spared: its time on the ground is the shorter one, or the pelvis is lower over it.
+    """
+    on = {n: float((s.velocity[:, a] < 0.35).mean()) for n, a in ANKLE.items()}
+    times = {"left": (on["right"] + 0.02) / (on["left"] + 0.02), "right": (on["left"] + 0.02) / (on["right"] + 0.02)}
+    ahead = {"left": s.local[:, 7, 2] - s.local[:, 8, 2], "right": s.local[:, 8, 2] - s.local[:, 7, 2]}
+    stride = {n: float(np.percentile(x, 95)) for n, x in ahead.items()}
+    uneven = max(stride.values()) / max(min(stride.values()), 0.03)
+    trunk = s.local[:, 12] - s.local[:, 0]
+    roll = np.rad2deg(np.arctan2(trunk[:, 0], trunk[:, 1]))
+    dips = {"left": float(np.percentile(roll, 90)), "right": -float(np.percentile(roll, 10))}
+    wanted = times.get(side, max(times.values()))
+    sway = dips.get(side, max(dips.values()))
+    ok = s.path >= 0.4 and (wanted >= ratio or (uneven >= 1.4 and sway > 2))
+    values = {"left_ratio": times["left"], "right_ratio": times["right"], "stride_ratio": uneven, "sway_deg": sway}
+    return Verdict(bool(ok), values)
+
+
+@predicate
+def on_tiptoe(s: Signals, share: float = 0.3, height: float = 0.105) -> Verdict:
+    """The heels stay up: the lower ankle is above its standing height (0.065 to 0.085 m) in `share` of the frames."""
+    low = np.minimum(s.joints[:, 7, 1], s.joints[:, 8, 1]) - s.floor
+    got = float((low > height).mean())
+    return Verdict(got >= share and float(s.clearance.max()) < 0.3, {"heels_up_share": got})
+
+
+@predicate
+def sneaks(s: Signals, most_speed: float = 0.95) -> Verdict:
+    """Goes along slowly, knees bent or heels up, on its feet."""
+    bent = float(np.median(np.maximum(s.bend("l", "leg"), s.bend("r", "leg"))))
+    heels = on_tiptoe(s)
+    ok = s.path >= 0.5 and s.reach >= 0.4 and s.travel_speed <= most_speed and float(np.median(s.uprightness)) > 0.6
+    ok = ok and float(s.joints[:, 0, 1].min()) > 0.5 and (bent < 155 or heels.passed)
+    return Verdict(ok, {"knee_deg": bent, "speed_mps": s.travel_speed, **heels.values})
+
+
+@predicate
+def steps_over(s: Signals, height: float = 0.22, distance: float = 0.3) -> Verdict:
+    """Goes ahead with each foot, or one, lifted `height` over something on the ground."""
+    lift = {n: float((s.joints[:, a, 1]).max() - np.percentile(s.joints[:, a, 1], 10)) for n, a in ANKLE.items()}
+    moved = float(np.abs(s.net).max())
+    ok = max(lift.values()) >= height and min(lift.values()) >= 0.4 * height and moved >= distance
+    return Verdict(ok, {"left_m": lift["left"], "right_m": lift["right"], "moved_m": moved})
+
+
+@predicate
+def climbs_stairs(s: Signals, rise: float = 0.25, way: str = "any") -> Verdict:
+    """The pelvis goes up (or down) by `rise` in steps, each foot set higher (lower) than before; upright.
+
+    way: up, down, any.
+    """
+    y = s.joints[:, 0, 1]
+    n = max(len(s) // 8, 2)
+    gained = float(np.median(y[-n:]) - np.median(y[:n]))
+    highest = float(y.max() - np.median(y[:n]))
+    feet = [float(s.joints[:, a, 1].max() - s.joints[:n, a, 1].min()) for a in ANKLE.values()]
+    sunk = [float(s.joints[:n, a, 1].max() - s.joints[-n:, a, 1].min()) for a in ANKLE.values()]
+    up = max(gained, highest) >= rise and min(feet) >= 0.6 * rise
+    down = gained <= -rise and min(sunk) >= 0.6 * rise
+    ok = {"up": up, "down": down}.get(way, up or down) and float(np.median(s.uprightness)) > 0.7
+    return Verdict(
+        bool(ok), {"gained_m": gained, "highest_m": highest, "left_foot_m": feet[0], "right_foot_m": feet[1]}
+    )
+
+
+@predicate
+def climbs_ladder(s: Signals, times: int = 1, rise: float = 0.25) -> Verdict:
+    """The body goes up (or down) by `rise` with the hands reaching over the shoulders in turn."""
+    y = s.joints[:, 0, 1]
+    hands = {h: swings(s.hand_height(h), 0.12) for h in "lr"}
+    high = min(float(s.hand_height(h).max()) for h in "lr")
+    ok = float(np.ptp(y)) >= rise and min(hands.values()) >= times and high > -0.05
+    return Verdict(
+        ok, {"rise_m": float(np.ptp(y)), "left_reaches": float(hands["l"]), "right_reaches": float(hands["r"])}
+    )
+
+
+@predicate
+def sidesteps(s: Signals, side: str = "any", distance: float = 0.25) -> Verdict:
+    """Moves to `side` (left, right, any) with the face to the front, at least `distance` at the farthest."""
+    x = s.joints[:, 0, 0] - s.joints[0, 0, 0]
+    gone = {"left": float(x.max()), "right": -float(x.min())}
+    wanted = gone.get(side, max(gone.values()))
+    straight = float(np.ptp(s.joints[:, 0, 2])) < max(wanted, 0.3) and abs(s.net_yaw) < 45
+    return Verdict(wanted >= distance and straight, {f"{k}_m": v for k, v in gone.items()})
+
+
+@predicate
+def steps_side_to_side(s: Signals, times: int = 3, width: float = 0.08) -> Verdict:
+    """The body goes from side to side by `width`, `times` times, the feet stepping along: a simple dance."""
+    count = swings(s.joints[:, 0, 0], width)
+    feet = _lifts(s, 0.015)
+    ok = count >= times and max(feet.values()) >= 1
+    return Verdict(ok, {"sways": float(count), **{f"{k}_lifts": float(v) for k, v in feet.items()}})
+
+
+@predicate
+def cadence(s: Signals, least: float = 0.0, most: float = 99.0) -> Verdict:
+    """Steps per second (half-swings of the feet's distance along the course) between `least` and `most`."""
+    gap = s.local[:, 7, 2] - s.local[:, 8, 2]
+    rate = swings(gap, 0.12) / max(len(s) / FPS, 0.1)
+    return Verdict(least <= rate <= most, {"steps_per_s": rate})

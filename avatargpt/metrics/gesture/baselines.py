@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from avatargpt.metrics.gesture.dynamics import UPPER, at_30, hand_speeds
-from avatargpt.metrics.gesture.onsets import emphases
+from avatargpt.metrics.gesture.beats import UPPER, at_30, emphases, hand_speeds
 from avatargpt.speech.audio import FPS, RATE, frames_in
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -1,15 +1,246 @@
-"""Beat alignment: are there beats of the motion where there are beats of the sound?"""
+"""How a talking body moves, and whether its beats fall on those of the sound.
+
+Speed, acceleration, jerk, L1 diversity and histograms of hand speed; onsets of a sound as librosa 0.11 finds them at
+16 kHz with hops of 512 samples (spectral flux of mel bands; librosa itself is no dependency); beat alignment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from avatargpt.metrics.gesture.dynamics import UPPER, WRISTS, at_30
-from avatargpt.metrics.gesture.onsets import backtracked, emphases, onsets
+from avatargpt.speech.audio import RATE
 from vqvae.errors import UserError
 from vqvae.motion import Motion
+
+UPPER = (3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
+"""Spine, neck, collars, head and arms: the upper body of BEAT2's evaluation."""
+WRISTS = (20, 21)
+EDGES = np.append(np.arange(0, 2.0001, 0.05), np.inf)  # m/s of `speed_histogram`; the last bin is open
+
+
+def at_30(motion: Motion, least: int = 1) -> Motion:
+    """The motion at 30 fps: differences of frames and orders of minima mean the same for every clip.
+
+    Raises:
+        UserError: fewer than `least` frames.
+    """
+    out = motion.resampled(30.0)
+    if len(out) < least:
+        raise UserError(f"motion of {len(out)} frames at 30 fps; at least {least} are needed")
+    return out
+
+
+def hand_speeds(motion: Motion) -> np.ndarray:
+    """(T - 1, 2) m/s of the left and the right wrist in the world at 30 fps.
+
+    Raises:
+        UserError: fewer than two frames.
+    """
+    wrists = at_30(motion, 2).joints[:, WRISTS].astype(np.float64)
+    return np.linalg.norm(np.diff(wrists, axis=0), axis=-1) * 30
+
+
+def hand_speed(motion: Motion) -> float:
+    """Mean of `hand_speeds`, m/s; 0.55 to 0.59 in recorded talks (this project, two takes)."""
+    return float(hand_speeds(motion).mean())
+
+
+def _mean_difference(motion: Motion, order: int) -> float:
+    x = at_30(motion, order + 1).joints[:, UPPER].astype(np.float64)
+    return float(np.linalg.norm(np.diff(x, n=order, axis=0), axis=-1).mean() * 30.0**order)
+
+
+def mean_acceleration(motion: Motion) -> float:
+    """Mean length of the second difference of the upper body's positions, m/s^2 at 30 fps.
+
+    Source: the evaluation code of GENEA (Kucherenko et al. 2020), there in cm and of all joints.
+
+    Raises:
+        UserError: fewer than three frames.
+    """
+    return _mean_difference(motion, 2)
+
+
+def mean_jerk(motion: Motion) -> float:
+    """Mean length of the third difference of the upper body's positions, m/s^3 at 30 fps; source as above.
+
+    Raises:
+        UserError: fewer than four frames.
+    """
+    return _mean_difference(motion, 3)
+
+
+def speed_histogram(motions: Sequence[Motion]) -> np.ndarray:
+    """(41,) shares of frames by wrist speed, both wrists summed: bins of 0.05 m/s up to 2 m/s, the last one open.
+
+    Source: GENEA's histogram of moving distance. There frames beyond the last bin are dropped; here none are.
+
+    Raises:
+        UserError: no clips, or one of fewer than two frames.
+    """
+    if not motions:
+        raise UserError("histogram of no clips; at least one motion is needed")
+    counts, _ = np.histogram(np.concatenate([hand_speeds(m).ravel() for m in motions]), EDGES)
+    return np.asarray(counts / counts.sum())
+
+
+def hellinger(a: np.ndarray, b: np.ndarray) -> float:
+    """Hellinger distance of two histograms, 0..1: sqrt(1 - sum sqrt(p q)), each of sum 1. Source: GENEA's code.
+
+    Raises:
+        UserError: different shapes, or entries that are below 0 or all 0.
+    """
+    p, q = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if p.shape != q.shape or p.min(initial=0) < 0 or q.min(initial=0) < 0 or not p.sum() > 0 or not q.sum() > 0:
+        raise UserError(f"histograms of shapes {p.shape} and {q.shape}; accepted: one shape, entries of at least 0")
+    return float(np.sqrt(max(0.0, 1 - np.sqrt(p / p.sum() * (q / q.sum())).sum())))
+
+
+def hand_speed_distance(a: Sequence[Motion], b: Sequence[Motion]) -> float:
+    """`hellinger` of the `speed_histogram` of two sets of clips, 0..1."""
+    return hellinger(speed_histogram(a), speed_histogram(b))
+
+
+HOP, WINDOW, BANDS = 512, 2048, 128  # samples, samples, mel bands: librosa's defaults
+LEAST_POWER, RANGE = 1e-10, 80.0  # floor of power; dB below the loudest band at which a spectrogram is cut off
+ABOVE, AROUND = 0.07, 3  # how far over its surroundings (hops to each side) an onset rises; the largest strength is 1
+APART = 0.8  # s between two emphases
+STRIDE = 1024  # hops transformed at once
+_BEND, _LINEAR, _LOG = 1000.0, 200 / 3, np.log(6.4) / 27  # Slaney's mel scale: linear up to 1 kHz, then logarithmic
+
+
+def check(audio: np.ndarray) -> np.ndarray:
+    """(n,) float64 of 16 kHz mono samples.
+
+    Raises:
+        UserError: another shape, no samples, or samples that are not finite.
+    """
+    x = np.asarray(audio)
+    if x.ndim != 1 or not len(x):
+        raise UserError(f"sound of shape {x.shape}; accepted: (samples,) at {RATE} Hz, at least one")
+    if not np.isfinite(x).all():
+        raise UserError(f"sound: sample {int(np.argmin(np.isfinite(x)))} is not finite; accepted numbers")
+    return x.astype(np.float64)
+
+
+def mel_matrix() -> np.ndarray:
+    """(1025, 128) triangles of equal area from 0 to 8000 Hz on Slaney's mel scale (Auditory Toolbox, 1998)."""
+    bend = _BEND / _LINEAR
+    mels = np.linspace(0, bend + np.log(RATE / 2 / _BEND) / _LOG, BANDS + 2)
+    edges = np.where(mels < bend, mels * _LINEAR, _BEND * np.exp(_LOG * (np.maximum(mels, bend) - bend)))
+    hz = np.linspace(0, RATE / 2, WINDOW // 2 + 1)[:, None]
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    triangles = np.minimum((hz - left) / (centre - left), (right - hz) / (right - centre))
+    return np.asarray(np.maximum(triangles, 0) * 2 / (right - left))
+
+
+def _blocks(audio: np.ndarray) -> Iterator[np.ndarray]:
+    """Magnitudes of the short-time spectrum, (hops, 1025) each; windows are centred on hops, zeros beyond the ends."""
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, WINDOW // 2), WINDOW)[::HOP]
+    for i in range(0, len(frames), STRIDE):
+        yield np.abs(np.fft.rfft(frames[i : i + STRIDE] * hann))
+
+
+def onset_strength(audio: np.ndarray) -> np.ndarray:
+    """(1 + n // 512,) how much louder the mel bands get at each hop, dB: mean over bands of what is above 0.
+
+    Source: Boeck & Widmer 2013 (spectral flux) as ``librosa.onset.onset_strength`` computes it by default: shifted by
+    one hop for the difference and by two for the width of the window.
+
+    Args:
+        audio: (n,) mono, 16 kHz.
+
+    Raises:
+        UserError: see `check`.
+    """
+    mel = mel_matrix()
+    power = np.concatenate([block**2 @ mel for block in _blocks(check(audio))])
+    db = 10 * np.log10(np.maximum(power, LEAST_POWER))
+    db = np.maximum(db, db.max() - RANGE)
+    flux = np.maximum(np.diff(db, axis=0), 0).mean(1)
+    return np.pad(flux, (1 + WINDOW // (2 * HOP), 0))[: len(db)]
+
+
+def onsets(audio: np.ndarray) -> np.ndarray:
+    """(N,) times of onsets in seconds; none in a sound that never gets louder.
+
+    Strengths are brought to 0..1; an onset is a hop that lies 0.07 above the mean of the seven around it. Source:
+    Boeck, Krebs & Schedl 2012 as ``librosa.onset.onset_detect(y, sr=16000, hop_length=512)`` does it, and BEAT2's code
+    calls it. There its further conditions, the largest within 30 ms and 30 ms apart, round down to no hops at all: two
+    hops in a row may both be onsets, and are so here.
+
+    Args:
+        audio: (n,) mono, 16 kHz.
+
+    Raises:
+        UserError: see `check`.
+    """
+    return np.asarray(_picked(onset_strength(audio)) * HOP / RATE)
+
+
+def _picked(strength: np.ndarray) -> np.ndarray:
+    """Hops of onsets."""
+    if not strength.any():
+        return np.zeros(0, int)
+    x = strength - strength.min()
+    x = x / max(float(x.max()), np.finfo(float).tiny)
+    sums, n = np.concatenate([[0.0], np.cumsum(x)]), np.arange(len(x))
+    first, stop = np.maximum(n - AROUND, 0), np.minimum(n + AROUND + 1, len(x))
+    return np.flatnonzero(x >= (sums[stop] - sums[first]) / (stop - first) + ABOVE)
+
+
+def backtracked(audio: np.ndarray) -> np.ndarray:
+    """(N,) times at which the sound is softest just before each onset, seconds.
+
+    An onset is moved back to the last minimum of the energy (root mean square of each hop's window), 0 s where there
+    is none. Source: ``librosa.onset.onset_backtrack`` on ``librosa.feature.rms``, as the code of BEAT (Liu 2022) does.
+
+    Raises:
+        UserError: see `check`.
+    """
+    x = check(audio)
+    # Parseval, as librosa takes the energy from a spectrum; the ends of the spectrum stand for one half only.
+    rms = []
+    for block in _blocks(x):
+        power = block**2
+        power[:, [0, -1]] *= 0.5
+        rms.append(np.sqrt(2 * power.sum(1) / WINDOW**2))
+    energy = np.concatenate(rms)
+    dips = 1 + np.flatnonzero((energy[1:-1] <= energy[:-2]) & (energy[1:-1] < energy[2:]))
+    dips = np.concatenate([[0], dips])
+    hops = _picked(onset_strength(x))
+    return np.asarray(dips[np.searchsorted(dips, hops, side="right") - 1] * HOP / RATE)
+
+
+def emphases(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The strongest of the `onsets`, at least 0.8 s apart, the strongest chosen first.
+
+    Definition of this project: five or six onsets a second, as `onsets` finds in speech, lie near any motion.
+
+    Args:
+        audio: (n,) mono, 16 kHz.
+
+    Returns:
+        (N,) seconds and (N,) dB of onset strength.
+
+    Raises:
+        UserError: see `check`.
+    """
+    strength = onset_strength(audio)
+    found = _picked(strength)
+    free = np.ones(len(strength), bool)
+    chosen: list[int] = []
+    near = int(np.ceil(APART * RATE / HOP)) - 1
+    for hop in found[np.argsort(-strength[found], kind="stable")].tolist():
+        if free[hop]:
+            chosen.append(hop)
+            free[max(hop - near, 0) : hop + near + 1] = False
+    hops = np.array(sorted(chosen), int)
+    return hops * HOP / RATE, strength[hops]
+
 
 SIGMA = 0.3  # s by which a beat may be off
 ORDER = 7  # frames at 30 fps to each side that a minimum is below
@@ -85,28 +316,6 @@ def scores(sound: np.ndarray, beats: Sequence[np.ndarray], sigma: float = SIGMA)
     return out / max(len(beats), 1)
 
 
-def _some(times: np.ndarray) -> np.ndarray:
-    if not len(times):
-        raise UserError("beat alignment: the sound has no onset; accepted sound that gets louder somewhere")
-    return times
-
-
-def beat_alignment(audio: np.ndarray, motion: Motion, usual: np.ndarray, moving: float = MOVING) -> float:
-    """BEAT2's beat consistency, 0..1: mean of `scores` over the onsets of a sound.
-
-    Source: Liu et al. 2024 (EMAGE) and its code; sigma 0.3 s, 13 joints of the upper body.
-
-    Args:
-        audio: (n,) mono, 16 kHz.
-        motion: any rate, read at 30 fps.
-        usual, moving: see `motion_beats`.
-
-    Raises:
-        UserError: a sound without onsets; see `motion_beats`, `onsets.check`.
-    """
-    return float(scores(_some(onsets(audio)), motion_beats(motion, usual, moving)).mean())
-
-
 def wrist_beats(motion: Motion, wrists: Sequence[int] = (RIGHT_WRIST,)) -> list[np.ndarray]:
     """Times in seconds at which each of some wrists is slower than in the 7 frames on either side.
 
@@ -116,27 +325,3 @@ def wrist_beats(motion: Motion, wrists: Sequence[int] = (RIGHT_WRIST,)) -> list[
     x = at_30(motion, 2).joints.astype(np.float64)
     speeds = np.linalg.norm(np.diff(x[:, list(wrists)] - x[:, :1], axis=0), axis=-1)
     return [_minima(speed) / 30 for speed in speeds.T]
-
-
-def wrist_beat_alignment(audio: np.ndarray, motion: Motion) -> float:
-    """BEAT's alignment, 0..1: mean over onsets, moved back to the minimum of energy before them, for the right wrist.
-
-    Source: Liu et al. 2022 (BEAT) and its code, where any local minimum counts, resting or not. It took the speed of
-    the joint's Euler angles; here it is that of the wrist's position against the pelvis, which needs no angle order.
-
-    Raises:
-        UserError: a sound without onsets; see `wrist_beats`, `onsets.check`.
-    """
-    return float(scores(_some(backtracked(audio)), wrist_beats(motion)).mean())
-
-
-def emphasis_alignment(audio: np.ndarray, motion: Motion) -> float:
-    """`wrist_beat_alignment` on `emphases` instead of onsets, and the mean over both wrists, 0..1.
-
-    Definition of this project: with some 70 emphases a minute instead of some 340 onsets there are times at which a
-    motion could be wrong. Strokes that are put on emphases are told from shuffled ones by it, and by no other version.
-
-    Raises:
-        UserError: a sound without onsets; see `wrist_beats`, `onsets.check`.
-    """
-    return float(scores(_some(emphases(audio)[0]), wrist_beats(motion, WRISTS)).mean())

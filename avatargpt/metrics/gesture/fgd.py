@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from avatargpt import resources
 from avatargpt.lm.checkpoint import read_optional
-from avatargpt.metrics.distribution import fid
-from avatargpt.metrics.gesture.dynamics import UPPER, at_30
+from avatargpt.metrics.gesture.beats import UPPER, at_30
+from avatargpt.metrics.statistics import fid
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write

@@ -8,8 +8,7 @@ import numpy as np
 
 from avatargpt.kinematics.joints import FPS as SIGNAL_FPS
 from avatargpt.kinematics.joints import Signals, runs_of
-from avatargpt.metrics.gesture.dynamics import hand_speeds
-from avatargpt.metrics.gesture.onsets import check
+from avatargpt.metrics.gesture.beats import check, hand_speeds
 from avatargpt.speech.audio import FPS, RATE
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -76,11 +75,6 @@ def still_share(motion: Motion, when: np.ndarray, slow: float = STILL) -> float:
         UserError: no frame of `when` within the motion.
     """
     return float((_within(motion, when) < slow).all(1).mean())
-
-
-def speed_when(motion: Motion, when: np.ndarray) -> float:
-    """Mean hand speed in the frames of `when` ((T,) bool at 30 fps), m/s. Raises as `still_share`."""
-    return float(_within(motion, when).mean())
 
 
 def _within(motion: Motion, when: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.kinematics.measures import kinematic_features
-from avatargpt.metrics.distribution import kinematic_fid
+from avatargpt.metrics.statistics import kinematic_fid
 from instruct_data.clip import Clip
 from vqvae.motion import Motion
 

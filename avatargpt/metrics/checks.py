@@ -1,0 +1,348 @@
+"""Which geometric checks a clip or a caption must pass.
+
+The tables are suites: `families` (keyframed families: what a clip's parameters promise, which words name it) and
+`predicates` (classes of recorded clips). Traits of a manner are not written down: a trait counts where geometry finds
+it in nearly all training clips of an action in a style, beside plain clips of the same action.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+
+from avatargpt import resources
+from avatargpt.kinematics.joints import Signals
+from avatargpt.metrics.geometry import predicates
+from avatargpt.requests.captions import Words, pattern, tells_count, template
+from instruct_data.clip import Clip
+from instruct_data.store import ClipCodes
+from instruct_data.synth.families import SOURCE
+from instruct_data.text.mirror import side_of
+from vqvae.errors import UserError
+from vqvae.io.data_files import read_yaml
+from vqvae.motion import Motion
+
+KEYS = ("name", "words", "checks", "also")
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family.
+
+    Attributes:
+        name: of the family.
+        words: a sentence that matches it names the family.
+        checks: ``(when, check)``: the check holds for clips whose parameters are as `when` says (empty: always). In a
+            check, "$name" stands for a parameter of the clip, "$side" and "$other" for its sides.
+        also: families whose sentences are right for it too, as one is a case of the other.
+    """
+
+    name: str
+    words: Words
+    checks: tuple[tuple[dict[str, Any], Any], ...]
+    also: tuple[str, ...] = ()
+
+
+def read_families(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Family]:
+    """The `classes` of a suite of kind ``families``.
+
+    Args:
+        rows: as the suite tells them. name: of the suite.
+
+    Raises:
+        UserError: unknown keys, a family twice, a bad pattern, an unknown check.
+    """
+    found: dict[str, Family] = {}
+    for row in rows:
+        where = f"suite {name}, family {row.get('name')!r}"
+        if set(row) - set(KEYS) or not {"name", "words", "checks"} <= set(row):
+            raise UserError(f"{where}: keys {sorted(row)}; accepted {', '.join(KEYS)}")
+        if row["name"] in found:
+            raise UserError(f"{where}: is there twice")
+        checks = []
+        for item in row["checks"]:
+            conditional = isinstance(item, dict) and set(item) == {"when", "check"}
+            when, check = (dict(item["when"]), item["check"]) if conditional else ({}, item)
+            predicates.validate(check)
+            checks.append((when, check))
+        words = pattern(str(row["words"]), where)
+        found[row["name"]] = Family(row["name"], words, tuple(checks), tuple(row.get("also") or ()))
+    unknown = {a for e in found.values() for a in e.also} - set(found)
+    if unknown:
+        raise UserError(f"suite {name}: also names {', '.join(sorted(unknown))}, which are no families of it")
+    return found
+
+
+def facts(clip: Clip) -> dict[str, Any]:
+    """What a keyframed clip says of itself: its parameters, ``side`` and ``other``."""
+    side = str(clip.extra.get("side") or "any")
+    known = dict(clip.extra.get("params") or {})
+    return {**known, "side": side, "other": {"left": "right", "right": "left"}.get(side, "any")}
+
+
+def filled(check: Any, known: dict[str, Any] | None, partial: bool = False) -> Any:
+    """A check with every "$name" replaced; without facts (None) such parameters are left out.
+
+    Args:
+        partial: leave out also those that `known` does not tell.
+    """
+    if isinstance(check, list):
+        return [filled(c, known, partial) for c in check]
+    if isinstance(check, dict):
+        out = {}
+        for key, value in check.items():
+            if isinstance(value, str) and value.startswith("$"):
+                if known is None:
+                    continue
+                if value[1:] not in known:
+                    if partial:
+                        continue
+                    raise UserError(f"check {check}: the clip has no parameter {value[1:]}; it has {', '.join(known)}")
+                value = known[value[1:]]
+            out[key] = filled(value, known, partial)
+        return out
+    return check
+
+
+def applies(when: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether a clip's parameters are as `when` says: a value, or one of a list."""
+    return all(known.get(k) in (v if isinstance(v, list) else [v]) for k, v in when.items())
+
+
+def holds(entry: Family, clip: Clip, s: Signals) -> bool:
+    """Whether a clip of the family shows what its parameters promise."""
+    known = facts(clip)
+    return all(predicates.judge(filled(c, known), s).passed for when, c in entry.checks if applies(when, known))
+
+
+def resembles(entry: Family, s: Signals) -> bool:
+    """Whether any clip satisfies the unconditional checks of a family, sides and counts left open."""
+    plain = [c for when, c in entry.checks if not when]
+    return bool(plain) and all(predicates.judge(filled(c, None), s).passed for c in plain)
+
+
+@cache
+def templates() -> dict[str, Words]:
+    """Action with a file -> what its own captions look like with any side, count or other word filled in."""
+    from instruct_data.synth import actions
+
+    return {name: template(c.text for c in family.captions) for name, family in actions().items()}
+
+
+def families_named(table: dict[str, Family], sentence: str) -> set[str]:
+    """Families that a sentence names: by one of its words, or as it says what a caption of the family says."""
+    text = sentence.lower().strip().rstrip(".")
+    own = templates()
+    return {
+        name for name, entry in table.items()
+        if entry.words.search(text) or (name in own and own[name].fullmatch(text))
+    }  # fmt: skip
+
+
+KEYFRAMED_SOURCES = (SOURCE, "keyframed")
+"""Sources of keyframed clips, in stores and made on the spot."""
+
+
+def belongs(clip: Clip, about: dict[str, Any]) -> bool:
+    """Whether a clip is of the class: its action is among ``actions``, or a caption of it matches ``captions``."""
+    if clip.action and clip.action in about.get("actions", ()):
+        return True
+    if not about.get("captions") or clip.action:
+        return False
+    words = pattern(str(about["captions"]), "suite predicates")
+    return any(words.search(c) for c in clip.captions)
+
+
+class ClipJudge:
+    """Judges clips by the checks of the suites `predicates` (recorded ones) and `families` (keyframed ones)."""
+
+    def __init__(self) -> None:
+        folder = resources.suites()
+        self.classes: list[dict[str, Any]] = read_yaml(folder / "predicates.yaml")["classes"]
+        self.families = read_families(read_yaml(folder / "families.yaml")["classes"], "families")
+
+    def verdict(self, clip: Clip, motion: Motion) -> float:
+        """1.0 where `motion` shows what `clip` is known to show, 0.0 where not, NaN where no check is about it."""
+        if clip.source in KEYFRAMED_SOURCES:
+            entry = self.families.get(clip.action)
+            return float("nan") if entry is None else float(holds(entry, clip, Signals(motion)))
+        checks = [c["check"] for c in self.classes if belongs(clip, c)]
+        return float(predicates.judge_all(checks, Signals(motion)).passed) if checks else float("nan")
+
+
+_SIDED = ("left", "right")
+
+
+def sided(check: Any, side: str | None) -> Any:
+    """A check of a real class for a caption that names `side`; one that names no side may show either."""
+    if not isinstance(check, Mapping):
+        return check
+    name, body = next(iter(check.items()))
+    if isinstance(body, list):
+        return {name: [sided(c, side) for c in body]}
+    if body.get("side") in (None, "both", side):
+        return check
+    return {"any": [{name: {**body, "side": s}} for s in _SIDED]}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def on_side(check: Any, side: str | None) -> Any:
+    """Of a check that accepts either side, what accepts the side that a caption names."""
+    if not isinstance(check, Mapping) or side not in _SIDED:
+        return check
+    name, body = next(iter(check.items()))
+    if name != "any":
+        return check
+    own = [c for c in body if isinstance(c, Mapping) and next(iter(c.values())).get("side") == side]
+    return {"any": own} if own else check
+
+
+def _rows(table: str) -> list[dict[str, Any]]:
+    """What a table among the evaluation suites says of each family or class."""
+    rows: list[dict[str, Any]] = read_yaml(resources.suites() / f"{table}.yaml")["classes"]
+    return rows
+
+
+@dataclass
+class CaptionChecks:
+    """The two tables together."""
+
+    @cached_property
+    def _families(self) -> dict[str, Family]:
+        return read_families(_rows("families"), "families")
+
+    @cached_property
+    def _classes(self) -> list[tuple[Any, frozenset[str], Words | None]]:
+        return [
+            (row["check"], frozenset(row.get("actions") or ()),
+             pattern(row["captions"], "suite predicates", any_case=True) if row.get("captions") else None)
+            for row in _rows("predicates")
+        ]  # fmt: skip
+
+    def checks(self, clip: ClipCodes, caption: str) -> list[Any]:
+        """Checks that a motion made for `caption` must pass; empty = nothing known.
+
+        Args:
+            clip: a training clip that carries the caption; its class and parameters say what the words mean. A side,
+                a count or a parameter is asked for only where the caption tells it.
+        """
+        if clip.source == "synthetic":
+            entry = self._families.get(clip.action)
+            return self._family(entry, clip.extra.get("params") or {}, caption) if entry else []
+        if clip.source in ("composed", "layered", "styled", "looped") or clip.style not in ("", "normal"):
+            return []
+        return [sided(check, side_of(caption)) for check in self.of_class(clip)]
+
+    def of_action(self, action: str, caption: str) -> list[Any]:
+        """Checks that a motion made for `caption` must pass to show an action; empty = nothing known.
+
+        Args:
+            action: name of a family or of a class of recorded clips, as captions of it carry it.
+        """
+        entry = self._families.get(action)
+        if entry is not None:
+            # a parameter is as the caption says where it has the word for its value
+            values = ((k, v) for when, _ in entry.checks for k, some in when.items() for v in _listed(some))
+            params = {k: v for k, v in values if isinstance(v, str) and v.split()[-1] in caption.lower()}
+            return [on_side(check, side_of(caption)) for check in self._family(entry, params, caption)]
+        name = action.replace("_", "-")
+        return [sided(check, side_of(caption)) for check, actions, _ in self._classes if name in actions]
+
+    def of_class(self, clip: ClipCodes) -> list[Any]:
+        """Checks of a recorded clip's class, whatever its style and the words of its captions."""
+        return [
+            check for check, actions, words in self._classes
+            if clip.action in actions or (words and any(words.search(c) for c in clip.captions))
+        ]  # fmt: skip
+
+    def _family(self, entry: Family, params: dict[str, Any], caption: str) -> list[Any]:
+        text, side = caption.lower(), side_of(caption)
+        known: dict[str, Any] = {"side": side, "other": {"left": "right", "right": "left"}[side]} if (
+            side in _SIDED
+        ) else {}  # fmt: skip
+        if tells_count(text):
+            known |= {k: v for k, v in params.items() if k not in known}
+        out = []
+        for when, check in entry.checks:
+            # a word of the parameter's value in the caption tells it; what is derived (true or false) is never told
+            said = all(not isinstance(params.get(k), str) or params[k].split()[-1] in text for k in when)
+            if not when or (applies(when, params) and said):
+                out.append(filled(check, known, partial=True))
+        return out
+
+
+TRAITS: tuple[Any, ...] = ("slower", "faster", "stooped", "erect", {"wider_stance": {"factor": 1.2}}, "wider_arms")
+PLAIN = ("", "normal")
+SHARE = 0.8  # of the pairs of a styled and a plain clip that must show a trait or pass a check
+CLIPS = 8  # of each kind that are looked at
+
+Kind = tuple[str, str, str]
+"""(source, action, style)"""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """One action in one style.
+
+    Attributes:
+        traits: checks that compare with a plain rendition. passing: of the action's own checks those that still hold.
+        plain: plain renditions.
+    """
+
+    traits: list[Any]
+    passing: list[Any]
+    plain: list[Signals]
+
+    def shown(self, motion: Signals) -> bool:
+        """Whether `motion` passes and shows every trait beside most of the plain renditions."""
+        if not predicates.judge_all(self.passing, motion).passed:
+            return False
+        return all(np.mean([predicates.judge(t, motion, p).passed for p in self.plain]) > 0.5 for t in self.traits)
+
+
+def manners(
+    clips: Sequence[ClipCodes], checks: Callable[[ClipCodes], list[Any]], decode: Callable[[Any], Motion], seed: int = 0
+) -> Mapping[Kind, Manner]:
+    """Every action in every style of which something is known.
+
+    Args:
+        clips: training clips. checks: what geometry asks of a clip's action whatever its style.
+        decode: codes -> motion.
+    """
+    rng = np.random.default_rng(seed)
+    kinds: dict[Kind, list[ClipCodes]] = defaultdict(list)
+    plain: dict[str, list[ClipCodes]] = defaultdict(list)
+    for clip in clips:
+        if not clip.action or clip.source in ("synthetic", "composed", "layered", "looped"):
+            continue
+        if clip.style not in PLAIN:
+            kinds[clip.source, clip.action, clip.style].append(clip)
+        elif clip.source != "styled":
+            plain[clip.action].append(clip)
+
+    def some(of: list[ClipCodes]) -> list[Signals]:
+        return [Signals(decode(of[i].codes)) for i in rng.permutation(len(of))[:CLIPS]]
+
+    usual = {action: some(of) for action, of in plain.items() if action in {k[1] for k in kinds}}
+    out: dict[Kind, Manner] = {}
+    for kind, of in kinds.items():
+        if not (beside := usual.get(kind[1])):
+            continue
+        shown = some(of)
+        traits = [
+            t for t in TRAITS
+            if np.mean([predicates.judge(t, s, p).passed for s in shown for p in beside]) >= SHARE
+        ]  # fmt: skip
+        asked = checks(of[0])
+        passing = [c for c in asked if np.mean([predicates.judge(c, s).passed for s in shown]) >= SHARE]
+        if traits and (passing or not asked):
+            out[kind] = Manner(traits, passing, beside)
+    return out

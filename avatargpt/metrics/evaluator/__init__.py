@@ -1,1 +1,0 @@
-"""The learnt evaluator of text and motion: joints and sentences as vectors of one space."""

@@ -1,0 +1,340 @@
+"""HumanML3D's evaluator (Guo et al. 2022): texts and motions as vectors of one space; our file and the published ones.
+
+Words are GloVe vectors of 300 numbers (Pennington et al. 2014) with one of fifteen classes each: universal parts of
+speech, where words about places, bodies, objects, actions and manners have their own (`WordVectorizer` of their code).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatargpt.metrics.humanml3d_networks import MOST, POSE, UNIT, MatchingNetwork, shape_of
+from vqvae.errors import UserError
+from vqvae.io.data_files import map_array, read_plain_pickle
+from vqvae.io.files import parsing, read_text, regular_file
+from vqvae.io.tensors import load_checkpoint_file, load_tensors, no_larger_than
+from vqvae.motion import atomic_write
+
+TAGS = (
+    "VERB", "NOUN", "DET", "ADP", "NUM", "AUX", "PRON", "ADJ", "ADV", "Loc_VIP", "Body_VIP", "Obj_VIP", "Act_VIP",
+    "Desc_VIP", "OTHER",
+)  # fmt: skip
+OTHER = TAGS.index("OTHER")
+OWN_CLASS = {
+    "Loc_VIP": "left right clockwise counterclockwise anticlockwise forward back backward up down straight curve",
+    "Body_VIP": "arm chin foot feet face hand mouth leg waist eye knee shoulder thigh",
+    "Obj_VIP": "stair dumbbell chair window floor car ball handrail baseball basketball",
+    "Act_VIP": "walk run swing pick bring kick put squat throw hop dance jump turn stumble stop sit lift lower raise "
+    "wash stand kneel stroll rub bend balance flap jog shuffle lean rotate spin spread climb",
+    "Desc_VIP": "slowly carefully fast careful slow quickly happy angry sad happily angrily sadly",
+}
+"""Class -> the words that are of it whatever part of speech they were tagged as."""
+MOST_WORDS = 20
+PLACES = MOST_WORDS + 2  # with the marks of beginning and end
+BEGIN, END, UNKNOWN = "sos", "eos", "unk"
+FILES = ("our_vab_data.npy", "our_vab_words.txt", "our_vab_words.pkl", "our_vab_idx.pkl")
+ACCEPTED = f"accepted: {FILES[0]} (words, 300) with {FILES[1]} (a word a line, in its order) or with {FILES[3]}"
+MOST_BYTES = 64 << 20
+
+
+class Words(NamedTuple):
+    """Texts as arrays: `vectors` (N, 22, 300) float32, `tags` (N, 22, 15) float32 one-hot, `lengths` (N,) int64."""
+
+    vectors: np.ndarray
+    tags: np.ndarray
+    lengths: np.ndarray
+
+
+class Vocabulary:
+    """Words with their vectors.
+
+    Args:
+        words: distinct. vectors: (words, D) float32.
+
+    Raises:
+        UserError: counts differ, a word twice, vectors that are not finite, or none for ``unk``.
+    """
+
+    def __init__(self, words: Sequence[str], vectors: np.ndarray, where: str = "vocabulary") -> None:
+        x = np.ascontiguousarray(vectors, np.float32)
+        if x.ndim != 2 or len(x) != len(words) or not np.isfinite(x).all():
+            raise UserError(f"{where}: {len(words)} words and vectors {x.shape}; accepted: a row of numbers for each")
+        self.words, self.vectors = list(words), x
+        self.rows = {w: i for i, w in enumerate(self.words)}
+        if len(self.rows) != len(self.words):
+            raise UserError(f"{where}: a word twice; accepted: distinct words")
+        if UNKNOWN not in self.rows:
+            raise UserError(f"{where}: no word {UNKNOWN!r} for all that are unknown; accepted: a vocabulary with it")
+        self.classes = {w: TAGS.index(tag) for tag, some in OWN_CLASS.items() for w in some.split()}
+
+    def look_up(self, token: str) -> tuple[int, int]:
+        """Row and class of a ``word/TAG``; what is not in the vocabulary is ``unk`` of the class OTHER."""
+        word, _, tag = token.rpartition("/")
+        row = self.rows.get(word)
+        if row is None:
+            return self.rows[UNKNOWN], OTHER
+        own = self.classes.get(word)
+        return row, own if own is not None else TAGS.index(tag) if tag in TAGS else OTHER
+
+    def encode(self, texts: Sequence[Sequence[str]]) -> Words:
+        """Texts of ``word/TAG`` tokens -> arrays: at most 20 words between marks of beginning and end, then ``unk``."""
+        rows = np.zeros((len(texts), PLACES), np.int64)
+        tags = np.zeros((len(texts), PLACES, len(TAGS)), np.float32)
+        lengths = np.zeros(len(texts), np.int64)
+        for i, tokens in enumerate(texts):
+            said = [f"{BEGIN}/OTHER", *tokens[:MOST_WORDS], f"{END}/OTHER"]
+            lengths[i] = len(said)
+            for k, token in enumerate([*said, *[f"{UNKNOWN}/OTHER"] * (PLACES - len(said))]):
+                rows[i, k], tag = self.look_up(token)
+                tags[i, k, tag] = 1
+        return Words(self.vectors[rows], tags, lengths)
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether the files of the published vocabulary lie there."""
+    return (folder / FILES[0]).is_file()
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """The published vocabulary: ``our_vab_data.npy`` with the words beside it.
+
+    Words are taken from ``our_vab_words.txt`` where it is there; else rows are those of ``our_vab_idx.pkl``, which is
+    read as data and not unpickled (`vqvae.io.data_files`); ``our_vab_words.pkl``, if there, says which words count.
+
+    Raises:
+        UserError: a file is missing or something else.
+    """
+    path = folder / FILES[0]
+    vectors = map_array(path, ACCEPTED)
+    listed = folder / FILES[1]
+    if listed.is_file():
+        return Vocabulary(read_text(listed, MOST_BYTES).removesuffix("\n").split("\n"), vectors, str(path))
+    index = read_plain_pickle(folder / FILES[3], ACCEPTED)
+    if not isinstance(index, dict) or not all(isinstance(k, str) and type(v) is int for k, v in index.items()):
+        raise UserError(f"{folder / FILES[3]}: not a table of words and rows; {ACCEPTED}")
+    words = list(index)
+    if (folder / FILES[2]).is_file():
+        words = read_plain_pickle(folder / FILES[2], ACCEPTED)
+        if not isinstance(words, list) or not all(isinstance(w, str) and w in index for w in words):
+            raise UserError(f"{folder / FILES[2]}: not a list of words of {FILES[3]}; {ACCEPTED}")
+        words = list(dict.fromkeys(words))
+    rows = np.array([index[w] for w in words], np.int64)
+    if len(rows) and not (rows.min() >= 0 and rows.max() < len(vectors)):
+        raise UserError(f"{folder / FILES[3]}: row {rows.max()} of {len(vectors)}; {ACCEPTED}")
+    return Vocabulary(words, np.asarray(vectors)[rows], str(path))
+
+
+FILE = "evaluator.safetensors"
+T = TypeVar("T")
+DIM = POSE + 4  # of the features that motions come in
+BATCH = 128
+
+
+class Evaluator:
+    """Trained networks with what their inputs are normalised by.
+
+    Args:
+        network: put into evaluation mode. mean, std: (263,) of the features. vocabulary: of the texts.
+        device: that networks compute on.
+
+    Raises:
+        UserError: sizes that do not fit, or a mean or deviation that is not finite and above zero.
+    """
+
+    def __init__(
+        self, network: MatchingNetwork, mean: np.ndarray, std: np.ndarray, vocabulary: Vocabulary,
+        device: str | torch.device = "cpu", where: str = "evaluator",
+    ) -> None:  # fmt: skip
+        self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+        if self.mean.shape != (DIM,) or self.std.shape != (DIM,):
+            raise UserError(f"{where}: mean {self.mean.shape} and std {self.std.shape}; accepted ({DIM},) both")
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.std).all() and (self.std > 0).all()):
+            raise UserError(f"{where}: a mean or deviation that is no number, or none above zero; accepted: those")
+        if network.shape.word != vocabulary.vectors.shape[1] or network.shape.tags != len(TAGS):
+            raise UserError(f"{where}: vectors of {vocabulary.vectors.shape[1]} numbers and {len(TAGS)} classes; "
+                            f"accepted: {network.shape.word} and {network.shape.tags}")  # fmt: skip
+        self.network, self.vocabulary = network.to(device).eval(), vocabulary
+        self.device = torch.device(device)
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[Sequence[str]], batch: int = BATCH) -> np.ndarray:
+        """Texts as ``word/TAG`` tokens -> (N, joint) float32, in their order; `batch` at a time."""
+        out = [np.zeros((0, self.network.shape.joint), np.float32)]
+        for some in _batched(texts, batch):
+            words = self.vocabulary.encode(some)
+            rows = (torch.from_numpy(x).to(self.device) for x in words)
+            out.append(self.network.of_text(*rows).cpu().numpy())
+        return np.concatenate(out)
+
+    @torch.inference_mode()
+    def embed_motions(self, motions: Iterable[np.ndarray], batch: int = BATCH) -> np.ndarray:
+        """Motions as (T, 263) features of HumanML3D, T 4 to 196 -> (N, joint) float32, in their order.
+
+        Each is padded to 196 frames, as published, whatever stands beside it: the convolutions look one frame beyond a
+        motion's end, so that another padding would give other vectors.
+
+        Raises:
+            ValueError: other shapes, or numbers that are not finite.
+        """
+        out = [np.zeros((0, self.network.shape.joint), np.float32)]
+        for some in _batched(motions, batch):
+            features, frames = padded([self.normalised(x) for x in some])
+            out.append(self.network.of_motion(features.to(self.device), frames.to(self.device)).cpu().numpy())
+        return np.concatenate(out)
+
+    def normalised(self, features: np.ndarray) -> np.ndarray:
+        """(T, 263) features in deviations from the mean, float32."""
+        return normalised(features, self.mean, self.std)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that embeddings depend on."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self._tensors().items()):
+            digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+        text = "\n".join(self.vocabulary.words).encode()
+        return {
+            **state, "mean": torch.from_numpy(self.mean), "std": torch.from_numpy(self.std),
+            "vectors": torch.from_numpy(self.vocabulary.vectors),
+            "words": torch.from_numpy(np.frombuffer(text, np.uint8).copy()),
+        }  # fmt: skip
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``evaluator.safetensors``: networks, mean and std, words (UTF-8, a line each) and their vectors."""
+        from safetensors.torch import save_file
+
+        return atomic_write(Path(folder) / FILE, lambda p: save_file(self._tensors(), p))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Evaluator:
+        """What `save` wrote.
+
+        Raises:
+            UserError: no such file, or a damaged one.
+        """
+        path = Path(folder) / FILE
+        state = load_tensors(path, "an evaluator")
+        with parsing(path, "an evaluator"):
+            mean, std, vectors = (state.pop(k).numpy() for k in ("mean", "std", "vectors"))
+            words = state.pop("words").numpy().tobytes().decode().split("\n")
+            return cls(network_of(state), mean, std, Vocabulary(words, vectors, str(path)), device, str(path))
+
+
+def network_of(state: dict[str, Tensor]) -> MatchingNetwork:
+    """The network of these weights.
+
+    Raises:
+        KeyError, ValueError, RuntimeError: tensors that are missing, too many, or do not fit together.
+    """
+    with no_larger_than(state):
+        network = MatchingNetwork(shape_of(state))
+    network.load_state_dict(state)
+    return network
+
+
+def normalised(features: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """(T, 263) features in deviations from the mean, float32.
+
+    Raises:
+        ValueError: another shape, or numbers that are not finite.
+    """
+    x = np.asarray(features, np.float64)
+    if x.ndim != 2 or x.shape[1] != DIM or not np.isfinite(x).all():
+        raise ValueError(f"features {x.shape}; accepted (T, {DIM}), finite")
+    return ((x - mean) / std).astype(np.float32)
+
+
+def padded(motions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Normalised motions -> (B, 196, 263) with zeros behind each, and (B,) frames.
+
+    Raises:
+        ValueError: a motion of fewer than 4 or more than 196 frames.
+    """
+    out = torch.zeros(len(motions), MOST, DIM)
+    for row, motion in zip(out, motions, strict=True):
+        if not UNIT <= len(motion) <= MOST:
+            raise ValueError(f"{len(motion)} frames; accepted {UNIT} to {MOST}")
+        row[: len(motion)] = torch.from_numpy(motion)
+    return out, torch.tensor([len(m) for m in motions])
+
+
+def _batched(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to `size` rows (Python 3.12 has its own)."""
+    left = iter(rows)
+    while some := list(islice(left, size)):
+        yield some
+
+
+CHECKPOINTS = ("finest.tar", "text_mot_match/model/finest.tar")
+STATISTICS = (".", "Comp_v6_KLD01/meta", "meta")
+VOCABULARIES = (".", "glove", "../glove", "../../glove")
+PARTS = ("movement_encoder", "text_encoder", "motion_encoder")
+
+
+def load_evaluator(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Evaluator:
+    """The evaluator of a folder: our own file, or else the published ones (see `load_official`).
+
+    Raises:
+        UserError: neither, or damaged files.
+    """
+    here = Path(folder)
+    if (here / FILE).exists():
+        return Evaluator.load(here, device)
+    if any((here / name).exists() for name in CHECKPOINTS):
+        return load_official(here, device)
+    raise UserError(f"{here}: no evaluator; accepted: a folder with {FILE} (the stage `evaluator` writes one) or with "
+                    f"the published {CHECKPOINTS[1]}")  # fmt: skip
+
+
+def load_official(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Evaluator:
+    """The published evaluator, from the folder ``t2m`` of its download.
+
+    ``text_mot_match/model/finest.tar`` is read by torch with ``weights_only`` (nothing in it is called), mean and
+    deviation are ``Comp_v6_KLD01/meta/mean.npy`` and ``std.npy``, the vocabulary (`words.read_vocabulary`) lies in
+    ``glove`` in the folder or up to two folders above it. All three may also lie in the folder itself.
+
+    Raises:
+        UserError: a file is missing, damaged, or of other networks.
+    """
+    here = Path(folder)
+    path = next((here / name for name in CHECKPOINTS if (here / name).exists()), here / CHECKPOINTS[1])
+    saved = _checkpoint(path)
+    with parsing(path, "a checkpoint of text_mot_match"):
+        state = {f"{part}.{name}": tensor.float() for part in PARTS for name, tensor in saved[part].items()}
+        network = network_of(state)
+    meta = _first_folder(here, STATISTICS, lambda p: (p / "mean.npy").is_file(), "mean.npy with std.npy")
+    glove = _first_folder(here, VOCABULARIES, has_vocabulary, "our_vab_data.npy")
+    mean, std = (np.array(map_array(meta / f"{name}.npy")) for name in ("mean", "std"))
+    return Evaluator(network, mean, std, read_vocabulary(glove), device, str(meta))
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    with parsing(path, "a checkpoint of torch without anything but tensors"):
+        if zipfile.is_zipfile(regular_file(path)):
+            return load_checkpoint_file(path, torch.device("cpu"))
+        saved = torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6
+        if not isinstance(saved, dict):
+            raise ValueError(f"a {type(saved).__name__}")
+        return saved
+
+
+def _first_folder(folder: Path, names: tuple[str, ...], there: Any, what: str) -> Path:
+    for name in names:
+        if there(folder / name):
+            return folder / name
+    raise UserError(f"{folder}: no {what}; accepted in {', '.join(str(folder / name) for name in names)}")
