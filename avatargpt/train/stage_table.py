@@ -212,13 +212,13 @@ STAGES: dict[str, StageEntry] = {
         f"{_T}gesture.fgd:GestureFeatureRecipe", config_needed=True, steps=True, options={"store": _STORE},
     ),
     "movements": StageEntry(
-        f"{_T}evaluator.movements:movements_stage",
+        f"{_T}humanml3d_evaluator:movements_stage",
         "train (or go on training) the movement encoder of HumanML3D's evaluator",
-        f"{_T}evaluator.movements:MovementRecipe", config_needed=True, steps=True, options={"data": _HUMANML3D},
+        f"{_T}humanml3d_evaluator:MovementRecipe", config_needed=True, steps=True, options={"data": _HUMANML3D},
     ),
     "evaluator": StageEntry(
-        f"{_T}evaluator.matching:evaluator_stage", "train (or go on training) HumanML3D's evaluator",
-        f"{_T}evaluator.matching:EvaluatorRecipe", config_needed=True, steps=True,
+        f"{_T}humanml3d_evaluator:evaluator_stage", "train (or go on training) HumanML3D's evaluator",
+        f"{_T}humanml3d_evaluator:EvaluatorRecipe", config_needed=True, steps=True,
         options={
             "data": _HUMANML3D, "movements": Option("folder of the movements stage", needed=True),
             "words": Option("folder of the vocabulary (our_vab_data.npy and its words)", needed=True),
