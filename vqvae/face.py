@@ -83,7 +83,7 @@ class FaceMotion:
         """Frames [start, stop)."""
         return replace(self, weights=self.weights[start:stop], head=self.head[start:stop])
 
-    def taken(self, index: np.ndarray) -> FaceMotion:
+    def at_frames(self, index: np.ndarray) -> FaceMotion:
         """The frames (N,) of that index, at the same frame rate."""
         return replace(self, weights=self.weights[index], head=self.head[index])
 

@@ -17,10 +17,10 @@ from vqvae.io.files import atomic_write, parsing
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 MAX_FRAMES = 2_000_000
-LEAST_FPS, MOST_FPS = 1.0, 1000.0
-UNIT = 1e-3  # by which the length of a quaternion may differ from 1
+MIN_FPS, MAX_FPS = 1.0, 1000.0
+UNIT_TOLERANCE = 1e-3  # by which the length of a quaternion may differ from 1
 EXACT = 2.0**-21  # ... of one that was brought to length 1 in float32
-MOST_METRES = 1e6  # of the root from the origin; there float32 still tells centimetres apart
+MAX_METRES = 1e6  # of the root from the origin; there float32 still tells centimetres apart
 REQUIRED = ("modality", "fps", "rotations", "root", "joint_names")
 MODALITIES = ("body", "gesture")
 
@@ -62,11 +62,11 @@ class Motion:
             bad = int(np.argmin(np.isfinite(r).all((1, 2)) & np.isfinite(p).all(1)))
             raise UserError(f"motion: NaN or infinity at frame {bad}")
         norm = np.linalg.norm(r.astype(np.float64), axis=-1, keepdims=True)
-        if (off := np.abs(norm - 1).max((1, 2))).max() > UNIT:
+        if (off := np.abs(norm - 1).max((1, 2))).max() > UNIT_TOLERANCE:
             raise UserError(f"motion: frame {int(off.argmax())}: rotations are not unit quaternions (w, x, y, z)")
-        if np.abs(p).max() > MOST_METRES:
+        if np.abs(p).max() > MAX_METRES:
             far = int(np.abs(p).max(1).argmax())
-            raise UserError(f"motion: frame {far}: the root is too far away; accepted up to {MOST_METRES / 1000:g} km")
+            raise UserError(f"motion: frame {far}: the root is too far away; accepted up to {MAX_METRES / 1000:g} km")
         check_fps(self.fps, "motion")
         if self.modality not in MODALITIES:
             raise UserError(f"motion: modality {self.modality!r}; accepted {' or '.join(MODALITIES)}")
@@ -85,7 +85,7 @@ class Motion:
         if f.shape != (len(self.root), len(FINGER_NAMES), 4):
             raise UserError(f"motion: fingers {f.shape}; accepted ({len(self.root)}, {len(FINGER_NAMES)}, 4)")
         norm = np.linalg.norm(f.astype(np.float64), axis=-1, keepdims=True)
-        wrong = ~(np.abs(norm - 1).max((1, 2)) <= UNIT)  # NaN and infinity too
+        wrong = ~(np.abs(norm - 1).max((1, 2)) <= UNIT_TOLERANCE)  # NaN and infinity too
         if wrong.any():
             raise UserError(f"motion: frame {int(wrong.argmax())}: fingers are not unit quaternions (w, x, y, z)")
         return _of_unit_length(f, norm)
@@ -103,7 +103,7 @@ class Motion:
         return self.skeleton.fk(self.rotations, self.root)
 
     @property
-    def whole(self) -> tuple[Skeleton, np.ndarray]:
+    def with_fingers(self) -> tuple[Skeleton, np.ndarray]:
         """The skeleton with the fingers where there are some, and its local rotations (T, 52 or J, 4)."""
         if self.fingers is None:
             return self.skeleton, self.rotations
@@ -123,9 +123,9 @@ class Motion:
 
     def slice(self, start: int, stop: int) -> Motion:
         """Frames [start, stop), not re-centred."""
-        return self.taken(np.arange(len(self))[start:stop])
+        return self.at_frames(np.arange(len(self))[start:stop])
 
-    def taken(self, index: np.ndarray) -> Motion:
+    def at_frames(self, index: np.ndarray) -> Motion:
         """The frames (N,) of that index, not re-centred, at the same frame rate."""
         fingers = None if self.fingers is None else self.fingers[index]
         return replace(self, rotations=self.rotations[index], root=self.root[index], fingers=fingers)
@@ -239,8 +239,8 @@ def check_caption(caption: str, kind: str) -> None:
 
 def check_fps(fps: float, kind: str) -> None:
     """Raises UserError for a frame rate that no `kind` of motion has; such a clip would be days long."""
-    if not LEAST_FPS <= float(fps) <= MOST_FPS:
-        raise UserError(f"{kind}: fps {fps}; accepted {LEAST_FPS:g} to {MOST_FPS:g}")
+    if not MIN_FPS <= float(fps) <= MAX_FPS:
+        raise UserError(f"{kind}: fps {fps}; accepted {MIN_FPS:g} to {MAX_FPS:g}")
 
 
 class Rated(Protocol):

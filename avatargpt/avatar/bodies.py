@@ -101,11 +101,11 @@ class Clip:
             index = np.minimum(at, len(self.motion) - 1)
             left = np.clip(1 - (at - index) / (_LET_GO * FPS), 0, 1)
             purpose = self.purpose[index] * (left * left * (3 - 2 * left))[:, None]
-            return Frames(self.motion.taken(index), purpose, self.lap[index])
+            return Frames(self.motion.at_frames(index), purpose, self.lap[index])
         first, count = self._round.start, len(self.motion) - self._round.start
         turn = np.maximum(at - first, 0) // count
         index = np.where(at < first, at, first + (at - first) % count)
-        out = self.motion.taken(index)
+        out = self.motion.at_frames(index)
         rotations, root = out.rotations.astype(np.float64), out.root.astype(np.float64)
         for k in np.unique(turn[turn > 0]).tolist():
             mine = turn == k

@@ -141,7 +141,7 @@ def reversed_steps(motion: Motion, spec: MotionSpec) -> Motion:
     """The motion played backwards where it is to step backward and steps forward."""
     if not _reversible(spec) or off_course(Signals(motion), "back") < 90:
         return motion
-    return motion.taken(np.arange(len(motion))[::-1]).canonical()
+    return motion.at_frames(np.arange(len(motion))[::-1]).canonical()
 
 
 def constrained(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from vqvae import rotations as rot
-from vqvae.ground import AHEAD, lift_wanted, smoothed_lift
+from vqvae.ground import AHEAD, required_lift, smoothed_lift
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -208,7 +208,7 @@ def with_seam_lifted(motion: Motion, first: int, last: int, floor: float = 0.0) 
     """
     lo, hi = max(0, first - AHEAD), min(len(motion), last + AHEAD)
     window = motion.slice(lo, hi)
-    lift = lift_wanted(window.joints - np.array([0, floor, 0]))
+    lift = required_lift(window.joints - np.array([0, floor, 0]))
     lift[: first - lo] = lift[last - lo :] = 0
     if not lift.any():
         return motion
@@ -230,7 +230,7 @@ class PenetrationStream:
     def push(self, rotations: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Take (T, 22, 4) rotations and (T, 3) root, metres; as many frames as are final now."""
         if len(root):
-            self.lift = np.concatenate([self.lift, lift_wanted(SMPL22.fk(rotations, root))])
+            self.lift = np.concatenate([self.lift, required_lift(SMPL22.fk(rotations, root))])
             self.rotations = np.concatenate([self.rotations, rotations])
             self.root = np.concatenate([self.root, root])
         return self._out(max(0, len(self.root) - AHEAD))

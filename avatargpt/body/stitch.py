@@ -141,4 +141,4 @@ def medoid(candidates: list[Motion]) -> int:
 def hold(motion: Motion, frames: int, before: bool) -> Motion:
     """Lengthened to `frames` by holding the first (before) or last pose."""
     index = np.arange(frames) - (frames - len(motion)) if before else np.arange(frames)
-    return motion.taken(index.clip(0, len(motion) - 1))
+    return motion.at_frames(index.clip(0, len(motion) - 1))

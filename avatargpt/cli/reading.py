@@ -43,10 +43,10 @@ def load_motion(
     """
     from avatargpt import export
     from instruct_data.sources.mediapipe_npz import kind
-    from vqvae.motion import LEAST_FPS, MOST_FPS
+    from vqvae.motion import MAX_FPS, MIN_FPS
 
     if fps is not None:
-        common.check_range("--from-fps", fps, LEAST_FPS, MOST_FPS, " frames per second")
+        common.check_range("--from-fps", fps, MIN_FPS, MAX_FPS, " frames per second")
     file, named = export.named_animation(path)
     suffix = regular_file(file).suffix.lower()
     if animation is not None and (suffix not in export.PACKS or named is not None):

@@ -13,7 +13,7 @@ from vqvae.io import pos7
 from vqvae.io.data_files import array_names, map_array
 from vqvae.io.files import parsing
 from vqvae.io.smplx import check_up, is_smplx, read_smplx
-from vqvae.motion import MAX_FRAMES, UNIT, Motion, atomic_write
+from vqvae.motion import MAX_FRAMES, UNIT_TOLERANCE, Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
 JOINTS = len(SMPL22.names)
@@ -119,7 +119,7 @@ def read_npy(path: Path, fps: float | None = None) -> Motion:
             raise UserError(f"{path}: {fps:g} frames a second; accepted for HumanML3D features {HML263Features.fps:g}")
         return HML263Features().decode(array)
     whole = array[..., 3:].astype(np.float64)
-    if (np.abs(np.linalg.norm(whole, axis=-1) - 1) > UNIT).any():
+    if (np.abs(np.linalg.norm(whole, axis=-1) - 1) > UNIT_TOLERANCE).any():
         raise UserError(f"{path}: quaternions of another length than 1; accepted w, x, y, z after the positions")
     whole = rot.normalize(whole)
     local = whole.copy()

@@ -44,7 +44,7 @@ class View:
 
 def capsule_ends(motion: Motion) -> np.ndarray:
     """World end points of all capsules, (T, P, 2, 3) float32; with fingers where the motion has some."""
-    skeleton, rotations = motion.whole
+    skeleton, rotations = motion.with_fingers
     positions, matrices = skeleton.fk_full(rotations, motion.root)
     return figure(motion.fingers is not None).posed(positions, matrices).astype(np.float32)
 

@@ -18,8 +18,18 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of
 from vqvae.io.files import parsing
-from vqvae.io.gltf import Animation, Document, Sampler, check_readable, placed, read_gltf, values_of
-from vqvae.io.gltf_rigs import STEP, Tracks, at, chosen, frames, read_foreign, said, turning, unit
+from vqvae.io.gltf import Animation, Document, Sampler, accessor_values, check_readable, node_transform, read_gltf
+from vqvae.io.gltf_rigs import (
+    STEP,
+    Tracks,
+    animations_turning,
+    check_unit,
+    choose_animation,
+    common_times,
+    extras_of,
+    interpolate,
+    read_foreign,
+)
 from vqvae.motion import Motion
 from vqvae.retarget import leg_length
 from vqvae.rig import joints_known
@@ -66,13 +76,13 @@ def _body(gltf: Document, path: Path, name: str | None) -> Motion:
     if not any(key in tracks for key in [*((j, "rotation") for j in joints), (joints[0], "translation")]):
         raise UserError(f"{path}: no joint is animated; {ACCEPTED}")
     parents = gltf.parents
-    ways = [gltf.way(j, parents) for j in joints]
+    ways = [gltf.path_to(j, parents) for j in joints]
     above = ways[0][:-1]
     rotated = [(n, "rotation") for n in dict.fromkeys(n for way in ways for n in way)]
     scaled = list(dict.fromkeys(n for way in ways for n in way[:-1]))
     check_readable(path, gltf.extensionsRequired)
     scales = {n: _scale(gltf, n, tracks.get((n, "scale")), path) for n in scaled}
-    rate, caption = said(gltf.extras)
+    rate, caption = extras_of(gltf.extras)
     track = Tracks(gltf, animation, [*rotated, *((n, "translation") for n in ways[0])], rate, joints=len(joints))
     fps = track.fps
     # Editors put joints of their own between ours, and hang ours elsewhere: the file's tree counts, then ours.
@@ -87,7 +97,7 @@ def _body(gltf: Document, path: Path, name: str | None) -> Motion:
         root = rot.rotate(track(n, "rotation"), scales[n] * root) + track(n, "translation")
     size = _size(gltf, ways, scales, path)
     root = root * size if abs(size - 1) > SIZE else root
-    bind = _bind_matrices(gltf.skins or [], joints, lambda k: values_of(gltf, k))
+    bind = _bind_matrices(gltf.skins or [], joints, lambda k: accessor_values(gltf, k))
     if bind is not None:
         axes = _joint_axes(bind, skeleton)
         turns = turns if axes is None else rot.multiply(turns, rot.conjugate(axes))
@@ -122,7 +132,7 @@ def _joints(gltf: Document, path: Path, skeleton: Skeleton) -> list[int]:
     if len(bodies) > 1:
         rotated = [(c.target.node, a.samplers[c.sampler].output) for a in gltf.animations or [] for c in a.channels
                    if c.target.path == "rotation"]  # fmt: skip
-        turned = {n for n, output in rotated if np.ptp(values_of(gltf, output), 0).max() > 1e-3}
+        turned = {n for n, output in rotated if np.ptp(accessor_values(gltf, output), 0).max() > 1e-3}
         moving = [b for b in bodies if turned & set(b)]
         if len(moving) != 1:
             raise UserError(f"{path}: of {len(bodies)} skeletons with these joints {len(moving)} move; accepted one")
@@ -134,12 +144,12 @@ def _body_animation(gltf: Document, joints: set[int], path: Path, name: str | No
     """The animation of our joints with that name; without a name the only one, or the first if none turns them."""
     if not gltf.animations:
         raise UserError(f"{path}: no animation; {ACCEPTED}")
-    return chosen(turning(gltf, joints) or gltf.animations[:1], name, path, ACCEPTED)
+    return choose_animation(animations_turning(gltf, joints) or gltf.animations[:1], name, path, ACCEPTED)
 
 
 def _scale(gltf: Document, node: int, sampler: Sampler | None, path: Path) -> float:
     """A node's scale; it must be even and stay as it is, or what is below would be sheared."""
-    values = placed(gltf.nodes[node])["scale"][None] if sampler is None else values_of(gltf, sampler.output)
+    values = node_transform(gltf.nodes[node])["scale"][None] if sampler is None else accessor_values(gltf, sampler.output)
     if values.min() <= 0 or values.max() > values.min() * (1 + EVEN):
         low, high = (" ".join(f"{x:.4g}" for x in v) for v in (values.min(0), values.max(0)))
         scale = low if low == high else f"{low} to {high}"
@@ -154,7 +164,7 @@ def _size(gltf: Document, ways: Sequence[Sequence[int]], scales: dict[int, float
     for j, way in enumerate(ways):
         turn, scale = rot.identity(()), 1.0
         for n in way:
-            local = placed(gltf.nodes[n])
+            local = node_transform(gltf.nodes[n])
             places[j] += scale * rot.rotate(turn, local["translation"])
             turn, scale = rot.multiply(turn, local["rotation"]), scale * scales.get(n, 1.0)
     at_name = {n: j for j, n in enumerate(SMPL22.names)}
@@ -309,20 +319,20 @@ def _face(gltf: Document, mesh: int, columns: dict[int, int], targets: int, path
     turned, bone = next(heads, (None, -1))
     read = [s for s in (moved, turned) if s is not None]
     check_readable(path, gltf.extensionsRequired, [s.interpolation for s in read])
-    lines = [values_of(gltf, s.input)[:, 0].astype(np.float64) for s in read]
-    rate, caption = said(gltf.extras)
-    keys = values_of(gltf, moved.output).reshape(len(lines[0]), targets)
+    lines = [accessor_values(gltf, s.input)[:, 0].astype(np.float64) for s in read]
+    rate, caption = extras_of(gltf.extras)
+    keys = accessor_values(gltf, moved.output).reshape(len(lines[0]), targets)
     _check_weights(keys, columns, path)
     steps = [s.interpolation == STEP for s in read]
-    times, fps = frames(lines, rate, any(steps))
-    table = at(times, lines[0], keys, steps[0])
+    times, fps = common_times(lines, rate, any(steps))
+    table = interpolate(times, lines[0], keys, steps[0])
     weights = np.zeros((len(times), arkit.COUNT), np.float32)
     for ours, theirs in columns.items():
         weights[:, ours] = table[:, theirs]
     head = np.zeros((len(times), 3))
     if turned is not None:
-        local = unit(np.roll(values_of(gltf, turned.output), 1, axis=-1))
-        head = at(times, lines[1], angles_of(world_turns(local, *_head_at_rest(gltf, bone))), steps[1])
+        local = check_unit(np.roll(accessor_values(gltf, turned.output), 1, axis=-1))
+        head = interpolate(times, lines[1], angles_of(world_turns(local, *_head_at_rest(gltf, bone))), steps[1])
     return FaceMotion(weights, head, fps, caption)
 
 
@@ -343,15 +353,15 @@ def _head_at_rest(gltf: Document, bone: int) -> tuple[np.ndarray, np.ndarray]:
     """
     for skin in gltf.skins or []:
         parent = next((j for j in skin.joints if bone in (gltf.nodes[j].children or [])), None)
-        bind = None if parent is None else _bind_matrices([skin], [parent, bone], lambda k: values_of(gltf, k))
+        bind = None if parent is None else _bind_matrices([skin], [parent, bone], lambda k: accessor_values(gltf, k))
         if bind is not None:
             local = np.linalg.inv(bind[0]) @ bind[1]
             inside = [(n.children or []) if i in skin.joints else [] for i, n in enumerate(gltf.nodes)]
-            axes = rotation_above(bone, inside, lambda n: placed(gltf.nodes[n])["rotation"])
+            axes = rotation_above(bone, inside, lambda n: node_transform(gltf.nodes[n])["rotation"])
             return rot.multiply(_to_vertical(rot.rotate(axes, local[:3, 3])), axes), _rotations_of(local)
     children = [n.children or [] for n in gltf.nodes]
-    above = rotation_above(bone, children, lambda n: placed(gltf.nodes[n])["rotation"])
-    return above, placed(gltf.nodes[bone])["rotation"]
+    above = rotation_above(bone, children, lambda n: node_transform(gltf.nodes[n])["rotation"])
+    return above, node_transform(gltf.nodes[bone])["rotation"]
 
 
 def _to_vertical(way: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ class _Animation:
 
     def body(self, motion: Motion) -> None:
         """The root's path and every joint's rotation; nodes are numbered as joints."""
-        rotations = motion.whole[1]
+        rotations = motion.with_fingers[1]
         rotations = rot.continuous(rotations) if len(motion) > 1 else rotations
         self.track(0, "translation", motion.root)
         for j in range(rotations.shape[1]):
@@ -92,7 +92,7 @@ def write_glb(motion: Motion, path: Path) -> Path:
     from avatargpt.export.mesh import body_mesh
 
     mesh, data = body_mesh(motion.fingers is not None), BufferBuilder()
-    joints = list(range(len(motion.whole[0].names)))
+    joints = list(range(len(motion.with_fingers[0].names)))
     primitive = _skinned(
         data, mesh.vertices, mesh.normals, mesh.colours, mesh.joints, mesh.weights, mesh.triangles
     )
@@ -261,7 +261,7 @@ def _joint_nodes(motion: Motion) -> list[Node]:
     """A node for each joint, in the pose of the first frame."""
     import pygltflib as gl
 
-    skeleton, rotations = motion.whole
+    skeleton, rotations = motion.with_fingers
     pose = xyzw(rot.continuous(rotations)[0] if len(motion) > 1 else rotations[0])
     nodes = []
     for j, name in enumerate(skeleton.names):

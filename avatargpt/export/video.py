@@ -49,7 +49,7 @@ def pictures(motion: Motion | FaceMotion | AvatarMotion, size: int) -> Iterator[
 def _body_pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
     path = gaussian(motion.root.astype(np.float64) * [1, 0, 1], motion.fps * _FOLLOW_SECONDS)
     sample = np.arange(0, len(motion), max(1, len(motion) // 500))
-    view = fit_view(capsule_ends(motion.taken(sample)), path[sample])
+    view = fit_view(capsule_ends(motion.at_frames(sample)), path[sample])
     renderer = BodyRenderer(size, size, view, motion.fingers is not None)
     for start in range(0, len(motion), _CHUNK):
         ends = capsule_ends(motion.slice(start, min(start + _CHUNK, len(motion))))
@@ -83,7 +83,7 @@ def _avatar_pictures(motion: AvatarMotion, size: int) -> Iterator[np.ndarray]:
     wide = 2 * (float(np.abs(local[..., [0, 2]]).max()) + 0.12)
     span, middle = max(high - low, wide), np.array([0.0, (high + low) / 2, 0.0])
     renderer = MeshRenderer(size, size, span, _AVATAR_YAW, shape=avatar_mesh(), distance=_AVATAR_DISTANCE)
-    rotations, morphs = body.whole[1], head().morphs
+    rotations, morphs = body.with_fingers[1], head().morphs
     for k, weights in enumerate(motion.face.weights):
         active = np.flatnonzero(weights > 1e-4)
         moved = np.einsum("k,kvc->vc", weights[active].astype(np.float64), morphs[active])

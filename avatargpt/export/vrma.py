@@ -23,8 +23,17 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.features import STANDING
 from vqvae.io.files import parsing
-from vqvae.io.gltf import FLOAT, Document, check_readable, placed, read_gltf, values_of
-from vqvae.io.gltf_rigs import STEP, at, frames, read_foreign, said, turned_at, turning, unit
+from vqvae.io.gltf import FLOAT, Document, accessor_values, check_readable, node_transform, read_gltf
+from vqvae.io.gltf_rigs import (
+    STEP,
+    animations_turning,
+    check_unit,
+    common_times,
+    extras_of,
+    interpolate,
+    interpolate_rotations,
+    read_foreign,
+)
 from vqvae.motion import Motion, atomic_write
 from vqvae.skeleton import SMPL22, SMPL52
 
@@ -101,7 +110,7 @@ class _File:
 
     def add_body(self, motion: Motion) -> None:
         """Every joint's rotation and the hips' way."""
-        skeleton, rotations = motion.whole
+        skeleton, rotations = motion.with_fingers
         self.animate(0, "translation", motion.root)
         for j, joint in enumerate(skeleton.names):
             self.animate(self.bones[bone_of(joint)], "rotation", rotations[:, j])
@@ -237,7 +246,7 @@ def _has_face(gltf: Document) -> bool:
         return True  # without the extension it is refused as one
     bones = about.get("humanoid", {}).get("humanBones", {})
     body = {int(bone["node"]) for name, bone in bones.items() if name not in _HEAD_BONES}
-    return not turning(gltf, body)
+    return not animations_turning(gltf, body)
 
 
 def _face(gltf: Document, path: Path) -> FaceMotion:
@@ -255,23 +264,23 @@ def _face(gltf: Document, path: Path) -> FaceMotion:
     check_readable(path, gltf.extensionsRequired, [s.interpolation for s in read])
 
     def values(index: int) -> np.ndarray:
-        return values_of(gltf, index).astype(np.float64)
+        return accessor_values(gltf, index).astype(np.float64)
 
     lines = {i: values(i)[:, 0] for i in {s.input for s in read}}
-    rate, caption = said(gltf.extras)
-    times, fps = frames(list(lines.values()), rate, any(s.interpolation == STEP for s in read))
+    rate, caption = extras_of(gltf.extras)
+    times, fps = common_times(list(lines.values()), rate, any(s.interpolation == STEP for s in read))
     weights, head = np.zeros((len(times), arkit.COUNT)), np.zeros((len(times), 3))
     for i, sampler in shapes.items():
-        weights[:, i] = at(times, lines[sampler.input], values(sampler.output)[:, 0], sampler.interpolation == STEP)
-    local = [placed(node)["rotation"].astype(np.float64) for node in gltf.nodes]
+        weights[:, i] = interpolate(times, lines[sampler.input], values(sampler.output)[:, 0], sampler.interpolation == STEP)
+    local = [node_transform(node)["rotation"].astype(np.float64) for node in gltf.nodes]
     turned = []
     for bone, sampler in rotated:
         above = rotation_above(bone, [n.children for n in gltf.nodes], lambda n: local[n])
-        keys = unit(np.roll(values(sampler.output), 1, axis=-1))
+        keys = check_unit(np.roll(values(sampler.output), 1, axis=-1))
         turned.append((lines[sampler.input], world_turns(keys, above, local[bone]), sampler.interpolation == STEP))
     if len(turned) > 1:
-        head = angles_of(rot.multiply(*(turned_at(times, line, unit(q), step) for line, q, step in turned)))
+        head = angles_of(rot.multiply(*(interpolate_rotations(times, line, check_unit(q), step) for line, q, step in turned)))
     elif turned:
         line, away, step = turned[0]
-        head = at(times, line, angles_of(away), step)
+        head = interpolate(times, line, angles_of(away), step)
     return FaceMotion(weights, head, fps, caption)

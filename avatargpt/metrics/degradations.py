@@ -37,7 +37,7 @@ def noisy(motion: Either, rng: np.random.Generator) -> Either:
 
 def shuffled(motion: Either, rng: np.random.Generator) -> Either:
     """All frames in random order."""
-    return motion.taken(rng.permutation(len(motion)))
+    return motion.at_frames(rng.permutation(len(motion)))
 
 
 def mirrored(motion: Either, rng: np.random.Generator) -> Either:
@@ -52,7 +52,7 @@ def slowed(motion: Either, rng: np.random.Generator) -> Either:
 
 def hurried(motion: Either, rng: np.random.Generator) -> Either:
     """At twice the speed: every other frame."""
-    return motion.taken(np.arange(0, len(motion), 2))
+    return motion.at_frames(np.arange(0, len(motion), 2))
 
 
 def halved(motion: Either, rng: np.random.Generator) -> Either:
@@ -62,7 +62,7 @@ def halved(motion: Either, rng: np.random.Generator) -> Either:
 
 def frozen(motion: Either, rng: np.random.Generator) -> Either:
     """What the middle frame shows, where it stands, for as long."""
-    return motion.taken(np.full(len(motion), len(motion) // 2))
+    return motion.at_frames(np.full(len(motion), len(motion) // 2))
 
 
 DEGRADATIONS: dict[str, Degradation] = {
@@ -91,4 +91,4 @@ def degrade(motion: Either, name: str, seed: int = 0, in_place: bool = False) ->
 
 def fitting(clip: Either, frames: int) -> Either:
     """A clip of so many frames: what is beyond is cut off, what is missing is its last frame."""
-    return clip.taken(np.minimum(np.arange(frames), len(clip) - 1))
+    return clip.at_frames(np.minimum(np.arange(frames), len(clip) - 1))

@@ -28,7 +28,7 @@ REMEMBERED = 2000  # requests
 
 def reading_grounder(config: RequestConfig) -> SentenceGrounder:
     """A sentence encoder that keeps all words that can be read."""
-    return SentenceGrounder(max_tokens=512, remember=500, layers=config.layers)
+    return SentenceGrounder(max_tokens=512, cache_size=500, layers=config.layers)
 
 
 def word_states(texts: Sequence[Sequence[str]], grounder: SentenceGrounder, bf16: bool = False) -> list[np.ndarray]:

@@ -122,7 +122,7 @@ def make_stage(recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtim
     _check_width(model.config.grounding_dim, where)
     grounder = None
     if model.config.grounding_dim:  # alone: a resumed run meets the texts in other company
-        grounder = SentenceGrounder(remember=REMEMBERED, device=runtime.device, alone=True)
+        grounder = SentenceGrounder(cache_size=REMEMBERED, device=runtime.device, alone=True)
     if grounder is not None and args.grounding:
         if not (Path(args.grounding) / "grounding.safetensors").is_file():
             raise UserError(f"{args.grounding}: no grounding.safetensors in it; run the ground stage")

@@ -18,7 +18,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.data_files import parse_yaml
 from vqvae.io.files import parsing, read_bytes
-from vqvae.io.gltf_rigs import read_rigs, turned_at
+from vqvae.io.gltf_rigs import interpolate_rotations, read_rigs
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
 from vqvae.rig import Rig, rig_of, world
@@ -125,7 +125,7 @@ def _keys(curve: list[dict[str, Any]], axes: str) -> tuple[np.ndarray, np.ndarra
 
 def _rotations_at(curve: list[dict[str, Any]], times: np.ndarray) -> np.ndarray:
     keys, values = _keys(curve, "wxyz")
-    return turned_at(times, keys, rot.normalize(values) * [1, 1, -1, -1])
+    return interpolate_rotations(times, keys, rot.normalize(values) * [1, 1, -1, -1])
 
 
 def _positions_at(curve: list[dict[str, Any]], times: np.ndarray) -> np.ndarray:

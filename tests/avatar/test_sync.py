@@ -22,7 +22,7 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
 from vqvae.features import STANDING
-from vqvae.io.gltf import values_of
+from vqvae.io.gltf import accessor_values
 from vqvae.motion import Motion
 
 RATE, MOMENTS = 24_000, (12, 20, 31)  # frames at which a beep, an open jaw and a raised hand begin
@@ -66,9 +66,9 @@ def test_sound_lips_and_hands_begin_together_in_a_glb(clicked: AvatarMotion, tmp
     named = {(gltf.nodes[c.target.node].name, c.target.path): c.sampler for c in animation.channels}
     tracks = {name: animation.samplers[k] for name, k in named.items()}
     lips, hand = tracks["face", "weights"], tracks["r_elbow", "rotation"]
-    seconds = [values_of(gltf, s.input)[:, 0] for s in (lips, hand)]
-    jaw = values_of(gltf, lips.output).reshape(-1, 52)[:, JAW]
-    bend = 1 - np.abs(values_of(gltf, hand.output)[:, 3])
+    seconds = [accessor_values(gltf, s.input)[:, 0] for s in (lips, hand)]
+    jaw = accessor_values(gltf, lips.output).reshape(-1, 52)[:, JAW]
+    bend = 1 - np.abs(accessor_values(gltf, hand.output)[:, 3])
     beeps = energy_beginnings(*soundfile.read(clicked.sound))
     assert np.abs(seconds[0][beginnings(jaw)] - beeps).max() < 0.002
     assert np.abs(seconds[1][beginnings(bend)] - beeps).max() < 0.002

@@ -11,7 +11,7 @@ from avatargpt import export
 from avatargpt.export.mesh import Mesh, body_mesh
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.gltf import values_of
+from vqvae.io.gltf import accessor_values
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -60,8 +60,8 @@ def skinned(gltf: GLTF2, frame: int) -> np.ndarray:
         tracks = {c.target.path: c.sampler for c in gltf.animations[0].channels if c.target.node == node}
         samplers = gltf.animations[0].samplers
         moved = tracks.get("translation")
-        at = n.translation if moved is None else values_of(gltf, samplers[moved].output)[frame]
-        x, y, z, w = values_of(gltf, samplers[tracks["rotation"]].output)[frame].astype(float)
+        at = n.translation if moved is None else accessor_values(gltf, samplers[moved].output)[frame]
+        x, y, z, w = accessor_values(gltf, samplers[tracks["rotation"]].output)[frame].astype(float)
         m[:3, :3] = [[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
                      [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
                      [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]]  # fmt: skip
@@ -72,10 +72,10 @@ def skinned(gltf: GLTF2, frame: int) -> np.ndarray:
 
     skin = gltf.skins[0]
     walk(skin.joints[0], np.eye(4))
-    inverse = values_of(gltf, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
+    inverse = accessor_values(gltf, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
     matrices = np.stack([world[j] for j in skin.joints]) @ inverse
     attributes = gltf.meshes[0].primitives[0].attributes
-    vertices, weights = values_of(gltf, attributes.POSITION), values_of(gltf, attributes.WEIGHTS_0)
+    vertices, weights = accessor_values(gltf, attributes.POSITION), accessor_values(gltf, attributes.WEIGHTS_0)
     accessor = gltf.accessors[attributes.JOINTS_0]
     start = gltf.bufferViews[accessor.bufferView].byteOffset
     joints = np.frombuffer(gltf.binary_blob(), np.uint8, accessor.count * 4, start).reshape(-1, 4)
@@ -121,7 +121,7 @@ def with_keys(gltf: GLTF2, sampler, keep: np.ndarray) -> None:
     """Leave only some of a sampler's key frames."""
     blob = bytearray(gltf.binary_blob())
     for name in ("input", "output"):
-        values = values_of(gltf, getattr(sampler, name))[keep]
+        values = accessor_values(gltf, getattr(sampler, name))[keep]
         gltf.bufferViews.append(BufferView(buffer=0, byteOffset=len(blob), byteLength=values.nbytes))
         kind = "SCALAR" if name == "input" else "VEC4"
         view = len(gltf.bufferViews) - 1

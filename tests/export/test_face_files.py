@@ -17,8 +17,8 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.io import gltf_rigs
-from vqvae.io.gltf import unpacked
+from vqvae.io.gltf import unpack_numbers
+from vqvae.io.gltf_rigs import common_times
 from vqvae.motion import Motion
 
 
@@ -85,7 +85,7 @@ def test_uneven_key_frames_come_at_thirty_a_second(clip: FaceMotion, tmp_path: P
 def test_clips_of_hours_keep_their_rate(missing: bool) -> None:
     """Seconds in float32 are coarse there; a key frame that is missing still shows."""
     times = (np.arange(500_000) / 120).astype("<f4").astype(float)
-    got, fps = gltf_rigs.frames([np.delete(times, 400_000) if missing else times], 120.0)
+    got, fps = common_times([np.delete(times, 400_000) if missing else times], 120.0)
     assert (fps, len(got)) == ((30.0, 125_001) if missing else (120.0, 500_000))
 
 
@@ -93,10 +93,10 @@ def test_clips_of_hours_keep_their_rate(missing: bool) -> None:
 def test_key_frames_as_normalised_integers(kind: int) -> None:
     form, largest = {5120: ("<i1", 127), 5121: ("<u1", 255), 5122: ("<i2", 32767), 5123: ("<u2", 65535)}[kind]
     wanted = np.array([0, largest, largest // 2] + ([-largest, -largest - 1] if "i" in form else []))
-    got = unpacked(b"\0\0" + wanted.astype(form).tobytes(), 2, len(wanted), kind, True)
+    got = unpack_numbers(b"\0\0" + wanted.astype(form).tobytes(), 2, len(wanted), kind, True)
     assert np.allclose(got, np.maximum(wanted / largest, -1), atol=1e-6)
     with pytest.raises(ValueError, match="floats and normalised"):
-        unpacked(bytes(8), 0, 2, kind, False)
+        unpack_numbers(bytes(8), 0, 2, kind, False)
 
 
 def written(tmp_path: Path, clip: FaceMotion, name: str) -> tuple[dict, bytes]:

@@ -11,7 +11,7 @@ from avatargpt import export
 from avatargpt.export.gltf_write import BufferBuilder, write_glb, xyzw
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.gltf import FLOAT, values_of
+from vqvae.io.gltf import FLOAT, accessor_values
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -103,7 +103,7 @@ def test_the_tree_of_the_file_counts(motion: Motion, tmp_path: Path) -> None:
     for j, p in enumerate(SMPL22.parents):
         whole[:, j] = motion.rotations[:, j] if p < 0 else rot.multiply(whole[:, p], motion.rotations[:, j])
     of = {c.target.node: samplers[c.sampler] for c in gltf.animations[0].channels if c.target.path == "rotation"}
-    own = np.roll(values_of(gltf, of[elbow].output), 1, axis=-1)
+    own = np.roll(accessor_values(gltf, of[elbow].output), 1, axis=-1)
     of[elbow].output = data.add(xyzw(rot.multiply(rot.conjugate(between), own)), FLOAT)
     of[knee].output = data.add(xyzw(rot.multiply(whole[:, knee], AXES[knee])), FLOAT)
     twist = gl.Node(name="twist", children=[elbow], rotation=xyzw(between).tolist())

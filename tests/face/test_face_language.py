@@ -31,7 +31,7 @@ from instruct_data.store import ClipCodes, Store
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.io.tensors import LEAST, lowered, raised
+from vqvae.io.tensors import MIN_QUANTISED, lowered, raised
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
@@ -138,7 +138,7 @@ def test_eight_bits() -> None:
     assert back.keys() == {"w", "b"} and bool(((back["w"] - wide).abs() <= step / 2 + 1e-7).all())
     again = raised(lowered("w", back["w"], torch.int8))["w"]
     assert torch.allclose(again, back["w"], atol=1e-6)
-    assert lowered("s", torch.ones(2, LEAST // 4), torch.int8)["s"].dtype == torch.bfloat16
+    assert lowered("s", torch.ones(2, MIN_QUANTISED // 4), torch.int8)["s"].dtype == torch.bfloat16
 
 
 def test_tokenizer_in_eight_bits(tmp_path: Path) -> None:

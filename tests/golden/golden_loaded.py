@@ -36,7 +36,7 @@ def performer(reader: Any = None) -> FacePerformer:
     """The packaged face; `reader` in place of its own. Its sentence encoders work text by text, too."""
     loaded = _performer()
     layers = loaded.parser.network.config.layers
-    reading = SentenceGrounder(max_tokens=MOST_WORDS + 1, remember=500, layers=layers, alone=True)
+    reading = SentenceGrounder(max_tokens=MOST_WORDS + 1, cache_size=500, layers=layers, alone=True)
     made = FacePerformer(loaded.driver, reader or loaded.parser, SentenceGrounder(alone=True), reading)
     made._folder = driver_folder()  # where the reader of requests is found
     return made

@@ -60,7 +60,7 @@ def test_shape_and_poses_of_other_models(tmp_path: Path, walk: Path) -> None:
     body = read_parameters(tmp_path / "wide.npz")
     for joints in (24, 52, 55):
         model = BodyModel.load(made_model(tmp_path / f"{joints}.npz", joints))
-        rest = body.taken([0])
+        rest = body.at_frames([0])
         still = model.joints_of(type(body)(0 * rest.poses, 0 * rest.trans, rest.betas, "male", 20.0), "y")
         assert still.shape == (1, joints, 3)
         assert np.allclose(still[0, 20, 0], 2 * SMPL22.rest_joints[20, 0], atol=1e-5), "twice as wide"

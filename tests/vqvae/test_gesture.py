@@ -185,7 +185,7 @@ def test_torch_sees_the_same_joints() -> None:
 def rig_of(m: Motion, names: tuple[str, ...], rest: np.ndarray, scale: float = 1.0) -> Rig:
     """The motion on a rig that rests in the pose `rest` (52, 4) of our skeleton."""
     places, axes = SMPL52.fk_full(rest, np.zeros(3))
-    bound, (_, whole) = rot.from_matrix(axes), m.whole
+    bound, (_, whole) = rot.from_matrix(axes), m.with_fingers
     posed, turned = SMPL52.fk_full(whole, m.root)
     away = rot.multiply(rot.from_matrix(turned), rot.conjugate(bound))
     local, offsets = away.copy(), places.copy()

@@ -18,7 +18,7 @@ from avatargpt.train.checkpoints import load_checkpoint
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array, parse_yaml, plain_number, plain_numbers, read_arrays, read_object
 from vqvae.io.files import parsing, read_text, regular_file
-from vqvae.io.gltf_rigs import frames
+from vqvae.io.gltf_rigs import common_times
 from vqvae.io.tensors import load_tensors, no_larger_than
 from vqvae.motion import MAX_FRAMES, Motion
 
@@ -207,7 +207,7 @@ def test_a_safetensors_file_says_what_it_is(tmp_path: Path) -> None:
 
 
 def test_few_key_frames_make_a_clip_of_a_usual_rate() -> None:
-    times, fps = frames([np.array([0.0, 4.0, 8.0])])
+    times, fps = common_times([np.array([0.0, 4.0, 8.0])])
     assert fps == 30 and len(times) == 241
 
 

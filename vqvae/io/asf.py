@@ -2,9 +2,9 @@
 
 An ASF bone begins where its parent ends and ends ``length`` along ``direction``, both in the world at rest. Its angles
 turn about the axes that ``axis`` names: with C = Rz Ry Rx of those angles (the first letter is turned about first) and
-M the same of a frame's values of ``dof``, the bone turns by C M C^-1 against its parent. The root's values stand in
-its ``order``, over ``position`` and ``orientation``. An AMC has a line of values for every bone that has a ``dof`` and
-does not say its frame rate.
+M the same of a frame's values of ``dof``, the bone turns by C M C^-1 against its parent. The root's values are in the
+order of its ``order``, on top of ``position`` and ``orientation``. An AMC has a line of values for every bone with a
+``dof``, and no frame rate.
 
 Source: J. Lander, "Working with Motion Capture File Formats", Game Developer 1998; the format's page of the University
 of Wisconsin, research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/ASF-AMC.html.
@@ -26,7 +26,7 @@ from vqvae.io.files import parsing, read_text
 from vqvae.motion import MAX_FRAMES, check_fps
 from vqvae.rig import Rig
 
-MOST_BYTES = 1 << 28
+MAX_BYTES = 1 << 28
 MAX_BONES = 1000
 ACCEPTED = "accepted an .asf with :root, :bonedata and :hierarchy"
 ACCEPTED_AMC = "accepted an .amc of that skeleton: the number of each frame, then lines of a bone and its values"
@@ -41,8 +41,8 @@ class Bone:
     """One bone.
 
     Attributes:
-        vector: (3,) from its begin to its end at rest, the file's unit.
-        axis: (3,) angles of its axes, radians. order: axis letters, turned about from left to right.
+        vector: (3,) from begin to end at rest, the file's unit.
+        axis: (3,) angles of its axes, radians. order: axis letters, applied from left to right.
         dof: names of its values in a frame, lower case.
     """
 
@@ -58,7 +58,7 @@ class AsfSkeleton:
     """A skeleton: bones with the root first, parents before children, and the parent of each (-1 for the root).
 
     Attributes:
-        origin: (3,) where the root stands where its values are 0. unit: radians of one angle of the files.
+        origin: (3,) position of the root where its values are 0. unit: radians of one angle of the files.
     """
 
     bones: tuple[Bone, ...]
@@ -74,7 +74,7 @@ def read_asf(path: str | os.PathLike[str]) -> AsfSkeleton:
         UserError: names the file and what is wrong with it.
     """
     path = Path(path)
-    text = read_text(path, MOST_BYTES, ACCEPTED)
+    text = read_text(path, MAX_BYTES, ACCEPTED)
     with parsing(path, "an ASF skeleton", ACCEPTED):
         return parse_asf(text)
 
@@ -83,7 +83,7 @@ def parse_asf(text: str) -> AsfSkeleton:
     """The skeleton of an ASF's text.
 
     Raises:
-        UserError: a section is missing, a bone hangs nowhere, numbers that are none.
+        UserError: a missing section, a bone without a parent, invalid numbers.
     """
     sections = _sections(text)
     for name in ("root", "bonedata", "hierarchy"):
@@ -116,18 +116,18 @@ def parse_asf(text: str) -> AsfSkeleton:
 
 
 def _sections(text: str) -> dict[str, list[list[str]]]:
-    """Words of the lines below every ``:name``; comments left out."""
-    found: dict[str, list[list[str]]] = {}
+    """Words of the lines below every ``:name``, without comments."""
+    sections: dict[str, list[list[str]]] = {}
     lines: list[list[str]] = []
     for line in text.splitlines():
         words = line.split("#")[0].split()
         if not words:
             continue
         if words[0].startswith(":"):
-            lines = found.setdefault(words[0][1:].lower(), [])
+            lines = sections.setdefault(words[0][1:].lower(), [])
         else:
             lines.append(words)
-    return found
+    return sections
 
 
 def _numbers(words: list[str], count: int, what: str) -> np.ndarray:
@@ -159,20 +159,20 @@ def _root(lines: list[list[str]], unit: float) -> tuple[Bone, np.ndarray]:
 def _bones(lines: list[list[str]], unit: float) -> Iterator[Bone]:
     bone, direction, length = Bone(""), np.zeros(3), 0.0
     for words in lines:
-        key, rest = words[0], words[1:]
+        key, values = words[0], words[1:]
         if key == "begin":
             bone, direction, length = Bone(""), np.zeros(3), 0.0
-        elif key == "name" and rest:
-            bone.name = rest[0]
+        elif key == "name" and values:
+            bone.name = values[0]
         elif key == "direction":
-            direction = _numbers(rest, 3, f"bone {bone.name}: direction")
+            direction = _numbers(values, 3, f"bone {bone.name}: direction")
         elif key == "length":
-            length = float(_numbers(rest, 1, f"bone {bone.name}: length")[0])
+            length = float(_numbers(values, 1, f"bone {bone.name}: length")[0])
         elif key == "axis":
-            bone.axis = _numbers(rest, 3, f"bone {bone.name}: axis") * unit
-            bone.order = _order(rest[3] if len(rest) > 3 else "xyz", bone.name)
+            bone.axis = _numbers(values, 3, f"bone {bone.name}: axis") * unit
+            bone.order = _order(values[3] if len(values) > 3 else "xyz", bone.name)
         elif key == "dof":
-            bone.dof = _dof(rest, bone.name)
+            bone.dof = _dof(values, bone.name)
         elif key == "end":
             if not bone.name:
                 raise UserError("a bone without a name in :bonedata")
@@ -197,22 +197,22 @@ def read_amc(path: str | os.PathLike[str], skeleton: AsfSkeleton, fps: float) ->
     """Read a motion of a skeleton.
 
     Args:
-        fps: of the file, which does not say it; CMU's are recorded at 120 frames a second, a few at 60.
+        fps: of the recording; CMU's have 120 frames a second, a few 60.
 
     Raises:
         UserError: names the file and what is wrong with it.
     """
     path = Path(path)
-    text = read_text(path, MOST_BYTES, ACCEPTED_AMC)
+    text = read_text(path, MAX_BYTES, ACCEPTED_AMC)
     with parsing(path, "an AMC motion", ACCEPTED_AMC):
         return parse_amc(text, skeleton, fps)
 
 
 def parse_amc(text: str, skeleton: AsfSkeleton, fps: float) -> Rig:
-    """The rig of an AMC's text; joints stand where bones begin and are called by them (``lfemur``: ``left_femur``).
+    """The rig of an AMC's text; joints are where bones begin and have their names (``lfemur``: ``left_femur``).
 
     Raises:
-        UserError: a bone that the skeleton has not, or values of another number; names the line.
+        UserError: a bone that the skeleton lacks, or another number of values; names the line.
     """
     check_fps(fps, "amc")
     widths = {b.name: len(b.dof) for b in skeleton.bones}
@@ -238,9 +238,9 @@ def parse_amc(text: str, skeleton: AsfSkeleton, fps: float) -> Rig:
         if j and (parent := skeleton.parents[j]) >= 0:
             offsets[j] = skeleton.bones[parent].vector
         if bone.dof:
-            lacking = next((k for k, f in enumerate(frames) if bone.name not in f), None)
-            if lacking is not None:
-                raise UserError(f"frame {lacking + 1}: no values of {bone.name}; {ACCEPTED_AMC}")
+            missing = next((k for k, f in enumerate(frames) if bone.name not in f), None)
+            if missing is not None:
+                raise UserError(f"frame {missing + 1}: no values of {bone.name}; {ACCEPTED_AMC}")
             rotations[:, j] = _turns(bone, np.stack([f[bone.name] for f in frames]), unit)
     translations = np.repeat(offsets[None], len(frames), 0)
     root, values = skeleton.bones[0], np.stack([f[ROOT] for f in frames])
@@ -265,7 +265,7 @@ def _turns(bone: Bone, values: np.ndarray, unit: float) -> np.ndarray:
 
 
 def _euler(angles: np.ndarray, order: str) -> np.ndarray:
-    """(N, 3) angles about X, Y, Z -> (N, 4): turned about the fixed axes of `order` from left to right."""
+    """(N, 3) angles about X, Y, Z -> (N, 4): turns about the fixed axes of `order` from left to right."""
     out = rot.identity((len(angles),))
     for letter in order:
         k = _AXES[letter]
@@ -274,7 +274,7 @@ def _euler(angles: np.ndarray, order: str) -> np.ndarray:
 
 
 def _sided(names: list[str]) -> tuple[str, ...]:
-    """``lfemur`` beside ``rfemur`` -> ``left_femur``: what begins with l or r and is there on both sides."""
+    """``lfemur`` beside ``rfemur`` -> ``left_femur``, for names that exist with both l and r in front."""
     both = {n[1:] for n in names if n[:1] == "l"} & {n[1:] for n in names if n[:1] == "r"}
     sides = {"l": "left_", "r": "right_"}
     return tuple(sides[n[0]] + n[1:] if n[:1] in sides and n[1:] in both else n for n in names)

@@ -23,7 +23,7 @@ from vqvae.skeleton import FINGER_NAMES, finger_ends
 
 ORDER = "ZXY"
 MAX_JOINTS = 1000
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 ACCEPTED = "accepted a BVH with HIERARCHY and MOTION, at least 2 frames of finite numbers"
 # End sites of our leaves, metres: crown, fingertips, toes.
 _ENDS = {
@@ -35,7 +35,7 @@ _POSITIONS = {"xposition": 0, "yposition": 1, "zposition": 2}
 
 
 class _Tokens:
-    """The words of the hierarchy with their line numbers."""
+    """Words of the hierarchy with their line numbers."""
 
     def __init__(self, lines: list[str]) -> None:
         self.items = [(w, n) for n, line in enumerate(lines, 1) for w in line.split()]
@@ -110,8 +110,8 @@ def _hierarchy(tokens: _Tokens) -> tuple[list[str], list[int], list[list[float]]
             stack.pop()
             if not stack:
                 if tokens.at < len(tokens.items):
-                    more, line = tokens.items[tokens.at]
-                    raise UserError(f"line {line}: {more!r} after the skeleton; accepted one ROOT per file")
+                    word, line = tokens.items[tokens.at]
+                    raise UserError(f"line {line}: {word!r} after the skeleton; accepted one ROOT per file")
                 return names, parents, offsets, channels
         else:
             raise UserError(f"line {tokens.items[tokens.at - 1][1]}: unexpected {word!r}")
@@ -129,7 +129,7 @@ def _rotations(values: np.ndarray, order: list[int]) -> np.ndarray:
 
 
 def _table(text: str, width: int) -> tuple[np.ndarray, float]:
-    """What follows the word MOTION: channel values (T, width) and seconds per frame."""
+    """The text after the word MOTION -> channel values (T, width) and seconds per frame."""
     head = re.match(r"\s*Frames:\s*(\S+)\s+Frame\s+Time:\s*(\S+)", text, re.IGNORECASE)
     if head is None:
         raise UserError(f"MOTION needs the lines 'Frames: N' and 'Frame Time: seconds'; {ACCEPTED}")
@@ -158,7 +158,7 @@ def _table(text: str, width: int) -> tuple[np.ndarray, float]:
 
 
 def parse_bvh(text: str) -> Rig:
-    """Read the text of a BVH file into its own joints: any skeleton, any channels in any order.
+    """The rig of a BVH's text: any skeleton, any channels in any order.
 
     Raises:
         UserError: what is wrong and where.
@@ -171,9 +171,9 @@ def parse_bvh(text: str) -> Rig:
         raise UserError(f"no MOTION section; {ACCEPTED}")
     names, parents, offsets, channels = _hierarchy(_Tokens(lines[:start]))
     data, step = _table("\n".join(lines[start + 1 :]), sum(map(len, channels)))
-    frames, rest = len(data), np.array(offsets, np.float64)
+    frames, rest_offsets = len(data), np.array(offsets, np.float64)
     rotations = rot.identity((frames, len(names)))
-    translations = np.repeat(rest[None], frames, 0)
+    translations = np.repeat(rest_offsets[None], frames, 0)
     column = 0
     for j, here in enumerate(channels):
         values = data[:, column : column + len(here)]
@@ -181,10 +181,10 @@ def parse_bvh(text: str) -> Rig:
         turns = [k for k, c in enumerate(here) if c in _AXES]
         rotations[:, j] = _rotations(values[:, turns], [_AXES[here[k]] for k in turns])
         for k, c in enumerate(here):
-            # positions replace the offset; some writers leave them all zero below the root, meaning "as at rest"
+            # positions replace the offset; some writers leave them zero below the root, meaning "as at rest"
             if c in _POSITIONS and (j == 0 or np.abs(values[:, k]).max() > 0):
                 translations[:, j, _POSITIONS[c]] = values[:, k]
-    return Rig(tuple(names), tuple(parents), rest, rotations, translations, 1 / step)
+    return Rig(tuple(names), tuple(parents), rest_offsets, rotations, translations, 1 / step)
 
 
 def read_bvh(path: str | os.PathLike[str], hands: bool = False) -> Motion:
@@ -199,7 +199,7 @@ def read_bvh(path: str | os.PathLike[str], hands: bool = False) -> Motion:
         UserError: names the file and what is wrong (missing joint, NaN, no frames, broken hierarchy).
     """
     path = Path(path)
-    text = read_text(path, MOST_BYTES, ACCEPTED)
+    text = read_text(path, MAX_BYTES, ACCEPTED)
     with parsing(path, "a readable BVH", ACCEPTED):
         return retarget(parse_bvh(text), hands)
 
@@ -217,7 +217,7 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
     """
     if not (np.isfinite(scale) and scale > 0):
         raise UserError(f"{path}: scale {scale}; accepted a positive number of file units per metre")
-    (skeleton, rotations), lines, order = motion.whole, ["HIERARCHY"], []
+    (skeleton, rotations), lines, order = motion.with_fingers, ["HIERARCHY"], []
     digits = max(0, 7 - round(np.log10(scale)))
     children: dict[int, list[int]] = {}
     for j, parent in enumerate(skeleton.parents):

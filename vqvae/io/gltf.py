@@ -38,7 +38,7 @@ Index = Annotated[int, Field(ge=0, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Three: TypeAlias = tuple[Number, Number, Number]
 Four: TypeAlias = tuple[Number, Number, Number, Number]
-# glTF allows extras of any kind; only objects say something to us
+# glTF allows extras of any kind; only objects are read
 Name = Annotated[str, BeforeValidator(lambda v: "" if v is None else v)]
 Extras = Annotated[dict[str, Any], BeforeValidator(lambda v: v if isinstance(v, dict) else {})]
 
@@ -126,7 +126,7 @@ class Channel(_Part):
 
 
 def _of_nodes(channels: Any) -> Any:
-    """The channels that move a node; extensions have others."""
+    """The channels that move a node; extensions move other things."""
     if not isinstance(channels, list):
         return channels
     return [c for c in channels if not (isinstance(c, dict) and isinstance(t := c.get("target"), dict)
@@ -144,7 +144,7 @@ class Asset(_Part):
 
 
 class Document(_Part):
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
         blob: the bytes of all buffers, one after the other; `bufferViews` point into it.
@@ -172,20 +172,20 @@ class Document(_Part):
         """Node -> the node above it."""
         return {child: n for n, node in enumerate(self.nodes) for child in node.children}
 
-    def way(self, node: int, parents: dict[int, int]) -> list[int]:
-        """The nodes from the topmost above `node` down to itself. Raises ValueError where they go round."""
-        way, met = [node], {node}
-        while way[-1] in parents:
-            above = parents[way[-1]]
-            if above in met:
+    def path_to(self, node: int, parents: dict[int, int]) -> list[int]:
+        """The nodes from the topmost one down to `node`. Raises ValueError for nodes in a circle."""
+        path, visited = [node], {node}
+        while path[-1] in parents:
+            above = parents[path[-1]]
+            if above in visited:
                 raise ValueError("nodes in a circle")
-            met.add(above)
-            way.append(above)
-        return way[::-1]
+            visited.add(above)
+            path.append(above)
+        return path[::-1]
 
 
 def is_gltf(raw: bytes) -> bool:
-    """Whether bytes begin as a .glb or as the JSON of a .gltf does."""
+    """Whether bytes begin as a .glb or as the JSON of a .gltf."""
     return raw[:4] == _MAGIC or raw[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
 
 
@@ -193,11 +193,10 @@ def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str 
     """Read a .glb or .gltf with its buffers.
 
     Args:
-        accepted, what: for messages, what is and what it should be.
+        accepted, what: for messages.
 
     Raises:
-        UserError: neither, damaged, larger than `MAX_GLTF_BYTES`, or a buffer that is missing or lies elsewhere than in
-            the file's own folder.
+        UserError: neither, damaged, larger than `MAX_GLTF_BYTES`, or a buffer that is missing or outside the folder.
     """
     path = Path(path)
     raw = read_bytes(path, MAX_GLTF_BYTES, accepted)
@@ -253,7 +252,7 @@ def _join_buffers(document: Document, path: Path, chunk: bytes) -> None:
 
 
 def _bytes_at(buffer: Buffer, path: Path) -> bytes:
-    """A buffer's bytes; none where it has no place, as the stand-in of compressed data."""
+    """A buffer's bytes; none of one without URI, which stands for compressed data."""
     uri = buffer.uri
     if uri is None:
         return b""
@@ -281,16 +280,16 @@ TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _NORMALISED: dict[int, tuple[str, int]] = {
     5120: ("<i1", 127), UINT8: ("<u1", 255), 5122: ("<i2", 32767), 5123: ("<u2", 65535),
 }  # fmt: skip
-"""Component type of integers that stand for -1 or 0 to 1 -> numpy's type, the largest."""
+"""Component type of normalised integers -> numpy's type, the integer that stands for 1."""
 _HARMLESS = (
     "KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_draco_", "KHR_mesh_quantization", "KHR_lights_", "VRM",
     "EXT_mesh_gpu_instancing", "EXT_lights_", "KHR_xmp", "KHR_audio", "KHR_node_visibility",
 )  # fmt: skip
-"""How extensions begin that change neither key frames nor nodes."""
+"""Prefixes of extensions that change neither key frames nor nodes."""
 
 
 def check_readable(path: Path, required: Any, interpolations: Iterable[str | None] = ()) -> None:
-    """Refuse valid files whose key frames are not read.
+    """Refuse valid files whose key frames cannot be read here.
 
     Args:
         required: the file's ``extensionsRequired``.
@@ -306,8 +305,8 @@ def check_readable(path: Path, required: Any, interpolations: Iterable[str | Non
         raise UserError(f"{path}: cubic splines; accepted key frames that are sampled (linear)")
 
 
-def placed(node: Node | LibraryNode) -> dict[str, np.ndarray]:
-    """A node's translation (3,), rotation (4,), w first, and scale (3,), float32, from its own fields or its matrix."""
+def node_transform(node: Node | LibraryNode) -> dict[str, np.ndarray]:
+    """A node's translation (3,), rotation (4,), w first, and scale (3,), float32, from its fields or its matrix."""
     if node.matrix:
         matrix = np.asarray(node.matrix, np.float32).reshape(4, 4).T
         scale = np.linalg.norm(matrix[:3, :3], axis=0)
@@ -318,8 +317,8 @@ def placed(node: Node | LibraryNode) -> dict[str, np.ndarray]:
     return {"translation": shift, "rotation": turn, "scale": scale}
 
 
-def values_of(gltf: Document | GLTF2, index: int) -> np.ndarray:
-    """(N, k) float32 values of an accessor: packed or interleaved, with what a sparse one replaces; see `unpacked`."""
+def accessor_values(gltf: Document | GLTF2, index: int) -> np.ndarray:
+    """(N, k) float32 values of an accessor, packed, interleaved or sparse; see `unpack_numbers`."""
     accessor = gltf.accessors[index]
     width = {name: k for k, name in TYPES.items()}[accessor.type]
     form = accessor.componentType, bool(accessor.normalized)
@@ -330,7 +329,7 @@ def values_of(gltf: Document | GLTF2, index: int) -> np.ndarray:
     else:
         size = np.dtype(_numbers(*form)[0]).itemsize * width
         raw = _rows(gltf, accessor.bufferView, accessor.byteOffset, accessor.count, size)
-        values = unpacked(raw, 0, accessor.count * width, *form).reshape(-1, width)
+        values = unpack_numbers(raw, 0, accessor.count * width, *form).reshape(-1, width)
     if accessor.sparse is None:
         return values
     sparse = accessor.sparse
@@ -338,34 +337,30 @@ def values_of(gltf: Document | GLTF2, index: int) -> np.ndarray:
     size = np.dtype(_numbers(*form)[0]).itemsize * width
     raw = _rows(gltf, sparse.values.bufferView, sparse.values.byteOffset, sparse.count, size)
     values = values.copy()
-    values[at] = unpacked(raw, 0, sparse.count * width, *form).reshape(-1, width)
+    values[at] = unpack_numbers(raw, 0, sparse.count * width, *form).reshape(-1, width)
     return values
 
 
 def indices_of(gltf: Document | GLTF2, indices: Any, count: int) -> np.ndarray:
-    """(count,) whole numbers: where a sparse accessor's values belong."""
+    """(count,) indices of a sparse accessor's values."""
     kind = np.dtype({UINT8: "<u1", 5123: "<u2", UINT32: "<u4"}[indices.componentType])
     return np.frombuffer(_rows(gltf, indices.bufferView, indices.byteOffset, count, kind.itemsize), kind, count)
 
 
 def _rows(gltf: Document | GLTF2, view_index: int, offset: int | None, count: int, size: int) -> bytes:
-    """`count` rows of `size` bytes of a buffer view, next to one another.
-
-    Raises:
-        ValueError: they are not all there.
-    """
+    """`count` packed rows of `size` bytes of a buffer view. Raises ValueError if they are not all there."""
     view, blob = gltf.bufferViews[view_index], gltf.binary_blob()
     start, step = (view.byteOffset or 0) + (offset or 0), view.byteStride or size
     if step < size or start + step * (count - 1) + size > len(blob):
         raise ValueError("values that are not all there")
     if step == size:
         return bytes(blob[start : start + count * size])
-    whole = np.frombuffer(blob, np.uint8, step * (count - 1) + size, start)
-    return np.lib.stride_tricks.as_strided(whole, (count, size), (step, 1)).tobytes()
+    interleaved = np.frombuffer(blob, np.uint8, step * (count - 1) + size, start)
+    return np.lib.stride_tricks.as_strided(interleaved, (count, size), (step, 1)).tobytes()
 
 
 def _numbers(component: int, normalised: bool) -> tuple[str, int]:
-    """numpy's type of an accessor's numbers and the largest of them that stands for 1; 0 for floats."""
+    """numpy's type of an accessor's numbers and the integer that stands for 1; 0 for floats."""
     if component == FLOAT:
         return "<f4", 0
     if not normalised or component not in _NORMALISED:
@@ -373,7 +368,7 @@ def _numbers(component: int, normalised: bool) -> tuple[str, int]:
     return _NORMALISED[component]
 
 
-def unpacked(blob: bytes, start: int, count: int, component: int, normalised: bool) -> np.ndarray:
+def unpack_numbers(blob: bytes, start: int, count: int, component: int, normalised: bool) -> np.ndarray:
     """(count,) float32 values from byte `start` on: floats, or normalised integers by glTF's rule.
 
     Raises:

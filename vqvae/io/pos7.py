@@ -13,7 +13,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.motion import UNIT, Motion
+from vqvae.motion import UNIT_TOLERANCE, Motion
 from vqvae.retarget import frame_turn
 from vqvae.skeleton import SMPL22
 
@@ -45,7 +45,7 @@ def from_array(array: np.ndarray, fps: float = FPS) -> Motion:
             file whose joints have axes of their own.
     """
     places, turns = array[..., :3].astype(np.float64), np.roll(array[..., 3:].astype(np.float64), 1, -1)
-    if (np.abs(np.linalg.norm(turns, axis=-1) - 1) > UNIT).any():
+    if (np.abs(np.linalg.norm(turns, axis=-1) - 1) > UNIT_TOLERANCE).any():
         raise UserError("quaternions of another length than 1; accepted x, y, z, w after the positions")
     turns, bones = _whole(places, rot.normalize(turns))
     ours = np.stack([SMPL22.offsets[j] for j in JOINTS])

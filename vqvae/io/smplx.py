@@ -30,9 +30,18 @@ _FINGER_ORDER = ("index", "middle", "pinky", "ring", "thumb")
 _HANDS = [3 * (BODY + 3 + 15 * (n[0] == "r") + 3 * _FINGER_ORDER.index(n[2:-1]) + int(n[-1]) - 1) for n in FINGER_NAMES]
 _HANDS_AT = np.array([[k, k + 1, k + 2] for k in _HANDS])  # (30, 3) columns of our fingers
 UPS = ("z", "y")
-_RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
+RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
 # AMASS stands on z = 0, facing along -y; this takes z to y.
 _Z_UP_TO_Y_UP = rot.from_axis_angle(np.array([-np.pi / 2, 0.0, 0.0]))
+_TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+INSTALL = 'pip install "avatargpt[smplx]"'
+MODEL_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights", "f")
+MODELS_BY_JOINTS = {24: "smpl", 52: "smplh", 55: "smplx"}
+MODELS_BY_WIDTH = {72: "smpl", 156: "smplh", 165: "smplx"}  # of poses
+GENDERS = ("neutral", "male", "female")
+AT_ONCE = 32  # frames posed together
+MAX_BETAS = 300
+_BODY, _FACE, _HAND_WIDTH = slice(0, 66), slice(66, 75), 90
 
 
 def check_up(up: str) -> None:
@@ -58,14 +67,14 @@ def _poses(data: dict[str, np.ndarray]) -> np.ndarray:
 
 def _motion(data: dict[str, np.ndarray], up: str) -> Motion:
     check_up(up)
-    rate = next((data[k] for k in _RATES if k in data), None)
+    rate = next((data[k] for k in RATES if k in data), None)
     if rate is None or rate.size != 1:
-        raise UserError(f"no frame rate; accepted one number as {' or '.join(_RATES)}")
+        raise UserError(f"no frame rate; accepted one number as {' or '.join(RATES)}")
     try:
         vectors, fps = _poses(data), float(rate.reshape(()))
         if "trans" not in data or data["trans"].shape != (len(vectors), 3):
-            found = data["trans"].shape if "trans" in data else "is missing"
-            raise UserError(f"trans {found} beside {len(vectors)} poses; accepted (T, 3) for T poses")
+            shape = data["trans"].shape if "trans" in data else "is missing"
+            raise UserError(f"trans {shape} beside {len(vectors)} poses; accepted (T, 3) for T poses")
         root = np.asarray(data["trans"], np.float64)
     except (TypeError, ValueError) as e:
         if isinstance(e, UserError):
@@ -87,19 +96,19 @@ def is_smplx(path: str | os.PathLike[str]) -> bool:
 
 
 def read_smplx(path: str | os.PathLike[str], up: str = "z", hands: bool = False) -> Motion:
-    """One file as a Motion at its own frame rate, where it stands.
+    """One file as a Motion at its own frame rate and place.
 
     Args:
         path: the file.
         up: its vertical axis: ``z`` as in AMASS, or ``y``.
-        hands: make a gesture, with the fingers of SMPL-X's poses (T, 165) as they are, since both rest poses are flat
-            hands; a file whose poses count from SMPL-X's mean hand says no such thing.
+        hands: make a gesture, with the fingers of SMPL-X's poses (T, 165) counted from the flat hand; a file does not
+            state it where they count from SMPL-X's mean hand.
 
     Raises:
         UserError: names the file and what is wrong: `up`, not a readable .npz, missing keys, shapes, NaN.
     """
     path = Path(path)
-    data = read_arrays(path, ("poses", "root_orient", "pose_body", "trans", *_RATES), MAX_FRAMES)
+    data = read_arrays(path, ("poses", "root_orient", "pose_body", "trans", *RATES), MAX_FRAMES)
     with parsing(path, "an SMPL motion"):
         body = _motion(data, up)
         if not hands:
@@ -111,10 +120,8 @@ def read_smplx(path: str | os.PathLike[str], up: str = "z", hands: bool = False)
 
 
 def write_smplx(motion: Motion, path: str | os.PathLike[str]) -> Path:
-    """AMASS' SMPL-X keys: trans, poses (T, 165), root_orient, pose_body, betas, gender, mocap_frame_rate; Z up.
-
-    The fingers of a gesture stand in `poses`.
-    """
+    """Write AMASS' SMPL-X keys, Z up: trans, poses (T, 165) with the fingers of a gesture, root_orient, pose_body,
+    betas, gender, mocap_frame_rate."""
     back = rot.conjugate(_Z_UP_TO_Y_UP)
     local = motion.rotations.astype(np.float64)
     local[:, 0] = rot.multiply(back, local[:, 0])
@@ -134,21 +141,9 @@ def write_smplx(motion: Motion, path: str | os.PathLike[str]) -> Path:
     return atomic_write(path, write)
 
 
-INSTALL = 'pip install "avatargpt[smplx]"'
-KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights", "f")
-KINDS = {24: "smpl", 52: "smplh", 55: "smplx"}  # by joints
-WIDTHS = {72: "smpl", 156: "smplh", 165: "smplx"}  # of poses
-GENDERS = ("neutral", "male", "female")
-RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
-AT_ONCE = 32  # frames posed together
-MOST_BETAS = 300
-_BODY, _FACE, _HAND_WIDTH = slice(0, 66), slice(66, 75), 90
-_TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
-
-
 @dataclass(frozen=True, eq=False)
 class BodyParameters:
-    """What a file of AMASS says of a body.
+    """Poses and shape of a body in a file of AMASS.
 
     Attributes:
         poses: (T, 72, 156 or 165) rotation vectors. trans: (T, 3) metres. betas: (B,). gender: one of `GENDERS`.
@@ -163,10 +158,10 @@ class BodyParameters:
 
     @property
     def kind(self) -> str:
-        """Of the model that the poses are made for."""
-        return WIDTHS[self.poses.shape[1]]
+        """Name of the body model of these poses."""
+        return MODELS_BY_WIDTH[self.poses.shape[1]]
 
-    def taken(self, frames: list[int]) -> BodyParameters:
+    def at_frames(self, frames: list[int]) -> BodyParameters:
         """Only those frames."""
         return replace(self, poses=self.poses[frames], trans=self.trans[frames])
 
@@ -181,8 +176,8 @@ def read_parameters(path: str | os.PathLike[str]) -> BodyParameters:
     data = read_arrays(path, ("poses", "trans", "betas", "gender", *RATES), MAX_FRAMES)
     with parsing(path, "a motion of AMASS", "accepted poses, trans, betas, gender and mocap_framerate"):
         poses, trans = (np.asarray(data[k], np.float64) for k in ("poses", "trans"))
-        if poses.ndim != 2 or poses.shape[1] not in WIDTHS or trans.shape != (len(poses), 3) or not len(poses):
-            widths = ", ".join(map(str, WIDTHS))
+        if poses.ndim != 2 or poses.shape[1] not in MODELS_BY_WIDTH or trans.shape != (len(poses), 3) or not len(poses):
+            widths = ", ".join(map(str, MODELS_BY_WIDTH))
             raise UserError(f"poses {poses.shape}, trans {trans.shape}; accepted (T, {widths}) and (T, 3)")
         betas = np.asarray(data["betas"], np.float64).reshape(-1)
         if not all(np.isfinite(v).all() for v in (poses, trans, betas)):
@@ -197,21 +192,21 @@ def find_model(models: str | os.PathLike[str], kind: str, gender: str) -> Path:
     """The file of a model: `models` itself if it is a file, else one of the places where the sites' archives put it.
 
     Raises:
-        UserError: none of them is there; names all. A pickle.
+        UserError: none of them exists; a pickle.
     """
     models = Path(models)
     if gender not in GENDERS:
         raise UserError(f"gender {gender!r}; accepted {', '.join(GENDERS)}")
     names = (f"{kind.upper()}_{gender.upper()}.npz", f"{gender}/model.npz")
     places = [models] if models.is_file() else [models / d / n for d in (kind, ".") for n in names]
-    found = next((p for p in places if p.is_file()), None)
-    if found is None:
-        told = ", ".join(str(p.relative_to(models)) for p in places)
-        raise UserError(f"{models}: no body model of {kind}, {gender}; accepted one of {told}, downloaded from "
+    path = next((p for p in places if p.is_file()), None)
+    if path is None:
+        listed = ", ".join(str(p.relative_to(models)) for p in places)
+        raise UserError(f"{models}: no body model of {kind}, {gender}; accepted one of {listed}, downloaded from "
                         "smpl-x.is.tue.mpg.de or mano.is.tue.mpg.de")  # fmt: skip
-    if found.suffix.lower() != ".npz":
-        raise UserError(f"{found}: a {found.suffix or 'file without suffix'}; accepted .npz (pickles are never opened)")
-    return found
+    if path.suffix.lower() != ".npz":
+        raise UserError(f"{path}: a {path.suffix or 'file without suffix'}; accepted .npz (pickles are never opened)")
+    return path
 
 
 class BodyModel:
@@ -232,9 +227,11 @@ class BodyModel:
         self.joints = table.shape[1]
         parents = table[0].copy()
         parents[0] = -1
-        if self.joints not in KINDS or not ((parents[1:] >= 0) & (parents[1:] < np.arange(1, self.joints))).all():
-            raise UserError(f"kintree_table {table.shape}; accepted (2, {' or '.join(map(str, KINDS))}), parents first")
-        self.kind = KINDS[self.joints]
+        ordered = ((parents[1:] >= 0) & (parents[1:] < np.arange(1, self.joints))).all()
+        if self.joints not in MODELS_BY_JOINTS or not ordered:
+            counts = " or ".join(map(str, MODELS_BY_JOINTS))
+            raise UserError(f"kintree_table {table.shape}; accepted (2, {counts}), parents first")
+        self.kind = MODELS_BY_JOINTS[self.joints]
         self._parents = torch.as_tensor(parents)
         self._template, self._shapes = tensor("v_template"), tensor("shapedirs")
         count = len(self._template)
@@ -248,8 +245,8 @@ class BodyModel:
             ("J_regressor", self._regressor.shape, (self.joints, count)),
             ("weights", self._weights.shape, (count, self.joints)), ("f", self.faces.shape[1:], (3,)),
         )  # fmt: skip
-        for name, have, wanted in shapes:
-            if tuple(have) != wanted:
+        for name, shape, expected in shapes:
+            if tuple(shape) != expected:
                 raise UserError(f"{name} {tuple(np.shape(arrays[name]))} of {count} vertices and {self.joints} joints")
         if not len(self.faces) or not 0 <= self.faces.min() <= self.faces.max() < count:
             raise UserError(f"f names vertices that are not there; accepted 0 to {count - 1}")
@@ -263,31 +260,31 @@ class BodyModel:
         """
         _skinning()
         path = Path(path)
-        arrays = read_arrays(path, KEYS)
-        with parsing(path, "a body model of SMPL", f"accepted {', '.join(KEYS)}"):
+        arrays = read_arrays(path, MODEL_KEYS)
+        with parsing(path, "a body model of SMPL", f"accepted {', '.join(MODEL_KEYS)}"):
             return cls(arrays)
 
     def posed(self, body: BodyParameters, up: str = "z") -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Vertices (n, V, 3) and joints (n, J, 3) of `AT_ONCE` frames after another, float32 metres, Y up.
+        """Vertices (n, V, 3) and joints (n, J, 3) of `AT_ONCE` frames at a time, float32 metres, Y up.
 
         Args:
-            body: poses of any of the models: hands and face that only one of both has are left out, or at rest.
+            body: poses of any of the models; hands and face that only one has are left out, or at rest.
             up: the vertical axis of its poses: ``z`` as in AMASS, or ``y``.
         """
         import torch
 
         check_up(up)
         poses = fitted(body.poses, self.joints)
-        betas = body.betas[: min(self._shapes.shape[2], MOST_BETAS)]
+        betas = body.betas[: min(self._shapes.shape[2], MAX_BETAS)]
         shapes, turn = self._shapes[..., : len(betas)], _TO_Y_UP if up == "z" else np.eye(3)
         for first in range(0, len(poses), AT_ONCE):
             part = torch.as_tensor(poses[first : first + AT_ONCE], dtype=torch.float32)
             shape = torch.as_tensor(betas, dtype=torch.float32).expand(len(part), -1)
             with torch.no_grad():
-                found = self._lbs(shape, part, self._template[None], shapes, self._poses, self._regressor,
+                posed = self._lbs(shape, part, self._template[None], shapes, self._poses, self._regressor,
                                   self._parents, self._weights)  # fmt: skip
             at = body.trans[first : first + AT_ONCE, None]
-            vertices, joints = ((x.numpy() + at) @ turn.T for x in found)
+            vertices, joints = ((x.numpy() + at) @ turn.T for x in posed)
             yield vertices.astype(np.float32), joints.astype(np.float32)
 
     def joints_of(self, body: BodyParameters, up: str = "z") -> np.ndarray:
@@ -298,9 +295,9 @@ class BodyModel:
 def fitted(poses: np.ndarray, joints: int) -> np.ndarray:
     """Poses (T, 72, 156 or 165) as a model of so many joints takes them, (T, 3 J)."""
     frames, width = poses.shape
-    face = poses[:, _FACE] if WIDTHS[width] == "smplx" else np.zeros((frames, 9))
-    hands = np.zeros((frames, _HAND_WIDTH)) if WIDTHS[width] == "smpl" else poses[:, -_HAND_WIDTH:]
-    parts = {"smpl": [np.zeros((frames, 6))], "smplh": [hands], "smplx": [face, hands]}[KINDS[joints]]
+    face = poses[:, _FACE] if MODELS_BY_WIDTH[width] == "smplx" else np.zeros((frames, 9))
+    hands = np.zeros((frames, _HAND_WIDTH)) if MODELS_BY_WIDTH[width] == "smpl" else poses[:, -_HAND_WIDTH:]
+    parts = {"smpl": [np.zeros((frames, 6))], "smplh": [hands], "smplx": [face, hands]}[MODELS_BY_JOINTS[joints]]
     return np.concatenate([poses[:, _BODY], *parts], 1)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,12 +19,14 @@ from vqvae.io.files import parsing, regular_file
 
 SPARE_NUMBERS = 4_000_000  # of a network beyond those of its file: tables that are computed
 SPARE_TENSORS = 10_000
-_MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand, torch.arange, torch.eye,
-           torch.linspace, torch.randint, torch.randperm}  # fmt: skip
+SCALE = ".scale"  # behind the name of a matrix: (rows, 1, ...) float32
+MIN_QUANTISED = 1024  # entries of a matrix that is worth a scale for each row
+_FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand, torch.arange, torch.eye,
+              torch.linspace, torch.randint, torch.randperm}  # fmt: skip
 
 
 def load_tensors(path: str | os.PathLike[str], what: str = "a safetensors file") -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file; they take as much memory as the file, which is read as far as it says itself.
+    """The tensors of a safetensors file.
 
     Raises:
         UserError: no regular file, cut short or damaged.
@@ -46,10 +48,10 @@ def load_arrays(path: str | os.PathLike[str], what: str = "a safetensors file") 
 
 
 def load_checkpoint_file(path: str | os.PathLike[str], device: torch.device) -> dict[str, Any]:
-    """What `torch.save` wrote, tensors and plain containers alone: nothing in it is called (``weights_only``).
+    """What `torch.save` wrote: tensors and plain containers alone, nothing in it is called (``weights_only``).
 
     Raises:
-        Exception: whatever torch's unpickler or zip reader meets in a damaged file.
+        Exception: anything that torch's unpickler or zip reader raises for a damaged file.
     """
     size = os.path.getsize(regular_file(path))
     with zipfile.ZipFile(path) as archive:
@@ -63,7 +65,7 @@ def load_checkpoint_file(path: str | os.PathLike[str], device: torch.device) -> 
 
 
 class _Bounded(TorchFunctionMode):
-    """Counts what is made, and refuses it before it takes its memory."""
+    """Counts tensors and their numbers before they are allocated, and refuses more than so many."""
 
     def __init__(self, numbers: int, tensors: int) -> None:
         super().__init__()
@@ -71,10 +73,10 @@ class _Bounded(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _MAKERS:
+        if func in _FACTORIES:
             self.tensors -= 1
-            rest = {k: v for k, v in kwargs.items() if k not in ("generator", "out", "pin_memory")}
-            self.numbers -= func(*args, **{**rest, "device": "meta"}).numel()
+            options = {k: v for k, v in kwargs.items() if k not in ("generator", "out", "pin_memory")}
+            self.numbers -= func(*args, **{**options, "device": "meta"}).numel()
             if self.numbers < 0 or self.tensors < 0:
                 raise ValueError("the shape is that of a larger network than the weights are of")
         return func(*args, **kwargs)
@@ -82,10 +84,7 @@ class _Bounded(TorchFunctionMode):
 
 @contextmanager
 def no_larger_than(state: dict[str, torch.Tensor]) -> Iterator[None]:
-    """Inside, a network is made from a shape that a file says, for weights that another holds.
-
-    A few damaged digits of a shape ask for gigabytes, or for years of small layers: what is made is counted, and
-    refused where it goes beyond the weights.
+    """Bound the networks built inside: a few damaged digits of a stored shape ask for gigabytes or years of layers.
 
     Raises:
         ValueError: the network is larger than these weights are.
@@ -95,11 +94,27 @@ def no_larger_than(state: dict[str, torch.Tensor]) -> Iterator[None]:
         yield
 
 
-SCALE = ".scale"  # behind the name of a matrix: (rows, 1, ...) float32
-LEAST = 1024  # entries of a matrix that is worth rows of its own
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves parameters as they are where `torch.nn.init` would fill them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
-def rounded(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+@contextmanager
+def unfilled() -> Iterator[None]:
+    """Modules built inside have no memory; ``load_state_dict(state, assign=True)`` gives them the tensors of a file.
+
+    Random initialisation takes longer than reading, and on torch's meta device it even loads torch's compiler.
+    """
+    with torch.device("meta"), _NoInitialisation():
+        yield
+
+
+def quantised(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A matrix (rows, ...) as 8-bit integers, and the scale of each row, (rows, 1, ...) float32."""
     weight = matrix.float()
     scale = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True).clamp(min=1e-12) / 127
@@ -107,7 +122,7 @@ def rounded(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
-    """What a file holds of one floating-point weight.
+    """The tensors that a file holds for one floating-point weight.
 
     Args:
         dtype: None = as it is; ``torch.int8`` = ``name`` (int8) and ``name.scale``, so that their product is within
@@ -115,14 +130,14 @@ def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> dict[
     """
     if dtype != torch.int8:
         return {name: weight if dtype is None else weight.to(dtype)}
-    if weight.ndim < 2 or weight.numel() < LEAST:
+    if weight.ndim < 2 or weight.numel() < MIN_QUANTISED:
         return {name: weight.to(torch.bfloat16)}
-    whole, scale = rounded(weight)
-    return {name: whole, name + SCALE: scale}
+    integers, scale = quantised(weight)
+    return {name: integers, name + SCALE: scale}
 
 
 def raised(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights of a file in float32 again; what is no floating-point number and has no scale stays."""
+    """Weights of a file in float32 again; tensors that are not floating-point and have no scale stay."""
     out = {}
     for name, value in state.items():
         if name.endswith(SCALE) and state.get(name.removesuffix(SCALE), value).dtype == torch.int8:
@@ -132,26 +147,3 @@ def raised(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         else:
             out[name] = value.float() if value.is_floating_point() else value
     return out
-
-
-class _NoDrawing(TorchFunctionMode):
-    """Leaves parameters as they are where `torch.nn.init` would fill them."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # fmt: skip
-        given = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return args[0] if args else given["tensor"]
-        return func(*args, **given)
-
-
-@contextmanager
-def unfilled() -> Iterator[None]:
-    """Modules made inside have no memory; ``load_state_dict(state, assign=True)`` gives them the tensors of a file.
-
-    Drawing takes longer than reading, and on torch's device without memory it even loads torch's compiler.
-    """
-    with torch.device("meta"), _NoDrawing():
-        yield

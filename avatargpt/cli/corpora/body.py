@@ -55,7 +55,7 @@ def body(
             atomic_write(output, lambda temporary: np.savez(temporary, joints=joints, fps=said.fps))
             say(f"{output}: joints {joints.shape}")
             return
-        wanted = said.taken([frame] if suffix else list(range(0, len(said.poses), every)))
+        wanted = said.at_frames([frame] if suffix else list(range(0, len(said.poses), every)))
         if suffix:
             vertices, _ = next(model.posed(wanted, up))
             say(f"{write_obj(vertices[0], model.faces, output)}: {len(vertices[0])} vertices")

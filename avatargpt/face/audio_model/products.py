@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.io.tensors import rounded
+from vqvae.io.tensors import quantised
 
 STEP = 32  # columns that torch's product with eight-bit weights takes at once; it reads past the end of others
 FAST = ("AVX2", "AVX512")  # where such a product is fast: twice as fast as in float32; without, half as fast
@@ -48,7 +48,7 @@ class EightBits:
     def __init__(self, layer: nn.Linear) -> None:
         if layer.in_features % STEP:
             raise ValueError(f"{layer.in_features} columns; accepted: multiples of {STEP}")
-        self._weight, scale = rounded(layer.weight.detach())
+        self._weight, scale = quantised(layer.weight.detach())
         self._scale, self._bias = scale[:, 0].to(self.dtype), layer.bias.detach().to(self.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def reading_grounder(config: ParserConfig) -> SentenceGrounder:
     """A sentence encoder that keeps all of an instruction that can be read, and a piece more to see what is longer."""
     from avatargpt.lm.text_encoder import SentenceGrounder
 
-    return SentenceGrounder(max_tokens=MOST_WORDS + 1, remember=500, layers=config.layers)
+    return SentenceGrounder(max_tokens=MOST_WORDS + 1, cache_size=500, layers=config.layers)
 
 
 def wordings(text: str, sided: bool) -> list[tuple[str, bool]]:

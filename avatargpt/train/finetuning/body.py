@@ -88,7 +88,7 @@ class _Run:
         if not (self.start / "body" / "tokenizer.json").is_file():
             raise UserError(f"--model {self.start}: no body in it; accepted a folder of weights that make bodies")
         tokenizer = MotionTokenizer.load(self.start / "body", self.runtime.device)
-        grounder = SentenceGrounder(remember=40_000, device=self.runtime.device, alone=True)
+        grounder = SentenceGrounder(cache_size=40_000, device=self.runtime.device, alone=True)
         items = self._codes(tokenizer)
         before = self.kept.get("before") or self.kept.keep("before", self._made(self.start))
         stage = self._stage(items, tokenizer, grounder)

@@ -151,7 +151,7 @@ def layer(
 def _held(motion: Motion, before: int, after: int) -> Motion:
     """The clip with its first and last pose held, so that a fade is over before anything happens."""
     index = np.r_[np.zeros(before, int), np.arange(len(motion)), np.full(after, len(motion) - 1)]
-    return motion.taken(index)
+    return motion.at_frames(index)
 
 
 def _ease(x: np.ndarray) -> np.ndarray:
