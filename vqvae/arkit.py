@@ -91,7 +91,7 @@ def columns(names: list[str]) -> dict[int, int]:
     """Where a table's columns go: our index -> its column. Unknown names are left out; the first of two is taken."""
     out: dict[int, int] = {}
     for column, name in enumerate(names):
-        known = canonical(name)
-        if known is not None:
-            out.setdefault(INDEX[known], column)
+        shape = canonical(name)
+        if shape is not None:
+            out.setdefault(INDEX[shape], column)
     return out

@@ -294,10 +294,10 @@ def gesture_joints(features: torch.Tensor) -> torch.Tensor:
     from vqvae.rotations import matrix_from_6d
 
     turned = matrix_from_6d(features[..., :258].unflatten(-1, (len(UPPER) + FINGERS, 6)))
-    whole = torch.eye(3, dtype=features.dtype, device=features.device)
-    whole = whole.expand(*features.shape[:-1], len(SMPL52.names), 3, 3).clone()
-    whole[..., MOVED, :, :] = turned
-    joints = SMPL52.fk_torch(whole, torch.zeros_like(features[..., :3]))
+    matrices = torch.eye(3, dtype=features.dtype, device=features.device)
+    matrices = matrices.expand(*features.shape[:-1], len(SMPL52.names), 3, 3).clone()
+    matrices[..., MOVED, :, :] = turned
+    joints = SMPL52.fk_torch(matrices, torch.zeros_like(features[..., :3]))
     return joints[..., MOVED, :]
 
 

@@ -59,23 +59,23 @@ def without_penetration(motion: Motion, after: bool = False, before: bool = Fals
         after: it follows on other frames, so the lift grows from nothing over its first `EASE` frames.
         before: others follow, so the lift fades over its last frames.
     """
-    wanted = lift_wanted(motion.joints)
-    if not wanted.any():
+    needed = required_lift(motion.joints)
+    if not needed.any():
         return motion
-    lift = smoothed_lift(wanted)
+    lift = smoothed_lift(needed)
     ramp = np.arange(1, len(lift) + 1) / (min(EASE, len(lift)) + 1)
     ease = np.sin(ramp.clip(0, 1) * np.pi / 2) ** 2
     lift *= (ease if after else 1) * (ease[::-1] if before else 1)
     return replace(motion, root=(motion.root + lift[:, None] * [0, 1, 0]).astype(motion.root.dtype))
 
 
-def lift_wanted(joints: np.ndarray) -> np.ndarray:
+def required_lift(joints: np.ndarray) -> np.ndarray:
     """(T,) metres that joints (T, J, 3) must be lifted: nothing at `SUNK`, all of it from twice as deep on."""
     depth = -joints[..., 1].min(1).astype(np.float64)
     return np.asarray(np.minimum(depth, 2 * (depth - SUNK)).clip(0))
 
 
-def smoothed_lift(wanted: np.ndarray) -> np.ndarray:
+def smoothed_lift(needed: np.ndarray) -> np.ndarray:
     """(T,) a smooth lift, nowhere less than what is wanted (T,)."""
-    highest = np.lib.stride_tricks.sliding_window_view(np.pad(wanted, SMOOTH, "edge"), 2 * SMOOTH + 1).max(-1)
+    highest = np.lib.stride_tricks.sliding_window_view(np.pad(needed, SMOOTH, "edge"), 2 * SMOOTH + 1).max(-1)
     return np.convolve(np.pad(highest, SMOOTH, "edge"), _KERNEL, "valid")

@@ -83,9 +83,9 @@ def body_losses(
     """
     raw = predicted * std + mean
     truth = target * std + mean
-    made = body_points(raw)
-    away, slip = (made - points).norm(dim=-1), (made.diff(dim=1) - points.diff(dim=1)).norm(dim=-1)
-    ours, joints = made[..., :22, :], points[..., :22, :]
+    points_out = body_points(raw)
+    away, slip = (points_out - points).norm(dim=-1), (points_out.diff(dim=1) - points.diff(dim=1)).norm(dim=-1)
+    ours, joints = points_out[..., :22, :], points[..., :22, :]
     path, yaw = integrate_path(raw)
     path_true, yaw_true = integrate_path(truth)
     # World velocity of the feet in frames where the source has them on the floor: should equal the source's.
@@ -108,7 +108,7 @@ def body_losses(
     }
 
 
-def _jerk_apart(made: torch.Tensor, real: torch.Tensor, downsample: int) -> torch.Tensor:
+def _jerk_apart(decoded: torch.Tensor, real: torch.Tensor, downsample: int) -> torch.Tensor:
     """How far the usual jerk of each of a token's frames is from that of the real window, metres per frame^3.
 
     Each joint's third difference (L1 over xyz) is averaged over the window, of ours for every place within a token by
@@ -116,9 +116,9 @@ def _jerk_apart(made: torch.Tensor, real: torch.Tensor, downsample: int) -> torc
     frames tells.
 
     Args:
-        made, real: (B, T, J, 3) in the world.
+        decoded, real: (B, T, J, 3) in the world.
     """
-    size = [x.diff(n=3, dim=1).abs().sum(-1)[:, -3 % downsample :] for x in (made, real)]
+    size = [x.diff(n=3, dim=1).abs().sum(-1)[:, -3 % downsample :] for x in (decoded, real)]
     per = size[0].unflatten(1, (-1, downsample)).mean(1)
     return (per - size[1].mean(1, keepdim=True)).abs().mean()
 
@@ -201,8 +201,8 @@ def gesture_losses(
     Returns:
         name -> scalar; their sum is the loss. ``mpjpe`` (of the 43 joints, metres, no gradient) is added for logging.
     """
-    made, real = gesture_joints(predicted * std + mean), gesture_joints(target * std + mean)
-    away, slip = (made - real).norm(dim=-1), (made.diff(dim=1) - real.diff(dim=1)).norm(dim=-1)
+    joints, real = gesture_joints(predicted * std + mean), gesture_joints(target * std + mean)
+    away, slip = (joints - real).norm(dim=-1), (joints.diff(dim=1) - real.diff(dim=1)).norm(dim=-1)
     return {
         "features": w.features * smooth_l1_loss(predicted, target, beta=0.5),
         "feature_velocity": w.feature_velocity * smooth_l1_loss(predicted.diff(dim=1), target.diff(dim=1), beta=0.5),

@@ -218,11 +218,11 @@ def _fingers(data: dict[str, np.ndarray]) -> np.ndarray | None:
     """The fingers of an `.npz` in our order; None where it has none."""
     if "fingers" not in data:
         return None
-    names, found = [str(n) for n in np.ravel(data.get("finger_names", FINGER_NAMES))], np.asarray(data["fingers"])
-    if set(names) != set(FINGER_NAMES) or found.ndim != 3 or found.shape[1] != len(names):
-        wanted = f"{FINGER_NAMES[0]} to {FINGER_NAMES[-1]}"
-        raise UserError(f"fingers {found.shape} called {', '.join(names[:3])}...; accepted the 30 from {wanted}")
-    return np.asarray(found[:, [names.index(n) for n in FINGER_NAMES]])
+    names, fingers = [str(n) for n in np.ravel(data.get("finger_names", FINGER_NAMES))], np.asarray(data["fingers"])
+    if set(names) != set(FINGER_NAMES) or fingers.ndim != 3 or fingers.shape[1] != len(names):
+        ends = f"{FINGER_NAMES[0]} to {FINGER_NAMES[-1]}"
+        raise UserError(f"fingers {fingers.shape} called {', '.join(names[:3])}...; accepted the 30 from {ends}")
+    return np.asarray(fingers[:, [names.index(n) for n in FINGER_NAMES]])
 
 
 def check_caption(caption: str, kind: str) -> None:

@@ -192,14 +192,14 @@ class FrozenVQ(nn.Module):
         """(B, N, C) -> quantised (B, N, C), indices (B, N, R), losses (R,), which are zero."""
         if self.training:
             raise RuntimeError("a tokenizer that was loaded for use cannot be trained; load it with trainable=True")
-        residual, total, found = x, torch.zeros_like(x), []
+        residual, total, indices = x, torch.zeros_like(x), []
         layers: Any = self.layers
         for level in layers:
             index = level._codebook(residual.reshape(-1, x.shape[-1])).view(x.shape[:-1])
             nearest = level.codebook[index]
             residual, total = residual - nearest, total + nearest
-            found.append(index)
-        return total, torch.stack(found, -1), x.new_zeros(len(found))
+            indices.append(index)
+        return total, torch.stack(indices, -1), x.new_zeros(len(indices))
 
 
 def codebooks(vq: Any) -> torch.Tensor:

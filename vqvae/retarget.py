@@ -81,11 +81,12 @@ def _top(points: np.ndarray, at: dict[str, int]) -> np.ndarray:
     return np.asarray((points[..., at["l_shoulder"], :] + points[..., at["r_shoulder"], :]) / 2)
 
 
-def _body_axes(rest: np.ndarray, at: dict[str, int]) -> np.ndarray | None:
-    """(3, 3): our axes (left, up, forward) in the file's, snapped to its axes, unless the rest pose faces between two
-    of them; None if it does not stand."""
-    left = _unit(rest[at["l_hip"]] - rest[at["r_hip"]] + rest[at["l_shoulder"]] - rest[at["r_shoulder"]])
-    up = _unit(rest[at["spine3"]] + _top(rest, at) - rest[at["l_knee"]] - rest[at["r_knee"]])
+def _body_axes(rest_joints: np.ndarray, at: dict[str, int]) -> np.ndarray | None:
+    """(3, 3): our axes (left, up, forward) in the file's, snapped to its axes unless the rest pose faces between two of
+    them; None if it is not upright."""
+    place = {name: rest_joints[j] for name, j in at.items()}
+    left = _unit(place["l_hip"] - place["r_hip"] + place["l_shoulder"] - place["r_shoulder"])
+    up = _unit(place["spine3"] + _top(rest_joints, at) - place["l_knee"] - place["r_knee"])
     axes = np.zeros((3, 3))
     for k, v in ((1, up), (0, left)):
         i = int(np.abs(v).argmax())
@@ -99,7 +100,7 @@ def _body_axes(rest: np.ndarray, at: dict[str, int]) -> np.ndarray | None:
     return axes if abs(np.linalg.det(axes) - 1) < 1e-6 else None
 
 
-def _standing(rest: np.ndarray, at: dict[str, int], axes: np.ndarray) -> dict[str, np.ndarray] | None:
+def _standing(rest_joints: np.ndarray, at: dict[str, int], axes: np.ndarray) -> dict[str, np.ndarray] | None:
     """C of every mapped joint (3, 3) from a rest pose that is a T- or A-pose; None if it is neither."""
     out = {name: axes for name in at}
     for side in "lr":
@@ -109,7 +110,7 @@ def _standing(rest: np.ndarray, at: dict[str, int], axes: np.ndarray) -> dict[st
                 if joint == "elbow":
                     out[name] = out[f"{side}_shoulder"]
                 continue
-            theirs = _unit(rest[at[end]] - rest[at[name]])
+            theirs = _unit(rest_joints[at[end]] - rest_joints[at[name]])
             ours = axes @ _unit(SMPL22.offsets[SMPL22.index(end)])
             angle = np.degrees(np.arccos(np.clip(theirs @ ours, -1, 1)))
             if angle > 110:
@@ -124,7 +125,7 @@ def _standing(rest: np.ndarray, at: dict[str, int], axes: np.ndarray) -> dict[st
     return out
 
 
-def _oriented(rig: Rig, rest: np.ndarray, at: dict[str, int]) -> dict[str, np.ndarray]:
+def _oriented(rig: Rig, rest_joints: np.ndarray, at: dict[str, int]) -> dict[str, np.ndarray]:
     """C of every mapped joint for skeletons whose bones lie along an axis of their joints, so that zero is no pose.
 
     Within each joint's own frame the torso is known from where hips, spine, collars and neck attach, a limb from the
@@ -136,14 +137,11 @@ def _oriented(rig: Rig, rest: np.ndarray, at: dict[str, int]) -> dict[str, np.nd
     if not {"l_wrist", "r_wrist"} <= at.keys() or not {"neck", "head"} & at.keys() or at["spine3"] == at["pelvis"]:
         raise UserError("the rest pose is no T-pose or A-pose, and spine, neck or wrists to tell it by are missing")
     ends = ("collar" if {"l_collar", "r_collar"} <= at.keys() else "shoulder", "neck" if "neck" in at else "head")
-    pelvis = frame_turn(
-        rest[at["spine3"]] - rest[at["pelvis"]], rest[at["l_hip"]] - rest[at["r_hip"]],
-        np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
-    )  # fmt: skip
-    chest = frame_turn(
-        rest[at[ends[1]]] - rest[at["spine3"]], rest[at[f"l_{ends[0]}"]] - rest[at[f"r_{ends[0]}"]],
-        np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
-    )  # fmt: skip
+    place = {name: rest_joints[j] for name, j in at.items()}
+    up, left = np.array([0.0, 1, 0]), np.array([1.0, 0, 0])
+    pelvis = frame_turn(place["spine3"] - place["pelvis"], place["l_hip"] - place["r_hip"], up, left)
+    side_to_side = place[f"l_{ends[0]}"] - place[f"r_{ends[0]}"]
+    chest = frame_turn(place[ends[1]] - place["spine3"], side_to_side, up, left)
     out = {name: chest for name in at if not name.endswith("collar")} | {"pelvis": pelvis}
     for side, sign in (("l", 1.0), ("r", -1.0)):
         for joints, hinge in (
@@ -151,7 +149,7 @@ def _oriented(rig: Rig, rest: np.ndarray, at: dict[str, int]) -> dict[str, np.nd
             (("shoulder", "elbow", "wrist"), np.array([0.0, -sign, 0])),
         ):
             names = [f"{side}_{j}" for j in joints if f"{side}_{j}" in at]
-            bones = [_unit(rest[at[b]] - rest[at[a]]) for a, b in zip(names, names[1:], strict=False)]
+            bones = [_unit(place[b] - place[a]) for a, b in zip(names, names[1:], strict=False)]
             turns = rot.to_axis_angle(rig.rotations[:, at[names[1]]]).mean(0)
             turns -= bones[1] * (turns @ bones[1])
             if bones[0] @ bones[1] < 0.94 or np.linalg.norm(turns) < np.radians(3):
@@ -191,7 +189,7 @@ def _turned_up(up: np.ndarray, above: np.ndarray | None) -> np.ndarray:
     return np.sign(turned[0, k]) * np.eye(3)[k]
 
 
-def _hands(rig: Rig, at: dict[str, int], rest: np.ndarray) -> dict[str, np.ndarray]:
+def _hands(rig: Rig, at: dict[str, int], rest_joints: np.ndarray) -> dict[str, np.ndarray]:
     """C of the wrists and of all finger joints; none where the rig has no fingers."""
     fingers = finger_map(rig.names)
     if not fingers:
@@ -200,8 +198,8 @@ def _hands(rig: Rig, at: dict[str, int], rest: np.ndarray) -> dict[str, np.ndarr
         raise UserError("fingers, but no wrists; accepted hands with both, or neither")
     out: dict[str, np.ndarray] = {}
     for side, names in (("l", FINGER_NAMES[:HALF]), ("r", FINGER_NAMES[HALF:])):
-        places = {n: rest[fingers[n]] for n in names}
-        wrist = rest[at[f"{side}_wrist"]]
+        places = {n: rest_joints[fingers[n]] for n in names}
+        wrist = rest_joints[at[f"{side}_wrist"]]
         hand = hand_turn(side, places[f"{side}_middle1"] - wrist, places[f"{side}_index1"] - places[f"{side}_pinky1"])
         # the last bone is taken to go on as the one before: many files do not say where tips are
         ends = [names[k + 1] if n[-1] != "3" else n for k, n in enumerate(names)]
@@ -216,24 +214,24 @@ def _hands(rig: Rig, at: dict[str, int], rest: np.ndarray) -> dict[str, np.ndarr
 
 def _by_names(rig: Rig, hands: bool) -> Motion:
     at = joint_map(rig)
-    rest = np.array(rig.offsets, np.float64)
+    rest_joints = np.array(rig.offsets, np.float64)
     for j in range(1, len(rig.names)):
-        rest[j] += rest[rig.parents[j]]
-    scale = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / leg_length(rest, at)
+        rest_joints[j] += rest_joints[rig.parents[j]]
+    scale = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / leg_length(rest_joints, at)
     pos, glob = world(rig)
-    axes = _body_axes(rest, at)
-    standing = None if axes is None else _standing(rest, at, axes)
+    axes = _body_axes(rest_joints, at)
+    standing = None if axes is None else _standing(rest_joints, at, axes)
     if axes is None or standing is None:
         # the clip itself must tell which way is up
         body = _top(pos, at) - (pos[:, at["l_ankle"]] + pos[:, at["r_ankle"]]) / 2
         up = np.array([0.0, 0, 1] if body[:, 2].mean() > 2 * abs(body[:, 1].mean()) else [0.0, 1, 0])
-        corrections = _oriented(rig, rest, at)
+        corrections = _oriented(rig, rest_joints, at)
     else:
         above = rig.parents[at["pelvis"]]
         up, corrections = _turned_up(axes[:, 1], None if above < 0 else glob[:, above]), standing
     up = up if rig.up is None else rig.up
     if hands:
-        corrections = corrections | _hands(rig, at, rest)
+        corrections = corrections | _hands(rig, at, rest_joints)
     upright = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
     target = {n: upright @ glob[:, at[n]] @ c for n, c in corrections.items() if n in at}
     quats = {n: rot.from_matrix(m) for n, m in target.items()}
@@ -247,15 +245,15 @@ def _by_names(rig: Rig, hands: bool) -> Motion:
         quats.setdefault(f"{side}_collar", chest)
         quats.setdefault(f"{side}_wrist", quats[f"{side}_elbow"])
         quats[f"{side}_foot"] = quats[f"{side}_ankle"]
-    whole = np.stack([quats[n] for n in SMPL22.names], 1)
-    local = whole.copy()
+    world_turns = np.stack([quats[n] for n in SMPL22.names], 1)
+    local = world_turns.copy()
     for j in range(1, len(SMPL22.parents)):
-        local[:, j] = rot.multiply(rot.conjugate(whole[:, SMPL22.parents[j]]), whole[:, j])
+        local[:, j] = rot.multiply(rot.conjugate(world_turns[:, SMPL22.parents[j]]), world_turns[:, j])
     middle = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 @ upright.T * scale
     ours = (SMPL22.offsets[1] + SMPL22.offsets[2]) / 2
     root = middle - rot.rotate(quats["pelvis"], ours)
     if rig.floor is not None and axes is not None:  # feet are not as high as legs are long
-        ankle = float((rest[at["l_ankle"]] + rest[at["r_ankle"]]) @ axes[:, 1]) / 2 - rig.floor
+        ankle = float((rest_joints[at["l_ankle"]] + rest_joints[at["r_ankle"]]) @ axes[:, 1]) / 2 - rig.floor
         root = root + np.array([0.0, STANDING - ankle * scale, 0.0])
     if not hands:
         return Motion(local, root, rig.fps)
@@ -267,10 +265,10 @@ def _by_names(rig: Rig, hands: bool) -> Motion:
     return Motion(local, root, rig.fps, "gesture", fingers=fingers)
 
 
-def leg_length(rest: np.ndarray, at: dict[str, int]) -> float:
+def leg_length(rest_joints: np.ndarray, at: dict[str, int]) -> float:
     """Mean length of thigh plus shin of both legs."""
     length = sum(
-        float(np.linalg.norm(rest[at[f"{s}_{a}"]] - rest[at[f"{s}_{b}"]]))
+        float(np.linalg.norm(rest_joints[at[f"{s}_{a}"]] - rest_joints[at[f"{s}_{b}"]]))
         for s in "lr" for a, b in (("knee", "hip"), ("ankle", "knee"))
     )  # fmt: skip
     if length <= 1e-6:
@@ -307,17 +305,17 @@ def finger_map(names: tuple[str, ...]) -> dict[str, int]:
     Raises:
         UserError: some fingers, but not three joints of each.
     """
-    found: dict[tuple[str, str], dict[int, int]] = {}
+    joints_by_finger: dict[tuple[str, str], dict[int, int]] = {}
     for i, name in enumerate(names):
         if (finger := _finger(name)) is not None:
-            found.setdefault(finger[:2], {}).setdefault(finger[2], i)
-    if not found:
+            joints_by_finger.setdefault(finger[:2], {}).setdefault(finger[2], i)
+    if not joints_by_finger:
         return {}
     out: dict[str, int] = {}
     missing = []
     for side in "lr":
         for finger_name in FINGERS:
-            joints = found.get((side, finger_name), {})
+            joints = joints_by_finger.get((side, finger_name), {})
             chosen = [joints[k] for k in sorted(joints) if k or len(joints) < 4][:3]
             if len(chosen) < 3:
                 missing.append(f"{side}_{finger_name}")
@@ -369,8 +367,8 @@ def bone_turns(side: str, hand: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return np.asarray(rot.to_matrix(rot.between(laid, theirs)) @ hand)
 
 
-def below_wrist(wrist: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def below_wrist(wrist: np.ndarray, turns: np.ndarray) -> np.ndarray:
     """Rotations of one hand in the world, wrist (T, 4) and fingers (T, 15, 4), -> fingers below their parents."""
-    parents = np.concatenate([wrist[:, None], whole[:, :-1]], 1)
+    parents = np.concatenate([wrist[:, None], turns[:, :-1]], 1)
     parents[:, ::3] = wrist[:, None]
-    return np.asarray(rot.multiply(rot.conjugate(parents), whole))
+    return np.asarray(rot.multiply(rot.conjugate(parents), turns))

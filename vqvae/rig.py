@@ -75,8 +75,8 @@ def side_and_core(name: str) -> tuple[str, str]:
             del low[k]
             break
     core = "".join(low)
-    whole = re.match(r"(left|right)(?=.)", core)  # in one case throughout nothing parts the words
-    return (whole[1][0], core[whole.end() :]) if whole and not side else (side, core)
+    prefix = re.match(r"(left|right)(?=.)", core)  # in one case throughout nothing parts the words
+    return (prefix[1][0], core[prefix.end() :]) if prefix and not side else (side, core)
 
 
 def match(names: tuple[str, ...]) -> dict[str, int]:
@@ -86,12 +86,12 @@ def match(names: tuple[str, ...]) -> dict[str, int]:
         UserError: joints that cannot be done without are missing; lists them.
     """
     deforming, lacking = _matched([n if _DEFORMING.match(n) else "" for n in names])
-    found, missing = (deforming, lacking) if not lacking else _matched(names)
+    joints, missing = (deforming, lacking) if not lacking else _matched(names)
     if missing:
         raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of VRM, Mixamo, Unreal, Rigify, "
                         "3ds Max, CMU, Bandai-Namco or SMPL rigs and packs that are called like them; the file has "
                         f"{', '.join(n for n in names[:12] if n)}...")  # fmt: skip
-    return found
+    return joints
 
 
 def joints_known(names: Iterable[str]) -> int:
@@ -105,12 +105,12 @@ def _matched(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     table: dict[tuple[str, str], int] = {}
     for i, n in enumerate(names):
         table.setdefault(side_and_core(n), i)
-    found: dict[str, int] = {}
+    joints: dict[str, int] = {}
     missing: list[str] = []
     for joint, cores in _CENTRAL.items():
         hit = next((table["", c] for c in cores if ("", c) in table), None)
         if hit is not None:
-            found[joint] = hit
+            joints[joint] = hit
         elif joint not in _OPTIONAL:
             missing.append(joint)
     for side in "lr":
@@ -120,16 +120,16 @@ def _matched(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
             hits = (table[side, c] for c in _SIDED[joint] if (side, c) in table)
             hit = next((h for h in hits if h not in used), None)
             if hit is not None:
-                found[f"{side}_{joint}"] = hit
+                joints[f"{side}_{joint}"] = hit
                 used.add(hit)
             elif joint not in _OPTIONAL:
                 missing.append(f"{side}_{joint}")
     for joint in _SIDED:  # a name that fits on one side only stands for a neighbour of the joint that is missing
-        pair = [found.get(f"{side}_{joint}") for side in "lr"]
+        pair = [joints.get(f"{side}_{joint}") for side in "lr"]
         ranks = [_SIDED[joint].index(side_and_core(names[i])[1]) if i is not None else -1 for i in pair]
         if ranks[0] != ranks[1] and joint not in _OPTIONAL and min(ranks) >= 0:
             missing.append(f"{'r' if ranks[0] < ranks[1] else 'l'}_{joint}")
-    return found, missing
+    return joints, missing
 
 
 def joint_map(rig: Rig) -> dict[str, int]:
@@ -138,28 +138,28 @@ def joint_map(rig: Rig) -> dict[str, int]:
     Raises:
         UserError: a needed joint has no counterpart.
     """
-    found = match(rig.names)
-    top = next(found[n] for n in ("neck", "head", "l_collar", "l_shoulder") if n in found)
+    mapped = match(rig.names)
+    top = next(mapped[n] for n in ("neck", "head", "l_collar", "l_shoulder") if n in mapped)
     # The pelvis is where both legs and the spine meet, whatever the joints above it are called.
-    if "pelvis" in found:
-        found["pelvis"] = _meeting(rig, found["l_hip"], found["r_hip"], found["pelvis"])
+    if "pelvis" in mapped:
+        mapped["pelvis"] = _meeting(rig, mapped["l_hip"], mapped["r_hip"], mapped["pelvis"])
     else:
-        legs = _meeting(rig, found["l_hip"], found["r_hip"])
-        found["pelvis"] = _meeting(rig, legs, top)
+        legs = _meeting(rig, mapped["l_hip"], mapped["r_hip"])
+        mapped["pelvis"] = _meeting(rig, legs, top)
     spine = _above(rig, top)[1:]
-    found["pelvis"] = _near_hips(rig, found, spine)
-    if found["pelvis"] not in spine:
-        raise UserError(f"{rig.names[top]} does not stand on {rig.names[found['pelvis']]}; accepted one joint tree")
-    spine = spine[: spine.index(found["pelvis"])][::-1]
-    spine = _named_spine(rig, spine) or spine or [found["pelvis"]]
-    found["spine3"] = spine[-1]
+    mapped["pelvis"] = _near_hips(rig, mapped, spine)
+    if mapped["pelvis"] not in spine:
+        raise UserError(f"{rig.names[top]} does not stand on {rig.names[mapped['pelvis']]}; accepted one joint tree")
+    spine = spine[: spine.index(mapped["pelvis"])][::-1]
+    spine = _named_spine(rig, spine) or spine or [mapped["pelvis"]]
+    mapped["spine3"] = spine[-1]
     if len(spine) >= 3:
-        found["spine1"], found["spine2"] = spine[0], spine[len(spine) // 2]
-    if not {"neck", "head"} & found.keys():  # Blender's Rigify counts the spine on to the head
+        mapped["spine1"], mapped["spine2"] = spine[0], spine[len(spine) // 2]
+    if not {"neck", "head"} & mapped.keys():  # Blender's Rigify counts the spine on to the head
         higher = [j for j in _named_spine(rig, range(len(rig.names))) if spine[-1] in _above(rig, j)[1:]]
         if higher:
-            found["neck"], found["head"] = higher[0], higher[-1]
-    return found
+            mapped["neck"], mapped["head"] = higher[0], higher[-1]
+    return mapped
 
 
 def _named_spine(rig: Rig, joints: Iterable[int]) -> list[int]:
@@ -177,22 +177,22 @@ def _above(rig: Rig, j: int) -> list[int]:
 
 def _meeting(rig: Rig, a: int, b: int, named: int = -1) -> int:
     """`named` if it is above both a and b, otherwise their lowest common ancestor."""
-    line, other = _above(rig, a), _above(rig, b)
-    return named if named in line and named in other else next(j for j in line if j in other)
+    line, line_b = _above(rig, a), _above(rig, b)
+    return named if named in line and named in line_b else next(j for j in line if j in line_b)
 
 
-def _near_hips(rig: Rig, found: dict[str, int], spine: list[int]) -> int:
+def _near_hips(rig: Rig, mapped: dict[str, int], spine: list[int]) -> int:
     """The pelvis, or where legs and spine hang side by side on a joint far from the hips, as on the origin, the joint
     of the spine that is nearest to them."""
-    rest = np.array(rig.offsets, np.float64)
+    rest_joints = np.array(rig.offsets, np.float64)
     for j in range(1, len(rig.names)):
-        rest[j] += rest[rig.parents[j]]
-    hips = (rest[found["l_hip"]] + rest[found["r_hip"]]) / 2
-    away = np.linalg.norm(rest - hips, axis=1)
-    leg = float(np.linalg.norm(rest[found["l_ankle"]] - rest[found["l_hip"]]))
-    nearest = min(spine, key=lambda j: away[j], default=found["pelvis"])
-    far = away[found["pelvis"]] > _NEAR * leg and away[nearest] <= _NEAR * leg
-    return nearest if far and nearest not in _above(rig, found["pelvis"]) else found["pelvis"]
+        rest_joints[j] += rest_joints[rig.parents[j]]
+    hips = (rest_joints[mapped["l_hip"]] + rest_joints[mapped["r_hip"]]) / 2
+    away = np.linalg.norm(rest_joints - hips, axis=1)
+    leg = float(np.linalg.norm(rest_joints[mapped["l_ankle"]] - rest_joints[mapped["l_hip"]]))
+    nearest = min(spine, key=lambda j: away[j], default=mapped["pelvis"])
+    far = away[mapped["pelvis"]] > _NEAR * leg and away[nearest] <= _NEAR * leg
+    return nearest if far and nearest not in _above(rig, mapped["pelvis"]) else mapped["pelvis"]
 
 
 def world(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
@@ -207,21 +207,21 @@ def world(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rig_of(
-    names: tuple[str, ...], parents: tuple[int, ...], rest: tuple[np.ndarray, np.ndarray],
+    names: tuple[str, ...], parents: tuple[int, ...], rest_pose: tuple[np.ndarray, np.ndarray],
     turns: np.ndarray, places: np.ndarray, fps: float,
 ) -> Rig:  # fmt: skip
     """A rig from joints in the world whose axes lie as they like at rest: rotations become turns away from rest.
 
     Args:
-        rest: rotations (J, 4) and positions (J, 3) of the joints in the world at rest.
+        rest_pose: rotations (J, 4) and positions (J, 3) of the joints in the world at rest.
         turns, places: (T, J, 4) and (T, J, 3) in the world.
     """
-    away = rot.multiply(turns, rot.conjugate(rest[0]))
-    local, moved, offsets = away.copy(), places.copy(), rest[1].copy()
+    away = rot.multiply(turns, rot.conjugate(rest_pose[0]))
+    local, moved, offsets = away.copy(), places.copy(), rest_pose[1].copy()
     for j, p in enumerate(parents):
         if p >= 0:
             back = rot.conjugate(away[:, p])
             local[:, j] = rot.multiply(back, away[:, j])
             moved[:, j] = rot.rotate(back, places[:, j] - places[:, p])
-            offsets[j] = rest[1][j] - rest[1][p]
+            offsets[j] = rest_pose[1][j] - rest_pose[1][p]
     return Rig(names, parents, offsets, local, moved, fps)

@@ -221,11 +221,11 @@ class MotionTokenizer(FeatureTokenizer):
         A batch rounds otherwise than one clip does: the motions are those of `decode` but for some 1e-6, which is for
         comparing candidates, not for what is given out.
         """
-        alike: dict[tuple[int, ...], list[int]] = {}
+        rows_by_shape: dict[tuple[int, ...], list[int]] = {}
         for i, c in enumerate(codes):
-            alike.setdefault(np.shape(c), []).append(i)
+            rows_by_shape.setdefault(np.shape(c), []).append(i)
         out: dict[int, Motion] = {}
-        for rows in alike.values():
+        for rows in rows_by_shape.values():
             features = self.decode_features(np.stack([codes[i] for i in rows]))
             out |= {i: self.spec.decode(f, "") for i, f in zip(rows, features, strict=True)}
         return [out[i] for i in range(len(codes))]
@@ -258,9 +258,9 @@ class MotionTokenizer(FeatureTokenizer):
         """
         from safetensors.torch import save_file
 
-        whole = {k: v.detach() for k, v in self.state_dict().items() if dtype is None or not k.endswith(_SUMS)}
+        tensors = {k: v.detach() for k, v in self.state_dict().items() if dtype is None or not k.endswith(_SUMS)}
         state: dict[str, torch.Tensor] = {}
-        for k, v in whole.items():
+        for k, v in tensors.items():
             exact = dtype is not None and k.endswith(_ENTRIES) and torch.equal(v, v.bfloat16().float())
             kind = dtype if k.startswith(("encoder.", "decoder.")) else torch.bfloat16 if exact else None
             state |= lowered(k, v, kind)
@@ -339,21 +339,22 @@ def encode_by_synthesis(
     for start in range(0, total, WINDOW):
         stop = min(start + WINDOW, total)
         window = raw[start * step : stop * step]
-        wanted = _path(window, truth_position, truth_yaw)
+        target_path = _path(window, truth_position, truth_yaw)
         joints = body_joints(window[None])[0]
         a, b = max(0, start - context), min(total, stop + context)
         around = tokenizer.latents(codes[a:b])
         with torch.no_grad():
             encoded = tokenizer.encode_latents(x, start, stop)
-        best = _optimise(tokenizer, encoded, around, start - a, window, joints, wanted, (position, yaw), steps, rate)
+        state = position, yaw
+        best = _optimise(tokenizer, encoded, around, start - a, window, joints, target_path, state, steps, rate)
         codes[start:stop], position, yaw = best
-        truth_position, truth_yaw = wanted[0][-1], wanted[1][-1]
+        truth_position, truth_yaw = target_path[0][-1], target_path[1][-1]
     return codes
 
 
 def _optimise(
     tokenizer: FeatureTokenizer, encoded: torch.Tensor, around: torch.Tensor, left: int, window: torch.Tensor,
-    joints: torch.Tensor, wanted: tuple[torch.Tensor, torch.Tensor], state: tuple[torch.Tensor, torch.Tensor],
+    joints: torch.Tensor, target_path: tuple[torch.Tensor, torch.Tensor], state: tuple[torch.Tensor, torch.Tensor],
     steps: int, rate: float,
 ) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:  # fmt: skip
     """The best codes of one window (n, R), and the path state after it."""
@@ -375,8 +376,8 @@ def _optimise(
                 out = torch.cat([torch.cat([out[:1, :1], out.new_zeros(1, 3), out[:1, 4:]], 1), out[1:]])
             place, angle = _path(out, *state)
             pose = (body_joints(out[None])[0] - joints).norm(dim=-1).mean()
-            drift = (place - wanted[0]).norm(dim=-1)
-            loss = pose + PATH * drift.mean() + YAW * (angle - wanted[1]).abs().mean()
+            drift = (place - target_path[0]).norm(dim=-1)
+            loss = pose + PATH * drift.mean() + YAW * (angle - target_path[1]).abs().mean()
             loss = loss + FEATURES * torch.nn.functional.smooth_l1_loss(
                 (out - window) / tokenizer.std, torch.zeros_like(out), beta=0.5
             )

@@ -149,7 +149,8 @@ def _body_animation(gltf: Document, joints: set[int], path: Path, name: str | No
 
 def _scale(gltf: Document, node: int, sampler: Sampler | None, path: Path) -> float:
     """A node's scale; it must be even and stay as it is, or what is below would be sheared."""
-    values = node_transform(gltf.nodes[node])["scale"][None] if sampler is None else accessor_values(gltf, sampler.output)
+    stored = node_transform(gltf.nodes[node])["scale"][None]
+    values = stored if sampler is None else accessor_values(gltf, sampler.output)
     if values.min() <= 0 or values.max() > values.min() * (1 + EVEN):
         low, high = (" ".join(f"{x:.4g}" for x in v) for v in (values.min(0), values.max(0)))
         scale = low if low == high else f"{low} to {high}"

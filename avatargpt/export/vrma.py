@@ -271,7 +271,8 @@ def _face(gltf: Document, path: Path) -> FaceMotion:
     times, fps = common_times(list(lines.values()), rate, any(s.interpolation == STEP for s in read))
     weights, head = np.zeros((len(times), arkit.COUNT)), np.zeros((len(times), 3))
     for i, sampler in shapes.items():
-        weights[:, i] = interpolate(times, lines[sampler.input], values(sampler.output)[:, 0], sampler.interpolation == STEP)
+        step = sampler.interpolation == STEP
+        weights[:, i] = interpolate(times, lines[sampler.input], values(sampler.output)[:, 0], step)
     local = [node_transform(node)["rotation"].astype(np.float64) for node in gltf.nodes]
     turned = []
     for bone, sampler in rotated:
@@ -279,7 +280,8 @@ def _face(gltf: Document, path: Path) -> FaceMotion:
         keys = check_unit(np.roll(values(sampler.output), 1, axis=-1))
         turned.append((lines[sampler.input], world_turns(keys, above, local[bone]), sampler.interpolation == STEP))
     if len(turned) > 1:
-        head = angles_of(rot.multiply(*(interpolate_rotations(times, line, check_unit(q), step) for line, q, step in turned)))
+        both = (interpolate_rotations(times, line, check_unit(q), step) for line, q, step in turned)
+        head = angles_of(rot.multiply(*both))
     elif turned:
         line, away, step = turned[0]
         head = interpolate(times, line, angles_of(away), step)

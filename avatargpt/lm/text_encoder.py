@@ -12,7 +12,7 @@ import os
 import threading
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,162 +26,49 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from avatargpt.lm.devices import fast_bfloat16
 from avatargpt.resources import sentence_model_folder
 from vqvae.errors import UserError
-from vqvae.io.data_files import fields
 from vqvae.io.files import parsing, read_bytes
 from vqvae.motion import atomic_write
-
-LAYERS, WIDTH, HEADS, EPSILON = 6, 384, 12, 1e-12
-
-
-def encoder_weights() -> dict[str, Tensor]:
-    """All weights of the installed sentence encoder, by name, mapped from its file.
-
-    Raises:
-        UserError: not installed, or not readable.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = sentence_model_folder() / "model.safetensors"
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as e:
-        raise UserError(f"{path}: not readable ({str(e).splitlines()[0]})") from None
-
-
-class SentenceEncoder:
-    """The encoder up to a layer.
-
-    Args:
-        layers: so many are run; no higher one is looked at. device: where.
-
-    Raises:
-        UserError: not installed, or not readable.
-    """
-
-    def __init__(self, layers: int, device: torch.device | str = "cpu") -> None:
-        self.layers = layers
-        self.weights = {
-            name: weight.to(device) for name, weight in encoder_weights().items()
-            if name.startswith(("embeddings.", *(f"encoder.layer.{i}." for i in range(layers))))
-        }  # fmt: skip
-
-    def to(self, device: torch.device | str) -> None:
-        """Move the weights."""
-        self.weights = {name: weight.to(device) for name, weight in self.weights.items()}
-
-    def __call__(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
-        """Word pieces (B, N), at most 512, and their mask (B, N), 1 = piece -> states (B, N, 384): of the pieces alone,
-        then after each layer."""
-        words, kinds, places = (
-            self.weights[f"embeddings.{k}_embeddings.weight"] for k in ("word", "token_type", "position")
-        )
-        x = F.embedding(ids, words) + kinds[0] + places[: ids.shape[1]]
-        out = [self._norm("embeddings", x)]
-        open_ = None if bool(mask.all()) else mask.bool()[:, None, None]
-        for number in range(self.layers):
-            out.append(self._layer(f"encoder.layer.{number}", out[-1], open_))
-        return out
-
-    def _layer(self, name: str, x: Tensor, open_: Tensor | None) -> Tensor:
-        q, k, v = (
-            self._map(f"{name}.attention.self.{part}", x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
-            for part in ("query", "key", "value")
-        )
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=open_).transpose(1, 2).flatten(2)
-        x = self._norm(f"{name}.attention.output", self._map(f"{name}.attention.output.dense", seen) + x)
-        wide = F.gelu(self._map(f"{name}.intermediate.dense", x))
-        return self._norm(f"{name}.output", self._map(f"{name}.output.dense", wide) + x)
-
-    def _map(self, name: str, x: Tensor) -> Tensor:
-        return F.linear(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
-
-    def _norm(self, name: str, x: Tensor) -> Tensor:
-        weight, bias = (self.weights[f"{name}.LayerNorm.{k}"] for k in ("weight", "bias"))
-        return F.layer_norm(x, (WIDTH,), weight, bias, EPSILON)
-
-
-class TunedLinear(nn.Module):
-    """(..., I) -> (..., O): a frozen matrix plus a trained one of small rank, which begins as zero."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, weight: Tensor, bias: Tensor, rank: int) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight.float(), persistent=False)
-        self.register_buffer("bias", bias.float(), persistent=False)
-        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]) * weight.shape[1] ** -0.5)
-        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias) + F.linear(F.linear(x, self.down), self.up)
-
-
-def best_of_rank(up: Tensor, down: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """(O, R) and (R, I) -> (O, rank) and (rank, I) whose product is nearest to theirs (Eckart and Young 1936)."""
-    left, size, right = torch.linalg.svd(up.double() @ down.double(), full_matrices=False)
-    root = size[:rank].sqrt()
-    return (left[:, :rank] * root).to(up.dtype), (root[:, None] * right[:rank]).to(down.dtype)
-
-
-class TunedLayer(nn.Module):
-    """One layer of the encoder: token states (B, N, 384) -> (B, N, 384)."""
-
-    def __init__(self, weights: dict[str, Tensor], number: int, rank: int, dropout: float) -> None:
-        super().__init__()
-        own = {k: v for k, v in weights.items() if k.startswith(f"encoder.layer.{number}.")}
-
-        def linear(name: str) -> TunedLinear:
-            start = f"encoder.layer.{number}.{name}"
-            return TunedLinear(own[f"{start}.weight"], own[f"{start}.bias"], rank)
-
-        def norm(name: str) -> nn.LayerNorm:
-            out = nn.LayerNorm(WIDTH, EPSILON)
-            start = f"encoder.layer.{number}.{name}.LayerNorm"
-            out.load_state_dict({k: own[f"{start}.{k}"].float() for k in ("weight", "bias")})
-            return out
-
-        self.query, self.key, self.value = (linear(f"attention.self.{k}") for k in ("query", "key", "value"))
-        self.mix, self.even = linear("attention.output.dense"), norm("attention.output")
-        self.widen, self.narrow, self.leave = linear("intermediate.dense"), linear("output.dense"), norm("output")
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, open_: Tensor) -> Tensor:
-        """`open_` (B, 1, 1, N): True where there is a word."""
-        q, k, v = (f(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
-        # The backward pass of torch's other kernel takes ten times as long on a CPU with so few words.
-        with sdpa_kernel(SDPBackend.MATH) if self.training else nullcontext():
-            seen = F.scaled_dot_product_attention(q, k, v, attn_mask=open_)
-        x = self.even(x + self.drop(self.mix(seen.transpose(1, 2).flatten(2))))
-        out: Tensor = self.leave(x + self.drop(self.narrow(F.gelu(self.widen(x)))))
-        return out
-
-
-class TunedLayers(nn.Module):
-    """States after layer `first` (B, N, 384) -> those after the last one, as changed by training.
-
-    Raises:
-        UserError: the sentence encoder is not installed.
-    """
-
-    def __init__(self, first: int, rank: int, dropout: float) -> None:
-        super().__init__()
-        weights = encoder_weights()
-        self.layers = nn.ModuleList(TunedLayer(weights, n, rank, dropout) for n in range(first, LAYERS))
-
-    def forward(self, states: Tensor, words: Tensor) -> Tensor:
-        """`words` (B, N) 1 for words."""
-        open_ = words.bool()[:, None, None]
-        for layer in self.layers:
-            states = layer(states, open_)
-        return states
-
 
 SPIECE = "spiece.model"
 PAD, EOS, UNK = 0, 1, 2  # T5's own ids
 NORMALIZER, CHARSMAP = 3, 2  # fields of sentencepiece's model
-MOST_PIECES = 64 << 20  # bytes of such a model
+MAX_SPIECE_BYTES = 64 << 20
+LAYERS, WIDTH, HEADS, EPSILON = 6, 384, 12, 1e-12  # of all-MiniLM-L6-v2
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """A protocol buffer's number at a place, and the place behind it."""
+    value = shift = 0
+    while True:
+        if at >= len(message) or shift > 63:
+            raise ValueError("cut off")
+        value |= (message[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if message[at - 1] < 128:
+            return value, at
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Fields of a protocol buffer: number, the complete field, its contents (empty unless bytes).
+
+    Raises:
+        ValueError: not such a message.
+    """
+    at = 0
+    while at < len(message):
+        start = at
+        key, at = _varint(message, at)
+        contents = b""
+        if key & 7 == 2:
+            size, at = _varint(message, at)
+            contents, at = message[at : at + size], at + size
+        elif key & 7 == 0:
+            _, at = _varint(message, at)
+        else:
+            at += {1: 8, 5: 4}.get(key & 7, len(message))
+        if at > len(message):
+            raise ValueError("cut off")
+        yield key >> 3, message[start:at], contents
 
 
 def without_charsmap(model: bytes) -> bytes:
@@ -191,19 +78,17 @@ def without_charsmap(model: bytes) -> bytes:
     """
     out = []
     try:
-        for field, whole, inside in fields(model):
-            if field == NORMALIZER and inside:
-                rest = b"".join(part for name, part, _ in fields(inside) if name != CHARSMAP)
-                size, length = len(rest), []
-                while True:
-                    length.append(size & 127 | (128 if size > 127 else 0))
+        for number, field, contents in _fields(model):
+            if number == NORMALIZER and contents:
+                left = b"".join(part for inner, part, _ in _fields(contents) if inner != CHARSMAP)
+                size, length = len(left), []
+                while size > 127:
+                    length.append(size & 127 | 128)
                     size >>= 7
-                    if not size:
-                        break
-                whole = bytes([NORMALIZER << 3 | 2, *length]) + rest
-            out.append(whole)
+                field = bytes([NORMALIZER << 3 | 2, *length, size]) + left
+            out.append(field)
     except ValueError:
-        return model  # damaged: sentencepiece says so
+        return model  # sentencepiece reports the damage
     return b"".join(out)
 
 
@@ -233,13 +118,13 @@ class TextTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids up to the first end id -> text; padding and ids outside the vocabulary are left out."""
-        kept = []
-        for i in ids:
-            if int(i) == EOS:
+        pieces = []
+        for i in map(int, ids):
+            if i == EOS:
                 break
-            if UNK < int(i) < self.size:
-                kept.append(int(i))
-        return str(self.processor.decode(kept)).strip()
+            if UNK < i < self.size:
+                pieces.append(i)
+        return str(self.processor.decode(pieces)).strip()
 
     @classmethod
     def train(
@@ -279,7 +164,151 @@ class TextTokenizer:
         """
         path = Path(folder) / SPIECE
         with parsing(path, "a sentencepiece model"):
-            return cls(read_bytes(path, MOST_PIECES, f"a model folder holds {SPIECE}"))
+            return cls(read_bytes(path, MAX_SPIECE_BYTES, f"a model folder holds {SPIECE}"))
+
+
+def encoder_weights() -> dict[str, Tensor]:
+    """All weights of the installed sentence encoder, by name.
+
+    Raises:
+        UserError: not installed, or not readable.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = sentence_model_folder() / "model.safetensors"
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as e:
+        raise UserError(f"{path}: not readable ({str(e).splitlines()[0]})") from None
+
+
+class SentenceEncoder:
+    """The encoder up to a layer.
+
+    Args:
+        layers: how many are read and run.
+
+    Raises:
+        UserError: not installed, or not readable.
+    """
+
+    def __init__(self, layers: int, device: torch.device | str = "cpu") -> None:
+        self.layers = layers
+        self.weights = {
+            name: weight.to(device) for name, weight in encoder_weights().items()
+            if name.startswith(("embeddings.", *(f"encoder.layer.{i}." for i in range(layers))))
+        }  # fmt: skip
+
+    def to(self, device: torch.device | str) -> None:
+        """Move the weights."""
+        self.weights = {name: weight.to(device) for name, weight in self.weights.items()}
+
+    def __call__(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
+        """Word pieces (B, N), N <= 512, and their mask (B, N), 1 = piece -> states (B, N, 384) before and after each
+        layer."""
+        words, kinds, places = (
+            self.weights[f"embeddings.{k}_embeddings.weight"] for k in ("word", "token_type", "position")
+        )
+        x = F.embedding(ids, words) + kinds[0] + places[: ids.shape[1]]
+        out = [self._norm("embeddings", x)]
+        open_ = None if bool(mask.all()) else mask.bool()[:, None, None]
+        for number in range(self.layers):
+            out.append(self._layer(f"encoder.layer.{number}", out[-1], open_))
+        return out
+
+    def _layer(self, name: str, x: Tensor, open_: Tensor | None) -> Tensor:
+        q, k, v = (
+            self._map(f"{name}.attention.self.{part}", x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for part in ("query", "key", "value")
+        )
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=open_).transpose(1, 2).flatten(2)
+        x = self._norm(f"{name}.attention.output", self._map(f"{name}.attention.output.dense", attended) + x)
+        wide = F.gelu(self._map(f"{name}.intermediate.dense", x))
+        return self._norm(f"{name}.output", self._map(f"{name}.output.dense", wide) + x)
+
+    def _map(self, name: str, x: Tensor) -> Tensor:
+        return F.linear(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        weight, bias = (self.weights[f"{name}.LayerNorm.{k}"] for k in ("weight", "bias"))
+        return F.layer_norm(x, (WIDTH,), weight, bias, EPSILON)
+
+
+class TunedLinear(nn.Module):
+    """(..., I) -> (..., O): a frozen matrix plus a trained one of small rank, initially zero (LoRA)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor, rank: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.float(), persistent=False)
+        self.register_buffer("bias", bias.float(), persistent=False)
+        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]) * weight.shape[1] ** -0.5)
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias) + F.linear(F.linear(x, self.down), self.up)
+
+
+def best_of_rank(up: Tensor, down: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """(O, R) and (R, I) -> (O, rank) and (rank, I) whose product is nearest to theirs (Eckart and Young 1936)."""
+    left, size, right = torch.linalg.svd(up.double() @ down.double(), full_matrices=False)
+    root = size[:rank].sqrt()
+    return (left[:, :rank] * root).to(up.dtype), (root[:, None] * right[:rank]).to(down.dtype)
+
+
+class TunedLayer(nn.Module):
+    """One layer of the encoder with trained low-rank updates of its matrices and trained norms."""
+
+    def __init__(self, weights: dict[str, Tensor], number: int, rank: int, dropout: float) -> None:
+        super().__init__()
+
+        def linear(name: str) -> TunedLinear:
+            start = f"encoder.layer.{number}.{name}"
+            return TunedLinear(weights[f"{start}.weight"], weights[f"{start}.bias"], rank)
+
+        def norm(name: str) -> nn.LayerNorm:
+            out = nn.LayerNorm(WIDTH, EPSILON)
+            start = f"encoder.layer.{number}.{name}.LayerNorm"
+            out.load_state_dict({k: weights[f"{start}.{k}"].float() for k in ("weight", "bias")})
+            return out
+
+        self.query, self.key, self.value = (linear(f"attention.self.{k}") for k in ("query", "key", "value"))
+        self.mix, self.even = linear("attention.output.dense"), norm("attention.output")
+        self.widen, self.narrow, self.leave = linear("intermediate.dense"), linear("output.dense"), norm("output")
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, open_: Tensor) -> Tensor:
+        """Token states (B, N, 384) and `open_` (B, 1, 1, N), True at words -> (B, N, 384)."""
+        q, k, v = (f(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
+        # The backward pass of torch's other kernel takes ten times as long on a CPU with so few words.
+        with sdpa_kernel(SDPBackend.MATH) if self.training else nullcontext():
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=open_)
+        x = self.even(x + self.drop(self.mix(attended.transpose(1, 2).flatten(2))))
+        out: Tensor = self.leave(x + self.drop(self.narrow(F.gelu(self.widen(x)))))
+        return out
+
+
+class TunedLayers(nn.Module):
+    """States after layer `first` (B, N, 384) -> those after the last one; only the trained changes are stored.
+
+    Raises:
+        UserError: the sentence encoder is not installed.
+    """
+
+    def __init__(self, first: int, rank: int, dropout: float) -> None:
+        super().__init__()
+        weights = encoder_weights()
+        self.layers = nn.ModuleList(TunedLayer(weights, n, rank, dropout) for n in range(first, LAYERS))
+
+    def forward(self, states: Tensor, words: Tensor) -> Tensor:
+        """`words` (B, N) 1 for words."""
+        open_ = words.bool()[:, None, None]
+        for layer in self.layers:
+            states = layer(states, open_)
+        return states
 
 
 # A text's states differ in their last bits with the texts that are computed beside it, so remembered states may change
@@ -294,62 +323,59 @@ def forget_states() -> None:
 
 
 class SentenceGrounder:
-    """Frozen all-MiniLM-L6-v2 (Apache-2.0): what words mean that no caption contains.
+    """Frozen all-MiniLM-L6-v2 (Apache-2.0): the meaning of words that no caption contains.
 
     Shapes: n tokens of a text (special tokens included), width 384.
 
     Args:
         max_tokens: longer texts are cut.
-        remember: texts whose states are kept in memory.
-        layers: whose states are given, side by side, in ascending order: 0 = word pieces alone, 6 = the last.
-        alone: compute every text by itself, so that its states are the same to the bit whatever is asked for beside it.
+        cache_size: texts whose states stay in memory.
+        layers: whose states are returned, side by side, in ascending order: 0 = word pieces, 6 = the last.
+        alone: encode every text by itself, so that its states are the same to the bit in any batch.
     """
 
     width = 384
 
     def __init__(
-        self, max_tokens: int = 64, remember: int = 5_000, device: str | torch.device = "cpu",
+        self, max_tokens: int = 64, cache_size: int = 5_000, device: str | torch.device = "cpu",
         layers: Sequence[int] = (6,), alone: bool = False,
     ) -> None:  # fmt: skip
-        self.max_tokens, self.remember, self.device, self.layers = max_tokens, remember, device, tuple(layers)
+        self.max_tokens, self.cache_size, self.device, self.layers = max_tokens, cache_size, device, tuple(layers)
         self.alone = alone
         self._model: Any = None
         self._tokenizer: Any = None
-        self._known: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._since = _epoch
+        self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._cache_epoch = _epoch
         self._pieces: dict[str, int] = {}
         self._lock = threading.RLock()  # several threads may share one
 
     def load(self) -> None:
         """Read the encoder now; else the first text waits for it."""
         with self._lock:
-            if self._model is None:
-                self._load()
+            if self._model is not None:
+                return
+            from tokenizers import Tokenizer
 
-    def _load(self) -> None:
-        from tokenizers import Tokenizer
-
-
-        self._model = SentenceEncoder(max(self.layers), self.device)
-        self._tokenizer = Tokenizer.from_file(str(sentence_model_folder() / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self.max_tokens)
+            self._model = SentenceEncoder(max(self.layers), self.device)
+            self._tokenizer = Tokenizer.from_file(str(sentence_model_folder() / "tokenizer.json"))
+            self._tokenizer.no_padding()
+            self._tokenizer.enable_truncation(self.max_tokens)
 
     def to(self, device: str | torch.device) -> None:
-        """Compute there from now on; what is remembered stays."""
+        """Compute there from now on; cached states stay."""
         with self._lock:
             self.device = device
             if self._model is not None:
                 self._model.to(device)
 
     def number(self, word: str) -> int | None:
-        """Of a word in the encoder's vocabulary, the commonest words first; None = it is read in pieces."""
+        """Id of a word in the encoder's vocabulary, the commonest words first; None = it is split into pieces."""
         self.load()
-        found: int | None = self._tokenizer.token_to_id(word)
-        return found
+        token_id: int | None = self._tokenizer.token_to_id(word)
+        return token_id
 
     def pieces(self, word: str) -> int:
-        """How many pieces a word is read in."""
+        """The number of pieces that a word is split into."""
         self.load()
         if word not in self._pieces:
             self._pieces[word] = len(self._tokenizer.encode(word, add_special_tokens=False).ids)
@@ -371,46 +397,43 @@ class SentenceGrounder:
                 batch[b, : len(ids[i])] = torch.tensor(ids[i], device=self.device)
                 mask[b, : len(ids[i])] = 1
             with torch.autocast(batch.device.type, torch.bfloat16, enabled=bf16):
-                given = self._model(batch, mask)
-            states = torch.cat([given[i].float() for i in self.layers], -1).cpu().numpy()
+                layers = self._model(batch, mask)
+            states = torch.cat([layers[i].float() for i in self.layers], -1).cpu().numpy()
             for b, i in enumerate(rows):
                 out[i] = states[b, : len(ids[i])].astype(np.float16)
         return out
 
     def states(self, texts: Sequence[str], bf16: bool = False) -> list[np.ndarray]:
-        """States of every text: (n, 384 * layers) float16 each. Texts seen before are not computed again."""
+        """States of every text: (n, 384 * layers) float16 each, from the cache where possible."""
         cleaned = [" ".join(t.lower().split()) for t in texts]
         with self._lock:
-            if self._since != _epoch:
-                self._known.clear()
-                self._since = _epoch
-            missing = [t for t in dict.fromkeys(cleaned) if t not in self._known]
+            if self._cache_epoch != _epoch:
+                self._cache.clear()
+                self._cache_epoch = _epoch
+            missing = [t for t in dict.fromkeys(cleaned) if t not in self._cache]
             fresh = dict(zip(missing, self._compute(missing, bf16), strict=True)) if missing else {}
-            out = [fresh[t] if t in fresh else self._known[t] for t in cleaned]
-            self._known.update(fresh)
-            while len(self._known) > self.remember:
-                self._known.popitem(last=False)
+            out = [fresh[t] if t in fresh else self._cache[t] for t in cleaned]
+            self._cache.update(fresh)
+            while len(self._cache) > self.cache_size:
+                self._cache.popitem(last=False)
         return out
 
     def sentence(self, texts: Sequence[str]) -> np.ndarray:
-        """(B, 384) float32 unit vectors: mean-pooled states of the last layer given, as the encoder was trained."""
+        """(B, 384) float32 unit vectors: mean-pooled states of the last layer, as the encoder was trained."""
         blocks = (self.states(texts[i : i + 1024]) for i in range(0, len(texts), 1024))  # states are large
         pooled = np.stack([s[:, -self.width :].astype(np.float32).mean(0) for block in blocks for s in block])
         return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
     def save_states(self, texts: Sequence[str], folder: str | os.PathLike[str]) -> Path:
-        """Compute and store states of many texts for training: one flat float16 array with offsets.
-
-        Texts whose states were loaded are not computed again.
-        """
+        """Compute and store states of many texts for training: one flat float16 array with offsets."""
         from safetensors.numpy import save_file
 
         unique = list(dict.fromkeys(" ".join(t.lower().split()) for t in texts))
-        missing = [t for t in unique if t not in self._known]
+        missing = [t for t in unique if t not in self._cache]
         bf16 = fast_bfloat16(self.device)
         blocks = (self._compute(missing[i : i + 1024], bf16) for i in range(0, len(missing), 1024))
         fresh = dict(zip(missing, (s for block in blocks for s in block), strict=True))
-        parts = [fresh[t] if t in fresh else self._known[t] for t in unique]
+        parts = [fresh[t] if t in fresh else self._cache[t] for t in unique]
         data = {
             "states": np.concatenate(parts), "lengths": np.array([len(p) for p in parts], np.int32),
             "texts": np.frombuffer("\n".join(unique).encode(), np.uint8),
@@ -418,7 +441,7 @@ class SentenceGrounder:
         return atomic_write(Path(folder) / "grounding.safetensors", lambda p: save_file(data, p))
 
     def load_states(self, folder: str | os.PathLike[str]) -> int:
-        """Take the states of `save_states`, mapped from the file: processes share them. Returns how many texts."""
+        """Load the states of `save_states`, memory-mapped so that processes share them; the number of texts."""
         from safetensors import safe_open
 
         path = Path(folder) / "grounding.safetensors"
@@ -431,6 +454,6 @@ class SentenceGrounder:
         shape = (total, (end - start) // (2 * max(total, 1)))
         states = np.memmap(path, np.float16, "r", 8 + size + start, shape)
         texts, ends = text.split("\n"), np.cumsum(lengths)
-        self._known.update((t, states[e - n : e]) for t, n, e in zip(texts, lengths, ends, strict=True))
-        self.remember = max(self.remember, len(self._known) + 50_000)
+        self._cache.update((t, states[e - n : e]) for t, n, e in zip(texts, lengths, ends, strict=True))
+        self.cache_size = max(self.cache_size, len(self._cache) + 50_000)
         return len(texts)

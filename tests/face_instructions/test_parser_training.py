@@ -77,7 +77,7 @@ def test_some_of_the_written_instructions() -> None:
     less, whole = (material(own(60), Material(written=n, composed=0, timed=0, joined=0, held=10)) for n in (20, 0))
     assert len(less[1]) == 2 and len(whole[1]) == 6
     assert len(less[0]["written"]) < len(whole[0]["written"]) / 2
-    with pytest.raises(UserError, match="data: written: -1; accepted: a whole number of at least 0"):
+    with pytest.raises(UserError, match="data: written: -1; accepted: greater than or equal to 0"):
         Material.read({"written": -1}, "data")
 
 

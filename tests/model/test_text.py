@@ -110,7 +110,7 @@ def test_threads_share_one() -> None:
             time.sleep(0.001)
             return [np.full((1, 384), hash(t) % 97, np.float16) for t in texts]
 
-    one = Slow(remember=5)
+    one = Slow(cache_size=5)
 
     def asked(seed: int) -> bool:
         texts = [f"smile {(seed * k) % 11}" for k in range(40)]
@@ -141,7 +141,7 @@ def test_a_text_is_computed_once() -> None:
 
 
 def test_memory_is_bounded_and_the_oldest_text_goes_first() -> None:
-    counting = Counting(remember=2)
+    counting = Counting(cache_size=2)
     assert len(counting.states(["one", "two", "three"])) == 3  # more than fit are still answered
     counting.states(["three", "two"])
     assert counting.computed == ["one", "two", "three"]

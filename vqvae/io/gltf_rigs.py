@@ -393,10 +393,10 @@ class Skeleton:
         for k, p in enumerate(parents):
             if k in set(bound):
                 continue
-            known = p if p >= 0 else next((b for b in bound if k in _ancestors(parents, b)), bound[0])
-            back = rot.multiply(rest_turns[known], rot.conjugate(turns[known]))
+            neighbour = p if p >= 0 else next((b for b in bound if k in _ancestors(parents, b)), bound[0])
+            back = rot.multiply(rest_turns[neighbour], rot.conjugate(turns[neighbour]))
             rest_turns[k] = rot.multiply(back, turns[k])
-            rest_places[k] = rest_places[known] + rot.rotate(back, places[k] - places[known])
+            rest_places[k] = rest_places[neighbour] + rot.rotate(back, places[k] - places[neighbour])
         return rest_turns, rest_places
 
     def _upright(self, mapped: dict[str, int], nodes: list[int], places: np.ndarray) -> tuple[np.ndarray, float | None]:

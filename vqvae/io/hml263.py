@@ -86,10 +86,10 @@ class HML263Features(FeatureSpec):
         return Motion(swing_rotations(joints), joints[:, 0], self.fps, "body", caption).canonical()
 
 
-def _check(joints: np.ndarray, least: int) -> np.ndarray:
+def _check(joints: np.ndarray, min_frames: int) -> np.ndarray:
     x = np.asarray(joints, np.float64)
-    if x.ndim != 3 or x.shape[1:] != (22, 3) or len(x) < least:
-        raise UserError(f"hml263: joints {x.shape}; accepted (T, 22, 3) with T >= {least}")
+    if x.ndim != 3 or x.shape[1:] != (22, 3) or len(x) < min_frames:
+        raise UserError(f"hml263: joints {x.shape}; accepted (T, 22, 3) with T >= {min_frames}")
     if not np.isfinite(x).all():
         raise UserError(f"hml263: NaN or infinity at frame {int(np.argmin(np.isfinite(x).all((1, 2))))}")
     return x
@@ -246,8 +246,8 @@ def swing_rotations(joints: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarr
         children = [c for c, p in enumerate(skeleton.parents) if p == j]
         if len(children) == 1:
             bone = rot.rotate(rot.conjugate(above), x[:, children[0]] - x[:, j])
-            rest = np.broadcast_to(skeleton.offsets[children[0]], bone.shape)
-            local[:, j] = rot.between(rest, bone)
+            rest_bone = np.broadcast_to(skeleton.offsets[children[0]], bone.shape)
+            local[:, j] = rot.between(rest_bone, bone)
         elif children:
             bones = rot.rotate(rot.conjugate(above)[:, None], x[:, children] - x[:, j : j + 1])
             local[:, j] = _kabsch(skeleton.offsets[children], bones)
@@ -255,9 +255,9 @@ def swing_rotations(joints: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarr
     return local
 
 
-def _kabsch(rest: np.ndarray, bones: np.ndarray) -> np.ndarray:
+def _kabsch(rest_bones: np.ndarray, bones: np.ndarray) -> np.ndarray:
     """Rotation (T, 4) that takes rest (K, 3) nearest to bones (T, K, 3) in the least-squares sense (Kabsch 1976)."""
-    u, _, vt = np.linalg.svd(np.swapaxes(bones, -1, -2) @ rest)
+    u, _, vt = np.linalg.svd(np.swapaxes(bones, -1, -2) @ rest_bones)
     sign = np.ones((len(bones), 3))
     sign[:, 2] = np.sign(np.linalg.det(u @ vt))
     return rot.from_matrix((u * sign[:, None]) @ vt)

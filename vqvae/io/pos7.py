@@ -29,9 +29,9 @@ _ARMS = ((3, 4, 5, -1.0), (6, 7, 8, 1.0))  # collar, shoulder, elbow, the side's
 def to_array(motion: Motion) -> np.ndarray:
     """(T, 9, 7) float32 of a motion: metres, Y up, rotations in the world, x, y, z, w."""
     places, turned = motion.skeleton.fk_full(motion.rotations, motion.root)
-    whole = rot.from_matrix(turned[:, JOINTS])
-    whole = rot.continuous(whole) if len(whole) > 1 else whole
-    return np.concatenate([places[:, JOINTS], np.roll(whole, -1, -1)], -1).astype(np.float32)
+    turns = rot.from_matrix(turned[:, JOINTS])
+    turns = rot.continuous(turns) if len(turns) > 1 else turns
+    return np.concatenate([places[:, JOINTS], np.roll(turns, -1, -1)], -1).astype(np.float32)
 
 
 def from_array(array: np.ndarray, fps: float = FPS) -> Motion:
@@ -47,12 +47,12 @@ def from_array(array: np.ndarray, fps: float = FPS) -> Motion:
     places, turns = array[..., :3].astype(np.float64), np.roll(array[..., 3:].astype(np.float64), 1, -1)
     if (np.abs(np.linalg.norm(turns, axis=-1) - 1) > UNIT_TOLERANCE).any():
         raise UserError("quaternions of another length than 1; accepted x, y, z, w after the positions")
-    turns, bones = _whole(places, rot.normalize(turns))
+    turns, bones = _world_turns(places, rot.normalize(turns))
     ours = np.stack([SMPL22.offsets[j] for j in JOINTS])
     lengths = np.linalg.norm(bones[1:], axis=-1)
-    alike = (bones[1:] * ours[1:]).sum(-1) / (lengths * np.linalg.norm(ours[1:], axis=-1))
+    cosines = (bones[1:] * ours[1:]).sum(-1) / (lengths * np.linalg.norm(ours[1:], axis=-1))
     scale = float(np.linalg.norm(ours[[2, 5, 8]], axis=-1).sum() / lengths[[1, 4, 7]].sum())
-    if alike.min() > 1 - 1e-4 and abs(scale - 1) < 1e-2:
+    if cosines.min() > 1 - 1e-4 and abs(scale - 1) < 1e-2:
         scale, upright = 1.0, rot.identity(())
     else:
         turns = rot.multiply(turns, rot.from_matrix(_corrections(places, turns, bones)))
@@ -70,27 +70,27 @@ def from_array(array: np.ndarray, fps: float = FPS) -> Motion:
     return Motion(local, root, fps, "gesture")
 
 
-def _whole(places: np.ndarray, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _world_turns(places: np.ndarray, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """World rotations (T, 9, 4) and every joint in its parent's frame (9, 3), whichever way the file has them."""
     below = turns.copy()
     for k, p in enumerate(PARENTS):
         if p >= 0:
             below[:, k] = rot.multiply(below[:, p], turns[:, k])
     spreads = []
-    for whole in (turns, below):
+    for world in (turns, below):
         parents, joints = list(PARENTS[1:]), list(range(1, len(PARENTS)))
-        seen = rot.rotate(rot.conjugate(whole[:, parents]), places[:, joints] - places[:, parents])
-        mean = seen.mean(0)
+        local = rot.rotate(rot.conjugate(world[:, parents]), places[:, joints] - places[:, parents])
+        mean = local.mean(0)
         length = np.linalg.norm(places[:, joints] - places[:, parents], axis=-1).mean(0)
         if length.min() < 1e-9:
             raise UserError(f"joints {NAMES[1 + int(length.argmin())]} and its parent lie in one place")
-        off = np.linalg.norm(seen - mean, axis=-1).mean(0) / length
-        spreads.append((float(off.max()), whole, np.concatenate([np.zeros((1, 3)), mean])))
-    spread, whole, bones = min(spreads, key=lambda s: s[0])
+        off = np.linalg.norm(local - mean, axis=-1).mean(0) / length
+        spreads.append((float(off.max()), world, np.concatenate([np.zeros((1, 3)), mean])))
+    spread, world, bones = min(spreads, key=lambda s: s[0])
     if spread > _SPREAD:
         raise UserError(f"bones move by {spread:.2f} of their length in their joints' frames; accepted positions that "
                         "follow from the rotations, in the world or below the parents")  # fmt: skip
-    return whole, bones
+    return world, bones
 
 
 def _corrections(places: np.ndarray, turns: np.ndarray, bones: np.ndarray) -> np.ndarray:
@@ -98,22 +98,22 @@ def _corrections(places: np.ndarray, turns: np.ndarray, bones: np.ndarray) -> np
     ours = [SMPL22.offsets[j] for j in JOINTS]
     left, up = (places[:, 6] - places[:, 3]), (places[:, 2] - places[:, 0])
 
-    def seen(k: int, direction: np.ndarray) -> np.ndarray:
+    def in_joint(k: int, direction: np.ndarray) -> np.ndarray:
         return np.asarray(rot.rotate(rot.conjugate(turns[:, k]), direction).mean(0))
 
     x, y = np.array([1.0, 0, 0]), np.array([0.0, 1, 0])
-    out = [frame_turn(bones[1], seen(0, left), ours[1], x), frame_turn(bones[2], seen(1, left), ours[2], x),
-           frame_turn(seen(2, left), seen(2, up), x, ours[1] + ours[2])]  # fmt: skip
+    out = [frame_turn(bones[1], in_joint(0, left), ours[1], x), frame_turn(bones[2], in_joint(1, left), ours[2], x),
+           frame_turn(in_joint(2, left), in_joint(2, up), x, ours[1] + ours[2])]  # fmt: skip
     for collar, shoulder, elbow, sign in _ARMS:
         along = bones[elbow] / np.linalg.norm(bones[elbow])  # the forearm's bone lies in its joint as the arm's does
         forearm = rot.rotate(turns[:, elbow], along)
         bend = np.cross(rot.rotate(turns[:, shoulder], along), forearm)
-        if np.linalg.norm(seen(shoulder, bend)) < 0.05:
+        if np.linalg.norm(in_joint(shoulder, bend)) < 0.05:
             raise UserError(f"{NAMES[elbow]} never bends, which would tell how the arm is turned; accepted if it does")
         hinge = np.array([0.0, -sign, 0])
         out += [
-            frame_turn(bones[shoulder], seen(collar, up), ours[shoulder], y),
-            frame_turn(along, seen(shoulder, bend), ours[elbow], hinge),
-            frame_turn(along, seen(elbow, bend), ours[elbow], hinge),
+            frame_turn(bones[shoulder], in_joint(collar, up), ours[shoulder], y),
+            frame_turn(along, in_joint(shoulder, bend), ours[elbow], hinge),
+            frame_turn(along, in_joint(elbow, bend), ours[elbow], hinge),
         ]
     return np.stack(out)
