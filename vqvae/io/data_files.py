@@ -127,7 +127,7 @@ def _yaml_loader() -> Any:
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    class Loader(base):  # type: ignore[misc]
+    class Loader(base):
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys: set[str] = set()
             for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
@@ -286,7 +286,7 @@ def read_plain_pickle(path: str | os.PathLike[str], accepted: str = "") -> Any:
         for opcode, argument, _ in pickletools.genops(data):
             if opcode.name not in _PLAIN_OPCODES:
                 raise ValueError(f"its instruction {opcode.name} makes something else")
-            if "PUT" in opcode.name and int(argument) > len(data):  # pickle allocates as many places
+            if "PUT" in opcode.name and int(argument or 0) > len(data):  # pickle allocates as many places
                 raise ValueError("it stores values out of order")
         return _PlainUnpickler(io.BytesIO(data)).load()
 
