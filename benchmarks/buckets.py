@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/buckets.py [--steps 32] [--pools 8,32] -- --config FILE --codes DIR ...
 
 After ``--`` stand the options of `scripts/train.py language`, without ``-o``. One level sorts the rows of a pool by one
-number, twice the answer's length and the prompt's; two levels are `instruct_data.collate.like_lengths`. Both take the
+number, twice the answer's length and the prompt's; two levels are `instruct_data.mixture.like_lengths`. Both take the
 same rows, and whole training steps are timed, in turns, so that a busy machine disturbs them alike. Useful is a token
 that is not padding; the states of the sentence encoder, which is not trained, are computed before. With ``--steps 16
 --pools 8,16`` and ``--set train.batch=16`` it times 42 CPU seconds of steps (`benchmarks/results/buckets.json`).

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instruct_data.clip import SPLITS
-from instruct_data.store import MANIFEST, ROWS_PER_SHARD, SCHEMAS, WHAT, Store
-from instruct_data.stored import FEATURES
+from instruct_data.store import FEATURES, MANIFEST, ROWS_PER_SHARD, SCHEMAS, WHAT, Store
 from vqvae import arkit, modalities
 from vqvae.errors import UserError
 from vqvae.io.data_files import parse_json

@@ -1,4 +1,4 @@
-"""Which task and which clip comes at which place of the training: balanced, and a pure function of (seed, step).
+"""Sampling of training examples: tasks and clips by weight as a pure function of (seed, step), and batches of them.
 
 Nothing is carried from step to step, so a resumed run sees exactly what it would have seen.
 """
@@ -6,7 +6,7 @@ Nothing is carried from step to step, so a resumed run sees exactly what it woul
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,20 +120,46 @@ class Mixture:
         return out
 
 
-def mixture_of(
-    items: Sequence[Clip | ClipCodes], weights: Mapping[str, float], alpha: Mapping[str, float] | float = 0.5,
-    seed: int = 0, classify: Callable[[Clip | ClipCodes], str] = clip_class,
-) -> Mixture:  # fmt: skip
-    """A mixture in which every task draws from the same clips.
+def like_lengths(source: Sequence[int] | np.ndarray, target: Sequence[int] | np.ndarray, rows: int) -> np.ndarray:
+    """Batches of a fixed number of examples in two levels of buckets: of like targets, and in each of like sources.
 
     Args:
-        items: clips of one split.
-        weights: task name -> share.
-        alpha: one balance, or one per task (tasks left out: 0.5).
+        source, target: (N,) tokens of every example before and after the arrow; N is a multiple of `rows`.
+        rows: examples in a batch.
+
+    Returns:
+        (N / rows, rows) indices; every example is in exactly one batch.
+
+    Raises:
+        UserError: no examples, or such that do not fill the last batch.
     """
-    classes = [classify(i) for i in items]
-    streams = [
-        Stream(t, w, classes, alpha if isinstance(alpha, int | float) else alpha.get(t, 0.5))
-        for t, w in weights.items()
-    ]
-    return Mixture(streams, seed)
+    source, target = np.asarray(source, np.int64), np.asarray(target, np.int64)
+    if not len(source) or len(source) % rows or len(source) != len(target):
+        raise UserError(f"collate: {len(source)} sources and {len(target)} targets in batches of {rows}")
+    batches = len(source) // rows
+    order = np.argsort(target, kind="stable").reshape(batches, rows)
+    alike = [part.reshape(-1) for part in np.array_split(order, round(batches**0.5))]
+    return np.concatenate([part[np.argsort(source[part], kind="stable")] for part in alike]).reshape(batches, rows)
+
+
+def pad(rows: Sequence[np.ndarray], value: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Pad integer sequences at the right.
+
+    Args:
+        rows: B arrays of shape (L_b,) or (L_b, R).
+        value: padding.
+        multiple: the common length is a multiple of this.
+
+    Returns:
+        (B, L) or (B, L, R) int64 and a (B, L) bool mask that is True where there is data.
+    """
+    if not rows:
+        raise UserError("collate: an empty batch")
+    longest = max(len(r) for r in rows)
+    longest = -(-max(longest, 1) // multiple) * multiple
+    out = np.full((len(rows), longest, *rows[0].shape[1:]), value, np.int64)
+    mask = np.zeros((len(rows), longest), bool)
+    for b, r in enumerate(rows):
+        out[b, : len(r)] = r
+        mask[b, : len(r)] = True
+    return out, mask

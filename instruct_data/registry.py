@@ -1,22 +1,129 @@
-"""The task registry: one YAML file per task, ours and any folder that a user adds."""
+"""The task registry (one YAML file per task, ours and any folder of the user's), and the prompts that tasks render."""
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from instruct_data.prompts import INPUT, INSTRUCTION, RESPONSE, SLOT, Prompt, Segment, TextSegment, joined, segment
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
 
 if TYPE_CHECKING:
     import numpy as np
+
+INSTRUCTION, INPUT, RESPONSE = "[Instruction]", "[Input]", "[Response]"
+SLOT = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class TextSegment:
+    """Words of a prompt.
+
+    Attributes:
+        text: the words.
+        ground: True for what the user said (a caption, a request), False for the instruction's wording. The model
+            may ground only the former in a sentence encoder.
+    """
+
+    text: str
+    ground: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class CodesSegment:
+    """A stretch of motion as tokenizer codes.
+
+    Attributes:
+        modality: whose tokenizer made them, e.g. ``body``.
+        codes: (N, R) integers, R residual levels.
+    """
+
+    modality: str
+    codes: np.ndarray
+
+    def __post_init__(self) -> None:
+        codes = np.asarray(self.codes)
+        if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.integer):
+            raise UserError(f"motion codes of shape {codes.shape} {codes.dtype}; accepted (N, R) integers")
+        object.__setattr__(self, "codes", codes)
+
+
+Segment = TextSegment | CodesSegment
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What goes into the encoder, and which head answers.
+
+    Attributes:
+        segments: in reading order.
+        head: ``text`` or a modality.
+        task: name of the task that made it.
+    """
+
+    segments: tuple[Segment, ...]
+    head: str
+    task: str = ""
+
+    @property
+    def text(self) -> str:
+        """One line for people: codes are shown as ``<body x 12>``."""
+        parts = [s.text if isinstance(s, TextSegment) else f"<{s.modality} x {len(s.codes)}>" for s in self.segments]
+        return " ".join(" ".join(parts).split())
+
+
+def format_seconds(seconds: float) -> str:
+    """Durations have one written form, so that the model has one form to learn: ``4.0 seconds``."""
+    return f"{seconds:.1f} seconds"
+
+
+def segment(kind: str, modality: str, value: Any, where: str) -> Segment:
+    """What fills a slot of a kind (and, of motion, a modality); `where` begins the text of errors.
+
+    Raises:
+        UserError: a value that the kind does not accept.
+    """
+    if kind == "motion":
+        if isinstance(value, CodesSegment):
+            if value.modality != modality:
+                raise UserError(f"{where}: got {value.modality} codes; accepted {modality}")
+            return value
+        return CodesSegment(modality, np.asarray(value))
+    if kind == "text":
+        text = " ".join(str(value).split())
+        if not text:
+            raise UserError(f"{where}: empty text")
+        return TextSegment(text, ground=True)
+    number = float(value)
+    if not np.isfinite(number) or (kind == "seconds" and number <= 0):
+        raise UserError(f"{where}: {value}; accepted a finite number{' above 0' if kind == 'seconds' else ''}")
+    return TextSegment(format_seconds(number) if kind == "seconds" else f"{number:g}")
+
+
+def joined(segments: list[Segment]) -> tuple[Segment, ...]:
+    """Neighbouring pieces of instruction wording become one segment."""
+    out: list[Segment] = []
+    for s in segments:
+        last = out[-1] if out else None
+        if isinstance(s, TextSegment) and isinstance(last, TextSegment) and not s.ground and not last.ground:
+            out[-1] = TextSegment(last.text + s.text)
+        else:
+            out.append(s)
+    return tuple(
+        s if isinstance(s, CodesSegment) else TextSegment(" ".join(s.text.split()), s.ground)
+        for s in out
+        if isinstance(s, CodesSegment) or s.text.strip()
+    )
+
 
 TASKS = Path(__file__).parent / "tasks"
 MIN_TEMPLATES = 20
@@ -108,7 +215,7 @@ class Task(_Strict):
         required = {s.name for s in self.inputs if s.required}
         optional = {s.name for s in self.inputs} - required
         for given in [required, *({*required, o} for o in optional), required | optional]:
-            if not self._saying(given):
+            if not self.eligible(given):
                 raise ValueError(f"templates: none can say {', '.join(sorted(given))}")
         return self
 
@@ -146,12 +253,8 @@ class Task(_Strict):
         """What kind of motion the task is about: its output's, else its first motion slot's; empty = text alone."""
         return self.output if self.output != "text" else next((s.modality for s in self.inputs if s.modality), "")
 
-    def eligible(self, slots: dict[str, Any]) -> list[int]:
-        """Numbers of the templates that fit what `slots` gives (None values count as not given)."""
-        return self._saying({k for k, v in slots.items() if v is not None})
-
-    def _saying(self, given: set[str]) -> list[int]:
-        """Templates that can say exactly what is given: no unfilled slot, and no duration left unsaid."""
+    def eligible(self, given: set[str]) -> list[int]:
+        """Numbers of the templates that fit the given slots: no unfilled slot, and no duration left out."""
         durations = {s.name for s in self.inputs if s.kind in ("seconds", "number") and s.name in given}
         used = [set(SLOT.findall(template)) for template in self.templates]
         return [i for i, names in enumerate(used) if names <= given and durations <= names]
@@ -176,7 +279,7 @@ class Task(_Strict):
             raise UserError(f"task {self.name}: no slot {', '.join(unknown)}; accepted: {', '.join(known)}")
         if missing := [s.name for s in self.inputs if s.required and s.name not in given]:
             raise UserError(f"task {self.name}: slot {', '.join(missing)} is needed")
-        choices = self._saying(given)
+        choices = self.eligible(given)
         if not choices:
             raise UserError(f"task {self.name}: no instruction template for the slots {', '.join(sorted(given))}")
         if template is None:

@@ -1,8 +1,9 @@
 """The clip store: parquet shards with a manifest that counts, names licences and fixes every shard by SHA-256.
 
-Kinds: ``motion`` (bodies), ``face``, ``features`` (any other registered modality, which the manifest names) and
-``codes`` (what a tokenizer made of them); `instruct_data.stored` says what the rows hold. A store is written into a
-folder beside its place and renamed at the end, so a half-written one never stands there.
+Kinds: ``motion`` (bodies: rotations as int16 = round(32767 q), root as float32), ``face`` (weights as uint16 =
+round(65535 w), head as float32), ``features`` (any other registered modality, as the float32 features of its
+`FeatureSpec`) and ``codes`` (tokens). A store is written into a folder beside its place and renamed at the end, so that
+it is never half-written.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import secrets
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -24,10 +25,81 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from instruct_data.clip import SPLITS, Clip
-from instruct_data.stored import COLUMNS, FEATURES, KINDS, from_row, modality_of, to_row
+from vqvae import arkit, modalities
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing
+from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
+
+KINDS = {"body": "motion", "face": "face"}  # kinds of store; the other modalities' is FEATURES
+FEATURES = "features"
+COLUMNS = {
+    "motion": [("rotations", pa.binary()), ("root", pa.binary())],
+    "face": [("weights", pa.binary()), ("head", pa.binary())],
+    FEATURES: [("features", pa.binary())],
+}
+
+
+def modality_of(motion: Any) -> str:
+    """The registered modality of a motion.
+
+    Raises:
+        UserError: a modality that is not registered.
+    """
+    return modalities.get(motion.modality).name
+
+
+def to_row(clip: Clip, modality: str) -> tuple[int, float, str, dict[str, bytes]]:
+    """Frames, frame rate, modality and columns of a clip's motion.
+
+    Raises:
+        UserError: a motion of another modality than the store's, or features that are not what the modality promises.
+    """
+    motion: Any = clip.load()
+    if (found := modality_of(motion)) != modality:
+        raise UserError(f"clip {clip.id}: {found} in a store of {modality}; accepted: one store for each")
+    if modality == "face":
+        weights = np.round(motion.weights.astype(np.float64) * 65535).astype("<u2")
+        return len(motion), motion.fps, modality, {"weights": weights.tobytes(), "head": _floats(motion.head)}
+    if modality == "body":
+        rotations = np.round(motion.rotations.astype(np.float64) * 32767).astype("<i2")
+        columns = {"rotations": rotations.tobytes(), "root": _floats(motion.root)}
+        return len(motion), motion.fps, motion.modality, columns
+    spec = modalities.get(modality).features()
+    features = np.asarray(spec.encode(motion))
+    if features.ndim != 2 or features.shape[1] != spec.dim or not len(features) or not np.isfinite(features).all():
+        raise UserError(f"clip {clip.id}: features {features.shape} of {modality}; accepted finite (T, {spec.dim})")
+    return len(features), spec.fps, modality, {"features": _floats(features)}
+
+
+def from_row(row: dict[str, Any], modality: str) -> Motion | Callable[[], Any]:
+    """The motion of a row, or what loads it where it is no `Motion`; readers and tokenizers use what all offer.
+
+    Raises:
+        UserError: features of another width than the modality has by now, or a modality that is not registered.
+    """
+    caption = (row["captions"] or [""])[0]
+    if modality == "body":
+        rotations = np.frombuffer(row["rotations"], "<i2").reshape(-1, len(SMPL22.names), 4).astype(np.float32) / 32767
+        root = np.frombuffer(row["root"], "<f4").reshape(-1, 3)
+        return Motion(rotations, root.copy(), row["fps"], row["modality"], caption)
+    if modality == "face":
+        weights = np.frombuffer(row["weights"], "<u2").reshape(-1, arkit.COUNT).astype(np.float32) / 65535
+        head = np.frombuffer(row["head"], "<f4").reshape(-1, 3)
+        motion = FaceMotion(weights, head.copy(), row["fps"], caption)
+        return lambda: motion
+    spec = modalities.get(modality).features()
+    features = np.frombuffer(row["features"], "<f4").reshape(row["frames"], -1).copy()
+    if features.shape[1] != spec.dim:
+        raise UserError(f"clip {row['id']}: {features.shape[1]} features; modality {modality} has {spec.dim}")
+    return lambda: spec.decode(features, caption)
+
+
+def _floats(values: np.ndarray) -> bytes:
+    return values.astype("<f4").tobytes()
+
 
 FORMAT = 1
 MANIFEST = "manifest.json"

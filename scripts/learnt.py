@@ -31,7 +31,7 @@ def learnt(texts: Path, configs: Sequence[str]) -> Iterator[set[str]]:
     Raises:
         UserError: a file is missing or damaged.
     """
-    from instruct_data.face.corpus import OWN
+    from instruct_data.face.score import OWN
 
     written, corpus, apart = (read_scores([p]) for p in (OWN, texts / "train.jsonl", texts / "val.jsonl"))
     known = {bare(s.text): one.text for one in apart for s in with_mirrored([one])}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from instruct_data.synth import actions, families, keyframed, load_family
-from instruct_data.synth.check import figures
+from scripts.preview_synth import figures
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.yaml"))

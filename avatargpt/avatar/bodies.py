@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from instruct_data.synth.derived.layering import from_hanging
+from instruct_data.synth.layering import from_hanging
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import SOLES

@@ -17,7 +17,7 @@ from avatargpt.face.audio_model.controls import looking
 from avatargpt.face.audio_model.idle import left
 from avatargpt.gesture.driver import NAME
 from avatargpt.resources import PACKAGE
-from instruct_data.synth.derived.layering import from_hanging
+from instruct_data.synth.layering import from_hanging
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns

@@ -10,7 +10,7 @@ import numpy as np
 
 from avatargpt.body.stitch import retimed
 from instruct_data.requests.spec import Clause, Pin
-from instruct_data.synth.derived.loops import find_cycle
+from instruct_data.synth.loops import find_cycle
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion

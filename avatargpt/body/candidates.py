@@ -16,8 +16,8 @@ from avatargpt.kinematics.measures import foot_skate
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.options import GenerationConfig, mix
 from avatargpt.requests.turns import Turn
-from instruct_data.prompts import Prompt
-from instruct_data.text.mirror import mirror_text
+from instruct_data.registry import Prompt
+from instruct_data.text.english import mirror_text
 from vqvae.motion import Motion
 
 Cost = Callable[[Motion], float]

@@ -27,7 +27,7 @@ from avatargpt.requests.asked import LIMBS
 from avatargpt.requests.concurrent import goes
 from avatargpt.requests.lexical import lemmas
 from instruct_data.requests.spec import MotionRequest
-from instruct_data.text.mirror import side_of
+from instruct_data.text.english import side_of
 from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
 

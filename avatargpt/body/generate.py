@@ -21,8 +21,8 @@ from avatargpt.requests.paths import Route
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.joining import join_best, join_motions
 from instruct_data.requests.spec import MotionRequest
-from instruct_data.synth.derived.layered import held_pose, rests
-from instruct_data.synth.derived.layering import FADE_SECONDS, RAISED, active_span, activity, layer
+from instruct_data.synth.layered import held_pose, rests
+from instruct_data.synth.layering import FADE_SECONDS, RAISED, active_span, activity, layer
 from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
 from vqvae.ground import without_penetration

@@ -8,7 +8,7 @@ from avatargpt.chat.scene import Done, Scene, find_file, plan_lines, said_second
 from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.viewing import open_file, sheet
 from instruct_data.dialogue.acts import Act
-from instruct_data.text.mirror import side_of
+from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
 FRAMES = "frames.png"

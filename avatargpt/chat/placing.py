@@ -7,7 +7,7 @@ from typing import Any
 
 from avatargpt.chat.pointing import Target
 from avatargpt.chat.rewording import LENGTH, TEMPO
-from instruct_data.requests.turn_spec import TurnPart
+from instruct_data.requests.spec import TurnPart
 from vqvae.errors import UserError
 
 PERCENT = 10.0  # a factor above it is in per cent

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from avatargpt.requests.lexical import lemmas
-from instruct_data.dialogue.turns import NUMBERS, ORDINALS
+from instruct_data.dialogue.dialogues import NUMBERS, ORDINALS
 from vqvae.errors import UserError
 
 ALL = frozenset("everything all whole entire overall both".split())

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from avatargpt.requests.lexical import lemmas
-from instruct_data.requests.turn_spec import TurnPart
+from instruct_data.requests.spec import TurnPart
 from instruct_data.requests.wording import value_of
-from instruct_data.text.mirror import mirror_text, side_of
+from instruct_data.text.english import mirror_text, side_of
 
 TEMPO = {"faster": (1.4, 1.8), "slower": (0.7, 0.5)}  # times as fast; the second where it is said with "much"
 LENGTH = {"longer": (1.3, 1.8), "shorter": (0.75, 0.5)}  # times as long

@@ -8,7 +8,7 @@ from avatargpt.body.stitch import retimed
 from avatargpt.chat.heard import GOES_ON
 from avatargpt.chat.scene import Scene, said_seconds
 from avatargpt.chat.timeline import Segment, made_segment
-from instruct_data.text.mirror import mirror_text
+from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
 
 CHUNK_SECONDS = 600.0  # the most that one call makes

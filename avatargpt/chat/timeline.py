@@ -13,8 +13,7 @@ import numpy as np
 from avatargpt.body.contact import with_seam_lifted
 from avatargpt.body.stitch import retimed
 from avatargpt.planning.types import Activity, Plan
-from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS
-from instruct_data.dialogue.outline import outline
+from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS, outline
 from instruct_data.joining import BLEND_SECONDS, join_motions, suits
 from vqvae.errors import UserError
 from vqvae.ground import floor_of
@@ -131,7 +130,7 @@ class Timeline:
 
     @property
     def text(self) -> str:
-        """The line that the model is told, see `instruct_data.dialogue.outline`."""
+        """The line that the model is told, see `instruct_data.dialogue.acts`."""
         lengths = [(b - a) / FPS for a, b in self.spans]
         return outline([s.caption for s in self.segments], lengths, max(len(self.takes), 1), self.plan is not None)
 

@@ -13,8 +13,8 @@ from avatargpt.chat.naming import as_caption, file_name
 from avatargpt.chat.placing import Acts, Point, at_segment, gap, longer, meant, moved, tempo
 from avatargpt.chat.pointing import Target, target
 from instruct_data.dialogue.acts import FORMATS, TAKE_LETTERS, Act, from_json
-from instruct_data.dialogue.turns import ORDINALS
-from instruct_data.requests.turn_spec import TurnPart
+from instruct_data.dialogue.dialogues import ORDINALS
+from instruct_data.requests.spec import TurnPart
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

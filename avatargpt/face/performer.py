@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from avatargpt.face.instructions.parser import InstructionParser
     from avatargpt.requests.reader import RequestReader
     from instruct_data.face.score import Score
-    from instruct_data.requests.face_spec import FaceClause, FaceRequest
+    from instruct_data.requests.spec import FaceClause, FaceRequest
     from vqvae.face import FaceMotion
 
 SILENT_SECONDS = 4.0  # length without sound, words or a length

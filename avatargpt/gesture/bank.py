@@ -1,7 +1,7 @@
 """The bank of gestures that mean something: strokes with the frame of their emphasis, packed.
 
 Made of SmartBody's library and of our own key frames (`instruct_data.gesture.bank`). Their rotations are kept in 8 bits
-(`instruct_data.gesture.packed`): tokens of the gesture tokenizer blur what fingers count.
+(`instruct_data.gesture.strokes`): tokens of the gesture tokenizer blur what fingers count.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.requests.store import unpacked, xz
-from instruct_data.gesture.packed import Packed, held_joints, pack, unpack
-from instruct_data.gesture.strokes import TURNED, Stroke
+from instruct_data.gesture.strokes import TURNED, Packed, Stroke, held_joints, pack, unpack
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, parsing, regular_file
 
@@ -40,7 +39,7 @@ class GestureBank:
 
     @classmethod
     def of(cls, strokes: Iterable[Stroke], rest: np.ndarray) -> GestureBank:
-        """The bank of some strokes. Raises UserError as `instruct_data.gesture.packed.pack`."""
+        """The bank of some strokes. Raises UserError as `instruct_data.gesture.strokes.pack`."""
         told = list(strokes)
         return cls(told, [pack(s) for s in told], rest)
 

@@ -10,11 +10,19 @@ import numpy as np
 from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.semantics import Manner, Meaning
 from avatargpt.gesture.words import TimedWord
-from instruct_data.gesture.blending import BEFORE, decaying
-from instruct_data.gesture.joint_limits import within
-from instruct_data.gesture.performing import BACK, REACH, RISE, SETTLE, minimum_jerk, stroke_poses, through
+from instruct_data.gesture.performing import (
+    BACK,
+    BEFORE,
+    REACH,
+    RISE,
+    SETTLE,
+    decaying,
+    minimum_jerk,
+    stroke_poses,
+    through,
+)
 from instruct_data.gesture.plan import Placed
-from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK
+from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK, within
 from vqvae import rotations as rot
 
 LOUD, FLOOR, FALL = 30.0, -55.0, 1.0 / FPS  # dB below the loudest, dBFS, dB a frame by which the loudest is forgotten

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from avatargpt.lm.shape import Shape
-from instruct_data.collate import pad
-from instruct_data.prompts import CodesSegment, Prompt
+from instruct_data.mixture import pad
+from instruct_data.registry import CodesSegment, Prompt
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer

@@ -21,7 +21,7 @@ from avatargpt.lm.hub import folder_of
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.options import mix, plain
 from instruct_data import registry
-from instruct_data.prompts import Prompt
+from instruct_data.registry import Prompt
 from vqvae.errors import UserError
 from vqvae.tokenizer import MotionTokenizer
 

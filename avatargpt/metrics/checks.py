@@ -22,7 +22,7 @@ from avatargpt.requests.captions import Words, pattern, tells_count, template
 from instruct_data.clip import Clip
 from instruct_data.store import ClipCodes
 from instruct_data.synth.families import SOURCE
-from instruct_data.text.mirror import side_of
+from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
 from vqvae.motion import Motion

@@ -3,8 +3,8 @@
 AUF1 and AUEmo after InstructAvatar (arXiv 2405.15758): the paper detects action units in three random frames of a video
 and keeps those found in all three; AUF1 is the F1 of that set against the reference's, averaged over samples, AUEmo the
 recall of the units that are typical of the emotion. Here units are read from the ARKit weights themselves
-(`instruct_data.face.aus`), by the paper's three-frame rule and over the whole clip, so figures are comparable among
-each other, not with the paper's.
+(`instruct_data.face.emotions`), by the paper's three-frame rule and over the whole clip, so figures are comparable
+among each other, not with the paper's.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from functools import cache
 import numpy as np
 
 from avatargpt.kinematics.joints import runs_of
-from instruct_data.face.aus import DEGREES, read_units
-from instruct_data.face.emotions import prototypes
+from instruct_data.face.emotions import DEGREES, prototypes, read_units
 from instruct_data.face.score import Score
 from vqvae import arkit
 from vqvae.errors import UserError

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from instruct_data.text.mirror import side_of
+from instruct_data.text.english import side_of
 
 POOL = 32
 ALIKE = 0.8  # cosine of two sentence vectors that say nearly the same (Petrovich et al. 2023)

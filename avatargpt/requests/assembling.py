@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from avatargpt.requests.vocabulary import OPEN
-from instruct_data.requests.face_spec import FaceClause, FaceRequest
 from instruct_data.requests.pairs import Target
-from instruct_data.requests.spec import MOST_DEGREES, MOST_SECONDS, MOST_TIMES, Clause, MotionRequest
-from instruct_data.requests.turn_spec import TurnPart
+from instruct_data.requests.spec import (
+    MOST_DEGREES,
+    MOST_SECONDS,
+    MOST_TIMES,
+    Clause,
+    FaceClause,
+    FaceRequest,
+    MotionRequest,
+    TurnPart,
+)
 from instruct_data.requests.ways import CHOICES, COPIED, VALUES
 from instruct_data.requests.wording import value_of
 from vqvae.errors import UserError

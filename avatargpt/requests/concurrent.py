@@ -1,7 +1,7 @@
 """Which actions go together: "walk while waving", "jog with the hands on the hips", "sit down, then drink".
 
 The network makes each of both by itself; a rule puts the arms or the head of the one on the steps of the other, or on
-the body that sits or kneels, as in the layered clips of the training material (`synth.derived.layering`): pelvis,
+the body that sits or kneels, as in the layered clips of the training material (`synth.layering`): pelvis,
 legs and path stay what they were.
 """
 
@@ -19,14 +19,14 @@ UPRIGHT = frozenset((
 
 def is_above(action: str) -> bool:
     """Whether arms or the head alone do an action."""
-    from instruct_data.synth.derived.layered import ARMS_ACT, HEAD_ACTS
+    from instruct_data.synth.layered import ARMS_ACT, HEAD_ACTS
 
     return action in ARMS_ACT or action in HEAD_ACTS
 
 
 def is_rest(action: str) -> bool:
     """Whether an action ends in a rest: sitting or kneeling."""
-    from instruct_data.synth.derived.layered import RESTS
+    from instruct_data.synth.layered import RESTS
 
     return action in RESTS
 
@@ -36,7 +36,7 @@ def which_is_below(one: str, other: str) -> int | None:
 
     The other one has to be something that arms or the head do alone.
     """
-    from instruct_data.synth.derived.layered import GAITS
+    from instruct_data.synth.layered import GAITS
 
     for i, (low, up) in enumerate(((one, other), (other, one))):
         if (low in GAITS or (goes(low) and not is_above(low))) and is_above(up):

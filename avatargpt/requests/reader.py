@@ -14,10 +14,8 @@ from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.assembling import assembled, assembled_face, assembled_turn
 from avatargpt.requests.reader_network import MOST_WORDS, RequestConfig, RequestNetwork
 from avatargpt.requests.vocabulary import LONGEST, Vocabulary
-from instruct_data.requests.face_spec import FaceRequest
 from instruct_data.requests.pairs import Target, words_of
-from instruct_data.requests.spec import MotionRequest
-from instruct_data.requests.turn_spec import TurnPart
+from instruct_data.requests.spec import FaceRequest, MotionRequest, TurnPart
 from vqvae.errors import UserError
 
 NAME = "requests"  # of the files

@@ -46,7 +46,7 @@ def read_scores(paths: Sequence[Path]) -> list[Score]:
 def parser_stage(recipe: ParserRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the parser of facial instructions."""
     from avatargpt.face.instructions.parser import reading_grounder
-    from instruct_data.face.corpus import OWN
+    from instruct_data.face.score import OWN
 
     runtime = Runtime.start(args.threads, args.device)
     written = read_scores([OWN])

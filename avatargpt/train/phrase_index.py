@@ -18,10 +18,8 @@ from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from instruct_data.synth import families
 from instruct_data.text.captions import CaptionBank, bank_style
-from instruct_data.text.english import THIRD, split, third_of
-from instruct_data.text.everyday import everyday_requests
-from instruct_data.text.lexicon import lexicon, predicates
-from instruct_data.text.mirror import side_of
+from instruct_data.text.english import THIRD, side_of, split, third_of
+from instruct_data.text.everyday import everyday_requests, lexicon, predicates
 from instruct_data.text.rewrites import Rewrites
 
 STRIDES = 12  # motion tokens

@@ -24,8 +24,8 @@ from avatargpt.requests.index import unit
 from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
 from avatargpt.train.loop import fit
 from avatargpt.train.runtime import Runtime
+from instruct_data import planning as written
 from instruct_data.planning import PlannedScene, read_scenes
-from instruct_data.plans import kinds as written
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Rate, Strict
 

@@ -22,9 +22,8 @@ from avatargpt.requests.vocabulary import LONGEST, Vocabulary
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, StageBase, StepContext
-from instruct_data.requests.material import Material, material
 from instruct_data.requests.pairs import Pair, Pairs
-from instruct_data.requests.ways import DOMAINS, Way, all_ways
+from instruct_data.requests.ways import DOMAINS, Material, Way, all_ways, material
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Share, Strict
 

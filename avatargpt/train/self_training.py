@@ -26,7 +26,7 @@ from avatargpt.train.reporting import Log
 from avatargpt.train.runtime import Runtime
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
-from instruct_data.text.mirror import side_of
+from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
 from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Share, Strict

@@ -1,22 +1,253 @@
-"""Conversations with the acts behind every turn -> training pairs of the task ``chat_turn``."""
+"""Conversations with the acts behind every turn -> training pairs of the task ``chat_turn``.
+
+Besides recorded dialogues there are drawn turns: phrases of ``dialogues.yaml`` filled with movements, segments, lengths
+and names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from instruct_data.dialogue.acts import Act, from_json, write
-from instruct_data.dialogue.outline import Outline, Replay
-from instruct_data.dialogue.turns import TurnMaker
-from instruct_data.text.captions import CaptionBank
+from instruct_data.dialogue.acts import TAKES, Act, Outline, Replay, from_json, read, write
+from instruct_data.text.captions import CaptionBank, vary
+from instruct_data.text.english import mirror_text, side_of, split
 from instruct_data.text.everyday import everyday_requests
-from instruct_data.text.mirror import mirror_text, side_of
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
-from vqvae.io.data_files import json_rows
+from vqvae.io.data_files import json_rows, read_yaml
+
+PATH = Path(__file__).parent / "dialogues.yaml"
+WHEN = ("none", "some", "several", "takes", "any")
+ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+_SLOT = re.compile(r"\{(\w+)\}")
+_LENGTHS = [0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 18, 20, 25, 30, 45, 60]
+_OPENINGS = ["ok ", "ok, ", "hmm, ", "please ", "hey, ", "um, ", "right, ", "great. ", "good. ", "well, ", "so ",
+             "could you ", "can you ", "i think ", "oh, ", "actually "]  # fmt: skip
+_CLOSINGS = [" please", " pls", " thanks", "!", ".", "...", ", ok?", " now", " :)", " thx"]
+FILLED = 0.25  # share of turns with such words around them
+_LONG = [30, 45, 60, 90, 120, 150, 180, 240, 300, 600, 900, 1200]
+_FACTORS: dict[float, list[str]] = {
+    0.25: ["quarter speed", "a quarter as fast", "0.25x", "four times as slow"],
+    0.5: ["half speed", "half as fast", "twice as slow", "0.5x", "at 50%", "in slow motion at half speed"],
+    0.75: ["0.75x", "at 75%", "three quarter speed"], 0.8: ["0.8x", "at 80%", "0.8 times as fast"],
+    1.25: ["1.25x", "at 125%", "a quarter faster"], 1.5: ["1.5x", "1.5 times faster", "at 150%", "half again as fast"],
+    2: ["twice as fast", "double speed", "2x", "at 200%", "double time", "two times faster", "doubled"],
+    3: ["three times as fast", "3x", "triple speed", "at 300%"], 4: ["4x", "four times faster", "quadruple speed"],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Group:
+    """Phrases with one answer; `when` says which segments there must be."""
+
+    line: str
+    phrases: tuple[str, ...]
+    when: str
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """The file's content: act -> groups, change -> wordings, and words for slots."""
+
+    turns: Mapping[str, tuple[Group, ...]]
+    changes: Mapping[str, tuple[str, ...]]
+    words: Mapping[str, tuple[str, ...]]
+
+
+@cache
+def phrases() -> Phrases:
+    """The packaged file.
+
+    Raises:
+        UserError: an act is unknown or missing, or a group is malformed.
+    """
+    data: dict[str, Any] = read_yaml(PATH)
+    turns = data.pop("turns")
+    if set(turns) != set(TAKES):
+        raise UserError(f"{PATH}: turns: not the acts there are: {', '.join(sorted(set(turns) ^ set(TAKES)))}")
+    out = {}
+    for act, groups in turns.items():
+        made = tuple(Group(g["line"], tuple(map(str, g["phrases"])), g["when"]) for g in groups)
+        for g in made:
+            slots = set(_SLOT.findall(g.line)) - {"last", "end"}
+            if g.when not in WHEN or any(set(_SLOT.findall(p)) != slots for p in g.phrases):
+                raise UserError(f"{PATH}: turns: {act}: {g.line!r}: every phrase has the slots of the line")
+        out[act] = made
+    changes = {str(k): tuple(map(str, v)) for k, v in data.pop("changes").items()}
+    return Phrases(out, changes, {k: tuple(map(str, v)) for k, v in data.items()})
+
+
+def _pick(rng: np.random.Generator, items: Sequence[Any]) -> Any:
+    return items[int(rng.integers(len(items)))]
+
+
+def spoken_seconds(seconds: float, rng: np.random.Generator) -> str:
+    """``5 s``, ``five seconds``, ``2 minutes`` ..."""
+    if seconds >= 60 and seconds % 30 == 0 and rng.random() < 0.7:
+        minutes = seconds / 60
+        if minutes == 1.5:
+            return str(_pick(rng, ["a minute and a half", "1.5 minutes", "90 seconds"]))
+        if minutes == 1:
+            return str(_pick(rng, ["a minute", "one minute", "1 min", "60 s"]))
+        whole = NUMBERS[int(minutes)] if minutes == int(minutes) and minutes <= 10 and rng.random() < 0.4 else ""
+        return f"{whole or f'{minutes:g}'} {_pick(rng, ['minutes', 'min'])}"
+    if seconds == 30 and rng.random() < 0.2:
+        return "half a minute"
+    number = f"{seconds:g}"
+    if seconds == int(seconds) and seconds <= 10 and rng.random() < 0.35:
+        number = NUMBERS[int(seconds)]
+    return f"{number}{_pick(rng, [' s', 's', ' seconds', ' seconds', ' sec', ' secs'])}".replace(
+        "one seconds", "one second"
+    )
+
+
+def _named(outline: Outline, n: int) -> list[str]:
+    """Names that only this segment's movement has: ``the walking``, ``the walk``."""
+
+    def verb(caption: str, form: str) -> str:
+        clause = split(caption)
+        phrase = clause.verb_phrase(form) if clause else None
+        return phrase.split()[0] if phrase else ""
+
+    gerunds = [verb(c, "gerund") for c in outline.captions]
+    own = gerunds[n - 1]
+    if not own or gerunds.count(own) > 1:
+        return []
+    return [f"the {own}", f"the {verb(outline.captions[n - 1], 'base')}", f"the {own} part"]
+
+
+def spoken_segment(outline: Outline, n: int, rng: np.random.Generator) -> str:
+    """How people point at segment `n` (from 1)."""
+    ways = [f"segment {n}", f"number {n}", f"part {n}", f"step {n}", f"#{n}", f"the {n}{_suffix(n)}"]
+    if n <= len(ORDINALS):
+        word = ORDINALS[n - 1]
+        ways += [f"the {word} one", f"the {word} step", f"the {word} part", f"the {word} segment", f"the {word}"]
+    if n == len(outline.captions) and n > 1:
+        ways += ["the last one", "the last part", "the last", "the last segment", "the ending", "the last step"]
+    names = _named(outline, n)
+    return str(_pick(rng, names if names and rng.random() < 0.4 else ways))
+
+
+def _suffix(n: int) -> str:
+    return {1: "st", 2: "nd", 3: "rd"}.get(n % 10 if n % 100 not in (11, 12, 13) else 0, "th")
+
+
+class TurnMaker:
+    """Draws turns.
+
+    Args:
+        movements: (wording, caption) pairs. captions: for segments that are there already. scenes: for plans.
+    """
+
+    def __init__(
+        self, movements: Sequence[tuple[str, str]], captions: Sequence[str], scenes: Sequence[str],
+        rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self.movements, self.captions, self.rng = list(movements), list(captions), rng
+        self.phrases = phrases()
+        self.scenes = [*self.phrases.words["scenes"], *scenes]
+
+    def outline(self, when: str) -> Outline:
+        """Random segments that a group can speak about."""
+        low, high = {"none": (0, 0), "some": (1, 5), "several": (2, 5), "takes": (1, 4), "any": (0, 4)}[when]
+        count = int(self.rng.integers(low, high + 1))
+        out = Outline(
+            [str(_pick(self.rng, self.captions)) for _ in range(count)],
+            [float(self.rng.integers(3, 14)) / 2 for _ in range(count)],
+        )
+        if when == "takes" or (count and self.rng.random() < 0.03):
+            out.takes = int(self.rng.integers(2, 4))
+        out.planned = bool(self.rng.random() < 0.06)
+        return out
+
+    def movement(self) -> tuple[str, str]:
+        said, caption = _pick(self.rng, self.movements)
+        said = vary(caption, self.rng) if said == caption else said
+        return said.lower().rstrip(" ."), caption.lower().rstrip(" .")
+
+    def _value(self, slot: str, act: str, outline: Outline, taken: int) -> tuple[str, str]:
+        """What the user says and what the line holds."""
+        rng, words = self.rng, self.phrases.words
+        count = len(outline.captions)
+        match slot:
+            case "cap" | "cap2":
+                return self.movement()
+            case "seg":
+                n = int(rng.integers(1, count + 1))
+                return spoken_segment(outline, n, rng), str(n)
+            case "last" | "end":
+                return "", str(count)
+            case "dur" | "long":
+                seconds = float(_pick(rng, _LENGTHS if slot == "dur" else _LONG))
+                return spoken_seconds(seconds, rng), f"{seconds:g}s"
+            case "n":
+                if act == "move":
+                    n = int(_pick(rng, [i for i in range(1, count + 1) if i != taken]))
+                else:
+                    n = int(rng.integers(2, 8))
+                return (NUMBERS[n] if rng.random() < 0.4 and act != "move" else str(n)), str(n)
+            case "steps":
+                n = int(rng.integers(2, 6))
+                return _pick(rng, [NUMBERS[n], str(n)]), str(n)
+            case "times":
+                n = int(_pick(rng, [2, 2, 3, 3, 4, 5, 6, 8, 10]))
+                ways = [f"{n} times", f"x{n}", f"{NUMBERS[n]} times", f"{n}x", *(["twice"] if n == 2 else [])]
+                return _pick(rng, ways), f"x{n}"
+            case "x":
+                factor = _pick(rng, list(_FACTORS))
+                return _pick(rng, _FACTORS[factor]), f"x{factor:g}"
+            case "change":
+                change = _pick(rng, list(self.phrases.changes))
+                return _pick(rng, self.phrases.changes[change]), change
+            case "take":
+                letter = "abc"[int(rng.integers(outline.takes))]
+                return letter, letter
+            case "file" | "sound":
+                kind = words["motions"] if slot == "file" else words["sounds"]
+                value = f"{_pick(rng, words['names'])}.{_pick(rng, kind)}"
+            case "scene":
+                value = str(_pick(rng, self.scenes)).lower().rstrip(".")
+            case _:
+                value = _pick(rng, words[{"fmt": "formats", "face": "faces", "name": "names"}[slot]])
+        return value, value
+
+    def turn(self, act: str) -> tuple[str, Outline, list[Act]]:
+        """What the user says, the segments there are, and the acts."""
+        groups = self.phrases.turns[act]
+        weights = np.sqrt([len(g.phrases) for g in groups])
+        group: Group = groups[int(self.rng.choice(len(groups), p=weights / weights.sum()))]
+        outline = self.outline(group.when)
+        phrase = str(_pick(self.rng, group.phrases))
+        said, acts = self.filled(act, group, phrase, outline)
+        return " ".join(self._wrapped(said, act).split()), outline, acts
+
+    def filled(self, act: str, group: Group, phrase: str, outline: Outline) -> tuple[str, list[Act]]:
+        """A phrase and its line with their slots filled alike."""
+        line = group.line
+        taken = 0
+        for slot in dict.fromkeys(_SLOT.findall(group.line)):
+            said, value = self._value(slot, act, outline, taken)
+            taken = int(value) if slot == "seg" else taken
+            phrase = phrase.replace(f"{{{slot}}}", said.replace("|", " "))
+            line = line.replace(f"{{{slot}}}", value.replace("|", " "))
+        return phrase, read(line)
+
+    def _wrapped(self, phrase: str, act: str) -> str:
+        """Now and then with words around it that mean nothing."""
+        if act in ("chat", "clarify", "help") or self.rng.random() > FILLED:
+            return phrase
+        if self.rng.random() < 0.5:
+            return f"{_pick(self.rng, _OPENINGS)}{phrase}"
+        return f"{phrase}{_pick(self.rng, _CLOSINGS)}"
+
 
 PAIRS = 10_000
 REPLAYS = 3  # of every recorded dialogue, with other lengths and with or without the history
@@ -36,7 +267,7 @@ class Turn:
 
     Attributes:
         user: what was said. acts: behind it.
-        timeline: the segments before it, as `instruct_data.dialogue.outline.outline` writes them. count: how many.
+        timeline: the segments before it, as `instruct_data.dialogue.acts.outline` writes them. count: how many.
         captions: theirs.
         history: the user's last two turns before it, oldest first.
     """

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from instruct_data.face.aus import DEGREES
 from vqvae import arkit
 from vqvae.io.data_files import read_yaml
 
 SIZE = arkit.COUNT + 5  # weights, head yaw pitch roll (radians), gaze x y
+DEGREES = np.pi / 180
 FOLDER = Path(__file__).parent
 # Measured times run from 10 to 90 % of the way, which is this share of a ramp with soft ends (3x^2 - 2x^3).
 FITTED_SHARE = 0.61
@@ -80,7 +80,7 @@ def _read(name: str) -> dict[str, Any]:
 
 @cache
 def fitted() -> dict[str, Any]:
-    """Statistics of real takes (`instruct_data.face.fit`)."""
+    """Statistics of real takes (``scripts/fit_faces.py``)."""
     return _read("fitted.yaml")
 
 

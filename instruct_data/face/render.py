@@ -9,15 +9,241 @@ action or an emotion rises strictly with its intensity.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from instruct_data.face.actions import SIZE, Action, actions, fitted
-from instruct_data.face.emotions import prototypes
-from instruct_data.face.idle import BLINK, DOWN, Liveliness, blinks, idle, smooth_noise
+from instruct_data.face.actions import LID_SHARE, SIZE, Action, actions, fitted
+from instruct_data.face.emotions import DEGREES, prototypes
 from instruct_data.face.score import Emotion, Event, Score
-from instruct_data.face.tracks import ease, ending, event_tracks
 from vqvae import arkit
 from vqvae.face import FaceMotion
+
+LONGEST_RAMP = 0.42  # of the time that an action has
+GAP_SHARE = 0.9  # of a repetition's time that it lasts; the rest is the pause before the next
+SLOW_SECONDS = 2.2  # actions that last longer than this also begin and end more slowly
+PULSE_TOP_SECONDS = 0.034  # a lid closed on purpose stays so, one frame at 30 fps
+SINGLE_BLINK = 0.8  # seconds; one blink or wink given more time than this is done slowly
+_LEFT = np.array([n.endswith("Left") and n not in ("jawLeft", "mouthLeft") for n in arkit.NAMES] + [False] * 5)
+_RIGHT = np.array([n.endswith("Right") and n not in ("jawRight", "mouthRight") for n in arkit.NAMES] + [False] * 5)
+_CENTRE = ~(_LEFT | _RIGHT)
+Keys = list[tuple[float, np.ndarray]]  # seconds, (57,) pose
+
+
+def ease(x: np.ndarray) -> np.ndarray:
+    """0 to 1 with soft ends: 3x^2 - 2x^3."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+@dataclass
+class Track:
+    """Poses at rising times (seconds); before the first and after the last the pose stands.
+
+    Attributes:
+        times: (K,).
+        poses: (K, 57).
+    """
+
+    times: np.ndarray
+    poses: np.ndarray
+
+    def at(self, t: np.ndarray, lag: float = 0.0) -> np.ndarray:
+        """(T,) seconds -> (T, 57). The left half of the face runs `lag` seconds ahead, the right half behind."""
+        if not lag:
+            return self._at(t)
+        out = np.empty((len(t), SIZE))
+        for mask, shift in ((_LEFT, lag), (_RIGHT, -lag), (_CENTRE, 0.0)):
+            out[:, mask] = self._at(t + shift, mask)
+        return out
+
+    def _at(self, t: np.ndarray, mask: np.ndarray | slice = slice(None)) -> np.ndarray:
+        i = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self.times) - 2)
+        span = np.maximum(self.times[i + 1] - self.times[i], 1e-6)
+        share = ease((t - self.times[i]) / span)[:, None]
+        poses = self.poses[:, mask]
+        return poses[i] * (1 - share) + poses[i + 1] * share
+
+
+def _track(keys: Keys) -> Track:
+    times = np.maximum.accumulate(np.array([k[0] for k in keys]) + 1e-6 * np.arange(len(keys)))
+    return Track(times, np.stack([k[1] for k in keys]))
+
+
+def _ramps(action: Action, seconds: float, rng: np.random.Generator) -> tuple[float, float]:
+    """Seconds of the way up and down, drawn between the fitted lower quartile and median."""
+    slow = max(1.0, (seconds / SLOW_SECONDS) ** 0.5)
+    share = 0.6 * rng.random(2)
+    up, down = (q[0] + s * (q[1] - q[0]) for q, s in zip((action.rise, action.fall), share, strict=True))
+    return min(up * slow, LONGEST_RAMP * seconds), min(down * slow, LONGEST_RAMP * seconds)
+
+
+def _hold(action: Action, start: float, seconds: float, rng: np.random.Generator, last: bool) -> Keys:
+    zero = np.zeros(SIZE)
+    up, down = _ramps(action, seconds, rng)
+    sag = 1 - 0.06 * rng.random()  # the apex gives way a little while it is held
+    tail = 0.35 * down if last else 0.0
+    end = start + seconds + tail
+    keys = [(start, zero), (start + up, action.hold), (end - down, action.hold * sag), (end, zero)]
+    return keys if keys[1][0] <= keys[2][0] else [keys[0], (0.5 * (keys[1][0] + keys[2][0]), action.hold), keys[3]]
+
+
+def _pulse(action: Action, start: float, seconds: float, alone: bool, rng: np.random.Generator) -> Keys:
+    zero, closed = np.zeros(SIZE), action.keys[0][1]
+    up, down = (q[0] + r * (q[1] - q[0]) for q, r in zip((action.rise, action.fall), rng.random(2), strict=True))
+    natural = up + PULSE_TOP_SECONDS + down
+    if alone and seconds > SINGLE_BLINK:
+        up, down = min(0.3 * seconds, 0.3), min(0.4 * seconds, 0.4)
+        top = seconds - up - down
+    else:
+        scale = min(1.0, GAP_SHARE * max(seconds, 0.2) / natural)
+        up, down, top = up * scale, down * scale, PULSE_TOP_SECONDS
+    return [(start, zero), (start + up, closed), (start + up + top, closed), (start + up + top + down, zero)]
+
+
+def _cycle(action: Action, e: Event, rng: np.random.Generator) -> Track:
+    zero = np.zeros(SIZE)
+    count = e.repeat if action.counted or e.repeat > 1 else max(1, round(action.rate * e.duration))
+    period = e.duration / count
+    keys: Keys = [(e.start, zero)]
+    for k in range(count):
+        size = 1.0 if action.counted else rng.uniform(0.72, 1.08)
+        keys += [(e.start + (k + at) * period, p * size) for at, p in action.keys]
+        if not action.through or k == count - 1:
+            keys.append((e.start + (k + 1) * period, zero))
+    return _track(keys)
+
+
+def event_tracks(action: Action, e: Event, rng: np.random.Generator) -> tuple[list[Track], list[Track]]:
+    """What an event asks of the face, at intensity 1: what is held or passed through, and the rhythm on top of it."""
+    tracks: list[Track] = []
+    rhythm: list[Track] = []
+    unit = e.duration / e.repeat
+    whole = action.form in ("cycle", "close")
+    if action.hold.any():
+        parts = 1 if whole else e.repeat
+        length = e.duration / parts
+        keys: Keys = []
+        for k in range(parts):
+            alone = k == parts - 1
+            keys += _hold(action, e.start + k * length, length if alone else GAP_SHARE * length, rng, alone)
+        tracks.append(_track(keys))
+    if action.form == "cycle":
+        rhythm.append(_cycle(action, e, rng))
+    elif action.form == "pulse":
+        pulses = [_pulse(action, e.start + k * unit, unit, e.repeat == 1, rng) for k in range(e.repeat)]
+        tracks.append(_track([key for p in pulses for key in p]))
+    elif action.form == "keys":
+        length = unit * (GAP_SHARE if e.repeat > 1 else 1.0)
+        tracks.append(_track([(e.start + k * unit + at * length, p) for k in range(e.repeat) for at, p in action.keys]))
+    return tracks, rhythm
+
+
+def ending(e: Event, t: np.ndarray) -> np.ndarray:
+    """(T,) 0 to 1: how far an event that ends others (neutral, closed mouth) has done so."""
+    return ease((t - e.start) / min(0.6 * e.duration, 0.5))
+
+
+# The takes show 15 blinks a minute as median; the eyes jump more often in them than a calm listener's do, because they
+# are performances: every third jump is taken.
+JUMP_SHARE = 0.35
+BLINK_TOP_SECONDS = 0.02  # a lid stays closed in passing
+GAZE_LARGEST = 0.22
+SWAY_DEGREES = np.array([1.3, 0.9, 0.7])  # standard deviation of yaw, pitch, roll
+BREATHS_PER_MINUTE = 15.0
+UNREST = {"brow": 0.006, "eyeSquint": 0.005, "mouth": 0.004, "cheek": 0.003, "nose": 0.003}
+_REGION = np.array([next((v for k, v in UNREST.items() if n.startswith(k)), 0.0) for n in arkit.NAMES])
+BLINK = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]
+DOWN = [arkit.INDEX["eyeLookDownLeft"], arkit.INDEX["eyeLookDownRight"]]
+
+
+@dataclass(frozen=True)
+class Liveliness:
+    """How lively a face is over time, all (T,) factors, 1 = ordinary.
+
+    Attributes:
+        blinks: rate of blinks; 0 where none may fall.
+        darts: rate of eye movements.
+        sway: size of the head's drift.
+    """
+
+    blinks: np.ndarray
+    darts: np.ndarray
+    sway: np.ndarray
+
+
+def smooth_noise(t: np.ndarray, rng: np.random.Generator, count: int, slow: float, fast: float) -> np.ndarray:
+    """(T, count) noise of about unit variance: two layers of random values every `slow` and `fast` seconds, joined
+    softly."""
+    out = np.zeros((len(t), count))
+    for period, weight in ((slow, 1.0), (fast, 0.5)):
+        at = (t - t[0]) / period + rng.random()
+        values = rng.standard_normal((int(at[-1]) + 2, count)) * weight
+        i = at.astype(int)
+        share = ease(at - i)[:, None]
+        out += values[i] * (1 - share) + values[i + 1] * share
+    return out / 0.97  # two layers of variance 0.75 and 0.19
+
+
+def _arrivals(rate: np.ndarray, step: float, least: float, rng: np.random.Generator) -> np.ndarray:
+    """Frames at which something happens: a renewal process whose hazard is `rate` (per second), `least` s apart."""
+    passed, next_at, last = 0.0, rng.exponential(), -np.inf
+    out = []
+    for i, r in enumerate(rate):
+        passed += r * step
+        if passed >= next_at and r > 0 and (i - last) * step >= least:
+            out.append(i)
+            last = i
+            passed, next_at = 0.0, rng.exponential()
+    return np.array(out, int)
+
+
+def blinks(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarray:
+    """(T,) lid closure of spontaneous blinks; rate, closing, opening and height as measured."""
+    b = fitted()["blinks"]
+    step = float(t[1] - t[0]) if len(t) > 1 else 1.0
+    out = np.zeros(len(t))
+    for i in _arrivals(alive.blinks * b["per_minute"][1] / 60, step, 0.6, rng):
+        ways = (b[k][:2] for k in ("closing_seconds", "opening_seconds"))
+        close, opening = (np.interp(rng.random(), [0, 1], way) / LID_SHARE for way in ways)
+        start = t[i] + 0.1
+        shape = ease((t - start) / close) - ease((t - start - close - BLINK_TOP_SECONDS) / opening)
+        # A blink cut short by an action of the eyes would leave half a lid behind: it is dropped.
+        if (alive.blinks[shape > 0.02] > 0).all():
+            out = np.maximum(out, np.interp(rng.random(), [0, 1], [b["height"][2], 1.0]) * shape)
+    return out
+
+
+def eyes(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarray:
+    """(T, 2) small gaze offsets x, y: rests and quick jumps, sizes and pauses as measured, mostly sideways."""
+    g = fitted()["gaze"]
+    step = float(t[1] - t[0]) if len(t) > 1 else 1.0
+    rate = JUMP_SHARE / (g["rest_seconds"][1] + g["seconds"][1]) * alive.darts
+    out = np.zeros((len(t), 2))
+    here = np.zeros(2)
+    for i in _arrivals(rate, step, 0.12, rng):
+        size = min(g["size"][0] * rng.exponential(), GAZE_LARGEST)
+        angle = rng.uniform(0, 2 * np.pi)
+        there = np.array([np.cos(angle), 0.6 * np.sin(angle)]) * size
+        out += (there - here) * ease((t - t[i]) / g["seconds"][2])[:, None]
+        here = there
+    return out + 0.3 * g["tremor_per_frame"] * smooth_noise(t, rng, 2, 0.8, 0.2)
+
+
+def idle(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarray:
+    """(T, 57) all of it but the blinks: weights (0 or a little more), head and gaze."""
+    out = np.zeros((len(t), SIZE))
+    out[:, : arkit.COUNT] = np.clip(smooth_noise(t, rng, arkit.COUNT, 3.0, 0.7) * _REGION, 0, 0.018)
+    left = np.array([n.endswith("Left") for n in arkit.NAMES])
+    both = arkit.MIRROR[np.flatnonzero(left)]
+    out[:, both] = 0.8 * out[:, np.flatnonzero(left)] + 0.2 * out[:, both]  # both halves mostly move together
+    drift = smooth_noise(t, rng, 3, 2.6, 0.9) * SWAY_DEGREES * DEGREES * alive.sway[:, None]
+    breath = np.sin(2 * np.pi * (t * BREATHS_PER_MINUTE / 60 + rng.random())) * 0.35 * DEGREES
+    drift[:, 1] += breath
+    out[:, arkit.COUNT : arkit.COUNT + 3] = drift
+    out[:, -2:] = eyes(t, alive, rng)
+    return out
+
 
 FPS = 30.0
 LAG_SECONDS = 0.008  # standard deviation of the half difference in time between the two sides

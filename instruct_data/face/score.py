@@ -1,4 +1,4 @@
-"""`Score`: what a face does and feels, in time. The form of the instruction corpus and of the renderer's input."""
+"""`Score`: what a face does and feels, in time; and the files of instructions with their scores."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def mirror_words(text: str) -> str:
 
     Words that are no directions ("what is left") stay, unless that would leave an instruction without any change.
     """
-    from instruct_data.text.mirror import mirror_text
+    from instruct_data.text.english import mirror_text
 
     mirrored = mirror_text(text)
     if mirrored == text:
@@ -257,3 +257,43 @@ def read_instructions(path: str | os.PathLike[str], split: str | None = None) ->
         for i, row in json_rows(file):
             score = parse_score(row, f"{file}: line {i}")
             yield Instruction(f"{file.stem}_{i:05d}", split or file.stem, score)
+
+
+SOURCE = "face_rendered"
+LICENCE = "MIT"
+OWN = Path(__file__).parent / "instructions.jsonl"
+"""Instructions with scores that come with the package, for training."""
+SEQUENCES = Path(__file__).parent / "sequences.jsonl"
+"""Further ones, most of them of several actions that overlap and follow one another, timed as the corpus times them."""
+FURTHER = Path(__file__).parent / "further.jsonl"
+"""Further ones in many writers' voices (animators, actors, therapists, ...), one action or feeling and many."""
+SIBLINGS = Path(__file__).parent / "siblings.jsonl"
+"""Further ones, several to each training instruction of the corpus: of the same kind and timing, other content."""
+EVERYDAY = Path(__file__).parent / "everyday.jsonl"
+"""Further ones as users type them: short, casual, sides and times seldom said."""
+REWORDED = Path(__file__).parent / "reworded.jsonl"
+"""The training instructions of the corpus, each in several other people's words, with their scores."""
+
+
+def action_class(score: Score) -> str:
+    """A class for balancing: the first action, else the strongest emotion."""
+    if score.events:
+        return score.events[0].action
+    return max(score.emotions, key=lambda f: f.strongest).name if score.emotions else "neutral"
+
+
+def reworded(path: str | os.PathLike[str] = REWORDED) -> list[list[Score]]:
+    """Rows of a score with several texts (``texts`` in place of ``text``): the score with each of them.
+
+    Raises:
+        UserError: a file that cannot be read, a line that is no score with texts.
+    """
+    out = []
+    for i, row in json_rows(Path(path)):
+        where = f"{path}: line {i}"
+        texts = row.pop("texts", None) if isinstance(row, dict) else None
+        if not (isinstance(texts, list) and texts and all(isinstance(t, str) and t.strip() for t in texts)):
+            raise UserError(f"{where}: accepted a score with 'texts', one or more strings")
+        score = parse_score({**row, "text": texts[0]}, where)
+        out.append([replace(score, text=t) for t in texts])
+    return out

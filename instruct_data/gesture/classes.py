@@ -1,21 +1,24 @@
-"""The table of word classes: which words of a text ask for which gestures."""
+"""Word classes: which words of a text ask for which gestures, and sentences that use the words of every class."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
 from vqvae.strict import Rate, Share, Strict
 
-PATH = Path(__file__).with_name("classes.yaml")
+CLASSES = Path(__file__).with_name("classes.yaml")
 BEAT = "beat"
 """The class of gestures that mark a stress and mean nothing."""
-MARKS = ".,;:!?\"()[]*"
+MARKS = '.,;:!?"()[]*'
 
 
 class _Class(Strict):
@@ -104,4 +107,32 @@ def read_classes(path: Path) -> WordClasses:
 @cache
 def word_classes() -> WordClasses:
     """The packaged table."""
-    return read_classes(PATH)
+    return read_classes(CLASSES)
+
+
+SENTENCES = Path(__file__).with_name("sentences.yaml")
+_SLOT = re.compile(r"\{(\w+)\}")
+
+
+class Sentences(Strict):
+    """Sentences, and for each name in braces the words that it stands for."""
+
+    lists: dict[str, list[str]]
+    sentences: list[str]
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """One of them, its words drawn as well, with a capital at its beginning."""
+        text = self.sentences[int(rng.integers(len(self.sentences)))]
+        said = _SLOT.sub(lambda m: self.lists[m[1]][int(rng.integers(len(self.lists[m[1]])))], text)
+        return said[0].upper() + said[1:]
+
+
+@cache
+def sentences() -> Sentences:
+    """The packaged ones. Raises UserError where a sentence names a list that is not there."""
+    data: Any = read_yaml(SENTENCES)
+    read = Sentences.read(data, SENTENCES.name)
+    unknown = sorted({n for s in read.sentences for n in _SLOT.findall(s)} - set(read.lists))
+    if unknown:
+        raise UserError(f"{SENTENCES.name}: no list {', '.join(unknown)}; accepted: {', '.join(read.lists)}")
+    return read

@@ -14,9 +14,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from instruct_data.requests.material import Material
 from instruct_data.requests.spec import ATTRIBUTES
-from instruct_data.requests.ways import ACTED, ACTS, FEELINGS, FORMS, NOUNS, POINTED, TURNED, VALUES, WHOLE, Part, Way
+from instruct_data.requests.ways import (
+    ACTED,
+    ACTS,
+    FEELINGS,
+    FORMS,
+    NOUNS,
+    POINTED,
+    TURNED,
+    VALUES,
+    WHOLE,
+    Material,
+    Part,
+    Way,
+)
 from instruct_data.requests.wording import in_words, inflected, is_numeral, plural_of
 
 Target = list[str | int]

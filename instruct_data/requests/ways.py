@@ -13,19 +13,18 @@ marks; ``((`` and ``))`` are brackets that are written.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
-from itertools import product
+from itertools import chain, product
 from math import prod
 from typing import Any, get_args
 
 import yaml
 
 from instruct_data.dialogue.acts import SHOWN, TAKES
-from instruct_data.requests.face_spec import Course, Moment
-from instruct_data.requests.spec import Direction, Path, Side, Size, Strength, Tempo
+from instruct_data.requests.spec import Course, Direction, Moment, Path, Side, Size, Strength, Tempo
 from vqvae.errors import UserError
 
 FORMS = ("do", "does", "doing", "did")
@@ -244,17 +243,36 @@ def read_folder(name: str) -> Iterator[dict[str, Any]]:
         yield yaml.load(entry.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-if __name__ == "__main__":  # check files: python -m instruct_data.requests.ways FILE ...
-    import sys
+@dataclass(frozen=True)
+class Material:
+    """What slots are filled with: actions in base form (``{side}`` in some), subjects with their pronouns, places,
+    objects, and nouns for actions."""
 
-    for name in sys.argv[1:]:
-        with open(name, encoding="utf-8") as file:
-            held = yaml.safe_load(file)
-        wrong = 0
-        for text in held["ways"]:
-            try:
-                read_ways(text)
-            except UserError as e:
-                wrong += 1
-                print(e)
-        print(f"{name}: {len(held['ways'])} ways, {wrong} wrong")
+    actions: Sequence[str]
+    who: Sequence[tuple[str, str]]
+    places: Sequence[str]
+    objects: Sequence[str]
+    nouns: Sequence[str] = ()
+    feelings: Sequence[tuple[str, str, str]] = ()  # "angry", "angrier", "anger"
+    said: Sequence[str] = ()  # words of speech
+    turned: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of turns: scenes, files, segments, ...
+    sided: bool = True  # sides are attributes; else they belong to the action's words
+
+
+@cache
+def material(domain: str = "body") -> Material:
+    """The package's own words for the body or the face: all files of its folder, by name."""
+    who: list[tuple[str, str]] = []
+    feelings: list[tuple[str, str, str]] = []
+    turned: dict[str, list[str]] = {}
+    some: dict[str, list[str]] = {"actions": [], "places": [], "objects": [], "nouns": [], "said": []}
+    folders = ("words/body", "words/chat") if domain == "chat" else (f"words/{domain}",)
+    for held in chain.from_iterable(map(read_folder, folders)):
+        who += [(w["text"], w["they"]) for w in held.get("who", [])]
+        feelings += [(f["adj"], f["comp"], f["emo"]) for f in held.get("feelings", [])]
+        for name, listed in some.items():
+            listed += held.get(name, [])
+        for name in (*TURNED, "seg"):
+            turned.setdefault(name, []).extend(held.get(name, []))
+    lists = {k: tuple(dict.fromkeys(v)) for k, v in some.items()}
+    return Material(who=tuple(who), feelings=tuple(feelings), turned=turned, sided=domain == "body", **lists)

@@ -25,7 +25,7 @@ from instruct_data.clip import Clip
 from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, find_files
 from instruct_data.sources.loading import BvhFile, loaded
 from instruct_data.text.captions import bank_style
-from instruct_data.text.lexicon import everyday, lexicon
+from instruct_data.text.everyday import everyday, lexicon
 from vqvae.errors import UserError
 from vqvae.io.files import parsing, read_text
 

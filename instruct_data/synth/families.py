@@ -13,14 +13,12 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from instruct_data.synth.format import Family
-from instruct_data.synth.lexicon import load_lexicon
-from instruct_data.synth.loading import load_family, load_schema
-from instruct_data.synth.rows import Timeline
+from instruct_data.synth.loading import load_family, load_lexicon, load_schema
 from instruct_data.synth.solver import solve
 from instruct_data.synth.stances import prepare
-from instruct_data.synth.timeline import draw
+from instruct_data.synth.timeline import Timeline, draw
 from instruct_data.text.captions import CaptionBank
-from instruct_data.text.mirror import mirror_text
+from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 

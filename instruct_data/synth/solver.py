@@ -7,15 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from instruct_data.synth.arms import Reach, shoulder_at_rest, solve_arm
-from instruct_data.synth.balance import support_shift
 from instruct_data.synth.body import RADIUS, STAND, Trunk, gaze_angles, pose_head, pose_trunk
-from instruct_data.synth.flight import fly
 from instruct_data.synth.geometry import Array, smoothstep
-from instruct_data.synth.legs import REACH, Foot, ankles, feet_tracks, solve_leg
-from instruct_data.synth.rows import Timeline
+from instruct_data.synth.legs import REACH, Foot, ankles, feet_tracks, solve_leg, support_shift
 from instruct_data.synth.stances import UPPER, Stance, shares
-from instruct_data.synth.tracks import Batch
-from instruct_data.synth.variation import Noise, lags, noises
+from instruct_data.synth.timeline import Timeline
+from instruct_data.synth.tracks import Batch, Noise, fly, lags, noises
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
 

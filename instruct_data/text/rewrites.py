@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from instruct_data.text.captions import CaptionBank, bank_style
-from instruct_data.text.english import GERUND, THIRD, words
-from instruct_data.text.mirror import mirror_action, mirror_text, side_of
+from instruct_data.text.english import GERUND, THIRD, mirror_action, mirror_text, side_of, words
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 

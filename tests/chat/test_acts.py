@@ -7,10 +7,8 @@ import pytest
 
 from avatargpt import resources
 from avatargpt.lm.text_encoder import TextTokenizer
-from instruct_data.dialogue.acts import TAKES, Act, from_json, read, write
-from instruct_data.dialogue.dialogues import dialogue_pairs, read_dialogues, replayed
-from instruct_data.dialogue.outline import Outline, Replay, outline
-from instruct_data.dialogue.turns import TurnMaker, phrases
+from instruct_data.dialogue.acts import TAKES, Act, Outline, Replay, from_json, outline, read, write
+from instruct_data.dialogue.dialogues import TurnMaker, dialogue_pairs, phrases, read_dialogues, replayed
 from instruct_data.registry import get_task
 from vqvae.errors import UserError
 

@@ -11,7 +11,7 @@ from avatargpt.chat.naming import as_caption, file_name
 from avatargpt.chat.pointing import Target, target
 from avatargpt.chat.turning import acts_of
 from instruct_data.dialogue.acts import write
-from instruct_data.requests.turn_spec import TurnPart
+from instruct_data.requests.spec import TurnPart
 from vqvae.errors import UserError
 
 CAPTIONS = ("a person walks forward", "a person waves the right hand", "a person jumps")

@@ -9,7 +9,7 @@ from avatargpt.chat.heard import Heard
 from avatargpt.chat.intent import check_named, possible, why_not
 from avatargpt.chat.rewording import changed
 from instruct_data.dialogue.acts import read
-from instruct_data.requests.turn_spec import TurnPart
+from instruct_data.requests.spec import TurnPart
 from vqvae.errors import UserError
 
 CAPTIONS = ("a person walks forward", "a person waves the right hand", "a person jumps")

@@ -86,8 +86,7 @@ def test_a_corpus_is_measured_together_with_our_own(small: None, tmp_path: Path)
 
 
 def test_shipped_instructions_are_held_out() -> None:
-    from instruct_data.face.corpus import EVERYDAY, FURTHER, OWN, SEQUENCES, SIBLINGS
-    from instruct_data.face.score import read_instructions
+    from instruct_data.face.score import EVERYDAY, FURTHER, OWN, SEQUENCES, SIBLINGS, read_instructions
 
     def texts(path: Path) -> set[str]:
         return {one.score.text.lower().strip(" .!*") for one in read_instructions(path)}

@@ -14,8 +14,8 @@ from avatargpt.evaluation.gesture.meant import SENTENCES
 from avatargpt.evaluation.gesture.shown import Shown
 from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.semantics import Nearest
+from instruct_data.gesture.bank import keyed_strokes
 from instruct_data.gesture.classes import MARKS, read_classes, word_classes
-from instruct_data.gesture.keyed import keyed_strokes
 from instruct_data.gesture.strokes import Stroke, motion_of
 from tests.gesture.made_up import TABLE
 from vqvae.errors import UserError

@@ -131,7 +131,7 @@ def test_every_name_has_every_degree() -> None:
 
 
 def test_what_is_done_when_the_words_say() -> None:
-    from instruct_data.face.timed import (
+    from instruct_data.face.compose import (
         by_clock,
         by_spans,
         held_during,

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from instruct_data.face import aus, fit
+from instruct_data.face import emotions as aus
 from instruct_data.face.actions import action_names, actions, fitted
-from instruct_data.face.corpus import face_clips
 from instruct_data.face.emotions import emotion_names, prototypes
 from instruct_data.face.score import Emotion, Event, Score, mirror_action, parse_score, read_instructions
+from scripts import fit_faces
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -63,17 +63,6 @@ def test_reading_a_corpus(tmp_path):
         list(read_instructions(tmp_path / "none.jsonl"))
 
 
-def test_clips_of_a_corpus(tmp_path):
-    (tmp_path / "train.jsonl").write_text(json.dumps(ROW) + "\n")
-    clips = list(face_clips(tmp_path, "train", variants=2))
-    assert [c.id for c in clips] == ["train_00001_0", "train_00001_1", "train_00001_0_m", "train_00001_1_m"]
-    assert clips[2].captions == [parse_score(ROW).mirrored().text] and clips[0].action == "wink_left"
-    weights = [c.load().weights for c in clips]
-    assert not np.array_equal(weights[0], weights[1])
-    again = list(face_clips(tmp_path, "train", variants=2))
-    assert all(np.array_equal(a.load().weights, w) for a, w in zip(again, weights, strict=True))
-
-
 def test_tables_are_whole():
     assert len(action_names()) == 56 and len(emotion_names()) == 20
     assert all(a.hold.any() or a.keys or a.form in ("close", "neutral") for a in actions().values())
@@ -114,8 +103,8 @@ def test_lines_of_json_end_at_line_feeds_alone(tmp_path):
 
 
 def test_fitting_a_folder_without_takes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["fit", str(tmp_path), "-o", str(tmp_path / "x.yaml")])
-    assert fit.main() == 2 and "no Live Link take" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    monkeypatch.setattr("sys.argv", ["fit_faces", str(tmp_path), "-o", str(tmp_path / "x.yaml")])
+    assert fit_faces.main() == 2 and "no Live Link take" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_jaw_units_exclude_each_other():

@@ -8,8 +8,7 @@ import torch
 
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
-from instruct_data.face.corpus import OWN
-from instruct_data.face.score import Score, read_instructions
+from instruct_data.face.score import OWN, Score, read_instructions
 from tests.speech.conftest import Words, driver
 
 __all__ = ["Words", "driver", "own", "small"]

@@ -17,9 +17,8 @@ from avatargpt.face.instructions.score_tokens import ScoreTokens, lasting
 from avatargpt.face.performer import FacePerformer
 from avatargpt.metrics.face import reading_score
 from avatargpt.train.pack import mean_of
-from instruct_data.face.compose import composed
+from instruct_data.face.compose import composed, timed_instructions
 from instruct_data.face.score import Emotion, Event, Score
-from instruct_data.face.timed import timed_instructions
 from tests.face_instructions.conftest import Words, own, small
 from vqvae.errors import UserError
 

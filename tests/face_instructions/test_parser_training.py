@@ -33,8 +33,7 @@ from avatargpt.train.data.parser_data import (
 )
 from avatargpt.train.parser import begin_with
 from avatargpt.train.runtime import Runtime
-from instruct_data.face.corpus import reworded
-from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
+from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score, reworded
 from tests.face_instructions.conftest import Words, own, small
 from vqvae.errors import UserError
 

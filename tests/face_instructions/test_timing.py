@@ -9,7 +9,7 @@ import pytest
 from avatargpt.face.instructions.lasting import FAINT
 from avatargpt.face.instructions.timing import arranged, is_beyond, is_timed
 from instruct_data.face.score import Emotion, Event, Score
-from instruct_data.requests.face_spec import FaceClause, FaceRequest
+from instruct_data.requests.spec import FaceClause, FaceRequest
 from vqvae.errors import UserError
 
 LENGTHS = {"smile": 1.5, "nod": 1.0, "blink": 0.4, "wink_left": 0.4, "wink_right": 0.4}

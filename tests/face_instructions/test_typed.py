@@ -5,7 +5,7 @@ import pytest
 from avatargpt.face.performer import FacePerformer
 from avatargpt.requests.typed import meaningless, worded
 from avatargpt.resources import suites
-from instruct_data.face.corpus import OWN
+from instruct_data.face.score import OWN
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,8 @@ from avatargpt.speech.phones import Phone
 from avatargpt.speech.words.words import Word
 from avatargpt.train.gesture.voices import Said, worded
 from instruct_data.clip import Clip
-from instruct_data.gesture.bank import Bank, build
+from instruct_data.gesture.bank import Bank, build, keyed_strokes
 from instruct_data.gesture.classes import WordClasses, read_classes
-from instruct_data.gesture.keyed import keyed_strokes
 from instruct_data.gesture.strokes import motion_of
 
 TABLE = """

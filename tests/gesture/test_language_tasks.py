@@ -9,8 +9,8 @@ from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.gesture.takes import LONGEST, captions, clips, spoken, stretches
+from instruct_data.gesture.bank import keyed_strokes
 from instruct_data.gesture.classes import word_classes
-from instruct_data.gesture.keyed import keyed_strokes
 from instruct_data.gesture.strokes import motion_of
 from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes

@@ -15,11 +15,10 @@ from avatargpt.gesture.overlay import Listening, Semantics
 from avatargpt.gesture.semantics import SPACED, Manner, Meaning, Nearest, check_cues, stressed
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words.words import Word
+from instruct_data.gesture.bank import keyed_strokes
 from instruct_data.gesture.classes import WordClasses
-from instruct_data.gesture.joint_limits import within
-from instruct_data.gesture.keyed import keyed_strokes
 from instruct_data.gesture.performing import stroke_poses
-from instruct_data.gesture.strokes import ARM, LIMB, SIDES, motion_of, wrists
+from instruct_data.gesture.strokes import ARM, LIMB, SIDES, motion_of, within, wrists
 from tests.gesture import made_up
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from instruct_data.gesture.keyed import keyed_strokes
-from instruct_data.gesture.packed import kept_frames, pack, unpack
-from instruct_data.gesture.strokes import ARM, HAND, SIDES, Stroke, wrists
+from instruct_data.gesture.bank import keyed_strokes
+from instruct_data.gesture.strokes import ARM, HAND, SIDES, Stroke, kept_frames, pack, unpack, wrists
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 

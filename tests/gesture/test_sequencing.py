@@ -8,15 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instruct_data.gesture.bank import Bank, build
-from instruct_data.gesture.blending import BEFORE, Segment, joined
-from instruct_data.gesture.classes import read_classes, word_classes
-from instruct_data.gesture.joint_limits import soft, within
-from instruct_data.gesture.keyed import keyed_names, keyed_strokes
-from instruct_data.gesture.performing import perform
+from instruct_data.gesture.bank import Bank, build, keyed_names, keyed_strokes
+from instruct_data.gesture.classes import read_classes, sentences, word_classes
+from instruct_data.gesture.performing import BEFORE, Segment, joined, perform
 from instruct_data.gesture.plan import APART, Beat, Nod, Placed, Plan, Style, apart
-from instruct_data.gesture.sentences import sentences
-from instruct_data.gesture.strokes import ARM, FPS, TURNED, motion_of, stroke_of, turns_of, wrists
+from instruct_data.gesture.strokes import ARM, FPS, TURNED, motion_of, soft, stroke_of, turns_of, within, wrists
 from tests.gesture import made_up
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -17,10 +17,8 @@ from avatargpt.chat import Conversation
 from avatargpt.chat.reading import open_intent
 from avatargpt.evaluation.text.chat import heard
 from avatargpt.requests.motion_spec import ClauseSpec
-from instruct_data.dialogue.acts import Act, write
-from instruct_data.dialogue.dialogues import Turn
-from instruct_data.dialogue.outline import Replay
-from instruct_data.dialogue.turns import Group, TurnMaker, phrases
+from instruct_data.dialogue.acts import Act, Replay, write
+from instruct_data.dialogue.dialogues import Group, Turn, TurnMaker, phrases
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR
 from instruct_data.registry import get_task
 from instruct_data.text.everyday import everyday_requests

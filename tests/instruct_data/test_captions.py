@@ -7,18 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from instruct_data.augment import (
-    CaptionBank,
-    Rewrites,
-    bank_style,
-    compose,
-    everyday,
-    infer_action,
-    predicates,
-    side_of,
-)
-from instruct_data.text.english import split
-from instruct_data.text.lexicon import lexicon
+from instruct_data.text.captions import CaptionBank, bank_style, compose, infer_action
+from instruct_data.text.english import side_of, split
+from instruct_data.text.everyday import everyday, lexicon, predicates
+from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
 
 BANK = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from instruct_data.synth.derived.composing import Sequencer, stretch
+from instruct_data.synth.composing import Sequencer, stretch
 from vqvae.motion import Motion
 
 

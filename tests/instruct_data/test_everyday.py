@@ -10,10 +10,11 @@ import pytest
 
 from avatargpt.requests.clauses import clauses
 from avatargpt.requests.sides import first_side
-from instruct_data.text.everyday import MOST_WORDS, everyday_requests, plain_form, read, requests, style_words
-from instruct_data.text.mirror import side_of
+from instruct_data.text.english import side_of
+from instruct_data.text.everyday import MOST_WORDS, everyday_requests, plain_form, read
 from vqvae.errors import UserError
 
+requests, style_words = everyday_requests().requests, everyday_requests().style_words
 FAMILIES = """
 sit_and_turn get_up crouch touch_toes jumping_jack fall_and_get_up duck dodge cross_arms hands_on_hips lean push_up
 sit_up nod shake_head salute raise_knees put_down eat knock open_door reach beckon wave pray type phone dig chop saw

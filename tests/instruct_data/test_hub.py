@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.corpora.trees import walking
 
 from avatargpt.__main__ import main
 from instruct_data.clip import Clip
 from instruct_data.store import ClipCodes, Store
+from tests.instruct_data.corpus_trees import walking
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from instruct_data.augment import best_partner, clip_facts, join_best, join_motions, suits
-from instruct_data.joining import _quintic
+from instruct_data.joining import _quintic, best_partner, join_best, join_motions, suits
 from instruct_data.sources.quantised import read_quantised
+from instruct_data.text.captions import clip_facts
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from instruct_data.sources.quantised import read_quantised
-from instruct_data.synth.derived.layered import layered_clips
-from instruct_data.synth.derived.layering import active_span, activity, layer
-from instruct_data.synth.derived.phrases import combine, mirrored
-from instruct_data.synth.idle import idle_frame, idle_stances
+from instruct_data.synth.layered import layered_clips
+from instruct_data.synth.layering import active_span, activity, layer
+from instruct_data.synth.phrases import combine, mirrored
+from instruct_data.synth.stances import idle_frame, idle_stances
 from instruct_data.text.captions import CaptionBank
-from instruct_data.text.english import split
-from instruct_data.text.mirror import side_of
+from instruct_data.text.english import side_of, split
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -7,8 +7,7 @@ import pytest
 from instruct_data.synth import actions, families, keyframed
 from instruct_data.synth.families import schemas
 from instruct_data.synth.format import Family
-from instruct_data.synth.lexicon import load_lexicon
-from instruct_data.synth.loading import load_schema
+from instruct_data.synth.loading import load_lexicon, load_schema
 from vqvae.errors import UserError
 
 SCHEMA = """

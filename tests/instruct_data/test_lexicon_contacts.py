@@ -12,10 +12,10 @@ import pytest
 
 from instruct_data.clip import Clip
 from instruct_data.synth import families, keyframed
-from instruct_data.synth.check import figures
 from instruct_data.synth.families import captions_of
 from instruct_data.synth.format import Block, Family, Key
 from instruct_data.synth.timeline import draw
+from scripts.preview_synth import figures
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
 

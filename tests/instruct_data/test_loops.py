@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from instruct_data.sources.quantised import read_quantised
-from instruct_data.synth.derived.looped import looped_clips
-from instruct_data.synth.derived.loops import Cycle, closed, extend, find_cycle
+from instruct_data.synth.loops import Cycle, extend, find_cycle, looped_clips
 from instruct_data.text.captions import CaptionBank
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -46,16 +45,6 @@ def test_extended_walk_is_the_longer_walk(made: Any) -> None:
     assert extend(short, cycle, 1.0) is short
     with pytest.raises(UserError, match="loop"):
         extend(short, Cycle(10, 400, 0.0, 0.0), 9.0)
-
-
-def test_closed_round_ends_where_it_begins(made: Any) -> None:
-    walk = made.walking(70, period=23)
-    bent = Motion(walk.rotations, walk.root + np.arange(70)[:, None] * [0, 4e-4, 0]).moved(0.4, np.ones(3))
-    out = closed(bent, Cycle(5, 28, 0.0, 0.0))
-    assert len(out) == 23
-    step = np.abs(np.diff(out.joints, axis=0) - np.diff(out.root, axis=0)[:, None]).max()
-    around = np.abs((out.joints[0] - out.root[0]) - (out.joints[-1] - out.root[-1])).max()
-    assert around < 1.3 * step and abs(out.root[-1, 1] - out.root[0, 1]) < 1e-3
 
 
 def test_looped_clips_of_the_corpus(shared: Path) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from instruct_data.clip import Clip
-from instruct_data.collate import like_lengths, pad
-from instruct_data.mixture import Mixture, Stream, balanced_weights, clip_class, mixture_of
+from instruct_data.mixture import Mixture, Stream, balanced_weights, clip_class, like_lengths, pad
 from vqvae.errors import UserError
 
 
@@ -30,9 +29,8 @@ def test_weights():
 
 def test_shares_are_met():
     items = [clip("walk")] * 80 + [clip("bow")] * 20
-    mixture = mixture_of(
-        items, {"text_to_motion": 3, "motion_to_text": 1}, {"text_to_motion": 1.0, "motion_to_text": 0.0}
-    )
+    classes = [clip_class(item) for item in items]
+    mixture = Mixture([Stream("text_to_motion", 3, classes, 1.0), Stream("motion_to_text", 1, classes, 0.0)])
     draws = [d for step in range(40) for d in mixture.batch(step, 250)]
     tasks = Counter(d.task for d in draws)
     assert tasks["text_to_motion"] / len(draws) == pytest.approx(0.75, abs=0.02)

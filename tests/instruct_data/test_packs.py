@@ -14,7 +14,7 @@ from instruct_data.sources.corpus import Report
 from instruct_data.sources.packs import CAPTION_FOLDER, Captions, repeated
 from instruct_data.sources.registry import read_corpus
 from instruct_data.store import Store
-from instruct_data.text.mirror import mirror_text, side_of
+from instruct_data.text.english import mirror_text, side_of
 from tests.vqvae.gltf_made import CONVENTIONS, Made
 from tests.vqvae.test_bvh import as_rig, motion, text_of
 from vqvae import rotations as rot

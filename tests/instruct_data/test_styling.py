@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from instruct_data.sources.quantised import read_quantised
-from instruct_data.synth.derived.styled import styled_clips
-from instruct_data.synth.derived.styling import Style, leaned, learn_styles, retimed, styled, with_amplitude
+from instruct_data.synth.styling import Style, leaned, learn_styles, retimed, styled, styled_clips, with_amplitude
 from instruct_data.text.captions import CaptionBank
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -6,8 +6,8 @@ import pytest
 from families_made import CAPTIONS
 
 from instruct_data.synth import actions, load_family
-from instruct_data.synth.expressions import formula, number, resolve
-from instruct_data.synth.reading import mirror_limb, poses, read_controls
+from instruct_data.synth.format import formula, number, resolve
+from instruct_data.synth.loading import mirror_limb, poses, read_controls
 from vqvae.errors import UserError
 
 GOOD = f"""

@@ -9,11 +9,11 @@ import pytest
 from families_made import family_of
 
 from instruct_data.synth import families, keyframed
-from instruct_data.synth.check import figures, table, violations
-from instruct_data.synth.reading import poses
-from instruct_data.synth.rows import varied
+from instruct_data.synth.loading import poses
+from instruct_data.synth.timeline import varied
 from instruct_data.text.captions import CaptionBank
-from instruct_data.text.mirror import mirror_text
+from instruct_data.text.english import mirror_text
+from scripts.preview_synth import figures, table, violations
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.skeleton import SMPL22

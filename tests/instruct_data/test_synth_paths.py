@@ -7,7 +7,7 @@ import pytest
 from families_made import family_of
 
 from instruct_data.synth import Family, actions, families, keyframed
-from instruct_data.synth.elbows import neutral_elbow
+from instruct_data.synth.arms import neutral_elbow
 from instruct_data.synth.solver import solve
 from instruct_data.synth.timeline import Timeline, draw
 from vqvae import rotations as rot

@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from instruct_data import registry
-from instruct_data.prompts import CodesSegment, TextSegment
-from instruct_data.registry import MIN_TEMPLATES, add_folder, get_task, list_tasks, load_task
+from instruct_data.registry import MIN_TEMPLATES, CodesSegment, TextSegment, add_folder, get_task, list_tasks, load_task
 from vqvae.errors import UserError
 
 OURS = {"text_to_motion", "motion_to_text", "in_between", "continuation", "rewrite"}
@@ -53,7 +52,7 @@ def test_every_template_renders_every_slot_once():
         required = {s.name: values[s.kind] for s in task.inputs if s.required}
         reached = set()
         for given in (slots, required, *({**required, k: v} for k, v in slots.items())):
-            for number in task.eligible(given):
+            for number in task.eligible(set(given)):
                 reached.add(number)
                 prompt = task.render(given, template=number)
                 motions = sum(s.kind == "motion" for s in task.inputs if s.name in given)

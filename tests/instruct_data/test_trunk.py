@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from instruct_data.synth.derived.layering import layer
-from instruct_data.synth.derived.trunk import HEAD, SPINE, bend, chain, standing, turns
+from instruct_data.synth.layering import HEAD, SPINE, bend, chain, layer, standing, turns
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 

@@ -7,9 +7,19 @@ import json
 import numpy as np
 import pytest
 
-from instruct_data.text.english import convert, finite_verbs, first_verb, gerund_of, split, third_of, tokens
-from instruct_data.text.mirror import mirror_action, mirror_text, side_of
-from instruct_data.text.vary import gerund, imperative, keywords, vary, with_subject
+from instruct_data.text.captions import gerund, imperative, keywords, vary, with_subject
+from instruct_data.text.english import (
+    convert,
+    finite_verbs,
+    first_verb,
+    gerund_of,
+    mirror_action,
+    mirror_text,
+    side_of,
+    split,
+    third_of,
+    tokens,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import pytest
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.train.planner import Making, add_kinds, make_planner
-from instruct_data.planning import PlannedActivity, PlannedScene
-from instruct_data.plans.kinds import Kind, KindActivity, Person
+from instruct_data.planning import Kind, KindActivity, Person, PlannedActivity, PlannedScene
 
 WORK = {
     "gardener": ("rakes the leaves", "digs a hole", "waters the roses", "plants a tree"),

@@ -14,9 +14,8 @@ from avatargpt.requests.reader_network import MOST_WORDS, RequestNetwork
 from avatargpt.train.loop import run
 from avatargpt.train.request_reader import RequestRecipe, RequestStage, divided, exactness
 from avatargpt.train.runtime import Runtime
-from instruct_data.requests.material import material
 from instruct_data.requests.pairs import Pair
-from instruct_data.requests.ways import DOMAINS, all_ways
+from instruct_data.requests.ways import DOMAINS, all_ways, material
 from vqvae.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "configs" / "requests" / "debug.yaml"

@@ -7,10 +7,9 @@ import pytest
 
 from avatargpt.requests.assembling import assembled
 from avatargpt.requests.vocabulary import LONGEST, Vocabulary
-from instruct_data.requests.material import Material, material
 from instruct_data.requests.pairs import Pairs, words_of
 from instruct_data.requests.spec import Clause, MotionRequest
-from instruct_data.requests.ways import DOMAINS, all_ways, read_ways
+from instruct_data.requests.ways import DOMAINS, Material, all_ways, material, read_ways
 from instruct_data.requests.wording import inflected, value_of
 from vqvae.errors import UserError
 

@@ -18,7 +18,7 @@ from avatargpt.lm.checkpoint import load_model
 from avatargpt.lm.shape import SMALL
 from avatargpt.train.command import main
 from avatargpt.train.data.faces import LONGEST, conditioned_clip, conditioned_clips, wordless_clips
-from instruct_data.face import corpus
+from instruct_data.face import score as corpus
 from instruct_data.face.compose import composed
 from instruct_data.store import Store
 

@@ -20,9 +20,8 @@ from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.evaluation.text.chat import judged, read_all
 from avatargpt.evaluation.text.requests import Judge
 from avatargpt.requests.lexical import times
-from instruct_data.dialogue.acts import read, write
+from instruct_data.dialogue.acts import outline, read, write
 from instruct_data.dialogue.dialogues import Turn
-from instruct_data.dialogue.outline import outline
 from vqvae.io.data_files import json_rows
 from vqvae.motion import Motion
 

@@ -2,7 +2,7 @@
 
 The driver learns from rendered clips, in which such movements fall at random; of these it learns the mean, which is
 none. The head drifts and breathes, more where somebody speaks, and dips with the jaw; the eyes make up for the head's
-drift, so that the viewer is looked at, and jump a little now and then, as in the takes (`instruct_data.face.idle`).
+drift, so that the viewer is looked at, and jump a little now and then, as in the takes (`instruct_data.face.render`).
 How far a head moves is our choice, for the takes at hand were made with heads held still.
 """
 
@@ -77,7 +77,7 @@ class _Jumps:
 
     def __init__(self, rng: np.random.Generator, fps: float) -> None:
         from instruct_data.face.actions import fitted
-        from instruct_data.face.idle import JUMP_SHARE
+        from instruct_data.face.render import JUMP_SHARE
 
         self._rng, self._fps, self._facts = rng, fps, fitted()["gaze"]
         self._rate = JUMP_SHARE / (self._facts["rest_seconds"][1] + self._facts["seconds"][1])
@@ -88,7 +88,7 @@ class _Jumps:
         return _LEAST_REST + float(self._rng.exponential(1 / self._rate))
 
     def __call__(self) -> np.ndarray:
-        from instruct_data.face.idle import GAZE_LARGEST
+        from instruct_data.face.render import GAZE_LARGEST
 
         self._since += 1 / self._fps
         if self._since >= self._wait:
@@ -133,7 +133,7 @@ class Idler:
 
     def offsets(self, jaw: float) -> np.ndarray:
         """(5,) of the next frame: the head's yaw, pitch, roll in radians, gaze to the left and up in weights."""
-        from instruct_data.face.idle import SWAY_DEGREES
+        from instruct_data.face.render import SWAY_DEGREES
 
         second = self._frame / self._fps
         free = _outside(self.jaw, second)

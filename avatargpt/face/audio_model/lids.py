@@ -11,8 +11,8 @@ import numpy as np
 from avatargpt.face.audio_model.blinks import LIDS
 from avatargpt.face.audio_model.conditioning import Direction
 from instruct_data.face.actions import action_names
+from instruct_data.face.render import ease
 from instruct_data.face.score import DEFAULT, EXTREMELY, VERY
-from instruct_data.face.tracks import ease
 
 CLOSING = {"close_eyes": (1, 1), "blink": (1, 1), "wink_left": (1, 0), "wink_right": (0, 1)}  # left lid, right lid
 HALF = 0.5  # strength up to which lids are only lowered, and stay as the driver shows them

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from instruct_data.face.actions import actions
 from instruct_data.face.score import Emotion, Event
-from instruct_data.requests.face_spec import FaceClause
+from instruct_data.requests.spec import FaceClause
 from vqvae.errors import UserError
 
 GAP = 0.3  # s between two actions

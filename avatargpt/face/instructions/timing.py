@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from avatargpt.face.instructions.lasting import FELT, GAP, LEAST, REST, Part, done, felt
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
-from instruct_data.requests.face_spec import FaceClause, FaceRequest
+from instruct_data.requests.spec import FaceClause, FaceRequest
 from vqvae.errors import UserError
 
 BEGIN, TAIL = 0.2, 0.4  # s before the first action, and after the last one

@@ -20,8 +20,7 @@ from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.data.examples import Example, Examples
 from avatargpt.train.stage import StepContext
 from avatargpt.train.throughput import Work
-from instruct_data.collate import like_lengths, pad
-from instruct_data.mixture import Mixture, generator
+from instruct_data.mixture import Mixture, generator, like_lengths, pad
 
 EVEN = 16  # lengths are padded up to a multiple: kernels are prepared once per shape, which takes longer than a step
 

@@ -17,13 +17,13 @@ from avatargpt.train.data.corpus import clip_steps
 from avatargpt.train.data.judged_answers import usual
 from avatargpt.train.data.neighbours import Neighbours
 from avatargpt.train.data.prepare import CYCLIC
-from instruct_data.augment import everyday, side_of, vary
 from instruct_data.mixture import Draw, Stream, clip_class
 from instruct_data.planning import Pair
-from instruct_data.prompts import Prompt, TextSegment
-from instruct_data.registry import Task, get_task
+from instruct_data.registry import Prompt, Task, TextSegment, get_task
 from instruct_data.store import ClipCodes
-from instruct_data.text.everyday import everyday_requests
+from instruct_data.text.captions import vary
+from instruct_data.text.english import side_of
+from instruct_data.text.everyday import everyday, everyday_requests
 from vqvae.errors import UserError
 from vqvae.strict import Share, Strict, Weights
 

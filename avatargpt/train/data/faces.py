@@ -37,9 +37,9 @@ def emotion_said(score: Score) -> dict[str, Any] | None:
 
 def conditioned_clip(name: str, score: Score, seed: int, split: str = "train", also: Sequence[str] = ()) -> Clip:
     """One rendering of a score with its words, and with other words for it (`also`)."""
-    from instruct_data.face.corpus import LICENCE, SOURCE, action_class
     from instruct_data.face.described import described
     from instruct_data.face.render import render
+    from instruct_data.face.score import LICENCE, SOURCE, action_class
 
     said = dict.fromkeys([score.text, *also] if score.text else [])
     extra: dict[str, Any] = {"score": score.to_json(), "prompts": [*said]}
@@ -69,10 +69,8 @@ def conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0)
         count: composed instructions, as many with times in their words, and as many single feelings.
         variants: renderings of each written instruction.
     """
-    from instruct_data.face.compose import composed, named
-    from instruct_data.face.corpus import OWN, SEQUENCES, reworded
-    from instruct_data.face.score import mirror_words, read_instructions
-    from instruct_data.face.timed import timed_instructions
+    from instruct_data.face.compose import composed, named, timed_instructions
+    from instruct_data.face.score import OWN, SEQUENCES, mirror_words, read_instructions, reworded
 
     others = {row[0].text: [s.text for s in row[1:]] for row in reworded()}
 

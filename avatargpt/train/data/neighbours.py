@@ -10,9 +10,9 @@ import numpy as np
 from avatargpt.requests.captions import words_of
 from avatargpt.requests.exemplars import EXAMPLE_TOKENS, EXAMPLES
 from avatargpt.train.data.prepare import CYCLIC
-from instruct_data.augment import side_of
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
+from instruct_data.text.english import side_of
 
 TRIES = 4  # candidates of which the one with the most words in common is taken: retrieval by caption does the same
 

@@ -136,10 +136,8 @@ def material(
         apart: held-out ones of elsewhere. Neither these nor their mirror images are in what is learnt, not even as
             something composed or mirrored, with other capitals or stops.
     """
-    from instruct_data.face.compose import composed, named
-    from instruct_data.face.corpus import EVERYDAY, FURTHER, SEQUENCES, SIBLINGS, reworded
-    from instruct_data.face.score import read_instructions
-    from instruct_data.face.timed import timed_instructions
+    from instruct_data.face.compose import composed, named, timed_instructions
+    from instruct_data.face.score import EVERYDAY, FURTHER, SEQUENCES, SIBLINGS, read_instructions, reworded
 
     shares = options.shares
     files = {"sequenced": SEQUENCES, "further": FURTHER, "siblings": SIBLINGS, "everyday": EVERYDAY}

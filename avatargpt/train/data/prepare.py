@@ -16,17 +16,17 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from instruct_data.augment import CaptionBank, side_of, vary
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
-from instruct_data.synth.derived.composing import Sequencer
-from instruct_data.synth.derived.layered import layered_clips
-from instruct_data.synth.derived.looped import looped_clips
-from instruct_data.synth.derived.phrases import mirrored
-from instruct_data.synth.derived.styled import styled_clips
+from instruct_data.synth.composing import Sequencer
 from instruct_data.synth.families import VALIDATION, families, keyframed
-from instruct_data.synth.idle import idle_stances
-from instruct_data.text.english import split
+from instruct_data.synth.layered import layered_clips
+from instruct_data.synth.loops import looped_clips
+from instruct_data.synth.phrases import mirrored
+from instruct_data.synth.stances import idle_stances
+from instruct_data.synth.styling import styled_clips
+from instruct_data.text.captions import CaptionBank, vary
+from instruct_data.text.english import side_of, split
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
 from vqvae.strict import NonNegativeInt, PositiveInt, Share, Strict

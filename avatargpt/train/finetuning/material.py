@@ -14,11 +14,10 @@ from avatargpt.train.data.prepare import keyframed_clips
 from instruct_data.clip import Clip
 from instruct_data.planning import Pair
 from instruct_data.store import ClipCodes
-from instruct_data.synth.derived.phrases import mirrored
 from instruct_data.synth.families import VALIDATION
-from instruct_data.text.captions import CaptionBank
-from instruct_data.text.mirror import side_of
-from instruct_data.text.vary import vary
+from instruct_data.synth.phrases import mirrored
+from instruct_data.text.captions import CaptionBank, vary
+from instruct_data.text.english import side_of
 from instruct_data.texts import unpacked
 
 PROMPTS = 8  # wordings of a clip beside its captions

@@ -13,7 +13,7 @@ from avatargpt.requests.phrases import RANK, PhraseIndex
 from avatargpt.requests.store import reduced, rounded
 from avatargpt.train.phrase_index import with_new_actions
 from instruct_data.store import ClipCodes
-from instruct_data.text.mirror import side_of
+from instruct_data.text.english import side_of
 
 QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9)
 MOST, LEAST = 48, 0.05  # directions that new phrasings may add; of less strength they tell nothing

@@ -14,7 +14,7 @@ from avatargpt.speech.words.words import Word, collected
 from avatargpt.train.gesture.recipe import CorpusData
 from avatargpt.train.gesture.voices import Said, Voice, Voices, spread
 from avatargpt.train.speech_data.augment import recorded
-from instruct_data.gesture.sentences import sentences
+from instruct_data.gesture.classes import sentences
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
 from vqvae.motion import atomic_write

@@ -11,14 +11,15 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from instruct_data.mixture import balanced_weights
-from instruct_data.synth.derived.layering import HEAD, SPINE, Activity, active_span, activity, layer
-from instruct_data.synth.derived.loops import extend, find_cycle
-from instruct_data.synth.derived.phrases import (
+from instruct_data.synth.layering import HEAD, SPINE, Activity, active_span, activity, layer
+from instruct_data.synth.loops import extend, find_cycle
+from instruct_data.synth.phrases import (
     ABOUT_ARMS,
     ABOUT_ENDS,
     ABOUT_HEAD,
     ABOUT_LEGS,
     ASIDE,
+    LICENCE,
     MANNER,
     clauses,
     combine,
@@ -27,12 +28,11 @@ from instruct_data.synth.derived.phrases import (
     sure_class,
 )
 from instruct_data.text.captions import CaptionBank, bank_style
-from instruct_data.text.mirror import mirror_action, side_of
+from instruct_data.text.english import mirror_action, side_of
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-LICENCE = "as its sources"
 # Legs that carry the whole action: whatever the arms do besides leaves the caption true.
 GAITS = {
     "walk", "run", "dash", "jog", "walk_back", "walk_left", "walk_right", "walk_turn_left", "walk_turn_right", "sneak",
@@ -68,6 +68,7 @@ ENDLESS = {
     "conduct", "circle_arms", "play_guitar", "play_violin", "phone", "look_around", "swing_arms", "hands_on_hips",
     "cross_arms", "pray",
 }  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class Take:

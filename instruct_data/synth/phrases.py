@@ -11,9 +11,9 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from instruct_data.text.captions import CaptionBank, infer_action
-from instruct_data.text.english import NEUTRAL, Clause, split
-from instruct_data.text.mirror import mirror_action, mirror_text, side_of
+from instruct_data.text.english import NEUTRAL, Clause, mirror_action, mirror_text, side_of, split
 
+LICENCE = "as its sources"
 ABOUT_ARMS = re.compile(
     r"\b(?:arms?|hands?|elbows?|wrists?|fists?|palms?|fingers?|shoulders?|limbs?|forearms?|gestures?|handed)\b", re.I
 )

@@ -1,6 +1,6 @@
 """Timings and amplitudes of real faces, measured on Live Link takes: the source of ``fitted.yaml``.
 
-``python -m instruct_data.face.fit FOLDER -o instruct_data/face/fitted.yaml`` reads every take below FOLDER and writes
+``python scripts/fit_faces.py FOLDER -o instruct_data/face/fitted.yaml`` reads every take below FOLDER and writes
 statistics only: no frame of a take goes anywhere. What each figure is stands beside its function. The takes used for
 the shipped file hold the head still (the phone did not record it), so head timings are not fitted.
 """
@@ -205,7 +205,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
-    text = "# Measured on Live Link Face takes by instruct_data/face/fit.py, which says what each figure is.\n"
+    text = "# Measured on Live Link Face takes by scripts/fit_faces.py, which says what each figure is.\n"
     try:
         text += yaml.safe_dump(fit(args.folder), sort_keys=False, width=118)
         atomic_write(args.output, lambda p: p.write_text(text, encoding="utf-8"))
