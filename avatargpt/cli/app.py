@@ -1,4 +1,4 @@
-"""The ``avatargpt`` command: finds sub-commands and turns every mistake into one line and exit status 2."""
+"""The ``avatargpt`` command: finds sub-commands and turns every error into one line and exit status 2."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vqvae.errors import DEBUG, error_line, one_line
 
 # name -> where its function (or its Typer application, for a group) lives; the order is that of the help page
 COMMANDS = {
-    "generate": "avatargpt.cli.motion.generate:generate",
-    "read": "avatargpt.cli.motion.read:read",
-    "describe": "avatargpt.cli.describe:describe",
-    "inbetween": "avatargpt.cli.edit:inbetween",
-    "extend": "avatargpt.cli.edit:extend",
-    "reconstruct": "avatargpt.cli.edit:reconstruct",
+    "generate": "avatargpt.cli.generate:generate",
+    "read": "avatargpt.cli.generate:read",
+    "describe": "avatargpt.cli.motion:describe",
+    "inbetween": "avatargpt.cli.motion:inbetween",
+    "extend": "avatargpt.cli.motion:extend",
+    "reconstruct": "avatargpt.cli.motion:reconstruct",
     "plan": "avatargpt.cli.plan:plan",
     "long": "avatargpt.cli.long:long",
     "chat": "avatargpt.cli.chat:chat",
@@ -29,7 +29,7 @@ COMMANDS = {
     "gesture": "avatargpt.cli.gesture:gesture",
     "speak": "avatargpt.cli.avatar.speak:speak",
     "align": "avatargpt.cli.align:align",
-    "export": "avatargpt.cli.convert:export",
+    "export": "avatargpt.cli.motion:export",
     "finetune": "avatargpt.cli.finetune:finetune",
     "data": "avatargpt.cli.data:app",
     "eval": "avatargpt.cli.evaluate:app",
@@ -37,8 +37,14 @@ COMMANDS = {
 }
 
 
+# the options that --help shows of commands with many; --help-all shows the others, too
+USUAL_OPTIONS = {
+    "generate": {"output", "seconds", "num", "seed", "best_of", "times", "turn", "path", "loop", "as_json"},
+}
+
+
 class LazyGroup(TyperGroup):
-    """Imports a sub-command's module only when the command is asked for."""
+    """Imports the module of a sub-command only when the command is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -54,6 +60,9 @@ class LazyGroup(TyperGroup):
                 target = single
             self.commands[cmd_name] = typer.main.get_command(target)
             self.commands[cmd_name].name = cmd_name
+            for parameter in self.commands[cmd_name].params if cmd_name in USUAL_OPTIONS else ():
+                usual = parameter.name in (*USUAL_OPTIONS[cmd_name], "help_all")
+                parameter.hidden = parameter.param_type_name == "option" and not usual  # type: ignore[attr-defined]
         return self.commands[cmd_name]
 
 
@@ -65,8 +74,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(value: bool) -> None:
+    if value:
         from avatargpt import __version__
 
         say(__version__)
@@ -79,7 +88,7 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what goes wrong.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Human motion from text, and text from motion.
 

@@ -1,42 +1,79 @@
-"""``avatargpt data``: corpora and the store that training reads."""
+"""``avatargpt data``: corpora, the store that training reads, and body models."""
 
 from __future__ import annotations
 
+import secrets
+import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.corpora.body import body
-from avatargpt.cli.corpora.build import build, list_corpora
-from avatargpt.cli.corpora.hub import export_datasets
-from avatargpt.cli.corpora.showing import show_store
+from avatargpt.cli.common import argument, option
+from avatargpt.cli.output import print_json, progress, say
 from vqvae.errors import UserError
 
+if TYPE_CHECKING:
+    from instruct_data.store import Store
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Build, list and check training data.")
-app.command("build")(build)
-app.command("export-datasets")(export_datasets)
-app.command("body")(body)
+StorePath = Annotated[Path, argument("STORE", "A folder made by `avatargpt data build`.")]
 
 
-StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="A folder made by `avatargpt data build`.")]
+@app.command("build")
+def build(
+    name: Annotated[str | None, argument("NAME", "The corpus; without any arguments, all are listed.")] = None,
+    folder: Annotated[Path | None, argument("DIR", "Its folder, as downloaded and unpacked.")] = None,
+    output: Annotated[Path | None, option("-o --output STORE", "Folder to write.")] = None,
+    amass: Annotated[Path | None, option("--amass DIR", "Of humanml3d and babel: AMASS, unpacked.")] = None,
+    captions: Annotated[
+        Path | None, option("--captions FILE", "Of bvh and pack: .csv (animation, caption), .jsonl, .yaml.")
+    ] = None,
+    fps: Annotated[float | None, option("--fps RATE", "Of cmu's .amc and mead's tracks, which say none.")] = None,
+    source: Annotated[str | None, option("--source NAME", "Of bvh and pack: short name.")] = None,
+    licence: Annotated[str | None, option("--licence TEXT", "Of bvh, pack and amass: terms of the clips.")] = None,
+    split: Annotated[str | None, option("--split SPLIT", "Only this one, or that of all where none is named.")] = None,
+    up: Annotated[str | None, option("--up AXIS", "Of amass: y or z.")] = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Read a corpus in its published layout and write it as a store."""
+    from instruct_data.sources.corpus import Report
+    from instruct_data.sources.registry import build_store, find_corpus
+
+    if name is None:
+        _list_corpora(as_json)
+        return
+    corpus = find_corpus(name)
+    if folder is None or output is None:
+        missing = "DIR" if folder is None else "-o STORE"
+        raise UserError(f"{name}: {missing} is missing; accepted: data build {name} DIR -o STORE, DIR being "
+                        f"{corpus.tree}")  # fmt: skip
+    values = {
+        "amass": amass, "captions": captions, "fps": fps, "source": source, "licence": licence, "split": split,
+        "up": up,
+    }  # fmt: skip
+    report = Report()
+    with progress("building", quiet):
+        options: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
+        store = build_store(name, folder, output, report, **options)
+    say(report, err=True)
+    _print_store(store, as_json)
 
 
 @app.command("ls")
 def ls(
-    store: Annotated[
-        Path | None, typer.Argument(metavar="STORE", help="A folder made by `avatargpt data build`.")
-    ] = None,
+    store: Annotated[Path | None, argument("STORE", "A folder made by `avatargpt data build`.")] = None,
     as_json: common.Json = False,
 ) -> None:
     """List what a store holds; without STORE, the corpora that `build` reads."""
     if store is None:
-        list_corpora(as_json)
+        _list_corpora(as_json)
         return
     from instruct_data.store import Store
 
-    show_store(Store.open(store, verify=False), as_json)
+    _print_store(Store.open(store, verify=False), as_json)
 
 
 @app.command("check")
@@ -45,9 +82,113 @@ def check(store: StorePath, as_json: common.Json = False, quiet: common.Quiet = 
     from instruct_data.store import Store
 
     opened = Store.open(store)
-    with common.progress("checking", quiet):
+    with progress("checking", quiet):
         rows: Any = opened.codes() if opened.kind == "codes" else opened.clips()
-        found = sum(1 for _ in rows)
-    if found != len(opened):
-        raise UserError(f"{store}: {found} clips, the manifest says {len(opened)}; build the store again")
-    show_store(opened, as_json)
+        count = sum(1 for _ in rows)
+    if count != len(opened):
+        raise UserError(f"{store}: {count} clips, the manifest says {len(opened)}; build the store again")
+    _print_store(opened, as_json)
+
+
+@app.command("export-datasets")
+def export_datasets(
+    store: StorePath,
+    output: Annotated[Path, option("-o --output DIR", "New folder to write.")],
+    num_proc: Annotated[int | None, option("--num-proc N", "Processes that unpack clips.", min=1)] = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Write a store as parquet files of arrays with a card, for `datasets.load_dataset(DIR)`."""
+    from instruct_data import hub
+
+    hf = hub.library()
+    hf.disable_progress_bars()
+    with progress("exporting", quiet):
+        rows = hub.export_datasets(store, output, num_proc)
+    if as_json:
+        print_json({"folder": str(output), "rows": rows})
+        return
+    say(f"{output}: " + ", ".join(f"{split} {count}" for split, count in rows.items()))
+
+
+@app.command("body")
+def body(
+    file: Annotated[Path, argument("FILE", "A motion of AMASS, .npz.")],
+    models: Annotated[Path, option("--models PATH", "Folder of the body models (.npz), or one such file.")],
+    output: Annotated[Path, option("-o --output OUT", ".npz: joints; .obj: a frame; a new folder: .obj of frames.")],
+    frame: Annotated[int, option("--frame N", "Of an .obj.", min=0)] = 0,
+    every: Annotated[int, option("--every N", "Of a folder: every Nth frame.", min=1)] = 1,
+    gender: Annotated[str | None, option("--gender NAME", "neutral, male or female; default: the file's.")] = None,
+    up: Annotated[str, option("--up AXIS", "Of the file: y or z.")] = "z",
+    quiet: common.Quiet = False,
+) -> None:
+    """Pose a body model as a motion says: joints of the body's own shape, or its mesh; metres, Y up."""
+    import numpy as np
+
+    from vqvae.io.files import atomic_write
+    from vqvae.io.smplx import BodyModel, check_up, find_model, read_parameters, write_obj
+
+    suffix = output.suffix.lower()
+    if suffix not in (".npz", ".obj", ""):
+        raise UserError(f"{output}: accepted .npz, .obj, or a name without suffix for a new folder")
+    if not suffix and output.exists():
+        raise UserError(f"{output}: is there already; accepted: a new folder")
+    check_up(up)
+    motion = read_parameters(file)
+    count = len(motion.poses)
+    if suffix == ".obj" and frame >= count:
+        raise UserError(f"--frame {frame}: {file} has {count} frames; accepted 0 to {count - 1}")
+    model = BodyModel.load(find_model(models, motion.kind, gender or motion.gender))
+    with progress("posing", quiet):
+        if suffix == ".npz":
+            joints = model.joints_of(motion, up)
+            atomic_write(output, lambda temporary: np.savez(temporary, joints=joints, fps=motion.fps))
+            say(f"{output}: joints {joints.shape}")
+        elif suffix == ".obj":
+            vertices, _ = next(model.posed(motion.at_frames([frame]), up))
+            say(f"{write_obj(vertices[0], model.faces, output)}: {len(vertices[0])} vertices")
+        else:
+            frames = list(range(0, count, every))
+            _write_meshes(model, model.posed(motion.at_frames(frames), up), frames, output)
+            say(f"{output}: {len(frames)} meshes")
+
+
+def _write_meshes(model: Any, posed: Any, frames: list[int], output: Path) -> None:
+    """A new folder with an .obj per frame, complete or not at all."""
+    from vqvae.io.smplx import write_obj
+
+    temporary = output.with_name(f".{output.name}.{secrets.token_hex(8)}.tmp")
+    names = iter(frames)
+    try:
+        for vertices, _ in posed:
+            for mesh in vertices:
+                write_obj(mesh, model.faces, temporary / f"{next(names):05d}.obj")
+        temporary.rename(output)
+    except OSError as e:
+        raise UserError(f"cannot write {output}: {e.strerror or e}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _list_corpora(as_json: bool) -> None:
+    """Print every corpus with the folder that it expects."""
+    from instruct_data.sources.registry import CORPORA
+
+    if as_json:
+        print_json({"corpora": {name: corpus.tree for name, corpus in CORPORA.items()}})
+        return
+    for name, corpus in CORPORA.items():
+        say(f"{name}: {corpus.tree}")
+
+
+def _print_store(store: Store, as_json: bool) -> None:
+    """Print counts, splits and sources of a store."""
+    facts = {k: v for k, v in store.manifest.items() if k != "shards"}
+    if as_json:
+        print_json({"store": str(store.path), **facts})
+        return
+    counts = f"{facts['clips']} clips, {facts['hours']:.2f} h, {facts['captions']} captions"
+    say(f"{store.path}: {facts['kind']}, {counts}")
+    say("splits: " + ", ".join(f"{name} {count}" for name, count in facts["splits"].items()))
+    for name, entry in facts["sources"].items():
+        say(f"{name}: {entry['clips']} clips, {entry['hours']:.2f} h, {entry['licence']}")

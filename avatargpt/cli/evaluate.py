@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.output import say
+from avatargpt.cli.common import argument, option
+from avatargpt.cli.output import check_folder, print_json, say, warn
 from avatargpt.options import FPS
 from vqvae.errors import UserError
 
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from avatargpt.evaluation.outputs.scoring import Outputs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure a model: run a suite, or list them.")
+_OUTPUTS = "Measure another system's motion files in this folder in place of the model."
+_STORE = "A clip store; or a suite's evaluator, speech cache or Whisper model (eval/README.md)."
+_MODEL = "Weights to use instead of the packaged ones; nearest, random: training clips as answers; none: no model."
 
 
 @app.command("ls")
@@ -27,43 +33,24 @@ def ls(as_json: common.Json = False) -> None:
     suites = [evaluation.load(name) for name in evaluation.list_suites()]
     if as_json:
         keys = ("name", "version", "kind", "description")
-        common.print_json({"suites": [{k: getattr(s, k) for k in keys} for s in suites]})
+        print_json({"suites": [{k: getattr(s, k) for k in keys} for s in suites]})
         return
     for suite in suites:
         say(f"{suite.name}: {suite.description}")
 
 
-_OUTPUTS = "Measure another system's motion files in this folder in place of the model."
-_STORE = "A clip store; or a suite's evaluator, speech cache or Whisper model (eval/README.md)."
-_MODEL = "Weights to use instead of the packaged ones; nearest, random: training clips as answers; none: no model."
-
-
 @app.command("run")
 def run(
-    suite: Annotated[
-        str, typer.Argument(metavar="SUITE", help="A name from `eval ls`, or a list of prompts (.csv, .json).")
-    ],
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="FOLDER", help="The corpora, for suites that need real clips.")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="FOLDER", help=_STORE)
-    ] = None,
-    full: Annotated[bool, typer.Option("--full", help="The large sample, where a suite has two sizes.")] = False,
-    outputs: Annotated[Path | None, typer.Option("--outputs", metavar="FOLDER", help=_OUTPUTS)] = None,
-    names: Annotated[
-        Path | None, typer.Option("--prompts", metavar="FILE", help="Names and prompts of --outputs: CSV or JSON.")
-    ] = None,
-    fps: Annotated[
-        float | None, typer.Option("--fps", metavar="F", help="Frame rate of --outputs that state none (20).")
-    ] = None,
-    shard: Annotated[
-        str, typer.Option("--shard", metavar="K/N", help="The K-th of N processes that write the same result.")
-    ] = "1/1",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write the results (.json).")
-    ] = None,
-    model: Annotated[str | None, typer.Option("--model", metavar="FOLDER", help=_MODEL)] = None,
+    suite: Annotated[str, argument("SUITE", "A name from `eval ls`, or a list of prompts (.csv, .json).")],
+    data: Annotated[Path | None, option("--data FOLDER", "The corpora, for suites that need real clips.")] = None,
+    store: Annotated[Path | None, option("--store FOLDER", _STORE)] = None,
+    full: Annotated[bool, option("--full", "The large sample, where a suite has two sizes.")] = False,
+    outputs: Annotated[Path | None, option("--outputs FOLDER", _OUTPUTS)] = None,
+    names: Annotated[Path | None, option("--prompts FILE", "Names and prompts of --outputs: CSV or JSON.")] = None,
+    fps: Annotated[float | None, option("--fps F", "Frame rate of --outputs that state none (20).")] = None,
+    shard: Annotated[str, option("--shard K/N", "The K-th of N processes that write the same result.")] = "1/1",
+    output: Annotated[Path | None, option("-o --output FILE", "Where to write the results (.json).")] = None,
+    model: Annotated[str | None, option("--model FOLDER", _MODEL)] = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
     threads: common.Threads = None,
@@ -75,24 +62,24 @@ def run(
     from avatargpt.evaluation.outputs.scoring import lines
 
     chosen = evaluation.load(suite)
-    wanted = evaluation.DATA.get(chosen.kind, "the body corpus")
-    enough = chosen.kind in evaluation.WITHOUT_DATA or (chosen.kind == "speech_face" and store is not None)
-    if data is None and not enough:
-        raise UserError(f"{suite}: measured on {wanted}; name its folder with --data")
+    corpus = evaluation.DATA.get(chosen.kind, "the body corpus")
+    optional = chosen.kind in evaluation.WITHOUT_DATA or (chosen.kind == "speech_face" and store is not None)
+    if data is None and not optional:
+        raise UserError(f"{suite}: measured on {corpus}; name its folder with --data")
     if data is not None and not data.is_dir():
-        raise UserError(f"--data {data}: no such folder; accepted that of {wanted}")
+        raise UserError(f"--data {data}: no such folder; accepted that of {corpus}")
     if store is not None and not store.is_dir():
         raise UserError(f"--store {store}: no such folder; accepted one that the suite reads")
     if output is not None:
         if output.suffix.lower() != ".json":
             raise UserError(f"-o {output}: results are JSON; accepted a name ending in .json")
-        common.check_folder(output)
+        check_folder(output)
         if output.is_dir():
             raise UserError(f"-o {output}: a folder; accepted the name of a file")
-    given = _given(outputs, names, fps)
-    without = chosen.kind in evaluation.WITHOUT_MODEL or (given is not None and chosen.kind != "prompt_list")
+    other_system = _other_system(outputs, names, fps)
+    without = chosen.kind in evaluation.WITHOUT_MODEL or (other_system is not None and chosen.kind != "prompt_list")
     if model not in (None, "none") and without:
-        raise UserError(f"--model: no model takes part in {suite}{' on --outputs' if given else ''}")
+        raise UserError(f"--model: no model takes part in {suite}{' on --outputs' if other_system else ''}")
     part = parts.read_shard(shard)
     if without or model == "none":
         if not without and chosen.kind not in evaluation.BASELINES_ALONE:
@@ -104,13 +91,13 @@ def run(
     else:
         loaded = common.load_model(None if model is None else Path(model), device, threads, quiet, dtype)
     try:
-        result = evaluation.run_suite(chosen, loaded, data, output, store, full, given, part)
+        result = evaluation.run_suite(chosen, loaded, data, output, store, full, other_system, part)
     except parts.Waiting as e:
         say(e, err=True)
         return
-    common.print_json(result)
+    print_json(result)
     for line in result.get("warnings", []):
-        say(f"warning: {line}", err=True)
+        warn(line)
     if failed := result.get("failed"):
         for line in lines(failed):
             say(f"failed: {line}", err=True)
@@ -127,8 +114,8 @@ def _clips_as_answers(suite: Suite, model: str, data: Path | None) -> Any:
     return retrieval.RandomClip(clips) if model == "random" else retrieval.NearestCaption(clips)
 
 
-def _given(folder: Path | None, names: Path | None, fps: float | None) -> Outputs | None:
-    """Another system's outputs, as the options name them."""
+def _other_system(folder: Path | None, names: Path | None, fps: float | None) -> Outputs | None:
+    """The outputs of another system, as the options name them."""
     from avatargpt.evaluation.outputs.scoring import Outputs
 
     if folder is None:
@@ -137,41 +124,35 @@ def _given(folder: Path | None, names: Path | None, fps: float | None) -> Output
         return None
     if not folder.is_dir():
         raise UserError(f"--outputs {folder}: no such folder; accepted one of motion files")
-    if fps is not None:
-        common.check_range("--fps", fps, *FPS, " frames per second")
+    common.check_range("--fps", fps, *FPS, " frames per second")
     return Outputs(folder, names, fps)
 
 
 @app.command("ask")
 def ask(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite that takes --outputs.")],
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="FOLDER", help="Recorded talks, for gesture suites.")
-    ] = None,
+    suite: Annotated[str, argument("SUITE", "A suite that takes --outputs.")],
+    data: Annotated[Path | None, option("--data FOLDER", "Recorded talks, for gesture suites.")] = None,
     as_json: common.Json = False,
 ) -> None:
     """What a suite asks of another system, as CSV: the name of each file, and the prompt it answers."""
-    import csv
-    import io
-
     from avatargpt import evaluation
     from avatargpt.evaluation.outputs import scoring
 
-    asked = scoring.items(evaluation.load(suite), data)
+    items = scoring.items(evaluation.load(suite), data)
     if as_json:
-        common.print_json({i.id: i.text for i in asked})
+        print_json({i.id: i.text for i in items})
         return
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("name", "prompt"))
-    writer.writerows((i.id, i.text) for i in asked)
+    writer.writerows((i.id, i.text) for i in items)
     say(text.getvalue().rstrip("\n"))
 
 
 @app.command("compare")
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A.json", help="A result of a suite.")],
-    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another of the same suite.")],
+    first: Annotated[Path, argument("A.json", "A result of a suite.")],
+    second: Annotated[Path, argument("B.json", "Another of the same suite.")],
     as_json: common.Json = False,
 ) -> None:
     """What differs between two results by more than chance: paired figures, then rows."""
@@ -179,7 +160,7 @@ def compare(
 
     result = comparing.compare(first, second)
     if as_json:
-        common.print_json(result)
+        print_json(result)
         return
     for line in comparing.told(result):
         say(line)

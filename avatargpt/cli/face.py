@@ -169,7 +169,7 @@ def face(
     if by == "driver":  # which shows a blink only where one is told, and holds head and eyes still
         lively = LIVELY.blink_rate if blink_rate is None else blink_rate, LIVELY.idle if idle is None else idle
         controls = replace(asked, blink_rate=lively[0], idle=lively[1])
-    sources = [f for f in (audio, score, common.listed(text)) if f is not None]
+    sources = [f for f in (audio, score, common.text_file(text)) if f is not None]
     common.check_targets(output, many and not line.live, "face", sources, len(texts))
     options = format_options(output, layout, size, audio)
     check_lips(lips, not line.silent, by)

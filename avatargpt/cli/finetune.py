@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from avatargpt.cli import common
-from avatargpt.cli.output import say
+from avatargpt.cli.common import argument, option
+from avatargpt.cli.output import print_json, say
 from vqvae.errors import UserError
 
 KINDS = {
@@ -21,13 +19,13 @@ KINDS = {
 
 
 def finetune(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Clips with captions, or with their sound.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="MODEL", help="Folder to make.")],
-    modality: Annotated[str, typer.Option("--modality", metavar="NAME", help="body, face or gesture.")] = "body",
-    lora: Annotated[bool, typer.Option("--lora", help="Low-rank updates instead of all weights (body).")] = False,
-    steps: Annotated[int, typer.Option("--steps", min=1, max=1_000_000, metavar="N", help="At most.")] = 240,
-    minutes: Annotated[float, typer.Option("--minutes", metavar="M", help="Of training, at most.")] = 6.0,
-    licence: Annotated[str, typer.Option("--licence", metavar="TEXT", help="Terms of the clips.")] = "not stated",
+    folder: Annotated[Path, argument("FOLDER", "Clips with captions, or with their sound.")],
+    output: Annotated[Path, option("-o --output MODEL", "Folder to make.")],
+    modality: Annotated[str, option("--modality NAME", "body, face or gesture.")] = "body",
+    lora: Annotated[bool, option("--lora", "Low-rank updates instead of all weights (body).")] = False,
+    steps: Annotated[int, option("--steps N", "At most.", min=1, max=1_000_000)] = 240,
+    minutes: Annotated[float, option("--minutes M", "Of training, at most.")] = 6.0,
+    licence: Annotated[str, option("--licence TEXT", "Terms of the clips.")] = "not stated",
     seed: common.Seed = 0,
     model: common.Model = None,
     device: common.Device = None,
@@ -53,15 +51,21 @@ def finetune(
     check_new(output)
     options = FinetuneOptions(lora=lora, steps=steps, minutes=minutes, seed=seed, licence=licence)
     runtime = Runtime.start(threads, device)
-    start = model or weights()
-    with _told(quiet) as notify, redirect_stdout(sys.stderr):
-        about = _method(modality)(folder, output, options, start, runtime, notify)
+    announced: set[str] = set()
+
+    def notify(what: str, done: int, total: int) -> None:  # each thing once; training has a bar of its own
+        if not quiet and what not in announced:
+            announced.add(what)
+            say(f"{what} ...", err=True)
+
+    with redirect_stdout(sys.stderr):
+        report = _method(modality)(folder, output, options, model or weights(), runtime, notify)
     if as_json:
-        common.print_json({"model": str(output), **about})
+        print_json({"model": str(output), **report})
         return
-    clips = about["clips"]
-    say(f"{output}: {clips['train']} clips learnt, {clips['val']} held out, at most {about['steps']} steps")
-    for name, (before, after) in about["figures"].items():
+    clips = report["clips"]
+    say(f"{output}: {clips['train']} clips learnt, {clips['val']} held out, at most {report['steps']} steps")
+    for name, (before, after) in report["figures"].items():
         say(f"{name}: {before:.4g} before, {after:.4g} after")
 
 
@@ -77,16 +81,3 @@ def _method(modality: str) -> Any:
     from avatargpt.train.finetuning.gesture import finetune_gesture
 
     return finetune_gesture
-
-
-@contextmanager
-def _told(quiet: bool) -> Iterator[Any]:
-    """Says on stderr what is being done, each thing once; training itself has a bar of its own there."""
-    told: set[str] = set()
-
-    def notify(what: str, done: int, total: int) -> None:
-        if not quiet and what not in told:
-            told.add(what)
-            say(f"{what} ...", err=True)
-
-    yield notify

@@ -1,4 +1,4 @@
-"""``avatargpt info``: what this installation is made of."""
+"""``avatargpt info``: the parts of this installation, and what a training takes."""
 
 from __future__ import annotations
 
@@ -6,50 +6,51 @@ import platform
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from avatargpt import __version__, resources
 from avatargpt.cli import common
-from avatargpt.cli.output import say
+from avatargpt.cli.common import option
+from avatargpt.cli.output import print_json, say
 from vqvae.errors import UserError
-from vqvae.io.data_files import read_object
 
 PACKAGES = ("torch", "transformers", "numpy", "vector-quantize-pytorch", "av")
 LICENCES = {
     "code": "MIT",
     "weights": "non-commercial use only (CC BY-NC 4.0, from the Bandai-Namco Research Motion Dataset)",
 }
-
-
 _PLAN = "A configuration of the language stage: tell what training it takes, and nothing else."
 _BASE = "With --plan: a T5 to begin from, by name or folder; default: the configuration's own shape, or flan-t5-base."
-Plan = Annotated[str | None, typer.Option("--plan", metavar="FILE[:VARIANT]", help=_PLAN)]
-Base = Annotated[str | None, typer.Option("--base", metavar="NAME|FOLDER", help=_BASE)]
-Gpus = Annotated[int | None, typer.Option("--gpus", min=1, max=4096, metavar="N", help="With --plan: how many.")]
-Gpu = Annotated[str | None, typer.Option("--gpu", metavar="NAME", help="With --plan: a100 (default), h100, ...")]
-Tokens = Annotated[
-    int | None, typer.Option("--tokens", min=1, metavar="N", help="With --plan: to train on; default: its steps'.")
-]
+_TOKENS = "With --plan: to train on; default: its steps'."
 
 
 def info(
-    model: common.Model = None, as_json: common.Json = False, plan: Plan = None, base: Base = None, gpus: Gpus = None,
-    gpu: Gpu = None, tokens: Tokens = None,
-) -> None:  # fmt: skip
+    model: common.Model = None,
+    as_json: common.Json = False,
+    plan: Annotated[str | None, option("--plan FILE[:VARIANT]", _PLAN)] = None,
+    base: Annotated[str | None, option("--base NAME|FOLDER", _BASE)] = None,
+    gpus: Annotated[int | None, option("--gpus N", "With --plan: how many.", min=1, max=4096)] = None,
+    gpu: Annotated[str | None, option("--gpu NAME", "With --plan: a100 (default), h100, ...")] = None,
+    tokens: Annotated[int | None, option("--tokens N", _TOKENS, min=1)] = None,
+) -> None:
     """Versions, tasks, formats, presets, weights, licences; or what a training takes (--plan)."""
     if plan is not None:
         _plan(plan, base, gpus or 1, gpu or "a100", tokens, as_json)
         return
-    about = {"--base": base, "--gpus": gpus, "--gpu": gpu, "--tokens": tokens}
-    if given := [name for name, value in about.items() if value is not None]:
-        raise UserError(f"{given[0]}: goes with --plan FILE; accepted: that, or neither")
-    facts = {
+    for name, value in {"--base": base, "--gpus": gpus, "--gpu": gpu, "--tokens": tokens}.items():
+        if value is not None:
+            raise UserError(f"{name}: goes with --plan FILE; accepted: that, or neither")
+    from avatargpt import export
+    from instruct_data import registry
+    from vqvae import modalities
+
+    facts: dict[str, Any] = {
         "avatargpt": __version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "modalities": _modalities(),
-        "tasks": _tasks(),
-        "formats": _formats(),
+        "modalities": {
+            m.name: f"{m.description}, {m.fps:g} frames per second" for m in map(modalities.get, modalities.names())
+        },
+        "tasks": {name: registry.get_task(name).description for name in registry.list_tasks()},
+        "formats": {"read": export.readable(), "write": export.writable()},
         "presets": _presets(),
         "weights": _weights(model),
         "planners": _planners(model),
@@ -58,7 +59,7 @@ def info(
         "licences": LICENCES,
     }
     if as_json:
-        common.print_json(facts)
+        print_json(facts)
         return
     for key, value in facts.items():
         if not isinstance(value, dict):
@@ -77,15 +78,15 @@ def _plan(address: str, base: str | None, gpus: int, gpu: str, tokens: int | Non
     plan = planned(address, base)
     if (batch := plan.recipe.train.batch) % gpus:
         raise UserError(f"{address}: train: batch: {batch} on --gpus {gpus}; accepted: what divides the batch")
-    found = figures(plan, gpus, gpu, tokens)
+    table = figures(plan, gpus, gpu, tokens)
     if as_json:
-        common.print_json(found)
+        print_json(table)
     else:
-        say(rendered(found))
+        say(rendered(table))
 
 
 def _language_model() -> dict[str, str]:
-    """The door: what is named in the environment, extras, where answers are kept. Nobody is contacted."""
+    """Language models named in the environment, extras, where answers are kept; without contacting any."""
     import importlib.util
     import os
 
@@ -94,11 +95,11 @@ def _language_model() -> dict[str, str]:
     folder = AnswerCache().folder
     files = [p for p in folder.rglob("*") if p.is_file()] if folder.is_dir() else []
     size = sum(p.stat().st_size for p in files)
-    there = importlib.util.find_spec("llama_cpp") is not None
+    installed = importlib.util.find_spec("llama_cpp") is not None
     return {
         "AVATARGPT_LLM": os.environ.get("AVATARGPT_LLM") or "not set; nothing is sent anywhere",
         "AVATARGPT_LLM_LIMITS": os.environ.get("AVATARGPT_LLM_LIMITS") or "not set; the defaults",
-        "gguf:FILE": "llama-cpp-python is installed" if there else 'needs pip install "avatargpt[llm]"',
+        "gguf:FILE": "llama-cpp-python is installed" if installed else 'needs pip install "avatargpt[llm]"',
         "kept": f"{folder}, {len(files)} files, {size / 1e6:.1f} MB",
     }
 
@@ -112,31 +113,12 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _modalities() -> dict[str, str]:
-    from vqvae import modalities
-
-    entries = map(modalities.get, modalities.names())
-    return {m.name: f"{m.description}, {m.fps:g} frames per second" for m in entries}
-
-
-def _tasks() -> dict[str, str]:
-    from instruct_data import registry
-
-    return {name: registry.get_task(name).description for name in registry.list_tasks()}
-
-
 def _presets() -> dict[str, list[str]]:
     root = resources.configs()
     names: dict[str, list[str]] = {}
     for path in sorted(root.rglob("*.yaml")):
         names.setdefault(path.parent.relative_to(root).as_posix(), []).append(path.stem)
     return names
-
-
-def _formats() -> dict[str, list[str]]:
-    from avatargpt import export
-
-    return {"read": sorted(export.readable()), "write": sorted(export.writable())}
 
 
 def _planners(model: Path | None) -> dict[str, str]:
@@ -154,7 +136,7 @@ FACE = {
     "parser": ("driver/reader.safetensors", "instructions in words to actions and feelings with times: a network"),
     "tokens": ("face_language", "the face's own language model (`--by language`), both ways"),
 }
-"""Part -> where it is in a folder of weights, and what it does."""
+"""Part -> its file in a folder of weights, and its purpose."""
 
 
 def _face(model: Path | None) -> dict[str, str]:
@@ -176,6 +158,8 @@ def _weights(model: Path | None) -> dict[str, Any]:
     size = sum(p.stat().st_size for p in files)
     facts: dict[str, Any] = {"folder": str(folder), "megabytes": round(size / 1e6, 1)}
     if (folder / "config.json").is_file():
+        from vqvae.io.data_files import read_object
+
         config = read_object(folder / "config.json")
         facts |= {k: v for k, v in config.items() if isinstance(v, str | int | float | bool)}
     return facts

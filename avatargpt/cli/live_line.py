@@ -197,7 +197,7 @@ def write(
     if films and not quiet:
         say(f"drawing {', '.join(films)}: {len(take[0])} frames; Ctrl-C leaves that out", err=True)
     with common.progress("writing", quiet):
-        return common.write_results(output, take, False, options, drawn, kept=True)[0]
+        return common.write_results(output, take, False, options, drawn, keep_finished=True)[0]
 
 
 def check_left(output: list[Path], written: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""``avatargpt long``: the closed loop of motion without end, written while it is made."""
+"""``avatargpt long``: motion of any length from one sentence, written while it is generated."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.output import say, warn
+from avatargpt.cli.common import argument, option
+from avatargpt.cli.output import Progress, check_targets, note, print_json, progress, say, warn
 from vqvae.errors import UserError
-from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing
 
 if TYPE_CHECKING:
@@ -22,25 +22,18 @@ if TYPE_CHECKING:
 
 def long(
     output: common.Outputs,
-    scene: Annotated[str | None, typer.Argument(metavar="SCENE", help="What it is about, in one sentence.")] = None,
-    seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="Length.")] = 60.0,
+    scene: Annotated[str | None, argument("SCENE", "What it is about, in one sentence.")] = None,
+    seconds: Annotated[float, option("--seconds S", "Length.")] = 60.0,
     seed: common.Seed = 0,
-    radius: Annotated[
-        float | None, typer.Option("--radius", metavar="R", help="Stay within so many metres of the start.")
-    ] = None,
-    planner: Annotated[
-        str | None, typer.Option("--planner", metavar="NAME", help="Who plans, as for `avatargpt plan`.")
-    ] = None,
+    radius: Annotated[float | None, option("--radius R", "Stay within so many metres of the start.")] = None,
+    planner: Annotated[str | None, option("--planner NAME", "Who plans, as for `avatargpt plan`.")] = None,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
     activities: Annotated[
-        Path | None,
-        typer.Option("--activities", metavar="FILE", help="A plan (JSON of `avatargpt plan`) to be acted out first."),
+        Path | None, option("--activities FILE", "A plan (JSON of `avatargpt plan`) to be acted out first.")
     ] = None,
-    best_of: Annotated[int, typer.Option("--best-of", min=1, max=16, metavar="K", help="Candidates.")] = 4,
-    join: Annotated[
-        bool, typer.Option("--join", help="Make the files of a run that was killed; needs no SCENE.")
-    ] = False,
+    best_of: Annotated[int, option("--best-of K", "Candidates.", min=1, max=16)] = 4,
+    join: Annotated[bool, option("--join", "Make the files of a run that was killed; needs no SCENE.")] = False,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -67,22 +60,22 @@ def long(
 
     loop.check_long(scene, seconds, radius)
     planning.check_spec(planner)
-    asked_llm = common.language_model(llm, llm_limits, device, threads)
-    first = _activities(activities)
+    llm_helper = common.language_model(llm, llm_limits, device, threads)
+    first_activities = _activities(activities)
     writer = LongWriter(target, {"scene": scene, "fps": 20.0, "seed": seed, "radius": radius, "planner": ""})
     interrupted = False
     try:
         loaded = common.load_model(model, device, threads, quiet, dtype)
-        plans = planning.load_planner(planner, loaded, asked_llm, warn)
+        plans = planning.load_planner(planner, loaded, llm_helper, warn)
         writer.tell(planner=plans.name)
         began = time.perf_counter()
-        with common.progress("living on", quiet) as advance:
-            chunks = loop.long(loaded, scene, seconds, plans, seed, radius, first, best_of)
+        with progress("living on", quiet) as advance:
+            chunks = loop.long(loaded, scene, seconds, plans, seed, radius, first_activities, best_of)
             interrupted = _write(chunks, writer, round(seconds * 20), advance)
     except BaseException as e:
         writer.abandon()
         if isinstance(e, UserError) and writer.shards:
-            raise UserError(f"{e}; {_later(output)} makes a file of what was made before") from None
+            raise UserError(f"{e}; {_join_command(output)} makes a file of what was made before") from None
         if isinstance(e, KeyboardInterrupt) and writer.shards:
             _stopped(output)
         raise
@@ -105,18 +98,18 @@ def long(
         raise typer.Exit(130)
 
 
-def _later(output: list[Path]) -> str:
+def _join_command(output: list[Path]) -> str:
     """The command that makes files of the parts."""
     return f"`avatargpt long --join {' '.join(f'-o {p}' for p in output)}`"
 
 
 def _stopped(output: list[Path]) -> NoReturn:
     """End for good at a further Ctrl-C; the parts stay."""
-    say(f"error: interrupted; {_later(output)} makes a file of what was made", err=True)
+    say(f"error: interrupted; {_join_command(output)} makes a file of what was made", err=True)
     raise typer.Exit(130)
 
 
-def _write(chunks: Any, writer: LongWriter, frames: int, advance: common.Progress | None) -> bool:
+def _write(chunks: Any, writer: LongWriter, frames: int, advance: Progress | None) -> bool:
     """Write chunks as they come; True when interrupted from the keyboard.
 
     Raises:
@@ -142,7 +135,7 @@ def _write(chunks: Any, writer: LongWriter, frames: int, advance: common.Progres
 
 def _target(output: list[Path]) -> Path:
     """The .npz that the parts are named after: the one asked for, or what it would be called."""
-    common.check_targets(output, False, "body")
+    check_targets(output, False, "body")
     stems = {p.with_suffix("") for p in output}
     if len(stems) > 1:
         raise UserError(f"-o {output[-1]}: accepted several formats of one name, e.g. -o life.npz -o life.glb")
@@ -153,28 +146,28 @@ def _is_npz(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def _finish(output: list[Path], target: Path, as_json: bool, more: dict[str, Any]) -> None:
-    """Join the parts, export the other formats, tell where everything is."""
+def _finish(output: list[Path], target: Path, as_json: bool, details: dict[str, Any]) -> None:
+    """Join the parts, export the other formats, print the files."""
     from avatargpt import export
     from avatargpt.long.writer import join, joining, parts_folder, remove_parts, timeline_file
 
-    others = [p for p in output if not _is_npz(p)]
-    # an .npz that nobody asked for stays among the parts, for one of this name may be somebody's
-    aside = parts_folder(target) / "whole.npz" if len(others) == len(output) else None
+    exports = [p for p in output if not _is_npz(p)]
+    # an .npz that is no output stays among the parts: a file of this name may be the user's
+    hidden = parts_folder(target) / "whole.npz" if len(exports) == len(output) else None
     with joining(target):
-        made = join(target, aside, lambda said: say(f"note: {said}", err=True))
-        if others:
-            motion = export.load(aside or target)
-            for path in others:
+        run = join(target, hidden, note)
+        if exports:
+            motion = export.load(hidden or target)
+            for path in exports:
                 export.save(motion, path)
-        if aside:
+        if hidden:
             remove_parts(target)
     files = [str(p) for p in output]
     if as_json:
-        row = {"text": made["scene"], "seconds": round(made["frames"] / made["fps"], 3), "frames": made["frames"],
-               "fps": made["fps"], "files": files}  # fmt: skip
-        about = {"timeline": str(timeline_file(target)), "planner": made.get("planner", "")}
-        common.print_json({"results": [row], **about, "activities": len(made["activities"]), **more})
+        row = {"text": run["scene"], "seconds": round(run["frames"] / run["fps"], 3), "frames": run["frames"],
+               "fps": run["fps"], "files": files}  # fmt: skip
+        source = {"timeline": str(timeline_file(target)), "planner": run.get("planner", "")}
+        print_json({"results": [row], **source, "activities": len(run["activities"]), **details})
         return
     for name in (*files, str(timeline_file(target))):
         say(name)
@@ -196,19 +189,20 @@ def _activities(path: Path | None) -> list[Activity]:
         return []
     from avatargpt.planning.types import Activity
     from avatargpt.requests.english import MAX_ACTIVITIES, MAX_STEPS, check_words
+    from vqvae.io.data_files import read_object
 
     accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'
     data = read_object(path, accepted=f"accepted {accepted}")
     with parsing(f"--activities {path}", "a plan", f"accepted {accepted}"):
         rows = data["activities"]
-        made = [Activity.from_json(row) for row in rows]
-    if not made or not all(a.task and a.steps for a in made):
+        plan = [Activity.from_json(row) for row in rows]
+    if not plan or not all(a.task and a.steps for a in plan):
         raise UserError(f"--activities {path}: a plan without steps; accepted {accepted}")
-    if len(made) > MAX_ACTIVITIES or max(len(a.steps) for a in made) > MAX_STEPS:
+    if len(plan) > MAX_ACTIVITIES or max(len(a.steps) for a in plan) > MAX_STEPS:
         raise UserError(f"--activities {path}: accepted {MAX_ACTIVITIES} activities with {MAX_STEPS} steps each")
     try:
-        for text in (t for a in made for t in (a.task, *a.steps)):
+        for text in (t for a in plan for t in (a.task, *a.steps)):
             check_words(text, "a step or task")
     except UserError as e:
         raise UserError(f"--activities {path}: {e}") from None
-    return made
+    return plan

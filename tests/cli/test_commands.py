@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -286,6 +287,14 @@ def test_every_command_has_help(cli, name):
     page = cli(name, "--help")
     assert page.code == 0 and page.out.startswith(f"Usage: avatargpt {name}")
     assert name in cli("--help").out and cli().out == cli("--help").out
+
+
+def test_help_of_generate_is_short_and_can_be_whole(cli):
+    short, whole = cli("generate", "--help").out, cli("generate", "--help-all").out
+    assert "--seconds" in short and "--pin" not in short
+    assert len(re.findall(r"^  -", short.partition("Options:")[2], re.M)) == 12
+    assert {*re.findall(r"--[a-z-]+", short)} < {*re.findall(r"--[a-z-]+", whole)} and "--llm-limits" in whole
+    assert "--pin" not in cli("generate", "--help").out, "asked for once"
 
 
 def test_version(cli):

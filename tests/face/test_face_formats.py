@@ -245,7 +245,7 @@ def test_faces_and_bodies_keep_to_their_formats(face, tmp_path):
 
 
 def test_the_command_converts_faces(face, tmp_path, capsys):
-    from avatargpt.cli.convert import export as command
+    from avatargpt.cli.motion import export as command
 
     export.save(face, tmp_path / "take.csv")
     command(tmp_path / "take.csv", [tmp_path / "out.npz", tmp_path / "beat.json"], fps=60.0)

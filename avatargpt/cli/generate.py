@@ -1,0 +1,292 @@
+"""``avatargpt generate``: text to body motion, and ``avatargpt read``: the request in a text, without motion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from avatargpt.cli import common
+from avatargpt.cli.common import argument, check_range, option
+from avatargpt.cli.output import (
+    check_targets,
+    heeding,
+    print_json,
+    print_results,
+    progress,
+    say,
+    warn,
+    write_results,
+)
+from avatargpt.options import FPS, GUIDANCE, TEMPERATURE
+from vqvae.errors import UserError
+from vqvae.io.files import read_text
+
+if TYPE_CHECKING:
+    from instruct_data.requests.spec import MotionRequest
+    from vqvae.motion import Motion
+
+_PATH = "Way on the floor: circle, half_circle, figure_eight, square, triangle, zigzag, curve, line."
+_PIN = "A hand or foot at a place and time, metres: right_hand@1.5=0.4,1.3,0.3. Repeatable."
+_LITERAL = "The words as they are: no plain wording first, no clause by clause."
+
+
+def generate(
+    text: Annotated[str, argument("TEXT", "What happens, in words; @FILE gives one per line.")],
+    output: common.Outputs,
+    seconds: Annotated[float | None, option("--seconds S", "Length; the model chooses when left out.")] = None,
+    num: Annotated[int, option("-n --num K", "Results per text.", min=1, max=100)] = 1,
+    seed: common.Seed = 0,
+    guidance: Annotated[float, option("--guidance G", "How strongly the text counts; 1 is none.")] = 1.5,
+    best_of: Annotated[int, option("--best-of K", "Candidates the model chooses from.", min=1, max=64)] = 8,
+    temperature: Annotated[float, option("--temperature T", "Variety.")] = 0.8,
+    literal: Annotated[bool, option("--literal", _LITERAL)] = False,
+    times: Annotated[int | None, option("--times N", "How often each movement is done.", min=1, max=100)] = None,
+    turn: Annotated[float | None, option("--turn DEGREES", "Turn: to the left above 0, to the right below.")] = None,
+    path: Annotated[str | None, option("--path SHAPE[:SIDE[:N]]", _PATH)] = None,
+    waypoints: Annotated[
+        Path | None, option("--waypoints CSV", "Places to go by: x,z in metres a line, z ahead, x to the left.")
+    ] = None,
+    tempo: Annotated[float | None, option("--tempo X", "Times as fast as usual, 0.2 to 4.")] = None,
+    loop: Annotated[bool, option("--loop", "The end leads into the beginning.")] = False,
+    in_place: Annotated[bool, option("--in-place", "Without leaving the spot.")] = False,
+    pin: Annotated[list[str] | None, option("--pin LIMB@S=X,Y,Z", _PIN)] = None,
+    start_pose: Annotated[str | None, option("--start-pose FILE[:S]", "Begin as this motion is at S.")] = None,
+    end_pose: Annotated[str | None, option("--end-pose FILE[:S]", "End as this motion is at S.")] = None,
+    fps: Annotated[float | None, option("--fps F", "Frames a second, else 20.")] = None,
+    strict: Annotated[bool, option("--strict", "Refuse requests with an action that is not known.")] = False,
+    llm: common.Llm = "",
+    llm_limits: common.LlmLimits = "",
+    adapter: Annotated[Path | None, option("--adapter DIR", "A LoRA adapter to be added to the model.")] = None,
+    model: common.Model = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+    help_all: common.HelpAll = False,
+) -> None:
+    """Text to body motion.
+
+    Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them. How the text
+    was read is told on stderr. --times, --turn and the like set what the words leave open, of every movement.
+    """
+    texts, batch = common.read_texts(text)
+    common.warn_unreadable(texts)
+    common.check_seconds(seconds)
+    check_range("--guidance", guidance, *GUIDANCE)
+    check_range("--temperature", temperature, *TEMPERATURE)
+    check_range("--fps", fps, *FPS, " frames per second")
+    controls = Controls(times, turn, path, waypoints, tempo, loop, in_place, tuple(pin or ()))
+    controls.check()
+    if controls != Controls() and (literal or llm.strip()):
+        which = "--literal: the words go as they are" if literal else "--llm: the language model reads them all"
+        raise UserError(f"{which}; accepted: without --times, --turn and the like")
+    poses = _pose("--start-pose", start_pose), _pose("--end-pose", end_pose)
+    if loop and any(poses):
+        raise UserError("--loop and --start-pose or --end-pose: accepted one of them, for a loop ends as it begins")
+    many = batch or num > 1
+    check_targets(output, many, "body", count=num * len(texts))
+    language_model = common.language_model(llm, llm_limits, device, threads)
+    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
+    if language_model is not None and not literal:
+        from avatargpt.body.language_reader import LanguageReader
+
+        loaded.body.model.reader = LanguageReader(language_model, loaded.body.model, warn)
+    requests: list[Any] = list(texts)
+    if controls != Controls():
+        requests = [controls.on(loaded.body.model.request(text)) for text in texts]
+    with progress("reading", quiet):
+        resolved = loaded.body.generation.resolve(requests, seconds, literal)
+    if not (quiet or literal):
+        for request, text in zip(resolved, texts, strict=True):
+            which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
+            say(f"{which}: {', then '.join(request.captions)}", err=True)
+    for line in dict.fromkeys(line for request in resolved for line in request.warnings):
+        if strict:
+            raise UserError(f"{line}; accepted: other words, or without --strict")
+        warn(line)
+    with heeding(), progress("generating", quiet) as advance:
+        motions = loaded.generate(
+            resolved, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature,
+            num=num, progress=advance, literal=literal,
+        )  # fmt: skip
+        if any(poses):
+            motions = [loaded.body.editing.posed(m, *poses, seed=seed + k) for k, m in enumerate(motions)]
+    if fps is not None:
+        motions = [m.resampled(fps) for m in motions]
+    details = [{"read_as": list(r.captions), "known": r.known} for r in resolved for _ in range(num)]
+    print_results(motions, write_results(output, motions, many), as_json, details)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Typed controls beside the words, which take the place of what the words say; see the options of `generate`."""
+
+    times: int | None = None
+    turn: float | None = None
+    path: str | None = None
+    waypoints: Path | None = None
+    tempo: float | None = None
+    loop: bool = False
+    in_place: bool = False
+    pins: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raises UserError for values that are not accepted."""
+        _ = self.values, self.places
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """Attributes of a clause. Raises UserError for values that are not accepted."""
+        from avatargpt.body.adjustments import MAX_TEMPO, MIN_TEMPO
+
+        out: dict[str, Any] = {"times": self.times} if self.times else {}
+        if self.turn is not None:
+            check_range("--turn", abs(self.turn), 15, 1080, " degrees, - to the right")
+            out |= {"turn": abs(self.turn), "side": "left" if self.turn > 0 else "right"}
+        if self.path is not None:
+            out |= _path(self.path)
+        if self.waypoints is not None:
+            out["waypoints"] = _waypoints(self.waypoints)
+        if self.tempo is not None:
+            check_range("--tempo", self.tempo, MIN_TEMPO, MAX_TEMPO)
+            out |= {"factor": self.tempo, "tempo": None}
+        return out | ({"in_place": True} if self.in_place else {})
+
+    @cached_property
+    def places(self) -> list[Any]:
+        """The pins. Raises UserError for one that cannot be read."""
+        return [_pin(text) for text in self.pins]
+
+    def on(self, request: MotionRequest) -> MotionRequest:
+        """The request with them in it."""
+        clauses = [c if c.denied else c.model_copy(update=self.values) for c in request.clauses]
+        update = {"clauses": clauses, "loop": self.loop or request.loop, "pins": self.places or request.pins}
+        return request.model_copy(update=update)
+
+
+def _path(text: str) -> dict[str, Any]:
+    from avatargpt.requests.asked import SHAPES
+
+    shape, _, details = text.partition(":")
+    side, _, count = details.partition(":")
+    if shape not in SHAPES or side not in ("", "left", "right") or not (count or "1").isdecimal():
+        raise UserError(f"--path {text}: accepted SHAPE[:left|right[:N]], shapes {', '.join(SHAPES)}")
+    return {"path": shape, **({"side": side} if side else {}), **({"times": int(count)} if count else {})}
+
+
+def _waypoints(file: Path) -> list[tuple[float, float]]:
+    from avatargpt.requests.paths import Route
+
+    points = []
+    for n, line in enumerate(read_text(file, 1 << 20, "accepted a file of x,z a line").splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            try:
+                x, z = (float(v) for v in line.split(","))
+                points.append((x, z))
+            except ValueError:
+                raise UserError(f"--waypoints {file} line {n}: {line.strip()[:40]!r}; accepted x,z in metres") from None
+    if not 0 < len(points) <= 100:
+        raise UserError(f"--waypoints {file}: {len(points)} points; accepted 1 to 100")
+    Route.through(points, "")
+    return points
+
+
+def _pin(text: str) -> Any:
+    from instruct_data.requests.spec import Pin
+
+    limb, _, where = text.partition("@")
+    second, _, place = where.partition("=")
+    limbs = get_args(Pin.model_fields["limb"].annotation)
+    try:
+        values = tuple(float(v) for v in place.split(","))
+        if limb not in limbs or len(values) != 3 or max(map(abs, values)) > 100:
+            raise ValueError
+        return Pin(limb=limb, second=float(second), place=values)  # type: ignore[arg-type]
+    except ValueError:
+        raise UserError(f"--pin {text}: accepted LIMB@SECOND=X,Y,Z in metres, limbs {', '.join(limbs)}") from None
+
+
+def _pose(name: str, value: str | None) -> Motion | None:
+    """The frame of a motion that an option names as FILE[:SECOND], None = no option."""
+    from avatargpt import export
+    from avatargpt.body.edit import frame_of
+    from vqvae.motion import Motion
+
+    if value is None:
+        return None
+    file, _, second = value.rpartition(":")
+    try:
+        at = float(second) if file else None
+    except ValueError:
+        file, at = value, None
+    motion = export.load(Path(file or value))
+    if not isinstance(motion, Motion):
+        raise UserError(f"{name} {value}: no body motion; accepted: FILE[:SECOND] of one")
+    return frame_of(motion, at, f"{name} {value}")
+
+
+def read(
+    text: Annotated[str, argument("TEXT", "A request in words; @FILE gives one per line.")],
+    face: Annotated[bool, option("--face", "As an instruction to a face, not to a body.")] = False,
+    model: common.Model = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """What a request asks for: actions in order with sides, counts, seconds, and whether they are known.
+
+    A line per clause: its action and attributes, and the movement that it is shown by.
+    """
+    texts, batch = common.read_texts(text, emoji=face)
+    common.warn_unreadable(texts)
+    rows: list[Any]
+    if face:
+        rows, lines = _face_scores(texts, model)
+    else:
+        requests = _requests(texts, model, threads, quiet)
+        rows = [r.model_dump(exclude_defaults=True) for r in requests]
+        lines = [line for r in requests for line in request_lines(r)]
+    if as_json:
+        print_json(rows if (len(rows) > 1 if face else batch) else rows[0])
+        return
+    for line in lines:
+        say(line)
+
+
+def request_lines(request: MotionRequest) -> list[str]:
+    """A request in words, a line per clause."""
+    out = []
+    for i, clause in enumerate(request.clauses):
+        sign = "not " if clause.denied else "with " if clause.together else "then " if i else ""
+        caption = "" if clause.denied else f" -> {clause.nearest}" + " (not known)" * (clause.known is False)
+        out.append(f"{sign}{clause.compact.removeprefix('!')}{caption}")
+    overall = request.compact.partition(" | ")[2]
+    return [*out, *([f"whole: {overall}"] if overall else [])]
+
+
+def _requests(texts: Sequence[str], model: Path | None, threads: int | None, quiet: bool) -> list[MotionRequest]:
+    import torch
+
+    from avatargpt import resources
+    from avatargpt.lm.checkpoint import check_model
+    from avatargpt.requests.resolver import RequestResolver
+
+    check_model(model)
+    if threads:
+        torch.set_num_threads(threads)
+    with progress("loading", quiet):
+        resolver = RequestResolver.load(model or resources.weights())
+    return [resolver.read(t) for t in texts]
+
+
+def _face_scores(texts: Sequence[str], model: Path | None) -> tuple[list[Any], list[str]]:
+    """Scores of instructions to a face, as JSON rows and as lines."""
+    from avatargpt.cli import face_score
+    from avatargpt.face.performer import FacePerformer, driver_folder
+
+    scores = FacePerformer.load(driver_folder(model)).read(texts)
+    return [face_score.row(s) for s in scores], [face_score.told(s) for s in scores]
