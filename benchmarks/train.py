@@ -21,13 +21,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from buckets import tokens
 
 from avatargpt import resources
 from avatargpt.config import resolve
@@ -41,15 +39,23 @@ from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
 from instruct_data.clip import Clip
 from instruct_data.store import Store
+from instruct_data.text.captions import CaptionBank
+from instruct_data.texts import unpacked
 from vqvae.motion import Motion, atomic_write
 from vqvae.tokenizer import MotionTokenizer
 
 WIDTH = 256  # what AvatarGPT's training code pads to
 ROWS, POOL = 32, 8
-EVERY = 4  # of the keyframed clips: one of every family
 FPS = 20.0
 SHAPE = {"vocab_size": 4096, "d_model": 256, "d_kv": 64, "d_ff": 1024, "num_layers": 4, "num_heads": 4}
 CLIP = 12.0  # seconds of a clip of random motion
+
+
+def tokens(batch: Batch) -> tuple[int, int]:
+    """How many tokens of encoder and decoder are useful, and how many there are."""
+    masks = [batch.inputs["attention_mask"], *(mask for _, mask, _ in batch.inputs.get("extra_embeddings", ()))]
+    useful = sum(int(m.sum()) for m in masks) + int((batch.labels != IGNORED).sum())
+    return useful, sum(m.numel() for m in masks) + batch.labels.numel()
 
 
 class Drawn(Pool):
@@ -74,24 +80,24 @@ def widened(batch: Batch) -> Batch:
 
 def language_stage(folder: Path, runtime: Runtime) -> LanguageStage:
     """The stage on codes of keyframed clips and of such joined, with the texts of the package."""
-    from avatargpt.train.exemplars import keyframed_clips
-    from avatargpt.train.stages import tokenised
+    from avatargpt.train.data.prepare import keyframed_clips
+    from avatargpt.train.tokenizer import tokenised
 
-    Store.write(islice(keyframed_clips(1, 0), 0, None, EVERY), folder / "store")
+    bank = CaptionBank(unpacked("text") / "body_captions.json")
     tokenizer = MotionTokenizer.load(resources.weights() / "body")
-    Store.write_codes(tokenised(Store.open(folder / "store"), tokenizer), folder / "codes", tokenizer.fingerprint)
+    clips = keyframed_clips(bank, np.zeros(0), 1)
+    Store.write_codes(tokenised(clips, tokenizer), folder / "codes", tokenizer.fingerprint)
     data = resolve(resources.configs() / "language" / "unified.yaml")
     other = ("face", "gesture", "steps_to_motion", "motion_to_steps")  # clips that are not made here
     weights = {k: v for k, v in data["train"]["options"]["weights"].items() if not any(o in k for o in other)}
     data["train"] |= {"batch": ROWS, "pool": POOL}
     data["train"]["options"] |= {"weights": weights}
     data["model"] = {**SHAPE, "modalities": {"body": data["model"]["modalities"]["body"]}}
-    given = parsed([
-        "language", "--config", "unified.yaml", "--tokenizer", str(resources.weights() / "body"), "--codes",
-        str(folder / "codes"), "--texts", "package:text", "--planning", "package:planning", "--chat", "package:chat",
-        "-o", str(folder / "run"),
-    ])  # fmt: skip
-    return make_stage(LanguageRecipe.read(data, "unified.yaml"), given, runtime)
+    options = parsed(
+        "language", config="unified.yaml", tokenizer=str(resources.weights() / "body"), codes=str(folder / "codes"),
+        texts="package:text", planning="package:planning", chat="package:chat", output=str(folder / "run"),
+    )  # fmt: skip
+    return make_stage(LanguageRecipe.read(data, "unified.yaml"), options, runtime)
 
 
 def padding(stage: LanguageStage, steps: int, runtime: Runtime) -> dict[str, Any]:
@@ -189,26 +195,13 @@ print([line.split()[1] for line in open("/proc/self/status") if line.startswith(
 def memory(hours: list[float], folder: Path) -> dict[str, Any]:
     """Peak memory of the tokenizer stage over stores of so many hours, and its slope."""
     peaks = {}
-    config = resources.configs() / "tokenizer" / "debug.yaml"
+    config = f"{resources.configs() / 'tokenizer' / '1_body.yaml'}:debug"
     for h in hours:
         Store.write(random_clips(h), folder / f"store{h:g}")
         words = [
-            "tokenizer",
-            "--config",
-            str(config),
-            "--set",
-            "train.steps=4",
-            "--set",
-            "train.val_every=4",
-            "--store",
-            str(folder / f"store{h:g}"),
-            "--threads",
-            "1",
-            "--device",
-            "cpu",
-            "-o",
-            str(folder / f"run{h:g}"),
-        ]
+            "tokenizer", "--config", str(config), "--set", "train.steps=4", "--set", "train.val_every=4", "--store",
+            str(folder / f"store{h:g}"), "--threads", "1", "--device", "cpu", "-o", str(folder / f"run{h:g}"),
+        ]  # fmt: skip
         done = subprocess.run([sys.executable, "-c", PEAK, *words], capture_output=True, text=True, check=True)
         peaks[h] = int(done.stdout.splitlines()[-1]) / 1e6
     few, many = min(hours), max(hours)

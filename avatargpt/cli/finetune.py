@@ -43,8 +43,7 @@ def finetune(
         raise UserError(f"{folder}: no such folder; accepted a folder of {KINDS[modality]}")
     from avatargpt.lm.checkpoint import check_model
     from avatargpt.resources import weights
-    from avatargpt.train.finetuning.options import FinetuneOptions
-    from avatargpt.train.finetuning.packing import check_new
+    from avatargpt.train.finetuning.run import FinetuneOptions, check_new
     from avatargpt.train.runtime import Runtime
 
     check_model(model)
@@ -59,7 +58,7 @@ def finetune(
             say(f"{what} ...", err=True)
 
     with redirect_stdout(sys.stderr):
-        report = _method(modality)(folder, output, options, model or weights(), runtime, notify)
+        report = _method(modality)(folder, output, options, model or weights(), runtime, notify).go()
     if as_json:
         print_json({"model": str(output), **report})
         return
@@ -71,13 +70,9 @@ def finetune(
 
 def _method(modality: str) -> Any:
     if modality == "body":
-        from avatargpt.train.finetuning.body import finetune_body
+        from avatargpt.train.finetuning.body import BodyFinetuning
 
-        return finetune_body
-    if modality == "face":
-        from avatargpt.train.finetuning.face import finetune_face
+        return BodyFinetuning
+    from avatargpt.train.finetuning import speakers
 
-        return finetune_face
-    from avatargpt.train.finetuning.gesture import finetune_gesture
-
-    return finetune_gesture
+    return speakers.FaceFinetuning if modality == "face" else speakers.GestureFinetuning

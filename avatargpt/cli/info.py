@@ -72,13 +72,9 @@ def info(
 
 def _plan(address: str, base: str | None, gpus: int, gpu: str, tokens: int | None, as_json: bool) -> None:
     """Parameters, arithmetic, memory, hours and cost of a configuration."""
-    from avatargpt.train.scaling.report import figures, rendered
-    from avatargpt.train.scaling.shapes import planned
+    from avatargpt.train.estimate import estimate, rendered
 
-    plan = planned(address, base)
-    if (batch := plan.recipe.train.batch) % gpus:
-        raise UserError(f"{address}: train: batch: {batch} on --gpus {gpus}; accepted: what divides the batch")
-    table = figures(plan, gpus, gpu, tokens)
+    table = estimate(address, base, gpus, gpu, tokens)
     if as_json:
         print_json(table)
     else:

@@ -2,7 +2,7 @@
 
 It reads sentence vectors, and how many rare words are shared: the scene, the activity, the last step before it and
 its steps in order. Trained in
-`avatargpt.train.planner` against steps that are shuffled, repeated, or come from elsewhere.
+`avatargpt.evaluation.text.plan_judge` against steps that are shuffled, repeated, or come from elsewhere.
 """
 
 from __future__ import annotations

@@ -1,145 +1,406 @@
-"""The command line of `scripts/train.py`: one sub-command for each row of `avatargpt.train.stage_table`."""
+"""The command line of `scripts/train.py`: a table of stages, each of which becomes a Typer command."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
+import inspect
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from types import SimpleNamespace
+from typing import Annotated, Any
 
-from avatargpt.train.stage_table import FORMER_OPTIONS, FORMER_STAGES, STAGES, Option, StageEntry
-from vqvae.errors import UserError, error_line
+import typer
 
-UNTIL = "stop at this step with a checkpoint; the schedule stays that of the configuration"
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: accepted: at least 1")
-    return value
+from vqvae.errors import UserError, error_line, one_line
 
 
-def _add_option(parser: argparse.ArgumentParser, name: str, option: Option) -> None:
-    more: dict[str, Any] = {"type": _whole} if option.kind == "whole" else {}
-    if option.choices:
-        more |= {"choices": option.choices, "type": int}
-    text = f"{option.help} (needed)" if option.needed else option.help  # `run_stage` sees to it: not for --print-config
-    parser.add_argument(f"--{name}", default=option.default, help=text, **more)
+@dataclass(frozen=True)
+class Option:
+    """One option of a stage.
+
+    Attributes:
+        help: of the command line. needed: the stage cannot run without it. number: takes a whole number of at least 1.
+        default: its value where it is not given.
+    """
+
+    help: str
+    needed: bool = False
+    number: bool = False
+    default: str | int | None = None
 
 
-def _add_stage(stages: Any, name: str, entry: StageEntry) -> None:
-    sub = stages.add_parser(name, help=entry.help, description=entry.help)
-    sub.add_argument("-o", "--output", help="folder for the result; an unfinished run there goes on")
+@dataclass(frozen=True)
+class StageEntry:
+    """One stage.
+
+    Attributes:
+        place: ``module:function`` below `avatargpt.train`, imported when the stage runs; the function takes the stage's
+            recipe, if it has one, and the options as attributes of one object.
+        help: one line. recipe: ``module:Class`` of its configuration, empty = it has none.
+        config_needed: whether it needs a configuration file. steps: whether it trains step by step (``--until``).
+        options: beside `_common`.
+    """
+
+    place: str
+    help: str
+    recipe: str = ""
+    config_needed: bool = False
+    steps: bool = False
+    options: dict[str, Option] = field(default_factory=dict)
+
+
+def training(place: str, help: str, recipe: str, **options: Option) -> StageEntry:
+    """A stage that trains a network: with ``--config``, step by step."""
+    named = {name.replace("_", "-") if name != "deepspeed_config" else name: o for name, o in options.items()}
+    return StageEntry(place, help, recipe, True, True, named)
+
+
+_CODES = Option("tokenised cache", needed=True)
+_TOKENIZER = Option("tokenizer folder", needed=True)
+_STORE = Option("motion store", needed=True)
+_TEXTS = Option("folder of caption bank and rewrites")
+_FACE_TEXTS = Option("folder of facial instructions", needed=True)
+_GROUNDING = Option("folder of the ground stage; texts in it are not computed again")
+_HUMANML3D = Option("HumanML3D folder (new_joint_vecs, texts, Mean.npy, Std.npy, train.txt, val.txt)", needed=True)
+_ROUNDS = Option("folders of the self-training stage, with commas between, the latest last")
+_SHARES = Option("weight of each of several folders, with commas between; default: equal")
+_CORPORA = {
+    "texts": Option("folder of caption bank and rewrites", needed=True),
+    "planning": Option("folder of planning corpora"),
+    "chat": Option("folder of dialogues"),
+    "pairs": Option("folder of TASK.jsonl files: slots and answers of any text task"),
+}  # fmt: skip
+
+STAGES: dict[str, StageEntry] = {
+    "sample-corpus": StageEntry(
+        "data.prepare:sample_corpus_stage", "a small keyframed corpus, to try the chain without data"
+    ),
+    "prepare": StageEntry(
+        "data.prepare:prepare_stage", "corpora and texts -> a motion store with prompt pools and composed clips",
+        "data.prepare:PreparationRecipe",
+        options={
+            "corpus": Option("folders of clips or stores of `avatargpt data build`, with commas between",
+                             needed=True),
+            "texts": _CORPORA["texts"],
+            "cc0-actions": Option("folder of the CC0 action clips; captions are ours"),
+            "smartbody": Option("folder of SmartBody's motions, without the gestures; captions are ours"),
+            "packs": Option("folders of .glb, .gltf and .bvh with captions, with commas between"),
+        },
+    ),
+    "tokenizer": training(
+        "tokenizer:tokenizer_stage", "train a motion tokenizer", "tokenizer:TokenizerRecipe",
+        store=_STORE, start=Option("tokenizer folder to begin from"),
+    ),
+    "codes": StageEntry(
+        "tokenizer:codes_stage", "motion store -> tokenised cache: all that the language stage reads",
+        options={"tokenizer": _TOKENIZER, "store": _STORE},
+    ),
+    "ground": StageEntry(
+        "data.corpus:ground_stage", "states of the frozen sentence encoder for every training text, computed once",
+        options={"store": _STORE, **_CORPORA, "grounding": _GROUNDING},
+    ),
+    "language": training(
+        "language_run:language_stage", "train the language model; without --codes, on text alone",
+        "language:LanguageRecipe", tokenizer=Option("tokenizer folders, with commas between"),
+        codes=Option("tokenised caches, with commas between"), **_CORPORA,
+        store=Option("motion store whose captions are read (text stage)"), grounding=_GROUNDING, self_training=_ROUNDS,
+        start=Option("model, T5 or Flan-T5 folder to begin from; torchrun wants -- before the script"),
+        deepspeed_config=Option("JSON; the run goes through DeepSpeed"),
+    ),
+    "self-training": StageEntry(
+        "self_training:self_training_stage",
+        "a model's answers to training captions, judged by geometry: data for the model and the scorer",
+        "self_training:SelfTrainingRecipe",
+        options={"start": Option("folder of weights; default: the packaged ones"), "codes": _CODES},
+    ),
+    "phrase-index": StageEntry(
+        "phrase_index:phrase_index_stage", "the index of known phrasings that requests are looked up in",
+        options={
+            "codes": Option("tokenised cache; without it, --earlier and what that lacks"), "texts": _TEXTS,
+            "grounding": _GROUNDING, "self-training": _ROUNDS,
+            "earlier": Option("folder of an index whose captions stay for requests without a manner"),
+            "grown-from": Option("folder of an index that stays; only keyframed actions that it lacks are added"),
+        },
+    ),
+    "choice": StageEntry(
+        "known_actions:choice_stage", "the network in the index: which known action is meant, if any",
+        options={
+            "phrase-index": Option("folder of an index, or of a model", needed=True),
+            "count": Option("phrasings that are looked up", number=True, default=9000),
+            "seed": Option("of their choice", number=True, default=0),
+        },
+    ),
+    "scorer": training(
+        "scorer:scorer_stage", "train the scorer of text and motion that ranks candidates", "scorer:ScorerRecipe",
+        codes=_CODES, tokenizer=_TOKENIZER, grounding=_GROUNDING, self_training=_ROUNDS,
+    ),
+    "speech": StageEntry(
+        "audio_model:speech_data_stage", "speech with face curves from rules or a driver, for the driver",
+        "audio_model:DriverRecipe", config_needed=True,
+        options={
+            "faces": Option("folder of real speech and faces", needed=True), "texts": Option("texts to be spoken"),
+            "driver": Option("driver folder: label real speech with it instead"),
+            "spoken": Option("with --driver: folders of further recordings with their texts, with commas between"),
+        },
+    ),
+    "expressions": StageEntry(
+        "audio_model:expression_data_stage", "expression clips with their words, for the driver's text branches",
+        options={
+            "texts": _FACE_TEXTS, "count": Option("clips drawn, and as many composed", number=True, default=2000)
+        },
+    ),
+    "driver": training(
+        "audio_model:driver_stage", "train the driver: speech to face", "audio_model:DriverRecipe",
+        speech=Option("folders of the speech stage, with commas between", needed=True),
+        expressions=Option("folder of the expressions stage"),
+        start=Option("driver folder to begin from, or several with commas between: their mean"), shares=_SHARES,
+    ),
+    "gesture-corpus": StageEntry(
+        "gesture.corpus_stage:gesture_corpus_stage",
+        "speech with gestures made from a library of strokes: takes for the gesture stage, motions for its tokenizer",
+        "gesture.recipe:CorpusRecipe", config_needed=True,
+        options={
+            "gestures": Option("folder of SmartBody's gestures", needed=True),
+            "faces": Option("folder of real speech; without it, synthetic voices alone"),
+            "texts": Option("texts to be spoken beside sentences of our own"),
+            "tokenizer": Option("tokenizer folder; without it, motions alone, to train one on"),
+        },
+    ),
+    "gesture": training(
+        "gesture.training:gesture_stage", "train the gesture network: speech and words to gesture",
+        "gesture.training:GestureRecipe",
+        takes=Option("cache of takes (gesture.json)", needed=True),
+        start=Option("folder of a gesture network to begin from"),
+    ),
+    "parser": training(
+        "parser:parser_stage", "train the instruction parser: facial instructions -> scores", "parser:ParserRecipe",
+        texts=Option("folder of facial instructions (train.jsonl), beside the package's own"),
+        start=Option("parser folder to begin from"),
+    ),
+    "requests": training(
+        "request_reader:requests_stage", "train the reader of requests for body motion", "request_reader:RequestRecipe",
+        start=Option("folder of a reader to begin from"),
+    ),
+    "faces": StageEntry(
+        "data.faces:faces_stage", "instructions, speech and recordings -> a store of face clips",
+        options={
+            "texts": _FACE_TEXTS, "speech": Option("folder of the speech stage"),
+            "takes": Option("folder of Live Link takes"),
+            "count": Option("instructions composed, as many timed, as many feelings", number=True, default=3000),
+        },
+    ),
+    "fgd": training(
+        "gesture.fgd:gesture_features_stage", "train the encoder that FGD compares with",
+        "gesture.fgd:GestureFeatureRecipe", store=_STORE,
+    ),
+    "movements": training(
+        "humanml3d_evaluator:movements_stage", "train the movement encoder of HumanML3D's evaluator",
+        "humanml3d_evaluator:MovementRecipe", data=_HUMANML3D,
+    ),
+    "evaluator": training(
+        "humanml3d_evaluator:evaluator_stage", "train HumanML3D's evaluator", "humanml3d_evaluator:EvaluatorRecipe",
+        data=_HUMANML3D, movements=Option("folder of the movements stage", needed=True),
+        words=Option("folder of the vocabulary (our_vab_data.npy and its words)", needed=True),
+    ),
+    "text-motion": training(
+        "text_motion:text_motion_stage", "train the evaluator of text and motion", "text_motion:EvaluatorRecipe",
+        store=_STORE,
+    ),
+    "portrait": training(
+        "portrait:portrait_stage", "train a portrait: a picture of a face, moved by landmarks",
+        "portrait:PortraitRecipe", clips=Option("folder of videos with landmarks; default: our own head"),
+    ),
+    "pack": StageEntry(
+        "pack:pack_stage", "language model, tokenizers and the parts beside them -> one folder, as shipped",
+        options={
+            "language": Option("folder of the language stage, or several with commas between: their mean", needed=True),
+            "shares": _SHARES, "tokenizer": Option("tokenizer folders, with commas between", needed=True),
+            "face": Option("folder of a language stage: a model of its own for the face"),
+            "phrase-index": Option("folder of the phrase-index stage"),
+            "requests": Option("folder of the requests stage"),
+            "planner": Option("folder with a planning library, such as the packaged weights"),
+            "driver": Option("folder of the driver stage, or several with commas between: their mean"),
+            "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
+            "parser": Option("folder of the parser stage, or several likewise; + between those of an ensemble"),
+            "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
+            "evaluator": Option("folder of the text-motion stage: the judge of the suite `retrieval`"),
+            "rank": Option("highest rank of parsers' changes to the encoder; default: as trained", number=True),
+            "bits": Option("of the language model's weights, 8 or 16; files of 16 are as transformers writes them",
+                           number=True, default=16),
+        },
+    ),
+    "gesture-bank": StageEntry(
+        "gesture.packing:gesture_bank_stage", "gestures with a meaning, packed, for the overlay of run time",
+        options={"gestures": Option("folder of SmartBody's gestures", needed=True)},
+    ),
+    "pack-gestures": StageEntry(
+        "gesture.packing:pack_gestures_stage", "gesture network and its tokenizer -> a model folder, as shipped",
+        options={
+            "gesture": Option("folder of the gesture stage", needed=True),
+            "tokenizer": Option("folder of the gesture tokenizer", needed=True),
+            "bank": Option("folder of the gesture-bank stage"), "fgd": Option("folder of the fgd stage"),
+        },
+    ),
+    "recipe": StageEntry(
+        "recipe:recipe_stage", "the whole chain from the corpora to the shipped weights: print it, or run it",
+        options={
+            "data": Option("folder with the corpora (body, text, planning, chat, face, face_text; docs/data.md)"),
+            "only": Option("names of steps, with commas between; default: all"),
+        },
+    ),
+}  # fmt: skip
+
+
+def resolve_place(place: str) -> Any:
+    """What a ``module:name`` of the table names."""
+    return resolve_name(f"avatargpt.train.{place}")
+
+
+def _parameter(name: str, annotation: Any, default: Any, *flags: str, **details: Any) -> inspect.Parameter:
+    option = Annotated[annotation, typer.Option(*flags, **details)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
+
+
+def _parameters(name: str, entry: StageEntry) -> list[inspect.Parameter]:
+    """Options of a stage as parameters of its command."""
+    text, whole = str | None, int | None
+    number: dict[str, Any] = {"min": 1, "metavar": "N"}
+    out = [_parameter("output", text, None, "-o", "--output", metavar="FOLDER",
+                      help="for the result; an unfinished run there goes on")]  # fmt: skip
     if entry.recipe:
-        sub.add_argument("--config", required=entry.config_needed, metavar="FILE[:VARIANT]", help="YAML configuration")
-        sub.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
-                         help="change the configuration; can be repeated")  # fmt: skip
-        sub.add_argument("--print-config", action="store_true", help="print the configuration with all defaults")
+        default = inspect.Parameter.empty if entry.config_needed else None
+        out += [
+            _parameter("config", str if entry.config_needed else text, default, "--config", metavar="FILE[:VARIANT]",
+                       help="YAML configuration"),
+            _parameter("set", list[str] | None, None, "--set", metavar="SECTION.KEY=VALUE",
+                       help="change the configuration; can be repeated"),
+            _parameter("print_config", bool, False, "--print-config", help="print the configuration with all defaults"),
+        ]  # fmt: skip
     if entry.steps:
-        sub.add_argument("--until", type=_whole, metavar="STEP", help=UNTIL)
+        until = "stop at this step with a checkpoint; the schedule stays that of the configuration"
+        out.append(_parameter("until", whole, None, "--until", help=until, **number))
     if name == "recipe":
-        sub.add_argument("--print", action="store_true", help="print every command, in order, and end")
-        sub.add_argument("--debug", action="store_true", help="the same chain in its smallest form, in minutes")
-    sub.add_argument("--threads", type=_whole, help="CPU threads")
-    sub.add_argument("--device", help="cpu, cuda, cuda:0, ...; default: a GPU when there is one")
-    sub.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
-    for option, about in entry.options.items():
-        _add_option(sub, option, about)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/train.py", description=sys.modules["__main__"].__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # deepspeed puts it first
-    stages = parser.add_subparsers(dest="stage", required=True)
-    for name, entry in STAGES.items():
-        _add_stage(stages, name, entry)
-    return parser
-
-
-def _renamed(argv: Sequence[str]) -> list[str]:
-    """Names of version 0.1 as they are called now."""
-    out, seen = [], False
-    for word in argv:
-        if not seen and not word.startswith("-"):
-            word, seen = FORMER_STAGES.get(word, word), True
-        option, equals, value = word.partition("=")
-        out.append(FORMER_OPTIONS.get(option, option) + equals + value)
+        small = "the same chain in its smallest form, in minutes"
+        out += [
+            _parameter("print", bool, False, "--print", help="print every command, in order, and end"),
+            _parameter("debug", bool, False, "--debug", help=small),
+        ]
+    out += [
+        _parameter("threads", whole, None, "--threads", help="CPU threads", **number),
+        _parameter("device", text, None, "--device", metavar="NAME", help="cpu, cuda, ...; default: a GPU if present"),
+        _parameter("local_rank", whole, None, "--local_rank", "--local-rank", hidden=True),
+    ]
+    for flag, option in entry.options.items():
+        details: dict[str, Any] = {"metavar": "TEXT"}
+        if option.number:
+            details = {"min": 0 if option.default == 0 else 1, "metavar": "N"}
+        help_text = f"{option.help} (needed)" if option.needed else option.help  # `--print-config` needs none of them
+        annotation = whole if option.number else text
+        name = flag.replace("-", "_")
+        out.append(_parameter(name, annotation, option.default, f"--{flag}", help=help_text, **details))
     return out
 
 
-def _place(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
+_arguments: list[str] = []  # of the command that is running, for its record
 
 
-def run_stage(argv: Sequence[str]) -> None:
-    """Run a command's stage, its recipe checked before anything else is opened.
+def _command(name: str, entry: StageEntry) -> Any:
+    def command(**values: Any) -> None:
+        try:
+            _run(name, entry, SimpleNamespace(**values))
+        except KeyboardInterrupt:  # Typer itself would print an empty line
+            raise InterruptedError from None
+
+    command.__signature__ = inspect.Signature(_parameters(name, entry))  # type: ignore[attr-defined]
+    return command
+
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+for _name, _entry in STAGES.items():
+    app.command(_name, help=_entry.help, short_help=_entry.help)(_command(_name, _entry))
+
+
+@app.callback()
+def root(
+    local_rank: Annotated[int | None, typer.Option("--local_rank", "--local-rank", hidden=True)] = None,
+) -> None:
+    """Train everything, stage by stage; see docs/training.md."""  # deepspeed puts --local_rank first
+
+
+def _run(name: str, entry: StageEntry, options: SimpleNamespace) -> None:
+    """Run a stage, its recipe checked before anything else is opened."""
+    recipes = []
+    if entry.recipe:
+        from avatargpt.config import dumped, resolve
+
+        values = resolve(options.config, options.set or [])
+        recipes = [resolve_place(entry.recipe).read(values, str(options.config or "--set"))]
+        if options.print_config:
+            print(dumped(recipes[0]), end="")
+            return
+    check_options(name, options)
+    if entry.steps and int(os.environ.get("RANK", 0)) == 0:
+        from avatargpt.train.provenance import starting
+
+        starting(options, _arguments)
+    resolve_place(entry.place)(*recipes, options)
+
+
+def check_options(name: str, options: SimpleNamespace) -> None:
+    """Refuse a stage that lacks an option; options that name texts of the package become folders.
+
+    Raises:
+        UserError: such a stage, or texts that the package does not have.
+    """
+    from instruct_data.texts import resolved
+
+    needed = [flag for flag, option in STAGES[name].options.items() if option.needed]
+    lacking = [f"--{flag}" for flag in needed if getattr(options, flag.replace("-", "_")) is None]
+    if options.output is None and not getattr(options, "print", False):
+        lacking.append("-o FOLDER")
+    if lacking:
+        raise UserError(f"{name}: {', '.join(lacking)} needed; see scripts/train.py {name} --help")
+    for flag, value in vars(options).items():
+        if isinstance(value, str):
+            setattr(options, flag, resolved(value))
+
+
+def run_stage(argv: Sequence[str]) -> int:
+    """Run a command in this process.
 
     Raises:
         UserError: of the stage, or of its options.
     """
-    args = _parser().parse_args(_renamed(argv))
-    entry, recipes = STAGES[args.stage], []
-    if entry.recipe:
-        from avatargpt.config import dumped, resolve
-
-        recipes = [_place(entry.recipe).read(resolve(args.config, args.set), str(args.config or "--set"))]
-        if args.print_config:
-            print(dumped(recipes[0]), end="")
-            return
-    _check_needed(args)
-    _resolve(args)
-    if entry.steps and int(os.environ.get("RANK", 0)) == 0:
-        from avatargpt.train.provenance import starting
-
-        starting(args, argv)
-    _place(entry.place)(*recipes, args)
+    _arguments[:] = argv
+    try:
+        status = typer.main.get_command(app).main([*argv], prog_name="scripts/train.py", standalone_mode=False)
+    except typer.TyperException as e:
+        message = e.format_message().strip().rstrip(".")
+        context = getattr(e, "ctx", None)
+        hint = f"; see {context.command_path} --help" if context is not None else ""
+        raise UserError(one_line(message[:1].lower() + message[1:] + hint)) from None
+    return status if isinstance(status, int) else 0
 
 
-def _resolve(args: argparse.Namespace) -> None:
-    """Options that name texts of the package, as folders.
-
-    Raises:
-        UserError: texts that it does not have.
-    """
-    from instruct_data.texts import resolved
-
-    for name, value in vars(args).items():
-        if isinstance(value, str):
-            setattr(args, name, resolved(value))
-
-
-def parsed(argv: Sequence[str]) -> argparse.Namespace:
-    """The options of a command that is to run.
-
-    Raises:
-        UserError: one that its stage needs is lacking.
-    """
-    args = _parser().parse_args(_renamed(argv))
-    _check_needed(args)
-    _resolve(args)
-    return args
-
-
-def _check_needed(args: argparse.Namespace) -> None:
-    options = STAGES[args.stage].options
-    lacking = [f"--{n}" for n, o in options.items() if o.needed and getattr(args, n.replace("-", "_")) is None]
-    if args.output is None and not getattr(args, "print", False):
-        lacking.append("-o FOLDER")
-    if lacking:
-        raise UserError(f"{args.stage}: {', '.join(lacking)} needed; see scripts/train.py {args.stage} --help")
+def parsed(name: str, **options: Any) -> SimpleNamespace:
+    """The options of a stage that is to be run by a program, those not given at their defaults."""
+    defaults = {p.name: p.default for p in _parameters(name, STAGES[name])}
+    out = SimpleNamespace(**{**defaults, **options})
+    check_options(name, out)
+    return out
 
 
 def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit status."""
     try:
-        run_stage(argv)
-    except (Exception, KeyboardInterrupt) as e:
+        return run_stage(argv)
+    except (typer.Abort, InterruptedError, KeyboardInterrupt):
+        line, status = error_line(KeyboardInterrupt())
+    except Exception as e:
         line, status = error_line(e)
-        print(f"error: {line}", file=sys.stderr)
-        return status
-    return 0
+    print(f"error: {line}", file=sys.stderr)
+    return status

@@ -5,11 +5,11 @@ Source: Guo et al. 2022 (`DecompTrainerV3` and `MotionDatasetV2` of their code).
 
 from __future__ import annotations
 
-import argparse
 import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -195,7 +195,7 @@ def load_movements(folder: str | os.PathLike[str]) -> Movements:
         return Movements(encoder, mean, std)
 
 
-def movements_stage(recipe: MovementRecipe, args: argparse.Namespace) -> None:
+def movements_stage(recipe: MovementRecipe, args: SimpleNamespace) -> None:
     """Train (or go on training) the movement encoder.
 
     Raises:
@@ -342,7 +342,7 @@ class EvaluatorStage(StageBase):
         save_resolved(self.recipe, out)
 
 
-def evaluator_stage(recipe: EvaluatorRecipe, args: argparse.Namespace) -> None:
+def evaluator_stage(recipe: EvaluatorRecipe, args: SimpleNamespace) -> None:
     """Train (or go on training) the evaluator.
 
     Raises:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ SAME = 0.97  # rows that are so near to a phrasing as it is to itself are hidden
 HELD = 6  # every so manieth action is only validated with
 
 
-def choice_stage(args: argparse.Namespace) -> None:
+def choice_stage(args: SimpleNamespace) -> None:
     """Train the chooser of a phrase index; it is saved alone."""
     Runtime.start(args.threads, args.device)
     book = PhraseIndex.load(args.phrase_index)

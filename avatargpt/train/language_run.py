@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -53,7 +53,7 @@ def validation(
     return out
 
 
-def language_run(recipe: LanguageRecipe, args: argparse.Namespace) -> None:
+def language_stage(recipe: LanguageRecipe, args: SimpleNamespace) -> None:
     """Run or resume what a configuration and the command line say.
 
     Raises:
@@ -95,8 +95,8 @@ def _check_width(width: int | None, where: str) -> None:
         raise UserError(f"{where}: model: grounding_dim: {width}; accepted: 0 (off) or {SentenceGrounder.width}")
 
 
-def make_stage(recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtime) -> LanguageStage:
-    """A stage ready to run, see `language_run`."""
+def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) -> LanguageStage:
+    """A stage ready to run, see `language_stage`."""
     out, where = Path(args.output), str(args.config)
     spec = recipe.model.model_dump(exclude_none=True)
     tokenizers = read_tokenizers(args.tokenizer)

@@ -7,10 +7,10 @@ shipped, in 8 bits a weight; the face's parts (its tokenizer and language model,
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vqvae.errors import UserError
@@ -30,7 +30,7 @@ LEARNT = ("lengths", "dropout")
 """What of a configuration says no shape, but what was learnt on the way."""
 
 
-def pack_stage(args: argparse.Namespace) -> None:
+def pack_stage(args: SimpleNamespace) -> None:
     """Language model, tokenizers and what stands beside them -> one folder, as shipped, with its card."""
     import torch
 
@@ -73,7 +73,7 @@ def pack_stage(args: argparse.Namespace) -> None:
     if apart is not None:
         save_small(apart, out / APART)
         TextTokenizer.load(args.face).save(out / APART)
-    _beside(args, out, next(t.fingerprint for t in tokenizers if t.config.modality == "body"))
+    _beside(args, out)
     write_card(out, origin_of([*folders, *([args.face] if args.face else []), *args.tokenizer.split(",")]))
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
@@ -155,8 +155,8 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
     return widest
 
 
-def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
-    """Phrase index, reader, exemplars, plans, scorer, evaluator, gestures, driver, parser, as they are given."""
+def _beside(args: SimpleNamespace, out: Path) -> None:
+    """Phrase index, reader, plans, scorer, evaluator, gestures, driver, parser, as they are given."""
     import torch
 
     reader = None
@@ -174,14 +174,6 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         if reader is not None:
             book.read_captions(reader)
         book.save(out)
-    if args.exemplars:
-        from avatargpt.requests.exemplars import ExemplarBank
-
-        library = ExemplarBank.load(args.exemplars)
-        if library is None:
-            raise UserError(f"{args.exemplars}: no exemplar bank in it; run the exemplars stage")
-        library.check(fingerprint)
-        library.save(out)
     if args.scorer:
         from avatargpt.lm.scorer import TextMotionScorer
 

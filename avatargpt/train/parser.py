@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ def read_scores(paths: Sequence[Path]) -> list[Score]:
     return [one.score for path in paths for one in read_instructions(path)]
 
 
-def parser_stage(recipe: ParserRecipe, args: argparse.Namespace) -> None:
+def parser_stage(recipe: ParserRecipe, args: SimpleNamespace) -> None:
     """Train (or go on training) the parser of facial instructions."""
     from avatargpt.face.instructions.parser import reading_grounder
     from instruct_data.face.score import OWN

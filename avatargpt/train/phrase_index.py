@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -12,17 +14,20 @@ from avatargpt.requests.captions import begins_with_person, both_against_one, of
 from avatargpt.requests.index import unit
 from avatargpt.requests.lexical import lemmas
 from avatargpt.requests.phrases import PhraseIndex
-from avatargpt.train.data.judged_answers import usual
+from avatargpt.train.data.judged_answers import pass_rates, usual
 from avatargpt.train.data.prepare import CYCLIC, MADE_UP
+from avatargpt.train.runtime import Runtime
 from instruct_data.mixture import clip_class
-from instruct_data.store import ClipCodes
+from instruct_data.store import ClipCodes, Store
 from instruct_data.synth import families
 from instruct_data.text.captions import CaptionBank, bank_style
 from instruct_data.text.english import THIRD, side_of, split, third_of
 from instruct_data.text.everyday import everyday_requests, lexicon, predicates
 from instruct_data.text.rewrites import Rewrites
+from vqvae.errors import UserError
 
 STRIDES = 12  # motion tokens
+LENGTH_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9)
 COMMON = 0.6  # of the commonest caption's count
 PERFORMED = 0.3  # cosine that a caption may be further away from a request which always passes instead of never
 # Classes of requests that no clip is named after -> the class, or the caption of a clip without one, that shows them.
@@ -236,7 +241,7 @@ def make_phrase_index(
         if clip.source == "synthetic":
             for text in clip.captions:
                 counts[text.lower().rstrip(".")].append(len(clip.codes))
-    lengths = {c: [int(q) for q in np.quantile(n, (0.5, 0.6, 0.7, 0.8, 0.9))] for c, n in counts.items() if c}
+    lengths = {c: [int(q) for q in np.quantile(n, LENGTH_QUANTILES)] for c, n in counts.items() if c}
     keys = list(rows)
     vectors = grounder.sentence(keys)
     nearest = _nearest(wanted, dict(zip(keys, vectors, strict=True)), grounder, rates)
@@ -345,3 +350,42 @@ def _moved(earlier: PhraseIndex, book: PhraseIndex, new: Sequence[int]) -> Itera
             and len(said[i] - shared) < max(2, len(shared)) and side in ("", str(book.sides[new[best]]))
         ):  # fmt: skip
             yield i, new[best]
+
+
+def phrase_index_stage(args: SimpleNamespace) -> None:
+    """The book of phrasings that plain wording looks requests up in."""
+    Runtime.start(args.threads, args.device)
+
+    def held(option: str, folder: str | None) -> PhraseIndex | None:
+        found = PhraseIndex.load(folder) if folder else None
+        if folder and found is None:
+            raise UserError(f"{folder}: no phrase index in it; --{option} takes the folder of one or of a model")
+        return found
+
+    earlier, grown_from = held("earlier", args.earlier), held("grown-from", args.grown_from)
+    if not args.codes:
+        if earlier is None:
+            raise UserError("phrase-index: accepted --codes and --texts, or --earlier alone")
+        book = with_performed(earlier, SentenceGrounder())
+        book.save(args.output)
+        print(f"{args.output}: {len(book.keys)} phrasings, {len(book.keys) - len(earlier.keys)} of them new")
+        return
+    if not args.texts:
+        raise UserError("phrase-index: --codes goes with --texts")
+    bank = CaptionBank(Path(args.texts) / "body_captions.json")
+    rewrites = Rewrites(Path(args.texts) / "rewrites_train.jsonl", bank)
+    grounder = SentenceGrounder()
+    if args.grounding:
+        grounder.load_states(args.grounding)
+    rates = pass_rates(args.self_training) if args.self_training else None
+    clips = list(Store.open(args.codes).codes("train"))
+    if grown_from is not None:
+        known = {*grown_from.classes}
+        clips = [c for c in clips if c.source == "synthetic" and c.action not in known]
+    book = make_phrase_index(clips, bank, rewrites, grounder, rates)
+    if earlier is not None:
+        book = with_normalised_of(book, earlier)
+    if grown_from is not None:
+        book = with_new_actions(grown_from, book)
+    book.save(args.output)
+    print(f"{args.output}: {len(book.keys)} phrasings")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -78,7 +78,7 @@ class PortraitRecipe(Strict):
     train: PortraitTraining = PortraitTraining()
 
 
-def portrait_stage(recipe: PortraitRecipe, args: argparse.Namespace) -> None:
+def portrait_stage(recipe: PortraitRecipe, args: SimpleNamespace) -> None:
     """Train a picture of a face to be moved by landmarks."""
     runtime = Runtime.start(args.threads, args.device)
     data, size = recipe.data, recipe.model.size

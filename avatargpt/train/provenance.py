@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -12,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from avatargpt.lm.hub import Origin
@@ -94,7 +94,7 @@ def launcher() -> str:
     return "deepspeed" if "DEEPSPEED_TIMEOUT" in os.environ or "CROSS_SIZE" in os.environ else "python"
 
 
-def started(args: argparse.Namespace, argv: Sequence[str]) -> dict[str, Any]:
+def started(args: SimpleNamespace, argv: Sequence[str]) -> dict[str, Any]:
     """What this start of a stage is: see `record`."""
     return {
         "command": [Path(sys.argv[0]).name, *argv], "commit": commit(), "versions": versions(), "launcher": launcher(),
@@ -121,10 +121,10 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-_start: list[tuple[argparse.Namespace, Sequence[str]]] = []  # what `starting` was told of, until a run begins
+_start: list[tuple[SimpleNamespace, Sequence[str]]] = []  # what `starting` was told of, until a run begins
 
 
-def starting(args: argparse.Namespace, argv: Sequence[str]) -> None:
+def starting(args: SimpleNamespace, argv: Sequence[str]) -> None:
     """Remember what is being started; `record` writes it where a run begins, for one that is refused leaves none."""
     _start[:] = [(args, argv)]
 

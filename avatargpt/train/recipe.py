@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from types import SimpleNamespace
 
 from avatargpt.resources import configs
 from vqvae.errors import UserError
@@ -101,7 +101,7 @@ def _filled(name: str, key: str, value: str, known: set[str], recipe: Recipe, ou
         raise UserError(f"{FILE}: {name}: {key}: no earlier step {e}; accepted: {', '.join(known)}") from None
 
 
-def recipe_stage(args: argparse.Namespace) -> None:
+def recipe_stage(args: SimpleNamespace) -> None:
     """Print the chain, or run what of it is not done yet.
 
     Raises:

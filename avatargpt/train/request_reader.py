@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ class RequestRecipe(Strict):
     train: RequestTraining = RequestTraining()
 
 
-def requests_stage(recipe: RequestRecipe, args: argparse.Namespace) -> None:
+def requests_stage(recipe: RequestRecipe, args: SimpleNamespace) -> None:
     """Train (or go on training) the reader of requests."""
     runtime = Runtime.start(args.threads, args.device)
     grounder = reading_grounder(recipe.model)

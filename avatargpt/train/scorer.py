@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -217,7 +217,7 @@ class ScorerStage(StageBase):
         save_resolved(self.recipe, out)
 
 
-def scorer_stage(recipe: ScorerRecipe, args: argparse.Namespace) -> None:
+def scorer_stage(recipe: ScorerRecipe, args: SimpleNamespace) -> None:
     """Train (or go on training) the text-motion scorer that ranks candidates."""
     from avatargpt.lm.text_encoder import SentenceGrounder
     from vqvae.tokenizer import MotionTokenizer

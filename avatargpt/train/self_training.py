@@ -8,11 +8,11 @@ training captions are played, never those of a suite.
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,7 +164,7 @@ def played(
         rest = hard
 
 
-def self_training_stage(recipe: SelfTrainingRecipe, args: argparse.Namespace) -> None:
+def self_training_stage(recipe: SelfTrainingRecipe, args: SimpleNamespace) -> None:
     """A model's answers to training captions, judged -> a tokenised store and their signatures."""
     from safetensors.numpy import save_file
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import numpy as np
@@ -169,7 +169,7 @@ class EvaluatorStage(StageBase):
         save_resolved(self.recipe, out)
 
 
-def text_motion_stage(recipe: EvaluatorRecipe, args: argparse.Namespace) -> None:
+def text_motion_stage(recipe: EvaluatorRecipe, args: SimpleNamespace) -> None:
     """Train (or go on training) the evaluator of text and motion.
 
     Raises:

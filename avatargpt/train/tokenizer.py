@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 
 from avatargpt.config import Schedule, save_resolved
-from avatargpt.train.data.windows import Windows
+from avatargpt.train.data.windows import FeatureFile, Windows
 from avatargpt.train.loop import run
 from avatargpt.train.objectives import objective
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, StageBase, StepContext
+from instruct_data.clip import Clip
+from instruct_data.mixture import clip_class
+from instruct_data.store import ClipCodes, Store
+from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.networks import begin_direct
 from vqvae.strict import Flag, PositiveInt, Rate, Share, Strict, Weights
@@ -151,3 +157,54 @@ def train(
     stage = TokenizerStage(recipe, windows, val, runtime, start, where)
     run(stage, out, runtime, until)
     return stage.model.eval()
+
+
+# Sources of held-out clips that are reported separately; none of other modalities.
+RARE: dict[str, Callable[[str], bool]] = {
+    "body": lambda source: not source.startswith("bandai"), "face": lambda source: source.startswith("livelink"),
+}  # fmt: skip
+
+
+def feature_windows(store: Store, split: str, room: Path) -> Any:
+    """Features of a store's single clips (composed ones add nothing to a tokenizer), in a file in folder `room`."""
+    spec, is_rare = modalities.get(store.modality).features(), RARE.get(store.modality, lambda source: False)
+    clips, labels, rare = FeatureFile(room), [], []
+    for clip in store.clips(split):
+        if clip.source == "composed":
+            continue
+        clips.add(spec.encode(clip.load()))
+        labels.append(clip_class(clip))
+        rare.append(is_rare(clip.source))
+    if split == "train" and not clips:
+        raise UserError(f"{store.path}: no single training clips in it")
+    groups = spec.slices()
+    hold = [groups[k] for k in ("velocity", "yaw", "joint_velocity") if k in groups]
+    return Windows(clips, labels, np.array(rare), hold)
+
+
+def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
+    """Train (or go on training) a motion tokenizer."""
+    runtime = Runtime.start(args.threads, args.device)
+    store = Store.open(args.store)
+    start = Path(args.start) if args.start else None
+    out = Path(args.output)
+    training, held = feature_windows(store, "train", out), feature_windows(store, "val", out)
+    train(recipe, training, held, out, runtime, start, args.until, str(args.config))
+
+
+def tokenised(clips: Iterable[Clip], tokenizer: MotionTokenizer) -> Iterator[ClipCodes]:
+    """Clips as codes; one whose name ends in ``_m`` is a mirror image."""
+    for clip in clips:
+        motion = clip.load()
+        yield ClipCodes(
+            clip.id, tokenizer.encode(motion), clip.captions, clip.split, clip.source, clip.licence, clip.action,
+            clip.style, len(motion), motion.fps, clip.id.endswith("_m"), tokenizer.config.modality, clip.extra,
+        )  # fmt: skip
+
+
+def codes_stage(args: SimpleNamespace) -> None:
+    """Motion store -> tokenised cache: all that the language stage reads, small enough for a short GPU lease."""
+    runtime = Runtime.start(args.threads, args.device)
+    tokenizer = MotionTokenizer.load(args.tokenizer, runtime.device)
+    store = Store.write_codes(tokenised(Store.open(args.store).clips(), tokenizer), args.output, tokenizer.fingerprint)
+    print(f"{args.output}: {len(store)} clips as codes of tokenizer {tokenizer.fingerprint[:12]}")

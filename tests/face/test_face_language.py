@@ -272,7 +272,7 @@ def test_examples_of_every_face_task(gpt: AvatarGPT) -> None:
         codes = gpt.tokenizers["face"].encode(motion)
         items.append(ClipCodes(clip.id, codes, clip.captions, "train", clip.source, clip.licence, clip.action,
                                frames=60, fps=30.0, modality="face", extra=clip.extra))  # fmt: skip
-    options = ExampleOptions(announce=1.0, say_seconds=1.0, only_ground=0, only_words=0, unconditional=0, retrieve=1.0)
+    options = ExampleOptions(announce=1.0, say_seconds=1.0, only_ground=0, only_words=0, unconditional=0)
     examples = Examples(items, [], {}, gpt.text, gpt.model.config, options, {"face": 10.0})
     assert len(examples.pools("emotion_to_face")) == 1 and len(examples.pools("face_to_emotion")) == 2
     assert examples.pools("text_to_motion") == []

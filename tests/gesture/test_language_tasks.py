@@ -66,7 +66,7 @@ def test_examples_of_every_gesture_task(items: list[ClipCodes]) -> None:
         vocab_size=text.size, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0,
         modalities={"gesture": {"codebook_size": 16, "levels": 2, "code_dim": 4}},
     )  # fmt: skip
-    options = ExampleOptions(announce=1.0, say_seconds=1.0, only_ground=0, only_words=0, unconditional=0, retrieve=0)
+    options = ExampleOptions(announce=1.0, say_seconds=1.0, only_ground=0, only_words=0, unconditional=0)
     examples = Examples(items, [], {}, text, config, options, {"gesture": 10.0})
     for task, head in (("speech_to_gesture", "gesture"), ("text_to_gesture", "gesture"), ("gesture_to_text", "text")):
         assert len(examples.pools(task)) == 1

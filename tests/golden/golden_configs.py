@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from golden_store import ROOT, Rows
 
 from avatargpt.config import VARIANTS, resolve
+from avatargpt.train.command import STAGES, resolve_place
 from avatargpt.train.objectives import objective
-from avatargpt.train.stage_table import STAGES
 from vqvae.io.data_files import read_yaml
 
 CONFIGS = ROOT / "configs"
@@ -34,9 +33,8 @@ def resolved(path: Path, variant: str = "") -> dict[str, Any]:
     if path.suffix == ".json":
         return {"stage": "deepspeed", **json.loads(path.read_text(encoding="utf-8"))}
     stage = stage_of(path)
-    module, _, name = STAGES[stage].recipe.partition(":")
     address = f"{path}:{variant}" if variant else str(path)
-    recipe = getattr(import_module(module), name).read(resolve(address), path.name)
+    recipe = resolve_place(STAGES[stage].recipe).read(resolve(address), path.name)
     out: dict[str, Any] = {"stage": stage, **recipe.model_dump(mode="json")}
     if stage == "tokenizer":
         aim = objective(recipe.model.modality, recipe.train.losses, path.name, recipe.model.downsample)

@@ -2,13 +2,19 @@
 
 import zlib
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from avatargpt.evaluation.text.plan_judge import JudgeTraining, measure, tabulate, train_scorer
+from avatargpt.planning.common_words import bag
+from avatargpt.planning.kinds import KindTable, Part
+from avatargpt.planning.marks import embedded
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
-from avatargpt.planning.store import PlanLibrary
-from avatargpt.train.planner import Making, add_kinds, make_planner
+from avatargpt.planning.store import Basis, PlanLibrary
+from instruct_data import planning as written
 from instruct_data.planning import Kind, KindActivity, Person, PlannedActivity, PlannedScene
 
 WORK = {
@@ -85,15 +91,38 @@ def encoder() -> Encoder:
     return Encoder()
 
 
+RELATIONS = ("scene_task", "scene_steps", "task_steps", "task_next", "steps_task", "step_next")
+
+
+def kind_table(kinds: Sequence[Kind], encode: Any, wordings: int = 4) -> KindTable:
+    """Kinds of scenes as a library holds them, with `wordings` keys each."""
+    rng = np.random.default_rng(0)
+    scenes = [written.scene(kind, k % len(kind.scenes), rng)[0] for kind in kinds for k in range(wordings)]
+    parts = [
+        tuple(Part(a.task.replace("{He}", "{^he}"), a.steps, a.at) for a in kind.activities) for kind in kinds
+    ]  # fmt: skip
+    words = [" ".join(sorted(bag(written.MARK.sub(" ", t) for t in (*k.scenes, *k.places, *k.moments)))) for k in kinds]
+    return KindTable(
+        [k.name for k in kinds], parts, sorted({(p.name, p.gender) for k in kinds for p in k.persons}), encode(scenes),
+        np.repeat(np.arange(len(kinds)), wordings), encode([embedded(p.task) for row in parts for p in row]), words,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def library(encoder: Encoder) -> PlanLibrary:
-    making = Making(
-        scene_width=16, width=12, projection=8, contrast_steps=20, contrast_batch=32, dim=16, layers=1, epochs=1,
-        batch=32,
-    )  # fmt: skip
-    made = make_planner(corpus(0), corpus(1, 1), encoder.sentence, making)
-    add_kinds(made, kinds(), encoder.sentence, 4)
-    return made
+    plans = corpus(0)
+    texts = [t for p in plans for t in (p.scene, *(x for a in p.activities for x in (a.task, *a.steps)))]
+    widths: Any = SimpleNamespace(
+        basis=Basis.fit(encoder.sentence(texts), 16), scene_vectors=np.zeros((1, 16)), task_vectors=np.zeros((1, 12))
+    )
+    library = tabulate(plans, encoder.sentence, widths)
+    projection = np.eye(12, 8, dtype=np.float32)
+    library.projections = {f"{name}/{side}": projection for name in RELATIONS for side in ("from", "to")}
+    scorer = train_scorer(library, JudgeTraining(dim=16, layers=1, epochs=1, batch=32), 0)
+    library.scorer = {k: v.detach().numpy() for k, v in scorer.state_dict().items()}
+    library.figures = measure(scorer, tabulate(corpus(1, 1), encoder.sentence, library))
+    library.kinds = kind_table(kinds(), encoder.sentence)
+    return library
 
 
 @pytest.fixture(scope="session")

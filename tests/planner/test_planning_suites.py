@@ -11,9 +11,8 @@ import pytest
 from avatargpt import evaluation
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text import planning
+from avatargpt.evaluation.text.plan_judge import Corruptor, JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
-from avatargpt.train.data.corrupting import Corruptor
-from avatargpt.train.planner import Making, measure, tabulate, train_scorer
 from instruct_data.planning import PlannedActivity, PlannedScene, read_scenes
 from vqvae.errors import UserError
 
@@ -97,7 +96,7 @@ def test_corrupted_activities_differ_and_are_told_apart(planner: RetrievalPlanne
     kept, mixed = corruptor.continuation(3, "true", rng), corruptor.continuation(3, "shuffled", rng)
     assert sorted(i for r in kept for i in r.steps) == sorted(i for r in mixed for i in r.steps)
     assert kept != mixed
-    scorer = train_scorer(library, Making(dim=16, layers=1, epochs=12, batch=32, dropout=0.0))
+    scorer = train_scorer(library, JudgeTraining(dim=16, layers=1, epochs=12, batch=32, dropout=0.0), 0)
     assert measure(scorer, library)["auc_activity/foreign"] > 0.75
 
 
@@ -107,7 +106,7 @@ def test_no_corpus(tmp_path: Path) -> None:
 
 
 def test_tables_leave_the_actor_out(planner: RetrievalPlanner, encoder: Any) -> None:
-    held = tabulate(_rows(), encoder.sentence, planner.library.basis, Making(scene_width=16, width=12))
+    held = tabulate(_rows(), encoder.sentence, planner.library)
     assert held.genders == ["she"] * 3
     assert held.steps[1] == "{he} turns around" and held.tasks[1] == "{^he} rests."
     assert [len(held.tasks_of(s)) for s in range(3)] == [3, 3, 3] and len(held.steps_of(0)) == 2

@@ -15,7 +15,6 @@ from avatargpt.planning.retrieve import NEAR, Story
 from avatargpt.planning.scorer import Scorer
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity
-from avatargpt.train.planner import in_marks
 from vqvae.errors import UserError
 
 BAKER = "A young baker is at work here at dawn."
@@ -124,10 +123,6 @@ def test_a_library_without_kinds_plans_by_its_scenes(library: PlanLibrary, plann
     assert len(bare.plan(library.scenes[0], 3).activities) == 3
     assert all(s.ordered for s in bare.retriever.stories(BAKER))
     assert planner.retriever.stories(BAKER)[0].near > NEAR
-
-
-def test_marks_of_kinds_become_the_library_s() -> None:
-    assert in_marks("{He} lifts {his} arm") == "{^he} lifts {his} arm"
 
 
 @pytest.mark.parametrize(("scene", "noun", "gender"), [

@@ -18,7 +18,7 @@ from instruct_data.requests.pairs import Pair
 from instruct_data.requests.ways import DOMAINS, all_ways, material
 from vqvae.errors import UserError
 
-CONFIG = Path(__file__).parents[2] / "configs" / "requests" / "debug.yaml"
+CONFIG = f"{Path(__file__).parents[2] / 'configs' / 'requests.yaml'}:debug"
 
 
 def trained(out: Path, until: int | None = None) -> RequestStage:

@@ -17,6 +17,10 @@ from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+DEBUG = {
+    "language": "language/debug.yaml", "language:text": "language/debug.yaml:text",
+    "tokenizer": "tokenizer/1_body.yaml:debug", "requests": "requests.yaml:debug",
+}  # fmt: skip
 ACTIONS = {
     "walk": ["{person} walks forward {manner}", "{person} strolls ahead {manner}"],
     "bow": ["{person} bows from the waist {manner}", "{person} takes a bow {manner}"],
@@ -103,12 +107,11 @@ class Mini:
         self.tokenizer, self.codes = root / "tokenizer", root / "codes"
 
     def config(self, kind: str, change: Callable[[dict], object] | None = None, name: str = "changed") -> Path:
-        """The debug configuration of a kind (``language``; with a variant ``tokenizer:face``), changed, as a file."""
-        folder, _, variant = kind.partition(":")
-        data = resolve(f"{CONFIGS / folder / 'debug.yaml'}" + (f":{variant}" if variant else ""))
+        """A configuration of `DEBUG`, changed, as a file."""
+        data = resolve(f"{CONFIGS / DEBUG[kind]}")
         if change:
             change(data)
-        path = self.root / f"{folder}-{name}.yaml"
+        path = self.root / f"{kind}-{name}.yaml"
         path.write_text(yaml.safe_dump(data))
         return path
 
@@ -156,7 +159,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Mini:
     write_texts(m.texts)
     prepare = f"{CONFIGS / 'prepare.yaml'}:debug"
     m.run("prepare", "--corpus", m.corpus, "--texts", m.texts, "--config", prepare, "-o", m.store)
-    m.run("tokenizer", "--config", CONFIGS / "tokenizer" / "debug.yaml", "--store", m.store, "-o", m.tokenizer,
-        "--threads", 1, "--device", "cpu")  # fmt: skip
+    m.run("tokenizer", "--config", CONFIGS / DEBUG["tokenizer"], "--store", m.store, "-o", m.tokenizer, "--threads", 1,
+          "--device", "cpu")  # fmt: skip
     m.run("codes", "--tokenizer", m.tokenizer, "--store", m.store, "-o", m.codes, "--threads", 1, "--device", "cpu")
     return m

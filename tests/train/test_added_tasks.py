@@ -29,7 +29,7 @@ def optional(slot: dict[str, Any]) -> dict[str, Any]:
 
 
 TASKS: dict[str, tuple[str, list[dict[str, Any]]]] = {
-    "act_it": ("text_to_motion", [optional(motion("like_this")), optional(SECONDS), WORDS]),
+    "act_it": ("text_to_motion", [optional(SECONDS), WORDS]),
     "act_so_long": ("text_to_motion", [SECONDS, WORDS]),
     "name_it": ("motion_to_text", [motion("seen")]),
     "bridge": ("in_between", [optional(WORDS), motion("from_here"), motion("to_there"), optional(SECONDS)]),
@@ -79,7 +79,7 @@ def examples(added: None) -> Examples:
     config = AvatarGPTConfig(vocab_size=text.size, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2,
                              modalities={"body": body})  # fmt: skip
     options = ExampleOptions(
-        weights=dict.fromkeys(TASKS, 1.0), retrieve=0.5, only_ground=0, only_words=0, unconditional=0
+        weights=dict.fromkeys(TASKS, 1.0), only_ground=0, only_words=0, unconditional=0
     )
     return Examples(items(), [], {}, text, config, options)
 

@@ -64,7 +64,7 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
     clips = [conditioned_clip(f"c{i}", s, i, "val" if i % 5 == 0 else "train") for i, s in enumerate(composed(25, 2))]
     Store.write(clips, store)
     quick = ["--threads", "1", "--device", "cpu"]
-    debug = f"{CONFIGS / 'tokenizer' / 'debug.yaml'}:face"
+    debug = f"{CONFIGS / 'tokenizer' / 'face.yaml'}:debug"
     assert main(["tokenizer", "--config", str(debug), "--store", str(store), "-o", str(tmp_path / "tok"), *quick]) == 0
     loss = mini.rows(tmp_path / "tok", "features")
     assert loss[-1] < 0.9 * loss[0] and mini.rows(tmp_path / "tok", "val_weight_error")
@@ -113,8 +113,8 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
         Driver(driver).save(tmp_path / name)
         shape = ParserConfig(width=width, hidden=16, heads=2, layers=[6], rank=0)
         InstructionParser(ParserNetwork(shape)).save(tmp_path / name)
-    drivers = ["--driver", f"{tmp_path / 'a'},{tmp_path / 'b'}", "--paired", str(tmp_path / "c")]
-    readers = ["--reader", f"{tmp_path / 'a'},{tmp_path / 'b'}+{tmp_path / 'c'}"]
+    drivers = ["--driver", f"{tmp_path / 'a'},{tmp_path / 'b'}", "--recorded", str(tmp_path / "c")]
+    readers = ["--parser", f"{tmp_path / 'a'},{tmp_path / 'b'}+{tmp_path / 'c'}"]
     assert main(["pack", "--language", str(tmp_path / "body"), "--face", str(tmp_path / "face"), "--tokenizer", both,
                  "-o", str(apart), "--bits", "8", *drivers, *readers]) == 0  # fmt: skip
     found, asked = Driver.load(apart / "driver"), InstructionParser.load(apart / "driver")

@@ -11,10 +11,8 @@ from avatargpt.cli.app import run as command
 from avatargpt.requests.index import Reduced, unit
 from avatargpt.requests.store import reduced
 from avatargpt.train.finetuning import clips as own
-from avatargpt.train.finetuning.early import Early, plan_of_steps
-from avatargpt.train.finetuning.packing import ABOUT, check_new, inherit
-from avatargpt.train.finetuning.phrases import widened
-from avatargpt.train.finetuning.progress import Progress
+from avatargpt.train.finetuning.body import widened
+from avatargpt.train.finetuning.run import ABOUT, EarlyStopping, Progress, check_new, inherit, steps_in_time
 from instruct_data.clip import Clip
 from instruct_data.synth import families, keyframed
 from vqvae.errors import UserError
@@ -79,24 +77,24 @@ def test_new_phrasings_keep_apart_where_the_file_has_no_directions_for_them() ->
 
 
 def test_a_stage_is_over_when_its_figure_stops_getting_better() -> None:
-    stage = Early()
+    stage = EarlyStopping()
     for figure, over in ((3.0, False), (2.0, False), (2.1, False), (2.0, True)):
-        stage.judged(figure)
+        stage.validated(figure)
         assert stage.over is over
-    other = Early()
+    other = EarlyStopping()
     other.restore(stage.state())
     assert other.over
 
 
 def test_steps_are_as_many_as_fit() -> None:
-    assert plan_of_steps(240, 2.0, 1.0) == 120
-    assert plan_of_steps(240, 20.0, 1.0) == 240
-    assert plan_of_steps(240, 0.01, 5.0) == 1
+    assert steps_in_time(240, 2.0, 1.0) == 120
+    assert steps_in_time(240, 20.0, 1.0) == 240
+    assert steps_in_time(240, 0.01, 5.0) == 1
 
 
 def test_a_run_goes_on_with_the_same_inputs_alone(tmp_path: Path) -> None:
-    Progress(tmp_path / "run", {"clips": "a", "option steps": 3}).keep("steps", 2)
-    assert Progress(tmp_path / "run", {"clips": "a", "option steps": 3}).get("steps") == 2
+    Progress(tmp_path / "run", {"clips": "a", "option steps": 3}).once("steps", lambda: 2)
+    assert Progress(tmp_path / "run", {"clips": "a", "option steps": 3}).once("steps", lambda: 4) == 2
     with pytest.raises(UserError, match="another option steps"):
         Progress(tmp_path / "run", {"clips": "a", "option steps": 4})
 

@@ -37,7 +37,7 @@ def test_tokens_of_gestures(tmp_path: Path) -> None:
     clips = [Clip(f"g{i}", beating(i), [], "made", "ours", "val" if i > 9 else "train", "beat") for i in range(12)]
     Store.write(clips, tmp_path / "store")
     common = ["--store", str(tmp_path / "store"), "--threads", "1", "--device", "cpu"]
-    config = f"{CONFIGS / 'debug.yaml'}:gesture"
+    config = f"{CONFIGS / 'gesture.yaml'}:debug"
     few = ["--set", "train.steps=24", "--set", "train.val_every=24"]
     assert main(["tokenizer", "--config", config, *few, *common, "-o", str(tmp_path / "tok")]) == 0
     log = (tmp_path / "tok" / "log.jsonl").read_text()

@@ -16,7 +16,7 @@ from avatargpt.train.engines import Plain
 from avatargpt.train.runtime import Runtime
 from vqvae.errors import UserError
 
-DEBUG = str(Path(__file__).resolve().parents[2] / "configs" / "requests" / "debug.yaml")
+DEBUG = f"{Path(__file__).resolve().parents[2] / 'configs' / 'requests.yaml'}:debug"
 
 
 def stage(**schedule: Any) -> Any:

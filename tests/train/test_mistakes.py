@@ -15,10 +15,9 @@ import torch
 import yaml
 
 from avatargpt.train.checkpoints import load_checkpoint
-from avatargpt.train.command import main
+from avatargpt.train.command import STAGES, main
 from avatargpt.train.reporting import Log, plot_log, read_log
 from avatargpt.train.runtime import Runtime, check_finite, cosine
-from avatargpt.train.stage_table import STAGES
 from vqvae.errors import UserError
 
 
@@ -134,10 +133,10 @@ def test_parts_that_the_model_has_not(mini: Any, tmp_path: Path, capsys: pytest.
 
 def test_missing_files(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone = tmp_path / "gone"
-    good = mini.configs / "language" / "debug.yaml"
+    good, tokenizer = (mini.configs / name for name in ("language/debug.yaml", "tokenizer/1_body.yaml"))
     for argv in (
         ["tokenizer", "--config", gone, "--store", mini.store, "-o", tmp_path / "out"],
-        ["tokenizer", "--config", mini.configs / "tokenizer" / "debug.yaml", "--store", gone, "-o", tmp_path / "out"],
+        ["tokenizer", "--config", f"{tokenizer}:debug", "--store", gone, "-o", tmp_path / "out"],
         ["codes", "--tokenizer", gone, "--store", mini.store, "-o", tmp_path / "out"],
         ["prepare", "--corpus", gone, "--texts", mini.texts, "-o", tmp_path / "out"],
         mini.language(good, tmp_path / "out", "--planning", gone),
@@ -271,7 +270,7 @@ def test_interrupted_it_says_so_in_one_line(
     def interrupted(*given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("avatargpt.train.stages.codes_stage", interrupted)
+    monkeypatch.setattr("avatargpt.train.tokenizer.codes_stage", interrupted)
     assert main(["codes", "--tokenizer", "t", "--store", "s", "-o", "o"]) == 130
     assert capsys.readouterr().err == "error: interrupted\n"
 

@@ -9,9 +9,8 @@ import pytest
 from avatargpt import export
 from avatargpt.config import resolve
 from avatargpt.resources import configs
-from avatargpt.train.command import main
+from avatargpt.train.command import STAGES, main
 from avatargpt.train.recipe import DONE, read_recipe, steps
-from avatargpt.train.stage_table import STAGES
 from instruct_data.text import everyday
 
 
@@ -32,7 +31,8 @@ def test_every_step_is_a_stage_with_its_options_and_a_configuration_that_resolve
                 assert isinstance(resolve(address), dict)
                 used.add(Path(address.partition(".yaml")[0]).resolve())
     # no steps of it
-    other = {"portrait", "planner_t5", "joint", "recipe", "fgd", "movements", "evaluator", "unified", "debug"}
+    other = {"portrait", "recipe", "fgd", "movements", "evaluator", "unified", "debug",
+             "ablation_codes"}
     files = {p.with_suffix("") for p in configs().resolve().rglob("*.yaml") if p.stem not in other}
     assert files - used == set()
 
@@ -46,12 +46,13 @@ def test_the_chain_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_mistakes_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = configs() / "tokenizer" / "1_body.yaml"
     for argv, said in (
         (["recipe", "-o", str(tmp_path)], "--data FOLDER is needed"),
         (["recipe", "--debug", "-o", str(tmp_path), "--only", "stor"], "no step 'stor'"),
-        (["tokenizer", "--config", f"{configs() / 'tokenizer' / 'debug.yaml'}:fac", "--store", "x", "-o", "y"],
-         "did you mean 'face'?"),
-        (["tokenizer", "--config", str(configs() / "tokenizer" / "debug.yaml"), "--store", "x", "-o", "y", "--set",
+        (["tokenizer", "--config", f"{tokenizer}:debg", "--store", "x", "-o", "y"],
+         "did you mean 'debug'?"),
+        (["tokenizer", "--config", f"{tokenizer}:debug", "--store", "x", "-o", "y", "--set",
           "train.stepz=3"], "did you mean 'steps'?"),
     ):  # fmt: skip
         assert main(argv) == 2

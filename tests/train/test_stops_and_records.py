@@ -18,7 +18,7 @@ from avatargpt.train.provenance import RECORD, commit, differences, fingerprint
 from vqvae.io.tensors import load_checkpoint_file
 
 ROOT = Path(__file__).resolve().parents[2]
-DEBUG = str(ROOT / "configs" / "requests" / "debug.yaml")
+DEBUG = f"{ROOT / 'configs' / 'requests.yaml'}:debug"
 
 
 def command(out: Path, *more: str) -> list[str]:

@@ -59,7 +59,7 @@ def test_streams_leave_out_what_has_no_words(mini: Any, clips: list[Clip]) -> No
     config = AvatarGPTConfig(vocab_size=text.size, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2,
                              modalities={"body": {"codebook_size": 32, "levels": 2, "code_dim": 4}})  # fmt: skip
     weights = {"text_to_motion": 1.0, "motion_to_text": 1.0, "in_between": 1.0, "continuation": 1.0}
-    examples = Examples(items, lines, pairs, text, config, ExampleOptions(weights=weights, retrieve=0.3))
+    examples = Examples(items, lines, pairs, text, config, ExampleOptions(weights=weights))
     there = {name: {i.id for i in examples.pools(name)} & {*NAMELESS, *NAMED} for name in weights}
     assert there == {"text_to_motion": {*NAMED}, "motion_to_text": set(),
                      "in_between": {*NAMELESS, *NAMED}, "continuation": {*NAMELESS, *NAMED}}  # fmt: skip

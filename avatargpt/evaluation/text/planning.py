@@ -12,6 +12,7 @@ from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.plan_coverage import Encode, planning_folder, told_again
+from avatargpt.evaluation.text.plan_judge import JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.metrics import text
 from avatargpt.planning import measures as measures
 from avatargpt.planning.marks import fill, gender_of, neutral
@@ -19,10 +20,9 @@ from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity, Plan
-from avatargpt.train.planner import Making, measure, tabulate, train_scorer
 from instruct_data.planning import PlannedScene, read_scenes
 
-JUDGE = Making(dim=48, epochs=8)  # another size and seed than the scorer that chooses
+JUDGE = JudgeTraining(dim=48, epochs=8)  # another size and seed than the scorer that chooses
 JUDGE_SEED = 101
 
 
@@ -172,8 +172,7 @@ def _coherence(
     """An independent judge, trained here from another seed, on plans and on true continuations."""
     library: PlanLibrary = planner.library
     encode = planner.retriever.grounder.sentence
-    widths = Making(scene_width=library.scene_vectors.shape[1], width=library.task_vectors.shape[1])
-    held = tabulate(rows, encode, library.basis, widths)
+    held = tabulate(rows, encode, library)
     judge = train_scorer(library, JUDGE, JUDGE_SEED)
     truth = judged(judge, planner, [reference(r) for r in rows])
     mine, copies = judged(judge, planner, plans), judged(judge, planner, bases)

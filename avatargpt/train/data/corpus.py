@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
+from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.dialogue.dialogues import dialogue_pairs
 from instruct_data.planning import Pair, join_steps, planning_pairs
@@ -38,7 +39,7 @@ class Folders:
     pairs: Path | None = None
 
 
-def folders_of(args: argparse.Namespace) -> Folders:
+def folders_of(args: SimpleNamespace) -> Folders:
     """What the command line says of texts."""
     planning, chat, pairs = (Path(p) if p else None for p in (args.planning, args.chat, args.pairs))
     return Folders(Path(args.texts), planning, chat, pairs)
@@ -200,3 +201,20 @@ def read_codes(folders: str, tokenizers: Sequence[MotionTokenizer]) -> tuple[lis
         items += store.codes("train")
         held += store.codes("val")
     return items, held
+
+
+def ground_stage(args: SimpleNamespace) -> None:
+    """Sentence-encoder states of every training text, once, so that training need not run that network."""
+    from avatargpt.lm.text_encoder import SentenceGrounder
+    from instruct_data.text.everyday import everyday_requests
+
+    runtime = Runtime.start(args.threads, args.device)
+    clips = list(Store.open(args.store).clips("train"))
+    _, pairs = text_corpus(folders_of(args), clips)
+    texts = list(grounded_texts(pairs, clips))
+    asked = everyday_requests()
+    texts += [t for name in asked.classes() for t in asked.requests(name)]
+    grounder = SentenceGrounder(device=runtime.device)
+    if args.grounding:
+        grounder.load_states(args.grounding)
+    grounder.save_states(texts, args.output)

@@ -15,7 +15,6 @@ from avatargpt.lm.shape import TEXT, Shape
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.corpus import clip_steps
 from avatargpt.train.data.judged_answers import usual
-from avatargpt.train.data.neighbours import Neighbours
 from avatargpt.train.data.prepare import CYCLIC
 from instruct_data.mixture import Draw, Stream, clip_class
 from instruct_data.planning import Pair
@@ -71,8 +70,6 @@ class ExampleOptions(Strict):
         everyday: text-to-motion requests put in everyday words of the lexicon instead of the clip's own pool.
         asked: text-to-motion requests as people ask (`instruct_data.text.everyday`), where the action has such.
         crop: long clips of cyclic actions that are cut to a stretch.
-        retrieve: text-to-motion prompts that carry codes of other clips as examples (retrieval-augmented generation).
-        wrong: share of those examples that show something else than asked for.
     """
 
     weights: Weights = {}
@@ -85,8 +82,6 @@ class ExampleOptions(Strict):
     everyday: Share = 0.15
     asked: Share = 0.08
     crop: Share = 0.4
-    retrieve: Share = 0.0
-    wrong: Share = 0.12
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -121,11 +116,6 @@ class Examples:
         keys = {(clip_class(i), i.extra.get("side")) for i in self.pools.single} if self.options.asked else set()
         known = set(asked.classes())
         return {(name, side): asked.requests(name, side) for name, side in keys if name in known}
-
-    @cached_property
-    def neighbours(self) -> Neighbours:
-        """Where examples are looked up; built when the first prompt wants one."""
-        return Neighbours(self.pools.single, self.options.wrong)
 
     def streams(self) -> list[Stream]:
         """The mixture's streams, as the options weigh them."""
@@ -187,13 +177,8 @@ class Examples:
         prompt = get_task(task).render(dict(slots), rng=rng)
         return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(target))
 
-    def _mixed(
-        self, prompt: Prompt, rng: np.random.Generator, motion: bool, bare: Prompt | None = None
-    ) -> EncodedPrompt:
-        """Drop the word pieces, the grounding, or (motion only) both, so that the model can do with either.
-
-        `bare` takes the prompt's place in the last case: examples stand for the words and go with them.
-        """
+    def _mixed(self, prompt: Prompt, rng: np.random.Generator, motion: bool) -> EncodedPrompt:
+        """Drop the word pieces, the grounding, or (motion only) both, so that the model can do with either."""
         o, u = self.options, rng.random()
         words = ground = True
         if u < o.only_ground:
@@ -202,14 +187,11 @@ class Examples:
             ground = False
         elif motion and u < o.only_ground + o.only_words + o.unconditional:
             words = ground = False
-            prompt = bare or prompt
         return encode_prompt(prompt, self.text, self.config, words, ground)
 
-    def _motion(
-        self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator, bare: Prompt | None = None
-    ) -> Example:
+    def _motion(self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator) -> Example:
         labels = np.append(codes[:, 0] + self.config.first_id(prompt.head), self.config.end_id(prompt.head))
-        asked, length = self._mixed(prompt, rng, True, bare), len(codes) if announced else -1
+        asked, length = self._mixed(prompt, rng, True), len(codes) if announced else -1
         return Example(asked, prompt.head, labels, codes, length)
 
     def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
@@ -242,13 +224,8 @@ class Examples:
         elif plain and rng.random() < self.options.asked:
             asked = self._asked.get((clip_class(item), item.extra.get("side")))
             caption = asked[int(rng.integers(len(asked)))] if asked and not item.style else caption
-        bare = None
-        given: dict[str, object] = {task.of_kind("text")[0].name: caption, **slots}
-        shown = [s.name for s in task.of_kind("motion") if s.modality == "body"]
-        if shown and item.modality == "body" and self.options.retrieve and rng.random() < self.options.retrieve:
-            bare = task.render(given, rng=rng)
-            given |= zip(shown, self.neighbours.examples(item, caption, rng), strict=False)
-        return self._motion(task.render(given, rng=rng), codes, announced, rng, bare)
+        values: dict[str, object] = {task.of_kind("text")[0].name: caption, **slots}
+        return self._motion(task.render(values, rng=rng), codes, announced, rng)
 
     def _meant(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> dict[str, object]:
         """The steps or the feeling of a clip in words, or the feeling by its name and a number for its strength."""

@@ -7,10 +7,10 @@ words; they teach the tokenizer, and stretches of them what lies between two fac
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ def wordless_clips(speech: Path | None, takes: Path | None) -> Iterator[Clip]:
                 yield face_clip(f"{one.id}_m", piece.mirrored(), [], one.source, one.licence, split)
 
 
-def faces_stage(args: argparse.Namespace) -> None:
+def faces_stage(args: SimpleNamespace) -> None:
     """Facial instructions, speech and recordings -> a store of face clips."""
     from itertools import chain
 

@@ -9,15 +9,24 @@ used as a part of anything, and have no prompt pool; the keyframed ones among th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from avatargpt.config import save_resolved
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
+from instruct_data.sources.corpus import Report
+from instruct_data.sources.quantised import read_quantised
+from instruct_data.sources.registry import read_corpus
+from instruct_data.store import MANIFEST, Store
 from instruct_data.synth.composing import Sequencer
 from instruct_data.synth.families import VALIDATION, families, keyframed
 from instruct_data.synth.layered import layered_clips
@@ -29,6 +38,8 @@ from instruct_data.text.captions import CaptionBank, vary
 from instruct_data.text.english import side_of, split
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+from vqvae.skeleton import SMPL22
 from vqvae.strict import NonNegativeInt, PositiveInt, Share, Strict
 
 # Classes whose motion repeats: any stretch of at least two seconds still shows the caption.
@@ -230,3 +241,107 @@ def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, option
     for clip in (*layered, *varied, *looped_clips(train, bank, CYCLIC, options.looped, seed, longest)):
         yield asked_for(clip)
     yield from composed_clips([*train, *made, *layered], bank, rewrites, options)
+
+
+def read_corpora(folders: str) -> Iterator[Clip]:
+    """Clips of training and validation of stores (`avatargpt data build`) or folders of quantised clips.
+
+    Args:
+        folders: with commas between.
+    """
+    for folder in folders.split(","):
+        is_store = (Path(folder) / MANIFEST).is_file()
+        clips = Store.open(folder).clips() if is_store else read_quantised(folder)
+        yield from (c for c in clips if c.split in ("train", "val"))
+
+
+def read_packs(cc0_actions: str | None, smartbody: str | None, packs: str | None) -> list[Clip]:
+    """Clips of named actions beside the corpus; prints what was left out.
+
+    Args:
+        cc0_actions, smartbody: folders of these. packs: folders with captions of their own, with commas between.
+    """
+    report = Report()
+    clips: list[Clip] = []
+    for name, folder in (("cc0-actions", cc0_actions), ("smartbody-actions", smartbody)):
+        clips += read_corpus(name, folder, report, split=None) if folder else []
+    for folder in filter(None, (packs or "").split(",")):
+        clips += read_corpus("pack", folder, report, source=Path(folder).name, split=None)
+    if clips or report.skipped:
+        print(report)
+    return clips
+
+
+def prepare_stage(recipe: PreparationRecipe, args: SimpleNamespace) -> None:
+    """Corpora and texts -> a motion store with prompt pools and composed clips."""
+    texts = Path(args.texts)
+    bank = CaptionBank(texts / "body_captions.json")
+    clips = [*read_corpora(args.corpus), *read_packs(args.cc0_actions, args.smartbody, args.packs)]
+    if not any(c.split == "train" and c.captions for c in clips):
+        raise UserError(f"{args.corpus}: no training clip with a caption in it")
+    rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)
+    store = Store.write(prepare(clips, bank, rewrites, recipe.prepare), args.output)
+    save_resolved(recipe, Path(args.output))
+    print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")
+
+
+FAMILIES = ("wave", "bow", "squat", "march", "clap", "jumping_jack", "turn_around", "kick")
+TRAINING, HELD = 6, 1  # clips of each
+SHARD = "motions_00.npz"
+
+
+def write_sample_corpus(folder: Path) -> None:
+    """Write ``body/`` (as `instruct_data.sources.quantised` reads it) and ``text/`` (caption bank and rewrites).
+
+    The clips are keyframed ones with their own captions: good enough to run every stage, not to learn from.
+    """
+    seeds = [*range(TRAINING), *range(VALIDATION, VALIDATION + HELD)]
+    clips = [c for name in FAMILIES for c in keyframed(families()[name], seeds)]
+    motions = [c.load() for c in clips]
+    rows = [
+        {"id": c.id, "shard": SHARD, "index": i, "action": c.action, "style": "", "captions": c.captions,
+         "source": "sample", "split": c.split}
+        for i, c in enumerate(clips)
+    ]  # fmt: skip
+    arrays: dict[str, np.ndarray] = {
+        "rot": np.round(32767 * np.concatenate([m.rotations for m in motions])).astype(np.int16),
+        "root": np.concatenate([m.root for m in motions]).astype(np.float32),
+        "offsets": np.cumsum([0, *(len(m) for m in motions)], dtype=np.int64),
+    }
+    skeleton = {"joint_names": list(SMPL22.names), "offsets": np.asarray(SMPL22.offsets).tolist()}
+    body, text = folder / "body", folder / "text"
+    _write_lines(body / "captions.jsonl", rows)
+    _write(body / "skeleton.json", json.dumps(skeleton))
+    atomic_write(body / SHARD, lambda p: p.write_bytes(_npz(arrays)))
+    said = {name: list(dict.fromkeys(t for c in clips if c.action == name for t in c.captions)) for name in FAMILIES}
+    person = "a person "
+    bank = {
+        "actions": {name: [f"{{person}} {t.removeprefix(person)} {{manner}}" for t in texts if t.startswith(person)]
+                    for name, texts in said.items()},
+        "styles": {"normal": {"adverbs": ["calmly"], "phrases": ["at an even pace"], "person": ["a person"]}},
+        "compose": ["{a}, then {b}", "first {a}, afterwards {b}", "{a}, {b}, and finally {c}"],
+    }  # fmt: skip
+    _write(text / "body_captions.json", json.dumps(bank, indent=1))
+    rewrites = [{"prompt": f"please show how {t}", "plain": [t], "actions": [name], "styles": [None], "side": None}
+                for name, texts in said.items() for t in texts[:2]]  # fmt: skip
+    _write_lines(text / "rewrites_train.jsonl", rewrites)
+
+
+def sample_corpus_stage(args: SimpleNamespace) -> None:
+    """Write the sample corpus."""
+    write_sample_corpus(Path(args.output))
+    print(f"{args.output}: {len(FAMILIES) * (TRAINING + HELD)} clips of {len(FAMILIES)} actions")
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    _write(path, "".join(json.dumps(r) + "\n" for r in rows))

@@ -1,206 +1,322 @@
-"""`avatargpt finetune` for bodies: clips with captions and a model folder -> a model folder that knows them too."""
+"""`avatargpt finetune` for bodies: clips with captions -> language model and phrase index that know them too."""
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from avatargpt.train.finetuning import material, phrases
-from avatargpt.train.finetuning.clips import digest_of, motion_files, read_clips, table_of
-from avatargpt.train.finetuning.early import best_figures, best_of, plan_of_steps, step_seconds
-from avatargpt.train.finetuning.figures import continuation_fid, shown
-from avatargpt.train.finetuning.options import OWN, FinetuneOptions
-from avatargpt.train.finetuning.packing import check_new, inherit, run_folder
-from avatargpt.train.finetuning.progress import Progress
-from avatargpt.train.finetuning.stage import FinetuneStage, held_out
-from avatargpt.train.runtime import Runtime
+from avatargpt.kinematics.measures import kinematic_features
+from avatargpt.lm.checkpoint import load_model, save_small
+from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
+from avatargpt.metrics.statistics import kinematic_fid
+from avatargpt.requests.index import Reduced
+from avatargpt.requests.phrases import RANK, PhraseIndex
+from avatargpt.requests.store import reduced, rounded
+from avatargpt.train.data.corpus import Folders, text_corpus
+from avatargpt.train.data.examples import Example, ExampleOptions, Examples
+from avatargpt.train.data.prepare import keyframed_clips
+from avatargpt.train.finetuning.clips import USER, caption_table, motion_files, read_clips
+from avatargpt.train.finetuning.run import EarlyStopping, FinetuneOptions, Finetuning
+from avatargpt.train.language import ADAPTER, LanguageRecipe, LanguageStage, LanguageTraining
+from avatargpt.train.lora import LoraOptions, add_lora
+from avatargpt.train.phrase_index import LENGTH_QUANTILES, with_new_actions
+from avatargpt.train.tokenizer import tokenised
 from instruct_data.clip import Clip
+from instruct_data.mixture import Draw, generator
 from instruct_data.store import ClipCodes, Store
+from instruct_data.synth.families import VALIDATION
+from instruct_data.synth.phrases import mirrored
+from instruct_data.text.captions import CaptionBank, vary
+from instruct_data.text.english import side_of
+from instruct_data.texts import unpacked
 from vqvae.errors import UserError
-from vqvae.io.files import folder_lock
+from vqvae.motion import Motion
+from vqvae.tokenizer import MotionTokenizer
 
 if TYPE_CHECKING:
-    from avatargpt.lm.text_encoder import SentenceGrounder
-    from vqvae.tokenizer import MotionTokenizer
+    from avatargpt.api import AvatarGPT
 
-BUSY = "another process fine-tunes there; wait until it is over, or choose another -o"
 CODES = "codes"
-WATCHED = 40  # packaged clips that continuation is measured on
-Notify = Callable[[str, int, int], None]
-"""Called with what is being done, steps done, steps in all."""
+PROMPTS = 8  # wordings of a clip beside its captions
+KEYFRAMED_SEED, KEYFRAMED_VAL = 500_000, 48  # of packaged clips: seed of the first, clips that validation watches
+USER_TASKS, PACKAGE_TASKS = ("text_to_motion", "motion_to_text", "continuation"), ("text_to_motion", "continuation")
+MIN_ROWS = 24  # validation rows of the user's held-out clips, each with as many prompts as that takes
+TOTAL = "val_whole"
+PLANNING = (
+    "scene_to_activity", "activity_to_next_activity", "scene_steps_to_next_steps", "scene_activity_to_next_steps",
+    "scene_steps_to_next_activity", "activity_to_steps", "steps_to_activity", "steps_to_next_steps",
+)  # fmt: skip
+MAX_DIRECTIONS, MIN_STRENGTH = 48, 0.05  # that new phrasings may add to the index; weaker ones carry nothing
+MAX_PROMPTS, MAX_CONTINUED, WATCHED = 20, 32, 40  # captions generated, clips continued, packaged clips tried for that
+MIN_FRAMES, TOKEN_FRAMES = 32, 4  # of a clip that is continued
 
 
-def finetune_body(
-    folder: Path, out: Path, options: FinetuneOptions, start: Path, runtime: Runtime, notify: Notify
-) -> dict[str, Any]:  # fmt: skip
-    """Run or resume; what ``finetune.json`` of the new folder says.
-
-    Args:
-        folder: of clips, see `avatargpt.train.finetuning.clips.read_clips`. out: folder to make. start: model folder.
-
-    Raises:
-        UserError: bad clips, a folder that is there already, a run that was begun with other clips or options.
-    """
-    check_new(out)
-    if options.lora:
-        _check_peft()
-    files = motion_files(folder)
-    table = table_of(folder)
-    beside = [t for f in files if (t := f.with_suffix(".txt")).is_file()]
-    inputs = {
-        "clips": digest_of([*files, *beside, *([table] if table else [])]), "start": str(start.resolve()),
-        **{f"option {k}": v for k, v in options.model_dump().items()},
+def language_recipe(options: FinetuneOptions, steps: int) -> LanguageRecipe:
+    """The configuration of the language stage, for so many steps."""
+    mine, rest = options.user_share, 1 - options.user_share
+    weights = {
+        f"text_to_motion/{USER}": 0.62 * mine, f"motion_to_text/{USER}": 0.2 * mine,
+        f"continuation/{USER}": 0.1 * mine, f"in_between/{USER}": 0.08 * mine,
+        "text_to_motion": 0.4 * rest, "motion_to_text": 0.14 * rest, "continuation": 0.2 * rest,
+        "in_between": 0.1 * rest, "rewrite": 0.02 * rest, "chat_turn": 0.06 * rest,
+        **{name: 0.01 * rest for name in PLANNING},
     }  # fmt: skip
-    clips = read_clips(folder, options.licence, lambda done, total: notify("reading", done, total))
-    work = run_folder(out)
-    kept = Progress(work, inputs)
-    with folder_lock(work, BUSY, ".finetune.lock"):
-        kept.keep("clips", len(clips))
-        return _Run(clips, out, work, options, start, runtime, kept, notify).go()
+    balanced = ("text_to_motion", "motion_to_text", "continuation", "in_between")
+    alpha = {task: 0.5 for task in balanced} | {f"{task}/{USER}": 0.7 for task in balanced}
+    training = LanguageTraining(
+        **options.schedule(steps, 8e-4 if options.lora else 4e-4), batch=options.batch, pool=4, refiner_rows=0.5,
+        best=TOTAL, options=ExampleOptions(weights=weights, alpha=alpha, only_ground=0.2, only_words=0.08),
+    )  # fmt: skip
+    lora = LoraOptions(targets=["q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"]) if options.lora else None
+    return LanguageRecipe(train=training, lora=lora)
 
 
-def _check_peft() -> None:
-    from importlib.util import find_spec
+def training_clips(clips: Sequence[Clip], keyframed: int, seed: int) -> Iterator[Clip]:
+    """The user's clips, and packaged ones of every keyframed action.
 
-    if find_spec("peft") is None:
-        raise UserError("--lora: needs peft; install it: pip install 'avatargpt[train]'")
+    Training clips get further wordings (``extra["prompts"]``), and once more mirrored where their captions name a side:
+    those that name none may be meant for one all the same.
+    """
+    for number, clip in enumerate(clips):
+        if clip.split != "train":
+            yield clip
+            continue
+        sided = any(side_of(text) in ("left", "right") for text in clip.captions)
+        copies = [clip, replace(mirrored(clip), id=f"{clip.id}_m", action=clip.action)] if sided else [clip]
+        for copy in copies:
+            rng = np.random.default_rng([seed, number, len(copy.id)])
+            wordings = [vary(str(rng.choice(copy.captions)), rng) for _ in range(PROMPTS)]
+            yield replace(copy, extra={"prompts": list(dict.fromkeys([*copy.captions, *wordings]))})
+    bank, no_stances = CaptionBank(unpacked("text") / "body_captions.json"), np.zeros(0)
+    for clip in keyframed_clips(bank, no_stances, keyframed, first=KEYFRAMED_SEED):
+        yield replace(clip, extra={**clip.extra, "prompts": [*clip.captions, *clip.extra["requests"]]})
+    watched = list(keyframed_clips(bank, no_stances, 1, first=VALIDATION))
+    yield from watched[:: max(1, len(watched) // KEYFRAMED_VAL)]
 
 
-class _Run:
-    def __init__(
-        self, clips: Sequence[Clip], out: Path, work: Path, options: FinetuneOptions, start: Path, runtime: Runtime,
-        kept: Progress, notify: Notify,
-    ) -> None:  # fmt: skip
-        self.clips, self.out, self.work, self.options, self.start = list(clips), out, work, options, start
-        self.runtime, self.kept, self.notify = runtime, kept, notify
+def validation_rows(
+    examples: Examples, user: Sequence[ClipCodes], package: Sequence[ClipCodes]
+) -> dict[str, list[Example]]:
+    """Fixed rows: ``own_TASK`` of the user's held-out clips, ``kept_TASK`` of the package's."""
+    out: dict[str, list[Example]] = {}
+    options = ExampleOptions(everyday=0.0, asked=0.0)
+    for name, items, tasks in (("own", user, USER_TASKS), ("kept", package, PACKAGE_TASKS)):
+        source = Examples(items, [], {}, examples.text, examples.config, options, examples.rates)
+        times = math.ceil(MIN_ROWS / max(1, len(items)))
+        for task in tasks:
+            rows = range(len(source.pools(task)))
+            draws = [Draw(task, i, int(generator(5, i, k).integers(2**31))) for k in range(times) for i in rows]
+            if draws:
+                out[f"{name}_{task}"] = [source.make(d) for d in draws]
+    return out
 
-    def go(self) -> dict[str, Any]:
-        from avatargpt.lm.text_encoder import SentenceGrounder
-        from avatargpt.train.loop import run
-        from vqvae.tokenizer import MotionTokenizer
 
+class BodyStage(EarlyStopping, LanguageStage):
+    """The language stage of a finished model, validated on the new clips and on those of the package.
+
+    Attributes:
+        before: figures of the model that it began from; empty until they are known.
+    """
+
+    before: dict[str, float] = {}
+
+    def validate(self) -> dict[str, float]:
+        """Nats per token of every validation set; `TOTAL`: of the user's clips, plus the growth on the package's."""
+        figures = super().validate()
+        mine = [v for k, v in figures.items() if k.startswith(("val_own_text", "val_own_motion"))]
+        growth = [max(0.0, v - self.before.get(k, v)) for k, v in figures.items() if k.startswith("val_kept_")]
+        figures[TOTAL] = sum(mine) / max(1, len(mine)) + sum(growth)
+        if self.before:
+            self.validated(figures[TOTAL])
+        return figures
+
+
+class BodyFinetuning(Finetuning):
+    """The language model of bodies, and the phrase index."""
+
+    modality = "body"
+
+    def read(self) -> list[Path]:
+        if self.options.lora and find_spec("peft") is None:
+            raise UserError("--lora: needs peft; install it: pip install 'avatargpt[train]'")
         if not (self.start / "body" / "tokenizer.json").is_file():
             raise UserError(f"--model {self.start}: no body in it; accepted a folder of weights that make bodies")
-        tokenizer = MotionTokenizer.load(self.start / "body", self.runtime.device)
-        grounder = SentenceGrounder(cache_size=40_000, device=self.runtime.device, alone=True)
-        items = self._codes(tokenizer)
-        before = self.kept.get("before") or self.kept.keep("before", self._made(self.start))
-        stage = self._stage(items, tokenizer, grounder)
-        run(stage, self.work, self.runtime)
-        own = [i for i in items if i.source == OWN and i.split == "train"]
-        about = inherit(self.start, self.out, lambda place: self._packed(place, stage, own, grounder, before))
-        shutil.rmtree(self.work, ignore_errors=True)
-        return about
+        files, table = motion_files(self.folder), caption_table(self.folder)
+        texts = [t for f in files if (t := f.with_suffix(".txt")).is_file()]
+        self.clips = read_clips(
+            self.folder, self.options.licence, lambda done, total: self.notify("reading", done, total)
+        )  # fmt: skip
+        return [*files, *texts, *([table] if table else [])]
 
-    def _codes(self, tokenizer: MotionTokenizer) -> list[ClipCodes]:
-        from avatargpt.requests.exemplars import ExemplarBank
-
+    def prepare(self) -> None:
+        self.tokenizer = MotionTokenizer.load(self.start / "body", self.runtime.device)
+        self.grounder = SentenceGrounder(cache_size=40_000, device=self.runtime.device, alone=True)
         place = self.work / CODES
         if not place.exists():
-            self.notify("preparing", 0, 1)
-            bank = ExemplarBank.load(self.start)
-            if bank is not None:
-                bank.check(tokenizer.fingerprint)
-            o = self.options
-            both = [*material.own_codes(self.clips, tokenizer, o.seed),
-                    *material.packaged_codes(tokenizer, bank, o.keyframed)]  # fmt: skip
-            Store.write_codes(both, place, tokenizer.fingerprint)
+            clips = training_clips(self.clips, self.options.keyframed, self.options.seed)
+            Store.write_codes(tokenised(clips, self.tokenizer), place, self.tokenizer.fingerprint)
         store = Store.open(place)
-        return [*store.codes("train"), *store.codes("val")]
+        self.learnt, self.val = list(store.codes("train")), list(store.codes("val"))
 
-    def _stage(
-        self, items: list[ClipCodes], tokenizer: MotionTokenizer, grounder: SentenceGrounder
-    ) -> FinetuneStage:  # fmt: skip
-        from avatargpt.lm.checkpoint import load_model
-        from avatargpt.lm.text_encoder import TextTokenizer
-        from avatargpt.train.data.examples import Examples
-        from avatargpt.train.lora import add_lora
-
-        learnt = [i for i in items if i.split == "train"]
-        lines, pairs = material.words(learnt)
-        text = TextTokenizer.load(self.start)
+    def stage(self, steps: int) -> BodyStage:
+        recipe = language_recipe(self.options, steps)
         torch.manual_seed(self.options.seed)
         model = load_model(self.start, dtype=torch.float32)
-        model.check_fingerprint("body", tokenizer.fingerprint)
-
-        def stage(steps: int, before: dict[str, float] | None) -> FinetuneStage:
-            recipe = self.options.recipe(steps)
-            rates = {"body": tokenizer.tokens_per_second}
-            examples = Examples(learnt, lines, pairs, text, model.config, recipe.train.options, rates)
-            own, others = (
-                [i for i in items if i.split == "val" and (i.source == OWN) is mine] for mine in (True, False)
-            )
-            val = held_out(examples, own, others)
-            words = grounder if model.config.grounding_dim else None
-            return FinetuneStage(recipe, model, examples, val, words, self.runtime, self.options.patience, before)
-
-        steps, losses = self.kept.get("steps"), self.kept.get("losses")
-        if steps is None or losses is None:
-            self.notify("measuring", 0, 1)
-            trial = stage(self.options.steps, None)
-            steps = plan_of_steps(self.options.steps, self.options.minutes, step_seconds(trial))
-            losses = trial.before
-            self.kept.keep("losses", losses)
-            self.kept.keep("steps", steps)
-        recipe = self.options.recipe(steps)
+        model.check_fingerprint("body", self.tokenizer.fingerprint)
         if recipe.lora is not None:
             add_lora(model, recipe.lora)
-        return stage(steps, losses)
+        lines, pairs = text_corpus(Folders(unpacked("text"), unpacked("planning"), unpacked("chat")), self.learnt)
+        text, rates = TextTokenizer.load(self.start), {"body": self.tokenizer.tokens_per_second}
+        examples = Examples(self.learnt, lines, pairs, text, model.config, recipe.train.options, rates)
+        user, package = ([i for i in self.val if (i.source == USER) is mine] for mine in (True, False))
+        grounder = self.grounder if model.config.grounding_dim else None
+        return BodyStage(recipe, model, examples, validation_rows(examples, user, package), grounder, self.runtime)
 
-    def _made(self, folder: Path) -> dict[str, float]:
-        """Figures of what a model folder makes."""
+    def figures(self, model: Path) -> dict[str, float]:
         from avatargpt.api import AvatarGPT
-        from avatargpt.train.data.prepare import keyframed_clips
-        from instruct_data.synth.families import VALIDATION
-        from instruct_data.text.captions import CaptionBank
-        from instruct_data.texts import unpacked
 
-        self.notify("measuring", 0, 1)
-        model = AvatarGPT.from_pretrained(folder, str(self.runtime.device))
+        avatar = AvatarGPT.from_pretrained(model, str(self.runtime.device))
         bank = CaptionBank(unpacked("text") / "body_captions.json")
-        every = list(keyframed_clips(bank, np.zeros(0), 1, first=VALIDATION + 1))
-        some = every[:: max(1, len(every) // WATCHED)]
-        figures = {"shown": shown(model, self.clips), "continuation_fid": continuation_fid(model, some)}
+        watched = list(keyframed_clips(bank, np.zeros(0), 1, first=VALIDATION + 1))
+        watched = watched[:: max(1, len(watched) // WATCHED)]
+        figures = {
+            "shown": recognised_share(avatar, self.clips), "continuation_fid": continuation_fid(avatar, watched)
+        }  # fmt: skip
         return {k: v for k, v in figures.items() if math.isfinite(v)}
 
-    def _packed(
-        self, place: Path, stage: FinetuneStage, own: list[ClipCodes], grounder: SentenceGrounder,
-        before: dict[str, float],
-    ) -> dict[str, Any]:  # fmt: skip
-        """Write the new parts into a copy of the start folder; what is told of it."""
-        from avatargpt.lm.checkpoint import load_model, save_small
-        from avatargpt.requests.exemplars import EXAMPLE_TOKENS, Entry, ExemplarBank
-        from avatargpt.requests.phrases import PhraseIndex
-        from avatargpt.train.language import ADAPTER
-
-        self.notify("packing", 0, 1)
-        best = best_of(self.work)
+    def write_parts(self, best: Path, place: Path) -> None:
         save_small(load_model(best), place)
         if (best / ADAPTER).is_dir():
             shutil.copytree(best / ADAPTER, place / ADAPTER)
-        index, bank = PhraseIndex.load(place), ExemplarBank.load(place)
-        if index is not None:
-            phrases.grown(index, own, grounder).save(place)
-        if bank is not None:
-            entries = [Entry(f"own/{c.id}", c.codes[:EXAMPLE_TOKENS].astype(np.uint16), tuple(c.captions), c.licence)
-                       for c in own]  # fmt: skip
-            said = list(dict.fromkeys(t for e in entries for t in e.captions))
-            vectors = dict(zip(said, grounder.sentence(said), strict=True))
-            bank.merged(ExemplarBank(entries, vectors, bank.fingerprint)).save(place)
-        after = self._made(place)
-        losses = best_figures(self.work) or stage.validate()
-        rows = {k.removeprefix("val_"): [v, losses[k]] for k, v in stage.before.items() if k in losses}
-        rows |= {k: [v, after[k]] for k, v in before.items() if k in after}
-        return {
-            "modality": "body", "start": self.start.name, "licence": self.options.licence,
-            "options": self.options.model_dump(), "steps": self.kept.get("steps"),
-            "clips": {s: sum(c.split == s for c in self.clips) for s in ("train", "val")},
-            "actions": sorted({c.action for c in self.clips}),
-            "figures": {k: [round(a, 4), round(b, 4)] for k, (a, b) in rows.items() if k != "whole"},
-        }  # fmt: skip
+        if (index := PhraseIndex.load(place)) is not None:
+            user = [i for i in self.learnt if i.source == USER]
+            with_captions_of(index, user, self.grounder).save(place)
+
+    def about(self) -> dict[str, Any]:
+        splits = [c.split for c in self.clips]
+        return {"clips": {s: splits.count(s) for s in ("train", "val")},
+                "actions": sorted({c.action for c in self.clips})}  # fmt: skip
+
+
+def index_of(clips: Sequence[ClipCodes], grounder: SentenceGrounder) -> PhraseIndex:
+    """An index of the clips' captions alone, each a phrasing of its clip's action, with the lengths of such clips.
+
+    Args:
+        clips: at least one with a caption.
+    """
+    action: dict[str, str] = {}
+    tokens: dict[str, list[int]] = defaultdict(list)
+    for clip in clips:
+        for text in clip.captions:
+            action.setdefault(text, clip.action)
+            tokens[text].append(len(clip.codes))
+    keys = list(action)
+    sides = [str(side) if (side := side_of(k)) in ("left", "right") else "" for k in keys]
+    lengths = {k: [int(q) for q in np.quantile(n, LENGTH_QUANTILES)] for k, n in tokens.items()}
+    vectors = grounder.sentence(keys)
+    return PhraseIndex(keys, [{"": k} for k in keys], [action[k] for k in keys], sides, {}, lengths, vectors)
+
+
+def without(index: PhraseIndex, phrasings: Collection[str]) -> PhraseIndex:
+    """An index that lacks these phrasings; itself where it has none of them."""
+    rows = [i for i, k in enumerate(index.keys) if k not in phrasings]
+    if len(rows) == len(index.keys):
+        return index
+    stored = index.index.held
+    if isinstance(stored, Reduced):
+        vectors: Reduced | np.ndarray = Reduced(stored.rows[rows], stored.scale[rows], stored.basis)
+    else:
+        vectors = stored[rows]
+    return PhraseIndex(
+        [index.keys[i] for i in rows], [index.captions[i] for i in rows], [index.classes[i] for i in rows],
+        [str(index.sides[i]) for i in rows], index.styles, index.lengths, vectors,
+    )  # fmt: skip
+
+
+def with_captions_of(index: PhraseIndex, clips: Sequence[ClipCodes], grounder: SentenceGrounder) -> PhraseIndex:
+    """An index with the captions of clips; one that it has already leads to the clip from now on."""
+    new = index_of(clips, grounder)
+    earlier = without(index, set(new.keys))
+    known = set(earlier.classes)
+    new.classes = [f"own {c}" if c in known else c for c in new.classes]  # an action of the user's is none of ours
+    both = with_new_actions(earlier, new)
+    stored = earlier.index.held
+    stored = stored if isinstance(stored, Reduced) else reduced(stored, RANK)
+    out = PhraseIndex(
+        both.keys, both.captions, both.classes, [str(s) for s in both.sides], both.styles, both.lengths,
+        widened(stored, both.index.vectors[len(earlier.keys) :]), both.marks,
+    )  # fmt: skip
+    out.own, out.told = index.own | set(new.classes), dict(index.told)
+    if index.reader is not None:
+        out.read_captions(index.reader, new.keys)
+    return out
+
+
+def widened(stored: Reduced, new: np.ndarray) -> Reduced:
+    """The vectors of a file, unchanged, and further ones (k, w) behind them, whose part outside of the file's
+    directions gets directions of its own: words that no packaged phrasing has differ in nothing else.
+    """
+    if stored.basis is None:
+        rows, scale = rounded(new)
+        return Reduced(np.concatenate([stored.rows, rows]), np.concatenate([stored.scale, scale.astype(np.float32)]))
+    basis = stored.basis.astype(np.float32)
+    _, strength, directions = np.linalg.svd(new - new @ basis @ basis.T, full_matrices=False)
+    added = directions[strength > MIN_STRENGTH][:MAX_DIRECTIONS].T
+    wide = np.concatenate([basis, added], 1)
+    rows, scale = rounded(new @ wide)
+    old = np.pad(stored.rows, ((0, 0), (0, added.shape[1])))
+    scales = np.concatenate([stored.scale, scale.astype(np.float32)])
+    return Reduced(np.concatenate([old, rows]), scales, wide.astype(np.float16))
+
+
+def recognised_share(model: AvatarGPT, clips: Sequence[Clip], seed: int = 0) -> float:
+    """Share of the user's captions (held-out clips first) whose motion is nearest, by `kinematic_features` in units
+    of their deviation, to a clip of that action.
+
+    Returns:
+        0..1; NaN where all clips are of one action.
+    """
+    actions = [c.action for c in clips]
+    if len(set(actions)) < 2:
+        return float("nan")
+    features = np.stack([kinematic_features(c.load().joints, c.load().fps) for c in clips])
+    scale = features.std(0)
+    used = scale > 1e-6
+    hits = []
+    for number, clip in enumerate(sorted(clips, key=lambda c: c.split != "val")[:MAX_PROMPTS]):
+        text = clip.captions[number % len(clip.captions)]
+        motion = model.generate(text, seed=seed + number)[0]
+        distance = (features - kinematic_features(motion.joints, motion.fps))[:, used] / scale[used]
+        hits.append(actions[int(np.square(distance).sum(1).argmin())] == clip.action)
+    return float(np.mean(hits))
+
+
+def continuation_fid(model: AvatarGPT, clips: Sequence[Clip], seed: int = 0) -> float:
+    """Kinematic FID of the second halves of clips as the model continues the first ones, against the true ones.
+
+    Returns:
+        NaN where fewer than two clips are long enough.
+    """
+    generated: list[np.ndarray] = []
+    real: list[np.ndarray] = []
+    for number, clip in enumerate(clips):
+        motion: Motion = clip.load().canonical()
+        if len(motion) < MIN_FRAMES or len(generated) == MAX_CONTINUED:
+            continue
+        first = max(TOKEN_FRAMES, round(0.5 * len(motion) / TOKEN_FRAMES) * TOKEN_FRAMES)
+        length = len(motion) - first
+        extended = model.extend(motion.slice(0, first), length / motion.fps, seed=seed + number).canonical()
+        end = extended.joints[first : first + length]
+        if len(end) >= 3:
+            generated.append(end)
+            real.append(motion.joints[first:])
+    return kinematic_fid(generated, real, 20.0) if len(generated) > 1 else float("nan")

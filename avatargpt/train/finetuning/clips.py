@@ -1,18 +1,17 @@
-"""The user's clips: motion files with captions in one table, or in a text file beside each."""
+"""The user's material: motion files with captions, or sounds with the motion that was captured with them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from avatargpt.export.table import readable
-from avatargpt.train.finetuning.options import OWN
+from avatargpt.speech.audio import FPS, load
 from instruct_data.clip import Clip
 from instruct_data.sources.loading import read_captions
 from instruct_data.sources.packs import TABLE_SUFFIXES, Captions
@@ -20,43 +19,35 @@ from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.ground import grounded
 
+USER = "own"  # source of the user's clips among those of the package
 CAPTIONS = "captions"  # name of the table, with one of the suffixes that `instruct_data.sources.packs` reads
-LEAST = 4  # clips; fewer leave nothing to hold out
-HELD_OUT = 0.15  # share of each group of clips
-SHORTEST = 0.6  # seconds: three tokens
+MIN_CLIPS, MIN_CLIP_SECONDS = 4, 0.6  # fewer clips leave nothing to hold out; three tokens
+SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
+MIN_SECONDS, MIN_RECORDING_SECONDS = 10.0, 1.5  # of all recordings together, of one
+HELD_OUT = 0.15  # share of each group of clips; of each recording, at its end
 
 
 def motion_files(folder: Path) -> list[Path]:
-    """Files that the converter may read, the table of captions left out.
+    """Motion files of a folder and below it.
 
     Raises:
-        UserError: no such folder, or nothing of the kind in it.
+        UserError: there are none.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; accepted a folder of motion files with captions")
     suffixes = [s for s in readable() if s != ".csv"]  # of faces alone
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    table = caption_table(folder)
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file() and p != table)
     if not files:
         raise UserError(f"{folder}: no motion file in it; accepted {', '.join(suffixes)}")
     return files
 
 
-def table_of(folder: Path) -> Path | None:
+def caption_table(folder: Path) -> Path | None:
     """The table of captions of a folder, None where it has none."""
     return next((p for s in TABLE_SUFFIXES if (p := folder / f"{CAPTIONS}{s}").is_file()), None)
 
 
-def digest_of(files: Sequence[Path]) -> str:
-    """SHA-256 over names and contents of files."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}:{file.stat().st_size};".encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
-
-
 def read_clips(folder: Path, licence: str, notify: Callable[[int, int], None] | None = None) -> list[Clip]:
-    """All clips, at 20 fps on the floor, first frame at the origin facing +Z, `action` the group of each and some of
+    """All clips, at 20 fps on the floor, first frame at the origin facing +Z, `action` the group of each and part of
     every larger group held out (split ``val``).
 
     Args:
@@ -67,66 +58,129 @@ def read_clips(folder: Path, licence: str, notify: Callable[[int, int], None] | 
     Raises:
         UserError: a bad file, one without a caption, no body, too short, or too few clips.
     """
-    files, table = motion_files(folder), table_of(folder)
+    files, table = motion_files(folder), caption_table(folder)
     known = Captions() if table is None else Captions.load(table)
-    files = [p for p in files if p != table]
-    if len(files) < LEAST:
-        raise UserError(f"{folder}: {len(files)} clips; accepted at least {LEAST}, some of which are held out")
+    if len(files) < MIN_CLIPS:
+        raise UserError(f"{folder}: {len(files)} clips; accepted at least {MIN_CLIPS}, some of which are held out")
     clips = []
-    for number, path in enumerate(files):
+    for number, path in enumerate(files, 1):
         place = path.relative_to(folder).with_suffix("").as_posix()
         texts = known.find(place, path.stem).captions or read_captions(path.with_suffix(".txt"), place, None) or []
         if not texts:
             where = f"{table}: {place}" if table else str(path.with_suffix(".txt"))
             raise UserError(f"{path}: no caption; accepted one in {where}, in words that name what is done")
-        said = list(dict.fromkeys(" ".join(t.split()).rstrip(".").lower() for t in texts))
-        clips.append(Clip(place, _motion(path, said[0]), said, OWN, licence))
+        captions = list(dict.fromkeys(" ".join(t.split()).rstrip(".").lower() for t in texts))
+        clips.append(Clip(place, _read_body(path, captions[0]), captions, USER, licence))
         if notify is not None:
-            notify(number + 1, len(files))
+            notify(number, len(files))
     names = Counter(c.id for c in clips)
     if twice := [n for n, count in names.items() if count > 1]:
         raise UserError(f"{folder}: {twice[0]} lies there as several files; accepted one format of each clip")
-    return parted(grouped(clips))
+    return hold_out(grouped(clips))
 
 
-def _motion(path: Path, caption: str) -> Any:
+def _read_body(path: Path, caption: str) -> Any:
     from avatargpt import export
 
     motion: Any = export.load(path)
     if motion.modality != "body":
         raise UserError(f"{path}: motion of a {motion.modality}; accepted bodies")
     motion = grounded(motion).resampled(modalities.get("body").fps).canonical().with_caption(caption)
-    if motion.seconds < SHORTEST:
-        raise UserError(f"{path}: {motion.seconds:.2f} s; accepted at least {SHORTEST:g} s")
+    if motion.seconds < MIN_CLIP_SECONDS:
+        raise UserError(f"{path}: {motion.seconds:.2f} s; accepted at least {MIN_CLIP_SECONDS:g} s")
     return motion
 
 
 def grouped(clips: Sequence[Clip]) -> list[Clip]:
-    """Clips that have a caption in common are of one action, named after the first caption of the first of them."""
+    """Clips that share a caption are of one action, named after the first caption of the first of them."""
     leader: dict[str, str] = {}
 
-    def found(text: str) -> str:
+    def action_of(text: str) -> str:
         while leader.setdefault(text, text) != text:
             text = leader[text]
         return text
 
     for clip in clips:
         for text in clip.captions[1:]:
-            one, other = found(clip.captions[0]), found(text)
-            leader[other] = one
-    return [replace(c, action=found(c.captions[0])) for c in clips]
+            first, further = action_of(clip.captions[0]), action_of(text)
+            leader[further] = first
+    return [replace(c, action=action_of(c.captions[0])) for c in clips]
 
 
-def parted(clips: Sequence[Clip]) -> list[Clip]:
-    """Holds out every seventh clip or so of each group, of two or more at least one, and at least one of all."""
+def hold_out(clips: Sequence[Clip]) -> list[Clip]:
+    """Every seventh clip or so of each group is held out: of two or more at least one, and at least one of all."""
     members: dict[str, list[int]] = {}
     for i, clip in enumerate(clips):
         members.setdefault(clip.action, []).append(i)
-    held: set[int] = set()
+    chosen: set[int] = set()
     for rows in members.values():
         order = np.random.default_rng([len(rows), rows[0]]).permutation(rows)
         if len(rows) > 1:
-            held |= {int(i) for i in order[: max(1, round(HELD_OUT * len(rows)))]}
-    if not held:  # each is the only one of its kind: what is held out is at least read in the same way
-        held = {len(clips) - 1}
-    return [replace(c, split="val" if i in held else "train") for i, c in enumerate(clips)]
+            chosen |= {int(i) for i in order[: max(1, round(HELD_OUT * len(rows)))]}
+    chosen = chosen or {len(clips) - 1}  # all groups of one: validation then shows at least what is overfitted
+    return [replace(c, split="val" if i in chosen else "train") for i, c in enumerate(clips)]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One sound with its motion.
+
+    Attributes:
+        name: of the files. files: sound, motion and further files of that name.
+        audio: (n,) float32 at `rate`. motion: at 30 fps, cut with the sound to the shorter of both.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    audio: np.ndarray
+    rate: int
+    motion: Any
+
+    @property
+    def held_from(self) -> int:
+        """The first frame that is held out."""
+        return round(len(self.motion) * (1 - HELD_OUT))
+
+
+def read_recordings(
+    folder: Path, modality_names: tuple[str, ...], suffixes: tuple[str, ...], extras: tuple[str, ...] = (),
+    notify: Callable[[int, int], None] | None = None,
+) -> list[Recording]:  # fmt: skip
+    """Every sound of a folder and below it, with the motion that has its name.
+
+    Args:
+        modality_names: of the motions. suffixes: of their files. extras: suffixes of further files that belong to it.
+
+    Raises:
+        UserError: no sound, one without its motion, something else than such a motion, or too little in all.
+    """
+    sounds = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
+    if not sounds:
+        raise UserError(f"{folder}: no sound in it; accepted {', '.join(SOUNDS)}")
+    out = []
+    for number, sound in enumerate(sounds, 1):
+        path = next((p for s in suffixes if (p := sound.with_suffix(s)).is_file()), None)
+        if path is None:
+            raise UserError(f"{sound}: no motion beside it; accepted {sound.stem} with {', '.join(suffixes)}")
+        further = tuple(p for s in extras if (p := sound.with_suffix(s)).is_file())
+        out.append(_read_recording(sound, path, modality_names, further))
+        if notify is not None:
+            notify(number, len(sounds))
+    seconds = sum(len(r.motion) for r in out) / FPS
+    if seconds < MIN_SECONDS:
+        raise UserError(f"{folder}: {seconds:.1f} s of recordings; accepted at least {MIN_SECONDS:g}")
+    return out
+
+
+def _read_recording(sound: Path, path: Path, modality_names: tuple[str, ...], further: tuple[Path, ...]) -> Recording:
+    from avatargpt import export
+
+    audio, rate = load(sound)
+    motion: Any = export.load(path)
+    if motion.modality not in modality_names:
+        raise UserError(f"{path}: motion of a {motion.modality}; accepted a {modality_names[0]}")
+    motion = motion.resampled(float(FPS))
+    frames = min(len(motion), len(audio) * FPS // rate)
+    if frames < MIN_RECORDING_SECONDS * FPS:
+        raise UserError(f"{path}: {frames / FPS:.1f} s with sound; accepted at least {MIN_RECORDING_SECONDS:g}")
+    return Recording(path.stem, (sound, path, *further), audio, rate, motion.slice(0, frames))

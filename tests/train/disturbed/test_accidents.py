@@ -20,7 +20,7 @@ from tests.train.disturbed.interrupting import LONG, digest, finished, start, wr
 from tests.train.launching import config
 from vqvae.io.files import scratch_folder
 
-DEBUG = str(Path(__file__).resolve().parents[3] / "configs" / "requests" / "debug.yaml")
+DEBUG = f"{Path(__file__).resolve().parents[3] / 'configs' / 'requests.yaml'}:debug"
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_a_missing_shard_is_named_before_anything_is_written(
     mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes, store = (shutil.copytree(f, tmp_path / f.name) for f in (mini.codes, mini.store))
-    tokenizer = ["tokenizer", "--config", str(mini.configs / "tokenizer" / "debug.yaml"), "--store", str(store)]
+    tokenizer = ["tokenizer", "--config", f"{mini.configs / 'tokenizer' / '1_body.yaml'}:debug", "--store", str(store)]
     for folder, argv in (
         (codes, mini.language(config(mini, "shard"), tmp_path / "out", "--codes", codes)),
         (store, [*tokenizer, "--device", "cpu", "-o", str(tmp_path / "out")]),

@@ -1,0 +1,229 @@
+"""The judge of plans: a scorer of activities that the suite `plans` trains itself on true and corrupted ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.planning.marks import embedded, gender_of, neutral, unnamed
+from avatargpt.planning.measures import roc_auc
+from avatargpt.planning.scorer import Overlap, Question, Scorer, batch
+from avatargpt.planning.store import PlanLibrary
+from avatargpt.train.loop import fit
+from instruct_data.planning import PlannedScene
+
+KINDS = (
+    "shuffled", "foreign", "foreign_near", "one_foreign", "one_near", "repeated", "other_task", "same_plan",
+    "elsewhere", "elsewhere_near",
+)  # fmt: skip
+TRAINING_KINDS = (*KINDS, "elsewhere", "elsewhere_near", "elsewhere_near")  # drawn evenly
+CONTINUATIONS = ("shuffled", "foreign", "foreign_near", "repeated")
+EASY = ("foreign", "repeated")
+NO_PREVIOUS = 0.15  # share of training rows without the step before: an activity may begin a plan
+
+
+@dataclass(frozen=True)
+class JudgeTraining:
+    """Size and training of the scorer."""
+
+    dim: int = 64
+    layers: int = 2
+    dropout: float = 0.2
+    epochs: int = 12
+    batch: int = 256
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+
+
+@dataclass(frozen=True)
+class ActivityRows:
+    """An activity as rows of a library; `before` is the step before it, -1 = none."""
+
+    scene: int
+    task: int
+    before: int
+    steps: tuple[int, ...]
+
+
+class Corruptor:
+    """True activities of a library and corrupted ones, drawn from a generator."""
+
+    def __init__(self, library: PlanLibrary) -> None:
+        self.library, self.overlap = library, Overlap(library)
+        cosine = library.scene_vectors @ library.scene_vectors.T
+        np.fill_diagonal(cosine, -2)
+        self.similar = np.argsort(-cosine, axis=1)[:, : min(8, len(cosine) - 1)]
+
+    def question(self, rows: ActivityRows) -> Question:
+        """The scorer's input."""
+        lib, k = self.library, self.library.task_vectors.shape[1]
+        before = lib.step_vectors[rows.before] if rows.before >= 0 else np.zeros(k, np.float32)
+        last = lib.steps[rows.before] if rows.before >= 0 else ""
+        words = self.overlap(lib.scenes[rows.scene], lib.tasks[rows.task], last, [lib.steps[i] for i in rows.steps])
+        vectors = lib.step_vectors[list(rows.steps)]
+        return Question(lib.scene_vectors[rows.scene, :k], lib.task_vectors[rows.task], before, vectors, words)
+
+    def true(self, task: int) -> ActivityRows:
+        """The activity as it stands in the library."""
+        lib, scene = self.library, int(self.library.task_scene[task])
+        steps = lib.steps_of(task)
+        return ActivityRows(scene, task, -1 if task == lib.task_starts[scene] else steps.start - 1, tuple(steps))
+
+    def elsewhere(self, scene: int, similar: bool, rng: np.random.Generator) -> int:
+        """Another scene, at random or of the eight most similar."""
+        while True:
+            drawn = int(rng.choice(self.similar[scene])) if similar else int(rng.integers(len(self.library.scenes)))
+            if drawn != scene:
+                return drawn
+
+    def _foreign_task(self, scene: int, similar: bool, rng: np.random.Generator) -> int:
+        return int(rng.choice(self.library.tasks_of(self.elsewhere(scene, similar, rng))))
+
+    def wrong(self, task: int, kind: str, rng: np.random.Generator) -> ActivityRows:
+        """The activity corrupted in one of `KINDS`; its scene, and mostly its task, stay."""
+        lib, true = self.library, self.true(task)
+        steps, siblings = list(true.steps), lib.tasks_of(true.scene)
+        n = len(steps)
+        if kind == "shuffled" and n > 1:
+            steps = _permuted(steps, rng)
+        elif kind == "repeated" and n > 1:
+            i, j = rng.choice(n, 2, replace=False)
+            steps[i] = steps[j]
+        elif kind in ("foreign", "foreign_near"):
+            steps = list(lib.steps_of(self._foreign_task(true.scene, kind == "foreign_near", rng)))
+        elif kind == "same_plan" and len(siblings) > 1:
+            steps = list(lib.steps_of(int(rng.choice([t for t in siblings if t != task]))))
+        elif kind in ("elsewhere", "elsewhere_near"):
+            foreign = self.true(self._foreign_task(true.scene, kind == "elsewhere_near", rng))
+            return replace(foreign, scene=true.scene, before=true.before)
+        elif kind == "other_task":
+            return replace(true, task=self._foreign_task(true.scene, False, rng))
+        else:
+            source = self._foreign_task(true.scene, kind == "one_near", rng)
+            steps[rng.integers(n)] = int(rng.choice(lib.steps_of(source)))
+        return replace(true, steps=tuple(steps))
+
+    def continuation(self, scene: int, kind: str, rng: np.random.Generator) -> list[ActivityRows]:
+        """All activities of a scene after the first, as they are (kind ``true``) or corrupted (`CONTINUATIONS`)."""
+        lib = self.library
+        following = [self.true(t) for t in lib.tasks_of(scene)[1:]]
+        if kind == "repeated":
+            following = [self.wrong(r.task, "repeated", rng) for r in following]
+        elif kind == "shuffled":
+            steps = _permuted([i for r in following for i in r.steps], rng)
+            ends = np.cumsum([len(r.steps) for r in following])
+            following = [
+                replace(r, steps=tuple(steps[e - len(r.steps) : e])) for r, e in zip(following, ends, strict=True)
+            ]
+        elif kind != "true":
+            source = self.elsewhere(scene, kind == "foreign_near", rng)
+            following = [replace(self.true(t), scene=scene) for t in lib.tasks_of(source)[1:]]
+            following[0] = replace(following[0], before=lib.steps_of(lib.tasks_of(scene)[0])[-1])
+        return following
+
+
+def _permuted(rows: list[int], rng: np.random.Generator) -> list[int]:
+    order = rng.permutation(len(rows))
+    while (order == np.arange(len(rows))).all():
+        order = rng.permutation(len(rows))
+    return [rows[int(i)] for i in order]
+
+
+def tabulate(plans: Sequence[PlannedScene], encode: Any, like: PlanLibrary) -> PlanLibrary:
+    """Plans as a library in the vector space of another one, without projections and scorer.
+
+    Args:
+        encode: texts -> (n, 384) unit vectors.
+    """
+    scenes: list[str] = []
+    genders: list[str] = []
+    tasks: list[str] = []
+    steps: list[str] = []
+    task_scene: list[int] = []
+    step_task: list[int] = []
+    for plan in plans:
+        words = " ".join(a.task + " " + " ".join(a.steps) for a in plan.activities)
+        gender = gender_of(words) or "they"
+        for activity in plan.activities:
+            for step in activity.steps:
+                steps.append(neutral(step, gender))
+                step_task.append(len(tasks))
+            tasks.append(neutral(unnamed(activity.task, plan.scene), gender, False))
+            task_scene.append(len(scenes))
+        scenes.append(plan.scene)
+        genders.append(gender)
+    vectors = [encode(texts) for texts in (scenes, [embedded(t) for t in tasks], [embedded(s) for s in steps])]
+    basis, width = like.basis, like.task_vectors.shape[1]
+    return PlanLibrary(
+        scenes, genders, tasks, steps, np.array(task_scene), np.array(step_task),
+        basis.reduce(vectors[0], like.scene_vectors.shape[1]), basis.reduce(vectors[1], width),
+        basis.reduce(vectors[2], width), basis,
+    )  # fmt: skip
+
+
+def train_scorer(library: PlanLibrary, training: JudgeTraining, seed: int) -> Scorer:
+    """Fit a scorer to a library: every activity once true and once corrupted per epoch, kinds in turn."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    corruptor = Corruptor(library)
+    width = library.task_vectors.shape[1]
+    scorer = Scorer(width, library.projections, training.dim, training.layers, 4, training.dropout)
+    optimizer = torch.optim.AdamW(scorer.parameters(), training.lr, weight_decay=training.weight_decay)
+    count = len(library.tasks)
+    total = training.epochs * -(-count // training.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total, pct_start=0.1)
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(training.epochs):
+            order = rng.permutation(count)
+            for start in range(0, count, training.batch):
+                rows = order[start : start + training.batch]
+                activities = [corruptor.true(int(t)) for t in rows]
+                activities += [
+                    corruptor.wrong(int(t), TRAINING_KINDS[int(rng.integers(len(TRAINING_KINDS)))], rng) for t in rows
+                ]
+                inputs = batch([corruptor.question(a) for a in activities])
+                x, present, words = (torch.from_numpy(v) for v in inputs)
+                dropped = torch.from_numpy(rng.random(len(x)) < NO_PREVIOUS)
+                present[:, 2] &= ~dropped
+                x[:, 2] *= present[:, 2, None]
+                target = torch.cat([torch.ones(len(rows)), torch.zeros(len(rows))])
+                yield torch.nn.functional.binary_cross_entropy_with_logits(scorer(x, present, words), target)
+
+    scorer.train()
+    fit(losses(), optimizer, schedule)
+    return scorer.eval()
+
+
+def measure(scorer: Scorer, library: PlanLibrary, seed: int = 7) -> dict[str, float]:
+    """Areas under the ROC curve on a held-out library, true against corrupted.
+
+    Returns:
+        ``auc/*``: continuations of plans (all activities after the first; the mean logit counts), per kind, for the
+        easy and the hard kinds, and over all kinds (``auc``); ``auc_activity/*``: single activities, per kind of
+        `KINDS`; ``true_score``: mean probability of true activities.
+    """
+    rng, corruptor = np.random.default_rng(seed), Corruptor(library)
+    rows = range(len(library.tasks))
+    true = scorer.score([corruptor.question(corruptor.true(t)) for t in rows])
+    out = {"true_score": float(true.mean())}
+    for kind in KINDS:
+        wrong = scorer.score([corruptor.question(corruptor.wrong(t, kind, rng)) for t in rows])
+        out[f"auc_activity/{kind}"] = roc_auc(true, wrong)
+    scenes = [s for s in range(len(library.scenes)) if len(library.tasks_of(s)) > 1]
+
+    def mean_logits(kind: str) -> np.ndarray:
+        groups = [[corruptor.question(r) for r in corruptor.continuation(s, kind, rng)] for s in scenes]
+        logits = scorer.logits([q for g in groups for q in g])
+        return np.array([part.mean() for part in np.split(logits, np.cumsum([len(g) for g in groups])[:-1])])
+
+    intact = mean_logits("true")
+    corrupted = {k: mean_logits(k) for k in CONTINUATIONS}
+    out |= {f"auc/{k}": roc_auc(intact, w) for k, w in corrupted.items()}
+    for name, kinds in (("/easy", EASY), ("/hard", set(CONTINUATIONS) - set(EASY)), ("", CONTINUATIONS)):
+        out[f"auc{name}"] = roc_auc(intact, np.concatenate([corrupted[k] for k in CONTINUATIONS if k in kinds]))
+    return {k: round(v, 4) for k, v in out.items()}

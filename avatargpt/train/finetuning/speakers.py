@@ -1,0 +1,191 @@
+"""`avatargpt finetune` for one speaker: recorded sound with a face or a body -> that speaker's lips or gestures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.features import extract
+from avatargpt.gesture.config import Material
+from avatargpt.gesture.driver import NAME, GestureDriver
+from avatargpt.gesture.features import prosody
+from avatargpt.gesture.words import WordEncoder, word_encoder
+from avatargpt.metrics.lip_sync import MOUTH
+from avatargpt.speech.words.files import read as read_words
+from avatargpt.train.audio_model import DriverRecipe, DriverStage, DriverTraining
+from avatargpt.train.finetuning.clips import Recording, read_recordings
+from avatargpt.train.finetuning.run import EarlyStopping, Finetuning
+from avatargpt.train.gesture import cache
+from avatargpt.train.gesture.batches import Sampling as GestureSampling
+from avatargpt.train.gesture.takes import word_at, word_states
+from avatargpt.train.gesture.training import GestureRecipe, GestureStage, GestureTraining
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.speech_data.batches import Sampling as SpeechSampling
+from avatargpt.train.speech_data.corpus import SpeechClip
+from avatargpt.train.speech_data.validation import predict
+from vqvae.errors import UserError
+from vqvae.features import GestureFeatures
+
+DRIVER, TAKES = "driver", "takes"
+FACE_FILES, BODY_FILES = (".csv", ".json", ".npz", ".glb"), (".bvh", ".npz", ".glb")
+WORD_FILES = (".TextGrid", ".ctm", ".srt", ".vtt")  # without one of them only the sound is heard
+MOUTH_ERROR, NATS = "val_mouth_error", "val_nats"
+
+
+class FaceStage(EarlyStopping, DriverStage):
+    """The driver stage on recordings, validated on their held-out ends; see `avatargpt.train.stage.Stage`."""
+
+    def __init__(self, recipe: DriverRecipe, clips: Sequence[SpeechClip], runtime: Runtime, start: Driver) -> None:
+        # the phones of these recordings are not known: losses that need them are off
+        losses = recipe.train.losses.changed(phones=0.0, seal=0.0, bite=0.0, shut=0.0)
+        recipe = recipe.changed(train=recipe.train.changed(losses=losses))
+        DriverStage.__init__(self, recipe, clips, [], runtime, start, "fine-tuning")
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Mean absolute error of mouth channels, 0..1."""
+        self.network.eval()
+        columns = list(MOUTH)
+        clips = [c for c in self.clips if c.split == "val"]
+        rows = [predict(self.network, c.features.astype(np.float32), self.runtime.device, "recorded") for c in clips]
+        predicted = np.concatenate([r[:, columns] for r in rows])
+        error = float(np.abs(predicted - np.concatenate([c.curves[:, columns] for c in clips])).mean())
+        self.network.train()
+        self.validated(error)
+        return {MOUTH_ERROR: error}
+
+
+class FaceFinetuning(Finetuning):
+    """The mouth of recorded pairs; the lips by rule stay as they were."""
+
+    modality = "face"
+
+    def read(self) -> list[Path]:
+        if not (self.start / DRIVER / "driver.json").is_file():
+            raise UserError(f"--model {self.start}: no driver of faces in it; accepted a folder of weights with one")
+        recordings = read_recordings(
+            self.folder, ("face",), FACE_FILES, notify=lambda done, total: self.notify("reading", done, total)
+        )  # fmt: skip
+        self.recordings = recordings
+        return [f for r in recordings for f in r.files]
+
+    def prepare(self) -> None:
+        driver = Driver.load(self.start / DRIVER)
+        self.clips = [c for r in self.recordings for c in speech_clips(r, driver)]
+
+    def stage(self, steps: int) -> FaceStage:
+        recipe = DriverRecipe(train=DriverTraining(
+            **self.options.schedule(steps, 3e-4), batch=12, window=120, best=MOUTH_ERROR,
+            # the other rows hold the network to its present answers to the same sound
+            sampling=SpeechSampling(paired=0.6, directed=0.0, masks=0.2, noise=0.2),
+        ))  # fmt: skip
+        return FaceStage(recipe, self.clips, self.runtime, Driver(Driver.load(self.start / DRIVER).paired))
+
+    def write_parts(self, best: Path, place: Path) -> None:
+        driver = Driver.load(self.start / DRIVER)
+        Driver(driver.network, Driver.load(best).network).save_paired(place / DRIVER, torch.int8)
+
+    def about(self) -> dict[str, Any]:
+        recorded = [c.split for c in self.clips if c.kind == "paired"]
+        return {"clips": {s: recorded.count(s) for s in ("train", "val")}}
+
+
+def speech_clips(recording: Recording, driver: Driver) -> list[SpeechClip]:
+    """A recording as training and held-out clips: its curves, and those that the network gives the sound now."""
+    features = extract(recording.audio, recording.rate)[: len(recording.motion)]
+    motion = recording.motion.slice(0, len(features))
+    curves = np.concatenate([motion.weights, motion.head], 1).astype(np.float32)
+    network = driver.paired
+    predicted = predict(network, features, next(network.parameters()).device)
+    out = []
+    cut, name = min(recording.held_from, len(features)), f"own/{recording.name}"
+    for part, split in ((slice(0, cut), "train"), (slice(cut, len(features)), "val")):
+        phones = np.zeros((len(features[part]), 2), np.uint8)
+        out.append(SpeechClip(features[part], curves[part], phones, kind="paired", split=split, name=name))
+        if split == "train":
+            out.append(SpeechClip(features[part], predicted[part], phones, kind="taught", split=split, name=name))
+    return [c for c in out if len(c)]
+
+
+class SpeakerGestureStage(EarlyStopping, GestureStage):
+    """The gesture stage on recordings, validated on their held-out ends; see `avatargpt.train.stage.Stage`."""
+
+    def validate(self) -> dict[str, float]:
+        figures = {k: v for k, v in GestureStage.validate(self).items() if math.isfinite(v)}
+        self.validated(figures[NATS])
+        return figures
+
+
+class GestureFinetuning(Finetuning):
+    """Gestures in the manner without ``--speaker``."""
+
+    modality = "gesture"
+
+    def read(self) -> list[Path]:
+        if not (self.start / NAME / f"{NAME}.json").is_file():
+            raise UserError(f"--model {self.start}: no gestures in it; accepted a folder of weights with them")
+        config = GestureDriver.load(self.start / NAME).network.config
+        if config.audio != "prosody":
+            raise UserError(f"--model {self.start}: gestures that hear {config.audio}; accepted prosody")
+        self.recordings = read_recordings(
+            self.folder, ("body", "gesture"), BODY_FILES, WORD_FILES,
+            lambda done, total: self.notify("reading", done, total),
+        )  # fmt: skip
+        return [f for r in self.recordings for f in r.files]
+
+    def prepare(self) -> None:
+        if not (self.work / TAKES / cache.FILE).is_file():
+            driver = GestureDriver.load(self.start / NAME)
+            material = Material(**{name: getattr(driver.network.config, name) for name in Material.model_fields})
+            cache.save(gesture_takes(self.recordings, driver), material, self.work / TAKES)
+        self.corpus = cache.load(self.work / TAKES)
+
+    def stage(self, steps: int) -> SpeakerGestureStage:
+        recipe = GestureRecipe(train=GestureTraining(
+            **self.options.schedule(steps, 2e-4), batch=4, segments=2, best=NATS,
+            sampling=GestureSampling(anonymous=1.0, alone=1.0),
+        ))  # fmt: skip
+        driver = GestureDriver.load(self.start / NAME)
+        return SpeakerGestureStage(recipe, self.corpus, self.runtime, driver, "fine-tuning")
+
+    def write_parts(self, best: Path, place: Path) -> None:
+        GestureDriver.load(best).save(place / NAME, torch.int8)
+
+    def about(self) -> dict[str, Any]:
+        return {"clips": {s: len(self.corpus.split(s)) for s in ("train", "val")}}
+
+
+def gesture_takes(recordings: Sequence[Recording], driver: GestureDriver) -> Iterator[cache.Take]:
+    """Each recording as a take of training and one, its end, that is held out; tokens by the driver's tokenizer."""
+    config = driver.network.config
+    encoder, n = word_encoder(config.words), config.downsample
+    for recording in recordings:
+        arrays = _take_arrays(recording, driver, encoder)
+        frames = len(arrays["features"])
+        cut = recording.held_from // n * n
+        for split, part in (("train", slice(0, cut)), ("val", slice(cut, frames))):
+            rows = {k: v[part] for k, v in arrays.items() if k in ("audio", "features", "word_at")}
+            rows["codes"] = arrays["codes"][part.start // n : -(-part.stop // n)]
+            rows["word_states"] = arrays["word_states"]
+            yield cache.Take(f"{recording.name}/{split}", config.speakers[0], split, rows)
+
+
+def _take_arrays(recording: Recording, driver: GestureDriver, encoder: WordEncoder) -> dict[str, np.ndarray]:
+    tokenizer: Any = driver.tokenizer
+    audio = prosody(recording.audio, recording.rate)
+    frames = min(len(audio), len(recording.motion))
+    times = next((f for f in recording.files if f.suffix in WORD_FILES), None)
+    words = read_words(times, len(recording.audio) / recording.rate).words if times is not None else ()
+    inside = [w for w in words if w.start * 30 < frames]
+    motion = recording.motion.slice(0, frames)
+    return {
+        "audio": audio[:frames], "features": GestureFeatures().encode(motion),
+        "codes": np.asarray(tokenizer.encode(motion)), "word_states": word_states(inside, encoder),
+        "word_at": word_at(inside, frames),
+    }  # fmt: skip
