@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from avatargpt.train.data import prepare as stage
-from avatargpt.train.data.prepare import Preparation, prepare
+from avatargpt.train.data.prepare import Preparation, prepare, read_corpora, read_packs
 from instruct_data.clip import Clip
 from instruct_data.sources.quantised import read_quantised
+from instruct_data.store import Store
 from instruct_data.text.captions import CaptionBank
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
@@ -61,7 +63,6 @@ def test_every_kind_is_made_and_made_again(shared: Path, monkeypatch: pytest.Mon
 
 def test_packs_beside_the_corpus(tmp_path: Path) -> None:
     """Their captions and licences come along; the folder's name is the source."""
-    from avatargpt.train.stages import recorded_packs
     from tests.vqvae.gltf_made import CONVENTIONS, Made
     from tests.vqvae.test_bvh import as_rig, motion
 
@@ -69,6 +70,13 @@ def test_packs_beside_the_corpus(tmp_path: Path) -> None:
     folder.mkdir()
     Made({"Walk": as_rig(motion(), CONVENTIONS["unreal"])}).save(folder / "all.glb")
     (folder / "captions.csv").write_text("animation,caption\nWalk,a person walks\n")
-    found = recorded_packs(None, None, str(folder))
+    found = read_packs(None, None, str(folder))
     assert [(c.source, c.captions, c.licence) for c in found] == [("moves", ["a person walks"], "not stated")]
-    assert recorded_packs(None, None, None) == []
+    assert read_packs(None, None, None) == []
+
+
+def test_corpora_are_folders_of_quantised_clips_or_stores(mini: Any) -> None:
+    stored = list(Store.open(mini.store).clips())
+    clips = list(read_corpora(f"{mini.corpus},{mini.store}"))
+    assert len(clips) == 32 + len(stored) and {c.split for c in clips} == {"train", "val"}
+    assert [c.id for c in clips[32:]] == [c.id for c in stored]

@@ -19,7 +19,7 @@ from vqvae.io.files import MARK
 LONG = 300.0  # s; no run of a test takes longer
 NEEDED = [
     "avatargpt.train.loop", "avatargpt.train.language_run", "avatargpt.train.tokenizer", "avatargpt.train.scorer",
-    "avatargpt.train.request_reader", "avatargpt.train.stages", "matplotlib.figure",
+    "avatargpt.train.request_reader", "avatargpt.train.tokenizer", "matplotlib.figure",
     "tests.train.disturbed.interrupting",
 ]  # fmt: skip
 
