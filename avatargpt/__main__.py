@@ -6,8 +6,8 @@ import gc
 import sys
 from collections.abc import Sequence
 
-SELDOM = 100_000  # new objects between two collections
-INTERRUPTED = 130
+COLLECTION_THRESHOLD = 100_000  # new objects between two collections
+EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,23 +20,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 after one line ``error: ...`` on stderr, or 130 after Ctrl-C.
     """
     try:
-        return _run(argv)
+        from avatargpt.cli.app import run
+
+        if argv is not None:
+            return run(list(argv))
+        # Imports make a million objects that stay. Scanning them again and again, and once more at the end, takes a
+        # tenth of a short command.
+        gc.set_threshold(COLLECTION_THRESHOLD)
+        status = run(sys.argv[1:])
+        gc.freeze()
+        return status
     except KeyboardInterrupt:  # while the command line itself is imported
         print("error: interrupted", file=sys.stderr)
-        return INTERRUPTED
-
-
-def _run(argv: Sequence[str] | None) -> int:
-    from avatargpt.cli.app import run
-
-    if argv is not None:
-        return run(list(argv))
-    # Imports make a million objects that stay: to look through them again and again, and once more at the end, takes a
-    # tenth of a short command.
-    gc.set_threshold(SELDOM)
-    status = run(sys.argv[1:])
-    gc.freeze()
-    return status
+        return EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -126,13 +126,13 @@ def _planners(model: Path | None) -> dict[str, str]:
         return {"retrieval": "none; this installation has no weights"}
 
 
+# Part -> its file in a folder of weights, and its purpose.
 FACE = {
     "driver": ("driver/driver.safetensors", "speech, feelings and actions to curves: a network"),
     "recorded": ("driver/paired.safetensors", "the mouth as in recorded pairs of speech and face: a network"),
     "parser": ("driver/reader.safetensors", "instructions in words to actions and feelings with times: a network"),
     "tokens": ("face_language", "the face's own language model (`--by language`), both ways"),
 }
-"""Part -> its file in a folder of weights, and its purpose."""
 
 
 def _face(model: Path | None) -> dict[str, str]:

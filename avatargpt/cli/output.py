@@ -18,8 +18,8 @@ from vqvae.errors import UserError, printable
 SHEET = ".png"  # one picture shows all results together
 DRAWN = (SHEET, ".gif", ".mp4")  # pictures and films, which take their time
 Item = TypeVar("Item")
+# Called with (steps done, steps in all).
 Progress = Callable[[int, int], None]
-"""Called with (steps done, steps in all)."""
 
 
 def say(text: object = "", err: bool = False) -> None:

@@ -70,12 +70,12 @@ _PALM: list[tuple[str, _Point, _Point, float, float, str]] = [
     ("l_wrist", (0.018, -0.002, -0.006), (0.085, -0.001, -0.013), 0.018, 0.0115, "skin"),
     ("l_wrist", (0.020, -0.003, -0.013), (0.077, -0.005, -0.030), 0.016, 0.0100, "skin"),
 ]
+# Metres at a finger's three joints and its tip.
 _FINGER_RADII = {
     "thumb": (0.0125, 0.0105, 0.0095, 0.0075), "index": (0.0100, 0.0085, 0.0075, 0.0062),
     "middle": (0.0102, 0.0088, 0.0077, 0.0063), "ring": (0.0097, 0.0083, 0.0073, 0.0060),
     "pinky": (0.0085, 0.0072, 0.0063, 0.0053),
 }  # fmt: skip
-"""Metres at a finger's three joints and its tip."""
 
 
 def _with_fingers() -> list[tuple[str, _Point, _Point, float, float, str]]:

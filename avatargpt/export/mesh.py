@@ -28,8 +28,8 @@ ARMS_DOWN, LEGS_APART = np.radians(40.0), np.radians(13.0)
 _SOFTNESS = {"elbow": 0.012, "knee": 0.016, "wrist": 0.010, "ankle": 0.012, "foot": 0.010}
 _SOFTNESS_ELSEWHERE = 0.026
 _SOFTNESS |= {n.split("_")[1]: 0.005 for n in FINGER_NAMES}
+# Metres from the joint of the body's head to the zero of our head: eyes lie where the body's own would.
 HEAD_PLACE = np.array([0.0, 0.060, -0.012])
-"""Metres from the joint of the body's head to the zero of our head: eyes lie where the body's own would."""
 _NECK_BLEND = (-0.052, 0.004)  # m above the neck's joint: skin below goes with the chest, above with the neck
 _COLLAR = -0.075  # m above the neck's joint: what hangs lower of the collar of our head, which is a bust, is left out
 _MAX_HEAD_SHARE = 0.5  # share of neck and head in a vertex's weights from which on the body's skin gives way

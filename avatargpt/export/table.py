@@ -27,17 +27,17 @@ class Clip(Protocol):
     def modality(self) -> str: ...
 
 
+# A function, or its place `module:function`, imported when it is used.
 Handler = Callable[..., Any] | str
-"""A function, or its place ``module:function``, imported when it is used."""
 HandlerType = TypeVar("HandlerType", bound=Handler)
 _WRITERS: dict[str, Handler] = {}
 _READERS: dict[str, Handler] = {}
 _HOLDS: dict[str, tuple[str, ...]] = {}
 _LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {}
+# Suffix -> module of an extra without which it is not written, its name, how to get it.
 _NEEDS = dict.fromkeys((".mp4", ".mov"), ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif'))
-"""Suffix -> module of an extra without which it is not written, its name, how to get it."""
+# Formats that may hold several animations.
 PACKS = (".glb", ".gltf")
-"""Formats that may hold several animations."""
 MAX_CLIPS = 100  # of a contact sheet
 MIN_PIXELS, MAX_PIXELS, MAX_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from instruct_data.face.score import Score
     from vqvae.motion import Motion
 
+# Formats of an avatar without its face.
 BODY_ONLY = (".bvh",)
-"""Formats of an avatar without its face."""
 
 
 def speak(
