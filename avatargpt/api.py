@@ -25,7 +25,7 @@ from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.long import loop
 from avatargpt.options import GenerationConfig
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request
 from instruct_data import registry
 from vqvae.face import FaceMotion
@@ -155,9 +155,9 @@ class AvatarGPT(AvatarCalls, DeviceCalls, HubCalls):
         """Text to body motion.
 
         Unless `literal`, each clause of a request is replaced by a caption that the network knows
-        (`avatargpt.requests.phrases`); clauses are made one by one and joined at a blended seam. A turn by a measure
-        ("turn left 90 degrees") is cut where it has come so far and brought to rest; a path ("walk in a circle") is
-        bent to its shape. A body that has sunk into the floor is raised.
+        (`avatargpt.requests.phrase_index`); clauses are generated one by one and joined at a blended seam. A turn by a
+        measure ("turn left 90 degrees") is cut where it has come so far and brought to rest; a path ("walk in a
+        circle") is bent to its shape. A body that has sunk into the floor is raised.
 
         Args:
             texts: one or more sentences, in words or typed.

@@ -15,7 +15,7 @@ from avatargpt.body.model import BodyModel
 from avatargpt.kinematics.measures import foot_skate
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.options import GenerationConfig, mix
-from avatargpt.requests.turns import Turn
+from avatargpt.requests.clause_spec import Turn
 from instruct_data.registry import Prompt
 from instruct_data.text.english import mirror_text
 from vqvae.motion import Motion

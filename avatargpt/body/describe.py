@@ -28,7 +28,7 @@ class MotionDescription:
         """Motion to text.
 
         With a text-motion scorer the likeliest sentence, sampled ones, and the nearest caption of the phrase index
-        (`avatargpt.requests.phrases`; the project's own texts) are ranked by how well they fit the motion.
+        (`avatargpt.requests.phrase_index`; the project's own texts) are ranked by how well they fit the motion.
 
         Args:
             motions: one or more; any frame rate, on any floor (`vqvae.ground`). Motion beyond 14 s is described in
@@ -91,7 +91,7 @@ class MotionDescription:
             return [], np.zeros((0, 0), np.float32)
         rows = np.flatnonzero(index.marks.literal)
         with torch.inference_mode():
-            vectors = scorer.network.hear(torch.from_numpy(index.index.some(rows))).numpy()
+            vectors = scorer.network.hear(torch.from_numpy(index.index.vectors_of(rows))).numpy()
         return [index.keys[i] for i in rows], vectors
 
     def _sentences(self, windows: Sequence[np.ndarray], num: int, seed: int) -> list[list[str]]:

@@ -262,7 +262,7 @@ class MotionEditing:
     def _caption(request: ResolvedRequest) -> str:
         """The caption of a text of one known movement, another text as it is."""
         clauses = request.clauses
-        return clauses[0].text if len(clauses) == 1 and clauses[0].known >= MIN_KNOWN else request.text
+        return clauses[0].caption if len(clauses) == 1 and clauses[0].known >= MIN_KNOWN else request.text
 
     def _continuation(
         self, before: Motion, continued: Motion, request: ResolvedRequest, caption: str, seconds: float,

@@ -17,7 +17,7 @@ from avatargpt.body.model import BodyModel
 from avatargpt.body.motion_spec import MotionSpec, motion_specs
 from avatargpt.lm.loaded import CHUNK, ROWS
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
-from avatargpt.requests.paths import Route
+from avatargpt.requests.clause_spec import Route
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.joining import join_best, join_motions
 from instruct_data.requests.spec import MotionRequest

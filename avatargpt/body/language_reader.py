@@ -12,8 +12,7 @@ from avatargpt.llm.failures import LlmFailed, Malformed
 from avatargpt.llm.model import LanguageModel
 from avatargpt.llm.prompts import prompt
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS, tokens_of
-from avatargpt.requests.candidates import movements
-from avatargpt.requests.motion_spec import ClauseSpec
+from avatargpt.requests.clause_spec import ClauseSpec
 from vqvae.errors import UserError
 
 MAX_CLAUSES, MAX_COUNT = 12, 20
@@ -80,11 +79,11 @@ class LanguageReader:
         return self._answers[text]
 
     def _without_model(self, text: str) -> list[ClauseSpec]:
-        return self._index.plain(text, self._grounder)
+        return self._index.clauses(text, self._grounder)
 
     def _with_model(self, text: str) -> list[ClauseSpec]:
-        actions = [c.action for c in self._index.typed(text).done]
-        captions = movements(self._index, self._grounder, list(dict.fromkeys([text, *actions])), MOVEMENTS)
+        actions = [c.action for c in self._index.read(text).done]
+        captions = self._index.movements(list(dict.fromkeys([text, *actions])), self._grounder, MOVEMENTS)
         values = {"request": text, "known": list(captions)}
         schema = _schema((*captions, UNKNOWN))
         answers = self.llm.ask(prompt("request"), values, schema, temperature=0, check=RequestAnswer.check)
@@ -96,14 +95,14 @@ class LanguageReader:
         if clause.movement == UNKNOWN:
             self._tell(f"not known: {words!r}; it is made from these very words and may show something else")
             return ClauseSpec(words, 0.0, lengths)
-        read = self._index.typed(words).clauses[0]  # of paths and degrees
+        read = self._index.read(words).clauses[0]  # of paths and degrees
         measured = read.turn or read.path or read.distance
         typed = read.model_copy(update={
             "action": words if measured else captions[clause.movement], "side": clause.side or read.side,
             "times": clause.count or read.times, "seconds": clause.seconds or read.seconds, "denied": False,
             "together": False,
         })  # fmt: skip
-        return self._index.looked_up([typed], self._grounder)[0]
+        return self._index.look_up([typed], self._grounder)[0]
 
 
 def _schema(movements: tuple[str, ...]) -> type[RequestAnswer]:

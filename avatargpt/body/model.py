@@ -9,8 +9,8 @@ import numpy as np
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.requests.motion_spec import ClauseSpec
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.motion import Motion
@@ -59,7 +59,7 @@ class BodyModel:
             return ResolvedRequest(request, typed, (ClauseSpec(request_text(request), 1.0),))
         if isinstance(request, str) and self.reader is not None:
             return ResolvedRequest(request, typed, tuple(self.reader(request)))
-        return ResolvedRequest(request, typed, tuple(self.phrase_index.shown(typed, self.grounder)))
+        return ResolvedRequest(request, typed, tuple(self.phrase_index.resolve(typed, self.grounder)))
 
     def request(self, request: str | MotionRequest) -> MotionRequest:
         """A text as a typed request; one clause of its words without a phrase index."""
@@ -67,7 +67,7 @@ class BodyModel:
             return request
         if self.phrase_index is None:
             return MotionRequest(clauses=[Clause(action=request)], text=request)
-        return self.phrase_index.typed(request)
+        return self.phrase_index.read(request)
 
     def clauses(self, text: str) -> tuple[ClauseSpec, ...]:
         """The clauses of a text."""

@@ -11,11 +11,9 @@ from avatargpt.body.adjustments import tempo_factor
 from avatargpt.kinematics.joints import FPS
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.options import frames_of, timed, tokens_of
-from avatargpt.requests.concurrent import is_above
-from avatargpt.requests.motion_spec import ClauseSpec
-from avatargpt.requests.paths import Route
+from avatargpt.requests.clause_spec import ClauseSpec, Route, Turn
+from avatargpt.requests.lookups import is_above
 from avatargpt.requests.resolver import ResolvedRequest
-from avatargpt.requests.turns import Turn
 from instruct_data.requests.spec import Clause
 
 MIN_TOKENS = 5  # of a clause
@@ -62,7 +60,7 @@ class MotionSpec:
             return f"{replace(self, concurrent=None).description}, and at the same time {self.concurrent.description}"
         if self.turn is not None:
             return f"{self.caption}, by {self.turn.degrees:g} degrees"
-        return self.caption if self.route is None else f"{self.caption}, {self.route.told}"
+        return self.caption if self.route is None else f"{self.caption}, {self.route.description}"
 
     @property
     def measured(self) -> bool:
@@ -96,18 +94,18 @@ def _clause_tokens(clause: ClauseSpec, usual: int) -> int:
         tokens = -1
     elif clause.route:
         tokens = clause.route.tokens or usual
-    if clause.besides:
-        tokens = min(CHUNK, max(tokens, *clause.besides.lengths, USUAL_TOKENS))
+    if clause.concurrent:
+        tokens = min(CHUNK, max(tokens, *clause.concurrent.lengths, USUAL_TOKENS))
     return tokens
 
 
 def _seconds(clause: ClauseSpec) -> float | None:
-    return clause.asked.seconds if clause.asked is not None else None
+    return clause.clause.seconds if clause.clause is not None else None
 
 
 def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec:
     """The spec of a clause; `timed`: the length of the whole request is fixed, so that each part has its frames."""
-    clause, seconds = spec.asked, _seconds(spec)
+    clause, seconds = spec.clause, _seconds(spec)
     frames = None
     if timed and tokens > 0:
         frames = round(tokens / rate * FPS)
@@ -115,16 +113,16 @@ def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec
         frames = frames_of(seconds, FPS)
     if frames is not None and clause is not None:
         tokens = tokens_of(frames / FPS * tempo_factor(clause), rate)
-    concurrent = None if spec.besides is None else _spec(spec.besides, tokens, rate, False)
+    concurrent = None if spec.concurrent is None else _spec(spec.concurrent, tokens, rate, False)
     alternatives: list[MotionSpec] = []
     if clause is not None and spec.turn is None and spec.route is None:
-        for other in spec.others:
+        for other in spec.alternatives:
             length = tokens if frames is not None or not other.lengths else _median(other.lengths)
-            made = _spec(replace(other, asked=clause, avoid=spec.avoid), length, rate, timed)
+            made = _spec(replace(other, clause=clause, avoid=spec.avoid), length, rate, timed)
             alternatives.append(replace(made, frames=frames))
     return MotionSpec(
-        spec.text, tokens, spec.turn, spec.route, concurrent, is_above(spec.action), spec.action, clause, frames,
-        spec.unshown, tuple(alternatives), spec.avoid,
+        spec.caption, tokens, spec.turn, spec.route, concurrent, is_above(spec.action), spec.action, clause, frames,
+        spec.not_shown, tuple(alternatives), spec.avoid,
     )  # fmt: skip
 
 

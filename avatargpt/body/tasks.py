@@ -11,7 +11,7 @@ from avatargpt.body.model import BodyModel
 from avatargpt.kinematics.measures import mpjpe_heading
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.phrase_index import PhraseIndex
 from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion
 

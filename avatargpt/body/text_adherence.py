@@ -12,7 +12,7 @@ import warnings
 
 from avatargpt.body.model import BodyModel
 from avatargpt.options import UnheededText
-from avatargpt.requests.typed import unreadable
+from avatargpt.requests.english import unreadable
 from vqvae.motion import Motion
 
 MIN_VISIBLE_FIT = 0.25  # to the text, below which it does not show

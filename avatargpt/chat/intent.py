@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from avatargpt.chat.heard import ASKS, GOES_ON, Heard
 from avatargpt.chat.timeline import MOST_SEGMENTS
-from avatargpt.requests.numbers import below_zero
+from avatargpt.requests.english import below_zero
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read
 from instruct_data.dialogue.dialogues import turn_slots
 from instruct_data.requests.pairs import words_of

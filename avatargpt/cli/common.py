@@ -110,7 +110,7 @@ def read_texts(argument: str, emoji: bool = False) -> tuple[list[str], bool]:
 
 def warn_unreadable(texts: Sequence[str]) -> None:
     """Say on stderr which texts are not in the one language that the weights know, or have no word."""
-    from avatargpt.requests.typed import unreadable
+    from avatargpt.requests.english import unreadable
 
     for text in texts:
         if reason := unreadable(text):
@@ -118,7 +118,7 @@ def warn_unreadable(texts: Sequence[str]) -> None:
 
 
 def _check_text(text: str, where: str, emoji: bool = False) -> str:
-    from avatargpt.requests.typed import is_emoji
+    from avatargpt.requests.english import is_emoji
 
     text = " ".join(text.split())
     if not is_text(text):

@@ -122,7 +122,7 @@ def tell(
     scores: Sequence[Score | None], texts: Sequence[str], quiet: bool, doubt: Callable[[str, Score], str]
 ) -> None:  # fmt: skip
     """Say on stderr what instructions were read as, and what speaks against it; not again what was seen before."""
-    from avatargpt.requests.typed import unreadable
+    from avatargpt.requests.english import unreadable
 
     for score, text in zip(scores, texts, strict=True):
         if score is not None and not quiet:

@@ -169,17 +169,17 @@ class Controls:
 
 
 def _path(text: str) -> dict[str, Any]:
-    from avatargpt.requests.asked import SHAPES
+    from avatargpt.requests.lookups import PATH_SHAPES
 
     shape, _, details = text.partition(":")
     side, _, count = details.partition(":")
-    if shape not in SHAPES or side not in ("", "left", "right") or not (count or "1").isdecimal():
-        raise UserError(f"--path {text}: accepted SHAPE[:left|right[:N]], shapes {', '.join(SHAPES)}")
+    if shape not in PATH_SHAPES or side not in ("", "left", "right") or not (count or "1").isdecimal():
+        raise UserError(f"--path {text}: accepted SHAPE[:left|right[:N]], shapes {', '.join(PATH_SHAPES)}")
     return {"path": shape, **({"side": side} if side else {}), **({"times": int(count)} if count else {})}
 
 
 def _waypoints(file: Path) -> list[tuple[float, float]]:
-    from avatargpt.requests.paths import Route
+    from avatargpt.requests.clause_spec import Route
 
     points = []
     for n, line in enumerate(read_text(file, 1 << 20, "accepted a file of x,z a line").splitlines(), 1):

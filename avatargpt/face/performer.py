@@ -18,7 +18,7 @@ from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
 from avatargpt.face.instructions.fitting import Named, check_times, fitted, placed, spread
 from avatargpt.face.instructions.scores import clauses_of, feelings_of
 from avatargpt.face.instructions.timing import Words, anchored, arranged, is_beyond, is_timed
-from avatargpt.requests.typed import worded
+from avatargpt.requests.english import worded
 from avatargpt.speech.audio import MAX_SECONDS
 from vqvae.errors import UserError
 

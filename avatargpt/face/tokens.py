@@ -13,7 +13,7 @@ import numpy as np
 from avatargpt.face.order import told
 from avatargpt.lm.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
 from avatargpt.options import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
-from avatargpt.requests.typed import unreadable
+from avatargpt.requests.english import unreadable
 from instruct_data import registry
 from instruct_data.face.described import described, plain_feeling, plainly
 from vqvae.errors import UserError

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.requests.store import unpacked, xz
+from avatargpt.requests.vector_index import unpacked, xz
 from instruct_data.gesture.strokes import TURNED, Packed, Stroke, held_joints, pack, unpack
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, parsing, regular_file

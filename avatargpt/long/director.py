@@ -12,7 +12,7 @@ from avatargpt.requests.lexical import lemmas
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.requests.phrases import PhraseIndex
+    from avatargpt.requests.phrase_index import PhraseIndex
 
 PLANNED = 3  # activities of the plan that a scene begins with, as many as `avatargpt plan` gives
 MEMORY = 24  # activities the planner is told of and repetition is looked for in

@@ -12,7 +12,7 @@ from avatargpt.body.tasks import Body
 from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, mix, then
-from avatargpt.requests.turns import Turn
+from avatargpt.requests.clause_spec import Turn
 
 USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
 SHORTEST = 5  # motion tokens of a clause at least
@@ -121,7 +121,7 @@ class Performer:
                 usual = int(rng.choice(plain.lengths)) if plain.lengths else USUAL
                 if seconds:
                     usual = round(seconds[number] * self.rate / len(clauses))
-                yield Beat(number, plain.alone, max(min(usual, LONGEST), SHORTEST), mix(seed, made), plain.turn)
+                yield Beat(number, plain.bent_caption, max(min(usual, LONGEST), SHORTEST), mix(seed, made), plain.turn)
                 made += 1
 
     def candidates(self, beats: Sequence[Beat]) -> list[list[Candidate]]:

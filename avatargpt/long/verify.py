@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from avatargpt.body.model import BodyModel
-from avatargpt.requests.index import ranked
-from avatargpt.requests.scoring import OVERLAP
+from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
+from avatargpt.requests.vector_index import ranked
 
 OTHERS = 96  # captions of as many other actions that a motion is compared with
 BETTER = 4  # of them at most may fit better
@@ -65,7 +65,7 @@ class Verifier:
         index, grounder = self.model.phrase_index, self.model.grounder
         if index is None or grounder is None:
             return []
-        scores = index.index.scores(index.index.cosines(grounder.sentence([caption]))[0], OVERLAP, caption)
+        scores = index.index.scores(index.index.cosines(grounder.sentence([caption]))[0], OVERLAP_WEIGHT, caption)
         own = {index.classes[i] for i in np.flatnonzero(scores >= scores.max() - 1e-6)}
         found: dict[str, str] = {}
         for row in ranked(scores, LOOKED_AT):

@@ -2,8 +2,12 @@
 
 Figures of two kinds of tokens differ a lot:
 - `raw_tokens`: the sentences as they are (lower-cased words and punctuation), as MotionGPT's table on raw sentences;
-- `lemma_tokens`: words without punctuation, reduced by `avatargpt.requests.lemmas.lemma`, in the manner of TM2T's
+- `lemma_tokens`: words without punctuation, reduced by `avatargpt.requests.lexical.lemma`, in the manner of TM2T's
   processed references (there by spaCy, so figures resemble but do not equal theirs).
+Every score exists in two variants that differ a lot, so that the name says which:
+- raw: the sentences as they are (lower-cased words and punctuation), as MotionGPT's table on raw sentences;
+- lemma: words without punctuation, reduced by `avatargpt.requests.lexical.lemma`, in the manner of TM2T's processed
+  references (there by spaCy, so figures resemble but do not equal theirs).
 
 Arguments everywhere: one candidate per item, and per item one or more references. All scores are 0..100 but CIDEr,
 which is 10 x the mean similarity, usually 0..10 (papers often print it x 10 again).
@@ -16,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from avatargpt.requests.captions import raw_tokens
-from avatargpt.requests.lemmas import lemma
+from avatargpt.requests.lexical import lemma
 from vqvae.errors import UserError
 
 PACKAGES = {"sacrebleu": "sacrebleu", "rouge-score": "rouge_score"}

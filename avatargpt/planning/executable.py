@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 from avatargpt.planning.marks import gender_of
 from avatargpt.planning.parse import alike
 from avatargpt.planning.types import Activity, Plan, Planner
-from avatargpt.requests.people import PRONOUNS
-from avatargpt.requests.phrases import PhraseIndex
-from avatargpt.requests.references import subject_of, told_of
-from avatargpt.requests.scoring import OVERLAP
+from avatargpt.requests.people import PRONOUNS, caption_about, subject_of
+from avatargpt.requests.phrase_index import PhraseIndex
+from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
 from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Executable:
         """
         missing = [s for s in dict.fromkeys(steps) if s not in self._known]
         if missing:
-            parts = [[c.action.lower() for c in self.phrase_index.typed(s).done] or [s.lower()] for s in missing]
+            parts = [[c.action.lower() for c in self.phrase_index.read(s).done] or [s.lower()] for s in missing]
             texts = list(dict.fromkeys([*(s.lower() for s in missing), *(p for row in parts for p in row)]))
             nearest = dict(zip(texts, self._nearest(texts), strict=True))
             for step, row in zip(missing, parts, strict=True):
@@ -65,7 +64,7 @@ class Executable:
         for start in range(0, len(texts), 64):  # bounded memory: 64 rows of the whole book
             some = texts[start : start + 64]
             cosines = index.cosines(self.grounder.sentence(some))
-            out += [float(index.scores(row, OVERLAP, t).max()) for t, row in zip(some, cosines, strict=True)]
+            out += [float(index.scores(row, OVERLAP_WEIGHT, t).max()) for t, row in zip(some, cosines, strict=True)]
         return out
 
     def weak(self, steps: Sequence[str]) -> int:
@@ -74,12 +73,12 @@ class Executable:
 
     def shown(self, step: str) -> str:
         """What the body shows of a step: it in the book's words, with its own subject; empty where nothing is near."""
-        found = self.phrase_index.plain(step, self.grounder, -1.0)
+        found = self.phrase_index.clauses(step, self.grounder, -1.0)
         if len(found) > 2 or min(p.similarity for p in found) < MEANS:
             return ""
         gender = gender_of(step)
         subject = subject_of(step) or PRONOUNS.get(gender, PRONOUNS["they"])[0]
-        said = " and ".join(told_of(p.telling, subject if k == 0 else "", gender) for k, p in enumerate(found))
+        said = " and ".join(caption_about(p.request, subject if k == 0 else "", gender) for k, p in enumerate(found))
         return said if alike(said) != alike(step) else ""
 
     def notes(self, steps: Sequence[str]) -> tuple[str, ...]:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.requests.index import unit
-from avatargpt.requests.store import rounded, unpacked, xz
+from avatargpt.requests.vector_index import rounded, unit, unpacked, xz
 
 FIRST, MIDDLE, LAST = 1, 2, 3
 

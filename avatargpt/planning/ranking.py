@@ -17,9 +17,8 @@ from avatargpt.planning.persons import who
 from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity
-from avatargpt.requests.index import unit
-from avatargpt.requests.people import GENDER_OF, WORD
-from avatargpt.requests.references import strange_names, subject_of
+from avatargpt.requests.people import GENDER_OF, WORD, strange_names, subject_of
+from avatargpt.requests.vector_index import unit
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder

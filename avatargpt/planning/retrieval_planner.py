@@ -26,7 +26,7 @@ from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.telling import plain_task, sentence, statement
 from avatargpt.planning.types import Activity, Plan
 from avatargpt.requests.english import check_plan, check_scene, check_slots
-from avatargpt.requests.index import unit
+from avatargpt.requests.vector_index import unit
 from instruct_data.planning import SEPARATOR, STEP_TASKS
 from vqvae.errors import UserError
 

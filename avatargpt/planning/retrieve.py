@@ -17,8 +17,8 @@ from avatargpt.planning.common_words import CommonWords, bag
 from avatargpt.planning.kinds import FIRST, LAST, MIDDLE, Part
 from avatargpt.planning.marks import embedded
 from avatargpt.planning.store import PlanLibrary
-from avatargpt.requests.index import ranked
-from avatargpt.requests.references import strange_names
+from avatargpt.requests.people import strange_names
+from avatargpt.requests.vector_index import ranked
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder

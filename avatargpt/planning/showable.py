@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.planning.marks import embedded
-from avatargpt.requests.candidates import movements
-from avatargpt.requests.index import ranked
+from avatargpt.requests.vector_index import ranked
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
     from avatargpt.planning.store import PlanLibrary
-    from avatargpt.requests.phrases import PhraseIndex
+    from avatargpt.requests.phrase_index import PhraseIndex
 
 SCENES, QUESTIONS = 4, 40  # written scenes whose steps are looked up, and how many steps of them
 
@@ -38,7 +37,7 @@ class Showable:
         """At most `most` movements, one per action: the nearest to each text, then the second nearest, and so on."""
         asked = list(dict.fromkeys(t for t in texts if t.strip()))
         asked += [t for t in self._written(asked[0]) if t not in asked] if asked else []
-        return list(movements(self.phrase_index, self.grounder, asked, most))
+        return list(self.phrase_index.movements(asked, self.grounder, most))
 
     def _written(self, scene: str) -> list[str]:
         """Steps of the nearest written scenes, spread over them."""

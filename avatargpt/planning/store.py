@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt.planning.kinds import KindTable
-from avatargpt.requests.index import VectorIndex, unit
-from avatargpt.requests.store import Stored, read, rounded, unpacked, write, xz
+from avatargpt.requests.vector_index import Stored, VectorIndex, read_file, rounded, unit, unpacked, write_file, xz
 from vqvae.errors import UserError
 
 FILE = "planning.safetensors"
@@ -149,7 +148,7 @@ class PlanLibrary:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``planning.safetensors`` into a folder."""
         about = {"genders": self.genders, "figures": self.figures}
-        return write(Path(folder) / FILE, about, {**self._arrays(), "texts": xz(self._texts(), 9)}, xz)
+        return write_file(Path(folder) / FILE, about, {**self._arrays(), "texts": xz(self._texts(), 9)}, xz)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> PlanLibrary:
@@ -159,7 +158,7 @@ class PlanLibrary:
             UserError: not there or damaged.
         """
         path = Path(folder) / FILE
-        if (found := read(path, "planning library", cls._from)) is None:
+        if (found := read_file(path, "planning library", cls._from)) is None:
             raise UserError(f"{path}: no such file; make one with the planner stage of scripts/train.py")
         return found
 

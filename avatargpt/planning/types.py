@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from avatargpt.lm.loaded import LoadedModel
-    from avatargpt.requests.phrases import PhraseIndex
+    from avatargpt.requests.phrase_index import PhraseIndex
 
 LONGEST = 20.0  # s that a step may be wished to take
 

@@ -1,4 +1,4 @@
-"""What a planner may be asked: scenes, activities, steps in words that can be read, and known tasks."""
+"""What people type, checked before any network reads it: English, other languages, emoji, numbers below zero."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from avatargpt.resources import sentence_model_folder
 from instruct_data import registry
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR, join_steps
+from instruct_data.requests.wording import NUMERAL
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing
@@ -44,18 +46,18 @@ def check_words(text: str, what: str = "scene") -> str:
     """
     if any(unicodedata.category(c) in ("Cc", "Cs", "Co") and c not in "\t\n\r" for c in text):
         raise UserError(f"{what}: control characters in the text; accepted plain text")
-    said = " ".join(text.split())
-    letters = [c for c in said if c.isalpha()]
+    line = " ".join(text.split())
+    letters = [c for c in line if c.isalpha()]
     if not letters:
         raise UserError(f"{what}: no words in it; accepted a sentence or two in English")
-    if len(said.split()) > MAX_WORDS or len(said) > MAX_CHARACTERS:
+    if len(line.split()) > MAX_WORDS or len(line) > MAX_CHARACTERS:
         raise UserError(
-            f"{what}: {len(said.split())} words, {len(said)} characters; "
+            f"{what}: {len(line.split())} words, {len(line)} characters; "
             f"accepted at most {MAX_WORDS} words and {MAX_CHARACTERS} characters"
         )
     if sum("LATIN" in unicodedata.name(c, "") for c in letters) < _LATIN * len(letters):
-        raise UserError(f"{what}: {said[:40]!r} is not in English; accepted English text")
-    return said
+        raise UserError(f"{what}: {line[:40]!r} is not in English; accepted English text")
+    return line
 
 
 @cache
@@ -76,13 +78,14 @@ def looks_english(text: str) -> bool:
     words = [w.lower() for w in _WORD.findall(text) if len(w) > 1 or w in "aAIiyzwe"]
     if not words:
         return False
-    known = _vocabulary()
+    vocabulary = _vocabulary()
 
     def english(word: str) -> bool:
         if word in _GLUE:
             return True
         stems = (word[: -len(e)] for e in _ENDINGS if word.endswith(e) and len(word) > len(e) + 2)
-        return word not in _FOREIGN and (word in known or any(s in known or s + "e" in known for s in stems))
+        forms = (word, *(form for s in stems for form in (s, s + "e")))
+        return word not in _FOREIGN and any(form in vocabulary for form in forms)
 
     share = sum(map(english, words)) / len(words)
     foreign = any(w in _FOREIGN or not w.isascii() for w in words)
@@ -103,11 +106,11 @@ def hit_at_random(text: str) -> bool:
     neighbours on the keyboard, without a vowel, or with five consonants in a row.
     """
     words = [w.lower() for w in _WORD.findall(text)]
-    known = _vocabulary()
+    vocabulary = _vocabulary()
 
     def strange(word: str) -> bool:
         halves = ((word[:i], word[i:]) for i in range(3, len(word) - 2))
-        return word not in known and not any(a in known and b in known for a, b in halves)
+        return word not in vocabulary and not any(a in vocabulary and b in vocabulary for a, b in halves)
 
     def keys(word: str) -> bool:
         rows = any(word in row or word[::-1] in row for row in _KEYS)
@@ -119,10 +122,10 @@ def hit_at_random(text: str) -> bool:
 
 def check_scene(scene: str) -> str:
     """A scene to plan in: `check_words` and in English, see `looks_english`."""
-    said = check_words(scene)
-    if not looks_english(said):
-        raise UserError(f"scene: {said[:60]!r} does not look like English; accepted English text")
-    return said
+    line = check_words(scene)
+    if not looks_english(line):
+        raise UserError(f"scene: {line[:60]!r} does not look like English; accepted English text")
+    return line
 
 
 def check_plan(scene: str, activities: int) -> str:
@@ -138,22 +141,22 @@ def check_slots(task: str, slots: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UserError: no such planning task, a slot missing, too many or not accepted.
     """
-    wanted = planning_task(task).slots
-    if unknown := sorted(slots.keys() - wanted.keys()):
-        raise UserError(f"task {task}: does not take {unknown[0]}; accepted: {', '.join(wanted)}")
-    if missing := [name for name in wanted if not str(slots.get(name) or "").strip()]:
-        raise UserError(f"task {task}: {missing[0]} is needed; accepted: {', '.join(wanted)}")
+    task_slots = planning_task(task).slots
+    if unknown := sorted(slots.keys() - task_slots.keys()):
+        raise UserError(f"task {task}: does not take {unknown[0]}; accepted: {', '.join(task_slots)}")
+    if missing := [name for name in task_slots if not str(slots.get(name) or "").strip()]:
+        raise UserError(f"task {task}: {missing[0]} is needed; accepted: {', '.join(task_slots)}")
     out = {}
-    for name in wanted:
-        said = check_words(slots[name], name)
+    for name in task_slots:
+        line = check_words(slots[name], name)
         if name == "steps":
-            steps = said.split(SEPARATOR.strip())
+            steps = line.split(SEPARATOR.strip())
             if len([s for s in steps if s.strip()]) > 2 * MAX_STEPS:
                 raise UserError(f"steps: {len(steps)} of them; accepted at most {2 * MAX_STEPS}")
-            said = join_steps(steps)
-        elif not looks_english(said):
-            raise UserError(f"{name}: {said[:60]!r} does not look like English; accepted English text")
-        out[name] = said
+            line = join_steps(steps)
+        elif not looks_english(line):
+            raise UserError(f"{name}: {line[:60]!r} does not look like English; accepted English text")
+        out[name] = line
     return out
 
 
@@ -167,6 +170,98 @@ def planning_task(name: str) -> registry.Task:
 
     if name in PLANNING_TASKS:
         return registry.get_task(name)
-    near = difflib.get_close_matches(name, PLANNING_TASKS, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    close = difflib.get_close_matches(name, PLANNING_TASKS, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
     raise UserError(f"unknown planning task {name!r}; {hint}available: {', '.join(PLANNING_TASKS)}")
+
+
+MIN_LANGUAGE_PROBABILITY = 0.5  # English requests stay below it, whole foreign sentences do not
+MIN_LANGUAGE_WORDS = 2
+LANGUAGES = {
+    "ar": "Arabic", "bg": "Bulgarian", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek",
+    "es": "Spanish", "et": "Estonian", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
+    "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean",
+    "lt": "Lithuanian", "lv": "Latvian", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
+    "ro": "Romanian", "ru": "Russian", "sk": "Slovak", "sl": "Slovenian", "sr": "Serbian", "sv": "Swedish",
+    "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+
+
+@cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def language_of(text: str) -> str:
+    """ISO 639-1 code of the language, one of `NAMES`; empty for English and for what is too short or mixed to tell."""
+    if sum(any(c.isalpha() for c in w) for w in text.split()) < MIN_LANGUAGE_WORDS and text.isascii():
+        return ""
+    code, share = _identifier().classify(text)
+    return str(code) if code in LANGUAGES and share > MIN_LANGUAGE_PROBABILITY else ""
+
+
+def named(code: str) -> str:
+    """A language's English name; the code itself where it is none of `NAMES`."""
+    return LANGUAGES.get(code, f"language {code!r}")
+
+
+_FIRST_EMOJI = 0x2600  # of the symbols that are taken for emoji; before it come arrows, signs and frames
+_EMOJI_MODIFIERS = re.compile("[\ufe00-\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\u2640\u2642]")
+"""What only says how an emoji looks (variation, joiner, skin, sex), and letters of flags."""
+_EMOJI_MEANINGS = {
+    "😂": "laughing face", "🤣": "laughing hard", "😆": "laughing face with closed eyes", "😡": "very angry face",
+    "🤬": "very angry face", "😤": "annoyed face", "😔": "sad face", "😶": "neutral face", "😰": "nervous face",
+    "😯": "surprised face", "😳": "embarrassed face", "🙃": "smiling face", "😣": "pained face", "🥳": "very happy",
+    "🤮": "disgusted face", "🥰": "loving smile", "❤": "loving face", "💀": "laughing face", "👀": "widened eyes",
+}  # fmt: skip
+"""Emoji that are used for something else than their Unicode name is read as."""
+
+
+def is_emoji(character: str) -> bool:
+    """Whether a character is a pictograph."""
+    return unicodedata.category(character) == "So" and ord(character) >= _FIRST_EMOJI
+
+
+def worded(text: str) -> str:
+    """An instruction as the reader is given it.
+
+    Emoji become words, the same in a row once; so is a row of exclamation or question marks, for the reader would take
+    it for a count.
+    """
+    bare = _EMOJI_MODIFIERS.sub("", text)
+    bare = re.sub(r"(\W)\1+", lambda m: m[1] if is_emoji(m[1]) or m[1] in "!?" else m[0], bare)
+    words = (f"\0{_EMOJI_MEANINGS.get(c) or unicodedata.name(c, '').lower()}\0" if is_emoji(c) else c for c in bare)
+    spelled = re.sub("\0\\s*\0", ", then ", "".join(words)).replace("\0", " ")
+    return " ".join(spelled.split()) if spelled != bare else bare
+
+
+def meaningless(text: str) -> bool:
+    """Whether an instruction has no word: a number alone, or keys hit at random. A rule, see `hit_at_random`."""
+    if re.fullmatch(r"[\d\s.,]+", text):
+        return True
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", worded(text))  # names of shapes are words, too
+    return hit_at_random(re.sub(r"(.)\1+", r"\1", words))  # and so are "pfft" and "hmmm"
+
+
+def unreadable(text: str) -> str:
+    """Why nothing in a text can be understood, as what is said of it: another language, no word; empty = it may be."""
+    if code := language_of(text):
+        return f"does not look like English but like {named(code)}, and the model knows English alone"
+    if meaningless(text):
+        return "has no word in it; what the model makes of it is chance"
+    return ""
+
+
+_COUNTABLE = r"(?:s|secs?|seconds?|minutes?|mins?|hours?|hrs?|ms|times|x)\b"
+_BELOW_ZERO = re.compile(
+    rf"(?<![\w.,)-])(?<!\d )(?:[-\u2212]|minus\s+)(?:{NUMERAL})[\s-]*(?:{_COUNTABLE}|(?P<share>per ?cent\b|%))", re.I
+)
+
+
+def below_zero(text: str, shares: bool = True) -> str:
+    """The first time, count or, with `shares`, per cent in a text that is below zero, as it stands there: "-5 seconds";
+    empty = none is."""
+    matches = (m[0] for m in _BELOW_ZERO.finditer(text) if shares or not m["share"])
+    return next(matches, "")

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.requests.index import VectorIndex, ranked, unit
 from avatargpt.requests.lexical import words
-from avatargpt.requests.store import Stored, pack_vectors, read, write
+from avatargpt.requests.vector_index import Stored, VectorIndex, pack_vectors, ranked, read_file, unit, write_file
 from vqvae.errors import UserError
 from vqvae.io.files import folder_lock
 
@@ -189,7 +188,7 @@ class ExemplarBank:
             "lengths": np.array([len(e.codes) for e in self.entries], np.int32),
             **pack_vectors(self.index.vectors, RANK),
         }  # fmt: skip
-        return write(Path(folder) / FILE, about, data)
+        return write_file(Path(folder) / FILE, about, data)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ExemplarBank | None:
@@ -209,7 +208,7 @@ class ExemplarBank:
             ]
             return cls(entries, dict(zip(captions, vectors, strict=True)), about["fingerprint"])
 
-        return read(Path(folder) / FILE, "library", make)
+        return read_file(Path(folder) / FILE, "library", make)
 
 
 def open_exemplars(folder: str | os.PathLike[str], fingerprint: str) -> ExemplarBank:

@@ -1,7 +1,6 @@
-"""Word overlap beside sentence vectors: an index of lemmas with inverse document frequencies, and named manners.
+"""Words of requests and captions: lemmas, word overlap by inverse document frequency, and named manners.
 
-Sentence embeddings miss a rare word that decides ("toes", "sneak"); plain word overlap finds it.
-"""
+Sentence embeddings miss a rare word that decides ("toes", "sneak"); plain word overlap finds it."""
 
 from __future__ import annotations
 
@@ -9,11 +8,72 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from avatargpt.requests.lemmas import lemma
+_FORMS = {
+    "be": "is are was were am been being", "have": "has had having", "do": "does did done doing", "a": "an",
+    "go": "goes went gone going", "run": "ran", "stand": "stood", "sit": "sat", "swing": "swung", "bend": "bent",
+    "throw": "threw thrown", "hold": "held", "take": "took taken", "come": "came", "lie": "lay lain lying",
+    "rise": "rose risen", "fall": "fell fallen", "get": "got gotten", "make": "made", "keep": "kept", "leap": "leapt",
+    "kneel": "knelt", "creep": "crept", "swim": "swam swum", "spin": "spun", "shake": "shook shaken", "lead": "led",
+    "put": "putting", "hit": "hitting", "foot": "feet", "man": "men", "woman": "women", "person": "people persons",
+    "half": "halves", "fling": "flung", "begin": "began begun", "stride": "strode", "strike": "struck", "tie": "tying",
+    "catch": "caught", "bring": "brought", "drive": "drove driven", "ride": "rode ridden", "dive": "dove",
+}  # fmt: skip
+_IRREGULAR = {form: base for base, forms in _FORMS.items() for form in forms.split()}
+# End like an inflection but are none. "left" is a side in captions far more often than the past of "leave".
+_NO_SUFFIX = """
+his this its always across towards forwards backwards upwards downwards sideways afterwards besides perhaps during
+thing something anything nothing everything morning evening ceiling bring fling spring string swing cling hundred
+indeed speed bleed proceed exceed succeed need feed seed left
+"""
+_VERBS_IN_E = """
+move wave dance raise place face pace make take shake come give leave live use close squeeze slide glide ride hide
+write drive dive bake stride strike balance bounce prance circle juggle stumble wobble waddle shuffle rotate imitate
+gesture pose rise smoke type wipe swipe slice chase race trace change arrange lunge plunge charge challenge exercise
+practice practise continue pause argue rescue dodge nudge emerge prepare stare explore define shine time name skate
+create wake like invite celebrate hesitate meditate alternate operate demonstrate taste handle cradle paddle hustle
+wrestle jiggle wiggle scramble amble tumble double hobble curve serve observe receive achieve involve revolve nurse
+reverse brace embrace produce reduce introduce advance glance complete compete shove score share stroke poke joke hope
+cope bike hike freeze sneeze inhale exhale scale resume assume pirouette appreciate saddle straddle struggle twiddle
+fumble tremble
+"""
+_KEEP = frozenset(_NO_SUFFIX.split())
+_ENDING_IN_E = frozenset(verb[:-1] for verb in _VERBS_IN_E.split())
+
+
+def _base(stem: str) -> str:
+    """A verb's base from what is left after -ing or -ed."""
+    if stem in _ENDING_IN_E:
+        return stem + "e"
+    if len(stem) > 2 and stem[-1] == stem[-2] and stem[-1] not in "aeioulsz":
+        return stem[:-1]
+    return stem
+
+
+@lru_cache(maxsize=50_000)
+def lemma(word: str) -> str:
+    """Lemma of one lower-case word: ``walks`` -> ``walk``, ``waving`` -> ``wave``, ``stepped`` -> ``step``."""
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word in _KEEP or len(word) < 4 or not word.isalpha():
+        return word
+    if word.endswith("ing") and len(word) > 5:
+        return _base(word[:-3])
+    if word.endswith("ied"):
+        return word[:-3] + "y"
+    if word.endswith("ed") and len(word) > 4:
+        return _base(word[:-2])
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "shes", "ches", "xes", "zzes")):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
 
 _STOP = frozenset(
     "a an the and or of in on at to for with by as is be it its his her their your my this that some someone somebody "
@@ -61,10 +121,10 @@ def times(text: str) -> tuple[int, bool]:
     """How often a text says that something is done (0 = it does not say), and whether more will do as well."""
     lowered = _MEASURE.sub("", text.lower())
     again = bool(_AGAIN.search(lowered))
-    for found in _TIMES.finditer(lowered):
-        if found["once"]:
-            return _ONCE[found["once"]], False
-        count = NUMBERS.get(found["number"]) or int(found["number"])
+    for match in _TIMES.finditer(lowered):
+        if match["once"]:
+            return _ONCE[match["once"]], False
+        count = NUMBERS.get(match["number"]) or int(match["number"])
         if count == 1 and again:
             break
         if count > 1 or re.search(r"\bone (?:single )?\w+$|\bjust one\b|\bonly one\b", lowered):
@@ -95,10 +155,10 @@ class WordIndex:
         count = len(texts)
         # all texts in one pass, for a first answer waits for this: a line break ends a text
         tokens = re.findall(r"[a-z]+|\n", "".join(" ".join(t.splitlines()) + "\n" for t in texts).lower())
-        kept = {t: w for t in dict.fromkeys(tokens) if t != "\n" and (w := lemma(t)) not in _STOP}
-        words = list(dict.fromkeys(kept.values()))
+        lemma_of = {t: w for t in dict.fromkeys(tokens) if t != "\n" and (w := lemma(t)) not in _STOP}
+        words = list(dict.fromkeys(lemma_of.values()))
         column = {w: i for i, w in enumerate(words)}
-        number = {t: column[w] for t, w in kept.items()} | {"\n": -1}
+        number = {t: column[w] for t, w in lemma_of.items()} | {"\n": -1}
         ids = np.fromiter((number.get(t, -2) for t in tokens), np.int64, len(tokens))
         row = np.cumsum(ids == -1)
         # (word, text) pairs, each once, by word
@@ -147,21 +207,21 @@ class Manners:
     """
 
     def __init__(self, phrases: Mapping[str, str]) -> None:
-        meant: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        styles_of: dict[tuple[str, ...], set[str]] = defaultdict(set)
         for phrase, style in phrases.items():
             words = tuple(w for w in lemmas(phrase) if w not in _GENERIC)
             if len(words) > 1 or (words and _WHO.fullmatch(phrase)):  # of a longer phrase one word says too little
-                meant[words].add(style)
-        self.known = {words: next(iter(styles)) for words, styles in meant.items() if len(styles) == 1}
+                styles_of[words].add(style)
+        self.known = {words: next(iter(styles)) for words, styles in styles_of.items() if len(styles) == 1}
         self.longest = max(map(len, self.known), default=0)
 
     def find(self, text: str) -> tuple[str, str]:
         """The style of the longest phrase whose words stand in the text in a row, or empty; and the text without it."""
-        said = [w for w in lemmas(text) if w not in _GENERIC]
-        for size in range(min(self.longest, len(said)), 0, -1):
-            for start in range(len(said) - size + 1):
-                words = tuple(said[start : start + size])
+        words_ = [w for w in lemmas(text) if w not in _GENERIC]
+        for size in range(min(self.longest, len(words_)), 0, -1):
+            for start in range(len(words_) - size + 1):
+                words = tuple(words_[start : start + size])
                 if words in self.known:
-                    rest = " ".join(t for t in text.split() if not set(words) & set(lemmas(t)))
-                    return self.known[words], rest if lemmas(rest) else text
+                    others_ = " ".join(t for t in text.split() if not set(words) & set(lemmas(t)))
+                    return self.known[words], others_ if lemmas(others_) else text
         return "", text

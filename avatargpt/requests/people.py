@@ -1,8 +1,9 @@
-"""Words for people and animals, with the gender that is usual for them, and names in a scene."""
+"""Words for people and animals, their usual gender, and what a step or caption refers to. Rules on words."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from instruct_data.text.english import THIRD
 
@@ -72,3 +73,30 @@ def names(scene: str) -> list[str]:
             if w[0].isupper() and (i > 0 or (len(words) > 1 and words[1] in THIRD)):
                 out.append(w.lower())
     return out
+
+
+_SOMEONE = re.compile(r"^(?:an? |the )?(?:person|human|figure|character|someone|somebody|individual)\b")
+
+
+def strange_names(texts: Sequence[str], scene: str) -> int:
+    """How many names of people are in the texts of an activity that the scene does not tell."""
+    return sum(n not in scene for n in {n for t in texts for n in re.findall(r"(?<=[\w,}] )[A-Z][a-z]+", t)})
+
+
+def subject_of(step: str) -> str:
+    """Who does it: the words before the verb."""
+    words = step.split()
+    verb = next((i for i, w in enumerate(words[:6]) if i and w.lower() in THIRD), 0)
+    return " ".join(words[:verb]) if 0 < verb <= 5 and "," not in " ".join(words[:verb]) else ""
+
+
+def caption_about(caption: str, subject: str, gender: str) -> str:
+    """A caption about "a person" as a step about `subject`; without one, its verb phrase."""
+    predicate = _SOMEONE.sub("", caption).strip()
+    if predicate == caption:
+        return caption
+    pronouns = PRONOUNS.get(gender, PRONOUNS["they"])
+    if pronouns is not PRONOUNS["they"]:
+        for neutral, word in (("their", pronouns[2]), ("themselves", pronouns[3])):
+            predicate = re.sub(rf"\b{neutral}\b", word, predicate)
+    return f"{subject} {predicate}".strip() if subject else predicate

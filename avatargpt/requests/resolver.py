@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from avatargpt.requests.foreign import language_of
-from avatargpt.requests.motion_spec import ClauseSpec
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.requests.english import language_of
+from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 
@@ -43,8 +43,8 @@ class ResolvedRequest:
     @property
     def warnings(self) -> tuple[str, ...]:
         """A line for each clause whose action is probably none that is known, with what is shown in its place."""
-        unknown = (c for c in with_concurrent(self.clauses) if c.said and c.known < MIN_KNOWN)
-        return tuple(f"not known: {c.said!r}; nearest: {c.text!r}" for c in unknown)
+        unknown = (c for c in with_concurrent(self.clauses) if c.words and c.known < MIN_KNOWN)
+        return tuple(f"not known: {c.words!r}; nearest: {c.caption!r}" for c in unknown)
 
     @property
     def known(self) -> bool:
@@ -67,8 +67,8 @@ def with_concurrent(clauses: Sequence[ClauseSpec]) -> Iterator[ClauseSpec]:
     """All clauses, each followed by its concurrent action."""
     for clause in clauses:
         yield clause
-        if clause.besides is not None:
-            yield clause.besides
+        if clause.concurrent is not None:
+            yield clause.concurrent
 
 
 class RequestResolver:
@@ -98,17 +98,17 @@ class RequestResolver:
     def read(self, text: str) -> MotionRequest:
         """The request, with the caption that each clause is shown by."""
         request = self.reader.read(text)
-        specs = list(with_concurrent(self.phrase_index.shown(request, self.grounder)))
+        specs = list(with_concurrent(self.phrase_index.resolve(request, self.grounder)))
         by_action: dict[str, list[ClauseSpec]] = defaultdict(list)
         for spec in specs:
-            if spec.asked is not None:
-                by_action[spec.asked.action].append(spec)
+            if spec.clause is not None:
+                by_action[spec.clause.action].append(spec)
         clauses: list[Clause] = []
         for clause in request.clauses:
             if not clause.denied:
                 # what is shown by one movement for several clauses has the words of the first of them, or of all
                 same_action = by_action.get(clause.action) or [specs[min(len(clauses), len(specs) - 1)]]
                 spec = same_action.pop(0) if len(same_action) > 1 else same_action[0]
-                clause = clause.model_copy(update={"known": spec.known >= MIN_KNOWN, "nearest": spec.telling})
+                clause = clause.model_copy(update={"known": spec.known >= MIN_KNOWN, "nearest": spec.request})
             clauses.append(clause)
         return request.model_copy(update={"clauses": clauses, "language": language_of(text)})

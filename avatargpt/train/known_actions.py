@@ -1,4 +1,4 @@
-"""The choice stage of `scripts/train.py`: the network of `avatargpt.requests.choosing`, trained on the book itself."""
+"""The choice stage of `scripts/train.py`: `avatargpt.requests.known_actions`, trained on the phrase index itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.requests.choosing import ACTIONS, FEATURES, Chooser, features
-from avatargpt.requests.phrases import PhraseIndex
-from avatargpt.requests.scoring import seen
+from avatargpt.requests.known_actions import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, features
+from avatargpt.requests.phrase_index import PhraseIndex
+from avatargpt.requests.phrase_scoring import phrase_scores
 from avatargpt.train.loop import fit
 from avatargpt.train.runtime import Runtime
 from instruct_data.synth import families
@@ -35,12 +35,14 @@ def choice_stage(args: SimpleNamespace) -> None:
     book = PhraseIndex.load(args.phrase_index)
     if book is None:
         raise UserError(f"{args.phrase_index}: no phrase index there")
-    book.chooser, figures = trained(book, SentenceGrounder(), args.count, args.seed)
-    book.chooser.save(args.output)
+    book.classifier, figures = trained(book, SentenceGrounder(), args.count, args.seed)
+    book.classifier.save(args.output)
     print(json.dumps(figures))
 
 
-def trained(book: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int) -> tuple[Chooser, dict[str, float]]:
+def trained(
+    book: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int
+) -> tuple[KnownActionClassifier, dict[str, float]]:
     """A chooser, and its figures on actions that it was not trained with.
 
     Args:
@@ -58,7 +60,7 @@ def trained(book: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-3)
     fit(_losses(network, even, is_right, learnt), optimizer)
     a = {k: v.detach().numpy() for k, v in network.named_parameters()}
-    chooser = Chooser({"mean": mean, "scale": scale, **a})
+    chooser = KnownActionClassifier({"mean": mean, "scale": scale, **a})
     with torch.no_grad():
         one, other = (network(even[apart], drop) for drop in (None, is_right[apart]))
     return chooser, _figures(one, other, is_right[apart])
@@ -74,8 +76,8 @@ def looked_up(
     keys = [(int(i), book.keys[i]) for i in rng.permutation(rows_of_all)[:count]]
     keys += [(-1, text) for text in strangers(book)]
     some = np.array([i for i, _ in keys])
-    told = np.zeros((len(some), ACTIONS, FEATURES), np.float32)
-    actions = np.full((len(some), ACTIONS), -1)
+    told = np.zeros((len(some), COMPARED_ACTIONS, FEATURES), np.float32)
+    actions = np.full((len(some), COMPARED_ACTIONS), -1)
     for start in range(0, len(some), 256):
         rows = some[start : start + 256]
         said = [text for _, text in keys[start : start + 256]]
@@ -84,7 +86,7 @@ def looked_up(
         for k, row in enumerate(rows.tolist()):
             both = cosines[[k, len(rows) + k]]
             hidden = np.flatnonzero(both[0] >= SAME * both[0][row]) if row >= 0 else None
-            sight = seen(book, said[k], said[k], named[k][1], named[k][0], both, hidden)
+            sight = phrase_scores(book, said[k], named[k][1], named[k][0], both, hidden)
             found, one = features(sight, book.group, book.members)
             told[start + k, : len(found)], actions[start + k, : len(found)] = one, found
         print(f"{start + len(rows)} of {len(some)}", file=sys.stderr, flush=True)
@@ -127,12 +129,12 @@ class _Network(nn.Module):
 
 
 def _losses(network: _Network, even: Tensor, is_right: Tensor, learnt: Tensor) -> Iterator[Tensor]:
-    label = torch.where(is_right.any(1), is_right.int().argmax(1), ACTIONS)
+    label = torch.where(is_right.any(1), is_right.int().argmax(1), COMPARED_ACTIONS)
     for _ in range(ROUNDS):
         for rows in learnt[torch.randperm(len(learnt))].split(BATCH):
             out = (torch.rand(len(rows)) < LEFT_OUT) | ~is_right[rows].any(1)
             logits = network(even[rows], is_right[rows] & out[:, None])
-            yield F.cross_entropy(logits, torch.where(out, ACTIONS, label[rows]))
+            yield F.cross_entropy(logits, torch.where(out, COMPARED_ACTIONS, label[rows]))
 
 
 def _figures(there: Tensor, left_out: Tensor, is_right: Tensor) -> dict[str, float]:

@@ -166,7 +166,7 @@ def _beside(args: SimpleNamespace, out: Path) -> None:
         RequestReader.load(args.requests).save(out, torch.int8)
         reader = RequestReader.load(out)
     if args.phrase_index:
-        from avatargpt.requests.phrases import PhraseIndex
+        from avatargpt.requests.phrase_index import PhraseIndex
 
         book = PhraseIndex.load(args.phrase_index)
         if book is None:

@@ -1,4 +1,4 @@
-"""Makes the book of `avatargpt.requests.phrases` from the caption bank, the lexicon and the requests."""
+"""Makes the book of `avatargpt.requests.phrase_index` from the caption bank, the lexicon and the requests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.captions import begins_with_person, both_against_one, of_anybody
-from avatargpt.requests.index import unit
 from avatargpt.requests.lexical import lemmas
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.phrase_index import PhraseIndex
+from avatargpt.requests.vector_index import unit
 from avatargpt.train.data.judged_answers import pass_rates, usual
 from avatargpt.train.data.prepare import CYCLIC, MADE_UP
 from avatargpt.train.runtime import Runtime

@@ -17,8 +17,7 @@ from avatargpt.config import Schedule, save_resolved
 from avatargpt.lm.devices import fast_bfloat16
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.reader import RequestReader, reading_grounder, word_states
-from avatargpt.requests.reader_network import MOST_WORDS, RequestConfig, RequestNetwork
-from avatargpt.requests.vocabulary import LONGEST, Vocabulary
+from avatargpt.requests.reader_network import MAX_TARGET, MAX_WORDS, RequestConfig, RequestNetwork, Vocabulary
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, StageBase, StepContext
@@ -133,7 +132,7 @@ class RequestStage(StageBase):
         domain = [*self.pairs][int(rng.choice(len(shares), p=shares / shares.sum()))]
         while True:
             pair = self.pairs[domain].draw(rng)
-            if len(pair.target) < LONGEST and len(pair.words) <= MOST_WORDS:
+            if len(pair.target) < MAX_TARGET and len(pair.words) <= MAX_WORDS:
                 return domain, pair
 
     def _batch(self, drawn: Sequence[Drawn]) -> tuple[torch.Tensor, ...]:

@@ -15,7 +15,7 @@ from avatargpt.evaluation.text import chat_fresh, requests
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import COUNTERS, KNOWN, counted_in
-from avatargpt.requests.index import VectorIndex
+from avatargpt.requests.vector_index import VectorIndex
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.joining import join_motions
 from vqvae.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.evaluation.body import corpus, describe, prompts, reconstruction, rivals, transitions
-from avatargpt.requests import actions
+from avatargpt.requests import captions
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -52,7 +52,7 @@ def test_prompt_suites_are_as_large_as_promised() -> None:
 def test_unseen_words_are_in_no_training_caption(shared: Path) -> None:
     import re
 
-    from avatargpt.requests.lemmas import lemma
+    from avatargpt.requests.lexical import lemma
 
     rows = map(json.loads, (shared / "data/body/captions.jsonl").read_text(encoding="utf-8").splitlines())
     captions = [c.lower() for r in rows if r["split"] == "train" for c in r["captions"]]
@@ -70,7 +70,7 @@ def test_where_words_are_known_from_is_as_stated(shared: Path) -> None:
     """`seen_in` of every prompt, and no prompt is a request of the training texts."""
     import re
 
-    from avatargpt.requests.lemmas import lemma
+    from avatargpt.requests.lexical import lemma
 
     def words(text: str) -> set[str]:
         found = set(re.findall(r"[a-z']+", text.lower()))
@@ -226,8 +226,8 @@ def test_the_nearest_clip_is_the_one_that_moves_alike() -> None:
     ],
 )
 def test_action_words(sentence: str, action: str, side: str) -> None:
-    assert actions.action_of(sentence) == action
-    assert actions.side_of(sentence) == side
+    assert captions.action_of(sentence) == action
+    assert captions.side_of(sentence) == side
 
 
 class Oracle:

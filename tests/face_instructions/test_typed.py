@@ -3,7 +3,7 @@ import json
 import pytest
 
 from avatargpt.face.performer import FacePerformer
-from avatargpt.requests.typed import meaningless, worded
+from avatargpt.requests.english import meaningless, worded
 from avatargpt.resources import suites
 from instruct_data.face.score import OWN
 

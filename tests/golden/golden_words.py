@@ -16,7 +16,7 @@ from golden_store import ROOT, Rows, evenly
 from avatargpt.chat import Conversation
 from avatargpt.chat.reading import open_intent
 from avatargpt.evaluation.text.chat import heard
-from avatargpt.requests.motion_spec import ClauseSpec
+from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.dialogue.acts import Act, Replay, write
 from instruct_data.dialogue.dialogues import Group, Turn, TurnMaker, phrases
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR
@@ -35,15 +35,15 @@ ASKED = 12  # scenes whose plans are asked for in the other directions
 def _clause(clause: ClauseSpec) -> dict[str, Any]:
     """A clause as flat JSON; what is empty is left out."""
     out: dict[str, Any] = {
-        "caption": clause.text, "action": clause.action, "phrasing": clause.phrasing,
+        "caption": clause.caption, "action": clause.action, "phrasing": clause.phrasing,
         "similarity": round(float(clause.similarity), 4), "lengths": " ".join(str(n) for n in clause.lengths),
     }  # fmt: skip
     if clause.turn is not None:
         out["turn"] = asdict(clause.turn)
     if clause.route is not None:
         out["route"] = asdict(clause.route)
-    if clause.besides is not None:
-        out["besides"] = _clause(clause.besides)
+    if clause.concurrent is not None:
+        out["besides"] = _clause(clause.concurrent)
     return out
 
 
@@ -51,7 +51,7 @@ def _reading(text: str) -> list[dict[str, Any]]:
     loaded = model()
     assert loaded.phrase_index is not None and loaded.grounder is not None
     try:
-        return [_clause(c) for c in loaded.phrase_index.plain(text, loaded.grounder)]
+        return [_clause(c) for c in loaded.phrase_index.clauses(text, loaded.grounder)]
     except UserError as e:
         return [{"refused": str(e)}]
 

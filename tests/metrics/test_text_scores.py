@@ -5,7 +5,7 @@ import math
 import pytest
 
 from avatargpt.metrics import text
-from avatargpt.requests.lemmas import lemma
+from avatargpt.requests.lexical import lemma
 from vqvae.errors import UserError
 
 SAME = ["a person walks forward .", "a man jumps twice and sits down ."]

@@ -14,7 +14,7 @@ from avatargpt.planning.ranking import Ranker, actor, strangers
 from avatargpt.planning.showable import Showable
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity, Plan
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.phrase_index import PhraseIndex
 
 SCENE = "A gardener is at work, she hums."
 GOOD = {"task": "She digs a hole.", "steps": ["she digs a hole with both hands", "she wipes the forehead"]}

@@ -11,7 +11,7 @@ import torch
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.phrase_index import PhraseIndex
 
 LINES = [
     "a tired nurse finishes the night shift", "she washes her hands; she sits down and writes; she stands up",

@@ -8,7 +8,7 @@ import pytest
 
 from avatargpt.planning import Activity, Plan, check_spec
 from avatargpt.planning.executable import Checked, Executable
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 

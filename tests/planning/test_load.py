@@ -16,7 +16,7 @@ from avatargpt.planning.executable import Checked
 from avatargpt.planning.fallback import Fallback
 from avatargpt.planning.language_planner import LanguagePlanner
 from avatargpt.planning.model_planner import ModelPlanner
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.phrase_index import PhraseIndex
 from vqvae.errors import UserError
 
 

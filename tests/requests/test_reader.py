@@ -10,7 +10,7 @@ import torch
 
 from avatargpt.config import resolve
 from avatargpt.requests.reader import RequestReader, reading_grounder, word_states
-from avatargpt.requests.reader_network import MOST_WORDS, RequestNetwork
+from avatargpt.requests.reader_network import MAX_WORDS, RequestNetwork
 from avatargpt.train.loop import run
 from avatargpt.train.request_reader import RequestRecipe, RequestStage, divided, exactness
 from avatargpt.train.runtime import Runtime
@@ -43,7 +43,7 @@ def test_a_resumed_run_is_the_same(tmp_path: Path) -> None:
 def test_what_cannot_be_read() -> None:
     recipe = RequestRecipe(**resolve(CONFIG))
     reader = RequestReader(RequestNetwork(recipe.model))
-    for text in ("  ", "go " * (MOST_WORDS + 1)):
+    for text in ("  ", "go " * (MAX_WORDS + 1)):
         with pytest.raises(UserError, match="accepted: 1 to 96"):
             reader.read(text)
     # untrained, but under the grammar

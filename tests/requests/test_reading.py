@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from avatargpt.requests.asked import asked
+from avatargpt.requests.lookups import lookup_of
 from avatargpt.requests.reader import RequestReader
 from avatargpt.resources import weights
 
@@ -63,12 +63,12 @@ def share(found: dict[str, Any], wanted: dict[str, Any]) -> float:
 
 
 def test_turns(reader: RequestReader) -> None:
-    turns = {t: asked(reader.read(t).clauses[0]).turn for t in TURNS}
+    turns = {t: lookup_of(reader.read(t).clauses[0]).turn for t in TURNS}
     assert share({t: turn and (turn.degrees, turn.side) for t, turn in turns.items()}, TURNS) >= 0.75
 
 
 def test_paths(reader: RequestReader) -> None:
-    routes = {t: asked(reader.read(t).clauses[0]).route for t in PATHS}
+    routes = {t: lookup_of(reader.read(t).clauses[0]).route for t in PATHS}
     assert share({t: route and (route.shape, route.side) for t, route in routes.items()}, PATHS) >= 0.8
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.requests.assembling import assembled
-from avatargpt.requests.vocabulary import LONGEST, Vocabulary
+from avatargpt.requests.reader import assembled
+from avatargpt.requests.reader_network import MAX_TARGET, Vocabulary
 from instruct_data.requests.pairs import Pairs, words_of
 from instruct_data.requests.spec import Clause, MotionRequest
 from instruct_data.requests.ways import DOMAINS, Material, all_ways, material, read_ways
@@ -60,7 +60,7 @@ def test_every_way_can_be_written_under_the_grammar(domain: str) -> None:
     drawn = [pairs.filled(w, rng) for w in all_ways(domain)] + [pairs.draw(rng) for _ in range(300)]
     for pair in drawn:
         numbers = vocabulary.encode(pair.target)
-        assert len(numbers) < LONGEST
+        assert len(numbers) < MAX_TARGET
         for k, number in enumerate(numbers):
             assert vocabulary.allowed(numbers[:k], pair.words, domain)[number], (pair, k)
         assert vocabulary.decode(numbers) == pair.target

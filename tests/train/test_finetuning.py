@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt.cli.app import run as command
-from avatargpt.requests.index import Reduced, unit
-from avatargpt.requests.store import reduced
+from avatargpt.requests.vector_index import Reduced, reduced, unit
 from avatargpt.train.finetuning import clips as own
 from avatargpt.train.finetuning.body import widened
 from avatargpt.train.finetuning.run import ABOUT, EarlyStopping, Progress, check_new, inherit, steps_in_time

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from avatargpt.kinematics.measures import SIZE
 from avatargpt.lm.scorer import ScorerNetwork
 from avatargpt.metrics.checks import CaptionChecks, manners
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE, Judged, lessons, pass_rates, picked, usual
 from avatargpt.train.phrase_index import (
     PERFORMED_BY,

@@ -15,7 +15,7 @@ from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics import text
-from avatargpt.requests import actions
+from avatargpt.requests import captions
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -53,7 +53,7 @@ def reference(clip: Clip) -> tuple[set[str], str]:
     if clip.action in CLASSES:
         name, side = expected(clip.action)
         return {name}, side
-    named = Counter(actions.action_of(c) for c in clip.captions)
+    named = Counter(captions.action_of(c) for c in clip.captions)
     named.pop("", None)
     return {a for a, n in named.items() if 3 * n >= len(clip.captions)}, ""
 
@@ -125,7 +125,7 @@ def _judged(clips: Sequence[Clip], said: Sequence[str]) -> tuple[dict[str, Any],
         wanted, side = reference(clip)
         if not wanted:
             continue
-        named = actions.action_of(sentence)
+        named = captions.action_of(sentence)
         ok = named in wanted
         name = clip.action or " or ".join(sorted(wanted))
         right.append(float(ok))
@@ -133,7 +133,7 @@ def _judged(clips: Sequence[Clip], said: Sequence[str]) -> tuple[dict[str, Any],
         confusion[name][named or "(none)"] += 1
         if side and ok:
             # A wrong action is counted once, above; here only whether the side of a right one is right.
-            side_right.append(float(actions.side_of(sentence) == side))
+            side_right.append(float(captions.side_of(sentence) == side))
     references = [c.captions for c in clips]
     results = {
         "action": figure(right),

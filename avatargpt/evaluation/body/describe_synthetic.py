@@ -14,7 +14,7 @@ from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, load
 from avatargpt.metrics import checks
-from avatargpt.requests import actions
+from avatargpt.requests import captions
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 
@@ -25,7 +25,7 @@ def reference_side(clip: Clip) -> str:
     """The side that at least half of a clip's captions mention, or ""."""
     if not clip.captions:
         return ""
-    sides = Counter(actions.side_of(c) for c in clip.captions)
+    sides = Counter(captions.side_of(c) for c in clip.captions)
     best = max(("left", "right"), key=lambda s: sides[s])
     return best if 2 * sides[best] >= len(clip.captions) and not sides["left" if best == "right" else "right"] else ""
 
@@ -96,7 +96,7 @@ def _judged(
             confusion[clip.action][" or ".join(sorted(found)) or "(none)"] += 1
         side = reference_side(clip)
         if side and ok:
-            side_right.append(float(actions.side_of(sentence) == side))
+            side_right.append(float(captions.side_of(sentence) == side))
     results = {
         "family": figure(right), "family_mean": figure([float(np.mean(v)) for v in by_family.values()]),
         "only": figure(only), "side": figure(side_right),

@@ -18,7 +18,7 @@ from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.face.performer import FacePerformer
 from avatargpt.metrics.face import reading_score
 from avatargpt.metrics.face_events import check_score
-from avatargpt.requests.typed import unreadable
+from avatargpt.requests.english import unreadable
 from instruct_data.face.score import Emotion, Event, Score, parse_score
 from vqvae.io.data_files import json_rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avatargpt.requests.typed import unreadable
+from avatargpt.requests.english import unreadable
 from instruct_data.face.score import Score
 
 SURE = 0.7

@@ -22,8 +22,7 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.sampling import MOST_WORDS, Reading
 from avatargpt.face.instructions.score_tokens import ScoreTokens
 from avatargpt.lm.checkpoint import load_part, remove_part, save_part
-from avatargpt.requests.numbers import below_zero
-from avatargpt.requests.typed import worded
+from avatargpt.requests.english import below_zero, worded
 from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
 
@@ -87,7 +86,7 @@ class InstructionParser:
     ) -> list[Score]:  # fmt: skip
         """The score of each instruction; its `text` is the instruction.
 
-        What is read is what `avatargpt.requests.typed.worded` makes of it: emoji are words, "!!!" is no count.
+        What is read is what `avatargpt.requests.english.worded` makes of it: emoji are words, "!!!" is no count.
 
         Token by token the likeliest field that the grammar allows is chosen, all its values together, then the
         likeliest of these. Beside this reading `samples` more are drawn, of the instruction and of each of its other

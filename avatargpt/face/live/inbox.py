@@ -15,7 +15,7 @@ from typing import Any
 from avatargpt.face.audio_model.conditioning import Feeling
 from avatargpt.face.feelings import emotions
 from avatargpt.options import is_text
-from avatargpt.requests.typed import is_emoji
+from avatargpt.requests.english import is_emoji
 from vqvae.errors import UserError
 
 MOST_WAITING = 4  # orders that wait to be read

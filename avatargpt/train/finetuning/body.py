@@ -18,9 +18,8 @@ from avatargpt.kinematics.measures import kinematic_features
 from avatargpt.lm.checkpoint import load_model, save_small
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.metrics.statistics import kinematic_fid
-from avatargpt.requests.index import Reduced
-from avatargpt.requests.phrases import RANK, PhraseIndex
-from avatargpt.requests.store import reduced, rounded
+from avatargpt.requests.phrase_index import RANK, PhraseIndex
+from avatargpt.requests.vector_index import Reduced, reduced, rounded
 from avatargpt.train.data.corpus import Folders, text_corpus
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
 from avatargpt.train.data.prepare import keyframed_clips
@@ -231,7 +230,7 @@ def without(index: PhraseIndex, phrasings: Collection[str]) -> PhraseIndex:
     rows = [i for i, k in enumerate(index.keys) if k not in phrasings]
     if len(rows) == len(index.keys):
         return index
-    stored = index.index.held
+    stored = index.index.stored
     if isinstance(stored, Reduced):
         vectors: Reduced | np.ndarray = Reduced(stored.rows[rows], stored.scale[rows], stored.basis)
     else:
@@ -249,13 +248,13 @@ def with_captions_of(index: PhraseIndex, clips: Sequence[ClipCodes], grounder: S
     known = set(earlier.classes)
     new.classes = [f"own {c}" if c in known else c for c in new.classes]  # an action of the user's is none of ours
     both = with_new_actions(earlier, new)
-    stored = earlier.index.held
+    stored = earlier.index.stored
     stored = stored if isinstance(stored, Reduced) else reduced(stored, RANK)
     out = PhraseIndex(
         both.keys, both.captions, both.classes, [str(s) for s in both.sides], both.styles, both.lengths,
         widened(stored, both.index.vectors[len(earlier.keys) :]), both.marks,
     )  # fmt: skip
-    out.own, out.told = index.own | set(new.classes), dict(index.told)
+    out.user_actions, out.attributes = index.user_actions | set(new.classes), dict(index.attributes)
     if index.reader is not None:
         out.read_captions(index.reader, new.keys)
     return out

@@ -5,7 +5,7 @@ import numpy as np
 from avatargpt import AvatarGPT
 from avatargpt.body.generate import at_rest, layered
 from avatargpt.kinematics.measures import jerk
-from avatargpt.requests.concurrent import which_is_below
+from avatargpt.requests.lookups import which_is_below
 
 
 def test_arms_go_on_steps_and_nothing_else_does():

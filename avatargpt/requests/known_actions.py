@@ -1,6 +1,6 @@
-"""Whether the action of a clause is one that is known: a small network over what speaks for each known action.
+"""Whether the action of a clause is a known one: a small network over what speaks for each known action.
 
-It is trained on the book itself (`avatargpt.train.known_actions`): phrasings are looked up as if they were not
+It is trained on the phrase index itself (`avatargpt.train.known_actions`): phrasings are looked up as if they were not
 in it, a third of them as if their action were not in it either, and sentences about actions that it does not know.
 """
 
@@ -12,20 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.requests.index import ranked
-from avatargpt.requests.scoring import Seen
+from avatargpt.requests.phrase_scoring import PhraseScores
+from avatargpt.requests.vector_index import ranked
 from vqvae.io.files import parsing
 from vqvae.motion import atomic_write
 
-ACTIONS = 24  # that are compared
-NEAR, FURTHER = 8, 60  # phrasings whose actions are counted
+COMPARED_ACTIONS = 24  # that are compared
+NEAREST, COUNTED = 8, 60  # phrasings whose actions are counted
 FEATURES = 27
 TEMPERATURE = 0.06  # of the weight of the nearest ones among each other
-FILE = "choice.safetensors"
+CLASSIFIER_FILE = "choice.safetensors"
 NAMES = ("mean", "scale", "w1", "b1", "w2", "v1", "c1", "v2", "c2")
 
 
-def features(seen: Seen, group: np.ndarray, members: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def features(scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """What speaks for the nearest actions.
 
     Args:
@@ -35,40 +35,39 @@ def features(seen: Seen, group: np.ndarray, members: Sequence[np.ndarray]) -> tu
         (A,) actions, the nearest first, and (A, F) features.
     """
     best = np.full(len(members), -np.inf)
-    np.maximum.at(best, group, seen.scores)
-    actions = ranked(best, ACTIONS)
-    order = ranked(seen.scores, FURTHER)
+    np.maximum.at(best, group, scores.scores)
+    actions = ranked(best, COMPARED_ACTIONS)
+    order = ranked(scores.scores, COUNTED)
     owner = group[order]
-    weight = np.exp((seen.scores[order[:NEAR]] - seen.scores[order[0]]) / TEMPERATURE)
+    weight = np.exp((scores.scores[order[:NEAREST]] - scores.scores[order[0]]) / TEMPERATURE)
     out = []
     for action in actions:
-        mine = members[action]
-        cosine, overlap = seen.cosine[mine], seen.overlap[mine]
-        row = mine[seen.scores[mine].argmax()]
-        near, common = np.sort(cosine)[::-1], np.sort(overlap)[::-1]
-        alike, at = seen.alike[mine], owner == action
+        rows = members[action]
+        row = rows[scores.scores[rows].argmax()]
+        cosines, overlaps = np.sort(scores.cosine[rows])[::-1], np.sort(scores.overlap[rows])[::-1]
+        alike, of_action = scores.alike[rows], owner == action
         out.append([
-            near[0], near[:3].mean(), near[:8].mean(), seen.scores[row], common[0], seen.overlap[row],
-            common[:3].mean(), seen.cosine[row], seen.alike[row], alike.mean(), alike.any(), seen.unlike[mine].mean(),
-            weight[at[:NEAR]].sum() / weight.sum(), at[:20].mean(), at.mean(),
-            np.log(len(mine)) / 6, seen.verb, seen.scores[row] - seen.cosine[row],
+            cosines[0], cosines[:3].mean(), cosines[:8].mean(), scores.scores[row], overlaps[0], scores.overlap[row],
+            overlaps[:3].mean(), scores.cosine[row], scores.alike[row], alike.mean(), alike.any(),
+            scores.unlike[rows].mean(), weight[of_action[:NEAREST]].sum() / weight.sum(), of_action[:20].mean(),
+            of_action.mean(), np.log(len(rows)) / 6, scores.verb, scores.scores[row] - scores.cosine[row],
         ])  # fmt: skip
-    told = np.concatenate([np.array(out, np.float32), _covered(seen, group, members, actions)], 1)
-    apart = np.stack([
-        told[:, 3] - told[:, 3].max(), told[:, 0] - told[:, 0].max(), np.arange(len(actions)) / ACTIONS,
-        np.full(len(actions), seen.words / 10),
+    absolute = np.concatenate([np.array(out, np.float32), _covered(scores, group, members, actions)], 1)
+    relative = np.stack([
+        absolute[:, 3] - absolute[:, 3].max(), absolute[:, 0] - absolute[:, 0].max(),
+        np.arange(len(actions)) / COMPARED_ACTIONS, np.full(len(actions), scores.words / 10),
     ], 1)  # fmt: skip
-    return actions, np.concatenate([told, apart], 1).astype(np.float32)
+    return actions, np.concatenate([absolute, relative], 1).astype(np.float32)
 
 
-def _covered(seen: Seen, group: np.ndarray, members: Sequence[np.ndarray], actions: np.ndarray) -> np.ndarray:
+def _covered(scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarray], actions: np.ndarray) -> np.ndarray:
     """(A, 5) how much of what a request says an action's phrasings say, too: share of its lemmas by rarity, the rarest
     that they lack, how usual its rarest one is among them; of all actions the share and the rarest lemma that none has.
     """
-    total = sum(weight for weight, _ in seen.terms) or 1.0
+    total = sum(weight for weight, _ in scores.terms) or 1.0
     out = np.zeros((len(actions), 5), np.float32)
     rarest = -1.0
-    for weight, rows in seen.terms:
+    for weight, rows in scores.terms:
         counts = np.bincount(group[rows], minlength=len(members))[actions]
         out[:, 0] += weight / total * (counts > 0)
         out[:, 1] = np.maximum(out[:, 1], weight / 10 * (counts == 0))
@@ -80,7 +79,7 @@ def _covered(seen: Seen, group: np.ndarray, members: Sequence[np.ndarray], actio
     return out
 
 
-class Chooser:
+class KnownActionClassifier:
     """The trained network, two layers for the actions and two for "none of them".
 
     Args:
@@ -93,10 +92,10 @@ class Chooser:
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.arrays = {k: np.asarray(arrays[k], np.float32) for k in NAMES}
 
-    def logits(self, told: np.ndarray) -> np.ndarray:
+    def logits(self, rows: np.ndarray) -> np.ndarray:
         """(A, F) features -> (A + 1,) logits, the last one of "none"."""
         a = self.arrays
-        even = (told - a["mean"]) / a["scale"]
+        even = (rows - a["mean"]) / a["scale"]
         scores = _gelu(even @ a["w1"] + a["b1"]) @ a["w2"]
         top = even[ranked(scores, 3)]
         if len(top) < 3:
@@ -104,21 +103,20 @@ class Chooser:
         none = _gelu(top.ravel() @ a["v1"] + a["c1"]) @ a["v2"] + a["c2"]
         return np.concatenate([scores, none])
 
-    def known(self, seen: Seen, group: np.ndarray, members: Sequence[np.ndarray]) -> float:
+    def known(self, scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarray]) -> float:
         """The probability, 0..1, that one of the book's actions is meant."""
-        logits = self.logits(features(seen, group, members)[1])
+        logits = self.logits(features(scores, group, members)[1])
         shares = np.exp(logits - logits.max())
         return float(1 - shares[-1] / shares.sum())
-
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``choice.safetensors``."""
         from safetensors.numpy import save_file
 
-        return atomic_write(Path(folder) / FILE, lambda p: save_file(self.arrays, p))
+        return atomic_write(Path(folder) / CLASSIFIER_FILE, lambda p: save_file(self.arrays, p))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Chooser | None:
+    def load(cls, folder: str | os.PathLike[str]) -> KnownActionClassifier | None:
         """That of a model folder, None where it has none.
 
         Raises:
@@ -126,14 +124,14 @@ class Chooser:
         """
         from vqvae.io.tensors import load_tensors
 
-        path = Path(folder) / FILE
+        path = Path(folder) / CLASSIFIER_FILE
         if not path.is_file():
             return None
         state = load_tensors(path, "a choice among known actions")
         with parsing(path, "a choice among known actions"):
-            made = cls({k: v.numpy() for k, v in state.items()})
-            made.logits(np.zeros((3, FEATURES), np.float32))  # of the shapes that are needed
-            return made
+            classifier = cls({k: v.numpy() for k, v in state.items()})
+            classifier.logits(np.zeros((3, FEATURES), np.float32))  # of the shapes that are needed
+            return classifier
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:

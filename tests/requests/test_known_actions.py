@@ -10,11 +10,11 @@ import torch
 
 from avatargpt import AvatarGPT
 from avatargpt.__main__ import main
-from avatargpt.requests.choosing import ACTIONS, FEATURES, Chooser, features
-from avatargpt.requests.motion_spec import ClauseSpec
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.requests.known_actions import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, features
+from avatargpt.requests.phrase_index import PhraseIndex
+from avatargpt.requests.phrase_scoring import PhraseScores
 from avatargpt.requests.resolver import MIN_KNOWN, RequestResolver, ResolvedRequest
-from avatargpt.requests.scoring import Seen
 from avatargpt.resources import weights
 from avatargpt.train.known_actions import _Network, strangers
 
@@ -22,14 +22,14 @@ from avatargpt.train.known_actions import _Network, strangers
 @pytest.fixture(scope="module")
 def book() -> PhraseIndex:
     found = AvatarGPT.from_pretrained().phrase_index
-    assert found is not None and found.chooser is not None
+    assert found is not None and found.classifier is not None
     return found
 
 
-def sight(scores: list[float]) -> Seen:
+def sight(scores: list[float]) -> PhraseScores:
     n = len(scores)
     no = np.zeros(n, bool)
-    return Seen(np.array(scores), np.array(scores), np.zeros(n), no, no, False, 2)
+    return PhraseScores(np.array(scores), np.array(scores), np.zeros(n), no, no, False, 2)
 
 
 def test_features_of_the_nearest_actions() -> None:
@@ -43,9 +43,9 @@ def test_features_of_the_nearest_actions() -> None:
 def test_the_network_is_the_one_that_was_trained() -> None:
     torch.manual_seed(0)
     network = _Network()
-    told = np.random.default_rng(0).normal(size=(ACTIONS, FEATURES)).astype(np.float32)
+    told = np.random.default_rng(0).normal(size=(COMPARED_ACTIONS, FEATURES)).astype(np.float32)
     arrays = {k: v.detach().numpy() for k, v in network.named_parameters()}
-    chooser = Chooser({"mean": np.zeros(FEATURES), "scale": np.ones(FEATURES), **arrays})
+    chooser = KnownActionClassifier({"mean": np.zeros(FEATURES), "scale": np.ones(FEATURES), **arrays})
     with torch.no_grad():
         wanted = network(torch.from_numpy(told)[None])[0].numpy()
     np.testing.assert_allclose(chooser.logits(told), wanted, atol=1e-5)
@@ -55,9 +55,9 @@ def test_the_network_is_the_one_that_was_trained() -> None:
 def test_a_saved_index_chooses_alike(book: PhraseIndex, tmp_path: Path) -> None:
     book.save(tmp_path)
     again = PhraseIndex.load(tmp_path)
-    assert again is not None and again.chooser is not None and book.chooser is not None
-    for name, array in book.chooser.arrays.items():
-        np.testing.assert_array_equal(again.chooser.arrays[name], array)
+    assert again is not None and again.classifier is not None and book.classifier is not None
+    for name, array in book.classifier.arrays.items():
+        np.testing.assert_array_equal(again.classifier.arrays[name], array)
 
 
 def test_strangers_are_no_actions_of_the_book(book: PhraseIndex) -> None:
@@ -67,8 +67,8 @@ def test_strangers_are_no_actions_of_the_book(book: PhraseIndex) -> None:
 
 def test_what_is_not_known_is_told_with_what_is_shown() -> None:
     clauses = (
-        ClauseSpec("a person waves", 0.6, said="plays the lute", known=MIN_KNOWN - 0.1),
-        ClauseSpec("a person walks", 0.9, said="walk", besides=ClauseSpec("he nods", 0.5, said="hums", known=0.0)),
+        ClauseSpec("a person waves", 0.6, words="plays the lute", known=MIN_KNOWN - 0.1),
+        ClauseSpec("a person walks", 0.9, words="walk", concurrent=ClauseSpec("he nods", 0.5, words="hums", known=0.0)),
     )
     assert ResolvedRequest("", clauses=clauses).warnings == (
         "not known: 'plays the lute'; nearest: 'a person waves'", "not known: 'hums'; nearest: 'he nods'",

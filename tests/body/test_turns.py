@@ -4,7 +4,7 @@ import numpy as np
 
 from avatargpt import AvatarGPT
 from avatargpt.body.candidates import cuts
-from avatargpt.requests.turns import Turn
+from avatargpt.requests.clause_spec import Turn
 
 
 def test_how_far_a_turn_misses():

@@ -24,11 +24,9 @@ from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.options import UnheededText, shares
-from avatargpt.requests.motion_spec import ClauseSpec
-from avatargpt.requests.paths import Route
-from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.clause_spec import ClauseSpec, Route, Turn
+from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import ResolvedRequest
-from avatargpt.requests.turns import Turn
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.ground import SUNK

@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.requests.clauses import clauses
-from avatargpt.requests.phrases import FILE, PhraseIndex
-from avatargpt.requests.sides import first_side
-from avatargpt.requests.telling import agreement
+from avatargpt.requests.phrase_index import FILE, PhraseIndex, agreement
+from avatargpt.requests.phrase_scoring import first_side
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 
@@ -37,24 +35,6 @@ def book() -> PhraseIndex:
     return PhraseIndex(keys, captions, classes, sides, {"feebly": "elderly"}, lengths, vectors)
 
 
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("walk ahead, then wave", ["walk ahead", "wave"]),
-        ("First take a bow and after that walk on.", ["take a bow", "walk on"]),
-        ("take a bow, and afterwards walk on", ["take a bow", "walk on"]),
-        ("the arm goes up and then down", ["the arm goes up then down"]),
-        ("please walk on", ["walk on"]),
-    ],
-)
-def test_clauses(text: str, parts: list[str]) -> None:
-    assert clauses(text) == parts
-
-
-def test_a_text_of_joints_alone_is_kept_whole() -> None:
-    assert clauses("then") == ["then"]
-
-
 def test_the_side_named_first_counts() -> None:
     assert first_side("raise the left hand, the right one hangs") == "left"
     assert first_side("walk") == ""
@@ -63,19 +43,19 @@ def test_the_side_named_first_counts() -> None:
 def test_sides_are_never_mixed_up(book: PhraseIndex) -> None:
     grounder = CountingGrounder()
     for side in ("left", "right"):
-        found = book.plain(f"please wave that {side} hand", grounder)  # type: ignore[arg-type]
-        assert [p.text for p in found] == [f"the {side} hand waves"]
+        found = book.clauses(f"please wave that {side} hand", grounder)  # type: ignore[arg-type]
+        assert [p.caption for p in found] == [f"the {side} hand waves"]
 
 
 def test_styles_and_lengths(book: PhraseIndex) -> None:
     grounder = CountingGrounder()
-    assert book.plain("walk feebly", grounder)[0].text == "an old person walks"  # type: ignore[arg-type]
-    assert book.plain("walk", grounder)[0].lengths == (4, 8)  # type: ignore[arg-type]
+    assert book.clauses("walk feebly", grounder)[0].caption == "an old person walks"  # type: ignore[arg-type]
+    assert book.clauses("walk", grounder)[0].lengths == (4, 8)  # type: ignore[arg-type]
 
 
 def test_what_is_far_keeps_its_own_words(book: PhraseIndex) -> None:
-    found = book.plain("xyzzy plugh", CountingGrounder(), least=0.9)  # type: ignore[arg-type]
-    assert found[0].text == "xyzzy plugh"
+    found = book.clauses("xyzzy plugh", CountingGrounder(), least=0.9)  # type: ignore[arg-type]
+    assert found[0].caption == "xyzzy plugh"
 
 
 def test_save_load_and_damage(book: PhraseIndex, tmp_path: Path) -> None:
@@ -86,7 +66,7 @@ def test_save_load_and_damage(book: PhraseIndex, tmp_path: Path) -> None:
     assert again.classes == book.classes and again.sides.tolist() == book.sides.tolist()
     assert np.abs(again.index.vectors - book.index.vectors).max() < 5e-3
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:100])
-    with pytest.raises(UserError, match="not a readable book"):
+    with pytest.raises(UserError, match="not a readable phrase index"):
         PhraseIndex.load(tmp_path)
     assert PhraseIndex.load(tmp_path / "none") is None
 
@@ -97,15 +77,15 @@ def test_a_caption_that_tells_more_is_taken_when_it_is_nearer() -> None:
     vectors = CountingGrounder().sentence(["wave", "wave left arm", "bow"])
     book = PhraseIndex(keys, captions, ["wave"] * 3, ["", "left", ""], {}, {}, vectors)
     grounder = CountingGrounder()
-    assert book.plain("bow with the left raised", grounder)[0].text == "wave the left arm"  # type: ignore[arg-type]
-    assert book.plain("bow", grounder)[0].text == "a person waves"  # type: ignore[arg-type]
+    assert book.clauses("bow with the left raised", grounder)[0].caption == "wave the left arm"  # type: ignore[arg-type]
+    assert book.clauses("bow", grounder)[0].caption == "a person waves"  # type: ignore[arg-type]
 
 
 def test_an_action_whose_only_caption_belongs_to_another_keeps_it() -> None:
     keys, captions = ["a person waves", "say hi"], [{"": "a person waves"}, {"": "a person waves"}]
     vectors = CountingGrounder().sentence(["wave", "bow"])
     book = PhraseIndex(keys, captions, ["wave", "greet"], ["", ""], {}, {}, vectors)
-    assert book.plain("bow", CountingGrounder())[0].text == "a person waves"  # type: ignore[arg-type]
+    assert book.clauses("bow", CountingGrounder())[0].caption == "a person waves"  # type: ignore[arg-type]
 
 
 def test_a_phrasing_that_says_the_same_decides_alone() -> None:
@@ -133,10 +113,10 @@ def test_how_often_is_told(times: int | None, caption: str, monkeypatch: pytest.
     keys = ["a person waves", "a person waves twice", "a person waves four times"]
     vectors = CountingGrounder().sentence(["wave"] * 3)
     book = PhraseIndex(keys, [{"": k} for k in keys], ["wave"] * 3, [""] * 3, {}, {}, vectors)
-    book.told = {keys[1]: {"times": 2}, keys[2]: {"times": 4}}
-    monkeypatch.setattr("avatargpt.requests.scoring.OVERLAP", 0.0)  # in so small a book words weigh more
-    (found,) = book.looked_up([Clause(action="wave", times=times)], CountingGrounder())  # type: ignore[arg-type]
-    assert found.text == caption
+    book.attributes = {keys[1]: {"times": 2}, keys[2]: {"times": 4}}
+    monkeypatch.setattr("avatargpt.requests.phrase_scoring.OVERLAP_WEIGHT", 0.0)  # in so small a book words weigh more
+    (found,) = book.look_up([Clause(action="wave", times=times)], CountingGrounder())  # type: ignore[arg-type]
+    assert found.caption == caption
 
 
 def test_places_that_were_not_asked_for_come_last() -> None:
@@ -144,9 +124,8 @@ def test_places_that_were_not_asked_for_come_last() -> None:
     captions = [{"": k if k != "wave" else keys[1]} for k in keys]
     vectors = CountingGrounder().sentence(keys)
     book = PhraseIndex(keys, captions, ["wave"] * 4, [""] * 4, {}, {}, vectors)
-    assert [sorted(book.places(i)) for i in range(4)] == [[], ["above"], [], ["backward"]]
     for asked, told in (("wave", keys[2]), ("wave above the head", keys[1]), ("raise and wave backwards", keys[3])):
-        assert book.plain(asked, CountingGrounder())[0].text == told
+        assert book.clauses(asked, CountingGrounder())[0].caption == told
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -158,10 +137,10 @@ def test_a_caption_of_the_side_that_is_asked_for_is_taken(side: str) -> None:
     away = np.linalg.svd(near)[2][1:2]
     vectors = np.concatenate([near, *[0.95 * near + np.sqrt(1 - 0.95**2) * away] * 2])
     one = PhraseIndex(keys, captions, ["wave"] * 3, ["", "left", "right"], {}, {}, vectors)
-    one.told = {keys[1]: {"side": "left"}, keys[2]: {"side": "right"}}
+    one.attributes = {keys[1]: {"side": "left"}, keys[2]: {"side": "right"}}
     asked = MotionRequest(clauses=[Clause(action="wave hand", side=side)])  # type: ignore[arg-type]
-    found = one.shown(asked, CountingGrounder())  # type: ignore[arg-type]
-    assert [p.text for p in found] == [f"the {side} one goes to and fro"]
+    found = one.resolve(asked, CountingGrounder())  # type: ignore[arg-type]
+    assert [p.caption for p in found] == [f"the {side} one goes to and fro"]
 
 
 def test_a_caption_that_tells_what_was_not_asked_comes_after_others() -> None:
@@ -181,8 +160,8 @@ def test_a_reader_tells_what_captions_say(book: PhraseIndex) -> None:
             return MotionRequest(clauses=[Clause(action=text), turned])
 
     book.read_captions(Reader())  # type: ignore[arg-type]
-    assert book.told and not any("bow" in caption for caption in book.told)
-    assert all(t == {"side": "left", "turn": 180.0, "style": True, "more": 1} for t in book.told.values())
+    assert book.attributes and not any("bow" in caption for caption in book.attributes)
+    assert all(t == {"side": "left", "turn": 180.0, "style": True, "more": 1} for t in book.attributes.values())
 
 
 def test_an_action_that_is_done_on_the_side_asked_for_goes_first() -> None:
@@ -194,6 +173,6 @@ def test_an_action_that_is_done_on_the_side_asked_for_goes_first() -> None:
     vectors = np.concatenate([near, *[0.92 * near + np.sqrt(1 - 0.92**2) * away] * 2])
     one = PhraseIndex(keys, captions, ["ask", "raise", "raise"], ["", "left", "right"], {}, {}, vectors)
     for side in ("left", "right"):
-        found = one.plain(f"raise the {side} hand", CountingGrounder())  # type: ignore[arg-type]
-        assert [p.text for p in found] == [f"raise arm with the {side}"]
-    assert one.plain("raise the hand", CountingGrounder())[0].text == "a person asks"  # type: ignore[arg-type]
+        found = one.clauses(f"raise the {side} hand", CountingGrounder())  # type: ignore[arg-type]
+        assert [p.caption for p in found] == [f"raise arm with the {side}"]
+    assert one.clauses("raise the hand", CountingGrounder())[0].caption == "a person asks"  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.requests.verbs import doing
+from avatargpt.requests.phrase_scoring import doing
 from instruct_data.requests.spec import Clause, MotionRequest
 
 
@@ -40,18 +40,18 @@ READINGS = {
 
 def test_the_verb_decides(model):
     """A share, for the reader is a network."""
-    found = {t: [p.action for p in model.phrase_index.plain(t, model.grounder)] for t in READINGS}
+    found = {t: [p.action for p in model.phrase_index.clauses(t, model.grounder)] for t in READINGS}
     wrong = {t: actions for t, actions in found.items() if actions != READINGS[t]}
     assert len(wrong) <= 0.4 * len(READINGS), wrong
 
 
 def test_a_part_of_the_body_that_an_action_never_moves_speaks_against_it(model):
     texts = "roll your shoulders", "turn your head"
-    rolled, turned = (model.phrase_index.plain(t, model.grounder)[0].action for t in texts)
+    rolled, turned = (model.phrase_index.clauses(t, model.grounder)[0].action for t in texts)
     assert rolled != "roll" and turned in ("look_around", "shake_head")
 
 
 def test_once_around_is_a_full_turn(model):
     request = MotionRequest(clauses=[Clause(action="spins", turn=360.0, side="right", tempo="slow")])
-    (plain,) = model.phrase_index.shown(request, model.grounder)
+    (plain,) = model.phrase_index.resolve(request, model.grounder)
     assert plain.turn is not None and (plain.turn.degrees, plain.turn.side) == (360, "right")

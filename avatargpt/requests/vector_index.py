@@ -1,22 +1,114 @@
-"""The one kind of file for what is looked up: vectors in 8 bits and packed texts, as safetensors."""
+"""Texts that are looked up by meaning and by words, and the file that holds them: 8-bit vectors and packed texts."""
 
 from __future__ import annotations
 
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from avatargpt.lm.checkpoint import read_optional
-from avatargpt.requests.index import Reduced, unit
+from avatargpt.requests.lexical import WordIndex
 from vqvae.motion import atomic_write
 
-Part = TypeVar("Part")
+BLOCK = 2048  # rows that are widened at a time; they stay in the processor's cache
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows of length one, float32."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: np.ndarray = (vectors / np.maximum(norms, 1e-6)).astype(np.float32)
+    return scaled
+
+
+def ranked(scores: np.ndarray, count: int | None = None) -> np.ndarray:
+    """Rows of the `count` highest scores (None = of all), the best first; of equal ones the first."""
+    return np.argsort(-scores, kind="stable")[:count]
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """Vectors as a file holds them: n rows of width w along r directions, in 8 bits.
+
+    They are compared as they are: a query is turned into the directions, and the rows are widened a block at
+    a time, which costs a fourth of a product with all of them as wide as they were, and no memory.
+
+    Attributes:
+        rows: (n, r) int8. scale: (n, 1) float32, what each row is to be multiplied by. basis: (w, r) float16, None: r
+            is w.
+    """
+
+    rows: np.ndarray
+    scale: np.ndarray
+    basis: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def full(self, which: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(n or as many as `which` picks, w) float32."""
+        wide = np.ascontiguousarray(self.rows[which]).astype(np.float32)  # columns take thrice as long to multiply
+        wide *= self.scale[which]
+        return wide if self.basis is None else wide @ self.basis.astype(np.float32).T
+
+    def products(self, queries: np.ndarray) -> np.ndarray:
+        """(m, w) -> (m, n) float32 products with every row."""
+        queries = queries.astype(np.float32, copy=False)
+        turned = queries if self.basis is None else queries @ self.basis.astype(np.float32)
+        out = np.empty((len(queries), len(self)), np.float32)
+        for start in range(0, len(self), BLOCK):
+            wide = self.rows[start : start + BLOCK].astype(np.float32)
+            np.matmul(turned, wide.T, out=out[:, start : start + BLOCK])
+        out *= self.scale[:, 0]
+        return out
+
+
+class VectorIndex:
+    """Texts with their sentence vectors and words.
+
+    Args:
+        texts: n of them. vectors: (n, w) unit vectors; float32 ones are not copied, reduced ones not expanded.
+        words: of the texts, where a file holds them.
+    """
+
+    def __init__(
+        self, texts: Sequence[str], vectors: np.ndarray | Reduced, words: WordIndex | None = None
+    ) -> None:  # fmt: skip
+        self.texts, self._words = texts, words
+        self.stored = vectors if isinstance(vectors, Reduced) else np.asarray(vectors, np.float32)
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """(n, w) float32; reduced ones are expanded at each call."""
+        return self.stored.full() if isinstance(self.stored, Reduced) else self.stored
+
+    def vectors_of(self, which: np.ndarray) -> np.ndarray:
+        """(k, w) float32, the vectors of these texts."""
+        return self.stored.full(which) if isinstance(self.stored, Reduced) else self.stored[which]
+
+    @cached_property
+    def words(self) -> WordIndex:
+        """Of the texts; built at the first request where no file holds them, for loading need not wait for it."""
+        return WordIndex.of(self.texts) if self._words is None else self._words
+
+    def cosines(self, queries: np.ndarray) -> np.ndarray:
+        """Cosine of every text to queries: (n,) of one vector (w,), (m, n) of several (m, w)."""
+        if isinstance(self.stored, Reduced):
+            return self.stored.products(queries[None])[0] if queries.ndim == 1 else self.stored.products(queries)
+        return self.stored @ queries if queries.ndim == 1 else queries @ self.stored.T
+
+    def scores(self, cosines: np.ndarray, weight: float, *texts: str) -> np.ndarray:
+        """(n,): `cosines` and `weight` times the words in common (0..1) with that of `texts` which has most of them."""
+        return cosines + weight * np.maximum.reduce([self.words.scores(t) for t in texts])
+
+
+T = TypeVar("T")
 
 MOST_TEXT = 16 << 20  # bytes of text; a file that would unfold to more is not ours
 MOST_VECTORS = 32 << 20  # bytes of vectors, likewise
@@ -33,18 +125,18 @@ def xz(content: bytes, preset: int = 6) -> np.ndarray:
     return np.frombuffer(lzma.compress(content, preset=preset), np.uint8)
 
 
-def unpacked(data: np.ndarray, most: int = MOST_TEXT) -> bytes:
+def unpacked(data: np.ndarray, limit: int = MOST_TEXT) -> bytes:
     """What `deflated` or `xz` packed; plain JSON, as earlier files have it, is read too.
 
     Raises:
         ValueError: damaged, or larger than `most`.
     """
-    packed = data.tobytes()
-    if packed[:1] in (b"{", b"["):
-        return packed
-    stream = lzma.LZMADecompressor() if packed.startswith(b"\xfd7zXZ") else zlib.decompressobj()
+    content = data.tobytes()
+    if content[:1] in (b"{", b"["):
+        return content
+    stream = lzma.LZMADecompressor() if content.startswith(b"\xfd7zXZ") else zlib.decompressobj()
     try:
-        out = stream.decompress(packed, most)
+        out = stream.decompress(content, limit)
     except (zlib.error, lzma.LZMAError) as e:
         raise ValueError(f"damaged ({e})") from None
     if not stream.eof:
@@ -104,8 +196,8 @@ class Stored:
         Raises:
             KeyError, ValueError: as `reduced`.
         """
-        held = self.reduced(count, name)
-        return held.full() if "scale" in self.arrays else unit(held.rows.astype(np.float32))
+        stored = self.reduced(count, name)
+        return stored.full() if "scale" in self.arrays else unit(stored.rows.astype(np.float32))
 
     def reduced(self, count: int, name: str = "vectors") -> Reduced:
         """`count` vectors as the file holds them; of `rounded` rows alone the scale is one.
@@ -129,7 +221,7 @@ class Stored:
         return Reduced(np.ascontiguousarray(rows), wide, basis)
 
 
-def write(
+def write_file(
     path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray],
     pack: Callable[[bytes], np.ndarray] = deflated,
 ) -> Path:  # fmt: skip
@@ -141,7 +233,7 @@ def write(
     return atomic_write(path, lambda p: save_file(data, p))
 
 
-def read(path: Path, what: str, make: Callable[[Stored], Part]) -> Part | None:
+def read_file(path: Path, what: str, make: Callable[[Stored], T]) -> T | None:
     """What `make` makes of a file, or None where there is none.
 
     Args:

@@ -9,8 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.requests.index import VectorIndex, ranked, unit
-from avatargpt.requests.store import Stored, deflated, pack_vectors, read, rounded, unpacked, write, xz
+from avatargpt.requests.vector_index import (
+    Stored,
+    VectorIndex,
+    deflated,
+    pack_vectors,
+    ranked,
+    read_file,
+    rounded,
+    unit,
+    unpacked,
+    write_file,
+    xz,
+)
 from vqvae.errors import UserError
 
 
@@ -72,16 +83,16 @@ def test_texts_come_back_smaller(pack: Callable[[bytes], np.ndarray]) -> None:
 @pytest.mark.parametrize("pack", [deflated, xz])
 def test_files_come_back(pack: Callable[[bytes], np.ndarray], tmp_path: Path) -> None:
     path, about = tmp_path / "x.safetensors", {"keys": ["ä person"], "n": 1}
-    assert read(path, "thing", lambda held: held.about) is None
-    write(path, about, {"a": np.arange(3)}, pack)
-    assert read(path, "thing", lambda held: (held.about, held.arrays["a"].tolist())) == (about, [0, 1, 2])
+    assert read_file(path, "thing", lambda held: held.about) is None
+    write_file(path, about, {"a": np.arange(3)}, pack)
+    assert read_file(path, "thing", lambda held: (held.about, held.arrays["a"].tolist())) == (about, [0, 1, 2])
 
     def silent(held: Stored) -> None:
         raise ValueError
 
     for wrong in (lambda held: held.arrays["b"], lambda held: held.vectors(1), silent):
         with pytest.raises(UserError, match=r"x.safetensors: not a readable thing \(") as e:
-            read(path, "thing", wrong)
+            read_file(path, "thing", wrong)
         assert "\n" not in str(e.value)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt.api import AvatarGPT
-from tests.test_pipeline import gpt, parts, walk  # noqa: F401  (fixtures)
+from tests.body.test_pipeline import gpt, parts, walk  # noqa: F401  (fixtures)
 from vqvae.ground import floor_of, grounded, raised
 from vqvae.motion import Motion
 

@@ -5,7 +5,7 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.body.generate import along
-from avatargpt.requests.paths import SHAPES, TURN, Route
+from avatargpt.requests.clause_spec import SHAPES, TURN, Route
 from vqvae.errors import UserError
 from vqvae.features import BodyFeatures
 

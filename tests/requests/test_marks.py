@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from avatargpt import resources
-from avatargpt.requests import phrases
-from avatargpt.requests.index import Reduced, unit
+from avatargpt.requests import phrase_index
 from avatargpt.requests.lexical import WordIndex
-from avatargpt.requests.marks import VERSION, Marks, derive
-from avatargpt.requests.phrases import FILE, PhraseIndex
-from avatargpt.requests.store import Stored, read, reduced, write
+from avatargpt.requests.phrase_index import FILE, PhraseIndex
+from avatargpt.requests.phrase_scoring import VERSION, Marks, derive_marks
+from avatargpt.requests.vector_index import Reduced, Stored, read_file, reduced, unit, write_file
 from vqvae.errors import UserError
 
 KEYS = ["a person walks", "walk backwards", "raise the left hand", "wave down low", "raise the right hand up", "flip"]
@@ -32,11 +31,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def changed(folder: Path, change: Callable[[dict[str, np.ndarray], dict[str, object]], object]) -> None:
-    held = read(folder / FILE, "book", lambda held: held)
+    held = read_file(folder / FILE, "book", lambda held: held)
     assert held is not None
     about, arrays = dict(held.about), {k: v for k, v in held.arrays.items() if k != "about"}
     change(arrays, about)
-    write(folder / FILE, about, arrays)
+    write_file(folder / FILE, about, arrays)
 
 
 def refuse(*_: object) -> None:
@@ -54,7 +53,7 @@ def same(one: PhraseIndex, other: PhraseIndex) -> None:
 
 
 def test_marks_of_words() -> None:
-    found = derive(KEYS, [{"": c} for c in CAPTIONS], CLASSES)
+    found = derive_marks(KEYS, [{"": c} for c in CAPTIONS], CLASSES)
     assert found.backward.tolist() == [False, True, False, False, False, False]
     assert found.said_backward.tolist() == [False, True, False, False, False, True]
     assert found.against("up").tolist() == [k == "wave down low" for k in KEYS]
@@ -68,10 +67,10 @@ def test_marks_of_words() -> None:
 def test_a_saved_book_is_read_not_derived(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     anew = PhraseIndex(KEYS, [{"": c} for c in CAPTIONS], CLASSES, [""] * 6, {}, {}, np.zeros((6, 4), np.float32))
     _ = anew.index.words
-    monkeypatch.setattr(phrases, "derive", refuse)
+    monkeypatch.setattr(phrase_index, "derive_marks", refuse)
     monkeypatch.setattr(WordIndex, "of", refuse)
     again = PhraseIndex.load(folder)
-    assert again is not None and isinstance(again.index.held, Reduced)
+    assert again is not None and isinstance(again.index.stored, Reduced)
     same(again, anew)
     before = (folder / FILE).read_bytes()
     again.save(folder)  # what was rounded once is not rounded again
@@ -117,14 +116,14 @@ def test_damaged_marks_are_told_in_one_line(
     folder: Path, change: Callable[[dict[str, np.ndarray], dict[str, object]], object]
 ) -> None:
     changed(folder, change)
-    with pytest.raises(UserError, match="not a readable book") as e:
+    with pytest.raises(UserError, match="not a readable phrase index") as e:
         PhraseIndex.load(folder)
     assert "\n" not in str(e.value)
 
 
 @pytest.mark.parametrize("rank", [0, 12])
 def test_reduced_vectors_are_compared_as_they_are(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.requests.index.BLOCK", 7)  # the last block is a short one
+    monkeypatch.setattr("avatargpt.requests.vector_index.BLOCK", 7)  # the last block is a short one
     vectors = unit(np.random.default_rng(1).normal(size=(50, 24)))
     few = reduced(vectors, rank)
     np.testing.assert_allclose(few.products(vectors[:3]), vectors[:3] @ few.full().T, atol=1e-6)
@@ -140,9 +139,9 @@ def test_the_packaged_book_holds_what_these_rules_derive(monkeypatch: pytest.Mon
     if not (path / FILE).is_file():
         pytest.skip("this checkout carries no weights")
     with monkeypatch.context() as patch:
-        patch.setattr(phrases, "derive", refuse)
+        patch.setattr(phrase_index, "derive_marks", refuse)
         book = PhraseIndex.load(path)
-    monkeypatch.setattr(phrases, "VERSION", -1)
+    monkeypatch.setattr(phrase_index, "VERSION", -1)
     anew = PhraseIndex.load(path)
     assert book is not None and anew is not None
     same(book, anew)

@@ -1,0 +1,213 @@
+"""`ClauseSpec`: a clause of a request with the caption that it is shown by, and its turn or path.
+
+Turns and paths are rules. The network walks, runs or sneaks, but cannot be given degrees or a way: a turn is cut where
+it has come so far (`avatargpt.body.candidates`), a path is bent to its shape (`avatargpt.body.generate.along`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from avatargpt.requests.lexical import lemma, lemmas
+from instruct_data.requests.spec import Clause
+from vqvae.errors import UserError
+
+MIN_TURN, MAX_TURN = 15.0, 1080.0  # degrees
+RUN_TIME = 0.75  # of the time of a walk
+SMALL_SIZE, BIG_SIZE = 0.7, 1.4  # of the time of a shape of usual size
+TOKEN_METRES, MIN_PATH_TOKENS = 0.25, 8  # metres that a walk gets on with a motion token
+RUNNING = frozenset("run sprint jog dash race".split())
+MIN_LEG = 0.3  # metres between two waypoints
+TURN = "turn"  # of a walk that goes straight on before and after it
+WAYPOINTS = "waypoints"
+# The clips of these captions slide on their feet (a quarter of all steps), and so does what is generated for them:
+# another caption in place of the first, and a walk with a bend in place of the others.
+STEADY = {"a person keeps walking in the same direction": "a person walks"}
+BENT = {f"someone walks forward and turns {side}": side for side in ("left", "right")}
+
+Shape = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn on the spot.
+
+    Attributes:
+        degrees: how far, above 0. side: left or right of the body; empty = either.
+    """
+
+    degrees: float
+    side: str = ""
+
+    @property
+    def words(self) -> str:
+        """A request for such an action, whatever its degrees."""
+        return f"a person turns around to the {self.side}" if self.side else "a person turns to face the other way"
+
+    def missed(self, turned: float) -> float:
+        """Degrees between the goal and what was turned, positive to the left."""
+        signed = {"left": turned, "right": -turned}.get(self.side, abs(turned))
+        return abs(signed - self.degrees)
+
+
+def _legs(*degrees: float) -> Shape:
+    """Straight legs of equal length in these directions."""
+    return lambda u: np.array(degrees)[np.minimum((u * len(degrees)).astype(int), len(degrees) - 1)]
+
+
+# name -> degrees of heading over the share of the way (0..1), to the left; motion tokens that it takes to walk it
+SHAPES: dict[str, tuple[Shape, int]] = {
+    "circle": (lambda u: 360 * u, 44),
+    "half circle": (lambda u: 180 * u, 26),
+    "quarter circle": (lambda u: 90 * u, 18),
+    "figure eight": (lambda u: 360 - 360 * np.abs(2 * u - 1), 80),
+    "zigzag": (lambda u: _legs(40, -40, 40, -40, 40, -40)(u) * (u > 0.03), 48),
+    "square": (_legs(0, 90, 180, 270), 60),
+    "triangle": (_legs(0, 120, 240), 50),
+    "straight line": (lambda u: 0 * u, 0),
+    TURN: (lambda u: np.where(u < 0.5, 0, 90), 0),
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path on the floor.
+
+    Attributes:
+        shape: a name in `SHAPES`. side: to which it begins, left or right. count: how often a circle is gone.
+        size: factor of its time. words: the request without it. degrees: of a `TURN`.
+        metres: how far, 0 = as it comes.
+        legs: of `WAYPOINTS`, each its direction, degrees to the left, and its share of the way.
+    """
+
+    shape: str
+    side: str
+    count: int
+    size: float
+    words: str
+    degrees: float = 90.0
+    metres: float = 0.0
+    legs: tuple[tuple[float, float], ...] = ()
+
+    @classmethod
+    def through(cls, points: Sequence[tuple[float, float]], words: str) -> Route:
+        """By way of (x, z) metres, +z ahead and +x to the left.
+
+        Raises:
+            UserError: points too close to one another, or to 0, 0.
+        """
+        steps = np.diff(np.array([(0.0, 0.0), *points]), axis=0)
+        lengths = np.linalg.norm(steps, axis=1)
+        if lengths.min() < MIN_LEG:
+            raise UserError(f"waypoints {lengths.min():.2f} m apart; accepted: {MIN_LEG:g} or more, also from 0, 0")
+        headings = np.degrees(np.unwrap(np.arctan2(steps[:, 0], steps[:, 1])))
+        legs = tuple(zip(headings.tolist(), (lengths / lengths.sum()).tolist(), strict=True))
+        return cls(WAYPOINTS, "left", 1, 1.0, words, metres=float(lengths.sum()), legs=legs)
+
+    @property
+    def description(self) -> str:
+        """In words, behind those of the action."""
+        if self.shape == WAYPOINTS:
+            return f"by {len(self.legs)} waypoints, {self.metres:.1f} m"
+        if self.metres:
+            return f"{self.metres:g} metres far"
+        if self.shape == "straight line":
+            return "in a straight line"
+        if self.shape == TURN:
+            return f"with a turn of {self.degrees:g} degrees to the {self.side}"
+        count = {1: "a", 2: "two"}.get(self.count, str(self.count))
+        size = "small " if self.size < 1 else "big " if self.size > 1 else ""
+        return f"in {count} {size}{self.shape}{'s' * (self.count > 1)} to the {self.side}"
+
+    @property
+    def tokens(self) -> int:
+        """Motion tokens that it takes, 0 = as many as usual."""
+        pace = RUN_TIME if any(lemma(w) in RUNNING for w in self.words.split()) else 1.0
+        if self.metres:
+            return max(MIN_PATH_TOKENS, round(self.metres / TOKEN_METRES * pace))
+        usual = SHAPES[self.shape][1] * self.count * self.size
+        return round(usual * pace)
+
+    def heading(self, way: np.ndarray) -> np.ndarray:
+        """Degrees, positive to the left, at shares of the way (T,) 0..1."""
+        if self.legs:
+            ends = np.cumsum([share for _, share in self.legs])
+            rows = np.minimum(np.searchsorted(ends, way, side="right"), len(self.legs) - 1)
+            return np.array([degrees for degrees, _ in self.legs])[rows]
+        turns = self.count * np.asarray(SHAPES[self.shape][0](way), float) * (self.degrees / 90)
+        return -turns if self.side == "right" else turns
+
+
+@dataclass(frozen=True)
+class ClauseSpec:
+    """One clause of a request with the caption that it is shown by.
+
+    Attributes:
+        caption: of the phrase index, or the clause itself where no phrasing is near.
+        similarity: cosine of the clause to its phrasing plus `OVERLAP_WEIGHT` times their overlap in words.
+        lengths: motion tokens that clips with this caption have, from short to long; empty = not known.
+        turn: the turn that the clause asks for, when it asks for nothing else. route: the path that it names.
+        action: class of the phrasing, empty where none is near. concurrent: what arms or head do at the same time.
+        phrasing: the nearest one. words: that it was read from. style: that it is shown in, empty = none.
+        known: probability that the action is a known one.
+        alternatives: another caption of the action, and another action that the words may mean, tried where this one
+            does not do what was asked for.
+        avoid: actions that were denied, and their captions.
+        clause: as it was typed, None = not read. in_sequence: it was to be done at the same time as the one before,
+            which is not possible.
+    """
+
+    caption: str
+    similarity: float
+    lengths: tuple[int, ...] = ()
+    turn: Turn | None = None
+    route: Route | None = None
+    action: str = ""
+    concurrent: ClauseSpec | None = None
+    phrasing: str = ""
+    words: str = ""
+    style: str = ""
+    known: float = 1.0
+    clause: Clause | None = None
+    alternatives: tuple[ClauseSpec, ...] = ()
+    avoid: tuple[tuple[str, str], ...] = ()
+    in_sequence: bool = False
+
+    @property
+    def not_shown(self) -> tuple[str, ...]:
+        """What the clause says and will not be shown, a line each."""
+        clause = self.clause
+        if clause is None:
+            return ()
+        notes = []
+        if self.in_sequence:
+            notes.append("shown after the other, for they do not go together")
+        if clause.path and self.route is None:
+            notes.append(f"path {clause.path.replace('_', ' ')!r} not shown")
+        if clause.style and not self.style and not {*lemmas(clause.style)} & {*lemmas(self.caption)}:
+            notes.append(f"{clause.style!r} not shown")
+        return tuple(f"{clause.action!r}: {note}" for note in notes)
+
+    @property
+    def request(self) -> str:
+        """All of it in words that are read as this clause again."""
+        if self.concurrent is not None:
+            return f"{replace(self, concurrent=None).request} while {self.concurrent.request}"
+        if self.turn is not None:
+            side = f" to the {self.turn.side}" * bool(self.turn.side)
+            return f"a person turns {self.turn.degrees:g} degrees{side}"
+        if self.route is None:
+            return self.caption
+        if self.route.shape == TURN:
+            return f"a person walks making a {self.route.side} turn of {self.route.degrees:g} degrees"
+        return f"{self.caption} {self.route.description}"
+
+    @property
+    def bent_caption(self) -> str:
+        """What the network is asked for where no path is bent."""
+        if self.route is None or self.route.shape != TURN:
+            return self.caption
+        return next(caption for caption, side in BENT.items() if side == self.route.side)

@@ -1,0 +1,465 @@
+"""The phrase index: requests in anybody's words -> captions that the network was trained on.
+
+This is retrieval, not generation: every clause of a request is compared (frozen sentence encoder and word overlap)
+with some thousand phrasings whose meaning is known; the nearest few vote for the action. Left, right, backward and the
+manner are taken from the words themselves, because sentence embeddings hardly tell them from one another. Of an
+action's captions the one is taken whose attributes agree best with the clause: "knocks twice" for two knocks, "kicks"
+rather than "kicks while turning around" for a kick. The index holds the project's own texts only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatargpt.requests.clause_spec import BENT, STEADY, TURN, ClauseSpec, Route
+from avatargpt.requests.known_actions import KnownActionClassifier
+from avatargpt.requests.lexical import Manners, WordIndex
+from avatargpt.requests.lookups import (
+    UPRIGHT,
+    Lookup,
+    expanded,
+    is_above,
+    is_rest,
+    lookup_of,
+    measured,
+    which_is_below,
+    with_bends,
+)
+from avatargpt.requests.people import caption_about
+from avatargpt.requests.phrase_scoring import (
+    HAND,
+    OVERLAP_WEIGHT,
+    PLACE,
+    UNNAMED_COST,
+    VERSION,
+    Marks,
+    PhraseScores,
+    derive_marks,
+    doing,
+    packed_marks,
+    phrase_scores,
+    requested_side,
+    unpacked_marks,
+)
+from avatargpt.requests.reader import RequestReader
+from avatargpt.requests.vector_index import (
+    Reduced,
+    Stored,
+    VectorIndex,
+    plain_vectors,
+    ranked,
+    read_file,
+    reduced,
+    write_file,
+)
+from instruct_data.requests.spec import Clause, MotionRequest
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.lm.text_encoder import SentenceGrounder
+
+RANK = 104  # principal directions of the vectors that are kept in the file
+FILE = "wording.safetensors"
+SIDES = ("", "left", "right")
+MIN_SIMILARITY = 0.4  # below it a clause keeps its own words
+MIN_PHRASING_SIMILARITY = 0.75  # from which a phrasing says what the clause asks for
+MAX_ALTERNATIVE_GAP = 0.3  # in similarity, up to which another action is an alternative
+MIN_SINGLE_SIMILARITY, MIN_SINGLE_LEAD = 0.88, 0.04  # from which one phrasing decides without a vote
+VOTERS, VOTE_TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
+USUAL_CAPTION_BONUS = 0.1  # by which a caption must agree better than its action's usual one
+
+# Weights of the attributes of a caption, in the phrasings' scores
+MATCH_WEIGHTS = {"side": 0.3, "direction": 0.1, "times": 0.15, "turn": 0.1, "path": 0.1, "tempo": 0.05, "size": 0.05,
+                 "in_place": 0.1}  # fmt: skip
+EXTRA_COST = 0.15  # of an attribute that was not asked for
+ANY_VALUE = ("target", "style")  # attributes of which only the presence is compared
+EXTRA_CLAUSE_COST = 0.1  # of each further movement
+MISMATCH_COST = 0.3  # of another value than was asked for
+
+# Margins between similarities when several clauses are resolved
+MIN_CLAUSE_SIMILARITY, WHOLE_TEXT_MARGIN = 0.9, 0.02  # a caption of the whole text replaces clauses that are not near
+MIN_WHOLE_SIMILARITY = 1.0  # of a caption of the whole text whose clauses have other sides or directions
+JOINT_MARGIN = 0.05  # by which one caption for two concurrent actions may be further away than either
+
+MAX_MOVEMENT_WORDS = 9
+MAX_MOVEMENT_ROWS = 300  # phrasings looked at for each text
+
+CaptionAttributes = Mapping[str, Any]
+
+
+def caption_attributes(request: MotionRequest) -> dict[str, Any]:
+    """The attributes of a caption as the reader reads it: of the first clause that has each, and how many `more`."""
+    out: dict[str, Any] = {}
+    for name in MATCH_WEIGHTS:
+        value = next((v for c in request.clauses if (v := getattr(c, name)) not in (None, False)), None)
+        if value is not None:
+            out[name] = value
+    out |= {name: True for name in ANY_VALUE if any(getattr(c, name) for c in request.clauses)}
+    if more := len(request.clauses) - 1:
+        out["more"] = more
+    return out
+
+
+def agreement(clause: Clause, attributes: CaptionAttributes) -> float:
+    """How much better a caption is for having the attributes of a clause, less what it has otherwise or unasked."""
+    score = 0.0
+    for name, value in attributes.items():
+        if name == "more":
+            score -= EXTRA_CLAUSE_COST * value
+            continue
+        expected = getattr(clause, name)
+        if name in ANY_VALUE:
+            score -= EXTRA_COST * (not expected)
+        elif expected in (None, False):
+            score -= EXTRA_COST if value != "forward" else 0.0  # as nearly everything goes
+        elif expected == value:
+            score += MATCH_WEIGHTS[name]
+        elif name == "times":  # what is missing or too much is repeated or left out
+            score += MATCH_WEIGHTS[name] * max(1 - abs(expected - value) / expected, -1)
+        else:
+            score -= MISMATCH_COST
+    return score
+
+
+class PhraseIndex:
+    """Phrasings, the captions that they mean, and their actions.
+
+    Args:
+        keys: n phrasings. captions: what each means, per style, ``""`` = the plain one. sides: left, right or empty.
+        classes: the action of each; phrasings of one action vote together.
+        styles: word or phrase -> style. lengths: caption -> usual numbers of motion tokens.
+        vectors: (n, 384) unit vectors of the phrasings.
+        marks, words: derived from the texts, as a file holds them; None = derived now, the latter on first use.
+
+    Attributes:
+        classifier: gives the probability that an action is a known one, None = all are.
+        reader: reads requests, None = each is one action.
+        attributes: of each caption beyond its action, empty = nobody has read them.
+        user_actions: neither of the networks has learnt them: words that say them are taken as they are.
+    """
+
+    def __init__(
+        self, keys: Sequence[str], captions: Sequence[dict[str, str]], classes: Sequence[str], sides: Sequence[str],
+        styles: dict[str, str], lengths: dict[str, list[int]], vectors: np.ndarray | Reduced,
+        marks: Marks | None = None, words: WordIndex | None = None,
+    ) -> None:  # fmt: skip
+        self.keys, self.classes, self.sides, self.styles = list(keys), list(classes), np.array(sides), styles
+        self.captions = [{**c, "": STEADY[c[""]]} if c[""] in STEADY else c for c in captions]
+        self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
+        self.index = VectorIndex(self.keys, vectors, words)
+        self.rows = {k: i for i, k in enumerate(self.keys)}
+        self.marks = derive_marks(self.keys, self.captions, self.classes) if marks is None else marks
+        self.group = self.marks.group
+        self.classifier: KnownActionClassifier | None = None
+        self.reader: RequestReader | None = None
+        self.attributes: dict[str, CaptionAttributes] = {}
+        self.user_actions: frozenset[str] = frozenset()
+
+    @cached_property
+    def manners(self) -> Manners:
+        """What names a style."""
+        return Manners(self.styles)
+
+    @cached_property
+    def members(self) -> list[np.ndarray]:
+        """Per action its rows."""
+        order = np.argsort(self.group, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.group))[:-1])
+
+    def style(self, text: str) -> str:
+        """The style that the text names, or empty."""
+        return self.manners.find(text)[0]
+
+    def with_verb(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) whether a phrasing has this verb, with this part of the body where one is named; and whether it has the
+        verb, but no phrasing of its action that part ("roll the shoulders": a roll on the ground)."""
+        same, alike = np.zeros((2, len(self.keys)), bool)
+        for row in self.index.words.rows(verb).tolist():
+            row_verb, row_part = doing(self.keys[row])
+            same[row], alike[row] = row_verb == verb, row_verb == verb and part in ("", row_part)
+        if part in ("", HAND):  # hands do nearly everything
+            return alike, np.zeros_like(alike)
+        return alike, same & ~np.isin(self.group, self.group[alike])
+
+    def read(self, text: str) -> MotionRequest:
+        """What a text asks for; all of it is one action without a reader."""
+        row = self.rows.get(" ".join(text.lower().split()).rstrip("."))
+        if self.reader is None or (row is not None and self.classes[row] in self.user_actions):
+            return MotionRequest(clauses=[Clause(action=text)], text=text)
+        return self.reader.read(text)
+
+    def clauses(self, text: str, grounder: SentenceGrounder, least: float = MIN_SIMILARITY) -> list[ClauseSpec]:
+        """The clauses of a text with their captions, in order.
+
+        Args:
+            grounder: the sentence encoder of the vectors. least: similarity below which a clause keeps its own words.
+        """
+        return self.resolve(self.read(text), grounder, least)
+
+    def clause(
+        self, text: str, grounder: SentenceGrounder, style: str = "", least: float = MIN_SIMILARITY
+    ) -> ClauseSpec:
+        """A text as one clause, in a style unless it names one."""
+        return self._nearest([Lookup(text)], grounder, style, least)[0]
+
+    def look_up(
+        self, clauses: Sequence[Clause], grounder: SentenceGrounder, least: float = MIN_SIMILARITY, style: str = ""
+    ) -> list[ClauseSpec]:
+        """Each typed clause by itself, in a style where it names none."""
+        specs = self._nearest([lookup_of(c) for c in clauses], grounder, style, least)
+        # words that the reader takes for no movement may still be those of a known phrasing
+        unknown = [
+            c.known is False and s.similarity < MIN_PHRASING_SIMILARITY for c, s in zip(clauses, specs, strict=True)
+        ]
+        rows = zip(clauses, specs, unknown, strict=True)
+        return [replace(s, clause=c, known=0.0 if strange else s.known) for c, s, strange in rows]
+
+    def resolve(
+        self, request: MotionRequest, grounder: SentenceGrounder, least: float = MIN_SIMILARITY
+    ) -> list[ClauseSpec]:
+        """The clauses of a typed request: shown one after another, or at the same time."""
+        actions = [c for clause in with_bends(request.done) for c in expanded(clause)] or [Clause(action="stand still")]
+        style = self.style(request.text) if len(actions) == 1 else ""  # of a subject: "an old man"
+        specs = self.look_up(actions, grounder, least, style)
+        if len(actions) == 1 and request.text and specs[0].turn is None and specs[0].route is None:
+            clause = actions[0].model_copy(update={"action": request.text})
+            (whole_text,) = self.look_up([clause], grounder, least, style)
+            # what was left out of the action says what is meant
+            if whole_text.similarity > specs[0].similarity + WHOLE_TEXT_MARGIN:
+                specs = [replace(whole_text, clause=actions[0])]
+        if len(actions) > 1 and request.text and not any(c.denied or measured(c) for c in request.clauses):
+            joint = self._as_one(request.text, actions, specs, grounder, least)
+            if joint is not None:
+                return [joint]
+        denials = [c for c in request.clauses if c.denied]
+        denied = self.look_up(denials, grounder, least) if denials else []
+        avoid = tuple((s.action, s.caption) for s in denied if s.action)
+        specs = [replace(s, avoid=avoid) for s in specs] if avoid else specs
+        return self._stood_up(self._concurrent(actions, specs, grounder, least), grounder, least)
+
+    def _as_one(
+        self, text: str, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder,
+        least: float,
+    ) -> ClauseSpec | None:  # fmt: skip
+        """The whole text where the index knows it by these very words ("raise one hand and let the other hang")."""
+        side = next((c.side for c in actions if c.side), None)
+        known = False if all(c.known is False for c in actions) else None
+        (joint,) = self.look_up([Clause(action=text, side=side, known=known)], grounder, least)
+        sides, directions = {c.side for c in actions if c.side}, {c.direction for c in actions if c.direction}
+        weakest = min(s.similarity for s in specs)
+        least_whole = MIN_WHOLE_SIMILARITY if len(sides) > 1 or len(directions) > 1 else 0.0
+        nearer = joint.similarity > max(weakest + WHOLE_TEXT_MARGIN, least_whole)
+        return joint if weakest < MIN_CLAUSE_SIMILARITY and nearer else None
+
+    def _concurrent(
+        self, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder, least: float
+    ) -> list[ClauseSpec]:
+        """Clauses that are to be done at the same time, laid over one another where they go together."""
+        out: list[ClauseSpec] = []
+        for clause, spec in zip(actions, specs, strict=True):
+            before = out[-1] if out else None
+            if clause.together and before is not None and before.concurrent is None:
+                below = which_is_below(before.action, spec.action)
+                if below is not None:
+                    out[-1] = replace((before, spec)[below], concurrent=(spec, before)[below])
+                    continue
+                if is_rest(spec.action) and is_above(before.action):
+                    out[-1:] = [spec, before]
+                    continue
+            if clause.together and before is not None and before.clause is not None and not is_rest(before.action):
+                both = Clause(action=f"{before.clause.action} while {clause.action}")
+                (joint,) = self.look_up([both], grounder, least)
+                if joint.similarity > min(before.similarity, spec.similarity) - JOINT_MARGIN:
+                    out[-1] = replace(joint, clause=before.clause)
+                    continue
+                spec = replace(spec, in_sequence=True)
+            out.append(spec)
+        return out
+
+    def _stood_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder, least: float) -> list[ClauseSpec]:
+        """A body that sits and is to stand stands up."""
+        for i, spec in enumerate(specs):
+            before = next((s for s in specs[:i][::-1] if not is_above(s.action)), None)
+            if before is not None and is_rest(before.action) and spec.action in UPRIGHT:
+                specs[i] = replace(self.clause("a person stands up", grounder, least=least), clause=spec.clause)
+        return specs
+
+    def _nearest(
+        self, lookups: Sequence[Lookup], grounder: SentenceGrounder, style: str, least: float
+    ) -> list[ClauseSpec]:
+        """The nearest phrasing of each; `style` for those that name none."""
+        out = []
+        texts = [x.turn.words if x.turn else x.words for x in lookups]
+        # what is done is looked up without how it is done and where to, too
+        named = [
+            (manner, x.core or core) for x, (manner, core) in zip(lookups, map(self.manners.find, texts), strict=True)
+        ]
+        vectors = grounder.sentence([*texts, *(core for _, core in named)])
+        cosines = np.stack(np.split(self.index.cosines(vectors), 2), 1)  # (clauses, text or core, phrasings)
+        for lookup, text, (manner, core), cosine in zip(lookups, texts, named, cosines, strict=True):
+            turn, route = lookup.turn, lookup.route
+            manner = manner or style
+            if turn is not None:  # its manner is in the words already
+                manner, core = "", text
+            scores = phrase_scores(self, text, core, manner, cosine)
+            best = self._vote(scores.scores)
+            similarity = float(scores.without_verb[best])
+            if similarity < least:
+                out.append(ClauseSpec(text, similarity, turn=turn, route=route, known=0.0, words=text))
+                continue
+            captions = self.captions[best]
+            plain, second = self._captions(best, scores.without_verb, lookup)
+            caption = (captions.get(manner) if manner else "") or plain
+            lengths = tuple(self.lengths.get(caption, ()))
+            if caption in BENT:
+                bend, (caption,) = BENT[caption], STEADY.values()
+                if route is None and requested_side(text) == bend:
+                    route = Route(TURN, bend, 1, 1.0, "walk", 90.0)
+            out.append(ClauseSpec(
+                caption, similarity, lengths, turn, route, self.classes[best], phrasing=self.keys[best], words=text,
+                style=manner if captions.get(manner) else "",
+                known=self._known(best, similarity, turn is not None, scores),
+                alternatives=self._alternatives(best, second, scores.scores),
+            ))  # fmt: skip
+        return out
+
+    def _vote(self, scores: np.ndarray) -> int:
+        """The best phrasing of the action that most of the nearest ones share, or one that says nearly the same."""
+        nearest = ranked(scores, VOTERS)
+        foreign = nearest[self.group[nearest] != self.group[nearest[0]]]
+        leads = not len(foreign) or scores[nearest[0]] - scores[foreign[0]] >= MIN_SINGLE_LEAD
+        if scores[nearest[0]] >= MIN_SINGLE_SIMILARITY and leads:
+            return int(nearest[0])
+        votes = np.zeros(int(self.group.max()) + 1)
+        np.add.at(votes, self.group[nearest], np.exp((scores[nearest] - scores[nearest[0]]) / VOTE_TEMPERATURE))
+        return int(nearest[self.group[nearest] == votes.argmax()][0])
+
+    def _captions(self, best: int, scores: np.ndarray, lookup: Lookup) -> tuple[str, str]:
+        """The caption of a phrasing, or one of the same action that agrees better with the clause; and the next one.
+
+        A caption loses for each place that it names and the clause does not ("above the head").
+        """
+        caption = self.captions[best][""]
+        usual = self.rows.get(caption, best)
+        rows = np.flatnonzero((self.group == self.group[best]) & self.marks.literal)
+        places = {*PLACE.findall(lookup.words), *(w for w in ("up", "down") if w in lookup.words.split())}
+        clause = lookup.clause or Clause(action=lookup.words)
+        value = {
+            (caption if i == usual else self.keys[i]): float(scores[i]) + USUAL_CAPTION_BONUS * (i == usual)
+            + agreement(clause, self.attributes.get(self.keys[i], {}))
+            - UNNAMED_COST * len({*PLACE.findall(self.keys[i])} - places)
+            for i in sorted({*rows.tolist(), usual})
+        }  # fmt: skip
+        order = sorted(value, key=lambda text: -value[text])
+        return order[0], next(iter(order[1:]), "")
+
+    def _alternatives(self, best: int, second: str, scores: np.ndarray) -> tuple[ClauseSpec, ...]:
+        """Another caption of the action, and the nearest phrasing of another one unless it is much further away."""
+        pairs = [(second, best)] if second else []
+        foreign = np.where(self.group == self.group[best], -np.inf, scores)
+        row = int(foreign.argmax())
+        if foreign[row] >= scores[best] - MAX_ALTERNATIVE_GAP:
+            pairs.append((self.captions[row][""], row))
+        return tuple(
+            ClauseSpec(text, float(scores[i]), tuple(self.lengths.get(text, ())), action=self.classes[i])
+            for text, i in pairs
+        )
+
+    def _known(self, best: int, similarity: float, turn: bool, scores: PhraseScores) -> float:
+        """The probability that the action is a known one."""
+        if turn or (self.classes[best] in self.user_actions and similarity >= MIN_PHRASING_SIMILARITY):
+            return 1.0
+        return 1.0 if self.classifier is None else self.classifier.known(scores, self.group, self.members)
+
+    def movements(self, texts: Sequence[str], grounder: SentenceGrounder, count: int) -> dict[str, str]:
+        """At most `count` movements, one per action: the nearest to each text, then the second nearest, and so on.
+
+        Returns:
+            Verb phrase ("waves the left hand") -> caption that the network knows.
+        """
+        if not texts:
+            return {}
+        cosines = self.index.cosines(grounder.sentence(list(texts)))
+        rows = [
+            ranked(self.index.scores(c, OVERLAP_WEIGHT, t), MAX_MOVEMENT_ROWS)
+            for c, t in zip(cosines, texts, strict=True)
+        ]
+        out: dict[str, str] = {}
+        actions: set[str] = set()
+        for row in (int(r) for rank in zip(*rows, strict=True) for r in rank):
+            caption, action = self.captions[row][""], self.classes[row]
+            phrase = caption_about(caption, "", "they")
+            if len(phrase.split()) <= MAX_MOVEMENT_WORDS and phrase not in out and action not in actions:
+                actions.add(action)
+                out[phrase] = caption
+            if len(out) == count:
+                break
+        return out
+
+    def read_captions(self, reader: RequestReader, captions: Sequence[str] | None = None) -> None:
+        """Let a reader read the attributes of captions; None = of all."""
+        literal = [k for k, own_caption in zip(self.keys, self.marks.literal, strict=True) if own_caption]
+        for caption in literal if captions is None else captions:
+            try:
+                attributes = caption_attributes(reader.read(caption))
+            except UserError:  # "half jumping jacks ... 0.5 times"
+                continue
+            if attributes:
+                self.attributes[caption] = attributes
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``wording.safetensors`` with what is derived of the texts; vectors that a file had as they were, others
+        by their first `RANK` principal directions."""
+        meanings: dict[str, int] = {}
+        pairs = zip(self.captions, self.classes, strict=True)
+        which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
+        about = {
+            "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
+            "lengths": self.lengths, "told": self.attributes, "own": sorted(self.user_actions), "derived": VERSION,
+            "words": list(self.index.words.words),
+        }  # fmt: skip
+        vectors = self.index.stored
+        data: dict[str, np.ndarray] = {
+            **plain_vectors(vectors if isinstance(vectors, Reduced) else reduced(vectors, RANK)),
+            **packed_marks(self.marks, self.index.words),
+            "which": np.array(which, np.int32 if len(meanings) > 1 << 16 else np.uint16),
+            "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
+        }  # fmt: skip
+        if self.classifier is not None:
+            self.classifier.save(folder)
+        return write_file(Path(folder) / FILE, about, data)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> PhraseIndex | None:
+        """The phrase index of a model folder, or None where it has none.
+
+        Raises:
+            UserError: a damaged file.
+        """
+
+        def parse(stored: Stored) -> PhraseIndex:
+            about, keys = stored.about, stored.about["keys"]
+            meanings = [about["meanings"][i] for i in stored.arrays["which"].tolist()]
+            sides = [SIDES[i] for i in stored.arrays["side"].tolist()]
+            if not len(keys) == len(meanings) == len(sides):
+                raise ValueError(f"{len(meanings)} meanings for {len(keys)} texts")
+            current = about.get("derived") == VERSION
+            derived = unpacked_marks(stored, about["words"], len(keys)) if current else (None, None)
+            index = cls(
+                keys, [m[0] for m in meanings], [m[1] for m in meanings], sides, about["styles"], about["lengths"],
+                stored.reduced(len(keys)), *derived,
+            )  # fmt: skip
+            index.attributes = about.get("told", {})
+            index.classifier, index.reader = KnownActionClassifier.load(folder), RequestReader.of(folder)
+            index.user_actions = frozenset(map(str, about.get("own", ())))
+            return index
+
+        return read_file(Path(folder) / FILE, "phrase index", parse)

@@ -1,0 +1,283 @@
+"""How near every phrasing of the index is to a clause: meaning, words in common, verb, side, way and manner."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from avatargpt.requests.lexical import WordIndex, lemmas
+from avatargpt.requests.vector_index import Stored, VectorIndex
+from instruct_data.text.english import GERUND, THIRD
+
+BACK = re.compile(
+    r"(?<!facing )(?<!faces )(?<!looking )(?<!looks )\b(?:backwards?|backing|backs|backpedal\w*|retreat\w*|revers\w*)\b"
+    r"|\b(?:walk|step|go|goes|going|mov|run|jump|hop|skip)\w* (?:straight )?back\b(?! (?:and|up|to|on))"
+)
+BACKFLIP = re.compile(r"\bback(?:ward)?s?[ -]?(?:flips?|somersaults?|handsprings?|tucks?)\b|\bflic.?flac")
+# no "up" and "down" of stand up and sit down
+PLACE = re.compile(
+    r"\b(above|overhead|behind|sideways|diagonally|backward|high|low|(?:up|down)(?= (?:and to|at|and forward)\b))s?\b"
+)
+UP_DOWN = re.compile(r"\b(up|down)(?:wards?|stairs|hill)?\b")
+_BOTH_SIDES = re.compile(
+    r"\b(?:left (?:and|then|or) (?:then )?(?:to the )?right|right (?:and|then|or) (?:then )?(?:to the )?left)\b"
+)
+
+# Loading a model asks these of every phrasing it knows; most hold nothing of the kind, which plain search tells sooner.
+_SIDE = re.compile(r"\b(left|right)\b")
+
+
+def first_side(text: str) -> str:
+    """The side named first, ``left``, ``right`` or empty."""
+    match = _SIDE.search(text) if "left" in text or "right" in text else None
+    return match.group(1) if match else ""
+
+
+def goes_back(text: str) -> bool:
+    """Whether something is done backward (`BACK`)."""
+    return ("back" in text or "retreat" in text or "revers" in text) and bool(BACK.search(text))
+
+
+def flips_back(text: str) -> bool:
+    """Whether it is a flip backward (`BACKFLIP`)."""
+    return ("back" in text or "flic" in text) and bool(BACKFLIP.search(text))
+
+
+def ups_and_downs(text: str) -> set[str]:
+    """Which of ``up`` and ``down`` a text names."""
+    return {*UP_DOWN.findall(text)} if "up" in text or "down" in text else set()
+
+
+def requested_side(text: str) -> str:
+    """The side that a request names first, empty where it names both in a row ("look left and right")."""
+    return "" if _BOTH_SIDES.search(text) else first_side(text)
+
+
+# say little of what is done: "does a bow", "begins to run"
+_LIGHT = frozenset(
+    """do make take get go have be start begin try use give perform keep continue show let put come move hold practice
+    imitate mime demonstrate set help stop""".split()
+)
+_STATES = frozenset("sitting standing lying kneeling being".split())  # of such a text the verb says half
+_BASES = {*THIRD.values()} - {*"slow clean open dry warm calm".split()}  # these are as often adjectives
+_PARTS = {
+    "hand": "arms?|hands?|fists?|palms?", "finger": "fingers?|fingertips?|thumbs?", "leg": "legs?|thighs?|calf|calves",
+    "foot": "foot|feet|toes?|heels?", "knee": "knees?", "head": "heads?", "shoulder": "shoulders?",
+    "hip": "hips?|waist", "wrist": "wrists?", "elbow": "elbows?|forearms?", "neck": "neck|throat",
+    "nose": "nose", "ear": "ears?", "hair": "hair", "mouth": "chin|cheeks?|mouth|lips",
+    "face": "face|forehead|brow|eyes?", "belly": "belly|stomach|chest",
+}  # fmt: skip
+HAND = "hand"
+_OBJECT = re.compile(
+    r"(?: (?:up|down|out))? (?:(?:his|her|their|your|my|its|the|both|one|a|an|left|right|two) )*"
+    r"(?:(?!(?:with|in|on|to|of|at|and|by|over|under|into|from) )[a-z]+ ){0,2}"
+    rf"(?:{'|'.join(f'(?P<{name}>{form})' for name, form in _PARTS.items())})\b"
+)
+_WORD = re.compile(r"[a-z]+")
+
+
+@lru_cache(1 << 15)  # the same phrasings are looked at request after request
+def doing(text: str) -> tuple[str, str]:
+    """The verb (its base) of a text, and the part of the body that is its object ("rolls the shoulders"); each may be
+    empty."""
+    words = _WORD.findall(text.lower())
+    first = 2 if words[:1] and words[0] in ("a", "an", "the") else 0  # "a guard": a verb by its form alone
+    for i, word in enumerate(words[first:], first):
+        base = THIRD.get(word) or GERUND.get(word) or (word if word in _BASES else "")
+        if word in _STATES:
+            break
+        if base and base not in _LIGHT:
+            part = _OBJECT.match(" " + " ".join(words[i + 1 :]).replace("head over heels", ""))
+            return base, (part.lastgroup or "") if part else ""
+    return "", ""
+
+
+VERSION = 2  # of the rules of `derive_marks` and `WordIndex`; what files of another version hold is derived anew
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Of n phrasings, each (n,).
+
+    Attributes:
+        backward: bool, the caption goes backward. said_backward: the phrasing or the caption does, or it is a backflip.
+        up, down: bool, the phrasing names this way alone. named: bool, it names a side.
+        literal: bool, it is its own caption.
+        shown_left, shown_right: bool, a caption of its action names this side.
+        group: int, number of its action.
+    """
+
+    backward: np.ndarray
+    said_backward: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
+    named: np.ndarray
+    literal: np.ndarray
+    shown_left: np.ndarray
+    shown_right: np.ndarray
+    group: np.ndarray
+
+    def against(self, way: str) -> np.ndarray:
+        """(n,) bool, whether a phrasing goes down alone where `way` is ``up``, and the reverse."""
+        return self.down if way == "up" else self.up
+
+    def sided(self, side: str) -> np.ndarray:
+        """(n,) bool, whether a caption of the action names the side, ``left`` or ``right``."""
+        return self.shown_left if side == "left" else self.shown_right
+
+
+FLAGS = tuple(name for name in Marks.__dataclass_fields__ if name != "group")
+
+
+def derive_marks(keys: Sequence[str], captions: Sequence[Mapping[str, str]], classes: Sequence[str]) -> Marks:
+    """The marks of n phrasings with what each means and the action of each; see `PhraseIndex`."""
+    plain = [c[""] for c in captions]
+    # few captions stand for many phrasings
+    back, side = ({t: f(t) for t in {*plain}} for f in (goes_back, first_side))
+    backward = np.array([back[t] for t in plain], bool)
+    # "flips over backward" means a backflip, whose caption has no such word
+    texts = (f"{k} | {t}" for k, t in zip(keys, plain, strict=True))
+    ways = [ups_and_downs(k) for k in keys]
+    group = np.unique(classes, return_inverse=True)[1].astype(np.int32)
+    sides = np.array([side[t] for t in plain])
+    left, right = (np.isin(group, group[sides == s]) for s in ("left", "right"))
+    return Marks(
+        backward, backward | np.array([goes_back(t) or flips_back(t) for t in texts], bool),
+        np.array([w == {"up"} for w in ways], bool), np.array([w == {"down"} for w in ways], bool),
+        np.array([bool(first_side(k)) for k in keys], bool),
+        np.array([k == t for k, t in zip(keys, plain, strict=True)], bool), left, right, group,
+    )  # fmt: skip
+
+
+def packed_marks(marks: Marks, words: WordIndex) -> dict[str, np.ndarray]:
+    """Marks and words as arrays of a file; the lemmas themselves are texts and go elsewhere."""
+    return {
+        "flags": np.packbits(np.stack([getattr(marks, name) for name in FLAGS]), axis=1), "group": marks.group,
+        "word_starts": words.starts.astype(np.int32),
+        "word_texts": words.texts.astype(np.uint16 if len(words.norms) <= 1 << 16 else np.int32),
+        "word_weights": words.weights.astype(np.float32), "word_norms": words.norms.astype(np.float32),
+    }  # fmt: skip
+
+
+def unpacked_marks(stored: Stored, words: Sequence[str], count: int) -> tuple[Marks, WordIndex]:
+    """What `packed_marks` made, for `count` phrasings with these lemmas; views of the file's arrays.
+
+    Raises:
+        KeyError: an array is missing.
+        ValueError: of another number, or rows that there are none of.
+    """
+    flags, group = stored.arrays["flags"], stored.arrays["group"]
+    names = ("word_starts", "word_texts", "word_weights", "word_norms")
+    starts, texts, weights, norms = (stored.arrays[name] for name in names)
+    if flags.ndim != 2 or flags.dtype != np.uint8 or flags.shape[1] != -(-count // 8):
+        raise ValueError("marks of another kind")
+    flags = np.unpackbits(flags, axis=1, count=count).astype(bool)
+    if flags.shape != (len(FLAGS), count) or group.shape != (count,) or norms.shape != (count,):
+        raise ValueError(f"marks {flags.shape} for {count} texts")
+    if not _rows(group, count) or not (norms > 0).all():
+        raise ValueError("marks of another kind")
+    if len(starts) != len(words) + 1 or len(weights) != len(words) or not _rows(texts, count):
+        raise ValueError(f"an index of words {starts.shape} for {len(words)} words")
+    if starts[0] != 0 or starts[-1] != len(texts) or (np.diff(starts) < 0).any():
+        raise ValueError("an index of words that is out of order")
+    return Marks(**dict(zip(FLAGS, flags, strict=True)), group=group), WordIndex(words, starts, texts, weights, norms)
+
+
+def _rows(numbers: np.ndarray, count: int) -> bool:
+    """Whether all are rows of `count`."""
+    return numbers.dtype.kind in "iu" and (not numbers.size or (numbers.min() >= 0 and numbers.max() < count))
+
+
+MANNER_ALONE_SIMILARITY = 0.9  # from which a request is looked up with its manner alone: "walk like a zombie"
+UNNAMED_COST = 0.15  # of a side that a phrasing names and the request does not, of going backward, of each such place
+SIDE_BONUS = 0.05  # of a phrasing of the very side that is asked for, over one without a side
+NO_SIDE_COST = 0.1  # of an action that no caption does on the side that is asked for
+RARE_SIDE_SHARE = 0.2  # of the phrasings with the request's verb, up to which this does not count
+STYLE_BONUS = 0.1  # of an action that is known in the style that is asked for
+VERB_BONUS = 0.1  # of a phrasing whose verb (and part of the body) is that of the request
+OTHER_PART_COST = 0.1  # of one with that verb whose action has nothing to do with that part of the body
+OVERLAP_WEIGHT = 0.2  # of word overlap against the sentence encoder's cosine (both 0..1)
+
+
+class Phrasings(Protocol):
+    """What is looked up in: `avatargpt.requests.phrase_index.PhraseIndex`."""
+
+    index: VectorIndex
+    captions: list[dict[str, str]]
+    marks: Marks
+    sides: np.ndarray
+
+    def with_verb(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class PhraseScores:
+    """What speaks for each of the n phrasings.
+
+    Attributes:
+        scores: (n,) all together. cosine: (n,) of the sentence encoder. overlap: (n,) words in common, 0..1.
+        alike: (n,) bool, the same verb. unlike: (n,) bool, the verb, but of another part of the body.
+        verb: whether the request's verb is known. words: how many the request has.
+        terms: of each of its lemmas how rare it is and the rows that have it.
+    """
+
+    scores: np.ndarray
+    cosine: np.ndarray
+    overlap: np.ndarray
+    alike: np.ndarray
+    unlike: np.ndarray
+    verb: bool
+    words: int
+    terms: tuple[tuple[float, np.ndarray], ...] = ()
+
+    @property
+    def without_verb(self) -> np.ndarray:
+        """(n,) scores without the verb, which says nothing among captions of one action."""
+        return self.scores - VERB_BONUS * self.alike + OTHER_PART_COST * self.unlike
+
+
+def phrase_scores(
+    phrasings: Phrasings, clause: str, core: str, manner: str, cosine: np.ndarray, hidden: np.ndarray | None = None
+) -> PhraseScores:
+    """Score every phrasing.
+
+    Args:
+        clause: without a turn, a path and what is denied. core: that without its manner.
+        cosine: (2, n) of both to every phrasing. hidden: rows that are to count as if they were not there.
+    """
+    index = phrasings.index.words
+    words = [index.scores(clause), index.scores(core)]
+    closeness, overlap = cosine[0], words[0]
+    if core != clause and (closeness + OVERLAP_WEIGHT * overlap).max() < MANNER_ALONE_SIMILARITY:
+        closeness, overlap = cosine.max(0), np.maximum(*words)
+    verb, part = doing(clause)
+    alike, unlike = phrasings.with_verb(verb, part)
+    if hidden is not None:
+        closeness, overlap, alike = closeness.copy(), overlap.copy(), alike.copy()
+        closeness[hidden], overlap[hidden], alike[hidden] = -1, 0, False
+    scores = closeness + OVERLAP_WEIGHT * overlap
+    if manner:
+        scores = scores + STYLE_BONUS * np.array([manner in c for c in phrasings.captions])
+    scores = scores + VERB_BONUS * alike - OTHER_PART_COST * unlike
+    marks = phrasings.marks
+    if side := requested_side(clause):
+        sides = phrasings.sides
+        scores = np.where(sides == side, scores + SIDE_BONUS, np.where(sides == "", scores, -1))
+        has_side = marks.sided(side)
+        if (has_side & alike).sum() <= RARE_SIDE_SHARE * alike.sum():  # "nods to the left"
+            has_side = has_side | alike
+        scores = scores - NO_SIDE_COST * ~has_side
+    else:
+        scores = scores - UNNAMED_COST * marks.named
+    ways = UP_DOWN.findall(clause)
+    if len({*ways}) == 1:
+        scores = scores - UNNAMED_COST * marks.against(ways[0])
+    scores = scores - UNNAMED_COST * (~marks.said_backward if BACK.search(clause) else marks.backward)
+    gone = np.zeros(0, int) if hidden is None else hidden
+    terms = tuple((index.weight.get(w, index.rarest), np.setdiff1d(index.rows(w), gone)) for w in {*lemmas(core)})
+    return PhraseScores(scores, closeness, overlap, alike, unlike, bool(verb), len(clause.split()), terms)
