@@ -276,7 +276,7 @@ class AvatarGPT(AvatarCalls, DeviceCalls, HubCalls):
 
     def face_source(self) -> str:
         """Which model has the face's tokens, in words; nothing is loaded for it."""
-        return self.face_tokens.told_source()
+        return self.face_tokens.source_name()
 
     # Plans and long motion
 

@@ -14,8 +14,14 @@ import lzma
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from avatargpt.speech.pronouncing.dictionary import cmudict
-from avatargpt.speech.pronouncing.letters import CONTEXTS, FILE, around, rules, spelled
+from avatargpt.speech.pronouncing import (
+    CONTEXTS,
+    LETTERS_FILE,
+    cmudict,
+    letter_context,
+    letter_table,
+    letters_to_phones,
+)
 
 LEAST = 2
 ROUNDS = 5
@@ -63,7 +69,7 @@ def learnt(entries: dict[str, tuple[str, ...]]) -> dict[str, str]:
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for word, some in parts.items():
             for k, part in enumerate(some):
-                counts[around(word, k, size)][part] += 1
+                counts[letter_context(word, k, size)][part] += 1
         for context, found in counts.items():
             part, times = found.most_common(1)[0]
             known = (narrowed(context, size, to) for to in range(size - 1, -1, -1))
@@ -82,17 +88,17 @@ def narrowed(context: str, size: int, to: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", type=Path, default=FILE)
+    parser.add_argument("-o", type=Path, default=LETTERS_FILE)
     args = parser.parse_args()
     entries = {w: p[0] for w, p in cmudict().items() if w.isascii() and w.isalpha() and len(w) > 1 and p[0]}
     held = {w: p for i, (w, p) in enumerate(sorted(entries.items())) if i % 20 == 7}
     table = learnt({w: p for w, p in entries.items() if w not in held})
     lines = "".join(f"{c} {p}\n" for c, p in sorted(table.items()))
     args.o.write_bytes(lzma.compress(lines.encode(), preset=9 | lzma.PRESET_EXTREME))
-    rules.cache_clear()
+    letter_table.cache_clear()
     wrong = phones = right = 0
     for word, said in held.items():
-        guess = [p.rstrip("012") for p in spelled(word)]
+        guess = [p.rstrip("012") for p in letters_to_phones(word)]
         true = [p.rstrip("012") for p in said]
         wrong, phones, right = wrong + distance(guess, true), phones + len(true), right + (guess == true)
     print(f"{len(table)} contexts, {args.o.stat().st_size / 1024:.0f} KB; of {len(held)} held-out words "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from avatargpt.gesture.words import TimedWord
     from avatargpt.lm.loaded import LoadedModel
     from avatargpt.lm.scorer import TextMotionScorer
-    from avatargpt.speech.words.words import Words
+    from avatargpt.speech.words import Words
     from vqvae.motion import Motion
 
 
@@ -97,7 +97,7 @@ class GestureCalls:
 
         Args:
             audio: a sound file, or samples (n,) or (n, channels) at `rate`.
-            words: what is said: a text, a file of text or of word times (`avatargpt.face.words.transcripts.words_of`
+            words: what is said: a text, a file of text or of word times (`avatargpt.speech.transcripts.words_of`
                 finds or checks the times), words with times, or None: words are off.
             other, other_words: the interlocutor's, samples at `other_rate` (None = `rate`).
             manner: gestures that mean words, calm, energy, cues; None = `Manner()`.
@@ -130,12 +130,13 @@ class GestureCalls:
 
 def timed(words: Said, audio: Audio, rate: int) -> tuple[Iterable[TimedWord] | None, tuple[str, ...]]:
     """Words with times, and what is doubtful of them."""
-    from avatargpt.speech.words.words import Words
+    from avatargpt.speech.words import Words
 
     if isinstance(words, str | os.PathLike | Words):
-        from avatargpt.face.words.transcripts import words_of
+        from avatargpt.face.audio_model.driver import Driver
+        from avatargpt.speech.transcripts import words_of
 
-        found = words_of(words, audio, rate)
+        found = words_of(words, audio, Driver.load(), rate)
         return found.words, found.notes
     return words, ()
 
@@ -182,12 +183,12 @@ class AvatarCalls(GestureCalls):
         """
         from dataclasses import replace
 
-        from avatargpt.face.feelings import emotions
+        from avatargpt.face.audio_model.conditioning import parse_emotions
         from avatargpt.gesture.semantics import Manner
-        from avatargpt.speech.audio import opened
+        from avatargpt.speech.audio import open_sound
 
-        seconds = opened(audio, rate).about.seconds
-        feelings = emotions(emotion, seconds) if emotion is not None else []
+        seconds = open_sound(audio, rate).about.seconds
+        feelings = parse_emotions(emotion, seconds) if emotion is not None else []
         said, notes = timed(words, audio, rate)
         answer, more = (None, ()) if other is None else timed(other_words, other, rate)
         made = self.avatars.speak(
@@ -210,9 +211,9 @@ class AvatarCalls(GestureCalls):
         Raises:
             UserError: as `speak`, and samples of another shape or type.
         """
-        from avatargpt.face.feelings import emotions
+        from avatargpt.face.audio_model.conditioning import parse_emotions
 
-        feelings = emotions(emotion) if emotion is not None else []
+        feelings = parse_emotions(emotion) if emotion is not None else []
         stream = self.avatars.stream(rate, text, feelings, body=self._under(body, seed), seed=seed, **options)
         for block in blocks:
             piece = stream.push(block)

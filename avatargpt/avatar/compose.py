@@ -12,9 +12,8 @@ import numpy as np
 
 from avatargpt.avatar.bodies import ARMS, FPS, Body
 from avatargpt.export.avatar import HEAD, NECK, AvatarMotion
-from avatargpt.face.audio_model.blinks import Span
-from avatargpt.face.audio_model.controls import looking
-from avatargpt.face.audio_model.idle import left
+from avatargpt.face.audio_model.controls import with_eye_contact
+from avatargpt.face.audio_model.idle import Span, idle_share
 from avatargpt.gesture.driver import NAME
 from avatargpt.resources import PACKAGE
 from instruct_data.synth.layering import from_hanging
@@ -25,7 +24,7 @@ from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 if TYPE_CHECKING:
-    from avatargpt.face.audio_model.blinks import Span
+    from avatargpt.face.audio_model.idle import Span
     from avatargpt.gesture.pipeline import GesturePerformer
     from vqvae.face import FaceMotion
 
@@ -71,7 +70,7 @@ def composed(
     whole = Motion(out, under.root, gestures.fps, "gesture", caption, fingers=fingers)
     notes = (*gestures.notes, *([told] if told else []))
     made = AvatarMotion(whole, face, sound, caption, notes)
-    return replace(made, face=looking(made.face, eye_contact)) if eye_contact else made
+    return replace(made, face=with_eye_contact(made.face, eye_contact)) if eye_contact else made
 
 
 def hanging(gestures: Motion) -> np.ndarray:
@@ -82,7 +81,7 @@ def hanging(gestures: Motion) -> np.ndarray:
 
 def _calmed(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndarray:
     """Rotations (T, J, 4) from frame `start` on, less of them where it is calm."""
-    share = left(calm, np.arange(start, start + len(joints)), FPS)
+    share = idle_share(calm, np.arange(start, start + len(joints)), FPS)
     less = np.flatnonzero(share < 1)
     out = joints.copy()
     out[less] = rot.slerp(rot.identity(out[less].shape[:-1]), out[less], share[less, None])
@@ -107,7 +106,7 @@ def with_head(
     joints = _calmed(gestures.rotations[:, [NECK, HEAD]].astype(np.float64), calm)
     seen = rot.multiply(joints[:, 0], joints[:, 1])
     out = replace(face, head=angles_of(rot.multiply(seen, turns(face.head))))
-    return looking(out, eye_contact)
+    return with_eye_contact(out, eye_contact)
 
 
 Sound = str | os.PathLike[str] | np.ndarray

@@ -13,10 +13,10 @@ import numpy as np
 from avatargpt.avatar.bodies import Body, Standing
 from avatargpt.avatar.compose import composed
 from avatargpt.export.avatar import AvatarMotion
-from avatargpt.face.audio_model.blinks import Span
 from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls
+from avatargpt.face.audio_model.idle import Span
 from avatargpt.face.audio_model.stream import FaceStream
-from avatargpt.face.performer import FacePerformer, driver_folder
+from avatargpt.face.pipeline import FacePipeline, driver_folder
 from avatargpt.gesture.pipeline import GesturePerformer
 from avatargpt.gesture.stream import MotionStream
 from avatargpt.speech import audio as sound
@@ -37,7 +37,7 @@ class AvatarPerformer:
         face: makes the 52 weights and the nods that are told. gestures: makes arms, fingers, trunk and head.
     """
 
-    def __init__(self, face: FacePerformer, gestures: GesturePerformer) -> None:
+    def __init__(self, face: FacePipeline, gestures: GesturePerformer) -> None:
         self.face, self.gestures = face, gestures
 
     @classmethod
@@ -48,7 +48,7 @@ class AvatarPerformer:
             UserError: no driver or no gesture network in it, or damaged weights.
         """
         gestures = GesturePerformer.load(folder)
-        return cls(FacePerformer.load(driver_folder(None if folder is None else Path(folder))), gestures)
+        return cls(FacePipeline.load(driver_folder(None if folder is None else Path(folder))), gestures)
 
     def speak(
         self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE, text: str = "",
@@ -73,16 +73,16 @@ class AvatarPerformer:
         Raises:
             UserError: bad sound, text, words, speaker or control.
         """
-        seconds = sound.opened(audio, rate).about.seconds
+        seconds = sound.open_sound(audio, rate).about.seconds
         if score is None:
-            score = self.face.placed([text], seconds, True, feelings)[0]
+            score = self.face.place([text], seconds, True, feelings)[0]
         made = self.gestures.perform(audio, rate, seed=seed, progress=progress, **gestures)
         done = len(made)
         clip = self.face.perform(
             text, audio, rate, feelings, score=score, head=lips,
             progress=None if progress is None else lambda frames: progress(done + frames),
         )  # fmt: skip
-        face = self.face.lively(clip, replace(controls, eye_contact=0.0), score, seed)
+        face = self.face.with_controls(clip, replace(controls, eye_contact=0.0), score, seed)
         source = None if isinstance(audio, np.ndarray) else Path(audio)
         calm = self.face.spans(score)[1]
         return composed(body or Standing(seed), made, face, 0, source, text, controls.eye_contact, calm)
@@ -105,7 +105,7 @@ class AvatarPerformer:
         from avatargpt.face.audio_model.controls import LiveControls
 
         if score is None and text:
-            read = self.face.placed([text], seconds, True, feelings) if seconds else self.face.read([text])
+            read = self.face.place([text], seconds, True, feelings) if seconds else self.face.read([text])
             score = read[0]
         direction = self.face.direction(score, feelings, seconds)
         spans = self.face.spans(score)

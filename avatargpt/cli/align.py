@@ -46,12 +46,12 @@ def align(
     import torch
 
     from avatargpt import resources
-    from avatargpt.face.words.align import ALIGNERS
-    from avatargpt.face.words.align import align as aligned
-    from avatargpt.face.words.transcripts import SPREAD, told
     from avatargpt.lm.checkpoint import check_model
+    from avatargpt.speech import word_files
+    from avatargpt.speech.alignment import ALIGNERS
+    from avatargpt.speech.alignment import align as aligned
     from avatargpt.speech.audio import inspect
-    from avatargpt.speech.words import files
+    from avatargpt.speech.transcripts import SUBTITLE_SLACK, parse_transcript
 
     who = next((name for name in ALIGNERS if name == aligner), None)
     if who is None:
@@ -63,12 +63,12 @@ def align(
         raise UserError(f"-o {targets[-1]}: the same output file is named twice")
     sources = [audio, *([Path(transcript.removeprefix("@"))] if transcript is not None else [])]
     for path in targets:
-        files.check_target(path)
+        word_files.check_target(path)
         common.check_folder(path)
         if any(path.resolve() == source.resolve() for source in sources):
             raise UserError(f"{path}: input and output are the same file; choose another output")
     inspect(audio)
-    text, near = ("", None) if transcript is None else told(transcript)
+    text, near = ("", None) if transcript is None else parse_transcript(transcript)
     check_model(model)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -77,15 +77,15 @@ def align(
     driver = Driver.load((model or resources.weights()) / "driver")
     with common.progress("aligning", quiet) as progress:
         if asr is None:
-            words = aligned(audio, text, aligner=who, driver=driver, progress=progress, near=near, slack=SPREAD)
+            words = aligned(audio, text, driver, aligner=who, progress=progress, near=near, slack=SUBTITLE_SLACK)
         else:
-            from avatargpt.face.words.whisper import transcribe
+            from avatargpt.speech.transcripts import transcribe
 
-            words = transcribe(audio, asr, aligner=who, driver=driver, device=device or "cpu", progress=progress)
+            words = transcribe(audio, asr, driver, aligner=who, device=device or "cpu", progress=progress)
     for note in words.notes:
         say(f"warning: {note}", err=True)
     for path in targets:
-        files.write(words, path)
+        word_files.write(words, path)
     if as_json:
         common.print_json({**words.as_dict(), "files": [str(path) for path in targets]})
     elif targets:

@@ -120,9 +120,9 @@ def face(
     from avatargpt.cli.face_line import Line
     from avatargpt.cli.face_live import perform
     from avatargpt.cli.face_options import FORMER_LIPS, check_lips, format_options, numbers
-    from avatargpt.face.audio_model.controls import LIVELY, Controls, apply
-    from avatargpt.face.feelings import emotions
-    from avatargpt.face.performer import driver_folder
+    from avatargpt.face.audio_model.conditioning import parse_emotions
+    from avatargpt.face.audio_model.controls import LIVELY, Controls, apply_controls
+    from avatargpt.face.pipeline import driver_folder
     from avatargpt.speech.audio import MAX_SECONDS, inspect
 
     motions: list[Any]
@@ -159,7 +159,7 @@ def face(
     if line.live and seconds is not None and not line.silent:
         raise UserError(f"--seconds {seconds:g}: live, the sound's length counts; accepted: no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
-    feelings = emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
+    feelings = parse_emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
     asked = Controls(
         numbers("--gain", gain or []), numbers("--offset", offset or []), mouth, brow, symmetry, smooth, blink_rate,
         idle or 0.0, eye_contact,
@@ -178,10 +178,10 @@ def face(
     if by == "language":
         if audio is not None or line.live or (text is not None) == (emotion is not None):
             raise UserError("--by language: takes --text or --emotion alone; speech is the driver's")
-        if len(feelings) > 1 or any(f.second or f.beside for f in feelings):
+        if len(feelings) > 1 or any(f.second or f.secondary for f in feelings):
             raise UserError(f"--emotion {emotion}: --by language takes one feeling without seconds")
         made = _spoken(model, texts, feelings, seconds, seed, threads, quiet)
-        motions = [apply(m, controls, seed + k) for k, m in enumerate(made)]
+        motions = [apply_controls(m, controls, seed + k) for k, m in enumerate(made)]
         common.print_results(motions, common.write_results(output, motions, many, options), as_json)
         return
     folder = driver_folder(model)
@@ -231,26 +231,26 @@ def _perform(
 
     from avatargpt.avatar.compose import HeadMover
     from avatargpt.cli import face_score
-    from avatargpt.face.performer import FacePerformer
+    from avatargpt.face.pipeline import FacePipeline
     from avatargpt.speech.audio import FPS
 
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
     with common.progress("loading", quiet):
-        performer = FacePerformer.load(folder)
+        performer = FacePipeline.load(folder)
         head = None if audio is None else HeadMover.load(model, audio)
         words: list[tuple[str, float, float]] = []
         if transcript is not None and audio is not None:
-            from avatargpt.face.words.transcripts import words_of
+            from avatargpt.speech.transcripts import words_of
 
-            found = words_of(transcript, audio, driver=performer.driver)
+            found = words_of(transcript, audio, performer.driver)
             words = [(w.text, w.start, w.end) for w in found.words]
-        scores = performer.placed(texts, length, audio is not None, feelings, given, words)
+        scores = performer.place(texts, length, audio is not None, feelings, given, words)
     if given is None and any(texts):
         face_score.tell(scores, texts, quiet, performer.doubt)
     made: list[list[FaceMotion]] = [[] for _ in controls]
     with common.progress("speaking", quiet) as advance:
         for k, (text, score) in enumerate(zip(texts, scores, strict=True)):
-            usual = length or performer.usual(score, feelings)
+            usual = length or performer.default_seconds(score, feelings)
             tell = partial(_tell, advance, k, len(texts), max(1, int(usual * FPS))) if advance else None
             clip = performer.perform(
                 text, audio, feelings=feelings, seconds=None if audio is not None else length, score=score,
@@ -259,7 +259,7 @@ def _perform(
             named = text or (_plain(audio.stem) if audio is not None else ", ".join(f.words for f in feelings))
             for some, wanted in zip(made, controls, strict=True):
                 plain = wanted if head is None else replace(wanted, eye_contact=0.0)
-                lively = performer.lively(clip.with_caption(named), plain, score, seed + k)
+                lively = performer.with_controls(clip.with_caption(named), plain, score, seed + k)
                 calm = performer.spans(score)[1]
                 some.append(lively if head is None else head(lively, seed + k, wanted.eye_contact, calm))
     return made[0], scores, made[1] if len(made) > 1 else None

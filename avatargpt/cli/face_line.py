@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from avatargpt.cli.live_line import SUBJECT, LiveLine, address
 
 if TYPE_CHECKING:
-    from avatargpt.face.live.loop import Sender
+    from avatargpt.face.live import Sender
 
 
 @dataclass(frozen=True, kw_only=True)

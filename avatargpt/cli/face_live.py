@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from avatargpt.cli.face_line import Line
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.controls import Controls
-    from avatargpt.face.live.loop import Live
-    from avatargpt.face.performer import FacePerformer
+    from avatargpt.face.live import LiveTake
+    from avatargpt.face.pipeline import FacePipeline
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
@@ -24,7 +24,7 @@ WARM = "smile"  # what is read and acted once before the first frame: the first 
 def perform(
     folder: Path, line: Line, asked: tuple[str, Score | None], feelings: list[Feeling], controls: Controls, keep: bool,
     seed: int = 0, quiet: bool = False, drawn: Controls | None = None,
-) -> tuple[Live, Live, dict[str, Any]]:  # fmt: skip
+) -> tuple[LiveTake, LiveTake, dict[str, Any]]:  # fmt: skip
     """Run until the sound ends, what was told is done where nobody speaks, or Ctrl-C.
 
     Args:
@@ -34,9 +34,9 @@ def perform(
         drawn: controls of what a contact sheet shows, where they are others.
 
     Returns:
-        What `face.live.loop.perform` does, the same frames with the controls `drawn`, and what is to be told.
+        What `face.live.run_live` does, the same frames with the controls `drawn`, and what is to be told.
     """
-    from avatargpt.face.live.inbox import Inbox
+    from avatargpt.face.live import CommandQueue
     from avatargpt.speech.audio import FPS, MAX_SECONDS
 
     if controls.smooth:
@@ -46,29 +46,28 @@ def perform(
         more = "without sound --text, --score, --emotion or --websocket"
         raise UserError(f"live: accepted one of AUDIO, - and --microphone NAME; {more}")
     rate = line.heard_at()
-    inbox = Inbox()  # also of what is told while weights are loaded
+    commands = CommandQueue()  # also for clients that connect while weights are loaded
     with ExitStack() as stack:
         piped = line.piped(rate)
-        senders, lines = line.open(stack, inbox.hear)
+        senders, lines = line.open(stack, commands.put)
         import numpy as np  # the sound of a pipe is listened to from here on, while this takes its time
         import torch
 
-        from avatargpt.face.audio_model.blinks import told as told_lids
+        from avatargpt.face import live
         from avatargpt.face.audio_model.controls import LiveControls
         from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
-        from avatargpt.face.live import loop
-        from avatargpt.face.live import orders as ordering
-        from avatargpt.face.performer import FacePerformer
+        from avatargpt.face.audio_model.idle import lid_spans as told_lids
+        from avatargpt.face.pipeline import FacePipeline
 
         torch.set_num_threads(1)
-        performer = FacePerformer.load(folder)
+        performer = FacePipeline.load(folder)
         score, seconds = _told(performer, line, asked, feelings, quiet)
         told = warm = performer.direction(score, feelings)
         if line.websocket is not None:
             warm = performer.direction(performer.read([WARM])[0], feelings)
         performer.driver.stream(rate, direction=warm, head=line.lips).push(np.zeros(rate // 2, np.float32))
         stream = performer.driver.stream(rate, direction=told, head=line.lips)
-        done, sheet = loop.Live(), loop.Live()
+        done, sheet = live.LiveTake(), live.LiveTake()
         spans = told_lids(score), calm_spans(score), jaw_spans(score)
         lively = LiveControls(controls, FPS, seed, *spans)
         plain = None if drawn is None else LiveControls(drawn, FPS, seed, *spans)
@@ -76,15 +75,15 @@ def perform(
         def change(frame: FaceMotion) -> FaceMotion:
             if plain is not None:
                 shown = plain(frame)
-                sheet.kept.append(np.concatenate([shown.weights[0], shown.head[0]]))
+                sheet.recording.append(np.concatenate([shown.weights[0], shown.head[0]]))
             return lively(frame)
 
         both = [lively] if plain is None else [lively, plain]
-        following = ordering.Orders(inbox, performer, stream, told, both, _shown)
+        following = live.CommandReader(commands, performer, stream, told, both, _shown)
         for told_line in lines:  # once nothing can be refused any more
             say(told_line, err=True)
         try:
-            loop.perform(
+            live.run_live(
                 stream, line.sound(rate, piped, seconds), senders, change, MAX_SECONDS * FPS if keep else 0, done,
                 following.apply,
             )  # fmt: skip
@@ -99,11 +98,11 @@ def perform(
 
 
 def _told(
-    performer: FacePerformer, line: Line, asked: tuple[str, Score | None], feelings: list[Feeling], quiet: bool
+    performer: FacePipeline, line: Line, asked: tuple[str, Score | None], feelings: list[Feeling], quiet: bool
 ) -> tuple[Score | None, float | None]:
     """What is asked for, as long as sound or clip where that is known, and the seconds of a clip without sound."""
     from avatargpt.cli.face_score import tell
-    from avatargpt.face.instructions.fitting import placed
+    from avatargpt.face.instructions.scores import place_score
     from avatargpt.speech.audio import inspect
 
     text, score = asked
@@ -112,10 +111,10 @@ def _told(
     if reads:
         score = performer.read([text], [line.seconds], length if line.file is not None else None)[0]
     if line.silent and length is None:
-        length = performer.usual(score, feelings)
+        length = performer.default_seconds(score, feelings)
     if score is not None and length is not None:  # as where it is not live
         spreads = reads and (length < score.length or line.seconds is not None)
-        score = placed(score, length, spreads, bool(feelings))
+        score = place_score(score, length, spreads, bool(feelings))
     if reads:
         tell([score], [text], quiet, performer.doubt)
     endless = line.seconds is None and line.websocket is not None

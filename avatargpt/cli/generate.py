@@ -286,7 +286,7 @@ def _requests(texts: Sequence[str], model: Path | None, threads: int | None, qui
 def _face_scores(texts: Sequence[str], model: Path | None) -> tuple[list[Any], list[str]]:
     """Scores of instructions to a face, as JSON rows and as lines."""
     from avatargpt.cli import face_score
-    from avatargpt.face.performer import FacePerformer, driver_folder
+    from avatargpt.face.pipeline import FacePipeline, driver_folder
 
-    scores = FacePerformer.load(driver_folder(model)).read(texts)
+    scores = FacePipeline.load(driver_folder(model)).read(texts)
     return [face_score.row(s) for s in scores], [face_score.told(s) for s in scores]

@@ -15,7 +15,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.gesture.pipeline import GesturePerformer
     from avatargpt.gesture.semantics import Manner
-    from avatargpt.speech.words.words import Words
+    from avatargpt.speech.words import Words
     from vqvae.motion import Motion
 
 OFF, USUAL_ASR = "off", "base"
@@ -202,9 +202,9 @@ def _manner(semantic: float | None, calm: bool, energy: float, cues: Sequence[st
 
 def _sources(*named: Path | str | None) -> list[Path]:
     """The files among what is read, which are not to be written over."""
-    from avatargpt.face.words.transcripts import named_file
+    from avatargpt.speech.transcripts import transcript_path
 
-    found = [named_file(n) if isinstance(n, str) else n for n in named]
+    found = [transcript_path(n) if isinstance(n, str) else n for n in named]
     return [path for path in found if path is not None]
 
 
@@ -232,22 +232,23 @@ def _words(audio: Path, transcript: str | None, asr: str | None, model: Path | N
     from importlib.util import find_spec
 
     from avatargpt.face.audio_model.driver import Driver
-    from avatargpt.face.words import transcripts, whisper
+    from avatargpt.speech import transcripts
 
     own = model is not None and (model / "driver" / "driver.json").is_file()
-    driver = Driver.load(model / "driver") if model is not None and own else None
+    folder = model / "driver" if model is not None and own else None
     if transcript is not None:
         with common.progress("aligning", quiet) as advance:
-            words = transcripts.words_of(transcript, audio, driver=driver, progress=advance)
+            words = transcripts.words_of(transcript, audio, Driver.load(folder), progress=advance)
     elif asr == OFF:
         return None
     elif asr is None and find_spec("faster_whisper") is None:
-        say(f"{audio}: words are off; they come with --transcript, or from Whisper ({whisper.INSTALL})", err=True)
+        install = transcripts.INSTALL_WHISPER
+        say(f"{audio}: words are off; they come with --transcript, or from Whisper ({install})", err=True)
         return None
     else:
         try:
             with common.progress("hearing", quiet) as advance:
-                words = whisper.transcribe(audio, asr or USUAL_ASR, driver=driver, progress=advance)
+                words = transcripts.transcribe(audio, asr or USUAL_ASR, Driver.load(folder), progress=advance)
         except UserError as e:
             if asr is not None:
                 raise

@@ -12,7 +12,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.cli.live_line import LiveLine
     from avatargpt.gesture.live import Live, Sender
-    from avatargpt.speech.words.words import Words
+    from avatargpt.speech.words import Words
 
 
 def known_words(transcript: str | None) -> Words | None:
@@ -21,12 +21,12 @@ def known_words(transcript: str | None) -> Words | None:
     Raises:
         UserError: a text, which nothing can be laid along.
     """
-    from avatargpt.face.words.transcripts import told
+    from avatargpt.speech.transcripts import parse_transcript
 
     if transcript is None:
         say("words are off: of live sound they are not known; accepted --transcript FILE with word times", err=True)
         return None
-    text, words = told(transcript)
+    text, words = parse_transcript(transcript)
     if words is None:
         raise UserError(f"--transcript {' '.join(text.split())[:40]!r}: a text cannot be laid along sound that has not "
                         "come; accepted: a file of word times (.TextGrid, .ctm, .srt, .json)")  # fmt: skip
@@ -47,7 +47,7 @@ def perform(
     Returns:
         What was made, and what is to be told.
     """
-    from avatargpt.speech.audio import FPS, MAX_SECONDS, opened
+    from avatargpt.speech.audio import FPS, MAX_SECONDS, open_sound
 
     rate = line.heard_at()
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def perform(
 
         torch.set_num_threads(1)
         performer = GesturePerformer.load(folder)
-        other = None if interlocutor is None else opened(interlocutor)
+        other = None if interlocutor is None else open_sound(interlocutor)
         warm = performer.stream(rate, **options | {"semantics": None})
         warm.push(np.zeros(rate // 2, np.float32))  # the first time takes longest
         stream = performer.stream(
@@ -78,8 +78,8 @@ def perform(
         )  # fmt: skip
         if words is not None:
             performer.encoder.states([word.text for word in words.words[:1]])
-        for told in lines:  # once nothing can be refused any more
-            say(told, err=True)
+        for message in lines:  # once nothing can be refused any more
+            say(message, err=True)
         done = live.Live()
         try:
             live.perform(

@@ -121,12 +121,12 @@ class LiveLine:
 
     def piped(self, rate: int) -> Iterator[NDArray[Any]] | None:
         """Sound of a pipe, from now on: no faster than it is spoken where frames are sent, else as it comes."""
-        from avatargpt.speech.live import playout, sources
+        from avatargpt.speech import live
 
         if self.audio != PIPE:
             return None
-        parts = sources.from_pipe(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
-        return playout.Listener(parts, rate, _late).blocks() if self.sends else parts
+        parts = live.pipe_blocks(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
+        return live.Listener(parts, rate, _late).blocks() if self.sends else parts
 
     def sound(
         self, rate: int, piped: Iterator[NDArray[Any]] | None, seconds: float | None = None
@@ -136,14 +136,14 @@ class LiveLine:
         Args:
             piped: what `piped` gave. seconds: of silence where nobody speaks; None = without end.
         """
+        from avatargpt.speech import live
         from avatargpt.speech.audio import blocks
-        from avatargpt.speech.live import sources
 
         if piped is not None:
             return piped
         if self.microphone is not None:
-            return sources.microphone(self.microphone, rate)
-        return sources.paced(sources.silence(rate, seconds) if self.file is None else blocks(self.file), rate)
+            return live.microphone_blocks(self.microphone, rate)
+        return live.paced(live.silent_blocks(rate, seconds) if self.file is None else blocks(self.file), rate)
 
     def serve(self, opens: Callable[..., Server], sees: str, **options: Any) -> tuple[Server, list[str]]:
         """The WebSocket of this line, and lines that say where it is and who can see it.

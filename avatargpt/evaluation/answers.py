@@ -26,7 +26,7 @@ KEPT = frozenset({
     "vqvae.motion:Motion", "vqvae.face:FaceMotion", "avatargpt.evaluation.body.prompts:Answer",
     "avatargpt.evaluation.text.requests:Taken", "instruct_data.dialogue.acts:Act", "avatargpt.planning.types:Plan",
     "avatargpt.planning.types:Activity", "instruct_data.face.score:Score", "instruct_data.face.score:Event",
-    "instruct_data.face.score:Emotion", "avatargpt.speech.words.words:Words", "avatargpt.speech.words.words:Word",
+    "instruct_data.face.score:Emotion", "avatargpt.speech.words:Words", "avatargpt.speech.words:Word",
     "avatargpt.speech.phones:Phone",
 })  # fmt: skip
 """``module:name`` of the data classes that a file may hold."""

@@ -62,9 +62,9 @@ def score(
         return word_times.score(suite, Driver.load(Path(model.source) / "driver"), data, store, kept)
     if suite.kind == "face_instructions":
         from avatargpt.evaluation.face import face_instructions
-        from avatargpt.face.performer import FacePerformer
+        from avatargpt.face.pipeline import FacePipeline
 
-        performer = kept.standing_in(FacePerformer.load(Path(model.source) / "driver"), "read", "perform")
+        performer = kept.standing_in(FacePipeline.load(Path(model.source) / "driver"), "read", "perform")
         if "rows" in suite.options:
             from avatargpt.evaluation.face import fresh
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.export.face_files import angles
-from avatargpt.speech.live.sources import INSTALL
+from avatargpt.speech.live import INSTALL
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns

@@ -236,8 +236,7 @@ class _Soundtrack:
 
 def _sound_blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
     """(n, 1 or 2) float32 blocks of a sound file."""
-    from avatargpt.speech.audio import to_mono
-    from avatargpt.speech.sound_files import sample_blocks
+    from avatargpt.speech.audio import sample_blocks, to_mono
 
     for block in sample_blocks(path, 4096):
         yield np.nan_to_num(block) if channels == 2 else np.nan_to_num(to_mono(block)[:, None])

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from avatargpt.speech.live.sources import INSTALL
+from avatargpt.speech.live import INSTALL
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

@@ -26,7 +26,7 @@ from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Strict
 
 FILE = "portrait.safetensors"
-AT_ONCE = 16  # pictures made in one pass
+BATCH = 16  # pictures made in one pass
 
 
 class PortraitShape(Strict):
@@ -45,8 +45,8 @@ class PortraitShape(Strict):
     @model_validator(mode="after")
     def _check_widths(self) -> Self:
         if any(w % 4 for w in self.widths()) or self.widths()[-1] % self.heads:
-            told = f"width {self.width}, most {self.most}, heads {self.heads}"
-            raise UserError(f"{told}; accepted: multiples of 4, heads that divide them")
+            shape = f"width {self.width}, most {self.most}, heads {self.heads}"
+            raise UserError(f"{shape}; accepted: multiples of 4, heads that divide them")
         return self
 
     def widths(self) -> list[int]:
@@ -76,7 +76,7 @@ class _Encoder(nn.Module):
         return out
 
 
-def moved(maps: Tensor, flow: Tensor) -> Tensor:
+def warp(maps: Tensor, flow: Tensor) -> Tensor:
     """(B, C, H, W) looked up where `flow` (B, 2, H, W) points, in shares of half the picture from every pixel."""
     b, _, h, w = maps.shape
     y, x = torch.meshgrid(
@@ -120,22 +120,22 @@ class PortraitNetwork(nn.Module):
         Returns:
             (B, 3, S, S) frame i, 0..1.
         """
-        seen, told = self.appearance(picture), self.landmarks(lines)
-        b, c, h, w = told[-1].shape
-        query, key = (x.flatten(2).transpose(1, 2) + self.place for x in (told[-1], seen[-1]))
-        x, _ = self.attention(query, key, seen[-1].flatten(2).transpose(1, 2), need_weights=False)
+        face, drawing = self.appearance(picture), self.landmarks(lines)
+        b, c, h, w = drawing[-1].shape
+        query, key = (x.flatten(2).transpose(1, 2) + self.place for x in (drawing[-1], face[-1]))
+        x, _ = self.attention(query, key, face[-1].flatten(2).transpose(1, 2), need_weights=False)
         x = x.transpose(1, 2).reshape(b, c, h, w)
         flow = torch.zeros(b, 2, h, w, device=x.device, dtype=x.dtype)
         for level, (fuse, guide) in enumerate(zip(self.fuse, self.guide, strict=True)):
-            own, mine = seen[-1 - level], told[-1 - level]
+            features, guide_map = face[-1 - level], drawing[-1 - level]
             if level:
                 x, flow = (F.interpolate(t, scale_factor=2, mode="bilinear", align_corners=True) for t in (x, flow))
-            step = guide(torch.cat([x, mine], 1))
+            step = guide(torch.cat([x, guide_map], 1))
             flow = flow + 0.2 * step[:, :2].tanh()
-            x = fuse(torch.cat([x, moved(own, flow) * step[:, 2:].sigmoid(), mine], 1))
+            x = fuse(torch.cat([x, warp(features, flow) * step[:, 2:].sigmoid(), guide_map], 1))
         painted = self.paint(x)
         share = painted[:, 3:].sigmoid()
-        out: Tensor = share * painted[:, :3].sigmoid() + (1 - share) * moved(picture, flow)
+        out: Tensor = share * painted[:, :3].sigmoid() + (1 - share) * warp(picture, flow)
         return out
 
 
@@ -177,11 +177,11 @@ class Portrait:
         if points.ndim != 3 or points.shape[1] not in (68, 70) or points.shape[2] != 2:
             raise UserError(f"portrait: landmarks of shape {points.shape}; accepted: (T, 68, 2) or (T, 70, 2)")
         small = Image.fromarray(picture).resize((self.size, self.size), Image.Resampling.LANCZOS)
-        shown = as_tensor(np.asarray(small)[None])
-        for start in range(0, len(points), AT_ONCE):
-            lines = np.stack([landmark_image(p, self.size) for p in points[start : start + AT_ONCE]])
-            made = self.network(shown.expand(len(lines), -1, -1, -1), as_tensor(lines))
-            yield from (made.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        source = as_tensor(np.asarray(small)[None])
+        for start in range(0, len(points), BATCH):
+            lines = np.stack([landmark_image(p, self.size) for p in points[start : start + BATCH]])
+            frames = self.network(source.expand(len(lines), -1, -1, -1), as_tensor(lines))
+            yield from (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``portrait.safetensors`` into a folder."""
@@ -200,16 +200,16 @@ class Portrait:
         """
         from safetensors.torch import load_file
 
-        def made(state: dict[str, Tensor]) -> Portrait:
+        def build(state: dict[str, Tensor]) -> Portrait:
             fields = zip(PortraitShape.model_fields, state.pop("shape").tolist(), strict=True)
             network = PortraitNetwork(PortraitShape.read(dict(fields), "shape"))
             network.load_state_dict(state)
             return cls(network)
 
         path = Path(folder) / FILE
-        if (found := read_optional(path, "portrait", load_file, made)) is None:
+        if (portrait := read_optional(path, "portrait", load_file, build)) is None:
             raise UserError(f"{path}: no such file; make one with the portrait stage of scripts/train.py")
-        return found
+        return portrait
 
 
 def as_tensor(pictures: np.ndarray) -> Tensor:

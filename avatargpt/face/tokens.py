@@ -1,7 +1,11 @@
-"""The face through the language model: words or a feeling to a face, a face to words, what lies between two faces."""
+"""Faces as tokens of the language model: from instructions and feelings, to words, and between two faces.
+
+The network names the actions of a description; their order is read from the face.
+"""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -10,26 +14,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.face.order import told
+from avatargpt.kinematics.face import LOOKS
 from avatargpt.lm.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
 from avatargpt.options import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from avatargpt.requests.english import unreadable
 from instruct_data import registry
-from instruct_data.face.described import described, plain_feeling, plainly
+from instruct_data.face.described import NOTHING, WITHIN, described, mended, plain_feeling, plainly, said
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
 
 if TYPE_CHECKING:
-    from avatargpt.face.performer import FacePerformer
+    from avatargpt.face.pipeline import FacePipeline
     from vqvae.motion import Motion
 
-LONGEST = CHUNK + CONTEXT  # tokens of one answer
-APART = "face_language"  # folder of the face's own model in a folder of weights
+MAX_TOKENS = CHUNK + CONTEXT  # of one answer
+MODEL_FOLDER = "face_language"  # of the face's own model in a folder of weights
 BEST_OF = 4  # candidates for an instruction
-WORDED = (1.5, 0.7)  # guidance and temperature of middles with a text, which calmer candidates leave undone
-HARDLY = -2.0  # nats a word piece: of what middles show -1.2 and more, without a text -2.2 and less
-FADE = 6  # frames over which a seam's jump is taken out
+TEXT_SAMPLING = (1.5, 0.7)  # guidance and temperature of middles with a text, which calmer candidates leave undone
+MIN_TEXT_FIT = -2.0  # nats a word piece: of visible actions of middles -1.2 and more, without a text -2.2 and less
+FADE = 6  # frames over which a seam's jump is removed
+THEN, AND = ", then ", " and "  # between the actions of a description
+MIN_SIGNAL = 0.15  # lowest peak of a signal whose second is reliable
+STATES = ("shut", "rest")  # forms of actions without a visible movement
+FrameSpan = tuple[int, int]  # first and last frame in which an action is at half its height or more
 
 
 class FaceTokens:
@@ -40,34 +48,34 @@ class FaceTokens:
     closely.
 
     Args:
-        whole: the model of the folder.
+        model: of the folder.
     """
 
-    def __init__(self, whole: LoadedModel) -> None:
-        self.whole = whole
+    def __init__(self, model: LoadedModel) -> None:
+        self.model = model
 
     @cached_property
     def loaded(self) -> LoadedModel:
-        """The model with the face's tokens: the whole one, or the small one in its folder ``face_language``.
+        """The model with the face's tokens: `model`, or the small one in its folder ``face_language``.
 
         Raises:
             UserError: neither has them.
         """
-        whole = self.whole
-        folder = Path(whole.source) / APART
-        if "face" in whole.tokenizers or not whole.source or not folder.is_dir():
-            whole.tokenizer("face")
-            return whole
-        apart = LoadedModel.from_pretrained(folder, str(whole.device))
-        apart.grounder = whole.grounder or apart.grounder
-        return apart
+        model = self.model
+        folder = Path(model.source) / MODEL_FOLDER
+        if "face" in model.tokenizers or not model.source or not folder.is_dir():
+            model.tokenizer("face")
+            return model
+        separate = LoadedModel.from_pretrained(folder, str(model.device))
+        separate.grounder = model.grounder or separate.grounder
+        return separate
 
-    def told_source(self) -> str:
-        """Which model has the face's tokens, in words; nothing is loaded for it."""
-        if "face" in self.whole.tokenizers:
+    def source_name(self) -> str:
+        """The model with the face's tokens, in words; nothing is loaded."""
+        if "face" in self.model.tokenizers:
             return "this model"
-        source = self.whole.source
-        return f"a model of its own ({APART})" if source and (Path(source) / APART).is_dir() else "none"
+        source = self.model.source
+        return f"a model of its own ({MODEL_FOLDER})" if source and (Path(source) / MODEL_FOLDER).is_dir() else "none"
 
     def face(
         self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None, seed: int,
@@ -75,9 +83,8 @@ class FaceTokens:
     ) -> list[FaceMotion]:  # fmt: skip
         """Instructions to faces (task `text_to_face`).
 
-        Of several candidates that one is taken whose description (`face_to_text`) most likely says what the
-        instruction asks for, as the instruction parser (`face.instructions.parser`) understands it; a model folder
-        without a parser takes the instruction's own words.
+        The candidate is taken for which the instruction's description is the likeliest (`face_to_text`). The parser
+        (`face.instructions.parser`) makes that description; without a parser it is the instruction itself.
 
         Args:
             texts: one or more, "blink twice, then smile"; feelings too, "look very sad".
@@ -93,14 +100,16 @@ class FaceTokens:
         Raises:
             UserError: empty text, seconds out of range, a model without the face's tokens.
         """
-        given = [texts] if isinstance(texts, str) else list(texts)
-        for text in given:
+        items = [texts] if isinstance(texts, str) else list(texts)
+        for text in items:
             check_text(text)
         self.loaded.tokenizer("face")  # a model without one is refused first
-        slots: list[dict[str, Any]] = [{"caption": t} for t in given]
+        slots: list[dict[str, Any]] = [{"caption": t} for t in items]
         check_count("best_of", best_of)
-        wanted = self._plainly(given) if given and best_of > 1 else []
-        return self._faces("text_to_face", slots, given, seconds, seed, guidance, temperature, num, best_of, wanted)
+        descriptions = self._plainly(items) if items and best_of > 1 else []
+        return self._faces(
+            "text_to_face", slots, items, seconds, seed, guidance, temperature, num, best_of, descriptions
+        )
 
     def emotion_face(
         self, emotions: str | Sequence[str], intensity: float | None,
@@ -111,41 +120,40 @@ class FaceTokens:
 
         Args:
             emotions: "happy", "very sad", "slightly angry"; one or more, each a single feeling.
-            intensity: 0 (neutral) to 1, of all of them, told as the word of its degree; None = as the words say.
+            intensity: 0 (neutral) to 1, of all of them, as the word of its degree; None = as the words say.
             seconds, seed, guidance, temperature, num: as for `face`.
 
         Raises:
             UserError: an unknown feeling (with the nearest name), intensity or seconds out of range.
         """
-        given = [emotions] if isinstance(emotions, str) else list(emotions)
+        items = [emotions] if isinstance(emotions, str) else list(emotions)
         if intensity is not None and not 0 <= intensity <= 1:
             raise UserError(f"intensity: {intensity}; accepted 0 to 1")
-        for text in given:
+        for text in items:
             check_text(text)
-        # Of the number alone the model knows little: 0 would be the full feeling, 1 less than 0.85.
-        slots: list[dict[str, Any]] = [{"emotion": plain_feeling(e, intensity)} for e in given]
-        return self._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num, 1, [])
+        # The model knows words of degree better than numbers: 0 would be the full feeling, 1 less than 0.85.
+        slots: list[dict[str, Any]] = [{"emotion": plain_feeling(e, intensity)} for e in items]
+        return self._faces("emotion_to_face", slots, items, seconds, seed, guidance, temperature, num, 1, [])
 
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
-        """What faces do, with which feeling, how strongly (task `face_to_text`): one sentence each.
+        """Descriptions of actions, feelings and their strengths (task `face_to_text`): one sentence each.
 
-        The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``. The
-        network names actions and feelings; the order of actions is read from the face (`avatargpt.face.order`). Faces
-        beyond 7.2 s are described in windows, joined by "then".
+        The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``, the order
+        of actions that of `order_actions`. Faces beyond 7.2 s are described in windows, joined by "then".
         """
-        return [plainly(told(windows)) for windows in self._read("face_to_text", faces)]
+        return [plainly(describe_windows(windows)) for windows in self._read("face_to_text", faces)]
 
     def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
-        """Which feeling faces show (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
-        return [then([said for said, _ in windows]) for windows in self._read("face_to_emotion", faces)]
+        """Feelings of faces (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
+        return [then([answer for answer, _ in windows]) for windows in self._read("face_to_emotion", faces)]
 
     def face_in_between(
         self, start: FaceMotion, end: FaceMotion, seconds: float, text: str, seed: int, best_of: int | None
     ) -> FaceMotion:
         """The missing middle between two faces (task `face_in_between`).
 
-        Of several candidates the one that is nearest to all others: what only one of them does, nobody asked for. With
-        a text the one whose description most likely says what the text asks for, as for `face`.
+        The candidate nearest to all others is taken: what only one of them does is chance. With a text the candidate is
+        chosen as for `face`.
 
         Args:
             seconds: of the middle, at most 7.2; kept to the frame.
@@ -168,19 +176,19 @@ class FaceTokens:
             check_text(text)
             slots["caption"] = text
         decoding = registry.get_task("face_in_between").decoding
-        guidance, temperature = WORDED if text else (decoding.guidance, decoding.temperature)
-        found = self.loaded.sample(
+        guidance, temperature = TEXT_SAMPLING if text else (decoding.guidance, decoding.temperature)
+        candidates = self.loaded.sample(
             [self.loaded.prompt("face_in_between", slots)], [tokens], [seed], best_of or decoding.best_of, guidance,
             temperature, decoding.top_k, settled=True,
         )[0]  # fmt: skip
         if text:
-            fits = self._fits(found, self._plainly([text])[0])
-            found = [found[int(fits.argmax())]]
-            if not (said := unreadable(text)) and fits.max() < HARDLY:
-                said = f"hardly shows; between the faces: {self.describe_face(self._decoded(found[0]))[0]}"
-            if said:
-                warnings.warn(f"{text[:60]!r} {said}", UnheededText, stacklevel=3)
-        stream = _usual([self._decoded(np.concatenate([a, codes, b])) for codes in found])
+            fits = self._fits(candidates, self._plainly([text])[0])
+            candidates = [candidates[int(fits.argmax())]]
+            if not (doubt := unreadable(text)) and fits.max() < MIN_TEXT_FIT:
+                doubt = f"hardly shows; between the faces: {self.describe_face(self._decoded(candidates[0]))[0]}"
+            if doubt:
+                warnings.warn(f"{text[:60]!r} {doubt}", UnheededText, stacklevel=3)
+        stream = _medoid([self._decoded(np.concatenate([a, codes, b])) for codes in candidates])
         begin = len(a) * tokenizer.downsample
         middle = stream.slice(begin, begin + frames_of(seconds, fps))
         before, after = start.curves[-1] - middle.curves[0], end.curves[0] - middle.curves[-1]
@@ -189,7 +197,7 @@ class FaceTokens:
     def _faces(
         self, task: str, slots: list[dict[str, Any]], captions: Sequence[str],
         seconds: float | Sequence[float | None] | None, seed: int, guidance: float | None,
-        temperature: float | None, num: int, best_of: int, wanted: Sequence[str],
+        temperature: float | None, num: int, best_of: int, descriptions: Sequence[str],
     ) -> list[FaceMotion]:
         check_count("num", num)
         durations = list(seconds) if isinstance(seconds, Sequence | np.ndarray) else [seconds] * len(slots)
@@ -199,39 +207,39 @@ class FaceTokens:
             return []
         tokenizer, decoding = self.loaded.tokenizer("face"), registry.get_task(task).decoding
         tokens = [-1 if s is None else self._face_tokens(s) for s in durations]
-        told = [
+        timed = [
             s if n < 0 else {**s, "seconds": n / tokenizer.tokens_per_second}
             for s, n in zip(slots, tokens, strict=True)
         ]
-        found = self.loaded.sample(
-            [self.loaded.prompt(task, s) for s in told for _ in range(num)], [n for n in tokens for _ in range(num)],
-            [mix(seed, k) if k else seed for _ in told for k in range(num)], best_of,
+        candidates = self.loaded.sample(
+            [self.loaded.prompt(task, s) for s in timed for _ in range(num)], [n for n in tokens for _ in range(num)],
+            [mix(seed, k) if k else seed for _ in timed for k in range(num)], best_of,
             decoding.guidance if guidance is None else guidance,
             decoding.temperature if temperature is None else temperature, decoding.top_k, settled=True,
         )  # fmt: skip
-        fits = [self._fits(codes, wanted[i // num]) for i, codes in enumerate(found)] if best_of > 1 else []
+        fits = [self._fits(codes, descriptions[i // num]) for i, codes in enumerate(candidates)] if best_of > 1 else []
         out = []
-        for i, codes in enumerate(found):
+        for i, codes in enumerate(candidates):
             best = codes[int(fits[i].argmax())] if fits else codes[0]
             face, length = self._decoded(best).with_caption(captions[i // num]), durations[i // num]
             out.append(face if length is None else face.slice(0, frames_of(length, face.fps)))
         return out
 
     @cached_property
-    def _performer(self) -> FacePerformer | None:
+    def _pipeline(self) -> FacePipeline | None:
         """Reads instructions; None: the model's folder has no instruction parser."""
-        from avatargpt.face.performer import FacePerformer  # slow to import, and of no use to bodies
+        from avatargpt.face.pipeline import FacePipeline  # slow to import, and of no use to bodies
 
         source = self.loaded.source
         folders = [Path(source) / "driver", Path(source).parent / "driver"] if source else []
-        known = [f for f in folders if (f / "reader.json").is_file()]
-        return FacePerformer.load(known[0]) if known else None
+        with_parser = [f for f in folders if (f / "reader.json").is_file()]
+        return FacePipeline.load(with_parser[0]) if with_parser else None
 
     def _plainly(self, texts: Sequence[str]) -> list[str]:
-        """What instructions ask for, as `face_to_text` would say it."""
-        if self._performer is None:
+        """Instructions in the form of `face_to_text`."""
+        if self._pipeline is None:
             return [plain(t) for t in texts]
-        return [described(s) for s in self._performer.read(texts)]
+        return [described(s) for s in self._pipeline.read(texts)]
 
     def _fits(self, candidates: Sequence[np.ndarray], text: str) -> np.ndarray:
         """Mean log-probability per word piece (nats) of a description for each candidate, (K,)."""
@@ -242,23 +250,24 @@ class FaceTokens:
         return fits
 
     def _read(self, task: str, faces: FaceMotion | Sequence[FaceMotion]) -> list[list[tuple[str, FaceMotion]]]:
-        """For each face what is said of each of its windows, and the window."""
-        given = [faces] if isinstance(faces, FaceMotion) else list(faces)
+        """For each face the answers to its windows, and the windows."""
+        items = [faces] if isinstance(faces, FaceMotion) else list(faces)
         tokenizer, slot = self.loaded.tokenizer("face"), registry.get_task(task).inputs[0].name
         pieces: list[np.ndarray] = []
         windows: list[tuple[int, FaceMotion]] = []
-        for i, face in enumerate(given):
-            codes, shown = self._codes(face), face.resampled(tokenizer.spec.fps)
-            for part in np.array_split(np.arange(len(codes)), -(-len(codes) // LONGEST)):
+        for i, face in enumerate(items):
+            codes, resampled = self._codes(face), face.resampled(tokenizer.spec.fps)
+            for part in np.array_split(np.arange(len(codes)), -(-len(codes) // MAX_TOKENS)):
                 pieces.append(codes[part])
-                windows.append((i, shown.slice(part[0] * tokenizer.downsample, (part[-1] + 1) * tokenizer.downsample)))
-        said: list[str] = []
+                first, stop = part[0] * tokenizer.downsample, (part[-1] + 1) * tokenizer.downsample
+                windows.append((i, resampled.slice(first, stop)))
+        answers: list[str] = []
         for i in range(0, len(pieces), ROWS // 4):
             prompt = self.loaded.encode([self.loaded.prompt(task, {slot: p}) for p in pieces[i : i + ROWS // 4]])
             decoded = self.loaded.generator.decode(prompt, "text", max_tokens=64, no_repeat=6, min_tokens=1)
-            said += [self.loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
-        both = list(zip(said, windows, strict=True))
-        return [[(text, window) for text, (owner, window) in both if owner == i] for i in range(len(given))]
+            answers += [self.loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
+        pairs = list(zip(answers, windows, strict=True))
+        return [[(text, window) for text, (owner, window) in pairs if owner == i] for i in range(len(items))]
 
     def _face_tokens(self, seconds: float) -> int:
         """Tokens of so many seconds.
@@ -267,8 +276,8 @@ class FaceTokens:
             UserError: more than one answer holds.
         """
         rate = self.loaded.tokenizer("face").tokens_per_second
-        if not 0 < seconds <= LONGEST / rate:
-            raise UserError(f"seconds: {seconds}; accepted for a face above 0, at most {LONGEST / rate:g}")
+        if not 0 < seconds <= MAX_TOKENS / rate:
+            raise UserError(f"seconds: {seconds}; accepted for a face above 0, at most {MAX_TOKENS / rate:g}")
         return tokens_of(seconds, rate)
 
     def _codes(self, face: FaceMotion) -> np.ndarray:
@@ -278,16 +287,16 @@ class FaceTokens:
         return self.loaded.tokenizer("face").encode(motion)
 
     def _decoded(self, codes: np.ndarray) -> FaceMotion:
-        made: Motion | FaceMotion = self.loaded.tokenizer("face").decode(codes)
-        assert isinstance(made, FaceMotion)
-        return made
+        decoded: Motion | FaceMotion = self.loaded.tokenizer("face").decode(codes)
+        assert isinstance(decoded, FaceMotion)
+        return decoded
 
 
-def _usual(faces: Sequence[FaceMotion]) -> FaceMotion:
+def _medoid(faces: Sequence[FaceMotion]) -> FaceMotion:
     """The one of K faces of one length with the least mean distance of its weights to the others'."""
     rows = np.stack([f.weights for f in faces])
-    apart = [float(np.abs(rows - own).mean()) for own in rows]
-    return faces[int(np.argmin(apart))]
+    distances = [float(np.abs(rows - row).mean()) for row in rows]
+    return faces[int(np.argmin(distances))]
 
 
 def _faded(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMotion:
@@ -296,3 +305,113 @@ def _faded(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMot
     rows = rows + np.clip(1 - (t + 1) / (fade + 1), 0, 1)[:, None] * before
     rows = rows + np.clip(1 - (len(middle) - t) / (fade + 1), 0, 1)[:, None] * after
     return FaceMotion.from_curves(rows, middle.fps)
+
+
+def order_actions(text: str, face: FaceMotion) -> str:
+    """A description in the form of `instruct_data.face.described`, its actions in the order of their movements.
+
+    An action comes before another where its signal (`avatargpt.kinematics.face`) is over before the other's begins.
+    Overlapping actions and those without a visible movement (a face at rest, a closed mouth) keep the network's order.
+    An action that is named several times is matched to as many rises of its signal; with a single rise it is named
+    once.
+    """
+    acts, semicolon, feelings = text.partition("; ")
+    parts = _split_actions(acts)
+    joints, parts = parts[1::2], parts[::2]
+    spans, order = _spans(parts, face), list(range(len(parts)))
+    places = [i for i in order if spans[i] is not None]
+    left = places.copy()
+    for place in places:
+        order[place] = next(i for i in left if not any(_before(spans[k], spans[i]) for k in left))
+        left.remove(order[place])
+    out, last = parts[order[0]], order[0]
+    for i in order[1:]:
+        if parts[i] == parts[last] and spans[i] == spans[last] is not None:
+            continue
+        stays = i == last + 1 and not _before(spans[last], spans[i])
+        out, last = out + (joints[last] if stays else _joint(spans[last], spans[i])) + parts[i], i
+    return out + semicolon + feelings
+
+
+def describe_windows(windows: Sequence[tuple[str, FaceMotion]]) -> str:
+    """One description of the windows of a face: all actions, then all feelings, equal neighbours once.
+
+    "neutral" is left out where there are actions and no other feeling. Repeated actions are named again, except one
+    that is in progress where two windows meet. Parts that cannot be parsed are left out (`described.mended`).
+    """
+    windows = [(mended(text), face) for text, face in windows]
+    if len(windows) == 1:
+        return mended(order_actions(*windows[0]))
+    acts, feelings = "", []
+    last: tuple[str, FaceMotion] | None = None
+    for text, face in windows:
+        first, _, second = order_actions(text, face).partition("; ")
+        if said(first).feelings and not said(first).actions:
+            first, second = "", first
+        parts = _split_actions(first) if first else []
+        final = parts[-1] if parts else ""
+        if parts and last and parts[0] == last[0] and _continues(parts[0], last[1], face):
+            parts = parts[2:]
+        acts += (THEN if acts and parts else "") + "".join(parts)
+        feelings += second.split(THEN) if second else []
+        last = final, face
+    changes = [f for i, f in enumerate(feelings) if not i or f != feelings[i - 1]]
+    feelings = [] if acts and set(feelings) == {NOTHING} else changes
+    return mended("; ".join(t for t in (acts, THEN.join(feelings)) if t))
+
+
+def _split_actions(acts: str) -> list[str]:
+    """The actions of a description, and between two of them what joins these."""
+    return re.split(f"({THEN}|{AND})", acts)
+
+
+def _spans(parts: Sequence[str], face: FaceMotion) -> list[FrameSpan | None]:
+    """The frames of each action; None = not certain."""
+    names = [_action_of(p) for p in parts]
+    spans: list[FrameSpan | None] = []
+    for i, name in enumerate(names):
+        rises, count = _rises(name, face), names.count(name)
+        same = {p for p, n in zip(parts, names, strict=True) if n == name}
+        if len(rises) == count:
+            spans.append(rises[names[:i].count(name)])
+        elif count == 1 and rises:
+            spans.append((rises[0][0], rises[-1][1]))
+        else:
+            spans.append(rises[0] if len(rises) == len(same) == 1 else None)
+    return spans
+
+
+def _action_of(part: str) -> str:
+    """The action that a part of a description names, "" = none."""
+    actions = said(part).actions
+    return actions[0][0] if actions else ""
+
+
+def _rises(action: str, face: FaceMotion) -> list[FrameSpan]:
+    """Where an action's signal is above half its height; empty without a visible movement."""
+    if not action or LOOKS[action].form in STATES:
+        return []
+    signal = LOOKS[action].signal(face)
+    if signal.max() < MIN_SIGNAL:
+        return []
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], signal > 0.5 * signal.max(), [0]])))
+    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
+
+
+def _before(a: FrameSpan | None, b: FrameSpan | None) -> bool:
+    """Whether the first is over before the second begins."""
+    return a is not None and b is not None and a[1] < b[0]
+
+
+def _joint(a: FrameSpan | None, b: FrameSpan | None) -> str:
+    """The conjunction of two actions: ``and`` where one falls within the other."""
+    if a is None or b is None:
+        return THEN
+    overlap = min(a[1], b[1]) - max(a[0], b[0]) + 1
+    return AND if overlap > WITHIN * (min(a[1] - a[0], b[1] - b[0]) + 1) else THEN
+
+
+def _continues(part: str, before: FaceMotion, after: FaceMotion) -> bool:
+    """Whether an action is at half its height or more on both sides of where two windows meet."""
+    a, b = (_rises(_action_of(part), f) for f in (before, after))
+    return bool(a and b) and a[-1][1] == len(before) - 1 and b[0][0] == 0

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.gesture.words import TimedWord
 from avatargpt.speech import audio as sounds
+from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.phones import VOWELS
-from avatargpt.speech.words.words import Word
+from avatargpt.speech.words import Word
 from instruct_data.gesture.strokes import FPS
 
 ENERGY, VOICING, PITCH = BANDS, BANDS + 1, BANDS + 2  # columns of a quarter frame
@@ -79,7 +79,7 @@ def loudness(
     Args:
         audio: a file, read block by block, or samples (n,) or (n, channels) at `rate`.
     """
-    sound = sounds.opened(audio, rate)
+    sound = sounds.open_sound(audio, rate)
     size = max(1, sound.about.rate // PARTS)
     rest, power = np.zeros(0, np.float32), []
     for block in sound.parts:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, SpeechFeatures
-from avatargpt.face.audio_model.features import WIDTH as HEARD
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
+from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, SpeechFeatures
+from avatargpt.speech.features import WIDTH as HEARD
 from vqvae.errors import UserError
 
 PROSODY = "prosody"
@@ -21,7 +21,7 @@ WIDTH = HEARD + QUARTERS  # 336
 class Prosody:
     """16 kHz blocks of one frame -> (336,) float32 each.
 
-    Layout: the 332 of `avatargpt.face.audio_model.features.SpeechFeatures`, then four onset strengths, one for each
+    Layout: the 332 of `avatargpt.speech.features.SpeechFeatures`, then four onset strengths, one for each
     quarter frame: the mean rise of the log-mel bands since the quarter before (spectral flux, Dixon 2006). A frame is
     made of samples before its end alone.
     """

@@ -12,8 +12,7 @@ import numpy as np
 
 from avatargpt.gesture.stream import Beside
 from avatargpt.speech.audio import FPS
-from avatargpt.speech.live.loop import Run, run
-from avatargpt.speech.live.sources import NOTHING_CAME
+from avatargpt.speech.live import NO_SOUND, LiveRun, run_stream
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 
@@ -32,7 +31,7 @@ class Sender(Protocol):
 
 
 @dataclass
-class Live(Run):
+class Live(LiveRun):
     """What a live run has done.
 
     Attributes:
@@ -44,7 +43,7 @@ class Live(Run):
     def motion(self) -> Motion:
         """What was kept, as a clip. Raises UserError where nothing was."""
         if not self.kept:
-            raise UserError(NOTHING_CAME)
+            raise UserError(NO_SOUND)
         return concatenate(self.kept)
 
 
@@ -110,5 +109,5 @@ def perform(
             done.frames += 1
         return not keep or stream.frames < keep
 
-    run(even, parts, hand_on, done)
+    run_stream(even, parts, hand_on, done)
     return done

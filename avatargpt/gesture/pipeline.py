@@ -188,8 +188,8 @@ class GesturePerformer:
         Raises:
             UserError: bad sound, an interlocutor of another length, a cue that nobody says, what `stream` refuses.
         """
-        own = sound.opened(audio, rate)
-        beside = None if other is None else sound.opened(other, other_rate or rate)
+        own = sound.open_sound(audio, rate)
+        beside = None if other is None else sound.open_sound(other, other_rate or rate)
         if beside is not None:
             check_lengths(own.about, beside.about)
         words = None if words is None else list(words)

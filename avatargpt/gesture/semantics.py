@@ -132,10 +132,10 @@ def stressed(word: TimedWord) -> float:
     for phone in getattr(word, "phones", ()):
         if phone.stress == 1 and phone.name in VOWELS:
             return phone.start
-    from avatargpt.speech.pronouncing.spoken import spoken
+    from avatargpt.speech.pronouncing import transcript_words
 
     try:
-        phones = spoken(word.text)[0].ways[0]
+        phones = transcript_words(word.text)[0].pronunciations[0]
         at = next((k for k, p in enumerate(phones) if p.endswith("1")), None)
         share = SYLLABLE if at is None else at / len(phones)
     except (UserError, IndexError):

@@ -1,4 +1,4 @@
-"""Sounds of speech: 39 ARPAbet phones and silence, and IPA brought to them."""
+"""ARPAbet phones, silence among them, their groups, and the conversion of IPA symbols."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Phone:
     stress: int | None = None
 
 
-# Longest first: a prefix of the symbol decides. What English lacks goes to what looks most alike on the lips.
+# The longest prefix of a symbol decides. Sounds that English lacks map to those that look most like them on the lips.
 _IPA = {
     "tʃ": "CH", "dʒ": "JH", "ts": "S", "dz": "Z", "pf": "F", "aɪ": "AY", "aʊ": "AW", "eɪ": "EY", "oʊ": "OW", "əʊ": "OW",
     "ɔɪ": "OY", "ɔø": "OY", "ɑɪ": "AY", "eə": "EH", "ɪə": "IY", "iə": "IY", "ʊə": "UH", "aɪə": "AY", "aɪɚ": "AY",
@@ -55,7 +55,7 @@ _MARKS = str.maketrans("", "", "ˈˌːˑ̃̈̊ʰʲʷ‿͡|.'-")
 
 
 def from_ipa(symbol: str) -> str | None:
-    """An IPA symbol with its marks -> ARPAbet phone, SIL for a pause; None for a symbol that is no sound."""
+    """An IPA symbol with its marks -> ARPAbet phone, SIL for a pause; None for any other symbol."""
     if symbol.strip("_:|!^;?*") == "":
         return "SIL"
     bare = symbol.translate(_MARKS)

@@ -13,7 +13,7 @@ import torch
 from avatargpt.config import Schedule, save_resolved
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.audio_model.speaking import PAIRED
+from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.batches import Batches, Sampling
@@ -189,7 +189,7 @@ class DriverStage(StageBase):
             grounder = SentenceGrounder(device=runtime.device)
         self.batches = Batches(training, told, grounder, t.sampling, runtime.device)
         mean, std, spread, of_pairs = (torch.from_numpy(a).to(runtime.device) for a in self.batches.statistics())
-        self.scales = channel_scale(spread.float()), channel_scale(of_pairs.float(), PAIRED)
+        self.scales = channel_scale(spread.float()), channel_scale(of_pairs.float(), PAIRED_CHANNELS)
         torch.manual_seed(t.seed)
         if start is None:
             network = DriverNetwork(recipe.model)

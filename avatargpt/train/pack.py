@@ -34,7 +34,7 @@ def pack_stage(args: SimpleNamespace) -> None:
     """Language model, tokenizers and what stands beside them -> one folder, as shipped, with its card."""
     import torch
 
-    from avatargpt.face.tokens import APART
+    from avatargpt.face.tokens import MODEL_FOLDER
     from avatargpt.lm.checkpoint import load_model, save_model, save_small
     from avatargpt.lm.hub import write_card
     from avatargpt.lm.text_encoder import TextTokenizer
@@ -59,7 +59,7 @@ def pack_stage(args: SimpleNamespace) -> None:
         if not own and apart is not None:
             tokenizer.round_codebooks()
             apart.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
-        places[modality] = Path(args.output) / ("" if own else APART) / modality
+        places[modality] = Path(args.output) / ("" if own else MODEL_FOLDER) / modality
     out = Path(args.output)
     if args.bits == 8:
         save_small(model, out)
@@ -71,8 +71,8 @@ def pack_stage(args: SimpleNamespace) -> None:
         modality = tokenizer.config.modality
         tokenizer.save(places[modality], torch.int8 if modality == "face" else torch.bfloat16)
     if apart is not None:
-        save_small(apart, out / APART)
-        TextTokenizer.load(args.face).save(out / APART)
+        save_small(apart, out / MODEL_FOLDER)
+        TextTokenizer.load(args.face).save(out / MODEL_FOLDER)
     _beside(args, out)
     write_card(out, origin_of([*folders, *([args.face] if args.face else []), *args.tokenizer.split(",")]))
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6

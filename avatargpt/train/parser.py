@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 from avatargpt.config import save_resolved
 from avatargpt.face.audio_model.conditioning import Grounder
-from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.network import MAX_WORDS, ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.face.instructions.sampling import MOST_WORDS
 from avatargpt.metrics.face import reading_score
 from avatargpt.train.data.parser_data import Material, ParserBatches, ParserTraining, material, rows_of
 from avatargpt.train.loop import run
@@ -79,7 +78,7 @@ class ParserStage(StageBase):
             begin_with(self.network, start)
         groups, held = material(written, recipe.data, corpus, apart)
         both = zip(held, grounder.states([s.text for s in held]), strict=True)
-        self.held = [s for s, states in both if len(states) <= MOST_WORDS]
+        self.held = [s for s, states in both if len(states) <= MAX_WORDS]
         rows = {k: rows_of(v, self.parser, grounder, t.seed, k) for k, v in groups.items()}
         self.batches = ParserBatches(rows, recipe.data.shares, t, self.network.begin, recipe.model.lengths)
         self.identity = {"shape": recipe.model.model_dump()}

@@ -10,7 +10,7 @@ from avatargpt.avatar.compose import composed
 from avatargpt.avatar.pipeline import AvatarPerformer
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.performer import FacePerformer
+from avatargpt.face.pipeline import FacePipeline
 from tests.gesture import talking
 from tests.speech.conftest import Words, driver
 from vqvae import rotations as rot
@@ -45,4 +45,4 @@ def avatar() -> AvatarMotion:
 @pytest.fixture
 def performer(driver: Driver) -> AvatarPerformer:
     """Small networks of random weights."""
-    return AvatarPerformer(FacePerformer(driver, grounder=Words()), talking.performer())
+    return AvatarPerformer(FacePipeline(driver, grounder=Words()), talking.performer())

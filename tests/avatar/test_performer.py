@@ -29,9 +29,9 @@ WORDS = [Word("good", 0.2, 0.5), Word("morning", 0.5, 0.9)]
 
 
 def feelings() -> list[Feeling]:
-    from avatargpt.face.feelings import emotions
+    from avatargpt.face.audio_model.conditioning import parse_emotions
 
-    return emotions("happy:0.6")
+    return parse_emotions("happy:0.6")
 
 
 @pytest.mark.parametrize("size", [441, 30_000])
@@ -61,7 +61,7 @@ def test_no_frame_comes_later_than_the_latency_says(performer: AvatarPerformer) 
 def test_lips_are_those_of_the_face_alone(performer: AvatarPerformer) -> None:
     pcm = voice(1.2, RATE)
     made = performer.speak(pcm, RATE, feelings=feelings(), seed=2)
-    alone = performer.face.lively(performer.face.perform("", pcm, RATE, feelings()), LIVELY, None, 2)
+    alone = performer.face.with_controls(performer.face.perform("", pcm, RATE, feelings()), LIVELY, None, 2)
     assert np.array_equal(made.face.weights, alone.weights)
     head = HeadMover(performer.gestures, pcm, RATE)(alone, 2)
     assert np.array_equal(head.weights, alone.weights) and np.abs(head.head - made.face.head).max() < 1e-5

@@ -15,7 +15,7 @@ from avatargpt.avatar.bodies import Clip
 from avatargpt.avatar.compose import composed
 from avatargpt.avatar.pipeline import AvatarPerformer
 from avatargpt.export.avatar import AvatarMotion
-from avatargpt.face.performer import FacePerformer, driver_folder
+from avatargpt.face.pipeline import FacePipeline, driver_folder
 from tests.gesture import talking
 from tests.speech.conftest import voice
 from vqvae import arkit
@@ -96,7 +96,7 @@ def test_the_driver_opens_the_jaw_with_the_sound(tmp_path: Path) -> None:
     """The packaged driver on a voice of four syllables a second, read from the .glb."""
     pcm = voice(3.0, RATE)
     soundfile.write(tmp_path / "voice.wav", pcm, RATE)
-    performer = AvatarPerformer(FacePerformer.load(driver_folder(None)), talking.performer())
+    performer = AvatarPerformer(FacePipeline.load(driver_folder(None)), talking.performer())
     back = export.load(performer.speak(tmp_path / "voice.wav").save(tmp_path / "a.glb"))
     assert isinstance(back, AvatarMotion)
     jaw = back.face.weights[15:, JAW].astype(float)

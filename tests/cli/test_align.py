@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.face.words import align as aligning
-from avatargpt.speech.words import files
-from avatargpt.speech.words.words import Word, Words
+from avatargpt.speech import alignment as aligning
+from avatargpt.speech import word_files
+from avatargpt.speech.words import Word, Words
 from tests.cli.test_bad_input import assert_refused
 from tests.words.test_words import SAID
 
@@ -41,12 +41,12 @@ def test_words_are_printed_and_written(cli, talk: Path, tmp_path: Path) -> None:
     told = json.loads(out.out)
     assert told["words"][0]["phones"][1] == {"phone": "AH0", "start": 0.2, "end": 0.25}
     assert told["source"] == "test" and told["files"] == [str(tmp_path / "a.TextGrid"), str(tmp_path / "a.srt")]
-    assert files.read(tmp_path / "a.TextGrid").text == "hello there you"
+    assert word_files.read(tmp_path / "a.TextGrid").text == "hello there you"
 
 
 def test_a_transcript_may_be_a_file(cli, talk: Path, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("One line\nand another", encoding="utf-16")
-    files.write(Words((Word("timed", 0.2, 0.5),)), tmp_path / "t.ctm")
+    word_files.write(Words((Word("timed", 0.2, 0.5),)), tmp_path / "t.ctm")
     cli("align", talk, f"@{tmp_path / 't.txt'}")
     cli("align", talk, tmp_path / "t.txt", "--aligner", "network")
     cli("align", talk, tmp_path / "t.ctm")

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from avatargpt import export
+from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.feelings import emotions
 from tests.cli.test_bad_input import assert_refused
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -138,14 +138,15 @@ def test_heads_and_eyes_idle_unless_that_is_not_wanted(cli, weights: Path, tmp_p
 
 
 def test_lips_as_recorded(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
-    from avatargpt.face.audio_model.speaking import PAIRED
+    from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
 
     made = []
     for lips in ("rule", "recorded", "taught", "paired"):  # the last two: names of version 0.1
         assert cli("face", sound, "--model", weights, "--idle", 0, "-o", tmp_path / "c.npz", "--lips", lips).code == 0
         made.append(export.load(tmp_path / "c.npz").weights)
     changed = np.abs(made[0] - made[1]).max(0) > 1e-3
-    assert changed[list(PAIRED)].any() and not changed[[i for i in range(52) if i not in PAIRED]].any()
+    others = [i for i in range(52) if i not in PAIRED_CHANNELS]
+    assert changed[list(PAIRED_CHANNELS)].any() and not changed[others].any()
 
 
 def test_films_carry_the_sound(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
@@ -253,14 +254,14 @@ def test_a_layout_goes_to_the_formats_that_know_it(cli, words: None, weights: Pa
 
 
 def test_emotion_keyframes() -> None:
-    found = [(f.second, f.text, f.strength) for f in emotions("0:calm,2.5:Angry:0.8")]
+    found = [(f.second, f.text, f.strength) for f in parse_emotions("0:calm,2.5:Angry:0.8")]
     assert found == [(0.0, "calm", 0.0), (2.5, "angry", 0.8)]
-    assert [(f.text, f.strength) for f in emotions("joy")] == [("happy", 0.7)]
-    (first, then) = emotions("0:anger:0.2+sad:0.7,1e+0:sad+calm")
-    assert (first.text, first.strength, first.beside) == ("sad", 0.7, (("angry", 0.2),))
-    assert (then.second, then.text, then.beside) == (1.0, "sad", ())
+    assert [(f.text, f.strength) for f in parse_emotions("joy")] == [("happy", 0.7)]
+    (first, then) = parse_emotions("0:anger:0.2+sad:0.7,1e+0:sad+calm")
+    assert (first.text, first.strength, first.secondary) == ("sad", 0.7, (("angry", 0.2),))
+    assert (then.second, then.text, then.secondary) == (1.0, "sad", ())
     for wrong in ("sad+", "+sad", "sad+joy+joy:0.2", "sad+angry+tired+bored", "sad+3:angry"):
         with pytest.raises(UserError, match="accepted"):
-            emotions(wrong)
+            parse_emotions(wrong)
     with pytest.raises(UserError, match="accepted"):
-        emotions("0:1:2:3")
+        parse_emotions("0:1:2:3")

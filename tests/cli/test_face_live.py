@@ -54,10 +54,10 @@ def test_live_from_a_pipe_to_unreal_and_a_file(
 def test_a_pipe_is_held_back_where_frames_are_sent(
     cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatargpt.speech.live import playout
+    from avatargpt.speech import live
 
-    listens, slowed = playout.Listener, []
-    monkeypatch.setattr(playout, "Listener", lambda *given: slowed.append(given[1]) or listens(*given))
+    listens, slowed = live.Listener, []
+    monkeypatch.setattr(live, "Listener", lambda *given: slowed.append(given[1]) or listens(*given))
     for more in ((), ("--vmc", "127.0.0.1:9")):
         assert not slowed
         monkeypatch.setattr("sys.stdin", Pipe(bytes(16_000)))
@@ -98,17 +98,17 @@ class Talking:
 def test_what_was_said_while_weights_were_loaded_is_dropped_and_told(
     cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatargpt.face.performer import FacePerformer
+    from avatargpt.face.pipeline import FacePipeline
 
-    load, talking = FacePerformer.load, Talking()
+    load, talking = FacePipeline.load, Talking()
 
-    def slowly(folder: Path) -> FacePerformer:
+    def slowly(folder: Path) -> FacePipeline:
         time.sleep(0.5)
         loaded = load(folder)
         talking.ready.set()
         return loaded
 
-    monkeypatch.setattr(FacePerformer, "load", slowly)
+    monkeypatch.setattr(FacePipeline, "load", slowly)
     monkeypatch.setattr("sys.stdin", talking)
     result = cli("face", "-", "--live-link", "127.0.0.1:9", "-o", tmp_path / "a.npz", "--json", "--model", weights)
     assert result.code == 0, result.err

@@ -11,7 +11,7 @@ import soundfile
 
 from avatargpt import export
 from avatargpt.cli import face_score
-from avatargpt.face.instructions.fitting import placed, spread
+from avatargpt.face.instructions.scores import place_score, spread_score
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from tests.cli.test_bad_input import assert_refused
 from vqvae.errors import UserError
@@ -39,7 +39,7 @@ def test_what_is_printed_is_taken_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [1 / 16_000, 0.0015, 4.0])
 def test_a_feeling_may_be_shorter_than_what_is_printed(seconds: float) -> None:
-    short = placed(SCORE, seconds, True)
+    short = place_score(SCORE, seconds, True)
     late = Score(4.0, emotions=(Emotion("happy", 0.7, 2.0001, 2.0004),))
     for score, end in ((short, max(0.001, round(seconds, 3))), (late, 2.001)):
         felt = face_score.row(score)["emotion"][0]
@@ -113,20 +113,20 @@ def test_a_reading_is_told_and_can_be_edited(cli, words: None, weights: Path, tm
 
 
 def test_what_is_read_is_told_as_it_is_done() -> None:
-    shorter = placed(SCORE, 2.0, True)
+    shorter = place_score(SCORE, 2.0, True)
     assert shorter.length == 2.0 and shorter.events[0].start == 0.75 and shorter.emotions[0].end == 2.0
-    spread = placed(SCORE, 5.0, True)
-    assert spread.length == 5.0 and spread.events[0].start == 1.875
-    long = placed(SCORE, 20.0, True)
+    spread_score = place_score(SCORE, 5.0, True)
+    assert spread_score.length == 5.0 and spread_score.events[0].start == 1.875
+    long = place_score(SCORE, 20.0, True)
     assert long.length == 20.0 and long.events == SCORE.events and long.emotions[0].end == 20.0
-    assert placed(SCORE, 20.0, True, felt=True).emotions == ()
+    assert place_score(SCORE, 20.0, True, felt=True).emotions == ()
 
 
 def test_times_that_somebody_wrote_stay() -> None:
     for seconds in (3.5, 5.0, 20.0):
-        assert placed(SCORE, seconds, False).events == SCORE.events
+        assert place_score(SCORE, seconds, False).events == SCORE.events
     with pytest.raises(UserError, match="nod from 1.5"):
-        placed(SCORE, 1.0, False)
+        place_score(SCORE, 1.0, False)
 
 
 def test_a_score_takes_the_place_of_words(cli, weights: Path, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_score_takes_the_place_of_words(cli, weights: Path, tmp_path: Path) ->
 
 
 def test_a_list_of_scores_makes_a_file_each(cli, words: None, weights: Path, tmp_path: Path, sound: Path) -> None:
-    (tmp_path / "s.json").write_text(json.dumps([face_score.row(placed(SCORE, 1.0, True))] * 2))
+    (tmp_path / "s.json").write_text(json.dumps([face_score.row(place_score(SCORE, 1.0, True))] * 2))
     result = cli("face", sound, "--score", tmp_path / "s.json", "--model", weights, "-o", tmp_path / "m.csv")
     assert result.lines == [str(tmp_path / "m" / "00.csv"), str(tmp_path / "m" / "01.csv")], result.err
     assert result.err == ""
@@ -147,7 +147,7 @@ def test_sound_may_be_longer_than_a_score() -> None:
     score = Score(2.0, (Event("nod", 0.2, 1.0),), (Emotion("happy", 0.7, 0.0, 2.0),))
     for seconds in (601.0, 900.0, 7200.0):
         for spreads in (True, False):
-            one = placed(score, seconds, spreads)
+            one = place_score(score, seconds, spreads)
             assert one.length == MAX_SECONDS and one.events == score.events and one.emotions[0].end >= 600
     long = Score(500.0, (Event("nod", 0.2, 1.0),))
-    assert spread(long, 700.0) == long
+    assert spread_score(long, 700.0) == long

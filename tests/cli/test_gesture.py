@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.words import align as aligning
-from avatargpt.face.words import network as hearing
-from avatargpt.speech.words import files
-from avatargpt.speech.words.words import Word, Words
+from avatargpt.speech import alignment as aligning
+from avatargpt.speech import alignment as hearing
+from avatargpt.speech import word_files
+from avatargpt.speech.words import Word, Words
 from tests.cli.conftest import Cli, Result
 from tests.cli.test_bad_input import assert_refused
 from tests.gesture.conftest import Spelling
@@ -38,7 +38,7 @@ def gesture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(hearing, "hear", lambda driver, samples: MADE)
     monkeypatch.setattr(Driver, "load", classmethod(lambda cls, place=None: None))
     monkeypatch.setattr(aligning.sphinx, "installed", lambda: False)
-    monkeypatch.setattr("avatargpt.face.words.transcripts._excerpt", lambda *_: np.zeros(9, np.float32))
+    monkeypatch.setattr("avatargpt.speech.transcripts._excerpt", lambda *_: np.zeros(9, np.float32))
     weights = folder(tmp_path / "weights")
     return lambda *argv: cli("gesture", *argv, "--model", weights)
 
@@ -90,14 +90,14 @@ def timed(shift: float = 0.0, text: str = TEXT) -> Words:
 
 
 def test_word_times_of_files_are_kept_and_compared(gesture: Any, talk: Path, tmp_path: Path) -> None:
-    files.write(timed(), tmp_path / "t.TextGrid")
+    word_files.write(timed(), tmp_path / "t.TextGrid")
     out = gesture(talk, "--transcript", tmp_path / "t.TextGrid", "-o", tmp_path / "a.npz", "--json")
     assert out.err == "" and json.loads(out.out)["results"][0]["words"] == 14
     others = " ".join("Printing in the only sense with which we are at present concerned differs much".split()[:14])
-    files.write(timed(text=others), tmp_path / "o.ctm")
+    word_files.write(timed(text=others), tmp_path / "o.ctm")
     out = gesture(talk, "--transcript", tmp_path / "o.ctm", "-o", tmp_path / "a.npz")
     assert out.code == 0 and "do not seem to be spoken in" in out.err
-    files.write(timed(), tmp_path / "t.srt")  # cues: laid along the sound
+    word_files.write(timed(), tmp_path / "t.srt")  # cues: laid along the sound
     out = gesture(talk, "--transcript", tmp_path / "t.srt", "-o", tmp_path / "a.npz", "--json")
     assert json.loads(out.out)["results"][0]["times"] == "network"
 
@@ -126,9 +126,9 @@ def test_transcripts_that_do_not_fit(gesture: Any, talk: Path, tmp_path: Path) -
     said(file("c.TextGrid", 'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax ='), "c.TextGrid")
     said(file("j.json", '{"words": [{"word": "a", "start": 1, "end":'), "j.json")
     late = timed(shift=0.15 + SECONDS - timed().words[-1].end)
-    files.write(late, tmp_path / "late.ctm")
+    word_files.write(late, tmp_path / "late.ctm")
     said(tmp_path / "late.ctm", "late.ctm", "the sound ends at")
-    files.write(timed(shift=60), tmp_path / "other.srt")
+    word_files.write(timed(shift=60), tmp_path / "other.srt")
     said(tmp_path / "other.srt", "word times of this recording")
     fast = [{"word": "go", "start": k / 50, "end": k / 50 + 0.01} for k in range(100)]
     said(file("fast.json", json.dumps({"words": fast})), "words a second; accepted: up to 9")

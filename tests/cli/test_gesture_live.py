@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.speech.words import files
-from avatargpt.speech.words.words import Word, Words
+from avatargpt.speech import word_files
+from avatargpt.speech.words import Word, Words
 from tests.cli.conftest import Cli, Result
 from tests.cli.test_bad_input import assert_refused
 from tests.cli.test_face_live import Pipe
@@ -37,7 +37,7 @@ def live(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_pipe_is_what_its_file_is(live: Any, tmp_path: Path) -> None:
     words = (Word("good", 0.2, 0.5), Word("morning", 0.5, 0.9))
-    files.write(Words(words), tmp_path / "t.ctm")
+    word_files.write(Words(words), tmp_path / "t.ctm")
     out = live("-", "--rate", 48_000, "--transcript", tmp_path / "t.ctm", "-o", tmp_path / "a.npz", "--json")
     about = json.loads(out.out)
     assert (about["frames"], about["seconds"], about["lost"]) == (45, 1.5, 0) and about["delay_ms"] == 801

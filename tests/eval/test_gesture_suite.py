@@ -17,8 +17,8 @@ from avatargpt.evaluation.outputs.scoring import Outputs
 from avatargpt.metrics.gesture.baselines import Stroke
 from avatargpt.metrics.gesture.fgd import GestureFeatures
 from avatargpt.resources import PACKAGE
-from avatargpt.speech.words.files import write
-from avatargpt.speech.words.words import Word, Words
+from avatargpt.speech.word_files import write
+from avatargpt.speech.words import Word, Words
 from avatargpt.train.gesture import fgd as gesture_features
 from instruct_data.clip import Clip
 from instruct_data.store import Store

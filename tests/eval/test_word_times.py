@@ -9,7 +9,7 @@ import soundfile
 from avatargpt import evaluation
 from avatargpt.evaluation.face import word_times
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.speech.words.words import Word, Words
+from avatargpt.speech.words import Word, Words
 from vqvae.errors import UserError
 
 

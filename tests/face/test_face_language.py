@@ -12,7 +12,7 @@ import torch
 
 from avatargpt.api import AvatarGPT
 from avatargpt.evaluation.face.face_language import between, reading
-from avatargpt.face.tokens import APART
+from avatargpt.face.tokens import MODEL_FOLDER
 from avatargpt.lm.checkpoint import load_model, save_model, save_small, with_modalities
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import SMALL
@@ -296,7 +296,7 @@ def test_a_face_model_of_its_own_beside_a_body(gpt: AvatarGPT, tmp_path: Path) -
         torch.manual_seed(4)
         parts[name] = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {name: spec}, "fingerprints": {}}))
         parts[name].set_codebooks(name, gpt.tokenizers[name].codebooks, gpt.tokenizers[name].fingerprint)
-    apart = tmp_path / APART
+    apart = tmp_path / MODEL_FOLDER
     save_model(parts["body"], tmp_path)
     save_small(parts["face"], apart)
     for folder, name in ((tmp_path, "body"), (apart, "face")):
@@ -309,7 +309,7 @@ def test_a_face_model_of_its_own_beside_a_body(gpt: AvatarGPT, tmp_path: Path) -
     whole = AvatarGPT.from_pretrained(tmp_path, "cpu")
     assert list(whole.tokenizers) == ["body"] and whole.facial is whole.facial is not whole.loaded
     alone = AvatarGPT.from_pretrained(apart, "cpu")
-    assert alone.facial is alone.loaded and alone.face_source() == "this model" and APART in whole.face_source()
+    assert alone.facial is alone.loaded and alone.face_source() == "this model" and MODEL_FOLDER in whole.face_source()
     a, b = whole.face("smile", 1.2, seed=3)[0], alone.face("smile", 1.2, seed=3)[0]
     assert len(a) == 36 and np.array_equal(a.weights, b.weights)
     assert whole.feeling(a) == alone.feeling(a) and whole.describe_face(a) == alone.describe_face(a)
@@ -321,7 +321,7 @@ def test_a_face_model_of_its_own_beside_a_body(gpt: AvatarGPT, tmp_path: Path) -
 
 
 def test_of_several_middles_the_usual_one_is_taken() -> None:
-    from avatargpt.face.tokens import _usual
+    from avatargpt.face.tokens import _medoid
 
     faces = [FaceMotion(np.full((4, 52), level), np.zeros((4, 3))) for level in (0.9, 0.2, 0.25, 0.1)]
-    assert _usual(faces) is faces[1] and _usual(faces[:1]) is faces[0]
+    assert _medoid(faces) is faces[1] and _medoid(faces[:1]) is faces[0]

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from avatargpt.face.order import in_order, told
+from avatargpt.face.tokens import describe_windows, order_actions
 from instruct_data.face.described import described, mended, said
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
@@ -30,7 +30,7 @@ def test_pairs_come_in_the_order_in_which_they_are_done() -> None:
     pairs = [rng.choice(ACTIONS, 2, replace=False) for _ in range(60)]
     for a, b in pairs:
         face, truth = clip((str(a), 0.3, 1.0), (str(b), 1.8, 1.0), seconds=3.1)
-        right += {in_order(t, face) for t in (truth, ", then ".join(truth.split(", then ")[::-1]))} == {truth}
+        right += {order_actions(t, face) for t in (truth, ", then ".join(truth.split(", then ")[::-1]))} == {truth}
     assert right >= 57
 
 
@@ -56,7 +56,7 @@ def test_pairs_come_in_the_order_in_which_they_are_done() -> None:
     ],
 )  # fmt: skip
 def test_the_rule(events: list[tuple], network: str, says: str) -> None:
-    assert in_order(network, clip(*events)[0]) == says
+    assert order_actions(network, clip(*events)[0]) == says
 
 
 def test_windows_lose_nothing_that_repeats() -> None:
@@ -65,19 +65,19 @@ def test_windows_lose_nothing_that_repeats() -> None:
     felt = [(clip(("wink_left", 1.5, 0.5), feel=(happy,)))] * 3
 
     def say(*windows: tuple[FaceMotion, str]) -> str:
-        return told([(text, face) for face, text in windows])
+        return describe_windows([(text, face) for face, text in windows])
 
     assert say(wink, wink, wink) == "wink left, then wink left, then wink left"
     assert said(say(*felt)).actions == (("wink_left", 1),) * 3 and say(*felt).endswith("; very happy")
     assert say(wink, calm, smile) == "wink left, then smile" and say(calm, calm) == "neutral"
     assert say(felt[0], calm) == "wink left; very happy, then neutral"
-    assert told([("very happy", calm[0]), ("very happy, then sad", calm[0])]) == "very happy, then sad"
+    assert describe_windows([("very happy", calm[0]), ("very happy, then sad", calm[0])]) == "very happy, then sad"
 
 
 def test_an_action_under_way_between_windows_is_told_once() -> None:
     whole = joined([clip(("smile", 1.0, 3.0))[0].slice(0, 90), clip(("smile", 1.0, 3.0))[0].slice(60, 120)])
     first, second = whole.slice(0, 90), whole.slice(90, len(whole))
-    assert told([("smile", first), ("smile, then nod; happy", second)]) == "smile, then nod; happy"
+    assert describe_windows([("smile", first), ("smile, then nod; happy", second)]) == "smile, then nod; happy"
 
 
 BROKEN = (
@@ -93,7 +93,7 @@ BROKEN = (
 @pytest.mark.parametrize(("network", "says"), BROKEN)
 def test_what_cannot_be_read_back_is_left_out(network: str, says: str) -> None:
     still = clip(seconds=2.0)[0]
-    assert mended(network) == says == told([(network, still)])
+    assert mended(network) == says == describe_windows([(network, still)])
 
 
 def test_every_description_can_be_read_back() -> None:
@@ -101,7 +101,7 @@ def test_every_description_can_be_read_back() -> None:
     faces = [clip(("laugh", 0.2, 2.5), ("blow", 1.0, 1.0))[0], clip(("smile", 0.5, 1.0))[0]]
     for k, text in enumerate(texts):
         for windows in ([text], [text, texts[k - 1]], [text, text, text]):
-            told_of = told([(t, faces[i % 2]) for i, t in enumerate(windows)])
+            told_of = describe_windows([(t, faces[i % 2]) for i, t in enumerate(windows)])
             acts, _, felt = told_of.partition("; ")
             parts = [p for run in re.split("; |, then ", told_of) for p in run.split(" and ") if p]
             assert len(said(told_of).actions) + len(said(told_of).feelings) == len(parts) and mended(told_of) == told_of

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from avatargpt.cli.face_score import told
-from avatargpt.face.audio_model.conditioning import FIRST, HELD, PASSED, Clause, Direction
+from avatargpt.face.audio_model.conditioning import MAX_HOLD, MAX_KEYED, MIN_RISE, Clause, Direction
 from avatargpt.face.instructions.scores import clauses_of
-from avatargpt.face.performer import FacePerformer
+from avatargpt.face.pipeline import FacePipeline
 from instruct_data.face.render import render
 from instruct_data.face.score import Event, Score, parse_score
 from vqvae.errors import UserError
@@ -41,13 +41,13 @@ def test_long_actions_stand_still_in_the_middle() -> None:
     direction = Direction.make([], clauses, Words())
     t = np.array([1.25, 2.0, 4.0, 6.5, 8.0, 8.75, 9.3, 10.0])
     timing = direction.timing(t)
-    assert np.allclose(timing[:, 0, 0], [0.25, 1, 1, 1, 1, 1.75, 2.3, 3]) and HELD == 2.0
-    assert np.allclose(timing[:, 0, :2].sum(1), HELD)  # as long as the network is told that it lasts
+    assert np.allclose(timing[:, 0, 0], [0.25, 1, 1, 1, 1, 1.75, 2.3, 3]) and MAX_HOLD == 2.0
+    assert np.allclose(timing[:, 0, :2].sum(1), MAX_HOLD)  # as long as the network is told that it lasts
     assert np.allclose(timing[:, 1, 0], t - 1) and np.allclose(timing[:, 2, 1], 2.5 - t, atol=1e-6)
-    assert np.allclose(timing[:, 4, :2].sum(1), PASSED)
+    assert np.allclose(timing[:, 4, :2].sum(1), MAX_KEYED)
     assert timing[:, 0, 4].tolist() == [1, 1, 1, 1, 1, 1, 1, 0]
     grown = direction.timing(np.array([0.0, 1.0, 2.0, 4.0, 5.5]))[:, 3, 2]
-    assert np.allclose(grown, 0.8 * np.array([FIRST, 0.25, 0.5, 1, 1]))
+    assert np.allclose(grown, 0.8 * np.array([MIN_RISE, 0.25, 0.5, 1, 1]))
 
 
 def test_who_laughs_is_told_how_often() -> None:
@@ -60,7 +60,7 @@ def test_who_laughs_is_told_how_often() -> None:
 
 
 def test_the_driver_holds_what_lasts_and_laughs_in_a_rhythm() -> None:
-    performer = FacePerformer.load()
+    performer = FacePipeline.load()
     for action, name in (("smile", "mouthSmile"), ("turn_head_left", ""), ("close_eyes", "eyeBlinkLeft")):
         face = performer.perform(action, score=Score(13.0, (Event(action, 0.3, 12.0),)), seconds=13.0)
         held = (face.channel(name) if name else face.head[:, 0])[45:350]

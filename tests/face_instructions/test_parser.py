@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.instructions.clock import clock_times
-from avatargpt.face.instructions.decoding import Decoding
-from avatargpt.face.instructions.fitting import spread
-from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
-from avatargpt.face.instructions.parser import InstructionParser, wordings
-from avatargpt.face.instructions.score_tokens import ScoreTokens, lasting
-from avatargpt.face.performer import FacePerformer
+from avatargpt.face.instructions import parser as parsing
+from avatargpt.face.instructions.network import CachedDecoder, ParserConfig, ParserNetwork
+from avatargpt.face.instructions.parser import InstructionParser, rewordings
+from avatargpt.face.instructions.score_tokens import ScoreTokens, clock_times, lasts_to_end
+from avatargpt.face.instructions.scores import spread_score
+from avatargpt.face.pipeline import FacePipeline
 from avatargpt.metrics.face import reading_score
 from avatargpt.train.pack import mean_of
 from instruct_data.face.compose import composed, timed_instructions
@@ -50,8 +49,8 @@ def test_times_that_the_words_name_are_told_by_the_clock() -> None:
 
 def test_what_lasts_during_other_actions() -> None:
     smile, nod, blink = Event("smile", 0.2, 4.0), Event("nod", 0.6, 1.0), Event("blink", 2.0, 2.0)
-    assert lasting([smile, nod, blink]) == [True, False, False]
-    assert lasting([smile]) == [False] and lasting([smile, nod]) == [False, False] and lasting([]) == []
+    assert lasts_to_end([smile, nod, blink]) == [True, False, False]
+    assert lasts_to_end([smile]) == [False] and lasts_to_end([smile, nod]) == [False, False] and lasts_to_end([]) == []
     tokens = ScoreTokens()
     back = tokens.decode(tokens.encode(Score(4.5, (smile, nod, blink))))
     assert back.events[0].end == pytest.approx(back.events[2].end) and back.events[1].start == pytest.approx(0.6)
@@ -71,7 +70,7 @@ def test_a_field_counts_with_all_its_values() -> None:
     chances[parser.tokens.token("same")] = 0.4
     for value, chance in ((0.2, 0.1), (0.3, 0.3), (0.4, 0.2)):  # together more than "same"
         chances[parser.tokens.token("after", value)] = chance
-    assert parser.readings[0].chosen(chances, ["after", "since", "same", "at"]) == parser.tokens.token("after", 0.3)
+    assert parser.samplers[0].choose(chances, ["after", "since", "same", "at"]) == parser.tokens.token("after", 0.3)
 
 
 def test_whatever_an_untrained_reader_says_is_a_score() -> None:
@@ -114,12 +113,12 @@ def test_folders_of_before_are_read_unless_their_reader_counted_down(tmp_path: P
 
 
 def test_other_wordings_of_an_instruction() -> None:
-    assert wordings("Wink with the left eye.", True) == [
+    assert rewordings("Wink with the left eye.", True) == [
         ("Please wink with the left eye.", False), ("Wink with the left eye", False),
         ("Wink with the right eye.", True),
     ]  # fmt: skip
-    assert wordings("smile right away", False) == [("Please smile right away.", False), ("smile right away.", False)]
-    assert wordings("wink", True) == [("Please wink.", False), ("wink.", False)]  # nothing to exchange
+    assert rewordings("smile right away", False) == [("Please smile right away.", False), ("smile right away.", False)]
+    assert rewordings("wink", True) == [("Please wink.", False), ("wink.", False)]  # nothing to exchange
 
 
 def test_readings_of_the_mirror_image_are_turned_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,10 +130,10 @@ def test_readings_of_the_mirror_image_are_turned_back(monkeypatch: pytest.Monkey
         asked.append(len(states))
         return [[rows["left"]] * samples] * (len(states) - 1) + [[rows["right"]] * samples]
 
-    monkeypatch.setattr(parser.readings[0], "likeliest", lambda *_: rows["left"])
-    monkeypatch.setattr(parser.readings[0], "drawn", drawn)
+    monkeypatch.setattr(parser.samplers[0], "likeliest", lambda *_: rows["left"])
+    monkeypatch.setattr(parser.samplers[0], "sample", drawn)
     found: list[list[Score]] = []
-    monkeypatch.setattr("avatargpt.face.instructions.parser.agreed", lambda some: found.append(list(some)) or some[0])
+    monkeypatch.setattr(parsing, "consensus", lambda some: found.append(list(some)) or some[0])
     parser.read(["wink with the left eye"], Words(), 3)
     assert asked == [4] and len(found[0]) == 1 + 4 * 3
     assert {e.action for s in found[0] for e in s.events} == {"wink_left"}
@@ -151,10 +150,10 @@ def test_token_by_token_the_decoder_says_what_it_says_at_once() -> None:
     with torch.inference_mode():
         read = network.encode(states, words)
         wanted = network.decode(read[of], words[of], tokens)
-        decoding, left = Decoding(network, read, words, of), torch.tensor([0, 1, 2])
+        decoding, left = CachedDecoder(network, read, words, of), torch.tensor([0, 1, 2])
         for t in range(6):
             if t == 3:
-                decoding.keep(torch.tensor([0, 2]))  # the second row is over
+                decoding.select(torch.tensor([0, 2]))  # the second row is over
                 left = torch.tensor([0, 2])
             assert torch.allclose(decoding.step(tokens[left, t]), wanted[left, t], atol=1e-5)
 
@@ -167,11 +166,11 @@ def test_several_readers_are_asked_alike(tmp_path: Path, monkeypatch: pytest.Mon
     both.save(tmp_path)
     again = InstructionParser.load(tmp_path)
     assert len(again.others) == 1 and again.others[0].config.width == 24
-    monkeypatch.setattr("avatargpt.face.instructions.parser.agreed", lambda some: asked.append(list(some)) or some[0])
+    monkeypatch.setattr(parsing, "consensus", lambda some: asked.append(list(some)) or some[0])
     again.read(["smile, then nod"], Words(), 4)
     monkeypatch.undo()
     alone = [InstructionParser(n) for n in (both.network, wider)]
-    ways = 1 + len(wordings("smile, then nod", True))
+    ways = 1 + len(rewordings("smile, then nod", True))
     assert 1 + 4 * ways < len(asked[0]) <= 1 + 2 * 4 * ways
     assert again.read(["smile, then nod"], Words(), 4) == found
     assert alone[0].read(["smile, then nod"], Words(), 0) == both.read(["smile, then nod"], Words(), 0)
@@ -192,14 +191,14 @@ def test_a_wanted_length_is_told_to_a_reader_that_learnt_to_heed_it(
     monkeypatch: pytest.MonkeyPatch, learnt: bool
 ) -> None:
     parser, firsts = small(learnt), set[int]()
-    step = Decoding.step
+    step = CachedDecoder.step
 
-    def watched(self: Decoding, tokens: torch.Tensor) -> torch.Tensor:
+    def watched(self: CachedDecoder, tokens: torch.Tensor) -> torch.Tensor:
         if not self._length:
             firsts.update(tokens.tolist())
         return step(self, tokens)
 
-    monkeypatch.setattr(Decoding, "step", watched)
+    monkeypatch.setattr(CachedDecoder, "step", watched)
     parser.read(["smile, then nod"], Words(), 2, [7.4])
     assert firsts == {parser.tokens.token("length", 7.5) if learnt else parser.network.begin}
     firsts.clear()
@@ -223,9 +222,9 @@ def test_readers_that_learnt_lengths_later_have_a_mean_that_heeds_them(tmp_path:
 def test_readings_fill_the_clip_before_they_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     parser, found = small(), list[list[Score]]()
     row = parser.tokens.encode(Score(3.0, (Event("nod", 0.5, 1.5),)))
-    monkeypatch.setattr(parser.readings[0], "likeliest", lambda *_: row)
-    monkeypatch.setattr(parser.readings[0], "drawn", lambda states, *_: [[row]] * len(states))
-    monkeypatch.setattr("avatargpt.face.instructions.parser.agreed", lambda some: found.append(list(some)) or some[0])
+    monkeypatch.setattr(parser.samplers[0], "likeliest", lambda *_: row)
+    monkeypatch.setattr(parser.samplers[0], "sample", lambda states, *_: [[row]] * len(states))
+    monkeypatch.setattr(parsing, "consensus", lambda some: found.append(list(some)) or some[0])
     assert parser.read(["nod"], Words(), 0, [4.4])[0].events[0].end == pytest.approx(4.0)
     assert parser.read(["nod"], Words(), 0)[0].events[0].end == pytest.approx(2.0)
     parser.read(["nod", "nod"], Words(), 1, [4.4, None])
@@ -242,14 +241,14 @@ def test_reading_is_scored() -> None:
 
 
 def test_a_performance_is_as_long_as_its_instruction(driver: Driver) -> None:
-    performer = FacePerformer(driver, small(), Words(), Words())
+    performer = FacePipeline(driver, small(), Words(), Words())
     score = Score(2.5, (Event("nod", 0.2, 2.0),), (), "nod slowly")
     moved = performer.perform("nod slowly", score=score)
     assert len(moved) == 75 and moved.caption == "nod slowly"
     still = performer.perform("nod slowly", score=Score(2.5), seconds=2.5)
     assert np.abs(moved.weights - still.weights).max() > 1e-4
     assert len(performer.perform(score=score, seconds=1.0)) == 30
-    longer, told = (performer.perform(score=s, seconds=3.5).weights for s in (score, spread(score, 3.5)))
+    longer, told = (performer.perform(score=s, seconds=3.5).weights for s in (score, spread_score(score, 3.5)))
     spoken = performer.perform(audio=np.zeros(56_000, np.float32), score=score).weights
     assert np.array_equal(longer, told) and np.abs(longer - spoken).max() > 1e-4
     assert len(performer.perform("smile")) == round(performer.read(["smile"])[0].length * 30)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.face.instructions.clock import clock_times
-from avatargpt.face.instructions.fitting import FILLED
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
+from avatargpt.face.instructions.score_tokens import clock_times
+from avatargpt.face.instructions.scores import MAX_FILL
 from avatargpt.lm.text_encoder import TunedLayers
 from avatargpt.train import parser as stage
 from avatargpt.train.data.parser_data import (
@@ -161,7 +161,7 @@ def test_rows_with_a_told_length_teach_what_suits_it() -> None:
     assert 0.03 < 1 - np.mean(same) < 0.2
     ratio = [length / r.length for length, r in zip(lengths, own(200), strict=True)]
     both = list(zip(ratio, lengths, strict=True))
-    assert all(abs(x - 1) < 0.4 or x > FILLED - 0.3 or length == MAX_SECONDS for x, length in both)
+    assert all(abs(x - 1) < 0.4 or x > MAX_FILL - 0.3 or length == MAX_SECONDS for x, length in both)
     batches = ParserBatches({"written": rows}, Material().shares, ParserTraining(), parser.network.begin, lengths=True)
     _, _, before, kinds, following = batches.draw(32, 0)
     assert kinds.tolist() == [-1] * 32  # of none: the reader learns no kinds

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from avatargpt.face.instructions.lasting import FAINT
-from avatargpt.face.instructions.timing import arranged, is_beyond, is_timed
+from avatargpt.face.instructions.timing import FAINT, arrange, is_beyond, is_timed
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.requests.spec import FaceClause, FaceRequest
 from vqvae.errors import UserError
@@ -27,7 +26,7 @@ def read(words: str) -> Score:
 
 def score(*clauses: dict[str, Any], seconds: float | None = None, words: Any = (), **whole: Any) -> Score:
     request = FaceRequest(clauses=[FaceClause(**c) for c in clauses], **whole)
-    found = arranged(request, read, seconds, words)
+    found = arrange(request, read, seconds, words)
     assert found is not None
     return found
 
@@ -115,4 +114,4 @@ def test_what_begins_after_the_end_is_refused() -> None:
 
 def test_what_has_no_room_is_left_to_the_parser() -> None:
     clauses = [FaceClause(action="smile", seconds=4.0), FaceClause(action="nod")]
-    assert arranged(FaceRequest(clauses=clauses), read, 4.0) is None
+    assert arrange(FaceRequest(clauses=clauses), read, 4.0) is None

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import torch
 
-from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork, pad_states
 from avatargpt.face.instructions.parser import InstructionParser, reading_grounder
-from avatargpt.face.instructions.sampling import padded
 from avatargpt.lm.text_encoder import WIDTH, SentenceGrounder, TunedLayers
 
 TEXTS = ["wink twice with the left eye, then nod", "smile"]
@@ -14,7 +13,7 @@ TEXTS = ["wink twice with the left eye, then nod", "smile"]
 
 def test_before_training_they_are_the_encoder() -> None:
     torch.manual_seed(0)
-    states, words = padded(SentenceGrounder(layers=(0, 3, 6)).states(TEXTS))
+    states, words = pad_states(SentenceGrounder(layers=(0, 3, 6)).states(TEXTS))
     found = TunedLayers(3, 2, 0.0).eval()(states[..., WIDTH : 2 * WIDTH], words)
     assert (found - states[..., 2 * WIDTH :])[words.bool()].abs().max() < 0.02  # states are kept as float16
 
@@ -30,6 +29,6 @@ def test_a_reader_stores_its_changes_alone(tmp_path: Path) -> None:
     parser.save(tmp_path)
     grounder = reading_grounder(config)
     again = InstructionParser.load(tmp_path)
-    states, words = padded(grounder.states(TEXTS))
+    states, words = pad_states(grounder.states(TEXTS))
     assert torch.equal(again.network.encode(states, words), parser.network.encode(states, words))
     assert again.read(TEXTS, grounder) == parser.read(TEXTS, grounder)

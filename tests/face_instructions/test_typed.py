@@ -2,15 +2,15 @@ import json
 
 import pytest
 
-from avatargpt.face.performer import FacePerformer
+from avatargpt.face.pipeline import FacePipeline
 from avatargpt.requests.english import meaningless, worded
 from avatargpt.resources import suites
 from instruct_data.face.score import OWN
 
 
 @pytest.fixture(scope="module")
-def performer() -> FacePerformer:
-    return FacePerformer.load()
+def performer() -> FacePipeline:
+    return FacePipeline.load()
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_what_people_type_in_words(typed: str, words: str) -> None:
     assert worded(typed) == words
 
 
-def test_exclamation_marks_are_no_count(performer: FacePerformer) -> None:
+def test_exclamation_marks_are_no_count(performer: FacePipeline) -> None:
     score = performer.read(["WINK!!! RIGHT EYE!!!"])[0]
     assert [(e.action, e.repeat) for e in score.events] == [("wink_right", 1)]
     assert score.text == "WINK!!! RIGHT EYE!!!"
@@ -40,7 +40,7 @@ def test_exclamation_marks_are_no_count(performer: FacePerformer) -> None:
         ("😴", "close_eyes"), ("😛", "stick_out_tongue"), ("😘", "pucker_lips"), ("🤢", "disgusted"),
     ],
 )  # fmt: skip
-def test_emoji_do_what_they_show(performer: FacePerformer, emoji: str, does: str) -> None:
+def test_emoji_do_what_they_show(performer: FacePipeline, emoji: str, does: str) -> None:
     score = performer.read([emoji])[0]
     assert does in [e.action for e in score.events] + [f.name for f in score.emotions] and score.text == emoji
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
-from avatargpt.speech.words.words import Word
+from avatargpt.speech.words import Word
 from avatargpt.train.gesture.voices import Said, worded
 from instruct_data.clip import Clip
 from instruct_data.gesture.bank import Bank, build, keyed_strokes

@@ -16,7 +16,7 @@ from avatargpt.gesture.features import prosody
 from avatargpt.gesture.words import word_rows
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
-from avatargpt.speech.words.words import Word
+from avatargpt.speech.words import Word
 from avatargpt.train.gesture import cache
 from avatargpt.train.gesture import corpus_stage as stage
 from avatargpt.train.gesture.planning import planned

@@ -14,7 +14,7 @@ from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.overlay import Listening, Semantics
 from avatargpt.gesture.semantics import SPACED, Manner, Meaning, Nearest, check_cues, stressed
 from avatargpt.speech.phones import Phone
-from avatargpt.speech.words.words import Word
+from avatargpt.speech.words import Word
 from instruct_data.gesture.bank import keyed_strokes
 from instruct_data.gesture.classes import WordClasses
 from instruct_data.gesture.performing import stroke_poses

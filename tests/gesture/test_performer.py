@@ -13,8 +13,8 @@ from avatargpt.avatar.calls import GestureCalls
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.pipeline import GesturePerformer, network_folder
 from avatargpt.gesture.semantics import Manner, read_cues
-from avatargpt.speech.words.words import Word as WordAt
-from avatargpt.speech.words.words import Words
+from avatargpt.speech.words import Word as WordAt
+from avatargpt.speech.words import Words
 from tests.gesture.conftest import Spelling, Word, network
 from tests.gesture.talking import driver, folder, performer, same
 from tests.speech.conftest import voice

@@ -11,7 +11,7 @@ from golden_loaded import SUITES, performer
 from golden_store import ROOT, Rows, evenly, sha_json
 
 from avatargpt.face.audio_model.conditioning import Feeling
-from avatargpt.face.performer import FacePerformer
+from avatargpt.face.pipeline import FacePipeline
 from instruct_data.face.score import Score, read_instructions
 from vqvae.errors import UserError
 
@@ -41,7 +41,7 @@ class Recorder:
 
 
 @cache
-def _recording() -> tuple[Recorder, FacePerformer]:
+def _recording() -> tuple[Recorder, FacePipeline]:
     recorder = Recorder(performer().parser)
     return recorder, performer(recorder)
 

@@ -9,8 +9,8 @@ import yaml
 from golden_store import ROOT
 
 from avatargpt import AvatarGPT
-from avatargpt.face.instructions.sampling import MOST_WORDS
-from avatargpt.face.performer import FacePerformer
+from avatargpt.face.instructions.network import MAX_WORDS
+from avatargpt.face.pipeline import FacePipeline
 from avatargpt.lm.checkpoint import driver_folder
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.planning import load_planner
@@ -32,19 +32,19 @@ def planner() -> Any:
     return load_planner(None, model())
 
 
-def performer(reader: Any = None) -> FacePerformer:
+def performer(reader: Any = None) -> FacePipeline:
     """The packaged face; `reader` in place of its own. Its sentence encoders work text by text, too."""
     loaded = _performer()
     layers = loaded.parser.network.config.layers
-    reading = SentenceGrounder(max_tokens=MOST_WORDS + 1, cache_size=500, layers=layers, alone=True)
-    made = FacePerformer(loaded.driver, reader or loaded.parser, SentenceGrounder(alone=True), reading)
+    reading = SentenceGrounder(max_tokens=MAX_WORDS + 1, cache_size=500, layers=layers, alone=True)
+    made = FacePipeline(loaded.driver, reader or loaded.parser, SentenceGrounder(alone=True), reading)
     made._folder = driver_folder()  # where the reader of requests is found
     return made
 
 
 @cache
-def _performer() -> FacePerformer:
-    return FacePerformer.load()
+def _performer() -> FacePipeline:
+    return FacePipeline.load()
 
 
 def suite(name: str) -> dict[str, Any]:

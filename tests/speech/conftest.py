@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.audio_model.visemes import STYLE, teach
+from avatargpt.face.audio_model.visemes import STYLE, viseme_curves
 from avatargpt.speech.audio import RATE, frames_in
+from avatargpt.speech.features import extract
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.corpus import SpeechClip
 
@@ -38,7 +38,7 @@ def voice(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:
 @cache
 def clip(split: str = "train", kind: str = "taught", seed: int = 0) -> SpeechClip:
     sound = voice(2.0, seed=seed)
-    taught = teach(PHONES, frames_in(len(sound), RATE))
+    taught = viseme_curves(PHONES, frames_in(len(sound), RATE))
     times = [[p.name, p.start, p.end] for p in PHONES]
     return SpeechClip(
         extract(sound, RATE), taught.curves, taught.phones, np.zeros(len(STYLE), np.float32), kind, split,

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.visemes import phone_track
-from avatargpt.face.words.phone_times import changes, phone_scores, viterbi
 from avatargpt.speech.audio import RATE
+from avatargpt.speech.features import extract
+from avatargpt.speech.phone_times import spectral_changes, viterbi
 from avatargpt.speech.phones import ARPABET, INDEX, Phone
 from tests.speech.conftest import PHONES, voice
 from vqvae.errors import UserError
@@ -21,7 +21,8 @@ def scores(phones: list[Phone], frames: int, sure: float = 0.8, seed: int = 0) -
 
 
 def test_times_are_found() -> None:
-    found, fit = viterbi(scores(PHONES, 60), [p.name for p in PHONES])
+    path = viterbi(scores(PHONES, 60), [p.name for p in PHONES])
+    found, fit = path.phones, path.fit
     spoken = [p for p in found if p.name != "SIL"]
     assert [p.name for p in spoken] == [p.name for p in PHONES]
     assert max(abs(a.start - b.start) for a, b in zip(spoken, PHONES, strict=True)) < 0.06
@@ -31,16 +32,16 @@ def test_times_are_found() -> None:
 def test_pauses_may_come_anywhere_and_phones_may_be_left_out() -> None:
     moved = [p if p.start < 0.86 else Phone(p.name, p.start + 0.5, p.end + 0.5) for p in PHONES]
     names = [p.name for p in PHONES]
-    found, _ = viterbi(scores(moved, 75), names)
+    found = viterbi(scores(moved, 75), names).phones
     assert any(p.name == "SIL" and 0.8 < p.start < 0.95 and p.end > 1.2 for p in found)
     left_out = [p for p in PHONES if p.name != "F"]
-    found, _ = viterbi(scores(left_out, 60), names)
+    found = viterbi(scores(left_out, 60), names).phones
     assert sum(p.end - p.start for p in found if p.name == "F") <= 0.034
 
 
 def test_a_wrong_text_fits_badly() -> None:
-    right = viterbi(scores(PHONES, 60), [p.name for p in PHONES])[1]
-    wrong = viterbi(scores(PHONES, 60), ["K", "OY", "NG", "TH", "ER", "ZH", "AW", "G"])[1]
+    right = viterbi(scores(PHONES, 60), [p.name for p in PHONES]).fit
+    wrong = viterbi(scores(PHONES, 60), ["K", "OY", "NG", "TH", "ER", "ZH", "AW", "G"]).fit
     assert wrong < right - 1
 
 
@@ -53,7 +54,7 @@ def test_more_phones_than_sound() -> None:
 
 
 def test_scores_of_a_driver(driver: Driver) -> None:
-    rows = phone_scores(driver, extract(voice(1.0), RATE))
+    rows = driver.phone_scores(extract(voice(1.0), RATE))
     assert rows.shape == (60, len(ARPABET))
     assert np.allclose(np.exp(rows).sum(1), 1, atol=1e-4)
     assert INDEX["SIL"] == 0
@@ -67,7 +68,7 @@ def test_right_times_lie_where_the_sound_changes() -> None:
 
     def at(early: float) -> list[float]:
         phones = [("SIL", 0.0, 0.3), ("M", 0.3 - early, 0.8 - early), ("S", 0.8 - early, 2.0)]
-        return changes(sound, [Phone(*p) for p in phones])
+        return spectral_changes(sound, [Phone(*p) for p in phones])
 
     right = at(0.0)
     assert len(right) == 2 and min(right) > 2  # pauses do not count

@@ -6,11 +6,11 @@ import pytest
 import soundfile
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.features import WIDTH
-from avatargpt.face.audio_model.speaking import PAIRED
+from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
 from avatargpt.face.instructions.scores import feelings_of
 from avatargpt.metrics.face_events import count_peaks
 from avatargpt.speech.audio import RATE, frames_in, load
+from avatargpt.speech.features import WIDTH
 from avatargpt.train.speech_data.augment import (
     articulate,
     band,
@@ -186,7 +186,7 @@ def test_real_speech_and_faces(shared: Path, driver: Driver) -> None:
     faces = shared / "data" / "face"
     pair = next(paired_clips(faces / "facegood"))
     assert pair.features.shape[1] == WIDTH and len(pair.features) == len(pair.curves)
-    assert np.all(np.delete(pair.curves, PAIRED, axis=1) == 0)
+    assert np.all(np.delete(pair.curves, PAIRED_CHANNELS, axis=1) == 0)
     sentences = list(lj_sentences(faces / "ljspeech_sample"))
     assert [s.split for s in sentences].count("train") == LJ_TEST - 1  # 3 of 32 have a word without phones
     assert [s.split for s in sentences].count("val") == 6

@@ -1,7 +1,7 @@
 import numpy as np
 
-from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, extract
 from avatargpt.speech.audio import RATE
+from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, extract
 from avatargpt.train.speech_data.augment import Disturber, add_behind, echo, noise
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from tests.speech.conftest import clip

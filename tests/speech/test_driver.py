@@ -9,10 +9,18 @@ from torch import nn
 
 from avatargpt.face.audio_model.conditioning import Clause, Direction, Feeling
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.features import extract
-from avatargpt.face.audio_model.network import SEALED, DriverConfig, DriverNetwork
-from avatargpt.face.audio_model.steering import CLOCK, PERIODS, TIMING, Text, clock
+from avatargpt.face.audio_model.network import (
+    CLOCK,
+    PERIODS,
+    SEALED,
+    TIMING,
+    DriverConfig,
+    DriverNetwork,
+    Text,
+    clause_clock,
+)
 from avatargpt.speech.audio import RATE, frame_end
+from avatargpt.speech.features import extract
 from avatargpt.train.speech_data.validation import predict
 from tests.speech.conftest import Words, together, voice
 from vqvae.errors import UserError
@@ -58,7 +66,7 @@ def test_frame_by_frame_is_what_was_trained(driver: Driver) -> None:
 def test_the_slow_average_is_the_same_frame_by_frame(driver: Driver, tmp_path: Path) -> None:
 
     plain, sound = together(driver.drive(voice(3.0))), voice(3.0)
-    driver.network.begin_slow(0.8)
+    driver.network.grow(driver.network.config.changed(slow=0.8))
     assert np.allclose(together(driver.drive(sound)), plain, atol=1e-5)  # nothing comes of it at first
     with torch.no_grad():
         driver.network.around.weight.normal_(std=0.1)
@@ -73,7 +81,7 @@ def test_the_slow_average_is_the_same_frame_by_frame(driver: Driver, tmp_path: P
 
 
 def test_the_slow_average_knows_the_usual_level_and_the_noise() -> None:
-    from avatargpt.face.audio_model.long_term_spectrum import LongTermSpectrum, long_term_spectrum
+    from avatargpt.face.audio_model.network import LongTermSpectrum, long_term_spectrum
 
     rng = np.random.default_rng(0)
     speaks = rng.random(400) < 0.7
@@ -105,7 +113,7 @@ def test_what_is_told_is_done_as_it_was_trained(driver: Driver, tmp_path: Path) 
         return together(driver.drive(sound, RATE, felt))
 
     before = same()
-    network.begin_feel()
+    network.grow(network.config.changed(feel=True))
     assert np.array_equal(same(), before)  # nothing at first, and what the branch knew stays
     assert network.emotion.direct is not None
     with torch.no_grad():
@@ -121,7 +129,7 @@ def test_a_gate_closes_the_lips(driver: Driver, tmp_path: Path) -> None:
 
     network, sound = driver.network, voice(1.0)
     before = together(driver.drive(sound))
-    network.begin_seal()
+    network.grow(network.config.changed(seal=True))
     assert np.abs(together(driver.drive(sound)) - before).max() < 0.05  # as good as open at first
     with torch.no_grad():
         network.seal.weight.normal_(std=8.0)
@@ -212,7 +220,7 @@ def test_the_beat_turns_as_often_as_asked() -> None:
     since = torch.linspace(0, 2, 41)
     ones = torch.ones_like(since)
     timing = torch.stack([since, 2 - since, 0.7 * ones, 4 * ones, ones], -1)
-    told = clock(timing)
+    told = clause_clock(timing)
     assert told.shape == (41, CLOCK)
     first = told[:, 4 * PERIODS]  # sine of the beat
     assert int(((first[1:] < 0) & (first[:-1] >= 0)).sum()) == 4

@@ -1,16 +1,7 @@
 import numpy as np
 
-from avatargpt.face.audio_model.features import (
-    BANDS,
-    PER_QUARTER,
-    QUARTERS,
-    WIDTH,
-    SpeechFeatures,
-    extract,
-    mel_matrix,
-    silence,
-)
 from avatargpt.speech.audio import RATE, FrameBlocks, frame_end
+from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, WIDTH, SpeechFeatures, extract, mel_matrix, silence
 from tests.speech.conftest import voice
 
 

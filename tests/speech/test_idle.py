@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from avatargpt.face.audio_model.controls import Controls, LiveControls, apply
-from avatargpt.face.audio_model.gaze import gaze, with_gaze
-from avatargpt.face.audio_model.idle import Idler, calm_spans, jaw_spans
+from avatargpt.face.audio_model.controls import Controls, LiveControls, apply_controls
+from avatargpt.face.audio_model.idle import Idler, calm_spans, gaze, jaw_spans, with_gaze
 from instruct_data.face.score import Event, Score
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -75,14 +74,14 @@ def test_amounts_seeds_and_lengths() -> None:
     assert np.array_equal(Idler(30.0, 1.0, 4)(m.slice(0, 100)).head, one[:100])
     for amount in (-0.1, 3.1, float("nan")):
         with pytest.raises(UserError, match="idle"):
-            apply(m, Controls(idle=amount))
+            apply_controls(m, Controls(idle=amount))
 
 
 def test_what_head_and_eyes_are_told_is_left_alone() -> None:
     events = (Event("look_left", 4.0, 3.0), Event("smile", 9.0, 3.0), Event("nod", 14.0, 2.0, repeat=2))
     spans = calm_spans(Score(20.0, events))
     assert spans == ((4.0, 7.0), (14.0, 16.0)) and calm_spans(None) == ()
-    free, calm = (apply(still(20), Controls(idle=1.0), 2, (), s) for s in ((), spans))
+    free, calm = (apply_controls(still(20), Controls(idle=1.0), 2, (), s) for s in ((), spans))
     t = np.arange(600) / 30
     told = ((t >= 4) & (t <= 7)) | ((t >= 14) & (t <= 16))
     apart = (t < 3.7) | ((t > 7.4) & (t < 13.7)) | (t > 16.4)
@@ -106,7 +105,7 @@ def test_a_jaw_that_is_told_to_move_is_no_speech() -> None:
 def test_live_life_is_that_of_the_whole_clip() -> None:
     controls, m = Controls(idle=1.5, blink_rate=20, symmetry=0.3, eye_contact=0.4, mouth=1.2), still(12, jaw=0.3)
     spans, jaw = ((3.0, 5.0),), ((6.0, 8.0),)
-    whole = apply(m, controls, 7, (), spans, jaw)
+    whole = apply_controls(m, controls, 7, (), spans, jaw)
     change = LiveControls(controls, m.fps, 7, (), spans, jaw)
     frames = [change(m.slice(i, i + 1)) for i in range(len(m))]
     assert np.array_equal(np.concatenate([f.weights for f in frames]), whole.weights)

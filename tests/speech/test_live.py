@@ -13,8 +13,8 @@ import soundfile
 from avatargpt.export.udp_senders import LiveLinkSender, live_link_values, pack
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.live import loop
-from avatargpt.speech.live import sources
+from avatargpt.face.live import run_live
+from avatargpt.speech import live
 from tests.export.readers import live_link_packet
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -80,8 +80,8 @@ def test_frames_arrive_by_udp_and_equal_the_whole_file(driver: Driver) -> None:
         listener.bind(("127.0.0.1", 0))
         listener.settimeout(5)
         sender = LiveLinkSender("127.0.0.1", listener.getsockname()[1], "Ada")
-        parts = sources.from_pipe(io.BytesIO(sound.tobytes() + b"\x01"))
-        done = loop.perform(driver.stream(16_000), parts, [sender], keep=1000)
+        parts = live.pipe_blocks(io.BytesIO(sound.tobytes() + b"\x01"))
+        done = run_live(driver.stream(16_000), parts, [sender], record=1000)
         got = [live_link_packet(listener.recv(4096)) for _ in range(done.frames)]
         sender.close()
     assert done.frames == len(whole) == 30
@@ -102,7 +102,7 @@ def test_a_recording_takes_its_time() -> None:
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    for block in sources.paced([np.zeros(7999), np.zeros(534)], 16_000, lambda: clock[0], sleep):
+    for block in live.paced([np.zeros(7999), np.zeros(534)], 16_000, lambda: clock[0], sleep):
         seen.append((len(block), clock[0]))
     assert sum(n for n, _ in seen) == 8533 and max(n for n, _ in seen) == 534 and len(seen) == 17
     np.testing.assert_allclose([t for _, t in seen], np.cumsum([n for n, _ in seen]) / 16_000, atol=1e-9)
@@ -112,10 +112,10 @@ def test_kept_frames_are_bounded_and_changed(driver: Driver) -> None:
     def shut(frame: FaceMotion) -> FaceMotion:
         return FaceMotion(frame.weights * 0, frame.head)
 
-    done = loop.perform(driver.stream(16_000), [np.zeros(16_000, np.float32)], change=shut, keep=7)
+    done = run_live(driver.stream(16_000), [np.zeros(16_000, np.float32)], change=shut, record=7)
     assert done.frames == 7 and not done.motion().weights.any()
     with pytest.raises(UserError, match="no sound came"):
-        loop.perform(driver.stream(16_000), [])
+        run_live(driver.stream(16_000), [])
 
 
 @pytest.mark.parametrize("kind", ["WAV", "RF64", "AIFF", "FLAC", "OGG", "MP3"])
@@ -126,7 +126,7 @@ def test_a_file_is_no_raw_sound(kind: str) -> None:
     starts = [data, b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10) + data] if kind == "MP3" else [data]
     for start in starts:
         with pytest.raises(UserError, match=r"^-: a sound file \(\w+\), not raw samples; accepted"):
-            list(sources.from_pipe(Drops(start)))
+            list(live.pipe_blocks(Drops(start)))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_file_is_no_raw_sound(kind: str) -> None:
 )
 def test_raw_sound_that_begins_like_a_file(start: bytes) -> None:
     for data in (start, start + np.random.default_rng(0).bytes(6401), start + bytes(4000)):
-        parts = list(sources.from_pipe(Drops(data)))
+        parts = list(live.pipe_blocks(Drops(data)))
         assert b"".join(p.tobytes() for p in parts) == data[: len(data) // 2 * 2]
 
 
@@ -157,7 +157,7 @@ def test_a_microphone_that_waits_keeps_its_times(monkeypatch: pytest.MonkeyPatch
 
     fake = SimpleNamespace(InputStream=Stream, PortAudioError=OSError)
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
-    blocks = sources.microphone("default", 16_000)
+    blocks = live.microphone_blocks("default", 16_000)
     first = [next(blocks) for _ in range(300)]
     assert [int(b[0]) for b in first] == list(range(300))
     calls[0](np.ones((4, 1), np.float32), 4, None, None)

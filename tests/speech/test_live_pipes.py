@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from avatargpt.speech.live import sources
-from avatargpt.speech.live.playout import AHEAD, LATE, MOST_WAITING, Listener, Playout
+from avatargpt.speech import live
+from avatargpt.speech.live import MAX_LATE, MAX_WAITING, MIN_AHEAD, Listener, Playout
 from vqvae.errors import UserError
 
 RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples
@@ -84,8 +84,8 @@ def test_a_sentence_that_comes_at_once_is_spoken_at_its_speed_and_pauses_are_sil
     np.testing.assert_allclose(np.diff(sound[31:]), FRAME, atol=NEAR)
     assert sound[30] == pytest.approx(5, abs=FRAME + NEAR)
     pause = [t for t, _, silent in blocks if silent]
-    assert pause[0] == pytest.approx(0.1 + 29 * FRAME + LATE, abs=NEAR) and max(np.diff(pause)) < FRAME + NEAR
-    assert len(pause) == pytest.approx((3.9 - LATE) * 30, abs=2)
+    assert pause[0] == pytest.approx(0.1 + 29 * FRAME + MAX_LATE, abs=NEAR) and max(np.diff(pause)) < FRAME + NEAR
+    assert len(pause) == pytest.approx((3.9 - MAX_LATE) * 30, abs=2)
 
 
 def test_what_a_microphone_said_while_weights_were_loaded_is_dropped() -> None:
@@ -97,7 +97,7 @@ def test_what_a_microphone_said_while_weights_were_loaded_is_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    "arrivals", [[(0.0, 2.0), (0.01, 40.0)], [(1.0, AHEAD + 2), (4, 1)], [(0.1 * k, 0.2) for k in range(40)]]
+    "arrivals", [[(0.0, 2.0), (0.01, 40.0)], [(1.0, MIN_AHEAD + 2), (4, 1)], [(0.1 * k, 0.2) for k in range(40)]]
 )
 def test_what_comes_faster_than_speech_waits_for_its_turn(arrivals: Arrivals) -> None:
     blocks, dropped = played(arrivals, begin=3.5)
@@ -132,17 +132,17 @@ def test_a_short_sound_that_ended_early_is_played() -> None:
 
 def test_memory_is_bounded_while_weights_are_loaded() -> None:
     play = Playout(RATE, 0.0)
-    for k in range(round(10 * (MOST_WAITING + 60))):
+    for k in range(round(10 * (MAX_WAITING + 60))):
         play.arrived(np.ones(RATE // 10), 0.1 * k + 0.1)
-        assert play.waiting <= MOST_WAITING
-    assert play.begin(200.0) == pytest.approx(MOST_WAITING + 60) and play.waiting == 0
+        assert play.waiting <= MAX_WAITING
+    assert play.begin(200.0) == pytest.approx(MAX_WAITING + 60) and play.waiting == 0
 
 
 def test_a_listener_drops_what_is_old_and_says_so_once() -> None:
     read, write = os.pipe()
     told: list[float] = []
     with open(read, "rb", buffering=0) as source, open(write, "wb", buffering=0) as sink:
-        listener = Listener(sources.from_pipe(source), RATE, told.append)
+        listener = Listener(live.pipe_blocks(source), RATE, told.append)
         sink.write(np.full(16_000, 7, "<i2").tobytes())  # piled up: a second that is old by now
         time.sleep(0.1)
         speaking = threading.Thread(target=lambda: (time.sleep(0.1), sink.write(np.full(1600, 9, "<i2").tobytes())))
@@ -166,6 +166,6 @@ def test_a_listener_raises_what_its_source_does() -> None:
 
 
 def test_silence_has_its_length() -> None:
-    assert sum(len(b) for b in sources.silence(16_000, 2.5)) == 40_000
-    endless = sources.silence(16_000)
+    assert sum(len(b) for b in live.silent_blocks(16_000, 2.5)) == 40_000
+    endless = live.silent_blocks(16_000)
     assert sum(len(next(endless)) for _ in range(100)) == 1_600_000

@@ -7,7 +7,7 @@ from torch import nn
 
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.audio_model.products import EightBits, Exact, multiplied
+from avatargpt.face.audio_model.stream import EightBits, Exact, eight_bits_faster
 from tests.speech.conftest import voice
 from vqvae.io.tensors import lowered, raised
 
@@ -30,7 +30,8 @@ def test_a_product_with_weights_of_eight_bits_is_that_of_the_stored_ones(rows: i
 def test_weights_of_eight_bits_serve_where_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     for machine, faster in (("AVX512", True), ("AVX2", True), ("DEFAULT", False)):
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda said=machine: said)
-        assert multiplied(192, 384) == faster and not multiplied(48, 384) and not multiplied(192, 40)
+        assert eight_bits_faster(192, 384) == faster
+        assert not eight_bits_faster(48, 384) and not eight_bits_faster(192, 40)
 
 
 @pytest.mark.parametrize(("width", "hidden", "eight"), [(64, 96, True), (48, 96, False)])
@@ -49,5 +50,5 @@ def test_a_packaged_driver_multiplies_with_what_its_folder_holds(
     packed.eight_bits = False  # the same weights, multiplied in float32
     for head, weights in streamed.items():
         apart = np.abs(weights - packed.drive(sound, head=head).weights).max()
-        assert apart < 0.02 and (apart > 0) == (eight and multiplied(64, 96)), head  # 48 columns cannot be
+        assert apart < 0.02 and (apart > 0) == (eight and eight_bits_faster(64, 96)), head  # 48 columns cannot be
     assert np.array_equal(full.drive(sound).weights, driver.drive(sound).weights)

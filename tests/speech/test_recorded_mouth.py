@@ -9,25 +9,25 @@ import torch
 from avatargpt.evaluation.face.speech_face import _still
 from avatargpt.face.audio_model.conditioning import Clause, Direction
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.audio_model.speaking import (
+from avatargpt.face.audio_model.stream import (
+    FULL_PRESS_JAW,
     FUNNEL,
     JAW,
-    LIGHTLY,
-    NEARER,
-    NEARLY,
-    PAIRED,
+    LIGHT_PRESS,
     POWER,
+    PRESS_JAW,
     PRESSING,
     PUCKER,
     SIZE,
     Speaking,
-    connectedly,
-    lightly,
-    pressed,
+    light_closure,
+    press_lips,
+    undershoot,
 )
+from avatargpt.face.audio_model.stream import PAIRED_CHANNELS as PAIRED
 from avatargpt.speech.audio import RATE
+from avatargpt.speech.features import extract
 from avatargpt.train.speech_data.validation import as_recorded, predict
 from tests.speech.conftest import Words, together, voice
 from vqvae.errors import UserError
@@ -37,7 +37,7 @@ def speaking(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Phone logits (T, 2, 40) -> share (T,), connected (T,)."""
     one, rows = Speaking(), []
     for frame in logits:
-        one.hear(frame)
+        one.step(frame)
         rows.append((one.share, one.connected))
     share, connected = np.array(rows).T
     return share, connected
@@ -60,7 +60,7 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
     clause = Direction.make([], [Clause("smile", 0.3, 0.7)], Words())
     changed = np.abs(together(both.drive(sound, RATE, clause, head="recorded")) - mouth)[:, PAIRED].max(1) > 1e-6
     assert changed[10:20].all() and not changed[:8].any()  # what is told moves that mouth, too
-    driver.network.begin_slow(0.5)
+    driver.network.grow(driver.network.config.changed(slow=0.5))
     with torch.no_grad():
         driver.network.around.weight.normal_(std=0.1)
     before, after = (together(both.drive(sound, RATE, c, head="recorded")) for c in (None, clause))
@@ -141,28 +141,28 @@ def test_connected_speech_rounds_the_lips_less_far() -> None:
     assert not connected[:50].any() and (connected[80:150] == 1).all() and not connected[200:].any()
     curves = np.zeros(55, np.float32)
     curves[FUNNEL], curves[40] = 0.25, 0.3
-    assert np.array_equal(connectedly(curves, 0.0), curves)
-    found = connectedly(curves, 1.0)
+    assert np.array_equal(undershoot(curves, 0.0), curves)
+    found = undershoot(curves, 1.0)
     assert found[FUNNEL] == pytest.approx(SIZE * 0.25**POWER) and found[40] == np.float32(0.3)
     curves[PUCKER] = 0.39
-    found = connectedly(curves, 1.0)
+    found = undershoot(curves, 1.0)
     assert found[FUNNEL] + found[PUCKER] == pytest.approx(SIZE * 0.64**POWER)
     assert found[PUCKER] / found[FUNNEL] == pytest.approx(0.39 / 0.25)
-    assert found[FUNNEL] < connectedly(curves, 0.5)[FUNNEL] < curves[FUNNEL]
+    assert found[FUNNEL] < undershoot(curves, 0.5)[FUNNEL] < curves[FUNNEL]
     curves[FUNNEL] = -0.5
-    assert np.array_equal(connectedly(curves, 1.0), curves)
+    assert np.array_equal(undershoot(curves, 1.0), curves)
 
 
 def test_lips_as_in_recorded_pairs_press_where_they_are_nearly_shut(driver: Driver) -> None:
     network, sound = driver.network, voice(1.0)
-    network.begin_seal()
+    network.grow(network.config.changed(seal=True))
     ((_, acting, pose),) = network.gates()
-    light = lightly(pose.numpy())
-    assert np.allclose(light[PRESSING], LIGHTLY * pose.numpy()[PRESSING]) and light[JAW] == pose[JAW]
+    light = light_closure(pose.numpy())
+    assert np.allclose(light[PRESSING], LIGHT_PRESS * pose.numpy()[PRESSING]) and light[JAW] == pose[JAW]
     curves = np.full(55, 0.3, np.float32)
-    for jaw, share in ((NEARER - 0.01, 1.0), ((NEARER + NEARLY) / 2, 0.5), (NEARLY, 0.0)):
+    for jaw, share in ((FULL_PRESS_JAW - 0.01, 1.0), ((FULL_PRESS_JAW + PRESS_JAW) / 2, 0.5), (PRESS_JAW, 0.0)):
         curves[JAW] = jaw
-        found = pressed(curves, 1.0, acting.numpy(), light)
+        found = press_lips(curves, 1.0, acting.numpy(), light)
         assert found == pytest.approx(curves + share * acting.numpy() * (light - curves), abs=1e-6)
     with torch.no_grad():
         network.paired.weight.zero_()

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.features import extract
-from avatargpt.face.words.phone_times import begun_early, closed_early, visible
 from avatargpt.speech.audio import RATE
+from avatargpt.speech.features import extract
+from avatargpt.speech.phone_times import with_closures, with_onsets, with_visemes
 from avatargpt.speech.phones import ARPABET, INDEX, VISEMES, Phone
 from avatargpt.train.speech_data import clips as relabel
 from avatargpt.train.speech_data.augment import CODECS, any_coded, coded
@@ -80,7 +80,7 @@ def test_looking_alike_counts_half() -> None:
     assert sorted(p for g in VISEMES for p in g) == sorted(ARPABET)
     p = np.full((1, len(ARPABET)), 1e-6)
     p[0, INDEX["P"]] = 1.0
-    seen = np.exp(visible(np.log(p)))[0]
+    seen = np.exp(with_visemes(np.log(p)))[0]
     assert seen[INDEX["P"]] == pytest.approx(1.0, abs=1e-3) and seen[INDEX["M"]] == pytest.approx(0.5, abs=1e-3)
     assert seen[INDEX["T"]] < 1e-3
 
@@ -88,7 +88,7 @@ def test_looking_alike_counts_half() -> None:
 def test_the_silence_before_a_burst_is_its_closure() -> None:
     heard = [Phone("SIL", 0.0, 0.5), Phone("P", 0.5, 0.53), Phone("AA", 0.53, 0.7), Phone("SIL", 0.7, 0.78),
              Phone("T", 0.78, 0.8), Phone("SIL", 0.8, 0.9), Phone("M", 0.9, 1.0)]  # fmt: skip
-    found = closed_early(heard)
+    found = with_closures(heard)
     assert [(p.name, round(p.start, 2), round(p.end, 2)) for p in found] == [
         ("SIL", 0.0, 0.43), ("P", 0.43, 0.53), ("AA", 0.53, 0.7), ("T", 0.7, 0.8), ("SIL", 0.8, 0.9), ("M", 0.9, 1.0),
     ]  # fmt: skip
@@ -100,7 +100,7 @@ def test_soft_sounds_after_a_pause_begin_where_the_sound_rises() -> None:
     audio[RATE // 2 :] += rng.normal(0, 0.03, RATE // 2).astype(np.float32)
 
     def times(phones: list[Phone]) -> list[tuple[str, float, float]]:
-        return [(p.name, p.start, p.end) for p in begun_early(phones, extract(audio, RATE))]
+        return [(p.name, p.start, p.end) for p in with_onsets(phones, extract(audio, RATE))]
 
     heard = [Phone("SIL", 0.0, 0.58), Phone("HH", 0.58, 0.6), Phone("AH", 0.6, 0.62), Phone("L", 0.62, 0.7)]
     found = times(heard)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.audio import RATE
+from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.train.speech_data.augment import Disturber
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.clips import sound_clips, still_clips

@@ -1,6 +1,6 @@
 import numpy as np
 
-from avatargpt.face.audio_model.visemes import STYLE, phone_track, teach
+from avatargpt.face.audio_model.visemes import STYLE, phone_track, viseme_curves
 from avatargpt.metrics.lip_sync import MOUTH, Lips, channel, closed, rounding, touching
 from avatargpt.speech.phones import INDEX, Phone, from_arpabet, from_ipa
 from tests.speech.conftest import PHONES
@@ -11,7 +11,7 @@ def at(curves: np.ndarray, name: str, second: float) -> float:
 
 
 def test_lips_close_for_p_b_m_and_touch_for_f_v() -> None:
-    curves = teach(PHONES, 60).curves
+    curves = viseme_curves(PHONES, 60).curves
     assert closed(curves)[[round(0.35 * 30), round(0.63 * 30)]].all()
     assert not closed(curves)[round(0.5 * 30)]
     assert touching(curves)[round(0.91 * 30)]
@@ -20,11 +20,11 @@ def test_lips_close_for_p_b_m_and_touch_for_f_v() -> None:
 def test_the_shortest_closure_has_a_frame() -> None:
     for start in np.linspace(0.4, 0.5, 13):
         phones = [Phone("AA", 0.2, start), Phone("B", start, start + 0.03), Phone("AA", start + 0.03, 0.8)]
-        assert closed(teach(phones, 40).curves).any()
+        assert closed(viseme_curves(phones, 40).curves).any()
 
 
 def test_vowels_open_and_round() -> None:
-    curves = teach(PHONES, 60).curves
+    curves = viseme_curves(PHONES, 60).curves
     assert at(curves, "jawOpen", 0.5) > 0.25
     assert at(curves, "mouthPucker", 1.1) > 0.4
     assert at(curves, "mouthStretch", 0.78) > 0.2
@@ -33,12 +33,12 @@ def test_vowels_open_and_round() -> None:
 
 def test_rounding_begins_before_the_vowel() -> None:
     phones = [Phone("T", 0.3, 0.4), Phone("S", 0.4, 0.55), Phone("T", 0.55, 0.6), Phone("UW", 0.6, 0.9)]
-    curves = teach(phones, 40).curves
+    curves = viseme_curves(phones, 40).curves
     assert rounding(curves)[round(0.5 * 30)] > 0.1
 
 
 def test_silence_is_rest() -> None:
-    curves = teach(PHONES, 120).curves
+    curves = viseme_curves(PHONES, 120).curves
     assert curves[: round(0.1 * 30)].max() < 0.02
     assert curves[round(1.70 * 30) :][:, MOUTH].max() == 0
 
@@ -46,14 +46,14 @@ def test_silence_is_rest() -> None:
 def test_style_scales_movement() -> None:
     large, small = np.zeros(len(STYLE)), np.zeros(len(STYLE))
     large[STYLE.index("jaw")], small[STYLE.index("jaw")] = 1, -1
-    usual = at(teach(PHONES, 60).curves, "jawOpen", 0.5)
-    assert at(teach(PHONES, 60, style=large).curves, "jawOpen", 0.5) > 1.2 * usual
-    assert at(teach(PHONES, 60, style=small).curves, "jawOpen", 0.5) < 0.85 * usual
+    usual = at(viseme_curves(PHONES, 60).curves, "jawOpen", 0.5)
+    assert at(viseme_curves(PHONES, 60, style=large).curves, "jawOpen", 0.5) > 1.2 * usual
+    assert at(viseme_curves(PHONES, 60, style=small).curves, "jawOpen", 0.5) < 0.85 * usual
 
 
 def test_the_teacher_passes_its_own_measures() -> None:
     lips = Lips()
-    taught = teach(PHONES, 90).curves
+    taught = viseme_curves(PHONES, 90).curves
     lips.add(taught, PHONES, taught)
     assert np.mean(lips.closure) == 1 and np.mean(lips.contact) == 1 and np.mean(lips.opened) == 1
     assert not any(lips.closure_vowel + lips.closure_consonant)
@@ -62,7 +62,7 @@ def test_the_teacher_passes_its_own_measures() -> None:
 
 
 def test_measures_see_what_is_wrong() -> None:
-    taught = teach(PHONES, 90).curves
+    taught = viseme_curves(PHONES, 90).curves
     still, shut, late = Lips(), Lips(), Lips()
     still.add(np.zeros_like(taught), PHONES, taught)
     always = taught.copy()

@@ -75,7 +75,7 @@ def test_of_many_clauses_only_what_is_seen_goes_through_the_network(
     clauses = [Clause("smile", k, k + 0.5) for k in range(3)] + [Clause("wink the left eye", 0.2, 2.0)]
     told, sound = Direction.make([], clauses, Words()), voice(3.0)
     whole = together(driver.drive(sound, RATE, told))
-    monkeypatch.setattr("avatargpt.face.audio_model.stream.MOST_TOKENS", 2)
+    monkeypatch.setattr("avatargpt.face.audio_model.stream.MAX_WORD_PIECES", 2)
     assert np.abs(together(driver.drive(sound, RATE, told)) - whole).max() < 1e-5
     often = [Clause("blink now", 2 * k, 2 * k + 0.3) for k in range(300)]
     assert len(Direction.make([], often, Words()).spans) == 300

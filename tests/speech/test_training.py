@@ -8,8 +8,8 @@ import torch
 
 from avatargpt.face.audio_model.conditioning import Clause, Feeling
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, Said
-from avatargpt.face.audio_model.speaking import PAIRED
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, DriverOutput
+from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.train import audio_model
 from avatargpt.train.pack import mean_of
@@ -112,11 +112,11 @@ def test_directed_rows(silent: str, emotion: str) -> None:
 
 
 def test_composition_keeps_closed_lips_closed() -> None:
-    from avatargpt.face.audio_model.visemes import teach
+    from avatargpt.face.audio_model.visemes import viseme_curves
     from avatargpt.metrics.lip_sync import closed
     from tests.speech.conftest import PHONES
 
-    speech = teach(PHONES, 90).curves
+    speech = viseme_curves(PHONES, 90).curves
     made = compose(speech, expression().curves)
     assert (closed(made) >= closed(speech)).all()
     assert made[45, INDEX["mouthSmileLeft"]] >= 0.8
@@ -133,7 +133,7 @@ def test_losses_are_zero_for_the_truth_and_see_each_fault() -> None:
     scale = channel_scale(taught[0].std(0))
 
     def run(curves: torch.Tensor) -> dict[str, float]:
-        said = Said(curves, curves, logits)
+        said = DriverOutput(curves, curves, logits)
         terms = driver_losses(said, taught, phones, ones, none, scale, scale, DriverLosses())
         return {k: float(v) for k, v in terms.items()}
 
@@ -158,7 +158,7 @@ def test_a_missed_closure_counts_more_than_a_false_one() -> None:
     def cost(frame: int, press: float, shut: float) -> float:
         said = target.clone()
         said[:, frame, seal] = press
-        heard = Said(said, said, logits)
+        heard = DriverOutput(said, said, logits)
         terms = driver_losses(heard, target, phones, ones, none, scale, scale, DriverLosses(shut=shut))
         return float(terms["curves"])
 
@@ -168,7 +168,7 @@ def test_a_missed_closure_counts_more_than_a_false_one() -> None:
 
 
 def test_pairs_teach_only_what_they_show() -> None:
-    scale = channel_scale(torch.ones(55), PAIRED)
+    scale = channel_scale(torch.ones(55), PAIRED_CHANNELS)
     assert scale[INDEX["jawOpen"]] > 0 and scale[INDEX["eyeBlinkLeft"]] == 0 and scale[52:].sum() == 0
     assert all(expand(name) for name in ACTION_UNITS.values())
 
@@ -214,7 +214,7 @@ def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None
     ones, none, scale = torch.ones(1, 5), torch.zeros(1, dtype=torch.bool), torch.ones(55)
 
     def cost(seal: torch.Tensor | None) -> float:
-        said = Said(pressed, pressed, logits, seal)
+        said = DriverOutput(pressed, pressed, logits, seal)
         terms = driver_losses(said, pressed, phones, ones, none, scale, scale, DriverLosses())
         return float(terms.get("seal", torch.tensor(-1.0)))
 
@@ -273,7 +273,7 @@ def test_the_gate_is_as_ready_as_it_may_be() -> None:
     assert float(network.seal.bias.detach()) == 50.0
     with pytest.raises(UserError, match="model: bite"):
         settle_gate(network, held, 0.03, "bite")
-    network.begin_bite()
+    network.grow(network.config.changed(bite=True))
     assert settle_gate(network, held, 1.0, "bite") == SHIFTS[-1]
     assert float(network.bite.bias.detach()) == -4 + SHIFTS[-1]
 
@@ -325,12 +325,12 @@ def test_training_begins_from_the_mean_of_drivers(tmp_path: Path) -> None:
 def test_the_gate_for_f_and_v_moves_the_lower_lip_and_gives_way_to_closed_lips() -> None:
     network = DriverNetwork(DriverConfig(**{**CONFIG["model"], "bite": True, "seal": True}))
     h, curves = torch.zeros(3, 16), torch.full((3, 55), 0.5)
-    assert torch.equal(network.touch(h, curves)[0], curves)  # as good as open at first
+    assert torch.equal(network.apply_bite(h, curves)[0], curves)  # as good as open at first
     torch.nn.init.constant_(network.bite.bias, 5.0)
-    told = network.touch(h, curves)[0]
+    told = network.apply_bite(h, curves)[0]
     roll, jaw = INDEX["mouthRollLower"], INDEX["jawOpen"]
     assert torch.allclose(told[:, roll], torch.tensor(0.4)) and torch.allclose(told[:, jaw], torch.tensor(0.08))
     assert torch.equal(told[:, INDEX["mouthFunnel"]], curves[:, 0])
     torch.nn.init.constant_(network.seal.bias, 5.0)
-    shut = network.close(h, told)[0]
+    shut = network.apply_seal(h, told)[0]
     assert shut[0, INDEX["mouthPressLeft"]] > 0.4 and shut[0, roll] == 0

@@ -2,14 +2,12 @@
 
 import pytest
 
-from avatargpt.speech.pronouncing.letters import spelled
-from avatargpt.speech.pronouncing.numerals import cardinal, read_numbers
-from avatargpt.speech.pronouncing.spoken import spoken
+from avatargpt.speech.pronouncing import cardinal, letters_to_phones, spell_numbers, transcript_words
 from vqvae.errors import UserError
 
 
 def said(text: str) -> list[str]:
-    return [" ".join(word.ways[0]) for word in spoken(text)]
+    return [" ".join(word.pronunciations[0]) for word in transcript_words(text)]
 
 
 @pytest.mark.parametrize(
@@ -24,7 +22,7 @@ def said(text: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_numbers(written: str, words: str) -> None:
-    assert " ".join(read_numbers(written).split()) == words
+    assert " ".join(spell_numbers(written).split()) == words
 
 
 def test_large_numbers() -> None:
@@ -32,20 +30,20 @@ def test_large_numbers() -> None:
     assert cardinal(12_345_678_901) == (
         "twelve billion three hundred forty five million six hundred seventy eight thousand nine hundred one"
     )
-    assert read_numbers("1" * 16).split() == ["one"] * 16
+    assert spell_numbers("1" * 16).split() == ["one"] * 16
 
 
 def test_words_keep_what_is_written_and_where() -> None:
-    words = spoken("\u201cWell,\u201d she [laughs] said\u2014no. Mr. O'Neil's caf\u00e9 & bar")
+    words = transcript_words("\u201cWell,\u201d she [laughs] said\u2014no. Mr. O'Neil's caf\u00e9 & bar")
     assert [w.text for w in words] == ["Well", "she", "said", "no", "Mr", "O'Neil's", "caf\u00e9", "&", "bar"]
     assert [w.token for w in words] == [0, 1, 3, 3, 4, 5, 6, 7, 8]
     assert [w.pause for w in words][:5] == [False, False, False, True, True]
     assert said("no. no. 5")[:2] == ["N OW1", "N AH1 M B ER0"]
-    assert all(w.known for w in words)
+    assert all(w.in_dictionary for w in words)
 
 
 def test_parts_between_spaces_are_counted_as_they_were() -> None:
-    words = spoken("[a long laugh] one_two \u00a0 three\u20334 - \u2460 <x y>five")
+    words = transcript_words("[a long laugh] one_two \u00a0 three\u20334 - \u2460 <x y>five")
     assert [(w.text, w.token) for w in words] == [
         ("one", 3), ("two", 3), ("three\u2032\u20324", 4), ("1", 6), ("five", 8)
     ]  # fmt: skip
@@ -55,16 +53,16 @@ def test_initials_plurals_and_compounds() -> None:
     assert said("the XKZ U.S.A. and nato")[1:] == ["EH1 K S K EY1 Z IY1", "Y UW1 EH1 S EY1", "AH0 N D", "N EY1 T OW0"]
     assert said("dashwoods blogging") == ["D AE1 SH W UH2 D Z", "B L AO1 G IH0 NG"]
     assert said("HELLO THERE")[0] == "HH AH0 L OW1"
-    known = {w.text: w.known for w in spoken("blogging zorblax")}
+    known = {w.text: w.in_dictionary for w in transcript_words("blogging zorblax")}
     assert known == {"blogging": True, "zorblax": False}
 
 
 def test_letters_of_an_unknown_word() -> None:
-    phones = spelled("zorblax")
+    phones = letters_to_phones("zorblax")
     assert phones[0] == "Z" and phones[-1] in ("S", "K") and sum(p.endswith("1") for p in phones) == 1
 
 
 @pytest.mark.parametrize("text", ["", "  ", "[laughs]", "--- ...", "\u043f\u0440\u0438\u0432\u0435\u0442"])
 def test_no_english_words(text: str) -> None:
     with pytest.raises(UserError, match="accepted: "):
-        spoken(text)
+        transcript_words(text)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from avatargpt.speech.words import files
-from avatargpt.speech.words.words import Word, Words
+from avatargpt.speech import word_files
+from avatargpt.speech.words import Word, Words
 from tests.words.test_words import SAID
 from vqvae.errors import UserError
 
@@ -47,8 +47,8 @@ TWO = "\n".join(['File type = "ooTextFile"', 'Object class = "TextGrid"', "0 2 <
 
 @pytest.mark.parametrize("suffix", [".TextGrid", ".json", ".ctm"])
 def test_what_is_written_is_read_back(tmp_path: Path, suffix: str) -> None:
-    path = files.write(SAID, tmp_path / f"a{suffix}")
-    again = files.read(path, 2.0)
+    path = word_files.write(SAID, tmp_path / f"a{suffix}")
+    again = word_files.read(path, 2.0)
     assert [w.text for w in again.words] == ["hello", "there", "you"]
     assert [w.start for w in again.words] == pytest.approx([0.1, 0.5, 1.2])
     assert [w.end for w in again.words] == pytest.approx([0.5, 0.8, 1.4])
@@ -60,7 +60,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".srt", ".vtt"])
 def test_subtitles_hold_phrases(tmp_path: Path, suffix: str) -> None:
-    again = files.read(files.write(SAID, tmp_path / f"a{suffix}"))
+    again = word_files.read(word_files.write(SAID, tmp_path / f"a{suffix}"))
     assert again.text == SAID.text and again.words[0].start == 0.1 and again.words[1].end == 0.8
     assert "spread within each cue" in again.notes[0]
     assert again.words[0].end == pytest.approx(0.1 + 0.7 * 2 / 3)  # two syllables of three
@@ -69,7 +69,7 @@ def test_subtitles_hold_phrases(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_textgrids_in_short_form_and_other_encodings(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.TextGrid").write_bytes(SHORT.replace("well", "w\u00e9ll").encode(encoding))
-    words = files.read(tmp_path / "a.TextGrid")
+    words = word_files.read(tmp_path / "a.TextGrid")
     assert [(w.text, w.start, w.end) for w in words.words] == [('say "so"', 0.5, 1.0), ("w\u00e9ll", 1.0, 2.0)]
 
 
@@ -79,7 +79,7 @@ def test_phones_in_ipa(tmp_path: Path) -> None:
     rows = {name: {"type": "interval", "entries": entries} for name, entries in tiers.items()}
     text = json.dumps({"start": 0, "end": 1, "tiers": rows})
     (tmp_path / "a.json").write_text(text)
-    (word,) = files.read(tmp_path / "a.json").words
+    (word,) = word_files.read(tmp_path / "a.json").words
     assert [p.name for p in word.phones] == ["K", "AE", "T"] and word.phones[1].stress is None
 
 
@@ -111,7 +111,7 @@ SPHINX = {"b": 0.0, "d": 1.0, "p": 1.0, "t": "and he", "w": [
 )  # fmt: skip
 def test_files_of_others(tmp_path: Path, name: str, text: str, expected: list[tuple[str, float, float]]) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
-    words = files.read(tmp_path / name)
+    words = word_files.read(tmp_path / name)
     assert [w.text for w in words.words] == [e[0] for e in expected]
     assert [t for w in words.words for t in (w.start, w.end)] == pytest.approx([t for e in expected for t in e[1:]])
     guessed = "1999" in text or '"is"}' in text or " is" in text
@@ -149,30 +149,30 @@ def test_files_of_others(tmp_path: Path, name: str, text: str, expected: list[tu
 def test_damaged_files_are_refused_in_one_line(tmp_path: Path, name: str, text: str, says: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=says) as told:
-        files.read(tmp_path / name, 10.0)
+        word_files.read(tmp_path / name, 10.0)
     assert str(told.value).startswith(str(tmp_path / name)) and "\n" not in str(told.value)
 
 
 def test_no_text_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\x80\x81{}")
     with pytest.raises(UserError, match=r"UTF-8 or UTF-16 \(byte 0\)"):
-        files.read(tmp_path / "a.json")
+        word_files.read(tmp_path / "a.json")
     with pytest.raises(UserError, match="No such file"):
-        files.read(tmp_path / "b.json")
+        word_files.read(tmp_path / "b.json")
     with pytest.raises(UserError, match="files of word times are .TextGrid"):
-        files.write(SAID, tmp_path / "a.doc")
+        word_files.write(SAID, tmp_path / "a.doc")
 
 
 def test_every_cut_of_a_textgrid_is_refused_or_has_its_words(tmp_path: Path) -> None:
-    text = files.write(Words((Word("a", 0.5, 1.0), Word("b", 1.0, 1.5)), 2.0), tmp_path / "a.TextGrid").read_text()
+    text = word_files.write(Words((Word("a", 0.5, 1.0), Word("b", 1.0, 1.5)), 2.0), tmp_path / "a.TextGrid").read_text()
     for length in range(0, len(text) - 2, 7):
         (tmp_path / "a.TextGrid").write_text(text[:length])
         with contextlib.suppress(UserError):
-            assert files.read(tmp_path / "a.TextGrid").text == "a b"
+            assert word_files.read(tmp_path / "a.TextGrid").text == "a b"
 
 
 def test_real_textgrids(shared: Path) -> None:
     folder = shared / "data" / "face" / "aligned_speech_misc" / "mfa"
     for path in sorted(folder.glob("*.TextGrid")):
-        words = files.read(path)
+        words = word_files.read(path)
         assert len(words) > 50 and all(w.phones for w in words.words[:20]) and len(words.stresses) > 30

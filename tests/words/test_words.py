@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt.speech.phones import Phone
-from avatargpt.speech.words.words import Word, Words, collected
+from avatargpt.speech.words import Word, Words, checked_words
 from vqvae.errors import UserError
 
 HELLO = Word("hello", 0.1, 0.5, (Phone("HH", 0.1, 0.2), Phone("AH", 0.2, 0.25, 0), Phone("L", 0.25, 0.3),
@@ -49,8 +49,8 @@ def test_times_that_cannot_be(words: list[Word], says: str) -> None:
 
 
 def test_what_is_slightly_off_is_put_right_and_told() -> None:
-    words = collected("x.ctm", [Word("a", 0.0, 0.55), Word("b", 0.5, 0.9), Word("c", 0.9, 2.05)], "CTM", 2.0)
+    words = checked_words("x.ctm", [Word("a", 0.0, 0.55), Word("b", 0.5, 0.9), Word("c", 0.9, 2.05)], "CTM", 2.0)
     assert [(w.start, w.end) for w in words.words] == [(0.0, 0.5), (0.5, 0.9), (0.9, 2.0)]
     assert len(words.notes) == 2 and all(note.startswith("x.ctm: 1 words ended after") for note in words.notes)
     with pytest.raises(UserError, match=r"x.ctm: word 2 \(b\): begins at 0.5 s"):
-        collected("x.ctm", [Word("a", 0.0, 0.8), Word("b", 0.5, 0.9)], "CTM")
+        checked_words("x.ctm", [Word("a", 0.0, 0.8), Word("b", 0.5, 0.9)], "CTM")

@@ -97,8 +97,8 @@ def speak(
     from avatargpt.cli import face_score
     from avatargpt.cli.face_options import check_lips
     from avatargpt.cli.gesture import HOTTEST, _manner, _sources, _words
+    from avatargpt.face.audio_model.conditioning import parse_emotions
     from avatargpt.face.audio_model.controls import LIVELY
-    from avatargpt.face.feelings import emotions
     from avatargpt.gesture.stream import check_lengths
     from avatargpt.speech.audio import FPS, inspect
 
@@ -118,7 +118,7 @@ def speak(
     if text:
         text = common.read_texts(text, emoji=True)[0][0] if not text.startswith("@") else _no_list(text)
         common.warn_unreadable([text])
-    feelings = emotions(emotion, about.seconds) if emotion is not None else []
+    feelings = parse_emotions(emotion, about.seconds) if emotion is not None else []
     controls = replace(
         LIVELY, blink_rate=LIVELY.blink_rate if blink_rate is None else blink_rate,
         idle=LIVELY.idle if idle is None else idle, eye_contact=eye_contact,
@@ -129,7 +129,7 @@ def speak(
         performer = AvatarPerformer.load(model)
         performer.gestures.driver.style(speaker)  # refused before anything is heard
     under = _body(body, seed, model, device, threads, quiet)
-    score = performer.face.placed([text], about.seconds, True, feelings)[0]
+    score = performer.face.place([text], about.seconds, True, feelings)[0]
     if score is not None:
         face_score.tell([score], [text], quiet, performer.face.doubt)
     words = _words(audio, transcript, asr, model, quiet)

@@ -13,8 +13,8 @@ from avatargpt.evaluation.face import rivals
 from avatargpt.evaluation.face.distances import against
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
-from avatargpt.face.instructions.fitting import fitted
-from avatargpt.face.performer import FacePerformer
+from avatargpt.face.instructions.scores import fit_score
+from avatargpt.face.pipeline import FacePipeline
 from avatargpt.metrics.face import TYPICAL, au_emo, au_f1, emotions_shown, reading_score
 from avatargpt.metrics.face_events import LOOKS, STATES, check_score
 from avatargpt.metrics.lip_sync import Lips
@@ -37,7 +37,7 @@ MOUTH = tuple(
 """Parts of the names of actions that need the mouth: with speech they give way to it."""
 
 
-def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path | None) -> dict[str, Any]:
+def score(suite: Suite, performer: FacePipeline, data: Path | None, store: Path | None) -> dict[str, Any]:
     """All figures; the events of the scores that people wrote are looked for in the driver's curves.
 
     Args:
@@ -139,11 +139,11 @@ def _samples(made: Sequence[FaceMotion], read: Sequence[Score], wanted: Sequence
     return rows
 
 
-def _levels(performer: FacePerformer, scores: Sequence[Score], measure: Callable[[FaceMotion], float]) -> list[float]:
+def _levels(performer: FacePipeline, scores: Sequence[Score], measure: Callable[[FaceMotion], float]) -> list[float]:
     return [measure(performer.perform(s.text, score=s, seconds=3.0)) for s in scores]
 
 
-def _rising(performer: FacePerformer) -> dict[str, Any]:
+def _rising(performer: FacePipeline) -> dict[str, Any]:
     """Share of the steps slightly < nothing said < very < extremely that rise: as told, and as read from words."""
     from avatargpt.metrics.face import read_emotions
     from instruct_data.face.actions import action_names
@@ -183,7 +183,7 @@ def _speech(store: Path) -> list[SpeechClip]:
     return [c for c in load(store) if c.split == "val" and c.kind == "taught" and c.source == "clean"]
 
 
-def _with_speech(performer: FacePerformer, clips: Sequence[SpeechClip], wanted: Sequence[Score]) -> dict[str, Any]:
+def _with_speech(performer: FacePipeline, clips: Sequence[SpeechClip], wanted: Sequence[Score]) -> dict[str, Any]:
     """Instruction, feeling and speech at once, by the driver told the true score: events kept, closures lost."""
     import torch
 
@@ -196,7 +196,7 @@ def _with_speech(performer: FacePerformer, clips: Sequence[SpeechClip], wanted: 
         score = free[i % len(free)]
         if not score.emotions:
             score = replace(score, emotions=(Emotion(("happy", "sad", "angry")[i % 3], 0.6, 0.0, score.length),))
-        score = fitted(score, max(score.length, len(clip) / 30))
+        score = fit_score(score, max(score.length, len(clip) / 30))
         direction = performer.direction(score)
         curves = predict(performer.driver.network, clip.features, torch.device("cpu"), direction=direction)
         phones = [Phone(*p) for p in clip.phone_times]

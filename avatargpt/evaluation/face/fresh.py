@@ -15,7 +15,7 @@ from avatargpt.evaluation.face.face_instructions import beside, measured
 from avatargpt.evaluation.face.rivals import of_scores
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite, folder
-from avatargpt.face.performer import FacePerformer
+from avatargpt.face.pipeline import FacePipeline
 from avatargpt.metrics.face import reading_score
 from avatargpt.metrics.face_events import check_score
 from avatargpt.requests.english import unreadable
@@ -83,7 +83,7 @@ def _changes(
     return grown or (way > 0 and max(e.rise for e in events) > 0.3)
 
 
-def score(suite: Suite, performer: FacePerformer) -> dict[str, Any]:
+def score(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
     """All figures.
 
     Args:

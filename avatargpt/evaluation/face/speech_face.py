@@ -12,11 +12,11 @@ from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
-from avatargpt.face.audio_model.visemes import teach
-from avatargpt.face.words.phone_times import aligned, changes
+from avatargpt.face.audio_model.visemes import viseme_curves
 from avatargpt.metrics import lip_sync as lipsync
 from avatargpt.speech.audio import FPS, RATE, frames_in
+from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
+from avatargpt.speech.phone_times import align_phones, spectral_changes
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import noise
 from avatargpt.train.speech_data.clips import loudness
@@ -76,7 +76,7 @@ def _stored(driver: Driver, clip: SpeechClip) -> Spoken:
 def _heard(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> Spoken:
     motion = driver.drive(audio, RATE)
     frames = frames_in(len(audio), RATE)
-    taught = teach(phones, frames, loudness(audio, frames))
+    taught = viseme_curves(phones, frames, loudness(audio, frames))
     return motion.curves, phones, taught.curves
 
 
@@ -104,7 +104,7 @@ def lips(source: str, clips: list[Spoken]) -> dict[str, Any]:
 
 def _real(driver: Driver, data: Path, parts: Parts) -> dict[str, Any]:
     def laid(audio: np.ndarray, phones: list[str]) -> list[Phone]:
-        return list(aligned(driver, audio, phones)[0])
+        return list(align_phones(driver, audio, phones)[0])
 
     lay = parts.remembering("aligned", laid)
     out: dict[str, Any] = {}
@@ -114,7 +114,7 @@ def _real(driver: Driver, data: Path, parts: Parts) -> dict[str, Any]:
         again = [(audio, lay(audio, [p.name for p in phones])) for audio, phones in read]
         for source, timed in (("librivox", read), ("librivox_aligned", again)):
             out |= lips(source, [_heard(driver, audio, phones) for audio, phones in timed])
-            out[f"change/{source}"] = figure([v for audio, phones in timed for v in changes(audio, phones)])
+            out[f"change/{source}"] = figure([v for audio, phones in timed for v in spectral_changes(audio, phones)])
     if (data / "ljspeech_sample").is_dir():
         clips = []
         for said in lj_sentences(data / "ljspeech_sample"):

@@ -14,13 +14,12 @@ from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.words import sphinx
-from avatargpt.face.words.align import REFUSED, Aligner, align
-from avatargpt.face.words.network import hear, lay_words
+from avatargpt.speech import alignment
+from avatargpt.speech.alignment import MIN_FIT, Aligner, align, align_words, score_sound
 from avatargpt.speech.audio import load, resample
-from avatargpt.speech.pronouncing.spoken import spoken
-from avatargpt.speech.words.files import read
-from avatargpt.speech.words.words import Word, Words
+from avatargpt.speech.pronouncing import transcript_words
+from avatargpt.speech.word_files import read
+from avatargpt.speech.words import Word, Words
 from avatargpt.train.speech_data.recordings import lj_texts
 from vqvae.errors import UserError
 
@@ -56,14 +55,14 @@ def score(
     timed = [] if data is None else list(_aligned(data / "aligned_speech_misc"))
     if data is None or not timed:
         raise UserError("word_times needs --data, a folder with aligned_speech_misc (recordings with word times)")
-    aligners: list[Aligner] = ["network", "pocketsphinx"] if sphinx.installed() else ["network"]
+    aligners: list[Aligner] = ["network", "pocketsphinx"] if alignment.has_pocketsphinx() else ["network"]
     ways: dict[str, Callable[[Timed], Words]] = {aligner: _by(aligner, driver) for aligner in aligners}
     if whisper is not None:
-        from avatargpt.face.words import whisper as recogniser
+        from avatargpt.speech import transcripts as recogniser
 
-        model = recogniser.loaded(str(whisper), "cpu")
-        ways["whisper"] = lambda one: recogniser.heard(model, one.audio, one.name)
-        ways["whisper_aligned"] = lambda one: recogniser.transcribe(one.audio, model, driver=driver)
+        model = recogniser.load_whisper(str(whisper), "cpu")
+        ways["whisper"] = lambda one: recogniser.recognise(model, one.audio, one.name)
+        ways["whisper_aligned"] = lambda one: recogniser.transcribe(one.audio, model, driver)
     results: dict[str, Any] = {}
     for way, find in ways.items():
         words_of = parts.remembering(f"words by {way}", find)
@@ -78,7 +77,7 @@ def score(
 
 
 def _by(aligner: Aligner, driver: Driver) -> Callable[[Timed], Words]:
-    return lambda one: align(one.audio, one.text, aligner=aligner, driver=driver)
+    return lambda one: align(one.audio, one.text, driver, aligner=aligner)
 
 
 def _aligned(folder: Path) -> Iterator[Timed]:
@@ -117,11 +116,11 @@ def _fits(suite: Suite, driver: Driver, recordings: list[Timed], parts: Parts) -
 
     def fits(one: Timed, texts: list[str]) -> list[float]:
         """How well a recording fits its own transcript, then some others."""
-        heard = hear(driver, one.audio)
-        out = [float(lay_words(heard, spoken(one.text)).fit)]
+        heard = score_sound(driver, one.audio)
+        out = [float(align_words(heard, transcript_words(one.text)).fit)]
         for text in texts:
             try:
-                out.append(float(lay_words(heard, spoken(text)).fit))
+                out.append(float(align_words(heard, transcript_words(text)).fit))
             except UserError:  # more words than there is time for
                 out.append(0.0)
         return out
@@ -136,6 +135,6 @@ def _fits(suite: Suite, driver: Driver, recordings: list[Timed], parts: Parts) -
     return {
         "fit/own": figure(own), "fit/others": figure(others), "fit_extreme/own": plain(min(own)),
         "fit_extreme/others": plain(max(others, default=float("nan"))),
-        "refused/own": figure([float(f < REFUSED) for f in own]),
-        "refused/others": figure([float(f < REFUSED) for f in others]),
+        "refused/own": figure([float(f < MIN_FIT) for f in own]),
+        "refused/others": figure([float(f < MIN_FIT) for f in others]),
     }  # fmt: skip

@@ -11,9 +11,9 @@ import numpy as np
 
 from avatargpt.metrics.gesture.baselines import Stroke
 from avatargpt.speech import audio as sounds
-from avatargpt.speech.words.files import WRITTEN
-from avatargpt.speech.words.files import read as read_words
-from avatargpt.speech.words.words import Words
+from avatargpt.speech.word_files import WRITE_SUFFIXES
+from avatargpt.speech.word_files import read as read_words
+from avatargpt.speech.words import Words
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_arrays
 from vqvae.io.files import parsing, regular_file
@@ -89,7 +89,7 @@ def _talks(place: Path) -> list[Talk]:
 
 def _said(place: Path, name: str) -> Words | None:
     """Word times that lie beside a sound."""
-    found = next((p for suffix in WRITTEN if (p := place / f"{name}{suffix}").is_file()), None)
+    found = next((p for suffix in WRITE_SUFFIXES if (p := place / f"{name}{suffix}").is_file()), None)
     return None if found is None else read_words(found)
 
 

@@ -1,7 +1,4 @@
-"""Controls after the fact: pure functions from one face clip to another, as animators know them.
-
-They are rules, not networks, and touch nothing but what they name.
-"""
+"""Controls of a finished face clip, by rules: gains, symmetry, smoothing, blinks, idle motion and eye contact."""
 
 from __future__ import annotations
 
@@ -11,15 +8,23 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from avatargpt.face.audio_model.blinks import USUAL_RATE, Blinker, Span, with_new, without_own
-from avatargpt.face.audio_model.gaze import gaze, with_gaze
-from avatargpt.face.audio_model.idle import USUAL, Idler
+from avatargpt.face.audio_model.idle import (
+    USUAL_IDLE,
+    USUAL_RATE,
+    Blinker,
+    Idler,
+    Span,
+    add_blinks,
+    gaze,
+    remove_blinks,
+    with_gaze,
+)
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.rotations import conjugate
 
-MOST_GAIN, MOST_STRENGTH, MOST_SMOOTH, MOST_BLINKS, MOST_IDLE = 5.0, 3.0, 1.0, 60.0, 3.0
+MAX_GAIN, MAX_STRENGTH, MAX_SMOOTH, MAX_BLINKS, MAX_IDLE = 5.0, 3.0, 1.0, 60.0, 3.0
 MOUTH = tuple(n for n in arkit.NAMES if n.startswith(("jaw", "mouth")) or n == "tongueOut")
 BROWS = tuple(n for n in arkit.NAMES if n.startswith("brow"))
 _EYES = tuple(n for n in arkit.NAMES if n.startswith(("eyeBlink", "eyeLook")))
@@ -35,8 +40,8 @@ class Controls:
         mouth, brow: factors of all shapes of jaw, mouth and tongue, and of the brows, 0 to 3.
         symmetry: 0 as it is, 1 both halves alike. Winks and gaze stay.
         smooth: seconds, standard deviation of a Gaussian over time without delay, 0 to 1.
-        blink_rate: blinks a minute that replace the clip's own, but for those that were told; None keeps these.
-        idle: small movements of head and eyes that are added, 0 none, 1 as usual, to 3 (`face.audio_model.idle`).
+        blink_rate: blinks a minute that replace the clip's own, except those of a score; None keeps the clip's.
+        idle: small movements of head and eyes that are added, 0 none, 1 as usual, to 3 (`Idler`).
         eye_contact: 0 the clip's own gaze, 1 eyes to the viewer whatever the head does.
     """
 
@@ -54,22 +59,22 @@ class Controls:
         """Raises UserError for an unknown shape or a value out of range."""
         for name, value in self.gain.items():
             shapes(name)
-            _range(f"gain of {name}", value, 0, MOST_GAIN)
+            _range(f"gain of {name}", value, 0, MAX_GAIN)
         for name, value in self.offset.items():
             shapes(name)
             _range(f"offset of {name}", value, -1, 1)
         limits: tuple[tuple[str, float | None, float], ...] = (
-            ("mouth", self.mouth, MOST_STRENGTH), ("brow", self.brow, MOST_STRENGTH), ("symmetry", self.symmetry, 1),
-            ("smooth", self.smooth, MOST_SMOOTH), ("blink rate", self.blink_rate, MOST_BLINKS),
-            ("idle", self.idle, MOST_IDLE), ("eye contact", self.eye_contact, 1),
+            ("mouth", self.mouth, MAX_STRENGTH), ("brow", self.brow, MAX_STRENGTH), ("symmetry", self.symmetry, 1),
+            ("smooth", self.smooth, MAX_SMOOTH), ("blink rate", self.blink_rate, MAX_BLINKS),
+            ("idle", self.idle, MAX_IDLE), ("eye contact", self.eye_contact, 1),
         )  # fmt: skip
-        for label, number, most in limits:
+        for label, number, high in limits:
             if number is not None:
-                _range(label, number, 0, most)
+                _range(label, number, 0, high)
 
 
-LIVELY = Controls(blink_rate=USUAL_RATE, idle=USUAL)
-"""What is usual: the driver by itself blinks only where it is told to, and holds head and eyes still."""
+LIVELY = Controls(blink_rate=USUAL_RATE, idle=USUAL_IDLE)
+"""The usual controls: the driver by itself blinks only where a score says so, and holds head and eyes still."""
 
 
 def _range(label: str, value: float, low: float, high: float) -> None:
@@ -77,47 +82,45 @@ def _range(label: str, value: float, low: float, high: float) -> None:
         raise UserError(f"{label} {value:g}: accepted {low:g} to {high:g}")
 
 
-def apply(
-    motion: FaceMotion, controls: Controls, seed: int = 0, told: Sequence[Span] | None = None,
+def apply_controls(
+    motion: FaceMotion, controls: Controls, seed: int = 0, lids: Sequence[Span] | None = None,
     calm: Sequence[Span] = (), jaw: Sequence[Span] = (),
 ) -> FaceMotion:  # fmt: skip
-    """All controls in this order: symmetry, smoothing, idle life, blinks, strengths with gains and offsets, eye
-    contact.
+    """All controls: symmetry, smoothing, idle motion, blinks, strengths with gains and offsets, eye contact.
 
-    The clip's own blinks are taken out before all, so that nothing that follows hides one.
+    The clip's own blinks are removed before all, so that nothing that follows hides one.
 
     Args:
-        seed: of the moments of new blinks, and of idle life.
-        told: seconds in which no new blink may fall (`blinks.told`); nothing is taken out then, for every closure was
-            told. None where nothing is known of the clip.
-        calm: seconds in which little idles (`idle.calm_spans`).
-        jaw: seconds in which a moving jaw is no speech (`idle.jaw_spans`).
+        seed: of new blinks and of idle motion.
+        lids: spans without new blinks (`idle.lid_spans`); no blink is removed then, for all are the score's. None where
+            nothing is known of the clip.
+        calm: spans with little idle motion (`idle.calm_spans`). jaw: spans without speech (`idle.jaw_spans`).
 
     Raises:
         UserError: see `Controls.check`.
     """
     controls.check()
     rate = controls.blink_rate
-    if rate is not None and told is None:
-        motion = replace(motion, weights=without_own(motion.weights, motion.fps))
+    if rate is not None and lids is None:
+        motion = replace(motion, weights=remove_blinks(motion.weights, motion.fps))
     motion = symmetric(motion, controls.symmetry)
     motion = smoothed(motion, controls.smooth)
     motion = Idler(motion.fps, controls.idle, seed, calm, jaw)(motion)
     if rate is not None:
-        motion = replace(motion, weights=with_new(motion.weights, motion.fps, rate, seed, told))
-    motion = strengthened(motion, controls)
-    return looking(motion, controls.eye_contact)
+        motion = replace(motion, weights=add_blinks(motion.weights, motion.fps, rate, seed, lids))
+    motion = scaled(motion, controls)
+    return with_eye_contact(motion, controls.eye_contact)
 
 
 class LiveControls:
-    """`apply` for frames as they come; the same blinks and idle life at the same frames.
+    """`apply_controls` for frames as they come; the same blinks and idle motion at the same frames.
 
     Raises:
         UserError: see `Controls.check`; smoothing, which needs what comes after.
     """
 
     def __init__(
-        self, controls: Controls, fps: float, seed: int = 0, told: Sequence[Span] = (), calm: Sequence[Span] = (),
+        self, controls: Controls, fps: float, seed: int = 0, lids: Sequence[Span] = (), calm: Sequence[Span] = (),
         jaw: Sequence[Span] = (),
     ) -> None:  # fmt: skip
         controls.check()
@@ -125,22 +128,22 @@ class LiveControls:
             raise UserError("smoothing needs the whole clip; accepted where the face is not live")
         self._controls = controls
         self._idler = Idler(fps, controls.idle, seed, calm, jaw)
-        self._blinker = Blinker(fps, controls.blink_rate or 0.0, seed, told)
+        self._blinker = Blinker(fps, controls.blink_rate or 0.0, seed, lids)
 
-    def direct(self, at: float, told: Sequence[Span], calm: Sequence[Span], jaw: Sequence[Span]) -> None:
-        """Other spans from second `at` on, from which theirs count; what lasts then of the ones before ends there."""
-        self._blinker.spans = changed(self._blinker.spans, told, at)
-        self._idler.calm = changed(self._idler.calm, calm, at)
-        self._idler.jaw = changed(self._idler.jaw, jaw, at)
+    def direct(self, at: float, lids: Sequence[Span], calm: Sequence[Span], jaw: Sequence[Span]) -> None:
+        """Other spans from second `at` on, from which their seconds count; earlier ones end there."""
+        self._blinker.spans = spans_after(self._blinker.spans, lids, at)
+        self._idler.calm = spans_after(self._idler.calm, calm, at)
+        self._idler.jaw = spans_after(self._idler.jaw, jaw, at)
 
     def __call__(self, frame: FaceMotion) -> FaceMotion:
         """The next frame, a clip of one."""
         frame = self._idler(symmetric(frame, self._controls.symmetry))
         frame = replace(frame, weights=self._blinker(frame.weights[0])[None])
-        return looking(strengthened(frame, self._controls), self._controls.eye_contact)
+        return with_eye_contact(scaled(frame, self._controls), self._controls.eye_contact)
 
 
-def changed(spans: Sequence[Span], new: Sequence[Span], at: float) -> tuple[Span, ...]:
+def spans_after(spans: Sequence[Span], new: Sequence[Span], at: float) -> tuple[Span, ...]:
     """Spans up to second `at` and new ones that count from there."""
     return (*((a, min(b, at)) for a, b in spans if a < at), *((at + a, at + b) for a, b in new))
 
@@ -151,20 +154,20 @@ def shapes(name: str) -> tuple[str, ...]:
     Raises:
         UserError: unknown, with the nearest name.
     """
-    whole = arkit.canonical(name)
-    if whole is not None:
-        return (whole,)
+    shape = arkit.canonical(name)
+    if shape is not None:
+        return (shape,)
     letters = "".join(c for c in name.lower() if c.isalnum())
     for stem in arkit.SIDED:
         if stem.lower() == letters:
             return arkit.expand(stem)
-    known = [*arkit.NAMES, *arkit.SIDED]
-    near = get_close_matches(letters, [k.lower() for k in known], 1)
-    hint = f"; did you mean {next(k for k in known if k.lower() == near[0])}?" if near else ""
+    names = [*arkit.NAMES, *arkit.SIDED]
+    matches = get_close_matches(letters, [k.lower() for k in names], 1)
+    hint = f"; did you mean {next(k for k in names if k.lower() == matches[0])}?" if matches else ""
     raise UserError(f"blendshape {name!r}: unknown{hint}; accepted ARKit's 52 names, such as jawOpen or mouthSmileLeft")
 
 
-def strengthened(motion: FaceMotion, controls: Controls) -> FaceMotion:
+def scaled(motion: FaceMotion, controls: Controls) -> FaceMotion:
     """Every shape times its strength and gains, then its offsets added; cut to [0, 1] once, at the end."""
     factor, added = np.ones(arkit.COUNT), np.zeros(arkit.COUNT)
     for group, strength in ((MOUTH, controls.mouth), (BROWS, controls.brow)):
@@ -205,14 +208,14 @@ def smoothed(motion: FaceMotion, seconds: float) -> FaceMotion:
     return replace(motion, weights=weights, head=head)
 
 
-def looking(motion: FaceMotion, amount: float) -> FaceMotion:
+def with_eye_contact(motion: FaceMotion, amount: float) -> FaceMotion:
     """Gaze moved towards a viewer straight ahead of the unturned head, by `amount` in [0, 1].
 
     At 1 the eyes undo the head's turn, tilt included, as far as a full eyeLook weight goes (35 degrees).
     """
     if amount == 0:
         return motion
-    back = angles_of(conjugate(turns(motion.head)))  # where the viewer is, as seen from the turned head
-    wanted = back[:, None, :2] / np.radians(arkit.EYE_DEGREES)  # left, up
+    back = angles_of(conjugate(turns(motion.head)))  # the viewer in the turned head's frame
+    viewer = back[:, None, :2] / np.radians(arkit.EYE_DEGREES)  # left, up
     now = gaze(motion.weights.astype(np.float64))
-    return replace(motion, weights=with_gaze(motion.weights.astype(np.float64), now + amount * (wanted - now)))
+    return replace(motion, weights=with_gaze(motion.weights.astype(np.float64), now + amount * (viewer - now)))

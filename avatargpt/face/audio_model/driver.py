@@ -27,14 +27,13 @@ VERSION = 2  # of the folder's layout
 
 
 class Driver:
-    """A trained driver network with what it needs to listen.
+    """A trained driver network.
 
     Attributes:
         network: `avatargpt.face.audio_model.network.DriverNetwork` in evaluation mode, float32, on the CPU.
         paired: the one whose `paired` head has the mouth as in recorded pairs: a network of its own, which may look
             further ahead, or `network`.
-        eight_bits: whether streams multiply with weights of eight bits (`face.audio_model.products`): as they lie in
-            the folder that was loaded.
+        eight_bits: whether streams multiply with weights of eight bits, as they are stored in the folder.
         source: where it comes from, for messages.
 
     Raises:
@@ -47,13 +46,13 @@ class Driver:
     ) -> None:  # fmt: skip
         self.network, self.paired, self.eight_bits = network.eval(), (paired or network).eval(), eight_bits
         self.source = source
-        ahead = [one.config.look_ahead for one in (self.network, self.paired)]
+        ahead = [net.config.look_ahead for net in (self.network, self.paired)]
         if ahead[0] > ahead[1]:
             raise UserError(f"a driver that looks {ahead[0]} frames ahead, and one of pairs that looks only {ahead[1]}")
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None) -> Driver:
-        """Read ``driver.json`` and ``driver.safetensors``, and the two files called ``paired``, where they are.
+        """Read ``driver.json`` and ``driver.safetensors``, and the two files called ``paired`` where they exist.
 
         Args:
             folder: of a driver; None = the packaged one.
@@ -65,12 +64,12 @@ class Driver:
 
         folder = driver_folder() if folder is None else folder
 
-        def made(about: dict[str, Any]) -> DriverNetwork:
+        def build(about: dict[str, Any]) -> DriverNetwork:
             return DriverNetwork(DriverConfig.read(about, "shape"))
 
-        apart = (Path(folder) / f"{NAME_OF_PAIRS}.json").exists()
-        paired = load_part(folder, NAME_OF_PAIRS, VERSION, made) if apart else None
-        return cls(load_part(folder, NAME, VERSION, made), paired, in_eight_bits(folder, NAME), str(folder))
+        separate = (Path(folder) / f"{NAME_OF_PAIRS}.json").exists()
+        paired = load_part(folder, NAME_OF_PAIRS, VERSION, build) if separate else None
+        return cls(load_part(folder, NAME, VERSION, build), paired, in_eight_bits(folder, NAME), str(folder))
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder, in place of a driver that is there; `dtype` bfloat16 halves all but feature statistics."""
@@ -86,7 +85,7 @@ class Driver:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Those of `HEADS` that were trained: the one of pairs rests at zero until it has seen some."""
+        """Those of `HEADS` that were trained: the bias of the recorded one is zero before."""
         return HEADS if bool(self.paired.paired.bias.any()) else HEADS[:1]
 
     @property
@@ -96,8 +95,20 @@ class Driver:
 
         from avatargpt.lm.checkpoint import fingerprint
 
-        apart = self.paired is not self.network
-        return fingerprint(nn.ModuleList([self.network, self.paired]) if apart else self.network)
+        separate = self.paired is not self.network
+        return fingerprint(nn.ModuleList([self.network, self.paired]) if separate else self.network)
+
+    @property
+    def look_ahead(self) -> int:
+        """Feature frames beyond a frame that its output needs."""
+        return self.network.config.look_ahead
+
+    def phone_scores(self, features: np.ndarray) -> np.ndarray:
+        """Features (T, 332) of a complete sound -> (2 T, 40) log-probabilities of the phones in each half frame."""
+        import torch
+
+        out = self.network.clip_output(features)
+        return np.asarray(torch.log_softmax(out.phones[0], -1).flatten(0, 1).numpy())
 
     def stream(self, rate: int = 16_000, **options: Any) -> FaceStream:
         """A live stream, see `avatargpt.face.audio_model.stream.FaceStream`."""
@@ -110,14 +121,14 @@ class Driver:
         direction: Direction | None = None, style: np.ndarray | None = None, seconds: float | None = None,
         head: str = "rule", progress: Callable[[int], None] | None = None,
     ) -> FaceMotion:  # fmt: skip
-        """A whole clip, by the same frames as a stream.
+        """A complete clip, with the same frames as a stream.
 
         Args:
             audio: a sound file, samples (n,) or (n, channels) at `rate`, or None: no speech, `seconds` of it.
             direction: emotion and facial instructions over time.
             style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`.
             head: ``rule`` or ``recorded``.
-            progress: called with the frames made so far.
+            progress: called with the number of frames so far.
 
         Raises:
             UserError: a file that is no sound, samples that are not finite, neither sound nor seconds, more than 2 h.
@@ -131,8 +142,8 @@ class Driver:
                 raise UserError(f"without sound a length is needed: {seconds!r}; accepted: seconds above 0, up to 2 h")
             rate, parts = sound.RATE, [np.zeros(math.ceil(round(seconds * sound.RATE, 3)), np.float32)]
         else:
-            heard = sound.opened(audio, rate)
-            rate, parts = heard.about.rate, heard.parts
+            source = sound.open_sound(audio, rate)
+            rate, parts = source.about.rate, source.parts
         stream = self.stream(rate, direction=direction, style=style, head=head)
         frames = []
         for part in parts:

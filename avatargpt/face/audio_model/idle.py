@@ -1,52 +1,83 @@
-"""Idle life: small movements of head and eyes that nobody asked for. A rule, not a network.
+"""Rules for what the driver does not move by itself: spontaneous blinks, lids at the apex, gaze and idle motion.
 
-The driver learns from rendered clips, in which such movements fall at random; of these it learns the mean, which is
-none. The head drifts and breathes, more where somebody speaks, and dips with the jaw; the eyes make up for the head's
-drift, so that the viewer is looked at, and jump a little now and then, as in the takes (`instruct_data.face.render`).
-How far a head moves is our choice, for the takes at hand were made with heads held still.
+The driver learns from rendered clips, in which blinks and small movements fall at random; of these it learns the mean,
+which is none. How far a head moves is our choice: the takes at hand were made with heads held still.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 
-from avatargpt.face.audio_model.blinks import Span
-from avatargpt.face.audio_model.gaze import gaze, with_gaze
-from instruct_data.face.score import Score
+from avatargpt.face.audio_model.conditioning import Direction
+from instruct_data.face.actions import action_names, actions, fitted
+from instruct_data.face.render import BLINK_FREE, EYE_ACTIONS, GAZE_LARGEST, JUMP_SHARE, SWAY_DEGREES, ease
+from instruct_data.face.score import DEFAULT, EXTREMELY, VERY, Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
 
-USUAL = 1.0
+Span = tuple[float, float]
+"""Start and end in seconds."""
+ALWAYS: tuple[Span, ...] = ((0.0, float("inf")),)
+
+USUAL_RATE = 15.0  # blinks a minute; the median of the Live Link takes (docs/face.md)
+LIDS = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]
+_WIDE = [arkit.INDEX["eyeWideLeft"], arkit.INDEX["eyeWideRight"]]
+_BLINK = np.array([0.30, 0.85, 1.0, 0.95, 0.62, 0.32, 0.14, 0.04])  # a lid at 30 fps: closes fast, opens slowly
+_BLINK_FPS = 30.0
+_SHUT, _MAX_BLINK = 0.45, 0.55  # share of the way from rest that counts as closing; seconds
+_CLOSED = 0.8  # weight of a lid that is closed already
+_MIN_GAP, _MAX_GAP = 0.6, 1e9  # s between two blinks; at most, on the mean: in effect none
+_REST_SECONDS, _REST_PERCENT = 4.0, 20  # lids rest at this percentile of the seconds around a moment
+
+CLOSING = {"close_eyes": (1, 1), "blink": (1, 1), "wink_left": (1, 0), "wink_right": (0, 1)}  # left lid, right lid
+LOWERED = 0.5  # strength up to which lids are only lowered, and stay as the driver moves them
+APEX = ((LOWERED, DEFAULT, VERY, EXTREMELY), (0.92, 0.95, 0.98, 1.0))  # strengths, and how far lids close there
+ONCE, IN_A_ROW = 0.7, 0.55  # share of the way from rest that the driver's weakest closures of usual strength go
+LID_FADE = 0.3  # s after an action's end in which lids may still be opening
+
+USUAL_IDLE = 1.0
 _JAW = arkit.INDEX["jawOpen"]
 _LAYERS = ((2.6, 1.0), (0.9, 0.5))  # s between the random values of a drift, and their weight
 _BREATH_RATE, _BREATH_DEGREES = 15.0 / 60, 0.35
-_SPEAKING = 1.2  # jaw weights a second at which somebody speaks with all their might
+_SPEAKING = 1.2  # jaw weights a second of the most vigorous speech
 _SPEAKING_SECONDS, _QUICK, _SLOW = 0.6, 0.12, 1.2  # time constants: speaking, and the jaw's quick and slow mean
-_SWAYS_MORE = np.array([1.2, 1.8, 1.5])  # by so much the drift grows with speaking: yaw, pitch, roll
+_SPEAKING_SWAY = np.array([1.2, 1.8, 1.5])  # growth of the drift with speaking: yaw, pitch, roll
 _DIP_DEGREES = 14.0  # of the head for a jaw fully open, while speaking
-_LEAST_REST = 0.12  # s between two jumps of the eyes
-_CALM, _BEFORE, _AFTER, _FADE = 0.7, 0.2, 0.3, 0.2  # what is taken off while head or eyes do what they were told
-_OPENS = 0.1  # of the jaw: smaller poses, a broad smile's for one, may last as long as somebody speaks
+_MIN_FIXATION = 0.12  # s between two jumps of the eyes
+_CALM, _BEFORE, _AFTER, _FADE = 0.7, 0.2, 0.3, 0.2  # share taken off around a span, s before and after it, s of fading
+_OPENS = 0.1  # of the jaw: smaller poses, such as a broad smile's, may last as long as somebody speaks
+
+# Weights of the positive and of the negative direction: left eye and right eye, sideways and up.
+_PLUS_NAMES = [["eyeLookOutLeft", "eyeLookUpLeft"], ["eyeLookInRight", "eyeLookUpRight"]]
+_MINUS_NAMES = [["eyeLookInLeft", "eyeLookDownLeft"], ["eyeLookOutRight", "eyeLookDownRight"]]
+_PLUS, _MINUS = (np.array([[arkit.INDEX[n] for n in eye] for eye in x]) for x in (_PLUS_NAMES, _MINUS_NAMES))  # (2, 2)
+
+
+def lid_spans(score: Score | None) -> tuple[Span, ...]:
+    """Spans around a score's actions of the lids, in which no other blink may fall; all where it denies blinks."""
+    if score is not None and "blink" in score.denied:
+        return ALWAYS
+    events = () if score is None else score.events
+    return tuple((e.start - BLINK_FREE, e.end + BLINK_FREE) for e in events if e.action in EYE_ACTIONS)
 
 
 def calm_spans(score: Score | None) -> tuple[Span, ...]:
-    """Seconds (start, end) of a score's actions that move head or eyes; all where nothing is to move."""
+    """Spans of a score's actions that move head or eyes; all where nothing is to move."""
     if score is not None and "still" in score.denied:
-        return ((0.0, float("inf")),)
-    return _spans(score, lambda pose: bool(pose[arkit.COUNT :].any()))
+        return ALWAYS
+    return _action_spans(score, lambda pose: bool(pose[arkit.COUNT :].any()))
 
 
 def jaw_spans(score: Score | None) -> tuple[Span, ...]:
-    """Seconds (start, end) of a score's actions that open the jaw, which is no speech then."""
-    return _spans(score, lambda pose: bool(pose[_JAW] > _OPENS))
+    """Spans of a score's actions that open the jaw, which is no speech then."""
+    return _action_spans(score, lambda pose: bool(pose[_JAW] > _OPENS))
 
 
-def _spans(score: Score | None, moves: Callable[[np.ndarray], bool]) -> tuple[Span, ...]:
-    from instruct_data.face.actions import actions
-
+def _action_spans(score: Score | None, moves: Callable[[np.ndarray], bool]) -> tuple[Span, ...]:
     def counts(name: str) -> bool:
         action = actions()[name]
         return any(moves(pose) for pose in (action.hold, *(p for _, p in action.keys)))
@@ -54,8 +85,183 @@ def _spans(score: Score | None, moves: Callable[[np.ndarray], bool]) -> tuple[Sp
     return tuple((e.start, e.end) for e in (() if score is None else score.events) if counts(e.action))
 
 
+def lid_curve(fps: float) -> np.ndarray:
+    """(n,) closure of a lid over one blink."""
+    count = max(2, round(len(_BLINK) * fps / _BLINK_FPS))
+    return np.interp(np.linspace(0, len(_BLINK) - 1, count), np.arange(len(_BLINK)), _BLINK)
+
+
+def blink_times(per_minute: float, seed: int) -> Iterator[float]:
+    """Seconds at which blinks begin, without end; gaps from a gamma distribution (shape 3), at least 0.6 s."""
+    rng = np.random.default_rng([seed, 52])
+    mean = min(60.0 / per_minute, _MAX_GAP)
+    now = float(rng.uniform(0, mean))
+    while True:
+        yield now
+        now += _MIN_GAP + float(rng.gamma(3.0, max(mean - _MIN_GAP, 0.05) / 3.0))
+
+
+def closures(weights: np.ndarray, fps: float) -> np.ndarray:
+    """(T, 2) frames of (T, 52) in which each lid is nearly shut, relative to where it rests around that time."""
+    from scipy.ndimage import percentile_filter
+
+    lids = weights[:, LIDS]
+    window = 2 * round(_REST_SECONDS * fps / 2) + 1
+    resting = np.stack([percentile_filter(x, _REST_PERCENT, size=window, mode="nearest") for x in lids.T], 1)
+    return np.asarray(lids > resting + _SHUT * (1 - resting))
+
+
+def remove_blinks(weights: np.ndarray, fps: float) -> np.ndarray:
+    """(T, 52) without short closures of both eyes; winks and closures of more than half a second stay."""
+    from avatargpt.kinematics.joints import runs_of
+
+    out = weights.copy()
+    for start, stop in runs_of(np.asarray(closures(weights, fps).all(1))):
+        if (stop - start) / fps <= _MAX_BLINK:
+            _remove_closure(out, start, stop, fps)
+    return out
+
+
+def add_blinks(
+    weights: np.ndarray, fps: float, per_minute: float, seed: int = 0, spans: Sequence[Span] | None = None
+) -> np.ndarray:
+    """(T, 52) with blinks at random moments; the end may cut the last one off, as it does live.
+
+    Args:
+        spans: seconds without one (`lid_spans`); None where nothing is known of the clip: blinks then keep off every
+            closure, and all are complete, so that `remove_blinks` finds them again.
+    """
+    out = weights.copy()
+    if per_minute <= 0:
+        return out
+    curve = lid_curve(fps)
+    busy = np.asarray(closures(weights, fps).any(1)) if spans is None else None
+    for at in takewhile(lambda a: a < len(out), (round(s * fps) for s in blink_times(per_minute, seed))):
+        end = at + len(curve)
+        if not _may_blink(out[at], at / fps, end / fps, spans or ()):
+            continue
+        if busy is None or not (end > len(out) or busy[max(at - len(curve), 0) : end + len(curve)].any()):
+            for frame, closed in zip(out[at:], curve, strict=False):
+                _close(frame, closed)
+    return out
+
+
+class Blinker:
+    """The same blinks as `add_blinks`, frame by frame.
+
+    Args:
+        fps: of the frames. per_minute, seed, spans: as for `add_blinks`.
+    """
+
+    def __init__(self, fps: float, per_minute: float, seed: int = 0, spans: Sequence[Span] = ()) -> None:
+        self._fps, self.spans = fps, spans
+        self._times = blink_times(per_minute, seed) if per_minute > 0 else iter(())
+        self._curve = lid_curve(fps)
+        self._frame = 0
+        self._next = self._next_frame()
+        self._since: int | None = None  # frames since the present blink began
+
+    def _next_frame(self) -> int | None:
+        second = next(self._times, None)
+        return None if second is None else round(second * self._fps)
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        """(52,) of the next frame with its blink."""
+        out = weights.copy()
+        if self._frame == self._next:
+            end = self._frame + len(self._curve)
+            if self._since is None and _may_blink(out, self._frame / self._fps, end / self._fps, self.spans):
+                self._since = 0
+            self._next = self._next_frame()
+        if self._since is not None:
+            _close(out, self._curve[self._since])
+            self._since = self._since + 1 if self._since + 1 < len(self._curve) else None
+        self._frame += 1
+        return out
+
+
+def _may_blink(weights: np.ndarray, start: float, end: float, spans: Sequence[Span]) -> bool:
+    return bool(weights[LIDS].max() < _CLOSED) and not any(a < end and start < b for a, b in spans)
+
+
+def _close(weights: np.ndarray, closed: float) -> None:
+    weights[LIDS] = np.maximum(weights[LIDS], closed)
+    weights[_WIDE] *= 1 - weights[LIDS]  # no wide eye behind a closed lid
+
+
+def _remove_closure(weights: np.ndarray, start: int, stop: int, fps: float) -> None:
+    """A straight line instead of the closure around [start, stop), from where the lids leave rest to their return."""
+    reach = max(1, round(0.3 * fps))
+    low, high = max(start - reach, 0), min(stop + reach, len(weights))
+    for lid in LIDS:
+        before, after = weights[low:start, lid], weights[stop:high, lid]
+        a = low + int(before.argmin()) if len(before) else None
+        b = stop + int(after.argmin()) if len(after) else None
+        here = weights[a, lid] if a is not None else weights[b, lid] if b is not None else 0.0
+        there = weights[b, lid] if b is not None else here
+        first, last = a if a is not None else 0, b if b is not None else len(weights) - 1
+        weights[first : last + 1, lid] = np.linspace(here, there, last - first + 1)
+
+
+class LidClosing:
+    """Shuts lids that a score closes, frame by frame, in proportion to how far the driver moves them from rest.
+
+    The driver learnt from rendered clips, few of whose lids are quite shut (`instruct_data.face.render`), and some of
+    its repeated blinks are weaker still. On a head an eye at 0.8 is a slit with the iris in it.
+    """
+
+    def __init__(self) -> None:
+        self._resting: np.ndarray | None = None  # (2,) lowest lids since the present actions began
+        self._farthest = np.zeros(2)  # (2,) longest way from there
+
+    def direct(self, direction: Direction) -> None:
+        """Clauses whose action closes lids, from the next frame on."""
+        names = ["", *action_names()]
+        clauses = [(CLOSING[names[k]], span) for k, span in zip(direction.kinds, direction.spans, strict=True)
+                   if names[k] in CLOSING]  # fmt: skip
+        self._sides = np.array([sides for sides, _ in clauses], float).reshape(-1, 2)
+        self._spans = np.array([span[:4] for _, span in clauses], float).reshape(-1, 4)
+
+    def __call__(self, row: np.ndarray, second: float) -> np.ndarray:
+        """The frame (55,) at `second` with its lids closed further."""
+        start, end, strength, repeat = self._spans.T
+        active = (second >= start) & (second < end + LID_FADE)
+        if not active.any():
+            self._resting, self._farthest = None, np.zeros(2)
+            return row
+        lids = row[LIDS]
+        self._resting = lids if self._resting is None else np.minimum(self._resting, lids)
+        room = np.maximum(1 - self._resting, 1e-6)
+        way = (lids - self._resting) / room
+        share = active * ease((end + LID_FADE - second) / LID_FADE)
+        share = share * np.clip((strength - LOWERED) / (DEFAULT - LOWERED), 0, 1)
+        self._farthest = np.maximum(self._farthest, way)
+        # A blink in a row may be weak beside its neighbours, but what lies between them is no blink.
+        full = np.where(repeat[:, None] > 1, np.maximum(IN_A_ROW, ONCE * self._farthest), ONCE)
+        shut = np.interp(strength, *APEX)[:, None] * ease(way / full)
+        further = (share[:, None] * self._sides * np.maximum(shut - way, 0)).max(0)
+        out = row.copy()
+        out[LIDS] = lids + further * room
+        return out
+
+
+def gaze(weights: np.ndarray) -> np.ndarray:
+    """(T, 52) -> (T, 2, 2): of the left and the right eye, how far it looks to the person's left and up.
+
+    1 is a full eyeLook weight: `arkit.EYE_DEGREES`.
+    """
+    return np.asarray(weights[:, _PLUS] - weights[:, _MINUS])
+
+
+def with_gaze(weights: np.ndarray, looks: np.ndarray) -> np.ndarray:
+    """(T, 52) whose eyes look where (T, 2, 2) says."""
+    out = weights.copy()
+    out[:, _PLUS], out[:, _MINUS] = np.maximum(looks, 0), np.maximum(-looks, 0)
+    return out
+
+
 class _Drift:
-    """Three smooth random numbers of about unit variance, second by second, the same however long one listens."""
+    """Three smooth random numbers of about unit variance at rising seconds."""
 
     def __init__(self, rng: np.random.Generator, period: float) -> None:
         self._rng, self._period = rng, period
@@ -72,108 +278,101 @@ class _Drift:
         return np.asarray(self._values[0] * (1 - share) + self._values[1] * share)
 
 
-class _Jumps:
+class _Saccades:
     """Where eyes rest, (2,) to the left and up in eyeLook weights: pauses, sizes and speed as in the takes."""
 
     def __init__(self, rng: np.random.Generator, fps: float) -> None:
-        from instruct_data.face.actions import fitted
-        from instruct_data.face.render import JUMP_SHARE
-
         self._rng, self._fps, self._facts = rng, fps, fitted()["gaze"]
         self._rate = JUMP_SHARE / (self._facts["rest_seconds"][1] + self._facts["seconds"][1])
-        self._since, self._before, self._there = 0.0, np.zeros(2), np.zeros(2)
+        self._since, self._from, self._to = 0.0, np.zeros(2), np.zeros(2)
         self._wait = self._pause()
 
     def _pause(self) -> float:
-        return _LEAST_REST + float(self._rng.exponential(1 / self._rate))
+        return _MIN_FIXATION + float(self._rng.exponential(1 / self._rate))
 
     def __call__(self) -> np.ndarray:
-        from instruct_data.face.render import GAZE_LARGEST
-
         self._since += 1 / self._fps
         if self._since >= self._wait:
             size = min(self._facts["size"][0] * float(self._rng.exponential()), GAZE_LARGEST)
             angle = float(self._rng.uniform(0, 2 * np.pi))
-            self._before, self._there = self._there, np.array([np.cos(angle), 0.6 * np.sin(angle)]) * size
+            self._from, self._to = self._to, np.array([np.cos(angle), 0.6 * np.sin(angle)]) * size
             self._since, self._wait = 0.0, self._pause()
-        done = _ease((self._since + 1 / self._fps) / self._facts["seconds"][2])
-        return np.asarray(self._before + (self._there - self._before) * done)
+        share = _ease((self._since + 1 / self._fps) / self._facts["seconds"][2])
+        return np.asarray(self._from + (self._to - self._from) * share)
 
 
 class Idler:
-    """Idle movements, frame by frame; the same seed and jaw give the same, live and in a whole clip.
+    """Idle movements, frame by frame; the same seed and jaw give the same, live and in a complete clip.
+
+    The head drifts and breathes, more while speaking, and dips with the jaw. The eyes make up for the head's drift and
+    jump now and then (`instruct_data.face.render`).
 
     Args:
-        amount: 0 = none, 1 = as usual. calm: seconds in which head or eyes do what they were told (`calm_spans`).
-        jaw: seconds in which the jaw does what it was told (`jaw_spans`).
+        amount: 0 = none, 1 = as usual. calm: spans in which head or eyes perform a score (`calm_spans`).
+        jaw: spans in which the jaw does (`jaw_spans`).
     """
 
     def __init__(
-        self, fps: float, amount: float = USUAL, seed: int = 0, calm: Sequence[Span] = (), jaw: Sequence[Span] = ()
+        self, fps: float, amount: float = USUAL_IDLE, seed: int = 0, calm: Sequence[Span] = (), jaw: Sequence[Span] = ()
     ) -> None:
         rng = [np.random.default_rng([seed, 53, k]) for k in range(4)]
         self._fps, self._amount, self.calm, self.jaw = fps, amount, calm, jaw
         self._drifts = [(_Drift(r, period), weight) for r, (period, weight) in zip(rng, _LAYERS, strict=False)]
-        self._jumps = _Jumps(rng[2], fps)
+        self._saccades = _Saccades(rng[2], fps)
         self._breath = float(rng[3].random())
         self._frame, self._last = 0, 0.0
         self._speaking = self._quick = self._slow = 0.0
 
-    def _heard(self, jaw: float, free: float) -> float:
-        """How much is spoken, 0 to 1, and the means of the jaw, brought up to this frame as far as the jaw is `free`.
-
-        While it is told what to do, they stay as they were.
-        """
+    def _update_speaking(self, jaw: float, free: float) -> float:
+        """How much is spoken, 0 to 1; the means of the jaw follow it as far as it is `free` of a score."""
         moved = abs(jaw - self._last) * self._fps if self._frame else 0.0
         self._last = jaw
-        self._speaking += free * _share(_SPEAKING_SECONDS, self._fps) * (moved - self._speaking)
-        self._quick += free * _share(_QUICK, self._fps) * (jaw - self._quick)
-        self._slow += free * _share(_SLOW, self._fps) * (jaw - self._slow)
+        self._speaking += free * _smoothing(_SPEAKING_SECONDS, self._fps) * (moved - self._speaking)
+        self._quick += free * _smoothing(_QUICK, self._fps) * (jaw - self._quick)
+        self._slow += free * _smoothing(_SLOW, self._fps) * (jaw - self._slow)
         return min(self._speaking / _SPEAKING, 1.0)
 
     def offsets(self, jaw: float) -> np.ndarray:
         """(5,) of the next frame: the head's yaw, pitch, roll in radians, gaze to the left and up in weights."""
-        from instruct_data.face.render import SWAY_DEGREES
-
         second = self._frame / self._fps
         free = _outside(self.jaw, second)
-        speaking = self._heard(jaw, free)
+        speaking = self._update_speaking(jaw, free)
         drift = np.sum([weight * d(second) for d, weight in self._drifts], 0) / 0.97
-        head = drift * SWAY_DEGREES * (1 + _SWAYS_MORE * speaking)
+        head = drift * SWAY_DEGREES * (1 + _SPEAKING_SWAY * speaking)
         head[1] += _BREATH_DEGREES * np.sin(2 * np.pi * (second * _BREATH_RATE + self._breath))
         head[1] -= _DIP_DEGREES * (self._quick - self._slow) * speaking * free
-        eyes = self._jumps() - head[:2] / arkit.EYE_DEGREES  # the vestibulo-ocular reflex
+        eyes = self._saccades() - head[:2] / arkit.EYE_DEGREES  # the vestibulo-ocular reflex
         self._frame += 1
-        left = _outside(self.calm, second, _CALM)
-        return self._amount * left * np.concatenate((np.radians(head), eyes))
+        share = _outside(self.calm, second, _CALM)
+        return self._amount * share * np.concatenate((np.radians(head), eyes))
 
     def __call__(self, motion: FaceMotion) -> FaceMotion:
-        """The next frames, with what idles in them."""
+        """The next frames with their idle movements."""
         if self._amount == 0:
             return motion
-        more = np.array([self.offsets(float(jaw)) for jaw in motion.weights[:, _JAW]]).reshape(-1, 5)
-        looks = np.clip(gaze(motion.weights) + more[:, None, 3:].astype(np.float32), -1, 1)
-        return replace(motion, weights=with_gaze(motion.weights, looks), head=motion.head + more[:, :3])
+        offsets = np.array([self.offsets(float(jaw)) for jaw in motion.weights[:, _JAW]]).reshape(-1, 5)
+        looks = np.clip(gaze(motion.weights) + offsets[:, None, 3:].astype(np.float32), -1, 1)
+        return replace(motion, weights=with_gaze(motion.weights, looks), head=motion.head + offsets[:, :3])
 
 
-def left(spans: Sequence[Span], frames: np.ndarray, fps: float) -> np.ndarray:
-    """(T,) 0..1: how much of what nobody asked for the head does in frames (T,), where its spans are calm."""
+def idle_share(spans: Sequence[Span], frames: np.ndarray, fps: float) -> np.ndarray:
+    """(T,) 0..1: how much of the idle movement is left in frames (T,) around calm spans."""
     if not spans:
         return np.ones(len(frames))
     return np.array([_outside(spans, k / fps, _CALM) for k in frames.tolist()])
 
 
-def _outside(spans: Sequence[Span], second: float, most: float = 1.0) -> float:
-    """1 away from all spans, 1 - `most` in one, in between where it begins and ends."""
-    left = 1.0
+def _outside(spans: Sequence[Span], second: float, amount: float = 1.0) -> float:
+    """1 away from all spans, 1 - `amount` in one, in between where it begins and ends."""
+    share = 1.0
     for start, end in spans:
         if start - _BEFORE < second < end + _AFTER:
-            left *= 1 - most * _ease((second - start + _BEFORE) / _FADE) * _ease((end + _AFTER - second) / _FADE)
-    return left
+            share *= 1 - amount * _ease((second - start + _BEFORE) / _FADE) * _ease((end + _AFTER - second) / _FADE)
+    return share
 
 
-def _share(seconds: float, fps: float) -> float:
-    """Of the way to a new value that a mean with this time constant goes in one frame."""
+def _smoothing(seconds: float, fps: float) -> float:
+    """Factor of an exponential mean with this time constant."""
     return float(1 - np.exp(-1 / (seconds * fps)))
 
 

@@ -1,8 +1,8 @@
-"""Phones with times -> mouth curves: rules, not a network. What the driver learns from where no face was recorded.
+"""Viseme rules: phones with times -> mouth curves. The driver learns from them where no face was recorded.
 
 Dominance functions after Cohen and Massaro (1993): each phone pulls a channel towards its target with a strength that
 decays around it; rounding reaches about 150 ms ahead. On top come hard rules as in JALI (Edwards et al. 2016): p, b, m
-close the lips whatever surrounds them, f and v bring the lower lip to the teeth, sibilants keep the jaw nearly shut.
+close the lips whatever their context, f and v bring the lower lip to the teeth, sibilants keep the jaw nearly shut.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vqvae.arkit import INDEX as CHANNEL
 from vqvae.arkit import NAMES, expand
 
 STYLE = ("jaw", "rounding", "spread", "closure", "lips", "tongue", "brows", "head")
-"""The speaker style vector: how large each kind of movement is, 0 = usual, -1 and 1 = the range seen in training."""
+"""The speaker style vector: size of each kind of movement, 0 = usual, -1 and 1 = the range in training."""
 WIDTH = len(NAMES) + 3  # weights, then head yaw, pitch, roll in radians
 
 _BLENDED = ("jaw", "funnel", "pucker", "stretch", "smile", "lower", "upper", "tongue")
@@ -72,8 +72,8 @@ REST_AFTER = 0.12  # s after which silence is rest, exactly
 
 
 @dataclass(frozen=True)
-class Taught:
-    """Curves of one clip.
+class VisemeCurves:
+    """Curves of one clip by the rules.
 
     Attributes:
         curves: (T, 55) ARKit weights in [0, 1] and head yaw, pitch, roll in radians.
@@ -95,9 +95,9 @@ def phone_track(phones: Sequence[Phone], frames: int) -> np.ndarray:
     return track.reshape(frames, 2)
 
 
-def teach(
+def viseme_curves(
     phones: Sequence[Phone], frames: int, loudness: np.ndarray | None = None, style: np.ndarray | None = None
-) -> Taught:
+) -> VisemeCurves:
     """Mouth, brow and head curves for a clip.
 
     Args:
@@ -114,16 +114,16 @@ def teach(
     blended = _blend(parts, t, start, end, stress)
     blended *= size[[0, 1, 1, 2, 2, 4, 4, 5]]
     closure, contact = _contacts(parts, t, CLOSED), _contacts(parts, t, LABIODENTAL)
-    rest = _rest(parts, t)
-    jaw, funnel, pucker, stretch, smile, lower, upper, tongue = (blended * (1 - rest[:, None])).T
+    resting = _resting(parts, t)
+    jaw, funnel, pucker, stretch, smile, lower, upper, tongue = (blended * (1 - resting[:, None])).T
     open_ = 1 - closure
     grip = closure * min(size[3], 1.5)
     free = 1 - 0.7 * contact
     curves = np.zeros((frames, WIDTH), np.float32)
 
     def put(name: str, values: np.ndarray) -> None:
-        for one in expand(name):
-            curves[:, CHANNEL[one]] = np.clip(values, 0, 1)
+        for channel in expand(name):
+            curves[:, CHANNEL[channel]] = np.clip(values, 0, 1)
 
     put("jawOpen", np.minimum(jaw, 0.07 + jaw * (1 - contact)) * open_ + 0.02 * closure)
     put("mouthClose", 0.04 * closure)
@@ -142,7 +142,7 @@ def teach(
     put("browInnerUp", 0.14 * size[6] * accent)
     put("browOuterUp", 0.10 * size[6] * accent)
     curves[:, len(NAMES) + 1] = -0.035 * size[7] * accent
-    return Taught(curves, phone_track(phones, frames), closure.astype(np.float32))
+    return VisemeCurves(curves, phone_track(phones, frames), closure.astype(np.float32))
 
 
 def _split(phones: Sequence[Phone], seconds: float) -> list[Phone]:
@@ -218,7 +218,7 @@ def _contacts(parts: list[Phone], t: np.ndarray, names: frozenset[str]) -> np.nd
     return out
 
 
-def _rest(parts: list[Phone], t: np.ndarray) -> np.ndarray:
+def _resting(parts: list[Phone], t: np.ndarray) -> np.ndarray:
     """(T,) 1 where silence has lasted and will last, 0 where something is spoken, smooth between."""
     out = np.zeros(len(t))
     for p in parts:

@@ -1,22 +1,24 @@
-"""Scores as sequences of tokens and back: what the reader of facial instructions writes.
+"""Scores as sequences of tokens and back: the output of the parser of facial instructions.
 
 Feelings come first (name, intensity, start, end), then actions (name, count, intensity, start, end), then the length.
-Times are told as people tell them, so that little has to be added up:
+Times are relative, as people state them, so that little has to be added up:
 
 - a start by what it follows: together with the one before, so long after everything before has ended, or so long
   after the one before began; or by the clock, where the instruction names that second;
-- an end by how long it lasts, by the clock where the instruction names that second, or as lasting to the end: of the
-  clip for feelings, of all that is done meanwhile for actions;
+- an end by its duration, by the clock where the instruction names that second, or as lasting to the end: of the clip
+  for feelings, of all that is done meanwhile for actions;
 - the length by what it adds to the last action, in half seconds, or in seconds.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.face.instructions.clock import clock_times
+from instruct_data.face.actions import action_names
+from instruct_data.face.emotions import emotion_names
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 
 _SAME = 0.05  # s within which two starts are one
@@ -30,10 +32,23 @@ _SECONDS = (*np.arange(1, 31) / 10, *np.arange(13, 25) / 4, *np.arange(13, 25) /
 _CLOCK = (*np.arange(0, 81) / 10, *np.arange(17, 61) / 2)
 _COUNTS = (*range(1, 13), 15, 20)
 START, LAST = ("after", "since", "same", "at"), ("duration", "until", "throughout")
-NEAR = ("after", "since", "duration", "intensity", "length", "tail")  # fields whose neighbours mean nearly the same
+ORDERED_FIELDS = ("after", "since", "duration", "intensity", "length", "tail")  # neighbours mean nearly the same
+# Seconds named in an instruction. Narrower than `requests.numbers`, because the parser was trained so.
+_NUMERALS = "zero one two three four five six seven eight nine ten".split()
+_NUMERAL = rf"\d+(?:\.\d+)?|{'|'.join(_NUMERALS)}"
+_CLOCKS = re.compile(
+    r"(?:\b(?:at|from|after|by|until|till|til|to|between|and|second|mark|t)\b|[@=:\u2013-])\s*"
+    rf"(?:about |around |exactly |the |second |sec |t ?)?[=:]?\s*({_NUMERAL})\b"
+    r"(?! thirds?| times| quarters?| ?percent| ?%)((?: seconds?)? and a half)?",
+    re.I,
+)
+_BEFORE = re.compile(rf"\b({_NUMERAL})\s*(?:s|sec|seconds)?\s*(?:[:\u2013-]|\b(?:to|till|until)\b)", re.I)
+_WHEN = re.compile(
+    r"\d|second|\b(?:one|two|three|four|five|six|half|first|last|end|until|till|while|whole|all|again|then)\b", re.I
+)
 
 
-def lasting(events: Sequence[Event]) -> list[bool]:
+def lasts_to_end(events: Sequence[Event]) -> list[bool]:
     """Of events in the order of their starts: which go on to the end of what is done meanwhile."""
     if not events:
         return []
@@ -41,14 +56,14 @@ def lasting(events: Sequence[Event]) -> list[bool]:
     out = [e.start < last - _LATER for e in events]
     while True:
         end = max(e.end for e, through in zip(events, out, strict=True) if not through)
-        kept = [t and abs(e.end - end) <= _TO_END for e, t in zip(events, out, strict=True)]
-        if kept == out:
+        still = [t and abs(e.end - end) <= _TO_END for e, t in zip(events, out, strict=True)]
+        if still == out:
             return out
-        out = kept
+        out = still
 
 
 class _Course:
-    """Where in time a sequence stands: the start before, and the end of all that is over before the clip ends."""
+    """Position in time: the previous start, and the end of all that is over before the clip ends."""
 
     def __init__(self) -> None:
         self.before: float | None = None
@@ -65,9 +80,6 @@ class ScoreTokens:
     """Scores as token sequences and back; token 0 ends a sequence and pads."""
 
     def __init__(self) -> None:
-        from instruct_data.face.actions import action_names
-        from instruct_data.face.emotions import emotion_names
-
         self.fields: dict[str, list[float | str]] = {
             "end": [""], "action": [*action_names()], "emotion": [*emotion_names()], "same": [0.0],
             "after": [round(k / 10, 1) for k in range(-3, 61)], "since": [round(k / 10, 1) for k in range(1, 81)],
@@ -97,27 +109,26 @@ class ScoreTokens:
         return self.fields[kind][token - self.first[kind]]
 
     def neighbours(self, spread: float) -> np.ndarray:
-        """(V, V) rows that add up to 1: a token, and those of its field within about `spread` steps, which mean nearly
-        the same."""
+        """(V, V) rows that add up to 1: a token, and those of its field within about `spread` steps."""
         out = np.eye(len(self), dtype=np.float32)
-        for name in NEAR if spread > 0 else ():
+        for name in ORDERED_FIELDS if spread > 0 else ():
             a, n = self.first[name], len(self.fields[name])
-            apart = np.subtract.outer(np.arange(n), np.arange(n)) / spread
-            near = np.exp(-0.5 * apart**2) * (np.abs(apart) < 3)
-            out[a : a + n, a : a + n] = near / near.sum(1, keepdims=True)
+            steps = np.subtract.outer(np.arange(n), np.arange(n)) / spread
+            weights = np.exp(-0.5 * steps**2) * (np.abs(steps) < 3)
+            out[a : a + n, a : a + n] = weights / weights.sum(1, keepdims=True)
         return out
 
     def _start(self, start: float, course: _Course, named: Sequence[float]) -> int:
         if course.before is not None and abs(start - course.before) < _SAME:
             return self.token("same")
-        if _said(start, named):
+        if _is_named(start, named):
             return self.token("at", start)
         if course.before is None or (start >= course.end - _OVERLAP and not course.through):
             return self.token("after", start - course.end)
         return self.token("since", start - course.before)
 
     def when(self, token: int, course: _Course) -> float:
-        """Second that a start token tells."""
+        """The second of a start token."""
         kind, value = self.kind[token], float(self.value(token))
         if kind == "same":
             return course.before or 0.0
@@ -127,17 +138,18 @@ class ScoreTokens:
     def encode(self, score: Score) -> list[int]:
         """Tokens of a score, the end included; times are rounded as they add up, so that errors do not grow."""
         named, out = clock_times(score.text), list[int]()
-        emotions, events = sorted(score.emotions, key=_begin), sorted(score.events, key=_begin)
-        felt, done = _Course(), _Course()
+        emotions, events = sorted(score.emotions, key=_start_of), sorted(score.events, key=_start_of)
+        emotion_course, event_course = _Course(), _Course()
         for emotion in emotions:
             out += [self.token("emotion", emotion.name), self.token("intensity", emotion.intensity)]
             through = emotion.end >= score.length - _SAME
-            out += self._times(emotion, felt, named, "throughout" if through else "")
-        for event, through in zip(events, lasting(events), strict=True):
+            out += self._times(emotion, emotion_course, named, "throughout" if through else "")
+        for event, through in zip(events, lasts_to_end(events), strict=True):
             out += [self.token("action", event.action), self.token("count", float(event.repeat))]
             out.append(self.token("intensity", event.intensity))
-            out += self._times(event, done, named, "throughout" if through and not _said(event.end, named) else "")
-        tail = score.length - _least(max(felt.end, done.end))
+            through = through and not _is_named(event.end, named)
+            out += self._times(event, event_course, named, "throughout" if through else "")
+        tail = score.length - _min_length(max(emotion_course.end, event_course.end))
         shortest, longest = self.fields["tail"][0], self.fields["tail"][-1]
         if events and float(shortest) <= tail <= float(longest):
             return [*out, self.token("tail", tail), 0]
@@ -147,13 +159,13 @@ class ScoreTokens:
         """Start and end of the next item; `last` ``throughout`` or empty."""
         begin = self._start(item.start, course, named)
         start = self.when(begin, course)
-        last = last or ("until" if _said(item.end, named) else "duration")
+        last = last or ("until" if _is_named(item.end, named) else "duration")
         end = self.token(last, item.end - start if last == "duration" else item.end)
         course.step(start, self.over(end, start))
         return [begin, end]
 
     def over(self, token: int, start: float) -> float | None:
-        """When something that starts at `start` ends, None = it lasts to the end."""
+        """The end of an item that starts at `start`; None = it lasts to the end."""
         kind, value = self.kind[token], float(self.value(token))
         if kind == "throughout":
             return None
@@ -161,16 +173,16 @@ class ScoreTokens:
 
     def decode(self, tokens: Sequence[int], text: str = "") -> Score:
         """Tokens that follow the grammar -> a score."""
-        felt: list[tuple[str, float, float, float | None]] = []
-        done: list[tuple[str, float, float, float | None, int]] = []
+        emotion_rows: list[tuple[str, float, float, float | None]] = []
+        event_rows: list[tuple[str, float, float, float | None, int]] = []
         course, ends, length, position = _Course(), 0.0, 0.0, 0
         while position < len(tokens) and tokens[position] != 0:
             kind = self.kind[tokens[position]]
             if kind in ("length", "tail"):
-                length = float(self.value(tokens[position])) + (_least(ends) if kind == "tail" else 0.0)
+                length = float(self.value(tokens[position])) + (_min_length(ends) if kind == "tail" else 0.0)
                 break
             act = kind == "action"
-            if act and not done:
+            if act and not event_rows:
                 course = _Course()
             name, count, at = str(self.value(tokens[position])), 1, position + 1
             if act:
@@ -182,18 +194,19 @@ class ScoreTokens:
             course.step(start, end)
             ends = max(ends, course.end)
             if act:
-                done.append((name, strength, start, end, count))
+                event_rows.append((name, strength, start, end, count))
             else:
-                felt.append((name, strength, start, end))
+                emotion_rows.append((name, strength, start, end))
             position = at + 3
-        over = max([0.0, *(end for *_, end, _ in done if end is not None)])
+        over = max([0.0, *(end for *_, end, _ in event_rows if end is not None)])
         events = []
-        for name, strength, start, end, count in done:
+        for name, strength, start, end, count in event_rows:
             lasts = (max(over, start + _SHORTEST) if end is None else end) - start
             events.append(Event(name, round(start, 3), round(lasts, 3), strength, count))
-        last = max([0.5, *(e.end for e in events), *(start + 0.5 if end is None else end for *_, start, end in felt)])
+        ends_of_emotions = (start + 0.5 if end is None else end for *_, start, end in emotion_rows)
+        last = max([0.5, *(e.end for e in events), *ends_of_emotions])
         length = min(max(length, last), MAX_SECONDS)
-        emotions = [Emotion(n, s, round(a, 3), round(length if b is None else b, 3)) for n, s, a, b in felt]
+        emotions = [Emotion(n, s, round(a, 3), round(length if b is None else b, 3)) for n, s, a, b in emotion_rows]
         return Score(length, tuple(events), tuple(emotions), text)
 
     def allowed(self, tokens: Sequence[int]) -> list[str]:
@@ -210,15 +223,27 @@ class ScoreTokens:
         return [*LAST] if kinds[-1] in START else after.get(kinds[-1], ["end"])
 
 
-def _begin(item: Emotion | Event) -> float:
+def _start_of(item: Emotion | Event) -> float:
     return item.start
 
 
-def _said(time: float, named: Sequence[float]) -> bool:
+def _is_named(time: float, named: Sequence[float]) -> bool:
     """Whether an instruction names this second."""
     return any(abs(time - t) <= _NAMED for t in named)
 
 
-def _least(end: float) -> float:
+def _min_length(end: float) -> float:
     """Length in half seconds that leaves some rest after `end`."""
     return float(np.ceil(2 * (end + _REST) - 1e-6)) / 2
+
+
+def clock_times(text: str) -> list[float]:
+    """Seconds that an instruction names by the clock ("at 2.5", "until second four", "from one to three")."""
+    times = [(m[1], 0.5 if m[2] else 0.0) for m in _CLOCKS.finditer(text)]
+    times += [(m[1], 0.0) for m in _BEFORE.finditer(text)]
+    return [(float(_NUMERALS.index(n.lower())) if n.lower() in _NUMERALS else float(n)) + half for n, half in times]
+
+
+def says_when(text: str) -> bool:
+    """Whether an instruction has words of time at all: numbers, "first", "until", "all the while"."""
+    return _WHEN.search(text) is not None

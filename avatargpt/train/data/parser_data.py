@@ -12,11 +12,10 @@ from pydantic import Field, model_validator
 
 from avatargpt.config import Schedule
 from avatargpt.face.audio_model.conditioning import Grounder
-from avatargpt.face.instructions.clock import clock_times, says_when
-from avatargpt.face.instructions.fitting import fitted
-from avatargpt.face.instructions.network import MOST_TOKENS
+from avatargpt.face.instructions.network import MAX_TOKENS, MAX_WORDS, pad_states
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.face.instructions.sampling import MOST_WORDS, padded
+from avatargpt.face.instructions.score_tokens import clock_times, says_when
+from avatargpt.face.instructions.scores import fit_score
 from avatargpt.requests.captions import bare
 from instruct_data.face.actions import actions
 from instruct_data.face.compose import clash, clip_seconds, pick
@@ -175,7 +174,7 @@ def _parted(scores: Sequence[Score], held: int) -> tuple[list[Score], list[Score
 def longer(score: Score, seconds: float) -> Score:
     """The score in a clip that is `seconds` longer: the last feelings go on, actions stay where they are."""
     length = min(score.length + seconds, MAX_SECONDS)
-    return replace(fitted(score, length), length=length)
+    return replace(fit_score(score, length), length=length)
 
 
 def rows_of(
@@ -189,7 +188,7 @@ def rows_of(
             tokens = parser.tokens.encode(score)
             more = 0.5 * round(2 * score.length * float(rng.uniform(*BY) - 1))
             wanted = longer(score, more) if rng.random() < LONGER else score
-            if len(states) <= MOST_WORDS and len(tokens) <= MOST_TOKENS:
+            if len(states) <= MAX_WORDS and len(tokens) <= MAX_TOKENS:
                 out.states.append(states.astype(np.float16))
                 out.tokens.append(tokens)
                 suited = tokens if wanted is score else parser.tokens.encode(wanted)
@@ -235,7 +234,7 @@ class ParserBatches:
         count = self.training.pool
         chosen = self._dealt(rows, tuple(seed), step // count)[step % count]
         own = torch.Generator().manual_seed(int(np.random.SeedSequence([*seed, 1, step]).generate_state(1)[0]))
-        states, words = padded([g.states[i] for g, i in chosen])
+        states, words = pad_states([g.states[i] for g, i in chosen])
         states = states + torch.randn(states.shape, generator=own) * (self.training.noise * states.std())
         seen = (torch.rand(words.shape, generator=own) >= self.training.masked).float() * words
         words = torch.where(seen.sum(1, keepdim=True) > 0, seen, words)

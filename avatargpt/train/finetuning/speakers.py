@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.features import extract
 from avatargpt.gesture.config import Material
 from avatargpt.gesture.driver import NAME, GestureDriver
 from avatargpt.gesture.features import prosody
 from avatargpt.gesture.words import WordEncoder, word_encoder
 from avatargpt.metrics.lip_sync import MOUTH
-from avatargpt.speech.words.files import read as read_words
+from avatargpt.speech.features import extract
+from avatargpt.speech.word_files import read as read_words
 from avatargpt.train.audio_model import DriverRecipe, DriverStage, DriverTraining
 from avatargpt.train.finetuning.clips import Recording, read_recordings
 from avatargpt.train.finetuning.run import EarlyStopping, Finetuning

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatargpt.gesture.accents import Accent
-from avatargpt.speech.words.words import Word
+from avatargpt.speech.words import Word
 from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.classes import BEAT, WordClass, WordClasses
 from instruct_data.gesture.plan import APART, Beat, Look, Nod, Placed, Plan, Style, apart

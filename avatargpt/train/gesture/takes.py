@@ -12,7 +12,7 @@ from avatargpt.gesture.accents import accents
 from avatargpt.gesture.features import prosody
 from avatargpt.gesture.words import BEFORE, WordEncoder, phrases, span
 from avatargpt.speech.audio import RATE
-from avatargpt.speech.words.words import Word
+from avatargpt.speech.words import Word
 from avatargpt.train.gesture.planning import planned
 from avatargpt.train.gesture.recipe import CorpusRecipe
 from avatargpt.train.gesture.talks import Talk

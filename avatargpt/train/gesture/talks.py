@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from avatargpt.speech import word_files
 from avatargpt.speech.audio import RATE
-from avatargpt.speech.words import files
-from avatargpt.speech.words.words import Word, collected
+from avatargpt.speech.words import Word, checked_words
 from avatargpt.train.gesture.recipe import CorpusData
 from avatargpt.train.gesture.voices import Said, Voice, Voices, spread
 from avatargpt.train.speech_data.augment import recorded
@@ -176,5 +176,5 @@ def _write_side(track: Track, path: Path) -> None:
     atomic_write(path.with_name(f"{path.name}.flac"), write)
     if track.words:
         seconds = len(track.audio) / RATE
-        words = collected(path.name, list(track.words), track.voice, seconds)
-        files.write(words, path.with_name(f"{path.name}.json"))
+        words = checked_words(path.name, list(track.words), track.voice, seconds)
+        word_files.write(words, path.with_name(f"{path.name}.json"))

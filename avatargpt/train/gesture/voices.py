@@ -10,8 +10,8 @@ import numpy as np
 
 from avatargpt.speech.audio import RATE, load, resample
 from avatargpt.speech.phones import VOWELS, Phone
-from avatargpt.speech.pronouncing.spoken import spoken
-from avatargpt.speech.words.words import Word, Words
+from avatargpt.speech.pronouncing import transcript_words
+from avatargpt.speech.words import Word, Words
 from avatargpt.train.speech_data.clips import BASES, VARIANTS
 from vqvae.errors import UserError
 
@@ -32,8 +32,8 @@ def worded(text: str, phones: Sequence[Phone], seconds: float, source: str) -> W
     Raises:
         UserError: no words, or phones of another text.
     """
-    said = spoken(text)
-    expected = [(p, k) for k, word in enumerate(said) for p in word.ways[0]]
+    said = transcript_words(text)
+    expected = [(p, k) for k, word in enumerate(said) for p in word.pronunciations[0]]
     heard = [p for p in phones if p.name != "SIL"]
     pairs, cost = _laid([p.rstrip("012") for p, _ in expected], [p.name for p in heard])
     if not heard or cost > FIT * max(len(expected), len(heard)):
@@ -119,7 +119,7 @@ class Voices:
         name = f"{ENGLISH[int(rng.integers(len(ENGLISH)))]}+{VARIANTS[int(rng.integers(len(VARIANTS)))]}"
         return Voice(self, name, float(rng.uniform(130, 205)), float(rng.uniform(25, 75)))
 
-    def spoken(self, voice: Voice, text: str, loud: float) -> tuple[np.ndarray, int, list[Phone]]:
+    def speak(self, voice: Voice, text: str, loud: float) -> tuple[np.ndarray, int, list[Phone]]:
         """Sound, rate and phones."""
         if voice.name in ENGLISH or "+" in voice.name:
             span = int(np.clip(30 + 40 * loud, 0, 99))
@@ -145,7 +145,7 @@ class Voice:
             UserError: a text that is not said as it is written.
         """
         loud = float(rng.uniform(0.3, 1.5))
-        audio, rate, phones = self.of.spoken(self, text, loud)
+        audio, rate, phones = self.of.speak(self, text, loud)
         sound = resample(audio, rate)
         said = Said(sound, worded(text, phones, len(sound) / RATE, self.name.split("+")[0]))
         return levelled(trimmed(said), loud)
@@ -187,15 +187,15 @@ def recordings(faces: Path) -> list[tuple[str, Said]]:
         UserError: no such folder.
     """
     from avatargpt.face.audio_model.driver import Driver
-    from avatargpt.face.words.align import align
     from avatargpt.resources import weights
+    from avatargpt.speech.alignment import align
 
     if not faces.is_dir():
         raise UserError(f"{faces}: no such folder; one with ljspeech_sample, aligned_speech_misc is needed")
     driver, found = Driver.load(weights() / "driver"), []
     for name, wave, text in _transcripts(faces):
         try:
-            words = align(wave, text, driver=driver)
+            words = align(wave, text, driver)
         except UserError:
             continue
         kept = tuple(w for w in words.words if w.end > w.start)

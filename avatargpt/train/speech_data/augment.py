@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.face.audio_model.features import BANDS, ENERGY_FLOOR, FLOOR, PER_QUARTER, QUARTERS, extract
 from avatargpt.speech.audio import FPS, RATE, resample
+from avatargpt.speech.features import BANDS, ENERGY_FLOOR, FLOOR, PER_QUARTER, QUARTERS, extract
 from avatargpt.speech.phones import Phone
 from vqvae.errors import UserError
 

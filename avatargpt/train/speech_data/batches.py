@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from avatargpt.face.audio_model.conditioning import Direction, Grounder
-from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, silence
-from avatargpt.face.audio_model.steering import SENTENCE, TIMING, Text
+from avatargpt.face.audio_model.network import SENTENCE, TIMING, Text
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.speech.audio import FPS
+from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, silence
 from avatargpt.train.speech_data.augment import Disturber
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose

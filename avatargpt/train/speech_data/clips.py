@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.features import extract
-from avatargpt.face.audio_model.visemes import STYLE, WIDTH, teach
-from avatargpt.face.words.phone_times import aligned
+from avatargpt.face.audio_model.visemes import STYLE, WIDTH, viseme_curves
 from avatargpt.speech.audio import FPS, RATE, frames_in, resample
+from avatargpt.speech.features import extract
+from avatargpt.speech.phone_times import align_phones
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import any_coded, articulate, insert_pauses, noise, recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
@@ -174,7 +174,7 @@ def rule_clip(
 ) -> SpeechClip:
     """Features of `sound` with curves taught from `phones` and the loudness of `clean`."""
     frames = frames_in(len(sound), RATE)
-    taught = teach(phones, frames, loudness(clean, frames), style)
+    taught = viseme_curves(phones, frames, loudness(clean, frames), style)
     times = [[p.name, round(p.start, 4), round(p.end, 4)] for p in phones] if split == "val" else []
     return SpeechClip(extract(sound, RATE), taught.curves, taught.phones, style.astype(np.float32), "taught", split,
                       name, times)  # fmt: skip
@@ -309,7 +309,7 @@ def timed(spoken: Iterable[Spoken], driver: Driver) -> Iterator[Timed]:
     for said in spoken:
         if len(said.phones) > len(said.audio) / RATE * 40:
             continue  # nobody speaks 40 sounds a second: text and sound do not belong together
-        phones, fit = aligned(driver, said.audio, said.phones)
+        phones, fit = align_phones(driver, said.audio, said.phones)
         if fit >= MISFIT:
             yield Timed(said.name, said.audio, phones, said.split)
 

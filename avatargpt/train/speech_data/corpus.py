@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.face.audio_model.features import WIDTH as FEATURES
 from avatargpt.face.audio_model.visemes import STYLE
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
+from avatargpt.speech.features import WIDTH as FEATURES
 from vqvae.errors import UserError
 from vqvae.io.files import parsing
 from vqvae.motion import atomic_write

@@ -48,9 +48,9 @@ class ExpressionClip:
             return self.feelings, self.clauses
         ends = [*(f.second for f in self.feelings[1:]), len(self.curves) / FPS]
         spans = [
-            Clause(f"feel {f.words}", f.second, end, f.most)
+            Clause(f"feel {f.words}", f.second, end, f.max_strength)
             for f, end in zip(self.feelings, ends, strict=True)
-            if f.most > 0 and end > f.second
+            if f.max_strength > 0 and end > f.second
         ]
         return [], [*self.clauses, *spans]
 
@@ -73,7 +73,7 @@ def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Pat
     rows = []
     for c in found:
         clauses = [[x.text, x.start, x.end, x.strength, x.repeat, x.action] for x in c.clauses]
-        rows.append([[[f.second, f.text, f.strength, f.beside] for f in c.feelings], clauses, c.split, c.name])
+        rows.append([[[f.second, f.text, f.strength, f.secondary] for f in c.feelings], clauses, c.split, c.name])
     return atomic_write(Path(folder) / FILE, lambda p: save_file(arrays, p, {"clips": json.dumps(rows)}))
 
 

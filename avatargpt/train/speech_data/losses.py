@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.face.audio_model.network import Said
-from avatargpt.face.audio_model.speaking import PAIRED
+from avatargpt.face.audio_model.network import DriverOutput
+from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from avatargpt.metrics.lip_sync import CLOSED_PRESS, CONTACT_ROLL, MOUTH, movements
 from avatargpt.speech.phones import ARPABET, CLOSED, LABIODENTAL
@@ -93,7 +93,8 @@ def closing(phones: Tensor, names: Collection[str] = CLOSED) -> Tensor:
 
 
 def driver_losses(
-    said: Said, curves: Tensor, phones: Tensor, mask: Tensor, paired: Tensor, scale: Tensor, paired_scale: Tensor,
+    said: DriverOutput, curves: Tensor, phones: Tensor, mask: Tensor, paired: Tensor, scale: Tensor,
+    paired_scale: Tensor,
     weights: DriverLosses,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Weighted terms; their sum is the loss.
@@ -153,10 +154,10 @@ def driver_losses(
         error = (said.paired.float() - curves) * paired_scale
         step = error[:, 1:] - error[:, :-1]
         both = (error**2).sum(-1)[:, 1:] + weights.velocity * (step**2).sum(-1)
-        out["paired"] = weights.paired * (both * real[:, 1:]).sum() / total / len(PAIRED)
+        out["paired"] = weights.paired * (both * real[:, 1:]).sum() / total / len(PAIRED_CHANNELS)
         rows = said.paired.float()[paired] * paired_scale, curves[paired] * paired_scale
         spread = (rows[0].std(1) - rows[1].std(1)) ** 2
-        out["amplitude"] = weights.amplitude * spread.sum(-1).mean() / len(PAIRED)
+        out["amplitude"] = weights.amplitude * spread.sum(-1).mean() / len(PAIRED_CHANNELS)
         if weights.concordance:
             counted, table = real > 0, torch.from_numpy(_MOVEMENTS).to(curves)
             far = 1 - concordance(said.paired.float()[counted] @ table, curves[counted] @ table)

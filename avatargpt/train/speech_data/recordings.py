@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.speech.audio import RATE, load, resample
+from avatargpt.speech.features import extract
 from avatargpt.speech.phones import Phone, from_arpabet
 from avatargpt.train.speech_data.augment import decoded, recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
@@ -42,7 +42,7 @@ _RIG = {
 HELD_OUT = ("1114_2_04", "1114_3_15")
 CHOSEN_ON = {("1114_3_15", "rounding"): 0.5, ("1114_3_15", "jaw"): 0.5}
 """Held-out take, what is compared -> the share at its beginning on which numbers were chosen
-(`avatargpt.face.audio_model.speaking`): what is measured begins after it."""
+(`avatargpt.face.audio_model.stream`): what is measured begins after it."""
 OFTEN = 0.6
 """Share of a training take's copies that sound as recorded elsewhere."""
 LJ_TABLE = "lj_phones_text_all.txt.gz"

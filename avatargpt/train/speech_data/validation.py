@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from avatargpt.face.audio_model.conditioning import Direction
-from avatargpt.face.audio_model.features import silence
 from avatargpt.face.audio_model.network import DriverNetwork
-from avatargpt.face.audio_model.speaking import RecordedMouth
+from avatargpt.face.audio_model.stream import RecordedMouth
 from avatargpt.metrics.lip_sync import Lips, channel, correlation, pressing, rounding
 from avatargpt.speech.audio import FPS
+from avatargpt.speech.features import silence
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.batches import text_of
 from avatargpt.train.speech_data.corpus import SpeechClip
@@ -44,7 +44,7 @@ def predict(
         ahead = network.config.look_ahead
         frames = len(features) + ahead
         text = text_of({0: (direction, np.maximum(np.arange(frames) - ahead, 0) / FPS)}, 1, frames, device)
-    said = network.whole(features, text)
+    said = network.clip_output(features, text)
     return _clipped(said.curves if head == "rule" else said.paired)
 
 
@@ -53,13 +53,13 @@ def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
     """(T, 332) -> (T, 55) in one pass, as a stream with the ``paired`` head gives it up to rounding."""
     net, paired = driver.network, driver.paired
     behind = paired.config.look_ahead - net.config.look_ahead
-    h = net.listened(np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(behind, 0)]))[0]
-    said, taught = net.say(h, None), net.curves(h)[0]
+    h = net.clip_states(np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(behind, 0)]))[0]
+    said, taught = net.apply_heads(h, None), net.curves(h)[0]
     untold = torch.cat([taught, said.phones[0].flatten(1)], -1)
     logits = [0.0] * len(taught) if said.seal is None else said.seal[0].tolist()
-    later = np.pad(paired.whole(features).paired[0].numpy(), ((behind, 0), (0, 0)))
+    later = np.pad(paired.clip_output(features).paired[0].numpy(), ((behind, 0), (0, 0)))
     mouth = RecordedMouth(net, behind)
-    shown = [mouth.show(*frame) for frame in zip(taught.numpy(), untold, logits, later, strict=True)]
+    shown = [mouth.step(*frame) for frame in zip(taught.numpy(), untold, logits, later, strict=True)]
     return _clipped(torch.from_numpy(np.stack([row for row in shown if row is not None]))[None])
 
 
@@ -92,14 +92,14 @@ def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: floa
     if not getattr(network.config, gate) or not used:
         raise UserError(f"a gate (model: {gate}) and validation clips of taught speech are needed to settle it")
     network.eval()
-    heard = [network.listened(c.features)[0] for c in used]
+    heard = [network.clip_states(c.features)[0] for c in used]
     bias = getattr(network, gate).bias
     before, best = bias.clone(), float("nan")
     for shift in SHIFTS:
         bias.copy_(before + shift)
         lips = Lips()
         for c, h in zip(used, heard, strict=True):
-            lips.add(_clipped(network.say(h, None).curves), [Phone(*p) for p in c.phone_times])
+            lips.add(_clipped(network.apply_heads(h, None).curves), [Phone(*p) for p in c.phone_times])
         if any(np.mean(false) > share for name in counted if (false := getattr(lips, name))):
             break
         best = float(shift)

@@ -1,7 +1,7 @@
-"""What the driver hears: log-mel bands, energy, voicing and pitch of four quarter frames for each video frame.
+"""Speech features: log-mel bands, energy, voicing and pitch of four quarter frames for each video frame.
 
-Strictly causal: frame n is made of samples before its end alone. Loudness is evened out by a running gain that follows
-speech, because the loudness of a whole file is not known while it is being spoken.
+Strictly causal: frame n depends on samples before its end alone. A running gain evens out loudness, because the
+loudness of a file is not known while it is being spoken.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import fft  # several rows at once, in float32: a third faster than NumPy's
 
-from avatargpt.speech.audio import FPS, RATE, FrameBlocks, _round_half_up, frame_end, frames_in
+from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frame_end, frames_in, round_half_up
 
 QUARTERS = 4
 BANDS = 80
@@ -20,7 +20,7 @@ WIDTH = QUARTERS * PER_QUARTER  # 332
 WINDOW, FFT = 400, 512  # 25 ms
 PITCH_WINDOW, PITCH_FFT = 640, 1024  # 40 ms
 SHORTEST, LONGEST = RATE // 400, RATE // 60  # lags of 400 and 60 Hz
-FLOOR = 1e-5  # mel power below which everything sounds like silence: about 50 dB below speech
+FLOOR = 1e-5  # mel power that counts as silence: about 50 dB below speech
 ENERGY_FLOOR = 1e-7  # the same of the energy
 TARGET = -20.0  # dB full scale to which the running gain brings the loud frames of speech
 
@@ -82,8 +82,8 @@ class SpeechFeatures:
         wide = np.hanning(PITCH_WINDOW + 1)[:-1].astype(np.float32)
         self._wide = wide
         self._mean = np.full(PITCH_WINDOW, 1 / PITCH_WINDOW, np.float32)
-        own = fft.irfft(np.abs(fft.rfft(wide, PITCH_FFT)) ** 2)[: LONGEST + 1]
-        self._untaper = (own[0] / own)[SHORTEST:].astype(np.float32)
+        taper = fft.irfft(np.abs(fft.rfft(wide, PITCH_FFT)) ** 2)[: LONGEST + 1]
+        self._untaper = (taper[0] / taper)[SHORTEST:].astype(np.float32)
         self._quarters = np.arange(QUARTERS)
         self._tone = np.log(RATE / np.arange(SHORTEST, LONGEST + 1) / 150).astype(np.float32)
         self._bias = np.linspace(0, 0.1, LONGEST + 1 - SHORTEST, dtype=np.float32)
@@ -92,7 +92,7 @@ class SpeechFeatures:
         """The features of the next frame from its samples (533 or 534,)."""
         start = frame_end(self._frame - 1) if self._frame else 0
         signal = np.concatenate([self._past, block])
-        ends = [_round_half_up((QUARTERS * self._frame + k + 1) * RATE, FPS * QUARTERS) for k in range(QUARTERS)]
+        ends = [round_half_up((QUARTERS * self._frame + k + 1) * RATE, FPS * QUARTERS) for k in range(QUARTERS)]
         offset = PITCH_WINDOW - start
         wide = np.array([signal[e + offset - PITCH_WINDOW : e + offset] for e in ends])
         power = self.gain(float(block @ block) / len(block))
@@ -120,7 +120,7 @@ class SpeechFeatures:
 
 
 def extract(audio: np.ndarray, rate: int) -> np.ndarray:
-    """Features of a whole signal: (frames_in(n, rate), 332) float32, the same as from a stream of it."""
+    """Features of a complete signal: (frames_in(n, rate), 332) float32, the same as from a stream of it."""
     total = frames_in(len(audio), rate)
     rows: Iterator[np.ndarray] = stream_features(audio, rate)
     return np.stack([row for row, _ in zip(rows, range(total), strict=False)])
@@ -136,5 +136,5 @@ def stream_features(audio: np.ndarray, rate: int) -> Iterator[np.ndarray]:
 
 
 def silence(frames: int) -> np.ndarray:
-    """Pseudo-empty audio: real (digital) silence through the same extractor, (frames, 332)."""
+    """Features of digital silence, (frames, 332)."""
     return extract(np.zeros(frame_end(frames), np.float32), RATE)[:frames]

@@ -1,4 +1,4 @@
-"""`Words`: what is said in a sound and when, as word files and aligners tell it."""
+"""`Words`: the words of a recording with their times, phones and phrases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from avatargpt.speech.phones import VOWELS, Phone
 from vqvae.errors import UserError
 
 PAUSE = 0.25  # s of silence between two words that end a phrase
-MOST_FPS = 1000
+MAX_FPS = 1000
+SLACK = 0.1  # s by which times of a file may lie beyond the end of its sound: counting in frames leaves as much
+MAX_OVERLAP = 0.1  # s by which words of a file may overlap and are cut: recognisers leave as much
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Word:
         text: as it is written.
         start, end: seconds from the beginning of the sound.
         phones: in order, without pauses; empty where they are not known.
-        confidence: 0 to 1, how sure whoever gave the times was; None = it was not said.
+        confidence: 0 to 1; None = not known.
     """
 
     text: str
@@ -61,12 +63,11 @@ class Words:
     Attributes:
         words: at least one.
         seconds: how long the sound is; None = not known.
-        source: who gave the times, for people.
+        source: where the times come from, in words.
         notes: what a reader had to change or guess, one line each.
 
     Raises:
-        UserError: no words, or times that are no numbers, before 0, reversed, out of order, overlapping or beyond the
-            end of the sound.
+        UserError: no words; times that are not finite, negative, reversed, overlapping or beyond the end of the sound.
     """
 
     words: tuple[Word, ...]
@@ -77,18 +78,19 @@ class Words:
     def __post_init__(self) -> None:
         if not self.words:
             raise UserError("no words; accepted: at least one word with its times")
-        before: Word | None = None
+        previous: Word | None = None
         for number, word in enumerate(self.words, 1):
             where = f"word {number} ({word.text})"
             if not (math.isfinite(word.start) and math.isfinite(word.end)) or word.start < 0:
                 raise UserError(f"{where}: from {word.start:g} to {word.end:g} s; accepted: seconds from 0 on")
             if word.end < word.start:
                 raise UserError(f"{where}: ends at {word.end:g} s, before it begins at {word.start:g} s")
-            if before is not None and word.start < before.end:
-                raise UserError(f"{where}: begins at {word.start:g} s, before {before.text} ends at {before.end:g} s")
+            if previous is not None and word.start < previous.end:
+                end = f"{previous.text} ends at {previous.end:g} s"
+                raise UserError(f"{where}: begins at {word.start:g} s, before {end}")
             if self.seconds is not None and word.end > self.seconds:
                 raise UserError(f"{where}: ends at {word.end:g} s; the sound ends at {self.seconds:g} s")
-            before = word
+            previous = word
 
     def __len__(self) -> int:
         return len(self.words)
@@ -99,16 +101,13 @@ class Words:
         return " ".join(word.text for word in self.words)
 
     def at(self, fps: float, frames: int) -> np.ndarray:
-        """Number of the word that is being spoken at each frame: (frames,) int64, -1 = none.
+        """Number of the word that is spoken at each frame: (frames,) int64, -1 = none.
 
         Frame n is at n / fps seconds, in whole 16 kHz samples counted from the beginning, so that hours do not drift;
         rates such as 29.97 are taken as 30000 / 1001. A word that begins and ends between two frames is at neither.
-
-        Raises:
-            UserError: a rate or number of frames that cannot be.
         """
-        if not (math.isfinite(fps) and 0 < fps <= MOST_FPS) or frames < 0:
-            raise UserError(f"{frames} frames at {fps:g} a second; accepted: 0 or more, above 0 to {MOST_FPS} a second")
+        if not (math.isfinite(fps) and 0 < fps <= MAX_FPS) or frames < 0:
+            raise UserError(f"{frames} frames at {fps:g} a second; accepted: 0 or more, above 0 to {MAX_FPS} a second")
         rate = Fraction(fps).limit_denominator(1001)
         samples = np.arange(frames, dtype=np.int64) * RATE * rate.denominator // rate.numerator
         starts = np.array([round(word.start * RATE) for word in self.words])
@@ -135,7 +134,7 @@ class Words:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON, as `avatargpt.speech.words.tables` reads it again."""
+        """Plain JSON, as `avatargpt.speech.word_files` reads it."""
         rows = []
         for word in self.words:
             row: dict[str, Any] = {"word": word.text, "start": round(word.start, 4), "end": round(word.end, 4)}
@@ -151,52 +150,44 @@ class Words:
         return {"seconds": self.seconds, "source": self.source, "notes": list(self.notes), "words": rows}
 
 
-SLACK = 0.1
-"""Seconds by which times of a file may lie beyond the end of its sound: what counting in whole frames leaves."""
-OVERLAP = 0.1
-"""Seconds by which words of a file may overlap and are trimmed, which is told: recognisers leave so much."""
-
-
-def collected(where: str, found: list[Word], source: str, seconds: float | None = None, notes: tuple[str, ...] = ()
-              ) -> Words:  # fmt: skip
-    """Words as a file has them, with what is slightly off put right and told.
+def checked_words(
+    where: str, words: list[Word], source: str, seconds: float | None = None, notes: tuple[str, ...] = ()
+) -> Words:
+    """Words of a file; those that overlap or pass the end of the sound by 0.1 s at most are cut, which is noted.
 
     Args:
-        where: of messages: the file.
-        seconds: of the sound, where it is known.
+        where: the file, for messages. seconds: of the sound, where it is known.
 
     Raises:
-        UserError: none at all, or times that are more than slightly off: see `Words`, `SLACK`, `OVERLAP`.
+        UserError: no words, or larger errors of times: see `Words`, `SLACK`, `MAX_OVERLAP`.
     """
-    if not found:
+    if not words:
         raise UserError(f"{where}: no words in it; accepted: at least one word with its times")
-    trimmed: list[Word] = []
-    told = list(notes)
+    cut: list[Word] = []
+    lines = list(notes)
     overlaps = beyond = 0
-    for word in found:
-        before = trimmed[-1] if trimmed else None
-        if before is not None and before.start <= word.start < before.end <= word.start + OVERLAP:
-            overlaps += before.end - word.start > 1e-3
-            trimmed[-1] = _until(before, word.start)
+    for word in words:
+        previous = cut[-1] if cut else None
+        if previous is not None and previous.start <= word.start < previous.end <= word.start + MAX_OVERLAP:
+            overlaps += previous.end - word.start > 1e-3
+            cut[-1] = _cut_at(previous, word.start)
         if seconds is not None and seconds < word.end <= seconds + SLACK and word.start < seconds:
             beyond += word.end - seconds > 1e-3
-            word = _until(word, seconds)
-        trimmed.append(word)
+            word = _cut_at(word, seconds)
+        cut.append(word)
     if overlaps:
-        told.append(f"{where}: {overlaps} words ended after the next had begun and were cut there")
+        lines.append(f"{where}: {overlaps} words ended after the next had begun and were cut there")
     if beyond:
-        told.append(f"{where}: {beyond} words ended after the sound and were cut there")
-    empty = sum(word.end == word.start for word in trimmed)
+        lines.append(f"{where}: {beyond} words ended after the sound and were cut there")
+    empty = sum(word.end == word.start for word in cut)
     if empty:
-        told.append(f"{where}: {empty} of {len(trimmed)} words have no length")
+        lines.append(f"{where}: {empty} of {len(cut)} words have no length")
     try:
-        return Words(tuple(trimmed), seconds, source, tuple(told))
+        return Words(tuple(cut), seconds, source, tuple(lines))
     except UserError as e:
         raise UserError(f"{where}: {e}") from None
 
 
-def _until(word: Word, end: float) -> Word:
-    phones = tuple(
-        Phone(p.name, min(p.start, end), min(p.end, end), p.stress) for p in word.phones
-    )
+def _cut_at(word: Word, end: float) -> Word:
+    phones = tuple(Phone(p.name, min(p.start, end), min(p.end, end), p.stress) for p in word.phones)
     return Word(word.text, min(word.start, end), end, phones, word.confidence)

@@ -1,82 +1,80 @@
-"""Phone times of real speech: its text laid along the driver's own phone head (Viterbi), 60 steps a second."""
+"""Forced alignment: the phones of a text along the scores of a phone model (Viterbi), 60 steps a second."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, extract
 from avatargpt.speech.audio import FPS, RATE
+from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, extract
 from avatargpt.speech.phones import ARPABET, INDEX, SILENCE, VISEMES, Phone
 from vqvae.errors import UserError
 
-if TYPE_CHECKING:
-    from avatargpt.face.audio_model.driver import Driver
-
 STEPS = 2 * FPS  # a second
 FINE = QUARTERS * FPS  # feature quarters a second
-SKIP = -6.0  # log-probability of a phone that is not spoken at all
+SKIP = -6.0  # log-probability of a phone that is left out
 PAUSE = -3.0  # of a pause where none is written
 STAY = -0.1
-INSIDE = -0.4  # log-probability of each step of silence inside a word; a second of it is none
-FAR = 4.0
-"""Of each second that a phone is too far from where it is known to be; a wrong phone costs 1 to 2 in every step."""
+INSIDE = -0.4  # of each step of silence inside a word; a second of it is none
+FAR = 4.0  # for each second that a phone is too far from where it should be; a wrong phone costs 1 to 2 in every step
 STOPS = frozenset("P T K B D G CH JH".split())
-SHORT, CLOSURE = 0.13, 0.07
-"""Seconds: silences before a stop up to which they are its closure, and a closure after a longer silence."""
-PAUSED, EARLIER, BRIEF = 0.1, 0.12, 0.04
-"""Seconds: a pause after which speech may have begun before the phone head heard it, by how much at most, and a phone
-that is too short to have been heard as long as it is."""
-SPEECH = 18  # quarters of a frame, 150 ms: how loud speech is after a pause
-LEAST_RISE = 2.3  # of log energy, 10 dB: less tells nothing
+MAX_CLOSURE, CLOSURE = 0.13, 0.07  # s of silence before a stop that is all its closure; of a closure in a longer one
+MIN_PAUSE = 0.1  # s of a pause after which speech may have begun before the phone model heard it ...
+MAX_EARLIER = 0.12  # ... by so much at most
+BRIEF = 0.04  # s of a phone that is too short to have been heard in full
+SPEECH = 18  # quarters of a frame, 150 ms: window for the loudness of speech after a pause
+MIN_RISE = 2.3  # of log energy, 10 dB: a smaller rise is no evidence
 RISE = 0.6
 """Share of the way from a pause's loudness to that of the speech after it, in dB, at which speech begins. Of 0.15 to
-0.8 the one at which the spectrum changes most where LJ's sentences begin (`changes`: 2.02, left alone 1.66)."""
+0.8 the one at which the spectrum changes most where LJ's sentences begin (`spectral_changes`: 2.02, unmoved 1.66)."""
 
 
-def aligned(driver: Driver, audio: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], float]:
-    """A text's phones laid along a sound at 16 kHz, stops with the silence of their closure, soft sounds after a pause
-    from where the sound rises, and how well they fit (`viterbi`).
+class PhoneModel(Protocol):
+    """A model that scores phones, such as `avatargpt.face.audio_model.driver.Driver`."""
+
+    @property
+    def look_ahead(self) -> int:
+        """Feature frames beyond a frame that its scores need."""
+
+    def phone_scores(self, features: np.ndarray) -> np.ndarray:
+        """Features (T, 332) of a complete sound -> (2 T, 40) log-probabilities of the phones in each half frame."""
+
+
+def align_phones(model: PhoneModel, audio: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], float]:
+    """Times of a text's phones in a sound (n,) at 16 kHz, and `Alignment.fit`.
+
+    Stops include the silence of their closure, soft sounds after a pause begin where the sound rises.
 
     Raises:
         UserError: no phones, or more than steps.
     """
     features = extract(audio, RATE)
-    found, fit = viterbi(visible(phone_scores(driver, features)), phones)
-    return begun_early(closed_early(found), features), fit
+    path = viterbi(with_visemes(model.phone_scores(features)), phones)
+    return with_onsets(with_closures(path.phones), features), path.fit
 
 
-def phone_scores(driver: Driver, features: np.ndarray) -> np.ndarray:
-    """Features (T, 332) of a whole sound -> (2 T, 40) log-probabilities of what is heard in each half frame."""
-    import torch
-
-    said = driver.network.whole(features)
-    return np.asarray(torch.log_softmax(said.phones[0], -1).flatten(0, 1).numpy())
-
-
-def visible(scores: np.ndarray) -> np.ndarray:
-    """(N, 40) log-probabilities of phones -> of half the phone, half all that look like it (`VISEMES`).
-
-    Speakers of other accents and languages say other sounds than the text's phones, mostly ones that look alike.
-    """
+def with_visemes(scores: np.ndarray) -> np.ndarray:
+    """(N, 40) log-probabilities of phones -> of half the phone, half all that look like it (`VISEMES`)."""
+    # Speakers of other accents and languages use other sounds than the text's phones, mostly ones that look similar.
     p = np.exp(scores)
     group = np.array([next(i for i, g in enumerate(VISEMES) if name in g) for name in ARPABET])
-    alike = np.stack([p[:, group == i].sum(1) for i in range(len(VISEMES))], 1)
-    return np.asarray(np.log(0.5 * p + 0.5 * alike[:, group] + 1e-9))
+    viseme = np.stack([p[:, group == i].sum(1) for i in range(len(VISEMES))], 1)
+    return np.asarray(np.log(0.5 * p + 0.5 * viseme[:, group] + 1e-9))
 
 
-def closed_early(phones: Sequence[Phone]) -> list[Phone]:
-    """Stops begin with the silence of their closure, which the phone head hears as a pause: a short one before a stop
-    becomes part of it, a long one ends `CLOSURE` earlier.
+def with_closures(phones: Sequence[Phone]) -> list[Phone]:
+    """Stops begin with the silence of their closure, which the phone model hears as a pause.
+
+    A short pause before a stop becomes part of it, a long one ends `CLOSURE` earlier.
     """
     out: list[Phone] = []
     for p in phones:
         before = out[-1] if out else None
         if p.name in STOPS and before is not None and before.name == "SIL":
-            start = before.start if before.end - before.start < SHORT else before.end - CLOSURE
+            start = before.start if before.end - before.start < MAX_CLOSURE else before.end - CLOSURE
             out.pop()
             if start > before.start:
                 out.append(Phone("SIL", before.start, start))
@@ -85,27 +83,25 @@ def closed_early(phones: Sequence[Phone]) -> list[Phone]:
     return out
 
 
-def begun_early(phones: Sequence[Phone], features: np.ndarray) -> list[Phone]:
-    """Speech after a pause begins where the sound rises (`RISE`), which is before the phone head is sure of a soft
-    first sound such as h; what it squeezed together there gets even shares. Stops stay: their closure is silent.
+def with_onsets(phones: Sequence[Phone], features: np.ndarray) -> list[Phone]:
+    """Speech after a pause begins where the sound rises (`RISE`), before the phone model is sure of a soft sound.
 
-    Args:
-        features: (T, 332) of the sound.
+    Phones that were squeezed together there get equal shares. Stops stay: their closure is silent.
     """
     level = features.reshape(-1, PER_QUARTER)[:, BANDS]  # log energy of each quarter
     out = list(phones)
     for k, (pause, first) in enumerate(zip(out, out[1:], strict=False)):
-        if pause.name != "SIL" or first.name in STOPS or pause.end - pause.start < PAUSED:
+        if pause.name != "SIL" or first.name in STOPS or pause.end - pause.start < MIN_PAUSE:
             continue
         a, b = (min(max(round(t * FINE + 0.5), 0), len(level) - 1) for t in (pause.start, pause.end))
-        if b - a < PAUSED * FINE / 2:  # times beyond the sound
+        if b - a < MIN_PAUSE * FINE / 2:  # times beyond the sound
             continue
         floor = np.percentile(level[a:b], 25)
         rise = level[b : b + SPEECH].max(initial=floor) - floor
-        if rise < LEAST_RISE:
+        if rise < MIN_RISE:
             continue
-        loud, at = floor + RISE * rise, b
-        while at > max(a + QUARTERS, b - int(EARLIER * FINE)) and level[at - 1] > loud:
+        threshold, at = floor + RISE * rise, b
+        while at > max(a + QUARTERS, b - int(MAX_EARLIER * FINE)) and level[at - 1] > threshold:
             at -= 1
         if at < b:
             _begin(out, k, pause.end - (b - at) / FINE)
@@ -113,7 +109,7 @@ def begun_early(phones: Sequence[Phone], features: np.ndarray) -> list[Phone]:
 
 
 def _begin(phones: list[Phone], pause: int, start: float) -> None:
-    """End a pause of `phones` at `start`, earlier than it did, in place."""
+    """Ends a pause of `phones` at `start`, earlier than before, in place."""
     last = pause + 1
     while last + 1 < len(phones) and phones[last].end - phones[last].start < BRIEF and phones[last + 1].name != "SIL":
         last += 1
@@ -125,47 +121,42 @@ def _begin(phones: list[Phone], pause: int, start: float) -> None:
         phones[pause + 1 + k] = Phone(phones[pause + 1 + k].name, float(edges[k]), float(edges[k + 1]))
 
 
-def changes(audio: np.ndarray, phones: Sequence[Phone]) -> list[float]:
-    """How much the spectrum of a sound at 16 kHz changes where its phones begin, pauses left out: times that are right
-    lie where it changes more, whoever gave them.
+def spectral_changes(audio: np.ndarray, phones: Sequence[Phone]) -> list[float]:
+    """How much the spectrum of a sound at 16 kHz changes where its phones begin, pauses left out.
+
+    Times that are right lie where it changes more, whatever made them.
 
     Returns:
         For each phone the root mean square over bands of the difference of log-mel bands 8 ms before and after, as
-        standard deviations above the mean of the whole sound.
+        standard deviations above the mean of the sound.
     """
     bands = extract(audio, RATE).reshape(-1, QUARTERS, PER_QUARTER)[..., :BANDS].reshape(-1, BANDS)
     change = np.sqrt(((bands[2:] - bands[:-2]) ** 2).mean(1))
-    even = (change - change.mean()) / change.std()
+    normal = (change - change.mean()) / change.std()
     # Quarter k ends at (k + 1) / 120 s and its window of 25 ms is centred 12.5 ms before; change i is of quarter i + 1.
     at = [round(p.start * FINE + 1.5) - 2 for p in phones if p.name != "SIL"]
-    return [float(even[min(max(i, 0), len(even) - 1)]) for i in at]
+    return [float(normal[min(max(i, 0), len(normal) - 1)]) for i in at]
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """A text's phones laid along a sound.
+    """The phones of a text along a sound.
 
     Attributes:
-        phones: heard, and pauses, with times in seconds.
+        phones: spoken ones and pauses, with times in seconds.
         numbers: for each of `phones` which of the text's phones it is, pauses not counted; -1 for a pause.
         fit: mean log-probability of the steps that are not silence, less `SKIP` for every phone left out.
-        spoken: (N,) which of the text's phones each step is of, -1 for silence.
+        steps: (N,) which of the text's phones each step belongs to, -1 for silence.
     """
 
     phones: list[Phone]
     numbers: list[int]
     fit: float
-    spoken: np.ndarray
+    steps: np.ndarray
 
 
-def viterbi(scores: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], float]:
-    """`lay` of a whole text: its phones with times in seconds, and how well text and sound fit."""
-    path = lay(scores, phones)
-    return path.phones, path.fit
-
-
-def lay(
-    scores: np.ndarray, phones: Sequence[str], whole: bool = True, owners: Sequence[int] | None = None,
+def viterbi(
+    scores: np.ndarray, phones: Sequence[str], complete: bool = True, owners: Sequence[int] | None = None,
     near: np.ndarray | None = None, slack: float = 0.0,
 ) -> Alignment:  # fmt: skip
     """Times of the phones, each at least one step long unless left out, with optional silence anywhere between.
@@ -173,10 +164,10 @@ def lay(
     Args:
         scores: (N, 40) log-probabilities.
         phones: names in order; SIL where a pause is likely.
-        whole: all phones are spoken; otherwise as many as there is time for.
+        complete: all phones are spoken; otherwise as many as there is time for.
         owners: the word of each phone, pauses not counted: silence inside a word costs `INSIDE` a step.
-        near: (phones without pauses, 2) seconds between which each is spoken, where that is roughly known; what is
-            more than `slack` seconds from there costs `FAR` for each second.
+        near: (phones without pauses, 2) approximate start and end of each; a phone more than `slack` seconds away costs
+            `FAR` for each second.
 
     Raises:
         UserError: no phones, or more than steps.
@@ -191,7 +182,7 @@ def lay(
     likely = [True, *_pauses(phones), True]
     labels = np.array(states)
     steps, count = len(scores), len(states)
-    if whole and count // 2 > 2 * steps:
+    if complete and count // 2 > 2 * steps:
         raise UserError(f"{count // 2} phones in {steps / STEPS:.1f} s of sound; text and sound do not belong together")
     emit = scores[:, labels]
     if owners is not None:
@@ -215,23 +206,23 @@ def lay(
         options[4, 4:] = np.where(silent[4:], -np.inf, best[:-4] + SKIP)  # phone, past a phone, to a phone
         back[t] = options.argmax(0)
         best = options[back[t], np.arange(count)] + emit[t]
-    state = (count - 1 if best[-1] >= best[-2] else count - 2) if whole else int(best.argmax())
+    state = (count - 1 if best[-1] >= best[-2] else count - 2) if complete else int(best.argmax())
     path = np.empty(steps, int)
     for t in range(steps - 1, -1, -1):
         path[t] = state
         state -= int(back[t, state])
-    spoken = ~silent[path]
-    heard = scores[np.arange(steps), labels[path]][spoken].sum()
-    left_out = (count if whole else int(path[-1]) + 1) // 2 - len(set(path[spoken].tolist()))
-    score = float((heard + SKIP * left_out) / max(1, spoken.sum()))
+    voiced = ~silent[path]
+    total = scores[np.arange(steps), labels[path]][voiced].sum()
+    left_out = (count if complete else int(path[-1]) + 1) // 2 - len(set(path[voiced].tolist()))
+    score = float((total + SKIP * left_out) / max(1, voiced.sum()))
     edges = np.flatnonzero(np.diff(path, prepend=-1))
     # A step is labelled with the phone at its beginning, so that the change lies half a step earlier on average.
     times = np.clip((np.array([*edges, steps]) - 0.5) / STEPS, 0, None)
     times[-1] = steps / STEPS
     names = [ARPABET[labels[path[a]]] for a in edges]
-    found = [Phone(n, float(a), float(b)) for n, a, b in zip(names, times[:-1], times[1:], strict=True)]
-    number = np.where(spoken, path // 2, -1)
-    return Alignment(found, number[edges].tolist(), score, number)
+    timed = [Phone(n, float(a), float(b)) for n, a, b in zip(names, times[:-1], times[1:], strict=True)]
+    number = np.where(voiced, path // 2, -1)
+    return Alignment(timed, number[edges].tolist(), score, number)
 
 
 def _pauses(phones: Sequence[str]) -> list[bool]:

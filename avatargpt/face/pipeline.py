@@ -1,0 +1,289 @@
+"""`FacePipeline`: instructions, feelings and speech -> a face clip, by the parser and the driver of one folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatargpt.face.audio_model.conditioning import Direction, Feeling
+from avatargpt.face.audio_model.controls import Controls, apply_controls
+from avatargpt.face.audio_model.idle import Span, calm_spans, jaw_spans, lid_spans
+from avatargpt.face.instructions.scores import (
+    NamedTimes,
+    check_times,
+    clauses_of,
+    feelings_of,
+    fit_score,
+    place_score,
+    spread_score,
+)
+from avatargpt.face.instructions.timing import WordTimes, anchor_time, arrange, is_beyond, is_timed
+from avatargpt.requests.english import worded
+from avatargpt.speech.audio import MAX_SECONDS, check_rate, inspect
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.face.audio_model.driver import Driver
+    from avatargpt.face.instructions.parser import InstructionParser
+    from avatargpt.requests.reader import RequestReader
+    from instruct_data.face.score import Score
+    from instruct_data.requests.spec import FaceClause, FaceRequest
+    from vqvae.face import FaceMotion
+
+SILENT_SECONDS = 4.0  # length without sound, words or a length
+HOLD = 1.5  # s of the last of several feelings
+# Certainty of a request's clauses from which they are read one by one: where the parser cannot write their times, and
+# where it can.
+MIN_CERTAINTY, MIN_CERTAINTY_READABLE = 0.5, 0.7
+SURE_AGREEMENT = 0.97  # of the parser's readings, from which an instruction that it can read is not taken apart
+
+
+def driver_folder(model: Path | None) -> Path:
+    """The driver's folder of a model folder: ``driver`` in it, or itself; None = the packaged weights.
+
+    Raises:
+        UserError: no such folder, or no driver in it.
+    """
+    from avatargpt.lm.checkpoint import check_model
+    from avatargpt.resources import PACKAGE
+
+    check_model(model)
+    root = PACKAGE / "weights" if model is None else model
+    for folder in (root / "driver", root):
+        if (folder / "driver.json").is_file():
+            return folder
+    raise UserError(
+        f"{root / 'driver'}: no driver weights; train them with `python scripts/train.py driver` (docs/speech.md), or "
+        "name a folder that has them with --model"
+    )
+
+
+class FacePipeline:
+    """Instructions, feelings and speech to a face.
+
+    Args:
+        driver: the network that moves the face. parser: the network that reads instructions.
+        grounder: the sentence encoder of the driver's words; None loads the installed one when it is needed.
+        reading: the one of the parser, with the layers that it reads (`parser.reading_grounder`); likewise.
+    """
+
+    def __init__(
+        self, driver: Driver, parser: InstructionParser | None = None, grounder: Any = None, reading: Any = None
+    ) -> None:  # fmt: skip
+        self.driver, self._parser, self._grounder, self._reading = driver, parser, grounder, reading
+        self._folder: Path | None = None
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str] | None = None) -> FacePipeline:
+        """From a folder with a driver and a parser; None = the packaged weights.
+
+        Raises:
+            UserError: missing or damaged weights.
+        """
+        from avatargpt.face.audio_model.driver import Driver
+        from avatargpt.lm import checkpoint
+
+        path = checkpoint.driver_folder() if folder is None else Path(folder)
+        pipeline = cls(Driver.load(path))
+        pipeline._folder = path
+        return pipeline
+
+    @cached_property
+    def parser(self) -> InstructionParser:
+        """Loaded with the first instruction."""
+        from avatargpt.face.instructions.parser import InstructionParser
+
+        return self._parser or InstructionParser.load(self._folder or "")
+
+    @cached_property
+    def requests(self) -> RequestReader | None:
+        """Reads the clauses of an instruction and their times; None where the folder has none."""
+        from avatargpt.requests.reader import RequestReader
+
+        folders = [self._folder, self._folder.parent] if self._folder else []
+        return next((reader for f in folders if (reader := RequestReader.of(f)) is not None), None)
+
+    @cached_property
+    def grounder(self) -> Any:
+        """Sentence encoder of the driver."""
+        from avatargpt.lm.text_encoder import SentenceGrounder
+
+        return self._grounder or SentenceGrounder()
+
+    @cached_property
+    def reading(self) -> Any:
+        """Sentence encoder of the parser, with several layers."""
+        from avatargpt.face.instructions.parser import reading_grounder
+
+        return self._reading or reading_grounder(self.parser.network.config)
+
+    def request(self, text: str) -> FaceRequest | None:
+        """The clauses of an instruction and their times; None without a reader of requests."""
+        words = worded(text)
+        return self.requests.read_face(words) if self.requests and any(c.isalnum() for c in words) else None
+
+    def read(
+        self, texts: Sequence[str], seconds: Sequence[float | None] | None = None, sound: float | None = None,
+        words: Sequence[WordTimes] | None = None,
+    ) -> list[Score]:  # fmt: skip
+        """The scores of instructions: actions with times, strengths and counts, feelings, and a length in seconds.
+
+        Where an instruction has times that the parser's tokens cannot write (`timing.is_beyond`), or other times on
+        which the parser's readings differ, its clauses are read one by one and placed in time by the request. All
+        others are read as one.
+
+        Args:
+            seconds: requested lengths, which influence times; None = as long as it takes.
+            sound: seconds of the speech that they go with; actions are then not spread over it.
+            words: of the speech of each, (word, start, end) in seconds.
+        """
+        lengths = seconds or [None] * len(texts)
+        speech = words or [()] * len(texts)
+        return [self._read_one(t, s, sound, w) for t, s, w in zip(texts, lengths, speech, strict=True)]
+
+    def _read_one(self, text: str, seconds: float | None, sound: float | None, words: WordTimes) -> Score:
+        request = self.request(text)
+        clauses = request.clauses if request is not None else []
+        certainty = min((c.sure for c in clauses), default=0.0)
+        beyond = request is not None and is_beyond(request, words) and certainty >= MIN_CERTAINTY
+        if beyond and (arranged := self._by_clauses(text, request, sound or seconds, words)) is not None:
+            return arranged
+        named: NamedTimes = ""
+        for c in clauses:
+            if c.at is not None or c.until is not None:
+                named = "clock"
+            elif c.seconds and not named:
+                named = "lasting"
+        score = self.parser.read([text], self.reading, seconds=[None if sound else seconds], named=named)[0]
+        differ = (self.parser.agreement(text) or 0.0) < SURE_AGREEMENT
+        readable = certainty >= MIN_CERTAINTY_READABLE
+        by_clauses = request is not None and is_timed(request) and readable and differ
+        if by_clauses and (arranged := self._by_clauses(text, request, sound or seconds, words)) is not None:
+            return arranged
+        return replace(score, timed=named == "clock", unheard=_unspoken(clauses, words) if readable else ())
+
+    def _by_clauses(
+        self, text: str, request: FaceRequest | None, seconds: float | None, words: WordTimes
+    ) -> Score | None:
+        """The score of the request's clauses, read one by one; None where they are empty or have no room."""
+        if request is None:
+            return None
+        score = arrange(request, cache(lambda clause: self.parser.read([clause], self.reading)[0]), seconds, words)
+        if not score or not (score.events or score.emotions or any(c.denied for c in request.clauses)):
+            return None
+        clauses = [c for c in request.clauses if not c.denied]
+        return replace(score, text=text, read_by=tuple(c.action for c in clauses), unheard=_unspoken(clauses, words))
+
+    def place(
+        self, texts: Sequence[str], seconds: float | None, has_sound: bool, feelings: Sequence[Feeling] = (),
+        scores: Sequence[Score] | None = None, words: WordTimes = (),
+    ) -> list[Score | None]:  # fmt: skip
+        """The scores of instructions in clips of so many seconds, None for an empty one.
+
+        Readings are squeezed into sound and spread over requested seconds; times of `scores` stay as written.
+
+        Args:
+            seconds: of the clips; None = as long as each takes. has_sound: whether the clips have. words: of the sound.
+
+        Raises:
+            UserError: times that the instruction names, or a score has, beyond the clip's end.
+        """
+        reads = scores is None and any(texts)
+        if reads:
+            lengths = None if has_sound else [seconds] * len(texts)
+            scores = self.read(texts, lengths, seconds if has_sound else None, [words] * len(texts))
+        out: list[Score | None] = [*scores] if scores else [None] * len(texts)
+        for k, score in enumerate(out):
+            if score is not None:
+                length = seconds or self.default_seconds(score, feelings)
+                spreads = reads and (length < score.length or (not has_sound and seconds is not None))
+                out[k] = place_score(score, length, spreads, bool(feelings))
+        return out
+
+    def spans(self, score: Score | None) -> tuple[tuple[Span, ...], tuple[Span, ...], tuple[Span, ...]]:
+        """Spans in which a score moves the lids, head or eyes, and the jaw: blinks and idle motion keep off them."""
+        return lid_spans(score), calm_spans(score), jaw_spans(score)
+
+    def with_controls(self, clip: FaceMotion, controls: Controls, score: Score | None, seed: int = 0) -> FaceMotion:
+        """A clip of `perform` with controls, whose blinks and idle motion keep off the score."""
+        return apply_controls(clip, controls, seed, *self.spans(score))
+
+    def doubt(self, text: str, score: Score) -> str:
+        """Why a score may not be what the text means (`parser.doubt`); empty = no reason."""
+        from avatargpt.face.instructions.parser import doubt
+
+        if score.unheard:
+            words = ", ".join(map(repr, score.unheard))
+            return f"when {words} is said is not known; it takes speech in which it is, and its transcript"
+        agreements = [a for t in score.read_by or (text,) if (a := self.parser.agreement(t)) is not None]
+        return doubt(text, score, min(agreements, default=None))
+
+    def direction(
+        self, score: Score | None, feelings: Sequence[Feeling] = (), seconds: float | None = None
+    ) -> Direction:
+        """A score, fitted to `seconds`, as a direction of the driver; `feelings` replace the score's own."""
+        if score is not None and seconds is not None:
+            score = fit_score(score, seconds)
+        keyframes = list(feelings) or (feelings_of(score) if score is not None else [])
+        clauses = clauses_of(score) if score is not None else []
+        return Direction.make(keyframes, clauses, self.grounder) if keyframes or clauses else Direction()
+
+    def default_seconds(self, score: Score | None, feelings: Sequence[Feeling] = ()) -> float:
+        """Seconds of a clip without sound and requested length: all of the score, and the last feeling."""
+        length = score.length if score is not None else SILENT_SECONDS
+        last = max((f.second for f in feelings), default=0.0)
+        return max(length, last + HOLD) if last > 0 else length
+
+    def perform(
+        self, text: str = "", audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,
+        feelings: Sequence[Feeling] = (), seconds: float | None = None, score: Score | None = None,
+        progress: Callable[[int], None] | None = None, head: str = "rule", words: WordTimes = (),
+    ) -> FaceMotion:  # fmt: skip
+        """One clip of T frames, 30 a second: weights (T, 52), head (T, 3) in radians.
+
+        Args:
+            text: a facial instruction; not read where there is a `score`.
+            audio: speech, a file or samples (n,) at `rate`.
+            feelings: emotion keyframes, instead of those of the text.
+            seconds: length without sound, over which the score is spread (`scores.spread_score`); None = as long as the
+                instruction takes, else 4 s.
+            progress: called with the number of frames so far.
+            head: ``rule`` or ``recorded``, see `avatargpt.face.audio_model.stream.FaceStream`.
+            words: of the speech, (word, start, end) in seconds, for "when you say ...".
+
+        Raises:
+            UserError: bad sound, text, length or head.
+        """
+        length = seconds
+        if isinstance(audio, np.ndarray):
+            check_rate(rate, 1, "sound")
+            if audio.size == 0:
+                raise UserError("the sound is 0 s long; at least one sample is needed")
+            length = len(audio) / rate
+        elif audio is not None:
+            length = inspect(audio).seconds
+        requested = seconds if audio is None else None
+        if score is None and text:
+            score = self.read([text], [requested], length if audio is not None else None, [words])[0]
+            check_times(score, length or score.length)
+        if length is None:
+            length = self.default_seconds(score, feelings)
+        if not 0 < length <= MAX_SECONDS:
+            raise UserError(f"{length:g} s; accepted: above 0, at most {MAX_SECONDS / 3600:g} hours")
+        if score is not None and requested is not None:
+            score = spread_score(score, requested)
+        direction = self.direction(score, feelings, length)
+        clip_seconds = None if audio is not None else length
+        clip = self.driver.drive(audio, rate, direction, seconds=clip_seconds, head=head, progress=progress)
+        return clip.with_caption(text)
+
+
+def _unspoken(clauses: Sequence[FaceClause], words: WordTimes) -> tuple[str, ...]:
+    """Words of speech that clauses name and that are not among `words`."""
+    return tuple(c.word for c in clauses if c.word and anchor_time(c, words) is None)
