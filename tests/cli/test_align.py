@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.speech import alignment as aligning
-from avatargpt.speech import word_files
+from avatargpt.speech import alignment, word_files
 from avatargpt.speech.words import Word, Words
 from tests.cli.test_bad_input import assert_refused
 from tests.words.test_words import SAID
@@ -22,11 +21,11 @@ def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     soundfile.write(tmp_path / "talk.wav", np.zeros(32_000), 16_000)
     asked.clear()
 
-    def align(audio: Path, transcript: str, near: Words | None = None, **options: object) -> Words:
+    def align(audio: Path, transcript: str, driver: object, near: Words | None = None, **options: object) -> Words:
         asked.append((transcript, near, options["aligner"]))
         return Words(SAID.words, 2.0, "test", ("doubtful",))
 
-    monkeypatch.setattr(aligning, "align", align)
+    monkeypatch.setattr(alignment, "align", align)
     return tmp_path / "talk.wav"
 
 

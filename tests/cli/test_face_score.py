@@ -119,7 +119,7 @@ def test_what_is_read_is_told_as_it_is_done() -> None:
     assert spread_score.length == 5.0 and spread_score.events[0].start == 1.875
     long = place_score(SCORE, 20.0, True)
     assert long.length == 20.0 and long.events == SCORE.events and long.emotions[0].end == 20.0
-    assert place_score(SCORE, 20.0, True, felt=True).emotions == ()
+    assert place_score(SCORE, 20.0, True, other_feelings=True).emotions == ()
 
 
 def test_times_that_somebody_wrote_stay() -> None:

@@ -12,9 +12,7 @@ import pytest
 import soundfile
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.speech import alignment as aligning
-from avatargpt.speech import alignment as hearing
-from avatargpt.speech import word_files
+from avatargpt.speech import alignment, transcripts, word_files
 from avatargpt.speech.words import Word, Words
 from tests.cli.conftest import Cli, Result
 from tests.cli.test_bad_input import assert_refused
@@ -34,10 +32,10 @@ def gesture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``avatargpt gesture ARGS`` with a small network, whose words are spelled; what any sound says is `TEXT`."""
     monkeypatch.setitem(sys.modules, "faster_whisper", None)  # as without the extra, installed or not
     monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
-    monkeypatch.setattr(aligning, "hear", lambda driver, samples: MADE)
-    monkeypatch.setattr(hearing, "hear", lambda driver, samples: MADE)
+    for module in (alignment, transcripts):
+        monkeypatch.setattr(module, "score_sound", lambda model, samples: MADE)
     monkeypatch.setattr(Driver, "load", classmethod(lambda cls, place=None: None))
-    monkeypatch.setattr(aligning.sphinx, "installed", lambda: False)
+    monkeypatch.setattr(alignment, "has_pocketsphinx", lambda: False)
     monkeypatch.setattr("avatargpt.speech.transcripts._excerpt", lambda *_: np.zeros(9, np.float32))
     weights = folder(tmp_path / "weights")
     return lambda *argv: cli("gesture", *argv, "--model", weights)
@@ -79,7 +77,7 @@ def test_words_are_laid_along_the_sound(gesture: Any, talk: Path, tmp_path: Path
     for out in results:
         row = json.loads(out.out)["results"][0]
         assert (row["words"], row["times"], row["notes"]) == (14, "network", []) and out.err == ""
-    words = aligning.align(talk, TEXT).words
+    words = alignment.align(talk, TEXT, Driver.load()).words
     assert same(Motion.load(tmp_path / "a.npz"), performer().perform(talk, words=words))
 
 
