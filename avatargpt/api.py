@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from avatargpt import planning
-from avatargpt.avatar.calls import AvatarCalls, DeviceCalls
+from avatargpt.avatar.calls import DeviceCalls, SpeechCalls
 from avatargpt.body.candidates import sample_candidates
 from avatargpt.body.describe import MotionDescription
 from avatargpt.body.edit import MotionEditing
@@ -49,7 +49,7 @@ def documented(part: Callable[..., object]) -> Callable[[Call], Call]:
     return documenting
 
 
-class AvatarGPT(AvatarCalls, DeviceCalls, HubCalls):
+class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
     """A loaded model with its tokenizers.
 
     Shapes: a `Motion` has T frames at 20 per second, a `FaceMotion` 30; codes are (N, R) of R residual levels, N =

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from avatargpt.gesture.config import GestureConfig
-from avatargpt.gesture.decoding import Sampler
+from avatargpt.gesture.config import GestureConfig, GestureOptions
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import PROSODY, WIDTH
 from avatargpt.gesture.network import GestureNetwork
-from avatargpt.gesture.stream import Gestures, SpokenGestures
+from avatargpt.gesture.stream import GestureChunk, SpeechGestureStream
 from avatargpt.gesture.words import SENTENCE, SentenceWords
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
@@ -80,17 +79,18 @@ def main() -> None:
     driver, encoder = driver_of(args.model), SentenceWords()
     voice, answer = buzz(130, args.rate), buzz(210, args.rate)
 
-    def stream(dyadic: bool, head: str = "codes") -> SpokenGestures:
-        return SpokenGestures(driver, args.rate, encoder, (), dyadic, head=head, sampler=Sampler(seed=1), smooth=True)
+    def stream(dyadic: bool, head: str = "codes") -> SpeechGestureStream:
+        options = GestureOptions(head=head, seed=1, temperature=1.0)
+        return SpeechGestureStream(driver, args.rate, encoder, (), dyadic, options=options)
 
-    def run(chunk: int, dyadic: bool = True, head: str = "codes") -> Gestures:
+    def run(chunk: int, dyadic: bool = True, head: str = "codes") -> GestureChunk:
         one = stream(dyadic, head)
         one.say(words(0))
         parts = [
             one.push(voice[i : i + chunk], answer[i : i + chunk] if dyadic else None)
             for i in range(0, len(voice), chunk)
         ]
-        return Gestures.joined([*parts, one.finish()])
+        return GestureChunk.concatenate([*parts, one.finish()])
 
     whole = run(len(voice))
     result: dict[str, object] = {

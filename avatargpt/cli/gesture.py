@@ -13,7 +13,7 @@ from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.gesture.pipeline import GesturePerformer
+    from avatargpt.gesture.pipeline import GesturePipeline
     from avatargpt.gesture.semantics import Manner
     from avatargpt.speech.words import Words
     from vqvae.motion import Motion
@@ -103,8 +103,8 @@ def gesture(
     from avatargpt.cli.gesture_live import known_words
     from avatargpt.cli.gesture_live import perform as perform_live
     from avatargpt.gesture.config import HEADS
+    from avatargpt.gesture.features import check_lengths
     from avatargpt.gesture.pipeline import network_folder
-    from avatargpt.gesture.stream import check_lengths
     from avatargpt.speech.audio import inspect
 
     line = live_line.LiveLine(
@@ -156,23 +156,23 @@ def gesture(
     common.print_results([motion], files, as_json, [told])
 
 
-def _loaded(folder: Path, audio: Path, speaker: str | None, threads: int | None, quiet: bool) -> GesturePerformer:
+def _loaded(folder: Path, audio: Path, speaker: str | None, threads: int | None, quiet: bool) -> GesturePipeline:
     """The performer; a sound that cannot be read and a speaker that it does not know are refused before words are."""
     import torch
 
-    from avatargpt.gesture.pipeline import GesturePerformer
+    from avatargpt.gesture.pipeline import GesturePipeline
     from avatargpt.speech.audio import inspect
 
     inspect(audio)
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
     with common.progress("loading", quiet):
-        performer = GesturePerformer.load(folder)
+        performer = GesturePipeline.load(folder)
         performer.driver.style(speaker)
     return performer
 
 
 def _perform(
-    performer: GesturePerformer, audio: Path, words: Words | None, interlocutor: Path | None, quiet: bool,
+    performer: GesturePipeline, audio: Path, words: Words | None, interlocutor: Path | None, quiet: bool,
     how: dict[str, Any],
 ) -> Motion:  # fmt: skip
     from avatargpt.speech.audio import FPS, inspect

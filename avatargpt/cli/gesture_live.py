@@ -42,7 +42,7 @@ def perform(
 
     Args:
         folder: of the gesture network. words: of the speaker. keep: whether the motion is wanted afterwards.
-        options: of `avatargpt.gesture.pipeline.GesturePerformer.stream`.
+        options: of `avatargpt.gesture.pipeline.GesturePipeline.stream`.
 
     Returns:
         What was made, and what is to be told.
@@ -64,11 +64,11 @@ def perform(
         import torch
 
         from avatargpt.gesture import live
-        from avatargpt.gesture.pipeline import GesturePerformer
-        from avatargpt.gesture.stream import Beside
+        from avatargpt.gesture.features import InterlocutorAudio
+        from avatargpt.gesture.pipeline import GesturePipeline
 
         torch.set_num_threads(1)
-        performer = GesturePerformer.load(folder)
+        performer = GesturePipeline.load(folder)
         other = None if interlocutor is None else open_sound(interlocutor)
         warm = performer.stream(rate, **options | {"semantics": None})
         warm.push(np.zeros(rate // 2, np.float32))  # the first time takes longest
@@ -83,8 +83,8 @@ def perform(
         done = live.Live()
         try:
             live.perform(
-                stream, rate, line.sound(rate, piped), senders, Beside(rate, other), MAX_SECONDS * FPS if keep else 0,
-                done,
+                stream, rate, line.sound(rate, piped), senders, InterlocutorAudio(rate, other),
+                MAX_SECONDS * FPS if keep else 0, done,
             )  # fmt: skip
         except KeyboardInterrupt:
             say("stopped", err=True)

@@ -1,32 +1,35 @@
-"""The shape of a gesture network, and what the rows and tokens are that it was trained on."""
+"""Configuration of a gesture network: its shape, and the features and tokens that it was trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 from pydantic import model_validator
 
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Strict
 
-STYLE = 8  # numbers of a speaker's style
+STYLE = 8  # size of a style vector
 HEADS = ("codes", "features")
-"""``codes``: tokens are sampled, and frames follow them; ``features``: the mean motion, without tokens."""
-TEMPERATURE = 0.9  # of the tokens, unless told: hands as fast as in real talk (docs/experiments.md)
+"""``codes``: tokens are sampled and decoded; ``features``: the mean motion, without tokens."""
+TEMPERATURE = 0.9  # default: hands as fast as in real talk (docs/experiments.md)
 UNKNOWN = -1
-"""A code that is not told: before the first token, and where tokens are off."""
+"""An unknown code: before the first token, and where tokens are off."""
 
 
 class Material(Strict):
-    """What the rows are; the cache that a network is trained on says it.
+    """What the rows of a training cache hold.
 
     Attributes:
-        audio, words: what hears and what reads: ``prosody`` and ``sentence``, or the name of an encoder or a model.
+        audio, words: their encoders: ``prosody`` and ``sentence``, or the name of a model.
         audio_width, word_width: A, V. features: F. levels, codebook_size: R, K of the tokenizer.
         downsample: n, frames of a token.
         rotations, positions: columns [start, stop) of F with rotations (6D, first two columns) and with metres.
-        speakers: names of those in the table of styles.
-        tokenizer: fingerprint of the tokenizer whose tokens are spoken.
+        speakers: names in the table of styles.
+        tokenizer: fingerprint of the tokenizer whose codes are predicted.
     """
 
     audio: str
@@ -53,13 +56,14 @@ class Material(Strict):
 
 
 class GestureShape(Strict):
-    """What `configs/gesture/*.yaml` may set under `model`.
+    """The section `model` of `configs/gesture/*.yaml`.
 
     Attributes:
         width, heads, hidden: of the layers.
-        layers: self-attention and words, for agent and interlocutor alike. joint: self-attention and interlocutor.
-        reach: W, frames that an attention looks back; a segment of training is as long.
-        look_ahead: tokens of sound beyond those that are spoken for; 1 of 4 frames = 133 ms.
+        layers: blocks with attention to words, shared by agent and interlocutor. joint: blocks with attention to the
+            interlocutor.
+        reach: W, frames that an attention looks back; also the length of a training segment.
+        look_ahead: tokens of sound beyond the predicted one; 1 of 4 frames = 133 ms.
         dropout: in the layers.
     """
 
@@ -80,9 +84,33 @@ class GestureShape(Strict):
 
 
 class GestureConfig(GestureShape, Material):
-    """Everything that defines a gesture network but its weights."""
+    """The complete configuration of a gesture network."""
 
     @property
     def ahead(self) -> int:
-        """Frames of sound beyond the frame that is spoken for."""
+        """Frames of sound beyond the predicted frame."""
         return self.look_ahead * self.downsample
+
+
+Speaker = str | int | Sequence[float] | np.ndarray | None
+"""A name or number in the network's table of styles, eight numbers, or None: the zero style."""
+
+
+@dataclass(frozen=True)
+class GestureOptions:
+    """Options of generation.
+
+    Attributes:
+        speaker: whose style. head: one of `HEADS`.
+        seed, temperature: of the tokens; temperature 0 = always the likeliest.
+        smooth: Savitzky-Golay smoothing over nine frames.
+    """
+
+    speaker: Speaker = None
+    head: str = "codes"
+    seed: int = 0
+    temperature: float = TEMPERATURE
+    smooth: bool = True
+
+
+DEFAULT_OPTIONS = GestureOptions()

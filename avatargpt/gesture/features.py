@@ -1,47 +1,53 @@
-"""What the gesture network hears: a row for each frame at 30 fps, placed by counting samples, so that nothing drifts.
+"""Audio of the gesture network: prosody of each frame at 30 fps, loudness of words, two voices in step.
 
-Prosody (log-mel, energy, voicing, pitch, onsets), computed causally and as a stream. Frame n is the sound from n / 30 s
-to (n + 1) / 30 s.
+Frame n is the sound from n / 30 s to (n + 1) / 30 s. Frames are placed by counting samples, so nothing drifts.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
-from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
+from avatargpt.gesture.words import TimedWord
+from avatargpt.speech import audio as sounds
+from avatargpt.speech.audio import FPS, RATE, AudioInfo, FrameBlocks, Sound, frames_in
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, SpeechFeatures
-from avatargpt.speech.features import WIDTH as HEARD
+from avatargpt.speech.features import WIDTH as SPEECH_WIDTH
 from vqvae.errors import UserError
 
 PROSODY = "prosody"
 """The name of these features in a model's configuration."""
-WIDTH = HEARD + QUARTERS  # 336
+WIDTH = SPEECH_WIDTH + QUARTERS  # 336
+LEVEL_RATE = 100  # level measurements a second
+MAX_LENGTH_DIFFERENCE = 0.5  # s between the lengths of two voices
 
 
 class Prosody:
     """16 kHz blocks of one frame -> (336,) float32 each.
 
-    Layout: the 332 of `avatargpt.speech.features.SpeechFeatures`, then four onset strengths, one for each
-    quarter frame: the mean rise of the log-mel bands since the quarter before (spectral flux, Dixon 2006). A frame is
-    made of samples before its end alone.
+    Layout: the 332 of `avatargpt.speech.features.SpeechFeatures` (log-mel, energy, voicing, pitch), then four
+    onset strengths, one for each quarter frame: the mean rise of the log-mel bands since the previous quarter (spectral
+    flux, Dixon 2006). Causal: a frame depends on samples before its end alone.
     """
 
     def __init__(self) -> None:
         self._features = SpeechFeatures()
-        self._before: np.ndarray | None = None
+        self._previous: np.ndarray | None = None
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """The features of the next frame from its samples (533 or 534,)."""
-        heard = self._features(block)
-        bands = heard.reshape(QUARTERS, PER_QUARTER)[:, :BANDS]
-        before = bands[0] if self._before is None else self._before
-        rise = np.maximum(bands - np.concatenate([before[None], bands[:-1]]), 0).mean(1)
-        self._before = bands[-1].copy()
-        return np.concatenate([heard, rise.astype(np.float32)])
+        speech = self._features(block)
+        bands = speech.reshape(QUARTERS, PER_QUARTER)[:, :BANDS]
+        previous = bands[0] if self._previous is None else self._previous
+        rise = np.maximum(bands - np.concatenate([previous[None], bands[:-1]]), 0).mean(1)
+        self._previous = bands[-1].copy()
+        return np.concatenate([speech, rise.astype(np.float32)])
 
 
 class ProsodyStream:
-    """Samples in at any rate and chunk size, rows out; equal bit for bit whatever the chunks were, memory flat.
+    """Samples at any rate and chunk size in, rows out; the same bits whatever the chunks, constant memory.
 
     Attributes:
         frames: rows given out.
@@ -52,7 +58,7 @@ class ProsodyStream:
 
     def __init__(self, rate: int = RATE) -> None:
         self._blocks, self._prosody = FrameBlocks(rate), Prosody()
-        self._ready: list[np.ndarray] = []  # of frames that end within the sample that is still to come
+        self._ready: list[np.ndarray] = []  # rows of frames that end within the next sample
         self.frames = 0
 
     @property
@@ -62,7 +68,7 @@ class ProsodyStream:
 
     @property
     def repaired(self) -> int:
-        """Samples so far that were not numbers and counted as silence."""
+        """Samples so far that were not finite and were replaced by silence."""
         return self._blocks.repaired
 
     def push(self, pcm: np.ndarray) -> np.ndarray:
@@ -78,7 +84,7 @@ class ProsodyStream:
         return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
 
     def end(self, beyond: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The rows still due, and `beyond` more of the silence after them; the stream ends.
+        """The rows still due, and `beyond` rows of the silence after them; the stream ends.
 
         Args:
             frames: rows in all; None = whole frames in the sound, at least one.
@@ -103,18 +109,85 @@ def prosody(audio: np.ndarray, rate: int) -> np.ndarray:
     return np.concatenate([stream.push(audio), stream.end()[0]])
 
 
-def checked_rows(rows: np.ndarray, what: str, width: int | None = None, empty: bool = False) -> np.ndarray:
-    """(N, D) float32, N at least 1, or 0 where that is `empty`.
+def checked_rows(rows: np.ndarray, name: str, width: int) -> np.ndarray:
+    """(N, width) float32, N may be 0.
 
     Raises:
-        UserError: another shape or type, or numbers that are not finite; names what it is.
+        UserError: another shape or type, or numbers that are not finite.
     """
     x = np.asarray(rows)
-    wanted = f"(frames, {'width' if width is None else width})"
-    fits = x.ndim == 2 and (width is None or x.shape[1] == width) and (len(x) > 0 or empty)
-    if not fits or x.dtype.kind not in "fiu":
-        raise UserError(f"{what} of shape {x.shape} and type {x.dtype}; accepted: numbers {wanted}, one row a frame")
+    if x.ndim != 2 or x.shape[1] != width or x.dtype.kind not in "fiu":
+        raise UserError(f"{name} of shape {x.shape} and type {x.dtype}; accepted: numbers (frames, {width}), one row a "
+                        "frame")  # fmt: skip
     x = x.astype(np.float32, copy=False)
     if not np.isfinite(x).all():
-        raise UserError(f"{what}: row {int((~np.isfinite(x)).any(1).argmax())} holds numbers that are not finite")
+        raise UserError(f"{name}: row {int((~np.isfinite(x)).any(1).argmax())} holds numbers that are not finite")
     return x
+
+
+def loudness(
+    audio: str | os.PathLike[str] | np.ndarray, rate: int, words: Sequence[TimedWord]
+) -> tuple[float, ...]:
+    """Each word's peak level (10 ms means, dB) in standard deviations from the mean of all words.
+
+    Args:
+        audio: a file, read block by block, or samples (n,) or (n, channels) at `rate`.
+    """
+    sound = sounds.open_sound(audio, rate)
+    size = max(1, sound.about.rate // LEVEL_RATE)
+    remainder, power = np.zeros(0, np.float32), []
+    for block in sound.parts:
+        mono = np.concatenate([remainder, sounds.to_mono(block) if block.ndim > 1 else block])
+        full = len(mono) // size * size
+        power.append((mono[:full].reshape(-1, size).astype(np.float64) ** 2).mean(1))
+        remainder = mono[full:]
+    level = 10 * np.log10(np.concatenate([*power, [1e-9]]) + 1e-9)
+    per_second = sound.about.rate / size
+    peaks = []
+    for word in words:
+        first = min(int(word.start * per_second), len(level) - 1)
+        peaks.append(float(level[first : max(first + 1, int(word.end * per_second))].max()))
+    spread = max(float(np.std(peaks)), 1.0) if peaks else 1.0
+    return tuple((x - float(np.mean(peaks))) / spread for x in peaks)
+
+
+class InterlocutorAudio:
+    """The interlocutor's samples in step with the speaker's blocks, whatever the rates and block sizes.
+
+    Args:
+        rate: of the speaker's sound. sound: the interlocutor's; None = nobody.
+    """
+
+    def __init__(self, rate: int, sound: Sound | None) -> None:
+        self._rate, self._sound = rate, sound
+        self._parts: Iterator[np.ndarray] = iter(()) if sound is None else iter(sound.parts)
+        self._speaker_samples = self._samples = 0
+
+    def __call__(self, block: np.ndarray) -> np.ndarray | None:
+        """(n,) of the speaker -> (m,) of the interlocutor, None without one."""
+        if self._sound is None:
+            return None
+        self._speaker_samples += len(block)
+        parts = [np.zeros(0, np.float32)]
+        while self._samples * self._rate < self._speaker_samples * self._sound.about.rate:
+            if (part := next(self._parts, None)) is None:
+                break
+            self._samples += len(part)
+            parts.append(part)
+        return np.concatenate(parts)
+
+    def remaining(self) -> Iterator[np.ndarray]:
+        """Blocks after the end of the speaker's sound."""
+        return self._parts
+
+
+def check_lengths(speaker: AudioInfo, interlocutor: AudioInfo) -> None:
+    """Raises UserError where `avatargpt.gesture.stream` would, before anything is computed."""
+    if abs(speaker.seconds - interlocutor.seconds) > MAX_LENGTH_DIFFERENCE:
+        raise unequal_lengths(speaker.seconds, interlocutor.seconds)
+
+
+def unequal_lengths(speaker: float, interlocutor: float) -> UserError:
+    """The error for voices of different lengths, in seconds."""
+    return UserError(f"the interlocutor's sound lasts {interlocutor:.1f} s, the speaker's {speaker:.1f} s; "
+                     f"accepted: the same, within {MAX_LENGTH_DIFFERENCE} s")  # fmt: skip

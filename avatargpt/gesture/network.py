@@ -1,12 +1,12 @@
 """The gesture network: a cross-attentive Transformer-XL from speech and words to motion features and gesture tokens.
 
-After LLAniMation (arXiv 2405.08042): audio asks, words answer; agent and interlocutor each go through the same
-self-attentive layers, then the agent asks the interlocutor. Beyond it: gesture tokens are spoken, sampled and fed back,
-and the frames are regressed given the token, so that motion does not shrink to its mean; without tokens the same head
-regresses the mean.
+After LLAniMation (arXiv 2405.08042): the audio stream attends to the words; agent and interlocutor pass through the
+same self-attentive layers, then the agent attends to the interlocutor. In addition, gesture tokens are predicted,
+sampled and fed back, and frames are regressed given the token, so that motion does not shrink to its mean; without
+tokens the same head regresses the mean.
 
-Causal: step s of the sequence hears frame s of the sound and speaks for frame s - `ahead` of the motion; a token is
-drawn when the last of its frames has been heard that far. Words are seen at the same time as the sound.
+Causal: step s of the sequence receives frame s of the sound and predicts frame s - `ahead` of the motion. A token is
+drawn when its last frame is that far in the past. Words are aligned with the sound.
 
 Shapes: B rows, T frames in whole tokens of n frames, A audio, V word features, F motion features, R levels of K codes,
 D width.
@@ -20,19 +20,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.gesture.attention import Block, Memory, Step
+from avatargpt.gesture.attention import Block, BlockStep, Memory
 from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig
 
-WIDEST = 6.0  # standard deviations of what is heard
-AGAIN = 0.2  # of the vectors of the token before but for its first level, which tells most, at the beginning
+MAX_DEVIATION = 6.0  # standard deviations at which audio features are clipped
+PREVIOUS_STD = 0.2  # initial size of the previous token's vectors; those of level 0, the most informative, have 1
 
 
 @dataclass
-class Heard:
-    """What goes into a stretch of T frames.
+class GestureInput:
+    """Inputs of a stretch of T frames.
 
     Attributes:
-        audio: (B, T, A) as extracted. words: (B, T, V), zero where nothing is said or words are off.
+        audio: (B, T, A) as extracted. words: (B, T, V), zero in silence or where words are off.
         style: (B, 8).
         other_audio, other_words: the interlocutor's; None where no row has one.
         present: (B,) which rows have an interlocutor; None = all, where there is `other_audio`.
@@ -45,33 +45,29 @@ class Heard:
     other_words: Tensor | None = None
     present: Tensor | None = None
 
-    def part(self, start: int, stop: int) -> Heard:
+    def part(self, start: int, stop: int) -> GestureInput:
         """Frames [start, stop)."""
         def cut(x: Tensor | None) -> Tensor | None:
             return None if x is None else x[:, start:stop]
 
-        return Heard(self.audio[:, start:stop], self.words[:, start:stop], self.style, cut(self.other_audio),
-                     cut(self.other_words), self.present)  # fmt: skip
+        return GestureInput(self.audio[:, start:stop], self.words[:, start:stop], self.style, cut(self.other_audio),
+                            cut(self.other_words), self.present)  # fmt: skip
 
 
 @dataclass
-class State:
-    """What a network remembers of a talk.
-
-    Attributes:
-        memory: of each block's two attentions. steps: the blocks' weights, at hand. frames: heard so far.
-    """
+class StreamState:
+    """The recurrent state of a talk: memories of each block's two attentions, block weights, frames so far."""
 
     memory: list[list[Memory]]
-    steps: list[Step]
+    steps: list[BlockStep]
     frames: int = 0
 
 
 class GestureNetwork(nn.Module):
-    """See the module. Hidden states are (B, T, D), T in whole tokens.
+    """See the module's docstring. Hidden states are (B, T, D), T in whole tokens.
 
     Attributes:
-        heard_mean, heard_std: (A,) normaliser of the sound. read_std: (V,) size of words' features where one is spoken.
+        heard_mean, heard_std: (A,) normaliser of the sound. read_std: (V,) root mean square of word features.
         mean, std: (F,) of the motion.
     """
 
@@ -94,17 +90,18 @@ class GestureNetwork(nn.Module):
         self.speakers = nn.Embedding(max(1, len(c.speakers)), STYLE)
         self.style = nn.Linear(STYLE, c.width, bias=False)
         self.role = nn.Parameter(torch.zeros(2, 1, 1, c.width))  # agent, interlocutor
-        self.absent = nn.Parameter(torch.randn(c.width) * 0.02)  # stands for an interlocutor where there is none
+        self.absent = nn.Parameter(torch.randn(c.width) * 0.02)  # replaces a missing interlocutor
         size = c.width, c.heads, c.reach, c.hidden, c.dropout
-        self.encoder = nn.ModuleList(Block(*size, apart=False) for _ in range(c.layers))
-        self.joint = nn.ModuleList(Block(*size, apart=True) for _ in range(c.joint))
-        self.codes = nn.Embedding(c.levels * c.codebook_size + 1, c.width)  # the last: not told
+        self.encoder = nn.ModuleList(Block(*size, normalise_context=False) for _ in range(c.layers))
+        self.joint = nn.ModuleList(Block(*size, normalise_context=True) for _ in range(c.joint))
+        self.codes = nn.Embedding(c.levels * c.codebook_size + 1, c.width)  # the last row: unknown
         nn.init.normal_(self.codes.weight, std=0.1)
-        self.phase = nn.Parameter(torch.randn(c.downsample, c.width) * 0.02)  # place of a frame in its token
+        self.phase = nn.Parameter(torch.randn(c.downsample, c.width) * 0.02)  # position of a frame in its token
         self.leave = nn.LayerNorm(c.width)
         self.token = nn.Linear(c.downsample * c.width, c.width)
-        self.previous = nn.Embedding(c.levels * c.codebook_size + 1, c.width)  # said again: most tokens repeat the last
-        nn.init.normal_(self.previous.weight, std=AGAIN)
+        # A second path for the previous token: most tokens repeat it.
+        self.previous = nn.Embedding(c.levels * c.codebook_size + 1, c.width)
+        nn.init.normal_(self.previous.weight, std=PREVIOUS_STD)
         nn.init.normal_(self.previous.weight[: c.codebook_size])
         self.token_norm = nn.LayerNorm(c.width)
         self.logits = nn.ModuleList(nn.Linear(c.width, c.codebook_size) for _ in range(c.levels))
@@ -115,105 +112,105 @@ class GestureNetwork(nn.Module):
             nn.init.normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
 
-    def begin(self, rows: int) -> State:
+    def initial_state(self, rows: int) -> StreamState:
         """The state before the first frame."""
         counts = [2 * rows] * len(self.encoder) + [rows] * len(self.joint)
         blocks = [block for block in (*self.encoder, *self.joint) if isinstance(block, Block)]
-        memory = [block.forgetful(count) for block, count in zip(blocks, counts, strict=True)]
-        return State(memory, [block.step() for block in blocks])
+        memory = [block.empty_memory(count) for block, count in zip(blocks, counts, strict=True)]
+        return StreamState(memory, [block.step() for block in blocks])
 
-    def embedded(self, codes: Tensor) -> Tensor:
-        """(..., R) codes, -1 where not told (then all of a token) -> (..., D) sum of their vectors."""
-        return self._looked_up(self.codes, codes).mean(-2) * self.config.levels**0.5
+    def code_embedding(self, codes: Tensor) -> Tensor:
+        """(..., R) codes, all -1 for an unknown token -> (..., D) sum of their vectors."""
+        return self._look_up(self.codes, codes).mean(-2) * self.config.levels**0.5
 
-    def _looked_up(self, table: nn.Embedding, codes: Tensor) -> Tensor:
+    def _look_up(self, table: nn.Embedding, codes: Tensor) -> Tensor:
         """(..., R) codes -> (..., R, D) their vectors in a table."""
         c = self.config
         first = torch.arange(c.levels, device=codes.device) * c.codebook_size
-        told = codes[..., :1] != UNKNOWN
-        found: Tensor = table(torch.where(told, codes + first, c.levels * c.codebook_size))
-        return found
+        is_known = codes[..., :1] != UNKNOWN
+        vectors: Tensor = table(torch.where(is_known, codes + first, c.levels * c.codebook_size))
+        return vectors
 
-    def _listen(self, heard: Heard) -> tuple[Tensor, Tensor]:
-        """Agent and interlocutor below one another, (2 B, T, D): what is heard of them, and what they say in words."""
-        rows, frames, _ = heard.audio.shape
-        parts = [heard.audio, *([] if heard.other_audio is None else [heard.other_audio])]
-        normal = ((torch.cat(parts) - self.heard_mean) / self.heard_std).clamp(-WIDEST, WIDEST)
+    def _encode_inputs(self, inputs: GestureInput) -> tuple[Tensor, Tensor]:
+        """Agent and interlocutor stacked along the rows, (2 B, T, D): their sound and their words."""
+        rows, frames, _ = inputs.audio.shape
+        parts = [inputs.audio, *([] if inputs.other_audio is None else [inputs.other_audio])]
+        normal = ((torch.cat(parts) - self.heard_mean) / self.heard_std).clamp(-MAX_DEVIATION, MAX_DEVIATION)
         sound = self.enter(normal)
-        agent = sound[:rows] + self.style(heard.style)[:, None]
+        agent = sound[:rows] + self.style(inputs.style)[:, None]
         nobody = self.absent.to(sound).expand(rows, frames, -1)
-        other = nobody if heard.other_audio is None else sound[rows:]
-        words = [heard.words, torch.zeros_like(heard.words) if heard.other_words is None else heard.other_words]
-        if heard.present is not None and heard.other_audio is not None:
-            there = heard.present[:, None, None]
-            other, words[1] = torch.where(there, other, nobody), words[1] * there
-        both = torch.stack((agent, other)) + self.role.to(sound)
-        # Hidden states of language models differ in size by orders of magnitude, some channels stand out, and silence
-        # has to stay zero: scaled, never shifted.
-        said = torch.cat(words) / self.read_std
-        return both.flatten(0, 1), self.read(F.layer_norm(said, said.shape[-1:]))
+        interlocutor = nobody if inputs.other_audio is None else sound[rows:]
+        words = [inputs.words, torch.zeros_like(inputs.words) if inputs.other_words is None else inputs.other_words]
+        if inputs.present is not None and inputs.other_audio is not None:
+            present = inputs.present[:, None, None]
+            interlocutor, words[1] = torch.where(present, interlocutor, nobody), words[1] * present
+        both = torch.stack((agent, interlocutor)) + self.role.to(sound)
+        # Hidden states of language models differ in size by orders of magnitude, and silence has to stay zero: words
+        # are scaled, never shifted.
+        scaled = torch.cat(words) / self.read_std
+        return both.flatten(0, 1), self.read(F.layer_norm(scaled, scaled.shape[-1:]))
 
-    def states(self, heard: Heard, before: Tensor, state: State) -> tuple[Tensor, State]:
-        """A stretch of frames -> hidden states (B, T, D), and the state to go on with.
+    def states(self, inputs: GestureInput, before: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
+        """A stretch of frames -> hidden states (B, T, D) and the next state.
 
         Args:
-            before: (B, T / n, R) the codes of the token before the one that each of these tokens' steps speaks for.
+            before: (B, T / n, R) codes of the token preceding the one that each of these steps predicts.
         """
-        rows, frames, _ = heard.audio.shape
-        x, words = self._listen(heard)
+        rows, frames, _ = inputs.audio.shape
+        x, words = self._encode_inputs(inputs)
         blind = max(0, self.config.reach - 1 - state.frames)
         memory: list[list[Memory]] = []
 
-        def through(steps: slice, x: Tensor, other: Tensor) -> Tensor:
-            for step, remembered in zip(state.steps[steps], state.memory[steps], strict=True):
-                x, kept = step(x, other, remembered, blind)
-                memory.append(kept)
+        def run_blocks(blocks: slice, x: Tensor, context: Tensor) -> Tensor:
+            for step, old in zip(state.steps[blocks], state.memory[blocks], strict=True):
+                x, new = step(x, context, old, blind)
+                memory.append(new)
             return x
 
-        agent, other = through(slice(self.config.layers), x, words).split(rows)
-        agent = agent + (self.embedded(before)[:, :, None] + self.phase).flatten(1, 2)
-        agent = through(slice(self.config.layers, None), agent, other)
-        return self.leave(agent), State(memory, state.steps, state.frames + frames)
+        agent, interlocutor = run_blocks(slice(self.config.layers), x, words).split(rows)
+        agent = agent + (self.code_embedding(before)[:, :, None] + self.phase).flatten(1, 2)
+        agent = run_blocks(slice(self.config.layers, None), agent, interlocutor)
+        return self.leave(agent), StreamState(memory, state.steps, state.frames + frames)
 
     def token_states(self, h: Tensor, before: Tensor) -> Tensor:
-        """(B, T, D) hidden states and the codes (B, T / n, R) of the token before each -> (B, T / n, D) what tokens are
-        said from, level by level."""
-        said: Tensor = self.token(h.unflatten(1, (-1, self.config.downsample)).flatten(2))
-        return said + self._looked_up(self.previous, before).sum(-2)
+        """(B, T, D) hidden states, (B, T / n, R) codes of the preceding tokens -> (B, T / n, D) of level 0."""
+        z: Tensor = self.token(h.unflatten(1, (-1, self.config.downsample)).flatten(2))
+        return z + self._look_up(self.previous, before).sum(-2)
 
-    def level_logits(self, number: int, z: Tensor) -> Tensor:
+    def level_logits(self, level: int, z: Tensor) -> Tensor:
         """(..., D) -> (..., K) logits of a level."""
-        said: Tensor = self.logits[number](F.gelu(self.token_norm(z), approximate="tanh"))
-        return said
+        logits: Tensor = self.logits[level](F.gelu(self.token_norm(z), approximate="tanh"))
+        return logits
 
-    def level_state(self, number: int, z: Tensor, codes: Tensor) -> Tensor:
+    def level_state(self, level: int, z: Tensor, codes: Tensor) -> Tensor:
         """(..., D) state of a level and its codes (...), none unknown -> that of the next level."""
-        added: Tensor = self.codes(codes + number * self.config.codebook_size)
+        added: Tensor = self.codes(codes + level * self.config.codebook_size)
         return z + added
 
     def token_logits(self, h: Tensor, before: Tensor, codes: Tensor) -> Tensor:
         """(B, T / n, R, K) logits of each level, given the levels before it in `codes` (B, T / n, R)."""
         z, out = self.token_states(h, before), []
-        for number in range(self.config.levels):
-            out.append(self.level_logits(number, z))
-            z = self.level_state(number, z, codes[..., number].clamp(min=0))
+        for level in range(self.config.levels):
+            out.append(self.level_logits(level, z))
+            z = self.level_state(level, z, codes[..., level].clamp(min=0))
         return torch.stack(out, 2)
 
     def motion(self, h: Tensor, codes: Tensor) -> Tensor:
-        """(B, T, F) motion features from hidden states, given each token's codes (B, T / n, R), -1 where not told."""
-        told = self.given(self.embedded(codes)).repeat_interleave(self.config.downsample, 1)
-        normal = self.out(F.gelu(self.frame(h) + told, approximate="tanh"))
+        """(B, T, F) motion features from hidden states, given each token's codes (B, T / n, R), -1 = unknown."""
+        condition = self.given(self.code_embedding(codes)).repeat_interleave(self.config.downsample, 1)
+        normal = self.out(F.gelu(self.frame(h) + condition, approximate="tanh"))
         return normal.float() * self.std + self.mean
 
     def forward(
-        self, heard: Heard, before: Tensor, shown: Tensor, said: Tensor, segment: int, speaker: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Consecutive segments of `segment` frames, each with the memory of the one before (no gradient through it).
+        self, inputs: GestureInput, before: Tensor, conditions: Tensor, targets: Tensor, segment: int,
+        speaker: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Consecutive segments of `segment` frames, each with the memory of the previous one (detached).
 
         Args:
-            before: (B, T / n, R) codes of the token before each one that is spoken for. shown: those that its frames
-                follow. said: those that its levels are told of the levels before; -1 = not told.
-            speaker: (B,) numbers in the table of styles, -1 = nobody's; None = the styles are in `heard`.
+            before: (B, T / n, R) codes of the preceding tokens. conditions: codes that the frames are regressed from.
+            targets: codes that the levels are conditioned on (teacher forcing); -1 = unknown.
+            speaker: (B,) numbers in the table of styles, -1 = zero style; None = the styles of `inputs`.
 
         Returns:
             motion (B, T, F), logits (B, T / n, R, K).
@@ -221,16 +218,16 @@ class GestureNetwork(nn.Module):
         n = self.config.downsample
         if speaker is not None:
             style = torch.where((speaker >= 0)[:, None], self.speakers(speaker.clamp(min=0)), 0.0)
-            heard = replace(heard, style=style)
-        state, parts = self.begin(len(heard.audio)), []
-        for start in range(0, heard.audio.shape[1], segment):
-            stop = min(start + segment, heard.audio.shape[1])
-            h, state = self.states(heard.part(start, stop), before[:, start // n : stop // n], state)
+            inputs = replace(inputs, style=style)
+        state, parts = self.initial_state(len(inputs.audio)), []
+        for start in range(0, inputs.audio.shape[1], segment):
+            stop = min(start + segment, inputs.audio.shape[1])
+            h, state = self.states(inputs.part(start, stop), before[:, start // n : stop // n], state)
             parts.append(h)
         h = torch.cat(parts, 1)
-        return self.motion(h, shown), self.token_logits(h, before, said)
+        return self.motion(h, conditions), self.token_logits(h, before, targets)
 
 
-def earlier(codes: Tensor) -> Tensor:
-    """(B, N, R) codes -> those of the token before each, none before the first."""
+def previous_codes(codes: Tensor) -> Tensor:
+    """(B, N, R) codes -> those of the preceding tokens, unknown before the first."""
     return F.pad(codes[:, :-1], (0, 0, 1, 0), value=UNKNOWN)

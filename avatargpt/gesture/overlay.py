@@ -1,4 +1,8 @@
-"""The rule-based overlay on the network's motion: strokes, calm, energy, and the behaviour of a listener."""
+"""The rule-based overlay on the network's motion: strokes, calm, energy, and the behaviour of a listener.
+
+A stroke takes over its arms, blended in and out by inertialization (`instruct_data.gesture.blending`), which depends on
+past frames alone: the overlay adds no latency.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avatargpt.gesture.bank import GestureBank
-from avatargpt.gesture.semantics import Manner, Meaning
+from avatargpt.gesture.semantics import Manner, StrokePlanner
 from avatargpt.gesture.words import TimedWord
 from instruct_data.gesture.performing import (
     BACK,
@@ -25,279 +29,281 @@ from instruct_data.gesture.plan import Placed
 from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK, within
 from vqvae import rotations as rot
 
-LOUD, FLOOR, FALL = 30.0, -55.0, 1.0 / FPS  # dB below the loudest, dBFS, dB a frame by which the loudest is forgotten
-NOISE, CREEP = 10.0, 3.0 / FPS  # dB above the quietest that is no noise, dB a frame by which the quietest is forgotten
-SILENT, SOON = 18, 12  # frames of own silence after which hands sink, and before one's own words in which they do not
+# Voice activity: a frame is speech where its level is within LOUDNESS_RANGE dB of the recent peak, and above a floor.
+LOUDNESS_RANGE, FLOOR, PEAK_DECAY = 30.0, -55.0, 1.0 / FPS  # dB, dBFS, dB a frame
+NOISE_MARGIN, NOISE_RISE = 10.0, 3.0 / FPS  # dB above the noise level, dB a frame by which that level rises
+# Listening: hands sink after SILENCE frames without own speech, unless own speech begins within RESUME frames.
+SILENCE, RESUME = 18, 12
 SINK_STEP, RAISE_STEP = 1 / 30, 1 / 15  # of the way, a frame
-PAUSE, SPOKE, WITHIN = 6, 20, 40  # frames: silence of the other that is a pause, after so many of the last ones spoken
-APART = 45  # frames between nods
-NODS, SIZE = 0.85, (0.10, 0.17)  # share of the pauses, radians
-WIDTH = 6  # frames of a nod down, and as many back
+# Nods: after PAUSE frames of the interlocutor's silence, with SPEECH of the last WINDOW frames spoken.
+PAUSE, SPEECH, WINDOW = 6, 20, 40
+NOD_SPACING = 45  # frames
+NOD_SHARE, NOD_SIZE = 0.85, (0.10, 0.17)  # of the pauses; radians
+NOD_FRAMES = 6  # of a nod down, and as many back
+STEADY = 0.85  # share of the way to their running mean that trunk, head and collars of a listener are moved
+STEADY_JOINTS = [*TRUNK, ARM["l"][0], ARM["r"][0]]
+CALM_MOTION = 0.06  # share of the network's motion that calm hands keep
+MEAN_STEP = 1 / (3 * FPS)  # share by which the running mean follows
+TRUNK_SHARES = np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None]  # how far trunk, neck and head follow a stroke
+ROTATIONS = slice(0, 258)  # of the features
 
 
-class Voice:
-    """Frames of 1/30 s in which a voice is heard, from samples in chunks of any size."""
+class VoiceActivity:
+    """Speech activity of a voice in frames of 1/30 s, from samples in chunks of any size."""
 
     def __init__(self, rate: int) -> None:
-        self._rate, self._rest, self._taken = rate, np.zeros(0), 0
+        self._rate, self._samples, self._start = rate, np.zeros(0), 0
         self._peak, self._noise = FLOOR, 0.0
-        self.heard: list[bool] = []
+        self.active: list[bool] = []
 
     def push(self, pcm: np.ndarray) -> None:
         """Samples (n,) or (n, channels)."""
         mono = pcm if pcm.ndim == 1 else pcm.mean(1)
-        self._rest = np.concatenate([self._rest, mono.astype(np.float64)])
+        self._samples = np.concatenate([self._samples, mono.astype(np.float64)])
         while True:
-            stop = (len(self.heard) + 1) * self._rate // FPS - self._taken
-            if stop > len(self._rest):
+            stop = (len(self.active) + 1) * self._rate // FPS - self._start
+            if stop > len(self._samples):
                 return
-            level = 10 * np.log10(float((self._rest[:stop] ** 2).mean()) + 1e-12)
-            self._peak = max(self._peak - FALL, level, FLOOR)
-            self._noise = min(self._noise + CREEP, level)
-            self.heard.append(level > max(self._peak - LOUD, FLOOR, self._noise + NOISE))
-            self._rest, self._taken = self._rest[stop:], self._taken + stop
+            level = 10 * np.log10(float((self._samples[:stop] ** 2).mean()) + 1e-12)
+            self._peak = max(self._peak - PEAK_DECAY, level, FLOOR)
+            self._noise = min(self._noise + NOISE_RISE, level)
+            self.active.append(level > max(self._peak - LOUDNESS_RANGE, FLOOR, self._noise + NOISE_MARGIN))
+            self._samples, self._start = self._samples[stop:], self._start + stop
 
 
-class Listening:
-    """Stillness and nods, frame by frame.
+class ListenerBehaviour:
+    """Resting hands and nods of a listener, frame by frame.
+
+    The network learns both from its corpus, but draws them too seldom to be relied on.
 
     Args:
-        rate, other_rate: samples a second of both voices. seed: of the nods.
+        rate, interlocutor_rate: samples a second of both voices. seed: of the nods.
     """
 
-    def __init__(self, rate: int, other_rate: int, seed: int = 0) -> None:
-        self._own, self._other, self._seed = Voice(rate), Voice(other_rate), seed
-        self._still, self._last = 0.0, -APART
+    def __init__(self, rate: int, interlocutor_rate: int, seed: int = 0) -> None:
+        self._speaker, self._interlocutor = VoiceActivity(rate), VoiceActivity(interlocutor_rate)
+        self._seed, self._still, self._last_nod = seed, 0.0, -NOD_SPACING
         self._nod: tuple[int, list[tuple[float, float]]] | None = None
 
-    def hear(self, pcm: np.ndarray, other: np.ndarray | None) -> None:
+    def hear(self, pcm: np.ndarray, interlocutor: np.ndarray | None) -> None:
         """Samples of both voices."""
-        self._own.push(pcm)
-        if other is not None:
-            self._other.push(other)
+        self._speaker.push(pcm)
+        if interlocutor is not None:
+            self._interlocutor.push(interlocutor)
 
     def frame(self, t: int) -> tuple[float, float]:
-        """Of frame t, in order: how far hands are at rest, 0 to 1, and how far the head is nodded, radians."""
-        mine = self._own.heard
-        quiet = not any(mine[max(0, t - SILENT) : t + SOON + 1])
-        self._still = float(np.clip(self._still + (SINK_STEP if quiet else -RAISE_STEP), 0, 1))
-        theirs = self._other.heard
-        pause = t >= PAUSE and not any(theirs[t - PAUSE + 1 : t + 1]) and any(theirs[t - PAUSE : t - PAUSE + 1])
-        spoke = sum(theirs[max(0, t - WITHIN) : t + 1]) >= SPOKE
-        alone = not any(mine[max(0, t - SILENT // 2) : t + SOON + 1])
-        if pause and spoke and alone and t - self._last >= APART:
+        """Frame t, in order: how far hands are at rest, 0 to 1, and the nod's angle, radians."""
+        mine, theirs = self._speaker.active, self._interlocutor.active
+        is_quiet = not any(mine[max(0, t - SILENCE) : t + RESUME + 1])
+        self._still = float(np.clip(self._still + (SINK_STEP if is_quiet else -RAISE_STEP), 0, 1))
+        paused = t >= PAUSE and not any(theirs[t - PAUSE + 1 : t + 1]) and any(theirs[t - PAUSE : t - PAUSE + 1])
+        spoke = sum(theirs[max(0, t - WINDOW) : t + 1]) >= SPEECH
+        can_nod = not any(mine[max(0, t - SILENCE // 2) : t + RESUME + 1])
+        if paused and spoke and can_nod and t - self._last_nod >= NOD_SPACING:
             rng = np.random.default_rng([self._seed, 76, t])
-            if rng.random() < NODS:
-                self._last, self._nod = t, (t, _keys(float(rng.uniform(*SIZE)), int(rng.integers(1, 3))))
+            if rng.random() < NOD_SHARE:
+                self._last_nod = t
+                self._nod = t, _nod_keys(float(rng.uniform(*NOD_SIZE)), int(rng.integers(1, 3)))
         still = float(minimum_jerk(np.array([self._still]))[0])
         return still, 0.0 if self._nod is None else float(through(self._nod[1], np.array([t - self._nod[0]]))[0])
 
 
-def _keys(size: float, times: int) -> list[tuple[float, float]]:
-    """Frames and radians: down and back, twice with less the second time."""
+def _nod_keys(size: float, times: int) -> list[tuple[float, float]]:
+    """Frames and radians of a nod down and back; a second one is smaller."""
     keys = [(0.0, 0.0)]
     for k in range(times):
-        keys += [((2 * k + 1) * WIDTH, size * 0.8**k), ((2 * k + 2) * WIDTH, -0.2 * size * 0.8**k)]
-    return [*keys, (keys[-1][0] + WIDTH, 0.0)]
-
-
-STEADY = 0.85  # share of the way to their slow mean that trunk, head and collars of a listener are held
-HELD = [*TRUNK, ARM["l"][0], ARM["r"][0]]
-CALM = 0.06  # share of the way to where the network has the hands that calm ones go
-SLOW = 1 / (3 * FPS)  # share by which the mean follows, about which energy is more or less
-TRUNKS = np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None]  # how far trunk, neck and head follow a stroke
-TURNS = slice(0, 258)  # of the features
+        keys += [((2 * k + 1) * NOD_FRAMES, size * 0.8**k), ((2 * k + 2) * NOD_FRAMES, -0.2 * size * 0.8**k)]
+    return [*keys, (keys[-1][0] + NOD_FRAMES, 0.0)]
 
 
 @dataclass
-class _Limb:
-    """One arm with its hand: what it follows, and what is left of what it came from."""
+class _ArmState:
+    """One arm with its hand: the stroke that it follows, and the decaying offset from what it followed before."""
 
-    placed: Placed | None = None
-    begun: int = 0
+    stroke: Placed | None = None
+    start: int = 0  # frame at which the decay began
     decay: np.ndarray = field(default_factory=lambda: np.zeros((0, 19, 3)))
-    shown: list[np.ndarray] = field(default_factory=list)  # the last poses given out
-    heard: list[np.ndarray] = field(default_factory=list)  # and those of the network
+    outputs: list[np.ndarray] = field(default_factory=list)  # the last poses
+    inputs: list[np.ndarray] = field(default_factory=list)  # the network's poses of the same frames
 
 
-class Semantics:
+class SemanticOverlay:
     """An overlay of one talk (`avatargpt.gesture.stream.Overlay`), frame by frame.
 
     Args:
-        bank: of gestures. manner: what is asked for. meaning: plans strokes; None = no word gets one.
-        words: known by now. loud: see `Meaning`. listening: what is done while the other speaks; None = nobody does.
+        planner: of strokes; None = no semantic gestures. words: known by now. loudness: see `StrokePlanner`.
+        listener: behaviour while the interlocutor speaks; None = there is none.
     """
 
     delay = 0
 
     def __init__(
-        self, bank: GestureBank, manner: Manner, meaning: Meaning | None = None, words: Sequence[TimedWord] = (),
-        loud: Sequence[float] = (), listening: Listening | None = None,
+        self, bank: GestureBank, manner: Manner, planner: StrokePlanner | None = None, words: Sequence[TimedWord] = (),
+        loudness: Sequence[float] = (), listener: ListenerBehaviour | None = None,
     ) -> None:  # fmt: skip
-        self._listening, self._still, self._nod = listening, 0.0, 0.0
-        self._bank, self._manner, self._meaning = bank, manner, meaning
+        self._listener, self._still, self._nod = listener, 0.0, 0.0
+        self._bank, self._manner, self._planner = bank, manner, planner
         self._strokes: list[Placed] = []
-        self._limbs = {side: _Limb() for side in SIDES}
+        self._arms = {side: _ArmState() for side in SIDES}
         self._mean: np.ndarray | None = None
-        self._steady: np.ndarray | None = None
+        self._steady_mean: np.ndarray | None = None
         self._frame = 0
-        self.say(words, loud)
+        self.say(words, loudness)
 
     @property
     def strokes(self) -> tuple[Placed, ...]:
-        """Those planned so far and not over yet."""
+        """Planned strokes that are not over."""
         return tuple(self._strokes)
 
-    def say(self, words: Sequence[TimedWord], loud: Sequence[float] = ()) -> None:
-        """Further words; a stroke whose hands would have had to set out by now is left out."""
-        if self._meaning is None or not words:
+    def say(self, words: Sequence[TimedWord], loudness: Sequence[float] = ()) -> None:
+        """Add words; a stroke whose preparation would have had to begin by now is left out."""
+        if self._planner is None or not words:
             return
-        found = self._meaning(list(words), [p.frame for p in self._strokes], loud)
-        self._strokes += [p for p in found if p.frame - p.lead >= self._frame]
-        self._strokes.sort(key=lambda p: p.frame)
+        strokes = self._planner(list(words), [s.frame for s in self._strokes], loudness)
+        self._strokes += [s for s in strokes if s.frame - s.lead >= self._frame]
+        self._strokes.sort(key=lambda s: s.frame)
 
     def hear(self, pcm: np.ndarray, other: np.ndarray | None) -> None:
-        """Samples of both voices, no later than the frames that they are heard in."""
-        if self._listening is not None:
-            self._listening.hear(pcm, other)
+        """Samples of both voices, before the frames that depend on them."""
+        if self._listener is not None:
+            self._listener.hear(pcm, other)
 
     def push(self, features: np.ndarray) -> np.ndarray:
-        """(k, 270) -> (k, 270): rotations are changed, the places of the hands, which nothing decodes, are not."""
+        """(k, 270) -> (k, 270): rotations are changed; hand positions, which are not decoded, are not."""
         out = np.array(features, np.float32)
         for row in out:
-            self._attend()
-            if self._idle():
+            if self._listener is not None:
+                self._still, self._nod = self._listener.frame(self._frame)
+            if self._is_idle():
                 self._frame += 1
                 continue
-            made = self._next(rot.from_6d(row[TURNS].astype(np.float64).reshape(-1, 6)))
-            if made is not None:
-                row[TURNS] = rot.to_6d(made).reshape(-1)
+            turns = self._next(rot.from_6d(row[ROTATIONS].astype(np.float64).reshape(-1, 6)))
+            if turns is not None:
+                row[ROTATIONS] = rot.to_6d(turns).reshape(-1)
         return out
-
-    def _attend(self) -> None:
-        if self._listening is not None:
-            self._still, self._nod = self._listening.frame(self._frame)
-
-    def _idle(self) -> bool:
-        """Whether this frame passes as it is and none of the next few needs to know what was before."""
-        frame, manner = self._frame, self._manner
-        if manner.calm or manner.energy != 1 or self._listening is not None:
-            return False
-        soon = any(p.frame - max(p.lead, REACH) - BEFORE <= frame for p in self._strokes)
-        busy = any(limb.placed is not None or frame - limb.begun < len(limb.decay) for limb in self._limbs.values())
-        if soon or busy:
-            return False
-        for limb in self._limbs.values():
-            limb.shown, limb.heard = [], []
-        return True
 
     def finish(self) -> np.ndarray:
         """Nothing is due."""
         return np.zeros((0, 270), np.float32)
 
+    def _is_idle(self) -> bool:
+        """Whether this frame stays as it is and no stroke within blending distance needs its pose."""
+        frame, manner = self._frame, self._manner
+        if manner.calm or manner.energy != 1 or self._listener is not None:
+            return False
+        soon = any(s.frame - max(s.lead, REACH) - BEFORE <= frame for s in self._strokes)
+        busy = any(arm.stroke is not None or frame - arm.start < len(arm.decay) for arm in self._arms.values())
+        if soon or busy:
+            return False
+        for arm in self._arms.values():
+            arm.outputs, arm.inputs = [], []
+        return True
+
     def _next(self, turns: np.ndarray) -> np.ndarray | None:
         """(43, 4) of a frame, changed; None where it stays as it is."""
         frame = self._frame
-        out = self._mannered(self._attentive(turns))
-        touched = out is not turns
-        self._strokes = [p for p in self._strokes if p.frame + p.kept + BACK + RISE >= frame]
+        out = self._apply_manner(self._apply_listening(turns))
+        changed = out is not turns
+        self._strokes = [s for s in self._strokes if s.frame + s.kept + BACK + RISE >= frame]
         out = out.copy()
-        for placed in self._strokes:
-            weight = _weight(placed, frame)
+        for stroke in self._strokes:
+            weight = _trunk_weight(stroke, frame)
             if weight > 0:
-                out[TRUNK] = rot.multiply(out[TRUNK], rot.from_axis_angle(_bent(placed, frame) * weight * TRUNKS))
-                touched = True
+                vectors = _trunk_vectors(stroke, frame) * weight * TRUNK_SHARES
+                out[TRUNK] = rot.multiply(out[TRUNK], rot.from_axis_angle(vectors))
+                changed = True
         for side in SIDES:
-            touched = self._limb(side, out, frame) or touched
+            changed = self._move_arm(side, out, frame) or changed
         self._frame += 1
-        return within(rot.normalize(out)[None])[0] if touched else None
+        return within(rot.normalize(out)[None])[0] if changed else None
 
-    def _attentive(self, turns: np.ndarray) -> np.ndarray:
-        if self._listening is None:
+    def _apply_listening(self, turns: np.ndarray) -> np.ndarray:
+        if self._listener is None:
             return turns
-        own = turns[HELD]
-        self._steady = own if self._steady is None else rot.slerp(self._steady, own, SLOW)
+        current = turns[STEADY_JOINTS]
+        previous = self._steady_mean
+        self._steady_mean = current if previous is None else rot.slerp(previous, current, MEAN_STEP)
         if not self._still and not self._nod:
             return turns
-        out = self._resting(turns, self._still)
-        out[HELD] = rot.slerp(own, self._steady, STEADY * self._still)
+        out = self._at_rest(turns, self._still)
+        out[STEADY_JOINTS] = rot.slerp(current, self._steady_mean, STEADY * self._still)
         vectors = np.zeros((len(TRUNK), 3))
         vectors[3:, 0] = 0.35 * self._nod, 0.65 * self._nod
         out[TRUNK] = rot.multiply(out[TRUNK], rot.from_axis_angle(vectors))
         return out
 
-    def _resting(self, turns: np.ndarray, share: float) -> np.ndarray:
-        """Arms and fingers at rest but for a little; collars go on: they breathe."""
+    def _at_rest(self, turns: np.ndarray, share: float) -> np.ndarray:
+        """Arms and fingers moved towards rest; collars are not: they breathe."""
         out = turns.copy()
         for side in SIDES:
             joints = LIMB[side][1:]
-            out[joints] = rot.slerp(turns[joints], self._bank.rest[joints], share * (1 - CALM))
+            out[joints] = rot.slerp(turns[joints], self._bank.rest[joints], share * (1 - CALM_MOTION))
         return out
 
-    def _mannered(self, turns: np.ndarray) -> np.ndarray:
+    def _apply_manner(self, turns: np.ndarray) -> np.ndarray:
         if self._manner.calm:
-            return self._resting(turns, 1.0)
+            return self._at_rest(turns, 1.0)
         if self._manner.energy == 1:
             return turns
         joints = [*TRUNK, *ARM["l"], *ARM["r"]]
-        own = turns[joints]
-        self._mean = own if self._mean is None else rot.slerp(self._mean, own, SLOW)
-        away = rot.to_axis_angle(rot.multiply(rot.conjugate(self._mean), own))
+        current = turns[joints]
+        self._mean = current if self._mean is None else rot.slerp(self._mean, current, MEAN_STEP)
+        offsets = rot.to_axis_angle(rot.multiply(rot.conjugate(self._mean), current))
         out = turns.copy()
-        out[joints] = rot.multiply(self._mean, rot.from_axis_angle(self._manner.energy * away))
+        out[joints] = rot.multiply(self._mean, rot.from_axis_angle(self._manner.energy * offsets))
         return out
 
-    def _limb(self, side: str, out: np.ndarray, frame: int) -> bool:
-        """Let an arm follow its stroke, or what is left of one; whether it was changed."""
-        limb, joints = self._limbs[side], LIMB[side]
+    def _move_arm(self, side: str, out: np.ndarray, frame: int) -> bool:
+        """Let an arm follow its stroke, or the decay after one; whether it was changed."""
+        arm, joints = self._arms[side], LIMB[side]
         base = out[joints].copy()
-        wanted, blend = self._wanted(side, frame, limb.placed)
-        if wanted is not limb.placed and len(limb.shown) == BEFORE:
-            if wanted is None:
-                theirs = np.stack(limb.heard)
+        target, blend = self._target(side, frame)
+        if target is not arm.stroke and len(arm.outputs) == BEFORE:
+            if target is None:
+                poses = np.stack(arm.inputs)
             else:
-                theirs = stroke_poses(wanted, frame - BEFORE, frame, side)
-            was = rot.to_axis_angle(rot.multiply(rot.conjugate(theirs), np.stack(limb.shown)))
-            limb.decay, limb.begun, limb.placed = decaying(was, blend, blend), frame, wanted
-        if limb.placed is not None:
-            out[joints] = stroke_poses(limb.placed, frame, frame + 1, side)[0]
-        left = frame - limb.begun
-        if left < len(limb.decay):
-            out[joints] = rot.multiply(out[joints], rot.from_axis_angle(limb.decay[left]))
-        changed = limb.placed is not None or left < len(limb.decay)
-        limb.shown = [*limb.shown, out[joints].copy()][-BEFORE:]
-        limb.heard = [*limb.heard, base][-BEFORE:]
+                poses = stroke_poses(target, frame - BEFORE, frame, side)
+            offsets = rot.to_axis_angle(rot.multiply(rot.conjugate(poses), np.stack(arm.outputs)))
+            arm.decay, arm.start, arm.stroke = decaying(offsets, blend, blend), frame, target
+        if arm.stroke is not None:
+            out[joints] = stroke_poses(arm.stroke, frame, frame + 1, side)[0]
+        elapsed = frame - arm.start
+        if elapsed < len(arm.decay):
+            out[joints] = rot.multiply(out[joints], rot.from_axis_angle(arm.decay[elapsed]))
+        changed = arm.stroke is not None or elapsed < len(arm.decay)
+        arm.outputs = [*arm.outputs, out[joints].copy()][-BEFORE:]
+        arm.inputs = [*arm.inputs, base][-BEFORE:]
         return changed
 
-    def _wanted(self, side: str, frame: int, now: Placed | None) -> tuple[Placed | None, int]:
-        """What an arm follows in this frame, and in how many frames it gets there."""
-        mine = [p for p in self._strokes if side in p.stroke.sides]
-        for number, one in enumerate(mine):
-            start = one.frame - max(one.lead, REACH)
+    def _target(self, side: str, frame: int) -> tuple[Placed | None, int]:
+        """The stroke that an arm follows in this frame, and the frames of its blend."""
+        strokes = [s for s in self._strokes if side in s.stroke.sides]
+        for number, stroke in enumerate(strokes):
+            start = stroke.frame - max(stroke.lead, REACH)
             if number:
-                start = max(start, mine[number - 1].frame + 2)
-            stop = one.frame + max(one.kept, SETTLE)
-            following = mine[number + 1] if number + 1 < len(mine) else None
+                start = max(start, strokes[number - 1].frame + 2)
+            stop = stroke.frame + max(stroke.kept, SETTLE)
+            following = strokes[number + 1] if number + 1 < len(strokes) else None
             if following is not None:
-                stop = min(stop, max(following.frame - max(following.lead, REACH), one.frame + 2))
+                stop = min(stop, max(following.frame - max(following.lead, REACH), stroke.frame + 2))
             if start <= frame < stop:
-                return one, max(min(one.frame - frame, RISE), 2)
+                return stroke, max(min(stroke.frame - frame, RISE), 2)
         return None, BACK
 
 
-def _weight(placed: Placed, frame: int) -> float:
-    """How far trunk and head follow a stroke: in with its preparation, out after it."""
-    start, let_go = placed.frame - placed.lead, placed.frame + placed.kept
-    if not start <= frame < let_go + BACK:
+def _trunk_weight(stroke: Placed, frame: int) -> float:
+    """How far trunk and head follow a stroke: rises with its preparation, falls after it."""
+    start, release = stroke.frame - stroke.lead, stroke.frame + stroke.kept
+    if not start <= frame < release + BACK:
         return 0.0
-    rising = minimum_jerk(np.array([(frame - start + 1) / max(placed.lead, 1)]))
-    return float((rising * (1 - minimum_jerk(np.array([(frame - let_go) / BACK]))))[0]) * placed.size
+    rising = minimum_jerk(np.array([(frame - start + 1) / max(stroke.lead, 1)]))
+    return float((rising * (1 - minimum_jerk(np.array([(frame - release) / BACK]))))[0]) * stroke.size
 
 
-def _bent(placed: Placed, frame: int) -> np.ndarray:
+def _trunk_vectors(stroke: Placed, frame: int) -> np.ndarray:
     """(5, 3) rotation vectors of trunk, neck and head in a stroke."""
-    s = placed.stroke
-    at = float(np.clip(s.emphasis + (frame - placed.frame) * placed.tempo, 0, s.end))
+    s = stroke.stroke
+    at = float(np.clip(s.emphasis + (frame - stroke.frame) * stroke.tempo, 0, s.end))
     low = min(int(at), len(s.bent) - 2)
     share = at - low
     return np.asarray(s.bent[low] * (1 - share) + s.bent[low + 1] * share)

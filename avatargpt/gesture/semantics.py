@@ -1,4 +1,9 @@
-"""Semantic gestures: the options of a speaker's manner, and the strokes that words call for."""
+"""Semantic gestures: options of gesturing (`Manner`), and the strokes that words call for. Rules, not a network.
+
+A table (`instruct_data/gesture/classes.yaml`) maps words to classes and classes to gestures. A word that is not in the
+table takes the class of its nearest neighbour in the space of the frozen sentence encoder, where that is near enough.
+The emphasis of a gesture falls on the stressed syllable.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +22,32 @@ from instruct_data.gesture.plan import Placed
 from instruct_data.gesture.strokes import FPS
 from vqvae.errors import UserError
 
-LEAST_ENERGY, MOST_ENERGY = 0.2, 2.0
+MIN_ENERGY, MAX_ENERGY = 0.2, 2.0
+MIN_SPACING = 20  # frames between emphases, so that each gesture can be seen
+LEFT_SHARE = 0.2  # of one-handed gestures made by the left hand
+SIZE_PER_DEVIATION = 0.09  # for each standard deviation of loudness
+SIZE_RANGE = 0.7, 1.12
+TEMPO = 1.05
+MIN_COSINE = 0.55  # at which a word takes the class of its neighbour (docs/gesture_bank.md)
+MIN_LETTERS = 4  # of a content word
+FUNCTION_WORDS = 2200  # numbers below this in the encoder's vocabulary, sorted by frequency, are grammar
+SYLLABLE = 0.35  # position of the stress in a word of unknown pronunciation
+CUE_PRIORITY, GUESS_PRIORITY = 10.0, -0.5  # added for a cue, and for a word that is not in the table
+
+Encode = Callable[[list[str]], np.ndarray]
+"""Texts -> (n, D) unit vectors."""
 
 
 @dataclass(frozen=True)
 class Manner:
-    """What is asked for.
+    """Options of gesturing, applied by `avatargpt.gesture.overlay.SemanticOverlay`.
 
     Attributes:
-        semantic: 0 to 1, share of the words of a class that get a gesture that means them, as far as there is room;
-            None = all, but none where hands are calm or the network has no bank of gestures.
-        calm: whether hands rest; head, trunk and breath go on.
-        energy: 0.2 to 2, size of movements; 1 = as the network makes them.
-        cues: words, in lower case, with the gestures that they get.
+        semantic: 0 to 1, share of the words with a class that get a semantic gesture, as far as there is room;
+            None = all, but none where hands are calm or the network has no gesture bank.
+        calm: hands rest; head, trunk and breath go on.
+        energy: 0.2 to 2, size of movements; 1 = unchanged.
+        cues: words, in lower case, with their gestures.
 
     Raises:
         UserError: numbers out of bounds, a word with two gestures.
@@ -43,13 +61,13 @@ class Manner:
     def __post_init__(self) -> None:
         if self.semantic is not None and not (math.isfinite(self.semantic) and 0 <= self.semantic <= 1):
             raise UserError(f"semantic {self.semantic:g}; accepted: 0 to 1")
-        if not (math.isfinite(self.energy) and LEAST_ENERGY <= self.energy <= MOST_ENERGY):
-            raise UserError(f"energy {self.energy:g}; accepted: {LEAST_ENERGY:g} to {MOST_ENERGY:g}")
-        seen: set[str] = set()
+        if not (math.isfinite(self.energy) and MIN_ENERGY <= self.energy <= MAX_ENERGY):
+            raise UserError(f"energy {self.energy:g}; accepted: {MIN_ENERGY:g} to {MAX_ENERGY:g}")
+        words: set[str] = set()
         for word, _ in self.cues:
-            if word in seen:
+            if word in words:
                 raise UserError(f"cue {word}: named twice; accepted: one gesture for a word")
-            seen.add(word)
+            words.add(word)
 
     @property
     def share(self) -> float:
@@ -73,23 +91,18 @@ def read_cues(arguments: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(out)
 
 
-SPACED = 20  # frames between strokes, so that each can be seen
-LEFT = 0.2  # share of gestures of one hand that the left one makes
-LOUDER = 0.09  # size for each standard deviation of loudness
-SIZES = 0.7, 1.12
-TEMPO = 1.05
-NEAR = 0.55  # cosine from which a word means what another one means (docs/gesture_bank.md)
-LETTERS = 4  # of words that are looked for so
-COMMONEST = 2200  # numbers in the encoder's vocabulary, the commonest words first, below which a word is grammar
-SYLLABLE = 0.35  # share of a word at which its stress is, where nothing tells it
-FIRST_CUE, GUESSED = 10.0, -0.5  # what counts for a cue, and against a word that the table does not hold
-
-Encode = Callable[[list[str]], np.ndarray]
-"""Texts -> (n, D) unit vectors."""
+def check_cues(manner: Manner, words: Sequence[TimedWord]) -> None:
+    """Raises UserError where a cue is not among the words of a whole talk; names similar words."""
+    for cue, gesture in manner.cues:
+        runs = list(dict.fromkeys(_runs_of(words, len(cue.split()))))
+        if cue not in runs:
+            similar = difflib.get_close_matches(cue, runs, 3, 0.6)
+            hint = f"; near to it: {', '.join(similar)}" if similar else ""
+            raise UserError(f"--cue {cue}={gesture}: nobody says {cue!r}; accepted: words of the transcript{hint}")
 
 
-class Nearest:
-    """Classes of words that the table does not hold.
+class ClassGuesser:
+    """Classes of words that the table lacks, by their nearest neighbour in it.
 
     Args:
         classes: the table. encode: of the sentence encoder. number: of a word in its vocabulary, None = in pieces.
@@ -98,36 +111,37 @@ class Nearest:
     def __init__(self, classes: WordClasses, encode: Encode, number: Callable[[str], int | None]) -> None:
         self._number = number
         single = {words[0]: kind for words, kind in classes.words.items() if len(words) == 1}
-        single = {w: k for w, k in single.items() if len(w) >= LETTERS}
+        single = {w: k for w, k in single.items() if len(w) >= MIN_LETTERS}
         self._kinds, self._encode = list(single.values()), encode
         self._vectors = encode(list(single))
-        self._known: dict[str, str] = {}
+        self._cache: dict[str, str] = {}
 
     def __call__(self, word: str) -> str:
         """The class of a word, empty = none."""
         plain = word.strip(MARKS).lower()
         number = self._number(plain)
-        if len(plain) < LETTERS or not plain.isalpha() or (number is not None and number < COMMONEST):
+        if len(plain) < MIN_LETTERS or not plain.isalpha() or (number is not None and number < FUNCTION_WORDS):
             return ""
-        if plain not in self._known:
-            near = self._vectors @ self._encode([plain])[0]
-            best = int(near.argmax())
-            self._known[plain] = self._kinds[best] if near[best] >= NEAR else ""
-        return self._known[plain]
+        if plain not in self._cache:
+            cosines = self._vectors @ self._encode([plain])[0]
+            best = int(cosines.argmax())
+            self._cache[plain] = self._kinds[best] if cosines[best] >= MIN_COSINE else ""
+        return self._cache[plain]
 
 
-@dataclass(frozen=True)
-class _Wish:
-    """A stroke that words ask for: the more specific the sooner it is kept."""
+def packaged_guesser() -> ClassGuesser:
+    """The guesser for the packaged table. Raises UserError without the sentence encoder."""
+    from avatargpt.lm.text_encoder import SentenceGrounder
+    from instruct_data.gesture.classes import word_classes
 
-    priority: float
-    placed: Placed
+    grounder = SentenceGrounder()
+    return ClassGuesser(word_classes(), grounder.sentence, grounder.number)
 
 
-def stressed(word: TimedWord) -> float:
+def stress_time(word: TimedWord) -> float:
     """Seconds at which the vowel of a word's primary stress begins.
 
-    Without phones, or where they carry no stress: where it lies in the dictionary's pronunciation, phones alike long.
+    Words without stressed phones: its position in the dictionary's pronunciation, assuming phones of equal length.
     """
     for phone in getattr(word, "phones", ()):
         if phone.stress == 1 and phone.name in VOWELS:
@@ -144,57 +158,55 @@ def stressed(word: TimedWord) -> float:
 
 
 def _runs_of(words: Sequence[TimedWord], length: int) -> list[str]:
-    """All runs of so many words, plainly written, by the number of their first."""
+    """All runs of so many words, normalised, by the number of their first."""
     plain = [w.text.strip(MARKS).lower().replace("\u2019", "'") for w in words]
     return [" ".join(plain[at : at + length]) for at in range(len(plain) - length + 1)]
 
 
-def check_cues(manner: Manner, words: Sequence[TimedWord]) -> None:
-    """Raises UserError where a cue is not among the words, all of which are known; names what is said and near."""
-    for cue, gesture in manner.cues:
-        said = list(dict.fromkeys(_runs_of(words, len(cue.split()))))
-        if cue not in said:
-            near = difflib.get_close_matches(cue, said, 3, 0.6)
-            also = f"; near to it: {', '.join(near)}" if near else ""
-            raise UserError(f"--cue {cue}={gesture}: nobody says {cue!r}; accepted: words of the transcript{also}")
+@dataclass(frozen=True)
+class _Candidate:
+    """A stroke that words call for, with its priority."""
+
+    priority: float
+    stroke: Placed
 
 
-class Meaning:
-    """Plans the strokes of a talk from its words, in order; equal seeds plan alike.
+class StrokePlanner:
+    """Plans the strokes of a talk from its words, in order; equal seeds give equal plans.
 
     Args:
-        bank: of gestures. classes: the table. manner: how readily, and which words get which gesture.
-        nearest: classes of other words. seed: of what is drawn.
+        bank: of gestures. classes: the table. guesser: classes of words that the table lacks.
 
     Raises:
         UserError: a cue with a gesture that the bank does not have.
     """
 
     def __init__(
-        self, bank: GestureBank, classes: WordClasses, manner: Manner, nearest: Nearest | None = None, seed: int = 0
-    ) -> None:
-        self.bank, self.classes, self.manner, self.nearest, self.seed = bank, classes, manner, nearest, seed
+        self, bank: GestureBank, classes: WordClasses, manner: Manner, guesser: ClassGuesser | None = None,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.bank, self.classes, self.manner, self.guesser, self.seed = bank, classes, manner, guesser, seed
         self._cues = {tuple(words.split()): gesture for words, gesture in manner.cues}
-        known = {name.lower(): name for name in bank.names}
+        names = {name.lower(): name for name in bank.names}
         for words, gesture in self._cues.items():
-            if gesture.lower() not in known:
-                near = difflib.get_close_matches(gesture.lower(), list(known), 3, 0.5) or list(known)
-                accepted = ", ".join(known[n] for n in near)
+            if gesture.lower() not in names:
+                similar = difflib.get_close_matches(gesture.lower(), list(names), 3, 0.5) or list(names)
+                accepted = ", ".join(names[n] for n in similar)
                 raise UserError(f"--cue {' '.join(words)}={gesture}: no such gesture; accepted: {accepted}")
-            self._cues[words] = known[gesture.lower()]
-        self._said = 0  # words so far
+            self._cues[words] = names[gesture.lower()]
+        self._count = 0  # words so far
 
     def __call__(
-        self, words: Sequence[TimedWord], taken: Sequence[int] = (), loud: Sequence[float] = ()
+        self, words: Sequence[TimedWord], occupied: Sequence[int] = (), loudness: Sequence[float] = ()
     ) -> list[Placed]:
         """The strokes of the next words.
 
         Args:
-            taken: frames of emphases that are planned already. loud: standard deviations of each word, 0 = usual.
+            occupied: frames of emphases that are planned already. loudness: of each word, in standard deviations.
         """
-        first, self._said = self._said, self._said + len(words)
-        wishes = self._cued_wishes(words, first, loud)
-        runs, guessed = self._runs([w.text for w in words])
+        first, self._count = self._count, self._count + len(words)
+        candidates = self._cue_candidates(words, first, loudness)
+        runs, guesses = self._class_runs([w.text for w in words])
         for run in runs:
             rng = np.random.default_rng([self.seed, 73, first + run.first])
             kind = self.classes.classes[run.kind]
@@ -202,45 +214,45 @@ class Meaning:
             names, shares = list(kind.gestures), np.array(list(kind.gestures.values()))
             name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
             if draw < self.manner.share:
-                placed = self._placed(words, run, name, run.kind, first, loud, rng)
-                guess = GUESSED * (run.first in guessed)
-                wishes.append(_Wish(kind.share + guess + 0.2 * float(rng.random()), placed))
-        kept: list[Placed] = []
-        for wish in sorted(wishes, key=lambda w: -w.priority):
-            frame = wish.placed.frame
-            if all(abs(frame - f) >= SPACED for f in (*taken, *(k.frame for k in kept))):
-                kept.append(wish.placed)
-        return sorted(kept, key=lambda p: p.frame)
+                stroke = self._place(words, run, name, first, loudness, rng)
+                guess = GUESS_PRIORITY * (run.first in guesses)
+                candidates.append(_Candidate(kind.share + guess + 0.2 * float(rng.random()), stroke))
+        strokes: list[Placed] = []
+        for candidate in sorted(candidates, key=lambda c: -c.priority):
+            frame = candidate.stroke.frame
+            if all(abs(frame - f) >= MIN_SPACING for f in (*occupied, *(s.frame for s in strokes))):
+                strokes.append(candidate.stroke)
+        return sorted(strokes, key=lambda s: s.frame)
 
-    def _runs(self, texts: Sequence[str]) -> tuple[list[Found], set[int]]:
-        """What the words ask for, and where that is not in the table."""
-        held = self.classes.find(texts)
-        found = [run for run in held if run.kind != BEAT]
-        if self.nearest is None:
-            return found, set()
-        known = {k for run in held for k in range(run.first, run.stop)}
-        near = [(k, self.nearest(t)) for k, t in enumerate(texts) if k not in known]
-        more = [Found(k, k + 1, kind) for k, kind in near if kind]
-        return sorted([*found, *more], key=lambda r: r.first), {run.first for run in more}
+    def _class_runs(self, texts: Sequence[str]) -> tuple[list[Found], set[int]]:
+        """Runs of words with a class, and the numbers of those whose class is guessed."""
+        in_table = self.classes.find(texts)
+        runs = [run for run in in_table if run.kind != BEAT]
+        if self.guesser is None:
+            return runs, set()
+        covered = {k for run in in_table for k in range(run.first, run.stop)}
+        kinds = [(k, self.guesser(t)) for k, t in enumerate(texts) if k not in covered]
+        guesses = [Found(k, k + 1, kind) for k, kind in kinds if kind]
+        return sorted([*runs, *guesses], key=lambda r: r.first), {run.first for run in guesses}
 
-    def _cued_wishes(self, words: Sequence[TimedWord], first: int, loud: Sequence[float]) -> list[_Wish]:
+    def _cue_candidates(self, words: Sequence[TimedWord], first: int, loudness: Sequence[float]) -> list[_Candidate]:
         out = []
         for cue, gesture in self._cues.items():
-            for at, said in enumerate(_runs_of(words, len(cue))):
-                if said == " ".join(cue):
+            for at, run_text in enumerate(_runs_of(words, len(cue))):
+                if run_text == " ".join(cue):
                     rng = np.random.default_rng([self.seed, 74, first + at])
                     run = Found(at, at + len(cue), "cue")
-                    out.append(_Wish(FIRST_CUE, self._placed(words, run, gesture, "cue", first, loud, rng)))
+                    out.append(_Candidate(CUE_PRIORITY, self._place(words, run, gesture, first, loudness, rng)))
         return out
 
-    def _placed(
-        self, words: Sequence[TimedWord], run: Found, name: str, kind: str, first: int, loud: Sequence[float],
+    def _place(
+        self, words: Sequence[TimedWord], run: Found, name: str, first: int, loudness: Sequence[float],
         rng: np.random.Generator,
     ) -> Placed:  # fmt: skip
-        """A stroke of a gesture, its emphasis on the strongest of the words: the last one but for grammar."""
-        at = max(range(run.first, run.stop), key=lambda k: (len(words[k].text) >= LETTERS, k))
-        strokes = self.bank.strokes(name, "l" if rng.random() < LEFT else "r")
+        """A stroke of a gesture, its emphasis on the last content word of the run."""
+        at = max(range(run.first, run.stop), key=lambda k: (len(words[k].text) >= MIN_LETTERS, k))
+        strokes = self.bank.strokes(name, "l" if rng.random() < LEFT_SHARE else "r")
         stroke = strokes[int(rng.integers(len(strokes)))]
-        strength = float(loud[at]) if len(loud) else 0.0
-        size = float(np.clip(1 + LOUDER * strength, *SIZES))
-        return Placed(stroke, round(stressed(words[at]) * FPS), TEMPO, size, 0, first + at, kind)
+        deviation = float(loudness[at]) if len(loudness) else 0.0
+        size = float(np.clip(1 + SIZE_PER_DEVIATION * deviation, *SIZE_RANGE))
+        return Placed(stroke, round(stress_time(words[at]) * FPS), TEMPO, size, 0, first + at, run.kind)

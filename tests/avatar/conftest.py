@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt.avatar.bodies import Standing
 from avatargpt.avatar.compose import composed
-from avatargpt.avatar.pipeline import AvatarPerformer
+from avatargpt.avatar.pipeline import AvatarPipeline
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.pipeline import FacePipeline
@@ -43,6 +43,6 @@ def avatar() -> AvatarMotion:
 
 
 @pytest.fixture
-def performer(driver: Driver) -> AvatarPerformer:
+def performer(driver: Driver) -> AvatarPipeline:
     """Small networks of random weights."""
-    return AvatarPerformer(FacePipeline(driver, grounder=Words()), talking.performer())
+    return AvatarPipeline(FacePipeline(driver, grounder=Words()), talking.performer())

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.avatar.bodies import FPS, Clip, Standing, on_purpose, standing
+from avatargpt.avatar.bodies import FPS, Clip, Standing, arm_use, standing
 from avatargpt.avatar.compose import composed, with_head
 from avatargpt.export.avatar import AvatarMotion, head_of
 from tests.avatar.conftest import face, gestures
@@ -143,7 +143,7 @@ def test_hands_that_hang_lie_in_the_lap_of_who_sits() -> None:
 def test_an_arm_that_does_something_stays_the_bodys_until_the_clip_is_over() -> None:
     body, moved = Clip(waving(2.0)), gestures(120)
     made = composed(body, moved, still(120)).body.rotations
-    purpose, lap = on_purpose(body.motion)
+    purpose, lap = arm_use(body.motion)
     assert purpose[:, 0].min() > 0.99 and purpose[:, 1].max() < 0.01 and lap.max() < 0.01
     left, right = [13, 16, 18, 20], [14, 17, 19, 21]
     assert np.abs(made[:60][:, left] - body.motion.rotations[:, left]).max() < 1e-3
@@ -156,7 +156,7 @@ def test_steps_go_round_without_a_jump() -> None:
     made = body.frames(0, 300).motion
     steps = np.abs(np.diff(made.joints.astype(np.float64), axis=0)).max((1, 2))
     own = np.abs(np.diff(body.motion.joints.astype(np.float64), axis=0)).max((1, 2)).max()
-    assert "goes round" in body.told(300) and steps.max() < 1.35 * own
+    assert "goes round" in body.note(300) and steps.max() < 1.35 * own
     assert made.root[-1, 2] == pytest.approx(1.2 * 299 / 30, rel=0.02)
     parts = [body.frames(a, b).motion for a, b in ((0, 101), (101, 102), (102, 300))]
     assert np.array_equal(np.concatenate([p.rotations for p in parts]), made.rotations)

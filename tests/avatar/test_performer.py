@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from avatargpt.avatar.bodies import Clip, Standing, body_of, names_file
-from avatargpt.avatar.calls import AvatarCalls
+from avatargpt.avatar.calls import SpeechCalls
 from avatargpt.avatar.compose import HeadMover
-from avatargpt.avatar.pipeline import AvatarPerformer
+from avatargpt.avatar.pipeline import AvatarPipeline
 from avatargpt.export.avatar import AvatarMotion, head_of
 from avatargpt.face.audio_model.conditioning import Feeling
 from avatargpt.face.audio_model.controls import LIVELY
@@ -35,7 +35,7 @@ def feelings() -> list[Feeling]:
 
 
 @pytest.mark.parametrize("size", [441, 30_000])
-def test_pieces_are_the_whole_to_the_bit(performer: AvatarPerformer, size: int) -> None:
+def test_pieces_are_the_whole_to_the_bit(performer: AvatarPipeline, size: int) -> None:
     pcm = voice(1.7, RATE)
     told = {"feelings": feelings(), "seed": 4, "words": WORDS, "smooth": True}
     whole = performer.speak(pcm, RATE, body=Clip(sitting(1.0)), **told)
@@ -48,7 +48,7 @@ def test_pieces_are_the_whole_to_the_bit(performer: AvatarPerformer, size: int) 
         assert np.array_equal(np.concatenate([of(p) for p in parts]), of(whole))
 
 
-def test_no_frame_comes_later_than_the_latency_says(performer: AvatarPerformer) -> None:
+def test_no_frame_comes_later_than_the_latency_says(performer: AvatarPipeline) -> None:
     pcm = voice(2.0, RATE)
     stream = performer.stream(RATE)
     step = RATE // 50
@@ -58,7 +58,7 @@ def test_no_frame_comes_later_than_the_latency_says(performer: AvatarPerformer) 
     assert 0.1 < stream.latency < 1 and stream.frames > 30
 
 
-def test_lips_are_those_of_the_face_alone(performer: AvatarPerformer) -> None:
+def test_lips_are_those_of_the_face_alone(performer: AvatarPipeline) -> None:
     pcm = voice(1.2, RATE)
     made = performer.speak(pcm, RATE, feelings=feelings(), seed=2)
     alone = performer.face.with_controls(performer.face.perform("", pcm, RATE, feelings()), LIVELY, None, 2)
@@ -68,7 +68,7 @@ def test_lips_are_those_of_the_face_alone(performer: AvatarPerformer) -> None:
     assert not np.array_equal(HeadMover(performer.gestures, pcm, RATE)(alone, 3).head, head.head)
 
 
-def test_what_hands_do_is_drawn_by_the_seed(performer: AvatarPerformer) -> None:
+def test_what_hands_do_is_drawn_by_the_seed(performer: AvatarPipeline) -> None:
     pcm = voice(1.0, RATE)
     first, again, other = (performer.speak(pcm, RATE, seed=s).body for s in (1, 1, 2))
     assert np.array_equal(first.rotations, again.rotations) and not np.array_equal(first.rotations, other.rotations)
@@ -107,17 +107,17 @@ def test_a_body_is_a_stance_a_text_a_file_or_a_motion(avatar: AvatarMotion, tmp_
     assert len(asked) == 1
 
 
-class Model(AvatarCalls):
+class Model(SpeechCalls):
     """The public calls with small networks."""
 
-    def __init__(self, performer: AvatarPerformer) -> None:
+    def __init__(self, performer: AvatarPipeline) -> None:
         self.__dict__["avatars"] = performer
 
     def generated(self, text: str, seed: int) -> Motion:
         return sitting(1.0).with_caption(f"{text} {seed}")
 
 
-def test_the_public_calls(performer: AvatarPerformer, tmp_path: Path) -> None:
+def test_the_public_calls(performer: AvatarPipeline, tmp_path: Path) -> None:
     model, pcm = Model(performer), voice(1.5, RATE)
     soundfile.write(tmp_path / "talk.wav", pcm, RATE, subtype="FLOAT")
     done: list[int] = []
@@ -133,7 +133,7 @@ def _head(piece: AvatarMotion) -> np.ndarray:
     return head_of(piece.body).astype(np.float32)
 
 
-def test_faces_keep_their_own_length(performer: AvatarPerformer) -> None:
+def test_faces_keep_their_own_length(performer: AvatarPipeline) -> None:
     with pytest.raises(UserError, match="gestures of 30 frames"):
         from avatargpt.avatar.compose import composed
 

@@ -13,7 +13,7 @@ from avatargpt.evaluation.gesture.guessed import WORDS, guesses
 from avatargpt.evaluation.gesture.meant import SENTENCES
 from avatargpt.evaluation.gesture.shown import Shown
 from avatargpt.gesture.bank import GestureBank
-from avatargpt.gesture.semantics import Nearest
+from avatargpt.gesture.semantics import ClassGuesser
 from instruct_data.gesture.bank import keyed_strokes
 from instruct_data.gesture.classes import MARKS, read_classes, word_classes
 from instruct_data.gesture.strokes import Stroke, motion_of
@@ -55,7 +55,8 @@ def test_what_guesses_are_worth(tmp_path: Path) -> None:
     table = read_classes(tmp_path / "classes.yaml")
     directions = {"never": (1.0, 0.0), "nowhere": (0.9, 0.1), "stone": (0.95, 0.0), "gigantic": (0.1, 0.9),
                   "table": (0.0, 1.0)}  # fmt: skip
-    near = Nearest(table, lambda texts: np.array([directions.get(t, (0.0, -1.0)) for t in texts]), lambda word: None)
+    vectors = lambda texts: np.array([directions.get(t, (0.0, -1.0)) for t in texts])  # noqa: E731
+    near = ClassGuesser(table, vectors, lambda word: None)
     rows = [("nowhere", "negation"), ("gigantic", "size"), ("stone", ""), ("table", "")]
     path = tmp_path / "words.jsonl"
     path.write_text("".join(json.dumps({"word": w, "text": w, "class": c}) + "\n" for w, c in rows))

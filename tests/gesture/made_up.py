@@ -10,7 +10,7 @@ import numpy as np
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
-from avatargpt.train.gesture.voices import Said, worded
+from avatargpt.train.gesture.voices import Utterance, words_from_phones
 from instruct_data.clip import Clip
 from instruct_data.gesture.bank import Bank, build, keyed_strokes
 from instruct_data.gesture.classes import WordClasses, read_classes
@@ -46,7 +46,7 @@ def _clip() -> Clip:
 SOUNDS = {"no": "N OW1", "big": "B IH1 G", "dogs": "D AO1 G Z", "never": "N EH1 V ER0", "sleep": "S L IY1 P"}
 
 
-def said(text: str, rng: np.random.Generator) -> Said:
+def said(text: str, rng: np.random.Generator) -> Utterance:
     """A tone a phone, louder in vowels, with phones of a tenth of a second."""
     phones, now = [], 0.02
     for word in text.split():
@@ -59,7 +59,7 @@ def said(text: str, rng: np.random.Generator) -> Said:
     for p in phones:
         loud[round(p.start * RATE) : round(p.end * RATE)] *= 1 + 3 * (p.name in ("OW", "IH", "AO", "EH", "IY"))
     audio = (loud * np.sin(2 * np.pi * 140 * t) + 0.001 * rng.standard_normal(len(t))).astype(np.float32)
-    return Said(audio, worded(text, phones, seconds, "made"))
+    return Utterance(audio, words_from_phones(text, phones, seconds, "made"))
 
 
 def words_of(text: str, start: float = 1.0, each: float = 0.3) -> tuple[Word, ...]:
@@ -77,7 +77,7 @@ class Voice:
 
     name = "made"
 
-    def say(self, text: str, rng: np.random.Generator) -> Said:
+    def say(self, text: str, rng: np.random.Generator) -> Utterance:
         known = list(SOUNDS)
         return said(" ".join(known[int(i)] for i in rng.integers(0, len(known), 5)), rng)
 

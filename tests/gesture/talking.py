@@ -12,7 +12,7 @@ from avatargpt.gesture.config import GestureConfig
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import WIDTH
 from avatargpt.gesture.network import GestureNetwork
-from avatargpt.gesture.pipeline import GesturePerformer
+from avatargpt.gesture.pipeline import GesturePipeline
 from tests.gesture.conftest import Spelling
 from vqvae import rotations as rot
 from vqvae.features import STANDING, GestureFeatures
@@ -56,8 +56,8 @@ def tokenizer() -> MotionTokenizer:
     return made.eval()
 
 
-def performer() -> GesturePerformer:
-    return GesturePerformer(driver(), Spelling())
+def performer() -> GesturePipeline:
+    return GesturePipeline(driver(), Spelling())
 
 
 def folder(root: Path) -> Path:

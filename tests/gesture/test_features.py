@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from avatargpt.gesture.features import WIDTH, ProsodyStream, prosody
-from avatargpt.gesture.words import SentenceWords, WordRows, word_rows
+from avatargpt.gesture.words import SentenceWords, WordRows
 from avatargpt.speech.audio import frames_in
 from tests.gesture.conftest import Spelling, Word
 from vqvae.errors import UserError
@@ -43,7 +43,7 @@ def test_onsets_rise_where_bursts_begin() -> None:
 
 def test_a_word_covers_its_frames_and_silence_is_zero() -> None:
     words = [Word("so", 0.5, 0.7), Word("there", 0.7, 1.0), Word("now", 3.0, 3.001)]
-    made = word_rows(words, 120, Spelling())
+    made = WordRows(Spelling(), words).take(120)
     spoken = np.flatnonzero(made.any(1))
     assert spoken.tolist() == [*range(15, 30), 90]
     assert np.array_equal(made[15], made[20]) and not np.array_equal(made[20], made[21])
@@ -54,8 +54,8 @@ def test_words_do_not_depend_on_how_they_are_taken_and_are_forgotten() -> None:
     encoder = Spelling()
     track = WordRows(encoder, words)
     parts = [track.take(7) for _ in range(90)]
-    assert np.array_equal(np.concatenate(parts), word_rows(words, 630, Spelling()))
-    assert not track._phrases and not track._shown
+    assert np.array_equal(np.concatenate(parts), WordRows(Spelling(), words).take(630))
+    assert not track._phrases and not track._encoded
     assert max(map(len, encoder.read)) <= 48 and encoder.read[1][:16] == [f"w{i}" for i in range(16, 32)]
 
 

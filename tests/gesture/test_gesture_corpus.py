@@ -11,18 +11,17 @@ import pytest
 from safetensors import safe_open
 
 from avatargpt.evaluation.gesture.talks import read_talks
-from avatargpt.gesture.accents import Accent, accents
 from avatargpt.gesture.features import prosody
-from avatargpt.gesture.words import word_rows
+from avatargpt.gesture.words import WordRows
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
 from avatargpt.train.gesture import cache
 from avatargpt.train.gesture import corpus_stage as stage
-from avatargpt.train.gesture.planning import planned
+from avatargpt.train.gesture.planning import Accent, accents, planned
 from avatargpt.train.gesture.recipe import CorpusRecipe
 from avatargpt.train.gesture.takes import word_at, word_states
-from avatargpt.train.gesture.voices import Voices, spread, worded
+from avatargpt.train.gesture.voices import Voices, mixed, words_from_phones
 from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.classes import WordClasses
 from instruct_data.gesture.plan import Plan, Style
@@ -36,13 +35,13 @@ from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 def test_words_from_phones_have_their_times_and_stresses() -> None:
     names = "SIL N EH V ER SIL S AH P R AY Z IH NG L IY".split()
     phones = [Phone(n, 0.1 * k, 0.1 * k + 0.1) for k, n in enumerate(names)]
-    words = worded("Never, surprisingly!", phones, 1.7, "made")
+    words = words_from_phones("Never, surprisingly!", phones, 1.7, "made")
     assert [(w.text, round(w.start, 2), round(w.end, 2)) for w in words.words] == [
         ("Never", 0.1, 0.5), ("surprisingly", 0.6, 1.6),
     ]  # fmt: skip
     assert [round(s.start, 2) for s in words.stresses] == [0.2, 1.0]
     with pytest.raises(UserError, match="not its own"):
-        worded("Never, surprisingly!", [Phone("M", 0.1 * k, 0.1 * k + 0.1) for k in range(12)], 1.7, "made")
+        words_from_phones("Never, surprisingly!", [Phone("M", 0.1 * k, 0.1 * k + 0.1) for k in range(12)], 1.7, "made")
 
 
 @pytest.mark.parametrize("flite", [0.0, 1.0])
@@ -64,7 +63,7 @@ def test_synthetic_voices_say_words_when_they_are_heard(flite: float) -> None:
 def test_states_over_frames_are_the_rows_that_the_network_is_given() -> None:
     words = (*made_up.words_of("big dogs sleep here", 0.5), *made_up.words_of("never again", 4.0))
     states, at = word_states(words, Spelling()), word_at(words, 200)
-    assert np.array_equal(cache.spread(states, at, 8), word_rows(words, 200, Spelling()))
+    assert np.array_equal(cache.spread(states, at, 8), WordRows(Spelling(), words).take(200))
 
 
 def test_louder_and_higher_vowels_are_stronger() -> None:
@@ -118,7 +117,7 @@ def test_a_listener_nods_after_the_other_and_makes_no_strokes(given: tuple[Bank,
 def test_spread_keeps_words_with_their_sound() -> None:
     rng = np.random.default_rng(0)
     one = made_up.said("big dogs", rng)
-    audio, words = spread([(1.0, one), (3.0, one)], 5.0)
+    audio, words = mixed([(1.0, one), (3.0, one)], 5.0)
     assert [w.text for w in words] == ["big", "dogs", "big", "dogs"]
     first = words[2].start
     assert np.abs(audio[round((first - 0.3) * RATE) : round((first - 0.05) * RATE)]).max() == 0
@@ -133,8 +132,8 @@ def made(
     monkeypatch.setattr("instruct_data.gesture.classes.word_classes", lambda: given[1])
     monkeypatch.setattr("avatargpt.train.gesture.voices.Voices", made_up.Voices)
     monkeypatch.setattr(stage, "_encoder", lambda recipe: Spelling())
-    monkeypatch.setattr("avatargpt.train.gesture.talks.LEAST", 5.0)
-    monkeypatch.setattr("avatargpt.train.gesture.talks.MOST", 6.0)
+    monkeypatch.setattr("avatargpt.train.gesture.talks.MIN_SECONDS", 5.0)
+    monkeypatch.setattr("avatargpt.train.gesture.talks.MAX_SECONDS", 6.0)
     return argparse.Namespace(output=str(tmp_path / "out"), gestures="none", texts=None, faces=None, tokenizer=None,
                               threads=1)  # fmt: skip
 
@@ -147,7 +146,7 @@ def test_the_stage_writes_what_tokenizer_and_network_take_and_goes_on(made: argp
     recipe = CorpusRecipe.read(RECIPE, "configuration")
     stage.gesture_corpus_stage(recipe, made)
     out = Path(made.output)
-    files = sorted((out / stage.MADE).glob("*.safetensors"))
+    files = sorted((out / stage.GENERATED).glob("*.safetensors"))
     assert len(files) == 4  # two talks, both sides of each
     with safe_open(files[0], "np") as file:
         about = json.loads(file.metadata()["about"])
@@ -159,7 +158,7 @@ def test_the_stage_writes_what_tokenizer_and_network_take_and_goes_on(made: argp
 
     before = {f.name: f.read_bytes() for f in files}
     files[-1].unlink()
-    (out / stage.MADE / "00001.done").unlink()
+    (out / stage.GENERATED / "00001.done").unlink()
     made.tokenizer = str(tmp_path / "tokenizer")
     MotionTokenizer(TokenizerConfig(modality="gesture", levels=2, codebook_size=16, code_dim=8, width=16, fine_width=8,
                                     downsample=4)).save(made.tokenizer)  # fmt: skip

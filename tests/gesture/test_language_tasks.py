@@ -8,7 +8,7 @@ import pytest
 from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import ExampleOptions, Examples
-from avatargpt.train.gesture.takes import LONGEST, captions, clips, spoken, stretches
+from avatargpt.train.gesture.takes import MAX_CLIP, captions, clip_spans, clips, transcript
 from instruct_data.gesture.bank import keyed_strokes
 from instruct_data.gesture.classes import word_classes
 from instruct_data.gesture.strokes import motion_of
@@ -21,18 +21,18 @@ WORDS = [("No", 0.5, 0.8), ("that", 0.8, 1.0), ("was", 1.0, 1.2), ("tiny", 1.2, 
 
 
 def test_clips_end_in_pauses_and_are_never_too_long() -> None:
-    assert stretches(WORDS, 6.0) == [(0, 6)]  # the first pause comes too early
+    assert clip_spans(WORDS, 6.0) == [(0, 6)]  # the first pause comes too early
     slow = [(w, 3 * a, 3 * b) for w, a, b in WORDS]
-    assert stretches(slow, 12.0) == [(0, 4), (4, 6)]
+    assert clip_spans(slow, 12.0) == [(0, 4), (4, 6)]
     endless = [("word", 0.5 * i, 0.5 * i + 0.5) for i in range(60)]
-    found = stretches(endless, 30.0)
+    found = clip_spans(endless, 30.0)
     assert [a for a, _ in found[1:]] == [b for _, b in found[:-1]] and found[-1][1] == 60
-    assert all(endless[b - 1][2] - endless[a][1] <= LONGEST for a, b in found)
-    assert stretches([], 3.0) == []
+    assert all(endless[b - 1][2] - endless[a][1] <= MAX_CLIP for a, b in found)
+    assert clip_spans([], 3.0) == []
 
 
 def test_what_is_said_keeps_its_pauses() -> None:
-    assert spoken(WORDS) == "no that was tiny (0.9) but you"
+    assert transcript(WORDS) == "no that was tiny (0.9) but you"
 
 
 def test_captions_name_what_means_something_in_order() -> None:
@@ -51,7 +51,7 @@ def items() -> list[ClipCodes]:
     features = GestureFeatures().encode(motion_of(np.resize(turns, (180, *turns.shape[1:]))))
     about = {"words": WORDS, "strokes": [[30, "Negative", "negation", 0, "lr", "x"]], "speaker": "ada"}
     made = list(clips([("00000", features, about, "train")], word_classes(), "made", "ours"))
-    assert len(made) == 1 and made[0].extra["speech"]["text"] == spoken(WORDS) and made[0].captions
+    assert len(made) == 1 and made[0].extra["speech"]["text"] == transcript(WORDS) and made[0].captions
     motion = made[0].load()
     assert motion.fingers is not None and len(motion) == round((3.3 + 0.4 - 0.1) * 30)
     rng = np.random.default_rng(1)
@@ -74,7 +74,7 @@ def test_examples_of_every_gesture_task(items: list[ClipCodes]) -> None:
             row = examples.make(Draw(task, 0, k))
             assert row.head == head and row.labels[-1] == config.end_id(head)
             if task == "speech_to_gesture":
-                assert row.prompt.grounded and spoken(WORDS) in row.prompt.grounded
+                assert row.prompt.grounded and transcript(WORDS) in row.prompt.grounded
     without = [ClipCodes(i.id, i.codes, i.captions, "train", i.source, i.licence, i.action, frames=i.frames, fps=30.0,
                          modality="gesture", extra={}) for i in items]  # fmt: skip
     assert Examples(without, [], {}, text, config, options, {"gesture": 10.0}).pools("speech_to_gesture") == []

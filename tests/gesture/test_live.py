@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from avatargpt.export.websocket import BodySender
+from avatargpt.gesture.features import InterlocutorAudio
 from avatargpt.gesture.live import Live, perform
-from avatargpt.gesture.stream import Beside
 from avatargpt.speech.audio import open_sound
 from tests.gesture.talking import performer, same
 from tests.speech.conftest import voice
@@ -66,8 +66,8 @@ def test_a_take_ends_when_it_is_long_enough() -> None:
 def test_two_voices_live() -> None:
     one, pcm, other = performer(), voice(2.0), voice(2.2, 8000, seed=1)
     stream = one.stream(other=True, other_rate=8000)
-    beside = Beside(16_000, open_sound(other, 8000))
-    done = perform(stream, 16_000, np.array_split(pcm, 60), beside=beside, keep=1000)
+    answers = InterlocutorAudio(16_000, open_sound(other, 8000))
+    done = perform(stream, 16_000, np.array_split(pcm, 60), interlocutor=answers, keep=1000)
     assert same(done.motion(), one.perform(pcm, other=other, other_rate=8000))
 
 

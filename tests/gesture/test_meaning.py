@@ -9,10 +9,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from avatargpt.gesture.accents import loudness
 from avatargpt.gesture.bank import GestureBank
-from avatargpt.gesture.overlay import Listening, Semantics
-from avatargpt.gesture.semantics import SPACED, Manner, Meaning, Nearest, check_cues, stressed
+from avatargpt.gesture.features import loudness
+from avatargpt.gesture.overlay import ListenerBehaviour, SemanticOverlay
+from avatargpt.gesture.semantics import MIN_SPACING, ClassGuesser, Manner, StrokePlanner, check_cues, stress_time
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
 from instruct_data.gesture.bank import keyed_strokes
@@ -83,21 +83,21 @@ def keyed_of(name: str) -> np.ndarray:
 
 
 def test_words_get_their_gestures_on_the_stress(bank: GestureBank, classes: WordClasses) -> None:
-    made = Meaning(bank, classes, Manner())(SAID)
+    made = StrokePlanner(bank, classes, Manner())(SAID)
     assert [(p.kind, p.stroke.name, p.word) for p in made] == [("size", "big", 2), ("negation", "weigh", 4)]
     assert made[1].frame == round(3.1 * 30)
-    assert 1.4 < stressed(SAID[2]) < 1.8  # from the dictionary's phones
-    assert Meaning(bank, classes, Manner(semantic=0.0))(SAID) == []
-    few = [Meaning(bank, classes, Manner(semantic=0.5), seed=k)(SAID) for k in range(40)]
+    assert 1.4 < stress_time(SAID[2]) < 1.8  # from the dictionary's phones
+    assert StrokePlanner(bank, classes, Manner(semantic=0.0))(SAID) == []
+    few = [StrokePlanner(bank, classes, Manner(semantic=0.5), seed=k)(SAID) for k in range(40)]
     assert 0.3 < np.mean([len(f) for f in few]) / 2 < 0.7
-    loud = Meaning(bank, classes, Manner())(SAID, (), (0, 0, 1.0, 0, -1.0))
+    loud = StrokePlanner(bank, classes, Manner())(SAID, (), (0, 0, 1.0, 0, -1.0))
     assert loud[0].size > 1 > loud[1].size
-    taken = Meaning(bank, classes, Manner())(SAID, [made[0].frame + SPACED - 1])
+    taken = StrokePlanner(bank, classes, Manner())(SAID, [made[0].frame + MIN_SPACING - 1])
     assert [p.kind for p in taken] == ["negation"]
 
 
 def test_cues_come_first_and_are_checked(bank: GestureBank, classes: WordClasses) -> None:
-    meaning = Meaning(bank, classes, Manner(cues=(("was big", "Wave"), ("here", "big"))))
+    meaning = StrokePlanner(bank, classes, Manner(cues=(("was big", "Wave"), ("here", "big"))))
     made = meaning(SAID)
     assert [(p.kind, p.stroke.name) for p in made] == [("cue", "wave"), ("negation", "weigh")]
     check_cues(Manner(cues=(("was big", "wave"),)), SAID)
@@ -106,7 +106,7 @@ def test_cues_come_first_and_are_checked(bank: GestureBank, classes: WordClasses
     with pytest.raises(UserError, match="nobody says 'big was'; accepted: words of the transcript"):
         check_cues(Manner(cues=(("big was", "big"),)), SAID)
     with pytest.raises(UserError, match="--cue big=wav: no such gesture; accepted: wave"):
-        Meaning(bank, classes, Manner(cues=(("big", "wav"),)))
+        StrokePlanner(bank, classes, Manner(cues=(("big", "wav"),)))
 
 
 def test_words_near_to_known_ones_share_their_class(classes: WordClasses) -> None:
@@ -115,7 +115,7 @@ def test_words_near_to_known_ones_share_their_class(classes: WordClasses) -> Non
     def encode(texts: list[str]) -> np.ndarray:
         return np.array([directions.get(t, (-1.0, 0.0)) for t in texts], np.float32)
 
-    near = Nearest(classes, encode, lambda word: {"nowhere": None, "never": 100}.get(word, 9000))
+    near = ClassGuesser(classes, encode, lambda word: {"nowhere": None, "never": 100}.get(word, 9000))
     assert [near(w) for w in ("Nowhere!", "table", "no", "x1y2", "never")] == ["negation", "", "", "", ""]
 
 
@@ -131,7 +131,7 @@ def restless(bank: GestureBank, frames: int) -> np.ndarray:
 
 def test_a_stroke_has_arrived_by_its_emphasis_without_a_jump(bank: GestureBank, classes: WordClasses) -> None:
     rows = restless(bank, 200)
-    made = Semantics(bank, Manner(), Meaning(bank, classes, Manner()), SAID)
+    made = SemanticOverlay(bank, Manner(), StrokePlanner(bank, classes, Manner()), SAID)
     strokes = made.strokes
     out = made.push(rows)
     before, after = turns_in(rows), turns_in(out)
@@ -147,14 +147,14 @@ def test_a_stroke_has_arrived_by_its_emphasis_without_a_jump(bank: GestureBank, 
     jerk = np.abs(np.diff(wrists(after), n=3, axis=0)).max()
     assert jerk < 0.03 and np.array_equal(out[:12], rows[:12])
     assert np.array_equal(out[-20:], rows[-20:])  # and lets go
-    chunks = Semantics(bank, Manner(), Meaning(bank, classes, Manner()), SAID)
+    chunks = SemanticOverlay(bank, Manner(), StrokePlanner(bank, classes, Manner()), SAID)
     parts = [chunks.push(rows[i : i + 7]) for i in range(0, 200, 7)]
     assert np.array_equal(np.concatenate([*parts, chunks.finish()]), out)
 
 
 def test_the_arm_that_has_no_part_in_a_stroke_goes_on(bank: GestureBank, classes: WordClasses) -> None:
     rows, manner = restless(bank, 120), Manner(cues=(("big", "count_two"),))
-    made = Semantics(bank, manner, Meaning(bank, classes, manner), SAID[:3])
+    made = SemanticOverlay(bank, manner, StrokePlanner(bank, classes, manner), SAID[:3])
     (stroke,) = made.strokes
     (idle,) = {*SIDES} - {*stroke.stroke.sides}
     out = turns_in(made.push(rows))
@@ -167,7 +167,7 @@ def turns_in(features: np.ndarray) -> np.ndarray:
 
 
 def test_late_words_are_gestured_if_there_is_time(bank: GestureBank, classes: WordClasses) -> None:
-    made = Semantics(bank, Manner(), Meaning(bank, classes, Manner()), SAID[:2])
+    made = SemanticOverlay(bank, Manner(), StrokePlanner(bank, classes, Manner()), SAID[:2])
     made.push(still(bank, 60))
     made.say(SAID[2:])  # "big" is past
     assert [p.kind for p in made.strokes] == ["negation"]
@@ -181,12 +181,12 @@ def test_calm_hands_rest_and_energy_is_size(bank: GestureBank) -> None:
     rows = GestureFeatures().encode(motion_of(turns))
 
     def reach(manner: Manner) -> float:
-        return float(np.ptp(wrists(turns_in(Semantics(bank, manner).push(rows)))[:, 1], axis=0).max())
+        return float(np.ptp(wrists(turns_in(SemanticOverlay(bank, manner).push(rows)))[:, 1], axis=0).max())
 
     usual = float(np.ptp(wrists(turns)[:, 1], axis=0).max())
     assert reach(Manner(calm=True)) < 0.15 * usual
     assert reach(Manner(energy=0.4)) < 0.8 * usual < usual < reach(Manner(energy=1.6))
-    assert np.array_equal(Semantics(bank, Manner()).push(rows), rows)
+    assert np.array_equal(SemanticOverlay(bank, Manner()).push(rows), rows)
 
 
 def test_loudness_is_told_word_by_word() -> None:
@@ -210,7 +210,7 @@ def test_who_listens_rests_and_nods_where_the_other_pauses(bank: GestureBank) ->
     rows = GestureFeatures().encode(motion_of(turns))
 
     def shown(heard: np.ndarray, chunk: int = 600) -> np.ndarray:
-        made, parts = Semantics(bank, Manner(), listening=Listening(16_000, 16_000)), []
+        made, parts = SemanticOverlay(bank, Manner(), listener=ListenerBehaviour(16_000, 16_000)), []
         for k in range(0, 600, chunk):
             ahead = slice(0 if k == 0 else round((k + 15) / 30 * 16_000), round((k + chunk + 15) / 30 * 16_000))
             made.hear(own[ahead], heard[ahead])

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from avatargpt.api import AvatarGPT
-from avatargpt.avatar.calls import GestureCalls
+from avatargpt.avatar.calls import SpeechCalls
 from avatargpt.gesture.driver import GestureDriver
-from avatargpt.gesture.pipeline import GesturePerformer, network_folder
+from avatargpt.gesture.pipeline import GesturePipeline, network_folder
 from avatargpt.gesture.semantics import Manner, read_cues
 from avatargpt.speech.words import Word as WordAt
 from avatargpt.speech.words import Words
@@ -156,14 +156,14 @@ def test_bad_sound_is_refused(pcm: np.ndarray, message: str) -> None:
 
 def test_networks_of_a_folder(tmp_path: Path) -> None:
     for place in (folder(tmp_path), tmp_path / "gesture"):
-        one = GesturePerformer.load(place)
+        one = GesturePipeline.load(place)
         assert one.driver.fingerprint == driver().fingerprint and one.speakers == ("anna", "bert")
     with pytest.raises(UserError, match="no gesture network; train one with"):
         network_folder(tmp_path.parent)
     with pytest.raises(UserError, match="no such folder"):
         network_folder(tmp_path / "no")
     with pytest.raises(UserError, match="moves 15 features; accepted: a network of the 270"):
-        GesturePerformer(GestureDriver(network()))
+        GesturePipeline(GestureDriver(network()))
     for speaker in ("carl", 2, [1.0, 2.0]):
         with pytest.raises(UserError, match="accepted"):
             one.stream(speaker=speaker)
@@ -183,7 +183,7 @@ def test_manners() -> None:
         Manner(cues=read_cues(["big=size", "Big=beat"]))
 
 
-class Model(GestureCalls):
+class Model(SpeechCalls):
     """What `AvatarGPT` inherits, of a folder."""
 
     def __init__(self, source: Path) -> None:
@@ -196,7 +196,7 @@ class Model(GestureCalls):
 
 def test_the_public_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
-    assert issubclass(AvatarGPT, GestureCalls)
+    assert issubclass(AvatarGPT, SpeechCalls)
     model, pcm, other = Model(folder(tmp_path)), voice(2.0), voice(2.0, 8000, seed=1)
     made = model.gesture(pcm, WORDS, other, ANSWER, speaker="bert", seed=2, other_rate=8000)
     told = {"words": WORDS, "other_words": ANSWER, "speaker": "bert", "seed": 2}

@@ -4,27 +4,29 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.gesture.config import UNKNOWN
-from avatargpt.gesture.decoding import Sampler, smoothed
+from avatargpt.gesture.config import UNKNOWN, GestureOptions
+from avatargpt.gesture.decoding import Sampler, Smoothing
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import WIDTH
-from avatargpt.gesture.network import GestureNetwork, Heard, earlier
-from avatargpt.gesture.stream import Gestures, SpokenGestures
+from avatargpt.gesture.network import GestureInput, GestureNetwork, previous_codes
+from avatargpt.gesture.stream import GestureChunk, GestureStream, SpeechGestureStream
 from tests.gesture.conftest import SHAPE, Decoder, Spelling, Word, network, rows
 from vqvae.errors import UserError
 
 FRAMES = 90
 
 
-def heard(frames: int = FRAMES, other: bool = True) -> Heard:
+def heard(frames: int = FRAMES, other: bool = True) -> GestureInput:
     audio, words = torch.from_numpy(rows(frames, 12))[None], torch.from_numpy(rows(frames, 8))[None]
     if not other:
-        return Heard(audio, words, torch.zeros(1, 8))
-    return Heard(audio, words, torch.zeros(1, 8), audio.flip(1), words.flip(1))
+        return GestureInput(audio, words, torch.zeros(1, 8))
+    return GestureInput(audio, words, torch.zeros(1, 8), audio.flip(1), words.flip(1))
 
 
-def run(net: GestureNetwork, given: Heard, codes: torch.Tensor, segment: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return net(given, earlier(codes), codes, codes, segment)
+def run(
+    net: GestureNetwork, inputs: GestureInput, codes: torch.Tensor, segment: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return net(inputs, previous_codes(codes), codes, codes, segment)
 
 
 @torch.inference_mode()
@@ -63,7 +65,8 @@ def test_the_future_does_not_change_the_past(name: str) -> None:
 def test_who_is_absent_says_nothing() -> None:
     net, codes = network(), torch.randint(0, 16, (2, 20, 2))
     one, alone = heard(80), heard(80, other=False)
-    two = Heard(*(torch.cat((x, x)) for x in (one.audio, one.words, one.style, one.other_audio, one.other_words)))
+    both_rows = (one.audio, one.words, one.style, one.other_audio, one.other_words)
+    two = GestureInput(*(torch.cat((x, x)) for x in both_rows))
     two.present = torch.tensor([True, False])
     both = run(net, two, codes[:1].expand(2, -1, -1), 16)[0]
     assert torch.allclose(both[0], run(net, one, codes[:1], 16)[0][0], atol=1e-4)
@@ -84,16 +87,15 @@ def test_tokens_are_fed_back_and_followed() -> None:
     assert not torch.allclose(a[1][:, 11], b[1][:, 11], atol=1e-3)
 
 
-def perform(driver: GestureDriver, chunk: int, head: str, smooth: bool, words: bool, other: bool) -> Gestures:
+def perform(driver: GestureDriver, chunk: int, head: str, smooth: bool, words: bool, other: bool) -> GestureChunk:
     audio, said, heard_of, told = rows(FRAMES, 12, 1), rows(FRAMES, 8, 2), rows(FRAMES, 12, 3), rows(FRAMES, 8, 4)
-    stream = driver.stream(speaker="bert", head=head, sampler=Sampler(1.0, 0.9, seed=3), words=words, other=other,
-                           other_words=words and other, smooth=smooth)  # fmt: skip
+    stream = GestureStream(driver, GestureOptions("bert", head, 3, 1.0, smooth), words, other, words and other)
     parts = []
     for i in range(0, FRAMES, chunk):
         part = slice(i, i + chunk)
         parts.append(stream.push(audio[part], said[part] if words else None, heard_of[part] if other else None,
                                  told[part] if words and other else None))  # fmt: skip
-    return Gestures.joined([*parts, stream.finish()])
+    return GestureChunk.concatenate([*parts, stream.finish()])
 
 
 @pytest.mark.parametrize("head, smooth, words, other", [
@@ -121,7 +123,7 @@ def test_a_stream_says_what_training_sees(driver: GestureDriver) -> None:
     audio, words, other, told = (torch.from_numpy(x)[None] for x in given)
     codes = torch.from_numpy(np.concatenate([np.full((1, 2), UNKNOWN), made.codes]))[None]
     style = torch.from_numpy(driver.style("bert"))[None]
-    given_to = Heard(audio, words, style, other, told)
+    given_to = GestureInput(audio, words, style, other, told)
     _, logits = run(driver.network, given_to, codes, 16)
     motion, _ = run(driver.network, given_to, torch.full_like(codes, UNKNOWN), 16)
     assert np.allclose(motion[0, ahead : ahead + FRAMES].numpy(), mean.features, atol=1e-4)
@@ -133,20 +135,25 @@ def test_a_stream_says_what_training_sees(driver: GestureDriver) -> None:
 
 def test_tokens_are_drawn_by_seed_and_the_likeliest_without_temperature(driver: GestureDriver) -> None:
     audio = rows(40, 12)
-    a, b, c = (driver.perform(audio, sampler=Sampler(seed=s)).codes for s in (1, 1, 2))
+    streams = [GestureStream(driver, GestureOptions(seed=s)) for s in (1, 1, 2)]
+    a, b, c = (GestureChunk.concatenate([s.push(audio), s.finish()]).codes for s in streams)
     assert np.array_equal(a, b) and not np.array_equal(a, c)
     logits = np.log(np.array([0.5, 0.2, 0.29, 0.01]))
     assert Sampler(0)(logits) == 0
-    draw = Sampler(share=0.7, seed=0)
+    draw = Sampler(top_p=0.7, seed=0)
     counts = np.bincount([draw(logits) for _ in range(4000)], minlength=4) / 4000
     assert counts[1] == counts[3] == 0 and abs(counts[0] - 0.5 / 0.79) < 0.03
-    for bad in ({"temperature": -1.0}, {"temperature": float("nan")}, {"share": 0.0}):
+    for bad in ({"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}):
         with pytest.raises(UserError, match="accepted"):
             Sampler(**bad)
 
 
 def test_smoothing_is_that_of_scipy() -> None:
     from scipy.signal import savgol_filter
+
+    def smoothed(frames: np.ndarray) -> np.ndarray:
+        smoothing = Smoothing()
+        return np.concatenate([smoothing.push(frames), smoothing.end()])
 
     x = rows(50, 5)
     assert np.allclose(smoothed(x)[4:], savgol_filter(x, 9, 2, axis=0)[4:], atol=1e-5)
@@ -166,15 +173,15 @@ def test_sound_in_motion_out(seconds: float) -> None:
     sound, answer = (0.1 * rng.standard_normal((2, round(seconds * 22_050)))).astype(np.float32)
     words = [Word("well", 0.2, 0.5), Word("no", 0.9, 1.2)]
 
-    def run(chunk: int, other: bool, encoder: Spelling | None, late: bool = False) -> Gestures:
+    def run(chunk: int, other: bool, encoder: Spelling | None, late: bool = False) -> GestureChunk:
         told = words if encoder else []
-        stream = SpokenGestures(driver, 22_050, encoder, told[:1] if late else told, other)
+        stream = SpeechGestureStream(driver, 22_050, encoder, told[:1] if late else told, other)
         if late:
             stream.say(told[1:])
         parts = []
         for i in range(0, len(sound), chunk):
             parts.append(stream.push(sound[i : i + chunk], answer[i : i + chunk] if other else None))
-        return Gestures.joined([*parts, stream.finish(), stream.finish()])
+        return GestureChunk.concatenate([*parts, stream.finish(), stream.finish()])
 
     whole = run(len(sound), True, Spelling())
     assert len(whole.features) == max(1, int(seconds * 30))
@@ -190,23 +197,23 @@ def test_two_microphones_need_not_keep_step() -> None:
     rng = np.random.default_rng(1)
     sound, answer = (0.1 * rng.standard_normal((2, 32_000))).astype(np.float32)
     nothing = np.zeros(0, np.float32)
-    a, b = (SpokenGestures(driver, other=True) for _ in range(2))
-    first = Gestures.joined([a.push(sound, answer), a.finish()])
+    a, b = (SpeechGestureStream(driver, other=True) for _ in range(2))
+    first = GestureChunk.concatenate([a.push(sound, answer), a.finish()])
     parts = [b.push(sound[:9000]), b.push(nothing, answer), b.push(sound[9000:], nothing), b.finish()]
-    assert np.array_equal(Gestures.joined(parts).features, first.features)
-    short = SpokenGestures(driver, other=True)
+    assert np.array_equal(GestureChunk.concatenate(parts).features, first.features)
+    short = SpeechGestureStream(driver, other=True)
     short.push(sound, answer[:9000])
     with pytest.raises(UserError, match="lasts"):
         short.finish()
 
 
 def test_memory_of_a_stream_does_not_grow(driver: GestureDriver) -> None:
-    stream = driver.stream()
+    stream = GestureStream(driver)
 
     def held() -> int:
         state = [kept for block in stream._state.memory for kept in block]
         return sum(x.untyped_storage().nbytes() for x in state) + sum(w.base.nbytes if w.base is not None else w.nbytes
-                                                                     for w in stream._wait.values())  # fmt: skip
+                                                                     for w in stream._waiting.values())  # fmt: skip
 
     for _ in range(12):
         stream.push(rows(10, 12))
@@ -236,16 +243,15 @@ def test_bad_rows_are_told_in_one_line(driver: GestureDriver) -> None:
     spoilt[3, 2] = np.nan
     for bad in (rows(8, 11), good[0], spoilt, good.astype(str)):
         with pytest.raises(UserError, match="audio"):
-            driver.stream().push(bad)
+            GestureStream(driver).push(bad)
     for options, call in (
-        ({"head": "loud"}, {}), ({"speaker": "carl"}, {}), ({"speaker": 2}, {}), ({"speaker": [1.0]}, {}),
-        ({"other_words": True}, {}), ({}, {"words": rows(8, 8)}), ({"words": True}, {"words": rows(8, 9)}),
+        ({"options": GestureOptions(head="loud")}, {}), ({"options": GestureOptions("carl")}, {}),
+        ({"options": GestureOptions(2)}, {}), ({"options": GestureOptions([1.0])}, {}), ({"other_words": True}, {}),
+        ({}, {"words": rows(8, 8)}), ({"words": True}, {"words": rows(8, 9)}),
     ):  # fmt: skip
         with pytest.raises(UserError, match="accepted"):
-            driver.stream(**options).push(good, **call)
-    with pytest.raises(UserError, match="frames beside"):
-        driver.perform(good, rows(7, 8))
-    stream = driver.stream(words=True)
+            GestureStream(driver, **options).push(good, **call)
+    stream = GestureStream(driver, words=True)
     stream.push(good)
     with pytest.raises(UserError, match="frames beside"):
         stream.finish()
@@ -254,12 +260,13 @@ def test_bad_rows_are_told_in_one_line(driver: GestureDriver) -> None:
     with pytest.raises(UserError, match="codes of tokenizer abc, not of abd"):
         tied.check_tokenizer("abd")
     with pytest.raises(UserError, match=r"no tokenizer\.json beside the network"):
-        tied.stream()
-    assert tied.stream(head="features").latency == 8 / 30 and driver.stream().latency == 20 / 30
+        GestureStream(tied)
+    assert GestureStream(tied, GestureOptions(head="features", smooth=False)).latency == 8 / 30
+    assert GestureStream(driver, GestureOptions(smooth=False)).latency == 20 / 30
     with pytest.raises(UserError, match="hears by 'other'"):
-        SpokenGestures(GestureDriver(network(audio="other")))
+        SpeechGestureStream(GestureDriver(network(audio="other")))
     with pytest.raises(UserError, match="words read by"):
-        SpokenGestures(GestureDriver(network(audio_width=WIDTH)), encoder=Spelling())
+        SpeechGestureStream(GestureDriver(network(audio_width=WIDTH)), encoder=Spelling())
     for changed in ({"width": 30}, {"rotations": [[0, 11]]}, {"positions": [[14, 17]]}):
         with pytest.raises(UserError, match="accepted"):
             type(driver.network.config).read({**SHAPE, **changed}, "shape")

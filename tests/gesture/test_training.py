@@ -112,13 +112,13 @@ def test_batches_are_repeatable_and_turn_things_off(corpus: cache.Corpus) -> Non
         return Batches(corpus, GestureConfig(**SHAPE), Sampling(**shares), CPU.device).draw(16, 64, [seed])
 
     a, b, c = draw(1), draw(1), draw(2)
-    assert torch.equal(a.heard.audio, b.heard.audio) and torch.equal(a.before, b.before)
-    assert not torch.equal(a.heard.audio, c.heard.audio)
+    assert torch.equal(a.inputs.audio, b.inputs.audio) and torch.equal(a.before, b.before)
+    assert not torch.equal(a.inputs.audio, c.inputs.audio)
     off = draw(1, wordless=1, alone=1, anonymous=1, tokenless=1)
-    assert not off.heard.words.any() and off.heard.other_audio is None and (off.speaker == -1).all()
-    assert (off.before == UNKNOWN).all() and (off.shown == UNKNOWN).all() and (off.codes >= 0).any()
+    assert not off.inputs.words.any() and off.inputs.other_audio is None and (off.speaker == -1).all()
+    assert (off.before == UNKNOWN).all() and (off.conditions == UNKNOWN).all() and (off.codes >= 0).any()
     on = draw(1, wordless=0, alone=0, anonymous=0, tokenless=0, forgotten=0, wrong=0)
-    assert torch.equal(on.before[:, 1:], on.codes[:, :-1]) and (on.speaker >= 0).all() and on.heard.present.any()
+    assert torch.equal(on.before[:, 1:], on.codes[:, :-1]) and (on.speaker >= 0).all() and on.inputs.present.any()
 
 
 def test_losses_are_zero_for_the_truth_and_see_each_fault() -> None:

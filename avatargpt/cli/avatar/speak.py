@@ -93,13 +93,13 @@ def speak(
     """
     import torch
 
-    from avatargpt.avatar.pipeline import AvatarPerformer
+    from avatargpt.avatar.pipeline import AvatarPipeline
     from avatargpt.cli import face_score
     from avatargpt.cli.face_options import check_lips
     from avatargpt.cli.gesture import HOTTEST, _manner, _sources, _words
     from avatargpt.face.audio_model.conditioning import parse_emotions
     from avatargpt.face.audio_model.controls import LIVELY
-    from avatargpt.gesture.stream import check_lengths
+    from avatargpt.gesture.features import check_lengths
     from avatargpt.speech.audio import FPS, inspect
 
     manner = _manner(semantic, calm, energy, cue or [])
@@ -126,7 +126,7 @@ def speak(
     controls.check()
     torch.set_num_threads(threads or 1)
     with common.progress("loading", quiet):
-        performer = AvatarPerformer.load(model)
+        performer = AvatarPipeline.load(model)
         performer.gestures.driver.style(speaker)  # refused before anything is heard
     under = _body(body, seed, model, device, threads, quiet)
     score = performer.face.place([text], about.seconds, True, feelings)[0]

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation.report import figure
-from avatargpt.gesture.pipeline import nearest
-from avatargpt.gesture.semantics import Nearest
+from avatargpt.gesture.semantics import ClassGuesser, packaged_guesser
 from instruct_data.gesture.classes import WordClasses, word_classes
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
@@ -17,7 +16,7 @@ from vqvae.io.data_files import json_rows
 WORDS = "gesture_guesses.jsonl"
 
 
-def guesses(path: Path, guess: Nearest | None = None, classes: WordClasses | None = None) -> dict[str, Any]:
+def guesses(path: Path, guess: ClassGuesser | None = None, classes: WordClasses | None = None) -> dict[str, Any]:
     """Precision over the words that are given a class, recall over those that have one, and the share of those with
     none that are given one.
 
@@ -28,7 +27,7 @@ def guesses(path: Path, guess: Nearest | None = None, classes: WordClasses | Non
     Raises:
         UserError: a word that the table holds: it is not guessed.
     """
-    table, guess = classes or word_classes(), guess or nearest()
+    table, guess = classes or word_classes(), guess or packaged_guesser()
     right: list[bool] = []
     found: list[bool] = []
     false: list[bool] = []

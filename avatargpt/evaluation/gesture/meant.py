@@ -13,8 +13,8 @@ from avatargpt.evaluation.gesture.shown import Shown
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, folder
-from avatargpt.gesture.pipeline import GesturePerformer
-from avatargpt.gesture.semantics import Manner, stressed
+from avatargpt.gesture.pipeline import GesturePipeline
+from avatargpt.gesture.semantics import Manner, stress_time
 from avatargpt.speech.audio import RATE
 from instruct_data.gesture.classes import MARKS, word_classes
 from vqvae.errors import UserError
@@ -36,7 +36,7 @@ def score(suite: Suite, model: str | Path, parts: Parts = UNKEPT) -> dict[str, A
     """
     from avatargpt.train.gesture.voices import Voices
 
-    performer = GesturePerformer.load(model)
+    performer = GesturePipeline.load(model)
     if performer.bank is None:
         raise UserError(f"{model}: no bank of gestures; accepted: a model folder with one")
     shown, classes = Shown(performer.bank), word_classes().classes
@@ -57,7 +57,7 @@ def score(suite: Suite, model: str | Path, parts: Parts = UNKEPT) -> dict[str, A
             manner = Manner(semantic=share)
             told = None if name == "words off" else late
             motion = perform(audio, RATE, told, semantics=manner, seed=suite.seeds[0])
-            seen[name].append(shown.nearest(motion, stressed(late[at])) in wanted)
+            seen[name].append(shown.nearest(motion, stress_time(late[at])) in wanted)
         others = [classes[r["class"]].gestures for _, r in rows]
         chance.append(float(np.mean([bool(wanted & set(o)) for o in others])))
     results: dict[str, Any] = {f"shown/{name}": figure(np.array(v, float)) for name, v in seen.items()}

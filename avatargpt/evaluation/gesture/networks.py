@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from avatargpt.evaluation.gesture.talks import Generator, Talk
-from avatargpt.gesture.pipeline import GesturePerformer
+from avatargpt.gesture.pipeline import GesturePipeline
 from avatargpt.gesture.semantics import Manner
 from avatargpt.speech.audio import RATE
 from vqvae.motion import Motion
@@ -20,7 +20,7 @@ def networks(folder: str | os.PathLike[str]) -> dict[str, Generator]:
     Raises:
         UserError: no gesture network there.
     """
-    performer = GesturePerformer.load(folder)
+    performer = GesturePipeline.load(folder)
 
     def generator(head: str, manner: Manner | None) -> Generator:
         def made(talk: Talk) -> Motion:

@@ -1,1 +1,1 @@
-"""The bootstrap corpus of co-speech gesture: speech, what the hands do with it, and the cache that is trained on."""
+"""Training of the gesture network: its corpus, cache, batches and stages."""

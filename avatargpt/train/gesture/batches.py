@@ -10,24 +10,24 @@ import torch
 from torch import Tensor
 
 from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig
-from avatargpt.gesture.network import Heard, earlier
+from avatargpt.gesture.network import GestureInput, previous_codes
 from avatargpt.train.gesture.cache import Arrays, Corpus, Entry
 from vqvae.errors import UserError
 from vqvae.strict import Share, Strict
 
-MOST_ROWS = 200_000  # frames from which statistics are taken
-FRAMES = 3000  # of one take that are taken for them at most
+MAX_STATISTICS_FRAMES = 200_000
+MAX_TAKE_FRAMES = 3000  # of one take, for statistics
 
 
 class Sampling(Strict):
-    """Shares of a batch's rows, but for the last two: of its tokens.
+    """Shares of a batch's rows; the last two: of its tokens.
 
     Attributes:
         beginnings: stretches from the start of a take.
-        wordless, alone, anonymous: without words, without the interlocutor, in nobody's style; so each can be off.
-        tokenless: without tokens: what the frames are on the mean.
-        forgotten: tokens that are not fed back. wrong: tokens instead of which a random one is fed back. With the true
-            ones always at hand the sound would not be listened to.
+        wordless, alone, anonymous: without words, without the interlocutor, in the zero style; so each can be off.
+        tokenless: without tokens: regression of the mean motion.
+        forgotten: tokens that are not fed back. wrong: tokens replaced by random ones when they are fed back. With the
+            true ones always available, the network would ignore the sound.
     """
 
     beginnings: Share = 0.2
@@ -41,25 +41,25 @@ class Sampling(Strict):
 
 @dataclass
 class Batch:
-    """Tensors on the training device; T frames, motion and codes in step with the hidden states.
+    """Tensors on the training device; T frames, motion and codes aligned with the hidden states.
 
     Attributes:
-        heard: what goes in. speaker: (B,) number of the speaker, -1 for nobody.
+        inputs: of the network. speaker: (B,) number of the speaker, -1 for the zero style.
         motion: (B, T, F). mask: (B, T). codes: (B, T / n, R), -1 where there is none.
-        before, shown, said: see `GestureNetwork.forward`.
+        before, conditions: see `GestureNetwork.forward`.
     """
 
-    heard: Heard
+    inputs: GestureInput
     speaker: Tensor
     motion: Tensor
     mask: Tensor
     codes: Tensor
     before: Tensor
-    shown: Tensor
+    conditions: Tensor
 
 
 class Batches:
-    """Draws stretches; equal seeds give equal batches, so a resumed run goes on as if it had not stopped.
+    """Draws stretches; equal seeds give equal batches, so a resumed run equals an uninterrupted one.
 
     Raises:
         UserError: no takes of the split.
@@ -76,35 +76,35 @@ class Batches:
         self._weights = lengths / lengths.sum()
 
     def statistics(self) -> dict[str, np.ndarray]:
-        """Mean and std of the sound and of the motion, and the size of words' features where one is spoken; no std is
-        below a tenth of the usual one, so that what hardly varies is not blown up."""
+        """Mean and std of sound and motion, and the root mean square of word features, as buffers of the network.
+
+        No std is below a tenth of the median, so that nearly constant columns are not blown up.
+        """
         rng = np.random.default_rng([0, 30])
         rows: dict[str, list[np.ndarray]] = {"audio": [], "features": [], "words": []}
-        taken = 0
+        frames = 0
         for i in rng.permutation(len(self.takes)):
             take = self.takes[i]
-            last = max(0, take.frames - FRAMES) // self.config.downsample
+            last = max(0, take.frames - MAX_TAKE_FRAMES) // self.config.downsample
             start = int(rng.integers(0, last + 1)) * self.config.downsample
-            part = self.corpus.part(take, start, min(start + FRAMES, take.frames))
+            part = self.corpus.part(take, start, min(start + MAX_TAKE_FRAMES, take.frames))
             rows["audio"].append(part["audio"])
             rows["features"].append(part["features"])
             rows["words"].append(part["words"][part["words"].any(1)])
-            taken += len(part["audio"])
-            if taken >= MOST_ROWS:
+            frames += len(part["audio"])
+            if frames >= MAX_STATISTICS_FRAMES:
                 break
         out: dict[str, np.ndarray] = {}
         for name, mean, std in (("audio", "heard_mean", "heard_std"), ("features", "mean", "std")):
-            found = np.concatenate(rows[name]).astype(np.float64)
-            spread = found.std(0)
-            out[mean], out[std] = found.mean(0), np.maximum(spread, max(0.1 * float(np.median(spread)), 1e-4))
-        spoken = np.concatenate(rows["words"]).astype(np.float64)
-        size = np.sqrt((spoken**2).mean(0)) if len(spoken) else np.ones(self.config.word_width)
-        out["read_std"] = np.maximum(size, max(0.1 * float(np.median(size)), 1e-4))
+            values = np.concatenate(rows[name]).astype(np.float64)
+            out[mean], out[std] = values.mean(0), _floored(values.std(0))
+        words = np.concatenate(rows["words"]).astype(np.float64)
+        out["read_std"] = _floored(np.sqrt((words**2).mean(0)) if len(words) else np.ones(self.config.word_width))
         return out
 
     def stretch(self, take: Entry, start: int, frames: int) -> Arrays:
-        """Frames [start, start + frames) of what is heard, and the motion and codes that the hidden states then speak
-        for: `ahead` frames earlier. Beyond the end the last row of sound is held. ``mask`` is 1 where there is motion.
+        """Frames [start, start + frames) of the inputs, with the motion and codes that these steps predict, `ahead`
+        frames earlier. Beyond the end the last row of sound is repeated. ``mask`` is 1 where there is motion.
         """
         c = self.config
         ahead, stop = c.ahead, min(start + frames, take.frames)
@@ -114,17 +114,16 @@ class Batches:
         for name, x in part.items():
             if name in ("features", "codes"):
                 continue
-            heard = x[start - first :]
-            beyond = np.repeat(heard[-1:] if "audio" in name else np.zeros_like(heard[-1:]), frames - len(heard), 0)
-            out[name] = np.concatenate([heard, beyond])
+            rows = x[start - first :]
+            beyond = np.repeat(rows[-1:] if "audio" in name else np.zeros_like(rows[-1:]), frames - len(rows), 0)
+            out[name] = np.concatenate([rows, beyond])
         at = np.arange(frames) + start - ahead
-        there = (at >= first) & (at < stop)
         out["motion"] = part["features"][np.clip(at, first, stop - 1) - first]
-        out["mask"] = there.astype(np.float32)
+        out["mask"] = ((at >= first) & (at < stop)).astype(np.float32)
         tokens, n = at[:: c.downsample] // c.downsample, c.downsample
-        known = (tokens >= first // n) & (tokens - first // n < len(part["codes"]))
+        has_codes = (tokens >= first // n) & (tokens - first // n < len(part["codes"]))
         codes = part["codes"][np.clip(tokens - first // n, 0, len(part["codes"]) - 1)]
-        out["codes"] = np.where(known[:, None], codes, UNKNOWN)
+        out["codes"] = np.where(has_codes[:, None], codes, UNKNOWN)
         return out
 
     def draw(self, rows: int, frames: int, seed: Sequence[int]) -> Batch:
@@ -139,52 +138,56 @@ class Batches:
             speakers.append(self.corpus.material.speakers.index(take.speaker))
         present = np.array(["other_audio" in p for p in parts]) & (rng.random(rows) >= s.alone)
         words = np.stack([p["words"] for p in parts]) * (rng.random((rows, 1, 1)) >= s.wordless)
-        other = [self._other(p, frames) for p in parts] if present.any() else None
+        pairs = [self._interlocutor(p, frames) for p in parts] if present.any() else None
         speaker = np.where(rng.random(rows) < s.anonymous, -1, speakers)
         codes = np.stack([p["codes"] for p in parts])
-        before, shown = self._fed(codes, rng)
-        heard = Heard(
+        before, conditions = self._fed_back(codes, rng)
+        inputs = GestureInput(
             self._tensor([p["audio"] for p in parts]), self._tensor(words), torch.zeros(rows, STYLE),
-            None if other is None else self._tensor([a for a, _ in other]),
-            None if other is None else self._tensor([w for _, w in other]),
+            None if pairs is None else self._tensor([a for a, _ in pairs]),
+            None if pairs is None else self._tensor([w for _, w in pairs]),
             torch.from_numpy(present).to(self.device),
         )  # fmt: skip
         return Batch(
-            heard, torch.from_numpy(speaker).to(self.device), self._tensor([p["motion"] for p in parts]),
+            inputs, torch.from_numpy(speaker).to(self.device), self._tensor([p["motion"] for p in parts]),
             self._tensor([p["mask"] for p in parts]), torch.from_numpy(codes).to(self.device),
-            torch.from_numpy(before).to(self.device), torch.from_numpy(shown).to(self.device),
+            torch.from_numpy(before).to(self.device), torch.from_numpy(conditions).to(self.device),
         )  # fmt: skip
 
-    def whole(self, take: Entry, frames: int, tokens: bool) -> Batch:
-        """The first frames of a take as it is, with or without its tokens: for validation."""
+    def validation_batch(self, take: Entry, frames: int, tokens: bool) -> Batch:
+        """The first frames of a take unchanged, with or without its tokens."""
         part = self.stretch(take, 0, frames)
-        pair = self._other(part, frames) if "other_audio" in part else None
+        pair = self._interlocutor(part, frames) if "other_audio" in part else None
         codes = torch.from_numpy(part["codes"])[None].to(self.device)
-        shown = codes if tokens else torch.full_like(codes, UNKNOWN)
-        heard = Heard(
+        conditions = codes if tokens else torch.full_like(codes, UNKNOWN)
+        inputs = GestureInput(
             self._tensor([part["audio"]]), self._tensor([part["words"]]), torch.zeros(1, STYLE),
             None if pair is None else self._tensor([pair[0]]), None if pair is None else self._tensor([pair[1]]),
         )  # fmt: skip
         speaker = torch.tensor([self.corpus.material.speakers.index(take.speaker)], device=self.device)
-        return Batch(heard, speaker, self._tensor([part["motion"]]), self._tensor([part["mask"]]), codes,
-                     earlier(shown), shown)  # fmt: skip
+        return Batch(inputs, speaker, self._tensor([part["motion"]]), self._tensor([part["mask"]]), codes,
+                     previous_codes(conditions), conditions)  # fmt: skip
 
-    def _other(self, part: Arrays, frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """What is heard of the interlocutor, nothing where there is none."""
+    def _interlocutor(self, part: Arrays, frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sound and words of the interlocutor, zero where there is none."""
         c = self.config
         if "other_audio" in part:
             return part["other_audio"], part["other_words"]
         return np.zeros((frames, c.audio_width), np.float32), np.zeros((frames, c.word_width), np.float32)
 
-    def _fed(self, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(B, N, R) codes -> those before each as they are fed back, and those that the frames follow."""
+    def _fed_back(self, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(B, N, R) codes -> the preceding ones as they are fed back, and those that frames are conditioned on."""
         s, size = self.sampling, codes.shape[:2]
-        without = rng.random((len(codes), 1, 1)) < s.tokenless
-        shown = np.where(without, UNKNOWN, codes)
-        wrong = (rng.random(size) < s.wrong)[..., None] & (shown >= 0)
-        fed = np.where(wrong, rng.integers(0, self.config.codebook_size, codes.shape), shown)
+        tokenless = rng.random((len(codes), 1, 1)) < s.tokenless
+        conditions = np.where(tokenless, UNKNOWN, codes)
+        wrong = (rng.random(size) < s.wrong)[..., None] & (conditions >= 0)
+        fed = np.where(wrong, rng.integers(0, self.config.codebook_size, codes.shape), conditions)
         fed = np.where((rng.random(size) < s.forgotten)[..., None], UNKNOWN, fed)
-        return earlier(torch.from_numpy(fed)).numpy(), shown
+        return previous_codes(torch.from_numpy(fed)).numpy(), conditions
 
     def _tensor(self, arrays: Sequence[np.ndarray] | np.ndarray) -> Tensor:
         return torch.from_numpy(np.asarray(np.stack([*arrays]), np.float32)).to(self.device)
+
+
+def _floored(std: np.ndarray) -> np.ndarray:
+    return np.maximum(std, max(0.1 * float(np.median(std)), 1e-4))

@@ -1,4 +1,4 @@
-"""The cache that a gesture network is trained on: a folder with a file for each take, read in parts.
+"""The training cache of the gesture network: a folder with a file for each take, read in parts.
 
 ``gesture.json`` holds the version, the material (`avatargpt.gesture.config.Material`) and a list of takes, each with
 ``file``, ``name``, ``speaker``, ``split`` (``train`` or ``val``) and ``frames``. A take of T frames at 30 fps is a
@@ -6,9 +6,9 @@ safetensors file with
 
 | name | shape | |
 |---|---|---|
-| ``audio`` | (T, A) float16 | rows of `avatargpt.gesture.features`, or an encoder's |
+| ``audio`` | (T, A) float16 | rows of `avatargpt.gesture.features`, or of an encoder |
 | ``word_states`` | (W, V) float16 | a state for each word, in order; W may be 0 |
-| ``word_at`` | (T,) int32 | the word that each frame is in, -1 = none |
+| ``word_at`` | (T,) int32 | the number of each frame's word, -1 = none |
 | ``features`` | (T, F) float32 | motion, of the modality's FeatureSpec |
 | ``codes`` | (ceil(T / n), R) int32 | tokens of that motion |
 | ``other_audio``, ``other_word_states``, ``other_word_at`` | as above | of the interlocutor, where there is one |
@@ -33,14 +33,14 @@ from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Strict
 
 FILE, VERSION = "gesture.json", 1
-MOST_INDEX = 64 << 20  # bytes of JSON
+MAX_INDEX = 64 << 20  # bytes of JSON
 Arrays = dict[str, np.ndarray]
-VOICE = ("audio", "word_states", "word_at")
+VOICE_ARRAYS = ("audio", "word_states", "word_at")
 TYPES = {"audio": np.float16, "word_states": np.float16, "word_at": np.int32, "features": np.float32, "codes": np.int32}
 
 
 class Entry(Strict):
-    """A take as the index lists it."""
+    """A take in the index."""
 
     file: str
     name: str
@@ -50,7 +50,7 @@ class Entry(Strict):
 
 
 class Index(Strict):
-    """What ``gesture.json`` holds."""
+    """The contents of ``gesture.json``."""
 
     version: Literal[1]
     material: Material
@@ -59,7 +59,7 @@ class Index(Strict):
 
 @dataclass(frozen=True)
 class Take:
-    """One take to be written; arrays as above, without ``other_`` ones where there is no interlocutor."""
+    """A take to be written; arrays as above, without ``other_`` ones where there is no interlocutor."""
 
     name: str
     speaker: str
@@ -68,17 +68,17 @@ class Take:
 
 
 class Corpus:
-    """A cache that was read; the takes' arrays stay in their files.
+    """An opened cache; the takes' arrays stay in their files.
 
     Attributes:
-        material: what the rows are. takes: all of them.
+        material: what the rows hold. takes: of all splits.
     """
 
     def __init__(self, folder: Path, material: Material, takes: list[Entry]) -> None:
         self.folder, self.material, self.takes = folder, material, takes
 
     def split(self, name: str) -> list[Entry]:
-        """Those of a split."""
+        """The takes of a split."""
         return [t for t in self.takes if t.split == name]
 
     def part(self, take: Entry, start: int, stop: int) -> Arrays:
@@ -106,32 +106,32 @@ class Corpus:
 
 
 def spread(states: Any, at: np.ndarray, width: int) -> np.ndarray:
-    """States (W, V), of which parts can be taken, over the frames (k,) of their words: (k, V) float32."""
+    """States (W, V), sliceable, over the frames (k,) of their words: (k, V) float32."""
     out = np.zeros((len(at), width), np.float32)
-    spoken = at >= 0
-    if spoken.any():
-        first, last = int(at[spoken].min()), int(at[spoken].max())
-        out[spoken] = states[first : last + 1][at[spoken] - first]
+    in_word = at >= 0
+    if in_word.any():
+        first, last = int(at[in_word].min()), int(at[in_word].max())
+        out[in_word] = states[first : last + 1][at[in_word] - first]
     return out
 
 
 def check_shapes(shapes: dict[str, tuple[int, ...]], material: Material, frames: int) -> None:
     """Raises ValueError where a take's arrays are not those of its material and frames."""
     m = material
-    wanted: dict[str, tuple[int | None, ...]] = {
+    expected: dict[str, tuple[int | None, ...]] = {
         "features": (frames, m.features), "codes": (-(-frames // m.downsample), m.levels),
     }  # fmt: skip
     for voice in ("", "other_") if "other_audio" in shapes else ("",):
         sizes = ((frames, m.audio_width), (None, m.word_width), (frames,))
-        wanted |= {f"{voice}{name}": size for name, size in zip(VOICE, sizes, strict=True)}
-    for name, size in wanted.items():
-        found = shapes.get(name, ())
-        if len(found) != len(size) or any(a not in (None, b) for a, b in zip(size, found, strict=True)):
-            raise ValueError(f"{name} of shape {found}, not {size}")
+        expected |= {f"{voice}{name}": size for name, size in zip(VOICE_ARRAYS, sizes, strict=True)}
+    for name, size in expected.items():
+        shape = shapes.get(name, ())
+        if len(shape) != len(size) or any(a not in (None, b) for a, b in zip(size, shape, strict=True)):
+            raise ValueError(f"{name} of shape {shape}, not {size}")
 
 
 def save(takes: Iterable[Take], material: Material, folder: str | os.PathLike[str]) -> Path:
-    """Write a cache, take after take, the index last; takes may be made while they are written.
+    """Write a cache, take after take, the index last; `takes` may be a generator.
 
     Raises:
         UserError: no takes, arrays of another shape, a speaker that is not in the material, or a folder that cannot be
@@ -165,7 +165,7 @@ def load(folder: str | os.PathLike[str]) -> Corpus:
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} in it; a cache of takes is needed")
-    index = Index.read(read_object(path, MOST_INDEX), str(path))
+    index = Index.read(read_object(path, MAX_INDEX), str(path))
     takes = [Entry.read(t, f"{path}: take {i}") for i, t in enumerate(index.takes)]
     for take in takes:
         if Path(take.file).name != take.file:

@@ -1,4 +1,4 @@
-"""The fgd stage of `scripts/train.py`: a store of clips -> the auto-encoder that FGD compares with."""
+"""The fgd stage of `scripts/train.py`: trains the auto-encoder whose features FGD compares."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from vqvae.strict import PositiveInt, Rate, Strict
 
 
 class FeatureTraining(Schedule):
-    """How the auto-encoder is trained.
+    """The section `train` of `configs/fgd.yaml`.
 
     Attributes:
         velocity: weight of the error of differences between frames.
-        offset: standard deviation of what is added to a whole window, drawn for each channel, in those of the channels:
-            another rig's zero pose or another person's posture must not lie outside of all that was seen.
+        offset: standard deviation of a random constant added to each channel of a window, in the channel's own:
+            another rig's zero pose or another person's posture must not lie outside the training data.
     """
 
     steps: PositiveInt = 2000
@@ -53,7 +53,7 @@ class GestureFeatureRecipe(Strict):
 
 
 def all_windows(motions: Iterable[Motion]) -> np.ndarray:
-    """(N, 64, 78) `windows` of those clips that are long enough, each at every 4th frame."""
+    """(N, 64, 78) `windows` of all clips that are long enough, at every 4th frame."""
     long = [m for m in motions if round(len(m) * 30 / m.fps) >= FRAMES]
     empty = np.zeros((0, FRAMES, CHANNELS), np.float32)
     return np.concatenate([empty, *(windows(m, 4) for m in long)])
@@ -62,26 +62,30 @@ def all_windows(motions: Iterable[Motion]) -> np.ndarray:
 class GestureFeatureStage(StageBase):
     """An auto-encoder of gestures in training: see `avatargpt.train.loop.Stage`."""
 
-    def __init__(self, recipe: GestureFeatureRecipe, seen: np.ndarray, held: np.ndarray, runtime: Runtime) -> None:
+    def __init__(
+        self, recipe: GestureFeatureRecipe, training: np.ndarray, validation: np.ndarray, runtime: Runtime
+    ) -> None:
         """Args:
-            seen, held: (N, 64, 78) of training and of validation, see `all_windows`; `held` may be empty.
+            training, validation: (N, 64, 78), see `all_windows`; `validation` may be empty.
         """
         self.recipe, self.schedule, self.runtime = recipe, recipe.train, runtime
         torch.manual_seed(recipe.train.seed)
         network = GestureAutoEncoder(recipe.model.width, recipe.model.latent)
-        flat = seen.reshape(-1, CHANNELS)
+        flat = training.reshape(-1, CHANNELS)
         network.mean.copy_(torch.from_numpy(flat.mean(0)))
         network.std.copy_(torch.from_numpy(np.maximum(flat.std(0), LEAST_SPREAD)))
         self.network = self.module = network.to(runtime.device)
         self.identity = {"shape": recipe.model.model_dump()}
         t = recipe.train
         self.optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
-        self.seen, self.held = (network.normal(torch.from_numpy(x).to(runtime.device)) for x in (seen, held))
+        self.training, self.validation = (
+            network.normal(torch.from_numpy(x).to(runtime.device)) for x in (training, validation)
+        )
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         rng = np.random.default_rng(context.row_seed)
-        rows = torch.from_numpy(rng.integers(len(self.seen), size=self.schedule.batch)).to(self.seen.device)
-        x = self.seen[rows]
+        rows = torch.from_numpy(rng.integers(len(self.training), size=self.schedule.batch)).to(self.training.device)
+        x = self.training[rows]
         shift = torch.from_numpy(rng.normal(0, self.schedule.offset, (len(x), 1, CHANNELS)).astype(np.float32))
         x = x + shift.to(x.device)
         y = module.decode(module.encode(x))
@@ -91,14 +95,15 @@ class GestureFeatureStage(StageBase):
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Share of the held-out variance that is lost."""
-        if not len(self.held):
+        """Share of the validation variance that is lost."""
+        if not len(self.validation):
             return {}
-        y = self.network.decode(self.network.encode(self.held))
-        return {"val_lost": float((y - self.held).square().mean() / self.held.square().mean())}
+        x = self.validation
+        y = self.network.decode(self.network.encode(x))
+        return {"val_lost": float((y - x).square().mean() / x.square().mean())}
 
     def finished(self) -> GestureFeatures:
-        """The encoder as it stands, on the CPU."""
+        """The current encoder, on the CPU."""
         return GestureFeatures(copy.deepcopy(self.network).cpu())
 
     def save(self, out: Path) -> None:
@@ -107,7 +112,7 @@ class GestureFeatureStage(StageBase):
 
 
 def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespace) -> None:
-    """Train (or go on training) the auto-encoder whose features FGD compares.
+    """Train (or resume training) the auto-encoder.
 
     Raises:
         UserError: a store of something else than bodies, or without a clip of two seconds to train on.
@@ -116,25 +121,25 @@ def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespac
     store = Store.open(args.store)
     if store.modality == "face":
         raise UserError(f"{args.store}: holds faces; accepted: a motion store of bodies or gestures")
-    seen, held = (all_windows(c.load() for c in store.clips(split)) for split in ("train", "val"))
-    train(recipe, seen, held, Path(args.output), runtime, str(args.store), args.until)
+    training, validation = (all_windows(c.load() for c in store.clips(split)) for split in ("train", "val"))
+    train(recipe, training, validation, Path(args.output), runtime, str(args.store), args.until)
 
 
 def train(
-    recipe: GestureFeatureRecipe, seen: np.ndarray, held: np.ndarray, out: Path, runtime: Runtime,
+    recipe: GestureFeatureRecipe, training: np.ndarray, validation: np.ndarray, out: Path, runtime: Runtime,
     where: str = "clips", until: int | None = None,
 ) -> GestureFeatures:  # fmt: skip
     """Run or resume training in folder `out` (a minute or two).
 
     Args:
-        seen, held: see `GestureFeatureStage`.
+        training, validation: see `GestureFeatureStage`.
         until: stop here with a checkpoint; the schedule stays that of all steps.
 
     Raises:
         UserError: no window to train on, or a damaged checkpoint.
     """
-    if not len(seen):
+    if not len(training):
         raise UserError(f"{where}: no training clip of {FRAMES / 30:.1f} s or more; at least one is needed")
-    stage = GestureFeatureStage(recipe, seen, held, runtime)
+    stage = GestureFeatureStage(recipe, training, validation, runtime)
     run(stage, out, runtime, until)
     return stage.finished()

@@ -11,31 +11,33 @@ from vqvae.errors import UserError
 
 
 def gesture_bank_stage(args: argparse.Namespace) -> None:
-    """SmartBody's gestures and our own key frames -> ``bank.safetensors``; prints what packing loses of them."""
+    """SmartBody's gestures and our own key frames -> ``bank.safetensors``; prints the packing errors."""
     from avatargpt.gesture.bank import GestureBank
     from instruct_data.gesture.bank import read_bank
     from instruct_data.gesture.strokes import HAND, SIDES, Stroke, wrists
     from vqvae import rotations as rot
 
-    made = read_bank(Path(args.gestures))
-    found: dict[str, Stroke] = {}
-    for one in (s for strokes in made.strokes.values() for s in strokes):
-        found.setdefault(one.source, one)  # the next of that source is its mirror image
-    bank = GestureBank.of(found.values(), made.rests[0])
+    library = read_bank(Path(args.gestures))
+    strokes: dict[str, Stroke] = {}
+    for stroke in (s for group in library.strokes.values() for s in group):
+        strokes.setdefault(stroke.source, stroke)  # the second of a source is its mirror image
+    bank = GestureBank.of(strokes.values(), library.rests[0])
     path = bank.save(args.output)
-    far, bent = [], []
-    for number, true in enumerate(found.values()):
-        at, got = true.emphasis, bank._stroke(number, False)
+    wrist_errors, finger_errors = [], []
+    for number, true in enumerate(strokes.values()):
+        at, packed = true.emphasis, bank.stroke(number)
         acting, fingers = [SIDES.index(s) for s in true.sides], [joint for s in true.sides for joint in HAND[s]]
-        away = wrists(true.turns[at : at + 1]) - wrists(got.turns[at : at + 1])
-        far.append(np.linalg.norm(away[0, acting], axis=-1).max())
-        bent.append(np.degrees(rot.angle_between(true.turns[at, fingers], got.turns[at, fingers])).max())
+        distance = wrists(true.turns[at : at + 1]) - wrists(packed.turns[at : at + 1])
+        wrist_errors.append(np.linalg.norm(distance[0, acting], axis=-1).max())
+        angles = rot.angle_between(true.turns[at, fingers], packed.turns[at, fingers])
+        finger_errors.append(np.degrees(angles).max())
     print(f"{path}: {len(bank)} strokes of {len(bank.names)} gestures, {path.stat().st_size / 1e3:.0f} kB; on the "
-          f"emphasis wrists up to {1000 * float(np.max(far)):.1f} mm off, fingers {float(np.max(bent)):.2f} degrees")
+          f"emphasis wrists up to {1000 * float(np.max(wrist_errors)):.1f} mm off, fingers "
+          f"{float(np.max(finger_errors)):.2f} degrees")
 
 
 def pack_gestures_stage(args: argparse.Namespace) -> None:
-    """A gesture network and the tokenizer whose codes it speaks -> the folder ``gesture`` of a model folder.
+    """A gesture network, its tokenizer, bank and FGD encoder -> the folder ``gesture`` of a model folder, in 8 bits.
 
     Raises:
         UserError: a folder without one, or the tokenizer of another network.

@@ -1,4 +1,4 @@
-"""What `configs/gesture/corpus.yaml` may set."""
+"""The configuration of the gesture-corpus stage, `configs/gesture/corpus.yaml`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERFORMERS = ("ChrBrad", "ChrBrad2", "ChrGarza", "ChrConnor", "keyed")
 
 
 class Speaker(Strict):
-    """One speaker's style, see `instruct_data.gesture.plan.Style`."""
+    """The style of a speaker, see `instruct_data.gesture.plan.Style`."""
 
     performers: list[str] = list(PERFORMERS)
     rate: Share = 0.6
@@ -38,7 +38,7 @@ class Speaker(Strict):
         return self
 
     def style(self, name: str) -> Style:
-        """Under its name."""
+        """As the style of a plan."""
         return Style(**{**self.model_dump(), "name": name, "performers": tuple(self.performers)})
 
 
@@ -47,12 +47,11 @@ class CorpusData(Strict):
 
     Attributes:
         minutes: of motion in all. dyadic: share of it that is one side of a conversation; both sides are stored.
-        recorded: share of the monologues that recordings of people say, as far as there are other ones; each of them is
-            used a few times, with another speaker's gestures.
-        flite: share of the synthetic voices that are flite's. ours: share of the sentences that are of our own.
-        situated: share of the sounds as recorded somewhere (noise, echo, telephone).
-        val: share of the takes for validation; their voices say what others say too.
-        store: minutes of it in the motion store that a tokenizer is trained on.
+        recorded: share of the monologues with recorded speech; a recording is reused with other speakers' gestures.
+        flite: share of flite among the synthetic voices. ours: share of our own sentences.
+        situated: share of the sounds with a simulated recording situation (noise, echo, telephone).
+        val: share of the talks for validation; their sentences also occur in training.
+        store: minutes of motion for a tokenizer.
         words: encoder of words, as in `avatargpt.gesture.words`.
     """
 

@@ -1,4 +1,4 @@
-"""Takes of the gesture corpus: a talk to arrays, captioned clips of them, and statistics."""
+"""Takes of the gesture corpus: a talk to arrays, captioned clips of takes, and statistics."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.gesture.accents import accents
 from avatargpt.gesture.features import prosody
-from avatargpt.gesture.words import BEFORE, WordEncoder, phrases, span
+from avatargpt.gesture.words import CONTEXT, WordEncoder, frame_span, phrases
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.words import Word
-from avatargpt.train.gesture.planning import planned
+from avatargpt.train.gesture.cache import Arrays
+from avatargpt.train.gesture.planning import accents, planned
 from avatargpt.train.gesture.recipe import CorpusRecipe
 from avatargpt.train.gesture.talks import Talk
 from instruct_data.clip import Clip
@@ -21,16 +21,29 @@ from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.classes import BEAT, WordClasses
 from instruct_data.gesture.performing import perform
 from instruct_data.gesture.plan import Plan
-from instruct_data.gesture.strokes import FPS, SIDES, Turns, motion_of
+from instruct_data.gesture.strokes import FPS, SIDES, motion_of
 from vqvae.features import GestureFeatures
 from vqvae.skeleton import SMPL22
 
-Arrays = dict[str, np.ndarray]
+CLIP_PAUSE = 0.3  # s between words at which a clip may end
+MIN_CLIP, MAX_CLIP = 2.0, 9.0  # s
+CLIP_MARGIN = 0.4  # s before the first word and after the last
+MAX_CAPTION_GESTURES = 4
+MIN_WRITTEN_PAUSE = 0.2  # s
+
+WRISTS = [SMPL22.index("l_wrist"), SMPL22.index("r_wrist")]
+REST_SPEED = 0.1  # m/s below which a hand rests
+TALKING_MARGIN = 10  # frames before and after words that count as talking
+LISTENING_MARGIN = 30  # frames from words after which a person is silent
+ARRIVAL_SPEED = 0.35  # of the speed before it, below which a hand has arrived
+
+TimedText = tuple[str, float, float]
+"""A word with its start and end, s."""
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """One take: arrays as `avatargpt.train.gesture.cache` lists them, without codes, and what is told of it."""
+class CorpusTake:
+    """One take: arrays as in `avatargpt.train.gesture.cache`, without codes, and its description."""
 
     name: str
     speaker: str
@@ -39,30 +52,30 @@ class Made:
 
 
 def word_states(words: Sequence[Word], encoder: WordEncoder) -> np.ndarray:
-    """(W, V) states of all words, phrase by phrase as `avatargpt.gesture.words.WordRows` reads them."""
+    """(W, V) states of all words, phrase by phrase as in `avatargpt.gesture.words.WordRows`."""
     out = [np.zeros((0, encoder.width), np.float32)]
-    before: list[str] = []
+    context: list[str] = []
     for phrase in phrases(words):
         texts = [w.text for w in phrase]
-        out.append(encoder.states([*before, *texts])[len(before) :])
-        before = [*before, *texts][-BEFORE:]
+        out.append(encoder.states([*context, *texts])[len(context) :])
+        context = [*context, *texts][-CONTEXT:]
     return np.concatenate(out)
 
 
 def word_at(words: Sequence[Word], frames: int) -> np.ndarray:
-    """(frames,) number of the word that each frame is in, -1 = none; every word is in one frame at least."""
+    """(frames,) number of each frame's word, -1 = none; every word has at least one frame."""
     out = np.full(frames, -1, np.int32)
     for number, word in enumerate(words):
-        first, stop = span(word)
+        first, stop = frame_span(word)
         out[first:stop] = number
     return out
 
 
-def made(
+def takes_of(
     talk: Talk, name: str, recipe: CorpusRecipe, bank: Bank, classes: WordClasses, encoder: WordEncoder,
     rng: np.random.Generator,
-) -> list[tuple[Made, Turns]]:  # fmt: skip
-    """Both sides of a conversation, or the one of a monologue, each with its motion."""
+) -> list[CorpusTake]:  # fmt: skip
+    """Both sides of a conversation, or the one of a monologue."""
     names = list(recipe.speakers)
     speakers = [names[i] for i in rng.permutation(len(names))[: len(talk.tracks)]]
     while len(speakers) < len(talk.tracks):
@@ -78,25 +91,24 @@ def made(
     for k, track in enumerate(talk.tracks):
         other = 1 - k if len(talk.tracks) == 2 else None
         style = recipe.speakers[speakers[k]].style(speakers[k])
-        heard = talk.tracks[other].words if other is not None else ()
-        found = accents(track.words, voices[k]["audio"].astype(np.float32))
-        plan = planned(track.words, found, talk.frames, style, bank, classes, rng, heard)
-        turns = perform(plan, bank, rng)
+        answers = talk.tracks[other].words if other is not None else ()
+        stresses = accents(track.words, voices[k]["audio"].astype(np.float32))
+        plan = planned(track.words, stresses, talk.frames, style, bank, classes, rng, answers)
         arrays = dict(voices[k])
         if other is not None:
             arrays |= {f"other_{key}": value for key, value in voices[other].items()}
-        arrays["features"] = GestureFeatures().encode(motion_of(turns))
-        about = told(plan, track.words, heard) | {"voice": track.voice}
-        out.append((Made(f"{name}/{k}" if other is not None else name, speakers[k], arrays, about), turns))
+        arrays["features"] = GestureFeatures().encode(motion_of(perform(plan, bank, rng)))
+        about = description(plan, track.words, answers) | {"voice": track.voice}
+        out.append(CorpusTake(f"{name}/{k}" if other is not None else name, speakers[k], arrays, about))
     return out
 
 
-def told(plan: Plan, words: Sequence[Word], heard: Sequence[Word]) -> dict[str, Any]:
-    """What a take's file says of it: words with times and stresses, strokes, beats and nods with their frames."""
+def description(plan: Plan, words: Sequence[Word], answers: Sequence[Word]) -> dict[str, Any]:
+    """The header of a take's file: words with times and stresses, strokes, beats and nods with their frames."""
     return {
         "words": [[w.text, round(w.start, 3), round(w.end, 3),
                    [round(p.start, 3) for p in w.phones if p.stress == 1]] for w in words],
-        "heard": [[w.text, round(w.start, 3), round(w.end, 3)] for w in heard],
+        "heard": [[w.text, round(w.start, 3), round(w.end, 3)] for w in answers],
         "strokes": [[p.frame, p.stroke.name, p.kind, p.word, "".join(p.stroke.sides), p.stroke.source]
                     for p in plan.strokes],
         "beats": [[b.frame, "".join(b.sides)] for b in plan.beats],
@@ -104,46 +116,37 @@ def told(plan: Plan, words: Sequence[Word], heard: Sequence[Word]) -> dict[str, 
     }  # fmt: skip
 
 
-PAUSE = 0.3  # s between words at which a clip may end
-SHORTEST, LONGEST = 2.0, 9.0  # s of a clip
-MARGIN = 0.4  # s kept before the first word and after the last
-TOLD = 4  # gestures that a caption names
-LEAST_PAUSE = 0.2  # s of a pause that is written down
-
-Spoken = tuple[str, float, float]
-
-
-def stretches(words: Sequence[Spoken], seconds: float) -> list[tuple[int, int]]:
-    """Words [first, stop) of each clip: whole phrases, together `SHORTEST` to `LONGEST` long where that can be."""
+def clip_spans(words: Sequence[TimedText], seconds: float) -> list[tuple[int, int]]:
+    """Words [first, stop) of each clip: whole phrases, together `MIN_CLIP` to `MAX_CLIP` long where possible."""
     out: list[tuple[int, int]] = []
     first = 0
     for i, (_, _, end) in enumerate(words):
         last = i + 1 == len(words)
         pause = (seconds if last else words[i + 1][1]) - end
         length = end - words[first][1]
-        full = not last and words[i + 1][2] - words[first][1] > LONGEST
-        if last or full or (pause >= PAUSE and length >= SHORTEST):
+        full = not last and words[i + 1][2] - words[first][1] > MAX_CLIP
+        if last or full or (pause >= CLIP_PAUSE and length >= MIN_CLIP):
             out.append((first, i + 1))
             first = i + 1
     return out
 
 
-def spoken(words: Sequence[Spoken]) -> str:
-    """What is said, with pauses: "who knows (0.2) perhaps his sister"."""
+def transcript(words: Sequence[TimedText]) -> str:
+    """The words with pauses: "who knows (0.2) perhaps his sister"."""
     parts: list[str] = []
     for i, (text, start, _) in enumerate(words):
         gap = start - words[i - 1][2] if i else 0.0
-        parts += [f"({gap:.1f})"] * (gap >= LEAST_PAUSE) + [text.lower()]
+        parts += [f"({gap:.1f})"] * (gap >= MIN_WRITTEN_PAUSE) + [text.lower()]
     return " ".join(parts)
 
 
 def captions(kinds: Sequence[str], classes: WordClasses, rng: np.random.Generator, count: int = 3) -> list[str]:
-    """Different sentences about gestures of these classes, in order; beats are only named where nothing else is."""
-    meant = [k for k in kinds if k != BEAT][:TOLD] or [k for k in kinds if k == BEAT][:1]
+    """Different sentences about gestures of these classes, in order; beats are named only if there is nothing else."""
+    named = [k for k in kinds if k != BEAT][:MAX_CAPTION_GESTURES] or [k for k in kinds if k == BEAT][:1]
     out: list[str] = []
-    for _ in range(count if meant else 0):
-        said = [str(rng.choice(classes.classes[k].told)) for k in meant if classes.classes[k].told]
-        text = ", then ".join(s for i, s in enumerate(said) if i == 0 or s != said[i - 1])
+    for _ in range(count if named else 0):
+        parts = [str(rng.choice(classes.classes[k].told)) for k in named if classes.classes[k].told]
+        text = ", then ".join(s for i, s in enumerate(parts) if i == 0 or s != parts[i - 1])
         if text and text not in out:
             out.append(f"a person {text}" if len(out) % 2 else text)
     return out
@@ -152,63 +155,63 @@ def captions(kinds: Sequence[str], classes: WordClasses, rng: np.random.Generato
 def clips(
     takes: Iterable[tuple[str, np.ndarray, dict[str, Any], str]], classes: WordClasses, source: str, licence: str
 ) -> Iterator[Clip]:
-    """Clips of takes: (name, features (T, 270), what is told of it, split) each."""
+    """Short clips with gestures as captions and words as ``extra["speech"]``.
+
+    They teach a language model the tasks `speech_to_gesture`, `text_to_gesture` and `gesture_to_text`.
+
+    Args:
+        takes: (name, features (T, 270), description, split) each.
+    """
     spec = GestureFeatures()
     for number, (name, features, about, split) in enumerate(takes):
         words = [(str(w[0]), float(w[1]), float(w[2])) for w in about["words"]]
         rng = np.random.default_rng([number, 67])
-        for first, stop in stretches(words, len(features) / FPS):
+        for first, stop in clip_spans(words, len(features) / FPS):
             part = words[first:stop]
             before = words[first - 1][2] if first else 0.0
             after = words[stop][1] if stop < len(words) else len(features) / FPS
-            start = round(max(part[0][1] - MARGIN, before, 0.0) * FPS)
-            end = min(round(min(part[-1][2] + MARGIN, after) * FPS), len(features))
-            if end - start < SHORTEST * FPS / 2:
+            start = round(max(part[0][1] - CLIP_MARGIN, before, 0.0) * FPS)
+            end = min(round(min(part[-1][2] + CLIP_MARGIN, after) * FPS), len(features))
+            if end - start < MIN_CLIP * FPS / 2:
                 continue
             kinds = [str(s[2]) for s in about["strokes"] if start <= s[0] < end]
-            extra = {"speaker": about["speaker"], "speech": {"text": spoken(part)}}
-            motion, said = spec.decode(features[start:end]), captions(kinds, classes, rng)
-            yield Clip(f"{name}/{first}", motion, said, source, licence, split, "talk", extra=extra)
+            extra = {"speaker": about["speaker"], "speech": {"text": transcript(part)}}
+            motion, texts = spec.decode(features[start:end]), captions(kinds, classes, rng)
+            yield Clip(f"{name}/{first}", motion, texts, source, licence, split, "talk", extra=extra)
 
 
-WRISTS = [SMPL22.index("l_wrist"), SMPL22.index("r_wrist")]
-STILL = 0.1  # m/s below which a hand rests
-AROUND = 10  # frames before and after words that count as talking
-AWAY = 30  # frames from words after which somebody is silent
-ARRIVES = 0.35  # share of the speed before it below which a hand has arrived
-
-
-def figures(takes: Iterable[tuple[dict[str, np.ndarray], dict[str, Any]]]) -> dict[str, float]:
-    """Of takes, their arrays and what is told of them.
+def figures(takes: Iterable[tuple[Arrays, dict[str, Any]]]) -> dict[str, float]:
+    """Statistics of takes, given their arrays and descriptions.
 
     Returns:
         ``minutes``; ``speed_talking``, ``speed_listening`` m/s of the wrists in the world; ``rest_talking``,
-        ``rest_listening`` shares of frames below `STILL`; ``jerk``, ``jerk_p99`` m/s^3; ``strokes_a_minute``;
+        ``rest_listening`` shares of frames below `REST_SPEED`; ``jerk``, ``jerk_p99`` m/s^3; ``strokes_a_minute``;
         ``stress_p99`` seconds from a stroke's emphasis to the nearest stress of its word; ``arrived`` share of the
-        strokes with a minimum of the hand's speed within a frame of the emphasis, or with a hand that is slow by then.
+        strokes with a minimum of the hand's speed within a frame of the emphasis, or with a slow hand by then.
     """
-    talking, listening, jerks, apart, arrived, frames = [], [], [], [], [], 0
+    talking, listening, jerks, distances, arrived, frames = [], [], [], [], [], 0
     for arrays, about in takes:
         motion = GestureFeatures().decode(arrays["features"])
         place = motion.joints[:, WRISTS].astype(np.float64)
         speed = np.linalg.norm(np.diff(place, axis=0, prepend=place[:1]), axis=-1) * FPS
         jerks.append(np.linalg.norm(np.diff(place, n=3, axis=0), axis=-1).ravel() * FPS**3)
         frames += len(place)
-        own = arrays["word_at"] >= 0
-        talking.append(speed[_near(own, AROUND)].ravel())
+        speaking = arrays["word_at"] >= 0
+        talking.append(speed[_dilated(speaking, TALKING_MARGIN)].ravel())
         if "other_word_at" in arrays:
-            listening.append(speed[~_near(own, AWAY) & (arrays["other_word_at"] >= 0)].ravel())
+            silent = ~_dilated(speaking, LISTENING_MARGIN)
+            listening.append(speed[silent & (arrays["other_word_at"] >= 0)].ravel())
         for frame, _, _, word, sides, _ in about["strokes"]:
             stresses = np.array(about["words"][word][3])
-            apart.append(float(np.abs(stresses - frame / FPS).min()))
-            arrived.append(_arrives(speed[:, [SIDES.index(s) for s in sides]].max(1), int(frame)))
+            distances.append(float(np.abs(stresses - frame / FPS).min()))
+            arrived.append(_has_arrived(speed[:, [SIDES.index(s) for s in sides]].max(1), int(frame)))
     fast, slow, hard = (np.concatenate([*x, np.zeros(0)]) for x in (talking, listening, jerks))
     return {
         "minutes": frames / FPS / 60, "speed_talking": _mean(fast), "speed_listening": _mean(slow),
-        "rest_talking": _mean(fast < STILL), "rest_listening": _mean(slow < STILL), "jerk": _mean(hard),
+        "rest_talking": _mean(fast < REST_SPEED), "rest_listening": _mean(slow < REST_SPEED), "jerk": _mean(hard),
         "jerk_p99": float(np.quantile(hard, 0.99)) if len(hard) else 0.0,
-        "strokes_a_minute": len(apart) / (frames / FPS / 60),
-        "stress_p99": float(np.quantile(apart, 0.99)) if apart else 0.0, "arrived": _mean(np.array(arrived)),
+        "strokes_a_minute": len(distances) / (frames / FPS / 60),
+        "stress_p99": float(np.quantile(distances, 0.99)) if distances else 0.0, "arrived": _mean(np.array(arrived)),
     }  # fmt: skip
 
 
@@ -216,12 +219,12 @@ def _mean(x: np.ndarray) -> float:
     return float(x.mean()) if len(x) else 0.0
 
 
-def _near(mask: np.ndarray, frames: int) -> np.ndarray:
+def _dilated(mask: np.ndarray, frames: int) -> np.ndarray:
     return np.asarray(np.convolve(mask.astype(float), np.ones(2 * frames + 1), "same") > 0)
 
 
-def _arrives(speed: np.ndarray, frame: int) -> bool:
+def _has_arrived(speed: np.ndarray, frame: int) -> bool:
     around = speed[max(frame - 1, 1) - 1 : frame + 3]
-    least = (around[1:-1] <= around[:-2]) & (around[1:-1] <= around[2:])
+    minima = (around[1:-1] <= around[:-2]) & (around[1:-1] <= around[2:])
     before = speed[max(frame - 20, 0) : frame + 1]
-    return bool(least.any() or speed[min(frame, len(speed) - 1)] < ARRIVES * before.max())
+    return bool(minima.any() or speed[min(frame, len(speed) - 1)] < ARRIVAL_SPEED * before.max())

@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt.speech import word_files
-from avatargpt.speech.audio import RATE
+from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.words import Word, checked_words
 from avatargpt.train.gesture.recipe import CorpusData
-from avatargpt.train.gesture.voices import Said, Voice, Voices, spread
+from avatargpt.train.gesture.voices import Utterance, Voice, Voices, mixed
 from avatargpt.train.speech_data.augment import recorded
 from instruct_data.gesture.classes import sentences
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
 from vqvae.motion import atomic_write
 
-LEAST, MOST = 24.0, 60.0  # s of a talk
-WHOLE = 12  # frames that a talk is a multiple of: whole tokens of 2, 3, 4 or 6 frames
-FPS = 30
-TRIES = 8  # sentences that a voice may not say as they are written
+MIN_SECONDS, MAX_SECONDS = 24.0, 60.0  # of a talk
+FRAME_MULTIPLE = 12  # frames of a talk: whole tokens of 2, 3, 4 or 6 frames
+TRIES = 8  # sentences until a voice says one as it is written
+INTERLOCUTOR = ".interlocutor"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,108 +42,107 @@ class Talk:
     tracks: tuple[Track, ...]
 
 
+class _Speaker:
+    """A synthetic voice, or the unused recordings of a person."""
+
+    def __init__(self, name: str | None, recordings: list[Utterance], voice: Voice | None = None) -> None:
+        self.recordings, self.voice = recordings, voice
+        self.name = name or (voice.name if voice else "")
+
+
 class Talks:
-    """Makes talks; equal numbers drawn give equal talks.
+    """Generates talks; equal numbers and seeds give equal talks.
 
     Args:
-        texts: what is said beside sentences of our own. recordings: names and utterances of real voices.
+        texts: sentences besides our own. recordings: names and utterances of recorded voices.
     """
 
     def __init__(
-        self, data: CorpusData, voices: Voices, texts: Sequence[str], recordings: Sequence[tuple[str, Said]] = ()
+        self, data: CorpusData, voices: Voices, texts: Sequence[str], recordings: Sequence[tuple[str, Utterance]] = ()
     ) -> None:
         self._data, self._voices, self._texts = data, voices, texts
-        self._recordings: dict[str, list[Said]] = {}
-        for name, said in recordings:
-            self._recordings.setdefault(name.split("/")[0], []).append(said)
+        self._recordings: dict[str, list[Utterance]] = {}
+        for name, utterance in recordings:
+            self._recordings.setdefault(name.split("/")[0], []).append(utterance)
 
     def talk(self, number: int, seed: int) -> Talk:
-        """Talk `number`: whether it is a conversation and who speaks is drawn."""
+        """Talk `number`; its kind and speakers are random."""
         rng = np.random.default_rng([seed, 61, number])
-        seconds = float(rng.uniform(LEAST, MOST))
+        seconds = float(rng.uniform(MIN_SECONDS, MAX_SECONDS))
         if rng.random() < self._data.dyadic:
             return self._conversation(seconds, rng)
-        readers = [self._sayings(rng)]
-        return self._monologue(readers[0], seconds, rng)
+        return self._monologue(self._speaker(rng), seconds, rng)
 
     def _text(self, rng: np.random.Generator) -> str:
         if not self._texts or rng.random() < self._data.ours:
             return sentences().draw(rng)
         return self._texts[int(rng.integers(len(self._texts)))]
 
-    def _sayings(self, rng: np.random.Generator, synthetic: bool = False) -> _Reader:
+    def _speaker(self, rng: np.random.Generator, synthetic: bool = False) -> _Speaker:
         if self._recordings and not synthetic and rng.random() < self._data.recorded / max(1 - self._data.dyadic, 0.01):
             names = list(self._recordings)
             sizes = np.array([len(self._recordings[n]) for n in names], float)
             name = names[int(rng.choice(len(names), p=sizes / sizes.sum()))]
-            own = self._recordings[name]
-            return _Reader(name, [own[i] for i in rng.permutation(len(own))])
-        return _Reader(None, [], self._voices.voice(rng))
+            utterances = self._recordings[name]
+            return _Speaker(name, [utterances[i] for i in rng.permutation(len(utterances))])
+        return _Speaker(None, [], self._voices.voice(rng))
 
-    def _next(self, reader: _Reader, rng: np.random.Generator) -> Said | None:
-        if reader.voice is None:
-            return reader.left.pop() if reader.left else None
+    def _next(self, speaker: _Speaker, rng: np.random.Generator) -> Utterance | None:
+        if speaker.voice is None:
+            return speaker.recordings.pop() if speaker.recordings else None
         for _ in range(TRIES):
             try:
-                return reader.voice.say(self._text(rng), rng)
-            except UserError:  # numbers or names that are said otherwise than they are written
+                return speaker.voice.say(self._text(rng), rng)
+            except UserError:  # numbers or names that are not spoken as they are written
                 continue
-        raise UserError(f"{reader.voice.name}: says none of {TRIES} sentences as they are written")
+        raise UserError(f"{speaker.voice.name}: says none of {TRIES} sentences as they are written")
 
-    def _monologue(self, reader: _Reader, seconds: float, rng: np.random.Generator) -> Talk:
-        said: list[tuple[float, Said]] = []
+    def _monologue(self, speaker: _Speaker, seconds: float, rng: np.random.Generator) -> Talk:
+        utterances: list[tuple[float, Utterance]] = []
         now = float(rng.uniform(0.5, 1.6))
-        while now < seconds - 1.5 and (one := self._next(reader, rng)) is not None:
-            said.append((now, one))
-            now += one.seconds + _gap(rng)
-        last = said[-1][0] + said[-1][1].seconds
-        return self._talk([(reader.name, said)], last + float(rng.uniform(0.8, 2.2)), rng)
+        while now < seconds - 1.5 and (utterance := self._next(speaker, rng)) is not None:
+            utterances.append((now, utterance))
+            now += utterance.seconds + _pause(rng)
+        end = utterances[-1][0] + utterances[-1][1].seconds
+        return self._mix([(speaker.name, utterances)], end + float(rng.uniform(0.8, 2.2)), rng)
 
     def _conversation(self, seconds: float, rng: np.random.Generator) -> Talk:
-        readers = (self._sayings(rng, True), self._sayings(rng, True))
-        said: tuple[list[tuple[float, Said]], list[tuple[float, Said]]] = ([], [])
+        speakers = (self._speaker(rng, True), self._speaker(rng, True))
+        turns: tuple[list[tuple[float, Utterance]], list[tuple[float, Utterance]]] = ([], [])
         now, who = float(rng.uniform(0.4, 1.2)), int(rng.integers(2))
         while now < seconds - 1.5:
             for k in range(int(rng.integers(1, 4))):
-                one = self._next(readers[who], rng)
-                assert one is not None
+                utterance = self._next(speakers[who], rng)
+                assert utterance is not None
                 now += float(rng.uniform(0.3, 0.9)) if k else 0.0
-                said[who].append((now, one))
-                now += one.seconds
+                turns[who].append((now, utterance))
+                now += utterance.seconds
             now += float(np.clip(rng.normal(0.35, 0.3), -0.15, 1.5))  # turns may overlap a little
             who = 1 - who
-        pairs = [(r.name, s) for r, s in zip(readers, said, strict=True)]
-        return self._talk(pairs, now + float(rng.uniform(0.6, 1.8)), rng)
+        pairs = [(s.name, t) for s, t in zip(speakers, turns, strict=True)]
+        return self._mix(pairs, now + float(rng.uniform(0.6, 1.8)), rng)
 
-    def _talk(
-        self, pairs: Sequence[tuple[str, list[tuple[float, Said]]]], seconds: float, rng: np.random.Generator
+    def _mix(
+        self, pairs: Sequence[tuple[str, list[tuple[float, Utterance]]]], seconds: float, rng: np.random.Generator
     ) -> Talk:
-        frames = max(WHOLE, round(seconds * FPS) // WHOLE * WHOLE)
+        frames = max(FRAME_MULTIPLE, round(seconds * FPS) // FRAME_MULTIPLE * FRAME_MULTIPLE)
         tracks = []
-        for name, said in pairs:
-            audio, words = spread(said, frames / FPS)
+        for name, utterances in pairs:
+            audio, words = mixed(utterances, frames / FPS)
             if rng.random() < self._data.situated:
                 audio = recorded(audio, rng)
             tracks.append(Track(name, audio.astype(np.float32), tuple(_ordered(words))))
         return Talk(frames, tuple(tracks))
 
 
-class _Reader:
-    """A synthetic voice, or recordings of somebody that are left."""
-
-    def __init__(self, name: str | None, left: list[Said], voice: Voice | None = None) -> None:
-        self.left, self.voice = left, voice
-        self.name = name or (f"{voice.name}" if voice else "")
-
-
-def _gap(rng: np.random.Generator) -> float:
+def _pause(rng: np.random.Generator) -> float:
     kind = rng.random()
     low, high = (0.25, 0.7) if kind < 0.5 else (0.7, 1.5) if kind < 0.82 else (1.8, 4.0)
     return float(rng.uniform(low, high))
 
 
 def _ordered(words: Sequence[Word]) -> list[Word]:
-    """Without words of no length at the end of the sound, none beginning before the one before has ended."""
+    """Without words of zero length, or that begin before the previous one ends."""
     out: list[Word] = []
     for word in words:
         if word.end > word.start and (not out or word.start >= out[-1].end - 1e-6):
@@ -151,23 +150,20 @@ def _ordered(words: Sequence[Word]) -> list[Word]:
     return out
 
 
-OTHER = ".interlocutor"
-
-
 def write_talk(talk: Talk, features: dict[str, np.ndarray], folder: Path) -> None:
-    """Write both sides of a talk.
+    """Write sound, motion and words of both sides, as the suite `gesture` reads them.
 
     Args:
         features: motion (T, 270) of each side, by the name of its take.
     """
     for k, (name, rows) in enumerate(features.items()):
-        _write_side(talk.tracks[k], folder / name)
+        _write_track(talk.tracks[k], folder / name)
         if len(talk.tracks) == 2:
-            _write_side(talk.tracks[1 - k], folder / f"{name}{OTHER}")
+            _write_track(talk.tracks[1 - k], folder / f"{name}{INTERLOCUTOR}")
         GestureFeatures().decode(rows).save(folder / f"{name}.npz")
 
 
-def _write_side(track: Track, path: Path) -> None:
+def _write_track(track: Track, path: Path) -> None:
     import soundfile
 
     def write(target: Path) -> None:

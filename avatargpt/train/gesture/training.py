@@ -30,7 +30,7 @@ TINY = 1e-6
 
 
 class GestureLosses(Strict):
-    """Weights that `configs/gesture/*.yaml` may set under `train: losses`; 0 leaves a term out.
+    """The section `train: losses` of `configs/gesture/*.yaml`: weights; 0 disables a term.
 
     Attributes:
         features: smooth L1 of all normalised channels (Huber, 1 standard deviation).
@@ -53,8 +53,8 @@ def geodesic(a: Tensor, b: Tensor) -> Tensor:
     From the Frobenius norm of the matrices' difference, 2 sqrt(2) sin(angle / 2), whose gradient stays finite where the
     arc cosine of the trace has none.
     """
-    apart = (matrix_from_6d(a) - matrix_from_6d(b)).flatten(-2)
-    half = (apart.square().sum(-1) + TINY).sqrt() / (2 * math.sqrt(2))
+    difference = (matrix_from_6d(a) - matrix_from_6d(b)).flatten(-2)
+    half = (difference.square().sum(-1) + TINY).sqrt() / (2 * math.sqrt(2))
     return 2 * torch.asin(half.clamp(max=1 - TINY))
 
 
@@ -64,7 +64,7 @@ def mean_of(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def columns(x: Tensor, spans: Sequence[Sequence[int]], size: int) -> Tensor:
-    """(B, T, F) -> (B, T, k, size): the columns of some spans, in groups."""
+    """(B, T, F) -> (B, T, k, size): the columns of the spans, in groups."""
     return torch.cat([x[..., start:stop] for start, stop in spans], -1).unflatten(-1, (-1, size))
 
 
@@ -75,42 +75,42 @@ def gesture_losses(
     """Weighted terms.
 
     Args:
-        motion, truth: (B, T, F). logits: (B, N, R, K). codes: (B, N, R), -1 = not known. mask: (B, T), 1 = known.
+        motion, truth: (B, T, F). logits: (B, N, R, K). codes: (B, N, R), -1 = unknown. mask: (B, T), 1 = counted.
         std: (F,) of the motion. rotations, positions: columns [start, stop) of F.
     """
     motion, truth = motion.float(), truth.float()
-    apart = (motion - truth) / std
+    error = (motion - truth) / std
     both = mask[:, 1:] * mask[:, :-1]
     three = both[:, 1:] * both[:, :-1]
     out: dict[str, Tensor] = {}
     if weights.features:
-        out["features"] = mean_of(F.smooth_l1_loss(apart, torch.zeros_like(apart), reduction="none"), mask)
+        out["features"] = mean_of(F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none"), mask)
     if weights.velocity:
-        out["velocity"] = mean_of(apart.diff(dim=1).abs(), both)
+        out["velocity"] = mean_of(error.diff(dim=1).abs(), both)
     if weights.acceleration:
-        out["acceleration"] = mean_of(apart.diff(n=2, dim=1).abs(), three)
+        out["acceleration"] = mean_of(error.diff(n=2, dim=1).abs(), three)
     if weights.position and positions:
         far = columns(motion, positions, 3) - columns(truth, positions, 3)
         out["position"] = mean_of((far.square().sum(-1) + TINY).sqrt(), mask)
     if weights.rotation and rotations:
         out["rotation"] = mean_of(geodesic(columns(motion, rotations, 6), columns(truth, rotations, 6)), mask)
     if weights.tokens:
-        known = (codes >= 0).float()
+        has_code = (codes >= 0).float()
         nats = F.cross_entropy(logits.float().flatten(0, -2), codes.clamp(min=0).flatten(), reduction="none")
-        out["tokens"] = (nats * known.flatten()).sum() / known.sum().clamp(min=1)
+        out["tokens"] = (nats * has_code.flatten()).sum() / has_code.sum().clamp(min=1)
     return {name: value * getattr(weights, name) for name, value in out.items()}
 
 
-HELD_OUT = 32  # takes that are validated on
-LONGEST = 1800  # frames of each
+VALIDATION_TAKES = 32
+MAX_VALIDATION_FRAMES = 1800  # of each take
 
 
 class GestureTraining(Schedule):
-    """What `configs/gesture/*.yaml` may set under `train`.
+    """The section `train` of `configs/gesture/*.yaml`.
 
     Attributes:
         batch: stretches per step, over all processes.
-        segments: consecutive windows of a stretch, each of the network's `reach`; from the second on there is a memory.
+        segments: consecutive windows of a stretch, each as long as the network's `reach`; the first has no memory.
     """
 
     steps: PositiveInt = 6000
@@ -155,7 +155,7 @@ class GestureStage(StageBase):
         self.config = config
         self.segment = -(-config.reach // config.downsample) * config.downsample  # whole tokens
         self.batches = Batches(corpus, config, self.schedule.sampling, runtime.device)
-        self.held_out = Batches(corpus, config, self.schedule.sampling, runtime.device, "val")
+        self.validation = Batches(corpus, config, self.schedule.sampling, runtime.device, "val")
         torch.manual_seed(self.schedule.seed)
         if start is None:
             network = GestureNetwork(config)
@@ -174,7 +174,7 @@ class GestureStage(StageBase):
         t, c = self.schedule, self.config
         b = self.batches.draw(self.rows, t.segments * self.segment, context.row_seed)
         with self.runtime.autocast():
-            motion, logits = module(b.heard, b.before, b.shown, b.codes, self.segment, b.speaker)
+            motion, logits = module(b.inputs, b.before, b.conditions, b.codes, self.segment, b.speaker)
         losses = gesture_losses(motion, logits, b.motion, b.codes, b.mask, self.network.std, c.rotations, c.positions,
                                 t.losses)  # fmt: skip
         total = torch.stack(list(losses.values())).sum()
@@ -182,29 +182,29 @@ class GestureStage(StageBase):
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """On held-out takes: nats a code and share of level-0 codes that are the likeliest, each given the true ones
-        before; metres and degrees of the frames with true tokens and without any."""
+        """On validation takes: nats a code and accuracy of level 0, teacher-forced; position and rotation errors of the
+        frames, with true tokens and without any."""
         self.network.eval()
-        found: dict[str, list[float]] = {}
-        for take in self.held_out.takes[:HELD_OUT]:
-            frames = -(-min(take.frames, LONGEST) // self.config.downsample) * self.config.downsample
+        figures: dict[str, list[float]] = {}
+        for take in self.validation.takes[:VALIDATION_TAKES]:
+            frames = -(-min(take.frames, MAX_VALIDATION_FRAMES) // self.config.downsample) * self.config.downsample
             for tokens in (True, False):
-                batch = self.held_out.whole(take, frames, tokens)
+                batch = self.validation.validation_batch(take, frames, tokens)
                 for name, value in self._figures(batch, tokens):
-                    found.setdefault(f"val_{name}", []).append(value)
+                    figures.setdefault(f"val_{name}", []).append(value)
         self.network.train()
-        return {name: float(np.mean(values)) for name, values in found.items()}
+        return {name: float(np.mean(values)) for name, values in figures.items()}
 
     def _figures(self, b: Batch, tokens: bool) -> Iterator[tuple[str, float]]:
         c = self.config
-        motion, logits = self.network(b.heard, b.before, b.shown, b.codes, self.segment, b.speaker)
+        motion, logits = self.network(b.inputs, b.before, b.conditions, b.codes, self.segment, b.speaker)
         suffix = "" if tokens else "_mean"
         if tokens:
             losses = gesture_losses(motion, logits, b.motion, b.codes, b.mask, self.network.std, [], [],
                                     GestureLosses(tokens=1.0))  # fmt: skip
-            known = b.codes[..., 0] >= 0
+            has_code = b.codes[..., 0] >= 0
             yield "nats", float(losses["tokens"])
-            yield "hit", float((logits[..., 0, :].argmax(-1) == b.codes[..., 0])[known].float().mean())
+            yield "hit", float((logits[..., 0, :].argmax(-1) == b.codes[..., 0])[has_code].float().mean())
         if c.positions:
             far = columns(motion, c.positions, 3) - columns(b.motion, c.positions, 3)
             yield f"position{suffix}", float(mean_of(far.norm(dim=-1), b.mask))
@@ -234,7 +234,7 @@ def train(
 
     Args:
         corpus: takes of both splits.
-        start: a network to begin from; its own shape is kept.
+        start: a network to begin from, in its own shape.
         until: stop here with a checkpoint; the schedule stays that of all steps.
         where: the configuration's name, for messages.
 

@@ -15,16 +15,19 @@ from avatargpt.speech.words import Word, Words
 from avatargpt.train.speech_data.clips import BASES, VARIANTS
 from vqvae.errors import UserError
 
-GAP = 0.7  # of a phone that is said and not expected, or the other way round
-ALIKE, OTHER = 0.5, 1.2  # of a phone in place of another: both vowels or both consonants, or not
-FIT = 0.45  # mean cost of a phone from which on the phones are not those of the text
+ENGLISH = tuple(b for b in BASES if b.startswith(("en", "gmw")))
+MARGIN = 0.02  # s of silence before and after an utterance
+LEVEL = 0.08  # RMS of an utterance
+GAP_COST = 0.7  # of an inserted or missing phone
+SAME_KIND_COST, SUBSTITUTION_COST = 0.5, 1.2  # of a substituted phone: vowel for vowel or consonant for consonant; else
+MAX_MEAN_COST = 0.45  # above it the phones are not those of the text
 
 
-def worded(text: str, phones: Sequence[Phone], seconds: float, source: str) -> Words:
-    """The words of a text from the phones that were said of it, each with its phones and their stress.
+def words_from_phones(text: str, phones: Sequence[Phone], seconds: float, source: str) -> Words:
+    """The words of a text from its phones as spoken, each with its phones and their stress.
 
-    The phones that a dictionary expects are laid along those that were said at least cost (Wagner and Fischer 1974).
-    Words of which nothing was said are left out.
+    The dictionary's phones are aligned to the spoken ones at minimum cost (Wagner and Fischer 1974). Words without a
+    phone are left out.
 
     Args:
         seconds: of the sound.
@@ -32,58 +35,56 @@ def worded(text: str, phones: Sequence[Phone], seconds: float, source: str) -> W
     Raises:
         UserError: no words, or phones of another text.
     """
-    said = transcript_words(text)
-    expected = [(p, k) for k, word in enumerate(said) for p in word.pronunciations[0]]
-    heard = [p for p in phones if p.name != "SIL"]
-    pairs, cost = _laid([p.rstrip("012") for p, _ in expected], [p.name for p in heard])
-    if not heard or cost > FIT * max(len(expected), len(heard)):
+    entries = transcript_words(text)
+    expected = [(p, k) for k, entry in enumerate(entries) for p in entry.pronunciations[0]]
+    voiced = [p for p in phones if p.name != "SIL"]
+    pairs, cost = _align([p.rstrip("012") for p, _ in expected], [p.name for p in voiced])
+    if not voiced or cost > MAX_MEAN_COST * max(len(expected), len(voiced)):
         raise UserError(f"{text[:40]!r}: the phones of its sound are not its own")
-    found: dict[int, list[Phone]] = {}
-    last = 0
-    for phone, at in zip(heard, pairs, strict=True):
+    by_word: dict[int, list[Phone]] = {}
+    word = 0
+    for phone, at in zip(voiced, pairs, strict=True):
         mark = expected[at][0][-1] if at >= 0 else ""
-        last = expected[at][1] if at >= 0 else last
+        word = expected[at][1] if at >= 0 else word
         stress = int(mark) if mark.isdigit() and phone.name in VOWELS else None
-        found.setdefault(last, []).append(Phone(phone.name, phone.start, min(phone.end, seconds), stress))
-    words = [Word(said[k].text, own[0].start, own[-1].end, tuple(own)) for k, own in sorted(found.items())]
+        by_word.setdefault(word, []).append(Phone(phone.name, phone.start, min(phone.end, seconds), stress))
+    words = [Word(entries[k].text, ps[0].start, ps[-1].end, tuple(ps)) for k, ps in sorted(by_word.items())]
     return Words(tuple(words), seconds, source)
 
 
-def _laid(expected: Sequence[str], said: Sequence[str]) -> tuple[list[int], float]:
-    """For each phone that was said the number of the one expected, -1 = none; and the cost of it all."""
-    n, m = len(expected), len(said)
+def _align(expected: Sequence[str], actual: Sequence[str]) -> tuple[list[int], float]:
+    """For each actual phone the number of the expected one, -1 = none; and the total cost."""
+    n, m = len(expected), len(actual)
     cost = np.zeros((n + 1, m + 1))
-    cost[:, 0], cost[0] = GAP * np.arange(n + 1), GAP * np.arange(m + 1)
-    vowel = [p in VOWELS for p in said]
-    for i in range(1, n + 1):
-        own, is_vowel, row, above = expected[i - 1], expected[i - 1] in VOWELS, cost[i], cost[i - 1]
-        for j in range(1, m + 1):
-            swap = 0.0 if own == said[j - 1] else ALIKE if is_vowel == vowel[j - 1] else OTHER
-            row[j] = min(above[j - 1] + swap, above[j] + GAP, row[j - 1] + GAP)
+    cost[:, 0], cost[0] = GAP_COST * np.arange(n + 1), GAP_COST * np.arange(m + 1)
+    vowel = [p in VOWELS for p in actual]
+
+    def substitution(i: int, j: int) -> float:
+        if expected[i] == actual[j]:
+            return 0.0
+        return SAME_KIND_COST if (expected[i] in VOWELS) == vowel[j] else SUBSTITUTION_COST
+
+    for i in range(n):
+        for j in range(m):
+            cost[i + 1, j + 1] = min(
+                cost[i, j] + substitution(i, j), cost[i, j + 1] + GAP_COST, cost[i + 1, j] + GAP_COST
+            )
     pairs = [-1] * m
     i, j = n, m
     while j:
-        same = i and expected[i - 1] == said[j - 1]
-        alike = i and (expected[i - 1] in VOWELS) == vowel[j - 1]
-        swap = 0.0 if same else ALIKE if alike else OTHER
-        if i and np.isclose(cost[i, j], cost[i - 1, j - 1] + swap):
+        if i and np.isclose(cost[i, j], cost[i - 1, j - 1] + substitution(i - 1, j - 1)):
             pairs[j - 1] = i - 1
             i, j = i - 1, j - 1
-        elif np.isclose(cost[i, j], cost[i, j - 1] + GAP):
+        elif np.isclose(cost[i, j], cost[i, j - 1] + GAP_COST):
             j -= 1
         else:
             i -= 1
     return pairs, float(cost[n, m])
 
 
-ENGLISH = tuple(b for b in BASES if b.startswith(("en", "gmw")))
-EDGE = 0.02  # s of silence that is kept before and after speech
-LOUD = 0.08  # RMS of an utterance
-
-
 @dataclass(frozen=True, eq=False)
-class Said:
-    """An utterance: (n,) float32 at 16 kHz without silence around it, and its words."""
+class Utterance:
+    """Sound, (n,) float32 at 16 kHz without silence around it, and its words."""
 
     audio: np.ndarray
     words: Words
@@ -94,10 +95,10 @@ class Said:
 
 
 class Voices:
-    """Synthetic voices; one per process, as espeak-ng keeps global state.
+    """Synthetic voices; one instance per process, as espeak-ng keeps global state.
 
     Args:
-        flite: share of the utterances that flite's voices say.
+        flite: share of the voices that are flite's.
 
     Raises:
         UserError: espeak-ng or flite is not installed.
@@ -110,7 +111,7 @@ class Voices:
         self._flite = Flite() if flite > 0 else None
 
     def voice(self, rng: np.random.Generator) -> Voice:
-        """Somebody who talks at one speed and pitch."""
+        """A random voice with a constant speed and pitch."""
         from avatargpt.train.speech_data.synthesizers import VOICES
 
         if self._flite is not None and rng.random() < self._share:
@@ -119,11 +120,11 @@ class Voices:
         name = f"{ENGLISH[int(rng.integers(len(ENGLISH)))]}+{VARIANTS[int(rng.integers(len(VARIANTS)))]}"
         return Voice(self, name, float(rng.uniform(130, 205)), float(rng.uniform(25, 75)))
 
-    def speak(self, voice: Voice, text: str, loud: float) -> tuple[np.ndarray, int, list[Phone]]:
+    def synthesize(self, voice: Voice, text: str, level: float) -> tuple[np.ndarray, int, list[Phone]]:
         """Sound, rate and phones."""
         if voice.name in ENGLISH or "+" in voice.name:
-            span = int(np.clip(30 + 40 * loud, 0, 99))
-            audio, phones = self._espeak.speak(text, voice.name, int(voice.speed), int(voice.pitch or 50), span)
+            pitch_range = int(np.clip(30 + 40 * level, 0, 99))
+            audio, phones = self._espeak.speak(text, voice.name, int(voice.speed), int(voice.pitch or 50), pitch_range)
             return audio, self._espeak.rate, phones
         assert self._flite is not None
         return self._flite.speak(text, voice.name, voice.speed, voice.pitch)
@@ -131,55 +132,55 @@ class Voices:
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    """Somebody who talks: `speed` in words a minute (espeak-ng) or as a stretch (flite)."""
+    """A voice; `speed` in words a minute (espeak-ng) or as a stretch of durations (flite)."""
 
     of: Voices
     name: str
     speed: float
     pitch: float | None
 
-    def say(self, text: str, rng: np.random.Generator) -> Said:
-        """One utterance, its loudness drawn.
+    def say(self, text: str, rng: np.random.Generator) -> Utterance:
+        """An utterance at a random level.
 
         Raises:
-            UserError: a text that is not said as it is written.
+            UserError: a text that is not spoken as it is written.
         """
-        loud = float(rng.uniform(0.3, 1.5))
-        audio, rate, phones = self.of.speak(self, text, loud)
+        level = float(rng.uniform(0.3, 1.5))
+        audio, rate, phones = self.of.synthesize(self, text, level)
         sound = resample(audio, rate)
-        said = Said(sound, worded(text, phones, len(sound) / RATE, self.name.split("+")[0]))
-        return levelled(trimmed(said), loud)
+        words = words_from_phones(text, phones, len(sound) / RATE, self.name.split("+")[0])
+        return normalised(trimmed(Utterance(sound, words)), level)
 
 
-def trimmed(said: Said) -> Said:
-    """Without what is before the first word and after the last, but for `EDGE`."""
-    words = said.words.words
-    start = max(0, round((words[0].start - EDGE) * RATE))
-    stop = min(len(said.audio), round((words[-1].end + EDGE) * RATE))
-    return Said(said.audio[start:stop], moved(said.words, -start / RATE, (stop - start) / RATE))
+def trimmed(utterance: Utterance) -> Utterance:
+    """Without the silence before the first word and after the last, except for `MARGIN`."""
+    words = utterance.words.words
+    start = max(0, round((words[0].start - MARGIN) * RATE))
+    stop = min(len(utterance.audio), round((words[-1].end + MARGIN) * RATE))
+    return Utterance(utterance.audio[start:stop], shifted(utterance.words, -start / RATE, (stop - start) / RATE))
 
 
-def levelled(said: Said, loud: float) -> Said:
-    """At `loud` times the usual level."""
-    rms = float(np.sqrt(np.mean(said.audio.astype(np.float64) ** 2))) + 1e-9
-    return replace(said, audio=np.clip(said.audio * (LOUD * loud / rms), -1, 1).astype(np.float32))
+def normalised(utterance: Utterance, level: float) -> Utterance:
+    """At `level` times the usual RMS."""
+    rms = float(np.sqrt(np.mean(utterance.audio.astype(np.float64) ** 2))) + 1e-9
+    return replace(utterance, audio=np.clip(utterance.audio * (LEVEL * level / rms), -1, 1).astype(np.float32))
 
 
-def moved(words: Words, by: float, seconds: float) -> Words:
+def shifted(words: Words, by: float, seconds: float) -> Words:
     """The same words `by` seconds later, in a sound of `seconds`."""
     def at(t: float) -> float:
         return min(max(t + by, 0.0), seconds)
 
-    shifted = tuple(
+    moved = tuple(
         Word(w.text, at(w.start), at(w.end),
              tuple(Phone(p.name, at(p.start), at(p.end), p.stress) for p in w.phones), w.confidence)
         for w in words.words
     )  # fmt: skip
-    return Words(shifted, seconds, words.source)
+    return Words(moved, seconds, words.source)
 
 
-def recordings(faces: Path) -> list[tuple[str, Said]]:
-    """Real speech with word times: LJ's sentences and what else has a transcript, aligned; names and utterances.
+def recordings(faces: Path) -> list[tuple[str, Utterance]]:
+    """Recorded speech with aligned words: LJ's sentences and others with transcripts; names and utterances.
 
     Recordings whose transcript the aligner refuses are left out.
 
@@ -192,18 +193,19 @@ def recordings(faces: Path) -> list[tuple[str, Said]]:
 
     if not faces.is_dir():
         raise UserError(f"{faces}: no such folder; one with ljspeech_sample, aligned_speech_misc is needed")
-    driver, found = Driver.load(weights() / "driver"), []
+    driver = Driver.load(weights() / "driver")
+    utterances = []
     for name, wave, text in _transcripts(faces):
         try:
-            words = align(wave, text, driver)
+            aligned = align(wave, text, driver)
         except UserError:
             continue
-        kept = tuple(w for w in words.words if w.end > w.start)
-        if len(kept) > 1:
+        words = tuple(w for w in aligned.words if w.end > w.start)
+        if len(words) > 1:
             audio = resample(*load(wave))
-            said = Said(audio, Words(kept, len(audio) / RATE, words.source))
-            found.append((name, levelled(trimmed(said), 1.0)))
-    return found
+            utterance = Utterance(audio, Words(words, len(audio) / RATE, aligned.source))
+            utterances.append((name, normalised(trimmed(utterance), 1.0)))
+    return utterances
 
 
 def _transcripts(faces: Path) -> Iterator[tuple[str, Path, str]]:
@@ -219,18 +221,18 @@ def _transcripts(faces: Path) -> Iterator[tuple[str, Path, str]]:
         wave = path.with_name(path.name.replace(".phone.json", ".wav"))
         yield f"librivox/{wave.stem}", wave, str(read_object(path)["t"])
     for wave in sorted(misc.rglob("*.wav")):
-        beside = next((b for s in (".lab", ".txt") if (b := wave.with_suffix(s)).is_file()), None)
-        if beside is not None:
-            yield f"misc/{wave.stem}", wave, beside.read_text(encoding="utf-8").strip()
+        text = next((t for s in (".lab", ".txt") if (t := wave.with_suffix(s)).is_file()), None)
+        if text is not None:
+            yield f"misc/{wave.stem}", wave, text.read_text(encoding="utf-8").strip()
 
 
-def spread(said: Sequence[tuple[float, Said]], seconds: float) -> tuple[np.ndarray, list[Word]]:
-    """Utterances from given seconds on in one sound of `seconds`: (n,) float32 and all words."""
+def mixed(utterances: Sequence[tuple[float, Utterance]], seconds: float) -> tuple[np.ndarray, list[Word]]:
+    """Utterances with their starting seconds in one sound of `seconds`: (n,) float32 and all words."""
     out = np.zeros(round(seconds * RATE), np.float32)
     words: list[Word] = []
-    for start, one in said:
+    for start, utterance in utterances:
         first = round(start * RATE)
-        part = one.audio[: len(out) - first]
+        part = utterance.audio[: len(out) - first]
         out[first : first + len(part)] += part
-        words += [w for w in moved(one.words, first / RATE, seconds).words if w.start < seconds]
+        words += [w for w in shifted(utterance.words, first / RATE, seconds).words if w.start < seconds]
     return out, words
