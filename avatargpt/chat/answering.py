@@ -1,15 +1,74 @@
-"""Acts that only answer: describe, question, show, help, chat, clarify, and what this conversation cannot do."""
+"""Acts that only answer: describe, question, show, help, chat, clarify, and what a conversation cannot do."""
 
 from __future__ import annotations
 
-from avatargpt.chat.questions import Topic, asks_side, sharing, topic
-from avatargpt.chat.registry import does
-from avatargpt.chat.scene import Done, Scene, find_file, plan_lines, said_seconds, short
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from avatargpt.chat.scene import ActResult, Scene, duration, find_file, open_file, performs, plan_lines, sheet, short
 from avatargpt.chat.timeline import FPS, Timeline
-from avatargpt.chat.viewing import open_file, sheet
 from instruct_data.dialogue.acts import Act
 from instruct_data.text.english import side_of
 from vqvae.errors import UserError
+
+_STOP = set("what which who how is are does do did the a an of in with to and hand side it he she they his her one "
+            "segment segments whether person direction where when now number".split())  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What is asked for.
+
+    Attributes:
+        files: that were read. count: how many segments there are. plan: the plan.
+        extreme: which segment is the longest or the shortest; empty = neither.
+        length: how long something lasts. start: when it begins. frames: in frames. fps: at so many; None = not said.
+        numbers: that may be those of segments.
+    """
+
+    files: bool
+    count: bool
+    plan: bool
+    extreme: Literal["longest", "shortest", ""]
+    length: bool
+    start: bool
+    frames: bool
+    fps: float | None
+    numbers: tuple[int, ...]
+
+
+def parse_topic(about: str) -> Topic:
+    """What a topic such as ``length of segment 2`` asks for."""
+    rate = re.search(r"(\d+) fps", about)
+    return Topic(
+        files=bool(re.search(r"\bfiles?\b|loaded", about)),
+        count=bool(re.search(r"number of (?:segments|parts|steps|pieces)", about)),
+        plan="plan" in about.split(),
+        extreme="longest" if "longest" in about else "shortest" if "shortest" in about else "",
+        length=bool(re.search(r"length|duration|time|seconds|frames", about)),
+        start="start" in about,
+        frames=bool(re.search(r"\bframes\b", about)),
+        fps=float(rate.group(1)) if rate else None,
+        numbers=tuple(map(int, re.findall(r"\d+", re.sub(r"\d+ (?:fps|frames)|at \d+", "", about)))),
+    )
+
+
+def asks_side(words: str) -> bool:
+    """Whether a question is about left and right."""
+    return bool(re.search(r"\b(?:hand|side|arm|leg|wrist|foot|direction|left|right)\b", words))
+
+
+def sharing(words: str, captions: Sequence[str]) -> list[int]:
+    """Captions, counted from 1, that share a content word with a question."""
+    stems = _stems(words)
+    return [n for n, c in enumerate(captions, 1) if stems & _stems(c)]
+
+
+def _stems(text: str) -> set[str]:
+    return {w[:5] for w in re.findall(r"[a-z]+", text.lower()) if w not in _STOP}
+
 
 FRAMES = "frames.png"
 HELP = """Say what should happen, in plain English:
@@ -22,26 +81,26 @@ Commands, which need no understanding: /save FILE, /undo [N], /redo [N], /seed N
   /help, /quit"""
 
 
-@does("describe")
-def describe(scene: Scene, act: Act) -> Done:
+@performs("describe")
+def describe(scene: Scene, act: Act) -> ActResult:
     state = scene.state
     if act.file is not None:
         from avatargpt import export
 
         path = find_file(scene, act.file)
         motion = export.load(path)
-        return Done(state, f"{path.name}: {_described(scene, motion)}.", motion)
+        return ActResult(state, f"{path.name}: {_described(scene, motion)}.", motion)
     if act.segment is None:
-        return Done(state, f"What I see: {_described(scene, state.round)}.", state.round)
+        return ActResult(state, f"What I see: {_described(scene, state.round)}.", state.round)
     at = state.index(act.segment)
     start, end = state.spans[at]
     motion = state.round.slice(start, end)
-    return Done(state, f"What I see in segment {at + 1}: {_described(scene, motion)}.", motion)
+    return ActResult(state, f"What I see in segment {at + 1}: {_described(scene, motion)}.", motion)
 
 
 def _described(scene: Scene, motion: object) -> str:
-    said: list[str] = scene.model.describe([motion])
-    return said[0].rstrip(".") or "a motion that I have no words for"
+    text: list[str] = scene.model.describe([motion])
+    return text[0].rstrip(".") or "a motion that I have no words for"
 
 
 def lines(state: Timeline) -> str:
@@ -57,30 +116,30 @@ def lines(state: Timeline) -> str:
         rows.append(f"  {n}. {start / FPS:5.1f} - {end / FPS:5.1f} s  {segment.caption}{about}")
     if state.loops > 1:
         rows.append(f"  all of it {state.loops} times")
-    return "\n".join([*rows, f"  total {said_seconds(state.seconds)}"])
+    return "\n".join([*rows, f"  total {duration(state.seconds)}"])
 
 
-@does("show")
-def show(scene: Scene, act: Act) -> Done:
+@performs("show")
+def show(scene: Scene, act: Act) -> ActResult:
     state = scene.state
     if act.what == "plan":
         if state.plan is None:
             raise UserError("there is no plan yet; say: plan a picnic in the park")
-        return Done(state, f"{state.plan.scene} ({state.plan.planner}):\n{plan_lines(state.plan)}")
+        return ActResult(state, f"{state.plan.scene} ({state.plan.planner}):\n{plan_lines(state.plan)}")
     if act.what == "frames":
         path = sheet(state, scene.preview(FRAMES))
-        said = "Here are the frames." if open_file(path) else f"The frames are in {path}."
-        return Done(state, said, state.whole, (path,))
+        text = "Here are the frames." if open_file(path) else f"The frames are in {path}."
+        return ActResult(state, text, state.motion, (path,))
     if act.what == "captions":
-        said = "\n".join(f"  {n}. {s.caption}" for n, s in enumerate(state.segments, 1))
-        return Done(state, said or "Nothing has been made yet.")
-    return Done(state, lines(state))
+        text = "\n".join(f"  {n}. {s.caption}" for n, s in enumerate(state.segments, 1))
+        return ActResult(state, text or "Nothing has been made yet.")
+    return ActResult(state, lines(state))
 
 
-@does("question")
-def question(scene: Scene, act: Act) -> Done:
+@performs("question")
+def question(scene: Scene, act: Act) -> ActResult:
     """Looked up in the timeline."""
-    return Done(scene.state, answer(scene.state, str(act.about), scene.request))
+    return ActResult(scene.state, answer(scene.state, str(act.about), scene.request))
 
 
 def answer(state: Timeline, about: str, request: str) -> str:
@@ -89,73 +148,73 @@ def answer(state: Timeline, about: str, request: str) -> str:
     Args:
         about: the topic, e.g. ``length of segment 2``.
     """
-    asked = topic(about)
-    if asked.files:
+    topic = parse_topic(about)
+    if topic.files:
         return f"Files read so far: {', '.join(state.files)}." if state.files else "No file has been read."
     count = len(state.segments)
-    if asked.count:
+    if topic.count:
         return f"There {'is' if count == 1 else 'are'} {count} segment{'' if count == 1 else 's'}."
     if not count:
         return "Nothing has been made yet."
-    if asked.plan:
+    if topic.plan:
         return plan_lines(state.plan) if state.plan else "There is no plan yet."
     lengths = [(b - a) / FPS for a, b in state.spans]
-    if asked.extreme:
-        at = lengths.index((max if asked.extreme == "longest" else min)(lengths))
-        shown = short(state.segments[at].caption)
-        return f"Segment {at + 1} is the {asked.extreme}: {shown}, {said_seconds(lengths[at])}."
-    chosen = [n for n in asked.numbers if 1 <= n <= count]
-    if asked.length:
-        return _length(state, asked, lengths, chosen)
+    if topic.extreme:
+        at = lengths.index((max if topic.extreme == "longest" else min)(lengths))
+        caption = short(state.segments[at].caption)
+        return f"Segment {at + 1} is the {topic.extreme}: {caption}, {duration(lengths[at])}."
+    chosen = [n for n in topic.numbers if 1 <= n <= count]
+    if topic.length:
+        return _length(state, topic, lengths, chosen)
     if chosen:
         return " ".join(f"Segment {n}: {state.segments[n - 1].caption}." for n in chosen)
     return _searched(state, f"{about} {request}")
 
 
-def _length(state: Timeline, asked: Topic, lengths: list[float], chosen: list[int]) -> str:
-    if asked.start and chosen:
+def _length(state: Timeline, topic: Topic, lengths: list[float], chosen: list[int]) -> str:
+    if topic.start and chosen:
         start = state.spans[chosen[0] - 1][0] / FPS
-        return f"Segment {chosen[0]} starts at {said_seconds(start)}."
+        return f"Segment {chosen[0]} starts at {duration(start)}."
     if chosen:
         total = sum(lengths[n - 1] for n in chosen)
         which = " and ".join(map(str, chosen))
-        return f"Segment{'s' if len(chosen) > 1 else ''} {which}: {said_seconds(total)}."
-    if asked.frames:
-        fps = FPS if asked.fps is None else asked.fps
+        return f"Segment{'s' if len(chosen) > 1 else ''} {which}: {duration(total)}."
+    if topic.frames:
+        fps = FPS if topic.fps is None else topic.fps
         return f"{round(state.seconds * fps)} frames at {fps:g} per second."
-    return f"It lasts {said_seconds(state.seconds)}."
+    return f"It lasts {duration(state.seconds)}."
 
 
 def _searched(state: Timeline, words: str) -> str:
     """The segments whose captions share words with the question; sides where these are asked for."""
     every = [s.caption for s in state.segments]
-    found = [(n, every[n - 1]) for n in sharing(words, every)]
+    matches = [(n, every[n - 1]) for n in sharing(words, every)]
     if asks_side(words):
-        sided = [(n, c) for n, c in found or enumerate(every, 1) if side_of(c)]
+        sided = [(n, c) for n, c in matches or enumerate(every, 1) if side_of(c)]
         if sided:
             return " ".join(f"Segment {n}: {side_of(c)} ({short(c)})." for n, c in sided[:6])
-    rows = found or list(enumerate(every, 1))
+    rows = matches or list(enumerate(every, 1))
     return " ".join(f"Segment {n}: {c}." for n, c in rows[:6])
 
 
-@does("help")
-def help_(scene: Scene, act: Act) -> Done:
+@performs("help")
+def help_(scene: Scene, act: Act) -> ActResult:
     from avatargpt import export
 
     formats = f"Formats written: {' '.join(export.writable())}; read: {' '.join(export.readable())}"
-    return Done(scene.state, f"{HELP}\n{formats}")
+    return ActResult(scene.state, f"{HELP}\n{formats}")
 
 
-@does("chat")
-def chat(scene: Scene, act: Act) -> Done:
+@performs("chat")
+def chat(scene: Scene, act: Act) -> ActResult:
     if scene.state.segments:
-        return Done(scene.state, "I only move bodies. Tell me what should happen next, or what to change.")
-    return Done(scene.state, "I make motion from words. What should happen? E.g. a person waves; /help says more.")
+        return ActResult(scene.state, "I only move bodies. Tell me what should happen next, or what to change.")
+    return ActResult(scene.state, "I make motion from words. What should happen? E.g. a person waves; /help says more.")
 
 
-@does("clarify")
-def clarify(scene: Scene, act: Act) -> Done:
-    return Done(scene.state, clarifying(scene.state))
+@performs("clarify")
+def clarify(scene: Scene, act: Act) -> ActResult:
+    return ActResult(scene.state, clarifying(scene.state))
 
 
 def clarifying(state: Timeline) -> str:
@@ -169,8 +228,8 @@ def clarifying(state: Timeline) -> str:
     )
 
 
-@does("face", "speak")
-def face(scene: Scene, act: Act) -> Done:
+@performs("face", "speak")
+def face(scene: Scene, act: Act) -> ActResult:
     raise UserError(
         "this conversation moves the body only; faces and speech have commands of their own, see avatargpt --help"
     )

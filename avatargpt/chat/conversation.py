@@ -8,20 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.chat import commands, hearing
-from avatargpt.chat.acts import perform
+from avatargpt.chat import arranging, making  # noqa: F401  (register their acts)
 from avatargpt.chat.answering import clarifying
-from avatargpt.chat.asking import LanguageIntent
-from avatargpt.chat.filenames import simplified
-from avatargpt.chat.filing import relative
-from avatargpt.chat.heard import Heard
-from avatargpt.chat.intent import Intent, check_named
-from avatargpt.chat.reading import open_intent
-from avatargpt.chat.scene import Progress, Scene
-from avatargpt.chat.store import MOST_TURNS, Memory, Store
+from avatargpt.chat.arranging import relative
+from avatargpt.chat.intent import Intent, LanguageIntent, check_numbers
+from avatargpt.chat.scene import TURN_PICTURE, Progress, Scene, perform, sheet
+from avatargpt.chat.store import MAX_TURNS, Memory, Store
 from avatargpt.chat.timeline import Timeline
-from avatargpt.chat.turning import ALL_STEPS
-from avatargpt.chat.viewing import TURN, sheet
+from avatargpt.chat.turn_intent import ALL_STEPS, open_intent
+from avatargpt.chat.turn_text import ChatTurn, check_english, cleaned, command, is_command, simplified
 from avatargpt.options import mix
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
@@ -45,8 +40,7 @@ class Reply:
         motion: what the turn was about, or None.
         files: that were written.
         ok: False when something could not be done; `text` says what and what is accepted.
-        understood: who read the turn: ``reader``, ``network``, ``command``, a language
-            model by its name, or empty = nobody.
+        understood: who read the turn: ``reader``, ``command``, a language model by its name, or empty = nobody.
         over: the user wants to leave.
         seconds: length of the whole after the turn.
     """
@@ -76,7 +70,7 @@ class Conversation:
         model: an `avatargpt.AvatarGPT`, or anything with its methods.
         folder: of the session, read when it holds one and written after every turn; None = nothing is kept.
         planner: for plans: a planner, or the name that `avatargpt.planning.load_planner` takes.
-        intent: who reads turns: ``turns``, ``network``, or any `avatargpt.chat.intent.Intent`.
+        intent: reads turns; None = the reader of the model's folder.
         outputs: folder that saved files go to, and none outside of it whatever a turn names; None = the working
             directory, or wherever a turn names.
         seed: the same turns with the same seed give the same motion; None = 0, or as the session has it.
@@ -86,26 +80,26 @@ class Conversation:
             that it gave no answer.
 
     Raises:
-        UserError: a damaged session, or an unknown intent.
+        UserError: a damaged session, or a model without a reader of turns.
     """
 
     def __init__(
         self, model: Any, folder: str | Path | None = None, planner: Planner | str | None = None,
-        intent: Intent | str = "turns", outputs: str | Path | None = None, seed: int | None = None, view: bool = False,
+        intent: Intent | None = None, outputs: str | Path | None = None, seed: int | None = None, view: bool = False,
         progress: Progress = None, llm: LanguageModel | None = None, tell: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
         self.model, self.view, self.progress = model, view, progress
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner, self._llm, self._tell = planner, llm, tell
-        self._intent = open_intent(model, intent) if isinstance(intent, str) else intent
+        self._intent = open_intent(model) if intent is None else intent
         if llm is not None:
             self._intent = LanguageIntent(llm, self._intent, tell or logging.getLogger(__name__).warning)
         self.store = Store(Path(folder)) if folder is not None else None
-        found = self.store.load() if self.store else None
-        self.memory = found or Memory()
+        memory = self.store.load() if self.store else None
+        self.memory = memory or Memory()
         if seed is not None:
             self.memory.seed = seed
-        self.resumed = found is not None
+        self.resumed = memory is not None
 
     @property
     def timeline(self) -> Timeline:
@@ -115,7 +109,7 @@ class Conversation:
     @property
     def motion(self) -> Motion | None:
         """All of it, or None when nothing was made yet."""
-        return self.timeline.whole if self.timeline.segments else None
+        return self.timeline.motion if self.timeline.segments else None
 
     @property
     def previews(self) -> Path:
@@ -146,9 +140,9 @@ class Conversation:
         before = self.memory.copy()
         try:
             reply = self._turn(text)
-            said = {"user": hearing.cleaned(text), "acts": [a.to_json() for a in reply.acts], "reply": reply.text}
-            self.memory.turns = [*self.memory.turns, said][-MOST_TURNS:]
-            return self._kept(reply)
+            row = {"user": cleaned(text), "acts": [a.to_json() for a in reply.acts], "reply": reply.text}
+            self.memory.turns = [*self.memory.turns, row][-MAX_TURNS:]
+            return self._saved(reply)
         except (UserError, OSError, MemoryError) as e:
             self.memory = before
             return Reply(_mistake(e), ok=False, seconds=self.timeline.seconds)
@@ -156,7 +150,7 @@ class Conversation:
             self.memory = before
             raise
 
-    def _kept(self, reply: Reply) -> Reply:
+    def _saved(self, reply: Reply) -> Reply:
         """Write the session; when that fails the turn stands, and the reply says so."""
         if self.store is None:
             return reply
@@ -167,9 +161,9 @@ class Conversation:
         return reply
 
     def _turn(self, text: str) -> Reply:
-        text = hearing.cleaned(text)
-        if commands.is_command(text):
-            act = commands.command(text)
+        text = cleaned(text)
+        if is_command(text):
+            act = command(text)
             if act is None:
                 return Reply("Goodbye.", understood=COMMAND, over=True, seconds=self.timeline.seconds)
             if isinstance(act, int):
@@ -177,31 +171,31 @@ class Conversation:
                 return Reply(f"The seed is {act}.", understood=COMMAND, seconds=self.timeline.seconds)
             return self._do([act], text, COMMAND)
         plain, files = simplified(text)
-        hearing.check_english(plain)
-        heard = self._heard(plain, tuple(files))
-        check_named(heard)
-        acts = self._intent.understand(heard)
+        check_english(plain)
+        turn = self._chat_turn(plain, tuple(files))
+        check_numbers(turn)
+        acts = self._intent.understand(turn)
         if not acts:
-            asked = getattr(self._intent, "asked", "")
-            return Reply(asked or clarifying(self.timeline), ok=False, seconds=self.timeline.seconds)
+            question = getattr(self._intent, "question", "")
+            return Reply(question or clarifying(self.timeline), ok=False, seconds=self.timeline.seconds)
         return self._do(acts, text, getattr(self._intent, "last", self._intent.name))
 
-    def _heard(self, plain: str, files: tuple[str, ...]) -> Heard:
+    def _chat_turn(self, plain: str, files: tuple[str, ...]) -> ChatTurn:
         now = self.timeline
-        history = tuple(t["user"] for t in self.memory.turns[-2:] if not commands.is_command(t["user"]))
-        return Heard(
+        history = tuple(t["user"] for t in self.memory.turns[-2:] if not is_command(t["user"]))
+        return ChatTurn(
             plain.lower(), now.text, tuple(s.caption for s in now.segments), len(now.takes), history, files,
             now.plan is not None, tuple(s.motion.seconds for s in now.segments),
         )  # fmt: skip
 
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:
-        said: list[str] = []
+        lines: list[str] = []
         files: list[Path] = []
-        motion, done, ok, before = None, [], True, self.timeline
+        motion, done_acts, ok, before = None, [], True, self.timeline
         for act in acts:
             try:
                 if act.do in ("undo", "redo"):
-                    said.append(self._travel(act))
+                    lines.append(self._travel(act))
                     motion = self.motion
                 else:
                     result = perform(self._scene(text), act)
@@ -210,23 +204,24 @@ class Conversation:
                         self.memory.seed = mix(self.memory.seed, 1)
                     if act.do in ("save", "export") and act.segment is None and result.files:
                         self.memory.saved = relative(result.files[-1], self.outputs)
-                    said.append(result.said)
+                    lines.append(result.text)
                     files += result.files
-                    motion = result.shown or motion
-                done.append(act)
+                    motion = result.motion or motion
+                done_acts.append(act)
             except UserError as e:
-                if not done:
+                if not done_acts:
                     raise
-                said.append(f"That far, then: {_mistake(e)}")  # what was done before it stays
+                lines.append(f"That far, then: {_mistake(e)}")  # what was done before it stays
                 ok = False
                 break
         if self.view and self.timeline.segments and self.timeline is not before:
             try:
-                files.append(sheet(self.timeline, self._scene(text).preview(TURN)))
+                files.append(sheet(self.timeline, self._scene(text).preview(TURN_PICTURE)))
             except UserError as e:  # the turn itself was done
-                said.append(f"Not drawn: {_mistake(e)}")
+                lines.append(f"Not drawn: {_mistake(e)}")
                 ok = False
-        return Reply("\n".join(said), tuple(done), motion, tuple(files), ok, understood, seconds=self.timeline.seconds)
+        seconds = self.timeline.seconds
+        return Reply("\n".join(lines), tuple(done_acts), motion, tuple(files), ok, understood, seconds=seconds)
 
     def _scene(self, text: str) -> Scene:
         return Scene(
@@ -236,16 +231,16 @@ class Conversation:
 
     def _travel(self, act: Act) -> str:
         """Undo or redo, as many steps as there are."""
-        memory, wanted = self.memory, act.steps or 1
+        memory, requested = self.memory, act.steps or 1
         source, target = (memory.past, memory.future) if act.do == "undo" else (memory.future, memory.past)
         if not source:
             raise UserError(f"there is nothing to {act.do}")
-        steps = min(wanted, len(source))
+        steps = min(requested, len(source))
         for _ in range(steps):
             target.append(replace(memory.now))  # a copy keeps no composed motion in memory
             memory.now = source.pop()
         verb = "Undone" if act.do == "undo" else "Redone"
-        short = f" (there were only {steps})" if steps < wanted != ALL_STEPS else ""
+        short = f" (there were only {steps})" if steps < requested != ALL_STEPS else ""
         what = f"{verb}{'' if steps == 1 else f' {steps} steps'}{short}."
         count = len(memory.now.segments)
         if not count:

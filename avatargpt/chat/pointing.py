@@ -14,46 +14,46 @@ IT = frozenset("it that this them him her he she they these those one thing moti
 KINDS = frozenset("one segment seg part step piece bit movement motion clip number section move thing take".split())
 PAIR = frozenset("those these both them two pair".split())
 LAST = frozenset("last final latest end ending previous".split())
-NEAR, APART = 0.35, 0.08  # cosine of words to a caption that they may mean, and between it and the next one
+MIN_SIMILARITY, MAX_GAP = 0.35, 0.08  # cosine of words to a caption that they may mean, and between it and the next one
 _GLUE = frozenset("the a an of in on at part where with and his her their my your its when from very".split())
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is meant.
+    """The segments that words point at.
 
     Attributes:
-        segment: from 1, or None = not said which. whole: all of it. several: more than one.
+        segment: from 1, or None = not said which. everything: all of it. several: more than one.
     """
 
     segment: int | None = None
-    whole: bool = False
+    everything: bool = False
     several: tuple[int, ...] = ()
 
 
 def target(
-    said: str, captions: Sequence[str], near: Callable[[str], Sequence[float]] | None = None
+    words: str, captions: Sequence[str], similarity: Callable[[str], Sequence[float]] | None = None
 ) -> Target | None:  # fmt: skip
     """What words point at, or None: they name nothing that is there.
 
     Numbers and places first, then the captions' own words, then meaning.
 
     Args:
-        near: cosines of words to every caption.
+        similarity: cosines of words to every caption.
 
     Raises:
         UserError: they name several alike, or a number that is not there; says which there are.
     """
-    tokens = [w.strip(".,!?;:'\"#") for w in said.lower().split()]
+    tokens = [w.strip(".,!?;:'\"#") for w in words.lower().split()]
     tokens = [t for t in tokens if t]
     bare = [t for t in tokens if t not in _GLUE]
     if any(t in ALL for t in tokens) and not (len(captions) == 2 and "both" in tokens):
-        return Target(whole=True)
+        return Target(everything=True)
     numbers = [n for t in bare if (n := _number(t, bare)) is not None]
     named = [t for t in bare if t not in IT and t not in KINDS and t not in LAST and _number(t, bare) is None]
-    alike = _named(" ".join(named), captions) if named else []
-    if not alike and named and near is not None:
-        alike = _nearest(near(" ".join(named)))
+    matches = _named(" ".join(named), captions) if named else []
+    if not matches and named and similarity is not None:
+        matches = _nearest(similarity(" ".join(named)))
     if len(captions) == 2 and (PAIR & set(tokens)) and not (set(bare) - PAIR - IT - KINDS - {"two", "both"}):
         return Target(2, several=(1, 2))
     many = next((NUMBERS.index(t) for t in bare if t in NUMBERS[2:]), 0)
@@ -61,21 +61,21 @@ def target(
         first = 1 if "first" in bare else len(captions) - many + 1
         return Target(first, several=tuple(range(first, first + many)))
     if numbers:
-        if alike and len(alike) >= numbers[0] and named and any(t in ORDINALS for t in bare):
-            return Target(alike[numbers[0] - 1])  # "the second jump"
+        if matches and len(matches) >= numbers[0] and named and any(t in ORDINALS for t in bare):
+            return Target(matches[numbers[0] - 1])  # "the second jump"
         if wrong := [n for n in numbers if not 1 <= n <= len(captions)]:
             there = f"there {'is' if len(captions) == 1 else 'are'} {len(captions)}"
             raise UserError(f"there is no segment {wrong[0]}; {there}")
         return Target(numbers[0], several=tuple(numbers) if len(numbers) > 1 else ())
     if any(t in LAST for t in bare):
-        return Target(alike[-1] if alike else len(captions))
+        return Target(matches[-1] if matches else len(captions))
     if "middle" in bare and captions:
         return Target((len(captions) + 1) // 2)
-    if alike:
-        if len(alike) > 1:
-            which = " and ".join(map(str, alike)) if len(alike) < 4 else f"{alike[0]} to {alike[-1]}, and more"
-            raise UserError(f"which one? {said!r} may be segments {which}; name one, e.g. segment {alike[0]}")
-        return Target(alike[0])
+    if matches:
+        if len(matches) > 1:
+            which = " and ".join(map(str, matches)) if len(matches) < 4 else f"{matches[0]} to {matches[-1]}, and more"
+            raise UserError(f"which one? {words!r} may be segments {which}; name one, e.g. segment {matches[0]}")
+        return Target(matches[0])
     if not named:
         return Target()
     return None
@@ -93,15 +93,15 @@ def _number(word: str, among: Sequence[str]) -> int | None:
     return NUMBERS.index(word) if word in NUMBERS[1:] and (word != "one" or among[-2:-1] == ["segment"]) else None
 
 
-def _named(said: str, captions: Sequence[str]) -> list[int]:
+def _named(words: str, captions: Sequence[str]) -> list[int]:
     """Segments whose caption has most of these words' lemmas."""
-    wanted = set(lemmas(said))
-    counts = [len(wanted & set(lemmas(c))) for c in captions]
-    most = max(counts, default=0)
-    return [n for n, count in enumerate(counts, 1) if count == most] if most else []
+    stems = set(lemmas(words))
+    counts = [len(stems & set(lemmas(c))) for c in captions]
+    highest = max(counts, default=0)
+    return [n for n, count in enumerate(counts, 1) if count == highest] if highest else []
 
 
 def _nearest(cosines: Sequence[float]) -> list[int]:
     """Segments that are near enough in meaning, and about as near as the nearest."""
     best = max(cosines, default=0.0)
-    return [n for n, c in enumerate(cosines, 1) if c >= best - APART] if best >= NEAR else []
+    return [n for n, c in enumerate(cosines, 1) if c >= best - MAX_GAP] if best >= MIN_SIMILARITY else []

@@ -1,4 +1,4 @@
-"""What a change comes to: another tempo or length, the other side, or a caption that says it."""
+"""A change in words applied to a segment: another tempo or length, the other side, or another caption."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ class Change:
     """What a change comes to.
 
     Attributes:
-        caption: the new one.
-        tempo: factor of speed, 1 = none. length: factor of length, likewise. seconds: longer, negative = shorter.
-        mirror: the same movement with its sides exchanged is what is asked for. remake: whether the movement
-        has to be made again.
+        caption: the new one. tempo, length: factors, 1 = none. seconds: longer, negative = shorter.
+        mirror: the same movement with its sides exchanged. remake: the movement has to be generated again.
     """
 
     caption: str
@@ -44,24 +42,24 @@ def changed(caption: str, change: str, parts: Sequence[TurnPart] = ()) -> Change
         parts: how the reader of turns reads the change.
     """
     change = " ".join(change.lower().split()).rstrip(" .!")
-    one = parts[0] if len(parts) == 1 else _degree(change)
-    much = one is not None and one.much
-    if one is not None and one.act in TEMPO:
-        return Change(caption, one.factor or TEMPO[one.act][much], remake=False)
-    if one is not None and one.act in LENGTH:
-        if one.seconds is not None:
-            sign = 1 if one.act == "longer" else -1
-            return Change(caption, remake=False, seconds=sign * one.seconds)
-        return Change(caption, remake=False, length=LENGTH[one.act][much])
+    part = parts[0] if len(parts) == 1 else _degree(change)
+    much = part is not None and part.much
+    if part is not None and part.act in TEMPO:
+        return Change(caption, part.factor or TEMPO[part.act][much], remake=False)
+    if part is not None and part.act in LENGTH:
+        if part.seconds is not None:
+            sign = 1 if part.act == "longer" else -1
+            return Change(caption, remake=False, seconds=sign * part.seconds)
+        return Change(caption, remake=False, length=LENGTH[part.act][much])
     words = change.split()
     if any(a == "other" and b.rstrip("s") in LIMBS for a, b in zip(words, words[1:], strict=False)):
         return Change(mirror_text(caption), mirror=True, remake=False)
-    wanted = side_of(change)
-    opposite = {"left": "right", "right": "left"}.get(wanted or "")
+    side = side_of(change)
+    opposite = {"left": "right", "right": "left"}.get(side or "")
     limb = set(lemmas(change)) - {"left", "right", "use", "with", "other"}
     if opposite and side_of(caption) == opposite and limb <= LIMBS:
         return Change(mirror_text(caption), mirror=True, remake=False)
-    return Change(_said(caption, change))
+    return Change(_with_words(caption, change))
 
 
 def _degree(change: str) -> TurnPart | None:
@@ -74,14 +72,14 @@ def _degree(change: str) -> TurnPart | None:
     return TurnPart(act=last, size="large" if before == ["much"] else None) if before in ([], ["much"]) else None
 
 
-def _said(caption: str, change: str) -> str:
+def _with_words(caption: str, change: str) -> str:
     """The caption with a side put in where it names that part of the body, else with the change behind it."""
     for pattern in (_PART, _BOTH):
-        if found := pattern.search(change):
-            limb = {"feet": "foot"}.get(found[found.lastindex or 1], found[found.lastindex or 1])
+        if match := pattern.search(change):
+            limb = {"feet": "foot"}.get(match[match.lastindex or 1], match[match.lastindex or 1])
             named = rf"\b(?:(?:the|his|her) )?(?:left|right|one|the|his|her|both|a)\s+{limb}s?\b"
-            said = f"the {found[0]}" if pattern is _PART else found[0]
-            new, count = re.subn(named, said, caption, count=1)
+            limb_words = f"the {match[0]}" if pattern is _PART else match[0]
+            new, count = re.subn(named, limb_words, caption, count=1)
             if count:
                 return new
     return caption if change in caption else f"{caption} {change}"

@@ -1,15 +1,19 @@
-"""What every act is done with, what it gives back, and what several acts need."""
+"""What every act is done with, what it returns, and the table of the functions that do acts."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.chat.filenames import simplified
-from avatargpt.chat.timeline import Segment, Timeline
-from avatargpt.options import mix
+from avatargpt.chat.timeline import FPS, Segment, Timeline
+from avatargpt.chat.turn_text import simplified
+from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,28 +75,24 @@ class Scene:
 
     def generate(self, caption: str, seconds: float | None, seed: int) -> Motion:
         """The model's motion for a caption."""
-        made: list[Motion] = self.model.generate([caption], seconds=seconds, seed=seed)
-        return made[0]
-
-    def part(self, k: int) -> int:
-        """A seed of its own for part `k` of the act."""
-        return mix(self.seed, k) if k else self.seed
+        motions: list[Motion] = self.model.generate([caption], seconds=seconds, seed=seed)
+        return motions[0]
 
 
 @dataclass(frozen=True)
-class Done:
+class ActResult:
     """What came of an act.
 
     Attributes:
         state: the new timeline; the very object of before when nothing changed.
-        said: one or two sentences.
-        shown: the motion that the act was about, if any.
+        text: one or two sentences.
+        motion: that the act was about, if any.
         files: that were written.
     """
 
     state: Timeline
-    said: str
-    shown: Motion | None = None
+    text: str
+    motion: Motion | None = None
     files: tuple[Path, ...] = field(default=())
 
 
@@ -109,12 +109,12 @@ def short(caption: str) -> str:
     return " ".join(words[:14]) + ("..." if len(words) > 14 else "")
 
 
-def said_seconds(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """``3.5 s``, ``2 min 5 s``."""
     if seconds < 120:
         return f"{seconds:.4g} s" if seconds == round(seconds, 2) else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    minutes, left = divmod(round(seconds), 60)
+    return f"{minutes} min {left} s" if left else f"{minutes} min"
 
 
 def find_file(scene: Scene, name: str) -> Path:
@@ -136,10 +136,77 @@ def find_file(scene: Scene, name: str) -> Path:
     raise UserError(f"{typed}: no such file")
 
 
-def plan_lines(made: Plan) -> str:
+def plan_lines(plan: Plan) -> str:
     """A plan as numbered lines."""
     lines = []
-    for i, activity in enumerate(made.activities, 1):
+    for i, activity in enumerate(plan.activities, 1):
         lines.append(f"  {i}. {activity.task}")
         lines += [f"     {i}.{k} {step}" for k, step in enumerate(activity.steps, 1)]
     return "\n".join(lines)
+
+
+Action = Callable[[Scene, Act], ActResult]
+_ACTIONS: dict[str, Action] = {}
+
+
+def performs(*names: str) -> Callable[[Action], Action]:
+    """Register a function as what does these acts."""
+
+    def register(function: Action) -> Action:
+        _ACTIONS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def perform(scene: Scene, act: Act) -> ActResult:
+    """Do one act (all but undo and redo, which are the conversation's own).
+
+    Raises:
+        UserError: it cannot be done; nothing has changed then.
+    """
+    if act.do not in _ACTIONS:
+        raise UserError(f"nobody does {act.do}; accepted: {', '.join(sorted(_ACTIONS))}")
+    return _ACTIONS[act.do](scene, act)
+
+
+SHEET_ROWS = 12
+TURN_PICTURE = "turn.png"  # the picture of a turn, among the previews
+
+
+def desktop() -> bool:
+    """Whether a picture can be shown to somebody."""
+    if sys.platform in ("darwin", "win32"):
+        return not os.environ.get("SSH_CONNECTION")
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and bool(shutil.which("xdg-open"))
+
+
+def open_file(path: Path) -> bool:
+    """Hand a file to the desktop and go on at once; False where there is none."""
+    if not desktop():
+        return False
+    if sys.platform == "win32":
+        os.startfile(path)
+        return True
+    command = "open" if sys.platform == "darwin" else "xdg-open"
+    subprocess.Popen(
+        [command, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    return True
+
+
+def sheet(state: Timeline, path: Path) -> Path:
+    """One row of poses per segment, the last `SHEET_ROWS` of them, as a PNG.
+
+    Raises:
+        UserError: nothing was made yet, or the file cannot be written.
+    """
+    from avatargpt.export import contact_sheet
+
+    motion = state.round
+    rows = list(enumerate(zip(state.segments, state.spans, strict=True), 1))[-SHEET_ROWS:]
+    clips = [motion.slice(a, b) for _, (_, (a, b)) in rows]
+    captions = [f"{n}  {s.caption}  ({a / FPS:.1f} s)" for n, (s, (a, _)) in rows]
+    contact_sheet(clips, captions, path)
+    return path

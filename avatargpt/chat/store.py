@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from avatargpt.chat.timeline import MOST_TAKES, Segment, Timeline, plan_from_json
+from avatargpt.chat.timeline import MAX_TAKES, Segment, Timeline, plan_from_json
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import folder_lock, parsing, sweep
@@ -24,8 +24,8 @@ from vqvae.motion import Motion, atomic_write
 VERSION = 1
 SESSION, MOTIONS = "session.json", "motions"
 _OURS = re.compile(r"([0-9a-f]{20})\.npz")  # a motion; no other file in the folder is touched
-MOST_UNDO = 50
-MOST_TURNS = 200
+MAX_UNDO = 50
+MAX_TURNS = 200
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Memory:
 
     def push(self, state: Timeline) -> None:
         """A new present; one step of undo."""
-        self.past = [*self.past, replace(self.now)][-MOST_UNDO:]  # a copy keeps no composed motion in memory
+        self.past = [*self.past, replace(self.now)][-MAX_UNDO:]  # a copy keeps no composed motion in memory
         self.future, self.now = [], state
 
     def copy(self) -> Memory:
@@ -89,7 +89,7 @@ class Store:
             if not path.is_file():
                 segment.motion.save(path)
         data = {
-            "version": VERSION, "seed": memory.seed, "saved": memory.saved, "turns": memory.turns[-MOST_TURNS:],
+            "version": VERSION, "seed": memory.seed, "saved": memory.saved, "turns": memory.turns[-MAX_TURNS:],
             "now": memory.now.to_json(), "past": [t.to_json() for t in memory.past],
             "future": [t.to_json() for t in memory.future],
         }  # fmt: skip
@@ -114,36 +114,36 @@ class Store:
         with parsing(path, "a session"):
             if data["version"] != VERSION:
                 raise UserError(f"{path}: version {data['version']}; accepted {VERSION}")
-            known: dict[str, Motion] = {}
-            past, future = ([self._timeline(t, known) for t in data[k]] for k in ("past", "future"))
+            motions: dict[str, Motion] = {}
+            past, future = ([self._timeline(t, motions) for t in data[k]] for k in ("past", "future"))
             return Memory(
-                self._timeline(data["now"], known), past, future, list(data["turns"]), int(data["seed"]),
+                self._timeline(data["now"], motions), past, future, list(data["turns"]), int(data["seed"]),
                 str(data["saved"]),
             )
 
     def _motion(self, key: str) -> Path:
         return self.folder / MOTIONS / f"{key}.npz"
 
-    def _timeline(self, data: dict[str, Any], known: dict[str, Motion]) -> Timeline:
-        def some(rows: Sequence[dict[str, Any]]) -> tuple[Segment, ...]:
-            return tuple(self._segment(r, known) for r in rows)
+    def _timeline(self, data: dict[str, Any], motions: dict[str, Motion]) -> Timeline:
+        def segments_of(rows: Sequence[dict[str, Any]]) -> tuple[Segment, ...]:
+            return tuple(self._segment(r, motions) for r in rows)
 
         plan = plan_from_json(data["plan"]) if "plan" in data else None
-        takes, chosen = some(data.get("takes", [])), int(data.get("chosen", 0))
+        takes, chosen = segments_of(data.get("takes", [])), int(data.get("chosen", 0))
         out = Timeline(plan=plan, files=tuple(map(str, data["files"])))
         with parsing(self.folder / SESSION, "a session"):
-            out = out.replaced(some(data["segments"]), loops=int(data["loops"]))
-        if out.loops < 1 or len(takes) > MOST_TAKES or (takes and not 0 <= chosen < len(out.segments)):
+            out = out.replaced(segments_of(data["segments"]), loops=int(data["loops"]))
+        if out.loops < 1 or len(takes) > MAX_TAKES or (takes and not 0 <= chosen < len(out.segments)):
             raise ValueError(f"loops {out.loops}, {len(takes)} takes of segment {chosen + 1}")
         return replace(out, takes=takes, chosen=chosen)
 
-    def _segment(self, row: dict[str, Any], known: dict[str, Motion]) -> Segment:
+    def _segment(self, row: dict[str, Any], motions: dict[str, Motion]) -> Segment:
         key = str(row["motion"])
-        if key not in known:
+        if key not in motions:
             if not key.isalnum():
                 raise UserError(f"{self.folder / SESSION}: not the name of a motion: {key!r}")
-            known[key] = Motion.load(self._motion(key))
+            motions[key] = Motion.load(self._motion(key))
         return Segment(
-            str(row["caption"]), known[key], int(row["seed"]), bool(row["fixed"]), float(row["tempo"]),
+            str(row["caption"]), motions[key], int(row["seed"]), bool(row["fixed"]), float(row["tempo"]),
             bool(row["mirrored"]), row["kind"],
         )  # fmt: skip

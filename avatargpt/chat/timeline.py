@@ -20,10 +20,10 @@ from vqvae.ground import floor_of
 from vqvae.motion import Motion
 
 FPS = 20.0
-MOST_SEGMENTS = 60
-MOST_TAKES = 9
-MOST_FRAMES = round(MOST_SECONDS * FPS)
-CUT_SECONDS = 0.5  # of a segment's ends, given up for a better seam where no length was asked for
+MAX_SEGMENTS = 60
+MAX_TAKES = 9
+MAX_FRAMES = round(MOST_SECONDS * FPS)
+MAX_CUT_SECONDS = 0.5  # of a segment's ends, given up for a better seam where no length was asked for
 Kind = Literal["made", "file", "long"]
 
 
@@ -92,7 +92,7 @@ class Timeline:
 
     @property
     def spans(self) -> tuple[tuple[int, int], ...]:
-        """Frames [start, end) of every segment in one round of the whole."""
+        """Frames [start, end) of every segment in one round."""
         return self._composed[1] if self.segments else ()
 
     @cached_property
@@ -107,7 +107,7 @@ class Timeline:
         return self._composed[0].with_caption(self.caption)
 
     @cached_property
-    def whole(self) -> Motion:
+    def motion(self) -> Motion:
         """What is played and saved: the round, as often as it is repeated."""
         motion, power, left = None, self.round, self.loops
         while left:  # joined pair by pair: a hundred rounds take seven joins
@@ -125,8 +125,8 @@ class Timeline:
     @property
     def caption(self) -> str:
         """All captions: ``a person walks, then waves``."""
-        first, *rest = [s.caption for s in self.segments] or [""]
-        return ", then ".join([first, *(c.removeprefix("a person ") for c in rest)])
+        first, *following = [s.caption for s in self.segments] or [""]
+        return ", then ".join([first, *(c.removeprefix("a person ") for c in following)])
 
     @property
     def text(self) -> str:
@@ -152,11 +152,11 @@ class Timeline:
         Raises:
             UserError: too many segments, or motion too long.
         """
-        if len(segments) > MOST_SEGMENTS:
-            raise UserError(f"{len(segments)} segments; accepted at most {MOST_SEGMENTS}")
+        if len(segments) > MAX_SEGMENTS:
+            raise UserError(f"{len(segments)} segments; accepted at most {MAX_SEGMENTS}")
         loops = changes.get("loops", self.loops)
         frames = sum(len(s.motion) for s in segments) * loops
-        if frames > MOST_FRAMES:
+        if frames > MAX_FRAMES:
             raise UserError(no_length(frames / FPS))
         return replace(self, segments=tuple(segments), takes=(), chosen=0, **changes)
 
@@ -178,8 +178,8 @@ def no_segment(n: int, count: int) -> str:
 
 def no_length(seconds: float) -> str:
     """Tells that nothing in a conversation can last so long, or so short."""
-    more = "; `avatargpt long` makes more, straight into a file" if seconds > MOST_SECONDS else ""
-    return f"{seconds:g} seconds; accepted {LEAST_SECONDS:g} to {MOST_SECONDS:g} in a conversation{more}"
+    hint = "; `avatargpt long` makes more, straight into a file" if seconds > MOST_SECONDS else ""
+    return f"{seconds:g} seconds; accepted {LEAST_SECONDS:g} to {MOST_SECONDS:g} in a conversation{hint}"
 
 
 def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int], ...]]:
@@ -191,21 +191,21 @@ def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int],
     Returns:
         The motion, first frame above the origin facing +Z, and the frames [start, end) of every segment.
     """
-    whole = segments[0].motion.canonical()
-    spans = [(0, len(whole))]
+    motion = segments[0].motion.canonical()
+    spans = [(0, len(motion))]
     for before, after in zip(segments, segments[1:], strict=False):
         start, end = spans[-1]
         following = after.motion
         if not (before.fixed or after.fixed):
-            fit = suits(whole.slice(start, end), following, CUT_SECONDS)
-            whole, end = whole.slice(0, start + fit.end), start + fit.end
+            fit = suits(motion.slice(start, end), following, MAX_CUT_SECONDS)
+            motion, end = motion.slice(0, start + fit.end), start + fit.end
             following = following.slice(fit.start, len(following))
             spans[-1] = (start, end)
-        whole = join_motions(whole, following)
+        motion = join_motions(motion, following)
         floor = min(floor_of(before.motion), floor_of(after.motion))
-        whole = with_seam_lifted(whole, end, min(len(whole), end + round(BLEND_SECONDS * FPS)), floor)
-        spans.append((end, len(whole)))
-    return whole, tuple(spans)
+        motion = with_seam_lifted(motion, end, min(len(motion), end + round(BLEND_SECONDS * FPS)), floor)
+        spans.append((end, len(motion)))
+    return motion, tuple(spans)
 
 
 def plan_from_json(data: dict[str, Any]) -> Plan:
@@ -214,7 +214,7 @@ def plan_from_json(data: dict[str, Any]) -> Plan:
     return Plan(str(data["scene"]), activities, str(data.get("planner", "")), tuple(data.get("notes", ())))
 
 
-def made_segment(caption: str, motion: Motion, seed: int, fixed: bool, kind: Kind = "made") -> Segment:
+def segment_of(caption: str, motion: Motion, seed: int, fixed: bool, kind: Kind = "made") -> Segment:
     """A segment of any motion: 20 frames per second, first frame above the origin, no more than allowed.
 
     Raises:
@@ -222,7 +222,7 @@ def made_segment(caption: str, motion: Motion, seed: int, fixed: bool, kind: Kin
     """
     if motion.modality != "body":
         raise UserError(f"a {motion.modality}; accepted a body motion, this conversation moves nothing else")
-    if motion.seconds * FPS > MOST_FRAMES:
+    if motion.seconds * FPS > MAX_FRAMES:
         raise UserError(no_length(motion.seconds))
     motion = motion.resampled(FPS).canonical()
     if len(motion) < 2:

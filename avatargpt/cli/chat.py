@@ -35,9 +35,6 @@ def chat(
     ] = "",
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
-    intent: Annotated[
-        str, typer.Option("--intent", metavar="WHO", help="Who reads the turns: turns or network.")
-    ] = "turns",
     seed: common.AnySeed = None,
     model: common.Model = None,
     device: common.Device = None,
@@ -59,7 +56,7 @@ def chat(
     asked_llm = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype)
     talk = Conversation(
-        loaded, session, planner or None, intent, outputs, seed, view, llm=asked_llm, tell=warn
+        loaded, session, planner or None, None, outputs, seed, view, llm=asked_llm, tell=warn
     )
     terminal = sys.stdin.isatty()
     with _editing(talk if terminal else None) as ask:
@@ -106,13 +103,13 @@ def _print(talk: Conversation, line: str, reply: Reply, as_json: bool, terminal:
 
 
 def _pictures(reply: Reply) -> list[Path]:
-    from avatargpt.chat.viewing import TURN
+    from avatargpt.chat.scene import TURN_PICTURE
 
-    return [f for f in reply.files if f.name == TURN]
+    return [f for f in reply.files if f.name == TURN_PICTURE]
 
 
 def _open(reply: Reply) -> None:
-    from avatargpt.chat.viewing import open_file
+    from avatargpt.chat.scene import open_file
 
     for picture in _pictures(reply):
         if not open_file(picture):

@@ -124,7 +124,7 @@ WHAT = {
     "generation_config.json": "defaults of transformers' `generate`",
     "model.safetensors.index.json": "which file holds which weight",
     "tokenizer.json": "shape of a motion tokenizer", "tokenizer.safetensors": "weights of a motion tokenizer",
-    "wording.safetensors": "phrase index", "library.safetensors": "exemplar bank", "matcher.safetensors": "scorer",
+    "wording.safetensors": "phrase index", "matcher.safetensors": "scorer",
     "planning.safetensors": "written plans", "requests.safetensors": "reader of requests",
     "requests.json": "shape of the reader of requests", "choice.safetensors": "says which actions are known",
 }  # fmt: skip

@@ -11,7 +11,7 @@ from chat_stand_ins import FakeModel, LineIntent
 
 from avatargpt import export
 from avatargpt.chat import Conversation
-from avatargpt.chat.hearing import check_english
+from avatargpt.chat.turn_text import check_english
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 

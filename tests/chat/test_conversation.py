@@ -181,8 +181,8 @@ def test_the_same_turns_and_seed_give_the_same_motion(tmp_path):
 
 
 def test_bounded(talk, monkeypatch):
-    monkeypatch.setattr("avatargpt.chat.store.MOST_UNDO", 5)
-    monkeypatch.setattr("avatargpt.chat.timeline.MOST_SEGMENTS", 9)
+    monkeypatch.setattr("avatargpt.chat.store.MAX_UNDO", 5)
+    monkeypatch.setattr("avatargpt.chat.timeline.MAX_SEGMENTS", 9)
     say(talk, "make 0.5s: a person walks")
     for _ in range(4):
         say(talk, "edit: slower", "edit: faster")
@@ -287,7 +287,7 @@ def test_saved_at_another_rate(talk, tmp_path, monkeypatch):
 
 
 def test_pictures_are_kept(talk, tmp_path, monkeypatch):
-    monkeypatch.setattr("avatargpt.chat.viewing.desktop", lambda: False)
+    monkeypatch.setattr("avatargpt.chat.scene.desktop", lambda: False)
     say(talk, "make 1s: a person walks")
     for line in ("play", "show frames"):
         reply = say(talk, line)

@@ -55,12 +55,12 @@ def test_scores_of_known_answers(folder, monkeypatch):
         def understand(self, said):
             return read(answers[said.request]) if said.request in answers else None
 
-    monkeypatch.setattr(chat, "open_intent", lambda model, kind: Known())
-    suite = Suite("chat", 1, "chat", "", {}, options={"intents": ["network"]})
+    monkeypatch.setattr(chat, "open_intent", lambda model: Known())
+    suite = Suite("chat", 1, "chat", "", {}, options={})
     result = chat.score(suite, folder, None)
     figures = {k: v["mean"] for k, v in result["results"].items()}
-    assert figures["kinds/network"] == figures["acts/network"] == 0.75 and figures["clarified/network"] == 0.25
-    assert figures["acts/network/undo"] == 1.0 and figures["kinds/network/mirror"] == 0.0
-    assert [r["network"] for r in result["turns"]] == [*answers.values(), "-"]
+    assert figures["kinds/turns"] == figures["acts/turns"] == 0.75 and figures["clarified/turns"] == 0.25
+    assert figures["acts/turns/undo"] == 1.0 and figures["kinds/turns/mirror"] == 0.0
+    assert [r["turns"] for r in result["turns"]] == [*answers.values(), "-"]
     with pytest.raises(UserError, match="--data"):
         chat.score(suite, folder / "none", None)

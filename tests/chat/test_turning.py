@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from avatargpt.chat.heard import Heard
-from avatargpt.chat.naming import as_caption, file_name
 from avatargpt.chat.pointing import Target, target
-from avatargpt.chat.turning import acts_of
+from avatargpt.chat.turn_intent import acts_of, as_caption, file_name
+from avatargpt.chat.turn_text import ChatTurn
 from instruct_data.dialogue.acts import write
 from instruct_data.requests.spec import TurnPart
 from vqvae.errors import UserError
@@ -19,7 +18,7 @@ LENGTHS = (4.0, 3.0, 2.0)
 
 
 def line(*parts: dict[str, Any], captions: tuple[str, ...] = CAPTIONS, request: str = "x", **more: Any) -> str:
-    heard = Heard(request, "", captions, lengths=LENGTHS[: len(captions)], **more)
+    heard = ChatTurn(request, "", captions, lengths=LENGTHS[: len(captions)], **more)
     return write(acts_of([TurnPart(**p) for p in parts], heard))
 
 
@@ -32,7 +31,7 @@ def test_words_point_at_a_segment(said: str, segment: int | None) -> None:
 
 
 def test_words_that_point_at_all_at_several_or_at_nothing() -> None:
-    assert target("everything", CAPTIONS) == Target(whole=True)
+    assert target("everything", CAPTIONS) == Target(everything=True)
     assert target("the sneeze", CAPTIONS) is None
     assert target("the greeting", CAPTIONS, lambda _: [0.1, 0.6, 0.2]) == Target(2)
     assert target("the second jump", ("a person jumps", "a person walks", "a person jumps high")) == Target(3)

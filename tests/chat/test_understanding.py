@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from avatargpt.chat.filenames import named_files, simplified
-from avatargpt.chat.heard import Heard
-from avatargpt.chat.intent import check_named, possible, why_not
+from avatargpt.chat.intent import check_numbers, possible, why_not
 from avatargpt.chat.rewording import changed
+from avatargpt.chat.turn_text import ChatTurn, named_files, simplified
 from instruct_data.dialogue.acts import read
 from instruct_data.requests.spec import TurnPart
 from vqvae.errors import UserError
@@ -17,7 +16,7 @@ CAPTIONS = ("a person walks forward", "a person waves the right hand", "a person
 
 def heard(request, captions=CAPTIONS, **more):
     files = tuple(simplified(request)[1])
-    return Heard(simplified(request)[0].lower(), "", captions, files=files, **more)
+    return ChatTurn(simplified(request)[0].lower(), "", captions, files=files, **more)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +45,8 @@ def test_acts_must_be_possible(line, request_, reason):
 def test_numbers_below_zero_are_refused():
     for request, told in (("speed up by -50%", "-50%"), ("make it -3 seconds long", "-3 seconds")):
         with pytest.raises(UserError, match=f"{told}; accepted numbers above zero"):
-            check_named(heard(request))
-    check_named(heard("a 3-second jump"))
+            check_numbers(heard(request))
+    check_numbers(heard("a 3-second jump"))
 
 
 def test_nothing_but_the_grammar_is_accepted():

@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.body.generate import GenerationResult
-from avatargpt.chat.timeline import Timeline, made_segment
+from avatargpt.chat.timeline import Timeline, segment_of
 from avatargpt.evaluation.body import prompts, synthetic
 from avatargpt.evaluation.face import fresh
 from avatargpt.evaluation.suites import Suite
@@ -159,7 +159,7 @@ def test_faces_are_read_as_meant() -> None:
 def test_faults_of_a_timeline() -> None:
     still = chat_fresh.Still(None).generate([""], 3.0)[0]
     assert np.isfinite(still.joints).all() and still.seconds == 3.0
-    line = Timeline((made_segment("a person bows twice", still, 0, True),))
+    line = Timeline((segment_of("a person bows twice", still, 0, True),))
     judge = requests.Judge()
     assert not chat_fresh.faults(line, {"final": [{"action": "bow", "seconds": 3, "count": 2}]}, judge)
     wrong = {"final": [{"action": "clap", "seconds": 4, "count": 3, "side": "left"}], "loops": 2, "total": 9.0}

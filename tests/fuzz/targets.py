@@ -175,7 +175,6 @@ def _models(folder: Path) -> dict[str, Target]:
     from avatargpt.lm.text_encoder import TextTokenizer
     from avatargpt.metrics.evaluator import MotionEvaluator
     from avatargpt.planning.store import PlanLibrary
-    from avatargpt.requests.exemplars import ExemplarBank
     from avatargpt.requests.phrase_index import PhraseIndex
     from avatargpt.train.checkpoints import load_checkpoint
     from vqvae.tokenizer import MotionTokenizer
@@ -203,7 +202,6 @@ def _models(folder: Path) -> dict[str, Target]:
         "portrait": within(".", "portrait.safetensors", Portrait.load, False),
         "matcher": within(".", "matcher.safetensors", TextMotionScorer.load, False),
         "evaluator": within(".", "evaluator.safetensors", MotionEvaluator.load, False),
-        "library": within(".", "library.safetensors", ExemplarBank.load, False),
         "planning": within(".", "planning.safetensors", PlanLibrary.load, False, 0.2),
         "wording": within(".", "wording.safetensors", PhraseIndex.load, False, 0.1),
         "spiece.model": within(".", "spiece.model", pieces, False, 2),

@@ -14,7 +14,7 @@ from golden_loaded import model, planner, suite
 from golden_store import ROOT, Rows, evenly
 
 from avatargpt.chat import Conversation
-from avatargpt.chat.reading import open_intent
+from avatargpt.chat.turn_intent import open_intent
 from avatargpt.evaluation.text.chat import heard
 from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.dialogue.acts import Act, Replay, write
@@ -81,7 +81,7 @@ def readings() -> Rows:
 
 @cache
 def _intent() -> Any:
-    return open_intent(model(), "turns")
+    return open_intent(model())
 
 
 def _acts(turn: Turn) -> tuple[list[Act], str]:

@@ -109,7 +109,7 @@ def test_values_cannot_leave_their_fence() -> None:
 def test_prompt_files(path: Path) -> None:
     """Every file can be sent, and its examples are what is asked for."""
     from avatargpt.body.language_reader import RequestAnswer
-    from avatargpt.chat.asking import TurnAnswer
+    from avatargpt.chat.intent import TurnAnswer
     from avatargpt.planning import answers
 
     form = {"plan": answers.PlanAnswer, "next_activity": answers.ActivityAnswer, "steps": answers.StepsAnswer,

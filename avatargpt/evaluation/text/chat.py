@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.chat.filenames import named_files
-from avatargpt.chat.heard import Heard
 from avatargpt.chat.intent import Intent
-from avatargpt.chat.reading import INTENTS, open_intent
+from avatargpt.chat.turn_intent import open_intent
+from avatargpt.chat.turn_text import ChatTurn, named_files
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
@@ -23,6 +22,7 @@ from instruct_data.dialogue.dialogues import Turn, read_dialogues, replayed
 from vqvae.errors import UserError
 
 ALIKE = 0.5  # F1 of content words from which two wordings count as the same
+READER = "turns"  # in the names of figures: who reads
 READ_AT_ONCE = 16  # turns whose readings are kept together
 _LAST = ("edit", "retime", "again", "delete", "before", "replace")
 
@@ -67,13 +67,13 @@ def score(suite: Suite, data: Path | None, model: Any, parts: Parts = UNKEPT) ->
     """Every turn of the validation dialogues, replayed over the true acts before it.
 
     Args:
-        suite: of kind ``chat``; options: ``intents`` to compare.
+        suite: of kind ``chat``.
         data: folder with ``val.jsonl`` of the dialogues.
         model: an `avatargpt.AvatarGPT`.
 
     Returns:
-        ``kinds/INTENT``: share of turns whose acts are of the right kinds in the right order; ``acts/INTENT``: share
-        whose acts are right in full; both by kind of the first act; ``clarified/INTENT``: share of turns left to a
+        ``kinds/turns``: share of turns whose acts are of the right kinds in the right order; ``acts/turns``: share
+        whose acts are right in full; both by kind of the first act; ``clarified/turns``: share of turns left to a
         question although the recording does something; and every turn with its answers.
 
     Raises:
@@ -83,22 +83,20 @@ def score(suite: Suite, data: Path | None, model: Any, parts: Parts = UNKEPT) ->
         raise UserError("chat: needs the recorded dialogues; name their folder (with val.jsonl) with --data")
     rng = np.random.default_rng(suite.seeds[0])
     turns = replayed(read_dialogues(Path(data) / "val.jsonl"), rng)
-    results: dict[str, Any] = {}
     rows: list[dict[str, Any]] = [{"user": t.user, "timeline": t.timeline, "acts": write(t.acts)} for t in turns]
-    for kind in suite.options.get("intents", INTENTS):
-        answers = read_all(open_intent(model, kind), turns, parts)
-        results |= judged(kind, turns, answers)
-        for row, answer in zip(rows, answers, strict=True):
-            row[kind] = write(answer) if answer else "-"
+    answers = read_all(open_intent(model), turns, parts)
+    results = judged(READER, turns, answers)
+    for row, answer in zip(rows, answers, strict=True):
+        row[READER] = write(answer) if answer else "-"
     return {"results": results, "turns": rows}
 
 
-def heard(turn: Turn) -> Heard:
+def heard(turn: Turn) -> ChatTurn:
     """A recorded turn as a conversation hears it, with the true acts of all turns before it."""
     request = " ".join(turn.user.lower().split())
     shown, _, takes = turn.timeline.partition("| takes ")
     lengths = (float(row.split()[-1].rstrip("s")) for row in shown.split(" | ")[0].split("; ") if row[:1].isdigit())
-    return Heard(
+    return ChatTurn(
         request, turn.timeline, turn.captions, len(takes.split(" |")[0].split()), turn.history,
         tuple(n.lower() for n in named_files(request)), turn.timeline.endswith("| plan"), tuple(lengths),
     )  # fmt: skip

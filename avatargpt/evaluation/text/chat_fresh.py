@@ -12,12 +12,12 @@ import numpy as np
 
 from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.intent import Intent
-from avatargpt.chat.reading import INTENTS, open_intent
 from avatargpt.chat.timeline import Timeline
+from avatargpt.chat.turn_intent import open_intent
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, folder
-from avatargpt.evaluation.text.chat import judged, read_all
+from avatargpt.evaluation.text.chat import READER, judged, read_all
 from avatargpt.evaluation.text.requests import Judge
 from avatargpt.requests.lexical import times
 from instruct_data.dialogue.acts import outline, read, write
@@ -51,35 +51,33 @@ def score(suite: Suite, model: Any, parts: Parts = UNKEPT) -> dict[str, Any]:
     """All figures.
 
     Args:
-        suite: of kind ``chat_fresh``; options: ``rows`` (file beside the suites), ``intents`` to compare.
+        suite: of kind ``chat_fresh``; option ``rows``: file beside the suites.
         model: an `avatargpt.AvatarGPT`.
 
     Returns:
-        ``kinds``, ``acts``, ``clarified`` per intent as of the suite ``chat``; ``chains/INTENT``: share of the chains
+        ``kinds``, ``acts``, ``clarified`` as of the suite ``chat``; ``chains/turns``: share of the chains
         that end in the timeline meant (`faults`), and what was wrong in the others.
     """
     rows = [row for _, row in json_rows(folder() / suite.options["rows"])]
     turns = [_turn(row) for row in rows if "user" in row]
     chains = [row for row in rows if "turns" in row]
-    results: dict[str, Any] = {}
     told: list[dict[str, Any]] = [{"user": t.user, "acts": write(t.acts)} for t in turns]
     ends: list[dict[str, Any]] = [{"said": row["turns"]} for row in chains]
     judge = Judge()
-    for kind in suite.options.get("intents", INTENTS):
-        intent = open_intent(model, kind)
-        answers = read_all(intent, turns, parts)
-        results |= judged(kind, turns, answers)
-        for row, answer in zip(told, answers, strict=True):
-            row[kind] = write(answer) if answer else "-"
+    intent = open_intent(model)
+    answers = read_all(intent, turns, parts)
+    results = judged(READER, turns, answers)
+    for row, answer in zip(told, answers, strict=True):
+        row[READER] = write(answer) if answer else "-"
 
-        def wrong_in(row: dict[str, Any], intent: Intent = intent) -> list[str]:
-            return faults(run(row["turns"], model, intent), row, judge)
+    def wrong_in(row: dict[str, Any]) -> list[str]:
+        return faults(run(row["turns"], model, intent), row, judge)
 
-        chain = parts.remembering(f"chain as {intent.name} reads it", wrong_in)
-        found = [chain(row) for row in chains]
-        results[f"chains/{kind}"] = figure([float(not f) for f in found])
-        for end, wrong in zip(ends, found, strict=True):
-            end[kind] = wrong
+    chain = parts.remembering(f"chain as {intent.name} reads it", wrong_in)
+    wrong = [chain(row) for row in chains]
+    results[f"chains/{READER}"] = figure([float(not w) for w in wrong])
+    for end, lines in zip(ends, wrong, strict=True):
+        end[READER] = lines
     return {"results": results, "turns": told, "chains": ends}
 
 
