@@ -91,7 +91,7 @@ class MotionDescription:
             return [], np.zeros((0, 0), np.float32)
         rows = np.flatnonzero(index.marks.literal)
         with torch.inference_mode():
-            vectors = scorer.network.hear(torch.from_numpy(index.index.vectors_of(rows))).numpy()
+            vectors = scorer.network.embed_text(torch.from_numpy(index.index.vectors_of(rows))).numpy()
         return [index.keys[i] for i in rows], vectors
 
     def _sentences(self, windows: Sequence[np.ndarray], num: int, seed: int) -> list[list[str]]:

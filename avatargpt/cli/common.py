@@ -148,11 +148,14 @@ def load_model(
 ) -> AvatarGPT:  # fmt: skip
     """The model for one command, with an adapter's updates; a terminal shows that it is being loaded."""
     import avatargpt
-    from avatargpt.lm.checkpoint import adapted, check_model
+    from avatargpt.lm.checkpoint import add_adapter, check_model
 
     check_model(folder)
     with progress("loading", quiet):
-        return adapted(avatargpt.AvatarGPT.from_pretrained(folder, device, dtype, threads), adapter)
+        model = avatargpt.AvatarGPT.from_pretrained(folder, device, dtype, threads)
+        if adapter is not None:
+            add_adapter(model.model, adapter)
+        return model
 
 
 def language_model(spec: str, limits: str, device: str | None, threads: int | None) -> LanguageModel | None:

@@ -1,4 +1,4 @@
-"""Saving and loading: language models, networks beside them in a model folder, LoRA adapters.
+"""Saving and loading: language models, the small networks beside them in a model folder, LoRA adapters.
 
 Loading is strict: a damaged or incomplete folder is refused. An adapter is a folder in PEFT's layout:
 ``adapter_config.json`` and ``adapter_model.safetensors`` as PEFT writes them (rank and alpha; ``lora_A``, ``lora_B`` of
@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from avatargpt.lm.shape import SMALL
+from avatargpt.lm.shape import SMALL, NetworkShape
+from avatargpt.resources import PACKAGE
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import atomic_write, parsing, regular_file, scratch_folder
@@ -28,9 +29,32 @@ if TYPE_CHECKING:
     from avatargpt.lm.model import AvatarGPTModel
     from avatargpt.lm.network import LanguageNetwork
 
-CODES = ".codebooks"  # the tokenizer's own vectors, which its codes were made with
+Network = TypeVar("Network", bound="nn.Module")
+Part = TypeVar("Part")
+CODES = ".codebooks"  # end of the names of the tokenizer's code vectors
 WHAT = "a language model of this version"
+NEEDED = "a folder written by save_model is needed"
+MAX_SHAPE_BYTES = 1 << 20  # of JSON
+PRECISE = ("mean", "std")  # feature statistics stay float32
+ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADAPTER_ABOUT = "adapter_config.json", "adapter_model.safetensors", "avatargpt.json"
+ADAPTER_PREFIX = "base_model.model."
 _NOT_FIELDS = ("model_type", "architectures", "transformers_version", "dtype")
+
+
+def check_model(folder: Path | None) -> None:
+    """Raises UserError for a ``--model`` that is no folder; None = the packaged weights."""
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--model {folder}: no such folder; accepted a folder of weights")
+
+
+def driver_folder() -> Path:
+    """The packaged folder of the speech driver and the instruction parser."""
+    return PACKAGE / "weights" / "driver"
+
+
+def _check_complete(folder: Path, state: dict[str, torch.Tensor]) -> None:
+    if empty := [k for k, v in state.items() if not v.numel()]:
+        raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")  # sharded tensors are
 
 
 @contextmanager
@@ -38,12 +62,12 @@ def no_bars() -> Iterator[None]:
     """Inside, transformers shows no progress bars."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             logging.enable_progress_bar()
 
 
@@ -60,28 +84,19 @@ def save_model(
         UserError: the folder cannot be written, the disk is full, or a tensor is empty, as sharded ones are.
     """
     folder = Path(folder)
-    if empty := [k for k, v in (state_dict or model.state_dict()).items() if not v.numel()]:
-        raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")
+    _check_complete(folder, state_dict or model.state_dict())
     with scratch_folder(folder, "model") as temporary:
         with no_bars():
             model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
         new = {f.name for f in temporary.iterdir()}
         for file in temporary.iterdir():
             os.replace(file, folder / file.name)
-        _forget_others(folder, new)
+        _remove_old_weights(folder, new)
     return folder
 
 
-def _forget_others(folder: Path, new: set[str]) -> None:
-    """Take away what an earlier model left in a folder whose `new` files are complete."""
-    index, settings = folder / "model.safetensors.index.json", folder / "generation_config.json"
-    for file in (*folder.glob("model*.safetensors"), index, settings):
-        if file.name not in new:
-            file.unlink(missing_ok=True)
-
-
 def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
-    """Write configuration and weights in eight bits (`vqvae.io.tensors`), code vectors in bfloat16: one file of ours.
+    """Write configuration and weights in eight bits (`vqvae.io.tensors`), code vectors in bfloat16, as one file.
 
     It takes half of what bfloat16 does. Old files stay until the new one is complete.
 
@@ -92,8 +107,8 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
     from safetensors.torch import save_file
 
     from vqvae.io.tensors import lowered
-    from vqvae.motion import atomic_write
 
+    folder = Path(folder)
     state: dict[str, torch.Tensor] = {}
     for name, value in model.state_dict().items():
         if name not in model._tied_weights_keys:
@@ -101,11 +116,17 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
             state |= lowered(name, value.detach().cpu().contiguous(), kind)
     fields = {k: v for k, v in model.config.to_dict().items() if k != "_name_or_path"}  # of this machine alone
     text = json.dumps(fields, indent=1, sort_keys=True, default=str) + "\n"
-    folder = Path(folder)
     atomic_write(folder / SMALL, lambda p: save_file(state, p))
     atomic_write(folder / "config.json", lambda p: p.write_text(text, encoding="utf-8"))
-    _forget_others(folder, {SMALL})
+    _remove_old_weights(folder, {SMALL})
     return folder
+
+
+def _remove_old_weights(folder: Path, new: set[str]) -> None:
+    index, settings = folder / "model.safetensors.index.json", folder / "generation_config.json"
+    for file in (*folder.glob("model*.safetensors"), index, settings):
+        if file.name not in new:
+            file.unlink(missing_ok=True)
 
 
 def _fields(folder: Path) -> dict[str, Any]:
@@ -113,31 +134,47 @@ def _fields(folder: Path) -> dict[str, Any]:
 
 
 def _fill(network: torch.nn.Module, state: dict[str, torch.Tensor], assign: bool) -> None:
-    """Give a network its weights.
-
-    Raises:
-        ValueError: some are missing, or there are others. RuntimeError: they have other shapes.
-    """
+    """Load weights; ValueError or RuntimeError unless names and shapes fit."""
     from avatargpt.lm.network import TIED
 
-    found = network.load_state_dict(state, strict=False, assign=assign)
-    if wrong := {*found.missing_keys, *found.unexpected_keys} - {*TIED}:
+    keys = network.load_state_dict(state, strict=False, assign=assign)
+    if wrong := {*keys.missing_keys, *keys.unexpected_keys} - {*TIED}:
         raise ValueError(f"weights do not fit config.json: {min(wrong)}")
 
 
+def _check_files(folder: Path) -> list[str]:
+    """Names of the checkpoint's files of weights; every one exists and is complete."""
+    from safetensors import safe_open
+
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no config.json; {NEEDED}")
+    index = folder / "model.safetensors.index.json"
+    read_object(folder / "config.json")
+    names = {"model.safetensors"}
+    if index.is_file():
+        entries = read_object(index)
+        with parsing(index, "the index of the weights"):
+            names = {str(name) for name in entries["weight_map"].values()}
+    for name in sorted(names):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: {name} is missing; all files of the checkpoint are needed")
+        with parsing(folder / name, "whole weights", "copy the file again"), safe_open(folder / name, "pt"):
+            pass
+    return sorted(names)
+
+
 def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> LanguageNetwork:
-    """The model of a folder for use, in float32 and evaluation mode; nothing of transformers is imported.
+    """The model of a folder for use, in float32 and evaluation mode; transformers is not imported.
 
     Raises:
         UserError: as `load_model`.
     """
     from avatargpt.lm.network import LanguageNetwork
-    from avatargpt.lm.shape import NetworkShape
     from vqvae.io.tensors import load_tensors, no_larger_than, raised, unfilled
 
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; a folder written by save_model is needed")
+        raise UserError(f"{folder}: no such folder; {NEEDED}")
     names = [SMALL] if (folder / SMALL).is_file() else _check_files(folder)
     fields = _fields(folder)
     state = {k: v for name in names for k, v in load_tensors(folder / name).items()}
@@ -148,57 +185,31 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
     return network.to(device).eval()
 
 
-def _load_small(folder: Path, device: str, dtype: torch.dtype | None) -> AvatarGPTModel:
-    import torch
-
-    from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
-    from vqvae.io.tensors import load_tensors, no_larger_than, raised
-
-    fields, state = _fields(folder), load_tensors(folder / SMALL)
-    with parsing(folder, WHAT):
-        with no_larger_than(state):
-            model = AvatarGPTModel(AvatarGPTConfig(**fields))
-        _fill(model, raised(state), assign=False)
-    torch.nn.Module.to(model, device, dtype)
-    return model.eval()
-
-
-def _check_files(folder: Path) -> list[str]:
-    """The checkpoint's files of weights; every one is there and whole."""
-    from safetensors import safe_open
-
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no config.json; a folder written by save_model is needed")
-    index = folder / "model.safetensors.index.json"
-    read_object(folder / "config.json")
-    names = {"model.safetensors"}
-    if index.is_file():
-        about = read_object(index)
-        with parsing(index, "the index of the weights"):
-            names = {str(name) for name in about["weight_map"].values()}
-    for name in sorted(names):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder}: {name} is missing; all files of the checkpoint are needed")
-        with parsing(folder / name, "whole weights", "copy the file again"), safe_open(folder / name, "pt"):
-            pass
-    return sorted(names)
-
-
 def load_model(
     folder: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
 ) -> AvatarGPTModel:
-    """A model for training, in evaluation mode, from a folder of `save_model` (or `save_pretrained`).
+    """A model for training, in evaluation mode, from a folder of `save_model`, `save_small` or `save_pretrained`.
 
     Raises:
         UserError: no such folder, a missing, truncated or damaged file, or weights that do not fit the configuration.
     """
-    from avatargpt.lm.model import AvatarGPTModel
+    from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; a folder written by save_model is needed")
+        raise UserError(f"{folder}: no such folder; {NEEDED}")
     if (folder / SMALL).is_file():
-        return _load_small(folder, device, dtype)
+        import torch
+
+        from vqvae.io.tensors import load_tensors, no_larger_than, raised
+
+        fields, state = _fields(folder), load_tensors(folder / SMALL)
+        with parsing(folder, WHAT):
+            with no_larger_than(state):
+                model = AvatarGPTModel(AvatarGPTConfig(**fields))
+            _fill(model, raised(state), assign=False)
+        torch.nn.Module.to(model, device, dtype)
+        return model.eval()
     _check_files(folder)
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     with no_bars(), parsing(folder, WHAT):
@@ -206,24 +217,24 @@ def load_model(
         model, info = loaded
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if info[kind]:
-            some = ", ".join(sorted(str(k) for k in info[kind])[:3])
-            raise UserError(f"{folder}: weights do not fit config.json ({kind.replace('_', ' ')}: {some}, ...)")
+            names = ", ".join(sorted(str(k) for k in info[kind])[:3])
+            raise UserError(f"{folder}: weights do not fit config.json ({kind.replace('_', ' ')}: {names}, ...)")
     return model.to(device).eval()
 
 
 def with_modalities(model: AvatarGPTModel, entries: dict[str, Any]) -> AvatarGPTModel:
-    """The same model with further modalities, their parts drawn at random; itself where it knows them all.
+    """The same model with further modalities, their parts initialised at random; itself if it has them all.
 
     Args:
-        entries: as in `AvatarGPTConfig.modalities`; those that the model knows are not read.
+        entries: as in `AvatarGPTConfig.modalities`; those that the model has are not read.
     """
     from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 
-    known = model.config.modalities or {}
-    if set(entries) <= set(known):
+    modalities = model.config.modalities or {}
+    if set(entries) <= set(modalities):
         return model
     fields = {k: v for k, v in model.config.to_dict().items() if k not in _NOT_FIELDS}
-    wider = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {**entries, **known}}))
+    wider = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {**entries, **modalities}}))
     wider.load_state_dict(model.state_dict(), strict=False)
     return wider.eval()
 
@@ -245,29 +256,10 @@ def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTMod
     model = AvatarGPTModel(AvatarGPTConfig(**{**fields, **config}))
     weights = {k: v.clone() for k, v in source.state_dict().items()}
     if source.config.scale_decoder_outputs:
-        # T5 1.0 ties its head to the table and scales the states; here the scale lives in the untied head.
+        # T5 1.0 ties its head to the table and scales the states; here the scale is part of the untied head
         weights["lm_head.weight"] = weights["lm_head.weight"] * source.config.d_model**-0.5
     model.load_state_dict(weights, strict=False)
     return model
-
-
-Network = TypeVar("Network", bound="nn.Module")
-Part = TypeVar("Part")
-MOST_SHAPE = 1 << 20  # bytes of JSON
-PRECISE = ("mean", "std")  # feature statistics stay float32
-
-
-def check_model(folder: Path | None) -> None:
-    """Raises UserError for a ``--model`` that is no folder; None = the packaged weights."""
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"--model {folder}: no such folder; accepted a folder of weights")
-
-
-def driver_folder() -> Path:
-    """Where the driver and the reader of the package lie."""
-    from avatargpt.resources import PACKAGE
-
-    return PACKAGE / "weights" / "driver"
 
 
 def fingerprint(weights: nn.Module) -> str:
@@ -283,7 +275,7 @@ def fingerprint(weights: nn.Module) -> str:
 
 
 def stored(network: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
-    """A network's tensors as a file holds them; `dtype`: `vqvae.io.tensors`, not of those in `PRECISE`."""
+    """A network's tensors as a file holds them: in `dtype` (`vqvae.io.tensors.lowered`), but for those in `PRECISE`."""
     from vqvae.io.tensors import lowered
 
     state: dict[str, torch.Tensor] = {}
@@ -295,7 +287,7 @@ def stored(network: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
 def save_part(
     network: Any, folder: str | os.PathLike[str], name: str, version: int, dtype: torch.dtype | None = None
 ) -> Path:
-    """Write ``NAME.json`` (version and `network.config`) and ``NAME.safetensors``; `dtype`: `vqvae.io.tensors`."""
+    """Write ``NAME.json`` (version and `network.config`) and ``NAME.safetensors`` (see `stored`)."""
     from safetensors.torch import save_file
 
     folder, state = Path(folder), stored(network, dtype)
@@ -305,7 +297,7 @@ def save_part(
 
 
 def remove_part(folder: str | os.PathLike[str], name: str) -> bool:
-    """Take away what an earlier `save_part` wrote under this name; whether there was something."""
+    """Remove the files of `save_part`; whether there were any."""
     files = [Path(folder) / f"{name}.json", Path(folder) / f"{name}.safetensors"]
     there = any(f.exists() for f in files)
     for file in files:
@@ -316,35 +308,34 @@ def remove_part(folder: str | os.PathLike[str], name: str) -> bool:
 def load_part(
     folder: str | os.PathLike[str], name: str, version: int, make: Callable[[dict[str, Any]], Network]
 ) -> Network:
-    """Read what `save_part` wrote, in float32.
+    """Read the files of `save_part`, in float32.
 
     Args:
-        make: the network of a shape, from the fields of its configuration.
+        make: fields of a configuration -> the network.
 
     Raises:
         UserError: missing, damaged, or of another version.
     """
-    from vqvae.io.data_files import read_object
     from vqvae.io.tensors import load_tensors, no_larger_than, raised
 
     folder = Path(folder)
     for file in (f"{name}.json", f"{name}.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder}: no {file} in it; a folder of the {name} stage is needed")
-    about = read_object(folder / f"{name}.json", MOST_SHAPE)
+    fields = read_object(folder / f"{name}.json", MAX_SHAPE_BYTES)
     what = f"a {name} of this version"
     state = load_tensors(folder / f"{name}.safetensors", what)
     with parsing(folder, what):
-        if about.pop("version") != version:
+        if fields.pop("version") != version:
             raise ValueError("another version")
         with no_larger_than(state):
-            network = make(about)
+            network = make(fields)
         network.load_state_dict(raised(state))
         return network.float()
 
 
 def in_eight_bits(folder: str | os.PathLike[str], name: str) -> bool:
-    """Whether the matrices of a folder that was read lie there as 8-bit integers."""
+    """Whether `save_part` stored the matrices as 8-bit integers."""
     from safetensors import safe_open
 
     from vqvae.io.tensors import SCALE
@@ -356,10 +347,10 @@ def in_eight_bits(folder: str | os.PathLike[str], name: str) -> bool:
 def read_optional(
     path: Path, what: str, load: Callable[[Path], dict[str, Any]], make: Callable[[dict[str, Any]], Part]
 ) -> Part | None:
-    """A file that a model folder may have beside its weights, or None where it has none.
+    """A file that a model folder may have beside its weights, or None.
 
     Args:
-        what: it is, for the message. load: safetensors' `load_file` of numpy or torch. make: the part of its tensors.
+        what: for the message. load: safetensors' `load_file` of numpy or torch. make: its tensors -> the part.
 
     Raises:
         UserError: a damaged file.
@@ -370,18 +361,13 @@ def read_optional(
         return make(load(regular_file(path)))
 
 
-CONFIG, WEIGHTS, ABOUT = "adapter_config.json", "adapter_model.safetensors", "avatargpt.json"
-PREFIX = "base_model.model."
-Loaded = TypeVar("Loaded")
-
-
 def write_adapter(
     folder: Path, tensors: dict[str, torch.Tensor], config: dict[str, Any], fingerprints: dict[str, str]
 ) -> Path:
     """Write an adapter's folder.
 
     Args:
-        tensors: ``PLACE.lora_A.weight``, ``PLACE.lora_B.weight`` and whole ones, by the names of the model.
+        tensors: ``PLACE.lora_A.weight``, ``PLACE.lora_B.weight`` and complete ones, by the names of the model.
         config: of PEFT. fingerprints: of the tokenizers that the model was trained with.
 
     Raises:
@@ -389,13 +375,12 @@ def write_adapter(
     """
     from safetensors.torch import save_file
 
-    if empty := [k for k, v in tensors.items() if not v.numel()]:
-        raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")
+    _check_complete(folder, tensors)
     folder.mkdir(parents=True, exist_ok=True)
-    state = {PREFIX + k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    atomic_write(folder / WEIGHTS, lambda p: save_file(state, p, {"format": "pt"}))
-    for name, held in ((CONFIG, config), (ABOUT, {"fingerprints": fingerprints})):
-        text = json.dumps(held, indent=1, sort_keys=True)
+    state = {ADAPTER_PREFIX + k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    atomic_write(folder / ADAPTER_WEIGHTS, lambda p: save_file(state, p, {"format": "pt"}))
+    for name, value in ((ADAPTER_CONFIG, config), (ADAPTER_ABOUT, {"fingerprints": fingerprints})):
+        text = json.dumps(value, indent=1, sort_keys=True)
         atomic_write(folder / name, lambda p, text=text: p.write_text(text, encoding="utf-8"))  # type: ignore[misc]
     return folder
 
@@ -411,44 +396,35 @@ def add_adapter(network: Any, folder: str | os.PathLike[str]) -> None:
     from vqvae.io.tensors import load_tensors
 
     folder = Path(folder)
-    if not (folder / CONFIG).is_file():
-        raise UserError(f"--adapter {folder}: no {CONFIG} there; accepted: a folder that LoRA training wrote (adapter)")
-    config = read_object(folder / CONFIG)
+    where = f"--adapter {folder}"
+    if not (folder / ADAPTER_CONFIG).is_file():
+        raise UserError(f"{where}: no {ADAPTER_CONFIG} there; accepted: a folder that LoRA training wrote (adapter)")
+    config = read_object(folder / ADAPTER_CONFIG)
     fingerprints = dict(network.config.fingerprints or {})
-    theirs = read_object(folder / ABOUT).get("fingerprints", {}) if (folder / ABOUT).is_file() else {}
+    about = folder / ADAPTER_ABOUT
+    theirs = read_object(about).get("fingerprints", {}) if about.is_file() else {}
     if wrong := sorted(k for k in theirs.keys() & fingerprints.keys() if theirs[k] != fingerprints[k]):
-        raise UserError(f"--adapter {folder}: of a model with another tokenizer of {wrong[0]!r}")
+        raise UserError(f"{where}: of a model with another tokenizer of {wrong[0]!r}")
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, (int, float)):
-        raise UserError(f"--adapter {folder}: {CONFIG}: r {rank}, lora_alpha {alpha}; accepted: numbers above 0")
-    found = {k.removeprefix(PREFIX): v for k, v in load_tensors(folder / WEIGHTS).items()}
-    known = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        raise UserError(f"{where}: {ADAPTER_CONFIG}: r {rank}, lora_alpha {alpha}; accepted: numbers above 0")
+    tensors = {k.removeprefix(ADAPTER_PREFIX): v for k, v in load_tensors(folder / ADAPTER_WEIGHTS).items()}
+    weights = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     with torch.no_grad():
-        for name, tensor in found.items():
+        for name, tensor in tensors.items():
             if name.endswith(".lora_B.weight"):
                 continue
             place = name.removesuffix(".lora_A.weight")
-            target = f"{place}.weight" if name.endswith(".lora_A.weight") else name
-            update = tensor
-            if target != name:
-                other = found.get(f"{place}.lora_B.weight")
-                if other is None or other.shape[1:] != tensor.shape[:1]:
-                    raise UserError(f"--adapter {folder}: {place}: lora_A without its lora_B")
-                update = other.float() @ tensor.float() * (float(alpha) / rank)
-            if target not in known or known[target].shape != update.shape:
-                raise UserError(f"--adapter {folder}: {target} is not of this model; accepted: an adapter made on it")
-            if target == name:
-                known[target].copy_(update.to(known[target].dtype))
+            low_rank = place != name
+            target, update = f"{place}.weight" if low_rank else name, tensor
+            if low_rank:
+                up = tensors.get(f"{place}.lora_B.weight")
+                if up is None or up.shape[1:] != tensor.shape[:1]:
+                    raise UserError(f"{where}: {place}: lora_A without its lora_B")
+                update = up.float() @ tensor.float() * (float(alpha) / rank)
+            if target not in weights or weights[target].shape != update.shape:
+                raise UserError(f"{where}: {target} is not of this model; accepted: an adapter made on it")
+            if low_rank:
+                weights[target].add_(update.to(weights[target].dtype))
             else:
-                known[target].add_(update.to(known[target].dtype))
-
-
-def adapted(loaded: Loaded, folder: str | os.PathLike[str] | None) -> Loaded:
-    """A loaded model with an adapter's updates in its network; None = as it is.
-
-    Raises:
-        UserError: see `add_adapter`.
-    """
-    if folder is not None:
-        add_adapter(loaded.model, folder)  # type: ignore[attr-defined]
-    return loaded
+                weights[target].copy_(update.to(weights[target].dtype))

@@ -21,10 +21,10 @@ def checked_device(device: str | None) -> str:
     if device is None:
         return "cuda" if count else "cpu"
     try:
-        asked = torch.device(device)
+        chosen = torch.device(device)
     except RuntimeError:
         raise UserError(f"device {device}: unknown; accepted here: {', '.join(here)}") from None
-    if (f"{asked.type}:{asked.index or 0}" if asked.type == "cuda" else asked.type) not in here:
+    if (f"{chosen.type}:{chosen.index or 0}" if chosen.type == "cuda" else chosen.type) not in here:
         raise UserError(f"device {device}: none that this build of torch can use; accepted here: {', '.join(here)}")
     return device
 

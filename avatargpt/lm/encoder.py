@@ -25,12 +25,12 @@ AddedMap = Callable[[Tensor, Tensor], Tensor]
 
 
 def activation(config: Shape) -> Map:
-    """Of the feed-forward layers; may write into what it is given."""
+    """Activation of the feed-forward layers; may write into its argument."""
     return torch.relu_ if config.dense_act_fn == "relu" else plain_activation(config.dense_act_fn)
 
 
 def effective_weight(linear: Any) -> Tensor:
-    """The weight that a map really applies: a LoRA layer's updates added to its base."""
+    """The weight of a map, with a LoRA layer's updates added to its base."""
     if not hasattr(linear, "get_delta_weight"):
         return linear.weight.detach()
     weight = linear.get_base_layer().weight.detach()
@@ -43,22 +43,20 @@ def effective_weight(linear: Any) -> Tensor:
 
 
 def scaled_by(norm: Any, weight: Tensor) -> Tensor:
-    """A map's weight (out, in) with the norm in front of it folded in: x / |x| then is all that is left to do."""
+    """A map's weight (out, in) with the norm before it folded in, so that only x / |x| remains to be computed."""
     return weight.float() * (norm.weight.detach().float() * weight.shape[1] ** 0.5)
 
 
 def _turned(weight: Tensor) -> Tensor:
-    """weight.T, row by row; rows of whole memory pages would fall into the same lines of the cache and get a gap."""
+    """weight.T, row by row, with a gap behind rows of full memory pages, which would share lines of the cache."""
     turned = weight.float().t()
     gap = LINE if turned.shape[1] % PAGE == 0 else 0
     return F.pad(turned, (0, gap)).contiguous()[:, : turned.shape[1]]
 
 
 def _packing(dtype: torch.dtype) -> Any:
-    """oneDNN's linear map over a weight reordered once, where it is faster than `torch.mm` for `dtype`, else None.
-
-    On processors without AVX-512 `torch.mm` is the faster one.
-    """
+    """oneDNN's linear map over a weight reordered once, where it is faster than `torch.mm` for `dtype`, else None."""
+    # without AVX-512 `torch.mm` is faster
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return None
     op = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -111,7 +109,7 @@ def plain_added_map(weight: Tensor, dtype: torch.dtype, many: bool = True) -> Ad
     return lambda x, y: x.addmm_(y, flat)
 
 
-ROWS = 512  # inputs at once on a CPU: what the maps in between yield then stays in its caches
+ROWS = 512  # inputs at once on a CPU: intermediate results then stay in its caches
 
 
 class _Layer(NamedTuple):
@@ -142,12 +140,13 @@ class Encoder:
             self.final = (model.encoder.final_layer_norm.weight * self.width**0.5).float()
 
     def _layer(self, block: Any) -> _Layer:
-        own, forward = block.layer[0], block.layer[1]
-        a, f = own.SelfAttention, forward.DenseReluDense
+        attention, forward = block.layer
+        a, f = attention.SelfAttention, forward.DenseReluDense
         qkv = torch.cat([effective_weight(m) for m in (a.q, a.k, a.v)])
         gates = (f.wi_0, f.wi_1) if hasattr(f, "wi_0") else (f.wi,)
         return _Layer(
-            plain_map(scaled_by(own.layer_norm, qkv), self.dtype), plain_added_map(effective_weight(a.o), self.dtype),
+            plain_map(scaled_by(attention.layer_norm, qkv), self.dtype),
+            plain_added_map(effective_weight(a.o), self.dtype),
             tuple(plain_map(scaled_by(forward.layer_norm, effective_weight(g)), self.dtype) for g in gates),
             plain_added_map(effective_weight(f.wo), self.dtype),
         )
@@ -156,10 +155,7 @@ class Encoder:
         return x / torch.linalg.vector_norm(x, 2, -1, True).hypot_(self.eps)
 
     def __call__(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """Vectors (B, S, d) and their mask (B, S), 1 = input -> states (B, S, d) float32.
-
-        What stands where the mask is 0 means nothing.
-        """
+        """Vectors (B, S, d) and their mask (B, S), 1 = input -> states (B, S, d) float32, undefined where it is 0."""
         length = vectors.shape[1]
         attention = self.stack.block[0].layer[0].SelfAttention
         bias = attention.compute_bias(length, length, device=vectors.device).to(self.dtype)
@@ -187,7 +183,7 @@ class Encoder:
             x = layer.out(x, y.transpose(1, 2).reshape(-1, self.inner))
             y = self._norm(x)
             u = self.act(layer.gates[0](y))
-            for more in layer.gates[1:]:
-                u = u.mul_(more(y))
+            for gate in layer.gates[1:]:
+                u = u.mul_(gate(y))
             x = layer.down(x, u)
         return (self._norm(x) * self.final).view(batch, length, -1)

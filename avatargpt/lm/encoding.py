@@ -1,4 +1,4 @@
-"""Prompts -> what the encoder takes: ids, residual codes and grounding vectors, one padded batch."""
+"""Prompts -> inputs of the encoder: ids, residual codes and grounding vectors, one padded batch."""
 
 from __future__ import annotations
 
@@ -24,17 +24,12 @@ class EncodedPrompt:
     Attributes:
         ids: (L,) int64 in the one id space.
         residual: (L, R) int64, all levels of motion tokens, -1 elsewhere.
-        grounded: the user's own words, for the sentence encoder; None = none.
+        grounded: the user's words, for the sentence encoder; None = none.
     """
 
     ids: np.ndarray
     residual: np.ndarray
     grounded: str | None
-
-
-def levels(config: Shape) -> int:
-    """Most residual levels of any modality."""
-    return max((m["levels"] for m in (config.modalities or {}).values()), default=1)
 
 
 def encode_prompt(
@@ -50,8 +45,8 @@ def encode_prompt(
     """
     ids: list[int] = []
     rows: list[np.ndarray] = []
-    said: list[str] = []
-    depth = levels(config)
+    words_to_ground: list[str] = []
+    depth = max((m["levels"] for m in (config.modalities or {}).values()), default=1)
     for segment in prompt.segments:
         if isinstance(segment, CodesSegment):
             first = config.first_id(segment.modality)
@@ -61,14 +56,15 @@ def encode_prompt(
             rows.append(codes)
             continue
         if segment.ground:
-            said.append(segment.text)
+            words_to_ground.append(segment.text)
             if not words:
                 continue
         pieces = text.encode(segment.text)
         ids += pieces
         rows.append(np.full((len(pieces), depth), -1, np.int64))
     residual = np.concatenate(rows) if rows else np.zeros((0, depth), np.int64)
-    return EncodedPrompt(np.array(ids, np.int64), residual, " ".join(said) if said and ground else None)
+    grounded = " ".join(words_to_ground) if words_to_ground and ground else None
+    return EncodedPrompt(np.array(ids, np.int64), residual, grounded)
 
 
 def encoder_inputs(

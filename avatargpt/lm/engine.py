@@ -64,7 +64,7 @@ class CrossHeads:
         self.bias = _blocked(mask, weights.dtype).repeat_interleave(heads, dim=0)
 
     def __call__(self, layer: int, q: Tensor) -> Tensor:
-        """Queries (N, H * D) of a layer -> what they find, (N, H * D)."""
+        """Queries (N, H * D) of a layer -> attended values (N, H * D)."""
         n, many, h = len(q), self.repeat, self.heads
         prompts = n // many
         if many == 1:
@@ -79,7 +79,7 @@ class CrossHeads:
 
 
 class CrossStates:
-    """Queries are taken to the states instead: ``(q W_k) . e = q . (W_k e)``, likewise for the values.
+    """Queries are mapped to the states instead: ``(q W_k) . e = q . (W_k e)``, likewise for the values.
 
     All layers and heads then read the same S * d numbers of a row, which stay in a CPU's cache where the keys and
     values of many rows would not; in turn a query takes H * D * d more products on either side.
@@ -96,12 +96,12 @@ class CrossStates:
         self.bias = None if bool(mask.all()) else _blocked(mask, dtype)
 
     def __call__(self, layer: int, q: Tensor) -> Tensor:
-        """Queries (N, H * D) of a layer -> what they find, (N, H * D)."""
+        """Queries (N, H * D) of a layer -> attended values (N, H * D)."""
         n, h = len(q), self.heads
         q = torch.bmm(q.view(n, h, -1).transpose(0, 1), self.to_states[layer]).transpose(0, 1)
         scores = torch.bmm(q, self.turned) if self.bias is None else torch.baddbmm(self.bias, q, self.turned)
-        found = torch.bmm(self.softmax(scores), self.states)
-        return torch.bmm(found.transpose(0, 1), self.from_states[layer]).transpose(0, 1).reshape(n, -1)
+        attended = torch.bmm(self.softmax(scores), self.states)
+        return torch.bmm(attended.transpose(0, 1), self.from_states[layer]).transpose(0, 1).reshape(n, -1)
 
 
 Cross = CrossHeads | CrossStates
@@ -115,7 +115,7 @@ def cross_attention(weights: CrossWeights, softmax: Softmax, states: Tensor, mas
 
 
 def _blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """(P, 1, S) what is added to scores: 0, or -1e9 where there is no state."""
+    """(P, 1, S) bias of scores: 0, or -1e9 where there is no state."""
     return torch.zeros(mask.shape, device=mask.device, dtype=dtype).masked_fill(mask == 0, -1e9)[:, None]
 
 
@@ -133,14 +133,14 @@ def _half_softmax(scores: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Weights(NamedTuple):
-    """Weights of one decoder layer; the norms' weights and sqrt(d) are folded into the maps behind them."""
+    """Weights of one decoder layer; the norms' weights and sqrt(d) are folded into the maps after them."""
 
     qkv: Tensor  # (H * 3 * D, d), rows ordered head by head
     out: Tensor  # (d, H * D)
     query: Tensor  # (H * D, d)
     cross_out: Tensor  # (d, H * D)
     up: Tensor  # (d_ff, d)
-    gate: Tensor | None  # (d_ff, d): what of `up` is let through, in a gated layer
+    gate: Tensor | None  # (d_ff, d): the gate of `up`, in a gated layer
     down: Tensor  # (d, d_ff)
 
 
@@ -157,9 +157,9 @@ class Layer(NamedTuple):
 
 
 class Head(NamedTuple):
-    """One head: `table` rows are what the decoder reads, `weight` rows what it may speak.
+    """One head: rows of `table` are inputs of the decoder, rows of `weight` its outputs.
 
-    Text: both are the V text ids. A modality: K codes, then as input the start id, as output the end id.
+    Text: both are the V text ids. A modality: K codes, then the start id as input, the end id as output.
     """
 
     table: Tensor  # (n, d)
@@ -203,7 +203,7 @@ class Engine:
         self._encoder: Encoder | None = None
 
     def encode(self, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What `AvatarGPTModel.inputs` yields -> encoder states (P, S, d) float32 and their mask (P, S)."""
+        """Outputs of `AvatarGPTModel.inputs` -> encoder states (P, S, d) float32 and their mask (P, S)."""
         if self._encoder is None:
             self._encoder = Encoder(self.model, self.dtype)
         return self._encoder(vectors, mask), mask
@@ -212,12 +212,12 @@ class Engine:
         return effective_weight(linear).view(self.heads_count, self.head_width, self.width)
 
     def _weights(self, block: Any) -> Weights:
-        own, cross, forward = block.layer[0], block.layer[1], block.layer[2]
-        a, x, f = own.SelfAttention, cross.EncDecAttention, forward.DenseReluDense
+        self_layer, cross, forward = block.layer
+        a, x, f = self_layer.SelfAttention, cross.EncDecAttention, forward.DenseReluDense
         qkv = torch.stack([self._by_head(m) for m in (a.q, a.k, a.v)], 1).reshape(-1, self.width)
         up, gate = (f.wi_0, f.wi_1) if self.gated else (f.wi, None)
         return Weights(
-            scaled_by(own.layer_norm, qkv), effective_weight(a.o).float(),
+            scaled_by(self_layer.layer_norm, qkv), effective_weight(a.o).float(),
             scaled_by(cross.layer_norm, effective_weight(x.q)), effective_weight(x.o).float(),
             scaled_by(forward.layer_norm, effective_weight(up)),
             None if gate is None else scaled_by(forward.layer_norm, effective_weight(gate)),
@@ -225,7 +225,7 @@ class Engine:
         )
 
     def layers(self, rows: int) -> list[Layer]:
-        """The layers' maps for so many rows, made on first use."""
+        """The layers' maps for a number of rows, made on first use."""
         many = rows >= MANY
         if many not in self._layers:
             self._layers[many] = [self._layer(weights, many) for weights in self.weights]
@@ -233,9 +233,9 @@ class Engine:
 
     @torch.no_grad()
     def first(self, name: str | None) -> Tensor:
-        """What the first layer's qkv map makes of a head's table (None: of the count-down's), before the norm: (n, .).
+        """(n, .) the first layer's qkv map of a head's table (None: of length conditioning's), before the norm.
 
-        The first layer sees nothing but sums of table rows.
+        The inputs of the first layer are sums of table rows.
         """
         if name not in self._first:
             table = self.model.countdown.rows.weight.detach().float() if name is None else self.head(name).table
@@ -273,9 +273,9 @@ class Engine:
             else:
                 codes = c.modality(name)["codebook_size"]
                 table = m.codes[name].table()[: codes + 1]
-                speaks = torch.tensor([*range(codes), codes + 1], device=self.device)
+                outputs = torch.tensor([*range(codes), codes + 1], device=self.device)
                 linear = m.heads[name]
-                weight, bias, start, end = effective_weight(linear)[speaks], linear.bias[speaks], codes, codes
+                weight, bias, start, end = effective_weight(linear)[outputs], linear.bias[outputs], codes, codes
             self._heads[name] = Head(table.detach().float(), weight.float(), bias.detach().float(), start, end)
         return self._heads[name]
 
@@ -297,17 +297,17 @@ class Session:
 
     Args:
         states: (P, S, d) encoder states; mask: (P, S). Each prompt becomes `repeat` neighbouring rows, N = P * repeat.
-        countdown: (N, steps) motion tokens still to come at each step, below 0 = unknown; None = all unknown.
+        remaining: (N, steps) number of remaining motion tokens at each step, below 0 = unknown; None = all unknown.
     """
 
     def __init__(
         self, engine: Engine, head: str, states: Tensor, mask: Tensor, steps: int, repeat: int = 1,
-        countdown: Tensor | None = None,
+        remaining: Tensor | None = None,
     ) -> None:
         e, self.engine, self.head, self.t = engine, engine, engine.head(head), 0
         self.rows = states.shape[0] * repeat
         h, d, layers = e.heads_count, e.head_width, len(e.weights)
-        self.layers, self.speak = e.layers(self.rows), e.head_map(head, self.rows)
+        self.layers, self.output = e.layers(self.rows), e.head_map(head, self.rows)
         steps = -(-steps // BLOCK) * BLOCK
         self.strip = e.bias_strip(steps)
         self.steps = steps
@@ -318,28 +318,28 @@ class Session:
         if self.rows >= MANY and head != TEXT:  # the text table is longer than what is decoded
             self.first = e.first(head)
         counter = e.model.countdown
-        self.counts: Tensor | None = None  # (steps, N) rows of the count-down's table
+        self.counts: Tensor | None = None  # (steps, N) rows of the table of length conditioning
         if counter is not None:
-            if countdown is None:
-                countdown = torch.full((1, 1), -1, device=e.device).expand(self.rows, self.steps)
-            self.counts = counter.bucket(countdown.t())
+            if remaining is None:
+                remaining = torch.full((1, 1), -1, device=e.device).expand(self.rows, self.steps)
+            self.counts = counter.bucket(remaining.t())
             self.count_rows, self.count_first = counter.rows.weight.detach().float(), e.first(None)
         self._views()
 
     def _views(self) -> None:
-        self.seen = min(self.t // BLOCK * BLOCK + BLOCK, self.steps)
-        self.keys = self.cache[:, :, 0, : self.seen].transpose(2, 3).unbind(0)
-        self.values = self.cache[:, :, 1, : self.seen].unbind(0)
+        self.visible = min(self.t // BLOCK * BLOCK + BLOCK, self.steps)
+        self.keys = self.cache[:, :, 0, : self.visible].transpose(2, 3).unbind(0)
+        self.values = self.cache[:, :, 1, : self.visible].unbind(0)
 
     def step(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Feed one token per row (N,), head-local; returns its successors' logits (N, n) float32, states (N, d)."""
         e, t, n = self.engine, self.t, self.rows
-        if t >= self.seen:
+        if t >= self.visible:
             self._views()
         h, d, eps = e.heads_count, e.head_width, e.eps
         inner, wide = h * d, n * h
         start = self.steps - 1 - t
-        bias = self.strip[:, start : start + self.seen].expand(n, h, -1).reshape(wide, 1, -1)
+        bias = self.strip[:, start : start + self.visible].expand(n, h, -1).reshape(wide, 1, -1)
         norm, hypot, bmm, baddbmm, softmax = torch.linalg.vector_norm, torch.hypot, torch.bmm, torch.baddbmm, e.softmax
         now = self.cache[:, :, :, t].unbind(0)
         x = self.table.index_select(0, tokens)
@@ -363,10 +363,10 @@ class Session:
             x = layer.down(x, u)
         hidden = x / hypot(norm(x, 2, -1, True), eps) * e.final
         self.t = t + 1
-        return self.speak(hidden) + self.head.bias, hidden
+        return self.output(hidden) + self.head.bias, hidden
 
     def reorder(self, rows: Tensor) -> None:
-        """Row i goes on from what row ``rows[i]`` has seen (beams of one prompt)."""
+        """Row i continues row ``rows[i]`` (beams of one prompt)."""
         cache = self.cache.view(len(self.layers), self.rows, -1, 2, self.steps, self.engine.head_width)
-        seen = cache[:, :, :, :, : self.t]
-        seen.copy_(seen.index_select(1, rows))
+        used = cache[:, :, :, :, : self.t]
+        used.copy_(used.index_select(1, rows))

@@ -19,11 +19,34 @@ import yaml
 from avatargpt.lm.shape import SMALL
 from instruct_data.registry import get_task, list_tasks
 from vqvae.errors import UserError
-from vqvae.io.data_files import parse_yaml, read_object
-from vqvae.io.files import atomic_write, read_text
+from vqvae.io.data_files import read_object
+from vqvae.io.files import atomic_write, read_text, reason
 
 NAMED = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")  # "org/name"
 LEFT_OUT = (".cache", ".git")
+CARD, FENCE = "README.md", "---"
+MAX_CARD_BYTES = 1 << 20
+STRICTEST, OTHER = "cc-by-nc-4.0", "other"
+UNRECORDED = "not recorded"
+FILES, DATA, MEASURED, USE = "## Files", "## Data and licences", "## Measured", "## Use"
+OPEN = """```python
+from avatargpt import AvatarGPT
+
+model = AvatarGPT.from_pretrained("FOLDER_OR_NAME")
+model.generate("a person waves")[0].save("wave.npz")
+```
+The language model alone opens in transformers after `import avatargpt.lm.model`:
+`AutoModelForSeq2SeqLM.from_pretrained("FOLDER_OR_NAME")`."""
+WHAT = {
+    "config.json": "shape of the language model, fingerprints of the tokenizers",
+    SMALL: "weights of the language model, 8 bits", "spiece.model": "sentencepiece model of the words",
+    "generation_config.json": "defaults of transformers' `generate`",
+    "model.safetensors.index.json": "which file holds which weight",
+    "tokenizer.json": "shape of a motion tokenizer", "tokenizer.safetensors": "weights of a motion tokenizer",
+    "wording.safetensors": "phrase index", "matcher.safetensors": "scorer",
+    "planning.safetensors": "written plans", "requests.safetensors": "reader of requests",
+    "requests.json": "shape of the reader of requests", "choice.safetensors": "says which actions are known",
+}  # fmt: skip
 
 
 def folder_of(path: str | os.PathLike[str] | None, revision: str | None = None) -> Path | None:
@@ -45,8 +68,7 @@ def folder_of(path: str | os.PathLike[str] | None, revision: str | None = None) 
     try:
         return Path(snapshot_download(name, revision=revision))
     except Exception as e:  # of the network, of the service, of the name
-        reason = (str(e) or type(e).__name__).strip().splitlines()[0]
-        raise UserError(f"{name}: no such folder here, and not to be had from the Hub ({reason})") from None
+        raise UserError(f"{name}: no such folder here, and not to be had from the Hub ({reason(e)})") from None
 
 
 class HubCalls:
@@ -58,9 +80,7 @@ class HubCalls:
         raise NotImplementedError
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Copy the model's folder with all its parts to another one; `from_pretrained` reads it.
-
-        The card (``README.md``) gets the front matter that the Hub reads and names every file.
+        """Copy the model's folder with all its parts, for `from_pretrained`; the card is completed (`write_card`).
 
         Raises:
             UserError: a model that was not loaded from a folder, or a folder that is there and not empty.
@@ -94,40 +114,12 @@ class HubCalls:
             api.create_repo(name, private=private, exist_ok=True)
             with TemporaryDirectory() as place:
                 folder = str(self.save_pretrained(place))
-                done = api.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
+                commit = api.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
         except UserError:
             raise
         except Exception as e:
-            reason = (str(e) or type(e).__name__).strip().splitlines()[0]
-            raise UserError(f"{name}: not uploaded ({reason})") from None
-        return str(done.commit_url)
-
-
-CARD, FENCE = "README.md", "---"
-MOST_CARD = 1 << 20  # bytes
-STRICTEST, OTHER = "cc-by-nc-4.0", "other"
-UNRECORDED = "not recorded"
-FILES, DATA, MEASURED, USE = "## Files", "## Data and licences", "## Measured", "## Use"
-SECTIONS = (USE, FILES, DATA, MEASURED)
-KEYS = ("license", "language", "library_name", "pipeline_tag", "tags", "datasets", "metrics")
-OPEN = """```python
-from avatargpt import AvatarGPT
-
-model = AvatarGPT.from_pretrained("FOLDER_OR_NAME")
-model.generate("a person waves")[0].save("wave.npz")
-```
-The language model alone opens in transformers after `import avatargpt.lm.model`:
-`AutoModelForSeq2SeqLM.from_pretrained("FOLDER_OR_NAME")`."""
-WHAT = {
-    "config.json": "shape of the language model, fingerprints of the tokenizers",
-    SMALL: "weights of the language model, 8 bits", "spiece.model": "sentencepiece model of the words",
-    "generation_config.json": "defaults of transformers' `generate`",
-    "model.safetensors.index.json": "which file holds which weight",
-    "tokenizer.json": "shape of a motion tokenizer", "tokenizer.safetensors": "weights of a motion tokenizer",
-    "wording.safetensors": "phrase index", "matcher.safetensors": "scorer",
-    "planning.safetensors": "written plans", "requests.safetensors": "reader of requests",
-    "requests.json": "shape of the reader of requests", "choice.safetensors": "says which actions are known",
-}  # fmt: skip
+            raise UserError(f"{name}: not uploaded ({reason(e)})") from None
+        return str(commit.commit_url)
 
 
 @dataclass(frozen=True)
@@ -144,13 +136,13 @@ class Origin:
 
 
 def shipped(folder: Path) -> list[Path]:
-    """The files of a model folder beside its card, hidden ones left out, as paths inside it."""
+    """The files of a model folder but its card and hidden ones, as paths inside it."""
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     return [f for f in files if f != Path(CARD) and not any(part.startswith(".") for part in f.parts)]
 
 
-def parted(text: str) -> tuple[str | None, str]:
-    """The front matter of a card, None where it has none, and the rest."""
+def split_card(text: str) -> tuple[str | None, str]:
+    """The front matter of a card, None where it has none, and its body."""
     lines = text.splitlines(keepends=True)
     if not lines or lines[0].strip() != FENCE:
         return None, text
@@ -158,36 +150,31 @@ def parted(text: str) -> tuple[str | None, str]:
     return (None, text) if end is None else ("".join(lines[1:end]), "".join(lines[end + 1 :]).lstrip("\n"))
 
 
-def section(body: str, title: str) -> str:
-    """What stands under a heading of the second level; empty where there is none."""
-    _, found, rest = f"\n{body}".partition(f"\n{title}\n")
-    return rest.partition("\n## ")[0] if found else ""
-
-
-def rows(body: str, title: str) -> list[list[str]]:
-    """Cells of the table under a heading, its head left out."""
-    lines = [line.strip() for line in section(body, title).splitlines() if line.strip().startswith("|")]
+def table_rows(body: str, title: str) -> list[list[str]]:
+    """Cells of the table under a heading of the second level, without its head."""
+    section = f"\n{body}".partition(f"\n{title}\n")[2].partition("\n## ")[0]
+    lines = [line.strip() for line in section.splitlines() if line.strip().startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 def _slug(name: str) -> str:
-    """A name as the Hub writes them: what stands before a comma or a bracket, with hyphens."""
+    """A name as the Hub writes them: the part before a comma or a bracket, with hyphens."""
     start = name.split(", ")[0].split("(")[0].split(":")[0].lower()
     return "-".join("".join(c if c.isalnum() else " " for c in start).split())
 
 
 def front_matter(folder: Path, body: str) -> dict[str, Any]:
-    """What the Hub is told of a model folder whose card says `body`.
+    """The front matter for a model folder and the body of its card.
 
-    The licence is the strictest one where a source asks for it or where none is recorded.
+    The licence is the strictest one where a source requires it or where none is recorded.
     """
     config = read_object(folder / "config.json")
     heads = {"text", *(config.get("modalities") or {})}
     for part in folder.glob("*/config.json"):
         heads |= set(read_object(part).get("modalities") or {})
     tasks = [get_task(name) for name in list_tasks()]
-    known = [t for t in tasks if {t.output, *(s.modality for s in t.inputs if s.modality)} <= heads]
-    data = rows(body, DATA)
+    supported = [t for t in tasks if {t.output, *(s.modality for s in t.inputs if s.modality)} <= heads]
+    data = table_rows(body, DATA)
     licences = [row[-1] for row in data]
     free = licences and UNRECORDED not in licences and not any("NC" in licence for licence in licences)
     return {
@@ -195,7 +182,7 @@ def front_matter(folder: Path, body: str) -> dict[str, Any]:
         "language": ["en"], "library_name": "avatargpt", "pipeline_tag": "text-to-3d",
         "tags": ["human-motion", "text-to-motion", "motion-to-text", "vq-vae", "t5", *sorted(heads - {"text"})],
         "datasets": list(dict.fromkeys(s for row in data if (s := _slug(row[0])))),
-        "metrics": sorted({m.name for t in known for m in t.metrics}),
+        "metrics": sorted({m.name for t in supported for m in t.metrics}),
     }  # fmt: skip
 
 
@@ -211,17 +198,17 @@ def _table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
 
 
 def _files(folder: Path) -> str:
-    listed = [
+    entries = [
         [f"`{f.as_posix()}`", WHAT.get(f.name, f"part of {f.parts[0]}/" if len(f.parts) > 1 else "weights"),
          _size(folder / f)] for f in shipped(folder)
     ]  # fmt: skip
-    return f"{FILES}\n{_table(['file', 'what', 'size'], listed)}\n"
+    return f"{FILES}\n{_table(['file', 'what', 'size'], entries)}\n"
 
 
 def _body(folder: Path, origin: Origin) -> str:
-    """A card's text from what the folder and its origin say."""
+    """A card's text for a folder and its origin."""
     config = read_object(folder / "config.json")
-    known = [
+    modalities = [
         [name, str(m["levels"]), str(m["codebook_size"]), f"`{(config.get('fingerprints') or {}).get(name, '')[:12]}`"]
         for name, m in (config.get("modalities") or {}).items()
     ]
@@ -238,7 +225,7 @@ def _body(folder: Path, origin: Origin) -> str:
 
 A T5 (d {config["d_model"]}, {config["num_layers"]} layers, {config["vocab_size"]} word pieces) that reads and speaks words and codes of motion:
 
-{_table(["modality", "levels", "codes per level", "tokenizer"], known)}
+{_table(["modality", "levels", "codes per level", "tokenizer"], modalities)}
 
 {USE}
 {OPEN}
@@ -254,44 +241,23 @@ Weights inherit the terms of the clips that they were trained on.
 
 
 def write_card(folder: str | os.PathLike[str], origin: Origin | None = None) -> Path:
-    """Write a model folder's card, or complete the one that lies there: front matter, and every file named.
+    """Write a model folder's card, or complete the one that exists: front matter, and a table of every file.
 
     Args:
-        origin: what a new card says of data and figures; None = a card that is there keeps its text.
+        origin: data and figures of a new card; None = an existing card keeps its text.
 
     Raises:
         UserError: no ``config.json``, or a card that cannot be read.
     """
     folder = Path(folder)
-    text = read_text(folder / CARD, MOST_CARD) if (folder / CARD).is_file() and origin is None else ""
-    front, body = parted(text)
+    text = read_text(folder / CARD, MAX_CARD_BYTES) if (folder / CARD).is_file() and origin is None else ""
+    front, body = split_card(text)
     body = body or _body(folder, origin or Origin())
     if any(f"`{f.as_posix()}`" not in body for f in shipped(folder)):
-        before, found, after = f"\n{body}".partition(f"\n{FILES}\n")
-        rest = after.partition("\n## ")
-        body = f"{before.strip()}\n\n{_files(folder)}" + (f"\n## {rest[2]}" if found and rest[1] else "")
+        before, _, after = f"\n{body}".partition(f"\n{FILES}\n")
+        _, heading, following = after.partition("\n## ")
+        body = f"{before.strip()}\n\n{_files(folder)}{heading}{following}"
     if front is None:
         front = yaml.safe_dump(front_matter(folder, body), sort_keys=False, allow_unicode=True)
-    whole = f"{FENCE}\n{front}{FENCE}\n\n{body}"
-    return atomic_write(folder / CARD, lambda p: p.write_text(whole, encoding="utf-8"))
-
-
-def faults(folder: str | os.PathLike[str]) -> list[str]:
-    """What a model folder's card lacks, a line each: front matter with its keys, sections, figures, names of files."""
-    folder = Path(folder)
-    if not (folder / CARD).is_file():
-        return [f"no {CARD}"]
-    front, body = parted(read_text(folder / CARD, MOST_CARD))
-    if front is None:
-        return ["no front matter"]
-    try:
-        said = parse_yaml(front, folder / CARD)
-    except UserError as e:
-        return [f"front matter: {e}"]
-    if not isinstance(said, dict):
-        return ["front matter: no mapping"]
-    out = [f"front matter: no {key}" for key in KEYS if not said.get(key)]
-    out += [f"no section {title!r}" for title in SECTIONS if not section(body, title).strip()]
-    if not any(any(c.isdigit() for c in cell) for row in rows(body, MEASURED) for cell in row[1:]):
-        out.append(f"{MEASURED!r}: no figure")
-    return out + [f"{f.as_posix()}: not named" for f in shipped(folder) if f"`{f.as_posix()}`" not in body]
+    card = f"{FENCE}\n{front}{FENCE}\n\n{body}"
+    return atomic_write(folder / CARD, lambda p: p.write_text(card, encoding="utf-8"))

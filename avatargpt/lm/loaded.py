@@ -1,5 +1,4 @@
-"""`LoadedModel`: the network of a folder with its tokenizers, and what everything else is made of: prompts, samples,
-likelihoods."""
+"""`LoadedModel`: the network of a folder with its tokenizers; prompts, samples and likelihoods."""
 
 from __future__ import annotations
 
@@ -32,9 +31,9 @@ CHUNK = 56  # motion tokens decoded in one go (11.2 s); longer motion continues 
 CONTEXT = 16  # motion tokens of context on each side
 ROWS = 64  # answers decoded side by side
 PRODUCTS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of matrix products, by name
-DETAIL = 7_001  # of the random stream of the residual levels
-DETAILED, DETAIL_TOP = 1.0, 50  # their temperature as a share of level 0's, and how many codes they choose from
-SETTLED = 1.0  # `sharpness` where they are not drawn (`ResidualLevels.refine`)
+DETAIL_STREAM = 7_001  # number of the random stream of the residual levels
+DETAIL_TEMPERATURE, DETAIL_TOP = 1.0, 50  # as a share of level 0's temperature; how many codes they choose from
+SHARPNESS = 1.0  # of the residual levels where they are not drawn (`ResidualLevels.refine`)
 
 Parts = tuple["Network", TextTokenizer, dict[str, MotionTokenizer], torch.dtype, str]
 """Network, text tokenizer, motion tokenizers, dtype of matrix products, folder: the arguments of `LoadedModel`."""
@@ -44,7 +43,7 @@ def load_parts(
     path: str | os.PathLike[str] | None = None, device: str | None = None, dtype: str | torch.dtype | None = None,
     threads: int | None = None, revision: str | None = None,
 ) -> Parts:  # fmt: skip
-    """What a model folder holds; arguments and errors as `LoadedModel.from_pretrained`."""
+    """The parts of a model folder; arguments and errors as `LoadedModel.from_pretrained`."""
     if threads:
         torch.set_num_threads(threads)
     folder = folder_of(path, revision) or resources.weights()
@@ -64,12 +63,11 @@ class LoadedModel:
 
     Args:
         model: the network. text: its text tokenizer. tokenizers: modality -> motion tokenizer.
-        dtype: of matrix products.
-        source: the folder that it comes from, empty = none.
+        dtype: of matrix products. source: the model's folder, empty = none.
 
     Attributes:
-        generator: decodes answers and scores given ones.
-        grounder: the frozen sentence encoder, None where the network has no use for it.
+        generator: decodes and scores answers.
+        grounder: the frozen sentence encoder, None for a network without grounding.
         device: where the network computes.
 
     Raises:
@@ -153,34 +151,34 @@ class LoadedModel:
 
     def sample(
         self, prompts: Sequence[Prompt], lengths: Sequence[int], seeds: Sequence[int], samples: int, guidance: float,
-        temperature: float, top_k: int = 50, bare: Sequence[Prompt] | None = None, settled: bool = False,
+        temperature: float, top_k: int = 50, settled: bool = False,
     ) -> list[list[np.ndarray]]:  # fmt: skip
         """Codes (N, R) of `samples` answers per prompt.
 
         Args:
             lengths: in tokens, -1 = the model decides.
-            bare: the same prompts without examples; guidance leads away from these, their words left out.
-            settled: residual levels as expected instead of drawn, for motion that must stay near to given motion.
+            settled: residual levels as expected instead of drawn, for motion that must stay close to given motion.
         """
         head = prompts[0].head
         out: list[list[np.ndarray]] = []
         per = max(1, ROWS // samples)
         for i in range(0, len(prompts), per):
-            some, empty = prompts[i : i + per], (bare or prompts)[i : i + per]
+            batch = prompts[i : i + per]
             seeds_here = [mix(s, j) for s in seeds[i : i + per] for j in range(samples)]
             decoded = self.generator.decode(
-                self.encode(some), head, max_tokens=CHUNK + CONTEXT, length=list(lengths[i : i + per]),
+                self.encode(batch), head, max_tokens=CHUNK + CONTEXT, length=list(lengths[i : i + per]),
                 samples=samples,
-                uncond=self.encode(empty, words=False, ground=False) if guidance != 1.0 else None,
+                uncond=self.encode(batch, words=False, ground=False) if guidance != 1.0 else None,
                 guidance=guidance, temperature=temperature, top_k=top_k, seed=seeds_here, min_tokens=2,
             )  # fmt: skip
+            detail_seeds = [mix(s, DETAIL_STREAM) for s in seeds_here]
             codes = self.model.refine(
-                decoded.hidden, decoded.codes.clamp(min=0), decoded.mask, head, [mix(s, DETAIL) for s in seeds_here],
-                0.0 if settled else DETAILED * temperature, DETAIL_TOP, SETTLED,
+                decoded.hidden, decoded.codes.clamp(min=0), decoded.mask, head, detail_seeds,
+                0.0 if settled else DETAIL_TEMPERATURE * temperature, DETAIL_TOP, SHARPNESS,
             ).cpu().numpy()  # fmt: skip
             counts = decoded.lengths.tolist()
             rows = [codes[r, : counts[r]] for r in range(len(counts))]
-            out += [rows[k * samples : (k + 1) * samples] for k in range(len(some))]
+            out += [rows[k * samples : (k + 1) * samples] for k in range(len(batch))]
         return out
 
     def likelihood(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:

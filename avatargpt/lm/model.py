@@ -43,19 +43,17 @@ class AvatarGPTConfig(Shape, T5Config):
     """A T5 configuration plus the modalities the model knows.
 
     Attributes:
-        modalities: name -> ``{"codebook_size": K, "levels": R, "code_dim": C}`` and, where its refiner shall have
-            another size, ``refiner_dim``, ``refiner_layers``, ``refiner_heads``; ``first_id``, where the
-            modality's block begins in the id space, is filled in here in the order given and then kept, so that
-            adding a modality later moves no id.
+        modalities: name -> ``{"codebook_size": K, "levels": R, "code_dim": C}`` and, for a residual decoder of another
+            size, ``refiner_dim``, ``refiner_layers``, ``refiner_heads``. ``first_id``, the start of the modality's
+            block in the id space, is filled in here and then stays: adding a modality later moves no id.
         code_embedding: how codes enter: ``adapter``, a linear map of the tokenizer's code vectors; ``learnt``, a row
-            of its own for every code, as words have; ``learnt_level_0``, that for level 0 alone, and further levels of
-            prompts are not read (docs/experiments.md compares them).
+            for every code, as words have; ``learnt_level_0``, that for level 0 alone, without the levels above.
         fingerprints: modality -> fingerprint of the tokenizer whose codebooks the model carries.
         grounding_dim: width of the frozen sentence encoder's token states; 0 = no grounding.
         extra_inputs: further encoder inputs that come as vectors (speech, ...): name -> width.
-        countdown_buckets: rows of the table of motion tokens still to come (0 = off): 32 exact, then
-            logarithmic up to 512, the last row = unknown.
-        refiner_dim, refiner_layers, refiner_heads: the network that adds residual levels 1..R-1.
+        countdown_buckets: rows of the table of remaining motion tokens (0 = off): 32 exact, then logarithmic up to 512,
+            the last row = unknown.
+        refiner_dim, refiner_layers, refiner_heads: the residual decoder of levels 1..R-1.
     """
 
     model_type = "avatargpt"
@@ -79,7 +77,7 @@ class AvatarGPTConfig(Shape, T5Config):
     refiner_heads: int = NetworkShape.refiner_heads
 
     def __post_init__(self, **kwargs: Any) -> None:
-        self._completed()
+        self._complete()
         if kwargs.get("decoder_start_token_id") is None:
             kwargs["decoder_start_token_id"] = self.pad_token_id  # as every T5
         if kwargs.get("attn_implementation") is None:
@@ -87,14 +85,14 @@ class AvatarGPTConfig(Shape, T5Config):
         super().__post_init__(**kwargs)
 
 
-WHERE = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-"""Of `from_pretrained`'s arguments, those that say where a file is looked for."""
+LOCATION = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+"""Arguments of `from_pretrained` that locate a file."""
 
 
 def eight_bits(
     name: str | os.PathLike[str] | None, options: Mapping[str, Any]
 ) -> tuple[dict[str, torch.Tensor], AvatarGPTConfig] | None:
-    """Weights (float32) and configuration of a folder or a repository on the Hub; None where they are of another kind.
+    """Float32 weights and configuration of a folder or Hub repository in eight bits; None for other weights.
 
     Args:
         options: of `from_pretrained`.
@@ -108,20 +106,20 @@ def eight_bits(
 
     from vqvae.io.tensors import load_tensors, raised
 
-    places = {k: options[k] for k in WHERE if options.get(k) is not None}
+    places = {k: options[k] for k in LOCATION if options.get(k) is not None}
     optional = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    found = cached_file(name, SMALL, **places, **optional)
-    if found is None:
+    path = cached_file(name, SMALL, **places, **optional)
+    if path is None:
         return None
     config = options.get("config")
     if not isinstance(config, AvatarGPTConfig):
         config = AvatarGPTConfig.from_pretrained(name if config is None else config, **places)
-    return raised(load_tensors(found)), config
+    return raised(load_tensors(path)), config
 
 
 @dataclass
 class AvatarGPTOutput(Seq2SeqLMOutput):
-    """What `forward` returns, beyond the usual fields.
+    """Output of `forward`, beyond the usual fields.
 
     Attributes:
         token_loss: (B, L) cross-entropy of every label in nats (float32), 0 where the label is ignored.
@@ -135,8 +133,8 @@ class AvatarGPTOutput(Seq2SeqLMOutput):
 class AvatarGPTModel(Network, T5ForConditionalGeneration):
     """T5 with a code adapter and an untied head per modality.
 
-    Ids live in one space (see `AvatarGPTConfig`); `head` says which block the decoder may speak, the rest of the
-    logits is -inf. Shapes: B batch, L length, R residual levels, K codes, V text ids.
+    Ids share one space (see `AvatarGPTConfig`); `head` selects the block that the decoder may choose from, other logits
+    are -inf. Shapes: B batch, L length, R residual levels, K codes, V text ids.
     """
 
     config_class = AvatarGPTConfig
@@ -151,7 +149,7 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As of transformers; a folder or a repository whose weights are in eight bits is read as well.
+        """As of transformers, also for weights in eight bits.
 
         Raises:
             UserError: a damaged file of weights in eight bits.
@@ -164,11 +162,8 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Every added map at fan_in**-0.5 (heads: d_model**-0.5), every added table at d_model**-0.5.
-
-        T5's own rule would give them std 1 and a first loss near 70. The stacks inside initialise themselves, and
-        transformers calls this for leaves alone, so the rule looks at no parents.
-        """
+        """Every added map at fan_in**-0.5 (heads: d_model**-0.5), every added table at d_model**-0.5."""
+        # T5's own rule would give them std 1 and a first loss near 70
         if module is self.shared:
             init.normal_(self.shared.weight, mean=0.0, std=self.config.initializer_factor)
         elif isinstance(module, nn.Linear):
@@ -190,7 +185,7 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         decoder_input_ids: Tensor | None = None, decoder_attention_mask: Tensor | None = None,
         encoder_outputs: Any = None, past_key_values: Any = None, labels: Tensor | None = None,
         use_cache: bool | None = None, head: Heads = TEXT, residual_codes: Tensor | None = None,
-        extra_embeddings: Sequence[Extra] | None = None, countdown: Tensor | None = None,
+        extra_embeddings: Sequence[Extra] | None = None, remaining: Tensor | None = None,
         length: Tensor | None = None, label_smoothing: float = 0.0, full_logits: bool | None = None, **kwargs: Any,
     ) -> AvatarGPTOutput:
         """Teacher-forced or one-step forward.
@@ -200,8 +195,8 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
                 given, `attention_mask` is the mask of its states.
             labels: (B, L) in the one id space, -100 = ignored; `decoder_input_ids` follow by `shift_right`.
             head: one head, or one per row (names, or indices into `config.heads`).
-            countdown: (B, L) motion tokens still to come before each prediction, below 0 = unknown.
-            length: (B,) instead of `countdown`: the count at decoder position t is length - t (below 0: unknown).
+            remaining: (B, L) number of remaining motion tokens before each prediction, below 0 = unknown.
+            length: (B,) instead of `remaining`: the number at decoder position t is length - t (below 0: unknown).
             full_logits: logits over the one id space with -inf outside the head; default: when there are no
                 labels. False without labels: (B, L, n) of the head's own block.
 
@@ -219,11 +214,12 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
             decoder_input_ids = self.shift_right(labels, head)
         if use_cache is None and labels is not None:
             use_cache = False  # whole answers are given
-        if length is not None and countdown is None:
-            seen = int(past_key_values.get_seq_length()) if past_key_values is not None else 0
-            countdown = self.counts(length, seen, decoder_input_ids.shape[1])
+        if length is not None and remaining is None:
+            start = int(past_key_values.get_seq_length()) if past_key_values is not None else 0
+            at = torch.arange(start, start + decoder_input_ids.shape[1], device=length.device)
+            remaining = torch.where(length[:, None] < 0, -1, (length[:, None] - at).clamp(min=0))
         decoded = self.decoder(
-            inputs_embeds=self.embed_decoder(decoder_input_ids, countdown), attention_mask=decoder_attention_mask,
+            inputs_embeds=self.embed_decoder(decoder_input_ids, remaining), attention_mask=decoder_attention_mask,
             encoder_hidden_states=states, encoder_attention_mask=attention_mask, past_key_values=past_key_values,
             use_cache=use_cache, **{k: v for k, v in kwargs.items() if k.startswith("output_")},
         )
@@ -252,17 +248,17 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
     def generate(self, inputs: Tensor | None = None, *, head: str = TEXT, **kwargs: Any) -> Any:  # type: ignore[override]
         """Hugging Face `generate` for one head: greedy, beams, sampling, caches, streamers.
 
-        Takes `inputs`' arguments besides the usual ones, or ready `encoder_outputs` with their `attention_mask`;
-        `length` (B,) feeds the count-down. Answers start with the head's start id and are padded with the text
-        padding id. `avatargpt.lm.generate` holds the product's own, faster loop.
+        Takes the arguments of `inputs` besides the usual ones, or ready `encoder_outputs` with their `attention_mask`;
+        `length` (B,) conditions on the number of tokens. Answers start with the head's start id and are padded with the
+        text padding id. `avatargpt.lm.generate` is the faster loop of the product.
         """
         head = str(self.head_names(head, 1))
         ids = kwargs.pop("input_ids", None) if inputs is None else inputs
         if kwargs.get("encoder_outputs") is None:
             assert ids is not None
-            given = {k: kwargs.pop(k, None) for k in ("attention_mask", "residual_codes", "extra_embeddings")}
+            inputs_ = {k: kwargs.pop(k, None) for k in ("attention_mask", "residual_codes", "extra_embeddings")}
             with torch.no_grad():
-                states, kwargs["attention_mask"] = self.encode(ids, **given)
+                states, kwargs["attention_mask"] = self.encode(ids, **inputs_)
             kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=states)
         ends = {"decoder_start_token_id": self.config.start_id(head), "eos_token_id": self.config.end_id(head)}
         hugging_face: Any = super().generate  # type: ignore[misc]

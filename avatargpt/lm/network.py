@@ -14,6 +14,12 @@ from avatargpt.lm.shape import TEXT, NetworkShape, Shape, length_boundaries
 from avatargpt.lm.t5 import Stack
 from vqvae.errors import UserError
 
+IGNORED = -100
+TIED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # the library's further names of `shared.weight`
+Heads = str | Sequence[str] | Tensor
+Extra = tuple[Tensor, Tensor, str]
+"""Vectors (B, G, width), their mask (B, G), and the name of their adapter."""
+
 
 def _summed(tables: Tensor, codes: Tensor) -> Tensor:
     """Sum over levels: tables (R, K, W), codes (..., r), r <= R, entries below 0 left out -> (..., W)."""
@@ -28,9 +34,8 @@ def _summed(tables: Tensor, codes: Tensor) -> Tensor:
 class CodeEmbedding(nn.Module):
     """Codes of one modality -> (N, d_model), learnt rows for start and end.
 
-    The codebooks are copies of the tokenizer's, frozen; `scale` brings the mean length of a level-0 vector to
-    sqrt(C), so that codes enter with the size of text embeddings whatever the tokenizer's units. The residual decoder
-    reads them whichever way codes enter.
+    The codebooks are frozen copies of the tokenizer's; `scale` brings the mean length of a level-0 vector to sqrt(C),
+    the size of text embeddings, whatever the tokenizer's units.
     """
 
     codebooks: Tensor
@@ -96,7 +101,7 @@ class CodeVocabulary(CodeEmbedding):
 
 
 def code_embedding(config: Shape, modality: str) -> CodeEmbedding:
-    """The way in of a modality's codes that a configuration names."""
+    """The embedding of a modality's codes that a configuration names."""
     spec = config.modality(modality)
     size, levels, width = spec["codebook_size"], spec["levels"], spec["code_dim"]
     if config.code_embedding == "adapter":
@@ -119,7 +124,7 @@ class VectorAdapter(nn.Module):
 
 
 class LengthConditioning(nn.Module):
-    """Embedding of the number of motion tokens still to come; below 0 = unknown (the last row)."""
+    """Embedding of the number of remaining motion tokens; below 0 = unknown (the last row)."""
 
     def __init__(self, config: Shape) -> None:
         super().__init__()
@@ -138,11 +143,35 @@ class LengthConditioning(nn.Module):
         return self.rows(self.bucket(count))
 
 
-class Codebooks(nn.Module):
-    """The part of the model that looks after the tokenizers' codebooks and fingerprints."""
+class Network(ResidualLevels):
+    """The additions that make a T5 a motion model: inputs for codes and vectors, and an untied head per modality.
 
-    config: Shape
+    Ids share one space (see `avatargpt.lm.shape`); `head` selects the block that the decoder may choose from. Shapes: B
+    batch, L length, S encoder states, R residual levels, K codes, V text ids.
+    """
+
+    config: Any
+    shared: nn.Embedding
+    encoder: Any
+    decoder: Any
+    lm_head: nn.Linear
     codes: nn.ModuleDict
+    extra: nn.ModuleDict
+    heads: nn.ModuleDict
+    countdown: LengthConditioning | None
+
+    def _add_parts(self, config: Shape) -> None:
+        specs: dict[str, dict[str, int]] = config.modalities or {}
+        self.codes = nn.ModuleDict({name: code_embedding(config, name) for name in specs})
+        self.heads = nn.ModuleDict({
+            name: nn.Linear(config.d_model, s["codebook_size"] + 2) for name, s in specs.items()
+        })
+        self.refiners = nn.ModuleDict({
+            name: ResidualDecoder(config, name) for name, s in specs.items() if s["levels"] > 1
+        })
+        widths = dict(config.extra_inputs or {}) | ({"grounding": config.grounding_dim} if config.grounding_dim else {})
+        self.extra = nn.ModuleDict({name: VectorAdapter(width, config.d_model) for name, width in widths.items()})
+        self.countdown = LengthConditioning(config) if config.countdown_buckets else None
 
     @torch.no_grad()
     def set_codebooks(self, modality: str, codebooks: Tensor, fingerprint: str) -> None:
@@ -152,9 +181,9 @@ class Codebooks(nn.Module):
             UserError: another shape than the configuration says.
         """
         spec = self.config.modality(modality)
-        wanted = (spec["levels"], spec["codebook_size"], spec["code_dim"])
-        if tuple(codebooks.shape) != wanted:
-            raise UserError(f"codebooks of '{modality}': {tuple(codebooks.shape)}; this model takes {wanted}")
+        expected = (spec["levels"], spec["codebook_size"], spec["code_dim"])
+        if tuple(codebooks.shape) != expected:
+            raise UserError(f"codebooks of '{modality}': {tuple(codebooks.shape)}; this model takes {expected}")
         adapter: Any = self.codes[modality]
         adapter.codebooks.copy_(codebooks)
         length = codebooks[0].float().norm(dim=-1).mean().clamp(min=1e-6)
@@ -165,38 +194,19 @@ class Codebooks(nn.Module):
         """Refuse a tokenizer that the model was not trained with.
 
         Raises:
-            UserError: the fingerprints differ, or the model was given no codebooks for the modality.
+            UserError: the fingerprints differ, or the model has no codebooks for the modality.
         """
         self.config.modality(modality)
-        known = (self.config.fingerprints or {}).get(modality)
-        if known != fingerprint:
-            own = f"was trained with {known[:12]}" if known else "has no codebooks yet"
+        trained_with = (self.config.fingerprints or {}).get(modality)
+        if trained_with != fingerprint:
+            state = f"was trained with {trained_with[:12]}" if trained_with else "has no codebooks yet"
             raise UserError(
-                f"tokenizer of '{modality}': fingerprint {fingerprint[:12]}, but this language model {own}; "
+                f"tokenizer of '{modality}': fingerprint {fingerprint[:12]}, but this language model {state}; "
                 "only the tokenizer it was trained with is accepted"
             )
 
-    def lora_modules_to_save(self) -> list[str]:
-        """Names for peft's ``modules_to_save``: every part that is new against T5."""
-        named = [f"{part}.{name}" for part in ("codes", "heads", "refiners", "extra") for name in getattr(self, part)]
-        return [*named, *(["countdown"] if self.countdown is not None else []), "lm_head"]
-
-
-Extra = tuple[Tensor, Tensor, str]
-
-
-class Inputs(nn.Module):
-    """The part of the model that turns what is read into vectors. Shapes as in `avatargpt.lm.model`."""
-
-    config: Shape
-    shared: nn.Embedding
-    encoder: Any
-    codes: nn.ModuleDict
-    extra: nn.ModuleDict
-    countdown: LengthConditioning | None
-
     def embed(self, ids: Tensor, residual_codes: Tensor | None = None) -> Tensor:
-        """Vectors of ids of the one space.
+        """Vectors of ids.
 
         Args:
             ids: (B, L) int64.
@@ -218,11 +228,11 @@ class Inputs(nn.Module):
                 out[inside] = adapter(ids[inside] - first, residual).to(out.dtype)
         return out
 
-    def embed_decoder(self, ids: Tensor, countdown: Tensor | None = None) -> Tensor:
-        """(B, L) ids and counts of motion tokens still to come (None or below 0: unknown) -> (B, L, d_model)."""
+    def embed_decoder(self, ids: Tensor, remaining: Tensor | None = None) -> Tensor:
+        """(B, L) ids and numbers of remaining motion tokens (None or below 0: unknown) -> (B, L, d_model)."""
         out = self.embed(ids)
         if self.countdown is not None:
-            count = torch.full((1, 1), -1, device=ids.device) if countdown is None else countdown
+            count = torch.full((1, 1), -1, device=ids.device) if remaining is None else remaining
             out = out + self.countdown(count).to(out.dtype)
         return out
 
@@ -230,7 +240,7 @@ class Inputs(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
         extra_embeddings: Sequence[Extra] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """What the encoder reads.
+        """Inputs of the encoder.
 
         Args:
             input_ids: (B, L). attention_mask: (B, L), 1 = token; None: everything but padding ids.
@@ -264,39 +274,8 @@ class Inputs(nn.Module):
         vectors, mask = self.inputs(input_ids, attention_mask, residual_codes, extra_embeddings)
         return self.encoder(inputs_embeds=vectors, attention_mask=mask).last_hidden_state, mask
 
-
-IGNORED = -100
-TIED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # the library's further names of `shared.weight`
-Heads = str | Sequence[str] | Tensor
-
-
-class Network(Inputs, ResidualLevels, Codebooks):
-    """What a T5 becomes a motion model by: a way in for codes and an untied head per modality.
-
-    Ids live in one space (see `avatargpt.lm.shape`); `head` says which block the decoder may speak. Shapes: B batch,
-    L length, S encoder states, R residual levels, K codes, V text ids.
-    """
-
-    config: Any
-    decoder: Any
-    lm_head: nn.Linear
-    heads: nn.ModuleDict
-
-    def _add_parts(self, config: Shape) -> None:
-        specs: dict[str, dict[str, int]] = config.modalities or {}
-        self.codes = nn.ModuleDict({name: code_embedding(config, name) for name in specs})
-        self.heads = nn.ModuleDict({
-            name: nn.Linear(config.d_model, s["codebook_size"] + 2) for name, s in specs.items()
-        })
-        self.refiners = nn.ModuleDict({
-            name: ResidualDecoder(config, name) for name, s in specs.items() if s["levels"] > 1
-        })
-        widths = dict(config.extra_inputs or {}) | ({"grounding": config.grounding_dim} if config.grounding_dim else {})
-        self.extra = nn.ModuleDict({name: VectorAdapter(width, config.d_model) for name, width in widths.items()})
-        self.countdown = LengthConditioning(config) if config.countdown_buckets else None
-
     def head_names(self, head: Heads, batch: int) -> str | list[str]:
-        """One name when the whole batch speaks one head, else one per row. Tensors index `config.heads`."""
+        """One name if the batch shares a head, else one per row. Tensors index `config.heads`."""
         if isinstance(head, str):
             names = [head]
         elif isinstance(head, Tensor):
@@ -336,11 +315,11 @@ class Network(Inputs, ResidualLevels, Codebooks):
     def _token_loss(self, hidden: Tensor, labels: Tensor, names: str | list[str], smoothing: float) -> Tensor:
         """Cross-entropy (B, L) computed on the labelled positions of each head alone."""
         loss = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
-        wanted = labels != IGNORED
+        labelled = labels != IGNORED
         for name in [names] if isinstance(names, str) else list(dict.fromkeys(names)):
-            at = wanted
+            at = labelled
             if not isinstance(names, str):
-                at = wanted & torch.tensor([n == name for n in names], device=labels.device)[:, None]
+                at = labelled & torch.tensor([n == name for n in names], device=labels.device)[:, None]
             target = labels[at] - self.config.first_id(name)
             if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < self.config.size(name):
                 raise ValueError(f"labels of head '{name}' lie outside its ids")
@@ -354,33 +333,24 @@ class Network(Inputs, ResidualLevels, Codebooks):
             loss = loss.masked_scatter(at, value)
         return loss
 
-    def counts(self, length: Tensor | None, seen: int, steps: int) -> Tensor | None:
-        """(B, steps) motion tokens still to come from position `seen` on, for answers of `length` (B,); below 0 and
-        None: unknown."""
-        if length is None:
-            return None
-        at = torch.arange(seen, seen + steps, device=length.device)
-        return torch.where(length[:, None] < 0, -1, (length[:, None] - at).clamp(min=0))
-
-    def likelihood(self, states: Tensor, mask: Tensor, labels: Tensor, head: str, length: Tensor | None) -> Tensor:
+    def likelihood(self, states: Tensor, mask: Tensor, labels: Tensor, head: str) -> Tensor:
         """Cross-entropy (B, L) in nats of given answers, 0 where the label is ignored; teacher-forced.
 
         Args:
-            states: (B, S, d_model) of the encoder, mask: (B, S). labels: (B, L) in the one id space.
-            length: (B,) that the count-down is told.
+            states: (B, S, d_model) of the encoder, mask: (B, S). labels: (B, L) ids.
         """
         names = self.head_names(head, len(states))
-        spoken = self.embed_decoder(self.shift_right(labels, head), self.counts(length, 0, labels.shape[1]))
         hidden = self.decoder(
-            inputs_embeds=spoken, encoder_hidden_states=states, encoder_attention_mask=mask
+            inputs_embeds=self.embed_decoder(self.shift_right(labels, head)), encoder_hidden_states=states,
+            encoder_attention_mask=mask,
         ).last_hidden_state
         return self._token_loss(hidden, labels, names, 0.0)
 
 
 class LanguageNetwork(Network):
-    """The model for use: parameters under the names of `avatargpt.lm.model.AvatarGPTModel`, which is for training.
+    """The model for use, with the parameter names of `avatargpt.lm.model.AvatarGPTModel`, which is for training.
 
-    It has no initialisation of its own: `checkpoint.load_network` gives it its weights.
+    It has no initialisation: `checkpoint.load_network` loads its weights.
     """
 
     config: NetworkShape

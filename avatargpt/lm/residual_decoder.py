@@ -1,9 +1,8 @@
-"""The refiner: residual levels 1..R-1 of an answer, from the decoder's states and the whole of level 0.
+"""The residual decoder: levels 1..R-1 of an answer, from the decoder's states and all of level 0.
 
-Layers that look both ways read all tokens of level 0; then a recurrent network goes from token to token and knows what
-details it has said, and for each token a small network says level after level (the depth transformer of RQ-Transformer,
-arXiv 2203.01941, with a GRU over time). Details are drawn, not averaged: the mean of all ways to shake a head is a head
-that does not move.
+Bidirectional layers read all tokens of level 0; a GRU over time carries the details chosen so far, and for each token a
+small network predicts level after level (the depth transformer of RQ-Transformer, arXiv 2203.01941). Details are drawn,
+not averaged: the mean of all ways to shake a head is a head that does not move. Weight files call it ``refiners``.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 from avatargpt.lm.sampling import sample, uniforms
 from avatargpt.lm.shape import Shape
 
-FORGET = 0.1  # share of tokens whose details the next one does not see while training
+FORGET = 0.1  # share of tokens whose details are hidden from the next one in training
 
 
 def positions(length: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -30,7 +29,7 @@ def positions(length: int, width: int, device: torch.device, dtype: torch.dtype)
 
 
 class ResidualDecoderLayer(nn.Module):
-    """Pre-norm transformer layer that looks both ways."""
+    """Bidirectional pre-norm transformer layer."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -52,7 +51,7 @@ class ResidualDecoderLayer(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """Says the codes of levels 1..R-1 of a modality.
+    """Predicts the codes of levels 1..R-1 of a modality.
 
     Shapes: B rows, N tokens, C width of a code vector, D `refiner_dim`, K codes of a level.
     """
@@ -75,10 +74,10 @@ class ResidualDecoder(nn.Module):
         nn.init.normal_(self.level.weight, std=0.02)
 
     def read(self, hidden: Tensor, base: Tensor, mask: Tensor) -> Tensor:
-        """What all of level 0 tells of each token.
+        """Features of each token from all of level 0.
 
         Args:
-            hidden: (B, N, d_model) decoder states; row n is the state that spoke token n.
+            hidden: (B, N, d_model) decoder states; token n was chosen from row n.
             base: (B, N, C) scaled code vectors of level 0.
             mask: (B, N) bool, True = a token.
 
@@ -94,37 +93,38 @@ class ResidualDecoder(nn.Module):
         return out
 
     def remember(self, read: Tensor, before: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, N, D) and the details (B, N, C) of the token before each -> (B, N, D), the state to go on from."""
-        said, state = self.memory(torch.cat([read, before.to(read.dtype)], -1), state)
-        return self.from_memory(torch.cat([said, read], -1)), state
+        """(B, N, D) and the details (B, N, C) of the token before each -> (B, N, D), the state to continue from."""
+        past, state = self.memory(torch.cat([read, before.to(read.dtype)], -1), state)
+        return self.from_memory(torch.cat([past, read], -1)), state
 
-    def speak(self, known: Tensor, total: Tensor, level: int | slice, book: Tensor) -> Tensor:
+    def logits(self, features: Tensor, total: Tensor, level: int | slice, codebook: Tensor) -> Tensor:
         """Logits of a level's codes.
 
         Args:
-            known: (..., D). total: (..., C) scaled sum of the code vectors of all levels before.
+            features: (..., D). total: (..., C) scaled sum of the code vectors of all levels before.
             level: counted from 0 = the first residual one; a slice: of all of them, along the last but one axis.
-            book: (K, C), or (levels, K, C) for a slice.
+            codebook: (K, C), or (levels, K, C) for a slice.
 
         Returns:
             (..., K).
         """
-        x = F.gelu(known + self.from_sum(total) + self.level.weight[level])
-        wanted = self.output(x)
-        near = wanted @ book.T if book.dim() == 2 else torch.einsum("...jc,jkc->...jk", wanted, book)
-        return near + self.bias[level]
+        x = F.gelu(features + self.from_sum(total) + self.level.weight[level])
+        vector = self.output(x)
+        one_level = codebook.dim() == 2
+        products = vector @ codebook.T if one_level else torch.einsum("...jc,jkc->...jk", vector, codebook)
+        return products + self.bias[level]
 
 
-def _settled(logits: Tensor, book: Tensor, sharpness: float) -> Tensor:
+def _expected(logits: Tensor, codebook: Tensor, sharpness: float) -> Tensor:
     """One code per row (B, K) without chance, see `ResidualLevels.refine`."""
     if sharpness <= 0:
         return logits.argmax(-1)
-    mean = (logits / sharpness).softmax(-1).to(book.dtype) @ book
-    return (mean @ book.T - 0.5 * book.pow(2).sum(-1)).argmax(-1)
+    mean = (logits / sharpness).softmax(-1).to(codebook.dtype) @ codebook
+    return (mean @ codebook.T - 0.5 * codebook.pow(2).sum(-1)).argmax(-1)
 
 
 class ResidualLevels(nn.Module):
-    """The part of the model that trains and runs the refiners."""
+    """The part of the model that trains and runs the residual decoders."""
 
     config: Shape
     codes: nn.ModuleDict
@@ -136,9 +136,9 @@ class ResidualLevels(nn.Module):
         """Cross-entropy of the residual codes, nats per code; ln K = no better than chance.
 
         Args:
-            hidden: (B, N, d_model), row n = the decoder state that spoke token n (detach it to train the refiner
-                alone). codes: (B, N, R) int64. mask: (B, N) bool.
-            forgotten: (B, N) bool, tokens whose details the next one does not see while training; None: at random.
+            hidden: (B, N, d_model), row n = the decoder state that token n was chosen from (detach it to train the
+                residual decoder alone). codes: (B, N, R) int64. mask: (B, N) bool.
+            forgotten: (B, N) bool, tokens whose details are hidden from the next one in training; None: at random.
         """
         mask = mask.bool()
         adapter: Any = self.codes[modality]
@@ -148,11 +148,12 @@ class ResidualLevels(nn.Module):
         totals = vectors.cumsum(2)  # (B, N, R, C)
         details = totals[:, :, -1] - totals[:, :, 0]
         if self.training:
-            gone = torch.rand_like(details[..., 0]) < FORGET if forgotten is None else forgotten
-            details = details.masked_fill(gone[..., None], 0)
+            hidden_details = torch.rand_like(details[..., 0]) < FORGET if forgotten is None else forgotten
+            details = details.masked_fill(hidden_details[..., None], 0)
         before = F.pad(details[:, :-1], (0, 0, 1, 0))
-        known, _ = refiner.remember(refiner.read(hidden, totals[:, :, 0], mask), before)
-        logits = refiner.speak(known[:, :, None], totals[:, :, :-1], slice(None), adapter.codebooks[1:] * adapter.scale)
+        features, _ = refiner.remember(refiner.read(hidden, totals[:, :, 0], mask), before)
+        codebooks = adapter.codebooks[1:] * adapter.scale
+        logits = refiner.logits(features[:, :, None], totals[:, :, :-1], slice(None), codebooks)
         return F.cross_entropy(logits[mask].float().flatten(0, 1), clean[..., 1:][mask].flatten())
 
     @torch.no_grad()
@@ -160,15 +161,15 @@ class ResidualLevels(nn.Module):
         self, hidden: Tensor, codes0: Tensor, mask: Tensor | None = None, modality: str = "body",
         seeds: Sequence[int] = (), temperature: float = 0.0, top_k: int = 0, sharpness: float = 0.0,
     ) -> Tensor:
-        """Say the residual levels of an answer.
+        """Predict the residual levels of an answer.
 
         Args:
             hidden: (B, N, d_model) as for `refiner_loss`. codes0: (B, N) level-0 codes (0..K-1).
             mask: (B, N) bool, None = all.
-            seeds: one per row, for a temperature above 0; the same seed says the same whatever else is in the batch.
-            temperature: 0 = no chance. top_k: see `sampling.sample`.
+            seeds: one per row, for a temperature above 0; the same seed gives the same codes in any batch.
+            temperature: 0 = without chance. top_k: see `sampling.sample`.
             sharpness: without chance, the code nearest to the mean of all codes' vectors, weighted by their
-                probabilities at this temperature; 0 = the likeliest code. A mean calms details that nothing decides.
+                probabilities at this temperature; 0 = the likeliest code. A mean calms undecided details.
 
         Returns:
             (B, N, R) int64.
@@ -179,20 +180,20 @@ class ResidualLevels(nn.Module):
         rows, tokens = codes0.shape
         levels = len(adapter.codebooks) - 1
         base = adapter.vectors(codes0[..., None])
-        books = (adapter.codebooks * adapter.scale).to(base.dtype)
+        codebooks = (adapter.codebooks * adapter.scale).to(base.dtype)
         read = refiner.read(hidden.to(base.dtype), base, mask)
         drawn = uniforms(seeds, tokens * levels).view(tokens, levels, rows) if temperature > 0 else None
         before, state, out = torch.zeros_like(base[:, 0]), None, []
         for n in range(tokens):
-            known, state = refiner.remember(read[:, n : n + 1], before[:, None], state)
+            features, state = refiner.remember(read[:, n : n + 1], before[:, None], state)
             total, row = base[:, n], [codes0[:, n]]
             for level in range(levels):
-                logits = refiner.speak(known[:, 0], total, level, books[level + 1]).float()
+                logits = refiner.logits(features[:, 0], total, level, codebooks[level + 1]).float()
                 if drawn is None:
-                    row.append(_settled(logits, books[level + 1], sharpness))
+                    row.append(_expected(logits, codebooks[level + 1], sharpness))
                 else:
                     row.append(sample(logits, drawn[n, level].to(logits.device), temperature, top_k))
-                total = total + books[level + 1][row[-1]]
+                total = total + codebooks[level + 1][row[-1]]
             before = total - base[:, n]
             out.append(torch.stack(row, -1))
         return torch.stack(out, 1)

@@ -19,7 +19,7 @@ def seeds_for(seed: int | Sequence[int], rows: int) -> list[int]:
 
 
 def uniforms(seeds: Sequence[int], steps: int) -> Tensor:
-    """(steps, N) float64 numbers in [0, 1): column i is the stream of ``seeds[i]``, whatever the batch holds."""
+    """(steps, N) float64 numbers in [0, 1): column i is the stream of ``seeds[i]`` in any batch."""
     columns = []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed % 2**63)
@@ -75,10 +75,10 @@ def _place(logits: Tensor, ranked: Tensor, pick: Tensor) -> Tensor:
 
 
 def ban_repeats(logits: Tensor, tokens: Tensor, size: int) -> Tensor:
-    """-inf for every token that would complete an n-gram its row has already said.
+    """-inf for every token that would complete a second occurrence of an n-gram in its row.
 
     Args:
-        logits: (N, n). tokens: (N, t) said so far. size: length of the n-grams, at least 1.
+        logits: (N, n). tokens: (N, t) so far. size: length of the n-grams, at least 1.
     """
     if tokens.shape[1] < size:
         return logits

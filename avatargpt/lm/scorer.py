@@ -1,8 +1,8 @@
-"""`TextMotionScorer`: how well a motion and a sentence fit together, by two small networks trained on pairs of both.
+"""`TextMotionScorer`: the fit of a motion and a sentence, by two small networks trained on pairs of both.
 
-Best-of-n ranks candidates with it: the language model's own motion-to-text shares its mistakes (what it makes of a
-word it also describes by that word), a network that sees the finished motion does not. Contrastive matching as in
-TMR (arXiv 2305.00976), on `motion_signature` and the frozen sentence encoder.
+Best-of-n ranks candidates with it: the language model's motion-to-text shares the model's mistakes, a network on the
+finished motion does not. Contrastive matching as in TMR (arXiv 2305.00976), on `motion_signature` and the frozen
+sentence encoder.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 FILE = "matcher.safetensors"
 SENTENCE = 384
-LOUD = 8.0  # unit sentence vectors times this have entries of about the size that layers expect
-LIMIT = 6.0  # standard deviations beyond which a number is cut off
+SENTENCE_SCALE = 8.0  # of unit sentence vectors, whose entries are small
+CLIP = 6.0  # standard deviations
 
 
 def _layers(into: int, width: int, out: int, dropout: float) -> nn.Sequential:
@@ -54,20 +54,20 @@ class ScorerNetwork(nn.Module):
         self.text = _layers(SENTENCE, width, dim, dropout / 2)
         self.scale = nn.Parameter(torch.tensor(2.5))  # log of the inverse temperature
 
-    def see(self, signatures: Tensor, noise: float = 0.0) -> Tensor:
+    def embed_motion(self, signatures: Tensor, noise: float = 0.0) -> Tensor:
         """(B, size) -> (B, dim)."""
-        x = ((signatures - self.mean) / self.std).clamp(-LIMIT, LIMIT)
+        x = ((signatures - self.mean) / self.std).clamp(-CLIP, CLIP)
         if noise:
             x = x + noise * torch.randn_like(x)
         return F.normalize(self.motion(x), dim=-1)
 
-    def hear(self, sentences: Tensor) -> Tensor:
+    def embed_text(self, sentences: Tensor) -> Tensor:
         """(B, 384) unit vectors -> (B, dim)."""
-        return F.normalize(self.text(LOUD * sentences), dim=-1)
+        return F.normalize(self.text(SENTENCE_SCALE * sentences), dim=-1)
 
 
 class TextMotionScorer:
-    """A trained matcher."""
+    """A trained scorer."""
 
     def __init__(self, network: ScorerNetwork) -> None:
         self.network = network.eval()
@@ -77,17 +77,17 @@ class TextMotionScorer:
         """(T, 22, 3) metres each -> (B, dim) unit vectors."""
         from avatargpt.kinematics.measures import motion_signature
 
-        seen = torch.from_numpy(np.stack([motion_signature(j, fps) for j in joints])).to(self.network.mean.device)
-        return np.asarray(self.network.see(seen).cpu().numpy())
+        signatures = torch.from_numpy(np.stack([motion_signature(j, fps) for j in joints]))
+        return np.asarray(self.network.embed_motion(signatures.to(self.network.mean.device)).cpu().numpy())
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str], grounder: SentenceGrounder) -> np.ndarray:
         """Sentences -> (B, dim) unit vectors."""
-        said = torch.from_numpy(grounder.sentence(list(texts))).to(self.network.mean.device)
-        return np.asarray(self.network.hear(said).cpu().numpy())
+        sentences = torch.from_numpy(grounder.sentence(list(texts))).to(self.network.mean.device)
+        return np.asarray(self.network.embed_text(sentences).cpu().numpy())
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
-        """Write ``motion_scorer.safetensors``; `dtype` bfloat16 halves it (mean and spread stay float32)."""
+        """Write ``matcher.safetensors``; `dtype` bfloat16 halves it (mean and spread stay float32)."""
         from safetensors.torch import save_file
 
         state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
@@ -97,7 +97,7 @@ class TextMotionScorer:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> TextMotionScorer | None:
-        """The matcher of a model folder, or None where it has none.
+        """The scorer of a model folder, or None.
 
         Raises:
             UserError: a damaged file.

@@ -23,7 +23,7 @@ _REFINER = ("refiner_dim", "refiner_layers", "refiner_heads")
 
 
 class Shape:
-    """What a configuration says of the network, whoever keeps the fields: `NetworkShape`, or `AvatarGPTConfig`."""
+    """Sizes of the network, as fields of `NetworkShape` or `AvatarGPTConfig`."""
 
     vocab_size: int
     d_model: int
@@ -50,19 +50,19 @@ class Shape:
     refiner_layers: int
     refiner_heads: int
 
-    def _completed(self) -> None:
-        """Fill in what follows from other fields, and refuse what cannot be."""
+    def _complete(self) -> None:
+        """Fill in fields that follow from others, and check them."""
         self.fingerprints = dict(self.fingerprints or {})
         self.extra_inputs = dict(self.extra_inputs or {})
-        self.modalities = self._laid_out(self.modalities or {})
+        self.modalities = self._with_first_ids(self.modalities or {})
         if self.countdown_buckets and self.countdown_buckets < LENGTH_EXACT + 2:
             raise UserError(f"countdown_buckets: {self.countdown_buckets}; accepted 0 (off) or at least 34")
         if self.code_embedding not in CODE_EMBEDDINGS:
             raise UserError(f"code_embedding: {self.code_embedding!r}; accepted {', '.join(CODE_EMBEDDINGS)}")
 
-    def _laid_out(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`given` with ``first_id`` set for every modality that has none yet, behind all that have one."""
-        for name, entry in given.items():
+    def _with_first_ids(self, modalities: dict[str, Any]) -> dict[str, Any]:
+        """The entries with ``first_id`` set for every modality that has none yet, behind all that have one."""
+        for name, entry in modalities.items():
             if not isinstance(entry, dict):
                 raise UserError(f"modality '{name}': {entry!r}; needs a mapping with {', '.join(_FIELDS)}")
             unknown = set(entry) - {*_FIELDS, *_REFINER, "first_id"}
@@ -70,19 +70,18 @@ class Shape:
                 raise UserError(f"modality '{name}': {unknown.pop()}; accepted {', '.join((*_FIELDS, *_REFINER))}")
             if name == TEXT or any(not isinstance(entry.get(f), int) or entry[f] < 1 for f in _FIELDS):
                 raise UserError(f"modality '{name}': {entry}; needs whole numbers {', '.join(_FIELDS)} of at least 1")
-        laid = {name: dict(entry) for name, entry in given.items()}
-        free = max(
-            (e["first_id"] + e["codebook_size"] + 2 for e in laid.values() if "first_id" in e), default=self.vocab_size
-        )
-        for entry in laid.values():
+        entries = {name: dict(entry) for name, entry in modalities.items()}
+        ends = (e["first_id"] + e["codebook_size"] + 2 for e in entries.values() if "first_id" in e)
+        free = max(ends, default=self.vocab_size)
+        for entry in entries.values():
             if "first_id" not in entry:
                 entry["first_id"] = free
                 free += entry["codebook_size"] + 2
-        return dict(sorted(laid.items(), key=lambda item: item[1]["first_id"]))
+        return dict(sorted(entries.items(), key=lambda item: item[1]["first_id"]))
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """What the decoder may speak: ``text``, then the modalities in the order of their ids."""
+        """Names of the output heads: ``text``, then the modalities in the order of their ids."""
         return (TEXT, *(self.modalities or {}))
 
     def modality(self, name: str) -> dict[str, int]:
@@ -97,7 +96,7 @@ class Shape:
         return self.modalities[name]
 
     def refiner(self, name: str) -> tuple[int, int, int]:
-        """Width, layers and attention heads of a modality's refiner."""
+        """Width, layers and attention heads of a modality's residual decoder."""
         width, layers, heads = (int(self.modality(name).get(f, getattr(self, f))) for f in _REFINER)
         if min(width, layers, heads) < 1 or width % heads or width % 2:
             raise UserError(f"modality '{name}': refiner of width {width}, {layers} layers, {heads} heads; accepted: "
@@ -127,13 +126,13 @@ class Shape:
 
     @property
     def total_ids(self) -> int:
-        """Size of the one id space."""
+        """Size of the id space."""
         return max((self.first_id(h) + self.size(h) for h in self.heads), default=self.vocab_size)
 
 
 @dataclass
 class NetworkShape(Shape):
-    """The fields that use needs of a ``config.json``; meanings and defaults as of `AvatarGPTConfig`."""
+    """The fields of a ``config.json`` that use needs; meanings and defaults as of `AvatarGPTConfig`."""
 
     vocab_size: int = 4096
     d_model: int = 256
@@ -160,7 +159,7 @@ class NetworkShape(Shape):
     refiner_heads: int = 4
 
     def __post_init__(self) -> None:
-        self._completed()
+        self._complete()
         kind = self.feed_forward_proj.split("-")
         self.is_gated_act = kind[0] == "gated"
         self.dense_act_fn = "gelu_new" if self.feed_forward_proj == "gated-gelu" else kind[-1]
@@ -170,35 +169,35 @@ class NetworkShape(Shape):
             self.decoder_start_token_id = self.pad_token_id  # as every T5
 
     @classmethod
-    def of(cls, written: Mapping[str, Any]) -> Self:
-        """From the fields of a ``config.json``; those of the library alone are passed over."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in written.items() if k in known})
+    def of(cls, config: Mapping[str, Any]) -> Self:
+        """From the fields of a ``config.json``, without those of the library alone."""
+        names = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in config.items() if k in names})
 
 
 def length_boundaries(buckets: int) -> list[int]:
-    """Lower ends of the count-down buckets 1, 2, ...: 1..32, then logarithmic steps up to 512 (whole numbers)."""
+    """Lower ends of the buckets 1, 2, ... of remaining tokens: 1..32, then logarithmic integer steps up to 512."""
     logs = buckets - 1 - LENGTH_EXACT
     ratio = LENGTH_MAX / LENGTH_EXACT
     ends = [round(LENGTH_EXACT * ratio ** (i / logs)) for i in range(1, logs)]
     return [*range(1, LENGTH_EXACT + 1), *ends]
 
 
-def forward_flops(config: Shape, read: np.ndarray, spoken: np.ndarray, heads: list[str]) -> float:
+def forward_flops(config: Shape, inputs: np.ndarray, outputs: np.ndarray, heads: list[str]) -> float:
     """Operations of one forward pass over B rows, two for every multiplication with its addition.
 
-    Counted are the matrix products of T5's stacks, with attention's own (arXiv 2204.02311, appendix B), and of the
-    head that each row speaks through; padding is not, and neither are the residual decoder, norms and adapters.
+    Counted are the matrix products of T5's stacks with attention (arXiv 2204.02311, appendix B) and of each row's head,
+    without padding, residual decoder, norms and adapters.
 
     Args:
-        read: (B,) states of the encoder. spoken: (B,) tokens of the answer. heads: who answers, B names.
+        inputs: (B,) states of the encoder. outputs: (B,) tokens of the answer. heads: B names.
     """
     d, inner = config.d_model, config.num_heads * config.d_kv
     forward = (3 if config.is_gated_act else 2) * d * config.d_ff
-    own = 4 * d * inner + forward  # weights that a state meets in a layer without cross-attention
-    s, t = read.astype(np.float64), spoken.astype(np.float64)
-    encoder = config.num_layers * (own * s + 2 * inner * s * s)
+    layer = 4 * d * inner + forward  # weights of a layer without cross-attention
+    s, t = inputs.astype(np.float64), outputs.astype(np.float64)
+    encoder = config.num_layers * (layer * s + 2 * inner * s * s)
     layers = config.num_decoder_layers or config.num_layers
-    decoder = layers * ((own + 2 * d * inner) * t + 2 * d * inner * s + 2 * inner * t * (t + s))
-    said = np.array([config.vocab_size if h == TEXT else config.size(h) for h in heads]) * d * t
-    return float(2 * (encoder + decoder + said).sum())
+    decoder = layers * ((layer + 2 * d * inner) * t + 2 * d * inner * s + 2 * inner * t * (t + s))
+    head = np.array([config.vocab_size if h == TEXT else config.size(h) for h in heads]) * d * t
+    return float(2 * (encoder + decoder + head).sum())

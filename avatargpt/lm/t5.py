@@ -1,7 +1,7 @@
 """T5's encoder and decoder in plain torch, under transformers' names and with its results to the bit (eager attention).
 
-For use, where importing that library takes longer than making a clip; training goes on with the library's own. Shapes:
-B rows, L positions, S encoder states, H heads, d = d_model.
+For use, because importing that library takes longer than generating a clip; training uses the library's. Shapes: B
+rows, L positions, S encoder states, H heads, d = d_model.
 """
 
 from __future__ import annotations
@@ -91,13 +91,13 @@ class Attention(nn.Module):
             for m, y in ((self.q, x), (self.k, states), (self.v, states))
         )
         scores = torch.matmul(q, k.transpose(2, 3))
-        seen = torch.matmul((scores if bias is None else scores + bias).softmax(-1), v)
-        out: Tensor = self.o(seen.transpose(1, 2).contiguous().flatten(2))
+        attended = torch.matmul((scores if bias is None else scores + bias).softmax(-1), v)
+        out: Tensor = self.o(attended.transpose(1, 2).contiguous().flatten(2))
         return out
 
 
 class FeedForward(nn.Module):
-    """Plain, or gated: one map lets the other's results through."""
+    """Plain or gated."""
 
     wi: nn.Linear
     wi_0: nn.Linear
@@ -117,7 +117,7 @@ class FeedForward(nn.Module):
 
 
 class Sublayer(nn.Module):
-    """One part of a layer under its name in the library, with the norm in front of it."""
+    """One part of a layer under its name in the library, after a norm."""
 
     layer_norm: Norm
     SelfAttention: Attention
@@ -144,9 +144,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor, states: Tensor | None, blocked: Tensor | None) -> Tensor:
         """x (B, L, d) -> (B, L, d); `states` and their `blocked` scores as of `Stack`."""
-        own, *cross, forward = self.layer
-        y = own.layer_norm(x)
-        x = x + own.SelfAttention(y, y, bias)
+        attention, *cross, forward = self.layer
+        y = attention.layer_norm(x)
+        x = x + attention.SelfAttention(y, y, bias)
         for layer in cross:
             x = x + layer.EncDecAttention(layer.layer_norm(x), states, blocked)
         out: Tensor = x + forward.DenseReluDense(forward.layer_norm(x))
@@ -154,7 +154,7 @@ class Block(nn.Module):
 
 
 class States(NamedTuple):
-    """What a stack returns: (B, L, d)."""
+    """The output of a stack: (B, L, d)."""
 
     last_hidden_state: Tensor
 
@@ -192,7 +192,7 @@ class Stack(nn.Module):
 
 
 def _blocked(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """(B, S) 1 = input -> (B, 1, 1, S) what is added to scores; None where nothing is blocked."""
+    """(B, S), 1 = input -> (B, 1, 1, S) bias of scores; None where nothing is blocked."""
     if mask is None or bool(mask.all()):
         return None
     zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)

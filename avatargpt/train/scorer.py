@@ -148,8 +148,8 @@ def rank_one(network: ScorerNetwork, pairs: Pairs, among: int = 32, seed: int = 
     rng = np.random.default_rng(seed)
     told = np.array([c[0] for c in pairs.captions])
     with torch.inference_mode():
-        a = network.see(torch.from_numpy(pairs.signatures)).numpy()
-        b = network.hear(torch.from_numpy(pairs.vectors)).numpy()
+        a = network.embed_motion(torch.from_numpy(pairs.signatures)).numpy()
+        b = network.embed_text(torch.from_numpy(pairs.vectors)).numpy()
     hits = []
     for i in range(len(told)):
         strange = np.flatnonzero(~np.isin(told, pairs.captions[i]))
@@ -191,7 +191,7 @@ class ScorerStage(StageBase):
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t = self.schedule
         rows, told, free = self.batches.draw([context.seed, context.step])
-        a, b = module.see(self.seen[rows], t.noise), module.hear(self.said[told])
+        a, b = module.embed_motion(self.seen[rows], t.noise), module.embed_text(self.said[told])
         logits = (a @ b.T * module.scale.exp()).masked_fill(free.to(a.device), -1e4)
         target = torch.arange(len(rows), device=a.device)
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2

@@ -98,8 +98,9 @@ def test_another_tokenizer_is_refused(model: AvatarGPTModel) -> None:
 def test_lora_trains_saves_and_decodes_like_the_merged_model(ids: torch.Tensor, tmp_path: Path, tiny_model) -> None:
     peft = pytest.importorskip("peft")
     base = tiny_model(3)
+    new = [f"{part}.{name}" for part in ("codes", "heads", "refiners", "extra") for name in getattr(base, part)]
     settings = peft.LoraConfig(
-        r=4, lora_alpha=16, target_modules=["q", "v", "wi_0", "wo"], modules_to_save=base.lora_modules_to_save()
+        r=4, lora_alpha=16, target_modules=["q", "v", "wi_0", "wo"], modules_to_save=[*new, "countdown", "lm_head"]
     )
     tuned = peft.get_peft_model(tiny_model(3), settings)
     trained = [p for p in tuned.parameters() if p.requires_grad]

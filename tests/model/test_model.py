@@ -125,7 +125,7 @@ def test_length_is_the_countdown(model: AvatarGPTModel, ids: torch.Tensor) -> No
     said = torch.full((5, 3), 84)
     by_length = model(ids, decoder_input_ids=said, head="body", length=torch.tensor([2, 9, 3, -1, 2])).logits
     counts = torch.tensor([[2, 1, 0], [9, 8, 7], [3, 2, 1], [-1, -1, -1], [2, 1, 0]])
-    assert torch.equal(by_length, model(ids, decoder_input_ids=said, head="body", countdown=counts).logits)
+    assert torch.equal(by_length, model(ids, decoder_input_ids=said, head="body", remaining=counts).logits)
     unknown = model(ids, decoder_input_ids=said, head="body").logits
     torch.testing.assert_close(unknown[3], by_length[3])
     assert not torch.allclose(unknown[0], by_length[0])

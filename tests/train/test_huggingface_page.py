@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.lm.hub import faults
 from avatargpt.lm.text_encoder import TextTokenizer
+from tests.model.test_card import check_card
 from tests.train.conftest import Mini
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "huggingface.md").read_text(encoding="utf-8")
@@ -59,11 +59,11 @@ def test_the_blocks_of_the_page_run(places: dict[str, Path]) -> None:
     losses = [row["loss"] for row in names["trainer"].state.log_history if "loss" in row]
     assert len(losses) == 3 and all(0 < loss < 20 for loss in losses)
     assert type(names["merged"]).__name__ == "AvatarGPTModel"
-    assert faults(places["COPY"]) == []
+    check_card(places["COPY"])
 
 
 def test_a_packed_folder_has_a_whole_card(places: dict[str, Path]) -> None:
-    assert faults(places["FOLDER"]) == []
+    check_card(places["FOLDER"])
     text = (places["FOLDER"] / "README.md").read_text(encoding="utf-8")
     assert "base: val_text_to_motion" in text and "deepmimic" in text
     assert text.startswith("---\nlicense: ")

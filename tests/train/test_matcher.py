@@ -37,7 +37,7 @@ def made(kinds: int = 8, each: int = 10, seed: int = 0) -> Pairs:
 def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> None:
     motion_scorer = train(RECIPE, made(), made(seed=5), tmp_path, RUNTIME)
     held = made(seed=6)
-    told = motion_scorer.network.hear(torch.from_numpy(held.vectors)).detach().numpy()
+    told = motion_scorer.network.embed_text(torch.from_numpy(held.vectors)).detach().numpy()
     seen = motion_scorer.network.see(torch.from_numpy(held.signatures)).detach().numpy()
     assert ((seen @ told.T).argmax(1) // 2 == held.classes).mean() > 0.95
     assert rank_one(motion_scorer.network, held, among=8) > 0.9

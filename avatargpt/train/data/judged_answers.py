@@ -148,8 +148,8 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
 def picked(network: ScorerNetwork, held: Judged) -> dict[str, float]:
     """Of each held-out caption with several answers: share that pass if the best-ranked, any, or the best is taken."""
     with torch.inference_mode():
-        a = network.see(torch.from_numpy(held.signatures)).numpy()
-        b = network.hear(torch.from_numpy(held.vectors)).numpy()
+        a = network.embed_motion(torch.from_numpy(held.signatures)).numpy()
+        b = network.embed_text(torch.from_numpy(held.vectors)).numpy()
     fit = (a * b[held.caption]).sum(1)
     chosen, mean, oracle = [], [], []
     for one in np.unique(held.caption):
@@ -171,7 +171,7 @@ def judged_loss(
     bad = np.array([b[int(rng.integers(len(b)))] for _, b in drawn])
     seen = torch.from_numpy(judged.signatures[np.concatenate([good, bad])]).to(device)
     said = torch.from_numpy(judged.vectors[judged.caption[good]]).to(device)
-    better, worse = network.see(seen, noise).chunk(2)
-    wanted = network.hear(said)
+    better, worse = network.embed_motion(seen, noise).chunk(2)
+    wanted = network.embed_text(said)
     margin = ((better - worse) * wanted).sum(1) * network.scale.exp()
     return F.softplus(-margin).mean()
