@@ -64,10 +64,10 @@ def as_dataset(
     files = [str((opened.path / s["file"]).resolve()) for s in opened.manifest["shards"]]
     if split is not None and not opened.manifest["splits"].get(split):
         raise UserError(f"{opened.path}: no clips of split {split}; it has {', '.join(opened.manifest['splits'])}")
-    found = hf.load_dataset("parquet", data_files=files, split="train", cache_dir=_text(cache), filters=_only(split))
+    data = hf.load_dataset("parquet", data_files=files, split="train", cache_dir=_text(cache), filters=_only(split))
     if arrays:
-        found = found.map(unpacked, num_proc=num_proc, **_unpacking(hf, opened.manifest))
-    return _share(found, rank, world)
+        data = data.map(unpacked, num_proc=num_proc, **_unpacking(hf, opened.manifest))
+    return _share(data, rank, world)
 
 
 def as_stream(
@@ -90,13 +90,13 @@ def as_stream(
     _check(split, rank, world)
     manifest = _manifest(url, storage_options or {})
     files = [f"{url.rstrip('/')}/{s['file']}" for s in manifest["shards"]]
-    found = hf.load_dataset(
+    data = hf.load_dataset(
         "parquet", data_files=files, split="train", streaming=True, filters=_only(split),
         storage_options=storage_options,
     )  # fmt: skip
     if arrays:
-        found = found.map(unpacked, **_unpacking(hf, manifest))
-    return _share(found, rank, world)
+        data = data.map(unpacked, **_unpacking(hf, manifest))
+    return _share(data, rank, world)
 
 
 def export_datasets(
@@ -120,13 +120,13 @@ def export_datasets(
     try:
         (building / "data").mkdir(parents=True)
         for split in (s for s in SPLITS if opened.manifest["splits"].get(s)):
-            whole = as_dataset(opened, split, num_proc=num_proc, cache=building / "cache")
-            rows[split] = len(whole)
-            count = math.ceil(len(whole) / ROWS_PER_SHARD)
+            data = as_dataset(opened, split, num_proc=num_proc, cache=building / "cache")
+            rows[split] = len(data)
+            count = math.ceil(len(data) / ROWS_PER_SHARD)
             for k in range(count):
                 name = f"{split}-{k:05d}-of-{count:05d}.parquet"
-                whole.shard(count, k, contiguous=True).to_parquet(building / "data" / name)
-            del whole
+                data.shard(count, k, contiguous=True).to_parquet(building / "data" / name)
+            del data
         shutil.rmtree(building / "cache", ignore_errors=True)
         (building / "README.md").write_text(card(opened.manifest, rows), encoding="utf-8")
         if target.exists():
@@ -210,12 +210,12 @@ def _only(split: str | None) -> list[tuple[str, str, str]] | None:
     return None if split is None else [("split", "==", split)]
 
 
-def _share(found: Any, rank: int, world: int) -> Any:
+def _share(data: Any, rank: int, world: int) -> Any:
     if world == 1:
-        return found
+        return data
     from datasets.distributed import split_dataset_by_node
 
-    return split_dataset_by_node(found, rank, world)
+    return split_dataset_by_node(data, rank, world)
 
 
 def _text(path: str | os.PathLike[str] | None) -> str | None:

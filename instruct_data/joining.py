@@ -6,7 +6,6 @@ plays at once, plus an offset that starts at the difference of pose and speed at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -143,21 +142,8 @@ def join_motions(a: Motion, b: Motion, blend_frames: int | None = None, overlap:
     return concatenate([a, replace(moved, rotations=rotations, root=root)])
 
 
-def join_best(
-    a: Motion, b: Motion, window: float = SEARCH_SECONDS, blend_frames: int | None = None
-) -> tuple[Motion, int]:
-    """Cut both clips where they suit best and join them.
-
-    Returns:
-        The joined Motion and the frame at which b begins.
-    """
-    fit = suits(a, b, window)
+def join_best(a: Motion, b: Motion) -> tuple[Motion, int]:
+    """Both clips cut where they suit best and joined, and the frame at which b begins."""
+    fit = suits(a, b)
     a, b = a.slice(0, fit.end), b.slice(fit.start, len(b))
-    return join_motions(a, b, blend_frames), len(a)
-
-
-def best_partner(a: Motion, candidates: Sequence[Motion], window: float = SEARCH_SECONDS) -> int:
-    """Which candidate follows `a` most smoothly."""
-    if not candidates:
-        raise UserError("join: no candidates to choose from")
-    return int(np.argmin([suits(a, b, window).cost for b in candidates]))
+    return join_motions(a, b), len(a)

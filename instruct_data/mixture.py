@@ -20,8 +20,8 @@ from vqvae.errors import UserError
 
 def clip_class(item: Clip | ClipCodes) -> str:
     """Class for balancing: the action, else what the captions say, else the first verb of the first caption."""
-    known = item.action or infer_action(item.captions)
-    return known.replace("-", "_") if known else first_verb(item.captions) or item.source
+    action = item.action or infer_action(item.captions)
+    return action.replace("-", "_") if action else first_verb(item.captions) or item.source
 
 
 def balanced_weights(classes: Sequence[str], alpha: float) -> np.ndarray:
@@ -33,9 +33,6 @@ def balanced_weights(classes: Sequence[str], alpha: float) -> np.ndarray:
 
     Returns:
         (len(classes),) float64 that sums to 1.
-
-    Raises:
-        UserError: no items, alpha outside [0, 1].
     """
     if not len(classes):
         raise UserError("mixture: no clips to draw from")
@@ -87,11 +84,7 @@ def generator(seed: int, *place: int) -> np.random.Generator:
 
 
 class Mixture:
-    """Draws tasks by weight and, within a task, clips by balanced class weights.
-
-    Raises:
-        UserError: no streams, a weight that is not positive, a task named twice.
-    """
+    """Draws tasks by weight and, within a task, clips by balanced class weights."""
 
     def __init__(self, streams: Sequence[Stream], seed: int = 0) -> None:
         if not streams:
@@ -129,17 +122,14 @@ def like_lengths(source: Sequence[int] | np.ndarray, target: Sequence[int] | np.
 
     Returns:
         (N / rows, rows) indices; every example is in exactly one batch.
-
-    Raises:
-        UserError: no examples, or such that do not fill the last batch.
     """
     source, target = np.asarray(source, np.int64), np.asarray(target, np.int64)
     if not len(source) or len(source) % rows or len(source) != len(target):
         raise UserError(f"collate: {len(source)} sources and {len(target)} targets in batches of {rows}")
     batches = len(source) // rows
     order = np.argsort(target, kind="stable").reshape(batches, rows)
-    alike = [part.reshape(-1) for part in np.array_split(order, round(batches**0.5))]
-    return np.concatenate([part[np.argsort(source[part], kind="stable")] for part in alike]).reshape(batches, rows)
+    buckets = [part.reshape(-1) for part in np.array_split(order, round(batches**0.5))]
+    return np.concatenate([part[np.argsort(source[part], kind="stable")] for part in buckets]).reshape(batches, rows)
 
 
 def pad(rows: Sequence[np.ndarray], value: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:

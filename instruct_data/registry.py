@@ -109,7 +109,7 @@ def segment(kind: str, modality: str, value: Any, where: str) -> Segment:
     return TextSegment(format_seconds(number) if kind == "seconds" else f"{number:g}")
 
 
-def joined(segments: list[Segment]) -> tuple[Segment, ...]:
+def merge_text(segments: list[Segment]) -> tuple[Segment, ...]:
     """Neighbouring pieces of instruction wording become one segment."""
     out: list[Segment] = []
     for s in segments:
@@ -214,9 +214,9 @@ class Task(_Strict):
             raise ValueError(f"examples: pairs of words for output {self.output!r}; name the motion task that does it")
         required = {s.name for s in self.inputs if s.required}
         optional = {s.name for s in self.inputs} - required
-        for given in [required, *({*required, o} for o in optional), required | optional]:
-            if not self.eligible(given):
-                raise ValueError(f"templates: none can say {', '.join(sorted(given))}")
+        for slots in [required, *({*required, o} for o in optional), required | optional]:
+            if not self.eligible(slots):
+                raise ValueError(f"templates: none can say {', '.join(sorted(slots))}")
         return self
 
     @model_validator(mode="after")
@@ -230,14 +230,14 @@ class Task(_Strict):
             raise ValueError(f"{where} for output {self.output!r}; accepted {', '.join(kinds)}")
         filled = FILLED[self.examples]
         kind, count = next(iter(filled.items()))
-        if (found := len(self.of_kind(kind))) < count:
-            raise ValueError(f"{where} needs {count} of kind {kind}; inputs has {found}")
-        taken = [s for k, n in filled.items() for s in self.of_kind(k)[:n]]
-        if bad := [s for s in taken if s.modality not in ("", self.modality)]:
+        if (available := len(self.of_kind(kind))) < count:
+            raise ValueError(f"{where} needs {count} of kind {kind}; inputs has {available}")
+        filled_slots = [s for k, n in filled.items() for s in self.of_kind(k)[:n]]
+        if bad := [s for s in filled_slots if s.modality not in ("", self.modality)]:
             raise ValueError(f"{where}: {bad[0].name}: modality {bad[0].modality!r}; accepted {self.modality!r}")
-        if left := [s.name for s in self.inputs if s.required and s not in taken]:
-            said = ", ".join(f"{n} of kind {k}" for k, n in filled.items())
-            raise ValueError(f"{where} leaves slot {left[0]} empty; it fills the first {said}; say required: false")
+        if left := [s.name for s in self.inputs if s.required and s not in filled_slots]:
+            listing = ", ".join(f"{n} of kind {k}" for k, n in filled.items())
+            raise ValueError(f"{where} leaves slot {left[0]} empty; it fills the first {listing}; say required: false")
         return self
 
     def of_kind(self, kind: str) -> list[Slot]:
@@ -253,11 +253,11 @@ class Task(_Strict):
         """What kind of motion the task is about: its output's, else its first motion slot's; empty = text alone."""
         return self.output if self.output != "text" else next((s.modality for s in self.inputs if s.modality), "")
 
-    def eligible(self, given: set[str]) -> list[int]:
+    def eligible(self, names_given: set[str]) -> list[int]:
         """Numbers of the templates that fit the given slots: no unfilled slot, and no duration left out."""
-        durations = {s.name for s in self.inputs if s.kind in ("seconds", "number") and s.name in given}
+        durations = {s.name for s in self.inputs if s.kind in ("seconds", "number") and s.name in names_given}
         used = [set(SLOT.findall(template)) for template in self.templates]
-        return [i for i, names in enumerate(used) if names <= given and durations <= names]
+        return [i for i, names in enumerate(used) if names <= names_given and durations <= names]
 
     def render(
         self, slots: dict[str, Any], template: int | None = None, rng: np.random.Generator | None = None
@@ -273,23 +273,23 @@ class Task(_Strict):
         Raises:
             UserError: a required slot is missing, a slot is unknown or its value is not accepted.
         """
-        given = {k for k, v in slots.items() if v is not None}
-        known = self.slots
-        if unknown := sorted(given - known.keys()):
-            raise UserError(f"task {self.name}: no slot {', '.join(unknown)}; accepted: {', '.join(known)}")
-        if missing := [s.name for s in self.inputs if s.required and s.name not in given]:
+        names_given = {k for k, v in slots.items() if v is not None}
+        slots_by_name = self.slots
+        if unknown := sorted(names_given - slots_by_name.keys()):
+            raise UserError(f"task {self.name}: no slot {', '.join(unknown)}; accepted: {', '.join(slots_by_name)}")
+        if missing := [s.name for s in self.inputs if s.required and s.name not in names_given]:
             raise UserError(f"task {self.name}: slot {', '.join(missing)} is needed")
-        choices = self.eligible(given)
+        choices = self.eligible(names_given)
         if not choices:
-            raise UserError(f"task {self.name}: no instruction template for the slots {', '.join(sorted(given))}")
+            raise UserError(f"task {self.name}: no instruction template for the slots {', '.join(sorted(names_given))}")
         if template is None:
             template = choices[0] if rng is None else choices[int(rng.integers(len(choices)))]
         elif template not in choices:
-            raise UserError(f"task {self.name}: template {template} does not take {', '.join(sorted(given))}")
+            raise UserError(f"task {self.name}: template {template} does not take {', '.join(sorted(names_given))}")
         filled = {
             k: segment(s.kind, s.modality, slots[k], f"task {self.name}: slot {k}")
-            for k, s in known.items()
-            if k in given
+            for k, s in slots_by_name.items()
+            if k in names_given
         }
         pieces: list[Segment] = [TextSegment(f"{INSTRUCTION} ")]
         words = SLOT.split(self.templates[template])  # text, slot, text, slot, ..., text
@@ -303,7 +303,7 @@ class Task(_Strict):
                     pieces.append(TextSegment(f"{slot.label}: "))
                 pieces += [filled[slot.name], TextSegment(" ")]
         pieces.append(TextSegment(f" {RESPONSE}"))
-        return Prompt(joined(pieces), self.output, self.name)
+        return Prompt(merge_text(pieces), self.output, self.name)
 
 
 _tasks: dict[str, Task] = {}
@@ -342,14 +342,14 @@ def add_folder(path: str | os.PathLike[str]) -> list[str]:
         return [n for n, t in _tasks.items() if (folder / f"{n}.yaml").is_file()]
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of tasks")
-    found = [load_task(p) for p in sorted(folder.glob("*.yaml"))]
-    if not found:
+    tasks = [load_task(p) for p in sorted(folder.glob("*.yaml"))]
+    if not tasks:
         raise UserError(f"{folder}: no *.yaml in it; a task is one YAML file")
-    if twice := [t.name for t in found if t.name in _tasks]:
+    if twice := [t.name for t in tasks if t.name in _tasks]:
         raise UserError(f"{folder}: task {twice[0]!r} is registered already")
-    _tasks.update({t.name: t for t in found})
+    _tasks.update({t.name: t for t in tasks})
     _folders.append(folder)
-    return [t.name for t in found]
+    return [t.name for t in tasks]
 
 
 def list_tasks() -> list[str]:
@@ -366,7 +366,7 @@ def get_task(name: str) -> Task:
     """
     names = list_tasks()
     if name not in _tasks:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        matches = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {matches[0]!r}? " if matches else ""
         raise UserError(f"unknown task {name!r}; {hint}available: {', '.join(names)}")
     return _tasks[name]

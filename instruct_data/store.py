@@ -58,8 +58,8 @@ def to_row(clip: Clip, modality: str) -> tuple[int, float, str, dict[str, bytes]
         UserError: a motion of another modality than the store's, or features that are not what the modality promises.
     """
     motion: Any = clip.load()
-    if (found := modality_of(motion)) != modality:
-        raise UserError(f"clip {clip.id}: {found} in a store of {modality}; accepted: one store for each")
+    if (modality_ := modality_of(motion)) != modality:
+        raise UserError(f"clip {clip.id}: {modality_} in a store of {modality}; accepted: one store for each")
     if modality == "face":
         weights = np.round(motion.weights.astype(np.float64) * 65535).astype("<u2")
         return len(motion), motion.fps, modality, {"weights": weights.tobytes(), "head": _floats(motion.head)}
@@ -241,11 +241,11 @@ class Store:
             UserError: nothing to write, a bad clip, a modality that is not registered, a place that cannot be written
                 or holds something else.
         """
-        rest = iter(clips)
-        first = list(islice(rest, 1))
+        iterator = iter(clips)
+        first = list(islice(iterator, 1))
         modality = modality_of(first[0].load()) if first else "body"
-        kind, more = KINDS.get(modality, FEATURES), {} if modality in KINDS else {"modality": modality}
-        return cls._write(kind, (_clip_row(c, modality) for c in chain(first, rest)), Path(path), more)
+        kind, manifest_fields = KINDS.get(modality, FEATURES), {} if modality in KINDS else {"modality": modality}
+        return cls._write(kind, (_clip_row(c, modality) for c in chain(first, iterator)), Path(path), manifest_fields)
 
     @classmethod
     def write_codes(cls, items: Iterable[ClipCodes], path: str | os.PathLike[str], fingerprint: str) -> Store:
@@ -253,13 +253,13 @@ class Store:
         return cls._write("codes", (_codes_row(i) for i in items), Path(path), {"fingerprint": fingerprint})
 
     @classmethod
-    def _write(cls, kind: str, rows: Iterator[dict[str, Any]], path: Path, more: dict[str, Any]) -> Store:
+    def _write(cls, kind: str, rows: Iterator[dict[str, Any]], path: Path, manifest_fields: dict[str, Any]) -> Store:
         path = path.resolve()
         if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path}: is there already and is no clip store; accepted: a new folder")
-        held = more.get("modality", kind)
-        if (path / MANIFEST).is_file() and (found := cls._held_in(path)) != held:
-            raise UserError(f"{path}: holds a store of {found}, which {held} would replace; accepted: a new folder")
+        content_kind = manifest_fields.get("modality", kind)
+        if (path / MANIFEST).is_file() and (present := cls._held_in(path)) != content_kind:
+            raise UserError(f"{path}: a store of {present}, not of {content_kind}; accepted: a new folder")
         unique = secrets.token_hex(8)
         building, old = (path.with_name(f".{path.name}.{unique}.{end}") for end in ("tmp", "old"))
         counts = _Counts()
@@ -283,7 +283,7 @@ class Store:
                 flush()
             if not shards:
                 raise UserError(f"{path}: no clips to write")
-            manifest = {"format": FORMAT, "kind": kind, **more, **counts.manifest(), "shards": shards}
+            manifest = {"format": FORMAT, "kind": kind, **manifest_fields, **counts.manifest(), "shards": shards}
             (building / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
             if path.exists():
                 os.replace(path, old)
@@ -317,8 +317,8 @@ class Store:
         manifest = read_object(file)
         with parsing(file, WHAT):
             shards = [(str(s["file"]), s["sha256"]) for s in manifest["shards"]]
-            known = manifest["format"] == FORMAT and manifest["kind"] in SCHEMAS
-        if not known:
+            accepted = manifest["format"] == FORMAT and manifest["kind"] in SCHEMAS
+        if not accepted:
             raise UserError(f"{file}: format {manifest['format']}, kind {manifest['kind']}; accepted format {FORMAT}, "
                             f"kinds {', '.join(SCHEMAS)}")  # fmt: skip
         for name, digest in shards:

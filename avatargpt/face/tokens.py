@@ -19,7 +19,15 @@ from avatargpt.lm.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
 from avatargpt.options import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from avatargpt.requests.english import unreadable
 from instruct_data import registry
-from instruct_data.face.described import NOTHING, WITHIN, described, mended, plain_feeling, plainly, said
+from instruct_data.face.described import (
+    MIN_OVERLAP,
+    NOTHING,
+    described,
+    parse_description,
+    plain_feeling,
+    plainly,
+    repair_description,
+)
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
@@ -337,16 +345,17 @@ def describe_windows(windows: Sequence[tuple[str, FaceMotion]]) -> str:
     """One description of the windows of a face: all actions, then all feelings, equal neighbours once.
 
     "neutral" is left out where there are actions and no other feeling. Repeated actions are named again, except one
-    that is in progress where two windows meet. Parts that cannot be parsed are left out (`described.mended`).
+    that is in progress where two windows meet. Parts that cannot be parsed are left out
+    (`described.repair_description`).
     """
-    windows = [(mended(text), face) for text, face in windows]
+    windows = [(repair_description(text), face) for text, face in windows]
     if len(windows) == 1:
-        return mended(order_actions(*windows[0]))
+        return repair_description(order_actions(*windows[0]))
     acts, feelings = "", []
     last: tuple[str, FaceMotion] | None = None
     for text, face in windows:
         first, _, second = order_actions(text, face).partition("; ")
-        if said(first).feelings and not said(first).actions:
+        if parse_description(first).feelings and not parse_description(first).actions:
             first, second = "", first
         parts = _split_actions(first) if first else []
         final = parts[-1] if parts else ""
@@ -357,7 +366,7 @@ def describe_windows(windows: Sequence[tuple[str, FaceMotion]]) -> str:
         last = final, face
     changes = [f for i, f in enumerate(feelings) if not i or f != feelings[i - 1]]
     feelings = [] if acts and set(feelings) == {NOTHING} else changes
-    return mended("; ".join(t for t in (acts, THEN.join(feelings)) if t))
+    return repair_description("; ".join(t for t in (acts, THEN.join(feelings)) if t))
 
 
 def _split_actions(acts: str) -> list[str]:
@@ -383,7 +392,7 @@ def _spans(parts: Sequence[str], face: FaceMotion) -> list[FrameSpan | None]:
 
 def _action_of(part: str) -> str:
     """The action that a part of a description names, "" = none."""
-    actions = said(part).actions
+    actions = parse_description(part).actions
     return actions[0][0] if actions else ""
 
 
@@ -408,7 +417,7 @@ def _joint(a: FrameSpan | None, b: FrameSpan | None) -> str:
     if a is None or b is None:
         return THEN
     overlap = min(a[1], b[1]) - max(a[0], b[0]) + 1
-    return AND if overlap > WITHIN * (min(a[1] - a[0], b[1] - b[0]) + 1) else THEN
+    return AND if overlap > MIN_OVERLAP * (min(a[1] - a[0], b[1] - b[0]) + 1) else THEN
 
 
 def _continues(part: str, before: FaceMotion, after: FaceMotion) -> bool:

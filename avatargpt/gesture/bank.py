@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.requests.vector_index import unpacked, xz
-from instruct_data.gesture.strokes import TURNED, Packed, Stroke, held_joints, pack, unpack
+from instruct_data.gesture.strokes import TURNED, Packed, Stroke, pack, packed_joints, unpack
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, parsing, regular_file
 
@@ -131,7 +131,7 @@ def _unpack_arrays(strokes: Sequence[Stroke], arrays: dict[str, np.ndarray]) -> 
     """The motions of a file, as `GestureBank.save` stores them."""
     keys = np.frombuffer(unpacked(arrays["keys"]), np.int8)
     base = np.frombuffer(unpacked(arrays["base"]), np.int16)
-    joints = np.array([len(held_joints(s.sides)) for s in strokes])
+    joints = np.array([len(packed_joints(s.sides)) for s in strokes])
     lengths = arrays["lengths"].astype(np.int64)
     sizes = len(keys), len(base), len(arrays["scale"])
     if lengths.min(initial=1) < 1 or sizes != (3 * (lengths * joints).sum(), 4 * joints.sum(), joints.sum()):

@@ -204,7 +204,7 @@ class SemanticOverlay:
         frame = self._frame
         out = self._apply_manner(self._apply_listening(turns))
         changed = out is not turns
-        self._strokes = [s for s in self._strokes if s.frame + s.kept + BACK + RISE >= frame]
+        self._strokes = [s for s in self._strokes if s.frame + s.release + BACK + RISE >= frame]
         out = out.copy()
         for stroke in self._strokes:
             weight = _trunk_weight(stroke, frame)
@@ -282,7 +282,7 @@ class SemanticOverlay:
             start = stroke.frame - max(stroke.lead, REACH)
             if number:
                 start = max(start, strokes[number - 1].frame + 2)
-            stop = stroke.frame + max(stroke.kept, SETTLE)
+            stop = stroke.frame + max(stroke.release, SETTLE)
             following = strokes[number + 1] if number + 1 < len(strokes) else None
             if following is not None:
                 stop = min(stop, max(following.frame - max(following.lead, REACH), stroke.frame + 2))
@@ -293,7 +293,7 @@ class SemanticOverlay:
 
 def _trunk_weight(stroke: Placed, frame: int) -> float:
     """How far trunk and head follow a stroke: rises with its preparation, falls after it."""
-    start, release = stroke.frame - stroke.lead, stroke.frame + stroke.kept
+    start, release = stroke.frame - stroke.lead, stroke.frame + stroke.release
     if not start <= frame < release + BACK:
         return 0.0
     rising = minimum_jerk(np.array([(frame - start + 1) / max(stroke.lead, 1)]))

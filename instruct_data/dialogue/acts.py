@@ -110,8 +110,9 @@ _LIMITS: dict[str, tuple[float, float]] = {
 def _check(do: str, name: str, value: Any) -> None:
     if name in _LIMITS:
         low, high = _LIMITS[name]
-        whole = SHAPES[name] == "count" or name == "times"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not low <= value <= high:
+        integral = SHAPES[name] == "count" or name == "times"
+        number = int if integral else (int, float)
+        if isinstance(value, bool) or not isinstance(value, number) or not low <= value <= high:
             raise UserError(f"act {do}: {name} {value!r}; accepted {low:g} to {high:g}")
         return
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:
@@ -200,9 +201,9 @@ def _read(part: str) -> Act:
         if shape == "text":
             texts.append(name)
             continue
-        found = _TOKEN[shape].fullmatch(words[at]) if at < len(words) else None
-        if found:
-            raw = found.group(1)
+        match = _TOKEN[shape].fullmatch(words[at]) if at < len(words) else None
+        if match:
+            raw = match.group(1)
             if name == "times" and not raw.isdigit():
                 raise UserError(f"{part!r}: {words[at]} times; accepted a whole number")
             values[name] = raw if shape == "word" else int(raw) if shape == "count" or name == "times" else float(raw)
@@ -210,8 +211,8 @@ def _read(part: str) -> Act:
     if at != len(words) or bool(colon) != bool(tail.strip()) or (tail.strip() and not texts):
         raise UserError(f"{part!r}: not understood as {words[0]}")
     if tail.strip():
-        said = tail.split(";", 1) if len(texts) == 2 else [tail]
-        values |= dict(zip(texts, (s.strip() for s in said), strict=False))
+        parts = tail.split(";", 1) if len(texts) == 2 else [tail]
+        values |= dict(zip(texts, (s.strip() for s in parts), strict=False))
     return Act(words[0], **values)
 
 
@@ -268,9 +269,6 @@ class Outline:
 
         Args:
             usual: length that a new segment gets when the act names none.
-
-        Raises:
-            UserError: a segment that is not there.
         """
         self.takes = self.takes + 1 if act.do == "again" else 1
         match act.do:
@@ -293,7 +291,7 @@ class Outline:
                 at = self._at(act)
                 self._put(min(act.to or 1, len(self.captions)) - 1, self.captions.pop(at), self.seconds.pop(at))
             case "total" | "speed" | "mirror":
-                self._whole(act)
+                self._scale(act)
             case "plan":
                 self.planned = True
             case "again" | "describe":
@@ -302,12 +300,12 @@ class Outline:
             case _:
                 pass
 
-    def _whole(self, act: Act) -> None:
-        some = range(len(self.captions)) if act.segment is None else [self._at(act)]
+    def _scale(self, act: Act) -> None:
+        indices = range(len(self.captions)) if act.segment is None else [self._at(act)]
         factor = act.factor or 1.0
         if act.do == "total":
             factor = max(sum(self.seconds), 0.1) / (act.seconds or 1.0)
-        for i in some:
+        for i in indices:
             self.seconds[i] /= factor
             if act.do == "mirror":
                 self.captions[i] = mirror_text(self.captions[i])
@@ -325,10 +323,10 @@ class Replay:
         """Do one act, undo and redo included; what cannot be done (nothing to undo) does nothing."""
         usual = float(self._rng.integers(4, 11)) / 2
         if act.do in ("undo", "redo"):
-            one, other = (self._past, self._future) if act.do == "undo" else (self._future, self._past)
-            for _ in range(min(act.steps or 1, len(one))):
-                other.append(self.now)
-                self.now = one.pop()
+            source, target = (self._past, self._future) if act.do == "undo" else (self._future, self._past)
+            for _ in range(min(act.steps or 1, len(source))):
+                target.append(self.now)
+                self.now = source.pop()
             return
         new = copy.deepcopy(self.now)
         try:

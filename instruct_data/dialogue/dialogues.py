@@ -64,23 +64,19 @@ class Phrases:
 
 @cache
 def phrases() -> Phrases:
-    """The packaged file.
-
-    Raises:
-        UserError: an act is unknown or missing, or a group is malformed.
-    """
+    """The packaged file."""
     data: dict[str, Any] = read_yaml(PATH)
     turns = data.pop("turns")
     if set(turns) != set(TAKES):
         raise UserError(f"{PATH}: turns: not the acts there are: {', '.join(sorted(set(turns) ^ set(TAKES)))}")
     out = {}
     for act, groups in turns.items():
-        made = tuple(Group(g["line"], tuple(map(str, g["phrases"])), g["when"]) for g in groups)
-        for g in made:
+        act_groups = tuple(Group(g["line"], tuple(map(str, g["phrases"])), g["when"]) for g in groups)
+        for g in act_groups:
             slots = set(_SLOT.findall(g.line)) - {"last", "end"}
             if g.when not in WHEN or any(set(_SLOT.findall(p)) != slots for p in g.phrases):
                 raise UserError(f"{PATH}: turns: {act}: {g.line!r}: every phrase has the slots of the line")
-        out[act] = made
+        out[act] = act_groups
     changes = {str(k): tuple(map(str, v)) for k, v in data.pop("changes").items()}
     return Phrases(out, changes, {k: tuple(map(str, v)) for k, v in data.items()})
 
@@ -97,8 +93,8 @@ def spoken_seconds(seconds: float, rng: np.random.Generator) -> str:
             return str(_pick(rng, ["a minute and a half", "1.5 minutes", "90 seconds"]))
         if minutes == 1:
             return str(_pick(rng, ["a minute", "one minute", "1 min", "60 s"]))
-        whole = NUMBERS[int(minutes)] if minutes == int(minutes) and minutes <= 10 and rng.random() < 0.4 else ""
-        return f"{whole or f'{minutes:g}'} {_pick(rng, ['minutes', 'min'])}"
+        word = NUMBERS[int(minutes)] if minutes == int(minutes) and minutes <= 10 and rng.random() < 0.4 else ""
+        return f"{word or f'{minutes:g}'} {_pick(rng, ['minutes', 'min'])}"
     if seconds == 30 and rng.random() < 0.2:
         return "half a minute"
     number = f"{seconds:g}"
@@ -118,10 +114,10 @@ def _named(outline: Outline, n: int) -> list[str]:
         return phrase.split()[0] if phrase else ""
 
     gerunds = [verb(c, "gerund") for c in outline.captions]
-    own = gerunds[n - 1]
-    if not own or gerunds.count(own) > 1:
+    gerund = gerunds[n - 1]
+    if not gerund or gerunds.count(gerund) > 1:
         return []
-    return [f"the {own}", f"the {verb(outline.captions[n - 1], 'base')}", f"the {own} part"]
+    return [f"the {gerund}", f"the {verb(outline.captions[n - 1], 'base')}", f"the {gerund} part"]
 
 
 def spoken_segment(outline: Outline, n: int, rng: np.random.Generator) -> str:
@@ -169,11 +165,11 @@ class TurnMaker:
         return out
 
     def movement(self) -> tuple[str, str]:
-        said, caption = _pick(self.rng, self.movements)
-        said = vary(caption, self.rng) if said == caption else said
-        return said.lower().rstrip(" ."), caption.lower().rstrip(" .")
+        wording, caption = _pick(self.rng, self.movements)
+        wording = vary(caption, self.rng) if wording == caption else wording
+        return wording.lower().rstrip(" ."), caption.lower().rstrip(" .")
 
-    def _value(self, slot: str, act: str, outline: Outline, taken: int) -> tuple[str, str]:
+    def _value(self, slot: str, act: str, outline: Outline, used_segment: int) -> tuple[str, str]:
         """What the user says and what the line holds."""
         rng, words = self.rng, self.phrases.words
         count = len(outline.captions)
@@ -190,7 +186,7 @@ class TurnMaker:
                 return spoken_seconds(seconds, rng), f"{seconds:g}s"
             case "n":
                 if act == "move":
-                    n = int(_pick(rng, [i for i in range(1, count + 1) if i != taken]))
+                    n = int(_pick(rng, [i for i in range(1, count + 1) if i != used_segment]))
                 else:
                     n = int(rng.integers(2, 8))
                 return (NUMBERS[n] if rng.random() < 0.4 and act != "move" else str(n)), str(n)
@@ -226,17 +222,17 @@ class TurnMaker:
         group: Group = groups[int(self.rng.choice(len(groups), p=weights / weights.sum()))]
         outline = self.outline(group.when)
         phrase = str(_pick(self.rng, group.phrases))
-        said, acts = self.filled(act, group, phrase, outline)
-        return " ".join(self._wrapped(said, act).split()), outline, acts
+        wording, acts = self.filled(act, group, phrase, outline)
+        return " ".join(self._wrapped(wording, act).split()), outline, acts
 
     def filled(self, act: str, group: Group, phrase: str, outline: Outline) -> tuple[str, list[Act]]:
         """A phrase and its line with their slots filled alike."""
         line = group.line
-        taken = 0
+        used_segment = 0
         for slot in dict.fromkeys(_SLOT.findall(group.line)):
-            said, value = self._value(slot, act, outline, taken)
-            taken = int(value) if slot == "seg" else taken
-            phrase = phrase.replace(f"{{{slot}}}", said.replace("|", " "))
+            wording, value = self._value(slot, act, outline, used_segment)
+            used_segment = int(value) if slot == "seg" else used_segment
+            phrase = phrase.replace(f"{{{slot}}}", wording.replace("|", " "))
             line = line.replace(f"{{{slot}}}", value.replace("|", " "))
         return phrase, read(line)
 
@@ -288,17 +284,13 @@ class Turn:
 def turn_slots(user: str, timeline: str, history: Sequence[str] = ()) -> dict[str, str]:
     """The slots of ``chat_turn``: the request, the last turn but it (when there is one), the timeline."""
     out = {"request": " ".join(user.lower().split()), "timeline": timeline}
-    if said := " / ".join(" ".join(h.lower().split())[:120] for h in history[-1:]):
-        out["history"] = said
+    if earlier := " / ".join(" ".join(h.lower().split())[:120] for h in history[-1:]):
+        out["history"] = earlier
     return out
 
 
 def read_dialogues(path: Path) -> list[list[tuple[str, list[Act]]]]:
-    """A file of dialogues: per dialogue the turns as (user, acts).
-
-    Raises:
-        UserError: names the file and line of the first bad row.
-    """
+    """A file of dialogues: per dialogue the turns as (user, acts)."""
     out = []
     for number, row in json_rows(path):
         try:
@@ -314,11 +306,11 @@ def replayed(dialogues: Sequence[Sequence[tuple[str, list[Act]]]], rng: np.rando
     out = []
     for turns in dialogues:
         state = Replay(rng)
-        said: list[str] = []
+        history: list[str] = []
         for user, acts in turns:
             now = state.now
-            out.append(Turn(user, tuple(acts), now.text, len(now.captions), tuple(said[-2:]), tuple(now.captions)))
-            said.append(user)
+            out.append(Turn(user, tuple(acts), now.text, len(now.captions), tuple(history[-2:]), tuple(now.captions)))
+            history.append(user)
             for act in acts:
                 state.apply(act)
     return out
@@ -339,22 +331,23 @@ def _mirrored(turns: Sequence[tuple[str, list[Act]]]) -> list[tuple[str, list[Ac
 
 def _movements(folder: Path, recorded: Sequence[Turn]) -> list[tuple[str, str]]:
     """(wording, caption): what the dialogues say, and the caption bank, rewrites and everyday requests."""
-    own = [a.text for t in recorded for a in t.acts if a.do in ("make", "then", "before", "replace") and a.text]
-    out = [(c, c) for c in dict.fromkeys(own)]
+    creating = ("make", "then", "before", "replace")
+    captions_used = [a.text for t in recorded for a in t.acts if a.do in creating and a.text]
+    out = [(c, c) for c in dict.fromkeys(captions_used)]
     text = folder.parent / "text"
     if not (text / "body_captions.json").is_file():
         return out
     bank = CaptionBank(text / "body_captions.json")
-    book = everyday_requests()
-    known = set(book.classes())
+    requests = everyday_requests()
+    classes = set(requests.classes())
     for key in bank.actions:
         captions = [
             " ".join(t.replace("{person}", "a person").replace("{manner}", "").split()).replace(" ,", ",")
             for t in bank.templates(key, side_of(key.replace("_", " ")), True)
         ]
         out += [(c, c) for c in captions]
-        if key in known and captions:
-            out += [(r, captions[0]) for r in book.requests(key) if side_of(r) in (None, side_of(captions[0]))]
+        if key in classes and captions:
+            out += [(r, captions[0]) for r in requests.requests(key) if side_of(r) in (None, side_of(captions[0]))]
     for item in Rewrites(text / "rewrites_train.jsonl", bank).items:
         if len(item.plain) == 1:
             out.append((item.prompt, item.plain[0]))
@@ -383,11 +376,11 @@ def made_up(folder: Path, recorded: Sequence[Turn], count: int, rng: np.random.G
     weights = np.array([_OFTEN.get(a, 1.0) for a in acts])
     out = []
     for act in rng.choice(acts, count, p=weights / weights.sum()):
-        user, outline, asked = maker.turn(str(act))
+        user, outline, asked_acts = maker.turn(str(act))
         before: tuple[str, ...] = ()
         if outline.captions and rng.random() < HISTORY:
             before = (_earlier(outline, maker),)
-        out.append(Turn(user, tuple(asked), outline.text, len(outline.captions), before))
+        out.append(Turn(user, tuple(asked_acts), outline.text, len(outline.captions), before))
     return out
 
 
@@ -402,8 +395,8 @@ def all_turns(folder: Path, seed: int = 0, count: int = PAIRS) -> list[Turn]:
     """Recorded and made-up turns; see `dialogue_pairs`."""
     rng = np.random.default_rng([seed, 31])
     dialogues = read_dialogues(Path(folder) / "train.jsonl")
-    other = [m for m in map(_mirrored, dialogues) if m]
-    turns = [t for _ in range(REPLAYS) for t in replayed(dialogues, rng)] + replayed(other, rng)
+    mirrored = [m for m in map(_mirrored, dialogues) if m]
+    turns = [t for _ in range(REPLAYS) for t in replayed(dialogues, rng)] + replayed(mirrored, rng)
     for i, turn in enumerate(turns):
         if rng.random() < 0.3:
             turns[i] = replace(turn, history=())
@@ -422,16 +415,13 @@ def dialogue_pairs(folder: Path, seed: int = 0) -> list[tuple[dict[str, str], st
 
     Returns:
         (slots, answer): what `Task.render` takes, and the line of acts.
-
-    Raises:
-        UserError: a file that cannot be read.
     """
     pairs = [(t.slots, write(t.acts).lower()) for t in all_turns(folder, seed)]
-    seen: set[tuple[str, ...]] = set()
+    unique: set[tuple[str, ...]] = set()
     out = []
     for slots, answer in pairs:
         key = (*slots.values(), answer)
-        if key not in seen:
-            seen.add(key)
+        if key not in unique:
+            unique.add(key)
             out.append((slots, answer))
     return out

@@ -55,8 +55,8 @@ class Action:
     def level(self, intensity: float) -> float:
         """Share of the full pose at this intensity; rises strictly."""
         if self.curve:
-            asked, shares = np.array(self.curve).T
-            return float(np.interp(intensity, asked, shares))
+            intensities, shares = np.array(self.curve).T
+            return float(np.interp(intensity, intensities, shares))
         return float(intensity**self.gain)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from instruct_data.face.actions import actions
+from instruct_data.face.actions import action_names, actions
+from instruct_data.face.emotions import emotion_names
 from instruct_data.face.score import DEFAULT, Emotion, Event, Score, swap_sides
 from vqvae.io.data_files import read_yaml
 
@@ -24,7 +25,7 @@ TOGETHER_SHARE, BOTH_SHARE, FEELING_SHARE = 0.35, 0.15, 0.2
 DEGREES = (0.3, 0.5, DEFAULT, DEFAULT, DEFAULT, 0.85, 1.0)
 REPEAT_SHARE, SECONDS_SHARE, MIRROR_SHARE = 0.5, 0.15, 0.5
 SECONDS = {1.0: "one second", 2.0: "two seconds", 3.0: "three seconds"}
-# Actions that can be done at once: at most one of each group.
+# actions that can be concurrent: at most one of each group
 PARTS: tuple[frozenset[str], ...] = tuple(
     frozenset(g.split())
     for g in (
@@ -44,41 +45,43 @@ PARTS: tuple[frozenset[str], ...] = tuple(
 
 @cache
 def phrases() -> dict[str, Any]:
-    """The phrase book (``phrases.yaml``)."""
+    """The table of phrases (``phrases.yaml``)."""
     data: dict[str, Any] = read_yaml(Path(__file__).parent / "phrases.yaml")
     return data
 
 
 def pick(options: Sequence[Any], rng: np.random.Generator) -> Any:
+    """One of the options, drawn."""
     return options[int(rng.integers(len(options)))]
 
 
 def clip_seconds(end: float) -> float:
-    """Length of a clip whose last action ends there: half seconds, with some rest."""
+    """Length of a clip whose last action ends there, in half seconds."""
     return float(np.ceil(2 * (end + 0.3)) / 2)
 
 
 def clash(a: str, b: str) -> bool:
+    """Whether two actions need the same part of the face."""
     a, b = a.replace("right", "left"), b.replace("right", "left")
     return a == b or any(a in p and b in p for p in PARTS)
 
 
 def action_words(action: str, start: float, rng: np.random.Generator) -> tuple[str, Event]:
     """One action in words, and its event."""
-    book = phrases()
-    entry = book["actions"][action]
+    table = phrases()
+    entry = table["actions"][action]
     intensity = float(pick(entry.get("degrees", DEGREES), rng))
     seconds, count, time = float(rng.uniform(*entry["length"])), 1, ""
     if entry.get("repeats") and rng.random() < REPEAT_SHARE:
         count = int(pick(entry["repeats"], rng))
-        seconds, time = count * float(rng.uniform(*entry["period"])), pick(book["counts"][count], rng)
+        seconds, time = count * float(rng.uniform(*entry["period"])), pick(table["counts"][count], rng)
     elif entry["length"][1] > 2 and rng.random() < SECONDS_SHARE:
         seconds = float(pick(list(SECONDS), rng))
         time = f" for {SECONDS[seconds]}"
     if not any("{time}" in s for s in entry["say"]):
         time = ""
-    adverb = pick(book["degrees"][intensity], rng) if any("{adv}" in s for s in entry["say"]) else ""
-    # Only phrases that can say what was drawn.
+    adverb = pick(table["degrees"][intensity], rng) if any("{adv}" in s for s in entry["say"]) else ""
+    # only phrases that can express what was drawn
     able = [s for s in entry["say"] if ("{adv}" in s or not adverb) and ("{time}" in s or not time)]
     text = pick(able, rng).format(adv=adverb, time=time)
     return text, Event(action, round(start, 2), round(seconds, 2), intensity, count)
@@ -86,45 +89,45 @@ def action_words(action: str, start: float, rng: np.random.Generator) -> tuple[s
 
 def _actions(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """One to four actions in words, and their events."""
-    book = phrases()
-    names = [a for a in book["actions"] if a not in ("return_to_neutral", "close_mouth")]
+    table = phrases()
+    names = [a for a in table["actions"] if a not in ("return_to_neutral", "close_mouth")]
     text, events = "", list[Event]()
     at, last = FIRST, ""
-    wanted = int(rng.choice([1, 2, 3, 4], p=[0.35, 0.35, 0.2, 0.1]))
-    while len(events) < wanted:
+    count = int(rng.choice([1, 2, 3, 4], p=[0.35, 0.35, 0.2, 0.1]))
+    while len(events) < count:
         together = bool(events) and rng.random() < TOGETHER_SHARE
         current = [e for e in events if e.start == events[-1].start] if together else []
         free = [n for n in names if n != last and not any(clash(n, e.action) for e in current)]
         if not free or len(current) > 1:
             together, current, free = False, [], [n for n in names if n != last]
         action = str(pick(free, rng))
-        said, event = action_words(action, current[0].start if current else at, rng)
-        if current:  # what is done at once is done as long, unless something else was said
-            text += pick(book["together"], rng) + said
+        words, event = action_words(action, current[0].start if current else at, rng)
+        if current:
+            text += pick(table["together"], rng) + words
         else:
-            text = _joined(text, said, book["then"], rng)
+            text = _append(text, words, table["then"], rng)
         events.append(event)
         last = action
         at = max(e.end for e in events) + float(rng.uniform(*GAP))
     if len(events) < 4 and rng.random() < 0.1:
-        said, event = action_words("return_to_neutral", at - 0.1, rng)
-        text = _joined(text, said, book["then"], rng)
+        words, event = action_words("return_to_neutral", at - 0.1, rng)
+        text = _append(text, words, table["then"], rng)
         events.append(event)
     return text, events
 
 
-def _joined(text: str, said: str, joints: Sequence[str], rng: np.random.Generator) -> str:
-    return text + pick(joints, rng) + said if text else said
+def _append(text: str, words: str, joints: Sequence[str], rng: np.random.Generator) -> str:
+    return text + pick(joints, rng) + words if text else words
 
 
 def _feeling(name: str, rng: np.random.Generator) -> tuple[str, float]:
     """One emotion in words (imperative), and its intensity."""
-    book = phrases()
+    table = phrases()
     level = float(pick([0.3, DEFAULT, DEFAULT, 0.85, 1.0], rng))
     if name == "neutral":
         level = DEFAULT
-    word = pick(book["emotion_degrees"][level], rng) + pick(book["emotions"][name], rng)
-    return pick(book["feel"], rng).format(e=word), level
+    word = pick(table["emotion_degrees"][level], rng) + pick(table["emotions"][name], rng)
+    return pick(table["feel"], rng).format(e=word), level
 
 
 def sentence(text: str) -> str:
@@ -135,39 +138,34 @@ def sentence(text: str) -> str:
 
 def compose(rng: np.random.Generator) -> Score:
     """One instruction (``score.text``) with its score; the state of `rng` decides everything."""
-    book = phrases()
-    names = list(book["emotions"])
+    table = phrases()
+    names = list(table["emotions"])
     kind = rng.random()
     if kind < FEELING_SHARE:
         seconds = float(pick([3.0, 4.0, 5.0, 6.0], rng))
         name = str(pick(names, rng))
         first, level = _feeling(name, rng)
         if rng.random() < 0.35:
-            other = str(pick([n for n in names if n != name], rng))
-            second, strength = _feeling(other, rng)
+            second_name = str(pick([n for n in names if n != name], rng))
+            second, strength = _feeling(second_name, rng)
             middle = round(seconds / 2, 2)
-            text = pick(book["change"], rng).format(a=first, b=second)
-            felt: tuple[Emotion, ...] = (
-                Emotion(name, level, 0.0, middle),
-                Emotion(other, strength, middle, seconds),
-            )
-        else:
-            text = first
-            felt = (Emotion(name, level, 0.0, seconds),)
-        return Score(seconds, (), felt, sentence(text))
+            text = pick(table["change"], rng).format(a=first, b=second)
+            feelings = (Emotion(name, level, 0.0, middle), Emotion(second_name, strength, middle, seconds))
+            return Score(seconds, (), feelings, sentence(text))
+        return Score(seconds, (), (Emotion(name, level, 0.0, seconds),), sentence(first))
     text, events = _actions(rng)
     seconds = clip_seconds(max(e.end for e in events))
     emotions: tuple[Emotion, ...] = ()
     if kind > 1 - BOTH_SHARE:
         name = str(pick(names, rng))
         feeling, level = _feeling(name, rng)
-        text = pick(book["with"], rng).format(feel=feeling, do=text)
+        text = pick(table["with"], rng).format(feel=feeling, do=text)
         emotions = (Emotion(name, level, 0.0, seconds),)
     return on_a_side(Score(seconds, tuple(events), emotions, sentence(text)), rng)
 
 
 def on_a_side(score: Score, rng: np.random.Generator) -> Score:
-    """A score, or its mirror image: left and right exchanged; in these texts both words are always directions."""
+    """A score or its mirror image; in these texts left and right are always directions."""
     if not (score.sided and rng.random() < MIRROR_SHARE):
         return score
     return replace(score.mirrored(), text=swap_sides(score.text))
@@ -179,48 +177,45 @@ def composed(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score
 
 
 def different(make: Callable[[int], Score], count: int, avoid: Sequence[str], longest: float = np.inf) -> list[Score]:
-    """The first `count` of ``make(0)``, ``make(1)`` .. with texts unlike each other and those in `avoid`.
+    """The first `count` of ``make(0)``, ``make(1)`` .. with texts that differ from each other and from `avoid`.
 
     Args:
         longest: seconds of a clip; longer ones are left out.
     """
-    taken, out, number = {t.lower() for t in avoid}, list[Score](), 0
+    texts, out, number = {t.lower() for t in avoid}, list[Score](), 0
     while len(out) < count:
         score = make(number)
         number += 1
-        if score.text.lower() not in taken and score.length <= longest:
-            taken.add(score.text.lower())
+        if score.text.lower() not in texts and score.length <= longest:
+            texts.add(score.text.lower())
             out.append(score)
     return out
 
 
 def named() -> list[Score]:
-    """Every action and every emotion by its plain name, in every degree of the phrase book.
+    """Every action and every emotion by its plain name, in every degree of the phrases.
 
-    A name alone means what it says ("look up head" moves the head), also where a phrase would be said otherwise, and
-    actions that are hardly ever asked for by halves ("blink slightly") have degrees, too.
+    So a name alone has its meaning ("look up head" moves the head), and actions that phrases give no degrees ("blink
+    slightly") have them, too.
     """
-    from instruct_data.face.actions import action_names
-    from instruct_data.face.emotions import emotion_names
-
-    book = phrases()
+    table = phrases()
     out: list[Score] = []
     for action in action_names():
-        entry = book["actions"].get(action.replace("_right", "_left"))
+        entry = table["actions"].get(action.replace("_right", "_left"))
         middle = round(sum(entry["length"]) / 2, 1)
-        for level, words in book["degrees"].items():
+        for level, words in table["degrees"].items():
             if action in ("return_to_neutral", "close_mouth") and level != DEFAULT:
                 continue  # states
             event = Event(action, FIRST, middle, float(level))
             length = clip_seconds(event.end)
-            said = [action.replace("_", " ") + word for word in (*words, *book["name_degrees"].get(level, ()))]
-            out += [Score(length, (event,), (), text) for text in said]
+            texts = [action.replace("_", " ") + word for word in (*words, *table["name_degrees"].get(level, ()))]
+            out += [Score(length, (event,), (), text) for text in texts]
     for name in emotion_names():
-        for level, words in book["emotion_degrees"].items():
-            felt = (Emotion(name, float(level), 0.0, 4.0),)
+        for level, words in table["emotion_degrees"].items():
+            emotions = (Emotion(name, float(level), 0.0, 4.0),)
             if name != "neutral" or level == DEFAULT:
-                said = [form.format(e=word + name) for word in words for form in ("{e}", book["feel"][0])]
-                out += [Score(4.0, (), felt, text) for text in said]
+                texts = [form.format(e=word + name) for word in words for form in ("{e}", table["feel"][0])]
+                out += [Score(4.0, (), emotions, text) for text in texts]
     return out
 
 
@@ -245,15 +240,14 @@ def _span(seconds: float, rng: np.random.Generator) -> str:
     return _number(seconds, rng) + str(pick((" s", " seconds", " sec"), rng))
 
 
-def _names(count: int, rng: np.random.Generator, held: bool = False, lasting: bool = False) -> list[str]:
-    """`count` actions of which each differs from the next; with `held`, the first can be held during the others, with
-    `lasting`, all are such as last."""
-    book = [a for a in phrases()["actions"] if a not in ("return_to_neutral", "close_mouth")]
+def _names(count: int, rng: np.random.Generator, lasting_first: bool = False, lasting: bool = False) -> list[str]:
+    """`count` actions, each different from the next; the first one (`lasting_first`) or all (`lasting`) can last."""
+    names = [a for a in phrases()["actions"] if a not in ("return_to_neutral", "close_mouth")]
     forms = ("hold", "cycle") if lasting else ("hold",)
-    first = [a for a in book if not (held or lasting) or actions()[a].form in forms]
+    first = [a for a in names if not (lasting_first or lasting) or actions()[a].form in forms]
     out = [str(pick(first, rng))]
     while len(out) < count:
-        free = [a for a in (first if lasting else book) if a != out[-1] and not (held and clash(a, out[0]))]
+        free = [a for a in (first if lasting else names) if a != out[-1] and not (lasting_first and clash(a, out[0]))]
         out.append(str(pick(free, rng)))
     return out
 
@@ -267,9 +261,9 @@ def _listed(parts: Sequence[str], rng: np.random.Generator) -> str:
 def _plain(name: str, start: float, rng: np.random.Generator, counted: bool = True) -> tuple[str, Event]:
     """An action whose words name no length."""
     while True:
-        said, event = action_words(name, start, rng)
-        if "second" not in said and (counted or event.repeat == 1):
-            return said, event
+        words, event = action_words(name, start, rng)
+        if "second" not in words and (counted or event.repeat == 1):
+            return words, event
 
 
 def by_clock(rng: np.random.Generator) -> tuple[str, list[Event]]:
@@ -277,11 +271,11 @@ def by_clock(rng: np.random.Generator) -> tuple[str, list[Event]]:
     form, parts, events = pick(phrases()["timed"]["at"], rng), [], list[Event]()
     at = float(pick((0.0, 0.0, 0.5, 1.0, 1.5, 2.0), rng))
     for name in _names(int(rng.integers(1, 5)), rng):
-        said, event = _plain(name, at, rng)
+        words, event = _plain(name, at, rng)
         following = float(np.ceil(2 * (event.end + 0.05)) / 2 + pick((0.0, 0.0, 0.5, 1.0), rng))
         if event.repeat == 1 and actions()[name].form == "hold" and rng.random() < 0.5:
             event = replace(event, duration=following - at)
-        parts.append(form.format(t=_number(at, rng), a=said))
+        parts.append(form.format(t=_number(at, rng), a=words))
         events.append(event)
         at = following
     return _listed(parts, rng), events
@@ -292,17 +286,17 @@ def by_spans(rng: np.random.Generator) -> tuple[str, list[Event]]:
     form, parts, events = pick(phrases()["timed"]["span"], rng), [], list[Event]()
     at = float(pick((0.0, 0.0, 0.5, 1.0, 2.0), rng))
     for name in _names(int(rng.integers(1, 4)), rng, lasting=True):
-        said, event = _plain(name, at, rng, counted=False)
+        words, event = _plain(name, at, rng, counted=False)
         until = at + float(pick((1.0, 1.5, 2.0, 2.5, 3.0), rng))
-        parts.append(form.format(t=_number(at, rng), u=_number(until, rng), a=said))
+        parts.append(form.format(t=_number(at, rng), u=_number(until, rng), a=words))
         events.append(replace(event, duration=until - at))
         if events[0] is not events[-1] or rng.random() < 0.6 or clash(name, "nod") or until < at + 2:
             at = until + float(pick((0.0, 0.0, 0.5, 1.0), rng))
             continue
-        said, inner = action_words("nod", at, rng)  # something counted in its middle
+        words, inner = action_words("nod", at, rng)  # something counted in its middle
         lasts = min(inner.duration, until - at - 0.4)
         inner = replace(inner, start=round(at + (until - at - lasts) / 2, 2), duration=lasts)
-        parts[-1] += f", and {said} in the middle of it"
+        parts[-1] += f", and {words} in the middle of it"
         events.append(inner)
         at = until + 0.5
     return _listed(parts, rng), events
@@ -310,8 +304,8 @@ def by_spans(rng: np.random.Generator) -> tuple[str, list[Event]]:
 
 def held_during(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """One action that lasts while others follow one another."""
-    names = _names(int(rng.choice([2, 3, 4], p=[0.45, 0.4, 0.15])), rng, held=True)
-    said, first = _plain(names[0], float(pick((0.0, 0.2), rng)), rng, counted=False)
+    names = _names(int(rng.choice([2, 3, 4], p=[0.45, 0.4, 0.15])), rng, lasting_first=True)
+    first_words, first = _plain(names[0], float(pick((0.0, 0.2), rng)), rng, counted=False)
     at, parts, events = first.start + float(rng.uniform(0.3, 0.6)), [], [first]
     for name in names[1:]:
         words, event = _plain(name, round(at, 1), rng)
@@ -319,16 +313,16 @@ def held_during(rng: np.random.Generator) -> tuple[str, list[Event]]:
         events.append(event)
         at = event.end + float(rng.uniform(0.15, 0.4))
     events[0] = replace(first, duration=round(max(e.end for e in events[1:]) + 0.1 - first.start, 2))
-    return pick(phrases()["timed"]["held"], rng).format(a=said, b=_listed(parts, rng)), events
+    return pick(phrases()["timed"]["held"], rng).format(a=first_words, b=_listed(parts, rng)), events
 
 
 def so_long_each(rng: np.random.Generator) -> tuple[str, list[Event]]:
-    """Actions in a row that last alike, as said."""
+    """Actions in a row that last equally long, as the words say."""
     lasts, gap, at = float(pick((0.5, 1.0, 1.0, 1.0, 1.5, 2.0), rng)), float(pick((0.0, 0.1, 0.2), rng)), 0.2
     parts, events = [], list[Event]()
     for name in _names(int(rng.integers(2, 6)), rng):
-        said, event = _plain(name, round(at, 1), rng, counted=False)
-        parts.append(said)
+        words, event = _plain(name, round(at, 1), rng, counted=False)
+        parts.append(words)
         events.append(replace(event, duration=lasts))
         at += lasts + gap
     return pick(phrases()["timed"]["each"], rng).format(all=_listed(parts, rng), d=_span(lasts, rng)), events
@@ -340,11 +334,11 @@ def with_pauses(rng: np.random.Generator) -> tuple[str, list[Event]]:
     for name in _names(int(rng.integers(1, 4)), rng):
         wait = float(pick((0.5, 1.0, 1.0, 1.5, 2.0, 3.0), rng))
         at = wait if not events and rng.random() < 0.5 else at + wait if events else at
-        said, event = _plain(name, round(at, 1), rng)
+        words, event = _plain(name, round(at, 1), rng)
         if events:
-            text += pick(phrases()["timed"]["pauses"], rng).format(d=_span(wait, rng)) + said
+            text += pick(phrases()["timed"]["pauses"], rng).format(d=_span(wait, rng)) + words
         else:
-            text = pick(phrases()["timed"]["waits"], rng).format(d=_span(wait, rng), a=said) if at != 0.2 else said
+            text = pick(phrases()["timed"]["waits"], rng).format(d=_span(wait, rng), a=words) if at != 0.2 else words
         events.append(event)
         at = event.end
     return text, events
@@ -352,8 +346,8 @@ def with_pauses(rng: np.random.Generator) -> tuple[str, list[Event]]:
 
 def side_after_side(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """left, right, left."""
-    book = phrases()["timed"]["sided"]
-    form = str(pick(list(book), rng))
+    forms = phrases()["timed"]["sided"]
+    form = str(pick(list(forms), rng))
     count, lasts = int(rng.integers(2, 6)), float(pick((0.6, 0.8, 1.0, 1.0, 1.2), rng))
     step = lasts + float(rng.uniform(0.05, 0.3))
     sides = [("left", "right")[k % 2] for k in range(count)]
@@ -363,11 +357,11 @@ def side_after_side(rng: np.random.Generator) -> tuple[str, list[Event]]:
     parts = [form.format(s=s) if not brief or k == 0 else s for k, s in enumerate(sides)]
     if "{s} " in form and brief:
         parts = [*sides[:-1], form.format(s=sides[-1])]
-    events = [Event(book[form].replace("left", s), round(0.2 + k * step, 2), lasts) for k, s in enumerate(sides)]
-    said = ", ".join(parts) if rng.random() < 0.6 else _listed(parts, rng)
+    events = [Event(forms[form].replace("left", s), round(0.2 + k * step, 2), lasts) for k, s in enumerate(sides)]
+    text = ", ".join(parts) if rng.random() < 0.6 else _listed(parts, rng)
     if rng.random() < 0.2:
-        said += pick((", one after the other", ", in turn", ", in quick succession"), rng)
-    return said, events
+        text += pick((", one after the other", ", in turn", ", in quick succession"), rng)
+    return text, events
 
 
 KINDS: tuple[Callable[[np.random.Generator], tuple[str, list[Event]]], ...] = (

@@ -93,11 +93,7 @@ def sides(shape: str, side: str = "") -> list[int]:
 
 
 def parse_unit(text: str) -> tuple[int, float, str]:
-    """``12D`` -> (12, 0.8, ""); ``L12C`` -> (12, 0.6, "L"); without a letter intensity E.
-
-    Raises:
-        UserError: not a unit, unknown number or letter.
-    """
+    """``12D`` -> (12, 0.8, ""); ``L12C`` -> (12, 0.6, "L"); without a letter intensity E."""
     body = text.strip()
     side = body[0] if body[:1] in ("L", "R") else ""
     body = body[len(side) :]
@@ -180,9 +176,9 @@ class Prototype:
 
 
 def _pose(entry: dict[str, Any], right: bool) -> np.ndarray:
-    own, other = ("R", "L") if right else ("L", "R")
+    first, second = ("R", "L") if right else ("L", "R")
     units = entry["units"].split()
-    units += [own + u for u in entry.get("one", "").split()] + [other + u for u in entry.get("other", "").split()]
+    units += [first + u for u in entry.get("one", "").split()] + [second + u for u in entry.get("other", "").split()]
     pose = np.zeros(SIZE)
     pose[: arkit.COUNT + 3] = targets(" ".join(units))
     gaze = entry.get("gaze", {})
@@ -214,16 +210,12 @@ def emotion_names() -> list[str]:
 
 
 def named_emotion(word: str) -> str:
-    """The name of an emotion in any case, ``calm`` included; a few nouns are understood too.
-
-    Raises:
-        UserError: unknown (with the nearest name).
-    """
-    known = [*emotion_names(), "calm"]
+    """The name of an emotion in any case, ``calm`` included; a few nouns are understood too."""
+    accepted = [*emotion_names(), "calm"]
     name = word.lower()
     name = _OTHER_WORDS.get(name, name)
-    if name in known:
+    if name in accepted:
         return name
-    near = get_close_matches(name, [*known, *_OTHER_WORDS], 1)
-    hint = f"; did you mean {_OTHER_WORDS.get(near[0], near[0])}?" if near else ""
-    raise UserError(f"emotion {word!r}: unknown{hint}; accepted {', '.join(known)}")
+    matches = get_close_matches(name, [*accepted, *_OTHER_WORDS], 1)
+    hint = f"; did you mean {_OTHER_WORDS.get(matches[0], matches[0])}?" if matches else ""
+    raise UserError(f"emotion {word!r}: unknown{hint}; accepted {', '.join(accepted)}")

@@ -115,13 +115,13 @@ def _cycle(action: Action, e: Event, rng: np.random.Generator) -> Track:
 
 
 def event_tracks(action: Action, e: Event, rng: np.random.Generator) -> tuple[list[Track], list[Track]]:
-    """What an event asks of the face, at intensity 1: what is held or passed through, and the rhythm on top of it."""
+    """Tracks of an event at intensity 1: poses held or passed through, and the rhythm on top of them."""
     tracks: list[Track] = []
     rhythm: list[Track] = []
     unit = e.duration / e.repeat
-    whole = action.form in ("cycle", "close")
+    undivided = action.form in ("cycle", "close")
     if action.hold.any():
-        parts = 1 if whole else e.repeat
+        parts = 1 if undivided else e.repeat
         length = e.duration / parts
         keys: Keys = []
         for k in range(parts):
@@ -144,8 +144,8 @@ def ending(e: Event, t: np.ndarray) -> np.ndarray:
     return ease((t - e.start) / min(0.6 * e.duration, 0.5))
 
 
-# The takes show 15 blinks a minute as median; the eyes jump more often in them than a calm listener's do, because they
-# are performances: every third jump is taken.
+# the takes show 15 blinks a minute as median; their eyes jump more often than a calm listener's, because they are
+# performances: every third jump is used
 JUMP_SHARE = 0.35
 BLINK_TOP_SECONDS = 0.02  # a lid stays closed in passing
 GAZE_LARGEST = 0.22
@@ -185,13 +185,13 @@ def smooth_noise(t: np.ndarray, rng: np.random.Generator, count: int, slow: floa
     return out / 0.97  # two layers of variance 0.75 and 0.19
 
 
-def _arrivals(rate: np.ndarray, step: float, least: float, rng: np.random.Generator) -> np.ndarray:
-    """Frames at which something happens: a renewal process whose hazard is `rate` (per second), `least` s apart."""
+def _arrivals(rate: np.ndarray, step: float, min_distance: float, rng: np.random.Generator) -> np.ndarray:
+    """Frames at which something happens: a renewal process of hazard `rate` (per second), `min_distance` s apart."""
     passed, next_at, last = 0.0, rng.exponential(), -np.inf
     out = []
     for i, r in enumerate(rate):
         passed += r * step
-        if passed >= next_at and r > 0 and (i - last) * step >= least:
+        if passed >= next_at and r > 0 and (i - last) * step >= min_distance:
             out.append(i)
             last = i
             passed, next_at = 0.0, rng.exponential()
@@ -208,7 +208,7 @@ def blinks(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.nda
         close, opening = (np.interp(rng.random(), [0, 1], way) / LID_SHARE for way in ways)
         start = t[i] + 0.1
         shape = ease((t - start) / close) - ease((t - start - close - BLINK_TOP_SECONDS) / opening)
-        # A blink cut short by an action of the eyes would leave half a lid behind: it is dropped.
+        # a blink cut short by an action of the eyes would leave half a lid behind: it is dropped
         if (alive.blinks[shape > 0.02] > 0).all():
             out = np.maximum(out, np.interp(rng.random(), [0, 1], [b["height"][2], 1.0]) * shape)
     return out
@@ -231,7 +231,7 @@ def eyes(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarr
 
 
 def idle(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarray:
-    """(T, 57) all of it but the blinks: weights (0 or a little more), head and gaze."""
+    """(T, 57) idle motion without blinks: weights (0 or a little more), head and gaze."""
     out = np.zeros((len(t), SIZE))
     out[:, : arkit.COUNT] = np.clip(smooth_noise(t, rng, arkit.COUNT, 3.0, 0.7) * _REGION, 0, 0.018)
     left = np.array([n.endswith("Left") for n in arkit.NAMES])
@@ -263,7 +263,7 @@ _REGION_OF = np.array([next(i for i, r in enumerate(_REGIONS) if n.startswith(r)
 
 
 class _Clip:
-    """One rendering: times, seeds and the person's own small asymmetries."""
+    """One rendering: times, seeds and the small asymmetries of the face."""
 
     def __init__(self, score: Score, seed: int, fps: float, side: str = "") -> None:
         self.score, self.seed = score, seed
@@ -295,7 +295,7 @@ def _halves(rng: np.random.Generator) -> np.ndarray:
 
 
 def _events(clip: _Clip) -> tuple[np.ndarray, np.ndarray]:
-    """(T, 57) what the events ask for and (T, 57) how much of an emotion they leave."""
+    """(T, 57) pose of the events and (T, 57) share of an emotion that they leave."""
     table = actions()
     t, events, n = clip.t, clip.score.events, arkit.COUNT
     out = np.zeros((len(t), SIZE))
@@ -303,21 +303,19 @@ def _events(clip: _Clip) -> tuple[np.ndarray, np.ndarray]:
     beats = np.zeros((len(t), n))
     for k, e in enumerate(events):
         action = table[e.action]
-        held, rhythm = (_ended(clip, e, curve) for curve in _event(clip, e, action, k))
-        out[:, :n] = np.maximum(out[:, :n], held[:, :n])
+        hold, rhythm = (_ended(clip, e, curve) for curve in _event(clip, e, action, k))
+        out[:, :n] = np.maximum(out[:, :n], hold[:, :n])
         beats = np.maximum(beats, rhythm[:, :n])
-        out[:, n:] += held[:, n:] + rhythm[:, n:]
+        out[:, n:] += hold[:, n:] + rhythm[:, n:]
         active = ease((t - e.start) / min(0.3, 0.4 * e.duration)) * ease((e.end + 0.3 - t) / 0.3)
-        leaves *= 1 - active[:, None] * _taken(e, action)
+        leaves *= 1 - active[:, None] * _yielded(e, action)
     out[:, :n] += beats * (1 - out[:, :n])
     return out, leaves
 
 
-def _taken(e: Event, action: Action) -> np.ndarray:
-    """(57,) share of an emotion that gives way to an event: what it yields, and the angles it moves itself.
-
-    A repeated action also clears its own shapes, or the emotion would fill the pauses.
-    """
+def _yielded(e: Event, action: Action) -> np.ndarray:
+    """(57,) share of an emotion that gives way to an event: what it yields, and the angles it moves itself."""
+    # a repeated action also clears its own shapes, or the emotion would fill the pauses
     share = np.zeros(SIZE)
     share[: arkit.COUNT] = 0.9 if action.form == "neutral" else action.yields
     poses = [action.hold, *(p for _, p in action.keys)]
@@ -331,11 +329,11 @@ def _taken(e: Event, action: Action) -> np.ndarray:
 
 def _ended(clip: _Clip, e: Event, curve: np.ndarray) -> np.ndarray:
     """An event's curve, ended by later events that close the mouth or bring the face to rest."""
-    for other in clip.score.events:
-        form = actions()[other.action].form
-        if other is e or other.start <= e.start or form not in ("close", "neutral"):
+    for later in clip.score.events:
+        form = actions()[later.action].form
+        if later is e or later.start <= e.start or form not in ("close", "neutral"):
             continue
-        left = 1 - ending(other, clip.t)[:, None]
+        left = 1 - ending(later, clip.t)[:, None]
         if form == "neutral":
             curve = curve * left
         else:
@@ -373,13 +371,13 @@ def _strengths(f: Emotion, t: np.ndarray) -> float | np.ndarray:
 
 
 def _swell(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(T, 57) factors near 1, one curve per region: a felt face is never frozen."""
+    """(T, 57) factors near 1, one curve per region, so that an emotional face is never frozen."""
     waves = 1 + SWELL * smooth_noise(t, rng, len(_REGIONS) + 1, 2.2, 0.7)
     return np.clip(waves, 0.6, 1.4)[:, _REGION_OF]
 
 
 def _emotions(clip: _Clip) -> tuple[np.ndarray, Liveliness]:
-    """(T, 57) what the emotions ask for, and how lively the face is."""
+    """(T, 57) pose of the emotions, and how lively the face is."""
     t, n = clip.t, arkit.COUNT
     levels: dict[str, np.ndarray] = {}
     for f in clip.score.emotions:
@@ -405,7 +403,7 @@ def _emotions(clip: _Clip) -> tuple[np.ndarray, Liveliness]:
 
 
 def _stable(name: str) -> int:
-    """A number per name that does not depend on the run."""
+    """A number of a name, equal in every run."""
     return sum(ord(c) * 31**i for i, c in enumerate(name)) % 2**31
 
 
@@ -436,19 +434,19 @@ def render(score: Score, seed: int = 0, fps: float = FPS, side: str = "") -> Fac
         side: of one-sided emotions, ``left`` or ``right``; empty = drawn by the seed.
     """
     clip = _Clip(score, seed, fps, side)
-    wanted, leaves = _events(clip)
-    felt, alive = _emotions(clip)
+    events_pose, leaves = _events(clip)
+    emotions_pose, alive = _emotions(clip)
     alive = _quiet_lids(clip, alive)
     resting = idle(clip.t, alive, clip.rng(3))
     calm = _calm_eyes(clip, alive)
-    shapes, n = wanted[:, : arkit.COUNT], arkit.COUNT
-    felt *= leaves
-    emotion = felt[:, :n]
+    shapes, n = events_pose[:, : arkit.COUNT], arkit.COUNT
+    emotions_pose *= leaves
+    emotion = emotions_pose[:, :n]
     weights = (shapes**POWER + emotion**POWER) ** (1 / POWER) + resting[:, :n] * (1 - shapes) * (1 - emotion)
-    rest = wanted[:, n:] + felt[:, n:] + resting[:, n:] * calm
-    _gaze(weights, rest[:, 3:])
+    angles = events_pose[:, n:] + emotions_pose[:, n:] + resting[:, n:] * calm
+    _gaze(weights, angles[:, 3:])
     _lids(weights, blinks(clip.t, alive, clip.rng(4)))
-    return FaceMotion(weights, rest[:, :3], fps, score.text)
+    return FaceMotion(weights, angles[:, :3], fps, score.text)
 
 
 def _gaze(weights: np.ndarray, gaze: np.ndarray) -> None:

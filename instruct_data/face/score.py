@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from instruct_data.face.actions import action_names
+from instruct_data.face.emotions import emotion_names
+from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
@@ -57,7 +60,7 @@ class Emotion:
     to: float | None = None
 
     def at(self, second: float) -> float:
-        """How strong it is then, if it is felt then."""
+        """Intensity at a second between `start` and `end`."""
         if self.to is None:
             return self.intensity
         share = min(max((second - self.start) / (self.end - self.start), 0.0), 1.0)
@@ -70,17 +73,17 @@ class Emotion:
 
 @dataclass(frozen=True)
 class Score:
-    """Everything that a face clip should show.
+    """Actions and feelings of a face clip.
 
     Attributes:
         length: seconds.
         events: actions.
         emotions: feelings.
         text: the instruction it belongs to, may be empty.
-        denied: actions that it says are not to be done; ``still``: nothing is to move.
-        timed: its words name seconds by the clock.
-        read_by: the clauses that were read one by one, empty = its words as a whole. unheard: words of speech that it
-            names and nobody has heard.
+        denied: actions that must not happen; ``still``: nothing is to move.
+        timed: the words name seconds by the clock.
+        read_by: the clauses that were read one by one, empty = all words at once. unheard: named words of speech that
+            the sound does not have.
     """
 
     length: float
@@ -93,13 +96,10 @@ class Score:
     unheard: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        from instruct_data.face.actions import action_names
-        from instruct_data.face.emotions import emotion_names
-
         if not 0 < self.length <= MAX_SECONDS:
             raise UserError(f"score: length {self.length}; accepted above 0, at most {MAX_SECONDS:.0f} seconds")
         for e in self.events:
-            _known("action", e.action, action_names())
+            _check_name("action", e.action, action_names())
             if not (e.duration > 0 and 0 <= e.start < self.length and np.isfinite(e.end)):
                 raise UserError(f"score: {e.action} from {e.start} for {e.duration} s; accepted inside {self.length} s")
             if not 1 <= e.repeat <= 100:
@@ -108,7 +108,7 @@ class Score:
             if not 0 <= e.rise <= 1:
                 raise UserError(f"score: {e.action} rises over {e.rise} of its duration; accepted 0 to 1")
         for f in self.emotions:
-            _known("emotion", f.name, emotion_names())
+            _check_name("emotion", f.name, emotion_names())
             if not 0 <= f.start < min(f.end, self.length):
                 times = f"from {f.start} to {f.end} s in {self.length} s"
                 raise UserError(f"score: {f.name} {times}; accepted a start before its end and the clip's")
@@ -126,17 +126,17 @@ class Score:
         def by(value: float) -> float:
             return min(1.0, value * intensity)
 
-        felt = (replace(f, intensity=by(f.intensity), to=None if f.to is None else by(f.to)) for f in self.emotions)
+        emotions = (replace(f, intensity=by(f.intensity), to=None if f.to is None else by(f.to)) for f in self.emotions)
         events = tuple(replace(e, intensity=by(e.intensity)) for e in self.events)
-        return replace(self, events=events, emotions=tuple(felt))
+        return replace(self, events=events, emotions=tuple(emotions))
 
     def to_json(self) -> dict[str, Any]:
         """The row of the corpus that :func:`parse_score` reads."""
-        felt = [{k: v for k, v in vars(f).items() if v is not None} for f in self.emotions]
-        done = [{k: v for k, v in vars(e).items() if k != "rise" or v} for e in self.events]
+        emotions = [{k: v for k, v in vars(f).items() if v is not None} for f in self.emotions]
+        events = [{k: v for k, v in vars(e).items() if k != "rise" or v} for e in self.events]
         return {
             "text": self.text, "kind": self.kind, "length": self.length,
-            "events": done, "emotion": felt, **({"denied": [*self.denied]} if self.denied else {}),
+            "events": events, "emotion": emotions, **({"denied": [*self.denied]} if self.denied else {}),
         }  # fmt: skip
 
     @property
@@ -160,11 +160,11 @@ _LETTER = re.compile(r"(?<![\w'.&-])[LR](?![\w'.&-])|(?<![\w'.&])[LR](?=\d)")  #
 def swap_sides(text: str) -> str:
     """Every "left" becomes "right" and the other way round, whatever it means."""
 
-    def other(m: re.Match[str]) -> str:
+    def swapped(m: re.Match[str]) -> str:
         word = "right" if m[0].lower() == "left" else "left"
         return word.capitalize() if m[0][0].isupper() else word
 
-    return _SIDES.sub(other, text)
+    return _SIDES.sub(swapped, text)
 
 
 def mirror_words(text: str) -> str:
@@ -172,8 +172,6 @@ def mirror_words(text: str) -> str:
 
     Words that are no directions ("what is left") stay, unless that would leave an instruction without any change.
     """
-    from instruct_data.text.english import mirror_text
-
     mirrored = mirror_text(text)
     if mirrored == text:
         mirrored = swap_sides(text)
@@ -187,10 +185,10 @@ def mirror_action(action: str) -> str:
     return "_".join(swap.get(part, part) for part in action.split("_"))
 
 
-def _known(what: str, name: str, accepted: list[str]) -> None:
+def _check_name(what: str, name: str, accepted: list[str]) -> None:
     if name not in accepted:
-        near = get_close_matches(name, accepted, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        matches = get_close_matches(name, accepted, 1)
+        hint = f"did you mean {matches[0]!r}? " if matches else ""
         raise UserError(f"unknown {what} {name!r}; {hint}accepted: {', '.join(accepted)}")
 
 
@@ -217,7 +215,7 @@ def parse_score(row: dict[str, Any], where: str = "score") -> Score:
     try:
         events = tuple(
             Event(str(e["action"]), float(e["start"]), float(e["duration"]), float(e.get("intensity", DEFAULT)),
-                  _whole(e.get("repeat", 1)), float(e.get("rise", 0))) for e in row.get("events", ())
+                  _integer(e.get("repeat", 1)), float(e.get("rise", 0))) for e in row.get("events", ())
         )  # fmt: skip
         emotions = tuple(
             Emotion(str(f["name"]), float(f["intensity"]), float(f["start"]), float(f["end"]),
@@ -232,7 +230,7 @@ def parse_score(row: dict[str, Any], where: str = "score") -> Score:
         raise UserError(f"{where}: not a score ({what}); accepted text, events, emotion, length") from None
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     if float(value) % 1:
         raise ValueError(f"repeat {value}; accepted whole numbers")
     return int(value)
@@ -262,32 +260,28 @@ def read_instructions(path: str | os.PathLike[str], split: str | None = None) ->
 SOURCE = "face_rendered"
 LICENCE = "MIT"
 OWN = Path(__file__).parent / "instructions.jsonl"
-"""Instructions with scores that come with the package, for training."""
+"""Packaged training instructions with scores."""
 SEQUENCES = Path(__file__).parent / "sequences.jsonl"
-"""Further ones, most of them of several actions that overlap and follow one another, timed as the corpus times them."""
+"""Mostly several actions that overlap and follow one another, timed as the corpus times them."""
 FURTHER = Path(__file__).parent / "further.jsonl"
-"""Further ones in many writers' voices (animators, actors, therapists, ...), one action or feeling and many."""
+"""In many writers' voices (animators, actors, therapists, ...), one action or feeling and many."""
 SIBLINGS = Path(__file__).parent / "siblings.jsonl"
-"""Further ones, several to each training instruction of the corpus: of the same kind and timing, other content."""
+"""Several to each training instruction of the corpus: of the same kind and timing, other content."""
 EVERYDAY = Path(__file__).parent / "everyday.jsonl"
-"""Further ones as users type them: short, casual, sides and times seldom said."""
+"""As users type them: short, casual, sides and times seldom given."""
 REWORDED = Path(__file__).parent / "reworded.jsonl"
-"""The training instructions of the corpus, each in several other people's words, with their scores."""
+"""The training instructions of the corpus, each in several other wordings, with their scores."""
 
 
 def action_class(score: Score) -> str:
-    """A class for balancing: the first action, else the strongest emotion."""
+    """Class for balancing: the first action, else the strongest emotion."""
     if score.events:
         return score.events[0].action
     return max(score.emotions, key=lambda f: f.strongest).name if score.emotions else "neutral"
 
 
 def reworded(path: str | os.PathLike[str] = REWORDED) -> list[list[Score]]:
-    """Rows of a score with several texts (``texts`` in place of ``text``): the score with each of them.
-
-    Raises:
-        UserError: a file that cannot be read, a line that is no score with texts.
-    """
+    """Rows of a score with several texts (``texts`` in place of ``text``): the score with each of them."""
     out = []
     for i, row in json_rows(Path(path)):
         where = f"{path}: line {i}"

@@ -41,18 +41,9 @@ def _table() -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
         return shapes, {str(k): dict(v) for k, v in data["gestures"].items()}
 
 
-def keyed_names() -> list[str]:
-    """Names of the gestures."""
-    return list(_table()[1])
-
-
 def keyed_strokes(seed: int = 0, takes: int = TAKES, names: Collection[str] | None = None) -> list[Stroke]:
-    """`takes` strokes of every gesture, no two alike; equal seeds give equal ones. `names`: of these alone.
-
-    Raises:
-        UserError: a table that cannot be understood.
-    """
-    return [_stroke(name, seed, k) for name in keyed_names() if names is None or name in names for k in range(takes)]
+    """`takes` strokes of every gesture, no two alike; equal seeds give equal ones. `names`: of these alone."""
+    return [_stroke(name, seed, k) for name in _table()[1] if names is None or name in names for k in range(takes)]
 
 
 def _stroke(name: str, seed: int, take: int) -> Stroke:
@@ -60,7 +51,7 @@ def _stroke(name: str, seed: int, take: int) -> Stroke:
     row, where = table[name], f"{PATH.name}: {name}"
     with parsing(PATH, f"the gesture {name}"):
         keys = tuple(read_item(k, ["i"], f"{where}: key {i + 1}") for i, k in enumerate(row["keys"]))
-        shape, told = shapes[row["fingers"]], float(row["emphasis"])
+        shape, emphasis = shapes[row["fingers"]], float(row["emphasis"])
     family = Family(name, "gestures", "none", "stand", "stand", (), (), keys, (0.2, 0.2), str(PATH))
     rng = np.random.default_rng([seed, zlib.crc32(name.encode()), take])
     timeline = draw(family, rng)
@@ -69,20 +60,16 @@ def _stroke(name: str, seed: int, take: int) -> Stroke:
     smooth = rot.normalize(gaussian(rot.continuous(body.rotations.astype(np.float64)), 1.0))
     eased = np.repeat(relaxed()[None], len(body), 0)
     motion = Motion(smooth, body.root, float(FPS), "gesture", fingers=eased)
-    source, arrives = f"{PERFORMER}/{name}/{take}", _drawn(told, keys, timeline)
+    source, arrives = f"{PERFORMER}/{name}/{take}", _drawn(emphasis, keys, timeline)
     stroke = stroke_of(motion, name, source, PERFORMER, arrives, exact=True)
     until = row.get("until")
-    end = _kept(stroke) if until is None else round(_drawn(float(until), keys, timeline) * FPS)
+    end = _pose_end(stroke) if until is None else round(_drawn(float(until), keys, timeline) * FPS)
     stroke = replace(stroke, end=min(end, len(stroke.turns) - 1))
-    return replace(stroke, turns=_held(stroke, shape))
+    return replace(stroke, turns=_with_finger_shape(stroke, shape))
 
 
-def _drawn(told: float, keys: tuple[Key | Block, ...], timeline: Timeline) -> float:
-    """Seconds at which something is that the table tells: keys begin after a pause and go at a tempo that are drawn.
-
-    Raises:
-        UserError: blocks or formulas, whose times are not written.
-    """
+def _drawn(seconds: float, keys: tuple[Key | Block, ...], timeline: Timeline) -> float:
+    """Seconds of the table -> seconds of the clip, whose initial pause and tempo are drawn."""
     written = [0.0]
     for key in keys:
         if isinstance(key, Block):
@@ -92,20 +79,18 @@ def _drawn(told: float, keys: tuple[Key | Block, ...], timeline: Timeline) -> fl
                 if callable(span[0]):
                     raise UserError(f"{key.where}: a formula for a time; accepted: seconds")
                 written.append(written[-1] + span[0])
-    return float(np.interp(told, written, timeline.times[1:]))
+    return float(np.interp(seconds, written, timeline.times[1:]))
 
 
-def _kept(stroke: Stroke) -> int:
-    """The frame up to which the emphasis' pose is kept: where the hands have left it by 3 cm."""
-    from instruct_data.gesture.strokes import wrists
-
+def _pose_end(stroke: Stroke) -> int:
+    """The frame up to which the pose of the emphasis holds: where the hands have left it by 3 cm."""
     place = wrists(stroke.turns)
     far = np.linalg.norm(place - place[stroke.emphasis], axis=-1).max(1)[stroke.emphasis :] > 0.03
     return stroke.emphasis + (int(far.argmax()) - 1 if far.any() else len(far) - 1)
 
 
-def _held(stroke: Stroke, shape: np.ndarray) -> np.ndarray:
-    """The stroke's turns with the acting hands in a shape from the stroke on."""
+def _with_finger_shape(stroke: Stroke, shape: np.ndarray) -> np.ndarray:
+    """The stroke's turns with the shape of the acting hands' fingers faded in and out."""
     frames, take = np.arange(len(stroke.turns)), SHAPED * FPS
     early = np.clip((frames - (stroke.emphasis - 1.6 * take)) / take, 0, 1)
     late = np.clip((stroke.end + 1.5 * take - frames) / take, 0, 1)
@@ -115,14 +100,14 @@ def _held(stroke: Stroke, shape: np.ndarray) -> np.ndarray:
     for k, side in enumerate(SIDES):
         if side in stroke.sides:
             columns = slice(len(out[0]) - 2 * HALF + k * HALF, len(out[0]) - 2 * HALF + (k + 1) * HALF)
-            whole = np.repeat(shape[None, k * HALF : (k + 1) * HALF], len(out), 0)
-            out[:, columns] = rot.slerp(out[:, columns], whole, share[:, None])
+            shaped = np.repeat(shape[None, k * HALF : (k + 1) * HALF], len(out), 0)
+            out[:, columns] = rot.slerp(out[:, columns], shaped, share[:, None])
     return out
 
 
 STANDING = ("Idle01", "Idle02", "Idle03", "IdleStand01")
 READY = ("BeatLow", "BeatMid", "BeatFlip", "Offer", "Chop")
-"""Gestures of both hands whose emphasis is a pose that hands keep while somebody talks."""
+"""Gestures of both hands whose emphasis is a pose that hands keep during speech."""
 PAUSED = 0.85  # share of the way from rest to it at which hands are kept
 RAISED = 0.1  # m above the resting hands
 
@@ -141,23 +126,20 @@ class Bank:
     ready: np.ndarray
 
     def of(self, names: Collection[str], performers: Collection[str], sides: Collection[str]) -> list[Stroke]:
-        """Strokes of some gestures that these arms make; of some performers, and of all where those have none."""
-        found = [s for n in names for s in self.strokes[n] if set(s.sides) <= set(sides)]
-        return [s for s in found if s.performer in performers] or found
+        """Strokes of these gestures with these arms; of these performers, or of all where they have none."""
+        candidates = [s for n in names for s in self.strokes[n] if set(s.sides) <= set(sides)]
+        return [s for s in candidates if s.performer in performers] or candidates
 
 
 def build(clips: Iterable[Clip], classes: WordClasses | None = None, takes: int = TAKES) -> Bank:
     """The bank from clips of a gesture library (`instruct_data.sources.smartbody`) and `keyed_strokes`.
 
     Args:
-        clips: with ``sync``, ``speaker`` and ``posture`` in `extra`; those of other names than the classes ask for give
-            resting poses alone. takes: of each keyframed gesture.
-
-    Raises:
-        UserError: a gesture that a class asks for and nothing makes, or no clips at rest.
+        clips: with ``sync``, ``speaker`` and ``posture`` in `extra`; gestures of no class give resting poses alone.
+        takes: of each keyframed gesture.
     """
     table = classes or word_classes()
-    found: dict[str, list[Stroke]] = {}
+    strokes: dict[str, list[Stroke]] = {}
     rests: dict[tuple[str, str], np.ndarray] = {}
     for clip in clips:
         about = clip.extra
@@ -170,27 +152,27 @@ def build(clips: Iterable[Clip], classes: WordClasses | None = None, takes: int 
                                    sync.get("stroke"))  # fmt: skip
             except UserError:  # a gesture of the head or of the trunk alone
                 continue
-            rests.setdefault((about["speaker"], about["posture"]), stroke.rest)
-            for one in (stroke, stroke.mirrored()):
-                found.setdefault(one.name, []).append(one)
+            rests.setdefault((about["speaker"], about["posture"]), stroke.rest_pose)
+            for version in (stroke, stroke.mirrored()):
+                strokes.setdefault(version.name, []).append(version)
     for stroke in keyed_strokes(0, takes, table.gestures):
-        for one in (stroke, stroke.mirrored()):
-            found.setdefault(one.name, []).append(one)
-    missing = sorted(table.gestures - set(found))
+        for version in (stroke, stroke.mirrored()):
+            strokes.setdefault(version.name, []).append(version)
+    missing = sorted(table.gestures - set(strokes))
     if missing:
         raise UserError(f"classes of words ask for {', '.join(missing)}, which no clip makes; accepted: "
-                        f"{', '.join(sorted(found))}")  # fmt: skip
+                        f"{', '.join(sorted(strokes))}")  # fmt: skip
     if not rests:
         raise UserError("no clips of somebody who stands at rest; accepted: SmartBody's gestures")
-    both = [s for n in READY for s in found.get(n, []) if len(s.sides) == 2]
-    ready = [rot.slerp(s.rest, s.turns[s.emphasis], PAUSED) for s in both if _up(s)]
+    both = [s for n in READY for s in strokes.get(n, []) if len(s.sides) == 2]
+    ready = [rot.slerp(s.rest_pose, s.turns[s.emphasis], PAUSED) for s in both if _up(s)]
     if not ready:
         raise UserError(f"no {', '.join(READY)} of both hands that are up on the emphasis")
-    return Bank(found, np.stack([*rests.values()]), np.stack(ready))
+    return Bank(strokes, np.stack([*rests.values()]), np.stack(ready))
 
 
 def _up(stroke: Stroke) -> bool:
-    """Whether both hands are above where they rest, on the emphasis."""
+    """Whether both hands are above their rest on the emphasis."""
     height = wrists(stroke.turns[[0, stroke.emphasis]])[..., 1]
     return bool((height[1] - height[0]).min() > RAISED)
 

@@ -35,16 +35,16 @@ class WordClass:
 
     Attributes:
         name: of the class. gestures: names of the bank -> how often, any sum above 0.
-        head: what the head does beside: ``nod``, ``shake``, ``tilt`` or nothing.
+        head: ``nod``, ``shake``, ``tilt`` or nothing.
         share: of its words that are gestured where everything is.
-        told: how a caption puts what is done, in the third person.
+        captions: what is done, in the third person.
     """
 
     name: str
     gestures: dict[str, float]
     head: str = ""
     share: float = 1.0
-    told: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,22 +82,18 @@ class WordClasses:
 
 
 def read_classes(path: Path) -> WordClasses:
-    """Read a table.
-
-    Raises:
-        UserError: a class that cannot be understood, naming it, or a table without the class `BEAT`.
-    """
+    """Read a table."""
     data: Any = read_yaml(path)
     if not isinstance(data, dict) or BEAT not in data:
         raise UserError(f"{path}: accepted: a mapping from classes to words and gestures, {BEAT} among them")
     classes: dict[str, WordClass] = {}
     words: dict[tuple[str, ...], str] = {}
     for name, values in data.items():
-        read = _Class.read(values, f"{path.name}: {name}")
-        if not read.gestures or sum(read.gestures.values()) <= 0:
+        row = _Class.read(values, f"{path.name}: {name}")
+        if not row.gestures or sum(row.gestures.values()) <= 0:
             raise UserError(f"{path.name}: {name}: no gestures; accepted: names with shares above 0")
-        classes[str(name)] = WordClass(str(name), dict(read.gestures), read.head, read.share, tuple(read.told))
-        for text in read.words:
+        classes[str(name)] = WordClass(str(name), dict(row.gestures), row.head, row.share, tuple(row.told))
+        for text in row.words:
             words.setdefault(tuple(text.lower().split()), str(name))
     if not words:
         raise UserError(f"{path}: no words in any class")
@@ -115,24 +111,23 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 class Sentences(Strict):
-    """Sentences, and for each name in braces the words that it stands for."""
+    """Sentences, and the words that each name in braces stands for."""
 
     lists: dict[str, list[str]]
     sentences: list[str]
 
     def draw(self, rng: np.random.Generator) -> str:
-        """One of them, its words drawn as well, with a capital at its beginning."""
+        """One sentence with drawn words and a capital."""
         text = self.sentences[int(rng.integers(len(self.sentences)))]
-        said = _SLOT.sub(lambda m: self.lists[m[1]][int(rng.integers(len(self.lists[m[1]])))], text)
-        return said[0].upper() + said[1:]
+        sentence = _SLOT.sub(lambda m: self.lists[m[1]][int(rng.integers(len(self.lists[m[1]])))], text)
+        return sentence[0].upper() + sentence[1:]
 
 
 @cache
 def sentences() -> Sentences:
-    """The packaged ones. Raises UserError where a sentence names a list that is not there."""
-    data: Any = read_yaml(SENTENCES)
-    read = Sentences.read(data, SENTENCES.name)
-    unknown = sorted({n for s in read.sentences for n in _SLOT.findall(s)} - set(read.lists))
+    """The packaged ones."""
+    data = Sentences.read(read_yaml(SENTENCES), SENTENCES.name)
+    unknown = sorted({n for s in data.sentences for n in _SLOT.findall(s)} - set(data.lists))
     if unknown:
-        raise UserError(f"{SENTENCES.name}: no list {', '.join(unknown)}; accepted: {', '.join(read.lists)}")
-    return read
+        raise UserError(f"{SENTENCES.name}: no list {', '.join(unknown)}; accepted: {', '.join(data.lists)}")
+    return data

@@ -18,15 +18,15 @@ from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK, TURNED, 
 from vqvae import rotations as rot
 from vqvae.smoothing import gaussian
 
-BEFORE = 3  # frames that tell place, speed and acceleration
-SHORTEST = 12  # frames of a transition, where it may be as long
-HARDEST = 0.012  # radians per frame^2 of acceleration that go on
-FURTHEST = 2.9  # radians of an offset whose speed still tells its direction
+BEFORE = 3  # frames from which place, speed and acceleration are taken
+MIN_BLEND = 12  # frames of a transition, where it may be as long
+MAX_ACCELERATION = 0.012  # radians per frame^2 that are continued
+MAX_OFFSET = 2.9  # radians up to which an offset's speed has a direction
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """From `start` on a track follows `poses`.
+    """A stretch in which a track follows `poses`.
 
     Attributes:
         start: frame. poses: (N, J, 4) from two frames before `start` up to where the next segment starts.
@@ -38,38 +38,38 @@ class Segment:
     blend: int
 
 
-def joined(segments: Sequence[Segment], frames: int) -> np.ndarray:
+def join_segments(segments: Sequence[Segment], frames: int) -> np.ndarray:
     """(frames, J, 4) through all segments, the first of which starts at 0."""
     out = np.zeros((frames, *segments[0].poses.shape[1:]))
     stops = [*(s.start for s in segments[1:]), frames]
     for number, (segment, stop) in enumerate(zip(segments, stops, strict=True)):
-        own = segment.poses[BEFORE : BEFORE + stop - segment.start]
+        poses = segment.poses[BEFORE : BEFORE + stop - segment.start]
         if number == 0 or segment.start < BEFORE:
-            out[segment.start : stop] = own
+            out[segment.start : stop] = poses
             continue
-        before = segment.poses[:BEFORE]
-        was = rot.to_axis_angle(rot.multiply(rot.conjugate(before), out[segment.start - BEFORE : segment.start]))
-        decay = decaying(was, stop - segment.start, segment.blend)
-        out[segment.start : stop] = rot.multiply(own, rot.from_axis_angle(decay))
+        previous = out[segment.start - BEFORE : segment.start]
+        offsets = rot.to_axis_angle(rot.multiply(rot.conjugate(segment.poses[:BEFORE]), previous))
+        decay = decaying(offsets, stop - segment.start, segment.blend)
+        out[segment.start : stop] = rot.multiply(poses, rot.from_axis_angle(decay))
     return rot.normalize(out)
 
 
-def decaying(was: np.ndarray, frames: int, blend: int) -> np.ndarray:
-    """Offsets (frames, J, 3) that go on from `BEFORE` of them, (3, J, 3), and are gone after `blend` frames.
+def decaying(offsets: np.ndarray, frames: int, blend: int) -> np.ndarray:
+    """Offsets (frames, J, 3) that continue the last `BEFORE` ones, (3, J, 3), and vanish after `blend` frames.
 
-    Where the offset was already shrinking faster than that, it is gone as much sooner (Bollo's limit against
-    overshooting), but not within less than `SHORTEST`: to shoot over by a little is less to be seen than a jerk.
+    Offsets that shrink faster vanish sooner (Bollo's limit against overshooting), but not within less than
+    `MIN_BLEND`: a small overshoot is less visible than a jerk.
     """
-    last = was[-1]
+    last = offsets[-1]
     size = np.linalg.norm(last, axis=-1)
-    told = (size <= FURTHEST)[:, None]
-    speed = np.where(told, was[-1] - was[-2], 0.0)
-    turning = np.where(told, was[-1] - 2 * was[-2] + was[-3], 0.0)
-    hard = np.linalg.norm(turning, axis=-1, keepdims=True)
-    turning = turning * np.minimum(1, HARDEST / np.maximum(hard, 1e-9))
+    reliable = (size <= MAX_OFFSET)[:, None]
+    speed = np.where(reliable, offsets[-1] - offsets[-2], 0.0)
+    turning = np.where(reliable, offsets[-1] - 2 * offsets[-2] + offsets[-3], 0.0)
+    norm = np.linalg.norm(turning, axis=-1, keepdims=True)
+    turning = turning * np.minimum(1, MAX_ACCELERATION / np.maximum(norm, 1e-9))
     along = (last * speed).sum(-1)
     sooner = np.where(along < -1e-9, -5 * size**2 / np.minimum(along, -1e-9), np.inf)
-    length = np.clip(sooner, min(SHORTEST, blend), max(blend, 2))[:, None]
+    length = np.clip(sooner, min(MIN_BLEND, blend), max(blend, 2))[:, None]
     u = np.minimum((np.arange(frames) + 1)[:, None, None] / length, 1.0)
     v, a = speed * length, turning * length**2
     c3 = -10 * last - 6 * v - 1.5 * a
@@ -97,16 +97,13 @@ FLICKED = {"l": np.array([0.0, 0.0, 1.0]), "r": np.array([0.0, 0.0, -1.0])}  # a
 
 
 def perform(plan: Plan, bank: Bank, rng: np.random.Generator) -> Turns:
-    """The plan as `Turns` of `plan.frames` frames; equal numbers drawn give equal motion.
-
-    Strokes arrive on their frames exactly: the blend into each is over by then.
-    """
-    rest = bank.rests[plan.style.rest % len(bank.rests)]
-    out = np.repeat(rest[None], plan.frames, 0)
+    """The plan as `Turns` of `plan.frames` frames; strokes arrive on their frames exactly."""
+    rest_pose = bank.rests[plan.style.rest % len(bank.rests)]
+    out = np.repeat(rest_pose[None], plan.frames, 0)
     raised = _raised(plan)
-    kept_up = _poses(plan, bank, rest, rng)
+    kept_up = _poses(plan, bank, rest_pose, rng)
     for side in SIDES:
-        out[:, LIMB[side]] = _arm(plan, side, rest, kept_up)
+        out[:, LIMB[side]] = _arm(plan, side, rest_pose, kept_up)
     vectors = np.zeros((plan.frames, TURNED, 3))
     for side in SIDES:
         _add_beats(vectors, plan, side, raised)
@@ -127,7 +124,7 @@ def perform(plan: Plan, bank: Bank, rng: np.random.Generator) -> Turns:
 def _noise(frames: int, channels: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
     """(frames, channels) smooth noise of standard deviation 1 that keeps for about so many seconds."""
     sigma = seconds * FPS
-    # Drawn four to the correlation length, then read off in between: filtering hours at 30 fps takes minutes.
+    # drawn four to the correlation length, then interpolated: filtering hours at 30 fps takes minutes
     step = max(1, int(sigma / 4))
     count = frames // step + 12
     coarse = gaussian(rng.standard_normal((count + 60, channels)), sigma / step)[30:-30]
@@ -170,10 +167,10 @@ def _raised(plan: Plan) -> np.ndarray:
 def _busy(plan: Plan, side: str) -> np.ndarray:
     """(T,) 1 while a hand is on its way and where it arrives, 0 where it may wander, smooth between."""
     out, at = np.zeros(plan.frames), np.arange(plan.frames)
-    for one in plan.strokes:
-        if side in one.stroke.sides:
-            window = minimum_jerk((at - one.frame + REACH) / (REACH - 4))
-            window = window * (1 - minimum_jerk((at - one.frame - ARRIVED) / REACH))
+    for placed in plan.strokes:
+        if side in placed.stroke.sides:
+            window = minimum_jerk((at - placed.frame + REACH) / (REACH - 4))
+            window = window * (1 - minimum_jerk((at - placed.frame - ARRIVED) / REACH))
             out = np.maximum(out, window)
     return out
 
@@ -193,7 +190,7 @@ def stroke_poses(placed: Placed, start: int, stop: int, side: str) -> np.ndarray
     """(stop - start, 19, 4) what one limb does in frames [start, stop) of a stroke."""
     s, at = placed.stroke, np.arange(start, stop) - placed.frame
     source = s.emphasis + _until(at * placed.tempo, max(s.end - s.emphasis, SETTLE))
-    return _scaled(_read(s.turns[:, LIMB[side]], source), s.rest[LIMB[side]], placed.size)
+    return _scaled(_read(s.turns[:, LIMB[side]], source), s.rest_pose[LIMB[side]], placed.size)
 
 
 def _until(at: np.ndarray, end: float) -> np.ndarray:
@@ -209,60 +206,59 @@ def _read(turns: np.ndarray, at: np.ndarray) -> np.ndarray:
     return rot.slerp(turns[low], turns[np.minimum(low + 1, len(turns) - 1)], (place - low)[:, None])
 
 
-def _scaled(turns: np.ndarray, rest: np.ndarray, size: float) -> np.ndarray:
+def _scaled(turns: np.ndarray, rest_pose: np.ndarray, size: float) -> np.ndarray:
     """Arms taken less or further from rest, fingers as they are."""
     out = turns.copy()
-    out[:, :4] = rot.slerp(np.repeat(rest[None, :4], len(turns), 0), turns[:, :4], size)
+    out[:, :4] = rot.slerp(np.repeat(rest_pose[None, :4], len(turns), 0), turns[:, :4], size)
     return out
 
 
-def _poses(plan: Plan, bank: Bank, rest: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+def _poses(plan: Plan, bank: Bank, rest_pose: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """(43, 4) for each span of raised hands: one of a speaker's few poses, not that of the span before."""
     few = rng.permutation(len(bank.ready))[:POSES]
     out, last = [], -1
     for _ in plan.raised:
         index = int(rng.choice([i for i in few if i != last] or few))
         share = float(np.clip((0.62 + 0.38 * plan.style.size) * rng.uniform(0.8, 1.15), 0.5, 1.1))
-        out.append(rot.slerp(rest, bank.ready[index], share))
+        out.append(rot.slerp(rest_pose, bank.ready[index], share))
         last = index
     return out
 
 
-def _arm(plan: Plan, side: str, rest: np.ndarray, kept_up: Sequence[np.ndarray]) -> np.ndarray:
+def _arm(plan: Plan, side: str, rest_pose: np.ndarray, kept_up: Sequence[np.ndarray]) -> np.ndarray:
     """(T, 19, 4) of one limb."""
     switches = _switches(plan, side)
     segments = []
     for number, (start, what, blend) in enumerate(switches):
         stop = switches[number + 1][0] if number + 1 < len(switches) else plan.frames
         if isinstance(what, Placed):
-            own = stroke_poses(what, start - BEFORE, stop, side)
+            poses = stroke_poses(what, start - BEFORE, stop, side)
         else:
-            pose = rest if what < 0 else kept_up[what]
-            own = np.repeat(pose[None, LIMB[side]], stop - start + BEFORE, 0)
-        segments.append(Segment(start, own, blend))
-    return joined(segments, plan.frames)
+            pose = rest_pose if what < 0 else kept_up[what]
+            poses = np.repeat(pose[None, LIMB[side]], stop - start + BEFORE, 0)
+        segments.append(Segment(start, poses, blend))
+    return join_segments(segments, plan.frames)
 
 
 def _switches(plan: Plan, side: str) -> list[tuple[int, Placed | int, int]]:
-    """What a limb follows from which frame on, and how long it takes to: a stroke, the number of a span of raised
-    hands, or -1 for rest."""
-    mine = [p for p in plan.strokes if side in p.stroke.sides]
+    """(frame, track, frames of the blend): a stroke, the number of a span of raised hands, or -1 for rest."""
+    strokes = [p for p in plan.strokes if side in p.stroke.sides]
     begins = []
-    for number, one in enumerate(mine):
-        earlier = mine[number - 1].frame + 2 if number else 0
-        begins.append(max(one.frame - max(one.lead, REACH), earlier, BEFORE))
+    for number, placed in enumerate(strokes):
+        earlier = strokes[number - 1].frame + 2 if number else 0
+        begins.append(max(placed.frame - max(placed.lead, REACH), earlier, BEFORE))
 
     def between(frame: int) -> int:
         return next((k for k, (a, b) in enumerate(plan.raised) if a <= frame < b), -1)
 
     events: list[tuple[int, Placed | int, int]] = []
-    for number, (one, start) in enumerate(zip(mine, begins, strict=True)):
-        events.append((start, one, min(max(one.frame - start, 1), RISE)))
-        let_go = one.frame + max(one.kept, SETTLE)
-        if number + 1 == len(mine) or begins[number + 1] > let_go:
+    for number, (placed, start) in enumerate(zip(strokes, begins, strict=True)):
+        events.append((start, placed, min(max(placed.frame - start, 1), RISE)))
+        let_go = placed.frame + max(placed.release, SETTLE)
+        if number + 1 == len(strokes) or begins[number + 1] > let_go:
             span = between(let_go)
             events.append((let_go, span, SINK if span < 0 else BACK))
-    busy = [(start, one.frame + max(one.kept, SETTLE)) for start, one in zip(begins, mine, strict=True)]
+    busy = [(start, placed.frame + max(placed.release, SETTLE)) for start, placed in zip(begins, strokes, strict=True)]
     for k, (start, stop) in enumerate(plan.raised):
         for frame, what, blend in ((start, k, RISE), (stop, between(stop), SINK)):
             if not any(a <= frame < b for a, b in busy):
@@ -335,7 +331,7 @@ def _steps(keys: list[tuple[int, float]], at: np.ndarray, width: int) -> np.ndar
 def _add_bent(out: np.ndarray, placed: Placed) -> None:
     """What trunk and head do with a stroke, in and out with its arms."""
     s = placed.stroke
-    start, let_go = placed.frame - placed.lead, placed.frame + placed.kept
+    start, let_go = placed.frame - placed.lead, placed.frame + placed.release
     a, b = max(start, 0), min(let_go + BACK, len(out))
     if b <= a:
         return

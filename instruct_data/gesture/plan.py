@@ -1,4 +1,4 @@
-"""What somebody who talks or listens does with hands and head, and when: the plan that `performing` turns to motion."""
+"""Plan of the gestures of a talk: what hands and head do, and when; `performing` turns it to motion."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from instruct_data.gesture.strokes import FPS, Stroke
+
+MIN_LEAD = 12  # frames: less is a jerk
+MIN_DISTANCE = round(0.6 * FPS)  # frames between the emphases of two strokes of one arm
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,12 @@ class Placed:
     @property
     def lead(self) -> int:
         """Frames from the beginning of the preparation to the emphasis."""
-        return max(round((self.stroke.emphasis - self.stroke.start) / self.tempo), LEAST_LEAD)
+        return max(round((self.stroke.emphasis - self.stroke.start) / self.tempo), MIN_LEAD)
 
     @property
-    def kept(self) -> int:
+    def release(self) -> int:
         """Frames from the emphasis to where the hands let go."""
         return round((self.stroke.end - self.stroke.emphasis) / self.tempo) + self.hold
-
-
-LEAST_LEAD = 12  # frames: less is a jerk
-APART = round(0.6 * FPS)
-"""Frames between the emphases of two strokes of one arm, at least."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +95,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Plan:
-    """All of it.
+    """The gestures of one talk.
 
     Attributes:
-        frames: of the whole. raised: frames [start, stop) in which hands are kept up between strokes, in order.
+        frames: length. raised: frames [start, stop) in which hands are kept up between strokes, in order.
         strokes: by frame. leans: as `Look`, what the trunk leans forward from a frame on, radians, with its frame.
     """
 
@@ -114,11 +112,11 @@ class Plan:
     style: Style = field(default_factory=lambda: Style("usual", ()))
 
 
-def apart(strokes: Sequence[Placed]) -> list[Placed]:
-    """Strokes in order of which no two want one arm within `APART` frames; of two the earlier of `strokes` counts."""
-    kept: list[Placed] = []
-    for one in strokes:
-        near = (k for k in kept if set(k.stroke.sides) & set(one.stroke.sides))
-        if all(abs(k.frame - one.frame) >= APART for k in near):
-            kept.append(one)
-    return sorted(kept, key=lambda p: p.frame)
+def without_overlaps(strokes: Sequence[Placed]) -> list[Placed]:
+    """Strokes in order, no two of one arm within `MIN_DISTANCE` frames; of two the earlier of `strokes` counts."""
+    chosen: list[Placed] = []
+    for placed in strokes:
+        rivals = (p for p in chosen if set(p.stroke.sides) & set(placed.stroke.sides))
+        if all(abs(p.frame - placed.frame) >= MIN_DISTANCE for p in rivals):
+            chosen.append(placed)
+    return sorted(chosen, key=lambda p: p.frame)

@@ -24,9 +24,9 @@ ARM = {s: [UPPER.index(f"{s}_{n}") for n in ("collar", "shoulder", "elbow", "wri
 HAND = {s: list(range(len(UPPER) + k * HALF, len(UPPER) + (k + 1) * HALF)) for k, s in enumerate(SIDES)}
 LIMB = {s: ARM[s] + HAND[s] for s in SIDES}
 """Joints of an arm with its hand, as columns of turns."""
-NEAR = 9  # frames from the emphasis that is told to a minimum of speed that counts as much as one of full speed
+NEAR = 9  # frames from the emphasis in the file to a minimum of speed that weigh as much as full speed
 SLOW = 0.3  # share of the stroke's highest speed below which hands have arrived
-PLACEHOLDER = 0.2  # s before which no emphasis can be: times that stand in a file for none
+PLACEHOLDER = 0.2  # s before which no emphasis can be: such times in a file mean none
 ARRIVES, STILL = 4, 0.05  # frames from an exact time in which hands come to rest, to that share of the highest speed
 MOVES = 0.3  # share of the busier hand's way from which on a hand takes part
 STARTS = 0.12  # share of the peak speed at which the preparation begins
@@ -35,7 +35,7 @@ Turns = np.ndarray
 
 
 def turns_of(motion: Motion) -> Turns:
-    """Upper body and fingers of a gesture; what its pelvis leans goes into the first spine joint."""
+    """Upper body and fingers of a gesture; the lean of its pelvis goes into the first spine joint."""
     spec = GestureFeatures()
     upright = spec.decode(spec.encode(motion))
     assert upright.fingers is not None
@@ -43,7 +43,7 @@ def turns_of(motion: Motion) -> Turns:
 
 
 def motion_of(turns: Turns, caption: str = "") -> Motion:
-    """Somebody who stands upright on straight legs and turns these joints."""
+    """A motion that stands upright on straight legs and turns these joints."""
     rotations = rot.identity((len(turns), len(SMPL22.names)))
     rotations[:, JOINTS] = turns[:, : len(UPPER)]
     root = np.repeat(STANDING[None], len(turns), 0)
@@ -62,7 +62,7 @@ class Stroke:
     """A gesture from rest to rest.
 
     Attributes:
-        name: of the gesture. source: the clip it comes from. performer: whose it is.
+        name: of the gesture. source: its clip. performer: of the clip.
         turns: see `Turns`.
         start: frame in which its preparation begins. emphasis: frame in which the hand arrives, where its speed is
             least. end: frame up to which the pose of the stroke is kept.
@@ -79,8 +79,8 @@ class Stroke:
     sides: tuple[str, ...]
 
     @property
-    def rest(self) -> np.ndarray:
-        """(43, 4) the pose it begins from."""
+    def rest_pose(self) -> np.ndarray:
+        """(43, 4) pose of the first frame."""
         return np.asarray(self.turns[0])
 
     @cached_property
@@ -106,13 +106,10 @@ def stroke_of(
 
     Args:
         motion: a gesture that begins at rest.
-        emphasis, end: seconds as the clip's maker says; the emphasis becomes a minimum of the hands' speed near it.
-            None, or one before `PLACEHOLDER`: the first minimum after the hands were fastest on their way up.
-        exact: the emphasis is when the hands arrive, within `ARRIVES` frames. Where they are held from then on, the
+        emphasis, end: seconds in the clip's annotation; the emphasis is moved to a minimum of the hands' speed near it.
+            None, or before `PLACEHOLDER`: the first minimum after the hands were fastest on their way up.
+        exact: the emphasis is when the hands arrive, within `ARRIVES` frames. Where they hold still from then on, the
             minimum of their speed may lie anywhere in the hold.
-
-    Raises:
-        UserError: hands that do not move, or do not arrive.
     """
     turns = turns_of(motion)
     place = wrists(turns)
@@ -141,24 +138,24 @@ def stroke_of(
     peak = int(fast[: at + 1].argmax())
     still = np.flatnonzero(fast[:peak] < STARTS * fast[peak])
     start = int(still[-1]) if len(still) else 0
-    kept = at if end is None else min(max(round(end * FPS), at), len(turns) - 1)
-    return Stroke(name, source, performer, turns, min(start, max(at - 6, 0)), at, kept, sides)
+    last = at if end is None else min(max(round(end * FPS), at), len(turns) - 1)
+    return Stroke(name, source, performer, turns, min(start, max(at - 6, 0)), at, last, sides)
 
 
-STEP = 2  # frames between two keys; one of them is the emphasis, which so is kept as it is
-AFTER = 8  # frames that are kept beyond the emphasis and beyond the end of a stroke
+STEP = 2  # frames between two keys, of which one is the emphasis, so that it is stored exactly
+AFTER = 8  # frames stored beyond the emphasis and beyond the end of a stroke
 UNITS = 127  # of the largest angle of a joint
-WHOLE = 32767  # of the int16 that the pose at rest is held as
+INT16_UNIT = 32767  # of the pose at rest
 
 
-def held_joints(sides: Collection[str]) -> list[int]:
-    """The joints of a stroke that are held, as columns of turns: trunk, neck, head, and the arms that take part."""
+def packed_joints(sides: Collection[str]) -> list[int]:
+    """Stored joints of a stroke, as columns of turns: trunk, neck, head, and the arms that take part."""
     return sorted({*TRUNK, *(joint for side in SIDES if side in sides for joint in LIMB[side])})
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """The motion of a stroke, J joints and K keys.
+    """A stroke in few bytes: rotations away from rest, in 8 bits, at 15 fps, of J joints in K keys.
 
     Attributes:
         base: (J, 4) int16, the pose at rest. scale: (J,) float32, radians of a unit. keys: (K, J, 3) int8, rotation
@@ -170,21 +167,17 @@ class Packed:
     keys: np.ndarray
 
 
-def kept_frames(stroke: Stroke) -> int:
-    """Frames of a stroke that are held: what comes after is the way back to rest, which no performance uses."""
+def packed_frames(stroke: Stroke) -> int:
+    """Stored frames of a stroke, without the way back to rest, which no performance uses."""
     return min(len(stroke.turns), max(stroke.end, stroke.emphasis) + AFTER)
 
 
 def pack(stroke: Stroke) -> Packed:
-    """What is held of a stroke.
-
-    Raises:
-        UserError: a joint that passes half a turn from its rest, where rotation vectors jump to the other side.
-    """
-    turns = rot.continuous(stroke.turns[:, held_joints(stroke.sides)])
-    base = np.round(turns[0] * WHOLE).astype(np.int16)
-    away = rot.to_axis_angle(rot.multiply(rot.conjugate(_rest(base))[None], turns))
-    at = _key_frames(stroke.emphasis, kept_frames(stroke))
+    """The stored form of a stroke."""
+    turns = rot.continuous(stroke.turns[:, packed_joints(stroke.sides)])
+    base = np.round(turns[0] * INT16_UNIT).astype(np.int16)
+    away = rot.to_axis_angle(rot.multiply(rot.conjugate(_unit_base(base))[None], turns))
+    at = _key_frames(stroke.emphasis, packed_frames(stroke))
     vectors = away[np.minimum(at, len(away) - 1)]
     if np.linalg.norm(np.diff(vectors, axis=0), axis=-1).max(initial=0) > np.pi:
         raise UserError(f"{stroke.source}: a joint passes half a turn from its rest; accepted: less")
@@ -193,18 +186,18 @@ def pack(stroke: Stroke) -> Packed:
     return Packed(base, scale, keys)
 
 
-def unpack(packed: Packed, about: Stroke, rest: np.ndarray) -> Stroke:
+def unpack(packed: Packed, about: Stroke, rest_pose: np.ndarray) -> Stroke:
     """The stroke with its motion.
 
     Args:
-        about: all else of it; its turns are not looked at. rest: (43, 4) what joints do that are not held.
+        about: all its fields but the turns. rest_pose: (43, 4) of joints that are not stored.
     """
-    joints, frames = held_joints(about.sides), _span(about.emphasis, len(packed.keys))
+    joints, frames = packed_joints(about.sides), _span(about.emphasis, len(packed.keys))
     keys = packed.keys * packed.scale[:, None].astype(np.float64)
     vectors = _between(keys, np.arange(frames) - about.emphasis % STEP)
     vectors[0] = 0.0
-    turns: Turns = np.repeat(rest[None].astype(np.float64), frames, 0)
-    turns[:, joints] = rot.multiply(_rest(packed.base)[None], rot.from_axis_angle(vectors))
+    turns: Turns = np.repeat(rest_pose[None].astype(np.float64), frames, 0)
+    turns[:, joints] = rot.multiply(_unit_base(packed.base)[None], rot.from_axis_angle(vectors))
     return replace(about, turns=turns)
 
 
@@ -217,7 +210,7 @@ def _span(emphasis: int, keys: int) -> int:
     return emphasis % STEP + STEP * (keys - 1) + 1
 
 
-def _rest(base: np.ndarray) -> np.ndarray:
+def _unit_base(base: np.ndarray) -> np.ndarray:
     return rot.normalize(base.astype(np.float64))
 
 
@@ -238,9 +231,9 @@ FAR = (110.0, 150.0)  # of an elbow's whole turn, between which nothing is chang
 INWARD = {"l": -1.0, "r": 1.0}  # sign of a bend in the elbow's rotation vector, about y
 
 
-def soft(x: np.ndarray, start: float, most: float) -> np.ndarray:
-    """x up to `start`, from there on ever closer to `most`, with the same slope where it begins."""
-    room = most - start
+def soft(x: np.ndarray, start: float, limit: float) -> np.ndarray:
+    """x up to `start`, from there on ever closer to `limit`, with the same slope where it begins."""
+    room = limit - start
     over = np.maximum(x - start, 0)
     return np.asarray(np.minimum(x, start) + room * (1 - np.exp(-over / room)))
 
@@ -250,13 +243,13 @@ def within(turns: Turns) -> Turns:
     out = turns.copy()
     for side in SIDES:
         collar, _, elbow, wrist = ARM[side]
-        for joint, (start, most) in ((collar, COLLAR), (wrist, WRIST)):
+        for joint, (start, limit) in ((collar, COLLAR), (wrist, WRIST)):
             vector = np.degrees(rot.to_axis_angle(out[:, joint]))
             size = np.linalg.norm(vector, axis=-1, keepdims=True)
-            out[:, joint] = rot.from_axis_angle(np.radians(vector * soft(size, start, most) / np.maximum(size, 1e-6)))
+            out[:, joint] = rot.from_axis_angle(np.radians(vector * soft(size, start, limit) / np.maximum(size, 1e-6)))
         vector = np.degrees(rot.to_axis_angle(out[:, elbow]))
         back = -vector[:, 1] * INWARD[side]
-        near = 1 - np.clip((np.linalg.norm(vector, axis=-1) - FAR[0]) / (FAR[1] - FAR[0]), 0, 1)
-        vector[:, 1] += INWARD[side] * near * (back - soft(back, *BACK))
+        share = 1 - np.clip((np.linalg.norm(vector, axis=-1) - FAR[0]) / (FAR[1] - FAR[0]), 0, 1)
+        vector[:, 1] += INWARD[side] * share * (back - soft(back, *BACK))
         out[:, elbow] = rot.from_axis_angle(np.radians(vector))
     return out

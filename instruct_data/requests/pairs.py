@@ -43,10 +43,10 @@ EXPANDED, JOINED, WRITTEN_OUT, HALVES = 0.3, 0.12, 0.45, 0.5
 
 def words_of(text: str) -> list[str]:
     """Words, numbers and signs of a text, lower case; places in a target count these."""
-    return [w[0] for w in _found(text)]
+    return [w[0] for w in _matches(text)]
 
 
-def _found(text: str) -> list[re.Match[str]]:
+def _matches(text: str) -> list[re.Match[str]]:
     return list(WORD.finditer(text.lower().replace("’", "'").replace("\n", ";")))
 
 
@@ -86,117 +86,117 @@ class Pairs:
     def draw(self, rng: np.random.Generator) -> Pair:
         """A pair; some are two templates in a row."""
         while True:
-            told = _Told()
-            self._fill(self._way(rng), told, rng, "", [EXPANDED])
-            if rng.random() < JOINED and not any(role in WHOLE for _, _, role, _ in told.bits):
-                said = "".join(b[0] for b in told.bits).rstrip()
-                if said[-1:] not in ".!?;":
-                    told.bits.append((str(rng.choice([". ", "; ", ". ", "\n"])), (), "", ""))
+            draft = _Told()
+            self._fill(self._way(rng), draft, rng, "", [EXPANDED])
+            if rng.random() < JOINED and not any(role in WHOLE for _, _, role, _ in draft.bits):
+                words = "".join(b[0] for b in draft.bits).rstrip()
+                if words[-1:] not in ".!?;":
+                    draft.bits.append((str(rng.choice([". ", "; ", ". ", "\n"])), (), "", ""))
                 else:
-                    told.bits.append((" ", (), "", ""))
-                self._fill(self._way(rng), told, rng, max(told.flags, default=""), [EXPANDED])
-            pair = _finished(told)
+                    draft.bits.append((" ", (), "", ""))
+                self._fill(self._way(rng), draft, rng, max(draft.flags, default=""), [EXPANDED])
+            pair = _finish(draft)
             if 1 <= len(pair.words) <= 60 and len(pair.target) > 1:
                 return pair
 
     def filled(self, way: Way, rng: np.random.Generator) -> Pair:
         """One template alone, its actions without attributes of their own."""
-        told = _Told()
-        self._fill(way, told, rng, "", [0.0])
-        return _finished(told)
+        draft = _Told()
+        self._fill(way, draft, rng, "", [0.0])
+        return _finish(draft)
 
     def _way(self, rng: np.random.Generator) -> Way:
         lines = self._lines[str(rng.choice(sorted(self._lines)))]
         line = lines[int(rng.integers(len(lines)))]
         return line[int(rng.integers(len(line)))]
 
-    def _fill(self, way: Way, told: _Told, rng: np.random.Generator, after: str, expand: list[float]) -> None:
+    def _fill(self, way: Way, draft: _Told, rng: np.random.Generator, after: str, expand: list[float]) -> None:
         """Add a template; its clauses are named behind those of `after`."""
         shift = ord(after) - ord("A") + 1 if after else 0
         name = {c: chr(ord(c) + shift) for c in "ABCDEFGH"}
-        told.flags |= {name[c]: f for c, f in way.flags.items()}
+        draft.flags |= {name[c]: f for c, f in way.flags.items()}
         who, they = self.words.who[int(rng.integers(len(self.words.who)))]
         actions: dict[str, str] = {}
         sides: dict[str, str] = {}
         for part, following in zip(way.parts, [*(p.text for p in way.parts[1:]), ""], strict=True):
             clauses = tuple(name[c] for c in part.clauses)
             if not part.text:
-                told.set |= {(c, part.role): part.value for c in clauses}
+                draft.set |= {(c, part.role): part.value for c in clauses}
             elif not part.slot:
-                told.bits.append((part.text, clauses, part.role, part.value))
+                draft.bits.append((part.text, clauses, part.role, part.value))
             elif part.text in ACTED:
-                self._action(part, clauses[0], told, rng, actions, sides, way, expand)
+                self._action(part, clauses[0], draft, rng, actions, sides, way, expand)
             elif part.text == "side":
                 side = sides.setdefault(clauses[0], str(rng.choice(["left", "right"])))
-                told.bits.append((side, clauses, "side", side))
+                draft.bits.append((side, clauses, "side", side))
             elif part.role in VALUES:
-                glued = following[:1].isalpha() or (bool(told.bits) and told.bits[-1][0][-1:].isalpha())
-                told.bits.append((_number(part.text, rng, glued), clauses, part.role, ""))
+                glued = following[:1].isalpha() or (bool(draft.bits) and draft.bits[-1][0][-1:].isalpha())
+                draft.bits.append((_number(part.text, rng, glued), clauses, part.role, ""))
             elif part.text in POINTED:
-                some = self.words.turned["seg"]
-                told.bits.append((some[int(rng.integers(len(some)))], clauses, part.role, ""))
+                segments = self.words.turned["seg"]
+                draft.bits.append((segments[int(rng.integers(len(segments)))], clauses, part.role, ""))
             else:
-                said = _filler(part.text, who, they, self.words, rng)
+                words = _filler(part.text, who, they, self.words, rng)
                 if part.text == "opp":  # of a later clause: its side; of the first one: words that mean nothing
                     first = sides.setdefault(name["A"], str(rng.choice(["left", "right"])))
-                    said = "right" if first == "left" else "left"
-                    told.bits.append((said, clauses, "side" if part.clauses[0] != "A" else "", said))
+                    words = "right" if first == "left" else "left"
+                    draft.bits.append((words, clauses, "side" if part.clauses[0] != "A" else "", words))
                     continue
-                told.bits.append((said, clauses, part.role, part.value))
+                draft.bits.append((words, clauses, part.role, part.value))
 
     def _action(
-        self, part: Part, clause: str, told: _Told, rng: np.random.Generator, actions: dict[str, str],
+        self, part: Part, clause: str, draft: _Told, rng: np.random.Generator, actions: dict[str, str],
         sides: dict[str, str], way: Way, expand: list[float],
     ) -> None:  # fmt: skip
-        own = {p.role for p in way.parts if p.role and part.clauses[0] in p.clauses}
+        roles = {p.role for p in way.parts if p.role and part.clauses[0] in p.clauses}
         if part.text in TURNED:
-            some = self.words.turned[part.text]
-            told.bits.append((some[int(rng.integers(len(some)))], (clause,), part.role, ""))
+            options = self.words.turned[part.text]
+            draft.bits.append((options[int(rng.integers(len(options)))], (clause,), part.role, ""))
             return
         if part.text in NOUNS:
-            said = self.words.nouns[int(rng.integers(len(self.words.nouns)))]
-            told.bits.append((plural_of(said) if part.text == "nouns" else said, (clause,), "action", ""))
+            words = self.words.nouns[int(rng.integers(len(self.words.nouns)))]
+            draft.bits.append((plural_of(words) if part.text == "nouns" else words, (clause,), "action", ""))
             return
         if part.text in FEELINGS:
             feeling = self.words.feelings[int(rng.integers(len(self.words.feelings)))]
             actions.setdefault(clause, "\t".join(feeling))
-            told.bits.append((actions[clause].split("\t")[FEELINGS.index(part.text)], (clause,), "action", ""))
+            draft.bits.append((actions[clause].split("\t")[FEELINGS.index(part.text)], (clause,), "action", ""))
             return
         if clause not in actions:
             for _ in range(20):
                 actions[clause] = self.words.actions[int(rng.integers(len(self.words.actions)))]
                 fresh = actions[clause] not in [a for c, a in actions.items() if c != clause]
-                if fresh and ("side" not in own or not _SIDED.search(actions[clause])):
+                if fresh and ("side" not in roles or not _SIDED.search(actions[clause])):
                     break
-        said = inflected(actions[clause], part.text)
+        words = inflected(actions[clause], part.text)
         role = "side" if self.words.sided else "action"
-        for bit in _SIDED.split(said):
+        for bit in _SIDED.split(words):
             if bit == "both":
-                told.bits.append((bit, (clause,), role, bit if self.words.sided else ""))
+                draft.bits.append((bit, (clause,), role, bit if self.words.sided else ""))
             elif bit == "{side}":
                 side = sides.setdefault(clause, str(rng.choice(["left", "right"])))
-                told.bits.append((side, (clause,), role, side if self.words.sided else ""))
+                draft.bits.append((side, (clause,), role, side if self.words.sided else ""))
             else:
-                told.bits.append((bit, (clause,), "action", ""))
+                draft.bits.append((bit, (clause,), "action", ""))
         if rng.random() < expand[0] and self.suffixes and part.text != "did":
             suffix = self.suffixes[int(rng.integers(len(self.suffixes)))]
             theirs = {p.role for p in suffix.parts if p.role}
-            if theirs - {"action"} and not (theirs - {"action"}) & own:
-                rest = Way(suffix.text, "", "", suffix.parts[1:], {})
+            if theirs - {"action"} and not (theirs - {"action"}) & roles:
+                suffix_way = Way(suffix.text, "", "", suffix.parts[1:], {})
                 inner = _Told()
-                self._fill(rest, inner, rng, "", [0.0])
-                told.bits += [(t, (clause,), r, v) for t, _, r, v in inner.bits]
+                self._fill(suffix_way, inner, rng, "", [0.0])
+                draft.bits += [(t, (clause,), r, v) for t, _, r, v in inner.bits]
 
 
 def _is_suffix(way: Way) -> bool:
     """Whether a template is its action and what is said of it, so that it may stand for an action in others."""
-    first, *rest = way.parts
+    first, *others_ = way.parts
     plain = all(
-        p.text not in ("who", "they", "them", "place") and p.role not in WHOLE and p.role != "action" for p in rest
+        p.text not in ("who", "they", "them", "place") and p.role not in WHOLE and p.role != "action" for p in others_
     )
-    said = "".join(p.text for p in rest if not p.slot)
-    shape = not re.search(r"[.!?;:\n]|->|\bthen\b", said) and len(said) < 60 and said[:1] in (" ", ",")
-    return first.slot and first.text in FORMS[:3] and [*way.flags] == ["A"] and bool(rest) and plain and shape
+    words = "".join(p.text for p in others_ if not p.slot)
+    shape = not re.search(r"[.!?;:\n]|->|\bthen\b", words) and len(words) < 60 and words[:1] in (" ", ",")
+    return first.slot and first.text in FORMS[:3] and [*way.flags] == ["A"] and bool(others_) and plain and shape
 
 
 def _one_of(rng: np.random.Generator, shares: Sequence[float], *values: float | np.integer) -> float:
@@ -236,52 +236,52 @@ _PRONOUNS = {"he": ("him", "his"), "she": ("her", "her"), "it": ("it", "its"), "
 def _filler(slot: str, who: str, they: str, words: Material, rng: np.random.Generator) -> str:
     them, their = _PRONOUNS.get(they.lower(), ("them", "their"))
     if slot in ("place", "obj", "said"):
-        some = {"place": words.places, "obj": words.objects, "said": words.said}[slot]
-        return some[int(rng.integers(len(some)))]
+        options = {"place": words.places, "obj": words.objects, "said": words.said}[slot]
+        return options[int(rng.integers(len(options)))]
     return {"who": who, "they": they, "them": them, "their": their}.get(slot, "")
 
 
-def _finished(told: _Told) -> Pair:
+def _finish(draft: _Told) -> Pair:
     """The words, and the target that the bits tell."""
     text, spans = "", []
-    for said, clauses, role, value in told.bits:
+    for words, clauses, role, value in draft.bits:
         if role:
-            spans.append((len(text), len(text) + len(said), clauses, role, value))
-        text += said
-    found = _found(text)
-    acts: dict[str, list[int]] = {c: [] for c in told.flags}
-    given: dict[tuple[str, str], list[tuple[int, str]]] = {}
+            spans.append((len(text), len(text) + len(words), clauses, role, value))
+        text += words
+    matches = _matches(text)
+    acts: dict[str, list[int]] = {c: [] for c in draft.flags}
+    marked: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for begin, end, clauses, role, value in spans:
-        inside = [i for i, w in enumerate(found) if begin <= w.start() < end]
+        inside = [i for i, w in enumerate(matches) if begin <= w.start() < end]
         for clause in clauses:
             if role == "action":
                 acts.setdefault(clause, []).extend(i for i in inside if i not in acts[clause])
             else:
                 key = ("" if role in WHOLE else clause, role)
-                given.setdefault(key, []).extend((i, value) for i in inside)
+                marked.setdefault(key, []).extend((i, value) for i in inside)
     target: Target = []
     for clause in sorted(acts):
-        target += [OPENING[told.flags.get(clause, "")], *acts[clause]]
+        target += [OPENING[draft.flags.get(clause, "")], *acts[clause]]
         for name in ORDER:
-            implied = told.set.get((clause, name))
-            if implied is not None and (clause, name) not in given:
+            implied = draft.set.get((clause, name))
+            if implied is not None and (clause, name) not in marked:
                 target += [f"{name}=", f"#{float(implied):g}"] if name in VALUES else [f"{name}={implied}"]
-            target += _attribute(name, given.get((clause, name), []), found)
-    whole: Target = []
+            target += _attribute(name, marked.get((clause, name), []), matches)
+    request_part: Target = []
     for name in WHOLE:
-        whole += _attribute(name, given.get(("", name), []), found)
-    return Pair([w[0] for w in found], [*target, *(["whole", *whole] if whole else []), "end"])
+        request_part += _attribute(name, marked.get(("", name), []), matches)
+    return Pair([w[0] for w in matches], [*target, *(["whole", *request_part] if request_part else []), "end"])
 
 
-def _attribute(name: str, given: Sequence[tuple[int, str]], found: Sequence[re.Match[str]]) -> Target:
-    if not given:
+def _attribute(name: str, marked: Sequence[tuple[int, str]], matches: Sequence[re.Match[str]]) -> Target:
+    if not marked:
         return []
-    value = next((v for _, v in given if v), "")
+    value = next((v for _, v in marked if v), "")
     if name in VALUES:
         if value:
             return [f"{name}=", f"#{float(value):g}"]
-        numerals = [i for i, _ in given if is_numeral(found[i][0])]
+        numerals = [i for i, _ in marked if is_numeral(matches[i][0])]
         return [f"{name}=", *numerals] if numerals else []
     if value:
         return [f"{name}={value}"]
-    return [f"{name}=", *dict.fromkeys(i for i, _ in given)]
+    return [f"{name}=", *dict.fromkeys(i for i, _ in marked)]

@@ -86,11 +86,11 @@ class Clause(Strict):
     @property
     def compact(self) -> str:
         """The clause in compact text."""
-        said = [
+        attributes = [
             f"{name}={_plain(value)}" for name in ATTRIBUTES
             if (value := getattr(self, name)) not in (None, "", False)
         ]  # fmt: skip
-        return " ".join(["!" * self.denied + self.action, *said])
+        return " ".join(["!" * self.denied + self.action, *attributes])
 
 
 ATTRIBUTES = (
@@ -132,8 +132,8 @@ class MotionRequest(Strict):
     def compact(self) -> str:
         """All of it in compact text."""
         parts = [("+ " if c.together else "; ") * bool(i) + c.compact for i, c in enumerate(self.clauses)]
-        whole = [f"{k}={_plain(v)}" for k in ("seconds", "loop", "start", "end") if (v := getattr(self, k))]
-        return " ".join([*parts, *(["|", *whole] if whole else [])]).replace(" ;", ";")
+        attributes = [f"{k}={_plain(v)}" for k in ("seconds", "loop", "start", "end") if (v := getattr(self, k))]
+        return " ".join([*parts, *(["|", *attributes] if attributes else [])]).replace(" ;", ";")
 
 
 def _plain(value: object) -> str:

@@ -114,16 +114,16 @@ def read_ways(text: str, construct: str = "", author: str = "") -> list[Way]:
     return [_read_way(text, "".join(chosen), construct, author) for chosen in product(*options)]
 
 
-def _read_way(whole: str, text: str, construct: str, author: str) -> Way:
+def _read_way(line: str, text: str, construct: str, author: str) -> Way:
     text = text.replace("((", _OPENS).replace("))", _CLOSES)
     flags: dict[str, str] = {}
     parts: list[Part] = []
     at = 0
-    for found in _PIECE.finditer(text):
-        if found.start() != at:
+    for match in _PIECE.finditer(text):
+        if match.start() != at:
             raise UserError(f"{text!r}: unclear at {text[at : at + 12]!r}")
-        at = found.end()
-        parts += _parts(found[0], flags, text)
+        at = match.end()
+        parts += _parts(match[0], flags, text)
     if at != len(text):
         raise UserError(f"{text!r}: unclear at {text[at : at + 12]!r}")
     acted = {c for p in parts if p.role == "action" for c in p.clauses} | {c for c, f in flags.items() if f in ACTS}
@@ -133,30 +133,30 @@ def _read_way(whole: str, text: str, construct: str, author: str) -> Way:
     if order and flags.get(order[0]) == "+":
         raise UserError(f"{text!r}: clause {order[0]} has nothing to be together with")
     plain = [replace(p, text=p.text.replace(_OPENS, "(").replace(_CLOSES, ")")) for p in parts]
-    return Way(whole, construct, author, tuple(plain), {c: flags.get(c, "") for c in order})
+    return Way(line, construct, author, tuple(plain), {c: flags.get(c, "") for c in order})
 
 
-def _parts(piece: str, flags: dict[str, str], whole: str) -> list[Part]:
+def _parts(piece: str, flags: dict[str, str], line: str) -> list[Part]:
     inside = piece[1:-1]
     if piece[0] == "{":
-        return [_slot(inside, flags, whole)]
+        return [_slot(inside, flags, line)]
     if piece[0] == "(":
         found = _ACTION.match(inside)
         assert found
         clauses = []
-        for one in (found["clauses"] or "A").split(","):
-            clauses.append(one[0])
-            _flag(flags, one[0], one[1:])
-        return _words(found["words"], tuple(clauses), "action", "", flags, whole)
+        for item in (found["clauses"] or "A").split(","):
+            clauses.append(item[0])
+            _flag(flags, item[0], item[1:])
+        return _words(found["words"], tuple(clauses), "action", "", flags, line)
     if act := _ACT.fullmatch(piece):
         if act["act"] not in ACTS:
-            raise UserError(f"{whole!r}: {piece}; accepted acts: {', '.join(ACTS)}")
+            raise UserError(f"{line!r}: {piece}; accepted acts: {', '.join(ACTS)}")
         flags[act["clause"] or "A"] = act["act"]
         return []
     if piece[0] == "[":
         found = _MARK.match(inside)
         if not found:
-            raise UserError(f"{whole!r}: {piece}; accepted [attribute=value: words]")
+            raise UserError(f"{line!r}: {piece}; accepted [attribute=value: words]")
         name = ALIASES.get(found["name"], found["name"])
         value = WORDED.get(found["value"] or "", (found["value"] or "").strip())
         if name == "seconds" and value == "end":
@@ -164,39 +164,39 @@ def _parts(piece: str, flags: dict[str, str], whole: str) -> list[Part]:
         clause = found["clause"] or "A"
         _flag(flags, clause, found["flag"] or "")
         words = found["words"] or ""
-        _check(name, value, "{" in words, piece, whole)
+        _check(name, value, "{" in words, piece, line)
         if not words.strip():
             if not value:
-                raise UserError(f"{whole!r}: {piece}; accepted: words, or a value")
+                raise UserError(f"{line!r}: {piece}; accepted: words, or a value")
             return [Part("", False, (clause,), name, value)]
-        return _words(words.strip(), (clause,), name, value, flags, whole)
+        return _words(words.strip(), (clause,), name, value, flags, line)
     return [Part(piece)]
 
 
-def _check(name: str, value: str, slots: bool, piece: str, whole: str) -> None:
+def _check(name: str, value: str, slots: bool, piece: str, line: str) -> None:
     if name in CHOICES:
         if value not in CHOICES[name]:
-            raise UserError(f"{whole!r}: {piece}; accepted values: {', '.join(CHOICES[name])}")
+            raise UserError(f"{line!r}: {piece}; accepted values: {', '.join(CHOICES[name])}")
     elif name in VALUES:
         try:
             ok = slots if not value else float(value) > 0
         except ValueError:
             ok = False
         if not ok:
-            raise UserError(f"{whole!r}: {piece}; accepted: a number, or a slot for one")
+            raise UserError(f"{line!r}: {piece}; accepted: a number, or a slot for one")
     elif name not in COPIED or value:
-        known = ", ".join([*CHOICES, *VALUES, *COPIED])
-        raise UserError(f"{whole!r}: {piece}; accepted attributes: {known}")
+        attributes = ", ".join([*CHOICES, *VALUES, *COPIED])
+        raise UserError(f"{line!r}: {piece}; accepted attributes: {attributes}")
 
 
-def _words(text: str, clauses: tuple[str, ...], role: str, value: str, flags: dict[str, str], whole: str) -> list[Part]:
+def _words(text: str, clauses: tuple[str, ...], role: str, value: str, flags: dict[str, str], line: str) -> list[Part]:
     """Words inside a mark, with slots among them."""
     out = []
     for bit in re.findall(r"\{[^{}]*\}|[^{}]+", text):
         if bit[0] != "{":
             out.append(Part(bit, False, clauses, role, value))
             continue
-        slot = _slot(bit[1:-1], flags, whole)
+        slot = _slot(bit[1:-1], flags, line)
         if slot.text in NUMBERS and role in VALUES:
             slot = Part(slot.text, True, clauses, role, "")
         elif slot.text in (*FILLERS, *POINTED, *ACTED) and role in ("action", *COPIED):
@@ -205,16 +205,16 @@ def _words(text: str, clauses: tuple[str, ...], role: str, value: str, flags: di
     return out
 
 
-def _slot(inside: str, flags: dict[str, str], whole: str) -> Part:
-    found = _SLOT.match(inside)
-    name = found["name"] if found else ""
+def _slot(inside: str, flags: dict[str, str], line: str) -> Part:
+    match = _SLOT.match(inside)
+    name = match["name"] if match else ""
     if name == "Who":
         name = "who"
-    if not found or name not in (*ACTED, *NUMBERS, *FILLERS, *POINTED, "side"):
+    if not match or name not in (*ACTED, *NUMBERS, *FILLERS, *POINTED, "side"):
         slots = ", ".join((*ACTED, *NUMBERS, *FILLERS, *POINTED, "side"))
-        raise UserError(f"{whole!r}: {{{inside}}}; accepted slots: {slots}")
-    clause = found["clause"] or "A"
-    _flag(flags, clause, found["flag"] or "")
+        raise UserError(f"{line!r}: {{{inside}}}; accepted slots: {slots}")
+    clause = match["clause"] or "A"
+    _flag(flags, clause, match["flag"] or "")
     role = "action" if name in ACTED else POINTED.get(name) or NUMBERS.get(name, "side" if name == "side" else "")
     return Part(name, True, (clause,), role)
 
@@ -231,9 +231,9 @@ def all_ways(domain: str = "body") -> tuple[Way, ...]:
 
 
 def _all(domain: str) -> Iterator[Way]:
-    for held in read_folder(f"ways/{domain}"):
-        for text in held["ways"]:
-            yield from read_ways(text, held["construct"], held["author"])
+    for content in read_folder(f"ways/{domain}"):
+        for text in content["ways"]:
+            yield from read_ways(text, content["construct"], content["author"])
 
 
 def read_folder(name: str) -> Iterator[dict[str, Any]]:
@@ -265,14 +265,14 @@ def material(domain: str = "body") -> Material:
     who: list[tuple[str, str]] = []
     feelings: list[tuple[str, str, str]] = []
     turned: dict[str, list[str]] = {}
-    some: dict[str, list[str]] = {"actions": [], "places": [], "objects": [], "nouns": [], "said": []}
+    lists_: dict[str, list[str]] = {"actions": [], "places": [], "objects": [], "nouns": [], "said": []}
     folders = ("words/body", "words/chat") if domain == "chat" else (f"words/{domain}",)
-    for held in chain.from_iterable(map(read_folder, folders)):
-        who += [(w["text"], w["they"]) for w in held.get("who", [])]
-        feelings += [(f["adj"], f["comp"], f["emo"]) for f in held.get("feelings", [])]
-        for name, listed in some.items():
-            listed += held.get(name, [])
+    for content in chain.from_iterable(map(read_folder, folders)):
+        who += [(w["text"], w["they"]) for w in content.get("who", [])]
+        feelings += [(f["adj"], f["comp"], f["emo"]) for f in content.get("feelings", [])]
+        for name, listed in lists_.items():
+            listed += content.get(name, [])
         for name in (*TURNED, "seg"):
-            turned.setdefault(name, []).extend(held.get(name, []))
-    lists = {k: tuple(dict.fromkeys(v)) for k, v in some.items()}
+            turned.setdefault(name, []).extend(content.get(name, []))
+    lists = {k: tuple(dict.fromkeys(v)) for k, v in lists_.items()}
     return Material(who=tuple(who), feelings=tuple(feelings), turned=turned, sided=domain == "body", **lists)

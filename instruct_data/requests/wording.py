@@ -37,14 +37,14 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 def inflected(action: str, form: str) -> str:
     """A verb phrase in base form as ``does``, ``doing`` or ``did``."""
-    verb, _, rest = action.partition(" ")
+    verb, _, tail = action.partition(" ")
     if form == "does":
         verb = third_of(verb)
     elif form == "doing":
         verb = gerund_of(verb)
     elif form == "did":
         verb = _PAST.get(verb) or _regular(verb)
-    return f"{verb} {rest}".strip()
+    return f"{verb} {tail}".strip()
 
 
 def _regular(verb: str) -> str:
@@ -67,10 +67,10 @@ def in_words(number: int, joint: str = " ", link: str = " and ") -> str:
     if number < 20:
         return _ONES[number]
     if number >= 100:
-        hundreds, rest = divmod(number, 100)
-        return f"{_ONES[hundreds]} hundred" + (link + in_words(rest, joint) if rest else "")
-    ten, one = divmod(number, 10)
-    return _TENS[ten - 2] + (joint + _ONES[one] if one else "")
+        hundreds, remainder = divmod(number, 100)
+        return f"{_ONES[hundreds]} hundred" + (link + in_words(remainder, joint) if remainder else "")
+    ten, ones = divmod(number, 10)
+    return _TENS[ten - 2] + (joint + _ONES[ones] if ones else "")
 
 
 NUMERAL = rf"\d+(?:[.,:]\d+)*|{'|'.join([*_ONES, *_TENS, 'hundred', 'half'])}"
@@ -84,7 +84,7 @@ def is_numeral(word: str) -> bool:
 
 def value_of(numerals: Sequence[str]) -> float | None:
     """What numerals in a row mean: "twenty five", "2.5", "two hundred", "one half"; None for what is no number."""
-    total, found = 0.0, False
+    total, valid = 0.0, False
     for word in numerals:
         if word in _ONES or word in _TENS:
             total += _ONES.index(word) if word in _ONES else 10 * (_TENS.index(word) + 2)
@@ -94,9 +94,9 @@ def value_of(numerals: Sequence[str]) -> float | None:
             total = 100 * (total or 1)
         else:
             try:
-                minutes, _, rest = word.replace(",", ".").rpartition(":")
-                total += float(rest) + 60 * float(minutes or 0)
+                minutes, _, seconds = word.replace(",", ".").rpartition(":")
+                total += float(seconds) + 60 * float(minutes or 0)
             except ValueError:
                 return None
-        found = True
-    return total if found else None
+        valid = True
+    return total if valid else None

@@ -40,9 +40,6 @@ def read_amass(path: str | os.PathLike[str], up: str = "z") -> Motion:
 
     Args:
         up: ``z`` (AMASS) or ``y`` (files that were turned already).
-
-    Raises:
-        UserError: names the file and what is wrong with it.
     """
     motion = read_smplx(path, up)
     toes = motion.joints[:, [SMPL22.index("l_foot"), SMPL22.index("r_foot")], 1].min(1)
@@ -110,11 +107,7 @@ class AmassIndex:
 
     @classmethod
     def of(cls, root: Path, corpus: Corpus) -> AmassIndex:
-        """Index a folder for a corpus that refers to it.
-
-        Raises:
-            UserError: no such folder, or no .npz in it.
-        """
+        """Index a folder for a corpus that refers to it."""
         expected = f"{corpus.name} expects there: AMASS as unpacked, SUBSET/SUBJECT/NAME_poses.npz"
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; {expected}")
@@ -134,11 +127,7 @@ class AmassIndex:
 
 
 def frame_rate_of(path: Path) -> float:
-    """Frames a second of a file, without its poses.
-
-    Raises:
-        UserError: a file that cannot be read, or that has no rate.
-    """
+    """Frames a second of a file, without its poses."""
     rates = [v for v in read_arrays(path, RATE_KEYS).values() if v.size == 1]
     try:
         return float(rates[0].reshape(()))

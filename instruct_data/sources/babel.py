@@ -37,9 +37,6 @@ def read_babel(
     Args:
         split: only this one; None = all.
         amass: the folder of AMASS; None = ``amass_data`` in the corpus' folder.
-
-    Raises:
-        UserError: a file that is no BABEL, or no AMASS.
     """
     home = find_files(root, "train.json", "babel_v*_release/train.json")[0].parent
     default = root / DEFAULT_FOLDER if (root / DEFAULT_FOLDER).is_dir() else home / DEFAULT_FOLDER

@@ -39,9 +39,6 @@ def read_cmu(root: Path, corpus: Corpus, report: Report, split: str = "train", f
 
     Args:
         fps: of the .amc files, which do not say it: 120, of a few subjects 60.
-
-    Raises:
-        UserError: an index that is no text.
     """
     captions = read_index(root)
     skeletons: dict[Path, AsfSkeleton | UserError] = {}

@@ -73,11 +73,7 @@ class Corpus:
     suffixes: tuple[str, ...] = ()
 
     def locate(self, folder: str | os.PathLike[str]) -> Path:
-        """The folder that holds the corpus: `folder`, or the one folder in it that does (as archives unpack).
-
-        Raises:
-            UserError: no folder, or none that holds it: names what is missing, expected and present.
-        """
+        """The folder that holds the corpus: `folder`, or the one folder in it that does (as archives unpack)."""
         folder = Path(folder)
         if folder.suffix.lower() in self.suffixes and folder.is_file():
             return folder
@@ -105,9 +101,6 @@ class Corpus:
 
         Mirrored clips (``M...``) are left out: training mirrors by itself. A split without a list is noted, unless it
         is the one that `split` names.
-
-        Raises:
-            UserError: no list of the split that `split` names.
         """
         for part in SPLITS if split is None else (split,):
             path = folder / f"{part}.txt"

@@ -39,9 +39,6 @@ def check_weights(weights: np.ndarray, names: Sequence[str], rows: Sequence[int]
 
     Args:
         rows: T numbers for messages; None = counted from 1.
-
-    Raises:
-        UserError: a weight below -0.5 or above 1.5.
     """
     bad = np.argwhere((weights < MIN_WEIGHT) | (weights > MAX_WEIGHT))
     if len(bad):
@@ -57,9 +54,6 @@ def evenly_spaced(values: np.ndarray, times: np.ndarray, rounding: float = 0.0) 
     Args:
         values: (T, n). times: (T,) seconds from the first row; rows that do not rise are left out.
         rounding: seconds to which the times are rounded; rows that are as even as this allows count as even.
-
-    Raises:
-        UserError: more than `MAX_FRAMES` frames.
     """
     rising = np.concatenate([[True], np.diff(np.maximum.accumulate(times)) > 0])
     values, times = values[rising], times[rising]
@@ -86,11 +80,7 @@ def evenly_spaced(values: np.ndarray, times: np.ndarray, rounding: float = 0.0) 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        UserError: no such file, too large, not JSON, not an object.
-    """
+    """The object in a JSON file."""
     return read_object(path, MAX_JSON_BYTES, "accepted BEAT (names, frames), Audio2Face (facsNames, weightMat)")
 
 
@@ -104,9 +94,6 @@ def from_columns(
         names: of the columns.
         rows: T rows of weights.
         head: (T, 3) yaw, pitch, roll in radians, ours; None = still.
-
-    Raises:
-        UserError: few known names, rows of another length, NaN, weights far from 0 to 1, no rows.
     """
     columns = arkit.columns(names)
     if len(columns) < MIN_NAMES:
@@ -131,11 +118,7 @@ def from_columns(
 
 
 def from_audio2face(data: dict[str, Any], path: Path) -> FaceMotion:
-    """A parsed Audio2Face file. ``facsNames`` may be ARKit names in any spelling.
-
-    Raises:
-        UserError: not such a file.
-    """
+    """A parsed Audio2Face file. ``facsNames`` may be ARKit names in any spelling."""
     names, rows = data.get("facsNames"), data.get("weightMat")
     if not isinstance(names, list) or not isinstance(rows, list):
         raise UserError(f"{path}: no facsNames and weightMat; accepted an Audio2Face file")
@@ -147,11 +130,7 @@ def from_audio2face(data: dict[str, Any], path: Path) -> FaceMotion:
 
 
 def from_beat(data: dict[str, Any], path: Path) -> FaceMotion:
-    """A parsed BEAT file, at the rate of its times (60 where no frame has one).
-
-    Raises:
-        UserError: not such a file, times that are no rising seconds, rotations of another kind.
-    """
+    """A parsed BEAT file, at the rate of its times (60 where no frame has one)."""
     names, frames = data.get("names"), data.get("frames")
     if not isinstance(names, list) or not isinstance(frames, list) or not frames:
         raise UserError(f"{path}: no names and frames; accepted a BEAT face file")

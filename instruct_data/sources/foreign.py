@@ -64,9 +64,6 @@ def read_anim(path: Path) -> Rig:
 
     Such a file does not say how its rig is bound. A clip that begins still does so in its rest pose, which is cut off
     with the movement out of it; in other clips the rest pose is that of unrotated joints.
-
-    Raises:
-        UserError: not such a file, joints without positions, no frames.
     """
     raw = read_bytes(path, MAX_ANIM_BYTES)
     accepted = "accepted *.anim or *.anim.xz of a Biped with all its positions"

@@ -102,9 +102,6 @@ def read_humanml3d(
     Args:
         split: only this one; None = those whose lists are there.
         amass: the folder of AMASS; None = ``amass_data`` in the corpus' folder.
-
-    Raises:
-        UserError: a split without a list, a table that is none, or no AMASS.
     """
     data = root / "HumanML3D" if (root / "HumanML3D" / "texts").is_dir() else root
     if not (data / "new_joint_vecs").is_dir() or amass or (root / DEFAULT_FOLDER).is_dir():
@@ -126,11 +123,7 @@ def read_humanml3d(
 
 
 def read_index(path: Path) -> dict[str, tuple[str, int, int]]:
-    """Clip -> path below AMASS, first frame and the one behind the last, at 20 frames a second.
-
-    Raises:
-        UserError: another table, or frames that are no rising whole numbers; names the line.
-    """
+    """Clip -> path below AMASS, first frame and the one behind the last, at 20 frames a second."""
     out: dict[str, tuple[str, int, int]] = {}
     with parsing(path, "HumanML3D's index", f"accepted the columns {', '.join(COLUMNS)}"):
         rows = csv.DictReader(StringIO(read_text(path, MAX_TEXT_BYTES)), strict=True)
@@ -238,11 +231,7 @@ class Pair:
 
 
 def parse_caption(line: str) -> Caption:
-    """A line ``caption#tokens#start#end``; NaN counts as 0.
-
-    Raises:
-        ValueError: another form, no word, or an end before the start.
-    """
+    """A line ``caption#tokens#start#end``; NaN counts as 0."""
     parts = line.strip().split("#")
     if len(parts) < 4:
         raise ValueError("not caption#tokens#start#end")

@@ -62,11 +62,7 @@ class _Load:
 
 
 def from_joints(joints: np.ndarray) -> Motion:
-    """Positions (T, 21, 3) of any unit -> a body at 12.5 frames a second, metres by the length of its legs.
-
-    Raises:
-        UserError: legs without length.
-    """
+    """Positions (T, 21, 3) of any unit -> a body at 12.5 frames a second, metres by the length of its legs."""
     x = np.asarray(joints, np.float64)
     points = np.zeros((len(x), len(SMPL22.names), 3))
     for name, share in _shares().items():

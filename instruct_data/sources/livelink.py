@@ -153,11 +153,7 @@ def _time_base(full_seconds: np.ndarray, frames: np.ndarray) -> float:
 def read_livelink_folder(
     folder: str | os.PathLike[str], source: str = "livelink", licence: str = "not stated", report: Report | None = None
 ) -> Iterator[Clip]:
-    """Every ``*.csv`` and ``*.csv.gz`` below a folder as a clip without captions; unreadable ones go to `report`.
-
-    Raises:
-        UserError: no such folder.
-    """
+    """Every ``*.csv`` and ``*.csv.gz`` below a folder as a clip without captions; unreadable ones go to `report`."""
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")

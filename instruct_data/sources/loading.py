@@ -73,9 +73,6 @@ def read_captions(path: Path, clip: str, report: Report | None) -> list[str] | N
 
     Returns:
         None for a file that is not UTF-8 text, for which `clip` is skipped.
-
-    Raises:
-        UserError: such a file when there is no report.
     """
     try:
         lines = read_text(path, MAX_TEXT_BYTES, "accepted UTF-8").splitlines() if path.exists() else []

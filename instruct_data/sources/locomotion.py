@@ -73,11 +73,7 @@ def bandai_captions(action: str, style: str, name: str) -> list[str]:
 
 
 def read_100style(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
-    """Every take of 100STYLE between its cuts, with a sentence of its kind and style.
-
-    Raises:
-        UserError: a table of cuts that is none.
-    """
+    """Every take of 100STYLE between its cuts, with a sentence of its kind and style."""
     cuts = frame_cuts(root / "Frame_Cuts.csv")
     for path in find_files(root, "*/*_*.bvh"):
         style, _, kind = path.stem.rpartition("_")
@@ -98,11 +94,7 @@ def read_100style(root: Path, corpus: Corpus, report: Report, split: str = "trai
 
 
 def frame_cuts(path: Path) -> dict[str, tuple[int, int]]:
-    """``STYLE_KIND`` -> first frame and the one behind the last; cells that are empty or N/A are left out.
-
-    Raises:
-        UserError: another table, or a cut that is no two rising whole numbers; names the line.
-    """
+    """``STYLE_KIND`` -> first frame and the one behind the last; cells that are empty or N/A are left out."""
     out: dict[str, tuple[int, int]] = {}
     with parsing(path, "a table of cuts", "accepted STYLE_NAME, then KIND_START and KIND_STOP of each kind"):
         rows = csv.DictReader(StringIO(read_text(path, MAX_TEXT_BYTES)), strict=True)

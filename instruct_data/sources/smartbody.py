@@ -71,9 +71,6 @@ def read_smartbody(root: Path, corpus: Corpus, report: Report, split: str = "tra
     """Clips whose `action` is the gesture's class and whose ``extra`` holds hand, sync, posture, set and performer.
 
     Clips that jump are left out; performers whose hands at rest are not known come without fingers.
-
-    Raises:
-        UserError: a missing or malformed file, naming it and the line.
     """
     _check_joints(root / "joints.json", corpus)
     arrays = _arrays(root / "motions.npz")

@@ -48,11 +48,7 @@ def read_beat(root: Path, corpus: Corpus, report: Report, split: str = "train") 
 
 
 def read_beat2(root: Path, corpus: Corpus, report: Report) -> Iterator[Clip]:
-    """BEAT2 (Liu et al. 2024), SMPL-X at 30 frames a second; its "additional" takes count as training.
-
-    Raises:
-        UserError: a table of splits that is none, or without a file's line.
-    """
+    """BEAT2 (Liu et al. 2024), SMPL-X at 30 frames a second; its "additional" takes count as training."""
     table = root / "train_test_split.csv"
     splits = {}
     for n, line in enumerate(read_text(table, MAX_TEXT_BYTES, f"accepted {corpus.tree}").splitlines()[1:], 2):
@@ -96,11 +92,7 @@ class _QuantisedTake:
 
 
 def read_quantised_take(path: str | os.PathLike[str]) -> Motion:
-    """A take as ``body22.npz``: root (T, 3) metres, rot (T, 22, 4) and fingers (T, 30, 4) int16 = 32767 q, fps.
-
-    Raises:
-        UserError: other contents.
-    """
+    """A take as ``body22.npz``: root (T, 3) metres, rot (T, 22, 4) and fingers (T, 30, 4) int16 = 32767 q, fps."""
     path = Path(path)
     data = read_arrays(path, ("root", "rot", "fingers", "fps"))
     with parsing(path, "a take with root, rot, fingers and fps"):
@@ -178,11 +170,7 @@ def _genea_files(folder: Path, name: str) -> dict[str, Path]:
 
 
 def read_talking_with_hands(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
-    """Both persons of every take (Lee et al. 2019); takes without released sound are skipped.
-
-    Raises:
-        UserError: a file that names no person.
-    """
+    """Both persons of every take (Lee et al. 2019); takes without released sound are skipped."""
 
     def person_of(path: Path) -> str:
         match = _PERSON.search(path.stem)

@@ -35,12 +35,11 @@ FRONT, BACK = np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, -1.0])
 
 
 def neutral_elbow(side: float, axis: Array) -> Array:
-    """Where the elbow stands off at swivel 0: behind a hanging arm, below one held forward or sideways, in front of a
+    """Direction of the elbow at swivel 0: behind a hanging arm, below one held forward or sideways, in front of a
     raised one, above one held back, behind one held low and outwards behind.
-
-    Directions square to an axis cannot all agree; the place where they do not lies level and 60 degrees behind the
-    side, where no arm goes.
     """
+    # directions square to an axis cannot be continuous everywhere; the singularity lies level and 60 degrees behind
+    # the side, where no arm goes
     x, y, z = axis[:, 0], axis[:, 1], axis[:, 2]
     back = smoothstep(-2.5 * z)
     aside = back * smoothstep(2.5 * side * x)
@@ -52,13 +51,13 @@ def neutral_elbow(side: float, axis: Array) -> Array:
 
 
 def usual_swivel(side: float, axis: Array) -> Array:
-    """Swivel of the elbow when none is given, degrees: more out for hands that are high or across the body."""
+    """Default swivel of the elbow, degrees: further out for hands that are high or across the body."""
     across = np.clip(-axis[:, 0] * side, 0, 1)
     return 14 + 26 * smoothstep((axis[:, 1] + 0.3) / 1.1) + 22 * across
 
 
 def from_angles(row: Array, side: float) -> tuple[Array, Array]:
-    """Wrist relative to the shoulder (N, 3) in the chest's axes, and the direction in which the elbow stands off.
+    """Wrist relative to the shoulder (N, 3) in the chest's axes, and the direction of the elbow.
 
     `raise` and `forward` give the upper arm; the forearm bends to the front of a hanging arm, carried along as the arm
     is raised; `twist` turns it outwards.
@@ -67,7 +66,7 @@ def from_angles(row: Array, side: float) -> tuple[Array, Array]:
     flex = np.clip(flex, 0, np.radians(150))
     flat = np.stack([side * np.cos(fore), 0 * fore, np.sin(fore)], 1)
     upper = np.cos(lift)[:, None] * DOWN + np.sin(lift)[:, None] * flat
-    # the shortest way of the hanging arm to `upper` (a turn by `lift` about a level axis) carries the front along
+    # the shortest rotation of the hanging arm to `upper` (by `lift` about a level axis) carries the front along
     axis = cross(np.broadcast_to(DOWN, flat.shape), flat)
     c, s = np.cos(lift)[:, None], np.sin(lift)[:, None]
     front = c * FRONT + s * cross(axis, FRONT[None]) + (1 - c) * axis * dot(axis, FRONT[None])[:, None]
@@ -86,8 +85,8 @@ def swivel_of(side: float, axis: Array, elbow: Array) -> Array:
 
 
 UP = np.array([0.0, 1.0, 0.0])
-COLLAR_REST = 18.0  # of the standing real clips: the shoulders a little forward, degrees
-LEAST = 0.14  # shoulder to wrist, metres: the elbow bends at most about 150 degrees
+COLLAR_REST = 18.0  # degrees: the shoulders a little forward, as in standing recordings
+MIN_ARM = 0.14  # shoulder to wrist, metres: the elbow bends at most about 150 degrees
 L_HAND, R_HAND = FRAMES.index("l_hand"), FRAMES.index("r_hand")
 WRIST_REST = 22.0
 
@@ -123,13 +122,13 @@ class Wrist:
         place: (N, 3) wrist.
         swivel: (N,) degrees.
         palm: (N, 3) degrees.
-        held: (N,) 1 where the hand keeps to a point of the stage or of the body, 0 where it hangs free.
+        placed: (N,) 1 where the hand keeps to a point of the stage or of the body, 0 where it hangs free.
     """
 
     place: Array
     swivel: Array
     palm: Array
-    held: Array
+    placed: Array
 
 
 class Reach:
@@ -178,15 +177,15 @@ class Reach:
         side = 1.0 if hand == "l_hand" else -1.0
         row = self.batch.rows[hand][keys]
         staged = (row[:, H_FRAME] == 0) & (row[:, H_MODE] == AT)
-        seen = np.where(staged, self._seen_from(hand, keys, at), at)
-        chest, base = self.trunk.matrix["spine3"][seen], self.trunk.position["spine3"][seen]
+        related = np.where(staged, self._seen_from(hand, keys, at), at)
+        chest, base = self.trunk.matrix["spine3"][related], self.trunk.position["spine3"][related]
         which = row[:, H_FRAME].astype(int)
         origin, axes = self.origin[which, at], self.axes[which, at]
-        for code, other in ((L_HAND, "l_hand"), (R_HAND, "r_hand")):
+        for code, other_hand in ((L_HAND, "l_hand"), (R_HAND, "r_hand")):
             pick = np.flatnonzero((which == code) & (row[:, H_MODE] == 1))
             if len(pick) and not deep:
-                place, _ = self.rows(other, keys[pick], at[pick], deep=True)
-                origin[pick], axes[pick] = self.world(other, place, at[pick]), chest[pick]
+                place, _ = self.rows(other_hand, keys[pick], at[pick], deep=True)
+                origin[pick], axes[pick] = self.world(other_hand, place, at[pick]), chest[pick]
         target = origin + apply(axes, row[:, H_AT : H_AT + 3])
         place = unapply(chest, target - base) - shoulder_at_rest(side)
         angled, turned = self.angled[hand]
@@ -207,7 +206,7 @@ class Reach:
         e1 = unit(cross(UP[None], middle[None]))[0]
         e2 = cross(middle[None], e1[None])[0]
         flat, straight, far = np.zeros((size, 2)), np.zeros((size, 3)), np.zeros(size)
-        swivel, palm, held = np.zeros(size), np.zeros((size, 3)), np.zeros(size)
+        swivel, palm, placed = np.zeros(size), np.zeros((size, 3)), np.zeros(size)
         ends = np.zeros((2, size, 3))
         for j in (1, 2, 0, 3):
             at = np.flatnonzero(mix.weight[:, j] != 0)
@@ -226,15 +225,15 @@ class Reach:
             far[at] += w * reach
             swivel[at] += w * turn
             palm[at] += w[:, None] * row[:, H_PALM : H_PALM + 3]
-            held[at] += w * (row[:, H_MODE] == 1)
+            placed[at] += w * (row[:, H_MODE] == 1)
         angle = np.sqrt(flat[:, 0] ** 2 + flat[:, 1] ** 2)
         sinc = np.where(angle < 1e-6, 1.0, np.sin(angle) / np.maximum(angle, 1e-6))
         way = np.cos(angle)[:, None] * middle + (flat[:, :1] * e1 + flat[:, 1:] * e2) * sinc[:, None]
         still = np.abs(mix.weight).max(1) > np.abs(mix.weight).sum(1) - 1e-6
-        apart = np.where(still, 0.0, np.arccos(np.clip(dot(ends[0], ends[1]), -1, 1)))
-        curved = smoothstep((apart - 0.7) / 0.7)[:, None]
+        angle_between = np.where(still, 0.0, np.arccos(np.clip(dot(ends[0], ends[1]), -1, 1)))
+        curved = smoothstep((angle_between - 0.7) / 0.7)[:, None]
         place = curved * way * np.maximum(far, 0.05)[:, None] + (1 - curved) * straight
-        return Wrist(place, swivel, palm, np.clip(held, 0, 1))
+        return Wrist(place, swivel, palm, np.clip(placed, 0, 1))
 
 
 def outside_trunk(place: Array, side: float, share: Array) -> Array:
@@ -255,12 +254,12 @@ def solve_arm(trunk: Trunk, hand: str, wrist: Wrist, noise: Array, shrug: Array)
 
     Args:
         noise: (N, 4) metres on the place and degrees on the swivel.
-        shrug: (N, 2) degrees by which the shoulder is lifted and brought forward; a hand that is not held goes along.
+        shrug: (N, 2) degrees by which the shoulder is lifted and brought forward; a free hand moves along.
     """
     p, side = hand[:2], 1.0 if hand[0] == "l" else -1.0
     chest, base = trunk.matrix["spine3"], trunk.position["spine3"]
     place = wrist.place + noise[:, :3]
-    place = outside_trunk(place, side, 1 - 0.6 * wrist.held)
+    place = outside_trunk(place, side, 1 - 0.6 * wrist.placed)
     way = unit(place)
     up = 26 * smoothstep((way[:, 1] + 0.25) / 1.25)
     stretched = smoothstep((length(place) / (UPPER_ARM + FOREARM) - 0.75) / 0.3)
@@ -271,7 +270,7 @@ def solve_arm(trunk: Trunk, hand: str, wrist: Wrist, noise: Array, shrug: Array)
     collar_at = trunk.position[p + "collar"]
     shoulder = OFFSET[p + "collar"] + turned @ OFFSET[p + "shoulder"]
     carried = shoulder - OFFSET[p + "collar"] - collar(side, up, ahead) @ OFFSET[p + "shoulder"]
-    target = place + shoulder_at_rest(side) + carried * (1 - wrist.held)[:, None]
+    target = place + shoulder_at_rest(side) + carried * (1 - wrist.placed)[:, None]
     # the wrist stays above the floor
     level = base + apply(chest, target)
     sunk = np.maximum(0.035 - level[:, 1], 0)
@@ -280,7 +279,7 @@ def solve_arm(trunk: Trunk, hand: str, wrist: Wrist, noise: Array, shrug: Array)
     e0 = neutral_elbow(side, axis)
     e1 = side * cross(axis, e0)
     angle = np.radians(wrist.swivel + noise[:, 3])
-    reach = np.clip(length(target - shoulder), LEAST, UPPER_ARM + FOREARM - 1e-4)
+    reach = np.clip(length(target - shoulder), MIN_ARM, UPPER_ARM + FOREARM - 1e-4)
     along = (UPPER_ARM**2 - FOREARM**2 + reach**2) / (2 * reach)
     off = np.sqrt(np.maximum(UPPER_ARM**2 - along**2, 1e-8))
     for _ in range(2):  # the elbow out of the trunk
@@ -295,10 +294,10 @@ def solve_arm(trunk: Trunk, hand: str, wrist: Wrist, noise: Array, shrug: Array)
     room = np.maximum(off * np.sqrt(y0 * y0 + y1 * y1), 1e-6)
     widest = np.arccos(np.clip((0.04 - tall) / room, -1, 1))
     top = np.arctan2(y1, y0)
-    apart = (angle - top + np.pi) % (2 * np.pi) - np.pi
-    angle = np.where((0.04 - tall) / room > -1, top + np.clip(apart, -widest, widest), angle)
+    offset = (angle - top + np.pi) % (2 * np.pi) - np.pi
+    angle = np.where((0.04 - tall) / room > -1, top + np.clip(offset, -widest, widest), angle)
     pole = np.cos(angle)[:, None] * e0 + np.sin(angle)[:, None] * e1
-    elbow, end = bend(shoulder, target, pole, UPPER_ARM, FOREARM, LEAST, 0.03)
+    elbow, end = bend(shoulder, target, pole, UPPER_ARM, FOREARM, MIN_ARM, 0.03)
     upper, lower = unit(elbow - shoulder), unit(end - elbow)
     z = lower - upper * dot(lower, upper)[:, None]
     z = unit(np.where((length(z) > 0.02)[:, None], z, -pole))
@@ -310,7 +309,7 @@ def solve_arm(trunk: Trunk, hand: str, wrist: Wrist, noise: Array, shrug: Array)
     fore = frame(x2, hinge, cross(x2, hinge))
     palm = np.clip(wrist.palm, [-75, -35, -95], [75, 35, 95])
     # bone along X: roll about it, pitch bends towards the palm (-Y), yaw towards the thumb
-    roll = np.radians(WRIST_REST * (1 - wrist.held) - palm[:, 2])
+    roll = np.radians(WRIST_REST * (1 - wrist.placed) - palm[:, 2])
     c, s, zero = np.cos(roll), np.sin(roll), np.zeros_like(roll)
     spin = np.stack([zero + 1, zero, zero, zero, c, -s, zero, s, c], 1).reshape(-1, 3, 3)
     hand_turn = euler(zero, -side * palm[:, 1], side * palm[:, 0])

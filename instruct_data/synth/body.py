@@ -1,4 +1,4 @@
-"""The figure's measures, and the trunk: pelvis, spine, neck and head from blended angles."""
+"""Measures of the body, and its trunk: pelvis, spine, neck and head from blended angles."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ OFFSET = {n: SMPL22.offsets[i] for i, n in enumerate(SMPL22.names)}
 J = {n: i for i, n in enumerate(SMPL22.names)}
 THIGH, SHIN = -OFFSET["l_knee"][1], -OFFSET["l_ankle"][1]
 UPPER_ARM, FOREARM = OFFSET["l_elbow"][0], OFFSET["l_wrist"][0]
-FLAT = 8.0  # pitch of the figure's foot when the sole is flat, degrees (of the standing real clips)
+FLAT = 8.0  # pitch of the foot when the sole is flat, degrees (of the standing recordings)
 TOE_HEIGHT = 0.006  # of the foot joint on the floor, metres
 _C, _S = np.cos(np.radians(FLAT)), np.sin(np.radians(FLAT))
 TOE = OFFSET["l_foot"]
 TOE_FORWARD = TOE[2] * _C + TOE[1] * _S
 ANKLE_HEIGHT = TOE_HEIGHT - (TOE[1] * _C - TOE[2] * _S)
 HEEL_BACK = 0.05
-# A standing pelvis leaves the knees about 12 degrees bent, as real idle clips do.
+# a standing pelvis leaves the knees about 12 degrees bent, as in recordings
 STAND = float(-OFFSET["l_hip"][1] + ANKLE_HEIGHT + 0.9935 * (THIGH + SHIN))
-# Least height of a joint's centre above the floor.
+# minimum height of a joint's centre above the floor
 RADIUS = {"pelvis": 0.095, "l_hip": 0.075, "r_hip": 0.075, "spine1": 0.09, "spine2": 0.09, "spine3": 0.09,
           "neck": 0.06, "head": 0.09, "l_shoulder": 0.06, "r_shoulder": 0.06, "l_knee": 0.045, "r_knee": 0.045,
           "l_elbow": 0.035, "r_elbow": 0.035, "l_wrist": 0.03, "r_wrist": 0.03}  # fmt: skip
@@ -30,11 +30,11 @@ SPINE_LIMITS = (85.0, 75.0, 45.0)
 HEAD_LIMITS = (62.0, 80.0, 42.0)
 
 
-def soft_limit(value: Array, most: float) -> Array:
-    """Identity up to 80 % of `most`, then bending towards it."""
-    knee = 0.8 * most
+def soft_limit(value: Array, limit: float) -> Array:
+    """Identity up to 80 % of `limit`, then bending towards it."""
+    knee = 0.8 * limit
     over = np.maximum(np.abs(value) - knee, 0)
-    return np.sign(value) * (np.minimum(np.abs(value), knee) + (most - knee) * np.tanh(over / (most - knee)))
+    return np.sign(value) * (np.minimum(np.abs(value), knee) + (limit - knee) * np.tanh(over / (limit - knee)))
 
 
 @dataclass(eq=False)

@@ -1,6 +1,6 @@
 """Two to four clips in a row at poses that match: what ends sitting is followed by what begins sitting.
 
-Which clip may follow which is decided by the poses at the seam, not by names; so real, keyframed and layered clips mix.
+The poses at the seam decide which clip may follow which, so that real, keyframed and layered clips mix.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from instruct_data.mixture import balanced_weights
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-_LEVEL = 0.16  # metres: greatest difference of the pelvis' heights at a seam
-_FARTHEST = 0.42  # metres: greatest cost of a seam
-_EASY = 0.2  # metres: seams of this cost are chosen e times less often than perfect ones
+_MAX_HEIGHT_DIFFERENCE = 0.16  # metres, of the pelvis at a seam
+_MAX_COST = 0.42  # metres, of a seam
+_COST_SCALE = 0.2  # metres: seams of this cost are chosen e times less often than perfect ones
 _VELOCITY_SECONDS = 0.1
-SHORTEST_PART, LONGEST_PART = 36, 90  # frames of a stretch of a cyclic clip
+MIN_PART, MAX_PART = 36, 90  # frames of a stretch of a cyclic clip
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +46,9 @@ class Sequencer:
     Args:
         clips: the parts; every one may also be drawn mirrored.
         names: class of each, for balance; two parts of one class never follow one another.
-        cyclic: per clip, whether any stretch shows the whole; then one of 1.8 to 4.5 s is taken.
+        cyclic: per clip, whether any stretch shows all of it; then one of 1.8 to 4.5 s is taken.
         balance: 0 = as they come, 1 = all classes alike.
         mirror: whether mirrored clips are drawn too.
-
-    Raises:
-        UserError: no clips.
     """
 
     def __init__(
@@ -69,7 +66,7 @@ class Sequencer:
             first.append(np.concatenate([x[0] for x in posture(motion, 0, 1)], -1))
             last.append(np.concatenate([x[0] for x in posture(motion, n - 1, n)], -1))
             pairs = motion.skeleton.mirror
-        self.frames = np.where(self.cyclic, np.minimum(frames, LONGEST_PART), frames)
+        self.frames = np.where(self.cyclic, np.minimum(frames, MAX_PART), frames)
         flip = np.tile([-1.0, 1, 1], 2)
         begin, end = np.stack(first).astype(np.float32), np.stack(last).astype(np.float32)
         self.begin = np.stack([begin, begin[:, pairs] * flip.astype(np.float32)])
@@ -77,11 +74,11 @@ class Sequencer:
 
     def costs(self, item: int, mirrored: bool) -> np.ndarray:
         """Cost of every clip (row 0 as it is, row 1 mirrored) after the end of one; infinite where levels differ."""
-        apart = self.begin - self.end[int(mirrored), item]
-        cost = np.linalg.norm(apart[..., :3], axis=-1).mean(-1)
-        cost = cost + _VELOCITY_SECONDS * np.linalg.norm(apart[..., 3:], axis=-1).mean(-1)
-        level = np.abs(apart[..., 0, 1])
-        return np.where((level > _LEVEL) | (cost > _FARTHEST), np.inf, cost)
+        difference = self.begin - self.end[int(mirrored), item]
+        cost = np.linalg.norm(difference[..., :3], axis=-1).mean(-1)
+        cost = cost + _VELOCITY_SECONDS * np.linalg.norm(difference[..., 3:], axis=-1).mean(-1)
+        level = np.abs(difference[..., 0, 1])
+        return np.where((level > _MAX_HEIGHT_DIFFERENCE) | (cost > _MAX_COST), np.inf, cost)
 
     def draw(self, rng: np.random.Generator, allowed: Sequence[np.ndarray], longest: int) -> Chain | None:
         """One chain.
@@ -97,11 +94,11 @@ class Sequencer:
         items: list[int] = []
         flips: list[bool] = []
         for place, mask in enumerate(allowed):
-            room = left - SHORTEST_PART * (len(allowed) - 1 - place)
+            room = left - MIN_PART * (len(allowed) - 1 - place)
             p = self.weights * (mask & (self.frames <= room))
             if place:
                 p = p * (self.names != self.names[items[-1]])
-                both = np.exp(-self.costs(items[-1], flips[-1]) / _EASY) * p
+                both = np.exp(-self.costs(items[-1], flips[-1]) / _COST_SCALE) * p
                 both = both if self.mirror else both[:1]
             else:
                 both = np.stack([p, p]) if self.mirror else p[None]
@@ -112,18 +109,18 @@ class Sequencer:
             flips.append(k >= len(self.clips))
             items.append(k % len(self.clips))
             left -= int(self.frames[items[-1]])
-        motion, starts = self._joined(items, flips, rng)
+        motion, starts = self._join(items, flips, rng)
         if len(motion) > longest:
             return None
         return Chain(motion.canonical(), tuple(items), tuple(flips), tuple(starts))
 
-    def _joined(self, items: list[int], flips: list[bool], rng: np.random.Generator) -> tuple[Motion, list[int]]:
+    def _join(self, items: list[int], flips: list[bool], rng: np.random.Generator) -> tuple[Motion, list[int]]:
         out: Motion | None = None
         starts = [0]
         for item, flip in zip(items, flips, strict=True):
             part = self.clips[item].load()
             part = part.mirrored() if flip else part
-            if self.cyclic[item] and len(part) > SHORTEST_PART + 8:
+            if self.cyclic[item] and len(part) > MIN_PART + 8:
                 part = stretch(part, out, rng)
             if out is None:
                 out = part
@@ -137,7 +134,7 @@ class Sequencer:
 
 def stretch(motion: Motion, before: Motion | None, rng: np.random.Generator) -> Motion:
     """Part of a cyclic clip, 1.8 to 4.5 s, beginning at the pose that `before` ends with as nearly as it can."""
-    length = int(rng.integers(SHORTEST_PART, min(len(motion), LONGEST_PART) + 1))
+    length = int(rng.integers(MIN_PART, min(len(motion), MAX_PART) + 1))
     last = len(motion) - length
     if before is None:
         start = int(rng.integers(last + 1))

@@ -29,9 +29,9 @@ _TIMES = {1: "once", 2: "twice"}
 _COUNT = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
-def _by_name(found: Iterable[Family]) -> dict[str, Family]:
+def _by_name(items: Iterable[Family]) -> dict[str, Family]:
     out: dict[str, Family] = {}
-    for family in found:
+    for family in items:
         if family.name in out:
             files = [Path(f.path).name for f in (family, out[family.name])]
             raise UserError(f"{files[0]}: the name {family.name!r} is there already, in {files[1]}")
@@ -41,44 +41,32 @@ def _by_name(found: Iterable[Family]) -> dict[str, Family]:
 
 @cache
 def actions() -> dict[str, Family]:
-    """The packaged families that have a file of their own, by name.
-
-    Raises:
-        UserError: a file that cannot be read, or two of one name.
-    """
+    """The packaged families that have a file of their own, by name."""
     return _by_name(load_family(path) for path in sorted(ACTIONS.glob("*.yaml")))
 
 
 @cache
 def schemas() -> dict[str, Family]:
-    """The schemas of the lexicon by name: no families themselves, without captions.
-
-    Raises:
-        UserError: a file that cannot be read, or two of one name.
-    """
+    """The schemas of the lexicon by name: no families themselves, without captions."""
     return _by_name(load_schema(path) for path in sorted(SCHEMAS.glob("*.yaml")))
 
 
 @cache
 def families() -> dict[str, Family]:
-    """All packaged families by name: the actions, then the entries of the lexicon.
-
-    Raises:
-        UserError: a file that cannot be read, or two of one name.
-    """
+    """All packaged families by name: the actions, then the entries of the lexicon."""
     entries = (e for path in sorted(LEXICON.glob("*.yaml")) for e in load_lexicon(path, schemas()))
     return _by_name((*actions().values(), *entries))
 
 
-def _spoken(params: Mapping[str, Any], side: str) -> dict[str, str]:
+def _caption_words(params: Mapping[str, Any], side: str) -> dict[str, str]:
     words = {"side": side, "other": "left" if side == "right" else "right"}
     for name, value in params.items():
         if isinstance(value, str):
             words[name] = value
             continue
-        whole = abs(float(value) - round(value)) < 1e-9
-        words[name] = str(round(value)) if whole else f"{value:.1f}"
-        if whole and 0 <= value <= 12:
+        is_integer = abs(float(value) - round(value)) < 1e-9
+        words[name] = str(round(value)) if is_integer else f"{value:.1f}"
+        if is_integer and 0 <= value <= 12:
             words[f"{name}_word"] = _COUNT[round(value)]
             words[f"{name}_times"] = _TIMES.get(round(value), f"{_COUNT[round(value)]} times")
     return words
@@ -90,11 +78,8 @@ def captions_of(
     """4 to 8 true sentences of the family's own, and up to 3 of the bank's.
 
     Both are written for the right side; left and right are exchanged in the words of a mirrored clip.
-
-    Raises:
-        UserError: a placeholder that has no word for what was drawn, or no sentence that holds.
     """
-    words = _spoken(timeline.params, "right")
+    words = _caption_words(timeline.params, "right")
     true = [c for c in family.captions if c.when is None or c.when(timeline.scope)]
     if not true:
         raise UserError(f"{family.name}: no caption holds for {timeline.params}; write one without a condition")
@@ -157,20 +142,20 @@ def keyframed(
         return []
     key = zlib.crc32(family.name.encode())
     rngs = [np.random.default_rng([key, int(s)]) for s in seeds]
-    known = prepare(stances) if stances is not None else []
-    chosen = [known[int(r.integers(len(known)))] if known else None for r in rngs]
+    available = prepare(stances) if stances is not None else []
+    chosen = [available[int(r.integers(len(available)))] if available else None for r in rngs]
     timelines = [draw(family, r, s) for r, s in zip(rngs, chosen, strict=True)]
     left = [bool(r.random() < 0.5) for r in rngs]
     words = [captions_of(family, t, m, r, bank) for t, m, r in zip(timelines, left, rngs, strict=True)]
     solved = solve(timelines, rngs, left, chosen)
     out = []
-    for seed, timeline, mirror, told, (rotations, root) in zip(seeds, timelines, left, words, solved, strict=True):
-        motion = Motion(rotations, root, 20.0, caption=told[0])
+    for seed, timeline, mirror, captions, (rotations, root) in zip(seeds, timelines, left, words, solved, strict=True):
+        motion = Motion(rotations, root, 20.0, caption=captions[0])
         params = {k: mirror_text(v) if mirror and isinstance(v, str) else v for k, v in timeline.params.items()}
         extra: dict[str, Any] = {"params": params, "seed": int(seed), "group": family.group}
         if family.handed == "right":
             extra["side"] = "left" if mirror else "right"
         split = "train" if seed < VALIDATION else "val"
-        clip = Clip(f"{family.name}-{seed}", motion, told, SOURCE, LICENCE, split, family.name, "", extra)
+        clip = Clip(f"{family.name}-{seed}", motion, captions, SOURCE, LICENCE, split, family.name, "", extra)
         out.append(clip)
     return out

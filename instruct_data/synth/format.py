@@ -15,7 +15,7 @@ Value = float | str | bool
 Scope = Mapping[str, Any]
 Formula = Callable[[Scope], Any]
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {  # sin and cos take degrees
     "min": min, "max": max, "abs": abs, "round": round,
     "sin": lambda x: math.sin(math.radians(x)), "cos": lambda x: math.cos(math.radians(x)),
 }  # fmt: skip
@@ -26,8 +26,8 @@ _NODES = (
 )  # fmt: skip
 
 
-class _InScope(ast.NodeTransformer):
-    """Turns the names of parameters into look-ups in the scope."""
+class _ScopeLookups(ast.NodeTransformer):
+    """Replaces the names of parameters by look-ups in the scope."""
 
     def __init__(self, names: Collection[str]) -> None:
         self.names = frozenset(names)
@@ -41,15 +41,8 @@ class _InScope(ast.NodeTransformer):
 def formula(text: str, names: Collection[str], where: str) -> Formula:
     """Compile an expression: + - * / % **, comparisons, and / or / not, ``a if c else b``, and `FUNCTIONS`.
 
-    sin and cos take degrees.
-
     Args:
-        text: the expression.
-        names: parameters that may occur.
-        where: file and key, for the message.
-
-    Raises:
-        UserError: syntax, an unknown name or something else than arithmetic.
+        names: parameters that may occur. where: file and key, for messages.
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")
@@ -61,11 +54,11 @@ def formula(text: str, names: Collection[str], where: str) -> Formula:
         if isinstance(node, ast.Call) and (not isinstance(node.func, ast.Name) or node.keywords):
             raise UserError(f"{where}: {text!r}: accepted functions {', '.join(FUNCTIONS)}")
         if isinstance(node, ast.Name) and node.id not in names and node.id not in FUNCTIONS:
-            known = ", ".join(sorted(names)) or "none"
-            raise UserError(f"{where}: {text!r}: unknown name {node.id!r}; parameters: {known}")
-    body = _InScope(names).visit(tree).body
-    seen = ast.arguments(posonlyargs=[], args=[ast.arg("_scope")], kwonlyargs=[], kw_defaults=[], defaults=[])
-    code = compile(ast.fix_missing_locations(ast.Expression(ast.Lambda(seen, body))), where, "eval")
+            accepted = ", ".join(sorted(names)) or "none"
+            raise UserError(f"{where}: {text!r}: unknown name {node.id!r}; parameters: {accepted}")
+    body = _ScopeLookups(names).visit(tree).body
+    arguments = ast.arguments(posonlyargs=[], args=[ast.arg("_scope")], kwonlyargs=[], kw_defaults=[], defaults=[])
+    code = compile(ast.fix_missing_locations(ast.Expression(ast.Lambda(arguments, body))), where, "eval")
     compute = eval(code, {"__builtins__": {}, **FUNCTIONS})
 
     def run(scope: Scope) -> Any:
@@ -78,35 +71,24 @@ def formula(text: str, names: Collection[str], where: str) -> Formula:
 
 
 def number(value: object, names: Collection[str], where: str) -> Formula | float:
-    """A number or an expression of numbers.
-
-    Raises:
-        UserError: anything else.
-    """
+    """A number or an expression of numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise UserError(f"{where}: {value!r}; accepted a number or an expression in quotes")
     if isinstance(value, str):
-        run = formula(value, names, where)
-        return run
+        return formula(value, names, where)
     if not math.isfinite(value):
         raise UserError(f"{where}: {value!r}; accepted a finite number")
     return float(value)
 
 
 def resolve(value: Formula | float, scope: Scope, where: str) -> float:
-    """The number of a compiled value.
-
-    Raises:
-        UserError: the expression gives something that is no finite number.
-    """
+    """The number of a compiled value."""
     if not callable(value):
         return value
-    got = value(scope)
-    if type(got) is float and math.isfinite(got):
-        return got
-    if not isinstance(got, int | float) or not math.isfinite(got):
-        raise UserError(f"{where}: the expression gives {got!r}; a number is needed")
-    return float(got)
+    result = value(scope)
+    if not isinstance(result, int | float) or not math.isfinite(result):
+        raise UserError(f"{where}: the expression gives {result!r}; a number is needed")
+    return float(result)
 
 
 GROUPS = ("posture", "hands", "objects", "gestures", "locomotion", "sport", "music", "contact")
@@ -155,11 +137,7 @@ class Limb:
     when: Formula | None = None
 
     def frame(self, scope: Scope, where: str) -> int:
-        """Index into FRAMES of what the place is given from.
-
-        Raises:
-            UserError: a formula gives something else than a name in FRAMES.
-        """
+        """Index into FRAMES of what the place is given from."""
         name = self.origin if isinstance(self.origin, str) else self.origin({**FRAME_NAMES, **scope})
         if name not in FRAMES:
             raise UserError(f"{where}: from is {name!r}; accepted {', '.join(FRAMES)}")

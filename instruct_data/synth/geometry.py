@@ -1,4 +1,4 @@
-"""Small vectorised pieces for posing: Euler matrices, two-bone reach, filters along the frames of stacked clips."""
+"""Vectorised geometry for posing: Euler matrices, two-bone reach, filters along the frames of stacked clips."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def unit(a: Array) -> Array:
 def square_to(axis: Array, direction: Array, instead: Array) -> Array:
     """Unit part of `direction` square to the unit `axis`; where it vanishes, that of `instead`."""
     out = direction - axis * dot(axis, direction)[..., None]
-    other = instead - axis * dot(axis, instead)[..., None]
+    fallback = instead - axis * dot(axis, instead)[..., None]
     short = np.clip(1 - length(out) / 0.15, 0, 1)[..., None]
-    return unit(out + short * other)
+    return unit(out + short * fallback)
 
 
 def frame(x: Array, y: Array, z: Array) -> Array:
@@ -77,12 +77,12 @@ def smoothstep(x: Array) -> Array:
 
 
 def minimum_jerk(s: Array) -> Array:
-    """10 s^3 - 15 s^4 + 6 s^5 (Flash and Hogan 1985), the way from 0 to 1 of least jerk."""
+    """10 s^3 - 15 s^4 + 6 s^5 (Flash and Hogan 1985), the path from 0 to 1 of least jerk."""
     return s * s * s * (10 + s * (6 * s - 15))
 
 
 def bend(
-    root: Array, target: Array, pole: Array, upper: float, lower: float, least: float, soft: float
+    root: Array, target: Array, pole: Array, upper: float, lower: float, shortest: float, soft: float
 ) -> tuple[Array, Array]:
     """Middle and end joint of a two-bone limb that reaches for a target.
 
@@ -90,7 +90,7 @@ def bend(
         root, target: (N, 3).
         pole: (N, 3) unit direction square to the line, in which the middle joint stands off.
         upper, lower: bone lengths.
-        least: least distance of root and end (largest bend).
+        shortest: distance of root and end at the largest bend.
         soft: share of the length over which the last stretch is approached, so that a limb does not snap straight.
 
     Returns:
@@ -103,7 +103,7 @@ def bend(
     soft = soft * far
     over = np.maximum(distance - (far - soft), 0)
     reached = np.where(over > 0, far - soft + (soft * 0.96) * over / (soft + over), distance)
-    reached = np.maximum(reached, least)
+    reached = np.maximum(reached, shortest)
     along = (upper * upper - lower * lower + reached * reached) / (2 * reached)
     off = np.sqrt(np.maximum(upper * upper - along * along, 0))
     return root + axis * along[:, None] + pole * off[:, None], root + axis * reached[:, None]
@@ -158,7 +158,7 @@ class Layout:
 
     def envelope(self, values: Array, reach: int = 3) -> Array:
         """A smooth curve that is nowhere below `values` (N,): the largest of the neighbours, then smoothed."""
-        most = values
+        largest = values
         for o in range(-reach, reach + 1):
-            most = np.maximum(most, values[self.shifted(o)])
-        return self.smooth(most, reach / 2.5)
+            largest = np.maximum(largest, values[self.shifted(o)])
+        return self.smooth(largest, reach / 2.5)

@@ -1,4 +1,4 @@
-"""Which clips go on top of one another, and what the result is called: "a person walks while waving the left hand"."""
+"""Layered clips: pairs of clips that go together, and their captions ("a person walks while waving the left hand")."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from instruct_data.synth.phrases import (
     ASIDE,
     LICENCE,
     MANNER,
+    any_of,
     clauses,
     combine,
     mirrored,
-    said,
     sure_class,
 )
 from instruct_data.text.captions import CaptionBank, bank_style
-from instruct_data.text.english import mirror_action, side_of
+from instruct_data.text.english import Clause, mirror_action, side_of
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-# Legs that carry the whole action: whatever the arms do besides leaves the caption true.
+# actions of the legs: whatever the arms do leaves the caption true
 GAITS = {
     "walk", "run", "dash", "jog", "walk_back", "walk_left", "walk_right", "walk_turn_left", "walk_turn_right", "sneak",
     "stealthy_walk", "march", "walk_on_the_spot", "jog_on_the_spot", "sidestep", "tiptoe", "limp", "skip",
     "skate_glide", "step_over", "squat", "lunge", "balance_on_one_leg", "hop",
 }  # fmt: skip
 CYCLIC_GAITS = {"walk", "run", "dash", "jog", "walk_back", "walk_left", "walk_right", "sneak", "stealthy_walk"}
-# Arms that carry the whole action.
+# actions of the arms
 ARMS_ACT = {
     "wave_left_hand", "wave_right_hand", "wave_both_hands", "raise_up_left_hand", "raise_up_right_hand",
     "raise_up_both_hands", "bye", "byebye", "call", "guide", "direct_traffic", "basketball_signal", "clap", "drink",
     "eat", "point", "beckon", "salute", "shrug", "raise_hand", "wave", "phone", "conduct", "circle_arms", "pray",
     "cross_arms", "hands_on_hips", "play_guitar", "play_violin", "punch", "boxing", "swing_arms", "block",
 }  # fmt: skip
-# Of these, arms that need one hand only: they also go with a body that stands and does something with the other.
+# actions of one hand: they also go with an action of the other hand while standing
 ONE_HANDED = {
     "wave_left_hand", "wave_right_hand", "raise_up_left_hand", "raise_up_right_hand", "raise_hand", "salute", "point",
     "beckon", "wave", "phone", "drink",
 }  # fmt: skip
 HEAD_ACTS = {"look_around", "nod", "shake_head"}
-# What one rests in at the end of a class of clips; held as long as the arms take.
+# pose at the end of a class of clips, which can be held as long as the arms act
 RESTS: dict[str, tuple[str, list[str]]] = {
     "sit_down": ("sit", ["a person sits", "someone sits on a chair", "somebody sits on a seat", "someone sits",
                          "a person sits on a bench", "the person sits on a stool"]),
     "kneel": ("kneel", ["a person kneels", "someone kneels on the floor", "somebody kneels on the ground",
                         "the person kneels down low"]),
 }  # fmt: skip
-_UPRIGHT = 0.5  # metres: from the pelvis up to the neck, of 0.55 when the back is straight
-_RESTING = (0.3, 0.72)  # metres: height of the pelvis of somebody who sits or kneels
-# Arms that go on as long as they like: they may be cut at the end of the steps.
+_UPRIGHT = 0.5  # metres from the pelvis up to the neck, of 0.55 when the back is straight
+_RESTING = (0.3, 0.72)  # metres: height of the pelvis of a body that sits or kneels
+# actions of arms without an end: they may be cut at the end of the steps
 ENDLESS = {
     "wave_left_hand", "wave_right_hand", "wave_both_hands", "wave", "direct_traffic", "basketball_signal", "clap",
     "conduct", "circle_arms", "play_guitar", "play_violin", "phone", "look_around", "swing_arms", "hands_on_hips",
@@ -72,7 +72,7 @@ ENDLESS = {
 
 @dataclass(frozen=True, eq=False)
 class Take:
-    """A clip that may be half of a layered one."""
+    """A clip that may be the lower or upper part of a layered one."""
 
     clip: Clip
 
@@ -92,7 +92,7 @@ class _Part(Take):
 
     @property
     def cyclic(self) -> bool:
-        """Whether the steps may be cut or go on without making a sentence untrue."""
+        """Whether the steps may be cut or prolonged and the captions stay true."""
         return self.name in CYCLIC_GAITS and self.clip.source != "synthetic"
 
     def flipped(self) -> _Part:
@@ -114,27 +114,26 @@ def _fits(lower: _Part, upper: _Part) -> bool:
         return True
     if upper.parts == ("head",):
         return lower.acts.head.mean() < 0.3
-    # somebody who stands and does something with the other hand
     return {lower.name, upper.name} <= ONE_HANDED and not set(upper.parts) & set(lower.acts.arms())
 
 
 def _placed(
     lower: _Part, upper: _Part, longest: int, rng: np.random.Generator
 ) -> tuple[Motion, Motion, int, bool] | None:
-    """The two motions cut or looped to suit each other, where the upper one begins, and whether its end is lost."""
+    """The two motions cut or looped to fit, the frame at which the upper one begins, and whether its end is cut."""
     below, above = lower.motion, upper.motion
     try:
         first, last = active_span(above, upper.parts)
-    except UserError:  # a nod so small that nothing of it would be seen
+    except UserError:  # a nod too small to be visible
         return None
     above = above.slice(first, last)
     if lower.resting:
         below = held_pose(below, min(longest, len(above) + int(rng.integers(10, 30))), rng).canonical()
     elif len(above) + 6 > len(below) and lower.cyclic:
         cycle = find_cycle(below, straight=True)
-        wanted = min(longest, len(above) + int(rng.integers(6, 30)))
-        if cycle is not None and wanted > len(below):
-            below = extend(below, cycle, wanted / below.fps)
+        length = min(longest, len(above) + int(rng.integers(6, 30)))
+        if cycle is not None and length > len(below):
+            below = extend(below, cycle, length / below.fps)
     if len(below) > longest:
         if not lower.cyclic and not lower.resting:
             return None
@@ -143,7 +142,7 @@ def _placed(
     if room < 0 and upper.name not in ENDLESS:
         return None
     start = int(rng.integers(0, room + 1)) if room > 0 else 0
-    if len(below) > len(above) + 70:  # "while" should be so for a good part of the clip
+    if len(below) > len(above) + 70:  # "while" should hold for a good part of the clip
         from_, to = max(0, start - 35), min(len(below), start + len(above) + 35)
         if not lower.cyclic:
             return None
@@ -170,8 +169,8 @@ def rests(motion: Motion) -> bool:
     return bool(joints[12, 1] - joints[0, 1] > _UPRIGHT and _RESTING[0] < motion.root[-1, 1] < _RESTING[1])
 
 
-def _rest(clip: Clip) -> _Part | None:
-    """The rest that a clip ends in, as a lower half."""
+def _resting_part(clip: Clip) -> _Part | None:
+    """The resting pose that a clip ends in, as a lower part."""
     name, texts = RESTS[sure_class(clip)]
     if not rests(clip.load()):
         return None
@@ -184,18 +183,12 @@ def layered_clips(
     """Clips of two actions at once, drawn from training clips and keyframed ones.
 
     Args:
-        clips: what to draw from; other classes than those named in this module are passed over.
+        clips: source clips; classes that this module does not name are ignored.
         bank: paraphrases of the corpus' classes.
-        count: how many to make.
-        seed: decides everything.
-        longest: most frames.
-        captions: most sentences per clip.
+        longest: frames at most. captions: sentences of a clip at most.
 
     Yields:
         Clips with source ``layered`` and action ``LOWER+UPPER``.
-
-    Raises:
-        UserError: the clips hold hardly anything that goes together.
     """
     if not count:
         return
@@ -205,8 +198,8 @@ def layered_clips(
         name = sure_class(clip)
         if clip.captions and name in GAITS | ARMS_ACT | HEAD_ACTS:
             groups["lower" if name in GAITS else "upper"].append(_Part(clip, name))
-        elif clip.source == "synthetic" and name in RESTS and (rest := _rest(clip)) is not None:
-            groups["rest"].append(rest)
+        elif clip.source == "synthetic" and name in RESTS and (part := _resting_part(clip)) is not None:
+            groups["rest"].append(part)
     if not groups["upper"]:
         raise UserError("layering: no clip whose arms or head do something")
     lowers = groups["lower"] + groups["rest"] + [p for p in groups["upper"] if p.name in ARMS_ACT]
@@ -217,11 +210,11 @@ def layered_clips(
     if gait.any() and not gait.all():
         below = np.where(gait, 0.75 * below / below[gait].sum(), 0.25 * below / below[~gait].sum())
     above = balanced_weights([p.name for p in uppers], 0.7)
-    made = refused = 0
-    while made < count:
+    drawn = refused = 0
+    while drawn < count:
         refused += 1
-        if refused > 1000 + 60 * (made + 1):
-            raise UserError(f"layering: only {made} of {count} clips found that go together; accepted: more clips")
+        if refused > 1000 + 60 * (drawn + 1):
+            raise UserError(f"layering: only {drawn} of {count} clips go together; accepted: more clips")
         lower = lowers[int(rng.choice(len(lowers), p=below))]
         upper = uppers[int(rng.choice(len(uppers), p=above))]
         flip = rng.random(2) < 0.5
@@ -230,8 +223,12 @@ def layered_clips(
         lower, upper = lower.flipped() if flip[0] else lower, upper.flipped() if flip[1] else upper
         result = _layered(lower, upper, bank, rng, longest, captions)
         if result is not None:
-            yield replace(result, id=f"layer_{made:05d}")
-            made += 1
+            yield replace(result, id=f"layer_{drawn:05d}")
+            drawn += 1
+
+
+def _pick(items: Sequence[Clause], rng: np.random.Generator) -> Clause:
+    return items[int(rng.integers(len(items)))]
 
 
 def _layered(
@@ -247,16 +244,14 @@ def _layered(
     avoid_low += [ABOUT_ARMS] if (lower.name in GAITS or lower.resting) and "head" not in upper.parts else []
     avoid_up = [ABOUT_LEGS] + ([ABOUT_ENDS] if cut else [])
     if upper.style == "normal" and lower.style != "normal":
-        avoid_up += [MANNER, said(tuple(bank.styles["normal"]["adverbs"] + bank.styles["normal"]["phrases"]))]
-    one, two = clauses(lower.clip, bank, rng, avoid_low), clauses(upper.clip, bank, rng, avoid_up)
-    if len(upper.parts) == 1 and upper.parts[0] != "head":  # what the other arm did there, it no longer does
-        two = [c for c in two if side_of(c.predicate) in (None, upper.parts[0])]
-    if not one or not two:
+        avoid_up += [MANNER, any_of(tuple(bank.styles["normal"]["adverbs"] + bank.styles["normal"]["phrases"]))]
+    lower_clauses, upper_clauses = clauses(lower.clip, bank, rng, avoid_low), clauses(upper.clip, bank, rng, avoid_up)
+    if len(upper.parts) == 1 and upper.parts[0] != "head":  # the other arm of the upper clip is not used
+        upper_clauses = [c for c in upper_clauses if side_of(c.predicate) in (None, upper.parts[0])]
+    if not lower_clauses or not upper_clauses:
         return None
     motion = layer(below, above, upper.parts, start).canonical()
-    texts = [
-        combine(one[int(rng.integers(len(one)))], two[int(rng.integers(len(two)))], rng) for _ in range(3 * captions)
-    ]
+    texts = [combine(_pick(lower_clauses, rng), _pick(upper_clauses, rng), rng) for _ in range(3 * captions)]
     texts = list(dict.fromkeys(texts))[:captions]
     return Clip(
         "", motion.with_caption(texts[0]), texts, "layered", LICENCE, "train", f"{lower.name}+{upper.name}",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from instruct_data.synth.geometry import minimum_jerk, smoothstep
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -22,9 +23,9 @@ from vqvae.smoothing import gaussian
 
 SPINE = (3, 6, 9)
 HEAD = (12, 15)
-LARGEST_LEAN = np.radians(50)
-_STEPPING = (0.15, 0.45)  # metres per second of both ankles together: somebody who stands, somebody who steps
-_UNLIKE = (np.radians(15), np.radians(35))  # between two stances: people who stand alike, one of them bent or seated
+MAX_LEAN = np.radians(50)
+_STEPPING = (0.15, 0.45)  # metres per second, mean of both ankles: standing, stepping
+_STANCE_ANGLES = (np.radians(15), np.radians(35))  # between two stances: alike, one of them bent or seated
 _HEADING_SECONDS = 0.35
 
 
@@ -37,7 +38,7 @@ def chain(rotations: np.ndarray, joints: tuple[int, ...]) -> np.ndarray:
 
 
 def reference(q: np.ndarray, busy: np.ndarray) -> np.ndarray:
-    """The rotation (4,) a part has while it does nothing in particular; over the whole clip if it always does."""
+    """Median rotation (4,) of a part while it is not busy; of all frames if it always is."""
     quiet = ~busy if (~busy).mean() > 0.1 else np.ones(len(q), bool)
     return rot.normalize(np.median(rot.continuous(q)[quiet], axis=0))
 
@@ -51,8 +52,7 @@ def standing(motion: Motion) -> np.ndarray:
 
 def _step(x: np.ndarray | float, between: tuple[float, float]) -> np.ndarray:
     """0 below, 1 above, smoothly in between."""
-    x = np.clip((np.asarray(x) - between[0]) / (between[1] - between[0]), 0, 1)
-    return x * x * (3 - 2 * x)
+    return smoothstep((np.asarray(x) - between[0]) / (between[1] - between[0]))
 
 
 def smooth(x: np.ndarray, frames: float) -> np.ndarray:
@@ -68,19 +68,14 @@ def hips_heading(motion: Motion) -> np.ndarray:
 
 
 def turns(motion: Motion, joints: tuple[int, ...], busy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far a part is from its quiet stance.
+    """Rotation vectors (T, 3) of a part from its quiet stance, radians, in the heading of the hips; the stance (4,).
 
     Args:
-        motion: any clip.
-        joints: the chain from the pelvis to the part.
-        busy: (T,) frames that do not count for the stance.
-
-    Returns:
-        Rotation vectors (T, 3) from the stance, radians, as seen by the hips; the stance (4,).
+        joints: the chain from the pelvis to the part. busy: (T,) frames that do not count for the stance.
     """
-    seen = rot.multiply(rot.about_y(-hips_heading(motion)), chain(motion.rotations.astype(np.float64), joints))
-    stance = reference(seen, busy)
-    vectors = rot.to_axis_angle(rot.multiply(seen, rot.conjugate(stance)[None]))
+    from_hips = rot.multiply(rot.about_y(-hips_heading(motion)), chain(motion.rotations.astype(np.float64), joints))
+    stance = reference(from_hips, busy)
+    vectors = rot.to_axis_angle(rot.multiply(from_hips, rot.conjugate(stance)[None]))
     return vectors, stance
 
 
@@ -94,9 +89,9 @@ def carried(
         lower: gives pelvis and stance.
         upper: a clip of N frames.
         where: the N frames of `lower` on which `upper` lies.
-        busy: of the whole of `lower` and of `upper`, (T,) bool: frames in which arms or head do something.
-        weight: (N,) how much of the upper clip is wanted, 0..1.
-        room: (N,) how much the lower clip's own movement gives way to it where it stands, 0..1.
+        busy: of `lower` and of `upper`, (T,) bool: frames in which arms or head act.
+        weight: (N,) share of the upper clip, 0..1.
+        room: (N,) share by which the lower clip's movement gives way to it where it stands, 0..1.
 
     Returns:
         (N, 5, 4) local rotations of `SPINE` and `HEAD`.
@@ -115,42 +110,40 @@ def _moved(
     lower: Motion, upper: Motion, joints: tuple[int, ...], where: slice, busy: tuple[np.ndarray, np.ndarray],
     keep: np.ndarray, take: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
-    """Global rotation (N, 4) of the last of a chain of joints, so much (N,) of both clips' movement in it."""
-    own, stance = turns(lower, joints, busy[0])
-    other, foreign = turns(upper, joints, busy[1])
-    # Stance and movement hang together (who leans back looks down): where the one gives way the other does too,
-    # unless that would sit up or straighten somebody who is bent.
-    share = (1 - keep) * (1 - _step(float(rot.angle_between(stance, foreign)), _UNLIKE))
+    """Global rotation (N, 4) of the last joint of a chain, with shares (N,) of both clips' movement."""
+    lower_turns, stance = turns(lower, joints, busy[0])
+    upper_turns, foreign = turns(upper, joints, busy[1])
+    # stance and movement belong together (a body that leans back looks down): where the one gives way the other does
+    # too, unless that would straighten a seated or bent body
+    share = (1 - keep) * (1 - _step(float(rot.angle_between(stance, foreign)), _STANCE_ANGLES))
     stances = rot.slerp(np.broadcast_to(stance, (len(keep), 4)), np.broadcast_to(foreign, (len(keep), 4)), share)
-    size = np.linalg.norm(other, axis=-1, keepdims=True)
-    other = other * np.minimum(1, LARGEST_LEAN / np.maximum(size, 1e-9))
-    kept = rot.multiply(rot.from_axis_angle(own[where] * keep[:, None]), stances)
-    added = rot.multiply(rot.about_y(hips_heading(lower)[where]), rot.from_axis_angle(other * take[:, None]))
-    return rot.multiply(added, kept)
+    size = np.linalg.norm(upper_turns, axis=-1, keepdims=True)
+    upper_turns = upper_turns * np.minimum(1, MAX_LEAN / np.maximum(size, 1e-9))
+    base = rot.multiply(rot.from_axis_angle(lower_turns[where] * keep[:, None]), stances)
+    added = rot.multiply(rot.about_y(hips_heading(lower)[where]), rot.from_axis_angle(upper_turns * take[:, None]))
+    return rot.multiply(added, base)
 
 
 def bend(rotations: np.ndarray, joints: tuple[int, ...], below: np.ndarray, goal: np.ndarray) -> np.ndarray:
     """Local rotations (T, n, 4) of a chain that ends in `goal`, each joint taking an equal share of the change.
 
-    Recordings bend all three joints of the spine alike; equal shares of the whole keep them so.
+    Recordings bend all three joints of the spine alike; equal shares keep them so.
 
     Args:
-        rotations: (T, J, 4) local rotations as they were.
-        joints: the n joints, from below.
-        below: (T, 4) global rotation that the first of them hangs on.
-        goal: (T, 4) global rotation of the last.
+        rotations: (T, J, 4) local rotations before. joints: the n joints, from below.
+        below: (T, 4) global rotation of the parent of the first. goal: (T, 4) global rotation of the last.
     """
-    whole = rotations[:, joints[0]]
+    chain_rotation = rotations[:, joints[0]]
     for j in joints[1:]:
-        whole = rot.multiply(whole, rotations[:, j])
-    wanted = rot.multiply(rot.conjugate(below), goal)
+        chain_rotation = rot.multiply(chain_rotation, rotations[:, j])
+    target = rot.multiply(rot.conjugate(below), goal)
     share = 1 / len(joints)
-    change = rot.multiply(rot.conjugate(_power(whole, share)), _power(wanted, share))
-    out, done = [], np.broadcast_to(rot.identity(()), whole.shape)
+    change = rot.multiply(rot.conjugate(_power(chain_rotation, share)), _power(target, share))
+    out, total = [], np.broadcast_to(rot.identity(()), chain_rotation.shape)
     for j in joints[:-1]:
         out.append(rot.multiply(rotations[:, j], change))
-        done = rot.multiply(done, out[-1])
-    out.append(rot.multiply(rot.conjugate(done), wanted))
+        total = rot.multiply(total, out[-1])
+    out.append(rot.multiply(rot.conjugate(total), target))
     return np.stack(out, 1)
 
 
@@ -161,15 +154,15 @@ def _power(q: np.ndarray, share: float) -> np.ndarray:
 ARMS = {"left": (13, 16, 18, 20), "right": (14, 17, 19, 21)}
 """Collar, shoulder, elbow and wrist of each side."""
 FADE_SECONDS = 0.4
-RAISED = 0.16  # metres: a wrist farther than this from where it hangs is doing something
-_TURNED = np.radians(9)  # a head farther than this from looking ahead is doing something
-# Where a hanging hand is, seen from the shoulder in the chest's frame (left; x mirrored for the right), metres.
+RAISED = 0.16  # metres: a wrist farther than this from where it hangs acts
+_TURNED = np.radians(9)  # a head farther than this from looking ahead acts
+# a hanging hand from the shoulder in the chest's frame (left; x mirrored for the right), metres
 _HANGING = np.array([0.1, -0.5, 0.03])
 
 
 @dataclass(frozen=True)
 class Activity:
-    """What the upper body of a clip does.
+    """Which parts of the upper body act.
 
     Attributes:
         left, right: (T,) bool, the arm is not hanging.
@@ -180,26 +173,22 @@ class Activity:
     right: np.ndarray
     head: np.ndarray
 
-    def arms(self, least: float = 0.12) -> tuple[str, ...]:
-        """The arms that do something in at least this share of the clip."""
-        return tuple(name for name in ("left", "right") if getattr(self, name).mean() >= least)
+    def arms(self, min_share: float = 0.12) -> tuple[str, ...]:
+        """The arms that act in at least this share of the clip."""
+        return tuple(name for name in ("left", "right") if getattr(self, name).mean() >= min_share)
 
 
 def activity(motion: Motion, raised: float = RAISED) -> Activity:
-    """Which arm is not hanging and whether the head is turned, frame by frame.
-
-    Args:
-        raised: metres, see `RAISED`.
-    """
+    """Which arm is not hanging and whether the head is turned, frame by frame; `raised` as `RAISED`."""
     q = motion.rotations.astype(np.float64)
-    found = {name: far > raised for name, far in zip(("left", "right"), from_hanging(motion).T, strict=True)}
+    active = {name: far > raised for name, far in zip(("left", "right"), from_hanging(motion).T, strict=True)}
     head = rot.multiply(q[:, HEAD[0]], q[:, HEAD[1]])
     mean = rot.normalize(np.median(rot.continuous(head), axis=0))
-    return Activity(found["left"], found["right"], rot.angle_between(head, mean[None]) > _TURNED)
+    return Activity(active["left"], active["right"], rot.angle_between(head, mean[None]) > _TURNED)
 
 
 def from_hanging(motion: Motion) -> np.ndarray:
-    """(T, 2) metres of the left and the right wrist from where it hangs; sideways and forward count less."""
+    """(T, 2) metres of the left and right wrist from where it hangs; sideways and forward weigh less."""
     joints, q = motion.joints.astype(np.float64), motion.rotations.astype(np.float64)
     back = rot.conjugate(chain(q, SPINE))
     out = []
@@ -214,9 +203,6 @@ def active_span(
     motion: Motion, parts: tuple[str, ...], margin: float = 0.35, raised: float = RAISED
 ) -> tuple[int, int]:
     """First and last (exclusive) frame in which any of the parts does something, with `margin` seconds on both sides.
-
-    Raises:
-        UserError: nothing is done.
     """
     acts = activity(motion, raised)
     busy = np.any([getattr(acts, p) for p in parts], axis=0)
@@ -227,7 +213,7 @@ def active_span(
 
 
 def _weight(busy: np.ndarray, fps: float) -> np.ndarray:
-    """(T,) 0..1: 1 while something is done, faded in before and out after it; short pauses do not count."""
+    """(T,) 0..1: 1 while busy, faded in before and out after; short pauses do not count."""
     from scipy.ndimage import binary_closing, binary_dilation
 
     reach = max(1, round(FADE_SECONDS * fps / 2))
@@ -241,11 +227,10 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, 
     """Put parts of `upper`'s upper body on `lower`.
 
     Args:
-        lower: gives pelvis, legs, path, and everything that is not taken from `upper`.
-        upper: plays from frame `start` of the result on; what is longer than `lower` is cut.
+        lower: gives pelvis, legs, path, and everything that does not come from `upper`.
+        upper: plays from frame `start` of the result on; cut at the end of `lower`.
         parts: any of ``left`` (arm), ``right`` (arm), ``head``. Movement of chest and head comes along.
-        start: frame of `lower` at which `upper` begins.
-        raised: metres from where it hangs at which a hand of `upper` does something.
+        raised: see `RAISED`.
 
     Returns:
         A Motion as long as `lower`.
@@ -262,7 +247,7 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, 
     reach = max(1, round(FADE_SECONDS * lower.fps))
     lead = min(start, reach)
     tail = max(0, min(reach, len(lower) - start - len(upper)))
-    upper, start = _held(upper, lead, tail), start - lead
+    upper, start = _with_held_ends(upper, lead, tail), start - lead
     count = min(len(upper), len(lower) - start)
     cut = count < len(upper)
     acts = activity(upper, raised)
@@ -270,13 +255,14 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, 
     low, up = lower.rotations.astype(np.float64), upper.rotations.astype(np.float64)[:count]
     out = low.copy()
     busy_all = np.any([getattr(acts, p) for p in parts], axis=0)
-    fade = _ease(np.arange(count) / reach) if lead else np.ones(count)
+    fade = minimum_jerk(np.clip(np.arange(count) / reach, 0, 1)) if lead else np.ones(count)
     if not cut:
-        fade = fade * (_ease((count - 1 - np.arange(count)) / reach) if tail else 1)
-    own = activity(lower)
-    busy = (own.left | own.right | own.head, busy_all[:count])
+        fade = fade * (minimum_jerk(np.clip((count - 1 - np.arange(count)) / reach, 0, 1)) if tail else 1)
+    lower_acts = activity(lower)
+    busy = (lower_acts.left | lower_acts.right | lower_acts.head, busy_all[:count])
     weight = _weight(busy[1], lower.fps) * fade
-    stay = [getattr(own, side) for side in ARMS if side not in parts]  # these go on, and chest and head with them
+    # these arms of the lower clip go on, and chest and head with them
+    stay = [getattr(lower_acts, side) for side in ARMS if side not in parts]
     room = 1 - _weight(np.any(stay, axis=0), lower.fps)[here] if stay else np.ones(count)
     out[here, [*SPINE, *HEAD]] = carried(lower, upper.slice(0, count), here, busy, weight, room)
     for side, joints in ARMS.items():
@@ -287,12 +273,7 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, 
     return replace(lower, rotations=out)
 
 
-def _held(motion: Motion, before: int, after: int) -> Motion:
+def _with_held_ends(motion: Motion, before: int, after: int) -> Motion:
     """The clip with its first and last pose held, so that a fade is over before anything happens."""
     index = np.r_[np.zeros(before, int), np.arange(len(motion)), np.full(after, len(motion) - 1)]
     return motion.at_frames(index)
-
-
-def _ease(x: np.ndarray) -> np.ndarray:
-    x = np.clip(x, 0, 1)
-    return x * x * x * (10 + x * (6 * x - 15))

@@ -37,7 +37,7 @@ from instruct_data.synth.timeline import AT, F_AT, F_BEND, F_HIGH, F_HIP, F_KNEE
 from instruct_data.synth.tracks import Batch, Mix
 
 REACH = 0.9975 * (THIGH + SHIN)
-LEAST = 0.24  # hip to ankle, metres; the knee bends at most about 147 degrees
+MIN_LEG = 0.24  # hip to ankle, metres; the knee bends at most about 147 degrees
 DOWN, FRONT = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 
 
@@ -65,10 +65,8 @@ class Foot:
 
 
 def _stagger(batch: Batch) -> dict[str, tuple[Array, Array, Array]]:
-    """When both feet step in one segment, one goes after the other, the one on the side of the step first.
-
-    Feet that both keep to the floor (a lift of 0) turn and glide together.
-    """
+    """When both feet step in one segment, one goes after the other, the one on the side of the step first."""
+    # feet that both keep to the floor (a lift of 0) turn and glide together
     places = {c: batch.place(c) for c in ("l_foot", "r_foot")}
     left, right, s = places["l_foot"]
     moves, ahead, glide = {}, 0.0, np.ones(len(s), bool)
@@ -106,12 +104,12 @@ def feet_tracks(batch: Batch) -> dict[str, Foot]:
         sole = numbers[:, [F_AT, F_AT + 1, F_AT + 2, F_YAW, F_PITCH]]
         far = length(b[:, F_AT : F_AT + 3] * np.array([1, 0, 1]) - a[:, F_AT : F_AT + 3] * np.array([1, 0, 1]))
         pivot = np.abs(b[:, F_YAW] - a[:, F_YAW]) / 90
-        given = b[:, F_LIFT]
+        set_lift = b[:, F_LIFT]
         usual = np.where((far > 0.015) | (pivot > 0.1), np.clip(0.035 + 0.11 * far + 0.03 * pivot, 0.0, 0.13), 0.0)
         low = (a[:, F_HIGH] < 0.03) & (b[:, F_HIGH] < 0.03)
         # from or to the floor, or in the air: the height changes before the place
         edge = np.where(far > 0.04, 0.05, 0.0)
-        lift = np.where(given >= 0, given, np.where(low & ~flying, usual, edge)) * on_stage
+        lift = np.where(set_lift >= 0, set_lift, np.where(low & ~flying, usual, edge)) * on_stage
         arc = 16 * s * s * (1 - s) * (1 - s)
         sole[:, 1] += lift * arc
         # the heel leaves first and lands first
@@ -184,10 +182,10 @@ def ankles(batch: Batch, name: str, foot: Foot, trunk: Trunk, lifted: Array) -> 
         p_hung, m_hung = hanging(row, trunk, foot.side, at)
         position[lands] += weight[:, None] * np.where(stands[:, None], p_at, p_hung)
         columns[lands] += weight[:, None, None] * np.where(stands[:, None, None], m_at, m_hung)
-    given, s = rows[foot.mix.right[hung], F_LIFT], foot.mix.s[hung]
+    set_lift, s = rows[foot.mix.right[hung], F_LIFT], foot.mix.s[hung]
     stands = (rows[:, F_MODE] == AT) & (rows[:, F_HIGH] < 0.03)
     edge = np.where(stands[foot.mix.left[hung]] | stands[foot.mix.right[hung]], 0.05, 0.0)
-    lift = np.where(given >= 0, given, edge) * 16 * (s * (1 - s)) ** 2
+    lift = np.where(set_lift >= 0, set_lift, edge) * 16 * (s * (1 - s)) ** 2
     x = unit(columns[..., 0])
     z = unit(columns[..., 2] - x * dot(x, columns[..., 2])[:, None])
     turned = frame(x, cross(z, x), z)
@@ -221,7 +219,7 @@ def solve_leg(trunk: Trunk, foot: Foot, ankle: Array, matrix: Array) -> dict[str
     p = "l_" if foot.side > 0 else "r_"
     hip = trunk.position[p + "hip"]
     pole = knee_pole(trunk, foot, hip, ankle, matrix)
-    knee, end = bend(hip, ankle, pole, THIGH, SHIN, LEAST, 0.002)
+    knee, end = bend(hip, ankle, pole, THIGH, SHIN, MIN_LEG, 0.002)
     upper, lower = unit(hip - knee), unit(knee - end)
     side_axis = unit(cross(upper, pole))
     thigh = frame(side_axis, upper, cross(side_axis, upper))
@@ -231,12 +229,12 @@ def solve_leg(trunk: Trunk, foot: Foot, ankle: Array, matrix: Array) -> dict[str
 
 
 DIRECTIONS = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], 1)
-MARGIN = 0.02
-MOST = 0.16
+MARGIN = 0.02  # metres inside the support
+MAX_SHIFT = 0.16  # metres
 
 
 def mass_centre(trunk: Trunk, feet: dict[str, Foot]) -> Array:
-    """Roughly where the centre of mass is above the floor, (N, 2) x and z; arms hang with the chest."""
+    """Approximate centre of mass, (N, 2) x and z; arms hang with the chest."""
     p = trunk.position
     legs = sum(0.5 * f.sole[:, [0, 2]] + 0.5 * p["pelvis"][:, [0, 2]] for f in feet.values()) / 2
     return (
@@ -246,7 +244,7 @@ def mass_centre(trunk: Trunk, feet: dict[str, Foot]) -> Array:
 
 
 def _along(places: Array) -> Array:
-    """How far places (N, 2) lie in each of the directions, (12, N)."""
+    """Extent of places (N, 2) in each of the directions, (12, N)."""
     return DIRECTIONS[:, :1] * places[:, 0] + DIRECTIONS[:, 1:] * places[:, 1]
 
 
@@ -270,14 +268,14 @@ def support_shift(batch: Batch, trunk: Trunk, feet: dict[str, Foot]) -> Array:
         middle = foot.sole[:, [0, 2]]
         points += [middle + ahead * (TOE_FORWARD + 0.02), middle - ahead * HEEL_BACK]
         weights += [weight, weight]
-    most = np.maximum(weights[0], weights[2])
-    active = active * (most > 0.5)
+    largest = np.maximum(weights[0], weights[2])
+    active = active * (largest > 0.5)
     total = np.maximum(weights[0] + weights[2], 1e-6)
     middle = (weights[0][:, None] * (points[0] + points[1]) + weights[2][:, None] * (points[2] + points[3])) / (
         2 * total[:, None]
     )
     shift = np.zeros((size, 2))
-    # how far the support reaches in every direction
+    # extent of the support in every direction
     mid, far = _along(middle), np.full((len(DIRECTIONS), size), -np.inf)
     for point, weight in zip(points, weights, strict=True):
         far = np.maximum(far, mid + weight * (_along(point) - mid))
@@ -289,6 +287,6 @@ def support_shift(batch: Batch, trunk: Trunk, feet: dict[str, Foot]) -> Array:
         shift = shift - worst * np.clip(over + MARGIN, 0, None)[:, None] / 0.85
     shift *= active[:, None]
     size_of = np.sqrt(shift[:, 0] ** 2 + shift[:, 1] ** 2)
-    shift *= (np.minimum(size_of, MOST) / np.maximum(size_of, 1e-9))[:, None]
+    shift *= (np.minimum(size_of, MAX_SHIFT) / np.maximum(size_of, 1e-9))[:, None]
     shift = batch.layout.smooth(shift, 3.0)
     return np.stack([shift[:, 0], np.zeros(size), shift[:, 1]], 1)

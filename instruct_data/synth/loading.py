@@ -69,10 +69,10 @@ def span(value: object, names: Collection[str], where: str) -> tuple[Number, Num
         if isinstance(low, float) and isinstance(high, float) and not 0 <= low <= high:
             raise UserError(f"{where}: {value!r}; accepted [least, most] with 0 <= least <= most")
         return low, high
-    one = number(value, names, where)
-    if isinstance(one, float) and one < 0:
+    seconds = number(value, names, where)
+    if isinstance(seconds, float) and seconds < 0:
         raise UserError(f"{where}: {value!r}; accepted seconds of at least 0")
-    return one, one
+    return seconds, seconds
 
 
 def _limbs(value: object, names: Collection[str], where: str, foot: bool) -> tuple[Limb, ...]:
@@ -121,8 +121,8 @@ def mirror_limb(limb: Limb) -> Limb:
         numbers["at"] = (_negated(x), y, z)
     if "yaw" in numbers:
         numbers["yaw"] = (_negated(numbers["yaw"][0]),)
-    given = limb.origin
-    origin = _other_side(given) if isinstance(given, str) else lambda scope: _other_side(given(scope))
+    limb_origin = limb.origin
+    origin = _other_side(limb_origin) if isinstance(limb_origin, str) else lambda scope: _other_side(limb_origin(scope))
     return Limb(limb.mode, numbers, origin, limb.when)
 
 
@@ -131,11 +131,7 @@ def _other_side(name: str) -> str:
 
 
 def read_controls(data: Mapping[str, Any], names: Collection[str], where: str) -> dict[str, Any]:
-    """The controls among the keys of `data`; `both_hands` and `both_feet` (written for the right side) spread out.
-
-    Raises:
-        UserError: a control that cannot be read.
-    """
+    """The controls among the keys of `data`; `both_hands` and `both_feet` (written for the right side) spread out."""
     controls: dict[str, Any] = {}
     for name in _VECTORS:
         if name in data:
@@ -240,15 +236,11 @@ def poses() -> dict[str, dict[str, Any]]:
 
 
 def pose_name(value: str | Formula, scope: Scope, where: str) -> str:
-    """The base pose that a name or formula means.
-
-    Raises:
-        UserError: no such pose.
-    """
-    known = poses()
-    got = value if isinstance(value, str) else value({**{p: p for p in known}, "free": "free", **scope})
-    if got not in known and not (got == "free" and where.endswith("ends")):
-        raise UserError(f"{where}: the pose is {got!r}; accepted {', '.join(known)}")
+    """The base pose of a name or formula."""
+    names = poses()
+    got = value if isinstance(value, str) else value({**{p: p for p in names}, "free": "free", **scope})
+    if got not in names and not (got == "free" and where.endswith("ends")):
+        raise UserError(f"{where}: the pose is {got!r}; accepted {', '.join(names)}")
     return str(got)
 
 
@@ -259,13 +251,9 @@ _RESERVED = (*_CAPTION_WORDS, "i", "choice")
 MIN_CAPTIONS = 12
 
 
-def read_param(name: str, data: object, where: str, known: tuple[str, ...] = ("choice", "range", "weights")) -> Param:
-    """A parameter; `known` are the keys that it may have.
-
-    Raises:
-        UserError: neither a choice nor a range, or one that is not understood.
-    """
-    data = only(data, known, where)
+def read_param(name: str, data: object, where: str, keys: tuple[str, ...] = ("choice", "range", "weights")) -> Param:
+    """A parameter with some of `keys`."""
+    data = only(data, keys, where)
     default = data.get("default")
     if not name.isidentifier() or name in _RESERVED:
         raise UserError(f"{where}: {name!r} cannot be a parameter's name; accepted letters, digits and _")
@@ -297,25 +285,21 @@ def read_caption(data: object, names: Sequence[str], where: str) -> Caption:
     text = data.get("text")
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"{where}: text {text!r}; accepted a sentence")
-    known = {*names, *_CAPTION_WORDS, "manner", *(f"{n}_times" for n in names), *(f"{n}_word" for n in names)}
+    placeholders = {*names, *_CAPTION_WORDS, "manner", *(f"{n}_times" for n in names), *(f"{n}_word" for n in names)}
     for placeholder in re.findall(r"\{([^}]*)\}", text):
-        if placeholder not in known:
-            raise UserError(f"{where}: unknown {{{placeholder}}}; accepted {', '.join(sorted(known))}")
+        if placeholder not in placeholders:
+            raise UserError(f"{where}: unknown {{{placeholder}}}; accepted {', '.join(sorted(placeholders))}")
     when = formula(str(data["when"]), names, f"{where}: when") if "when" in data else None
     return Caption(" ".join(text.split()), when)
 
 
-def read_captions(data: object, names: Sequence[str], least: int, where: str) -> tuple[Caption, ...]:
-    """Sentences of a family whose parameters and derived names are `names`.
-
-    Raises:
-        UserError: fewer than `least`, or one that is not understood.
-    """
+def read_captions(data: object, names: Sequence[str], minimum: int, where: str) -> tuple[Caption, ...]:
+    """Sentences of a family whose parameters and derived names are `names`."""
     if not isinstance(data, list):
         raise UserError(f"{where}: captions {data!r}; accepted a list of sentences")
     captions = tuple(read_caption(c, names, f"{where}: caption {i + 1}") for i, c in enumerate(data))
-    if len(captions) < least:
-        raise UserError(f"{where}: {len(captions)} captions; at least {least} are needed")
+    if len(captions) < minimum:
+        raise UserError(f"{where}: {len(captions)} captions; at least {minimum} are needed")
     return captions
 
 
@@ -364,8 +348,8 @@ def _table(data: object, param: str, names: list[str], values: tuple[object, ...
 
     def column(at: int) -> Formula:
         def cell(scope: Scope) -> object:
-            found = rows[scope[param]][at]
-            return found(scope) if callable(found) else found
+            content = rows[scope[param]][at]
+            return content(scope) if callable(content) else content
 
         return cell
 
@@ -373,11 +357,11 @@ def _table(data: object, param: str, names: list[str], values: tuple[object, ...
 
 
 def _tables(data: object, params: tuple[Param, ...], where: str) -> dict[str, Formula]:
-    known = {p.name: p for p in params if p.values}
+    choices = {p.name: p for p in params if p.values}
     out: dict[str, Formula] = {}
-    for param, table in only(data, tuple(known), where).items():
+    for param, table in only(data, tuple(choices), where).items():
         names = [*(p.name for p in params), *out]  # cells may use the tables before
-        columns = _table(table, param, names, known[param].values, f"{where}: {param}")
+        columns = _table(table, param, names, choices[param].values, f"{where}: {param}")
         if twice := sorted({*out, *(p.name for p in params)} & set(columns)):
             raise UserError(f"{where}: {param}: {twice[0]!r}; accepted new names as columns")
         out |= columns
@@ -395,11 +379,11 @@ def _family(path: Path, accepted: tuple[str, ...]) -> Family:
     handed = str(data.get("handed", "none"))
     if handed not in SIDES:
         raise UserError(f"{file}: handed {handed!r}; accepted {', '.join(SIDES)}")
-    given = data.get("params") or {}
-    if not isinstance(given, dict):
-        raise UserError(f"{file}: params {given!r}; accepted a mapping")
-    known = ("choice", "range", "weights", *(["default"] if accepted is _SCHEMA else []))
-    params = tuple(read_param(str(k), v, f"{file}: params: {k}", known) for k, v in given.items())
+    param_data = data.get("params") or {}
+    if not isinstance(param_data, dict):
+        raise UserError(f"{file}: params {param_data!r}; accepted a mapping")
+    param_keys = ("choice", "range", "weights", *(["default"] if accepted is _SCHEMA else []))
+    params = tuple(read_param(str(k), v, f"{file}: params: {k}", param_keys) for k, v in param_data.items())
     tables = _tables(data.get("tables") or {}, params, f"{file}: tables")
     names = [*(p.name for p in params), *tables]
     let = only(data.get("let") or {}, tuple(data.get("let") or {}), f"{file}: let")
@@ -458,31 +442,28 @@ def _entry(data: object, schemas: Mapping[str, Family], where: str, path: str) -
     group = data.get("group", schema.group)
     if group not in GROUPS:
         raise UserError(f"{where}: group {group!r}; accepted {', '.join(GROUPS)}")
-    known = {p.name: p for p in schema.params}
-    given = only(data.get("params") or {}, tuple(known), f"{where}: params of {schema.name}")
-    said = {n: p.default for n, p in known.items() if p.default is not None} | given
-    params = tuple(narrowed(p, said[n], f"{where}: {n}") if n in said else p for n, p in known.items())
-    names = [*known, *(n for n, _ in (*schema.tables, *schema.derived))]
+    schema_params = {p.name: p for p in schema.params}
+    entry_params = only(data.get("params") or {}, tuple(schema_params), f"{where}: params of {schema.name}")
+    values = {n: p.default for n, p in schema_params.items() if p.default is not None} | entry_params
+    params = tuple(narrowed(p, values[n], f"{where}: {n}") if n in values else p for n, p in schema_params.items())
+    names = [*schema_params, *(n for n, _ in (*schema.tables, *schema.derived))]
     captions = read_captions(data.get("captions"), names, MIN_ENTRY_CAPTIONS, where)
     return replace(schema, name=name, group=group, params=params, captions=captions, path=path, schema=schema.name)
 
 
-def narrowed(param: Param, given: object, where: str) -> Param:
+def narrowed(param: Param, value: object, where: str) -> Param:
     """The parameter with what an entry says of it: one value, a smaller choice or a smaller range.
 
     A choice may give words of its own to values of the schema: ``{choice: {a shelf: high, the floor: low}}``.
-
-    Raises:
-        UserError: something that the schema does not draw.
     """
-    if not isinstance(given, dict):
-        return _chosen(param, Param(param.name, (given,), (_word(given),)), where)
-    new = read_param(param.name, given, where)
+    if not isinstance(value, dict):
+        return _chosen(param, Param(param.name, (value,), (_word(value),)), where)
+    new = read_param(param.name, value, where)
     if new.values:
         return _chosen(param, new, where)
     low, high = resolve(new.low, {}, where), resolve(new.high, {}, where)
-    least, most = _bounds(param, where)
-    if param.values or not least <= low <= high <= most:
+    lowest, highest = _bounds(param, where)
+    if param.values or not lowest <= low <= high <= highest:
         raise UserError(f"{where}: range [{low:g}, {high:g}]; accepted {accepted(param)}")
     return new
 
@@ -513,8 +494,8 @@ def _chosen(param: Param, new: Param, where: str) -> Param:
             values.append(param.values[at])
             words.append(param.words[at] if word == _word(value) else word)
             continue
-        least, most = _bounds(param, where)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        lowest, highest = _bounds(param, where)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
             raise UserError(f"{where}: {value!r}; accepted {accepted(param)}")
         values.append(value)
         words.append(word)

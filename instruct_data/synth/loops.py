@@ -22,8 +22,8 @@ from instruct_data.text.english import Clause
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-SHORTEST, LONGEST = 0.6, 4.0
-CLOSE = 0.11  # metres: cost of the worst seam that does not show
+MIN_SECONDS, MAX_SECONDS = 0.6, 4.0  # of a cycle
+MAX_COST = 0.11  # metres: cost of the worst seam that is not visible
 _VELOCITY_SECONDS = 0.06  # weight of speed against pose
 _FEET = (7, 8, 10, 11)
 _FEET_WEIGHT = 3.0
@@ -47,23 +47,15 @@ class Cycle:
     turn: float
 
 
-def find_cycle(
-    motion: Motion, shortest: float = SHORTEST, longest: float = LONGEST, close: float = CLOSE, straight: bool = False
-) -> Cycle | None:
-    """The longest of the cycles that close about as well as the best one does.
+def find_cycle(motion: Motion, straight: bool = False, longest: float = MAX_SECONDS) -> Cycle | None:
+    """The longest of the cycles that close about as well as the best one; None where none comes back in motion.
 
     Args:
-        motion: any clip.
-        shortest: least length of a cycle, seconds.
-        longest: greatest length, seconds.
-        close: greatest cost accepted, metres.
         straight: only cycles after which the body faces where it faced before (within 6 degrees).
-
-    Returns:
-        None when nothing in the clip comes back, or only standing still does.
+        longest: seconds of a cycle.
     """
-    least = max(2, round(shortest * motion.fps))
-    if len(motion) < least + 4:
+    shortest_frames = max(2, round(MIN_SECONDS * motion.fps))
+    if len(motion) < shortest_frames + 4:
         return None
     pose, speed = posture(motion, 0, len(motion))
     weight = np.ones(pose.shape[1])
@@ -72,23 +64,23 @@ def find_cycle(
     both = np.concatenate([pose, _VELOCITY_SECONDS * speed], -1).astype(np.float32)
     moved = np.linalg.norm(speed, axis=-1).mean(-1)
     total = np.concatenate([[0.0], np.cumsum(moved)])
-    i, j = np.triu_indices(len(motion) - 2, least)
+    i, j = np.triu_indices(len(motion) - 2, shortest_frames)
     i, j = i + 1, j + 1  # the first and last frame have one-sided speeds
     inside = j - i <= round(longest * motion.fps)
     i, j = i[inside], j[inside]
     turn = motion.heading[j] - motion.heading[i]
-    kept = (total[j] - total[i]) / (j - i) >= _LIVELY * moved.mean()
+    valid = (total[j] - total[i]) / (j - i) >= _LIVELY * moved.mean()
     if straight:
-        kept &= np.abs(turn) < np.radians(6)
-    i, j, turn = i[kept], j[kept], turn[kept]
+        valid &= np.abs(turn) < np.radians(6)
+    i, j, turn = i[valid], j[valid], turn[valid]
     if not len(i):
         return None
     rough = np.linalg.norm((both[i][:, _ROUGH] - both[j][:, _ROUGH])[..., :3], axis=-1).mean(-1)
-    near = np.argsort(rough, kind="stable")[:400]
-    i, j, turn = i[near], j[near], turn[near]
-    apart = both[i] - both[j]
-    cost = (np.linalg.norm(apart[..., :3], axis=-1) + np.linalg.norm(apart[..., 3:], axis=-1)) @ weight
-    good = cost <= min(close, 1.25 * float(cost.min()))
+    closest = np.argsort(rough, kind="stable")[:400]
+    i, j, turn = i[closest], j[closest], turn[closest]
+    difference = both[i] - both[j]
+    cost = (np.linalg.norm(difference[..., :3], axis=-1) + np.linalg.norm(difference[..., 3:], axis=-1)) @ weight
+    good = cost <= min(MAX_COST, 1.25 * float(cost.min()))
     if not good.any():
         return None
     best = int(np.flatnonzero(good)[np.argmax((j - i)[good])])
@@ -98,23 +90,15 @@ def find_cycle(
 _ROUGH = [1, 4, 5, 7, 8, 15, 20, 21]
 
 
-def extend(motion: Motion, cycle: Cycle, seconds: float, blend_frames: int | None = None) -> Motion:
-    """Play the clip, its cycle again and again, and then the clip's end.
-
-    Args:
-        motion: the clip that `cycle` was found in.
-        seconds: least length of the result; less than one round more is added to it.
-        blend_frames: of every seam, default 0.3 s.
-
-    Returns:
-        A Motion that begins like the clip and ends like it (turned by the turns of the cycles).
+def extend(motion: Motion, cycle: Cycle, seconds: float) -> Motion:
+    """The clip with its cycle repeated before its end, `seconds` long or up to one round longer.
 
     Raises:
         UserError: a cycle that is not within the clip.
     """
     if not 1 <= cycle.start < cycle.stop < len(motion):
         raise UserError(f"loop: frames {cycle.start} to {cycle.stop}; accepted: within the clip's {len(motion)}")
-    blend = round(0.3 * motion.fps) if blend_frames is None else blend_frames
+    blend = round(0.3 * motion.fps)
     length = cycle.stop - cycle.start
     missing = round(seconds * motion.fps) - len(motion)
     rounds = max(0, -(-missing // length))
@@ -128,7 +112,7 @@ def extend(motion: Motion, cycle: Cycle, seconds: float, blend_frames: int | Non
     return join_motions(out, end, blend, overlap=True)
 
 
-# Ways along which the body keeps facing: loops that turn would no longer go straight.
+# paths along which the body keeps its heading: loops that turn would no longer go straight
 STRAIGHT = {"walk", "run", "dash", "jog", "walk_back", "walk_left", "walk_right", "crawl"}
 _GOING_ON = re.compile(r"\b(?:keeps?|continu\w+|goes on|stops?|starts?|begins?|once|suddenly)\b", re.I)
 _NUMBERS = {4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten", 11: "eleven", 12: "twelve"}
@@ -136,11 +120,11 @@ _ON = ["for a while", "for a long time", "on and on", "without stopping", "conti
 
 
 def _longer(clause: Clause, seconds: float, rng: np.random.Generator) -> str:
-    """The caption with what it lasts; whole seconds only where they are true within a quarter."""
-    whole = round(seconds)
+    """The caption with its duration; whole seconds only where they are true within a quarter."""
+    rounded = round(seconds)
     kind = rng.random()
-    if kind < 0.3 and abs(seconds - whole) <= 0.25 and whole in _NUMBERS:
-        count = str(rng.choice([str(whole), _NUMBERS[whole]]))
+    if kind < 0.3 and abs(seconds - rounded) <= 0.25 and rounded in _NUMBERS:
+        count = str(rng.choice([str(rounded), _NUMBERS[rounded]]))
         return f"{clause.subject} {clause.predicate} for {count} seconds"
     if kind < 0.6:
         going = clause.verb_phrase("gerund")
@@ -156,52 +140,45 @@ def looped_clips(
     """Training clips of cyclic classes, half as long again at least.
 
     Args:
-        clips: real clips.
-        bank: paraphrases of the corpus' classes.
-        cyclic: classes whose motion repeats; those that turn are passed over.
-        count: how many to make.
-        seed: decides everything.
-        longest: most frames.
-        captions: most sentences per clip; about half of them are the clip's own.
+        clips: real clips. bank: paraphrases of the corpus' classes.
+        cyclic: classes whose motion repeats; those that turn are ignored.
+        longest: frames at most. captions: sentences of a clip at most; about half of them are the clip's own.
 
     Yields:
         Clips with source ``looped`` and action ``CLASS+long``.
-
-    Raises:
-        UserError: hardly any clip closes.
     """
     if not count:
         return
     rng = np.random.default_rng([seed, 4])
-    known = [(c, sure_class(c)) for c in clips if c.captions]
-    known = [(c, n) for c, n in known if n in cyclic]
-    if not known:
+    candidates = [(c, sure_class(c)) for c in clips if c.captions]
+    candidates = [(c, n) for c, n in candidates if n in cyclic]
+    if not candidates:
         raise UserError("loops: no clip of a cyclic class")
-    weights = balanced_weights([n for _, n in known], 0.6)
+    weights = balanced_weights([n for _, n in candidates], 0.6)
     cycles: dict[str, Cycle | None] = {}
-    made = tried = 0
-    while made < count:
+    drawn = tried = 0
+    while drawn < count:
         tried += 1
         if tried > 1000 + 30 * count:
-            raise UserError(f"loops: only {made} of {count} clips close; accepted: more clips")
-        clip, name = known[int(rng.choice(len(known), p=weights))]
+            raise UserError(f"loops: only {drawn} of {count} clips close; accepted: more clips")
+        clip, name = candidates[int(rng.choice(len(candidates), p=weights))]
         motion = clip.load()
         if clip.id not in cycles:
             cycles[clip.id] = find_cycle(motion, straight=name in STRAIGHT)
         cycle = cycles[clip.id]
-        least = max(100, int(1.5 * len(motion)))
-        if cycle is None or least > longest:
+        shortest = max(100, int(1.5 * len(motion)))
+        if cycle is None or shortest > longest:
             continue
-        looped = extend(motion, cycle, int(rng.integers(least, longest + 1)) / motion.fps)
+        looped = extend(motion, cycle, int(rng.integers(shortest, longest + 1)) / motion.fps)
         ways = clauses(clip, bank, rng, [_GOING_ON])
         if len(looped) > longest or not ways:
             continue
         texts = [_longer(ways[int(rng.integers(len(ways)))], looped.seconds, rng) for _ in range(captions)]
-        own = [clip.captions[int(i)] for i in rng.permutation(len(clip.captions))[: captions // 2]]
-        texts = list(dict.fromkeys([*own, *texts]))[:captions]
+        recorded = [clip.captions[int(i)] for i in rng.permutation(len(clip.captions))[: captions // 2]]
+        texts = list(dict.fromkeys([*recorded, *texts]))[:captions]
         out = Clip(
-            f"loop_{made:05d}", looped.canonical().with_caption(texts[0]), texts, "looped", LICENCE, "train",
+            f"loop_{drawn:05d}", looped.canonical().with_caption(texts[0]), texts, "looped", LICENCE, "train",
             f"{name}+long", clip.style, {"parts": [clip.id]},
         )  # fmt: skip
         yield mirrored(out) if rng.random() < 0.5 else out
-        made += 1
+        drawn += 1

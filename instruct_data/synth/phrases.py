@@ -1,4 +1,4 @@
-"""Sentences for made-up clips: which of a clip's sentences can be combined, and how two become one."""
+"""Sentences for synthetic clips: which of a clip's sentences can be combined, and how two become one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ASIDE = re.compile(r"\b(?:while|as|then|before|after|and then|followed)\b", re.I
 
 
 @cache
-def said(phrases: tuple[str, ...]) -> re.Pattern[str]:
+def any_of(phrases: tuple[str, ...]) -> re.Pattern[str]:
     """Matches any of the phrases."""
     return re.compile(r"\b(?:" + "|".join(map(re.escape, phrases)) + r")\b", re.I)
 
@@ -43,24 +43,22 @@ def sure_class(clip: Clip) -> str:
 
 
 def mirrored(clip: Clip) -> Clip:
-    """The clip with left and right exchanged, in motion, words, class and what else is known of its side."""
+    """The clip with left and right exchanged in motion, words, class and side."""
     captions = [mirror_text(c) for c in clip.captions]
     swap = {"left": "right", "right": "left"}
     extra, action = dict(clip.extra), "+".join(mirror_action(a) for a in clip.action.split("+"))
     if extra.get("side") in swap:
         extra["side"] = swap[extra["side"]]
-    return replace(
-        clip, motion=clip.load().mirrored(), captions=captions, action=action, extra=extra
-    )  # fmt: skip
+    return replace(clip, motion=clip.load().mirrored(), captions=captions, action=action, extra=extra)
 
 
 def clauses(clip: Clip, bank: CaptionBank, rng: np.random.Generator, avoid: Sequence[re.Pattern[str]]) -> list[Clause]:
-    """Ways to say what a clip shows that can be combined and say nothing that is no longer so."""
+    """Sentences of a clip, taken apart, that can be combined; none that matches a pattern of `avoid`."""
     side = clip.extra.get("side") or side_of(clip.action.replace("-", " ")) if clip.action else None
     texts = list(clip.captions)
     if not clip.extra.get("params"):
-        asked = [bank.paraphrase(clip.action, clip.style, rng, side) for _ in range(8)] if clip.action else []
-        texts += [t for t in asked if t]
+        paraphrases = [bank.paraphrase(clip.action, clip.style, rng, side) for _ in range(8)] if clip.action else []
+        texts += [t for t in paraphrases if t]
     out = []
     for text in dict.fromkeys(texts):
         text = text.rstrip(" .")
@@ -73,12 +71,12 @@ def clauses(clip: Clip, bank: CaptionBank, rng: np.random.Generator, avoid: Sequ
 
 
 def combine(a: Clause, b: Clause, rng: np.random.Generator) -> str:
-    """One sentence for two things done at once; `a` is the whole body's, `b` the arms'.
+    """One sentence for two concurrent actions; `a` is the body's, `b` the arms'.
 
-    A telling subject of `a` ("an old man") stays the subject.
+    A specific subject of `a` ("an old man") stays the subject.
     """
-    one = {form: a.verb_phrase(form) or a.predicate for form in ("third", "gerund", "base")}
-    two = {form: b.verb_phrase(form) or b.predicate for form in ("third", "gerund", "base")}
+    first = {form: a.verb_phrase(form) or a.predicate for form in ("third", "gerund", "base")}
+    second = {form: b.verb_phrase(form) or b.predicate for form in ("third", "gerund", "base")}
     subject = a.subject if not a.neutral else str(rng.choice(["a person", "someone", a.subject, b.subject]))
     if subject.lower() not in NEUTRAL and a.neutral:
         subject = "a person"
@@ -86,15 +84,15 @@ def combine(a: Clause, b: Clause, rng: np.random.Generator) -> str:
     verb = "base" if pronoun == "they" else "third"
     kind = rng.random()
     if kind < 0.36:
-        return f"{subject} {one['third']} while {two['gerund']}"
+        return f"{subject} {first['third']} while {second['gerund']}"
     if kind < 0.52:
-        return f"{subject} {two['third']} while {one['gerund']}"
+        return f"{subject} {second['third']} while {first['gerund']}"
     if kind < 0.62:
-        return f"{subject} {two['third']} as {pronoun} {one[verb]}"
+        return f"{subject} {second['third']} as {pronoun} {first[verb]}"
     if kind < 0.70:
-        return f"while {one['gerund']}, {subject} {two['third']}"
+        return f"while {first['gerund']}, {subject} {second['third']}"
     if kind < 0.80:
-        return f"{subject} {one['third']} and {two['third']} at the same time"
+        return f"{subject} {first['third']} and {second['third']} at the same time"
     if kind < 0.90:
-        return f"{subject} {one['third']}, {two['gerund']}"
-    return f"{subject} {one['third']} and {two['third']}"
+        return f"{subject} {first['third']}, {second['gerund']}"
+    return f"{subject} {first['third']} and {second['third']}"

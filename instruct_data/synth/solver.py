@@ -46,10 +46,8 @@ def _head(batch: Batch, trunk: Trunk, noise: Noise) -> Array:
 
 
 def _keep_reach(batch: Batch, trunk: Trunk, feet: dict[str, Foot], lifted: Array) -> Array:
-    """How far the pelvis must come down, and over, so that standing feet are reached without stretching: (N, 3).
-
-    A body on its feet alone comes over them early; legs of one that hands or knees carry too may lie level.
-    """
+    """Shift (N, 3) of the pelvis, down and over, by which standing feet are reached without stretching."""
+    # a body on its feet alone comes over them early; legs of one that hands or knees carry too may lie level
     layout = batch.layout
     left, right, _ = batch.place("pelvis")
     alone = batch.only_feet[left] & batch.only_feet[right]
@@ -73,16 +71,16 @@ def _keep_reach(batch: Batch, trunk: Trunk, feet: dict[str, Foot], lifted: Array
     return move
 
 
-def _floor(batch: Batch, trunk: Trunk, more: dict[str, Array]) -> Array:
-    """How far everything must rise (N,) so that no joint is below its radius."""
+def _floor(batch: Batch, trunk: Trunk, limbs: dict[str, Array]) -> Array:
+    """Rise (N,) of the body by which no joint is below its radius."""
     lack = np.zeros(len(trunk.position["pelvis"]))
-    for name, least in RADIUS.items():
-        place = more.get(name, trunk.position.get(name))
+    for name, radius in RADIUS.items():
+        place = limbs.get(name, trunk.position.get(name))
         if name.endswith("shoulder"):
             home = shoulder_at_rest(1.0 if name[0] == "l" else -1.0)
             place = trunk.position["spine3"] + trunk.matrix["spine3"] @ home
         if place is not None:
-            lack = np.maximum(lack, least - place[:, 1])
+            lack = np.maximum(lack, radius - place[:, 1])
     return batch.layout.envelope(lack)
 
 
@@ -108,8 +106,8 @@ def _swing(batch: Batch, trunk: Trunk, legs: dict[str, tuple[Array, Array]]) -> 
     for p in ("l_", "r_"):
         way = legs[p + "ankle"][0] - trunk.position["pelvis"]
         ahead[p] = way[:, 0] * base[:, 0, 2] + way[:, 1] * base[:, 1, 2] + way[:, 2] * base[:, 2, 2]
-    apart = np.clip(ahead["l_"] - ahead["r_"], -0.8, 0.8)
-    return {"r_hand": 42 * apart * travels, "l_hand": -42 * apart * travels}
+    spread = np.clip(ahead["l_"] - ahead["r_"], -0.8, 0.8)
+    return {"r_hand": 42 * spread * travels, "l_hand": -42 * spread * travels}
 
 
 def solve(
@@ -148,7 +146,7 @@ def solve(
         wrist = reach.blend(hand)
         control = hand[:2] + "shoulder"
         shrug = batch.mix(control).numbers(batch.rows[control])
-        joints |= solve_arm(trunk, hand, wrist, noise.hands[hand] * (1 - 0.8 * wrist.held)[:, None], shrug)
+        joints |= solve_arm(trunk, hand, wrist, noise.hands[hand] * (1 - 0.8 * wrist.placed)[:, None], shrug)
     return _finish(joints, batch, np.asarray(mirror, bool), stances, share)
 
 
@@ -156,34 +154,34 @@ def _up(rise: Array) -> Array:
     return np.stack([0 * rise, rise, 0 * rise], 1)
 
 
-_WHOLE = [SMPL22.index(n) for n in ("pelvis", "l_shoulder", "r_shoulder")]  # joints that may turn by half a turn
+_FREE_JOINTS = [SMPL22.index(n) for n in ("pelvis", "l_shoulder", "r_shoulder")]  # joints that may turn by half a turn
 _NAMES, _PARENTS = SMPL22.names, SMPL22.parents
 
 
 def _local(joints: dict[str, tuple[Array, Array]]) -> Array:
     """Local quaternions (N, 22, 4) from global matrices."""
     size = len(joints["pelvis"][0])
-    # numbers of one place of the matrices together, which is several times faster than stacked products
-    whole = [np.ascontiguousarray(np.moveaxis(joints[n][1], 0, -1)) if n[2:] != "foot" else None for n in _NAMES]
+    # element by element over all frames, which is several times faster than stacked products
+    world = [np.ascontiguousarray(np.moveaxis(joints[n][1], 0, -1)) if n[2:] != "foot" else None for n in _NAMES]
     local = np.empty((3, 3, len(_NAMES), size))
-    for j, (own, up) in enumerate(zip(whole, _PARENTS, strict=True)):
-        base = whole[up] if j else None
-        if own is None:
+    for j, (matrix, up) in enumerate(zip(world, _PARENTS, strict=True)):
+        base = world[up] if j else None
+        if matrix is None:
             local[:, :, j] = np.eye(3)[..., None]
         elif base is None:
-            local[:, :, j] = own
+            local[:, :, j] = matrix
         else:
             for i in range(3):
-                local[i, :, j] = base[0, i] * own[0] + base[1, i] * own[1] + base[2, i] * own[2]
+                local[i, :, j] = base[0, i] * matrix[0] + base[1, i] * matrix[1] + base[2, i] * matrix[2]
     m = local
     q = np.empty((size, len(_NAMES), 4))
-    # w >= 0 and the signs of the rest from the skew part; exact but near half a turn
+    # w >= 0 and the other signs from the skew part; exact except near half a turn
     q[..., 0] = np.sqrt(np.maximum(1 + m[0][0] + m[1][1] + m[2][2], 0)).T
     q[..., 1] = np.copysign(np.sqrt(np.maximum(1 + m[0][0] - m[1][1] - m[2][2], 0)), m[2][1] - m[1][2]).T
     q[..., 2] = np.copysign(np.sqrt(np.maximum(1 - m[0][0] + m[1][1] - m[2][2], 0)), m[0][2] - m[2][0]).T
     q[..., 3] = np.copysign(np.sqrt(np.maximum(1 - m[0][0] - m[1][1] + m[2][2], 0)), m[1][0] - m[0][1]).T
     q *= 0.5
-    q[:, _WHOLE] = np.swapaxes(rot.from_matrix(np.moveaxis(local[:, :, _WHOLE], (0, 1), (-2, -1))), 0, 1)
+    q[:, _FREE_JOINTS] = np.swapaxes(rot.from_matrix(np.moveaxis(local[:, :, _FREE_JOINTS], (0, 1), (-2, -1))), 0, 1)
     return q
 
 
@@ -223,8 +221,8 @@ def _finish(
     q[flip] = q[flip][:, SMPL22.mirror] * np.array([1, 1, -1, -1])
     root[flip, 0] *= -1
     # neighbouring frames in the same half-space, from each clip's first frame on
-    whole = q[:, _WHOLE]
-    apart = np.where((whole[1:] * whole[:-1]).sum(-1) < 0, -1.0, 1.0)
-    sign = np.cumprod(np.concatenate([np.ones((1, len(_WHOLE))), apart]), 0)
-    q[:, _WHOLE] = whole * (sign * sign[first][layout.clip])[..., None]
+    rotations = q[:, _FREE_JOINTS]
+    flips = np.where((rotations[1:] * rotations[:-1]).sum(-1) < 0, -1.0, 1.0)
+    sign = np.cumprod(np.concatenate([np.ones((1, len(_FREE_JOINTS))), flips]), 0)
+    q[:, _FREE_JOINTS] = rotations * (sign * sign[first][layout.clip])[..., None]
     return [(q[a:b], root[a:b]) for a, b in zip(layout.starts[:-1], layout.starts[1:], strict=True)]

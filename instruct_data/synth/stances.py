@@ -18,8 +18,8 @@ from vqvae.skeleton import SMPL22
 
 UPPER = [SMPL22.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head", "l_collar", "r_collar", "l_shoulder",
                                    "r_shoulder", "l_elbow", "r_elbow", "l_wrist", "r_wrist")]  # fmt: skip
-SECONDS = 0.4
-_WIDEST = 0.12  # metres by which a foot may stand elsewhere than in the family's own stand pose
+SECONDS = 0.4  # in which a stance is blended in and out
+_MAX_OFFSET = 0.12  # metres of a foot from its place in the family's own stand pose
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +41,7 @@ class Stance:
 
 
 def prepare(stances: Array) -> list[Stance]:
-    """Read standing poses (S, 22, 4); those that stand far from the usual place are drawn towards it.
-
-    Raises:
-        UserError: another shape, not finite, none at all.
-    """
+    """Stances of standing poses (S, 22, 4), with height, pitch and roll limited."""
     q = np.asarray(stances, np.float64)
     if q.ndim != 3 or q.shape[1:] != (22, 4) or len(q) == 0 or not np.isfinite(q).all():
         raise UserError(f"stances {q.shape}; accepted finite rotations (S, 22, 4) with S >= 1")
@@ -75,7 +71,7 @@ def foot_offsets(
     out = {}
     for name, (x, z, yaw) in zip(("l_foot", "r_foot"), stance.feet, strict=True):
         home = usual[name]
-        far = [float(np.clip(a - b, -_WIDEST, _WIDEST)) for a, b in ((x, home[0]), (z, home[1]))]
+        far = [float(np.clip(a - b, -_MAX_OFFSET, _MAX_OFFSET)) for a, b in ((x, home[0]), (z, home[1]))]
         out[name] = (far[0], far[1], float(np.clip(yaw - home[2], -20, 20)))
     return out
 
@@ -89,14 +85,14 @@ def shares(layout: Layout, starts: Array, ends: Array) -> Array:
     return np.maximum(first, last)
 
 
-STANDING = (0.86, 1.05)  # metres: height of the pelvis of somebody who stands upright
+STANDING = (0.86, 1.05)  # metres: height of the pelvis of an upright body
 _QUIET = 0.12  # metres per second, mean over the joints
-_APART = 0.34  # metres: feet farther apart than this are in mid-stride
+_MAX_STRIDE = 0.34  # metres between the feet; more is mid-stride
 _PLAIN = ("", "normal", "youthful", "active", "masculine", "feminine")
 
 
 def idle_frame(motion: Motion) -> int | None:
-    """The quietest frame in which somebody stands upright with both arms hanging; None if there is none."""
+    """The quietest frame of upright standing with both arms hanging; None if there is none."""
     joints = motion.joints.astype(np.float64)
     if len(motion) < 3:
         return None
@@ -105,20 +101,16 @@ def idle_frame(motion: Motion) -> int | None:
     feet = np.linalg.norm((joints[:, 7] - joints[:, 8])[:, ::2], axis=-1)
     flat = np.abs(joints[:, 10, 1] - joints[:, 11, 1]) < 0.04
     pelvis = joints[:, 0, 1]
-    fine = (speed < _QUIET) & ~acts.left & ~acts.right & ~acts.head & (feet < _APART) & flat
+    fine = (speed < _QUIET) & ~acts.left & ~acts.right & ~acts.head & (feet < _MAX_STRIDE) & flat
     fine &= (pelvis > STANDING[0]) & (pelvis < STANDING[1])
     return int(np.flatnonzero(fine)[np.argmin(speed[fine])]) if fine.any() else None
 
 
 def idle_stances(clips: Sequence[Clip], count: int, seed: int = 0) -> np.ndarray:
-    """Standing poses of different clips.
+    """(S, 22, 4) float64 local rotations of standing poses that face +Z, of different clips; S is at most `count`.
 
     Args:
-        clips: real clips; only those of a plain style are looked at.
-        count: how many poses at most.
-
-    Returns:
-        (S, 22, 4) float64 local rotations of bodies that face +Z; S may be less than `count`, also 0.
+        clips: real clips, of which those of a plain style are used.
     """
     rng = np.random.default_rng([seed, 6])
     plain = [c for c in clips if c.style in _PLAIN]

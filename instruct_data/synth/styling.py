@@ -17,8 +17,8 @@ import numpy as np
 from instruct_data.clip import Clip
 from instruct_data.mixture import balanced_weights
 from instruct_data.synth.layered import ARMS_ACT, GAITS
-from instruct_data.synth.layering import ARMS, HEAD, SPINE, activity
-from instruct_data.synth.phrases import LICENCE, clauses, mirrored, said, sure_class
+from instruct_data.synth.layering import ARMS, HEAD, SPINE, activity, chain
+from instruct_data.synth.phrases import LICENCE, any_of, clauses, mirrored, sure_class
 from instruct_data.text.captions import CaptionBank, bank_style
 from instruct_data.text.english import Clause, side_of
 from vqvae import rotations as rot
@@ -28,20 +28,16 @@ from vqvae.motion import Motion
 TRUNK = (*SPINE, *HEAD, 13, 14)
 LIMBS = (16, 17, 18, 19)
 _GAITS = {"walk", "run", "dash", "walk_back", "walk_left", "walk_right", "walk_turn_left", "walk_turn_right"}
-_SHOWS = np.radians(14)  # a style is worth putting on when trunk, head and arms turn by this much altogether
-_TEMPO_SHOWS = 0.12
-_LARGEST_ARM = np.radians(32)
-# What a style's words promise of its tempo, whatever a single recording happened to do.
+_MIN_TURN = np.radians(14)  # sum over trunk, head and arms from which on a style is visible
+_MIN_TEMPO = 0.12  # logarithm of the tempo from which on a style is visible
+_MAX_ARM = np.radians(32)
+# the tempo that a style's words promise, whatever the recordings are
 _SLOWER = {"elderly", "exhausted", "tired", "sad", "giant", "not-confident"}
 _FASTER = {"active", "youthful", "angry", "childlike", "happy"}
 
 
 def retimed(motion: Motion, factor: float) -> Motion:
-    """The same movement lasting `factor` times as long.
-
-    Raises:
-        UserError: a factor outside 0.2 to 5.
-    """
+    """The same movement lasting `factor` times as long."""
     if not 0.2 <= factor <= 5:
         raise UserError(f"styling: duration times {factor:g}; accepted 0.2 to 5")
     return replace(motion.resampled(motion.fps * factor), fps=motion.fps)
@@ -63,7 +59,7 @@ def with_amplitude(motion: Motion, sides: Sequence[str], factor: float, around: 
     Args:
         sides: ``left``, ``right`` or both.
         factor: 0 = the arms stay in their mean pose, 1 = unchanged.
-        around: seconds over which the pose that stays is averaged; None = the whole clip.
+        around: seconds over which that pose is averaged; None = the whole clip.
     """
     q = motion.rotations.astype(np.float64)
     joints = [j for side in sides for j in ARMS[side][1:]]
@@ -99,11 +95,11 @@ def leaned(
 
 @dataclass(frozen=True)
 class Style:
-    """What a style does to an action.
+    """The change that a style makes to an action.
 
     Attributes:
         name: the bank's.
-        offset: (22, 3) rotation vectors added to the local mean pose, radians; 0 for joints left alone.
+        offset: (22, 3) rotation vectors added to the local mean pose, radians; 0 for unchanged joints.
         swing: factor of the arms' movement.
         tempo: factor of speed.
     """
@@ -114,9 +110,8 @@ class Style:
     tempo: float
 
     @property
-    def shows(self) -> bool:
-        """Whether one can see it."""
-        return float(np.linalg.norm(self.offset, axis=-1).sum()) > _SHOWS or abs(np.log(self.tempo)) > _TEMPO_SHOWS
+    def visible(self) -> bool:
+        return float(np.linalg.norm(self.offset, axis=-1).sum()) > _MIN_TURN or abs(np.log(self.tempo)) > _MIN_TEMPO
 
 
 def _measured(motion: Motion) -> tuple[np.ndarray, float, float]:
@@ -132,46 +127,45 @@ def learn_styles(clips: Sequence[Clip], per_pair: int = 6, seed: int = 0) -> dic
     """Styles of a corpus that has clips of the same action in that style and in the normal one.
 
     Args:
-        clips: training clips with `action` and `style`.
-        per_pair: how many clips of every action and style are looked at.
+        clips: training clips with `action` and `style`. per_pair: clips of every action and style that are measured.
 
     Returns:
-        By the bank's name, only those that show; empty where nothing can be compared.
+        The visible ones by the bank's name; empty where nothing can be compared.
     """
     rng = np.random.default_rng([seed, 7])
     groups: dict[tuple[str, str, str], list[Clip]] = defaultdict(list)
     for clip in clips:
         if clip.action and clip.style:
             groups[clip.source, clip.action.replace("-", "_"), bank_style(clip.style)].append(clip)
-    known = {}
+    measures = {}
     for key, members in groups.items():
         chosen = rng.permutation(len(members))[:per_pair]
-        seen = [_measured(members[int(i)].load()) for i in chosen]
-        pose = rot.continuous(np.stack([m[0] for m in seen]))
-        swing, speed = (float(np.mean([m[k] for m in seen])) for k in (1, 2))
-        known[key] = rot.normalize(pose.mean(0)), swing, speed
-    apart: dict[str, list[tuple[np.ndarray, float, float, bool]]] = defaultdict(list)
-    for (source, action, style), (pose, swing, speed) in known.items():
-        plain = known.get((source, action, "normal"))
+        measured = [_measured(members[int(i)].load()) for i in chosen]
+        pose = rot.continuous(np.stack([m[0] for m in measured]))
+        swing, speed = (float(np.mean([m[k] for m in measured])) for k in (1, 2))
+        measures[key] = rot.normalize(pose.mean(0)), swing, speed
+    differences: dict[str, list[tuple[np.ndarray, float, float, bool]]] = defaultdict(list)
+    for (source, action, style), (pose, swing, speed) in measures.items():
+        plain = measures.get((source, action, "normal"))
         if style == "normal" or plain is None:
             continue
         turned = rot.to_axis_angle(rot.multiply(pose, rot.conjugate(plain[0])))
-        apart[style].append((turned, swing / plain[1], speed / plain[2], action in _GAITS))
+        differences[style].append((turned, swing / plain[1], speed / plain[2], action in _GAITS))
     out = {}
-    for name, rows in sorted(apart.items()):
+    for name, rows in sorted(differences.items()):
         offset = np.zeros((22, 3))
         offset[list(TRUNK)] = np.mean([r[0][list(TRUNK)] for r in rows], 0)
         gaits = [r[0][list(LIMBS)] for r in rows if r[3]]
         if gaits:
             arms = np.mean(gaits, 0)
             size = np.linalg.norm(arms, axis=-1, keepdims=True)
-            offset[list(LIMBS)] = arms * np.minimum(1, _LARGEST_ARM / np.maximum(size, 1e-9))
+            offset[list(LIMBS)] = arms * np.minimum(1, _MAX_ARM / np.maximum(size, 1e-9))
         ratio = float(np.clip(np.exp(np.mean([np.log(r[1]) for r in rows])), 0.6, 1.5))
         tempo = float(np.exp(0.6 * np.mean([np.log(r[2]) for r in rows])))  # shrunk: few pairs, whole paths in them
         tempo = min(tempo, 0.9) if name in _SLOWER else max(tempo, 1.05) if name in _FASTER else tempo
         tempo = float(np.clip(tempo, 0.7, 1.35))
         learnt = Style(name, offset, ratio, tempo)
-        if learnt.shows:
+        if learnt.visible:
             out[name] = learnt
     return out
 
@@ -198,13 +192,13 @@ def styled(motion: Motion, style: Style, strength: float = 1.0) -> Motion:
     return retimed(out, style.tempo**-strength)
 
 
-# In the air gravity decides the time; these are not played slower or quicker.
+# in the air gravity decides the time: these keep their tempo
 BALLISTIC = {
     "run", "dash", "jog", "jog_on_the_spot", "jump", "hop", "skip", "jumping_jack", "spin_kick", "backflip",
     "cartwheel", "sideflip", "throw_ball", "catch_ball", "dribble", "shoot", "fall_and_get_up", "stumble", "roll",
     "salsa_dance", "indian_dance", "martial_arts", "dance_short", "kick",
 }  # fmt: skip
-# Whole-body feats in which a style would not be seen.
+# actions of the whole body in which a style would not be visible
 _STYLELESS = {
     "cartwheel", "backflip", "sideflip", "roll", "spin", "spin_kick", "martial_arts", "salsa_dance", "indian_dance",
     "crawl", "push_up", "sit_up", "lie_down", "get_up", "get_up_face_down", "get_up_face_up", "fall_and_get_up",
@@ -217,7 +211,7 @@ _MANNER = re.compile(
     r"while|as|at the same time)\b", re.I
 )  # fmt: skip
 _ARMS = re.compile(r"\b(?:arms?|hands?|elbows?|swing\w*)\b", re.I)
-_FASTEST = 9.0  # metres per second; the fastest hands and feet of nearly all real clips are slower
+_MAX_SPEED = 9.0  # metres per second; hands and feet of nearly all recordings are slower
 SLOW = ["slowly", "slowly", "very slowly", "unhurriedly", "in slow motion", "at a slow pace", "taking time"]
 _ARMS_WIDE = ["swinging the arms widely", "with big arm swings", "swinging both arms a lot"]
 _ARMS_STILL = ["with the arms still", "without swinging the arms", "keeping the arms still", "with motionless arms"]
@@ -238,7 +232,7 @@ _POSTURES: list[tuple[str, dict[str, tuple[float, float]], list[str]]] = [
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class _Variation:
     motion: Motion
     name: str
     texts: list[str]
@@ -260,7 +254,7 @@ def _texts(
     avoid: Sequence[re.Pattern[str]] = (),
 ) -> list[str]:  # fmt: skip
     normal = bank.styles["normal"]
-    plain = said(tuple(normal["adverbs"] + normal["phrases"]))
+    plain = any_of(tuple(normal["adverbs"] + normal["phrases"]))
     ways = [c for c in clauses(clip, bank, rng, [_MANNER, plain, *avoid]) if c.neutral and "," not in c.predicate]
     if not ways:
         return []
@@ -268,8 +262,8 @@ def _texts(
     return list(dict.fromkeys(out))[:count]
 
 
-class _Maker:
-    """Makes one variation of one clip; knows what is usual for its class."""
+class _Variations:
+    """Variations of clips, with the usual speeds of their classes."""
 
     def __init__(self, clips: Sequence[Clip], names: Sequence[str], bank: CaptionBank, count: int, seed: int) -> None:
         self.bank, self.count = bank, count
@@ -281,12 +275,12 @@ class _Maker:
             if bank_style(clip.style) == "normal":
                 groups[name].append(clip)
         for name, members in groups.items():
-            seen = [_speed(members[int(i)].load()) for i in rng.permutation(len(members))[:16]]
-            self.speeds[name] = float(np.median(seen))
+            speeds = [_speed(members[int(i)].load()) for i in rng.permutation(len(members))[:16]]
+            self.speeds[name] = float(np.median(speeds))
         self.recorded = {(n, bank_style(c.style)) for c, n in zip(clips, names, strict=True)}
 
-    def style(self, clip: Clip, name: str, rng: np.random.Generator) -> _Made | None:
-        """A learnt style on an action that nobody recorded in it."""
+    def style(self, clip: Clip, name: str, rng: np.random.Generator) -> _Variation | None:
+        """A learnt style on an action without recordings in it."""
         lacking = [s for s in self.styles.values() if (name, s.name) not in self.recorded]
         if not lacking or name in _STYLELESS:
             return None
@@ -295,28 +289,28 @@ class _Maker:
         words = self.bank.styles[style.name]
         texts = _texts(clip, self.bank, rng, words["adverbs"], self.count)
         if texts and words["person"] != self.bank.styles["normal"]["person"]:
-            whole = [c for c in clauses(clip, self.bank, rng, [_MANNER]) if c.neutral]
-            texts += [f"{rng.choice(words['person'])} {c.predicate}" for c in whole[:2]]
+            clip_clauses = [c for c in clauses(clip, self.bank, rng, [_MANNER]) if c.neutral]
+            texts += [f"{rng.choice(words['person'])} {c.predicate}" for c in clip_clauses[:2]]
         if texts and clip.action and not clip.extra.get("params"):
-            asked = [self.bank.paraphrase(clip.action, style.name, rng, side) for _ in range(2)]
-            texts += [t for t in asked if t]
+            paraphrases = [self.bank.paraphrase(clip.action, style.name, rng, side) for _ in range(2)]
+            texts += [t for t in paraphrases if t]
         tempo = 1.0 if name in BALLISTIC else style.tempo
         motion = styled(clip.load(), replace(style, tempo=tempo), float(rng.uniform(0.85, 1.15)))
-        return _Made(motion, name, texts, style.name)
+        return _Variation(motion, name, texts, style.name)
 
-    def speed(self, clip: Clip, name: str, rng: np.random.Generator) -> _Made | None:
+    def speed(self, clip: Clip, name: str, rng: np.random.Generator) -> _Variation | None:
         """Slower or quicker than the class usually goes, by a quarter at least."""
         if name in BALLISTIC:
             return None
         slow = rng.random() < 0.5
         motion = retimed(clip.load(), float(rng.uniform(1.35, 1.9) if slow else rng.uniform(0.5, 0.72)))
         share = _speed(motion) / max(self.speeds[name], 1e-6)
-        if not (share < 0.78 if slow else share > 1.28) or _fastest(motion) > _FASTEST:
+        if not (share < 0.78 if slow else share > 1.28) or _fastest(motion) > _MAX_SPEED:
             return None
         texts = _texts(clip, self.bank, rng, SLOW if slow else QUICK, self.count)
-        return _Made(motion, f"{name}+{'slowly' if slow else 'quickly'}", texts)
+        return _Variation(motion, f"{name}+{'slowly' if slow else 'quickly'}", texts)
 
-    def posture(self, clip: Clip, name: str, rng: np.random.Generator) -> _Made | None:
+    def posture(self, clip: Clip, name: str, rng: np.random.Generator) -> _Variation | None:
         """Leaning or looking elsewhere."""
         if name not in GAITS | ARMS_ACT:
             return None
@@ -326,9 +320,9 @@ class _Maker:
             drawn["forward"] = float(np.clip(drawn.get("forward", 0.0), -12, 18))
         head = (drawn.get("pitch", 0.0), drawn.get("yaw", 0.0), 0.0)
         motion = leaned(clip.load(), drawn.get("forward", 0.0), drawn.get("left", 0.0), head)
-        return _Made(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words, self.count))
+        return _Variation(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words, self.count))
 
-    def amplitude(self, clip: Clip, name: str, rng: np.random.Generator) -> _Made | None:
+    def amplitude(self, clip: Clip, name: str, rng: np.random.Generator) -> _Variation | None:
         """Arms that swing wide or hardly at all in walking and running; large or small waves."""
         motion = clip.load()
         if name in ("walk", "walk_turn_left", "walk_turn_right", "run", "jog", "march", "walk_on_the_spot"):
@@ -342,7 +336,7 @@ class _Maker:
                 return None
             words = _ARMS_WIDE if wide else _ARMS_STILL
             label = "arms_wide" if wide else "arms_still"
-            return _Made(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words, self.count, [_ARMS]))
+            return _Variation(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words, self.count, [_ARMS]))
         if name not in ("wave_left_hand", "wave_right_hand", "wave_both_hands"):
             return None
         large = rng.random() < 0.5
@@ -351,7 +345,7 @@ class _Maker:
         words = ["with big movements", "in wide sweeps", "with large swings"] if large else [
             "with small movements", "only a little", "with tiny movements"]  # fmt: skip
         texts = _texts(clip, self.bank, rng, words, self.count)
-        return _Made(motion, f"{name}+{'large' if large else 'small'}", texts)
+        return _Variation(motion, f"{name}+{'large' if large else 'small'}", texts)
 
 
 def _speed(motion: Motion) -> float:
@@ -365,11 +359,9 @@ def _fastest(motion: Motion) -> float:
 
 
 def _swing(motion: Motion) -> float:
-    """How far the hands go back and forth against the chest: 5th to 95th percentile, the larger hand, metres."""
-    joints, q = motion.joints.astype(np.float64), motion.rotations.astype(np.float64)
-    chest = q[:, 0]
-    for j in SPINE:
-        chest = rot.multiply(chest, q[:, j])
+    """Swing of the hands against the chest: 5th to 95th percentile, the larger hand, metres."""
+    joints = motion.joints.astype(np.float64)
+    chest = chain(motion.rotations.astype(np.float64), SPINE)
     away = rot.rotate(rot.conjugate(chest)[:, None], joints[:, [20, 21]] - joints[:, [16, 17]])[..., 2]
     return float((np.percentile(away, 95, axis=0) - np.percentile(away, 5, axis=0)).max())
 
@@ -382,48 +374,42 @@ def styled_clips(
     Args:
         clips: real and keyframed training clips; styles are learnt from those that name one.
         bank: paraphrases and words for styles.
-        count: how many to make.
-        seed: decides everything.
-        longest: most frames.
-        captions: most sentences per clip.
+        longest: frames at most. captions: sentences of a clip at most.
 
     Yields:
         Clips with source ``styled``; the action of a style transfer is the clip's own, that of others ``ACTION+HOW``.
-
-    Raises:
-        UserError: hardly any clip can be varied.
     """
     if not count:
         return
     rng = np.random.default_rng([seed, 3])
-    known = [(c, sure_class(c)) for c in clips if c.captions and "+" not in c.action]
-    known = [(c, n) for c, n in known if n]
-    if not known:
+    classified = [(c, sure_class(c)) for c in clips if c.captions and "+" not in c.action]
+    classified = [(c, n) for c, n in classified if n]
+    if not classified:
         raise UserError("styling: no clip of a known class")
-    maker = _Maker([c for c, _ in known], [n for _, n in known], bank, captions, seed)
-    plain = [(c, n) for c, n in known if bank_style(c.style) == "normal"]
+    maker = _Variations([c for c, _ in classified], [n for _, n in classified], bank, captions, seed)
+    plain = [(c, n) for c, n in classified if bank_style(c.style) == "normal"]
     weights = balanced_weights([n for _, n in plain], 0.7)
-    kinds: list[Callable[[Clip, str, np.random.Generator], _Made | None]] = [
+    kinds: list[Callable[[Clip, str, np.random.Generator], _Variation | None]] = [
         maker.style, maker.speed, maker.posture, maker.amplitude
     ]  # fmt: skip
-    made = tried = 0
-    while made < count:
+    drawn = tried = 0
+    while drawn < count:
         tried += 1
         if tried > 1000 + 60 * count:
-            raise UserError(f"styling: only {made} of {count} variations found; accepted: more clips")
+            raise UserError(f"styling: only {drawn} of {count} variations found; accepted: more clips")
         clip, name = plain[int(rng.choice(len(plain), p=weights))]
         kind = kinds[int(rng.choice(4, p=[0.4, 0.22, 0.22, 0.16]))]
-        if kind == maker.amplitude and rng.random() < 0.8:  # few classes have it: look for one of those
-            some = [p for p in plain if p[1].startswith(("walk", "wave", "run"))]
-            clip, name = some[int(rng.integers(len(some)))] if some else (clip, name)
+        if kind == maker.amplitude and rng.random() < 0.8:  # which few classes have
+            candidates = [p for p in plain if p[1].startswith(("walk", "wave", "run"))]
+            clip, name = candidates[int(rng.integers(len(candidates)))] if candidates else (clip, name)
         result = kind(clip, name, rng)
         if result is None or not result.texts or not 20 <= len(result.motion) <= longest:
             continue
         texts = result.texts[: captions + 2]
-        kept = {k: v for k, v in clip.extra.items() if k in ("side", "params")}
+        extra = {k: v for k, v in clip.extra.items() if k in ("side", "params")}
         out = Clip(
-            f"style_{made:05d}", result.motion.canonical().with_caption(texts[0]), texts, "styled", LICENCE, "train",
-            result.name, result.style, {"parts": [clip.id], **kept},
+            f"style_{drawn:05d}", result.motion.canonical().with_caption(texts[0]), texts, "styled", LICENCE, "train",
+            result.name, result.style, {"parts": [clip.id], **extra},
         )  # fmt: skip
         yield mirrored(out) if rng.random() < 0.5 else out
-        made += 1
+        drawn += 1

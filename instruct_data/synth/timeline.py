@@ -59,8 +59,8 @@ class Timeline:
         contacts: (K, 7) booleans in the order of CONTACTS.
         balance: (K,) whether the centre of mass is kept over the contacts.
         seconds: length.
-        params: what was drawn; words for choices with words.
-        scope: what expressions saw.
+        params: drawn values; words for choices with words.
+        scope: values as expressions see them.
         stands: whether the clip starts and ends in the stand pose.
         stretched: factor by which the times were changed to fit the limits.
         follow: how strongly the trunk goes with the hands.
@@ -84,7 +84,7 @@ class Timeline:
 
 @dataclass
 class Drawn:
-    """How one clip differs from another of the same parameters."""
+    """Random variation of one clip beside its parameters."""
 
     tempo: float
     size: Mapping[str, float]
@@ -97,7 +97,7 @@ class Drawn:
     def draw(
         cls, rng: np.random.Generator, stance: Stance | None, usual: Mapping[str, tuple[float, float, float]]
     ) -> Drawn:
-        """Draw them; `usual` is the place (x, z, yaw) of the feet in the stand pose."""
+        """Draw a variation; `usual` is the place (x, z, yaw) of the feet in the stand pose."""
         size = {c: min(max(1 + 0.06 * n, 0.88), 1.12) for c, n in zip(CONTROLS, rng.standard_normal(11), strict=True)}
         wide, fore, turn = float(rng.uniform(-0.015, 0.035)), float(rng.normal(0, 0.014)), float(rng.normal(2, 4))
         feet = {"l_foot": (wide, fore, turn), "r_foot": (-wide, -fore, -turn)}
@@ -118,7 +118,7 @@ class Drawn:
 def draw_params(params: tuple[Param, ...], rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
     """Values for expressions, and what captions and records say."""
     scope: dict[str, Any] = {}
-    told: dict[str, Any] = {}
+    record: dict[str, Any] = {}
     for p in params:
         u = float(rng.random())
         if p.values:
@@ -126,16 +126,16 @@ def draw_params(params: tuple[Param, ...], rng: np.random.Generator) -> tuple[di
             i = min(bisect_right(list(accumulate(weights)), u), len(p.values) - 1)
             value, word = p.values[i], p.words[i]
             numeric = not isinstance(value, str) and word == (f"{value:g}" if isinstance(value, float) else str(value))
-            scope[p.name], told[p.name] = value, value if numeric else word
+            scope[p.name], record[p.name] = value, value if numeric else word
         else:
             low, high = resolve(p.low, {}, p.name), resolve(p.high, {}, p.name)
-            scope[p.name] = told[p.name] = low + (high - low) * u
-    return scope, told
+            scope[p.name] = record[p.name] = low + (high - low) * u
+    return scope, record
 
 
 def varied(angle: float, size: float, right: float) -> float:
-    """An angle times `size`, but what is beyond `right` / 2 varies by its way to the nearest multiple of `right` alone:
-    a body that is upside down or on its side stays so. Degrees."""
+    """An angle (degrees) times `size`; beyond `right` / 2, only its distance to the nearest multiple of `right` varies,
+    so that a body that is upside down or on its side stays so."""
     if abs(angle) <= right / 2:
         return angle * size
     return angle + (angle - right * round(angle / right)) * (size - 1)
@@ -155,10 +155,10 @@ def raise_floor(rows: dict[str, np.ndarray]) -> None:
         rows[hand][staged, H_AT + 1] -= lowest
 
 
-# Rows of base poses before the stage frame has moved, but for the feet, which differ from clip to clip.
+# rows of base poses before the stage frame has moved, without the feet, which differ from clip to clip
 _at_home: dict[str, dict[str, list[float]]] = {}
 _HAND_FRAMES = (FRAMES.index("l_hand"), FRAMES.index("r_hand"))
-SHORTEST, LONGEST = 1.2, 12.0
+MIN_SECONDS, MAX_SECONDS = 1.2, 12.0  # of a clip
 MAX_KEYS = 400
 
 
@@ -180,14 +180,14 @@ def _usual_feet() -> dict[str, tuple[float, float, float]]:
 
 
 class _Writer:
-    """Walks through the keys of a family and writes their states."""
+    """Writes the states of a family's keys in order."""
 
     def __init__(self, family: Family, scope: dict[str, Any], drawn: Drawn) -> None:
         scope = {**scope, "i": 0}
         self.family, self.scope, self.drawn, self.rng = family, scope, drawn, drawn.rng
         self.offset, self.yaw = [0.0, 0.0, 0.0], 0.0
         self.base = pose_name(family.starts, scope, f"{family.name}: starts")
-        if self.base != "stand":  # legs that lie or kneel side by side show every difference in their knees
+        if self.base != "stand":  # in legs that lie or kneel side by side every difference is visible in the knees
             drawn.feet = {foot: (wide, 0.3 * fore, turn) for foot, (wide, fore, turn) in drawn.feet.items()}
         self.state: dict[str, list[float]] = {}
         self.posed: dict[tuple[Any, ...], dict[str, list[float]]] = {}
@@ -235,7 +235,7 @@ class _Writer:
             return [1.0, *self._point(x, y, z)]
         if name == "pelvis_rot":
             return [varied(x, size, 180), y + self.yaw, varied(z, size, 90)]
-        # a turn of the head or trunk that is asked for in full stays in full
+        # a full turn of the head or trunk stays nearly full
         return [x * size, y * (1 + 0.5 * (size - 1)), z * size]
 
     def _numbers(self, limb: Limb, where: str) -> dict[str, list[float]]:
@@ -287,21 +287,21 @@ class _Writer:
             row[F_YAW] = self.yaw
         return row
 
-    def _set(self, name: str, given: Any, vary: bool, where: str) -> None:
-        if isinstance(given, tuple) and isinstance(given[0], Limb):
-            given = next((limb for limb in given if limb.when is None or limb.when(self.scope)), "unchanged")
-            if given == "unchanged":
+    def _set(self, name: str, setting: Any, vary: bool, where: str) -> None:
+        if isinstance(setting, tuple) and isinstance(setting[0], Limb):
+            setting = next((limb for limb in setting if limb.when is None or limb.when(self.scope)), "unchanged")
+            if setting == "unchanged":
                 return
-        free = given is None or (isinstance(given, Limb) and given.mode == "free")
+        free = setting is None or (isinstance(setting, Limb) and setting.mode == "free")
         if free and name != "gaze":
-            given, vary = poses()[self.base]["controls"][name], False
-            given = given[0] if isinstance(given[0], Limb) else given
+            setting, vary = poses()[self.base]["controls"][name], False
+            setting = setting[0] if isinstance(setting[0], Limb) else setting
         if name.endswith("hand"):
-            self.state[name] = self._hand(name, given, vary, where)
+            self.state[name] = self._hand(name, setting, vary, where)
         elif name.endswith("foot"):
-            self.state[name] = self._foot(name, given, vary, where)
+            self.state[name] = self._foot(name, setting, vary, where)
         else:
-            self.state[name] = self._vector(name, given, vary, where)
+            self.state[name] = self._vector(name, setting, vary, where)
 
     def _pose(self, name: str) -> None:
         self.base = name
@@ -309,20 +309,20 @@ class _Writer:
         place = (name, *self.offset, self.yaw)
         if place not in self.posed:
             home = place[1:] == (0.0, 0.0, 0.0, 0.0)
-            known = _at_home.get(name) if home else None
-            for control, given in pose["controls"].items():
-                if known is None or control in FEET:
-                    self._set(control, given, False, f"pose {name}")
+            cached = _at_home.get(name) if home else None
+            for control, setting in pose["controls"].items():
+                if cached is None or control in FEET:
+                    self._set(control, setting, False, f"pose {name}")
                 else:
-                    self.state[control] = known[control]
+                    self.state[control] = cached[control]
             self.posed[place] = {c: self.state[c] for c in pose["controls"]}
-            if home and known is None:
+            if home and cached is None:
                 _at_home[name] = {c: row for c, row in self.posed[place].items() if c not in FEET}
         self.state |= self.posed[place]
         self.contacts, self.balance = pose["contacts"], pose["balance"]
 
     def seconds(self, span: tuple[Number, Number], key: Key, kind: int) -> float:
-        """The same key takes about as long in every round."""
+        """Seconds drawn from a span; the same key takes about as long in every round."""
         low, high = (self._value(v, key.where) for v in span)
         wobble = min(max(1 + 0.035 * self.drawn.normal(), 0.9), 1.1)
         if high <= low:
@@ -338,8 +338,8 @@ class _Writer:
         self.now += max(self.seconds(key.after, key, 0) * self.drawn.tempo, 0.05)
         if key.pose is not None:
             self._pose(pose_name(key.pose, self.scope, key.where))
-        for name, given in key.controls.items():
-            self._set(name, given, True, key.where)
+        for name, setting in key.controls.items():
+            self._set(name, setting, True, key.where)
         self.standing = key.pose is not None and self.base == "stand" and not key.controls
         self.contacts = key.contacts if key.contacts is not None else self.contacts
         self.balance = key.balance if key.balance is not None else self.balance
@@ -368,16 +368,12 @@ class _Writer:
 
 
 def draw(family: Family, rng: np.random.Generator, stance: Stance | None = None) -> Timeline:
-    """Draw a clip's keys; with a `stance`, its feet are where the feet of that pose are.
-
-    Raises:
-        UserError: an expression fails or gives no number, an unknown pose.
-    """
-    scope, told = draw_params(family.params, rng)
+    """Draw a clip's keys; with a `stance`, its feet are where the feet of that pose are."""
+    scope, record = draw_params(family.params, rng)
     names = {p: p for p in poses()} | FRAME_NAMES
     for name, compute in (*family.tables, *family.derived):
         scope[name] = compute({**names, **scope})
-    told |= {name: scope[name] for name, _ in family.derived if not family.schema}
+    record |= {name: scope[name] for name, _ in family.derived if not family.schema}
     writer = _Writer(family, scope, Drawn.draw(rng, stance, _usual_feet()))
     standing = writer.standing
     writer.items(family.keys)
@@ -387,10 +383,10 @@ def draw(family: Family, rng: np.random.Generator, stance: Stance | None = None)
     seconds = float(times[-1]) + settle
     raise_floor(rows := {c: np.array([o[1][i] for o in out], np.float64) for i, c in enumerate(CONTROLS)})
     follow = float(rng.uniform(0.4, 1.2))
-    stretch = float(np.clip(seconds, SHORTEST, LONGEST)) / seconds
+    stretch = float(np.clip(seconds, MIN_SECONDS, MAX_SECONDS)) / seconds
     return Timeline(
         times * stretch, rows, np.array([o[2] for o in out]), np.array([o[3] for o in out]),
         np.array([o[4] for o in out]), np.array([o[5] for o in out]), np.array([o[6] for o in out]),
-        np.array([o[7] for o in out]), seconds * stretch, told, scope, stretch,
+        np.array([o[7] for o in out]), seconds * stretch, record, scope, stretch,
         (standing, writer.standing), follow,
     )  # fmt: skip

@@ -29,7 +29,7 @@ from instruct_data.synth.timeline import (
     Timeline,
 )
 
-# Standard deviations: metres for places, degrees for angles.
+# standard deviations: metres for places, degrees for angles
 _PELVIS, _TURN, _SPINE, _HEAD = (0.004, 0.0015, 0.004), (0.5, 0.7, 0.5), (1.0, 1.2, 0.7), (1.6, 2.0, 1.0)
 _HAND = (0.012, 0.01, 0.012, 4.0)
 _STEP = 4
@@ -89,25 +89,25 @@ def _spline(coarse: Array, at: Array, first: Array) -> Array:
 
 
 def hand_places(rows: dict[str, Array], hand: str) -> Array:
-    """About where a hand is relative to its shoulder (K, 3) in the chest's axes, from the keys alone."""
+    """Approximate place of a hand relative to its shoulder (K, 3) in the chest's axes, from the keys alone."""
     row, side = rows[hand], 1.0 if hand == "l_hand" else -1.0
     pelvis, yaw = rows["pelvis"], np.radians(rows["pelvis_rot"][:, 1])
     mode, which, at = row[:, H_MODE], row[:, H_FRAME].astype(int), row[:, H_AT : H_AT + 3]
     x, z, c, s = at[:, 0] - pelvis[:, 0], at[:, 2] - pelvis[:, 2], np.cos(yaw), np.sin(yaw)
     staged = np.stack([c * x - s * z - 0.19 * side, at[:, 1] - pelvis[:, 1] - 1.45, s * x + c * z], 1)
-    near = at + _FROM[which] - np.array([0.19 * side, 0, 0])
+    on_body = at + _FROM[which] - np.array([0.19 * side, 0, 0])
     lift, fore = np.radians(row[:, H_ANGLES]), np.radians(row[:, H_ANGLES + 1])
     out = np.sin(lift)
     angled = 0.5 * np.stack([side * out * np.cos(fore), -np.cos(lift), out * np.sin(fore)], 1)
-    place = np.where((which == 0)[:, None], staged, near)
+    place = np.where((which == 0)[:, None], staged, on_body)
     place = np.where((mode == ANGLES)[:, None], angled, place)
     return np.where((mode == AT)[:, None] | (mode == ANGLES)[:, None], place, np.array([0.1 * side, -0.5, 0.07]))
 
 
 def follow_hands(rows: dict[str, Array], strength: Array) -> None:
-    """Turn and tilt the trunk a little after the hands: towards the side away from the arm that reaches out or up.
+    """Turn and tilt the trunk a little with the hands, away from the arm that reaches out or up; in place.
 
-    Changes the rows of spine and head in place, by (K,) strength; about 6 degrees for one arm stretched out.
+    About 6 degrees for one arm stretched out, times (K,) strength.
     """
     places = [hand_places(rows, hand) for hand in ("l_hand", "r_hand")]
     ahead = [np.clip(p[:, 2], -0.3, 0.6) for p in places]
@@ -120,7 +120,7 @@ def follow_hands(rows: dict[str, Array], strength: Array) -> None:
     rows["head"][:, 2] -= 0.6 * tilt
 
 
-# Origins of hand targets relative to the middle between the shoulders, about; the stage is handled apart.
+# approximate origins of hand targets relative to the middle between the shoulders, without the stage
 _ORIGINS = {"pelvis": (0, -0.45, 0), "chest": (0, -0.14, 0), "head": (0, 0.17, 0.05), "l_shoulder": (0.19, 0, 0),
             "r_shoulder": (-0.19, 0, 0), "l_hand": (0.1, -0.2, 0.3), "r_hand": (-0.1, -0.2, 0.3),
             "l_knee": (0.1, -0.9, 0.2), "r_knee": (-0.1, -0.9, 0.2)}  # fmt: skip
@@ -181,19 +181,19 @@ class Batch:
             setattr(self, name, np.concatenate([getattr(t, name) for t in timelines]))
         follow_hands(self.rows, np.repeat([t.follow for t in timelines], self.sizes))
         self.lags = dict(lags)
-        for hand, other in (HANDS, HANDS[::-1]):  # a hand placed from the other comes with it
+        for hand, other_hand in (HANDS, HANDS[::-1]):  # a hand placed from the other comes with it
             if hand in lags:
                 after = np.zeros(len(timelines), bool)
                 np.logical_or.at(after, self.key_clip, self.placed_from_other(hand))
-                self.lags[hand] = np.where(after, lags[other], self.lags[hand])
+                self.lags[hand] = np.where(after, lags[other_hand], self.lags[hand])
         self._places: dict[str, tuple[Array, Array, Array]] = {}
         self.axis = self.times + self.key_clip * _APART
 
     @cached_property
     def only_feet(self) -> Array:
         """(K,) whether nothing but feet carries the body."""
-        other = [i for i, c in enumerate(CONTACTS) if c not in FEET]
-        return ~np.asarray(self.contacts[:, other].any(1))
+        columns = [i for i, c in enumerate(CONTACTS) if c not in FEET]
+        return ~np.asarray(self.contacts[:, columns].any(1))
 
     ease: Array
     anticipate: Array
@@ -223,8 +223,8 @@ class Batch:
 
     def placed_from_other(self, hand: str) -> Array:
         """(K,) whether the hand's place is given from the other hand."""
-        other = FRAMES.index("r_hand" if hand == "l_hand" else "l_hand")
-        return (self.rows[hand][:, H_MODE] == AT) & (self.rows[hand][:, H_FRAME] == other)
+        other_hand = FRAMES.index("r_hand" if hand == "l_hand" else "l_hand")
+        return (self.rows[hand][:, H_MODE] == AT) & (self.rows[hand][:, H_FRAME] == other_hand)
 
     def key_frames(self, control: str) -> Array:
         """(K,) stacked frame at which a control is at each key, its lag included."""
@@ -241,15 +241,16 @@ class Batch:
         rows = self.rows[control]
         before, after = self._neighbours()
         k = np.arange(len(rows))
-        apart = np.abs(rows[after] - rows)
+        change = np.abs(rows[after] - rows)
         if control.endswith("foot"):
-            apart[:, F_LIFT] = 0  # belongs to the way, not to the place
-        step = apart.max(1) > 1e-9
+            change[:, F_LIFT] = 0  # belongs to the way, not to the place
+        step = change.max(1) > 1e-9
         if not (step.any() or control in HANDS):
             return np.zeros((len(rows), 3)), np.zeros((len(rows), 3)), step
         if control in HANDS:
-            other, follows = HANDS[control == HANDS[0]], self.placed_from_other(control)
-            step |= (follows | follows[after]) & (np.abs(self.rows[other][after] - self.rows[other]).max(1) > 1e-9)
+            other_hand, follows = HANDS[control == HANDS[0]], self.placed_from_other(control)
+            moves = np.abs(self.rows[other_hand][after] - self.rows[other_hand]).max(1) > 1e-9
+            step |= (follows | follows[after]) & moves
         came = step[before] & (before != k)
         h1 = np.maximum(self.times - self.times[before], 1e-3)
         h2 = np.maximum(self.times[after] - self.times, 1e-3)
@@ -262,7 +263,7 @@ class Batch:
         elif control.endswith("hand"):
             place = hand_places(self.rows, control)
             if follows.any():
-                place = np.where(follows[:, None], hand_places(self.rows, other), place)
+                place = np.where(follows[:, None], hand_places(self.rows, other_hand), place)
         else:
             place = rows
         fast1 = np.linalg.norm(place - place[before], axis=1) / h1
@@ -303,14 +304,14 @@ class Batch:
         v1 = s3 * (-4 + s * (7 - 3 * s)) * h
         a0 = 0.5 * s2 * (1 - s * (3 - s * (3 - s))) * h * h
         a1 = 0.5 * s3 * (1 - s * (2 - s)) * h * h
-        e, held = self._shape(left, right, s, e, control)
-        keep = np.where(held, 0.0, 1.0)
+        e, shaped = self._shape(left, right, s, e, control)
+        keep = np.where(shaped, 0.0, 1.0)
         w = np.stack([np.zeros_like(e), 1 - e, e, np.zeros_like(e)], 1)
         for j in range(3):
             w[:, j] += keep * (v0 * velocity[left, j] + a0 * acceleration[left, j])
             w[:, j + 1] += keep * (v1 * velocity[right, j] + a1 * acceleration[right, j])
         if control.endswith("hand"):  # a hand that stops goes a little too far and comes back
-            ends = ~held & (velocity[right] == 0).all(1) & (s > 0)
+            ends = ~shaped & (velocity[right] == 0).all(1) & (s > 0)
             much = self.lags["settle"][clip] * ends
             beyond = much * np.sin(np.pi * np.clip((s - 0.68) / 0.32, 0, 1)) ** 2
             w[:, 1] -= beyond
@@ -342,17 +343,13 @@ GRAVITY = 9.81
 
 
 def fly(batch: Batch, pelvis: Array) -> tuple[Array, Array]:
-    """Replace the pelvis' path on flights (runs of ``air`` keys) by a throw.
-
-    Returns:
-        pelvis (N, 3) and how far the feet are carried up with it (N,).
-    """
+    """The pelvis (N, 3) with a ballistic arc on flights (runs of ``air`` keys), and the rise of the feet (N,)."""
     lifted = np.zeros(len(pelvis))
     if not batch.air.any():
         return pelvis, lifted
     k = np.arange(len(batch.times))
     start, end = k.copy(), k.copy()
-    # first and last key of the run of air keys that the way to a key belongs to
+    # first and last key of the run of air keys that the segment before a key belongs to
     for i in k:
         if batch.air[i] and i > batch.first[batch.key_clip[i]]:
             start[i] = start[i - 1] if batch.air[i - 1] else i - 1

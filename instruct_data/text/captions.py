@@ -75,14 +75,14 @@ def infer_action(captions: Sequence[str]) -> str:
         return ""
     key = keys.pop()
     if key in _PLAIN:
-        whole = " ".join(captions).lower()
+        text_ = " ".join(captions).lower()
         if key == "jog":
-            whole = whole.replace("jog", "")
-        extra = set(_MORE.findall(whole)) - ({"jumping", "jump", "jumps", "leap", "leaps"} if key == "jump" else set())
+            text_ = text_.replace("jog", "")
+        extra = set(_MORE.findall(text_)) - ({"jumping", "jump", "jumps", "leap", "leaps"} if key == "jump" else set())
         extra -= {"spin", "spins", "turn", "turns"} if key == "spin" else set()
         if key == "jump":  # the bank's jumps go straight up
-            extra |= set(re.findall(r"forward|ahead|front", whole))
-        if extra or " and " in whole:
+            extra |= set(re.findall(r"forward|ahead|front", text_))
+        if extra or " and " in text_:
             return ""
     return key
 
@@ -121,15 +121,15 @@ class CaptionBank:
         Sentences that count, name a foot or a stop are left out. A sentence that names a side which the action's own
         name does not, stays only when `side` is that side; one that says how high a hand goes, only when `high`.
         """
-        own = side_of(action.replace("_", " "))
+        action_side = side_of(action.replace("_", " "))
         out = []
         for text in self.actions[action]:
             if _CLAIMS.search(text) or (_HIGH.search(text) and not high):
                 continue
             named = side_of(text)
-            if own is None and named is not None and named != "both" and named != side:
+            if action_side is None and named is not None and named != "both" and named != side:
                 continue
-            if own is None and named == "both" and "both" not in action:
+            if action_side is None and named == "both" and "both" not in action:
                 continue
             out.append(text)
         return out
@@ -165,8 +165,8 @@ class CaptionBank:
         # a style must be heard somewhere: in the manner, or else in who it is
         styled = words["person"] if words["person"] != ["a person", "someone", "the figure"] else neutral
         has_manner = "{manner}" in text
-        own = (rng.random() < 0.4) if has_manner or plain else True
-        person = str(rng.choice(styled if own else neutral))
+        styled_subject = (rng.random() < 0.4) if has_manner or plain else True
+        person = str(rng.choice(styled if styled_subject else neutral))
         sentence = text.replace("{person}", person).replace("{manner}", manner)
         if not has_manner and not plain and person in neutral:
             sentence = f"{sentence} {rng.choice(words['adverbs'])}"
@@ -194,8 +194,8 @@ def _with_subject(clause: Clause, form: str) -> str | None:
         return phrase
     subject = clause.subject
     subject = re.sub(r"^the ", "a ", subject)
-    told = re.search(r"\blike\b|\bin an? .*(?:way|manner|fashion)\b", phrase)
-    return phrase if told else f"{phrase} like {subject}"
+    compared = re.search(r"\blike\b|\bin an? .*(?:way|manner|fashion)\b", phrase)
+    return phrase if compared else f"{phrase} like {subject}"
 
 
 def compose(captions: Sequence[str], rng: np.random.Generator, patterns: Sequence[str] = ()) -> str:
@@ -213,9 +213,9 @@ def compose(captions: Sequence[str], rng: np.random.Generator, patterns: Sequenc
     clauses = [split(t) for t in texts]
     kind = rng.random()
     if kind >= 0.4 or not patterns:
-        joined = _joined(clauses, texts, rng)
-        if joined:
-            return joined
+        sentence = _join_clauses(clauses, texts, rng)
+        if sentence:
+            return sentence
     if not patterns:
         return ", then ".join(texts)
     for k in range(1, len(texts)):  # the same person again
@@ -231,11 +231,11 @@ def compose(captions: Sequence[str], rng: np.random.Generator, patterns: Sequenc
     return out
 
 
-def _joined(clauses: list[Clause | None], texts: list[str], rng: np.random.Generator) -> str | None:
-    known = [c for c in clauses if c is not None]
-    if len(known) != len(clauses):
+def _join_clauses(clauses: list[Clause | None], texts: list[str], rng: np.random.Generator) -> str | None:
+    parsed = [c for c in clauses if c is not None]
+    if len(parsed) != len(clauses):
         return None
-    first = known[0]
+    first = parsed[0]
     form = str(rng.choice(["third", "base", "gerund"], p=[0.55, 0.35, 0.1]))
     if form == "third":
         start: str | None = texts[0]
@@ -243,17 +243,17 @@ def _joined(clauses: list[Clause | None], texts: list[str], rng: np.random.Gener
         start = _with_subject(first, form)
     if start is None:
         return None
-    if form == "base" and rng.random() < 0.08 and len(known) == 2:
-        rest, opening = _with_subject(known[1], "base"), _with_subject(first, "gerund")
-        return f"after {opening}, {rest}" if rest and opening else None
+    if form == "base" and rng.random() < 0.08 and len(parsed) == 2:
+        second, opening = _with_subject(parsed[1], "base"), _with_subject(first, "gerund")
+        return f"after {opening}, {second}" if second and opening else None
     out = start
-    for k, clause in enumerate(known[1:], 1):
-        last = k == len(known) - 1
+    for k, clause in enumerate(parsed[1:], 1):
+        last = k == len(parsed) - 1
         plain = " and " not in out and " and " not in (_with_subject(clause, form) or "")
         joins = [
             j for j in _JOINS
             if (j != ", {}" if last else "finally" not in j and "{g}" not in j)
-            and ("finally" not in j or len(known) > 2)
+            and ("finally" not in j or len(parsed) > 2)
             and (j not in (" and {}", ", {}") or plain)  # "walks and waves" but not "steps and sways and waves"
         ]  # fmt: skip
         join = str(rng.choice(joins))
@@ -281,7 +281,7 @@ _POSSESSIVE = {"he": "his", "she": "her", "they": "their", "a man": "his", "a wo
                "a boy": "his", "a girl": "her", "the man": "his", "the woman": "her", "you": "your"}  # fmt: skip
 
 
-def _own(phrase: str, possessive: str, rng: np.random.Generator) -> str:
+def _with_possessive(phrase: str, possessive: str, rng: np.random.Generator) -> str:
     """Turn "the left hand" into "your left hand" in half of the cases; one owner throughout."""
     return _PARTS.sub(f"{possessive} ", phrase) if rng.random() < 0.5 else phrase
 
@@ -309,7 +309,7 @@ def imperative(caption: str, rng: np.random.Generator | None = None) -> str | No
     phrase = clause.verb_phrase("base") if clause else None
     if clause is None or phrase is None:
         return None
-    return _like_subject(clause, _own(phrase, "your", rng) if rng is not None else phrase)
+    return _like_subject(clause, _with_possessive(phrase, "your", rng) if rng is not None else phrase)
 
 
 def gerund(caption: str, subject: str = "") -> str | None:
@@ -337,7 +337,7 @@ def with_subject(caption: str, subject: str, rng: np.random.Generator | None = N
         return None
     predicate = clause.predicate
     if rng is not None and subject in _POSSESSIVE:
-        predicate = _own(predicate, _POSSESSIVE[subject], rng)
+        predicate = _with_possessive(predicate, _POSSESSIVE[subject], rng)
     lead = f"{clause.lead}, " if clause.lead else ""
     return f"{lead}{subject} {predicate}"
 

@@ -85,13 +85,13 @@ def finite_verbs(predicate: str) -> list[int] | None:
     """
     toks = tokens(predicate)
     words = [(i, t.lower()) for i, t in enumerate(toks) if not t.isspace()]
-    found: list[int] = []
+    verbs: list[int] = []
     k = 0
     while k < len(words) and words[k][1].endswith("ly") or (k < len(words) and words[k][1] in _ADVERBS_BETWEEN):
         k += 1
     if k >= len(words) or words[k][1] not in THIRD:
         return None
-    found.append(words[k][0])
+    verbs.append(words[k][0])
     for j in range(k + 1, len(words)):
         i, w = words[j]
         if w not in THIRD:
@@ -106,15 +106,15 @@ def finite_verbs(predicate: str) -> list[int] | None:
         if w in _ALSO_NOUN and b >= 2 and link in ("and", ",", "or"):
             before, earlier = words[b - 1], words[b - 2][1]
             bare_list = before[1] in THIRD or before[1].endswith("s")
-            if bare_list and before[0] not in found and (earlier in _PREPOSITIONS or words[b - 2][0] in found):
+            if bare_list and before[0] not in verbs and (earlier in _PREPOSITIONS or words[b - 2][0] in verbs):
                 continue
             following = words[j + 1][1] if j + 1 < len(words) else ""
             if following == "of":
                 continue
         if direct in _DETERMINERS or (w in _ALSO_NOUN and link == "," and direct.endswith("ly")):
             continue  # "with sharp, lively motions"
-        found.append(i)
-    return found
+        verbs.append(i)
+    return verbs
 
 
 def convert(predicate: str, form: str) -> str | None:
@@ -287,7 +287,7 @@ def _like(original: str, new: str) -> str:
 
 def _directions(text: str) -> list[tuple[re.Match[str], str]]:
     """Every word of the text that names a side or a sense of rotation, with its counterpart."""
-    found = []
+    matches = []
     for m in _WORD.finditer(text):
         word = m.group(0).lower()
         if word in ("left", "right"):
@@ -300,8 +300,8 @@ def _directions(text: str) -> list[tuple[re.Match[str], str]]:
                 after = "in-front"
             if not _is_direction(word, before, after, before2):
                 continue
-        found.append((m, "clockwise" if "-clock" in word else _SWAP[word]))
-    return found
+        matches.append((m, "clockwise" if "-clock" in word else _SWAP[word]))
+    return matches
 
 
 def mirror_text(text: str) -> str:
@@ -325,6 +325,6 @@ def mirror_action(action: str) -> str:
 
 def side_of(text: str) -> str | None:
     """Which side a sentence speaks of: ``left``, ``right``, ``both`` (the two words occur) or None."""
-    found = [m.group(0).lower() for m, _ in _directions(text)]
-    sides = {"left" if w.startswith(("left", "southpaw")) else "right" for w in found if "clockwise" not in w}
+    matches = [m.group(0).lower() for m, _ in _directions(text)]
+    sides = {"left" if w.startswith(("left", "southpaw")) else "right" for w in matches if "clockwise" not in w}
     return "both" if len(sides) == 2 else (sides.pop() if sides else None)

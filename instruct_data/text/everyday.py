@@ -39,8 +39,8 @@ def predicates(action: str, side: str | None = None) -> list[str]:
         side: for actions whose key names no side; sentences that need one are left out when it is not known.
     """
     key = action.replace("-", "_")
-    own = side_of(key.replace("_", " "))
-    side = own if own in ("left", "right") else side
+    key_side = side_of(key.replace("_", " "))
+    side = key_side if key_side in ("left", "right") else side
     texts = lexicon()["actions"].get(key, [])
     if side not in ("left", "right"):
         return [t for t in texts if "SIDE" not in t]
@@ -51,9 +51,6 @@ def everyday(action: str, style: str, rng: np.random.Generator, side: str | None
     """A short caption such as "a person hoists the left arm tiredly", or None for an action without an entry.
 
     A style that is not normal is always said.
-
-    Raises:
-        UserError: a style without an entry.
     """
     texts = predicates(action, side)
     if not texts:
@@ -103,9 +100,6 @@ class Everyday:
             key: the bank's key or a family's name; the corpus' dashes are taken as underscores. ``walk_turn_left`` and
                 ``walk_turn_SIDE`` with a side are the same.
             side: ``left`` or ``right`` where it is known; requests that name the other side are left out.
-
-        Raises:
-            UserError: a class that is not there, or a key with SIDE without a side.
         """
         if side not in (None, *SIDES):
             raise UserError(f"everyday requests: side {side!r}; accepted: left, right")
@@ -113,13 +107,13 @@ class Everyday:
         name = self.aliases.get(name, name)
         if name not in self.actions:
             parts = name.split("_")
-            own = next((p for p in parts if p in SIDES), None)
+            key_side = next((p for p in parts if p in SIDES), None)
             pattern = "_".join("SIDE" if p in SIDES else p for p in parts)
-            if own is None or pattern not in self.actions:
-                near = get_close_matches(name, self.classes(), 3)
-                hint = f"; did you mean {' or '.join(near)}" if near else ""
+            if key_side is None or pattern not in self.actions:
+                matches = get_close_matches(name, self.classes(), 3)
+                hint = f"; did you mean {' or '.join(matches)}" if matches else ""
                 raise UserError(f"everyday requests: no action {key!r}{hint}")
-            name, side = pattern, own
+            name, side = pattern, key_side
         texts = self.actions[name]
         if "SIDE" in name:
             if side is None:
@@ -130,11 +124,7 @@ class Everyday:
         return list(texts)
 
     def style_words(self, style: str, kind: Kind | None = None) -> list[str]:
-        """What names a style: ``manner`` ("after a double shift"), ``who`` ("an old geezer") or both.
-
-        Raises:
-            UserError: a style that is not there.
-        """
+        """What names a style: ``manner`` ("after a double shift"), ``who`` ("an old geezer") or both."""
         kinds = self.styles.get(style)
         if kinds is None:
             raise UserError(f"everyday styles: no style {style!r}; available: {', '.join(self.styles)}")

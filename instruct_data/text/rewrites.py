@@ -112,9 +112,9 @@ class Rewrites:
                     self._add(item.mirrored())
 
     def _add(self, item: Rewrite) -> None:
-        known = self._single.setdefault(str(item.actions[0]), [])
-        if all(item.prompt != k.prompt for k in known):
-            known.append(item)
+        items = self._single.setdefault(str(item.actions[0]), [])
+        if all(item.prompt != k.prompt for k in items):
+            items.append(item)
 
     def _is_plain(self, item: Rewrite) -> bool:
         """Whether the plain caption says no more than the action and its style: then any clip of those fits it."""
@@ -137,15 +137,15 @@ class Rewrites:
         """
         key = self.bank.action_key(action)
         style = bank_style(style)
-        own = side_of(key.replace("_", " ")) if key else None
-        shown = side or own
+        key_side = side_of(key.replace("_", " ")) if key else None
+        clip_side = side or key_side
         out = []
         for item in self._single.get(key, []):
-            wanted = item.styles[0]
-            if {wanted, style} != {"tired", "exhausted"} and wanted != style and (wanted or style not in MILD):
+            manner = item.styles[0]
+            if {manner, style} != {"tired", "exhausted"} and manner != style and (manner or style not in MILD):
                 continue
-            asked = {s for s in (item.side, side_of(item.prompt), side_of(item.plain[0])) if s in ("left", "right")}
-            if asked and asked != {shown}:
+            sides = {s for s in (item.side, side_of(item.prompt), side_of(item.plain[0])) if s in ("left", "right")}
+            if sides and sides != {clip_side}:
                 continue
             out.append(item.prompt)
         return out

@@ -22,20 +22,16 @@ def cache() -> Path:
 
 
 def unpacked(name: str) -> Path:
-    """A folder with the texts of that name; unpacked at the first call, and again where the package has others.
-
-    Raises:
-        UserError: no such name.
-    """
+    """A folder with the texts of that name; unpacked at the first call, and again where the package has others."""
     if name not in NAMES:
         raise UserError(f"{PREFIX}{name}: accepted: {', '.join(PREFIX + n for n in NAMES)}")
     packed = sorted((f for f in (files("instruct_data.texts") / name).iterdir() if f.name.endswith(".gz")),
                     key=lambda f: f.name)  # fmt: skip
-    held = {f.name.removesuffix(".gz"): f.read_bytes() for f in packed}
-    digest = hashlib.sha256(b"".join(k.encode() + v for k, v in held.items())).hexdigest()[:16]
+    content = {f.name.removesuffix(".gz"): f.read_bytes() for f in packed}
+    digest = hashlib.sha256(b"".join(k.encode() + v for k, v in content.items())).hexdigest()[:16]
     folder = cache() / digest / name
     folder.mkdir(parents=True, exist_ok=True)
-    for file, data in held.items():
+    for file, data in content.items():
         if not (folder / file).is_file():
             plain = gzip.decompress(data)
             assert len(plain) <= MOST
@@ -44,9 +40,5 @@ def unpacked(name: str) -> Path:
 
 
 def resolved(value: str) -> str:
-    """A value of an option: ``package:NAME`` as the folder of these texts, everything else as it is.
-
-    Raises:
-        UserError: no such name.
-    """
+    """A value of an option: ``package:NAME`` as the folder of these texts, everything else as it is."""
     return str(unpacked(value.removeprefix(PREFIX))) if value.startswith(PREFIX) else value

@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt import resources
 from avatargpt.metrics.face import read_emotions
-from instruct_data.face.described import Said, said
+from instruct_data.face.described import Description, parse_description
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae.face import FaceMotion
@@ -73,7 +73,7 @@ def test_faces_in_tokens(cli, tmp_path):
     smile, sad, filled = (tmp_path / n for n in ("smile.csv", "sad.npz", "filled.npz"))
     assert cli("face", "--by", "language", "--text", "Smile broadly.", "--seconds", 3, "-o", smile).code == 0
     assert cli("face", "--by", "language", "--emotion", "sad:1", "--seconds", 3, "-o", sad).code == 0
-    assert said(cli("describe", smile).out) != Said((), ())
+    assert parse_description(cli("describe", smile).out) != Description((), ())
     felt = render(Score(3.0, (), (Emotion("angry", 1.0, 0.0, 3.0),)), 5)
     angry = felt.save(tmp_path / "angry.npz")
     r = cli("describe", "--feeling", smile, angry)
@@ -90,7 +90,7 @@ def test_actions_are_described_in_their_order(loaded):
     for pair in (("smile", "nod"), ("nod", "smile"), ("open_mouth", "pucker_lips"), ("pucker_lips", "open_mouth")):
         first, second = pair
         face = render(Score(4.0, (Event(first, 0.3, 1.0), Event(second, 2.3, 1.0))), 0)
-        assert tuple(a for a, _ in said(loaded.describe_face(face)[0]).actions) == pair
+        assert tuple(a for a, _ in parse_description(loaded.describe_face(face)[0]).actions) == pair
 
 
 def test_strengths_of_a_feeling(loaded):

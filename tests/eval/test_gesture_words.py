@@ -31,20 +31,20 @@ def strokes() -> list[Stroke]:
 
 
 def at_rest(stroke: Stroke, before: int) -> Motion:
-    rest = np.repeat(stroke.rest[None], before, 0)
-    return motion_of(np.concatenate([rest, stroke.turns, np.repeat(stroke.rest[None], 60, 0)]))
+    rest = np.repeat(stroke.rest_pose[None], before, 0)
+    return motion_of(np.concatenate([rest, stroke.turns, np.repeat(stroke.rest_pose[None], 60, 0)]))
 
 
 def test_gestures_are_told_from_one_another_when_they_are_made(strokes: list[Stroke]) -> None:
-    shown = Shown(GestureBank.of(strokes, strokes[0].rest))
+    shown = Shown(GestureBank.of(strokes, strokes[0].rest_pose))
     for other in keyed_strokes(5, 1, NAMES):  # of other sizes, places and tempos
         when = (40 + other.emphasis) / 30
         assert shown.nearest(at_rest(other, 40), when + 0.2) == other.name
 
 
 def test_a_gesture_that_is_over_is_not_seen(strokes: list[Stroke]) -> None:
-    shown = Shown(GestureBank.of(strokes, strokes[0].rest))
-    still = motion_of(np.repeat(strokes[0].rest[None], 200, 0))
+    shown = Shown(GestureBank.of(strokes, strokes[0].rest_pose))
+    still = motion_of(np.repeat(strokes[0].rest_pose[None], 200, 0))
     two = next(s for s in strokes if s.name == "count_two")
     late = (40 + len(two.turns) + 30) / 30
     assert shown.nearest(at_rest(two, 40), late) == shown.nearest(still, late)

@@ -23,7 +23,7 @@ from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.data.faces import conditioned_clip
 from avatargpt.train.pack import averaged
 from instruct_data.face.compose import composed
-from instruct_data.face.described import described, feelings_said, plainly, said
+from instruct_data.face.described import described, feelings_described, parse_description, plainly
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.mixture import Draw
@@ -75,8 +75,8 @@ def face(seconds: float, seed: int = 0) -> FaceMotion:
 
 def test_descriptions_can_be_read_back() -> None:
     for score in composed(300, 4):
-        assert said(plainly(described(score))) == said(described(score))
-        read, events = said(described(score)), sorted(score.events, key=lambda e: (e.start, e.action))
+        assert parse_description(plainly(described(score))) == parse_description(described(score))
+        read, events = parse_description(described(score)), sorted(score.events, key=lambda e: (e.start, e.action))
         assert [a for a, _ in read.actions] == [e.action for e in events]
         assert [n for _, n in read.actions] == [min(e.repeat, 7) for e in events]
         wanted = [f.name for f in sorted(score.emotions, key=lambda f: (f.start, -f.intensity))]
@@ -91,8 +91,8 @@ def test_what_descriptions_say() -> None:
     assert plainly("look down head slightly twice, then jaw left; sad") == (
         "lower the head slightly twice, then move the jaw left; sad"
     )
-    assert described(Score(2.0)) == "neutral" and feelings_said(Score(2.0)) == "neutral"
-    assert said("blink nine ways; rather pleased").actions == ()
+    assert described(Score(2.0)) == "neutral" and feelings_described(Score(2.0)) == "neutral"
+    assert parse_description("blink nine ways; rather pleased").actions == ()
     right = reading([described(score)], [score])
     wrong = reading(["smile and nod, then wink left; angry"], [score])
     assert all(v == 1 for v in right.values())

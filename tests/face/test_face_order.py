@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt.face.tokens import describe_windows, order_actions
-from instruct_data.face.described import described, mended, said
+from instruct_data.face.described import described, parse_description, repair_description
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae.face import FaceMotion
@@ -68,7 +68,7 @@ def test_windows_lose_nothing_that_repeats() -> None:
         return describe_windows([(text, face) for face, text in windows])
 
     assert say(wink, wink, wink) == "wink left, then wink left, then wink left"
-    assert said(say(*felt)).actions == (("wink_left", 1),) * 3 and say(*felt).endswith("; very happy")
+    assert parse_description(say(*felt)).actions == (("wink_left", 1),) * 3 and say(*felt).endswith("; very happy")
     assert say(wink, calm, smile) == "wink left, then smile" and say(calm, calm) == "neutral"
     assert say(felt[0], calm) == "wink left; very happy, then neutral"
     assert describe_windows([("very happy", calm[0]), ("very happy, then sad", calm[0])]) == "very happy, then sad"
@@ -93,7 +93,7 @@ BROKEN = (
 @pytest.mark.parametrize(("network", "says"), BROKEN)
 def test_what_cannot_be_read_back_is_left_out(network: str, says: str) -> None:
     still = clip(seconds=2.0)[0]
-    assert mended(network) == says == describe_windows([(network, still)])
+    assert repair_description(network) == says == describe_windows([(network, still)])
 
 
 def test_every_description_can_be_read_back() -> None:
@@ -104,8 +104,9 @@ def test_every_description_can_be_read_back() -> None:
             told_of = describe_windows([(t, faces[i % 2]) for i, t in enumerate(windows)])
             acts, _, felt = told_of.partition("; ")
             parts = [p for run in re.split("; |, then ", told_of) for p in run.split(" and ") if p]
-            assert len(said(told_of).actions) + len(said(told_of).feelings) == len(parts) and mended(told_of) == told_of
-            assert not said(felt).actions and (not felt or not said(acts).feelings)
+            read = parse_description(told_of)
+            assert len(read.actions) + len(read.feelings) == len(parts) and repair_description(told_of) == told_of
+            assert not parse_description(felt).actions and (not felt or not parse_description(acts).feelings)
             for run in acts.split(", then "):
-                names = [name for name, _ in said(run).actions]
+                names = [name for name, _ in parse_description(run).actions]
                 assert len(names) == len(set(names))

@@ -39,10 +39,10 @@ def test_captions_name_what_means_something_in_order() -> None:
     classes, rng = word_classes(), np.random.default_rng(0)
     for text in captions(["beat", "negation", "size_small"], classes, rng):
         first, second = text.removeprefix("a person ").split(", then ", 1)
-        told = classes.classes["negation"].told
-        assert any(t.startswith(first) for t in told) and not any(t in second for t in classes.classes["beat"].told)
+        told = classes.classes["negation"].captions
+        assert any(t.startswith(first) for t in told) and not any(t in second for t in classes.classes["beat"].captions)
     assert captions([], classes, rng) == []
-    assert all(classes.classes[name].told for name in classes.classes)
+    assert all(classes.classes[name].captions for name in classes.classes)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from vqvae.features import GestureFeatures
 @pytest.fixture(scope="module")
 def bank() -> GestureBank:
     strokes = keyed_strokes(0, 1)
-    return GestureBank.of(strokes, strokes[0].rest)
+    return GestureBank.of(strokes, strokes[0].rest_pose)
 
 
 @pytest.fixture(scope="module")

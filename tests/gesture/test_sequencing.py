@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instruct_data.gesture.bank import Bank, build, keyed_names, keyed_strokes
+from instruct_data.gesture.bank import Bank, build, keyed_strokes
 from instruct_data.gesture.classes import read_classes, sentences, word_classes
 from instruct_data.gesture.performing import BEFORE, Segment, joined, perform
-from instruct_data.gesture.plan import APART, Beat, Nod, Placed, Plan, Style, apart
+from instruct_data.gesture.plan import MIN_DISTANCE, Beat, Nod, Placed, Plan, Style, without_overlaps
 from instruct_data.gesture.strokes import ARM, FPS, TURNED, motion_of, soft, stroke_of, turns_of, within, wrists
 from tests.gesture import made_up
 from vqvae import rotations as rot
@@ -104,7 +104,7 @@ def test_a_beat_moves_raised_hands_and_leaves_resting_ones(bank: Bank) -> None:
 
 def test_strokes_of_one_arm_keep_apart(bank: Bank) -> None:
     stroke = bank.strokes["weigh"][0]
-    kept = apart([Placed(stroke, 50), Placed(stroke, 50 + APART - 1), Placed(stroke, 20)])
+    kept = without_overlaps([Placed(stroke, 50), Placed(stroke, 50 + MIN_DISTANCE - 1), Placed(stroke, 20)])
     assert [p.frame for p in kept] == [20, 50]
 
 
@@ -141,7 +141,7 @@ def test_a_table_of_words_that_cannot_be_is_told(tmp_path: Path) -> None:
 
 def test_what_ships_goes_together() -> None:
     table, texts = word_classes(), sentences()
-    assert set(keyed_names()) <= table.gestures
+    assert {s.name for s in keyed_strokes(0, 1)} <= table.gestures
     rng = np.random.default_rng(0)
     found = {f.kind for _ in range(1500) for f in table.find(texts.draw(rng).split())}
     assert set(table.classes) - {"beat"} <= found

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from instruct_data.joining import _quintic, best_partner, join_best, join_motions, suits
+from instruct_data.joining import _quintic, join_best, join_motions, suits
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.text.captions import clip_facts
 from vqvae import rotations as rot
@@ -72,14 +72,11 @@ def test_suits_finds_the_matching_frames():
     assert fit.cost < 0.02 < suits(a, swing(phase=3.0, joint="r_shoulder"), window=0.0).cost
     joined, seam = join_best(a, b)
     assert seam == fit.end and len(joined) == fit.end + len(b) - fit.start
-    assert best_partner(a, [swing(phase=2.0, speed=0.0), b]) == 1
 
 
 def test_other_frame_rates_are_refused():
     with pytest.raises(UserError, match="20 and 30 fps"):
         join_motions(swing(), swing().resampled(30))
-    with pytest.raises(UserError, match="no candidates"):
-        best_partner(swing(), [])
 
 
 def test_single_frames_join():

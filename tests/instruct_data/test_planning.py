@@ -7,15 +7,23 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from instruct_data.planning import (
+    FIRST,
+    LAST,
+    MARK,
+    MIDDLE,
     PLANNING_TASKS,
+    PRONOUNS,
     STEP_TASKS,
     PlannedActivity,
     PlannedScene,
+    kinds,
     planning_pairs,
     read_scenes,
+    scene,
     scene_pairs,
 )
 from instruct_data.registry import get_task, list_tasks
@@ -121,3 +129,17 @@ def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes(b"\xff\xfe{}")
     with pytest.raises(UserError, match="not UTF-8"):
         planning_pairs(tmp_path)
+
+
+def test_the_packaged_kinds_are_complete_and_their_marks_are_known() -> None:
+    pronouns = {"he", "him", "his", "himself"}
+    for kind in kinds().values():
+        assert kind.scenes and kind.places and kind.moments and kind.persons, kind.name
+        assert {p.gender for p in kind.persons} <= set(PRONOUNS), kind.name
+        texts = [t for a in kind.activities for t in (a.task, *a.steps)]
+        assert not any(";" in t for t in texts) and all(a.steps for a in kind.activities), kind.name
+        assert all(sum(place in a.at for a in kind.activities) >= 2 for place in (FIRST, MIDDLE, LAST)), kind.name
+        assert {m.lower() for t in texts for m in MARK.findall(t)} <= pronouns, kind.name
+        marks = {m.lower() for t in kind.scenes for m in MARK.findall(t)}
+        assert marks <= pronouns | {"who", "place", "when"}, kind.name
+        assert scene(kind, 0, np.random.default_rng(0))[1] in kind.persons

@@ -72,7 +72,7 @@ def test_changed_shard_is_refused(tmp_path):
 def test_a_store_of_another_kind_is_not_replaced(tmp_path):
     Store.write(clips(3), tmp_path / "s")
     item = ClipCodes("a", np.zeros((3, 2), np.int64), ["x"], "train", "lab", "MIT")
-    with pytest.raises(UserError, match="holds a store of motion, which codes would replace; accepted: a new folder"):
+    with pytest.raises(UserError, match="a store of motion, not of codes; accepted: a new folder"):
         Store.write_codes([item], tmp_path / "s", "0" * 64)
     assert len(list(Store.open(tmp_path / "s").clips())) == 3
     (tmp_path / "s" / "manifest.json").write_text("[]")

@@ -76,7 +76,7 @@ def test_one_store_holds_one_modality(grip: Any, tmp_path: Path) -> None:
         Store.write([*bodies, *clips(grip)], tmp_path / "s")
     Store.write(bodies, tmp_path / "s")
     assert Store.open(tmp_path / "s").modality == "body"
-    with pytest.raises(UserError, match="holds a store of motion, which grip would replace"):
+    with pytest.raises(UserError, match="a store of motion, not of grip"):
         Store.write(clips(grip), tmp_path / "s")
 
 

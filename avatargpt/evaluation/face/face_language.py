@@ -14,7 +14,7 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.face import emotions_shown, events_kept, f1, read_emotions
 from avatargpt.metrics.face_events import check_score
 from avatargpt.resources import suites
-from instruct_data.face.described import described, feelings_said, said
+from instruct_data.face.described import described, feelings_described, parse_description
 from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Score, read_instructions
@@ -57,7 +57,7 @@ def reading(told: Sequence[str], scores: Sequence[Score]) -> dict[str, float]:
     """How well descriptions name what was rendered: F1 of actions and feelings, exact sequences, right counts."""
     from collections import Counter
 
-    read, wanted = [said(t) for t in told], [said(described(s)) for s in scores]
+    read, wanted = [parse_description(t) for t in told], [parse_description(described(s)) for s in scores]
     actions = [(Counter(a for a, _ in r.actions), Counter(a for a, _ in w.actions))
                for r, w in zip(read, wanted, strict=True)]  # fmt: skip
     felt = [(Counter(set(r.feelings)), Counter(set(w.feelings))) for r, w in zip(read, wanted, strict=True)]
@@ -82,8 +82,8 @@ def feelings(model: Any, seed: int) -> dict[str, Any]:
     names = [n for n in emotion_names() if n != "neutral"]
     wanted = [Score(FELT, (), (Emotion(n, s, 0.0, FELT),)) for n in names for s in STEPS]
     read = model.feeling([render(s, RENDERING + 5_000 + i) for i, s in enumerate(wanted)])
-    right = [s.emotions[0].name in said(r).feelings[:1] for r, s in zip(read, wanted, strict=True)]
-    strength = [r.strip() == feelings_said(s) for r, s in zip(read, wanted, strict=True)]
+    right = [s.emotions[0].name in parse_description(r).feelings[:1] for r, s in zip(read, wanted, strict=True)]
+    strength = [r.strip() == feelings_described(s) for r, s in zip(read, wanted, strict=True)]
     made = [model.emotion_face(names, s, FELT, seed=seed) for s in STEPS]
     rows = [[made[k][i] for k in range(len(STEPS))] for i in range(len(names))]
     shown = [x for i, row in enumerate(rows) for k, m in enumerate(row)

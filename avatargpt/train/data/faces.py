@@ -26,13 +26,13 @@ FELT = 1.5  # seconds that a feeling lasts at least
 
 def emotion_said(score: Score) -> dict[str, Any] | None:
     """Words of the feelings; name and intensity too where there is one feeling alone. None: nothing is felt."""
-    from instruct_data.face.described import feelings_said
+    from instruct_data.face.described import feelings_described
 
     if not score.emotions:
         return None
     one = score.emotions[0] if len(score.emotions) == 1 else None
     about = {"name": one.name, "intensity": round(one.intensity, 2)} if one is not None else {}
-    return {"text": feelings_said(score), "alone": not score.events, **about}
+    return {"text": feelings_described(score), "alone": not score.events, **about}
 
 
 def conditioned_clip(name: str, score: Score, seed: int, split: str = "train", also: Sequence[str] = ()) -> Clip:

@@ -12,7 +12,7 @@ from avatargpt.speech.phones import VOWELS
 from avatargpt.speech.words import Word
 from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.classes import BEAT, WordClass, WordClasses
-from instruct_data.gesture.plan import APART, Beat, Look, Nod, Placed, Plan, Style, apart
+from instruct_data.gesture.plan import MIN_DISTANCE, Beat, Look, Nod, Placed, Plan, Style, without_overlaps
 from instruct_data.gesture.strokes import FPS, SIDES, Stroke
 
 ENERGY, VOICING, PITCH = BANDS, BANDS + 1, BANDS + 2  # columns of a quarter frame
@@ -111,7 +111,7 @@ def planned(
     open_accents = [a for a in accents if not any(s <= a.start <= e for s, e in still_spans)]
     strokes = _semantic_strokes(words, open_accents, style, bank, classes, rng)
     beat_strokes, beats = _beats(open_accents, strokes, style, bank, classes, rng)
-    strokes = apart([*strokes, *beat_strokes])
+    strokes = without_overlaps([*strokes, *beat_strokes])
     beats += _free_hand_beats(strokes, style, rng)
     raised = _raised(phrases, still, style, frames, rng)
     strokes = _with_holds([s for s in strokes if s.frame < frames - 2], phrases, rng)
@@ -188,7 +188,7 @@ def _beats(
         if accent.strength < min_strength or any(abs(accent.frame - f) < MIN_BEAT_SPACING for f in occupied):
             continue
         occupied.append(accent.frame)
-        has_room = all(abs(accent.frame - s.frame) >= APART + 3 for s in (*strokes, *placed))
+        has_room = all(abs(accent.frame - s.frame) >= MIN_DISTANCE + 3 for s in (*strokes, *placed))
         stroke = choose_stroke(kind, style, bank, rng) if has_room and rng.random() < BANK_SHARE else None
         if stroke is not None:
             tempo, size = _tempo(style, rng), _size(style, accent.loud, rng)
@@ -216,7 +216,7 @@ def _with_holds(strokes: list[Placed], phrases: Sequence[Phrase], rng: np.random
     """Strokes with post-stroke holds: through a short pause that follows, or up to the next stroke."""
     out = []
     for number, stroke in enumerate(strokes):
-        end = stroke.frame + stroke.kept
+        end = stroke.frame + stroke.release
         following = strokes[number + 1] if number + 1 < len(strokes) else None
         room = following.frame - following.lead - end if following else 2 * FPS
         pause = next((q.start - p.end for p, q in zip(phrases, phrases[1:], strict=False)

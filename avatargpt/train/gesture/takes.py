@@ -145,7 +145,7 @@ def captions(kinds: Sequence[str], classes: WordClasses, rng: np.random.Generato
     named = [k for k in kinds if k != BEAT][:MAX_CAPTION_GESTURES] or [k for k in kinds if k == BEAT][:1]
     out: list[str] = []
     for _ in range(count if named else 0):
-        parts = [str(rng.choice(classes.classes[k].told)) for k in named if classes.classes[k].told]
+        parts = [str(rng.choice(classes.classes[k].captions)) for k in named if classes.classes[k].captions]
         text = ", then ".join(s for i, s in enumerate(parts) if i == 0 or s != parts[i - 1])
         if text and text not in out:
             out.append(f"a person {text}" if len(out) % 2 else text)
