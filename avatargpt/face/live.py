@@ -39,6 +39,7 @@ _FORM = 'accepted {"text": INSTRUCTION}, {"emotion": NAME[:0..1]}, or both'
 Reply = Callable[[dict[str, Any]], None]
 
 
+# The loop
 class Sender(Protocol):
     """Takes frames as they come: `avatargpt.export.udp_senders`, `avatargpt.export.websocket`."""
 
@@ -98,6 +99,7 @@ def run_live(
     return take
 
 
+# Commands
 @dataclass(frozen=True)
 class Command:
     """A client's command; None = unchanged. An empty `text` ends the current instruction."""
@@ -108,11 +110,7 @@ class Command:
 
 
 def parse_command(message: str) -> Command:
-    """The command in a message.
-
-    Raises:
-        UserError: no JSON object of `text` and `emotion`, or one of these is not accepted.
-    """
+    """The command in a message."""
     try:
         value = json.loads(message)
     except (ValueError, RecursionError):

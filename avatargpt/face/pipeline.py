@@ -45,11 +45,7 @@ SURE_AGREEMENT = 0.97  # of the parser's readings, from which an instruction tha
 
 
 def driver_folder(model: Path | None) -> Path:
-    """The driver's folder of a model folder: ``driver`` in it, or itself; None = the packaged weights.
-
-    Raises:
-        UserError: no such folder, or no driver in it.
-    """
+    """The driver's folder of a model folder: ``driver`` in it, or itself; None = the packaged weights."""
     from avatargpt.lm.checkpoint import check_model
     from avatargpt.resources import PACKAGE
 
@@ -134,10 +130,6 @@ class FacePipeline:
     ) -> list[Score]:  # fmt: skip
         """The scores of instructions: actions with times, strengths and counts, feelings, and a length in seconds.
 
-        Where an instruction has times that the parser's tokens cannot write (`timing.is_beyond`), or other times on
-        which the parser's readings differ, its clauses are read one by one and placed in time by the request. All
-        others are read as one.
-
         Args:
             seconds: requested lengths, which influence times; None = as long as it takes.
             sound: seconds of the speech that they go with; actions are then not spread over it.
@@ -151,6 +143,7 @@ class FacePipeline:
         request = self.request(text)
         clauses = request.clauses if request is not None else []
         certainty = min((c.sure for c in clauses), default=0.0)
+        # Times that the parser's tokens cannot write: the clauses are read one by one and placed by the request.
         beyond = request is not None and is_beyond(request, words) and certainty >= MIN_CERTAINTY
         if beyond and (arranged := self._by_clauses(text, request, sound or seconds, words)) is not None:
             return arranged
@@ -161,6 +154,7 @@ class FacePipeline:
             elif c.seconds and not named:
                 named = "lasting"
         score = self.parser.read([text], self.reading, seconds=[None if sound else seconds], named=named)[0]
+        # Other times on which the parser's readings differ: the same. All others are read as one.
         differ = (self.parser.agreement(text) or 0.0) < SURE_AGREEMENT
         readable = certainty >= MIN_CERTAINTY_READABLE
         by_clauses = request is not None and is_timed(request) and readable and differ

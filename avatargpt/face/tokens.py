@@ -52,11 +52,6 @@ class FaceTokens:
     """Faces as tokens of the language model.
 
     Shapes: a `FaceMotion` has T frames at 30 per second; codes are (N, R), N = ceil(T / 3) tokens of R residual levels.
-    The streaming driver (`avatargpt.face.audio_model`) is another network: it follows speech, and instructions more
-    closely.
-
-    Args:
-        model: of the folder.
     """
 
     def __init__(self, model: LoadedModel) -> None:
@@ -64,11 +59,7 @@ class FaceTokens:
 
     @cached_property
     def loaded(self) -> LoadedModel:
-        """The model with the face's tokens: `model`, or the small one in its folder ``face_language``.
-
-        Raises:
-            UserError: neither has them.
-        """
+        """The model with the face's tokens: `model`, or the small one in its folder ``face_language``."""
         model = self.model
         folder = Path(model.source) / MODEL_FOLDER
         if "face" in model.tokenizers or not model.source or not folder.is_dir():
@@ -130,9 +121,6 @@ class FaceTokens:
             emotions: "happy", "very sad", "slightly angry"; one or more, each a single feeling.
             intensity: 0 (neutral) to 1, of all of them, as the word of its degree; None = as the words say.
             seconds, seed, guidance, temperature, num: as for `face`.
-
-        Raises:
-            UserError: an unknown feeling (with the nearest name), intensity or seconds out of range.
         """
         items = [emotions] if isinstance(emotions, str) else list(emotions)
         if intensity is not None and not 0 <= intensity <= 1:
@@ -160,8 +148,7 @@ class FaceTokens:
     ) -> FaceMotion:
         """The missing middle between two faces (task `face_in_between`).
 
-        The candidate nearest to all others is taken: what only one of them does is chance. With a text the candidate is
-        chosen as for `face`.
+        Without a text the candidate nearest to all others is taken; with one it is chosen as for `face`.
 
         Args:
             seconds: of the middle, at most 7.2; kept to the frame.
@@ -278,11 +265,7 @@ class FaceTokens:
         return [[(text, window) for text, (owner, window) in pairs if owner == i] for i in range(len(items))]
 
     def _face_tokens(self, seconds: float) -> int:
-        """Tokens of so many seconds.
-
-        Raises:
-            UserError: more than one answer holds.
-        """
+        """Tokens of so many seconds."""
         rate = self.loaded.tokenizer("face").tokens_per_second
         if not 0 < seconds <= MAX_TOKENS / rate:
             raise UserError(f"seconds: {seconds}; accepted for a face above 0, at most {MAX_TOKENS / rate:g}")
@@ -300,6 +283,7 @@ class FaceTokens:
         return decoded
 
 
+# Middles between two faces
 def _medoid(faces: Sequence[FaceMotion]) -> FaceMotion:
     """The one of K faces of one length with the least mean distance of its weights to the others'."""
     rows = np.stack([f.weights for f in faces])
@@ -315,6 +299,7 @@ def _faded(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMot
     return FaceMotion.from_curves(rows, middle.fps)
 
 
+# Descriptions
 def order_actions(text: str, face: FaceMotion) -> str:
     """A description in the form of `instruct_data.face.described`, its actions in the order of their movements.
 

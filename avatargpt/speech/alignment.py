@@ -52,8 +52,8 @@ MAX_PASSAGE = 30.0  # s of a passage, where there are pauses
 PASSAGE_PAUSE = 0.2  # s between two words at which a passage may end
 PASSAGE_FIT, PASSAGE_WORDS = 0.4, 2  # mean fit of so many words on each side of such a pause
 
+# Called with (steps done, steps in all).
 Progress = Callable[[int, int], None]
-"""Called with (steps done, steps in all)."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,7 @@ def _clamped(word: Word, start: float, end: float) -> Word:
     return replace(word, start=clamp(word.start), end=clamp(word.end), phones=phones)
 
 
+# Doubts
 def _notes(
     where: str, words: Sequence[TranscriptWord], aligned: AlignedText, scores: SoundScores, refused: Sequence[Passage]
 ) -> list[str]:
@@ -226,6 +227,7 @@ def _spoken_gaps(aligned: AlignedText, scores: SoundScores) -> list[tuple[float,
     return gaps
 
 
+# Alignment by the phone model
 def score_sound(model: PhoneModel, audio: np.ndarray) -> SoundScores:
     """Features and phone scores of a sound (n,) at 16 kHz, of any length."""
     features = extract(audio, RATE)
@@ -244,15 +246,13 @@ def align_words(
 
     Args:
         near: (words, 2) approximate start and end of each in seconds, within `slack` seconds.
-
-    Raises:
-        UserError: more words than there is time for.
     """
     scores = sound_scores.scores
     text = _PhoneText(words)
     near = None if near is None else near[text.owner]
     path = _by_windows(scores, text, near, slack)
     losses = _losses(scores, path, text)
+    # Chance: the same phones backwards.
     backwards = _PhoneText(words[::-1], reverse=True)
     backwards_losses = _losses(scores, _by_windows(scores, backwards), backwards)
     chance = float(backwards_losses.mean()) if len(backwards_losses) else SKIP
@@ -372,6 +372,7 @@ def _cut(steps: np.ndarray, base: int, text: _PhoneText) -> int:
     return between
 
 
+# Refinement by pocketsphinx
 def has_pocketsphinx() -> bool:
     """Whether the extra ``align`` is installed."""
     return find_spec("pocketsphinx") is not None

@@ -31,6 +31,7 @@ _MIN_WAIT = 0.005  # s of waiting after which a part was not there yet when it w
 Output = TypeVar("Output", covariant=True)
 
 
+# The loop
 class Stream(Protocol[Output]):
     """Takes blocks of samples, gives the motion that is ready."""
 
@@ -58,9 +59,6 @@ def run_stream(
         send: takes the stream's output; False ends the run.
         run: filled while it runs.
         before: called before each block, for example to change the stream's direction.
-
-    Raises:
-        UserError: not one sample came.
     """
     any_sound = False
     for part in parts:
@@ -75,6 +73,7 @@ def run_stream(
     send(stream.finish())
 
 
+# Sources
 def pipe_blocks(file: BinaryIO) -> Iterator[np.ndarray]:
     """Raw mono PCM, 16 bit little-endian, as it arrives -> blocks (n,) int16; a last odd byte is dropped.
 
@@ -166,17 +165,20 @@ def microphone_blocks(name: str, rate: int) -> Iterator[np.ndarray]:
         raise UserError(f"microphone {name}: {e}; accepted default, a device's name or number") from None
 
 
+# Playout
 class Playout:
     """Jitter buffer: sound with its times of arrival in, blocks of one video frame out, each when it is due.
 
     A block is due when it has arrived and the one before is over: longer chunks go out evenly, and the delay of a late
     chunk shrinks again once chunks are in time. Where nothing comes for `MAX_LATE` seconds, blocks of silence go out,
-    and the pause is not made up for. A microphone's pipe delivers as fast as one speaks and must never be late; a
-    synthesiser's delivers a sentence at once and is held back. Times of arrival tell them apart.
+    and the pause is not made up for.
 
     Args:
         rate: samples a second. start: the time at which listening began, in seconds of any clock.
     """
+
+    # A microphone's pipe delivers as fast as one speaks and must never be late; a synthesiser's delivers a sentence at
+    # once and is held back. Times of arrival tell them apart.
 
     def __init__(self, rate: int, start: float) -> None:
         self._rate, self._start, self._needed = rate, start, FrameBlocks(rate).needed
@@ -227,10 +229,8 @@ class Playout:
         self._dropped += len(part)
 
     def begin(self, now: float) -> float:
-        """Blocks are sent from `now` on; returns the seconds of sound that are too old and were dropped.
-
-        Live sound that came before is over. Sound that comes faster, or has ended, waits for its turn: nothing is lost.
-        """
+        """Blocks are sent from `now` on; returns the seconds of sound that are too old and were dropped."""
+        # Live sound that came before is over. Sound that comes faster, or has ended, waits for its turn.
         if not (self.fast or self._over):
             while self._parts:
                 self._drop()

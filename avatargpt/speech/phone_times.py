@@ -27,9 +27,9 @@ MAX_EARLIER = 0.12  # ... by so much at most
 BRIEF = 0.04  # s of a phone that is too short to have been heard in full
 SPEECH = 18  # quarters of a frame, 150 ms: window for the loudness of speech after a pause
 MIN_RISE = 2.3  # of log energy, 10 dB: a smaller rise is no evidence
+# Share of the way from a pause's loudness to that of the speech after it, in dB, at which speech begins. Of 0.15 to 0.8
+# the one at which the spectrum changes most where LJ's sentences begin (`spectral_changes`: 2.02, unmoved 1.66).
 RISE = 0.6
-"""Share of the way from a pause's loudness to that of the speech after it, in dB, at which speech begins. Of 0.15 to
-0.8 the one at which the spectrum changes most where LJ's sentences begin (`spectral_changes`: 2.02, unmoved 1.66)."""
 
 
 class PhoneModel(Protocol):
@@ -47,9 +47,6 @@ def align_phones(model: PhoneModel, audio: np.ndarray, phones: Sequence[str]) ->
     """Times of a text's phones in a sound (n,) at 16 kHz, and `Alignment.fit`.
 
     Stops include the silence of their closure, soft sounds after a pause begin where the sound rises.
-
-    Raises:
-        UserError: no phones, or more than steps.
     """
     features = extract(audio, RATE)
     path = viterbi(with_visemes(model.phone_scores(features)), phones)
@@ -66,10 +63,8 @@ def with_visemes(scores: np.ndarray) -> np.ndarray:
 
 
 def with_closures(phones: Sequence[Phone]) -> list[Phone]:
-    """Stops begin with the silence of their closure, which the phone model hears as a pause.
-
-    A short pause before a stop becomes part of it, a long one ends `CLOSURE` earlier.
-    """
+    """Stops begin with the silence of their closure, which the phone model hears as a pause."""
+    # A short pause before a stop becomes part of it, a long one ends `CLOSURE` earlier.
     out: list[Phone] = []
     for p in phones:
         before = out[-1] if out else None
@@ -84,10 +79,8 @@ def with_closures(phones: Sequence[Phone]) -> list[Phone]:
 
 
 def with_onsets(phones: Sequence[Phone], features: np.ndarray) -> list[Phone]:
-    """Speech after a pause begins where the sound rises (`RISE`), before the phone model is sure of a soft sound.
-
-    Phones that were squeezed together there get equal shares. Stops stay: their closure is silent.
-    """
+    """Speech after a pause begins where the sound rises (`RISE`), before the phone model is sure of a soft sound."""
+    # Phones that were squeezed together there get equal shares. Stops stay: their closure is silent.
     level = features.reshape(-1, PER_QUARTER)[:, BANDS]  # log energy of each quarter
     out = list(phones)
     for k, (pause, first) in enumerate(zip(out, out[1:], strict=False)):
@@ -122,9 +115,7 @@ def _begin(phones: list[Phone], pause: int, start: float) -> None:
 
 
 def spectral_changes(audio: np.ndarray, phones: Sequence[Phone]) -> list[float]:
-    """How much the spectrum of a sound at 16 kHz changes where its phones begin, pauses left out.
-
-    Times that are right lie where it changes more, whatever made them.
+    """How much the spectrum of a sound at 16 kHz changes where its phones begin: more where the times are right.
 
     Returns:
         For each phone the root mean square over bands of the difference of log-mel bands 8 ms before and after, as
@@ -168,9 +159,6 @@ def viterbi(
         owners: the word of each phone, pauses not counted: silence inside a word costs `INSIDE` a step.
         near: (phones without pauses, 2) approximate start and end of each; a phone more than `slack` seconds away costs
             `FAR` for each second.
-
-    Raises:
-        UserError: no phones, or more than steps.
     """
     if all(name == "SIL" for name in phones):
         raise UserError("a text without sounds cannot be laid along a sound; accepted: phones other than pauses")
@@ -191,7 +179,8 @@ def viterbi(
         at = np.arange(steps)[:, None] / STEPS
         off = np.maximum(near[None, :, 0] - at, at - near[None, :, 1])
         emit[:, 1::2] -= FAR * np.maximum(off - slack, 0.0)
-    enter = np.zeros(count)  # cost of entering a state from the one before
+    # States alternate: silence, phone, silence, phone, ... `enter` is the cost of a state after the one before.
+    enter = np.zeros(count)
     silent = labels == SILENCE
     enter[silent] = np.where(likely, 0.0, PAUSE)[: silent.sum()]
     best = np.full(count, -np.inf)

@@ -14,12 +14,12 @@ CLOSED = frozenset("P B M".split())
 LABIODENTAL = frozenset("F V".split())
 OPEN = frozenset("AA AE AW AY".split())
 
+# Phones that look alike.
 VISEMES = tuple(
     frozenset(group.split())
     for group in ("SIL", "P B M", "F V", "TH DH", "T D N S Z L", "K G NG HH", "CH JH SH ZH", "R ER", "W UW UH OW OY",
                   "AA AE AH AY AW", "EH EY IH IY Y", "AO")
 )  # fmt: skip
-"""Phones that look alike."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from vqvae.errors import UserError
 
 INSTALL = "pip install 'avatargpt[align]'"
 LETTERS_FILE = Path(__file__).with_name("letters.txt.xz")
+# Letters before and after, from the narrowest context to the widest.
 CONTEXTS = ((0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 3), (3, 4), (4, 4))
-"""Letters before and after, from the narrowest context to the widest."""
 MAX_PRONUNCIATIONS = 4  # of a word that an aligner tries
 Pronunciations = tuple[tuple[str, ...], ...]
 
@@ -152,7 +152,8 @@ def _pronounce_piece(piece: str) -> tuple[Pronunciations, bool] | None:
                     stems = table[form][:MAX_PRONUNCIATIONS]
                     return tuple((*p, *_suffix_phones(suffix, phones, p[-1])) for p in stems), True
     bare = piece.replace("'", "")
-    for cut in range(len(bare) - 3, 2, -1):  # a compound of two words
+    # A compound of two words, the longest first part; the second has secondary stress.
+    for cut in range(len(bare) - 3, 2, -1):
         if len(bare) > 6 and bare[:cut] in table and bare[cut:] in table:
             second = (p.replace("1", "2") for p in table[bare[cut:]][0])
             return ((*table[bare[:cut]][0], *second),), True
@@ -168,6 +169,7 @@ def _suffix_phones(suffix: str, phones: str, last: str) -> tuple[str, ...]:
     return tuple(phones.split())
 
 
+# Dictionary
 @lru_cache(maxsize=1)
 def cmudict() -> dict[str, list[tuple[str, ...]]]:
     """Word in lower case -> its pronunciations, the usual one first: ARPAbet phones, vowels with stress (AE1).
@@ -191,6 +193,7 @@ def _dictionary_file() -> Path:
     raise UserError(f"words of a sound: the pronouncing dictionary is missing; install it with {INSTALL}")
 
 
+# Letters
 @lru_cache(maxsize=1)
 def letter_table() -> dict[str, str]:
     """Context, as `letter_context` gives it -> phones of the letter, spaces between."""
@@ -222,6 +225,7 @@ def letters_to_phones(word: str) -> tuple[str, ...]:
     return tuple(phones)
 
 
+# Numbers
 def spell_numbers(token: str) -> str:
     """A token with every number in it as words, spaces around them: 1,250, 1995, 2nd, $3.50, 10:30."""
     return _NUMBER.sub(lambda m: f" {_number_words(m)} ", token)

@@ -39,11 +39,7 @@ _TEXT_SUFFIXES = (".txt", ".md", *word_files.READ_SUFFIXES)
 
 
 def parse_transcript(argument: str) -> tuple[str, Words | None]:
-    """The text and the word times of an argument: a text, or a file of text or of word times (also as @FILE).
-
-    Raises:
-        UserError: a file that is missing, damaged, or has no words.
-    """
+    """The text and the word times of an argument: a text, or a file of text or of word times (also as @FILE)."""
     path = transcript_path(argument)
     if path is None:
         return argument, None
@@ -167,6 +163,7 @@ def _pronounced(words: Sequence[Word]) -> tuple[list[TranscriptWord], list[int],
     return pronounced, owner, unknown
 
 
+# Speech recognition
 def transcribe(
     audio: str | os.PathLike[str] | np.ndarray, whisper: Any, model: PhoneModel, rate: int = sound.RATE,
     aligner: Aligner = "auto", device: str = "cpu", progress: Callable[[int, int], None] | None = None,

@@ -20,8 +20,8 @@ from vqvae.motion import atomic_write
 READ_SUFFIXES = (".TextGrid", ".ctm", ".srt", ".vtt", ".json", ".csv")
 WRITE_SUFFIXES = (".TextGrid", ".ctm", ".srt", ".vtt", ".json")
 MAX_BYTES = 64 * 2**20  # hours of words have a few million
+# Labels that stand for no word, lower case.
 PAUSES = frozenset(["", "sil", "sp", "silence", "<sil>", "<eps>", "<s>", "</s>", "<p:>", "#", "[sil]", "{sl}"])
-"""Labels that stand for no word, lower case."""
 LINE, CUE = 42, 84  # characters of a line and of a cue of two lines
 JSON_KINDS = "words with times as avatargpt, Whisper, faster-whisper, WhisperX, MFA or pocketsphinx write them"
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -259,6 +259,7 @@ def _without_gaps(rows: Sequence[Interval], end: float) -> list[Interval]:
     return [*out, Interval(at, end, "")] if end - at > 1e-6 else out
 
 
+# Subtitles
 def _is_subtitles(text: str) -> bool:
     """Whether this is WebVTT, or has a line with the times of a cue."""
     return text.lstrip().startswith("WEBVTT") or any(_CUE_TIMES.match(line) for line in text.split("\n", 50)[:50])
@@ -342,6 +343,7 @@ def _stamp(seconds: float, mark: str) -> str:
     return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}{mark}{ms % 1000:03d}"
 
 
+# JSON
 def _read_json(text: str, where: str, seconds: float | None) -> Words:
     """Words of a JSON file, or of one JSON object a line."""
     try:
@@ -496,6 +498,7 @@ def _sphinx_words(document: Mapping[str, Any], where: str) -> list[Word]:
     return out
 
 
+# CSV and CTM
 def _is_csv(text: str) -> bool:
     """Whether the first line names MFA's columns."""
     head = text.lstrip().partition("\n")[0].lower()

@@ -101,13 +101,10 @@ class Words:
         return " ".join(word.text for word in self.words)
 
     def at(self, fps: float, frames: int) -> np.ndarray:
-        """Number of the word that is spoken at each frame: (frames,) int64, -1 = none.
-
-        Frame n is at n / fps seconds, in whole 16 kHz samples counted from the beginning, so that hours do not drift;
-        rates such as 29.97 are taken as 30000 / 1001. A word that begins and ends between two frames is at neither.
-        """
+        """Number of the word that is spoken at each frame: (frames,) int64, -1 = none."""
         if not (math.isfinite(fps) and 0 < fps <= MAX_FPS) or frames < 0:
             raise UserError(f"{frames} frames at {fps:g} a second; accepted: 0 or more, above 0 to {MAX_FPS} a second")
+        # Frame n is at n / fps seconds, in whole 16 kHz samples, so that hours do not drift; 29.97 is 30000 / 1001.
         rate = Fraction(fps).limit_denominator(1001)
         samples = np.arange(frames, dtype=np.int64) * RATE * rate.denominator // rate.numerator
         starts = np.array([round(word.start * RATE) for word in self.words])
@@ -157,9 +154,6 @@ def checked_words(
 
     Args:
         where: the file, for messages. seconds: of the sound, where it is known.
-
-    Raises:
-        UserError: no words, or larger errors of times: see `Words`, `SLACK`, `MAX_OVERLAP`.
     """
     if not words:
         raise UserError(f"{where}: no words in it; accepted: at least one word with its times")

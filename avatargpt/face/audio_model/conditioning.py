@@ -112,12 +112,7 @@ class Direction:
 
     @classmethod
     def make(cls, feelings: Sequence[Feeling], clauses: Sequence[Clause], grounder: Grounder) -> Direction:
-        """Vectors of the texts.
-
-        Raises:
-            UserError: two feelings at one second, a strength out of range, a clause that ends before it begins, or too
-                many words at once.
-        """
+        """Vectors of the texts."""
         ordered = sorted(feelings, key=lambda f: f.second)
         for a, b in zip(ordered, ordered[1:], strict=False):
             if a.second == b.second and replace(a, second=b.second) != b:
@@ -188,9 +183,11 @@ class Direction:
             )  # fmt: skip
         if not words:
             return out
+        # Clauses that have begun end soon; those that were to come are dropped.
         begun = (self.spans[:, 0] < at) & (self.spans[:, 1] + LINGER > at)
         old, added = self.spans[begun].copy(), new.spans.copy()
         end = np.minimum(old[:, 1], at + RELEASE)
+        # Fewer repeats in a shorter time keep the tempo.
         old[:, 3] = np.maximum(old[:, 3] * (end - old[:, 0]) / (old[:, 1] - old[:, 0]), 1)
         old[:, 1] = end
         added[:, :2] += at
@@ -206,15 +203,13 @@ class Direction:
         )  # fmt: skip
 
     def timing(self, t: np.ndarray) -> np.ndarray:
-        """(T, C, 5) each clause at times `t`: seconds since its start, until its end, strength, count, active.
-
-        The clock of a single action that is longer than its longest duration stops in the middle.
-        """
+        """(T, C, 5) each clause at times `t`: seconds since its start, until its end, strength, count, active."""
         since, left = t[:, None] - self.spans[None, :, 0], self.spans[None, :, 1] - t[:, None]
         active = (since >= 0) & (left >= -LINGER)
         count = np.broadcast_to(self.spans[:, 3], since.shape)
         grown = np.clip(since / np.maximum(self.spans[:, 4], 1e-6), MIN_RISE, 1)
         strength = self.spans[:, 2] * np.where(self.spans[:, 4] > 0, grown, 1)
+        # The clock of a single action that is longer than its longest duration stops in the middle.
         longest = self.spans[:, 5]
         beyond = np.where(self.spans[:, 3] == 1, np.maximum(self.spans[:, 1] - self.spans[:, 0] - longest, 0), 0)
         still = np.clip(since - longest / 2, 0, beyond)
@@ -248,16 +243,13 @@ def _feeling_vectors(feelings: Sequence[Feeling], grounder: Grounder) -> np.ndar
     return out
 
 
+# Short form of feelings
 def parse_emotions(argument: str, seconds: float | None = None, option: str = "--emotion") -> list[Feeling]:
     """Keyframes of a text; between two the feeling changes in a straight line.
 
     Args:
         argument: ``angry``, ``angry:0.8``, ``sad:0.7+angry:0.2`` or ``0:calm,2.5:angry:0.8``.
         seconds: length of the clip where it is known. option: name of the argument in messages.
-
-    Raises:
-        UserError: unknown emotion (with the nearest name), an intensity outside 0..1, seconds that do not rise or lie
-            outside the clip, or another form.
     """
     where = f"{option} {argument}"
     parts = [p.strip() for p in argument.split(",")]

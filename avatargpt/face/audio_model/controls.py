@@ -73,8 +73,8 @@ class Controls:
                 _range(label, number, 0, high)
 
 
+# The usual controls: the driver by itself blinks only where a score says so, and holds head and eyes still.
 LIVELY = Controls(blink_rate=USUAL_RATE, idle=USUAL_IDLE)
-"""The usual controls: the driver by itself blinks only where a score says so, and holds head and eyes still."""
 
 
 def _range(label: str, value: float, low: float, high: float) -> None:
@@ -88,19 +88,15 @@ def apply_controls(
 ) -> FaceMotion:  # fmt: skip
     """All controls: symmetry, smoothing, idle motion, blinks, strengths with gains and offsets, eye contact.
 
-    The clip's own blinks are removed before all, so that nothing that follows hides one.
-
     Args:
         seed: of new blinks and of idle motion.
         lids: spans without new blinks (`idle.lid_spans`); no blink is removed then, for all are the score's. None where
             nothing is known of the clip.
         calm: spans with little idle motion (`idle.calm_spans`). jaw: spans without speech (`idle.jaw_spans`).
-
-    Raises:
-        UserError: see `Controls.check`.
     """
     controls.check()
     rate = controls.blink_rate
+    # The clip's own blinks are removed first, so that no other control hides one.
     if rate is not None and lids is None:
         motion = replace(motion, weights=remove_blinks(motion.weights, motion.fps))
     motion = symmetric(motion, controls.symmetry)
@@ -113,11 +109,7 @@ def apply_controls(
 
 
 class LiveControls:
-    """`apply_controls` for frames as they come; the same blinks and idle motion at the same frames.
-
-    Raises:
-        UserError: see `Controls.check`; smoothing, which needs what comes after.
-    """
+    """`apply_controls` for frames as they come; the same blinks and idle motion at the same frames."""
 
     def __init__(
         self, controls: Controls, fps: float, seed: int = 0, lids: Sequence[Span] = (), calm: Sequence[Span] = (),
@@ -148,12 +140,9 @@ def spans_after(spans: Sequence[Span], new: Sequence[Span], at: float) -> tuple[
     return (*((a, min(b, at)) for a, b in spans if a < at), *((at + a, at + b) for a, b in new))
 
 
+# The controls one by one
 def shapes(name: str) -> tuple[str, ...]:
-    """The shapes that a name stands for, in any spelling: ``mouthSmile`` is both sides.
-
-    Raises:
-        UserError: unknown, with the nearest name.
-    """
+    """The shapes that a name stands for, in any spelling: ``mouthSmile`` is both sides."""
     shape = arkit.canonical(name)
     if shape is not None:
         return (shape,)
@@ -209,12 +198,10 @@ def smoothed(motion: FaceMotion, seconds: float) -> FaceMotion:
 
 
 def with_eye_contact(motion: FaceMotion, amount: float) -> FaceMotion:
-    """Gaze moved towards a viewer straight ahead of the unturned head, by `amount` in [0, 1].
-
-    At 1 the eyes undo the head's turn, tilt included, as far as a full eyeLook weight goes (35 degrees).
-    """
+    """Gaze moved towards a viewer straight ahead of the unturned head, by `amount` in [0, 1]."""
     if amount == 0:
         return motion
+    # The eyes undo the head's turn, tilt included, as far as a full eyeLook weight goes (35 degrees).
     back = angles_of(conjugate(turns(motion.head)))  # the viewer in the turned head's frame
     viewer = back[:, None, :2] / np.radians(arkit.EYE_DEGREES)  # left, up
     now = gaze(motion.weights.astype(np.float64))

@@ -19,14 +19,15 @@ from instruct_data.face.score import DEFAULT, EXTREMELY, VERY, Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
 
+# Start and end in seconds.
 Span = tuple[float, float]
-"""Start and end in seconds."""
 ALWAYS: tuple[Span, ...] = ((0.0, float("inf")),)
 
 USUAL_RATE = 15.0  # blinks a minute; the median of the Live Link takes (docs/face.md)
 LIDS = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]
 _WIDE = [arkit.INDEX["eyeWideLeft"], arkit.INDEX["eyeWideRight"]]
-_BLINK = np.array([0.30, 0.85, 1.0, 0.95, 0.62, 0.32, 0.14, 0.04])  # a lid at 30 fps: closes fast, opens slowly
+# A lid at 30 fps: it closes fast and opens slowly.
+_BLINK = np.array([0.30, 0.85, 1.0, 0.95, 0.62, 0.32, 0.14, 0.04])
 _BLINK_FPS = 30.0
 _SHUT, _MAX_BLINK = 0.45, 0.55  # share of the way from rest that counts as closing; seconds
 _CLOSED = 0.8  # weight of a lid that is closed already
@@ -57,6 +58,7 @@ _MINUS_NAMES = [["eyeLookInLeft", "eyeLookDownLeft"], ["eyeLookOutRight", "eyeLo
 _PLUS, _MINUS = (np.array([[arkit.INDEX[n] for n in eye] for eye in x]) for x in (_PLUS_NAMES, _MINUS_NAMES))  # (2, 2)
 
 
+# Spans of a score that blinks and idle motion keep off
 def lid_spans(score: Score | None) -> tuple[Span, ...]:
     """Spans around a score's actions of the lids, in which no other blink may fall; all where it denies blinks."""
     if score is not None and "blink" in score.denied:
@@ -85,6 +87,7 @@ def _action_spans(score: Score | None, moves: Callable[[np.ndarray], bool]) -> t
     return tuple((e.start, e.end) for e in (() if score is None else score.events) if counts(e.action))
 
 
+# Blinks
 def lid_curve(fps: float) -> np.ndarray:
     """(n,) closure of a lid over one blink."""
     count = max(2, round(len(_BLINK) * fps / _BLINK_FPS))
@@ -136,6 +139,7 @@ def add_blinks(
         return out
     curve = lid_curve(fps)
     busy = np.asarray(closures(weights, fps).any(1)) if spans is None else None
+    # Blinks that fall on closed lids or in a span are skipped, not moved: the moments depend on the seed alone.
     for at in takewhile(lambda a: a < len(out), (round(s * fps) for s in blink_times(per_minute, seed))):
         end = at + len(curve)
         if not _may_blink(out[at], at / fps, end / fps, spans or ()):
@@ -147,11 +151,7 @@ def add_blinks(
 
 
 class Blinker:
-    """The same blinks as `add_blinks`, frame by frame.
-
-    Args:
-        fps: of the frames. per_minute, seed, spans: as for `add_blinks`.
-    """
+    """The same blinks as `add_blinks`, frame by frame."""
 
     def __init__(self, fps: float, per_minute: float, seed: int = 0, spans: Sequence[Span] = ()) -> None:
         self._fps, self.spans = fps, spans
@@ -204,11 +204,10 @@ def _remove_closure(weights: np.ndarray, start: int, stop: int, fps: float) -> N
 
 
 class LidClosing:
-    """Shuts lids that a score closes, frame by frame, in proportion to how far the driver moves them from rest.
+    """Shuts lids that a score closes, frame by frame, in proportion to how far the driver moves them from rest."""
 
-    The driver learnt from rendered clips, few of whose lids are quite shut (`instruct_data.face.render`), and some of
-    its repeated blinks are weaker still. On a head an eye at 0.8 is a slit with the iris in it.
-    """
+    # The driver learnt from rendered clips, few of whose lids are quite shut (`instruct_data.face.render`), and some of
+    # its repeated blinks are weaker still. On a head an eye at 0.8 is a slit with the iris in it.
 
     def __init__(self) -> None:
         self._resting: np.ndarray | None = None  # (2,) lowest lids since the present actions began
@@ -236,7 +235,7 @@ class LidClosing:
         share = active * ease((end + LID_FADE - second) / LID_FADE)
         share = share * np.clip((strength - LOWERED) / (DEFAULT - LOWERED), 0, 1)
         self._farthest = np.maximum(self._farthest, way)
-        # A blink in a row may be weak beside its neighbours, but what lies between them is no blink.
+        # A blink in a row may be weaker than its neighbours, but what lies between them is no blink.
         full = np.where(repeat[:, None] > 1, np.maximum(IN_A_ROW, ONCE * self._farthest), ONCE)
         shut = np.interp(strength, *APEX)[:, None] * ease(way / full)
         further = (share[:, None] * self._sides * np.maximum(shut - way, 0)).max(0)
@@ -245,6 +244,7 @@ class LidClosing:
         return out
 
 
+# Gaze
 def gaze(weights: np.ndarray) -> np.ndarray:
     """(T, 52) -> (T, 2, 2): of the left and the right eye, how far it looks to the person's left and up.
 
@@ -260,6 +260,7 @@ def with_gaze(weights: np.ndarray, looks: np.ndarray) -> np.ndarray:
     return out
 
 
+# Idle motion
 class _Drift:
     """Three smooth random numbers of about unit variance at rising seconds."""
 
@@ -304,9 +305,6 @@ class _Saccades:
 class Idler:
     """Idle movements, frame by frame; the same seed and jaw give the same, live and in a complete clip.
 
-    The head drifts and breathes, more while speaking, and dips with the jaw. The eyes make up for the head's drift and
-    jump now and then (`instruct_data.face.render`).
-
     Args:
         amount: 0 = none, 1 = as usual. calm: spans in which head or eyes perform a score (`calm_spans`).
         jaw: spans in which the jaw does (`jaw_spans`).
@@ -338,10 +336,12 @@ class Idler:
         free = _outside(self.jaw, second)
         speaking = self._update_speaking(jaw, free)
         drift = np.sum([weight * d(second) for d, weight in self._drifts], 0) / 0.97
+        # The head drifts and breathes, more while speaking, and dips with the jaw.
         head = drift * SWAY_DEGREES * (1 + _SPEAKING_SWAY * speaking)
         head[1] += _BREATH_DEGREES * np.sin(2 * np.pi * (second * _BREATH_RATE + self._breath))
         head[1] -= _DIP_DEGREES * (self._quick - self._slow) * speaking * free
-        eyes = self._saccades() - head[:2] / arkit.EYE_DEGREES  # the vestibulo-ocular reflex
+        # The vestibulo-ocular reflex: eyes make up for the head's drift, so that the viewer is looked at.
+        eyes = self._saccades() - head[:2] / arkit.EYE_DEGREES
         self._frame += 1
         share = _outside(self.calm, second, _CALM)
         return self._amount * share * np.concatenate((np.radians(head), eyes))

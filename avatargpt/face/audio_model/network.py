@@ -29,17 +29,17 @@ from vqvae.errors import UserError
 from vqvae.strict import Flag, NonNegativeInt, PositiveInt, Rate, Strict
 
 KERNEL = 3
+# Channels that a closure of the lips sets; rounding and spreading are left to the curves.
 SEALED = tuple(
     INDEX[n]
     for name in ("jawOpen", "mouthClose", "mouthPress", "mouthRollLower", "mouthRollUpper", "mouthLowerDown",
                  "mouthUpperUp", "tongueOut")
     for n in expand(name)
 )  # fmt: skip
-"""Channels that a closure of the lips sets; rounding and spreading are left to the curves."""
 GATE_MARGIN = 0.12  # share of a gate that counts as open, and as far from 1 as closed: noise is no closure
 PRESSED = 0.45  # of mouthPress in a closure, to begin with
+# The lower lip at the teeth, as the viseme rules have it in the middle of an f or v.
 BITTEN = {"jawOpen": 0.08, "mouthRollLower": 0.4, "mouthPress": 0.0}
-"""The lower lip at the teeth, as the viseme rules have it in the middle of an f or v."""
 MAX_DEVIATION = 6.0  # standard deviations of a feature
 SENTENCE = 384  # width of the sentence encoder's states
 PERIODS = 10  # of the clause clock
@@ -143,7 +143,8 @@ class DriverNetwork(nn.Module):
         self.paired = nn.Linear(config.width, CURVES)
         self.phones = nn.Linear(config.width, 2 * len(ARPABET))
         for head in (self.curves, self.paired):
-            nn.init.normal_(head.weight, std=0.02)  # with less, one-sided channels are hardly learnt
+            # With less, one-sided channels are hardly learnt.
+            nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
         biting, bitten = torch.zeros(CURVES), torch.zeros(CURVES)
         for name, level in BITTEN.items():
@@ -262,7 +263,8 @@ class DriverNetwork(nn.Module):
     def apply_heads(self, h: Tensor, extra: Tensor | None) -> DriverOutput:
         """Hidden states (B, T, D) and what text adds to the curves (B, T, 55) -> the output of all heads."""
         curves, bite = self.apply_bite(h, self.curves(h) if extra is None else self.curves(h) + extra)
-        curves, seal = self.apply_seal(h, curves)  # last: a p, b or m is shut even next to an f
+        # The lips last: a p, b or m is shut even next to an f.
+        curves, seal = self.apply_seal(h, curves)
         return DriverOutput(curves, self.paired(h), self.phones(h).unflatten(-1, (2, len(ARPABET))), seal, bite)
 
 
@@ -276,6 +278,7 @@ def gate_share(logit: float) -> float:
     return min(max((1 / (1 + math.exp(-max(logit, -60.0))) - GATE_MARGIN) / (1 - 2 * GATE_MARGIN), 0.0), 1.0)
 
 
+# Long-term spectral average
 def share_of_new(frame: int, seconds: float) -> float:
     """Weight of frame `frame`, counted from 0, in the running average: a plain mean until it is `seconds` long."""
     return max(1 / (frame + 1), 1 / (seconds * FPS))
@@ -285,9 +288,9 @@ def share_of_new(frame: int, seconds: float) -> float:
 def long_term_spectrum(normal: Tensor, seconds: float) -> Tensor:
     """Normalised features (B, T, 332) -> (B, T, 160): the usual and approximately the lowest level of each band so far.
 
-    The usual level is a running average over `seconds`; the lowest is -log of that of exp(-level), which quiet frames
-    dominate: the noise.
+    The usual level is a running average over `seconds`.
     """
+    # The lowest is -log of the average of exp(-level), which quiet frames dominate: the noise.
     bands = normal.float().unflatten(-1, (QUARTERS, PER_QUARTER))[..., :BANDS].mean(-2)
     now = torch.cat((bands, torch.exp(-bands)), -1)
     out = torch.empty_like(now)
@@ -330,6 +333,7 @@ class LongTermSpectrum:
         return out.reshape(-1)
 
 
+# Text branches
 def clause_clock(timing: Tensor) -> Tensor:
     """(..., 5) seconds since a clause began, until it ends, its strength, count, and 1 -> (..., CLOCK).
 
@@ -348,25 +352,22 @@ def clause_clock(timing: Tensor) -> Tensor:
 
 
 class EmotionBranch(nn.Module):
-    """Pooled sentence vector and its strength -> (.., D) for the backbone, and curves; zero at strength 0.
-
-    Args:
-        curves: how many, 0 = none. Through the backbone alone feelings on one side of the face (contempt, doubt) are
-            hardly learnt.
-    """
+    """Pooled sentence vector and its strength -> (.., D) for the backbone, and curves; zero at strength 0."""
 
     def __init__(self, width: int, inner: int, zero: bool, curves: int = 0) -> None:
         super().__init__()
         self.inner = nn.Linear(SENTENCE + 1, inner)
         self.outer = nn.Linear(inner, width)
         self.gate = _gate(width, zero)
+        # Through the backbone alone feelings on one side of the face (contempt, doubt) are hardly learnt.
         self.direct = nn.Linear(inner, curves, bias=False) if curves else None
         if self.direct is not None:
             nn.init.zeros_(self.direct.weight)
 
     def forward(self, vector: Tensor, strength: Tensor) -> tuple[Tensor, Tensor | None]:
         """(.., 384) unit vectors times strength, and (.., 1) strengths in [0, 1]."""
-        scale = 384**0.5 / 4  # unit vectors would hardly move the layer
+        # Unit vectors would hardly move the layer.
+        scale = 384**0.5 / 4
         y = F.gelu(self.inner(torch.cat([vector * scale, strength], -1)), approximate="tanh")
         there = torch.tanh(3 * strength)
         return self.gate(self.outer(y)) * there, None if self.direct is None else self.direct(y) * there
@@ -376,9 +377,7 @@ class MotionBranch(nn.Module):
     """Words and times of the clauses -> (.., D) for the backbone, and curves, for each frame.
 
     For every clause that is active in a frame, the clause's clock and the backbone's state attend to its words. The
-    result, a vector of the action where it is a known one (sentence encoders hardly distinguish left from right) and
-    the clock give the clause's part; parts of simultaneous clauses add up. A part goes to the curves directly, because
-    one-sided movements of the mouth are hardly learnt through the backbone.
+    result, a vector of the action and the clock give the clause's part; parts of simultaneous clauses add up.
     """
 
     heads = 4
@@ -388,11 +387,13 @@ class MotionBranch(nn.Module):
         self.inner = inner
         self.query, self.query_clock = nn.Linear(width, inner), nn.Linear(CLOCK, inner, bias=False)
         self.key, self.value = nn.Linear(SENTENCE, inner, bias=False), nn.Linear(SENTENCE, inner, bias=False)
+        # A vector for each known action: sentence encoders hardly distinguish left from right.
         self.kinds = nn.Embedding(len(action_names()) + 1, inner, padding_idx=0)
         self.first = nn.Linear(inner + CLOCK, 2 * inner)
         self.second = nn.Linear(2 * inner, 2 * inner)
         self.outer = nn.Linear(2 * inner, width)
         self.gate = _gate(width, zero)
+        # One-sided movements of the mouth are hardly learnt through the backbone.
         self.direct = nn.Linear(2 * inner, curves, bias=False)
         nn.init.zeros_(self.direct.weight)
 
@@ -445,16 +446,10 @@ def _gate(width: int, zero: bool) -> nn.Linear:
 
 @dataclass
 class Text:
-    """Text for a batch, by video frame (already moved to the hidden states' time).
+    """Text for a batch, in the hidden states' time; states, words, kinds and timing as in `MotionBranch`."""
 
-    Attributes:
-        emotion: (B, T, 384) unit vectors times strength.
-        strength: (B, T, 1).
-        states, words, kinds, timing: see `MotionBranch`.
-    """
-
-    emotion: Tensor
-    strength: Tensor
+    emotion: Tensor  # (B, T, 384) unit vectors times strength
+    strength: Tensor  # (B, T, 1)
     states: Tensor
     words: Tensor
     kinds: Tensor

@@ -38,15 +38,15 @@ FAST_CPUS = ("AVX2", "AVX512")  # twice as fast with eight-bit weights as in flo
 # The recorded pairs are single words with pauses between them: neither silence nor noise, and no connected speech.
 MIN_PHONE, MAX_PHONE = 0.02, 0.06  # probability of any phone at which nobody speaks, and from which on somebody does
 RISE, FALL = 0.9, 0.07  # share of the way to it that is gone each frame
+# Share of about a second with speech up to which words stand alone, and from which on speech is connected: of the takes
+# trained on, 95 of 100 frames have less than the first.
 APART, CONNECTED = 0.6, 0.75
-"""Share of about a second with speech up to which words stand alone, and from which on speech is connected: of the
-takes trained on, 95 of 100 frames have less than the first."""
+# Connected speech rounds the lips SIZE x rounding ** POWER far: less far where they are round (undershoot, Lindblom,
+# JASA 35, 1963), and they hardly come back in between. Chosen on the first half of the one take of connected speech.
 POWER, SIZE = 0.4, 0.7
-"""Connected speech rounds the lips SIZE x rounding ** POWER far: less far where they are round (undershoot, Lindblom,
-JASA 35, 1963), and they hardly come back in between. Chosen on the first half of the one take of connected speech."""
+# The jaw opens OPENS x jaw ** OPENING far: recorded jaws less far where the network opens them widely, as it does to
+# have the size of a movement right. The first was chosen on the same half take, the second keeps the amplitude.
 OPENING, OPENS = 0.9, 0.92
-"""The jaw opens OPENS x jaw ** OPENING far: recorded jaws less far where the network opens them widely, as it does to
-have the size of a movement right. The first was chosen on the same half take, the second keeps the amplitude."""
 MIN_ROUNDING = 0.1  # rounding below which the factor is that of this rounding: lips that hardly begin do not jump
 PRESS_JAW, FULL_PRESS_JAW = 0.18, 0.12  # jawOpen up to which lips of a p, b or m press together a little, and fully
 LIGHT_PRESS = 0.6  # times the rule's pressing and rolling: recorded lips do it less
@@ -55,8 +55,8 @@ RECORDED = (
     "jawOpen", "mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthPress", "mouthLowerDown",
     "mouthUpperUp", "mouthStretch", "mouthSmile", "mouthShrugLower", "mouthShrugUpper", "mouthFrown",
 )  # fmt: skip
+# Columns of the curves that recorded pairs have.
 PAIRED_CHANNELS = tuple(INDEX[n] for name in RECORDED for n in expand(name))
-"""Columns of the curves that recorded pairs have."""
 PRESSING = [INDEX[n] for name in ("mouthPress", "mouthRollLower", "mouthRollUpper") for n in expand(name)]
 
 TextBranch = Callable[[Tensor], tuple[Tensor, Tensor | None]]
@@ -75,10 +75,7 @@ class Trained(Protocol):
 
 
 class FaceStream:
-    """Recurrent state of one speaker.
-
-    Every frame is computed by the same operations on arrays of the same shape, so frames are equal bit for bit whatever
-    the chunks were; a complete file is one push. Memory does not grow.
+    """Recurrent state of one speaker. Frames are equal bit for bit whatever the chunks are; memory does not grow.
 
     Args:
         driver: the trained network.
@@ -92,6 +89,8 @@ class FaceStream:
         UserError: a rate, style or head that is not accepted, or a head that was never trained.
     """
 
+    # Every frame is computed by the same operations on arrays of the same shape; a complete file is one push.
+
     def __init__(
         self, driver: Trained, rate: int = RATE, direction: Direction | None = None, style: np.ndarray | None = None,
         head: str = "rule",
@@ -103,7 +102,8 @@ class FaceStream:
                             "with --paired")  # fmt: skip
         self._net, self._pairs = driver.network, driver.paired
         gates = self._net.gates() if head == "rule" else []
-        heads = [self._net.curves, *(layer for layer, _, _ in gates)]  # one product for all of them
+        # One product for the curves and all that is needed beside them.
+        heads = [self._net.curves, *(layer for layer, _, _ in gates)]
         if head == "recorded":
             heads += [self._net.phones, self._net.seal] if self._net.config.seal else [self._net.phones]
         self._gates = [(acting.numpy(), pose.numpy()) for _, acting, pose in gates]
@@ -212,7 +212,8 @@ class FaceStream:
         if len(direction.spans):
             timing = torch.from_numpy(direction.timing(at))[None]
             if timing[..., 4].any():
-                h = self._net.motion_norm(x)[None, None]  # as in training, the clauses do not depend on the feeling
+                # As in training, the clauses do not depend on the feeling.
+                h = self._net.motion_norm(x)[None, None]
                 clauses = self._clauses
                 if self._select:
                     active = timing[0, 0, :, 4].nonzero()[:, 0]
@@ -222,6 +223,7 @@ class FaceStream:
         return out, extra
 
 
+# The backbone, frame by frame
 def eight_bits_faster(width: int, hidden: int) -> bool:
     """Whether this machine multiplies faster with eight-bit weights, and blocks of this shape allow it."""
     faster = torch.backends.cpu.get_cpu_capability() in FAST_CPUS and hasattr(torch, "_weight_int8pack_mm")
@@ -242,13 +244,10 @@ class Exact:
 
 
 class EightBits:
-    """(n,) bfloat16 -> (m,) bfloat16: the same with int8 weights and a scale for each row.
+    """(n,) bfloat16 -> (m,) bfloat16: the same with int8 weights and a scale for each row."""
 
-    Weights that were stored in eight bits (`vqvae.io.tensors`) are recovered to the bit, others are rounded to them.
-
-    Raises:
-        ValueError: columns that are no multiple of `COLUMN_STEP`.
-    """
+    # Such a product takes as long as its weights take to read. Weights that were stored in eight bits
+    # (`vqvae.io.tensors`) are recovered to the bit, others are rounded.
 
     dtype = torch.bfloat16
 
@@ -317,7 +316,8 @@ class Backbone:
             add_text: changes the state where text is added, and returns what it adds to the curves.
         """
         normal = (features - self._mean) / self._std
-        np.minimum(np.maximum(normal, -MAX_DEVIATION, out=normal), MAX_DEVIATION, out=normal)  # half the time of `clip`
+        # Half the time of `clip`.
+        np.minimum(np.maximum(normal, -MAX_DEVIATION, out=normal), MAX_DEVIATION, out=normal)
         if self._spectrum is not None:
             normal = np.concatenate((normal, self._spectrum(normal)))
         x: Tensor = F.linear(torch.from_numpy(normal), *self._enter)
@@ -332,6 +332,7 @@ class Backbone:
         return torch.layer_norm(x, *self._leave), extra
 
 
+# The recorded mouth
 class Speaking:
     """Voice activity from the phone logits of one frame after the other.
 
@@ -391,8 +392,6 @@ def light_closure(pose: np.ndarray) -> np.ndarray:
 class RecordedMouth:
     """Curves with a mouth as in recorded pairs, for one speaker, frame after frame.
 
-    Instructions move both mouths alike. Where nobody speaks, the mouth is that of the rule head.
-
     Args:
         network: of the rule head.
         behind: frames by which the network of the pairs is later, because it looks further ahead.
@@ -423,6 +422,7 @@ class RecordedMouth:
         if len(self._waiting) <= self._behind:
             return None
         row, rule, logit = self._waiting.popleft()
+        # Where nobody speaks, the mouth is that of the rule head. Instructions in `row` move both mouths alike.
         difference = self._speaking.share * (open_jaw(undershoot(paired, self._speaking.connected)) - rule)
         row[self._columns] += difference[self._columns]
         return row if self._closure is None else press_lips(row, gate_share(logit), *self._closure)

@@ -17,8 +17,8 @@ from avatargpt.speech.phones import CLOSED, INDEX, LABIODENTAL, SILENCE, VOWELS,
 from vqvae.arkit import INDEX as CHANNEL
 from vqvae.arkit import NAMES, expand
 
+# The speaker style vector: size of each kind of movement, 0 = usual, -1 and 1 = the range in training.
 STYLE = ("jaw", "rounding", "spread", "closure", "lips", "tongue", "brows", "head")
-"""The speaker style vector: size of each kind of movement, 0 = usual, -1 and 1 = the range in training."""
 WIDTH = len(NAMES) + 3  # weights, then head yaw, pitch, roll in radians
 
 _BLENDED = ("jaw", "funnel", "pucker", "stretch", "smile", "lower", "upper", "tongue")
@@ -86,6 +86,7 @@ class VisemeCurves:
     closure: np.ndarray
 
 
+# Curves of a clip
 def phone_track(phones: Sequence[Phone], frames: int) -> np.ndarray:
     """(T, 2) uint8: the phones at n / 30 and (n + 1/2) / 30 s."""
     track = np.full(frames * 2, SILENCE, np.uint8)

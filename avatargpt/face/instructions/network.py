@@ -148,6 +148,7 @@ class ParserNetwork(nn.Module):
         return out.train(self.training)
 
 
+# Decoding with cached keys and values
 @dataclass
 class _Cache:
     """Keys and values of one layer: of the words (R, H, N, d), and of the tokens so far (R, H, L, d)."""
@@ -212,6 +213,7 @@ class CachedDecoder:
             cache.tokens = (cache.tokens[0][rows], cache.tokens[1][rows])
 
 
+# Reading
 def pad_states(states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     """Token states of several texts -> (B, N, 384 * layers) and (B, N) 1 for words."""
     cut = [s[:MAX_WORDS] for s in states]
@@ -241,6 +243,7 @@ class ScoreSampler:
 
     def sample(self, states: Sequence[np.ndarray], seconds: float | None, samples: int) -> list[list[list[int]]]:
         """Samples for each text, token by token; those that come to no end are left out."""
+        # A fixed seed: the same instruction is always read alike.
         rng = np.random.default_rng(0)
         rows: list[list[int]] = [[] for _ in range(samples * len(states))]
         live = list(range(len(rows)))
@@ -279,9 +282,10 @@ class ScoreSampler:
         return ["length"] if length > MAX_TOKENS - 8 and "length" in allowed else allowed
 
     def choose(self, chances: np.ndarray, allowed: Sequence[str]) -> int:
-        """Of chances (V,) a token of the allowed fields: a field counts by the sum of its values."""
+        """The likeliest token of the likeliest allowed field, of chances (V,)."""
         parts = {name: chances[self.tokens.first[name] :][: len(self.tokens.fields[name])] for name in allowed}
-        ends = [name for name in allowed if name in ("tail", "length")]  # both say that no action follows
+        # A field counts by the sum of its values; tail and length count together, for both say that no action follows.
+        ends = [name for name in allowed if name in ("tail", "length")]
         groups = [[name] for name in allowed if name not in ends] + ([ends] if ends else [])
         group = max(groups, key=lambda names: sum(parts[n].sum() for n in names))
         name = max(group, key=lambda n: parts[n].sum())

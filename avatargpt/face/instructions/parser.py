@@ -35,9 +35,9 @@ MAX_REMEMBERED = 1000  # instructions whose agreement is stored
 SAMPLES = 16  # readings besides the likeliest, of each wording and network
 SAME_START, SAME_DURATION = 0.4, 0.5  # s between two starts, and two durations, that count as the same
 NAME_GAIN, START_GAIN, COUNT_GAIN, DURATION_GAIN = 0.4, 0.3, 0.15, 0.15  # similarity of two actions
+# Agreement below which a reading is doubted. With the packaged weights below it are 4 of 260 held-out facial
+# instructions, and 36 of 70 prompts that ask a body for something.
 MIN_AGREEMENT = 0.7
-"""Agreement below which a reading is doubted. With the packaged weights below it are 4 of 260 held-out facial
-instructions, and 36 of 70 prompts that ask a body for something."""
 
 
 def reading_grounder(config: ParserConfig) -> SentenceGrounder:
@@ -58,6 +58,7 @@ def rewordings(text: str, sided: bool) -> list[tuple[str, bool]]:
     return out + ([(mirrored, True)] if sided and mirrored != text else [])
 
 
+# Consensus of readings
 def similarity(a: Score, b: Score) -> float:
     """0 to 1: F1 of actions and feelings; an action of the same name counts by its start, count and duration, too."""
     free, same = list(a.events), 0.0
@@ -120,16 +121,13 @@ def doubt(text: str, score: Score, agreement: float | None) -> str:
     return ""
 
 
+# The parser
 class InstructionParser:
     """A trained parser of one network, or of several that are read alike.
 
     Args:
         network: gives the likeliest reading.
-        extra: further ones, of any shape, whose samples count as well: networks that err differently agree on less
-            that is wrong.
-
-    Raises:
-        UserError: networks that read different layers of the sentence encoder.
+        extra: further ones, of any shape, whose samples count as well.
     """
 
     def __init__(self, network: ParserNetwork, *extra: ParserNetwork) -> None:
@@ -137,6 +135,7 @@ class InstructionParser:
         if any(net.config.layers != network.config.layers for net in extra):
             layers = ", ".join(str(net.config.layers) for net in (network, *extra))
             raise UserError(f"readers of the encoder's layers {layers}; accepted: all of the same")
+        # Networks that err differently agree on less that is wrong.
         self.samplers = [ScoreSampler(net.eval(), self.tokens) for net in (network, *extra)]
         self._agreements: dict[str, float] = {}
 
@@ -150,9 +149,6 @@ class InstructionParser:
         seconds: Sequence[float | None] | None = None, named: NamedTimes = "",
     ) -> list[Score]:  # fmt: skip
         """The score of each instruction; its `text` is the instruction. The same instruction is always read alike.
-
-        The likeliest reading is decoded, `samples` more are drawn of the instruction and of each of its `rewordings`,
-        and the consensus is taken. Where a length is requested, each reading fills it first (`scores.fill_score`).
 
         Args:
             samples: readings that are drawn of each wording; 0 = the likeliest alone.
@@ -183,6 +179,7 @@ class InstructionParser:
         self, states: np.ndarray, text: str, as_typed: str, seconds: float | None, named: NamedTimes,
         grounder: Grounder, samples: int,
     ) -> Score:  # fmt: skip
+        # The likeliest reading, and samples of the instruction and its rewordings, of which the consensus is taken.
         first = self.tokens.decode(self.samplers[0].likeliest(states, seconds), text)
         if not samples:
             return first if seconds is None else fill_score(first, seconds, named)
@@ -195,6 +192,7 @@ class InstructionParser:
             for rows, flip in zip(groups, (False, *(flip for _, flip in usable)), strict=True):
                 drawn = [self.tokens.decode(row, text) for row in rows]
                 readings += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
+        # Each reading fills a requested length before they are compared.
         readings = readings if seconds is None else [fill_score(s, seconds, named) for s in readings]
         chosen = consensus(readings)
         while len(self._agreements) >= MAX_REMEMBERED:

@@ -188,6 +188,7 @@ class ScoreTokens:
             if act:
                 count, at = int(float(self.value(tokens[at]))), at + 1
             strength, start = float(self.value(tokens[at])), self.when(tokens[at + 1], course)
+            # What would begin beyond the longest score is dropped, and all that follows.
             if start >= MAX_SECONDS - 1:
                 break
             end = self.over(tokens[at + 2], start)
@@ -237,6 +238,7 @@ def _min_length(end: float) -> float:
     return float(np.ceil(2 * (end + _REST) - 1e-6)) / 2
 
 
+# Times in words
 def clock_times(text: str) -> list[float]:
     """Seconds that an instruction names by the clock ("at 2.5", "until second four", "from one to three")."""
     times = [(m[1], 0.5 if m[2] else 0.0) for m in _CLOCKS.finditer(text)]

@@ -14,8 +14,8 @@ from instruct_data.face.emotions import one_sided
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from vqvae.errors import UserError
 
+# Seconds that an instruction names: none, durations, or by the clock.
 NamedTimes = Literal["", "lasting", "clock"]
-"""Seconds that an instruction names: none, durations, or by the clock."""
 SHORT = 1e-6
 MAX_SPREAD = 1.5  # times as long as a score a clip may be for its actions to be spread over it
 TAIL, MAX_TAIL = 0.4, 0.5  # s that a clip goes on after its last action, as written and at most to be filled
@@ -120,17 +120,17 @@ def _paced(score: Score, seconds: float) -> Score:
 def fit_score(score: Score, seconds: float) -> Score:
     """The score for a clip of so many seconds: squeezed into a shorter one where something would be cut off.
 
-    Feelings that last to the score's end (within half a second) are held to the clip's; actions stay in place. Where
-    the instruction names seconds by the clock, what lasts beyond the clip's end is cut off. In a longer clip the score
-    keeps its length: sound may be longer than any score.
+    Feelings that last to the score's end (within half a second) are held to the clip's; actions stay in place.
     """
     if seconds < score.length:
+        # Where the instruction names seconds by the clock, what lasts beyond the clip's end is cut off.
         if score.timed:
             begun = [e for e in score.events if e.start < seconds]
             cut = tuple(replace(e, duration=min(e.duration, seconds - e.start)) for e in begun)
             return hold_score(replace(score, events=cut), seconds)
         fits = all(e.end <= seconds for e in score.events) and all(f.start < seconds - MAX_TAIL for f in score.emotions)
         return hold_score(score, seconds) if score.events and fits else _paced(score, seconds)
+    # The score keeps its length: sound may be longer than any score.
     return replace(score, emotions=_emotions_until(score, seconds, score.length))
 
 
@@ -140,9 +140,6 @@ def place_score(score: Score, seconds: float, spreads: bool, other_feelings: boo
     Args:
         spreads: times may grow and shrink with the clip; otherwise they stay as written.
         other_feelings: replace its own, which are dropped.
-
-    Raises:
-        UserError: times that stay, or that the instruction names, and something that begins after the clip's end.
     """
     check_times(score, seconds)
     if spreads:
@@ -152,15 +149,13 @@ def place_score(score: Score, seconds: float, spreads: bool, other_feelings: boo
     return replace(score, length=min(seconds, MAX_SECONDS), emotions=() if other_feelings else score.emotions)
 
 
+# Conversion for the driver
 def clauses_of(score: Score) -> list[Clause]:
-    """One clause for each event, with its times, strength and count.
-
-    Rhythmic actions (laughing, chewing) get a count, in bouts of up to `BOUT` seconds: without one the driver loses the
-    rhythm.
-    """
+    """One clause for each event, with its times, strength and count."""
     out = []
     for e in score.events:
         action = actions()[e.action]
+        # Rhythmic actions (laughing, chewing) get a count, in bouts: without one the driver loses the rhythm.
         rhythmic = action.form == "cycle" and not action.counted and e.repeat == 1
         bouts = max(1, int(np.ceil(e.duration / BOUT - SHORT))) if rhythmic else 1
         lasts = e.duration / bouts

@@ -263,6 +263,7 @@ def anchor_time(clause: FaceClause, words: WordTimes) -> float | None:
     return None
 
 
+# Events and feelings of placed parts
 def part_events(part: Part, length: float) -> list[Event]:
     """The events of a placed part."""
     c = part.clause
