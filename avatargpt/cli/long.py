@@ -176,7 +176,7 @@ def _finish(output: list[Path], target: Path, as_json: bool, details: dict[str, 
 def _scene(text: str) -> str:
     if text.startswith("@"):
         raise UserError("SCENE: accepted one sentence, not a file; run the command once for each line")
-    from avatargpt.requests.english import check_plan
+    from avatargpt.planning.types import check_plan
 
     scene = common.read_texts("".join(c if c.isprintable() else " " for c in text))[0][0]
     check_plan(scene, 1)  # nobody waits for a model to learn of a mistake
@@ -187,8 +187,8 @@ def _activities(path: Path | None) -> list[Activity]:
     """The activities of a plan as ``avatargpt plan --json`` prints it."""
     if path is None:
         return []
-    from avatargpt.planning.types import Activity
-    from avatargpt.requests.english import MAX_ACTIVITIES, MAX_STEPS, check_words
+    from avatargpt.planning.types import MAX_ACTIVITIES, MAX_STEPS, Activity
+    from avatargpt.requests.english import check_words
     from vqvae.io.data_files import read_object
 
     accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'

@@ -23,7 +23,7 @@ def plan(
     seed: common.Seed = 0,
     planner: Annotated[
         str | None,
-        typer.Option("--planner", metavar="NAME", help="retrieval, model, endpoint, a FOLDER of a T5, or https://..."),
+        typer.Option("--planner", metavar="NAME", help="retrieval, endpoint, or https://..."),
     ] = None,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
@@ -49,7 +49,7 @@ def plan(
     With --task any other direction: `--task steps_to_activity --steps "he kneels; he digs with both hands"`.
     """
     from avatargpt import planning
-    from avatargpt.requests.english import check_slots
+    from avatargpt.planning.types import check_slots
 
     common.check_range("--temperature", temperature, 0, 2)
     planning.check_spec(planner)
@@ -87,7 +87,7 @@ def plan(
 
 def _scenes(scene: str | None, given: dict[str, str], activities: int) -> tuple[list[str], bool]:
     """The scenes to plan and whether they came from a file; nobody waits for a model to learn of a mistake."""
-    from avatargpt.requests.english import check_plan
+    from avatargpt.planning.types import check_plan
 
     if given:
         raise UserError(f"--{next(iter(given))} goes with --task; accepted: SCENE, or --task NAME with its texts")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +14,14 @@ from avatargpt.lm.engine import Engine, Session
 from avatargpt.lm.sampling import ban_repeats, sample, seeds_for, uniforms
 from vqvae.errors import UserError
 
-Rule = Callable[[Tensor, Tensor], Tensor]
-"""(logits (rows, n), tokens so far (rows, t)) -> logits with what the form of an answer forbids at -inf."""
-
 
 class Constraint:
-    """Changes of the logits before a choice: guidance, the end's place, the loop guard, a form of the answer."""
+    """Changes of the logits before a choice: guidance, the end's place, and the loop guard."""
 
     def __init__(
         self, end: int, lengths: Tensor, min_tokens: int, no_repeat: int, guidance: float | None, rows: int,
-        rule: Rule | None = None,
     ) -> None:
-        self.end, self.lengths, self.rows, self.rule = end, lengths, rows, rule
+        self.end, self.lengths, self.rows = end, lengths, rows
         self.guidance, self.no_repeat = guidance, no_repeat
         self.exact = bool((lengths >= 0).all())
         # the end is impossible before this step, and certain at `lengths`
@@ -48,7 +44,7 @@ class Constraint:
                 logits[:, self.end] = logits[:, self.end].masked_fill(early, float("-inf"))
         if self.no_repeat and t:
             logits = ban_repeats(logits, tokens, self.no_repeat)
-        return logits if self.rule is None else self.rule(logits, tokens)
+        return logits
 
 
 def greedy_or_sampled(
@@ -293,7 +289,7 @@ class Generator:
         self, prompt: Prompt, head: str, *, max_tokens: int = 256, length: Sequence[int] | Tensor | None = None,
         samples: int = 1, uncond: Prompt | None = None, guidance: float = 1.0, temperature: float = 0.0,
         top_k: int = 0, top_p: float = 1.0, seed: int | Sequence[int] = 0, beams: int = 1, no_repeat: int = 0,
-        min_tokens: int = 0, rule: Rule | None = None,
+        min_tokens: int = 0,
     ) -> Decoded:  # fmt: skip
         """Answer every prompt.
 
@@ -311,7 +307,6 @@ class Generator:
             beams: width of the beam search (1 = none; excludes temperature and samples).
             no_repeat: no n-gram of this size twice in one answer (0 = off); for text.
             min_tokens: no end before.
-            rule: a form that the answers must have (see `avatargpt.planning.listing`); not with exact lengths.
 
         Raises:
             UserError: impossible settings.
@@ -336,7 +331,7 @@ class Generator:
             remaining = None if remaining is None else remaining.repeat(2, 1)
         tables = self.engine.head(head)
         session = Session(self.engine, head, prompt.states, prompt.mask, steps + 1, repeat, remaining)
-        constraint = Constraint(tables.end, lengths, min_tokens, no_repeat, guidance if guided else None, rows, rule)
+        constraint = Constraint(tables.end, lengths, min_tokens, no_repeat, guidance if guided else None, rows)
         if beams > 1:
             answers = beam_search(session, constraint, count, beams, steps)
         else:

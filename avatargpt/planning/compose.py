@@ -1,18 +1,148 @@
-"""From an activity of a whole plan to one of the asked scene: person, mood and hand, in physical order.
+"""Composition of a plan: which activities of a whole plan, in which order, and in the words for its actor.
 
-Rules, not a network.
-"""
+Rules, not a network. Texts carry marks in place of the actor until `Person.says` fills them in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from avatargpt.planning.kinds import Part
+import numpy as np
+
+from avatargpt.planning.library import FIRST, LAST, MIDDLE, Part
 from avatargpt.planning.persons import Person
 from avatargpt.planning.posture import START, Pose, bridge, follow
-from avatargpt.planning.telling import of_others, plain_task, retold, sentence, statement
+from avatargpt.planning.retrieve import Story
 from avatargpt.planning.types import Activity
+from instruct_data.text.english import GERUND, THIRD, also_noun, gerund_of, third_of
+
+# verbs of activities that no caption of a motion has
+_MORE = frozenset(
+    """check help save feel test collect serve learn ring try teach explain scare thank wade build fill feed eat rake
+    shovel load free challenge write refuse hunt strap apologise dress add welcome copy wrestle tell spot argue knead
+    reward pin speak struggle talk duel improvise demand avoid laugh pack mop tease pop sprinkle bargain light untie
+    award patrol mix mark praise discover explore whisk paint order swap drill split vanish score flee sharpen weigh
+    unload clip chisel screw lather study flow peep strengthen meet scream trick endure tire lure soften choose wriggle
+    heat snip pile plunge complain report bail organise secure introduce remember forget deal fade flinch lounge flop
+    forgive trail regret daydream grapple mock coax resist taunt rinse cool fix scout ambush film
+    strip correct calm rescue comfort shave drain shear ladle distract agree unleash separate prove repair describe
+    scold rehearse barricade encourage surprise shape spray warn admit haggle boast exercise clamp pedal pry untangle
+    vacuum fit carve rejoin congratulate reassure sleepwalk urge rally confront compete arrest teeter tempt realise joke
+    scramble treat motivate smear cry appeal quarrel lasso sheathe grind weld survive shoo stitch investigate sulk
+    propose patch tend retrace bandage confuse overcome excuse bombard putt smile unwrap sidle buckle gossip flirt
+    borrow raid recommend smother obey blend recognise reject curse heal destroy chalk whack amuse saddle protest fail
+    sift braid tune nap sort kill pay hand""".split()
+)
+BASES = frozenset(THIRD.values()) | _MORE
+GERUNDS = {**{gerund_of(b): b for b in _MORE}, **GERUND}
+# what follows a verb rather than a noun
+AFTER_VERB = frozenset(
+    """the a an his her its their {his} {him} {himself} {o_him} {o_his} it them everyone everybody someone something
+    in on up down out off to into through from with for over around back away forward at all some along across under
+    past like behind about again until before onto home one two three every each another that this and everything more
+    without between against how when where whether as what some once carefully slowly calmly hard closer sideways
+    backward beneath below above goodbye farewell nobody anybody after before
+    four five six seven eight nine ten eleven twelve overhead upright ashore aboard aside toward towards together ahead
+    upward downward inside outside beside around""".split()
+)
+_CLAUSE = frozenset("when where that what who while as until before how whether {he} nobody everybody everyone".split())
+
+
+def statement(task: str) -> str:
+    """``Scrape and stack the plates`` or ``Scraping the plates`` -> ``{^he} scrapes and stacks the plates``.
+
+    Only where the first word is surely a verb; other tasks stay as they are.
+    """
+    if task[-1:] in "!?":
+        return task
+    words = task.rstrip(".").split()
+    if len(words) < 2:
+        return task
+    first = words[0].lower()
+    plain = [re.sub(r"[^\w{}']", "", w).lower() for w in words]
+    if plain[1] not in AFTER_VERB or words[0][-1] == "," or {"is", "are", "was"} & set(plain[2:5]):
+        return task
+    if first in ("back", "rest", "water", "hand") and plain[1] in ("in", "on", "at", "to", "for", "home", "with"):
+        return task  # "Back to work" tells of no one who backs
+    gerund = first in GERUNDS
+    if not gerund and first not in BASES:
+        return task
+    bases = GERUNDS if gerund else {b: b for b in BASES}
+    clause = next((i for i, w in enumerate(plain) if w in _CLAUSE), len(plain))
+    if gerund and any(w in THIRD and not also_noun(w) for w in plain[2:clause]):
+        return task  # "Crossing the street takes forever"
+    out = ["{^he}", third_of(bases[first])]
+    for i in range(1, len(words)):
+        conjoined = plain[i - 1] in ("and", "then", "or") or (words[i - 1][-1] == "," and plain[i] not in AFTER_VERB)
+        conjoined = conjoined and plain[i] != "back"
+        verb = conjoined and plain[i] in bases and (i + 1 == len(words) or plain[i + 1] in AFTER_VERB)
+        unknown = plain[i - 1] in ("and", "then") and plain[i] not in AFTER_VERB
+        if conjoined and not verb and (plain[i] in bases or unknown or plain[i] == "out"):
+            return task  # perhaps a verb, perhaps not
+        tail = words[i][len(plain[i]) :] if verb else ""
+        out.append(third_of(bases[plain[i]]) + tail if verb else words[i])
+    return " ".join(out) + "."
+
+
+def with_manner(step: str, manner: str) -> str:
+    """A step with an adverb before its verb; unchanged where it has a manner already or begins otherwise."""
+    words = step.split()
+    if len(words) < 3 or words[0] != "{he}" or words[1] not in THIRD:
+        return step
+    if re.search(r"\b\w+ly\b|\b(?:with|like) ", step) or words[1] in ("is", "has", "does", "gets"):
+        return step
+    if " " not in manner:
+        return " ".join(["{he}", manner, *words[1:]])
+    if words[1] not in ("walks", "runs", "steps", "goes", "comes"):  # "with a limp" is said of walking
+        return step
+    head, comma, tail = step.partition(",")
+    return f"{head} {manner}{comma}{tail}"
+
+
+def retold(steps: Sequence[str], person: Person, first: bool, moody: bool) -> list[str]:
+    """Steps in the words for a person.
+
+    Args:
+        first: the first step names the person by noun. moody: the mood is said once.
+    """
+    out, pending = [], moody and bool(person.mood)
+    for i, step in enumerate(steps):
+        text = with_manner(step, person.mood) if pending else step
+        pending = pending and text == step
+        out.append(tidy(sided(person.says(text, first and i == 0), person.side)))
+    return out
+
+
+def of_others(step: str) -> str:
+    """A step in which the actor does something to {him}: an actor does that to somebody else."""
+    return re.sub(r"\b(\w+s) \{him\}", lambda m: f"{m[1]} someone" if m[1] in THIRD else m[0], step)
+
+
+def sided(step: str, side: str) -> str:
+    """What one hand does, with the hand that the scene names."""
+    other_side = {"left": "right", "right": "left"}.get(side, "")
+    if not other_side or (re.search(rf"\b{side}\b", step) and re.search(rf"\b{other_side}\b", step)):
+        return step
+    return re.sub(rf"\b{other_side} (hand|arm|fist|palm|forearm|thumb|elbow|shoulder)\b", rf"{side} \1", step)
+
+
+def tidy(text: str) -> str:
+    """One space between words, ``an`` before vowels, no stray punctuation at the ends."""
+    line = re.sub(r"\b([Aa]) (?=[aeio]\w)(?!one\b|once\b|eu)", r"\1n ", " ".join(text.split()))
+    return line.strip(" ,;")
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    line = tidy(text)
+    line = line[0].upper() + line[1:]
+    return line if line[-1] in ".!?" else line + "."
+
+
+def plain_task(task: str) -> str:
+    """A task as a statement without case and stop, for comparing."""
+    return statement(task).lower().replace("{^", "{").rstrip(".")
 
 
 @dataclass
@@ -20,30 +150,30 @@ class State:
     """What a plan must not contradict while it grows.
 
     Attributes:
-        pose: after the last step. said: steps so far, with marks. told: tasks so far, as `plain_task` has them.
+        pose: after the last step. steps: so far, with marks. tasks: so far, as `plain_task` gives them.
         begun: the actor was named. turns: bridges so far. count: activities so far.
     """
 
     pose: Pose
-    said: set[str]
-    told: set[str]
+    steps: set[str]
+    tasks: set[str]
     begun: bool = False
     turns: int = 0
     count: int = 0
 
     @classmethod
     def fresh(cls) -> State:
-        """Before anything is told."""
+        """Of an empty plan."""
         return cls(START, set(), set())
 
     def copy(self) -> State:
-        """One to try things on."""
-        return replace(self, said=set(self.said), told=set(self.told))
+        """A copy for trials."""
+        return replace(self, steps=set(self.steps), tasks=set(self.tasks))
 
     def knows(self, part: Part) -> bool:
-        """Whether an activity was told, or most of its steps were."""
-        again = sum(s in self.said for s in part.steps)
-        return plain_task(part.task) in self.told or 2 * again > len(part.steps)
+        """Whether an activity, or most of its steps, is in the plan."""
+        repeated = sum(s in self.steps for s in part.steps)
+        return plain_task(part.task) in self.tasks or 2 * repeated > len(part.steps)
 
 
 def tell(part: Part, person: Person, state: State) -> Activity | None:
@@ -51,29 +181,29 @@ def tell(part: Part, person: Person, state: State) -> Activity | None:
 
     A step that the pose forbids comes after one that makes it possible, or is left out where none is known.
     """
-    pose, done, kept, turns = state.pose, [], 0, state.turns
+    pose, ordered, count, turns = state.pose, [], 0, state.turns
     for step in map(of_others, part.steps):
-        if step in state.said:
+        if step in state.steps:
             continue
         if follow(pose, step)[1]:
             between = bridge(pose, step, turns)
             if between is None:
                 continue
             turns += 1
-            done.append(between)
+            ordered.append(between)
             pose = follow(pose, between)[0]
-        done.append(step)
+        ordered.append(step)
         pose = follow(pose, step)[0]
-        kept += 1
-    if kept < min(2, len(part.steps)):
+        count += 1
+    if count < min(2, len(part.steps)):
         return None
-    state.said |= set(part.steps)
-    state.told.add(plain_task(part.task))
+    state.steps |= set(part.steps)
+    state.tasks.add(plain_task(part.task))
     state.pose, state.turns = pose, turns
     state.count += 1
-    told = retold(done, person, not state.begun, state.count % 2 == 1)
-    state.begun = state.begun or done[0].startswith("{he} ")
-    return Activity(sentence(person.says(statement(part.task))), tuple(told))
+    steps = retold(ordered, person, not state.begun, state.count % 2 == 1)
+    state.begun = state.begun or ordered[0].startswith("{he} ")
+    return Activity(sentence(person.says(statement(part.task))), tuple(steps))
 
 
 def stumbles(steps: Sequence[str], pose: Pose) -> int:
@@ -83,3 +213,108 @@ def stumbles(steps: Sequence[str], pose: Pose) -> int:
         pose, wrong = follow(pose, step)
         count += bool(wrong)
     return count
+
+
+Weak = Callable[[Sequence[str]], int]
+MAX_TRIALS = 4  # activities among which one is looked for whose steps can all be shown
+VARIATION = 0.04  # of the fits of activities, at temperature 1
+STUMBLE_COST, REFUSAL_COST = 0.1, 0.2  # less for each step that the pose forbids, and that the mood does
+MAX_PLAN_COSINE, MAX_PAST_COSINE = 0.72, 0.62  # above: activities of a plan too alike; an activity done before
+
+
+class ActivityChooser:
+    """Takes activities from one plan; it never mixes their steps.
+
+    Args:
+        story: the plan. person: who acts. rng, temperature: vary which of its activities are taken.
+        weak: counts steps that the body cannot show well; None = it can show all.
+    """
+
+    def __init__(
+        self, story: Story, person: Person, rng: np.random.Generator, temperature: float, weak: Weak | None = None
+    ) -> None:
+        self.story, self.person, self.weak = story, person, weak
+        noise = rng.gumbel(0, VARIATION * temperature, len(story.parts)) if temperature > 0 else 0.0
+        refused = [sum(person.refuses(s) for s in p.steps) for p in story.parts]
+        self.worth = story.fits + noise - REFUSAL_COST * np.array(refused)
+        self.chosen: list[int] = []
+
+    def activities_of(self, count: int, state: State) -> list[Activity]:
+        """At most `count` activities: a beginning, what may stand between, an end; of a written scene in its order."""
+        if self.story.ordered:
+            rows = self._of_written(count, state)
+            retold_parts = [tell(self.story.parts[i], self.person, state) for i in rows]
+            return [a for a in retold_parts if a is not None]
+        places = [{FIRST, MIDDLE}] if count == 1 else [{FIRST}, *({MIDDLE} for _ in range(count - 2)), {LAST}]
+        activities: list[Activity] = []
+        for places_here in places:
+            activity = self._best(places_here, state)
+            activities += [activity] if activity is not None else []
+        return activities
+
+    def next(self, state: State, past: np.ndarray) -> Activity | None:
+        """What comes next in this plan: its beginning, what may stand between, its end; None after its end.
+
+        Args:
+            past: (n, 384) activities before.
+        """
+        parts = self.story.parts
+        if self.story.ordered:
+            at = self._reached(state, past)
+            return next((a for a in (self._try(i, state) for i in range(at, len(parts))) if a is not None), None)
+        used = [p for p in parts if state.knows(p)]
+        if any(p.at == {LAST} for p in used):
+            return None
+        for places in [{FIRST, MIDDLE}] if not used else [{MIDDLE}, {LAST}]:
+            if (activity := self._best(places, state, past)) is not None:
+                return activity
+        return None
+
+    def left(self, state: State, past: np.ndarray) -> Activity | None:
+        """Whatever of this plan is not used yet."""
+        return self._best({FIRST, MIDDLE, LAST}, state, past)
+
+    def _try(self, i: int, state: State) -> Activity | None:
+        return None if state.knows(self.story.parts[i]) else tell(self.story.parts[i], self.person, state)
+
+    def _best(self, places: set[int], state: State, past: np.ndarray | None = None) -> Activity | None:
+        """The activity that suits best of those that may stand there; of the best few one that can be shown."""
+        possible: list[tuple[int, int]] = []  # steps that cannot be shown, row
+        for i in self._ranked(places, state, past):
+            trial = state.copy()
+            if (activity := self._try(i, trial)) is not None:
+                possible.append((0 if self.weak is None else self.weak(activity.steps), i))
+                if not possible[-1][0] or len(possible) == MAX_TRIALS:
+                    break
+        if not possible:
+            return None
+        chosen = min(possible, key=lambda p: p[0])[1]
+        self.chosen.append(chosen)
+        return self._try(chosen, state)
+
+    def _ranked(self, places: set[int], state: State, past: np.ndarray | None) -> Sequence[int]:
+        parts, vectors = self.story.parts, self.story.vectors
+        rows = [i for i, p in enumerate(parts) if p.at & places and i not in self.chosen]
+        rows = [i for i in rows if not any(vectors[i] @ vectors[k] > MAX_PLAN_COSINE for k in self.chosen)]
+        if past is not None and len(past):
+            rows = [i for i in rows if float((past @ vectors[i]).max()) < MAX_PAST_COSINE or self.story.ordered]
+        worth = {i: self.worth[i] - STUMBLE_COST * stumbles(parts[i].steps, state.pose) for i in rows}
+        return sorted(rows, key=lambda i: -worth[i])
+
+    def _of_written(self, count: int, state: State) -> list[int]:
+        """Rows in order: the first and the last, and between them what suits best."""
+        rows = [i for i, p in enumerate(self.story.parts) if not state.knows(p)]
+        if len(rows) <= count:
+            return rows
+        if count == 1:
+            return [max(rows[:-1], key=lambda i: self.worth[i])]
+        inner = sorted(rows[1:-1], key=lambda i: -self.worth[i])[: count - 2]
+        return sorted([rows[0], *inner, rows[-1]])
+
+    def _reached(self, state: State, past: np.ndarray) -> int:
+        """Row after the last activity of this plan that is used, or is like the last one done."""
+        rows = [i for i, p in enumerate(self.story.parts) if state.knows(p)]
+        if not rows and len(past):
+            cosine = self.story.vectors @ past[-1]
+            rows = [int(cosine.argmax())] if cosine.max() >= MAX_PAST_COSINE else []
+        return max(rows) + 1 if rows else 0

@@ -1,4 +1,4 @@
-"""Steps that a body can show: how well the motion side knows a step, and what it shows where it does not.
+"""Check of steps: how well the motion side knows a step, and what it shows where it does not.
 
 The score is retrieval: the nearest phrasing of the phrase index, by sentence vector and word overlap, for the index
 turns steps into the captions the motion network was trained on.
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from avatargpt.planning.marks import gender_of
-from avatargpt.planning.parse import alike
+from avatargpt.planning.answers import normalized
+from avatargpt.planning.persons import gender_of
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests.people import PRONOUNS, caption_about, subject_of
 from avatargpt.requests.phrase_index import PhraseIndex
@@ -22,24 +22,25 @@ from instruct_data.planning import STEP_TASKS
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
 
-LEAST = 0.62  # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
-MEANS = 0.5  # below this a phrasing has nothing to do with the step, and is no paraphrase
-REMEMBERED = 20_000  # scores kept
+MIN_SCORE = 0.62  # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
+MIN_RELATED = 0.5  # below this a phrasing has nothing to do with the step, and is no paraphrase
+MAX_REMEMBERED = 20_000  # scores kept
 
-class Executable:
-    """Scores steps, and tells what is shown of those that score low.
+
+class StepChecker:
+    """Scores steps, and names the nearest movement of those that score low.
 
     Args:
-        phrase_index: the book of phrasings. grounder: the sentence encoder of its vectors.
-        least: steps below it are not known well enough.
+        phrase_index: the phrasings. grounder: the sentence encoder of their vectors.
+        min_score: steps below it are not known well enough.
     """
 
-    def __init__(self, phrase_index: PhraseIndex, grounder: SentenceGrounder, least: float = LEAST) -> None:
-        self.phrase_index, self.grounder, self.least = phrase_index, grounder, least
-        self._known: OrderedDict[str, float] = OrderedDict()
+    def __init__(self, phrase_index: PhraseIndex, grounder: SentenceGrounder, min_score: float = MIN_SCORE) -> None:
+        self.phrase_index, self.grounder, self.min_score = phrase_index, grounder, min_score
+        self._scores: OrderedDict[str, float] = OrderedDict()
 
     def ready(self) -> None:
-        """Index the book now; else the first step waits for it."""
+        """Index the phrasings now; else the first step waits for it."""
         _ = self.phrase_index.index.words
 
     def can_do(self, steps: Sequence[str]) -> list[float]:
@@ -47,52 +48,54 @@ class Executable:
 
         A step of several movements is as good as the weakest of them, unless a phrasing knows the whole.
         """
-        missing = [s for s in dict.fromkeys(steps) if s not in self._known]
+        missing = [s for s in dict.fromkeys(steps) if s not in self._scores]
         if missing:
             parts = [[c.action.lower() for c in self.phrase_index.read(s).done] or [s.lower()] for s in missing]
             texts = list(dict.fromkeys([*(s.lower() for s in missing), *(p for row in parts for p in row)]))
             nearest = dict(zip(texts, self._nearest(texts), strict=True))
             for step, row in zip(missing, parts, strict=True):
-                self._known[step] = max(nearest[step.lower()], min(nearest[p] for p in row))
-        found = [self._known[s] for s in steps]
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return found
+                self._scores[step] = max(nearest[step.lower()], min(nearest[p] for p in row))
+        scores = [self._scores[s] for s in steps]
+        while len(self._scores) > MAX_REMEMBERED:
+            self._scores.popitem(last=False)
+        return scores
 
     def _nearest(self, texts: Sequence[str]) -> list[float]:
         out, index = [], self.phrase_index.index
-        for start in range(0, len(texts), 64):  # bounded memory: 64 rows of the whole book
-            some = texts[start : start + 64]
-            cosines = index.cosines(self.grounder.sentence(some))
-            out += [float(index.scores(row, OVERLAP_WEIGHT, t).max()) for t, row in zip(some, cosines, strict=True)]
+        for start in range(0, len(texts), 64):  # bounded memory: 64 rows of the whole index
+            batch = texts[start : start + 64]
+            cosines = index.cosines(self.grounder.sentence(batch))
+            out += [float(index.scores(row, OVERLAP_WEIGHT, t).max()) for t, row in zip(batch, cosines, strict=True)]
         return out
 
     def weak(self, steps: Sequence[str]) -> int:
         """How many of the steps are not known well enough."""
-        return sum(score < self.least for score in self.can_do(steps))
+        return sum(score < self.min_score for score in self.can_do(steps))
 
-    def shown(self, step: str) -> str:
-        """What the body shows of a step: it in the book's words, with its own subject; empty where nothing is near."""
-        found = self.phrase_index.clauses(step, self.grounder, -1.0)
-        if len(found) > 2 or min(p.similarity for p in found) < MEANS:
+    def nearest_movement(self, step: str) -> str:
+        """What the body shows of a step: it in the index's words, with its own subject; empty where nothing is near."""
+        clauses = self.phrase_index.clauses(step, self.grounder, -1.0)
+        if len(clauses) > 2 or min(p.similarity for p in clauses) < MIN_RELATED:
             return ""
         gender = gender_of(step)
         subject = subject_of(step) or PRONOUNS.get(gender, PRONOUNS["they"])[0]
-        said = " and ".join(caption_about(p.request, subject if k == 0 else "", gender) for k, p in enumerate(found))
-        return said if alike(said) != alike(step) else ""
+        text = " and ".join(caption_about(p.request, subject if k == 0 else "", gender) for k, p in enumerate(clauses))
+        return text if normalized(text) != normalized(step) else ""
 
     def notes(self, steps: Sequence[str]) -> tuple[str, ...]:
         """A sentence for every step that is not known well enough: what the body will show of it."""
         out = []
         for step, score in zip(steps, self.can_do(steps), strict=True):
-            if score < self.least:
-                near = self.shown(step)
-                told = f"the nearest movement that is known is {near!r}" if near else "nothing like it is known"
-                out.append(f"{step!r} may not look as it reads: {told} ({score:.2f}).")
+            if score < self.min_score:
+                movement = self.nearest_movement(step)
+                reason = (
+                    f"the nearest movement that is known is {movement!r}" if movement else "nothing like it is known"
+                )
+                out.append(f"{step!r} may not look as it reads: {reason} ({score:.2f}).")
         return tuple(out)
 
 
-class Checked:
+class CheckedPlanner:
     """A planner whose steps are compared with what the body knows; the words of a plan stay as they are.
 
     Args:
@@ -102,7 +105,7 @@ class Checked:
         notes: of the last answer, a sentence each.
     """
 
-    def __init__(self, planner: Planner, executable: Executable) -> None:
+    def __init__(self, planner: Planner, executable: StepChecker) -> None:
         self.planner, self.executable = planner, executable
         self.notes: tuple[str, ...] = ()
 
@@ -113,20 +116,20 @@ class Checked:
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
         """See `avatargpt.planning.types.Planner.plan`."""
-        found = self.planner.plan(scene, activities, temperature, seed)
-        self.notes = (*found.notes, *self.executable.notes([s for a in found.activities for s in a.steps]))
-        return replace(found, notes=self.notes)
+        plan = self.planner.plan(scene, activities, temperature, seed)
+        self.notes = (*plan.notes, *self.executable.notes([s for a in plan.activities for s in a.steps]))
+        return replace(plan, notes=self.notes)
 
     def next_activity(
-        self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
         """See `avatargpt.planning.types.Planner.next_activity`."""
-        found = self.planner.next_activity(scene, done, described, temperature, seed)
-        self.notes = self.executable.notes(found.steps)
-        return found
+        activity = self.planner.next_activity(scene, past, described, temperature, seed)
+        self.notes = self.executable.notes(activity.steps)
+        return activity
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
         """See `avatargpt.planning.types.Planner.answer`."""
-        found = self.planner.answer(task, slots, temperature, seed)
-        self.notes = self.executable.notes(found) if task in STEP_TASKS else ()
-        return found
+        texts = self.planner.answer(task, slots, temperature, seed)
+        self.notes = self.executable.notes(texts) if task in STEP_TASKS else ()
+        return texts

@@ -1,44 +1,94 @@
-"""A planner that is a language model behind the door of `avatargpt.llm`: an endpoint, a file, a folder."""
+"""A planner that is a language model behind `avatargpt.llm`, and a planner with another one behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
+from avatargpt.llm.failures import LlmFailed
 from avatargpt.llm.model import Answer, LanguageModel
 from avatargpt.llm.prompts import prompt
-from avatargpt.planning.answers import ActivityAnswer, BriefActivity, SentenceAnswer, StepsAnswer, new, plan_of
-from avatargpt.planning.marks import actor_of
-from avatargpt.planning.parse import check_sentence, check_steps
-from avatargpt.planning.ranking import GOOD, Ranker, actor
-from avatargpt.planning.showable import Showable
-from avatargpt.planning.types import Activity, Plan
-from avatargpt.requests.english import check_plan, check_scene, check_slots, planning_task
+from avatargpt.planning.answers import (
+    ActivityAnswer,
+    BriefActivity,
+    SentenceAnswer,
+    StepsAnswer,
+    check_new,
+    check_sentence,
+    check_steps,
+    plan_of,
+)
+from avatargpt.planning.persons import actor_of, embedded
+from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
+from avatargpt.planning.types import Activity, Plan, Planner, check_plan, check_scene, check_slots, planning_task
+from avatargpt.requests.vector_index import ranked
 from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:
+    from avatargpt.lm.text_encoder import SentenceGrounder
+    from avatargpt.planning.library import PlanLibrary
     from avatargpt.planning.retrieval_planner import RetrievalPlanner
+    from avatargpt.requests.phrase_index import PhraseIndex
+
+WRITTEN_SCENES, MAX_WRITTEN_STEPS = 4, 40  # written scenes whose steps are looked up, and how many steps of them
+
+
+class SceneMovements:
+    """Movements of the phrase index that suit a scene.
+
+    They are the nearest to the scene itself, to what was done in it, and to the steps of the nearest written scenes: a
+    scene says where somebody is, its written neighbours what a body does there.
+
+    Args:
+        phrase_index, grounder: of the motion side. library: written plans; None = the scene alone is looked up.
+    """
+
+    def __init__(
+        self, phrase_index: PhraseIndex, grounder: SentenceGrounder, library: PlanLibrary | None = None
+    ) -> None:
+        self.phrase_index, self.grounder, self.library = phrase_index, grounder, library
+
+    def movements(self, texts: Sequence[str], count: int) -> list[str]:
+        """At most `count` movements, one per action: the nearest to each text, then the second nearest, and so on."""
+        queries = list(dict.fromkeys(t for t in texts if t.strip()))
+        queries += [t for t in self._written(queries[0]) if t not in queries] if queries else []
+        return list(self.phrase_index.movements(queries, self.grounder, count))
+
+    def _written(self, scene: str) -> list[str]:
+        """Steps of the nearest written scenes, spread over them."""
+        lib = self.library
+        if lib is None:
+            return []
+        vector = lib.basis.reduce(self.grounder.sentence([scene]), lib.scene_vectors.shape[1])[0]
+        rows = [int(s) for s in ranked(lib.scene_vectors @ vector, WRITTEN_SCENES)]
+        steps = [embedded(lib.steps[i]) for s in rows for t in lib.tasks_of(s) for i in lib.steps_of(t)]
+        at = np.linspace(0, len(steps) - 1, min(MAX_WRITTEN_STEPS, len(steps))).astype(int)
+        return [" ".join(steps[i].split()) for i in at]
+
 
 MEMORY = 8  # activities that a question repeats
-SHOWN = 60  # movements that a question names; a small model would copy them one after another
-SAMPLES, SAMPLES_HERE = 3, 1  # answers to choose from, and where writing one takes this machine ten seconds
-TOKENS = 120  # of an activity that a small model writes
-SEEN = 500  # characters of the description of the last motion
+MOVEMENTS = 60  # movements that a question names; a small model would copy them one after another
+SAMPLES, LOCAL_SAMPLES = 3, 1  # answers to choose from, and where writing one takes this machine ten seconds
+ACTIVITY_TOKENS = 120  # of an activity that a small model writes
+MAX_DESCRIPTION = 500  # characters of the description of the last motion
 
 
 class LanguagePlanner:
     """Asks a language model; see `Planner`. Of several answers the one of the highest `Worth` is taken.
 
     Args:
-        llm: who is asked, within its limits. showable: what a question says can be shown; None = nothing is said.
+        llm: who is asked, within its limits. showable: movements that a question names; None = none.
         ranker: judges samples; None = the first acceptable one is taken.
         written: the library. Where it has a plan about such a scene, a model on this machine is not asked: plans of 1.5
             billion weights read worse (docs/planning.md). Else the plan that is worth more is taken.
     """
 
     def __init__(
-        self, llm: LanguageModel, showable: Showable | None = None, ranker: Ranker | None = None,
+        self, llm: LanguageModel, showable: SceneMovements | None = None, ranker: Ranker | None = None,
         written: RetrievalPlanner | None = None,
     ) -> None:  # fmt: skip
         self.llm, self.showable, self.ranker, self.written = llm, showable, ranker, written
@@ -55,48 +105,48 @@ class LanguagePlanner:
         if written is not None and self.written is not None and self.written.knows(scene):
             return replace(written, notes=(f"A written plan is about such a scene; {self.name} was not asked.",))
         values = self._about(scene, ()) | {"count": activities}
-        found = self.llm.ask(
+        answers = self.llm.ask(
             prompt("plan_brief" if self.brief else "plan"), values, plan_of(activities, self.brief), seed,
             self._samples, temperature, lambda v: _tidy(type(v).plan, v),
-            lambda v: self._worth(scene, v.plan()) >= GOOD, TOKENS * activities if self.brief else None,
+            lambda v: self._worth(scene, v.plan()) >= GOOD_PLAN, ACTIVITY_TOKENS * activities if self.brief else None,
         )  # fmt: skip
-        best = self._best(found, lambda v: self._worth(scene, v.plan()))
-        made = Plan(scene, best.value.plan(), self.name, (best.note,) if best.note else ())
-        if written is None or self._worth(scene, written.activities) <= self._worth(scene, made.activities):
-            return made
+        best = self._best(answers, lambda v: self._worth(scene, v.plan()))
+        plan = Plan(scene, best.value.plan(), self.name, (best.note,) if best.note else ())
+        if written is None or self._worth(scene, written.activities) <= self._worth(scene, plan.activities):
+            return plan
         return replace(written, notes=(f"A written plan is worth more than that of {self.name}.",))
 
     def _written(self, scene: str, activities: int, temperature: float, seed: int) -> Plan | None:
         """The whole plan of the library, for a small model; None where there is none of so many activities."""
         if not self.brief or self.written is None or self.ranker is None:
             return None
-        found = self.written.plan(scene, activities, temperature, seed)
-        return found if len(found.activities) == activities else None
+        plan = self.written.plan(scene, activities, temperature, seed)
+        return plan if len(plan.activities) == activities else None
 
     def next_activity(
-        self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
         """See `avatargpt.planning.types.Planner.next_activity`.
 
         Raises:
             UserError, LlmFailed: as `plan`.
         """
-        scene, last = check_scene(scene), list(done)[-MEMORY:]
-        told = [{"task": a.task, "steps": list(a.steps)} for a in last]
-        values = self._about(scene, last) | {"done": told, "seen": described[:SEEN]}
+        scene, last = check_scene(scene), list(past)[-MEMORY:]
+        rows = [{"task": a.task, "steps": list(a.steps)} for a in last]
+        values = self._about(scene, last) | {"done": rows, "seen": described[:MAX_DESCRIPTION]}
 
         def check(answer: ActivityAnswer | BriefActivity) -> None:
-            new(answer.activity(), last)
+            check_new(answer.activity(), last)
 
         def worth(answer: ActivityAnswer | BriefActivity) -> float:
             return self._worth(scene, [answer.activity()], last)
 
         form: type[ActivityAnswer | BriefActivity] = BriefActivity if self.brief else ActivityAnswer
-        found = self.llm.ask(
+        answers = self.llm.ask(
             prompt("next_brief" if self.brief else "next_activity"), values, form, seed, self._samples, temperature,
-            check, lambda v: worth(v) >= GOOD, TOKENS if self.brief else None,
+            check, lambda v: worth(v) >= GOOD_PLAN, ACTIVITY_TOKENS if self.brief else None,
         )  # fmt: skip
-        return self._best(found, worth).value.activity()
+        return self._best(answers, worth).value.activity()
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
         """See `avatargpt.planning.types.Planner.answer`.
@@ -104,43 +154,98 @@ class LanguagePlanner:
         Raises:
             UserError: an unknown task or bad slots. LlmFailed: as `plan`.
         """
-        given = check_slots(task, slots)
-        values: dict[str, Any] = {"given": given, "task": planning_task(task).description}
+        texts = check_slots(task, slots)
+        values: dict[str, Any] = {"given": texts, "task": planning_task(task).description}
         if task in STEP_TASKS:
-            values["known"] = self._known(list(given.values()))
+            values["known"] = self._movements(list(texts.values()))
             steps = self.llm.ask(
                 prompt("steps"), values, StepsAnswer, seed, 1, temperature, lambda v: _tidy(check_steps, v.steps)
             )
             return list(check_steps(steps[0].value.steps))
         kind = "scene" if task.endswith("_scene") else "task"
-        said = self.llm.ask(
+        answers = self.llm.ask(
             prompt("sentence"), values, SentenceAnswer, seed, 1, temperature,
             lambda v: _tidy(lambda text: check_sentence(text, kind), v.answer),
         )  # fmt: skip
-        return [check_sentence(said[0].value.answer, kind)]
+        return [check_sentence(answers[0].value.answer, kind)]
 
     @property
     def _samples(self) -> int:
         if self.ranker is None:
             return 1
-        return self.llm.limits.samples or (SAMPLES_HERE if self.brief else SAMPLES)
+        return self.llm.limits.samples or (LOCAL_SAMPLES if self.brief else SAMPLES)
 
-    def _about(self, scene: str, done: Sequence[Activity]) -> dict[str, Any]:
+    def _about(self, scene: str, past: Sequence[Activity]) -> dict[str, Any]:
         """What every question about a scene says of it."""
-        person = actor(scene) or actor_of([s for a in done for s in a.steps]) or "as the scene says"
-        known = self._known([scene, *(a.task for a in done[-1:])])
-        return {"scene": scene, "person": person, "known": known}
+        person = actor_in(scene) or actor_of([s for a in past for s in a.steps]) or "as the scene says"
+        movements = self._movements([scene, *(a.task for a in past[-1:])])
+        return {"scene": scene, "person": person, "known": movements}
 
-    def _known(self, texts: Sequence[str]) -> list[str]:
-        return [] if self.showable is None or self.brief else self.showable.near(texts, SHOWN)
+    def _movements(self, texts: Sequence[str]) -> list[str]:
+        return [] if self.showable is None or self.brief else self.showable.movements(texts, MOVEMENTS)
 
-    def _worth(self, scene: str, activities: Sequence[Activity], done: Sequence[Activity] = ()) -> float:
-        return GOOD if self.ranker is None else self.ranker.worth(scene, activities, done).sum
+    def _worth(self, scene: str, activities: Sequence[Activity], past: Sequence[Activity] = ()) -> float:
+        return GOOD_PLAN if self.ranker is None else self.ranker.worth(scene, activities, past).sum
 
     @staticmethod
-    def _best(found: Sequence[Answer[Any]], worth: Callable[[Any], float]) -> Answer[Any]:
-        return found[0] if len(found) == 1 else max(found, key=lambda a: worth(a.value))
+    def _best(answers: Sequence[Answer[Any]], worth: Callable[[Any], float]) -> Answer[Any]:
+        return answers[0] if len(answers) == 1 else max(answers, key=lambda a: worth(a.value))
 
 
 def _tidy(check: Callable[[Any], object], value: Any) -> None:
     check(value)
+
+
+T = TypeVar("T")
+Tell = Callable[[str], None]
+"""Takes one line for the user."""
+
+
+class Fallback:
+    """Asks a language model, and without an answer of it the planner there is without one.
+
+    The failure is reported once; a model that will fail again (nobody there, bounds used up) is not asked again.
+
+    Args:
+        first: may raise `LlmFailed`. second: makes the other planner when it is first needed. tell: takes the report.
+    """
+
+    def __init__(self, first: Planner, second: Callable[[], Planner], tell: Tell) -> None:
+        self.first, self._second, self._tell = first, second, tell
+        self.name = first.name
+        self._reported = self._over = False
+
+    @cached_property
+    def second(self) -> Planner:
+        """Who answers instead."""
+        return self._second()
+
+    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+        """See `avatargpt.planning.types.Planner.plan`; `Plan.planner` says who answered, a note why."""
+        why: list[str] = []
+        plan = self._either(lambda p: p.plan(scene, activities, temperature, seed), why)
+        return replace(plan, notes=(*plan.notes, *why))
+
+    def next_activity(
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
+    ) -> Activity:
+        """See `avatargpt.planning.types.Planner.next_activity`."""
+        return self._either(lambda p: p.next_activity(scene, past, described, temperature, seed), [])
+
+    def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
+        """See `avatargpt.planning.types.Planner.answer`."""
+        return self._either(lambda p: p.answer(task, slots, temperature, seed), [])
+
+    def _either(self, ask: Callable[[Planner], T], why: list[str]) -> T:
+        if not self._over:
+            try:
+                return ask(self.first)
+            except LlmFailed as e:
+                self._over = e.lasting
+                if not self._reported:
+                    self._tell(f"{e}; {self.second.name} plans instead")
+                    self._reported = True
+        if self._over:
+            self.name = self.second.name
+        why.append(f"{self.first.name} gave no answer; {self.second.name} planned.")
+        return ask(self.second)

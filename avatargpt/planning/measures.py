@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from avatargpt.planning.marks import bare, gender_of
+from avatargpt.planning.persons import bare_text, gender_of
 from avatargpt.planning.posture import violations
 from avatargpt.planning.types import Plan
 
@@ -28,7 +28,7 @@ def roc_auc(true: np.ndarray, false: np.ndarray) -> float:
 def key(task: str, steps: Sequence[str]) -> Key:
     """An activity without its person, case and punctuation, so that only what is done is compared."""
     actor = gender_of(" ".join([task, *steps]))
-    return (bare(task, actor, False), *(bare(s, actor) for s in steps))
+    return (bare_text(task, actor, False), *(bare_text(s, actor) for s in steps))
 
 
 def well_formed(plan: Plan, activities: int) -> bool:
@@ -70,8 +70,8 @@ def same_activity_rates(plans: Sequence[Plan]) -> dict[str, float]:
     }
     out = {}
     for name, part in parts.items():
-        often = Counter(x for own in keys for x in {x for k in own for x in part(k)})
-        flags = [any(often[x] > 1 for x in part(k)) for own in keys for k in own]
+        often = Counter(x for plan_keys in keys for x in {x for k in plan_keys for x in part(k)})
+        flags = [any(often[x] > 1 for x in part(k)) for plan_keys in keys for k in plan_keys]
         out[name] = float(np.mean(flags)) if flags else float("nan")
     return out
 

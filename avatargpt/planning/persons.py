@@ -1,18 +1,146 @@
-"""Who acts in a scene. Rules, not a network: pronouns and word lists of roles with their usual gender.
+"""Who acts in a scene, and plan texts with marks where they name the actor (``{he} lifts {his} left arm``).
 
-Stored texts have marks where they name the actor (`avatargpt.planning.marks`); `Person.says` fills them in.
-"""
+Rules on words, not a network: pronouns, the nouns at the beginning of a step, and roles with their usual gender."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from avatargpt.planning.marks import fill
-from avatargpt.requests.people import GENDER_OF, PEOPLE, WORD, names
+from avatargpt.requests.people import GENDER_OF, PEOPLE, PRONOUNS, WORD, names
 from instruct_data.text.english import THIRD
 
-_MADE = re.compile(  # names of trades that are made of a thing and who deals with it
+MARKS = ("{he}", "{him}", "{his}", "{himself}")
+OTHER_MARKS = ("{o_he}", "{o_him}", "{o_his}", "{o_himself}")
+_OBJECT_NEXT = re.compile(
+    r"her(?=$|[,.;:!?]| (?:and|but|to|from|with|by|on|in|at|of|up|down|off|out|over|under|away|again|around|into|"
+    r"through|for|as|like|along|behind|across|past|then|before|after|forward|once|twice|gently|slowly|softly|"
+    r"quickly|a|an|the|home|inside|aside|tight|tightly|close|while|until|when|who|there|everything|go|know)\b)"
+)
+_BRINGS = r"\b(?:bring|lead|take|call|carr(?:y|ie)|send|pull|give|get|win|drag|walk|push|want|hug)s? $"
+_PRONOUN = re.compile(
+    r"(?<![\w{^])(?:[Hh]e|[Hh]im|[Hh]is|[Hh]imself|[Ss]he|[Hh]er|[Hh]erself|[Ii]t|[Ii]ts|[Ii]tself)(?![\w}])"
+)
+
+
+def gender_of(text: str) -> str:
+    """``he``, ``she`` or ``it`` by the pronouns of a plan, the commonest; empty without any."""
+    counts = Counter(GENDER_OF[w] for w in WORD.findall(text.lower()) if w in GENDER_OF)
+    return max(counts, key=lambda g: (counts[g], g)) if counts else ""
+
+
+def actor_of(texts: Sequence[str]) -> str:
+    """``he``, ``she`` or ``it`` by the subjects that texts begin with, else by all words; empty if they do not tell."""
+    subjects = [re.split(r" (?:\w+s|\w+ing)\b", t.strip(), maxsplit=1)[0] for t in texts if t.strip()]
+    return gender_of(" ".join(subjects)) or gender_of(" ".join(texts))
+
+
+def unmarked(text: str) -> str:
+    """A text without its marks."""
+    return re.sub(r"\{\^?\w+\}", " ", text)
+
+
+def bare_text(text: str, actor: str, step: bool = True) -> str:
+    """A text of any actor without person, case and punctuation, so that only what is done is compared."""
+    marked = neutral(text[:1].lower() + text[1:], actor, step)
+    return " ".join(re.findall(r"[a-z{}_]+", marked.lower().replace("{o_", "{")))
+
+
+def _subject(step: str) -> tuple[str, str]:
+    """(noun phrase, rest) of a step that begins with a person; the phrase is empty where it does not."""
+    words = step.split(" ")
+    if words[0] not in ("a", "an", "the") or len(words) < 3:
+        return "", step
+    for i in range(2, min(6, len(words))):
+        head = words[i - 1].removesuffix("'s")
+        is_person = head in PEOPLE or (words[0] != "the" and words[i] in THIRD and head not in _THINGS)
+        if not is_person or (words[i] in PEOPLE and words[i] not in THIRD):
+            continue
+        tail = "'s" if words[i - 1].endswith("'s") else ""
+        return " ".join(words[:i]).removesuffix("'s"), tail + " " + " ".join(words[i:])
+    return "", step
+
+
+_THINGS = frozenset("ball door hand leg arm foot rope bird wave voice hat bell stone step head wind horse".split())
+_CLAUSE = re.compile(r"\b(?:so|and|but|because|when|while|if) $")  # behind it "it" may be who acts
+_ACTS = re.compile(r" [a-z]+s\b")
+
+
+def neutral(text: str, actor: str, step: bool = True) -> str:
+    """A plan text with marks in place of its actor.
+
+    Args:
+        text: a step or a task.
+        actor: gender of the plan's actor; the other one's pronouns become marks of the other person.
+        step: steps begin with their subject, which is taken for the actor.
+    """
+    line = " ".join(text.split())
+    if step:
+        line = line.rstrip(".")
+        phrase, predicate = _subject(line)
+        if phrase:
+            line = "{his}" + predicate[2:] if predicate.startswith("'s ") else "{he}" + predicate
+    line = re.sub(r"\bthe person's\b", "{his}", line)
+    line = re.sub(r"(^|, |\b(?:and|then|as|while|when|until|before|that) )the person\b", r"\1{he}", line)
+    line = re.sub(r"\bthe person\b", "{him}", line)
+
+    def mark(match: re.Match[str]) -> str:
+        word = match.group(0)
+        low = word.lower()
+        for gender in ("he", "she", "it"):
+            if low not in PRONOUNS[gender] or (gender == "it" and actor != "it"):
+                continue
+            if low == "her":
+                back = re.search(_BRINGS, line[: match.start()].lower()) and line[match.end() :].startswith(" back")
+                kind = 1 if back or _OBJECT_NEXT.match(line[match.start() :].lower()) else 2
+            elif low == "it":
+                acts = _CLAUSE.search(line[: match.start()].lower()) and _ACTS.match(line, match.end())
+                kind = 0 if match.start() == 0 or acts else 1
+            else:
+                kind = PRONOUNS[gender].index(low)
+            marks = MARKS if gender == actor or actor not in ("he", "she") else OTHER_MARKS
+            if gender == "it":
+                marks = MARKS
+            chosen = marks[kind]
+            return chosen.replace("{", "{^") if word[0].isupper() else chosen
+        return word
+
+    return _PRONOUN.sub(mark, line)
+
+
+def unnamed(task: str, scene: str) -> str:
+    """A task of a plan that begins with a name of its scene, with the mark of its actor instead."""
+    name, _, predicate = task.partition(" ")
+    acts = re.match(r"[a-z]+s ", predicate)
+    return "{^he} " + predicate if acts and name.lower() in names(scene) else task
+
+
+def embedded(text: str) -> str:
+    """A text with marks in the words that the sentence encoder reads: a person, their."""
+    forms = {"he": "the person", "him": "them", "his": "their", "himself": "themselves"}
+    line = re.sub(r"\{\^?(?:o_)?(\w+)\}", lambda m: forms[m.group(1)], text)
+    return "a" + line[3:] if line.startswith("the person") else line
+
+
+def fill(text: str, gender: str, first: str = "") -> str:
+    """Marks -> the words for `gender`; `first` is said in place of the first subject."""
+    pronouns = PRONOUNS[gender]
+    other_pronouns = PRONOUNS["she" if gender == "he" else "he"]
+
+    def word(match: re.Match[str]) -> str:
+        cap, away, kind = match.group(1), match.group(2), match.group(3)
+        form = (other_pronouns if away else pronouns)[("he", "him", "his", "himself").index(kind)]
+        if first and not away and kind == "he" and match.start() == 0:
+            form = first
+        return form[0].upper() + form[1:] if cap else form
+
+    out = re.sub(r"\{(\^?)(o_)?(\w+)\}", word, text)
+    return out[0].upper() + out[1:] if text.startswith("{^") else out
+
+
+_TRADE = re.compile(  # names of trades that are made of a thing and who deals with it
     r"[a-z]{3,}(?:maker|keeper|walker|worker|seller|picker|breaker|builder|catcher|cutter|layer|blower|sweeper|rider|"
     r"dresser|fighter|cleaner|hunter|monger|wright|herder|ologist|grapher|therapist)"
 )
@@ -76,22 +204,22 @@ class Person:
         return not set(_AGAINST.get(self.mood, "").split()).isdisjoint(re.findall(r"[a-z]+", step))
 
 
-def who(scene: str, known: dict[str, str], near: str = "he") -> Person:
+def who(scene: str, genders: dict[str, str], default: str = "he") -> Person:
     """The actor of a scene.
 
     Args:
-        scene: as it was asked.
-        known: name or role -> gender, as the library learned it.
-        near: gender in the nearest scenes, for scenes that do not tell.
+        scene: in words.
+        genders: name or role -> gender, as the library learned it.
+        default: gender in the nearest scenes, for scenes that do not tell.
     """
     words = WORD.findall(scene)
     low = [w.lower() for w in words]
     bare = [w.removesuffix("'s") for w in low]
     roles = []
-    for w, said, after in zip(bare, low, [*bare[1:], ""], strict=True):
+    for w, full, after in zip(bare, low, [*bare[1:], ""], strict=True):
         about = GENDER_OF.get(w) == "it" and (_person(after) or _DEALS.fullmatch(after))  # a cat burglar is no cat
         aged = w.endswith(_AGED) and not _person(after)
-        if (_person(w) or said in GENDER_OF or aged) and not about:
+        if (_person(w) or full in GENDER_OF or aged) and not about:
             roles.append(w)
     gender = ""
     subject = next((w for w in roles if w not in ("he", "she", "it", "him", "her", "his", "its")
@@ -102,8 +230,8 @@ def who(scene: str, known: dict[str, str], near: str = "he") -> Person:
     elif pronouns:
         gender = GENDER_OF[pronouns[0]]
     else:
-        named = [known[n] for n in names(scene) if n in known] + [known[w] for w in low if w in known]
-        gender = named[0] if named else near
+        named = [genders[n] for n in names(scene) if n in genders] + [genders[w] for w in low if w in genders]
+        gender = named[0] if named else default
     if gender == "it" and pronouns and subject not in GENDER_OF:
         gender = GENDER_OF[pronouns[0]]
     noun = _noun(low, subject, gender)
@@ -115,7 +243,7 @@ def who(scene: str, known: dict[str, str], near: str = "he") -> Person:
 
 
 def _person(word: str) -> bool:
-    return word in PEOPLE or bool(_MADE.fullmatch(word))
+    return word in PEOPLE or bool(_TRADE.fullmatch(word))
 
 
 def _of_one(word: str) -> bool:
@@ -125,8 +253,8 @@ def _of_one(word: str) -> bool:
 
 def _noun(low: list[str], subject: str, gender: str) -> str:
     generic = {"he": "man", "she": "woman", "it": "creature", "they": "person"}[gender]
-    known = _person(subject) or subject.endswith(_AGED) or (gender == "it" and bool(subject))
-    head = subject if subject in _NEUTRAL_HEAD or (known and subject in low) else generic
+    is_person = _person(subject) or subject.endswith(_AGED) or (gender == "it" and bool(subject))
+    head = subject if subject in _NEUTRAL_HEAD or (is_person and subject in low) else generic
     if head.endswith(("s", "ren", "ple", "one", "body", "team", "crowd", "audience", "police", "crew")):
         head = generic
     if gender in ("he", "she") and GENDER_OF.get(head, gender) != gender:

@@ -86,13 +86,13 @@ class Pose:
 
     Attributes:
         base: ``unknown`` (nothing said yet), ``stand``, ``low`` (bent, squatting, fallen), ``sit``, ``kneel``, ``lie``.
-        aloft: up on a ladder or the like. water: swimming. held: what was picked up by name.
+        aloft: up on a ladder or the like. water: swimming. items: what was picked up, by name.
     """
 
     base: str = UNKNOWN
     aloft: bool = False
     water: bool = False
-    held: frozenset[str] = frozenset()
+    items: frozenset[str] = frozenset()
 
 
 START = Pose()
@@ -112,7 +112,7 @@ def follow(pose: Pose, step: str) -> tuple[Pose, list[str]]:
             base = LOW if base in _UPRIGHT else base
         else:
             base = _RESULT[event]
-    aloft, water, held = pose.aloft, pose.water, pose.held
+    aloft, water, items = pose.aloft, pose.water, pose.items
     if aloft and _DOWN.search(text):
         aloft = False
     elif aloft and _GROUND.search(text):
@@ -128,21 +128,21 @@ def follow(pose: Pose, step: str) -> tuple[Pose, list[str]]:
     if _WET.search(text) and not re.search(r"out of the water", text):
         water = True
     if _GIVE.search(text):
-        held = frozenset()
-    if taken := _TAKE.search(text):
-        if taken.group(1) in held:
-            wrong.append(f"picks up the {taken.group(1)} twice")
-        held = held | {taken.group(1)}
-    return Pose(base, aloft, water, held), wrong
+        items = frozenset()
+    if pick := _TAKE.search(text):
+        if pick.group(1) in items:
+            wrong.append(f"picks up the {pick.group(1)} twice")
+        items = items | {pick.group(1)}
+    return Pose(base, aloft, water, items), wrong
 
 
 def violations(steps: Sequence[str], pose: Pose = START) -> list[tuple[int, str]]:
     """(index of the step, what is impossible) for all steps in order."""
-    found = []
+    out = []
     for i, step in enumerate(steps):
         pose, wrong = follow(pose, step)
-        found += [(i, w) for w in wrong]
-    return found
+        out += [(i, w) for w in wrong]
+    return out
 
 
 BRIDGES = {
@@ -162,8 +162,8 @@ def bridge(pose: Pose, step: str, turn: int) -> str | None:
     for reason in wrong:
         for part, wordings in BRIDGES.items():
             if part in reason or (part == "standing" and "ladder" in reason):
-                said = wordings[turn % len(wordings)]
-                between, bad = follow(pose, said)
-                if not bad and not follow(replace(between, held=pose.held), step)[1]:
-                    return said
+                wording = wordings[turn % len(wordings)]
+                between, bad = follow(pose, wording)
+                if not bad and not follow(replace(between, items=pose.items), step)[1]:
+                    return wording
     return None

@@ -15,17 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.planning.choose import Chooser, Weak
-from avatargpt.planning.compose import State, tell
-from avatargpt.planning.kinds import Part
-from avatargpt.planning.marks import actor_of, gender_of, neutral
-from avatargpt.planning.persons import Person, role_names, who
+from avatargpt.planning.compose import ActivityChooser, State, Weak, plain_task, sentence, statement, tell
+from avatargpt.planning.library import Part, PlanLibrary
+from avatargpt.planning.persons import Person, actor_of, gender_of, neutral, role_names, who
 from avatargpt.planning.posture import follow
-from avatargpt.planning.retrieve import NEAR, USABLE, Retriever, Story
-from avatargpt.planning.store import PlanLibrary
-from avatargpt.planning.telling import plain_task, sentence, statement
-from avatargpt.planning.types import Activity, Plan
-from avatargpt.requests.english import check_plan, check_scene, check_slots
+from avatargpt.planning.retrieve import MIN_ABOUT, MIN_USABLE, Retriever, Story
+from avatargpt.planning.types import Activity, Plan, check_plan, check_scene, check_slots
 from avatargpt.requests.vector_index import unit
 from instruct_data.planning import SEPARATOR, STEP_TASKS
 from vqvae.errors import UserError
@@ -34,9 +29,9 @@ if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
 
 MEMORY = 24  # activities looked back at
-ALSO = 0.25  # farther than the nearest plan by so much, another one is not put after it
-SPREAD = 0.02  # of how near plans are, at temperature 1
-GOES_ON = 60  # written scenes that are looked at for an endless scene
+MAX_DISTANCE = 0.25  # a plan farther than the nearest one by more is not appended to it
+NEARNESS_NOISE = 0.02  # of how near plans are, at temperature 1
+ENDLESS_SCENES = 60  # written scenes that are looked at for an endless scene
 
 
 _NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}
@@ -57,11 +52,11 @@ class RetrievalPlanner:
         self.retriever = Retriever(library, grounder)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         persons = [*zip(library.scenes, library.genders, strict=True), *library.kinds.persons]
-        for said, gender in persons:
-            for name in role_names(said):
+        for text, gender in persons:
+            for name in role_names(text):
                 counts[name][gender] += 1
-        self.known = {n: c.most_common(1)[0][0] for n, c in counts.items() if c.most_common(1)[0][1] > 0.6 * c.total()}
-        self.known = {n: g for n, g in self.known.items() if g in ("he", "she")}
+        common = {n: c.most_common(1)[0][0] for n, c in counts.items() if c.most_common(1)[0][1] > 0.6 * c.total()}
+        self.genders = {n: g for n, g in common.items() if g in ("he", "she")}
 
     @classmethod
     def from_folder(
@@ -81,7 +76,7 @@ class RetrievalPlanner:
 
     def knows(self, scene: str) -> bool:
         """Whether a stored plan is about such a scene."""
-        return self.retriever.stories(check_scene(scene))[0].near >= NEAR
+        return self.retriever.stories(check_scene(scene))[0].nearness >= MIN_ABOUT
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
         """Scene -> activities with their steps: the nearest whole plan, and others that are about as near after it.
@@ -91,57 +86,59 @@ class RetrievalPlanner:
         Raises:
             UserError: a scene or number that is not accepted.
         """
-        said = check_plan(scene, activities)
-        person, state, rng = self._person(said), State.fresh(), self._rng(said, temperature, seed)
-        stories = self._drawn(self.retriever.stories(said), rng, temperature)
-        made: list[Activity] = []
+        line = check_plan(scene, activities)
+        person, state, rng = self._person(line), State.fresh(), self._rng(line, temperature, seed)
+        stories = self._drawn(self.retriever.stories(line), rng, temperature)
+        chosen: list[Activity] = []
         for story in stories:
-            if len(made) == activities or (made and story.near < max(stories[0].near - ALSO, USABLE)):
+            if len(chosen) == activities or (
+                chosen and story.nearness < max(stories[0].nearness - MAX_DISTANCE, MIN_USABLE)
+            ):
                 break
-            chooser = Chooser(story, person, rng, temperature, self.weak)
-            made += chooser.whole(activities - len(made), state)
+            chooser = ActivityChooser(story, person, rng, temperature, self.weak)
+            chosen += chooser.activities_of(activities - len(chosen), state)
         notes = []
-        if (first := stories[0]).near < NEAR:
+        if (first := stories[0]).nearness < MIN_ABOUT:
             notes.append(f"No stored plan is about such a scene; the nearest one is of {_quoted(first)}.")
-        if len(made) < activities:
-            notes.append(f"{len(made)} activities instead of {activities}: the stored plans have no more that fit.")
-        return Plan(scene, tuple(made), self.name, tuple(notes))
+        if len(chosen) < activities:
+            notes.append(f"{len(chosen)} activities instead of {activities}: the stored plans have no more that fit.")
+        return Plan(scene, tuple(chosen), self.name, tuple(notes))
 
     def next_activity(
-        self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
         """What comes after `done`; of it the last 24 are looked at. Nothing among them is told again.
 
         Raises:
             UserError: a scene that is not accepted, or nothing new is left.
         """
-        return self._next(check_scene(scene), done, described, temperature, seed)
+        return self._next(check_scene(scene), past, described, temperature, seed)
 
     def _next(
-        self, scene: str, done: Sequence[Activity], described: str, temperature: float, seed: int, actor: str = ""
+        self, scene: str, past: Sequence[Activity], described: str, temperature: float, seed: int, actor: str = ""
     ) -> Activity:
         """From the nearest plan that has one left: what comes next there, then other near plans, then what was left out
         of these, then plans farther away.
         """
-        person, last = self._person(scene, actor), list(done)[-MEMORY:]
+        person, last = self._person(scene, actor), list(past)[-MEMORY:]
         state, vectors = self._remember(last, described, person)
         seed += zlib.crc32(" ".join(s for a in last[-2:] for s in a.steps).encode()) if last else 0
         rng = self._rng(scene, temperature, seed)
-        for story, rest in self._ways(self.retriever.stories(scene, GOES_ON)):
-            chooser = Chooser(story, person, rng, temperature, self.weak)
-            made = chooser.left(state, vectors) if rest else chooser.next(state, vectors)
-            if made is not None:
-                return made
+        for story, leftover in self._ways(self.retriever.stories(scene, ENDLESS_SCENES)):
+            chooser = ActivityChooser(story, person, rng, temperature, self.weak)
+            activity = chooser.left(state, vectors) if leftover else chooser.next(state, vectors)
+            if activity is not None:
+                return activity
         raise UserError("planner: nothing new is left for this scene; accepted: a shorter list of what was done")
 
     @staticmethod
     def _ways(stories: Sequence[Story]) -> Iterator[tuple[Story, bool]]:
         """(plan, whether what was left out of it may be told) in the order in which they are tried."""
-        least = min(USABLE, stories[0].near)
-        near = [s for s in stories if s.near >= least]
-        for rest in (False, True):
-            yield from ((s, rest) for s in near)
-        for story in stories[len(near) :]:
+        limit = min(MIN_USABLE, stories[0].nearness)
+        close = [s for s in stories if s.nearness >= limit]
+        for leftover in (False, True):
+            yield from ((s, leftover) for s in close)
+        for story in stories[len(close) :]:
             yield story, False
             yield story, True
 
@@ -152,10 +149,10 @@ class RetrievalPlanner:
     @staticmethod
     def _drawn(stories: Sequence[Story], rng: np.random.Generator, temperature: float) -> list[Story]:
         """The nearest first, of about equally near ones any; where none is near, the nearest."""
-        if stories[0].near < USABLE:
+        if stories[0].nearness < MIN_USABLE:
             return list(stories)
-        noise = rng.gumbel(0, SPREAD * temperature, len(stories)) if temperature > 0 else 0.0
-        order = np.argsort(-(np.array([s.near for s in stories]) + noise), kind="stable")
+        noise = rng.gumbel(0, NEARNESS_NOISE * temperature, len(stories)) if temperature > 0 else 0.0
+        order = np.argsort(-(np.array([s.nearness for s in stories]) + noise), kind="stable")
         return [stories[int(i)] for i in order]
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
@@ -167,40 +164,40 @@ class RetrievalPlanner:
         Raises:
             UserError: unknown task, slots that are not accepted.
         """
-        given = check_slots(task, slots)
-        steps = tuple(s.strip() for s in given.get("steps", "").split(SEPARATOR.strip()) if s.strip())
-        about = given.get("activity", "")
+        texts = check_slots(task, slots)
+        steps = tuple(s.strip() for s in texts.get("steps", "").split(SEPARATOR.strip()) if s.strip())
+        about = texts.get("activity", "")
         if task.endswith("_to_scene"):
             return [self._scene_of(about, steps)]
         if task in ("activity_to_steps", "steps_to_activity"):
             return self._turned(about, steps, temperature, seed)
-        done = [Activity(about or steps[0], steps or (about,))] if about or steps else []
-        if "scene" in given:
-            one = self._next(check_scene(given["scene"]), done, "", temperature, seed, actor_of([about, *steps]))
+        past = [Activity(about or steps[0], steps or (about,))] if about or steps else []
+        if "scene" in texts:
+            activity = self._next(check_scene(texts["scene"]), past, "", temperature, seed, actor_of([about, *steps]))
         else:
-            one = self._after(done[0], temperature, seed)
-        return list(one.steps) if task in STEP_TASKS else [one.task]
+            activity = self._after(past[0], temperature, seed)
+        return list(activity.steps) if task in STEP_TASKS else [activity.task]
 
     def _person(self, scene: str, actor: str = "") -> Person:
         """Who acts: `actor` where it is told, else whom the scene names."""
-        near = self.retriever.nearest(scene, 9)
-        votes = Counter(self.library.genders[i] for i in near)
-        person = who(scene, self.known, max(("he", "she"), key=lambda g: (votes[g], g)))
+        rows = self.retriever.nearest(scene, 9)
+        votes = Counter(self.library.genders[i] for i in rows)
+        person = who(scene, self.genders, max(("he", "she"), key=lambda g: (votes[g], g)))
         return person if actor in ("", person.gender) else replace(person, gender=actor, noun=_NOUNS[actor])
 
-    def _remember(self, done: Sequence[Activity], described: str, person: Person) -> tuple[State, np.ndarray]:
+    def _remember(self, past: Sequence[Activity], described: str, person: Person) -> tuple[State, np.ndarray]:
         """Pose and words of what was done, and (n, 384) vectors of the activities."""
         state = State.fresh()
-        state.begun, state.turns, state.count = bool(done), len(done), len(done)
-        actor = gender_of(" ".join(s for a in done for s in a.steps)) or "they"
-        tasks = [neutral(a.task, actor, False) for a in done]
+        state.begun, state.turns, state.count = bool(past), len(past), len(past)
+        actor = gender_of(" ".join(s for a in past for s in a.steps)) or "they"
+        tasks = [neutral(a.task, actor, False) for a in past]
         manner = f"{{he}} {person.mood} "  # as this planner says it
-        for text in (neutral(s, actor) for a in done for s in a.steps):
+        for text in (neutral(s, actor) for a in past for s in a.steps):
             state.pose = follow(state.pose, text)[0]
-            state.said.add(text.replace(manner, "{he} ") if person.mood else text)
+            state.steps.add(text.replace(manner, "{he} ") if person.mood else text)
         if described:
             state.pose = follow(state.pose, described)[0]
-        state.told = {plain_task(t) for t in tasks}
+        state.tasks = {plain_task(t) for t in tasks}
         return state, self.retriever.full(tasks)
 
     def _turned(self, about: str, steps: tuple[str, ...], temperature: float, seed: int) -> list[str]:
@@ -209,23 +206,23 @@ class RetrievalPlanner:
         actor = actor_of([about, *steps]) or "they"
         person = Person(actor, _NOUNS[actor])
         texts = [neutral(about, actor, False)] if about else [neutral(s, actor) for s in steps]
-        own = unit(self.retriever.embed(texts).mean(0, keepdims=True))
-        side, other = ("from", "to") if about else ("to", "from")
-        given, sought = (lib.task_vectors, lib.means) if about else (lib.means, lib.task_vectors)
-        scores = lib.projected("task_steps", other, sought) @ lib.projected("task_steps", side, own)[0]
-        scores += given @ own[0]  # what is near the question itself
+        query = unit(self.retriever.embed(texts).mean(0, keepdims=True))
+        side, target = ("from", "to") if about else ("to", "from")
+        query_side, target_vectors = (lib.task_vectors, lib.means) if about else (lib.means, lib.task_vectors)
+        scores = lib.projected("task_steps", target, target_vectors) @ lib.projected("task_steps", side, query)[0]
+        scores += query_side @ query[0]  # what is near the question itself
         scores += np.random.default_rng(seed).gumbel(0, 0.02 * max(temperature, 0.0), len(scores))
         best = int(scores.argmax())
         if not about:
             return [sentence(person.says(statement(lib.tasks[best])))]
         steps = tuple(lib.steps[i] for i in lib.steps_of(best))
-        made = tell(Part(lib.tasks[best], steps, frozenset()), person, State.fresh())
-        return list(made.steps) if made is not None else [person.says(s, i == 0) for i, s in enumerate(steps)]
+        activity = tell(Part(lib.tasks[best], steps, frozenset()), person, State.fresh())
+        return list(activity.steps) if activity is not None else [person.says(s, i == 0) for i, s in enumerate(steps)]
 
-    def _after(self, done: Activity, temperature: float, seed: int) -> Activity:
+    def _after(self, past: Activity, temperature: float, seed: int) -> Activity:
         """What comes next where no scene is told: what follows similar activities in the library."""
-        actor = actor_of([done.task, *done.steps])
-        return self._next(self._scene_of(done.task, done.steps), [done], "", temperature, seed, actor)
+        actor = actor_of([past.task, *past.steps])
+        return self._next(self._scene_of(past.task, past.steps), [past], "", temperature, seed, actor)
 
     def _scene_of(self, about: str, steps: Sequence[str]) -> str:
         """The library's scene in which something like this is done."""
@@ -233,17 +230,17 @@ class RetrievalPlanner:
         actor = actor_of([about, *steps]) or "they"
         parts = []
         if about:
-            own = self.retriever.embed([neutral(about, actor, False)])
-            parts.append((lib.task_index.cosines(own[0]), "scene_task", own))
+            vector = self.retriever.embed([neutral(about, actor, False)])
+            parts.append((lib.task_index.cosines(vector[0]), "scene_task", vector))
         if steps:
-            own = unit(self.retriever.embed([neutral(s, actor) for s in steps]).mean(0, keepdims=True))
-            parts.append((lib.means @ own[0], "scene_steps", own))
+            vector = unit(self.retriever.embed([neutral(s, actor) for s in steps]).mean(0, keepdims=True))
+            parts.append((lib.means @ vector[0], "scene_steps", vector))
         score = np.zeros(len(lib.scenes), np.float32)
-        for near, relation, own in parts:
+        for cosines, relation, vector in parts:
             best = np.full(len(lib.scenes), -1, np.float32)
-            np.maximum.at(best, lib.task_scene, near)
-            asked = lib.projected(relation, "to", own)[0]
-            score += best + 0.5 * (lib.projected(relation, "from", lib.scene_vectors) @ asked)
+            np.maximum.at(best, lib.task_scene, cosines)
+            query = lib.projected(relation, "to", vector)[0]
+            score += best + 0.5 * (lib.projected(relation, "from", lib.scene_vectors) @ query)
         return lib.scenes[int(score.argmax())]
 
 

@@ -1,38 +1,73 @@
-"""Which whole plans are near a scene: kinds of scenes, and scenes that were written once.
+"""Retrieval of the whole plans near a scene: kinds of scenes, and scenes that were written once.
 
-What is a network here: the sentence encoder (frozen). All numbers below were chosen by reading what comes first for the
-sixty scenes of `eval/suites/plans.yaml`.
-"""
+By the frozen sentence encoder and by rare words in common: a sentence vector is mostly about who acts. All numbers
+below were chosen by reading what comes first for the sixty scenes of `eval/suites/plans.yaml`."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+import math
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.planning.common_words import CommonWords, bag
-from avatargpt.planning.kinds import FIRST, LAST, MIDDLE, Part
-from avatargpt.planning.marks import embedded
-from avatargpt.planning.store import PlanLibrary
+from avatargpt.planning.library import FIRST, LAST, MIDDLE, Part, PlanLibrary
+from avatargpt.planning.persons import embedded
+from avatargpt.requests.lexical import lemmas
 from avatargpt.requests.people import strange_names
 from avatargpt.requests.vector_index import ranked
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
 
-SCENES, COMPARED = 30, 8  # written scenes nearest by the stored components, and of these by all
-KEYS, PARTS = 2, 3  # nearest wordings and activities that count
-OWN = 0.5  # of the likeness of the activities, beside that of the scene
-COMMON = 0.3  # of the share of common words: of wordings that were held out with a foreign person, the right kind comes
-# first for 24 of 100 without it and for 47 with it, with its own person for 63 and 74
-CLEARLY = 0.08  # by which a written scene must be nearer than a kind, whose plans are tidier
-NEAR = 0.8  # from here on a plan is about such a scene; of sixty scenes seventeen are below, half of them read badly
-USABLE = 0.62  # from here on a plan may be told behind a nearer one
-STRANGE = 0.2  # less for each name of a person that the scene does not know
-REMEMBERED = 10_000  # sentence vectors that are kept, 15 MB
+MIN_LETTERS = 3  # letters of a word that counts
+
+
+def bag(texts: Iterable[str]) -> frozenset[str]:
+    """Lemmas of content words of all texts."""
+    return frozenset(w for t in texts for w in lemmas(embedded(t)) if len(w) >= MIN_LETTERS)
+
+
+class CommonWords:
+    """Shares of common words, weighted by how few of the documents have a word (inverse document frequency).
+
+    Args:
+        documents: words of each plan. persons: words for who acts, which do not count.
+    """
+
+    def __init__(self, documents: Sequence[frozenset[str]], persons: frozenset[str]) -> None:
+        self.documents, self.persons = documents, persons
+        counts = Counter(w for d in documents for w in d)
+        self._rarest = math.log(max(len(documents), 2))
+        self._weight = {w: math.log(len(documents) / n) for w, n in counts.items()}
+
+    def weights(self, text: str) -> dict[str, float]:
+        """What the words of a text weigh, together 1; empty where it has none that count."""
+        words = {w: self._weight.get(w, self._rarest) for w in sorted(bag([text]) - self.persons)}
+        total = sum(words.values())
+        return {w: v / total for w, v in words.items()} if total > 0 else {}
+
+    def shares(self, text: str) -> np.ndarray:
+        """(N,) of each document, 0 to 1."""
+        weights = self.weights(text)
+        return np.array([sum(v for w, v in weights.items() if w in d) for d in self.documents], np.float64)
+
+
+NEAREST_SCENES, COMPARED_SCENES = 30, 8  # written scenes nearest by the stored components, and of these by all
+BEST_KEYS, BEST_PARTS = 2, 3  # nearest wordings and activities that count
+ACTIVITY_WEIGHT = 0.5  # of the likeness of the activities, beside that of the scene
+# of the share of common words; wordings that were held out with a foreign person find the right kind in 24 of 100 cases
+# without it and in 47 with it, wordings with their usual person in 63 and 74
+WORD_WEIGHT = 0.3
+KIND_BONUS = 0.08  # by which a written scene must be nearer than a kind, whose plans are tidier
+MIN_ABOUT = (
+    0.8  # from here on a plan is about such a scene; of sixty scenes seventeen are below, half of them read badly
+)
+MIN_USABLE = 0.62  # from here on a plan may follow a nearer one
+NAME_COST = 0.2  # less for each name of a person that the scene does not know
+MAX_REMEMBERED = 10_000  # sentence vectors that are kept, 15 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +77,14 @@ class Story:
     Attributes:
         name: the kind, or the written scene. row: of the written scene in the library, -1 = a kind.
         parts: its activities; of a written scene in its order. vectors: (n, 384) of them, unit.
-        near: how near it is to what was asked. fits: (n,) cosine of each activity to what was asked.
+        nearness: to what was asked. fits: (n,) cosine of each activity to what was asked.
     """
 
     name: str
     row: int
     parts: tuple[Part, ...]
     vectors: np.ndarray
-    near: float
+    nearness: float
     fits: np.ndarray
 
     @property
@@ -75,9 +110,9 @@ class Retriever:
         self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
         table = library.kinds
         persons = bag(name for name, _ in table.persons)
-        told = [bag([w, *(t for p in parts for t in (p.task, *p.steps))])
+        documents = [bag([w, *(t for p in parts for t in (p.task, *p.steps))])
                 for w, parts in zip(table.words, table.parts, strict=True)]  # fmt: skip
-        self.common = CommonWords(told, persons)
+        self.common = CommonWords(documents, persons)
 
     def ready(self) -> None:
         """Load the encoder now: a first answer need not wait for it."""
@@ -87,10 +122,10 @@ class Retriever:
         """Texts with or without marks -> (n, 384) unit vectors; the latest are remembered."""
         missing = [t for t in dict.fromkeys(texts) if t not in self._vectors]
         if missing:
-            made = self.grounder.sentence([embedded(t) for t in missing])
-            self._vectors.update(zip(missing, made, strict=True))
+            vectors = self.grounder.sentence([embedded(t) for t in missing])
+            self._vectors.update(zip(missing, vectors, strict=True))
         out = np.stack([self._vectors[t] for t in texts]) if texts else np.zeros((0, 384), np.float32)
-        while len(self._vectors) > REMEMBERED:
+        while len(self._vectors) > MAX_REMEMBERED:
             self._vectors.popitem(last=False)
         return out
 
@@ -104,47 +139,48 @@ class Retriever:
         reduced: np.ndarray = lib.basis.reduce(self.full([text]), lib.scene_vectors.shape[1])[0]
         return reduced
 
-    def nearest(self, scene: str, count: int = SCENES) -> list[int]:
+    def nearest(self, scene: str, count: int = NEAREST_SCENES) -> list[int]:
         """Rows of the written scenes nearest by the components that the library keeps."""
         return [int(i) for i in ranked(self.library.scene_vectors @ self.scene(scene), count)]
 
-    def stories(self, scene: str, count: int = SCENES) -> list[Story]:
+    def stories(self, scene: str, count: int = NEAREST_SCENES) -> list[Story]:
         """All kinds and the nearest written scenes, the nearest first.
 
-        Nearness: cosine of the scenes (of a kind the mean of its best `KEYS` wordings) plus `OWN` times the mean cosine
-        of the scene and the best `PARTS` activities plus `COMMON` times the share of common words; of kinds `CLEARLY`
-        more.
+        Nearness: cosine of the scenes (of a kind the mean of its `BEST_KEYS` wordings), plus `ACTIVITY_WEIGHT` times
+        the mean cosine of the scene and the `BEST_PARTS` activities, plus `WORD_WEIGHT` times the share of common
+        words; of kinds `KIND_BONUS` more.
         """
-        own = self.full([scene])[0]
-        found = [*self._kinds(scene, own), *self._written(scene, own, self.nearest(scene, count))]
-        return sorted(found, key=lambda s: -s.near)
+        vector = self.full([scene])[0]
+        stories = [*self._kinds(scene, vector), *self._written(scene, vector, self.nearest(scene, count))]
+        return sorted(stories, key=lambda s: -s.nearness)
 
-    def _kinds(self, scene: str, own: np.ndarray) -> list[Story]:
+    def _kinds(self, scene: str, vector: np.ndarray) -> list[Story]:
         table, shares = self.library.kinds, self.common.shares(scene)
-        keys, fits, starts = table.keys @ own, table.vectors @ own, table.starts
+        keys, fits, starts = table.keys @ vector, table.vectors @ vector, table.starts
         out = []
         for k, (name, parts) in enumerate(zip(table.names, table.parts, strict=True)):
             rows = slice(int(starts[k]), int(starts[k + 1]))
-            near = _best(keys[table.key_kind == k], KEYS) + OWN * _best(fits[rows], PARTS) + CLEARLY
-            near += COMMON * float(shares[k])
-            out.append(Story(name, -1, parts, table.vectors[rows], near, fits[rows]))
+            nearness = _best(keys[table.key_kind == k], BEST_KEYS) + ACTIVITY_WEIGHT * _best(fits[rows], BEST_PARTS)
+            nearness = nearness + KIND_BONUS + WORD_WEIGHT * float(shares[k])
+            out.append(Story(name, -1, parts, table.vectors[rows], nearness, fits[rows]))
         return out
 
-    def _written(self, scene: str, own: np.ndarray, rows: Sequence[int]) -> list[Story]:
+    def _written(self, scene: str, vector: np.ndarray, rows: Sequence[int]) -> list[Story]:
         lib = self.library
-        like = dict(zip(rows, self.full([lib.scenes[r] for r in rows]) @ own, strict=True))
-        kept = sorted(rows, key=lambda r: -like[r])[: max(COMPARED, len(rows) - SCENES)]
-        self.full([lib.tasks[i] for row in kept for i in lib.tasks_of(row)])  # at once: that is faster
+        like = dict(zip(rows, self.full([lib.scenes[r] for r in rows]) @ vector, strict=True))
+        nearest = sorted(rows, key=lambda r: -like[r])[: max(COMPARED_SCENES, len(rows) - NEAREST_SCENES)]
+        self.full([lib.tasks[i] for row in nearest for i in lib.tasks_of(row)])  # at once: that is faster
         out, weights = [], self.common.weights(scene)
-        for row in kept:
+        for row in nearest:
             parts = self.parts(row)
             vectors = self.full([p.task for p in parts])
-            fits = vectors @ own
-            said = [t for p in parts for t in (p.task, *p.steps)]
-            told = bag([lib.scenes[row], *said])
-            near = float(like[row]) + OWN * _best(fits, PARTS) - STRANGE * strange_names(said, scene)
-            near += COMMON * sum(v for w, v in weights.items() if w in told)
-            out.append(Story(lib.scenes[row], row, parts, vectors, near, fits))
+            fits = vectors @ vector
+            texts = [t for p in parts for t in (p.task, *p.steps)]
+            words = bag([lib.scenes[row], *texts])
+            nearness = float(like[row]) + ACTIVITY_WEIGHT * _best(fits, BEST_PARTS)
+            nearness -= NAME_COST * strange_names(texts, scene)
+            nearness += WORD_WEIGHT * sum(v for w, v in weights.items() if w in words)
+            out.append(Story(lib.scenes[row], row, parts, vectors, nearness, fits))
         return out
 
     def parts(self, row: int) -> tuple[Part, ...]:

@@ -1,28 +1,34 @@
-"""Does this activity make sense here? A small network that tells true activities from corrupted ones.
+"""How good plans are: a small network that tells coherent activities from corrupted ones, and a sum of terms.
 
-It reads sentence vectors, and how many rare words are shared: the scene, the activity, the last step before it and
-its steps in order. Trained in
-`avatargpt.evaluation.text.plan_judge` against steps that are shuffled, repeated, or come from elsewhere.
-"""
+The network reads sentence vectors and how many rare words are shared: of the scene, the activity, the last step before
+it and its steps in order. Who acts is found by rules (`avatargpt.planning.persons`); the weights of the terms are by
+hand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from avatargpt.planning.marks import unmarked
-from avatargpt.planning.store import PlanLibrary
+from avatargpt.planning.library import PlanLibrary
+from avatargpt.planning.persons import actor_of, embedded, neutral, unmarked, who
+from avatargpt.planning.types import Activity
 from avatargpt.requests.lexical import WordIndex, lemmas
+from avatargpt.requests.people import GENDER_OF, WORD, strange_names, subject_of
+from avatargpt.requests.vector_index import unit
 from vqvae.errors import UserError
 
-MOST_STEPS = 6
-COSINES, WORDS = 6, 5
+if TYPE_CHECKING:
+    from avatargpt.lm.text_encoder import SentenceGrounder
+
+MAX_SCORED_STEPS = 6
+COSINE_FEATURES, WORD_FEATURES = 6, 5
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,11 @@ class Overlap:
 
     def __call__(self, scene: str, task: str, before: str, steps: Sequence[str]) -> np.ndarray:
         """(5,): scene and task, scene and steps, task and steps, a step and the next, the step before and the rest."""
-        own, about, last = self.bag(scene), self.bag(task), self.bag(before)
-        done = [self.bag(s) for s in steps]
-        every = {w: v for d in done for w, v in d.items()}
-        follows = sum(_shared(a, b) for a, b in pairwise(done)) / max(len(done) - 1, 1)
-        pairs = ((own, about), (own, every), (about, every), (last, every))
+        scene_bag, about, last = self.bag(scene), self.bag(task), self.bag(before)
+        step_bags = [self.bag(s) for s in steps]
+        every = {w: v for d in step_bags for w, v in d.items()}
+        follows = sum(_shared(a, b) for a, b in pairwise(step_bags)) / max(len(step_bags) - 1, 1)
+        pairs = ((scene_bag, about), (scene_bag, every), (about, every), (last, every))
         first, second, third, fourth = (_shared(a, b) for a, b in pairs)
         return np.array([first, second, third, follows, fourth], np.float32)
 
@@ -71,13 +77,13 @@ def _shared(left: dict[str, float], right: dict[str, float]) -> float:
 def batch(questions: Sequence[Question]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(B, 3 + 6, K) vectors, (B, 3 + 6) bool, true where there is one, and (B, 5) words in common."""
     width = questions[0].scene.shape[0]
-    out = np.zeros((len(questions), 3 + MOST_STEPS, width), np.float32)
+    out = np.zeros((len(questions), 3 + MAX_SCORED_STEPS, width), np.float32)
     there = np.zeros(out.shape[:2], bool)
     for b, q in enumerate(questions):
-        kept = q.steps[:MOST_STEPS]
+        steps = q.steps[:MAX_SCORED_STEPS]
         out[b, 0], out[b, 1], out[b, 2] = q.scene, q.task, q.before
-        out[b, 3 : 3 + len(kept)] = kept
-        there[b, : 3 + len(kept)] = True
+        out[b, 3 : 3 + len(steps)] = steps
+        there[b, : 3 + len(steps)] = True
     there[:, 2] = np.abs(out[:, 2]).sum(-1) > 0
     return out, there, np.stack([q.words for q in questions]).astype(np.float32)
 
@@ -97,11 +103,11 @@ class Scorer(nn.Module):
         super().__init__()
         self.width, self.dim = width, dim
         self.scene, self.task, self.step = (nn.Linear(width, dim) for _ in range(3))
-        self.place = nn.Parameter(torch.randn(3 + MOST_STEPS, dim) * 0.1)
+        self.place = nn.Parameter(torch.randn(3 + MAX_SCORED_STEPS, dim) * 0.1)
         layer = nn.TransformerEncoderLayer(dim, heads, 2 * dim, dropout, batch_first=True, norm_first=True)
         self.body = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.pairs = nn.Sequential(nn.Linear(2 * dim, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, 1))
-        wide = 2 * dim + COSINES + WORDS
+        wide = 2 * dim + COSINE_FEATURES + WORD_FEATURES
         self.head = nn.Sequential(nn.Linear(wide, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, 1))
         self.drop = nn.Dropout(dropout)
         self._relations = {
@@ -118,7 +124,7 @@ class Scorer(nn.Module):
         mean = (steps * mask[..., None]).sum(1)
         follows = self._cosine("step_next", steps[:, :-1], steps[:, 1:]) * mask[:, 1:]
         pairs = mask[:, 1:].sum(1).clamp(min=1)
-        same = steps @ steps.transpose(1, 2) - 2 * torch.eye(MOST_STEPS)
+        same = steps @ steps.transpose(1, 2) - 2 * torch.eye(MAX_SCORED_STEPS)
         entry = self._cosine("step_next", x[:, 2], steps[:, 0]) * there[:, 2]
         return torch.stack([
             self._cosine("scene_task", x[:, 0], x[:, 1]), self._cosine("scene_steps", x[:, 0], mean),
@@ -134,8 +140,8 @@ class Scorer(nn.Module):
         mask = there.float()
         steps = (h[:, 3:] * mask[:, 3:, None]).sum(1) / mask[:, 3:].sum(1, keepdim=True).clamp(min=1)
         order = self.pairs(torch.cat([h[:, 2:-1], h[:, 3:]], -1)).squeeze(-1) * mask[:, 3:]
-        whole = self.head(torch.cat([steps, h[:, 1], 2 * features, words], -1)).squeeze(-1)
-        return whole + order.sum(1) / mask[:, 3:].sum(1).clamp(min=1)
+        overall = self.head(torch.cat([steps, h[:, 1], 2 * features, words], -1)).squeeze(-1)
+        return overall + order.sum(1) / mask[:, 3:].sum(1).clamp(min=1)
 
     @classmethod
     def of(cls, library: PlanLibrary) -> Scorer:
@@ -172,3 +178,106 @@ class Scorer(nn.Module):
         """(B,) probabilities of being true."""
         probabilities: np.ndarray = 1 / (1 + np.exp(-self.logits(questions)))
         return probabilities
+
+
+COHERENCE_WEIGHT, KNOWN_WEIGHT, WEAK_WEIGHT, REPEAT_WEIGHT, STRANGER_WEIGHT, NAME_WEIGHT = 1.0, 1.0, 1.0, 2.0, 1.0, 0.5
+MIN_SAME_COSINE = 0.85  # cosine from which a step says again what one before it said
+MIN_KNOWN_SCORE = 0.62  # as `executable.LEAST`: below it the motion side cannot make out a step
+GOOD_PLAN = 1.35  # worth from which no other sample is asked for: half of the written plans are so good
+ACTOR_WORDS = ("he", "she", "it", "they", "the person", "a person", "person")
+
+
+def actor_in(scene: str) -> str:
+    """``he``, ``she`` or ``it`` where the scene tells whose body it is, else empty. A rule on words."""
+    person = who(scene, {}, "they")
+    return person.gender if person.gender in ("he", "she", "it") else ""
+
+
+def strangers(scene: str, steps: Sequence[str]) -> int:
+    """How many steps somebody else does than the one who acts in the scene. A rule: the words before the verb."""
+    actor = actor_in(scene) or actor_of(list(steps))
+    noun = who(scene, {}, "they").noun.split()[-1] if actor else ""
+    count = 0
+    for step in steps:
+        subject = subject_of(step).lower()
+        last = subject.split()[-1] if subject else ""
+        if not subject or subject in ACTOR_WORDS or last == noun:
+            count += subject in ("he", "she") and actor in ("he", "she") and subject != actor
+            continue
+        body = any(w in ("his", "her", "its", "their") for w in subject.split())  # "his arms rise"
+        count += not body and not (GENDER_OF.get(last) == actor and last in [w.lower() for w in WORD.findall(scene)])
+    return count
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Terms of a plan.
+
+    Attributes:
+        coherent: mean probability that an activity makes sense in the scene.
+        known_steps: mean of the steps' scores, each at most 1.
+        weak, repeated, strangers: shares of steps hardly known, that repeat one, and done by another person.
+        names: 1 where people are named that the scene does not mention, else 0.
+    """
+
+    coherent: float
+    known_steps: float
+    weak: float
+    repeated: float
+    strangers: float
+    names: float
+
+    @property
+    def sum(self) -> float:
+        """The higher the better; `GOOD_PLAN` is good."""
+        cost = WEAK_WEIGHT * self.weak + REPEAT_WEIGHT * self.repeated
+        cost += STRANGER_WEIGHT * self.strangers + NAME_WEIGHT * self.names
+        return COHERENCE_WEIGHT * self.coherent + KNOWN_WEIGHT * self.known_steps - cost
+
+
+class Ranker:
+    """Judges plans.
+
+    Args:
+        library: whose scorer judges coherence. grounder: the sentence encoder. can_do: the motion side's scores of
+            steps; None = all count as known.
+    """
+
+    def __init__(
+        self, library: PlanLibrary, grounder: SentenceGrounder,
+        can_do: Callable[[Sequence[str]], Sequence[float]] | None = None,
+    ) -> None:  # fmt: skip
+        self.library, self.grounder, self.can_do = library, grounder, can_do
+        self.scorer, self.overlap = Scorer.of(library), Overlap(library)
+
+    def worth(self, scene: str, activities: Sequence[Activity], past: Sequence[Activity] = ()) -> Worth:
+        """Of a plan, or of what comes after `past`."""
+        steps = [s for a in activities for s in a.steps]
+        earlier = [s for a in past for s in a.steps]
+        vectors = unit(self.grounder.sentence([*earlier, *steps]))
+        cosines = vectors @ vectors.T
+        repeated = [bool((cosines[i, :i] > MIN_SAME_COSINE).any()) for i in range(len(earlier), len(vectors))]
+        scores = np.ones(len(steps)) if self.can_do is None else np.asarray(self.can_do(steps), float)
+        names = strange_names([*steps, *(a.task for a in activities)], scene)
+        return Worth(
+            self.coherent(scene, activities, earlier[-1] if earlier else ""), float(scores.clip(0, 1).mean()),
+            float((scores < MIN_KNOWN_SCORE).mean()), float(np.mean(repeated)), strangers(scene, steps) / len(steps),
+            float(min(names, 1)),
+        )  # fmt: skip
+
+    def coherent(self, scene: str, activities: Sequence[Activity], before: str = "") -> float:
+        """Mean of the scorer's probabilities; each activity after the last step before it."""
+        lib = self.library
+        width = lib.task_vectors.shape[1]
+        who_acts = actor_of([s for a in activities for s in a.steps]) or "they"
+        marked = [(neutral(a.task, who_acts, False), [neutral(s, who_acts) for s in a.steps]) for a in activities]
+        last = neutral(before, who_acts) if before else ""
+        texts = [scene, last or scene, *(t for task, steps in marked for t in (task, *steps))]
+        vectors = lib.basis.reduce(self.grounder.sentence([embedded(t) for t in texts]), width)
+        questions, at, behind = [], 2, vectors[1] if before else np.zeros(width, np.float32)
+        for task, steps in marked:
+            step_vectors = vectors[at + 1 : at + 1 + len(steps)]
+            words = self.overlap(scene, task, last, steps)
+            questions.append(Question(vectors[0], vectors[at], behind, step_vectors, words))
+            at, last, behind = at + 1 + len(steps), steps[-1], step_vectors[-1]
+        return float(self.scorer.score(questions).mean())

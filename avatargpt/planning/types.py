@@ -1,16 +1,23 @@
-"""What a plan is and what a planner can be asked."""
+"""Plans, and the protocol of planners with its checks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from avatargpt.requests.english import check_words, looks_english
+from instruct_data import registry
+from instruct_data.planning import PLANNING_TASKS, SEPARATOR, join_steps
+from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.lm.loaded import LoadedModel
     from avatargpt.requests.phrase_index import PhraseIndex
 
-LONGEST = 20.0  # s that a step may be wished to take
+MAX_STEP_SECONDS = 20.0  # that a planner may ask for
+MAX_ACTIVITIES = 50
+MAX_STEPS = 12  # of one activity
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,10 @@ class Activity:
         """
         steps = tuple(str(s).strip() for s in row["steps"])
         seconds = tuple(float(s) for s in row.get("seconds", ()))
-        if seconds and (len(seconds) != len(steps) or not all(0 < s <= LONGEST for s in seconds)):
-            raise ValueError(f"{len(seconds)} lengths for {len(steps)} steps, each above 0 and at most {LONGEST:g} s")
+        if seconds and (len(seconds) != len(steps) or not all(0 < s <= MAX_STEP_SECONDS for s in seconds)):
+            raise ValueError(
+                f"{len(seconds)} lengths for {len(steps)} steps, each above 0 and at most {MAX_STEP_SECONDS:g} s"
+            )
         return cls(str(row["task"]).strip(), steps, seconds)
 
 
@@ -97,12 +106,12 @@ class Planner(Protocol):
         ...
 
     def next_activity(
-        self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
-        """What comes after `done` in a scene that need never end.
+        """What comes after `past` in a scene that need never end.
 
         Args:
-            done: the last activities (a bounded memory), oldest first; may be empty.
+            past: the last activities (a bounded memory), oldest first; may be empty.
             described: what the motion made last looks like in words, may be empty.
         """
         ...
@@ -110,3 +119,58 @@ class Planner(Protocol):
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
         """Any planning direction by the name of its task, e.g. ``activity_to_steps``: steps, or one sentence."""
         ...
+
+
+def check_scene(scene: str) -> str:
+    """A scene to plan in: `check_words` and in English, see `looks_english`."""
+    line = check_words(scene)
+    if not looks_english(line):
+        raise UserError(f"scene: {line[:60]!r} does not look like English; accepted English text")
+    return line
+
+
+def check_plan(scene: str, activities: int) -> str:
+    """The scene, once it and the number of activities are accepted."""
+    if not 1 <= activities <= MAX_ACTIVITIES:
+        raise UserError(f"activities: {activities}; accepted 1 to {MAX_ACTIVITIES}")
+    return check_scene(scene)
+
+
+def check_slots(task: str, slots: Mapping[str, str]) -> dict[str, str]:
+    """Slots of a planning task, tidied; steps joined by semicolons.
+
+    Raises:
+        UserError: no such planning task, a slot missing, too many or not accepted.
+    """
+    task_slots = planning_task(task).slots
+    if unknown := sorted(slots.keys() - task_slots.keys()):
+        raise UserError(f"task {task}: does not take {unknown[0]}; accepted: {', '.join(task_slots)}")
+    if missing := [name for name in task_slots if not str(slots.get(name) or "").strip()]:
+        raise UserError(f"task {task}: {missing[0]} is needed; accepted: {', '.join(task_slots)}")
+    out = {}
+    for name in task_slots:
+        line = check_words(slots[name], name)
+        if name == "steps":
+            steps = line.split(SEPARATOR.strip())
+            if len([s for s in steps if s.strip()]) > 2 * MAX_STEPS:
+                raise UserError(f"steps: {len(steps)} of them; accepted at most {2 * MAX_STEPS}")
+            line = join_steps(steps)
+        elif not looks_english(line):
+            raise UserError(f"{name}: {line[:60]!r} does not look like English; accepted English text")
+        out[name] = line
+    return out
+
+
+def planning_task(name: str) -> registry.Task:
+    """A task among the planning directions.
+
+    Raises:
+        UserError: there is none of that name; suggests the nearest and lists all.
+    """
+    import difflib
+
+    if name in PLANNING_TASKS:
+        return registry.get_task(name)
+    close = difflib.get_close_matches(name, PLANNING_TASKS, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise UserError(f"unknown planning task {name!r}; {hint}available: {', '.join(PLANNING_TASKS)}")

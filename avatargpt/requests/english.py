@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from avatargpt.resources import sentence_model_folder
-from instruct_data import registry
-from instruct_data.planning import PLANNING_TASKS, SEPARATOR, join_steps
 from instruct_data.requests.wording import NUMERAL
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
@@ -18,11 +15,8 @@ from vqvae.io.files import parsing
 
 MAX_WORDS = 200
 MAX_CHARACTERS = 2000
-MAX_ACTIVITIES = 50
-MAX_STEPS = 12  # of one activity
 _LATIN = 0.9  # share of the letters that must be Latin
 _WORD = re.compile(r"[^\W\d_]+")
-_SPOKEN = re.compile(r"[,'-]|[a-z0-9'-]*[a-z0-9][a-z0-9'-]*[,.]?", re.I)
 _UNSPEAKABLE = re.compile(r"^[b-df-hj-np-tv-xz]+$|[b-df-hj-np-tv-xz]{5}")
 _KEYS = ("qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "zxcvbnm", "yxcvbnm")
 _ENDINGS = ("s", "es", "ed", "d", "ing", "er", "ers", "ly")
@@ -95,11 +89,6 @@ def looks_english(text: str) -> bool:
     return share >= (0.75 if foreign and glue < 0.2 else 0.5)
 
 
-def spoken(piece: str) -> bool:
-    """Whether a word piece is part of a word, or what binds words."""
-    return _SPOKEN.fullmatch(piece) is not None
-
-
 def hit_at_random(text: str) -> bool:
     """Whether rows of keys are all there is, no word of any language: "asdfgh jkl". A rule: no word is known or made
     of two known ones ("catchphrase"), and more than half of the letters are in words of four or more that are
@@ -118,61 +107,6 @@ def hit_at_random(text: str) -> bool:
 
     hit = sum(len(w) for w in words if keys(w))
     return 2 * hit > sum(map(len, words)) and all(map(strange, words))
-
-
-def check_scene(scene: str) -> str:
-    """A scene to plan in: `check_words` and in English, see `looks_english`."""
-    line = check_words(scene)
-    if not looks_english(line):
-        raise UserError(f"scene: {line[:60]!r} does not look like English; accepted English text")
-    return line
-
-
-def check_plan(scene: str, activities: int) -> str:
-    """The scene, once it and the number of activities are accepted."""
-    if not 1 <= activities <= MAX_ACTIVITIES:
-        raise UserError(f"activities: {activities}; accepted 1 to {MAX_ACTIVITIES}")
-    return check_scene(scene)
-
-
-def check_slots(task: str, slots: Mapping[str, str]) -> dict[str, str]:
-    """Slots of a planning task, tidied; steps joined by semicolons.
-
-    Raises:
-        UserError: no such planning task, a slot missing, too many or not accepted.
-    """
-    task_slots = planning_task(task).slots
-    if unknown := sorted(slots.keys() - task_slots.keys()):
-        raise UserError(f"task {task}: does not take {unknown[0]}; accepted: {', '.join(task_slots)}")
-    if missing := [name for name in task_slots if not str(slots.get(name) or "").strip()]:
-        raise UserError(f"task {task}: {missing[0]} is needed; accepted: {', '.join(task_slots)}")
-    out = {}
-    for name in task_slots:
-        line = check_words(slots[name], name)
-        if name == "steps":
-            steps = line.split(SEPARATOR.strip())
-            if len([s for s in steps if s.strip()]) > 2 * MAX_STEPS:
-                raise UserError(f"steps: {len(steps)} of them; accepted at most {2 * MAX_STEPS}")
-            line = join_steps(steps)
-        elif not looks_english(line):
-            raise UserError(f"{name}: {line[:60]!r} does not look like English; accepted English text")
-        out[name] = line
-    return out
-
-
-def planning_task(name: str) -> registry.Task:
-    """A task among the planning directions.
-
-    Raises:
-        UserError: there is none of that name; suggests the nearest and lists all.
-    """
-    import difflib
-
-    if name in PLANNING_TASKS:
-        return registry.get_task(name)
-    close = difflib.get_close_matches(name, PLANNING_TASKS, 1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UserError(f"unknown planning task {name!r}; {hint}available: {', '.join(PLANNING_TASKS)}")
 
 
 MIN_LANGUAGE_PROBABILITY = 0.5  # English requests stay below it, whole foreign sentences do not

@@ -186,7 +186,7 @@ def _beside(args: SimpleNamespace, out: Path) -> None:
 
         MotionEvaluator.load(args.evaluator).save(out)
     if args.planner:
-        from avatargpt.planning.store import PlanLibrary
+        from avatargpt.planning.library import PlanLibrary
 
         PlanLibrary.load(args.planner).save(out)
     if args.gestures:

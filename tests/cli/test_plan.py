@@ -119,8 +119,7 @@ def test_a_bad_line_of_a_file_is_named(cli: Any, known: list[Any], tmp_path: Pat
 
 def test_a_language_model_that_nobody_runs(cli: Any, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `--llm` names is asked first; one line on stderr says that it did not answer."""
-    from avatargpt.planning.fallback import Fallback
-    from avatargpt.planning.language_planner import LanguagePlanner
+    from avatargpt.planning.language_planner import Fallback, LanguagePlanner
 
     monkeypatch.setenv("AVATARGPT_LLM_MODEL", "small-1")
     monkeypatch.setattr(

@@ -174,7 +174,7 @@ def _models(folder: Path) -> dict[str, Target]:
     from avatargpt.lm.scorer import TextMotionScorer
     from avatargpt.lm.text_encoder import TextTokenizer
     from avatargpt.metrics.evaluator import MotionEvaluator
-    from avatargpt.planning.store import PlanLibrary
+    from avatargpt.planning.library import PlanLibrary
     from avatargpt.requests.phrase_index import PhraseIndex
     from avatargpt.train.checkpoints import load_checkpoint
     from vqvae.tokenizer import MotionTokenizer
@@ -212,25 +212,17 @@ def _models(folder: Path) -> dict[str, Target]:
 
 def _words() -> dict[str, Target]:
     from avatargpt.cli import common
-    from avatargpt.planning.parse import parse_steps
-    from avatargpt.requests.english import check_scene, language_of
+    from avatargpt.planning.types import check_scene
+    from avatargpt.requests.english import language_of
 
     def prompt(path: Path) -> None:
         for text in common.read_texts(f"@{path}", emoji=True)[0]:
             language_of(text)
             check_scene(text)
 
-    def answer(path: Path) -> None:
-        try:
-            parse_steps(path.read_text("utf-8", "replace"))
-        except ValueError as e:
-            if type(e).__name__ not in ("Malformed", "UserError"):
-                raise
-
     texts = [t.encode() for t in seeds.PROMPTS]
     return {
         "prompts": Target([*texts, b"\n".join(texts)], ".txt", prompt, True, 3),
-        "answers of planners": Target([seeds.PLAN.encode(), b"She walks: walk; sit", *texts], ".txt", answer, True),
     }
 
 

@@ -121,7 +121,7 @@ def test_prompt_files(path: Path) -> None:
     for example in read.examples:
         said = read_answer(json.dumps(example.answer), form)
         if isinstance(said, answers.PlanAnswer) and path.stem == "plan_brief":
-            assert all(len(a.steps) <= answers.BRIEF and not a.seconds for a in said.plan())
+            assert all(len(a.steps) <= answers.MAX_BRIEF_STEPS and not a.seconds for a in said.plan())
         elif isinstance(said, answers.PlanAnswer):
             assert all(len(a.seconds) == len(a.steps) for a in said.plan())
         assert read.messages(example.values)[-1] == read.messages(example.values)[1 + 2 * read.examples.index(example)]

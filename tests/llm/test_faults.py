@@ -19,8 +19,7 @@ from avatargpt.llm.exchange import Tries
 from avatargpt.llm.failures import LlmFailed
 from avatargpt.llm.gguf import Gguf
 from avatargpt.llm.hugging_face import HuggingFace
-from avatargpt.planning.fallback import Fallback
-from avatargpt.planning.language_planner import LanguagePlanner
+from avatargpt.planning.language_planner import Fallback, LanguagePlanner
 from avatargpt.planning.types import Activity, Plan
 from tests.llm.conftest import SCENE, Llama, Server, activity, completion, plan, reply, status
 

@@ -55,14 +55,15 @@ def test_movements_sides_and_lengths(packaged: AvatarGPT, told: list[str]) -> No
         {"words": "plays the harp", "movement": "none"},
     ))  # fmt: skip
     wave, harp = LanguageReader(llm, packaged.body.model, told.append)("she waves with the left, plays the harp")
-    assert wave.asked and (wave.asked.side, wave.asked.seconds) == ("left", 3) and "wave" in wave.text and wave.action
-    assert harp.text == "plays the harp" and not harp.action
+    assert wave.clause and (wave.clause.side, wave.clause.seconds) == ("left", 3)
+    assert "wave" in wave.caption and wave.action
+    assert harp.caption == "plays the harp" and not harp.action
     assert told == ["not known: 'plays the harp'; it is made from these very words and may show something else"]
 
 
 def test_the_index_reads_where_nobody_answers(packaged: AvatarGPT, told: list[str]) -> None:
     body = packaged.body.model
     reader = LanguageReader(LanguageModel(Dead()), body, told.append)
-    assert reader("walk, then sit down") == body.clauses("walk, then sit down")
+    assert tuple(reader("walk, then sit down")) == body.clauses("walk, then sit down")
     reader("jump")
     assert len(told) == 1 and told[0].endswith("the phrase index reads the request by itself")

@@ -1,23 +1,135 @@
-"""A language model of planning small enough for a test, and a book of phrasings that counts words."""
+"""A small planning corpus, stand-ins for sentence encoders, a planner, and an index of phrasings."""
 
-from __future__ import annotations
-
+import zlib
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from avatargpt.lm.loaded import LoadedModel
-from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
-from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.evaluation.text.plan_judge import JudgeTraining, measure, tabulate, train_scorer
+from avatargpt.planning.library import Basis, KindTable, Part, PlanLibrary
+from avatargpt.planning.persons import embedded
+from avatargpt.planning.retrieval_planner import RetrievalPlanner
+from avatargpt.planning.retrieve import bag
 from avatargpt.requests.phrase_index import PhraseIndex
+from instruct_data import planning as written
+from instruct_data.planning import Kind, KindActivity, Person, PlannedActivity, PlannedScene
 
-LINES = [
-    "a tired nurse finishes the night shift", "she washes her hands; she sits down and writes; she stands up",
-    "he kneels in the garden; he digs with both hands; he wipes his brow", "the cook stirs a pot and tastes the soup",
-    "a boy plays in the snow; he throws a ball with the right hand", "a person walks forward and waves",
-] * 6  # fmt: skip
+WORK = {
+    "gardener": ("rakes the leaves", "digs a hole", "waters the roses", "plants a tree"),
+    "cook": ("stirs the soup", "chops the onions", "tastes the sauce", "carries the plates"),
+    "boxer": ("punches the bag", "skips rope", "ducks and weaves", "bandages the fists"),
+    "nurse": ("makes the bed", "pushes the wheelchair", "checks the charts", "washes the floor"),
+    "sailor": ("hoists the sail", "scrubs the deck", "coils the lines", "rows the boat"),
+    "clown": ("juggles three balls", "slips on a peel", "rides a tiny bike", "blows up balloons"),
+}
+MOVES = (
+    "walks to the left", "bends down and picks something up", "lifts both arms", "sits down and rests", "jumps twice",
+    "stands up slowly", "kneels on the right knee", "wipes the forehead", "shakes the head", "runs forward",
+    "turns around", "waves with the left hand", "claps twice", "lies down on the back", "gets up and stretches",
+)  # fmt: skip
+
+
+class Encoder:
+    """Vectors of bags of words: texts that share words are near."""
+
+    def sentence(self, texts: Sequence[str]) -> np.ndarray:
+        out = np.zeros((len(texts), 384), np.float32)
+        for row, text in zip(out, texts, strict=True):
+            for word in text.lower().replace(".", "").replace(",", "").split():
+                row += np.random.default_rng(zlib.crc32(word.encode())).normal(size=384)
+        return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+def corpus(seed: int, repeat: int = 3) -> list[PlannedScene]:
+    """Plans of every profession, half of them hers."""
+    rng = np.random.default_rng(seed)
+    plans = []
+    for n in range(repeat):
+        for job, works in WORK.items():
+            he = "he" if (n + len(job)) % 2 else "she"
+            activities = []
+            for k in rng.permutation(len(works))[:3]:
+                moves = [MOVES[int(i)] for i in rng.permutation(len(MOVES))[:2]]
+                steps = [f"{he} {works[k]} with both hands", *(f"{he} {m}" for m in moves)]
+                activities.append(PlannedActivity(f"{he.capitalize()} {works[k]}.", tuple(steps)))
+            plans.append(PlannedScene(f"A {job} is at work, day {n}.", tuple(activities)))
+    return plans
+
+
+LIFE = {  # kind -> task, steps, where it may stand
+    "baker": (
+        ("lights the oven", "squats and blows hard", 1), ("puts on an apron", "ties something behind {his} back", 1),
+        ("kneads the dough", "pushes with both palms", 2), ("sits on a flour sack", "sits down and yawns", 2),
+        ("rolls the dough", "rolls both hands forward", 2), ("shapes loaves", "circles both palms", 2),
+        ("sweeps the flour", "walks and sweeps to the door", 3), ("eats the first slice", "bites and chews slowly", 3),
+    ),
+    "pilot": (
+        ("climbs aboard", "climbs five steps", 1), ("checks the wings", "strokes along a wing", 1),
+        ("grips the stick", "grips with the right fist", 2), ("waves to the tower", "waves with the left hand", 2),
+        ("lands softly", "leans back with bent knees", 3), ("walks off the airfield", "walks off with long strides", 3),
+    ),
+}
+
+
+def kinds() -> list[Kind]:
+    """Of a baker and of a pilot."""
+    return [
+        Kind(
+            job, (f"{{Who}} is a {job} at work {{place}} {{when}}.", f"Again {{who}}, the {job}, works on."),
+            (Person(f"a young {job}", "she"),), ("here", "there"), ("at dawn", "in the sun"),
+            tuple(KindActivity(f"{{He}} {t}.", (f"{{he}} {s}", f"{{he}} nods, for {{he}} {t}"), frozenset((at,)))
+                  for t, s, at in rows),
+        ) for job, rows in LIFE.items()
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    return Encoder()
+
+
+RELATIONS = ("scene_task", "scene_steps", "task_steps", "task_next", "steps_task", "step_next")
+
+
+def kind_table(kinds: Sequence[Kind], encode: Any, wordings: int = 4) -> KindTable:
+    """Kinds of scenes as a library holds them, with `wordings` keys each."""
+    rng = np.random.default_rng(0)
+    scenes = [written.scene(kind, k % len(kind.scenes), rng)[0] for kind in kinds for k in range(wordings)]
+    parts = [
+        tuple(Part(a.task.replace("{He}", "{^he}"), a.steps, a.at) for a in kind.activities) for kind in kinds
+    ]  # fmt: skip
+    words = [" ".join(sorted(bag(written.MARK.sub(" ", t) for t in (*k.scenes, *k.places, *k.moments)))) for k in kinds]
+    return KindTable(
+        [k.name for k in kinds], parts, sorted({(p.name, p.gender) for k in kinds for p in k.persons}), encode(scenes),
+        np.repeat(np.arange(len(kinds)), wordings), encode([embedded(p.task) for row in parts for p in row]), words,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def library(encoder: Encoder) -> PlanLibrary:
+    plans = corpus(0)
+    texts = [t for p in plans for t in (p.scene, *(x for a in p.activities for x in (a.task, *a.steps)))]
+    widths: Any = SimpleNamespace(
+        basis=Basis.fit(encoder.sentence(texts), 16), scene_vectors=np.zeros((1, 16)), task_vectors=np.zeros((1, 12))
+    )
+    library = tabulate(plans, encoder.sentence, widths)
+    projection = np.eye(12, 8, dtype=np.float32)
+    library.projections = {f"{name}/{side}": projection for name in RELATIONS for side in ("from", "to")}
+    scorer = train_scorer(library, JudgeTraining(dim=16, layers=1, epochs=1, batch=32), 0)
+    library.scorer = {k: v.detach().numpy() for k, v in scorer.state_dict().items()}
+    library.figures = measure(scorer, tabulate(corpus(1, 1), encoder.sentence, library))
+    library.kinds = kind_table(kinds(), encoder.sentence)
+    return library
+
+
+@pytest.fixture(scope="session")
+def planner(library: PlanLibrary, encoder: Encoder) -> RetrievalPlanner:
+    return RetrievalPlanner(library, encoder)  # type: ignore[arg-type]
+
+
 WORDS = ["walk", "wave", "bow", "sit", "kneel", "hand", "left", "right", "raise", "arm"]
 
 
@@ -29,15 +141,10 @@ class CountingGrounder:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-@pytest.fixture(scope="session")
-def loaded() -> LoadedModel:
-    """As it is before training: it never ends an answer by itself in time. Do not change it."""
-    text = TextTokenizer.train(LINES, 400)
-    torch.manual_seed(0)
-    config = AvatarGPTConfig(
-        vocab_size=text.size + 7, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, countdown_buckets=0
-    )
-    return LoadedModel(AvatarGPTModel(config).eval(), text, {}, source="tiny")
+@pytest.fixture
+def loaded() -> Any:
+    """A model without a sentence encoder and without weights for planning."""
+    return SimpleNamespace(grounder=None, source="tiny")
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +153,10 @@ def grounder() -> CountingGrounder:
 
 
 @pytest.fixture(scope="session")
-def book(grounder: CountingGrounder) -> PhraseIndex:
+def phrases(grounder: CountingGrounder) -> PhraseIndex:
     keys = ["a person walks", "raise the left arm", "a person raises their left arm", "a person bows", "sit down"]
-    said = ["a person walks", "a person raises their left arm", "a person raises their left arm", "a person bows",
+    captions = ["a person walks", "a person raises their left arm", "a person raises their left arm", "a person bows",
             "someone sits down"]  # fmt: skip
     classes = ["walk", "raise", "raise", "bow", "sit"]
     sides = ["", "left", "left", "", ""]
-    return PhraseIndex(keys, [{"": s} for s in said], classes, sides, {}, {}, grounder.sentence(keys))
+    return PhraseIndex(keys, [{"": s} for s in captions], classes, sides, {}, {}, grounder.sentence(keys))

@@ -1,4 +1,4 @@
-"""Which planner a name stands for."""
+"""Planners by name, and the planner behind a language model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import pytest
 
 from avatargpt.llm import load_llm
 from avatargpt.llm.endpoint import FORMER, KEY, MODEL, URL
-from avatargpt.lm.loaded import LoadedModel
-from avatargpt.planning import described, load_planner
-from avatargpt.planning.executable import Checked
-from avatargpt.planning.fallback import Fallback
-from avatargpt.planning.language_planner import LanguagePlanner
-from avatargpt.planning.model_planner import ModelPlanner
+from avatargpt.llm.failures import LlmFailed
+from avatargpt.planning import check_spec, described, load_planner
+from avatargpt.planning.executable import CheckedPlanner
+from avatargpt.planning.language_planner import Fallback, LanguagePlanner
+from avatargpt.planning.library import PlanLibrary
+from avatargpt.planning.retrieval_planner import RetrievalPlanner
+from avatargpt.planning.types import Activity, Plan
 from avatargpt.requests.phrase_index import PhraseIndex
 from vqvae.errors import UserError
+
+SCENE = "A tired nurse finishes the night shift."
 
 
 @pytest.fixture(autouse=True)
@@ -27,36 +30,109 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.replace("AVATARGPT_LLM_", FORMER), raising=False)
 
 
-def test_by_name(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = SimpleNamespace(loaded=loaded, phrase_index=None)
-    assert isinstance(load_planner("model", model), ModelPlanner)
+def test_names_of_planners() -> None:
+    specs = [None, "", "retrieval", "endpoint", "https://x.example/v1"]
+    assert [check_spec(s) for s in specs] == ["retrieval"] * 3 + ["endpoint", "url"]
+    for wrong in ("retrival", "model", "/tmp"):
+        with pytest.raises(UserError, match="accepted: retrieval, endpoint"):
+            check_spec(wrong)
+
+
+def test_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    model: Any = SimpleNamespace(loaded=SimpleNamespace(grounder=None, source="tiny"), phrase_index=None)
     with pytest.raises(UserError, match=f"set {URL}"):
         load_planner("endpoint", model)
     monkeypatch.setenv(MODEL, "m")
     assert isinstance(load_planner("https://x.example/v1", model), LanguagePlanner)  # fails where it cannot answer
     llm = load_llm("https://x.example/v1", cached=False)
     assert isinstance(load_planner("", model, llm), Fallback)  # goes on with retrieval
-    assert isinstance(load_planner("model", model, llm), ModelPlanner)
-    with pytest.raises(UserError, match="sentence encoder"):
-        load_planner(None, model)
-    with pytest.raises(UserError, match="accepted: retrieval"):
-        load_planner("retrival", model)
+    for name, helper in ((None, None), ("retrieval", llm)):
+        with pytest.raises(UserError, match="sentence encoder"):
+            load_planner(name, model, helper)
 
 
 def test_steps_are_checked_where_the_motion_side_can_tell(
-    loaded: LoadedModel, book: PhraseIndex, grounder: Any
+    phrases: PhraseIndex, library: PlanLibrary, encoder: Any, tmp_path: Path
 ) -> None:
-    knowing: Any = SimpleNamespace(**vars(loaded) | {"grounder": grounder})
-    found = load_planner("model", SimpleNamespace(loaded=knowing, phrase_index=book))
-    assert isinstance(found, Checked) and isinstance(found.planner, ModelPlanner) and found.name == "model"
+    library.save(tmp_path)
+    encoder.load = lambda: None
+    loaded: Any = SimpleNamespace(grounder=encoder, source=tmp_path)
+    planner = load_planner("retrieval", SimpleNamespace(loaded=loaded, phrase_index=phrases))
+    assert isinstance(planner, CheckedPlanner) and isinstance(planner.planner, RetrievalPlanner)
+    assert planner.name == "retrieval" and planner.planner.weak is not None
+    assert isinstance(load_planner("", SimpleNamespace(loaded=loaded, phrase_index=None)), RetrievalPlanner)
 
 
-def test_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planners_of_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert described(tmp_path)["retrieval"].startswith("none") and described(tmp_path)["endpoint"].startswith("none")
     (tmp_path / "planning.safetensors").touch()
-    monkeypatch.setenv(URL, "https://x.example/v1")
-    monkeypatch.setenv(MODEL, "m")
-    monkeypatch.setenv(KEY, "secret")
-    found = described(tmp_path)
-    assert found["retrieval"].startswith("the default") and found["endpoint"] == "m at https://x.example/v1"
-    assert "secret" not in str(found)
+    for name, value in ((URL, "https://x.example/v1"), (MODEL, "m"), (KEY, "secret")):
+        monkeypatch.setenv(name, value)
+    planners = described(tmp_path)
+    assert planners["retrieval"].startswith("the default") and planners["endpoint"] == "m at https://x.example/v1"
+    assert "secret" not in str(planners)
+
+
+class Planner:
+    """Answers, or fails in the order of `failures`."""
+
+    def __init__(self, name: str, *failures: Exception | None) -> None:
+        self.name, self.failures, self.calls = name, list(failures), 0
+
+    def _answer(self, value: Any) -> Any:
+        self.calls += 1
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
+        return value
+
+    def plan(self, scene: str, *options: Any) -> Plan:
+        activity = Activity("She rests", ("she sits down",))
+        return self._answer(Plan(scene, (activity,), self.name, ("a note",)))  # type: ignore[no-any-return]
+
+    def next_activity(self, *options: Any) -> Activity:
+        return self._answer(Activity(self.name, ("she sits down",)))  # type: ignore[no-any-return]
+
+    def answer(self, *options: Any) -> list[str]:
+        return self._answer([self.name])  # type: ignore[no-any-return]
+
+
+def fallback(*failures: Exception | None) -> tuple[Fallback, Planner, list[str], list[Planner]]:
+    """The planner, its first one, what users read, and each planner that was loaded to take over."""
+    lines: list[str] = []
+    loaded: list[Planner] = []
+    first = Planner("small-1", *failures)
+
+    def second() -> Planner:
+        loaded.append(Planner("retrieval"))
+        return loaded[-1]
+
+    return Fallback(first, second, lines.append), first, lines, loaded
+
+
+def test_nothing_is_loaded_that_is_not_needed() -> None:
+    planner, _, lines, loaded = fallback()
+    assert planner.plan(SCENE).planner == planner.name == "small-1" and planner.answer("", {}) == ["small-1"]
+    assert planner.next_activity(SCENE, []).task == "small-1" and not lines and not loaded
+
+
+def test_a_lasting_failure_is_reported_once_and_not_waited_for_again() -> None:
+    planner, first, lines, loaded = fallback(LlmFailed("nobody there"))
+    assert planner.next_activity(SCENE, []).task == "retrieval"
+    plan = planner.plan(SCENE)
+    assert plan.planner == "retrieval" and plan.notes == ("a note", "small-1 gave no answer; retrieval planned.")
+    assert planner.answer("", {}) == ["retrieval"] and planner.name == "retrieval"
+    assert lines == ["nobody there; retrieval plans instead"] and first.calls == 1 and len(loaded) == 1
+
+
+def test_after_nonsense_the_model_is_tried_again() -> None:
+    nonsense = LlmFailed("no plan", lasting=False)
+    planner, first, lines, _ = fallback(nonsense, None, nonsense)
+    assert [planner.plan(SCENE).planner for _ in range(4)] == ["retrieval", "small-1", "retrieval", "small-1"]
+    assert len(lines) == 1 and first.calls == 4
+
+
+def test_mistakes_of_users_are_errors() -> None:
+    planner, _, lines, loaded = fallback(UserError("scene: no words in it"))
+    with pytest.raises(UserError, match="no words"):
+        planner.plan("")
+    assert not lines and not loaded

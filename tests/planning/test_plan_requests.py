@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from avatargpt.requests.english import check_plan, check_scene, check_slots, looks_english, planning_task
+from avatargpt.planning.types import check_plan, check_scene, check_slots, planning_task
+from avatargpt.requests.english import looks_english
 from vqvae.errors import UserError
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.planning.marks import embedded, gender_of, neutral, unnamed
+from avatargpt.planning.library import PlanLibrary
 from avatargpt.planning.measures import roc_auc
+from avatargpt.planning.persons import embedded, gender_of, neutral, unnamed
 from avatargpt.planning.scorer import Overlap, Question, Scorer, batch
-from avatargpt.planning.store import PlanLibrary
 from avatargpt.train.loop import fit
 from instruct_data.planning import PlannedScene
 

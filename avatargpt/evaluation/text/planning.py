@@ -15,10 +15,10 @@ from avatargpt.evaluation.text.plan_coverage import Encode, planning_folder, tol
 from avatargpt.evaluation.text.plan_judge import JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.metrics import text
 from avatargpt.planning import measures as measures
-from avatargpt.planning.marks import fill, gender_of, neutral
+from avatargpt.planning.library import PlanLibrary
+from avatargpt.planning.persons import fill, gender_of, neutral
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.scorer import Overlap, Question, Scorer
-from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.planning import PlannedScene, read_scenes
 

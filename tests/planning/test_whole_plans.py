@@ -5,15 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.planning.choose import Chooser
-from avatargpt.planning.compose import State, stumbles, tell
-from avatargpt.planning.kinds import FIRST, LAST, MIDDLE, KindTable, Part
+from avatargpt.planning.compose import ActivityChooser, State, stumbles, tell
+from avatargpt.planning.library import FIRST, LAST, MIDDLE, KindTable, Part, PlanLibrary
 from avatargpt.planning.persons import Person, who
 from avatargpt.planning.posture import violations
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
-from avatargpt.planning.retrieve import NEAR, Story
+from avatargpt.planning.retrieve import MIN_ABOUT, Story
 from avatargpt.planning.scorer import Scorer
-from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity
 from vqvae.errors import UserError
 
@@ -41,12 +39,12 @@ def test_a_plan_of_a_kind_has_a_beginning_a_middle_and_an_end(planner: Retrieval
 def test_a_written_scene_is_told_whole_and_in_its_order(planner: RetrievalPlanner) -> None:
     library = planner.library
     steps = [[library.steps[i] for t in library.tasks_of(s) for i in library.steps_of(t)] for s in range(18)]
-    row = next(s for s, told in enumerate(steps) if len(set(told)) == len(told) and not violations(told))
+    row = next(s for s, texts in enumerate(steps) if len(set(texts)) == len(texts) and not violations(texts))
     plan = planner.plan(library.scenes[row], 3, 0.0)
-    own = [library.tasks[i].split(" ", 1)[1] for i in library.tasks_of(row)]
-    assert [a.task.split(" ", 1)[1] for a in plan.activities] == own
+    tasks = [library.tasks[i].split(" ", 1)[1] for i in library.tasks_of(row)]
+    assert [a.task.split(" ", 1)[1] for a in plan.activities] == tasks
     two = planner.plan(library.scenes[row], 2, 0.0)
-    assert [a.task.split(" ", 1)[1] for a in two.activities] == [own[0], own[-1]]
+    assert [a.task.split(" ", 1)[1] for a in two.activities] == [tasks[0], tasks[-1]]
 
 
 def test_what_cannot_be_given_is_said(planner: RetrievalPlanner) -> None:
@@ -63,8 +61,8 @@ def test_an_endless_scene_stays_with_its_kind_and_goes_on_with_neighbours(planne
         done.append(planner.next_activity(BAKER, done, seed=seed))
     assert len({a.task for a in done}) == 12
     baker = {p.task.split(" ", 1)[1] for p in planner.library.kinds.parts[0]}
-    told = [a.task.split(" ", 1)[1] in baker for a in done]
-    assert all(told[:5]) and not all(told)
+    of_kind = [a.task.split(" ", 1)[1] in baker for a in done]
+    assert all(of_kind[:5]) and not all(of_kind)
     for seed in range(40):
         one = planner.next_activity(BAKER, done[-12:], seed=seed)
         assert one.task not in {a.task for a in done[-12:]}
@@ -89,8 +87,8 @@ def test_chosen_activities_suit_the_mood_the_pose_and_one_another() -> None:
     def order(person: Person, pose: str) -> list[str]:
         state = State.fresh()
         tell(Part("{^he} rests.", (pose, "{he} sighs"), frozenset()), HE, state)
-        chooser = Chooser(story, person, np.random.default_rng(0), 0.0)
-        return [a.task for a in (chooser._told({MIDDLE}, state) for _ in range(4)) if a is not None]
+        chooser = ActivityChooser(story, person, np.random.default_rng(0), 0.0)
+        return [a.task for a in (chooser._best({MIDDLE}, state) for _ in range(4)) if a is not None]
 
     assert order(HE, "{he} looks up") == ["He leaps.", "He walks.", "He waits."]
     assert order(replace(HE, mood="sadly"), "{he} looks up") == ["He walks.", "He waits.", "He leaps."]
@@ -122,7 +120,7 @@ def test_a_library_without_kinds_plans_by_its_scenes(library: PlanLibrary, plann
     bare = RetrievalPlanner(PlanLibrary(**{**parts, "kinds": KindTable()}), planner.retriever.grounder)
     assert len(bare.plan(library.scenes[0], 3).activities) == 3
     assert all(s.ordered for s in bare.retriever.stories(BAKER))
-    assert planner.retriever.stories(BAKER)[0].near > NEAR
+    assert planner.retriever.stories(BAKER)[0].nearness > MIN_ABOUT
 
 
 @pytest.mark.parametrize(("scene", "noun", "gender"), [

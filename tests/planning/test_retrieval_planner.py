@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from avatargpt.planning import measures as measures
+from avatargpt.planning.compose import of_others, retold, sided, statement
+from avatargpt.planning.library import FILE, PlanLibrary
 from avatargpt.planning.persons import Person
 from avatargpt.planning.retrieval_planner import MEMORY, RetrievalPlanner
-from avatargpt.planning.store import FILE, PlanLibrary
-from avatargpt.planning.telling import of_others, retold, sided, statement
-from avatargpt.planning.types import Activity, Plan
-from avatargpt.requests.english import planning_task
+from avatargpt.planning.types import Activity, Plan, planning_task
 from instruct_data.planning import PLANNING_TASKS, STEP_TASKS
 from vqvae.errors import UserError
 

@@ -1,21 +1,107 @@
-"""The planning library: scenes with their activities and steps, sentence vectors, and what was learnt from them.
+"""The planning library: scenes with their activities and steps, kinds of scenes, sentence vectors, a scorer's weights.
 
-One safetensors file: texts compressed, vectors as 8-bit integers, projections and the scorer's weights as float16.
-"""
+One safetensors file: texts compressed, vectors as 8-bit integers, projections and the scorer's weights as float16."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from avatargpt.planning.kinds import KindTable
 from avatargpt.requests.vector_index import Stored, VectorIndex, read_file, rounded, unit, unpacked, write_file, xz
 from vqvae.errors import UserError
+
+FIRST, MIDDLE, LAST = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Part:
+    """An activity of a whole plan, marks in place of the actor (`avatargpt.planning.persons`).
+
+    Attributes:
+        task, steps: texts. at: which of `FIRST`, `MIDDLE`, `LAST` it may be.
+    """
+
+    task: str
+    steps: tuple[str, ...]
+    at: frozenset[int]
+
+
+@dataclass(eq=False)
+class KindTable:
+    """The kinds of a library.
+
+    Shapes: N kinds, A their activities together, E = 384 components of a sentence vector.
+
+    Attributes:
+        names: N. parts: the activities of each kind. persons: (name, gender) of who acts in them.
+        keys: (M, E) unit vectors of wordings of scenes. key_kind: (M,) row of the kind of each, rising.
+        vectors: (A, E) unit vectors of the activities, kind by kind.
+        words: of each kind those of its wordings, without who acts; with spaces between.
+    """
+
+    names: list[str] = field(default_factory=list)
+    parts: list[tuple[Part, ...]] = field(default_factory=list)
+    persons: list[tuple[str, str]] = field(default_factory=list)
+    keys: np.ndarray = field(default_factory=lambda: np.zeros((0, 384), np.float32))
+    key_kind: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 384), np.float32))
+    words: list[str] = field(default_factory=list)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """(N + 1,) first activity of each kind."""
+        return np.cumsum([0, *(len(p) for p in self.parts)])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As the library's file holds it; nothing where there are no kinds."""
+        if not self.names:
+            return {}
+        rows = [[[p.task, list(p.steps), sorted(p.at)] for p in parts] for parts in self.parts]
+        text = json.dumps([self.names, rows, self.persons, self.words], separators=(",", ":"), ensure_ascii=False)
+        return {
+            "kinds": xz(text.encode(), 9), "kind_keys": rounded(self.keys)[0], "kind_tasks": rounded(self.vectors)[0],
+            "keys_per_kind": np.bincount(self.key_kind, minlength=len(self.names)).astype(np.uint8),
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, data: Mapping[str, np.ndarray]) -> KindTable:
+        """Of a library's arrays; empty for a library without kinds.
+
+        Raises:
+            KeyError, ValueError: damaged.
+        """
+        if "kinds" not in data:
+            return cls()
+        names, rows, persons, words = json.loads(unpacked(data["kinds"]))
+        parts = [tuple(Part(t, tuple(s), frozenset(at)) for t, s, at in row) for row in rows]
+        counts = data["keys_per_kind"].astype(np.int64)
+        keys, vectors = (_units(data[name]) for name in ("kind_keys", "kind_tasks"))
+        if not len(names) == len(parts) == len(counts) == len(words) or counts.min() < 1 or len(keys) != counts.sum():
+            raise ValueError(f"{len(names)} kinds, {len(parts)} of them with activities, {len(keys)} wordings")
+        if len(vectors) != sum(map(len, parts)) or keys.shape[1] != vectors.shape[1]:
+            raise ValueError(f"{len(vectors)} vectors for {sum(map(len, parts))} activities of kinds")
+        which = np.repeat(np.arange(len(names)), counts)
+        return cls(names, parts, [_pair(p) for p in persons], keys, which, vectors, [str(w) for w in words])
+
+
+def _units(rows: np.ndarray) -> np.ndarray:
+    if rows.ndim != 2 or rows.dtype != np.int8:
+        raise ValueError(f"vectors {rows.shape} of {rows.dtype}")
+    return unit(rows.astype(np.float32))
+
+
+def _pair(pair: Any) -> tuple[str, str]:
+    name, gender = pair
+    return str(name), str(gender)
+
 
 FILE = "planning.safetensors"
 
@@ -51,7 +137,7 @@ class PlanLibrary:
 
     Attributes:
         scenes: S texts. genders: of each scene's actor (``he``, ``she``, ``it``, ``they``).
-        tasks: A activities, marks in place of the actor (`avatargpt.planning.marks`).
+        tasks: A activities, marks in place of the actor (`avatargpt.planning.persons`).
         steps: X steps, likewise.
         task_scene: (A,) row of the scene of each activity, rising. step_task: (X,) row of the activity, rising.
         scene_vectors: (S, W). task_vectors: (A, K). step_vectors: (X, K), all unit.
@@ -158,13 +244,13 @@ class PlanLibrary:
             UserError: not there or damaged.
         """
         path = Path(folder) / FILE
-        if (found := read_file(path, "planning library", cls._from)) is None:
+        if (library := read_file(path, "planning library", cls._from)) is None:
             raise UserError(f"{path}: no such file; make one with the planner stage of scripts/train.py")
-        return found
+        return library
 
     @classmethod
-    def _from(cls, held: Stored) -> PlanLibrary:
-        data, genders = held.arrays, list(held.about["genders"])
+    def _from(cls, stored: Stored) -> PlanLibrary:
+        data, genders = stored.arrays, list(stored.about["genders"])
         texts = unpacked(data["texts"]).decode().split("\n")
         per_scene, per_task = data["tasks_per_scene"].astype(np.int64), data["steps_per_task"].astype(np.int64)
         s, a, x = len(per_scene), int(per_scene.sum()), int(per_task.sum())
@@ -177,8 +263,7 @@ class PlanLibrary:
         return cls(
             texts[:s], genders, texts[s : s + a], texts[s + a :],
             np.repeat(np.arange(s), per_scene), np.repeat(np.arange(a), per_task),
-            held.vectors(s, "scene_vectors"), held.vectors(a, "task_vectors"), held.vectors(x, "step_vectors"),
+            stored.vectors(s, "scene_vectors"), stored.vectors(a, "task_vectors"), stored.vectors(x, "step_vectors"),
             Basis(data["mean"], data["axes"].astype(np.float32)), named("projection/"), named("scorer/"),
-            dict(held.about["figures"]), KindTable.of(data),
+            dict(stored.about["figures"]), KindTable.of(data),
         )  # fmt: skip
-

@@ -2,8 +2,7 @@
 
 import pytest
 
-from avatargpt.planning.marks import embedded, fill, gender_of, neutral, unnamed
-from avatargpt.planning.persons import who
+from avatargpt.planning.persons import embedded, fill, gender_of, neutral, unnamed, who
 
 
 @pytest.mark.parametrize(("text", "actor", "stored"), [
