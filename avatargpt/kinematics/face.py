@@ -1,8 +1,8 @@
-"""What to look at on a face to see an action: one signal per action, read from ARKit weights and head angles.
+"""Signals of facial actions: one per action, computed from ARKit weights and head angles.
 
-The table is the checker's own and does not look at how clips are made. A signal is 1 where the action is done fully by
-a lively face; intensities of instructions are shares of that. Sided actions are measured as the difference of the two
-sides, so doing the other side gives a negative signal.
+The table is independent of the renderer of clips. A signal is 1 where the action is done fully by a lively face;
+intensities of instructions are shares of that. One-sided actions are measured as the difference of the two sides, so
+the opposite side gives a negative signal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEGREE = np.pi / 180
 
 @dataclass(frozen=True)
 class Look:
-    """How one action is seen.
+    """The signal of one action.
 
     Attributes:
         signal: FaceMotion -> (T,), 1 = fully done.
@@ -29,9 +29,9 @@ class Look:
             (the face comes to rest).
         both: shapes of which both sides must take part.
         power: expected signal = intensity ** power.
-        free: how often is not fixed by the score when it says once (laughing, chewing).
-        brief: a movement that is over before its time is.
-        own: of a one-sided action, its own side by itself, for clips that do the other side at the same time.
+        free: the number of repetitions is open where a score has one (laughing, chewing).
+        brief: a movement that ends before its time.
+        one_side: of a one-sided action, its side alone, for clips that do the opposite side at the same time.
     """
 
     signal: Signal
@@ -40,7 +40,7 @@ class Look:
     power: float = 1.0
     free: bool = False
     brief: bool = False
-    own: Signal | None = None
+    one_side: Signal | None = None
 
 
 def _mean(name: str, full: float) -> Signal:
@@ -48,18 +48,18 @@ def _mean(name: str, full: float) -> Signal:
 
 
 def _side(names: dict[str, float], side: str) -> Signal:
-    """The largest over shapes of (this side - other side) / full."""
-    other = {"Left": "Right", "Right": "Left"}[side]
+    """The largest over shapes of (this side - opposite side) / full."""
+    opposite = {"Left": "Right", "Right": "Left"}[side]
     return lambda m: np.max(
-        [(m.channel(f"{n}{side}") - m.channel(f"{n}{other}")) / full for n, full in names.items()], axis=0
+        [(m.channel(f"{n}{side}") - m.channel(f"{n}{opposite}")) / full for n, full in names.items()], axis=0
     )
 
 
-def _one(names: dict[str, float], side: str, form: str = "hold", power: float = 1.0) -> Look:
-    def own(m: FaceMotion) -> np.ndarray:
+def _one_sided(names: dict[str, float], side: str, form: str = "hold", power: float = 1.0) -> Look:
+    def one_side(m: FaceMotion) -> np.ndarray:
         return np.mean([m.channel(f"{n}{side}") / full for n, full in names.items()], axis=0)
 
-    return Look(_side(names, side), form, power=power, own=own)
+    return Look(_side(names, side), form, power=power, one_side=one_side)
 
 
 def _head(axis: str, degrees: float) -> Signal:
@@ -67,7 +67,7 @@ def _head(axis: str, degrees: float) -> Signal:
 
 
 def gaze(m: FaceMotion) -> tuple[np.ndarray, np.ndarray]:
-    """(T,), (T,): where the eyes look, x (+ the person's left) and y (+ up), in eyeLook weights."""
+    """(T,), (T,): gaze, x (+ the person's left) and y (+ up), in eyeLook weights."""
     c = m.channel
     x = (c("eyeLookOutLeft") - c("eyeLookInLeft") + c("eyeLookInRight") - c("eyeLookOutRight")) / 2
     return x, c("eyeLookUp") - c("eyeLookDown")
@@ -84,7 +84,7 @@ def _lean(m: FaceMotion) -> np.ndarray:
 
 
 def _circle(m: FaceMotion) -> np.ndarray:
-    """Rolling eyes: how far they look up while they wander sideways."""
+    """Rolling eyes: upward gaze while they move sideways."""
     x, y = gaze(m)
     wander = np.ptp(x[y > 0.2]) if (y > 0.2).any() else 0.0
     return np.clip(y / 0.7, 0, 1.3) * min(1.0, wander / 0.3)
@@ -100,18 +100,18 @@ LOOKS: dict[str, Look] = {
     "frown": Look(_mean("mouthFrown", 0.7), both="mouthFrown"),
     "raise_brows": Look(_sum(("browInnerUp", 0.5), ("browOuterUp", 0.6)), both="browOuterUp"),
     "raise_inner_brows": Look(_sum(("browInnerUp", 1.15), ("browOuterUp", -0.6))),
-    "raise_left_brow": _one({"browOuterUp": 0.92}, "Left"),
-    "raise_right_brow": _one({"browOuterUp": 0.92}, "Right"),
+    "raise_left_brow": _one_sided({"browOuterUp": 0.92}, "Left"),
+    "raise_right_brow": _one_sided({"browOuterUp": 0.92}, "Right"),
     "lower_brows": Look(_mean("browDown", 0.95), both="browDown"),
     "widen_eyes": Look(_mean("eyeWide", 0.9), both="eyeWide"),
     "squint": Look(_mean("eyeSquint", 0.78), both="eyeSquint"),
     "close_eyes": Look(_mean("eyeBlink", 1.0), both="eyeBlink", power=0.8),
     "raise_cheeks": Look(_mean("cheekSquint", 0.87), both="cheekSquint"),
     "wrinkle_nose": Look(_nose),
-    "sneer_left": _one({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Left"),
-    "sneer_right": _one({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Right"),
-    "smirk_left": _one({"mouthSmile": 0.75}, "Left"),
-    "smirk_right": _one({"mouthSmile": 0.75}, "Right"),
+    "sneer_left": _one_sided({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Left"),
+    "sneer_right": _one_sided({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Right"),
+    "smirk_left": _one_sided({"mouthSmile": 0.75}, "Left"),
+    "smirk_right": _one_sided({"mouthSmile": 0.75}, "Right"),
     "press_lips": Look(_mean("mouthPress", 0.62), both="mouthPress"),
     "pucker_lips": Look(_mean("mouthPucker", 0.85)),
     "funnel_lips": Look(_mean("mouthFunnel", 0.8)),
@@ -140,8 +140,8 @@ LOOKS: dict[str, Look] = {
     "look_down_head": Look(_head("headPitch", -22)),
     "lean_forward": Look(_lean),
     "blink": Look(_mean("eyeBlink", 1.0), "pulse", both="eyeBlink", power=0.4),
-    "wink_left": _one({"eyeBlink": 0.95}, "Left", "pulse", 0.4),
-    "wink_right": _one({"eyeBlink": 0.95}, "Right", "pulse", 0.4),
+    "wink_left": _one_sided({"eyeBlink": 0.95}, "Left", "pulse", 0.4),
+    "wink_right": _one_sided({"eyeBlink": 0.95}, "Right", "pulse", 0.4),
     "roll_eyes": Look(_circle, brief=True, power=0.6),
     "gasp": Look(_sum(("jawOpen", 0.8), ("eyeWide", 0.4), ("browInnerUp", 0.37)), brief=True),
     "sigh": Look(_sum(("mouthFunnel", 1.2), ("jawOpen", 1.2), ("mouthPucker", 1.4)), brief=True),
@@ -154,4 +154,4 @@ LOOKS: dict[str, Look] = {
 }  # fmt: skip
 EXPRESSIVE = [
     i for i, n in enumerate(arkit.NAMES) if not n.startswith(("eyeLook", "eyeBlink", "eyeSquint"))
-]  # what has to be quiet in a neutral face
+]  # shapes that are zero in a neutral face

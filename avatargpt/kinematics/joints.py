@@ -1,4 +1,4 @@
-"""Signals read off the joints of one clip, on which the geometry predicates are built."""
+"""Signals of the joints of one clip, on which the geometry predicates are built."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def swings(signal: np.ndarray, amplitude: float) -> int:
 
     Args:
         signal: (T,) any unit.
-        amplitude: least distance between two turning points that counts, same unit.
+        amplitude: smallest counted distance between two turning points, same unit.
     """
     if len(signal) == 0:
         return 0
@@ -58,27 +58,34 @@ def longest(mask: np.ndarray, gap: int = 2) -> float:
 
 
 def _between(x: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(T, ...) at times (N,) in frames, by straight lines."""
+    """(T, ...) interpolated linearly at times (N,) in frames."""
     i = np.minimum(at.astype(int), max(len(x) - 2, 0))
     f = (at - i).reshape(-1, *[1] * (x.ndim - 1))
     return np.asarray(x[i] + (x[np.minimum(i + 1, len(x) - 1)] - x[i]) * f)
 
 
+def _recentred(joints: np.ndarray, yaw: float) -> np.ndarray:
+    """(T, J, 3) with the first root at x = z = 0, turned by `yaw` radians about Y."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    return np.asarray((joints - joints[0, 0] * np.array([1, 0, 1])) @ turn.T)
+
+
 class UnseenHead(UserError):
-    """Where the head looks was asked of a clip that holds positions alone."""
+    """The direction of the head is unknown: the clip has positions alone."""
 
 
 class Signals:
     """Per-frame signals of a clip at 20 fps in the frame of its first facing (+Z forward, +X left, Y up).
 
-    Axes: T frames. Lengths in metres, angles in degrees, speeds in m/s, time in frames. Everything is computed on
-    first use, so a predicate pays only for what it looks at.
+    Axes: T frames. Lengths in metres, angles in degrees, speeds in m/s, time in frames. Signals are computed on first
+    use.
     """
 
     def __init__(self, motion: Motion, seams: Sequence[float] | None = None) -> None:
         """
         Args:
-            seams: seconds at which its maker says that a new part begins; None = it says nothing.
+            seams: seconds at which a new part of a generated motion begins; None = unknown.
         """
         self.motion: Motion | None = motion.resampled(FPS).canonical()
         self.joints = self.motion.joints.astype(np.float64)
@@ -88,36 +95,30 @@ class Signals:
 
     @classmethod
     def of_joints(cls, joints: np.ndarray, fps: float, nose: np.ndarray | None = None) -> Signals:
-        """Signals of a clip of which only positions are known, on whatever skeleton.
+        """Signals of a clip with positions alone, on any skeleton.
 
         Args:
-            joints: (T, 22, 3) metres, Y up, left = +X when facing +Z; brought to 20 fps by straight lines.
-            fps: frames per second.
-            nose: (T, 3) unit vector in which the face points, in the chest's axes; None = not known, then `head_turn`
+            joints: (T, 22, 3) metres, Y up, left = +X when facing +Z; resampled linearly to 20 fps.
+            nose: (T, 3) unit vector of the face's direction, in the chest's axes; None = unknown, then `head_turn`
                 raises `UnseenHead`.
         """
         count = max(1, round(len(joints) * FPS / fps))
         at = np.clip(np.arange(count) * fps / FPS, 0, len(joints) - 1)
         x = _between(np.asarray(joints, np.float64), at)
-        c, s = np.cos(yaw := -heading(x[:1])[0]), np.sin(yaw)
         new = cls.__new__(cls)
-        new.joints = (x - x[0, 0] * np.array([1, 0, 1])) @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
+        new.joints = _recentred(x, -heading(x[:1])[0])
         new.motion, new.first, new.seams = None, 0, None
         new.nose = None if nose is None else _between(np.asarray(nose, np.float64), at)
         return new
 
     @classmethod
-    def part(cls, whole: Signals, start: int, stop: int) -> Signals:
-        """Frames [start, stop) of `whole`, re-centred on their own first facing without a second FK."""
+    def part(cls, signals: Signals, start: int, stop: int) -> Signals:
+        """Frames [start, stop), re-centred on their own first facing without a second FK."""
         new = cls.__new__(cls)
-        yaw = np.deg2rad(whole.yaw[start])
-        c, s = np.cos(-yaw), np.sin(-yaw)
-        turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-        joints = whole.joints[start:stop] - whole.joints[start, 0] * np.array([1, 0, 1])
-        new.joints = joints @ turn.T
-        new.motion, new.first = whole.motion, whole.first + start
-        new.nose = None if whole.nose is None else whole.nose[start:stop]
-        new.seams = None if whole.seams is None else tuple(n - start for n in whole.seams if start < n < stop)
+        new.joints = _recentred(signals.joints[start:stop], -np.deg2rad(signals.yaw[start]))
+        new.motion, new.first = signals.motion, signals.first + start
+        new.nose = None if signals.nose is None else signals.nose[start:stop]
+        new.seams = None if signals.seams is None else tuple(n - start for n in signals.seams if start < n < stop)
         return new
 
     def __len__(self) -> int:
@@ -238,10 +239,10 @@ class Signals:
     def head_turn(self) -> tuple[np.ndarray, np.ndarray]:
         """Pitch (down is positive) and yaw (left is positive) of the face against the chest, (T,) degrees each.
 
-        Read off the rotations: the head is the last joint of its chain, so positions do not show where it looks.
+        From the rotations: the head is the last joint of its chain, so positions do not show its direction.
 
         Raises:
-            UnseenHead: the clip holds positions alone.
+            UnseenHead: the clip has positions alone.
         """
         if self.motion is not None:
             motion = self.motion.slice(self.first, self.first + len(self))

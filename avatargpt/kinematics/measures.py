@@ -1,4 +1,8 @@
-"""Measures on joint positions: pose errors, physical plausibility, and feature vectors of clips."""
+"""Measures on joint positions: pose errors, physical plausibility, and feature vectors of clips.
+
+Arrays are world joints (T, 22, 3) in metres, Y up, floor at y = 0. Measures of plausibility have no right value:
+compare them with those of real clips.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,18 @@ from vqvae import rotations as rot
 from vqvae.motion import heading
 from vqvae.smoothing import running_mean
 
+TOES = (10, 11)
+"""The joints called l_foot, r_foot: the balls of the feet, about 2 cm above the floor in standing."""
+ANKLES = (7, 8)
+EXTREMITIES = {"l_ankle": 7, "r_ankle": 8, "l_wrist": 20, "r_wrist": 21}
+FEATURES = 228  # of `kinematic_features`
+MIN_FRAMES = 3
+SIZE = 437  # of a signature
+KEY_JOINTS = [0, 15, 20, 21, 7, 8]  # pelvis, head, wrists, ankles
+MIN_SWING, WIDE_SWING = 0.12, 0.35  # m
+MAX_SWINGS = 24.0
+MIN_SIGNATURE_FRAMES = 6  # the last pose of a shorter clip is repeated
+
 
 def _pair(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
@@ -18,7 +34,7 @@ def _pair(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def heading_frame(joints: np.ndarray) -> np.ndarray:
-    """Every frame with its root's x and z and its yaw taken away; heights stay.
+    """Remove each frame's yaw and planar root position; heights stay.
 
     The yaw is that of the hips and shoulders (`vqvae.motion.heading`).
 
@@ -33,7 +49,7 @@ def heading_frame(joints: np.ndarray) -> np.ndarray:
 
 
 def start_aligned(joints: np.ndarray) -> np.ndarray:
-    """The whole clip moved so that its first frame stands at x = z = 0 and faces +Z. (T, 22, 3) -> same, float64."""
+    """Move a clip so that its first frame is at x = z = 0 and faces +Z. (T, 22, 3) -> same, float64."""
     x = np.asarray(joints, np.float64)
     return rot.rotate(rot.about_y(-heading(x[:1])[0]), x - x[0, 0] * [1, 0, 1])
 
@@ -50,7 +66,7 @@ def mpjpe_heading(predicted: np.ndarray, target: np.ndarray) -> float:
 
 
 def drift(predicted: np.ndarray, target: np.ndarray, fps: float, seconds: float = 10.0, align: bool = True) -> float:
-    """How far the root has strayed after some time, millimetres in the ground plane.
+    """Planar distance of the roots after a time, millimetres.
 
     |root_xz(predicted) - root_xz(target)| at frame round(seconds * fps) (definition of this project).
 
@@ -58,8 +74,8 @@ def drift(predicted: np.ndarray, target: np.ndarray, fps: float, seconds: float 
         predicted: (T, 22, 3).
         target: (T, 22, 3).
         fps: frames per second.
-        seconds: when to look.
-        align: move both clips to the same start first (`start_aligned`), so that only what accumulates counts.
+        seconds: the time.
+        align: move both clips to the same start first (`start_aligned`), so that only accumulated error counts.
 
     Returns:
         Millimetres; NaN when the clip ends before that time.
@@ -81,7 +97,7 @@ def _pose_distance(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
 def ade(predicted: np.ndarray, target: np.ndarray) -> float:
     """Average displacement error, metres: mean over frames of the L2 norm of the 66-d joint vector's difference.
 
-    Give it the predicted (or in-between) frames alone. It is not a mean over joints: an error of d at all 22 joints
+    For predicted (or in-between) frames alone. It is not a mean over joints: an error of d at all 22 joints
     counts as d * sqrt(22). Source: Yuan & Kitani 2020 (DLow), as MotionGPT (Jiang et al. 2023) uses it.
     """
     return float(_pose_distance(predicted, target).mean())
@@ -92,16 +108,10 @@ def fde(predicted: np.ndarray, target: np.ndarray) -> float:
     return float(_pose_distance(predicted, target)[-1])
 
 
-TOES = (10, 11)
-"""The joints called l_foot, r_foot: the balls of the feet, about 2 cm above the floor in standing."""
-ANKLES = (7, 8)
-EXTREMITIES = {"l_ankle": 7, "r_ankle": 8, "l_wrist": 20, "r_wrist": 21}
-
-
-def _joints(joints: np.ndarray, least: int) -> np.ndarray:
+def _joints(joints: np.ndarray, min_frames: int) -> np.ndarray:
     x = np.asarray(joints, np.float64)
-    if x.ndim != 3 or x.shape[1:] != (22, 3) or len(x) < least:
-        raise ValueError(f"joints {x.shape}; accepted (T, 22, 3) with T >= {least}")
+    if x.ndim != 3 or x.shape[1:] != (22, 3) or len(x) < min_frames:
+        raise ValueError(f"joints {x.shape}; accepted (T, 22, 3) with T >= {min_frames}")
     return x
 
 
@@ -195,14 +205,13 @@ def peak_speeds(joints: np.ndarray, fps: float) -> dict[str, float]:
     return {name: float(speed[:, j].max()) for name, j in EXTREMITIES.items()}
 
 
-FEATURES = 228
-MIN_FRAMES = 3
-
-
 def kinematic_features(joints: np.ndarray, fps: float) -> np.ndarray:
-    """Statistics of one clip (definition of this project).
+    """Statistics of one clip, for distances between sets of clips (definition of this project).
 
-    In the heading frame (`avatargpt.kinematics.measures.heading_frame`):
+    A Frechet distance on them is called *kinematic FID*. It is not HumanML3D's FID: it knows no text and no semantics,
+    and compares only with other kinematic FIDs against the same real clips.
+
+    In the heading frame (`heading_frame`):
     0:66 mean and 66:132 standard deviation of joint positions (m);
     132:154 mean and 154:176 standard deviation of joint speeds (m/s);
     176:198 mean and 198:220 standard deviation of the length of joint accelerations (m/s^2);
@@ -238,21 +247,14 @@ def kinematic_features(joints: np.ndarray, fps: float) -> np.ndarray:
     ])  # fmt: skip
 
 
-SIZE = 437
-KEY = [0, 15, 20, 21, 7, 8]  # pelvis, head, wrists, ankles
-LEAST, WIDE = 0.12, 0.35  # m of a movement to and fro that counts
-MOST = 24.0  # half-swings beyond which more are not told apart
-SHORTEST = 6  # frames; the last pose of a shorter clip is held
-
-
 def motion_signature(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
-    """Numbers of one clip.
+    """A hand-made description of a clip, the motion input of `avatargpt.lm.scorer`.
 
     0:228 `kinematic_features`; then, of the pelvis, head, wrists and ankles (6) in the heading frame: 228:282 mean and
     282:336 standard deviation of the positions in each third of the clip (m); 336:358 95th percentile of every joint's
     speed (m/s), 358:364 and 364:370 the largest speeds of the six in the heading frame and in the world; 370:388 the
-    highest, lowest and mean height of the six over the floor (m); 388:412 how often they swing to and fro (x, y, z by
-    12 cm, y by 35 cm; log of 1 + half-swings) and 412:436 half-swings per second; 436 log of the seconds.
+    highest, lowest and mean height of the six over the floor (m); 388:412 their half-swings (x, y, z by 12 cm, y by
+    35 cm; log of 1 + count) and 412:436 half-swings per second; 436 log of the seconds.
 
     Args:
         joints: (T, 22, 3) metres, T >= 1.
@@ -264,22 +266,23 @@ def motion_signature(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
     x = np.asarray(joints, np.float64)
     if x.ndim != 3 or x.shape[1:] != (22, 3) or not len(x):
         raise ValueError(f"joints {x.shape}; accepted (T, 22, 3) with T >= 1")
-    if len(x) < SHORTEST:
-        x = np.concatenate([x, np.repeat(x[-1:], SHORTEST - len(x), 0)])
+    if len(x) < MIN_SIGNATURE_FRAMES:
+        x = np.concatenate([x, np.repeat(x[-1:], MIN_SIGNATURE_FRAMES - len(x), 0)])
     local = heading_frame(x)
-    thirds = np.array_split(local[:, KEY], 3)
+    thirds = np.array_split(local[:, KEY_JOINTS], 3)
     speed = np.linalg.norm(np.diff(local, axis=0), axis=-1) * fps
-    world = np.linalg.norm(np.diff(x[:, KEY], axis=0), axis=-1) * fps
+    world = np.linalg.norm(np.diff(x[:, KEY_JOINTS], axis=0), axis=-1) * fps
     floor = np.percentile(x[:, [7, 8, 10, 11], 1].min(1), 5)
-    height = x[:, KEY, 1] - floor
-    often = np.array([
-        min(float(swings(height[:, k] if axis == 1 else local[:, joint, axis], least)), MOST)
-        for k, joint in enumerate(KEY) for axis, least in ((0, LEAST), (1, LEAST), (2, LEAST), (1, WIDE))
+    height = x[:, KEY_JOINTS, 1] - floor
+    swing_kinds = ((0, MIN_SWING), (1, MIN_SWING), (2, MIN_SWING), (1, WIDE_SWING))
+    counts = np.array([
+        min(float(swings(height[:, k] if axis == 1 else local[:, joint, axis], size)), MAX_SWINGS)
+        for k, joint in enumerate(KEY_JOINTS) for axis, size in swing_kinds
     ])  # fmt: skip
     seconds = len(x) / fps
     parts = [
         kinematic_features(x, fps), *(t.mean(0).ravel() for t in thirds), *(t.std(0).ravel() for t in thirds),
-        np.percentile(speed, 95, axis=0), speed[:, KEY].max(0), world.max(0), height.max(0), height.min(0),
-        height.mean(0), np.log1p(often), often / seconds, [np.log(seconds)],
+        np.percentile(speed, 95, axis=0), speed[:, KEY_JOINTS].max(0), world.max(0), height.max(0), height.min(0),
+        height.mean(0), np.log1p(counts), counts / seconds, [np.log(seconds)],
     ]  # fmt: skip
     return np.concatenate(parts).astype(np.float32)

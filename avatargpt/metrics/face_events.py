@@ -184,7 +184,7 @@ def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
         return _rest(m, e, score)
     result = EventResult(e)
     opposite = any(o.action == mirror_action(e.action) != e.action for o in others)
-    signal = look.own(m) if opposite and look.own else look.signal(m)
+    signal = look.one_side(m) if opposite and look.one_side else look.signal(m)
     wanted = e.intensity**look.power
     alone = not others and not _stirred(score, e)
     after = 0.05 if e.repeat > 1 else 0.2  # what an emotion does after the last repetition is none of them

@@ -14,17 +14,31 @@ from avatargpt.speech.features import BANDS, ENERGY_FLOOR, FLOOR, PER_QUARTER, Q
 from avatargpt.speech.phones import Phone
 from vqvae.errors import UserError
 
+_FADE = 96  # samples, 6 ms
+_GROUPS = {
+    "lips": "B V M".split(), "breath": "F P HH TH".split(), "nasal": "N NG L".split(), "stop": "T K D G".split(),
+    "hiss": "S Z SH ZH CH JH DH".split(), "glide": "W R Y".split(),
+}  # fmt: skip
+CODECS = {"libmp3lame": ("mp3", (16_000, 24_000, 32_000, 48_000, 64_000)), "libopus": ("ogg", (8_000, 12_000, 16_000))}
+"""Encoder -> container, bits a second."""
+NEPER = np.log(10) / 10  # of power in a decibel
+FLOORS = np.append(np.full(BANDS, FLOOR), ENERGY_FLOOR)
+SLOPES = (0.0, 0.5, 1.0, 1.5, 2.0)
+NOISE_SECONDS = 60  # of each slope
+ROOM_GAIN = (-9.0, 0.5)  # nepers of power, of that noise (-20 dB full scale) without speech
+DIGITAL_SILENCE = -13.0  # log energy below which a frame holds no recording
+
 
 def insert_pauses(
     audio: np.ndarray, phones: Sequence[Phone], rng: np.random.Generator, count: int
 ) -> tuple[np.ndarray, list[Phone]]:
-    """Silence of 0.2 to 1.2 s at some ends of phones; the phones after it move on."""
+    """Insert silences of 0.2 to 1.2 s at the ends of random phones; later phones are shifted."""
     cuts = sorted({float(phones[i].end) for i in rng.integers(0, len(phones), count)}) if phones else []
-    pieces, moved, done, shift = [], list(phones), 0, 0.0
+    pieces, moved, position, shift = [], list(phones), 0, 0.0
     for cut in cuts:
         at, length = min(len(audio), round(cut * RATE)), round(float(rng.uniform(0.2, 1.2)) * RATE) / RATE
-        fade = min(80, at - done)
-        piece = audio[done:at].copy()
+        fade = min(80, at - position)
+        piece = audio[position:at].copy()
         if fade > 0:
             piece[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
         pieces += [piece, np.zeros(round(length * RATE), np.float32)]
@@ -32,13 +46,14 @@ def insert_pauses(
             Phone(p.name, p.start + length, p.end + length) if p.start >= cut + shift - 1e-6 else p for p in moved
         ]
         shift += length
-        done = at
-    return np.concatenate([*pieces, audio[done:]]), moved
+        position = at
+    return np.concatenate([*pieces, audio[position:]]), moved
 
 
 def articulate(audio: np.ndarray, phones: Sequence[Phone], rng: np.random.Generator) -> np.ndarray:
-    """Other habits of the mouth: each kind of phone louder or softer and of another colour in a whole clip, and voiced
-    stops closed as people close them. A synthesiser makes every b alike, with a strong voice behind shut lips.
+    """Vary articulation: a level and spectrum for each group of phones in a clip, and muffled closures of voiced stops.
+
+    A synthesizer produces every b alike, with a strong voice behind closed lips.
     """
     out = audio.copy()
     variants = {name: colour(audio, rng, 6.0) * 10 ** (float(rng.normal(0, 4)) / 20) for name in _GROUPS}
@@ -58,21 +73,14 @@ def articulate(audio: np.ndarray, phones: Sequence[Phone], rng: np.random.Genera
     return out
 
 
-_FADE = 96  # samples, 6 ms
-_GROUPS = {
-    "lips": "B V M".split(), "breath": "F P HH TH".split(), "nasal": "N NG L".split(), "stop": "T K D G".split(),
-    "hiss": "S Z SH ZH CH JH DH".split(), "glide": "W R Y".split(),
-}  # fmt: skip
-
-
 def _ramped(samples: int) -> np.ndarray:
-    """(n,) 0 to 1 and back to 0 within 6 ms at both ends."""
+    """(n,) weights that rise from 0 to 1 and fall back within 6 ms at both ends."""
     edge = np.minimum(np.arange(samples), np.arange(samples)[::-1]) / _FADE
     return np.minimum(edge, 1).astype(np.float32)
 
 
 def noise(samples: int, rng: np.random.Generator, slope: float | None = None) -> np.ndarray:
-    """Noise of unit power whose spectrum falls by `slope` x 10 dB a decade (0 white, 1 pink, 2 brown), hum at times."""
+    """Noise of unit power whose spectrum falls by `slope` x 10 dB a decade (1 pink, 2 brown); a fifth have hum."""
     slope = float(rng.uniform(0, 2)) if slope is None else slope
     size = 1 << (max(samples, 2) - 1).bit_length()
     hz = np.fft.rfftfreq(size, 1 / RATE)
@@ -89,7 +97,7 @@ def noise(samples: int, rng: np.random.Generator, slope: float | None = None) ->
 
 
 def echo(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A room: an exponentially decaying tail of 0.08 to 0.6 s after the direct sound, which keeps its place."""
+    """Reverberation: an exponential tail of 0.08 to 0.6 s after the direct sound, which keeps its time."""
     length = float(rng.uniform(0.08, 0.6))
     n = round(length * RATE)
     tail = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
@@ -101,7 +109,7 @@ def echo(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def colour(audio: np.ndarray, rng: np.random.Generator, strength: float = 8.0) -> np.ndarray:
-    """A microphone: a smooth random frequency response of +-`strength` dB."""
+    """A microphone's colour: a smooth random frequency response of +-`strength` dB."""
     points = rng.normal(0, strength / 2, 9)
     hz = np.fft.rfftfreq(512)
     db = np.interp(np.sqrt(hz * 2), np.linspace(0, 1, len(points)), points)
@@ -110,7 +118,7 @@ def colour(audio: np.ndarray, rng: np.random.Generator, strength: float = 8.0) -
 
 
 def band(audio: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Frequencies between `low` and `high` Hz only."""
+    """A band-pass from `low` to `high` Hz."""
     hz = np.fft.rfftfreq(1024, 1 / RATE)
     gain = 1 / (1 + (low / np.maximum(hz, 1)) ** 8) / (1 + (hz / high) ** 16)
     impulse = np.roll(np.fft.irfft(np.sqrt(gain)), 256)[:512] * np.hanning(512)
@@ -118,7 +126,7 @@ def band(audio: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def telephone(audio: np.ndarray) -> np.ndarray:
-    """300 to 3400 Hz with 8-bit mu-law steps."""
+    """300 to 3400 Hz in 8-bit mu-law."""
     x = np.clip(band(audio, 300, 3400), -1, 1)
     coded = np.round(np.sign(x) * np.log1p(255 * np.abs(x)) / np.log(256) * 127) / 127
     return (np.sign(coded) * (256 ** np.abs(coded) - 1) / 255).astype(np.float32)
@@ -132,17 +140,17 @@ def _filter(audio: np.ndarray, impulse: np.ndarray, delay: int = 0) -> np.ndarra
 
 
 def replayed(audio: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Sound at 16 kHz played faster or slower, its pitch with it, and by how much faster: another speaker."""
+    """Sound at 16 kHz replayed at a random speed, pitch included, and the speed: simulates another speaker."""
     rate = round(RATE * float(rng.uniform(0.84, 1.22)) / 10) * 10
     return resample(audio, rate), rate / RATE
 
 
-def recorded(audio: np.ndarray, rng: np.random.Generator, others: Sequence[np.ndarray] = ()) -> np.ndarray:
-    """A random recording situation: each of the above with some chance, then a random gain.
+def recorded(audio: np.ndarray, rng: np.random.Generator, background: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """A random recording situation: colour, echo, noise, babble, a narrow band, gain and clipping, each by chance.
 
     Args:
         audio: (n,) 16 kHz.
-        others: clips of other speakers, for voices in the background.
+        background: clips of other speakers, for babble.
     """
     x = audio
     if rng.random() < 0.6:
@@ -153,10 +161,10 @@ def recorded(audio: np.ndarray, rng: np.random.Generator, others: Sequence[np.nd
     power = float(np.sqrt((x[loud] ** 2).mean())) if loud.any() else 1e-3
     if rng.random() < 0.75:
         x = x + noise(len(x), rng) * power * 10 ** (-float(rng.uniform(8, 40)) / 20)
-    if others and rng.random() < 0.15:
+    if background and rng.random() < 0.15:
         babble = np.zeros(len(x), np.float32)
-        for i in rng.integers(0, len(others), int(rng.integers(2, 6))):
-            babble += np.resize(np.roll(others[i], int(rng.integers(len(others[i])))), len(x))
+        for i in rng.integers(0, len(background), int(rng.integers(2, 6))):
+            babble += np.resize(np.roll(background[i], int(rng.integers(len(background[i])))), len(x))
         x = x + babble / (babble.std() + 1e-9) * power * 10 ** (-float(rng.uniform(14, 30)) / 20)
     kind = rng.random()
     if kind < 0.1:
@@ -169,12 +177,8 @@ def recorded(audio: np.ndarray, rng: np.random.Generator, others: Sequence[np.nd
     return np.asarray(x, np.float32)
 
 
-CODECS = {"libmp3lame": ("mp3", (16_000, 24_000, 32_000, 48_000, 64_000)), "libopus": ("ogg", (8_000, 12_000, 16_000))}
-"""Encoder -> container, bits a second."""
-
-
 def coded(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
-    """(n,) 16 kHz through an encoder and back; nothing moves in time.
+    """(n,) 16 kHz encoded and decoded, without a delay.
 
     Raises:
         UserError: PyAV is not installed, or the encoder is not in it.
@@ -197,12 +201,12 @@ def coded(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
             out.mux(stream.encode(part))
         out.mux(stream.encode(None))
     file.seek(0)
-    heard = decoded(file, RATE)[0][: len(audio)]
-    return np.asarray(np.pad(heard, (0, len(audio) - len(heard))), np.float32)
+    sound = decoded(file, RATE)[0][: len(audio)]
+    return np.asarray(np.pad(sound, (0, len(audio) - len(sound))), np.float32)
 
 
 def decoded(file: io.BytesIO, rate: int | None = None) -> tuple[np.ndarray, int]:
-    """What an encoder wrote -> its sound (n,) mono float32, and its rate; that of the file where none is wanted.
+    """An encoded file -> its sound (n,) mono float32, and its rate; `rate` None = the file's.
 
     Raises:
         av.FFmpegError, IndexError: it cannot be decoded, or has no sound.
@@ -210,50 +214,44 @@ def decoded(file: io.BytesIO, rate: int | None = None) -> tuple[np.ndarray, int]
     import av
 
     pieces = [np.zeros(0, np.float32)]
-    opened: Any = av.open(file)
-    with opened as heard:
-        rate = rate or int(heard.streams.audio[0].codec_context.sample_rate)
+    container: Any = av.open(file)
+    with container as stream:
+        rate = rate or int(stream.streams.audio[0].codec_context.sample_rate)
         back = av.AudioResampler(format="flt", layout="mono", rate=rate)
-        for part in heard.decode(audio=0):
+        for part in stream.decode(audio=0):
             pieces += [p.to_ndarray()[0] for p in back.resample(part)]
         pieces += [p.to_ndarray()[0] for p in back.resample(None)]
     return np.concatenate(pieces), rate
 
 
 def any_coded(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) 16 kHz through one of `CODECS` at one of its rates."""
+    """(n,) 16 kHz through a random codec at one of its rates."""
     codec = sorted(CODECS)[int(rng.integers(len(CODECS)))]
     rates = CODECS[codec][1]
     return coded(audio, codec, rates[int(rng.integers(len(rates)))])
 
 
-NEPER = np.log(10) / 10  # of power in a decibel
-FLOORS = np.append(np.full(BANDS, FLOOR), ENERGY_FLOOR)
-SLOPES = (0.0, 0.5, 1.0, 1.5, 2.0)
-SECONDS = 60  # of noise of each slope
-ROOM = (-9.0, 0.5)  # nepers of power on that noise (-20 dB full scale) where nobody speaks
-QUIET = -13.0  # log energy below which a frame is silence of no recording at all
-
-
 def _noises() -> np.ndarray:
     """(slopes, T, 4, 83) features of noise."""
-    made = []
+    rows = []
     for i, slope in enumerate(SLOPES):
-        sound = 0.1 * noise(SECONDS * RATE, np.random.default_rng([11, i]), slope)
-        made.append(extract(sound, RATE)[30:].reshape(-1, QUARTERS, PER_QUARTER))
-    return np.stack(made)
+        sound = 0.1 * noise(NOISE_SECONDS * RATE, np.random.default_rng([11, i]), slope)
+        rows.append(extract(sound, RATE)[30:].reshape(-1, QUARTERS, PER_QUARTER))
+    return np.stack(rows)
 
 
 @dataclass
 class Disturber:
-    """Changes features (B, T, 4, 83); the same draws for the same generator.
+    """Recording situations applied to features (B, T, 4, 83), so that every draw of a window differs at little cost.
+
+    Powers are added band by band, as those of independent sounds are on average. Equal generators give equal results.
 
     Attributes:
         colour: share of rows with another frequency response.
-        echo: share of rows in a room.
-        noise: share of rows with noise or another row's voice behind.
-        sounds: share of rows with one of `bank` behind.
-        bank: features (T, 4, 83) of sounds that are no speech.
+        echo: share of rows with reverberation.
+        noise: share of rows with noise or another row's voice in the background.
+        sounds: share of rows with a sound of `bank` in the background.
+        bank: features (T, 4, 83) of sounds without speech.
     """
 
     colour: float = 0.0
@@ -261,80 +259,82 @@ class Disturber:
     noise: float = 0.0
     sounds: float = 0.0
     bank: Sequence[np.ndarray] = field(default=(), repr=False)
-    _made: np.ndarray | None = field(default=None, repr=False)
+    _noise_rows: np.ndarray | None = field(default=None, repr=False)
 
     def __call__(self, parts: np.ndarray, rng: np.random.Generator) -> None:
-        """In place."""
+        """Change the rows in place."""
         voices = parts.copy() if self.noise else parts
         for row in range(len(parts)):
             if rng.random() < self.colour:
-                _colour(parts[row], rng)
+                _colour_features(parts[row], rng)
             if rng.random() < self.echo:
-                _echo(parts[row], rng)
+                _echo_features(parts[row], rng)
             if rng.random() < self.noise:
-                self._noise(parts[row], voices[int(rng.integers(len(parts)))], rng)
+                self._add_noise(parts[row], voices[int(rng.integers(len(parts)))], rng)
             if self.sounds and rng.random() < self.sounds:
-                self._sound(parts[row], rng)
+                self._add_sound(parts[row], rng)
 
-    def _sound(self, part: np.ndarray, rng: np.random.Generator) -> None:
-        """Keys, a breath and the like while somebody speaks, up to as loud as the voice."""
+    def _add_sound(self, part: np.ndarray, rng: np.random.Generator) -> None:
+        """Keys, a breath and the like behind speech, at most as loud as the voice."""
         loud = float(np.quantile(part[..., BANDS], 0.95))
-        if loud < QUIET:
+        if loud < DIGITAL_SILENCE:
             return
-        other = self._any_sound(len(part), rng)
-        add_behind(part, other, loud - float(rng.uniform(0, 30)) * NEPER - float(other[..., BANDS].max()))
+        sound = self._random_sound(len(part), rng)
+        add_background(part, sound, loud - float(rng.uniform(0, 30)) * NEPER - float(sound[..., BANDS].max()))
 
-    def _any_sound(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """(T, 4, 83) of one of the sounds, from its beginning again after its end."""
-        some = self.bank[int(rng.integers(len(self.bank)))]
-        return np.take(some, int(rng.integers(len(some))) + np.arange(frames), 0, mode="wrap").astype(np.float32)
+    def _random_sound(self, frames: int, rng: np.random.Generator) -> np.ndarray:
+        """(T, 4, 83) of a random sound, looped."""
+        sound = self.bank[int(rng.integers(len(self.bank)))]
+        return np.take(sound, int(rng.integers(len(sound))) + np.arange(frames), 0, mode="wrap").astype(np.float32)
 
     def room(self, frames: int, rng: np.random.Generator) -> np.ndarray | None:
-        """(T, 4, 83) features of noise in which nobody speaks; None = silence, all but a share `noise` of the draws. A
-        share `sounds` of the draws is another sound that is no speech."""
+        """(T, 4, 83) features without speech; None = silence.
+
+        A share `sounds` of the draws is a sound of `bank`, a share `noise` of the rest is noise.
+        """
         if self.sounds and rng.random() < self.sounds:
-            return self._any_sound(frames, rng)
+            return self._random_sound(frames, rng)
         if not self.noise or rng.random() >= self.noise:
             return None
         part = np.zeros((frames, QUARTERS, PER_QUARTER), np.float32)
         part[..., : BANDS + 1] = np.log(FLOORS)
-        add_behind(part, self._stretch(frames, rng), float(rng.uniform(*ROOM)))
+        add_background(part, self._stretch(frames, rng), float(rng.uniform(*ROOM_GAIN)))
         return part
 
     def _stretch(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """(T, 4, 83) of noise of one slope, from its beginning again after its end."""
-        if self._made is None:
-            self._made = _noises()
-        some = self._made[int(rng.integers(len(SLOPES)))]
-        return np.take(some, int(rng.integers(len(some))) + np.arange(frames), 0, mode="wrap")
+        """(T, 4, 83) of noise of a random slope, looped."""
+        if self._noise_rows is None:
+            self._noise_rows = _noises()
+        rows = self._noise_rows[int(rng.integers(len(SLOPES)))]
+        return np.take(rows, int(rng.integers(len(rows))) + np.arange(frames), 0, mode="wrap")
 
-    def _noise(self, part: np.ndarray, voice: np.ndarray, rng: np.random.Generator) -> None:
+    def _add_noise(self, part: np.ndarray, voice: np.ndarray, rng: np.random.Generator) -> None:
         if rng.random() < 0.15:
-            other, above = np.roll(voice, int(rng.integers(len(voice))), 0), float(rng.uniform(14, 30))
+            background, above = np.roll(voice, int(rng.integers(len(voice))), 0), float(rng.uniform(14, 30))
         else:
-            other, above = self._stretch(len(part), rng), float(rng.uniform(5, 45))
+            background, above = self._stretch(len(part), rng), float(rng.uniform(5, 45))
         loud = float(np.quantile(part[..., BANDS], 0.95))
-        if loud < QUIET:
-            return  # nobody speaks: there is no level to speak of
-        add_behind(part, other, loud - above * NEPER - float(np.quantile(other[..., BANDS], 0.95)))
+        if loud < DIGITAL_SILENCE:
+            return  # silence has no level that the noise could be related to
+        add_background(part, background, loud - above * NEPER - float(np.quantile(background[..., BANDS], 0.95)))
 
 
-def add_behind(part: np.ndarray, other: np.ndarray, gain: float) -> None:
-    """Lay `other` behind `part`, both (T, 4, 83), in place.
+def add_background(part: np.ndarray, background: np.ndarray, gain: float) -> None:
+    """Add a background to `part`, both (T, 4, 83), in place.
 
     Args:
-        gain: nepers of power on `other`.
+        gain: of the background, nepers of power.
     """
-    mine, theirs = part[..., BANDS].copy(), other[..., BANDS] + gain
-    part[..., :BANDS] = np.logaddexp(part[..., :BANDS], other[..., :BANDS] + gain)
-    part[..., BANDS] = np.logaddexp(mine, theirs)
-    # Autocorrelations of independent sounds add up, too: voicing and pitch go to the louder one.
-    share = 1 / (1 + np.exp(np.clip(theirs - mine, -30, 30)))[..., None]
-    part[..., BANDS + 1 :] = share * part[..., BANDS + 1 :] + (1 - share) * other[..., BANDS + 1 :]
+    front, back = part[..., BANDS].copy(), background[..., BANDS] + gain
+    part[..., :BANDS] = np.logaddexp(part[..., :BANDS], background[..., :BANDS] + gain)
+    part[..., BANDS] = np.logaddexp(front, back)
+    # Autocorrelations of independent sounds add up, too: voicing and pitch are weighted by power.
+    share = 1 / (1 + np.exp(np.clip(back - front, -30, 30)))[..., None]
+    part[..., BANDS + 1 :] = share * part[..., BANDS + 1 :] + (1 - share) * background[..., BANDS + 1 :]
 
 
-def _colour(part: np.ndarray, rng: np.random.Generator) -> None:
-    """A smooth random response of some dB, at times with nothing above or below a frequency."""
+def _colour_features(part: np.ndarray, rng: np.random.Generator) -> None:
+    """A smooth random frequency response, at times with a cut-off."""
     points = rng.normal(0, 4.0, 9)
     db = np.interp(np.linspace(0, 8, BANDS), np.arange(9), points)
     if rng.random() < 0.25:
@@ -345,13 +345,13 @@ def _colour(part: np.ndarray, rng: np.random.Generator) -> None:
     part[..., :BANDS] = np.log(power * np.exp(db * NEPER) + FLOOR)
 
 
-def _echo(part: np.ndarray, rng: np.random.Generator) -> None:
-    """A tail that falls by 60 dB within 0.08 to 0.6 s, as `augment.echo` has it."""
+def _echo_features(part: np.ndarray, rng: np.random.Generator) -> None:
+    """A tail that falls by 60 dB within 0.08 to 0.6 s, as in `echo`."""
     from scipy.signal import lfilter
 
-    kept = 10 ** (-6 / (FPS * QUARTERS * float(rng.uniform(0.08, 0.6))))
-    gain = (1 - kept) * 10 ** (-float(rng.uniform(-2, 16)) / 10)
+    decay = 10 ** (-6 / (FPS * QUARTERS * float(rng.uniform(0.08, 0.6))))
+    gain = (1 - decay) * 10 ** (-float(rng.uniform(-2, 16)) / 10)
     flat = part[..., : BANDS + 1].reshape(-1, BANDS + 1)
     power = np.maximum(np.exp(flat) - FLOORS, 0)
-    flat = np.log(power + lfilter([0.0, gain], [1.0, -kept], power, axis=0) + FLOORS)
+    flat = np.log(power + lfilter([0.0, gain], [1.0, -decay], power, axis=0) + FLOORS)
     part[..., : BANDS + 1] = flat.reshape(*part.shape[:2], BANDS + 1)

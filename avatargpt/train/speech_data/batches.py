@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,13 +18,11 @@ from avatargpt.train.speech_data.augment import Disturber
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose
 from vqvae.errors import UserError
-from vqvae.strict import Flag, Rate, Share, Strict, Weights
+from vqvae.strict import Rate, Share, Strict, Weights
 
-WARM = 10  # frames of a window cut from the middle of a clip in which the net does not know yet what came before
-Silent = Literal["silence", "zero", "noise", "token"]
-"""What stands for the sound where there is none: real silence through the features, zeros, noise, or a learnt token."""
-REAL = ("lj", "real")
-"""Sources of clips that are real speech with aligned text."""
+WARM_UP = 10  # first frames of a window from the middle of a clip, in which the network lacks its context
+RECORDED = ("lj", "real")
+"""Sources of clips of recorded speech with aligned text."""
 
 
 class Sampling(Strict):
@@ -33,22 +30,18 @@ class Sampling(Strict):
 
     Attributes:
         paired: rows of recorded pairs.
-        directed: rows with text (when an expression cache is there), half of them silent, half over speech.
-        silent: what stands for the sound where there is none.
-        real: how much likelier a clip of aligned real speech is than a synthetic one.
-        shares: of the rows with taught speech, by source (the first part of a clip's name); those not named share the
-            rest.
-        masks: share of rows with a band of frequencies masked.
+        directed: rows with text (if there is an expression cache), half of them silent, half over speech.
+        real: weight of a clip of recorded speech relative to a synthetic one.
+        shares: of the rows with rule-based curves, by source (the first part of a clip's name); sources without a share
+            divide the rest.
+        masks: share of rows with a masked frequency band.
         level: standard deviation of the change in loudness, nepers of power.
-        colour, echo, noise, sounds: shares of rows disturbed, see `train.speech_data.disturb`; `sounds` by clips of the
-            source ``sound``.
-        composed: half of the directed rows have speech too.
-        emotion: how feelings are told: one pooled vector over time, or word by word through the motion branch.
+        colour, echo, noise, sounds: shares of disturbed rows, see `Disturber`; `sounds` by clips of the source
+            ``sound``.
     """
 
     paired: Share = 0.15
     directed: Share = 0.5
-    silent: Silent = "silence"
     real: Rate = 2.0
     shares: Weights = {}
     masks: Share = 0.3
@@ -57,13 +50,11 @@ class Sampling(Strict):
     echo: Share = 0.0
     noise: Share = 0.0
     sounds: Share = 0.0
-    composed: Flag = True
-    emotion: Literal["pooled", "tokens"] = "pooled"
 
 
 @dataclass
 class Batch:
-    """Tensors on the training device; T frames, curves already in step with the hidden states after `look_ahead`."""
+    """Tensors on the training device; T frames, curves aligned with the hidden states after `look_ahead`."""
 
     features: Tensor  # (B, T, 332)
     style: Tensor  # (B, 8)
@@ -76,7 +67,7 @@ class Batch:
 
 @dataclass
 class Batches:
-    """Draws windows; equal seeds give equal batches, so a resumed run goes on as if it had not stopped.
+    """Draws windows; equal seeds give equal batches, so a resumed run equals an uninterrupted one.
 
     Args:
         clips: training clips of one or more caches.
@@ -94,17 +85,17 @@ class Batches:
         lengths = np.array([len(c) for c in self.clips])
         self._first = np.concatenate([[0], np.cumsum(lengths)])[:-1]
         self._lengths = lengths
-        # One row more than there are frames: settled silence, to which whatever lies beyond a clip points.
+        # An additional last row of settled silence stands for all frames beyond a clip.
         quiet = silence(30)[-1:].astype(np.float16)
-        heard = [c.features.astype(np.float16, copy=False) for c in self.clips]
-        self._features = torch.from_numpy(np.concatenate([*heard, quiet])).to(self.device)
+        features = [c.features.astype(np.float16, copy=False) for c in self.clips]
+        self._features = torch.from_numpy(np.concatenate([*features, quiet])).to(self.device)
         curves = [c.curves.astype(np.float16, copy=False) for c in self.clips]
         self._curves = torch.from_numpy(np.concatenate([*curves, np.zeros((1, WIDTH), np.float16)])).to(self.device)
-        rest = np.zeros((1, 2), np.uint8)
-        self._phones = torch.from_numpy(np.concatenate([*(c.phones for c in self.clips), rest])).to(self.device)
+        phones = [*(c.phones for c in self.clips), np.zeros((1, 2), np.uint8)]
+        self._phones = torch.from_numpy(np.concatenate(phones)).to(self.device)
         self._style = torch.from_numpy(np.stack([c.style for c in self.clips])).to(self.device)
         kind = np.array([c.kind == "paired" for c in self.clips])
-        weight = np.sqrt(lengths) * np.array([self.sampling.real if c.source in REAL else 1.0 for c in self.clips])
+        weight = np.sqrt(lengths) * np.array([self.sampling.real if c.source in RECORDED else 1.0 for c in self.clips])
         if not (~kind).any():
             raise UserError("no taught speech in the cache; the speech stage writes it")
         weight = _shared(weight, np.array([c.source for c in self.clips]), ~kind, self.sampling.shares)
@@ -116,7 +107,7 @@ class Batches:
         s = self.sampling
         bank = [c.features.reshape(-1, QUARTERS, PER_QUARTER) for c in self.clips if c.source == "sound"]
         if s.sounds and not bank:
-            raise UserError("sampling: sounds: no clips of 'sound' in the caches; see configs/driver/sounds.yaml")
+            raise UserError("sampling: sounds: no clips of 'sound' in the caches; see configs/driver/9_sounds.yaml")
         self._disturb = Disturber(s.colour, s.echo, s.noise, s.sounds, bank)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -144,11 +135,11 @@ class Batches:
         target = within - look_ahead
         beyond = len(self._features) - 1
         first = self._first[chosen][:, None]
-        spoken_for = np.where((target < end) & (target >= 0), first + np.maximum(target, 0), beyond)
-        heard = np.where(within < end, first + within, beyond)
-        index, at = (torch.from_numpy(which).to(self.device) for which in (heard, spoken_for))
-        mask = (target >= 0) & ((start <= 0)[:, None] | (np.arange(window) >= WARM)[None])
-        mask &= ~paired[:, None] | (target < end)  # what a recorded face does after its clip is not known
+        target_rows = np.where((target < end) & (target >= 0), first + np.maximum(target, 0), beyond)
+        input_rows = np.where(within < end, first + within, beyond)
+        index, at = (torch.from_numpy(rows).to(self.device) for rows in (input_rows, target_rows))
+        mask = (target >= 0) & ((start <= 0)[:, None] | (np.arange(window) >= WARM_UP)[None])
+        mask &= ~paired[:, None] | (target < end)  # a recorded face is unknown after its clip
         curves, phones = self._curves[at].float(), self._phones[at].long()
         phones[torch.from_numpy(paired).to(self.device)] = -1
         style = self._style[torch.from_numpy(chosen).to(self.device)]
@@ -165,9 +156,9 @@ class Batches:
         rows = len(features)
         s = self.sampling
         if max(s.colour, s.echo, s.noise, s.sounds) > 0:
-            heard = features.cpu().numpy().reshape(*features.shape[:2], QUARTERS, PER_QUARTER)
-            self._disturb(heard, rng)
-            features = torch.from_numpy(heard.reshape(features.shape)).to(features)
+            disturbed = features.cpu().numpy().reshape(*features.shape[:2], QUARTERS, PER_QUARTER)
+            self._disturb(disturbed, rng)
+            features = torch.from_numpy(disturbed.reshape(features.shape)).to(features)
         parts = features.unflatten(-1, (QUARTERS, PER_QUARTER))
         level = torch.from_numpy(rng.normal(0, self.sampling.level, (rows, 1, 1, 1))).to(features)
         parts[..., : BANDS + 1] += level * (parts[..., BANDS : BANDS + 1] > -15)
@@ -178,11 +169,11 @@ class Batches:
         return features
 
     def _direct(self, batch: Batch, rng: np.random.Generator, look_ahead: int) -> None:
-        """Turn some rows into directed ones: expression alone, or composed with the row's speech."""
+        """Turn a share of the rows into directed ones: expression alone, or composed with the row's speech."""
         rows, window = batch.mask.shape
         free = np.flatnonzero(~batch.paired.cpu().numpy())
         chosen = rng.permutation(free)[: round(rows * self.sampling.directed)]
-        said: dict[int, tuple[Direction, np.ndarray]] = {}
+        directions: dict[int, tuple[Direction, np.ndarray]] = {}
         for i, row in enumerate(chosen):
             which = int(rng.integers(len(self.expressions)))
             clip = self.expressions[which]
@@ -191,11 +182,10 @@ class Batches:
             at = start + np.arange(window) - look_ahead
             inside = (at >= 0) & (at < frames)
             expressed = np.where(inside[:, None], clip.curves[np.clip(at, 0, frames - 1)], 0).astype(np.float32)
-            silent = i % 2 == 0 or not self.sampling.composed
-            if silent:
+            if i % 2 == 0:
                 noise = self._disturb.room(window, rng)
-                heard = self.silent(window, rng) if noise is None else torch.from_numpy(noise.reshape(window, -1))
-                batch.features[row] = heard.to(batch.features)
+                quiet = self._features[-1:].expand(window, -1) if noise is None else torch.from_numpy(noise).flatten(1)
+                batch.features[row] = quiet.to(batch.features)
                 batch.curves[row] = torch.from_numpy(expressed).to(self.device)
                 batch.phones[row] = 0
                 batch.style[row] = 0
@@ -203,23 +193,19 @@ class Batches:
                 both = compose(batch.curves[row].cpu().numpy(), expressed)
                 batch.curves[row] = torch.from_numpy(both).to(self.device)
             batch.mask[row] *= torch.from_numpy(inside.astype(np.float32)).to(self.device)
-            said[int(row)] = (self._direction(which), np.maximum(at, 0) / FPS)
-        batch.text = text_of(said, rows, window, self.device)
-
-    def silent(self, window: int, rng: np.random.Generator) -> Tensor:
-        """(T, 332) features where nobody speaks."""
-        return stand_in(self.sampling.silent, self._features[-1:].float().expand(window, -1), rng)
+            directions[int(row)] = (self._direction(which), np.maximum(at, 0) / FPS)
+        batch.text = text_of(directions, rows, window, self.device)
 
     def _direction(self, which: int) -> Direction:
         if which not in self._directions:
             assert self.grounder is not None
-            feelings, clauses = self.expressions[which].told(self.sampling.emotion == "tokens")
-            self._directions[which] = Direction.make(feelings, clauses, self.grounder)
+            clip = self.expressions[which]
+            self._directions[which] = Direction.make(clip.feelings, clip.clauses, self.grounder)
         return self._directions[which]
 
 
 def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares: dict[str, float]) -> np.ndarray:
-    """(clips,) weights so changed that each named source has its share of the taught clips' total.
+    """(clips,) weights, rescaled so that each named source has its share of the taught clips' total.
 
     Raises:
         UserError: shares that are no part of 1, or of a source without clips.
@@ -227,39 +213,30 @@ def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares:
     if not shares:
         return weight
     total = sum(shares.values())
-    others = taught & ~np.isin(sources, list(shares))
-    if total > 1 + 1e-9 or (total < 1 - 1e-9 and not others.any()):
+    unnamed = taught & ~np.isin(sources, list(shares))
+    if total > 1 + 1e-9 or (total < 1 - 1e-9 and not unnamed.any()):
         raise UserError(f"sampling: shares: {shares}; accepted: parts of 1, the rest for sources that are not named")
     out = weight.copy()
     for name, share in shares.items():
         rows = taught & (sources == name)
         if not rows.any():
-            found = ", ".join(sorted(set(sources[taught].tolist())))
-            raise UserError(f"sampling: shares: no clips of {name!r} in the caches; take it out. There are {found}")
+            names = ", ".join(sorted(set(sources[taught].tolist())))
+            raise UserError(f"sampling: shares: no clips of {name!r} in the caches; take it out. There are {names}")
         out[rows] *= share / weight[rows].sum()
-    if others.any():
-        out[others] *= (1 - total) / weight[others].sum()
+    if unnamed.any():
+        out[unnamed] *= (1 - total) / weight[unnamed].sum()
     return out
 
 
-def stand_in(kind: str, quiet: Tensor, rng: np.random.Generator) -> Tensor:
-    """(T, 332) features of settled silence -> those of one of `Silent`; not a number where a learnt token stands."""
-    if kind == "zero":
-        return torch.zeros_like(quiet)
-    if kind == "noise":
-        return quiet + torch.from_numpy(rng.normal(0, 2.0, tuple(quiet.shape))).to(quiet)
-    return torch.full_like(quiet, float("nan")) if kind == "token" else quiet.clone()
-
-
-def text_of(said: dict[int, tuple[Direction, np.ndarray]], rows: int, frames: int, device: torch.device) -> Text:
-    """Directions of some rows at their frames' times, padded; the other rows are told nothing."""
-    clauses = max([1, *(len(d.spans) for d, _ in said.values())])
-    tokens = max([1, *(d.states.shape[1] for d, _ in said.values())])
+def text_of(directions: dict[int, tuple[Direction, np.ndarray]], rows: int, frames: int, device: torch.device) -> Text:
+    """Directions of some rows at their frames' times, padded; the other rows have none."""
+    clauses = max([1, *(len(d.spans) for d, _ in directions.values())])
+    tokens = max([1, *(d.states.shape[1] for d, _ in directions.values())])
     emotion, strength = np.zeros((rows, frames, SENTENCE), np.float32), np.zeros((rows, frames, 1), np.float32)
     states = np.zeros((rows, clauses, tokens, SENTENCE), np.float32)
     words, timing = np.zeros((rows, clauses, tokens), np.float32), np.zeros((rows, frames, clauses, TIMING), np.float32)
     kinds = np.zeros((rows, clauses), np.int64)
-    for row, (direction, t) in said.items():
+    for row, (direction, t) in directions.items():
         emotion[row], strength[row] = direction.feeling(t)
         c, n = direction.states.shape[:2]
         if c:

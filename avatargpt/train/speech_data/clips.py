@@ -19,7 +19,7 @@ from avatargpt.speech.phone_times import align_phones
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import any_coded, articulate, insert_pauses, noise, recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
-from avatargpt.train.speech_data.recordings import Spoken
+from avatargpt.train.speech_data.recordings import Sentence
 from avatargpt.train.speech_data.sounds import sounds
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
@@ -29,16 +29,39 @@ if TYPE_CHECKING:
     from avatargpt.train.speech_data.synthesizers import Espeak, Flite
 
 
-LONGEST = 110  # characters of one utterance
-KEPT_BACK = 20  # every so manieth text is only ever said by validation voices
+MIN_CHARACTERS, MAX_CHARACTERS = 40, 110  # of an utterance
+VALIDATION_TEXTS = 20  # every n-th text is reserved for validation voices
+BASES = (
+    "en-us", "gmw/en", "gmw/en-GB-scotland", "gmw/en-GB-x-gbclan", "gmw/en-GB-x-rp", "gmw/en-US-nyc", "en-us", "gmw/en",
+    "de", "es", "fr", "it", "nl", "pl", "sv",
+)  # fmt: skip
+"""Base voices; those of other languages read English with an accent, but exact phones."""
+VARIANTS = (
+    "f1 f2 f3 f5 m1 m2 m3 m4 m5 m6 m8 Alex Alicia Andrea Andy Annie Denis Diogo Gene Henrique Hugo Jacky Lee Marco "
+    "Mario Michael Mike Nguyen Storm adam anika antonio aunty belinda benjamin boris caleb david ed edward grandpa "
+    "gustave iven iven3 john kaukovalta klatt klatt2 klatt3 klatt4 linda max michel miguel norbert pablo pedro "
+    "quincy rob robert sandro shelby steph travis victor zac"
+).split()
+VALIDATION_VOICES = (
+    "en-029+f4", "en-029+m7", "en-us+steph2", "gmw/en+marcelo", "en-us+grandma", "gmw/en-GB-x-gbcwmd+paul",
+)  # fmt: skip
+"""Of the validation clips; most have neither their base nor their variant in training."""
+MAX_BACKGROUND = 21
+"""Recent utterances that serve as voices in the background."""
+MIN_FIT = -1.9
+"""Fit of `align_phones` below which a sentence is left out: of sentences aligned with another text of similar length
+nine tenths are below it, of right ones in eleven languages a third, in English hardly any."""
+MIN_SECONDS = 4.5
+"""Length up to which short sentences of one speaker are joined."""
+MAX_PHONE_RATE = 40  # phones a second; more are never spoken: sound and text do not belong together
 
 
 def own_texts(texts: Path | None) -> list[str]:
-    """Requests that ship with the package and, from a folder of planning and facial texts, their sentences."""
+    """The package's requests and, from a folder of planning and facial texts, their sentences."""
     from instruct_data.text.everyday import everyday_requests
 
-    asked = everyday_requests()
-    out = [t for name in asked.classes() for t in asked.requests(name)]
+    requests = everyday_requests()
+    out = [t for name in requests.classes() for t in requests.requests(name)]
     if texts is None:
         return out
     for path in sorted(p for name in ("planning", "face_text") for p in (texts / name).glob("*.jsonl")):
@@ -55,12 +78,11 @@ def line_texts(path: Path) -> list[str]:
     return [line.rsplit("|", 1)[-1] for line in data.decode("utf-8").splitlines() if line.strip()]
 
 
-def parted(texts: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Texts that training voices say, and those kept back for validation: the same ones in every stage and seed, in
-    capitals or not."""
+def split_texts(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Texts for training and for validation voices: the same in every stage and seed, whatever the case."""
     sides: tuple[list[str], list[str]] = ([], [])
     for text in texts:
-        sides[zlib.crc32(" ".join(text.lower().split()).encode()) % KEPT_BACK == 0].append(text)
+        sides[zlib.crc32(" ".join(text.lower().split()).encode()) % VALIDATION_TEXTS == 0].append(text)
     return sides
 
 
@@ -68,14 +90,14 @@ def utterances(texts: Sequence[str], rng: np.random.Generator, count: int) -> li
     """`count` different utterances of about 40 to 110 characters: short texts joined, long ones cut at a word."""
     order = [texts[i] for i in rng.permutation(len(texts))]
     out: list[str] = []
-    held = ""
+    utterance = ""
     for text in order:
-        held = f"{held}. {text}" if held else text
-        if len(held) >= 40:
-            if len(held) > LONGEST:
-                held = held[:LONGEST].rsplit(" ", 1)[0]
-            out.append(held)
-            held = ""
+        utterance = f"{utterance}. {text}" if utterance else text
+        if len(utterance) >= MIN_CHARACTERS:
+            if len(utterance) > MAX_CHARACTERS:
+                utterance = utterance[:MAX_CHARACTERS].rsplit(" ", 1)[0]
+            out.append(utterance)
+            utterance = ""
         if len(out) == count:
             break
     if not out:
@@ -83,40 +105,21 @@ def utterances(texts: Sequence[str], rng: np.random.Generator, count: int) -> li
     return out
 
 
-BASES = (
-    "en-us", "gmw/en", "gmw/en-GB-scotland", "gmw/en-GB-x-gbclan", "gmw/en-GB-x-rp", "gmw/en-US-nyc", "en-us", "gmw/en",
-    "de", "es", "fr", "it", "nl", "pl", "sv",
-)  # fmt: skip
-"""Voices of other languages read English with an accent: their phones are what counts."""
-VARIANTS = (
-    "f1 f2 f3 f5 m1 m2 m3 m4 m5 m6 m8 Alex Alicia Andrea Andy Annie Denis Diogo Gene Henrique Hugo Jacky Lee Marco "
-    "Mario Michael Mike Nguyen Storm adam anika antonio aunty belinda benjamin boris caleb david ed edward grandpa "
-    "gustave iven iven3 john kaukovalta klatt klatt2 klatt3 klatt4 linda max michel miguel norbert pablo pedro "
-    "quincy rob robert sandro shelby steph travis victor zac"
-).split()
-HELD_OUT = ("en-029+f4", "en-029+m7", "en-us+steph2", "gmw/en+marcelo", "en-us+grandma", "gmw/en-GB-x-gbcwmd+paul")
-"""Voices of the validation clips; neither the base nor the variant of most of them is heard in training."""
-
-
-OTHERS = 21
-"""Utterances that are kept to be voices in the background."""
-
-
 class SpeechData(Strict):
-    """What `configs/driver/*.yaml` may set under `data`.
+    """The section `data` of `configs/driver/*.yaml`.
 
     Attributes:
         clips: synthetic clips for training, about 6 s each.
-        flite: further ones by voices built from recordings of people, as flite has them.
-        held_out: validation sentences; each is stored clean and as recorded.
-        still: clips of noise, hum and silence whose mouth rests.
-        sounds: the same of keys, knocks, breath and the like (`avatargpt.train.speech_data.sounds`).
+        flite: clips by flite's voices, which are built from recordings of people.
+        held_out: validation sentences; each is stored clean and in a recording situation.
+        still: clips of noise, hum and silence with a resting mouth.
+        sounds: the same with sounds of `avatargpt.train.speech_data.sounds`.
         clean: share of training clips without a recording situation.
         paused: share of clips with inserted pauses.
-        articulated: share of clips with other habits of articulation.
-        copies: recording situations added for each clip of real speech and each recorded pair.
+        articulated: share of clips with varied articulation.
+        copies: recording situations added for each clip of recorded speech and each recorded pair.
         further_copies: the same for clips of further recordings, which are many.
-        coded: share of these copies that went through an mp3 or Opus encoder; needs PyAV.
+        coded: share of these copies that pass through an mp3 or Opus encoder; needs PyAV.
     """
 
     clips: NonNegativeInt = 700
@@ -142,12 +145,12 @@ def loudness(audio: np.ndarray, frames: int) -> np.ndarray:
     return np.asarray(10 * np.log10((total[at + 800] - total[at]) / 800 + 1e-9))
 
 
-def spoken(
+def synthesized(
     espeak: Espeak, text: str, voice: str, rng: np.random.Generator, warp: bool = True
 ) -> tuple[np.ndarray, list[Phone]]:
     """One utterance at 16 kHz with silence around it, and its phones.
 
-    Playing it 0.86 to 1.16 times as fast moves pitch and formants together, as another speaker would.
+    Replaying it at 0.86 to 1.16 times the speed moves pitch and formants together, as another speaker would.
     """
     speed, pitch = int(rng.uniform(120, 240)), int(rng.uniform(20, 80))
     audio, phones = espeak.speak(text, voice, speed, pitch, int(rng.uniform(20, 80)))
@@ -172,7 +175,7 @@ def played(
 def rule_clip(
     sound: np.ndarray, phones: Sequence[Phone], clean: np.ndarray, style: np.ndarray, split: str, name: str
 ) -> SpeechClip:
-    """Features of `sound` with curves taught from `phones` and the loudness of `clean`."""
+    """Features of `sound` with rule-based curves of `phones` and the loudness of `clean`."""
     frames = frames_in(len(sound), RATE)
     taught = viseme_curves(phones, frames, loudness(clean, frames), style)
     times = [[p.name, round(p.start, 4), round(p.end, 4)] for p in phones] if split == "val" else []
@@ -181,51 +184,52 @@ def rule_clip(
 
 
 def random_style(rng: np.random.Generator) -> np.ndarray:
-    """(8,) usual in a third of the clips, else even between -1 and 1."""
+    """(8,) zero in a third of the clips, else uniform between -1 and 1."""
     return np.zeros(len(STYLE)) if rng.random() < 0.33 else rng.uniform(-1, 1, len(STYLE))
 
 
 def synthetic_clips(
-    texts: Sequence[str], kept: Sequence[str], options: SpeechData, espeak: Espeak
+    texts: Sequence[str], validation_texts: Sequence[str], options: SpeechData, espeak: Espeak
 ) -> Iterator[SpeechClip]:  # fmt: skip
     """Training, validation and still clips in that order; equal seeds give equal clips.
 
     Args:
-        texts: what training voices say. kept: what validation voices say, one each.
+        texts: of training voices. validation_texts: of validation voices, one each.
 
     Raises:
-        UserError: fewer texts kept than validation clips wanted.
+        UserError: fewer validation texts than validation clips.
     """
-    if len(kept) < options.held_out:
-        raise UserError(f"data: held_out: {options.held_out}; accepted up to {len(kept)}, as there are texts kept back")
-    others: list[np.ndarray] = []
+    if len(validation_texts) < options.held_out:
+        raise UserError(f"data: held_out: {options.held_out}; accepted up to {len(validation_texts)}, as there are "
+                        "texts kept back")  # fmt: skip
+    background: list[np.ndarray] = []
     for i in range(options.clips):
         rng = np.random.default_rng([options.seed, 1, i])
         voice = f"{BASES[rng.integers(len(BASES))]}+{VARIANTS[rng.integers(len(VARIANTS))]}"
-        sound, phones = spoken(espeak, texts[int(rng.integers(len(texts)))], voice, rng)
+        sound, phones = synthesized(espeak, texts[int(rng.integers(len(texts)))], voice, rng)
         if not phones:
             continue
-        yield _situated(sound, phones, options, rng, others, f"espeak/{voice}/{i}")
+        yield _situated(sound, phones, options, rng, background, f"espeak/{voice}/{i}")
     for i in range(options.held_out):
         rng = np.random.default_rng([options.seed, 2, i])
-        voice = HELD_OUT[i % len(HELD_OUT)]
-        sound, phones = spoken(espeak, kept[i], voice, rng, warp=False)
+        voice = VALIDATION_VOICES[i % len(VALIDATION_VOICES)]
+        sound, phones = synthesized(espeak, validation_texts[i], voice, rng, warp=False)
         if phones:
-            usual = np.zeros(len(STYLE))
-            yield rule_clip(sound, phones, sound, usual, "val", f"clean/{voice}/{i}")
-            yield rule_clip(recorded(sound, rng), phones, sound, usual, "val", f"recorded/{voice}/{i}")
+            neutral = np.zeros(len(STYLE))
+            yield rule_clip(sound, phones, sound, neutral, "val", f"clean/{voice}/{i}")
+            yield rule_clip(recorded(sound, rng), phones, sound, neutral, "val", f"recorded/{voice}/{i}")
     yield from still_clips(options.still, options.seed)
     yield from sound_clips(options.sounds, options.seed)
 
 
 def _situated(
-    sound: np.ndarray, phones: list[Phone], options: SpeechData, rng: np.random.Generator, others: list[np.ndarray],
+    sound: np.ndarray, phones: list[Phone], options: SpeechData, rng: np.random.Generator, background: list[np.ndarray],
     name: str,
 ) -> SpeechClip:  # fmt: skip
-    """A training clip with habits of articulation, pauses and a recording situation, each at its share.
+    """A training clip with varied articulation, pauses and a recording situation, each at its share.
 
     Args:
-        others: what was said before, for voices in the background; the clip is added to it.
+        background: earlier utterances, for voices in the background; the clip is added to it.
     """
     if rng.random() < options.articulated:
         sound = articulate(sound, phones, rng)
@@ -233,17 +237,17 @@ def _situated(
         sound, phones = insert_pauses(sound, phones, rng, int(rng.integers(1, 4)))
     clean = sound
     if rng.random() > options.clean:
-        sound = recorded(sound, rng, others)
-    others.append(clean)
-    del others[:-OTHERS]
+        sound = recorded(sound, rng, background)
+    background.append(clean)
+    del background[:-MAX_BACKGROUND]
     return rule_clip(sound, phones, clean, random_style(rng), "train", name)
 
 
 def flite_clips(texts: Sequence[str], options: SpeechData, flite: Flite) -> Iterator[SpeechClip]:
-    """Training clips by flite's voices, slower and faster, higher and lower; equal seeds give equal clips."""
+    """Training clips by flite's voices at various speeds and pitches; equal seeds give equal clips."""
     from avatargpt.train.speech_data.synthesizers import VOICES
 
-    others: list[np.ndarray] = []
+    background: list[np.ndarray] = []
     for i in range(options.flite):
         rng = np.random.default_rng([options.seed, 7, i])
         voice = VOICES[int(rng.integers(len(VOICES)))]
@@ -251,11 +255,11 @@ def flite_clips(texts: Sequence[str], options: SpeechData, flite: Flite) -> Iter
         pitch = float(rng.uniform(80, 240)) if rng.random() < 0.6 else None
         audio, rate, phones = flite.speak(text, voice, float(rng.uniform(0.75, 1.35)), pitch)
         sound, phones = played(audio, rate, phones, rng, float(rng.uniform(0.84, 1.2)))
-        yield _situated(sound, phones, options, rng, others, f"flite/{voice}/{i}")
+        yield _situated(sound, phones, options, rng, background, f"flite/{voice}/{i}")
 
 
 def still_clips(count: int, seed: int) -> Iterator[SpeechClip]:
-    """Sounds that are no speech: silence, noise of every colour and level, bursts of it, a hum; the mouth rests."""
+    """Silence, noise of every colour and level, bursts of it, hum; the mouth rests."""
     for i in range(count):
         rng = np.random.default_rng([seed, 3, i])
         seconds = float(rng.uniform(3, 8))
@@ -271,7 +275,7 @@ def still_clips(count: int, seed: int) -> Iterator[SpeechClip]:
 
 
 def sound_clips(count: int, seed: int) -> Iterator[SpeechClip]:
-    """Sounds that are no speech and stand out of the noise (`avatargpt.train.speech_data.sounds`); the mouth rests."""
+    """Sounds of `avatargpt.train.speech_data.sounds`; the mouth rests."""
     for i in range(count):
         rng = np.random.default_rng([seed, 9, i])
         yield _resting(sounds(float(rng.uniform(3, 8)), rng), f"sound/{i}")
@@ -279,20 +283,13 @@ def sound_clips(count: int, seed: int) -> Iterator[SpeechClip]:
 
 def _resting(sound: np.ndarray, name: str) -> SpeechClip:
     frames = frames_in(len(sound), RATE)
-    rest = np.zeros((frames, WIDTH), np.float32)
-    return SpeechClip(extract(sound, RATE), rest, np.zeros((frames, 2), np.uint8), name=name)
-
-
-MISFIT = -1.9
-"""Fit of `aligned` below which a sentence is left out: of sentences laid along the text of another
-of like length nine tenths score less, of right ones in eleven languages a third, in English hardly any."""
-LONG = 4.5
-"""Seconds of a clip up to which short sentences of one speaker are put one after the other."""
+    curves = np.zeros((frames, WIDTH), np.float32)
+    return SpeechClip(extract(sound, RATE), curves, np.zeros((frames, 2), np.uint8), name=name)
 
 
 @dataclass(frozen=True)
-class Timed:
-    """Real speech with the times of its phones; samples at 16 kHz."""
+class AlignedSentence:
+    """Recorded speech with the times of its phones; samples at 16 kHz."""
 
     name: str
     audio: np.ndarray
@@ -304,52 +301,58 @@ class Timed:
         return self.name.rsplit("/", 1)[0]
 
 
-def timed(spoken: Iterable[Spoken], driver: Driver) -> Iterator[Timed]:
-    """Sentences whose text fits their sound, laid along the driver's phone head."""
-    for said in spoken:
-        if len(said.phones) > len(said.audio) / RATE * 40:
-            continue  # nobody speaks 40 sounds a second: text and sound do not belong together
-        phones, fit = align_phones(driver, said.audio, said.phones)
-        if fit >= MISFIT:
-            yield Timed(said.name, said.audio, phones, said.split)
+def aligned_sentences(sentences: Iterable[Sentence], driver: Driver) -> Iterator[AlignedSentence]:
+    """Sentences aligned with the driver's phone head; those whose text does not fit are left out."""
+    for sentence in sentences:
+        if len(sentence.phones) > len(sentence.audio) / RATE * MAX_PHONE_RATE:
+            continue
+        phones, fit = align_phones(driver, sentence.audio, sentence.phones)
+        if fit >= MIN_FIT:
+            yield AlignedSentence(sentence.name, sentence.audio, phones, sentence.split)
 
 
-def joined(sentences: Iterable[Timed], rng: np.random.Generator) -> Iterator[Timed]:
-    """Short sentences of one speaker, as they come, put one after the other with pauses until they last `LONG`."""
-    held: Timed | None = None
-    for said in sentences:
-        if held is not None and (held.speaker != said.speaker or held.split != said.split):
-            yield held
-            held = None
-        if held is not None:
+def joined_sentences(
+    sentences: Iterable[AlignedSentence], rng: np.random.Generator
+) -> Iterator[AlignedSentence]:
+    """Short consecutive sentences of one speaker, joined with pauses until they last `MIN_SECONDS`."""
+    pending: AlignedSentence | None = None
+    for sentence in sentences:
+        if pending is not None and (pending.speaker != sentence.speaker or pending.split != sentence.split):
+            yield pending
+            pending = None
+        if pending is not None:
             pause = np.zeros(round(float(rng.uniform(0.1, 0.5)) * RATE), np.float32)
-            at = (len(held.audio) + len(pause)) / RATE
-            moved = [Phone(p.name, p.start + at, p.end + at) for p in said.phones]
-            said = Timed(held.name, np.concatenate([held.audio, pause, said.audio]), held.phones + moved, said.split)
-        held = said
-        if len(held.audio) >= LONG * RATE:
-            yield held
-            held = None
-    if held is not None:
-        yield held
+            at = (len(pending.audio) + len(pause)) / RATE
+            moved = [Phone(p.name, p.start + at, p.end + at) for p in sentence.phones]
+            audio = np.concatenate([pending.audio, pause, sentence.audio])
+            sentence = AlignedSentence(pending.name, audio, pending.phones + moved, sentence.split)
+        pending = sentence
+        if len(pending.audio) >= MIN_SECONDS * RATE:
+            yield pending
+            pending = None
+    if pending is not None:
+        yield pending
 
 
 def labelled_clips(
-    spoken: Iterable[Spoken], driver: Driver, copies: int, seed: int, through: float = 0.0
+    sentences: Iterable[Sentence], driver: Driver, copies: int, seed: int, coded_share: float = 0.0
 ) -> Iterator[SpeechClip]:
-    """Clips with taught curves: as they are, and for training `copies` more, played faster or slower and as recorded
-    in other places, so that one speaker stands for several; a share `through` of these went through an encoder.
+    """Clips of recorded speech with rule-based curves, and for training `copies` more of each.
+
+    Copies are replayed at other speeds and in simulated recording situations, so that one speaker stands for several; a
+    share of them passes through an encoder.
     """
-    for i, said in enumerate(joined(timed(spoken, driver), np.random.default_rng([seed, 9]))):
-        usual = np.zeros(len(STYLE))
-        yield rule_clip(said.audio, said.phones, said.audio, usual, said.split, said.name)
-        if said.split != "train":
+    clips = joined_sentences(aligned_sentences(sentences, driver), np.random.default_rng([seed, 9]))
+    for i, sentence in enumerate(clips):
+        neutral = np.zeros(len(STYLE))
+        yield rule_clip(sentence.audio, sentence.phones, sentence.audio, neutral, sentence.split, sentence.name)
+        if sentence.split != "train":
             continue
         for k in range(copies):
             rng = np.random.default_rng([seed, 5, i, k])
-            sound, factor = replayed(said.audio, rng)
-            moved = [Phone(p.name, p.start / factor, p.end / factor) for p in said.phones]
-            heard = recorded(sound, rng) if rng.random() < 0.75 else sound
-            if through and rng.random() < through:
-                heard = any_coded(heard, rng)
-            yield rule_clip(heard, moved, sound, random_style(rng), "train", f"{said.name}/{k}")
+            sound, factor = replayed(sentence.audio, rng)
+            moved = [Phone(p.name, p.start / factor, p.end / factor) for p in sentence.phones]
+            situated = recorded(sound, rng) if rng.random() < 0.75 else sound
+            if coded_share and rng.random() < coded_share:
+                situated = any_coded(situated, rng)
+            yield rule_clip(situated, moved, sound, random_style(rng), "train", f"{sentence.name}/{k}")

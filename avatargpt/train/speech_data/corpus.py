@@ -1,4 +1,4 @@
-"""The training cache: features, curves and phones of many clips in one file, ready to be cut into windows."""
+"""The training cache of the driver: features, curves and phones of all clips in one file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vqvae.motion import atomic_write
 
 FILE = "speech.safetensors"
 KINDS = ("taught", "paired")
-"""``taught``: curves by the rules from phone times; ``paired``: recorded with the sound, for a head of its own."""
+"""``taught``: rule-based curves of phone times; ``paired``: recorded with the sound, for a separate head."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class SpeechClip:
     Attributes:
         features: (T, 332).
         curves: (T, 55) ARKit weights, head yaw, pitch, roll.
-        phones: (T, 2) uint8, two for each frame; all silence where they are not known.
+        phones: (T, 2) uint8, two for each frame; all silence where they are unknown.
         style: (8,) speaker style.
         kind: one of `KINDS`.
         split: ``train`` or ``val``.
@@ -63,17 +63,17 @@ def save(clips: Iterable[SpeechClip], folder: str | os.PathLike[str]) -> Path:
     """
     from safetensors.numpy import save_file
 
-    found = list(clips)
-    if not found:
+    items = list(clips)
+    if not items:
         raise UserError(f"{folder}: no speech clips to store")
     arrays = {
-        "features": np.concatenate([c.features.astype(np.float16) for c in found]),
-        "curves": np.concatenate([c.curves.astype(np.float16) for c in found]),
-        "phones": np.concatenate([c.phones.astype(np.uint8) for c in found]),
-        "style": np.stack([c.style.astype(np.float32) for c in found]),
-        "lengths": np.array([len(c) for c in found], np.int64),
+        "features": np.concatenate([c.features.astype(np.float16) for c in items]),
+        "curves": np.concatenate([c.curves.astype(np.float16) for c in items]),
+        "phones": np.concatenate([c.phones.astype(np.uint8) for c in items]),
+        "style": np.stack([c.style.astype(np.float32) for c in items]),
+        "lengths": np.array([len(c) for c in items], np.int64),
     }
-    about = {"clips": json.dumps([[c.kind, c.split, c.name, c.phone_times] for c in found])}
+    about = {"clips": json.dumps([[c.kind, c.split, c.name, c.phone_times] for c in items])}
     return atomic_write(Path(folder) / FILE, lambda p: save_file(arrays, p, about))
 
 

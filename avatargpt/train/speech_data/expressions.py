@@ -23,6 +23,13 @@ from vqvae.io.files import parsing
 from vqvae.motion import atomic_write
 
 FILE = "expressions.safetensors"
+_PARTING = ("mouthLowerDown", "mouthUpperUp", "mouthStretch", "mouthFunnel", "mouthShrugLower")
+_LIPS = [INDEX[n] for s in _PARTING for n in expand(s)]
+_JAW = INDEX["jawOpen"]
+_PRESS = INDEX["mouthPressLeft"]
+COUNTED_ACTIONS = ("blink", "wink_left", "wink_right", "nod", "chew", "laugh", "wink_left", "wink_right")
+"""Actions that are often requested by number; those that are hardest to count stand twice."""
+_RENDERINGS = 3  # of each score; their median has no random blinks and glances
 
 
 @dataclass
@@ -31,9 +38,9 @@ class ExpressionClip:
 
     Attributes:
         curves: (T, 55) at 30 fps.
-        feelings, clauses: what it was asked for.
+        feelings, clauses: emotion keyframes and clauses with times, as in `face.audio_model.conditioning`.
         split: ``train`` or ``val``.
-        name: where it came from.
+        name: its source and number.
     """
 
     curves: np.ndarray
@@ -41,18 +48,6 @@ class ExpressionClip:
     clauses: list[Clause]
     split: str = "train"
     name: str = ""
-
-    def told(self, word_by_word: bool = False) -> tuple[list[Feeling], list[Clause]]:
-        """Feelings and clauses; word by word, feelings become clauses until the next one."""
-        if not word_by_word or not self.feelings:
-            return self.feelings, self.clauses
-        ends = [*(f.second for f in self.feelings[1:]), len(self.curves) / FPS]
-        spans = [
-            Clause(f"feel {f.words}", f.second, end, f.max_strength)
-            for f, end in zip(self.feelings, ends, strict=True)
-            if f.max_strength > 0 and end > f.second
-        ]
-        return [], [*self.clauses, *spans]
 
 
 def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Path:
@@ -63,15 +58,15 @@ def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Pat
     """
     from safetensors.numpy import save_file
 
-    found = list(clips)
-    if not found or any(c.curves.ndim != 2 or c.curves.shape[1] != WIDTH for c in found):
+    items = list(clips)
+    if not items or any(c.curves.ndim != 2 or c.curves.shape[1] != WIDTH for c in items):
         raise UserError(f"{folder}: accepted: at least one clip of curves (T, {WIDTH})")
     arrays = {
-        "curves": np.concatenate([c.curves.astype(np.float16) for c in found]),
-        "lengths": np.array([len(c.curves) for c in found], np.int64),
+        "curves": np.concatenate([c.curves.astype(np.float16) for c in items]),
+        "lengths": np.array([len(c.curves) for c in items], np.int64),
     }
     rows = []
-    for c in found:
+    for c in items:
         clauses = [[x.text, x.start, x.end, x.strength, x.repeat, x.action] for x in c.clauses]
         rows.append([[[f.second, f.text, f.strength, f.secondary] for f in c.feelings], clauses, c.split, c.name])
     return atomic_write(Path(folder) / FILE, lambda p: save_file(arrays, p, {"clips": json.dumps(rows)}))
@@ -95,8 +90,8 @@ def load(folder: str | os.PathLike[str]) -> list[ExpressionClip]:
         ends = np.cumsum(lengths)
         clips = []
         for (feelings, clauses, split, name), n, end in zip(rows, lengths, ends, strict=True):
-            told = [_feeling(*f) for f in feelings], [Clause(*c) for c in clauses]
-            clips.append(ExpressionClip(curves[end - n : end], *told, split, name))
+            keyframes, spans = [_feeling(*f) for f in feelings], [Clause(*c) for c in clauses]
+            clips.append(ExpressionClip(curves[end - n : end], keyframes, spans, split, name))
         return clips
 
 
@@ -104,18 +99,11 @@ def _feeling(second: float, text: str, strength: float, beside: Sequence[Sequenc
     return Feeling(second, text, strength, tuple((str(t), float(s)) for t, s in beside))
 
 
-_PARTING = ("mouthLowerDown", "mouthUpperUp", "mouthStretch", "mouthFunnel", "mouthShrugLower")
-_LIPS = [INDEX[n] for s in _PARTING for n in expand(s)]
-_JAW = INDEX["jawOpen"]
-_PRESS = INDEX["mouthPressLeft"]
-
-
 def compose(speech: np.ndarray, expression: np.ndarray) -> np.ndarray:
-    """Speech and expression at once, (T, 55) each: what the face does when both are asked for.
+    """Combine the curves of speech and expression, (T, 55) each.
 
-    Eyes, brows, cheeks, nose and head add up. In the mouth the expression takes the room that speech leaves: its jaw
-    and lip-parting give way to the mouth's own movement and vanish where p, b, m close the lips or f, v touch; smiles
-    and frowns stay.
+    Eyes, brows, cheeks, nose and head add up. In the mouth, the expression's jaw and lip-parting are reduced while the
+    mouth speaks, and vanish where p, b, m close the lips or f, v touch; smiles and frowns stay.
     """
     busy = np.clip(speech[:, list(MOUTH)].max(1, keepdims=True) / 0.15, 0, 1)
     shut = np.clip(np.maximum(speech[:, [_PRESS]], speech[:, [INDEX["mouthRollLower"]]]) / 0.3, 0, 1)
@@ -129,14 +117,12 @@ def compose(speech: np.ndarray, expression: np.ndarray) -> np.ndarray:
     return np.asarray(out, np.float32)
 
 
-COUNTED = ("blink", "wink_left", "wink_right", "nod", "chew", "laugh", "wink_left", "wink_right")
-"""Actions that people give a number to, those twice that are hardest to count."""
-_RENDERINGS = 3  # of each score; their median has no chance blinks and glances, which no text asks for
-
-
 def median_curves(score: Score, seed: int, side: str) -> np.ndarray:
-    """(T, 55) what every rendering of the score has in common; `side` of feelings that take one side of the face, for
-    the mean of both is neither."""
+    """(T, 55) median of several renderings of a score.
+
+    Args:
+        side: of feelings that show on one side of the face.
+    """
     from instruct_data.face.render import render
 
     rows = [render(score, seed * _RENDERINGS + k, float(FPS), side).curves for k in range(_RENDERINGS)]
@@ -144,23 +130,24 @@ def median_curves(score: Score, seed: int, side: str) -> np.ndarray:
 
 
 def corpus_clips(path: Path, split: str, seed: int = 0) -> Iterator[ExpressionClip]:
-    """Each score of a corpus file, told by clauses and named feelings; feelings alone also in the text's words."""
+    """Each score of a corpus file, with clauses and named feelings; feelings alone also in the text's words."""
     from instruct_data.face.score import read_instructions
 
-    for i, one in enumerate(read_instructions(path)):
-        clip = _told(one.score, seed + i, split, f"text/{one.id}")
+    for i, instruction in enumerate(read_instructions(path)):
+        score = instruction.score
+        clip = _clip_of(score, seed + i, split, f"text/{instruction.id}")
         yield clip
-        if not one.score.events:
-            yield ExpressionClip(clip.curves, [Feeling(0.0, one.score.text, 1.0)], [], split, f"felt/{one.id}")
+        if not score.events:
+            yield ExpressionClip(clip.curves, [Feeling(0.0, score.text, 1.0)], [], split, f"felt/{instruction.id}")
 
 
-def _told(score: Score, seed: int, split: str, name: str) -> ExpressionClip:
+def _clip_of(score: Score, seed: int, split: str, name: str) -> ExpressionClip:
     curves = median_curves(score, seed, side_of(score))
     return ExpressionClip(curves, feelings_of(score), clauses_of(score), split, name)
 
 
 def composed_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
-    """Scores of composed instructions (`instruct_data.face.compose`), every second one with its strengths redrawn."""
+    """Scores of composed instructions (`instruct_data.face.compose`), half of them with random strengths."""
     from instruct_data.face.compose import composed
 
     for i, score in enumerate(composed(count, seed)):
@@ -168,17 +155,17 @@ def composed_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip
         if i % 2:
             events = tuple(replace(e, intensity=float(rng.uniform(0.2, 1))) for e in score.events)
             score = replace(score, events=events)
-        yield _told(score, seed + i, split, f"composed/{i}")
+        yield _clip_of(score, seed + i, split, f"composed/{i}")
 
 
 def counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
-    """One action done two to six times, slowly or fast; alone, beside another one, or over a feeling."""
+    """One action two to six times, slowly or fast; alone, with a second action, or with a feeling."""
     from instruct_data.face.actions import action_names
     from instruct_data.face.emotions import emotion_names
 
     for i in range(count):
         rng = np.random.default_rng([seed, i, 2])
-        action = str(rng.choice(COUNTED if i % 4 else action_names()))
+        action = str(rng.choice(COUNTED_ACTIONS if i % 4 else action_names()))
         times = int(rng.integers(2, 7))
         lasts = min(times * float(rng.uniform(0.4, 0.65) if i % 2 else rng.uniform(0.5, 1.1)), 6.0)
         start, strength = float(rng.uniform(0.1, 1.0)), float(rng.uniform(0.3, 1))
@@ -186,15 +173,15 @@ def counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]
         length = round(start + lasts + float(rng.uniform(0.3, 1.2)), 1)
         if i % 3 == 1:
             begins = float(rng.uniform(0, start + lasts))
-            beside = str(rng.choice(action_names()))
-            events.append(Event(beside, round(begins, 2), round(float(rng.uniform(0.5, 3.0)), 2), 0.7))
-        felt = (Emotion(str(rng.choice(emotion_names())), float(rng.uniform(0.3, 1)), 0.0, length),)
-        score = Score(length, tuple(sorted(events, key=lambda e: e.start)), felt if i % 3 == 2 else ())
-        yield _told(score, seed + i, split, f"counted/{i}")
+            second = str(rng.choice(action_names()))
+            events.append(Event(second, round(begins, 2), round(float(rng.uniform(0.5, 3.0)), 2), 0.7))
+        feelings = (Emotion(str(rng.choice(emotion_names())), float(rng.uniform(0.3, 1)), 0.0, length),)
+        score = Score(length, tuple(sorted(events, key=lambda e: e.start)), feelings if i % 3 == 2 else ())
+        yield _clip_of(score, seed + i, split, f"counted/{i}")
 
 
 def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
-    """Any actions at any times, also across one another, with any strength and count, over any feelings."""
+    """Random actions at random times, also overlapping, with random strengths and counts, and random feelings."""
     from instruct_data.face.actions import action_names
     from instruct_data.face.emotions import emotion_names
 
@@ -219,12 +206,12 @@ def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
             start = end
         if events or emotions:
             score = Score(length, tuple(events), tuple(emotions))
-            yield _told(score, seed + i, split, f"drawn/{i}")
+            yield _clip_of(score, seed + i, split, f"drawn/{i}")
 
 
 def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
-    """Feelings: one, two or three at a time, each as strong as it likes, every one as often as another; with every
-    third clip an action on one side."""
+    """One, two or three uniformly drawn feelings at a time with random strengths; every third clip has a one-sided
+    action, which determines the side of the feelings."""
     from instruct_data.face.emotions import emotion_names
 
     names = [n for n in emotion_names() if n != "neutral"]
@@ -240,8 +227,8 @@ def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
                 emotions.append(Emotion(str(name), float(rng.uniform(0.1, 1)), start, end))
             start = end + (float(rng.uniform(0.5, 1.5)) if rng.random() < 0.2 else 0.0)
         events: list[Event] = []
-        if i % 3 == 0:  # something on one side, which decides that of the feelings
+        if i % 3 == 0:
             action, begins = str(rng.choice(list(ON_ONE_SIDE))), float(rng.uniform(0, length - 1.0))
             lasts, strength = min(float(rng.uniform(0.6, 2.5)), length - begins), float(rng.uniform(0.3, 1))
             events.append(Event(action, round(begins, 2), round(lasts, 2), strength))
-        yield _told(Score(length, tuple(events), tuple(emotions)), seed + i, split, f"feelings/{i}")
+        yield _clip_of(Score(length, tuple(events), tuple(emotions)), seed + i, split, f"feelings/{i}")

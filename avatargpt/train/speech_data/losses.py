@@ -1,4 +1,4 @@
-"""What the driver is trained on, beside plain distance: speed, closed lips, a still mouth, action units, phones."""
+"""Losses of the driver: distance, speed, closed lips, a still mouth, action units, phones."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ ACTION_UNITS = {
     "34": "cheekPuff", "45": "eyeBlink",
 }  # fmt: skip
 VISIBLE = {"F": 4.0, "V": 4.0, "P": 2.0, "B": 2.0, "M": 2.0} | dict.fromkeys("W UW SH ZH CH JH".split(), 1.5)
-"""How much more a frame of these phones weighs: they are rare, and what they do with the lips is seen at once."""
+"""Weights of frames with these phones: they are rare and their lip shapes conspicuous."""
 SEAL = tuple(INDEX[n] for name in ("jawOpen", "mouthClose", "mouthPress") for n in expand(name))
 """Channels that close the lips."""
 _MOVEMENTS = movements(np.eye(CURVES))  # (55, 3): they are a linear map
-ACTIVE, SOFT = 0.2, 0.05  # an action unit of intensity A or more is there
+ACTIVE, SOFT = 0.2, 0.05  # intensity at which an action unit counts as active, and the width of the transition
 
 
 class DriverLosses(Strict):
-    """Weights that `configs/driver/*.yaml` may set under `train: losses`; 0 leaves a term out.
+    """The section `train: losses` of `configs/driver/*.yaml`: weights; 0 disables a term.
 
-    `shut` is how much more jaw and pressed lips count where the lips are closed. A network that is not sure whether it
-    heard a p or a t says half a closure, which looks like neither; counting a missed closure w times as much, it closes
-    where it thinks one at least 1 / (1 + w) likely. `seal` weighs the gate that closes the lips (where there is one):
-    whether a frame belongs to a p, b or m and its lips are pressed, again with missed ones `shut` times as dear. `bite`
-    weighs the gate that brings the lower lip to the teeth in f and v, with missed ones `teeth` times as dear.
-    `concordance` is of recorded pairs: 1 - Lin's coefficient of jaw, rounding and press over all frames of a batch. It
-    asks for the movement's size as well as its course; squared error alone prefers half of it to all at a wrong moment.
+    Attributes:
+        shut: factor for jaw and pressed lips in closures. An uncertain network gives half a closure, which looks like
+            none; with factor w it closes where it is at least 1 / (1 + w) certain.
+        seal: of the gate that closes the lips (if there is one), with missed p, b, m frames `shut` times as dear.
+        bite: of the gate that brings the lower lip to the teeth in f and v, with missed ones `teeth` times as dear.
+        concordance: of recorded pairs, 1 - Lin's coefficient of jaw, rounding and press over all frames of a batch. It
+            rewards the movement's size; squared error alone prefers half a movement to all of it at a wrong moment.
     """
 
     curves: Rate = 1.0
@@ -61,7 +61,7 @@ class DriverLosses(Strict):
 
 
 def lip_gap(curves: Tensor) -> Tensor:
-    """(..., 55) -> (...): how far apart the lips are, negative when pressed."""
+    """(..., 55) -> (...): the gap between the lips, negative when pressed."""
     def get(name: str) -> Tensor:
         return curves[..., [INDEX[n] for n in expand(name)]].mean(-1)
 
@@ -70,7 +70,7 @@ def lip_gap(curves: Tensor) -> Tensor:
 
 
 def action_units(curves: Tensor) -> Tensor:
-    """(..., 55) -> (..., 23): how far each unit is above the least that counts as there; 0 at that intensity."""
+    """(..., 55) -> (..., 23) logits of active units, 0 at the threshold intensity."""
     means = [curves[..., [INDEX[n] for n in expand(name)]].mean(-1) for name in ACTION_UNITS.values()]
     return (torch.stack(means, -1) - ACTIVE) / SOFT
 
@@ -93,19 +93,18 @@ def closing(phones: Tensor, names: Collection[str] = CLOSED) -> Tensor:
 
 
 def driver_losses(
-    said: DriverOutput, curves: Tensor, phones: Tensor, mask: Tensor, paired: Tensor, scale: Tensor,
-    paired_scale: Tensor,
-    weights: DriverLosses,
+    output: DriverOutput, curves: Tensor, phones: Tensor, mask: Tensor, paired: Tensor, scale: Tensor,
+    paired_scale: Tensor, weights: DriverLosses,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Weighted terms; their sum is the loss.
 
     Args:
-        said: of the network, already in step with the curves.
+        output: of the network, aligned with the curves.
         curves: (B, T, 55) targets.
         phones: (B, T, 2) indices, -1 where unknown.
         mask: (B, T) 1 where a frame counts.
         paired: (B,) True for rows of recorded pairs.
-        scale, paired_scale: (55,) 1 / spread of each channel; 0 for channels that pairs say nothing about.
+        scale, paired_scale: (55,) 1 / spread of each channel; 0 for channels that pairs do not hold.
     """
     out: dict[str, Tensor] = {}
     taught = mask * (~paired)[:, None]
@@ -114,69 +113,69 @@ def driver_losses(
     heavy = taught * emphasis(phones)
     heavy_total = heavy.sum().clamp(min=1)
 
-    error = (said.curves.float() - curves) * scale
+    error = (output.curves.float() - curves) * scale
     press = curves[..., INDEX["mouthPressLeft"]]
     counted = error**2
     if weights.shut != 1:
-        more = torch.where(press > CLOSED_PRESS, weights.shut, 1.0)[..., None].to(error)
+        factor = torch.where(press > CLOSED_PRESS, weights.shut, 1.0)[..., None].to(error)
         seal = torch.zeros(error.shape[-1], dtype=torch.bool, device=error.device)
         seal[list(SEAL)] = True
-        counted = torch.where(seal, counted * more, counted)
+        counted = torch.where(seal, counted * factor, counted)
     out["curves"] = weights.curves * (counted.sum(-1) * share * heavy).sum() / heavy_total
     step = (error[:, 1:] - error[:, :-1]) ** 2
     out["velocity"] = weights.velocity * (step.sum(-1) * share * heavy[:, 1:]).sum() / heavy_total
-    gap = lip_gap(said.curves.float()) - lip_gap(curves)
+    gap = lip_gap(output.curves.float()) - lip_gap(curves)
     out["lips"] = weights.lips * ((gap / 0.15) ** 2 * (1 + 5 * (press > CLOSED_PRESS)) * taught).sum() / total
     mouth = list(MOUTH)
     quiet = (curves[..., mouth].amax(-1) < 0.005) * taught
-    loud = said.curves.float()[..., mouth].abs().amax(-1)
+    loud = output.curves.float()[..., mouth].abs().amax(-1)
     out["still"] = weights.still * (loud * quiet).sum() / total
-    logits, active = (action_units(c) for c in (said.curves.float(), curves))
+    logits, active = (action_units(c) for c in (output.curves.float(), curves))
     binary = F.binary_cross_entropy_with_logits(logits, torch.sigmoid(active), reduction="none").sum(-1)
     out["action_units"] = weights.action_units * (binary * taught).sum() / total
     shut, rolled = press > CLOSED_PRESS, curves[..., INDEX["mouthRollLower"]] > CONTACT_ROLL
     gates = {
-        "seal": (said.seal, closing(phones) & shut, weights.seal, weights.shut),
-        "bite": (said.bite, closing(phones, LABIODENTAL) & rolled & ~shut, weights.bite, weights.teeth),
+        "seal": (output.seal, closing(phones) & shut, weights.seal, weights.shut),
+        "bite": (output.bite, closing(phones, LABIODENTAL) & rolled & ~shut, weights.bite, weights.teeth),
     }
-    for name, (gate, meant, weight, dear) in gates.items():
+    for name, (gate, active_frames, weight, miss_cost) in gates.items():
         if gate is not None:
-            target = meant.to(error)
+            target = active_frames.to(error)
             binary = F.binary_cross_entropy_with_logits(gate.float(), target, reduction="none")
-            out[name] = weight * (binary * (1 + (dear - 1) * target) * taught).sum() / total
-    known = (phones >= 0) * taught[..., None]
-    cross = F.cross_entropy(said.phones.float().flatten(0, 2), phones.clamp(min=0).flatten(), reduction="none")
-    out["phones"] = weights.phones * (cross * known.flatten()).sum() / known.sum().clamp(min=1)
+            out[name] = weight * (binary * (1 + (miss_cost - 1) * target) * taught).sum() / total
+    has_phone = (phones >= 0) * taught[..., None]
+    cross = F.cross_entropy(output.phones.float().flatten(0, 2), phones.clamp(min=0).flatten(), reduction="none")
+    out["phones"] = weights.phones * (cross * has_phone.flatten()).sum() / has_phone.sum().clamp(min=1)
 
     real = mask * paired[:, None]
     if paired.any():
         total = real.sum().clamp(min=1)
-        error = (said.paired.float() - curves) * paired_scale
+        error = (output.paired.float() - curves) * paired_scale
         step = error[:, 1:] - error[:, :-1]
         both = (error**2).sum(-1)[:, 1:] + weights.velocity * (step**2).sum(-1)
         out["paired"] = weights.paired * (both * real[:, 1:]).sum() / total / len(PAIRED_CHANNELS)
-        rows = said.paired.float()[paired] * paired_scale, curves[paired] * paired_scale
+        rows = output.paired.float()[paired] * paired_scale, curves[paired] * paired_scale
         spread = (rows[0].std(1) - rows[1].std(1)) ** 2
         out["amplitude"] = weights.amplitude * spread.sum(-1).mean() / len(PAIRED_CHANNELS)
         if weights.concordance:
             counted, table = real > 0, torch.from_numpy(_MOVEMENTS).to(curves)
-            far = 1 - concordance(said.paired.float()[counted] @ table, curves[counted] @ table)
+            far = 1 - concordance(output.paired.float()[counted] @ table, curves[counted] @ table)
             out["concordance"] = weights.concordance * far.mean()
     return out
 
 
 def concordance(a: Tensor, b: Tensor) -> Tensor:
     """Columns of (N, K) and (N, K) -> (K,) Lin's concordance correlation coefficients (Biometrics 45, 1989, eq. 1)."""
-    apart = (a.mean(0) - b.mean(0)) ** 2
+    distance = (a.mean(0) - b.mean(0)) ** 2
     both = ((a - a.mean(0)) * (b - b.mean(0))).mean(0)
-    return 2 * both / (a.var(0, correction=0) + b.var(0, correction=0) + apart + 1e-6)
+    return 2 * both / (a.var(0, correction=0) + b.var(0, correction=0) + distance + 1e-6)
 
 
 def channel_scale(spread: Tensor, only: tuple[int, ...] | None = None) -> Tensor:
     """(55,) 1 / (standard deviation + 0.05), heads in radians with 0.02; 0 outside `only`."""
-    least = torch.full_like(spread, 0.05)
-    least[len(NAMES) :] = 0.02
-    scale = 1 / (spread + least)
+    floor = torch.full_like(spread, 0.05)
+    floor[len(NAMES) :] = 0.02
+    scale = 1 / (spread + floor)
     if only is not None:
         keep = torch.zeros_like(scale)
         keep[list(only)] = 1

@@ -1,4 +1,8 @@
-"""Recorded speech: faces with their sound, and sentences with their transcripts."""
+"""Recorded speech: faces with their sound, and sentences with their transcripts.
+
+Sources: FACEGOOD's pairs, LJ Speech, LibriVox, folders in the usual layouts, the spoken descriptions of Tux Paint's
+stamps, and the dialogue of an adventure game.
+"""
 
 from __future__ import annotations
 
@@ -39,17 +43,33 @@ _RIG = {
     "mouthFrown": {"mouth_lipCornerDepress_l": 0.5, "mouth_lipCornerDepress_r": 0.5},
 }  # fmt: skip
 """ARKit channel -> columns of the recorded rig and their shares."""
-HELD_OUT = ("1114_2_04", "1114_3_15")
+VALIDATION_TAKES = ("1114_2_04", "1114_3_15")
 CHOSEN_ON = {("1114_3_15", "rounding"): 0.5, ("1114_3_15", "jaw"): 0.5}
-"""Held-out take, what is compared -> the share at its beginning on which numbers were chosen
-(`avatargpt.face.audio_model.stream`): what is measured begins after it."""
-OFTEN = 0.6
-"""Share of a training take's copies that sound as recorded elsewhere."""
+"""Validation take and figure -> the share at its beginning on which constants of `avatargpt.face.audio_model.stream`
+were chosen: evaluation begins after it."""
+SITUATED_SHARE = 0.6
+"""Of a training take's copies in a simulated recording situation."""
 LJ_TABLE = "lj_phones_text_all.txt.gz"
-UNKNOWN = "spn"  # stands in LJ's table for a word that its dictionary lacks
-MOST_TEXT = 64 << 20  # bytes
+UNKNOWN = "spn"  # in LJ's table: a word of unknown pronunciation
+MAX_TEXT = 64 << 20  # bytes
 LJ_TEST = 24
-"""Of the 32 LJ sentences, those from this one on are never trained on."""
+"""Of the 32 LJ sentences, those from this one on are for validation."""
+TRANSCRIBED = "NAME.wav or NAME.flac beside NAME.txt or NAME.lab, or as in LibriSpeech or LJSpeech"
+VOICES = {
+    "be": "be", "bg": "bg", "ca": "ca", "da": "da", "el": "el", "es": "es", "fr": "fr", "lt": "lt", "nl": "nl",
+    "ro": "ro", "ru": "ru",
+}  # fmt: skip
+"""Language of a description -> the voice that pronounces its text."""
+ENGLISH = "en-us"
+_SOUND = re.compile(r"(.+)_desc(?:_([a-z]+))?\.ogg")
+ARCHIVE = "queen.1c"
+DIALOGUE_VALIDATION = 40
+"""One line in so many is for validation."""
+HEADER = 20  # bytes of a dialogue or a scene
+MAX_BYTES = 1 << 20  # of one spoken line
+QUIET = 0.2  # s of silence before and after: lines are cut to the sound
+_COMMAND = re.compile(r"\*(?:XY..\([^)]*\)|..?)")
+_UNSPOKEN = re.compile(r"[^A-Za-z0-9' ,.!?;:&%$-]+")
 
 
 def _numpy(path: Path) -> np.ndarray:
@@ -63,12 +83,12 @@ def _numpy(path: Path) -> np.ndarray:
 
 
 def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[SpeechClip]:
-    """Clips with recorded mouth curves: NAME.wav beside bs_value_NAME.npy(.gz) of rig weights at 30 fps.
+    """Clips with recorded mouth curves: NAME.wav and bs_value_NAME.npy(.gz) with rig weights at 30 fps.
 
     Args:
         folder: of the files.
-        copies: of each training clip, played faster or slower (the face with it) and as recorded in other places: a few
-            minutes of one voice in one room are soon known by heart.
+        copies: of each training clip, replayed at other speeds (the face with it) and in simulated recording
+            situations, against overfitting to a few minutes of one voice.
 
     Raises:
         UserError: no such clips, a damaged file, or a rig without the columns that are needed.
@@ -92,9 +112,9 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
         curves = np.zeros((frames, WIDTH), np.float32)
         for channel, shares in _RIG.items():
             mixed = sum(rig[:frames, column[c]] * s for c, s in shares.items())
-            for one in expand(channel):
-                curves[:, INDEX[one]] = np.clip(mixed, 0, 1)
-        split = "val" if wave.stem in HELD_OUT else "train"
+            for name in expand(channel):
+                curves[:, INDEX[name]] = np.clip(mixed, 0, 1)
+        split = "val" if wave.stem in VALIDATION_TAKES else "train"
         phones = np.zeros((frames, 2), np.uint8)
         yield SpeechClip(features[:frames], curves, phones, kind="paired", split=split, name=f"pairs/{wave.stem}")
         if split == "train":
@@ -102,20 +122,17 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
             for k in range(copies):
                 rng = np.random.default_rng([seed, 6, k, len(sound)])
                 faster, factor = replayed(sound, rng)
-                heard = extract(recorded(faster, rng) if rng.random() < OFTEN else faster, RATE)[: int(frames / factor)]
-                at, times = np.arange(len(heard)) * factor, np.arange(frames)
+                situated = recorded(faster, rng) if rng.random() < SITUATED_SHARE else faster
+                copy = extract(situated, RATE)[: int(frames / factor)]
+                at, times = np.arange(len(copy)) * factor, np.arange(frames)
                 moved = np.stack([np.interp(at, times, c) for c in curves.T], 1).astype(np.float32)
-                made = SpeechClip(heard, moved, np.zeros((len(heard), 2), np.uint8), kind="paired")
-                made.name = f"pairs/{wave.stem}/{k}"
-                yield made
-
-
-TRANSCRIBED = "NAME.wav or NAME.flac beside NAME.txt or NAME.lab, or as in LibriSpeech or LJSpeech"
+                phones = np.zeros((len(copy), 2), np.uint8)
+                yield SpeechClip(copy, moved, phones, kind="paired", name=f"pairs/{wave.stem}/{k}")
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """Real speech with what is said, without times.
+class Sentence:
+    """Recorded speech with its phones, without times.
 
     Attributes:
         audio: (n,) float32 at 16 kHz.
@@ -128,9 +145,8 @@ class Spoken:
     split: str
 
 
-def lj_sentences(folder: Path) -> Iterator[Spoken]:
-    """The LJ sample with its phones, less the sentences with a word that the table has none for (``spn``): laid along
-    the others, its sound would be theirs.
+def lj_sentences(folder: Path) -> Iterator[Sentence]:
+    """The LJ sample with its phones, without sentences that have a word of unknown pronunciation (``spn``).
 
     Raises:
         UserError: the table is missing or lacks a sentence.
@@ -138,18 +154,18 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
     lines = _lj_rows(folder)
     table = folder / LJ_TABLE
     for i, wave in enumerate(sorted((folder / "wavs").glob("*.wav"))):
-        found = re.search(r"\{(.*)\}", lines.get(wave.stem, ""))
-        if found is None:
+        match = re.search(r"\{(.*)\}", lines.get(wave.stem, ""))
+        if match is None:
             raise UserError(f"{table}: no phones of {wave.stem}")
-        said = found.group(1).split()
-        if UNKNOWN in said:
+        symbols = match.group(1).split()
+        if UNKNOWN in symbols:
             continue
-        phones = tuple(p for s in said if (p := from_arpabet(s)) is not None)
-        yield Spoken(f"lj/{wave.stem}", resample(*load(wave)), phones, "train" if i < LJ_TEST else "val")
+        phones = tuple(p for s in symbols if (p := from_arpabet(s)) is not None)
+        yield Sentence(f"lj/{wave.stem}", resample(*load(wave)), phones, "train" if i < LJ_TEST else "val")
 
 
 def lj_texts(folder: Path) -> dict[str, str]:
-    """What is said in each of LJ's sentences, by name. Raises UserError as `lj_sentences`."""
+    """The texts of LJ's sentences, by name. Raises UserError as `lj_sentences`."""
     return {name: row.rsplit("|", 1)[1] for name, row in _lj_rows(folder).items()}
 
 
@@ -162,10 +178,10 @@ def _lj_rows(folder: Path) -> dict[str, str]:
     return {row.split("|")[0]: row for row in rows}
 
 
-def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Spoken]:
-    """Sentences of further speakers, in the folder and below it: what is in `TRANSCRIBED`.
+def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Sentence]:
+    """Sentences of a folder with transcripts, and of those below it.
 
-    The words of NAME.wav or NAME.flac are in NAME.lab or NAME.txt beside it, in a ``*.trans.txt`` (LibriSpeech), in a
+    The words of NAME.wav or NAME.flac are in NAME.lab or NAME.txt, in a ``*.trans.txt`` (LibriSpeech), in a
     ``metadata.csv`` (LJSpeech), or under "words" in an ``ASR_*.json``. Sounds without words are left out.
 
     Args:
@@ -174,23 +190,23 @@ def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> It
     words = _words(folder)
     for wave in sorted(p for s in ("wav", "flac") for p in folder.rglob(f"*.{s}")):
         text = next((t for s in (".lab", ".txt") if (t := wave.with_suffix(s)).is_file()), None)
-        said = read_text(text, MOST_TEXT) if text is not None else words.get(wave.stem)
-        phones = pronounce(" ".join(said.split())) if said and said.strip() else ()
+        transcript = read_text(text, MAX_TEXT) if text is not None else words.get(wave.stem)
+        phones = pronounce(" ".join(transcript.split())) if transcript and transcript.strip() else ()
         if phones:
-            yield Spoken(f"real/{wave.stem}", resample(*load(wave)), phones, "train")
+            yield Sentence(f"real/{wave.stem}", resample(*load(wave)), phones, "train")
 
 
 def _words(folder: Path) -> dict[str, str]:
-    """Words of the sounds of a folder by name, from its tables."""
+    """Transcripts by name, from the tables of a folder."""
     out: dict[str, str] = {}
     for table in sorted(folder.rglob("ASR_*.json")):
         with parsing(table, "a table of words"):
             out |= {name: str(row["words"]).lower() for name, row in read_object(table).items()}
     for table in sorted(folder.rglob("*.trans.txt")):
-        rows = (line.partition(" ") for line in read_text(table, MOST_TEXT).split("\n"))
-        out |= {name: said.strip().lower() for name, _, said in rows if name}
+        rows = (line.partition(" ") for line in read_text(table, MAX_TEXT).split("\n"))
+        out |= {name: words.strip().lower() for name, _, words in rows if name}
     for table in sorted(folder.rglob("metadata.csv")):
-        lines = read_text(table, MOST_TEXT).split("\n")
+        lines = read_text(table, MAX_TEXT).split("\n")
         out |= {line.split("|")[0]: line.rsplit("|", 1)[1] for line in lines if "|" in line}
     return out
 
@@ -213,34 +229,28 @@ def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
         yield path.name.removesuffix(".phone.json"), audio, phones
 
 
-VOICES = {
-    "be": "be", "bg": "bg", "ca": "ca", "da": "da", "el": "el", "es": "es", "fr": "fr", "lt": "lt", "nl": "nl",
-    "ro": "ro", "ru": "ru",
-}  # fmt: skip
-"""Language of a description -> the voice that pronounces its text."""
-ENGLISH = "en-us"
-_SOUND = re.compile(r"(.+)_desc(?:_([a-z]+))?\.ogg")
-
-
 def is_stamps(folder: Path) -> bool:
-    """Whether spoken descriptions lie anywhere under a folder."""
+    """Whether a folder holds spoken descriptions, at any depth."""
     return next(folder.rglob("*_desc*.ogg"), None) is not None
 
 
-def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> Iterator[Spoken]:
-    """All spoken descriptions with the phones of their texts; the English ones are never trained on.
+def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> Iterator[Sentence]:
+    """The spoken descriptions of Tux Paint's stamps; the English ones are for validation.
+
+    About 7,300 short clips, 2.8 hours, of a dozen speakers in as many languages (Debian: ``apt download
+    tuxpaint-stamps-default``, then ``dpkg -x``). ``NAME_desc_LANGUAGE.ogg`` is the line ``LANGUAGE.utf8=`` of
+    ``NAME.txt``, ``NAME_desc.ogg`` its first line, in English.
 
     Args:
-        folder: that holds them, at any depth.
         pronounce: text, voice -> phones.
 
     Raises:
         UserError: none there.
     """
-    found = [(m, wave) for wave in folder.rglob("*_desc*.ogg") if (m := _SOUND.fullmatch(wave.name))]
-    if not found:
+    matches = [(m, wave) for wave in folder.rglob("*_desc*.ogg") if (m := _SOUND.fullmatch(wave.name))]
+    if not matches:
         raise UserError(f"{folder}: no spoken descriptions (NAME_desc_LANGUAGE.ogg) in it")
-    for match, wave in sorted(found, key=lambda x: (x[0].group(2) or "", x[1])):  # speaker by speaker
+    for match, wave in sorted(matches, key=lambda x: (x[0].group(2) or "", x[1])):  # speaker by speaker
         table = wave.with_name(f"{match.group(1)}.txt")
         if not table.is_file():
             continue
@@ -258,29 +268,32 @@ def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> It
             continue
         split = "val" if language is None else "train"
         name = f"stamps/{language or 'en'}/{match.group(1)}"
-        yield Spoken(name, resample(*load(wave)), phones, split)
-
-
-ARCHIVE = "queen.1c"
-DIALOGUE_HELD_OUT = 40
-"""One line in so many is never trained on."""
-HEADER = 20  # bytes before what a dialogue or a scene says
-MOST_BYTES = 1 << 20  # of one spoken line
-QUIET = 0.2  # s of silence before and after: lines are cut to the sound
-_COMMAND = re.compile(r"\*(?:XY..\([^)]*\)|..?)")
-_UNSPOKEN = re.compile(r"[^A-Za-z0-9' ,.!?;:&%$-]+")
+        yield Sentence(name, resample(*load(wave)), phones, split)
 
 
 def is_dialogue(folder: Path) -> bool:
-    """Whether the game's archive lies anywhere under a folder."""
+    """Whether a folder holds the game's archive, at any depth."""
     return next(folder.rglob(ARCHIVE), None) is not None
 
 
-def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Spoken]:
-    """All spoken lines with the phones of their texts, speaker by speaker.
+def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Sentence]:
+    """The spoken lines of an adventure game of 1995 with the phones of their texts, speaker by speaker.
+
+    "Flight of the Amazon Queen" (John Passfield and Steven Stamatiadis; may be passed on and modified, not sold by
+    itself; Debian: ``apt download flight-of-the-amazon-queen``, then ``dpkg -x``) has 6,700 spoken lines, 4.6 hours, of
+    some fifty characters, as 16 kbit/s MP3 at 11 kHz. They are in one file, `queen.1c`:
+
+    - "QTBL", a version, at byte 13 the number of entries (numbers are big-endian), then the entries: name (12 bytes), a
+      byte, offset, size;
+    - ``NAME.DOG``, a dialogue: 20 bytes, then (16-bit numbers) the number of levels of 96 bytes, two keys, the numbers
+      of lines of the hero and of the other person, three pairs and two more, the offset of the other person's lines; at
+      32 + levels the hero's. A line is two bytes, its number, a length, the text; the next begins at a multiple of 4.
+      Its sounds are KEY NUMBER WHO PART: two decimal and four hexadecimal digits, J for the hero or P, and the part of
+      the line, counted from 1, as ``*`` and a command of two characters separate it;
+    - ``NAME.CUT``, a scene: 20 bytes, at 2 the number of lines, at 8 the offset of a first remark, then the lines, each
+      a length and a text up to a multiple of 2. Sounds: the name, filled with _ to 5 characters, two digits, the part.
 
     Args:
-        folder: that holds the archive, at any depth.
         pronounce: text -> phones.
 
     Raises:
@@ -297,22 +310,22 @@ def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Itera
         raise UserError(f"{path}: not the talking game's archive, or damaged") from None
     for name in sorted(lines, key=lambda n: (*_speaker(n), n)):
         at = entries.get(f"{name}.SB")
-        said = " ".join(_UNSPOKEN.sub(" ", lines[name]).split())
-        if at is None or at[1] > MOST_BYTES or not re.search("[A-Za-z]", said) or not (phones := pronounce(said)):
+        text = " ".join(_UNSPOKEN.sub(" ", lines[name]).split())
+        if at is None or at[1] > MAX_BYTES or not re.search("[A-Za-z]", text) or not (phones := pronounce(text)):
             continue
-        split = "train" if zlib.crc32(said.lower().encode()) % DIALOGUE_HELD_OUT else "val"
+        split = "train" if zlib.crc32(text.lower().encode()) % DIALOGUE_VALIDATION else "val"
         sound = _decoded(data[at[0] : at[0] + at[1]])
         if len(sound):
-            yield Spoken(f"dialogue/{'_'.join(_speaker(name))}/{name}", sound, phones, split)
+            yield Sentence(f"dialogue/{'_'.join(_speaker(name))}/{name}", sound, phones, split)
 
 
 def _speaker(name: str) -> tuple[str, str]:
-    """Who says the line of this name, as far as it tells: dialogue and side, or scene."""
+    """The speaker of a line, as far as its name tells: dialogue and side, or scene."""
     return (name[:2], name[6]) if name[:2].isdigit() else (name[:5], "")
 
 
 def _entries(data: bytes) -> dict[str, tuple[int, int]]:
-    """Name -> where it begins, its size."""
+    """Name -> offset, size."""
     if data[:4] != b"QTBL":
         raise IndexError
     (count,) = struct.unpack_from(">H", data, 13)
@@ -324,7 +337,7 @@ def _entries(data: bytes) -> dict[str, tuple[int, int]]:
 
 
 def _text(data: bytes, at: int, align: int) -> tuple[str, int]:
-    """A text that its length stands before, and where the next thing begins."""
+    """A text with its length before it, and the offset of the next item."""
     end = at + 1 + data[at]
     if data[at]:
         return data[at + 1 : end].decode("latin-1"), (end + align - 1) // align * align
@@ -332,7 +345,7 @@ def _text(data: bytes, at: int, align: int) -> tuple[str, int]:
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:
-    """Parts of a line that are spoken one by one, counted from 1."""
+    """Separately spoken parts of a line, counted from 1."""
     yield from ((k, part) for k, part in enumerate(_COMMAND.split(text), 1) if part.strip())
 
 
@@ -342,8 +355,8 @@ def _talks(data: bytes, entries: dict[str, tuple[int, int]]) -> Iterator[tuple[s
         if not file.endswith(".DOG"):
             continue
         talk = data[start + HEADER : start + size]
-        levels, _, key, heroes, others, *_, person = struct.unpack_from(">5h6hH", talk)
-        for who, count, at in (("J", heroes, 32 + 96 * abs(levels)), ("P", others, person)):
+        levels, _, key, hero_lines, person_lines, *_, person = struct.unpack_from(">5h6hH", talk)
+        for who, count, at in (("J", hero_lines, 32 + 96 * abs(levels)), ("P", person_lines, person)):
             for _ in range(count):
                 (number,) = struct.unpack_from(">H", talk, at + 2)
                 text, at = _text(talk, at + 4, 4)
@@ -368,7 +381,7 @@ def _scenes(data: bytes, entries: dict[str, tuple[int, int]]) -> Iterator[tuple[
 
 
 def _decoded(data: bytes) -> np.ndarray:
-    """An MP3 -> (n,) float32 at 16 kHz, `QUIET` on both sides; nothing where it cannot be decoded."""
+    """An MP3 -> (n,) float32 at 16 kHz, `QUIET` on both sides; empty where it cannot be decoded."""
     try:
         import av
     except ImportError:

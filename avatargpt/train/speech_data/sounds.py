@@ -1,7 +1,6 @@
-"""Sounds that are no speech and stand out of the noise: keys, knocks, breath, wind, rustling, beeps, bells, squeaks.
+"""Synthetic sounds without speech: keys, knocks, breath, wind, rustling, beeps, bells, squeaks.
 
-Made, not recorded, for the driver to learn that the mouth rests in them (`train.speech_data.synthetic`). None is a
-series of harmonics at the pitch of a voice: that is what a vowel is.
+The driver learns from them that the mouth rests. None is a series of harmonics at the pitch of a voice, as vowels are.
 """
 
 from __future__ import annotations
@@ -14,31 +13,32 @@ from avatargpt.speech.audio import RATE
 from avatargpt.train.speech_data.augment import band, noise
 
 Draw = np.random.Generator
+SHARES = np.array([0.26, 0.16, 0.2, 0.12, 0.09, 0.1, 0.07])
 
 
 def _put(into: np.ndarray, sound: np.ndarray, second: float) -> None:
-    """Adds a sound at a second, cut where the whole ends."""
+    """Add a sound at a second, cut at the end."""
     start = round(second * RATE)
     part = sound[: max(0, len(into) - start)]
     into[start : start + len(part)] += part
 
 
-def _times(seconds: float, rng: Draw, least: float, most: float) -> np.ndarray:
-    """Seconds of events `least` to `most` apart, in one or more groups with pauses between them."""
-    gaps = rng.uniform(least, most, int(seconds / least) + 2)
+def _times(seconds: float, rng: Draw, min_gap: float, max_gap: float) -> np.ndarray:
+    """Seconds of events with random gaps, in groups with pauses between them."""
+    gaps = rng.uniform(min_gap, max_gap, int(seconds / min_gap) + 2)
     pause = rng.random(len(gaps)) < 0.15
     at = np.cumsum(gaps + pause * rng.uniform(0.3, 1.5, len(gaps)))
     return np.asarray(at[at < seconds])
 
 
 def _decay(length: float, fall: float) -> np.ndarray:
-    """(n,) exponential decay with a time constant of `fall` s, over `length` s, begun within a millisecond."""
+    """(n,) exponential decay with a time constant of `fall` s, over `length` s, with an attack of 0.7 ms."""
     t = np.arange(round(length * RATE)) / RATE
     return np.asarray(np.exp(-t / fall) * np.minimum(t / 0.0007, 1))
 
 
 def click(rng: Draw) -> np.ndarray:
-    """One key or button: a short burst of some colour, at times with a body that rings."""
+    """One key or button: a short coloured burst, at times with a resonance."""
     fall = float(np.exp(rng.uniform(np.log(0.001), np.log(0.012))))
     envelope = _decay(8 * fall + 0.01, fall)
     low = float(rng.uniform(100, 2500))
@@ -50,7 +50,7 @@ def click(rng: Draw) -> np.ndarray:
 
 
 def keys(seconds: float, rng: Draw) -> np.ndarray:
-    """Typing, or a mouse: each key goes down and, more quietly, up."""
+    """Typing, or a mouse: each key is pressed and, more quietly, released."""
     out = np.zeros(round(seconds * RATE))
     fast = float(rng.uniform(0.08, 0.4))
     for at in _times(seconds, rng, fast, 3 * fast):
@@ -62,7 +62,7 @@ def keys(seconds: float, rng: Draw) -> np.ndarray:
 
 
 def knock(rng: Draw) -> np.ndarray:
-    """One blow on something: modes that die away, and the blow itself."""
+    """One impact: decaying modes and a burst of noise."""
     fall = float(rng.uniform(0.01, 0.15))
     envelope = _decay(5 * fall, fall)
     t = np.arange(len(envelope)) / RATE
@@ -75,7 +75,7 @@ def knock(rng: Draw) -> np.ndarray:
 
 
 def knocks(seconds: float, rng: Draw) -> np.ndarray:
-    """Steps, taps on the desk, things that are put down."""
+    """Steps, taps on a desk, objects put down."""
     out = np.zeros(round(seconds * RATE))
     slow = float(rng.uniform(0.15, 1.0))
     for at in _times(seconds, rng, slow, 2.5 * slow):
@@ -84,7 +84,7 @@ def knocks(seconds: float, rng: Draw) -> np.ndarray:
 
 
 def breaths(seconds: float, rng: Draw) -> np.ndarray:
-    """Breath in and out: noise of a few broad bands that swells and ebbs, unvoiced, with no consonant's edges."""
+    """Breathing: noise in a few broad bands that swells and ebbs, without the edges of consonants."""
     out = np.zeros(round(seconds * RATE))
     for at in _times(seconds, rng, 0.8, 2.5):
         n = round(float(rng.uniform(0.25, 1.4)) * RATE)
@@ -98,7 +98,7 @@ def breaths(seconds: float, rng: Draw) -> np.ndarray:
 
 
 def wind(seconds: float, rng: Draw) -> np.ndarray:
-    """Wind on a microphone, a hand that touches it: low noise in gusts."""
+    """Wind on a microphone, or a hand that touches it: low noise in gusts."""
     n = round(seconds * RATE)
     points = rng.uniform(0, 1, max(3, int(seconds * rng.uniform(0.5, 6)))) ** 2
     gusts = np.interp(np.linspace(0, len(points) - 1, n), np.arange(len(points)), points)
@@ -116,7 +116,7 @@ def rustle(seconds: float, rng: Draw) -> np.ndarray:
 
 
 def tones(seconds: float, rng: Draw) -> np.ndarray:
-    """Beeps, bells and chords of pure tones: one to four partials that are no multiples of one another."""
+    """Beeps, bells and chords: one to four inharmonic partials."""
     out = np.zeros(round(seconds * RATE))
     lasts = float(rng.uniform(0.08, 1.2))
     for at in _times(seconds, rng, lasts, 2 * lasts):
@@ -131,7 +131,7 @@ def tones(seconds: float, rng: Draw) -> np.ndarray:
 
 
 def squeaks(seconds: float, rng: Draw) -> np.ndarray:
-    """Chairs and doors: a tone that slides, roughly."""
+    """Chairs and doors: a rough sliding tone."""
     out = np.zeros(round(seconds * RATE))
     for at in _times(seconds, rng, 0.5, 2.0):
         n = round(float(rng.uniform(0.08, 0.6)) * RATE)
@@ -143,15 +143,14 @@ def squeaks(seconds: float, rng: Draw) -> np.ndarray:
 
 
 SOUNDS: tuple[Callable[[float, Draw], np.ndarray], ...] = (keys, knocks, breaths, wind, rustle, tones, squeaks)
-SHARES = np.array([0.26, 0.16, 0.2, 0.12, 0.09, 0.1, 0.07])
 
 
 def sounds(seconds: float, rng: Draw) -> np.ndarray:
-    """(n,) float32 at 16 kHz: one or two kinds of such sounds over a quiet background, at some level."""
+    """(n,) float32 at 16 kHz: one or two kinds of sounds over a quiet background, at a random level."""
     n = round(seconds * RATE)
     out = np.zeros(n)
     for _ in range(1 if rng.random() < 0.75 else 2):
-        made = SOUNDS[int(rng.choice(len(SOUNDS), p=SHARES))](seconds, rng)[:n]
-        out[: len(made)] += made / (np.abs(made).max() + 1e-9) * float(rng.uniform(0.3, 1))
+        sound = SOUNDS[int(rng.choice(len(SOUNDS), p=SHARES))](seconds, rng)[:n]
+        out[: len(sound)] += sound / (np.abs(sound).max() + 1e-9) * float(rng.uniform(0.3, 1))
     out = out / (np.abs(out).max() + 1e-9) * 10 ** (-float(rng.uniform(1, 34)) / 20)
     return np.asarray(out + noise(n, rng) * 10 ** (-float(rng.uniform(40, 75)) / 20), np.float32)

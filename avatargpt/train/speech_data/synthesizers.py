@@ -22,6 +22,9 @@ _RATE, _PITCH, _RANGE = 1, 3, 4  # parameter numbers of speak_lib.h
 _UTF8 = 1
 _STOPS = frozenset("P T K B D G CH JH".split())
 _SHORTEST = 0.03  # s of a phone that espeak folds into the vowel before it
+VOICES = ("awb", "rms", "slt", "kal16")
+_FURTHER = {"ax": "AH", "axr": "ER", "ix": "IH", "el": "L", "em": "M", "en": "N", "dx": "D", "pau": "SIL", "h#": "SIL"}
+_SECONDS = 60  # one sentence takes a fraction of a second
 
 
 class _Id(c.Union):
@@ -36,7 +39,9 @@ class _Event(c.Structure):
 
 
 class Espeak:
-    """Speaks a text and says when each phone begins. One per process: the library keeps global state.
+    """espeak-ng through its shared library: speech with the start of each phone. Debian: ``apt install espeak-ng``.
+
+    One instance per process: the library keeps global state. It is a separate GPL program; only its sounds are used.
 
     Raises:
         UserError: the library is not installed.
@@ -54,7 +59,7 @@ class Espeak:
         self._audio: list[np.ndarray] = []
         self._events: list[tuple[float, bytes]] = []
         kind = c.CFUNCTYPE(c.c_int, c.POINTER(c.c_short), c.c_int, c.POINTER(_Event))
-        self._callback = kind(self._receive)  # kept: the library calls it later
+        self._callback = kind(self._receive)  # a reference, because the library calls it later
         self._lib.espeak_SetSynthCallback(self._callback)
 
     def _receive(self, wave: Any, samples: int, events: Any) -> int:
@@ -101,7 +106,7 @@ class Espeak:
 
 
 def _phones(events: list[tuple[float, bytes]], seconds: float) -> tuple[list[str], np.ndarray]:
-    """Start events -> n names and n + 1 edges in seconds; phones without a length take it from the one before."""
+    """Start events -> n names and n + 1 edges in seconds; phones without a length take it from the previous one."""
     names: list[str] = []
     starts: list[float] = []
     for time, raw in events:
@@ -110,7 +115,7 @@ def _phones(events: list[tuple[float, bytes]], seconds: float) -> tuple[list[str
             names.append(phone)
             starts.append(time)
     edges = np.array([*starts, max(seconds, starts[-1] if starts else 0.0)])
-    for i in range(len(names) - 1, 0, -1):  # from the end: a run of empty phones shares the vowel before it
+    for i in range(len(names) - 1, 0, -1):  # from the end: a run of empty phones shares the preceding vowel
         short = names[i] != "SIL" and edges[i + 1] - edges[i] < _SHORTEST
         if short and edges[i] - edges[i - 1] > _SHORTEST:
             edges[i] = max(edges[i + 1] - _SHORTEST, (edges[i - 1] + edges[i]) / 2)
@@ -118,7 +123,7 @@ def _phones(events: list[tuple[float, bytes]], seconds: float) -> tuple[list[str
 
 
 def _close_stops(names: list[str], edges: np.ndarray, audio: np.ndarray, rate: int) -> list[Phone]:
-    """Move the start of stops from the burst, where espeak puts it, back over the silence of their closure."""
+    """Move the start of stops from the burst, where espeak reports it, back over the silence of their closure."""
     hop = rate // 200
     level = np.sqrt((audio[: len(audio) // hop * hop].reshape(-1, hop) ** 2).mean(1))
     quiet = level < 0.06 * np.sqrt(np.mean(audio**2))
@@ -135,23 +140,20 @@ def _close_stops(names: list[str], edges: np.ndarray, audio: np.ndarray, rate: i
     return [Phone(name, float(a), float(b)) for name, a, b in pairs if b > a]
 
 
-VOICES = ("awb", "rms", "slt", "kal16")
-_FURTHER = {"ax": "AH", "axr": "ER", "ix": "IH", "el": "L", "em": "M", "en": "N", "dx": "D", "pau": "SIL", "h#": "SIL"}
-_SECONDS = 60  # one sentence takes a fraction of a second
-
-
 class Flite:
-    """Speaks a text and says when each phone begins and ends.
+    """flite through its command line: speech with the end of each phone. Debian: ``apt install flite``.
+
+    Its voices are built from recordings of people (CMU Arctic: awb, rms, slt; diphones: kal16).
 
     Raises:
         UserError: the program is not installed.
     """
 
     def __init__(self) -> None:
-        found = shutil.which("flite")
-        if found is None:
+        program = shutil.which("flite")
+        if program is None:
             raise UserError("flite is not installed; building data with its voices needs it: apt install flite")
-        self._program = found
+        self._program = program
 
     def speak(
         self, text: str, voice: str, stretch: float = 1.0, pitch: float | None = None
@@ -169,19 +171,19 @@ class Flite:
         if voice not in VOICES:
             raise UserError(f"flite: voice {voice!r}; accepted: {', '.join(VOICES)}")
         with tempfile.TemporaryDirectory() as folder:
-            wave = Path(folder) / "said.wav"
-            asked = ["--setf", f"duration_stretch={stretch:.3f}"]
+            wave = Path(folder) / "speech.wav"
+            settings = ["--setf", f"duration_stretch={stretch:.3f}"]
             if pitch is not None:
-                asked += ["--setf", f"int_f0_target_mean={pitch:.1f}"]
-            command = [self._program, "-voice", voice, *asked, "-psdur", "-t", text, "-o", str(wave)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-            if done.returncode != 0 or not wave.is_file():
-                raise UserError(f"flite does not speak {text[:40]!r}: {done.stderr.strip() or 'no sound'}")
+                settings += ["--setf", f"int_f0_target_mean={pitch:.1f}"]
+            command = [self._program, "-voice", voice, *settings, "-psdur", "-t", text, "-o", str(wave)]
+            result = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+            if result.returncode != 0 or not wave.is_file():
+                raise UserError(f"flite does not speak {text[:40]!r}: {result.stderr.strip() or 'no sound'}")
             audio, rate = load(wave)
-        return audio, rate, phones_of(done.stdout)
+        return audio, rate, phones_of(result.stdout)
 
 
-def phones_of(said: str) -> list[Phone]:
+def phones_of(output: str) -> list[Phone]:
     """``pau:0.220 dh:0.254 ..`` (each phone with the second at which it ends) -> phones.
 
     Raises:
@@ -189,7 +191,7 @@ def phones_of(said: str) -> list[Phone]:
     """
     out: list[Phone] = []
     now = 0.0
-    for pair in said.split():
+    for pair in output.split():
         name, _, end = pair.rpartition(":")
         phone = _FURTHER.get(name) or from_arpabet(name)
         try:
