@@ -1,72 +1,22 @@
-"""The driver's text branches: begun anew, trained alone, told word by word."""
-
-from pathlib import Path
+"""The text inputs of the driver: feelings as keyframes, many clauses."""
 
 import numpy as np
 import pytest
-import torch
 
-from avatargpt.face.audio_model.conditioning import Clause, Direction, Feeling
+from avatargpt.face.audio_model.conditioning import Clause, Direction
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.network import DriverConfig
+from avatargpt.face.instructions.scores import feelings_of
 from avatargpt.speech.audio import RATE
-from avatargpt.train.runtime import Runtime
-from avatargpt.train.speech_data.expressions import ExpressionClip
+from instruct_data.face.score import Emotion, Score
 from tests.speech.conftest import Words, together, voice
-from tests.speech.test_training import CONFIG, clips, expression, no_pictures, train
 from vqvae.errors import UserError
 
-__all__ = ["no_pictures"]
 
-
-def test_text_branches_begin_anew_and_the_rest_goes_on(tmp_path: Path) -> None:
-    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
-    heard = train(CONFIG, clips(), [], tmp_path / "heard", runtime)
-    before = {k: v.clone() for k, v in heard.network.state_dict().items()}
-    config = {"model": {"gates": "open"}, "train": {**CONFIG["train"], "steps": 1, "lr": 0.0, "fresh": "text"}}
-    after = train(config, clips(), [], tmp_path / "fresh", runtime, heard).network
-    assert after.config == DriverConfig(**CONFIG["model"], gates="open")
-    assert before["emotion.gate.weight"].abs().max() == 0 < after.state_dict()["emotion.gate.weight"].abs().max()
-    for name, value in after.state_dict().items():
-        text = name.startswith(("emotion.", "motion."))
-        assert torch.equal(value, before[name]) != (text and "direct" not in name and "norm" not in name), name
-    with pytest.raises(UserError, match="fresh: 'ears'; accepted: nothing, text"):
-        train({"train": {"fresh": "ears"}}, clips(), [], tmp_path / "x", runtime, heard)
-    with pytest.raises(UserError, match="needed"):
-        train({"train": {"fresh": "text"}}, clips(), [], tmp_path / "x", runtime)
-
-
-def test_feelings_word_by_word() -> None:
-    clauses = [Clause("nod", 0.0, 1.0)]
-    curves = np.zeros((90, 55), np.float32)
-    felt = [Feeling(0, "happy", 0.7), Feeling(1, "neutral", 0.0), Feeling(2, "sad", 0.5)]
-    spans = [Clause("feel happy", 0, 1, 0.7), Clause("feel sad", 2, 3, 0.5)]
-    assert ExpressionClip(curves, felt, clauses).told(True) == ([], [*clauses, *spans])
-    assert ExpressionClip(curves, [], clauses).told(True) == ([], clauses)
-    mixed = [Feeling(0, "sad", 0.5, (("angry", 0.6),))]
-    assert ExpressionClip(curves, mixed, []).told(True) == ([], [Clause("feel sad and angry", 0, 3, 0.6)])
-
-
-def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: Words())
-    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
-    heard = train(CONFIG, clips(), [], tmp_path / "heard", runtime)
-    before = {k: v.clone() for k, v in heard.network.state_dict().items()}
-    alone = {"only": "text", "sampling": {"directed": 1.0, "paired": 0.0}}
-    config = {"train": {**CONFIG["train"], **alone, "steps": 2, "warmup": 0, "lr": 0.01}}
-    after = train(config, clips(), [expression()], tmp_path / "told", runtime, heard).network
-    changed = {k for k, v in after.state_dict().items() if not torch.equal(v, before[k])}
-    assert "emotion.gate.weight" in changed and "motion.direct.weight" in changed
-    assert all(k.startswith(("emotion.", "motion.", "motion_norm.")) for k in changed)
-    felt = {"train": {**config["train"], "only": "feelings"}}
-    again = train(felt, clips(), [expression()], tmp_path / "felt", runtime, Driver.load(tmp_path / "heard")).network
-    changed = {k for k, v in again.state_dict().items() if not torch.equal(v, before[k])}
-    assert "emotion.gate.weight" in changed and all(k.startswith("emotion.") for k in changed)
-    for only, message in (("ears", "accepted: everything, text, feelings"), ("feelings", "feelings: .*directed: 1")):
-        with pytest.raises(UserError, match=message):
-            train({"train": {"only": only}}, clips(), [expression()], tmp_path / "x", runtime, heard)
-    with pytest.raises(UserError, match="needed"):
-        train({"train": alone}, clips(), [expression()], tmp_path / "x", runtime)
+def test_feelings_become_keyframes() -> None:
+    track = feelings_of(Score(5.0, (), (Emotion("happy", 0.5, 0.0, 2.0), Emotion("angry", 0.9, 2.0, 4.0))))
+    assert [(f.text, f.strength) for f in track][0] == ("happy", 0.5)
+    assert track[-1].strength == 0 and all(a.second < b.second for a, b in zip(track, track[1:], strict=False))
+    assert any(f.text == "angry" and f.strength == 0.9 and 2.0 <= f.second <= 2.5 for f in track)
 
 
 def test_of_many_clauses_only_what_is_seen_goes_through_the_network(

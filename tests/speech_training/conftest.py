@@ -1,0 +1,3 @@
+from tests.speech.conftest import driver
+
+__all__ = ["driver"]

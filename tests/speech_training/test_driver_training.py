@@ -1,0 +1,327 @@
+"""Training of the driver: batches, losses, caches, gates, heads and text branches."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.face.audio_model.conditioning import Clause, Feeling
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, DriverOutput
+from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
+from avatargpt.face.audio_model.visemes import viseme_curves
+from avatargpt.metrics.lip_sync import Lips, closed
+from avatargpt.speech.phones import INDEX as INDEX_OF
+from avatargpt.speech.phones import Phone
+from avatargpt.train import audio_model
+from avatargpt.train.pack import mean_of
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.speech_data import corpus, expressions
+from avatargpt.train.speech_data.batches import Batches, Sampling
+from avatargpt.train.speech_data.expressions import ExpressionClip, compose
+from avatargpt.train.speech_data.losses import (
+    ACTION_UNITS,
+    DriverLosses,
+    channel_scale,
+    closing,
+    concordance,
+    driver_losses,
+)
+from avatargpt.train.speech_data.validation import SHIFTS, predict, settle_gate
+from tests.speech.conftest import PHONES, Words, clip
+from vqvae.arkit import INDEX, expand
+from vqvae.errors import UserError
+
+MODEL = {"width": 16, "hidden": 16, "dilations": [1, 2], "text_width": 8, "inject": 1}
+TRAIN = {"steps": 6, "batch": 4, "window": 40, "warmup": 2, "log_every": 2, "save_every": 3, "val_every": 6}
+CPU = Runtime(0, 1, torch.device("cpu"), bf16=False)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the losses takes longer than the training here, and is tested with the tokenizer."""
+    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+
+
+def train(
+    out: Path, start: Driver | None = None, clips: list[corpus.SpeechClip] | None = None,
+    directed: list[ExpressionClip] | None = None, model: dict[str, Any] = MODEL, runtime: Runtime = CPU,
+    until: int | None = None, **changes: Any,
+) -> Driver:  # fmt: skip
+    recipe = audio_model.DriverRecipe.read({"model": model, "train": {**TRAIN, **changes}}, "configuration")
+    return audio_model.train(recipe, clips or all_clips(), directed or [], out, runtime, start, until)
+
+
+def all_clips() -> list[corpus.SpeechClip]:
+    return [clip(seed=1), clip(seed=2), clip(kind="paired", seed=3), clip("val", seed=4), clip("val", "paired", seed=5)]
+
+
+def expression() -> ExpressionClip:
+    curves = np.zeros((90, 55), np.float32)
+    curves[30:60, INDEX["mouthSmileLeft"]] = 0.8
+    curves[30:60, INDEX["jawOpen"]] = 0.6
+    return ExpressionClip(curves, [Feeling(0, "happy", 0.7)], [Clause("smile widely", 1.0, 2.0)], name="made/0")
+
+
+def copy_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in network.state_dict().items()}
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    runtime = Runtime(0, 1, torch.device("cpu"), bf16=True)
+    uninterrupted = train(tmp_path / "one", runtime=runtime)
+    train(tmp_path / "parts", runtime=runtime, until=3)
+    resumed = train(tmp_path / "parts", runtime=runtime)
+    assert uninterrupted.fingerprint == resumed.fingerprint
+    log = (tmp_path / "parts" / "log.jsonl").read_text()
+    assert '"made_hit"' in log and '"pairs_jaw"' in log
+    assert (tmp_path / "parts" / "driver.safetensors").is_file()
+
+
+def test_training_reduces_the_loss(tmp_path: Path) -> None:
+    train(tmp_path, steps=60, log_every=10, lr=5e-3)
+    rows = [json.loads(r) for r in (tmp_path / "log.jsonl").read_text().splitlines()]
+    curve = [r["curves"] for r in rows if "curves" in r]
+    assert curve[-1] < 0.7 * curve[0]
+
+
+def test_mistakes_in_the_configuration(tmp_path: Path) -> None:
+    for section, bad in (("train", {"stepz": 3}), ("model", {"widht": 3}), ("train", {"sampling": {"silent": "zero"}})):
+        with pytest.raises(UserError):
+            audio_model.DriverRecipe.read({section: bad}, "configuration")
+    with pytest.raises(UserError, match="no training clips"):
+        train(tmp_path, clips=[clip("val")])
+
+
+def test_batches_are_repeatable_and_aligned() -> None:
+    sampling = Sampling(level=0.0, masks=0.0)
+    batches = Batches(all_clips()[:3], sampling=sampling)
+    a, b = batches.draw(6, 50, 2, [0, 1, 0]), batches.draw(6, 50, 2, [0, 1, 0])
+    assert torch.equal(a.features, b.features) and torch.equal(a.curves, b.curves)
+    assert not torch.equal(a.features, batches.draw(6, 50, 2, [0, 2, 0]).features)
+    assert a.paired.tolist() == [True] + [False] * 5
+    assert (a.phones[0] == -1).all() and (a.phones[1:] >= 0).all()
+    source = clip(seed=1)
+    batch = Batches([source], sampling=sampling).draw(1, 40, 2, [5])
+    features = source.features.astype(np.float16).astype(np.float32)
+    start = next(s for s in range(len(source)) if np.array_equal(features[s], batch.features[0, 0].numpy()))
+    expected = source.curves[start : start + 30].astype(np.float16).astype(np.float32)
+    assert np.array_equal(batch.curves[0, 2:32].numpy(), expected) and expected.max() > 0.1
+
+
+def test_directed_rows() -> None:
+    batch = Batches(all_clips()[:3], [expression()], Words(), Sampling(directed=0.75)).draw(8, 60, 2, [0])
+    assert batch.text is not None and not batch.features.isnan().any()
+    directed = batch.text.timing[..., 4].flatten(1).any(1) | (batch.text.strength.flatten(1).amax(1) > 0)
+    assert 5 <= int(directed.sum()) <= 6 and not directed[batch.paired].any()
+
+
+def test_composition_keeps_closed_lips_closed() -> None:
+    speech = viseme_curves(PHONES, 90).curves
+    both = compose(speech, expression().curves)
+    assert (closed(both) >= closed(speech)).all() and both[45, INDEX["mouthSmileLeft"]] >= 0.8
+    assert np.allclose(compose(np.zeros_like(speech), expression().curves), expression().curves)
+
+
+def losses(
+    curves: torch.Tensor, target: torch.Tensor, phones: torch.Tensor, logits: torch.Tensor, scale: torch.Tensor,
+    seal: torch.Tensor | None = None, **weights: float,
+) -> dict[str, float]:  # fmt: skip
+    output = DriverOutput(curves, curves, logits, seal)
+    mask, paired = torch.ones(target.shape[:2]), torch.zeros(1, dtype=torch.bool)
+    terms = driver_losses(output, target, phones, mask, paired, scale, scale, DriverLosses(**weights))
+    return {k: float(v) for k, v in terms.items()}
+
+
+def test_losses_are_zero_for_the_target_and_rise_with_each_error() -> None:
+    target = torch.from_numpy(clip().curves)[None]
+    phones = torch.from_numpy(clip().phones.astype(np.int64))[None]
+    fixed = phones, torch.nn.functional.one_hot(phones, 40).float() * 50, channel_scale(target[0].std(0))
+    right = losses(target, target, *fixed)
+    assert max(right[k] for k in ("curves", "velocity", "lips", "still", "phones")) < 1e-3
+    opened = target.clone()
+    opened[..., INDEX["jawOpen"]] += 0.2
+    wrong = losses(opened, target, *fixed)
+    assert wrong["curves"] > 0.05 and wrong["lips"] > 0.5 and wrong["still"] > 0.02
+    assert wrong["action_units"] > right["action_units"]
+
+
+def test_a_missed_closure_costs_more_than_a_false_one() -> None:
+    target = torch.zeros(1, 8, 55)
+    press = [INDEX[n] for n in expand("mouthPress")]
+    target[:, :, INDEX["jawOpen"]] = 0.2
+    target[:, 2:4, press] = 0.4
+    target[:, 2:4, INDEX["jawOpen"]] = 0.0
+
+    def cost(frame: int, level: float, shut: float) -> float:
+        curves = target.clone()
+        curves[:, frame, press] = level
+        phones, logits = torch.zeros(1, 8, 2, dtype=torch.long), torch.zeros(1, 8, 2, 40)
+        return losses(curves, target, phones, logits, torch.ones(55), shut=shut)["curves"]
+
+    missed, false = cost(2, 0.0, 1.0), cost(6, 0.4, 1.0)
+    assert missed == pytest.approx(false)
+    assert cost(2, 0.0, 5.0) == pytest.approx(5 * missed) and cost(6, 0.4, 5.0) == pytest.approx(false)
+
+
+def test_pairs_train_only_their_channels() -> None:
+    scale = channel_scale(torch.ones(55), PAIRED_CHANNELS)
+    assert scale[INDEX["jawOpen"]] > 0 and scale[INDEX["eyeBlinkLeft"]] == 0 and scale[52:].sum() == 0
+    assert all(expand(name) for name in ACTION_UNITS.values())
+
+
+def test_concordance_depends_on_course_and_size() -> None:
+    torch.manual_seed(0)
+    x, y = (torch.randn(500, 1) * 0.2 + 0.3 for _ in range(2))
+    assert float(concordance(x, x)) == pytest.approx(1, abs=1e-3)
+    half = float(concordance(0.5 * (x - x.mean()) + x.mean(), x))
+    assert half == pytest.approx(2 * 0.5 / (0.25 + 1), abs=0.01)  # rightly timed, half as large: 0.8
+    assert abs(float(concordance(y, x))) < 0.15 and float(concordance(x + 0.2, x)) < 0.75
+
+
+def test_caches_are_stored_and_checked(tmp_path: Path) -> None:
+    clips = all_clips()
+    corpus.save(clips, tmp_path)
+    loaded = corpus.load(tmp_path)
+    assert [c.name for c in loaded] == [c.name for c in clips]
+    assert np.allclose(loaded[2].features, clips[2].features, atol=0.01)
+    assert loaded[3].phone_times == clips[3].phone_times
+    expressions.save([expression()], tmp_path)
+    back = expressions.load(tmp_path)[0]
+    assert dataclasses.replace(back, curves=None) == dataclasses.replace(expression(), curves=None)
+    for module, name in ((corpus, corpus.FILE), (expressions, expressions.FILE)):
+        (tmp_path / name).write_bytes(b"x" * 100)
+        with pytest.raises(UserError, match="not a whole cache"):
+            module.load(tmp_path)
+        (tmp_path / name).unlink()
+        with pytest.raises(UserError, match=name):
+            module.load(tmp_path)
+
+
+def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None:
+    phones = torch.tensor([[[0, 0], [1, 1], [INDEX_OF["P"], 1], [1, 1], [1, 1]]])
+    assert closing(phones).tolist() == [[False, True, True, True, False]]
+    pressed = torch.zeros(1, 5, 55)
+    pressed[:, 2, [INDEX[n] for n in expand("mouthPress")]] = 0.4
+    fixed = pressed, pressed, phones, torch.zeros(1, 5, 2, 40), torch.ones(55)
+    right = torch.tensor([[-9.0, -9.0, 9.0, -9.0, -9.0]])
+    assert "seal" not in losses(*fixed)
+    assert losses(*fixed, right)["seal"] < 1e-2 < 1 < losses(*fixed, -right)["seal"]
+    start = train(tmp_path / "plain")
+    assert not start.network.config.seal
+    model = {**MODEL, "seal": True, "slow": 1.0, "feel": True}
+    sealed = train(tmp_path / "sealed", start, model=model, false_closures=0.03).network
+    assert sealed.config.seal and float(sealed.seal.weight.detach().abs().max()) > 0
+    assert float(sealed.around.weight.detach().abs().max()) > 0
+    config = Driver.load(tmp_path / "sealed").network.config
+    assert config.seal and config.feel and config.slow == 1.0 and not config.bite
+    assert '"seal_shift"' in (tmp_path / "sealed" / "log.jsonl").read_text()
+
+
+def test_a_gate_is_calibrated_to_the_allowed_share_of_false_closures() -> None:
+    torch.manual_seed(1)
+    network = DriverNetwork(DriverConfig(**MODEL, seal=True))
+    torch.nn.init.normal_(network.seal.weight, std=1.5)
+    torch.nn.init.zeros_(network.seal.bias)
+    validation = [clip("val", seed=s) for s in (4, 6, 7, 8)]
+    with torch.no_grad():
+        logits = [network(torch.from_numpy(c.features)[None], torch.zeros(1, 8)).seal for c in validation]
+        middle = -float(torch.cat([x for x in logits if x is not None], 1).quantile(0.85))
+
+    def false_share(shift: float) -> float:
+        with torch.no_grad():
+            network.seal.bias.fill_(middle + shift)
+        lips = Lips()
+        for c in validation:
+            lips.add(predict(network, c.features, torch.device("cpu")), [Phone(*p) for p in c.phone_times])
+        return float(np.mean(lips.closure_vowel))
+
+    shares = [false_share(float(s)) for s in SHIFTS]
+    assert shares[0] < shares[-1]
+    limit = (shares[0] + shares[-1]) / 2
+    false_share(0.0)
+    shift = settle_gate(network, validation, limit)
+    assert float(network.seal.bias.detach()) == pytest.approx(middle + shift)
+    at = int(np.argmin(abs(SHIFTS - shift)))
+    assert shares[at] <= limit < shares[at + 1]
+    with torch.no_grad():
+        network.seal.bias.fill_(50.0)  # always shut
+    for net, clips, gate, message in (
+        (DriverNetwork(DriverConfig(**MODEL)), validation, "seal", "gate"),
+        (network, [clip()], "seal", "validation clips"),
+        (network, validation, "seal", "more than 0.03 of the vowels"), (network, validation, "bite", "model: bite"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            settle_gate(net, clips, 0.03, gate)
+    assert float(network.seal.bias.detach()) == 50.0
+    network.grow(network.config.changed(bite=True))
+    assert settle_gate(network, validation, 1.0, "bite") == SHIFTS[-1]
+    assert float(network.bite.bias.detach()) == -4 + SHIFTS[-1]
+
+
+def test_a_head_of_recorded_pairs_begins_at_their_mean_with_its_own_rate(tmp_path: Path) -> None:
+    pair = next(c for c in all_clips() if c.kind == "paired" and c.split == "train")
+    start = train(tmp_path / "a", steps=1, lr=0.0)
+    mean = torch.from_numpy(pair.curves.astype(np.float32).mean(0))
+    assert torch.allclose(start.network.paired.bias, mean, atol=1e-4)
+    before = copy_of(start.network)
+    options = {"steps": 1, "warmup": 0, "lr": 1e-3, "weight_decay": 0.0, "sampling": {"paired": 1.0}}
+    for rate in (1.0, 3.0):
+        start.network.load_state_dict(before)
+        after = train(tmp_path / f"b{rate}", start, model={"look_ahead": 3}, paired_rate=rate, **options).network
+        assert after.config.look_ahead == 3
+        state = after.state_dict()
+        moved = [float((state[k] - before[k]).abs().max()) for k in ("enter.bias", "paired.bias")]
+        assert moved == pytest.approx([1e-3, rate * 1e-3], rel=0.01)  # Adam's first step is as long as its rate
+
+
+def test_training_begins_from_the_mean_of_drivers(tmp_path: Path) -> None:
+    states = []
+    for seed, (name, width) in enumerate((("a", 16), ("b", 16), ("wide", 24))):
+        torch.manual_seed(seed)
+        driver = Driver(DriverNetwork(DriverConfig(**{**MODEL, "width": width})))
+        driver.save(tmp_path / name)
+        states.append(driver.network.state_dict())
+    mean = mean_of(f"{tmp_path / 'a'},{tmp_path / 'b'}", Driver.load, "1,3").network.state_dict()
+    a, b, _ = states
+    assert all(torch.allclose(v, 0.25 * a[k] + 0.75 * b[k], atol=1e-6) for k, v in mean.items())
+    assert not torch.equal(a["enter.weight"], b["enter.weight"])
+    with pytest.raises(UserError, match="different shape"):
+        mean_of(f"{tmp_path / 'a'},{tmp_path / 'wide'}", Driver.load)
+
+
+def test_the_gate_for_f_and_v_moves_the_lower_lip_and_yields_to_closed_lips() -> None:
+    network = DriverNetwork(DriverConfig(**{**MODEL, "bite": True, "seal": True}))
+    h, curves = torch.zeros(3, 16), torch.full((3, 55), 0.5)
+    assert torch.equal(network.apply_bite(h, curves)[0], curves)  # practically open at first
+    torch.nn.init.constant_(network.bite.bias, 5.0)
+    bitten = network.apply_bite(h, curves)[0]
+    roll, jaw = INDEX["mouthRollLower"], INDEX["jawOpen"]
+    assert torch.allclose(bitten[:, roll], torch.tensor(0.4)) and torch.allclose(bitten[:, jaw], torch.tensor(0.08))
+    assert torch.equal(bitten[:, INDEX["mouthFunnel"]], curves[:, 0])
+    torch.nn.init.constant_(network.seal.bias, 5.0)
+    shut = network.apply_seal(h, bitten)[0]
+    assert shut[0, INDEX["mouthPressLeft"]] > 0.4 and shut[0, roll] == 0
+
+
+def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: Words())
+    start = train(tmp_path / "start")
+    before = copy_of(start.network)
+    alone = {"sampling": {"directed": 1.0, "paired": 0.0}, "steps": 2, "warmup": 0, "lr": 0.01}
+    for only, prefixes in (("text", ("emotion.", "motion.", "motion_norm.")), ("feelings", ("emotion.",))):
+        start = Driver.load(tmp_path / "start")
+        after = train(tmp_path / only, start, directed=[expression()], model={}, only=only, **alone).network
+        changed = {k for k, v in after.state_dict().items() if not torch.equal(v, before[k])}
+        assert "emotion.gate.weight" in changed and all(k.startswith(prefixes) for k in changed)
+        assert ("motion.direct.weight" in changed) == (only == "text")
+    for options, message in (
+        ({"only": "ears", "start": start}, "accepted: 'everything', 'text' or 'feelings'"),
+        ({"only": "feelings", "start": start}, "feelings: .*directed: 1"), ({"only": "text", **alone}, "needed"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            train(tmp_path / "x", directed=[expression()], **options)
