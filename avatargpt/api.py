@@ -1,11 +1,16 @@
-"""`AvatarGPT`: the public API. Text to motion, motion to text, in-between, continuation, faces, gestures, plans."""
+"""`AvatarGPT`: the public API, a table of contents of the library.
+
+Text to motion, motion to text, in-between, continuation, faces, plans, long motion; gestures and avatars come from
+`SpeechCalls`, moving between devices from `DeviceCalls`, saving and uploading from `HubCalls`.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from functools import cached_property, wraps
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +23,7 @@ from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration, Progress
 from avatargpt.body.model import BodyModel
 from avatargpt.body.tasks import Body, reconstruct
-from avatargpt.face.tokens import BEST_OF, FaceTokens
+from avatargpt.face.tokens import FaceTokens
 from avatargpt.lm.hub import HubCalls
 from avatargpt.lm.loaded import LoadedModel, load_parts
 from avatargpt.lm.scorer import TextMotionScorer
@@ -28,7 +33,6 @@ from avatargpt.options import GenerationConfig
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request
 from instruct_data import registry
-from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
@@ -36,17 +40,20 @@ if TYPE_CHECKING:
     from avatargpt.lm.generate import Generator
     from avatargpt.lm.network import Network
 
-Call = TypeVar("Call", bound=Callable[..., object])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def documented(part: Callable[..., object]) -> Callable[[Call], Call]:
-    """Gives a method that only delegates to a part of the model the documentation of that part."""
+def _of(part: str, method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[AvatarGPT, P], R]:
+    """A method of `AvatarGPT` that calls `method` of one of its parts, with its signature and documentation."""
+    find = attrgetter(part)
 
-    def documenting(method: Call) -> Call:
-        method.__doc__ = part.__doc__
-        return method
+    @wraps(method)
+    def call(self: AvatarGPT, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = getattr(find(self), method.__name__)(*args, **kwargs)
+        return result
 
-    return documenting
+    return call
 
 
 class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
@@ -68,12 +75,11 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
         self.body = Body(self.loaded, phrase_index, motion_scorer)
 
     @classmethod
-    @documented(LoadedModel.from_pretrained)
     def from_pretrained(
         cls, path: str | os.PathLike[str] | None = None, device: str | None = None,
         dtype: str | torch.dtype | None = None, threads: int | None = None, revision: str | None = None,
     ) -> Self:  # fmt: skip
-        """Load a model folder; the packaged weights by default."""
+        """Load a model folder, by default the packaged weights; see `LoadedModel.from_pretrained`."""
         parts = load_parts(path, device, dtype, threads, revision)
         return cls(*parts, PhraseIndex.load(parts[-1]), TextMotionScorer.load(parts[-1]))
 
@@ -96,17 +102,17 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
 
     @property
     def generator(self) -> Generator:
-        """Decodes answers and scores given ones."""
+        """Decodes and scores answers."""
         return self.loaded.generator
 
     @property
     def source(self) -> str:
-        """The folder that the model comes from, empty = none."""
+        """The model's folder, empty = none."""
         return self.loaded.source
 
     @property
     def grounder(self) -> SentenceGrounder | None:
-        """The frozen sentence encoder, None where the network has no use for it."""
+        """The frozen sentence encoder, None for a network without grounding."""
         return self.loaded.grounder
 
     @grounder.setter
@@ -115,7 +121,7 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
 
     @property
     def phrase_index(self) -> PhraseIndex | None:
-        """Puts requests into plain words, None = they are taken as they are."""
+        """Normalises requests; None = requests are taken literally."""
         return self.body.model.phrase_index
 
     @phrase_index.setter
@@ -124,7 +130,7 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
 
     @property
     def motion_scorer(self) -> TextMotionScorer | None:
-        """Tells how well a motion fits a text; None = the likelihood of the text does."""
+        """Scores the fit of a motion and a text; None = the likelihood of the text does."""
         return self.body.model.motion_scorer
 
     @motion_scorer.setter
@@ -179,47 +185,19 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
         """The first motion that `generate` gives a text."""
         return self.generate(text, seed=seed)[0]
 
-    @documented(MotionGeneration.read_as)
-    def read_as(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, literal: bool = False
-    ) -> list[list[str]]:
-        """What `generate` makes of each text: captions in plain words, one after another."""
-        return self.body.generation.read_as(texts, seconds, literal)
+    read_as = _of("body.generation", MotionGeneration.read_as)
+    rewrite = _of("body.generation", MotionGeneration.rewrite)
+    describe = _of("body.description", MotionDescription.describe)
+    in_between = _of("body.editing", MotionEditing.in_between)
+    extend = _of("body.editing", MotionEditing.extend)
+    likelihood = _of("loaded", LoadedModel.likelihood)
+    fit = _of("body.model", BodyModel.fit)
 
-    @documented(MotionGeneration.rewrite)
-    def rewrite(self, text: str) -> str:
-        """A request in anybody's words -> plain captions, in order, separated by semicolons."""
-        return self.body.generation.rewrite(text)
-
-    @documented(MotionDescription.describe)
-    def describe(
-        self, motions: Motion | Sequence[Motion], num: int = 1, seed: int = 0, best_of: int = 7
-    ) -> list[Any]:
-        """Motion to text."""
-        return self.body.description.describe(motions, num, seed, best_of)
-
-    @documented(MotionEditing.in_between)
-    def in_between(
-        self, start: Motion, end: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 16,
-        keep_place: bool = False,
-    ) -> Motion:
-        """Motion between the end of START and the start of END."""
-        return self.body.editing.in_between(start, end, seconds, text, seed, best_of, keep_place)
-
-    @documented(MotionEditing.extend)
-    def extend(
-        self, motion: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int | None = None
-    ) -> Motion:  # fmt: skip
-        """Continue a motion."""
-        return self.body.editing.extend(motion, seconds, text, seed, best_of)
-
-    @documented(reconstruct)
     def reconstruct(self, motion: Motion) -> tuple[Motion, dict[str, float]]:
-        """A clip through its tokens and back."""
+        """A clip through its tokens and back; see `avatargpt.body.tasks.reconstruct`."""
         return reconstruct(self.loaded, motion)
 
-    @documented(sample_candidates)
-    def answers(
+    def sample_candidates(
         self, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], samples: int = 8,
         guidance: float = 1.5, temperature: float = 0.8,
     ) -> list[list[np.ndarray]]:
@@ -227,56 +205,14 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
         config = GenerationConfig(guidance=guidance, temperature=temperature, best_of=samples)
         return sample_candidates(self.body.model, captions, tokens, seeds, config)
 
-    @documented(LoadedModel.likelihood)
-    def likelihood(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
-        """Mean log-probability per word piece (nats) that `describe` gives each text for its motion, (B,)."""
-        return self.loaded.likelihood(codes, texts)
-
-    @documented(BodyModel.fit)
-    def fit(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
-        """How well each motion fits its text, (B,): the scorer's cosine of the decoded motion and the sentence."""
-        return self.body.model.fit(codes, texts)
-
     # Face
 
-    @documented(FaceTokens.face)
-    def face(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
-        guidance: float | None = None, temperature: float | None = None, num: int = 1, best_of: int = BEST_OF,
-    ) -> list[FaceMotion]:
-        """Instructions to faces (task `text_to_face`)."""
-        return self.face_tokens.face(texts, seconds, seed, guidance, temperature, num, best_of)
-
-    @documented(FaceTokens.emotion_face)
-    def emotion_face(
-        self, emotions: str | Sequence[str], intensity: float | None = None,
-        seconds: float | Sequence[float | None] | None = None, seed: int = 0, guidance: float | None = None,
-        temperature: float | None = None, num: int = 1,
-    ) -> list[FaceMotion]:
-        """Feelings to faces (task `emotion_to_face`)."""
-        return self.face_tokens.emotion_face(emotions, intensity, seconds, seed, guidance, temperature, num)
-
-    @documented(FaceTokens.describe_face)
-    def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
-        """What faces do, with which feeling, how strongly (task `face_to_text`): one sentence each."""
-        return self.face_tokens.describe_face(faces)
-
-    @documented(FaceTokens.feeling)
-    def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
-        """Which feeling faces show (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
-        return self.face_tokens.feeling(faces)
-
-    @documented(FaceTokens.face_in_between)
-    def face_in_between(
-        self, start: FaceMotion, end: FaceMotion, seconds: float, text: str = "", seed: int = 0,
-        best_of: int | None = None,
-    ) -> FaceMotion:
-        """The missing middle between two faces (task `face_in_between`)."""
-        return self.face_tokens.face_in_between(start, end, seconds, text, seed, best_of)
-
-    def face_source(self) -> str:
-        """Which model has the face's tokens, in words; nothing is loaded for it."""
-        return self.face_tokens.source_name()
+    face = _of("face_tokens", FaceTokens.face)
+    emotion_face = _of("face_tokens", FaceTokens.emotion_face)
+    describe_face = _of("face_tokens", FaceTokens.describe_face)
+    feeling = _of("face_tokens", FaceTokens.feeling)
+    face_in_between = _of("face_tokens", FaceTokens.face_in_between)
+    face_source = _of("face_tokens", FaceTokens.source_name)
 
     # Plans and long motion
 
@@ -298,7 +234,7 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
         return loop.long(self, scene, seconds, **options)
 
     def info(self) -> dict[str, Any]:
-        """What is loaded: sizes, heads, fingerprints."""
+        """Sizes, heads and fingerprints of the loaded model."""
         return {
             "source": self.source, "parameters": sum(p.numel() for p in self.model.parameters()),
             "heads": list(self.model.config.heads), "tasks": registry.list_tasks(),

@@ -81,7 +81,8 @@ class MotionEditing:
         self.model, self.generation = model, generation
 
     def in_between(
-        self, start: Motion, end: Motion, seconds: float, text: str, seed: int, best_of: int, keep_place: bool
+        self, start: Motion, end: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 16,
+        keep_place: bool = False,
     ) -> Motion:
         """Motion between the end of START and the start of END.
 
@@ -206,7 +207,9 @@ class MotionEditing:
         contact = features[np.linspace(s, e - 1, gap.frames).round().astype(int)][:, CONTACTS]
         return planted(stretch, contact, start, end), end
 
-    def extend(self, motion: Motion, seconds: float, text: str, seed: int, best_of: int | None) -> Motion:
+    def extend(
+        self, motion: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int | None = None
+    ) -> Motion:  # fmt: skip
         """Continue a motion.
 
         Args:

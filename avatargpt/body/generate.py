@@ -129,7 +129,8 @@ class MotionGeneration:
         return out
 
     def read_as(
-        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None, literal: bool
+        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
+        literal: bool = False,
     ) -> list[list[str]]:
         """The captions that `generate` shows for each text, in order.
 

@@ -77,8 +77,8 @@ class FaceTokens:
         return f"a model of its own ({MODEL_FOLDER})" if source and (Path(source) / MODEL_FOLDER).is_dir() else "none"
 
     def face(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None, seed: int,
-        guidance: float | None, temperature: float | None, num: int, best_of: int,
+        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
+        guidance: float | None = None, temperature: float | None = None, num: int = 1, best_of: int = BEST_OF,
     ) -> list[FaceMotion]:  # fmt: skip
         """Instructions to faces (task `text_to_face`).
 
@@ -111,9 +111,9 @@ class FaceTokens:
         )
 
     def emotion_face(
-        self, emotions: str | Sequence[str], intensity: float | None,
-        seconds: float | Sequence[float | None] | None, seed: int, guidance: float | None,
-        temperature: float | None, num: int,
+        self, emotions: str | Sequence[str], intensity: float | None = None,
+        seconds: float | Sequence[float | None] | None = None, seed: int = 0, guidance: float | None = None,
+        temperature: float | None = None, num: int = 1,
     ) -> list[FaceMotion]:  # fmt: skip
         """Feelings to faces (task `emotion_to_face`).
 
@@ -144,7 +144,8 @@ class FaceTokens:
         return [then([answer for answer, _ in windows]) for windows in self._read("face_to_emotion", faces)]
 
     def face_in_between(
-        self, start: FaceMotion, end: FaceMotion, seconds: float, text: str, seed: int, best_of: int | None
+        self, start: FaceMotion, end: FaceMotion, seconds: float, text: str = "", seed: int = 0,
+        best_of: int | None = None,
     ) -> FaceMotion:
         """The missing middle between two faces (task `face_in_between`).
 

@@ -137,7 +137,7 @@ def played(
         for i in range(0, len(order), CHUNK):
             part = order[i : i + CHUNK]
             seeds = range(done, done + len(part))
-            answers = model.answers(
+            answers = model.sample_candidates(
                 [e.caption for e in part], [e.tokens for e in part], seeds, options.samples,
                 options.guidance, options.temperature,
             )  # fmt: skip
