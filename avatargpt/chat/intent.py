@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from avatargpt.chat.timeline import MAX_SEGMENTS
 from avatargpt.chat.turn_text import CONTINUES, QUESTION, ChatTurn
 from avatargpt.llm import LanguageModel
-from avatargpt.llm.failures import LlmFailed, Malformed
+from avatargpt.llm.model import LlmFailed, Malformed
 from avatargpt.llm.prompts import prompt
 from avatargpt.requests.english import below_zero
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read

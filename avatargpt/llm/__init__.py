@@ -1,12 +1,11 @@
-"""Language models behind one door: an endpoint, a local file, or a model of Hugging Face's transformers."""
+"""Language models behind one interface: an endpoint, a local file, or a model of Hugging Face's transformers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from avatargpt.llm.cache import AnswerCache
-from avatargpt.llm.limits import Limits
-from avatargpt.llm.model import Backend, LanguageModel
+from avatargpt.llm.model import Backend, LanguageModel, Limits
 from vqvae.errors import UserError
 
 __all__ = ["ACCEPTED", "LanguageModel", "Limits", "load_llm"]
@@ -21,7 +20,7 @@ def load_llm(
     Args:
         spec: an address or ``endpoint`` (see `avatargpt.llm.endpoint`), ``gguf:FILE``, ``hf:FOLDER`` or
             ``hf:OWNER/NAME``.
-        limits: time, tokens and money. cached: answers are kept on the disk. device, threads: of a local one.
+        limits: time, tokens and money. cached: answers are stored on the disk. device, threads: of a local one.
 
     Raises:
         UserError: none of them, no such file, settings missing from the environment, or an extra is not installed.
@@ -32,17 +31,17 @@ def load_llm(
 
 
 def _backend(spec: str, device: str, threads: int | None, prefixes: Path | None) -> Backend:
-    kind, _, rest = spec.partition(":")
+    kind, _, source = spec.partition(":")
     if spec == "endpoint" or spec.startswith(("http://", "https://")):
         from avatargpt.llm.endpoint import Endpoint
 
         return Endpoint.from_environment("" if spec == "endpoint" else spec)
-    if kind == "gguf" and rest:
-        from avatargpt.llm.gguf import Gguf
+    if kind == "gguf" and source:
+        from avatargpt.llm.local import Gguf
 
-        return Gguf(rest, threads, prefixes)
-    if kind == "hf" and rest:
-        from avatargpt.llm.hugging_face import HuggingFace
+        return Gguf(source, threads, prefixes)
+    if kind == "hf" and source:
+        from avatargpt.llm.local import HuggingFace
 
-        return HuggingFace(rest, device)
+        return HuggingFace(source, device)
     raise UserError(f"language model {spec!r}; accepted: {ACCEPTED}")

@@ -1,4 +1,4 @@
-"""The one door to language models: a prompt file and values in, validated objects out, within bounds."""
+"""`LanguageModel`: a prompt file and values in, validated objects out, within bounds of time, tokens and money."""
 
 from __future__ import annotations
 
@@ -7,40 +7,242 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
-from avatargpt.llm.answers import read_answer, schema_of
 from avatargpt.llm.cache import AnswerCache
-from avatargpt.llm.failures import LlmFailed, Malformed
-from avatargpt.llm.limits import CHARACTERS, Limits, Meter
 from avatargpt.llm.prompts import Messages, Prompt
-from avatargpt.llm.within import Worker
+from vqvae.errors import UserError
+from vqvae.io.files import reason
+from vqvae.strict import Number, PositiveInt, Rate, Strict
 
-ASKS = 3  # an answer that cannot be used is asked for again, with the reason
-REPEATED = 4000  # characters of a bad answer that are shown again
+MAX_ATTEMPTS = 3  # an answer that cannot be used is requested again, with the reason
+MAX_REPEATED = 4000  # characters of a bad answer that the next question repeats
+MAX_ANSWER = 100_000  # characters
+MIN_TOKEN_CHARACTERS = 3  # of a token, where nobody counts tokens
+LIMITS = "seconds=60,total=600,answer=1500,tokens=500000,price=0.15/0.6,money=1,samples=3 (any of them)"
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+class Malformed(ValueError):
+    """An answer of the wrong form; the message says why, in words for the model."""
+
+
+class LlmFailed(UserError):
+    """No usable answer; the caller may go on without a language model.
+
+    Attributes:
+        lasting: whether the next question would most likely fail, too (no connection, bounds used up).
+    """
+
+    def __init__(self, message: str, lasting: bool = True) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+
+
+class Limits(Strict):
+    """Bounds of a command.
+
+    Attributes:
+        seconds: of one call, whatever happens in it.
+        total: of all calls and of loading a model.
+        answer: tokens of one answer. tokens: of all prompts and answers.
+        price: of 1,000 tokens of prompt and of answer, in any currency. money: of all; None = not counted.
+        samples: answers that a planner chooses from, at most; None = the planner's default.
+    """
+
+    seconds: Annotated[Number, Field(gt=0)] = 60.0
+    total: Annotated[Number, Field(gt=0)] = 600.0
+    answer: PositiveInt = 1500
+    tokens: PositiveInt = 500_000
+    price: tuple[float, float] = (0.0, 0.0)
+    money: Rate | None = None
+    samples: Annotated[PositiveInt, Field(le=16)] | None = None
+
+    @classmethod
+    def of(cls, text: str | None) -> Limits:
+        """From ``seconds=30,price=0.15/0.6,money=0.5``; a single price goes for prompts and answers.
+
+        Raises:
+            UserError: an unknown name, no number or one out of bounds, money without a price.
+        """
+        where, values = f"--llm-limits {text!r}", {}
+        for part in filter(None, (p.strip() for p in (text or "").split(","))):
+            name, equals, value = (p.strip() for p in part.partition("="))
+            if not equals or name in values:
+                raise UserError(f"{where}: {part!r}; accepted: {LIMITS}")
+            values[name] = _prices(value, where) if name == "price" else value
+        limits = cls.read(values, where)
+        if limits.money is not None and not any(limits.price):
+            raise UserError(f"{where}: money without a price; accepted: price=0.15/0.6,money=1 (per 1,000 tokens)")
+        return limits
+
+
+def _prices(text: str, where: str) -> tuple[float, float]:
+    try:
+        prices = [float(p) for p in text.split("/")]
+    except ValueError:
+        prices = []
+    if len(prices) not in (1, 2) or not all(0 <= p < 1e6 for p in prices):
+        raise UserError(f"{where}: price={text}; accepted a number or two, of prompts and answers: price=0.15/0.6")
+    return prices[0], prices[-1]
+
+
+@dataclass
+class Meter:
+    """Use of a language model so far.
+
+    Attributes:
+        seconds, prompt, answer: time and tokens of all calls.
+    """
+
+    limits: Limits
+    seconds: float = 0.0
+    prompt: int = 0
+    answer: int = 0
+
+    @property
+    def money(self) -> float:
+        """Spent so far."""
+        return (self.prompt * self.limits.price[0] + self.answer * self.limits.price[1]) / 1000
+
+    def allowed(self, name: str, characters: int) -> float:
+        """Seconds that a call with a prompt of so many characters may take.
+
+        Raises:
+            LlmFailed: the call might exceed a bound.
+        """
+        limits, prompt = self.limits, characters // MIN_TOKEN_CHARACTERS + 1
+        remaining = limits.total - self.seconds
+        if remaining <= 0:
+            raise LlmFailed(f"{name}: {limits.total:g} s are used up; accepted: --llm-limits total=SECONDS")
+        if self.prompt + self.answer + prompt + limits.answer > limits.tokens:
+            used = self.prompt + self.answer
+            raise LlmFailed(f"{name}: {used} of {limits.tokens} tokens are used; accepted: --llm-limits tokens=N")
+        worst = self.money + (prompt * limits.price[0] + limits.answer * limits.price[1]) / 1000
+        if limits.money is not None and worst > limits.money:
+            raise LlmFailed(
+                f"{name}: the next call may cost more than is left of {limits.money:g} ({self.money:.4g} is spent); "
+                "accepted: --llm-limits money=M"
+            )
+        return min(limits.seconds, remaining)
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a model as structured output takes it: every field required, no other allowed."""
+    schema = _strict(model.model_json_schema())
+    assert isinstance(schema, dict)
+    return schema
+
+
+def _strict(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_strict(v) for v in node]
+    if not isinstance(node, dict):
+        return node
+    # a property may be called like a keyword of the schema language; its value is an object then
+    dropped = ("title", "default", "description")
+    out = {k: _strict(v) for k, v in node.items() if k not in dropped or isinstance(v, dict)}
+    if out.get("type") == "object" and isinstance(out.get("properties"), dict):
+        out |= {"additionalProperties": False, "required": list(out["properties"])}
+    return out
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """A JSON schema in words, for back ends that cannot be held to it."""
+    return f"JSON schema of the answer: {json.dumps(schema)}"
+
+
+def read_answer(text: str, model: type[M]) -> M:
+    """The object in an answer, also between other words or in a code fence.
+
+    Raises:
+        Malformed: none, or not of the model.
+    """
+    if len(text) > MAX_ANSWER:
+        raise Malformed(f"{len(text)} characters; at most {MAX_ANSWER}")
+    start, end = text.find("{"), text.rfind("}")
+    if start < 0 or end < start:
+        raise Malformed("no JSON object in it")
+    try:
+        value = json.loads(text[start : end + 1])
+    except (ValueError, RecursionError) as e:
+        raise Malformed(f"not JSON ({e})") from None
+    try:
+        return model.model_validate(value)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        place = ".".join(str(p) for p in first["loc"])
+        raise Malformed(f"{place or 'the object'}: {first['msg'].lower()}") from None
+
+
+class Worker(Generic[T]):
+    """One piece of work at a time, on a thread that nobody has to wait for.
+
+    Some libraries cannot be interrupted (a name is resolved, a prompt is read): such work is left to end by itself,
+    and the worker refuses more until it has.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._thread: threading.Thread | None = None
+
+    def within(self, seconds: float, work: Callable[[threading.Event], T]) -> T:
+        """The value of `work`, whose event is set when it should end.
+
+        Raises:
+            LlmFailed: not done in time, still busy with earlier work, or any failure of `work`.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            raise LlmFailed(f"{self.name}: still busy with an earlier question")
+        stop, finished = threading.Event(), threading.Event()
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                results.append(work(stop))
+            except BaseException as e:  # raised again in the calling thread
+                errors.append(e)
+            finally:
+                finished.set()
+
+        self._thread = threading.Thread(target=run, name="llm", daemon=True)
+        self._thread.start()
+        try:
+            in_time = finished.wait(seconds)
+        finally:
+            stop.set()
+        if not in_time:
+            raise LlmFailed(f"{self.name}: no answer within {seconds:.3g} s")
+        if errors:
+            error = errors[0]
+            if isinstance(error, UserError):
+                raise error
+            raise LlmFailed(f"{self.name}: {type(error).__name__}: {reason(error)}") from None
+        return results[0]
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a back end said.
+    """The answer of a back end.
 
     Attributes:
-        text: of the answer. prompt, answer: tokens, as it counted them; 0 = it did not.
-        cut: the answer was cut off at the bound of tokens.
+        text: of the answer. prompt, answer: tokens, as the back end counted them; 0 = not counted.
+        truncated: the answer was cut off at the bound of tokens.
     """
 
     text: str
     prompt: int = 0
     answer: int = 0
-    cut: bool = False
+    truncated: bool = False
 
 
 class Backend(Protocol):
-    """Who answers. Whatever it raises becomes one line; it is left alone when it takes too long.
+    """A language model that answers. Whatever it raises becomes one line; it is abandoned when it takes too long.
 
     Attributes:
         name: for people. local: it runs here, where every word of a prompt takes time to read.
@@ -51,18 +253,18 @@ class Backend(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Other for another model; costs little."""
+        """Differs between models; cheap."""
         ...
 
     def ready(self) -> None:
-        """Load what has to be loaded; called once, before the first question."""
+        """Load the model; called once, before the first question."""
         ...
 
     def complete(
         self, messages: Messages, schema: dict[str, Any], temperature: float, seed: int, tokens: int,
         stop: threading.Event,
     ) -> Completion:
-        """One answer, if it can in the form of the JSON schema.
+        """One answer, if possible in the form of the JSON schema.
 
         Args:
             tokens: at most. stop: set when nobody waits any longer.
@@ -71,18 +273,18 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer(Generic[T]):
-    """A validated answer; `note` says why it was asked for more than once, else empty."""
+class Answer(Generic[M]):
+    """A validated answer; `note` says why the question was repeated, else empty."""
 
-    value: T
+    value: M
     note: str = ""
 
 
 class LanguageModel:
-    """A language model behind the door.
+    """A language model with its bounds and its cache.
 
     Args:
-        backend: who answers. limits: of all that is asked here. cache: None = nothing is kept.
+        backend: answers. limits: of all questions together. cache: None = no answer is stored.
     """
 
     def __init__(self, backend: Backend, limits: Limits | None = None, cache: AnswerCache | None = None) -> None:
@@ -93,112 +295,114 @@ class LanguageModel:
 
     @property
     def name(self) -> str:
-        """Of who answers."""
+        """Of the back end."""
         return self.backend.name
 
     @property
     def limits(self) -> Limits:
-        """Bounds of what is asked here."""
+        """Bounds of all questions together."""
         return self.meter.limits
 
     def ask(
-        self, prompt: Prompt, values: Mapping[str, Any], schema: type[T], seed: int = 0, samples: int = 1,
-        temperature: float = 0.7, check: Callable[[T], None] | None = None, enough: Callable[[T], bool] | None = None,
+        self, prompt: Prompt, values: Mapping[str, Any], schema: type[M], seed: int = 0, samples: int = 1,
+        temperature: float = 0.7, check: Callable[[M], None] | None = None, enough: Callable[[M], bool] | None = None,
         tokens: int | None = None,
-    ) -> list[Answer[T]]:  # fmt: skip
+    ) -> list[Answer[M]]:  # fmt: skip
         """Answers of which each fits the schema and passes the check.
 
         Args:
             prompt: see `avatargpt.llm.prompts`. values: of its slots.
-            schema: what is asked for; an answer that is something else is asked for again, with the reason.
+            schema: of an answer; the question is repeated with the reason where an answer does not fit.
             seed: of the first sample; the same seed is answered from the cache.
             samples: at most. One that cannot be used is left out as long as there is another.
             check: raises `Malformed` where an object is not acceptable.
-            enough: no further sample is asked for once one is so good.
+            enough: no further sample is drawn once it accepts one.
             tokens: of an answer, where fewer suffice than the limits allow; small models can go on for ever.
 
         Raises:
-            LlmFailed: no answer that can be used, or none within the bounds.
+            LlmFailed: no usable answer, or none within the bounds.
         """
         messages, form = prompt.messages(values), schema_of(schema)
-        most = min(self.limits.answer, tokens or self.limits.answer)
-        found: list[Answer[T]] = []
+        max_tokens = min(self.limits.answer, tokens or self.limits.answer)
+        answers: list[Answer[M]] = []
         failure: LlmFailed | None = None
         for k in range(samples):
             try:
-                one = self._sample(messages, form, schema, seed + ASKS * k, temperature, check, most)
+                sample_seed = seed + MAX_ATTEMPTS * k
+                answer = self._sample(messages, form, schema, sample_seed, temperature, check, max_tokens)
             except LlmFailed as e:
                 failure = e
                 if e.lasting:
                     break
                 continue
-            found.append(one)
-            if temperature <= 0 or (enough is not None and enough(one.value)):
+            answers.append(answer)
+            if temperature <= 0 or (enough is not None and enough(answer.value)):
                 break
-        if not found:
+        if not answers:
             assert failure is not None
             raise failure
-        return found
+        return answers
 
     def _sample(
-        self, messages: Messages, form: dict[str, Any], schema: type[T], seed: int, temperature: float,
-        check: Callable[[T], None] | None, most: int,
-    ) -> Answer[T]:  # fmt: skip
-        """Ask until the answer can be read, each time with the reason why the last one could not."""
+        self, messages: Messages, form: dict[str, Any], schema: type[M], seed: int, temperature: float,
+        check: Callable[[M], None] | None, max_tokens: int,
+    ) -> Answer[M]:  # fmt: skip
+        """One answer; the question is repeated with the reason while the answer cannot be read."""
 
-        def read(said: str) -> T:
-            value = read_answer(said, schema)
+        def read(text: str) -> M:
+            value = read_answer(text, schema)
             if check is not None:
                 check(value)
             return value
 
-        key = AnswerCache.key(self.backend.fingerprint, messages, form, temperature, seed, most)
-        if self.cache is not None and (kept := self.cache.get(key)) is not None:
+        key = AnswerCache.key(self.backend.fingerprint, messages, form, temperature, seed, max_tokens)
+        if self.cache is not None and (cached := self.cache.get(key)) is not None:
             try:
-                return Answer(read(kept))
+                return Answer(read(cached))
             except Malformed:
                 pass  # another version accepted it
-        reason, asked = "", messages
-        for attempt in range(ASKS):
-            said = self._complete(asked, form, temperature, seed + attempt, most)
+        problem, question = "", messages
+        for attempt in range(MAX_ATTEMPTS):
+            completion = self._complete(question, form, temperature, seed + attempt, max_tokens)
             try:
-                if said.cut:
-                    raise Malformed(f"it was cut off after {most} tokens; be shorter")
-                value = read(said.text)
+                if completion.truncated:
+                    raise Malformed(f"it was cut off after {max_tokens} tokens; be shorter")
+                value = read(completion.text)
             except Malformed as e:
-                reason = str(e)
-                again = f"That cannot be used: {reason}. Answer again, the JSON object alone."
-                asked = [
-                    *messages, {"role": "assistant", "content": said.text[:REPEATED] or "{}"},
-                    {"role": "user", "content": again},
+                problem = str(e)
+                request = f"That cannot be used: {problem}. Answer again, the JSON object alone."
+                question = [
+                    *messages, {"role": "assistant", "content": completion.text[:MAX_REPEATED] or "{}"},
+                    {"role": "user", "content": request},
                 ]  # fmt: skip
                 continue
             if self.cache is not None:
-                self.cache.put(key, said.text)
-            return Answer(value, f"Asked {attempt + 1} times: {reason}." if attempt else "")
-        raise LlmFailed(f"{self.name}: no well-formed answer in {ASKS} tries (last: {reason[:200]})", lasting=False)
+                self.cache.put(key, completion.text)
+            return Answer(value, f"Asked {attempt + 1} times: {problem}." if attempt else "")
+        message = f"{self.name}: no well-formed answer in {MAX_ATTEMPTS} tries (last: {problem[:200]})"
+        raise LlmFailed(message, lasting=False)
 
     def _complete(
-        self, messages: Messages, form: dict[str, Any], temperature: float, seed: int, most: int
+        self, messages: Messages, form: dict[str, Any], temperature: float, seed: int, max_tokens: int
     ) -> Completion:
-        meter, sent = self.meter, sum(len(m["content"]) for m in messages)
+        meter, characters = self.meter, sum(len(m["content"]) for m in messages)
         if not self._ready:
-            left = meter.limits.total - meter.seconds
-            self._timed(left, lambda stop: self.backend.ready())
+            self._timed(meter.limits.total - meter.seconds, lambda stop: self.backend.ready())
             self._ready = True
-        seconds = meter.allowed(self.name, sent)
-        prompted, answered = sent // CHARACTERS + 1, most  # unless it is counted, for a failure may cost, too
+        seconds = meter.allowed(self.name, characters)
+        # a failure may cost, too: without a count the whole prompt and the longest answer are charged
+        prompt, answer = characters // MIN_TOKEN_CHARACTERS + 1, max_tokens
         try:
-            said: Completion = self._timed(
+            completion: Completion = self._timed(
                 seconds,
-                lambda stop: self.backend.complete(messages, form, temperature, seed % 2**31, most, stop),
+                lambda stop: self.backend.complete(messages, form, temperature, seed % 2**31, max_tokens, stop),
             )
-            prompted = said.prompt or prompted
-            answered = said.answer or len(said.text) // CHARACTERS + 1
+            prompt = completion.prompt or prompt
+            answer = completion.answer or len(completion.text) // MIN_TOKEN_CHARACTERS + 1
         finally:
-            meter.prompt += prompted
-            meter.answer += answered
-        return said
+            meter.prompt += prompt
+            meter.answer += answer
+        return completion
 
     def _timed(self, seconds: float, work: Callable[[threading.Event], Any]) -> Any:
         began = time.monotonic()
@@ -206,8 +410,3 @@ class LanguageModel:
             return self._worker.within(max(seconds, 0.01), work)
         finally:
             self.meter.seconds += time.monotonic() - began
-
-
-def shown(form: dict[str, Any]) -> str:
-    """A JSON schema in words, for back ends that cannot be held to it."""
-    return f"JSON schema of the answer: {json.dumps(form)}"

@@ -1,7 +1,7 @@
-"""Prompts are files: what a language model is told, with examples, under a version.
+"""Prompt files: instructions for a language model with examples, under a version.
 
 A file has ``name``, ``version``, ``system``, ``user`` (with ``$slot`` where a value goes) and ``examples``, two or more
-of ``values`` and the ``answer``. Values are material, not instructions: they are written as JSON whose angle brackets
+of ``values`` and the ``answer``. Values are data, not instructions: they are written as JSON whose angle brackets
 cannot end the ``<data>`` that a file fences them with.
 """
 
@@ -25,7 +25,7 @@ Messages = list[dict[str, str]]
 
 
 class Example(Strict):
-    """A question with the answer that is wanted."""
+    """A question with its answer."""
 
     values: dict[str, Any]
     answer: dict[str, Any]
@@ -36,7 +36,7 @@ class Prompt(Strict):
 
     Attributes:
         name, version: which one; a changed file gets a new version. system: the rules, the same for every question.
-        user: the question, ``$slot`` for values. examples: shown as turns that went before.
+        user: the question, ``$slot`` for values. examples: sent as earlier turns.
     """
 
     name: str
@@ -46,18 +46,18 @@ class Prompt(Strict):
     examples: list[Example] = Field(min_length=2)
 
     def messages(self, values: Mapping[str, Any]) -> Messages:
-        """What is sent: the constant part first, so that a model that has read it once need not read it again.
+        """The turns to send: the constant part first, so that a model that has read it once need not read it again.
 
         Raises:
             UserError: a slot without a value.
         """
         out = [{"role": "system", "content": self.system.strip()}]
         for example in self.examples:
-            out.append({"role": "user", "content": self._asked(example.values)})
+            out.append({"role": "user", "content": self._question(example.values)})
             out.append({"role": "assistant", "content": json.dumps(example.answer, ensure_ascii=False)})
-        return [*out, {"role": "user", "content": self._asked(values)}]
+        return [*out, {"role": "user", "content": self._question(values)}]
 
-    def _asked(self, values: Mapping[str, Any]) -> str:
+    def _question(self, values: Mapping[str, Any]) -> str:
         try:
             return Template(self.user).substitute({k: written(v) for k, v in values.items()}).strip()
         except KeyError as e:

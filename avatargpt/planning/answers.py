@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, create_model
 
-from avatargpt.llm.failures import Malformed
+from avatargpt.llm.model import Malformed
 from avatargpt.planning.types import MAX_STEP_SECONDS, MAX_STEPS, Activity
 
 MAX_STEP_WORDS = 30

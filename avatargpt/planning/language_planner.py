@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from avatargpt.llm.failures import LlmFailed
-from avatargpt.llm.model import Answer, LanguageModel
+from avatargpt.llm.model import Answer, LanguageModel, LlmFailed
 from avatargpt.llm.prompts import prompt
 from avatargpt.planning.answers import (
     ActivityAnswer,

@@ -10,8 +10,7 @@ import pytest
 from avatargpt.chat.intent import LanguageIntent
 from avatargpt.chat.turn_text import ChatTurn
 from avatargpt.llm import LanguageModel
-from avatargpt.llm.failures import LlmFailed
-from avatargpt.llm.model import Completion
+from avatargpt.llm.model import Completion, LlmFailed
 from instruct_data.dialogue.acts import Act
 
 EMPTY = ChatTurn("i need a guard for my game", "")

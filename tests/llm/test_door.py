@@ -14,15 +14,11 @@ import pytest
 from pydantic import BaseModel, Field
 
 from avatargpt.llm import LanguageModel, Limits, load_llm
-from avatargpt.llm.answers import read_answer, schema_of
 from avatargpt.llm.cache import AnswerCache
 from avatargpt.llm.endpoint import MODEL, Endpoint
-from avatargpt.llm.failures import LlmFailed, Malformed
-from avatargpt.llm.gguf import Gguf
-from avatargpt.llm.hugging_face import HuggingFace
-from avatargpt.llm.model import Completion
+from avatargpt.llm.local import Gguf, HuggingFace
+from avatargpt.llm.model import Completion, LlmFailed, Malformed, Worker, read_answer, schema_of
 from avatargpt.llm.prompts import FOLDER, Prompt, prompt
-from avatargpt.llm.within import Worker
 from tests.llm.conftest import Llama, Server
 from vqvae.errors import UserError
 
@@ -144,7 +140,7 @@ def test_answers_are_kept(tmp_path: Path) -> None:
 
 
 def test_the_cache_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = AnswerCache(tmp_path, most_bytes=400, most_files=5)
+    cache = AnswerCache(tmp_path, max_bytes=400, max_files=5)
     for i in range(6):
         cache.put(f"{i:064d}", "x" * 50)
         os.utime(tmp_path / f"{i:064d}.json", (i, i))
@@ -277,7 +273,7 @@ def test_a_folder(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     messages, stop = ASKED.messages({"thing": "fire"}), threading.Event()
     before = torch.random.get_rng_state()
     first, again, other = (backend.complete(messages, schema_of(Colour), 1.0, s, 20, stop) for s in (1, 1, 2))
-    assert first == again != other and first.cut and first.answer == 20 and first.prompt > 100
+    assert first == again != other and first.truncated and first.answer == 20 and first.prompt > 100
     assert torch.equal(before, torch.random.get_rng_state())
     stop.set()
     assert backend.complete(messages, schema_of(Colour), 1.0, 1, 20, stop).answer == 1  # nobody waits

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from avatargpt.llm import LanguageModel, Limits
-from avatargpt.llm.endpoint import FORMER, KEY, MODEL, URL, Endpoint
-from avatargpt.llm.exchange import Tries, check_url
+from avatargpt.llm.endpoint import FORMER, KEY, MODEL, URL, Endpoint, Tries, check_url
 from avatargpt.planning.language_planner import LanguagePlanner
 from avatargpt.planning.types import Activity
 from tests.llm.conftest import SCENE, Server, activity, plan, status
 from vqvae.errors import UserError
 
-QUICK = Tries(count=3, answer=20_000, pause=0.01, longest_pause=0.02)
+QUICK = Tries(count=3, answer=20_000, pause=0.01, max_pause=0.02)
 
 
 @pytest.fixture

@@ -14,17 +14,15 @@ from typing import Any
 import pytest
 
 from avatargpt.llm import LanguageModel, Limits
-from avatargpt.llm.endpoint import Endpoint
-from avatargpt.llm.exchange import Tries
-from avatargpt.llm.failures import LlmFailed
-from avatargpt.llm.gguf import Gguf
-from avatargpt.llm.hugging_face import HuggingFace
+from avatargpt.llm.endpoint import Endpoint, Tries
+from avatargpt.llm.local import Gguf, HuggingFace
+from avatargpt.llm.model import LlmFailed
 from avatargpt.planning.language_planner import Fallback, LanguagePlanner
 from avatargpt.planning.types import Activity, Plan
 from tests.llm.conftest import SCENE, Llama, Server, activity, completion, plan, reply, status
 
 BOUND = 0.6  # s of a call in these tests
-TRIES = Tries(count=2, answer=20_000, pause=0.01, longest_pause=0.02)
+TRIES = Tries(count=2, answer=20_000, pause=0.01, max_pause=0.02)
 
 
 class Second:

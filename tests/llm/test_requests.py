@@ -10,8 +10,7 @@ import pytest
 from avatargpt import AvatarGPT
 from avatargpt.body.language_reader import LanguageReader
 from avatargpt.llm import LanguageModel
-from avatargpt.llm.failures import LlmFailed
-from avatargpt.llm.model import Completion
+from avatargpt.llm.model import Completion, LlmFailed
 
 
 class Reads:

@@ -10,7 +10,7 @@ import pytest
 
 from avatargpt.llm import load_llm
 from avatargpt.llm.endpoint import FORMER, KEY, MODEL, URL
-from avatargpt.llm.failures import LlmFailed
+from avatargpt.llm.model import LlmFailed
 from avatargpt.planning import check_spec, described, load_planner
 from avatargpt.planning.executable import CheckedPlanner
 from avatargpt.planning.language_planner import Fallback, LanguagePlanner
