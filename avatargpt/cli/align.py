@@ -5,33 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from avatargpt.cli import common
-from avatargpt.cli.output import say
+from avatargpt.cli.common import argument, option
+from avatargpt.cli.output import check_different, check_folder, check_not_source, print_json, progress, say, warn
 from vqvae.errors import UserError
+
+_TRANSCRIPT = "What is said, in English: a text, or a file of it (.txt, also as @FILE; .srt, .TextGrid, .json ...)."
+_ASR = "Without TRANSCRIPT: a Whisper model that hears it, a size (base, small) or a folder."
+_ALIGNER = "auto, pocketsphinx or network; auto: the first, if installed."
 
 
 def align(
-    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A sound file: .wav, .flac, .mp3 and others.")],
-    transcript: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[TRANSCRIPT]",
-            help="What is said, in English: a text, or a file of it (.txt, also as @FILE; .srt, .TextGrid, .json ...).",
-        ),
-    ] = None,
-    asr: Annotated[
-        str | None,
-        typer.Option(
-            "--asr", metavar="MODEL",
-            help="Without TRANSCRIPT: a Whisper model that hears it, a size (base, small) or a folder.",
-        ),
-    ] = None,
-    aligner: Annotated[
-        str,
-        typer.Option("--aligner", metavar="NAME", help="auto, pocketsphinx or network; auto: the first, if installed."),
-    ] = "auto",
+    audio: Annotated[Path, argument("AUDIO", "A sound file: .wav, .flac, .mp3 and others.")],
+    transcript: Annotated[str | None, argument("[TRANSCRIPT]", _TRANSCRIPT)] = None,
+    asr: Annotated[str | None, option("--asr MODEL", _ASR)] = None,
+    aligner: Annotated[str, option("--aligner NAME", _ALIGNER)] = "auto",
     output: common.AnyOutputs = None,
     model: common.Model = None,
     device: common.Device = None,
@@ -47,52 +35,46 @@ def align(
 
     from avatargpt import resources
     from avatargpt.lm.checkpoint import check_model
-    from avatargpt.speech import word_files
-    from avatargpt.speech.alignment import ALIGNERS
-    from avatargpt.speech.alignment import align as aligned
+    from avatargpt.speech import alignment, transcripts, word_files
     from avatargpt.speech.audio import inspect
-    from avatargpt.speech.transcripts import SUBTITLE_SLACK, parse_transcript
 
-    who = next((name for name in ALIGNERS if name == aligner), None)
-    if who is None:
-        raise UserError(f"--aligner {aligner}: accepted {', '.join(ALIGNERS)}")
+    name = next((n for n in alignment.ALIGNERS if n == aligner), None)
+    if name is None:
+        raise UserError(f"--aligner {aligner}: accepted {', '.join(alignment.ALIGNERS)}")
     if (transcript is None) == (asr is None):
         raise UserError("what is said is needed: accepted TRANSCRIPT, or --asr MODEL in its place")
     targets = output or []
-    if len({p.resolve() for p in targets}) < len(targets):
-        raise UserError(f"-o {targets[-1]}: the same output file is named twice")
-    sources = [audio, *([Path(transcript.removeprefix("@"))] if transcript is not None else [])]
+    check_different(targets)
     for path in targets:
         word_files.check_target(path)
-        common.check_folder(path)
-        if any(path.resolve() == source.resolve() for source in sources):
-            raise UserError(f"{path}: input and output are the same file; choose another output")
+        check_folder(path)
+        check_not_source(path, [audio, *([Path(transcript.removeprefix("@"))] if transcript is not None else [])])
     inspect(audio)
-    text, near = ("", None) if transcript is None else parse_transcript(transcript)
+    text, times = ("", None) if transcript is None else transcripts.parse_transcript(transcript)
     check_model(model)
     if threads is not None:
         torch.set_num_threads(threads)
     from avatargpt.face.audio_model.driver import Driver
 
     driver = Driver.load((model or resources.weights()) / "driver")
-    with common.progress("aligning", quiet) as progress:
+    with progress("aligning", quiet) as advance:
         if asr is None:
-            words = aligned(audio, text, driver, aligner=who, progress=progress, near=near, slack=SUBTITLE_SLACK)
+            words = alignment.align(
+                audio, text, driver, aligner=name, progress=advance, near=times, slack=transcripts.SUBTITLE_SLACK
+            )
         else:
-            from avatargpt.speech.transcripts import transcribe
-
-            words = transcribe(audio, asr, driver, aligner=who, device=device or "cpu", progress=progress)
-    for note in words.notes:
-        say(f"warning: {note}", err=True)
+            words = transcripts.transcribe(
+                audio, asr, driver, aligner=name, device=device or "cpu", progress=advance
+            )
+    for line in words.notes:
+        warn(line)
     for path in targets:
         word_files.write(words, path)
     if as_json:
-        common.print_json({**words.as_dict(), "files": [str(path) for path in targets]})
-    elif targets:
-        for path in targets:
-            say(path)
-    else:
-        for word in words.words:
-            say(f"{word.start:.3f}\t{word.end:.3f}\t{word.text}")
-    if not as_json:
-        say(f"times: {words.source}", err=True)
+        print_json({**words.as_dict(), "files": [str(path) for path in targets]})
+        return
+    for path in targets:
+        say(path)
+    for word in () if targets else words.words:
+        say(f"{word.start:.3f}\t{word.end:.3f}\t{word.text}")
+    say(f"times: {words.source}", err=True)

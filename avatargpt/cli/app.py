@@ -27,7 +27,7 @@ COMMANDS = {
     "chat": "avatargpt.cli.chat:chat",
     "face": "avatargpt.cli.face:face",
     "gesture": "avatargpt.cli.gesture:gesture",
-    "speak": "avatargpt.cli.avatar.speak:speak",
+    "speak": "avatargpt.cli.speak:speak",
     "align": "avatargpt.cli.align:align",
     "export": "avatargpt.cli.motion:export",
     "finetune": "avatargpt.cli.finetune:finetune",
@@ -40,6 +40,9 @@ COMMANDS = {
 # the options that --help shows of commands with many; --help-all shows the others, too
 USUAL_OPTIONS = {
     "generate": {"output", "seconds", "num", "seed", "best_of", "times", "turn", "path", "loop", "as_json"},
+    "face": {"output", "text", "emotion", "seconds", "seed", "idle", "microphone", "live_link", "websocket", "as_json"},
+    "gesture": {"output", "transcript", "asr", "speaker", "calm", "energy", "seed", "microphone", "websocket"},
+    "speak": {"output", "transcript", "asr", "text", "emotion", "body", "speaker", "energy", "seed", "as_json"},
 }
 
 

@@ -8,31 +8,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from avatargpt.cli import common
-from avatargpt.cli.output import say, warn
+from avatargpt.cli.common import option
+from avatargpt.cli.output import progress, say, warn
+from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.chat.conversation import Conversation, Reply
 
 HISTORY = "turns.txt"  # of line editing, in the session folder
-MOST_LINES = 1000
-LONGEST_LINE = 100_000  # characters; the rest of such a line is not read
+MAX_HISTORY = 1000  # lines
+MAX_LINE = 100_000  # characters; the end of a longer line is not read
 
 
 def chat(
-    session: Annotated[
-        Path | None, typer.Option("--session", metavar="FOLDER", help="Keep the conversation here, and go on with it.")
-    ] = None,
-    view: Annotated[bool, typer.Option("--view", help="Draw every turn; show it where there is a desktop.")] = False,
+    session: Annotated[Path | None, option("--session FOLDER", "Keep the conversation here and go on with it.")] = None,
+    view: Annotated[bool, option("--view", "Draw every turn; show it where there is a desktop.")] = False,
     outputs: Annotated[
-        Path | None,
-        typer.Option("--outputs", metavar="FOLDER", help="Where saved files go, and nowhere else; default: here."),
+        Path | None, option("--outputs FOLDER", "Where saved files go, and nowhere else; default: here.")
     ] = None,
-    planner: Annotated[
-        str, typer.Option("--planner", metavar="SPEC", help="Another planner, as for avatargpt plan.")
-    ] = "",
+    planner: Annotated[str, option("--planner SPEC", "Another planner, as for avatargpt plan.")] = "",
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
     seed: common.AnySeed = None,
@@ -50,23 +45,19 @@ def chat(
     from avatargpt.chat.conversation import Conversation
 
     if outputs is not None and not outputs.is_dir():
-        from vqvae.errors import UserError
-
         raise UserError(f"--outputs {outputs}: no such folder")
-    asked_llm = common.language_model(llm, llm_limits, device, threads)
+    llm_helper = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype)
-    talk = Conversation(
-        loaded, session, planner or None, None, outputs, seed, view, llm=asked_llm, tell=warn
-    )
+    talk = Conversation(loaded, session, planner or None, None, outputs, seed, view, llm=llm_helper, tell=warn)
     terminal = sys.stdin.isatty()
-    with _editing(talk if terminal else None) as ask:
+    with _turns(talk if terminal else None) as turns:
         if terminal and not as_json:
             again = f"Going on with {len(talk.memory.turns)} turns. " if talk.resumed else ""
             say(f"{again}Say what should happen, e.g. a person waves. /help explains, /quit leaves.")
-        for line in ask():
+        for line in turns():
             if not line.strip() and not terminal:
                 continue
-            reply = _said(talk, line, quiet)
+            reply = _reply(talk, line, quiet)
             _print(talk, line, reply, as_json, terminal)
             if view and terminal:
                 _open(reply)
@@ -74,12 +65,12 @@ def chat(
                 break
 
 
-def _said(talk: Conversation, line: str, quiet: bool) -> Reply:
+def _reply(talk: Conversation, line: str, quiet: bool) -> Reply:
     """One turn; Ctrl-C ends the turn and not the conversation."""
     from avatargpt.chat.conversation import Reply
 
     try:
-        with common.progress("working", quiet) as advance:
+        with progress("working", quiet) as advance:
             talk.progress = advance
             return talk.say(line)
     except KeyboardInterrupt:
@@ -117,8 +108,8 @@ def _open(reply: Reply) -> None:
 
 
 @contextmanager
-def _editing(talk: Conversation | None) -> Iterator[Any]:
-    """What gives the lines: standard input, or the terminal with line editing and a history that is kept."""
+def _turns(talk: Conversation | None) -> Iterator[Any]:
+    """The source of lines: standard input, or the terminal with line editing and a stored history."""
     if talk is None:
         yield _lines
         return
@@ -131,7 +122,7 @@ def _editing(talk: Conversation | None) -> Iterator[Any]:
     if path is not None and path.is_file():
         with suppress(OSError):
             readline.read_history_file(path)
-    readline.set_history_length(MOST_LINES)
+    readline.set_history_length(MAX_HISTORY)
     try:
         yield _typed
     finally:
@@ -156,8 +147,8 @@ def _typed() -> Iterator[str]:
 def _lines() -> Iterator[str]:
     """Standard input line by line; bytes that are no UTF-8 become marks, endless lines are cut."""
     stdin = sys.stdin.buffer
-    while raw := stdin.readline(LONGEST_LINE):
-        rest = raw
-        while rest and not rest.endswith(b"\n"):
-            rest = stdin.readline(LONGEST_LINE)
+    while raw := stdin.readline(MAX_LINE):
+        block = raw
+        while block and not block.endswith(b"\n"):
+            block = stdin.readline(MAX_LINE)
         yield raw.decode("utf-8", "replace")

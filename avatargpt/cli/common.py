@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avatargpt.cli.output import (  # noqa: F401
-    DRAWN,
-    SHEET,
-    Progress,
-    check_folder,
-    check_targets,
-    print_json,
-    print_results,
-    progress,
-    say,
-    warn,
-    write_results,
-)
+from avatargpt.cli.output import progress, say, warn
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS, is_text
 from vqvae.errors import UserError
 from vqvae.io.files import read_text

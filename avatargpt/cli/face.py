@@ -1,110 +1,104 @@
-"""``avatargpt face``: speech, an instruction and emotions to a face."""
+"""``avatargpt face``: speech, an instruction and emotions to a face, from files or while somebody speaks."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from avatargpt.cli import common
+from avatargpt.cli import common, face_score, live, speech
+from avatargpt.cli.common import argument, option
+from avatargpt.cli.output import (
+    SHEET,
+    Progress,
+    check_targets,
+    format_options,
+    print_results,
+    progress,
+    say,
+    write_results,
+)
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.controls import Controls
+    from avatargpt.face.live import LiveTake
+    from avatargpt.face.pipeline import FacePipeline
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
+NETWORKS = ("driver", "language")
+WARM_UP = "smile"  # read and acted once before the first frame, because the first time takes longest
 Numbers = list[str] | None
-MAKERS = ("driver", "language")
+_BY = "driver, or language: the model's face tokens; TEXT or E alone."
+
+
+@dataclass(frozen=True)
+class FaceRequest:
+    """A clip per text, or one of sound and feelings alone.
+
+    Attributes:
+        texts: instructions, or one empty text. scores: their meaning, where it is known.
+        audio: a sound file. length: seconds of the sound or the clip, where they are known.
+        transcript: of the sound.
+    """
+
+    texts: list[str]
+    scores: list[Score] | None
+    feelings: list[Feeling]
+    audio: Path | None
+    length: float | None
+    lips: str
+    seed: int
+    transcript: str | None = None
 
 
 def face(
-    audio: Annotated[
-        Path | None, typer.Argument(metavar="[AUDIO]", help="Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")
-    ] = None,
+    audio: Annotated[Path | None, argument("[AUDIO]", "Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")] = None,
     output: common.AnyOutputs = None,
-    text: Annotated[
-        str | None, typer.Option("--text", metavar="TEXT", help="What the face does; @FILE gives one per line.")
-    ] = None,
-    emotion: Annotated[
-        str | None, typer.Option("--emotion", metavar="E", help="NAME[:0..1], sad:0.7+angry:0.2, 0:calm,2.5:angry:0.8.")
-    ] = None,
-    score: Annotated[
-        Path | None, typer.Option("--score", metavar="FILE", help="What TEXT would be read as, edited; see --json.")
-    ] = None,
+    text: Annotated[str | None, option("--text TEXT", "What the face does; @FILE gives one per line.")] = None,
+    emotion: speech.Emotion = None,
+    score: Annotated[Path | None, option("--score FILE", "What TEXT would be read as, edited; see --json.")] = None,
     transcript: Annotated[
-        str | None,
-        typer.Option("--transcript", metavar="TEXT", help="What AUDIO says, or a file of it, for 'when you say ...'."),
+        str | None, option("--transcript TEXT", "What AUDIO says, or a file of it, for 'when you say ...'.")
     ] = None,
     seconds: Annotated[
-        float | None,
-        typer.Option("--seconds", metavar="S", help="Length without AUDIO; default: what TEXT and E take."),
+        float | None, option("--seconds S", "Length without AUDIO; default: what TEXT and E take.")
     ] = None,
-    by: Annotated[
-        str, typer.Option("--by", metavar="NAME", help="driver, or language: the model's face tokens; TEXT or E alone.")
-    ] = "driver",
-    lips: Annotated[
-        str, typer.Option("--lips", metavar="NAME", help="rule: learnt from rules; recorded: as in recorded pairs.")
-    ] = "rule",
+    by: Annotated[str, option("--by NAME", _BY)] = "driver",
+    lips: speech.Lips = "rule",
     seed: common.Seed = 0,
-    gain: Annotated[Numbers, typer.Option("--gain", metavar="SHAPE=X", help="Factor of a shape. Repeatable.")] = None,
-    offset: Annotated[
-        Numbers, typer.Option("--offset", metavar="SHAPE=X", help="Added to a shape. Repeatable.")
-    ] = None,
-    mouth: Annotated[float, typer.Option("--mouth", metavar="X", help="Strength of jaw and mouth.")] = 1.0,
-    brow: Annotated[float, typer.Option("--brow", metavar="X", help="Strength of the brows.")] = 1.0,
-    symmetry: Annotated[float, typer.Option("--symmetry", metavar="0..1", help="1: both halves alike.")] = 0.0,
-    smooth: Annotated[float, typer.Option("--smooth", metavar="S", help="Smoothing in seconds, e.g. 0.03.")] = 0.0,
-    blink_rate: Annotated[
-        float | None,
-        typer.Option("--blink-rate", metavar="N", help="Blinks a minute besides those told; usually 15."),
-    ] = None,
-    idle: Annotated[
-        float | None,
-        typer.Option("--idle", metavar="X", help="Small movements of head and eyes: 0 none, usually 1, to 3."),
-    ] = None,
-    eye_contact: Annotated[
-        float, typer.Option("--eye-contact", metavar="0..1", help="1: eyes on the viewer whatever the head does.")
-    ] = 0.0,
+    gain: Annotated[Numbers, option("--gain SHAPE=X", "Factor of a shape. Repeatable.")] = None,
+    offset: Annotated[Numbers, option("--offset SHAPE=X", "Added to a shape. Repeatable.")] = None,
+    mouth: Annotated[float, option("--mouth X", "Strength of jaw and mouth.")] = 1.0,
+    brow: Annotated[float, option("--brow X", "Strength of the brows.")] = 1.0,
+    symmetry: Annotated[float, option("--symmetry 0..1", "1: both halves alike.")] = 0.0,
+    smooth: Annotated[float, option("--smooth S", "Smoothing in seconds, e.g. 0.03.")] = 0.0,
+    blink_rate: speech.BlinkRate = None,
+    idle: speech.Idle = None,
+    eye_contact: speech.EyeContact = 0.0,
     layout: Annotated[
-        str | None,
-        typer.Option("--layout", metavar="NAME", help=".json: audio2face, beat; .vrma: both, arkit, presets."),
+        str | None, option("--layout NAME", ".json: audio2face, beat; .vrma: both, arkit, presets.")
     ] = None,
-    size: Annotated[
-        int | None, typer.Option("--size", min=16, max=2048, metavar="PIXELS", help="Films: side of the picture.")
-    ] = None,
-    microphone: Annotated[
-        str | None, typer.Option("--microphone", metavar="NAME", help="Listen instead of AUDIO: default, or a device.")
-    ] = None,
-    rate: Annotated[
-        int | None,
-        typer.Option("--rate", metavar="HZ", help="Samples a second of - (16 bit mono) or microphone; usually 16000."),
-    ] = None,
-    live_link: Annotated[
-        str | None, typer.Option("--live-link", metavar="HOST[:PORT]", help="Send frames to Unreal as they come.")
-    ] = None,
-    vmc: Annotated[
-        str | None, typer.Option("--vmc", metavar="HOST[:PORT]", help="Send frames to VMC programs (OSC), so too.")
-    ] = None,
-    websocket: Annotated[
-        str | None, typer.Option("--websocket", metavar="[HOST:]PORT", help="Serve frames to browsers, take words.")
-    ] = None,
-    origin: Annotated[
-        Numbers, typer.Option("--origin", metavar="URL", help="Another site whose pages may connect. Repeatable.")
-    ] = None,
-    allow_network: Annotated[
-        bool, typer.Option("--allow-network", help="Let other machines connect to --websocket HOST:PORT.")
-    ] = False,
-    subject: Annotated[
-        str | None, typer.Option("--subject", metavar="NAME", help="Whose face it is there; usually AvatarGPT.")
-    ] = None,
+    size: speech.FaceSize = None,
+    microphone: live.Microphone = None,
+    rate: live.Rate = None,
+    live_link: Annotated[str | None, option("--live-link HOST[:PORT]", "Send frames to Unreal as they come.")] = None,
+    vmc: Annotated[str | None, option("--vmc HOST[:PORT]", "Send frames to VMC programs (OSC) as they come.")] = None,
+    websocket: Annotated[str | None, option("--websocket [HOST:]PORT", "Serve frames to browsers, take words.")] = None,
+    origin: live.Origins = None,
+    allow_network: live.AllowNetwork = False,
+    subject: live.Subject = None,
     model: common.Model = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
+    help_all: common.HelpAll = False,
 ) -> None:
     """Speech, an instruction, emotions, or all at once to a face: 52 ARKit weights and the head at 30 fps.
 
@@ -116,20 +110,14 @@ def face(
     back), and -o may be left out. Without sound the face acts TEXT and E at its own speed; with --websocket, whose
     clients may send {"text": ...} and {"emotion": ...} at any time, it goes on until Ctrl-C or --seconds.
     """
-    from avatargpt.cli import face_score, live_line
-    from avatargpt.cli.face_line import Line
-    from avatargpt.cli.face_live import perform
-    from avatargpt.cli.face_options import FORMER_LIPS, check_lips, format_options, numbers
     from avatargpt.face.audio_model.conditioning import parse_emotions
-    from avatargpt.face.audio_model.controls import LIVELY, Controls, apply_controls
+    from avatargpt.face.audio_model.controls import LIVELY, Controls
     from avatargpt.face.pipeline import driver_folder
     from avatargpt.speech.audio import MAX_SECONDS, inspect
 
-    motions: list[Any]
-    lips = FORMER_LIPS.get(lips, lips)
-    line = Line(
+    line = live.LiveLine(
         audio=audio, microphone=microphone, rate=rate, live_link=live_link, vmc=vmc, websocket=websocket,
-        subject=subject, lips=lips, origins=tuple(origin or ()), network=allow_network, seconds=seconds,
+        subject=subject, origins=tuple(origin or ()), network=allow_network,
     )  # fmt: skip
     line.check()
     output, audio = output or [], line.file
@@ -141,135 +129,249 @@ def face(
         raise UserError("--score and --text: accepted one of them, for a score is what a text is read as")
     if score is not None and by == "language":
         raise UserError("--score: accepted with --by driver; the language model reads --text by itself")
-    texts, many = common.read_texts(text, emoji=True) if text is not None else ([""], False)
-    given: list[Score] | None = None
+    scores: list[Score] | None = None
     if score is not None:
-        given, many = face_score.take(score)
-        texts = [s.text for s in given]
-    if score is None:
+        scores, many = face_score.read_scores(score)
+        texts = [s.text for s in scores]
+    else:
+        texts, many = common.read_texts(text, emoji=True) if text is not None else ([""], False)
         common.warn_unreadable(texts)
     common.check_seconds(seconds)
     if audio is not None and seconds is not None:
         raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
     if line.live and len(texts) > 1:
-        named = f"--text {text}: {len(texts)} texts" if score is None else f"--score {score}: {len(texts)} scores"
-        raise UserError(f"{named}; accepted one where it is live")
+        which = f"--text {text}: {len(texts)} texts" if score is None else f"--score {score}: {len(texts)} scores"
+        raise UserError(f"{which}; accepted one where it is live")
     if transcript is not None and (audio is None or text is None or line.live):
         raise UserError("--transcript: accepted with AUDIO and --text, and not live")
     if line.live and seconds is not None and not line.silent:
         raise UserError(f"--seconds {seconds:g}: live, the sound's length counts; accepted: no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
     feelings = parse_emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
-    asked = Controls(
-        numbers("--gain", gain or []), numbers("--offset", offset or []), mouth, brow, symmetry, smooth, blink_rate,
+    explicit = Controls(
+        _shape_numbers("--gain", gain), _shape_numbers("--offset", offset), mouth, brow, symmetry, smooth, blink_rate,
         idle or 0.0, eye_contact,
     )  # fmt: skip
-    asked.check()
-    controls = asked
-    if by == "driver":  # which shows a blink only where one is told, and holds head and eyes still
-        lively = LIVELY.blink_rate if blink_rate is None else blink_rate, LIVELY.idle if idle is None else idle
-        controls = replace(asked, blink_rate=lively[0], idle=lively[1])
+    explicit.check()
+    controls = explicit
+    if by == "driver":  # which blinks only on request, and holds head and eyes still
+        controls = replace(
+            explicit, blink_rate=LIVELY.blink_rate if blink_rate is None else blink_rate,
+            idle=LIVELY.idle if idle is None else idle,
+        )  # fmt: skip
     sources = [f for f in (audio, score, common.text_file(text)) if f is not None]
-    common.check_targets(output, many and not line.live, "face", sources, len(texts))
-    options = format_options(output, layout, size, audio)
-    check_lips(lips, not line.silent, by)
-    if by not in MAKERS:
-        raise UserError(f"--by {by}: unknown; accepted {', '.join(MAKERS)}")
+    check_targets(output, many and not line.live, "face", sources, len(texts))
+    options = format_options(output, "face", layout, size, audio)
+    speech.check_lips(lips, not line.silent, by)
+    if by not in NETWORKS:
+        raise UserError(f"--by {by}: unknown; accepted {', '.join(NETWORKS)}")
+    request = FaceRequest(texts, scores, feelings, audio, length, lips, seed, transcript)
     if by == "language":
         if audio is not None or line.live or (text is not None) == (emotion is not None):
             raise UserError("--by language: takes --text or --emotion alone; speech is the driver's")
         if len(feelings) > 1 or any(f.second or f.secondary for f in feelings):
             raise UserError(f"--emotion {emotion}: --by language takes one feeling without seconds")
-        made = _spoken(model, texts, feelings, seconds, seed, threads, quiet)
-        motions = [apply_controls(m, controls, seed + k) for k, m in enumerate(made)]
-        common.print_results(motions, common.write_results(output, motions, many, options), as_json)
+        motions = _by_language(request, controls, model, threads, quiet)
+        print_results(motions, write_results(output, motions, many, options), as_json)
         return
     folder = driver_folder(model)
-    # Blinks and glances that nobody asked for would take the place of telling moments in a picture.
-    plain = asked if controls != asked and any(p.suffix.lower() == common.SHEET for p in output) else None
+    # In a picture, blinks and glances that were not asked for would take the place of telling moments.
+    sheet = explicit if controls != explicit and any(p.suffix.lower() == SHEET for p in output) else None
     if line.live:
-        instruction = texts[0], given[0] if given else None
-        done, sheet, about = perform(folder, line, instruction, feelings, controls, bool(output), seed, quiet, plain)
-        take = [done.motion().with_caption(texts[0])] if output else []
-        drawn = [sheet.motion().with_caption(texts[0])] if plain else None
-        written = live_line.write(output, take, options, drawn, quiet)
-        live_line.tell(about, written, as_json)
-        live_line.check_left(output, written)
+        _perform_live(folder, line, request, seconds, controls, sheet, output, options, as_json, quiet)
         return
-    both = [controls, *([plain] if plain else [])]
-    motions, read, drawn = _perform(
-        folder, model, audio, texts, given, feelings, length, lips, both, seed, threads, quiet,
-        transcript,
-    )  # fmt: skip
-    rows = [{} if s is None else {"score": face_score.row(s)} for s in read]
-    with common.progress("writing", quiet):
-        files = common.write_results(output, motions, many, options, drawn)
-    common.print_results(motions, files, as_json, rows)
+    motions, scored, drawn = _perform(folder, model, request, controls, sheet, threads, quiet)
+    rows = [{} if s is None else {"score": face_score.row(s)} for s in scored]
+    with progress("writing", quiet):
+        files = write_results(output, motions, many, options, drawn)
+    print_results(motions, files, as_json, rows)
 
 
-def _spoken(
-    model: Path | None, texts: list[str], feelings: list[Feeling], seconds: float | None, seed: int,
-    threads: int | None, quiet: bool,
-) -> list[FaceMotion]:  # fmt: skip
+def _shape_numbers(name: str, values: Numbers) -> dict[str, float]:
+    """``SHAPE=NUMBER`` values of an option. Raises UserError for an unknown shape, or one twice in any spelling."""
+    from avatargpt.face.audio_model.controls import shapes
+
+    out: dict[str, float] = {}
+    expanded: set[tuple[str, ...]] = set()
+    for value in values or []:
+        shape, _, text = value.partition("=")
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not shape or not math.isfinite(number):
+            raise UserError(f"{name} {value}: accepted SHAPE=NUMBER, for example {name} jawOpen=0.5")
+        if shapes(shape) in expanded:
+            raise UserError(f"{name} {value}: {shape} is named twice")
+        expanded.add(shapes(shape))
+        out[shape] = number
+    return out
+
+
+def _by_language(
+    request: FaceRequest, controls: Controls, model: Path | None, threads: int | None, quiet: bool
+) -> list[FaceMotion]:
     """One clip for each text, or for the feeling, in the language model's tokens."""
+    from avatargpt.face.audio_model.controls import apply_controls
+
     loaded = common.load_model(model, None, threads, quiet)
-    with common.progress("speaking", quiet):
-        if not feelings:
-            return loaded.face(texts, seconds=seconds, seed=seed)
-        return loaded.emotion_face(feelings[0].text, feelings[0].strength, seconds, seed)
+    with progress("speaking", quiet):
+        if request.feelings:
+            feeling = request.feelings[0]
+            clips = loaded.emotion_face(feeling.text, feeling.strength, request.length, request.seed)
+        else:
+            clips = loaded.face(request.texts, seconds=request.length, seed=request.seed)
+    return [apply_controls(m, controls, request.seed + k) for k, m in enumerate(clips)]
 
 
 def _perform(
-    folder: Path, model: Path | None, audio: Path | None, texts: list[str], given: list[Score] | None,
-    feelings: list[Feeling], length: float | None, lips: str, controls: list[Controls], seed: int, threads: int | None,
-    quiet: bool, transcript: str | None,
+    folder: Path, model: Path | None, request: FaceRequest, controls: Controls, sheet: Controls | None,
+    threads: int | None, quiet: bool,
 ) -> tuple[list[FaceMotion], list[Score | None], list[FaceMotion] | None]:  # fmt: skip
-    """One clip for each text or score, and the scores; and the clips with the second controls, if there are any."""
-    from functools import partial
-
+    """The clips and their scores; and the clips with the controls of a contact sheet, where these are others."""
     import torch
 
     from avatargpt.avatar.compose import HeadMover
-    from avatargpt.cli import face_score
     from avatargpt.face.pipeline import FacePipeline
     from avatargpt.speech.audio import FPS
 
+    audio, length = request.audio, request.length
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
-    with common.progress("loading", quiet):
-        performer = FacePipeline.load(folder)
+    with progress("loading", quiet):
+        pipeline = FacePipeline.load(folder)
         head = None if audio is None else HeadMover.load(model, audio)
         words: list[tuple[str, float, float]] = []
-        if transcript is not None and audio is not None:
+        if request.transcript is not None and audio is not None:
             from avatargpt.speech.transcripts import words_of
 
-            found = words_of(transcript, audio, performer.driver)
-            words = [(w.text, w.start, w.end) for w in found.words]
-        scores = performer.place(texts, length, audio is not None, feelings, given, words)
-    if given is None and any(texts):
-        face_score.tell(scores, texts, quiet, performer.doubt)
-    made: list[list[FaceMotion]] = [[] for _ in controls]
-    with common.progress("speaking", quiet) as advance:
-        for k, (text, score) in enumerate(zip(texts, scores, strict=True)):
-            usual = length or performer.default_seconds(score, feelings)
-            tell = partial(_tell, advance, k, len(texts), max(1, int(usual * FPS))) if advance else None
-            clip = performer.perform(
-                text, audio, feelings=feelings, seconds=None if audio is not None else length, score=score,
-                progress=tell, head=lips,
+            timed = words_of(request.transcript, audio, pipeline.driver)
+            words = [(w.text, w.start, w.end) for w in timed.words]
+        scores = pipeline.place(request.texts, length, audio is not None, request.feelings, request.scores, words)
+    if request.scores is None and any(request.texts):
+        face_score.report(scores, request.texts, quiet, pipeline.doubt)
+    motions: list[FaceMotion] = []
+    drawn: list[FaceMotion] = []
+    with progress("speaking", quiet) as advance:
+        for k, (text, score) in enumerate(zip(request.texts, scores, strict=True)):
+            frames = max(1, int((length or pipeline.default_seconds(score, request.feelings)) * FPS))
+            step = None if advance is None else partial(_advance, advance, k, len(request.texts), frames)
+            clip = pipeline.perform(
+                text, audio, feelings=request.feelings, seconds=None if audio is not None else length, score=score,
+                progress=step, head=request.lips,
             )  # fmt: skip
-            named = text or (_plain(audio.stem) if audio is not None else ", ".join(f.words for f in feelings))
-            for some, wanted in zip(made, controls, strict=True):
-                plain = wanted if head is None else replace(wanted, eye_contact=0.0)
-                lively = performer.with_controls(clip.with_caption(named), plain, score, seed + k)
-                calm = performer.spans(score)[1]
-                some.append(lively if head is None else head(lively, seed + k, wanted.eye_contact, calm))
-    return made[0], scores, made[1] if len(made) > 1 else None
+            name = speech.name_of(audio) if audio is not None else ", ".join(f.words for f in request.feelings)
+            clip, seed = clip.with_caption(text or name), request.seed + k
+            for chosen, clips in ((controls, motions), (sheet, drawn)):
+                if chosen is None:
+                    continue
+                curves = chosen if head is None else replace(chosen, eye_contact=0.0)
+                lively = pipeline.with_controls(clip, curves, score, seed)
+                calm = pipeline.spans(score)[1]
+                clips.append(lively if head is None else head(lively, seed, chosen.eye_contact, calm))
+    return motions, scores, drawn or None
 
 
-def _tell(advance: common.Progress, clip: int, clips: int, frames: int, done: int) -> None:
+def _advance(advance: Progress, clip: int, clips: int, frames: int, made: int) -> None:
     """Progress in frames of all clips."""
-    advance(clip * frames + min(done, frames), clips * frames)
+    advance(clip * frames + min(made, frames), clips * frames)
 
 
-def _plain(name: str) -> str:
-    """A file's name as text, whatever bytes it is made of."""
-    return name.encode(errors="replace").decode()
+def _perform_live(
+    folder: Path, line: live.LiveLine, request: FaceRequest, seconds: float | None, controls: Controls,
+    sheet: Controls | None, targets: list[Path], options: Sequence[dict[str, Any]], as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Run until the sound ends, the instruction is done where nobody speaks, or Ctrl-C; then write and print.
+
+    Args:
+        folder: of the driver. seconds: of the clip without sound. sheet: controls of a contact sheet, if others.
+    """
+    from avatargpt.export.websocket import FaceSender
+    from avatargpt.face.live import CommandQueue
+    from avatargpt.speech.audio import FPS, MAX_SECONDS
+
+    if controls.smooth:
+        raise UserError("--smooth needs the whole clip; accepted without live sound and addresses")
+    acts = request.texts != [""] or request.scores is not None or bool(request.feelings) or line.websocket is not None
+    if (line.audio is not None and line.microphone is not None) or (line.silent and not acts):
+        raise UserError(
+            "live: accepted one of AUDIO, - and --microphone NAME; "
+            "without sound --text, --score, --emotion or --websocket"
+        )
+    rate = line.sample_rate()
+    commands = CommandQueue()  # also for clients that connect while weights are loaded
+    with ExitStack() as stack:
+        piped = line.piped(rate)
+        senders, lines = line.open(stack, FaceSender, "watch the face and tell it what to do", receiver=commands.put)
+        import numpy as np  # the sound of a pipe is listened to from here on, while this takes its time
+        import torch
+
+        from avatargpt.face import live as face_live
+        from avatargpt.face.audio_model.controls import LiveControls
+        from avatargpt.face.audio_model.idle import calm_spans, jaw_spans, lid_spans
+        from avatargpt.face.pipeline import FacePipeline
+
+        torch.set_num_threads(1)
+        pipeline = FacePipeline.load(folder)
+        score, clip_seconds = _live_score(pipeline, line, request, seconds, quiet)
+        direction = warm_up = pipeline.direction(score, request.feelings)
+        if line.websocket is not None:
+            warm_up = pipeline.direction(pipeline.read([WARM_UP])[0], request.feelings)
+        pipeline.driver.stream(rate, direction=warm_up, head=request.lips).push(np.zeros(rate // 2, np.float32))
+        stream = pipeline.driver.stream(rate, direction=direction, head=request.lips)
+        take, sheet_take = face_live.LiveTake(), face_live.LiveTake()
+        spans = lid_spans(score), calm_spans(score), jaw_spans(score)
+        lively = LiveControls(controls, FPS, request.seed, *spans)
+        plain = None if sheet is None else LiveControls(sheet, FPS, request.seed, *spans)
+
+        def change(frame: FaceMotion) -> FaceMotion:
+            if plain is not None:
+                drawn = plain(frame)
+                sheet_take.recording.append(np.concatenate([drawn.weights[0], drawn.head[0]]))
+            return lively(frame)
+
+        both = [lively] if plain is None else [lively, plain]
+        reader = face_live.CommandReader(commands, pipeline, stream, direction, both, _reading)
+        for message in lines:  # once nothing can be refused any more
+            say(message, err=True)
+        try:
+            face_live.run_live(
+                stream, line.sound(rate, piped, clip_seconds), senders, change, MAX_SECONDS * FPS if targets else 0,
+                take, reader.apply,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            say("stopped", err=True)
+    run = live.figures(take, stream, senders, FPS) | ({} if score is None else {"score": face_score.row(score)})
+    motion = _clip(take, request) if targets else None
+    live.finish(targets, motion, options, _clip(sheet_take, request) if sheet else None, run, as_json, quiet)
+
+
+def _clip(take: LiveTake, request: FaceRequest) -> FaceMotion:
+    return take.motion().with_caption(request.texts[0])
+
+
+def _live_score(
+    pipeline: FacePipeline, line: live.LiveLine, request: FaceRequest, seconds: float | None, quiet: bool
+) -> tuple[Score | None, float | None]:
+    """The score, as long as sound or clip where that is known, and the seconds of a clip without sound."""
+    from avatargpt.face.instructions.scores import place_score
+    from avatargpt.speech.audio import inspect
+
+    text, score = request.texts[0], None if request.scores is None else request.scores[0]
+    reads = bool(text) and score is None
+    length = seconds if line.file is None else inspect(line.file).seconds
+    if reads:
+        score = pipeline.read([text], [seconds], length if line.file is not None else None)[0]
+    if line.silent and length is None:
+        length = pipeline.default_seconds(score, request.feelings)
+    if score is not None and length is not None:  # as where it is not live
+        spreads = reads and (length < score.length or seconds is not None)
+        score = place_score(score, length, spreads, bool(request.feelings))
+    if reads:
+        face_score.report([score], [text], quiet, pipeline.doubt)
+    endless = seconds is None and line.websocket is not None
+    return score, None if endless else length
+
+
+def _reading(score: Score) -> dict[str, Any]:
+    """The part of an answer to a WebSocket client about its instruction."""
+    return {"read_as": face_score.summary(score), "score": face_score.row(score)}

@@ -52,7 +52,7 @@ def finetune(
     runtime = Runtime.start(threads, device)
     announced: set[str] = set()
 
-    def notify(what: str, done: int, total: int) -> None:  # each thing once; training has a bar of its own
+    def notify(what: str, _count: int, _total: int) -> None:  # each thing once; training has a bar of its own
         if not quiet and what not in announced:
             announced.add(what)
             say(f"{what} ...", err=True)

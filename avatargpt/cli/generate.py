@@ -289,4 +289,4 @@ def _face_scores(texts: Sequence[str], model: Path | None) -> tuple[list[Any], l
     from avatargpt.face.pipeline import FacePipeline, driver_folder
 
     scores = FacePipeline.load(driver_folder(model)).read(texts)
-    return [face_score.row(s) for s in scores], [face_score.told(s) for s in scores]
+    return [face_score.row(s) for s in scores], [face_score.summary(s) for s in scores]

@@ -69,7 +69,7 @@ def progress(label: str, quiet: bool) -> Iterator[Progress | None]:
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda count, total: bar.update(task, completed=count, total=total)
 
 
 def tracked(items: Iterable[Item], count: int, label: str, quiet: bool) -> Iterator[Item]:
@@ -234,16 +234,16 @@ def format_options(
     from avatargpt import export
     from avatargpt.export.table import layouts
 
-    known = {path: layouts(path, modality) for path in paths if path.suffix.lower() in (".json", ".vrma")}
-    if layout is not None and not any(layout in names for names in known.values()):
-        if not known:
+    available = {path: layouts(path, modality) for path in paths if path.suffix.lower() in (".json", ".vrma")}
+    if layout is not None and not any(layout in names for names in available.values()):
+        if not available:
             raise UserError(f"--layout {layout}: none of the output files has layouts; accepted with .json and .vrma")
-        accepted = "; ".join(f"{path}: {', '.join(names)}" for path, names in known.items())
+        accepted = "; ".join(f"{path}: {', '.join(names)}" for path, names in available.items())
         raise UserError(f"--layout {layout}: accepted for {accepted}")
     if size is not None and not any(export.has_option(path, "size") for path in paths):
         raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4, .mov and .gif")
     out = []
     for path in paths:
-        values = {"size": size, "audio": audio, "layout": layout if layout in known.get(path, ()) else None}
+        values = {"size": size, "audio": audio, "layout": layout if layout in available.get(path, ()) else None}
         out.append({k: v for k, v in values.items() if v is not None and export.has_option(path, k)})
     return out

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from avatargpt.cli import common
-from avatargpt.cli.output import say, warn
+from avatargpt.cli.common import argument, option
+from avatargpt.cli.output import print_json, progress, say, tracked, warn
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,27 +14,18 @@ if TYPE_CHECKING:
 
 
 def plan(
-    scene: Annotated[
-        str | None, typer.Argument(metavar="SCENE", help="A situation in a sentence or two; @FILE gives one per line.")
-    ] = None,
-    activities: Annotated[int | None, typer.Option("--activities", metavar="N", help="How many; default 3.")] = None,
-    temperature: Annotated[float, typer.Option("--temperature", metavar="T", help="Variety.")] = 0.7,
+    scene: Annotated[str | None, argument("SCENE", "A situation in a sentence or two; @FILE: one per line.")] = None,
+    activities: Annotated[int | None, option("--activities N", "How many; default 3.")] = None,
+    temperature: Annotated[float, option("--temperature T", "Variety.")] = 0.7,
     seed: common.Seed = 0,
-    planner: Annotated[
-        str | None,
-        typer.Option("--planner", metavar="NAME", help="retrieval, endpoint, or https://..."),
-    ] = None,
+    planner: Annotated[str | None, option("--planner NAME", "retrieval, endpoint, or https://...")] = None,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
-    task: Annotated[
-        str | None, typer.Option("--task", metavar="NAME", help="Another direction, e.g. activity_to_steps.")
-    ] = None,
-    scene_slot: Annotated[str | None, typer.Option("--scene", metavar="TEXT", help="With --task: a scene.")] = None,
-    activity: Annotated[
-        str | None, typer.Option("--activity", metavar="TEXT", help="With --task: an activity.")
-    ] = None,
+    task: Annotated[str | None, option("--task NAME", "Another direction, e.g. activity_to_steps.")] = None,
+    scene_slot: Annotated[str | None, option("--scene TEXT", "With --task: a scene.")] = None,
+    activity: Annotated[str | None, option("--activity TEXT", "With --task: an activity.")] = None,
     steps: Annotated[
-        list[str] | None, typer.Option("--steps", metavar="TEXT", help="With --task: steps; semicolons or repeated.")
+        list[str] | None, option("--steps TEXT", "With --task: steps; semicolons or repeated.")
     ] = None,
     model: common.Model = None,
     device: common.Device = None,
@@ -53,44 +43,40 @@ def plan(
 
     common.check_range("--temperature", temperature, 0, 2)
     planning.check_spec(planner)
-    asked_llm = common.language_model(llm, llm_limits, device, threads)
-    slots = {"scene": scene_slot, "activity": activity, "steps": "; ".join(steps) if steps else None}
-    given = {k: v for k, v in slots.items() if v is not None}
+    llm_helper = common.language_model(llm, llm_limits, device, threads)
+    texts = {"scene": scene_slot, "activity": activity, "steps": "; ".join(steps) if steps else None}
+    slots = {k: v for k, v in texts.items() if v is not None}
+    count = 3 if activities is None else activities
     if task is None:
-        scenes, batch = _scenes(scene, given, 3 if activities is None else activities)
+        scenes, batch = _scenes(scene, slots, count)
     else:
         if activities is not None:
             raise UserError("--activities goes with a SCENE; --task gives one answer")
         if scene is not None:
             if scene_slot is not None:
                 raise UserError("SCENE and --scene: accepted one of them")
-            given["scene"] = scene
-        asked = check_slots(task, given)
+            slots["scene"] = scene
+        slots = check_slots(task, slots)
     loaded = common.load_model(model, device, threads, quiet, dtype)
-    found = planning.load_planner(planner, loaded, asked_llm, warn)
+    chosen = planning.load_planner(planner, loaded, llm_helper, warn)
     if task is not None:
-        with common.progress("planning", quiet):
-            answer = found.answer(task, asked, temperature, seed)
-        _print_answer(task, asked, answer, found, as_json)
+        with progress("planning", quiet):
+            answer = chosen.answer(task, slots, temperature, seed)
+        _print_answer(task, slots, answer, chosen, as_json)
         return
-    plans: list[Plan] = []
-    with common.progress("planning", quiet) as advance:
-        for text in scenes:
-            plans.append(found.plan(text, 3 if activities is None else activities, temperature, seed))
-            if advance:
-                advance(len(plans), len(scenes))
+    plans = [chosen.plan(text, count, temperature, seed) for text in tracked(scenes, len(scenes), "planning", quiet)]
     if as_json:
-        common.print_json({"results": [p.to_json() for p in plans]} if batch else plans[0].to_json())
+        print_json({"results": [p.to_json() for p in plans]} if batch else plans[0].to_json())
         return
-    say("\n\n".join(_told(p) for p in plans))
+    say("\n\n".join(_lines(p) for p in plans))
 
 
-def _scenes(scene: str | None, given: dict[str, str], activities: int) -> tuple[list[str], bool]:
-    """The scenes to plan and whether they came from a file; nobody waits for a model to learn of a mistake."""
+def _scenes(scene: str | None, slots: dict[str, str], activities: int) -> tuple[list[str], bool]:
+    """The scenes to plan, checked before a model is loaded, and whether they came from a file."""
     from avatargpt.planning.types import check_plan
 
-    if given:
-        raise UserError(f"--{next(iter(given))} goes with --task; accepted: SCENE, or --task NAME with its texts")
+    if slots:
+        raise UserError(f"--{next(iter(slots))} goes with --task; accepted: SCENE, or --task NAME with its texts")
     if scene is None:
         raise UserError("SCENE is missing; accepted a sentence or two, @FILE with one per line, or --task NAME")
     texts, batch = common.read_texts(scene)
@@ -102,8 +88,8 @@ def _scenes(scene: str | None, given: dict[str, str], activities: int) -> tuple[
     return texts, batch
 
 
-def _told(plan: Plan) -> str:
-    """A plan as numbered lines, then who planned and what was changed."""
+def _lines(plan: Plan) -> str:
+    """A plan as numbered lines, then the planner and its notes."""
     lines = [plan.scene]
     for i, activity in enumerate(plan.activities, 1):
         lines.append(f"{i}. {activity.task}")
@@ -118,7 +104,7 @@ def _print_answer(task: str, slots: dict[str, str], answer: list[str], planner: 
     notes = list(getattr(planner, "notes", ()))
     if as_json:
         facts: dict[str, Any] = {"task": task, "slots": slots, "answer": answer, "planner": planner.name}
-        common.print_json(facts | ({"notes": notes} if notes else {}))
+        print_json(facts | ({"notes": notes} if notes else {}))
         return
     for k, line in enumerate(answer, 1):
         say(f"{k}. {line}" if task in STEP_TASKS else line)

@@ -186,9 +186,9 @@ def rotation_above(node: int, children: Sequence[Sequence[int]], local: Callable
     return turn
 
 
-def world_turns(local: np.ndarray, above: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Rotations (T, 4) of a node, w first, as turns in the world away from its own at rest (4,) below `above` (4,)."""
-    return rot.multiply(rot.multiply(above, rot.multiply(local, rot.conjugate(rest))), rot.conjugate(above))
+def world_turns(local: np.ndarray, above: np.ndarray, initial: np.ndarray) -> np.ndarray:
+    """Rotations (T, 4) of a node below `above` (4,), w first, as turns in the world away from `initial` (4,)."""
+    return rot.multiply(rot.multiply(above, rot.multiply(local, rot.conjugate(initial))), rot.conjugate(above))
 
 
 def _bind_matrices(

@@ -1,0 +1,237 @@
+"""Live commands: the sound they hear, the addresses their frames go to, and the files of what was performed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from avatargpt.cli.common import option
+from avatargpt.cli.output import DRAWN, print_json, progress, say, write_results
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from avatargpt.export.websocket import WebSocketServer
+
+PIPE = Path("-")
+LOCAL_HOST = "127.0.0.1"
+DEFAULT_SUBJECT = "AvatarGPT"
+DEFAULT_RATE = 16_000  # samples a second
+Microphone = Annotated[str | None, option("--microphone NAME", "Listen instead of AUDIO: default, or a device.")]
+Rate = Annotated[
+    int | None, option("--rate HZ", "Samples a second of - (16 bit mono) or microphone; usually 16000.")
+]
+Origins = Annotated[list[str] | None, option("--origin URL", "Another site whose pages may connect. Repeatable.")]
+AllowNetwork = Annotated[
+    bool, option("--allow-network", "Let other machines connect to --websocket HOST:PORT.")
+]
+Subject = Annotated[str | None, option("--subject NAME", "Name of who is moving there; usually AvatarGPT.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveLine:
+    """A source of sound and the addresses of receivers.
+
+    Attributes:
+        audio: a file, or `PIPE`; None with `microphone`, or where nobody speaks.
+        rate: samples a second of pipe and microphone; None: as usual.
+        websocket, live_link, vmc: addresses, see `address`; None: no receiver of that kind.
+        subject: name of who is moving there; None: `DEFAULT_SUBJECT`.
+        origins, network: pages of other sites that may connect, and whether other machines may.
+    """
+
+    audio: Path | None
+    microphone: str | None
+    rate: int | None
+    websocket: str | None
+    subject: str | None
+    origins: tuple[str, ...] = ()
+    network: bool = False
+    live_link: str | None = None
+    vmc: str | None = None
+
+    def check(self) -> None:
+        """Raises UserError for a stdin that is closed, and for options that go with a missing one."""
+        if self.audio == PIPE and sys.stdin is None:
+            raise UserError("-: stdin is closed; accepted raw 16 bit mono PCM on it")
+        if self.rate is not None and self.audio != PIPE and self.microphone is None:
+            raise UserError(f"--rate {self.rate}: accepted with - and --microphone; a file says its own")
+        if self.subject is not None and self.websocket is None and self.live_link is None:
+            raise UserError(f"--subject {self.subject}: accepted with --websocket, or --live-link of `face`")
+        for origin in self.origins:
+            scheme, colon, host = origin.partition("://")
+            if origin != "null" and (not colon or not scheme.isalnum() or host == "" or {*host} & {*"/?#@* "}):
+                raise UserError(f"--origin {origin}: accepted SCHEME://HOST[:PORT] as a browser says it, or null")
+        if (self.origins or self.network) and self.websocket is None:
+            name = "--allow-network" if self.network else f"--origin {self.origins[0]}"
+            raise UserError(f"{name}: accepted with --websocket")
+
+    @property
+    def sends(self) -> bool:
+        """Whether frames go anywhere but into files."""
+        return any(a is not None for a in (self.live_link, self.vmc, self.websocket))
+
+    @property
+    def live(self) -> bool:
+        """Whether frames are needed while the sound comes."""
+        return self.audio == PIPE or self.microphone is not None or self.sends
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody speaks."""
+        return self.audio is None and self.microphone is None
+
+    @property
+    def file(self) -> Path | None:
+        """The sound, where it is a file."""
+        return None if self.audio == PIPE else self.audio
+
+    def sample_rate(self) -> int:
+        """Samples a second of the sound. Raises UserError for a rate that is not accepted, or a bad file."""
+        from avatargpt.speech.audio import check_rate, inspect
+
+        rate = DEFAULT_RATE if self.rate is None else self.rate
+        check_rate(rate, 1, "--rate")
+        return rate if self.file is None else inspect(self.file).rate
+
+    def piped(self, rate: int) -> Iterator[NDArray[Any]] | None:
+        """Sound of a pipe, from now on: no faster than it is spoken where frames are sent, else as it comes."""
+        from avatargpt.speech import live
+
+        if self.audio != PIPE:
+            return None
+        parts = live.pipe_blocks(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
+        return live.Listener(parts, rate, _report_dropped).blocks() if self.sends else parts
+
+    def sound(
+        self, rate: int, piped: Iterator[NDArray[Any]] | None, seconds: float | None = None
+    ) -> Iterator[NDArray[Any]]:
+        """Blocks of samples, each when it is over.
+
+        Args:
+            piped: the result of `piped`. seconds: of silence where nobody speaks; None = without end.
+        """
+        from avatargpt.speech import live
+        from avatargpt.speech.audio import blocks
+
+        if piped is not None:
+            return piped
+        if self.microphone is not None:
+            return live.microphone_blocks(self.microphone, rate)
+        return live.paced(live.silent_blocks(rate, seconds) if self.file is None else blocks(self.file), rate)
+
+    def open(
+        self, stack: ExitStack, server_class: Callable[..., WebSocketServer], access: str, **options: Any
+    ) -> tuple[list[Any], list[str]]:
+        """Senders to all addresses, which `stack` closes, and lines that say where frames go.
+
+        Args:
+            server_class: of the WebSocket, with its `options`. access: what everybody on an open network can do.
+
+        Raises:
+            UserError: an address that is not accepted.
+        """
+        from avatargpt.export.udp_senders import LIVE_LINK_PORT, VMC_PORT, LiveLinkSender, VMCSender
+        from avatargpt.export.websocket import is_local
+
+        subject = DEFAULT_SUBJECT if self.subject is None else self.subject
+        senders: list[Any] = []
+        lines: list[str] = []
+
+        def add(sender: Any, line: str) -> None:
+            senders.append(sender)
+            stack.callback(sender.close)
+            lines.append(line)
+
+        if self.live_link is not None:
+            host, port = address("--live-link", self.live_link, None, LIVE_LINK_PORT)
+            add(LiveLinkSender(host, port, subject), f"Live Link to {host}:{port} as {subject}")
+        if self.vmc is not None:
+            host, port = address("--vmc", self.vmc, None, VMC_PORT)
+            add(VMCSender(host, port), f"VMC to {host}:{port}")
+        if self.websocket is not None:
+            host, port = address("--websocket", self.websocket, LOCAL_HOST, None)
+            server = server_class(
+                host, port, subject, origins=self.origins, network=self.network, notify=partial(say, err=True),
+                **options,
+            )  # fmt: skip
+            add(server, f"WebSocket on ws://{f'[{host}]' if ':' in host else host}:{port}")
+            if not is_local(host, port):
+                lines.append(f"warning: everybody on this network can {access}")
+        return senders, lines
+
+
+def _report_dropped(seconds: float) -> None:
+    say(f"{seconds:.1f} s of sound came before the first frame could be made; too old to be live, dropped", err=True)
+
+
+def address(name: str, text: str, host: str | None, port: int | None) -> tuple[str, int]:
+    """``HOST:PORT``, ``[IPv6]:PORT``, and with defaults one of both.
+
+    Raises:
+        UserError: another form, or a port out of range; `name` is that of the option.
+    """
+    before, colon, digits = text.rpartition(":")
+    has_port = digits.isdecimal() and len(digits) <= 5
+    if has_port and (_is_host(before) if colon else host):
+        place, number = before or host or "", int(digits)
+    elif port is not None and _is_host(text) and not text.isdecimal():  # digits alone: the host was forgotten
+        place, number = text, port or 0
+    else:
+        raise UserError(f"{name} {text}: accepted {'HOST[:PORT]' if port is not None else '[HOST:]PORT'}")
+    if not 0 < number < 65536:
+        raise UserError(f"{name} {text}: port {number}; accepted 1 to 65535")
+    return place.strip("[]"), number
+
+
+def _is_host(text: str) -> bool:
+    """A name or an address, IPv6 in brackets."""
+    if text[:1] == "[" and text[-1:] == "]":
+        return text != "[]" and {*text[1:-1]} <= {*"0123456789abcdefABCDEF:."}
+    return text != "" and not any(c.isspace() or c in ":[]" for c in text)
+
+
+def figures(performed: Any, stream: Any, senders: Sequence[Any], fps: float) -> dict[str, Any]:
+    """Figures of a live run: frames, seconds, delay, and what was lost."""
+    return {
+        "frames": performed.frames, "seconds": round(performed.frames / fps, 3),
+        "delay_ms": round(1000 * stream.latency), "busiest_ms": round(1000 * performed.busy, 1),
+        "lost": sum(s.failed for s in senders), "repaired_samples": stream.repaired,
+    }  # fmt: skip
+
+
+def finish(
+    targets: list[Path], motion: Any, options: Any, sheet: Any, run: dict[str, Any], as_json: bool, quiet: bool
+) -> None:
+    """Write the files of a live take, which cannot be repeated, and print them with the figures of the run.
+
+    Ctrl-C leaves out what is still to be drawn, and nothing else; then it ends with exit status 130.
+
+    Args:
+        motion: of the files. sheet: a motion for contact sheets, if it is another one.
+    """
+    written: list[str] = []
+    if targets:
+        films = [str(p) for p in targets if p.suffix.lower() in DRAWN]
+        if films and not quiet:
+            say(f"drawing {', '.join(films)}: {len(motion)} frames; Ctrl-C leaves that out", err=True)
+        with progress("writing", quiet):
+            drawn = None if sheet is None else [sheet]
+            written = write_results(targets, [motion], False, options, drawn, keep_finished=True)[0]
+    if as_json:
+        print_json({**run, "files": written})
+    else:
+        say(", ".join(f"{run[name]} {name}" for name in ("frames", "seconds", "lost")), err=True)
+        for name in written:
+            say(name)
+    if missing := [p for p in targets if str(p) not in written]:
+        say(f"interrupted: {', '.join(map(str, missing))} left out", err=True)
+        raise typer.Exit(130)

@@ -1,0 +1,115 @@
+"""Options and steps that ``avatargpt face``, ``gesture`` and ``speak`` share: words of sound, manner, lips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from avatargpt.cli.common import check_range, option
+from avatargpt.cli.output import progress, say, warn
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.gesture.semantics import Manner
+    from avatargpt.speech.words import Words
+
+NO_ASR, DEFAULT_ASR = "off", "base"
+MAX_TEMPERATURE = 2.0
+_ASR = "Without --transcript: the Whisper model that hears it, or off."
+_EYE_CONTACT = "1: eyes on the viewer whatever the head does."
+_IDLE = "Small movements of head and eyes: 0 none, usually 1, to 3."
+Asr = Annotated[str | None, option("--asr MODEL", _ASR)]
+Interlocutor = Annotated[Path | None, option("--interlocutor AUDIO", "The other speaker's voice, as long.")]
+InterlocutorTranscript = Annotated[
+    str | None, option("--interlocutor-transcript TEXT|FILE", "What the other speaker says.")
+]
+Speaker = Annotated[str | None, option("--speaker ID", "Whose style: a name or number; usually nobody's.")]
+Semantic = Annotated[float | None, option("--semantic 0..1", "Share of words of a class that get a gesture.")]
+Calm = Annotated[bool, option("--calm", "Hands rest; head and breath go on.")]
+Energy = Annotated[float, option("--energy X", "Size of movements, 0.2 to 2.")]
+Cues = Annotated[list[str] | None, option("--cue WORD=GESTURE", "A gesture for a word. Repeatable.")]
+Smooth = Annotated[bool, option("--smooth/--no-smooth", "Smooth gestures over nine frames.")]
+Temperature = Annotated[float, option("--temperature X", "Of the draw of gestures; 0: no chance.")]
+Emotion = Annotated[str | None, option("--emotion E", "NAME[:0..1], sad:0.7+angry:0.2, 0:calm,2.5:angry:0.8.")]
+Lips = Annotated[str, option("--lips NAME", "rule: learnt from rules; recorded: as in recorded pairs.")]
+BlinkRate = Annotated[float | None, option("--blink-rate N", "Blinks a minute besides those told; usually 15.")]
+Idle = Annotated[float | None, option("--idle X", _IDLE)]
+EyeContact = Annotated[float, option("--eye-contact 0..1", _EYE_CONTACT)]
+FaceSize = Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=2048)]
+
+
+def check_lips(lips: str, sound: bool, by: str) -> None:
+    """Refuse unknown lips, and those of recorded pairs without sound or by another network than the driver."""
+    from avatargpt.face.audio_model.conditioning import HEADS
+
+    if lips not in HEADS:
+        raise UserError(f"--lips {lips}: unknown; accepted {', '.join(HEADS)}")
+    if lips == "recorded" and (not sound or by != "driver"):
+        raise UserError("--lips recorded: follows sound; accepted with AUDIO, - or --microphone")
+
+
+def check_voices(
+    transcript: str | None, asr: str | None, interlocutor: Path | None, interlocutor_transcript: str | None,
+    temperature: float,
+) -> None:  # fmt: skip
+    """Refuse options about words and voices that do not go together."""
+    check_range("--temperature", temperature, 0, MAX_TEMPERATURE)
+    if interlocutor is None and interlocutor_transcript is not None:
+        raise UserError("--interlocutor-transcript: accepted with --interlocutor AUDIO")
+    if transcript is not None and asr is not None:
+        raise UserError(f"--asr {asr}: accepted without --transcript, which says the words")
+
+
+def gesture_manner(semantic: float | None, calm: bool, energy: float, cues: Sequence[str] | None) -> Manner:
+    """The manner that options describe. Raises UserError for values that are not accepted."""
+    from avatargpt.gesture.semantics import Manner, read_cues
+
+    try:
+        return Manner(semantic, calm, energy, read_cues(cues or []))
+    except UserError as e:
+        raise UserError(f"--{e}") from None
+
+
+def source_files(*values: Path | str | None) -> list[Path]:
+    """The files among sounds and transcripts, which are not to be written over."""
+    from avatargpt.speech.transcripts import transcript_path
+
+    paths = [transcript_path(v) if isinstance(v, str) else v for v in values]
+    return [path for path in paths if path is not None]
+
+
+def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool) -> Words | None:
+    """The words of a sound with their times; None where words are off. Doubts, and that, are told on stderr."""
+    from importlib.util import find_spec
+
+    from avatargpt.face.audio_model.driver import Driver
+    from avatargpt.speech import transcripts
+
+    folder = model / "driver" if model is not None and (model / "driver" / "driver.json").is_file() else None
+    if transcript is not None:
+        with progress("aligning", quiet) as advance:
+            words = transcripts.words_of(transcript, audio, Driver.load(folder), progress=advance)
+    elif asr == NO_ASR:
+        return None
+    elif asr is None and find_spec("faster_whisper") is None:
+        install = transcripts.INSTALL_WHISPER
+        say(f"{audio}: words are off; they come with --transcript, or from Whisper ({install})", err=True)
+        return None
+    else:
+        try:
+            with progress("hearing", quiet) as advance:
+                words = transcripts.transcribe(audio, asr or DEFAULT_ASR, Driver.load(folder), progress=advance)
+        except UserError as e:
+            if asr is not None:
+                raise
+            say(f"{audio}: words are off ({e})", err=True)
+            return None
+    for line in words.notes:
+        warn(line)
+    return words
+
+
+def name_of(path: Path) -> str:
+    """A file's name as text, whatever bytes it is made of."""
+    return path.stem.encode(errors="replace").decode()
