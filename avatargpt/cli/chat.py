@@ -48,7 +48,9 @@ def chat(
         raise UserError(f"--outputs {outputs}: no such folder")
     llm_helper = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype)
-    talk = Conversation(loaded, session, planner or None, None, outputs, seed, view, llm=llm_helper, tell=warn)
+    talk = Conversation(
+        loaded, session, planner or None, outputs=outputs, seed=seed, view=view, llm=llm_helper, tell=warn
+    )
     terminal = sys.stdin.isatty()
     with _turns(talk if terminal else None) as turns:
         if terminal and not as_json:

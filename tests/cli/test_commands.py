@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from avatargpt import __version__
-from avatargpt.cli import common
 from avatargpt.cli.app import COMMANDS
+from avatargpt.cli.output import progress
 from tests.cli.test_bad_input import assert_refused
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
@@ -325,7 +325,7 @@ def test_progress_is_for_terminals(monkeypatch):
 
     for stream, quiet, shown in ((Terminal(), False, True), (Terminal(), True, False), (io.StringIO(), False, False)):
         monkeypatch.setattr(sys, "stderr", stream)
-        with common.progress("generating", quiet) as advance:
+        with progress("generating", quiet) as advance:
             assert (advance is not None) == shown
             if advance:
                 advance(1, 2)

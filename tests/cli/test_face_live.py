@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.cli.live_line import address
+from avatargpt.cli.live import address
 from tests.cli.conftest import Result
 from tests.cli.test_bad_input import assert_refused
 from tests.export.readers import live_link_packet
@@ -222,7 +222,7 @@ def test_live_needs_no_file(cli, weights: Path, sound: Path) -> None:
         (("-", "--live-link", "8000"), "accepted HOST[:PORT]"),
         (("talk.wav", "--rate", "48000", "-o", "z.csv"), "--rate 48000: accepted with - and --microphone"),
         (("talk.wav", "--rate", "0", "--live-link", "127.0.0.1"), "--rate 0: accepted with"),
-        (("-", "--subject", "Ada", "-o", "z.csv"), "--subject Ada: accepted with --live-link and --websocket"),
+        (("-", "--subject", "Ada", "-o", "z.csv"), "--subject Ada: accepted with --websocket, or --live-link"),
         (("-", "--vmc", "host:0"), "accepted 1 to 65535"),
         (("--vmc", "127.0.0.1"), "one of AUDIO"),
         (("-", "--origin", "https://a.org", "-o", "z.csv"), "--origin https://a.org: accepted with --websocket"),

@@ -22,9 +22,9 @@ SCORE = Score(
 
 
 def test_a_score_in_one_line() -> None:
-    assert face_score.told(SCORE) == "wink_left 0.5-1.01 s, nod twice 1.5-3.1 s at 0.85; amused 0-4 s at 0.60; 4 s"
-    assert face_score.told(Score(2.5, (Event("blink", 0.2, 2.0, repeat=3),))) == "blink 3 times 0.2-2.2 s; 2.5 s"
-    assert face_score.told(Score(2.0)) == "2 s"
+    assert face_score.summary(SCORE) == "wink_left 0.5-1.01 s, nod twice 1.5-3.1 s at 0.85; amused 0-4 s at 0.60; 4 s"
+    assert face_score.summary(Score(2.5, (Event("blink", 0.2, 2.0, repeat=3),))) == "blink 3 times 0.2-2.2 s; 2.5 s"
+    assert face_score.summary(Score(2.0)) == "2 s"
 
 
 def test_what_is_printed_is_taken_back(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_what_is_printed_is_taken_back(tmp_path: Path) -> None:
     assert row["events"][1]["duration"] == 0.512 and row["events"][0]["repeat"] == 2
     for value, many in ((row, False), ([row], True), ({"results": [{"score": row}]}, False), ({"score": row}, False)):
         file.write_text(json.dumps(value))
-        scores, several = face_score.take(file)
+        scores, several = face_score.read_scores(file)
         assert several is many and [face_score.row(s) for s in scores] == [row]
 
 
@@ -86,11 +86,11 @@ def test_files_that_are_no_scores(cli, tmp_path: Path, text: str, words: str) ->
 
 def test_a_missing_and_an_endless_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="no such file"):
-        face_score.take(tmp_path / "none.json")
+        face_score.read_scores(tmp_path / "none.json")
     monkeypatch.setattr(face_score, "MAX_BYTES", 3)
     (tmp_path / "long.json").write_text("[{}]")
     with pytest.raises(UserError, match="larger than"):
-        face_score.take(tmp_path / "long.json")
+        face_score.read_scores(tmp_path / "long.json")
 
 
 def test_a_reading_is_told_and_can_be_edited(cli, words: None, weights: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from avatargpt.cli.face_score import told
+from avatargpt.cli.face_score import summary
 from avatargpt.face.instructions.scores import feelings_of
 from avatargpt.metrics.face import read_emotions
 from instruct_data.face.render import render
@@ -24,7 +24,7 @@ def test_changing_feelings_as_rows_and_words() -> None:
     assert row["emotion"] == [{"name": "happy", "intensity": 0.2, "start": 0.0, "end": 3.0, "to": 0.9},
                               {"name": "sad", "intensity": 0.5, "start": 3.0, "end": 4.0}]  # fmt: skip
     assert parse_score(row) == score
-    assert told(score) == "happy 0-3 s from 0.20 to 0.90, sad 3-4 s at 0.50; 4 s"
+    assert summary(score) == "happy 0-3 s from 0.20 to 0.90, sad 3-4 s at 0.50; 4 s"
     assert score.scaled(0.5).emotions[0].to == 0.45
     for wrong in (0.0, 1.5, "much"):
         with pytest.raises(UserError, match="intensity|not a score"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.cli.face_score import told
+from avatargpt.cli.face_score import summary
 from avatargpt.face.audio_model.conditioning import MAX_HOLD, MAX_KEYED, MIN_RISE, Clause, Direction
 from avatargpt.face.instructions.scores import clauses_of
 from avatargpt.face.pipeline import FacePipeline
@@ -16,7 +16,7 @@ def test_rising_events_as_rows_and_words() -> None:
     score = Score(4.0, (Event("smile", 0.0, 3.0, 0.7, 1, 0.5), Event("nod", 1.0, 1.0)), (), "x")
     row = score.to_json()
     assert row["events"][0]["rise"] == 0.5 and "rise" not in row["events"][1] and parse_score(row) == score
-    assert told(score) == "smile 0-3 s slowly, nod 1-2 s; 4 s"
+    assert summary(score) == "smile 0-3 s slowly, nod 1-2 s; 4 s"
     with pytest.raises(UserError, match="accepted 0 to 1"):
         parse_score({**row, "events": [{**row["events"][0], "rise": 2}]})
     shown = render(Score(5.0, (Event("smile", 0.2, 4.5, 0.8, 1, 0.9),)), seed=2).channel("mouthSmile")

@@ -155,7 +155,7 @@ def write_networks(folder: Path) -> Path:
     Portrait(PortraitNetwork(PortraitShape(width=8, size=64))).save(folder)
     TextMotionScorer(ScorerNetwork(SIZE, 8, 8)).save(folder)
     MotionEvaluator(EvaluatorNetwork(8, 8, 8, 1)).save(folder)
-    for name in ("spiece.model", *(f"{n}.safetensors" for n in ("library", "planning", "wording"))):
+    for name in ("spiece.model", *(f"{n}.safetensors" for n in ("planning", "wording"))):
         shutil.copy(weights() / name, folder / name)
     torch.save({"model": network.state_dict(), "step": 3, "optimizer": {"state": {}, "param_groups": []}},
                folder / "checkpoint.pt")  # fmt: skip

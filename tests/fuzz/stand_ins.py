@@ -27,7 +27,7 @@ class Motions:
         return cls()
 
     def generate(self, texts: Any, seconds: Any = None, seed: Any = 0, num: int = 1, **_: Any) -> list[Motion]:
-        return [body(8).with_caption(t) for t in texts for _ in range(num)]
+        return [body(8).with_caption(getattr(t, "source", t)) for t in texts for _ in range(num)]
 
     def extend(self, motion: Motion, seconds: Any = None, **_: Any) -> Motion:
         return concatenate([motion.resampled(20), body(8)])

@@ -108,7 +108,7 @@ def _sounds(folder: Path) -> dict[str, Target]:
 
 def _texts(folder: Path) -> dict[str, Target]:
     from avatargpt.chat.store import Store as Session
-    from avatargpt.cli.face_score import take
+    from avatargpt.cli.face_score import read_scores
     from avatargpt.cli.long import _activities
     from avatargpt.config import resolve
     from avatargpt.evaluation.suites import read as read_suite
@@ -146,7 +146,7 @@ def _texts(folder: Path) -> dict[str, Target]:
         "yaml of an action": Target(some("instruct_data/synth/actions/*.yaml", 8), ".yaml", load_family, True, 3),
         "override": Target([b"train.lr=1e-3", b"model.levels=[1, 2]", b"a.b={c: 1}"], ".txt",
                            lambda p: resolve(None, [p.read_text("utf-8", "surrogateescape")]), True),
-        "score": Target([seeds.SCORE.encode()], ".json", take, True, 2),
+        "score": Target([seeds.SCORE.encode()], ".json", read_scores, True, 2),
         "plan": Target([seeds.PLAN.encode()], ".json", _activities, True),
         "session": Target(_files(folder / "session", "session.json"), ".json", session, True, 2,
                           folder / "session", "session.json"),
