@@ -17,7 +17,7 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.evaluation import Suite
-    from avatargpt.evaluation.outputs.scoring import Outputs
+    from avatargpt.evaluation.outputs import Outputs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure a model: run a suite, or list them.")
 _OUTPUTS = "Measure another system's motion files in this folder in place of the model."
@@ -58,16 +58,15 @@ def run(
 ) -> None:
     """Run a suite: a table on stderr, the results as JSON on stdout. Exits with 1 where items failed."""
     from avatargpt import evaluation
-    from avatargpt.evaluation import parts
-    from avatargpt.evaluation.outputs.scoring import lines
+    from avatargpt.evaluation.cache import WaitingForShards, read_shard
+    from avatargpt.evaluation.outputs import failure_lines
 
     chosen = evaluation.load(suite)
-    corpus = evaluation.DATA.get(chosen.kind, "the body corpus")
-    optional = chosen.kind in evaluation.WITHOUT_DATA or (chosen.kind == "speech_face" and store is not None)
-    if data is None and not optional:
-        raise UserError(f"{suite}: measured on {corpus}; name its folder with --data")
+    kind = evaluation.KINDS[chosen.kind]
+    if data is None and kind.needs_data and not (chosen.kind == "speech_face" and store is not None):
+        raise UserError(f"{suite}: measured on {kind.data}; name its folder with --data")
     if data is not None and not data.is_dir():
-        raise UserError(f"--data {data}: no such folder; accepted that of {corpus}")
+        raise UserError(f"--data {data}: no such folder; accepted that of {kind.data}")
     if store is not None and not store.is_dir():
         raise UserError(f"--store {store}: no such folder; accepted one that the suite reads")
     if output is not None:
@@ -77,14 +76,14 @@ def run(
         if output.is_dir():
             raise UserError(f"-o {output}: a folder; accepted the name of a file")
     other_system = _other_system(outputs, names, fps)
-    without = chosen.kind in evaluation.WITHOUT_MODEL or (other_system is not None and chosen.kind != "prompt_list")
+    without = kind.model is False or (other_system is not None and chosen.kind != "prompt_list")
     if model not in (None, "none") and without:
         raise UserError(f"--model: no model takes part in {suite}{' on --outputs' if other_system else ''}")
-    part = parts.read_shard(shard)
+    part = read_shard(shard)
     if without or model == "none":
-        if not without and chosen.kind not in evaluation.BASELINES_ALONE:
-            raise UserError(f"--model none: {suite} needs a model; accepted suites of kind "
-                            f"{', '.join((*evaluation.WITHOUT_MODEL, *evaluation.BASELINES_ALONE))}")  # fmt: skip
+        if not without and kind.model != "optional":
+            accepted = (*evaluation.kinds_with(model=False), *evaluation.kinds_with(model="optional"))
+            raise UserError(f"--model none: {suite} needs a model; accepted suites of kind {', '.join(accepted)}")
         loaded: Any = None
     elif model in ("nearest", "random"):
         loaded = _clips_as_answers(chosen, model, data)
@@ -92,31 +91,31 @@ def run(
         loaded = common.load_model(None if model is None else Path(model), device, threads, quiet, dtype)
     try:
         result = evaluation.run_suite(chosen, loaded, data, output, store, full, other_system, part)
-    except parts.Waiting as e:
+    except WaitingForShards as e:
         say(e, err=True)
         return
     print_json(result)
     for line in result.get("warnings", []):
         warn(line)
     if failed := result.get("failed"):
-        for line in lines(failed):
+        for line in failure_lines(failed):
             say(f"failed: {line}", err=True)
         raise typer.Exit(1)
 
 
 def _clips_as_answers(suite: Suite, model: str, data: Path | None) -> Any:
     """The baseline of a prompt suite that answers with training clips."""
-    from avatargpt.evaluation.body import corpus, retrieval
+    from avatargpt.evaluation import corpus
 
     if suite.kind != "prompts":
         raise UserError(f"--model {model} answers prompts alone; not {suite.name}")
     clips = corpus.load_clips(data, "train")
-    return retrieval.RandomClip(clips) if model == "random" else retrieval.NearestCaption(clips)
+    return corpus.RandomClip(clips) if model == "random" else corpus.NearestCaption(clips)
 
 
 def _other_system(folder: Path | None, names: Path | None, fps: float | None) -> Outputs | None:
     """The outputs of another system, as the options name them."""
-    from avatargpt.evaluation.outputs.scoring import Outputs
+    from avatargpt.evaluation.outputs import Outputs
 
     if folder is None:
         if names is not None or fps is not None:
@@ -134,11 +133,11 @@ def ask(
     data: Annotated[Path | None, option("--data FOLDER", "Recorded talks, for gesture suites.")] = None,
     as_json: common.Json = False,
 ) -> None:
-    """What a suite asks of another system, as CSV: the name of each file, and the prompt it answers."""
+    """List what a suite asks of another system, as CSV: the name of each file, and the prompt it answers."""
     from avatargpt import evaluation
-    from avatargpt.evaluation.outputs import scoring
+    from avatargpt.evaluation import outputs
 
-    items = scoring.items(evaluation.load(suite), data)
+    items = outputs.items(evaluation.load(suite), data)
     if as_json:
         print_json({i.id: i.text for i in items})
         return
@@ -156,11 +155,11 @@ def compare(
     as_json: common.Json = False,
 ) -> None:
     """What differs between two results by more than chance: paired figures, then rows."""
-    from avatargpt.evaluation import compare as comparing
+    from avatargpt.evaluation import compare as comparison
 
-    result = comparing.compare(first, second)
+    result = comparison.compare(first, second)
     if as_json:
         print_json(result)
         return
-    for line in comparing.told(result):
+    for line in comparison.summary(result):
         say(line)

@@ -1,7 +1,7 @@
 """Two results of one suite side by side: which figures and which rows differ by more than chance.
 
 Rows that both results have are paired: by prompt, id or text. The difference of a figure is that of the means over
-the pairs, its interval a bootstrap over pairs (Efron 1979), which is narrower than two intervals apart where both
+the pairs, its interval a bootstrap over pairs (Efron 1979), which is narrower than two separate intervals where both
 systems find the same rows hard. A row with several seeds has an interval over its seeds.
 """
 
@@ -61,8 +61,8 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
                 figures |= _figures(pairs)
                 rows += _rows(pairs)
         unpaired = _unpaired(a["results"], b["results"])
-        one, two = (dict(x.get("model", {})) for x in (a, b))
-        models = {k: [one.get(k), two.get(k)] for k in {**one, **two} if one.get(k) != two.get(k)}
+        left, right = (dict(x.get("model", {})) for x in (a, b))
+        models = {k: [left.get(k), right.get(k)] for k in {**left, **right} if left.get(k) != right.get(k)}
     return {"suite": a["suite"], "version": a["version"], "figures": figures, "rows": rows,
             "only": {k: v for k, v in only.items() if v}, "unpaired": unpaired, "models": models}  # fmt: skip
 
@@ -79,12 +79,12 @@ def _named(rows: Any) -> dict[str, dict[str, Any]]:
 
 
 def _paired(a: Any, b: Any, only: dict[str, list[str]]) -> list[_Pair]:
-    one, two = _named(a), _named(b)
-    if not one or not two:
+    left, right = _named(a), _named(b)
+    if not left or not right:
         return []
-    only["first"] += [k for k in one if k not in two]
-    only["second"] += [k for k in two if k not in one]
-    return [(k, one[k], two[k]) for k in one if k in two]
+    only["first"] += [k for k in left if k not in right]
+    only["second"] += [k for k in right if k not in left]
+    return [(k, left[k], right[k]) for k in left if k in right]
 
 
 def _values(row: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
@@ -97,19 +97,19 @@ def _values(row: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
 
 def _figures(pairs: Sequence[_Pair]) -> dict[str, Any]:
     """Paired differences of every field, over all rows and by their groups."""
-    taken: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for _, one, two in pairs:
-        other = dict(_values(two))
-        for field, x in _values(one):
-            if field not in other:
+    by_figure: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for _, left, right in pairs:
+        right_values = dict(_values(right))
+        for field, x in _values(left):
+            if field not in right_values:
                 continue
-            pair = (float(x.mean()), float(other[field].mean()))
-            taken[field].append(pair)
+            pair = (float(x.mean()), float(right_values[field].mean()))
+            by_figure[field].append(pair)
             for group in GROUPS:
-                if isinstance(one.get(group), str):
-                    taken[f"{field}/{one[group]}"].append(pair)
+                if isinstance(left.get(group), str):
+                    by_figure[f"{field}/{left[group]}"].append(pair)
     out = {}
-    for name, values in taken.items():
+    for name, values in by_figure.items():
         x = np.array(values)
         out[name] = {"a": round(float(x[:, 0].mean()), 5), "b": round(float(x[:, 1].mean()), 5),
                      **_interval(x[:, 1] - x[:, 0])}  # fmt: skip
@@ -125,10 +125,10 @@ def _interval(difference: np.ndarray) -> dict[str, Any]:
 def _rows(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
     """Rows of different values, those that surely differ first."""
     out = []
-    for name, one, two in pairs:
-        other = dict(_values(two))
-        for field, x in _values(one):
-            y = other.get(field)
+    for name, left, right in pairs:
+        right_values = dict(_values(right))
+        for field, x in _values(left):
+            y = right_values.get(field)
             if y is None or x.mean() == y.mean():
                 continue
             row = {"row": name, "field": field, "a": round(float(x.mean()), 5), "b": round(float(y.mean()), 5)}
@@ -148,9 +148,9 @@ def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         if x.get("mean") is None or y.get("mean") is None:
             continue
         difference = y["mean"] - x["mean"]
-        known = all(v.get("low") is not None for v in (x, y))
+        intervals = all(v.get("low") is not None for v in (x, y))
         row = {"a": x["mean"], "b": y["mean"], "difference": round(difference, 5), "differs": None}
-        if known:
+        if intervals:
             half = float(np.hypot((x["high"] - x["low"]) / 2, (y["high"] - y["low"]) / 2))
             row |= {"low": round(difference - half, 5), "high": round(difference + half, 5),
                     "differs": bool(abs(difference) > half)}  # fmt: skip
@@ -158,7 +158,7 @@ def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
+def summary(result: Mapping[str, Any]) -> list[str]:
     """The comparison in lines: paired figures, unpaired ones that differ, rows that do."""
     out = [f"{result['suite']} v{result['version']}: first, second, difference (95 %, paired), * = beyond chance"]
     for name, (first, second) in result["models"].items():

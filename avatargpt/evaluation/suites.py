@@ -1,26 +1,28 @@
-"""Suites: one YAML file each, read strictly."""
+"""Suites: their YAML files, lists of prompts, and the kinds of suites with the functions that measure them."""
 
 from __future__ import annotations
 
+import csv
 import difflib
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from avatargpt import resources
+from avatargpt.options import is_text
 from vqvae.errors import UserError
-from vqvae.io.data_files import read_yaml
+from vqvae.io.data_files import read_json, read_yaml
+from vqvae.io.files import read_text
 from vqvae.strict import Strict
+
+if TYPE_CHECKING:
+    from avatargpt.evaluation.cache import AnswerCache
 
 Settings = TypeVar("Settings", bound=Strict)
 
-KINDS = (
-    "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
-    "plan_coverage", "seams", "plans", "plan_cycle", "chat",
-    "speech_face", "word_times", "face_instructions", "face_language", "gesture",
-    "gesture_words", "requests", "chat_fresh", "prompt_list", "humanml3d", "retrieval", "retrieval_judge",
-)  # fmt: skip
 PROMPT_KINDS = (
     "single", "side", "turn", "style", "count", "two", "seconds", "tempo", "negation", "clauses", "sidestep",
 )  # fmt: skip
@@ -32,9 +34,14 @@ SEEN_IN = {
 SUITE_KEYS = (
     "name", "version", "kind", "description", "seeds", "metrics", "targets", "prompts", "options", "classes"
 )  # fmt: skip
-NAMED = ("named", "named_by_action", "named_by_prompt", "top1", "top2", "top3")
-SHARE = {"higher_is_better": True, "unit": "share"}
-"""Figures of lists of prompts, and what they are."""
+LIST_COLUMNS = ("prompt", "action", "category")
+LIST_FIGURES = ("named", "named_by_action", "named_by_prompt", "top1", "top2", "top3")
+LIST_ACCEPTED = (
+    "accepted a CSV with the columns prompt, action, category, or JSON: a list of texts or of objects with these"
+)
+MAX_PROMPTS, MAX_LIST_BYTES = 100_000, 64 << 20
+BODY_CORPUS = "the body corpus"
+PLANNING_CORPUS = "the planning corpus"
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Entry:
         unseen: words of the prompt that no training caption contains.
         seen_in: ``requests``: every word is in some caption, lexicon entry or request of the training texts; ``texts``:
             a word is in none of these, but all are in the wider training texts; ``nowhere``: a word is in no training
-            text; "": not said.
+            text; "": not stated.
         note: for readers.
     """
 
@@ -85,7 +92,7 @@ class Suite:
     targets: dict[str, float | str] = field(default_factory=dict)
 
     def settings(self, kind: type[Settings]) -> Settings:
-        """Those of its options that `kind` knows; the others are for whoever gathers the clips.
+        """Those of its options that `kind` has; the others are for gathering the clips.
 
         Raises:
             UserError: a value of the wrong type or out of bounds.
@@ -93,8 +100,102 @@ class Suite:
         return kind.read({k: v for k, v in self.options.items() if k in kind.model_fields}, self.name)
 
 
+@dataclass(frozen=True)
+class Run:
+    """One run of a suite.
+
+    Attributes:
+        model: an `AvatarGPT`, anything with its methods, or None. data, store: folders, see `evaluation.run`.
+        out: of the result, None = nothing is written. full: the large sample where a suite has two sizes.
+        cache: of the model's answers.
+    """
+
+    suite: Suite
+    model: Any
+    data: Path | None
+    out: Path | None
+    store: Path | None
+    full: bool
+    cache: AnswerCache
+
+    @property
+    def generate(self) -> Callable[..., Any]:
+        """(texts, seeds) -> motions with their spans: the model itself where it is a function."""
+        if callable(self.model):
+            function: Callable[..., Any] = self.model
+            return function
+        return lambda texts, seeds: self.model.body.generation.results(texts, seeds=seeds)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of suite needs.
+
+    Attributes:
+        place: ``module:function`` in this package, `Run` -> results.
+        data: what ``--data`` holds. needs_data: whether it has to be named.
+        model: whether a model takes part; ``optional``: without one the rows of recordings and baselines alone.
+        shared: whether several processes may share it, as what the model is asked is known beforehand.
+        outputs: whether files of other systems can be measured.
+        method: of `avatargpt.AvatarGPT` under test, whose defaults are the settings of decoding.
+    """
+
+    place: str
+    data: str = BODY_CORPUS
+    needs_data: bool = True
+    model: bool | str = True
+    shared: bool = False
+    outputs: bool = False
+    method: str = ""
+
+    def evaluate(self, run: Run) -> dict[str, Any]:
+        """Measure a suite of this kind."""
+        function: Callable[[Run], dict[str, Any]] = resolve_name(f"{__package__}.{self.place}")
+        return function(run)
+
+
+KINDS = {
+    "prompts": Kind("prompts:evaluate", needs_data=False, shared=True, outputs=True, method="generate"),
+    "prompt_list": Kind("prompt_list:evaluate", needs_data=False, shared=True, outputs=True),
+    "requests": Kind("requests:evaluate", needs_data=False),
+    "tokenizer": Kind("tokenizer:evaluate"),
+    "describe": Kind("describe:evaluate", shared=True, method="describe"),
+    "describe_synthetic": Kind("describe:evaluate_synthetic", needs_data=False, shared=True, method="describe"),
+    "inbetween": Kind("transitions:evaluate", model="optional", shared=True, method="in_between"),
+    "continuation": Kind("transitions:evaluate", model="optional", shared=True, method="extend"),
+    "retrieval": Kind("retrieval:evaluate", model="optional", shared=True, outputs=True),
+    "humanml3d": Kind(
+        "humanml3d:evaluate", "HumanML3D (a folder with new_joint_vecs, texts and test.txt)", model="optional",
+        shared=True, method="generate",
+    ),
+    "seams": Kind("seams:evaluate"),
+    "plans": Kind("plans:evaluate", PLANNING_CORPUS),
+    "plan_cycle": Kind("plans:evaluate_cycle", PLANNING_CORPUS, shared=True, method="generate"),
+    "plan_coverage": Kind("plans:evaluate_coverage", PLANNING_CORPUS, shared=True, method="generate"),
+    "chat": Kind("chat:evaluate", "the recorded dialogues (a folder with val.jsonl)"),
+    "chat_fresh": Kind("chat:evaluate_fresh", needs_data=False),
+    "face_instructions": Kind("face_instructions:evaluate", needs_data=False, outputs=True),
+    "face_language": Kind("face_language:evaluate", needs_data=False),
+    "speech_face": Kind("speech_face:evaluate", "the recordings of speech and faces, or a speech cache with --store"),
+    "word_times": Kind("word_times:evaluate", "the recordings of speech with word times"),
+    "gesture": Kind(
+        "gesture:evaluate", "recorded talks (sounds with motions of the same name)", model="optional", outputs=True
+    ),
+    "gesture_words": Kind("gesture_words:evaluate", needs_data=False),
+    "families": Kind("judges:evaluate_families", needs_data=False, model=False),
+    "predicates": Kind("judges:evaluate_predicates", model=False),
+    "retrieval_judge": Kind("judges:evaluate_retrieval", model=False),
+}  # fmt: skip
+"""Kind of a suite, as its YAML states it -> what it needs."""
+
+
+def kinds_with(**attributes: Any) -> list[str]:
+    """Names of the kinds whose attributes have these values."""
+    return [name for name, kind in KINDS.items() if all(getattr(kind, k) == v for k, v in attributes.items())]
+
+
 def about(metrics: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    """What is said of a figure: that of the longest front part of its name which `metrics` has, {} where none is."""
+    """The metric of a figure: that of the longest prefix of its name that `metrics` has, {} where there is none."""
     while name not in metrics and "/" in name:
         name = name.rpartition("/")[0]
     return metrics.get(name, {})
@@ -116,11 +217,11 @@ def find(name: str) -> Path:
     Raises:
         UserError: no such suite; names the nearest and what there is.
     """
-    known = list_suites()
-    if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
+    available = list_suites()
+    if name not in available:
+        close = difflib.get_close_matches(name, available, 1)
         hint = f", did you mean {close[0]}?" if close else "."
-        raise UserError(f"no suite called {name}{hint} Available: {', '.join(known)}")
+        raise UserError(f"no suite called {name}{hint} Available: {', '.join(available)}")
     return folder() / f"{name}.yaml"
 
 
@@ -132,25 +233,63 @@ def load(name: str) -> Suite:
     """
     suffix = Path(name).suffix.lower()
     if suffix in (".csv", ".json"):
-        return listed(Path(name))
+        return read_list(Path(name))
     if suffix:
         raise UserError(f"{name}: no suite and no list of prompts; accepted a name from `eval ls`, or a list as .csv "
                         "or .json")  # fmt: skip
     return read(find(name))
 
 
-def listed(path: Path) -> Suite:
-    """A list of prompts as a suite of kind ``prompt_list``; its rows lie under the option ``prompts``.
+def read_list(path: Path) -> Suite:
+    """A list of prompts as a suite of kind ``prompt_list``.
+
+    Its option ``prompts`` has a row for each, with ``prompt``, ``action`` and ``category`` ("" = not stated), in the
+    order of the file.
 
     Raises:
-        UserError: see `prompt_rows.read_prompts`.
+        UserError: not readable, no such columns, an empty prompt, or nothing in it.
     """
-    from avatargpt.evaluation.prompt_rows import read_prompts
+    if path.suffix.lower() == ".json":
+        value = read_json(path, MAX_LIST_BYTES, LIST_ACCEPTED)
+        if not isinstance(value, list):
+            raise UserError(f"{path}: no list; {LIST_ACCEPTED}")
+        rows: list[tuple[str, Any]] = [
+            (f"entry {i}", {"prompt": v} if isinstance(v, str) else v) for i, v in enumerate(value, 1)
+        ]
+    else:
+        rows = [(f"line {line}", row) for line, row in csv_rows(path, LIST_ACCEPTED)]
+    prompts = []
+    for where, row in rows:
+        if not isinstance(row, dict) or not row.get("prompt"):
+            raise UserError(f"{path}: {where}: no prompt; {LIST_ACCEPTED}")
+        cells = {name: row.get(name) or "" for name in LIST_COLUMNS}
+        strange = [name for name, text in cells.items() if not isinstance(text, str) or not is_text(text)]
+        if strange:
+            raise UserError(f"{path}: {where}: {strange[0]} is no text; {LIST_ACCEPTED}")
+        prompts.append({name: text.strip() for name, text in cells.items()})
+    if not 1 <= len(prompts) <= MAX_PROMPTS:
+        raise UserError(f"{path}: {len(prompts)} prompts; accepted 1 to {MAX_PROMPTS}")
+    share = {"higher_is_better": True, "unit": "share"}
+    metrics: dict[str, Any] = {**dict.fromkeys(LIST_FIGURES, share), "mm_dist": {"higher_is_better": False}}
+    description = f"Whether motions fit the prompts of {path.name}, and their descriptions name the actions"
+    return Suite(path.stem, 1, "prompt_list", description, metrics, options={"prompts": prompts})
 
-    rows = read_prompts(path)
-    said = f"Whether motions fit the prompts of {path.name}, and their descriptions name the actions"
-    metrics: dict[str, Any] = {**dict.fromkeys(NAMED, SHARE), "mm_dist": {"higher_is_better": False}}
-    return Suite(path.stem, 1, "prompt_list", said, metrics, options={"prompts": rows})
+
+def csv_rows(path: Path, accepted: str) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV by the names of its first line, with their line numbers; cells without a name are left out.
+
+    Raises:
+        UserError: not readable, or damaged quoting.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(path, MAX_LIST_BYTES, accepted)), strict=True)
+    out = []
+    try:
+        for row in reader:
+            cells = {k.strip().lower(): (v or "").strip() for k, v in row.items() if isinstance(k, str)}
+            out.append((reader.line_num, cells))
+    except csv.Error as e:
+        raise UserError(f"{path}: line {reader.line_num}: {e}; {accepted}") from None
+    return out
 
 
 def read(path: Path) -> Suite:
@@ -168,12 +307,13 @@ def read(path: Path) -> Suite:
         raise UserError(f"{path}: unknown keys {sorted(unknown)}, missing {sorted(missing)}")
     if data["kind"] not in KINDS or data["name"] != path.stem:
         raise UserError(f"{path}: kind {data['kind']!r} (accepted {', '.join(KINDS)}), name must be {path.stem!r}")
-    for name, said in data["metrics"].items():
-        if not isinstance(said, dict) or not isinstance(said.get("higher_is_better", ""), bool | None):
+    for name, metric in data["metrics"].items():
+        if not isinstance(metric, dict) or not isinstance(metric.get("higher_is_better", ""), bool | None):
             raise UserError(f"{path}: metric {name} needs higher_is_better: true, false, or null for as real")
     targets = data.get("targets") or {}
     for target, value in targets.items():
-        if not (metric := about(data["metrics"], target)):
+        metric = about(data["metrics"], target)
+        if not metric:
             raise UserError(f"{path}: target {target}: no such metric; accepted {', '.join(data['metrics'])}")
         if metric["higher_is_better"] is None:
             raise UserError(f"{path}: target {target}: neither higher nor lower is better; accepted targets of metrics "

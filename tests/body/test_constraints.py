@@ -13,7 +13,7 @@ from avatargpt.body.adjustments import in_tempo, looped, pinned, sized
 from avatargpt.body.constraints import acting_side, on_the_spot, reversed_steps, violates, wrong_actions
 from avatargpt.body.motion_spec import MotionSpec
 from avatargpt.body.repetition import counter, repeated
-from avatargpt.evaluation.body.synthetic import made
+from avatargpt.evaluation.corpus import keyframed_clips
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.checks import CaptionChecks
 from avatargpt.metrics.geometry.counts import COUNTERS
@@ -25,7 +25,7 @@ from vqvae.motion import Motion
 
 
 def clip(family: str) -> Motion:
-    return next(iter(made(1, only=[family]))).load()
+    return next(iter(keyframed_clips(1, only=[family]))).load()
 
 
 @pytest.mark.parametrize("family", ["jump", "squat", "clap", "nod", "kick"])
@@ -71,7 +71,7 @@ def test_a_side_that_a_caption_names_must_be_the_one_that_is_seen() -> None:
 
 
 def test_steps_forward_are_played_backwards_where_they_are_to_go_back() -> None:
-    motion = next(iter(made(1, only=["march"]))).load()
+    motion = next(iter(keyframed_clips(1, only=["march"]))).load()
     ahead = MotionSpec("someone marches", 20, action="march", clause=Clause(action="march", direction="forward"))
     back = replace(ahead, clause=Clause(action="march", direction="backward"))
     assert reversed_steps(motion, ahead) is motion
@@ -79,7 +79,7 @@ def test_steps_forward_are_played_backwards_where_they_are_to_go_back() -> None:
 
 
 def test_a_way_is_taken_out() -> None:
-    motion = next(iter(made(1, only=["march"]))).load()
+    motion = next(iter(keyframed_clips(1, only=["march"]))).load()
     there = on_the_spot(motion)
     assert np.abs(there.root[:, [0, 2]] - there.root[0, [0, 2]]).max() < 0.5
 
@@ -117,15 +117,15 @@ def model() -> AvatarGPT:
 def test_a_typed_request_is_made(model: AvatarGPT) -> None:
     request = MotionRequest(clauses=[Clause(action="jump", times=3), Clause(action="stand still", seconds=1.5)])
     assert MotionRequest.model_validate_json(request.model_dump_json()) == request
-    (made,) = model.body.generation.results(request, config=GenerationConfig(seed=1))
-    (start, end), (_, last) = made.spans
-    assert last - end == 30 and COUNTERS["jumps"](Signals(made.motion.slice(0, end - 4))) == 3 and start == 0
-    assert made.motion.caption == request.compact
+    (result,) = model.body.generation.results(request, config=GenerationConfig(seed=1))
+    (start, end), (_, last) = result.spans
+    assert last - end == 30 and COUNTERS["jumps"](Signals(result.motion.slice(0, end - 4))) == 3 and start == 0
+    assert result.motion.caption == request.compact
 
 
 def test_lengths_of_clauses_are_exact(model: AvatarGPT) -> None:
-    (made,) = model.body.generation.results("walk for 3 seconds, then run for 2 seconds, then stop for 1 second")
-    assert made.spans == ((0, 60), (60, 100), (100, 120))
+    (result,) = model.body.generation.results("walk for 3 seconds, then run for 2 seconds, then stop for 1 second")
+    assert result.spans == ((0, 60), (60, 100), (100, 120))
 
 
 def test_what_is_not_shown_is_said(model: AvatarGPT) -> None:

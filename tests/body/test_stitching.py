@@ -10,7 +10,7 @@ import pytest
 from avatargpt.body import stitch
 from avatargpt.body.contact import LEGS, TOES, planted, with_seam_lifted
 from avatargpt.body.edit import MAX_JERK, MAX_STEP, roughness
-from avatargpt.metrics.baselines import interpolate
+from avatargpt.evaluation.transitions import interpolate
 from vqvae import rotations as rot
 from vqvae.ground import AHEAD, EASE, SUNK, without_penetration
 from vqvae.motion import Motion, concatenate

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from avatargpt.evaluation import chat
 from avatargpt.evaluation.suites import Suite
-from avatargpt.evaluation.text import chat
 from instruct_data.dialogue.acts import read
 from vqvae.errors import UserError
 

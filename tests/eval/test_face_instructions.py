@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation.face import face_instructions
+from avatargpt.evaluation import face_instructions
 from instruct_data.face.render import render
 from instruct_data.face.score import Event, Score
 from vqvae.face import FaceMotion
@@ -39,7 +39,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (face_instructions.OWN, face_instructions.EVERYDAY):
         (tmp_path / name).write_text("".join(json.dumps(s.to_json()) + "\n" for s in ROWS))
     (tmp_path / face_instructions.LEARNT).write_text("wink\n")
-    monkeypatch.setattr(face_instructions, "suites", lambda: tmp_path)
+    monkeypatch.setattr(face_instructions, "folder", lambda: tmp_path)
     monkeypatch.setattr("instruct_data.face.actions.action_names", lambda: ["smile", "nod", "wink_left", "raise_brows"])
     monkeypatch.setattr("instruct_data.face.emotions.emotion_names", lambda: ["happy"])
 
@@ -72,7 +72,7 @@ def test_a_wrong_reading_is_seen(small: None) -> None:
 
 def test_learnt_texts_are_left_out_of_a_share() -> None:
     done = [("smile", [1.0]), ("wink", [1.0, 1.0]), ("nod", [0.0])]
-    figures = face_instructions.together(done, ["wink"])
+    figures = face_instructions.all_events(done, ["wink"])
     assert [figures[f"events/{k}"]["n"] for k in ("together", "unlearnt")] == [4, 2]
     assert [figures[f"events/{k}"]["mean"] for k in ("together", "unlearnt")] == [0.75, 0.5]
 

@@ -8,10 +8,9 @@ import pytest
 from avatargpt import evaluation
 from avatargpt.body.generate import GenerationResult
 from avatargpt.chat.timeline import Timeline, segment_of
-from avatargpt.evaluation.body import prompts, synthetic
-from avatargpt.evaluation.face import fresh
+from avatargpt.evaluation import chat, corpus, prompts, requests
+from avatargpt.evaluation.face_instructions import same_reading
 from avatargpt.evaluation.suites import Suite
-from avatargpt.evaluation.text import chat_fresh, requests
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import COUNTERS, KNOWN, counted_in
@@ -23,13 +22,13 @@ from vqvae.motion import Motion
 
 
 def clip(family: str, seed: int = 0) -> Motion:
-    return next(synthetic.made(1, synthetic.HELD_OUT + seed, only=[family])).load()
+    return next(corpus.keyframed_clips(1, corpus.HELD_OUT + seed, only=[family])).load()
 
 
 @pytest.mark.parametrize("name", sorted(COUNTERS))
 def test_a_counter_counts_what_is_known(name: str) -> None:
     for known in KNOWN[name]:
-        for made in synthetic.made(4, only=[known.family]):
+        for made in corpus.keyframed_clips(4, only=[known.family]):
             if times := known.times(made.extra["params"]):
                 s = Signals(made.load())
                 assert counted_in(s, name) == times
@@ -46,7 +45,7 @@ def test_clauses_are_looked_for_where_their_maker_says() -> None:
     bow, clap = clip("bow"), clip("clap")
     spans = (0, len(bow)), (len(bow), len(bow) + len(clap))
     made = GenerationResult(join_motions(bow, clap), ("bows", "claps"), spans)
-    s = prompts.seen(made)
+    s = Signals(made.motion, prompts.answer_of(made).seams)
     assert s.seams == (len(bow),)
     right = [{"lasting": {"seconds": bow.seconds, "check": {"bows": {"degrees": 12}}}}, {"claps": {"times": 1}}]
     assert predicates.judge({"clauses": right}, s).passed
@@ -69,12 +68,13 @@ def test_a_wrong_length_is_refused(check: object) -> None:
 
 
 def test_courses_and_turns_within_degrees() -> None:
-    sideways = Signals(next(c for c in synthetic.made(6, only=["sidestep"]) if c.extra["params"]["reps"] > 1).load())
+    clips = corpus.keyframed_clips(6, only=["sidestep"])
+    sideways = Signals(next(c for c in clips if c.extra["params"]["reps"] > 1).load())
     side = "left" if sideways.net[0] > 0 else "right"
     assert predicates.judge({"heads": {"to": side, "within": 15}}, sideways).passed
     assert not predicates.judge({"heads": {"to": "forward", "within": 15}}, sideways).passed
     assert predicates.judge("keeps_facing", sideways).passed
-    once = (c for c in synthetic.made(6, only=["turn_around"]) if str(c.extra["params"]["again"]) == "False")
+    once = (c for c in corpus.keyframed_clips(6, only=["turn_around"]) if str(c.extra["params"]["again"]) == "False")
     about = Signals(next(once).load())
     assert predicates.judge({"turned": {"side": "any", "degrees": 180}}, about).passed
     assert not predicates.judge({"turned": {"side": "any", "degrees": 120}}, about).passed
@@ -118,9 +118,9 @@ def test_what_is_not_known_counts_as_said(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(requests, "agreement", lambda *_: {})
 
     class Model:
-        def understood(self, texts: list[str]) -> list[requests.Taken]:
-            return [requests.Taken(("a person bows",)), requests.Taken((), ("cannot melt",), False),
-                    requests.Taken(("a person jumps",))]  # fmt: skip
+        def understood(self, texts: list[str]) -> list[requests.Reading]:
+            return [requests.Reading(("a person bows",)), requests.Reading((), ("cannot melt",), False),
+                    requests.Reading(("a person jumps",))]  # fmt: skip
 
     suite = replace(evaluation.load("requests_fresh"))
     results = requests.score(suite, Model())["results"]
@@ -139,34 +139,34 @@ def test_what_nobody_reads_is_the_nearest_phrasing(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(requests, "SentenceGrounder", Encoder)
     model = type("Model", (), {"phrase_index": Index})()
-    told = requests.unread(model, ["bow, please", "up you go"], 0)
+    told = requests.baseline_readings(model, ["bow, please", "up you go"], 0)
     assert [t.captions for t in told["nearest phrasing"]] == [("a person bows",), ("a person jumps",)]
     assert all(t.known for some in told.values() for t in some) and len(told["random phrasing"]) == 2
-    assert requests.unread(object(), ["x"], 0) == {}
+    assert requests.baseline_readings(object(), ["x"], 0) == {}
 
 
 def test_faces_are_read_as_meant() -> None:
     meant = Score(6.0, (Event("blink", 2.0, 0.4), Event("blink", 4.0, 0.4)))
     shifted = replace(meant, events=tuple(replace(e, start=e.start - 1) for e in meant.events))
-    assert fresh.same(meant, meant, "every") and fresh.same(shifted, meant, "every")
-    assert not fresh.same(shifted, meant, "wait") and fresh.same(shifted, meant, "three")
-    assert not fresh.same(replace(meant, events=meant.events[:1]), meant, "three")
+    assert same_reading(meant, meant, "every") and same_reading(shifted, meant, "every")
+    assert not same_reading(shifted, meant, "wait") and same_reading(shifted, meant, "three")
+    assert not same_reading(replace(meant, events=meant.events[:1]), meant, "three")
     anger = Score(6.0, (), (Emotion("angry", 0.1, 0.0, 6.0, to=0.9),))
-    assert fresh.same(anger, anger, "rise") and not fresh.same(anger, anger, "fade")
-    assert not fresh.same(replace(anger, emotions=(Emotion("angry", 0.7, 0.0, 6.0),)), anger, "rise")
+    assert same_reading(anger, anger, "rise") and not same_reading(anger, anger, "fade")
+    assert not same_reading(replace(anger, emotions=(Emotion("angry", 0.7, 0.0, 6.0),)), anger, "rise")
 
 
 def test_faults_of_a_timeline() -> None:
-    still = chat_fresh.Still(None).generate([""], 3.0)[0]
+    still = chat.StandingModel(None).generate([""], 3.0)[0]
     assert np.isfinite(still.joints).all() and still.seconds == 3.0
     line = Timeline((segment_of("a person bows twice", still, 0, True),))
     judge = requests.Judge()
-    assert not chat_fresh.faults(line, {"final": [{"action": "bow", "seconds": 3, "count": 2}]}, judge)
+    assert not chat.timeline_faults(line, {"final": [{"action": "bow", "seconds": 3, "count": 2}]}, judge)
     wrong = {"final": [{"action": "clap", "seconds": 4, "count": 3, "side": "left"}], "loops": 2, "total": 9.0}
-    assert len(chat_fresh.faults(line, wrong, judge)) == 6
-    assert chat_fresh.faults(line, {"final": []}, judge)
+    assert len(chat.timeline_faults(line, wrong, judge)) == 6
+    assert chat.timeline_faults(line, {"final": []}, judge)
 
 
 def test_suites_of_other_kinds_do_not_count() -> None:
     suite: Suite = evaluation.load("prompts_known")
-    assert prompts.accuracy(suite) == {}
+    assert prompts.counter_accuracy(suite) == {}

@@ -107,7 +107,7 @@ def climbing() -> Motion:
 
 
 def then(first: Motion, second: Motion) -> Motion:
-    from avatargpt.evaluation.body.reconstruction import join
+    from avatargpt.evaluation.tokenizer import join
 
     return join([first.canonical(), second.canonical()])
 

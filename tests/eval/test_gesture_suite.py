@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from avatargpt import evaluation, export
 from avatargpt.cli.app import app
 from avatargpt.config import resolve
-from avatargpt.evaluation.gesture import comparison, talks
-from avatargpt.evaluation.outputs.scoring import Outputs
+from avatargpt.evaluation import gesture, talks
+from avatargpt.evaluation.cache import NO_CACHE
+from avatargpt.evaluation.outputs import Outputs
+from avatargpt.evaluation.suites import Run
 from avatargpt.metrics.gesture.baselines import Stroke
 from avatargpt.metrics.gesture.fgd import GestureFeatures
 from avatargpt.resources import PACKAGE
@@ -113,7 +115,7 @@ def test_motions_of_others_are_a_row(folder: Path, tmp_path: Path) -> None:
     ] and (got["talks"], got["sounds"]) == (2, 2)  # fmt: skip
     some = [t for t in talks.read_talks(folder) if t.name in made]
     features = GestureFeatures.load(PACKAGE / "weights" / "gesture")
-    own = comparison.score(evaluation.load("gesture"), some, {"outputs": lambda t: made[t.name]}, (), features)
+    own = gesture.score(evaluation.load("gesture"), some, {"outputs": lambda t: made[t.name]}, (), features)
     for figure in ("beat_alignment", "hand_speed", "l1_diversity", "fgd"):
         assert got["results"][f"{figure}/outputs"] == own["results"][f"{figure}/outputs"]
     assert not [k for k in got["results"] if "without" in k]
@@ -151,7 +153,7 @@ def test_a_bank_and_the_encoder_add_rows_and_fgd(folder: Path, tmp_path: Path) -
 
     stroke = Stroke(beating(np.array([0.5]), 45), 0.5)
     suite = evaluation.load("gesture")
-    got = comparison.score(suite, talks.read_talks(folder), {}, [stroke], made)["results"]
+    got = gesture.score(suite, talks.read_talks(folder), {}, [stroke], made)["results"]
     assert got["fgd/real"]["mean"] >= 0 and got["fgd/mean pose"]["mean"] is not None
     assert {"jerk/retrieval", "jerk/strokes", "fgd/retrieval"} <= set(got)
     assert "beat_alignment/strokes" not in got
@@ -163,13 +165,13 @@ def test_mistakes_are_told_in_one_line(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "only.wav").write_bytes((folder / "c.wav").read_bytes())
     np.savez(tmp_path / "rows.npz", rot=np.ones(3), fps=30)
     mistakes = {
-        "name their folder": lambda: comparison.run(suite, None, None, None),
+        "name their folder": lambda: gesture.evaluate(Run(suite, None, None, None, None, False, NO_CACHE)),
         "no such folder": lambda: talks.read_talks(tmp_path / "nowhere"),
         "1 sounds, none with a motion": lambda: talks.read_talks(tmp_path),
-        "accepted: talks of at least 20 s": lambda: comparison.score(suite, short, {}),
-        "a model of type int": lambda: comparison.run(suite, 3, folder, None),
-        "network: 1.0 s of motion for a talk of 24.0 s": lambda: comparison.run(
-            suite, lambda talk: beating(BEATS, 30), folder, None
+        "accepted: talks of at least 20 s": lambda: gesture.score(suite, short, {}),
+        "a model of type int": lambda: gesture.evaluate(Run(suite, 3, folder, None, None, False, NO_CACHE)),
+        "network: 1.0 s of motion for a talk of 24.0 s": lambda: gesture.evaluate(
+            Run(suite, lambda talk: beating(BEATS, 30), folder, None, None, False, NO_CACHE)
         ),
         "missing root": lambda: talks.read_rows(tmp_path / "rows.npz"),
     }  # fmt: skip

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from avatargpt.evaluation import suites
-from avatargpt.evaluation.gesture.guessed import WORDS, guesses
-from avatargpt.evaluation.gesture.meant import SENTENCES
-from avatargpt.evaluation.gesture.shown import Shown
+from avatargpt.evaluation.gesture_words import GUESSES, SENTENCES, StrokeMatcher, guesses
 from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.semantics import ClassGuesser
 from instruct_data.gesture.bank import keyed_strokes
@@ -36,14 +34,14 @@ def at_rest(stroke: Stroke, before: int) -> Motion:
 
 
 def test_gestures_are_told_from_one_another_when_they_are_made(strokes: list[Stroke]) -> None:
-    shown = Shown(GestureBank.of(strokes, strokes[0].rest_pose))
+    shown = StrokeMatcher(GestureBank.of(strokes, strokes[0].rest_pose))
     for other in keyed_strokes(5, 1, NAMES):  # of other sizes, places and tempos
         when = (40 + other.emphasis) / 30
         assert shown.nearest(at_rest(other, 40), when + 0.2) == other.name
 
 
 def test_a_gesture_that_is_over_is_not_seen(strokes: list[Stroke]) -> None:
-    shown = Shown(GestureBank.of(strokes, strokes[0].rest_pose))
+    shown = StrokeMatcher(GestureBank.of(strokes, strokes[0].rest_pose))
     still = motion_of(np.repeat(strokes[0].rest_pose[None], 200, 0))
     two = next(s for s in strokes if s.name == "count_two")
     late = (40 + len(two.turns) + 30) / 30
@@ -69,9 +67,9 @@ def test_what_guesses_are_worth(tmp_path: Path) -> None:
 
 def test_the_lists_are_what_they_say() -> None:
     table = word_classes()
-    for name in (SENTENCES, WORDS):
+    for name in (SENTENCES, GUESSES):
         for line, row in json_rows(suites.folder() / name):
             said = [w.strip(MARKS).lower() for w in row["text"].split()]
             assert row["word"].lower() in said and row["class"] in (*table.classes, ""), (name, line)
-    held = {row["word"] for _, row in json_rows(suites.folder() / WORDS)}
+    held = {row["word"] for _, row in json_rows(suites.folder() / GUESSES)}
     assert not {(w,) for w in held} & set(table.words) and len(held) > 100

@@ -13,7 +13,7 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.cli.app import run
-from avatargpt.evaluation.body import humanml3d
+from avatargpt.evaluation import humanml3d
 from avatargpt.metrics.humanml3d import Evaluator
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.humanml3d import read_pairs
@@ -70,7 +70,7 @@ def test_rows_intervals_and_what_identifies_a_result(corpus: Path, tmp_path: Pat
 def test_the_recordings_given_back_score_as_they_do(corpus: Path) -> None:
     """A maker that hands out the very clips that are shown has the figures of the row `real`."""
     pairs, judge, options = read_pairs(corpus), made.evaluator(), humanml3d.ProtocolOptions(**SMALL)
-    shown = humanml3d.drawn(pairs, np.random.default_rng([0, 1]), options.pool)
+    shown = humanml3d.drawn_parts(pairs, np.random.default_rng([0, 1]), options.pool)
     left = [s.pair.features(s.start, s.frames) for s in shown]
 
     def given(texts: Sequence[str], frames: Sequence[int], seeds: Sequence[int]) -> list[np.ndarray]:
@@ -108,7 +108,7 @@ def test_a_model_is_asked_for_the_length_that_is_shown(corpus: Path) -> None:
             return [standing(round(20 * s)) for s in seconds]
 
     make = humanml3d.maker_of(Model())
-    shown = humanml3d.drawn(read_pairs(corpus), np.random.default_rng(0), 8)
+    shown = humanml3d.drawn_parts(read_pairs(corpus), np.random.default_rng(0), 8)
     lengths = [len(x) for x in humanml3d.generated(make, shown, range(len(shown)))]
     assert lengths == [s.frames for s in shown]
 

@@ -9,9 +9,8 @@ from typer.testing import CliRunner
 
 from avatargpt import evaluation, export
 from avatargpt.cli.app import app
-from avatargpt.evaluation.body import prompts, synthetic
-from avatargpt.evaluation.outputs import folder, reading, scoring
-from avatargpt.evaluation.outputs.scoring import Outputs
+from avatargpt.evaluation import corpus, output_files, outputs, prompts
+from avatargpt.evaluation.outputs import Outputs
 from avatargpt.evaluation.suites import Suite, read
 from avatargpt.kinematics.joints import Signals, UnseenHead
 from avatargpt.metrics.degradations import DEGRADATIONS, degrade
@@ -51,7 +50,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
 @pytest.fixture(scope="module")
 def made() -> dict[str, list[Motion]]:
     families = sorted(set(FAMILIES.values()))
-    clips = {name: [c.load() for c in synthetic.made(2, only=[name])] for name in families}
+    clips = {name: [c.load() for c in corpus.keyframed_clips(2, only=[name])] for name in families}
     return {text: clips[name] for text, name in FAMILIES.items()}
 
 
@@ -70,7 +69,7 @@ def save(motion: Motion, path: Path, layout: str) -> None:
 
 def write(suite: Suite, made: dict[str, list[Motion]], target: Path, layout: str) -> Path:
     target.mkdir()
-    for item in scoring.items(suite):
+    for item in outputs.items(suite):
         for n, motion in enumerate(made[item.text]):
             save(motion, target / f"{item.id}_{n}", layout)
     return target
@@ -81,7 +80,7 @@ def test_every_format_gives_the_same_figures(suite: Suite, made: dict[str, list[
     wanted = {r["prompt"]: r["passed"] for r in own["prompts"]}
     assert 0 < own["results"]["pass_rate"]["mean"] < 1  # claps do not walk
     for layout in FORMATS:
-        got = scoring.score(suite, Outputs(write(suite, made, tmp_path / layout, layout)))
+        got = outputs.score(suite, Outputs(write(suite, made, tmp_path / layout, layout)))
         assert "failed" not in got, layout
         blind = layout in ("joints", "hml263")
         assert [u["item"] for u in got.get("unjudged", [])] == (["nod"] if blind else []), layout
@@ -93,7 +92,7 @@ def test_motion_made_worse_is_punished(suite: Suite, made: dict[str, list[Motion
     """A folder of each degradation scores below that of the clips as they are, where a check is about it."""
 
     def rate(name: str, clips: dict[str, list[Motion]]) -> float:
-        got = scoring.score(suite, Outputs(write(suite, clips, tmp_path / name, "npz")))
+        got = outputs.score(suite, Outputs(write(suite, clips, tmp_path / name, "npz")))
         return float(got["results"]["pass_rate"]["mean"])
 
     found = {name: rate(name, {text: [degrade(m, name, n) for n, m in enumerate(motions)]
@@ -118,7 +117,7 @@ def test_what_needs_the_head_is_known(made: dict[str, list[Motion]]) -> None:
     import inspect
 
     needs = set()
-    clips = [*made["squat"], *(c.load() for c in synthetic.made(1, only=["sit_down"]))]
+    clips = [*made["squat"], *(c.load() for c in corpus.keyframed_clips(1, only=["sit_down"]))]
     for s in (Signals.of_joints(m.joints, m.fps) for m in clips):
         for name, judge in predicates.predicates().items():
             given = {k: "left" for k, p in inspect.signature(judge).parameters.items()
@@ -147,7 +146,7 @@ def test_what_is_wrong_is_named_and_left_out(suite: Suite, made: dict[str, list[
     np.save(target / "099.npy", broken)
     (target / "005_0.npy").write_bytes(b"no array")
     np.save(target / "005_1.npy", np.zeros((30, 21, 3)))
-    got = scoring.score(suite, Outputs(target))
+    got = outputs.score(suite, Outputs(target))
     failed = {f["item"]: f["reason"] for f in got["failed"]}
     assert set(failed) == {"003", "004_0.npy", "001_1.npy", "099", "005_0.npy", "005_1.npy"}
     assert "jump" in failed["003"] and "NaN or infinity at frame 7" in failed["004_0.npy"]
@@ -162,23 +161,23 @@ def test_rates(made: dict[str, list[Motion]], tmp_path: Path) -> None:
     save(motion, tmp_path / "a", "npz")
     save(motion, tmp_path / "b", "hml263")
     save(motion, tmp_path / "c", "joints")
-    assert len(reading.body(tmp_path / "c.npy", 40.0)) == round(len(motion) / 2)
+    assert len(output_files.read_body(tmp_path / "c.npy", 40.0)) == round(len(motion) / 2)
     for name in ("a.npz", "b.npy"):
         with pytest.raises(UserError, match="20 frames a second; accepted 60"):
-            reading.body(tmp_path / name, 60.0)
+            output_files.read_body(tmp_path / name, 60.0)
 
 
 def test_a_list_says_what_names_were_asked(suite: Suite, made: dict[str, list[Motion]], tmp_path: Path) -> None:
     for name, text in (("x1", "jump"), ("x2", "jump"), ("y", "walk"), ("z", "walk")):
         save(made[text][0], tmp_path / name, "npz")
     (tmp_path / "prompts.csv").write_text('name,prompt\nx1,"Jump."\nx2.npz,jump\ny,dance\nw,jump\n')
-    given = folder.gather(tmp_path, scoring.items(suite))
-    assert {k: [p.name for p in v] for k, v in given.files.items()} == {"003": ["x1.npz", "x2.npz"]}
-    failed = {f["item"]: f["reason"] for f in given.failed}
+    matches = output_files.match_files(tmp_path, outputs.items(suite))
+    assert {k: [p.name for p in v] for k, v in matches.files.items()} == {"003": ["x1.npz", "x2.npz"]}
+    failed = {f["item"]: f["reason"] for f in matches.failed}
     assert "dance" in failed["y"] and "prompts.csv" in failed["z"] and "no file" in failed["w"]
     (tmp_path / "prompts.csv").write_text("name,prompt\nx1,jump\nx1,jump\n")
     with pytest.raises(UserError, match="line 3: x1 a second time"):
-        folder.gather(tmp_path, scoring.items(suite))
+        output_files.match_files(tmp_path, outputs.items(suite))
 
 
 def test_what_seems_to_be_meant_is_named(
@@ -190,9 +189,9 @@ def test_what_seems_to_be_meant_is_named(
     for name in ("003.pkl", "004.mp4", "notes.txt", "far/deep/005_0.npy", "far/005_1.npy", "else/y.npy"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    given = folder.gather(tmp_path, scoring.items(suite))
-    assert {k: [p.name for p in v] for k, v in given.files.items()} == {"004": ["004.npz"]}
-    failed = {f["item"]: f["reason"] for f in given.failed}
+    matches = output_files.match_files(tmp_path, outputs.items(suite))
+    assert {k: [p.name for p in v] for k, v in matches.files.items()} == {"004": ["004.npz"]}
+    failed = {f["item"]: f["reason"] for f in matches.failed}
     assert set(failed) == {"1", "2_0", "x", "003.pkl", "far/", *("001", "002", "003", "005", "006", "007")}
     assert "did you mean 001?" in failed["1"] and "did you mean 002?" in failed["2_0"] and "mean" not in failed["x"]
     assert "no format that is read; accepted .npy" in failed["003.pkl"] and failed["far/"].startswith("2 files")
@@ -200,7 +199,7 @@ def test_what_seems_to_be_meant_is_named(
 
 def test_figures_are_of_the_system_alone(tmp_path: Path) -> None:
     """The accuracy of counters is about the harness."""
-    got = scoring.score(evaluation.load("requests_joints"), Outputs(tmp_path))
+    got = outputs.score(evaluation.load("requests_joints"), Outputs(tmp_path))
     assert "pass_rate" in got["results"] and not [k for k in got["results"] if k.startswith("counter/")]
     assert got["left_out"]
 
@@ -250,11 +249,11 @@ def test_what_is_wrong_on_the_command_line(
 
 def test_faces_in_every_format(tmp_path: Path) -> None:
     """CSV, .npz, .glb and JSON with the head give the same figures; worse faces fall, and damaged ones are named."""
-    from avatargpt.evaluation.face import given
+    from avatargpt.evaluation import face_instructions
     from instruct_data.face.render import render
 
     faces = evaluation.load("face_instructions")
-    true = [render(s, 1) for s in given.sources(faces, None)["own"][:8]]
+    true = [render(s, 1) for s in face_instructions.instruction_sources(faces, None)["own"][:8]]
 
     def written(name: str, made: list[FaceMotion], suffix: str, **options: str) -> Path:
         (tmp_path / name).mkdir()
@@ -263,13 +262,13 @@ def test_faces_in_every_format(tmp_path: Path) -> None:
         return tmp_path / name
 
     def done(name: str, made: list[FaceMotion], suffix: str, **options: str) -> list[list[int]]:
-        result = scoring.score(faces, Outputs(written(name, made, suffix, **options)))
+        result = outputs.score(faces, Outputs(written(name, made, suffix, **options)))
         return [row["done"] for row in result["instructions"]]
 
     own = done("npz", true, ".npz")
     assert len(own) == 8 and all(all(row) for row in own)
     assert done("csv", true, ".csv") == done("glb", true, ".glb") == done("beat", true, ".json", layout="beat") == own
-    blind = scoring.score(faces, Outputs(written("audio2face", true, ".json")))
+    blind = outputs.score(faces, Outputs(written("audio2face", true, ".json")))
     without = {u["item"] for u in blind["unjudged"]}
     kept = [n for n in range(8) if f"own_{n + 1:03d}" not in without]
     assert 0 < len(without) < 8 and [row["done"] for row in blind["instructions"]] == [own[n] for n in kept]
@@ -286,19 +285,19 @@ def test_faces_in_every_format(tmp_path: Path) -> None:
 
 
 def test_faces(tmp_path: Path) -> None:
-    from avatargpt.evaluation.face import given
+    from avatargpt.evaluation import face_instructions
     from instruct_data.face.render import render
 
     faces = evaluation.load("face_fresh")
-    wanted = given.sources(faces, None)["fresh"][:4]
+    wanted = face_instructions.instruction_sources(faces, None)["fresh"][:4]
     for n, s in enumerate(wanted, 1):
         export.save(render(s, 1), tmp_path / f"fresh_{n:03d}.csv")
-    got = scoring.score(faces, Outputs(tmp_path))
+    got = outputs.score(faces, Outputs(tmp_path))
     assert len(got["instructions"]) == 4 and got["results"]["auf1/fresh"]["mean"] == 1
     assert got["results"]["lve/fresh"]["mean"] < 0.2  # mm; Live Link writes rounded weights at 60 fps
     assert abs(got["results"]["fdd/fresh"]["mean"]) < 0.05
-    assert len(got["failed"]) == len(given.sources(faces, None)["fresh"]) - 4
+    assert len(got["failed"]) == len(face_instructions.instruction_sources(faces, None)["fresh"]) - 4
     body = tmp_path / "fresh_005.npz"
-    next(iter(synthetic.made(1, only=["clap"]))).load().save(body)
-    again = scoring.score(faces, Outputs(tmp_path))
+    next(iter(corpus.keyframed_clips(1, only=["clap"]))).load().save(body)
+    again = outputs.score(faces, Outputs(tmp_path))
     assert {"item": "fresh_005.npz", "reason": "a motion of a body; accepted a face"} in again["failed"]

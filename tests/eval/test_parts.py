@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import compare, parts, provenance
-from avatargpt.evaluation.body import prompts
+from avatargpt.evaluation import cache, compare, prompts, report
 from avatargpt.evaluation.suites import Suite, read
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -63,9 +62,9 @@ class Model:
 
 
 def score(suite: Suite, model: Model, out: Path, monkeypatch: pytest.MonkeyPatch, shard: str = "1/1") -> bytes:
-    monkeypatch.setattr(prompts.score, "__defaults__", (4, parts.UNKEPT))  # chunks of four
+    monkeypatch.setattr(prompts.score, "__defaults__", (4, cache.NO_CACHE))  # chunks of four
     out.parent.mkdir(exist_ok=True)
-    evaluation.run_suite(suite, model, out=out, shard=parts.read_shard(shard))
+    evaluation.run_suite(suite, model, out=out, shard=cache.read_shard(shard))
     return out.read_bytes()
 
 
@@ -89,7 +88,7 @@ def test_killed_run_goes_on_with_the_same_bytes(suite: Suite, tmp_path: Path, mo
 def test_two_shards_give_what_one_gives(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = score(suite, Model(), tmp_path / "one" / "r.json", monkeypatch)
     out, first, second = tmp_path / "two" / "r.json", Model(), Model()
-    with pytest.raises(parts.Waiting, match="4 of 8 parts are made; the result follows from --shard 1/2"):
+    with pytest.raises(cache.WaitingForShards, match="4 of 8 parts are made; the result follows from --shard 1/2"):
         score(suite, second, out, monkeypatch, "2/2")
     assert score(suite, first, out, monkeypatch, "1/2") == whole
     assert (first.asked, second.asked) == (4, 4)
@@ -117,7 +116,7 @@ def test_what_a_function_must_give_is_said(suite: Suite) -> None:
 
 def test_parts_of_another_run_are_refused(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "r.json"
-    with pytest.raises(parts.Waiting):
+    with pytest.raises(cache.WaitingForShards):
         score(suite, Model(), out, monkeypatch, "2/2")
     other = Model()
     other.name = "another"
@@ -131,7 +130,7 @@ def test_parts_of_another_run_are_refused(suite: Suite, tmp_path: Path, monkeypa
     with pytest.raises(UserError, match="key.json: not JSON .*; remove the folder"):
         score(suite, Model(), out, monkeypatch, "1/2")
     with pytest.raises(UserError, match="accepted K/N"):
-        parts.read_shard("0/2")
+        cache.read_shard("0/2")
     with pytest.raises(UserError, match="--shard"):
         evaluation.run_suite(suite, Model(), shard=(0, 2))
 
@@ -141,13 +140,13 @@ def test_what_a_run_was_made_on_stands_beside_it(suite: Suite, tmp_path: Path, m
     data.mkdir()
     (data / "a.txt").write_text("one")
     out = tmp_path / "r.json"
-    monkeypatch.setattr(prompts.score, "__defaults__", (64, parts.UNKEPT))
+    monkeypatch.setattr(prompts.score, "__defaults__", (64, cache.NO_CACHE))
     evaluation.run_suite(suite, Model(), data, out)
     about = json.loads((tmp_path / "runs" / "r.json").read_text())
     assert about["weights"] == {"name": "glide"} and about["data"]["files"] == 1 and about["versions"]["numpy"]
-    assert about["data"] == provenance.manifest(data) and about["judges"] == provenance.judges()
+    assert about["data"] == report.manifest(data) and about["judges"] == report.judges_digest()
     (data / "a.txt").write_text("two")
-    assert about["data"]["digest"] != provenance.manifest(data)["digest"]  # type: ignore[index]
+    assert about["data"]["digest"] != report.manifest(data)["digest"]  # type: ignore[index]
 
 
 def result(path: Path, rows: dict[str, list[int]], plain: float = 0.5) -> Path:
@@ -170,7 +169,7 @@ def test_comparison_is_paired(tmp_path: Path) -> None:
     assert not got["unpaired"]["pass_rate"]["differs"]
     same = compare.compare(tmp_path / "a.json", tmp_path / "a.json")
     assert not same["rows"] and not same["figures"]["passed"]["differs"]
-    assert any(line.startswith("* a (passed)") for line in compare.told(got))
+    assert any(line.startswith("* a (passed)") for line in compare.summary(got))
 
 
 def test_other_weights_are_told(tmp_path: Path) -> None:
@@ -181,7 +180,7 @@ def test_other_weights_are_told(tmp_path: Path) -> None:
     a.write_text(json.dumps({**body, "model": {"fingerprint": "f" * 64}}))
     got = compare.compare(a, b)
     assert got["models"] == {"weights": [None, "b" * 64]}
-    assert f"other weights: not stated, {'b' * 12}" in compare.told(got)
+    assert f"other weights: not stated, {'b' * 12}" in compare.summary(got)
     assert not compare.compare(b, b)["models"]
 
 
@@ -221,6 +220,6 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(tmp_path: Path) -> N
         return compute(texts, bf16)
 
     grounder._compute = counted  # type: ignore[method-assign]
-    for kept in (parts.UNKEPT, parts.Parts(tmp_path / "a.parts")):
-        kept.each("states", lambda *texts: grounder.states(texts)[0], [("wave", "bow"), ("wave",)])
+    for kept in (cache.NO_CACHE, cache.AnswerCache(tmp_path / "a.parts")):
+        kept.map("states", lambda *texts: grounder.states(texts)[0], [("wave", "bow"), ("wave",)])
     assert asked == [["wave", "bow"], ["wave"]] * 2

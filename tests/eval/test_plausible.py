@@ -10,9 +10,8 @@ from typer.testing import CliRunner
 
 from avatargpt import evaluation
 from avatargpt.cli.app import app
-from avatargpt.evaluation.body import synthetic
-from avatargpt.evaluation.outputs import plausible, reading, scoring
-from avatargpt.evaluation.outputs.scoring import Outputs
+from avatargpt.evaluation import corpus, output_files, outputs
+from avatargpt.evaluation.outputs import Outputs
 from avatargpt.evaluation.suites import Suite
 from vqvae.errors import UserError
 from vqvae.skeleton import SMPL22
@@ -23,7 +22,7 @@ FAMILIES = ["clap", "kick", "squat", "jump", "wave", "sit_down"]
 
 @pytest.fixture(scope="module")
 def clips() -> list[Joints]:
-    return [c.load().joints.astype(np.float64) for c in synthetic.made(1, only=FAMILIES)]
+    return [c.load().joints.astype(np.float64) for c in corpus.keyframed_clips(1, only=FAMILIES)]
 
 
 def moved(up: float) -> Callable[[Joints], Joints]:
@@ -46,7 +45,7 @@ WRONG: dict[str, tuple[Callable[[Joints], Joints], str]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_frame_is_told(name: str, clips: list[Joints]) -> None:
     change, said = WRONG[name]
-    found = plausible.warnings([plausible.signs(change(x)) for x in clips])
+    found = output_files.frame_warnings([output_files.clip_signs(change(x)) for x in clips])
     assert any(said in line for line in found), found
     assert all("; accepted " in line for line in found)
     if name not in ("centred", "upside down", "Z up"):  # one fault each
@@ -54,22 +53,23 @@ def test_a_wrong_frame_is_told(name: str, clips: list[Joints]) -> None:
 
 
 def test_sound_clips_give_none(clips: list[Joints]) -> None:
-    good = [plausible.signs(x) for x in clips]
-    assert plausible.warnings(good) == []
-    odd = [plausible.signs(change(clips[0])) for change in (WRONG["upside down"][0], WRONG["x flipped"][0])]
-    assert plausible.warnings(good[:3] + odd) == []  # most stand
-    assert plausible.warnings(odd) == []  # too few to tell
-    assert plausible.warnings([plausible.signs(x - x[:1, :1] * np.array([1, 0, 1])) for x in clips]) == []
+    good = [output_files.clip_signs(x) for x in clips]
+    assert output_files.frame_warnings(good) == []
+    odd = [output_files.clip_signs(change(clips[0])) for change in (WRONG["upside down"][0], WRONG["x flipped"][0])]
+    assert output_files.frame_warnings(good[:3] + odd) == []  # most stand
+    assert output_files.frame_warnings(odd) == []  # too few to tell
+    in_place = [output_files.clip_signs(x - x[:1, :1] * np.array([1, 0, 1])) for x in clips]
+    assert output_files.frame_warnings(in_place) == []
 
 
 @pytest.mark.parametrize("times", [0.5, 1.9])
 def test_bones_of_another_size_are_refused(times: float, clips: list[Joints], tmp_path: Path) -> None:
     np.save(tmp_path / "001.npy", clips[0] * times)
     with pytest.raises(UserError, match="accepted metres, 0.7 to 1.4 times"):
-        reading.body(tmp_path / "001.npy")
+        output_files.read_body(tmp_path / "001.npy")
     for fine in (0.75, 1.35):
         np.save(tmp_path / "001.npy", clips[0] * fine)
-        assert reading.body(tmp_path / "001.npy").joints.shape[1:] == (22, 3)
+        assert output_files.read_body(tmp_path / "001.npy").joints.shape[1:] == (22, 3)
 
 
 def test_the_command_warns_and_the_scores_stay(
@@ -80,9 +80,9 @@ def test_the_command_warns_and_the_scores_stay(
     asked = tuple(Entry(f"item {n}", "single", ["claps"]) for n in range(len(clips)))
     metrics = {"pass_rate": {"higher_is_better": True, "unit": "share"}}
     suite = Suite("few", 1, "prompts", "a few", metrics, entries=asked)
-    for n, item in enumerate(scoring.items(suite)):
+    for n, item in enumerate(outputs.items(suite)):
         np.save(tmp_path / f"{item.id}.npy", clips[n])
-    assert "warnings" not in scoring.score(suite, Outputs(tmp_path))
+    assert "warnings" not in outputs.score(suite, Outputs(tmp_path))
     for path in tmp_path.glob("*.npy"):
         np.save(path, WRONG["floating"][0](np.load(path)))
     monkeypatch.setattr(evaluation, "load", lambda name: suite)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation.outputs.scoring import Outputs
-from avatargpt.evaluation.prompt_rows import read_prompts
-from avatargpt.evaluation.text.prompt_list import fitting
+from avatargpt.evaluation.outputs import Outputs
+from avatargpt.evaluation.prompt_list import fitting
+from avatargpt.evaluation.suites import read_list
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -69,10 +69,10 @@ def test_motions_may_come_from_others(tmp_path: Path) -> None:
 
 
 def test_what_fits_its_prompt_is_told_from_what_does_not(tmp_path: Path) -> None:
-    from avatargpt.evaluation.body import synthetic
+    from avatargpt.evaluation import corpus
 
     wanted = ("sit_down", "clap", "jumping_jack", "lie_down", "bow", "kick")
-    some = {c.action: c for c in synthetic.made(1) if c.action in wanted and c.captions}
+    some = {c.action: c for c in corpus.keyframed_clips(1) if c.action in wanted and c.captions}
     path = tmp_path / "mine.json"
     path.write_text(json.dumps([some[a].captions[0] for a in wanted]))
     suite = evaluation.load(str(path))
@@ -88,16 +88,16 @@ def test_what_fits_its_prompt_is_told_from_what_does_not(tmp_path: Path) -> None
 def test_json_and_what_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text('["walk", {"prompt": "wave", "action": "wave"}]')
-    assert [(r["prompt"], r["action"]) for r in read_prompts(path)] == [("walk", ""), ("wave", "wave")]
+    assert [(r["prompt"], r["action"]) for r in read_list(path).options["prompts"]] == [("walk", ""), ("wave", "wave")]
     for text, said in (("{}", "no list"), ("[]", "0 prompts"), ('[{"text": "a"}]', "entry 1: no prompt"),
                        ('[{"prompt": "a", "action": 3}]', "action is no text")):  # fmt: skip
         path.write_text(text)
         with pytest.raises(UserError, match=said):
-            read_prompts(path)
+            read_list(path)
     table = tmp_path / "p.csv"
     for text, said in (("text\nwalk\n", "line 2: no prompt"), ('prompt\n"walk\n', "line"), ("", "0 prompts")):
         table.write_text(text)
         with pytest.raises(UserError, match=said):
-            read_prompts(table)
+            read_list(table)
     with pytest.raises(UserError, match="no such file"):
         evaluation.load(str(tmp_path / "not.csv"))

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import answers, parts
-from avatargpt.evaluation.body import corpus
-from avatargpt.evaluation.body.prompts import Answer
-from avatargpt.evaluation.parts import Parts
-from avatargpt.evaluation.text.plan_coverage import told_again
-from avatargpt.evaluation.text.requests import Taken
+from avatargpt.evaluation import cache, corpus
+from avatargpt.evaluation.cache import AnswerCache
+from avatargpt.evaluation.plans import describe_generated
+from avatargpt.evaluation.prompts import Answer
+from avatargpt.evaluation.requests import Reading
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.clip import Clip
 from instruct_data.dialogue.acts import Act
@@ -55,25 +54,26 @@ def test_answers_come_back_to_the_last_bit(tmp_path: Path) -> None:
     face = FaceMotion(np.random.default_rng(0).random((5, 52), np.float32), np.zeros((5, 3), np.float32), 30.0, "smile")
     told = [
         sway(1), twice, sway(2, 9, "gesture"), face, Answer(None, None, "cannot"), Answer(twice, (0.1, 1 / 3)),
-        (Taken(("a",), ("b",), False), [Act("then", seconds=2.5, text="bow")], None, True, 7, 0.1 + 0.2, "\ud800 é\0"),
+        (Reading(("a",), ("b",), False), [Act("then", seconds=2.5, text="bow")], None, True, 7, 0.1 + 0.2),
+        "\ud800 é\0",
         Plan("a scene", (Activity("t", ("s",)),), "p"), {"": [np.arange(6.0).reshape(2, 3).T], 3: np.float32(0.1)},
         Score(3.0, (Event("wink_left", 0.4, 1.6, 0.7),), (Emotion("happy", 0.5, 0.0, 3.0),), "hm"), float("nan"),
     ]  # fmt: skip
-    assert same(answers.load(answers.save(tmp_path / "a.npz", told)), told)
-    assert all(answers._class(name) for name in answers.KEPT)
-    one = answers.digest(told)
-    assert one == answers.digest(told) != answers.digest([replace(twice, caption="x"), *told[1:]])
+    assert same(cache.load_answer(cache.save_answer(tmp_path / "a.npz", told)), told)
+    assert all(cache._answer_class(name) for name in cache.STORABLE)
+    one = cache.answer_digest(told)
+    assert one == cache.answer_digest(told) != cache.answer_digest([replace(twice, caption="x"), *told[1:]])
 
 
 def test_nothing_else_is_kept_or_read(tmp_path: Path) -> None:
     for strange in (object(), Path("x"), {1, 2}, np.array([None]), Clip("c", sway(0), [], "", "", "val", "")):
-        with pytest.raises(answers.Unkeepable):
-            answers.save(tmp_path / "a.npz", [strange])
+        with pytest.raises(cache.NotStorableError):
+            cache.save_answer(tmp_path / "a.npz", [strange])
     empty = '{"is": "vqvae.motion:Motion", "fields": {}}'
     for tree in ('{"is": "os:system", "fields": {}}', empty, '{"array": "7"}', "["):
         np.savez(tmp_path / "b.npz", tree=np.array(tree))
         with pytest.raises(UserError, match="b.npz"):
-            answers.load(tmp_path / "b.npz")
+            cache.load_answer(tmp_path / "b.npz")
     asked: list[int] = []
 
     class Model:
@@ -84,7 +84,7 @@ def test_nothing_else_is_kept_or_read(tmp_path: Path) -> None:
             return {number} if number else "nothing"
 
     for _ in range(2):
-        model = Parts(tmp_path / "r.parts").standing_in(Model(), "guess")
+        model = AnswerCache(tmp_path / "r.parts").wrap_model(Model(), "guess")
         assert [model.guess(n) for n in (0, 1, 0)] == ["nothing", {1}, "nothing"] and model.size == 3
     assert asked == [0, 1, 0, 1]  # an equal call has its own answer; what cannot be kept is asked for anew
 
@@ -115,15 +115,15 @@ class Model:
 @pytest.fixture
 def between(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., bytes]:
     """Runs the suite `inbetween` on four clips and two seeds: eight questions to a model."""
-    clips = [Clip(f"c{i}", sway(i, 64 + 8 * i), ["a sway"], "made", "", "val", "sway") for i in range(4)]
-    monkeypatch.setattr(corpus, "load_clips", lambda data, split: clips)
+    held_out = [Clip(f"c{i}", sway(i, 64 + 8 * i), ["a sway"], "made", "", "val", "sway") for i in range(4)]
+    monkeypatch.setattr(corpus, "load_clips", lambda data, split: held_out)
     suite = replace(evaluation.load("inbetween"), seeds=(0, 1))
     data = tmp_path / "data"
     data.mkdir()
 
     def run(model: Model, out: Path, shard: str = "1/1") -> bytes:
         out.parent.mkdir(exist_ok=True)
-        evaluation.run_suite(suite, model, data, out, shard=parts.read_shard(shard))
+        evaluation.run_suite(suite, model, data, out, shard=cache.read_shard(shard))
         return out.read_bytes()
 
     return run
@@ -148,7 +148,7 @@ def test_killed_run_of_another_kind_goes_on(between: Callable[..., bytes], tmp_p
 def test_shards_of_another_kind_and_other_data(between: Callable[..., bytes], tmp_path: Path) -> None:
     whole, out = between(Model(), tmp_path / "one" / "r.json"), tmp_path / "two" / "r.json"
     first, second = Model(), Model()
-    with pytest.raises(parts.Waiting, match="4 of 8 parts are made; the result follows from --shard 1/2"):
+    with pytest.raises(cache.WaitingForShards, match="4 of 8 parts are made; the result follows from --shard 1/2"):
         between(second, out, "2/2")
     assert between(first, out, "1/2") == whole and (first.asked, second.asked) == (4, 4)
     (tmp_path / "data" / "more.npz").write_bytes(b"1")
@@ -162,10 +162,10 @@ def test_shards_of_another_kind_and_other_data(between: Callable[..., bytes], tm
 
 def test_texts_through_motion_are_shared(tmp_path: Path) -> None:
     texts = [f"step {'x' * i}" for i in range(7)]
-    whole = told_again(Model(), texts, 3, 2)
-    shared = [Parts(tmp_path / "r.parts", {}, (k, 2)) for k in range(2)]
+    whole = describe_generated(Model(), texts, 3, 2)
+    shared = [AnswerCache(tmp_path / "r.parts", {}, (k, 2)) for k in range(2)]
     first, second = Model(), Model()
-    with pytest.raises(parts.Waiting):
-        told_again(second, texts, 3, 2, shared[1])
-    assert told_again(first, texts, 3, 2, shared[0]) == whole and len(set(whole)) > 1
+    with pytest.raises(cache.WaitingForShards):
+        describe_generated(second, texts, 3, 2, shared[1])
+    assert describe_generated(first, texts, 3, 2, shared[0]) == whole and len(set(whole)) > 1
     assert (first.asked, second.asked) == (2, 2)

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from avatargpt import evaluation
-from avatargpt.evaluation.body import retrieval_judge, text_retrieval
-from avatargpt.evaluation.outputs import scoring
+from avatargpt.evaluation import judges, outputs, retrieval
 from avatargpt.metrics.degradations import DEGRADATIONS
 from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator
 from instruct_data.clip import Clip
@@ -51,7 +50,7 @@ def test_rows_of_answers() -> None:
         asked.append(len(prompts))
         return [stroll(seed + len(p) % 5, 40) for p, seed in zip(prompts, seeds, strict=True)]
 
-    found = text_retrieval.score(suite, clips(16), clips(20, 100), judge(), answer)
+    found = retrieval.score(suite, clips(16), clips(20, 100), judge(), answer)
     assert asked == [16, 12] and found["clips"] == 16
     assert found["baselines"] == ["real", "random pairing", "nearest caption"]
     for row in ("/real", "/random pairing", "/nearest caption", ""):
@@ -59,39 +58,39 @@ def test_rows_of_answers() -> None:
     assert found["results"]["fid/nearest caption"]["mean"] > 0
     assert found["results"]["multimodality"]["mean"] > 0
     assert set(k.split("/")[0] for k in found["results"]) == set(suite.metrics)
-    again = text_retrieval.score(suite, clips(16), clips(20, 100), judge(), None)["results"]
+    again = retrieval.score(suite, clips(16), clips(20, 100), judge(), None)["results"]
     assert again["top1/real"] == found["results"]["top1/real"] and "top1" not in again
     with pytest.raises(UserError, match="at least 8"):
-        text_retrieval.score(suite, clips(5), clips(20), judge(), None)
+        retrieval.score(suite, clips(5), clips(20), judge(), None)
 
 
 def test_answers_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avatargpt.evaluation.body import corpus
+    from avatargpt.evaluation import corpus
 
     held = clips(10)
     monkeypatch.setattr(corpus, "load_clips", lambda data, split: held)
     suite = replace(evaluation.load("retrieval"), options={"pool": 8, "repeats": 2})
     judge().save(tmp_path / "judge")
-    for item, clip in zip(scoring.items(suite, tmp_path), held, strict=True):
+    for item, clip in zip(outputs.items(suite, tmp_path), held, strict=True):
         assert item.text == clip.captions[0]
         np.save(tmp_path / f"{item.id}.npy", clip.load().joints)
-    found = scoring.score(suite, scoring.Outputs(tmp_path), tmp_path, tmp_path / "judge")
+    found = outputs.score(suite, outputs.Outputs(tmp_path), tmp_path, tmp_path / "judge")
     for name in ("top1", "top3", "mm_dist", "diversity"):
         assert found["results"][name]["mean"] == pytest.approx(found["results"][f"{name}/real"]["mean"], abs=0.02)
     assert found["results"]["fid"]["mean"] < 1e-3 and found["baselines"] == ["real", "random pairing"]
     for number in range(1, 4):
         (tmp_path / f"{number:03d}.npy").unlink()
-    few = scoring.score(suite, scoring.Outputs(tmp_path), tmp_path, tmp_path / "judge")
+    few = outputs.score(suite, outputs.Outputs(tmp_path), tmp_path, tmp_path / "judge")
     assert few["results"] == {} and {f["item"] for f in few["failed"]} == {"001", "002", "003", "retrieval"}
     with pytest.raises(UserError, match="--data"):
-        scoring.items(suite)
+        outputs.items(suite)
 
 
 def test_judge_is_judged() -> None:
     options = {"pool": 8, "repeats": 2, "captions": 2, "keyframed": 1}
     suite = replace(evaluation.load("retrieval_judge"), options=options)
-    found = retrieval_judge.score(suite, clips(16), [], judge())["results"]
-    for name in (retrieval_judge.AS_IT_IS, *DEGRADATIONS):
+    found = judges.score_evaluator(suite, clips(16), [], judge())["results"]
+    for name in (judges.AS_IT_IS, *DEGRADATIONS):
         assert found[f"geometry/{name}"]["n"] == 16 and found[f"top3/{name}"]["mean"] is not None
     assert found["fid/as it is"]["mean"] < 1e-6 < found["fid/noise"]["mean"]
-    assert {f"agreement/{k}" for k in retrieval_judge.FIGURES} <= set(found)
+    assert {f"agreement/{k}" for k in judges.FIGURES} <= set(found)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation.body import corpus, describe, prompts, reconstruction, rivals, transitions
+from avatargpt.evaluation import corpus, describe, prompts, tokenizer, transitions
 from avatargpt.requests import captions
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
@@ -161,7 +161,7 @@ def test_prompt_run_counts_and_is_repeatable(tmp_path: Path) -> None:
 def test_tokenizer_suite_is_exact_for_a_copy_and_sees_errors(tmp_path: Path) -> None:
     suite = evaluation.load("tokenizer")
     suite.options.update(drift_seconds=2, long_clips=2, long_seconds=12)
-    perfect = reconstruction.score(suite, clips(), lambda m: m, chart=tmp_path / "c.png")
+    perfect = tokenizer.score(suite, clips(), lambda m: m, chart=tmp_path / "c.png")
     assert perfect["results"]["mpjpe_heading"]["mean"] == pytest.approx(0, abs=1e-3)
     assert perfect["results"]["drift"]["mean"] == pytest.approx(0, abs=1e-3)
     assert (tmp_path / "c.png").stat().st_size > 5000
@@ -170,17 +170,17 @@ def test_tokenizer_suite_is_exact_for_a_copy_and_sees_errors(tmp_path: Path) -> 
         """Goes only nine tenths of the way."""
         return Motion(m.rotations, m.root * np.array([0.9, 1, 0.9], np.float32))
 
-    worse = reconstruction.score(suite, clips(), short)
+    worse = tokenizer.score(suite, clips(), short)
     assert 100 < worse["results"]["drift"]["mean"] < 250
-    usage = reconstruction.score(suite, clips(), lambda m: m, lambda m: np.array([[0, 1], [1, 1]]), 4)["results"]
+    usage = tokenizer.score(suite, clips(), lambda m: m, lambda m: np.array([[0, 1], [1, 1]]), 4)["results"]
     assert usage["code_usage"]["mean"] == 0.5 and usage["code_usage/level 1"]["mean"] == 0.25
 
 
 def test_joined_clips_continue() -> None:
-    whole = reconstruction.join([stroll(20).moved(1.0, np.array([3.0, 0, 1])), stroll(20), stroll(20)])
+    whole = tokenizer.join([stroll(20).moved(1.0, np.array([3.0, 0, 1])), stroll(20), stroll(20)])
     steps = np.linalg.norm(np.diff(whole.root[:, [0, 2]], axis=0), axis=1)
     assert steps.max() < 0.06 and np.ptp(whole.heading) < 0.05
-    assert [len(m) for m in reconstruction.long_clips(clips(2), 2, 17)] == [340, 340]
+    assert [len(m) for m in tokenizer.long_clips(clips(2), 2, 17)] == [340, 340]
 
 
 def test_describe_suite_scores_action_and_side() -> None:
@@ -208,8 +208,8 @@ def test_describe_suite_scores_action_and_side() -> None:
 def test_the_nearest_clip_is_the_one_that_moves_alike() -> None:
     known = [Clip(str(i), stroll(20, x), [f"a {i}"], "m", "", "train") for i, x in enumerate((0.2, 1.0, 4.0))]
     some = [Clip("x", stroll(20, x), [], "m", "", "val") for x in (3.8, 0.25)]
-    assert rivals.nearest(some, known).tolist() == [2, 0]
-    told = rivals.sentences(some, [*known, Clip("mute", stroll(20, 3.8), [], "m", "", "train")], 0)
+    assert corpus.nearest_clips(some, known).tolist() == [2, 0]
+    told = corpus.baseline_sentences(some, [*known, Clip("mute", stroll(20, 3.8), [], "m", "", "train")], 0)
     assert told["nearest clip"] == ["a 2", "a 0"] and set(told["random caption"]) <= {"a 0", "a 1", "a 2"}
 
 

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import suites
-from avatargpt.evaluation.body import describe_synthetic, synthetic
-from avatargpt.evaluation.body import families as families_suite
-from avatargpt.evaluation.text import plan_coverage
+from avatargpt.evaluation import corpus, describe, plans, suites
+from avatargpt.evaluation import judges as families_suite
 from avatargpt.metrics import checks
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
@@ -49,7 +47,7 @@ def table(tmp_path: Path, classes: str) -> suites.Suite:
 
 def test_the_table_names_every_family_there_is() -> None:
     known = checks.read_families(evaluation.load("families").classes, "families")
-    assert set(synthetic.names()) <= set(known), set(synthetic.names()) - set(known)
+    assert set(corpus.action_names()) <= set(known), set(corpus.action_names()) - set(known)
 
 
 def test_every_family_is_asked_for_by_a_prompt() -> None:
@@ -67,7 +65,8 @@ def test_every_family_is_asked_for_by_a_prompt() -> None:
 
 def test_own_captions_name_their_family_and_hardly_others() -> None:
     known = checks.read_families(evaluation.load("families").classes, "families")
-    drawn = list(synthetic.made(1, only=[n for n in ("clap", "sit_down", "drink", "kick") if n in synthetic.names()]))
+    actions = [n for n in ("clap", "sit_down", "drink", "kick") if n in corpus.action_names()]
+    drawn = list(corpus.keyframed_clips(1, only=actions))
     right = [c.action in checks.families_named(known, text) for c in drawn for text in c.captions]
     assert np.mean(right) >= 0.95
     others = [len(checks.families_named(known, text) - {c.action}) for c in drawn for text in c.captions]
@@ -89,7 +88,7 @@ def test_parameters_of_a_clip_fill_its_checks(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no parameter reps"):
         checks.filled(entry.checks[1][1], {"side": "left"})
     made = [clip, *clips(3, action="still"), *clips(1, action="unknown")]
-    result = families_suite.score(suite, made)
+    result = families_suite.score_families(suite, made)
     assert result["results"]["own/wave"]["mean"] == 0 and result["results"]["own/still"]["mean"] == 1
     assert result["results"]["others/still"]["mean"] == 1  # a clip of the other family stays in place, too
     assert result["families_without_checks"] == {"unknown": 1}
@@ -117,17 +116,17 @@ def test_describe_synthetic_wants_the_family_and_the_side() -> None:
     data = [of("salute", "a person salutes with the left hand"), of("clap", "a person claps twice"),
             of("sit_down", "a person sits down"), of("nothing", "a person exists")]  # fmt: skip
     said = ["someone salutes with the right hand", "a person claps", "a person walks"]
-    result = describe_synthetic.score(evaluation.load("describe_synthetic"), data, lambda m: said[: len(m)])
+    result = describe.score_synthetic(evaluation.load("describe_synthetic"), data, lambda m: said[: len(m)])
     assert result["results"]["family"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
     assert result["results"]["side"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 1}
     assert result["results"]["captions"]["mean"] == 1 and result["clips_of_no_family"] == 1
     assert result["confusion"] == {"sit_down": {"(none)": 1}}
-    beside = describe_synthetic.score(evaluation.load("describe_synthetic"), data, lambda m: said[: len(m)], data[1:2])
+    beside = describe.score_synthetic(evaluation.load("describe_synthetic"), data, lambda m: said[: len(m)], data[1:2])
     assert beside["baselines"] == ["nearest clip", "random caption"]
     assert {k: beside["results"][k] for k in result["results"]} == result["results"]
     assert beside["results"]["family/nearest clip"]["mean"] == pytest.approx(1 / 3, abs=1e-4)  # all clap
     with pytest.raises(UserError, match="1 sentences for 3"):
-        describe_synthetic.score(evaluation.load("describe_synthetic"), data, lambda m: ["one"])
+        describe.score_synthetic(evaluation.load("describe_synthetic"), data, lambda m: ["one"])
 
 
 class Parrot:
@@ -160,23 +159,23 @@ def test_coverage_counts_what_comes_back(tmp_path: Path) -> None:
     folder.mkdir()
     said = ["she lifts a box", "he plays the piano", "they wave goodbye", "she lifts a box"]
     row = {"scene": "x", "activities": [{"task": "t", "steps": said}]}
-    for name in plan_coverage.FILES:
+    for name in plans.PLAN_FILES:
         (folder / name).write_text(json.dumps(row) + "\n")
-    every = plan_coverage.steps(tmp_path)
-    assert every == said[:3] == plan_coverage.steps(folder)
-    assert plan_coverage.sample(every, 2, 0) == plan_coverage.sample(every, 3, 0)[:2]
+    every = plans.plan_steps(tmp_path)
+    assert every == said[:3] == plans.plan_steps(folder)
+    assert plans.sample_steps(every, 2, 0) == plans.sample_steps(every, 3, 0)[:2]
     suite = evaluation.load("plan_coverage")
     suite.options["batch"] = 2
     del suite.options["best_of"]  # a parrot has no candidates
-    result = plan_coverage.score(suite, every, Parrot(), words)
+    result = plans.score_coverage(suite, every, Parrot(), words)
     assert result["results"]["covered"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
     assert result["results"]["covered/by chance"]["mean"] == 0
     assert result["sample"][0]["said"] == "nothing at all"
     with pytest.raises(UserError, match="no planning corpus"):
-        plan_coverage.steps(tmp_path / "else" / "where")
+        plans.plan_steps(tmp_path / "else" / "where")
     (folder / "val.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match="val.jsonl: line 1"):
-        plan_coverage.steps(folder)
+        plans.plan_steps(folder)
 
 
 def test_equal_descriptions_share_the_first_place() -> None:
@@ -190,14 +189,14 @@ def test_equal_descriptions_share_the_first_place() -> None:
 
     suite = evaluation.load("plan_coverage")
     suite.options.pop("best_of", None)
-    result = plan_coverage.score(suite, [f"step {i}" for i in range(40)], Constant(), encode)["results"]
+    result = plans.score_coverage(suite, [f"step {i}" for i in range(40)], Constant(), encode)["results"]
     assert result["retrieved"]["mean"] == pytest.approx(1 / 32)
 
 
 def test_made_clips_are_repeatable_and_held_out() -> None:
-    name = synthetic.names()[0]
-    one, two = list(synthetic.made(2, only=[name])), list(synthetic.made(2, only=[name]))
+    name = corpus.action_names()[0]
+    one, two = list(corpus.keyframed_clips(2, only=[name])), list(corpus.keyframed_clips(2, only=[name]))
     assert [c.action for c in one] == [name] * 2 and one[0].split == "val"
     assert all((a.load().rotations == b.load().rotations).all() for a, b in zip(one, two, strict=True))
     with pytest.raises(UserError, match="no keyframed family called fly"):
-        list(synthetic.made(1, only=["fly"]))
+        list(corpus.keyframed_clips(1, only=["fly"]))

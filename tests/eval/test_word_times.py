@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from avatargpt import evaluation
-from avatargpt.evaluation.face import word_times
+from avatargpt.evaluation import word_times
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.speech.words import Word, Words
 from vqvae.errors import UserError

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
-from avatargpt.evaluation.face.face_language import between, reading
+from avatargpt.evaluation.face_language import between, reading
 from avatargpt.face.tokens import MODEL_FOLDER
 from avatargpt.lm.checkpoint import load_model, save_model, save_small, with_modalities
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel

@@ -37,27 +37,26 @@ def _result(value: int) -> bytes:
 
 def harness(folder: Path) -> dict[str, Target]:
     """Name -> target; `folder` takes the whole files that damaged ones are read beside."""
-    from avatargpt.evaluation import answers
-    from avatargpt.evaluation.body.prompts import Answer, answer_of
+    from avatargpt.evaluation import cache, output_files
     from avatargpt.evaluation.compare import compare
-    from avatargpt.evaluation.outputs import reading
-    from avatargpt.evaluation.outputs.folder import read_names
-    from avatargpt.evaluation.prompt_rows import read_prompts
+    from avatargpt.evaluation.output_files import read_names
+    from avatargpt.evaluation.prompts import Answer, answer_of
+    from avatargpt.evaluation.suites import read_list
     from vqvae.io import ms272
     from vqvae.io.hml263 import HML263Features
 
     here = folder / "harness"
     here.mkdir(exist_ok=True)
     (here / "whole.json").write_bytes(_result(0))
-    whole = answers.save(here / "part.npz", [answer_of(_body()), Answer(None, None, "no such motion")])
+    whole = cache.save_answer(here / "part.npz", [answer_of(_body()), Answer(None, None, "no such motion")])
     arrays = [_npy(a) for a in (_body().joints, HML263Features().encode(_body()), ms272.encode(_body()))]
     return {
-        "outputs": Target(arrays, ".npy", reading.body, share=2),
-        "outputs with rotations": Target(arrays, ".npy", reading.motion),
-        "prompts as csv": Target([ROWS], ".csv", read_prompts, True),
-        "prompts as json": Target([PROMPTS], ".json", read_prompts, True),
+        "outputs": Target(arrays, ".npy", output_files.read_body, share=2),
+        "outputs with rotations": Target(arrays, ".npy", output_files.read_motion),
+        "prompts as csv": Target([ROWS], ".csv", read_list, True),
+        "prompts as json": Target([PROMPTS], ".json", read_list, True),
         "names as csv": Target([ROWS], ".csv", read_names, True),
         "names as json": Target([NAMES], ".json", read_names, True),
         "result": Target([_result(1)], ".json", lambda p: compare(here / "whole.json", p), True, 2),
-        "part of a run": Target([whole.read_bytes()], ".npz", answers.load),
+        "part of a run": Target([whole.read_bytes()], ".npz", cache.load_answer),
     }  # fmt: skip

@@ -15,7 +15,7 @@ from golden_store import ROOT, Rows, evenly
 
 from avatargpt.chat import Conversation
 from avatargpt.chat.turn_intent import open_intent
-from avatargpt.evaluation.text.chat import heard
+from avatargpt.evaluation.chat import incoming_turn
 from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.dialogue.acts import Act, Replay, write
 from instruct_data.dialogue.dialogues import Group, Turn, TurnMaker, phrases
@@ -87,7 +87,7 @@ def _intent() -> Any:
 def _acts(turn: Turn) -> tuple[list[Act], str]:
     """The acts of a turn, and the same in a line; ``-`` = it asks back."""
     try:
-        acts = _intent().understand(heard(turn)) or []
+        acts = _intent().understand(incoming_turn(turn)) or []
     except UserError as e:
         return [], f"error: {e}"
     return acts, write(acts) if acts else "-"

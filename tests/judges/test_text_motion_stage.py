@@ -101,9 +101,9 @@ def test_what_no_longer_shows_its_caption_counts_against_it() -> None:
 
 
 def test_geometry_says_which_clips_made_worse_are_still_right() -> None:
-    from avatargpt.evaluation.body import synthetic
+    from avatargpt.evaluation import corpus
 
-    made = [c for c in synthetic.made(2) if c.captions]
+    made = [c for c in corpus.keyframed_clips(2) if c.captions]
     maker, found = Twins(7), {}
     for number, clip in enumerate(made[:60]):
         for twin in maker.of(clip, clip.load(), number):

@@ -9,8 +9,8 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.api import AvatarGPT
-from avatargpt.evaluation.body import seams as suite_seams
-from avatargpt.metrics import seams
+from avatargpt.evaluation import seams
+from avatargpt.evaluation import seams as suite_seams
 
 
 def jump(frames: int, at: int, size: float) -> np.ndarray:
@@ -40,7 +40,7 @@ def test_the_mean_is_taken_over_sequences_before_the_maximum() -> None:
 
 def test_windows_lie_inside() -> None:
     joints = np.arange(200)[:, None, None] * np.ones((1, 22, 3))
-    cut = seams.windows(joints, [10, 30, 100.5, 170, 171])
+    cut = seams.seam_windows(joints, [10, 30, 100.5, 170, 171])
     assert [int(w[0, 0, 0]) for w in cut] == [0, 70, 140] and {len(w) for w in cut} == {60}
 
 
@@ -68,19 +68,19 @@ def test_the_suite_measures_every_way(gpt: AvatarGPT) -> None:
 def test_captions_are_acted_as_they_stand_for_as_long_as_their_recordings(gpt: AvatarGPT) -> None:
     per = gpt.tokenizers["body"].downsample
     captions = ["a person walks elderly", "a person waves, then bows"]
-    _, made = suite_seams.acted(gpt, [[c] for c in captions], 0, 1, [10 * per, 7 * per + 1])
+    _, made = suite_seams.closed_loop(gpt, [[c] for c in captions], 0, 1, [10 * per, 7 * per + 1])
     assert [(m.beat.caption, m.beat.tokens) for m in made] == list(zip(captions, (10, 7), strict=True))
 
 
 def test_told_scenes_bring_every_caption_before_one_comes_again() -> None:
     told = [(str(i), 20 + i) for i in range(17)]
-    drawn = [c for scene in suite_seams.told_scenes(told, 28, 3) for c in scene]
+    drawn = [c for scene in suite_seams.caption_scenes(told, 28, 3) for c in scene]
     assert len(drawn) == 36 and set(drawn[:17]) == set(drawn[17:34]) == set(told)
-    assert drawn != [c for scene in suite_seams.told_scenes(told, 28, 4) for c in scene]
+    assert drawn != [c for scene in suite_seams.caption_scenes(told, 28, 4) for c in scene]
 
 
 def test_the_chain_is_the_same_clips_without_transitions(gpt: AvatarGPT) -> None:
-    motion, made = suite_seams.acted(gpt, [["he walks", "he waves"], ["he sits"]], 0, 1)
+    motion, made = suite_seams.closed_loop(gpt, [["he walks", "he waves"], ["he sits"]], 0, 1)
     per = gpt.tokenizers["body"].downsample
     assert len(motion) == per * sum(len(m.codes) for m in made) and len(made) == 3
     plain, centres = suite_seams.chained(gpt, made, 0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.metrics import baselines
+from avatargpt.evaluation import transitions
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -18,7 +18,7 @@ def turning(frames: int, rate: float, speed: float) -> Motion:
 
 def test_interpolation_fills_the_gap_evenly() -> None:
     whole = turning(10, 0.1, 0.05)
-    middle = baselines.interpolate(whole.slice(0, 3), whole.slice(7, 10), 4)
+    middle = transitions.interpolate(whole.slice(0, 3), whole.slice(7, 10), 4)
     assert len(middle) == 4
     np.testing.assert_allclose(middle.joints, whole.joints[3:7], atol=1e-5)
 
@@ -26,23 +26,23 @@ def test_interpolation_fills_the_gap_evenly() -> None:
 def test_interpolation_takes_the_shorter_arc() -> None:
     a, b = turning(1, 0, 0), turning(1, 0, 0)
     flipped = Motion(-b.rotations, b.root)
-    np.testing.assert_allclose(baselines.interpolate(a, flipped, 3).joints, np.repeat(a.joints, 3, 0), atol=1e-6)
+    np.testing.assert_allclose(transitions.interpolate(a, flipped, 3).joints, np.repeat(a.joints, 3, 0), atol=1e-6)
 
 
 def test_hold_repeats_the_last_frame() -> None:
     clip = turning(5, 0.1, 0.05)
-    np.testing.assert_array_equal(baselines.hold(clip, 3).joints, np.repeat(clip.joints[-1:], 3, 0))
+    np.testing.assert_array_equal(transitions.hold(clip, 3).joints, np.repeat(clip.joints[-1:], 3, 0))
 
 
 def test_extrapolation_goes_on_as_before() -> None:
     whole = turning(12, 0.1, 0.05)
-    np.testing.assert_allclose(baselines.extrapolate(whole.slice(0, 6), 6).joints, whole.joints[6:], atol=1e-5)
-    assert len(baselines.extrapolate(whole.slice(0, 1), 4)) == 4
+    np.testing.assert_allclose(transitions.extrapolate(whole.slice(0, 6), 6).joints, whole.joints[6:], atol=1e-5)
+    assert len(transitions.extrapolate(whole.slice(0, 1), 4)) == 4
 
 
 def test_bad_arguments() -> None:
     with pytest.raises(UserError, match="at least 1"):
-        baselines.hold(turning(2, 0, 0), 0)
+        transitions.hold(turning(2, 0, 0), 0)
     other = Motion(turning(2, 0, 0).rotations, turning(2, 0, 0).root, fps=30)
     with pytest.raises(UserError, match="same rate"):
-        baselines.interpolate(turning(2, 0, 0), other, 3)
+        transitions.interpolate(turning(2, 0, 0), other, 3)

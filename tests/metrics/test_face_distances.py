@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.metrics.face_distances import face_features, face_fid, fdd, lve
+from avatargpt.evaluation.face_distances import face_features, face_fid, fdd, lve
 from vqvae import arkit
 from vqvae.face import FaceMotion
 

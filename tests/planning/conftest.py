@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatargpt.evaluation.text.plan_judge import JudgeTraining, measure, tabulate, train_scorer
+from avatargpt.evaluation.plan_judge import JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.planning.library import Basis, KindTable, Part, PlanLibrary
 from avatargpt.planning.persons import embedded
 from avatargpt.planning.retrieval_planner import RetrievalPlanner

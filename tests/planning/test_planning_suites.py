@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
+from avatargpt.evaluation import plans
+from avatargpt.evaluation.plan_judge import Corruptor, JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.evaluation.suites import Suite
-from avatargpt.evaluation.text import planning
-from avatargpt.evaluation.text.plan_judge import Corruptor, JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from instruct_data.planning import PlannedActivity, PlannedScene, read_scenes
 from vqvae.errors import UserError
@@ -43,7 +43,7 @@ def test_own_scenes_are_sixty_and_in_no_corpus(shared: Path) -> None:
 
 def test_plans_are_scored(planner: RetrievalPlanner) -> None:
     scenes = ["A clown walks home in the rain.", "The nurse has a long night."]
-    result = planning.score(_suite("plans", scenes=scenes), planner, _rows())
+    result = plans.score_plans(_suite("plans", scenes=scenes), planner, _rows())
     figures = {k: v["mean"] for k, v in result["results"].items()}
     assert len(result["plans"]) == 5
     assert figures["well_formed"] == figures["distinct"] == 1 and figures["loops"] == figures["order_violations"] == 0
@@ -54,14 +54,15 @@ def test_plans_are_scored(planner: RetrievalPlanner) -> None:
 
 
 def test_a_plan_is_most_like_itself(planner: RetrievalPlanner) -> None:
-    plans = [planning.reference(r) for r in _rows()]
-    same, other = planning.likeness(plans, plans, planner), planning.likeness(plans, plans[1:] + plans[:1], planner)
+    references = [plans.reference_plan(r) for r in _rows()]
+    same = plans.likeness(references, references, planner)
+    other = plans.likeness(references, references[1:] + references[:1], planner)
     assert np.allclose(same["bleu1"], 100) and np.allclose(same["rouge_l"], 100) and np.allclose(same["cosine"], 1)
     assert (other["rouge_l"] < 100).all() and (other["cosine"] < 0.999).all()
 
 
 def test_the_nearest_scene_is_copied_as_it_stands(planner: RetrievalPlanner) -> None:
-    plan = planning.nearest(planner, planner.library.scenes[4], 3)
+    plan = plans.nearest_plan(planner, planner.library.scenes[4], 3)
     assert [a.task for a in plan.activities] and len(plan.activities) == 3
     known = {t.replace("{^he}", "") for t in planner.library.tasks}
     assert all(any(a.task.endswith(k) for k in known) for a in plan.activities)
@@ -78,7 +79,7 @@ def test_the_cycle_prefers_the_right_motion() -> None:
             return [f"a person {m.split(' ', 1)[1]}" for m in motions]
 
     encode = lambda texts: np.eye(len(texts))  # noqa: E731
-    figures = planning.cycle(_suite("plan_cycle", sample=6), Model(), _rows(), encode=encode)["results"]
+    figures = plans.score_cycle(_suite("plan_cycle", sample=6), Model(), _rows(), encode=encode)["results"]
     assert figures["bleu1/cycle"]["mean"] > figures["bleu1/random"]["mean"]
     assert figures["cosine/cycle"]["mean"] == 1 and figures["cosine/random"]["mean"] == 0
 
@@ -102,7 +103,7 @@ def test_corrupted_activities_differ_and_are_told_apart(planner: RetrievalPlanne
 
 def test_no_corpus(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="planning"):
-        planning.corpus(tmp_path)
+        plans.validation_plans(tmp_path)
 
 
 def test_tables_leave_the_actor_out(planner: RetrievalPlanner, encoder: Any) -> None:

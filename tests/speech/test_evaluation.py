@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.evaluation.face import distances, speech_face
+from avatargpt.evaluation import face_distances, speech_face
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.metrics import lip_sync
@@ -56,11 +56,11 @@ def test_distances_from_recordings_rank_what_needs_no_model() -> None:
 
     held, training = [take(7.0), take(5.0)], [take(6.0)]
     made = {"near": [x * np.float32(0.9) for x in held]}
-    found = {k: v["mean"] for k, v in distances.beside_recordings(made, held, training).items()}
+    found = {k: v["mean"] for k, v in face_distances.recording_distances(made, held, training).items()}
     assert found["lve/real"] == found["fdd/real"] == 0.0
     assert 0 < found["lve/near"] < found["lve/mean face"] < found["lve/neutral face"]
     assert found["lve/near"] < found["lve/shuffled recording"]
-    assert distances.beside_recordings(made, held, training)["lve/real"]["n"] == 4  # windows of five seconds
+    assert face_distances.recording_distances(made, held, training)["lve/real"]["n"] == 4  # windows of five seconds
 
 
 def test_lag_of_a_shifted_curve() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.evaluation.face.speech_face import _still
+from avatargpt.evaluation.speech_face import _still
 from avatargpt.face.audio_model.conditioning import Clause, Direction
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork

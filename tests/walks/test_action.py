@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from avatargpt import evaluation, resources
-from avatargpt.evaluation.body import families as suite_of_families
-from avatargpt.evaluation.body import synthetic
+from avatargpt.evaluation import corpus
+from avatargpt.evaluation import judges as suite_of_families
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics import checks as tables
 from instruct_data.synth import actions, families
@@ -48,10 +48,10 @@ def with_row(folder: Path, name: str, key: str) -> Suite:
 
 
 def test_an_action_passes_the_suite(ring_bell: None, tmp_path: Path) -> None:
-    assert "ring_bell" in synthetic.names()
+    assert "ring_bell" in corpus.action_names()
     suite = with_row(tmp_path, "families", "classes")
-    clips = list(synthetic.made(int(suite.options["per_family"]), only=["ring_bell", *OTHERS]))
-    found = suite_of_families.score(suite, clips)["results"]
+    clips = list(corpus.keyframed_clips(int(suite.options["per_family"]), only=["ring_bell", *OTHERS]))
+    found = suite_of_families.score_families(suite, clips)["results"]
     assert found["own/ring_bell"]["mean"] >= suite.targets["own"]
     assert found["others/ring_bell"]["mean"] < 0.25  # some clap over their heads
     table = tables.read_families(suite.classes, suite.name)

@@ -1,0 +1,385 @@
+"""The suites `face_instructions` and `face_fresh`: is every event of a facial instruction seen on the curves?
+
+Fresh instructions are sorted by what they ask for beyond actions: times, counts, turns, denials, degrees. A row is a
+score with ``construct``; ``words`` are the words of the speech it goes with, with their times, where the instruction is
+anchored on them; ``not`` names actions that it denies.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.face_distances import distances, score_baselines
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.evaluation.suites import Run, Suite, folder
+from avatargpt.face.instructions.scores import fit_score
+from avatargpt.face.pipeline import FacePipeline
+from avatargpt.metrics.face import TYPICAL, au_emo, au_f1, emotions_shown, reading_score
+from avatargpt.metrics.face_events import LOOKS, STATES, check_score, looks_at_head
+from avatargpt.metrics.lip_sync import Lips
+from avatargpt.requests.english import unreadable
+from avatargpt.train.speech_data.corpus import SpeechClip
+from instruct_data.face.score import Emotion, Event, Score, parse_score, read_instructions
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.io.data_files import json_rows
+
+OWN = "face_instructions.jsonl"
+EVERYDAY = "face_everyday.jsonl"  # short and casual, as users type them; sides and times seldom stated
+LEARNT = "face_learnt.txt"  # held-out texts of the corpus in the material of the packaged readers (scripts/learnt.py)
+STEPS = (0.3, 0.7, 0.85, 1.0)  # slightly, no word, very, extremely
+WORDS = ("slightly ", "", "very ", "extremely ")
+DEGREES = (" slightly", "", " very strongly", " extremely")
+RISE = 0.005  # least difference between steps
+MOUTH = tuple(
+    "jaw mouth lip chew tongue yawn sigh gasp laugh smile smirk sneer frown blow cheek chin return_to".split()
+)
+"""Parts of the names of actions that need the mouth: with speech they give way to it."""
+MAX_SECONDS_OFF = 0.4  # by which a start may differ from the one in words
+MAX_STRENGTH_OFF = 0.15  # by which a strength may differ from the one in words
+MIN_CHANGE = 0.2  # by which a strength must change to rise or fade
+TIMED = ("every", "wait", "until_end", "share", "late", "speaking")
+"""Constructs whose words name seconds; of the others order, counts and sides are compared."""
+UNCOUNTED = ("shake_head", "chew", "laugh")
+"""Rhythmic actions: without a number in words they may be done any number of times."""
+AT_REST = ("return_to_neutral", "neutral")
+
+
+def evaluate(run: Run) -> dict[str, Any]:
+    """The instructions of a suite on a run's driver."""
+    performer = run.cache.wrap_model(FacePipeline.load(Path(run.model.source) / "driver"), "read", "perform")
+    if "rows" in run.suite.options:
+        return score_fresh(run.suite, performer)
+    return score(run.suite, performer, run.data, run.store)
+
+
+def score(suite: Suite, performer: FacePipeline, data: Path | None, store: Path | None) -> dict[str, Any]:
+    """All figures; the events of the scores that people wrote are searched in the driver's curves.
+
+    Args:
+        suite: of kind ``face_instructions``.
+        performer: under test.
+        data: folder with val.jsonl of the instruction corpus; without one the suite's own instructions alone.
+        store: a cache of the speech stage, for instructions during speech; None leaves that out.
+    """
+    results: dict[str, Any] = {}
+    sources = instruction_sources(suite, data)
+    speech = None if store is None else _speech(store)
+    samples, done = [], {}
+    for name, scores in sources.items():
+        read = [performer.read([s.text], [s.length])[0] for s in scores]  # with the length, as by --seconds
+        faces = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(scores, read, strict=True)]
+        results |= measured(name, faces, scores) | baseline_figures(name, scores)
+        done[name] = [(s.text, [float(r.done) for r in check_score(m, s)]) for m, s in zip(faces, scores, strict=True)]
+        results |= {f"reading_{k}/{name}": plain(v) for k, v in reading_score(read, scores).items()}
+        from_scores = [performer.perform(s.text, score=s, seconds=s.length) for s in scores]
+        results |= {k.replace("/", "_told/"): v for k, v in followed(name, from_scores, scores).items()}
+        samples += _samples(faces[:20], read[:20], scores[:20])
+    if data is not None:
+        results |= all_events([*done["own"], *done["corpus"]], (folder() / LEARNT).read_text("utf-8").splitlines())
+    results |= _rising(performer)
+    if speech is not None:
+        results |= _with_speech(performer, speech, sources["own"])
+    return {"results": results, "samples": samples, "baselines": [*score_baselines(())]}
+
+
+def all_events(done: Sequence[tuple[str, Sequence[float]]], learnt: Sequence[str]) -> dict[str, Any]:
+    """Events of our own instructions and of the corpus as one share: of all, and without those of learnt texts.
+
+    Args:
+        done: per instruction its text and, per event, 1 where it is done, else 0.
+        learnt: texts to leave out of ``events/unlearnt``.
+    """
+    left = [x for text, row in done if text not in learnt for x in row]
+    return {"events/together": figure([x for _, row in done for x in row]), "events/unlearnt": figure(left)}
+
+
+def instructions_of(data: Path) -> Path:
+    """The held-out instructions of a corpus: `data` itself, or ``val.jsonl`` in it.
+
+    Raises:
+        UserError: there are none.
+    """
+    path = data / "val.jsonl" if data.is_dir() else data
+    if not path.is_file():
+        raise UserError(f"--data {data}: no val.jsonl; accepted a folder of facial instructions, or none")
+    return path
+
+
+def measured(name: str, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, Any]:
+    """`followed`, and the distances from the rendered scores."""
+    from instruct_data.face.render import render
+
+    return followed(name, faces, scores) | distances(name, faces, [render(s, 1) for s in scores])
+
+
+def baseline_figures(name: str, scores: Sequence[Score]) -> dict[str, Any]:
+    """The same of `score_baselines`: ``FIGURE/NAME/BASELINE``."""
+    return {f"{k}/{row}": v for row, faces in score_baselines(scores).items()
+            for k, v in measured(name, faces, scores).items()}  # fmt: skip
+
+
+def followed(name: str, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, Any]:
+    """Events done, feelings shown, and action units beside those of the rendered score."""
+    from instruct_data.face.render import render
+
+    events = [[r.done for r in check_score(m, s)] for m, s in zip(faces, scores, strict=True) if s.events]
+    emotions = [x for m, s in zip(faces, scores, strict=True) for x in emotions_shown(m, s)]
+    rendered = [render(s, 1) for s in scores]
+    single = [(m, s.emotions[0].name) for m, s in zip(faces, scores, strict=True)
+              if not s.events and len(s.emotions) == 1 and s.emotions[0].name in TYPICAL]  # fmt: skip
+    out = {
+        f"events/{name}": figure([float(x) for row in events for x in row]),
+        f"clips/{name}": figure([float(all(row)) for row in events]),
+        f"auf1/{name}": plain(au_f1(faces, rendered)), f"auf1_frames/{name}": plain(au_f1(faces, rendered, "frames")),
+    }  # fmt: skip
+    if emotions:
+        out[f"emotions/{name}"] = figure([float(x) for x in emotions])
+    if single:
+        motions, names = zip(*single, strict=True)
+        out[f"auemo/{name}"] = plain(au_emo(motions, names))
+        out[f"auemo_frames/{name}"] = plain(au_emo(motions, names, "frames"))
+    return out
+
+
+def _samples(faces: Sequence[FaceMotion], read: Sequence[Score], scores: Sequence[Score]) -> list[dict[str, Any]]:
+    rows = []
+    for m, r, s in zip(faces, read, scores, strict=True):
+        faults = {f"{x.event.action} at {x.event.start:g} s": x.faults for x in check_score(m, s) if x.faults}
+        rows.append({"text": s.text, "read": _parts(r), "faults": faults})
+    return rows
+
+
+def _parts(score: Score) -> list[str]:
+    """Events and emotions of a score as short texts."""
+    events = [f"{e.action} {e.start:.1f}-{e.end:.1f} s, {e.intensity:g}, x{e.repeat}" for e in score.events]
+    return events + [f"{f.name} {f.start:.1f}-{f.end:.1f} s, {f.intensity:g}" for f in score.emotions]
+
+
+def _levels(performer: FacePipeline, scores: Sequence[Score], measure: Callable[[FaceMotion], float]) -> list[float]:
+    return [measure(performer.perform(s.text, score=s, seconds=3.0)) for s in scores]
+
+
+def _rising(performer: FacePipeline) -> dict[str, Any]:
+    """Share of the steps slightly < no word < very < extremely that rise: by scores, and as read from words."""
+    from avatargpt.metrics.face import read_emotions
+    from instruct_data.face.actions import action_names
+    from instruct_data.face.emotions import emotion_names
+
+    scored: list[float] = []
+    worded: list[float] = []
+    for name in action_names():
+        if LOOKS[name].form in STATES:  # a closed mouth and a neutral face have no degree
+            continue
+        scores = [Score(3.0, (Event(name, 0.4, 1.6, s),)) for s in STEPS]
+        scored += _steps(_levels(performer, scores, lambda m, n=name: _apex(m, n)))  # type: ignore[misc]
+        texts = [name.replace("_", " ") + d for d in DEGREES]
+        worded += _steps(_levels(performer, performer.read(texts), lambda m, n=name: _apex(m, n)))  # type: ignore[misc]
+    for name in (n for n in emotion_names() if n != "neutral"):
+        scores = [Score(3.0, (), (Emotion(name, s, 0.0, 3.0),)) for s in STEPS]
+        scored += _steps(_levels(performer, scores, lambda m, n=name: read_emotions(m, 1.0)[n]))  # type: ignore[misc]
+        texts = [f"look {w}{name}" for w in WORDS]
+        worded += _steps(
+            _levels(performer, performer.read(texts), lambda m, n=name: read_emotions(m, 1.0)[n])  # type: ignore[misc]
+        )
+    return {"rising/told": figure(scored), "rising/worded": figure(worded)}
+
+
+def _apex(motion: FaceMotion, action: str) -> float:
+    return float(np.percentile(LOOKS[action].signal(motion), 97))
+
+
+def _steps(levels: Sequence[float]) -> list[float]:
+    return [float(b > a + RISE) for a, b in zip(levels, levels[1:], strict=False)]
+
+
+def _speech(store: Path) -> list[SpeechClip]:
+    """Held-out clear voices of a cache."""
+    from avatargpt.train.speech_data.corpus import load
+
+    return [c for c in load(store) if c.split == "val" and c.kind == "taught" and c.source == "clean"]
+
+
+def _with_speech(performer: FacePipeline, clips: Sequence[SpeechClip], scores: Sequence[Score]) -> dict[str, Any]:
+    """Instruction, feeling and speech at once, by the driver with the true score: events done, closures lost."""
+    import torch
+
+    from avatargpt.speech.phones import Phone
+    from avatargpt.train.speech_data.validation import predict
+
+    free = [s for s in scores if s.events and not any(w in e.action for e in s.events for w in MOUTH)]
+    alone, both, events = Lips(), Lips(), []
+    for i, clip in enumerate(clips):
+        score = free[i % len(free)]
+        if not score.emotions:
+            score = replace(score, emotions=(Emotion(("happy", "sad", "angry")[i % 3], 0.6, 0.0, score.length),))
+        score = fit_score(score, max(score.length, len(clip) / 30))
+        direction = performer.direction(score)
+        curves = predict(performer.driver.network, clip.features, torch.device("cpu"), direction=direction)
+        phones = [Phone(*p) for p in clip.phone_times]
+        alone.add(predict(performer.driver.network, clip.features, torch.device("cpu")), phones, clip.curves)
+        both.add(curves, phones, clip.curves)
+        inside = tuple(e for e in score.events if e.end <= len(clip) / 30)
+        if inside:
+            part = FaceMotion.from_curves(curves)
+            events += [float(r.done) for r in check_score(part, replace(score, events=inside))]
+    return {
+        "speech_events": figure(events), "speech_closure/alone": figure(alone.closure),
+        "speech_closure/directed": figure(both.closure), "speech_false_closure/directed": figure(both.closure_vowel),
+    }  # fmt: skip
+
+
+def instruction_sources(suite: Suite, data: Path | None) -> dict[str, list[Score]]:
+    """Source -> the scores of its instructions, in order.
+
+    Args:
+        suite: of kind ``face_instructions``. data: the corpus, for suites that measure on one, or None.
+    """
+    if "rows" in suite.options:
+        rows = [row for _, row in json_rows(folder() / suite.options["rows"])]
+        return {"fresh": [parse_score(row, str(row.get("text"))) for row in rows]}
+    paths = {"own": folder() / OWN, "everyday": folder() / EVERYDAY}
+    if data is not None:
+        paths["corpus"] = instructions_of(data)
+    return {name: [row.score for row in read_instructions(path)] for name, path in paths.items()}
+
+
+def head_instructions(suite: Suite, data: Path | None) -> set[str]:
+    """``SOURCE_NNN`` of the instructions with an event that the head alone shows."""
+    sources = instruction_sources(suite, data)
+    return {f"{source}_{n:03d}" for source, scores in sources.items() for n, s in enumerate(scores, 1)
+            if any(looks_at_head(e.action) for e in s.events)}  # fmt: skip
+
+
+def score_outputs(suite: Suite, faces: Mapping[str, FaceMotion], data: Path | None = None) -> dict[str, Any]:
+    """Events, feelings, action units, and distances from the rendered scores, per source.
+
+    Args:
+        faces: ``SOURCE_NNN`` -> the clip; instructions without one do not count.
+
+    Returns:
+        ``results`` and one row per instruction: ``done`` says which of its events are seen.
+    """
+    results: dict[str, Any] = {}
+    rows = []
+    for source, scores in instruction_sources(suite, data).items():
+        ids = [f"{source}_{n:03d}" for n in range(1, len(scores) + 1)]
+        pairs = [(i, faces[i], s) for i, s in zip(ids, scores, strict=True) if i in faces]
+        if not pairs:
+            continue
+        results |= measured(source, [m for _, m, _ in pairs], [s for _, _, s in pairs])
+        rows += [{"id": i, "text": s.text, "done": [int(x.done) for x in check_score(m, s)]} for i, m, s in pairs]
+    return {"results": results, "instructions": rows}
+
+
+def same_reading(read: Score, norm: Score, construct: str) -> bool:
+    """Whether a reading has the norm's actions, counts and feelings, and the times and degrees that words state."""
+    events = [e for e in sorted(read.events, key=lambda e: e.start) if e.action not in AT_REST]
+    emotions = _merged([f for f in read.emotions if f.name != "neutral"])
+    expected = _merged(norm.emotions)
+    if construct in ("rise", "fade"):
+        return _changes(events, emotions, norm, 1 if construct == "rise" else -1)
+    if [e.action for e in events] != [e.action for e in norm.events] or len(emotions) != len(expected):
+        return False
+    counts = all(a.repeat == b.repeat or (b.repeat == 1 and b.action in UNCOUNTED)
+                 for a, b in zip(events, norm.events, strict=True))  # fmt: skip
+    if not counts or any(a[0] != b[0] for a, b in zip(emotions, expected, strict=True)):
+        return False
+    if construct == "degree":
+        pairs = [(a.intensity, b.intensity) for a, b in zip(events, norm.events, strict=True)]
+        pairs += [(a[2], b[2]) for a, b in zip(emotions, expected, strict=True)]
+        return all(abs(a - b) <= MAX_STRENGTH_OFF for a, b in pairs)
+    if construct not in TIMED:
+        return True
+    late = [a.start - b.start for a, b in zip(events, norm.events, strict=True)]
+    late += [a[1] - b[1] for a, b in zip(emotions, expected, strict=True)]
+    # "every two seconds" leaves open when it is done first
+    first = late[0] if construct == "every" else 0.0
+    return all(abs(x - first) <= max(MAX_SECONDS_OFF, 0.1 * norm.length * (construct == "share")) for x in late)
+
+
+def _merged(emotions: Sequence[Emotion]) -> list[tuple[str, float, float, float]]:
+    """Feelings in order, the same in a row as one: name, start, strength at its start and at its end."""
+    out: list[tuple[str, float, float, float]] = []
+    for f in sorted(emotions, key=lambda f: f.start):
+        end = f.intensity if f.to is None else f.to
+        if out and out[-1][0] == f.name:
+            out[-1] = (*out[-1][:3], end)
+        else:
+            out.append((f.name, f.start, f.intensity, end))
+    return out
+
+
+def _changes(
+    events: Sequence[Event], emotions: Sequence[tuple[str, float, float, float]], norm: Score, way: int
+) -> bool:
+    """Whether the one action or feeling grows (way 1) or fades (-1)."""
+    if norm.emotions:
+        fits = len(emotions) == 1 and emotions[0][0] == norm.emotions[0].name
+        return fits and way * (emotions[0][3] - emotions[0][2]) >= MIN_CHANGE
+    if {e.action for e in events} != {e.action for e in norm.events}:
+        return False
+    grown = way * (events[-1].intensity - events[0].intensity) >= MIN_CHANGE
+    return grown or (way > 0 and max(e.rise for e in events) > 0.3)
+
+
+def score_fresh(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
+    """All figures.
+
+    Args:
+        suite: of kind ``face_instructions`` with options ``rows`` and ``foreign``, files beside the suites.
+        performer: under test; it gets the words of the speech if its ``read`` has a parameter ``words``.
+
+    Returns:
+        As of ``face_instructions`` for one source; ``events/CONSTRUCT``: share of the events done by construct;
+        ``read/CONSTRUCT``: share of the instructions that are read rightly (`same_reading`); ``denied``: share of
+        denied actions that are not read; ``foreign``: of texts in other languages, the share that is called so, and
+        ``english``: of English ones that look foreign, the share that is not.
+    """
+    raw = [row for _, row in json_rows(folder() / suite.options["rows"])]
+    scores = [parse_score(row, str(row.get("text"))) for row in raw]
+    takes_words = "words" in inspect.signature(performer.read).parameters
+    read = []
+    for row, s in zip(raw, scores, strict=True):
+        words = [(w["word"], w["start"], w["end"]) for w in row.get("words", ())]
+        speech: dict[str, Any] = {"words": [words]} if takes_words else {}
+        read += performer.read([s.text], [s.length], **speech)
+    faces = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(scores, read, strict=True)]
+    results: dict[str, Any] = {k: v for k, v in measured("fresh", faces, scores).items() if not k.startswith("events")}
+    results |= {f"reading_{k}/fresh": plain(v) for k, v in reading_score(read, scores).items()}
+    events: dict[str, list[float]] = defaultdict(list)
+    correct: dict[str, list[float]] = defaultdict(list)
+    denied, rows = [], []
+    for row, m, r, s in zip(raw, faces, read, scores, strict=True):
+        right = same_reading(r, s, row["construct"]) and not {e.action for e in r.events} & set(row.get("not", ()))
+        # Where the words name no times, those of a right reading are as good as the norm's.
+        free = right and row["construct"] not in (*TIMED, "rise", "fade")
+        seen_events = [float(x.done) for x in check_score(m, r if free else s)]
+        events[row["construct"]] += seen_events
+        for key in ("", f"/{row['construct']}"):
+            correct[key].append(float(right))
+        denied += [float(name not in {e.action for e in r.events}) for name in row.get("not", ())]
+        rows.append({"text": s.text, "construct": row["construct"], "read": _parts(r), "right": int(right),
+                     "done": [int(x) for x in seen_events]})  # fmt: skip
+    results |= {f"read{k}": figure(v) for k, v in correct.items()}
+    results |= {f"events/{k}": figure(v) for k, v in events.items() if v}
+    results["events"] = figure([x for v in events.values() for x in v])
+    results["denied"] = figure(denied)
+    results |= {k.replace("events/fresh", "events"): v for k, v in baseline_figures("fresh", scores).items()}
+    results |= _languages(suite.options["foreign"])
+    return {"results": results, "instructions": rows, "baselines": [*score_baselines(())]}
+
+
+def _languages(file: str) -> dict[str, Any]:
+    """Are other languages distinguished from English?"""
+    called: dict[bool, list[float]] = {True: [], False: []}
+    for _, row in json_rows(folder() / file):
+        called[bool(row["foreign"])].append(float(bool(unreadable(row["text"]))))
+    return {"foreign": figure(called[True]), "english": figure([1 - x for x in called[False]])}

@@ -1,0 +1,368 @@
+"""The suite `gesture`: recorded motion and each way of making motion for the same talks, in windows of some seconds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.evaluation.suites import Run, Suite
+from avatargpt.evaluation.talks import Generator, Talk, read_strokes, read_talks
+from avatargpt.gesture.pipeline import GesturePipeline
+from avatargpt.gesture.semantics import Manner
+from avatargpt.metrics.gesture import baselines, beats
+from avatargpt.metrics.gesture.beats import (
+    UPPER,
+    WRISTS,
+    backtracked,
+    emphases,
+    hand_speed,
+    hand_speed_distance,
+    hand_speeds,
+    mean_acceleration,
+    mean_jerk,
+    onsets,
+)
+from avatargpt.metrics.gesture.fgd import FRAMES, GestureFeatures, fgd
+from avatargpt.metrics.gesture.turns import listening, nod_timing, speaking, still_share
+from avatargpt.speech.audio import FPS, RATE, frames_in
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+
+@dataclass(frozen=True, eq=False)
+class TalkMotion:
+    """A talk and a motion for it at 30 fps."""
+
+    talk: Talk
+    motion: Motion
+
+    @property
+    def seconds(self) -> float:
+        """What sound and motion share."""
+        return min(self.motion.seconds, len(self.talk.audio) / RATE)
+
+
+_Beats = list[np.ndarray]
+_Finder = Callable[[np.ndarray], np.ndarray]
+
+
+def _emphases(audio: np.ndarray) -> np.ndarray:
+    return emphases(audio)[0]
+
+
+ALIGNMENTS: dict[str, tuple[_Finder, Callable[[Motion, np.ndarray], _Beats]]] = {
+    "beat_alignment": (onsets, beats.motion_beats),
+    "beat_alignment_01": (onsets, lambda motion, usual: beats.motion_beats(motion, usual, beats.BARELY_MOVING)),
+    "wrist_beat_alignment": (backtracked, lambda motion, usual: beats.wrist_beats(motion)),
+    "emphasis_alignment": (_emphases, lambda motion, usual: beats.wrist_beats(motion, WRISTS)),
+}
+"""Figure -> beats of a sound, and beats of a motion given the usual speeds of joints."""
+
+
+class SoundBeats:
+    """The beats of some sounds, found once for all rows."""
+
+    def __init__(self, sounds: Sequence[np.ndarray]) -> None:
+        self.sounds = sounds
+        finders = dict.fromkeys(finder for finder, _ in ALIGNMENTS.values())
+        self.times = {finder: [finder(x) for x in sounds] for finder in finders}
+
+    def split(self, finder: _Finder, audio: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Beats of one of the sounds, and those of the others."""
+        number = next(i for i, x in enumerate(self.sounds) if x is audio)
+        times = self.times[finder]
+        return times[number], times[:number] + times[number + 1 :]
+
+
+def beat_figures(
+    name: str, row: Sequence[TalkMotion], beats_of: SoundBeats, usual: np.ndarray, window: float
+) -> dict[str, Any]:
+    """Beat alignment of a row, by how much it is above that with other sounds, and for ``real`` the row ``shuffled``.
+
+    Other sounds are the talk's own, moved around by whole windows, and those of the other talks. A window's figure is
+    the mean over the beats of the sound in it; both are taken over the same windows of the motion, so that their
+    difference is paired.
+    """
+    out: dict[str, Any] = {}
+    for kind, (finder, of_motion) in ALIGNMENTS.items():
+        matching, mismatched = [], []
+        for talk_motion in row:
+            moving, seconds = of_motion(talk_motion.motion, usual), talk_motion.seconds
+            at, strange = beats_of.split(finder, talk_motion.talk.audio)
+            matching += _per_window([at], moving, seconds, window)
+            shifts = np.arange(window, seconds - window + 1e-6, window)
+            turned = [np.sort((at[at < seconds] + s) % seconds) for s in shifts]
+            mismatched += _per_window([*turned, *strange], moving, seconds, window)
+        out[f"{kind}/{name}"] = figure(matching)
+        if name == "real":
+            out[f"{kind}/shuffled"] = figure(mismatched)
+        out[f"{kind}_gain/{name}"] = figure(np.array(matching) - np.array(mismatched))
+    return out
+
+
+def _per_window(sounds: Sequence[np.ndarray], moving: _Beats, seconds: float, window: float) -> list[float]:
+    """Mean score of the beats in each whole window, over some sounds; NaN where there are none."""
+    values = [np.full(len(t), np.nan) if not len(t) else beats.scores(t, moving) for t in sounds]
+    out = []
+    for k in range(int(seconds // window)):
+        inside = [v[(t >= k * window) & (t < (k + 1) * window)] for t, v in zip(sounds, values, strict=True)]
+        means = [float(v.mean()) for v in inside if len(v)]
+        out.append(float(np.mean(means)) if means else float("nan"))
+    return out
+
+
+def _cut(motion: Motion, window: float) -> list[Motion]:
+    frames = round(window * FPS)
+    return [motion.slice(i, i + frames) for i in range(0, len(motion) - frames + 1, frames)]
+
+
+def movement_figures(name: str, row: Sequence[TalkMotion], real: Sequence[Motion], window: float) -> dict[str, Any]:
+    """Hand speed, its ratio to real talk, acceleration, jerk, and L1 diversity (about a whole clip's mean pose)."""
+    pieces = [piece for talk_motion in row for piece in _cut(talk_motion.motion, window)]
+    usual = float(np.concatenate([hand_speeds(m) for m in real]).mean())
+    mean = float(np.concatenate([hand_speeds(m.motion) for m in row]).mean())
+    return {
+        f"hand_speed/{name}": figure([hand_speed(m) for m in pieces]),
+        f"hand_speed_ratio/{name}": plain(mean / usual if usual > 0 else float("nan")),
+        f"acceleration/{name}": figure([mean_acceleration(m) for m in pieces]),
+        f"jerk/{name}": figure([mean_jerk(m) for m in pieces]),
+        f"l1_diversity/{name}": figure([v for talk_motion in row for v in _spread(talk_motion.motion, window)]),
+    }  # fmt: skip
+
+
+def _spread(motion: Motion, window: float) -> list[float]:
+    """How far poses are from the clip's mean pose, metres, window by window: L1 over the 13 joints against the pelvis.
+
+    Source: `L1div` of BEAT2's evaluation code (Liu et al. 2024), there over all 55 joints of SMPL-X, 30 of them in the
+    fingers: its published figures are therefore several times larger.
+    """
+    x = motion.joints[:, UPPER].astype(np.float64) - motion.joints[:, :1]
+    far, frames = np.abs(x - x.mean(0)).sum((1, 2)), round(window * FPS)
+    return [float(far[i : i + frames].mean()) for i in range(0, len(far) - frames + 1, frames)]
+
+
+def stroke_figures(strokes: Sequence[Motion]) -> dict[str, Any]:
+    """Speed, acceleration and jerk of single gestures: the row ``strokes``, which has no sound."""
+    strokes_of = [m for m in (s.resampled(FPS) for s in strokes) if len(m) > 3]
+    return {
+        "hand_speed/strokes": figure([hand_speed(m) for m in strokes_of]),
+        "acceleration/strokes": figure([mean_acceleration(m) for m in strokes_of]),
+        "jerk/strokes": figure([mean_jerk(m) for m in strokes_of]),
+    }  # fmt: skip
+
+
+def attention(name: str, row: Sequence[TalkMotion]) -> dict[str, Any]:
+    """Stillness, speed against that of talking, and nods at the interlocutor's pauses, over the talks with a listener.
+
+    ``nods_at_pauses`` stands beside what nods at random times score (``by chance``) and what the same nods score
+    against the interlocutor's voice shifted by half its length (``swapped``).
+    """
+    still, nods, swapped, chance, quiet, loud, minutes = [], [], [], [], [], [], 0.0
+    for talk_motion in row:
+        if talk_motion.talk.interlocutor is None:
+            continue
+        voice, interlocutor = speaking(talk_motion.talk.audio), speaking(talk_motion.talk.interlocutor)
+        speeds = hand_speeds(talk_motion.motion).mean(1)
+        when = listening(voice, interlocutor)[: len(speeds)]
+        talking = voice[: len(speeds)]
+        loud += speeds[: len(talking)][talking].tolist()
+        if not when.any():
+            continue
+        still.append(still_share(talk_motion.motion, when))
+        quiet += speeds[: len(when)][when].tolist()
+        minutes += when.sum() / FPS / 60
+        timing = nod_timing(talk_motion.motion, voice, interlocutor)
+        nods += timing.hits
+        chance.append(timing.chance)
+        turned = np.roll(interlocutor, len(interlocutor) // 2)
+        if listening(voice, turned)[: len(speeds)].any():
+            swapped += nod_timing(talk_motion.motion, voice, turned).hits
+    if not still:
+        return {}
+    resting = np.mean(quiet) / np.mean(loud) if loud and np.mean(loud) > 0 else float("nan")
+    return {
+        f"still_listening/{name}": figure(still),
+        f"listening_speed_ratio/{name}": plain(float(resting)),
+        f"nods_a_minute/{name}": plain(len(nods) / minutes),
+        f"nods_at_pauses/{name}": figure(nods),
+        f"nods_at_pauses/{name} by chance": figure(chance),
+        f"nods_at_pauses/{name} swapped": figure(swapped),
+    }  # fmt: skip
+
+
+NETWORK_ROWS = {"full": ("codes", Manner()), "network": ("codes", None), "mean motion": ("features", None)}
+"""Row of the table -> head of the network, and how it is gestured: with all that is a rule, or as the network does."""
+
+
+def network_rows(folder: str | os.PathLike[str]) -> dict[str, Generator]:
+    """Generators by the name of their row.
+
+    Raises:
+        UserError: no gesture network there.
+    """
+    performer = GesturePipeline.load(folder)
+
+    def generator(head: str, manner: Manner | None) -> Generator:
+        def talk_motion(talk: Talk) -> Motion:
+            other = talk.interlocutor
+            told = talk.words is not None or talk.interlocutor_words is not None
+            return performer.perform(
+                talk.audio, RATE, talk.words.words if talk.words else (() if told else None), other, RATE,
+                talk.interlocutor_words.words if talk.interlocutor_words and other is not None else None, head=head,
+                semantics=manner,
+            )  # fmt: skip
+
+        return talk_motion
+
+    return {name: generator(*how) for name, how in NETWORK_ROWS.items()}
+
+
+def evaluate(run: Run) -> dict[str, Any]:
+    """The suite on a folder of talks (`read_talks`, `read_strokes`); ``store`` is a folder of the fgd stage.
+
+    The model is None, an `AvatarGPT`, whose gesture network is measured, a `Generator`, or several by name.
+
+    Raises:
+        UserError: no folder, or something else for a model.
+    """
+    if run.data is None:
+        raise UserError("gesture: measured on recorded talks; name their folder")
+    features = GestureFeatures.load(run.store)
+    networks = {name: run.cache.wrap(f"gestures by {name}", make) for name, make in _generators(run.model).items()}
+    return score(run.suite, read_talks(run.data), networks, read_strokes(run.data), features)
+
+
+def _generators(model: Any) -> dict[str, Generator]:
+    if model is None:
+        return {}
+    if isinstance(model, Mapping) and all(callable(make) for make in model.values()):
+        return dict(model)
+    if callable(model):
+        return {"network": model}
+    if hasattr(model, "source"):
+        return network_rows(model.source)
+    raise UserError(f"gesture: a model of type {type(model).__name__}; accepted: an AvatarGPT, a function "
+                    "Talk -> Motion, or several by name")  # fmt: skip
+
+
+def score(
+    suite: Suite, talks: Sequence[Talk], networks: Mapping[str, Generator], strokes: Sequence[baselines.Stroke] = (),
+    features: GestureFeatures | None = None, reduced: bool = True,
+) -> dict[str, Any]:
+    """All figures, ``figure/row``.
+
+    Rows: ``real``; ``mean pose``; ``shuffled`` (real motion under other sound: beats alone differ); ``retrieval``,
+    where there is a bank; every network, and the first of them without words, without sound (silence) and without the
+    interlocutor, where some talk has these. They cover all talks; ``real`` only those with a recorded
+    motion.
+
+    Args:
+        suite: its option ``window`` is the seconds that count as one draw for intervals.
+        talks: at least one with a motion; those without are only sound that motion is made for.
+        networks: what is under test, by name.
+        strokes: the bank of ``retrieval``, and the row ``strokes`` of figures that need no sound.
+        features: for FGD.
+        reduced: whether the first network is also run without sound, words and interlocutor; False for stored motions.
+
+    Raises:
+        UserError: no talk with a motion, or one of less than two windows.
+    """
+    window = float(suite.options.get("window", 10.0))
+    recorded = [t for t in talks if t.motion is not None]
+    if not recorded:
+        raise UserError("gesture: no talk with a recorded motion; at least one is needed")
+    real = [TalkMotion(t, t.motion.resampled(FPS)) for t in recorded if t.motion is not None]
+    frames = [frames_in(len(t.audio), RATE) for t in talks]
+    for talk_motion in real:
+        frames[[t is talk_motion.talk for t in talks].index(True)] = len(talk_motion.motion)
+    for talk, count in zip(talks, frames, strict=True):
+        if min(count / FPS, len(talk.audio) / RATE) < 2 * window:
+            raise UserError(f"{talk.name}: {count / FPS:.1f} s; accepted: talks of at least {2 * window:g} s")
+    motions = [m.motion for m in real]
+    usual = beats.mean_speeds(motions)
+    rows = {"real": real}
+    for name, make in _makers(talks, motions, networks, strokes, reduced).items():
+        rows[name] = [TalkMotion(t, _fitting(name, make(t, n), n)) for t, n in zip(talks, frames, strict=True)]
+    beats_of = SoundBeats([t.audio for t in talks])
+    results: dict[str, Any] = {}
+    for name, row in rows.items():
+        results |= beat_figures(name, row, beats_of, usual, window)
+        results |= movement_figures(name, row, motions, window)
+        results |= attention(name, row)
+        results |= _against(name, [m.motion for m in row], motions, features)
+    if strokes:
+        results |= stroke_figures([s.motion for s in strokes])
+    return {
+        "talks": len(recorded), "sounds": len(talks), "seconds": round(sum(m.seconds for m in real), 2),
+        "results": _by_figure(results),
+    }  # fmt: skip
+
+
+def _by_figure(results: dict[str, Any]) -> dict[str, Any]:
+    """The rows of one figure next to one another."""
+    figures = dict.fromkeys(key.split("/")[0] for key in results)
+    return {key: results[key] for name in figures for key in results if key.split("/")[0] == name}
+
+
+_Maker = Callable[[Talk, int], Motion]
+
+
+def _makers(
+    talks: Sequence[Talk], motions: Sequence[Motion], networks: Mapping[str, Generator],
+    strokes: Sequence[baselines.Stroke], reduced: bool = True,
+) -> dict[str, _Maker]:  # fmt: skip
+    """How the rows beside ``real`` are made: (talk, frames) -> motion."""
+    out: dict[str, _Maker] = {"mean pose": lambda talk, frames: baselines.mean_pose(motions, frames)}
+    if strokes:
+        bank = baselines.StrokeBank(strokes)
+        out["retrieval"] = lambda talk, frames: bank.gesticulate(talk.audio, frames)
+    reductions: list[tuple[str, Callable[[Talk], Talk]]] = [
+        ("", lambda talk: talk), (" without sound", lambda talk: replace(talk, audio=np.zeros_like(talk.audio)))
+    ]  # fmt: skip
+    if any(t.words is not None for t in talks):
+        reductions.append((" without words", lambda talk: replace(talk, words=None, interlocutor_words=None)))
+    if any(t.interlocutor is not None for t in talks):
+        reductions.append((" without interlocutor", _alone))
+    for number, (name, make) in enumerate(networks.items()):
+        rows = reductions if reduced and number == 0 else reductions[:1]
+        out |= {name + suffix: _reduced(make, reduce) for suffix, reduce in rows}
+    return out
+
+
+def _alone(talk: Talk) -> Talk:
+    return replace(talk, interlocutor=None, interlocutor_words=None)
+
+
+def _reduced(make: Generator, reduce: Callable[[Talk], Talk]) -> _Maker:
+    """A network that gets a part of what is known of a talk."""
+    return lambda talk, frames: make(replace(reduce(talk), motion=None))
+
+
+def _fitting(name: str, motion: Motion, frames: int) -> Motion:
+    """A motion at 30 fps, cut to the length of its talk; one that ends half a second before is refused."""
+    out = motion.resampled(FPS)
+    if len(out) < frames - FPS // 2:
+        raise UserError(f"{name}: {len(out) / FPS:.1f} s of motion for a talk of {frames / FPS:.1f} s")
+    return out.slice(0, min(frames, len(out)))
+
+
+def _halves(motions: Sequence[Motion]) -> tuple[list[Motion], list[Motion]]:
+    return [m.slice(0, len(m) // 2) for m in motions], [m.slice(len(m) // 2, len(m)) for m in motions]
+
+
+def _against(
+    name: str, motions: list[Motion], real: list[Motion], features: GestureFeatures | None
+) -> dict[str, Any]:
+    """Distances from the real set; for that set itself those between the halves of its clips: the noise floor."""
+    a, b = _halves(real) if name == "real" else (motions, real)
+    out = {f"hellinger/{name}": plain(hand_speed_distance(a, b))}
+    if features is not None:
+        if min(len(m) for m in (*a, *b)) < FRAMES:
+            raise UserError(f"FGD of {name}: clips of less than {FRAMES} frames at 30 fps")
+        out[f"fgd/{name}"] = plain(fgd(a, b, features))
+    return out

@@ -1,1 +1,0 @@
-"""The gesture suite: talks, and the table of what is made for them."""

@@ -1,0 +1,234 @@
+"""Suites on the outputs of other systems: a folder of motion files, judged as answers of a model are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from avatargpt.evaluation import output_files, prompts
+from avatargpt.evaluation.output_files import Item, OutputFiles, match_files
+from avatargpt.evaluation.suites import Suite, kinds_with
+from avatargpt.kinematics.joints import Signals
+from avatargpt.metrics.geometry import predicates
+from instruct_data.clip import Clip
+from vqvae.errors import UserError
+
+HEAD_UNKNOWN = "its checks look at where the head looks, which positions alone do not show"
+NO_HEAD = "its events turn the head, which Audio2Face's JSON does not hold"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A folder of another system.
+
+    Attributes:
+        folder: of motion files. names: the list of names and prompts, or None. fps: rate of files that state none.
+    """
+
+    folder: Path
+    names: Path | None = None
+    fps: float | None = None
+
+
+def items(suite: Suite, data: Path | None = None) -> list[Item]:
+    """What a suite expects, by the names of files.
+
+    Prompt suites number their prompts from 1, the neutral ones of style checks behind the others; a suite of faces
+    calls its instructions by source and number, one of gestures its talks by their names.
+
+    Raises:
+        UserError: a kind of suite that takes no outputs.
+    """
+    if suite.kind == "prompts":
+        texts = [e.prompt for e in suite.entries]
+        texts += [t for t in dict.fromkeys(e.neutral for e in suite.entries if e.neutral) if t not in texts]
+        return [Item(f"{n:03d}", text) for n, text in enumerate(texts, 1)]
+    if suite.kind == "prompt_list":
+        return [Item(f"{n:03d}", str(row["prompt"])) for n, row in enumerate(suite.options["prompts"], 1)]
+    if suite.kind == "retrieval":
+        return [Item(f"{n:03d}", c.captions[0]) for n, c in enumerate(_captioned(suite, data), 1)]
+    if suite.kind == "face_instructions":
+        from avatargpt.evaluation.face_instructions import instruction_sources
+
+        sources = instruction_sources(suite, data)
+        return [Item(f"{name}_{n:03d}", s.text) for name, scores in sources.items() for n, s in enumerate(scores, 1)]
+    if suite.kind == "gesture":
+        from avatargpt.evaluation.talks import read_talks
+
+        if data is None:
+            raise UserError(f"{suite.name}: measured on recorded talks; name their folder with --data")
+        return [Item(t.name, f"{len(t.audio) / 16000:.1f} s of talk") for t in read_talks(data)]
+    raise UserError(f"{suite.name}: takes no outputs of others; accepted suites of kind "
+                    f"{', '.join(kinds_with(outputs=True))}")  # fmt: skip
+
+
+def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path | None = None, model: Any = None
+          ) -> dict[str, Any]:  # fmt: skip
+    """The figures of the available clips; ``failed`` lists missing and damaged ones, ``warnings`` those of
+    `output_files.frame_warnings`.
+
+    Args:
+        data: recorded talks of a gesture suite, or the corpus of a face suite. store: encoder of the FGD.
+        model: what describes the motions of a list of prompts.
+
+    Raises:
+        UserError: a suite that takes no outputs, or no such folder.
+    """
+    expected = items(suite, data)
+    matches = match_files(outputs.folder, expected, outputs.names)
+    bodies: list[output_files.ClipSigns] = []
+
+    def add_signs(joints: np.ndarray) -> None:
+        bodies.append(output_files.clip_signs(joints))
+
+    if suite.kind == "prompts":
+        result = _prompts(suite, outputs, matches, add_signs, expected)
+    elif suite.kind == "prompt_list":
+        result = _prompt_list(suite, outputs, matches, add_signs, model)
+    elif suite.kind == "retrieval":
+        result = _retrieval(suite, outputs, matches, add_signs, data, store)
+    elif suite.kind == "face_instructions":
+        result = _faces(suite, outputs, matches, data)
+    else:
+        result = _gestures(suite, outputs, matches, add_signs, data, store)
+    failed = [*result.pop("failed", []), *matches.failed]  # what is damaged, before what is not there
+    counted = {"asked": len(expected), "answered": len(matches.files)}
+    extra = {"warnings": output_files.frame_warnings(bodies), "failed": failed}
+    return {"outputs": matches.digest, **counted, **result, **{k: v for k, v in extra.items() if v}}
+
+
+def _read(
+    matches: OutputFiles, read: Callable[[Path, float | None], T], fps: float | None, failed: list[dict[str, str]]
+) -> dict[str, list[T]]:  # fmt: skip
+    """Item -> its clips; files that cannot be read go to `failed`, each with the reason."""
+    out: dict[str, list[T]] = {}
+    for name, paths in matches.files.items():
+        clips = []
+        for path in paths:
+            try:
+                clips.append(read(path, fps))
+            except UserError as e:
+                failed.append({"item": path.name, "reason": str(e).removeprefix(f"{path}: ")})
+        if clips:
+            out[name] = clips
+    return out
+
+
+def _prompts(
+    suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback,
+    expected: Sequence[Item],
+) -> dict[str, Any]:
+    failed: list[dict[str, str]] = []
+    clips = _read(matches, partial(output_files.read_body, on_joints=on_joints), outputs.fps, failed)
+    texts = {i.id: i.text for i in expected}
+    motions = {texts[name]: dict(enumerate(clips_of)) for name, clips_of in clips.items()}
+    looking = [e for e in suite.entries if any(predicates.needs_head(c) for c in e.checks)]
+    unjudged = [{"item": e.prompt, "reason": HEAD_UNKNOWN} for e in looking
+                if _lacks_face(motions, e.prompt, e.neutral)]  # fmt: skip
+    lost = [{"item": e.prompt, "reason": f"no clip for its neutral prompt: {e.neutral}"}
+            for e in suite.entries if e.neutral and e.prompt in motions and e.neutral not in motions]  # fmt: skip
+    judgeable = replace(prompts.JudgeablePrompts.of(suite), counters={})  # of the harness, not of what it measures
+    return prompts.judged(suite, judgeable, motions, [*failed, *lost], unjudged)
+
+
+def _lacks_face(motions: Mapping[str, Mapping[int, Signals]], *texts: str) -> bool:
+    return any(s.motion is None and s.nose is None for text in texts for s in motions.get(text, {}).values())
+
+
+def _prompt_list(
+    suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback, model: Any
+) -> dict[str, Any]:  # fmt: skip
+    from avatargpt.evaluation import prompt_list
+
+    failed: list[dict[str, str]] = []
+    clips = _read(matches, partial(output_files.read_both, on_joints=on_joints), outputs.fps, failed)
+    numbered = {int(name) - 1: clips_of for name, clips_of in clips.items()}
+    result = prompt_list.judged(suite, {n: [m for m, _ in clips_of] for n, clips_of in numbered.items()}, model)
+    # Positions as they are: rotations of our own skeleton put other bones only nearly there.
+    joints = {n: [s.joints for _, s in clips_of] for n, clips_of in numbered.items()}
+    result["results"] |= prompt_list.fitting(suite, joints)
+    return {**result, "failed": failed}
+
+
+def _captioned(suite: Suite, data: Path | None) -> list[Clip]:
+    from avatargpt.evaluation.corpus import load_clips
+
+    if data is None:
+        raise UserError(f"{suite.name}: asks captions of the body corpus; name its folder with --data")
+    return [c for c in load_clips(data, str(suite.options.get("split", "val"))) if c.captions]
+
+
+def _retrieval(
+    suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback, data: Path | None,
+    store: Path | None,
+) -> dict[str, Any]:
+    from avatargpt.evaluation import retrieval
+    from avatargpt.metrics.evaluator import MotionEvaluator
+
+    failed: list[dict[str, str]] = []
+    signals_of = _read(matches, partial(output_files.read_body, on_joints=on_joints), outputs.fps, failed)
+    rows = [(c, signals_of[f"{n:03d}"]) for n, c in enumerate(_captioned(suite, data), 1) if f"{n:03d}" in signals_of]
+    evaluator = MotionEvaluator.load(store)
+    if len(rows) < retrieval.pool(suite):
+        reason = f"{len(rows)} captions answered; at least {retrieval.pool(suite)} are needed"
+        return {"results": {}, "failed": [*failed, {"item": suite.name, "reason": reason}]}
+    real = evaluator.motions([c.load() for c, _ in rows])
+    motions = evaluator.joints([clips_of[0].joints for _, clips_of in rows])
+    vectors = {**retrieval.recorded_rows(suite, real), retrieval.MODEL: motions}
+    captions = [c.captions[0] for c, _ in rows]
+    return {**retrieval.result(suite, captions, evaluator, vectors), "failed": failed}
+
+
+def _faces(suite: Suite, outputs: Outputs, matches: OutputFiles, data: Path | None) -> dict[str, Any]:
+    from avatargpt.evaluation import face_instructions
+
+    failed: list[dict[str, str]] = []
+    clips = _read(matches, output_files.read_face, outputs.fps, failed)
+    turned = face_instructions.head_instructions(suite, data)
+    headless = [name for name in clips if name in turned and output_files.lacks_head(matches.files[name][0])]
+    faces = {name: clips_of[0] for name, clips_of in clips.items() if name not in headless}
+    result = face_instructions.score_outputs(suite, faces, data)
+    unjudged = [{"item": name, "reason": NO_HEAD} for name in headless]
+    return {**result, **({"unjudged": unjudged} if unjudged else {}), "failed": failed}
+
+
+def _gestures(
+    suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback, data: Path | None,
+    store: Path | None,
+) -> dict[str, Any]:
+    from avatargpt.evaluation import gesture
+    from avatargpt.evaluation.talks import read_talks
+    from avatargpt.metrics.gesture.fgd import GestureFeatures
+    from avatargpt.speech.audio import RATE
+
+    assert data is not None  # required by `items`
+    failed: list[dict[str, str]] = []
+    motions = _read(matches, partial(output_files.read_motion, on_joints=on_joints), outputs.fps, failed)
+    clips = {name: clips_of[0] for name, clips_of in motions.items()}
+    talks = []
+    for talk in read_talks(data):
+        if talk.name not in clips:
+            continue
+        needed = talk.motion.seconds if talk.motion is not None else len(talk.audio) / RATE
+        if clips[talk.name].seconds < needed - 0.5:
+            reason = f"{clips[talk.name].seconds:.1f} s of motion for a talk of {needed:.1f} s; accepted as long"
+            failed.append({"item": talk.name, "reason": reason})
+            continue
+        talks.append(talk)
+    if not talks:
+        return {"results": {}, "failed": failed}
+    features = GestureFeatures.load(store)
+    network = {"outputs": lambda talk: clips[talk.name]}
+    return {**gesture.score(suite, talks, network, (), features, reduced=False), "failed": failed}
+
+
+def failure_lines(failed: Sequence[Mapping[str, str]]) -> list[str]:
+    """One line for each failed item, at most twenty."""
+    lines = [f"{f['item']}: {f['reason']}" for f in failed]
+    return lines if len(lines) <= 20 else [*lines[:20], f"... and {len(lines) - 20} more; the result names them all"]
