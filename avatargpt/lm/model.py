@@ -33,7 +33,7 @@ from transformers import (
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from avatargpt.lm.network import IGNORED, TIED, CodeEmbedding, CodeVocabulary, Extra, Heads, Network
+from avatargpt.lm.network import IGNORED, TIED, CodeAdapter, Extra, Heads, Network
 from avatargpt.lm.shape import SMALL, TEXT, NetworkShape, Shape
 from avatargpt.lm.text_encoder import SPIECE, TextTokenizer
 
@@ -46,8 +46,6 @@ class AvatarGPTConfig(Shape, T5Config):
         modalities: name -> ``{"codebook_size": K, "levels": R, "code_dim": C}`` and, for a residual decoder of another
             size, ``refiner_dim``, ``refiner_layers``, ``refiner_heads``. ``first_id``, the start of the modality's
             block in the id space, is filled in here and then stays: adding a modality later moves no id.
-        code_embedding: how codes enter: ``adapter``, a linear map of the tokenizer's code vectors; ``learnt``, a row
-            for every code, as words have; ``learnt_level_0``, that for level 0 alone, without the levels above.
         fingerprints: modality -> fingerprint of the tokenizer whose codebooks the model carries.
         grounding_dim: width of the frozen sentence encoder's token states; 0 = no grounding.
         extra_inputs: further encoder inputs that come as vectors (speech, ...): name -> width.
@@ -67,7 +65,6 @@ class AvatarGPTConfig(Shape, T5Config):
     dropout_rate: float | int = 0.0
     feed_forward_proj: str = NetworkShape.feed_forward_proj
     modalities: dict[str, Any] | None = None
-    code_embedding: str = NetworkShape.code_embedding
     fingerprints: dict[str, Any] | None = None
     grounding_dim: int = NetworkShape.grounding_dim
     extra_inputs: dict[str, Any] | None = None
@@ -172,11 +169,9 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
                 init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, mean=0.0, std=self.config.d_model**-0.5)
-        elif isinstance(module, CodeEmbedding):
+        elif isinstance(module, CodeAdapter):
             init.zeros_(module.codebooks)
             init.ones_(module.scale)
-            if isinstance(module, CodeVocabulary):  # as the words
-                init.normal_(module.rows, mean=0.0, std=self.config.initializer_factor)
         else:
             super()._init_weights(module)
 

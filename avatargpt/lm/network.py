@@ -21,18 +21,8 @@ Extra = tuple[Tensor, Tensor, str]
 """Vectors (B, G, width), their mask (B, G), and the name of their adapter."""
 
 
-def _summed(tables: Tensor, codes: Tensor) -> Tensor:
-    """Sum over levels: tables (R, K, W), codes (..., r), r <= R, entries below 0 left out -> (..., W)."""
-    total = tables.new_zeros(*codes.shape[:-1], tables.shape[-1])
-    for level in range(min(codes.shape[-1], len(tables))):
-        code = codes[..., level]
-        row = tables[level][code.clamp(min=0)]
-        total = total + (row if level == 0 else row * (code >= 0)[..., None])
-    return total
-
-
-class CodeEmbedding(nn.Module):
-    """Codes of one modality -> (N, d_model), learnt rows for start and end.
+class CodeAdapter(nn.Module):
+    """Codes of one modality -> (N, d_model): a linear map of their vectors, summed over levels; rows for start and end.
 
     The codebooks are frozen copies of the tokenizer's; `scale` brings the mean length of a level-0 vector to sqrt(C),
     the size of text embeddings, whatever the tokenizer's units.
@@ -40,73 +30,42 @@ class CodeEmbedding(nn.Module):
 
     codebooks: Tensor
     scale: Tensor
-    marks: nn.Embedding
 
-    def __init__(self, codebook_size: int, levels: int, code_dim: int) -> None:
+    def __init__(self, codebook_size: int, levels: int, code_dim: int, d_model: int) -> None:
         super().__init__()
         self.codebook_size, self.levels = codebook_size, levels
         self.register_buffer("codebooks", torch.zeros(levels, codebook_size, code_dim))
         self.register_buffer("scale", torch.ones(()))
+        self.linear = nn.Linear(code_dim, d_model)
+        self.marks = nn.Embedding(2, d_model)
 
     def vectors(self, codes: Tensor) -> Tensor:
         """Scaled sum of code vectors: codes (..., r), r <= R levels, entries below 0 left out -> (..., C)."""
-        return _summed(self.codebooks, codes) * self.scale
-
-    def embedded(self, codes: Tensor) -> Tensor:
-        """Codes (..., r), r <= R levels, entries below 0 = not known -> (..., d_model)."""
-        raise NotImplementedError
+        total = self.codebooks.new_zeros(*codes.shape[:-1], self.codebooks.shape[-1])
+        for level in range(min(codes.shape[-1], self.levels)):
+            code = codes[..., level]
+            row = self.codebooks[level][code.clamp(min=0)]
+            total = total + (row if level == 0 else row * (code >= 0)[..., None])
+        return total * self.scale
 
     def forward(self, local: Tensor, residual: Tensor | None = None) -> Tensor:
         """Embed ids counted from the block's first.
 
         Args:
             local: (N,) int64, codes 0..K-1, K = start, K + 1 = end.
-            residual: (N, >= R) all levels of the same tokens; column 0 is not read, entries below 0 = not known.
+            residual: (N, >= R) all levels of the same tokens; column 0 is not read, entries below 0 = unknown.
         """
         is_code = local < self.codebook_size
         codes = local.clamp(max=self.codebook_size - 1)[:, None]
         if residual is not None and self.levels > 1:
             codes = torch.cat([codes, residual[:, 1 : self.levels].to(codes.dtype)], dim=1)
-        rows = self.embedded(codes)
+        rows = self.linear(self.vectors(codes))
         marks = self.marks((local - self.codebook_size).clamp(min=0))
         return torch.where(is_code[:, None], rows, marks.to(rows.dtype))
 
     def table(self) -> Tensor:
         """(K + 2, d_model) embedding of every id of the block, level 0 only."""
         return self(torch.arange(self.codebook_size + 2, device=self.codebooks.device))
-
-
-class CodeAdapter(CodeEmbedding):
-    """Codes enter by a linear map of the frozen code vectors, summed over levels."""
-
-    def __init__(self, codebook_size: int, levels: int, code_dim: int, d_model: int) -> None:
-        super().__init__(codebook_size, levels, code_dim)
-        self.linear = nn.Linear(code_dim, d_model)
-        self.marks = nn.Embedding(2, d_model)
-
-    def embedded(self, codes: Tensor) -> Tensor:
-        return self.linear(self.vectors(codes))
-
-
-class CodeVocabulary(CodeEmbedding):
-    """Codes enter as words do: a learnt row (d_model) for every code of the first `read` levels, summed over these."""
-
-    def __init__(self, codebook_size: int, levels: int, code_dim: int, d_model: int, read: int) -> None:
-        super().__init__(codebook_size, levels, code_dim)
-        self.rows = nn.Parameter(torch.empty(read, codebook_size, d_model))
-        self.marks = nn.Embedding(2, d_model)
-
-    def embedded(self, codes: Tensor) -> Tensor:
-        return _summed(self.rows, codes)
-
-
-def code_embedding(config: Shape, modality: str) -> CodeEmbedding:
-    """The embedding of a modality's codes that a configuration names."""
-    spec = config.modality(modality)
-    size, levels, width = spec["codebook_size"], spec["levels"], spec["code_dim"]
-    if config.code_embedding == "adapter":
-        return CodeAdapter(size, levels, width, config.d_model)
-    return CodeVocabulary(size, levels, width, config.d_model, levels if config.code_embedding == "learnt" else 1)
 
 
 class VectorAdapter(nn.Module):
@@ -162,7 +121,10 @@ class Network(ResidualLevels):
 
     def _add_parts(self, config: Shape) -> None:
         specs: dict[str, dict[str, int]] = config.modalities or {}
-        self.codes = nn.ModuleDict({name: code_embedding(config, name) for name in specs})
+        self.codes = nn.ModuleDict({
+            name: CodeAdapter(s["codebook_size"], s["levels"], s["code_dim"], config.d_model)
+            for name, s in specs.items()
+        })
         self.heads = nn.ModuleDict({
             name: nn.Linear(config.d_model, s["codebook_size"] + 2) for name, s in specs.items()
         })

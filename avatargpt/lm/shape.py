@@ -18,7 +18,6 @@ SMALL = "model.int8.safetensors"  # file of a language model in eight bits
 LENGTH_EXACT = 32
 LENGTH_MAX = 512
 _FIELDS = ("codebook_size", "levels", "code_dim")
-CODE_EMBEDDINGS = ("adapter", "learnt", "learnt_level_0")
 _REFINER = ("refiner_dim", "refiner_layers", "refiner_heads")
 
 
@@ -41,7 +40,6 @@ class Shape:
     eos_token_id: int | list[int] | None
     decoder_start_token_id: int | None
     modalities: dict[str, Any] | None
-    code_embedding: str
     fingerprints: dict[str, Any] | None
     grounding_dim: int
     extra_inputs: dict[str, Any] | None
@@ -57,8 +55,6 @@ class Shape:
         self.modalities = self._with_first_ids(self.modalities or {})
         if self.countdown_buckets and self.countdown_buckets < LENGTH_EXACT + 2:
             raise UserError(f"countdown_buckets: {self.countdown_buckets}; accepted 0 (off) or at least 34")
-        if self.code_embedding not in CODE_EMBEDDINGS:
-            raise UserError(f"code_embedding: {self.code_embedding!r}; accepted {', '.join(CODE_EMBEDDINGS)}")
 
     def _with_first_ids(self, modalities: dict[str, Any]) -> dict[str, Any]:
         """The entries with ``first_id`` set for every modality that has none yet, behind all that have one."""
@@ -149,7 +145,6 @@ class NetworkShape(Shape):
     eos_token_id: int | list[int] | None = 1
     decoder_start_token_id: int | None = None
     modalities: dict[str, Any] | None = None
-    code_embedding: str = "adapter"
     fingerprints: dict[str, Any] | None = None
     grounding_dim: int = 0
     extra_inputs: dict[str, Any] | None = None

@@ -98,7 +98,6 @@ class LanguageShape(Strict):
     relative_attention_num_buckets: Annotated[PositiveInt, Field(ge=4)] | None = None
     relative_attention_max_distance: PositiveInt | None = None
     modalities: dict[str, Any] | None = None
-    code_embedding: Literal["adapter", "learnt", "learnt_level_0"] | None = None
     grounding_dim: NonNegativeInt | None = None
     extra_inputs: dict[str, PositiveInt] | None = None
     countdown_buckets: NonNegativeInt | None = None

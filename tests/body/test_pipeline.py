@@ -211,7 +211,7 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
 
         class network:
             @staticmethod
-            def hear(vectors: torch.Tensor) -> torch.Tensor:
+            def embed_text(vectors: torch.Tensor) -> torch.Tensor:
                 return torch.tensor([[0.1, 0.0], [Heard.book, 0.0]])
 
         def motions(self, joints: list[np.ndarray], fps: float) -> np.ndarray:

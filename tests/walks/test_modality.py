@@ -31,7 +31,7 @@ def grip(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(modalities, "_REGISTRY", dict(modalities._REGISTRY))
     monkeypatch.setattr(objectives, "OBJECTIVES", dict(objectives.OBJECTIVES))
     motions = walk.module(STEPS, "vqvae/grip.py")
-    walk.module(STEPS, "vqvae/features/grip.py")
+    walk.module(STEPS, "vqvae/grip_features.py")
     walk.append(STEPS, "vqvae/modalities.py")
     walk.append(STEPS, "avatargpt/train/objectives.py")
     return motions.Grip
