@@ -1,4 +1,4 @@
-"""The one configuration system: files with variants, overrides on the command line, and what is common to all stages.
+"""The configuration system: files with variants, overrides on the command line, and the schedule of all stages.
 
 Every stage has a recipe: a pydantic model of its sections (`vqvae.strict.Strict`), with the bounds on the fields. A
 configuration is addressed as ``FILE`` or ``FILE:VARIANT``: a file may hold ``variants``, each of which is laid over
@@ -23,24 +23,23 @@ from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Strict
 
 WatcherName = Literal["tensorboard", "wandb"]
 VARIANTS, LIKE, NOTHING = "variants", "like", "nothing"
-MOST_DOTS = 8  # in a key that `--set` changes
-RESOLVED = "config.yaml"
-"""What a run's folder calls the configuration that made it."""
+MAX_DOTS = 8  # in a key that `--set` changes
+RESOLVED = "config.yaml"  # the configuration in a run's folder
 
 
 class Schedule(Strict):
-    """What every training has: how long, how much at a time, how fast, and when it reports.
+    """Settings of every training: length, batch, rate, reports.
 
     Attributes:
-        stop: the step to end at, with the schedule of all `steps`; None = all of them.
+        stop: the last step, with the schedule of all `steps`; None = all of them.
         batch: rows per step, over all processes.
         lr, lr_floor, warmup: linear warm-up to `lr`, then half a cosine down to `lr_floor`.
         clip: norm that gradients are cut to.
-        watch: who is told beside the files of the run: tensorboard, wandb.
-        accumulate: parts that a step's rows are descended in, for less memory.
-        keep: how many of the last checkpoints stay.
-        peak_tflops: of the device, in the precision of the run, for the figure ``mfu``; None = as known of the device.
-        best: a figure of validation; where it is lowest (with "-" before it: highest) the usable files go to ``best``.
+        watch: further reports beside the files of the run: tensorboard, wandb.
+        accumulate: parts of a step, each with its own forward and backward pass, for less memory.
+        keep: number of last checkpoints that stay.
+        peak_tflops: of the device, in the precision of the run, for the figure ``mfu``; None = by the device's name.
+        best: a validation figure; where it is lowest (with "-" before it: highest) the usable files go to ``best``.
     """
 
     steps: PositiveInt = 5000
@@ -117,24 +116,24 @@ def _layers(
 ) -> tuple[bool, list[dict[str, Any]]]:
     """Whether a variant leaves out the rest of the file, and its layers, the lowest first."""
     if not isinstance(variants, dict) or not isinstance(variants.get(name), dict):
-        known = list(map(str, variants)) if isinstance(variants, dict) else []
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UserError(f"{path}: no variant {name!r}; {hint}accepted: {', '.join(known) or 'none, it has none'}")
+        names = list(map(str, variants)) if isinstance(variants, dict) else []
+        similar = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {similar[0]!r}? " if similar else ""
+        raise UserError(f"{path}: no variant {name!r}; {hint}accepted: {', '.join(names) or 'none, it has none'}")
     if name in below:
         raise UserError(f"{path}: variants: {name} is like itself ({' -> '.join([*below, name])})")
-    own = dict(variants[name])
-    other = own.pop(LIKE, None)
-    if other in (None, NOTHING):
-        return other == NOTHING, [own]
-    alone, layers = _layers(path, str(other), variants, (*below, name))
-    return alone, [*layers, own]
+    layer = dict(variants[name])
+    base = layer.pop(LIKE, None)
+    if base in (None, NOTHING):
+        return base == NOTHING, [layer]
+    alone, layers = _layers(path, str(base), variants, (*below, name))
+    return alone, [*layers, layer]
 
 
 def _nested(override: str) -> dict[str, Any]:
     """``train.lr=1e-3`` as nested mappings; the value is read as YAML."""
     key, equals, text = override.partition("=")
-    if not equals or not all(key.split(".")) or key.count(".") > MOST_DOTS:
+    if not equals or not all(key.split(".")) or key.count(".") > MAX_DOTS:
         raise UserError(f"--set {override!r}: accepted: SECTION.KEY=VALUE, for example train.lr=1e-3")
     value = parse_yaml(text, f"--set {key}")
     for part in reversed(key.split(".")):
@@ -148,13 +147,8 @@ def dumped(recipe: Strict) -> str:
 
 
 def changes(recipe: Strict, folder: Path) -> list[str]:
-    """What a recipe says otherwise than the one that a run's folder was made with: ``train.lr: 0.001, now 0.0005``.
-
-    Keys that the folder's configuration lacks, since it is of an earlier version, are not compared.
-
-    Raises:
-        UserError: the configuration in the folder cannot be read.
-    """
+    """Differences from the configuration in a run's folder: ``train.lr: 0.001, now 0.0005``. Keys that an earlier
+    version lacks are not compared."""
     path = folder / RESOLVED
     before = read_yaml(path) if path.is_file() else {}
     return list(_changes(before, recipe, ()))
@@ -171,6 +165,6 @@ def _changes(before: Any, now: Strict, place: tuple[str, ...]) -> Iterator[str]:
 
 
 def save_resolved(recipe: Strict, folder: Path) -> Path:
-    """Write the resolved configuration beside the weights that it makes."""
+    """Write the resolved configuration into a run's folder."""
     return atomic_write(folder / RESOLVED, lambda p: p.write_text(dumped(recipe), encoding="utf-8"))
 

@@ -93,10 +93,11 @@ def language_stage(folder: Path, runtime: Runtime) -> LanguageStage:
     data["train"] |= {"batch": ROWS, "pool": POOL}
     data["train"]["options"] |= {"weights": weights}
     data["model"] = {**SHAPE, "modalities": {"body": data["model"]["modalities"]["body"]}}
-    options = parsed(
-        "language", config="unified.yaml", tokenizer=str(resources.weights() / "body"), codes=str(folder / "codes"),
-        texts="package:text", planning="package:planning", chat="package:chat", output=str(folder / "run"),
-    )  # fmt: skip
+    options = parsed([
+        "language", "--config", "unified.yaml", "--tokenizer", str(resources.weights() / "body"), "--codes",
+        str(folder / "codes"), "--texts", "package:text", "--planning", "package:planning", "--chat", "package:chat",
+        "-o", str(folder / "run"),
+    ])  # fmt: skip
     return make_stage(LanguageRecipe.read(data, "unified.yaml"), options, runtime)
 
 
@@ -118,7 +119,7 @@ def padding(stage: LanguageStage, steps: int, runtime: Runtime) -> dict[str, Any
                 torch.manual_seed(step)
                 begun = time.process_time()
                 total, _ = stage.losses(engine.module, StepContext(step, 0, 1, 0))
-                engine.descend([total], 1, 0.0)  # at a rate of nothing the model stays as it is
+                engine.optimizer_step([total], 1, 0.0)  # at a rate of nothing the model stays as it is
                 if timed:
                     useful, padded = tokens(batch)
                     for key, value in (
@@ -160,7 +161,7 @@ def loader(stage: LanguageStage, runtime: Runtime) -> dict[str, Any]:
         begun = time.perf_counter()
         for step in range(1, POOL + 1):  # the last is of the next pool
             total, _ = stage.losses(engine.module, StepContext(step, 0, 1, 0))
-            engine.descend([total], 1, 0.0)
+            engine.optimizer_step([total], 1, 0.0)
         waited, whole = rows.seconds + batch.seconds, time.perf_counter() - begun
         out[name] = {"share": round(waited / whole, 4), "waited_ms": round(1000 * waited / POOL, 1),
                      "step_ms": round(1000 * whole / POOL, 1)}  # fmt: skip

@@ -33,11 +33,11 @@ def learnt(texts: Path, configs: Sequence[str]) -> Iterator[set[str]]:
     """
     from instruct_data.face.score import OWN
 
-    written, corpus, apart = (read_scores([p]) for p in (OWN, texts / "train.jsonl", texts / "val.jsonl"))
-    known = {bare(s.text): one.text for one in apart for s in with_mirrored([one])}
+    written, corpus, held_out = (read_scores([p]) for p in (OWN, texts / "train.jsonl", texts / "val.jsonl"))
+    texts_of = {bare(s.text): score.text for score in held_out for s in with_mirrored([score])}
     for address in configs:
         groups, _ = material(written, ParserRecipe.read(resolve(address), address).data, corpus)
-        yield {known[b] for some in groups.values() for s in some if (b := bare(s.text)) in known}
+        yield {texts_of[b] for scores in groups.values() for s in scores if (b := bare(s.text)) in texts_of}
 
 
 def main() -> int:

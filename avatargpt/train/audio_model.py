@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from avatargpt.config import Schedule, save_resolved
+from avatargpt.config import Schedule
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
@@ -52,7 +52,7 @@ from avatargpt.train.speech_data.recordings import (
 )
 from avatargpt.train.speech_data.synthesizers import Espeak, Flite
 from avatargpt.train.speech_data.validation import settle_gate, validate
-from avatargpt.train.stage import Metrics, StageBase, StepContext
+from avatargpt.train.stage import Metrics, Stage, StepContext
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Rate, Share, Strict
 
@@ -164,8 +164,8 @@ def driver_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
     train(recipe, clips, directed, Path(args.output), runtime, start, args.until, str(args.config))
 
 
-class DriverStage(StageBase):
-    """A driver in training: see `avatargpt.train.loop.Stage`."""
+class DriverStage(Stage):
+    """A driver in training: see `avatargpt.train.stage.Stage`."""
 
     def __init__(
         self, recipe: DriverRecipe, clips: Sequence[SpeechClip], directed: Sequence[ExpressionClip], runtime: Runtime,
@@ -202,11 +202,8 @@ class DriverStage(StageBase):
         if pairs and t.sampling.paired:
             _begin_paired(network, pairs)
         self.network = self.module = network.to(runtime.device)
+        self.identity = {"shape": network.config.model_dump()}
         self.optimizer = _optimizer(network, t)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {"shape": self.network.config.model_dump()}
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t = self.schedule
@@ -228,7 +225,6 @@ class DriverStage(StageBase):
     def save(self, out: Path) -> None:
         Driver(self.network).save(out)
         self.network.train()
-        save_resolved(self.recipe, out)
 
 
 def _begin_paired(network: DriverNetwork, pairs: Sequence[np.ndarray]) -> None:

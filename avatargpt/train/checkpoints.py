@@ -1,4 +1,4 @@
-"""Where an unfinished run stands: saved whole, and gone on from exactly."""
+"""Checkpoints of unfinished runs: written, resumed exactly, and how many of them stay."""
 
 from __future__ import annotations
 
@@ -10,35 +10,16 @@ from typing import Any
 
 import torch
 
+from avatargpt.config import save_resolved
 from avatargpt.train.stage import Stage
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
-from vqvae.io.files import parsing, reason
+from vqvae.io.files import atomic_write, parsing, reason
 from vqvae.io.tensors import load_checkpoint_file
-from vqvae.motion import atomic_write
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, RETAINED = "checkpoint.pt", "checkpoints"
+BEST, ABOUT = "best", "best.json"
 INSTEAD = "resume with that run's configuration, or choose a new folder"
-
-
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write where a run stands."""
-    atomic_write(path, lambda p: torch.save(state, p))
-
-
-def _check_shape(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse to go on with another network than that of the checkpoint.
-
-    Args:
-        before: the configuration in the checkpoint; what it lacks is not compared.
-        now: that of the network that goes on.
-
-    Raises:
-        UserError: names the first field that differs.
-    """
-    other = [f"{k}: {before[k]}, now {now.get(k)}" for k in before if before[k] != now.get(k)]
-    if other:
-        raise UserError(f"{path}: of another shape ({other[0]}); {INSTEAD}")
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
@@ -53,31 +34,22 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
         return load_checkpoint_file(path, device)
 
 
-def go_on(path: Path, saved: dict[str, Any], network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Take over what a checkpoint holds; the step it is of.
+def resume(path: Path, stage: Stage, device: torch.device) -> int:
+    """Restore a stage from its last checkpoint; the step of that, 0 = there is none.
 
     Raises:
-        UserError: of another network or other groups of parameters.
-    """
-    try:
-        network.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        return int(saved["step"])
-    except Exception as e:  # what stands in it may be of any shape
-        raise UserError(f"{path}: of a run with another model ({reason(e)}); {INSTEAD}") from None
-
-
-def take_up(path: Path, stage: Stage, device: torch.device) -> int:
-    """Give a stage what its last checkpoint holds; the step it is of, 0 = there is none.
-
-    Raises:
-        UserError: damaged, of another network, or of a version that kept less.
+        UserError: damaged, of another network or other groups of parameters, or of a version that stored less.
     """
     saved = load_checkpoint(path, device)
     if saved is None:
         return 0
     check_identity(path, saved, stage.identity)
-    step = go_on(path, saved, stage.network, stage.optimizer)
+    try:
+        stage.network.load_state_dict(saved["model"])
+        stage.optimizer.load_state_dict(saved["optimizer"])
+        step = int(saved["step"])
+    except Exception as e:  # its content may be of any shape
+        raise UserError(f"{path}: of a run with another model ({reason(e)}); {INSTEAD}") from None
     try:
         stage.restore(saved)
     except UserError:
@@ -88,10 +60,10 @@ def take_up(path: Path, stage: Stage, device: torch.device) -> int:
 
 
 def write(path: Path, stage: Stage, optimizer: dict[str, Any], step: int) -> None:
-    """Write where a stage stands.
+    """Write a checkpoint.
 
     Args:
-        optimizer: state of its optimiser, as torch gives it.
+        optimizer: state of its optimizer, as torch gives it.
 
     Raises:
         UserError: a tensor of the network is empty: its values lie with another process.
@@ -99,74 +71,78 @@ def write(path: Path, stage: Stage, optimizer: dict[str, Any], step: int) -> Non
     model = stage.network.state_dict()
     if empty := [k for k, v in model.items() if stage.together and not v.numel()]:
         raise UserError(f"{path}: not saved: {empty[0]} is empty, its values lie elsewhere")
-    state = {"model": model, "optimizer": optimizer, "step": step}
-    save_checkpoint(path, {**state, **stage.state(), **stage.identity})
+    state = {"model": model, "optimizer": optimizer, "step": step, **stage.state(), **stage.identity}
+    atomic_write(path, lambda p: torch.save(state, p))
 
 
 def check_identity(path: Path, saved: dict[str, Any], identity: dict[str, Any]) -> None:
-    """Refuse to go on with another network than that of a checkpoint; what either does not say is not compared.
+    """Refuse a checkpoint of another network; keys that it lacks are not compared.
 
     Args:
-        identity: what the stage is made with: ``shape`` of the network, ``fingerprints`` of tokenizers, ...
+        identity: of the stage: ``shape`` of the network, ``fingerprints`` of tokenizers, ...
 
     Raises:
-        UserError: names the first thing that differs.
+        UserError: names the first difference.
     """
     for key, now in identity.items():
-        if key not in saved:
-            continue
-        if isinstance(now, dict) and not isinstance(saved[key], dict):
-            raise UserError(f"{path}: {key} is a {type(saved[key]).__name__}; {INSTEAD}")
+        before = saved.get(key, now)
+        if isinstance(now, dict) and not isinstance(before, dict):
+            raise UserError(f"{path}: {key} is a {type(before).__name__}; {INSTEAD}")
         if key == "fingerprints":
-            for name in sorted(saved[key].keys() | now.keys()):
-                a, b = (str(x.get(name, "none"))[:12] for x in (saved[key], now))
+            for name in sorted(before.keys() | now.keys()):
+                a, b = (str(x.get(name, "none"))[:12] for x in (before, now))
                 if a != b:
                     raise UserError(f"{path}: of a run with another tokenizer of '{name}' ({a}, now {b}); {INSTEAD}")
         elif isinstance(now, dict):
-            _check_shape(path, saved[key], now)
-        elif saved[key] != now:
-            raise UserError(f"{path}: of a run with another {key} ({saved[key]}, now {now}); {INSTEAD}")
+            changed = [f"{k}: {before[k]}, now {now.get(k)}" for k in before if before[k] != now.get(k)]
+            if changed:
+                raise UserError(f"{path}: of another shape ({changed[0]}); {INSTEAD}")
+        elif before != now:
+            raise UserError(f"{path}: of a run with another {key} ({before}, now {now}); {INSTEAD}")
 
 
-LAST, KEPT, BEST, ABOUT = "checkpoint.pt", "checkpoints", "best", "best.json"
+def save_files(stage: Stage, out: Path) -> None:
+    """Write a stage's usable files, and its configuration beside them."""
+    stage.save(out)
+    save_resolved(stage.recipe, out)
 
 
-def keep_last(out: Path, step: int, count: int) -> None:
-    """Keep the checkpoint of `step` beside the last one (``checkpoints/STEP.pt``), and of earlier ones so many in all.
+def retain_last(out: Path, step: int, count: int) -> None:
+    """Keep the checkpoint of `step` beside the last one (``checkpoints/STEP.pt``), and `count` of them in all.
 
     A link where the file system has them: the last checkpoint is written anew each time, never changed.
     """
-    if count < 2 or not (out / LAST).is_file():
+    if count < 2 or not (out / CHECKPOINT).is_file():
         return
-    folder = out / KEPT
+    folder = out / RETAINED
     folder.mkdir(exist_ok=True)
-    kept = folder / f"{step}.pt"
-    kept.unlink(missing_ok=True)
+    copy = folder / f"{step}.pt"
+    copy.unlink(missing_ok=True)
     try:
-        os.link(out / LAST, kept)
+        os.link(out / CHECKPOINT, copy)
     except OSError:
-        atomic_write(kept, lambda p: shutil.copyfile(out / LAST, p))
+        atomic_write(copy, lambda p: shutil.copyfile(out / CHECKPOINT, p))
     steps = sorted((int(p.stem) for p in folder.glob("*.pt") if p.stem.isdigit()), reverse=True)
     for old in steps[count:]:
         (folder / f"{old}.pt").unlink(missing_ok=True)
 
 
-def keep_best(stage: Stage, out: Path, figures: dict[str, float]) -> None:
+def retain_best(stage: Stage, out: Path, figures: dict[str, float]) -> None:
     """Save the stage's files in ``best`` where the figure that `Schedule.best` names is better than ever before.
 
     Raises:
         UserError: validation has no such figure.
     """
-    wanted = stage.schedule.best
-    if not wanted or not figures:
+    criterion = stage.schedule.best
+    if not criterion or not figures:
         return
-    name = wanted.removeprefix("-")
+    name = criterion.removeprefix("-")
     if name not in figures:
         raise UserError(f"train: best: {name}; accepted: {', '.join(figures)}")
-    value = -figures[name] if wanted.startswith("-") else figures[name]
+    value = -figures[name] if criterion.startswith("-") else figures[name]
     about = out / BEST / ABOUT
     if about.is_file() and float(read_object(about)["value"]) <= value:
         return
-    stage.save(out / BEST)
-    text = json.dumps({"figure": wanted, "value": value, "figures": figures})
+    save_files(stage, out / BEST)
+    text = json.dumps({"figure": criterion, "value": value, "figures": figures})
     atomic_write(about, lambda p: p.write_text(text, encoding="utf-8"))

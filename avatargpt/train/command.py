@@ -265,7 +265,7 @@ def _parameter(name: str, annotation: Any, default: Any, *flags: str, **details:
 
 def _parameters(name: str, entry: StageEntry) -> list[inspect.Parameter]:
     """Options of a stage as parameters of its command."""
-    text, whole = str | None, int | None
+    text, integer = str | None, int | None
     number: dict[str, Any] = {"min": 1, "metavar": "N"}
     out = [_parameter("output", text, None, "-o", "--output", metavar="FOLDER",
                       help="for the result; an unfinished run there goes on")]  # fmt: skip
@@ -280,7 +280,7 @@ def _parameters(name: str, entry: StageEntry) -> list[inspect.Parameter]:
         ]  # fmt: skip
     if entry.steps:
         until = "stop at this step with a checkpoint; the schedule stays that of the configuration"
-        out.append(_parameter("until", whole, None, "--until", help=until, **number))
+        out.append(_parameter("until", integer, None, "--until", help=until, **number))
     if name == "recipe":
         small = "the same chain in its smallest form, in minutes"
         out += [
@@ -288,16 +288,16 @@ def _parameters(name: str, entry: StageEntry) -> list[inspect.Parameter]:
             _parameter("debug", bool, False, "--debug", help=small),
         ]
     out += [
-        _parameter("threads", whole, None, "--threads", help="CPU threads", **number),
+        _parameter("threads", integer, None, "--threads", help="CPU threads", **number),
         _parameter("device", text, None, "--device", metavar="NAME", help="cpu, cuda, ...; default: a GPU if present"),
-        _parameter("local_rank", whole, None, "--local_rank", "--local-rank", hidden=True),
+        _parameter("local_rank", integer, None, "--local_rank", "--local-rank", hidden=True),
     ]
     for flag, option in entry.options.items():
         details: dict[str, Any] = {"metavar": "TEXT"}
         if option.number:
             details = {"min": 0 if option.default == 0 else 1, "metavar": "N"}
         help_text = f"{option.help} (needed)" if option.needed else option.help  # `--print-config` needs none of them
-        annotation = whole if option.number else text
+        annotation = integer if option.number else text
         name = flag.replace("-", "_")
         out.append(_parameter(name, annotation, option.default, f"--{flag}", help=help_text, **details))
     return out
@@ -386,12 +386,12 @@ def run_stage(argv: Sequence[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def parsed(name: str, **options: Any) -> SimpleNamespace:
-    """The options of a stage that is to be run by a program, those not given at their defaults."""
-    defaults = {p.name: p.default for p in _parameters(name, STAGES[name])}
-    out = SimpleNamespace(**{**defaults, **options})
-    check_options(name, out)
-    return out
+def parsed(argv: Sequence[str]) -> SimpleNamespace:
+    """The options of a command, without running it."""
+    group: Any = typer.main.get_command(app)
+    options = SimpleNamespace(**group.commands[argv[0]].make_context(argv[0], [*argv[1:]]).params)
+    check_options(argv[0], options)
+    return options
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""How a step down is taken and where a run stands: plainly (alone or under torchrun), or through DeepSpeed."""
+"""Optimizer steps and checkpoints of a run: plainly (alone or under torchrun), or through DeepSpeed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from avatargpt.train.checkpoints import CHECKPOINT, take_up, write
+from avatargpt.train.checkpoints import CHECKPOINT, resume, write
 from avatargpt.train.optimizers import set_rate
 from avatargpt.train.runtime import Runtime, check_finite
 from avatargpt.train.stage import Stage
@@ -20,23 +20,23 @@ FORMER = "deepspeed"  # folder of checkpoints that are not read any more
 
 
 class Engine(Protocol):
-    """One run's optimiser and checkpoints. `module` is the stage's, wrapped for the processes that take part."""
+    """Optimizer and checkpoints of one run. `module` is the stage's, wrapped for the processes that take part."""
 
     module: Any
 
     def resume(self, out: Path) -> int:
-        """Take up the last checkpoint of a folder; the step it is of, 0 = none."""
+        """Take up the last checkpoint of a folder; its step, 0 = none."""
 
-    def descend(self, parts: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
-        """One step down the mean of some losses at a learning rate; the norm of the gradients before they were cut,
-        where it is known.
+    def optimizer_step(self, losses: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
+        """One step along the mean of some losses at a learning rate; the norm of the gradients before clipping, where
+        it is known.
 
         Args:
-            parts: `count` losses, each computed when the one before has gone back.
+            losses: `count` of them, each computed after the backward pass of the one before.
         """
 
-    def whole(self) -> AbstractContextManager[None]:
-        """Inside, the network has all of its weights, on every process; all processes enter together."""
+    def gathered_weights(self) -> AbstractContextManager[None]:
+        """Inside, the network has all of its weights, on every process; all processes enter at once."""
 
     def save(self, out: Path, step: int) -> None:
         """Write a checkpoint, the same whatever engine and however many processes write it."""
@@ -53,56 +53,42 @@ def begun(out: Path) -> bool:
 
 
 def check_readable(out: Path) -> None:
-    """Refuse a folder whose run has got on in DeepSpeed's own format alone, as earlier versions did.
-
-    Raises:
-        UserError: such a folder.
-    """
+    """Raises UserError for a folder whose checkpoint is in DeepSpeed's own format, as earlier versions wrote it."""
     if (out / FORMER / "latest").is_file() and not begun(out):
         raise UserError(f"{out / FORMER}: a checkpoint in DeepSpeed's own format, which is not read any more; "
                         "accepted: a new folder, with --start for the weights")  # fmt: skip
 
 
 class Plain:
-    """PyTorch alone; several processes share the gradients (DistributedDataParallel)."""
+    """PyTorch alone; several processes share the gradients (DistributedDataParallel). See `Engine`."""
 
     def __init__(self, stage: Stage, runtime: Runtime) -> None:
         self.stage, self.runtime = stage, runtime
         self.module: Any = stage.module
         if runtime.world > 1:
             self.module = torch.nn.parallel.DistributedDataParallel(stage.module, find_unused_parameters=True)
-        self.learnt = [p for p in stage.network.parameters() if p.requires_grad]
+        self.parameters = [p for p in stage.network.parameters() if p.requires_grad]
 
     def resume(self, out: Path) -> int:
-        """See `Engine`.
+        return resume(out / CHECKPOINT, self.stage, self.runtime.device)
 
-        Raises:
-            UserError: a damaged checkpoint, or one of another network.
-        """
-        return take_up(out / CHECKPOINT, self.stage, self.runtime.device)
-
-    def descend(self, parts: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
-        """See `Engine`.
-
-        Raises:
-            UserError: a loss or gradients that are not finite.
-        """
-        for number, total in enumerate(parts, 1):
+    def optimizer_step(self, losses: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
+        for number, total in enumerate(losses, 1):
             check_finite(total, "loss")
-            together = number == count or self.runtime.world == 1
-            with nullcontext() if together else self.module.no_sync():
+            synchronous = number == count or self.runtime.world == 1
+            with nullcontext() if synchronous else self.module.no_sync():
                 (total / count).backward()
-        if self.runtime.world > 1 or self.stage.together:  # a head without a row anywhere moves on by its momentum
-            for p in self.learnt:
+        if self.runtime.world > 1 or self.stage.together:  # a head without a row anywhere moves by its momentum
+            for p in self.parameters:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        norm = torch.nn.utils.clip_grad_norm_(self.learnt, self.stage.schedule.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.schedule.clip)
         check_finite(norm, "gradient's norm")
         set_rate(self.stage.optimizer, rate)
         self.stage.optimizer.step()
         self.stage.optimizer.zero_grad(set_to_none=True)
         return norm
 
-    def whole(self) -> AbstractContextManager[None]:
+    def gathered_weights(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def save(self, out: Path, step: int) -> None:

@@ -1,6 +1,6 @@
-"""The movements stage of `scripts/train.py`: HumanML3D -> the movement encoder of its evaluator.
+"""The movements and evaluator stages of `scripts/train.py`: HumanML3D -> the evaluator of its protocol.
 
-Source: Guo et al. 2022 (`DecompTrainerV3` and `MotionDatasetV2` of their code).
+Source: Guo et al. 2022 (`DecompTrainerV3`, `MotionDatasetV2` and `TextMotionMatchTrainer` of their code).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatargpt.config import Schedule, save_resolved
+from avatargpt.config import Schedule
 from avatargpt.lm.checkpoint import fingerprint
 from avatargpt.metrics.humanml3d import DIM, TAGS, Evaluator, Vocabulary, normalised, padded, read_vocabulary
 from avatargpt.metrics.humanml3d_networks import (
@@ -30,7 +30,7 @@ from avatargpt.metrics.humanml3d_networks import (
 from avatargpt.metrics.retrieval import POOL, r_precision
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.stage import Metrics, StageBase, StepContext
+from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.humanml3d import Pair, read_pairs
 from vqvae.errors import UserError
@@ -45,11 +45,11 @@ ROOT, CONTACTS = slice(0, 4), slice(POSE, DIM)  # channels whose deviation is di
 
 
 class MovementTraining(Schedule):
-    """How the movement encoder is trained.
+    """Training of the movement encoder.
 
     Attributes:
         window: frames of a row, a multiple of 4. sparsity, smoothness: weights of the movements' mean size, and of the
-            mean difference between neighbours. bias: what the deviations of root and contacts are divided by.
+            mean difference between neighbours. bias: divisor of the deviations of root and contacts.
     """
 
     steps: PositiveInt = 200_000
@@ -115,18 +115,18 @@ def window_of(pairs: Sequence[Pair], frames: int, rng: np.random.Generator) -> n
     return pairs[chosen].features(int(places[chosen]) - 1 - at, frames)
 
 
-class MovementStage(StageBase):
-    """A movement auto-encoder in training: see `avatargpt.train.loop.Stage`."""
+class MovementStage(Stage):
+    """A movement auto-encoder in training, with normalisation `mean` and `std` (263,), see `statistics`."""
+
+    recipe: MovementRecipe
+    schedule: MovementTraining
 
     def __init__(
-        self, recipe: MovementRecipe, seen: Sequence[Pair], held: Sequence[Pair], mean: np.ndarray, std: np.ndarray,
+        self, recipe: MovementRecipe, train: Sequence[Pair], val: Sequence[Pair], mean: np.ndarray, std: np.ndarray,
         runtime: Runtime,
     ) -> None:  # fmt: skip
-        """Args:
-        seen, held: clips of training and of validation. mean, std: (263,), see `statistics`.
-        """
         self.recipe, self.schedule, self.runtime = recipe, recipe.train, runtime
-        self.seen, self.held, self.mean, self.std = seen, held, mean, std
+        self.train, self.val, self.mean, self.std = train, val, mean, std
         torch.manual_seed(recipe.train.seed)
         shape = recipe.model
         self.encoder = MovementEncoder(shape.width, shape.movement)
@@ -149,7 +149,7 @@ class MovementStage(StageBase):
 
     def losses(self, module: Any, context: StepContext) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng(context.row_seed)
-        parts = self._losses(self._batch(self.seen, rng, self.schedule.batch))
+        parts = self._losses(self._batch(self.train, rng, self.schedule.batch))
         s = self.schedule
         total = parts["rebuilt"] + s.sparsity * parts["sparsity"] + s.smoothness * parts["smoothness"]
         return total, {"total": total, **parts}
@@ -157,16 +157,15 @@ class MovementStage(StageBase):
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """The losses on held-out windows, the same at every step."""
-        if not self.held:
+        if not self.val:
             return {}
         self.network.eval()
-        parts = self._losses(self._batch(self.held, np.random.default_rng(0), self.schedule.batch))
+        parts = self._losses(self._batch(self.val, np.random.default_rng(0), self.schedule.batch))
         self.network.train()
         return {f"val_{k}": float(v) for k, v in parts.items()}
 
     def save(self, out: Path) -> None:
         save_movements(Movements(self.encoder, self.mean, self.std), out)
-        save_resolved(self.recipe, out)
 
 
 def save_movements(movements: Movements, folder: str | os.PathLike[str]) -> Path:
@@ -179,11 +178,7 @@ def save_movements(movements: Movements, folder: str | os.PathLike[str]) -> Path
 
 
 def load_movements(folder: str | os.PathLike[str]) -> Movements:
-    """What `save_movements` wrote.
-
-    Raises:
-        UserError: no such file, or a damaged one.
-    """
+    """Read the file of `save_movements`. Raises UserError where it is missing or damaged."""
     path = Path(folder) / FILE
     state = load_tensors(path, "a movement encoder")
     with parsing(path, "a movement encoder"):
@@ -196,42 +191,34 @@ def load_movements(folder: str | os.PathLike[str]) -> Movements:
 
 
 def movements_stage(recipe: MovementRecipe, args: SimpleNamespace) -> None:
-    """Train (or go on training) the movement encoder.
-
-    Raises:
-        UserError: no HumanML3D, or a window that is no multiple of 4 or longer than every clip.
-    """
+    """Train the movement encoder. Raises UserError for a window that is no multiple of 4 or longer than every clip."""
     t = recipe.train
     if t.window % 4:
         raise UserError(f"train: window: {t.window}; accepted: a multiple of 4")
     folder = Path(args.data)
     mean, std = statistics(folder, t.bias)
-    seen, held = split_of(folder, "train"), split_of(folder, "val")
-    if max(map(len, seen)) < t.window:
-        raise UserError(f"train: window: {t.window}; accepted: up to the longest clip, {max(map(len, seen))}")
+    train, val = split_of(folder, "train"), split_of(folder, "val")
+    if max(map(len, train)) < t.window:
+        raise UserError(f"train: window: {t.window}; accepted: up to the longest clip, {max(map(len, train))}")
     runtime = Runtime.start(args.threads, args.device)
-    held = [p for p in held if len(p) >= t.window]
-    run(MovementStage(recipe, seen, held, mean, std, runtime), Path(args.output), runtime, args.until)
+    val = [p for p in val if len(p) >= t.window]
+    run(MovementStage(recipe, train, val, mean, std, runtime), Path(args.output), runtime, args.until)
 
 
 def split_of(folder: Path, split: str) -> list[Pair]:
-    """`read_pairs`, with what was left out printed."""
+    """`read_pairs`, with its report printed."""
     report = Report()
     pairs = read_pairs(folder, split, report)
     print(f"{folder}: {split}: {report}")
     return pairs
 
 
-HELD = 32 * POOL  # clips that are looked at in validation
-TINY = 1e-6  # added to differences, as `torch.nn.functional.pairwise_distance` does
+MAX_VAL = 32 * POOL  # clips of validation
+EPSILON = 1e-6  # added to differences, as in `torch.nn.functional.pairwise_distance`
 
 
 class MatchingTraining(Schedule):
-    """How the common space is trained.
-
-    Attributes:
-        margin: distance that texts are pushed away to from motions that are not theirs.
-    """
+    """Training of the common space; `margin`: distance up to which texts are pushed away from other motions."""
 
     steps: PositiveInt = 196_000
     batch: PositiveInt = 32
@@ -244,7 +231,7 @@ class MatchingTraining(Schedule):
 
 
 class MatchingShape(Strict):
-    """See `EvaluatorShape`; words and movements are as large as those that are given."""
+    """See `EvaluatorShape`; the sizes of words and movements are those of the inputs."""
 
     text: PositiveInt = 512
     motion: PositiveInt = 1024
@@ -259,29 +246,32 @@ class EvaluatorRecipe(Strict):
 
 
 def contrast(texts: Tensor, motions: Tensor, margin: float, shift: int) -> Metrics:
-    """The published loss: d^2 to the own motion, max(margin - d, 0)^2 to that `shift` rows on, each averaged.
+    """The published loss: d^2 to a text's motion, max(margin - d, 0)^2 to that `shift` rows on, each averaged.
 
     Args:
-        texts, motions: (B, D), row i belonging to row i. shift: 0 to B - 1; 0 means the own motion.
+        texts, motions: (B, D), row i of a pair. shift: 0 to B - 1; 0 means the same motion.
 
     Returns:
         ``own``, ``other`` and their sum ``total``.
     """
-    own = torch.nn.functional.pairwise_distance(texts, motions, eps=TINY)
-    other = torch.nn.functional.pairwise_distance(texts, motions.roll(-shift, 0), eps=TINY)
-    near, far = own.square().mean(), (margin - other).clamp(min=0).square().mean()
-    return {"total": near + far, "own": near, "other": far}
+    positive = torch.nn.functional.pairwise_distance(texts, motions, eps=EPSILON)
+    negative = torch.nn.functional.pairwise_distance(texts, motions.roll(-shift, 0), eps=EPSILON)
+    pull, push = positive.square().mean(), (margin - negative).clamp(min=0).square().mean()
+    return {"total": pull + push, "own": pull, "other": push}
 
 
-class EvaluatorStage(StageBase):
-    """An evaluator in training: see `avatargpt.train.loop.Stage`."""
+class EvaluatorStage(Stage):
+    """An evaluator in training."""
+
+    recipe: EvaluatorRecipe
+    schedule: MatchingTraining
 
     def __init__(
-        self, recipe: EvaluatorRecipe, seen: Sequence[Pair], held: Sequence[Pair], movements: Movements,
+        self, recipe: EvaluatorRecipe, train: Sequence[Pair], val: Sequence[Pair], movements: Movements,
         vocabulary: Vocabulary, runtime: Runtime,
     ) -> None:  # fmt: skip
         self.recipe, self.schedule, self.runtime = recipe, recipe.train, runtime
-        self.seen, self.held, self.movements, self.vocabulary = seen, held[:HELD], movements, vocabulary
+        self.train, self.val, self.movements, self.vocabulary = train, val[:MAX_VAL], movements, vocabulary
         torch.manual_seed(recipe.train.seed)
         encoder = movements.encoder
         shape = EvaluatorShape(
@@ -292,23 +282,23 @@ class EvaluatorStage(StageBase):
         network.movement_encoder = encoder.requires_grad_(False).eval()
         self.network = self.module = network.to(runtime.device)
         self.identity = {"shape": shape._asdict(), "movements": fingerprint(encoder)}
-        learnt = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(learnt, recipe.train.lr, weight_decay=recipe.train.weight_decay)
+        trained = [p for p in network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, recipe.train.lr, weight_decay=recipe.train.weight_decay)
 
     def _inputs(self, pairs: Sequence[Pair], rng: np.random.Generator) -> list[Tensor]:
-        """What the network takes of these clips, each with one of its captions and a part of it."""
-        said, motions = [], []
+        """Inputs of the network: a caption and a crop of each clip."""
+        captions, motions = [], []
         for pair in pairs:
-            said.append(pair.captions[int(rng.integers(len(pair.captions)))].tokens)
+            captions.append(pair.captions[int(rng.integers(len(pair.captions)))].tokens)
             features = pair.features(*drawn_crop(len(pair), rng))
             motions.append(normalised(features, self.movements.mean, self.movements.std))
-        words = [torch.from_numpy(x) for x in self.vocabulary.encode(said)]
+        words = [torch.from_numpy(x) for x in self.vocabulary.encode(captions)]
         return [x.to(self.runtime.device) for x in (*words, *padded(motions))]
 
     def losses(self, module: Any, context: StepContext) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng(context.row_seed)
-        rows = rng.permutation(len(self.seen))[: self.schedule.batch]
-        texts, motions = module(*self._inputs([self.seen[i] for i in rows], rng))
+        rows = rng.permutation(len(self.train))[: self.schedule.batch]
+        texts, motions = module(*self._inputs([self.train[i] for i in rows], rng))
         # As published: a shift of 0, the own motion, is among those drawn.
         parts = contrast(texts, motions, self.schedule.margin, int(rng.integers(len(rows) - 1)))
         return parts["total"], parts
@@ -317,14 +307,13 @@ class EvaluatorStage(StageBase):
     def validate(self) -> dict[str, float]:
         """The loss on held-out clips beside their neighbours in a random order, and R-precision in pools of 32."""
         rng = np.random.default_rng(0)
-        order = rng.permutation(len(self.held))
-        pairs = [self.held[i] for i in order]
+        pairs = [self.val[i] for i in rng.permutation(len(self.val))]
         if len(pairs) < 2:
             return {}
         self.network.eval()
         both = [self.network(*self._inputs(pairs[i : i + POOL], rng)) for i in range(0, len(pairs), POOL)]
         self.network.train()
-        texts, motions = (torch.cat(some) for some in zip(*both, strict=True))
+        texts, motions = (torch.cat(chunks) for chunks in zip(*both, strict=True))
         out = {f"val_{k}": float(v) for k, v in contrast(texts, motions, self.schedule.margin, 1).items()}
         full = len(pairs) // POOL * POOL
         if full:
@@ -333,26 +322,21 @@ class EvaluatorStage(StageBase):
         return out
 
     def finished(self) -> Evaluator:
-        """The evaluator as it stands, on the CPU."""
+        """A copy of the present evaluator, on the CPU."""
         m = self.movements
         return Evaluator(copy.deepcopy(self.network), m.mean, m.std, self.vocabulary)
 
     def save(self, out: Path) -> None:
         self.finished().save(out)
-        save_resolved(self.recipe, out)
 
 
 def evaluator_stage(recipe: EvaluatorRecipe, args: SimpleNamespace) -> None:
-    """Train (or go on training) the evaluator.
-
-    Raises:
-        UserError: no HumanML3D, movement encoder or vocabulary, or fewer than three clips in a step.
-    """
+    """Train the evaluator. Raises UserError for fewer than two clips in a step."""
     movements, vocabulary = load_movements(args.movements), read_vocabulary(Path(args.words))
-    seen, held = (split_of(Path(args.data), split) for split in ("train", "val"))
-    rows = min(len(seen), recipe.train.batch)
+    train, val = (split_of(Path(args.data), split) for split in ("train", "val"))
+    rows = min(len(train), recipe.train.batch)
     if rows < 2:
         raise UserError(f"train: batch: {rows} clips in a step; accepted: 2 or more, to tell them from each other")
     runtime = Runtime.start(args.threads, args.device)
-    stage = EvaluatorStage(recipe, seen, held, movements, vocabulary, runtime)
+    stage = EvaluatorStage(recipe, train, val, movements, vocabulary, runtime)
     run(stage, Path(args.output), runtime, args.until)

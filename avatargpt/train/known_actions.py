@@ -1,4 +1,4 @@
-"""The choice stage of `scripts/train.py`: `avatargpt.requests.known_actions`, trained on the phrase index itself."""
+"""The choice stage of `scripts/train.py`: `avatargpt.requests.known_actions`, trained on a phrase index."""
 
 from __future__ import annotations
 
@@ -23,89 +23,87 @@ from vqvae.errors import UserError
 
 HIDDEN = 32
 ROUNDS, BATCH, RATE = 60, 256, 3e-3
-LEFT_OUT = 0.35  # of the phrasings are looked up without their action
-SENTENCES = 4  # of each action of the lexicon that the book does not know
-SAME = 0.97  # rows that are so near to a phrasing as it is to itself are hidden with it
-HELD = 6  # every so manieth action is only validated with
+LEFT_OUT = 0.35  # share of the phrasings that are looked up without their action
+SENTENCES = 4  # of each action of the lexicon that the index lacks
+SAME = 0.97  # rows of this share of a phrasing's cosine with itself are hidden with it
+HELD_OUT = 6  # every so manieth action only validates
 
 
 def choice_stage(args: SimpleNamespace) -> None:
-    """Train the chooser of a phrase index; it is saved alone."""
+    """Train the classifier of a phrase index; it is saved alone."""
     Runtime.start(args.threads, args.device)
-    book = PhraseIndex.load(args.phrase_index)
-    if book is None:
+    index = PhraseIndex.load(args.phrase_index)
+    if index is None:
         raise UserError(f"{args.phrase_index}: no phrase index there")
-    book.classifier, figures = trained(book, SentenceGrounder(), args.count, args.seed)
-    book.classifier.save(args.output)
+    index.classifier, figures = trained(index, SentenceGrounder(), args.count, args.seed)
+    index.classifier.save(args.output)
     print(json.dumps(figures))
 
 
-def trained(
-    book: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int
-) -> tuple[KnownActionClassifier, dict[str, float]]:
-    """A chooser, and its figures on actions that it was not trained with.
+def trained(index: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int) -> tuple[KnownActionClassifier, dict[str, float]]:
+    """A classifier, and its figures on held-out actions.
 
     Args:
         count: phrasings that are looked up.
     """
-    told, actions, wanted = looked_up(book, grounder, count, seed)
-    apart = np.abs(wanted) % HELD == 0
+    rows, actions, target = looked_up(index, grounder, count, seed)
+    val = np.abs(target) % HELD_OUT == 0
     torch.manual_seed(seed)
-    flat = told[~apart].reshape(-1, FEATURES)
+    flat = rows[~val].reshape(-1, FEATURES)
     mean, scale = flat.mean(0), flat.std(0) + 1e-3
-    even = torch.from_numpy(((told - mean) / scale).astype(np.float32))
-    is_right = torch.from_numpy(actions == wanted[:, None])
+    even = torch.from_numpy(((rows - mean) / scale).astype(np.float32))
+    is_right = torch.from_numpy(actions == target[:, None])
     network = _Network()
-    learnt = torch.from_numpy(np.flatnonzero(~apart))
+    train = torch.from_numpy(np.flatnonzero(~val))
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-3)
-    fit(_losses(network, even, is_right, learnt), optimizer)
+    fit(_losses(network, even, is_right, train), optimizer)
     a = {k: v.detach().numpy() for k, v in network.named_parameters()}
-    chooser = KnownActionClassifier({"mean": mean, "scale": scale, **a})
+    classifier = KnownActionClassifier({"mean": mean, "scale": scale, **a})
     with torch.no_grad():
-        one, other = (network(even[apart], drop) for drop in (None, is_right[apart]))
-    return chooser, _figures(one, other, is_right[apart])
+        present, left_out = (network(even[val], drop) for drop in (None, is_right[val]))
+    return classifier, _figures(present, left_out, is_right[val])
 
 
 def looked_up(
-    book: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int
+    index: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, A, F) features, (N, A) actions and (N,) the right action, negative = none, of phrasings that are looked up as
-    if they, and what says the same, were not in the book, and of sentences about actions that are not in it."""
+    """(N, A, F) features, (N, A) actions and (N,) the right action, negative = none, of phrasings looked up as if they
+    and their paraphrases were not in the index, and of sentences about actions that it lacks."""
     rng = np.random.default_rng([seed, 61])
-    rows_of_all = np.flatnonzero(~book.marks.literal)
-    keys = [(int(i), book.keys[i]) for i in rng.permutation(rows_of_all)[:count]]
-    keys += [(-1, text) for text in strangers(book)]
-    some = np.array([i for i, _ in keys])
-    told = np.zeros((len(some), COMPARED_ACTIONS, FEATURES), np.float32)
-    actions = np.full((len(some), COMPARED_ACTIONS), -1)
-    for start in range(0, len(some), 256):
-        rows = some[start : start + 256]
-        said = [text for _, text in keys[start : start + 256]]
-        named = [book.manners.find(t) for t in said]
-        cosines = book.index.cosines(grounder.sentence([*said, *(rest for _, rest in named)]))
+    rows_of_all = np.flatnonzero(~index.marks.literal)
+    keys = [(int(i), index.keys[i]) for i in rng.permutation(rows_of_all)[:count]]
+    keys += [(-1, text) for text in strangers(index)]
+    all_rows = np.array([i for i, _ in keys])
+    out = np.zeros((len(keys), COMPARED_ACTIONS, FEATURES), np.float32)
+    actions = np.full((len(keys), COMPARED_ACTIONS), -1)
+    for start in range(0, len(keys), 256):
+        rows = all_rows[start : start + 256]
+        texts = [text for _, text in keys[start : start + 256]]
+        manners = [index.manners.find(t) for t in texts]
+        cosines = index.index.cosines(grounder.sentence([*texts, *(plain for _, plain in manners)]))
         for k, row in enumerate(rows.tolist()):
             both = cosines[[k, len(rows) + k]]
             hidden = np.flatnonzero(both[0] >= SAME * both[0][row]) if row >= 0 else None
-            sight = phrase_scores(book, said[k], named[k][1], named[k][0], both, hidden)
-            found, one = features(sight, book.group, book.members)
-            told[start + k, : len(found)], actions[start + k, : len(found)] = one, found
-        print(f"{start + len(rows)} of {len(some)}", file=sys.stderr, flush=True)
-    return told, actions, np.where(some < 0, -2 - np.arange(len(some)) // SENTENCES, book.group[some])
+            sight = phrase_scores(index, texts[k], manners[k][1], manners[k][0], both, hidden)
+            groups, values = features(sight, index.group, index.members)
+            out[start + k, : len(groups)], actions[start + k, : len(groups)] = values, groups
+        print(f"{start + len(rows)} of {len(keys)}", file=sys.stderr, flush=True)
+    return out, actions, np.where(all_rows < 0, -2 - np.arange(len(keys)) // SENTENCES, index.group[all_rows])
 
 
-def strangers(book: PhraseIndex) -> list[str]:
-    """Sentences of the lexicon's actions that the book does not know, `SENTENCES` of each."""
-    known, keys = set(book.classes), {k.lower() for k in book.keys}
+def strangers(index: PhraseIndex) -> list[str]:
+    """Sentences of the lexicon's actions that the index lacks, `SENTENCES` of each."""
+    actions, keys = set(index.classes), {k.lower() for k in index.keys}
     out = []
     for name, family in sorted(families().items()):
         plain = [c.text for c in family.captions if "{" not in c.text and c.text.lower() not in keys]
-        if family.schema and name not in known and len(plain) >= SENTENCES:
+        if family.schema and name not in actions and len(plain) >= SENTENCES:
             out += plain[:SENTENCES]
     return out
 
 
 class _Network(nn.Module):
-    """The same as `Chooser`, for training."""
+    """The same as `KnownActionClassifier`, for training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,10 +126,10 @@ class _Network(nn.Module):
         return torch.cat([scores, none], 1)
 
 
-def _losses(network: _Network, even: Tensor, is_right: Tensor, learnt: Tensor) -> Iterator[Tensor]:
+def _losses(network: _Network, even: Tensor, is_right: Tensor, train: Tensor) -> Iterator[Tensor]:
     label = torch.where(is_right.any(1), is_right.int().argmax(1), COMPARED_ACTIONS)
     for _ in range(ROUNDS):
-        for rows in learnt[torch.randperm(len(learnt))].split(BATCH):
+        for rows in train[torch.randperm(len(train))].split(BATCH):
             out = (torch.rand(len(rows)) < LEFT_OUT) | ~is_right[rows].any(1)
             logits = network(even[rows], is_right[rows] & out[:, None])
             yield F.cross_entropy(logits, torch.where(out, COMPARED_ACTIONS, label[rows]))
@@ -142,14 +140,14 @@ def _figures(there: Tensor, left_out: Tensor, is_right: Tensor) -> dict[str, flo
     from avatargpt.planning.measures import roc_auc
 
     right = is_right.gather(1, there[:, :-1].argmax(1, keepdim=True))[:, 0].numpy()
-    known = 1 - there.softmax(1)[:, -1].numpy()
-    other = 1 - left_out.softmax(1)[:, -1].numpy()
+    confidence = 1 - there.softmax(1)[:, -1].numpy()
+    confidence_left_out = 1 - left_out.softmax(1)[:, -1].numpy()
     nearest, there_is = is_right[:, 0].numpy(), is_right.any(1).numpy()
     limits: Sequence[float] = (0.3, 0.5, 0.6, 0.7, 0.8)
     return {
         "right": float(right[there_is].mean()), "right_of_nearest": float(nearest[there_is].mean()),
-        "auc": roc_auc(known[right], other),
-        **{f"flagged_right/{x:g}": float((known[right] < x).mean()) for x in limits},
-        **{f"flagged_left_out/{x:g}": float((other[there_is] < x).mean()) for x in limits},
-        **{f"flagged_strangers/{x:g}": float((known[~there_is] < x).mean()) for x in limits},
+        "auc": roc_auc(confidence[right], confidence_left_out),
+        **{f"flagged_right/{x:g}": float((confidence[right] < x).mean()) for x in limits},
+        **{f"flagged_left_out/{x:g}": float((confidence_left_out[there_is] < x).mean()) for x in limits},
+        **{f"flagged_strangers/{x:g}": float((confidence[~there_is] < x).mean()) for x in limits},
     }  # fmt: skip

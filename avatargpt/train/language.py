@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from avatargpt.config import Schedule, save_resolved
+from avatargpt.config import Schedule
 from avatargpt.lm.checkpoint import save_model
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.network import IGNORED
@@ -21,7 +21,7 @@ from avatargpt.train.lora import LoraOptions, merged_state, save_adapter
 from avatargpt.train.optimizers import MovingAverage, OptimizerName, make_optimizer
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.samples import FOLDER, Sampler
-from avatargpt.train.stage import Metrics, StageBase, StepContext
+from avatargpt.train.stage import Metrics, Stage, StepContext
 from avatargpt.train.throughput import Work
 from instruct_data.registry import get_task, list_tasks
 from vqvae.errors import UserError
@@ -32,9 +32,9 @@ SHAPE = (
     "vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "feed_forward_proj",
     "dropout_rate", "relative_attention_num_buckets", "relative_attention_max_distance",
 )  # fmt: skip
-"""Of `LanguageShape`, what a T5 checkpoint brings; the rest is new against it."""
-UNSEEN = ("feed_forward_proj", "relative_attention_max_distance", "refiner_heads", "modalities")
-"""Of a model's configuration, what the sizes of its tensors do not show."""
+"""Fields of `LanguageShape` that a T5 checkpoint brings; the others are new against it."""
+SHAPELESS = ("feed_forward_proj", "relative_attention_max_distance", "refiner_heads", "modalities")
+"""Fields of a model's configuration that the sizes of its tensors do not show."""
 
 
 class LanguageTraining(Schedule):
@@ -43,18 +43,18 @@ class LanguageTraining(Schedule):
     Attributes:
         batch: examples per step, over all processes.
         pool: steps whose examples are sorted by length together.
-        buckets: by what: ``one`` length, of answer and prompt together, or ``two``, first the answer's, then the
-            prompt's: less padding, but batches of fewer tasks.
+        buckets: by ``one`` length, of answer and prompt together, or by ``two``, first the answer's, then the prompt's:
+            less padding, but batches of fewer tasks.
         faster: part of the model (``heads.face``) -> factor of its rate.
         refiner_weight: of the residual decoder's loss.
         refiner_rows: share of motion rows that the residual decoder learns from at each step, over all processes.
         refiner_only: everything else is frozen.
-        label_smoothing: share of what is right that is spread over all tokens, while training.
-        by_task: the log gives the loss of every task as well (``task_NAME``), not of every head alone.
-        options: how examples vary.
+        label_smoothing: share of the target that is spread over all tokens, while training.
+        by_task: whether the log gives the loss of every task (``task_NAME``) beside that of every head.
+        options: variation of the examples.
         samples_every: steps after which the model answers some prompts (`avatargpt.train.samples`), 0 = never.
-        ema: decay of the weights' moving average, which is what is validated, sampled and saved; 0 = none.
-        checkpointing: compute activations again on the way back instead of keeping them: less memory, more work.
+        ema: decay of the weights' moving average, which is validated, sampled and saved; 0 = none.
+        checkpointing: recompute activations in the backward pass: less memory, more work.
     """
 
     steps: PositiveInt = 5000
@@ -83,8 +83,7 @@ class LanguageTraining(Schedule):
 
 
 class LanguageShape(Strict):
-    """What a configuration says of the model: fields of `AvatarGPTConfig`. None = its default, or what the model to
-    begin from has. The rest of T5's configuration follows from it or is fixed."""
+    """Fields of `AvatarGPTConfig`; None = its default, or the value of the model to begin from."""
 
     vocab_size: PositiveInt | None = None
     d_model: PositiveInt | None = None
@@ -114,21 +113,21 @@ class LanguageRecipe(Strict):
     lora: LoraOptions | None = None
 
 
-ADAPTER = "adapter"  # folder of what LoRA has learnt, beside the merged weights
+ADAPTER = "adapter"  # folder of the LoRA updates, beside the merged weights
 
 
-class LanguageStage(StageBase):
-    """A language model in training: see `avatargpt.train.loop.Stage`.
+class LanguageStage(Stage):
+    """A language model in training.
 
     Args:
         model: to be trained in place.
-        examples: training examples; `val` fixed validation rows per name.
-
-    Raises:
-        UserError: a batch that the processes cannot share, or nothing for the optimiser to train.
+        examples: of training. val: fixed validation rows by name.
+        tokenizers: of the modalities that sample answers are drawn of.
     """
 
     divides = together = True
+    recipe: LanguageRecipe
+    schedule: LanguageTraining
 
     def __init__(
         self, recipe: LanguageRecipe, model: AvatarGPTModel, examples: Examples, val: dict[str, list[Example]],
@@ -156,11 +155,16 @@ class LanguageStage(StageBase):
             enable({"use_reentrant": False})
         self.average = MovingAverage(model, t.ema)
         self.sampler = Sampler(examples, val, tokenizers, t.refiner_weight > 0) if t.samples_every else None
-        self.done = Work()
+        self.work = Work()
         self.optimizer = make_optimizer(model, t.optimizer, t.lr, t.weight_decay, "train", t.faster)
+        shape = {name: getattr(model.config, name) for name in SHAPELESS}
+        if hasattr(model, "peft_config"):
+            lora: Any = model.peft_config["default"]
+            shape["lora alpha"] = float(lora.lora_alpha)
+        self.identity = {"shape": shape, "fingerprints": dict(model.config.fingerprints or {})}
 
     def _freeze_unreached(self, model: AvatarGPTModel) -> None:
-        """What no stream of this run reaches keeps its weights: several processes step whatever can be trained."""
+        # several processes step every trainable parameter: those that no stream of this run reaches must not move
         tasks = {name for s in self.examples.streams() if (name := s.task.partition("/")[0]) in list_tasks()}
         slots = {s.modality for name in tasks for s in get_task(name).inputs}
         reached = {get_task(name).output for name in tasks} | slots
@@ -170,14 +174,6 @@ class LanguageStage(StageBase):
         if not self.schedule.refiner_weight:
             model.refiners.requires_grad_(False)
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        shape = {name: getattr(self.model.config, name) for name in UNSEEN}
-        if hasattr(self.model, "peft_config"):
-            lora: Any = self.model.peft_config["default"]
-            shape["lora alpha"] = float(lora.lora_alpha)
-        return {"shape": shape, "fingerprints": dict(self.model.config.fingerprints or {})}
-
     def batch(self, rows: Sequence[Example]) -> Batch:
         """Rows on this process's device."""
         return Batch.of(rows, self.grounder, self.model.config.pad_token_id or 0, self.levels, self.runtime.device)
@@ -186,13 +182,13 @@ class LanguageStage(StageBase):
         refiners = self.model.refiners.keys() if self.schedule.refiner_weight else ()
         share = share_of(self.pool.step(context.step), context, refiners, self.schedule.refiner_rows)
         batch = self.batch(share.rows)
-        self.done += work_of(batch, self.model)
+        self.work += work_of(batch, self.model)
         parts = module(batch, share)
         return parts.pop("total"), parts
 
-    def worked(self) -> Work:
-        done, self.done = self.done, Work()
-        return done
+    def take_work(self) -> Work:
+        work, self.work = self.work, Work()
+        return work
 
     def stepped(self, step: int) -> None:
         self.average.update()
@@ -203,7 +199,7 @@ class LanguageStage(StageBase):
     def restore(self, state: dict[str, Any]) -> None:
         self.average.restore(state)
 
-    def shows(self, step: int) -> bool:
+    def samples_due(self, step: int) -> bool:
         return self.sampler is not None and step % self.schedule.samples_every == 0
 
     def samples(self, step: int, out: Path) -> dict[str, np.ndarray]:
@@ -217,48 +213,36 @@ class LanguageStage(StageBase):
 
     def validate(self) -> dict[str, float]:
         """Mean loss per validation set, nats per token."""
-        with self.average.in_place():
-            return self._validate()
-
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
         self.model.eval()
         out = {}
-        for name, rows in self.val.items():
-            total = count = 0.0
-            for i in range(0, len(rows), 64):
-                batch = self.batch(rows[i : i + 64])
-                with self.runtime.autocast():
-                    token_loss = self.model(
-                        **batch.inputs, labels=batch.labels, head=batch.heads[0], length=batch.length
-                    ).token_loss
-                total += float(token_loss.sum())
-                count += float((batch.labels != IGNORED).sum())
-            out[f"val_{name}"] = total / max(count, 1)
+        with torch.no_grad(), self.average.in_place():
+            for name, rows in self.val.items():
+                total = count = 0.0
+                for i in range(0, len(rows), 64):
+                    batch = self.batch(rows[i : i + 64])
+                    with self.runtime.autocast():
+                        token_loss = self.model(
+                            **batch.inputs, labels=batch.labels, head=batch.heads[0], length=batch.length
+                        ).token_loss
+                    total += float(token_loss.sum())
+                    count += float((batch.labels != IGNORED).sum())
+                out[f"val_{name}"] = total / max(count, 1)
         self.model.train()
         return out
 
     def save(self, out: Path) -> None:
         with self.average.in_place():
-            self._save(out)
-
-    def _save(self, out: Path) -> None:
-        self.examples.text.save(out)
-        weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
-        save_model(self.model, out, "15MB", weights)
-        if self.recipe.lora is not None and weights is not None:
-            save_adapter(self.model, self.recipe.lora, out / ADAPTER)
-        save_resolved(self.recipe, out)
+            self.examples.text.save(out)
+            weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
+            save_model(self.model, out, "15MB", weights)
+            if self.recipe.lora is not None and weights is not None:
+                save_adapter(self.model, self.recipe.lora, out / ADAPTER)
 
 
 class LanguageObjective(torch.nn.Module):
-    """The model with its losses: what DDP wraps, so that every parameter is used inside one forward.
+    """The model with its losses: the module that DDP wraps, so that every parameter is used inside one forward.
 
-    Args:
-        refiner_weight: of the residual decoder's loss; 0 = it does not learn.
-        refiner_only: everything but the residual decoders is frozen.
-        label_smoothing: share of what is right that is spread over all tokens.
-        by_task: tell the loss of every task as well.
+    Args: see `LanguageTraining`.
     """
 
     def __init__(
@@ -270,10 +254,8 @@ class LanguageObjective(torch.nn.Module):
         self.refiner_only, self.label_smoothing, self.by_task = refiner_only, label_smoothing, by_task
 
     def forward(self, batch: Batch, share: StepShare) -> Metrics:
-        """`total` (with gradient) and its parts: cross-entropy per head and, where wanted, per task (nats per token);
-        the refiner's error.
-
-        The mean of each over all shares of a step is what one process would have of the whole step.
+        """`total` (with gradient) and its parts: cross-entropy per head and, with `by_task`, per task (nats per token);
+        the refiner's error. The mean of each over all shares of a step is that of one process.
         """
         with self.runtime.autocast():  # in here, since DeepSpeed turns autocast off around the module it wraps
             return self._losses(batch, share)
@@ -289,7 +271,7 @@ class LanguageObjective(torch.nn.Module):
         total = token_loss.sum() * (share.times / sum(share.tokens.values()))
         refiner, result = total.new_zeros(()), {}
         for name in share.answers:
-            loss = self._refined(name, batch, share, hidden)
+            loss = self._refiner_loss(name, batch, share, hidden)
             refiner = refiner + loss * (share.answers[name] / share.motion)
             result["refiner" if name == "body" else f"refiner_{name}"] = loss.detach()
         total = refiner if self.refiner_only else total + self.refiner_weight * refiner
@@ -302,7 +284,7 @@ class LanguageObjective(torch.nn.Module):
                 result[f"{prefix}_{name}"] = token_loss.detach()[at].sum() * (share.times / tokens)
         return {"total": total, **result}
 
-    def _refined(self, name: str, batch: Batch, share: StepShare, hidden: torch.Tensor) -> torch.Tensor:
+    def _refiner_loss(self, name: str, batch: Batch, share: StepShare, hidden: torch.Tensor) -> torch.Tensor:
         """The residual decoder's part in the step's mean cross-entropy of one modality, nats per code."""
         rows = [b for b, head in enumerate(batch.heads) if head == name and share.chosen[b]]
         if not rows:
@@ -311,9 +293,9 @@ class LanguageObjective(torch.nn.Module):
         codes = batch.codes[at, :, : self.model.config.modality(name)["levels"]]
         longest = int((codes[..., 0] >= 0).sum(1).max())
         codes = codes[:, :longest]
-        forgotten = np.zeros(codes.shape[:2], bool)
+        masked = np.zeros(codes.shape[:2], bool)
         for i, b in enumerate(rows):
-            forgotten[i, : len(share.forgotten[b])] = share.forgotten[b]
-        mask, gone = codes[..., 0] >= 0, torch.from_numpy(forgotten).to(codes.device)
-        loss = self.model.refiner_loss(hidden[at, :longest], codes, mask, name, gone)
+            masked[i, : len(share.forgotten[b])] = share.forgotten[b]
+        mask, forgotten = codes[..., 0] >= 0, torch.from_numpy(masked).to(codes.device)
+        loss = self.model.refiner_loss(hidden[at, :longest], codes, mask, name, forgotten)
         return loss * (share.times * int(mask.sum()) / share.refined[name])

@@ -1,4 +1,4 @@
-"""Puts a language run together: texts, codes, model, examples, validation."""
+"""The language stage of `scripts/train.py`: texts, codes, model, examples and validation of a run."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from vqvae.io.data_files import read_object
 from vqvae.strict import check_keys
 from vqvae.tokenizer import MotionTokenizer
 
-REMEMBERED = 40_000  # texts whose states are computed once: about half a gigabyte
-CORE_TASKS = (  # what validation watches
+CACHED_TEXTS = 40_000  # whose states are computed once: about half a gigabyte
+VALIDATION_TASKS = (
     "text_to_motion", "motion_to_text", "continuation", "in_between",
     "text_to_face", "emotion_to_face", "face_to_text", "face_to_emotion", "face_in_between",
     "speech_to_gesture", "text_to_gesture", "gesture_to_text",
@@ -41,20 +41,20 @@ CORE_TASKS = (  # what validation watches
 def validation(
     examples: Examples, items: Sequence[ClipCodes], options: ExampleOptions | None = None
 ) -> dict[str, list[Example]]:
-    """Fixed validation rows per motion task, which vary as `options` say (default: as in every training)."""
+    """Fixed validation rows per motion task, with the variation of `options`."""
     out: dict[str, list[Example]] = {}
     if not items:
         return out
-    held = Examples(items, [], {}, examples.text, examples.config, options or ExampleOptions(), examples.rates)
-    for task in CORE_TASKS:
-        draws = [Draw(task, i, int(generator(5, i).integers(2**31))) for i in range(len(held.pools(task)))]
+    source = Examples(items, [], {}, examples.text, examples.config, options or ExampleOptions(), examples.rates)
+    for task in VALIDATION_TASKS:
+        draws = [Draw(task, i, int(generator(5, i).integers(2**31))) for i in range(len(source.pools(task)))]
         if draws:
-            out[task] = [held.make(d) for d in draws]
+            out[task] = [source.make(d) for d in draws]
     return out
 
 
 def language_stage(recipe: LanguageRecipe, args: SimpleNamespace) -> None:
-    """Run or resume what a configuration and the command line say.
+    """Train the language model; without `--codes`, on text alone.
 
     Raises:
         UserError: missing files, codes of another tokenizer than the one given, another tokenizer than that of the
@@ -75,17 +75,14 @@ def language_stage(recipe: LanguageRecipe, args: SimpleNamespace) -> None:
 
 
 def check(recipe: LanguageRecipe, where: str, through_deepspeed: bool) -> None:
-    """What a recipe's fields cannot say by themselves, before anything is read.
-
-    Raises:
-        UserError: an unknown stream, another width of grounding, or an optimiser that DeepSpeed does not shard.
-    """
+    """Raises UserError for an unknown stream, another width of grounding, or an optimizer that DeepSpeed does not
+    shard: checks beyond single fields, before anything is read."""
     optimizer = recipe.train.optimizer
     if through_deepspeed and optimizer != "adamw":
         raise UserError(f"{where}: train: optimizer: {optimizer}; DeepSpeed shards only adamw here; accepted: adamw")
     _check_width(recipe.model.grounding_dim, where)
-    made = [name for name in list_tasks() if get_task(name).examples != "pairs"]
-    streams = ("denoise", *list_tasks(), *(f"{task}/{source}" for task in made for source in MADE_UP))
+    motion = [name for name in list_tasks() if get_task(name).examples != "pairs"]
+    streams = ("denoise", *list_tasks(), *(f"{task}/{source}" for task in motion for source in MADE_UP))
     for name in ("weights", "alpha"):
         check_keys(getattr(recipe.train.options, name), streams, f"{where}: train: options: {name}")
 
@@ -100,15 +97,15 @@ def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) 
     out, where = Path(args.output), str(args.config)
     spec = recipe.model.model_dump(exclude_none=True)
     tokenizers = read_tokenizers(args.tokenizer)
-    items, held = read_codes(args.codes, tokenizers) if args.codes else ([], [])
-    said: list[Any] = list(items)
+    items, val = read_codes(args.codes, tokenizers) if args.codes else ([], [])
+    texts: list[Any] = list(items)
     if args.self_training:
         items += lessons(args.self_training, tokenizers, [i for i in items if i.modality == "body"])
     if args.store:
-        said = list(Store.open(args.store).clips("train"))
-    lines, pairs = text_corpus(folders_of(args), said)
+        texts = list(Store.open(args.store).clips("train"))
+    lines, pairs = text_corpus(folders_of(args), texts)
     start = Path(args.start) if args.start else None
-    source = out if begun(out) else start  # what a refused run may have left in `out` does not count
+    source = out if begun(out) else start  # files of a refused run in `out` do not count
     if source is None:
         text = TextTokenizer.train(lines, spec.get("vocab_size", 4096))
     elif (source / SPIECE).is_file():
@@ -122,7 +119,7 @@ def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) 
     _check_width(model.config.grounding_dim, where)
     grounder = None
     if model.config.grounding_dim:  # alone: a resumed run meets the texts in other company
-        grounder = SentenceGrounder(cache_size=REMEMBERED, device=runtime.device, alone=True)
+        grounder = SentenceGrounder(cache_size=CACHED_TEXTS, device=runtime.device, alone=True)
     if grounder is not None and args.grounding:
         if not (Path(args.grounding) / "grounding.safetensors").is_file():
             raise UserError(f"{args.grounding}: no grounding.safetensors in it; run the ground stage")
@@ -130,11 +127,11 @@ def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) 
     rates = {t.config.modality: t.tokens_per_second for t in tokenizers}
     examples = Examples(items, lines, pairs, text, model.config, recipe.train.options, rates)
     _check_streams(examples, where)
-    return LanguageStage(recipe, model, examples, validation(examples, held), grounder, runtime, tokenizers)
+    return LanguageStage(recipe, model, examples, validation(examples, val), grounder, runtime, tokenizers)
 
 
 def _check_streams(examples: Examples, where: str) -> None:
-    """Every task with a weight must have something to draw from: left out, it would change the mixture in silence."""
+    """Raises UserError for a task with a weight and no data: left out, it would change the mixture in silence."""
     place = f"{where}: train: options: weights"
     text_tasks = {name for name in list_tasks() if get_task(name).examples == "pairs"}
     for name in ("weights", "alpha"):
@@ -142,11 +139,11 @@ def _check_streams(examples: Examples, where: str) -> None:
         if absent := [task for task in options if task in text_tasks and task not in examples.pairs]:
             raise UserError(f"{where}: train: options: {name}: {absent[0]}: nothing to draw from; give --pairs "
                             f"(a folder with {absent[0]}.jsonl), --planning or --chat, or take it out")  # fmt: skip
-    known = {s.task for s in examples.streams()}
-    empty = [name for name, weight in examples.options.weights.items() if weight > 0 and name not in known]
+    streams = {s.task for s in examples.streams()}
+    empty = [name for name, weight in examples.options.weights.items() if weight > 0 and name not in streams]
     if empty:
         raise UserError(f"{place}: {empty[0]}: nothing to draw from; give --codes with such clips, or take it out")
-    if not known:
+    if not streams:
         raise UserError(f"{place}: no task has a weight")
 
 
@@ -155,7 +152,7 @@ def _model(
 ) -> AvatarGPTModel:
     """A new model, that of an earlier run, or one around a T5 or Flan-T5 checkpoint.
 
-    An earlier run's model learns the modalities of `spec` that it does not know yet; its ids stay what they are.
+    An earlier run's model gets the modalities of `spec` that it lacks; its ids stay.
 
     Raises:
         UserError: another tokenizer than an earlier run's model was trained with, or a shape that is not a T5's.
@@ -165,9 +162,9 @@ def _model(
     else:
         kind = read_object(start / "config.json")
         if kind.get("model_type") == "t5":
-            given = [k for k in SHAPE if k in spec and k != "dropout_rate" and spec[k] != kind.get(k)]
-            if given:
-                key, has = given[0], kind.get(given[0])
+            different = [k for k in SHAPE if k in spec and k != "dropout_rate" and spec[k] != kind.get(k)]
+            if different:
+                key, has = different[0], kind.get(different[0])
                 raise UserError(f"{where}: model: {key}: {spec[key]!r}, but {start} has {has!r}; leave it out")
             model = start_from_t5(start, **spec)
         else:

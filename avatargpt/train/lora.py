@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) on the T5 stacks; everything that T5 did not bring is trained in full."""
+"""Low-rank adapters (LoRA, arXiv 2106.09685) on the T5 stacks; parts that are new against T5 are trained in full."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
         raise UserError("lora: needs peft; install it: pip install peft") from None
     config = LoraConfig(
         r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout,  # type: ignore[arg-type]
-        target_modules=_places(options),
+        target_modules=_target_pattern(options),
     )  # fmt: skip
     try:
         inject_adapter_in_model(config, model)
@@ -58,36 +58,35 @@ def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
             parameter.requires_grad_(True)
 
 
-def _places(options: LoraOptions) -> str:
-    """PEFT's pattern for matrices inside the T5 stacks alone; refiners have such names, too, and are trained whole."""
+def _target_pattern(options: LoraOptions) -> str:
+    # inside the T5 stacks alone: refiners have such names, too, and are trained in full
     return r"(encoder|decoder)\.block\..*\.(" + "|".join(options.targets) + ")"
 
 
-def _whole_modules(model: AvatarGPTModel, whole: Sequence[str]) -> list[str]:
-    """Modules that PEFT is to keep a copy of: those that hold whole tensors, a container's members one by one."""
-    inside = {name.partition(".")[0] for name in whole}
-    members = [(top, getattr(model, top)) for top in sorted(inside)]
+def _saved_modules(model: AvatarGPTModel, names: Sequence[str]) -> list[str]:
+    """Modules with fully trained tensors, a container's members one by one, for PEFT's ``modules_to_save``."""
+    members = [(top, getattr(model, top)) for top in sorted({name.partition(".")[0] for name in names})]
     return [
         f"{top}.{name}" if name else top
         for top, module in members
         for name in (module if isinstance(module, torch.nn.ModuleDict) else ("",))
-        if any(key.startswith(f"{top}.{name}.".replace("..", ".")) for key in whole)
+        if any(key.startswith(f"{top}.{name}.".replace("..", ".")) for key in names)
     ]
 
 
 def save_adapter(model: AvatarGPTModel, options: LoraOptions, folder: Path) -> Path:
-    """Write the adapters, and what is trained in full beside them, as `avatargpt.lm.checkpoint` reads them."""
+    """Write the adapters, and the parts trained in full beside them, as `avatargpt.lm.checkpoint` reads them."""
     state = model.state_dict()
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     tensors = {k.replace(".default.", "."): v for k, v in state.items() if ".lora_" in k}
-    modules = _whole_modules(model, [n for n in trained if ".lora_" not in n])
-    whole = {k: v for k, v in state.items() if k.startswith(tuple(f"{m}." for m in modules))}  # PEFT wants buffers, too
+    modules = _saved_modules(model, [n for n in trained if ".lora_" not in n])
+    full = {k: v for k, v in state.items() if k.startswith(tuple(f"{m}." for m in modules))}  # PEFT wants buffers, too
     config = {
         "peft_type": "LORA", "r": options.r, "lora_alpha": options.alpha, "lora_dropout": options.dropout,
-        "target_modules": _places(options), "modules_to_save": modules, "bias": "none",
+        "target_modules": _target_pattern(options), "modules_to_save": modules, "bias": "none",
         "inference_mode": True,
     }  # fmt: skip
-    return write_adapter(folder, {**tensors, **whole}, config, dict(model.config.fingerprints or {}))
+    return write_adapter(folder, {**tensors, **full}, config, dict(model.config.fingerprints or {}))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What a tokenizer is trained for, by modality: losses on a batch, and figures on held-out clips."""
+"""Objectives of tokenizers by modality: losses on a batch, and figures on held-out clips."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Objective(Protocol):
         """Weighted terms that are summed, and figures that are only logged; (B, T, D) normalised features."""
 
     def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
-        """Figures over whole clips (all levels), overall and of the sources reported separately; none without clips."""
+        """Figures over full clips (all levels), overall and of the `rare` sources; none without clips."""
 
 
 def _through(model: MotionTokenizer, clips: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
-    """Clips through the codes and back, and how many codes of level 0 they need."""
+    """Clips encoded and decoded, and the number of level-0 codes that they use."""
     out, used = [], set()
     for features in clips:
         codes = model.encode_features(features)
@@ -56,8 +56,8 @@ class BodyObjective:
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """See `Objective`; logged: mean joint error in mm."""
         points = body_points(target * std + mean)
-        found = body_losses(predicted, target, mean, std, points, self.weights, self.downsample)
-        return found, {"mpjpe_mm": found.pop("mpjpe") * 1000}
+        losses = body_losses(predicted, target, mean, std, points, self.weights, self.downsample)
+        return losses, {"mpjpe_mm": losses.pop("mpjpe") * 1000}
 
     def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
         """Mean joint error in the heading frame, mm."""
@@ -68,8 +68,8 @@ class BodyObjective:
             float((body_joints(torch.from_numpy(a)) - body_joints(torch.from_numpy(b))).norm(dim=-1).mean()) * 1000
             for a, b in zip(rebuilt, clips, strict=True)
         ])
-        found: dict[str, float] = {"val_mm": float(errors.mean()), "val_codes_used": used}
-        return {**found, "val_rare_mm": float(errors[rare].mean())} if rare.any() else found
+        figures: dict[str, float] = {"val_mm": float(errors.mean()), "val_codes_used": used}
+        return {**figures, "val_rare_mm": float(errors[rare].mean())} if rare.any() else figures
 
 
 class FaceObjective:
@@ -80,8 +80,8 @@ class FaceObjective:
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """See `Objective`; logged: mean error of the 52 weights."""
-        found = face_losses(predicted, target, mean, std, self.weights)
-        return found, {"weight_error": found.pop("weight_error")}
+        losses = face_losses(predicted, target, mean, std, self.weights)
+        return losses, {"weight_error": losses.pop("weight_error")}
 
     def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
         """Mean error of the weights, of the head in degrees, and the shares of blinks and of closed lips that stay."""
@@ -90,11 +90,11 @@ class FaceObjective:
         rebuilt, used = _through(model, clips)
         errors = np.array([np.abs(a - b)[:, : arkit.COUNT].mean() for a, b in zip(rebuilt, clips, strict=True)])
         head = np.concatenate([np.abs(a - b)[:, arkit.COUNT :] for a, b in zip(rebuilt, clips, strict=True)])
-        found: dict[str, float] = {
+        figures: dict[str, float] = {
             "val_weight_error": float(errors.mean()), "val_head_degrees": float(np.degrees(head.mean())),
             "val_codes_used": used, **{f"val_{k}_kept": v for k, v in events_kept(clips, rebuilt).items()},
         }  # fmt: skip
-        return {**found, "val_rare_weight_error": float(errors[rare].mean())} if rare.any() else found
+        return {**figures, "val_rare_weight_error": float(errors[rare].mean())} if rare.any() else figures
 
 
 class GestureObjective:
@@ -105,8 +105,8 @@ class GestureObjective:
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """See `Objective`; logged: mean error of the 43 joints in mm."""
-        found = gesture_losses(predicted, target, mean, std, self.weights)
-        return found, {"mpjpe_mm": found.pop("mpjpe") * 1000}
+        losses = gesture_losses(predicted, target, mean, std, self.weights)
+        return losses, {"mpjpe_mm": losses.pop("mpjpe") * 1000}
 
     def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
         """Mean errors from a still pelvis, mm: of all 43 joints, of the wrists, of the fingers from their wrist; the
@@ -114,18 +114,18 @@ class GestureObjective:
         if not clips:
             return {}
         rebuilt, used = _through(model, clips)
-        found, wrists = [], [UPPER.index("l_wrist"), UPPER.index("r_wrist")]
+        errors, wrists = [], [UPPER.index("l_wrist"), UPPER.index("r_wrist")]
         for a, b in zip(rebuilt, clips, strict=True):
-            made, real = (gesture_joints(torch.from_numpy(x)).numpy() for x in (a, b))
-            hands = [x[:, len(UPPER) :].reshape(len(x), 2, -1, 3) - x[:, wrists, None] for x in (made, real)]
-            off = (made - real, (made - real)[:, wrists], hands[0] - hands[1])
-            speed = [np.linalg.norm(np.diff(x[:, wrists], axis=0), axis=-1).sum() for x in (made, real)]
-            found.append((*(np.linalg.norm(x, axis=-1).mean() * 1000 for x in off), *speed))
-        rows = np.array(found)
+            decoded, real = (gesture_joints(torch.from_numpy(x)).numpy() for x in (a, b))
+            hands = [x[:, len(UPPER) :].reshape(len(x), 2, -1, 3) - x[:, wrists, None] for x in (decoded, real)]
+            off = (decoded - real, (decoded - real)[:, wrists], hands[0] - hands[1])
+            speed = [np.linalg.norm(np.diff(x[:, wrists], axis=0), axis=-1).sum() for x in (decoded, real)]
+            errors.append((*(np.linalg.norm(x, axis=-1).mean() * 1000 for x in off), *speed))
+        rows = np.array(errors)
         all_mm, wrist_mm, finger_mm = (float(v) for v in rows[:, :3].mean(0))
-        kept_speed = float(rows[:, 3].sum() / max(float(rows[:, 4].sum()), 1e-9))
+        speed_ratio = float(rows[:, 3].sum() / max(float(rows[:, 4].sum()), 1e-9))
         out: dict[str, float] = {"val_mm": all_mm, "val_wrist_mm": wrist_mm, "val_finger_mm": finger_mm,
-                                 "val_speed_kept": kept_speed, "val_codes_used": used}  # fmt: skip
+                                 "val_speed_kept": speed_ratio, "val_codes_used": used}  # fmt: skip
         return {**out, "val_rare_mm": float(rows[rare, 0].mean())} if rare.any() else out
 
 

@@ -1,4 +1,4 @@
-"""The optimisers that `train: optimizer` names."""
+"""Optimizers of the stages, and the moving average of weights."""
 
 from __future__ import annotations
 
@@ -54,15 +54,16 @@ class Muon(torch.optim.Muon):
                 state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
                 update = torch.lerp(grad, state["momentum_buffer"], group["momentum"])
                 shapes.setdefault(p.shape, []).append((p, update))
-            for shape, some in shapes.items():
+            for shape, entries in shapes.items():
                 # the root mean square of AdamW's steps: Liu et al. 2025, eq. 4
                 size = float(group["lr"]) * 0.2 * max(shape) ** 0.5
-                for (p, _), update in zip(some, orthogonalised(torch.stack([u for _, u in some])), strict=True):
+                directions = orthogonalised(torch.stack([u for _, u in entries]))
+                for (p, _), update in zip(entries, directions, strict=True):
                     p.mul_(1 - float(group["lr"]) * group["weight_decay"]).sub_(update, alpha=size)
 
 
 class MuonAdamW(torch.optim.Optimizer):
-    """Muon for the matrices of transformer blocks, AdamW for everything else, as one optimiser.
+    """Muon for the matrices of transformer blocks, AdamW for everything else, as one optimizer.
 
     Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) steps along the orthogonalised momentum; its
     step is scaled to AdamW's root mean square (Liu et al. 2025, arXiv 2502.16982), so that one learning rate serves
@@ -71,7 +72,7 @@ class MuonAdamW(torch.optim.Optimizer):
     Args:
         blocks: the matrices of transformer blocks.
         groups: parameter groups of AdamW: everything else.
-        lr, weight_decay: of both; `groups` may say another decay.
+        lr, weight_decay: of both; `groups` may have another decay.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class MuonAdamW(torch.optim.Optimizer):
         self.adamw = torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True)
         both = [*self.muon.param_groups, *self.adamw.param_groups]
         super().__init__(both, {"lr": lr})
-        self.param_groups = both  # the very groups of the two, so that a schedule reaches them
+        self.param_groups = both  # the same objects, so that a schedule reaches them
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step of both. `closure` is not taken."""
@@ -94,11 +95,7 @@ class MuonAdamW(torch.optim.Optimizer):
         return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave.
-
-        Raises:
-            ValueError: state of another optimiser, or of other parameters.
-        """
+        """Take back the result of `state_dict`; raises ValueError for another optimizer or other parameters."""
         if set(state_dict) != {"muon", "adamw"}:
             raise ValueError("state of another optimizer; this run says optimizer: muon")
         self.muon.load_state_dict(state_dict["muon"])
@@ -136,7 +133,7 @@ def make_optimizer(
     model: torch.nn.Module, name: OptimizerName, lr: float, weight_decay: float, where: str,
     faster: Mapping[str, float] | None = None,
 ) -> Any:  # fmt: skip
-    """The optimiser of that name over the parameters that are to be trained.
+    """The optimizer of that name over the parameters that are to be trained.
 
     Args:
         where: for the message.
@@ -150,13 +147,13 @@ def make_optimizer(
     chosen = [p for p in blocks(model) if p.requires_grad] if name == "muon" else []
     if name == "muon" and not chosen:
         raise UserError(f"{where}: optimizer: muon trains transformer blocks, which are frozen here; accepted: adamw")
-    taken = {id(p) for p in chosen}
-    rest = [p for p in trained if id(p) not in taken]
+    matrices = {id(p) for p in chosen}
+    remaining = [p for p in trained if id(p) not in matrices]
     factors = _factors(model, faster or {}, where)
     groups: list[dict[str, Any]] = []
     for factor in dict.fromkeys([1.0, *factors.values()]):
-        some = [p for p in rest if factors.get(id(p), 1.0) == factor]
-        for decay, part in ((weight_decay, [p for p in some if p.ndim >= 2]), (0.0, [p for p in some if p.ndim < 2])):
+        same = [p for p in remaining if factors.get(id(p), 1.0) == factor]
+        for decay, part in ((weight_decay, [p for p in same if p.ndim >= 2]), (0.0, [p for p in same if p.ndim < 2])):
             if part or factor == 1.0:
                 groups.append({"params": part, "weight_decay": decay, "times": factor})
     if name == "muon":
@@ -165,43 +162,43 @@ def make_optimizer(
 
 
 class MovingAverage:
-    """Exponential moving average, in float32, of what is trained in a network.
+    """Exponential moving average of the trained weights of a network (Polyak 1992), in float32.
 
-    After n steps an average keeps ``min(decay, (1 + n) / (10 + n))`` of itself, so that it soon forgets the beginning.
+    After n steps its decay is ``min(decay, (1 + n) / (10 + n))``, so that it soon forgets the beginning.
 
     Args:
-        decay: at least 0 and below 1; 0 = there is no average, and the weights serve as they are.
+        decay: at least 0 and below 1; 0 = no average: the weights themselves.
     """
 
     def __init__(self, network: torch.nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
-        self.learnt = {name: p for name, p in network.named_parameters() if decay and p.requires_grad}
+        self.trained = {name: p for name, p in network.named_parameters() if decay and p.requires_grad}
         self.mean = self._copy()
 
     def _copy(self) -> dict[str, torch.Tensor]:
-        return {name: p.detach().float().clone() for name, p in self.learnt.items()}
+        return {name: p.detach().float().clone() for name, p in self.trained.items()}
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights of one more step."""
+        """Add the weights of one more step."""
         self.steps += 1
-        kept = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, p in self.learnt.items():
-            self.mean[name].lerp_(p.detach().float(), 1 - kept)
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, p in self.trained.items():
+            self.mean[name].lerp_(p.detach().float(), 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Inside, the network has the averaged weights; behind it, its own to the bit."""
-        own = {name: p.detach().clone() for name, p in self.learnt.items()}
+        """Inside, the network has the averaged weights; behind it, the same as before to the bit."""
+        before = {name: p.detach().clone() for name, p in self.trained.items()}
         self._write(self.mean)
         try:
             yield
         finally:
-            self._write(own)
+            self._write(before)
 
     @torch.no_grad()
     def _write(self, values: dict[str, torch.Tensor]) -> None:
-        for name, p in self.learnt.items():
+        for name, p in self.trained.items():
             p.copy_(values[name])
 
     def state(self) -> dict[str, Any]:
@@ -209,8 +206,8 @@ class MovingAverage:
         return {"ema": {"steps": self.steps, "mean": self.mean}} if self.decay else {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave; a run that had no average begins one with the weights it has got to."""
+        """Take back the result of `state`; a run without an average begins one with its present weights."""
         saved = state.get("ema")
         self.steps = int(saved["steps"]) if saved else 0
-        own = self._copy()
-        self.mean = {name: saved["mean"][name].to(p) if saved else p for name, p in own.items()}
+        current = self._copy()
+        self.mean = {name: saved["mean"][name].to(p) if saved else p for name, p in current.items()}

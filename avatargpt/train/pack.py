@@ -1,8 +1,7 @@
-"""Everything a model folder holds, as shipped: the language model's weights, and what stands beside them.
+"""The pack stage of `scripts/train.py`: a model folder as shipped.
 
-The language model is kept in bfloat16 (shards below 16 MiB, which `from_pretrained` of transformers reads, too) or, as
-shipped, in 8 bits a weight; the face's parts (its tokenizer and language model, the driver, the reader) always are in
-8 bits. Together they would not fit else.
+The language model is stored in bfloat16 (shards below 16 MiB, which `from_pretrained` of transformers reads, too) or,
+as shipped, in 8 bits a weight; the face's parts (tokenizer, language model, driver, parser) always are in 8 bits.
 """
 
 from __future__ import annotations
@@ -19,19 +18,18 @@ if TYPE_CHECKING:
     from avatargpt.lm.model import AvatarGPTModel
 
 
-class Small(Protocol):
-    """A driver or a reader: one network with its configuration."""
+class OneNetwork(Protocol):
+    """A driver or a parser: one network with its configuration."""
 
     network: Any
 
 
-S = TypeVar("S", bound=Small)
-LEARNT = ("lengths", "dropout")
-"""What of a configuration says no shape, but what was learnt on the way."""
+S = TypeVar("S", bound=OneNetwork)
+TRAINING_FIELDS = ("lengths", "dropout")  # of a configuration, that do not describe the shape
 
 
 def pack_stage(args: SimpleNamespace) -> None:
-    """Language model, tokenizers and what stands beside them -> one folder, as shipped, with its card."""
+    """Language model, tokenizers and the parts beside them -> one folder, as shipped, with its card."""
     import torch
 
     from avatargpt.face.tokens import MODEL_FOLDER
@@ -41,25 +39,27 @@ def pack_stage(args: SimpleNamespace) -> None:
     from avatargpt.train.data.corpus import read_tokenizers
     from avatargpt.train.provenance import origin_of
 
+    if args.bits not in (8, 16):
+        raise UserError(f"--bits {args.bits}: accepted: 8, 16")
     folders = args.language.split(",")
     model = averaged(folders, parse_shares(args.shares, len(folders)))
     tokenizers = read_tokenizers(args.tokenizer)
-    apart = load_model(args.face) if args.face else None
-    spoken = [m for m in (model, apart) if m is not None]
-    wanted = [name for m in spoken for name in m.config.modalities or {}]
-    if sorted(t.config.modality for t in tokenizers) != sorted(wanted):
-        raise UserError(f"--tokenizer {args.tokenizer}: accepted: one of each of {', '.join(wanted)}")
-    if "body" not in wanted:
-        raise UserError(f"--language {args.language}: speaks {', '.join(wanted)}; accepted: a model with a body")
+    face_model = load_model(args.face) if args.face else None
+    models = [m for m in (model, face_model) if m is not None]
+    modalities = [name for m in models for name in m.config.modalities or {}]
+    if sorted(t.config.modality for t in tokenizers) != sorted(modalities):
+        raise UserError(f"--tokenizer {args.tokenizer}: accepted: one of each of {', '.join(modalities)}")
+    if "body" not in modalities:
+        raise UserError(f"--language {args.language}: speaks {', '.join(modalities)}; accepted: a model with a body")
     places = {}
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality
-        own = modality in (model.config.modalities or {})
-        (model if own or apart is None else apart).check_fingerprint(modality, tokenizer.fingerprint)
-        if not own and apart is not None:
+        in_main = modality in (model.config.modalities or {})
+        (model if in_main or face_model is None else face_model).check_fingerprint(modality, tokenizer.fingerprint)
+        if not in_main and face_model is not None:
             tokenizer.round_codebooks()
-            apart.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
-        places[modality] = Path(args.output) / ("" if own else MODEL_FOLDER) / modality
+            face_model.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
+        places[modality] = Path(args.output) / ("" if in_main else MODEL_FOLDER) / modality
     out = Path(args.output)
     if args.bits == 8:
         save_small(model, out)
@@ -70,61 +70,60 @@ def pack_stage(args: SimpleNamespace) -> None:
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality
         tokenizer.save(places[modality], torch.int8 if modality == "face" else torch.bfloat16)
-    if apart is not None:
-        save_small(apart, out / MODEL_FOLDER)
+    if face_model is not None:
+        save_small(face_model, out / MODEL_FOLDER)
         TextTokenizer.load(args.face).save(out / MODEL_FOLDER)
-    _beside(args, out)
+    _pack_parts(args, out)
     write_card(out, origin_of([*folders, *([args.face] if args.face else []), *args.tokenizer.split(",")]))
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
 
 
-def parse_shares(said: str | None, count: int) -> list[float]:
-    """"0.6,0.4" -> how much each of `count` models counts, summing to 1; None = all alike.
+def parse_shares(text: str | None, count: int) -> list[float]:
+    """"0.6,0.4" -> weights of `count` models, summing to 1; None = equal.
 
     Raises:
         UserError: no numbers, another count, negative ones, or all 0.
     """
     try:
-        shares = [float(s) for s in said.split(",")] if said else [1.0] * count
+        shares = [float(s) for s in text.split(",")] if text else [1.0] * count
     except ValueError:
-        raise UserError(f"shares: {said!r}; accepted: numbers with commas between") from None
+        raise UserError(f"shares: {text!r}; accepted: numbers with commas between") from None
     if len(shares) != count or not all(0 <= s < float("inf") for s in shares) or not sum(shares):
         raise UserError(f"shares: {len(shares)} for {count} models; accepted: one each, 0 or more, not all 0")
     return [s / sum(shares) for s in shares]
 
 
 def mean_of(folders: str, load: Callable[[str], S], shares: str | None = None) -> S:
-    """The mean of the weights of drivers or of readers that went on from one another (model soups, arXiv 2203.05482).
+    """The mean of the weights of drivers or of parsers trained from one another (model soups, arXiv 2203.05482).
 
     Args:
-        folders: one or more, with commas between; the last one's configuration is kept.
-        load: reads one.
-        shares: how much each counts, see `parse_shares`.
+        folders: one or more, with commas between; the configuration is that of the last.
+        load: reads one. shares: see `parse_shares`.
 
     Raises:
-        UserError: a folder without one, some of different shape, or shares that do not go with them.
+        UserError: networks of different shape, or other shares than networks.
     """
     import torch
 
-    found = [load(f) for f in folders.split(",")]
-    weights = parse_shares(shares, len(found))
-    shapes = [{k: v for k, v in one.network.config.model_dump().items() if k not in LEARNT} for one in found]
+    members = [load(f) for f in folders.split(",")]
+    weights = parse_shares(shares, len(members))
+    configs = [m.network.config.model_dump() for m in members]
+    shapes = [{k: v for k, v in config.items() if k not in TRAINING_FIELDS} for config in configs]
     if any(shape != shapes[-1] for shape in shapes):
         raise UserError(f"{folders}: of different shape; accepted: such as went on from one another")
-    states = [one.network.state_dict() for one in found]
+    states = [m.network.state_dict() for m in members]
     mean = {k: torch.stack([w * s[k] for w, s in zip(weights, states, strict=True)]).sum(0) for k in states[0]}
-    found[-1].network.load_state_dict(mean)
-    return found[-1]
+    members[-1].network.load_state_dict(mean)
+    return members[-1]
 
 
 def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
-    """The mean of the weights of models that went on from one another (model soups, arXiv 2203.05482).
-
-    Parts of a modality that only some of them know are the mean of those.
+    """The mean of the weights of models trained from one another (model soups, arXiv 2203.05482); parts of a modality
+    that only some of them have are the mean of those.
 
     Args:
-        shares: how much each counts, see `parse_shares`.
+        shares: see `parse_shares`.
 
     Raises:
         UserError: models of different shape or modalities.
@@ -138,25 +137,25 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
     states = [m.state_dict() for m in models]
     mean = widest.state_dict()
     for folder, model, state in zip(folders, models, states, strict=True):
-        known, wide = model.config.modalities or {}, widest.config.modalities or {}
-        fits = all(wide.get(k) == v for k, v in known.items())
+        modalities, wide = model.config.modalities or {}, widest.config.modalities or {}
+        fits = all(wide.get(k) == v for k, v in modalities.items())
         if not fits or any(k not in mean or v.shape != mean[k].shape for k, v in state.items()):
             raise UserError(f"{folder}: another shape than {folders[0]}; accepted: models trained from one another")
     if len(models) > 1:
         with torch.no_grad():
-            done = set()  # tied weights have several names
+            averaged_data = set()  # tied weights have several names
             for name, value in mean.items():
-                if value.is_floating_point() and value.data_ptr() not in done:
-                    done.add(value.data_ptr())
+                if value.is_floating_point() and value.data_ptr() not in averaged_data:
+                    averaged_data.add(value.data_ptr())
                     have = [(w, s[name]) for w, s in zip(shares, states, strict=True) if name in s and w]
                     if have:
-                        whole = sum(w for w, _ in have)
-                        value.copy_(torch.stack([w / whole * v.float() for w, v in have]).sum(0))
+                        total = sum(w for w, _ in have)
+                        value.copy_(torch.stack([w / total * v.float() for w, v in have]).sum(0))
     return widest
 
 
-def _beside(args: SimpleNamespace, out: Path) -> None:
-    """Phrase index, reader, plans, scorer, evaluator, gestures, driver, parser, as they are given."""
+def _pack_parts(args: SimpleNamespace, out: Path) -> None:
+    """Phrase index, reader, plans, scorer, evaluator, gestures, driver, parser, where the options name them."""
     import torch
 
     reader = None
@@ -168,12 +167,12 @@ def _beside(args: SimpleNamespace, out: Path) -> None:
     if args.phrase_index:
         from avatargpt.requests.phrase_index import PhraseIndex
 
-        book = PhraseIndex.load(args.phrase_index)
-        if book is None:
+        index = PhraseIndex.load(args.phrase_index)
+        if index is None:
             raise UserError(f"{args.phrase_index}: no phrase index in it; run the phrase-index stage")
         if reader is not None:
-            book.read_captions(reader)
-        book.save(out)
+            index.read_captions(reader)
+        index.save(out)
     if args.scorer:
         from avatargpt.lm.scorer import TextMotionScorer
 
@@ -205,5 +204,5 @@ def _beside(args: SimpleNamespace, out: Path) -> None:
         from avatargpt.face.instructions.parser import InstructionParser
 
         readers = [mean_of(folders, InstructionParser.load).network for folders in args.parser.split("+")]
-        parser = InstructionParser(*(one.with_rank(args.rank or one.config.rank) for one in readers))
+        parser = InstructionParser(*(n.with_rank(args.rank or n.config.rank) for n in readers))
         parser.save(out / "driver", torch.int8)

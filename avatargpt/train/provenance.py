@@ -1,4 +1,4 @@
-"""What made a run: command, code, versions and inputs of every start, in ``run.json`` of its folder."""
+"""The record of a run: command, code, versions and inputs of every start, in ``run.json`` of its folder."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from avatargpt.lm.hub import Origin
 from avatargpt.resources import PACKAGE
-from avatargpt.train.reporting import read_log
+from avatargpt.train.reporting import run_curves
 from vqvae.io.data_files import read_object
-from vqvae.motion import atomic_write
+from vqvae.io.files import atomic_write
 
-RECORD = "run.json"
+RECORD, MANIFEST = "run.json", "manifest.json"
 PACKAGES = ("avatargpt", "torch", "numpy", "transformers", "peft", "deepspeed", "datasets", "bitsandbytes")
-MANIFESTS = ("manifest.json", "config.json", "driver.json")  # that stand for a folder
-WHOLE = 64 << 20  # bytes of a file that is read as a whole for its fingerprint; larger ones count by size and name
-MOST_STARTS = 100
+MANIFESTS = (MANIFEST, "config.json", "driver.json")  # that stand for a folder
+CLIP_OPTIONS = ("codes", "store")  # of stages, that name folders of clips
+MAX_BYTES = 64 << 20  # of a file that is read for its fingerprint; larger ones count by size and name
+MAX_STARTS = 100
+RENDERED = ("eval/results", "docs", "README.md")  # written by evaluation
 
 
 def fingerprint(path: Path) -> str:
-    """What a file or folder is known by: SHA-256 of the file, of a folder's manifest, else of names and sizes."""
+    """SHA-256 of a file, of a folder's manifest, else of names and sizes."""
     digest = hashlib.sha256()
     if path.is_dir():
         manifest = next((path / name for name in MANIFESTS if (path / name).is_file()), None)
@@ -36,7 +37,7 @@ def fingerprint(path: Path) -> str:
             return fingerprint(manifest)
         for file in sorted(p for p in path.rglob("*") if p.is_file()):
             digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
-    elif path.stat().st_size > WHOLE:
+    elif path.stat().st_size > MAX_BYTES:
         digest.update(f"{path.name} {path.stat().st_size}".encode())
     else:
         digest.update(path.read_bytes())
@@ -44,17 +45,14 @@ def fingerprint(path: Path) -> str:
 
 
 def inputs_of(options: Mapping[str, Any], output: Path) -> dict[str, dict[str, str]]:
-    """Options that name files or folders which are there, with their fingerprints; lists with commas one by one."""
+    """Options that name existing files or folders, with their fingerprints; lists with commas item by item."""
     out: dict[str, dict[str, str]] = {}
     for name, value in sorted(options.items()):
-        for number, one in enumerate(str(value).split(",") if isinstance(value, str) else ()):
-            path = Path(one.rpartition(":")[0]) if not Path(one).exists() and ":" in one else Path(one)
-            if one and path.exists() and path.resolve() != output.resolve():
-                out[f"{name}{f'[{number}]' if number else ''}"] = {"path": one, "sha256": fingerprint(path)}
+        for number, item in enumerate(value.split(",") if isinstance(value, str) else ()):
+            path = Path(item.rpartition(":")[0]) if not Path(item).exists() and ":" in item else Path(item)
+            if item and path.exists() and path.resolve() != output.resolve():
+                out[f"{name}{f'[{number}]' if number else ''}"] = {"path": item, "sha256": fingerprint(path)}
     return out
-
-
-RENDERED = ("eval/results", "docs", "README.md")  # what evaluation writes
 
 
 def commit(root: Path = PACKAGE.parent) -> str:
@@ -62,10 +60,9 @@ def commit(root: Path = PACKAGE.parent) -> str:
     empty for an installed package, which may well lie inside somebody else's checkout."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(
+        return subprocess.run(
             ["git", "--no-optional-locks", *words], cwd=root, capture_output=True, text=True, timeout=20, check=True
-        )
-        return done.stdout.strip()
+        ).stdout.strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
@@ -77,7 +74,7 @@ def commit(root: Path = PACKAGE.parent) -> str:
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Of Python and of those of the packages that are installed."""
+    """Of Python and of those packages that are installed."""
     out = {"python": platform.python_version()}
     for name in packages:
         try:
@@ -87,31 +84,21 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     return out
 
 
-def launcher() -> str:
-    """Who started this process: deepspeed, torchrun or python."""
+def _launcher() -> str:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return "torchrun"
     return "deepspeed" if "DEEPSPEED_TIMEOUT" in os.environ or "CROSS_SIZE" in os.environ else "python"
 
 
-def started(args: SimpleNamespace, argv: Sequence[str]) -> dict[str, Any]:
-    """What this start of a stage is: see `record`."""
-    return {
-        "command": [Path(sys.argv[0]).name, *argv], "commit": commit(), "versions": versions(), "launcher": launcher(),
-        "processes": int(os.environ.get("WORLD_SIZE", 1)), "inputs": inputs_of(vars(args), Path(args.output)),
-    }  # fmt: skip
-
-
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two starts, a line each: code, versions, processes, launcher and inputs."""
+    """Differences between two starts, a line each: code, versions, processes, launcher and inputs."""
     out = [f"{k}: {before.get(k)}, now {now.get(k)}" for k in ("commit", "processes", "launcher")
            if before.get(k) != now.get(k)]  # fmt: skip
     for kind in ("versions", "inputs"):
         a, b = before.get(kind) or {}, now.get(kind) or {}
         for name in sorted(a.keys() | b.keys()):
             if a.get(name) != b.get(name):
-                one, other = (_short(x.get(name)) for x in (a, b))
-                out.append(f"{kind[:-1]} {name}: {one}, now {other}")
+                out.append(f"{kind[:-1]} {name}: {_short(a.get(name))}, now {_short(b.get(name))}")
     return out
 
 
@@ -121,37 +108,41 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-_start: list[tuple[SimpleNamespace, Sequence[str]]] = []  # what `starting` was told of, until a run begins
+_pending: list[tuple[Any, Sequence[str]]] = []  # options and command of a start that has not begun to run
 
 
-def starting(args: SimpleNamespace, argv: Sequence[str]) -> None:
-    """Remember what is being started; `record` writes it where a run begins, for one that is refused leaves none."""
-    _start[:] = [(args, argv)]
+def starting(options: Any, argv: Sequence[str]) -> None:
+    """Remember a start; `record` writes it where a run begins, since one that is refused leaves no record."""
+    _pending[:] = [(options, argv)]
 
 
 def record(out: Path) -> None:
-    """Add the start that `starting` was told of to the record of a run's folder; say what differs from the one before.
+    """Add the pending start to the record of a run's folder; print what differs from the one before.
 
     Raises:
         UserError: a record that cannot be read.
     """
-    if not _start:
+    if not _pending:
         return
-    path, now = out / RECORD, started(*_start.pop())
-    starts: list[dict[str, Any]] = list(read_object(path).get("starts", [])) if path.is_file() else []
+    options, argv = _pending.pop()
+    now = {
+        "command": [Path(sys.argv[0]).name, *argv], "commit": commit(), "versions": versions(),
+        "launcher": _launcher(), "processes": int(os.environ.get("WORLD_SIZE", 1)),
+        "inputs": inputs_of(vars(options), Path(options.output)),
+    }  # fmt: skip
+    path, starts = out / RECORD, _starts(out)
     for line in differences(starts[-1], now) if starts else ():
         print(f"note: {out}: {line}", file=sys.stderr)
-    text = json.dumps({"starts": [*starts, now][-MOST_STARTS:]}, indent=1)
+    text = json.dumps({"starts": [*starts, now][-MAX_STARTS:]}, indent=1)
     atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-MANIFEST = "manifest.json"
-CLIPS = ("codes", "store")
-"""Options of stages that name folders of clips."""
+def _starts(run: Path) -> list[dict[str, Any]]:
+    return list(read_object(run / RECORD).get("starts", [])) if (run / RECORD).is_file() else []
 
 
 def origin_of(runs: Sequence[str | Path]) -> Origin:
-    """Sources of the clips and last validation of several runs; what was not recorded, or is gone, is left out.
+    """Sources of the clips and last validation of several runs, for a model card, as far as they are recorded.
 
     Raises:
         UserError: a record, manifest or log that cannot be read.
@@ -159,21 +150,12 @@ def origin_of(runs: Sequence[str | Path]) -> Origin:
     sources: dict[str, Mapping[str, Any]] = {}
     figures: dict[str, float] = {}
     for run in map(Path, runs):
-        sources |= _sources(run)
-        figures |= {f"{run.name}: {name}": value for name, value in _figures(run).items()}
+        starts = _starts(run)
+        for name, source in (starts[-1].get("inputs", {}) if starts else {}).items():
+            manifest = Path(source["path"]) / MANIFEST
+            if name.partition("[")[0] in CLIP_OPTIONS and manifest.is_file():
+                sources |= read_object(manifest).get("sources", {})
+        for name, curve in run_curves(run).items():
+            if name.startswith("val_"):
+                figures[f"{run.name}: {name}"] = curve[max(curve)]
     return Origin(sources, figures)
-
-
-def _sources(run: Path) -> dict[str, Mapping[str, Any]]:
-    out: dict[str, Mapping[str, Any]] = {}
-    starts = read_object(run / RECORD).get("starts", []) if (run / RECORD).is_file() else []
-    for name, given in (starts[-1].get("inputs", {}) if starts else {}).items():
-        manifest = Path(given["path"]) / MANIFEST
-        if name.partition("[")[0] in CLIPS and manifest.is_file():
-            out |= read_object(manifest).get("sources", {})
-    return out
-
-
-def _figures(run: Path) -> dict[str, float]:
-    curves = read_log(run / "log.jsonl") if (run / "log.jsonl").is_file() else {}
-    return {name: curve[max(curve)] for name, curve in curves.items() if name.startswith("val_")}

@@ -18,9 +18,8 @@ from vqvae.motion import atomic_write
 from vqvae.strict import Strict
 
 FILE = "recipe.yaml"
-DONE = "done.json"
-"""In a step's folder: the command that made it."""
-GENERATED = "a person waves"
+DONE = "done.json"  # in a step's folder: its command
+PROMPT = "a person waves"  # of the clip at the end of the debug chain
 
 
 class Recipe(Strict):
@@ -39,7 +38,7 @@ class Recipe(Strict):
 
 @dataclass(frozen=True)
 class Step:
-    """One command. `name` is its folder's; `argv` what `scripts/train.py` (or, for a clip, `avatargpt`) takes."""
+    """One command. name: of its folder. argv: of `scripts/train.py` (or, for a clip, of `avatargpt`)."""
 
     name: str
     stage: str
@@ -48,7 +47,7 @@ class Step:
 
     @property
     def command(self) -> str:
-        """As typed."""
+        """As a shell line."""
         program = "avatargpt" if self.stage == "generate" else "python scripts/train.py"
         return f"{program} {shlex.join(self.argv)}"
 
@@ -59,30 +58,30 @@ def read_recipe() -> Recipe:
     return Recipe.read(read_yaml(path), str(path))
 
 
-def steps(recipe: Recipe, out: Path, data: Path, debug: bool = False, more: Sequence[str] = ()) -> Iterator[Step]:
+def steps(recipe: Recipe, out: Path, data: Path, debug: bool = False, common: Sequence[str] = ()) -> Iterator[Step]:
     """Every step, in order, with folders filled in.
 
     Args:
-        more: options that every stage takes (``--threads 2``).
+        common: options that every stage takes (``--threads 2``).
 
     Raises:
         UserError: a step that names a later step or an unknown corpus.
     """
-    known: set[str] = set()
+    earlier: set[str] = set()
     for name, row in (recipe.debug if debug else recipe.steps).items():
         argv = [str(row["stage"])]
         for key, value in row.items():
             if key not in ("stage", "note"):
-                argv += [f"--{key}", _filled(name, key, str(value), known, recipe, out, data)]
+                argv += [f"--{key}", _filled(name, key, str(value), earlier, recipe, out, data)]
         if row["stage"] == "generate":
-            argv += ["--seconds", "2", "--seed", "0", "--best-of", "1", "-o", str(out / f"{name}.glb"), "--", GENERATED]
+            argv += ["--seconds", "2", "--seed", "0", "--best-of", "1", "-o", str(out / f"{name}.glb"), "--", PROMPT]
         else:
-            argv += [*more, "-o", str(out / name)]
-        known.add(name)
+            argv += [*common, "-o", str(out / name)]
+        earlier.add(name)
         yield Step(name, str(row["stage"]), tuple(argv), str(row.get("note", "")))
 
 
-def _filled(name: str, key: str, value: str, known: set[str], recipe: Recipe, out: Path, data: Path) -> str:
+def _filled(name: str, key: str, value: str, earlier: set[str], recipe: Recipe, out: Path, data: Path) -> str:
     """A value with `$STEP`, `@CORPUS` and the folder of the configurations filled in."""
     if key == "config":
         return os.path.relpath(configs() / value)
@@ -95,14 +94,14 @@ def _filled(name: str, key: str, value: str, known: set[str], recipe: Recipe, ou
         return str(data / recipe.corpora[part[1:]])
 
     try:
-        folders = {step: str(out / step) for step in known}
+        folders = {step: str(out / step) for step in earlier}
         return Template(",".join(corpus(part) for part in value.split(","))).substitute(folders)
     except KeyError as e:
-        raise UserError(f"{FILE}: {name}: {key}: no earlier step {e}; accepted: {', '.join(known)}") from None
+        raise UserError(f"{FILE}: {name}: {key}: no earlier step {e}; accepted: {', '.join(earlier)}") from None
 
 
 def recipe_stage(args: SimpleNamespace) -> None:
-    """Print the chain, or run what of it is not done yet.
+    """Print the chain, or run those steps that are not complete.
 
     Raises:
         UserError: no ``--data`` where it is needed, an unknown name, or a folder made by another command.
@@ -111,28 +110,28 @@ def recipe_stage(args: SimpleNamespace) -> None:
     if args.data is None and not args.debug and not args.print:
         raise UserError("recipe: --data FOLDER is needed: the corpora; accepted without it: --debug, --print")
     out, data = Path(args.output or "runs"), Path(args.data or "DATA")
-    more = [w for k in ("threads", "device") if (v := getattr(args, k)) is not None for w in (f"--{k}", str(v))]
-    chain = list(steps(recipe, out, data, args.debug, more))
-    wanted = args.only.split(",") if args.only else [s.name for s in chain]
-    if unknown := sorted(set(wanted) - {s.name for s in chain}):
+    common = [w for k in ("threads", "device") if (v := getattr(args, k)) is not None for w in (f"--{k}", str(v))]
+    chain = list(steps(recipe, out, data, args.debug, common))
+    selected = args.only.split(",") if args.only else [s.name for s in chain]
+    if unknown := sorted(set(selected) - {s.name for s in chain}):
         raise UserError(f"--only: no step {unknown[0]!r}; accepted: {', '.join(s.name for s in chain)}")
     for step in chain:
-        if step.name not in wanted:
+        if step.name not in selected:
             continue
         if step.note:
             print(f"# {step.note}")
         print(step.command, flush=True)
         if not args.print:
-            _do(step, out)
+            _run(step, out)
 
 
-def _do(step: Step, out: Path) -> None:
-    """Run a step unless it is done."""
-    done = out / step.name / DONE
-    if done.is_file():
-        made = read_json(done)
-        if made != list(step.argv):
-            raise UserError(f"{done.parent}: made by another command ({str(made)[:80]} ...); move it away")
+def _run(step: Step, out: Path) -> None:
+    """Run a step unless it is complete."""
+    path = out / step.name / DONE
+    if path.is_file():
+        command = read_json(path)
+        if command != list(step.argv):
+            raise UserError(f"{path.parent}: made by another command ({str(command)[:80]} ...); move it away")
         return
     if step.stage == "generate":
         _generate(step)
@@ -144,15 +143,15 @@ def _do(step: Step, out: Path) -> None:
     except UserError as e:
         raise UserError(f"recipe: step {step.name}: {e}; run again to go on with it") from None
     text = json.dumps(list(step.argv)) + "\n"
-    atomic_write(done, lambda p: p.write_text(text, encoding="utf-8"))
+    atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def _generate(step: Step) -> None:
-    """What the command line does for such a step."""
+    """A clip of the model, as `avatargpt generate` makes it."""
     from avatargpt import AvatarGPT, export
 
-    said = dict(zip(step.argv[1::2], step.argv[2::2], strict=False))
-    model = AvatarGPT.from_pretrained(said["--model"])
-    motion = model.generate(GENERATED, seconds=float(said["--seconds"]), seed=int(said["--seed"]), best_of=1)[0]
-    export.save(motion, said["-o"])
-    print(said["-o"])
+    options = dict(zip(step.argv[1::2], step.argv[2::2], strict=False))
+    model = AvatarGPT.from_pretrained(options["--model"])
+    motion = model.generate(PROMPT, seconds=float(options["--seconds"]), seed=int(options["--seed"]), best_of=1)[0]
+    export.save(motion, options["-o"])
+    print(options["-o"])

@@ -1,4 +1,4 @@
-"""What a run reports: JSON lines in a file, the same on the terminal, and a progress bar."""
+"""Reports of a run: JSON lines on the terminal and in a file, a progress bar, a table, curves, TensorBoard, W&B."""
 
 from __future__ import annotations
 
@@ -18,177 +18,11 @@ import torch
 from avatargpt.config import WatcherName
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
-from vqvae.motion import atomic_write
+from vqvae.io.files import atomic_write
 
-LONGEST = 1 << 20  # bytes that the last line is looked for in
-
-
-class Log:
-    """Appends one JSON line per report to a file and prints it; on a terminal a progress bar runs on stderr.
-
-    Figures that are not finite are left out.
-
-    Raises (when called):
-        UserError: the file cannot be written, or the disk is full.
-
-    Args:
-        path: the file; a resumed run goes on in it.
-        main: whether this process reports at all.
-        total, done: steps of the whole run and those already behind it; without `total` there is no bar.
-        watchers: who is told as well.
-    """
-
-    def __init__(
-        self, path: Path, main: bool, total: int = 0, done: int = 0, watchers: Sequence[Watcher] = ()
-    ) -> None:  # fmt: skip
-        self.path, self.main, self.begin = path, main, time.time()
-        self.total, self.done, self.watchers = total, done, watchers
-        self._bar: Any = None
-        if not main:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _mend(path)
-        if total and sys.stderr.isatty():
-            self._bar = _bar(total, done)
-
-    def __call__(self, **values: Any) -> None:
-        if not self.main:
-            return
-        # JSON has no number for a figure of nothing, such as a mean over no rows
-        row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items() if math.isfinite(v)}
-        for watcher in self.watchers:
-            watcher.figures(int(row.get("step", 0)), {k: float(v) for k, v in row.items() if k != "step"})
-        row["minutes"] = round((time.time() - self.begin) / 60, 2)
-        try:
-            with self.path.open("a") as f:
-                f.write(json.dumps(row) + "\n")
-        except OSError as e:
-            raise UserError(f"cannot write {self.path}: {e.strerror or e}") from None
-        if self._bar is None or not sys.stdout.isatty():  # lines would tear the bar apart; the file has them all
-            print(json.dumps(row), flush=True)
-
-    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        """Show a picture (H, W, 3) uint8 to those who watch."""
-        for watcher in self.watchers:
-            watcher.picture(step, name, pixels)
-
-    def advance(self, loss: torch.Tensor) -> None:
-        """One more step is done, with this loss."""
-        if self._bar is not None:
-            self._bar.update(0, advance=1, loss=f"{float(loss.detach()):.4f}")
-
-    def close(self) -> None:
-        """Take the bar off the terminal."""
-        if self._bar is not None:
-            self._bar.stop()
-        for watcher in self.watchers:
-            watcher.close()
-
-
-def _mend(path: Path) -> None:
-    """Take a last line without an end out of a log: a disk that was full has cut it off."""
-    if not path.is_file():
-        return
-    with path.open("rb+") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - LONGEST))
-        tail = file.read()
-        if tail and not tail.endswith(b"\n"):
-            print(f"note: {path}: its last line was cut off; it is left out", file=sys.stderr)
-            file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
-
-
-def _bar(total: int, done: int) -> Any:
-    """A started rich bar on stderr: steps, loss, time spent, time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    bar = Progress(
-        TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("loss {task.fields[loss]}"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-        console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False,
-    )  # fmt: skip
-    bar.start()
-    bar.add_task("training", total=total, completed=done, loss="-")
-    return bar
-
-
+MAX_LINE = 1 << 20  # bytes that the last line is looked for in
 PICTURE, TABLE = "losses.png", "log.csv"
-SHARE, SPEED = "mfu", "tokens_s"  # a run that tells its speed has a column for the share, blank where none is known
-
-
-def read_log(path: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
-    """Curves of a log.jsonl: name -> {step: value}. A step that was run again counts once, with its last value.
-
-    Raises:
-        UserError: missing, or a line that is no report of a step.
-    """
-    curves: dict[str, dict[int, float]] = {}
-    for n, row in json_rows(path):
-        try:
-            step = int(row.pop("step"))
-            row.pop("minutes", None)
-            for name, value in row.items():
-                curves.setdefault(name, {})[step] = float(value)
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise UserError(f"{path}: line {n}: not a report of a training step ({e})") from None
-    return curves
-
-
-def table_of(folder: str | os.PathLike[str]) -> Path | None:
-    """``log.csv`` beside ``log.jsonl``: a row per step, a column per figure; None where nothing was reported."""
-    folder = Path(folder)
-    curves = read_log(folder / "log.jsonl") if (folder / "log.jsonl").is_file() else {}
-    steps = sorted({step for curve in curves.values() for step in curve})
-    if not steps:
-        return None
-    if SPEED in curves:
-        curves.setdefault(SHARE, {})
-    rows = [["step", *curves]]
-    rows += [[str(n), *(f"{c[n]:.6g}" if n in c else "" for c in curves.values())] for n in steps]
-    text = "\n".join(",".join(row) for row in rows) + "\n"
-    return atomic_write(folder / TABLE, lambda p: p.write_text(text, encoding="utf-8"))
-
-
-def plot_log(folder: str | os.PathLike[str]) -> Path | None:
-    """Draw every curve of ``log.jsonl`` into ``losses.png`` beside it, one small plot each.
-
-    Returns:
-        The picture; None, with a note on stderr, when matplotlib is not installed or nothing was reported yet.
-    """
-    folder = Path(folder)
-    if not (folder / "log.jsonl").is_file():
-        return None
-    curves = read_log(folder / "log.jsonl")
-    if not curves:
-        return None
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        print(f"note: no {folder / PICTURE}: matplotlib is not installed (pip install matplotlib)", file=sys.stderr)
-        return None
-    names = sorted(curves, key=lambda name: (name.startswith("val_"), name))
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(3.2 * columns, 2.2 * rows), layout="constrained")
-    for place, name in enumerate(names, 1):
-        axes = figure.add_subplot(rows, columns, place)
-        steps = sorted(curves[name])
-        axes.plot(steps, [curves[name][s] for s in steps], marker="." if len(steps) < 20 else "", linewidth=1)
-        axes.set_title(name, fontsize=9)
-        axes.tick_params(labelsize=7)
-        axes.grid(alpha=0.3)
-    figure.supxlabel("step", fontsize=9)
-    return atomic_write(folder / PICTURE, lambda p: figure.savefig(p, dpi=120))
-
-
+SHARE, SPEED = "mfu", "tokens_s"  # a run that reports its speed has a column for the share, blank where none is known
 EXTRA = "pip install 'avatargpt[watch]'"
 PROJECT, ID = "avatargpt", "wandb.id"
 
@@ -205,11 +39,7 @@ class Watcher(Protocol):
 
 
 class TensorBoard:
-    """Events in ``tensorboard`` of the run's folder.
-
-    Raises:
-        UserError: not installed.
-    """
+    """Events in ``tensorboard`` of the run's folder."""
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
         try:
@@ -230,21 +60,17 @@ class TensorBoard:
 
 
 class Wandb:
-    """A run of Weights & Biases, offline without a key; a resumed run keeps its id (``wandb.id`` of the run's folder).
-
-    Raises:
-        UserError: not installed.
-    """
+    """A run of Weights & Biases, offline without a key; a resumed run has the same id (``wandb.id`` in its folder)."""
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
         try:
             import wandb
         except ImportError:
             raise UserError(f"train: watch: wandb: not installed; install it: {EXTRA}") from None
-        known = out / ID
-        name = known.read_text(encoding="utf-8").strip() if known.is_file() else secrets.token_hex(4)
-        if not known.is_file():
-            atomic_write(known, lambda p: p.write_text(name, encoding="utf-8"))
+        path = out / ID
+        name = path.read_text(encoding="utf-8").strip() if path.is_file() else secrets.token_hex(4)
+        if not path.is_file():
+            atomic_write(path, lambda p: p.write_text(name, encoding="utf-8"))
         keyed = bool(os.environ.get("WANDB_API_KEY"))
         mode = os.environ.get("WANDB_MODE", "online" if keyed else "offline")
         self.wandb: Any = wandb
@@ -267,12 +93,169 @@ WATCHERS: dict[WatcherName, type[TensorBoard] | type[Wandb]] = {"tensorboard": T
 
 
 def watchers(names: Sequence[WatcherName], out: Path, settings: Mapping[str, Any]) -> list[Watcher]:
-    """Those that a configuration names under `train: watch`.
+    """Those that a configuration names under `train: watch`. Raises UserError for one that is not installed.
 
     Args:
         settings: the resolved configuration.
-
-    Raises:
-        UserError: one that is not installed.
     """
     return [WATCHERS[name](out, settings) for name in names]
+
+
+class Log:
+    """Appends one JSON line per report to a file and prints it; on a terminal a progress bar runs on stderr.
+
+    Figures that are not finite are left out.
+
+    Raises (when called):
+        UserError: the file cannot be written, or the disk is full.
+
+    Args:
+        path: the file; a resumed run goes on in it.
+        main: whether this process reports at all.
+        total, first: steps of the whole run and those already behind it; without `total` there is no bar.
+        watchers: get the same reports.
+    """
+
+    def __init__(
+        self, path: Path, main: bool, total: int = 0, first: int = 0, watchers: Sequence[Watcher] = ()
+    ) -> None:  # fmt: skip
+        self.path, self.main, self.begin, self.watchers = path, main, time.time(), watchers
+        self._bar: Any = None
+        if not main:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(path)
+        if total and sys.stderr.isatty():
+            self._bar = _progress_bar(total, first)
+
+    def __call__(self, **values: Any) -> None:
+        if not self.main:
+            return
+        # JSON has no number for the mean over no rows
+        row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items() if math.isfinite(v)}
+        for watcher in self.watchers:
+            watcher.figures(int(row.get("step", 0)), {k: float(v) for k, v in row.items() if k != "step"})
+        row["minutes"] = round((time.time() - self.begin) / 60, 2)
+        try:
+            with self.path.open("a") as f:
+                f.write(json.dumps(row) + "\n")
+        except OSError as e:
+            raise UserError(f"cannot write {self.path}: {e.strerror or e}") from None
+        if self._bar is None or not sys.stdout.isatty():  # lines would tear the bar apart; the file has them all
+            print(json.dumps(row), flush=True)
+
+    def report(self, step: int, figures: Mapping[str, float]) -> None:
+        """The line of a step, where there are figures."""
+        if figures:
+            self(step=step, **figures)
+
+    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """Pass a picture (H, W, 3) uint8 to the watchers."""
+        for watcher in self.watchers:
+            watcher.picture(step, name, pixels)
+
+    def advance(self, loss: torch.Tensor) -> None:
+        """Count one more step, with this loss."""
+        if self._bar is not None:
+            self._bar.update(0, advance=1, loss=f"{float(loss.detach()):.4f}")
+
+    def close(self) -> None:
+        """Take the bar off the terminal and close the watchers."""
+        if self._bar is not None:
+            self._bar.stop()
+        for watcher in self.watchers:
+            watcher.close()
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Take a last line without an end out of a log: a full disk has cut it off."""
+    if not path.is_file():
+        return
+    with path.open("rb+") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - MAX_LINE))
+        tail = file.read()
+        if tail and not tail.endswith(b"\n"):
+            print(f"note: {path}: its last line was cut off; it is left out", file=sys.stderr)
+            file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
+
+
+def _progress_bar(total: int, first: int) -> Any:
+    """A started rich bar on stderr: steps, loss, time spent, time left."""
+    from rich import progress
+    from rich.console import Console
+
+    bar = progress.Progress(
+        progress.TextColumn("step"), progress.MofNCompleteColumn(), progress.BarColumn(),
+        progress.TextColumn("loss {task.fields[loss]}"), progress.TimeElapsedColumn(), progress.TextColumn("left"),
+        progress.TimeRemainingColumn(), console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False,
+    )  # fmt: skip
+    bar.start()
+    bar.add_task("training", total=total, completed=first, loss="-")
+    return bar
+
+
+def read_log(path: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
+    """Curves of a log.jsonl: name -> {step: value}. A step that was run again counts once, with its last value.
+
+    Raises:
+        UserError: missing, or a line that is no report of a step.
+    """
+    curves: dict[str, dict[int, float]] = {}
+    for n, row in json_rows(path):
+        try:
+            step = int(row.pop("step"))
+            row.pop("minutes", None)
+            for name, value in row.items():
+                curves.setdefault(name, {})[step] = float(value)
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise UserError(f"{path}: line {n}: not a report of a training step ({e})") from None
+    return curves
+
+
+def run_curves(folder: Path) -> dict[str, dict[int, float]]:
+    """Curves of a run's folder; none where nothing was reported."""
+    return read_log(folder / "log.jsonl") if (folder / "log.jsonl").is_file() else {}
+
+
+def write_table(folder: Path) -> Path | None:
+    """``log.csv`` beside ``log.jsonl``: a row per step, a column per figure; None where nothing was reported."""
+    curves = run_curves(folder)
+    steps = sorted({step for curve in curves.values() for step in curve})
+    if not steps:
+        return None
+    if SPEED in curves:
+        curves.setdefault(SHARE, {})
+    rows = [["step", *curves]]
+    rows += [[str(n), *(f"{c[n]:.6g}" if n in c else "" for c in curves.values())] for n in steps]
+    text = "\n".join(",".join(row) for row in rows) + "\n"
+    return atomic_write(folder / TABLE, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def plot_log(folder: Path) -> Path | None:
+    """Draw every curve of ``log.jsonl`` into ``losses.png`` beside it, one small plot each.
+
+    Returns:
+        The picture; None, with a note on stderr, when matplotlib is not installed or nothing was reported yet.
+    """
+    curves = run_curves(folder)
+    if not curves:
+        return None
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print(f"note: no {folder / PICTURE}: matplotlib is not installed (pip install matplotlib)", file=sys.stderr)
+        return None
+    names = sorted(curves, key=lambda name: (name.startswith("val_"), name))
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.2 * rows), layout="constrained")
+    for place, name in enumerate(names, 1):
+        axes = figure.add_subplot(rows, columns, place)
+        steps = sorted(curves[name])
+        axes.plot(steps, [curves[name][s] for s in steps], marker="." if len(steps) < 20 else "", linewidth=1)
+        axes.set_title(name, fontsize=9)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+    figure.supxlabel("step", fontsize=9)
+    return atomic_write(folder / PICTURE, lambda p: figure.savefig(p, dpi=120))

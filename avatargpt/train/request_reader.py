@@ -13,30 +13,30 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avatargpt.config import Schedule, save_resolved
+from avatargpt.config import Schedule
 from avatargpt.lm.devices import fast_bfloat16
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.reader import RequestReader, reading_grounder, word_states
 from avatargpt.requests.reader_network import MAX_TARGET, MAX_WORDS, RequestConfig, RequestNetwork, Vocabulary
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.stage import Metrics, StageBase, StepContext
+from avatargpt.train.stage import AveragedStage, Metrics, StepContext
 from instruct_data.requests.pairs import Pair, Pairs
 from instruct_data.requests.ways import DOMAINS, Material, Way, all_ways, material
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Share, Strict
 
-Drawn = tuple[str, Pair]  # with its domain
-POOL = 6  # steps whose pairs are drawn together, for those of a step are about equally long: two thirds less padding
+Row = tuple[str, Pair]  # with its domain
+POOL = 6  # steps whose pairs are drawn at once and sorted by length: two thirds less padding
 
 
 class RequestTraining(Schedule):
-    """What a configuration may set under `train`.
+    """Section `train` of the configuration.
 
     Attributes:
-        batch: pairs of a step. weight_decay: of AdamW. ema: of the moving mean that is kept.
-        held: every so manieth template, and every so manieth action, only validates. validated: pairs of each domain.
-        shares: of the pairs, by what they are for.
+        batch: pairs of a step. weight_decay: of AdamW. ema: of the moving mean that is saved.
+        held: every `held`-th template and action only validates. validated: validation pairs of each domain.
+        shares: of the pairs, by domain.
     """
 
     batch: PositiveInt = 64
@@ -55,7 +55,7 @@ class RequestRecipe(Strict):
 
 
 def requests_stage(recipe: RequestRecipe, args: SimpleNamespace) -> None:
-    """Train (or go on training) the reader of requests."""
+    """Train the reader of requests."""
     runtime = Runtime.start(args.threads, args.device)
     grounder = reading_grounder(recipe.model)
     sources = {domain: (all_ways(domain), material(domain)) for domain in DOMAINS}
@@ -64,24 +64,20 @@ def requests_stage(recipe: RequestRecipe, args: SimpleNamespace) -> None:
 
 
 def divided(ways: Sequence[Way], words: Material, every: int) -> tuple[Pairs, Pairs]:
-    """What is learnt from and what only validates: other templates and other actions, by their place."""
-    lines = {text: i % every == every - 1 for i, text in enumerate(dict.fromkeys(w.text for w in ways))}
-    held = [w for w in ways if lines[w.text]]
-    some = [w for w in ways if not lines[w.text]]
-    apart = tuple(words.actions[every - 1 :: every])
-    known = tuple(a for i, a in enumerate(words.actions) if i % every != every - 1)
+    """Training and validation pairs: every `every`-th template and action is held out."""
+    val = set(list(dict.fromkeys(w.text for w in ways))[every - 1 :: every])
+    train_actions = tuple(a for i, a in enumerate(words.actions) if i % every != every - 1)
     return (
-        Pairs(some, replace(words, actions=known)),
-        Pairs(held, replace(words, actions=apart)),
+        Pairs([w for w in ways if w.text not in val], replace(words, actions=train_actions)),
+        Pairs([w for w in ways if w.text in val], replace(words, actions=tuple(words.actions[every - 1 :: every]))),
     )
 
 
-class RequestStage(StageBase):
-    """A reader in training: see `avatargpt.train.loop.Stage`. What it keeps is the moving mean of the weights.
+class RequestStage(AveragedStage):
+    """A reader in training. Raises UserError where there are no templates."""
 
-    Raises:
-        UserError: no templates.
-    """
+    recipe: RequestRecipe
+    schedule: RequestTraining
 
     def __init__(
         self, recipe: RequestRecipe, sources: Mapping[str, tuple[Sequence[Way], Material]], runtime: Runtime,
@@ -97,18 +93,15 @@ class RequestStage(StageBase):
         if start:
             self.network.load_state_dict(RequestReader.load(start).network.state_dict())
         both = {domain: divided(ways, words, t.held) for domain, (ways, words) in sources.items()}
-        self.pairs = {domain: learnt for domain, (learnt, _) in both.items()}
+        self.pairs = {domain: pairs for domain, (pairs, _) in both.items()}
         rng = np.random.default_rng([t.seed, 9])
-        self.held = {domain: [apart.draw(rng) for _ in range(t.validated)] for domain, (_, apart) in both.items()}
+        self.val = {domain: [pairs.draw(rng) for _ in range(t.validated)] for domain, (_, pairs) in both.items()}
         self.identity = {"shape": recipe.model.model_dump()}
         self.optimizer = torch.optim.AdamW(self.network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
-        self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.start_mean()
         self.reader = RequestReader(RequestNetwork(recipe.model), grounder)
         self.vocabulary = Vocabulary()
-        self.pool: tuple[tuple[int, ...], list[list[Drawn]]] = (), []  # drawn last, and for which steps
-
-    def torch_seed(self, context: StepContext) -> int:
-        return context.seed + context.step
+        self.pool: tuple[tuple[int, ...], list[list[Row]]] = (), []  # of the steps whose seed is the key
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         pool, which = divmod(context.step, POOL)
@@ -117,17 +110,17 @@ class RequestStage(StageBase):
         states, words, before, following = self._batch(self.pool[1][which])
         with self.runtime.autocast():
             logits = module(states, words, before).float()
-        said = following >= 0
-        loss = F.cross_entropy(logits[said], following[said])
-        right = (logits[said].argmax(-1) == following[said]).float().mean()
+        present = following >= 0
+        loss = F.cross_entropy(logits[present], following[present])
+        right = (logits[present].argmax(-1) == following[present]).float().mean()
         return loss, {"loss": loss, "right": right}
 
-    def _pooled(self, rng: np.random.Generator) -> list[list[Drawn]]:
-        """The pairs of `POOL` steps, in any order of their lengths."""
-        drawn = sorted((self._drawn(rng) for _ in range(POOL * self.rows)), key=lambda d: len(d[1].words))
+    def _pooled(self, rng: np.random.Generator) -> list[list[Row]]:
+        """The pairs of `POOL` steps, in random order of their lengths."""
+        drawn = sorted((self._draw(rng) for _ in range(POOL * self.rows)), key=lambda d: len(d[1].words))
         return [drawn[place * self.rows : (place + 1) * self.rows] for place in rng.permutation(POOL)]
 
-    def _drawn(self, rng: np.random.Generator) -> Drawn:
+    def _draw(self, rng: np.random.Generator) -> Row:
         shares = np.array([self.schedule.shares.get(name, 0.0) for name in self.pairs])
         domain = [*self.pairs][int(rng.choice(len(shares), p=shares / shares.sum()))]
         while True:
@@ -135,60 +128,47 @@ class RequestStage(StageBase):
             if len(pair.target) < MAX_TARGET and len(pair.words) <= MAX_WORDS:
                 return domain, pair
 
-    def _batch(self, drawn: Sequence[Drawn]) -> tuple[torch.Tensor, ...]:
+    def _batch(self, drawn: Sequence[Row]) -> tuple[torch.Tensor, ...]:
         pairs = [pair for _, pair in drawn]
         rows = [self.vocabulary.encode(p.target) for p in pairs]
-        given = word_states([p.words for p in pairs], self.grounder, fast_bfloat16(self.runtime.device))
-        most, longest = max(map(len, given)), max(map(len, rows))
-        states = np.zeros((len(pairs), most, given[0].shape[1]), np.float32)
-        words = np.zeros((len(pairs), most), np.float32)
+        vectors = word_states([p.words for p in pairs], self.grounder, fast_bfloat16(self.runtime.device))
+        width, longest = max(map(len, vectors)), max(map(len, rows))
+        states = np.zeros((len(pairs), width, vectors[0].shape[1]), np.float32)
+        words = np.zeros((len(pairs), width), np.float32)
         before = np.zeros((len(pairs), longest), int)
         following = np.full((len(pairs), longest), -1)
-        for i, (one, row, (domain, _)) in enumerate(zip(given, rows, drawn, strict=True)):
-            states[i, : len(one)], words[i, : len(one)] = one, 1
+        for i, (state, row, (domain, _)) in enumerate(zip(vectors, rows, drawn, strict=True)):
+            states[i, : len(state)], words[i, : len(state)] = state, 1
             following[i, : len(row)] = row
             before[i, : len(row)] = [self.network.begin(domain), *(self.network.fed(x) for x in row[:-1])]
         device = self.runtime.device
         return tuple(torch.from_numpy(x).to(device) for x in (states, words, before, following))
 
-    def stepped(self, step: int) -> None:
-        decay = min(self.schedule.ema, step / (step + 10))
-        for k, v in self.network.state_dict().items():
-            self.mean[k].lerp_(v.detach(), 1 - decay)
-
     def take_mean(self) -> RequestReader:
         """The reader with the mean of the weights so far."""
-        self.reader.network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
-        self.reader.network.eval()
+        self.load_mean(self.reader.network)
         return self.reader
 
     def validate(self) -> dict[str, float]:
         reader = self.take_mean()
-        return {k: v for domain, pairs in self.held.items() for k, v in exactness(reader, pairs, domain).items()}
-
-    def state(self) -> dict[str, Any]:
-        return {"mean": self.mean}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.mean = state["mean"]
+        return {k: v for domain, pairs in self.val.items() for k, v in exactness(reader, pairs, domain).items()}
 
     def save(self, out: Path) -> None:
         self.take_mean().save(out)
-        save_resolved(self.recipe, out)
 
 
 def exactness(reader: RequestReader, pairs: Sequence[Pair], domain: str) -> dict[str, float]:
-    """Share of targets that are read to the letter, and per sort of token how often it is right where either has it."""
-    found = reader.targets([p.words for p in pairs], domain)
+    """Share of targets that are exact, and per kind of token its share of right ones where either side has it."""
+    targets = reader.targets([p.words for p in pairs], domain)
     hits: Counter[str] = Counter()
     all_: Counter[str] = Counter()
-    for (target, _), pair in zip(found, pairs, strict=True):
+    for (target, _), pair in zip(targets, pairs, strict=True):
         all_["exact"] += 1
         hits["exact"] += target == pair.target
-        one, other = _units(target), _units(pair.target)
-        for name, value in one | other:
+        predicted, right = _units(target), _units(pair.target)
+        for name, value in predicted | right:
             all_[name] += 1
-            hits[name] += (name, value) in one and (name, value) in other
+            hits[name] += (name, value) in predicted and (name, value) in right
     return {f"{domain}/{k}": round(hits[k] / n, 4) for k, n in sorted(all_.items())}
 
 

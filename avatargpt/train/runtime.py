@@ -1,4 +1,4 @@
-"""One or many processes, CPU or GPU: what every trainer needs."""
+"""Processes and devices of a run: one or many processes, CPU or GPU, and signals to stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType, TracebackType
 from typing import Any, Self
 
 import torch
@@ -20,11 +19,11 @@ from vqvae.errors import UserError
 
 @dataclass
 class Runtime:
-    """Where this process runs.
+    """Place of this process in a run.
 
     Attributes:
         rank, world: of torch.distributed (0, 1 when alone).
-        device: this process's device.
+        device: of this process.
         bf16: autocast to bfloat16, on every device that gains by it (4x float32 on CPUs with AVX-512 bf16).
     """
 
@@ -72,16 +71,14 @@ class Runtime:
         return dict(zip(figures, values / self.world, strict=True))
 
     @contextmanager
-    def joined(self, out: str) -> Iterator[None]:
-        """Inside, the processes of a run in folder `out` depend on one another.
-
-        Raises:
-            UserError: another of them has ended, so that this one cannot go on.
-        """
+    def group_errors(self, out: str) -> Iterator[None]:
+        """Turns the loss of another process of a run in folder `out` into a `UserError`."""
         try:
             yield
         except RuntimeError as e:
-            if self.world == 1 or not _of_the_group(e):
+            # NCCL and the store have kinds of error for it, gloo its name alone
+            lost = isinstance(e, torch.distributed.DistError) or "gloo" in str(e)
+            if self.world == 1 or not lost:
                 raise
             raise UserError(f"{out}: another process of this run has ended; what it said tells why, "
                             "and the same command goes on from the last checkpoint") from None  # fmt: skip
@@ -90,17 +87,8 @@ class Runtime:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
 
-def _of_the_group(error: RuntimeError) -> bool:
-    """Whether processes have lost each other: NCCL and the store have kinds of error for it, gloo its name alone."""
-    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
-
-
 def check_finite(value: torch.Tensor, name: str) -> None:
-    """Stop before anything is saved that such a number has spoilt.
-
-    Raises:
-        UserError: `value` is not finite.
-    """
+    """Raises UserError where `value` is not finite, before anything is saved that it has spoilt."""
     if not math.isfinite(float(value.detach())):
         raise UserError(f"train: the {name} became {float(value.detach())}; this step is not taken nor saved: "
                         "lower lr, or go on from the last checkpoint")  # fmt: skip
@@ -114,33 +102,30 @@ def cosine(step: int, total: int, warmup: int, peak: float, floor: float) -> flo
     return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-class Stopping:
-    """While entered, SIGTERM sets a flag instead of ending the process; `asked` tells whether any process got one."""
+class StopSignal:
+    """While entered, SIGTERM sets a flag instead of ending the process."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self.runtime, self._asked = runtime, False
+        self.runtime, self._received = runtime, False
         self._before: Any = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._hear)
+            self._before = signal.signal(signal.SIGTERM, self._receive)
         return self
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
+    def _receive(self, *_: object) -> None:
+        self._received = True
 
     @property
-    def asked(self) -> bool:
-        """Whether to stop now: the same on all processes, so that none waits for another."""
-        if self.runtime.world == 1:
-            return self._asked
-        flag = torch.tensor([float(self._asked)], device=self.runtime.device)
-        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-        self._asked = bool(flag.item())
-        return self._asked
+    def received(self) -> bool:
+        """Whether any process got one: the same on all processes, so that none waits for another."""
+        if self.runtime.world > 1:
+            flag = torch.tensor([float(self._received)], device=self.runtime.device)
+            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+            self._received = bool(flag.item())
+        return self._received
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:  # fmt: skip
+    def __exit__(self, *_: object) -> None:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)

@@ -1,4 +1,4 @@
-"""What a language model in training answers now and then: files in the run's folder, pictures for who watches."""
+"""Sample answers of a language model in training: files in the run's folder, pictures for the watchers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from instruct_data.registry import get_task, list_tasks
 from vqvae.motion import atomic_write
 from vqvae.tokenizer import MotionTokenizer
 
-FOLDER, ANSWERS, EACH = "samples", "answers.jsonl", 2
-SHEET_FRAMES, LEAST = 8, 2  # poses of a row, tokens of an answer in motion
-DETAIL_TOP = 50  # codes of the residual levels that are chosen from
+FOLDER, ANSWERS, PER_STREAM = "samples", "answers.jsonl", 2
+SHEET_FRAMES, MIN_TOKENS = 8, 2  # poses of a row, tokens of an answer in motion
+DETAIL_TOP_K = 50  # of the residual levels
 
 
 class Sampler:
-    """Answers to the same prompts every time: of every stream of the mixture `EACH`, held-out ones where there are.
+    """Answers to the same prompts every time: `PER_STREAM` of every stream of the mixture, held-out ones if any.
 
     Args:
         examples: of training. val: held-out rows by task.
-        tokenizers: of the modalities that are to be seen as motion.
-        details: whether the residual levels are trained; else motion is that of level 0.
+        tokenizers: of the modalities that are drawn as motion.
+        details: whether the residual levels are trained; else motion has level 0 alone.
     """
 
     def __init__(
@@ -41,11 +41,10 @@ class Sampler:
         self.tokenizers = {t.config.modality: t for t in tokenizers}
         self.rows: dict[str, list[Example]] = {}
         for stream in examples.streams():
-            held = list(val.get(stream.task, ()))[:EACH]
-            seeds = generator(3, len(self.rows)).integers(2**31, size=EACH)
+            seeds = generator(3, len(self.rows)).integers(2**31, size=PER_STREAM)
             count = len(stream.classes)
-            self.rows[stream.task] = held or [
-                examples.make(Draw(stream.task, int(s) % count, int(s))) for s in seeds[: min(EACH, count)]
+            self.rows[stream.task] = list(val.get(stream.task, ()))[:PER_STREAM] or [
+                examples.make(Draw(stream.task, int(s) % count, int(s))) for s in seeds[: min(PER_STREAM, count)]
             ]
 
     def __call__(
@@ -54,7 +53,7 @@ class Sampler:
         """Answer, write ``answers.jsonl`` and a contact sheet for each task that moves a body.
 
         Args:
-            model: in evaluation mode. batch: of rows, as it is trained with. folder: new or empty.
+            model: in evaluation mode. batch: makes a batch of rows. folder: new or empty.
 
         Returns:
             Task -> (H, W, 3) uint8.
@@ -63,49 +62,51 @@ class Sampler:
         lines: list[dict[str, Any]] = []
         pictures: dict[str, np.ndarray] = {}
         for task, rows in self.rows.items():
-            said = self._answers(answering, task, rows, batch(rows))
-            lines += [{"task": task, **self._told(row, answer)} for row, answer in zip(rows, said, strict=True)]
+            answers = self._answers(answering, task, rows, batch(rows))
+            lines += [{"task": task, **self._line(row, answer)} for row, answer in zip(rows, answers, strict=True)]
             if rows[0].head == "body" and "body" in self.tokenizers:
-                pictures[task] = self._sheet(rows, said, folder / f"{task.replace('/', '-')}.png")
+                pictures[task] = self._sheet(rows, answers, folder / f"{task.replace('/', '-')}.png")
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         atomic_write(folder / ANSWERS, lambda p: p.write_text(text, encoding="utf-8"))
         return pictures
 
     def _answers(self, answering: Generator, task: str, rows: Sequence[Example], batch: Batch) -> list[np.ndarray]:
-        """Ids of words, or codes (N, R), of every row, drawn as the task says, without guidance."""
+        """Ids of words, or codes (N, R), of every row, with the task's decoding options, without guidance."""
         head, name = rows[0].head, task.partition("/")[0]
-        how = get_task(name).decoding if name in list_tasks() else None
-        heat = how.temperature if how is not None and head != TEXT else 0.0
-        given = batch.inputs
+        options = get_task(name).decoding if name in list_tasks() else None
+        temperature = options.temperature if options is not None and head != TEXT else 0.0
+        inputs = batch.inputs
         prompt = answering.encode(
-            given["input_ids"], given["attention_mask"], given.get("residual_codes"), given.get("extra_embeddings")
+            inputs["input_ids"], inputs["attention_mask"], inputs.get("residual_codes"), inputs.get("extra_embeddings")
         )
         decoded = answering.decode(
-            prompt, head, max_tokens=LONGEST, length=batch.length.cpu(), temperature=heat,
-            top_k=how.top_k if how is not None and heat else 0, seed=list(range(len(rows))), min_tokens=LEAST,
+            prompt, head, max_tokens=LONGEST, length=batch.length.cpu(), temperature=temperature,
+            top_k=options.top_k if options is not None and temperature else 0, seed=list(range(len(rows))),
+            min_tokens=MIN_TOKENS,
         )  # fmt: skip
         counts = decoded.lengths.tolist()
         if head == TEXT:
             return [ids[:n].cpu().numpy() for ids, n in zip(decoded.ids, counts, strict=True)]
         codes = decoded.codes.clamp(min=0)[..., None]
         if self.details and head in answering.model.refiners:
-            seeds = list(range(len(rows)))
-            codes = answering.model.refine(decoded.hidden, codes[..., 0], decoded.mask, head, seeds, heat, DETAIL_TOP)
-        return [one[:n].cpu().numpy() for one, n in zip(codes, counts, strict=True)]
+            codes = answering.model.refine(
+                decoded.hidden, codes[..., 0], decoded.mask, head, list(range(len(rows))), temperature, DETAIL_TOP_K
+            )
+        return [row[:n].cpu().numpy() for row, n in zip(codes, counts, strict=True)]
 
-    def _told(self, row: Example, answer: np.ndarray) -> dict[str, Any]:
+    def _line(self, row: Example, answer: np.ndarray) -> dict[str, Any]:
         text = self.examples.text
-        about = {"prompt": text.decode(row.prompt.ids), "words": row.prompt.grounded or ""}
+        facts = {"prompt": text.decode(row.prompt.ids), "words": row.prompt.grounded or ""}
         if row.head == TEXT:
-            return {**about, "answer": text.decode(answer), "wanted": text.decode(row.labels)}
-        return {**about, "answer": f"{len(answer)} tokens", "wanted": f"{len(row.labels) - 1} tokens"}
+            return {**facts, "answer": text.decode(answer), "wanted": text.decode(row.labels)}
+        return {**facts, "answer": f"{len(answer)} tokens", "wanted": f"{len(row.labels) - 1} tokens"}
 
     def _sheet(self, rows: Sequence[Example], codes: Sequence[np.ndarray], path: Path) -> np.ndarray:
         from PIL import Image
 
         from avatargpt.export.sheet import contact_sheet
 
-        motions = [self.tokenizers["body"].decode(one) for one in codes]
+        motions = [self.tokenizers["body"].decode(row) for row in codes]
         captions = [row.prompt.grounded or self.examples.text.decode(row.prompt.ids) for row in rows]
         contact_sheet(motions, captions, path, SHEET_FRAMES)
         with Image.open(path) as picture:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,31 +14,31 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avatargpt.config import Schedule, save_resolved
+from avatargpt.config import Schedule
 from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
+from avatargpt.train.data.class_draws import ClassDraws
 from avatargpt.train.data.corpus import read_codes
 from avatargpt.train.data.judged_answers import Judged, judged_answers, judged_loss, picked
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.stage import Metrics, StageBase, StepContext
+from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, Limit, NonNegativeInt, PositiveInt, Rate, Share, Strict
 
-ALIKE = 0.97  # cosine of two sentences that say the same
+PARAPHRASE = 0.97  # cosine of two sentences of the same meaning
 
 
 class ScorerTraining(Schedule):
-    """How the scorer is trained.
+    """Training of the scorer.
 
     Attributes:
-        families, each: half of a batch are that many classes with so many clips each, told apart by their details.
-        balance: 1 = classes equally likely, 0 = clips.
-        noise: standard deviation added to the numbers of a motion, in theirs.
+        families, each, balance: see `ClassDraws`.
+        noise: standard deviation added to the numbers of a motion, in units of theirs.
         judged: pairs of a passing and a failing answer to one caption in every step, where there is self-training.
         judged_weight: of their loss.
-        held: every so manieth caption of self-training only validates; 0 = none.
+        held: every `held`-th caption of self-training only validates.
     """
 
     steps: PositiveInt = 5000
@@ -79,11 +78,11 @@ class ScorerRecipe(Strict):
 
 @dataclass
 class Pairs:
-    """Clips as numbers, with the sentences that are true of them.
+    """Clips with captions.
 
     Attributes:
         signatures: (n, 437). captions: rows of `vectors` of each clip. classes: (n,) numbers. recorded: (n,) whether a
-            clip was recorded: its captions are some of those that are true of its class. vectors: (m, 384).
+            clip was recorded: captions of others of its class may be true of it. vectors: (m, 384).
     """
 
     signatures: np.ndarray
@@ -94,80 +93,71 @@ class Pairs:
 
 
 def pairs_of(clips: Sequence[ClipCodes], tokenizer: Any, grounder: Any) -> Pairs:
-    """Clips decoded from their codes (as the generator's are), joined ones left out."""
+    """Clips decoded from their codes (as the generator's are), composed ones left out."""
     from avatargpt.kinematics.measures import SIZE, motion_signature
 
-    kept = [c for c in clips if c.source != "composed" and c.captions]
-    if not kept:
+    single = [c for c in clips if c.source != "composed" and c.captions]
+    if not single:
         return Pairs(np.zeros((0, SIZE), np.float32), [], np.zeros(0, int), np.zeros(0, bool),
                      np.zeros((0, 384), np.float32))  # fmt: skip
     numbers: dict[str, int] = {}
     texts: dict[str, int] = {}
-    signatures = np.stack([motion_signature(tokenizer.decode(c.codes).joints, c.fps) for c in kept])
-    captions = [[texts.setdefault(t, len(texts)) for t in dict.fromkeys(c.captions)] for c in kept]
-    names = [f"{clip_class(c)}|{c.style}" for c in kept]
+    signatures = np.stack([motion_signature(tokenizer.decode(c.codes).joints, c.fps) for c in single])
+    captions = [[texts.setdefault(t, len(texts)) for t in dict.fromkeys(c.captions)] for c in single]
+    names = [f"{clip_class(c)}|{c.style}" for c in single]
     classes = np.array([numbers.setdefault(n, len(numbers)) for n in names])
-    told = list(texts)
-    vectors = grounder.sentence(told)
-    recorded = np.array([c.source != "synthetic" for c in kept])
-    return Pairs(signatures, captions, classes, recorded, vectors.astype(np.float32))
+    recorded = np.array([c.source != "synthetic" for c in single])
+    return Pairs(signatures, captions, classes, recorded, grounder.sentence(list(texts)).astype(np.float32))
 
 
-class PairBatches:
-    """Draws rows: half at random, half from few classes, so that details are learnt too."""
-
-    def __init__(self, pairs: Pairs, training: ScorerTraining) -> None:
-        self.pairs, self.training = pairs, training
-        count = Counter(pairs.classes.tolist())
-        weight = np.array([count[c] ** -training.balance for c in pairs.classes])
-        self.weight = weight / weight.sum()
-        self.of = {c: np.flatnonzero(pairs.classes == c) for c in count}
-        self.large = [c for c, n in count.items() if n >= 4]
-
-    def draw(self, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-        """Clips, one caption of each, and (B, B) which pairs are no counter-examples although they do not belong."""
-        rng, t, p = np.random.default_rng(list(seed)), self.training, self.pairs
-        near: list[int] = []
-        for c in rng.choice(self.large, min(t.families, len(self.large)), False) if self.large else ():
-            near += rng.choice(self.of[c], min(t.each, len(self.of[c])), False).tolist()
-        far = rng.choice(len(self.weight), max(2, t.batch - len(near)), p=self.weight).tolist()
-        rows = np.array([*near, *far])
-        told = np.array([p.captions[i][int(rng.integers(len(p.captions[i])))] for i in rows])
-        sets = [set(p.captions[i]) for i in rows]
-        true = np.array([[word in some for word in told] for some in sets])
-        same = p.classes[rows][:, None] == p.classes[rows][None]
-        loose = p.recorded[rows][:, None] & p.recorded[rows][None] & same
-        alike = p.vectors[told] @ p.vectors[told].T > ALIKE
-        free = true | loose | alike
-        np.fill_diagonal(free, False)
-        return rows, told, torch.from_numpy(free)
+def no_counterexamples(pairs: Pairs, rows: np.ndarray, captions: np.ndarray) -> np.ndarray:
+    """(B, B) bool: captions that may be true of a clip of another row."""
+    sets = [set(pairs.captions[i]) for i in rows]
+    true = np.array([[caption in clip_captions for caption in captions] for clip_captions in sets])
+    same = pairs.classes[rows][:, None] == pairs.classes[rows][None]
+    possible = pairs.recorded[rows][:, None] & pairs.recorded[rows][None] & same
+    paraphrased = pairs.vectors[captions] @ pairs.vectors[captions].T > PARAPHRASE
+    out = true | possible | paraphrased
+    np.fill_diagonal(out, False)
+    return out
 
 
 def rank_one(network: ScorerNetwork, pairs: Pairs, among: int = 32, seed: int = 0) -> float:
-    """R-precision at 1: how often a clip's own caption is nearest to it among 31 others' of other words."""
+    """R-precision at 1: how often a clip's first caption is the nearest among 31 captions of other words."""
     rng = np.random.default_rng(seed)
-    told = np.array([c[0] for c in pairs.captions])
+    first = np.array([c[0] for c in pairs.captions])
     with torch.inference_mode():
         a = network.embed_motion(torch.from_numpy(pairs.signatures)).numpy()
         b = network.embed_text(torch.from_numpy(pairs.vectors)).numpy()
     hits = []
-    for i in range(len(told)):
-        strange = np.flatnonzero(~np.isin(told, pairs.captions[i]))
-        if not len(strange):
-            continue
-        others = rng.choice(strange, among - 1)
-        scores = a[i] @ b[np.concatenate([[told[i]], told[others]])].T
-        hits.append(scores.argmax() == 0)
+    for i in range(len(first)):
+        strange = np.flatnonzero(~np.isin(first, pairs.captions[i]))
+        if len(strange):
+            foreign = rng.choice(strange, among - 1)
+            scores = a[i] @ b[np.concatenate([[first[i]], first[foreign]])].T
+            hits.append(scores.argmax() == 0)
     return float(np.mean(hits)) if hits else float("nan")
 
 
-class ScorerStage(StageBase):
-    """A text-motion scorer in training: see `avatargpt.train.loop.Stage`."""
+class ScorerStage(Stage):
+    """A text-motion scorer in training.
+
+    Args:
+        pairs, val: of training and of validation.
+        judged: answers of self-training, part of which only validates.
+
+    Raises:
+        UserError: fewer than two clips, or several processes.
+    """
+
+    recipe: ScorerRecipe
+    schedule: ScorerTraining
 
     def __init__(
-        self, recipe: ScorerRecipe, pairs: Pairs, held: Pairs, runtime: Runtime, where: str, judged: Judged | None
-    ) -> None:
-        self.recipe, self.schedule, self.held, self.runtime = recipe, recipe.train, held, runtime
+        self, recipe: ScorerRecipe, pairs: Pairs, val: Pairs, runtime: Runtime, where: str = "configuration",
+        judged: Judged | None = None,
+    ) -> None:  # fmt: skip
+        self.recipe, self.schedule, self.pairs, self.val, self.runtime = recipe, recipe.train, pairs, val, runtime
         t, shape = recipe.train, recipe.model
         if len(pairs.captions) < 2:
             raise UserError(f"{where}: {len(pairs.captions)} clips with captions in the cache; at least two are needed")
@@ -180,19 +170,20 @@ class ScorerStage(StageBase):
         self.network = self.module = network.to(runtime.device)
         self.identity = {"shape": shape.model_dump()}
         self.optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
-        self.batches = PairBatches(pairs, t)
-        self.seen, self.said = (torch.from_numpy(x).to(runtime.device) for x in (pairs.signatures, pairs.vectors))
-        self.judged: Judged | None = None
-        self.rest: Judged | None = None
-        if judged is not None:
-            self.judged, self.rest = judged.split(t.held)
+        self.draws = ClassDraws(pairs.classes, pairs.captions, t.batch, t.families, t.each, t.balance)
+        tensors = (torch.from_numpy(x).to(runtime.device) for x in (pairs.signatures, pairs.vectors))
+        self.signatures, self.vectors = tensors
+        splits = judged.split(t.held) if judged is not None else (None, None)
+        self.judged: Judged | None = splits[0]
+        self.judged_val: Judged | None = splits[1]
         self.groups = self.judged.groups() if self.judged is not None else []
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t = self.schedule
-        rows, told, free = self.batches.draw([context.seed, context.step])
-        a, b = module.embed_motion(self.seen[rows], t.noise), module.embed_text(self.said[told])
-        logits = (a @ b.T * module.scale.exp()).masked_fill(free.to(a.device), -1e4)
+        rows, captions = self.draws.draw([context.seed, context.step])
+        a, b = module.embed_motion(self.signatures[rows], t.noise), module.embed_text(self.vectors[captions])
+        ignored = torch.from_numpy(no_counterexamples(self.pairs, rows, captions)).to(a.device)
+        logits = (a @ b.T * module.scale.exp()).masked_fill(ignored, -1e4)
         target = torch.arange(len(rows), device=a.device)
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
         if self.judged is not None and self.groups:
@@ -203,22 +194,21 @@ class ScorerStage(StageBase):
         return loss, {"loss": loss}
 
     def validate(self) -> dict[str, float]:
-        network, found = self.finished().network, {}
-        if self.rest is not None and len(self.rest.caption):
-            found = picked(network, self.rest)
-        return {**found, "rank_one": rank_one(network, self.held)} if self.held.captions else found
+        network, figures = self.finished().network, {}
+        if self.judged_val is not None and len(self.judged_val.caption):
+            figures = picked(network, self.judged_val)
+        return {**figures, "rank_one": rank_one(network, self.val)} if self.val.captions else figures
 
     def finished(self) -> TextMotionScorer:
-        """The scorer as it stands, on the CPU."""
+        """A copy of the present scorer, on the CPU."""
         return TextMotionScorer(copy.deepcopy(self.network).cpu())
 
     def save(self, out: Path) -> None:
         self.finished().save(out)
-        save_resolved(self.recipe, out)
 
 
 def scorer_stage(recipe: ScorerRecipe, args: SimpleNamespace) -> None:
-    """Train (or go on training) the text-motion scorer that ranks candidates."""
+    """Train the text-motion scorer that ranks candidates."""
     from avatargpt.lm.text_encoder import SentenceGrounder
     from vqvae.tokenizer import MotionTokenizer
 
@@ -228,25 +218,7 @@ def scorer_stage(recipe: ScorerRecipe, args: SimpleNamespace) -> None:
     grounder = SentenceGrounder()
     if args.grounding:
         grounder.load_states(args.grounding)
-    splits = [pairs_of(clips, tokenizer, grounder) for clips in groups]
+    pairs, val = (pairs_of(clips, tokenizer, grounder) for clips in groups)
     judged = judged_answers(args.self_training, tokenizer, grounder) if args.self_training else None
-    train(recipe, splits[0], splits[1], Path(args.output), runtime, str(args.config), judged, args.until)
-
-
-def train(
-    recipe: ScorerRecipe, pairs: Pairs, held: Pairs, out: Path, runtime: Runtime, where: str = "configuration",
-    judged: Judged | None = None, until: int | None = None,
-) -> TextMotionScorer:  # fmt: skip
-    """Run or resume training in folder `out` (minutes).
-
-    Args:
-        pairs, held: of training and of validation.
-        judged: answers of self-training, part of which only validates.
-        until: stop here with a checkpoint; the schedule stays that of all steps.
-
-    Raises:
-        UserError: fewer than two clips, several processes, or a damaged checkpoint.
-    """
-    stage = ScorerStage(recipe, pairs, held, runtime, where, judged)
-    run(stage, out, runtime, until)
-    return stage.finished()
+    stage = ScorerStage(recipe, pairs, val, runtime, str(args.config), judged)
+    run(stage, Path(args.output), runtime, args.until)

@@ -1,9 +1,8 @@
-"""The self-training stage of `scripts/train.py`: the model plays the training captions, geometry judges what it made.
+"""The self-training stage of `scripts/train.py`: a model's answers to training captions, judged by geometry.
 
-Learning from own answers that pass a check is rejection-sampling fine-tuning (RAFT, arXiv 2304.06767; STaR, arXiv
-2203.14465). Two things learn from it: the language model from those that pass (source ``practised``), and from the
-training clips themselves where hardly any does; the matcher from passing beside failing ones of the same caption. Only
-training captions are played, never those of a suite.
+Training on own answers that pass a check is rejection-sampling fine-tuning (RAFT, arXiv 2304.06767; STaR, arXiv
+2203.14465). The language model is trained on those that pass (source ``practised``), and on the training clips where
+few do; the scorer on passing beside failing ones of the same caption. Captions of suites are never used.
 """
 
 from __future__ import annotations
@@ -35,18 +34,18 @@ if TYPE_CHECKING:
     from avatargpt.metrics.checks import Manner
 
 SHORTEST, LONGEST = 6, 49  # motion tokens
-CHUNK = 64  # captions handed over at once
+CHUNK = 64  # captions of a call
 
 
 class SelfTraining(Strict):
-    """How captions are played.
+    """Options of the stage.
 
     Attributes:
-        captions: of each class, at most; captions that tell a number and styles count as classes of their own.
+        captions: of each class, at most; captions with a number and styles count as separate classes.
         samples: answers to each.
-        again: further times that captions are played of whose answers less than `enough` of a kind passed.
-        guidance, temperature: as the product samples.
-        stretch: lengths are the clip's own, times a factor drawn from 1 - stretch to 1 + stretch.
+        again: further rounds for captions of whose answers a share below `enough` passed.
+        guidance, temperature: of sampling.
+        stretch: the clip's length is multiplied by a factor drawn from 1 - stretch to 1 + stretch.
     """
 
     captions: PositiveInt = 40
@@ -67,7 +66,7 @@ class SelfTrainingRecipe(Strict):
 
 @dataclass(frozen=True)
 class Exercise:
-    """A caption to play: `tokens` long, after a training clip; `checks` must hold, and the `manner` be shown."""
+    """A caption, the length of its answers, the training clip it is from, and the criteria: `checks` and `manner`."""
 
     caption: str
     tokens: int
@@ -76,7 +75,7 @@ class Exercise:
     manner: Manner | None = None
 
     def passed(self, motion: Motion) -> bool:
-        """Whether geometry finds what the caption tells."""
+        """Whether a motion meets the criteria."""
         from avatargpt.kinematics.joints import Signals
         from avatargpt.metrics.geometry import predicates
 
@@ -87,17 +86,17 @@ class Exercise:
 def exercises(
     clips: Sequence[ClipCodes], options: SelfTraining, decode: Callable[[Any], Motion] | None = None
 ) -> list[Exercise]:
-    """Captions of every class that geometry knows something of, drawn from the training clips.
+    """Captions of every class that geometry can judge, drawn from the training clips.
 
     Args:
-        decode: codes -> motion, to find out what styles look like; None = captions of plain clips only.
+        decode: codes -> motion, to measure styles; None = captions of plain clips only.
     """
     from avatargpt.metrics.checks import CaptionChecks, manners, sided
     from avatargpt.requests.captions import tells_count
 
     truths, rng = CaptionChecks(), np.random.default_rng(options.seed)
     styles = manners(clips, truths.of_class, decode, options.seed) if decode else {}
-    found: dict[str, dict[str, list[Exercise]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[str, dict[str, list[Exercise]]] = defaultdict(lambda: defaultdict(list))
     for clip in clips:
         manner = styles.get((clip.source, clip.action, clip.style))
         for caption in dict.fromkeys(clip.captions):
@@ -105,52 +104,52 @@ def exercises(
             if manner:
                 checks = [sided(c, side_of(caption)) for c in manner.passing]
             if checks or manner:
-                made = Exercise(caption, len(clip.codes), checks, clip, manner)
+                exercise = Exercise(caption, len(clip.codes), checks, clip, manner)
                 counted = tells_count(caption)
                 style = clip.style if manner else ""
-                found[f"{clip_class(clip)}|{clip.source == 'synthetic'}|{style}|{counted}"][caption].append(made)
+                groups[f"{clip_class(clip)}|{clip.source == 'synthetic'}|{style}|{counted}"][caption].append(exercise)
     out = []
-    for by_caption in found.values():
+    for by_caption in groups.values():
         names = list(by_caption)
         for i in rng.permutation(len(names))[: options.captions]:
-            some = by_caption[names[i]]
-            one = some[int(rng.integers(len(some)))]
+            candidates = by_caption[names[i]]
+            exercise = candidates[int(rng.integers(len(candidates)))]
             factor = 1 + options.stretch * float(rng.uniform(-1, 1))
-            tokens = int(np.clip(round(one.tokens * factor), SHORTEST, LONGEST))
-            out.append(replace(one, tokens=tokens))
+            tokens = int(np.clip(round(exercise.tokens * factor), SHORTEST, LONGEST))
+            out.append(replace(exercise, tokens=tokens))
     if not out:
         raise UserError("self-training: geometry has no check for any class of these clips")
     return out
 
 
 def played(
-    model: Any, some: Sequence[Exercise], options: SelfTraining, log: Log
+    model: Any, selected: Sequence[Exercise], options: SelfTraining, log: Log
 ) -> Iterator[tuple[ClipCodes, np.ndarray]]:
     """Every answer as codes (``extra["passed"]``: the verdict) with its signature (437,)."""
     from avatargpt.kinematics.measures import motion_signature
 
     tokenizer = model.tokenizers["body"]
-    right = total = done = 0
-    rest = list(some)
+    right = total = count = 0
+    open_exercises = list(selected)
     for _ in range(1 + options.again):
-        order, hard = sorted(rest, key=lambda e: e.tokens), []  # rows of one batch end together
+        order, hard = sorted(open_exercises, key=lambda e: e.tokens), []  # rows of one batch end together
         for i in range(0, len(order), CHUNK):
             part = order[i : i + CHUNK]
-            seeds = range(done, done + len(part))
+            seeds = range(count, count + len(part))
             answers = model.sample_candidates(
                 [e.caption for e in part], [e.tokens for e in part], seeds, options.samples,
                 options.guidance, options.temperature,
             )  # fmt: skip
             for exercise, place, codes in zip(part, seeds, answers, strict=True):
                 clip, good = exercise.clip, 0
-                for k, one in enumerate(codes):
-                    motion = tokenizer.decode(one)
+                for k, row in enumerate(codes):
+                    motion = tokenizer.decode(row)
                     passed = exercise.passed(motion)
                     good += passed
                     extra = {"passed": passed, "side": clip.extra.get("side")}
                     yield (
                         ClipCodes(
-                            f"{SOURCE}-{place:06d}-{k}", one, [exercise.caption], "train", SOURCE, LICENCE_JOINED,
+                            f"{SOURCE}-{place:06d}-{k}", row, [exercise.caption], "train", SOURCE, LICENCE_JOINED,
                             clip.action, clip.style, len(motion), motion.fps, clip.mirrored, "body", extra,
                         ),
                         motion_signature(motion.joints, motion.fps),
@@ -159,9 +158,9 @@ def played(
                 if good < options.enough * len(codes):
                     hard.append(exercise)
                 log.advance(torch.tensor(right / total))
-            done += len(part)
-            log(step=done, passed=right / total, answers=total)
-        rest = hard
+            count += len(part)
+            log(step=count, passed=right / total, answers=total)
+        open_exercises = hard
 
 
 def self_training_stage(recipe: SelfTrainingRecipe, args: SimpleNamespace) -> None:
@@ -176,13 +175,13 @@ def self_training_stage(recipe: SelfTrainingRecipe, args: SimpleNamespace) -> No
     model = AvatarGPT.from_pretrained(args.start, device=str(runtime.device), dtype=kind)
     tokenizer = model.tokenizers["body"]
     clips, _ = read_codes(args.codes, [tokenizer])
-    some = exercises(clips, options, tokenizer.decode)
+    selected = exercises(clips, options, tokenizer.decode)
     out = Path(args.output)
-    log = Log(out.with_name(out.name + ".log.jsonl"), runtime.main, len(some))
+    log = Log(out.with_name(out.name + ".log.jsonl"), runtime.main, len(selected))
     signatures: list[np.ndarray] = []
 
     def answers() -> Iterator[ClipCodes]:
-        for clip, signature in played(model, some, options, log):
+        for clip, signature in played(model, selected, options, log):
             signatures.append(signature.astype(np.float16))
             yield clip
 
@@ -190,4 +189,4 @@ def self_training_stage(recipe: SelfTrainingRecipe, args: SimpleNamespace) -> No
     log.close()
     atomic_write(out / SIGNATURES, lambda p: save_file({"signatures": np.stack(signatures)}, p))
     save_resolved(recipe, out)
-    print(f"{out}: {len(store)} answers to {len(some)} captions")
+    print(f"{out}: {len(store)} answers to {len(selected)} captions")

@@ -1,17 +1,15 @@
-"""What a training brings to the one loop (`avatargpt.train.loop`)."""
+"""The base of all trainings: what a stage brings to the one loop (`avatargpt.train.loop`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from avatargpt.config import Schedule
 from avatargpt.train.throughput import Work
-from vqvae.strict import Strict
 
 Metrics = dict[str, torch.Tensor]
 """Figures of a step by name, without gradient."""
@@ -19,10 +17,10 @@ Metrics = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class StepContext:
-    """Where in a run a step is: everything random in it follows from this alone, so that a resumed run goes on exactly.
+    """Place of a step in a run. All random draws in the step follow from it alone, so that a resumed run is exact.
 
     Attributes:
-        step: steps that were done before. rank, world: of torch.distributed. seed: of the run.
+        step: steps before it. rank, world: of torch.distributed. seed: of the run.
         part, parts: which part of the step's rows of this process, of how many (`Schedule.accumulate`).
     """
 
@@ -40,120 +38,114 @@ class StepContext:
 
     @property
     def torch_seed(self) -> int:
-        """Of torch's own random numbers (dropout, new codes) in this step on this rank."""
+        """Seed of torch's own random numbers (dropout, new codes) in this step on this rank."""
         worlds = self.world * self.parts
         return (self.seed << 32) + self.step * worlds + self.rank * self.parts + self.part
 
 
-class Stage(Protocol):
-    """What a training brings to the loop. `StageBase` has the parts that many leave out.
+class Stage:
+    """A training. Subclasses set the attributes and implement `losses` and `save`; the other defaults suit most.
 
     Attributes:
-        recipe: what it was made of; stands in the run's folder as `save` writes it.
-        schedule: how long, how fast, how often.
-        network: whose weights are trained and stand in the checkpoint.
-        module: what is wrapped for several processes and called in `losses`: the network itself, or one around it.
-        optimizer: over the parameters that are trained; a group's rate is multiplied by its ``times``, if it has one.
+        recipe: its configuration (`Strict`), which the loop writes into the run's folder.
+        schedule: a `Schedule`: length, rate, intervals.
+        network: the trained network, whose weights stand in the checkpoint.
+        module: called in `losses` and wrapped for several processes: the network itself, or one around it.
+        optimizer: over the trained parameters; a group's rate is multiplied by its ``times``, if it has one.
+        identity: plain data that a checkpoint must agree with to be resumed (shape, fingerprints).
         divides: whether its steps can be taken in parts (`StepContext.part`).
         together: whether a step is the same on any number of processes: the mean of its losses over parts and
-            processes is that of one process, and what no row reaches moves on by its momentum, as it does under ZeRO.
-        identity: what a checkpoint must have been made with to be gone on from (shape, fingerprints), as plain data.
-        over: whether nothing is to be gained by further steps; the same on all processes.
+            processes is that of one process, and parameters that no row reaches move by their momentum, as under ZeRO.
     """
 
-    @property
-    def recipe(self) -> Strict: ...
-    @property
-    def schedule(self) -> Schedule: ...
-    @property
-    def network(self) -> torch.nn.Module: ...
-    @property
-    def module(self) -> torch.nn.Module: ...
-    @property
-    def optimizer(self) -> Any: ...
-    @property
-    def divides(self) -> bool: ...
-    @property
-    def together(self) -> bool: ...
-    @property
-    def identity(self) -> dict[str, Any]: ...
-    @property
-    def over(self) -> bool: ...
-
-    def torch_seed(self, context: StepContext) -> int:
-        """Seed of torch's own random numbers in a step."""
-
-    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
-        """Draw the rows of a step and compute the loss, with gradient, and the figures to be logged.
-
-        Args:
-            module: `self.module` as it was wrapped for this run.
-        """
-
-    def stepped(self, step: int) -> None:
-        """After the optimiser's step; `step` steps are done."""
-
-    def worked(self) -> Work:
-        """What this process has done since this was last asked."""
-
-    def shows(self, step: int) -> bool:
-        """Whether answers to look at are due after a step."""
-
-    def samples(self, step: int, out: Path) -> dict[str, np.ndarray]:
-        """After a step where they are due, in the main process alone: answers to look at, in the run's folder, too.
-
-        Returns:
-            Pictures by name, (H, W, 3) uint8.
-        """
-
-    def validate(self) -> dict[str, float]:
-        """Figures on held-out rows; leaves the network in training mode."""
-
-    def state(self) -> dict[str, Any]:
-        """What the checkpoint holds beside network and optimiser, as plain containers of tensors."""
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
-
-    def save(self, out: Path) -> None:
-        """Write what others can use."""
-
-    def finish(self) -> dict[str, float]:
-        """After the very last step, before the last save: settle what is settled once; figures for the log."""
-
-
-class StageBase:
-    """Defaults of a `Stage`."""
-
+    recipe: Any
+    schedule: Any
+    network: Any
+    module: Any
+    optimizer: Any
+    identity: dict[str, Any]
     divides = together = False
 
     @property
     def over(self) -> bool:
+        """Whether further steps gain nothing; the same on all processes."""
         return False
 
     def torch_seed(self, context: StepContext) -> int:
+        """Seed of torch's own random numbers in a step."""
         return context.torch_seed
 
-    def stepped(self, step: int) -> None:
-        pass
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
+        """Draw the rows of a step and compute the loss, with gradient, and the figures of the log.
 
-    def worked(self) -> Work:
+        Args:
+            module: `self.module` as it was wrapped for this run.
+        """
+        raise NotImplementedError
+
+    def stepped(self, step: int) -> None:
+        """Called after the optimizer's step; `step` steps are complete."""
+
+    def take_work(self) -> Work:
+        """Work of this process since the last call."""
         return Work()
 
-    def shows(self, step: int) -> bool:
+    def samples_due(self, step: int) -> bool:
+        """Whether `samples` is to be called after a step."""
         return False
 
     def samples(self, step: int, out: Path) -> dict[str, np.ndarray]:
+        """Write examples of the output into the run's folder, in the main process alone.
+
+        Returns:
+            Pictures by name, (H, W, 3) uint8.
+        """
         return {}
 
     def validate(self) -> dict[str, float]:
+        """Figures on held-out rows; leaves the network in training mode."""
         return {}
 
     def state(self) -> dict[str, Any]:
+        """Content of the checkpoint beside network and optimizer, as plain containers of tensors."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        pass
+        """Take back the result of `state`."""
+
+    def save(self, out: Path) -> None:
+        """Write the usable files."""
+        raise NotImplementedError
 
     def finish(self) -> dict[str, float]:
+        """Called after the very last step, before the last save; figures for the log."""
         return {}
+
+
+class AveragedStage(Stage):
+    """A stage whose result is the exponential mean of the network's weights, of decay `schedule.ema`."""
+
+    mean: dict[str, torch.Tensor]
+
+    def start_mean(self) -> None:
+        """Begin the mean with the present weights."""
+        self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+    def stepped(self, step: int) -> None:
+        decay = min(self.schedule.ema, step / (step + 10))
+        for k, v in self.network.state_dict().items():
+            self.mean[k].lerp_(v.detach(), 1 - decay)
+
+    def load_mean(self, network: torch.nn.Module) -> None:
+        """Give another network on the CPU the mean, and set it to evaluation."""
+        network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
+        network.eval()
+
+    def torch_seed(self, context: StepContext) -> int:
+        return context.seed + context.step
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.mean = state["mean"]

@@ -1,4 +1,4 @@
-"""How fast a run goes: useful tokens a second, the share of the device's arithmetic that they use, the time left."""
+"""Speed of a run: useful tokens a second, their share of the device's arithmetic, the time left."""
 
 from __future__ import annotations
 
@@ -9,28 +9,23 @@ import torch
 
 from avatargpt.train.runtime import Runtime
 
+# Part of a device's name -> dense bfloat16 peak in TFLOPS, from NVIDIA's data sheets; the first that fits counts.
 PEAKS = {
     "H200": 989.5, "H100 PCIe": 756.5, "H100 NVL": 835.5, "H100": 989.5, "A100": 312.0, "A30": 165.0, "L40S": 362.0,
     "L4": 121.0,
 }  # fmt: skip
-"""Part of a device's name -> dense bfloat16 peak in TFLOPS, from NVIDIA's data sheets; the first that fits counts."""
-TIMED = ("tokens_s", "mfu", "eta_minutes")
-"""What is told of the pace, as the log names it: it differs from run to run."""
+SPEED_FIGURES = ("tokens_s", "mfu", "eta_minutes")  # in the log; they differ from run to run
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a process has done.
-
-    Attributes:
-        tokens: read and spoken, padding not counted. flops: operations that these need at least, backward as well.
-    """
+    """Work of a process: tokens read and written, without padding, and the operations that these need at least."""
 
     tokens: int = 0
     flops: float = 0.0
 
-    def __add__(self, other: Work) -> Work:
-        return Work(self.tokens + other.tokens, self.flops + other.flops)
+    def __add__(self, further: Work) -> Work:
+        return Work(self.tokens + further.tokens, self.flops + further.flops)
 
 
 def peak_of(runtime: Runtime) -> float | None:
@@ -41,12 +36,12 @@ def peak_of(runtime: Runtime) -> float | None:
     return next((peak for name, peak in PEAKS.items() if set(name.split()) <= set(words)), None)
 
 
-class Pace:
-    """Adds up what is done between two reports.
+class Throughput:
+    """Sums of work and time between two reports.
 
     Args:
-        runtime: whose processes all do about what this one does.
-        peak: TFLOPS of one device, None = as `peak_of` knows.
+        runtime: whose processes all work about as much as this one.
+        peak: TFLOPS of one device, None = see `peak_of`.
     """
 
     def __init__(self, runtime: Runtime, peak: float | None = None) -> None:
@@ -54,13 +49,13 @@ class Pace:
         self.begin, self.steps = time.perf_counter(), 0
         self.work, self.seconds = Work(), 0.0
 
-    def stepped(self, work: Work, seconds: float) -> None:
-        """One more step is done, with so much work in so much time."""
+    def add_step(self, work: Work, seconds: float) -> None:
+        """Count one more step."""
         self.steps += 1
         self.work, self.seconds = self.work + work, self.seconds + seconds
 
-    def figures(self, left: int) -> dict[str, float]:
-        """What is told since the last report, of a run that has `left` steps to go: `TIMED`, as far as it is known.
+    def figures(self, steps_left: int) -> dict[str, float]:
+        """`SPEED_FIGURES` since the last report, as far as they are known.
 
         The time of a step is that of the step alone; the time left counts validation and saving as well.
         """
@@ -70,6 +65,6 @@ class Pace:
             if self.peak:
                 out["mfu"] = self.work.flops / self.seconds / (self.peak * 1e12)
         if self.steps:
-            out["eta_minutes"] = (time.perf_counter() - self.begin) / self.steps * left / 60
+            out["eta_minutes"] = (time.perf_counter() - self.begin) / self.steps * steps_left / 60
         self.work, self.seconds = Work(), 0.0
         return out

@@ -1,4 +1,4 @@
-"""Trains a `MotionTokenizer` on windows of motion features."""
+"""The tokenizer and codes stages of `scripts/train.py`: a `MotionTokenizer` trained on windows of features."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.config import Schedule, save_resolved
+from avatargpt.config import Schedule
 from avatargpt.train.data.windows import FeatureFile, Windows
 from avatargpt.train.loop import run
 from avatargpt.train.objectives import objective
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.stage import Metrics, StageBase, StepContext
+from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
@@ -25,12 +25,11 @@ from vqvae.networks import begin_direct
 from vqvae.strict import Flag, PositiveInt, Rate, Share, Strict, Weights
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
-COMPONENTS = 4000
-"""Windows of eight tokens from which principal components are found."""
+COMPONENTS = 4000  # windows of eight tokens that principal components are computed from
 
 
 class TokenizerTraining(Schedule):
-    """How a tokenizer is trained.
+    """Training of a tokenizer.
 
     Attributes:
         batch: windows per step. window: frames.
@@ -77,8 +76,11 @@ def fit_normaliser(model: MotionTokenizer, windows: Windows) -> None:
         begin_direct(model.encoder, model.decoder, frames)
 
 
-class TokenizerStage(StageBase):
-    """A tokenizer in training: see `avatargpt.train.loop.Stage`."""
+class TokenizerStage(Stage):
+    """A tokenizer in training."""
+
+    recipe: TokenizerRecipe
+    schedule: TokenizerTraining
 
     def __init__(
         self, recipe: TokenizerRecipe, windows: Windows, val: Windows, runtime: Runtime, start: Path | None, where: str
@@ -93,20 +95,20 @@ class TokenizerStage(StageBase):
             model = MotionTokenizer.load(start, runtime.device, trainable=True)
         else:
             model = MotionTokenizer(recipe.model).to(runtime.device)
-        if model.spec.dim != (found := windows.clips.width):
-            raise UserError(f"{where}: {model.config.modality}: {model.spec.dim} channels, but the store has {found}")
+        if model.spec.dim != (width := windows.clips.width):
+            raise UserError(f"{where}: {model.config.modality}: {model.spec.dim} channels, but the store has {width}")
         if start is None:
             fit_normaliser(model, windows)
-        self.aim = objective(model.config.modality, t.losses, f"{where}: train", model.downsample)
+        self.objective = objective(model.config.modality, t.losses, f"{where}: train", model.downsample)
         if t.window % model.downsample:
             raise UserError(f"{where}: train: window: {t.window}; accepted: whole tokens of {model.downsample} frames")
         if t.decoder_only:
             model.encoder.requires_grad_(False)
         self.network = self.module = self.model = model
         self.identity = {"shape": model.config.model_dump()}
-        learnt = [p for p in model.parameters() if p.requires_grad]
+        trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            learnt, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
+            trained, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
         )  # fmt: skip
         self.drop = np.random.default_rng([t.seed, 7]).random(t.steps) < t.level_dropout  # the same when resumed
 
@@ -119,7 +121,7 @@ class TokenizerStage(StageBase):
         model.vq.quantize_dropout = bool(self.drop[context.step]) and not t.decoder_only
         with self.runtime.autocast():
             predicted, _, commit = module(x)
-        losses, logged = self.aim.losses(predicted.float(), x, model.mean, model.std)
+        losses, logged = self.objective.losses(predicted.float(), x, model.mean, model.std)
         if not t.decoder_only:
             losses["commit"] = commit
         return torch.stack(list(losses.values())).sum(), {**losses, **logged}
@@ -130,45 +132,24 @@ class TokenizerStage(StageBase):
 
     def validate(self) -> dict[str, float]:
         self.model.vq.quantize_dropout = False
-        found = self.aim.validate(self.model.eval(), list(self.val.clips), self.val.rare)
+        figures = self.objective.validate(self.model.eval(), list(self.val.clips), self.val.rare)
         self.model.train()
-        return found
+        return figures
 
     def save(self, out: Path) -> None:
         self.model.save(out)
-        save_resolved(self.recipe, out)
 
 
-def train(
-    recipe: TokenizerRecipe, windows: Windows, val: Windows, out: Path, runtime: Runtime, start: Path | None = None,
-    until: int | None = None, where: str = "configuration",
-) -> MotionTokenizer:  # fmt: skip
-    """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the finished tokenizer).
-
-    Args:
-        windows, val: feature clips.
-        start: a tokenizer folder to begin from (decoder-only stages, fine-tuning); its own shape is kept.
-        until: stop here with a checkpoint; the schedule stays that of all steps.
-        where: the configuration's name, for messages.
-
-    Raises:
-        UserError: values that do not go together, a damaged checkpoint or start folder, a step without a start.
-    """
-    stage = TokenizerStage(recipe, windows, val, runtime, start, where)
-    run(stage, out, runtime, until)
-    return stage.model.eval()
-
-
-# Sources of held-out clips that are reported separately; none of other modalities.
+# Sources of held-out clips that are reported separately.
 RARE: dict[str, Callable[[str], bool]] = {
     "body": lambda source: not source.startswith("bandai"), "face": lambda source: source.startswith("livelink"),
 }  # fmt: skip
 
 
-def feature_windows(store: Store, split: str, room: Path) -> Any:
-    """Features of a store's single clips (composed ones add nothing to a tokenizer), in a file in folder `room`."""
+def feature_windows(store: Store, split: str, folder: Path) -> Windows:
+    """Features of a store's single clips (composed ones add nothing to a tokenizer), in a file in `folder`."""
     spec, is_rare = modalities.get(store.modality).features(), RARE.get(store.modality, lambda source: False)
-    clips, labels, rare = FeatureFile(room), [], []
+    clips, labels, rare = FeatureFile(folder), [], []
     for clip in store.clips(split):
         if clip.source == "composed":
             continue
@@ -183,13 +164,17 @@ def feature_windows(store: Store, split: str, room: Path) -> Any:
 
 
 def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
-    """Train (or go on training) a motion tokenizer."""
+    """Train a motion tokenizer.
+
+    Raises:
+        UserError: values that do not fit one another, a damaged checkpoint or start folder, a stage without its start.
+    """
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     start = Path(args.start) if args.start else None
     out = Path(args.output)
-    training, held = feature_windows(store, "train", out), feature_windows(store, "val", out)
-    train(recipe, training, held, out, runtime, start, args.until, str(args.config))
+    windows, val = feature_windows(store, "train", out), feature_windows(store, "val", out)
+    run(TokenizerStage(recipe, windows, val, runtime, start, str(args.config)), out, runtime, args.until)
 
 
 def tokenised(clips: Iterable[Clip], tokenizer: MotionTokenizer) -> Iterator[ClipCodes]:
@@ -203,7 +188,7 @@ def tokenised(clips: Iterable[Clip], tokenizer: MotionTokenizer) -> Iterator[Cli
 
 
 def codes_stage(args: SimpleNamespace) -> None:
-    """Motion store -> tokenised cache: all that the language stage reads, small enough for a short GPU lease."""
+    """Motion store -> tokenised cache: all that the language stage reads."""
     runtime = Runtime.start(args.threads, args.device)
     tokenizer = MotionTokenizer.load(args.tokenizer, runtime.device)
     store = Store.write_codes(tokenised(Store.open(args.store).clips(), tokenizer), args.output, tokenizer.fingerprint)

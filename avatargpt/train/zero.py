@@ -1,4 +1,5 @@
-"""Steps through DeepSpeed, which shards the optimiser's state, and at stage 3 the weights (ZeRO, arXiv 1910.02054)."""
+"""Optimizer steps through DeepSpeed, which shards the optimizer's state, at stage 3 the weights too (ZeRO, arXiv
+1910.02054)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from avatargpt.config import Schedule
-from avatargpt.train.checkpoints import CHECKPOINT, take_up, write
+from avatargpt.train.checkpoints import CHECKPOINT, resume, write
 from avatargpt.train.optimizers import set_rate
 from avatargpt.train.runtime import Runtime, check_finite
 from avatargpt.train.stage import Stage
@@ -24,27 +25,28 @@ from vqvae.strict import check_keys
 
 OPTION = "--deepspeed_config"
 OFFLOADED = ("offload_optimizer", "offload_param")
+# Keys that are ignored, since the run's own configuration sets them, and keys that DeepSpeed gets.
 OURS = (
     "train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping",
     "optimizer", "scheduler",
 )  # fmt: skip
-"""Keys that are read over: the YAML says these."""
 THEIRS = (
     "zero_optimization", "steps_per_print", "wall_clock_breakdown", "memory_breakdown", "dump_state",
     "communication_data_type", "prescale_gradients", "gradient_predivide_factor", "comms_logger", "flops_profiler",
     "tensorboard", "csv_monitor", "wandb",
 )  # fmt: skip
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def read_zero(path: Path, schedule: Schedule, runtime: Runtime) -> dict[str, Any]:
-    """A DeepSpeed configuration, checked, with what the run's own configuration says filled in.
+    """A DeepSpeed configuration, checked, with values of the run's own configuration filled in.
 
     Raises:
         UserError: unreadable, an unknown key, a value that DeepSpeed refuses, a stage that is not supported, a batch
             that the processes cannot share, or DeepSpeed is not installed.
     """
-    given = check_keys(read_object(path), (*THEIRS, *OURS), str(path))
-    zero = given.get("zero_optimization")
+    values = check_keys(read_object(path), (*THEIRS, *OURS), str(path))
+    zero = values.get("zero_optimization")
     zero = zero if isinstance(zero, dict) else {}
     stage = zero.get("stage")
     if stage not in (1, 2, 3) or isinstance(stage, bool):
@@ -56,8 +58,8 @@ def read_zero(path: Path, schedule: Schedule, runtime: Runtime) -> dict[str, Any
             raise UserError(f"{path}: zero_optimization: {name}: device: {device}; accepted: cpu or none")
     if zero.get("reduce_scatter", True) is not True:  # losses leave torchrun's by more than 1 then
         raise UserError(f"{path}: zero_optimization: reduce_scatter: {zero['reduce_scatter']}; accepted: true")
-    whole = {
-        **{k: v for k, v in given.items() if k in THEIRS}, "gradient_accumulation_steps": 1,
+    config = {
+        **{k: v for k, v in values.items() if k in THEIRS}, "gradient_accumulation_steps": 1,
         "train_micro_batch_size_per_gpu": runtime.share(schedule.batch, "train"),
         "gradient_clipping": schedule.clip, "zero_force_ds_cpu_optimizer": False,
     }  # fmt: skip
@@ -65,42 +67,42 @@ def read_zero(path: Path, schedule: Schedule, runtime: Runtime) -> dict[str, Any
     from deepspeed.runtime.config import DeepSpeedConfig
 
     try:
-        DeepSpeedConfig(dict(whole))
+        DeepSpeedConfig(dict(config))
     except ValidationError as e:
         first = e.errors()[0]
         place = ": ".join(["zero_optimization", *map(str, first["loc"])])
         raise UserError(f"{path}: {place}: {first['input']!r}; {first['msg']}") from None
-    except Exception as e:  # DeepSpeed raises what its many parts do, assertions among them
-        raise UserError(f"{path}: DeepSpeed refuses it ({_line(e)})") from None
-    return whole
+    except Exception as e:  # DeepSpeed raises errors of many kinds, assertions among them
+        line = (str(e) or type(e).__name__).splitlines()[0]
+        raise UserError(f"{path}: DeepSpeed refuses it ({line})") from None
+    return config
 
 
 class Gradients(torch.nn.Module):
-    """What DeepSpeed wraps: parameters, and as their gradients those that are handed in.
+    """The module that DeepSpeed wraps: parameters, whose gradients are handed in.
 
-    ZeRO adds up gradients in the order in which they arrive on each process. That follows the rows which a process
-    has drawn: heads without a row send nothing, and others come in the order of the rows. Here every parameter's
-    gradient comes on every process in every step, always in one order. Stage 3 gathers a module's parameters when it is
-    called, on all processes at once. The network's, whose heads are called only where rows speak through them, are
-    therefore this module's own, and the network is called while all of them are there.
+    ZeRO adds up gradients in the order in which they arrive on each process, which would follow the rows that a process
+    has drawn. Here every parameter's gradient comes on every process in every step, in one order. Stage 3 gathers a
+    module's parameters when it is called, on all processes at once; the network calls heads only where rows need them,
+    so its parameters are this module's own, and the network runs while all of them are gathered.
     """
 
-    def __init__(self, network: torch.nn.Module, learnt: Sequence[torch.nn.Parameter]) -> None:
+    def __init__(self, network: torch.nn.Module, trained: Sequence[torch.nn.Parameter]) -> None:
         super().__init__()
         for number, parameter in enumerate(network.parameters()):
             self.register_parameter(str(number), parameter)
-        self.learnt = learnt
+        self.trained = trained
 
     def forward(self, gradients: Sequence[Tensor]) -> Tensor:
         """A number whose gradient with respect to every parameter is the given one."""
-        return torch.stack([(p * g).sum() for p, g in zip(self.learnt, gradients, strict=True)]).sum()
+        return torch.stack([(p * g).sum() for p, g in zip(self.trained, gradients, strict=True)]).sum()
 
 
 class DeepSpeed:
-    """See `avatargpt.train.engines.Engine`. What the YAML says of the training holds under it, too.
+    """See `avatargpt.train.engines.Engine`. The YAML's training settings hold under it, too.
 
-    Weights and the optimiser's state are handed to DeepSpeed in `resume` and read back from it to save: checkpoints are
-    those of `avatargpt.train.engines.Plain`.
+    Weights and the optimizer's state go to DeepSpeed in `resume` and are read back to save: checkpoints are those of
+    `avatargpt.train.engines.Plain`.
 
     Args:
         config: from `read_zero`.
@@ -108,96 +110,52 @@ class DeepSpeed:
 
     def __init__(self, stage: Stage, runtime: Runtime, config: dict[str, Any]) -> None:
         self.stage, self.runtime, self.config, self.module = stage, runtime, config, stage.module
-        self.learnt = [p for p in stage.network.parameters() if p.requires_grad]
+        self.parameters = [p for p in stage.network.parameters() if p.requires_grad]
         self.engine: Any = None
-        _alone()
+        if "RANK" not in os.environ:  # started without a launcher: the only process
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = str(free.getsockname()[1])
+            os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
 
     def resume(self, out: Path) -> int:
-        """See `Engine`.
-
-        Raises:
-            UserError: a damaged checkpoint, or one of another network.
-        """
-        step = take_up(out / CHECKPOINT, self.stage, self.runtime.device)
+        step = resume(out / CHECKPOINT, self.stage, self.runtime.device)
         self.sharded = ShardedState(self.stage.optimizer)
-        wrapped = Gradients(self.stage.network, self.learnt)
+        wrapped = Gradients(self.stage.network, self.parameters)
         self.engine, *_ = _package().initialize(model=wrapped, optimizer=self.stage.optimizer, config=self.config)
         self.sharded.spread(self.engine.optimizer)
         return step
 
-    def descend(self, parts: Iterable[Tensor], count: int, rate: float) -> Tensor | None:
-        """See `Engine`.
-
-        Raises:
-            UserError: a loss that is not finite.
-        """
+    def optimizer_step(self, losses: Iterable[Tensor], count: int, rate: float) -> Tensor | None:
         set_rate(self.stage.optimizer, rate)
         gradients: list[Tensor] = []
-        with self.whole():
-            for total in parts:
+        with self.gathered_weights():
+            for total in losses:
                 check_finite(total, "loss")
-                some = torch.autograd.grad(total / count, self.learnt, materialize_grads=True)
-                gradients = [a + b for a, b in zip(gradients, some, strict=True)] if gradients else [*some]
+                added = torch.autograd.grad(total / count, self.parameters, materialize_grads=True)
+                gradients = [a + b for a, b in zip(gradients, added, strict=True)] if gradients else [*added]
         self.engine.backward(self.engine(gradients))
         self.engine.step()
         norm = self.engine.get_global_grad_norm()
         return None if norm is None else torch.as_tensor(norm)
 
-    def whole(self) -> AbstractContextManager[None]:
-        """Gathers the weights that ZeRO-3 splits; they are there in any case otherwise."""
+    def gathered_weights(self) -> AbstractContextManager[None]:
         if self.config["zero_optimization"]["stage"] < 3:
             return nullcontext()
         return _package().zero.GatheredParameters(list(self.stage.network.parameters()))
 
     def save(self, out: Path, step: int) -> None:
-        """See `Engine`.
-
-        Raises:
-            UserError: a tensor is empty: its values lie with another process.
-        """
         optimizer = self.sharded.gathered(self.runtime.main)
-        with self.whole():
+        with self.gathered_weights():
             if self.runtime.main:
                 write(out / CHECKPOINT, self.stage, optimizer, step)
 
 
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _alone() -> None:
-    """Started without a launcher, this process is the only one."""
-    if "RANK" not in os.environ:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ.update(alone)
-
-
-def _package() -> Any:
-    """DeepSpeed.
-
-    Raises:
-        UserError: not installed.
-    """
-    try:
-        import deepspeed
-    except ImportError:
-        raise UserError(f"{OPTION}: needs DeepSpeed; install it: pip install 'avatargpt[deepspeed]'") from None
-    # Sums over processes on one CPU go through gloo: DeepSpeed's own extension for them is compiled at the first start.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    return deepspeed
-
-
-MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
 class ShardedState:
-    """Remembers which parameters an optimiser has, before DeepSpeed puts flat pieces in their place.
+    """The state of AdamW that ZeRO splits: taken apart for any number of processes, and put together as torch has it.
 
     Args:
-        optimizer: with the state to go on from; that is taken out of it.
+        optimizer: with the state to resume, which is taken out of it, before DeepSpeed replaces its parameters.
     """
 
     def __init__(self, optimizer: Any) -> None:
@@ -210,17 +168,18 @@ class ShardedState:
         optimizer.param_groups[:] = [g for g in optimizer.param_groups if g["params"]]
 
     def spread(self, sharded: Any) -> None:
-        """Give every process its piece of the state to go on from.
+        """Give every process its piece of the state.
 
         Args:
-            sharded: DeepSpeed's optimiser, which has had no step yet.
+            sharded: DeepSpeed's optimizer before its first step.
         """
         from deepspeed.utils import safe_set_full_optimizer_state
 
-        # All of them move at every step. DeepSpeed looks for the state after the step of the first group, when torch
-        # would not have made that of the others, so a run that begins gets one, too: zeros.
+        # DeepSpeed looks for the state after the step of the first group, when torch would not have made that of the
+        # others, so a run that begins gets zeros.
         steps = max((float(state["step"]) for state in self.before.values()), default=0.0)
-        for flat in self._pieces(sharded):
+        flat_groups = getattr(sharded, "single_partition_of_fp32_groups", None)  # stages 1 and 2
+        for flat in sharded.fp32_partitioned_groups_flat if flat_groups is None else flat_groups:
             moments = {name: torch.zeros_like(flat) for name in MOMENTS}
             self.optimizer.state[flat] = {"step": torch.tensor(steps, device=flat.device), **moments}
         if hasattr(sharded, "_lazy_init_hp_params_optimizer_state"):
@@ -230,17 +189,11 @@ class ShardedState:
                 safe_set_full_optimizer_state(parameter, state[name], name)
         self.before = {}
 
-    def _pieces(self, sharded: Any) -> list[Tensor]:
-        """What this process has of all groups, (numbers,) each."""
-        if hasattr(sharded, "single_partition_of_fp32_groups"):  # stages 1 and 2
-            return list(sharded.single_partition_of_fp32_groups)
-        return list(sharded.fp32_partitioned_groups_flat)
-
     def gathered(self, keep: bool) -> dict[str, Any]:
-        """The whole state, as `state_dict` of the optimiser gives it without DeepSpeed; all processes ask together.
+        """The full state, as `state_dict` of the optimizer gives it without DeepSpeed; all processes call at once.
 
         Args:
-            keep: whether this process wants it; the others get it without values.
+            keep: whether this process gets the values.
         """
         from deepspeed.utils import safe_get_full_optimizer_state
 
@@ -252,11 +205,19 @@ class ShardedState:
             for parameter in parameters:
                 moments = {name: safe_get_full_optimizer_state(parameter, name) for name in MOMENTS}
                 if keep:
-                    shaped = {name: value.reshape(_shape(parameter)).clone() for name, value in moments.items()}
+                    shape = getattr(parameter, "ds_shape", parameter.shape)  # stage 3 leaves an empty parameter
+                    shaped = {name: value.reshape(shape).clone() for name, value in moments.items()}
                     state[number] = {"step": torch.tensor(steps), **shaped}
                 number += 1
         return {"state": state, "param_groups": groups}
 
 
-def _shape(parameter: Any) -> torch.Size:
-    return getattr(parameter, "ds_shape", parameter.shape)  # what stage 3 splits has no shape of its own
+def _package() -> Any:
+    """DeepSpeed. Raises UserError where it is not installed."""
+    try:
+        import deepspeed
+    except ImportError:
+        raise UserError(f"{OPTION}: needs DeepSpeed; install it: pip install 'avatargpt[deepspeed]'") from None
+    # Sums over processes on one CPU go through gloo: DeepSpeed's own extension for them is compiled at the first start.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed

@@ -20,10 +20,10 @@ from avatargpt.train.data.parser_data import (
     ParserTraining,
     bare,
     clocked,
+    during,
     felt_in_turn,
     felt_meanwhile,
-    joined,
-    kept,
+    in_sequence,
     longer,
     material,
     once_more,
@@ -31,6 +31,7 @@ from avatargpt.train.data.parser_data import (
     rows_of,
     with_mirrored,
 )
+from avatargpt.train.loop import run
 from avatargpt.train.parser import begin_with
 from avatargpt.train.runtime import Runtime
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score, reworded
@@ -49,9 +50,18 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
 
 
+def _train(
+    recipe: stage.ParserRecipe, written: Any, out: Path, runtime: Runtime, grounder: Any, until: int | None = None,
+    **options: Any,
+) -> InstructionParser:  # fmt: skip
+    one = stage.ParserStage(recipe, written, runtime, grounder, **options)
+    run(one, out, runtime, until)
+    return one.take_mean()
+
+
 def train(config: dict[str, Any], *given: Any, **options: Any) -> InstructionParser:
     """A parser trained by a configuration as a file holds it."""
-    return stage.train(stage.ParserRecipe.read(config, "configuration"), *given, **options)
+    return _train(stage.ParserRecipe.read(config, "configuration"), *given, **options)
 
 
 def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:
@@ -154,10 +164,10 @@ def test_longer_clips_leave_actions_where_they_are() -> None:
 def test_rows_with_a_told_length_teach_what_suits_it() -> None:
     parser = small(lengths=True)
     rows = rows_of(own(200), parser, Words())
-    lengths = [float(parser.tokens.value(begin)) for begin, _ in rows.told]
-    read = [parser.tokens.decode(tokens) for _, tokens in rows.told]
+    lengths = [float(parser.tokens.value(begin)) for begin, _ in rows.lengths]
+    read = [parser.tokens.decode(tokens) for _, tokens in rows.lengths]
     assert all(abs(r.length - length) <= 0.5 for r, length in zip(read, lengths, strict=True))
-    same = [tokens == said for tokens, said in zip(rows.tokens, (said for _, said in rows.told), strict=True)]
+    same = [tokens == said for tokens, said in zip(rows.tokens, (said for _, said in rows.lengths), strict=True)]
     assert 0.03 < 1 - np.mean(same) < 0.2
     ratio = [length / r.length for length, r in zip(lengths, own(200), strict=True)]
     both = list(zip(ratio, lengths, strict=True))
@@ -167,7 +177,7 @@ def test_rows_with_a_told_length_teach_what_suits_it() -> None:
     assert kinds.tolist() == [-1] * 32  # of none: the reader learns no kinds
     for row, after in zip(before.tolist(), following.tolist(), strict=True):
         said = [t for t in after if t >= 0]
-        assert said in rows.tokens if row[0] == parser.network.begin else (row[0], said) in rows.told
+        assert said in rows.tokens if row[0] == parser.network.begin else (row[0], said) in rows.lengths
     always = ParserBatches(
         {"written": rows}, Material().shares, ParserTraining(told=1.0), parser.network.begin, lengths=True
     )
@@ -243,7 +253,7 @@ def test_a_lower_rank_keeps_what_counts_most() -> None:
 def test_joined_instructions_follow_one_another() -> None:
     a = Score(2.0, (Event("smile", 0.2, 1.5),), (), "Smile.")
     b = Score(2.0, (Event("nod", 0.3, 0.8), Event("blink", 1.2, 0.4)), (), "Nod, then blink.")
-    one = joined(a, b, np.random.default_rng(0))
+    one = in_sequence(a, b, np.random.default_rng(0))
     assert [e.action for e in one.events] == ["smile", "nod", "blink"]
     assert one.events[1].start == pytest.approx(1.95) and one.length >= one.events[-1].end
     assert one.text.startswith("Smile") and "nod, then blink." in one.text
@@ -265,8 +275,8 @@ def test_an_action_lasts_during_others_and_named_seconds_are_kept() -> None:
     rng = np.random.default_rng(0)
     smile = Score(2.5, (Event("smile", 0.2, 2.0),), (), "Smile.")
     wink = Score(2.0, (Event("wink_left", 0.2, 0.5), Event("nod", 0.9, 0.8)), (), "Wink left and nod.")
-    during = kept(smile, wink, rng)
-    assert during.events[0].end > during.events[2].end and during.length >= during.events[0].end
+    lasting = during(smile, wink, rng)
+    assert lasting.events[0].end > lasting.events[2].end and lasting.length >= lasting.events[0].end
     late = clocked(wink, smile, rng)
     assert clock_times(late.text) and all(late.events[k].start in clock_times(late.text) for k in (0, 2))
     twice = [once_more(wink, smile, rng) for _ in range(20)]

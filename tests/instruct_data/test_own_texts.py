@@ -32,7 +32,8 @@ def test_a_folder_is_unpacked_once() -> None:
 
 
 def test_options_name_them(capsys: pytest.CaptureFixture[str]) -> None:
-    args = parsed("language", config="x.yaml", tokenizer="t", codes="c", texts="package:text", output="out")
+    folders = ["--tokenizer", "t", "--codes", "c", "--texts", "package:text", "-o", "out"]
+    args = parsed(["language", "--config", "x.yaml", *folders])
     assert (Path(args.texts) / "rewrites_train.jsonl").is_file()
     assert main(["ground", "--store", "s", "--texts", "package:nothing", "-o", "out"]) == 2
     assert f"accepted: {', '.join(f'package:{n}' for n in NAMES)}" in capsys.readouterr().err

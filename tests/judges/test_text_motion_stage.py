@@ -11,9 +11,18 @@ import torch
 from avatargpt.metrics.evaluator import MotionEvaluator, joint_features
 from avatargpt.metrics.retrieval import sides_of
 from avatargpt.train.command import main
+from avatargpt.train.data.class_draws import ClassDraws
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
-from avatargpt.train.text_motion import Described, Draws, EvaluatorRecipe, EvaluatorStage, Twin, Twins, described
+from avatargpt.train.text_motion import (
+    CaptionedClips,
+    EvaluatorRecipe,
+    EvaluatorStage,
+    Twin,
+    Twins,
+    captioned,
+    no_counterexamples,
+)
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae import rotations as rot
@@ -54,7 +63,7 @@ def clips(count: int, split: str = "train") -> list[Clip]:
 
 
 def test_what_belongs_together_comes_together() -> None:
-    seen = described(clips(32), Words())
+    seen = captioned(clips(32), Words())
     stage = EvaluatorStage(EvaluatorRecipe.read(SMALL, "test"), seen, seen, Runtime.start(1, "cpu"), "test")
     before = stage.validate()["val_mm_dist"]
     stage.network.train()
@@ -71,10 +80,11 @@ def test_near_captions_and_clips_of_one_class_do_not_count_against_one_another()
     vectors = np.eye(4, 384, dtype=np.float32)
     vectors[1] = 0.9 * vectors[0] + np.sqrt(1 - 0.81) * vectors[1]
     frames = [joint_features(moving(i, 0).joints) for i in range(4)]
-    seen = Described(
+    seen = CaptionedClips(
         frames, [[0], [1], [2], [3]], np.array([0, 1, 2, 2]), np.array([True] * 4), vectors, np.zeros(4, int)
     )
-    rows, _, free = Draws(seen, 64, 0.0, 1, 0.0).draw([0])
+    rows, captions = ClassDraws(seen.classes, seen.captions, 64, 0, 1, 0.0).draw([0])
+    free = no_counterexamples(seen, rows, captions)
     for i, a in enumerate(rows):
         for j, b in enumerate(rows):
             assert free[i, j] == (i != j and (a == b or {a, b} in ({0, 1}, {2, 3})))
@@ -83,7 +93,7 @@ def test_near_captions_and_clips_of_one_class_do_not_count_against_one_another()
 def test_what_no_longer_shows_its_caption_counts_against_it() -> None:
     from dataclasses import replace
 
-    seen = described(clips(8), Words())
+    seen = captioned(clips(8), Words())
     still = replace(seen, twins=[[Twin(np.repeat(f[:1], len(f), 0), False)] for f in seen.frames])
     recipe = EvaluatorRecipe.read({**SMALL, "train": {**SMALL["train"], "stand_in": 1.0}}, "test")
     fits = {}

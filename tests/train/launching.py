@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from avatargpt.train.throughput import TIMED
+from avatargpt.train.throughput import SPEED_FIGURES
 
 ROOT = Path(__file__).resolve().parents[2]
 ZERO = {n: ROOT / "configs" / "deepspeed" / f"zero{n}.json" for n in (1, 2, 3)}
@@ -104,5 +104,5 @@ def reports(folder: Path) -> list[dict[str, float]]:
 def farthest(folder: Path, other: Path) -> float:
     """Largest difference between figures of two runs, step by step."""
     pairs = list(zip(reports(folder), reports(other), strict=True))
-    assert all(a["step"] == b["step"] and (a.keys() ^ b.keys()) - {*TIMED} <= {"grad"} for a, b in pairs)
-    return max(abs(a[k] - b[k]) for a, b in pairs for k in (a.keys() & b.keys()) - {"minutes", "grad", *TIMED})
+    assert all(a["step"] == b["step"] and (a.keys() ^ b.keys()) - {*SPEED_FIGURES} <= {"grad"} for a, b in pairs)
+    return max(abs(a[k] - b[k]) for a, b in pairs for k in (a.keys() & b.keys()) - {"minutes", "grad", *SPEED_FIGURES})

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from avatargpt.train.data.batches import Ahead
+from avatargpt.train.data.batches import Prefetch
 
 
 def test_the_next_is_made_while_this_one_is_in_use() -> None:
@@ -17,7 +17,7 @@ def test_the_next_is_made_while_this_one_is_in_use() -> None:
         begun[n].set()
         return n * n
 
-    ahead = Ahead(make)
+    ahead = Prefetch(make)
     assert ahead.get(0, 1) == 0
     assert begun[1].wait(5)  # nobody has asked for it yet
     assert ahead.get(1, 2) == 1
@@ -28,7 +28,7 @@ def test_the_next_is_made_while_this_one_is_in_use() -> None:
 
 
 def test_what_is_raised_comes_when_it_is_asked_for() -> None:
-    ahead = Ahead(lambda n: 1 // n)
+    ahead = Prefetch(lambda n: 1 // n)
     assert ahead.get(1, 0) == 1
     with pytest.raises(ZeroDivisionError):
         ahead.get(0)

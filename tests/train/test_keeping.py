@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avatargpt.config import Schedule
-from avatargpt.train.checkpoints import keep_best, keep_last
+from avatargpt.train.checkpoints import retain_best, retain_last
 from avatargpt.train.command import main
 from avatargpt.train.engines import Plain
 from avatargpt.train.runtime import Runtime
@@ -34,7 +34,7 @@ def test_a_step_in_parts_is_the_step_of_their_mean() -> None:
         one = stage()
         engine = Plain(one, Runtime(0, 1, torch.device("cpu"), False))
         losses = (one.network(rows[k::parts]).square().mean() for k in range(parts))
-        engine.descend(losses, parts, 0.1)
+        engine.optimizer_step(losses, parts, 0.1)
         found.append(one.network.weight.detach().clone())
     assert all(torch.allclose(found[0], other, atol=1e-6) for other in found[1:])
 
@@ -48,7 +48,7 @@ def test_the_last_checkpoints_stay(tmp_path: Path) -> None:
     for step in (10, 20, 30, 100):
         (tmp_path / "checkpoint.pt").unlink(missing_ok=True)
         (tmp_path / "checkpoint.pt").write_text(str(step))
-        keep_last(tmp_path, step, 2)
+        retain_last(tmp_path, step, 2)
     kept = {p.name: p.read_text() for p in (tmp_path / "checkpoints").iterdir()}
     assert kept == {"30.pt": "30", "100.pt": "100"}
 
@@ -57,9 +57,9 @@ def test_the_best_files_stay(tmp_path: Path) -> None:
     one = stage(best="val_x")
     for value, name in ((2.0, "first"), (3.0, "worse"), (1.0, "better"), (1.0, "same")):
         one.save = lambda out, said=name: (out.mkdir(parents=True, exist_ok=True), (out / "model").write_text(said))
-        keep_best(one, tmp_path, {"val_x": value})
+        retain_best(one, tmp_path, {"val_x": value})
     assert (tmp_path / "best" / "model").read_text() == "better"
     one.schedule = Schedule(best="-val_x")
     with pytest.raises(UserError, match="best: val_y; accepted: val_x"):
         one.schedule = Schedule(best="val_y")
-        keep_best(one, tmp_path, {"val_x": 1.0})
+        retain_best(one, tmp_path, {"val_x": 1.0})

@@ -8,8 +8,10 @@ import torch
 
 from avatargpt.kinematics.measures import SIZE
 from avatargpt.lm.scorer import FILE, ScorerNetwork, TextMotionScorer
+from avatargpt.train.data.class_draws import ClassDraws
+from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.scorer import PairBatches, Pairs, ScorerRecipe, ScorerTraining, pairs_of, rank_one, train
+from avatargpt.train.scorer import Pairs, ScorerRecipe, ScorerStage, no_counterexamples, pairs_of, rank_one
 from vqvae.errors import UserError
 
 CONFIG = {
@@ -34,8 +36,14 @@ def made(kinds: int = 8, each: int = 10, seed: int = 0) -> Pairs:
     )  # fmt: skip
 
 
+def train(recipe: ScorerRecipe, pairs: Pairs, val: Pairs, out: Path, until: int | None = None) -> TextMotionScorer:
+    stage = ScorerStage(recipe, pairs, val, RUNTIME)
+    run(stage, out, RUNTIME, until)
+    return stage.finished()
+
+
 def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> None:
-    motion_scorer = train(RECIPE, made(), made(seed=5), tmp_path, RUNTIME)
+    motion_scorer = train(RECIPE, made(), made(seed=5), tmp_path)
     held = made(seed=6)
     told = motion_scorer.network.embed_text(torch.from_numpy(held.vectors)).detach().numpy()
     seen = motion_scorer.network.see(torch.from_numpy(held.signatures)).detach().numpy()
@@ -52,35 +60,36 @@ def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> Non
 
 def test_what_is_true_is_no_counter_example() -> None:
     pairs = made(4, 6)
-    rows, told, free = PairBatches(pairs, ScorerTraining(batch=16, families=2, each=4)).draw([0, 1])
-    again = PairBatches(pairs, ScorerTraining(batch=16, families=2, each=4)).draw([0, 1])
+    rows, told = ClassDraws(pairs.classes, pairs.captions, 16, 2, 4, 0.5).draw([0, 1])
+    again = ClassDraws(pairs.classes, pairs.captions, 16, 2, 4, 0.5).draw([0, 1])
     assert np.array_equal(rows, again[0]) and np.array_equal(told, again[1])
+    free = no_counterexamples(pairs, rows, told)
     for i, row in enumerate(rows):
         for j, word in enumerate(told):
             assert bool(free[i, j]) == (i != j and word in pairs.captions[row])
     pairs.recorded[:] = True
     pairs.captions = [[2 * c] for c in pairs.classes]  # other words that may be true of the class
-    rows, _, free = PairBatches(pairs, ScorerTraining(batch=16, families=2, each=4)).draw([0, 1])
-    same = torch.from_numpy(pairs.classes[rows][:, None] == pairs.classes[rows][None])
-    assert torch.equal(free | torch.eye(len(rows), dtype=torch.bool), same)
+    rows, told = ClassDraws(pairs.classes, pairs.captions, 16, 2, 4, 0.5).draw([0, 1])
+    same = pairs.classes[rows][:, None] == pairs.classes[rows][None]
+    assert np.array_equal(no_counterexamples(pairs, rows, told) | np.eye(len(rows), dtype=bool), same)
 
 
 def test_it_resumes_exactly(tmp_path: Path) -> None:
     recipe = ScorerRecipe.read({"model": {"width": 16, "dim": 8}, "train": {"steps": 6, "batch": 16}}, "test")
-    train(recipe, made(), made(seed=5), tmp_path / "whole", RUNTIME)
-    train(recipe, made(), made(seed=5), tmp_path / "parts", RUNTIME, until=3)
-    train(recipe, made(), made(seed=5), tmp_path / "parts", RUNTIME)
+    train(recipe, made(), made(seed=5), tmp_path / "whole")
+    train(recipe, made(), made(seed=5), tmp_path / "parts", until=3)
+    train(recipe, made(), made(seed=5), tmp_path / "parts")
     assert (tmp_path / "whole" / FILE).read_bytes() == (tmp_path / "parts" / FILE).read_bytes()
 
 
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least two"):
-        train(RECIPE, made(1, 1), made(), tmp_path, RUNTIME)
+        train(RECIPE, made(1, 1), made(), tmp_path)
     with pytest.raises(UserError, match="widht"):
         ScorerRecipe.read({"model": {"widht": 1}}, "test")
     nothing = pairs_of([], None, None)
     with pytest.raises(UserError, match="0 clips"):
-        train(RECIPE, nothing, made(), tmp_path, RUNTIME)
+        train(RECIPE, nothing, made(), tmp_path)
     alike = made(1, 4)
     assert np.isnan(rank_one(ScorerNetwork(SIZE, 8, 4), alike))  # no other words to tell apart from
     assert TextMotionScorer.load(tmp_path) is None

@@ -242,7 +242,7 @@ def test_progress_bar_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.Mon
     for kind, shown in ((Terminal, True), (io.StringIO, False)):
         monkeypatch.setattr(sys, "stderr", kind())
         monkeypatch.setattr(sys, "stdout", io.StringIO())
-        log = Log(tmp_path / "log.jsonl", True, total=10, done=4)
+        log = Log(tmp_path / "log.jsonl", True, total=10, first=4)
         log.advance(torch.tensor(1.25))
         log(step=5, ce=1.25)
         log.close()

@@ -17,6 +17,7 @@ from avatargpt.lm.scorer import ScorerNetwork
 from avatargpt.metrics.checks import CaptionChecks, manners
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE, Judged, lessons, pass_rates, picked, usual
+from avatargpt.train.loop import run
 from avatargpt.train.phrase_index import (
     PERFORMED_BY,
     _nearest,
@@ -25,7 +26,7 @@ from avatargpt.train.phrase_index import (
     with_normalised_of,
     with_performed,
 )
-from avatargpt.train.scorer import train
+from avatargpt.train.scorer import ScorerStage
 from avatargpt.train.self_training import SelfTraining, exercises
 from instruct_data.store import ClipCodes, Store
 from tests.train.test_matcher import CONFIG, RECIPE, RUNTIME, made
@@ -181,7 +182,9 @@ def test_the_matcher_learns_which_answers_pass(tmp_path: Path) -> None:
     torch.manual_seed(0)
     blind = picked(ScorerNetwork(SIZE, 32, 16).eval(), judged(9))
     recipe = RECIPE.changed(train={**CONFIG["train"], "judged": 32, "held": 6})
-    motion_scorer = train(recipe, made(), made(seed=5), tmp_path, RUNTIME, "", judged(1))
+    stage = ScorerStage(recipe, made(), made(seed=5), RUNTIME, judged=judged(1))
+    run(stage, tmp_path, RUNTIME)
+    motion_scorer = stage.finished()
     seeing = picked(motion_scorer.network, judged(9))
     assert seeing["picked"] > max(0.9, blind["picked"] + 0.1) and seeing["picked"] <= seeing["oracle"]
     assert seeing["single"] == blind["single"]

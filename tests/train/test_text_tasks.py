@@ -119,7 +119,7 @@ def test_muon_takes_the_blocks_and_adamw_the_rest() -> None:
 
 def test_unknown_optimizer_and_frozen_blocks() -> None:
     model = Toy()
-    with pytest.raises(UserError, match="optimizer: 'sgd'; accepted: adamw, muon"):
+    with pytest.raises(UserError, match="optimizer: 'sgd'; accepted: 'adamw' or 'muon'"):
         LanguageTraining.read({"optimizer": "sgd"}, "train")
     model.encoder.requires_grad_(False)
     with pytest.raises(UserError, match="frozen"):

@@ -18,7 +18,7 @@ from avatargpt.lm.shape import forward_flops
 from avatargpt.train.command import main
 from avatargpt.train.optimizers import MovingAverage
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.throughput import Pace, Work, peak_of
+from avatargpt.train.throughput import Throughput, Work, peak_of
 from tests.model.conftest import make_model
 from tests.train.conftest import Mini
 
@@ -58,15 +58,15 @@ def tiny_shape() -> Any:
 
 
 def test_the_pace_of_a_run() -> None:
-    pace = Pace(Runtime(0, 2, torch.device("cpu"), False), 1e-6)
+    pace = Throughput(Runtime(0, 2, torch.device("cpu"), False), 1e-6)
     for _ in range(4):
-        pace.stepped(Work(100, 1e5), 0.5)
+        pace.add_step(Work(100, 1e5), 0.5)
     told = pace.figures(8)
     assert told["tokens_s"] == pytest.approx(400) and told["mfu"] == pytest.approx(0.2)
     assert 0 <= told["eta_minutes"] < 1
     assert pace.figures(8).keys() == {"eta_minutes"}  # nothing new was done
-    blank = Pace(CPU)
-    blank.stepped(Work(100, 1e5), 0.5)
+    blank = Throughput(CPU)
+    blank.add_step(Work(100, 1e5), 0.5)
     assert peak_of(CPU) is None and "mfu" not in blank.figures(1)
 
 

@@ -1,4 +1,4 @@
-"""Rows of a training step as tensors, and which rows those are."""
+"""Rows of a training step, shared out among processes, and their tensors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Batch:
     labels: torch.Tensor  # (B, L), -100 = ignored
     length: torch.Tensor  # (B,), -1 = unknown
     codes: torch.Tensor  # (B, L, R), -1 outside motion answers and for levels that a modality has not
-    tasks: list[str]  # what each row is an example of
+    tasks: list[str]  # of each row
 
     @classmethod
     def of(
@@ -54,27 +54,27 @@ class Batch:
 
 
 def work_of(batch: Batch, model: AvatarGPTModel) -> Work:
-    """What a step on a batch is: tokens read and spoken, and the arithmetic of going forth and back.
+    """Work of a step: tokens read and written, and the arithmetic of forward and backward pass.
 
-    Going back takes as much again for what is handed on, and once more for each weight that is trained.
+    The backward pass takes as much as the forward one for the activations, and once more for each trained weight.
     """
     read = batch.inputs["attention_mask"].sum(1)
     for _, mask, _ in batch.inputs.get("extra_embeddings", ()):
         read = read + mask.sum(1)
-    spoken = (batch.labels != IGNORED).sum(1)
+    written = (batch.labels != IGNORED).sum(1)
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     share = sum(n for n, trained in sizes if trained) / sum(n for n, _ in sizes)
-    forth = forward_flops(model.config, read.cpu().numpy(), spoken.cpu().numpy(), batch.heads)
-    return Work(int(read.sum() + spoken.sum()), (2 + share) * forth)
+    forward = forward_flops(model.config, read.cpu().numpy(), written.cpu().numpy(), batch.heads)
+    return Work(int(read.sum() + written.sum()), (2 + share) * forward)
 
 
 class Pool:
-    """Rows of every step; within a pool of steps, rows of like lengths go together. The last pool is kept, and the next
-    one is made by a thread while the steps of this one are taken.
+    """Rows of every step; within a pool of steps, rows of similar lengths are put into one step. A thread makes the
+    next pool during the steps of this one.
 
     Args:
         steps: of a pool. rows: of a step, over all processes. two: sort by two lengths, see `like_lengths`.
-        end: steps of the run; no pool is made ahead for those behind. None = nothing is made ahead.
+        end: steps of the run; None = no pool is made ahead.
     """
 
     def __init__(
@@ -82,49 +82,49 @@ class Pool:
     ) -> None:
         self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
         self.seed, self.steps, self.rows, self.two, self.end = seed, steps, rows, two, end or 0
-        self._kept: tuple[int, list[list[Example]]] | None = None
-        self._ahead = Ahead(self._sorted)
+        self._current: tuple[int, list[list[Example]]] | None = None
+        self._prefetch = Prefetch(self._sorted)
 
     def step(self, step: int) -> list[Example]:
-        """The rows of a step, the same on every process (`avatargpt.train.data.batches` shares them out)."""
+        """The rows of a step, the same on every process (`share_of` shares them out)."""
         first = step - step % self.steps
-        if self._kept is None or self._kept[0] != first:
+        if self._current is None or self._current[0] != first:
             following = first + self.steps
-            self._kept = first, self._ahead.get(first, following if following < self.end else None)
-        return self._kept[1][step - first]
+            self._current = first, self._prefetch.get(first, following if following < self.end else None)
+        return self._current[1][step - first]
 
     def _sorted(self, first: int) -> list[list[Example]]:
         draws = [d for s in range(first, first + self.steps) for d in self.mixture.batch(s, self.rows)]
         rows = [self.examples.make(d) for d in draws]
         order = self.order(rows)
         order = order[generator(self.seed, first, 99).permutation(self.steps)]
-        return [[rows[i] for i in some] for some in order]
+        return [[rows[i] for i in step] for step in order]
 
     def order(self, rows: Sequence[Example]) -> np.ndarray:
-        """(steps, rows) which rows of a pool go together."""
+        """(steps, rows) rows of each step of a pool."""
         if not self.two:
             cost = [len(r.labels) * 2 + len(r.prompt.ids) for r in rows]
             return np.argsort(cost, kind="stable").reshape(self.steps, self.rows)
         return like_lengths([r.source for r in rows], [len(r.labels) for r in rows], self.rows)
 
 
-REFINED, FORGOTTEN = 7, 8  # what is drawn with the seed and the step besides the rows themselves
+REFINED, FORGOTTEN = 7, 8  # seeds of draws beside the rows themselves
 
 
 @dataclass(frozen=True)
 class StepShare:
-    """Rows of a step that are this process's in this part of it, with counts of all rows of the step.
+    """Rows of this process in this part of a step, with counts of all rows of the step.
 
-    A loss that is a mean over the step is here the sum over these rows divided by what the whole step has of it, times
-    `times`. Engines descend the mean of that over parts and processes, which is the mean over the step.
+    A mean over the step is computed here as the sum over these rows divided by the count of the full step, times
+    `times`. Its mean over parts and processes, which engines take, is the mean over the step.
 
     Attributes:
-        rows: of this share. times: into how many shares the step is divided.
-        tokens: head -> labelled tokens of the whole step. by_task: task -> the same.
-        motion: rows of the whole step that answer in motion.
-        answers: modality -> rows of the whole step that answer in it, where the residual decoder learns from it.
-        refined: modality -> motion tokens of the whole step that the residual decoder learns from.
-        chosen: (rows,) bool: rows of this share that the residual decoder learns from.
+        rows: of this share. times: number of shares of the step.
+        tokens: head -> labelled tokens of the full step. by_task: task -> the same.
+        motion: rows of the full step with an answer in motion.
+        answers: modality -> rows of the full step with an answer in it, where its residual decoder is trained.
+        refined: modality -> motion tokens of the full step that train the residual decoder.
+        chosen: (rows,) bool: rows of this share that train the residual decoder.
         forgotten: per row, (motion tokens,) bool: where the residual decoder does not see the details before.
     """
 
@@ -144,11 +144,10 @@ def share_of(rows: Sequence[Example], context: StepContext, refiners: Collection
 
     Args:
         rows: of the whole step, over all processes and parts.
-        refiners: modalities whose residual decoder learns.
-        portion: of each one's rows, from which it learns; at least one row.
+        refiners: modalities whose residual decoder is trained. portion: of its rows that train it; at least one.
     """
     place = context.rank + context.world * context.part
-    own = range(len(rows))[place :: context.world * context.parts]
+    mine = range(len(rows))[place :: context.world * context.parts]
     tokens: Counter[str] = Counter()
     by_task: Counter[str] = Counter()
     for row in rows:
@@ -160,45 +159,45 @@ def share_of(rows: Sequence[Example], context: StepContext, refiners: Collection
         same = [i for i, r in enumerate(rows) if r.head == name]
         keep = rng.permutation(same)[: max(1, round(len(same) * portion))]
         chosen[keep] = True
-        answers[name], refined[name] = len(same), sum(_motion(rows[int(i)]) for i in keep)
-    forgotten = [generator(context.seed, context.step, FORGOTTEN, i).random(_motion(rows[i])) < FORGET for i in own]
+        answers[name], refined[name] = len(same), sum(_motion_tokens(rows[int(i)]) for i in keep)
+    forgotten = [
+        generator(context.seed, context.step, FORGOTTEN, i).random(_motion_tokens(rows[i])) < FORGET for i in mine
+    ]
     return StepShare(
-        [rows[i] for i in own], context.world * context.parts, dict(tokens), dict(by_task),
-        sum(r.head != TEXT for r in rows), answers, refined, chosen[own.start :: own.step], forgotten,
+        [rows[i] for i in mine], context.world * context.parts, dict(tokens), dict(by_task),
+        sum(r.head != TEXT for r in rows), answers, refined, chosen[mine.start :: mine.step], forgotten,
     )  # fmt: skip
 
 
-def _motion(row: Example) -> int:
+def _motion_tokens(row: Example) -> int:
     return 0 if row.codes is None else len(row.codes)
 
 
 Key = TypeVar("Key", bound=Hashable)
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
-class Ahead(Generic[Key, Made]):
-    """Makes what will be asked for next before it is asked for.
-
-    `make` must depend on its key alone: what comes out is the same as without a thread. It runs for one key at a time,
-    always in the one thread, so that what it keeps for itself needs no lock. What it raises is raised by `get`.
+class Prefetch(Generic[Key, Value]):
+    """Computes the next value in a thread before it is needed.
 
     Args:
-        make: key -> thing.
+        make: key -> value, a function of the key alone. It runs for one key at a time, always in the same thread, so
+            that it needs no lock; its exceptions are raised by `get`.
     """
 
-    def __init__(self, make: Callable[[Key], Made]) -> None:
+    def __init__(self, make: Callable[[Key], Value]) -> None:
         self._make = make
-        self._worker: ThreadPoolExecutor | None = None  # begun with the first thing: a copy of an unused one is cheap
-        self._next: tuple[Key, Future[Made]] | None = None
+        self._worker: ThreadPoolExecutor | None = None  # started with the first value: unused objects stay cheap
+        self._next: tuple[Key, Future[Value]] | None = None
 
-    def get(self, key: Key, following: Key | None = None) -> Made:
-        """The thing of `key`; then `following` is begun, if there is one."""
+    def get(self, key: Key, following: Key | None = None) -> Value:
+        """The value of `key`; then `following` is started, if there is one."""
         if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix="ahead")
-        foreseen = self._next is not None and self._next[0] == key
-        future = self._next[1] if foreseen and self._next is not None else self._worker.submit(self._make, key)
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+        expected = self._next is not None and self._next[0] == key
+        future = self._next[1] if expected and self._next is not None else self._worker.submit(self._make, key)
         self._next = None
-        made = future.result()
+        value = future.result()
         if following is not None:
             self._next = following, self._worker.submit(self._make, following)
-        return made
+        return value

@@ -1,4 +1,4 @@
-"""The words that training reads: lines to denoise, pairs of text tasks, steps of joined clips."""
+"""Training texts: lines to denoise, pairs of text tasks, steps of composed clips; and tokenised clips."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_LINE = 26  # words; longer lines cost more time than they teach
 
 @dataclass(frozen=True)
 class Folders:
-    """Where texts lie; None = not used.
+    """Folders of texts; None = not used.
 
     Attributes:
         texts: caption bank and rewrites.
@@ -40,7 +40,7 @@ class Folders:
 
 
 def folders_of(args: SimpleNamespace) -> Folders:
-    """What the command line says of texts."""
+    """The folders of the command line."""
     planning, chat, pairs = (Path(p) if p else None for p in (args.planning, args.chat, args.pairs))
     return Folders(Path(args.texts), planning, chat, pairs)
 
@@ -77,8 +77,8 @@ def user_pairs(folder: Path) -> dict[str, list[Pair]]:
     """Pairs of every ``TASK.jsonl`` in a folder.
 
     Raises:
-        UserError: no such folder or no such files, an unknown task or one that makes motion, a line of another form, of
-            slots that the task cannot do with, or without words; names file and line.
+        UserError: no such files, an unknown task or one with an answer in motion, a line of another form, with slots
+            that the task lacks, or without words; names file and line.
     """
     files = sorted(folder.glob("*.jsonl"))
     if not files:
@@ -88,12 +88,12 @@ def user_pairs(folder: Path) -> dict[str, list[Pair]]:
         task = get_task(path.stem)
         if task.output != "text":
             raise UserError(f"{path}: task {task.name} answers with {task.output}; accepted: text tasks")
-        known = {s.name for s in task.inputs if s.kind == "text"}
+        accepted = {s.name for s in task.inputs if s.kind == "text"}
         for n, row in json_rows(path):
             try:
                 slots, answer = dict(row["slots"]), row["answer"]
-                if not set(slots) <= known or not all(isinstance(v, str) for v in (*slots.values(), answer)):
-                    raise ValueError(f"slots {', '.join(slots)}; accepted: texts for {', '.join(sorted(known))}")
+                if not set(slots) <= accepted or not all(isinstance(v, str) for v in (*slots.values(), answer)):
+                    raise ValueError(f"slots {', '.join(slots)}; accepted: texts for {', '.join(sorted(accepted))}")
                 if not answer.strip():
                     raise ValueError("an empty answer")
                 task.render(slots)
@@ -114,21 +114,21 @@ def text_corpus(folders: Folders, items: Sequence[Clip | ClipCodes]) -> tuple[li
         for group in bank.actions.values() for template in group
     ]  # fmt: skip
     rewrites = Rewrites(folders.texts / "rewrites_train.jsonl", bank)
-    said = rewrites.pairs()
-    said += [(r.mirrored().prompt, r.mirrored().target) for r in rewrites.items if r.side in ("left", "right")]
-    lines += [p for pair in said for p in pair]
-    said = [*said] * 4
-    seen: set[str] = set(lines)
+    requests = rewrites.pairs()
+    requests += [(r.mirrored().prompt, r.mirrored().target) for r in rewrites.items if r.side in ("left", "right")]
+    lines += [p for pair in requests for p in pair]
+    requests = [*requests] * 4
+    known_lines = set(lines)
     for item in items:
         prompts = [str(p) for p in item.extra.get("prompts", [])]
         for text in (*item.captions, *prompts):
-            if text not in seen:
-                seen.add(text)
+            if text not in known_lines:
+                known_lines.add(text)
                 lines.append(text)
         if getattr(item, "modality", "body") != "body" or not item.captions:
-            continue  # what a face shall do is no request for a body, and without a caption there is no answer
-        said += [(p, item.captions[0].lower().rstrip(".")) for p in prompts[-2:]]
-    pairs: dict[str, list[Pair]] = {"rewrite": [({"request": source}, target) for source, target in said]}
+            continue  # a face's prompt is no request for a body, and without a caption there is no answer
+        requests += [(p, item.captions[0].lower().rstrip(".")) for p in prompts[-2:]]
+    pairs: dict[str, list[Pair]] = {"rewrite": [({"request": source}, target) for source, target in requests]}
     if folders.planning is not None:
         lines += planning_lines(folders.planning)
         pairs |= planning_pairs(folders.planning)
@@ -141,20 +141,18 @@ def text_corpus(folders: Folders, items: Sequence[Clip | ClipCodes]) -> tuple[li
 
 
 def clip_steps(items: Sequence[Clip | ClipCodes]) -> dict[str, str]:
-    """Clip id -> its steps, for clips joined of others that are among `items` too."""
-    said = {i.id: i.captions[0] for i in items if i.captions}
+    """Clip id -> its steps, for composed clips whose parts are among `items` too."""
+    captions = {i.id: i.captions[0] for i in items if i.captions}
     out = {}
     for item in items:
         parts = [str(p) for p in item.extra.get("parts", [])]
-        if item.source == "composed" and parts and all(p in said for p in parts):
-            out[item.id] = join_steps(said[p].lower() for p in parts)
+        if item.source == "composed" and parts and all(p in captions for p in parts):
+            out[item.id] = join_steps(captions[p].lower() for p in parts)
     return out
 
 
-def grounded_texts(
-    pairs: Mapping[str, Sequence[Pair]], items: Sequence[Clip | ClipCodes]
-) -> Iterator[str]:
-    """What the sentence encoder reads in training, as `ground` computes it beforehand."""
+def grounded_texts(pairs: Mapping[str, Sequence[Pair]], items: Sequence[Clip | ClipCodes]) -> Iterator[str]:
+    """Texts that the sentence encoder reads in training."""
     for item in items:
         yield from item.captions
         yield from (str(p) for p in item.extra.get("prompts", []))
@@ -170,11 +168,11 @@ def read_tokenizers(folders: str | None) -> list[MotionTokenizer]:
     Raises:
         UserError: a folder that is no tokenizer's, or two of one modality.
     """
-    found = [MotionTokenizer.load(f) for f in folders.split(",")] if folders else []
-    names = [t.config.modality for t in found]
+    tokenizers = [MotionTokenizer.load(f) for f in folders.split(",")] if folders else []
+    names = [t.config.modality for t in tokenizers]
     if len(set(names)) < len(names):
         raise UserError(f"--tokenizer {folders}: {', '.join(names)}; accepted: one for each modality")
-    return found
+    return tokenizers
 
 
 def read_codes(folders: str, tokenizers: Sequence[MotionTokenizer]) -> tuple[list[ClipCodes], list[ClipCodes]]:
@@ -184,23 +182,23 @@ def read_codes(folders: str, tokenizers: Sequence[MotionTokenizer]) -> tuple[lis
         UserError: a cache of a tokenizer that is not given.
     """
     items: list[ClipCodes] = []
-    held: list[ClipCodes] = []
+    val: list[ClipCodes] = []
     for folder in folders.split(","):
         store = Store.open(folder)
         if not tokenizers:
             raise UserError(f"--codes {folder}: needs the tokenizer that made them; give --tokenizer FOLDER")
-        made = store.manifest.get("fingerprint")
-        if made is None:
+        fingerprint = store.manifest.get("fingerprint")
+        if fingerprint is None:
             raise UserError(f"{folder}: holds {store.kind}; --codes takes the result of the codes stage")
-        if made not in {t.fingerprint for t in tokenizers}:
-            given = ", ".join(t.fingerprint[:12] for t in tokenizers)
+        if fingerprint not in {t.fingerprint for t in tokenizers}:
+            names = ", ".join(t.fingerprint[:12] for t in tokenizers)
             raise UserError(
-                f"{folder}: codes of another tokenizer ({str(made)[:12]}, the one given is {given}); "
+                f"{folder}: codes of another tokenizer ({str(fingerprint)[:12]}, the one given is {names}); "
                 "run the codes stage with the one given"
             )
         items += store.codes("train")
-        held += store.codes("val")
-    return items, held
+        val += store.codes("val")
+    return items, val
 
 
 def ground_stage(args: SimpleNamespace) -> None:
@@ -212,8 +210,8 @@ def ground_stage(args: SimpleNamespace) -> None:
     clips = list(Store.open(args.store).clips("train"))
     _, pairs = text_corpus(folders_of(args), clips)
     texts = list(grounded_texts(pairs, clips))
-    asked = everyday_requests()
-    texts += [t for name in asked.classes() for t in asked.requests(name)]
+    requests = everyday_requests()
+    texts += [t for name in requests.classes() for t in requests.requests(name)]
     grounder = SentenceGrounder(device=runtime.device)
     if args.grounding:
         grounder.load_states(args.grounding)

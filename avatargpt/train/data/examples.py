@@ -26,20 +26,20 @@ from instruct_data.text.everyday import everyday, everyday_requests
 from vqvae.errors import UserError
 from vqvae.strict import Share, Strict, Weights
 
-LONGEST, CONTEXT = 72, 16  # motion tokens of an example, longer clips are cropped; of context on each side
+LONGEST, CONTEXT = 72, 16  # motion tokens of an example, where longer clips are cropped; of context on each side
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """What one row of a batch needs.
+    """One row of a batch.
 
     Attributes:
-        prompt: encoder side.
-        head: who answers.
+        prompt: of the encoder.
+        head: of the answer.
         labels: (L,) ids of the answer, end id included.
         codes: (N, R) of a motion answer (for the refiner), else None.
         length: motion tokens to announce to the decoder, -1 = unknown.
-        task: it is an example of this.
+        task: its name.
     """
 
     prompt: EncodedPrompt
@@ -51,12 +51,12 @@ class Example:
 
     @property
     def source(self) -> int:
-        """About how many states the encoder has."""
+        """Approximate number of encoder states."""
         return len(self.prompt.ids) + len((self.prompt.grounded or "").split())
 
 
 class ExampleOptions(Strict):
-    """How examples vary; shares between 0 and 1.
+    """Variation of the examples; shares between 0 and 1.
 
     Attributes:
         weights: stream name -> share of the mixture. ``NAME/SOURCE`` draws clips of one source (composed, layered,
@@ -65,10 +65,10 @@ class ExampleOptions(Strict):
         unconditional: motion prompts without the user's words (classifier-free guidance needs them).
         only_ground, only_words: motion prompts that keep only the sentence encoder's view of the words, or only the
             word pieces.
-        announce: motion answers whose length the decoder is told.
-        say_seconds: of those, prompts that also say the duration.
-        everyday: text-to-motion requests put in everyday words of the lexicon instead of the clip's own pool.
-        asked: text-to-motion requests as people ask (`instruct_data.text.everyday`), where the action has such.
+        announce: motion answers whose length the decoder gets.
+        say_seconds: of those, prompts that also state the duration.
+        everyday: text-to-motion requests in everyday words of the lexicon instead of the clip's prompt pool.
+        asked: text-to-motion requests as users phrase them (`instruct_data.text.everyday`), where the action has some.
         crop: long clips of cyclic actions that are cut to a stretch.
     """
 
@@ -92,7 +92,7 @@ class ExampleOptions(Strict):
 
 
 class Examples:
-    """Builds examples from draws; a pure function of the draw.
+    """Examples of draws, each a function of its draw alone.
 
     Args:
         items: tokenised training clips.
@@ -110,20 +110,20 @@ class Examples:
         self.text, self.config, self.options, self.rates = text, config, options, rates or {"body": 5.0}
 
     @cached_property
-    def _asked(self) -> dict[tuple[str, str | None], list[str]]:
+    def _requests(self) -> dict[tuple[str, str | None], list[str]]:
         """(class, side) -> requests."""
-        asked = everyday_requests()
+        requests = everyday_requests()
         keys = {(clip_class(i), i.extra.get("side")) for i in self.pools.single} if self.options.asked else set()
-        known = set(asked.classes())
-        return {(name, side): asked.requests(name, side) for name, side in keys if name in known}
+        classes = set(requests.classes())
+        return {(name, side): requests.requests(name, side) for name, side in keys if name in classes}
 
     def streams(self) -> list[Stream]:
-        """The mixture's streams, as the options weigh them."""
+        """The mixture's streams with their weights."""
         out = []
         for name, weight in self.options.weights.items():
             if weight <= 0:
                 continue
-            task, _, part = name.partition("/")
+            task, _, source = name.partition("/")
             if task == "denoise":
                 classes = ["line"] * len(self.lines)
             elif task in self.pairs:
@@ -133,7 +133,7 @@ class Examples:
             else:
                 # actions of several names ("walk+wave") are of one kind: no balance among them
                 classes = [i.source if "+" in i.action else clip_class(i) for i in self.pools(name)]
-                if part in ("practised", "shown"):  # drawn evenly from the classes, so let it be from the styles
+                if source in ("practised", "shown"):  # balanced over classes in their making: here over styles, too
                     classes = [f"{c} {i.style}" for c, i in zip(classes, self.pools(name), strict=True)]
             if classes:
                 out.append(Stream(name, weight, classes, self.options.alpha.get(name, 0.5)))
@@ -142,9 +142,9 @@ class Examples:
     def make(self, draw: Draw) -> Example:
         """The example of a draw."""
         task = draw.task.partition("/")[0]
-        return replace(self._made(draw, task, draw.rng()), task=task)
+        return replace(self._make(draw, task, draw.rng()), task=task)
 
-    def _made(self, draw: Draw, task: str, rng: np.random.Generator) -> Example:
+    def _make(self, draw: Draw, task: str, rng: np.random.Generator) -> Example:
         if task == "denoise":
             return self._denoise(self.lines[draw.index], rng)
         if task in self.pairs:
@@ -159,7 +159,7 @@ class Examples:
         return np.array([*self.text.encode(text), self.config.end_id(TEXT)], np.int64)
 
     def _denoise(self, line: str, rng: np.random.Generator) -> Example:
-        """Some spans of words replaced by ``_``; the answer is the whole line (BART's text infilling)."""
+        """Spans of words replaced by ``_``; the answer is the full line (BART's text infilling)."""
         words, out = line.split(), []
         i = 0
         while i < len(words):
@@ -171,13 +171,13 @@ class Examples:
                 i += 1
         prompt = Prompt((TextSegment("[Instruction] Restore the sentence. [Input]"), TextSegment(" ".join(out)),
                          TextSegment("[Response]")), TEXT, "denoise")  # fmt: skip
-        return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(line))
+        return Example(self._encode(prompt, rng, motion=False), TEXT, self._answer(line))
 
     def _pair(self, task: str, slots: dict[str, str], target: str, rng: np.random.Generator) -> Example:
         prompt = get_task(task).render(dict(slots), rng=rng)
-        return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(target))
+        return Example(self._encode(prompt, rng, motion=False), TEXT, self._answer(target))
 
-    def _mixed(self, prompt: Prompt, rng: np.random.Generator, motion: bool) -> EncodedPrompt:
+    def _encode(self, prompt: Prompt, rng: np.random.Generator, motion: bool) -> EncodedPrompt:
         """Drop the word pieces, the grounding, or (motion only) both, so that the model can do with either."""
         o, u = self.options, rng.random()
         words = ground = True
@@ -191,18 +191,19 @@ class Examples:
 
     def _motion(self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator) -> Example:
         labels = np.append(codes[:, 0] + self.config.first_id(prompt.head), self.config.end_id(prompt.head))
-        asked, length = self._mixed(prompt, rng, True), len(codes) if announced else -1
-        return Example(asked, prompt.head, labels, codes, length)
+        encoded = self._encode(prompt, rng, True)
+        return Example(encoded, prompt.head, labels, codes, len(codes) if announced else -1)
 
     def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
         announced = bool(rng.random() < self.options.announce)
-        said = announced and rng.random() < self.options.say_seconds
-        slots = {s.name: tokens / self.rates[task.modality] for s in task.of_kind("seconds")[:1] if said or s.required}
+        stated = announced and rng.random() < self.options.say_seconds
+        seconds = [s for s in task.of_kind("seconds")[:1] if stated or s.required]
+        slots = {s.name: tokens / self.rates[task.modality] for s in seconds}
         return announced or bool(slots), slots
 
     def _codes(self, item: ClipCodes, rng: np.random.Generator) -> np.ndarray:
         codes = item.codes
-        counted = item.source in ("synthetic", "looped")  # their captions say how often or how long
+        counted = item.source in ("synthetic", "looped")  # their captions state counts or durations
         if len(codes) > 14 and not counted and clip_class(item) in CYCLIC and rng.random() < self.options.crop:
             length = int(rng.integers(8, len(codes)))
             start = int(rng.integers(len(codes) - length + 1))
@@ -213,7 +214,8 @@ class Examples:
         codes = self._codes(item, rng)
         announced, slots = self._length_slots(task, len(codes), rng)
         if task.words != "caption":
-            return self._motion(task.render(self._meant(task, item, rng) | slots, rng=rng), codes, announced, rng)
+            words = self._words_and_strength(task, item, rng)
+            return self._motion(task.render(words | slots, rng=rng), codes, announced, rng)
         pool = item.extra.get("prompts") or item.captions
         caption = str(pool[int(rng.integers(len(pool)))])
         # "go upstairs" asks for climb_stairs, but not for the clips that go down
@@ -222,34 +224,34 @@ class Examples:
             caption = everyday(item.action, item.style, rng, side_of(item.action.replace("-", " "))) or caption
             caption = vary(caption, rng) if rng.random() < 0.5 else caption
         elif plain and rng.random() < self.options.asked:
-            asked = self._asked.get((clip_class(item), item.extra.get("side")))
-            caption = asked[int(rng.integers(len(asked)))] if asked and not item.style else caption
+            requests = self._requests.get((clip_class(item), item.extra.get("side")))
+            caption = requests[int(rng.integers(len(requests)))] if requests and not item.style else caption
         values: dict[str, object] = {task.of_kind("text")[0].name: caption, **slots}
         return self._motion(task.render(values, rng=rng), codes, announced, rng)
 
-    def _meant(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> dict[str, object]:
+    def _words_and_strength(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> dict[str, object]:
         """The steps or the feeling of a clip in words, or the feeling by its name and a number for its strength."""
-        felt, number = item.extra.get("emotion", {}), task.of_kind("number")
-        if task.words == "emotion" and number and "name" in felt and rng.random() < 0.5:
-            return {task.of_kind("text")[0].name: felt["name"], number[0].name: felt["intensity"]}
-        return {task.of_kind("text")[0].name: self._said(task, item)[0]}
+        emotion, number = item.extra.get("emotion", {}), task.of_kind("number")
+        if task.words == "emotion" and number and "name" in emotion and rng.random() < 0.5:
+            return {task.of_kind("text")[0].name: emotion["name"], number[0].name: emotion["intensity"]}
+        return {task.of_kind("text")[0].name: self._texts(task, item)[0]}
 
-    def _said(self, task: Task, item: ClipCodes) -> list[str]:
-        """The words of a clip that a task is about, see `Task.words`."""
+    def _texts(self, task: Task, item: ClipCodes) -> list[str]:
+        """The texts of a clip that a task uses, see `Task.words`."""
         if task.words == "steps":
             return [self.pools.steps[item.id]]
         return item.captions if task.words == "caption" else [item.extra[task.words]["text"]]
 
-    def _told(self, task: Task, item: ClipCodes, share: float, rng: np.random.Generator) -> dict[str, object]:
+    def _text_slot(self, task: Task, item: ClipCodes, share: float, rng: np.random.Generator) -> dict[str, object]:
         """Words for the first text slot in this share of examples, in all where the slot is required."""
-        told, slots, said = rng.random() < share, task.of_kind("text"), self._said(task, item)
-        wanted = slots and said and (told or slots[0].required)
-        return {slots[0].name: str(said[int(rng.integers(len(said)))])} if wanted else {}
+        drawn, slots, texts = rng.random() < share, task.of_kind("text"), self._texts(task, item)
+        filled = slots and texts and (drawn or slots[0].required)
+        return {slots[0].name: str(texts[int(rng.integers(len(texts)))])} if filled else {}
 
     def _motion_to_text(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         prompt = task.render({task.of_kind("motion")[0].name: self._codes(item, rng)}, rng=rng)
-        said = self._said(task, item)
-        answer = self._answer(str(said[int(rng.integers(len(said)))]).strip().rstrip(".").lower())
+        texts = self._texts(task, item)
+        answer = self._answer(str(texts[int(rng.integers(len(texts)))]).strip().rstrip(".").lower())
         return Example(encode_prompt(prompt, self.text, self.config), TEXT, answer)
 
     def _in_between(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
@@ -264,20 +266,20 @@ class Examples:
         _, slots = self._length_slots(task, len(middle), rng)
         start, end = (s.name for s in task.of_kind("motion")[:2])
         sides = {start: codes[max(0, left - CONTEXT) : left], end: codes[right : right + CONTEXT]}
-        prompt = task.render({**sides, **slots, **self._told(task, item, 0.3, rng)}, rng=rng)
+        prompt = task.render({**sides, **slots, **self._text_slot(task, item, 0.3, rng)}, rng=rng)
         return self._motion(prompt, middle, True, rng)
 
     def _continuation(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = item.codes
         cut = int(rng.integers(1, max(2, len(codes) - 2)))
-        rest = codes[cut : cut + LONGEST]
-        announced, slots = self._length_slots(task, len(rest), rng)
+        following = codes[cut : cut + LONGEST]
+        announced, slots = self._length_slots(task, len(following), rng)
         before = {task.of_kind("motion")[0].name: codes[max(0, cut - CONTEXT) : cut]}
-        prompt = task.render({**before, **slots, **self._told(task, item, 0.4, rng)}, rng=rng)
-        return self._motion(prompt, rest, announced, rng)
+        prompt = task.render({**before, **slots, **self._text_slot(task, item, 0.4, rng)}, rng=rng)
+        return self._motion(prompt, following, announced, rng)
 
 
-LEAST = {"continuation": 2, "in_between": 3}  # motion tokens that a clip needs to be cut so
+MIN_TOKENS = {"continuation": 2, "in_between": 3}  # motion tokens that a clip needs to be cut so
 
 
 class Pools:
@@ -285,43 +287,43 @@ class Pools:
 
     Args:
         items: training clips of all modalities.
-        own: sources that only streams of their own draw from (``TASK/SOURCE``).
+        separate: sources that only their own streams draw from (``TASK/SOURCE``).
 
     Attributes:
-        single: clips of bodies that were not joined of others.
+        single: clips of bodies that are not composed.
         steps: id of a joined clip -> its steps.
     """
 
-    def __init__(self, items: Sequence[ClipCodes], own: Collection[str]) -> None:
+    def __init__(self, items: Sequence[ClipCodes], separate: Collection[str]) -> None:
         self.single = [i for i in items if i.source != "composed" and i.modality == "body"]
         self.steps = clip_steps(items)
         self._stepped = [i for i in items if i.id in self.steps]
         self._parts: dict[tuple[str, str], list[ClipCodes]] = {}
         for item in items:
-            part = item.source if item.source in own else ""
-            self._parts.setdefault((item.modality, part), []).append(item)
+            source = item.source if item.source in separate else ""
+            self._parts.setdefault((item.modality, source), []).append(item)
         self._pools: dict[str, list[ClipCodes]] = {}
 
     def __call__(self, name: str) -> list[ClipCodes]:
-        """The clips of one stream of a motion task, in an order that stays."""
+        """The clips of one stream of a motion task, in a fixed order."""
         if name not in self._pools:
-            self._pools[name] = self._drawn(name)
+            self._pools[name] = self._clips(name)
         return self._pools[name]
 
-    def _drawn(self, name: str) -> list[ClipCodes]:
-        task, _, part = name.partition("/")
+    def _clips(self, name: str) -> list[ClipCodes]:
+        task, _, source = name.partition("/")
         spec = get_task(task)
         if spec.words == "steps":
-            return [i for i in self._stepped if i.modality == spec.modality and (not part or i.source == part)]
-        items = self._parts.get((spec.modality, part), [])
-        if spec.words == "emotion":  # a face that acts as well shows what is felt, but is not all that is asked for
-            felt = [(i, i.extra.get("emotion")) for i in items]
-            return [i for i, f in felt if f and (spec.output == TEXT or f["alone"])]
+            return [i for i in self._stepped if i.modality == spec.modality and (not source or i.source == source)]
+        items = self._parts.get((spec.modality, source), [])
+        if spec.words == "emotion":  # a face that also acts shows the emotion, but more than is asked for
+            emotions = [(i, i.extra.get("emotion")) for i in items]
+            return [i for i, e in emotions if e and (spec.output == TEXT or e["alone"])]
         if spec.words == "speech":
             return [i for i in items if i.extra.get("speech")]
         if spec.examples == "text_to_motion":  # an action can be asked for without a caption
             return [i for i in items if i.captions or i.extra.get("prompts")]
-        if spec.examples in LEAST:
-            items = [i for i in items if len(i.codes) >= LEAST[spec.examples]]
+        if spec.examples in MIN_TOKENS:
+            items = [i for i in items if len(i.codes) >= MIN_TOKENS[spec.examples]]
         needed = any(s.required for s in spec.of_kind("text")[:1])
         return [i for i in items if i.captions] if needed or spec.output == TEXT else items

@@ -1,10 +1,10 @@
-"""From corpora to the motion store of every training stage: clips, made-up clips, and many ways to ask for them.
+"""The prepare stage of `scripts/train.py`: corpora -> the motion store of the other stages, with prompt pools.
 
-The store holds, per clip, its captions (what `motion_to_text` should say) and, under ``extra["prompts"]``, a wider pool
-of truthful requests (what `text_to_motion` should understand). Besides the corpus' own clips, mirrored too, it may hold
-keyframed ones (``synthetic``), two actions at once (``layered``), variations (``styled``), cyclic clips made longer
-(``looped``) and two to four clips in a row (``composed``). Validation clips of the corpus are stored as they are, never
-used as a part of anything, and have no prompt pool; the keyframed ones among them come from seeds of their own.
+The store holds, per clip, its captions (for `motion_to_text`) and, under ``extra["prompts"]``, a wider pool of true
+requests (for `text_to_motion`). Beside the clips of the corpus, mirrored too, it may hold keyframed ones
+(``synthetic``), two actions at once (``layered``), variations (``styled``), cyclic clips made longer (``looped``) and
+two to four clips in sequence (``composed``). Validation clips of the corpus are stored unchanged, are never parts of
+other clips, and have no prompt pool; keyframed ones for validation come from separate seeds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CYCLIC = {
     "indian_dance", "martial_arts", "crawl", "direct_traffic", "basketball_signal", "dance_short", "basketball_dribble",
     "wave_left_hand", "wave_right_hand", "wave_both_hands",
 }  # fmt: skip
-# Sources of clips that were not recorded.
+# Sources of clips that are not recordings.
 MADE_UP = ("synthetic", "layered", "styled", "looped", "composed", "practised", "shown")
 LICENCE_JOINED = "as its sources"
 
@@ -57,23 +57,23 @@ _BATCH = 64  # keyframed clips solved together
 
 
 class Preparation(Strict):
-    """Options of :func:`prepare`; counts of 0 leave a kind out.
+    """Options of `prepare`; counts of 0 leave a kind out.
 
     Attributes:
-        keyframed: clips of every action family for training, handed at random.
-        entries: of the lexicon's, whose schemas they share; None = as many.
-        keyframed_val: clips of every family for validation, from seeds that training never uses.
+        keyframed: clips of every action family for training, of random hands.
+        entries: of every family of the lexicon, which share schemas; None = as many.
+        keyframed_val: clips of every family for validation.
         layered: clips of two actions at once.
         styled: variations of speed, posture, amplitude and style.
         looped: cyclic clips made longer.
-        composed: clips of several actions in a row.
-        keyframed_share: share of the composed clips that surely have a keyframed part.
+        composed: clips of several actions in sequence.
+        keyframed_share: share of the composed clips with a keyframed part for certain.
         three, four: shares of the composed clips with three and four actions.
         prompts: size of a clip's prompt pool.
         composed_prompts: requests of a composed clip.
         balance: class balance of the composed clips' parts, 0 = as they come, 1 = all classes alike.
-        longest: most frames of a layered, styled, looped or composed clip.
-        seed: decides everything.
+        longest: maximum of frames of a layered, styled, looped or composed clip.
+        seed: of all random draws.
     """
 
     keyframed: Annotated[NonNegativeInt, Field(le=VALIDATION)] = 0
@@ -105,10 +105,10 @@ class PreparationRecipe(Strict):
     prepare: Preparation = Preparation()
 
 
-def _asked(clip: Clip, bank: CaptionBank, rewrites: Rewrites, side: str | None) -> list[str]:
+def _requests(clip: Clip, bank: CaptionBank, rewrites: Rewrites, side: str | None) -> list[str]:
     """Users' requests that the clip answers."""
     if "+" in clip.action or any(isinstance(v, str) for v in clip.extra.get("params", {}).values()):
-        return []  # a direction or a manner was drawn that the class does not name
+        return []  # its direction or manner is not in the name of the class
     if clip.action:
         return rewrites.for_action(clip.action, clip.style, side)
     key = bank.action_key("", clip.captions)
@@ -116,16 +116,16 @@ def _asked(clip: Clip, bank: CaptionBank, rewrites: Rewrites, side: str | None) 
 
 
 def prompt_pool(clip: Clip, bank: CaptionBank, rewrites: Rewrites, rng: np.random.Generator, size: int) -> list[str]:
-    """Requests that the clip answers: its captions, variations, paraphrases of its action, and how users put it.
+    """Requests that the clip answers: its captions, variations, paraphrases of its action, and users' requests.
 
-    Without captions what its action is asked for with; none where it has no action, or one without words.
+    Without captions, requests for its action; none where it has no action, or one without words.
     """
     side = clip.extra.get("side") or (side_of(clip.action.replace("-", " ")) if clip.action else None)
     pool = [*clip.captions, *clip.extra.get("requests", [])]
-    asked = _asked(clip, bank, rewrites, side)
-    if asked:
-        pool += [str(t) for t in rng.choice(asked, min(len(asked), max(2, size // 4)), replace=False)]
-    # the captions of keyframed clips say what was drawn for them; the bank does not know
+    requests = _requests(clip, bank, rewrites, side)
+    if requests:
+        pool += [str(t) for t in rng.choice(requests, min(len(requests), max(2, size // 4)), replace=False)]
+    # captions of keyframed clips state their random parameters, which the bank does not know
     named = clip.action if "params" not in clip.extra else ""
     for _ in range(2 * size):
         if len(set(pool)) >= size + len(clip.captions):
@@ -143,10 +143,10 @@ def prompt_pool(clip: Clip, bank: CaptionBank, rewrites: Rewrites, rng: np.rando
 def composed_clips(
     clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation
 ) -> Iterator[Clip]:
-    """Two to four training clips in a row at matching poses, with captions joined as people join them.
+    """Two to four training clips in sequence at matching poses, with their captions joined.
 
     Raises:
-        UserError: hardly any of the clips can follow one another within `longest` frames.
+        UserError: too few of the clips can follow one another within `longest` frames.
     """
     if not options.composed:
         return
@@ -157,37 +157,37 @@ def composed_clips(
     cyclic = [n in CYCLIC and c.source != "synthetic" for n, c in zip(names, usable, strict=True)]
     sequencer = Sequencer(usable, names, cyclic, options.balance)
     anything = np.ones(len(usable), bool)
-    made_up = np.array([c.source == "synthetic" for c in usable])
-    made = refused = 0
-    while made < options.composed:
-        many = [1 - options.three - options.four, options.three, options.four]
-        count = int(rng.choice([2, 3, 4], p=many))
+    is_keyframed = np.array([c.source == "synthetic" for c in usable])
+    count_made = refused = 0
+    while count_made < options.composed:
+        shares = [1 - options.three - options.four, options.three, options.four]
+        count = int(rng.choice([2, 3, 4], p=shares))
         allowed = [anything] * count
-        if made_up.any() and rng.random() < options.keyframed_share:
-            allowed[int(rng.integers(count))] = made_up
-        elif made_up.any():
-            allowed = [~made_up] * count if not made_up.all() else allowed
+        if is_keyframed.any() and rng.random() < options.keyframed_share:
+            allowed[int(rng.integers(count))] = is_keyframed
+        elif is_keyframed.any():
+            allowed = [~is_keyframed] * count if not is_keyframed.all() else allowed
         chain = sequencer.draw(rng, allowed, options.longest)
         if chain is None:
             refused += 1
-            if refused > 1000 + 100 * made:
+            if refused > 1000 + 100 * count_made:
                 raise UserError(f"prepare: longest: {options.longest} frames; hardly any clips in a row are that short")
             continue
         parts = [usable[i] for i in chain.items]
-        shown = [_words_mirrored(c) if flip else c for c, flip in zip(parts, chain.mirrored, strict=True)]
-        pool = [prompt_pool(c, bank, rewrites, rng, 6) for c in shown]
+        oriented = [_words_mirrored(c) if flip else c for c, flip in zip(parts, chain.mirrored, strict=True)]
+        pool = [prompt_pool(c, bank, rewrites, rng, 6) for c in oriented]
         prompts = [bank.compose([str(rng.choice(p)) for p in pool], rng) for _ in range(options.composed_prompts)]
-        plain = bank.compose([str(rng.choice(c.captions)) for c in shown], rng)
+        plain = bank.compose([str(rng.choice(c.captions)) for c in oriented], rng)
         yield Clip(
-            f"join_{made:05d}", chain.motion.with_caption(plain), [plain], "composed", LICENCE_JOINED, "train",
-            "+".join(clip_class(c) for c in shown), "",
+            f"join_{count_made:05d}", chain.motion.with_caption(plain), [plain], "composed", LICENCE_JOINED, "train",
+            "+".join(clip_class(c) for c in oriented), "",
             {"prompts": [plain, *prompts], "parts": [c.id for c in parts], "seams": list(chain.starts[1:])},
         )  # fmt: skip
-        made += 1
+        count_made += 1
 
 
 def _words_mirrored(clip: Clip) -> Clip:
-    """What is said of the clip's mirror image; its motion stays."""
+    """The clip with the words of its mirror image."""
     return replace(mirrored(replace(clip, motion=clip.load())), motion=clip.motion)
 
 
@@ -204,21 +204,21 @@ def keyframed_clips(
         seeds = range(first, first + (count if entries is None or not family.schema else entries))
         for start in range(0, len(seeds), _BATCH):
             batch = keyframed(family, seeds[start : start + _BATCH], stances if len(stances) else None, bank)
-            yield from map(_described, batch)
+            yield from map(_with_requests, batch)
 
 
-def _described(clip: Clip) -> Clip:
-    """Sentences about somebody stay captions; orders and requests ("have a seat") only ask for the clip."""
-    said = [c for c in clip.captions if split(c) is not None] or clip.captions
-    asked = [c for c in clip.captions if c not in said]
-    return replace(clip, captions=said, extra={**clip.extra, "requests": asked})
+def _with_requests(clip: Clip) -> Clip:
+    """Sentences about somebody stay captions; orders ("have a seat") become requests."""
+    captions = [c for c in clip.captions if split(c) is not None] or clip.captions
+    requests = [c for c in clip.captions if c not in captions]
+    return replace(clip, captions=captions, extra={**clip.extra, "requests": requests})
 
 
 def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation) -> Iterator[Clip]:
-    """All clips with prompt pools (training clips also mirrored, words too), then what is made of them."""
+    """All clips with prompt pools (training clips also mirrored, with their words), then those derived from them."""
     rng = np.random.default_rng([options.seed, 0])
 
-    def asked_for(clip: Clip) -> Clip:
+    def with_pool(clip: Clip) -> Clip:
         pool = prompt_pool(clip, bank, rewrites, rng, options.prompts)
         return replace(clip, extra={**clip.extra, "prompts": pool})
 
@@ -228,19 +228,19 @@ def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, option
             yield replace(clip, extra={})
             continue
         clip = replace(clip, extra={})
-        yield asked_for(clip)
-        yield asked_for(replace(mirrored(clip), id=f"{clip.id}_m"))
+        yield with_pool(clip)
+        yield with_pool(replace(mirrored(clip), id=f"{clip.id}_m"))
     stances = idle_stances(train, 200, options.seed) if options.keyframed or options.keyframed_val else np.zeros(0)
     yield from keyframed_clips(bank, stances, options.keyframed_val, first=VALIDATION)
-    made = list(keyframed_clips(bank, stances, options.keyframed, options.entries))
-    for clip in made:
-        yield asked_for(clip)
+    generated = list(keyframed_clips(bank, stances, options.keyframed, options.entries))
+    for clip in generated:
+        yield with_pool(clip)
     longest, seed = options.longest, options.seed
-    layered = list(layered_clips([*train, *made], bank, options.layered, seed, longest))
-    varied = styled_clips([*train, *made], bank, options.styled, seed, longest)
+    layered = list(layered_clips([*train, *generated], bank, options.layered, seed, longest))
+    varied = styled_clips([*train, *generated], bank, options.styled, seed, longest)
     for clip in (*layered, *varied, *looped_clips(train, bank, CYCLIC, options.looped, seed, longest)):
-        yield asked_for(clip)
-    yield from composed_clips([*train, *made, *layered], bank, rewrites, options)
+        yield with_pool(clip)
+    yield from composed_clips([*train, *generated, *layered], bank, rewrites, options)
 
 
 def read_corpora(folders: str) -> Iterator[Clip]:
@@ -286,7 +286,7 @@ def prepare_stage(recipe: PreparationRecipe, args: SimpleNamespace) -> None:
 
 
 FAMILIES = ("wave", "bow", "squat", "march", "clap", "jumping_jack", "turn_around", "kick")
-TRAINING, HELD = 6, 1  # clips of each
+TRAINING, HELD_OUT = 6, 1  # clips of each
 SHARD = "motions_00.npz"
 
 
@@ -295,7 +295,7 @@ def write_sample_corpus(folder: Path) -> None:
 
     The clips are keyframed ones with their own captions: good enough to run every stage, not to learn from.
     """
-    seeds = [*range(TRAINING), *range(VALIDATION, VALIDATION + HELD)]
+    seeds = [*range(TRAINING), *range(VALIDATION, VALIDATION + HELD_OUT)]
     clips = [c for name in FAMILIES for c in keyframed(families()[name], seeds)]
     motions = [c.load() for c in clips]
     rows = [
@@ -313,24 +313,26 @@ def write_sample_corpus(folder: Path) -> None:
     _write_lines(body / "captions.jsonl", rows)
     _write(body / "skeleton.json", json.dumps(skeleton))
     atomic_write(body / SHARD, lambda p: p.write_bytes(_npz(arrays)))
-    said = {name: list(dict.fromkeys(t for c in clips if c.action == name for t in c.captions)) for name in FAMILIES}
+    captions = {
+        name: list(dict.fromkeys(t for c in clips if c.action == name for t in c.captions)) for name in FAMILIES
+    }
     person = "a person "
     bank = {
         "actions": {name: [f"{{person}} {t.removeprefix(person)} {{manner}}" for t in texts if t.startswith(person)]
-                    for name, texts in said.items()},
+                    for name, texts in captions.items()},
         "styles": {"normal": {"adverbs": ["calmly"], "phrases": ["at an even pace"], "person": ["a person"]}},
         "compose": ["{a}, then {b}", "first {a}, afterwards {b}", "{a}, {b}, and finally {c}"],
     }  # fmt: skip
     _write(text / "body_captions.json", json.dumps(bank, indent=1))
     rewrites = [{"prompt": f"please show how {t}", "plain": [t], "actions": [name], "styles": [None], "side": None}
-                for name, texts in said.items() for t in texts[:2]]  # fmt: skip
+                for name, texts in captions.items() for t in texts[:2]]  # fmt: skip
     _write_lines(text / "rewrites_train.jsonl", rewrites)
 
 
 def sample_corpus_stage(args: SimpleNamespace) -> None:
     """Write the sample corpus."""
     write_sample_corpus(Path(args.output))
-    print(f"{args.output}: {len(FAMILIES) * (TRAINING + HELD)} clips of {len(FAMILIES)} actions")
+    print(f"{args.output}: {len(FAMILIES) * (TRAINING + HELD_OUT)} clips of {len(FAMILIES)} actions")
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
 from vqvae.errors import UserError
 
-BLOCK = 4096
-"""Frames that statistics read at a time: some megabytes."""
+BLOCK = 4096  # frames that statistics read at a time: some megabytes
 
 
 @dataclass
@@ -34,8 +32,7 @@ class Windows:
     hold: list[slice]
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (D,) float32 over all frames; summed frame after frame in float64, as NumPy
-        does over one array of all."""
+        """Mean and standard deviation (D,) float32 over all frames, to the bit as NumPy computes them in float64."""
         frames = int(self.clips.lengths.sum())
         mean = self._summed(np.zeros(self.clips.width), power=1) / frames
         return mean.astype(np.float32), np.sqrt(self._summed(mean, power=2) / frames).astype(np.float32)
@@ -87,30 +84,25 @@ class Windows:
         return out
 
 
-class FeatureFile(Sequence[np.ndarray]):
-    """A sequence of (T, D) float32 clips, each read when it is asked for; in memory are their lengths alone.
+class FeatureFile:
+    """(T, D) float32 clips in a file without a name, which goes with the object; in memory are their lengths alone.
 
-    The file has no name of its own and goes with the object, so a stopped run leaves nothing behind. Like any file it
-    has one place to read at: one thread at a time.
+    It has one position to read at: one thread at a time.
 
     Args:
-        folder: where there is room, 4 D bytes per frame; it, or the nearest folder above that exists, is used.
+        folder: with space for 4 D bytes per frame; it, or the nearest folder above that exists, is used.
     """
 
     def __init__(self, folder: Path) -> None:
-        there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.is_dir())
+        self.folder = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.is_dir())
         try:
-            self._file = tempfile.TemporaryFile(dir=there)  # noqa: SIM115 - closed with the object
+            self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed with the object
         except OSError as e:
-            raise UserError(f"{there}: no room for the features of the clips ({e.strerror or e})") from None
-        self._place, self._ends, self.width = there, [0], 0
+            raise UserError(f"{self.folder}: no room for the features of the clips ({e.strerror or e})") from None
+        self._ends, self.width = [0], 0
 
     def add(self, features: np.ndarray) -> None:
-        """Put a clip (T, D) behind the others; it is kept in float32.
-
-        Raises:
-            UserError: the disk is full, or D is not that of the clips before.
-        """
+        """Append a clip (T, D), stored in float32. Raises UserError for a full disk or another D than before."""
         rows = np.ascontiguousarray(features, np.float32)
         if self.width not in (0, rows.shape[1]):
             raise UserError(f"a clip of {rows.shape[1]} channels among such of {self.width}; accepted: one width")
@@ -120,7 +112,7 @@ class FeatureFile(Sequence[np.ndarray]):
             self._file.write(rows.data)
             self._file.flush()
         except OSError as e:
-            raise UserError(f"{self._place}: cannot keep the features of the clips ({e.strerror or e})") from None
+            raise UserError(f"{self.folder}: cannot keep the features of the clips ({e.strerror or e})") from None
         self._ends.append(self._ends[-1] + len(rows))
 
     @property
@@ -131,20 +123,13 @@ class FeatureFile(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[np.ndarray]: ...
-
-    def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> np.ndarray:
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         return self.frames(index % len(self), 0, None)
 
     def frames(self, clip: int, start: int, stop: int | None) -> np.ndarray:
-        """(stop - start, D) of a clip, or up to its end; nothing else of it is read."""
+        """(stop - start, D) of a clip, or up to its end, without reading the rest of it."""
         first, end = self._ends[clip], self._ends[clip + 1]
         end = end if stop is None else min(end, first + stop)
         return self._read(first + start, end)
@@ -154,9 +139,12 @@ class FeatureFile(Sequence[np.ndarray]):
         places = [*range(0, self._ends[-1], frames), self._ends[-1]]
         yield from (self._read(a, b) for a, b in pairwise(places))
 
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
     def _read(self, first: int, end: int) -> np.ndarray:
         data = bytearray(max(0, end - first) * self.width * np.dtype(np.float32).itemsize)
         self._file.seek(first * self.width * np.dtype(np.float32).itemsize)
         if self._file.readinto(data) != len(data):
-            raise UserError(f"{self._place}: the features of the clips were cut short; run the stage again")
+            raise UserError(f"{self.folder}: the features of the clips were cut short; run the stage again")
         return np.frombuffer(data, np.float32).reshape(-1, self.width)

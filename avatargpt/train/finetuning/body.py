@@ -61,13 +61,13 @@ MIN_FRAMES, TOKEN_FRAMES = 32, 4  # of a clip that is continued
 
 def language_recipe(options: FinetuneOptions, steps: int) -> LanguageRecipe:
     """The configuration of the language stage, for so many steps."""
-    mine, rest = options.user_share, 1 - options.user_share
+    mine, package = options.user_share, 1 - options.user_share
     weights = {
         f"text_to_motion/{USER}": 0.62 * mine, f"motion_to_text/{USER}": 0.2 * mine,
         f"continuation/{USER}": 0.1 * mine, f"in_between/{USER}": 0.08 * mine,
-        "text_to_motion": 0.4 * rest, "motion_to_text": 0.14 * rest, "continuation": 0.2 * rest,
-        "in_between": 0.1 * rest, "rewrite": 0.02 * rest, "chat_turn": 0.06 * rest,
-        **{name: 0.01 * rest for name in PLANNING},
+        "text_to_motion": 0.4 * package, "motion_to_text": 0.14 * package, "continuation": 0.2 * package,
+        "in_between": 0.1 * package, "rewrite": 0.02 * package, "chat_turn": 0.06 * package,
+        **{name: 0.01 * package for name in PLANNING},
     }  # fmt: skip
     balanced = ("text_to_motion", "motion_to_text", "continuation", "in_between")
     alpha = {task: 0.5 for task in balanced} | {f"{task}/{USER}": 0.7 for task in balanced}
@@ -152,7 +152,7 @@ class BodyFinetuning(Finetuning):
         files, table = motion_files(self.folder), caption_table(self.folder)
         texts = [t for f in files if (t := f.with_suffix(".txt")).is_file()]
         self.clips = read_clips(
-            self.folder, self.options.licence, lambda done, total: self.notify("reading", done, total)
+            self.folder, self.options.licence, lambda count, total: self.notify("reading", count, total)
         )  # fmt: skip
         return [*files, *texts, *([table] if table else [])]
 
@@ -245,8 +245,8 @@ def with_captions_of(index: PhraseIndex, clips: Sequence[ClipCodes], grounder: S
     """An index with the captions of clips; one that it has already leads to the clip from now on."""
     new = index_of(clips, grounder)
     earlier = without(index, set(new.keys))
-    known = set(earlier.classes)
-    new.classes = [f"own {c}" if c in known else c for c in new.classes]  # an action of the user's is none of ours
+    actions = set(earlier.classes)
+    new.classes = [f"own {c}" if c in actions else c for c in new.classes]  # an action of the user's is none of ours
     both = with_new_actions(earlier, new)
     stored = earlier.index.stored
     stored = stored if isinstance(stored, Reduced) else reduced(stored, RANK)

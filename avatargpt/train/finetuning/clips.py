@@ -59,7 +59,7 @@ def read_clips(folder: Path, licence: str, notify: Callable[[int, int], None] | 
         UserError: a bad file, one without a caption, no body, too short, or too few clips.
     """
     files, table = motion_files(folder), caption_table(folder)
-    known = Captions() if table is None else Captions.load(table)
+    captions_of = Captions() if table is None else Captions.load(table)
     if len(files) < MIN_CLIPS:
         raise UserError(f"{folder}: {len(files)} clips; accepted at least {MIN_CLIPS}, some of which are held out")
     clips = []

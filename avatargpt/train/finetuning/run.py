@@ -22,7 +22,7 @@ from avatargpt.train.checkpoints import ABOUT as BEST_ABOUT
 from avatargpt.train.checkpoints import BEST
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.stage import StageBase, StepContext
+from avatargpt.train.stage import Stage, StepContext
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import atomic_write, folder_lock, parsing
@@ -72,7 +72,7 @@ class FinetuneOptions(Strict):
         }  # fmt: skip
 
 
-class EarlyStopping(StageBase):
+class EarlyStopping(Stage):
     """A stage that is over after `patience` validations without a lower figure; it passes each to `validated`."""
 
     patience = 2

@@ -70,7 +70,7 @@ class FaceFinetuning(Finetuning):
         if not (self.start / DRIVER / "driver.json").is_file():
             raise UserError(f"--model {self.start}: no driver of faces in it; accepted a folder of weights with one")
         recordings = read_recordings(
-            self.folder, ("face",), FACE_FILES, notify=lambda done, total: self.notify("reading", done, total)
+            self.folder, ("face",), FACE_FILES, notify=lambda count, total: self.notify("reading", count, total)
         )  # fmt: skip
         self.recordings = recordings
         return [f for r in recordings for f in r.files]
@@ -135,7 +135,7 @@ class GestureFinetuning(Finetuning):
             raise UserError(f"--model {self.start}: gestures that hear {config.audio}; accepted prosody")
         self.recordings = read_recordings(
             self.folder, ("body", "gesture"), BODY_FILES, WORD_FILES,
-            lambda done, total: self.notify("reading", done, total),
+            lambda count, total: self.notify("reading", count, total),
         )  # fmt: skip
         return [f for r in self.recordings for f in r.files]
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.config import Schedule, save_resolved
+from avatargpt.config import Schedule
 from avatargpt.metrics.gesture.fgd import CHANNELS, FRAMES, LEAST_SPREAD, GestureAutoEncoder, GestureFeatures, windows
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.stage import Metrics, StageBase, StepContext
+from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -59,8 +59,8 @@ def all_windows(motions: Iterable[Motion]) -> np.ndarray:
     return np.concatenate([empty, *(windows(m, 4) for m in long)])
 
 
-class GestureFeatureStage(StageBase):
-    """An auto-encoder of gestures in training: see `avatargpt.train.loop.Stage`."""
+class GestureFeatureStage(Stage):
+    """An auto-encoder of gestures in training: see `avatargpt.train.stage.Stage`."""
 
     def __init__(
         self, recipe: GestureFeatureRecipe, training: np.ndarray, validation: np.ndarray, runtime: Runtime
@@ -108,7 +108,6 @@ class GestureFeatureStage(StageBase):
 
     def save(self, out: Path) -> None:
         self.finished().save(out)
-        save_resolved(self.recipe, out)
 
 
 def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespace) -> None:

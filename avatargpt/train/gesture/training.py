@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.config import Schedule, save_resolved
+from avatargpt.config import Schedule
 from avatargpt.gesture.config import GestureConfig, GestureShape
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.network import GestureNetwork
@@ -21,7 +21,7 @@ from avatargpt.train.gesture import cache
 from avatargpt.train.gesture.batches import Batch, Batches, Sampling
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.stage import Metrics, StageBase, StepContext
+from avatargpt.train.stage import Metrics, Stage, StepContext
 from vqvae.errors import UserError
 from vqvae.rotations import matrix_from_6d
 from vqvae.strict import PositiveInt, Rate, Strict
@@ -138,8 +138,8 @@ def gesture_stage(recipe: GestureRecipe, args: argparse.Namespace) -> None:
     train(recipe, cache.load(args.takes), Path(args.output), runtime, start, args.until, str(args.config))
 
 
-class GestureStage(StageBase):
-    """A gesture network in training: see `avatargpt.train.loop.Stage`."""
+class GestureStage(Stage):
+    """A gesture network in training: see `avatargpt.train.stage.Stage`."""
 
     def __init__(
         self, recipe: GestureRecipe, corpus: cache.Corpus, runtime: Runtime, start: GestureDriver | None, where: str
@@ -215,7 +215,6 @@ class GestureStage(StageBase):
     def save(self, out: Path) -> None:
         GestureDriver(self.network).save(out)
         self.network.train()
-        save_resolved(self.recipe, out)
 
 
 def _check_same(config: GestureConfig, corpus: cache.Corpus, source: str) -> None:
