@@ -40,7 +40,9 @@ def choice_stage(args: SimpleNamespace) -> None:
     print(json.dumps(figures))
 
 
-def trained(index: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int) -> tuple[KnownActionClassifier, dict[str, float]]:
+def trained(
+    index: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int
+) -> tuple[KnownActionClassifier, dict[str, float]]:
     """A classifier, and its figures on held-out actions.
 
     Args:

@@ -1,4 +1,4 @@
-"""The phrase-index stage of `scripts/train.py`: `avatargpt.requests.phrase_index` from captions, lexicon and requests."""
+"""The phrase-index stage of `scripts/train.py`: captions, lexicon and requests -> `avatargpt.requests.phrase_index`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.captions import begins_with_person, both_against_one, of_anybody
-from avatargpt.requests.vector_index import unit
 from avatargpt.requests.lexical import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
+from avatargpt.requests.vector_index import unit
 from avatargpt.train.data.judged_answers import pass_rates, usual
 from avatargpt.train.data.prepare import CYCLIC, MADE_UP
 from avatargpt.train.runtime import Runtime

@@ -59,13 +59,14 @@ def read_clips(folder: Path, licence: str, notify: Callable[[int, int], None] | 
         UserError: a bad file, one without a caption, no body, too short, or too few clips.
     """
     files, table = motion_files(folder), caption_table(folder)
-    captions_of = Captions() if table is None else Captions.load(table)
+    table_captions = Captions() if table is None else Captions.load(table)
     if len(files) < MIN_CLIPS:
         raise UserError(f"{folder}: {len(files)} clips; accepted at least {MIN_CLIPS}, some of which are held out")
     clips = []
     for number, path in enumerate(files, 1):
         place = path.relative_to(folder).with_suffix("").as_posix()
-        texts = known.find(place, path.stem).captions or read_captions(path.with_suffix(".txt"), place, None) or []
+        beside = path.with_suffix(".txt")
+        texts = table_captions.find(place, path.stem).captions or read_captions(beside, place, None) or []
         if not texts:
             where = f"{table}: {place}" if table else str(path.with_suffix(".txt"))
             raise UserError(f"{path}: no caption; accepted one in {where}, in words that name what is done")
