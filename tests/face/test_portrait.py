@@ -161,7 +161,7 @@ def test_numbers_out_of_bounds(
     (tmp_path / "p.yaml").write_text(yaml.safe_dump({section: {key: value}}))
     assert main(["portrait", "--config", str(tmp_path / "p.yaml"), "-o", str(tmp_path / "x")]) == 2
     said = capsys.readouterr().err
-    assert f"{section}: {key}: {value}; accepted: a" in said and f"at least {least}" in said
+    assert f"{section}: {key}: {value}; accepted: " in said and f"greater than or equal to {least}" in said
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> Non
     motion_scorer = train(RECIPE, made(), made(seed=5), tmp_path)
     held = made(seed=6)
     told = motion_scorer.network.embed_text(torch.from_numpy(held.vectors)).detach().numpy()
-    seen = motion_scorer.network.see(torch.from_numpy(held.signatures)).detach().numpy()
+    seen = motion_scorer.network.embed_motion(torch.from_numpy(held.signatures)).detach().numpy()
     assert ((seen @ told.T).argmax(1) // 2 == held.classes).mean() > 0.95
     assert rank_one(motion_scorer.network, held, among=8) > 0.9
     torch.manual_seed(0)
@@ -54,7 +54,7 @@ def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> Non
     assert rank_one(untrained.eval(), held, among=8) < 0.5
     again = TextMotionScorer.load(tmp_path)
     assert again is not None
-    assert torch.equal(again.network.see(torch.ones(1, SIZE)), motion_scorer.network.see(torch.ones(1, SIZE)))
+    assert torch.equal(again.network.embed_motion(torch.ones(1, SIZE)), motion_scorer.network.embed_motion(torch.ones(1, SIZE)))
     assert '"rank_one"' in (tmp_path / "log.jsonl").read_text()
 
 
