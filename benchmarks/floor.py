@@ -31,7 +31,7 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
     from avatargpt.kinematics.measures import jerk
     from avatargpt.long.director import Director, manner_of
     from avatargpt.long.loop import Loop
-    from avatargpt.long.performer import Performer
+    from avatargpt.long.pipeline import StepPipeline
     from avatargpt.long.stream import MotionStream
     from avatargpt.options import GenerationConfig
     from vqvae.ground import SUNK
@@ -47,8 +47,8 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
     tokenizer, body = model.tokenizers["body"], model.body
     phrases, planner = body.model.phrase_index, planning.load_planner(None, body.model)
     director = Director(planner, scene, seed, (), manner_of(scene, phrases), phrases)
-    performer = Performer(body, GenerationConfig(best_of=4))  # as `long` does
-    run = Loop(director, performer, Kept(tokenizer, radius), seed, radius)
+    pipeline = StepPipeline(body, GenerationConfig(best_of=4))  # as `long` does
+    run = Loop(director, pipeline, Kept(tokenizer, radius), seed, radius)
     frames = sum(len(c.motion) for c in run.chunks(seconds))
     made, jerks = {}, {}
     out: dict[str, Any] = {"scene": scene, "seed": seed}

@@ -67,7 +67,7 @@ def long(
     try:
         loaded = common.load_model(model, device, threads, quiet, dtype)
         plans = planning.load_planner(planner, loaded, llm_helper, warn)
-        writer.tell(planner=plans.name)
+        writer.update_head(planner=plans.name)
         began = time.perf_counter()
         with progress("living on", quiet) as advance:
             chunks = loop.long(loaded, scene, seconds, plans, seed, radius, first_activities, best_of)

@@ -26,7 +26,7 @@ from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
-    from avatargpt.long.performer import Candidate, Made, Performer
+    from avatargpt.long.pipeline import Candidate, ClauseCodes, StepClause, StepPipeline
 
 WINDOW = 60  # frames at 20 fps
 INTERPOLATED = 12  # frames of the interpolation baseline
@@ -91,8 +91,8 @@ def scenes(data: Path | None) -> list[Scene]:
 
 def closed_loop(
     model: AvatarGPT, scene: Scene, seed: int, best_of: int, frames: Sequence[int] = ()
-) -> tuple[Motion, list[Made]]:
-    """A scene's steps as motion of the closed loop: the motion, and its parts beat by beat.
+) -> tuple[Motion, list[ClauseCodes]]:
+    """A scene's steps as motion of the closed loop: the motion, and its parts clause by clause.
 
     Args:
         frames: of every activity; then each is one caption, used unchanged. Default: steps are reworded as usual and
@@ -100,36 +100,37 @@ def closed_loop(
     """
     from avatargpt.long.director import Director
     from avatargpt.long.loop import Loop
-    from avatargpt.long.performer import LONGEST, SHORTEST, Beat, Performer
+    from avatargpt.long.pipeline import MAX_TOKENS, MIN_TOKENS, StepClause, StepPipeline
     from avatargpt.long.stream import MotionStream
     from avatargpt.planning.types import Activity
 
-    performed: list[Made] = []
+    performed: list[ClauseCodes] = []
     lengths = iter(frames)
     per = model.tokenizers["body"].downsample
 
-    class Recorder(Performer):
-        def beats(
+    class Recorder(StepPipeline):
+        def clauses(
             self, steps: Sequence[str], seed: int, room: int, seconds: Sequence[float] = ()
-        ) -> Iterable[Beat]:
+        ) -> Iterable[StepClause]:
             if not frames:
-                return super().beats(steps, seed, room, seconds)
-            tokens = min(max(round(next(lengths) / per), SHORTEST), LONGEST)
-            return [Beat(0, " ".join(steps), tokens, mix(seed, 0))]
+                return super().clauses(steps, seed, room, seconds)
+            tokens = min(max(round(next(lengths) / per), MIN_TOKENS), MAX_TOKENS)
+            return [StepClause(0, " ".join(steps), tokens, mix(seed, 0))]
 
         def choose(
-            self, beat: Beat, found: Sequence[Candidate], tail: np.ndarray, detour: Callable[[np.ndarray], float]
-        ) -> Made:
-            performed.append(super().choose(beat, found, tail, detour))
+            self, clause: StepClause, candidates: Sequence[Candidate], tail: np.ndarray,
+            detour: Callable[[np.ndarray], float],
+        ) -> ClauseCodes:
+            performed.append(super().choose(clause, candidates, tail, detour))
             return performed[-1]
 
         def describe(self, codes: np.ndarray) -> str:
             return ""
 
-    performer: Performer = Recorder(model.body, GenerationConfig(best_of=best_of))
+    pipeline: StepPipeline = Recorder(model.body, GenerationConfig(best_of=best_of))
     activities = [Activity(" ".join(steps), tuple(steps)) for steps in scene]
     director = Director(_NoPlanner(), "a scene", seed, activities, phrase_index=None if frames else model.phrase_index)
-    loop = Loop(director, performer, MotionStream(model.tokenizers["body"]), seed)
+    loop = Loop(director, pipeline, MotionStream(model.tokenizers["body"]), seed)
     parts = [c.motion for c in loop.acted(len(activities))]
     return concatenate(parts), performed
 
@@ -145,7 +146,7 @@ class _NoPlanner:
     plan = answer = next_activity
 
 
-def chained(model: AvatarGPT, performed: Sequence[Made], frames: int) -> tuple[Motion, list[float]]:
+def chained(model: AvatarGPT, performed: Sequence[ClauseCodes], frames: int) -> tuple[Motion, list[float]]:
     """The same clips decoded one by one and put one after the other, with `frames` interpolated between (0 = none).
 
     Returns:
@@ -252,7 +253,7 @@ def figures_of(cut: Mapping[str, Sequence[np.ndarray]], usual: float) -> dict[st
     return results
 
 
-def _centres(performed: Sequence[Made], per: int) -> list[float]:
+def _centres(performed: Sequence[ClauseCodes], per: int) -> list[float]:
     """Middles of the loop's transitions in frames, `per` to a token."""
     ends = np.cumsum([len(m.codes) for m in performed])
     return [float(e + m.transition / 2) * per for e, m in zip(ends[:-1], performed[1:], strict=True)]

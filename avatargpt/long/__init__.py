@@ -1,1 +1,1 @@
-"""The closed loop of unlimited motion: plan, act out, describe, plan again. The public face is `long.loop`."""
+"""Motion of any length: plan, act, describe, plan again. Entry point: `avatargpt.long.loop.long`."""

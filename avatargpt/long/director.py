@@ -1,4 +1,4 @@
-"""What is done next: asks the planner, remembers a little, refuses to go round in circles, keeps the scene's manner."""
+"""`Director`: the next activity of a scene, by a planner with a short memory, without repetition."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.requests.phrase_index import PhraseIndex
 
-PLANNED = 3  # activities of the plan that a scene begins with, as many as `avatargpt plan` gives
-MEMORY = 24  # activities the planner is told of and repetition is looked for in
-TRIES = 4  # times the planner is asked before the least repetitive answer is taken
-SAME = 0.6  # share of common words from which two activities are the same one
-WARMER = 0.15  # temperature added with every further try
+PLAN_ACTIVITIES = 3  # of the plan that a scene begins with, as of `avatargpt plan`
+MEMORY = 24  # activities that the planner gets and repetition is measured against
+MAX_TRIES = 4  # answers of the planner before the least repetitive one is taken
+MAX_LIKENESS = 0.6  # share of common words, from which two activities are the same
+TEMPERATURE_STEP, MAX_TEMPERATURE = 0.15, 1.5  # added with every further try, and at most
 
 
 class Director:
-    """Activities for a scene without end: first the whole plan that `avatargpt plan` gives, then what comes next.
+    """Activities of an endless scene: first the plan that `avatargpt plan` gives, then one at a time.
 
     State: the last `MEMORY` activities and a counter.
 
@@ -30,9 +30,9 @@ class Director:
         planner: see `avatargpt.planning`.
         scene: in words.
         seed: same seed, same activities.
-        first: activities to be done before the planner is asked, in place of its plan.
-        manner: word put behind steps that name no manner; see `manner_of`.
-        wording: the book that knows manners; None = none is known.
+        first: activities in place of the planner's plan.
+        manner: word appended to steps that name no manner; see `manner_of`.
+        phrase_index: finds manners in texts; None = it finds none.
         temperature: of the planner.
     """
 
@@ -43,58 +43,58 @@ class Director:
         self.planner, self.scene, self.seed, self.temperature = planner, scene, seed, temperature
         self.first: deque[Activity] | None = deque(first) if first else None
         self.manner, self.phrase_index = manner, phrase_index
-        self.done: deque[Activity] = deque(maxlen=MEMORY)
+        self.past: deque[Activity] = deque(maxlen=MEMORY)
         self.count = 0
-        self.asked_again = 0  # answers refused because they repeated something
+        self.refused = 0  # answers that repeated something
 
     def next(self, described: str = "") -> Activity:
-        """The next activity; `described` is what the motion made last looks like.
+        """The next activity; `described` is the description of the last motion.
 
         Raises:
             UserError: the planner has no answer.
         """
         if self.first is None:
-            self.first = deque(self.planner.plan(self.scene, PLANNED, self.temperature, self.seed).activities)
-        activity = self.first.popleft() if self.first else self._asked(described)
+            self.first = deque(self.planner.plan(self.scene, PLAN_ACTIVITIES, self.temperature, self.seed).activities)
+        activity = self.first.popleft() if self.first else self._new(described)
         self.count += 1
-        self.done.append(activity)
+        self.past.append(activity)
         return activity
 
     def in_manner(self, step: str) -> str:
-        """The step, with the scene's manner where it has none of its own."""
+        """The step, with the scene's manner unless it has its own."""
         if not self.manner or (self.phrase_index is not None and self.phrase_index.style(step)):
             return step
         return f"{step.rstrip(' .')} {self.manner}"
 
-    def _asked(self, described: str) -> Activity:
+    def _new(self, described: str) -> Activity:
         best: tuple[float, Activity] | None = None
-        for attempt in range(TRIES):
-            activity = self._one(described, attempt)
-            same = max((likeness(activity, other) for other in self.done), default=0.0)
-            if best is None or same < best[0]:
-                best = same, activity
-            if same < SAME:
+        for attempt in range(MAX_TRIES):
+            activity = self._answer(described, attempt)
+            repetition = max((likeness(activity, earlier) for earlier in self.past), default=0.0)
+            if best is None or repetition < best[0]:
+                best = repetition, activity
+            if repetition < MAX_LIKENESS:
                 break
-            self.asked_again += 1
+            self.refused += 1
         assert best is not None
         return best[1]
 
-    def _one(self, described: str, attempt: int) -> Activity:
-        """One answer; a planner that has nothing new left for the scene is told of half as much, and so on."""
-        told, warm = list(self.done), min(self.temperature + attempt * WARMER, 1.5)
+    def _answer(self, described: str, attempt: int) -> Activity:
+        # a planner with nothing new left for the scene gets half of the memory, and so on
+        past = list(self.past)
+        temperature = min(self.temperature + attempt * TEMPERATURE_STEP, MAX_TEMPERATURE)
+        seed = mix(self.seed, 10 * self.count + attempt)
         while True:
             try:
-                return self.planner.next_activity(
-                    self.scene, told, described, warm, mix(self.seed, 10 * self.count + attempt)
-                )
+                return self.planner.next_activity(self.scene, past, described, temperature, seed)
             except UserError:
-                if not told:
+                if not past:
                     raise
-                told = told[len(told) // 2 + len(told) % 2 :]
+                past = past[len(past) // 2 + len(past) % 2 :]
 
 
 def likeness(a: Activity, b: Activity) -> float:
-    """How much of two activities is the same, 0..1: common words of tasks or of steps, whichever is more."""
+    """Likeness of two activities, 0..1: common words of tasks or of steps, whichever is higher."""
     tasks = _overlap(lemmas(a.task), lemmas(b.task))
     steps = _overlap([w for s in a.steps for w in lemmas(s)], [w for s in b.steps for w in lemmas(s)])
     return max(tasks, steps)

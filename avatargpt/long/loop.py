@@ -1,10 +1,10 @@
-"""Motion of any length from one sentence: plan, act out, describe, plan again, as a stream in constant memory.
+"""Motion of any length from one sentence: plan, act, describe, plan again, as a stream in constant memory.
 
     for chunk in long(model, "a tired gardener finishes the day's work", 600):
         show(chunk.motion)
 
-Each step of the plan becomes codes (`avatargpt.long.performer`), all codes are one stream through a streaming decoder
-(`avatargpt.long.stream`), and what was made is described for the choice of the next activity
+Each step of the plan becomes codes (`avatargpt.long.pipeline`), all codes are one stream through a streaming decoder
+(`avatargpt.long.stream`), and the description of the motion goes into the choice of the next activity
 (`avatargpt.long.director`).
 """
 
@@ -14,22 +14,24 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from avatargpt import planning
+from avatargpt.body.model import BodyModel
 from avatargpt.body.tasks import Body
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.long.director import Director, manner_of
-from avatargpt.long.memory import give_back
-from avatargpt.long.performer import Beat, Made, Performer
+from avatargpt.long.pipeline import ClauseCodes, StepClause, StepPipeline
 from avatargpt.long.stream import Frames, MotionStream
-from avatargpt.long.timeline import Span
-from avatargpt.long.verify import BETTER, Verifier
+from avatargpt.long.writer import Span
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
 from avatargpt.planning.types import Activity, Planner
+from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
+from avatargpt.requests.vector_index import ranked
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,9 +39,16 @@ if TYPE_CHECKING:
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 14_400.0
 MIN_RADIUS, MAX_RADIUS = 2.0, 1000.0
-AGAIN = 2  # times that a motion is made again which does not show its caption
-GROUP = 4  # clauses whose candidates are made side by side
-FAR, STRAY = 0.7, 4.0  # a path beyond this share of the radius costs so many nats for each radius beyond it
+MAX_RETRIES = 2  # of a motion that does not show its caption
+GROUP_SIZE = 4  # clauses whose candidates are generated side by side
+FREE_RADIUS_SHARE, STRAY_COST = 0.7, 4.0  # a path beyond this share of the radius costs nats for each radius beyond it
+
+# of the verification that a motion shows its caption
+COMPARED_ACTIONS = 96  # captions of other actions that a motion is compared with
+MAX_BETTER = 4  # of them may fit better
+MAX_CAPTION_COSINE = 0.7  # of captions that count as different
+NEAR_PHRASINGS, MAX_REPLACEMENTS = 200, 2  # phrasings searched for another action, and actions of them that are tried
+MIN_REPLACEMENT_SCORE = 0.6  # cosine (with word overlap) of such an action to the caption
 
 
 class Embodied(Protocol):
@@ -55,7 +64,7 @@ class Chunk:
 
     Attributes:
         start: number of the first frame.
-        motion: the frames where they stand in the world; the first of all is above the origin and faces +Z.
+        motion: the frames at their place in the world; the first of all is above the origin and faces +Z.
         spans: steps finished since the last chunk; their frames may come in later chunks.
     """
 
@@ -85,12 +94,12 @@ def long(
     """The closed loop, as chunks of frames while it runs.
 
     Args:
-        model: whose body moves.
-        scene: what it is about, in words.
-        seconds: of all; kept to the frame.
-        planner: says what is done next; by name as for `avatargpt.planning.load_planner`, None = the default one.
+        model: with a body.
+        scene: in words.
+        seconds: of all; exact to the frame.
+        planner: chooses activities; by name as for `avatargpt.planning.load_planner`, None = the default one.
         seed: the same seed gives the same motion.
-        radius: metres around the start that the path is kept within (a rule, `avatargpt.long.path`).
+        radius: metres around the start that the path stays within (a rule, `avatargpt.long.stream.PathKeeper`).
         activities: done first, in place of the plan that `planner` gives for the scene and the seed.
         best_of: candidates for each clause.
         guidance, temperature: of the candidates, as in `AvatarGPT.generate`.
@@ -104,20 +113,20 @@ def long(
         planner = planning.load_planner(planner, body.model)
     phrases = body.model.phrase_index
     director = Director(planner, scene, seed, activities, manner_of(scene, phrases), phrases)
-    performer = Performer(body, GenerationConfig(seed, guidance, temperature, best_of))
-    return Loop(director, performer, MotionStream(body.model.tokenizer, radius), seed, radius).chunks(seconds)
+    pipeline = StepPipeline(body, GenerationConfig(seed, guidance, temperature, best_of))
+    return Loop(director, pipeline, MotionStream(body.model.tokenizer, radius), seed, radius).chunks(seconds)
 
 
 class Loop:
-    """One run. What it keeps: the last tokens, the streams' states and the director's memory."""
+    """One run. State: the last tokens, the streams' states and the director's memory."""
 
     def __init__(
-        self, director: Director, performer: Performer, stream: MotionStream, seed: int, radius: float | None = None
+        self, director: Director, pipeline: StepPipeline, stream: MotionStream, seed: int, radius: float | None = None
     ) -> None:
-        self.director, self.performer, self.stream, self.seed, self.radius = director, performer, stream, seed, radius
-        self.verifier = Verifier(performer.body.model)
+        self.director, self.pipeline, self.stream, self.seed, self.radius = director, pipeline, stream, seed, radius
+        self.verifier = Verifier(pipeline.body.model)
         self.tail = np.zeros((0, stream.tokenizer.config.levels), np.int64)
-        self.tokens = 0  # made so far
+        self.tokens = 0  # generated so far
         self.out = 0  # frames handed out so far
 
     def chunks(self, seconds: float) -> Iterator[Chunk]:
@@ -130,23 +139,23 @@ class Loop:
         """So many activities, however long they take."""
         return self._run(lambda: self.director.count < activities, sys.maxsize, sys.maxsize)
 
-    def _run(self, goes_on: Callable[[], bool], tokens: int, frames: int) -> Iterator[Chunk]:
+    def _run(self, unfinished: Callable[[], bool], tokens: int, frames: int) -> Iterator[Chunk]:
         described = ""
-        waiting: list[Span] = []
-        while goes_on():
-            said = []
-            for made in self._activity(described, tokens):
-                if isinstance(made, Span):
-                    waiting.append(made)
-                    said.append(made.described)
+        spans: list[Span] = []  # since the last chunk
+        while unfinished():
+            descriptions = []
+            for item in self._activity(described, tokens):
+                if isinstance(item, Span):
+                    spans.append(item)
+                    descriptions.append(item.described)
                     continue
-                chunk = self._chunk(made, frames, waiting)
+                chunk = self._chunk(item, frames, spans)
                 if chunk is not None:
-                    waiting = []
+                    spans = []
                     yield chunk
-            described = then(said)
-            give_back()
-        chunk = self._chunk(self.stream.finish(), frames, waiting)
+            described = then(descriptions)
+            trim_heap()
+        chunk = self._chunk(self.stream.finish(), frames, spans)
         if chunk is not None:
             yield chunk
 
@@ -158,58 +167,56 @@ class Loop:
         return Chunk(start, piece.motion(self.stream.spec.fps, self.director.scene), tuple(spans))
 
     def _activity(self, described: str, tokens: int) -> Iterator[Frames | Span]:
-        """Act the next activity out: frames after each beat, and after each step its span (described meanwhile)."""
+        """The next activity: frames after each clause, and after each step its span with the description."""
         activity, number = self.director.next(described), self.director.count - 1
         steps = [self.director.in_manner(s) for s in activity.steps]
         seed = mix(self.seed, 7000 + number)
-        beats = self.performer.beats(steps, seed, tokens - self.tokens, activity.seconds)
+        clauses = self.pipeline.clauses(steps, seed, tokens - self.tokens, activity.seconds)
         first: int = self.tokens
-        parts: list[Made] = []  # of one step
-        for made in self._made(beats):
-            if parts and parts[-1].beat.step != made.beat.step:
+        parts: list[ClauseCodes] = []  # of one step
+        for result in self._results(clauses):
+            if parts and parts[-1].clause.step != result.clause.step:
                 yield self._span(activity, number, parts, first)
                 first, parts = self.tokens, []
-            frames = self.stream.push(made.codes)
-            self.tail = np.concatenate([self.tail, made.codes])[-CHUNK:]
-            self.tokens += len(made.codes)
-            parts.append(made)
+            frames = self.stream.push(result.codes)
+            self.tail = np.concatenate([self.tail, result.codes])[-CHUNK:]
+            self.tokens += len(result.codes)
+            parts.append(result)
             yield frames
         if parts:
             yield self._span(activity, number, parts, first)
 
-    def _made(self, beats: Iterable[Beat]) -> Iterator[Made]:
-        """Candidates in groups, until the stream's first frames are out one by one, so that they come early."""
-        left = iter(beats)
-        while group := list(islice(left, GROUP if self.out else 1)):
-            for beat, found in zip(group, self.performer.candidates(group), strict=True):
-                yield self._verified(self.performer.choose(beat, found, self.tail, self._detour()))
+    def _results(self, clauses: Iterable[StepClause]) -> Iterator[ClauseCodes]:
+        remaining = iter(clauses)
+        # one by one until the stream's first frames are out, so that these come early
+        while group := list(islice(remaining, GROUP_SIZE if self.out else 1)):
+            for clause, candidates in zip(group, self.pipeline.candidates(group), strict=True):
+                yield self._verified(self.pipeline.choose(clause, candidates, self.tail, self._detour()))
 
-    def _verified(self, made: Made) -> Made:
-        """What shows its caption: made again, at most twice, where it does not; else something near that does.
-
-        A turn by a measure is verified by its degrees already.
-        """
-        if made.beat.turn is not None:
-            return made
-        best, worst = made, self._better(made)
-        for attempt in range(AGAIN):
-            if worst <= BETTER:
+    def _verified(self, result: ClauseCodes) -> ClauseCodes:
+        """A motion that shows its caption: the same clause again, at most twice, else a similar action."""
+        if result.clause.turn is not None:  # verified by its degrees already
+            return result
+        best, fewest = result, self._better(result)
+        for attempt in range(MAX_RETRIES):
+            if fewest <= MAX_BETTER:
                 return best
-            other = self._again(replace(made.beat, seed=mix(made.beat.seed, 60 + attempt)))
-            best, worst = min([(best, worst), (other, self._better(other))], key=lambda pair: pair[1])
-        if worst <= BETTER:
+            retry = self._generated(replace(result.clause, seed=mix(result.clause.seed, 60 + attempt)))
+            best, fewest = min([(best, fewest), (retry, self._better(retry))], key=lambda pair: pair[1])
+        if fewest <= MAX_BETTER:
             return best
-        for caption in self.verifier.near(made.beat.caption):
-            other = self._again(replace(made.beat, caption=caption))
-            if self._better(other) <= BETTER:
-                return replace(other, note=f"{made.beat.caption!r} could not be shown; shown instead: {caption!r}")
-        return replace(best, note=f"{made.beat.caption!r} may not look as it reads")
+        for caption in self.verifier.similar(result.clause.caption):
+            similar = self._generated(replace(result.clause, caption=caption))
+            if self._better(similar) <= MAX_BETTER:
+                note = f"{result.clause.caption!r} could not be shown; shown instead: {caption!r}"
+                return replace(similar, note=note)
+        return replace(best, note=f"{result.clause.caption!r} may not look as it reads")
 
-    def _again(self, beat: Beat) -> Made:
-        return self.performer.choose(beat, self.performer.candidates([beat])[0], self.tail, self._detour())
+    def _generated(self, clause: StepClause) -> ClauseCodes:
+        return self.pipeline.choose(clause, self.pipeline.candidates([clause])[0], self.tail, self._detour())
 
-    def _better(self, made: Made) -> int:
-        return int(self.verifier.better([made.codes[made.transition :]], made.beat.caption)[0])
+    def _better(self, result: ClauseCodes) -> int:
+        return int(self.verifier.better([result.codes[result.transition :]], result.clause.caption)[0])
 
     def _detour(self) -> Callable[[np.ndarray], float]:
         radius, stream = self.radius, self.stream
@@ -218,24 +225,101 @@ class Loop:
 
         def cost(codes: np.ndarray) -> float:
             farthest = float(np.linalg.norm(stream.ahead(codes), axis=-1).max())
-            return STRAY * max(0.0, farthest / radius - FAR)
+            return STRAY_COST * max(0.0, farthest / radius - FREE_RADIUS_SHARE)
 
         return cost
 
-    def _span(self, activity: Activity, number: int, mine: list[Made], first: int) -> Span:
-        """What one step became, described from its own codes (the transition left out)."""
-        per, step = self.stream.tokenizer.downsample, mine[0].beat.step
-        said = self.performer.describe(np.concatenate([m.codes[m.transition :] for m in mine]))
+    def _span(self, activity: Activity, number: int, parts: list[ClauseCodes], first: int) -> Span:
+        """The span of one step, described from its codes without transitions."""
+        per, step = self.stream.tokenizer.downsample, parts[0].clause.step
+        described = self.pipeline.describe(np.concatenate([p.codes[p.transition :] for p in parts]))
         return Span(
             first * per, self.tokens * per, number, activity.task, step, activity.steps[step],
-            then([m.beat.caption for m in mine]), mine[0].transition * per, said,
-            "; ".join(m.note for m in mine if m.note),
+            then([p.clause.caption for p in parts]), parts[0].transition * per, described,
+            "; ".join(p.note for p in parts if p.note),
         )  # fmt: skip
 
 
+class Verifier:
+    """Tests whether a motion shows its caption, by the text-motion scorer (`avatargpt.lm.scorer`).
+
+    Args:
+        model: with a scorer, a phrase index and a sentence encoder; without them every motion passes.
+    """
+
+    def __init__(self, model: BodyModel) -> None:
+        self.model = model
+        self.able = model.motion_scorer is not None and model.grounder is not None and model.phrase_index is not None
+
+    @cached_property
+    def _actions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Captions of other actions, as vectors of the scorer (n, dim) and of the sentence encoder (n, 384)."""
+        index, scorer, grounder = self.model.phrase_index, self.model.motion_scorer, self.model.grounder
+        assert index is not None and scorer is not None and grounder is not None
+        first: dict[str, str] = {}
+        for action, caption in zip(index.classes, index.captions, strict=True):
+            first.setdefault(action, caption[""])
+        names = sorted(first)
+        rows = np.linspace(0, len(names) - 1, min(COMPARED_ACTIONS, len(names))).astype(int)
+        captions = [first[names[i]] for i in rows]
+        return scorer.texts(captions, grounder), grounder.sentence(captions)
+
+    def better(self, codes: Sequence[np.ndarray], caption: str) -> np.ndarray:
+        """Number of captions of other actions that fit each motion better than its caption, (B,).
+
+        Captions that mean nearly the same do not count.
+
+        Args:
+            codes: (N, R) each.
+        """
+        if not self.able:
+            return np.zeros(len(codes), int)
+        scorer, grounder = self.model.motion_scorer, self.model.grounder
+        assert scorer is not None and grounder is not None
+        vectors, sentences = self._actions
+        motions = self.model.motion_vectors(codes)
+        fit = motions @ scorer.texts([caption], grounder)[0]
+        different = sentences @ grounder.sentence([caption])[0] < MAX_CAPTION_COSINE
+        return np.asarray((motions @ vectors[different].T > fit[:, None]).sum(1))
+
+    def similar(self, caption: str) -> list[str]:
+        """Captions of the nearest other actions, at most `MAX_REPLACEMENTS`, the nearest first."""
+        index, grounder = self.model.phrase_index, self.model.grounder
+        if index is None or grounder is None:
+            return []
+        scores = index.index.scores(index.index.cosines(grounder.sentence([caption]))[0], OVERLAP_WEIGHT, caption)
+        same = {index.classes[i] for i in np.flatnonzero(scores >= scores.max() - 1e-6)}
+        captions: dict[str, str] = {}
+        for row in ranked(scores, NEAR_PHRASINGS):
+            if index.classes[row] not in same and scores[row] >= MIN_REPLACEMENT_SCORE:
+                captions.setdefault(index.classes[row], index.captions[row][""])
+        return list(captions.values())[:MAX_REPLACEMENTS]
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    import ctypes
+
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):  # no glibc
+        return None
+    return trim
+
+
+def trim_heap() -> bool:
+    """Hand freed heap back to the system where the C library can (glibc); says whether it could."""
+    # tensors of ever new lengths leave holes in the heap that would otherwise stay resident
+    trim = _malloc_trim()
+    if trim is None:
+        return False
+    trim(0)
+    return True
+
+
 def collect(chunks: Iterator[Chunk]) -> tuple[Motion, list[Span]]:
-    """A whole run in memory: the motion and its spans."""
-    made = list(chunks)
-    rotations = np.concatenate([c.motion.rotations for c in made])
-    motion = replace(made[0].motion, rotations=rotations, root=np.concatenate([c.motion.root for c in made]))
-    return motion, [s for c in made for s in c.spans]
+    """A complete run in memory: the motion and its spans."""
+    parts = list(chunks)
+    rotations = np.concatenate([c.motion.rotations for c in parts])
+    motion = replace(parts[0].motion, rotations=rotations, root=np.concatenate([c.motion.root for c in parts]))
+    return motion, [s for c in parts for s in c.spans]

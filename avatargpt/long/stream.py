@@ -1,4 +1,4 @@
-"""Codes in, frames of the world out: the decoder, the path, the place in the world, feet and floor, all as streams."""
+"""`MotionStream`: codes in, frames in the world out, with decoder, path, place, feet and floor as streams."""
 
 from __future__ import annotations
 
@@ -7,16 +7,112 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatargpt.body.contact import CONTACTS, FootLock, PenetrationStream
-from avatargpt.long.decoding import StreamDecoder
-from avatargpt.long.path import PathKeeper
 from vqvae.features import BodyFeatures, RootState
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
+# of the path, see `PathKeeper`
+INNER_SHARE = 0.85  # of the radius that is steered for; the rest is for the delay of the turn
+MAX_BEND_SHARE = 0.35  # of the radius: wider circles than this need no bend
+MIN_CURVE_METRES = 0.6
+SMOOTHING = 0.15  # share per frame by which curvature (twice) and direction of travel follow
+LEAD_FRAMES = 12  # by which the place is extrapolated, for the turn sets in late
+MAX_YAW_RATE = 0.1  # radians per frame (115 degrees a second): at 3 m/s no curve is tighter than 1.5 m
+SIDE_MARGIN = 0.3  # metres: the side of the turn changes only for so much more room
+
+
+class StreamDecoder:
+    """Decodes windows of the stream with the decoder's whole receptive field around them.
+
+    Features come out as soon as nothing that follows can change them: `tokenizer.decoder_context` tokens later than
+    their codes. State: at most twice that many tokens besides the last push.
+
+    Args:
+        tokenizer: of the stream's modality.
+    """
+
+    def __init__(self, tokenizer: MotionTokenizer) -> None:
+        self.tokenizer, self.context = tokenizer, tokenizer.decoder_context
+        self.codes = np.zeros((0, tokenizer.config.levels), np.int64)
+        self.start = 0  # index within `codes` of the first token whose features are still to come
+
+    def push(self, codes: np.ndarray) -> np.ndarray:
+        """Add (N, R) codes; returns the features (M * downsample, D) that are final now, M >= 0 tokens."""
+        self.codes = np.concatenate([self.codes, codes])
+        return self._features(len(self.codes) - self.context)
+
+    def finish(self) -> np.ndarray:
+        """The remaining features, at the end of the stream."""
+        return self._features(len(self.codes))
+
+    def _features(self, stop: int) -> np.ndarray:
+        """Features up to token `stop` of `codes`; drops the codes that no window needs any more."""
+        if stop <= self.start:
+            return np.zeros((0, self.tokenizer.spec.dim), np.float32)
+        step = self.tokenizer.downsample
+        out = self.tokenizer.decode_features(self.codes[: stop + self.context])[self.start * step : stop * step]
+        drop = max(0, stop - self.context)
+        self.codes, self.start = self.codes[drop:], stop - drop
+        return out
+
+
+class PathKeeper:
+    """Bends body features (T, 269) so that their path stays within `radius` metres of the start of the stream.
+
+    A rule: where the body travels outward, the largest circle inside the radius that touches the direction of travel is
+    computed; when it gets narrow, the path is turned along it. The turn is a yaw rate in proportion to speed (a body at
+    rest is not turned), sets in and fades over about half a second; positions are never shifted.
+
+    State: the direction of travel and the curvature.
+    """
+
+    def __init__(self, radius: float) -> None:
+        self.radius = INNER_SHARE * radius
+        self.travel = np.zeros(2)  # metres per frame, world x and z, smoothed
+        self.curvature = self.goal = 0.0  # 1 / metres, positive to the left
+
+    def steer(self, features: np.ndarray, state: RootState) -> np.ndarray:
+        """The features with the yaw rate (channel 3) bent.
+
+        Args:
+            features: (T, 269), the next of the stream.
+            state: of `BodyFeatures.decode_chunk` before them.
+        """
+        out, yaw, place = features.copy(), state.yaw, state.position[[0, 2]].copy()
+        for row in out:
+            c, s = np.cos(yaw), np.sin(yaw)
+            step = np.array([c * row[1] + s * row[2], c * row[2] - s * row[1]])
+            place += step
+            self.travel += SMOOTHING * (step - self.travel)
+            speed = float(np.linalg.norm(self.travel))
+            self.goal += SMOOTHING * (self._needed_curvature(place + LEAD_FRAMES * self.travel, speed) - self.goal)
+            self.curvature += SMOOTHING * (self.goal - self.curvature)
+            bend = float(np.clip(self.curvature * speed, -MAX_YAW_RATE, MAX_YAW_RATE))
+            row[3] += bend
+            yaw += float(row[3])
+            c, s = np.cos(bend), np.sin(bend)
+            self.travel = np.array([c * self.travel[0] + s * self.travel[1], c * self.travel[1] - s * self.travel[0]])
+        return out
+
+    def _needed_curvature(self, place: np.ndarray, speed: float) -> float:
+        """Curvature of the widest turn that stays inside, 0 where there is room."""
+        if speed < 1e-4 or float(self.travel @ place) <= 0:
+            return 0.0
+        along = self.travel / speed
+        across = float(place[0] * along[1] - place[1] * along[0])  # how far to the left of the centre line
+        side = 1.0 if across - SIDE_MARGIN * np.sign(self.curvature) <= 0 else -1.0
+        room = self.radius**2 - float(place @ place)
+        widest = room / (2 * max(self.radius - abs(across), 1e-6))
+        max_bend = MAX_BEND_SHARE * self.radius
+        if widest >= max_bend:
+            return 0.0
+        share = min(1.0, (max_bend - widest) / (0.3 * max_bend))
+        return side * share / max(widest, MIN_CURVE_METRES)
+
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames of the stream: `rotations` (T, 22, 4) local quaternions, `root` (T, 3) metres in the world."""
+    """Frames: `rotations` (T, 22, 4) local quaternions, `root` (T, 3) metres in the world."""
 
     rotations: np.ndarray
     root: np.ndarray
@@ -30,7 +126,7 @@ class Frames:
 
 
 class MotionStream:
-    """One continuous motion from codes that arrive in pieces. Its state does not grow with its length.
+    """One continuous motion from codes that arrive in pieces, with a state of constant size.
 
     Args:
         tokenizer: of the body.
@@ -55,7 +151,7 @@ class MotionStream:
         return self._placed(self.decoder.push(codes))
 
     def finish(self) -> Frames:
-        """The stream ends: all that is still to come."""
+        """The remaining frames, at the end of the stream."""
         parts = [self._placed(self.decoder.finish())]
         if self.feet is not None:
             parts.append(self._on_floor(*self.feet.finish()))
@@ -64,7 +160,7 @@ class MotionStream:
         return Frames(np.concatenate([p.rotations for p in parts]), np.concatenate([p.root for p in parts]))
 
     def ahead(self, codes: np.ndarray) -> np.ndarray:
-        """Planar path (F, 2), metres, that the frames not yet out and then `codes` would take, unbent."""
+        """Planar path (F, 2), metres, of the frames not yet out and then of `codes`, unbent."""
         window = np.concatenate([self.decoder.codes, codes])
         features = self.tokenizer.decode_features(window)[self.decoder.start * self.tokenizer.downsample :]
         return np.asarray(self.spec.decode_chunk(features, self.state)[1][:, [0, 2]])

@@ -1,8 +1,8 @@
-"""Long motion on disk while it grows: shards that are whole files, a list of spans, and the result joined from them.
+"""Long motion on disk while it grows: shards (each a motion file), a list of spans, and the result joined from them.
 
 Beside OUT.npz lies a folder OUT.parts with 000000.npz, 000001.npz ... (each a motion of its own, in the world's frame),
 spans.jsonl (one line per finished activity's steps) and about.json. Everything is written atomically or by appending
-whole lines, so that a run that is killed leaves what it had made; `join` turns it into the result. While a process
+whole lines, so that a killed run leaves files that `join` turns into the result. While a process
 writes or joins the parts, the folder is locked.
 """
 
@@ -11,34 +11,83 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from avatargpt.long.stream import Frames
-from avatargpt.long.timeline import Span, timeline
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_arrays, read_object
 from vqvae.io.files import LOCK, folder_lock, parsing, read_text
 from vqvae.motion import Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
-SHARD = 200  # frames
+SHARD_FRAMES = 200
 ABOUT, SPANS = "about.json", "spans.jsonl"
-MOST_SPANS = 64 << 20  # bytes
+MAX_SPANS_BYTES = 64 << 20
 BUSY = "a run is writing it, or its parts are being joined; wait until that is over, or choose another -o"
 
 
+@dataclass(frozen=True)
+class Span:
+    """Frames [start, end) of one step.
+
+    Attributes:
+        activity: number of the activity, from 0. task: its text.
+        step: number of the step within it, from 0. text: as planned.
+        caption: that it was generated from, clauses joined by "then".
+        transition: number of frames at the start that are a transition from the step before.
+        described: the model's description of the frames; empty until the activity is over.
+        note: another action shown in place of the step, or that it may not look as it reads; else empty.
+    """
+
+    start: int
+    end: int
+    activity: int
+    task: str
+    step: int
+    text: str
+    caption: str
+    transition: int = 0
+    described: str = ""
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def timeline(scene: str, fps: float, frames: int, spans: Iterable[Span], about: dict[str, Any]) -> dict[str, Any]:
+    """The timeline as JSON: activities in order, each with its steps, spans cut at `frames`.
+
+    Args:
+        about: further keys of the head (seed, planner, ...).
+    """
+    activities: list[dict[str, Any]] = []
+    for span in spans:
+        if span.start >= frames:
+            break
+        if not activities or activities[-1]["number"] != span.activity:
+            activities.append({"number": span.activity, "task": span.task, "start": span.start, "steps": []})
+        end = min(span.end, frames)
+        activities[-1]["end"] = end
+        activities[-1]["steps"].append({
+            "text": span.text, "caption": span.caption, "described": span.described, "start": span.start, "end": end,
+            "transition": min(span.transition, end - span.start), **({"note": span.note} if span.note else {}),
+        })  # fmt: skip
+    return {"scene": scene, "fps": fps, "frames": frames, **about, "activities": activities}
+
+
 def parts_folder(target: Path) -> Path:
-    """Where the parts of `target` lie while it is made."""
+    """Folder of the parts of `target` while it grows."""
     return target.with_suffix(".parts")
 
 
 def timeline_file(target: Path) -> Path:
-    """Where the timeline of `target` is written."""
+    """File of the timeline of `target`."""
     return target.with_suffix(".timeline.json")
 
 
@@ -47,7 +96,7 @@ class LongWriter:
 
     Args:
         target: the file that `join` will write; its parts go beside it.
-        about: head of the timeline: scene, fps, caption and whatever else is to be kept.
+        about: head of the timeline: scene, fps and any further keys.
 
     Raises:
         UserError: another process is writing there, the parts of an interrupted run are there, or nothing can be
@@ -69,40 +118,40 @@ class LongWriter:
             )
         (self.folder / SPANS).unlink(missing_ok=True)
         self.about, self.fps, self.caption = dict(about), float(about["fps"]), str(about["scene"])
-        self.waiting: list[Frames] = []
+        self.pending: list[Frames] = []
         self.shards = self.frames = 0
         try:
-            self.tell()
+            self.update_head()
         except BaseException:
             self.abandon()
             raise
 
-    def tell(self, **more: Any) -> None:
-        """Write the head, with more keys."""
-        self.about |= more
+    def update_head(self, **values: Any) -> None:
+        """Write the head, with further keys."""
+        self.about |= values
         text = json.dumps(self.about, ensure_ascii=False) + "\n"
         atomic_write(self.folder / ABOUT, lambda p: p.write_text(text, encoding="utf-8"))
 
     def abandon(self) -> None:
-        """Remove the parts where nothing was made yet; else leave them for `join`."""
+        """Remove the folder where it has no shard yet; else leave it for `join`."""
         if not self.shards:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Unlock the folder."""
         self._lock.close()
 
     def add(self, frames: Frames, spans: Sequence[Span] = ()) -> None:
-        """Append frames, and spans whose description is known.
+        """Append frames, and spans with their descriptions.
 
         Raises:
-            UserError: the disk is full or the folder has gone; what was written before stays whole.
+            UserError: the disk is full or the folder has gone; earlier files stay complete.
         """
         if len(frames):
-            self.waiting.append(frames)
+            self.pending.append(frames)
             self.frames += len(frames)
-        if sum(map(len, self.waiting)) >= SHARD:
+        if sum(map(len, self.pending)) >= SHARD_FRAMES:
             self.flush()
         if spans:
             lines = "".join(json.dumps(s.to_json(), ensure_ascii=False) + "\n" for s in spans)
@@ -113,24 +162,24 @@ class LongWriter:
                 raise UserError(f"cannot write {self.folder / SPANS}: {e.strerror or e}") from None
 
     def flush(self) -> None:
-        """Write the frames that wait as one shard."""
-        if not self.waiting:
+        """Write the pending frames as one shard."""
+        if not self.pending:
             return
         frames = Frames(
-            np.concatenate([f.rotations for f in self.waiting]), np.concatenate([f.root for f in self.waiting])
+            np.concatenate([f.rotations for f in self.pending]), np.concatenate([f.root for f in self.pending])
         )
         frames.motion(self.fps, self.caption).save(self.folder / f"{self.shards:06d}.npz")
         self.shards += 1
-        self.waiting = []
+        self.pending = []
 
 
 def read_parts(
-    target: Path, note: Callable[[str], None] = lambda said: None
+    target: Path, note: Callable[[str], None] = lambda line: None
 ) -> tuple[list[Path], list[Span], dict[str, Any]]:
-    """Shards in order, spans and head of what was made for `target`.
+    """Shards in order, spans and head of the parts of `target`.
 
     Args:
-        note: is told in one line of a last shard that is not whole, which is left out.
+        note: takes a line about an incomplete last shard, which is left out.
 
     Raises:
         UserError: no parts, or none that can be read.
@@ -151,7 +200,7 @@ def read_parts(
         raise UserError(f"{folder}: the run was interrupted before it had made anything; remove the folder")
     spans = []
     if (folder / SPANS).is_file():
-        for line in read_text(folder / SPANS, MOST_SPANS).split("\n"):
+        for line in read_text(folder / SPANS, MAX_SPANS_BYTES).split("\n"):
             try:
                 spans.append(Span(**json.loads(line)))
             except (ValueError, TypeError, RecursionError):  # the last line may be cut short
@@ -160,14 +209,14 @@ def read_parts(
 
 
 def join(
-    target: Path, whole: Path | None = None, note: Callable[[str], None] = lambda said: None
+    target: Path, output: Path | None = None, note: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
     """Write the motion (.npz) and the timeline of `target` from its parts, then remove these.
 
     Memory does not grow with length: every array is copied shard by shard.
 
     Args:
-        whole: where the motion goes instead of `target`; the parts are kept then. note: see `read_parts`.
+        output: of the motion instead of `target`; the parts stay then. note: see `read_parts`.
 
     Returns:
         The timeline.
@@ -177,12 +226,12 @@ def join(
             then stay).
     """
     with joining(target):
-        return _join(target, whole, note)
+        return _join(target, output, note)
 
 
 @contextmanager
 def joining(target: Path) -> Iterator[None]:
-    """While this lasts, no other process writes, joins or removes the parts of `target`.
+    """A lock: no other process writes, joins or removes the parts of `target` meanwhile.
 
     Raises:
         UserError: there are none, or another process has them.
@@ -194,17 +243,17 @@ def joining(target: Path) -> Iterator[None]:
         yield
 
 
-def _join(target: Path, whole: Path | None, note: Callable[[str], None]) -> dict[str, Any]:
+def _join(target: Path, output: Path | None, note: Callable[[str], None]) -> dict[str, Any]:
     shards, spans, about = read_parts(target, note)
     frames = sum(len(_part(p, "root")) for p in shards)
     head = {k: v for k, v in about.items() if k not in ("scene", "fps")}
     with parsing(parts_folder(target) / ABOUT, "the head of a run"):
         scene, fps = str(about["scene"]), float(about["fps"])
     result = timeline(scene, fps, frames, spans, head)
-    atomic_write(whole or target, lambda p: _write_joined(p, shards, frames, fps, scene))
+    atomic_write(output or target, lambda p: _write_joined(p, shards, frames, fps, scene))
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
     atomic_write(timeline_file(target), lambda p: p.write_text(text, encoding="utf-8"))
-    if whole is None:
+    if output is None:
         remove_parts(target)
     return result
 
@@ -218,7 +267,7 @@ def remove_parts(target: Path) -> None:
 
 
 def _broken(shard: Path) -> str:
-    """What is wrong with a shard, empty where it is whole."""
+    """The error of reading a shard, empty where there is none."""
     try:
         Motion.load(shard)
     except UserError as e:
@@ -233,13 +282,13 @@ def _part(path: Path, key: str) -> np.ndarray:
 
 def _write_joined(path: Path, shards: list[Path], frames: int, fps: float, caption: str) -> None:
     """The `.npz` form of `vqvae.motion.Motion.save`, arrays streamed from the shards."""
-    small = {
+    scalars = {
         "modality": np.array("body"), "fps": np.array(fps), "caption": np.array(caption),
         "joint_names": np.array(SMPL22.names), "parents": np.array(SMPL22.parents, np.int64),
     }  # fmt: skip
     shapes = {"rotations": (22, 4), "root": (3,), "joints": (22, 3)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
-        for key, value in small.items():
+        for key, value in scalars.items():
             with _member(z, key) as f:
                 np.lib.format.write_array(f, value, allow_pickle=False)
         for key, shape in shapes.items():

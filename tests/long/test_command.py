@@ -167,7 +167,7 @@ def test_join_after_a_kill(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             run(SCENE, "--seconds", 60, "--best-of", 1, "-o", tmp_path / "o.npz")
     assert run(SCENE, "--seconds", 5, "-o", tmp_path / "o.npz")[0] == 2  # does not overwrite it
     status, out, _ = run("--join", "-o", tmp_path / "o.npz")
-    assert status == 0 and len(Motion.load(tmp_path / "o.npz")) >= 2 * writing.SHARD
+    assert status == 0 and len(Motion.load(tmp_path / "o.npz")) >= 2 * writing.SHARD_FRAMES
     assert out.splitlines() == [str(tmp_path / "o.npz"), str(tmp_path / "o.timeline.json")]
 
 

@@ -14,8 +14,7 @@ import pytest
 
 from avatargpt.long import writer as writing
 from avatargpt.long.stream import Frames
-from avatargpt.long.timeline import Span
-from avatargpt.long.writer import LongWriter, join, parts_folder, timeline_file
+from avatargpt.long.writer import LongWriter, Span, join, parts_folder, timeline_file
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -62,7 +61,7 @@ def test_a_killed_run_leaves_whole_shards(target: Path) -> None:
     with open(parts_folder(target) / writing.SPANS, "a", encoding="utf-8") as f:
         f.write('{"start": 450, "en')  # cut short
     del writer  # killed: what waits in memory is lost
-    assert all(len(Motion.load(p)) >= writing.SHARD for p in sorted(parts_folder(target).glob("*.npz")))
+    assert all(len(Motion.load(p)) >= writing.SHARD_FRAMES for p in sorted(parts_folder(target).glob("*.npz")))
     made = join(target)
     assert made["frames"] == len(Motion.load(target)) == 270 and len(made["activities"]) == 3
 

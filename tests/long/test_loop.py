@@ -15,9 +15,9 @@ from avatargpt.api import AvatarGPT
 from avatargpt.long import director as directing
 from avatargpt.long import loop
 from avatargpt.long.director import Director, likeness, manner_of
-from avatargpt.long.performer import BRIDGES, CHUNK, LEAP, SHORTEST, TRANSITIONS, Performer
+from avatargpt.long.pipeline import CHUNK, MIN_TOKENS, ONSET_TOKENS, TRANSITION_SAMPLES, TRANSITIONS, StepPipeline
 from avatargpt.long.stream import MotionStream
-from avatargpt.long.timeline import Span, timeline
+from avatargpt.long.writer import Span, timeline
 from avatargpt.options import GenerationConfig
 from avatargpt.planning.types import Activity
 from vqvae.errors import UserError
@@ -57,12 +57,12 @@ def test_the_same_seed_gives_the_same_motion(gpt: AvatarGPT, planner: ListPlanne
 
 def test_the_state_does_not_grow(gpt: AvatarGPT, planner: ListPlanner) -> None:
     running = loop.Loop(
-        Director(planner, SCENE), Performer(gpt.body, ONE), loop.MotionStream(gpt.tokenizers["body"], 5.0), 0, 5.0
+        Director(planner, SCENE), StepPipeline(gpt.body, ONE), loop.MotionStream(gpt.tokenizers["body"], 5.0), 0, 5.0
     )
     for _ in running.chunks(24):
         assert len(running.tail) <= CHUNK
         assert len(running.stream.decoder.codes) <= 2 * running.stream.decoder.context + 2 * CHUNK
-        assert len(running.stream.feet.root) <= 10 and len(running.director.done) <= directing.MEMORY
+        assert len(running.stream.feet.root) <= 10 and len(running.director.past) <= directing.MEMORY
 
 
 def test_the_planner_is_told_what_was_made(gpt: AvatarGPT) -> None:
@@ -113,7 +113,7 @@ def test_a_plan_is_not_repeated_over_and_over() -> None:
     stuck = ListPlanner([same, same, same, other])
     director = Director(stuck, SCENE)
     assert director.next() is same and director.next() is other
-    assert director.asked_again == 2
+    assert director.refused == 2
     warmth = [a["temperature"] for a in stuck.asked]
     assert warmth[1] < warmth[2] < warmth[3] and len({a["seed"] for a in stuck.asked}) == 4
 
@@ -122,7 +122,7 @@ def test_a_planner_that_only_repeats_does_not_stop_the_loop() -> None:
     same = Activity("sweep", ("he sweeps",))
     director = Director(ListPlanner([same]), SCENE)
     assert [director.next() for _ in range(20)] == [same] * 20
-    assert len(director.planner.asked) == 1 + 19 * directing.TRIES
+    assert len(director.planner.asked) == 1 + 19 * directing.MAX_TRIES
 
 
 def test_a_planner_with_nothing_new_is_told_of_less() -> None:
@@ -165,66 +165,66 @@ def test_the_manner_of_the_scene_goes_into_steps_without_one() -> None:
 
 
 def test_beats_fit_into_the_room(gpt: AvatarGPT) -> None:
-    performer = Performer(gpt.body, ONE)
+    pipeline = StepPipeline(gpt.body, ONE)
     for room in (3, 8, 20, 55, 200):
-        beats = list(performer.beats(["he walks", "he sits", "he eats"], 1, room))
+        beats = list(pipeline.clauses(["he walks", "he sits", "he eats"], 1, room))
         made = sum(b.tokens for b in beats) + TRANSITIONS[0] * (len(beats) - 1)
         assert beats and (made <= room or len(beats) == 1)
 
 
 def test_steps_last_as_long_as_the_plan_says(gpt: AvatarGPT) -> None:
-    performer = Performer(gpt.body, ONE)
-    beats = list(performer.beats(["he walks", "he sits"], 1, 500, [1.5, 6.0]))
-    assert [b.tokens for b in beats] == [round(s * performer.rate) for s in (1.5, 6.0)]
-    assert [b.seed for b in beats] == [b.seed for b in performer.beats(["he walks", "he sits"], 1, 500)]
+    pipeline = StepPipeline(gpt.body, ONE)
+    beats = list(pipeline.clauses(["he walks", "he sits"], 1, 500, [1.5, 6.0]))
+    assert [b.tokens for b in beats] == [round(s * pipeline.rate) for s in (1.5, 6.0)]
+    assert [b.seed for b in beats] == [b.seed for b in pipeline.clauses(["he walks", "he sits"], 1, 500)]
 
 
 def test_the_transition_that_shows_least_is_taken(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    performer = Performer(gpt.body, ONE)
+    pipeline = StepPipeline(gpt.body, ONE)
     rng = np.random.default_rng(0)
     levels, entries = gpt.tokenizers["body"].config.levels, gpt.tokenizers["body"].config.codebook_size
     tail, head = rng.integers(entries, size=(2, 12, levels))
-    way = performer.bridge(tail, head, 4)
-    assert len(way) in TRANSITIONS and np.array_equal(way, performer.bridge(tail, head, 4))
+    way = pipeline.transition(tail, head, 4)
+    assert len(way) in TRANSITIONS and np.array_equal(way, pipeline.transition(tail, head, 4))
     asked = []
 
     def shown(features: np.ndarray, start: int, stop: int) -> float:
         asked.append((len(features), start, stop))
         return abs(stop - start - TRANSITIONS[2]) + 0.01 * len(asked)
 
-    monkeypatch.setattr(performer, "_shown", shown)
-    assert len(performer.bridge(tail, head, 4)) == TRANSITIONS[2]
+    monkeypatch.setattr(pipeline, "_visibility", shown)
+    assert len(pipeline.transition(tail, head, 4)) == TRANSITIONS[2]
     per = gpt.tokenizers["body"].downsample
     assert {(n // per - (stop - start), start) for n, start, stop in asked} == {(16, 8)}
-    assert len(asked) == BRIDGES * len(TRANSITIONS)
+    assert len(asked) == TRANSITION_SAMPLES * len(TRANSITIONS)
 
 
 def test_a_detour_shows(gpt: AvatarGPT) -> None:
-    performer, spec = Performer(gpt.body, ONE), gpt.tokenizers["body"].spec
+    pipeline, spec = StepPipeline(gpt.body, ONE), gpt.tokenizers["body"].spec
     per = gpt.tokenizers["body"].downsample
     rest = Motion(np.tile([1.0, 0, 0, 0], (20 * per, 22, 1)), np.tile([0, 0.95, 0], (20 * per, 1)))
     still = spec.encode(rest)
     away = still.copy()
     hand = spec.slices()["positions"].start + 3 * 19
     away[9 * per : 11 * per, hand : hand + 3] += 0.5
-    assert performer._shown(away, 8, 12) > performer._shown(still, 8, 12) + 0.001
-    assert performer._shown(still, 8, 12) < performer._shown(still, 6, 12)
+    assert pipeline._visibility(away, 8, 12) > pipeline._visibility(still, 8, 12) + 0.001
+    assert pipeline._visibility(still, 8, 12) < pipeline._visibility(still, 6, 12)
 
 
 def test_a_clip_that_begins_in_the_midst_of_a_movement_loses_its_leap(gpt: AvatarGPT) -> None:
-    performer, spec = Performer(gpt.body, ONE), gpt.tokenizers["body"].spec
+    pipeline, spec = StepPipeline(gpt.body, ONE), gpt.tokenizers["body"].spec
     per = gpt.tokenizers["body"].downsample
     codes = np.random.default_rng(0).integers(4, size=(12, gpt.tokenizers["body"].config.levels))
     features = np.zeros((12 * per, spec.dim), np.float32)
     hand = spec.slices()["joint_velocity"].start + 3 * 20
-    assert len(performer.trimmed(codes, features, led=True)) == 12  # at rest
+    assert len(pipeline.trimmed(codes, features, after_transition=True)) == 12  # at rest
     features[per:, hand] = 0.2  # metres per frame, but for the first token
-    assert np.array_equal(performer.trimmed(codes, features, led=True), codes[LEAP:])
-    assert np.array_equal(performer.trimmed(codes, features), codes)  # nothing before it
-    short = codes[:SHORTEST], features[: SHORTEST * per]
-    assert np.array_equal(performer.trimmed(*short, led=True), short[0])
+    assert np.array_equal(pipeline.trimmed(codes, features, after_transition=True), codes[ONSET_TOKENS:])
+    assert np.array_equal(pipeline.trimmed(codes, features), codes)  # nothing before it
+    short = codes[:MIN_TOKENS], features[: MIN_TOKENS * per]
+    assert np.array_equal(pipeline.trimmed(*short, after_transition=True), short[0])
     features[per : 3 * per, hand] = 0  # begins at rest, and the waiting is cut off
-    assert np.array_equal(performer.trimmed(codes, features, led=True), codes[2:])
+    assert np.array_equal(pipeline.trimmed(codes, features, after_transition=True), codes[2:])
 
 
 def test_the_timeline_is_cut_where_the_motion_ends() -> None:
@@ -260,7 +260,7 @@ class Strict:
         left = self.found.get(caption, [0])
         return np.array([left.pop(0) if len(left) > 1 else left[0]])
 
-    def near(self, caption: str) -> list[str]:
+    def similar(self, caption: str) -> list[str]:
         return self.instead
 
 
@@ -276,7 +276,7 @@ def test_what_does_not_show_is_made_again_or_replaced(
     gpt: AvatarGPT, planner: ListPlanner, found: dict[str, list[int]], near: Sequence[str], tries: int, said: str
 ) -> None:
     planner.activities = [Activity("sweep", ("he sweeps",))]
-    run = loop.Loop(Director(planner, "A man."), Performer(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
+    run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(gpt.body.model.tokenizer), 0)
     run.verifier = strict = Strict(found, near)  # type: ignore[assignment]
     _, spans = loop.collect(run.acted(1))
     assert len(strict.asked) == tries and (said in spans[0].note if said else spans[0].note == "")

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.body.contact import LEGS, TOES, FootLock, PenetrationStream, shift_feet
-from avatargpt.long.decoding import StreamDecoder
-from avatargpt.long.path import PathKeeper
-from avatargpt.long.stream import MotionStream
+from avatargpt.long.stream import MotionStream, PathKeeper, StreamDecoder
 from vqvae import rotations as rot
 from vqvae.features import BodyFeatures, RootState
 from vqvae.ground import AHEAD, SUNK, without_penetration

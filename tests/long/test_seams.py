@@ -69,7 +69,7 @@ def test_captions_are_acted_as_they_stand_for_as_long_as_their_recordings(gpt: A
     per = gpt.tokenizers["body"].downsample
     captions = ["a person walks elderly", "a person waves, then bows"]
     _, made = suite_seams.closed_loop(gpt, [[c] for c in captions], 0, 1, [10 * per, 7 * per + 1])
-    assert [(m.beat.caption, m.beat.tokens) for m in made] == list(zip(captions, (10, 7), strict=True))
+    assert [(m.clause.caption, m.clause.tokens) for m in made] == list(zip(captions, (10, 7), strict=True))
 
 
 def test_told_scenes_bring_every_caption_before_one_comes_again() -> None:

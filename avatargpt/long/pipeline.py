@@ -1,0 +1,265 @@
+"""`StepPipeline`: motion codes for the steps of a plan, clause by clause, with transitions between them.
+
+A clause gets several candidates, of which the best is chosen and trimmed; in-between samples lead to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from avatargpt.body.candidates import turn_cost, with_rests
+from avatargpt.body.tasks import Body
+from avatargpt.kinematics.measures import foot_skate, jerk
+from avatargpt.lm.loaded import CHUNK, CONTEXT
+from avatargpt.options import GenerationConfig, mix, then
+from avatargpt.requests.clause_spec import Turn
+
+# lengths, in motion tokens
+DEFAULT_TOKENS, MAX_TOKENS = 20, 40  # of a clause whose length is not known, and of any clause
+MIN_TOKENS = 5  # of a clause
+MIN_LAST_SHARE = 0.75  # of the usual time of the last clause; with less room it is not begun
+TRANSITIONS = (2, 4, 6, 8)  # of transitions (0.4 to 1.6 s)
+TRANSITION_SAMPLES = 4  # of each length
+SEAM_CONTEXT = 8  # on either side, for the judgement of a transition
+MAX_REST_TOKENS = 1  # of rest, at either end of a clip
+ONSET_TOKENS = 1  # in which a clip that begins moving comes to its speed
+
+# costs of transitions, in metres per frame^3 of jerk
+FREE_JERK = 0.1  # without a cost
+STRAY_WEIGHT, SKATE_WEIGHT, TOKEN_WEIGHT = 0.2, 0.1, 0.001  # for a metre of detour, sliding feet, and each token
+
+# costs of candidates, in nats
+POSE_COST = 3.0  # for each metre between the first pose and the body's pose
+SKATE_COST = 0.5  # for feet that slide all the time
+
+MAX_LOW_HEIGHT = 0.72  # metres of the root: below it the body sits, kneels or lies; standing it is at about 0.95
+HEIGHT = 0  # channel of a pose
+REST_SPEED, MOVING_SPEED = 0.012, 0.05  # metres per frame of the fastest joint: of a body at rest, and surely in motion
+MIN_MOVING_SHARE = 0.3  # of a clip whose ends are trimmed
+
+
+@dataclass(frozen=True)
+class StepClause:
+    """One clause of a step, generated in one piece.
+
+    Attributes:
+        step: number of the step within its activity.
+        caption: of the phrase index. tokens: length. seed: of its candidates. turn: where it is one.
+    """
+
+    step: int
+    caption: str
+    tokens: int
+    seed: int
+    turn: Turn | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Codes (N, R) for a clause and the mean log-likelihood (nats) of its caption.
+
+    `continues`: generated from the codes before it, without a transition.
+    """
+
+    codes: np.ndarray
+    score: float
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class ClauseCodes:
+    """Codes (N, R) of a clause, the first `transition` of them from the motion before it; `note`: for the user."""
+
+    clause: StepClause
+    codes: np.ndarray
+    transition: int
+    note: str = ""
+
+
+class StepPipeline:
+    """Turns steps into codes that continue the codes before them.
+
+    Args:
+        body: model of motion, likelihoods and descriptions.
+        config: `best_of` candidates of each kind, guidance and temperature.
+    """
+
+    def __init__(self, body: Body, config: GenerationConfig) -> None:
+        self.body, self.config = body, config
+        self.loaded, self.tokenizer = body.model.loaded, body.model.tokenizer
+        self.rate = self.tokenizer.tokens_per_second
+
+    def clauses(
+        self, steps: Sequence[str], seed: int, room: int, seconds: Sequence[float] = ()
+    ) -> Iterable[StepClause]:
+        """The clauses of steps with their lengths, as many as `room` tokens hold; the last one fills the room.
+
+        Args:
+            seconds: of each step, shared among its clauses; empty = the usual lengths of such clauses.
+        """
+        # lazily: the first frames need the first step only
+        pending: StepClause | None = None
+        for clause in self._unbounded(steps, seed, seconds):
+            if pending is None:
+                pending = replace(clause, tokens=max(min(clause.tokens, room), MIN_TOKENS))
+                continue
+            left = room - pending.tokens - TRANSITIONS[0]
+            if left < max(MIN_LAST_SHARE * clause.tokens, MIN_TOKENS):
+                break
+            yield pending
+            room = left
+            pending = replace(clause, tokens=max(min(clause.tokens, room), MIN_TOKENS))
+        else:
+            if pending is not None:
+                yield pending
+            return
+        yield replace(pending, tokens=min(max(room, pending.tokens), MAX_TOKENS))
+
+    def _unbounded(self, steps: Sequence[str], seed: int, seconds: Sequence[float]) -> Iterable[StepClause]:
+        rng, count = np.random.default_rng([seed % 2**32, 11]), 0
+        for number, step in enumerate(steps):
+            specs = self.body.model.clauses(step)
+            for spec in specs:
+                tokens = int(rng.choice(spec.lengths)) if spec.lengths else DEFAULT_TOKENS
+                if seconds:
+                    tokens = round(seconds[number] * self.rate / len(specs))
+                tokens = max(min(tokens, MAX_TOKENS), MIN_TOKENS)
+                yield StepClause(number, spec.bent_caption, tokens, mix(seed, count), spec.turn)
+                count += 1
+
+    def candidates(self, clauses: Sequence[StepClause]) -> list[list[Candidate]]:
+        """For every clause `best_of` motions from its caption alone, in one batch."""
+        prompts = [
+            self.loaded.prompt("text_to_motion", {"caption": c.caption, "seconds": c.tokens / self.rate})
+            for c in clauses
+        ]  # fmt: skip
+        config, tokens, seeds = self.config, [c.tokens for c in clauses], [c.seed for c in clauses]
+        samples = self.loaded.sample(prompts, tokens, seeds, config.best_of, config.guidance, config.temperature)
+        samples = with_rests(self.loaded, samples, [c.turn for c in clauses], tokens, seeds, config)
+        return self._scored(samples, clauses)
+
+    def continuations(self, clause: StepClause, tail: np.ndarray) -> list[Candidate]:
+        """`best_of` motions that continue `tail` (N, R) without a transition."""
+        slots = {"motion": tail[-CONTEXT:], "seconds": clause.tokens / self.rate, "caption": clause.caption}
+        samples = self.loaded.sample(
+            [self.loaded.prompt("continuation", slots)], [clause.tokens], [mix(clause.seed, 1)], self.config.best_of,
+            self.config.guidance, self.config.temperature, 30,
+        )  # fmt: skip
+        return [replace(c, continues=True) for c in self._scored(samples, [clause])[0]]
+
+    def _scored(self, samples: list[list[np.ndarray]], clauses: Sequence[StepClause]) -> list[list[Candidate]]:
+        flat = [codes for row in samples for codes in row]
+        texts = [clause.caption for clause, row in zip(clauses, samples, strict=True) for _ in row]
+        scores = iter(self.loaded.likelihood(flat, texts))
+        return [
+            [Candidate(codes, float(next(scores)) - self._turn_cost(codes, clause)) for codes in row]
+            for clause, row in zip(clauses, samples, strict=True)
+        ]
+
+    def _turn_cost(self, codes: np.ndarray, clause: StepClause) -> float:
+        return 0.0 if clause.turn is None else turn_cost(self.tokenizer.decode(codes), clause.turn)
+
+    def choose(
+        self, clause: StepClause, candidates: Sequence[Candidate], tail: np.ndarray,
+        detour: Callable[[np.ndarray], float],
+    ) -> ClauseCodes:  # fmt: skip
+        """The best candidate with a transition to it: it shows the caption, begins near the body's pose, and stays.
+
+        Args:
+            candidates: of this clause.
+            tail: (N, R) codes before it, empty at the start of a stream.
+            detour: cost of a candidate's path, in nats.
+        """
+        if not len(tail):
+            best = max(candidates, key=lambda c: c.score - detour(c.codes))
+            return ClauseCodes(clause, self.trimmed(best.codes, self._decoded([best.codes])[0]), 0)
+        pose = self.poses(self._decoded([tail[-CONTEXT:]])[0])[-1]
+        pool = list(candidates)
+        if pose[HEIGHT] < MAX_LOW_HEIGHT:
+            pool += self.continuations(clause, tail)
+        decoded = self._decoded([c.codes for c in pool])
+        spec = self.tokenizer.spec
+        scores = []
+        for c, features in zip(pool, decoded, strict=True):
+            distance = 0.0 if c.continues else float(np.abs(self.poses(features[:1])[0] - pose).mean())
+            skate = foot_skate(spec.decode(features).joints, spec.fps)
+            scores.append(c.score - POSE_COST * distance - SKATE_COST * skate - detour(c.codes))
+        row = int(np.argmax(scores))
+        best = pool[row]
+        codes = self.trimmed(best.codes, decoded[row], after_transition=not best.continues)
+        if best.continues:
+            return ClauseCodes(clause, codes, 0)
+        transition = self.transition(tail, codes, clause.seed)
+        return ClauseCodes(clause, np.concatenate([transition, codes]), len(transition))
+
+    def _decoded(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Features (T, 269) of codes (N, R) of one length."""
+        return list(self.tokenizer.decode_features(np.stack(codes)))
+
+    def trimmed(self, codes: np.ndarray, features: np.ndarray, after_transition: bool = False) -> np.ndarray:
+        """Without the rest at either end, but for `MAX_REST_TOKENS`; at least `MIN_TOKENS`.
+
+        Motion that rests most of the time (waiting, sitting) is left as it is.
+
+        Args:
+            codes: (N, R). features: theirs, (T, 269). after_transition: a transition leads to it.
+        """
+        speed = self._speed(features).reshape(len(codes), -1)
+        moving = np.flatnonzero(speed.max(1) > REST_SPEED)
+        first, last = 0, len(codes)
+        if len(moving) >= MIN_MOVING_SHARE * len(codes):
+            first = max(0, int(moving[0]) - MAX_REST_TOKENS)
+            last = min(len(codes), int(moving[-1]) + 1 + MAX_REST_TOKENS)
+            last = min(len(codes), max(last, first + MIN_TOKENS))
+        # A clip's first frame has no velocity, also where a recording was cut in the midst of a movement. After other
+        # motion that is a jolt, and coming to speed is what the transition is for.
+        fits = last >= ONSET_TOKENS + MIN_TOKENS
+        if after_transition and not first and fits and speed[1].mean() > MOVING_SPEED:
+            first = ONSET_TOKENS
+        return codes[first:last]
+
+    def _speed(self, features: np.ndarray) -> np.ndarray:
+        """(T,) of features (T, 269): metres per frame of the fastest joint."""
+        velocity = features[:, self.tokenizer.spec.slices()["joint_velocity"]]
+        return np.linalg.norm(velocity.reshape(len(velocity), -1, 3), axis=-1).max(1)
+
+    def transition(self, tail: np.ndarray, head: np.ndarray, seed: int) -> np.ndarray:
+        """In-between tokens (N, R) from `tail` to `head`, N of `TRANSITIONS`: the least visible of all samples."""
+        ends = {"start": tail[-CONTEXT:], "end": head[:CONTEXT]}
+        prompts = [self.loaded.prompt("in_between", {**ends, "seconds": n / self.rate}) for n in TRANSITIONS]
+        seeds = [mix(seed, 2)] * len(TRANSITIONS)
+        samples = self.loaded.sample(prompts, list(TRANSITIONS), seeds, TRANSITION_SAMPLES, 1.0, 0.7, 30)
+        before, after = tail[-SEAM_CONTEXT:], head[:SEAM_CONTEXT]
+        costs = []
+        for row in samples:  # of one length
+            features = self._decoded([np.concatenate([before, codes, after]) for codes in row])
+            costs += [self._visibility(x, len(before), len(before) + len(row[0])) for x in features]
+        return [codes for row in samples for codes in row][int(np.argmin(costs))]
+
+    def _visibility(self, features: np.ndarray, start: int, stop: int) -> float:
+        """Cost of a transition (metres per frame^3): jerk, sliding feet, detour from the straight way, and length.
+
+        Args:
+            features: (T, 269) of it and its surroundings. start, stop: its tokens.
+        """
+        tokenizer = self.tokenizer
+        a, b, fps = start * tokenizer.downsample, stop * tokenizer.downsample, tokenizer.spec.fps
+        joints = tokenizer.spec.decode(features).joints[max(0, a - 6) : b + 6]
+        poses = self.poses(features)[a - 1 : b + 1]
+        detour = poses - np.linspace(poses[0], poses[-1], len(poses))
+        stray = np.linalg.norm(detour[:, 1:].reshape(len(poses), -1, 3), axis=-1).mean()
+        peak = max(0.0, float(jerk(joints, fps).max()) - FREE_JERK)
+        cost = peak + SKATE_WEIGHT * foot_skate(joints, fps) + STRAY_WEIGHT * float(stray)
+        return cost + TOKEN_WEIGHT * (stop - start)
+
+    def poses(self, features: np.ndarray) -> np.ndarray:
+        """(T, 64) of features (T, 269), metres: the root's height, the joints around it (heading frame)."""
+        groups = self.tokenizer.spec.slices()
+        return np.concatenate([features[:, groups["height"]], features[:, groups["positions"]]], -1)
+
+    def describe(self, codes: np.ndarray) -> str:
+        """The model's description of (N, R) codes, see `AvatarGPT.describe`."""
+        return then(self.body.description.best(np.array_split(codes, -(-len(codes) // (CHUNK + CONTEXT))), best_of=4))
