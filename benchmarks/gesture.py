@@ -24,7 +24,8 @@ from avatargpt.gesture.features import PROSODY, WIDTH
 from avatargpt.gesture.network import GestureNetwork
 from avatargpt.gesture.stream import GestureChunk, SpeechGestureStream
 from avatargpt.gesture.words import SENTENCE, SentenceWords
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.networks import TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 CHUNKS_MS = (20, 53, 160, 1000)
 SECONDS = 12

@@ -16,8 +16,36 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from vqvae.strict import Flag, NonNegativeInt, Number, PositiveInt, Strict
+
 if TYPE_CHECKING:
     from vector_quantize_pytorch import ResidualVQ
+
+
+class TokenizerConfig(Strict):
+    """Everything that defines a tokenizer but its weights.
+
+    Attributes:
+        downsample: frames per token. code_dim: C. codebook_size: K. levels: R.
+        width, fine_width: channels at the token rate and at the frame rate.
+        direct: a straight linear path beside the convolutions, which begins as principal components.
+    """
+
+    modality: str = "body"
+    downsample: PositiveInt = 4
+    code_dim: PositiveInt = 128
+    codebook_size: PositiveInt = 512
+    levels: PositiveInt = 6
+    width: PositiveInt = 384
+    fine_width: PositiveInt = 128
+    encoder_dilations: list[PositiveInt] = [1, 3, 1]
+    decoder_dilations: list[PositiveInt] = [1, 3, 9, 3, 1]
+    encoder_fine: list[NonNegativeInt] = [1]
+    decoder_fine: list[NonNegativeInt] = [1, 3]
+    ema_decay: Number = 0.97
+    commitment: Number = 0.25
+    dead_below: Number = 0.5
+    direct: Flag = False
 
 
 class ResidualBlock(nn.Module):
@@ -27,7 +55,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
         self.mix = nn.Conv1d(width, width, 1)
-        # Starts as the identity, so that depth does not slow the first steps.
+        # starts as the identity, so that depth does not slow the first steps
         nn.init.zeros_(self.mix.weight)
         if self.mix.bias is not None:
             nn.init.zeros_(self.mix.bias)
@@ -44,17 +72,15 @@ def _stack(width: int, dilations: list[int]) -> nn.Sequential:
 class Encoder(nn.Module):
     """(B, D, T) features -> (B, C, T / downsample) latents; T is a multiple of `downsample`."""
 
-    def __init__(
-        self, dim: int, code_dim: int, width: int, fine_width: int, dilations: list[int], fine: list[int],
-        downsample: int, direct: bool = False,
-    ) -> None:
+    def __init__(self, dim: int, config: TokenizerConfig) -> None:
         super().__init__()
-        self.inp = nn.Conv1d(dim, fine_width, 3, padding=1)
-        self.fine = _stack(fine_width, fine)
-        self.down = nn.Conv1d(fine_width, width, downsample, stride=downsample)
-        self.coarse = _stack(width, dilations)
-        self.out = nn.Conv1d(width, code_dim, 1)
-        self.direct = nn.Conv1d(dim, code_dim, downsample, stride=downsample) if direct else None
+        c, step = config, config.downsample
+        self.inp = nn.Conv1d(dim, c.fine_width, 3, padding=1)
+        self.fine = _stack(c.fine_width, c.encoder_fine)
+        self.down = nn.Conv1d(c.fine_width, c.width, step, stride=step)
+        self.coarse = _stack(c.width, c.encoder_dilations)
+        self.out = nn.Conv1d(c.width, c.code_dim, 1)
+        self.direct = nn.Conv1d(dim, c.code_dim, step, stride=step) if c.direct else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = self.down(nn.functional.silu(self.fine(self.inp(x))))
@@ -65,18 +91,15 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """(B, C, N) quantised latents -> (B, D, N * downsample) features."""
 
-    def __init__(
-        self, dim: int, code_dim: int, width: int, fine_width: int, dilations: list[int], fine: list[int],
-        downsample: int, direct: bool = False,
-    ) -> None:
+    def __init__(self, dim: int, config: TokenizerConfig) -> None:
         super().__init__()
-        self.downsample = downsample
-        self.inp = nn.Conv1d(code_dim, width, 3, padding=1)
-        self.coarse = _stack(width, dilations)
-        self.up = nn.Conv1d(width, fine_width * downsample, 1)
-        self.fine = _stack(fine_width, fine)
-        self.out = nn.Conv1d(fine_width, dim, 3, padding=1)
-        self.direct = nn.Conv1d(code_dim, dim * downsample, 1) if direct else None
+        c, self.downsample = config, config.downsample
+        self.inp = nn.Conv1d(c.code_dim, c.width, 3, padding=1)
+        self.coarse = _stack(c.width, c.decoder_dilations)
+        self.up = nn.Conv1d(c.width, c.fine_width * c.downsample, 1)
+        self.fine = _stack(c.fine_width, c.decoder_fine)
+        self.out = nn.Conv1d(c.fine_width, dim, 3, padding=1)
+        self.direct = nn.Conv1d(c.code_dim, dim * c.downsample, 1) if c.direct else None
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         h = self._frames(self.up(nn.functional.silu(self.coarse(self.inp(z)))))
@@ -92,9 +115,9 @@ class Decoder(nn.Module):
 
 @torch.no_grad()
 def begin_direct(encoder: Encoder, decoder: Decoder, frames: torch.Tensor) -> None:
-    """Let encoder and decoder begin as the principal components of the data, the convolutions adding nothing.
+    """Initialise encoder and decoder as the principal components of the data, the convolutions adding nothing.
 
-    A convolutional auto-encoder learns what is common first and takes very long over what is rare (a turned head, the
+    A convolutional auto-encoder learns common movements first and takes very long over rare ones (a turned head, the
     tongue); components hold every channel from the first step.
 
     Args:
@@ -118,34 +141,24 @@ def begin_direct(encoder: Encoder, decoder: Decoder, frames: torch.Tensor) -> No
 
 
 def context_tokens(dilations: list[int], fine: list[int], downsample: int) -> int:
-    """Tokens on each side that can influence a token's output, for encoder and decoder alike."""
+    """Tokens on each side that can influence a token's output, of encoder or decoder."""
     return sum(dilations) + 1 + -(-(sum(fine) + 1) // downsample) + 1
 
 
-def residual_vq(
-    dim: int, levels: int, codebook_size: int, decay: float, commitment: float, dead_below: float
-) -> ResidualVQ:
-    """R codebooks of K entries with k-means start, exponential-moving-average updates and dead-code reset.
-
-    Args:
-        dim: C, size of a code vector.
-        levels: R.
-        codebook_size: K.
-        decay: of the moving average.
-        commitment: weight of the commitment loss.
-        dead_below: a code whose average count falls below this is replaced by a vector of the batch.
-    """
+def residual_vq(config: TokenizerConfig) -> ResidualVQ:
+    """R codebooks of K entries with k-means start, exponential-moving-average updates and dead-code reset."""
     from vector_quantize_pytorch import ResidualVQ
 
     return ResidualVQ(
-        dim=dim, num_quantizers=levels, codebook_size=codebook_size, decay=decay, commitment_weight=commitment,
-        kmeans_init=True, kmeans_iters=10, threshold_ema_dead_code=dead_below, quantize_dropout=True,
-        quantize_dropout_cutoff_index=0, rotation_trick=True,
+        dim=config.code_dim, num_quantizers=config.levels, codebook_size=config.codebook_size, decay=config.ema_decay,
+        commitment_weight=config.commitment, kmeans_init=True, kmeans_iters=10,
+        threshold_ema_dead_code=config.dead_below, quantize_dropout=True, quantize_dropout_cutoff_index=0,
+        rotation_trick=True,
     )  # fmt: skip
 
 
 class _Codebook(nn.Module):
-    """One level's entries (1, K, C), with what training keeps beside them, under the library's names."""
+    """One level's entries (1, K, C) and the buffers of training, under the library's names."""
 
     embed: torch.Tensor
 
@@ -176,17 +189,11 @@ class _Level(nn.Module):
 
 
 class FrozenVQ(nn.Module):
-    """What `residual_vq` does in evaluation mode, from the same state.
+    """`residual_vq` in evaluation mode, from the same state. Raises RuntimeError in training mode."""
 
-    Args: as of `residual_vq`.
-
-    Raises:
-        RuntimeError: used while training.
-    """
-
-    def __init__(self, dim: int, levels: int, codebook_size: int) -> None:
+    def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_Level(dim, codebook_size) for _ in range(levels))
+        self.layers = nn.ModuleList(_Level(config.code_dim, config.codebook_size) for _ in range(config.levels))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(B, N, C) -> quantised (B, N, C), indices (B, N, R), losses (R,), which are zero."""
@@ -200,8 +207,3 @@ class FrozenVQ(nn.Module):
             residual, total = residual - nearest, total + nearest
             indices.append(index)
         return total, torch.stack(indices, -1), x.new_zeros(len(indices))
-
-
-def codebooks(vq: Any) -> torch.Tensor:
-    """(R, K, C) float32 copy of all code vectors of either kind."""
-    return torch.stack([layer.codebook.detach().float() for layer in vq.layers])

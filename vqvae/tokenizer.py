@@ -21,43 +21,23 @@ from vqvae.io.files import parsing, regular_file
 from vqvae.io.tensors import load_tensors, lowered, no_larger_than, raised, unfilled
 from vqvae.losses import body_joints
 from vqvae.motion import Motion, atomic_write
-from vqvae.networks import Decoder, Encoder, FrozenVQ, codebooks, context_tokens, residual_vq
-from vqvae.strict import Flag, NonNegativeInt, Number, PositiveInt, Strict
+from vqvae.networks import Decoder, Encoder, FrozenVQ, TokenizerConfig, context_tokens, residual_vq
+
+CONFIG, WEIGHTS = "tokenizer.json", "tokenizer.safetensors"
+ACCEPTED = f"a tokenizer folder holds {CONFIG} and {WEIGHTS}"
+_SUMS = "embed_avg"  # of codebook entries in training
+_ENTRIES = "_codebook.embed"
+WINDOW = 50  # tokens optimised together by `encode_by_synthesis`
+PATH, YAW, FEATURES = 0.3, 0.1, 0.03  # weights against the mean joint distance in metres
 
 
-class TokenizerConfig(Strict):
-    """Everything that defines a tokenizer but its weights.
-
-    Attributes:
-        downsample: frames per token. code_dim: C. codebook_size: K. levels: R.
-        width, fine_width: channels at the token rate and at the frame rate.
-        direct: a straight linear path beside the convolutions, which begins as principal components.
-    """
-
-    modality: str = "body"
-    downsample: PositiveInt = 4
-    code_dim: PositiveInt = 128
-    codebook_size: PositiveInt = 512
-    levels: PositiveInt = 6
-    width: PositiveInt = 384
-    fine_width: PositiveInt = 128
-    encoder_dilations: list[PositiveInt] = [1, 3, 1]
-    decoder_dilations: list[PositiveInt] = [1, 3, 9, 3, 1]
-    encoder_fine: list[NonNegativeInt] = [1]
-    decoder_fine: list[NonNegativeInt] = [1, 3]
-    ema_decay: Number = 0.97
-    commitment: Number = 0.25
-    dead_below: Number = 0.5
-    direct: Flag = False
-
-
-class FeatureTokenizer(nn.Module):
+class MotionTokenizer(nn.Module):
     """Residual VQ-VAE over one modality's features, with its normaliser.
 
     Shapes: T frames, D features, N = ceil(T / downsample) tokens, R levels, K codes a level, C code size.
 
     Args:
-        trainable: False leaves out what only training needs (`quantizers.FrozenVQ`); the weights are the same.
+        trainable: False omits the parts that only training needs (`networks.FrozenVQ`); the weights are the same.
 
     Attributes:
         mean, std: (D,) normaliser of the features.
@@ -71,23 +51,13 @@ class FeatureTokenizer(nn.Module):
         super().__init__()
         self.config = config
         self.spec = modalities.get(config.modality).features()
-        c = config
-        self.encoder = Encoder(
-            self.spec.dim, c.code_dim, c.width, c.fine_width, c.encoder_dilations, c.encoder_fine, c.downsample,
-            c.direct,
-        )  # fmt: skip
-        self.decoder = Decoder(
-            self.spec.dim, c.code_dim, c.width, c.fine_width, c.decoder_dilations, c.decoder_fine, c.downsample,
-            c.direct,
-        )  # fmt: skip
-        if trainable:
-            self.vq = residual_vq(c.code_dim, c.levels, c.codebook_size, c.ema_decay, c.commitment, c.dead_below)
-        else:
-            self.vq = FrozenVQ(c.code_dim, c.levels, c.codebook_size)
+        self.encoder, self.decoder = Encoder(self.spec.dim, config), Decoder(self.spec.dim, config)
+        self.vq = residual_vq(config) if trainable else FrozenVQ(config)
         self.register_buffer("mean", torch.zeros(self.spec.dim))
         self.register_buffer("std", torch.ones(self.spec.dim))
-        self._encoder_context = context_tokens(c.encoder_dilations, c.encoder_fine, c.downsample)
-        self.decoder_context = context_tokens(c.decoder_dilations, c.decoder_fine, c.downsample)
+        step = config.downsample
+        self._encoder_context = context_tokens(config.encoder_dilations, config.encoder_fine, step)
+        self.decoder_context = context_tokens(config.decoder_dilations, config.decoder_fine, step)
 
     @property
     def downsample(self) -> int:
@@ -100,11 +70,11 @@ class FeatureTokenizer(nn.Module):
     @property
     def codebooks(self) -> torch.Tensor:
         """(R, K, C) float32."""
-        return codebooks(self.vq)
+        return torch.stack([layer.codebook.detach().float() for layer in self.vq.layers])
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of layout, codebooks and feature statistics: what a language model's codes mean depends on these."""
+        """SHA-256 of layout, codebooks and feature statistics, on which the meaning of codes depends."""
         digest = hashlib.sha256(f"{self.spec.name}:{self.spec.dim}:{self.config.downsample}".encode())
         for tensor in (self.codebooks, self.mean, self.std):
             digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
@@ -171,7 +141,7 @@ class FeatureTokenizer(nn.Module):
         return out if c.ndim == 3 else out[0]
 
     def latents(self, codes: np.ndarray) -> torch.Tensor:
-        """Sum of the code vectors of all given levels: (N, R') or (N,) -> (N, C)."""
+        """Sum of the code vectors over levels: (N, R') or (N,) -> (N, C)."""
         c = np.asarray(codes)
         c = c[:, None] if c.ndim == 1 else c
         if not len(c) or c.ndim != 2 or c.shape[1] > self.config.levels:
@@ -179,8 +149,8 @@ class FeatureTokenizer(nn.Module):
         if c.min() < 0 or c.max() >= self.config.codebook_size:
             raise UserError(f"codes {c.min()}..{c.max()}; accepted 0..{self.config.codebook_size - 1}")
         index = torch.as_tensor(c, device=self.mean.device)
-        books = self.codebooks
-        return torch.stack([books[r][index[:, r]] for r in range(c.shape[1])]).sum(0)
+        codebooks = self.codebooks
+        return torch.stack([codebooks[r][index[:, r]] for r in range(c.shape[1])]).sum(0)
 
     @torch.inference_mode()
     def encode_latents(self, features: np.ndarray, start: int, stop: int) -> torch.Tensor:
@@ -189,17 +159,6 @@ class FeatureTokenizer(nn.Module):
         a, b = max(0, start - self._encoder_context), min(len(x) // step, stop + self._encoder_context)
         z = self.encoder(x[None, a * step : b * step].transpose(1, 2)).transpose(1, 2)[0]
         return z[start - a : stop - a].clone()
-
-
-__all__ = ["MotionTokenizer", "TokenizerConfig"]
-CONFIG, WEIGHTS = "tokenizer.json", "tokenizer.safetensors"
-ACCEPTED = f"a tokenizer folder holds {CONFIG} and {WEIGHTS}"
-_SUMS = "embed_avg"  # of codebook entries while training
-_ENTRIES = "_codebook.embed"
-
-
-class MotionTokenizer(FeatureTokenizer):
-    """A tokenizer that takes and gives motions, and is saved and loaded."""
 
     def encode(self, motion: Motion, refine: int = 0) -> np.ndarray:
         """Motion (any fps) -> codes (N, R) int64.
@@ -218,8 +177,7 @@ class MotionTokenizer(FeatureTokenizer):
     def decode_each(self, codes: Sequence[np.ndarray]) -> list[Motion]:
         """Several codes (N, R') -> their motions; those of one length go through the decoder together.
 
-        A batch rounds otherwise than one clip does: the motions are those of `decode` but for some 1e-6, which is for
-        comparing candidates, not for what is given out.
+        A batch rounds differently: the motions are those of `decode` up to 1e-6, for comparing candidates alone.
         """
         rows_by_shape: dict[tuple[int, ...], list[int]] = {}
         for i, c in enumerate(codes):
@@ -237,14 +195,7 @@ class MotionTokenizer(FeatureTokenizer):
 
     @torch.no_grad()
     def round_codebooks(self) -> None:
-        """Codebooks to the nearest bfloat16 numbers, so that files hold them in half; the fingerprint changes."""
-        for name, value in self.state_dict().items():
-            if name.endswith(_ENTRIES):
-                value.copy_(value.bfloat16().float())
-
-    @torch.no_grad()
-    def settle(self) -> None:
-        """Round the code vectors to what bfloat16 holds, so that files of either kind are the same tokenizer."""
+        """Round the code vectors to bfloat16, so that files hold them in half; the fingerprint changes."""
         for name, value in self.named_buffers():
             if name.endswith(_ENTRIES):
                 value.copy_(value.bfloat16().float())
@@ -252,9 +203,8 @@ class MotionTokenizer(FeatureTokenizer):
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
         """Write config and weights.
 
-        `dtype` (`vqvae.io.tensors.lowered`) applies to encoder and decoder; codebooks stay as they are (bfloat16 where
-        that is exact), but their running sums, which only training needs and `load` makes anew (entry times count), are
-        left out.
+        `dtype` (`vqvae.io.tensors.lowered`) applies to encoder and decoder. Codebooks stay exact (in bfloat16 where
+        that is exact), without their running sums, which `load` computes again (entry times count).
         """
         from safetensors.torch import save_file
 
@@ -276,7 +226,7 @@ class MotionTokenizer(FeatureTokenizer):
         """Read a folder written by :meth:`save`, in eval mode.
 
         Args:
-            trainable: with what only training needs.
+            trainable: with the parts that only training needs.
 
         Raises:
             UserError: missing or truncated files, or weights that do not match the stored fingerprint.
@@ -298,10 +248,6 @@ class MotionTokenizer(FeatureTokenizer):
         return model.to(device).eval()
 
 
-WINDOW = 50  # tokens optimised together
-PATH, YAW, FEATURES = 0.3, 0.1, 0.03  # weights against the mean joint distance in metres
-
-
 def _path(features: torch.Tensor, position: torch.Tensor, yaw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Root path of unnormalised features (T, D) going on from a state: planar positions (T, 2) metres, yaw (T,)."""
     angle = yaw + features[:, 3].cumsum(0)
@@ -312,12 +258,14 @@ def _path(features: torch.Tensor, position: torch.Tensor, yaw: torch.Tensor) -> 
 
 
 def encode_by_synthesis(
-    tokenizer: FeatureTokenizer, features: np.ndarray, steps: int = 40, rate: float = 0.03
+    tokenizer: MotionTokenizer, features: np.ndarray, steps: int = 40, rate: float = 0.03
 ) -> np.ndarray:
-    """Codes of body features whose decoded path stays with the source's.
+    """Codes of body features whose decoded path stays close to the source's (analysis by synthesis).
 
-    Motion is treated window by window; each starts from where the decoded path of the last one ended, so errors are
-    taken back rather than carried on. Memory per second of motion is constant.
+    The encoder's latents are moved by gradient descent through the frozen decoder (straight-through past the quantiser,
+    Bengio et al. 2013, arXiv 1308.3432) so that the decoded joints and above all the integrated root path match the
+    source: velocities that are a few percent off hardly show in a pose, but add up to metres. Codebooks, decoder and
+    fingerprint are untouched. Each window starts from the end of the decoded path before it, so errors do not add up.
 
     Args:
         tokenizer: of a modality with the `body` layout.
@@ -353,7 +301,7 @@ def encode_by_synthesis(
 
 
 def _optimise(
-    tokenizer: FeatureTokenizer, encoded: torch.Tensor, around: torch.Tensor, left: int, window: torch.Tensor,
+    tokenizer: MotionTokenizer, encoded: torch.Tensor, around: torch.Tensor, left: int, window: torch.Tensor,
     joints: torch.Tensor, target_path: tuple[torch.Tensor, torch.Tensor], state: tuple[torch.Tensor, torch.Tensor],
     steps: int, rate: float,
 ) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:  # fmt: skip

@@ -21,9 +21,9 @@ from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from vqvae import modalities
 from vqvae.errors import UserError
-from vqvae.networks import begin_direct
+from vqvae.networks import TokenizerConfig, begin_direct
 from vqvae.strict import Flag, PositiveInt, Rate, Share, Strict, Weights
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 COMPONENTS = 4000  # windows of eight tokens that principal components are computed from
 
@@ -128,7 +128,7 @@ class TokenizerStage(Stage):
 
     def stepped(self, step: int) -> None:
         if step == self.schedule.steps and not self.schedule.decoder_only:
-            self.model.settle()
+            self.model.round_codebooks()
 
     def validate(self) -> dict[str, float]:
         self.model.vq.quantize_dropout = False

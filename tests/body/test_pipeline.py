@@ -31,7 +31,8 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.ground import SUNK
 from vqvae.motion import Motion
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.networks import TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 LEVELS, CODES, WIDTH = 3, 24, 6
 LINES = ["a person walks forward", "someone waves the right hand", "a man turns left and sits down", "they jump twice"]

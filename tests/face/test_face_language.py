@@ -33,7 +33,8 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io.tensors import MIN_QUANTISED, lowered, raised
 from vqvae.motion import Motion
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.networks import TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 LINES = ["blink twice, then smile slightly", "very happy, then sad", "raise brows and nod", "a person walks"]
 BODY = {"codebook_size": 20, "levels": 2, "code_dim": 6}

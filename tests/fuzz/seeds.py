@@ -135,7 +135,8 @@ def write_networks(folder: Path) -> Path:
     from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
     from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator
     from avatargpt.resources import weights
-    from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+    from vqvae.networks import TokenizerConfig
+    from vqvae.tokenizer import MotionTokenizer
 
     torch.manual_seed(0)
     MotionTokenizer(TokenizerConfig(code_dim=8, codebook_size=16, levels=2, width=16, fine_width=8)).save(

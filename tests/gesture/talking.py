@@ -17,7 +17,8 @@ from tests.gesture.conftest import Spelling
 from vqvae import rotations as rot
 from vqvae.features import STANDING, GestureFeatures
 from vqvae.motion import Motion
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.networks import TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 
 @cache

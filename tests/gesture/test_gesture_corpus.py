@@ -29,7 +29,8 @@ from instruct_data.store import Store
 from tests.gesture import made_up
 from tests.gesture.conftest import Spelling
 from vqvae.errors import UserError
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.networks import TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 
 def test_words_from_phones_have_their_times_and_stresses() -> None:

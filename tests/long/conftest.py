@@ -13,7 +13,8 @@ from avatargpt.api import AvatarGPT
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.planning.types import Activity
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.networks import TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -14,7 +14,7 @@ from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.text_encoder import SentenceEncoder
 from avatargpt.resources import sentence_model_folder
 from vqvae.errors import UserError
-from vqvae.networks import FrozenVQ, residual_vq
+from vqvae.networks import FrozenVQ, TokenizerConfig, residual_vq
 
 
 @torch.inference_mode()
@@ -64,7 +64,8 @@ def test_the_sentence_encoder_is_bert() -> None:
 @torch.inference_mode()
 def test_frozen_codebooks_quantise_as_the_library_does() -> None:
     torch.manual_seed(0)
-    trained, frozen = residual_vq(8, 3, 16, 0.9, 0.25, 0.5), FrozenVQ(8, 3, 16)
+    config = TokenizerConfig(code_dim=8, levels=3, codebook_size=16, ema_decay=0.9)
+    trained, frozen = residual_vq(config), FrozenVQ(config)
     trained.quantize_dropout = False  # every level gets its k-means start
     trained(torch.randn(4, 50, 8))
     frozen.load_state_dict(trained.state_dict())

@@ -14,7 +14,8 @@ from instruct_data.store import Store
 from vqvae import rotations as rot
 from vqvae.features import GestureFeatures
 from vqvae.motion import Motion
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.networks import TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "tokenizer"
 

@@ -16,7 +16,8 @@ from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.command import main
 from instruct_data.registry import list_tasks
 from instruct_data.store import ClipCodes, Store
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.networks import TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 UNIFIED = Path(__file__).resolve().parents[2] / "configs" / "language" / "unified.yaml"
 SAID = {"body": "a person waves", "face": "a face smiles a little", "gesture": "both hands beat in front"}

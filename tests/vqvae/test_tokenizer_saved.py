@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from vqvae.networks import begin_direct
-from vqvae.tokenizer import WEIGHTS, MotionTokenizer, TokenizerConfig
+from vqvae.networks import TokenizerConfig, begin_direct
+from vqvae.tokenizer import WEIGHTS, MotionTokenizer
 
 
 def test_packed_tokenizer_has_the_same_codes_and_trains_on(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_settled_code_vectors_need_half_the_room(tmp_path: Path) -> None:
     tokenizer.vq.quantize_dropout = False
     tokenizer(torch.randn(8, 32, tokenizer.spec.dim))
     before = tokenizer.codebooks
-    tokenizer.eval().settle()
+    tokenizer.eval().round_codebooks()
     assert 0 < float((tokenizer.codebooks - before).abs().max()) < 0.01 * float(before.abs().max())
     tokenizer.save(tmp_path, torch.bfloat16)
     with safe_open(tmp_path / WEIGHTS, "pt") as saved:
