@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, wraps
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from avatargpt.body.model import BodyModel
 from avatargpt.body.tasks import Body, reconstruct
 from avatargpt.face.tokens import FaceTokens
 from avatargpt.lm.hub import HubCalls
-from avatargpt.lm.loaded import LoadedModel, load_parts
+from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.long import loop
@@ -56,6 +56,21 @@ def _of(part: str, method: Callable[Concatenate[Any, P], R]) -> Callable[Concate
     return call
 
 
+class _Attribute(Generic[R]):
+    """An attribute of a part of the model as an attribute of `AvatarGPT`."""
+
+    def __init__(self, path: str) -> None:
+        part, _, self._name = path.rpartition(".")
+        self._find = attrgetter(part)
+
+    def __get__(self, model: AvatarGPT, owner: type[AvatarGPT]) -> R:
+        value: R = getattr(self._find(model), self._name)
+        return value
+
+    def __set__(self, model: AvatarGPT, value: R) -> None:
+        setattr(self._find(model), self._name, value)
+
+
 class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
     """A loaded model with its tokenizers.
 
@@ -64,15 +79,20 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
 
     Attributes:
         loaded: the network with its tokenizers. body: its tasks for bodies.
+        model: the network. text: the text tokenizer. tokenizers: modality -> motion tokenizer.
+        generator: decodes and scores answers.
+        grounder: the frozen sentence encoder, None for a network without grounding.
+        phrase_index: normalises requests; None = requests are taken literally.
+        motion_scorer: scores the fit of a motion and a text; None = the likelihood of the text does.
+        facial: the model with the face's tokens: this one, or the small one in its folder ``face_language``.
     """
 
     def __init__(
-        self, model: Network, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
-        dtype: torch.dtype = torch.float32, source: str = "", phrase_index: PhraseIndex | None = None,
+        self, loaded: LoadedModel, phrase_index: PhraseIndex | None = None,
         motion_scorer: TextMotionScorer | None = None,
     ) -> None:  # fmt: skip
-        self.loaded = LoadedModel(model, text, tokenizers, dtype, source)
-        self.body = Body(self.loaded, phrase_index, motion_scorer)
+        self.loaded = loaded
+        self.body = Body(loaded, phrase_index, motion_scorer)
 
     @classmethod
     def from_pretrained(
@@ -80,76 +100,29 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
         dtype: str | torch.dtype | None = None, threads: int | None = None, revision: str | None = None,
     ) -> Self:  # fmt: skip
         """Load a model folder, by default the packaged weights; see `LoadedModel.from_pretrained`."""
-        parts = load_parts(path, device, dtype, threads, revision)
-        return cls(*parts, PhraseIndex.load(parts[-1]), TextMotionScorer.load(parts[-1]))
+        loaded = LoadedModel.from_pretrained(path, device, dtype, threads, revision)
+        return cls(loaded, PhraseIndex.load(loaded.source), TextMotionScorer.load(loaded.source))
 
     # Parts of the model
 
-    @property
-    def model(self) -> Network:
-        """The network."""
-        return self.loaded.model
-
-    @property
-    def text(self) -> TextTokenizer:
-        """The text tokenizer."""
-        return self.loaded.text
-
-    @property
-    def tokenizers(self) -> dict[str, MotionTokenizer]:
-        """Modality -> motion tokenizer."""
-        return self.loaded.tokenizers
-
-    @property
-    def generator(self) -> Generator:
-        """Decodes and scores answers."""
-        return self.loaded.generator
+    model: _Attribute[Network] = _Attribute("loaded.model")
+    text: _Attribute[TextTokenizer] = _Attribute("loaded.text")
+    tokenizers: _Attribute[dict[str, MotionTokenizer]] = _Attribute("loaded.tokenizers")
+    generator: _Attribute[Generator] = _Attribute("loaded.generator")
+    grounder: _Attribute[SentenceGrounder | None] = _Attribute("loaded.grounder")
+    phrase_index: _Attribute[PhraseIndex | None] = _Attribute("body.model.phrase_index")
+    motion_scorer: _Attribute[TextMotionScorer | None] = _Attribute("body.model.motion_scorer")
+    facial: _Attribute[LoadedModel] = _Attribute("face_tokens.loaded")
 
     @property
     def source(self) -> str:
         """The model's folder, empty = none."""
         return self.loaded.source
 
-    @property
-    def grounder(self) -> SentenceGrounder | None:
-        """The frozen sentence encoder, None for a network without grounding."""
-        return self.loaded.grounder
-
-    @grounder.setter
-    def grounder(self, value: SentenceGrounder | None) -> None:
-        self.loaded.grounder = value
-
-    @property
-    def phrase_index(self) -> PhraseIndex | None:
-        """Normalises requests; None = requests are taken literally."""
-        return self.body.model.phrase_index
-
-    @phrase_index.setter
-    def phrase_index(self, value: PhraseIndex | None) -> None:
-        self.body.model.phrase_index = value
-
-    @property
-    def motion_scorer(self) -> TextMotionScorer | None:
-        """Scores the fit of a motion and a text; None = the likelihood of the text does."""
-        return self.body.model.motion_scorer
-
-    @motion_scorer.setter
-    def motion_scorer(self, value: TextMotionScorer | None) -> None:
-        self.body.model.motion_scorer = value
-
     @cached_property  # a run for bodies alone has no use for it
     def face_tokens(self) -> FaceTokens:  # type: ignore[override]
         """The tasks for faces."""
         return FaceTokens(self.loaded)
-
-    @property
-    def facial(self) -> LoadedModel:
-        """The model with the face's tokens: this one, or the small one in its folder ``face_language``.
-
-        Raises:
-            UserError: neither has them.
-        """
-        return self.face_tokens.loaded
 
     # Body
 

@@ -75,11 +75,7 @@ SIDED: tuple[str, ...] = tuple(n.removesuffix("Left") for n in LEFT if n not in 
 
 
 def expand(name: str) -> tuple[str, ...]:
-    """``mouthSmile`` -> both sides; a full name -> itself.
-
-    Raises:
-        UserError: neither.
-    """
+    """``mouthSmile`` -> both sides; a full name -> itself."""
     if name in INDEX:
         return (name,)
     if name in SIDED:

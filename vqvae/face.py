@@ -22,7 +22,7 @@ MAX_TURN = np.pi
 
 @dataclass(frozen=True)
 class FaceMotion:
-    """A face clip. It offers what :class:`vqvae.motion.Motion` offers where that makes sense for a face.
+    """A face clip, with the methods of :class:`vqvae.motion.Motion` that make sense for a face.
 
     Shapes: T frames. Sides are the person's own.
 
@@ -31,7 +31,7 @@ class FaceMotion:
         head: (T, 3) float32 yaw, pitch, roll in radians; positive yaw turns towards the person's left, positive pitch
             up, positive roll tilts towards the person's right shoulder.
         fps: frames per second.
-        caption: what the clip shows, may be empty.
+        caption: description, may be empty.
     """
 
     weights: np.ndarray
@@ -58,7 +58,7 @@ class FaceMotion:
 
     @classmethod
     def from_curves(cls, curves: np.ndarray, fps: float = 30.0, caption: str = "") -> FaceMotion:
-        """(T, 55) weights and head side by side, as networks and the teacher make them."""
+        """A clip of (T, 55) weights and head side by side."""
         return cls(curves[:, : arkit.COUNT], curves[:, arkit.COUNT :], fps, caption)
 
     @property

@@ -83,7 +83,7 @@ class FeatureSpec(ABC):
 
 
 FEET = (7, 10, 8, 11)
-# A foot joint is in contact when it is low and slow. Ankles rest about 8 cm above the floor, toes about 2 cm.
+# a foot joint is in contact when it is low and slow; ankles rest about 8 cm above the floor, toes about 2 cm
 CONTACT_HEIGHT = np.array([0.13, 0.07, 0.13, 0.07])
 CONTACT_SPEED = 0.02  # metres per frame at 20 fps (0.4 m/s)
 
@@ -102,7 +102,7 @@ def smooth_heading(joints: np.ndarray) -> np.ndarray:
 
 @dataclass
 class RootState:
-    """Where a decoded stream stands: yaw (radians) and planar position (3,), carried from chunk to chunk."""
+    """State of a decoded stream between chunks: yaw (radians) and planar position (3,)."""
 
     yaw: float
     position: np.ndarray
@@ -159,7 +159,7 @@ class BodyFeatures(FeatureSpec):
             state: the previous chunk's, or None for a stream's start (its first step is then ignored).
 
         Returns:
-            rotations (T, 22, 4), root (T, 3), the state to go on with.
+            rotations (T, 22, 4), root (T, 3), the state for the next chunk.
         """
         x = np.asarray(features, np.float64)
         rate, velocity = x[:, 3].copy(), x[:, 1:3].copy()
@@ -188,17 +188,13 @@ class FaceFeatures(FeatureSpec):
         return {name: slice(start, stop) for (name, start), stop in zip(_STARTS.items(), stops, strict=True)}
 
     def encode(self, motion: FaceMotion | Motion) -> np.ndarray:
-        """FaceMotion (resampled to 30 fps) -> (T, 55) float32.
-
-        Raises:
-            UserError: the motion is not a face's.
-        """
+        """FaceMotion (resampled to 30 fps) -> (T, 55) float32."""
         if not isinstance(motion, FaceMotion):
             raise UserError(f"a {motion.modality} motion where a face is needed")
         motion = motion.resampled(self.fps)
         return motion.curves
 
-    # A face is no Motion; tokenizers and exporters use only what both offer.
+    # a face is no Motion; tokenizers and exporters use only their common methods
     def decode(self, features: np.ndarray, caption: str = "") -> FaceMotion:  # type: ignore[override]
         """(T, 55) -> FaceMotion; weights outside [0, 1] are clipped, angles to half a turn."""
         x = np.asarray(features, np.float32)
@@ -217,11 +213,11 @@ FINGERS = len(FINGER_NAMES)
 MOVED = [*JOINTS, *range(len(SMPL22.names), len(SMPL52.names))]
 """The joints that the layout turns, as indices of `SMPL52`."""
 CHEST, WRISTS = SMPL22.index("spine3"), [SMPL22.index("l_wrist"), SMPL22.index("r_wrist")]
-SOLES = 0.02  # m, how high the toes' joints are above the floor of somebody who stands
+SOLES = 0.02  # m, height of the toes' joints above the floor when standing
 STANDING = np.array([0.0, SOLES - SMPL22.rest_joints[SMPL22.index("l_foot"), 1], 0.0])
-"""(3,) the root of somebody who stands on straight legs, metres."""
-# Degrees by which the fingers of a hand at ease are bent, joints 1 to 3; the thumb's lie nearly as at rest.
-_EASE = {
+"""(3,) root of a person on straight legs, metres."""
+# degrees by which the fingers of a relaxed hand are bent, joints 1 to 3
+_RELAXED = {
     "thumb": (6, 10, 12), "index": (16, 24, 12), "middle": (22, 28, 14), "ring": (26, 30, 15), "pinky": (28, 30, 15),
 }  # fmt: skip
 
@@ -230,7 +226,7 @@ def bent_fingers(degrees: Mapping[str, tuple[float, ...]]) -> np.ndarray:
     """(30, 4) fingers of both hands, local quaternions.
 
     Args:
-        degrees: finger -> by how much its joints 1 to 3 are bent towards the palm.
+        degrees: finger -> bend of its joints 1 to 3 towards the palm.
     """
     out = []
     for name in FINGER_NAMES:
@@ -243,12 +239,12 @@ def bent_fingers(degrees: Mapping[str, tuple[float, ...]]) -> np.ndarray:
 
 
 def relaxed() -> np.ndarray:
-    """(30, 4) fingers of hands at ease, local quaternions."""
-    return bent_fingers(_EASE)
+    """(30, 4) fingers of relaxed hands, local quaternions."""
+    return bent_fingers(_RELAXED)
 
 
 def pelvis_yaw(pelvis: np.ndarray) -> np.ndarray:
-    """(T, 4) rotations of the pelvis -> (T,) what they turn about +Y, radians: the twist of swing and twist."""
+    """(T, 4) rotations of the pelvis -> (T,) their twist about +Y, radians."""
     return 2 * np.arctan2(pelvis[:, 2], pelvis[:, 0])
 
 
@@ -288,7 +284,7 @@ class GestureFeatures(FeatureSpec):
 
 
 def gesture_joints(features: torch.Tensor) -> torch.Tensor:
-    """(..., 270) unnormalised -> (..., 43, 3) where upper body and fingers are, the pelvis at the origin, metres."""
+    """(..., 270) unnormalised -> (..., 43, 3) joints of upper body and fingers, the pelvis at the origin, metres."""
     import torch
 
     from vqvae.rotations import matrix_from_6d

@@ -1,4 +1,4 @@
-"""Where the floor of a clip is, and clips brought to the floor that tokens are made on, y = 0."""
+"""The floor of a clip, and clips moved to the floor of the tokens, y = 0."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BELOW, ABOVE = -0.1, 0.2  # metres; nearer to 0 it is no other floor but feet th
 def floor_of(motion: Motion) -> float:
     """Height of the floor that a clip stands on, metres: the lowest joints' second percentile.
 
-    0 where that is between `BELOW` and `ABOVE`. Files begin elsewhere whose pelvis is the origin, or an actor stands on
-    a stage; a clip that stays in the air all the while looks the same.
+    0 where that is between `BELOW` and `ABOVE`. Other heights come from files whose pelvis is the origin, or from a
+    stage; a clip entirely in the air looks the same.
     """
     lowest = float(np.percentile(motion.joints[..., 1].min(1), 2))
     return 0.0 if BELOW <= lowest <= ABOVE else lowest
@@ -41,10 +41,10 @@ def grounded(motion: Motion) -> Motion:
 
 
 def settled(motion: Motion) -> Motion:
-    """The motion as low as it takes to stand on the floor, and lifted where it sinks.
+    """The motion lowered onto the floor, and lifted where it sinks.
 
-    For clips made for bodies with other legs and feet, which stand a few centimetres above or below the floor and sink
-    where they lie or fall; one that is in the air all the while is brought down, too.
+    For clips of bodies with other legs and feet, which stand a few centimetres above or below the floor and sink where
+    they lie or fall; a clip entirely in the air is lowered, too.
     """
     lowest = motion.joints[..., 1].min(1)
     on_feet = (motion.root[:, 1] - lowest > UPRIGHT) & (lowest > -DEEP)
@@ -56,8 +56,8 @@ def without_penetration(motion: Motion, after: bool = False, before: bool = Fals
     """The motion with its root lifted where a joint is more than `SUNK` below the floor; itself where none is.
 
     Args:
-        after: it follows on other frames, so the lift grows from nothing over its first `EASE` frames.
-        before: others follow, so the lift fades over its last frames.
+        after: other frames precede it, so the lift grows from nothing over its first `EASE` frames.
+        before: other frames follow, so the lift fades over its last frames.
     """
     needed = required_lift(motion.joints)
     if not needed.any():
@@ -76,6 +76,6 @@ def required_lift(joints: np.ndarray) -> np.ndarray:
 
 
 def smoothed_lift(needed: np.ndarray) -> np.ndarray:
-    """(T,) a smooth lift, nowhere less than what is wanted (T,)."""
+    """(T,) a smooth lift, nowhere less than needed (T,)."""
     highest = np.lib.stride_tricks.sliding_window_view(np.pad(needed, SMOOTH, "edge"), 2 * SMOOTH + 1).max(-1)
     return np.convolve(np.pad(highest, SMOOTH, "edge"), _KERNEL, "valid")

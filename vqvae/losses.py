@@ -26,7 +26,7 @@ class LossWeights(Strict):
     jerk: Rate = 0.0
 
 
-# The rotations of joints without children move no joint. Points fixed to them show these: (joint, metres from it).
+# Rotations of joints without children move no joint; they show in points fixed to them: (joint, metres from it).
 ENDS = ((15, (0.0, 0.0, 0.2)), (15, (0.0, 0.2, 0.0)), (20, (0.15, 0.0, 0.0)), (21, (-0.15, 0.0, 0.0)))
 
 
@@ -83,15 +83,14 @@ def body_losses(
     """
     raw = predicted * std + mean
     truth = target * std + mean
-    points_out = body_points(raw)
-    away, slip = (points_out - points).norm(dim=-1), (points_out.diff(dim=1) - points.diff(dim=1)).norm(dim=-1)
-    ours, joints = points_out[..., :22, :], points[..., :22, :]
+    decoded = body_points(raw)
+    away, slip = (decoded - points).norm(dim=-1), (decoded.diff(dim=1) - points.diff(dim=1)).norm(dim=-1)
     path, yaw = integrate_path(raw)
     path_true, yaw_true = integrate_path(truth)
-    # World velocity of the feet in frames where the source has them on the floor: should equal the source's.
+    # the world velocity of feet that are on the floor in the source should equal the source's
     feet = list(FEET)
     stance = truth[:, 1:, 265:269] > 0.5
-    worlds = _planar_world(ours, path, yaw), _planar_world(joints, path_true, yaw_true)
+    worlds = (_planar_world(decoded[..., :22, :], path, yaw), _planar_world(points[..., :22, :], path_true, yaw_true))
     step, true_step = (w[:, :, feet].diff(dim=1) for w in worlds)
     slide = (step - true_step).norm(dim=-1) * stance
     return {
@@ -103,21 +102,17 @@ def body_losses(
         "end_velocity": w.end_velocity * slip[..., 22:].mean(),
         "path": w.path * ((path - path_true).norm(dim=-1).mean() + (yaw - yaw_true).abs().mean()),
         "contact": w.contact * slide.sum() / stance.sum().clamp(min=1),
-        "jerk": w.jerk * _jerk_apart(*worlds, downsample),
+        "jerk": w.jerk * _jerk_difference(*worlds, downsample),
         "mpjpe": away[..., :22].detach().mean(),
     }
 
 
-def _jerk_apart(decoded: torch.Tensor, real: torch.Tensor, downsample: int) -> torch.Tensor:
-    """How far the usual jerk of each of a token's frames is from that of the real window, metres per frame^3.
+def _jerk_difference(decoded: torch.Tensor, real: torch.Tensor, downsample: int) -> torch.Tensor:
+    """Difference between the mean jerk at each place within a token and that of the real window, metres per frame^3.
 
-    Each joint's third difference (L1 over xyz) is averaged over the window, of ours for every place within a token by
-    itself: a decoder that writes several frames at once tends to be rougher at some of them, which no error of single
-    frames tells.
-
-    Args:
-        decoded, real: (B, T, J, 3) in the world.
+    Jerk: each joint's third difference, L1 over xyz. Args: (B, T, J, 3) in the world.
     """
+    # a decoder of several frames a token tends to be rougher at some of them, which errors of single frames miss
     size = [x.diff(n=3, dim=1).abs().sum(-1)[:, -3 % downsample :] for x in (decoded, real)]
     per = size[0].unflatten(1, (-1, downsample)).mean(1)
     return (per - size[1].mean(1, keepdim=True)).abs().mean()
@@ -141,9 +136,9 @@ LIPS = tuple(
 class FaceLossWeights(Strict):
     """Weight of each term. `lids` and `lips` are per unit of ARKit weight, not normalised.
 
-    `bend` is the error, in standard deviations of a channel, up to which features and their velocity count squared;
-    beyond it they count linearly, with the same slope. What is rare and large (a turned head, a glance, the tongue)
-    lies at several standard deviations: where the bend comes early, a mean over all channels forgives leaving it out.
+    `bend` is the error, in standard deviations of a channel, up to which features and their velocity count squared,
+    beyond it linearly. Rare large movements (a turned head, a glance, the tongue) are several standard deviations: with
+    a small bend, a mean over all channels hardly counts their absence.
     """
 
     features: Rate = 1.0
@@ -158,8 +153,7 @@ def face_losses(
 ) -> dict[str, torch.Tensor]:
     """All terms, already weighted.
 
-    Lids and lips also count in raw units: a blink is rare and a closed mouth is a small number, so both would be lost
-    in a mean over normalised channels.
+    Lids and lips also count in raw units: a blink is rare and a closed mouth is a small number.
 
     Args:
         predicted, target: (B, T, 55) normalised features.

@@ -44,11 +44,7 @@ def register(modality: Modality) -> Modality:
 
 
 def get(name: str) -> Modality:
-    """Look a modality up.
-
-    Raises:
-        UserError: unknown name; lists what is there.
-    """
+    """Look a modality up."""
     if name not in _REGISTRY:
         raise UserError(f"unknown modality {name!r}; available: {', '.join(sorted(_REGISTRY))}")
     return _REGISTRY[name]
@@ -58,24 +54,20 @@ def names() -> list[str]:
     return list(_REGISTRY)
 
 
-def _body() -> FeatureSpec:
-    from vqvae.features import BodyFeatures
+def _layout(name: str) -> Callable[[], FeatureSpec]:
+    """Makes a class of `vqvae.features`, which is imported only then."""
 
-    return BodyFeatures()
+    def make() -> FeatureSpec:
+        from vqvae import features
 
+        layout: FeatureSpec = getattr(features, name)()
+        return layout
 
-def _face() -> FeatureSpec:
-    from vqvae.features import FaceFeatures
-
-    return FaceFeatures()
-
-
-def _gesture() -> FeatureSpec:
-    from vqvae.features import GestureFeatures
-
-    return GestureFeatures()
+    return make
 
 
-register(Modality("body", 20.0, _body, "whole body, 22 SMPL joints, local rotations and root path"))
-register(Modality("face", 30.0, _face, "face, 52 ARKit blendshape weights and head rotation"))
-register(Modality("gesture", 30.0, _gesture, "upper body and fingers while talking, 13 joints and 30 of the hands"))
+register(Modality("body", 20.0, _layout("BodyFeatures"), "whole body, 22 SMPL joints, local rotations and root path"))
+register(Modality("face", 30.0, _layout("FaceFeatures"), "face, 52 ARKit blendshape weights and head rotation"))
+register(Modality(
+    "gesture", 30.0, _layout("GestureFeatures"), "upper body and fingers while talking, 13 joints and 30 of the hands"
+))

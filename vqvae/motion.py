@@ -1,4 +1,4 @@
-"""`Motion`: one clip in physical form, the only thing users load and save."""
+"""`Motion`: a clip of a body or a gesture in physical form."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 MAX_FRAMES = 2_000_000
 MIN_FPS, MAX_FPS = 1.0, 1000.0
-UNIT_TOLERANCE = 1e-3  # by which the length of a quaternion may differ from 1
-EXACT = 2.0**-21  # ... of one that was brought to length 1 in float32
-MAX_METRES = 1e6  # of the root from the origin; there float32 still tells centimetres apart
+UNIT_TOLERANCE = 1e-3  # of the length of a quaternion
+EXACT = 2.0**-21  # of one that was normalised in float32
+MAX_METRES = 1e6  # of the root from the origin, where float32 resolves centimetres
 REQUIRED = ("modality", "fps", "rotations", "root", "joint_names")
 MODALITIES = ("body", "gesture")
 
@@ -36,8 +36,8 @@ class Motion:
         root: (T, 3) float32 position of joint 0, metres.
         fps: frames per second.
         modality: ``body`` or ``gesture``.
-        caption: what the clip shows, may be empty.
-        notes: what its maker has to say of it, such as that a rule stepped in; files do not hold them.
+        caption: description, may be empty.
+        notes: remarks of its generator, such as an applied rule; files do not hold them.
         fingers: of a gesture, or None: (T, 30, 4) float32 local unit quaternions of `skeleton.FINGER_NAMES`; 1 is
             relative to the wrist, 2 and 3 to the joint before; identity = the straight fingers of the T-pose.
     """
@@ -71,8 +71,8 @@ class Motion:
         if self.modality not in MODALITIES:
             raise UserError(f"motion: modality {self.modality!r}; accepted {' or '.join(MODALITIES)}")
         check_caption(self.caption, "motion")
-        # A second division changes last bits. Bodies are divided each time, as their goldens have it; gestures are not,
-        # for pieces of a stream that are joined and renamed have to be what they were.
+        # A second division changes last bits. Bodies are divided each time, as they always were; gestures are not, so
+        # that pieces of a stream stay equal when they are joined.
         unit = _of_unit_length(r, norm) if self.modality == "gesture" else r / np.linalg.norm(r, axis=-1, keepdims=True)
         object.__setattr__(self, "rotations", unit)
         object.__setattr__(self, "root", p)
@@ -111,7 +111,7 @@ class Motion:
 
     @cached_property
     def finger_joints(self) -> np.ndarray:
-        """(T, 30, 3) float32 positions of the finger joints in the world, metres; straight fingers where none are."""
+        """(T, 30, 3) float32 positions of the finger joints in the world, metres; straight without any."""
         straight = rot.identity((len(self), len(FINGER_NAMES)))
         fingers = straight if self.fingers is None else self.fingers
         return SMPL52.fk(np.concatenate([self.rotations, fingers], 1), self.root)[:, -len(FINGER_NAMES) :]
@@ -161,7 +161,7 @@ class Motion:
         return replace(self.sampled(np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)), fps=float(fps))
 
     def sampled(self, t: np.ndarray) -> Motion:
-        """What is seen at times (N,) in frames, 0 to T - 1, as frames of the same rate; see `resampled`."""
+        """The clip at frame positions (N,) within [0, T - 1], as frames of the same rate; see `resampled`."""
         i = np.minimum(t.astype(int), max(len(self) - 2, 0))
         j, f = np.minimum(i + 1, len(self) - 1), t - i
 
@@ -209,7 +209,7 @@ class Motion:
 
 
 def _of_unit_length(q: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """Quaternions (..., 4) float32 brought to length 1; those that have it as nearly as float32 can stay the same."""
+    """Quaternions (..., 4) float32 of length 1; those within float32's precision of it stay the same."""
     exact = np.abs(norm - 1) < EXACT
     return q.copy() if exact.all() else np.where(exact, q, q / np.linalg.norm(q, axis=-1, keepdims=True))
 
@@ -226,11 +226,7 @@ def _fingers(data: dict[str, np.ndarray]) -> np.ndarray | None:
 
 
 def check_caption(caption: str, kind: str) -> None:
-    """Refuse a caption that no file can hold as UTF-8: halves of characters, as damaged files have them.
-
-    Raises:
-        UserError: such a caption of a `kind` of motion.
-    """
+    """Raises UserError for a caption with halves of characters, which UTF-8 cannot hold."""
     try:
         caption.encode()
     except UnicodeEncodeError as e:
@@ -238,13 +234,13 @@ def check_caption(caption: str, kind: str) -> None:
 
 
 def check_fps(fps: float, kind: str) -> None:
-    """Raises UserError for a frame rate that no `kind` of motion has; such a clip would be days long."""
+    """Raises UserError for a frame rate outside `MIN_FPS` to `MAX_FPS`."""
     if not MIN_FPS <= float(fps) <= MAX_FPS:
         raise UserError(f"{kind}: fps {fps}; accepted {MIN_FPS:g} to {MAX_FPS:g}")
 
 
 class Rated(Protocol):
-    """What has frames and a frame rate."""
+    """A sequence of frames with a frame rate."""
 
     @property
     def fps(self) -> float: ...
@@ -252,11 +248,7 @@ class Rated(Protocol):
 
 
 def resampled_count(clip: Rated, fps: float) -> int:
-    """Frames of a clip at another frame rate, at least 1.
-
-    Raises:
-        UserError: more than `MAX_FRAMES`.
-    """
+    """Frames of a clip at another frame rate, at least 1."""
     count = max(1, round(len(clip) * fps / clip.fps))
     if count > MAX_FRAMES:
         raise UserError(f"{len(clip)} frames at {clip.fps:g} a second are {count} at {fps:g}; accepted {MAX_FRAMES}")

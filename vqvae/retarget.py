@@ -50,7 +50,7 @@ def retarget(rig: Rig, hands: bool = False) -> Motion:
 
 
 def _ours(rig: Rig) -> Motion | None:
-    """The motion if the file has our joints, tree and bone proportions, in any order and unit."""
+    """The motion if the file has our joints, tree and bone proportions, in any order and unit; else None."""
     skeleton = next((s for s in (SMPL22, SMPL52) if set(rig.names) == set(s.names)), None)
     if skeleton is None:
         return None
@@ -130,9 +130,6 @@ def _oriented(rig: Rig, rest_joints: np.ndarray, at: dict[str, int]) -> dict[str
 
     Within each joint's own frame the torso is known from where hips, spine, collars and neck attach, a limb from the
     direction of its bone and the hinge about which the knee or elbow bends in the clip. Collars follow the chest.
-
-    Raises:
-        UserError: a limb that is not straight at rest, or that never bends.
     """
     if not {"l_wrist", "r_wrist"} <= at.keys() or not {"neck", "head"} & at.keys() or at["spine3"] == at["pelvis"]:
         raise UserError("the rest pose is no T-pose or A-pose, and spine, neck or wrists to tell it by are missing")
@@ -301,9 +298,6 @@ def finger_map(names: tuple[str, ...]) -> dict[str, int]:
     """Our finger joint -> index of the rig's joint; empty where it has no fingers.
 
     Of more than three joints those named 0 and the tip are left out: what they turn is in the joints below them.
-
-    Raises:
-        UserError: some fingers, but not three joints of each.
     """
     joints_by_finger: dict[tuple[str, str], dict[int, int]] = {}
     for i, name in enumerate(names):
@@ -337,9 +331,6 @@ def hand_turn(side: str, forward: np.ndarray, across: np.ndarray) -> np.ndarray:
     Args:
         forward: (3,) from its wrist to the knuckle of the middle finger. across: (3,) from that of the little finger
             to that of the index finger.
-
-    Raises:
-        UserError: the knuckles lie in one line.
     """
     at = {n: SMPL52.offsets[SMPL52.index(f"{side}_{n}")] for n in ("index1", "middle1", "pinky1")}
     theirs, ours = _axes(forward, across), _axes(at["middle1"], at["index1"] - at["pinky1"])

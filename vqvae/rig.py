@@ -80,11 +80,7 @@ def side_and_core(name: str) -> tuple[str, str]:
 
 
 def match(names: tuple[str, ...]) -> dict[str, int]:
-    """Our joint name -> index of the rig's joint, without the spine.
-
-    Raises:
-        UserError: joints that cannot be done without are missing; lists them.
-    """
+    """Our joint name -> index of the rig's joint, without the spine."""
     deforming, lacking = _matched([n if _DEFORMING.match(n) else "" for n in names])
     joints, missing = (deforming, lacking) if not lacking else _matched(names)
     if missing:

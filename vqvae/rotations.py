@@ -1,8 +1,7 @@
 """Quaternions (w, x, y, z) in numpy, and the 6D form in numpy and torch.
 
-Torch conversions go through roma; the numpy side is a handful of vectorised formulas so that loading
-and exporting motion needs no torch. The 6D form is the first two columns of the rotation matrix
-(Zhou et al. 2019, arXiv 1812.07035), orthonormalised by Gram-Schmidt on the way back.
+Torch conversions use roma; loading and exporting motion needs no torch. The 6D form is the first two columns of the
+rotation matrix (Zhou et al. 2019, arXiv 1812.07035), orthonormalised by Gram-Schmidt on the way back.
 """
 
 from __future__ import annotations

@@ -56,20 +56,12 @@ class Strict(BaseModel):
             raise UserError(_first_mistake(cls, e, where)) from None
 
     def changed(self, **fields: Any) -> Self:
-        """The same section with other values, checked like those of a file.
-
-        Raises:
-            UserError: as `read`.
-        """
+        """The same section with other values, checked like those of a file."""
         return self.read({**self.model_dump(exclude_unset=True), **fields}, type(self).__name__)
 
 
 def check_keys(values: Any, accepted: Any, where: str) -> dict[str, Any]:
-    """`values` if it is a mapping with accepted keys only (None = empty).
-
-    Raises:
-        UserError: names the key and the place.
-    """
+    """`values` if it is a mapping with accepted keys only (None = empty)."""
     values = {} if values is None else values
     if not isinstance(values, Mapping):
         raise UserError(f"{where}: {values!r}; a mapping with the keys {', '.join(accepted)} is needed")

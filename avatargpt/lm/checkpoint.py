@@ -99,9 +99,6 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
     """Write configuration and weights in eight bits (`vqvae.io.tensors`), code vectors in bfloat16, as one file.
 
     It takes half of what bfloat16 does. Old files stay until the new one is complete.
-
-    Raises:
-        UserError: the folder cannot be written.
     """
     import torch
     from safetensors.torch import save_file
@@ -164,11 +161,7 @@ def _check_files(folder: Path) -> list[str]:
 
 
 def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> LanguageNetwork:
-    """The model of a folder for use, in float32 and evaluation mode; transformers is not imported.
-
-    Raises:
-        UserError: as `load_model`.
-    """
+    """The model of a folder for use, in float32 and evaluation mode; transformers is not imported."""
     from avatargpt.lm.network import LanguageNetwork
     from vqvae.io.tensors import load_tensors, no_larger_than, raised, unfilled
 
@@ -312,9 +305,6 @@ def load_part(
 
     Args:
         make: fields of a configuration -> the network.
-
-    Raises:
-        UserError: missing, damaged, or of another version.
     """
     from vqvae.io.tensors import load_tensors, no_larger_than, raised
 
@@ -351,9 +341,6 @@ def read_optional(
 
     Args:
         what: for the message. load: safetensors' `load_file` of numpy or torch. make: its tensors -> the part.
-
-    Raises:
-        UserError: a damaged file.
     """
     if not path.exists():
         return None
@@ -369,9 +356,6 @@ def write_adapter(
     Args:
         tensors: ``PLACE.lora_A.weight``, ``PLACE.lora_B.weight`` and complete ones, by the names of the model.
         config: of PEFT. fingerprints: of the tokenizers that the model was trained with.
-
-    Raises:
-        UserError: a tensor is empty, as sharded ones are.
     """
     from safetensors.torch import save_file
 

@@ -11,11 +11,7 @@ from vqvae.errors import UserError
 
 
 def checked_device(device: str | None) -> str:
-    """`device` itself where torch can compute on it; None = a GPU when there is one.
-
-    Raises:
-        UserError: an unknown device, or one that is not here.
-    """
+    """`device` itself where torch can compute on it; None = a GPU when there is one."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     here = ["cpu", *(f"cuda:{i}" for i in range(count)), *(["mps"] if torch.backends.mps.is_available() else [])]
     if device is None:

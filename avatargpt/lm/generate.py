@@ -307,9 +307,6 @@ class Generator:
             beams: width of the beam search (1 = none; excludes temperature and samples).
             no_repeat: no n-gram of this size twice in one answer (0 = off); for text.
             min_tokens: no end before.
-
-        Raises:
-            UserError: impossible settings.
         """
         count = len(prompt)
         guided = uncond is not None and guidance != 1.0

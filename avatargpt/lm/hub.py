@@ -245,9 +245,6 @@ def write_card(folder: str | os.PathLike[str], origin: Origin | None = None) -> 
 
     Args:
         origin: data and figures of a new card; None = an existing card keeps its text.
-
-    Raises:
-        UserError: no ``config.json``, or a card that cannot be read.
     """
     folder = Path(folder)
     text = read_text(folder / CARD, MAX_CARD_BYTES) if (folder / CARD).is_file() and origin is None else ""

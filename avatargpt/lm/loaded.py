@@ -35,28 +35,6 @@ DETAIL_STREAM = 7_001  # number of the random stream of the residual levels
 DETAIL_TEMPERATURE, DETAIL_TOP = 1.0, 50  # as a share of level 0's temperature; how many codes they choose from
 SHARPNESS = 1.0  # of the residual levels where they are not drawn (`ResidualLevels.refine`)
 
-Parts = tuple["Network", TextTokenizer, dict[str, MotionTokenizer], torch.dtype, str]
-"""Network, text tokenizer, motion tokenizers, dtype of matrix products, folder: the arguments of `LoadedModel`."""
-
-
-def load_parts(
-    path: str | os.PathLike[str] | None = None, device: str | None = None, dtype: str | torch.dtype | None = None,
-    threads: int | None = None, revision: str | None = None,
-) -> Parts:  # fmt: skip
-    """The parts of a model folder; arguments and errors as `LoadedModel.from_pretrained`."""
-    if threads:
-        torch.set_num_threads(threads)
-    folder = folder_of(path, revision) or resources.weights()
-    where = checked_device(device)
-    if isinstance(dtype, str) and dtype not in PRODUCTS:
-        raise UserError(f"dtype {dtype}: accepted {', '.join(PRODUCTS)}")
-    kind = PRODUCTS[dtype] if isinstance(dtype, str) else dtype or torch.float32
-    if kind == torch.bfloat16 and not fast_bfloat16(where):
-        warnings.warn(f"this {where} computes bfloat16 slower than float32", stacklevel=3)
-    model = load_network(folder, where)
-    tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
-    return model, TextTokenizer.load(folder), tokenizers, kind, str(folder)
-
 
 class LoadedModel:
     """A network with its tokenizers.
@@ -104,13 +82,21 @@ class LoadedModel:
             UserError: no such device or dtype, missing or damaged files, or a tokenizer that the model was not trained
                 with.
         """
-        return cls(*load_parts(path, device, dtype, threads, revision))
+        if threads:
+            torch.set_num_threads(threads)
+        folder = folder_of(path, revision) or resources.weights()
+        where = checked_device(device)
+        if isinstance(dtype, str) and dtype not in PRODUCTS:
+            raise UserError(f"dtype {dtype}: accepted {', '.join(PRODUCTS)}")
+        kind = PRODUCTS[dtype] if isinstance(dtype, str) else dtype or torch.float32
+        if kind == torch.bfloat16 and not fast_bfloat16(where):
+            warnings.warn(f"this {where} computes bfloat16 slower than float32", stacklevel=3)
+        model = load_network(folder, where)
+        tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
+        return cls(model, TextTokenizer.load(folder), tokenizers, kind, str(folder))
 
     def to(self, device: str | torch.device) -> Self:
         """Move network, motion tokenizers and sentence encoder; itself. Answers keep their seeds, rounding may differ.
-
-        Raises:
-            UserError: no such device here.
         """
         where = checked_device(str(device))
         torch.nn.Module.to(self.model, where)
@@ -123,11 +109,7 @@ class LoadedModel:
         return self
 
     def tokenizer(self, modality: str) -> MotionTokenizer:
-        """The tokenizer of a modality.
-
-        Raises:
-            UserError: the model has none.
-        """
+        """The tokenizer of a modality."""
         if modality not in self.tokenizers:
             raise UserError(f"modality {modality!r}: this model has {', '.join(self.tokenizers) or 'none'}")
         return self.tokenizers[modality]

@@ -93,9 +93,6 @@ def eight_bits(
 
     Args:
         options: of `from_pretrained`.
-
-    Raises:
-        UserError: a damaged file.
     """
     if name is None or options.get("state_dict") is not None:
         return None
@@ -146,11 +143,7 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As of transformers, also for weights in eight bits.
-
-        Raises:
-            UserError: a damaged file of weights in eight bits.
-        """
+        """As of transformers, also for weights in eight bits."""
         small = eight_bits(pretrained_model_name_or_path, kwargs)
         if small is None:
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
@@ -267,9 +260,6 @@ class AvatarGPTTokenizer(PreTrainedTokenizer):
 
     Args:
         vocab_file: ``spiece.model`` of a model folder.
-
-    Raises:
-        UserError: no sentencepiece model.
     """
 
     vocab_files_names = {"vocab_file": SPIECE}

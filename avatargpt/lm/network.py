@@ -137,11 +137,7 @@ class Network(ResidualLevels):
 
     @torch.no_grad()
     def set_codebooks(self, modality: str, codebooks: Tensor, fingerprint: str) -> None:
-        """Copy a tokenizer's codebooks (R, K, C) in and remember its fingerprint.
-
-        Raises:
-            UserError: another shape than the configuration says.
-        """
+        """Copy a tokenizer's codebooks (R, K, C) in and remember its fingerprint."""
         spec = self.config.modality(modality)
         expected = (spec["levels"], spec["codebook_size"], spec["code_dim"])
         if tuple(codebooks.shape) != expected:

@@ -97,11 +97,7 @@ class TextMotionScorer:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> TextMotionScorer | None:
-        """The scorer of a model folder, or None.
-
-        Raises:
-            UserError: a damaged file.
-        """
+        """The scorer of a model folder, or None."""
         from safetensors.torch import load_file
 
         from avatargpt.kinematics.measures import SIZE

@@ -81,11 +81,7 @@ class Shape:
         return (TEXT, *(self.modalities or {}))
 
     def modality(self, name: str) -> dict[str, int]:
-        """The entry of one modality.
-
-        Raises:
-            UserError: the model does not know it.
-        """
+        """The entry of one modality."""
         assert self.modalities is not None
         if name not in self.modalities:
             raise UserError(f"modality '{name}': this model knows {', '.join(self.modalities) or 'none'}")

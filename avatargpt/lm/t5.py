@@ -28,11 +28,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def plain_activation(name: str) -> Callable[[Tensor], Tensor]:
-    """The function of ``dense_act_fn``.
-
-    Raises:
-        UserError: none that a T5 is trained with.
-    """
+    """The function of ``dense_act_fn``."""
     if name not in _ACTIVATIONS:
         raise UserError(f"feed_forward_proj: activation '{name}'; accepted: {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[name]

@@ -12,7 +12,7 @@ import os
 import threading
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -31,65 +31,8 @@ from vqvae.motion import atomic_write
 
 SPIECE = "spiece.model"
 PAD, EOS, UNK = 0, 1, 2  # T5's own ids
-NORMALIZER, CHARSMAP = 3, 2  # fields of sentencepiece's model
 MAX_SPIECE_BYTES = 64 << 20
 LAYERS, WIDTH, HEADS, EPSILON = 6, 384, 12, 1e-12  # of all-MiniLM-L6-v2
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """A protocol buffer's number at a place, and the place behind it."""
-    value = shift = 0
-    while True:
-        if at >= len(message) or shift > 63:
-            raise ValueError("cut off")
-        value |= (message[at] & 127) << shift
-        at, shift = at + 1, shift + 7
-        if message[at - 1] < 128:
-            return value, at
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Fields of a protocol buffer: number, the complete field, its contents (empty unless bytes).
-
-    Raises:
-        ValueError: not such a message.
-    """
-    at = 0
-    while at < len(message):
-        start = at
-        key, at = _varint(message, at)
-        contents = b""
-        if key & 7 == 2:
-            size, at = _varint(message, at)
-            contents, at = message[at : at + size], at + size
-        elif key & 7 == 0:
-            _, at = _varint(message, at)
-        else:
-            at += {1: 8, 5: 4}.get(key & 7, len(message))
-        if at > len(message):
-            raise ValueError("cut off")
-        yield key >> 3, message[start:at], contents
-
-
-def without_charsmap(model: bytes) -> bytes:
-    """A sentencepiece model without its table of characters, a quarter of a megabyte; `TextTokenizer` applies NFKC.
-
-    The table is field 2 of field 3 (``normalizer_spec.precompiled_charsmap`` of sentencepiece_model.proto).
-    """
-    out = []
-    try:
-        for number, field, contents in _fields(model):
-            if number == NORMALIZER and contents:
-                left = b"".join(part for inner, part, _ in _fields(contents) if inner != CHARSMAP)
-                size, length = len(left), []
-                while size > 127:
-                    length.append(size & 127 | 128)
-                    size >>= 7
-                field = bytes([NORMALIZER << 3 | 2, *length, size]) + left
-            out.append(field)
-    except ValueError:
-        return model  # sentencepiece reports the damage
-    return b"".join(out)
 
 
 class TextTokenizer:
@@ -98,7 +41,7 @@ class TextTokenizer:
     def __init__(self, model: bytes) -> None:
         import sentencepiece
 
-        self._bytes = model = without_charsmap(model)
+        self._bytes = model
         with parsing(SPIECE, "a sentencepiece model"):
             self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
             if self.size <= UNK or max(self.processor.encode("a")) >= self.size:
@@ -111,10 +54,7 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Lower-cased text -> piece ids, without an end id."""
-        return list(self.processor.encode(" ".join(unicodedata.normalize("NFKC", text).lower().split())))
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return [self.encode(t) for t in texts]
+        return list(self.processor.encode(" ".join(_normalised(text).split())))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids up to the first end id -> text; padding and ids outside the vocabulary are left out."""
@@ -140,7 +80,8 @@ class TextTokenizer:
         out = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(line.lower() for line in lines), model_writer=out, vocab_size=vocab_size,
+                sentence_iterator=map(_normalised, lines), model_writer=out, vocab_size=vocab_size,
+                normalization_rule_name="identity",  # sentencepiece's own table takes a quarter of a megabyte
                 model_type="unigram", character_coverage=1.0, byte_fallback=True, pad_id=PAD, eos_id=EOS, unk_id=UNK,
                 bos_id=-1, user_defined_symbols=["[instruction]", "[input]", "[response]"], minloglevel=2,
                 hard_vocab_limit=False, num_threads=1,
@@ -157,22 +98,18 @@ class TextTokenizer:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> TextTokenizer:
-        """Read ``spiece.model`` from a folder.
-
-        Raises:
-            UserError: not there or damaged.
-        """
+        """Read ``spiece.model`` from a folder."""
         path = Path(folder) / SPIECE
         with parsing(path, "a sentencepiece model"):
             return cls(read_bytes(path, MAX_SPIECE_BYTES, f"a model folder holds {SPIECE}"))
 
 
-def encoder_weights() -> dict[str, Tensor]:
-    """All weights of the installed sentence encoder, by name.
+def _normalised(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower()
 
-    Raises:
-        UserError: not installed, or not readable.
-    """
+
+def encoder_weights() -> dict[str, Tensor]:
+    """All weights of the installed sentence encoder, by name."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -188,9 +125,6 @@ class SentenceEncoder:
 
     Args:
         layers: how many are read and run.
-
-    Raises:
-        UserError: not installed, or not readable.
     """
 
     def __init__(self, layers: int, device: torch.device | str = "cpu") -> None:
@@ -292,11 +226,7 @@ class TunedLayer(nn.Module):
 
 
 class TunedLayers(nn.Module):
-    """States after layer `first` (B, N, 384) -> those after the last one; only the trained changes are stored.
-
-    Raises:
-        UserError: the sentence encoder is not installed.
-    """
+    """States after layer `first` (B, N, 384) -> those after the last one; only the trained changes are stored."""
 
     def __init__(self, first: int, rank: int, dropout: float) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ def parts() -> tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]:
 @pytest.fixture(scope="module")
 def gpt(parts: tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]) -> AvatarGPT:
     model, text, tokenizer = parts
-    return AvatarGPT(model, text, {"body": tokenizer})
+    return AvatarGPT(LoadedModel(model, text, {"body": tokenizer}))
 
 
 def walk(frames: int, fps: float = 20.0, seed: int = 0) -> Motion:
@@ -201,7 +201,7 @@ def test_what_is_made_stays_on_the_floor(gpt: AvatarGPT, monkeypatch: pytest.Mon
 def test_another_tokenizer_is_refused(parts: tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]) -> None:
     model, text, _ = parts
     with pytest.raises(UserError, match="tokenizer of 'body': fingerprint"):
-        AvatarGPT(model, text, {"body": make_tokenizer(9)})
+        LoadedModel(model, text, {"body": make_tokenizer(9)})
 
 
 def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:

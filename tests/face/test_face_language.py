@@ -14,6 +14,7 @@ from avatargpt.api import AvatarGPT
 from avatargpt.evaluation.face_language import between, reading
 from avatargpt.face.tokens import MODEL_FOLDER
 from avatargpt.lm.checkpoint import load_model, save_model, save_small, with_modalities
+from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import SMALL
 from avatargpt.lm.text_encoder import TextTokenizer
@@ -67,7 +68,7 @@ def gpt() -> AvatarGPT:
     model = AvatarGPTModel(config)
     for name, tokenizer in tokenizers.items():
         model.set_codebooks(name, tokenizer.codebooks, tokenizer.fingerprint)
-    return AvatarGPT(model.eval(), text, tokenizers)
+    return AvatarGPT(LoadedModel(model.eval(), text, tokenizers))
 
 
 def face(seconds: float, seed: int = 0) -> FaceMotion:
@@ -258,7 +259,7 @@ def test_a_body_model_says_that_it_has_no_face(gpt: AvatarGPT) -> None:
     fields = {k: v for k, v in gpt.model.config.to_dict().items() if k not in ("model_type", "architectures")}
     body = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {"body": BODY}, "fingerprints": {}}))
     body.set_codebooks("body", gpt.tokenizers["body"].codebooks, gpt.tokenizers["body"].fingerprint)
-    alone = AvatarGPT(body.eval(), gpt.text, {"body": gpt.tokenizers["body"]})
+    alone = AvatarGPT(LoadedModel(body.eval(), gpt.text, {"body": gpt.tokenizers["body"]}))
     with pytest.raises(UserError, match="face"):
         alone.face("smile")
 

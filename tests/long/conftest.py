@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
+from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.planning.types import Activity
@@ -51,7 +52,7 @@ def gpt(tokenizer: MotionTokenizer) -> AvatarGPT:
     torch.manual_seed(1)
     model = AvatarGPTModel(config)
     model.set_codebooks("body", tokenizer.codebooks, tokenizer.fingerprint)
-    return AvatarGPT(model.eval(), text, {"body": tokenizer})
+    return AvatarGPT(LoadedModel(model.eval(), text, {"body": tokenizer}))
 
 
 @pytest.fixture

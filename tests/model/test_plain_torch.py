@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from avatargpt.lm.checkpoint import load_network, save_model, save_small
-from avatargpt.lm.loaded import load_parts
+from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.text_encoder import SentenceEncoder
 from avatargpt.resources import sentence_model_folder
@@ -87,4 +87,4 @@ def test_loading_a_model_imports_none_of_the_libraries() -> None:
 
 def test_another_dtype_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dtype int4: accepted float32, bfloat16"):
-        load_parts(tmp_path, dtype="int4")
+        LoadedModel.from_pretrained(tmp_path, dtype="int4")

@@ -52,17 +52,13 @@ def test_decode_stops_at_the_end_and_leaves_out_what_is_no_piece(text: TextToken
     assert text.decode([]) == "" and text.decode([EOS]) == ""
 
 
-def test_batch_is_one_by_one(text: TextTokenizer) -> None:
-    assert text.encode_batch(LINES[:4]) == [text.encode(line) for line in LINES[:4]]
-
-
 def test_training_is_repeatable_and_saves(tmp_path: Path, text: TextTokenizer) -> None:
     TextTokenizer.train(LINES, 400, tmp_path / "trained")
     text.save(tmp_path / "saved")
     read = TextTokenizer.load(tmp_path / "trained")
     same = TextTokenizer.load(tmp_path / "saved")
     assert read.size == same.size == text.size
-    assert read.encode_batch(LINES) == same.encode_batch(LINES) == text.encode_batch(LINES)
+    assert all(read.encode(line) == same.encode(line) == text.encode(line) for line in LINES)
 
 
 def test_missing_and_damaged_files_are_named(tmp_path: Path, text: TextTokenizer) -> None:

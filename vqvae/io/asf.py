@@ -68,11 +68,7 @@ class AsfSkeleton:
 
 
 def read_asf(path: str | os.PathLike[str]) -> AsfSkeleton:
-    """Read a skeleton.
-
-    Raises:
-        UserError: names the file and what is wrong with it.
-    """
+    """Read a skeleton."""
     path = Path(path)
     text = read_text(path, MAX_BYTES, ACCEPTED)
     with parsing(path, "an ASF skeleton", ACCEPTED):
@@ -198,9 +194,6 @@ def read_amc(path: str | os.PathLike[str], skeleton: AsfSkeleton, fps: float) ->
 
     Args:
         fps: of the recording; CMU's have 120 frames a second, a few 60.
-
-    Raises:
-        UserError: names the file and what is wrong with it.
     """
     path = Path(path)
     text = read_text(path, MAX_BYTES, ACCEPTED_AMC)

@@ -158,11 +158,7 @@ def _table(text: str, width: int) -> tuple[np.ndarray, float]:
 
 
 def parse_bvh(text: str) -> Rig:
-    """The rig of a BVH's text: any skeleton, any channels in any order.
-
-    Raises:
-        UserError: what is wrong and where.
-    """
+    """The rig of a BVH's text: any skeleton, any channels in any order."""
     if not text.lstrip().upper().startswith("HIERARCHY"):
         raise UserError(f"no HIERARCHY at its start; {ACCEPTED}")
     lines = text.splitlines()
@@ -211,9 +207,6 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
         motion: the clip; its frame rate is kept.
         path: target file.
         scale: file units per metre (1 = metres, 100 = centimetres).
-
-    Raises:
-        UserError: scale not a positive number, or the file cannot be written.
     """
     if not (np.isfinite(scale) and scale > 0):
         raise UserError(f"{path}: scale {scale}; accepted a positive number of file units per metre")

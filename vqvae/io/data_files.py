@@ -58,11 +58,7 @@ def parse_json(text: str | bytes, where: str | os.PathLike[str], accepted: str =
 
 
 def read_json(path: str | os.PathLike[str], limit: int = MAX_JSON_BYTES, accepted: str = "") -> Any:
-    """The value of a JSON file of at most `limit` bytes.
-
-    Raises:
-        UserError: no regular file, larger, or as `parse_json`.
-    """
+    """The value of a JSON file of at most `limit` bytes."""
     return parse_json(read_bytes(path, limit, accepted), path, accepted)
 
 
@@ -76,11 +72,7 @@ def read_object(path: str | os.PathLike[str], limit: int = MAX_JSON_BYTES, accep
 
 
 def json_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
-    """The values of a file of JSON lines with their line numbers (from 1), without empty lines.
-
-    Raises:
-        UserError: a file that cannot be read, a line that is not JSON; names file and line.
-    """
+    """The values of a file of JSON lines with their line numbers (from 1), without empty lines."""
     file = Path(path)
     lines = read_text(file, MAX_JSON_LINES_BYTES).split("\n")  # splitlines() also cuts at U+2028, which JSON may hold
     for i, line in enumerate(lines, 1):
@@ -89,11 +81,7 @@ def json_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
 
 
 def read_yaml(path: str | os.PathLike[str]) -> Any:
-    """The data of a YAML file.
-
-    Raises:
-        UserError: no regular file, too large, or as `parse_yaml`.
-    """
+    """The data of a YAML file."""
     return parse_yaml(read_text(path, MAX_YAML_BYTES), path)
 
 
@@ -180,11 +168,7 @@ def _yaml_error(problem: str, at: Any) -> Exception:
 
 
 def array_names(path: str | os.PathLike[str]) -> set[str]:
-    """Names of the arrays of an `.npz`; none of a damaged one, which `read_arrays` refuses.
-
-    Raises:
-        UserError: no regular file.
-    """
+    """Names of the arrays of an `.npz`; none of a damaged one, which `read_arrays` refuses."""
     path = regular_file(path)
     try:
         with zipfile.ZipFile(path) as z:
@@ -226,11 +210,7 @@ def read_arrays(
 
 
 def map_array(path: str | os.PathLike[str], accepted: str = "") -> np.ndarray:
-    """The array of an `.npy`, memory-mapped.
-
-    Raises:
-        UserError: no regular file, damaged, not an array of numbers.
-    """
+    """The array of an `.npy`, memory-mapped."""
     path = regular_file(path)
     with parsing(path, "a readable .npy", accepted):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -277,9 +257,6 @@ def read_plain_pickle(path: str | os.PathLike[str], accepted: str = "") -> Any:
 
     Args:
         accepted: what is accepted, in words, for the message.
-
-    Raises:
-        UserError: no regular file, larger, damaged, or with anything else in it.
     """
     data = read_bytes(path, MAX_PICKLE_BYTES, accepted)
     with parsing(path, "a pickle of words and whole numbers alone", accepted):

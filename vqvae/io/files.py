@@ -67,11 +67,7 @@ def regular_file(path: str | os.PathLike[str], accepted: str = "") -> Path:
 
 
 def read_bytes(path: str | os.PathLike[str], limit: int, accepted: str = "") -> bytes:
-    """The bytes of a regular file of at most `limit` bytes.
-
-    Raises:
-        UserError: as `regular_file`; also one that is larger, or cannot be read.
-    """
+    """The bytes of a regular file of at most `limit` bytes."""
     path = regular_file(path, accepted)
     try:
         with path.open("rb") as file:
@@ -257,9 +253,6 @@ def scratch_folder(folder: Path, stem: str) -> Iterator[Path]:
 
     Args:
         stem: of its name, ``.STEM.avatargpt-0123456789abcdef.tmp``.
-
-    Raises:
-        UserError: the folder cannot be written, or the disk is full.
     """
     temporary = folder / f".{stem}{MARK}{secrets.token_hex(8)}.tmp"
     handle: int | None = None

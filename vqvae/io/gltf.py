@@ -294,9 +294,6 @@ def check_readable(path: Path, required: Any, interpolations: Iterable[str | Non
     Args:
         required: the file's ``extensionsRequired``.
         interpolations: of the samplers, where the reader takes no cubic splines.
-
-    Raises:
-        UserError: an extension that says how to read the data, or cubic splines.
     """
     foreign = [str(e) for e in required or [] if not str(e).startswith(_HARMLESS)]
     if foreign:

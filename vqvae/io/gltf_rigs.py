@@ -171,9 +171,6 @@ def choose_animation(animations: list[Animation], name: str | None, path: Path, 
     Args:
         animations: at least one. name: in any case; of several of one name the first.
         accepted: for the message where several need a name.
-
-    Raises:
-        UserError: no such name, or several and no name.
     """
     names = [a.name or f"{n}" for n, a in enumerate(animations)]
     listed = ", ".join(names[:MAX_NAMES]) + ", ..." * (len(names) > MAX_NAMES)
@@ -206,9 +203,6 @@ class Tracks:
 
     Attributes:
         times: (T,) seconds. fps: frames a second. moved: those of `channels` that have a track.
-
-    Raises:
-        UserError: none of them has a track, times that do not rise, or too many frames.
     """
 
     def __init__(
@@ -306,11 +300,7 @@ class Skeleton:
         return self._paths[node]
 
     def animations(self) -> list[Animation]:
-        """Those that turn the joints.
-
-        Raises:
-            UserError: none.
-        """
+        """Those that turn the joints."""
         animations = animations_turning(self.gltf, {n for n in self.nodes if n >= 0})
         if not animations:
             raise UserError("no animation of its joints; accepted a file with one")
@@ -415,11 +405,7 @@ class Skeleton:
         return up, 0.0 if SOLE[0] * size <= low <= SOLE[1] * size else None
 
     def moved(self, animation: Animation) -> Rig:
-        """One animation of the joints.
-
-        Raises:
-            UserError: no key frames of them, a scale that mirrors, or one above the skeleton that differs between axes.
-        """
+        """One animation of the joints."""
         joints = set(self.nodes)
         nodes = {n: None for joint in self.nodes for n in self.path(joint)}
         channels = [(n, what) for n in nodes for what in ("rotation", "translation", "scale")]
@@ -494,11 +480,7 @@ class AnimatedRig:
 
 
 def read_rigs(path: str | os.PathLike[str]) -> list[AnimatedRig]:
-    """Every animation of a file's humanoid.
-
-    Raises:
-        UserError: not a glTF, no humanoid, none of its animations turns it, compressed data.
-    """
+    """Every animation of a file's humanoid."""
     path = Path(path)
     gltf = read_gltf(path)
     with parsing(path, "a whole glTF", ACCEPTED):

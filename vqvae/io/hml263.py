@@ -16,14 +16,11 @@ Source: Guo et al. 2022, "Generating Diverse and Natural 3D Human Motions from T
 motion_representation of github.com/EricGuo5513/HumanML3D (MIT). Its peculiarities are kept: the facing used for the
 channels counts the hips against the shoulders and is smoothed over seconds, so that it differs from the facing that
 turns the first frame to +Z; the 6D channels swing fixed bone directions onto world directions, so that they depend on
-that first facing. One is mended unless asked for: where the facing passes -Z the original changes the sign of one yaw
-step, after which its own inverse is turned away (see `encode_joints`).
+that first facing. One is corrected by default: where the facing passes -Z the original flips the sign of one yaw step
+(see `encode_joints`). Because of the smoothing, cutting a clip changes its features over the last 4 s.
 
-Because of the smoothing the last rows of a clip depend on where it ends: a clip cut short differs from the cut of its
-features over the last 4 s.
-
-What this layout does not keep: twist about the bones, global position and yaw, the floor's height. Other bodies are
-not retargeted to HumanML3D's figure; our 22-joint skeleton has its proportions already.
+Not kept: twist about the bones, global position and yaw, the floor's height. Other bodies are not retargeted to
+HumanML3D's figure; our 22-joint skeleton has its proportions already.
 """
 
 from __future__ import annotations
@@ -62,19 +59,11 @@ class HML263Features(FeatureSpec):
         }  # fmt: skip
 
     def encode(self, motion: Motion) -> np.ndarray:
-        """Motion of T frames at 20 fps -> (T - 1, 263) float32; other frame rates are resampled first.
-
-        Raises:
-            UserError: fewer than two frames.
-        """
+        """Motion of T frames at 20 fps -> (T - 1, 263) float32; other frame rates are resampled first."""
         return encode_joints(motion.resampled(self.fps).joints)
 
     def decode(self, features: np.ndarray, caption: str = "") -> Motion:
-        """(T, 263) -> canonical Motion of T frames by `recover_joints` and `swing_rotations`.
-
-        Raises:
-            UserError: wrong shape, NaN, values without measure, or a joint lying on its parent.
-        """
+        """(T, 263) -> canonical Motion of T frames by `recover_joints` and `swing_rotations`."""
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of huge values is refused below
             joints = recover_joints(features)
             lengths = np.linalg.norm(joints[:, 1:].astype(np.float64) - joints[:, list(PARENTS[1:])], axis=-1)
@@ -162,14 +151,11 @@ def encode_joints(joints: np.ndarray, original_wrap: bool = False) -> np.ndarray
 
     Args:
         joints: (T, 22, 3) metres, T >= 2; brought to the floor, the origin and to face +Z first, as the original does.
-        original_wrap: give the one yaw step in which the facing passes -Z the wrong sign, as the original does (its
-            quaternions jump from q to -q there). Its own inverse cannot be exact then, so the default mends it.
+        original_wrap: flip the sign of the yaw step in which the facing passes -Z, as the original does (its
+            quaternions jump from q to -q there), which makes its inverse inexact.
 
     Returns:
         (T - 1, 263) float32.
-
-    Raises:
-        UserError: wrong shape, NaN, or a joint lying on its parent.
     """
     x = canonical_joints(_check(joints, 2))
     n = len(x) - 1
@@ -202,9 +188,6 @@ def recover_joints(features: np.ndarray, joints: int = 22) -> np.ndarray:
 
     Returns:
         (T, J, 3) float32 metres.
-
-    Raises:
-        UserError: wrong shape or NaN.
     """
     f, width = np.asarray(features, np.float64), 12 * joints - 1
     if f.ndim != 2 or f.shape[1] != width or len(f) < 1:

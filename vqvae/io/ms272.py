@@ -14,8 +14,8 @@ Source: Xiao et al. 2025, "MotionStreamer" (arXiv 2503.15451), and the processin
 github.com/Li-xingXiao/272-dim-Motion-Representation. The accumulated turn counts from the first frame, which the
 scripts make face +Z before.
 
-What this layout does not keep: where the clip stands and its first facing, the floor's height. Positions are those of
-whatever body was recorded, so `recover_joints` reads them and not the rotations.
+Not kept: place and first facing of the clip, the floor's height. Positions are those of the recorded body, so
+`recover_joints` reads them and not the rotations.
 """
 
 from __future__ import annotations
@@ -84,9 +84,6 @@ def recover_joints(features: np.ndarray) -> np.ndarray:
 
     Returns:
         (T, 22, 3) float32 metres; the first root at x = z = 0.
-
-    Raises:
-        UserError: wrong shape, NaN, or a turn without direction.
     """
     f = _checked(features)
     turn = _matrices(f[:, 2:8])
@@ -112,9 +109,6 @@ def face_direction(features: np.ndarray) -> np.ndarray:
 
     Returns:
         (T, 3) unit vectors; (0, 0, 1) looks straight ahead of the chest.
-
-    Raises:
-        UserError: wrong shape, NaN, or rotations without direction.
     """
     local = _matrices(_checked(features)[:, _ROTATIONS].reshape(-1, JOINTS, 6))
     turn, j = np.broadcast_to(np.eye(3), (len(local), 3, 3)), _HEAD

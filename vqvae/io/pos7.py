@@ -3,8 +3,8 @@
 Joints: spine, spine1, spine2, RightShoulder, RightArm, RightForeArm, LeftShoulder, LeftArm, LeftForeArm, our spine1,
 spine2, spine3, r_collar, r_shoulder, r_elbow, l_collar, l_shoulder, l_elbow. Of each px, py, pz, qx, qy, qz, qw.
 
-Files of others have axes of their own: their rotations are those of their rig's joints, in the world or below their
-parents, Y or Z up, in any unit. All of this shows in how the joints lie to one another, since bones keep their length.
+Other files have rotations of their rig's joints, in the world or relative to the parents, Y or Z up, in any unit; all
+of this follows from the positions of the joints, since bones keep their length.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def to_array(motion: Motion) -> np.ndarray:
 
 
 def from_array(array: np.ndarray, fps: float = FPS) -> Motion:
-    """A gesture without fingers; head, wrists and all that the layout lacks as at rest, the pelvis below the spine.
+    """A gesture without fingers; head, wrists and other missing joints as at rest, the pelvis below the spine.
 
     Args:
         array: (T, 9, 7), finite. fps: the layout does not say it; LLAvatarOS' own files have 60, its networks 30.

@@ -167,11 +167,7 @@ class BodyParameters:
 
 
 def read_parameters(path: str | os.PathLike[str]) -> BodyParameters:
-    """Read an ``.npz`` of AMASS.
-
-    Raises:
-        UserError: names the file and what is wrong with it.
-    """
+    """Read an ``.npz`` of AMASS."""
     path = Path(path)
     data = read_arrays(path, ("poses", "trans", "betas", "gender", *RATES), MAX_FRAMES)
     with parsing(path, "a motion of AMASS", "accepted poses, trans, betas, gender and mocap_framerate"):
@@ -189,11 +185,7 @@ def read_parameters(path: str | os.PathLike[str]) -> BodyParameters:
 
 
 def find_model(models: str | os.PathLike[str], kind: str, gender: str) -> Path:
-    """The file of a model: `models` itself if it is a file, else one of the places where the sites' archives put it.
-
-    Raises:
-        UserError: none of them exists; a pickle.
-    """
+    """The file of a model: `models` itself if it is a file, else one of the places where the sites' archives put it."""
     models = Path(models)
     if gender not in GENDERS:
         raise UserError(f"gender {gender!r}; accepted {', '.join(GENDERS)}")
@@ -253,11 +245,7 @@ class BodyModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> BodyModel:
-        """Open a model's ``.npz``.
-
-        Raises:
-            UserError: not such a file, or the package `smplx` is missing (with the line that installs it).
-        """
+        """Open a model's ``.npz``."""
         _skinning()
         path = Path(path)
         arrays = read_arrays(path, MODEL_KEYS)
@@ -302,11 +290,7 @@ def fitted(poses: np.ndarray, joints: int) -> np.ndarray:
 
 
 def write_obj(vertices: np.ndarray, faces: np.ndarray, path: str | os.PathLike[str]) -> Path:
-    """Write vertices (V, 3) and faces (F, 3) as Wavefront .obj.
-
-    Raises:
-        UserError: it cannot be written.
-    """
+    """Write vertices (V, 3) and faces (F, 3) as Wavefront .obj."""
     lines = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertices]
     lines += [f"f {a} {b} {c}" for a, b, c in np.asarray(faces) + 1]
     return atomic_write(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="ascii"))

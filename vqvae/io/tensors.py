@@ -26,11 +26,7 @@ _FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, tor
 
 
 def load_tensors(path: str | os.PathLike[str], what: str = "a safetensors file") -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        UserError: no regular file, cut short or damaged.
-    """
+    """The tensors of a safetensors file."""
     from safetensors.torch import load_file
 
     with parsing(path, what):
