@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vqvae.features import BodyFeatures
-from vqvae.losses import ENDS, LossWeights, _jerk_apart, body_joints, body_losses, body_points
+from vqvae.losses import ENDS, LossWeights, _jerk_difference, body_joints, body_losses, body_points
 from vqvae.motion import Motion
 
 
@@ -47,12 +47,12 @@ def test_jerk_is_compared_for_each_place_within_a_token() -> None:
     """Frames that are rougher in turn have the same mean jerk as even ones, and are seen all the same."""
     rng = np.random.default_rng(0)
     even = torch.from_numpy(rng.normal(size=(4, 64, 3, 3))).float() * 0.01
-    assert float(_jerk_apart(even, even.flip(0), 4)) < float(even.diff(n=3, dim=1).abs().sum(-1).mean()) / 4
+    assert float(_jerk_difference(even, even.flip(0), 4)) < float(even.diff(n=3, dim=1).abs().sum(-1).mean()) / 4
     steps = torch.zeros(1, 64, 1, 3)
     steps[:, 3::4] = 0.01  # one frame of four stands out
     jerk = steps.diff(n=3, dim=1).abs().sum(-1)[0, 1:, 0].reshape(15, 4).mean(0)
     smooth = torch.zeros_like(steps)
-    assert float(_jerk_apart(steps, smooth, 4)) == pytest.approx(float(jerk.mean()))
+    assert float(_jerk_difference(steps, smooth, 4)) == pytest.approx(float(jerk.mean()))
     assert float(losses(nodding(20.0), nodding(20.0), jerk=1.0)["jerk"]) == 0
     assert float(losses(nodding(40.0, 1), nodding(20.0, 1), jerk=1.0)["jerk"]) > 0
 
@@ -60,5 +60,5 @@ def test_jerk_is_compared_for_each_place_within_a_token() -> None:
 @pytest.mark.parametrize("downsample", [1, 2, 4, 8])
 def test_tokens_of_any_length_have_their_jerk(downsample: int) -> None:
     motion = torch.arange(64.0).reshape(1, 64, 1, 1).expand(1, 64, 1, 3)
-    assert float(_jerk_apart(motion**2, motion, downsample)) == 0  # parabolas have none
-    assert float(_jerk_apart(motion**3, motion, downsample)) == pytest.approx(18.0)  # three times 3!
+    assert float(_jerk_difference(motion**2, motion, downsample)) == 0  # parabolas have none
+    assert float(_jerk_difference(motion**3, motion, downsample)) == pytest.approx(18.0)  # three times 3!
