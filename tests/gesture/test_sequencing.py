@@ -10,7 +10,7 @@ import pytest
 
 from instruct_data.gesture.bank import Bank, build, keyed_strokes
 from instruct_data.gesture.classes import read_classes, sentences, word_classes
-from instruct_data.gesture.performing import BEFORE, Segment, joined, perform
+from instruct_data.gesture.performing import BEFORE, Segment, join_segments, perform
 from instruct_data.gesture.plan import MIN_DISTANCE, Beat, Nod, Placed, Plan, Style, without_overlaps
 from instruct_data.gesture.strokes import ARM, FPS, TURNED, motion_of, soft, stroke_of, turns_of, within, wrists
 from tests.gesture import made_up
@@ -65,7 +65,7 @@ def test_joined_tracks_neither_jump_nor_miss_their_poses() -> None:
     swing = a + np.radians(15) * np.sin(np.arange(40) / 6)[:, None] * np.array([0, 1.0, 0])
     first = rot.from_axis_angle(swing)[:, None]
     second = np.repeat(rot.from_axis_angle(b)[None, None], 60 + BEFORE, 0)
-    out = joined([Segment(0, np.concatenate([first[:BEFORE], first]), 1), Segment(40, second, 20)], 100)
+    out = join_segments([Segment(0, np.concatenate([first[:BEFORE], first]), 1), Segment(40, second, 20)], 100)
     steps = rot.angle_between(out[1:], out[:-1])[:, 0]
     assert np.abs(np.diff(steps)).max() < np.radians(1.6)  # a jump would be 70 degrees in one step
     assert rot.angle_between(out[60:], second[:40]).max() < 1e-6
