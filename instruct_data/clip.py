@@ -6,10 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 
 SPLITS = ("train", "val", "test")
+
+
+def check_split(split: str | None) -> None:
+    """Raises UserError for an unknown split; None is none in particular."""
+    if split is not None and split not in SPLITS:
+        raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,5 @@
-"""Stores as data sets of Hugging Face's `datasets`: memory-mapped, streamed from anywhere, and as folders that
-`datasets.load_dataset` opens without this package.
+"""Stores as data sets of Hugging Face's `datasets`: memory-mapped, and as folders that `datasets.load_dataset` opens
+(and streams) without this package.
 
 Rows keep the columns of the store; what a motion is made of becomes arrays: ``rotations`` (T, 22, 4) unit quaternions
 w, x, y, z and ``root`` (T, 3) metres of bodies, ``weights`` (T, 52) and ``head`` (T, 3) of faces, ``features`` (T, D)
@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from instruct_data.clip import SPLITS
-from instruct_data.store import FEATURES, MANIFEST, ROWS_PER_SHARD, SCHEMAS, WHAT, Store
+from instruct_data.clip import SPLITS, check_split
+from instruct_data.store import FEATURES, ROWS_PER_SHARD, SCHEMAS, Store, replaced_folder, unpack
 from vqvae import arkit, modalities
 from vqvae.errors import UserError
-from vqvae.io.data_files import parse_json
-from vqvae.io.files import parsing, reason
 from vqvae.skeleton import SMPL22
 
 if TYPE_CHECKING:
@@ -43,7 +40,7 @@ def library() -> Any:
 
 def as_dataset(
     store: Store | str | os.PathLike[str], split: str | None = None, arrays: bool = True, num_proc: int | None = None,
-    rank: int = 0, world: int = 1, cache: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> datasets.Dataset:  # fmt: skip
     """A store as a memory-mapped data set.
 
@@ -52,51 +49,23 @@ def as_dataset(
         split: only this one; None = all.
         arrays: unpack motions, once, into the cache; else their columns stay bytes (`unpacked` takes one row apart).
         num_proc: processes that unpack.
-        rank, world: this process takes every row that is its share of `world`.
         cache: folder for the Arrow files; None = the library's own.
 
     Raises:
-        UserError: no store, a split that there is not or without rows, a rank outside the world, no `datasets`.
+        UserError: no store, an unknown split or one without rows, no `datasets`.
     """
     hf = library()
     opened = store if isinstance(store, Store) else Store.open(store)
-    _check(split, rank, world)
+    check_split(split)
     files = [str((opened.path / s["file"]).resolve()) for s in opened.manifest["shards"]]
     if split is not None and not opened.manifest["splits"].get(split):
         raise UserError(f"{opened.path}: no clips of split {split}; it has {', '.join(opened.manifest['splits'])}")
-    data = hf.load_dataset("parquet", data_files=files, split="train", cache_dir=_text(cache), filters=_only(split))
+    filters = None if split is None else [("split", "==", split)]
+    cache_dir = None if cache is None else os.fspath(cache)
+    data = hf.load_dataset("parquet", data_files=files, split="train", cache_dir=cache_dir, filters=filters)
     if arrays:
         data = data.map(unpacked, num_proc=num_proc, **_unpacking(hf, opened.manifest))
-    return _share(data, rank, world)
-
-
-def as_stream(
-    url: str, split: str | None = None, arrays: bool = True, rank: int = 0, world: int = 1,
-    storage_options: dict[str, Any] | None = None,
-) -> datasets.IterableDataset:  # fmt: skip
-    """A store anywhere that fsspec reaches (``s3://``, ``hf://``, ``https://``, a path), read row by row as it comes.
-
-    Shards are not compared with their checksums, for which all of each would have to be read first.
-
-    Args:
-        url: of the store's folder.
-        split, arrays, rank, world: as in `as_dataset`.
-        storage_options: of fsspec's file system (keys, endpoints).
-
-    Raises:
-        UserError: no manifest there, one of another format, an unknown kind of URL, no `datasets`.
-    """
-    hf = library()
-    _check(split, rank, world)
-    manifest = _manifest(url, storage_options or {})
-    files = [f"{url.rstrip('/')}/{s['file']}" for s in manifest["shards"]]
-    data = hf.load_dataset(
-        "parquet", data_files=files, split="train", streaming=True, filters=_only(split),
-        storage_options=storage_options,
-    )  # fmt: skip
-    if arrays:
-        data = data.map(unpacked, **_unpacking(hf, manifest))
-    return _share(data, rank, world)
+    return data
 
 
 def export_datasets(
@@ -115,10 +84,9 @@ def export_datasets(
     target = Path(folder).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: is there already; accepted: a new folder")
-    building = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     rows: dict[str, int] = {}
-    try:
-        (building / "data").mkdir(parents=True)
+    with replaced_folder(target) as building:
+        (building / "data").mkdir()
         for split in (s for s in SPLITS if opened.manifest["splits"].get(s)):
             data = as_dataset(opened, split, num_proc=num_proc, cache=building / "cache")
             rows[split] = len(data)
@@ -129,13 +97,6 @@ def export_datasets(
             del data
         shutil.rmtree(building / "cache", ignore_errors=True)
         (building / "README.md").write_text(card(opened.manifest, rows), encoding="utf-8")
-        if target.exists():
-            target.rmdir()
-        os.replace(building, target)
-    except OSError as e:
-        raise UserError(f"cannot write {target}: {e.strerror or e}") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return rows
 
 
@@ -154,16 +115,10 @@ def card(manifest: dict[str, Any], rows: dict[str, int]) -> str:
 
 def unpacked(row: dict[str, Any], kind: str) -> dict[str, np.ndarray]:
     """The arrays of one row of a store of that kind, by column; see the module."""
+    arrays = unpack(row, kind)
     if kind == "motion":
-        turns = np.frombuffer(row["rotations"], "<i2").reshape(-1, len(SMPL22.names), 4).astype(np.float32)
-        turns /= np.linalg.norm(turns, axis=-1, keepdims=True)
-        return {"rotations": turns, "root": np.frombuffer(row["root"], "<f4").reshape(-1, 3)}
-    if kind == "face":
-        weights = np.frombuffer(row["weights"], "<u2").reshape(-1, arkit.COUNT).astype(np.float32) / 65535
-        return {"weights": weights, "head": np.frombuffer(row["head"], "<f4").reshape(-1, 3)}
-    if kind == "codes":
-        return {"codes": np.frombuffer(row["codes"], "<i2").reshape(row["tokens"], -1)}
-    return {"features": np.frombuffer(row["features"], "<f4").reshape(row["frames"], -1)}
+        arrays["rotations"] /= np.linalg.norm(arrays["rotations"], axis=-1, keepdims=True)
+    return arrays
 
 
 def _unpacking(hf: Any, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -181,42 +136,3 @@ def _unpacking(hf: Any, manifest: dict[str, Any]) -> dict[str, Any]:
     for name in PACKED[kind]:
         features[name] = shaped[name]
     return {"fn_kwargs": {"kind": kind}, "features": features}
-
-
-def _manifest(url: str, options: dict[str, Any]) -> dict[str, Any]:
-    import fsspec
-
-    place = f"{url.rstrip('/')}/{MANIFEST}"
-    try:
-        with fsspec.open(place, "rb", **options) as file:
-            text = file.read()
-    except Exception as e:  # every file system has errors of its own
-        raise UserError(f"{place}: cannot be read ({reason(e)}); accepted: the URL of a store's folder") from None
-    manifest = parse_json(text, place)
-    with parsing(place, WHAT):
-        if manifest["kind"] not in SCHEMAS or any(Path(s["file"]).name != s["file"] for s in manifest["shards"]):
-            raise UserError(f"kind {manifest['kind']}; accepted {', '.join(SCHEMAS)}, shards beside the manifest")
-        return dict(manifest)
-
-
-def _check(split: str | None, rank: int, world: int) -> None:
-    if split is not None and split not in SPLITS:
-        raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
-    if not 0 <= rank < world:
-        raise UserError(f"rank {rank} of world {world}; accepted 0 to world - 1")
-
-
-def _only(split: str | None) -> list[tuple[str, str, str]] | None:
-    return None if split is None else [("split", "==", split)]
-
-
-def _share(data: Any, rank: int, world: int) -> Any:
-    if world == 1:
-        return data
-    from datasets.distributed import split_dataset_by_node
-
-    return split_dataset_by_node(data, rank, world)
-
-
-def _text(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)

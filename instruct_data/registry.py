@@ -127,13 +127,13 @@ def merge_text(segments: list[Segment]) -> tuple[Segment, ...]:
 
 TASKS = Path(__file__).parent / "tasks"
 MIN_TEMPLATES = 20
+# how many slots of each kind (the first of `inputs`) examples made from clips fill; the kind named first is needed
 FILLED: dict[str, dict[str, int]] = {
     "text_to_motion": {"text": 1, "seconds": 1},
     "motion_to_text": {"motion": 1},
     "in_between": {"motion": 2, "text": 1, "seconds": 1},
     "continuation": {"motion": 1, "text": 1, "seconds": 1},
 }
-"""How many slots of each kind (the first of `inputs`) examples made from clips fill; the kind named first is needed."""
 
 
 class _Strict(BaseModel):

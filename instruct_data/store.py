@@ -15,6 +15,7 @@ import secrets
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -24,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from instruct_data.clip import SPLITS, Clip
+from instruct_data.clip import SPLITS, Clip, check_split
 from vqvae import arkit, modalities
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -42,24 +43,11 @@ COLUMNS = {
 }
 
 
-def modality_of(motion: Any) -> str:
-    """The registered modality of a motion.
-
-    Raises:
-        UserError: a modality that is not registered.
-    """
-    return modalities.get(motion.modality).name
-
-
 def to_row(clip: Clip, modality: str) -> tuple[int, float, str, dict[str, bytes]]:
-    """Frames, frame rate, modality and columns of a clip's motion.
-
-    Raises:
-        UserError: a motion of another modality than the store's, or features that are not what the modality promises.
-    """
+    """Frames, frame rate, modality and columns of a clip's motion."""
     motion: Any = clip.load()
-    if (modality_ := modality_of(motion)) != modality:
-        raise UserError(f"clip {clip.id}: {modality_} in a store of {modality}; accepted: one store for each")
+    if (found := modalities.get(motion.modality).name) != modality:
+        raise UserError(f"clip {clip.id}: {found} in a store of {modality}; accepted: one store for each")
     if modality == "face":
         weights = np.round(motion.weights.astype(np.float64) * 65535).astype("<u2")
         return len(motion), motion.fps, modality, {"weights": weights.tobytes(), "head": _floats(motion.head)}
@@ -75,26 +63,35 @@ def to_row(clip: Clip, modality: str) -> tuple[int, float, str, dict[str, bytes]
 
 
 def from_row(row: dict[str, Any], modality: str) -> Motion | Callable[[], Any]:
-    """The motion of a row, or what loads it where it is no `Motion`; readers and tokenizers use what all offer.
-
-    Raises:
-        UserError: features of another width than the modality has by now, or a modality that is not registered.
-    """
+    """The motion of a row, or a function that loads it where it is no `Motion`."""
     caption = (row["captions"] or [""])[0]
+    arrays = unpack(row, KINDS.get(modality, FEATURES))
     if modality == "body":
-        rotations = np.frombuffer(row["rotations"], "<i2").reshape(-1, len(SMPL22.names), 4).astype(np.float32) / 32767
-        root = np.frombuffer(row["root"], "<f4").reshape(-1, 3)
-        return Motion(rotations, root.copy(), row["fps"], row["modality"], caption)
+        return Motion(arrays["rotations"] / 32767, arrays["root"], row["fps"], row["modality"], caption)
     if modality == "face":
-        weights = np.frombuffer(row["weights"], "<u2").reshape(-1, arkit.COUNT).astype(np.float32) / 65535
-        head = np.frombuffer(row["head"], "<f4").reshape(-1, 3)
-        motion = FaceMotion(weights, head.copy(), row["fps"], caption)
+        motion = FaceMotion(arrays["weights"], arrays["head"], row["fps"], caption)
         return lambda: motion
-    spec = modalities.get(modality).features()
-    features = np.frombuffer(row["features"], "<f4").reshape(row["frames"], -1).copy()
+    spec, features = modalities.get(modality).features(), arrays["features"]
     if features.shape[1] != spec.dim:
         raise UserError(f"clip {row['id']}: {features.shape[1]} features; modality {modality} has {spec.dim}")
     return lambda: spec.decode(features, caption)
+
+
+def unpack(row: dict[str, Any], kind: str) -> dict[str, np.ndarray]:
+    """The arrays of a row of a store of that kind, by column, float32; quaternions times 32767, codes as int16."""
+
+    def floats(name: str, *shape: int) -> np.ndarray:
+        return np.frombuffer(row[name], "<f4").reshape(*shape).copy()
+
+    if kind == "motion":
+        rotations = np.frombuffer(row["rotations"], "<i2").reshape(-1, len(SMPL22.names), 4).astype(np.float32)
+        return {"rotations": rotations, "root": floats("root", -1, 3)}
+    if kind == "face":
+        weights = np.frombuffer(row["weights"], "<u2").reshape(-1, arkit.COUNT).astype(np.float32) / 65535
+        return {"weights": weights, "head": floats("head", -1, 3)}
+    if kind == "codes":
+        return {"codes": np.frombuffer(row["codes"], "<i2").reshape(row["tokens"], -1)}
+    return {"features": floats("features", row["frames"], -1)}
 
 
 def _floats(values: np.ndarray) -> bytes:
@@ -153,16 +150,12 @@ def _about(item: Clip | ClipCodes, frames: int, fps: float, modality: str) -> di
         "licence": item.licence, "extra": json.dumps(item.extra, ensure_ascii=False),
     }  # fmt: skip
     for key, value in row.items():
-        _check_text(item.id, key, " ".join(value) if isinstance(value, list) else str(value))
+        text = " ".join(value) if isinstance(value, list) else str(value)
+        try:
+            text.encode()  # names of files and options may be bytes that are no text
+        except UnicodeEncodeError:
+            raise UserError(f"clip {item.id!r}: {key} {text[:60]!r} is not UTF-8 text; accepted text") from None
     return row
-
-
-def _check_text(name: str, key: str, text: str) -> None:
-    """Refuse what no store can hold: bytes of a file's name or of an option that are no text."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"clip {name!r}: {key} {text[:60]!r} is not UTF-8 text; accepted text") from None
 
 
 def _clip_row(clip: Clip, store: str) -> dict[str, Any]:
@@ -187,8 +180,27 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def replaced_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`, which it replaces when the block ends without an error."""
+    unique = secrets.token_hex(8)
+    building, old = (target.with_name(f".{target.name}.{unique}.{end}") for end in ("tmp", "old"))
+    try:
+        building.mkdir(parents=True)
+        yield building
+        if target.exists():
+            os.replace(target, old)
+        os.replace(building, target)
+    except OSError as e:
+        raise UserError(f"cannot write {target}: {e.strerror or e}") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
 class _Counts:
-    """What the manifest says about the rows."""
+    """Counts of the rows, for the manifest."""
 
     def __init__(self) -> None:
         self.clips = self.captions = 0
@@ -238,12 +250,11 @@ class Store:
         """Write clips with their motions, all of one modality, replacing a store of such.
 
         Raises:
-            UserError: nothing to write, a bad clip, a modality that is not registered, a place that cannot be written
-                or holds something else.
+            UserError: nothing to write, a bad clip, or a place that cannot be written or holds something else.
         """
         iterator = iter(clips)
         first = list(islice(iterator, 1))
-        modality = modality_of(first[0].load()) if first else "body"
+        modality = modalities.get(first[0].load().modality).name if first else "body"
         kind, manifest_fields = KINDS.get(modality, FEATURES), {} if modality in KINDS else {"modality": modality}
         return cls._write(kind, (_clip_row(c, modality) for c in chain(first, iterator)), Path(path), manifest_fields)
 
@@ -260,40 +271,19 @@ class Store:
         content_kind = manifest_fields.get("modality", kind)
         if (path / MANIFEST).is_file() and (present := cls._held_in(path)) != content_kind:
             raise UserError(f"{path}: a store of {present}, not of {content_kind}; accepted: a new folder")
-        unique = secrets.token_hex(8)
-        building, old = (path.with_name(f".{path.name}.{unique}.{end}") for end in ("tmp", "old"))
         counts = _Counts()
         shards: list[dict[str, Any]] = []
-        try:
-            building.mkdir(parents=True)
-            batch: list[dict[str, Any]] = []
-
-            def flush() -> None:
+        with replaced_folder(path) as building:
+            while batch := list(islice(rows, ROWS_PER_SHARD)):
+                for row in batch:
+                    counts.add(row)
                 file = building / f"{kind}-{len(shards):05d}.parquet"
                 pq.write_table(pa.Table.from_pylist(batch, SCHEMAS[kind]), file, compression="zstd")
                 shards.append({"file": file.name, "rows": len(batch), "sha256": sha256(file)})
-                batch.clear()
-
-            for row in rows:
-                counts.add(row)
-                batch.append(row)
-                if len(batch) == ROWS_PER_SHARD:
-                    flush()
-            if batch:
-                flush()
             if not shards:
                 raise UserError(f"{path}: no clips to write")
             manifest = {"format": FORMAT, "kind": kind, **manifest_fields, **counts.manifest(), "shards": shards}
             (building / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-            if path.exists():
-                os.replace(path, old)
-            os.replace(building, path)
-        except OSError as e:
-            raise UserError(f"cannot write {path}: {e.strerror or e}") from None
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-            if path.exists():
-                shutil.rmtree(old, ignore_errors=True)
         return cls(path, manifest)
 
     @staticmethod
@@ -333,8 +323,7 @@ class Store:
     def _rows(self, kind: str, split: str | None) -> Iterator[dict[str, Any]]:
         if self.kind != kind:
             raise UserError(f"{self.path}: holds {self.kind}; {kind} wanted")
-        if split is not None and split not in SPLITS:
-            raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
+        check_split(split)
         for shard in self.manifest["shards"]:
             with parsing(self.path / shard["file"], "a readable shard"):
                 file = pq.ParquetFile(self.path / shard["file"])
@@ -357,7 +346,7 @@ class Store:
     def codes(self, split: str | None = None) -> Iterator[ClipCodes]:
         """Rows of a ``codes`` store."""
         for row in self._rows("codes", split):
-            codes = np.frombuffer(row["codes"], "<i2").reshape(row["tokens"], -1).astype(np.int64)
+            codes = unpack(row, "codes")["codes"].astype(np.int64)
             yield ClipCodes(
                 row["id"], codes, row["captions"], row["split"], row["source"], row["licence"], row["action"],
                 row["style"], row["frames"], row["fps"], row["mirrored"], row["modality"], json.loads(row["extra"]),

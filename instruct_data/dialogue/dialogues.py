@@ -277,16 +277,11 @@ class Turn:
 
     @property
     def slots(self) -> dict[str, str]:
-        """Of the task ``chat_turn``."""
-        return turn_slots(self.user, self.timeline, self.history)
-
-
-def turn_slots(user: str, timeline: str, history: Sequence[str] = ()) -> dict[str, str]:
-    """The slots of ``chat_turn``: the request, the last turn but it (when there is one), the timeline."""
-    out = {"request": " ".join(user.lower().split()), "timeline": timeline}
-    if earlier := " / ".join(" ".join(h.lower().split())[:120] for h in history[-1:]):
-        out["history"] = earlier
-    return out
+        """Of the task ``chat_turn``: the request, the turn before it (where there is one), the timeline."""
+        slots = {"request": " ".join(self.user.lower().split()), "timeline": self.timeline}
+        if earlier := " / ".join(" ".join(h.lower().split())[:120] for h in self.history[-1:]):
+            slots["history"] = earlier
+        return slots
 
 
 def read_dialogues(path: Path) -> list[list[tuple[str, list[Act]]]]:
@@ -354,24 +349,14 @@ def _movements(folder: Path, recorded: Sequence[Turn]) -> list[tuple[str, str]]:
     return out
 
 
-def _scenes(folder: Path) -> list[str]:
-    path = folder.parent / "planning" / "train.jsonl"
-    if not path.is_file():
-        return []
-    rows = [str(row["scene"]) for _, row in json_rows(path)]
-    return [r for r in rows if len(r.split()) <= 9]
-
-
-def turn_maker(folder: Path, recorded: Sequence[Turn], rng: np.random.Generator) -> TurnMaker:
-    """Draws turns about the movements of the dialogues and of the texts beside them."""
+def made_up(folder: Path, recorded: Sequence[Turn], count: int, rng: np.random.Generator) -> list[Turn]:
+    """`count` turns over random segments in the phrases of ``dialogues.yaml``, about the movements of the dialogues and
+    of the texts beside them."""
     movements = _movements(folder, recorded)
     captions = [c for c in dict.fromkeys(c for _, c in movements) if len(c.split()) <= 12]
-    return TurnMaker(movements, captions, _scenes(folder), rng)
-
-
-def made_up(folder: Path, recorded: Sequence[Turn], count: int, rng: np.random.Generator) -> list[Turn]:
-    """`count` turns over random segments in the phrases of ``dialogues.yaml``."""
-    maker = turn_maker(folder, recorded, rng)
+    plans = folder.parent / "planning" / "train.jsonl"
+    scenes = [str(row["scene"]) for _, row in json_rows(plans)] if plans.is_file() else []
+    maker = TurnMaker(movements, captions, [s for s in scenes if len(s.split()) <= 9], rng)
     acts = list(maker.phrases.turns)
     weights = np.array([_OFTEN.get(a, 1.0) for a in acts])
     out = []
@@ -391,7 +376,7 @@ def _earlier(outline: Outline, maker: TurnMaker) -> str:
     return f"{opening[int(maker.rng.integers(len(opening)))]}{caption}"
 
 
-def all_turns(folder: Path, seed: int = 0, count: int = PAIRS) -> list[Turn]:
+def _all_turns(folder: Path, seed: int) -> list[Turn]:
     """Recorded and made-up turns; see `dialogue_pairs`."""
     rng = np.random.default_rng([seed, 31])
     dialogues = read_dialogues(Path(folder) / "train.jsonl")
@@ -400,7 +385,7 @@ def all_turns(folder: Path, seed: int = 0, count: int = PAIRS) -> list[Turn]:
     for i, turn in enumerate(turns):
         if rng.random() < 0.3:
             turns[i] = replace(turn, history=())
-    return turns + made_up(Path(folder), turns, max(0, count - len(turns)), rng)
+    return turns + made_up(Path(folder), turns, max(0, PAIRS - len(turns)), rng)
 
 
 def dialogue_pairs(folder: Path, seed: int = 0) -> list[tuple[dict[str, str], str]]:
@@ -416,7 +401,7 @@ def dialogue_pairs(folder: Path, seed: int = 0) -> list[tuple[dict[str, str], st
     Returns:
         (slots, answer): what `Task.render` takes, and the line of acts.
     """
-    pairs = [(t.slots, write(t.acts).lower()) for t in all_turns(folder, seed)]
+    pairs = [(t.slots, write(t.acts).lower()) for t in _all_turns(folder, seed)]
     unique: set[tuple[str, ...]] = set()
     out = []
     for slots, answer in pairs:

@@ -17,11 +17,11 @@ COUNTS = {2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "si
 ACTION_DEGREES = ((0.42, "slightly"), (0.78, ""), (0.93, "strongly"), (2.0, "extremely"))
 FEELING_DEGREES = ((0.42, "slightly"), (0.78, ""), (0.93, "very"), (2.0, "extremely"))
 MANY = "many times"
+# names of actions that are no English -> their words for people
 PLAINLY = {
     "look up head": "lift the head", "look down head": "lower the head", "chin raise": "raise the chin",
     "jaw forward": "push the jaw forward", "jaw left": "move the jaw left", "jaw right": "move the jaw right",
 }  # fmt: skip
-"""Names of actions that are no English -> their words for people."""
 MIN_OVERLAP = 0.5  # share of the shorter of two actions that lies inside the other for "and"
 NOTHING = "neutral"
 

@@ -236,41 +236,32 @@ def _integer(value: Any) -> int:
     return int(value)
 
 
-def read_instructions(path: str | os.PathLike[str], split: str | None = None) -> Iterator[Instruction]:
-    """Rows of a ``*.jsonl`` file, or of ``train.jsonl`` and ``val.jsonl`` in a folder.
-
-    Args:
-        path: file or folder.
-        split: of a folder, only this file; of a file, what its rows belong to (default: the file's stem).
+def read_instructions(path: str | os.PathLike[str]) -> Iterator[Instruction]:
+    """Rows of a ``*.jsonl`` file, or of ``train.jsonl`` and ``val.jsonl`` in a folder; a file's stem is their split.
 
     Raises:
         UserError: missing file, a line that is no score.
     """
     path = Path(path)
-    if path.is_dir():
-        files = [path / f"{s}.jsonl" for s in ((split,) if split else ("train", "val"))]
-    else:
-        files = [path]
-    for file in files:
+    for file in (path / "train.jsonl", path / "val.jsonl") if path.is_dir() else (path,):
         for i, row in json_rows(file):
-            score = parse_score(row, f"{file}: line {i}")
-            yield Instruction(f"{file.stem}_{i:05d}", split or file.stem, score)
+            yield Instruction(f"{file.stem}_{i:05d}", file.stem, parse_score(row, f"{file}: line {i}"))
 
 
 SOURCE = "face_rendered"
 LICENCE = "MIT"
+# packaged training instructions with scores
 OWN = Path(__file__).parent / "instructions.jsonl"
-"""Packaged training instructions with scores."""
+# mostly several actions that overlap and follow one another, timed as the corpus times them
 SEQUENCES = Path(__file__).parent / "sequences.jsonl"
-"""Mostly several actions that overlap and follow one another, timed as the corpus times them."""
+# in many writers' voices (animators, actors, therapists, ...), one action or feeling and many
 FURTHER = Path(__file__).parent / "further.jsonl"
-"""In many writers' voices (animators, actors, therapists, ...), one action or feeling and many."""
+# several to each training instruction of the corpus: of the same kind and timing, other content
 SIBLINGS = Path(__file__).parent / "siblings.jsonl"
-"""Several to each training instruction of the corpus: of the same kind and timing, other content."""
+# as users type them: short, casual, sides and times seldom given
 EVERYDAY = Path(__file__).parent / "everyday.jsonl"
-"""As users type them: short, casual, sides and times seldom given."""
+# the training instructions of the corpus, each in several other wordings, with their scores
 REWORDED = Path(__file__).parent / "reworded.jsonl"
-"""The training instructions of the corpus, each in several other wordings, with their scores."""
 
 
 def action_class(score: Score) -> str:

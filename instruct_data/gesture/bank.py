@@ -106,8 +106,8 @@ def _with_finger_shape(stroke: Stroke, shape: np.ndarray) -> np.ndarray:
 
 
 STANDING = ("Idle01", "Idle02", "Idle03", "IdleStand01")
+# gestures of both hands whose emphasis is a pose that hands keep during speech
 READY = ("BeatLow", "BeatMid", "BeatFlip", "Offer", "Chop")
-"""Gestures of both hands whose emphasis is a pose that hands keep during speech."""
 PAUSED = 0.85  # share of the way from rest to it at which hands are kept
 RAISED = 0.1  # m above the resting hands
 

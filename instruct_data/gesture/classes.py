@@ -16,8 +16,8 @@ from vqvae.io.data_files import read_yaml
 from vqvae.strict import Rate, Share, Strict
 
 CLASSES = Path(__file__).with_name("classes.yaml")
+# the class of gestures that mark a stress and mean nothing
 BEAT = "beat"
-"""The class of gestures that mark a stress and mean nothing."""
 MARKS = '.,;:!?"()[]*'
 
 

@@ -22,16 +22,16 @@ TRUNK = [UPPER.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head")]
 SIDES = ("l", "r")
 ARM = {s: [UPPER.index(f"{s}_{n}") for n in ("collar", "shoulder", "elbow", "wrist")] for s in SIDES}
 HAND = {s: list(range(len(UPPER) + k * HALF, len(UPPER) + (k + 1) * HALF)) for k, s in enumerate(SIDES)}
+# joints of an arm with its hand, as columns of turns
 LIMB = {s: ARM[s] + HAND[s] for s in SIDES}
-"""Joints of an arm with its hand, as columns of turns."""
 NEAR = 9  # frames from the emphasis in the file to a minimum of speed that weigh as much as full speed
 SLOW = 0.3  # share of the stroke's highest speed below which hands have arrived
 PLACEHOLDER = 0.2  # s before which no emphasis can be: such times in a file mean none
 ARRIVES, STILL = 4, 0.05  # frames from an exact time in which hands come to rest, to that share of the highest speed
 MOVES = 0.3  # share of the busier hand's way from which on a hand takes part
 STARTS = 0.12  # share of the peak speed at which the preparation begins
+# (T, 43, 4) local quaternions w, x, y, z of `UPPER` and `FINGER_NAMES`, at 30 fps
 Turns = np.ndarray
-"""(T, 43, 4) local quaternions w, x, y, z of `UPPER` and `FINGER_NAMES`, at 30 fps."""
 
 
 def turns_of(motion: Motion) -> Turns:
@@ -42,12 +42,12 @@ def turns_of(motion: Motion) -> Turns:
     return np.concatenate([upright.rotations[:, JOINTS], upright.fingers], 1).astype(np.float64)
 
 
-def motion_of(turns: Turns, caption: str = "") -> Motion:
+def motion_of(turns: Turns) -> Motion:
     """A motion that stands upright on straight legs and turns these joints."""
     rotations = rot.identity((len(turns), len(SMPL22.names)))
     rotations[:, JOINTS] = turns[:, : len(UPPER)]
     root = np.repeat(STANDING[None], len(turns), 0)
-    return Motion(rotations, root, float(FPS), "gesture", caption, fingers=turns[:, len(UPPER) :])
+    return Motion(rotations, root, float(FPS), "gesture", fingers=turns[:, len(UPPER) :])
 
 
 def wrists(turns: Turns) -> np.ndarray:

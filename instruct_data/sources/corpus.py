@@ -125,12 +125,6 @@ def contents(folder: Path) -> str:
     return f"{names}{', ...' * (len(entries) > LISTED_ENTRIES)} ({len(entries)})" if entries else "nothing"
 
 
-def check_split(split: str | None) -> None:
-    """Raises UserError for an unknown split; None is none in particular."""
-    if split is not None and split not in SPLITS:
-        raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
-
-
 def find_files(folder: Path, *patterns: str) -> list[Path]:
     """The files that match any of the patterns, sorted, each once."""
     return sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()})

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_data.clip import Clip
+from instruct_data.clip import Clip, check_split
 from instruct_data.sources.amass import DEFAULT_FOLDER, AmassIndex, AmassSpan, frame_rate_of
-from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, check_split
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report
 from instruct_data.sources.loading import loaded, reason
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
@@ -38,10 +38,10 @@ MIN_FRAMES = 8
 MIN_PAIR_FRAMES, MAX_PAIR_FRAMES = 40, 199  # of clips in the evaluation protocol
 COLUMNS = ("source_path", "start_frame", "end_frame", "new_name")
 FOLDERS = ("new_joint_vecs", "texts")
+# seconds at 20 frames a second that the original drops at the beginning of a sub-set's files
 DROPPED_SECONDS = {
     "Eyes_Japan_Dataset": 3.0, "MPI_HDM05": 3.0, "TotalCapture": 1.0, "MPI_Limits": 1.0, "Transitions_mocap": 0.5,
 }  # fmt: skip
-"""Seconds at 20 frames a second that the original drops at the beginning of a sub-set's files."""
 Spans = dict[tuple[float, float], list[str]]
 
 

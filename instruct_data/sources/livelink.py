@@ -150,9 +150,7 @@ def _time_base(full_seconds: np.ndarray, frames: np.ndarray) -> float:
     return float(min((r for r in COMMON_RATES if top <= r <= top + MAX_SKIPPED_COUNTS), default=top))
 
 
-def read_livelink_folder(
-    folder: str | os.PathLike[str], source: str = "livelink", licence: str = "not stated", report: Report | None = None
-) -> Iterator[Clip]:
+def read_livelink_folder(folder: str | os.PathLike[str], report: Report | None = None) -> Iterator[Clip]:
     """Every ``*.csv`` and ``*.csv.gz`` below a folder as a clip without captions; unreadable ones go to `report`."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -166,4 +164,4 @@ def read_livelink_folder(
             report.skip(name, str(e))
             continue
         report.read += 1
-        yield face_clip(name, motion, [], source, licence)
+        yield face_clip(name, motion, [], "livelink", "not stated")

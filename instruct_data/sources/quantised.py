@@ -7,14 +7,14 @@ clip i is rows offsets[i] to offsets[i + 1]. 20 frames per second, Y up.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from instruct_data.clip import Clip
-from instruct_data.sources.corpus import Corpus, Report, check_split
+from instruct_data.clip import Clip, check_split
+from instruct_data.sources.corpus import Corpus, Report
 from instruct_data.sources.loading import loaded
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows, read_arrays, read_object
@@ -70,15 +70,8 @@ def _check_skeleton(folder: Path) -> None:
         raise UserError(f"{path}: another skeleton; accepted the 22 SMPL joints with this project's bone lengths")
 
 
-def read_quantised(
-    folder: str | os.PathLike[str], split: str | None = None, sources: Collection[str] | None = None
-) -> Iterator[Clip]:
-    """Clips of a folder, motions loaded lazily.
-
-    Args:
-        folder: holds captions.jsonl, skeleton.json and the shards.
-        split: only ``train``, ``val`` or ``test``; None = all.
-        sources: only these (e.g. without ``bandai1`` and ``bandai2`` for what may be used commercially).
+def read_quantised(folder: str | os.PathLike[str], split: str | None = None) -> Iterator[Clip]:
+    """Clips of a folder with captions.jsonl, skeleton.json and shards; motions are loaded lazily.
 
     Raises:
         UserError: missing or malformed file, naming it and the line.
@@ -101,7 +94,7 @@ def read_quantised(
             check_split(clip.split)
         except UserError as e:
             raise UserError(f"{path}: line {n}: {e}") from None
-        if (split is None or clip.split == split) and (sources is None or clip.source in sources):
+        if split in (None, clip.split):
             yield clip
 
 

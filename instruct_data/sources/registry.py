@@ -8,8 +8,8 @@ from itertools import chain, islice
 from pkgutil import resolve_name
 from typing import Any
 
-from instruct_data.clip import Clip
-from instruct_data.sources.corpus import Corpus, Report, check_split
+from instruct_data.clip import Clip, check_split
+from instruct_data.sources.corpus import Corpus, Report
 from instruct_data.store import Store
 from vqvae.errors import UserError
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 from vqvae.errors import UserError
 
@@ -91,13 +91,16 @@ def resolve(value: Formula | float, scope: Scope, where: str) -> float:
     return float(result)
 
 
-GROUPS = ("posture", "hands", "objects", "gestures", "locomotion", "sport", "music", "contact")
-SIDES = ("right", "none")
-EASES = ("minjerk", "snap", "linear", "drop", "swing")
-CONTACTS = ("l_foot", "r_foot", "pelvis", "l_knee", "r_knee", "l_hand", "r_hand")
+Group = Literal["posture", "hands", "objects", "gestures", "locomotion", "sport", "music", "contact"]
+Handed = Literal["right", "none"]
+Ease = Literal["minjerk", "snap", "linear", "drop", "swing"]
+EASES = get_args(Ease)
+Contact = Literal["l_foot", "r_foot", "pelvis", "l_knee", "r_knee", "l_hand", "r_hand"]
+CONTACTS: tuple[str, ...] = get_args(Contact)
 FRAMES = ("stage", "pelvis", "chest", "head", "l_shoulder", "r_shoulder", "l_hand", "r_hand", "l_knee", "r_knee")
 FRAME_NAMES = {name: name for name in FRAMES}
-HANDS, FEET = ("l_hand", "r_hand"), ("l_foot", "r_foot")
+HANDS = ("l_hand", "r_hand")
+FEET: tuple[Contact, Contact] = ("l_foot", "r_foot")
 # The controls of a key, in solving order. Every one is a row of numbers and, for limbs, a mode.
 CONTROLS = ("pelvis", "pelvis_rot", "spine", "head", "gaze", "l_shoulder", "r_shoulder", "l_hand", "r_hand",
             "l_foot", "r_foot")  # fmt: skip
@@ -221,7 +224,7 @@ class Family:
 
     Attributes:
         name: class and key of the caption bank.
-        group: one of GROUPS.
+        group: kind of action.
         handed: ``right`` (mirrored at random, words too) or ``none``.
         starts, ends: base poses, or formulas giving their names.
         params, captions, keys: see there.

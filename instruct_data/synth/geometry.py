@@ -156,9 +156,9 @@ class Layout:
         weights /= weights.sum()
         return sum(w * values[self.shifted(o)] for w, o in zip(weights, range(-reach, reach + 1), strict=True))
 
-    def envelope(self, values: Array, reach: int = 3) -> Array:
+    def envelope(self, values: Array) -> Array:
         """A smooth curve that is nowhere below `values` (N,): the largest of the neighbours, then smoothed."""
-        largest = values
+        largest, reach = values, 3
         for o in range(-reach, reach + 1):
             largest = np.maximum(largest, values[self.shifted(o)])
         return self.smooth(largest, reach / 2.5)

@@ -21,6 +21,7 @@ from instruct_data.synth.phrases import (
     ASIDE,
     LICENCE,
     MANNER,
+    MAX_CAPTIONS,
     any_of,
     clauses,
     combine,
@@ -178,14 +179,14 @@ def _resting_part(clip: Clip) -> _Part | None:
 
 
 def layered_clips(
-    clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int = 0, longest: int = 200, captions: int = 6
+    clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int = 0, longest: int = 200
 ) -> Iterator[Clip]:
     """Clips of two actions at once, drawn from training clips and keyframed ones.
 
     Args:
         clips: source clips; classes that this module does not name are ignored.
         bank: paraphrases of the corpus' classes.
-        longest: frames at most. captions: sentences of a clip at most.
+        longest: most frames.
 
     Yields:
         Clips with source ``layered`` and action ``LOWER+UPPER``.
@@ -221,7 +222,7 @@ def layered_clips(
         if upper.style not in (lower.style, "normal"):
             continue
         lower, upper = lower.flipped() if flip[0] else lower, upper.flipped() if flip[1] else upper
-        result = _layered(lower, upper, bank, rng, longest, captions)
+        result = _layered(lower, upper, bank, rng, longest)
         if result is not None:
             yield replace(result, id=f"layer_{drawn:05d}")
             drawn += 1
@@ -231,9 +232,7 @@ def _pick(items: Sequence[Clause], rng: np.random.Generator) -> Clause:
     return items[int(rng.integers(len(items)))]
 
 
-def _layered(
-    lower: _Part, upper: _Part, bank: CaptionBank, rng: np.random.Generator, longest: int, captions: int
-) -> Clip | None:
+def _layered(lower: _Part, upper: _Part, bank: CaptionBank, rng: np.random.Generator, longest: int) -> Clip | None:
     if lower.name == upper.name or not _fits(lower, upper):
         return None
     placed = _placed(lower, upper, longest, rng)
@@ -251,8 +250,8 @@ def _layered(
     if not lower_clauses or not upper_clauses:
         return None
     motion = layer(below, above, upper.parts, start).canonical()
-    texts = [combine(_pick(lower_clauses, rng), _pick(upper_clauses, rng), rng) for _ in range(3 * captions)]
-    texts = list(dict.fromkeys(texts))[:captions]
+    texts = [combine(_pick(lower_clauses, rng), _pick(upper_clauses, rng), rng) for _ in range(3 * MAX_CAPTIONS)]
+    texts = list(dict.fromkeys(texts))[:MAX_CAPTIONS]
     return Clip(
         "", motion.with_caption(texts[0]), texts, "layered", LICENCE, "train", f"{lower.name}+{upper.name}",
         lower.clip.style, {"parts": [lower.clip.id, upper.clip.id]},

@@ -151,9 +151,10 @@ def _power(q: np.ndarray, share: float) -> np.ndarray:
     return rot.from_axis_angle(rot.to_axis_angle(q) * share)
 
 
+# collar, shoulder, elbow and wrist of each side
 ARMS = {"left": (13, 16, 18, 20), "right": (14, 17, 19, 21)}
-"""Collar, shoulder, elbow and wrist of each side."""
 FADE_SECONDS = 0.4
+MARGIN_SECONDS = 0.35  # of an active span
 RAISED = 0.16  # metres: a wrist farther than this from where it hangs acts
 _TURNED = np.radians(9)  # a head farther than this from looking ahead acts
 # a hanging hand from the shoulder in the chest's frame (left; x mirrored for the right), metres
@@ -173,9 +174,9 @@ class Activity:
     right: np.ndarray
     head: np.ndarray
 
-    def arms(self, min_share: float = 0.12) -> tuple[str, ...]:
-        """The arms that act in at least this share of the clip."""
-        return tuple(name for name in ("left", "right") if getattr(self, name).mean() >= min_share)
+    def arms(self) -> tuple[str, ...]:
+        """The arms that act in at least an eighth of the clip."""
+        return tuple(name for name in ("left", "right") if getattr(self, name).mean() >= 0.12)
 
 
 def activity(motion: Motion, raised: float = RAISED) -> Activity:
@@ -199,16 +200,13 @@ def from_hanging(motion: Motion) -> np.ndarray:
     return np.stack(out, 1)
 
 
-def active_span(
-    motion: Motion, parts: tuple[str, ...], margin: float = 0.35, raised: float = RAISED
-) -> tuple[int, int]:
-    """First and last (exclusive) frame in which any of the parts does something, with `margin` seconds on both sides.
-    """
+def active_span(motion: Motion, parts: tuple[str, ...], raised: float = RAISED) -> tuple[int, int]:
+    """First and last (exclusive) frame in which any of the parts does something, with a margin on both sides."""
     acts = activity(motion, raised)
     busy = np.any([getattr(acts, p) for p in parts], axis=0)
     if not busy.any():
         raise UserError(f"layering: {', '.join(parts)}: does nothing in this clip")
-    where, edge = np.flatnonzero(busy), round(margin * motion.fps)
+    where, edge = np.flatnonzero(busy), round(MARGIN_SECONDS * motion.fps)
     return max(0, int(where[0]) - edge), min(len(motion), int(where[-1]) + 1 + edge)
 
 

@@ -1,4 +1,4 @@
-"""Strict reading of action files, schemas and the lexicon: what is not understood is an error that names its place."""
+"""Strict reading of action files, schemas and the lexicon: every mistake is an error that names its place."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from instruct_data.synth.format import (
-    CONTACTS,
-    EASES,
     FEET,
     FRAMES,
-    GROUPS,
     HANDS,
-    SIDES,
     BankRule,
     Block,
     Caption,
+    Contact,
+    Ease,
     Family,
     Formula,
+    Group,
+    Handed,
     Key,
     Limb,
     Number,
@@ -35,24 +37,91 @@ from instruct_data.synth.format import (
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
 from vqvae.io.files import parsing
+from vqvae.strict import Flag, Rate, Strict, check_keys
 
 _VECTORS = ("pelvis", "pelvis_rot", "spine", "head", "gaze")
 _SHOULDERS = ("shoulders", "l_shoulder", "r_shoulder")
 _LIMBS = (*HANDS, *FEET, "both_hands", "both_feet")
-_KEY = (*_VECTORS, *_SHOULDERS, *_LIMBS, "after", "hold", "pose", "ease", "anticipate", "overshoot", "air",
-        "contacts", "balance", "when")  # fmt: skip
-_BLOCK = ("repeat", "keys", "advance", "turn", "when")
+_CONTROLS = frozenset((*_VECTORS, *_SHOULDERS, *_LIMBS))
+# the size of each number of a limb's setting; 0 = no number
 _HAND = {"at": 3, "from": 0, "elbow": 1, "palm": 3, "raise": 1, "forward": 1, "bend": 1, "twist": 1, "when": 0}
 _FOOT = {"at": 3, "yaw": 1, "pitch": 1, "lift": 1, "knee": 1, "hip": 3, "bend": 1, "when": 0}
+_RESERVED = ("side", "other", "i", "choice")
+MIN_CAPTIONS, MIN_ENTRY_CAPTIONS = 12, 8
 
 
-def only(data: object, accepted: Collection[str], where: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise UserError(f"{where}: {data!r}; accepted a mapping with {', '.join(accepted)}")
-    for key in data:
-        if key not in accepted:
-            raise UserError(f"{where}: unknown key {key!r}; accepted {', '.join(accepted)}")
-    return data
+class _Block(Strict):
+    repeat: Any
+    keys: list[Any] = Field(min_length=1)
+    advance: Any = [0, 0, 0]
+    turn: Any = 0
+    when: Any = None
+
+
+class _Key(Strict):
+    after: Any
+    hold: Any = None
+    pose: Any = None
+    ease: Ease = "minjerk"
+    anticipate: Any = 0
+    overshoot: Any = 0
+    air: Flag = False
+    balance: Flag | None = None
+    contacts: tuple[Contact, ...] | None = None
+    when: Any = None
+
+
+class _Pose(Strict):
+    contacts: tuple[Contact, ...] = FEET
+    balance: Flag = True
+
+
+class _Caption(Strict):
+    text: str = Field(min_length=1)
+    when: Any = None
+
+
+class _BankRule(Strict):
+    key: str = ""
+    has: str | list[str] = Field(min_length=1)
+    when: Any = None
+
+
+class _Param(Strict):
+    choice: list[Any] | dict[Any, Any] | None = None
+    range: list[Any] | None = None
+    weights: list[Rate] = []
+    default: Any = None
+
+
+class _Schema(Strict):
+    name: str = Field(min_length=1)
+    group: Group
+    handed: Handed = "none"
+    starts: Any = "stand"
+    ends: Any = None
+    params: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
+    let: dict[str, Any] = {}
+    keys: list[Any] = Field(min_length=1)
+    settle: Any = [0.2, 0.6]
+
+
+class _Action(_Schema):
+    captions: list[Any]
+    bank: list[Any] = []
+
+
+class _Entry(Strict):
+    name: str = Field(pattern=r"^[A-Za-z_]\w*$")
+    schema_name: str = Field(alias="schema")
+    group: Group | None = None
+    params: dict[str, Any] = {}
+    captions: list[Any]
+
+
+def _condition(text: object, names: Collection[str], where: str) -> Formula | None:
+    return None if text is None else formula(str(text), names, f"{where}: when")
 
 
 def vector(value: object, size: int, names: Collection[str], where: str) -> tuple[Number, ...]:
@@ -91,8 +160,7 @@ def _limb(value: object, kind: Mapping[str, int], names: Collection[str], where:
     if not isinstance(value, dict):
         extra = "" if foot else ", rest"
         raise UserError(f"{where}: {value!r}; accepted a mapping with {', '.join(kind)}{extra} or free")
-    data = only(value, tuple(kind), where)
-    when = formula(str(data["when"]), names, f"{where}: when") if "when" in data else None
+    data = check_keys(value, tuple(kind), where)
     origin = data.get("from", "stage")
     if not isinstance(origin, str) or (origin not in FRAMES and re.fullmatch(r"\w+", origin) and origin not in names):
         raise UserError(f"{where}: from {origin!r}; accepted {', '.join(FRAMES)}, or an expression that gives one")
@@ -106,7 +174,8 @@ def _limb(value: object, kind: Mapping[str, int], names: Collection[str], where:
     if bad:
         raise UserError(f"{where}: {bad[0]} goes with at, not with angles")
     numbers = {k: vector(v, kind[k], names, f"{where}.{k}") for k, v in data.items() if kind[k]}
-    return Limb("angles" if angles else "at" if "at" in data else "palm", numbers, origin, when)
+    mode = "angles" if angles else "at" if "at" in data else "palm"
+    return Limb(mode, numbers, origin, _condition(data.get("when"), names, where))
 
 
 def _negated(value: Number) -> Number:
@@ -161,13 +230,6 @@ def read_controls(data: Mapping[str, Any], names: Collection[str], where: str) -
     return controls
 
 
-def _flag(data: Mapping[str, Any], key: str, where: str) -> bool | None:
-    value = data.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise UserError(f"{where}: {key} {value!r}; accepted true or false")
-    return value
-
-
 def pose_or_formula(value: object, names: Collection[str], where: str) -> str | Formula:
     """A pose name, or an expression that gives one."""
     if not isinstance(value, str):
@@ -179,45 +241,30 @@ def pose_or_formula(value: object, names: Collection[str], where: str) -> str | 
     return formula(value, [*names, *poses(), "free"], where)
 
 
-def _contacts(value: object, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or any(c not in CONTACTS for c in value):
-        raise UserError(f"{where}: {value!r}; accepted a list of {', '.join(CONTACTS)}")
-    return tuple(value)
-
-
 def read_item(data: object, names: Collection[str], where: str) -> Key | Block:
+    """A key, or a block of repeated keys."""
     if not isinstance(data, dict):
         raise UserError(f"{where}: {data!r}; accepted a key (a mapping)")
-    when = formula(str(data["when"]), names, f"{where}: when") if "when" in data else None
     if "repeat" in data:
-        only(data, _BLOCK, where)
-        inner = data.get("keys")
-        if not isinstance(inner, list) or not inner:
-            raise UserError(f"{where}: keys; a repeat block needs a list of keys")
-        keys = tuple(read_item(k, names, f"{where}.{i + 1}") for i, k in enumerate(inner))
-        advance = vector(data.get("advance", [0, 0, 0]), 3, names, f"{where}: advance")
-        repeat = number(data["repeat"], names, f"{where}: repeat")
-        return Block(where, repeat, keys, advance, number(data.get("turn", 0), names, f"{where}: turn"), when)
-    only(data, _KEY, where)
-    if "after" not in data:
-        raise UserError(f"{where}: after is missing; accepted seconds since the previous key")
-    ease = data.get("ease", "minjerk")
-    if ease not in EASES:
-        raise UserError(f"{where}: ease {ease!r}; accepted {', '.join(EASES)}")
-    balance = _flag(data, "balance", where)
+        block = _Block.read(data, where)
+        keys = tuple(read_item(k, names, f"{where}.{i + 1}") for i, k in enumerate(block.keys))
+        advance = vector(block.advance, 3, names, f"{where}: advance")
+        repeat, turn = number(block.repeat, names, f"{where}: repeat"), number(block.turn, names, f"{where}: turn")
+        return Block(where, repeat, keys, advance, turn, _condition(block.when, names, where))
+    key = _Key.read({k: v for k, v in data.items() if k not in _CONTROLS}, where)
     return Key(
-        where=where,
-        after=span(data["after"], names, f"{where}: after"),
-        hold=span(data["hold"], names, f"{where}: hold") if "hold" in data else None,
-        controls=read_controls(data, names, where),
-        pose=pose_or_formula(data["pose"], names, f"{where}: pose") if "pose" in data else None,
-        ease=ease,
-        anticipate=number(data.get("anticipate", 0), names, f"{where}: anticipate"),
-        overshoot=number(data.get("overshoot", 0), names, f"{where}: overshoot"),
-        air=bool(_flag(data, "air", where)),
-        balance=balance,
-        contacts=_contacts(data["contacts"], f"{where}: contacts") if "contacts" in data else None,
-        when=when,
+        where,
+        span(key.after, names, f"{where}: after"),
+        None if key.hold is None else span(key.hold, names, f"{where}: hold"),
+        read_controls(data, names, where),
+        None if key.pose is None else pose_or_formula(key.pose, names, f"{where}: pose"),
+        key.ease,
+        number(key.anticipate, names, f"{where}: anticipate"),
+        number(key.overshoot, names, f"{where}: overshoot"),
+        key.air,
+        key.balance,
+        key.contacts,
+        _condition(key.when, names, where),
     )
 
 
@@ -228,10 +275,9 @@ def poses() -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {}
     for name, data in read_yaml(path).items():
         where = f"{path.name}: {name}"
-        data = only(data, (*_VECTORS, *_SHOULDERS, *_LIMBS, "contacts", "balance"), where)
+        pose = _Pose.read({k: v for k, v in data.items() if k not in _CONTROLS}, where)
         controls = {"l_shoulder": (0.0, 0.0), "r_shoulder": (0.0, 0.0), **read_controls(data, (), where)}
-        out[name] = {"controls": controls, "balance": _flag(data, "balance", where) is not False,
-                     "contacts": _contacts(data.get("contacts", ["l_foot", "r_foot"]), where)}  # fmt: skip
+        out[name] = {"controls": controls, "balance": pose.balance, "contacts": pose.contacts}
     return out
 
 
@@ -244,98 +290,65 @@ def pose_name(value: str | Formula, scope: Scope, where: str) -> str:
     return str(got)
 
 
-_FAMILY = ("name", "group", "handed", "starts", "ends", "params", "tables", "let", "captions", "bank", "keys", "settle")
-_SCHEMA = tuple(k for k in _FAMILY if k not in ("captions", "bank"))
-_CAPTION_WORDS = ("side", "other")
-_RESERVED = (*_CAPTION_WORDS, "i", "choice")
-MIN_CAPTIONS = 12
-
-
-def read_param(name: str, data: object, where: str, keys: tuple[str, ...] = ("choice", "range", "weights")) -> Param:
-    """A parameter with some of `keys`."""
-    data = only(data, keys, where)
-    default = data.get("default")
+def read_param(name: str, data: object, where: str) -> Param:
+    """A parameter: a choice, with weights where given, or a range."""
+    row = _Param.read(data, where)
     if not name.isidentifier() or name in _RESERVED:
         raise UserError(f"{where}: {name!r} cannot be a parameter's name; accepted letters, digits and _")
-    if ("choice" in data) == ("range" in data):
+    if (row.choice is None) == (row.range is None):
         raise UserError(f"{where}: accepted either choice or range")
-    if "range" in data:
-        low, high = vector(data["range"], 2, (), where)
-        return Param(name, low=low, high=high, default=default)
-    choice = data["choice"]
-    if isinstance(choice, dict) and choice:
+    if row.range is not None:
+        low, high = vector(row.range, 2, (), where)
+        return Param(name, low=low, high=high, default=row.default)
+    choice = row.choice
+    if isinstance(choice, dict):
         values, words = tuple(choice.values()), tuple(str(k) for k in choice)
-    elif isinstance(choice, list) and choice:
-        values, words = tuple(choice), tuple(f"{c:g}" if isinstance(c, float) else str(c) for c in choice)
     else:
-        raise UserError(f"{where}: choice {choice!r}; accepted a list, or a mapping from words to values")
-    if any(not isinstance(v, int | float | str) for v in values):
+        values, words = tuple(choice or ()), tuple(map(_word, choice or ()))
+    if not values or any(not isinstance(v, int | float | str) for v in values):
         raise UserError(f"{where}: choice {choice!r}; accepted numbers or words as values")
-    weights = data.get("weights", [])
-    if not isinstance(weights, list) or (weights and len(weights) != len(values)):
-        raise UserError(f"{where}: weights {weights!r}; accepted one number per choice")
-    total = float(sum(weights)) if weights else 1.0
-    return Param(name, values, words, weights=tuple(float(w) / total for w in weights), default=default)
+    if row.weights and len(row.weights) != len(values):
+        raise UserError(f"{where}: weights {row.weights!r}; accepted one number per choice")
+    total = float(sum(row.weights))
+    return Param(name, values, words, weights=tuple(float(w) / total for w in row.weights), default=row.default)
 
 
-def read_caption(data: object, names: Sequence[str], where: str) -> Caption:
-    if isinstance(data, str):
-        data = {"text": data}
-    data = only(data, ("when", "text"), where)
-    text = data.get("text")
-    if not isinstance(text, str) or not text.strip():
-        raise UserError(f"{where}: text {text!r}; accepted a sentence")
-    placeholders = {*names, *_CAPTION_WORDS, "manner", *(f"{n}_times" for n in names), *(f"{n}_word" for n in names)}
-    for placeholder in re.findall(r"\{([^}]*)\}", text):
-        if placeholder not in placeholders:
-            raise UserError(f"{where}: unknown {{{placeholder}}}; accepted {', '.join(sorted(placeholders))}")
-    when = formula(str(data["when"]), names, f"{where}: when") if "when" in data else None
-    return Caption(" ".join(text.split()), when)
-
-
-def read_captions(data: object, names: Sequence[str], minimum: int, where: str) -> tuple[Caption, ...]:
+def read_captions(data: Sequence[object], names: Sequence[str], minimum: int, where: str) -> tuple[Caption, ...]:
     """Sentences of a family whose parameters and derived names are `names`."""
-    if not isinstance(data, list):
-        raise UserError(f"{where}: captions {data!r}; accepted a list of sentences")
-    captions = tuple(read_caption(c, names, f"{where}: caption {i + 1}") for i, c in enumerate(data))
-    if len(captions) < minimum:
-        raise UserError(f"{where}: {len(captions)} captions; at least {minimum} are needed")
-    return captions
+    if len(data) < minimum:
+        raise UserError(f"{where}: {len(data)} captions; at least {minimum} are needed")
+    placeholders = {*names, "side", "other", "manner", *(f"{n}_times" for n in names), *(f"{n}_word" for n in names)}
+    captions = []
+    for i, item in enumerate(data, 1):
+        place = f"{where}: caption {i}"
+        row = _Caption.read({"text": item} if isinstance(item, str) else item, place)
+        if unknown := sorted(set(re.findall(r"\{([^}]*)\}", row.text)) - placeholders):
+            raise UserError(f"{place}: unknown {{{unknown[0]}}}; accepted {', '.join(sorted(placeholders))}")
+        captions.append(Caption(" ".join(row.text.split()), _condition(row.when, names, place)))
+    return tuple(captions)
 
 
-def _bank(data: object, family: str, names: list[str], where: str) -> BankRule:
-    data = only(data, ("key", "has", "when"), where)
-    has = data.get("has")
-    has = [has] if isinstance(has, str) else has
-    if not isinstance(has, list) or not has or any(not isinstance(h, str) or not h for h in has):
-        raise UserError(f"{where}: has {has!r}; accepted a piece of a sentence, or a list of them")
-    when = formula(str(data["when"]), names, f"{where}: when") if "when" in data else None
-    return BankRule(str(data.get("key", family)), tuple(has), when)
+def _bank_rule(data: object, family: str, names: list[str], where: str) -> BankRule:
+    row = _BankRule.read(data, where)
+    has = (row.has,) if isinstance(row.has, str) else tuple(row.has)
+    return BankRule(row.key or family, has, _condition(row.when, names, where))
 
 
 def load_family(path: str | os.PathLike[str]) -> Family:
-    """Read one action file.
-
-    Raises:
-        UserError: anything that is not understood: an unknown key, a wrong value, too few captions.
-    """
+    """Read one action file. Raises UserError for an unknown key, a wrong value or too few captions."""
     with parsing(Path(path).name, "an action"):
-        return _family(Path(path), _FAMILY)
+        return _family(Path(path), _Action)
 
 
 def load_schema(path: str | os.PathLike[str]) -> Family:
-    """Read one schema: an action file without captions, of which the entries of a lexicon make families.
-
-    Raises:
-        UserError: anything that is not understood.
-    """
+    """Read one schema: an action file without captions, of which the entries of a lexicon make families."""
     with parsing(Path(path).name, "a schema"):
-        return _family(Path(path), _SCHEMA)
+        return _family(Path(path), _Schema)
 
 
 def _table(data: object, param: str, names: list[str], values: tuple[object, ...], where: str) -> dict[str, Formula]:
-    """Columns of a table as formulas: each gives the cell in the row of what was drawn for `param`."""
-    data = only(data, ("columns", *map(str, values)), where)
+    """Columns of a table as formulas: each gives the cell in the row of the value drawn for `param`."""
+    data = check_keys(data, ("columns", *map(str, values)), where)
     columns = data.get("columns")
     if not isinstance(columns, list) or any(not str(c).isidentifier() for c in columns):
         raise UserError(f"{where}: columns {columns!r}; accepted a list of names")
@@ -359,7 +372,7 @@ def _table(data: object, param: str, names: list[str], values: tuple[object, ...
 def _tables(data: object, params: tuple[Param, ...], where: str) -> dict[str, Formula]:
     choices = {p.name: p for p in params if p.values}
     out: dict[str, Formula] = {}
-    for param, table in only(data, tuple(choices), where).items():
+    for param, table in check_keys(data, tuple(choices), where).items():
         names = [*(p.name for p in params), *out]  # cells may use the tables before
         columns = _table(table, param, names, choices[param].values, f"{where}: {param}")
         if twice := sorted({*out, *(p.name for p in params)} & set(columns)):
@@ -368,87 +381,63 @@ def _tables(data: object, params: tuple[Param, ...], where: str) -> dict[str, Fo
     return out
 
 
-def _family(path: Path, accepted: tuple[str, ...]) -> Family:
+def _family(path: Path, model: type[_Schema]) -> Family:
     file = path.name
-    data = only(read_yaml(path), accepted, file)
-    for key in ("name", "group", "captions", "keys"):
-        if key in accepted and not data.get(key):
-            raise UserError(f"{file}: {key} is missing")
-    if data["group"] not in GROUPS:
-        raise UserError(f"{file}: group {data['group']!r}; accepted {', '.join(GROUPS)}")
-    handed = str(data.get("handed", "none"))
-    if handed not in SIDES:
-        raise UserError(f"{file}: handed {handed!r}; accepted {', '.join(SIDES)}")
-    param_data = data.get("params") or {}
-    if not isinstance(param_data, dict):
-        raise UserError(f"{file}: params {param_data!r}; accepted a mapping")
-    param_keys = ("choice", "range", "weights", *(["default"] if accepted is _SCHEMA else []))
-    params = tuple(read_param(str(k), v, f"{file}: params: {k}", param_keys) for k, v in param_data.items())
-    tables = _tables(data.get("tables") or {}, params, f"{file}: tables")
+    data = model.read(read_yaml(path), file)
+    params = tuple(read_param(k, v, f"{file}: params: {k}") for k, v in data.params.items())
+    tables = _tables(data.tables, params, f"{file}: tables")
     names = [*(p.name for p in params), *tables]
-    let = only(data.get("let") or {}, tuple(data.get("let") or {}), f"{file}: let")
     derived = []
-    for name, text in let.items():
-        if not str(name).isidentifier() or name in (*_RESERVED, *names):
+    for name, text in data.let.items():
+        if not name.isidentifier() or name in (*_RESERVED, *names):
             raise UserError(f"{file}: let: {name!r}; accepted a new name of letters, digits and _")
-        derived.append((str(name), formula(str(text), [*names, *poses(), *FRAMES], f"{file}: let: {name}")))
-        names.append(str(name))
-    if not isinstance(data["keys"], list):
-        raise UserError(f"{file}: keys; accepted a list")
-    captions = read_captions(data["captions"], names, MIN_CAPTIONS, file) if "captions" in accepted else ()
-    rules = data.get("bank", [])
-    if not isinstance(rules, list):
-        raise UserError(f"{file}: bank {rules!r}; accepted a list of {{key, has, when}}")
-    bank = tuple(
-        _bank(r, str(data["name"]), names, f"{file}: bank {i + 1}") for i, r in enumerate(rules)
-    )  # fmt: skip
-    starts = pose_or_formula(data.get("starts", "stand"), names, f"{file}: starts")
-    ends = pose_or_formula(data["ends"], names, f"{file}: ends") if "ends" in data else starts
-    keys = tuple(read_item(k, [*names, "i"], f"{file}: key {i + 1}") for i, k in enumerate(data["keys"]))
-    settle = span(data.get("settle", [0.2, 0.6]), names, f"{file}: settle")
+        derived.append((name, formula(str(text), [*names, *poses(), *FRAMES], f"{file}: let: {name}")))
+        names.append(name)
+    captions: tuple[Caption, ...] = ()
+    rules: tuple[BankRule, ...] = ()
+    if isinstance(data, _Action):
+        if any(p.default is not None for p in params):
+            raise UserError(f"{file}: params: default; accepted in schemas only")
+        captions = read_captions(data.captions, names, MIN_CAPTIONS, file)
+        rules = tuple(_bank_rule(r, data.name, names, f"{file}: bank {i + 1}") for i, r in enumerate(data.bank))
+    starts = pose_or_formula(data.starts, names, f"{file}: starts")
+    ends = starts if data.ends is None else pose_or_formula(data.ends, names, f"{file}: ends")
+    keys = tuple(read_item(k, [*names, "i"], f"{file}: key {i + 1}") for i, k in enumerate(data.keys))
+    settle = span(data.settle, names, f"{file}: settle")
     return Family(
-        str(data["name"]), data["group"], handed, starts, ends, params, captions, keys, settle, str(path),
-        tuple(derived), bank, tuple(tables.items()),
+        data.name, data.group, data.handed, starts, ends, params, captions, keys, settle, str(path), tuple(derived),
+        rules, tuple(tables.items()),
     )  # fmt: skip
-
-
-_ENTRY = ("name", "schema", "group", "params", "captions")
-MIN_ENTRY_CAPTIONS = 8
 
 
 def load_lexicon(path: str | os.PathLike[str], schemas: Mapping[str, Family]) -> list[Family]:
     """The entries of one file, each a family that shares the keys of its schema.
 
     Raises:
-        UserError: anything that is not understood: an unknown schema, parameter or value, too few captions.
+        UserError: an unknown schema, parameter or value, or too few captions.
     """
     file = Path(path).name
     with parsing(file, "a list of entries"):
         data = read_yaml(path)
         if not isinstance(data, list):
-            raise UserError(f"{file}: accepted a list of entries with {', '.join(_ENTRY)}")
+            raise UserError(f"{file}: accepted a list of entries")
         return [_entry(d, schemas, f"{file}: entry {i + 1}", str(path)) for i, d in enumerate(data)]
 
 
 def _entry(data: object, schemas: Mapping[str, Family], where: str, path: str) -> Family:
-    data = only(data, _ENTRY, where)
-    name = data.get("name")
-    if not isinstance(name, str) or not name.isidentifier():
-        raise UserError(f"{where}: name {name!r}; accepted letters, digits and _")
-    where = f"{Path(path).name}: {name}"
-    schema = schemas.get(str(data.get("schema")))
+    entry = _Entry.read(data, where)
+    where = f"{Path(path).name}: {entry.name}"
+    schema = schemas.get(entry.schema_name)
     if schema is None:
-        raise UserError(f"{where}: schema {data.get('schema')!r}; accepted {', '.join(schemas)}")
-    group = data.get("group", schema.group)
-    if group not in GROUPS:
-        raise UserError(f"{where}: group {group!r}; accepted {', '.join(GROUPS)}")
+        raise UserError(f"{where}: schema {entry.schema_name!r}; accepted {', '.join(schemas)}")
     schema_params = {p.name: p for p in schema.params}
-    entry_params = only(data.get("params") or {}, tuple(schema_params), f"{where}: params of {schema.name}")
+    entry_params = check_keys(entry.params, tuple(schema_params), f"{where}: params of {schema.name}")
     values = {n: p.default for n, p in schema_params.items() if p.default is not None} | entry_params
     params = tuple(narrowed(p, values[n], f"{where}: {n}") if n in values else p for n, p in schema_params.items())
     names = [*schema_params, *(n for n, _ in (*schema.tables, *schema.derived))]
-    captions = read_captions(data.get("captions"), names, MIN_ENTRY_CAPTIONS, where)
-    return replace(schema, name=name, group=group, params=params, captions=captions, path=path, schema=schema.name)
+    captions = read_captions(entry.captions, names, MIN_ENTRY_CAPTIONS, where)
+    family = replace(schema, name=entry.name, params=params, captions=captions, path=path, schema=schema.name)
+    return family if entry.group is None else replace(family, group=entry.group)
 
 
 def narrowed(param: Param, value: object, where: str) -> Param:

@@ -16,7 +16,7 @@ import numpy as np
 from instruct_data.clip import Clip
 from instruct_data.joining import join_motions, posture
 from instruct_data.mixture import balanced_weights
-from instruct_data.synth.phrases import LICENCE, clauses, mirrored, sure_class
+from instruct_data.synth.phrases import LICENCE, MAX_CAPTIONS, clauses, mirrored, sure_class
 from instruct_data.text.captions import CaptionBank
 from instruct_data.text.english import Clause
 from vqvae.errors import UserError
@@ -134,15 +134,14 @@ def _longer(clause: Clause, seconds: float, rng: np.random.Generator) -> str:
 
 
 def looped_clips(
-    clips: Sequence[Clip], bank: CaptionBank, cyclic: Collection[str], count: int, seed: int = 0, longest: int = 240,
-    captions: int = 6,
-) -> Iterator[Clip]:  # fmt: skip
+    clips: Sequence[Clip], bank: CaptionBank, cyclic: Collection[str], count: int, seed: int = 0, longest: int = 240
+) -> Iterator[Clip]:
     """Training clips of cyclic classes, half as long again at least.
 
     Args:
         clips: real clips. bank: paraphrases of the corpus' classes.
         cyclic: classes whose motion repeats; those that turn are ignored.
-        longest: frames at most. captions: sentences of a clip at most; about half of them are the clip's own.
+        longest: most frames.
 
     Yields:
         Clips with source ``looped`` and action ``CLASS+long``.
@@ -173,9 +172,9 @@ def looped_clips(
         ways = clauses(clip, bank, rng, [_GOING_ON])
         if len(looped) > longest or not ways:
             continue
-        texts = [_longer(ways[int(rng.integers(len(ways)))], looped.seconds, rng) for _ in range(captions)]
-        recorded = [clip.captions[int(i)] for i in rng.permutation(len(clip.captions))[: captions // 2]]
-        texts = list(dict.fromkeys([*recorded, *texts]))[:captions]
+        texts = [_longer(ways[int(rng.integers(len(ways)))], looped.seconds, rng) for _ in range(MAX_CAPTIONS)]
+        recorded = [clip.captions[int(i)] for i in rng.permutation(len(clip.captions))[: MAX_CAPTIONS // 2]]
+        texts = list(dict.fromkeys([*recorded, *texts]))[:MAX_CAPTIONS]
         out = Clip(
             f"loop_{drawn:05d}", looped.canonical().with_caption(texts[0]), texts, "looped", LICENCE, "train",
             f"{name}+long", clip.style, {"parts": [clip.id]},

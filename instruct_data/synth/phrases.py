@@ -14,6 +14,7 @@ from instruct_data.text.captions import CaptionBank, infer_action
 from instruct_data.text.english import NEUTRAL, Clause, mirror_action, mirror_text, side_of, split
 
 LICENCE = "as its sources"
+MAX_CAPTIONS = 6  # of a synthetic clip
 ABOUT_ARMS = re.compile(
     r"\b(?:arms?|hands?|elbows?|wrists?|fists?|palms?|fingers?|shoulders?|limbs?|forearms?|gestures?|handed)\b", re.I
 )

@@ -18,7 +18,7 @@ from instruct_data.clip import Clip
 from instruct_data.mixture import balanced_weights
 from instruct_data.synth.layered import ARMS_ACT, GAITS
 from instruct_data.synth.layering import ARMS, HEAD, SPINE, activity, chain
-from instruct_data.synth.phrases import LICENCE, any_of, clauses, mirrored, sure_class
+from instruct_data.synth.phrases import LICENCE, MAX_CAPTIONS, any_of, clauses, mirrored, sure_class
 from instruct_data.text.captions import CaptionBank, bank_style
 from instruct_data.text.english import Clause, side_of
 from vqvae import rotations as rot
@@ -28,6 +28,7 @@ from vqvae.motion import Motion
 TRUNK = (*SPINE, *HEAD, 13, 14)
 LIMBS = (16, 17, 18, 19)
 _GAITS = {"walk", "run", "dash", "walk_back", "walk_left", "walk_right", "walk_turn_left", "walk_turn_right"}
+MEASURED_CLIPS = 6  # of every action and style
 _MIN_TURN = np.radians(14)  # sum over trunk, head and arms from which on a style is visible
 _MIN_TEMPO = 0.12  # logarithm of the tempo from which on a style is visible
 _MAX_ARM = np.radians(32)
@@ -123,11 +124,11 @@ def _measured(motion: Motion) -> tuple[np.ndarray, float, float]:
     return mean, float(np.sqrt((moved**2).sum(-1).mean())), float(speed)
 
 
-def learn_styles(clips: Sequence[Clip], per_pair: int = 6, seed: int = 0) -> dict[str, Style]:
+def learn_styles(clips: Sequence[Clip], seed: int = 0) -> dict[str, Style]:
     """Styles of a corpus that has clips of the same action in that style and in the normal one.
 
     Args:
-        clips: training clips with `action` and `style`. per_pair: clips of every action and style that are measured.
+        clips: training clips with `action` and `style`.
 
     Returns:
         The visible ones by the bank's name; empty where nothing can be compared.
@@ -139,7 +140,7 @@ def learn_styles(clips: Sequence[Clip], per_pair: int = 6, seed: int = 0) -> dic
             groups[clip.source, clip.action.replace("-", "_"), bank_style(clip.style)].append(clip)
     measures = {}
     for key, members in groups.items():
-        chosen = rng.permutation(len(members))[:per_pair]
+        chosen = rng.permutation(len(members))[:MEASURED_CLIPS]
         measured = [_measured(members[int(i)].load()) for i in chosen]
         pose = rot.continuous(np.stack([m[0] for m in measured]))
         swing, speed = (float(np.mean([m[k] for m in measured])) for k in (1, 2))
@@ -250,23 +251,22 @@ def _at_end(clause: Clause, words: str, rng: np.random.Generator) -> str:
 
 
 def _texts(
-    clip: Clip, bank: CaptionBank, rng: np.random.Generator, words: Sequence[str], count: int,
-    avoid: Sequence[re.Pattern[str]] = (),
-) -> list[str]:  # fmt: skip
+    clip: Clip, bank: CaptionBank, rng: np.random.Generator, words: Sequence[str], avoid: Sequence[re.Pattern[str]] = ()
+) -> list[str]:
     normal = bank.styles["normal"]
     plain = any_of(tuple(normal["adverbs"] + normal["phrases"]))
     ways = [c for c in clauses(clip, bank, rng, [_MANNER, plain, *avoid]) if c.neutral and "," not in c.predicate]
     if not ways:
         return []
-    out = [_at_end(ways[int(rng.integers(len(ways)))], str(rng.choice(words)), rng) for _ in range(3 * count)]
-    return list(dict.fromkeys(out))[:count]
+    out = [_at_end(ways[int(rng.integers(len(ways)))], str(rng.choice(words)), rng) for _ in range(3 * MAX_CAPTIONS)]
+    return list(dict.fromkeys(out))[:MAX_CAPTIONS]
 
 
 class _Variations:
     """Variations of clips, with the usual speeds of their classes."""
 
-    def __init__(self, clips: Sequence[Clip], names: Sequence[str], bank: CaptionBank, count: int, seed: int) -> None:
-        self.bank, self.count = bank, count
+    def __init__(self, clips: Sequence[Clip], names: Sequence[str], bank: CaptionBank, seed: int) -> None:
+        self.bank = bank
         self.styles = learn_styles(clips, seed=seed)
         self.speeds: dict[str, float] = {}
         rng = np.random.default_rng([seed, 8])
@@ -287,7 +287,7 @@ class _Variations:
         style: Style = lacking[int(rng.integers(len(lacking)))]
         side = clip.extra.get("side") or side_of(clip.action.replace("-", " "))
         words = self.bank.styles[style.name]
-        texts = _texts(clip, self.bank, rng, words["adverbs"], self.count)
+        texts = _texts(clip, self.bank, rng, words["adverbs"])
         if texts and words["person"] != self.bank.styles["normal"]["person"]:
             clip_clauses = [c for c in clauses(clip, self.bank, rng, [_MANNER]) if c.neutral]
             texts += [f"{rng.choice(words['person'])} {c.predicate}" for c in clip_clauses[:2]]
@@ -307,7 +307,7 @@ class _Variations:
         share = _speed(motion) / max(self.speeds[name], 1e-6)
         if not (share < 0.78 if slow else share > 1.28) or _fastest(motion) > _MAX_SPEED:
             return None
-        texts = _texts(clip, self.bank, rng, SLOW if slow else QUICK, self.count)
+        texts = _texts(clip, self.bank, rng, SLOW if slow else QUICK)
         return _Variation(motion, f"{name}+{'slowly' if slow else 'quickly'}", texts)
 
     def posture(self, clip: Clip, name: str, rng: np.random.Generator) -> _Variation | None:
@@ -320,7 +320,7 @@ class _Variations:
             drawn["forward"] = float(np.clip(drawn.get("forward", 0.0), -12, 18))
         head = (drawn.get("pitch", 0.0), drawn.get("yaw", 0.0), 0.0)
         motion = leaned(clip.load(), drawn.get("forward", 0.0), drawn.get("left", 0.0), head)
-        return _Variation(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words, self.count))
+        return _Variation(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words))
 
     def amplitude(self, clip: Clip, name: str, rng: np.random.Generator) -> _Variation | None:
         """Arms that swing wide or hardly at all in walking and running; large or small waves."""
@@ -336,7 +336,7 @@ class _Variations:
                 return None
             words = _ARMS_WIDE if wide else _ARMS_STILL
             label = "arms_wide" if wide else "arms_still"
-            return _Variation(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words, self.count, [_ARMS]))
+            return _Variation(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words, [_ARMS]))
         if name not in ("wave_left_hand", "wave_right_hand", "wave_both_hands"):
             return None
         large = rng.random() < 0.5
@@ -344,7 +344,7 @@ class _Variations:
         motion = with_amplitude(motion, sides, float(rng.uniform(1.6, 1.9) if large else rng.uniform(0.35, 0.5)), 0.5)
         words = ["with big movements", "in wide sweeps", "with large swings"] if large else [
             "with small movements", "only a little", "with tiny movements"]  # fmt: skip
-        texts = _texts(clip, self.bank, rng, words, self.count)
+        texts = _texts(clip, self.bank, rng, words)
         return _Variation(motion, f"{name}+{'large' if large else 'small'}", texts)
 
 
@@ -367,14 +367,14 @@ def _swing(motion: Motion) -> float:
 
 
 def styled_clips(
-    clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int = 0, longest: int = 200, captions: int = 6
+    clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int = 0, longest: int = 200
 ) -> Iterator[Clip]:
     """Variations of plain training clips: learnt styles, speed, posture, amplitude of the arms.
 
     Args:
         clips: real and keyframed training clips; styles are learnt from those that name one.
         bank: paraphrases and words for styles.
-        longest: frames at most. captions: sentences of a clip at most.
+        longest: most frames.
 
     Yields:
         Clips with source ``styled``; the action of a style transfer is the clip's own, that of others ``ACTION+HOW``.
@@ -386,7 +386,7 @@ def styled_clips(
     classified = [(c, n) for c, n in classified if n]
     if not classified:
         raise UserError("styling: no clip of a known class")
-    maker = _Variations([c for c, _ in classified], [n for _, n in classified], bank, captions, seed)
+    maker = _Variations([c for c, _ in classified], [n for _, n in classified], bank, seed)
     plain = [(c, n) for c, n in classified if bank_style(c.style) == "normal"]
     weights = balanced_weights([n for _, n in plain], 0.7)
     kinds: list[Callable[[Clip, str, np.random.Generator], _Variation | None]] = [
@@ -405,7 +405,7 @@ def styled_clips(
         result = kind(clip, name, rng)
         if result is None or not result.texts or not 20 <= len(result.motion) <= longest:
             continue
-        texts = result.texts[: captions + 2]
+        texts = result.texts[: MAX_CAPTIONS + 2]
         extra = {k: v for k, v in clip.extra.items() if k in ("side", "params")}
         out = Clip(
             f"style_{drawn:05d}", result.motion.canonical().with_caption(texts[0]), texts, "styled", LICENCE, "train",

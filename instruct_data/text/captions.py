@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from instruct_data.text.english import Clause, side_of, split
-from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing
-from vqvae.motion import Motion
 
 # Style names of corpora that the bank calls otherwise.
 STYLES = {"masculinity": "masculinity-exaggerated", "old": "elderly", "childish": "childlike"}
@@ -134,16 +131,13 @@ class CaptionBank:
             out.append(text)
         return out
 
-    def paraphrase(
-        self, action: str, style: str, rng: np.random.Generator, side: str | None = None, high: bool | None = None
-    ) -> str | None:
+    def paraphrase(self, action: str, style: str, rng: np.random.Generator, side: str | None = None) -> str | None:
         """A sentence for a clip of this action and style.
 
         Args:
             action: the corpus' class or the bank's key.
             style: the corpus' style; empty = normal.
             side: which hand or direction the clip shows, where known.
-            high: whether the hand goes above the head, where known.
 
         Returns:
             e.g. "an old man walks forward at an even pace", or None when the bank has no sentence.
@@ -151,7 +145,7 @@ class CaptionBank:
         key = self.action_key(action)
         if not key:
             return None
-        texts = self.templates(key, side, high)
+        texts = self.templates(key, side)
         if not texts:
             return None
         words = self.styles.get(bank_style(style)) or self.styles["normal"]
@@ -374,50 +368,3 @@ def vary(caption: str, rng: np.random.Generator) -> str:
     else:
         out = keywords(caption)
     return _finish(out or caption, rng)
-
-
-_DOMINANT = 1.6  # one side counts as the acting one when it travels this many times as far as the other
-_MOVES = 0.25  # metres: a limb that travels less, seen from the body, does nothing
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Which limbs act.
-
-    Attributes:
-        hand: ``left``, ``right``, ``both`` or None.
-        foot: the same for the feet, seen from the pelvis.
-        high: whether a wrist rises above the head.
-    """
-
-    hand: str | None
-    foot: str | None
-    high: bool
-
-
-def _side(left: float, right: float) -> str | None:
-    if max(left, right) < _MOVES:
-        return None
-    if left > _DOMINANT * right:
-        return "left"
-    return "right" if right > _DOMINANT * left else "both"
-
-
-def clip_facts(motion: Motion) -> Facts:
-    """Measure a clip.
-
-    Side: reach of the wrist (ankle) in the body's heading frame, the largest distance between two of its positions
-    along any axis. High: a wrist above the head joint for at least 3 frames.
-    """
-    joints = motion.joints.astype(np.float64)
-    local = rot.rotate(rot.about_y(-motion.heading)[:, None], joints - joints[:, :1])
-    index = motion.skeleton.index
-    reach = {
-        name: float(np.linalg.norm(np.ptp(local[:, index(name)], axis=0)))
-        for name in ("l_wrist", "r_wrist", "l_ankle", "r_ankle")
-    }
-    above = joints[:, [index("l_wrist"), index("r_wrist")], 1] - joints[:, index("head"), 1, None]
-    return Facts(
-        _side(reach["l_wrist"], reach["r_wrist"]), _side(reach["l_ankle"], reach["r_ankle"]),
-        bool(((above > 0).sum(0) >= 3).any()),
-    )  # fmt: skip

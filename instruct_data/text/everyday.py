@@ -1,15 +1,11 @@
 """Users' words for actions and styles: short captions (``lexicon.yaml``) and whole requests (``everyday.yaml``).
 
-The lexicon holds third-person predicates to build captions from, wider than the caption bank; the requests are orders,
-questions, situations and single words, for training prompts and for looking up what a request means.
+The lexicon holds third-person predicates from which captions are built, wider than the caption bank; the requests are
+orders, questions, situations and single words, for training prompts and for the phrase index.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -21,6 +17,7 @@ from instruct_data.text.captions import bank_style
 from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
+from vqvae.strict import Strict
 
 LEXICON = Path(__file__).parent / "lexicon.yaml"
 
@@ -50,7 +47,7 @@ def predicates(action: str, side: str | None = None) -> list[str]:
 def everyday(action: str, style: str, rng: np.random.Generator, side: str | None = None) -> str | None:
     """A short caption such as "a person hoists the left arm tiredly", or None for an action without an entry.
 
-    A style that is not normal is always said.
+    A style that is not normal is always named.
     """
     texts = predicates(action, side)
     if not texts:
@@ -64,17 +61,12 @@ def everyday(action: str, style: str, rng: np.random.Generator, side: str | None
 
 REQUESTS = Path(__file__).parent / "everyday.yaml"
 SIDES = ("left", "right")
-MOST_WORDS = 12
 Kind = Literal["manner", "who"]
 KINDS: tuple[Kind, ...] = ("manner", "who")
-_KEY = re.compile(r"[a-z]+(?:_(?:[a-z]+|SIDE))*")
-_STYLE = re.compile(r"[a-z]+(?:-[a-z]+)*")
-_TEXT = re.compile(r"(?:SIDE|[a-z0-9])(?:SIDE|[a-z0-9 ,.'?-])*")
 
 
-@dataclass(frozen=True)
-class Everyday:
-    """The file's content, checked.
+class Everyday(Strict):
+    """The file's content.
 
     Attributes:
         actions: class, with SIDE for left or right -> requests.
@@ -83,10 +75,10 @@ class Everyday:
         styles: style -> ``manner`` (words that follow a verb) and ``who`` (persons that act so).
     """
 
-    actions: Mapping[str, tuple[str, ...]]
-    sides: Mapping[str, Mapping[str, tuple[str, ...]]]
-    aliases: Mapping[str, str]
-    styles: Mapping[str, Mapping[str, tuple[str, ...]]]
+    actions: dict[str, tuple[str, ...]]
+    sides: dict[str, dict[str, tuple[str, ...]]]
+    aliases: dict[str, str]
+    styles: dict[str, dict[Kind, tuple[str, ...]]]
 
     def classes(self) -> list[str]:
         """Names that `requests` takes, with left and right written out, aliases included."""
@@ -124,90 +116,14 @@ class Everyday:
         return list(texts)
 
     def style_words(self, style: str, kind: Kind | None = None) -> list[str]:
-        """What names a style: ``manner`` ("after a double shift"), ``who`` ("an old geezer") or both."""
+        """Words for a style: ``manner`` ("after a double shift"), ``who`` ("an old geezer") or both."""
         kinds = self.styles.get(style)
         if kinds is None:
             raise UserError(f"everyday styles: no style {style!r}; available: {', '.join(self.styles)}")
         return [text for k in KINDS if kind in (None, k) for text in kinds[k]]
 
 
-def plain_form(text: str) -> str:
-    """What two texts must not share: letters and digits alone."""
-    return " ".join(re.findall(r"[a-z0-9]+|SIDE", text))
-
-
-def _fields(value: Any, names: Iterable[str], where: str) -> dict[str, Any]:
-    wanted = list(names)
-    if not isinstance(value, dict) or set(value) != set(wanted):
-        raise UserError(f"{where}: needs exactly {', '.join(wanted)}")
-    return value
-
-
-def _mapping(value: Any, pattern: re.Pattern[str], where: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: must be a mapping")
-    for key, content in value.items():
-        if not isinstance(key, str) or not pattern.fullmatch(key):
-            raise UserError(f"{where}: not a name: {key!r}")
-        yield key, content
-
-
-def _texts(value: Any, where: str, sided: bool) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        raise UserError(f"{where}: must be a list of texts")
-    for text in value:
-        if not isinstance(text, str) or not _TEXT.fullmatch(text) or text != " ".join(text.split()):
-            raise UserError(f"{where}: {text!r}: texts are lower-case words, digits and , . ' ? - (quote yes, no, on)")
-        if len(text.split()) > MOST_WORDS:
-            raise UserError(f"{where}: {text!r}: longer than {MOST_WORDS} words")
-        if ("SIDE" in text) != sided:
-            raise UserError(f"{where}: {text!r}: SIDE stands in the requests of keys with SIDE, in all and only there")
-    return tuple(value)
-
-
-def _no_repeats(groups: Iterable[tuple[str, Iterable[str]]], path: Path) -> None:
-    seen: dict[str, str] = {}
-    for name, texts in groups:
-        for text in texts:
-            first = seen.setdefault(plain_form(text), name)
-            if first != name or seen.get(f"= {plain_form(text)}"):
-                raise UserError(f"{path}: {text!r} is there twice, under {first} and {name}")
-            seen[f"= {plain_form(text)}"] = name
-
-
-def read(path: str | os.PathLike[str]) -> Everyday:
-    """Read and check a file of requests.
-
-    Raises:
-        UserError: not readable, or any entry that is not as `Everyday` describes.
-    """
-    file = Path(path)
-    data = read_yaml(file)
-    _fields(data, ("actions", "sides", "aliases", "styles"), str(file))
-    content = _mapping(data["actions"], _KEY, f"{file}: actions")
-    actions = {k: _texts(v, f"{file}: actions: {k}", "SIDE" in k) for k, v in content}
-    sides = {}
-    for key, value in _mapping(data["sides"], _KEY, f"{file}: sides"):
-        where = f"{file}: sides: {key}"
-        if "SIDE" not in key or key not in actions:
-            raise UserError(f"{where}: not a key with SIDE among the actions")
-        sides[key] = {s: _texts(v, f"{where}: {s}", False) for s, v in _fields(value, SIDES, where).items()}
-    aliases = {}
-    for name, target in _mapping(data["aliases"], _KEY, f"{file}: aliases"):
-        if name in actions or target not in actions or "SIDE" in target:
-            raise UserError(f"{file}: aliases: {name}: must be a new name for an action without SIDE")
-        aliases[name] = str(target)
-    styles = {}
-    for style, value in _mapping(data["styles"], _STYLE, f"{file}: styles"):
-        where = f"{file}: styles: {style}"
-        styles[style] = {k: _texts(v, f"{where}: {k}", False) for k, v in _fields(value, KINDS, where).items()}
-    own = [(k.replace("SIDE", s), texts) for k, by_side in sides.items() for s, texts in by_side.items()]
-    _no_repeats([*actions.items(), *own], file)
-    _no_repeats([(s, [t for k in KINDS for t in kinds[k]]) for s, kinds in styles.items()], file)
-    return Everyday(actions, sides, aliases, styles)
-
-
 @cache
 def everyday_requests() -> Everyday:
     """The packaged file."""
-    return read(REQUESTS)
+    return Everyday.read(read_yaml(REQUESTS), REQUESTS.name)

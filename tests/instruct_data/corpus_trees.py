@@ -90,17 +90,17 @@ def acclaim(folder: Path, motion: Motion, name: str = "01") -> None:
         ])  # fmt: skip
 
     for j in range(22):
-        own, one = CMU_NAMES[SMPL22.names[j]], len(children[j]) == 1 and j > 0
+        bone_name, single = CMU_NAMES[SMPL22.names[j]], len(children[j]) == 1 and j > 0
         if j:
-            vector = SMPL22.offsets[children[j][0]] if one else np.zeros(3)
-            bone(own, vector, axes[j], "rx ry rz")
+            vector = SMPL22.offsets[children[j][0]] if single else np.zeros(3)
+            bone(bone_name, vector, axes[j], "rx ry rz")
         for child in children[j]:
             called = CMU_NAMES[SMPL22.names[child]]
-            if one:
-                tree.setdefault(own, []).append(called)
+            if single:
+                tree.setdefault(bone_name, []).append(called)
                 continue
             bone(f"{called}joint", SMPL22.offsets[child], np.zeros(3), "")
-            tree.setdefault(own, []).append(f"{called}joint")
+            tree.setdefault(bone_name, []).append(f"{called}joint")
             tree[f"{called}joint"] = [called]
     lines = [
         "# made by a test", ":version 1.10", ":name made", ":units", "  mass 1.0", "  length 0.45", "  angle deg",
@@ -123,8 +123,8 @@ def xyz_degrees(turns: np.ndarray, axis: np.ndarray) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     frame = Rotation.from_euler("xyz", axis, degrees=True)
-    whole = Rotation.from_quat(turns[:, [1, 2, 3, 0]].astype(np.float64))
-    return np.asarray((frame.inv() * whole * frame).as_euler("xyz", degrees=True))
+    turns_ = Rotation.from_quat(turns[:, [1, 2, 3, 0]].astype(np.float64))
+    return np.asarray((frame.inv() * turns_ * frame).as_euler("xyz", degrees=True))
 
 
 def cmu(folder: Path) -> Path:
@@ -153,14 +153,14 @@ KIT_SIDES = {"l": (16, 17, 18, 19, 20, 8, 9, 10), "r": (11, 12, 13, 14, 15, 5, 6
 
 def kit_vectors(motion: Motion, unit: float = 1300.0) -> np.ndarray:
     """(T - 1, 251) of a body: only yaw, velocity, height and positions, which are what a position is made of."""
-    own = motion.joints.astype(np.float64) * unit
+    joints = motion.joints.astype(np.float64) * unit
     x = np.zeros((len(motion), 21, 3))
     for place, name in enumerate(("pelvis", "spine1", "spine3", "neck", "head")):
-        x[:, place] = own[:, J(name)]
+        x[:, place] = joints[:, J(name)]
     limbs = ("hip", "knee", "ankle", "ankle", "foot", "shoulder", "elbow", "wrist")
     for side, places in KIT_SIDES.items():
         for limb, place in zip(limbs, places, strict=True):
-            x[:, place] = own[:, J(f"{side}_{limb}")]
+            x[:, place] = joints[:, J(f"{side}_{limb}")]
     rows = np.zeros((len(x) - 1, 251))
     rows[:, 1:3] = np.diff(x[:, 0], axis=0)[:, [0, 2]]
     rows[:, 3] = x[:-1, 0, 1]

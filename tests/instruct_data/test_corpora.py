@@ -19,9 +19,9 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-Made = dict[str, tuple[str, float, str]]  # id -> split, seconds, a caption
+Expected = dict[str, tuple[str, float, str]]  # id -> split, seconds, a caption
 WALK = "a person walks"
-EXPECTED: dict[str, tuple[Callable[[Path], Path], Made, tuple[str, ...]]] = {
+EXPECTED: dict[str, tuple[Callable[[Path], Path], Expected, tuple[str, ...]]] = {
     "bandai-namco": (
         trees.bandai_namco,
         {"dataset-2_walk_active_001": ("train", 2, ""), "dataset-2_walk-back_normal_012": ("train", 2, "")},
@@ -66,22 +66,22 @@ EXPECTED: dict[str, tuple[Callable[[Path], Path], Made, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def built(name: str, folder: Path, out: Path, *more: str) -> tuple[int, Path]:
-    return main(["data", "build", name, str(folder), "-o", str(out), "--quiet", *more]), out
+def built(name: str, folder: Path, out: Path, *options: str) -> tuple[int, Path]:
+    return main(["data", "build", name, str(folder), "-o", str(out), "--quiet", *options]), out
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_every_layout_of_bodies(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    make, made, said = EXPECTED[name]
+    make, expected, notes = EXPECTED[name]
     code, out = built(name, make(tmp_path / "corpus"), tmp_path / "store")
-    told = capsys.readouterr()
-    assert code == 0, told.err
-    assert f"{len(made)} clips read" in told.err and all(words in told.err for words in said), told.err
-    assert f"motion, {len(made)} clips" in told.out
+    output = capsys.readouterr()
+    assert code == 0, output.err
+    assert f"{len(expected)} clips read" in output.err and all(note in output.err for note in notes), output.err
+    assert f"motion, {len(expected)} clips" in output.out
     clips = {c.id: c for c in Store.open(out).clips()}
-    assert set(clips) == set(made)
+    assert set(clips) == set(expected)
     want = trees.walking(120).canonical()
-    for key, (split, seconds, caption) in made.items():
+    for key, (split, seconds, caption) in expected.items():
         clip, motion = clips[key], clips[key].load()
         assert clip.split == split and motion.seconds == pytest.approx(seconds, abs=0.15)
         assert (caption in clip.captions) if caption else (not clip.captions or name == "bandai-namco")
@@ -99,8 +99,8 @@ def pose(motion: Motion) -> np.ndarray:
 
 
 def test_actions_styles_and_sentences(tmp_path: Path) -> None:
-    found = {c.id: c for c in read_corpus("bandai-namco", trees.bandai_namco(tmp_path), Report())}
-    active, back = found["dataset-2_walk_active_001"], found["dataset-2_walk-back_normal_012"]
+    clips = {c.id: c for c in read_corpus("bandai-namco", trees.bandai_namco(tmp_path), Report())}
+    active, back = clips["dataset-2_walk_active_001"], clips["dataset-2_walk-back_normal_012"]
     assert (active.source, active.action, active.style) == ("bandai2", "walk", "active")
     assert back.action == "walk_back" and back.captions and active.captions
     assert all(text.startswith("a person ") for text in back.captions)
@@ -110,8 +110,8 @@ def test_actions_styles_and_sentences(tmp_path: Path) -> None:
 
 def test_faces_of_mead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = built("mead", trees.mead(tmp_path / "corpus"), tmp_path / "store")
-    told = capsys.readouterr()
-    assert code == 0 and "2 clips read, 1 skipped" in told.err and "no track" in told.err, told.err
+    output = capsys.readouterr()
+    assert code == 0 and "2 clips read, 1 skipped" in output.err and "no track" in output.err, output.err
     clips = {c.id: c for c in Store.open(out).clips()}
     angry = clips["M003_angry_level_3_001"]
     assert angry.captions == ["a person speaks and looks very angry"] and angry.extra["emotion"]["intensity"] == 1.0
@@ -150,8 +150,8 @@ def test_own_clips_with_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[st
     trees.text(folder / "c.txt", "someone strolls\n")
     table = trees.text(tmp_path / "captions.csv", 'animation,caption\nA,a person walks\nb,"steps, then stops"\nz,x\n')
     code, out = built("bvh", folder, tmp_path / "store", "--captions", str(table), "--licence", "mine")
-    told = capsys.readouterr()
-    assert code == 0 and "captions of no clip" in told.err, told.err
+    output = capsys.readouterr()
+    assert code == 0 and "captions of no clip" in output.err, output.err
     clips = {c.id: c for c in Store.open(out).clips()}
     assert {k: c.captions for k, c in clips.items()} == {
         "a": ["a person walks"], "sub/b": ["steps, then stops"], "c": ["someone strolls"],
@@ -165,11 +165,11 @@ def test_an_odd_folder_is_one_exact_line(tmp_path: Path, capsys: pytest.CaptureF
     for key in ("notes.txt", "pictures/a.png"):
         trees.text(folder / key, "x")
     code, out = built(name, folder, tmp_path / "store")
-    told = capsys.readouterr()
-    assert code == 2 and not out.exists() and told.out == "" and len(told.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert code == 2 and not out.exists() and output.out == "" and len(output.err.splitlines()) == 1
     layout = CORPORA[name]
-    assert f"{folder}: no {layout.needs[0]}" in told.err and layout.tree in told.err
-    assert "found notes.txt, pictures/ (2)" in told.err
+    assert f"{folder}: no {layout.needs[0]}" in output.err and layout.tree in output.err
+    assert "found notes.txt, pictures/ (2)" in output.err
     assert layout.licence and layout.gives
     assert built(name, tmp_path / "nowhere", out)[0] == 2
     assert f"nowhere: no such folder; {name} expects" in capsys.readouterr().err
@@ -187,7 +187,7 @@ def test_one_missing_part_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "words", "said"),
+    ("name", "file", "words", "message"),
     [
         ("humanml3d", "index.csv", "source,start\n", "the columns source, start; accepted source_path"),
         ("humanml3d", "index.csv", "source_path,start_frame,end_frame,new_name\na,x,3,b.npy\n", "line 2: frames 'x'"),
@@ -196,10 +196,10 @@ def test_one_missing_part_is_named(tmp_path: Path) -> None:
         ("babel", "babel_v1.0_release/train.json", '{"7": {"dur": 1}}', "train.json: not a file of BABEL"),
     ],
 )
-def test_malformed_tables(tmp_path: Path, name: str, file: str, words: str, said: str) -> None:
+def test_malformed_tables(tmp_path: Path, name: str, file: str, words: str, message: str) -> None:
     folder = EXPECTED[name][0](tmp_path / "corpus")
     trees.text(folder / file, words)
-    with pytest.raises(UserError, match=said) as e:
+    with pytest.raises(UserError, match=message) as e:
         list(read_corpus(name, folder, Report()))
     assert "\n" not in str(e.value)
 
@@ -214,7 +214,7 @@ def test_bad_motions_are_skipped_with_their_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["tapes", ".", "-o", "s"], "tapes: no such corpus; accepted: bandai-namco, cmu"),
         (["cmu", ".", "-o", "s", "--amass", "."], "--amass: not for cmu; accepted for: humanml3d, babel"),
@@ -223,10 +223,10 @@ def test_bad_motions_are_skipped_with_their_reason(tmp_path: Path) -> None:
         (["lafan1", ".", "-o", "s", "--split", "dev"], "split 'dev'"),
     ],
 )
-def test_bad_commands(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+def test_bad_commands(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     assert main(["data", "build", *arguments]) == 2
-    told = capsys.readouterr()
-    assert said in told.err and len(told.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert message in output.err and len(output.err.splitlines()) == 1
 
 
 def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,8 +248,8 @@ def test_names_of_amass() -> None:
 
 def test_frames_of_humanml3d_begin_where_the_original_does(tmp_path: Path) -> None:
     """Frame 10 of 20 a second is half a second in; of HDM05 three more seconds are dropped."""
-    found = {c.id: c.load() for c in read_corpus("humanml3d", trees.humanml3d(tmp_path), Report())}
+    clips = {c.id: c.load() for c in read_corpus("humanml3d", trees.humanml3d(tmp_path), Report())}
     want = trees.walking(120)
     for name, first in (("000000", 10), ("000001", 60)):
-        assert np.abs(pose(found[name])[:30] - pose(want)[first : first + 30]).max() < 5e-3
-    assert rot.angle_between(found["000000"].rotations[0, 4], want.rotations[10, 4]) < 1e-2
+        assert np.abs(pose(clips[name])[:30] - pose(want)[first : first + 30]).max() < 5e-3
+    assert rot.angle_between(clips["000000"].rotations[0, 4], want.rotations[10, 4]) < 1e-2

@@ -1,7 +1,8 @@
-"""Two actions at once: what comes from which clip, and what is said of it."""
+"""Two actions at once: what comes from which clip, what chest and head do, and the sentences for both."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.synth.layered import layered_clips
-from instruct_data.synth.layering import active_span, activity, layer
+from instruct_data.synth.layering import HEAD, SPINE, active_span, activity, bend, chain, layer, standing, turns
 from instruct_data.synth.phrases import combine, mirrored
 from instruct_data.synth.stances import idle_frame, idle_stances
 from instruct_data.text.captions import CaptionBank
 from instruct_data.text.english import side_of, split
+from tests.instruct_data.synthetic import J, clip_of, hanging, walking, waving
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -26,36 +28,36 @@ def chest(m: Motion) -> np.ndarray:
     return m.skeleton.fk_full(m.rotations, m.root)[1][:, 9]
 
 
-def test_activity_is_the_arm_that_waves(made: Any) -> None:
-    acts = activity(made.waving(side="right"))
+def test_activity_is_the_arm_that_waves() -> None:
+    acts = activity(waving(side="right"))
     assert acts.arms() == ("right",) and not acts.left.any()
     assert not acts.right[:12].any() and acts.right[28:35].all()
-    first, last = active_span(made.waving(side="right"), ("right",), margin=0.0)
-    assert 14 <= first <= 20 and 40 <= last <= 48
+    first, last = active_span(waving(side="right"), ("right",))
+    assert 7 <= first <= 13 and 47 <= last <= 55
     with pytest.raises(UserError, match="nothing"):
-        active_span(made.walking(), ("head",))
+        active_span(walking(), ("head",))
 
 
-def test_legs_stay_and_the_arm_comes(made: Any) -> None:
-    lower, upper = made.walking(), made.waving()
+def test_legs_stay_and_the_arm_comes() -> None:
+    lower, upper = walking(), waving()
     out = layer(lower, upper, ("left",), 20)
     assert len(out) == len(lower)
     np.testing.assert_array_equal(out.rotations[:, LEGS], lower.rotations[:, LEGS])
     np.testing.assert_array_equal(out.root, lower.root)
     middle = slice(48, 52)  # in the midst of the wave
-    arm = [made.J("l_shoulder"), made.J("l_elbow"), made.J("l_wrist")]
+    arm = [J("l_shoulder"), J("l_elbow"), J("l_wrist")]
     np.testing.assert_allclose(out.rotations[middle][:, arm], upper.rotations[28:32][:, arm], atol=1e-5)
-    right = made.J("r_shoulder")
+    right = J("r_shoulder")
     np.testing.assert_allclose(out.rotations[:, right], lower.rotations[:, right], atol=1e-5)
     # before and after, the left arm swings with the steps
     np.testing.assert_allclose(out.rotations[:12], lower.rotations[:12], atol=1e-5)
     np.testing.assert_allclose(out.rotations[90:], lower.rotations[90:], atol=1e-5)
 
 
-def test_chest_keeps_the_gait_and_takes_the_lean_of_the_wave_in_walking_direction(made: Any) -> None:
-    upper = made.waving()
+def test_chest_keeps_the_gait_and_takes_the_lean_of_the_wave_in_walking_direction() -> None:
+    upper = waving()
     for yaw in (0.0, 1.3):
-        lower = made.walking().moved(yaw, np.zeros(3))
+        lower = walking().moved(yaw, np.zeros(3))
         out = layer(lower, upper.moved(-2.0, np.zeros(3)), ("left",), 20)
         added = rot.from_matrix(chest(out)[50] @ chest(lower)[50].T)
         expected = rot.rotate(rot.about_y(yaw), np.array([0, 0, 0.2]))
@@ -64,56 +66,54 @@ def test_chest_keeps_the_gait_and_takes_the_lean_of_the_wave_in_walking_directio
         np.testing.assert_allclose(share, 0.2 / 3, atol=0.02)  # spread over the spine
 
 
-def test_no_jerk_at_the_fades(made: Any) -> None:
+def test_no_jerk_at_the_fades() -> None:
     def jerk(m: Motion) -> float:
         return float(np.abs(np.diff(m.joints.astype(float), 3, axis=0)).sum(-1).max())
 
-    lower, upper = made.walking(), made.waving()
+    lower, upper = walking(), waving()
     hard = lower.rotations.copy()
     hard[20:80, [13, 16, 18, 20]] = upper.rotations[:, [13, 16, 18, 20]]
     mixed = jerk(layer(lower, upper, ("left",), 20))
     assert mixed < 1.2 * max(jerk(lower), jerk(upper)) < jerk(Motion(hard, lower.root))
 
 
-def test_mistakes(made: Any) -> None:
-    with pytest.raises(UserError, match="parts tail"):
-        layer(made.walking(), made.waving(), ("tail",))
-    with pytest.raises(UserError, match="start 100"):
-        layer(made.walking(), made.waving(), ("left",), 100)
-    with pytest.raises(UserError, match="30 fps"):
-        layer(made.walking(), made.waving().resampled(30), ("left",))
+def test_mistakes() -> None:
+    cases = ((waving(), "tail", 0, "parts tail"), (waving(), "left", 100, "start 100"),
+             (waving().resampled(30), "left", 0, "30 fps"))  # fmt: skip
+    for upper, part, start, message in cases:
+        with pytest.raises(UserError, match=message):
+            layer(walking(), upper, (part,), start)
 
 
 def test_sentences_say_both() -> None:
     a, b = split("an old man walks slowly"), split("a person waves the left hand")
     assert a and b
     rng = np.random.default_rng(0)
-    told = {combine(a, b, rng) for _ in range(60)}
-    assert "an old man walks slowly while waving the left hand" in told
-    assert "while walking slowly, an old man waves the left hand" in told
-    assert len(told) >= 8
-    for text in told:
+    texts = {combine(a, b, rng) for _ in range(60)}
+    assert "an old man walks slowly while waving the left hand" in texts
+    assert "while walking slowly, an old man waves the left hand" in texts
+    assert len(texts) >= 8
+    for text in texts:
         assert "old man" in text and "left hand" in text and ("walk" in text) and side_of(text) == "left", text
 
 
-def test_idle_frame_is_standing(made: Any) -> None:
-    frame = idle_frame(made.waving())
+def test_idle_frame_is_standing() -> None:
+    frame = idle_frame(waving())
     assert frame is not None and not 16 < frame < 44
-    assert idle_frame(made.walking()) is None
-    low = Motion(made.hanging(10), np.tile([0, 0.5, 0], (10, 1)))
+    assert idle_frame(walking()) is None
+    low = Motion(hanging(10), np.tile([0, 0.5, 0], (10, 1)))
     assert idle_frame(low) is None
-    stances = idle_stances([made.clip("a", made.waving(), "wave", []), made.clip("b", made.walking(), "walk", [])], 5)
+    stances = idle_stances([clip_of("a", waving(), "wave", []), clip_of("b", walking(), "walk", [])], 5)
     assert stances.shape == (1, 22, 4)
 
 
 def test_layered_clips_of_the_corpus(shared: Path) -> None:
     bank = CaptionBank(shared / "data/text/body_captions.json")
-    wanted = {"walk", "run", "wave-left-hand", "raise-up-right-hand"}
-    clips = [c for c in read_quantised(shared / "data/body", "train") if c.action in wanted][::12]
+    actions = {"walk", "run", "wave-left-hand", "raise-up-right-hand"}
+    clips = [c for c in read_quantised(shared / "data/body", "train") if c.action in actions][::12]
     clips_made = list(layered_clips(clips, bank, 12, seed=3))
-    again = list(layered_clips(clips, bank, 12, seed=3))
-    assert [c.captions for c in clips_made] == [c.captions for c in again]
-    assert all(np.array_equal(a.load().rotations, b.load().rotations) for a, b in zip(clips_made, again, strict=True))
+    for a, b in zip(clips_made, layered_clips(clips, bank, 12, seed=3), strict=True):
+        assert a.captions == b.captions and np.array_equal(a.load().rotations, b.load().rotations)
     for c in clips_made:
         acts = activity(c.load())
         lower, upper = c.action.split("+")
@@ -121,17 +121,17 @@ def test_layered_clips_of_the_corpus(shared: Path) -> None:
         assert c.source == "layered" and c.licence == "as its sources" and side in ("left", "right")
         assert getattr(acts, side).mean() > 0.1, (c.action, c.captions)
         for text in c.captions:
-            told = side_of(text)
-            assert told in (side, "both") or told == side_of(lower.replace("_", " ")), text
+            texts = side_of(text)
+            assert texts in (side, "both") or texts == side_of(lower.replace("_", " ")), text
 
 
-def test_mirrored_in_every_respect(made: Any) -> None:
-    one = made.clip("a", made.waving(), "walk_left+wave_left_hand", ["a person waves the left hand"])
-    one.extra["side"] = "left"
-    other = mirrored(one)
-    assert other.action == "walk_right+wave_right_hand" and other.extra["side"] == "right"
-    assert other.captions == ["a person waves the right hand"] and one.extra["side"] == "left"
-    assert activity(other.load()).arms() == ("right",)
+def test_mirrored_in_every_respect() -> None:
+    clip = clip_of("a", waving(), "walk_left+wave_left_hand", ["a person waves the left hand"])
+    clip.extra["side"] = "left"
+    mirror_image = mirrored(clip)
+    assert mirror_image.action == "walk_right+wave_right_hand" and mirror_image.extra["side"] == "right"
+    assert mirror_image.captions == ["a person waves the right hand"] and clip.extra["side"] == "left"
+    assert activity(mirror_image.load()).arms() == ("right",)
 
 
 def test_no_layered_clips_need_no_clips() -> None:
@@ -139,3 +139,83 @@ def test_no_layered_clips_need_no_clips() -> None:
     assert list(layered_clips([], bank, 0)) == []
     with pytest.raises(UserError, match="no clip whose arms or head"):
         list(layered_clips([], bank, 1))
+
+
+def bowing(when: int, side: str = "left", tilt: float = 0.0) -> Motion:
+    """Waves, and bends forward by 0.3 radians around frame `when`; the chest is tilted besides."""
+    motion = waving(side=side, quiet=12)
+    q = motion.rotations.astype(np.float64)
+    bump = 0.1 * np.exp(-(((np.arange(len(q)) - when) / 6) ** 2))
+    for j in SPINE:
+        q[:, j] = rot.from_axis_angle(np.outer(bump, [1.0, 0, 0]) + [0, 0, tilt / 3])
+    return replace(motion, rotations=q)
+
+
+def forward(motion: Motion, joints: tuple[int, ...] = SPINE) -> np.ndarray:
+    """(T,) how far a part is bent forward, radians."""
+    up = rot.rotate(chain(motion.rotations.astype(np.float64), joints), np.array([0.0, 1, 0]))
+    return np.arctan2(up[:, 2], up[:, 1])
+
+
+def test_standing_and_stepping() -> None:
+    assert standing(waving()).min() > 0.99 and standing(walking()).max() < 0.01
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_standing_body_makes_room_for_the_arms_that_come(side: str) -> None:
+    lower, upper = bowing(22, side), bowing(36)
+    out = forward(layer(lower, upper, ("left",), 0))
+    assert forward(lower)[22] > 0.28 and out[36] > 0.28
+    # the bow of an arm that is replaced goes with it; the other arm's stays
+    assert out[22] < 0.06 if side == "left" else out[22] > 0.28
+
+
+def test_steps_keep_their_posture() -> None:
+    lower = walking()
+    q = lower.rotations.astype(np.float64)
+    q[:, 3] = rot.from_axis_angle(np.array([0.2, 0, 0]))  # walks bent
+    lower = replace(lower, rotations=q)
+    out = layer(lower, bowing(30), ("left",), 10)
+    assert np.allclose(forward(out)[40] - forward(lower)[40], 0.3, atol=0.05)
+    # the sway of the chest with the steps is all there
+    assert np.allclose(forward(out)[72:], forward(lower)[72:], atol=1e-3)
+    np.testing.assert_array_equal(out.rotations[80:], lower.rotations[80:])
+
+
+def test_what_a_stepping_upper_clip_does_with_its_chest_stays_with_its_steps() -> None:
+    upper = bowing(30)
+    ahead = replace(upper, root=upper.root + np.outer(np.arange(len(upper)) * 0.06, [0, 0, 1.0]))
+    lower = walking()
+    out = layer(lower, ahead, ("left",), 10)
+    assert np.allclose(forward(out), forward(lower), atol=1e-6)
+
+
+def test_the_head_comes_with_the_chest() -> None:
+    upper = bowing(30)
+    q = upper.rotations.astype(np.float64)
+    level = rot.conjugate(chain(q, SPINE))  # the gaze stays where it was
+    q[:, 12], q[:, 15] = rot.slerp(np.broadcast_to(rot.identity(()), level.shape), level, 0.5), rot.identity(())
+    q[:, 15] = rot.multiply(rot.conjugate(q[:, 12]), level)
+    out = layer(walking(), replace(upper, rotations=q), ("left",), 10)
+    assert forward(out)[40] > 0.28
+    assert np.abs(forward(out, (*SPINE, *HEAD))).max() < 0.02
+
+
+def test_the_spine_bends_evenly_as_recordings_do() -> None:
+    out = layer(bowing(22, tilt=0.1), bowing(36, tilt=-0.1), ("left",), 0).rotations
+    assert np.allclose(out[:, 3], out[:, 6], atol=1e-5) and np.allclose(out[:, 6], out[:, 9], atol=1e-5)
+    goal = rot.from_axis_angle(np.array([[0.3, 0.1, -0.4]]))
+    bent = bend(hanging(1), SPINE, rot.about_y(np.array([0.7])), goal)
+    total = rot.multiply(rot.multiply(bent[:, 0], bent[:, 1]), bent[:, 2])
+    assert rot.angle_between(rot.multiply(rot.about_y(np.array([0.7])), total), goal)[0] < 1e-6
+
+
+def test_somebody_bent_is_not_straightened() -> None:
+    def lean(tilt: float) -> float:
+        lower = bowing(200, tilt=tilt)  # never bows
+        out = layer(lower, bowing(200), ("left",), 0)
+        busy = np.zeros(len(out), bool)
+        return float(turns(out.slice(28, 32), SPINE, busy[28:32])[1][3])
+
+    assert abs(lean(0.15)) < 0.01  # stands much like the other: takes over the other's stance
+    assert abs(lean(0.8) - np.sin(0.4)) < 0.02  # is bent far: stays so

@@ -67,17 +67,17 @@ def test_a_choice_is_narrowed_and_may_have_words_of_its_own(tmp_path: Path) -> N
 
 def test_tables_and_frames_follow_what_is_drawn(tmp_path: Path) -> None:
     text = ENTRY + ENTRY.replace("nose", "belly")
-    for family, least, most in zip(entries(tmp_path, text), (1.3, 0.9), (1.7, 1.25), strict=True):
+    for family, low, high in zip(entries(tmp_path, text), (1.3, 0.9), (1.7, 1.25), strict=True):
         for clip in keyframed(family, range(4)):
             hand = clip.load().joints[:, 20 if clip.extra["side"] == "left" else 21]
-            assert least < hand[:, 1].max() < most and hand[:, 2].max() > 0.15
+            assert low < hand[:, 1].max() < high and hand[:, 2].max() > 0.15
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("schema: touch", "schema: tuch", "schema 'tuch'; accepted touch"),
-        ("place: nose", "plce: nose", "unknown key 'plce'; accepted place, reps, slow, lean"),
+        ("place: nose", "plce: nose", "unknown key 'plce'; did you mean 'place'? accepted: place, reps, slow, lean"),
         ("place: nose", "place: ear", "place: 'ear'; accepted nose, belly"),
         ("place: nose", "place: {choice: [ear]}", "place: 'ear'; accepted nose, belly"),
         ("place: nose", "reps: {range: [1, 2]}", "reps: range [1, 2]; accepted once, often"),
@@ -85,21 +85,21 @@ def test_tables_and_frames_follow_what_is_drawn(tmp_path: Path) -> None:
         ("place: nose", "slow: 2", "slow: 2; accepted numbers from 0.3 to 0.9"),
         (", way 7", "", "7 captions; at least 8"),
         ("way 7", "'way {far}'", "unknown {far}"),
-        ("name: touch_nose", "name: touch nose", "entry 1: name 'touch nose'"),
-        ("params:", "group: dance, params:", "group 'dance'"),
+        ("name: touch_nose", "name: touch nose", "entry 1: name: 'touch nose'"),
+        ("params:", "group: dance, params:", "group: 'dance'"),
         ("params:", "keys: [], params:", "unknown key 'keys'"),
     ],
 )
-def test_mistakes_name_file_and_entry(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_mistakes_name_file_and_entry(tmp_path: Path, old: str, new: str, message: str) -> None:
     text = ENTRY.replace("CAPTIONS", CAPTIONS)
     assert old in text
     with pytest.raises(UserError) as e:
         entries(tmp_path, text.replace(old, new))
-    assert told in str(e.value) and str(e.value).startswith("words.yaml") and "\n" not in str(e.value)
+    assert message in str(e.value) and str(e.value).startswith("words.yaml") and "\n" not in str(e.value)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("group: hands", "group: hands\ncaptions: [x]", "unknown key 'captions'"),
         ("    belly: [chest, -0.1, -0.2, 0.2]\n", "", "row belly: None; accepted 4 values"),
@@ -108,11 +108,11 @@ def test_mistakes_name_file_and_entry(tmp_path: Path, old: str, new: str, told: 
         ("from: frame", "from: belly", "from 'belly'; accepted stage"),
     ],
 )
-def test_mistakes_in_schemas_are_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_mistakes_in_schemas_are_told(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in SCHEMA
     with pytest.raises(UserError) as e:
         schema(tmp_path, SCHEMA.replace(old, new, 1))
-    assert told in str(e.value) and str(e.value).startswith("touch.yaml") and "\n" not in str(e.value)
+    assert message in str(e.value) and str(e.value).startswith("touch.yaml") and "\n" not in str(e.value)
 
 
 def test_a_frame_that_is_none_is_told(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_frame_that_is_none_is_told(tmp_path: Path) -> None:
 
 
 def test_no_name_is_there_twice_and_no_schema_without_use() -> None:
-    known = families()  # refuses a name that is there twice
-    assert set(actions()) <= set(known) and not set(schemas()) & set(known)
-    assert {f.schema for f in known.values()} - {""} == set(schemas())
+    by_name = families()  # refuses a name that is there twice
+    assert set(actions()) <= set(by_name) and not set(schemas()) & set(by_name)
+    assert {f.schema for f in by_name.values()} - {""} == set(schemas())
     assert all(not f.schema for f in actions().values())

@@ -124,7 +124,7 @@ def test_hands_reach_the_place_they_name() -> None:
                 far[family.name, place, side].append(away - 1.4 * gap)
     assert len(far) > 90
     assert not {k: v for k, v in far.items() if min(v) > 0.03}
-    assert np.median([v for some in far.values() for v in some]) < 0.015
+    assert np.median([v for values in far.values() for v in values]) < 0.015
 
 
 def test_hands_do_not_go_through_head_or_trunk() -> None:
@@ -134,35 +134,35 @@ def test_hands_do_not_go_through_head_or_trunk() -> None:
             joints, axes = globals_of(clip)
             for side, along in product("lr", (0.0, 0.05, 0.10)):
                 point = hand(joints, axes, side, along)
-                seen = np.einsum("tji,tj->ti", axes[:, J["head"]], point - joints[:, J["head"]])
-                head = 1 - np.linalg.norm((seen - HEAD) / HEAD_SIZE, axis=1)
-                seen = np.einsum("tji,tj->ti", axes[:, J["spine3"]], point - joints[:, J["spine3"]])
-                trunk = 1 - np.hypot(seen[:, 0] / 0.15, seen[:, 2] / 0.105)
-                trunk[(seen[:, 1] > 0.15) | (seen[:, 1] < -0.35)] = 0
+                local = np.einsum("tji,tj->ti", axes[:, J["head"]], point - joints[:, J["head"]])
+                head = 1 - np.linalg.norm((local - HEAD) / HEAD_SIZE, axis=1)
+                local = np.einsum("tji,tj->ti", axes[:, J["spine3"]], point - joints[:, J["spine3"]])
+                trunk = 1 - np.hypot(local[:, 0] / 0.15, local[:, 2] / 0.105)
+                trunk[(local[:, 1] > 0.15) | (local[:, 1] < -0.35)] = 0
                 if max(head.max(), trunk.max()) > 0.27:  # of a radius of 7 to 10 cm
                     deep[family.name, side] = float(head.max()), float(trunk.max())
     assert not deep, deep
 
 
 def test_two_hands_meet() -> None:
-    """Palms at one thing are as far apart as it is wide; a hand that works on the other one touches its palm."""
-    apart = {}
+    """Palms at one thing are as far gaps as it is wide; a hand that works on the other one touches its palm."""
+    gaps = {}
     for family in ENTRIES:
         for clip in clips(family.name):
             p = clip.extra["params"]
             joints, axes = globals_of(clip)
             if family.schema == "hands_meet":
                 tips = hand(joints, axes, "r", PALM), hand(joints, axes, "l", PALM)
-                gap, most = 2 * p["gap"], 0.06 if p["pattern"] in ("clap", "rub", "press", "wash", "hold") else 0.125
+                gap, limit = 2 * p["gap"], 0.06 if p["pattern"] in ("clap", "rub", "press", "wash", "hold") else 0.125
             elif family.schema == "hand_work" and p["place"] == "hand":
                 tips = hand(joints, axes, "r", FINGERS), hand(joints, axes, "l", PALM)
-                gap, most = p["gap"], 0.035
+                gap, limit = p["gap"], 0.035
             else:
                 continue
             away = float(np.linalg.norm(tips[0] - tips[1], axis=1).min()) - gap
-            if away > most + 0.5 * p["gap"] + 0.035 * (p["place"] == "table"):
-                apart[family.name] = away
-    assert not apart, apart
+            if away > limit + 0.5 * p["gap"] + 0.035 * (p["place"] == "table"):
+                gaps[family.name] = away
+    assert not gaps, gaps
 
 
 def test_places_off_the_body_are_at_their_height() -> None:
@@ -251,8 +251,8 @@ def test_splits_lie_on_the_floor(name: str, axis: int) -> None:
     for _, joints in drawn(name):
         low = joints[joints[:, 0, 1].argmin()]
         assert low[0, 1] < 0.22 and low[ANKLES, 1].max() < 0.2
-        apart = np.abs(low[ANKLES[0]] - low[ANKLES[1]])
-        assert apart[axis] > 1.45 and apart.argmax() == axis
+        gaps = np.abs(low[ANKLES[0]] - low[ANKLES[1]])
+        assert gaps[axis] > 1.45 and gaps.argmax() == axis
 
 
 def test_rolling_over_ends_face_down_or_on_the_side() -> None:

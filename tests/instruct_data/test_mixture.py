@@ -52,12 +52,10 @@ def test_a_step_depends_on_nothing_but_its_number():
 
 
 def test_bad_mixtures():
-    with pytest.raises(UserError, match="no tasks"):
-        Mixture([])
-    with pytest.raises(UserError, match="weight 0"):
-        Mixture([Stream("a", 0, ["x"])])
-    with pytest.raises(UserError, match="twice"):
-        Mixture([Stream("a", 1, ["x"]), Stream("a", 1, ["x"])])
+    stream = Stream("a", 1, ["x"])
+    for streams, message in (([], "no tasks"), ([Stream("a", 0, ["x"])], "weight 0"), ([stream, stream], "twice")):
+        with pytest.raises(UserError, match=message):
+            Mixture(streams)
 
 
 def test_classes():

@@ -62,13 +62,13 @@ def test_rows_and_yaml_say_the_same(pack: Path) -> None:
     words = f"clips: {{walk: [a person walks]}}\n{out}\n{kinds}\nloops: [walk]"
     (pack / "captions.yaml").write_text(words)
     report = Report()
-    found = {c.id: c for c in read_corpus("pack", pack, report)}
-    assert list(found) == ["all/Walk", "sub/Kick"] and ("all/Big Wave", "left out: too high") in report.skipped
-    assert found["all/Walk"].action == "pack_gaits" and found["all/Walk"].load().seconds >= 2
+    clips = {c.id: c for c in read_corpus("pack", pack, report)}
+    assert list(clips) == ["all/Walk", "sub/Kick"] and ("all/Big Wave", "left out: too high") in report.skipped
+    assert clips["all/Walk"].action == "pack_gaits" and clips["all/Walk"].load().seconds >= 2
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("a.csv", "name,caption\nWalk,x\n", "the columns name, caption"),
         ("a.csv", "animation,caption\nWalk,\n", "line 2: needs an animation and captions"),
@@ -80,9 +80,9 @@ def test_rows_and_yaml_say_the_same(pack: Path) -> None:
         ("a.txt", "x", "captions as .txt; accepted .csv, .jsonl, .yaml"),
     ],
 )
-def test_malformed_captions(tmp_path: Path, name: str, text: str, said: str) -> None:
+def test_malformed_captions(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=said) as e:
+    with pytest.raises(UserError, match=message) as e:
         Captions.load(tmp_path / name)
     assert str(tmp_path / name) in str(e.value) and "\n" not in str(e.value)
 
@@ -94,8 +94,8 @@ def test_bad_files_are_skipped(pack: Path) -> None:
 
 
 def test_clips_held_out_are_always_the_same(pack: Path) -> None:
-    made = Made({f"Move {k}": as_rig(motion(4, k), UNREAL) for k in range(60)}).save(pack / "many.glb")
-    splits = [[c.split for c in read_corpus("pack", made, Report(), split=None)] for _ in range(2)]
+    path = Made({f"Move {k}": as_rig(motion(4, k), UNREAL) for k in range(60)}).save(pack / "many.glb")
+    splits = [[c.split for c in read_corpus("pack", path, Report(), split=None)] for _ in range(2)]
     assert splits[0] == splits[1] and 0 < splits[0].count("val") < 15
 
 
@@ -127,12 +127,12 @@ def test_settled() -> None:
 
 @pytest.mark.parametrize("name", ["cc0_actions.yaml", "smartbody.yaml"])
 def test_our_captions_can_be_mirrored(name: str) -> None:
-    known = Captions.load(CAPTION_FOLDER / name)
-    texts = [(clip, text) for clip, some in known.clips.items() for text in some]
-    assert set(known.kinds) == set(known.clips) and set(known.loops) <= set(known.clips)
-    assert len(known.clips) > 70 and len({t for _, t in texts}) > 0.6 * len(texts)
+    by_name = Captions.load(CAPTION_FOLDER / name)
+    texts = [(clip, text) for clip, captions in by_name.clips.items() for text in captions]
+    assert set(by_name.kinds) == set(by_name.clips) and set(by_name.loops) <= set(by_name.clips)
+    assert len(by_name.clips) > 70 and len({t for _, t in texts}) > 0.6 * len(texts)
     for clip, text in texts:
-        assert 4 <= len(known.clips[clip]) <= 8 and text == text.strip() and text[0].islower()
+        assert 4 <= len(by_name.clips[clip]) <= 8 and text == text.strip() and text[0].islower()
         mirrored = mirror_text(text)
         assert mirror_text(mirrored) == text
         sided = any(word in text.split() for word in ("left", "right"))

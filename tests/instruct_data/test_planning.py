@@ -47,27 +47,27 @@ def write(folder: Path, *rows: Any) -> Path:
 
 def test_pairs_of_a_scene(tmp_path: Path) -> None:
     write(tmp_path, SCENE, "")
-    found = planning_pairs(tmp_path)
-    assert set(found) == set(PLANNING_TASKS)
+    pairs = planning_pairs(tmp_path)
+    assert set(pairs) == set(PLANNING_TASKS)
     scene = {"scene": "A diver at dawn."}
     first, second = "a man climbs a ladder; he stands still", "he jumps up; he falls head first"
     third = "he pulls himself up"
-    assert found["scene_to_activity"] == [(scene, "He climbs the tower")]
-    assert found["activity_to_next_activity"] == [
+    assert pairs["scene_to_activity"] == [(scene, "He climbs the tower")]
+    assert pairs["activity_to_next_activity"] == [
         (scene | {"activity": "He climbs the tower."}, "Dive"), (scene | {"activity": "Dive"}, "Getting out"),
     ]  # fmt: skip
-    assert found["scene_steps_to_next_steps"] == [
+    assert pairs["scene_steps_to_next_steps"] == [
         (scene | {"steps": first}, second), (scene | {"steps": second}, third)
     ]  # fmt: skip
-    assert found["scene_activity_to_next_steps"][0] == (scene | {"activity": "He climbs the tower."}, second)
-    assert found["scene_steps_to_next_activity"][1] == (scene | {"steps": second}, "Getting out")
-    assert found["activity_to_steps"][2] == ({"activity": "Getting out"}, third)
-    assert found["steps_to_activity"][0] == ({"steps": first}, "He climbs the tower")
-    assert found["steps_to_next_steps"][0] == ({"steps": first}, second)
-    assert found["activity_to_activity"][1] == ({"activity": "Dive"}, "Getting out")
-    assert found["activity_to_scene"][1] == ({"activity": "Dive"}, "A diver at dawn")
-    assert found["steps_to_scene"][2] == ({"steps": third}, "A diver at dawn")
-    assert [len(v) for v in found.values()] == [1, 2, 2, 2, 2, 3, 3, 2, 2, 3, 3]
+    assert pairs["scene_activity_to_next_steps"][0] == (scene | {"activity": "He climbs the tower."}, second)
+    assert pairs["scene_steps_to_next_activity"][1] == (scene | {"steps": second}, "Getting out")
+    assert pairs["activity_to_steps"][2] == ({"activity": "Getting out"}, third)
+    assert pairs["steps_to_activity"][0] == ({"steps": first}, "He climbs the tower")
+    assert pairs["steps_to_next_steps"][0] == ({"steps": first}, second)
+    assert pairs["activity_to_activity"][1] == ({"activity": "Dive"}, "Getting out")
+    assert pairs["activity_to_scene"][1] == ({"activity": "Dive"}, "A diver at dawn")
+    assert pairs["steps_to_scene"][2] == ({"steps": third}, "A diver at dawn")
+    assert [len(v) for v in pairs.values()] == [1, 2, 2, 2, 2, 3, 3, 2, 2, 3, 3]
 
 
 def test_every_pair_fits_its_task(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_every_pair_fits_its_task(tmp_path: Path) -> None:
 
 
 def test_scenes_without_a_second_activity_have_no_next() -> None:
-    found = scene_pairs([PlannedScene("A man.", (PlannedActivity("Wait", ("he waits",)),))])
-    assert {k for k, v in found.items() if v} == {
+    pairs = scene_pairs([PlannedScene("A man.", (PlannedActivity("Wait", ("he waits",)),))])
+    assert {k for k, v in pairs.items() if v} == {
         "scene_to_activity", "activity_to_steps", "steps_to_activity", "activity_to_scene", "steps_to_scene"
     }  # fmt: skip
 
@@ -93,8 +93,8 @@ def test_wordings_are_no_near_copies() -> None:
     """Words that two templates share, as a part of all they have: questions about another thing may sound alike."""
     names = [*PLANNING_TASKS, "steps_to_motion", "motion_to_steps"]
     assert set(names) <= set(list_tasks()) and set(PLANNING_TASKS) >= STEP_TASKS
-    said = [(n, t, set(t.lower().strip('."?').split())) for n in names for t in get_task(n).templates]
-    for (a, x, left), (b, y, right) in combinations(said, 2):
+    wordings = [(n, t, set(t.lower().strip('."?').split())) for n in names for t in get_task(n).templates]
+    for (a, x, left), (b, y, right) in combinations(wordings, 2):
         assert len(left & right) < 0.75 * len(left | right), f"{a}: {x!r} and {b}: {y!r}"
 
 

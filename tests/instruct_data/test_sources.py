@@ -65,7 +65,6 @@ def test_quantised_clips(corpus: tuple[Path, list[Motion]]) -> None:
     assert clips[2].licence == "CC BY-NC 4.0" and clips[0].licence == "not stated"
     assert clips[0].extra == {"trial": "07"} and clips[0].style == ""
     assert [c.id for c in read_corpus("quantised", folder, Report(), split="val")] == ["m1", "m3"]
-    assert [c.id for c in read_quantised(folder, sources={"mine"})] == ["m0", "m1"]
 
 
 def test_damaged_quantised_clips(corpus: tuple[Path, list[Motion]]) -> None:

@@ -31,11 +31,11 @@ def clips(n: int = 5) -> list[Clip]:
 
 
 def test_round_trip(tmp_path):
-    made = clips()
-    Store.write(made, tmp_path / "s")
+    written = clips()
+    Store.write(written, tmp_path / "s")
     back = list(Store.open(tmp_path / "s").clips())
-    assert [c.id for c in back] == [c.id for c in made]
-    for a, b in zip(made, back, strict=True):
+    assert [c.id for c in back] == [c.id for c in written]
+    for a, b in zip(written, back, strict=True):
         assert (a.captions, a.split, a.action, a.style, a.source, a.licence, a.extra) == (
             b.captions, b.split, b.action, b.style, b.source, b.licence, b.extra)  # fmt: skip
         assert np.abs(a.load().joints - b.load().joints).max() < 5e-4
@@ -48,12 +48,11 @@ def test_manifest_counts(tmp_path, monkeypatch):
     monkeypatch.setattr("instruct_data.store.ROWS_PER_SHARD", 2)
     store = Store.write(iter(clips(5)), tmp_path / "s")
     m = json.loads((tmp_path / "s/manifest.json").read_text())
-    assert m == store.manifest
+    assert m == store.manifest and len(list(store.clips())) == 5
     assert (m["clips"], m["captions"], m["splits"]) == (5, 10, {"train": 3, "val": 2})
     assert [s["rows"] for s in m["shards"]] == [2, 2, 1]
     assert m["hours"] == pytest.approx(sum(20 + i for i in range(5)) / 20 / 3600, abs=1e-4)
     assert m["sources"]["lab"]["licence"] == "MIT" and m["sources"]["lab"]["clips"] == 5
-    assert len(list(store.clips())) == 5
 
 
 def test_changed_shard_is_refused(tmp_path):
@@ -89,11 +88,9 @@ def test_failure_leaves_the_old_store(tmp_path):
 
     with pytest.raises(UserError, match="clip 2"):
         Store.write(broken(), tmp_path / "s")
-    assert len(Store.open(tmp_path / "s")) == 3
-    assert [p.name for p in tmp_path.iterdir()] == ["s"]
+    assert len(Store.open(tmp_path / "s")) == 3 and [p.name for p in tmp_path.iterdir()] == ["s"]
     Store.write(clips(2), tmp_path / "s")
-    assert len(Store.open(tmp_path / "s")) == 2
-    assert [p.name for p in tmp_path.iterdir()] == ["s"]
+    assert len(Store.open(tmp_path / "s")) == 2 and [p.name for p in tmp_path.iterdir()] == ["s"]
 
 
 def test_refusals(tmp_path):
@@ -107,9 +104,9 @@ def test_refusals(tmp_path):
     with pytest.raises(UserError, match="no clip store"):
         Store.open(tmp_path / "mine")
     assert (tmp_path / "mine/precious.txt").read_text() == "x"
-    other = Clip("d", make_motion(), ["x"], "lab", "GPL")
+    second = Clip("d", make_motion(), ["x"], "lab", "GPL")
     with pytest.raises(UserError, match="two licences"):
-        Store.write([*clips(1), other], tmp_path / "s")
+        Store.write([*clips(1), second], tmp_path / "s")
     store = Store.write(clips(), tmp_path / "s")
     with pytest.raises(UserError, match="codes wanted"):
         list(store.codes())
@@ -123,18 +120,9 @@ def test_refusals(tmp_path):
 def test_codes(tmp_path):
     rng = np.random.default_rng(0)
     rows = [
-        ClipCodes(
-            f"c{i}",
-            rng.integers(0, 512, (5 + i, 4)),
-            ["a", "b"],
-            "train",
-            "lab",
-            "MIT",
-            frames=20 + 4 * i,
-            mirrored=bool(i % 2),
-        )
-        for i in range(4)
-    ]
+        ClipCodes(f"c{i}", rng.integers(0, 512, (5 + i, 4)), ["a"], "train", "lab", "MIT", frames=20 + i,
+                  mirrored=bool(i % 2)) for i in range(4)
+    ]  # fmt: skip
     Store.write_codes(rows, tmp_path / "k", "abc123")
     store = Store.open(tmp_path / "k")
     assert store.manifest["fingerprint"] == "abc123" and store.kind == "codes"

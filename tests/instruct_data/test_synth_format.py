@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from families_made import CAPTIONS
 
 from instruct_data.synth import actions, load_family
 from instruct_data.synth.format import formula, number, resolve
 from instruct_data.synth.loading import mirror_limb, poses, read_controls
+from tests.instruct_data.synthetic import CAPTIONS
 from vqvae.errors import UserError
 
 GOOD = f"""
@@ -48,10 +48,10 @@ def test_reads_a_good_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
-        ("group: hands", "group: dance", "group 'dance'"),
-        ("handed: right", "handed: left", "handed 'left'"),
+        ("group: hands", "group: dance", "group: 'dance'"),
+        ("handed: right", "handed: left", "handed: 'left'"),
         ("from: chest", "from: belly", "from 'belly'"),
         ("elbow: 20", "elbows: 20", "unknown key 'elbows'"),
         ('"far"]', '"near"]', "unknown name 'near'"),
@@ -67,11 +67,11 @@ def test_reads_a_good_file(tmp_path: Path) -> None:
         ("name: test_move", "name: [", "line"),
     ],
 )
-def test_mistakes_name_file_and_key(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_mistakes_name_file_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
     with pytest.raises(UserError) as e:
         load_family(write(tmp_path, GOOD.replace(old, new, 1)))
-    assert told in str(e.value) and "test_move.yaml" in str(e.value) and "\n" not in str(e.value)
+    assert message in str(e.value) and "test_move.yaml" in str(e.value) and "\n" not in str(e.value)
 
 
 def test_missing_file_is_told(tmp_path: Path) -> None:
@@ -102,6 +102,6 @@ def test_both_hands_are_mirrored() -> None:
 
 
 def test_packaged_families_are_found_under_their_own_names() -> None:
-    known = actions()
-    assert {"drink", "sit_down", "march"} <= set(known)
-    assert all(Path(f.path).stem == name for name, f in known.items())
+    by_name = actions()
+    assert {"drink", "sit_down", "march"} <= set(by_name)
+    assert all(Path(f.path).stem == name for name, f in by_name.items())

@@ -51,16 +51,15 @@ def test_every_template_renders_every_slot_once():
         slots = {s.name: values[s.kind] for s in task.inputs}
         required = {s.name: values[s.kind] for s in task.inputs if s.required}
         reached = set()
-        for given in (slots, required, *({**required, k: v} for k, v in slots.items())):
-            for number in task.eligible(set(given)):
+        for chosen in (slots, required, *({**required, k: v} for k, v in slots.items())):
+            for number in task.eligible(set(chosen)):
                 reached.add(number)
-                prompt = task.render(given, template=number)
-                motions = sum(s.kind == "motion" for s in task.inputs if s.name in given)
+                prompt = task.render(chosen, template=number)
+                motions = sum(s.kind == "motion" for s in task.inputs if s.name in chosen)
                 assert sum(isinstance(s, CodesSegment) for s in prompt.segments) == motions
-                assert prompt.text.count("some words") == sum(
-                    v == "some words" for v in given.values() if isinstance(v, str)
-                )
-                assert ("2.5 seconds" in prompt.text) == ("seconds" in given)
+                words = [v for v in chosen.values() if isinstance(v, str)]
+                assert prompt.text.count("some words") == len(words)
+                assert ("2.5 seconds" in prompt.text) == ("seconds" in chosen)
                 assert prompt.text.startswith("[Instruction] ") and prompt.text.endswith("[Response]")
                 assert "[Input]" in prompt.text and "{" not in prompt.text
         assert reached == set(range(len(task.templates)))
@@ -81,7 +80,7 @@ def test_order_of_motions_is_kept_and_labelled():
 
 
 @pytest.mark.parametrize(
-    ("slots", "said"),
+    ("slots", "message"),
     [
         ({}, "caption is needed"),
         ({"caption": " "}, "empty text"),
@@ -90,8 +89,8 @@ def test_order_of_motions_is_kept_and_labelled():
         ({"caption": "x", "tempo": 3}, "no slot tempo"),
     ],
 )
-def test_bad_slots(slots, said):
-    with pytest.raises(UserError, match=said):
+def test_bad_slots(slots, message):
+    with pytest.raises(UserError, match=message):
         get_task("text_to_motion").render(slots)
 
 
@@ -127,7 +126,7 @@ def test_a_new_task_is_one_file(tmp_path, clean_registry):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"output": "fce"}, "output: 'fce'; accepted text, body"),
         ({"templates": ["one"]}, "at least 20"),
@@ -142,20 +141,20 @@ def test_a_new_task_is_one_file(tmp_path, clean_registry):
         ({"name": "other"}, "called as its file"),
     ],
 )
-def test_bad_files_are_named(tmp_path, change, said):
+def test_bad_files_are_named(tmp_path, change, message):
     path = tmp_path / "hello.yaml"
     path.write_text(yaml.safe_dump(_valid() | change))
-    with pytest.raises(UserError, match=said) as e:
+    with pytest.raises(UserError, match=message) as e:
         load_task(path)
     assert str(path) in str(e.value) and "\n" not in str(e.value)
 
 
 MOTION = {"name": "m", "kind": "motion", "modality": "body"}
-SAID, LONG = {"name": "said", "kind": "text"}, {"name": "long", "kind": "seconds"}
+SAID, LONG = {"name": "message", "kind": "text"}, {"name": "long", "kind": "seconds"}
 
 
 @pytest.mark.parametrize(
-    ("examples", "output", "inputs", "said"),
+    ("examples", "output", "inputs", "message"),
     [
         ("text_to_motion", "text", [SAID], "examples: text_to_motion for output 'text'; accepted motion_to_text"),
         ("motion_to_text", "body", [MOTION], "for output 'body'; accepted text_to_motion, in_between, continuation"),
@@ -164,17 +163,17 @@ SAID, LONG = {"name": "said", "kind": "text"}, {"name": "long", "kind": "seconds
         ("continuation", "body", [{**MOTION, "modality": "face"}], "m: modality 'face'; accepted 'body'"),
         ("in_between", "face", [MOTION, {**MOTION, "name": "n", "modality": "face"}], "m: modality 'body'"),
         ("text_to_motion", "body", [SAID, MOTION], "leaves slot m empty; it fills the first 1 of kind text, 1 of kind"),
-        ("motion_to_text", "text", [MOTION, SAID], "leaves slot said empty.*say required: false"),
+        ("motion_to_text", "text", [MOTION, SAID], "leaves slot message empty.*say required: false"),
         ("text_to_motion", "body", [SAID, {**LONG, "kind": "number"}], "leaves slot long empty"),
         ("continuation", "body", [MOTION, SAID, {**SAID, "name": "more"}], "leaves slot more empty"),
     ],
 )
-def test_examples_that_cannot_be_filled(tmp_path, examples, output, inputs, said):
+def test_examples_that_cannot_be_filled(tmp_path, examples, output, inputs, message):
     timed = "".join(f" for {{{s['name']}}}" for s in inputs if s["kind"] in ("seconds", "number"))
     path, templates = tmp_path / "hello.yaml", [f"Wording number {i}{timed}." for i in range(20)]
     task = {"examples": examples, "output": output, "inputs": inputs, "templates": templates}
     path.write_text(yaml.safe_dump(_valid() | task))
-    with pytest.raises(UserError, match=said) as e:
+    with pytest.raises(UserError, match=message) as e:
         load_task(path)
     assert str(path) in str(e.value) and "\n" not in str(e.value)
 

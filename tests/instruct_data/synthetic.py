@@ -1,20 +1,16 @@
-"""Simple clips made by formulas."""
+"""Simple clips by formulas, and keyframed action families written on the spot."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
 from instruct_data.clip import Clip
+from instruct_data.synth import Family, load_family
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
-
-sys.path.insert(0, str(Path(__file__).parent))  # helper modules beside the tests
 
 J = SMPL22.index
 
@@ -55,11 +51,15 @@ def waving(frames: int = 60, side: str = "left", quiet: int = 15) -> Motion:
     return Motion(q, np.tile([0, 0.93, 0], (frames, 1)))
 
 
-def clip(name: str, motion: Motion, action: str, captions: list[str], style: str = "", source: str = "test") -> Clip:
+def clip_of(name: str, motion: Motion, action: str, captions: list[str], style: str = "", source: str = "test") -> Clip:
     return Clip(name, motion, captions, source, "none", "train", action, style)
 
 
-@pytest.fixture(scope="session")
-def made() -> SimpleNamespace:
-    """The functions above."""
-    return SimpleNamespace(hanging=hanging, walking=walking, waving=waving, clip=clip, J=J)
+CAPTIONS = "\n".join(f"  - a person moves in way {i}" for i in range(12))
+
+
+def family_of(folder: Path, keys: str, head: str = "") -> Family:
+    """A family of these keys, written to `folder` and loaded."""
+    path = folder / "try_it.yaml"
+    path.write_text(f"name: try_it\ngroup: hands\n{head}\ncaptions:\n{CAPTIONS}\nkeys:\n{keys}", encoding="utf-8")
+    return load_family(path)
