@@ -184,7 +184,7 @@ def test_real_captions_can_be_taken_apart(shared):
 
 BANK = {
     "actions": {
-        "walk": ["{person} walks forward {manner}", "{person} makes about three steps", "with bent arms {person} walks"],
+        "walk": ["{person} walks forward {manner}", "{person} makes three steps", "with bent arms {person} walks"],
         "wave_left_hand": ["{person} waves the left hand {manner}", "{person} waves above the head with the left arm"],
         "wave_right_hand": ["{person} waves the right hand {manner}"],
         "guide": ["{person} shows the way with the right hand", "{person} shows the way {manner}"],
