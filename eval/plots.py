@@ -45,11 +45,7 @@ def panels(report: Report) -> list[list[Line]]:
 
 
 def picture(report: Report) -> bytes:
-    """The plot of a suite that has `panels`, as PNG, 800 pixels wide; equal results give equal bytes.
-
-    Raises:
-        UserError: no matplotlib.
-    """
+    """The plot of a suite that has `panels`, as PNG, 800 pixels wide; equal results give equal bytes."""
     try:
         import matplotlib
     except ImportError:
@@ -64,30 +60,30 @@ def _drawn(report: Report) -> bytes:
     from matplotlib.figure import Figure
     from PIL import Image
 
-    shown = panels(report)
-    rows = list(dict.fromkeys(r for panel in shown for line in panel for r in line.marks if r != MODEL))
+    parts = panels(report)
+    rows = list(dict.fromkeys(r for panel in parts for line in panel for r in line.marks if r != MODEL))
     looks = {row: MARKS[i % len(MARKS)] for i, row in enumerate(rows)}
-    heights = [LINE * len(panel) + FRAME for panel in shown]
+    heights = [LINE * len(panel) + FRAME for panel in parts]
     drawn = Figure(figsize=(WIDTH, sum(heights) + 0.5), dpi=DPI, layout="constrained")
     canvas = FigureCanvasAgg(drawn)
-    axes = drawn.subplots(len(shown), 1, gridspec_kw={"height_ratios": heights}, squeeze=False)[:, 0]
-    for axis, panel in zip(axes, shown, strict=True):
+    axes = drawn.subplots(len(parts), 1, gridspec_kw={"height_ratios": heights}, squeeze=False)[:, 0]
+    for axis, panel in zip(axes, parts, strict=True):
         _panel(axis, panel, looks)
-    _legend(drawn, looks, [line for panel in shown for line in panel], "own class" if report.of_classes else MODEL)
-    if left := len(report.lines()) - sum(map(len, shown)):
+    _legend(drawn, looks, [line for panel in parts for line in panel], "own class" if report.of_classes else MODEL)
+    if left := len(report.lines()) - sum(map(len, parts)):
         drawn.supxlabel(f"{left} more figure{'s' * (left > 1)} in the results", fontsize=8, color=GREY)
     canvas.draw()
     # A palette in place of full colours: a fraction of the bytes.
-    whole = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+    image = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
     palette = Image.new("P", (1, 1))
     palette.putpalette(_palette())
     file = io.BytesIO()
-    whole.quantize(palette=palette, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
+# Red, green and blue of every colour that is drawn, on white.
 def _palette() -> list[int]:
-    """Red, green and blue of every colour that is drawn, on white."""
     out = [255] * 3
     for colour in (BLUE, RED, BLACK, *(c for _, c in MARKS)):
         parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
@@ -95,8 +91,8 @@ def _palette() -> list[int]:
     return out
 
 
+# A line for each figure; its value stands at the right.
 def _panel(axis: Axes, panel: Sequence[Line], looks: dict[str, tuple[str, str]]) -> None:
-    """A line for each figure; its value stands at the right."""
     share = panel[0].unit == "share"
     for at, line in enumerate(panel):
         for row, figure in line.marks.items():
@@ -131,26 +127,22 @@ def _label(line: Line) -> str:
     return f"{name} {ARROWS[line.better]}".rstrip()
 
 
-def _legend(drawn: Figure, looks: dict[str, tuple[str, str]], shown: Sequence[Line], model: str) -> None:
+def _legend(drawn: Figure, looks: dict[str, tuple[str, str]], lines: Sequence[Line], model: str) -> None:
     from matplotlib.lines import Line2D
 
     entries = []
-    if any(MODEL in line.marks for line in shown):
-        span = any(line.marks.get(MODEL, {}).get("low") is not None for line in shown)
+    if any(MODEL in line.marks for line in lines):
+        span = any(line.marks.get(MODEL, {}).get("low") is not None for line in lines)
         named = f"{model}, 95 %" if span else model
         entries.append(Line2D([], [], marker="o", color=BLUE, lw=2.2 if span else 0, mec="white", label=named))
     entries += [Line2D([], [], marker=m, color=c, ms=7, lw=0, mec="white", label=row) for row, (m, c) in looks.items()]
-    if any(isinstance(line.target, float | int) for line in shown):
+    if any(isinstance(line.target, float | int) for line in lines):
         entries.append(Line2D([], [], marker="|", color=RED, lw=0, ms=9, mew=1.8, label="target"))
     drawn.legend(handles=entries, loc="outside upper center", ncols=min(len(entries), 5), fontsize=8, frameon=False)
 
 
 def draw_all(reports: Sequence[Report], folder: Path) -> list[Path]:
-    """Write ``SUITE.png`` of every suite that has something to draw.
-
-    Raises:
-        UserError: no matplotlib, or a folder that cannot be written.
-    """
+    """Write ``SUITE.png`` of every suite that has something to draw."""
     drawn = {report.name: picture(report) for report in reports if panels(report)}
     try:
         folder.mkdir(parents=True, exist_ok=True)

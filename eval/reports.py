@@ -12,21 +12,21 @@ from avatargpt.evaluation import suites
 from avatargpt.evaluation.report import better
 from vqvae.errors import UserError
 
+# Suites that come first on a page; the others follow by name.
 ORDER = (
     "tokenizer", "prompts_known", "prompts_everyday", "prompts_unseen", "describe", "describe_synthetic", "inbetween",
     "continuation", "plan_coverage", "families", "predicates",
 )  # fmt: skip
-"""Suites that come first on a page; the others follow by name."""
 MODEL = "model"
+# Suite whose figures end in the name of their row -> the row of the model.
 MODEL_ROW = {
     "gesture": "full", "gesture_made": "full", "gesture_words": "words on", "plans": "plan", "plan_cycle": "cycle",
     "speech_face": "paired", "word_times": "network", "retrieval": "model", "humanml3d": "model",
 }  # fmt: skip
-"""Suite whose figures end in the name of their row -> the row of the model."""
+# Rows that stand beside a figure of the same name without a row, which is the model's.
 COMPARED = ("real", "by chance", "concatenation", "interpolation")
-"""Rows that stand beside a figure of the same name without a row, which is the model's."""
+# Figures of suites that measure each class on its own clips and on all others.
 CLASS_FIGURES = {"own", "others"}
-"""Figures of suites that measure each class on its own clips and on all others."""
 LABELS = {"nearest": "nearest caption", "random": "random clip", "none": "baselines only"}
 
 
@@ -95,16 +95,16 @@ class Report:
         """All figures that have a value: those with a target first, then the more general ones."""
         tails = tuple(f"/{b}" for b in self.model.get("baselines", []))
         results = self.model.get("results", {})
-        own = {k: v for k, v in results.items() if not tails or not k.endswith(tails)}
-        targets = {self._row(n, own)[0]: t for n, t in self.any.get("targets", {}).items()}
-        values = [(n, MODEL, f) for n, f in own.items()]
+        model_figures = {k: v for k, v in results.items() if not tails or not k.endswith(tails)}
+        targets = {self._row(n, model_figures)[0]: t for n, t in self.any.get("targets", {}).items()}
+        values = [(n, MODEL, f) for n, f in model_figures.items()]
         values += [(n, LABELS.get(c, c), f) for c, figures in self.columns().items() for n, f in figures.items()]
         lines: dict[str, Line] = {}
         depth: dict[str, int] = {}
         for name, row, figure in values:
             if figure.get("mean") is None:
                 continue
-            key, row = self._row(name, own) if row == MODEL else (name, row)
+            key, row = self._row(name, model_figures) if row == MODEL else (name, row)
             metric = suites.about(self.any["metrics"], name)
             line = lines.setdefault(key, Line(key, str(metric.get("unit") or ""), better(metric)))
             line.marks[row] = figure
@@ -112,24 +112,20 @@ class Report:
             depth.setdefault(key, name.count("/"))
         return sorted(lines.values(), key=lambda line: (line.target is None, depth[line.name]))
 
-    def _row(self, name: str, own: dict[str, Any]) -> tuple[str, str]:
-        """Figure of a result -> the figure without its row, and the row."""
+    # Figure of a result -> the figure without its row, and the row.
+    def _row(self, name: str, model_figures: dict[str, Any]) -> tuple[str, str]:
         head, _, tail = name.partition("/")
         if self.of_classes:
             return tail or "mean", MODEL if head == "own" else "other classes"
         front, _, last = name.rpartition("/")
         model_row = MODEL_ROW.get(self.name)
-        if model_row and front and f"{front}/{model_row}" in own:
+        if model_row and front and f"{front}/{model_row}" in model_figures:
             return front, MODEL if last == model_row else last
-        return (front, last) if front in own and last in COMPARED else (name, MODEL)
+        return (front, last) if front in model_figures and last in COMPARED else (name, MODEL)
 
 
 def load(folder: Path) -> list[Report]:
-    """Read every ``SUITE.json`` and ``SUITE.BASELINE.json`` of a folder.
-
-    Raises:
-        UserError: nothing there, or a file that is no result.
-    """
+    """Read every ``SUITE.json`` and ``SUITE.BASELINE.json`` of a folder."""
     reports: dict[str, Report] = {}
     for path in sorted(folder.glob("*.json")):
         name, _, baseline = path.stem.partition(".")
@@ -152,11 +148,7 @@ def load(folder: Path) -> list[Report]:
 
 
 def check_current(name: str, data: dict[str, Any]) -> None:
-    """Refuse a result of a suite that has changed since.
-
-    Raises:
-        ValueError: another version, seeds or prompts.
-    """
+    """Refuse a result of a suite that has changed since."""
     suite = evaluation.load(name)
     if data["version"] != suite.version or data["seeds"] != list(suite.seeds):
         raise ValueError(f"of version {data['version']} with seeds {data['seeds']}; the suite changed, run it again")

@@ -22,6 +22,7 @@ from vqvae.motion import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "eval" / "results"
+# Options of `avatargpt eval run SUITE`; eval/README.md says what the folders are.
 ARGUMENTS = {
     **dict.fromkeys("tokenizer describe inbetween continuation predicates plans plan_cycle seams retrieval "
                     "retrieval_judge".split(), " --data CORPUS"),
@@ -30,17 +31,16 @@ ARGUMENTS = {
     "face_language": " --data FACE_TEXT", "speech_face": " --data FACES --store SPEECH",
     "word_times": " --data FACES --store WHISPER", "humanml3d": " --data HUMANML3D --store EVALUATOR",
 }  # fmt: skip
-"""Options of `avatargpt eval run SUITE`; eval/README.md says what the folders are."""
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART, DRAWN, PAGE = "tokenizer_length.png", "tokenizer.png", "results.md"  # DRAWN lies beside the results
 MOST_ROWS = 16  # of a table, figures with a target first; the JSON has all
 CEILINGS = ("own caption", "rendered score", "real")  # rows that are to be reached, not to be beaten
+# Suite and figure of every row in the README's table.
 README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_everyday pass_rate,
 prompts_unseen pass_rate, describe action, describe_synthetic family, inbetween kinematic_fid,
 continuation kinematic_fid, face_instructions events/own, face_instructions events/corpus,
 retrieval top3, speech_face closure/librivox, plans rouge_l,
 seams peak_jerk_ratio""".replace("\n", " ").split(", ")
-"""Suite and figure of every row in the README's table."""
 EARLIER_WEIGHTS = (
     "**Two suites have fallen with the present weights.** Against the weights before them (network `7a4267f30138`),"
     " `prompts_known` went from .946 to .877 and `prompts_unseen` from .869 to .791; both now miss their targets."
@@ -86,9 +86,9 @@ def table(report: Report) -> list[str]:
     """Markdown rows: figure, model, what it is compared with, target, whether it is reached."""
     rows = ["| figure | model | compared with | target | reached |", "|---|---|---|---|---|"]
     for line in report.lines()[:MOST_ROWS]:
-        others = ", ".join(f"{row} {value(line, row)}" for row in line.marks if row != MODEL)
+        baselines = ", ".join(f"{row} {value(line, row)}" for row in line.marks if row != MODEL)
         reached = {True: "yes", False: "no", None: ""}[line.reached]
-        rows.append(f"| {named(line)} | {value(line, MODEL)} | {others} | {target(line)} | {reached} |")
+        rows.append(f"| {named(line)} | {value(line, MODEL)} | {baselines} | {target(line)} | {reached} |")
     return rows
 
 
@@ -129,17 +129,13 @@ def page(reports: list[Report]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+# That of the language network, "" where none was measured.
 def _fingerprint(report: Report) -> str:
-    """That of the language network, "" where none was measured."""
     return str(report.model.get("model", {}).get("fingerprint", ""))
 
 
 def write_page(results: Path) -> Path:
-    """Write results.md and its plots beside results that are not the published ones.
-
-    Raises:
-        UserError: no results, a folder that cannot be written, or no matplotlib.
-    """
+    """Write results.md and its plots beside results that are not the published ones."""
     reports = load(results)
     lines = ["# Results", "", f"Rendered from the `*.json` of this folder. {INTRODUCTION}", ""]
     lines += [line for report in reports for line in section(report, "plots")]
@@ -165,11 +161,7 @@ def short(reports: list[Report]) -> str:
 
 
 def write_tables(results: Path, root: Path) -> list[Path]:
-    """Write docs/results.md, its pictures and the README's table below `root`.
-
-    Raises:
-        UserError: no results, a README without the two markers, or no matplotlib.
-    """
+    """Write docs/results.md, its pictures and the README's table below `root`."""
     reports = load(results)
     readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")

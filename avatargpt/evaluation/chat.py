@@ -97,9 +97,6 @@ def score(suite: Suite, data: Path | None, model: Any, cache: AnswerCache = NO_C
         ``kinds/turns``: share of turns whose acts are of the right kinds in the right order; ``acts/turns``: share
         whose acts are right in full; both by kind of the first act; ``clarified/turns``: share of turns left to a
         question although the recording does something; and every turn with its answers.
-
-    Raises:
-        UserError: no dialogues.
     """
     if data is None or not (Path(data) / "val.jsonl").is_file():
         raise UserError("chat: needs the recorded dialogues; name their folder (with val.jsonl) with --data")

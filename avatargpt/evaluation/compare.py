@@ -25,11 +25,7 @@ MOST_BYTES = 256 << 20
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A result of the harness.
-
-    Raises:
-        UserError: not one.
-    """
+    """A result of the harness."""
     result = read_object(path, MOST_BYTES, "accepted a result of `eval run`")
     if not isinstance(result.get("results"), dict) or not isinstance(result.get("suite"), str):
         raise UserError(f"{path}: no suite and results; accepted a result of `eval run`")
@@ -70,8 +66,8 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
 _Pair = tuple[str, Mapping[str, Any], Mapping[str, Any]]
 
 
+# Rows by name, where they are rows that have one.
 def _named(rows: Any) -> dict[str, dict[str, Any]]:
-    """Rows by name, where they are rows that have one."""
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
         return {}
     key = next((n for n in NAMES if rows and all(isinstance(r.get(n), str) for r in rows)), None)
@@ -87,16 +83,16 @@ def _paired(a: Any, b: Any, only: dict[str, list[str]]) -> list[_Pair]:
     return [(k, left[k], right[k]) for k in left if k in right]
 
 
+# Numbers of a row: field -> one value per seed or event.
 def _values(row: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
-    """Numbers of a row: field -> one value per seed or event."""
     for field, value in row.items():
         many = value if isinstance(value, list) else [value]
         if many and all(isinstance(v, bool | int | float) for v in many):
             yield field, np.array(many, np.float64)
 
 
+# Paired differences of every field, over all rows and by their groups.
 def _figures(pairs: Sequence[_Pair]) -> dict[str, Any]:
-    """Paired differences of every field, over all rows and by their groups."""
     by_figure: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for _, left, right in pairs:
         right_values = dict(_values(right))
@@ -122,8 +118,8 @@ def _interval(difference: np.ndarray) -> dict[str, Any]:
             "differs": bool(low > 0 or high < 0)}  # fmt: skip
 
 
+# Rows of different values, those that surely differ first.
 def _rows(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
-    """Rows of different values, those that surely differ first."""
     out = []
     for name, left, right in pairs:
         right_values = dict(_values(right))
@@ -140,8 +136,8 @@ def _rows(pairs: Sequence[_Pair]) -> list[dict[str, Any]]:
     return sorted(out, key=lambda r: (not r["differs"], r["differs"] is None, -abs(r["difference"])))
 
 
+# Differences of figures by their own intervals, as of independent samples; None where one has no interval.
 def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """Differences of figures by their own intervals, as of independent samples; None where one has no interval."""
     out = {}
     for name in [n for n in a if n in b]:
         x, y = a[name], b[name]

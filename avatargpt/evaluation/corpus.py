@@ -23,11 +23,7 @@ NEAREST_CLIP, RANDOM_CAPTION = "nearest clip", "random caption"
 
 
 def corpus_folder(data: Path | None) -> Path:
-    """The folder with captions.jsonl: `data` itself or `body` / `data/body` below it.
-
-    Raises:
-        UserError: not given or not found.
-    """
+    """The folder with captions.jsonl: `data` itself or `body` / `data/body` below it."""
     if data is None:
         raise UserError("this suite compares with real clips; name the folder of the body corpus with --data")
     for folder in (data, data / "body", data / "data" / "body"):
@@ -37,11 +33,7 @@ def corpus_folder(data: Path | None) -> Path:
 
 
 def load_clips(data: Path | None, split: str) -> list[Clip]:
-    """All clips of a split, motions in memory.
-
-    Raises:
-        UserError: the corpus is missing or damaged.
-    """
+    """All clips of a split, motions in memory."""
     folder = corpus_folder(data)
     clips = [replace(clip, motion=clip.load()) for clip in read_quantised(folder, split)]
     if not clips:

@@ -30,6 +30,7 @@ WORDING: dict[str, Callable[..., float]] = {
     "bleu1": partial(text.bleu, order=1), "bleu4": partial(text.bleu, order=4), "rouge_l": text.rouge_l,
     "cider": text.cider,
 }  # fmt: skip
+# Action names of the corpus -> the action that a sentence about it should name.
 CLASSES = {
     "bow": "bow", "bye": "wave", "byebye": "wave", "call": "call", "dance-short": "dance", "dash": "run",
     "guide": "guide", "kick": "kick", "punch": "punch", "respond": "raise", "run": "run", "slash": "sword",
@@ -38,7 +39,6 @@ CLASSES = {
     "walk-turn-left": "turn", "walk-turn-right": "turn", "wave-both-hands": "wave", "wave-left-hand": "wave",
     "wave-right-hand": "wave",
 }  # fmt: skip
-"""Action names of the corpus -> the action that a sentence about it should name."""
 
 
 def evaluate(run: Run) -> dict[str, Any]:
@@ -83,11 +83,7 @@ def reference_actions(clip: Clip) -> tuple[set[str], str]:
 
 
 def descriptions(describe: Describe, clips: Sequence[Clip], batch: int, cache: AnswerCache = NO_CACHE) -> list[str]:
-    """One sentence for each clip, `batch` clips at a time.
-
-    Raises:
-        UserError: another number of sentences than clips.
-    """
+    """One sentence for each clip, `batch` clips at a time."""
     def describe_batch(motions: list[Motion]) -> list[str]:
         sentences = [str(text) for text in describe(motions)]
         if len(sentences) != len(motions):
@@ -130,8 +126,8 @@ def score(
             **({"baselines": [*baselines]} if baselines else {})}  # fmt: skip
 
 
+# Clips of several captions without one of them, and that one.
 def _leave_one_out(clips: Sequence[Clip], seed: int) -> tuple[list[Clip], list[str]]:
-    """Clips of several captions without one of them, and that one."""
     rng = np.random.default_rng([seed, 3])
     remaining, left_out = [], []
     for clip in (c for c in clips if len(c.captions) > 1):
@@ -141,8 +137,8 @@ def _leave_one_out(clips: Sequence[Clip], seed: int) -> tuple[list[Clip], list[s
     return remaining, left_out
 
 
+# The figures of one sentence per clip, and what was named in place of what.
 def _judge_actions(clips: Sequence[Clip], sentences: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
-    """The figures of one sentence per clip, and what was named in place of what."""
     right, side_right = [], []
     by_class: dict[str, list[float]] = defaultdict(list)
     confusion: dict[str, Counter[str]] = defaultdict(Counter)
@@ -237,10 +233,10 @@ def _names_family(table: FamilyTable, clip: Clip, sentence: str) -> float:
     return float(bool(checks.families_named(table, sentence) & _accepted(table, clip)))
 
 
+# The figures of one sentence per clip, and what was named in place of what.
 def _judge_families(
     table: FamilyTable, clips: Sequence[Clip], sentences: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
-    """The figures of one sentence per clip, and what was named in place of what."""
     right, only, side_right = [], [], []
     by_family: dict[str, list[float]] = defaultdict(list)
     confusion: dict[str, Counter[str]] = defaultdict(Counter)

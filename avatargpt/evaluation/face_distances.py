@@ -46,9 +46,6 @@ def lve(generated: np.ndarray, real: np.ndarray) -> float:
 
     Returns:
         In the unit of the vertices.
-
-    Raises:
-        ValueError: shapes that differ.
     """
     a, b = _pair(generated, real)
     return float(np.linalg.norm(a - b, axis=-1).max(1).mean())
@@ -66,9 +63,6 @@ def fdd(generated: np.ndarray, real: np.ndarray, rest_points: np.ndarray) -> flo
 
     Returns:
         In the squared unit of the vertices.
-
-    Raises:
-        ValueError: shapes that differ.
     """
     a, b = _pair(generated, real)
     still = np.asarray(rest_points, np.float64)
@@ -83,9 +77,6 @@ def face_features(motion: FaceMotion) -> np.ndarray:
 
     Of each of the 55 curves (52 weights, then yaw, pitch, roll in radians): 0:55 mean, 55:110 standard deviation,
     110:165 mean absolute change per second.
-
-    Raises:
-        ValueError: fewer than three frames.
     """
     curves = motion.resampled(FPS).curves.astype(np.float64)
     if len(curves) < MIN_FRAMES:
@@ -102,9 +93,6 @@ def face_fid(faces: Sequence[FaceMotion], real: Sequence[FaceMotion]) -> float:
 
     Args:
         faces: at least 2 clips. real: at least 2.
-
-    Raises:
-        ValueError: fewer, or real clips that are all the same.
     """
     if min(len(faces), len(real)) < 2:
         raise ValueError(f"{len(faces)} and {len(real)} clips; accepted at least 2 of both")
@@ -149,9 +137,9 @@ def recording_baselines(recorded: Sequence[np.ndarray], training: Sequence[np.nd
     }
 
 
+# Vertices of the lips, and those of the upper face that weights of brows, eyes, cheeks or nose move.
 @cache
 def _measured_vertices() -> tuple[np.ndarray, np.ndarray]:
-    """Vertices of the lips, and those of the upper face that weights of brows, eyes, cheeks or nose move."""
     from avatargpt.export.head import head
     from vqvae import arkit
 

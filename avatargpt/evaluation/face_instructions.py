@@ -33,22 +33,22 @@ from vqvae.io.data_files import json_rows
 
 OWN = "face_instructions.jsonl"
 EVERYDAY = "face_everyday.jsonl"  # short and casual, as users type them; sides and times seldom stated
-LEARNT = "face_learnt.txt"  # held-out texts of the corpus in the material of the packaged readers (scripts/learnt.py)
+LEARNT = "face_learnt.txt"  # held-out texts of the corpus in the training material of the packaged readers
 STEPS = (0.3, 0.7, 0.85, 1.0)  # slightly, no word, very, extremely
 WORDS = ("slightly ", "", "very ", "extremely ")
 DEGREES = (" slightly", "", " very strongly", " extremely")
 RISE = 0.005  # least difference between steps
+# Parts of the names of actions that need the mouth: with speech they give way to it.
 MOUTH = tuple(
     "jaw mouth lip chew tongue yawn sigh gasp laugh smile smirk sneer frown blow cheek chin return_to".split()
 )
-"""Parts of the names of actions that need the mouth: with speech they give way to it."""
 MAX_SECONDS_OFF = 0.4  # by which a start may differ from the one in words
 MAX_STRENGTH_OFF = 0.15  # by which a strength may differ from the one in words
 MIN_CHANGE = 0.2  # by which a strength must change to rise or fade
+# Constructs whose words name seconds; of the others order, counts and sides are compared.
 TIMED = ("every", "wait", "until_end", "share", "late", "speaking")
-"""Constructs whose words name seconds; of the others order, counts and sides are compared."""
+# Rhythmic actions: without a number in words they may be done any number of times.
 UNCOUNTED = ("shake_head", "chew", "laugh")
-"""Rhythmic actions: without a number in words they may be done any number of times."""
 AT_REST = ("return_to_neutral", "neutral")
 
 
@@ -72,41 +72,38 @@ def score(suite: Suite, performer: FacePipeline, data: Path | None, store: Path 
     results: dict[str, Any] = {}
     sources = instruction_sources(suite, data)
     speech = None if store is None else _speech(store)
-    samples, done = [], {}
+    samples, passed = [], {}
     for name, scores in sources.items():
         read = [performer.read([s.text], [s.length])[0] for s in scores]  # with the length, as by --seconds
         faces = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(scores, read, strict=True)]
         results |= measured(name, faces, scores) | baseline_figures(name, scores)
-        done[name] = [(s.text, [float(r.done) for r in check_score(m, s)]) for m, s in zip(faces, scores, strict=True)]
+        results_of = [[float(r.passed) for r in check_score(m, s)] for m, s in zip(faces, scores, strict=True)]
+        passed[name] = [(s.text, values) for s, values in zip(scores, results_of, strict=True)]
         results |= {f"reading_{k}/{name}": plain(v) for k, v in reading_score(read, scores).items()}
         from_scores = [performer.perform(s.text, score=s, seconds=s.length) for s in scores]
         results |= {k.replace("/", "_told/"): v for k, v in followed(name, from_scores, scores).items()}
         samples += _samples(faces[:20], read[:20], scores[:20])
     if data is not None:
-        results |= all_events([*done["own"], *done["corpus"]], (folder() / LEARNT).read_text("utf-8").splitlines())
+        results |= all_events([*passed["own"], *passed["corpus"]], (folder() / LEARNT).read_text("utf-8").splitlines())
     results |= _rising(performer)
     if speech is not None:
         results |= _with_speech(performer, speech, sources["own"])
     return {"results": results, "samples": samples, "baselines": [*score_baselines(())]}
 
 
-def all_events(done: Sequence[tuple[str, Sequence[float]]], learnt: Sequence[str]) -> dict[str, Any]:
+def all_events(passed: Sequence[tuple[str, Sequence[float]]], learnt: Sequence[str]) -> dict[str, Any]:
     """Events of our own instructions and of the corpus as one share: of all, and without those of learnt texts.
 
     Args:
-        done: per instruction its text and, per event, 1 where it is done, else 0.
+        passed: per instruction its text and, per event, 1 where it is done, else 0.
         learnt: texts to leave out of ``events/unlearnt``.
     """
-    left = [x for text, row in done if text not in learnt for x in row]
-    return {"events/together": figure([x for _, row in done for x in row]), "events/unlearnt": figure(left)}
+    left = [x for text, row in passed if text not in learnt for x in row]
+    return {"events/together": figure([x for _, row in passed for x in row]), "events/unlearnt": figure(left)}
 
 
 def instructions_of(data: Path) -> Path:
-    """The held-out instructions of a corpus: `data` itself, or ``val.jsonl`` in it.
-
-    Raises:
-        UserError: there are none.
-    """
+    """The held-out instructions of a corpus: `data` itself, or ``val.jsonl`` in it."""
     path = data / "val.jsonl" if data.is_dir() else data
     if not path.is_file():
         raise UserError(f"--data {data}: no val.jsonl; accepted a folder of facial instructions, or none")
@@ -130,7 +127,7 @@ def followed(name: str, faces: Sequence[FaceMotion], scores: Sequence[Score]) ->
     """Events done, feelings shown, and action units beside those of the rendered score."""
     from instruct_data.face.render import render
 
-    events = [[r.done for r in check_score(m, s)] for m, s in zip(faces, scores, strict=True) if s.events]
+    events = [[r.passed for r in check_score(m, s)] for m, s in zip(faces, scores, strict=True) if s.events]
     emotions = [x for m, s in zip(faces, scores, strict=True) for x in emotions_shown(m, s)]
     rendered = [render(s, 1) for s in scores]
     single = [(m, s.emotions[0].name) for m, s in zip(faces, scores, strict=True)
@@ -157,8 +154,8 @@ def _samples(faces: Sequence[FaceMotion], read: Sequence[Score], scores: Sequenc
     return rows
 
 
+# Events and emotions of a score as short texts.
 def _parts(score: Score) -> list[str]:
-    """Events and emotions of a score as short texts."""
     events = [f"{e.action} {e.start:.1f}-{e.end:.1f} s, {e.intensity:g}, x{e.repeat}" for e in score.events]
     return events + [f"{f.name} {f.start:.1f}-{f.end:.1f} s, {f.intensity:g}" for f in score.emotions]
 
@@ -167,8 +164,8 @@ def _levels(performer: FacePipeline, scores: Sequence[Score], measure: Callable[
     return [measure(performer.perform(s.text, score=s, seconds=3.0)) for s in scores]
 
 
+# Share of the steps slightly < no word < very < extremely that rise: by scores, and as read from words.
 def _rising(performer: FacePipeline) -> dict[str, Any]:
-    """Share of the steps slightly < no word < very < extremely that rise: by scores, and as read from words."""
     from avatargpt.metrics.face import read_emotions
     from instruct_data.face.actions import action_names
     from instruct_data.face.emotions import emotion_names
@@ -200,15 +197,15 @@ def _steps(levels: Sequence[float]) -> list[float]:
     return [float(b > a + RISE) for a, b in zip(levels, levels[1:], strict=False)]
 
 
+# Held-out clear voices of a cache.
 def _speech(store: Path) -> list[SpeechClip]:
-    """Held-out clear voices of a cache."""
     from avatargpt.train.speech_data.corpus import load
 
     return [c for c in load(store) if c.split == "val" and c.kind == "taught" and c.source == "clean"]
 
 
+# Instruction, feeling and speech at once, by the driver with the true score: events done, closures lost.
 def _with_speech(performer: FacePipeline, clips: Sequence[SpeechClip], scores: Sequence[Score]) -> dict[str, Any]:
-    """Instruction, feeling and speech at once, by the driver with the true score: events done, closures lost."""
     import torch
 
     from avatargpt.speech.phones import Phone
@@ -229,7 +226,7 @@ def _with_speech(performer: FacePipeline, clips: Sequence[SpeechClip], scores: S
         inside = tuple(e for e in score.events if e.end <= len(clip) / 30)
         if inside:
             part = FaceMotion.from_curves(curves)
-            events += [float(r.done) for r in check_score(part, replace(score, events=inside))]
+            events += [float(r.passed) for r in check_score(part, replace(score, events=inside))]
     return {
         "speech_events": figure(events), "speech_closure/alone": figure(alone.closure),
         "speech_closure/directed": figure(both.closure), "speech_false_closure/directed": figure(both.closure_vowel),
@@ -275,7 +272,7 @@ def score_outputs(suite: Suite, faces: Mapping[str, FaceMotion], data: Path | No
         if not pairs:
             continue
         results |= measured(source, [m for _, m, _ in pairs], [s for _, _, s in pairs])
-        rows += [{"id": i, "text": s.text, "done": [int(x.done) for x in check_score(m, s)]} for i, m, s in pairs]
+        rows += [{"id": i, "text": s.text, "done": [int(x.passed) for x in check_score(m, s)]} for i, m, s in pairs]
     return {"results": results, "instructions": rows}
 
 
@@ -305,8 +302,8 @@ def same_reading(read: Score, norm: Score, construct: str) -> bool:
     return all(abs(x - first) <= max(MAX_SECONDS_OFF, 0.1 * norm.length * (construct == "share")) for x in late)
 
 
+# Feelings in order, the same in a row as one: name, start, strength at its start and at its end.
 def _merged(emotions: Sequence[Emotion]) -> list[tuple[str, float, float, float]]:
-    """Feelings in order, the same in a row as one: name, start, strength at its start and at its end."""
     out: list[tuple[str, float, float, float]] = []
     for f in sorted(emotions, key=lambda f: f.start):
         end = f.intensity if f.to is None else f.to
@@ -317,10 +314,10 @@ def _merged(emotions: Sequence[Emotion]) -> list[tuple[str, float, float, float]
     return out
 
 
+# Whether the one action or feeling grows (way 1) or fades (-1).
 def _changes(
     events: Sequence[Event], emotions: Sequence[tuple[str, float, float, float]], norm: Score, way: int
 ) -> bool:
-    """Whether the one action or feeling grows (way 1) or fades (-1)."""
     if norm.emotions:
         fits = len(emotions) == 1 and emotions[0][0] == norm.emotions[0].name
         return fits and way * (emotions[0][3] - emotions[0][2]) >= MIN_CHANGE
@@ -361,7 +358,7 @@ def score_fresh(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
         right = same_reading(r, s, row["construct"]) and not {e.action for e in r.events} & set(row.get("not", ()))
         # Where the words name no times, those of a right reading are as good as the norm's.
         free = right and row["construct"] not in (*TIMED, "rise", "fade")
-        seen_events = [float(x.done) for x in check_score(m, r if free else s)]
+        seen_events = [float(x.passed) for x in check_score(m, r if free else s)]
         events[row["construct"]] += seen_events
         for key in ("", f"/{row['construct']}"):
             correct[key].append(float(right))
@@ -377,8 +374,8 @@ def score_fresh(suite: Suite, performer: FacePipeline) -> dict[str, Any]:
     return {"results": results, "instructions": rows, "baselines": [*score_baselines(())]}
 
 
+# Are other languages distinguished from English?
 def _languages(file: str) -> dict[str, Any]:
-    """Are other languages distinguished from English?"""
     called: dict[bool, list[float]] = {True: [], False: []}
     for _, row in json_rows(folder() / file):
         called[bool(row["foreign"])].append(float(bool(unreadable(row["text"]))))

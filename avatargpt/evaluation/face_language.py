@@ -75,8 +75,8 @@ def reading(descriptions: Sequence[str], scores: Sequence[Score]) -> dict[str, f
     }
 
 
+# Whether the count of every named target action is right; several of one name are matched in order.
 def _counts(read: Sequence[tuple[str, int]], targets: Sequence[tuple[str, int]]) -> list[bool]:
-    """Whether the count of every named target action is right; several of one name are matched in order."""
     counts = {a: [n for b, n in read if b == a] for a, _ in read}
     return [counts[a].pop(0) == n for a, n in targets if counts.get(a)]
 
@@ -109,7 +109,8 @@ def tokens(model: Any, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> 
     after = [tokenizer.decode_features(tokenizer.encode_features(x))[: len(x)] for x in before]
     error = np.abs(np.concatenate(after) - np.concatenate(before))
     remaining = events_kept(before, after)
-    seen_events = [r.done for x, s in zip(after, scores, strict=True) for r in check_score(tokenizer.spec.decode(x), s)]
+    rebuilt = [tokenizer.spec.decode(x) for x in after]
+    seen_events = [r.passed for m, s in zip(rebuilt, scores, strict=True) for r in check_score(m, s)]
     return {
         "tokenizer_events": float(np.mean(seen_events)) if seen_events else float("nan"),
         "tokenizer_weights": float(error[:, :52].mean()), "tokenizer_head": float(np.degrees(error[:, 52:].mean())),

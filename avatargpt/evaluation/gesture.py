@@ -55,13 +55,13 @@ def _emphases(audio: np.ndarray) -> np.ndarray:
     return emphases(audio)[0]
 
 
+# Figure -> beats of a sound, and beats of a motion given the usual speeds of joints.
 ALIGNMENTS: dict[str, tuple[_Finder, Callable[[Motion, np.ndarray], _Beats]]] = {
     "beat_alignment": (onsets, beats.motion_beats),
     "beat_alignment_01": (onsets, lambda motion, usual: beats.motion_beats(motion, usual, beats.BARELY_MOVING)),
     "wrist_beat_alignment": (backtracked, lambda motion, usual: beats.wrist_beats(motion)),
     "emphasis_alignment": (_emphases, lambda motion, usual: beats.wrist_beats(motion, WRISTS)),
 }
-"""Figure -> beats of a sound, and beats of a motion given the usual speeds of joints."""
 
 
 class SoundBeats:
@@ -105,8 +105,8 @@ def beat_figures(
     return out
 
 
+# Mean score of the beats in each whole window, over some sounds; NaN where there are none.
 def _per_window(sounds: Sequence[np.ndarray], moving: _Beats, seconds: float, window: float) -> list[float]:
-    """Mean score of the beats in each whole window, over some sounds; NaN where there are none."""
     values = [np.full(len(t), np.nan) if not len(t) else beats.scores(t, moving) for t in sounds]
     out = []
     for k in range(int(seconds // window)):
@@ -195,27 +195,24 @@ def attention(name: str, row: Sequence[TalkMotion]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# Row of the table -> head of the network, and how it is gestured: with all that is a rule, or as the network does.
 NETWORK_ROWS = {"full": ("codes", Manner()), "network": ("codes", None), "mean motion": ("features", None)}
-"""Row of the table -> head of the network, and how it is gestured: with all that is a rule, or as the network does."""
 
 
 def network_rows(folder: str | os.PathLike[str]) -> dict[str, Generator]:
-    """Generators by the name of their row.
-
-    Raises:
-        UserError: no gesture network there.
-    """
+    """Generators by the name of their row."""
     performer = GesturePipeline.load(folder)
 
     def generator(head: str, manner: Manner | None) -> Generator:
         def talk_motion(talk: Talk) -> Motion:
-            other = talk.interlocutor
-            told = talk.words is not None or talk.interlocutor_words is not None
+            has_words = talk.words is not None or talk.interlocutor_words is not None
+            words = talk.words.words if talk.words else (() if has_words else None)
+            replies = talk.interlocutor_words.words if talk.interlocutor_words else None
+            if talk.interlocutor is None:
+                replies = None
             return performer.perform(
-                talk.audio, RATE, talk.words.words if talk.words else (() if told else None), other, RATE,
-                talk.interlocutor_words.words if talk.interlocutor_words and other is not None else None, head=head,
-                semantics=manner,
-            )  # fmt: skip
+                talk.audio, RATE, words, talk.interlocutor, RATE, replies, head=head, semantics=manner
+            )
 
         return talk_motion
 
@@ -226,9 +223,6 @@ def evaluate(run: Run) -> dict[str, Any]:
     """The suite on a folder of talks (`read_talks`, `read_strokes`); ``store`` is a folder of the fgd stage.
 
     The model is None, an `AvatarGPT`, whose gesture network is measured, a `Generator`, or several by name.
-
-    Raises:
-        UserError: no folder, or something else for a model.
     """
     if run.data is None:
         raise UserError("gesture: measured on recorded talks; name their folder")
@@ -268,9 +262,6 @@ def score(
         strokes: the bank of ``retrieval``, and the row ``strokes`` of figures that need no sound.
         features: for FGD.
         reduced: whether the first network is also run without sound, words and interlocutor; False for stored motions.
-
-    Raises:
-        UserError: no talk with a motion, or one of less than two windows.
     """
     window = float(suite.options.get("window", 10.0))
     recorded = [t for t in talks if t.motion is not None]
@@ -303,8 +294,8 @@ def score(
     }  # fmt: skip
 
 
+# The rows of one figure next to one another.
 def _by_figure(results: dict[str, Any]) -> dict[str, Any]:
-    """The rows of one figure next to one another."""
     figures = dict.fromkeys(key.split("/")[0] for key in results)
     return {key: results[key] for name in figures for key in results if key.split("/")[0] == name}
 
@@ -312,11 +303,11 @@ def _by_figure(results: dict[str, Any]) -> dict[str, Any]:
 _Maker = Callable[[Talk, int], Motion]
 
 
+# How the rows beside ``real`` are made: (talk, frames) -> motion.
 def _makers(
     talks: Sequence[Talk], motions: Sequence[Motion], networks: Mapping[str, Generator],
     strokes: Sequence[baselines.Stroke], reduced: bool = True,
 ) -> dict[str, _Maker]:  # fmt: skip
-    """How the rows beside ``real`` are made: (talk, frames) -> motion."""
     out: dict[str, _Maker] = {"mean pose": lambda talk, frames: baselines.mean_pose(motions, frames)}
     if strokes:
         bank = baselines.StrokeBank(strokes)
@@ -338,13 +329,13 @@ def _alone(talk: Talk) -> Talk:
     return replace(talk, interlocutor=None, interlocutor_words=None)
 
 
+# A network that gets a part of what is known of a talk.
 def _reduced(make: Generator, reduce: Callable[[Talk], Talk]) -> _Maker:
-    """A network that gets a part of what is known of a talk."""
     return lambda talk, frames: make(replace(reduce(talk), motion=None))
 
 
+# A motion at 30 fps, cut to the length of its talk; one that ends half a second before is refused.
 def _fitting(name: str, motion: Motion, frames: int) -> Motion:
-    """A motion at 30 fps, cut to the length of its talk; one that ends half a second before is refused."""
     out = motion.resampled(FPS)
     if len(out) < frames - FPS // 2:
         raise UserError(f"{name}: {len(out) / FPS:.1f} s of motion for a talk of {frames / FPS:.1f} s")
@@ -355,10 +346,10 @@ def _halves(motions: Sequence[Motion]) -> tuple[list[Motion], list[Motion]]:
     return [m.slice(0, len(m) // 2) for m in motions], [m.slice(len(m) // 2, len(m)) for m in motions]
 
 
+# Distances from the real set; for that set itself those between the halves of its clips: the noise floor.
 def _against(
     name: str, motions: list[Motion], real: list[Motion], features: GestureFeatures | None
 ) -> dict[str, Any]:
-    """Distances from the real set; for that set itself those between the halves of its clips: the noise floor."""
     a, b = _halves(real) if name == "real" else (motions, real)
     out = {f"hellinger/{name}": plain(hand_speed_distance(a, b))}
     if features is not None:

@@ -25,8 +25,8 @@ from vqvae.motion import Motion
 
 GUESSES, SENTENCES = "gesture_guesses.jsonl", "gesture_words.jsonl"
 LEAD, TAIL = 1.5, 1.0  # s of silence before and after: hands set out before a word
+# Row -> share of words that get a gesture of the bank.
 ROWS = {"words on": None, "network alone": 0.0, "words off": None}
-"""Row -> share of words that get a gesture of the bank."""
 BEFORE, AFTER = 10, 5  # frames of a stroke about its emphasis that are compared
 WITHIN = 0.3  # s about the time in which a gesture counts
 FINGERS = 0.1  # m that count as much as one radian of the mean finger
@@ -81,9 +81,6 @@ def guesses(path: Path, guess: ClassGuesser | None = None, classes: WordClasses 
     Args:
         path: rows of a ``word``, a ``text`` that has it, and its ``class``, empty = none.
         guess, classes: default: those of run time.
-
-    Raises:
-        UserError: a word that the table holds: it is not guessed.
     """
     table, guess = classes or word_classes(), guess or packaged_guesser()
     right: list[bool] = []
@@ -113,9 +110,6 @@ def score(suite: Suite, model: str | Path, cache: AnswerCache = NO_CACHE) -> dic
     """Share of the sentences whose gesture is performed, with words and without; and the scores of guesses.
 
     espeak-ng speaks them, so that times are exact. A gesture belongs to all classes of the table that ask for it.
-
-    Raises:
-        UserError: espeak-ng is not installed, no network or no bank.
     """
     from avatargpt.train.gesture.voices import Voices
 

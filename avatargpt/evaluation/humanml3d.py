@@ -99,11 +99,7 @@ def maker_of(model: Any) -> Maker:
 
 
 def features_of(motion: Motion | np.ndarray) -> np.ndarray:
-    """(T, 263) of a generated motion, whole units of 4 frames, at most 196.
-
-    Raises:
-        UserError: another shape, numbers that are not finite, or less than a unit.
-    """
+    """(T, 263) of a generated motion, whole units of 4 frames, at most 196."""
     from vqvae.io.hml263 import HML263Features
 
     x = np.asarray(motion) if not isinstance(motion, Motion) else HML263Features().encode(motion)
@@ -116,11 +112,7 @@ def features_of(motion: Motion | np.ndarray) -> np.ndarray:
 
 
 def generated(make: Maker, parts: Sequence[ClipPart], seeds: Sequence[int]) -> Iterator[np.ndarray]:
-    """Features of a motion for each caption, as long as its part of a recording, 64 at a time.
-
-    Raises:
-        UserError: another number of motions than texts, or see `features_of`.
-    """
+    """Features of a motion for each caption, as long as its part of a recording, 64 at a time."""
     for i in range(0, len(parts), GENERATED_AT_ONCE):
         batch = parts[i : i + GENERATED_AT_ONCE]
         motions = make([s.caption.text for s in batch], [s.frames for s in batch], seeds[i : i + GENERATED_AT_ONCE])
@@ -188,11 +180,7 @@ def score(
     suite: Suite, pairs: Sequence[Pair], evaluator: Evaluator, make: Maker | None, report: Report,
     cache: AnswerCache = NO_CACHE,
 ) -> dict[str, Any]:
-    """The figures over all repetitions, as plain JSON.
-
-    Raises:
-        UserError: options that do not fit together, or fewer clips than a pool.
-    """
+    """The figures over all repetitions, as plain JSON."""
     options = ProtocolOptions.read(suite.options, f"{suite.name}: options")
     if len(pairs) < options.pool or options.samples < max(2, options.pairs):
         raise UserError(
@@ -225,9 +213,6 @@ def evaluate(run: Run) -> dict[str, Any]:
 
     ``store`` is the folder of the stage `evaluator` or of the published one; None = the folder ``evaluator`` of the
     corpus.
-
-    Raises:
-        UserError: no corpus or evaluator, see `load_evaluator` and `read_pairs`.
     """
     if run.data is None:
         raise UserError(f"{run.suite.name}: measured on HumanML3D; name its folder with --data")

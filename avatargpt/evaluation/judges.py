@@ -23,8 +23,8 @@ from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Strict
 
+# Figures that are compared with geometry -> 1 where higher is better.
 FIGURES = {"top1": 1, "top2": 1, "top3": 1, "mm_dist": -1, "fid": -1}
-"""Figures that are compared with geometry -> 1 where higher is better."""
 
 
 def evaluate_predicates(run: Run) -> dict[str, Any]:
@@ -157,9 +157,6 @@ def score_evaluator(
         ``mm_dist/DEGRADATION``, ``fid/DEGRADATION`` of all clips, and ``geometry/DEGRADATION``, the share that passes;
         ``agreement/FIGURE``: Spearman's rank correlation of the figure (negated where lower is better) with that
         share, over the degradations and the clips as they are.
-
-    Raises:
-        UserError: fewer held-out clips with captions than a pool has.
     """
     options = suite.settings(Settings)
     held_out = [c for c in (*recorded, *keyframed) if c.captions and len(c.load()) >= 4]
@@ -186,11 +183,11 @@ def score_evaluator(
     return {"results": results, "clips": len(held_out), "evaluator": evaluator.fingerprint}
 
 
+# Figures and pass rates of all clips as they are and made worse, and how far both agree.
 def _degraded(
     held_out: list[Clip], captions: list[np.ndarray], sides: list[np.ndarray], real: np.ndarray,
     evaluator: MotionEvaluator, options: Settings, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Figures and pass rates of all clips as they are and made worse, and how far both agree."""
     from scipy.stats import spearmanr
 
     geometry = ClipJudge()

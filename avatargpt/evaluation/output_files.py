@@ -121,9 +121,8 @@ def match_files(folder: Path, items: Sequence[Item], names: Path | None = None) 
     return OutputFiles({k: [path for *_, path in sorted(v)] for k, v in sorted(samples.items())}, failed)
 
 
+# Reasons for unread folders and formats that hold an expected name of which there is no other file.
 def _overlooked(ignored: Sequence[Path], expected: _Expected, files: Mapping[str, Path]) -> Iterator[dict[str, str]]:
-    """Reasons for unread folders and formats that hold an expected name of which there is no other file."""
-
     def is_expected(path: Path) -> bool:
         return path.is_file() and path.stem not in files and bool(expected.item(path.stem) or expected.item(path.name))
 
@@ -177,8 +176,8 @@ class _Expected:
         return f"the suite has no such item{suggestion}; accepted ids of `eval ask`"
 
 
+# A name with its numbers as integers: 007 and 7 are equal.
 def _unpadded(name: str) -> str:
-    """A name with its numbers as integers: 007 and 7 are equal."""
     return re.sub(r"\d+", lambda m: str(int(m[0])), name)
 
 
@@ -304,8 +303,8 @@ def lacks_head(path: Path) -> bool:
     return path.suffix.lower() == ".json" and "weightMat" in read_face_json(path)
 
 
+# Gets the joints (T, 22, 3) of a body as its file has them.
 JointsCallback = Callable[[np.ndarray], object]
-"""Gets the joints (T, 22, 3) of a body as its file has them."""
 
 
 def read_body(path: Path, fps: float | None = None, on_joints: JointsCallback | None = None) -> Signals:
@@ -327,11 +326,7 @@ def read_body(path: Path, fps: float | None = None, on_joints: JointsCallback | 
 
 
 def read_motion(path: Path, fps: float | None = None, on_joints: JointsCallback | None = None) -> Motion:
-    """A body with rotations; of positions alone those that put the bones there (`hml263.swing_rotations`).
-
-    Raises:
-        UserError: as `read_body`.
-    """
+    """A body with rotations; of positions alone those that put the bones there (`hml263.swing_rotations`)."""
     positions = _positions(path, fps)
     if positions is None:
         return _motion(path, fps, on_joints)
@@ -341,11 +336,7 @@ def read_motion(path: Path, fps: float | None = None, on_joints: JointsCallback 
 
 
 def read_both(path: Path, fps: float | None = None, on_joints: JointsCallback | None = None) -> tuple[Motion, Signals]:
-    """`read_motion` and `read_body` of a file that is read once.
-
-    Raises:
-        UserError: as `read_body`.
-    """
+    """`read_motion` and `read_body` of a file that is read once."""
     positions = _positions(path, fps)
     if positions is None:
         loaded = _motion(path, fps, on_joints)
@@ -388,8 +379,8 @@ def _motion(path: Path, fps: float | None, on_joints: JointsCallback | None) -> 
     return motion
 
 
+# Joints (T, 22, 3), their rate, and where the face points; None for files of rotations.
 def _positions(path: Path, fps: float | None) -> tuple[np.ndarray, float, np.ndarray | None] | None:
-    """Joints (T, 22, 3), their rate, and where the face points; None for files of rotations."""
     if path.suffix.lower() != ".npy":
         return None
     array = map_array(path, f"accepted {ARRAYS}")
@@ -415,12 +406,12 @@ def _positions(path: Path, fps: float | None) -> tuple[np.ndarray, float, np.nda
 
 
 _Joints = tuple[np.ndarray, np.ndarray | None]
+# Shape of a frame -> its frame rate (None = not fixed) and array -> joints and direction of the face.
 _ARRAYS: dict[tuple[int, ...], tuple[float | None, Callable[[np.ndarray], _Joints]]] = {
     (22, 3): (None, lambda x: (x, None)),
     (263,): (hml263.HML263Features.fps, lambda x: (hml263.recover_joints(x), None)),
     (272,): (ms272.FPS, lambda x: (ms272.recover_joints(x), ms272.face_direction(x))),
 }
-"""Shape of a frame -> its frame rate (None = not fixed) and array -> joints and direction of the face."""
 
 
 def _check_rate(path: Path, stated: float | None, expected: float | None) -> None:
@@ -433,8 +424,8 @@ def _check_frames(path: Path, count: int) -> None:
         raise UserError(f"{path}: {count} frames; accepted at least {MIN_FRAMES}")
 
 
+# Centimetres, inches and normalised features are not positions in metres.
 def _check_size(path: Path, joints: np.ndarray) -> None:
-    """Centimetres, inches and normalised features are not positions in metres."""
     if not METRE_SIZE[0] <= (ratio := size(joints)) <= METRE_SIZE[1]:
         raise UserError(f"{path}: bones {ratio:.3g} times as long as a person's; accepted metres, "
                         f"{METRE_SIZE[0]:g} to {METRE_SIZE[1]:g} times")  # fmt: skip

@@ -41,9 +41,6 @@ def items(suite: Suite, data: Path | None = None) -> list[Item]:
 
     Prompt suites number their prompts from 1, the neutral ones of style checks behind the others; a suite of faces
     calls its instructions by source and number, one of gestures its talks by their names.
-
-    Raises:
-        UserError: a kind of suite that takes no outputs.
     """
     if suite.kind == "prompts":
         texts = [e.prompt for e in suite.entries]
@@ -76,9 +73,6 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
     Args:
         data: recorded talks of a gesture suite, or the corpus of a face suite. store: encoder of the FGD.
         model: what describes the motions of a list of prompts.
-
-    Raises:
-        UserError: a suite that takes no outputs, or no such folder.
     """
     expected = items(suite, data)
     matches = match_files(outputs.folder, expected, outputs.names)
@@ -103,10 +97,10 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
     return {"outputs": matches.digest, **counted, **result, **{k: v for k, v in extra.items() if v}}
 
 
+# Item -> its clips; files that cannot be read go to `failed`, each with the reason.
 def _read(
     matches: OutputFiles, read: Callable[[Path, float | None], T], fps: float | None, failed: list[dict[str, str]]
 ) -> dict[str, list[T]]:  # fmt: skip
-    """Item -> its clips; files that cannot be read go to `failed`, each with the reason."""
     out: dict[str, list[T]] = {}
     for name, paths in matches.files.items():
         clips = []

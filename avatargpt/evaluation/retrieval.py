@@ -20,8 +20,8 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.strict import PositiveInt, Strict
 
+# (prompts, seeds), equally long -> one motion per pair.
 Generator = Callable[[list[str], list[int]], Sequence[Motion]]
-"""(prompts, seeds), equally long -> one motion per pair."""
 GENERATED_AT_ONCE = 64
 MODEL = "model"
 RANDOM_PAIRING = "random pairing"
@@ -73,9 +73,6 @@ def score(
         another clip's caption) and ``nearest caption`` (training clip): R-precision in pools and MM-Dist, intervals
         over captions, diversity, multimodality, and FID to the real motions (covariances shrunk, for these are some
         hundred clips).
-
-    Raises:
-        UserError: fewer held-out clips with captions than a pool has.
     """
     options = suite.settings(Settings)
     held_out = [c for c in held_out if c.captions]
@@ -136,15 +133,15 @@ def result(
             "baselines": [name for name in rows if name != MODEL]}  # fmt: skip
 
 
+# What follows a figure's name in that row.
 def _suffix(name: str) -> str:
-    """What follows a figure's name in that row."""
     return "" if name == MODEL else f"/{name}"
 
 
+# Motions for lists of texts and seeds, in one row.
 def _answers(
     make: Generator, texts: Sequence[list[str]], seeds: Sequence[list[int]], cache: AnswerCache
 ) -> list[Motion]:  # fmt: skip
-    """Motions for lists of texts and seeds, in one row."""
     def generate(texts: list[str], seeds: list[int]) -> list[Motion]:
         return list(make(texts, seeds))
 

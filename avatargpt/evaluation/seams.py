@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 WINDOW = 60  # frames at 20 fps
 INTERPOLATED = 12  # frames of the interpolation baseline
 STEPS = 6  # actions of a scene composed of captions
+# Activities of a scene, each a list of steps.
 Scene = list[list[str]]
-"""Activities of a scene, each a list of steps."""
+# Captions of recordings and how many frames (20 per second) these have.
 CaptionedLengths = Sequence[tuple[str, int]]
-"""Captions of recordings and how many frames (20 per second) these have."""
 
 
 def evaluate(run: Run) -> dict[str, Any]:
@@ -81,11 +81,7 @@ def seam_figures(cut: Sequence[np.ndarray], real: float, fps: float = 20.0) -> d
 
 
 def scenes(data: Path | None) -> list[Scene]:
-    """The validation scenes of the planning corpus.
-
-    Raises:
-        UserError: not given, not found or damaged.
-    """
+    """The validation scenes of the planning corpus."""
     return [[list(a.steps) for a in row.activities] for row in validation_plans(data)]
 
 

@@ -31,8 +31,8 @@ NOISES = 14  # of each colour
 MIN_ROUNDING = 0.02  # standard deviation of the teacher's rounding below which there is nothing to correlate with
 
 
+# (T, 55) curves, the times of phones, and the teacher's (T, 55) curves.
 Spoken = tuple[np.ndarray, list[Phone], np.ndarray]
-"""(T, 55) curves, the times of phones, and the teacher's (T, 55) curves."""
 
 
 def evaluate(run: Run) -> dict[str, Any]:
@@ -51,9 +51,6 @@ def score(
         driver: under test.
         data: folder with facegood, aligned_speech_misc, ljspeech_sample; parts that are missing are left out.
         store: a cache of the speech stage, for held-out synthetic voices; None leaves them out.
-
-    Raises:
-        UserError: neither given, or nothing to measure in them.
     """
     results: dict[str, Any] = {}
     if store is not None:
@@ -132,8 +129,8 @@ def _real(driver: Driver, data: Path, cache: AnswerCache) -> dict[str, Any]:
     return out
 
 
+# Largest mouth channel over 10 s of silence and of noise at -30 dB full scale, from 150 ms on.
 def _still(driver: Driver) -> dict[str, Any]:
-    """Largest mouth channel over 10 s of silence and of noise at -30 dB full scale, from 150 ms on."""
     rng, level = np.random.default_rng(0), np.float32(10 ** (-30 / 20))
     sounds = {"silence": [np.zeros(10 * RATE, np.float32)]}
     sounds["noise"] = [noise(10 * RATE, rng, slope) * level for _ in range(NOISES) for slope in (0.0, 1.0, 2.0)]
@@ -147,8 +144,8 @@ def _still(driver: Driver) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# Share of frames in which a mouth channel passes `MOVED` during sounds of keys, knocks, breath and the like.
 def _sounds(driver: Driver) -> dict[str, Any]:
-    """Share of frames in which a mouth channel passes `MOVED` during sounds of keys, knocks, breath and the like."""
     first, out = round(lipsync.SETTLE * FPS), {}
     for number, kind in enumerate(SOUNDS):
         moved: list[float] = []
@@ -221,8 +218,8 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     return out | recording_distances(faces, recorded, [c.curves for c in training])
 
 
+# (T, 332) -> (T, 83) means over the quarter frames.
 def _quarters(features: np.ndarray) -> np.ndarray:
-    """(T, 332) -> (T, 83) means over the quarter frames."""
     return np.asarray(features.astype(np.float64).reshape(len(features), QUARTERS, PER_QUARTER).mean(1))
 
 

@@ -27,10 +27,10 @@ PROMPT_KINDS = (
     "single", "side", "turn", "style", "count", "two", "seconds", "tempo", "negation", "clauses", "sidestep",
 )  # fmt: skip
 PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "seen_in", "note")
+# How far the words of a prompt are known from training -> the figure that counts such prompts.
 SEEN_IN = {
     "requests": "all words in requests", "texts": "a word in no request", "nowhere": "a word in no training text"
 }  # fmt: skip
-"""How far the words of a prompt are known from training -> the figure that counts such prompts."""
 SUITE_KEYS = (
     "name", "version", "kind", "description", "seeds", "metrics", "targets", "prompts", "options", "classes"
 )  # fmt: skip
@@ -92,11 +92,7 @@ class Suite:
     targets: dict[str, float | str] = field(default_factory=dict)
 
     def settings(self, kind: type[Settings]) -> Settings:
-        """Those of its options that `kind` has; the others are for gathering the clips.
-
-        Raises:
-            UserError: a value of the wrong type or out of bounds.
-        """
+        """Those of its options that `kind` has; the others are for gathering the clips."""
         return kind.read({k: v for k, v in self.options.items() if k in kind.model_fields}, self.name)
 
 
@@ -135,7 +131,6 @@ class Kind:
         place: ``module:function`` in this package, `Run` -> results.
         data: what ``--data`` holds. needs_data: whether it has to be named.
         model: whether a model takes part; ``optional``: without one the rows of recordings and baselines alone.
-        shared: whether several processes may share it, as what the model is asked is known beforehand.
         outputs: whether files of other systems can be measured.
         method: of `avatargpt.AvatarGPT` under test, whose defaults are the settings of decoding.
     """
@@ -144,7 +139,6 @@ class Kind:
     data: str = BODY_CORPUS
     needs_data: bool = True
     model: bool | str = True
-    shared: bool = False
     outputs: bool = False
     method: str = ""
 
@@ -154,24 +148,25 @@ class Kind:
         return function(run)
 
 
+# Kind of a suite, as its YAML states it -> what it needs.
 KINDS = {
-    "prompts": Kind("prompts:evaluate", needs_data=False, shared=True, outputs=True, method="generate"),
-    "prompt_list": Kind("prompt_list:evaluate", needs_data=False, shared=True, outputs=True),
+    "prompts": Kind("prompts:evaluate", needs_data=False, outputs=True, method="generate"),
+    "prompt_list": Kind("prompt_list:evaluate", needs_data=False, outputs=True),
     "requests": Kind("requests:evaluate", needs_data=False),
     "tokenizer": Kind("tokenizer:evaluate"),
-    "describe": Kind("describe:evaluate", shared=True, method="describe"),
-    "describe_synthetic": Kind("describe:evaluate_synthetic", needs_data=False, shared=True, method="describe"),
-    "inbetween": Kind("transitions:evaluate", model="optional", shared=True, method="in_between"),
-    "continuation": Kind("transitions:evaluate", model="optional", shared=True, method="extend"),
-    "retrieval": Kind("retrieval:evaluate", model="optional", shared=True, outputs=True),
+    "describe": Kind("describe:evaluate", method="describe"),
+    "describe_synthetic": Kind("describe:evaluate_synthetic", needs_data=False, method="describe"),
+    "inbetween": Kind("transitions:evaluate", model="optional", method="in_between"),
+    "continuation": Kind("transitions:evaluate", model="optional", method="extend"),
+    "retrieval": Kind("retrieval:evaluate", model="optional", outputs=True),
     "humanml3d": Kind(
         "humanml3d:evaluate", "HumanML3D (a folder with new_joint_vecs, texts and test.txt)", model="optional",
-        shared=True, method="generate",
+        method="generate",
     ),
     "seams": Kind("seams:evaluate"),
     "plans": Kind("plans:evaluate", PLANNING_CORPUS),
-    "plan_cycle": Kind("plans:evaluate_cycle", PLANNING_CORPUS, shared=True, method="generate"),
-    "plan_coverage": Kind("plans:evaluate_coverage", PLANNING_CORPUS, shared=True, method="generate"),
+    "plan_cycle": Kind("plans:evaluate_cycle", PLANNING_CORPUS, method="generate"),
+    "plan_coverage": Kind("plans:evaluate_coverage", PLANNING_CORPUS, method="generate"),
     "chat": Kind("chat:evaluate", "the recorded dialogues (a folder with val.jsonl)"),
     "chat_fresh": Kind("chat:evaluate_fresh", needs_data=False),
     "face_instructions": Kind("face_instructions:evaluate", needs_data=False, outputs=True),
@@ -186,7 +181,6 @@ KINDS = {
     "predicates": Kind("judges:evaluate_predicates", model=False),
     "retrieval_judge": Kind("judges:evaluate_retrieval", model=False),
 }  # fmt: skip
-"""Kind of a suite, as its YAML states it -> what it needs."""
 
 
 def kinds_with(**attributes: Any) -> list[str]:
@@ -226,11 +220,7 @@ def find(name: str) -> Path:
 
 
 def load(name: str) -> Suite:
-    """Read a suite by name, or a list of prompts by its file (``.csv``, ``.json``).
-
-    Raises:
-        UserError: no such suite, or a file of another kind.
-    """
+    """Read a suite by name, or a list of prompts by its file (``.csv``, ``.json``)."""
     suffix = Path(name).suffix.lower()
     if suffix in (".csv", ".json"):
         return read_list(Path(name))
@@ -276,11 +266,7 @@ def read_list(path: Path) -> Suite:
 
 
 def csv_rows(path: Path, accepted: str) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a CSV by the names of its first line, with their line numbers; cells without a name are left out.
-
-    Raises:
-        UserError: not readable, or damaged quoting.
-    """
+    """Rows of a CSV by the names of its first line, with their line numbers; cells without a name are left out."""
     reader = csv.DictReader(io.StringIO(read_text(path, MAX_LIST_BYTES, accepted)), strict=True)
     out = []
     try:

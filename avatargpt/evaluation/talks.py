@@ -44,8 +44,8 @@ class Talk:
     interlocutor_words: Words | None = None
 
 
+# A talk without its motion -> the speaker's Motion, at any rate.
 Generator = Callable[[Talk], Motion]
-"""A talk without its motion -> the speaker's Motion, at any rate."""
 
 
 def _load_audio(path: Path) -> np.ndarray:
@@ -95,11 +95,7 @@ def _word_times(place: Path, name: str) -> Words | None:
 
 
 def read_rows(path: Path) -> Motion:
-    """A clip stored as int16 quaternions of the 22 joints (``rot``), with ``root`` and ``fps``.
-
-    Raises:
-        UserError: missing, damaged, or other arrays.
-    """
+    """A clip stored as int16 quaternions of the 22 joints (``rot``), with ``root`` and ``fps``."""
     data = read_arrays(path, ("rot", "root", "fps"), MAX_FRAMES)
     if missing := {"rot", "root", "fps"} - set(data):
         raise UserError(f"{path}: missing {', '.join(sorted(missing))}")
@@ -111,9 +107,6 @@ def read_strokes(folder: Path) -> list[Stroke]:
     """The co-speech gestures of ``smartbody`` in a folder (``motions.npz``, ``clips.jsonl``); none where it is missing.
 
     Clips that jump are left out, and so are those without the time of an emphasis.
-
-    Raises:
-        UserError: damaged files.
     """
     library = folder / "smartbody"
     if not library.is_dir():

@@ -61,11 +61,11 @@ def long_clips(clips: list[Clip], count: int, seconds: float, seed: int = 0) -> 
     out = []
     for _ in range(count):
         order = rng.permutation(len(clips)).tolist()
-        joined = clips[order.pop()].load()
-        while len(joined) < frames:  # joining cuts, so the number of clips is not known beforehand
+        motion = clips[order.pop()].load()
+        while len(motion) < frames:  # joining cuts, so the number of clips is not known beforehand
             order = order or rng.permutation(len(clips)).tolist()
-            joined = join([joined, clips[order.pop()].load()])
-        out.append(joined.slice(0, frames))
+            motion = join([motion, clips[order.pop()].load()])
+        out.append(motion.slice(0, frames))
     return out
 
 
@@ -154,8 +154,8 @@ def _checks_kept(real: Motion, rebuilt: Motion) -> list[float]:
     ]  # fmt: skip
 
 
+# Pose error (heading frame) and distance of the root path over time, binned; (clips, bins), mm.
 def _curves(long: list[Motion], reconstruct: Reconstruct, bin_seconds: float = 5.0) -> dict[str, np.ndarray]:
-    """Pose error (heading frame) and distance of the root path over time, binned; (clips, bins), mm."""
     from avatargpt.kinematics.measures import heading_frame, start_aligned
 
     pose, path = [], []

@@ -41,9 +41,6 @@ def interpolate(start: Motion, end: Motion, frames: int) -> Motion:
 
     Rotations by slerp along the shorter arc (Shoemake 1985), root linearly, at t = (i + 1) / (frames + 1); both clips
     as they stand in the world.
-
-    Raises:
-        UserError: frames < 1 or different frame rates.
     """
     if abs(start.fps - end.fps) > 1e-6:
         raise UserError(f"clips at {start.fps} and {end.fps} fps; both need the same rate")
@@ -140,11 +137,7 @@ def score(suite: Suite, clips: list[Clip], model: Any, cache: AnswerCache = NO_C
 
 
 def tasks_of(suite: Suite, clips: list[Clip]) -> list[Task]:
-    """The tasks of a suite.
-
-    Raises:
-        UserError: fewer than two that are long enough.
-    """
+    """The tasks of a suite."""
     options = suite.options
     tasks = cut(clips, suite.kind, float(options["kept"]), int(options["shortest"]))
     if len(tasks) < 2:
@@ -220,13 +213,13 @@ def judged(
             "real_jerk_95th_percentile": round(usual, 5)}  # fmt: skip
 
 
+# The seeds of one clip are no samples of their own: intervals are over clips.
 def _over_clips(rows: list[list[float]]) -> dict[str, Any]:
-    """The seeds of one clip are no samples of their own: intervals are over clips."""
     return figure([float(np.mean(r)) for r in rows])
 
 
+# `BETWEEN_FIGURES` of the middle of (T, 22, 3) joints, with the frames that third differences reach.
 def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...]) -> dict[str, float]:
-    """`BETWEEN_FIGURES` of the middle of (T, 22, 3) joints, with the frames that third differences reach."""
     from avatargpt.kinematics.measures import TOES, foot_skate, jerk
 
     around = slice(max(0, task.first - 3), task.last + 3)
@@ -239,15 +232,15 @@ def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...
     }  # fmt: skip
 
 
+# The largest `seam_jerk` at any seam of the task.
 def _seams(joints: np.ndarray, task: Task) -> float:
-    """The largest `seam_jerk` at any seam of the task."""
     from avatargpt.kinematics.measures import seam_jerk
 
     return max(seam_jerk(joints, 20.0, s) for s in (task.first, task.last) if s < len(task.real.joints))
 
 
+# The last pose repeated, or the end cut off: a wrong length then worsens every other figure too.
 def _fitted(joints: np.ndarray, frames: int) -> np.ndarray:
-    """The last pose repeated, or the end cut off: a wrong length then worsens every other figure too."""
     if len(joints) >= frames:
         return joints[:frames]
     return np.concatenate([joints, np.repeat(joints[-1:], frames - len(joints), 0)])

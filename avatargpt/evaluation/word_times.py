@@ -23,8 +23,8 @@ from avatargpt.speech.words import Word, Words
 from avatargpt.train.speech_data.recordings import lj_texts
 from vqvae.errors import UserError
 
+# Part of the figures -> its folder of recordings with word times.
 ALIGNED = {"mfa": "mfa", "librivox": "librivox_pocketsphinx"}
-"""Part of the figures -> its folder of recordings with word times."""
 NOT_A_WORD = ("<unk>", "spn")
 
 
@@ -53,9 +53,6 @@ def score(
         driver: whose phone head aligns.
         data: folder with aligned_speech_misc, and ljspeech_sample for `fit`.
         whisper: folder of a Whisper model for faster-whisper; None leaves its rows out.
-
-    Raises:
-        UserError: no such recordings.
     """
     timed = [] if data is None else list(_aligned(data / "aligned_speech_misc"))
     if data is None or not timed:
@@ -101,9 +98,8 @@ def _transcribed(data: Path) -> Iterator[Timed]:
         yield Timed(f"lj_{path.stem}", resample(*load(path)), texts[path.stem])
 
 
+# Name, differences of onsets in ms, share of words missing, and share of words timed by the phone head instead.
 def _errors(recording: Timed, result: Words) -> tuple[str, list[float], float, float]:
-    """Name, differences of onsets in ms, share of words missing, and share of words timed by the phone head instead."""
-
     def plain_text(words: tuple[Word, ...]) -> list[str]:
         return ["".join(c for c in w.text.lower() if c.isalnum()) for w in words]
 
@@ -115,8 +111,8 @@ def _errors(recording: Timed, result: Words) -> tuple[str, list[float], float, f
     return recording.name, errors, 1 - len(pairs) / len(recording.words), by_network
 
 
+# How well recordings fit their transcripts and those of other recordings, and how many are refused.
 def _fits(suite: Suite, driver: Driver, recordings: list[Timed], cache: AnswerCache) -> dict[str, Any]:
-    """How well recordings fit their transcripts and those of other recordings, and how many are refused."""
     rng = np.random.default_rng(suite.seeds[0])
 
     def fits(recording: Timed, texts: list[str]) -> list[float]:

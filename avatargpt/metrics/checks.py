@@ -1,8 +1,8 @@
-"""Which geometric checks a clip or a caption must pass.
+"""Tables of the geometric checks that a clip or a caption must pass.
 
-The tables are suites: `families` (keyframed families: what a clip's parameters promise, which words name it) and
-`predicates` (classes of recorded clips). Traits of a manner are not written down: a trait counts where geometry finds
-it in nearly all training clips of an action in a style, beside plain clips of the same action.
+The tables are suites: `families` (keyframed families: checks by parameters, words that name it) and
+`predicates` (classes of recorded clips). Traits of a style are not listed: a trait counts where
+nearly all training clips of an action in a style show it beside plain clips of the same action.
 """
 
 from __future__ import annotations
@@ -52,17 +52,14 @@ def read_families(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Family
     """The `classes` of a suite of kind ``families``.
 
     Args:
-        rows: as the suite tells them. name: of the suite.
-
-    Raises:
-        UserError: unknown keys, a family twice, a bad pattern, an unknown check.
+        rows: as in the suite's file. name: of the suite.
     """
-    found: dict[str, Family] = {}
+    families: dict[str, Family] = {}
     for row in rows:
         where = f"suite {name}, family {row.get('name')!r}"
         if set(row) - set(KEYS) or not {"name", "words", "checks"} <= set(row):
             raise UserError(f"{where}: keys {sorted(row)}; accepted {', '.join(KEYS)}")
-        if row["name"] in found:
+        if row["name"] in families:
             raise UserError(f"{where}: is there twice")
         checks = []
         for item in row["checks"]:
@@ -71,53 +68,53 @@ def read_families(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Family
             predicates.validate(check)
             checks.append((when, check))
         words = pattern(str(row["words"]), where)
-        found[row["name"]] = Family(row["name"], words, tuple(checks), tuple(row.get("also") or ()))
-    unknown = {a for e in found.values() for a in e.also} - set(found)
+        families[row["name"]] = Family(row["name"], words, tuple(checks), tuple(row.get("also") or ()))
+    unknown = {a for e in families.values() for a in e.also} - set(families)
     if unknown:
         raise UserError(f"suite {name}: also names {', '.join(sorted(unknown))}, which are no families of it")
-    return found
+    return families
 
 
 def facts(clip: Clip) -> dict[str, Any]:
-    """What a keyframed clip says of itself: its parameters, ``side`` and ``other``."""
+    """The parameters of a keyframed clip, its ``side`` and the ``other`` side."""
     side = str(clip.extra.get("side") or "any")
-    known = dict(clip.extra.get("params") or {})
-    return {**known, "side": side, "other": {"left": "right", "right": "left"}.get(side, "any")}
+    parameters = dict(clip.extra.get("params") or {})
+    return {**parameters, "side": side, "other": {"left": "right", "right": "left"}.get(side, "any")}
 
 
-def filled(check: Any, known: dict[str, Any] | None, partial: bool = False) -> Any:
-    """A check with every "$name" replaced; without facts (None) such parameters are left out.
+def filled(check: Any, values: dict[str, Any] | None, partial: bool = False) -> Any:
+    """A check with every "$name" replaced; without values (None) such parameters are left out.
 
     Args:
-        partial: leave out also those that `known` does not tell.
+        partial: leave out also the parameters that `values` lacks.
     """
     if isinstance(check, list):
-        return [filled(c, known, partial) for c in check]
+        return [filled(c, values, partial) for c in check]
     if isinstance(check, dict):
         out = {}
         for key, value in check.items():
             if isinstance(value, str) and value.startswith("$"):
-                if known is None:
+                if values is None:
                     continue
-                if value[1:] not in known:
+                if value[1:] not in values:
                     if partial:
                         continue
-                    raise UserError(f"check {check}: the clip has no parameter {value[1:]}; it has {', '.join(known)}")
-                value = known[value[1:]]
-            out[key] = filled(value, known, partial)
+                    raise UserError(f"check {check}: the clip has no parameter {value[1:]}; it has {', '.join(values)}")
+                value = values[value[1:]]
+            out[key] = filled(value, values, partial)
         return out
     return check
 
 
-def applies(when: dict[str, Any], known: dict[str, Any]) -> bool:
+def applies(when: dict[str, Any], values: dict[str, Any]) -> bool:
     """Whether a clip's parameters are as `when` says: a value, or one of a list."""
-    return all(known.get(k) in (v if isinstance(v, list) else [v]) for k, v in when.items())
+    return all(values.get(k) in (v if isinstance(v, list) else [v]) for k, v in when.items())
 
 
 def holds(entry: Family, clip: Clip, s: Signals) -> bool:
     """Whether a clip of the family shows what its parameters promise."""
-    known = facts(clip)
-    return all(predicates.judge(filled(c, known), s).passed for when, c in entry.checks if applies(when, known))
+    values = facts(clip)
+    return all(predicates.judge(filled(c, values), s).passed for when, c in entry.checks if applies(when, values))
 
 
 def resembles(entry: Family, s: Signals) -> bool:
@@ -128,24 +125,24 @@ def resembles(entry: Family, s: Signals) -> bool:
 
 @cache
 def templates() -> dict[str, Words]:
-    """Action with a file -> what its own captions look like with any side, count or other word filled in."""
+    """Action with a file -> the pattern of its captions with any side, count or parameter filled in."""
     from instruct_data.synth import actions
 
     return {name: template(c.text for c in family.captions) for name, family in actions().items()}
 
 
 def families_named(table: dict[str, Family], sentence: str) -> set[str]:
-    """Families that a sentence names: by one of its words, or as it says what a caption of the family says."""
+    """Families that a sentence names: by one of their words, or by the pattern of a caption."""
     text = sentence.lower().strip().rstrip(".")
-    own = templates()
+    captions = templates()
     return {
         name for name, entry in table.items()
-        if entry.words.search(text) or (name in own and own[name].fullmatch(text))
+        if entry.words.search(text) or (name in captions and captions[name].fullmatch(text))
     }  # fmt: skip
 
 
+# Sources of keyframed clips, in stores and made on the spot.
 KEYFRAMED_SOURCES = (SOURCE, "keyframed")
-"""Sources of keyframed clips, in stores and made on the spot."""
 
 
 def belongs(clip: Clip, about: dict[str, Any]) -> bool:
@@ -162,9 +159,8 @@ class ClipJudge:
     """Judges clips by the checks of the suites `predicates` (recorded ones) and `families` (keyframed ones)."""
 
     def __init__(self) -> None:
-        folder = resources.suites()
-        self.classes: list[dict[str, Any]] = read_yaml(folder / "predicates.yaml")["classes"]
-        self.families = read_families(read_yaml(folder / "families.yaml")["classes"], "families")
+        self.classes = _rows("predicates")
+        self.families = read_families(_rows("families"), "families")
 
     def verdict(self, clip: Clip, motion: Motion) -> float:
         """1.0 where `motion` shows what `clip` is known to show, 0.0 where not, NaN where no check is about it."""
@@ -201,12 +197,12 @@ def on_side(check: Any, side: str | None) -> Any:
     name, body = next(iter(check.items()))
     if name != "any":
         return check
-    own = [c for c in body if isinstance(c, Mapping) and next(iter(c.values())).get("side") == side]
-    return {"any": own} if own else check
+    matching = [c for c in body if isinstance(c, Mapping) and next(iter(c.values())).get("side") == side]
+    return {"any": matching} if matching else check
 
 
+# The rows of a table among the evaluation suites.
 def _rows(table: str) -> list[dict[str, Any]]:
-    """What a table among the evaluation suites says of each family or class."""
     rows: list[dict[str, Any]] = read_yaml(resources.suites() / f"{table}.yaml")["classes"]
     return rows
 
@@ -250,7 +246,7 @@ class CaptionChecks:
         entry = self._families.get(action)
         if entry is not None:
             # a parameter is as the caption says where it has the word for its value
-            values = ((k, v) for when, _ in entry.checks for k, some in when.items() for v in _listed(some))
+            values = ((k, v) for when, _ in entry.checks for k, listed in when.items() for v in _listed(listed))
             params = {k: v for k, v in values if isinstance(v, str) and v.split()[-1] in caption.lower()}
             return [on_side(check, side_of(caption)) for check in self._family(entry, params, caption)]
         name = action.replace("_", "-")
@@ -265,27 +261,27 @@ class CaptionChecks:
 
     def _family(self, entry: Family, params: dict[str, Any], caption: str) -> list[Any]:
         text, side = caption.lower(), side_of(caption)
-        known: dict[str, Any] = {"side": side, "other": {"left": "right", "right": "left"}[side]} if (
-            side in _SIDED
-        ) else {}  # fmt: skip
+        values: dict[str, Any] = {}
+        if side in _SIDED:
+            values = {"side": side, "other": {"left": "right", "right": "left"}[side]}
         if tells_count(text):
-            known |= {k: v for k, v in params.items() if k not in known}
+            values |= {k: v for k, v in params.items() if k not in values}
         out = []
         for when, check in entry.checks:
-            # a word of the parameter's value in the caption tells it; what is derived (true or false) is never told
-            said = all(not isinstance(params.get(k), str) or params[k].split()[-1] in text for k in when)
-            if not when or (applies(when, params) and said):
-                out.append(filled(check, known, partial=True))
+            # a caption states a parameter by the last word of its value; derived ones (true or false) are never stated
+            stated = all(not isinstance(params.get(k), str) or params[k].split()[-1] in text for k in when)
+            if not when or (applies(when, params) and stated):
+                out.append(filled(check, values, partial=True))
         return out
 
 
 TRAITS: tuple[Any, ...] = ("slower", "faster", "stooped", "erect", {"wider_stance": {"factor": 1.2}}, "wider_arms")
 PLAIN = ("", "normal")
-SHARE = 0.8  # of the pairs of a styled and a plain clip that must show a trait or pass a check
-CLIPS = 8  # of each kind that are looked at
+MIN_SHARE = 0.8  # of the pairs of a styled and a plain clip that must show a trait or pass a check
+MAX_CLIPS = 8  # of each kind that are judged
 
+# (source, action, style)
 Kind = tuple[str, str, str]
-"""(source, action, style)"""
 
 
 @dataclass(frozen=True)
@@ -301,7 +297,7 @@ class Manner:
     passing: list[Any]
     plain: list[Signals]
 
-    def shown(self, motion: Signals) -> bool:
+    def matches(self, motion: Signals) -> bool:
         """Whether `motion` passes and shows every trait beside most of the plain renditions."""
         if not predicates.judge_all(self.passing, motion).passed:
             return False
@@ -311,10 +307,10 @@ class Manner:
 def manners(
     clips: Sequence[ClipCodes], checks: Callable[[ClipCodes], list[Any]], decode: Callable[[Any], Motion], seed: int = 0
 ) -> Mapping[Kind, Manner]:
-    """Every action in every style of which something is known.
+    """Every action in every style that has traits.
 
     Args:
-        clips: training clips. checks: what geometry asks of a clip's action whatever its style.
+        clips: training clips. checks: those of a clip's action whatever its style.
         decode: codes -> motion.
     """
     rng = np.random.default_rng(seed)
@@ -328,21 +324,21 @@ def manners(
         elif clip.source != "styled":
             plain[clip.action].append(clip)
 
-    def some(of: list[ClipCodes]) -> list[Signals]:
-        return [Signals(decode(of[i].codes)) for i in rng.permutation(len(of))[:CLIPS]]
+    def draw(of: list[ClipCodes]) -> list[Signals]:
+        return [Signals(decode(of[i].codes)) for i in rng.permutation(len(of))[:MAX_CLIPS]]
 
-    usual = {action: some(of) for action, of in plain.items() if action in {k[1] for k in kinds}}
+    usual = {action: draw(of) for action, of in plain.items() if action in {k[1] for k in kinds}}
     out: dict[Kind, Manner] = {}
     for kind, of in kinds.items():
-        if not (beside := usual.get(kind[1])):
+        if not (references := usual.get(kind[1])):
             continue
-        shown = some(of)
+        styled = draw(of)
         traits = [
             t for t in TRAITS
-            if np.mean([predicates.judge(t, s, p).passed for s in shown for p in beside]) >= SHARE
+            if np.mean([predicates.judge(t, s, p).passed for s in styled for p in references]) >= MIN_SHARE
         ]  # fmt: skip
-        asked = checks(of[0])
-        passing = [c for c in asked if np.mean([predicates.judge(c, s).passed for s in shown]) >= SHARE]
-        if traits and (passing or not asked):
-            out[kind] = Manner(traits, passing, beside)
+        expected = checks(of[0])
+        passing = [c for c in expected if np.mean([predicates.judge(c, s).passed for s in styled]) >= MIN_SHARE]
+        if traits and (passing or not expected):
+            out[kind] = Manner(traits, passing, references)
     return out

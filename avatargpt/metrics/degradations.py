@@ -1,4 +1,4 @@
-"""Motions made worse in known ways, bodies and faces: what a figure of quality or fit must see."""
+"""Degradations of motions of bodies and faces, by which figures of quality and fit are tested."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TREMBLE = 0.2  # radians: standard deviation of a joint's rotation about each ax
 SWAY = 0.02  # metres: of the root
 TWITCH = 0.2  # of a face's weights, which go from 0 to 1
 SHAKE = 0.1  # radians: of each angle of a face's head
-LEAST = 4  # frames
-AS_IT_IS = "as it is"  # what stands beside the degradations in tables
+MIN_FRAMES = 4  # frames
+AS_IT_IS = "as it is"  # row without degradation in tables
 Either = TypeVar("Either", Motion, FaceMotion)
 Degradation = Callable[[Either, np.random.Generator], Either]
 
@@ -65,11 +65,11 @@ def frozen(motion: Either, rng: np.random.Generator) -> Either:
     return motion.at_frames(np.full(len(motion), len(motion) // 2))
 
 
+# Name -> what is done to a motion of a body or a face.
 DEGRADATIONS: dict[str, Degradation] = {
     "noise": noisy, "shuffled time": shuffled, "mirrored": mirrored, "half speed": slowed, "double speed": hurried,
     "half length": halved, "constant pose": frozen,
 }  # fmt: skip
-"""Name -> what is done to a motion of a body or a face."""
 
 
 def degrade(motion: Either, name: str, seed: int = 0, in_place: bool = False) -> Either:
@@ -83,8 +83,8 @@ def degrade(motion: Either, name: str, seed: int = 0, in_place: bool = False) ->
     """
     if name not in DEGRADATIONS:
         raise UserError(f"no degradation {name!r}; accepted: {', '.join(DEGRADATIONS)}")
-    if len(motion) < LEAST:
-        raise UserError(f"{len(motion)} frames to degrade; at least {LEAST} are needed")
+    if len(motion) < MIN_FRAMES:
+        raise UserError(f"{len(motion)} frames to degrade; at least {MIN_FRAMES} are needed")
     worse: Either = DEGRADATIONS[name](motion, np.random.default_rng([seed, zlib.crc32(name.encode())]))
     return worse if in_place else worse.canonical()
 

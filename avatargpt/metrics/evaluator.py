@@ -2,8 +2,8 @@
 
 Contrastive matching as in TMR (Petrovich et al. 2023, arXiv 2305.00976), small enough to be shipped: a convolutional
 motion encoder over joints alone, so that motion of any origin is judged alike, and a small head on frozen sentence
-vectors. It is another network on other features than the scorer that chooses among candidates
-(`avatargpt.lm.scorer`), which must not judge them.
+vectors. The scorer that chooses among candidates (`avatargpt.lm.scorer`) must
+not judge them and is another network on other features.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from avatargpt import resources
 from avatargpt.lm.checkpoint import fingerprint, read_optional, stored
-from avatargpt.metrics.retrieval import POOL, alike, pair_distances, retrieval_precision
+from avatargpt.metrics.retrieval import POOL, pair_distances, retrieval_precision, similar_pairs
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import smooth_heading
@@ -31,10 +31,16 @@ if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
     from vqvae.motion import Motion
 
-
 FPS = 20.0
 CHANNELS = 137
-LEAST_FRAMES, MOST_FRAMES = 2, 6000
+MIN_FRAMES, MAX_FRAMES = 2, 6000
+SENTENCE = 384
+LOUD = 8.0  # unit sentence vectors times this have entries of about the size that layers expect
+LIMIT = 6.0  # standard deviations beyond which a number is cut off
+STRIDE = 4  # frames of a position of the blocks
+FILE = "evaluator.safetensors"
+BATCH = 64  # clips that are embedded together
+TOPS = (1, 2, 3)
 
 
 def joint_features(joints: np.ndarray) -> np.ndarray:
@@ -50,13 +56,10 @@ def joint_features(joints: np.ndarray) -> np.ndarray:
 
     Returns:
         (T, 137) float32.
-
-    Raises:
-        UserError: another shape, fewer than 2 or more than 6000 frames, or numbers that are not finite.
     """
     x = np.asarray(joints, np.float64)
-    if x.ndim != 3 or x.shape[1:] != (22, 3) or not LEAST_FRAMES <= len(x) <= MOST_FRAMES:
-        raise UserError(f"joints {x.shape}; accepted (T, 22, 3) with T from {LEAST_FRAMES} to {MOST_FRAMES}")
+    if x.ndim != 3 or x.shape[1:] != (22, 3) or not MIN_FRAMES <= len(x) <= MAX_FRAMES:
+        raise UserError(f"joints {x.shape}; accepted (T, 22, 3) with T from {MIN_FRAMES} to {MAX_FRAMES}")
     if not np.isfinite(x).all():
         raise UserError("joints with numbers that are not finite; accepted: metres")
     yaw = smooth_heading(x)
@@ -72,12 +75,6 @@ def joint_features(joints: np.ndarray) -> np.ndarray:
         rot.rotate(back[:, None], x[:, 1:] - x[:, :1]).reshape(n, -1), moved.reshape(n, -1),
         place[:, [0, 2]], np.stack([np.sin(turned), np.cos(turned)], -1),
     ], -1).astype(np.float32)  # fmt: skip
-
-
-SENTENCE = 384
-LOUD = 8.0  # unit sentence vectors times this have entries of about the size that layers expect
-LIMIT = 6.0  # standard deviations beyond which a number is cut off
-STRIDE = 4  # frames of a position of the blocks
 
 
 class _Block(nn.Module):
@@ -122,7 +119,7 @@ class EvaluatorNetwork(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.scale = nn.Parameter(torch.tensor(2.5))  # log of the inverse temperature
 
-    def see(self, frames: Tensor, lengths: Tensor, noise: float = 0.0) -> Tensor:
+    def encode_motions(self, frames: Tensor, lengths: Tensor, noise: float = 0.0) -> Tensor:
         """Motions as unit vectors; what pads a row does not change its vector.
 
         Args:
@@ -151,13 +148,9 @@ class EvaluatorNetwork(nn.Module):
         highest = x.masked_fill(~inside[:, None], -torch.inf).amax(2)
         return F.normalize(self.out(self.drop(torch.cat([*pooled, highest], 1))), dim=-1)
 
-    def hear(self, sentences: Tensor) -> Tensor:
+    def encode_texts(self, sentences: Tensor) -> Tensor:
         """(B, 384) unit sentence vectors -> (B, dim)."""
         return F.normalize(self.text(LOUD * sentences), dim=-1)
-
-
-FILE = "evaluator.safetensors"
-BATCH = 64  # clips that are looked at together
 
 
 def padded(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -190,16 +183,12 @@ class MotionEvaluator:
         out = np.zeros((len(rows), self.network.out.out_features), np.float32)
         order = np.argsort([len(r) for r in rows], kind="stable")
         for start in range(0, len(rows), BATCH):
-            some = order[start : start + BATCH]
-            out[some] = self.network.see(*padded([rows[i] for i in some])).numpy()
+            batch = order[start : start + BATCH]
+            out[batch] = self.network.encode_motions(*padded([rows[i] for i in batch])).numpy()
         return out
 
     def joints(self, clips: Sequence[np.ndarray]) -> np.ndarray:
-        """(T, 22, 3) metres at 20 fps each -> (B, dim) unit vectors.
-
-        Raises:
-            UserError: other shapes, see `joint_features`.
-        """
+        """(T, 22, 3) metres at 20 fps each -> (B, dim) unit vectors."""
         return self.frames([joint_features(j) for j in clips])
 
     def motions(self, motions: Sequence[Motion]) -> np.ndarray:
@@ -209,7 +198,7 @@ class MotionEvaluator:
     @torch.inference_mode()
     def sentences(self, vectors: np.ndarray) -> np.ndarray:
         """(B, 384) unit vectors of the frozen sentence encoder -> (B, dim) unit vectors."""
-        return np.asarray(self.network.hear(torch.from_numpy(np.asarray(vectors, np.float32))).numpy())
+        return np.asarray(self.network.encode_texts(torch.from_numpy(np.asarray(vectors, np.float32))).numpy())
 
     def texts(self, texts: Sequence[str], grounder: SentenceGrounder) -> np.ndarray:
         """Sentences -> (B, dim) unit vectors."""
@@ -224,11 +213,7 @@ class MotionEvaluator:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None) -> MotionEvaluator:
-        """The evaluator of a folder of the text-motion stage; None = of the packaged weights.
-
-        Raises:
-            UserError: no such file, or a damaged one.
-        """
+        """The evaluator of a folder of the text-motion stage; None = of the packaged weights."""
         from safetensors.torch import load_file
 
         def make(stored: dict[str, Tensor]) -> MotionEvaluator:
@@ -242,18 +227,15 @@ class MotionEvaluator:
             return cls(network)
 
         folder = resources.weights() if folder is None else folder
-        found = read_optional(Path(folder) / FILE, "evaluator of text and motion", load_file, make)
-        if found is None:
+        evaluator = read_optional(Path(folder) / FILE, "evaluator of text and motion", load_file, make)
+        if evaluator is None:
             raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the text-motion stage")
-        return found
-
-
-TOPS = (1, 2, 3)
+        return evaluator
 
 
 def fits(
     evaluator: MotionEvaluator, captions: Sequence[np.ndarray], sides: Sequence[np.ndarray], motions: np.ndarray,
-    pool: int = POOL, repeats: int = 20, most: int = 3, seed: int = 0,
+    pool: int = POOL, repeats: int = 20, max_captions: int = 3, seed: int = 0,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """How well motions fit their captions.
 
@@ -262,18 +244,18 @@ def fits(
         captions: (K, 384) unit sentence vectors of each clip, K >= 1. sides: (K,) of each, see `sides_of`.
         motions: (N, D) vectors of the clips, N >= pool.
         pool, repeats, seed: see `retrieval_precision`.
-        most: captions of a clip that are asked, one after another; the values are means over them.
+        max_captions: of a clip, used one after another; the values are means over them.
 
     Returns:
         ``top1``, ``top2``, ``top3`` (share of pools) and ``mm_dist`` (units of the space, 0 to 2): (N,) each.
     """
-    found: dict[str, list[np.ndarray]] = {name: [] for name in ("top1", "top2", "top3", "mm_dist")}
-    for k in range(most):
-        told = np.stack([c[k % len(c)] for c in captions])
+    values: dict[str, list[np.ndarray]] = {name: [] for name in ("top1", "top2", "top3", "mm_dist")}
+    for k in range(max_captions):
+        vectors = np.stack([c[k % len(c)] for c in captions])
         side = np.array([s[k % len(s)] for s in sides])
-        texts = evaluator.sentences(told)
-        hits = retrieval_precision(texts, motions, alike(told, side), TOPS, pool, repeats, seed + k)
+        texts = evaluator.sentences(vectors)
+        hits = retrieval_precision(texts, motions, similar_pairs(vectors, side), TOPS, pool, repeats, seed + k)
         for i, name in enumerate(("top1", "top2", "top3")):
-            found[name].append(hits[:, i])
-        found["mm_dist"].append(pair_distances(texts, motions))
-    return {name: np.mean(rows, 0) for name, rows in found.items()}
+            values[name].append(hits[:, i])
+        values["mm_dist"].append(pair_distances(texts, motions))
+    return {name: np.mean(rows, 0) for name, rows in values.items()}

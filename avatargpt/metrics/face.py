@@ -1,4 +1,4 @@
-"""What a face shows and how well instructions were read: action units, emotions, parsed scores, short events.
+"""Figures of faces and of parsed instructions: action units, emotions, readings of scores, short events.
 
 AUF1 and AUEmo after InstructAvatar (arXiv 2405.15758): the paper detects action units in three random frames of a video
 and keeps those found in all three; AUF1 is the F1 of that set against the reference's, averaged over samples, AUEmo the
@@ -22,11 +22,16 @@ from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
-LEAST_FELT = 0.35  # of the intensity asked, for an emotion to count as shown
-LONG_ENOUGH = 1.0  # seconds of an emotion that can be read
-THRESHOLD = 0.15  # a little below intensity A
-CLIP_SHARE = 0.25  # of the frames in which a unit has to be seen over the whole clip
+MIN_EMOTION_LEVEL = 0.35  # of the intensity in the score
+MIN_EMOTION_SECONDS = 1.0
+MIN_UNIT_LEVEL = 0.15  # a little below intensity A
+MIN_CLIP_SHARE = 0.25  # of the frames of a clip in which a unit has to be active
 FRAMES = 3
+MAX_START_OFF = 0.4  # s between two starts that count as the same
+LIDS_SHUT = 0.6  # level of lids
+MAX_BLINK_FRAMES = 15
+MAX_LIP_GAP = 0.03  # jawOpen - mouthClose below which the lips are together ...
+MIN_PRESS = 0.18  # ... when mouthPress is above
 # The units that the paper's evaluation names for each emotion.
 TYPICAL: dict[str, frozenset[int]] = {
     "angry": frozenset({4, 26, 9, 7}), "fearful": frozenset({1, 2, 5, 26}), "happy": frozenset({6, 12, 26, 7}),
@@ -41,19 +46,16 @@ def active_units(motion: FaceMotion, rule: str = "clip", times: np.ndarray | Non
     Args:
         rule: ``clip`` = seen in a quarter of the frames; ``frames`` = seen in all of three random frames.
         times: (3,) seconds of these frames (`three_times`); drawn with seed 0 when left out.
-
-    Raises:
-        UserError: another rule.
     """
-    seen = {n: v >= THRESHOLD for n, v in read_units(motion).items()}
+    active = {n: v >= MIN_UNIT_LEVEL for n, v in read_units(motion).items()}
     if rule == "clip":
-        return frozenset(n for n, v in seen.items() if v.mean() >= CLIP_SHARE)
+        return frozenset(n for n, v in active.items() if v.mean() >= MIN_CLIP_SHARE)
     if rule != "frames":
         raise UserError(f"rule {rule!r}; accepted clip, frames")
     if times is None:
         times = three_times(np.random.default_rng(0), motion)
     chosen = np.minimum((times * motion.fps).astype(int), len(motion) - 1)
-    return frozenset(n for n, v in seen.items() if v[chosen].all())
+    return frozenset(n for n, v in active.items() if v[chosen].all())
 
 
 def three_times(rng: np.random.Generator, *motions: FaceMotion) -> np.ndarray:
@@ -62,35 +64,31 @@ def three_times(rng: np.random.Generator, *motions: FaceMotion) -> np.ndarray:
     return (rng.choice(len(shortest), min(FRAMES, len(shortest)), replace=False) + 0.5) / shortest.fps
 
 
-def set_f1(found: frozenset[int], wanted: frozenset[int]) -> float:
+def set_f1(units: frozenset[int], reference: frozenset[int]) -> float:
     """F1 of two sets; 1 when both are empty."""
-    if not found and not wanted:
+    if not units and not reference:
         return 1.0
-    return 2 * len(found & wanted) / (len(found) + len(wanted))
+    return 2 * len(units & reference) / (len(units) + len(reference))
 
 
 def au_f1(motions: Sequence[FaceMotion], references: Sequence[FaceMotion], rule: str = "clip", seed: int = 0) -> float:
     """AUF1, 0 to 1: mean F1 of each motion's units against its reference's.
 
-    With the rule ``frames`` a motion and its reference are seen at the same three times. Pairs of which neither shows
+    With the rule ``frames`` a motion and its reference are read at the same three times. Pairs of which neither shows
     a unit say nothing and are left out; NaN when none is left.
     """
     rng = np.random.default_rng(seed)
     values = []
     for m, r in zip(motions, references, strict=True):
         times = three_times(rng, m, r)
-        found, wanted = active_units(m, rule, times), active_units(r, rule, times)
-        if found or wanted:
-            values.append(set_f1(found, wanted))
+        units, reference = active_units(m, rule, times), active_units(r, rule, times)
+        if units or reference:
+            values.append(set_f1(units, reference))
     return float(np.mean(values)) if values else float("nan")
 
 
 def au_emo(motions: Sequence[FaceMotion], emotions: Sequence[str], rule: str = "clip", seed: int = 0) -> float:
-    """AUEmo, 0 to 1: mean share of the wanted emotion's typical units that are seen.
-
-    Raises:
-        UserError: an emotion for which the paper names no units.
-    """
+    """AUEmo, 0 to 1: mean share of the emotion's typical units that are active."""
     rng = np.random.default_rng(seed)
     shares = []
     for motion, name in zip(motions, emotions, strict=True):
@@ -100,11 +98,11 @@ def au_emo(motions: Sequence[FaceMotion], emotions: Sequence[str], rule: str = "
     return float(np.mean(shares))
 
 
+# Names and (2, 57, emotions) prototypes, per own side; gaze and head in units comparable with weights.
 @cache
 def _basis() -> tuple[list[str], np.ndarray]:
-    """Names and (2, 57, emotions) prototypes, per own side; gaze and head in units comparable with weights."""
-    kept = [n for n in prototypes() if n != "neutral"]
-    return kept, np.stack([prototypes()[n].pose for n in kept], -1) * _units()[:, None]
+    names = [n for n in prototypes() if n != "neutral"]
+    return names, np.stack([prototypes()[n].pose for n in names], -1) * _units()[:, None]
 
 
 def _units() -> np.ndarray:
@@ -138,72 +136,63 @@ def read_emotions(motion: FaceMotion, start: float = 0.0, end: float | None = No
 
 
 def emotions_shown(motion: FaceMotion, score: Score) -> list[bool]:
-    """For every emotion of the score that lasts a second and is alone with other emotions: is it there?
+    """Whether each emotion of the score that lasts a second without events is shown.
 
     It has to be among the strongest read there (as many as the score names at that time, and one more), at no less than
     a third of its intensity. Parts in which events move the face are left out, because they read as emotions too.
     """
-    found = []
+    results = []
     for f in score.emotions:
         busy = any(e.start < f.end and f.start < e.end for e in score.events)
         end = min(f.end, score.length)
-        if f.name == "neutral" or busy or end - f.start < LONG_ENOUGH:
+        if f.name == "neutral" or busy or end - f.start < MIN_EMOTION_SECONDS:
             continue
         end = min(end, motion.seconds)
-        if end - f.start < LONG_ENOUGH:  # the clip is over before it could be seen
-            found.append(False)
+        if end - f.start < MIN_EMOTION_SECONDS:  # the clip is over before it could be seen
+            results.append(False)
             continue
         together = {o.name for o in score.emotions if o.start < end - 0.2 and f.start + 0.2 < o.end}
         levels = read_emotions(motion, f.start + 0.3 * (end - f.start), end - 0.15)
         strongest = list(levels)[: len(together) + 1]
-        found.append(f.name in strongest and levels[f.name] >= LEAST_FELT * f.intensity)
-    return found
-
-
-NEAR = 0.4  # s between two starts that count as the same
+        results.append(f.name in strongest and levels[f.name] >= MIN_EMOTION_LEVEL * f.intensity)
+    return results
 
 
 def f1(pairs: Sequence[tuple[Counter[str], Counter[str]]]) -> float:
-    """F1 over all names of (found, wanted), counted as often as they occur; NaN without any."""
+    """F1 over all names of (read, reference), counted as often as they occur; NaN without any."""
     both = sum((a & b).total() for a, b in pairs)
     total = sum(a.total() + b.total() for a, b in pairs)
     return 2 * both / total if total else float("nan")
 
 
-def reading_score(read: Sequence[Score], wanted: Sequence[Score]) -> dict[str, float]:
+def reading_score(read: Sequence[Score], references: Sequence[Score]) -> dict[str, float]:
     """Shares, 0 to 1.
 
     Returns:
         ``actions``, ``emotions``: F1 over the names of all scores, actions counted as often as they occur, emotions
-        once a score; ``sequences``: share of the scores that want actions which have exactly these, in their order;
+        once a score; ``sequences``: share of the scores with actions that are read exactly, in their order;
         ``timed``: of the actions read rightly, share that begin within 0.4 s of where they should; ``counts``: share of
-        them done as often as wanted.
+        them with the right count.
     """
     actions = [(Counter(e.action for e in a.events), Counter(e.action for e in b.events))
-               for a, b in zip(read, wanted, strict=True)]  # fmt: skip
+               for a, b in zip(read, references, strict=True)]  # fmt: skip
     emotions = [(Counter({f.name for f in a.emotions}), Counter({f.name for f in b.emotions}))
-                for a, b in zip(read, wanted, strict=True)]  # fmt: skip
+                for a, b in zip(read, references, strict=True)]  # fmt: skip
     same, timed, counts = [], [], []
-    for a, b in zip(read, wanted, strict=True):
+    for a, b in zip(read, references, strict=True):
         first, second = (sorted(s.events, key=lambda e: (e.start, e.action)) for s in (a, b))
         if second:
             same.append([e.action for e in first] == [e.action for e in second])
         free = list(first)
         for e in second:
-            found = min((o for o in free if o.action == e.action), key=lambda o: abs(o.start - e.start), default=None)
-            if found is not None:
-                free.remove(found)
-                timed.append(abs(found.start - e.start) <= NEAR)
-                counts.append(found.repeat == e.repeat)
+            match = min((o for o in free if o.action == e.action), key=lambda o: abs(o.start - e.start), default=None)
+            if match is not None:
+                free.remove(match)
+                timed.append(abs(match.start - e.start) <= MAX_START_OFF)
+                counts.append(match.repeat == e.repeat)
     mean = {k: float(np.mean(v)) if v else float("nan") for k, v in
             (("sequences", same), ("timed", timed), ("counts", counts))}  # fmt: skip
     return {"actions": f1(actions), "emotions": f1(emotions), **mean}
-
-
-SHUT = 0.6  # lids: above = shut
-LONGEST = 15  # frames of a blink
-CLOSED = 0.03  # jawOpen - mouthClose below which the lips are together ...
-PRESSED = 0.18  # ... when mouthPress is above
 
 
 def events_kept(clips: list[np.ndarray], rebuilt: list[np.ndarray]) -> dict[str, float]:
@@ -217,14 +206,15 @@ def events_kept(clips: list[np.ndarray], rebuilt: list[np.ndarray]) -> dict[str,
     blinks: list[bool] = []
     closures: list[bool] = []
     for before, after in zip(clips, rebuilt, strict=True):
-        for start, stop in runs_of(_lids(before) > SHUT):
-            if stop - start <= LONGEST:
-                blinks.append(bool((_lids(after)[start:stop] > SHUT - 0.1).any()))
+        for start, stop in runs_of(_lids(before) > LIDS_SHUT):
+            if stop - start <= MAX_BLINK_FRAMES:
+                blinks.append(bool((_lids(after)[start:stop] > LIDS_SHUT - 0.1).any()))
         gap, press = _lips(before)
         other_gap, other_press = _lips(after)
-        for start, stop in runs_of((gap < CLOSED) & (press > PRESSED)):
-            near = slice(max(start - 1, 0), stop + 1)
-            closures.append(bool(((other_gap[near] < 2 * CLOSED) & (other_press[near] > PRESSED * 2 / 3)).any()))
+        for start, stop in runs_of((gap < MAX_LIP_GAP) & (press > MIN_PRESS)):
+            around = slice(max(start - 1, 0), stop + 1)
+            pressed = (other_gap[around] < 2 * MAX_LIP_GAP) & (other_press[around] > MIN_PRESS * 2 / 3)
+            closures.append(bool(pressed.any()))
     counted = {"blinks": blinks, "closures": closures}
     return {k: float(np.mean(v)) for k, v in counted.items() if v}
 
@@ -233,7 +223,7 @@ def _lids(x: np.ndarray) -> np.ndarray:
     return np.asarray(x[:, [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]].min(1))
 
 
+# How far the lips are apart, (T,), and how hard they are pressed, (T,).
 def _lips(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far the lips are apart, (T,), and how hard they are pressed, (T,)."""
     gap = x[:, arkit.INDEX["jawOpen"]] - x[:, arkit.INDEX["mouthClose"]]
     return gap, x[:, [arkit.INDEX["mouthPressLeft"], arkit.INDEX["mouthPressRight"]]].mean(1)

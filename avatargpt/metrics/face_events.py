@@ -1,4 +1,4 @@
-"""Was every event of a score done? Read from the curves alone: right channel, side, order, count, time, intensity.
+"""Check of every event of a score against the curves: channel, side, order, count, time, intensity.
 
 For each event the signal of its action (`face_signals`) is followed through its time:
 
@@ -32,19 +32,19 @@ from instruct_data.face.score import Emotion, Event, Score, mirror_action
 from vqvae import arkit
 from vqvae.face import FaceMotion
 
-LEAST_LEVEL, MOST_LEVEL = 0.5, 1.7
-LEAST_RISE = 0.3
-EARLY, LATE, LATE_SHARE = 0.25, 0.6, 0.45
-ORDER_APART = 0.4
-SAME_TIME = 0.1  # seconds by which onsets may be swapped: slow movements overlap quick ones
-APART = 0.15  # intensities of one action that must come out in order
-BILATERAL = 0.5
+MIN_LEVEL, MAX_LEVEL = 0.5, 1.7  # of the level that the intensity stands for
+MIN_RISE = 0.3
+MAX_EARLY, MAX_LATE, MAX_LATE_SHARE = 0.25, 0.6, 0.45  # s, s, of the duration
+MIN_ORDER_GAP = 0.4  # s between starts whose order is checked
+ONSET_TOLERANCE = 0.1  # seconds by which onsets may be swapped: slow movements overlap quick ones
+MIN_INTENSITY_GAP = 0.15  # of two events of one action whose levels are compared
+MIN_BILATERAL = 0.5  # of the weaker side of a two-sided action
 UP, DOWN = 0.6, 0.4
-LEAST_DIP = 0.15  # share of the apex by which a signal falls between repetitions
-SHUT = 0.12  # jawOpen of a closed mouth
-REST = 0.2  # largest weight of a face at rest
-LATELY = 0.35  # seconds before an event in which a related one leaves the signal on its way back
-STIRS = 0.15  # by so much a feeling alone moves an action's signal to hide the event's own time and strength
+MIN_DIP = 0.15  # share of the apex by which a signal falls between repetitions
+MAX_JAW_SHUT = 0.12  # jawOpen of a closed mouth
+MAX_NEUTRAL = 0.2  # largest weight of a neutral face
+RELATED_SECONDS = 0.35  # seconds before an event in which a related one leaves the signal on its way back
+MIN_EMOTION_EFFECT = 0.15  # of emotions alone on an action's signal, which hides the event's time and strength
 STATES = ("shut", "rest")
 HEAD_BEATS = {"nod": 1.0, "shake_head": 2.0}  # swings to one side and to both
 COUNTED = ("blink", "wink_left", "wink_right", "nod", "shake_head")
@@ -72,14 +72,14 @@ GROUPS: tuple[frozenset[str], ...] = (
 
 @dataclass
 class EventResult:
-    """What was seen of one event.
+    """The outcome of one event.
 
     Attributes:
         event: as in the score.
         level: apex of the signal (1 = fully done).
-        onset: seconds at which half the rise is reached; NaN where the event is a state or was not seen.
+        onset: seconds at which half the rise is reached; NaN for states and missing events.
         peaks: how often.
-        faults: what is wrong, empty = done.
+        faults: what is wrong, empty = passed.
     """
 
     event: Event
@@ -89,7 +89,7 @@ class EventResult:
     faults: list[str] = field(default_factory=list)
 
     @property
-    def done(self) -> bool:
+    def passed(self) -> bool:
         return not self.faults
 
 
@@ -102,27 +102,27 @@ def _related(a: str, b: str) -> bool:
     return a == b or any(a in g and b in g for g in GROUPS)
 
 
+# Events of related actions that are active in that time.
 def _active(score: Score, e: Event, start: float, end: float) -> list[Event]:
-    """Events of related actions that are active in that time."""
-    near = [o for o in score.events if o is not e and o.start < end and start < o.end]
-    return [o for o in near if _related(o.action, e.action) or o.action == "return_to_neutral"]
+    concurrent = [o for o in score.events if o is not e and o.start < end and start < o.end]
+    return [o for o in concurrent if _related(o.action, e.action) or o.action == "return_to_neutral"]
 
 
-def _felt(score: Score, e: Event) -> bool:
+def _has_emotion(score: Score, e: Event) -> bool:
     return any(f.name != "neutral" and f.start < e.end and e.start < f.end for f in score.emotions)
 
 
 @lru_cache(maxsize=64)
-def _feelings_alone(emotions: tuple[Emotion, ...], length: float) -> FaceMotion:
+def _rendered_emotions(emotions: tuple[Emotion, ...], length: float) -> FaceMotion:
     return render(Score(length, emotions=emotions), seed=1)
 
 
-def _stirred(score: Score, e: Event) -> bool:
-    """Does what is felt during the event move the event's signal by itself?"""
-    if not _felt(score, e):
+# Whether the emotions during the event move its signal by themselves.
+def _moved_by_emotion(score: Score, e: Event) -> bool:
+    if not _has_emotion(score, e):
         return False
-    m = _feelings_alone(score.emotions, score.length)
-    return bool(np.abs(LOOKS[e.action].signal(m)[_frames(m, e.start, e.end)]).max() > STIRS)
+    m = _rendered_emotions(score.emotions, score.length)
+    return bool(np.abs(LOOKS[e.action].signal(m)[_frames(m, e.start, e.end)]).max() > MIN_EMOTION_EFFECT)
 
 
 @cache
@@ -134,8 +134,8 @@ def looks_at_head(action: str) -> bool:
     return bool(np.abs(a - b).max() > 0)
 
 
+# The signal's level shortly before the event, None at the start of a clip.
 def _before(m: FaceMotion, signal: np.ndarray, e: Event) -> float | None:
-    """The signal's level shortly before the event, None at the start of a clip."""
     if e.start < 0.1:
         return None
     return float(np.median(signal[_frames(m, max(0.0, e.start - 0.3), e.start)]))
@@ -152,49 +152,49 @@ def count_peaks(signal: np.ndarray, low: float, high: float) -> int:
     return count
 
 
-def _shut(m: FaceMotion, e: Event, others: Sequence[Event]) -> EventResult:
+def _check_closed_mouth(m: FaceMotion, e: Event, overlapping: Sequence[Event]) -> EventResult:
     result = EventResult(e)
-    later = [o for o in others if o.start > e.start - 0.05 and o.action != "return_to_neutral"]
+    later = [o for o in overlapping if o.start > e.start - 0.05 and o.action != "return_to_neutral"]
     stop = min([e.end, *(o.start for o in later if o.start > e.start + 0.3 * e.duration)])
     jaw = m.channel("jawOpen")[_frames(m, 0.5 * (e.start + stop), stop)]
     result.level = 1 - float(np.median(jaw))
-    if np.median(jaw) > SHUT and not any(o.start <= stop and o.end > 0.5 * (e.start + stop) for o in later):
+    if np.median(jaw) > MAX_JAW_SHUT and not any(o.start <= stop and o.end > 0.5 * (e.start + stop) for o in later):
         result.faults.append(f"mouth open by {np.median(jaw):.2f}")
     return result
 
 
-def _rest(m: FaceMotion, e: Event, score: Score) -> EventResult:
+def _check_neutral(m: FaceMotion, e: Event, score: Score) -> EventResult:
     result = EventResult(e)
     tail = m.weights[_frames(m, e.start + 0.7 * e.duration, e.end)][:, EXPRESSIVE]
     result.level = 1 - float(np.median(tail, 0).max())
     late = e.start + 0.75 * e.duration
     acts = [o for o in score.events if LOOKS[o.action].form not in STATES]
     alive = any(e.start <= o.start < e.end and o.end > late for o in acts)
-    if 1 - result.level > REST + (STIRS if _felt(score, e) else 0) and not alive:
+    if 1 - result.level > MAX_NEUTRAL + (MIN_EMOTION_EFFECT if _has_emotion(score, e) else 0) and not alive:
         result.faults.append(f"not neutral: {1 - result.level:.2f}")
     return result
 
 
 def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
     look = LOOKS[e.action]
-    others = _active(score, e, e.start, e.end)
+    overlapping = _active(score, e, e.start, e.end)
     if look.form == "shut":
-        return _shut(m, e, others)
+        return _check_closed_mouth(m, e, overlapping)
     if look.form == "rest":
-        return _rest(m, e, score)
+        return _check_neutral(m, e, score)
     result = EventResult(e)
-    opposite = any(o.action == mirror_action(e.action) != e.action for o in others)
+    opposite = any(o.action == mirror_action(e.action) != e.action for o in overlapping)
     signal = look.one_side(m) if opposite and look.one_side else look.signal(m)
-    wanted = e.intensity**look.power
-    alone = not others and not _stirred(score, e)
+    target = e.intensity**look.power
+    alone = not overlapping and not _moved_by_emotion(score, e)
     after = 0.05 if e.repeat > 1 else 0.2  # what an emotion does after the last repetition is none of them
     inside = signal[_frames(m, e.start - 0.05, e.end + after)]
     share = 96 if look.form in ("pulse", "beat") or look.brief or e.repeat > 1 else 80
     result.level = float(np.percentile(inside, share))
     if e.action in HEAD_BEATS:  # how far the head swings, from wherever it is held
         result.level = float(np.ptp(np.percentile(inside, (3, 97)))) / HEAD_BEATS[e.action]
-    if result.level < LEAST_LEVEL * wanted:
-        result.faults.append(f"level {result.level:.2f} of {wanted:.2f}")
+    if result.level < MIN_LEVEL * target:
+        result.faults.append(f"level {result.level:.2f} of {target:.2f}")
         return result
     before = _before(m, signal, e)
     base = before if before is not None and before < result.level else min(0.0, result.level)
@@ -202,27 +202,27 @@ def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
         base = float(np.percentile(inside, 97)) - result.level
         signal = signal - base  # measured from the swing's own middle or top
         base = 0.0
-    falling = bool(_active(score, e, e.start - LATELY, e.start))
+    falling = bool(_active(score, e, e.start - RELATED_SECONDS, e.start))
     from_where = None if falling or e.action in HEAD_BEATS else before
-    if alone and from_where is not None and result.level - from_where < LEAST_RISE * wanted:
+    if alone and from_where is not None and result.level - from_where < MIN_RISE * target:
         result.faults.append(f"no rise: {from_where:.2f} to {result.level:.2f}")
-    if alone and result.level > MOST_LEVEL * wanted + 0.1:
-        result.faults.append(f"too strong: {result.level:.2f} of {wanted:.2f}")
+    if alone and result.level > MAX_LEVEL * target + 0.1:
+        result.faults.append(f"too strong: {result.level:.2f} of {target:.2f}")
     if look.both:
         left, right = (np.percentile(m.channel(f"{look.both}{s}")[_frames(m, e.start, e.end + 0.2)], share)
                        for s in ("Left", "Right"))  # fmt: skip
-        other_side = any(o.action.endswith(("_left", "_right")) for o in others)
-        if min(left, right) < BILATERAL * max(left, right) and not other_side:
+        other_side = any(o.action.endswith(("_left", "_right")) for o in overlapping)
+        if min(left, right) < MIN_BILATERAL * max(left, right) and not other_side:
             result.faults.append(f"one side only: {left:.2f} and {right:.2f}")
-    _time(m, signal, base, result, look, None if not alone else math.inf if falling else EARLY)
-    _count(inside, result, look, others)
+    _time(m, signal, base, result, look, None if not alone else math.inf if falling else MAX_EARLY)
+    _count(inside, result, look, overlapping)
     return result
 
 
+# Onset of the event; with `early`, the seconds by which it may begin too early, also whether it is in time.
 def _time(
     m: FaceMotion, signal: np.ndarray, base: float, result: EventResult, look: Look, early: float | None
 ) -> None:
-    """Onset of the event; with `early`, the seconds by which it may begin too early, also whether it is in time."""
     e = result.event
     half = base + 0.5 * (result.level - base)
     first = max(0.0, e.start - 0.6)
@@ -233,7 +233,7 @@ def _time(
     # Of several rises the one nearest to the start counts: what came before may have passed half the height too.
     rises = np.flatnonzero(above & ~np.concatenate([[False], above[:-1]])) + round(first * m.fps)
     result.onset = float(rises[np.argmin(np.abs(rises / m.fps - e.start))]) / m.fps
-    latest = e.start + max(LATE, LATE_SHARE * e.duration * (1.6 if look.brief else 1.0) / max(1, e.repeat))
+    latest = e.start + max(MAX_LATE, MAX_LATE_SHARE * e.duration * (1.6 if look.brief else 1.0) / max(1, e.repeat))
     if early is None:
         return
     if not e.start - early <= result.onset <= latest:
@@ -244,24 +244,24 @@ def _time(
             result.faults.append("let go too early")
 
 
+# The lowest point between the first and the last time that the signal is near its apex.
 def _floor(inside: np.ndarray, level: float) -> float:
-    """The lowest point between the first and the last time that the signal is near its apex."""
     high = np.flatnonzero(inside >= UP * level)
     return float(inside[high[0] : high[-1] + 1].min()) if len(high) else float(inside.min())
 
 
-def _count(inside: np.ndarray, result: EventResult, look: Look, others: Sequence[Event]) -> None:
+def _count(inside: np.ndarray, result: EventResult, look: Look, overlapping: Sequence[Event]) -> None:
     e = result.event
     still = min(0.0, float(inside.min()))
     floor = float(inside.min()) if e.action in HEAD_BEATS else _floor(inside, result.level) if e.repeat > 1 else still
     span = float(inside.max()) - floor
-    steady = span < LEAST_DIP * result.level  # one long apex: what it trembles by is no repetition
+    steady = span < MIN_DIP * result.level  # one long apex: what it trembles by is no repetition
     result.peaks = 1 if steady else count_peaks(inside, floor + DOWN * span, floor + UP * span)
     if look.free and e.repeat == 1:
         return
     if not (e.action in COUNTED or e.repeat > 1):
         return
-    hiding = [o for o in others if o.start < e.end and e.start < o.end and _related(o.action, e.action)]
+    hiding = [o for o in overlapping if o.start < e.end and e.start < o.end and _related(o.action, e.action)]
     if any(o.action in (*COUNTED, "close_eyes") for o in hiding):
         return
     if result.peaks != e.repeat:
@@ -278,13 +278,13 @@ def check_score(motion: FaceMotion, score: Score) -> list[EventResult]:
     results = [_check(motion, e, score) for e in score.events]
     for a in results:
         for b in results:
-            apart = b.event.start - a.event.start
+            gap = b.event.start - a.event.start
             # Some movements have their apex late, when the next may have begun.
             overlaps = LOOKS[a.event.action].brief and a.event.end > b.event.start
             # A comparison with NaN (states, what was not seen) is false.
-            if apart >= ORDER_APART and not overlaps and b.onset <= a.onset - SAME_TIME:
+            if gap >= MIN_ORDER_GAP and not overlaps and b.onset <= a.onset - ONSET_TOLERANCE:
                 b.faults.append(f"comes before {a.event.action}")
             stronger = b.event.intensity - a.event.intensity
-            if a.event.action == b.event.action and stronger >= APART and a.done and b.level <= a.level:
+            if a.event.action == b.event.action and stronger >= MIN_INTENSITY_GAP and a.passed and b.level <= a.level:
                 b.faults.append(f"not stronger than the other {a.event.action}")
     return results

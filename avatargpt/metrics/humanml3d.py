@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatargpt.metrics.humanml3d_networks import MOST, POSE, UNIT, MatchingNetwork, shape_of
+from avatargpt.metrics.humanml3d_networks import MAX_FRAMES, POSE, UNIT, MatchingNetwork, shape_of
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array, read_plain_pickle
 from vqvae.io.files import parsing, read_text, regular_file
@@ -30,7 +30,8 @@ TAGS = (
     "Desc_VIP", "OTHER",
 )  # fmt: skip
 OTHER = TAGS.index("OTHER")
-OWN_CLASS = {
+# Class -> the words that are of it whatever part of speech they were tagged as.
+WORDS_OF_CLASS = {
     "Loc_VIP": "left right clockwise counterclockwise anticlockwise forward back backward up down straight curve",
     "Body_VIP": "arm chin foot feet face hand mouth leg waist eye knee shoulder thigh",
     "Obj_VIP": "stair dumbbell chair window floor car ball handrail baseball basketball",
@@ -38,13 +39,12 @@ OWN_CLASS = {
     "wash stand kneel stroll rub bend balance flap jog shuffle lean rotate spin spread climb",
     "Desc_VIP": "slowly carefully fast careful slow quickly happy angry sad happily angrily sadly",
 }
-"""Class -> the words that are of it whatever part of speech they were tagged as."""
-MOST_WORDS = 20
-PLACES = MOST_WORDS + 2  # with the marks of beginning and end
+MAX_WORDS = 20
+PLACES = MAX_WORDS + 2  # with the marks of beginning and end
 BEGIN, END, UNKNOWN = "sos", "eos", "unk"
 FILES = ("our_vab_data.npy", "our_vab_words.txt", "our_vab_words.pkl", "our_vab_idx.pkl")
 ACCEPTED = f"accepted: {FILES[0]} (words, 300) with {FILES[1]} (a word a line, in its order) or with {FILES[3]}"
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 
 
 class Words(NamedTuple):
@@ -60,9 +60,6 @@ class Vocabulary:
 
     Args:
         words: distinct. vectors: (words, D) float32.
-
-    Raises:
-        UserError: counts differ, a word twice, vectors that are not finite, or none for ``unk``.
     """
 
     def __init__(self, words: Sequence[str], vectors: np.ndarray, where: str = "vocabulary") -> None:
@@ -75,7 +72,7 @@ class Vocabulary:
             raise UserError(f"{where}: a word twice; accepted: distinct words")
         if UNKNOWN not in self.rows:
             raise UserError(f"{where}: no word {UNKNOWN!r} for all that are unknown; accepted: a vocabulary with it")
-        self.classes = {w: TAGS.index(tag) for tag, some in OWN_CLASS.items() for w in some.split()}
+        self.classes = {w: TAGS.index(tag) for tag, listed in WORDS_OF_CLASS.items() for w in listed.split()}
 
     def look_up(self, token: str) -> tuple[int, int]:
         """Row and class of a ``word/TAG``; what is not in the vocabulary is ``unk`` of the class OTHER."""
@@ -83,8 +80,8 @@ class Vocabulary:
         row = self.rows.get(word)
         if row is None:
             return self.rows[UNKNOWN], OTHER
-        own = self.classes.get(word)
-        return row, own if own is not None else TAGS.index(tag) if tag in TAGS else OTHER
+        tag_of_word = self.classes.get(word)
+        return row, tag_of_word if tag_of_word is not None else TAGS.index(tag) if tag in TAGS else OTHER
 
     def encode(self, texts: Sequence[Sequence[str]]) -> Words:
         """Texts of ``word/TAG`` tokens -> arrays: at most 20 words between marks of beginning and end, then ``unk``."""
@@ -92,9 +89,9 @@ class Vocabulary:
         tags = np.zeros((len(texts), PLACES, len(TAGS)), np.float32)
         lengths = np.zeros(len(texts), np.int64)
         for i, tokens in enumerate(texts):
-            said = [f"{BEGIN}/OTHER", *tokens[:MOST_WORDS], f"{END}/OTHER"]
-            lengths[i] = len(said)
-            for k, token in enumerate([*said, *[f"{UNKNOWN}/OTHER"] * (PLACES - len(said))]):
+            marked = [f"{BEGIN}/OTHER", *tokens[:MAX_WORDS], f"{END}/OTHER"]
+            lengths[i] = len(marked)
+            for k, token in enumerate([*marked, *[f"{UNKNOWN}/OTHER"] * (PLACES - len(marked))]):
                 rows[i, k], tag = self.look_up(token)
                 tags[i, k, tag] = 1
         return Words(self.vectors[rows], tags, lengths)
@@ -118,7 +115,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     vectors = map_array(path, ACCEPTED)
     listed = folder / FILES[1]
     if listed.is_file():
-        return Vocabulary(read_text(listed, MOST_BYTES).removesuffix("\n").split("\n"), vectors, str(path))
+        return Vocabulary(read_text(listed, MAX_BYTES).removesuffix("\n").split("\n"), vectors, str(path))
     index = read_plain_pickle(folder / FILES[3], ACCEPTED)
     if not isinstance(index, dict) or not all(isinstance(k, str) and type(v) is int for k, v in index.items()):
         raise UserError(f"{folder / FILES[3]}: not a table of words and rows; {ACCEPTED}")
@@ -146,9 +143,6 @@ class Evaluator:
     Args:
         network: put into evaluation mode. mean, std: (263,) of the features. vocabulary: of the texts.
         device: that networks compute on.
-
-    Raises:
-        UserError: sizes that do not fit, or a mean or deviation that is not finite and above zero.
     """
 
     def __init__(
@@ -170,8 +164,8 @@ class Evaluator:
     def embed_texts(self, texts: Sequence[Sequence[str]], batch: int = BATCH) -> np.ndarray:
         """Texts as ``word/TAG`` tokens -> (N, joint) float32, in their order; `batch` at a time."""
         out = [np.zeros((0, self.network.shape.joint), np.float32)]
-        for some in _batched(texts, batch):
-            words = self.vocabulary.encode(some)
+        for group in _batched(texts, batch):
+            words = self.vocabulary.encode(group)
             rows = (torch.from_numpy(x).to(self.device) for x in words)
             out.append(self.network.of_text(*rows).cpu().numpy())
         return np.concatenate(out)
@@ -182,13 +176,10 @@ class Evaluator:
 
         Each is padded to 196 frames, as published, whatever stands beside it: the convolutions look one frame beyond a
         motion's end, so that another padding would give other vectors.
-
-        Raises:
-            ValueError: other shapes, or numbers that are not finite.
         """
         out = [np.zeros((0, self.network.shape.joint), np.float32)]
-        for some in _batched(motions, batch):
-            features, frames = padded([self.normalised(x) for x in some])
+        for group in _batched(motions, batch):
+            features, frames = padded([self.normalised(x) for x in group])
             out.append(self.network.of_motion(features.to(self.device), frames.to(self.device)).cpu().numpy())
         return np.concatenate(out)
 
@@ -222,11 +213,7 @@ class Evaluator:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Evaluator:
-        """What `save` wrote.
-
-        Raises:
-            UserError: no such file, or a damaged one.
-        """
+        """What `save` wrote."""
         path = Path(folder) / FILE
         state = load_tensors(path, "an evaluator")
         with parsing(path, "an evaluator"):
@@ -236,11 +223,7 @@ class Evaluator:
 
 
 def network_of(state: dict[str, Tensor]) -> MatchingNetwork:
-    """The network of these weights.
-
-    Raises:
-        KeyError, ValueError, RuntimeError: tensors that are missing, too many, or do not fit together.
-    """
+    """The network of these weights."""
     with no_larger_than(state):
         network = MatchingNetwork(shape_of(state))
     network.load_state_dict(state)
@@ -248,11 +231,7 @@ def network_of(state: dict[str, Tensor]) -> MatchingNetwork:
 
 
 def normalised(features: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """(T, 263) features in deviations from the mean, float32.
-
-    Raises:
-        ValueError: another shape, or numbers that are not finite.
-    """
+    """(T, 263) features in deviations from the mean, float32."""
     x = np.asarray(features, np.float64)
     if x.ndim != 2 or x.shape[1] != DIM or not np.isfinite(x).all():
         raise ValueError(f"features {x.shape}; accepted (T, {DIM}), finite")
@@ -260,24 +239,20 @@ def normalised(features: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.nd
 
 
 def padded(motions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Normalised motions -> (B, 196, 263) with zeros behind each, and (B,) frames.
-
-    Raises:
-        ValueError: a motion of fewer than 4 or more than 196 frames.
-    """
-    out = torch.zeros(len(motions), MOST, DIM)
+    """Normalised motions -> (B, 196, 263) with zeros behind each, and (B,) frames."""
+    out = torch.zeros(len(motions), MAX_FRAMES, DIM)
     for row, motion in zip(out, motions, strict=True):
-        if not UNIT <= len(motion) <= MOST:
-            raise ValueError(f"{len(motion)} frames; accepted {UNIT} to {MOST}")
+        if not UNIT <= len(motion) <= MAX_FRAMES:
+            raise ValueError(f"{len(motion)} frames; accepted {UNIT} to {MAX_FRAMES}")
         row[: len(motion)] = torch.from_numpy(motion)
     return out, torch.tensor([len(m) for m in motions])
 
 
+# Lists of up to `size` rows (Python 3.12 has its own).
 def _batched(rows: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of up to `size` rows (Python 3.12 has its own)."""
     left = iter(rows)
-    while some := list(islice(left, size)):
-        yield some
+    while batch := list(islice(left, size)):
+        yield batch
 
 
 CHECKPOINTS = ("finest.tar", "text_mot_match/model/finest.tar")

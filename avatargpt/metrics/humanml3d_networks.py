@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 UNIT = 4  # frames of one step of the movement encoder
-MOST = 196  # frames that the evaluator sees: what is shorter is padded to it
+MAX_FRAMES = 196  # of a motion; shorter ones are padded to it
 
 
 class Crop(NamedTuple):
@@ -26,30 +26,23 @@ class Crop(NamedTuple):
 
 
 def drawn_crop(frames: int, rng: np.random.Generator) -> Crop:
-    """The part of a clip that is shown: whole units of 4 frames, in one of three draws one less, at a random place.
+    """A random part of a clip: whole units of 4 frames, in one of three draws one less, at a random place.
 
     Args:
         frames: of the clip, 8 or more.
-
-    Raises:
-        ValueError: fewer frames.
     """
     if frames < 2 * UNIT:
         raise ValueError(f"{frames} frames; accepted {2 * UNIT} or more")
     units = frames // UNIT - int(rng.integers(3) == 2)
-    shown = units * UNIT
-    return Crop(int(rng.integers(frames - shown + 1)), shown)
+    length = units * UNIT
+    return Crop(int(rng.integers(frames - length + 1)), length)
 
 
 def whole_units(frames: int) -> int:
-    """Frames of a generated motion that are seen: at most 196, in whole units.
-
-    Raises:
-        ValueError: less than one unit.
-    """
+    """Frames of a generated motion that count: at most 196, in whole units."""
     if frames < UNIT:
         raise ValueError(f"{frames} frames; accepted {UNIT} or more")
-    return min(frames, MOST) // UNIT * UNIT
+    return min(frames, MAX_FRAMES) // UNIT * UNIT
 
 
 POSE = 259  # HumanML3D's 263 features without the contacts of the feet
@@ -73,8 +66,8 @@ class EvaluatorShape(NamedTuple):
     joint: int = 512
 
 
+# As published: Xavier's normal weights, biases of zero; recurrent layers keep torch's own.
 def _begin(module: nn.Module) -> None:
-    """As published: Xavier's normal weights, biases of zero; recurrent layers keep torch's own."""
     for part in module.modules():
         if isinstance(part, nn.Conv1d | nn.ConvTranspose1d | nn.Linear):
             nn.init.xavier_normal_(part.weight)
@@ -200,11 +193,7 @@ class MatchingNetwork(nn.Module):
 
 
 def shape_of(state: Mapping[str, Tensor]) -> EvaluatorShape:
-    """The sizes that the weights of a `MatchingNetwork` were made with.
-
-    Raises:
-        KeyError: a tensor is missing.
-    """
+    """The sizes that the weights of a `MatchingNetwork` were made with."""
     text, motion = state["text_encoder.input_emb.weight"], state["motion_encoder.input_emb.weight"]
     return EvaluatorShape(
         text.shape[1], state["text_encoder.pos_emb.weight"].shape[1], len(state["movement_encoder.main.0.bias"]),

@@ -1,4 +1,4 @@
-"""How well lips match phones: closures and contacts, always with false ones beside them, silence, onsets, rounding."""
+"""Match of lips and phones: closures and contacts with false ones beside them, silence, onsets, rounding."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vqvae.arkit import INDEX, NAMES, expand
 CLOSED_JAW, CLOSED_PRESS = 0.10, 0.18
 CONTACT_JAW, CONTACT_ROLL = 0.16, 0.18
 OPEN_JAW = 0.20
-APART = 0.1  # s between a phone and the nearest p, b, m (f, v) for it to count as a place where the lips must not meet
+MIN_DISTANCE = 0.1  # s from a phone to the nearest p, b, m (f, v) for the lips to have to stay open
 SETTLE = 0.15  # s after the end of speech by which the mouth rests
 AHEAD = 0.15  # s before speech in which it may get ready
 MOUTH = tuple(i for i, name in enumerate(NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff")))
-MOST_LAG = 6  # frames
+MAX_LAG = 6  # frames
 
 
 def channel(curves: np.ndarray, name: str) -> np.ndarray:
@@ -91,9 +91,9 @@ class Lips:
                 self.contact.append(float(touch[max(a - 1, 0) : b + 1].any()))
             if p.name == "SIL" or b <= a:
                 continue
-            if p.name not in CLOSED and _apart(p, lips):
+            if p.name not in CLOSED and _distant(p, lips):
                 (self.closure_vowel if p.name in VOWELS else self.closure_consonant).append(float(shut[a:b].any()))
-            if p.name not in (*LABIODENTAL, *CLOSED) and _apart(p, teeth):
+            if p.name not in (*LABIODENTAL, *CLOSED) and _distant(p, teeth):
                 (self.contact_vowel if p.name in VOWELS else self.contact_consonant).append(float(touch[a:b].any()))
             if p.name in OPEN and p.end - p.start >= 0.08:
                 self.opened.append(float(jaw[a:b].max() > OPEN_JAW))
@@ -106,22 +106,22 @@ class Lips:
             self.closure_lag += closure_lags(curves, teacher, lips)
 
 
+# First frame in a phone and the first after it.
 def _frames(p: Phone, frames: int) -> tuple[int, int]:
-    """First frame in a phone and the first after it."""
     a, b = (int(np.ceil(x * FPS - 1e-6)) for x in (p.start, p.end))
     return min(max(a, 0), frames), min(max(b, 0), frames)
 
 
-def _apart(p: Phone, others: Iterable[Phone]) -> bool:
-    return all(o.start - p.end > APART or p.start - o.end > APART for o in others)
+def _distant(p: Phone, phones: Iterable[Phone]) -> bool:
+    return all(o.start - p.end > MIN_DISTANCE or p.start - o.end > MIN_DISTANCE for o in phones)
 
 
-def pauses(phones: Sequence[Phone], seconds: float, least: float = 0.35) -> list[tuple[float, float]]:
+def pauses(phones: Sequence[Phone], seconds: float, min_seconds: float = 0.35) -> list[tuple[float, float]]:
     """Silences of at least so many seconds, the ends of the clip included: start, end."""
     out = []
-    now = -AHEAD - SETTLE  # nothing was said before the clip: its first pause counts from the first frame
+    now = -AHEAD - SETTLE  # no speech before the clip: its first pause counts from the first frame
     for p in [*(p for p in phones if p.name != "SIL"), Phone("SIL", seconds + AHEAD, seconds + AHEAD)]:
-        if p.start - now >= least:
+        if p.start - now >= min_seconds:
             out.append((now, p.start))
         now = max(now, p.end)
     return out
@@ -134,19 +134,19 @@ def _movement(curves: np.ndarray) -> np.ndarray:
 def onset_lags(curves: np.ndarray, teacher: np.ndarray, phones: Sequence[Phone], level: float = 0.15) -> list[float]:
     """ms from the teacher's crossing of `level` of its peak to this one's, at every start of speech after a pause."""
     out = []
-    mine, theirs = _movement(curves), _movement(teacher)
+    signal, reference = _movement(curves), _movement(teacher)
     for start, end in pauses(phones, len(curves) / FPS):
         a, b = max(0, int((max(start, 0) + SETTLE) * FPS)), int((end + 0.25) * FPS)
         if b > len(curves) or b - a < 4 or end * FPS - a < 4:
             continue
-        here, there = _crossing(mine[a:b], level), _crossing(theirs[a:b], level)
+        here, there = _crossing(signal[a:b], level), _crossing(reference[a:b], level)
         if here is not None and there is not None:
             out.append((here - there) * 1000 / FPS)
     return out
 
 
+# Frame, with its fraction, at which x last rises through `level` of its largest value.
 def _crossing(x: np.ndarray, level: float) -> float | None:
-    """Frame, with its fraction, at which x last rises through `level` of its largest value."""
     limit = level * x.max()
     below = np.flatnonzero(x < limit)
     if not len(below) or below[-1] + 1 >= len(x):
@@ -158,11 +158,11 @@ def _crossing(x: np.ndarray, level: float) -> float | None:
 def closure_lags(curves: np.ndarray, teacher: np.ndarray, lips: Sequence[Phone]) -> list[float]:
     """ms from the centre of mass of the teacher's press to this one's around every p, b, m."""
     out = []
-    mine, theirs = channel(curves, "mouthPress"), channel(teacher, "mouthPress")
+    signal, reference = channel(curves, "mouthPress"), channel(teacher, "mouthPress")
     for p in lips:
         middle = round((p.start + p.end) / 2 * FPS)
         part = slice(max(0, middle - 3), middle + 4)
-        a, b = mine[part], theirs[part]
+        a, b = signal[part], reference[part]
         if a.max(initial=0) > CLOSED_PRESS and b.max(initial=0) > CLOSED_PRESS:
             n = np.arange(len(a))
             out.append(float((a @ n / a.sum() - b @ n / b.sum()) * 1000 / FPS))
@@ -180,7 +180,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def best_lag(a: np.ndarray, b: np.ndarray) -> float:
     """ms by which `a` comes after `b`: the lag of the highest correlation, refined by a parabola."""
-    lags = list(range(-MOST_LAG, MOST_LAG + 1))
+    lags = list(range(-MAX_LAG, MAX_LAG + 1))
     n = len(a)
     r = np.array([correlation(a[max(k, 0) : n + min(k, 0)], b[max(-k, 0) : n - max(k, 0)]) for k in lags])
     i = int(np.nanargmax(r))

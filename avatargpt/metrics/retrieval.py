@@ -2,7 +2,7 @@
 
 Source: Guo et al. 2022 (HumanML3D): pools of 32, ranks by Euclidean distance. `retrieval_precision` and
 `pair_distances` give a value per row, and captions that say nearly the same count as one: a text may find any motion of
-the pool whose text is `alike`. `r_precision` and `mm_dist` are the published figures.
+the pool whose text is similar (`similar_pairs`). `r_precision` and `mm_dist` are the published figures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from instruct_data.text.english import side_of
 
 POOL = 32
-ALIKE = 0.8  # cosine of two sentence vectors that say nearly the same (Petrovich et al. 2023)
+MIN_COSINE = 0.8  # cosine of two sentence vectors that say nearly the same (Petrovich et al. 2023)
 
 
 def _rows(texts: np.ndarray, motions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -32,8 +32,8 @@ def sides_of(texts: Sequence[str]) -> np.ndarray:
     return np.array([signs.get(side_of(t) or "", 0) for t in texts], int)
 
 
-def alike(sentences: np.ndarray, sides: np.ndarray, least: float = ALIKE) -> np.ndarray:
-    """Which pairs of sentences say nearly the same; a row with itself always.
+def similar_pairs(sentences: np.ndarray, sides: np.ndarray, min_cosine: float = MIN_COSINE) -> np.ndarray:
+    """Pairs of sentences that say nearly the same, each with itself among them.
 
     Args:
         sentences: (N, D) unit vectors. sides: (N,) of `sides_of`: opposite sides are never the same, although the
@@ -44,7 +44,7 @@ def alike(sentences: np.ndarray, sides: np.ndarray, least: float = ALIKE) -> np.
         (N, N) bool.
     """
     x = np.asarray(sentences, np.float32)
-    out = (x @ x.T > least) & (np.multiply.outer(sides, sides) >= 0)
+    out = (x @ x.T > min_cosine) & (np.multiply.outer(sides, sides) >= 0)
     np.fill_diagonal(out, True)
     return np.asarray(out)
 
@@ -59,7 +59,7 @@ def retrieval_precision(
 
     Args:
         texts, motions: (N, D), N >= pool; row i of both belong together.
-        same: (N, N) bool, which rows' texts say the same (`alike`); None = each only itself.
+        same: (N, N) bool, which rows' texts say the same (`similar_pairs`); None = each only itself.
         tops: k of the R-precision@k.
         pool: motions among which a text looks.
         repeats: shuffles. seed: of them.
@@ -67,9 +67,6 @@ def retrieval_precision(
     Returns:
         (N, len(tops)): share of a row's pools in which a right motion is among the k nearest; NaN for a row that sat
         out of all.
-
-    Raises:
-        ValueError: shapes do not fit, fewer rows than a pool has, or numbers that are not finite.
     """
     a, b = _rows(texts, motions)
     if len(a) < pool or pool < 2 or repeats < 1 or any(not 1 <= k <= pool for k in tops):
@@ -85,8 +82,8 @@ def retrieval_precision(
         for start in range(0, len(a) - pool + 1, pool):
             rows = order[start : start + pool]
             far = ((a[rows][:, None] - b[rows][None]) ** 2).sum(-1)
-            found = np.take_along_axis(right[np.ix_(rows, rows)], far.argsort(1, kind="stable"), 1)
-            hits[rows] += np.stack([found[:, :k].any(1) for k in tops], 1)
+            hit_rows = np.take_along_axis(right[np.ix_(rows, rows)], far.argsort(1, kind="stable"), 1)
+            hits[rows] += np.stack([hit_rows[:, :k].any(1) for k in tops], 1)
             tried[rows] += 1
     with np.errstate(invalid="ignore"):
         return np.asarray(hits / tried[:, None])
@@ -97,9 +94,6 @@ def pair_distances(texts: np.ndarray, motions: np.ndarray) -> np.ndarray:
 
     Args:
         texts, motions: (N, D).
-
-    Raises:
-        ValueError: shapes do not fit, or numbers that are not finite.
     """
     a, b = _rows(texts, motions)
     return np.asarray(np.linalg.norm(a - b, axis=1))
@@ -108,12 +102,8 @@ def pair_distances(texts: np.ndarray, motions: np.ndarray) -> np.ndarray:
 TOP = 3
 
 
+# (N / pool, pool, pool) L2 distances: of text i of a pool to motion j of it.
 def _pool_distances(texts: np.ndarray, motions: np.ndarray, pool: int) -> np.ndarray:
-    """(N / pool, pool, pool) L2 distances: of text i of a pool to motion j of it.
-
-    Raises:
-        ValueError: shapes differ or do not fit the pool, or numbers that are not finite.
-    """
     a, b = np.asarray(texts, np.float64), np.asarray(motions, np.float64)
     if a.ndim != 2 or a.shape != b.shape or pool < 1 or not len(a) or len(a) % pool:
         raise ValueError(f"embeddings {a.shape} and {b.shape}; accepted (N, D) both, N a multiple of {pool}")
@@ -135,9 +125,6 @@ def r_precision(texts: np.ndarray, motions: np.ndarray, pool: int = POOL, top: i
 
     Returns:
         (top,) shares, 0..1, rising.
-
-    Raises:
-        ValueError: shapes that do not fit, or numbers that are not finite.
     """
     distances = _pool_distances(texts, motions, pool)
     order = np.argsort(distances, axis=-1, kind="stable")
@@ -152,8 +139,5 @@ def mm_dist(texts: np.ndarray, motions: np.ndarray) -> float:
 
     Args:
         texts, motions: (N, D).
-
-    Raises:
-        ValueError: shapes that differ, or numbers that are not finite.
     """
     return float(pair_distances(texts, motions).mean())

@@ -32,9 +32,6 @@ def confidence(
         level: of the interval.
         samples: bootstrap draws.
         seed: of the draws: same values, same interval.
-
-    Raises:
-        ValueError: no finite value.
     """
     x = np.asarray(values, np.float64).ravel()
     x = x[~np.isnan(x)]
@@ -53,9 +50,6 @@ def repeated(values: Sequence[float] | np.ndarray) -> Interval:
 
     Args:
         values: one figure per repetition.
-
-    Raises:
-        ValueError: no value, or one that is not finite.
     """
     x = np.asarray(values, np.float64).ravel()
     if not len(x) or not np.isfinite(x).all():
@@ -64,8 +58,8 @@ def repeated(values: Sequence[float] | np.ndarray) -> Interval:
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x))
 
 
+# Square root of a symmetric positive semi-definite matrix; rounding below zero is cut off.
 def _sqrt(symmetric: np.ndarray) -> np.ndarray:
-    """Square root of a symmetric positive semi-definite matrix; rounding below zero is cut off."""
     values, vectors = np.linalg.eigh(symmetric)
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
@@ -135,9 +129,6 @@ def fid(generated: np.ndarray, real: np.ndarray, shrink: bool = False, eps: floa
             estimate is singular and the distance far too large even between halves of one set; shrinkage keeps it
             stable, but the figure is then comparable only with others made the same way at similar N.
         eps: see `frechet_distance`.
-
-    Raises:
-        ValueError: shapes do not fit, fewer than two samples or numbers that are not finite.
     """
     a, b = np.asarray(generated, np.float64), np.asarray(real, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
@@ -196,9 +187,6 @@ def kinematic_fid(generated: list[np.ndarray], real: list[np.ndarray], fps: floa
         generated: clips (T, 22, 3), at least 2.
         real: clips, at least 2.
         fps: frames per second of both.
-
-    Raises:
-        ValueError: fewer than two clips, or real clips that are all the same.
     """
     a = np.stack([kinematic_features(j, fps) for j in generated])
     b = np.stack([kinematic_features(j, fps) for j in real])

@@ -4,10 +4,6 @@ Figures of two kinds of tokens differ a lot:
 - `raw_tokens`: the sentences as they are (lower-cased words and punctuation), as MotionGPT's table on raw sentences;
 - `lemma_tokens`: words without punctuation, reduced by `avatargpt.requests.lexical.lemma`, in the manner of TM2T's
   processed references (there by spaCy, so figures resemble but do not equal theirs).
-Every score exists in two variants that differ a lot, so that the name says which:
-- raw: the sentences as they are (lower-cased words and punctuation), as MotionGPT's table on raw sentences;
-- lemma: words without punctuation, reduced by `avatargpt.requests.lexical.lemma`, in the manner of TM2T's processed
-  references (there by spaCy, so figures resemble but do not equal theirs).
 
 Arguments everywhere: one candidate per item, and per item one or more references. All scores are 0..100 but CIDEr,
 which is 10 x the mean similarity, usually 0..10 (papers often print it x 10 again).
@@ -64,9 +60,9 @@ def bleu(
     from sacrebleu.metrics import BLEU
 
     _check(candidates, references)
-    most = max(map(len, references))
+    count = max(map(len, references))
     # sacrebleu wants equally many references per item; a repeated one changes neither matches nor lengths.
-    columns = [[" ".join(tokens(r[k % len(r)])) for r in references] for k in range(most)]
+    columns = [[" ".join(tokens(r[k % len(r)])) for r in references] for k in range(count)]
     metric = BLEU(tokenize="none", force=True, max_ngram_order=order, smooth_method="exp")
     return float(metric.corpus_score([" ".join(tokens(c)) for c in candidates], columns).score)
 

@@ -80,7 +80,7 @@ class Exercise:
         from avatargpt.metrics.geometry import predicates
 
         s = Signals(motion)
-        return predicates.judge_all(self.checks, s).passed and (self.manner is None or self.manner.shown(s))
+        return predicates.judge_all(self.checks, s).passed and (self.manner is None or self.manner.matches(s))
 
 
 def exercises(

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from avatargpt.config import Schedule
 from avatargpt.metrics.checks import ClipJudge
-from avatargpt.metrics.degradations import DEGRADATIONS, LEAST, degrade
+from avatargpt.metrics.degradations import DEGRADATIONS, MIN_FRAMES, degrade
 from avatargpt.metrics.evaluator import FPS, EvaluatorNetwork, MotionEvaluator, joint_features, padded
-from avatargpt.metrics.retrieval import ALIKE, POOL, alike, pair_distances, retrieval_precision, sides_of
+from avatargpt.metrics.retrieval import MIN_COSINE, POOL, pair_distances, retrieval_precision, sides_of, similar_pairs
 from avatargpt.train.data.class_draws import ClassDraws
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
@@ -58,7 +58,7 @@ class EvaluatorTraining(Schedule):
     each: PositiveInt = 8
     balance: Share = 0.4
     noise: Rate = 0.25
-    alike: Share = ALIKE
+    alike: Share = MIN_COSINE
     longest: PositiveInt = 160
     captions: PositiveInt = 4
     every: PositiveInt = 1
@@ -119,13 +119,13 @@ class CaptionedClips:
 
 
 def no_counterexamples(
-    clips: CaptionedClips, rows: np.ndarray, captions: np.ndarray, cosine: float = ALIKE
+    clips: CaptionedClips, rows: np.ndarray, captions: np.ndarray, cosine: float = MIN_COSINE
 ) -> np.ndarray:
     """(B, B) bool: captions that may be true of a clip of another row; `cosine`: of two captions of one meaning."""
     same = clips.classes[rows][:, None] == clips.classes[rows][None]
     recorded = clips.recorded[rows]
     possible = same & recorded[:, None] & recorded[None]
-    out = possible | alike(clips.vectors[captions], clips.sides[captions], cosine)
+    out = possible | similar_pairs(clips.vectors[captions], clips.sides[captions], cosine)
     np.fill_diagonal(out, False)
     return out
 
@@ -153,7 +153,7 @@ class Twins:
         Args:
             number: of the clip, the seed of the ways.
         """
-        if len(motion) < LEAST:
+        if len(motion) < MIN_FRAMES:
             return []
         rng = np.random.default_rng([number, self.count])
         ways = rng.choice(list(DEGRADATIONS), min(self.count, len(DEGRADATIONS)), False).tolist()
@@ -262,8 +262,8 @@ class EvaluatorStage(Stage):
             frames.append(self._cut(clip, rng))
         x, lengths = padded([*frames, *wrong])
         device = self.runtime.device
-        a = module.see(x.to(device), lengths.to(device), t.noise)
-        b = module.hear(torch.from_numpy(self.clips.vectors[captions]).to(device))
+        a = module.encode_motions(x.to(device), lengths.to(device), t.noise)
+        b = module.encode_texts(torch.from_numpy(self.clips.vectors[captions]).to(device))
         n = len(rows)
         ignored = np.ones((n, n + len(wrong)), bool)
         ignored[:, :n] = no_counterexamples(self.clips, rows, captions, t.alike).T
@@ -285,7 +285,7 @@ class EvaluatorStage(Stage):
         evaluator, first = self.finished(), [c[0] for c in self.val.captions]
         vectors = self.val.vectors[first]
         a, b = evaluator.sentences(vectors), evaluator.frames(self.val.frames)
-        same = alike(vectors, self.val.sides[first], self.schedule.alike)
+        same = similar_pairs(vectors, self.val.sides[first], self.schedule.alike)
         top1, top3 = np.nanmean(retrieval_precision(a, b, same, (1, min(3, len(a))), min(POOL, len(a))), 0)
         return {"val_top1": float(top1), "val_top3": float(top3), "val_mm_dist": float(pair_distances(a, b).mean())}
 

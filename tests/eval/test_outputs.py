@@ -129,7 +129,7 @@ def test_what_needs_the_head_is_known(made: dict[str, list[Motion]]) -> None:
                 needs.add(name)
             except TypeError:  # other parameters without a default
                 continue
-    assert needs == predicates.OF_THE_HEAD
+    assert needs == predicates.HEAD_PREDICATES
     assert predicates.needs_head({"clauses": ["walks", {"lasting": {"seconds": 2, "check": "nods"}}]})
     assert predicates.needs_head({"not": {"counted": {"what": "nods", "times": 2}}})
     assert not predicates.needs_head({"then": ["walks", {"counted": {"what": "jumps", "times": 2}}]})
@@ -214,7 +214,7 @@ def test_command(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert result["results"]["pass_rate"]["n"] == 0 and len(result["failed"]) == 7
     asked = CliRunner().invoke(app, ["eval", "ask", "few"])
     assert asked.stdout.splitlines()[:2] == ["name,prompt", "001,clap your hands"] and "007,kick" in asked.stdout
-    for arguments in (["--fps", "30"], ["--outputs", str(tmp_path / "not there")], ["--shard", "3/2"]):
+    for arguments in (["--fps", "30"], ["--outputs", str(tmp_path / "not there")]):
         done = CliRunner().invoke(app, ["eval", "run", "few", *arguments])
         assert done.exit_code != 0 and isinstance(done.exception, UserError)
 

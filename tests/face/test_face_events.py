@@ -29,9 +29,9 @@ def faults(clip, *events: tuple, seconds: float = 4.0) -> list[str]:
 def test_the_wrong_side_fails(act, action):
     length = 0.5 if action == "wink_left" else 1.8
     clip, score = act((action, 0.6, length))
-    assert check_score(clip, score)[0].done
-    assert not check_score(clip.mirrored(), score)[0].done
-    assert check_score(clip.mirrored(), score.mirrored())[0].done
+    assert check_score(clip, score)[0].passed
+    assert not check_score(clip.mirrored(), score)[0].passed
+    assert check_score(clip.mirrored(), score.mirrored())[0].passed
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_the_wrong_side_fails(act, action):
 )
 def test_the_wrong_count_fails(act, action, seconds):
     clip, score = act((action, 0.5, seconds, 0.7, 3))
-    assert check_score(clip, score)[0].peaks == 3 and check_score(clip, score)[0].done
+    assert check_score(clip, score)[0].peaks == 3 and check_score(clip, score)[0].passed
     for wrong in (2, 4):
         assert any("times instead" in f for f in faults(clip, (action, 0.5, seconds, 0.7, wrong)))
 
@@ -47,7 +47,7 @@ def test_the_wrong_count_fails(act, action, seconds):
 def test_the_wrong_order_fails(act):
     first, second = ("smile", 0.3, 1.2), ("pucker_lips", 2.2, 1.2)
     clip, score = act(first, second)
-    assert all(r.done for r in check_score(clip, score))
+    assert all(r.passed for r in check_score(clip, score))
     swapped = faults(clip, ("pucker_lips", 0.3, 1.2), ("smile", 2.2, 1.2))
     assert len(swapped) >= 2
     # Both are there, at times that each would pass: only the order is wrong.
@@ -72,19 +72,19 @@ def test_the_wrong_time_fails(act):
 def test_a_feeling_hides_only_what_it_moves():
     sad = (Emotion("sad", 0.7, 0.0, 4.0),)
     early = Score(4.0, (Event("turn_head_left", 0.6, 3.0),), sad)
-    assert check_score(render(early, 3), early)[0].done
+    assert check_score(render(early, 3), early)[0].passed
     asked = replace(early, events=(Event("turn_head_left", 2.2, 1.4),))
     assert any("no rise" in f or "begins at" in f for f in check_score(render(early, 3), asked)[0].faults)
     # Sadness lowers the corners of the mouth by itself: when a frown begins then cannot be told.
     frown = Score(4.0, (Event("frown", 0.5, 1.0),), sad)
-    assert all(r.done for r in check_score(render(frown, 3), replace(frown, events=(Event("frown", 2.4, 1.2),))))
+    assert all(r.passed for r in check_score(render(frown, 3), replace(frown, events=(Event("frown", 2.4, 1.2),))))
     alone = Score(4.0, (Event("frown", 0.5, 1.0),))
-    assert not all(r.done for r in check_score(render(alone, 3), replace(alone, events=(Event("frown", 2.4, 1.2),))))
+    assert not all(r.passed for r in check_score(render(alone, 3), replace(alone, events=(Event("frown", 2.4, 1.2),))))
 
 
 def test_related_actions_hide_an_event_only_while_they_last(act):
     clip, score = act(("look_left", 0.3, 1.2), ("turn_head_left", 1.9, 1.5))
-    assert all(r.done for r in check_score(clip, score))
+    assert all(r.passed for r in check_score(clip, score))
     assert faults(clip, ("look_left", 0.3, 1.2), ("turn_head_left", 2.8, 0.9))
     # Directly after a related one the head may still come back from it: too early cannot be told, too late can.
     assert not faults(clip, ("look_left", 0.3, 1.2), ("turn_head_left", 1.75, 1.6))
@@ -105,7 +105,7 @@ def test_one_side_of_a_two_sided_action_fails(act):
     weights[:, 24] = 0  # mouthSmileRight
     one = replace(clip, weights=weights)
     wide = Score(4.0, (Event("smile", 0.5, 2.0, 0.4),))
-    assert check_score(clip, score)[0].done
+    assert check_score(clip, score)[0].passed
     assert any("one side" in f for r in check_score(one, wide) for f in r.faults)
 
 

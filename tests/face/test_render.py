@@ -31,7 +31,7 @@ def test_every_action_is_seen_and_grows_with_its_intensity(action):
     for strength in STRENGTHS:
         score = Score(3.0, (Event(action, 0.4, 0.4 if action in QUICK else 1.6, strength),))
         result = check_score(render(score, 1), score)[0]
-        assert result.done, (strength, result.faults)
+        assert result.passed, (strength, result.faults)
         levels.append(result.level)
     assert (np.diff(levels) > 0).all()
 
@@ -108,7 +108,7 @@ def test_the_checkers_table_covers_every_action():
 def test_the_real_instructions(shared):
     rows = list(read_instructions(shared / "data" / "face_text"))[::12]
     motions = [render(r.score, i) for i, r in enumerate(rows)]
-    done = [x.done for m, r in zip(motions, rows, strict=True) for x in check_score(m, r.score)]
+    done = [x.passed for m, r in zip(motions, rows, strict=True) for x in check_score(m, r.score)]
     assert len(done) > 150 and np.mean(done) >= 0.99
 
 

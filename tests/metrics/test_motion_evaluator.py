@@ -52,7 +52,7 @@ def test_padding_changes_nothing() -> None:
     judge = evaluator()
     rows = [joint_features(walk(n).joints) for n in (2, 7, 33, 50)]
     with torch.inference_mode():
-        together = judge.network.see(*padded(rows)).numpy()
+        together = judge.network.encode_motions(*padded(rows)).numpy()
     alone = np.concatenate([judge.frames([r]) for r in rows])
     assert np.abs(together - alone).max() < 1e-5
     assert np.abs(np.linalg.norm(alone, axis=1) - 1).max() < 1e-5

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.metrics.degradations import DEGRADATIONS, degrade
-from avatargpt.metrics.retrieval import alike, pair_distances, retrieval_precision, sides_of
+from avatargpt.metrics.retrieval import pair_distances, retrieval_precision, sides_of, similar_pairs
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -29,7 +29,7 @@ def test_motions_of_the_same_words_count_as_hits() -> None:
     texts = np.eye(4)[kinds]
     motions = texts + 1e-3 * rng.normal(size=texts.shape)
     assert retrieval_precision(texts, motions)[:, 0].mean() < 0.5
-    assert (retrieval_precision(texts, motions, alike(texts, np.zeros(64, int))) == 1).all()
+    assert (retrieval_precision(texts, motions, similar_pairs(texts, np.zeros(64, int))) == 1).all()
 
 
 def test_sides_are_not_the_same() -> None:
@@ -38,7 +38,7 @@ def test_sides_are_not_the_same() -> None:
     assert sides.tolist() == [-1, 1, 0, 0]
     expected = np.ones((4, 4), bool)
     expected[0, 1] = expected[1, 0] = False
-    assert (alike(np.ones((4, 1)), sides) == expected).all()
+    assert (similar_pairs(np.ones((4, 1)), sides) == expected).all()
 
 
 def test_rows_that_fill_no_pool_sit_out() -> None:

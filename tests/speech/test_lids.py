@@ -42,10 +42,10 @@ def test_every_blink_in_a_row_is_shut_and_stays_one(performer: FacePipeline) -> 
     made = performer.perform(score=score, seconds=4.0)
     mean = lids(made).mean(0)
     peaks = [x for a, x, b in zip(mean, mean[1:], mean[2:], strict=False) if a < x >= b and x > 0.5]
-    assert len(peaks) >= 10 and min(peaks) > 0.9 and check_score(made, score)[0].done
+    assert len(peaks) >= 10 and min(peaks) > 0.9 and check_score(made, score)[0].passed
     tired = Score(3.0, (Event("blink", 0.3, 2.0, 0.7, 2),), (Emotion("tired", 0.7, 0.0, 3.0),))
     made = performer.perform(score=tired, seconds=3.0)
-    assert check_score(made, tired)[0].done and lids(made)[:, -5:].max() < 0.5  # they droop as before
+    assert check_score(made, tired)[0].passed and lids(made)[:, -5:].max() < 0.5  # they droop as before
 
 
 @pytest.mark.parametrize("action", ["close_eyes", "blink", "wink_left"])

@@ -54,7 +54,8 @@ def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> Non
     assert rank_one(untrained.eval(), held, among=8) < 0.5
     again = TextMotionScorer.load(tmp_path)
     assert again is not None
-    assert torch.equal(again.network.embed_motion(torch.ones(1, SIZE)), motion_scorer.network.embed_motion(torch.ones(1, SIZE)))
+    ones = torch.ones(1, SIZE)
+    assert torch.equal(again.network.embed_motion(ones), motion_scorer.network.embed_motion(ones))
     assert '"rank_one"' in (tmp_path / "log.jsonl").read_text()
 
 

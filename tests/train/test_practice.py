@@ -97,8 +97,8 @@ def test_styles_are_what_nearly_all_their_clips_show() -> None:
     assert set(found) == {("bandai1", "walk", "old")}  # one style goes its own way every time
     old = found["bandai1", "walk", "old"]
     assert old.traits == ["slower"]
-    assert old.shown(walking(np.array([[80, 0]])))
-    assert not old.shown(walking(np.array([[120, 0]])))
+    assert old.matches(walking(np.array([[80, 0]])))
+    assert not old.matches(walking(np.array([[120, 0]])))
     some = exercises(clips, SelfTraining(), walking)
     assert {e.manner is not None for e in some} == {True, False}
     assert any(e.clip.style == "old" and not e.passed(walking(np.array([[120, 0]]))) for e in some)

@@ -32,8 +32,8 @@ def leans_forward(s: Signals, degrees: float = 15.0) -> Verdict:
     return Verdict(lean >= degrees, {"lean_deg": lean})
 
 
+# Stretches in the air: nothing touches the floor and the pelvis is higher than its usual height.
 def _flights(s: Signals, height: float, rise: float) -> list[tuple[int, int]]:
-    """Stretches in the air: nothing touches the floor and the pelvis is higher than its usual height."""
     usual = float(np.median(s.joints[:, 0, 1]))
     up = (s.clearance > 0.5 * height) & (s.joints[:, 0, 1] > usual + 0.5 * rise)
     out = []
@@ -61,9 +61,9 @@ def hops(s: Signals, times: int = 2) -> Verdict:
 @predicate
 def jumping_jacks(s: Signals, times: int = 2) -> Verdict:
     """Arms go up and down while the feet jump apart and together, on the spot."""
-    apart = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
+    stance = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
     arms = min(swings(s.hand_height(h), 0.35) for h in "lr")
-    legs = swings(apart, 0.15)
+    legs = swings(stance, 0.15)
     ok = arms >= times and legs >= times and s.reach < 0.6
     return Verdict(ok, {"arm_swings": float(arms), "leg_swings": float(legs)})
 
@@ -188,11 +188,11 @@ def dances(s: Signals) -> Verdict:
 @predicate
 def stands_on_one_leg(s: Signals, seconds: float = 0.8, height: float = 0.2) -> Verdict:
     """One ankle is held `height` over the other for `seconds`, in place."""
-    held = 0.0
+    duration = 0.0
     for a, b in ((7, 8), (8, 7)):
         mask = s.joints[:, a, 1] - s.joints[:, b, 1] > height
-        held = max(held, max((y - x for x, y in runs_of(mask, gap=1)), default=0) / FPS)
-    return Verdict(held >= seconds and float(np.median(s.uprightness)) > 0.3, {"held_s": held})
+        duration = max(duration, max((y - x for x, y in runs_of(mask, gap=1)), default=0) / FPS)
+    return Verdict(duration >= seconds and float(np.median(s.uprightness)) > 0.3, {"held_s": duration})
 
 
 @predicate
@@ -231,16 +231,16 @@ def lying(s: Signals) -> np.ndarray:
     return (pelvis(s) < 0.35) & (np.abs(s.uprightness) < 0.5) & (s.joints[:, 15, 1] < 0.6)
 
 
+# Frames that count as the beginning, and as the end, of a clip: an eighth, at most half a second.
 def _edges(s: Signals) -> int:
-    """Frames that count as the beginning, and as the end, of a clip: an eighth, at most half a second."""
     return int(np.clip(len(s) // 8, 2, FPS // 2))
 
 
 @predicate
 def sits(s: Signals, seconds: float = 0.4) -> Verdict:
     """Sits on a seat or on the floor for `seconds`."""
-    held = longest(seated(s))
-    return Verdict(held >= seconds, {"seated_s": held, "lowest_m": float(pelvis(s).min())})
+    duration = longest(seated(s))
+    return Verdict(duration >= seconds, {"seated_s": duration, "lowest_m": float(pelvis(s).min())})
 
 
 @predicate
@@ -282,8 +282,8 @@ def kneels(s: Signals, side: str = "any", seconds: float = 0.3) -> Verdict:
     mask = {"left": down["left"], "right": down["right"], "both": down["left"] & down["right"]}.get(
         side, down["left"] | down["right"]
     )
-    held = longest(mask)
-    return Verdict(held >= seconds, {"knee_down_s": held, "lowest_m": float(pelvis(s).min())})
+    duration = longest(mask)
+    return Verdict(duration >= seconds, {"knee_down_s": duration, "lowest_m": float(pelvis(s).min())})
 
 
 @predicate
@@ -299,27 +299,27 @@ def squats(s: Signals, times: int = 1, most: int = 99, low: float = 0.72) -> Ver
 
 
 @predicate
-def lunges(s: Signals, side: str = "any", apart: float = 0.5, drop: float = 0.1) -> Verdict:
-    """The feet are `apart`, the knee of the front (or sideways working) leg `side` bent, the pelvis `drop` lower."""
+def lunges(s: Signals, side: str = "any", stride: float = 0.5, drop: float = 0.1) -> Verdict:
+    """The feet are `stride` apart, the knee of the front (or sideways) leg `side` bent, the pelvis `drop` lower."""
     away = np.linalg.norm(s.local[:, 7, [0, 2]] - s.local[:, 8, [0, 2]], axis=1)
     ahead = s.local[:, 7, 2] - s.local[:, 8, 2]
     top = float(np.percentile(pelvis(s), 95))
-    held = {}
+    duration = {}
     for name, sign in (("left", 1.0), ("right", -1.0)):
         bent = s.bend(name[0], "leg")
         working = (sign * ahead > 0.25) | ((np.abs(ahead) < 0.35) & (bent < s.bend("lr"[name == "left"], "leg")))
-        mask = working & (bent < 145) & (away > apart) & (pelvis(s) < top - drop) & (s.uprightness > 0.55)
-        held[name] = longest(mask)
-    seconds = held.get(side, max(held.values()))
+        mask = working & (bent < 145) & (away > stride) & (pelvis(s) < top - drop) & (s.uprightness > 0.55)
+        duration[name] = longest(mask)
+    seconds = duration.get(side, max(duration.values()))
     drop_m = top - float(pelvis(s).min())
-    return Verdict(seconds >= 0.15, {"left_s": held["left"], "right_s": held["right"], "drop_m": drop_m})
+    return Verdict(seconds >= 0.15, {"left_s": duration["left"], "right_s": duration["right"], "drop_m": drop_m})
 
 
 @predicate
 def lies(s: Signals, seconds: float = 0.4) -> Verdict:
     """Lies on the floor for `seconds`."""
-    held = longest(lying(s))
-    return Verdict(held >= seconds, {"lying_s": held})
+    duration = longest(lying(s))
+    return Verdict(duration >= seconds, {"lying_s": duration})
 
 
 @predicate
@@ -348,8 +348,8 @@ def leans(s: Signals, side: str = "any", degrees: float = 9.0) -> Verdict:
     roll, pitch = roll - np.median(roll[:n]), s.pitch - np.median(s.pitch[:n])
     tilt = {"left": np.percentile(roll, 95), "right": -np.percentile(roll, 5),
             "forward": np.percentile(pitch, 95), "back": -np.percentile(pitch, 5)}  # fmt: skip
-    wanted = tilt.get(side, max(tilt.values()))
-    return Verdict(bool(wanted >= degrees and s.reach < 0.7), {f"{k}_deg": float(v) for k, v in tilt.items()})
+    value = tilt.get(side, max(tilt.values()))
+    return Verdict(bool(value >= degrees and s.reach < 0.7), {f"{k}_deg": float(v) for k, v in tilt.items()})
 
 
 @predicate
@@ -374,8 +374,8 @@ def dodges(s: Signals, side: str = "any", distance: float = 0.15, seconds: float
         d, away = head[k:] - head[:-k], head[k:] - head[0]
         for name, axis, sign in (("left", 0, 1), ("right", 0, -1), ("back", 2, -1)):
             best[name] = max(best[name], float(np.minimum(sign * d[:, axis], sign * away[:, axis]).max()))
-    wanted = best.get(side, max(best.values()))
-    ok = wanted >= distance and float(pelvis(s).min()) > 0.45 and s.reach < 1.2
+    value = best.get(side, max(best.values()))
+    ok = value >= distance and float(pelvis(s).min()) > 0.45 and s.reach < 1.2
     return Verdict(bool(ok), {f"{k}_m": float(v) for k, v in best.items()})
 
 
@@ -410,13 +410,13 @@ def stretches(s: Signals, seconds: float = 0.3) -> Verdict:
     """Reaches far from the body for a while: an arm up or wide, or the trunk bent far to a side, forward or back."""
     up = np.maximum(s.hand_over_head("l"), s.hand_over_head("r")) > 0.1
     wide = (np.abs(s.arm("l")[:, 0]) > 0.42) & (np.abs(s.arm("r")[:, 0]) > 0.42)
-    held = {"up_s": longest(up), "wide_s": longest(wide), "bent_s": longest(s.uprightness < 0.9)}
-    return Verdict(max(held.values()) >= seconds, held)
+    duration = {"up_s": longest(up), "wide_s": longest(wide), "bent_s": longest(s.uprightness < 0.9)}
+    return Verdict(max(duration.values()) >= seconds, duration)
 
 
 @predicate
 def turns_in_place(s: Signals, side: str = "any", degrees: float = 60.0) -> Verdict:
     """Turns the whole body about on the spot (`side`: left, right, any)."""
     turned = {"left": float(s.yaw.max() - s.yaw[0]), "right": float(s.yaw[0] - s.yaw.min())}
-    wanted = turned.get(side, max(turned.values()))
-    return Verdict(wanted >= degrees and s.reach < 1.0, {f"{k}_deg": v for k, v in turned.items()})
+    value = turned.get(side, max(turned.values()))
+    return Verdict(value >= degrees and s.reach < 1.0, {f"{k}_deg": v for k, v in turned.items()})

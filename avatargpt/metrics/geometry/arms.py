@@ -12,8 +12,8 @@ from avatargpt.metrics.geometry.predicates import Verdict, predicate
 SIDES = {"left": "l", "right": "r"}
 
 
+# The letters of the hands meant by `side` and of the hand that should stay down.
 def _chosen(side: str) -> tuple[list[str], list[str]]:
-    """The letters of the hands meant by `side` and of the hand that should stay down."""
     if side == "both":
         return ["l", "r"], []
     return [SIDES[side]], ["r" if side == "left" else "l"]
@@ -25,16 +25,16 @@ def _any_side(test: object, s: Signals, **parameters: object) -> Verdict:
 
 
 @predicate
-def raises_hand(s: Signals, side: str = "any", height: float = -0.06, other: float = -0.12) -> Verdict:
+def raises_hand(s: Signals, side: str = "any", height: float = -0.06, other_height: float = -0.12) -> Verdict:
     """The wrist of `side` (left, right, both, any) gets to `height` over its shoulder for 0.2 s; the other stays down.
 
     The default accepts an arm at shoulder level: tired and old people raise a hand no higher.
     """
     if side == "any":
-        return _any_side(raises_hand, s, height=height, other=1.0)
+        return _any_side(raises_hand, s, height=height, other_height=1.0)
     up, down = _chosen(side)
     tops = {h: float(np.sort(s.hand_height(h))[-min(4, len(s))]) for h in "lr"}
-    ok = all(tops[h] >= height for h in up) and all(tops[h] <= other for h in down)
+    ok = all(tops[h] >= height for h in up) and all(tops[h] <= other_height for h in down)
     return Verdict(ok, {"left_top_m": tops["l"], "right_top_m": tops["r"]})
 
 
@@ -47,8 +47,8 @@ def hand_over_head(s: Signals, side: str = "any", height: float = 0.05) -> Verdi
     return Verdict(ok, {"left_over_head_m": tops["l"], "right_over_head_m": tops["r"]})
 
 
+# Half-swings of a raised hand, relative to its shoulder: sideways or in depth, whichever oscillates more.
 def _wave_swings(s: Signals, hand: str, amplitude: float) -> int:
-    """Half-swings of a raised hand, relative to its shoulder: sideways or in depth, whichever oscillates more."""
     best = 0
     for start, stop in runs_of(s.hand_height(hand) > -0.12, gap=4):
         relative = s.arm(hand)[start:stop]
@@ -69,8 +69,8 @@ def waves(s: Signals, side: str = "any", swings_at_least: int = 4, amplitude: fl
     return Verdict(ok, {"left_swings": float(count["l"]), "right_swings": float(count["r"])})
 
 
+# (T,) horizontal distance of wrist from shoulder.
 def _extended(s: Signals, hand: str) -> np.ndarray:
-    """(T,) horizontal distance of wrist from shoulder."""
     return np.linalg.norm(s.arm(hand)[:, [0, 2]], axis=1)
 
 
@@ -80,26 +80,27 @@ def holds_out_hand(s: Signals, side: str = "any", seconds: float = 0.3) -> Verdi
     if side == "any":
         return _any_side(holds_out_hand, s, seconds=seconds)
     up, down = _chosen(side)
-    held = {}
+    duration = {}
     for h in "lr":
         mask = (_extended(s, h) >= 0.25) & (s.hand_height(h) > -0.42) & (s.hand_height(h) < 0.2)
-        held[h] = max((b - a for a, b in runs_of(mask, gap=1)), default=0) / FPS
-    ok = all(held[h] >= seconds for h in up) and s.reach < 0.7
+        duration[h] = max((b - a for a, b in runs_of(mask, gap=1)), default=0) / FPS
+    ok = all(duration[h] >= seconds for h in up) and s.reach < 0.7
     ok = ok and all(float(s.hand_over_head(h).max()) < 0.1 for h in up)
     ok = ok and all(float(np.percentile(s.hand_height(h), 75)) < -0.1 for h in down)
     ok = ok and all(_wave_swings(s, h, 0.05) < 5 for h in up)
-    return Verdict(ok, {"left_held_s": held["l"], "right_held_s": held["r"]})
+    return Verdict(ok, {"left_held_s": duration["l"], "right_held_s": duration["r"]})
 
 
 @predicate
 def hand_at_face(s: Signals, seconds: float = 0.3, distance: float = 0.3) -> Verdict:
     """A wrist near the head for a while: calling, shouting, salute, phone."""
-    near = [float((np.linalg.norm(s.at(f"{h}_wrist") - s.at("head"), axis=1) < distance).sum()) / FPS for h in "lr"]
-    return Verdict(max(near) >= seconds, {"left_s": near[0], "right_s": near[1]})
+    gaps = [np.linalg.norm(s.at(f"{h}_wrist") - s.at("head"), axis=1) for h in "lr"]
+    durations = [float((gap < distance).sum()) / FPS for gap in gaps]
+    return Verdict(max(durations) >= seconds, {"left_s": durations[0], "right_s": durations[1]})
 
 
+# Times the wrist shoots away from its shoulder and ends stretched out at chest height.
 def _thrusts(s: Signals, hand: str, speed: float) -> int:
-    """Times the wrist shoots away from its shoulder and ends stretched out at chest height."""
     arm = s.arm(hand)
     length = np.linalg.norm(arm, axis=1)
     out = np.gradient(length) * FPS if len(s) > 1 else np.zeros(1)
@@ -116,9 +117,9 @@ def _thrusts(s: Signals, hand: str, speed: float) -> int:
 def punches(s: Signals, side: str = "any", times: int = 1, speed: float = 0.8) -> Verdict:
     """A fist shoots out: the wrist leaves its shoulder at `speed` m/s or more and ends stretched at chest height."""
     count = {h: _thrusts(s, h, speed) for h in "lr"}
-    wanted = {"left": count["l"], "right": count["r"]}.get(side, count["l"] + count["r"])
+    value = {"left": count["l"], "right": count["r"]}.get(side, count["l"] + count["r"])
     fastest = float(s.relative_velocity[:, [20, 21]].max())
-    ok = wanted >= times and s.travel_speed < 1.6 and fastest > 1.8
+    ok = value >= times and s.travel_speed < 1.6 and fastest > 1.8
     return Verdict(ok, {"left_thrusts": float(count["l"]), "right_thrusts": float(count["r"]), "wrist_mps": fastest})
 
 
@@ -145,9 +146,9 @@ def calls_out(s: Signals) -> Verdict:
     """Stays in place and either leans forward with the hands up before the body, or holds a hand by the mouth."""
     lean = float(np.percentile(s.pitch, 95) - np.median(s.pitch[: max(len(s) // 8, 2)]))
     top = max(float(s.hand_height(h).max()) for h in "lr")
-    near = hand_at_face(s)
-    ok = s.reach < 0.7 and ((lean >= 12 and top > -0.2) or near.passed)
-    return Verdict(ok, {"lean_deg": lean, "hand_m": top, **near.values})
+    at_face = hand_at_face(s)
+    ok = s.reach < 0.7 and ((lean >= 12 and top > -0.2) or at_face.passed)
+    return Verdict(ok, {"lean_deg": lean, "hand_m": top, **at_face.values})
 
 
 @predicate
@@ -163,12 +164,12 @@ AXES = {"left": 0, "up": 1, "forward": 2}
 def count_swings(s: Signals, hand: str, axes: tuple[str, ...], amplitude: float, where: np.ndarray) -> float:
     """Most half-swings of one hand (l or r) along any of `axes` within one stretch of `where`."""
     arm = s.arm(hand)
-    found = [swings(arm[a:b, AXES[axis]], amplitude) for a, b in runs_of(where, gap=4) for axis in axes]
-    return float(max(found, default=0))
+    counts = [swings(arm[a:b, AXES[axis]], amplitude) for a, b in runs_of(where, gap=4) for axis in axes]
+    return float(max(counts, default=0))
 
 
-def _front(s: Signals, hand: str, least: float = 0.1) -> np.ndarray:
-    return s.arm(hand)[:, 2] > least
+def _front(s: Signals, hand: str, min_reach: float = 0.1) -> np.ndarray:
+    return s.arm(hand)[:, 2] > min_reach
 
 
 @predicate
@@ -276,8 +277,8 @@ def plays_keys(s: Signals, seconds: float = 0.8) -> Verdict:
     where = (s.bend("l", "arm") < 140) & (s.bend("r", "arm") < 140) & _front(s, "l") & _front(s, "r")
     where &= (s.hand_height("l") < -0.1) & (s.hand_height("r") < -0.1)
     moves = sum(count_swings(s, h, ("left", "up"), 0.015, where) for h in "lr")
-    held = longest(where, gap=3)
-    return Verdict(held >= seconds and moves >= 3, {"held_s": held, "half_swings": moves})
+    duration = longest(where, gap=3)
+    return Verdict(duration >= seconds and moves >= 3, {"held_s": duration, "half_swings": moves})
 
 
 @predicate
@@ -285,8 +286,8 @@ def bows_violin(s: Signals, times: int = 2, amplitude: float = 0.08) -> Verdict:
     """One hand is held up in front of its shoulder, elbow bent; the other draws to and fro before the chest."""
     count = {}
     for name, h, o in (("left", "l", "r"), ("right", "r", "l")):
-        held = (s.hand_height(o) > -0.25) & (s.bend(o, "arm") < 155) & _front(s, o, 0.05)
-        where = held & (s.hand_height(h) > -0.45)
+        holding = (s.hand_height(o) > -0.25) & (s.bend(o, "arm") < 155) & _front(s, o, 0.05)
+        where = holding & (s.hand_height(h) > -0.45)
         count[name] = count_swings(s, h, ("left", "up", "forward"), amplitude, where)
     return Verdict(max(count.values()) >= 2 * times - 1, _named(count, "half_swings"))
 
@@ -318,8 +319,8 @@ def swings_arms(s: Signals, times: int = 2, amplitude: float = 0.15) -> Verdict:
     return Verdict(min(count.values()) >= 2 * times - 1 and s.reach < 0.8, _named(count, "half_swings"))
 
 
+# (T,) where the face points about the vertical, degrees from the first facing; left is positive.
 def _face(s: Signals) -> np.ndarray:
-    """(T,) where the face points about the vertical, degrees from the first facing; left is positive."""
     across = s.joints[:, 16] - s.joints[:, 17]
     chest = np.rad2deg(np.unwrap(np.arctan2(-across[:, 2], across[:, 0])))
     return chest + s.head_turn[1]
@@ -382,5 +383,5 @@ def shrugs(s: Signals, times: int = 1, most: int = 99, rise: float = 0.02) -> Ve
 def faces_up(s: Signals, degrees: float = 15.0, seconds: float = 0.2) -> Verdict:
     """The face is lifted against the chest by `degrees` from the start for `seconds`."""
     pitch = s.head_turn[0]
-    held = longest(pitch[0] - pitch > degrees)
-    return Verdict(held >= seconds, {"up_s": held})
+    duration = longest(pitch[0] - pitch > degrees)
+    return Verdict(duration >= seconds, {"up_s": duration})

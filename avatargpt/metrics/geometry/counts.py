@@ -23,14 +23,14 @@ Counter = Callable[[Signals], int]
 
 
 def peaks(
-    signal: np.ndarray, rise: float, apart: float = 0.15, share: float = 0.5, ends: bool = True, within: float = np.inf
+    signal: np.ndarray, rise: float, gap: float = 0.15, share: float = 0.5, ends: bool = True, within: float = np.inf
 ) -> int:
     """Number of peaks that stand out.
 
     Args:
         signal: (T,) any unit.
         rise: least prominence of a peak, same unit.
-        apart: seconds between two of them at least.
+        gap: seconds between two of them at least.
         share: least prominence as a share of the signal's range: what trembles beside large peaks is none.
         ends: whether the clip may begin or end at a peak.
         within: how far below the highest a peak may be, same unit.
@@ -41,9 +41,9 @@ def peaks(
         return 0
     # A peak at an end of the clip has no other side: the signal is led down to its lowest on both.
     led = np.concatenate([[signal.min()], signal, [signal.min()]]) if ends else signal
-    least, distance = max(rise, share * float(np.ptp(signal))), max(round(apart * FPS), 1)
-    found, _ = find_peaks(led, prominence=least, distance=distance, height=float(signal.max()) - within)
-    return len(found)
+    prominence, distance = max(rise, share * float(np.ptp(signal))), max(round(gap * FPS), 1)
+    indices, _ = find_peaks(led, prominence=prominence, distance=distance, height=float(signal.max()) - within)
+    return len(indices)
 
 
 def jumps(s: Signals) -> int:
@@ -61,8 +61,8 @@ def waves(s: Signals) -> int:
     return max((max(_wave_swings(s, h, 0.022) for h in "lr") - 1) // 2, 0)
 
 
+# Every time that a foot leaves its place and comes down again: frame of landing, metres gone, metres lifted.
 def _moves(s: Signals) -> list[tuple[int, float, float]]:
-    """Every time that a foot leaves its place and comes down again: frame of landing, metres gone, metres lifted."""
     out = []
     for toe in (10, 11):
         height = s.joints[:, toe, 1] - np.percentile(s.joints[:, toe, 1], 5)
@@ -133,8 +133,8 @@ def kicks(s: Signals) -> int:
 
 def jumping_jacks(s: Signals) -> int:
     """The feet going apart and together while the arms go up and down."""
-    apart = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
-    return min(swings(apart, 0.15) // 2, max(swings(s.hand_height(h), 0.35) for h in "lr") // 2)
+    stance = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
+    return min(swings(stance, 0.15) // 2, max(swings(s.hand_height(h), 0.35) for h in "lr") // 2)
 
 
 def push_ups(s: Signals) -> int:
@@ -210,6 +210,7 @@ class Known:
         return (int(params[self.count]) if self.count else 1) * self.each * (2 if doubled else 1)
 
 
+# Counter -> the clips it is measured on.
 KNOWN: dict[str, tuple[Known, ...]] = {
     "jumps": (Known("jump"), Known("hop")),
     "claps": (Known("clap"),),
@@ -231,15 +232,10 @@ KNOWN: dict[str, tuple[Known, ...]] = {
     "bows": (Known("bow"),),
     "turns": (Known("turn_around", "", twice=("again", "True")),),
 }  # fmt: skip
-"""Counter -> the clips it is measured on."""
 
 
 def counted_in(s: Signals, what: str) -> int:
-    """How often `what` is done in a clip.
-
-    Raises:
-        UserError: nothing counts that.
-    """
+    """How often `what` is done in a clip."""
     if what not in COUNTERS:
         raise UserError(f"nothing counts {what!r}; accepted: {', '.join(COUNTERS)}")
     return int(COUNTERS[what](s))
@@ -248,5 +244,5 @@ def counted_in(s: Signals, what: str) -> int:
 @predicate
 def counted(s: Signals, what: str, times: int) -> Verdict:
     """`what` (a key of `COUNTERS`) is done exactly `times` times."""
-    found = counted_in(s, what)
-    return Verdict(found == times, {what: float(found)})
+    count = counted_in(s, what)
+    return Verdict(count == times, {what: float(count)})

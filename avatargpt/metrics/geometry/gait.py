@@ -22,11 +22,11 @@ def gait_phase(s: Signals) -> float:
     A walking body is lowest when the feet are apart (inverted pendulum: negative); a running one is highest then, as it
     flies (positive). It tells a slow jog from a brisk walk where speed cannot.
     """
-    apart = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
+    stance = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
     height = s.joints[:, 0, 1]
-    if len(s) < 8 or np.std(apart) < 0.02 or np.std(height) < 0.003:
+    if len(s) < 8 or np.std(stance) < 0.02 or np.std(height) < 0.003:
         return -1.0
-    return float(np.corrcoef(apart, height)[0, 1])
+    return float(np.corrcoef(stance, height)[0, 1])
 
 
 def is_running(s: Signals, phase: float = RUN_PHASE) -> bool:
@@ -157,8 +157,8 @@ TOE = {"left": 10, "right": 11}
 KNEE = {"left": (4, 1), "right": (5, 2)}
 
 
+# How often each foot leaves the ground: its ankle gets `height` over its own lowest place.
 def _lifts(s: Signals, height: float) -> dict[str, int]:
-    """How often each foot leaves the ground: its ankle gets `height` over its own lowest place."""
     out = {}
     for name, ankle in ANKLE.items():
         y = s.joints[:, ankle, 1]
@@ -184,16 +184,15 @@ def skips_along(s: Signals, times: int = 2, rise: float = 0.05) -> Verdict:
 
 
 @predicate
-def hops_on_one_leg(s: Signals, side: str = "any", times: int = 1, most: int = 99, held: float = 0.06) -> Verdict:
+def hops_on_one_leg(s: Signals, side: str = "any", times: int = 1, most: int = 99, lift: float = 0.06) -> Verdict:
     """Springs off the floor `times` times while the foot of the other side never comes down in between."""
     flights = _flights(s, 0.02, 0.02)
     count = {}
-    for name, other in (("left", 8), ("right", 7)):
-        own = ANKLE[name]
-        up = s.joints[:, other, 1] - s.joints[:, own, 1] > held
+    for name, lifted in (("left", 8), ("right", 7)):
+        up = s.joints[:, lifted, 1] - s.joints[:, ANKLE[name], 1] > lift
         count[name] = float(sum(bool(up[max(a - 2, 0) : b + 2].mean() > 0.6) for a, b in flights))
-    wanted = count.get(side, max(count.values()))
-    return Verdict(times <= wanted <= most, {f"{k}_hops": v for k, v in count.items()})
+    value = count.get(side, max(count.values()))
+    return Verdict(times <= value <= most, {f"{k}_hops": v for k, v in count.items()})
 
 
 @predicate
@@ -210,9 +209,9 @@ def limps(s: Signals, side: str = "any", ratio: float = 1.12) -> Verdict:
     trunk = s.local[:, 12] - s.local[:, 0]
     roll = np.rad2deg(np.arctan2(trunk[:, 0], trunk[:, 1]))
     dips = {"left": float(np.percentile(roll, 90)), "right": -float(np.percentile(roll, 10))}
-    wanted = times.get(side, max(times.values()))
+    value = times.get(side, max(times.values()))
     sway = dips.get(side, max(dips.values()))
-    ok = s.path >= 0.4 and (wanted >= ratio or (uneven >= 1.4 and sway > 2))
+    ok = s.path >= 0.4 and (value >= ratio or (uneven >= 1.4 and sway > 2))
     values = {"left_ratio": times["left"], "right_ratio": times["right"], "stride_ratio": uneven, "sway_deg": sway}
     return Verdict(bool(ok), values)
 
@@ -281,9 +280,9 @@ def sidesteps(s: Signals, side: str = "any", distance: float = 0.25) -> Verdict:
     """Moves to `side` (left, right, any) with the face to the front, at least `distance` at the farthest."""
     x = s.joints[:, 0, 0] - s.joints[0, 0, 0]
     gone = {"left": float(x.max()), "right": -float(x.min())}
-    wanted = gone.get(side, max(gone.values()))
-    straight = float(np.ptp(s.joints[:, 0, 2])) < max(wanted, 0.3) and abs(s.net_yaw) < 45
-    return Verdict(wanted >= distance and straight, {f"{k}_m": v for k, v in gone.items()})
+    value = gone.get(side, max(gone.values()))
+    straight = float(np.ptp(s.joints[:, 0, 2])) < max(value, 0.3) and abs(s.net_yaw) < 45
+    return Verdict(value >= distance and straight, {f"{k}_m": v for k, v in gone.items()})
 
 
 @predicate

@@ -22,11 +22,7 @@ DIRECTIONS = {
 
 
 def of_side(values: dict[str, float], side: str) -> float:
-    """The value of a side; ``both``: the smaller of the two, ``any``: the larger.
-
-    Raises:
-        UserError: another side.
-    """
+    """The value of a side; ``both``: the smaller of the two, ``any``: the larger."""
     if side in HANDS:
         return values[side]
     if side not in ("both", "any"):
@@ -51,18 +47,18 @@ def to_mouth(s: Signals, hand: str) -> np.ndarray:
 
 @predicate
 def hand_to_mouth(
-    s: Signals, side: str = "any", times: int = 1, most: int = 99, near: float = 0.26, seconds: float = 0.15
+    s: Signals, side: str = "any", times: int = 1, most: int = 99, distance: float = 0.26, seconds: float = 0.15
 ) -> Verdict:
     """A hand is brought to the mouth, `times` times, from at least 0.1 m further away: drinking, eating."""
     count, closest = {}, {}
     for name, h in HANDS.items():
         d = to_mouth(s, h)
-        visits = [(a, b) for a, b in runs_of(d < near, gap=2) if (b - a) / FPS >= seconds]
+        visits = [(a, b) for a, b in runs_of(d < distance, gap=2) if (b - a) / FPS >= seconds]
         # Between two visits the hand goes away by 5 cm more than the edge of what counts as near.
         count[name] = 0
         last = 0
         for a, b in visits:
-            if d[last : a + 1].max() > near + (0.1 if last == 0 else 0.04):
+            if d[last : a + 1].max() > distance + (0.1 if last == 0 else 0.04):
                 count[name] += 1
             last = b
         closest[name] = d.min()
@@ -73,38 +69,38 @@ def hand_to_mouth(
 
 
 @predicate
-def hand_at_ear(s: Signals, side: str = "any", seconds: float = 0.7, near: float = 0.27) -> Verdict:
+def hand_at_ear(s: Signals, side: str = "any", seconds: float = 0.7, distance: float = 0.27) -> Verdict:
     """A hand stays beside the head, elbow bent: on the phone."""
-    held = {}
+    duration = {}
     for name, h in HANDS.items():
         wrist, head = s.at(f"{h}_wrist"), s.at("head")
-        mask = (np.linalg.norm(wrist - head, axis=1) < near) & (s.bend(h, "arm") < 90)
-        held[name] = longest(mask & (wrist[:, 1] < head[:, 1] + 0.15))
-    return Verdict(of_side(held, side) >= seconds, _named(held, "s"))
+        mask = (np.linalg.norm(wrist - head, axis=1) < distance) & (s.bend(h, "arm") < 90)
+        duration[name] = longest(mask & (wrist[:, 1] < head[:, 1] + 0.15))
+    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
 
 
 @predicate
 def salutes(s: Signals, side: str = "any", seconds: float = 0.2) -> Verdict:
     """A hand is held at the brow: wrist near the head and about as high, elbow out at the height of the shoulder."""
-    held = {}
+    duration = {}
     for name, h in HANDS.items():
         wrist, head = s.at(f"{h}_wrist"), s.at("head")
-        near = (np.linalg.norm(wrist - head, axis=1) < 0.33) & (np.abs(wrist[:, 1] - head[:, 1]) < 0.2)
+        close = (np.linalg.norm(wrist - head, axis=1) < 0.33) & (np.abs(wrist[:, 1] - head[:, 1]) < 0.2)
         raised = s.at(f"{h}_elbow")[:, 1] > s.at(f"{h}_shoulder")[:, 1] - 0.16
-        held[name] = longest(near & raised)
-    return Verdict(of_side(held, side) >= seconds, _named(held, "s"))
+        duration[name] = longest(close & raised)
+    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
 
 
 @predicate
-def claps(s: Signals, times: int = 2, most: int = 99, near: float = 0.22, amplitude: float = 0.06) -> Verdict:
-    """The hands meet (wrists within `near`) and part by `amplitude`, between `times` and `most` times."""
+def claps(s: Signals, times: int = 2, most: int = 99, distance: float = 0.22, amplitude: float = 0.06) -> Verdict:
+    """The hands meet (wrists within `distance`) and part by `amplitude`, between `times` and `most` times."""
     d = together(s)
     count, closing = 0, True
-    low = high = float(d[0]) if d[0] >= near else float("inf")
+    low = high = float(d[0]) if d[0] >= distance else float("inf")
     for value in d:
         if closing:
             high = max(high, value) if np.isfinite(high) else value
-            if value < near and (value < high - amplitude or count == 0):
+            if value < distance and (value < high - amplitude or count == 0):
                 count, closing, low = count + 1, False, value
         else:
             low = min(low, value)
@@ -115,47 +111,45 @@ def claps(s: Signals, times: int = 2, most: int = 99, near: float = 0.22, amplit
 
 
 @predicate
-def palms_together(s: Signals, seconds: float = 0.6, near: float = 0.24) -> Verdict:
+def palms_together(s: Signals, seconds: float = 0.6, distance: float = 0.24) -> Verdict:
     """The hands stay together before the chest: praying, pleading."""
     chest = s.local[:, 9]
     mid = 0.5 * (s.local[:, 20] + s.local[:, 21]) - chest
-    held = longest((together(s) < near) & (mid[:, 2] > 0.08) & (np.abs(mid[:, 1]) < 0.4))
-    return Verdict(held >= seconds, {"held_s": held, "closest_m": float(together(s).min())})
+    duration = longest((together(s) < distance) & (mid[:, 2] > 0.08) & (np.abs(mid[:, 1]) < 0.4))
+    return Verdict(duration >= seconds, {"held_s": duration, "closest_m": float(together(s).min())})
 
 
 @predicate
-def arms_crossed(s: Signals, seconds: float = 0.4, near: float = 0.23) -> Verdict:
+def arms_crossed(s: Signals, seconds: float = 0.4, distance: float = 0.23) -> Verdict:
     """Each forearm lies before the chest with its wrist by the other arm."""
     left = np.linalg.norm(s.at("l_wrist") - s.at("r_elbow"), axis=1)
     right = np.linalg.norm(s.at("r_wrist") - s.at("l_elbow"), axis=1)
-    crossed = (s.local[:, 20, 0] < s.local[:, 21, 0] + 0.03) | ((left < near) & (right < near))
+    crossed = (s.local[:, 20, 0] < s.local[:, 21, 0] + 0.03) | ((left < distance) & (right < distance))
     bent = (s.bend("l", "arm") < 125) & (s.bend("r", "arm") < 125)
     high = np.minimum(s.at("l_wrist")[:, 1], s.at("r_wrist")[:, 1]) > s.joints[:, 0, 1]
-    held = longest(crossed & bent & high)
-    return Verdict(held >= seconds, {"held_s": held, "left_m": float(left.min()), "right_m": float(right.min())})
+    duration = longest(crossed & bent & high)
+    values = {"held_s": duration, "left_m": float(left.min()), "right_m": float(right.min())}
+    return Verdict(duration >= seconds, values)
 
 
 @predicate
-def hands_on_hips(s: Signals, side: str = "both", seconds: float = 0.4, near: float = 0.28) -> Verdict:
+def hands_on_hips(s: Signals, side: str = "both", seconds: float = 0.4, distance: float = 0.28) -> Verdict:
     """The wrists are at the hips with the elbows bent and pointing outwards or back."""
-    held = {}
+    duration = {}
     for name, h in HANDS.items():
         hip = 0.5 * (s.at(f"{h}_hip") + s.at("pelvis"))
         wrist, sign = s.at(f"{h}_wrist"), 1 if h == "l" else -1
         j = 18 if h == "l" else 19
         out = sign * (s.local[:, j, 0] - s.local[:, j + 2, 0])
         away = np.hypot(s.local[:, j, 0] - s.local[:, j - 2, 0], s.local[:, j, 2] - s.local[:, j - 2, 2])
-        mask = (np.linalg.norm(wrist - hip, axis=1) < near) & (s.bend(h, "arm") < 140) & (out > -0.02) & (away > 0.08)
-        held[name] = longest(mask)
-    return Verdict(of_side(held, side) >= seconds, _named(held, "s"))
+        close = np.linalg.norm(wrist - hip, axis=1) < distance
+        mask = close & (s.bend(h, "arm") < 140) & (out > -0.02) & (away > 0.08)
+        duration[name] = longest(mask)
+    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
 
 
 def direction(words: str) -> np.ndarray:
-    """(3,) unit vector (left, up, forward) of e.g. ``up``, ``forward_left``, ``high left``.
-
-    Raises:
-        UserError: a word that names no direction.
-    """
+    """(3,) unit vector (left, up, forward) of e.g. ``up``, ``forward_left``, ``high left``."""
     parts = words.replace("_", " ").replace("-", " ").split()
     unknown = [p for p in parts if p not in DIRECTIONS]
     if unknown or not parts:
@@ -164,8 +158,8 @@ def direction(words: str) -> np.ndarray:
     return total / np.linalg.norm(total)
 
 
+# (T,) angle between an arm and a direction, in the facing of the frame or of the start, whichever is nearer.
 def _aim(s: Signals, hand: str, towards: np.ndarray) -> np.ndarray:
-    """(T,) angle between an arm and a direction, in the facing of the frame or of the start, whichever is nearer."""
     angles = []
     for arm in (s.arm(hand), s.at(f"{hand}_wrist") - s.at(f"{hand}_shoulder")):
         unit = arm / np.maximum(np.linalg.norm(arm, axis=1, keepdims=True), 1e-6)
@@ -184,21 +178,21 @@ def points(
 ) -> Verdict:
     """A stretched arm is held towards `to` (words of `DIRECTIONS`, also joined: ``up left``) within `degrees`."""
     towards = direction(to)
-    held, nearest = {}, {}
+    duration, nearest = {}, {}
     for name, h in HANDS.items():
         angle = _aim(s, h, towards)
         out = s.bend(h, "arm") > straight
         if towards[1] < -0.9:  # a hanging arm already points down: the hand must have been elsewhere before
             out &= s.hand_height(h).max() > -0.35
-        held[name] = longest((angle < degrees) & out)
+        duration[name] = longest((angle < degrees) & out)
         nearest[name] = angle[out].min() if out.any() else 180.0
-    return Verdict(of_side(held, side) >= seconds, {**_named(held, "s"), **_named(nearest, "deg")})
+    return Verdict(of_side(duration, side) >= seconds, {**_named(duration, "s"), **_named(nearest, "deg")})
 
 
 @predicate
 def reaches(s: Signals, side: str = "any", to: str = "high", degrees: float = 45.0, seconds: float = 0.1) -> Verdict:
     """An arm goes out towards `to`, 0.38 m from the shoulder; ``high``: over the head, ``low``: below 0.65 m."""
-    held = {}
+    duration = {}
     for name, h in HANDS.items():
         far = np.linalg.norm(s.arm(h), axis=1) > 0.38
         if to == "high":
@@ -208,8 +202,8 @@ def reaches(s: Signals, side: str = "any", to: str = "high", degrees: float = 45
         else:
             # A hanging arm is as far from "left" as from "forward": it must also be lifted off the side.
             mask = (_aim(s, h, direction(to)) < degrees) & far & (s.hand_height(h) > -0.45)
-        held[name] = longest(mask)
-    return Verdict(of_side(held, side) >= seconds, _named(held, "s"))
+        duration[name] = longest(mask)
+    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
 
 
 @predicate
@@ -233,10 +227,10 @@ def hugs(s: Signals, seconds: float = 0.2) -> Verdict:
     front = np.minimum(s.arm("l")[:, 2], s.arm("r")[:, 2]) > 0.08
     closed = (d < 0.4) & high & front
     opened = (d > 0.5) & high
-    held = longest(closed)
+    duration = longest(closed)
     first = int(np.argmax(closed)) if closed.any() else 0
-    ok = held >= seconds and bool(opened[: max(first, 1)].any()) and s.reach < 1.5
-    return Verdict(ok, {"closed_s": held, "widest_m": float(d[high].max()) if high.any() else 0.0})
+    ok = duration >= seconds and bool(opened[: max(first, 1)].any()) and s.reach < 1.5
+    return Verdict(ok, {"closed_s": duration, "widest_m": float(d[high].max()) if high.any() else 0.0})
 
 
 @predicate
@@ -247,8 +241,8 @@ def shakes_hands(s: Signals, side: str = "any", times: int = 2, amplitude: float
         arm = s.arm(h)
         mask = (arm[:, 2] > 0.2) & (arm[:, 1] < 0.02) & (arm[:, 1] > -0.5)
         count[name] = float(max((swings(arm[a:b, 1], amplitude) for a, b in runs_of(mask, gap=2)), default=0))
-    least = 2 * times - 2 if times > 2 else 2 * times - 1
-    return Verdict(of_side(count, side) >= least, _named(count, "half_swings"))
+    min_count = 2 * times - 2 if times > 2 else 2 * times - 1
+    return Verdict(of_side(count, side) >= min_count, _named(count, "half_swings"))
 
 
 @predicate
@@ -269,11 +263,11 @@ def hand_fast(s: Signals, side: str = "any", speed: float = 2.5) -> Verdict:
 @predicate
 def hand_before(s: Signals, side: str = "any", seconds: float = 0.5) -> Verdict:
     """A hand is held before the chest or the belly, elbow bent."""
-    held = {}
+    duration = {}
     for name, h in HANDS.items():
         mask = (s.arm(h)[:, 2] > 0.12) & (s.bend(h, "arm") < 130) & (np.abs(s.hand_height(h)) < 0.5)
-        held[name] = longest(mask)
-    return Verdict(of_side(held, side) >= seconds, _named(held, "s"))
+        duration[name] = longest(mask)
+    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
 
 
 @predicate
@@ -281,11 +275,11 @@ def hand_at_table(
     s: Signals, side: str = "any", out: float = 0.33, height: float = 1.15, seconds: float = 0.1
 ) -> Verdict:
     """A hand is held `out` metres before the pelvis, below `height`, or lower than 0.6 m: taking or putting."""
-    held = {}
+    duration = {}
     for name, h in HANDS.items():
         y = s.hand_over_floor(h)
-        held[name] = longest(((s.hand(h)[:, 2] > out) & (y < height)) | (y < 0.6))
-    return Verdict(of_side(held, side) >= seconds, _named(held, "s"))
+        duration[name] = longest(((s.hand(h)[:, 2] > out) & (y < height)) | (y < 0.6))
+    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
 
 
 @predicate
@@ -340,19 +334,20 @@ def tilts(s: Signals, degrees: float = 7.0, seconds: float = 0.25) -> Verdict:
     line = s.joints[:, 12] - feet
     tilt = np.rad2deg(np.arctan2(line[:, [0, 2]], line[:, 1:2]))
     moved = np.linalg.norm(tilt - np.median(tilt[: max(len(tilt) // 10, 2)], axis=0), axis=1)
-    held = longest(moved > degrees)
+    duration = longest(moved > degrees)
     low = float(np.percentile(s.joints[:, 0, 1], 3))
-    return Verdict(held >= seconds and low > 0.7 and s.reach < 0.6, {"held_s": held, "tilt_deg": float(moved.max())})
+    passed = duration >= seconds and low > 0.7 and s.reach < 0.6
+    return Verdict(passed, {"held_s": duration, "tilt_deg": float(moved.max())})
 
 
 @predicate
 def hand_low_guard(s: Signals, seconds: float = 0.1) -> Verdict:
     """A forearm sweeps down before the body, elbow rather straight, hand off the side: a low block."""
-    held = {}
+    duration = {}
     for name, h in HANDS.items():
         arm = s.arm(h)
-        held[name] = longest((arm[:, 2] > 0.12) & (arm[:, 1] < -0.25))
-    return Verdict(max(held.values()) >= seconds and hand_fast(s, speed=1.2).passed, _named(held, "s"))
+        duration[name] = longest((arm[:, 2] > 0.12) & (arm[:, 1] < -0.25))
+    return Verdict(max(duration.values()) >= seconds and hand_fast(s, speed=1.2).passed, _named(duration, "s"))
 
 
 @predicate
@@ -381,21 +376,21 @@ def hand_rounds(s: Signals, side: str = "any", times: int = 1) -> Verdict:
 @predicate
 def points_anywhere(s: Signals, side: str = "any", seconds: float = 0.2) -> Verdict:
     """A stretched arm is held still away from the body, in whatever direction."""
-    held = {}
+    duration = {}
     for name, h in HANDS.items():
         arm = s.arm(h)
         away = np.linalg.norm(arm[:, [0, 2]], axis=1) > 0.3
         mask = (s.bend(h, "arm") > 115) & away & (s.hand_speed(h) < 0.5)
-        held[name] = longest(mask)
-    return Verdict(of_side(held, side) >= seconds, _named(held, "s"))
+        duration[name] = longest(mask)
+    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
 
 
 @predicate
 def arm_across(s: Signals, seconds: float = 0.3) -> Verdict:
     """A stretched arm lies across the chest."""
-    held = {n: longest(((1 if h == "l" else -1) * s.hand(h)[:, 0] < 0.0)
+    duration = {n: longest(((1 if h == "l" else -1) * s.hand(h)[:, 0] < 0.0)
                        & (s.hand_height(h) > -0.35)) for n, h in HANDS.items()}  # fmt: skip
-    return Verdict(max(held.values()) >= seconds, _named(held, "s"))
+    return Verdict(max(duration.values()) >= seconds, _named(duration, "s"))
 
 
 @predicate
@@ -406,8 +401,8 @@ def head_tilts(s: Signals, degrees: float = 8.0, seconds: float = 0.2) -> Verdic
     unit = [v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-6) for v in (neck, chest)]
     angle = np.rad2deg(np.arccos(np.clip((unit[0] * unit[1]).sum(1), -1, 1)))
     pitch = s.head_turn[0]
-    held = longest((np.abs(angle - angle[0]) > degrees) | (np.abs(pitch - pitch[0]) > degrees))
-    return Verdict(held >= seconds, {"held_s": held})
+    duration = longest((np.abs(angle - angle[0]) > degrees) | (np.abs(pitch - pitch[0]) > degrees))
+    return Verdict(duration >= seconds, {"held_s": duration})
 
 
 @predicate

@@ -52,60 +52,60 @@ def hands_rest(s: Signals, side: str = "both", height: float = -0.25) -> Verdict
     return Verdict(top <= height, {"top_m": top})
 
 
+# 90th percentile over time of the fastest joint, m/s.
 def _joint_speed(s: Signals) -> float:
-    """90th percentile over time of the fastest joint, m/s."""
     return float(np.percentile(s.velocity.max(1), 90))
 
 
+# 95th percentile of the planar distance between the ankles, m.
 def _step_length(s: Signals) -> float:
-    """95th percentile of the planar distance between the ankles, m."""
-    apart = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
-    return float(np.percentile(apart, 95))
+    stance = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
+    return float(np.percentile(stance, 95))
 
 
+# Largest extent of a raised wrist's way about its shoulder, m; of the way sideways and in depth.
 def _hand_range(s: Signals) -> float:
-    """Largest extent of a raised wrist's way about its shoulder, m; of the way sideways and in depth."""
-    found = [0.0]
+    extents = [0.0]
     for h in "lr":
         raised = s.arm(h)[s.hand_height(h) > -0.2]
         if len(raised) > 3:
-            found.append(float(np.max(np.percentile(raised, 95, 0) - np.percentile(raised, 5, 0))))
-    return max(found)
+            extents.append(float(np.max(np.percentile(raised, 95, 0) - np.percentile(raised, 5, 0))))
+    return max(extents)
 
 
+# Highest wrist over the floor, m.
 def _hand_height(s: Signals) -> float:
-    """Highest wrist over the floor, m."""
     return float(max(s.hand_over_floor(h).max() for h in "lr"))
 
 
+# Largest clearance, m.
 def _jump_height(s: Signals) -> float:
-    """Largest clearance, m."""
     return float(s.clearance.max())
 
 
+# How far the pelvis goes down, m.
 def _drop(s: Signals) -> float:
-    """How far the pelvis goes down, m."""
     y = s.joints[:, 0, 1]
     return float(np.percentile(y, 95) - y.min())
 
 
+# How far the trunk goes forward, degrees.
 def _lean(s: Signals) -> float:
-    """How far the trunk goes forward, degrees."""
     return float(s.pitch.max() - np.median(s.pitch[: max(len(s) // 8, 2)]))
 
 
+# Highest ankle over the floor, m.
 def _foot_height(s: Signals) -> float:
-    """Highest ankle over the floor, m."""
     return float(s.joints[:, [7, 8], 1].max() - s.floor)
 
 
+# How far the face goes up and down against the chest, degrees.
 def _nod(s: Signals) -> float:
-    """How far the face goes up and down against the chest, degrees."""
     return float(np.ptp(s.head_turn[0]))
 
 
+# Fastest turn, degrees per second.
 def _turn_rate(s: Signals) -> float:
-    """Fastest turn, degrees per second."""
     return float(np.abs(np.gradient(s.yaw)).max() * 20) if len(s) > 1 else 0.0
 
 
@@ -118,15 +118,10 @@ MEASURES: dict[str, Callable[[Signals], float]] = {
 
 @predicate
 def compared(s: Signals, reference: Signals, what: str, factor: float) -> Verdict:
-    """A measure (`MEASURES`) is at least `factor` times that of the other rendition; at most, for factors below 1.
-
-    Raises:
-        UserError: an unknown measure.
-    """
+    """A measure (`MEASURES`) is at least `factor` times that of the other rendition; at most, for factors below 1."""
     if what not in MEASURES:
         raise UserError(f"nothing measures {what!r}; accepted: {', '.join(MEASURES)}")
-    own, other = MEASURES[what](s), MEASURES[what](reference)
-    ratio = own / max(other, 1e-6)
+    ratio = MEASURES[what](s) / max(MEASURES[what](reference), 1e-6)
     return Verdict(ratio >= factor if factor > 1 else ratio <= factor, {f"{what}_ratio": ratio})
 
 
@@ -176,16 +171,16 @@ def erect(s: Signals, reference: Signals, degrees: float = 2.0) -> Verdict:
 @predicate
 def wider_stance(s: Signals, reference: Signals, factor: float = 1.3) -> Verdict:
     """The feet are further apart sideways than in the neutral rendition."""
-    return _compare("stance", _apart(s, 7, 8), _apart(reference, 7, 8), factor)
+    return _compare("stance", _width(s, 7, 8), _width(reference, 7, 8), factor)
 
 
 @predicate
 def wider_arms(s: Signals, reference: Signals, factor: float = 1.1) -> Verdict:
     """The hands are held further from the body's middle than in the neutral rendition."""
-    return _compare("arms", _apart(s, 20, 21), _apart(reference, 20, 21), factor)
+    return _compare("arms", _width(s, 20, 21), _width(reference, 20, 21), factor)
 
 
-def _apart(s: Signals, left: int, right: int) -> float:
+def _width(s: Signals, left: int, right: int) -> float:
     return float(np.median(np.abs(s.local[:, left, 0] - s.local[:, right, 0])))
 
 

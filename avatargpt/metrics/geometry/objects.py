@@ -30,10 +30,10 @@ def picks_up(s: Signals, side: str = "any", low: float = 0.5, rise: float = 0.3)
 
 
 @predicate
-def lifts(s: Signals, low: float = 0.65, rise: float = 0.25, apart: float = 0.65) -> Verdict:
-    """Both hands, no more than `apart` from each other, come up together by `rise` from below `low`."""
+def lifts(s: Signals, low: float = 0.65, rise: float = 0.25, width: float = 0.65) -> Verdict:
+    """Both hands, no more than `width` from each other, come up together by `rise` from below `low`."""
     height = np.maximum(s.hand_over_floor("l"), s.hand_over_floor("r"))
-    close = together(s) < apart
+    close = together(s) < width
     grip = np.where(close, height, np.inf)
     k = int(grip.argmin())
     top = float(np.where(close[k:], height[k:], -np.inf).max())
@@ -47,8 +47,8 @@ def carries(s: Signals, distance: float = 0.5, share: float = 0.25) -> Verdict:
     arms = [s.arm(h) for h in "lr"]
     bent = (s.bend("l", "arm") < 165) & (s.bend("r", "arm") < 165)
     mask = (together(s) < 0.65) & bent & (arms[0][:, 2] > 0.08) & (arms[1][:, 2] > 0.08)
-    held = float(mask.mean())
-    return Verdict(s.reach >= distance and held >= share, {"held_share": held, "reach_m": s.reach})
+    carrying = float(mask.mean())
+    return Verdict(s.reach >= distance and carrying >= share, {"held_share": carrying, "reach_m": s.reach})
 
 
 @predicate
@@ -101,9 +101,9 @@ def throws(s: Signals, side: str = "any", speed: float = 2.5) -> Verdict:
 
 
 @predicate
-def catches(s: Signals, near: float = 0.4) -> Verdict:
-    """Both hands come up in front together, within `near` of each other, and are drawn in towards the body."""
-    both = (together(s) < near) & (np.minimum(s.arm("l")[:, 2], s.arm("r")[:, 2]) > 0.05)
+def catches(s: Signals, width: float = 0.4) -> Verdict:
+    """Both hands come up in front together, within `width` of each other, and are drawn in towards the body."""
+    both = (together(s) < width) & (np.minimum(s.arm("l")[:, 2], s.arm("r")[:, 2]) > 0.05)
     both &= np.minimum(s.hand_height("l"), s.hand_height("r")) > -0.45
     reach = 0.5 * (np.linalg.norm(s.arm("l"), axis=1) + np.linalg.norm(s.arm("r"), axis=1))
     drawn = 0.0
@@ -160,8 +160,8 @@ def types(s: Signals, seconds: float = 0.5) -> Verdict:
     bent = (s.bend("l", "arm") < 135) & (s.bend("r", "arm") < 135)
     front = np.minimum(s.arm("l")[:, 2], s.arm("r")[:, 2]) > 0.12
     calm = s.relative_velocity[:, [20, 21]].max(1) < 1.2
-    held = longest(low & bent & front & calm & (together(s) < 0.6), gap=3)
-    return Verdict(held >= seconds, {"held_s": held})
+    duration = longest(low & bent & front & calm & (together(s) < 0.6), gap=3)
+    return Verdict(duration >= seconds, {"held_s": duration})
 
 
 @predicate
@@ -201,8 +201,8 @@ def club_held(s: Signals, seconds: float = 0.5, degrees: float = 8.0) -> Verdict
     """Stands leaning over with both hands together low before the body, moving them little: addressing a ball."""
     mid = 0.5 * (s.joints[:, 20] + s.joints[:, 21])
     mask = (together(s) < 0.35) & (mid[:, 1] < 1.05) & (s.pitch - s.pitch[0] > degrees)
-    held = longest(mask & (s.joints[:, 0, 1] > 0.75) & (mid[:, 1] > 0.45))
-    return Verdict(held >= seconds, {"held_s": held})
+    duration = longest(mask & (s.joints[:, 0, 1] > 0.75) & (mid[:, 1] > 0.45))
+    return Verdict(duration >= seconds, {"held_s": duration})
 
 
 @predicate
@@ -246,15 +246,15 @@ def dribbles(s: Signals, side: str = "any", times: int = 2, amplitude: float = 0
 @predicate
 def shoots_hoop(s: Signals, rise: float = 0.3) -> Verdict:
     """A hand goes from the chest or lower to well over the head, elbow opening, the other hand near it on the way."""
-    best, near = 0.0, float("inf")
+    best, gap = 0.0, float("inf")
     for h in "lr":
         over = s.hand_over_head(h)
         k = int(over.argmax())
         start = max(k - 2 * int(FPS), 0)
         gain = float(over[k] - over[start : k + 1].min())
         if over[k] > 0.12 and s.bend(h, "arm")[max(k - 2, 0) : k + 6].max() > 110:
-            best, near = max(best, gain), min(near, float(together(s)[start : k + 1].min()))
-    return Verdict(best >= rise and near < 0.45, {"gain_m": best, "hands_m": min(near, 9.0)})
+            best, gap = max(best, gain), min(gap, float(together(s)[start : k + 1].min()))
+    return Verdict(best >= rise and gap < 0.45, {"gain_m": best, "hands_m": min(gap, 9.0)})
 
 
 @predicate
@@ -268,12 +268,12 @@ def boxes(s: Signals, times: int = 2, most: int = 99) -> Verdict:
 @predicate
 def guards(s: Signals, seconds: float = 0.1) -> Verdict:
     """A forearm or both go up before the face or the chest, elbow bent: blocking a blow."""
-    held = {}
+    duration = {}
     for name, h in HANDS.items():
         wrist, chest = s.hand(h), s.local[:, 9]
         up = (s.hand_height(h) > -0.08) & (s.bend(h, "arm") < 115)
-        held[name] = longest(up & (wrist[:, 2] - chest[:, 2] > 0.12) & (np.abs(wrist[:, 0]) < 0.4))
-    return Verdict(max(held.values()) >= seconds, _named(held, "s"))
+        duration[name] = longest(up & (wrist[:, 2] - chest[:, 2] > 0.12) & (np.abs(wrist[:, 0]) < 0.4))
+    return Verdict(max(duration.values()) >= seconds, _named(duration, "s"))
 
 
 @predicate

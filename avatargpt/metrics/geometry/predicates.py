@@ -1,4 +1,4 @@
-"""Checks whose truth is read off the joints of a motion: what prompt following is judged by.
+"""Checks on the joints of a motion, by which the following of prompts is judged.
 
 A check is written in YAML or as plain Python data:
 
@@ -30,7 +30,7 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 # A part of a two-action clip may not be shorter than this, or its facing and speed mean little.
-SHORTEST_PART = int(0.7 * FPS)
+MIN_PART_FRAMES = int(0.7 * FPS)
 SPLIT_STEP = 4
 
 
@@ -49,12 +49,12 @@ Predicate = Callable[..., Verdict]
 PREDICATES: dict[str, Predicate] = {}
 COMBINERS = ("all", "any", "with", "not", "then", "clauses")
 LASTING = "lasting"
-OF_THE_HEAD = frozenset("nods shakes_head looks_around looks faces_up head_tilts sits_and_turns".split())
-"""Predicates that look at where the head looks, which positions alone do not show (`Signals.head_turn`)."""
-COUNTED_ON_THE_HEAD, MEASURED_ON_THE_HEAD = frozenset({"nods", "head_shakes"}), frozenset({"nod"})
-"""What `counted` and `compared` take from it."""
-ON_TIME = 0.3  # s by which a length may differ from what was asked
-NEAR_SEAM = (0, -4, 4, -8, 8)  # frames from a reported seam at which the next part may begin
+# Predicates that look at where the head looks, which positions alone do not show (`Signals.head_turn`).
+HEAD_PREDICATES = frozenset("nods shakes_head looks_around looks faces_up head_tilts sits_and_turns".split())
+# What `counted` and `compared` take from it.
+HEAD_COUNTS, HEAD_MEASURES = frozenset({"nods", "head_shakes"}), frozenset({"nod"})
+MAX_SECONDS_OFF = 0.3  # s by which a length may differ from what was asked
+SEAM_OFFSETS = (0, -4, 4, -8, 8)  # frames from a reported seam at which the next part may begin
 
 
 def predicate(function: Predicate) -> Predicate:
@@ -86,8 +86,8 @@ def needs_head(check: Any) -> bool:
     if name in COMBINERS:
         return any(needs_head(c) for c in (body if isinstance(body, list) else [body]))
     what = body.get("what") if isinstance(body, dict) else None
-    return (name in OF_THE_HEAD or (name == "counted" and what in COUNTED_ON_THE_HEAD)
-            or (name == "compared" and what in MEASURED_ON_THE_HEAD))  # fmt: skip
+    return (name in HEAD_PREDICATES or (name == "counted" and what in HEAD_COUNTS)
+            or (name == "compared" and what in HEAD_MEASURES))  # fmt: skip
 
 
 def _parts(check: Any) -> tuple[str, Any]:
@@ -117,12 +117,12 @@ def validate(check: Any) -> None:
         for item in items:
             validate(item)
         return
-    known = predicates()
-    if name not in known:
-        close = difflib.get_close_matches(name, [*known, *COMBINERS], 1)
+    table = predicates()
+    if name not in table:
+        close = difflib.get_close_matches(name, [*table, *COMBINERS], 1)
         hint = f", did you mean {close[0]!r}?" if close else ""
-        raise UserError(f"check {name!r} is not known{hint} Accepted: {', '.join(sorted(known))}")
-    accepted = [p for p in inspect.signature(known[name]).parameters if p not in ("s", "reference")]
+        raise UserError(f"check {name!r} is not known{hint} Accepted: {', '.join(sorted(table))}")
+    accepted = [p for p in inspect.signature(table[name]).parameters if p not in ("s", "reference")]
     if not isinstance(body, dict) or set(body) - set(accepted):
         raise UserError(f"check {name}: parameters {body!r}; accepted {', '.join(accepted) or 'none'}")
 
@@ -142,19 +142,19 @@ def judge(check: Any, motion: Motion | Signals, reference: Motion | Signals | No
     ref = reference if isinstance(reference, Signals) or reference is None else Signals(reference)
     name, body = _parts(check)
     if name == LASTING:
-        held = judge(body["check"], s, ref)
+        verdict = judge(body["check"], s, ref)
         late = s.seconds - float(body["seconds"])
-        return Verdict(held.passed and abs(late) <= ON_TIME + 1e-9, {"late_s": late, **held.values})
+        return Verdict(verdict.passed and abs(late) <= MAX_SECONDS_OFF + 1e-9, {"late_s": late, **verdict.values})
     if name in COMBINERS:
         return _combine(name, body if isinstance(body, list) else [body], s, ref)
-    known = predicates()
-    if name not in known:
+    table = predicates()
+    if name not in table:
         validate(check)
-    if "reference" in inspect.signature(known[name]).parameters:
+    if "reference" in inspect.signature(table[name]).parameters:
         if ref is None:
             raise UserError(f"check {name} compares with a neutral motion, and none was given")
-        return known[name](s, reference=ref, **body)
-    return known[name](s, **body)
+        return table[name](s, reference=ref, **body)
+    return table[name](s, **body)
 
 
 def judge_all(checks: Sequence[Any], motion: Motion | Signals, reference: Motion | Signals | None = None) -> Verdict:
@@ -177,36 +177,37 @@ def _combine(name: str, items: list[Any], s: Signals, reference: Signals | Motio
     return Verdict(all(v.passed for v in verdicts), values)
 
 
+# The first check on a beginning of the clip, the others on the rest, for any split point.
 def _then(items: list[Any], s: Signals, reference: Signals | Motion | None) -> Verdict:
-    """The first check on a beginning of the clip, the others on the rest, for any split point."""
-    for cut in range(SHORTEST_PART, len(s) - SHORTEST_PART + 1, SPLIT_STEP):
+    for cut in range(MIN_PART_FRAMES, len(s) - MIN_PART_FRAMES + 1, SPLIT_STEP):
         first = judge(items[0], Signals.part(s, 0, cut), reference)
         if not first.passed:
             continue
-        rest = Signals.part(s, cut, len(s))
-        second = judge(items[1], rest, reference) if len(items) == 2 else _then(items[1:], rest, reference)
+        second_part = Signals.part(s, cut, len(s))
+        second = (judge(items[1], second_part, reference) if len(items) == 2
+                  else _then(items[1:], second_part, reference))  # fmt: skip
         if second.passed:
             return Verdict(True, {"split_s": cut / FPS})
     return Verdict(False, {"split_s": float("nan")})
 
 
+# The checks one after another on the parts that the clip's maker reports.
 def _clauses(items: list[Any], s: Signals, reference: Signals | Motion | None) -> Verdict:
-    """The checks one after another on the parts that the clip's maker reports."""
     if len(items) == 1:
         return judge(items[0], s, reference)
     timed = any(_parts(c)[0] == LASTING for c in items)
     failed = Verdict(False, {"parts_reported": float(len(s.seams or ()) + 1)})
-    for cut in sorted({n + off for n in s.seams or () for off in (NEAR_SEAM[:1] if timed else NEAR_SEAM)}):
-        if not SHORTEST_PART // 2 <= cut <= len(s) - SHORTEST_PART // 2 or (timed and not changes_at(s, cut)):
+    for cut in sorted({n + off for n in s.seams or () for off in (SEAM_OFFSETS[:1] if timed else SEAM_OFFSETS)}):
+        if not MIN_PART_FRAMES // 2 <= cut <= len(s) - MIN_PART_FRAMES // 2 or (timed and not changes_at(s, cut)):
             continue
         first = judge(items[0], Signals.part(s, 0, cut), reference)
         if not first.passed:
             failed = Verdict(False, {**failed.values, **first.values})
             continue
-        rest = _clauses(items[1:], Signals.part(s, cut, len(s)), reference)
-        if rest.passed:
+        following = _clauses(items[1:], Signals.part(s, cut, len(s)), reference)
+        if following.passed:
             return Verdict(True, {"split_s": cut / FPS})
-        failed = rest
+        failed = following
     return failed
 
 

@@ -1,4 +1,4 @@
-"""What a gesture network has to beat: the mean pose, and strokes of a bank placed on onsets of like prosody."""
+"""Baselines of gesture: the mean pose, and strokes of a bank placed on onsets of similar prosody."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-LONGEST_GAP = 3.0  # s to the next emphasis that still count
+MAX_GAP = 3.0  # s to the next emphasis that still count
 BLEND = 0.3  # s in which a stroke is entered and left
 ANTICIPATION = 2.0  # s before its emphasis from which a stroke may begin
 
@@ -22,9 +22,6 @@ def mean_pose(real: Sequence[Motion], frames: int) -> Motion:
     """The mean of all poses of some clips, held for `frames` frames at 30 fps.
 
     Rotations are averaged as the principal eigenvector of the sum of q q^T (Markley et al. 2007), roots linearly.
-
-    Raises:
-        UserError: no clips or no frames.
     """
     if not real or frames < 1:
         raise UserError(f"mean pose of {len(real)} clips for {frames} frames; at least one of each is needed")
@@ -65,9 +62,9 @@ class StrokeBank:
                 raise UserError(f"stroke {i}: emphasis at {s.emphasis:.2f} s of {s.motion.seconds:.2f} s")
         self.strokes = [replace(s, motion=at_30(s.motion, 2)) for s in strokes]
         peaks = np.array([hand_speeds(s.motion).max() for s in self.strokes])
-        room = np.array([min(s.motion.seconds - s.emphasis, LONGEST_GAP) for s in self.strokes])
-        self.prosody = np.stack([_ranks(peaks), room / LONGEST_GAP], 1)
-        self.rest = mean_pose([s.motion.slice(0, 1) for s in self.strokes], 1)
+        room = np.array([min(s.motion.seconds - s.emphasis, MAX_GAP) for s in self.strokes])
+        self.prosody = np.stack([_ranks(peaks), room / MAX_GAP], 1)
+        self.rest_pose = mean_pose([s.motion.slice(0, 1) for s in self.strokes], 1)
 
     def gesticulate(self, audio: np.ndarray, frames: int | None = None) -> Motion:
         """The prosody-nearest stroke on every emphasis of a sound, rest between them.
@@ -80,13 +77,10 @@ class StrokeBank:
 
         Returns:
             A Motion at 30 fps.
-
-        Raises:
-            UserError: see `onsets.check`.
         """
         at, prosody = prosody_of(audio)
         count = frames or frames_in(len(audio), RATE)
-        rotations = np.repeat(self.rest.rotations.astype(np.float64), count, 0)
+        rotations = np.repeat(self.rest_pose.rotations.astype(np.float64), count, 0)
         distance = np.linalg.norm(prosody[:, None] - self.prosody, axis=-1)
         last = -1
         for i, time in enumerate(at):
@@ -97,12 +91,13 @@ class StrokeBank:
             end = (time + at[i + 1]) / 2 + BLEND / 2 if i + 1 < len(at) else np.inf
             _lay(rotations, self.strokes[last], time, max(begin, time - ANTICIPATION), end)
         return Motion(
-            rotations, np.repeat(self.rest.root, count, 0), float(FPS), self.rest.modality, skeleton=self.rest.skeleton
+            rotations, np.repeat(self.rest_pose.root, count, 0), float(FPS), self.rest_pose.modality,
+            skeleton=self.rest_pose.skeleton,
         )
 
 
+# Place of each value among all, 0..1; 0.5 where there is only one.
 def _ranks(x: np.ndarray) -> np.ndarray:
-    """Place of each value among all, 0..1; 0.5 where there is only one."""
     if len(x) < 2:
         return np.full(len(x), 0.5)
     return np.argsort(np.argsort(x, kind="stable"), kind="stable") / (len(x) - 1)
@@ -111,12 +106,12 @@ def _ranks(x: np.ndarray) -> np.ndarray:
 def prosody_of(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The `emphases` of a sound: (N,) seconds and (N, 2) prosody as `StrokeBank` compares it."""
     times, strengths = emphases(audio)
-    gaps = np.minimum(np.append(np.diff(times), LONGEST_GAP), LONGEST_GAP)[: len(times)]
-    return times, np.stack([_ranks(strengths), gaps / LONGEST_GAP], 1)
+    gaps = np.minimum(np.append(np.diff(times), MAX_GAP), MAX_GAP)[: len(times)]
+    return times, np.stack([_ranks(strengths), gaps / MAX_GAP], 1)
 
 
+# Blend a stroke into (T, J, 4) `rotations`, its emphasis at `time`, what lies outside [begin, end] cut off.
 def _lay(rotations: np.ndarray, stroke: Stroke, time: float, begin: float, end: float) -> None:
-    """Blend a stroke into (T, J, 4) `rotations`, its emphasis at `time`, what lies outside [begin, end] cut off."""
     first = round((time - stroke.emphasis) * FPS)  # frame of the result in which the stroke's first frame falls
     a = int(max(first, np.ceil(max(begin, 0) * FPS)))
     b = int(min(first + len(stroke.motion), len(rotations), np.floor(min(end * FPS, len(rotations)))))

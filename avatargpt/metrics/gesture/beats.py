@@ -1,4 +1,4 @@
-"""How a talking body moves, and whether its beats fall on those of the sound.
+"""Dynamics and beats of a talking body, onsets of a sound, and their alignment.
 
 Speed, acceleration, jerk, L1 diversity and histograms of hand speed; onsets of a sound as librosa 0.11 finds them at
 16 kHz with hops of 512 samples (spectral flux of mel bands; librosa itself is no dependency); beat alignment.
@@ -14,30 +14,33 @@ from avatargpt.speech.audio import RATE
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
+# Spine, neck, collars, head and arms: the upper body of BEAT2's evaluation.
 UPPER = (3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
-"""Spine, neck, collars, head and arms: the upper body of BEAT2's evaluation."""
 WRISTS = (20, 21)
 EDGES = np.append(np.arange(0, 2.0001, 0.05), np.inf)  # m/s of `speed_histogram`; the last bin is open
+HOP, WINDOW, BANDS = 512, 2048, 128  # samples, samples, mel bands: librosa's defaults
+MIN_POWER, RANGE = 1e-10, 80.0  # floor of power; dB below the loudest band at which a spectrogram is cut off
+MIN_RISE, RISE_HOPS = 0.07, 3  # of an onset over its surroundings (hops to each side); the largest strength is 1
+MIN_EMPHASIS_GAP = 0.8  # s between two emphases
+STRIDE = 1024  # hops transformed at once
+_BEND, _LINEAR, _LOG = 1000.0, 200 / 3, np.log(6.4) / 27  # Slaney's mel scale: linear up to 1 kHz, then logarithmic
+SIGMA = 0.3  # s by which a beat may be off
+ORDER = 7  # frames at 30 fps to each side that a minimum is below
+MOVING = 0.3  # of a joint's mean speed, below which the joint rests and a minimum is no beat
+BARELY_MOVING = 0.1  # the same in the later published code
+RIGHT_WRIST = 21
 
 
-def at_30(motion: Motion, least: int = 1) -> Motion:
-    """The motion at 30 fps: differences of frames and orders of minima mean the same for every clip.
-
-    Raises:
-        UserError: fewer than `least` frames.
-    """
+def at_30(motion: Motion, min_frames: int = 1) -> Motion:
+    """The motion at 30 fps: differences of frames and orders of minima mean the same for every clip."""
     out = motion.resampled(30.0)
-    if len(out) < least:
-        raise UserError(f"motion of {len(out)} frames at 30 fps; at least {least} are needed")
+    if len(out) < min_frames:
+        raise UserError(f"motion of {len(out)} frames at 30 fps; at least {min_frames} are needed")
     return out
 
 
 def hand_speeds(motion: Motion) -> np.ndarray:
-    """(T - 1, 2) m/s of the left and the right wrist in the world at 30 fps.
-
-    Raises:
-        UserError: fewer than two frames.
-    """
+    """(T - 1, 2) m/s of the left and the right wrist in the world at 30 fps."""
     wrists = at_30(motion, 2).joints[:, WRISTS].astype(np.float64)
     return np.linalg.norm(np.diff(wrists, axis=0), axis=-1) * 30
 
@@ -56,19 +59,12 @@ def mean_acceleration(motion: Motion) -> float:
     """Mean length of the second difference of the upper body's positions, m/s^2 at 30 fps.
 
     Source: the evaluation code of GENEA (Kucherenko et al. 2020), there in cm and of all joints.
-
-    Raises:
-        UserError: fewer than three frames.
     """
     return _mean_difference(motion, 2)
 
 
 def mean_jerk(motion: Motion) -> float:
-    """Mean length of the third difference of the upper body's positions, m/s^3 at 30 fps; source as above.
-
-    Raises:
-        UserError: fewer than four frames.
-    """
+    """Mean length of the third difference of the upper body's positions, m/s^3 at 30 fps; source as above."""
     return _mean_difference(motion, 3)
 
 
@@ -76,9 +72,6 @@ def speed_histogram(motions: Sequence[Motion]) -> np.ndarray:
     """(41,) shares of frames by wrist speed, both wrists summed: bins of 0.05 m/s up to 2 m/s, the last one open.
 
     Source: GENEA's histogram of moving distance. There frames beyond the last bin are dropped; here none are.
-
-    Raises:
-        UserError: no clips, or one of fewer than two frames.
     """
     if not motions:
         raise UserError("histogram of no clips; at least one motion is needed")
@@ -87,11 +80,7 @@ def speed_histogram(motions: Sequence[Motion]) -> np.ndarray:
 
 
 def hellinger(a: np.ndarray, b: np.ndarray) -> float:
-    """Hellinger distance of two histograms, 0..1: sqrt(1 - sum sqrt(p q)), each of sum 1. Source: GENEA's code.
-
-    Raises:
-        UserError: different shapes, or entries that are below 0 or all 0.
-    """
+    """Hellinger distance of two histograms, 0..1: sqrt(1 - sum sqrt(p q)), each of sum 1. Source: GENEA's code."""
     p, q = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if p.shape != q.shape or p.min(initial=0) < 0 or q.min(initial=0) < 0 or not p.sum() > 0 or not q.sum() > 0:
         raise UserError(f"histograms of shapes {p.shape} and {q.shape}; accepted: one shape, entries of at least 0")
@@ -103,20 +92,8 @@ def hand_speed_distance(a: Sequence[Motion], b: Sequence[Motion]) -> float:
     return hellinger(speed_histogram(a), speed_histogram(b))
 
 
-HOP, WINDOW, BANDS = 512, 2048, 128  # samples, samples, mel bands: librosa's defaults
-LEAST_POWER, RANGE = 1e-10, 80.0  # floor of power; dB below the loudest band at which a spectrogram is cut off
-ABOVE, AROUND = 0.07, 3  # how far over its surroundings (hops to each side) an onset rises; the largest strength is 1
-APART = 0.8  # s between two emphases
-STRIDE = 1024  # hops transformed at once
-_BEND, _LINEAR, _LOG = 1000.0, 200 / 3, np.log(6.4) / 27  # Slaney's mel scale: linear up to 1 kHz, then logarithmic
-
-
 def check(audio: np.ndarray) -> np.ndarray:
-    """(n,) float64 of 16 kHz mono samples.
-
-    Raises:
-        UserError: another shape, no samples, or samples that are not finite.
-    """
+    """(n,) float64 of 16 kHz mono samples."""
     x = np.asarray(audio)
     if x.ndim != 1 or not len(x):
         raise UserError(f"sound of shape {x.shape}; accepted: (samples,) at {RATE} Hz, at least one")
@@ -136,8 +113,8 @@ def mel_matrix() -> np.ndarray:
     return np.asarray(np.maximum(triangles, 0) * 2 / (right - left))
 
 
+# Magnitudes of the short-time spectrum, (hops, 1025) each; windows are centred on hops, zeros beyond the ends.
 def _blocks(audio: np.ndarray) -> Iterator[np.ndarray]:
-    """Magnitudes of the short-time spectrum, (hops, 1025) each; windows are centred on hops, zeros beyond the ends."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, WINDOW // 2), WINDOW)[::HOP]
     for i in range(0, len(frames), STRIDE):
@@ -152,13 +129,10 @@ def onset_strength(audio: np.ndarray) -> np.ndarray:
 
     Args:
         audio: (n,) mono, 16 kHz.
-
-    Raises:
-        UserError: see `check`.
     """
     mel = mel_matrix()
     power = np.concatenate([block**2 @ mel for block in _blocks(check(audio))])
-    db = 10 * np.log10(np.maximum(power, LEAST_POWER))
+    db = 10 * np.log10(np.maximum(power, MIN_POWER))
     db = np.maximum(db, db.max() - RANGE)
     flux = np.maximum(np.diff(db, axis=0), 0).mean(1)
     return np.pad(flux, (1 + WINDOW // (2 * HOP), 0))[: len(db)]
@@ -174,22 +148,18 @@ def onsets(audio: np.ndarray) -> np.ndarray:
 
     Args:
         audio: (n,) mono, 16 kHz.
-
-    Raises:
-        UserError: see `check`.
     """
     return np.asarray(_picked(onset_strength(audio)) * HOP / RATE)
 
 
 def _picked(strength: np.ndarray) -> np.ndarray:
-    """Hops of onsets."""
     if not strength.any():
         return np.zeros(0, int)
     x = strength - strength.min()
     x = x / max(float(x.max()), np.finfo(float).tiny)
     sums, n = np.concatenate([[0.0], np.cumsum(x)]), np.arange(len(x))
-    first, stop = np.maximum(n - AROUND, 0), np.minimum(n + AROUND + 1, len(x))
-    return np.flatnonzero(x >= (sums[stop] - sums[first]) / (stop - first) + ABOVE)
+    first, stop = np.maximum(n - RISE_HOPS, 0), np.minimum(n + RISE_HOPS + 1, len(x))
+    return np.flatnonzero(x >= (sums[stop] - sums[first]) / (stop - first) + MIN_RISE)
 
 
 def backtracked(audio: np.ndarray) -> np.ndarray:
@@ -197,9 +167,6 @@ def backtracked(audio: np.ndarray) -> np.ndarray:
 
     An onset is moved back to the last minimum of the energy (root mean square of each hop's window), 0 s where there
     is none. Source: ``librosa.onset.onset_backtrack`` on ``librosa.feature.rms``, as the code of BEAT (Liu 2022) does.
-
-    Raises:
-        UserError: see `check`.
     """
     x = check(audio)
     # Parseval, as librosa takes the energy from a spectrum; the ends of the spectrum stand for one half only.
@@ -225,46 +192,29 @@ def emphases(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         (N,) seconds and (N,) dB of onset strength.
-
-    Raises:
-        UserError: see `check`.
     """
     strength = onset_strength(audio)
-    found = _picked(strength)
+    hops = _picked(strength)
     free = np.ones(len(strength), bool)
     chosen: list[int] = []
-    near = int(np.ceil(APART * RATE / HOP)) - 1
-    for hop in found[np.argsort(-strength[found], kind="stable")].tolist():
+    reach = int(np.ceil(MIN_EMPHASIS_GAP * RATE / HOP)) - 1
+    for hop in hops[np.argsort(-strength[hops], kind="stable")].tolist():
         if free[hop]:
             chosen.append(hop)
-            free[max(hop - near, 0) : hop + near + 1] = False
-    hops = np.array(sorted(chosen), int)
-    return hops * HOP / RATE, strength[hops]
-
-
-SIGMA = 0.3  # s by which a beat may be off
-ORDER = 7  # frames at 30 fps to each side that a minimum is below
-MOVING = 0.3  # of a joint's mean speed: below it the joint rests, and a minimum is no beat
-BARELY_MOVING = 0.1  # the same in the later published code
-RIGHT_WRIST = 21
+            free[max(hop - reach, 0) : hop + reach + 1] = False
+    emphatic = np.array(sorted(chosen), int)
+    return emphatic * HOP / RATE, strength[emphatic]
 
 
 def joint_speeds(motion: Motion) -> np.ndarray:
     """(T, 13) m/s of the upper body's joints against the pelvis at 30 fps: central differences, one-sided at the ends.
-
-    Raises:
-        UserError: fewer than two frames.
     """
     x = at_30(motion, 2).joints.astype(np.float64)
     return np.linalg.norm(np.gradient(x[:, UPPER] - x[:, :1], 1 / 30, axis=0), axis=-1)
 
 
 def mean_speeds(real: Sequence[Motion]) -> np.ndarray:
-    """(13,) mean `joint_speeds` of the upper body over real clips: the unit in which beats are looked for, m/s.
-
-    Raises:
-        UserError: no clips.
-    """
+    """(13,) mean `joint_speeds` of the upper body over real clips: the unit in which beats are looked for, m/s."""
     if not real:
         raise UserError("mean speeds of no clips; at least one real motion is needed")
     return np.concatenate([joint_speeds(m) for m in real]).mean(0)
@@ -287,16 +237,13 @@ def motion_beats(motion: Motion, usual: np.ndarray, moving: float = MOVING) -> l
         motion: any rate, read at 30 fps.
         usual: (13,) m/s, see `mean_speeds`.
         moving: least speed of a beat, in `usual`.
-
-    Raises:
-        UserError: fewer than two frames, or usual speeds of another shape or below 0.
     """
     unit = np.asarray(usual, np.float64)
     if unit.shape != (len(UPPER),) or not (unit >= 0).all():
         raise UserError(f"usual speeds of shape {unit.shape}; accepted ({len(UPPER)},) numbers of at least 0")
     speeds = joint_speeds(motion)
-    found = [_minima(speeds[:, j]) for j in range(len(UPPER))]
-    return [at[speeds[at, j] > moving * unit[j]] / 30 for j, at in enumerate(found)]
+    minima = [_minima(speeds[:, j]) for j in range(len(UPPER))]
+    return [at[speeds[at, j] > moving * unit[j]] / 30 for j, at in enumerate(minima)]
 
 
 def scores(sound: np.ndarray, beats: Sequence[np.ndarray], sigma: float = SIGMA) -> np.ndarray:
@@ -310,18 +257,14 @@ def scores(sound: np.ndarray, beats: Sequence[np.ndarray], sigma: float = SIGMA)
         sigma: seconds.
     """
     out = np.zeros(len(sound))
-    for own in beats:
-        if len(own):
-            out += np.exp(-np.square(np.abs(sound[:, None] - own).min(1)) / (2 * sigma**2))
+    for joint_beats in beats:
+        if len(joint_beats):
+            out += np.exp(-np.square(np.abs(sound[:, None] - joint_beats).min(1)) / (2 * sigma**2))
     return out / max(len(beats), 1)
 
 
 def wrist_beats(motion: Motion, wrists: Sequence[int] = (RIGHT_WRIST,)) -> list[np.ndarray]:
-    """Times in seconds at which each of some wrists is slower than in the 7 frames on either side.
-
-    Raises:
-        UserError: fewer than two frames.
-    """
+    """Times in seconds at which each of some wrists is slower than in the 7 frames on either side."""
     x = at_30(motion, 2).joints.astype(np.float64)
     speeds = np.linalg.norm(np.diff(x[:, list(wrists)] - x[:, :1], axis=0), axis=-1)
     return [_minima(speed) / 30 for speed in speeds.T]

@@ -1,4 +1,4 @@
-"""FGD: Frechet distance of what a small auto-encoder makes of the upper body's rotations."""
+"""FGD: Frechet distance of the codes that a small auto-encoder gives to rotations of the upper body."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vqvae.motion import Motion, atomic_write
 FILE = "gesture_features.safetensors"
 FRAMES, STEP = 64, 8  # of a window at 30 fps (2.1 s), and from one to the next
 CHANNELS = 6 * len(UPPER)
-LEAST_SPREAD = 0.1  # of a channel: what hardly moves must not weigh like what does
+MIN_SPREAD = 0.1  # of a channel: what hardly moves must not weigh like what does
 
 
 class GestureAutoEncoder(nn.Module):
@@ -64,11 +64,7 @@ class GestureAutoEncoder(nn.Module):
 
 
 def windows(motion: Motion, step: int = STEP) -> np.ndarray:
-    """(N, 64, 78) float32: local rotations (6-d, Zhou et al. 2019) of the upper body's 13 joints at 30 fps.
-
-    Raises:
-        UserError: fewer than 64 frames.
-    """
+    """(N, 64, 78) float32: local rotations (6-d, Zhou et al. 2019) of the upper body's 13 joints at 30 fps."""
     q = at_30(motion, FRAMES).rotations[:, UPPER].astype(np.float64)
     x = rot.to_6d(q).reshape(len(q), CHANNELS).astype(np.float32)
     return np.stack([x[i : i + FRAMES] for i in range(0, len(x) - FRAMES + 1, step)])
@@ -83,40 +79,37 @@ class GestureFeatures:
     @torch.inference_mode()
     def __call__(self, motion: Motion) -> np.ndarray:
         """(N, latent) of a clip's `windows`. Raises UserError for clips below 64 frames."""
-        seen = self.network.normal(torch.from_numpy(windows(motion)))
-        return np.asarray(self.network.encode(seen).numpy())
+        inputs = self.network.normal(torch.from_numpy(windows(motion)))
+        return np.asarray(self.network.encode(inputs).numpy())
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``gesture_features.safetensors``: the encoder alone, float32."""
         from safetensors.torch import save_file
 
-        kept = ("mean", "std", "encoder.")
-        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items() if k.startswith(kept)}
+        prefixes = ("mean", "std", "encoder.")
+        weights = {k: v for k, v in self.network.state_dict().items() if k.startswith(prefixes)}
+        state = {k: v.detach().cpu().contiguous() for k, v in weights.items()}
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None) -> GestureFeatures:
-        """The encoder of a folder; None = of the packaged weights.
-
-        Raises:
-            UserError: no such file, or a damaged one.
-        """
+        """The encoder of a folder; None = of the packaged weights."""
         from safetensors.torch import load_file
 
         def make(state: dict[str, Tensor]) -> GestureFeatures:
             latent = len(state["encoder.7.bias"])
             network = GestureAutoEncoder(len(state["encoder.0.bias"]), latent)
-            own = {k: v for k, v in network.state_dict().items() if k not in state}
-            if any(k.startswith(("encoder.", "mean", "std")) for k in own):
+            missing = {k: v for k, v in network.state_dict().items() if k not in state}
+            if any(k.startswith(("encoder.", "mean", "std")) for k in missing):
                 raise ValueError("tensors of the encoder are missing")
-            network.load_state_dict(own | state)
+            network.load_state_dict(missing | state)
             return cls(network)
 
         folder = resources.weights() / "gesture" if folder is None else folder
-        found = read_optional(Path(folder) / FILE, "encoder of gestures", load_file, make)
-        if found is None:
+        features = read_optional(Path(folder) / FILE, "encoder of gestures", load_file, make)
+        if features is None:
             raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the fgd stage")
-        return found
+        return features
 
 
 def fgd(generated: Sequence[Motion], real: Sequence[Motion], features: GestureFeatures) -> float:
@@ -124,11 +117,11 @@ def fgd(generated: Sequence[Motion], real: Sequence[Motion], features: GestureFe
 
     Source: Yoon et al. 2020 (Speech Gesture Generation from the Trimodal Context). Comparable only under the same
     weights and at similar numbers of windows: few windows raise it.
-
-    Raises:
-        UserError: no motion, one below 64 frames, or a single window.
     """
-    a, b = (np.concatenate([features(m) for m in some]) if some else np.zeros((0, 1)) for some in (generated, real))
+    a, b = (
+        np.concatenate([features(m) for m in motions]) if motions else np.zeros((0, 1))
+        for motions in (generated, real)
+    )
     if min(len(a), len(b)) < 2:
         raise UserError(f"FGD of {len(a)} and {len(b)} windows; at least two of each are needed: longer motions")
     return fid(a, b)

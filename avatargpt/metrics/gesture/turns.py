@@ -1,4 +1,4 @@
-"""What the body does while the other one speaks: does it rest, does it nod, and does it nod when the other pauses?"""
+"""Behaviour while listening: stillness, nods, and their timing against the speaker's pauses."""
 
 from __future__ import annotations
 
@@ -14,26 +14,23 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.smoothing import running_mean
 
-LOUD, RANGE, LEAST_DB = 95.0, 30.0, -60.0  # percentile of levels; dB below it that are still speech; dB full scale
-SHORTEST = 0.1  # s of sound that is speech
-PAUSE = 0.2  # s of silence that make a pause (inter-pausal units: Ward & Tsukahara 2000 and others)
-TURN = 1.0  # s of silence that end a turn
-STILL = 0.1  # m/s below which a hand rests: recorded hands at rest sway by some cm/s
-NOD, SLOWEST = 4.0, 0.7  # degrees down and up again; s that either may take
-JOINED = 0.15  # s between two strokes of one nod
+LOUD, RANGE, MIN_DB = 95.0, 30.0, -60.0  # percentile of levels; dB below it that are still speech; dB full scale
+MIN_SPEECH = 0.1  # s of sound that is speech
+MIN_PAUSE = 0.2  # s of silence that make a pause (inter-pausal units: Ward & Tsukahara 2000 and others)
+MIN_TURN_GAP = 1.0  # s of silence that end a turn
+MAX_STILL_SPEED = 0.1  # m/s below which a hand rests: recorded hands at rest sway by some cm/s
+NOD, MAX_NOD_SECONDS = 4.0, 0.7  # degrees down and up again; s that either may take
+MAX_STROKE_GAP = 0.15  # s between two strokes of one nod
 ABOUT = 0.2  # s before and after a pause in which a nod still belongs to it
 
 
 def speaking(audio: np.ndarray) -> np.ndarray:
-    """(T,) bool at 30 fps: is somebody speaking? By level alone, over 0.1 s, gaps below 0.2 s closed.
+    """(T,) bool at 30 fps: whether somebody speaks, by level alone, over 0.1 s, gaps below 0.2 s closed.
 
     Loud enough is what lies within 30 dB of the loud frames (their 95th percentile) and above -60 dB full scale.
 
     Args:
         audio: (n,) mono, 16 kHz, of one voice.
-
-    Raises:
-        UserError: see `onsets.check`.
     """
     x = check(audio)
     frames = len(x) * FPS // RATE
@@ -41,40 +38,36 @@ def speaking(audio: np.ndarray) -> np.ndarray:
     sums = np.concatenate([[0.0], np.cumsum(x**2)])
     power = (sums[edges[1:]] - sums[edges[:-1]]) / np.diff(edges)
     db = 10 * np.log10(running_mean(power, 3) + 1e-12) if frames else np.zeros(0)
-    loud = db > max(np.percentile(db, LOUD) - RANGE, LEAST_DB) if frames else np.zeros(0, bool)
+    loud = db > max(np.percentile(db, LOUD) - RANGE, MIN_DB) if frames else np.zeros(0, bool)
     out = np.zeros(frames, bool)
-    for start, stop in runs_of(loud, round(PAUSE * FPS) - 1):
-        out[start:stop] = stop - start >= SHORTEST * FPS
+    for start, stop in runs_of(loud, round(MIN_PAUSE * FPS) - 1):
+        out[start:stop] = stop - start >= MIN_SPEECH * FPS
     return out
 
 
 def pauses(speech: np.ndarray) -> list[tuple[float, float]]:
     """Start and end (s) of the silences of at least 0.2 s between two stretches of `speaking`."""
-    spoken = runs_of(speech)
-    return [(a[1] / FPS, b[0] / FPS) for a, b in zip(spoken[:-1], spoken[1:], strict=True)]
+    stretches = runs_of(speech)
+    return [(a[1] / FPS, b[0] / FPS) for a, b in zip(stretches[:-1], stretches[1:], strict=True)]
 
 
 def turns(speech: np.ndarray) -> np.ndarray:
     """(T,) bool: `speaking` with gaps below 1 s closed."""
     out = np.zeros(len(speech), bool)
-    for start, stop in runs_of(speech, round(TURN * FPS) - 1):
+    for start, stop in runs_of(speech, round(MIN_TURN_GAP * FPS) - 1):
         out[start:stop] = True
     return out
 
 
-def listening(own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(T,) bool: the other one has the turn and this one has not; of the shorter length of both `speaking`."""
-    n = min(len(own), len(other))
-    return turns(other)[:n] & ~turns(own)[:n]
+def listening(listener: np.ndarray, speaker: np.ndarray) -> np.ndarray:
+    """(T,) bool: the speaker has the turn and the listener has not; of the shorter length of both `speaking`."""
+    n = min(len(listener), len(speaker))
+    return turns(speaker)[:n] & ~turns(listener)[:n]
 
 
-def still_share(motion: Motion, when: np.ndarray, slow: float = STILL) -> float:
-    """Share of the frames of `when` ((T,) bool at 30 fps) in which both hands are slower than `slow` m/s, 0..1.
-
-    Raises:
-        UserError: no frame of `when` within the motion.
-    """
-    return float((_within(motion, when) < slow).all(1).mean())
+def still_share(motion: Motion, when: np.ndarray, max_speed: float = MAX_STILL_SPEED) -> float:
+    """Share of the frames of `when` ((T,) bool at 30 fps) in which both hands are slower than `max_speed` m/s, 0..1."""
+    return float((_within(motion, when) < max_speed).all(1).mean())
 
 
 def _within(motion: Motion, when: np.ndarray) -> np.ndarray:
@@ -95,8 +88,8 @@ class Nod:
     strokes: int
 
 
-def nods(motion: Motion, degrees: float = NOD, slowest: float = SLOWEST) -> list[Nod]:
-    """Where the face goes down against the chest by `degrees` and up again, each within `slowest` seconds.
+def nods(motion: Motion, degrees: float = NOD, max_seconds: float = MAX_NOD_SECONDS) -> list[Nod]:
+    """Where the face goes down against the chest by `degrees` and up again, each within `max_seconds` seconds.
 
     Definition of this project. Strokes that follow one another at once are one nod. Pitch is `Signals.head_turn`, read
     at 20 fps; a nod starts where a tenth of its stroke is done, and ends where a tenth is left.
@@ -106,7 +99,7 @@ def nods(motion: Motion, degrees: float = NOD, slowest: float = SLOWEST) -> list
         degrees: least change of pitch, down and up.
         slowest: s that either may take.
     """
-    pitch, reach = Signals(motion).head_turn[0], round(slowest * SIGNAL_FPS)
+    pitch, reach = Signals(motion).head_turn[0], round(max_seconds * SIGNAL_FPS)
     lowest = _lowest(pitch, degrees)
     out: list[Nod] = []
     for before, at, after in zip([0, *lowest], lowest, [*lowest[1:], len(pitch) - 1], strict=False):
@@ -117,7 +110,7 @@ def nods(motion: Motion, degrees: float = NOD, slowest: float = SLOWEST) -> list
             continue
         start = (first + np.flatnonzero(down <= down.min() + 0.1 * np.ptp(down))[-1]) / SIGNAL_FPS
         end = (at + np.flatnonzero(up <= up.min() + 0.1 * np.ptp(up))[0]) / SIGNAL_FPS
-        if out and start <= out[-1].end + JOINED:
+        if out and start <= out[-1].end + MAX_STROKE_GAP:
             start, deep, strokes = out[-1].start, max(out[-1].degrees, deep), out.pop().strokes + 1
         else:
             strokes = 1
@@ -125,8 +118,8 @@ def nods(motion: Motion, degrees: float = NOD, slowest: float = SLOWEST) -> list
     return out
 
 
+# Frames in which a face is lowest before it is `degrees` higher again, having been that much higher before.
 def _lowest(pitch: np.ndarray, degrees: float) -> list[int]:
-    """Frames in which a face is lowest before it is `degrees` higher again, having been that much higher before."""
     out: list[int] = []
     high, low, down = 0, 0, True  # frames of the highest and the lowest face since the last turn; down is positive
     for i, value in enumerate(pitch.tolist()):
@@ -142,7 +135,7 @@ def _lowest(pitch: np.ndarray, degrees: float) -> list[int]:
 
 @dataclass(frozen=True)
 class NodTiming:
-    """How nods lie to the other's pauses.
+    """Timing of nods against the speaker's pauses.
 
     Attributes:
         hits: for every nod while listening 1.0 where it starts at a pause, else 0.0.
@@ -153,28 +146,25 @@ class NodTiming:
     chance: float
 
 
-def nod_timing(motion: Motion, own: np.ndarray, other: np.ndarray, about: float = ABOUT) -> NodTiming:
-    """Do nods start at the other's pauses (stretched by `about` seconds on both sides)?
+def nod_timing(motion: Motion, listener: np.ndarray, speaker: np.ndarray, about: float = ABOUT) -> NodTiming:
+    """Whether nods start at the speaker's pauses (stretched by `about` seconds on both sides).
 
     The end of a turn counts as a pause of 1 s. Definition of this project, after what is known of back-channels (Ward
-    & Tsukahara 2000: they come at pauses and low pitch of the other).
+    & Tsukahara 2000: they come at pauses and low pitch of the speaker).
 
     Args:
         motion: of the listener, any rate.
         own: (T,) bool at 30 fps, see `speaking`; of the listener's voice.
         other: (T,) the same of the other's.
         about: seconds.
-
-    Raises:
-        UserError: this one never listens within the motion.
     """
-    when = listening(own, other)
+    when = listening(listener, speaker)
     when = when[: min(len(when), round(motion.seconds * FPS))]
     if not when.any():
         raise UserError("nods while listening: the other never has the turn alone")
     at_pause = np.zeros(len(when), bool)
-    spoken = [stop / FPS for _, stop in runs_of(turns(other))]
-    for start, end in [*pauses(other), *((stop, stop + TURN) for stop in spoken)]:
+    ends = [stop / FPS for _, stop in runs_of(turns(speaker))]
+    for start, end in [*pauses(speaker), *((stop, stop + MIN_TURN_GAP) for stop in ends)]:
         at_pause[max(0, round((start - about) * FPS)) : round((end + about) * FPS)] = True
     starts = [min(round(nod.start * FPS), len(when) - 1) for nod in nods(motion)]
     return NodTiming([float(at_pause[i]) for i in starts if when[i]], float(at_pause[when].mean()))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from avatargpt.config import Schedule
-from avatargpt.metrics.gesture.fgd import CHANNELS, FRAMES, LEAST_SPREAD, GestureAutoEncoder, GestureFeatures, windows
+from avatargpt.metrics.gesture.fgd import CHANNELS, FRAMES, MIN_SPREAD, GestureAutoEncoder, GestureFeatures, windows
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -73,7 +73,7 @@ class GestureFeatureStage(Stage):
         network = GestureAutoEncoder(recipe.model.width, recipe.model.latent)
         flat = training.reshape(-1, CHANNELS)
         network.mean.copy_(torch.from_numpy(flat.mean(0)))
-        network.std.copy_(torch.from_numpy(np.maximum(flat.std(0), LEAST_SPREAD)))
+        network.std.copy_(torch.from_numpy(np.maximum(flat.std(0), MIN_SPREAD)))
         self.network = self.module = network.to(runtime.device)
         self.identity = {"shape": recipe.model.model_dump()}
         t = recipe.train
