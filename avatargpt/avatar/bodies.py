@@ -41,8 +41,8 @@ ARMS = ((13, 16, 18, 20), (14, 17, 19, 21))  # left and right: collar, shoulder,
 FOOT_SPREAD = 0.04  # m that each foot stands outside its hip
 TOES_OUT = np.radians(8.0)
 LEG_EXTENSION = 0.993  # of a leg's length, hip to ankle, where the weight is in the middle
+# Metres and seconds of the waves in which the pelvis sways sideways, and forward and back.
 SWAYS = ((0.010, 11.3), (0.004, 4.7)), ((0.004, 9.1), (0.002, 3.3))
-"""Metres and seconds of the waves in which the pelvis sways sideways, and forward and back."""
 _LEGS = ((1, 4, 7, 1.0), (2, 5, 8, -1.0))  # hip, knee, ankle, side
 
 
@@ -156,7 +156,7 @@ def standing(start: int, stop: int, fps: float = 30.0, seed: int = 0) -> Motion:
 def _leg_rotations(
     hip_to_ankle: np.ndarray, front: np.ndarray, thigh: float, shin: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """World rotations (T, 4) of thigh and shin that reach the ankle (T, 3), the knee towards `front` (3,)."""
+    # World rotations (T, 4) of thigh and shin that reach the ankle (T, 3), the knee towards `front` (3,).
     distance = np.minimum(np.linalg.norm(hip_to_ankle, axis=1), 0.9999 * (thigh + shin))
     down = hip_to_ankle / np.linalg.norm(hip_to_ankle, axis=1, keepdims=True)
     ahead = front - down * (down @ front)[:, None]
@@ -216,7 +216,7 @@ class Clip:
         return BodyFrames(replace(out, rotations=rotations, root=root), self.active[index], self.lap[index])
 
     def _after_rounds(self, rounds: int) -> tuple[float, np.ndarray]:
-        """Yaw and shift of the body after so many rounds."""
+        # Yaw and shift of the body after so many rounds.
         assert self._loop is not None
         while len(self._rounds) <= rounds:
             yaw, shift = self._rounds[-1]
@@ -266,7 +266,7 @@ def arm_use(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _faded(flags: np.ndarray) -> np.ndarray:
-    """(T,) flags -> 0..1, faded in before and out after the set ones."""
+    # (T,) flags -> 0..1, faded in before and out after the set ones.
     reach = round(2 * _FADE * FPS)
     around = np.convolve(np.pad(flags.astype(float), reach, mode="edge"), np.ones(2 * reach + 1), "valid")
     out: np.ndarray = np.clip(gaussian((around > 0.5).astype(float), _FADE * FPS), 0, 1)
@@ -274,7 +274,7 @@ def _faded(flags: np.ndarray) -> np.ndarray:
 
 
 def _find_loop(motion: Motion) -> _Loop | None:
-    """The frame at which a clip can go on after its last one; None where it comes to rest or never returns."""
+    # The frame at which a clip can go on after its last one; None where it comes to rest or never returns.
     last = max(2, round(END_SECONDS * FPS))
     if len(motion) < round(MIN_LOOP * FPS) + last:
         return None

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 Audio = str | os.PathLike[str] | np.ndarray
 Transcript: TypeAlias = "str | os.PathLike[str] | Words | Iterable[TimedWord] | None"
+# `idle`, a text, a file, or a `Motion`.
 BodySource = str | os.PathLike[str] | Any
-"""``idle``, a text, a file, or a `Motion`."""
 
 
 class DeviceCalls:
@@ -184,9 +184,6 @@ class SpeechCalls:
 
         Args:
             options: of `avatargpt.avatar.pipeline.AvatarPipeline.stream`. The rest: as in `speak`.
-
-        Raises:
-            UserError: as `speak`, and samples of another shape or type.
         """
         from avatargpt.face.audio_model.conditioning import parse_emotions
 

@@ -85,7 +85,7 @@ def hanging(gestures: Motion) -> np.ndarray:
 
 
 def _calmed(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndarray:
-    """Rotations (T, J, 4) from frame `start` on, reduced in calm spans."""
+    # Rotations (T, J, 4) from frame `start` on, reduced in calm spans.
     share = idle_share(calm, np.arange(start, start + len(joints)), FPS)
     reduced = np.flatnonzero(share < 1)
     out = joints.copy()
@@ -132,11 +132,7 @@ class HeadMover:
     def load(
         cls, model: Path | None, audio: str | os.PathLike[str] | np.ndarray, rate: int = 16_000
     ) -> HeadMover | None:
-        """From a model folder, None = the packaged weights. Returns None where it has no gesture network.
-
-        Raises:
-            UserError: damaged weights.
-        """
+        """From a model folder, None = the packaged weights. Returns None where it has no gesture network."""
         from avatargpt.gesture.pipeline import GesturePipeline, find_network
 
         if find_network(model) is None:
@@ -150,8 +146,5 @@ class HeadMover:
 
         Args:
             seed: of the gestures. eye_contact, calm: see `composed`.
-
-        Raises:
-            UserError: a network that needs the whole sound.
         """
         return with_head(face, self._gestures.perform(self._audio, self._rate, seed=seed), eye_contact, calm)

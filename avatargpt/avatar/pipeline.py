@@ -96,9 +96,6 @@ class AvatarPipeline:
             rate: samples a second of what will be pushed.
             seconds: length of the sound if it is known: the instruction is fitted to it.
             gestures: options of `GesturePipeline.stream`. The rest: as in `speak`.
-
-        Raises:
-            UserError: what `speak` refuses; smoothing of the face, which needs the whole clip.
         """
         if score is None and text:
             read = self.face.place([text], seconds, True, feelings) if seconds else self.face.read([text])
@@ -143,11 +140,7 @@ class AvatarStream:
         self._gestures.say(words, other)
 
     def push(self, pcm: np.ndarray, other: np.ndarray | None = None) -> AvatarMotion | None:
-        """Samples (n,) or (n, channels) of one or both voices -> the frames that are ready, None where none are.
-
-        Raises:
-            UserError: samples of another shape or type, after the end, or of a voice that the stream was begun without.
-        """
+        """Samples (n,) or (n, channels) of one or both voices -> the frames that are ready, None where none are."""
         self._take(self._face.push(pcm), self._gestures.push(pcm, other))
         return self._ready()
 

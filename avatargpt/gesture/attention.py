@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# Keys and, after them, values of the W - 1 frames before a segment, (B, 2 H, W - 1, E).
 Memory = Tensor
-"""Keys and, after them, values of the W - 1 frames before a segment, (B, 2 H, W - 1, E)."""
+# Weight and bias.
 Affine = tuple[Tensor, Tensor]
-"""Weight and bias."""
 
 
 def distance_encoding(width: int, reach: int) -> Tensor:

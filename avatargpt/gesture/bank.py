@@ -100,11 +100,7 @@ class GestureBank:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> GestureBank | None:
-        """The bank in a network's folder, None where there is none.
-
-        Raises:
-            UserError: a damaged file.
-        """
+        """The bank in a network's folder, None where there is none."""
         from safetensors import safe_open
 
         path = Path(folder) / FILE
@@ -123,12 +119,12 @@ class GestureBank:
 
 
 def _key_differences(keys: np.ndarray) -> np.ndarray:
-    """(K, J, 3) int8 -> (J, 3, K) differences between keys (modulo 256), which compress twice as well."""
+    # (K, J, 3) int8 -> (J, 3, K) differences between keys (modulo 256), which compress twice as well.
     return np.ascontiguousarray(np.diff(keys.astype(np.int16), axis=0, prepend=0).astype(np.int8).transpose(1, 2, 0))
 
 
 def _unpack_arrays(strokes: Sequence[Stroke], arrays: dict[str, np.ndarray]) -> list[Packed]:
-    """The motions of a file, as `GestureBank.save` stores them."""
+    # The motions of a file, as `GestureBank.save` stores them.
     keys = np.frombuffer(unpacked(arrays["keys"]), np.int8)
     base = np.frombuffer(unpacked(arrays["base"]), np.int16)
     joints = np.array([len(packed_joints(s.sides)) for s in strokes])
@@ -148,7 +144,7 @@ def _unpack_arrays(strokes: Sequence[Stroke], arrays: dict[str, np.ndarray]) -> 
 
 
 def _stroke_of(row: dict[str, Any]) -> Stroke:
-    """A stroke without its motion."""
+    # A stroke without its motion.
     return Stroke(**{**row, "sides": tuple(row["sides"])}, turns=np.zeros((0, TURNED, 4)))
 
 

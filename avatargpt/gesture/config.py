@@ -13,11 +13,11 @@ from vqvae.errors import UserError
 from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Strict
 
 STYLE = 8  # size of a style vector
+# `codes`: tokens are sampled and decoded; `features`: the mean motion, without tokens.
 HEADS = ("codes", "features")
-"""``codes``: tokens are sampled and decoded; ``features``: the mean motion, without tokens."""
 TEMPERATURE = 0.9  # default: hands as fast as in real talk (docs/experiments.md)
+# An unknown code: before the first token, and where tokens are off.
 UNKNOWN = -1
-"""An unknown code: before the first token, and where tokens are off."""
 
 
 class Material(Strict):
@@ -92,8 +92,8 @@ class GestureConfig(GestureShape, Material):
         return self.look_ahead * self.downsample
 
 
+# A name or number in the network's table of styles, eight numbers, or None: the zero style.
 Speaker = str | int | Sequence[float] | np.ndarray | None
-"""A name or number in the network's table of styles, eight numbers, or None: the zero style."""
 
 
 @dataclass(frozen=True)

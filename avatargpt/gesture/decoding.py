@@ -8,15 +8,15 @@ import numpy as np
 
 from vqvae.errors import UserError
 
+# Tokens of context on both sides of a decoded one. With two after it, frames are within 0.005 standard deviations of
+# those of a whole talk, and jerk is a third higher (docs/experiments.md).
 BEFORE, AFTER = 8, 2
-"""Tokens of context on both sides of a decoded one. With two after it, frames are within 0.005 standard deviations of
-those of a whole talk, and jerk is a third higher (docs/experiments.md)."""
 BATCH = 2  # tokens decoded in one call: most of the time is call overhead
+# Further tokens that may be needed before a token's frames are decoded.
 DECODING_DELAY = AFTER + BATCH - 1
-"""Further tokens that may be needed before a token's frames are decoded."""
 SMOOTHING_WINDOW, SMOOTHING_DEGREE = 9, 2
+# Frames by which a smoothed stream lags.
 SMOOTHING_DELAY = SMOOTHING_WINDOW // 2
-"""Frames by which a smoothed stream lags."""
 
 
 class Sampler:
@@ -25,9 +25,6 @@ class Sampler:
     Args:
         temperature: 0 = always the likeliest code.
         top_p: share of the probability, from the likeliest code down, that may be drawn.
-
-    Raises:
-        UserError: values out of bounds.
     """
 
     def __init__(self, temperature: float = 1.0, top_p: float = 0.95, seed: int = 0) -> None:

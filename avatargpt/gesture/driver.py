@@ -80,11 +80,7 @@ class GestureDriver:
                             f"{fingerprint[:12]}; accepted: the tokenizer that it was trained with")  # fmt: skip
 
     def style(self, speaker: Speaker) -> np.ndarray:
-        """(8,) float32 style of a speaker.
-
-        Raises:
-            UserError: a speaker that is not in the table, or another shape.
-        """
+        """(8,) float32 style of a speaker."""
         names = self.network.config.speakers
         if speaker is None:
             return np.zeros(STYLE, np.float32)

@@ -17,8 +17,8 @@ from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, SpeechFeatur
 from avatargpt.speech.features import WIDTH as SPEECH_WIDTH
 from vqvae.errors import UserError
 
+# The name of these features in a model's configuration.
 PROSODY = "prosody"
-"""The name of these features in a model's configuration."""
 WIDTH = SPEECH_WIDTH + QUARTERS  # 336
 LEVEL_RATE = 100  # level measurements a second
 MAX_LENGTH_DIFFERENCE = 0.5  # s between the lengths of two voices
@@ -51,9 +51,6 @@ class ProsodyStream:
 
     Attributes:
         frames: rows given out.
-
-    Raises:
-        UserError: a rate that is not accepted.
     """
 
     def __init__(self, rate: int = RATE) -> None:
@@ -72,11 +69,7 @@ class ProsodyStream:
         return self._blocks.repaired
 
     def push(self, pcm: np.ndarray) -> np.ndarray:
-        """Samples (n,) or (n, channels), floats in [-1, 1] or integers -> (k, 336) rows that are ready, k may be 0.
-
-        Raises:
-            UserError: samples of another shape or type.
-        """
+        """Samples (n,) or (n, channels), floats in [-1, 1] or integers -> (k, 336) rows that are ready, k may be 0."""
         self._ready += [self._prosody(block) for block in self._blocks.push(pcm)]
         count = min(len(self._ready), self._blocks.samples * FPS // self._blocks.rate - self.frames)
         rows, self._ready = self._ready[:count], self._ready[count:]
@@ -100,21 +93,13 @@ class ProsodyStream:
 
 
 def prosody(audio: np.ndarray, rate: int) -> np.ndarray:
-    """Rows of a whole signal, (frames_in(n, rate), 336) float32: the same as from a stream of it.
-
-    Raises:
-        UserError: samples of another shape or type, or a rate that is not accepted.
-    """
+    """Rows of a whole signal, (frames_in(n, rate), 336) float32: the same as from a stream of it."""
     stream = ProsodyStream(rate)
     return np.concatenate([stream.push(audio), stream.end()[0]])
 
 
 def checked_rows(rows: np.ndarray, name: str, width: int) -> np.ndarray:
-    """(N, width) float32, N may be 0.
-
-    Raises:
-        UserError: another shape or type, or numbers that are not finite.
-    """
+    """(N, width) float32, N may be 0."""
     x = np.asarray(rows)
     if x.ndim != 2 or x.shape[1] != width or x.dtype.kind not in "fiu":
         raise UserError(f"{name} of shape {x.shape} and type {x.dtype}; accepted: numbers (frames, {width}), one row a "

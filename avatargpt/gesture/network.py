@@ -124,7 +124,7 @@ class GestureNetwork(nn.Module):
         return self._look_up(self.codes, codes).mean(-2) * self.config.levels**0.5
 
     def _look_up(self, table: nn.Embedding, codes: Tensor) -> Tensor:
-        """(..., R) codes -> (..., R, D) their vectors in a table."""
+        # (..., R) codes -> (..., R, D) their vectors in a table.
         c = self.config
         first = torch.arange(c.levels, device=codes.device) * c.codebook_size
         is_known = codes[..., :1] != UNKNOWN
@@ -132,7 +132,7 @@ class GestureNetwork(nn.Module):
         return vectors
 
     def _encode_inputs(self, inputs: GestureInput) -> tuple[Tensor, Tensor]:
-        """Agent and interlocutor stacked along the rows, (2 B, T, D): their sound and their words."""
+        # Agent and interlocutor stacked along the rows, (2 B, T, D): their sound and their words.
         rows, frames, _ = inputs.audio.shape
         parts = [inputs.audio, *([] if inputs.other_audio is None else [inputs.other_audio])]
         normal = ((torch.cat(parts) - self.heard_mean) / self.heard_std).clamp(-MAX_DEVIATION, MAX_DEVIATION)

@@ -109,7 +109,7 @@ class ListenerBehaviour:
 
 
 def _nod_keys(size: float, times: int) -> list[tuple[float, float]]:
-    """Frames and radians of a nod down and back; a second one is smaller."""
+    # Frames and radians of a nod down and back; a second one is smaller.
     keys = [(0.0, 0.0)]
     for k in range(times):
         keys += [((2 * k + 1) * NOD_FRAMES, size * 0.8**k), ((2 * k + 2) * NOD_FRAMES, -0.2 * size * 0.8**k)]
@@ -187,7 +187,7 @@ class SemanticOverlay:
         return np.zeros((0, 270), np.float32)
 
     def _is_idle(self) -> bool:
-        """Whether this frame stays as it is and no stroke within blending distance needs its pose."""
+        # Whether this frame stays as it is and no stroke within blending distance needs its pose.
         frame, manner = self._frame, self._manner
         if manner.calm or manner.energy != 1 or self._listener is not None:
             return False
@@ -200,7 +200,7 @@ class SemanticOverlay:
         return True
 
     def _next(self, turns: np.ndarray) -> np.ndarray | None:
-        """(43, 4) of a frame, changed; None where it stays as it is."""
+        # (43, 4) of a frame, changed; None where it stays as it is.
         frame = self._frame
         out = self._apply_manner(self._apply_listening(turns))
         changed = out is not turns
@@ -233,7 +233,7 @@ class SemanticOverlay:
         return out
 
     def _at_rest(self, turns: np.ndarray, share: float) -> np.ndarray:
-        """Arms and fingers moved towards rest; collars are not: they breathe."""
+        # Arms and fingers moved towards rest; collars are not: they breathe.
         out = turns.copy()
         for side in SIDES:
             joints = LIMB[side][1:]
@@ -254,7 +254,7 @@ class SemanticOverlay:
         return out
 
     def _move_arm(self, side: str, out: np.ndarray, frame: int) -> bool:
-        """Let an arm follow its stroke, or the decay after one; whether it was changed."""
+        # Let an arm follow its stroke, or the decay after one; whether it was changed.
         arm, joints = self._arms[side], LIMB[side]
         base = out[joints].copy()
         target, blend = self._target(side, frame)
@@ -276,7 +276,7 @@ class SemanticOverlay:
         return changed
 
     def _target(self, side: str, frame: int) -> tuple[Placed | None, int]:
-        """The stroke that an arm follows in this frame, and the frames of its blend."""
+        # The stroke that an arm follows in this frame, and the frames of its blend.
         strokes = [s for s in self._strokes if side in s.stroke.sides]
         for number, stroke in enumerate(strokes):
             start = stroke.frame - max(stroke.lead, REACH)
@@ -292,7 +292,7 @@ class SemanticOverlay:
 
 
 def _trunk_weight(stroke: Placed, frame: int) -> float:
-    """How far trunk and head follow a stroke: rises with its preparation, falls after it."""
+    # How far trunk and head follow a stroke: rises with its preparation, falls after it.
     start, release = stroke.frame - stroke.lead, stroke.frame + stroke.release
     if not start <= frame < release + BACK:
         return 0.0
@@ -301,7 +301,7 @@ def _trunk_weight(stroke: Placed, frame: int) -> float:
 
 
 def _trunk_vectors(stroke: Placed, frame: int) -> np.ndarray:
-    """(5, 3) rotation vectors of trunk, neck and head in a stroke."""
+    # (5, 3) rotation vectors of trunk, neck and head in a stroke.
     s = stroke.stroke
     at = float(np.clip(s.emphasis + (frame - stroke.frame) * stroke.tempo, 0, s.end))
     low = min(int(at), len(s.bent) - 2)

@@ -59,9 +59,6 @@ class GesturePipeline:
 
     Args:
         driver: the trained network. encoder: of words; None = the one that it was trained with, loaded on first use.
-
-    Raises:
-        UserError: a network of other features than `vqvae.features`.
     """
 
     def __init__(self, driver: GestureDriver, encoder: WordEncoder | None = None) -> None:
@@ -208,7 +205,7 @@ class GesturePipeline:
 
 
 def _warnings(where: str, about: sound.AudioInfo, peak: float, token: int) -> list[str]:
-    """Properties of a sound that degrade its gestures, a line each."""
+    # Properties of a sound that degrade its gestures, a line each.
     notes = []
     if peak < SILENCE_PEAK:
         notes.append(f"{where}: silence, nothing in it that hands could follow; they do what those of a listener do")

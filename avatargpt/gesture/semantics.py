@@ -34,8 +34,8 @@ FUNCTION_WORDS = 2200  # numbers below this in the encoder's vocabulary, sorted 
 SYLLABLE = 0.35  # position of the stress in a word of unknown pronunciation
 CUE_PRIORITY, GUESS_PRIORITY = 10.0, -0.5  # added for a cue, and for a word that is not in the table
 
+# Texts -> (n, D) unit vectors.
 Encode = Callable[[list[str]], np.ndarray]
-"""Texts -> (n, D) unit vectors."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,6 @@ class Manner:
 
 def read_cues(arguments: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """``WORD=GESTURE`` arguments as `Manner.cues`; a WORD may be several words, as in ``"not at all=shake"``.
-
-    Raises:
-        UserError: another form.
     """
     out = []
     for argument in arguments:
@@ -158,7 +155,7 @@ def stress_time(word: TimedWord) -> float:
 
 
 def _runs_of(words: Sequence[TimedWord], length: int) -> list[str]:
-    """All runs of so many words, normalised, by the number of their first."""
+    # All runs of so many words, normalised, by the number of their first.
     plain = [w.text.strip(MARKS).lower().replace("\u2019", "'") for w in words]
     return [" ".join(plain[at : at + length]) for at in range(len(plain) - length + 1)]
 
@@ -176,9 +173,6 @@ class StrokePlanner:
 
     Args:
         bank: of gestures. classes: the table. guesser: classes of words that the table lacks.
-
-    Raises:
-        UserError: a cue with a gesture that the bank does not have.
     """
 
     def __init__(
@@ -225,7 +219,7 @@ class StrokePlanner:
         return sorted(strokes, key=lambda s: s.frame)
 
     def _class_runs(self, texts: Sequence[str]) -> tuple[list[Found], set[int]]:
-        """Runs of words with a class, and the numbers of those whose class is guessed."""
+        # Runs of words with a class, and the numbers of those whose class is guessed.
         in_table = self.classes.find(texts)
         runs = [run for run in in_table if run.kind != BEAT]
         if self.guesser is None:
@@ -249,7 +243,7 @@ class StrokePlanner:
         self, words: Sequence[TimedWord], run: Found, name: str, first: int, loudness: Sequence[float],
         rng: np.random.Generator,
     ) -> Placed:  # fmt: skip
-        """A stroke of a gesture, its emphasis on the last content word of the run."""
+        # A stroke of a gesture, its emphasis on the last content word of the run.
         at = max(range(run.first, run.stop), key=lambda k: (len(words[k].text) >= MIN_LETTERS, k))
         strokes = self.bank.strokes(name, "l" if rng.random() < LEFT_SHARE else "r")
         stroke = strokes[int(rng.integers(len(strokes)))]

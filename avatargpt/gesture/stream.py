@@ -104,9 +104,6 @@ class GestureStream:
         """Rows of the next frames, (k, A), (k, V), (k, A), (k, V) -> the frames that are ready.
 
         Rows of one kind may arrive before those of another (two microphones): a token waits for all kinds.
-
-        Raises:
-            UserError: rows of a kind that the stream was begun without, of another shape, or after the end.
         """
         if self.finished:
             raise UserError("rows for a stream that is finished; accepted: rows for another one")
@@ -127,9 +124,6 @@ class GestureStream:
 
         Args:
             beyond: (k, A) rows of the sound after the end; None = the last row, repeated.
-
-        Raises:
-            UserError: fewer rows of one kind than of audio; surplus rows are dropped.
         """
         due = self._pushed["audio"]
         for name, count in self._pushed.items():
@@ -158,7 +152,7 @@ class GestureStream:
 
     @torch.inference_mode()
     def _process(self, due: int | None) -> GestureChunk:
-        """All whole tokens that are waiting; `due`: frames in all, at the end."""
+        # All whole tokens that are waiting; `due`: frames in all, at the end.
         n = self._config.downsample
         tokens = min(len(rows) for rows in self._waiting.values()) // n
         frames = [np.zeros((0, self._config.features), np.float32)]
@@ -186,7 +180,7 @@ class GestureStream:
         return GestureChunk(features, drawn)
 
     def _step(self, rows: dict[str, Tensor]) -> Tensor | None:
-        """One token's rows -> hidden states (1, n, D); None before the first predicted token."""
+        # One token's rows -> hidden states (1, n, D); None before the first predicted token.
         inputs = GestureInput(rows["audio"], rows.get("words", self._no_words), self._style, rows.get("other_audio"),
                               rows.get("other_words"))  # fmt: skip
         h, self._state = self._net.states(inputs, self._before, self._state)
@@ -194,7 +188,7 @@ class GestureStream:
         return h if self._tokens > self._config.look_ahead else None
 
     def _draw(self, h: Tensor) -> np.ndarray:
-        """(R,) codes of a token, fed back to the next one."""
+        # (R,) codes of a token, fed back to the next one.
         codes = np.full(self._config.levels, UNKNOWN, np.int64)
         z = self._net.token_states(h, self._before)
         for level in range(len(codes)):
@@ -247,21 +241,13 @@ class SpeechGestureStream:
         return sum(voice.repaired for voice in self._voices)
 
     def say(self, words: Iterable[TimedWord], other: bool = False) -> None:
-        """Add words of the speaker, or of the interlocutor, in order.
-
-        Raises:
-            UserError: words are off, or times that make no sense.
-        """
+        """Add words of the speaker, or of the interlocutor, in order."""
         if other >= len(self._words):
             raise UserError("words for a stream without them; accepted: with an encoder, and of voices that are heard")
         self._words[other].say(words)
 
     def push(self, pcm: np.ndarray, other_pcm: np.ndarray | None = None) -> GestureChunk:
-        """Samples (n,) or (n, channels) of one or both voices -> the frames that are ready.
-
-        Raises:
-            UserError: samples of another shape or type, after the end, or of a voice that the stream was begun without.
-        """
+        """Samples (n,) or (n, channels) of one or both voices -> the frames that are ready."""
         if other_pcm is not None and len(self._voices) == 1:
             raise UserError("sound of an interlocutor for a stream without one; accepted: begin it with other=True")
         rows = [self._voices[0].push(pcm)]
@@ -277,11 +263,7 @@ class SpeechGestureStream:
         return self.gestures.push(*pairs[0], *interlocutor)
 
     def finish(self) -> GestureChunk:
-        """The frames still due: as many in all as whole frames lie in the sound, at least one; the stream ends.
-
-        Raises:
-            UserError: the interlocutor's sound is longer or shorter by more than half a second.
-        """
+        """The frames still due: as many in all as whole frames lie in the sound, at least one; the stream ends."""
         if self.gestures.finished:
             return self.gestures.finish()
         frames = self._voices[0].frames
@@ -348,11 +330,7 @@ class MotionStream:
         return self._speech.repaired
 
     def say(self, words: Iterable[TimedWord], other: bool = False) -> None:
-        """Add words of the speaker or of the interlocutor, in order; frames that have passed are not changed.
-
-        Raises:
-            UserError: a stream that was begun with ``words=None``, or times that make no sense.
-        """
+        """Add words of the speaker or of the interlocutor, in order; frames that have passed are not changed."""
         items = list(words)
         self._speech.say(items, other)
         if self._overlay is not None and not other:

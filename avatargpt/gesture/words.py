@@ -19,8 +19,8 @@ from avatargpt.speech.audio import FPS
 from vqvae.errors import UserError
 from vqvae.io.files import reason, regular_file
 
+# The name of the frozen sentence encoder's states in a model's configuration.
 SENTENCE = "sentence"
-"""The name of the frozen sentence encoder's states in a model's configuration."""
 PAUSE = 0.6  # s between words at which a phrase ends
 MAX_PHRASE = 32  # words
 CONTEXT = 16  # words before a phrase that are encoded with it
@@ -58,7 +58,7 @@ class WordEncoder(Protocol):
 
 
 def _spans(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """The words joined by spaces, and the characters of each in that text."""
+    # The words joined by spaces, and the characters of each in that text.
     text, spans = "", []
     for word in words:
         start = len(text) + bool(text)
@@ -68,7 +68,7 @@ def _spans(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _last_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
-    """The last token of each word, -1 where it has none."""
+    # The last token of each word, -1 where it has none.
     out = [-1] * len(spans)
     word = 0
     for token, (start, end) in enumerate(offsets):
@@ -82,7 +82,7 @@ def _last_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, 
 
 
 def _word_states(states: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
-    """(tokens, width) -> (words, width) float32."""
+    # (tokens, width) -> (words, width) float32.
     out = np.zeros((len(tokens), states.shape[1]), np.float32)
     for i, token in enumerate(tokens):
         if token >= 0:
@@ -91,11 +91,7 @@ def _word_states(states: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
 
 
 class SentenceWords:
-    """Token states of the frozen sentence encoder (all-MiniLM-L6-v2), the default: (n, 384).
-
-    Raises:
-        UserError: it is not installed.
-    """
+    """Token states of the frozen sentence encoder (all-MiniLM-L6-v2), the default: (n, 384)."""
 
     name, width = SENTENCE, 384
     _MAX_TOKENS = 512
@@ -123,11 +119,7 @@ class SentenceWords:
 
 
 class LanguageModelWords:
-    """Last hidden states of a causal or encoder model of Hugging Face: by name, folder, or GGUF file.
-
-    Raises:
-        UserError: no such model, a file that lacks weights, or a tokenizer without offsets.
-    """
+    """Last hidden states of a causal or encoder model of Hugging Face: by name, folder, or GGUF file."""
 
     def __init__(self, name: str, device: str = "cpu") -> None:
         from transformers import AutoModel, AutoTokenizer
@@ -205,11 +197,7 @@ class WordRows:
         self.say(words)
 
     def say(self, words: Iterable[TimedWord]) -> None:
-        """Add words, in order; frames that have passed are not changed.
-
-        Raises:
-            UserError: times that are not finite, an end before its start, or words out of order.
-        """
+        """Add words, in order; frames that have passed are not changed."""
         for phrase in phrases(self._checked(words)):
             self._phrases.append(([(w.text, *frame_span(w)) for w in phrase], self._context))
             self._context = [*self._context, *(w.text for w in phrase)][-CONTEXT:]

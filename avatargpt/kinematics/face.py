@@ -48,7 +48,7 @@ def _mean(name: str, full: float) -> Signal:
 
 
 def _side(names: dict[str, float], side: str) -> Signal:
-    """The largest over shapes of (this side - opposite side) / full."""
+    # The largest over shapes of (this side - opposite side) / full.
     opposite = {"Left": "Right", "Right": "Left"}[side]
     return lambda m: np.max(
         [(m.channel(f"{n}{side}") - m.channel(f"{n}{opposite}")) / full for n, full in names.items()], axis=0
@@ -78,13 +78,13 @@ def _sum(*parts: tuple[str, float]) -> Signal:
 
 
 def _lean(m: FaceMotion) -> np.ndarray:
-    """Forward lean in angles alone: the head dips while the eyes stay on the viewer."""
+    # Forward lean in angles alone: the head dips while the eyes stay on the viewer.
     dip = np.clip(-m.channel("headPitch") / (9 * DEGREE), 0, 1.3)
     return np.minimum(dip, np.clip(gaze(m)[1] / 0.25, 0, 1.3))
 
 
 def _circle(m: FaceMotion) -> np.ndarray:
-    """Rolling eyes: upward gaze while they move sideways."""
+    # Rolling eyes: upward gaze while they move sideways.
     x, y = gaze(m)
     wander = np.ptp(x[y > 0.2]) if (y > 0.2).any() else 0.0
     return np.clip(y / 0.7, 0, 1.3) * min(1.0, wander / 0.3)

@@ -58,14 +58,14 @@ def longest(mask: np.ndarray, gap: int = 2) -> float:
 
 
 def _between(x: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(T, ...) interpolated linearly at times (N,) in frames."""
+    # (T, ...) interpolated linearly at times (N,) in frames.
     i = np.minimum(at.astype(int), max(len(x) - 2, 0))
     f = (at - i).reshape(-1, *[1] * (x.ndim - 1))
     return np.asarray(x[i] + (x[np.minimum(i + 1, len(x) - 1)] - x[i]) * f)
 
 
 def _recentred(joints: np.ndarray, yaw: float) -> np.ndarray:
-    """(T, J, 3) with the first root at x = z = 0, turned by `yaw` radians about Y."""
+    # (T, J, 3) with the first root at x = z = 0, turned by `yaw` radians about Y.
     c, s = np.cos(yaw), np.sin(yaw)
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
     return np.asarray((joints - joints[0, 0] * np.array([1, 0, 1])) @ turn.T)

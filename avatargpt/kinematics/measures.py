@@ -13,8 +13,8 @@ from vqvae import rotations as rot
 from vqvae.motion import heading
 from vqvae.smoothing import running_mean
 
+# The joints called l_foot, r_foot: the balls of the feet, about 2 cm above the floor in standing.
 TOES = (10, 11)
-"""The joints called l_foot, r_foot: the balls of the feet, about 2 cm above the floor in standing."""
 ANKLES = (7, 8)
 EXTREMITIES = {"l_ankle": 7, "r_ankle": 8, "l_wrist": 20, "r_wrist": 21}
 FEATURES = 228  # of `kinematic_features`

@@ -56,9 +56,9 @@ from avatargpt.train.stage import Metrics, Stage, StepContext
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Rate, Share, Strict
 
+# What is trained -> prefixes of its parameters' names. Training only the text branches, or the one for feelings,
+# leaves lips without instruction unchanged to the bit.
 ONLY = {"everything": ("",), "text": ("emotion.", "motion.", "motion_norm."), "feelings": ("emotion.",)}
-"""What is trained -> prefixes of its parameters' names. Training only the text branches, or the one for feelings,
-leaves lips without instruction unchanged to the bit."""
 
 
 class DriverTraining(Schedule):
@@ -228,14 +228,14 @@ class DriverStage(Stage):
 
 
 def _begin_paired(network: DriverNetwork, pairs: Sequence[np.ndarray]) -> None:
-    """Initialise an untrained head of recorded pairs at their mean, with small weights that spare the backbone."""
+    # Initialise an untrained head of recorded pairs at their mean, with small weights that spare the backbone.
     if not network.paired.bias.any():
         torch.nn.init.normal_(network.paired.weight, std=0.01)
         network.paired.bias.data.copy_(torch.from_numpy(np.concatenate(pairs).astype(np.float32).mean(0)))
 
 
 def _optimizer(network: DriverNetwork, t: DriverTraining) -> torch.optim.AdamW:
-    """Over the parameters of `t.only`; all others are frozen."""
+    # Over the parameters of `t.only`; all others are frozen.
     for name, p in network.named_parameters():
         p.requires_grad_(name.startswith(ONLY[t.only]))
     trained = [p for p in network.parameters() if p.requires_grad]

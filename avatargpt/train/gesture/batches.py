@@ -59,11 +59,7 @@ class Batch:
 
 
 class Batches:
-    """Draws stretches; equal seeds give equal batches, so a resumed run equals an uninterrupted one.
-
-    Raises:
-        UserError: no takes of the split.
-    """
+    """Draws stretches; equal seeds give equal batches, so a resumed run equals an uninterrupted one."""
 
     def __init__(
         self, corpus: Corpus, config: GestureConfig, sampling: Sampling, device: torch.device, split: str = "train"
@@ -169,14 +165,14 @@ class Batches:
                      previous_codes(conditions), conditions)  # fmt: skip
 
     def _interlocutor(self, part: Arrays, frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sound and words of the interlocutor, zero where there is none."""
+        # Sound and words of the interlocutor, zero where there is none.
         c = self.config
         if "other_audio" in part:
             return part["other_audio"], part["other_words"]
         return np.zeros((frames, c.audio_width), np.float32), np.zeros((frames, c.word_width), np.float32)
 
     def _fed_back(self, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(B, N, R) codes -> the preceding ones as they are fed back, and those that frames are conditioned on."""
+        # (B, N, R) codes -> the preceding ones as they are fed back, and those that frames are conditioned on.
         s, size = self.sampling, codes.shape[:2]
         tokenless = rng.random((len(codes), 1, 1)) < s.tokenless
         conditions = np.where(tokenless, UNKNOWN, codes)

@@ -84,9 +84,6 @@ class Corpus:
     def part(self, take: Entry, start: int, stop: int) -> Arrays:
         """Frames [start, stop) of a take, start in whole tokens: ``audio``, ``words`` (k, V), ``features``, ``codes``
         of the tokens that begin in them, and ``other_audio``, ``other_words`` where there is an interlocutor.
-
-        Raises:
-            UserError: a damaged file, or another length than the index says.
         """
         from safetensors import safe_open
 
@@ -131,12 +128,7 @@ def check_shapes(shapes: dict[str, tuple[int, ...]], material: Material, frames:
 
 
 def save(takes: Iterable[Take], material: Material, folder: str | os.PathLike[str]) -> Path:
-    """Write a cache, take after take, the index last; `takes` may be a generator.
-
-    Raises:
-        UserError: no takes, arrays of another shape, a speaker that is not in the material, or a folder that cannot be
-            written.
-    """
+    """Write a cache, take after take, the index last; `takes` may be a generator."""
     from safetensors.numpy import save_file
 
     entries: list[dict[str, Any]] = []
@@ -157,11 +149,7 @@ def save(takes: Iterable[Take], material: Material, folder: str | os.PathLike[st
 
 
 def load(folder: str | os.PathLike[str]) -> Corpus:
-    """Read a cache's index.
-
-    Raises:
-        UserError: missing, damaged or of another version.
-    """
+    """Read a cache's index."""
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} in it; a cache of takes is needed")

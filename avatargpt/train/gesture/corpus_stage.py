@@ -86,7 +86,7 @@ def material(recipe: CorpusRecipe, tokenizer: MotionTokenizer) -> Material:
 
 
 def _check_same(recipe: CorpusRecipe, out: Path) -> None:
-    """Store the configuration in the folder; refuse a folder that has another one."""
+    # Store the configuration in the folder; refuse a folder that has another one.
     path = out / RESOLVED
     if path.is_file():
         from vqvae.io.data_files import read_yaml
@@ -165,11 +165,8 @@ def _write(job: tuple[int, Path]) -> list[str]:
 
 
 def _generate_all(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, workers: int) -> list[Path]:
-    """All talks, as many at once as there are threads; a progress bar on stderr.
-
-    Each talk has its own process, forked from this one, because espeak-ng's output depends slightly on its earlier
-    output.
-    """
+    # All talks, as many at once as there are threads; a progress bar on stderr.  Each talk has its own process, forked
+    # from this one, because espeak-ng's output depends slightly on its earlier output.
     from rich.console import Console
     from rich.progress import track
 
@@ -192,7 +189,7 @@ def _generate_all(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, 
 
 
 def _read(files: list[Path]) -> Iterator[tuple[Path, Arrays, dict[str, Any]]]:
-    """Generated takes: path, arrays, description."""
+    # Generated takes: path, arrays, description.
     from safetensors import safe_open
 
     for path in files:
@@ -207,13 +204,13 @@ def _split(recipe: CorpusRecipe, path: Path) -> str:
 
 
 def _talk_split(recipe: CorpusRecipe, talk: int) -> str:
-    """Every n-th talk is for validation, with both sides."""
+    # Every n-th talk is for validation, with both sides.
     every = max(2, round(1 / recipe.data.val)) if recipe.data.val else 0
     return "val" if every and talk % every == every - 1 else "train"
 
 
 def _tokenizer_clips(recipe: CorpusRecipe, files: list[Path]) -> Iterator[Clip]:
-    """Motions for a tokenizer, as many minutes as configured, of both splits."""
+    # Motions for a tokenizer, as many minutes as configured, of both splits.
     remaining = recipe.data.store * 60 * FPS
     for path, arrays, about in _read(files):
         if remaining <= 0:
@@ -225,7 +222,7 @@ def _tokenizer_clips(recipe: CorpusRecipe, files: list[Path]) -> Iterator[Clip]:
 
 
 def _with_codes(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokenizer) -> Iterator[cache.Take]:
-    """All takes with the tokenizer's codes."""
+    # All takes with the tokenizer's codes.
     for path, arrays, about in _read(files):
         arrays["codes"] = tokenizer.encode_features(arrays["features"]).astype(np.int32)
         yield cache.Take(about["name"], about["speaker"], _split(recipe, path), arrays)

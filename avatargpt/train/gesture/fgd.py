@@ -111,11 +111,7 @@ class GestureFeatureStage(Stage):
 
 
 def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespace) -> None:
-    """Train (or resume training) the auto-encoder.
-
-    Raises:
-        UserError: a store of something else than bodies, or without a clip of two seconds to train on.
-    """
+    """Train (or resume training) the auto-encoder."""
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     if store.modality == "face":

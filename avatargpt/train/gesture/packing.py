@@ -38,9 +38,6 @@ def gesture_bank_stage(args: argparse.Namespace) -> None:
 
 def pack_gestures_stage(args: argparse.Namespace) -> None:
     """A gesture network, its tokenizer, bank and FGD encoder -> the folder ``gesture`` of a model folder, in 8 bits.
-
-    Raises:
-        UserError: a folder without one, or the tokenizer of another network.
     """
     import torch
 

@@ -152,7 +152,7 @@ def _semantic_strokes(
     words: Sequence[Word], accents: Sequence[Accent], style: Style, bank: Bank, classes: WordClasses,
     rng: np.random.Generator,
 ) -> list[Placed]:  # fmt: skip
-    """Strokes of words with a class, the emphasis on the strongest stress of the words."""
+    # Strokes of words with a class, the emphasis on the strongest stress of the words.
     candidates: list[tuple[float, Placed]] = []
     for run in classes.find([w.text for w in words]):
         kind = classes.classes[run.kind]
@@ -176,7 +176,7 @@ def _beats(
     accents: Sequence[Accent], strokes: Sequence[Placed], style: Style, bank: Bank, classes: WordClasses,
     rng: np.random.Generator,
 ) -> tuple[list[Placed], list[Beat]]:  # fmt: skip
-    """Beat strokes and small beats on the strongest accents without a gesture."""
+    # Beat strokes and small beats on the strongest accents without a gesture.
     if not accents:
         return [], []
     min_strength = float(np.quantile([a.strength for a in accents], 1 - style.rate))
@@ -202,7 +202,7 @@ def _beats(
 
 
 def _free_hand_beats(strokes: Sequence[Placed], style: Style, rng: np.random.Generator) -> list[Beat]:
-    """Small beats of the hand that a stroke leaves free, at its emphasis."""
+    # Small beats of the hand that a stroke leaves free, at its emphasis.
     out = []
     for stroke in strokes:
         free = tuple(s for s in SIDES if s not in stroke.stroke.sides)
@@ -213,7 +213,7 @@ def _free_hand_beats(strokes: Sequence[Placed], style: Style, rng: np.random.Gen
 
 
 def _with_holds(strokes: list[Placed], phrases: Sequence[Phrase], rng: np.random.Generator) -> list[Placed]:
-    """Strokes with post-stroke holds: through a short pause that follows, or up to the next stroke."""
+    # Strokes with post-stroke holds: through a short pause that follows, or up to the next stroke.
     out = []
     for number, stroke in enumerate(strokes):
         end = stroke.frame + stroke.release
@@ -229,7 +229,7 @@ def _with_holds(strokes: list[Placed], phrases: Sequence[Phrase], rng: np.random
 def _raised(
     phrases: Sequence[Phrase], still: set[int], style: Style, frames: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Frames in which hands are raised: phrases, and short pauses between them."""
+    # Frames in which hands are raised: phrases, and short pauses between them.
     out: list[tuple[int, int]] = []
     for k, phrase in enumerate(phrases):
         if k in still:
@@ -245,7 +245,7 @@ def _raised(
 
 
 def _parts(span: tuple[int, int], rng: np.random.Generator) -> list[tuple[int, int]]:
-    """A span in parts of one or two seconds: raised hands keep no pose for longer."""
+    # A span in parts of one or two seconds: raised hands keep no pose for longer.
     edges = [span[0]]
     while edges[-1] + 2 * SHIFT[1] * FPS < span[1]:
         edges.append(edges[-1] + round(float(rng.uniform(*SHIFT)) * FPS))
@@ -257,7 +257,7 @@ def _nods(
     words: Sequence[Word], accents: Sequence[Accent], phrases: Sequence[Phrase], style: Style, classes: WordClasses,
     rng: np.random.Generator,
 ) -> list[Nod]:  # fmt: skip
-    """The speaker's head gestures: with words of a class that has one, on accents, at the ends of phrases."""
+    # The speaker's head gestures: with words of a class that has one, on accents, at the ends of phrases.
     out: list[Nod] = []
 
     def add(nod: Nod, spacing: int) -> None:
@@ -284,7 +284,7 @@ def _nods(
 def _backchannels(
     interlocutor: Sequence[Word], words: Sequence[Word], style: Style, rng: np.random.Generator
 ) -> list[Nod]:
-    """Nods shortly after the interlocutor's phrases, during own silence."""
+    # Nods shortly after the interlocutor's phrases, during own silence.
     out: list[Nod] = []
     for phrase in phrases_of(interlocutor, PAUSE):
         at = phrase.end + float(rng.uniform(0.05, 0.4))
@@ -297,7 +297,7 @@ def _backchannels(
 def _looks(
     phrases: Sequence[Phrase], interlocutor: Sequence[Word], style: Style, rng: np.random.Generator
 ) -> tuple[list[Look], list[tuple[int, float]]]:
-    """Gaze and lean: away at the start of own phrases, back to the interlocutor (straight ahead) while they speak."""
+    # Gaze and lean: away at the start of own phrases, back to the interlocutor (straight ahead) while they speak.
     looks, leans = [Look(0, 0.0)], [(0, 0.0)]
     marks: list[tuple[float, bool]] = [(s.start, True) for s in phrases_of(interlocutor, REST)]
     marks += [(p.start, False) for p in phrases]

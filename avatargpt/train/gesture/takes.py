@@ -37,8 +37,8 @@ TALKING_MARGIN = 10  # frames before and after words that count as talking
 LISTENING_MARGIN = 30  # frames from words after which a person is silent
 ARRIVAL_SPEED = 0.35  # of the speed before it, below which a hand has arrived
 
+# A word with its start and end, s.
 TimedText = tuple[str, float, float]
-"""A word with its start and end, s."""
 
 
 @dataclass(frozen=True, eq=False)

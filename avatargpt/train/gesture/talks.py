@@ -142,7 +142,7 @@ def _pause(rng: np.random.Generator) -> float:
 
 
 def _ordered(words: Sequence[Word]) -> list[Word]:
-    """Without words of zero length, or that begin before the previous one ends."""
+    # Without words of zero length, or that begin before the previous one ends.
     out: list[Word] = []
     for word in words:
         if word.end > word.start and (not out or word.start >= out[-1].end - 1e-6):

@@ -218,7 +218,7 @@ class GestureStage(Stage):
 
 
 def _check_same(config: GestureConfig, corpus: cache.Corpus, source: str) -> None:
-    """Raises UserError where a network to begin from was trained on other material."""
+    # Raises UserError where a network to begin from was trained on other material.
     for name, value in corpus.material.model_dump().items():
         if getattr(config, name) != value:
             raise UserError(f"{corpus.folder}: {name} {value}, but {source} was trained with {getattr(config, name)}; "

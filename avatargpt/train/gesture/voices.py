@@ -31,9 +31,6 @@ def words_from_phones(text: str, phones: Sequence[Phone], seconds: float, source
 
     Args:
         seconds: of the sound.
-
-    Raises:
-        UserError: no words, or phones of another text.
     """
     entries = transcript_words(text)
     expected = [(p, k) for k, entry in enumerate(entries) for p in entry.pronunciations[0]]
@@ -53,7 +50,7 @@ def words_from_phones(text: str, phones: Sequence[Phone], seconds: float, source
 
 
 def _align(expected: Sequence[str], actual: Sequence[str]) -> tuple[list[int], float]:
-    """For each actual phone the number of the expected one, -1 = none; and the total cost."""
+    # For each actual phone the number of the expected one, -1 = none; and the total cost.
     n, m = len(expected), len(actual)
     cost = np.zeros((n + 1, m + 1))
     cost[:, 0], cost[0] = GAP_COST * np.arange(n + 1), GAP_COST * np.arange(m + 1)
@@ -99,9 +96,6 @@ class Voices:
 
     Args:
         flite: share of the voices that are flite's.
-
-    Raises:
-        UserError: espeak-ng or flite is not installed.
     """
 
     def __init__(self, flite: float) -> None:
@@ -140,11 +134,7 @@ class Voice:
     pitch: float | None
 
     def say(self, text: str, rng: np.random.Generator) -> Utterance:
-        """An utterance at a random level.
-
-        Raises:
-            UserError: a text that is not spoken as it is written.
-        """
+        """An utterance at a random level."""
         level = float(rng.uniform(0.3, 1.5))
         audio, rate, phones = self.of.synthesize(self, text, level)
         sound = resample(audio, rate)
@@ -183,9 +173,6 @@ def recordings(faces: Path) -> list[tuple[str, Utterance]]:
     """Recorded speech with aligned words: LJ's sentences and others with transcripts; names and utterances.
 
     Recordings whose transcript the aligner refuses are left out.
-
-    Raises:
-        UserError: no such folder.
     """
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.resources import weights

@@ -19,8 +19,8 @@ _GROUPS = {
     "lips": "B V M".split(), "breath": "F P HH TH".split(), "nasal": "N NG L".split(), "stop": "T K D G".split(),
     "hiss": "S Z SH ZH CH JH DH".split(), "glide": "W R Y".split(),
 }  # fmt: skip
+# Encoder -> container, bits a second.
 CODECS = {"libmp3lame": ("mp3", (16_000, 24_000, 32_000, 48_000, 64_000)), "libopus": ("ogg", (8_000, 12_000, 16_000))}
-"""Encoder -> container, bits a second."""
 NEPER = np.log(10) / 10  # of power in a decibel
 FLOORS = np.append(np.full(BANDS, FLOOR), ENERGY_FLOOR)
 SLOPES = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -74,7 +74,7 @@ def articulate(audio: np.ndarray, phones: Sequence[Phone], rng: np.random.Genera
 
 
 def _ramped(samples: int) -> np.ndarray:
-    """(n,) weights that rise from 0 to 1 and fall back within 6 ms at both ends."""
+    # (n,) weights that rise from 0 to 1 and fall back within 6 ms at both ends.
     edge = np.minimum(np.arange(samples), np.arange(samples)[::-1]) / _FADE
     return np.minimum(edge, 1).astype(np.float32)
 
@@ -178,11 +178,7 @@ def recorded(audio: np.ndarray, rng: np.random.Generator, background: Sequence[n
 
 
 def coded(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
-    """(n,) 16 kHz encoded and decoded, without a delay.
-
-    Raises:
-        UserError: PyAV is not installed, or the encoder is not in it.
-    """
+    """(n,) 16 kHz encoded and decoded, without a delay."""
     try:
         import av
     except ImportError:
@@ -206,11 +202,7 @@ def coded(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
 
 
 def decoded(file: io.BytesIO, rate: int | None = None) -> tuple[np.ndarray, int]:
-    """An encoded file -> its sound (n,) mono float32, and its rate; `rate` None = the file's.
-
-    Raises:
-        av.FFmpegError, IndexError: it cannot be decoded, or has no sound.
-    """
+    """An encoded file -> its sound (n,) mono float32, and its rate; `rate` None = the file's."""
     import av
 
     pieces = [np.zeros(0, np.float32)]
@@ -232,7 +224,7 @@ def any_coded(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noises() -> np.ndarray:
-    """(slopes, T, 4, 83) features of noise."""
+    # (slopes, T, 4, 83) features of noise.
     rows = []
     for i, slope in enumerate(SLOPES):
         sound = 0.1 * noise(NOISE_SECONDS * RATE, np.random.default_rng([11, i]), slope)
@@ -275,7 +267,7 @@ class Disturber:
                 self._add_sound(parts[row], rng)
 
     def _add_sound(self, part: np.ndarray, rng: np.random.Generator) -> None:
-        """Keys, a breath and the like behind speech, at most as loud as the voice."""
+        # Keys, a breath and the like behind speech, at most as loud as the voice.
         loud = float(np.quantile(part[..., BANDS], 0.95))
         if loud < DIGITAL_SILENCE:
             return
@@ -283,7 +275,7 @@ class Disturber:
         add_background(part, sound, loud - float(rng.uniform(0, 30)) * NEPER - float(sound[..., BANDS].max()))
 
     def _random_sound(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """(T, 4, 83) of a random sound, looped."""
+        # (T, 4, 83) of a random sound, looped.
         sound = self.bank[int(rng.integers(len(self.bank)))]
         return np.take(sound, int(rng.integers(len(sound))) + np.arange(frames), 0, mode="wrap").astype(np.float32)
 
@@ -302,7 +294,7 @@ class Disturber:
         return part
 
     def _stretch(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """(T, 4, 83) of noise of a random slope, looped."""
+        # (T, 4, 83) of noise of a random slope, looped.
         if self._noise_rows is None:
             self._noise_rows = _noises()
         rows = self._noise_rows[int(rng.integers(len(SLOPES)))]
@@ -334,7 +326,7 @@ def add_background(part: np.ndarray, background: np.ndarray, gain: float) -> Non
 
 
 def _colour_features(part: np.ndarray, rng: np.random.Generator) -> None:
-    """A smooth random frequency response, at times with a cut-off."""
+    # A smooth random frequency response, at times with a cut-off.
     points = rng.normal(0, 4.0, 9)
     db = np.interp(np.linspace(0, 8, BANDS), np.arange(9), points)
     if rng.random() < 0.25:
@@ -346,7 +338,7 @@ def _colour_features(part: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _echo_features(part: np.ndarray, rng: np.random.Generator) -> None:
-    """A tail that falls by 60 dB within 0.08 to 0.6 s, as in `echo`."""
+    # A tail that falls by 60 dB within 0.08 to 0.6 s, as in `echo`.
     from scipy.signal import lfilter
 
     decay = 10 ** (-6 / (FPS * QUARTERS * float(rng.uniform(0.08, 0.6))))

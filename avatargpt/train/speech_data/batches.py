@@ -21,8 +21,8 @@ from vqvae.errors import UserError
 from vqvae.strict import Rate, Share, Strict, Weights
 
 WARM_UP = 10  # first frames of a window from the middle of a clip, in which the network lacks its context
+# Sources of clips of recorded speech with aligned text.
 RECORDED = ("lj", "real")
-"""Sources of clips of recorded speech with aligned text."""
 
 
 class Sampling(Strict):
@@ -169,7 +169,7 @@ class Batches:
         return features
 
     def _direct(self, batch: Batch, rng: np.random.Generator, look_ahead: int) -> None:
-        """Turn a share of the rows into directed ones: expression alone, or composed with the row's speech."""
+        # Turn a share of the rows into directed ones: expression alone, or composed with the row's speech.
         rows, window = batch.mask.shape
         free = np.flatnonzero(~batch.paired.cpu().numpy())
         chosen = rng.permutation(free)[: round(rows * self.sampling.directed)]
@@ -205,11 +205,7 @@ class Batches:
 
 
 def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares: dict[str, float]) -> np.ndarray:
-    """(clips,) weights, rescaled so that each named source has its share of the taught clips' total.
-
-    Raises:
-        UserError: shares that are no part of 1, or of a source without clips.
-    """
+    # (clips,) weights, rescaled so that each named source has its share of the taught clips' total.
     if not shares:
         return weight
     total = sum(shares.values())

@@ -31,28 +31,28 @@ if TYPE_CHECKING:
 
 MIN_CHARACTERS, MAX_CHARACTERS = 40, 110  # of an utterance
 VALIDATION_TEXTS = 20  # every n-th text is reserved for validation voices
+# Base voices; those of other languages read English with an accent, but exact phones.
 BASES = (
     "en-us", "gmw/en", "gmw/en-GB-scotland", "gmw/en-GB-x-gbclan", "gmw/en-GB-x-rp", "gmw/en-US-nyc", "en-us", "gmw/en",
     "de", "es", "fr", "it", "nl", "pl", "sv",
 )  # fmt: skip
-"""Base voices; those of other languages read English with an accent, but exact phones."""
 VARIANTS = (
     "f1 f2 f3 f5 m1 m2 m3 m4 m5 m6 m8 Alex Alicia Andrea Andy Annie Denis Diogo Gene Henrique Hugo Jacky Lee Marco "
     "Mario Michael Mike Nguyen Storm adam anika antonio aunty belinda benjamin boris caleb david ed edward grandpa "
     "gustave iven iven3 john kaukovalta klatt klatt2 klatt3 klatt4 linda max michel miguel norbert pablo pedro "
     "quincy rob robert sandro shelby steph travis victor zac"
 ).split()
+# Of the validation clips; most have neither their base nor their variant in training.
 VALIDATION_VOICES = (
     "en-029+f4", "en-029+m7", "en-us+steph2", "gmw/en+marcelo", "en-us+grandma", "gmw/en-GB-x-gbcwmd+paul",
 )  # fmt: skip
-"""Of the validation clips; most have neither their base nor their variant in training."""
+# Recent utterances that serve as voices in the background.
 MAX_BACKGROUND = 21
-"""Recent utterances that serve as voices in the background."""
+# Fit of `align_phones` below which a sentence is left out: of sentences aligned with another text of similar length
+# nine tenths are below it, of right ones in eleven languages a third, in English hardly any.
 MIN_FIT = -1.9
-"""Fit of `align_phones` below which a sentence is left out: of sentences aligned with another text of similar length
-nine tenths are below it, of right ones in eleven languages a third, in English hardly any."""
+# Length up to which short sentences of one speaker are joined.
 MIN_SECONDS = 4.5
-"""Length up to which short sentences of one speaker are joined."""
 MAX_PHONE_RATE = 40  # phones a second; more are never spoken: sound and text do not belong together
 
 
@@ -195,9 +195,6 @@ def synthetic_clips(
 
     Args:
         texts: of training voices. validation_texts: of validation voices, one each.
-
-    Raises:
-        UserError: fewer validation texts than validation clips.
     """
     if len(validation_texts) < options.held_out:
         raise UserError(f"data: held_out: {options.held_out}; accepted up to {len(validation_texts)}, as there are "

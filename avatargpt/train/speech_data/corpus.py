@@ -19,8 +19,8 @@ from vqvae.io.files import parsing
 from vqvae.motion import atomic_write
 
 FILE = "speech.safetensors"
+# `taught`: rule-based curves of phone times; `paired`: recorded with the sound, for a separate head.
 KINDS = ("taught", "paired")
-"""``taught``: rule-based curves of phone times; ``paired``: recorded with the sound, for a separate head."""
 
 
 @dataclass
@@ -56,11 +56,7 @@ class SpeechClip:
 
 
 def save(clips: Iterable[SpeechClip], folder: str | os.PathLike[str]) -> Path:
-    """Write a cache; float16 features and curves.
-
-    Raises:
-        UserError: no clips, or the folder cannot be written.
-    """
+    """Write a cache; float16 features and curves."""
     from safetensors.numpy import save_file
 
     items = list(clips)
@@ -78,11 +74,7 @@ def save(clips: Iterable[SpeechClip], folder: str | os.PathLike[str]) -> Path:
 
 
 def load(folder: str | os.PathLike[str]) -> list[SpeechClip]:
-    """All clips of a cache.
-
-    Raises:
-        UserError: missing or damaged.
-    """
+    """All clips of a cache."""
     from safetensors import safe_open
 
     path = Path(folder) / FILE

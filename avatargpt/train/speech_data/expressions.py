@@ -27,8 +27,8 @@ _PARTING = ("mouthLowerDown", "mouthUpperUp", "mouthStretch", "mouthFunnel", "mo
 _LIPS = [INDEX[n] for s in _PARTING for n in expand(s)]
 _JAW = INDEX["jawOpen"]
 _PRESS = INDEX["mouthPressLeft"]
+# Actions that are often requested by number; those that are hardest to count stand twice.
 COUNTED_ACTIONS = ("blink", "wink_left", "wink_right", "nod", "chew", "laugh", "wink_left", "wink_right")
-"""Actions that are often requested by number; those that are hardest to count stand twice."""
 _RENDERINGS = 3  # of each score; their median has no random blinks and glances
 
 
@@ -51,11 +51,7 @@ class ExpressionClip:
 
 
 def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Path:
-    """Write a cache of float16 curves.
-
-    Raises:
-        UserError: no clips, curves of another width, or the folder cannot be written.
-    """
+    """Write a cache of float16 curves."""
     from safetensors.numpy import save_file
 
     items = list(clips)
@@ -73,11 +69,7 @@ def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Pat
 
 
 def load(folder: str | os.PathLike[str]) -> list[ExpressionClip]:
-    """All clips of a cache.
-
-    Raises:
-        UserError: missing or damaged.
-    """
+    """All clips of a cache."""
     from safetensors import safe_open
 
     path = Path(folder) / FILE

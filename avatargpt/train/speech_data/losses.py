@@ -25,10 +25,10 @@ ACTION_UNITS = {
     "22": "mouthFunnel", "24": "mouthPress", "26": "jawOpen", "28": "mouthRollUpper", "29": "jawForward",
     "34": "cheekPuff", "45": "eyeBlink",
 }  # fmt: skip
+# Weights of frames with these phones: they are rare and their lip shapes conspicuous.
 VISIBLE = {"F": 4.0, "V": 4.0, "P": 2.0, "B": 2.0, "M": 2.0} | dict.fromkeys("W UW SH ZH CH JH".split(), 1.5)
-"""Weights of frames with these phones: they are rare and their lip shapes conspicuous."""
+# Channels that close the lips.
 SEAL = tuple(INDEX[n] for name in ("jawOpen", "mouthClose", "mouthPress") for n in expand(name))
-"""Channels that close the lips."""
 _MOVEMENTS = movements(np.eye(CURVES))  # (55, 3): they are a linear map
 ACTIVE, SOFT = 0.2, 0.05  # intensity at which an action unit counts as active, and the width of the transition
 

@@ -28,6 +28,7 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing, read_text
 
+# ARKit channel -> columns of the recorded rig and their shares.
 _RIG = {
     "jawOpen": {"mouth_stretch_c": 1.0, "mouth_oh_c": 0.5}, "mouthFunnel": {"mouth_oh_c": 0.6, "mouth_funnel_dl": 0.25,
     "mouth_funnel_dr": 0.25, "mouth_funnel_ul": 0.25, "mouth_funnel_ur": 0.25},
@@ -42,29 +43,28 @@ _RIG = {
     "mouthShrugLower": {"mouth_chinRaise_d": 1.0}, "mouthShrugUpper": {"mouth_chinRaise_u": 1.0},
     "mouthFrown": {"mouth_lipCornerDepress_l": 0.5, "mouth_lipCornerDepress_r": 0.5},
 }  # fmt: skip
-"""ARKit channel -> columns of the recorded rig and their shares."""
 VALIDATION_TAKES = ("1114_2_04", "1114_3_15")
+# Validation take and figure -> the share at its beginning on which constants of `avatargpt.face.audio_model.stream`
+# were chosen: evaluation begins after it.
 CHOSEN_ON = {("1114_3_15", "rounding"): 0.5, ("1114_3_15", "jaw"): 0.5}
-"""Validation take and figure -> the share at its beginning on which constants of `avatargpt.face.audio_model.stream`
-were chosen: evaluation begins after it."""
+# Of a training take's copies in a simulated recording situation.
 SITUATED_SHARE = 0.6
-"""Of a training take's copies in a simulated recording situation."""
 LJ_TABLE = "lj_phones_text_all.txt.gz"
 UNKNOWN = "spn"  # in LJ's table: a word of unknown pronunciation
 MAX_TEXT = 64 << 20  # bytes
+# Of the 32 LJ sentences, those from this one on are for validation.
 LJ_TEST = 24
-"""Of the 32 LJ sentences, those from this one on are for validation."""
 TRANSCRIBED = "NAME.wav or NAME.flac beside NAME.txt or NAME.lab, or as in LibriSpeech or LJSpeech"
+# Language of a description -> the voice that pronounces its text.
 VOICES = {
     "be": "be", "bg": "bg", "ca": "ca", "da": "da", "el": "el", "es": "es", "fr": "fr", "lt": "lt", "nl": "nl",
     "ro": "ro", "ru": "ru",
 }  # fmt: skip
-"""Language of a description -> the voice that pronounces its text."""
 ENGLISH = "en-us"
 _SOUND = re.compile(r"(.+)_desc(?:_([a-z]+))?\.ogg")
 ARCHIVE = "queen.1c"
+# One line in so many is for validation.
 DIALOGUE_VALIDATION = 40
-"""One line in so many is for validation."""
 HEADER = 20  # bytes of a dialogue or a scene
 MAX_BYTES = 1 << 20  # of one spoken line
 QUIET = 0.2  # s of silence before and after: lines are cut to the sound
@@ -89,9 +89,6 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
         folder: of the files.
         copies: of each training clip, replayed at other speeds (the face with it) and in simulated recording
             situations, against overfitting to a few minutes of one voice.
-
-    Raises:
-        UserError: no such clips, a damaged file, or a rig without the columns that are needed.
     """
     names = folder / "shirley_1015_bs_name.npy"
     waves = sorted(folder.glob("*.wav"))
@@ -146,11 +143,7 @@ class Sentence:
 
 
 def lj_sentences(folder: Path) -> Iterator[Sentence]:
-    """The LJ sample with its phones, without sentences that have a word of unknown pronunciation (``spn``).
-
-    Raises:
-        UserError: the table is missing or lacks a sentence.
-    """
+    """The LJ sample with its phones, without sentences that have a word of unknown pronunciation (``spn``)."""
     lines = _lj_rows(folder)
     table = folder / LJ_TABLE
     for i, wave in enumerate(sorted((folder / "wavs").glob("*.wav"))):
@@ -197,7 +190,7 @@ def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> It
 
 
 def _words(folder: Path) -> dict[str, str]:
-    """Transcripts by name, from the tables of a folder."""
+    # Transcripts by name, from the tables of a folder.
     out: dict[str, str] = {}
     for table in sorted(folder.rglob("ASR_*.json")):
         with parsing(table, "a table of words"):
@@ -212,11 +205,7 @@ def _words(folder: Path) -> dict[str, str]:
 
 
 def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
-    """LibriVox sentences with phone times (pocketsphinx json): name, 16 kHz samples, phones.
-
-    Raises:
-        UserError: a file of times that cannot be read, or without its sound.
-    """
+    """LibriVox sentences with phone times (pocketsphinx json): name, 16 kHz samples, phones."""
     for path in sorted(folder.glob("*.phone.json")):
         audio = resample(*load(path.with_name(path.name.replace(".phone.json", ".wav"))))
         phones = []
@@ -243,9 +232,6 @@ def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> It
 
     Args:
         pronounce: text, voice -> phones.
-
-    Raises:
-        UserError: none there.
     """
     matches = [(m, wave) for wave in folder.rglob("*_desc*.ogg") if (m := _SOUND.fullmatch(wave.name))]
     if not matches:
@@ -295,9 +281,6 @@ def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Itera
 
     Args:
         pronounce: text -> phones.
-
-    Raises:
-        UserError: no archive, one that is damaged or of another kind, PyAV is not installed.
     """
     path = next(folder.rglob(ARCHIVE), None)
     if path is None:
@@ -320,12 +303,12 @@ def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Itera
 
 
 def _speaker(name: str) -> tuple[str, str]:
-    """The speaker of a line, as far as its name tells: dialogue and side, or scene."""
+    # The speaker of a line, as far as its name tells: dialogue and side, or scene.
     return (name[:2], name[6]) if name[:2].isdigit() else (name[:5], "")
 
 
 def _entries(data: bytes) -> dict[str, tuple[int, int]]:
-    """Name -> offset, size."""
+    # Name -> offset, size.
     if data[:4] != b"QTBL":
         raise IndexError
     (count,) = struct.unpack_from(">H", data, 13)
@@ -337,7 +320,7 @@ def _entries(data: bytes) -> dict[str, tuple[int, int]]:
 
 
 def _text(data: bytes, at: int, align: int) -> tuple[str, int]:
-    """A text with its length before it, and the offset of the next item."""
+    # A text with its length before it, and the offset of the next item.
     end = at + 1 + data[at]
     if data[at]:
         return data[at + 1 : end].decode("latin-1"), (end + align - 1) // align * align
@@ -345,12 +328,12 @@ def _text(data: bytes, at: int, align: int) -> tuple[str, int]:
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:
-    """Separately spoken parts of a line, counted from 1."""
+    # Separately spoken parts of a line, counted from 1.
     yield from ((k, part) for k, part in enumerate(_COMMAND.split(text), 1) if part.strip())
 
 
 def _talks(data: bytes, entries: dict[str, tuple[int, int]]) -> Iterator[tuple[str, str]]:
-    """Names of sounds and their texts, of all dialogues."""
+    # Names of sounds and their texts, of all dialogues.
     for file, (start, size) in entries.items():
         if not file.endswith(".DOG"):
             continue
@@ -368,7 +351,7 @@ def _talks(data: bytes, entries: dict[str, tuple[int, int]]) -> Iterator[tuple[s
 
 
 def _scenes(data: bytes, entries: dict[str, tuple[int, int]]) -> Iterator[tuple[str, str]]:
-    """Names of sounds and their texts, of all scenes."""
+    # Names of sounds and their texts, of all scenes.
     for file, (start, size) in entries.items():
         if not file.endswith(".CUT"):
             continue
@@ -381,7 +364,7 @@ def _scenes(data: bytes, entries: dict[str, tuple[int, int]]) -> Iterator[tuple[
 
 
 def _decoded(data: bytes) -> np.ndarray:
-    """An MP3 -> (n,) float32 at 16 kHz, `QUIET` on both sides; empty where it cannot be decoded."""
+    # An MP3 -> (n,) float32 at 16 kHz, `QUIET` on both sides; empty where it cannot be decoded.
     try:
         import av
     except ImportError:

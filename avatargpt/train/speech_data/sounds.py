@@ -17,14 +17,14 @@ SHARES = np.array([0.26, 0.16, 0.2, 0.12, 0.09, 0.1, 0.07])
 
 
 def _put(into: np.ndarray, sound: np.ndarray, second: float) -> None:
-    """Add a sound at a second, cut at the end."""
+    # Add a sound at a second, cut at the end.
     start = round(second * RATE)
     part = sound[: max(0, len(into) - start)]
     into[start : start + len(part)] += part
 
 
 def _times(seconds: float, rng: Draw, min_gap: float, max_gap: float) -> np.ndarray:
-    """Seconds of events with random gaps, in groups with pauses between them."""
+    # Seconds of events with random gaps, in groups with pauses between them.
     gaps = rng.uniform(min_gap, max_gap, int(seconds / min_gap) + 2)
     pause = rng.random(len(gaps)) < 0.15
     at = np.cumsum(gaps + pause * rng.uniform(0.3, 1.5, len(gaps)))
@@ -32,7 +32,7 @@ def _times(seconds: float, rng: Draw, min_gap: float, max_gap: float) -> np.ndar
 
 
 def _decay(length: float, fall: float) -> np.ndarray:
-    """(n,) exponential decay with a time constant of `fall` s, over `length` s, with an attack of 0.7 ms."""
+    # (n,) exponential decay with a time constant of `fall` s, over `length` s, with an attack of 0.7 ms.
     t = np.arange(round(length * RATE)) / RATE
     return np.asarray(np.exp(-t / fall) * np.minimum(t / 0.0007, 1))
 

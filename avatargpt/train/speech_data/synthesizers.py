@@ -42,9 +42,6 @@ class Espeak:
     """espeak-ng through its shared library: speech with the start of each phone. Debian: ``apt install espeak-ng``.
 
     One instance per process: the library keeps global state. It is a separate GPL program; only its sounds are used.
-
-    Raises:
-        UserError: the library is not installed.
     """
 
     def __init__(self) -> None:
@@ -82,9 +79,6 @@ class Espeak:
             voice: of espeak-ng, e.g. ``en-us+f3``.
             speed: words a minute.
             pitch, span: 0 to 99.
-
-        Raises:
-            UserError: no such voice.
         """
         self._audio, self._events = [], []
         if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
@@ -106,7 +100,7 @@ class Espeak:
 
 
 def _phones(events: list[tuple[float, bytes]], seconds: float) -> tuple[list[str], np.ndarray]:
-    """Start events -> n names and n + 1 edges in seconds; phones without a length take it from the previous one."""
+    # Start events -> n names and n + 1 edges in seconds; phones without a length take it from the previous one.
     names: list[str] = []
     starts: list[float] = []
     for time, raw in events:
@@ -123,7 +117,7 @@ def _phones(events: list[tuple[float, bytes]], seconds: float) -> tuple[list[str
 
 
 def _close_stops(names: list[str], edges: np.ndarray, audio: np.ndarray, rate: int) -> list[Phone]:
-    """Move the start of stops from the burst, where espeak reports it, back over the silence of their closure."""
+    # Move the start of stops from the burst, where espeak reports it, back over the silence of their closure.
     hop = rate // 200
     level = np.sqrt((audio[: len(audio) // hop * hop].reshape(-1, hop) ** 2).mean(1))
     quiet = level < 0.06 * np.sqrt(np.mean(audio**2))
@@ -144,9 +138,6 @@ class Flite:
     """flite through its command line: speech with the end of each phone. Debian: ``apt install flite``.
 
     Its voices are built from recordings of people (CMU Arctic: awb, rms, slt; diphones: kal16).
-
-    Raises:
-        UserError: the program is not installed.
     """
 
     def __init__(self) -> None:
@@ -164,9 +155,6 @@ class Flite:
             voice: one of `VOICES`.
             stretch: how much longer phones last.
             pitch: mean fundamental frequency, Hz; None is the voice's own.
-
-        Raises:
-            UserError: no such voice, or the program fails.
         """
         if voice not in VOICES:
             raise UserError(f"flite: voice {voice!r}; accepted: {', '.join(VOICES)}")
@@ -184,11 +172,7 @@ class Flite:
 
 
 def phones_of(output: str) -> list[Phone]:
-    """``pau:0.220 dh:0.254 ..`` (each phone with the second at which it ends) -> phones.
-
-    Raises:
-        UserError: something else than such pairs.
-    """
+    """``pau:0.220 dh:0.254 ..`` (each phone with the second at which it ends) -> phones."""
     out: list[Phone] = []
     now = 0.0
     for pair in output.split():

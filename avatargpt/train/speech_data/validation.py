@@ -24,13 +24,13 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.driver import Driver
 
+# Candidate shifts of a gate's bias, in the order of readiness to close.
 SHIFTS = np.round(np.arange(-1.0, 2.001, 0.05), 2)
-"""Candidate shifts of a gate's bias, in the order of readiness to close."""
+# Gate -> the source of the calibration clips, and the false activations that count. Clean vowels are hardly ever
+# taken for an f or v: on such clips that gate would be set too eager.
 MEASURED = {
     "seal": ("clean", ("closure_vowel", "closure_consonant")), "bite": ("recorded", ("contact_vowel",)),
 }  # fmt: skip
-"""Gate -> the source of the calibration clips, and the false activations that count. Clean vowels are hardly ever taken
-for an f or v: on such clips that gate would be set too eager."""
 
 
 @torch.no_grad()
@@ -64,7 +64,7 @@ def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
 
 
 def _clipped(curves: Tensor) -> np.ndarray:
-    """(1, T, 55) of a network -> (T, 55) with weights in [0, 1]."""
+    # (1, T, 55) of a network -> (T, 55) with weights in [0, 1].
     out = curves[0].float().cpu().numpy()
     out[:, :COUNT] = np.clip(out[:, :COUNT], 0, 1)
     return np.asarray(out, np.float32)
