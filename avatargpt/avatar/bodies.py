@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -59,18 +59,6 @@ class BodyFrames(NamedTuple):
     lap: np.ndarray
 
 
-class Body(Protocol):
-    """The source of a talk's pelvis and legs."""
-
-    def frames(self, start: int, stop: int) -> BodyFrames:
-        """Frames [start, stop) at 30 fps."""
-        ...
-
-    def note(self, frames: int) -> str:
-        """A remark on a talk of so many frames; empty = none."""
-        ...
-
-
 def names_file(name: str) -> bool:
     """Whether a body is a file, by its suffix."""
     from avatargpt import export
@@ -116,10 +104,12 @@ class Standing:
         self._seed = seed
 
     def frames(self, start: int, stop: int) -> BodyFrames:
+        """Frames [start, stop) at 30 fps."""
         nothing = np.zeros((stop - start, 2))
         return BodyFrames(standing(start, stop, FPS, self._seed), nothing, nothing)
 
     def note(self, frames: int) -> str:
+        """A remark on a talk of so many frames; empty = none."""
         return ""
 
 
@@ -195,6 +185,7 @@ class Clip:
         self._rounds: list[tuple[float, np.ndarray]] = [(0.0, np.zeros(3))]  # yaw and shift at the start of each
 
     def frames(self, start: int, stop: int) -> BodyFrames:
+        """Frames [start, stop) at 30 fps."""
         at = np.arange(start, stop)
         if self._loop is None:
             index = np.minimum(at, len(self.motion) - 1)
@@ -242,6 +233,7 @@ class Clip:
         root[where, 1] += share[:, 0] * float(self.motion.root[last, 1] - self.motion.root[first, 1])
 
     def note(self, frames: int) -> str:
+        """A remark on a talk of so many frames; empty = none."""
         length, needed = len(self.motion) / FPS, frames / FPS
         if abs(length - needed) < 0.5 / FPS:
             return ""
@@ -249,6 +241,9 @@ class Clip:
             return f"the body lasts {length:.1f} s, the sound {needed:.1f} s: the rest of it is left out"
         does = "stays as it ends" if self._loop is None else f"goes round from second {self._loop.start / FPS:.1f}"
         return f"the body lasts {length:.1f} s, the sound {needed:.1f} s: it {does}"
+
+
+Body: TypeAlias = Standing | Clip
 
 
 def arm_use(motion: Motion) -> tuple[np.ndarray, np.ndarray]:

@@ -128,14 +128,12 @@ class _ArmState:
 
 
 class SemanticOverlay:
-    """An overlay of one talk (`avatargpt.gesture.stream.Overlay`), frame by frame.
+    """The overlay of one talk, frame by frame; frames are counted from 0.
 
     Args:
         planner: of strokes; None = no semantic gestures. words: known by now. loudness: see `StrokePlanner`.
         listener: behaviour while the interlocutor speaks; None = there is none.
     """
-
-    delay = 0
 
     def __init__(
         self, bank: GestureBank, manner: Manner, planner: StrokePlanner | None = None, words: Sequence[TimedWord] = (),
@@ -181,10 +179,6 @@ class SemanticOverlay:
             if turns is not None:
                 row[ROTATIONS] = rot.to_6d(turns).reshape(-1)
         return out
-
-    def finish(self) -> np.ndarray:
-        """Nothing is due."""
-        return np.zeros((0, 270), np.float32)
 
     def _is_idle(self) -> bool:
         # Whether this frame stays as it is and no stroke within blending distance needs its pose.

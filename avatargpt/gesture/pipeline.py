@@ -24,7 +24,8 @@ from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
     from avatargpt.gesture.bank import GestureBank
-    from avatargpt.gesture.stream import MotionStream, Overlay
+    from avatargpt.gesture.overlay import SemanticOverlay
+    from avatargpt.gesture.stream import MotionStream
 
 SILENCE_PEAK = 10 ** (-55 / 20)  # of full scale: a sound that is never louder has no speech in it
 
@@ -94,7 +95,7 @@ class GesturePipeline:
     def overlay(
         self, manner: Manner, words: Sequence[TimedWord] | None = None, loud: Sequence[float] = (), seed: int = 0,
         rates: tuple[int, int] | None = None,
-    ) -> Overlay | None:  # fmt: skip
+    ) -> SemanticOverlay | None:  # fmt: skip
         """The overlay of a talk; None where there is nothing for it to do.
 
         Args:
@@ -124,7 +125,7 @@ class GesturePipeline:
     def stream(
         self, rate: int = sound.RATE, words: Iterable[TimedWord] | None = None, other: bool = False,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None,
-        semantics: Overlay | Manner | None = None, loud: Sequence[float] = (), **options: Any,
+        semantics: Manner | None = None, loud: Sequence[float] = (), **options: Any,
     ) -> MotionStream:  # fmt: skip
         """A live stream; its pieces joined are the result of `perform`.
 
@@ -144,20 +145,21 @@ class GesturePipeline:
         with_words = words is not None or other_words is not None
         words = None if words is None else list(words)
         settings = GestureOptions(**options)
-        if isinstance(semantics, Manner):
+        overlay = None
+        if semantics is not None:
             rates = (rate, other_rate or rate) if other else None
-            semantics = self.overlay(semantics, words, loud, settings.seed, rates)
+            overlay = self.overlay(semantics, words, loud, settings.seed, rates)
         speech = SpeechGestureStream(
             self.driver, rate, self.encoder if with_words else None, words or (), other, other_words or (), other_rate,
             settings,
         )  # fmt: skip
-        return MotionStream(speech, semantics)
+        return MotionStream(speech, overlay)
 
     def perform(
         self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE,
         words: Iterable[TimedWord] | None = None, other: str | os.PathLike[str] | np.ndarray | None = None,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None,
-        semantics: Overlay | Manner | None = None, progress: Callable[[int], None] | None = None, **options: Any,
+        semantics: Manner | None = None, progress: Callable[[int], None] | None = None, **options: Any,
     ) -> Motion:  # fmt: skip
         """A whole talk: T frames at 30 fps, a `Motion` with fingers (T, 30, 4), upright at the origin, facing +Z.
 
@@ -167,7 +169,7 @@ class GesturePipeline:
             audio: a sound file, or samples (n,) or (n, channels) at `rate`.
             words: with times, in order (`avatargpt.speech.words`); None = words are off.
             other: the interlocutor's sound, as long; samples at `other_rate` (None = `rate`). other_words: likewise.
-            semantics: semantic gestures, calm, energy, cues, or an overlay of one's own; None = the network alone.
+            semantics: semantic gestures, calm, energy, cues; None = the network alone.
             progress: called with the number of frames so far.
             options: of `GestureOptions`.
 
@@ -182,9 +184,9 @@ class GesturePipeline:
         if interlocutor is not None:
             check_lengths(speaker.about, interlocutor.about)
         words = None if words is None else list(words)
-        if isinstance(semantics, Manner) and words is not None:
+        if semantics is not None and words is not None:
             check_cues(semantics, words)
-        loud = loudness(audio, rate, words) if words and isinstance(semantics, Manner) else ()
+        loud = loudness(audio, rate, words) if words and semantics is not None else ()
         stream = self.stream(
             speaker.about.rate, words, interlocutor is not None,
             None if interlocutor is None else interlocutor.about.rate, other_words, semantics, loud, **options,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from avatargpt.speech.audio import FPS, RATE
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
 from vqvae.motion import Motion
+
+if TYPE_CHECKING:
+    from avatargpt.gesture.overlay import SemanticOverlay
 
 
 @dataclass(frozen=True)
@@ -277,52 +280,21 @@ class SpeechGestureStream:
         return GestureChunk.concatenate([first, self.gestures.finish(beyond)])
 
 
-class Overlay(Protocol):
-    """Changes features between the network and the body; as many frames come out as went in, `delay` frames later.
-
-    Frames are counted from 0 at the beginning of the talk; an overlay serves one talk.
-    """
-
-    @property
-    def delay(self) -> int:
-        """Frames by which the output lags behind the input."""
-        ...
-
-    def push(self, features: np.ndarray) -> np.ndarray:
-        """(k, 270) float32 of the next frames -> (j, 270) that are ready."""
-        ...
-
-    def say(self, words: Sequence[TimedWord]) -> None:
-        """Add words of the speaker."""
-        ...
-
-    def hear(self, pcm: np.ndarray, other: np.ndarray | None) -> None:
-        """Samples of the speaker and of the interlocutor, before the frames that depend on them."""
-        ...
-
-    def finish(self) -> np.ndarray:
-        """The frames still due, (j, 270)."""
-        ...
-
-
 class MotionStream:
     """A `SpeechGestureStream` decoded to a body: 30 fps, upright at the origin, facing +Z, straight legs, with fingers.
-
-    Args:
-        overlay: between the network and the body; None = none.
 
     Attributes:
         frames: given out so far.
     """
 
-    def __init__(self, speech: SpeechGestureStream, overlay: Overlay | None = None) -> None:
+    def __init__(self, speech: SpeechGestureStream, overlay: SemanticOverlay | None = None) -> None:
         self._speech, self._overlay, self._layout = speech, overlay, GestureFeatures()
         self.frames = 0
 
     @property
     def latency(self) -> float:
         """Seconds from a frame's time to the last sample that it needs."""
-        return self._speech.latency + (0 if self._overlay is None else self._overlay.delay) / FPS
+        return self._speech.latency
 
     @property
     def repaired(self) -> int:
@@ -345,7 +317,7 @@ class MotionStream:
         chunk = self._speech.push(pcm, other)
         if self._overlay is not None:
             self._overlay.hear(pcm, other)
-        return self._decode(chunk, last=False)
+        return self._decode(chunk)
 
     def finish(self) -> Motion | None:
         """The frames still due: as many in all as whole frames lie in the sound, at least one; the stream ends.
@@ -353,13 +325,9 @@ class MotionStream:
         Raises:
             UserError: the interlocutor's sound is longer or shorter by more than half a second.
         """
-        return self._decode(self._speech.finish(), last=True)
+        return self._decode(self._speech.finish())
 
-    def _decode(self, chunk: GestureChunk, last: bool) -> Motion | None:
-        rows = chunk.features
-        if self._overlay is not None:
-            rows = self._overlay.push(rows)
-            if last:
-                rows = np.concatenate([rows, self._overlay.finish()])
+    def _decode(self, chunk: GestureChunk) -> Motion | None:
+        rows = chunk.features if self._overlay is None else self._overlay.push(chunk.features)
         self.frames += len(rows)
         return self._layout.decode(rows) if len(rows) else None

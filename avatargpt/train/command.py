@@ -160,7 +160,7 @@ STAGES: dict[str, StageEntry] = {
     "gesture-corpus": StageEntry(
         "gesture.corpus_stage:gesture_corpus_stage",
         "speech with gestures made from a library of strokes: takes for the gesture stage, motions for its tokenizer",
-        "gesture.recipe:CorpusRecipe", config_needed=True,
+        "gesture.talks:CorpusRecipe", config_needed=True,
         options={
             "gestures": Option("folder of SmartBody's gestures", needed=True),
             "faces": Option("folder of real speech; without it, synthetic voices alone"),

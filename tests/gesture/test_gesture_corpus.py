@@ -16,11 +16,11 @@ from avatargpt.gesture.words import WordRows
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
-from avatargpt.train.gesture import cache
 from avatargpt.train.gesture import corpus_stage as stage
+from avatargpt.train.gesture import data as cache
 from avatargpt.train.gesture.planning import Accent, accents, planned
-from avatargpt.train.gesture.recipe import CorpusRecipe
 from avatargpt.train.gesture.takes import word_at, word_states
+from avatargpt.train.gesture.talks import CorpusRecipe
 from avatargpt.train.gesture.voices import Voices, mixed, words_from_phones
 from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.classes import WordClasses
@@ -165,7 +165,7 @@ def test_the_stage_writes_what_tokenizer_and_network_take_and_goes_on(made: argp
                                     downsample=4)).save(made.tokenizer)  # fmt: skip
     stage.gesture_corpus_stage(recipe, made)
     assert {f.name: f.read_bytes() for f in files} == before
-    corpus = cache.load(out / stage.TAKES)
+    corpus = cache.load_corpus(out / stage.TAKES)
     assert len(corpus.split("train")) == len(corpus.split("val")) == 2
     part = corpus.part(corpus.takes[0], 0, 40)
     assert part["codes"].shape == (10, 2) and part["other_words"].shape == (40, 8)

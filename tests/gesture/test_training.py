@@ -8,9 +8,9 @@ import torch
 
 from avatargpt.gesture.config import UNKNOWN, GestureConfig, Material
 from avatargpt.gesture.driver import GestureDriver
-from avatargpt.train.gesture import cache
+from avatargpt.train.gesture import data as cache
 from avatargpt.train.gesture import training as gesture
-from avatargpt.train.gesture.batches import Batches, Sampling
+from avatargpt.train.gesture.data import Batches, Sampling
 from avatargpt.train.gesture.training import GestureLosses, geodesic, gesture_losses
 from avatargpt.train.runtime import Runtime
 from tests.gesture.conftest import MATERIAL, SHAPE
@@ -51,8 +51,8 @@ def take(seed: int, split: str = "train", frames: int = 150, other: bool = True)
 @pytest.fixture
 def corpus(tmp_path: Path) -> cache.Corpus:
     takes = [take(1), take(2, other=False), take(3), take(4, "val"), take(5, "val", other=False)]
-    cache.save(takes, Material(**MATERIAL), tmp_path / "cache")
-    return cache.load(tmp_path / "cache")
+    cache.save_corpus(takes, Material(**MATERIAL), tmp_path / "cache")
+    return cache.load_corpus(tmp_path / "cache")
 
 
 def train(corpus: cache.Corpus, out: Path, more: dict[str, Any] | None = None, **options: Any) -> GestureDriver:
@@ -151,18 +151,18 @@ def test_mistakes_are_told_in_one_line(corpus: cache.Corpus, tmp_path: Path) -> 
         with pytest.raises(UserError):
             gesture.GestureRecipe.read(section, "configuration")
     with pytest.raises(UserError, match="no gesture"):
-        cache.load(tmp_path)
+        cache.load_corpus(tmp_path)
     with pytest.raises(UserError, match="no takes"):
-        cache.save([], Material(**MATERIAL), tmp_path / "none")
+        cache.save_corpus([], Material(**MATERIAL), tmp_path / "none")
     short = take(1)
     short.arrays["codes"] = short.arrays["codes"][:-1]
     with pytest.raises(UserError, match="codes of shape"):
-        cache.save([short], Material(**MATERIAL), tmp_path / "short")
+        cache.save_corpus([short], Material(**MATERIAL), tmp_path / "short")
     with pytest.raises(UserError, match="speaker 'bert'"):
-        cache.save([take(2)], Material(**{**MATERIAL, "speakers": ["anna"]}), tmp_path / "who")
-    cache.save([take(1)], Material(**MATERIAL), tmp_path / "alone")
+        cache.save_corpus([take(2)], Material(**{**MATERIAL, "speakers": ["anna"]}), tmp_path / "who")
+    cache.save_corpus([take(1)], Material(**MATERIAL), tmp_path / "alone")
     with pytest.raises(UserError, match="no takes of the split 'val'"):
-        train(cache.load(tmp_path / "alone"), tmp_path / "out")
+        train(cache.load_corpus(tmp_path / "alone"), tmp_path / "out")
     (corpus.folder / corpus.takes[0].file).write_bytes(b"x" * 100)
     with pytest.raises(UserError, match="not a take of this cache") as e:
         corpus.part(corpus.takes[0], 0, 8)
@@ -170,4 +170,4 @@ def test_mistakes_are_told_in_one_line(corpus: cache.Corpus, tmp_path: Path) -> 
     index = corpus.folder / cache.FILE
     index.write_text(index.read_text().replace('"file": "000001', '"file": "../000001'))
     with pytest.raises(UserError, match="names of files"):
-        cache.load(corpus.folder)
+        cache.load_corpus(corpus.folder)

@@ -18,12 +18,7 @@ from avatargpt.metrics.lip_sync import Lips, closed
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.speech.phones import Phone
 from avatargpt.train import audio_model
-from avatargpt.train.pack import mean_of
-from avatargpt.train.runtime import Runtime
-from avatargpt.train.speech_data import corpus, expressions
-from avatargpt.train.speech_data.batches import Batches, Sampling
-from avatargpt.train.speech_data.expressions import ExpressionClip, compose
-from avatargpt.train.speech_data.losses import (
+from avatargpt.train.audio_model import (
     ACTION_UNITS,
     DriverLosses,
     channel_scale,
@@ -31,6 +26,11 @@ from avatargpt.train.speech_data.losses import (
     concordance,
     driver_losses,
 )
+from avatargpt.train.pack import mean_of
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.speech_data import corpus, expressions
+from avatargpt.train.speech_data.batches import Batches, Sampling
+from avatargpt.train.speech_data.expressions import ExpressionClip, compose
 from avatargpt.train.speech_data.validation import SHIFTS, predict, settle_gate
 from tests.speech.conftest import PHONES, Words, clip
 from vqvae.arkit import INDEX, expand

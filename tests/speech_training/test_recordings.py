@@ -21,9 +21,9 @@ from avatargpt.train.speech_data.recordings import (
     LJ_TEST,
     QUIET,
     dialogue,
-    is_dialogue,
     lj_sentences,
     paired_clips,
+    sentences_of,
     stamps,
     timed_speech,
     transcribed,
@@ -91,6 +91,9 @@ def test_folders_in_the_layouts_of_public_corpora(tmp_path: Path) -> None:
     sentences = {s.name: s.phones for s in transcribed(tmp_path, lambda text: tuple(text.replace(".", "").split()))}
     expected = {"19-198-0001": "northanger abbey", "LJ001-0002": "in fourteen fifty-five", "b": "papa"}
     assert sentences == {f"real/{name}": tuple(text.split()) for name, text in expected.items()}
+    assert len(list(sentences_of(tmp_path, lambda text: tuple(text.replace(".", "").split())))) == 3
+    with pytest.raises(UserError, match="no recordings with their words"):
+        next(sentences_of(tmp_path / "19", lambda text: ()))
 
 
 def test_options_for_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +124,7 @@ def test_stamps(tmp_path: Path) -> None:
     assert len(sentences["stamps/fr/cat"].audio) == RATE // 2
     (folder / "ant.txt").write_text("An ant.\nfr.utf8=Une fourmi.\n", encoding="utf-8")
     shutil.copy(folder / "cat_desc_fr.ogg", folder / "ant_desc_fr.ogg")
-    assert [s.name[7:9] for s in stamps(tmp_path, spell)] == ["en", "fr", "fr"]  # speaker by speaker
+    assert [s.name[7:9] for s in sentences_of(tmp_path, spell)] == ["en", "fr", "fr"]  # speaker by speaker
     with pytest.raises(UserError, match="no spoken descriptions"):
         next(stamps(folder / "cat.txt", spell))
 
@@ -214,7 +217,7 @@ def test_dialogue(tmp_path: Path) -> None:
         "C3C__021.SB": sound, "C3C__022.SB": sound, "08XXXXJ1.SB": b"no sound at all",
     }  # fmt: skip
     archive(tmp_path, files)
-    assert is_dialogue(tmp_path) and not is_dialogue(tmp_path / "elsewhere")
+    assert next(sentences_of(tmp_path, pronounce)).name.startswith("dialogue/")
     lines = {s.name: s for s in dialogue(tmp_path, pronounce)}
     assert {n: " ".join(s.phones) for n, s in lines.items()} == {
         "dialogue/08_J/08SSSSJ1": "Hello!", "dialogue/08_J/0800B3J1": "Well", "dialogue/08_J/0800B3J3": "go on.",

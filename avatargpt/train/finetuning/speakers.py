@@ -21,8 +21,8 @@ from avatargpt.speech.word_files import read as read_words
 from avatargpt.train.audio_model import DriverRecipe, DriverStage, DriverTraining
 from avatargpt.train.finetuning.clips import Recording, read_recordings
 from avatargpt.train.finetuning.run import EarlyStopping, Finetuning
-from avatargpt.train.gesture import cache
-from avatargpt.train.gesture.batches import Sampling as GestureSampling
+from avatargpt.train.gesture.data import FILE, Take, load_corpus, save_corpus
+from avatargpt.train.gesture.data import Sampling as GestureSampling
 from avatargpt.train.gesture.takes import word_at, word_states
 from avatargpt.train.gesture.training import GestureRecipe, GestureStage, GestureTraining
 from avatargpt.train.runtime import Runtime
@@ -140,11 +140,11 @@ class GestureFinetuning(Finetuning):
         return [f for r in self.recordings for f in r.files]
 
     def prepare(self) -> None:
-        if not (self.work / TAKES / cache.FILE).is_file():
+        if not (self.work / TAKES / FILE).is_file():
             driver = GestureDriver.load(self.start / NAME)
             material = Material(**{name: getattr(driver.network.config, name) for name in Material.model_fields})
-            cache.save(gesture_takes(self.recordings, driver), material, self.work / TAKES)
-        self.corpus = cache.load(self.work / TAKES)
+            save_corpus(gesture_takes(self.recordings, driver), material, self.work / TAKES)
+        self.corpus = load_corpus(self.work / TAKES)
 
     def stage(self, steps: int) -> SpeakerGestureStage:
         recipe = GestureRecipe(train=GestureTraining(
@@ -161,7 +161,7 @@ class GestureFinetuning(Finetuning):
         return {"clips": {s: len(self.corpus.split(s)) for s in ("train", "val")}}
 
 
-def gesture_takes(recordings: Sequence[Recording], driver: GestureDriver) -> Iterator[cache.Take]:
+def gesture_takes(recordings: Sequence[Recording], driver: GestureDriver) -> Iterator[Take]:
     """Each recording as a take of training and one, its end, that is held out; tokens by the driver's tokenizer."""
     config = driver.network.config
     encoder, n = word_encoder(config.words), config.downsample
@@ -173,7 +173,7 @@ def gesture_takes(recordings: Sequence[Recording], driver: GestureDriver) -> Ite
             rows = {k: v[part] for k, v in arrays.items() if k in ("audio", "features", "word_at")}
             rows["codes"] = arrays["codes"][part.start // n : -(-part.stop // n)]
             rows["word_states"] = arrays["word_states"]
-            yield cache.Take(f"{recording.name}/{split}", config.speakers[0], split, rows)
+            yield Take(f"{recording.name}/{split}", config.speakers[0], split, rows)
 
 
 def _take_arrays(recording: Recording, driver: GestureDriver, encoder: WordEncoder) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ Its folder holds ``made/NNNNNN.safetensors``, the takes as generated, with a des
 JSON: words, strokes, beats, nods); ``store``, motions for the tokenizer stage; ``clips``, phrases with captions and
 words, for a language model; ``talks``, the validation split as the suite `gesture` reads it; ``figures.json`` and
 ``config.yaml``. With a tokenizer it also holds ``takes``, the cache for the gesture stage
-(`avatargpt.train.gesture.cache`).
+(`avatargpt.train.gesture.data`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,9 @@ from avatargpt.gesture.features import PROSODY
 from avatargpt.gesture.features import WIDTH as PROSODY_WIDTH
 from avatargpt.gesture.words import WordEncoder, word_encoder
 from avatargpt.speech.audio import FPS
-from avatargpt.train.gesture import cache
-from avatargpt.train.gesture.cache import Arrays
-from avatargpt.train.gesture.recipe import CorpusRecipe
+from avatargpt.train.gesture.data import Arrays, Take, save_corpus
 from avatargpt.train.gesture.takes import clips, figures, takes_of
-from avatargpt.train.gesture.talks import MAX_SECONDS, MIN_SECONDS, Talks, write_talk
+from avatargpt.train.gesture.talks import MAX_SECONDS, MIN_SECONDS, CorpusRecipe, Talks, write_talk
 from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.store import Store
@@ -66,7 +64,7 @@ def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None
         takes = ((path.stem, arrays["features"], about, _split(recipe, path)) for path, arrays, about in _read(files))
         Store.write(clips(takes, word_classes(), SOURCE, LICENCE), out / CLIPS)
     if tokenizer is not None:
-        cache.save(_with_codes(recipe, files, tokenizer), material(recipe, tokenizer), out / TAKES)
+        save_corpus(_with_codes(recipe, files, tokenizer), material(recipe, tokenizer), out / TAKES)
     results = figures((arrays, about) for _, arrays, about in _read(files))
     atomic_write(out / FIGURES, lambda p: p.write_text(json.dumps(results, indent=1) + "\n"))
     print(f"{out}: {len(files)} takes; " + ", ".join(f"{name} {value:.3g}" for name, value in results.items()))
@@ -221,8 +219,8 @@ def _tokenizer_clips(recipe: CorpusRecipe, files: list[Path]) -> Iterator[Clip]:
         yield Clip(path.stem, motion, [], SOURCE, LICENCE, _split(recipe, path), "talk", extra=extra)
 
 
-def _with_codes(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokenizer) -> Iterator[cache.Take]:
+def _with_codes(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokenizer) -> Iterator[Take]:
     # All takes with the tokenizer's codes.
     for path, arrays, about in _read(files):
         arrays["codes"] = tokenizer.encode_features(arrays["features"]).astype(np.int32)
-        yield cache.Take(about["name"], about["speaker"], _split(recipe, path), arrays)
+        yield Take(about["name"], about["speaker"], _split(recipe, path), arrays)

@@ -12,10 +12,9 @@ from avatargpt.gesture.features import prosody
 from avatargpt.gesture.words import CONTEXT, WordEncoder, frame_span, phrases
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.words import Word
-from avatargpt.train.gesture.cache import Arrays
+from avatargpt.train.gesture.data import Arrays
 from avatargpt.train.gesture.planning import accents, planned
-from avatargpt.train.gesture.recipe import CorpusRecipe
-from avatargpt.train.gesture.talks import Talk
+from avatargpt.train.gesture.talks import CorpusRecipe, Talk
 from instruct_data.clip import Clip
 from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.classes import BEAT, WordClasses
@@ -43,7 +42,7 @@ TimedText = tuple[str, float, float]
 
 @dataclass(frozen=True, eq=False)
 class CorpusTake:
-    """One take: arrays as in `avatargpt.train.gesture.cache`, without codes, and its description."""
+    """One take: arrays as in `avatargpt.train.gesture.data`, without codes, and its description."""
 
     name: str
     speaker: str

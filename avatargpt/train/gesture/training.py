@@ -17,8 +17,7 @@ from avatargpt.config import Schedule
 from avatargpt.gesture.config import GestureConfig, GestureShape
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.network import GestureNetwork
-from avatargpt.train.gesture import cache
-from avatargpt.train.gesture.batches import Batch, Batches, Sampling
+from avatargpt.train.gesture.data import Batch, Batches, Corpus, Sampling, load_corpus
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
@@ -135,14 +134,14 @@ def gesture_stage(recipe: GestureRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the gesture network."""
     runtime = Runtime.start(args.threads, args.device)
     start = GestureDriver.load(args.start) if args.start else None
-    train(recipe, cache.load(args.takes), Path(args.output), runtime, start, args.until, str(args.config))
+    train(recipe, load_corpus(args.takes), Path(args.output), runtime, start, args.until, str(args.config))
 
 
 class GestureStage(Stage):
     """A gesture network in training: see `avatargpt.train.stage.Stage`."""
 
     def __init__(
-        self, recipe: GestureRecipe, corpus: cache.Corpus, runtime: Runtime, start: GestureDriver | None, where: str
+        self, recipe: GestureRecipe, corpus: Corpus, runtime: Runtime, start: GestureDriver | None, where: str
     ) -> None:
         self.recipe, self.schedule, self.corpus, self.runtime = recipe, recipe.train, corpus, runtime
         self.rows = runtime.share(self.schedule.batch, f"{where}: train")
@@ -217,7 +216,7 @@ class GestureStage(Stage):
         self.network.train()
 
 
-def _check_same(config: GestureConfig, corpus: cache.Corpus, source: str) -> None:
+def _check_same(config: GestureConfig, corpus: Corpus, source: str) -> None:
     # Raises UserError where a network to begin from was trained on other material.
     for name, value in corpus.material.model_dump().items():
         if getattr(config, name) != value:
@@ -226,7 +225,7 @@ def _check_same(config: GestureConfig, corpus: cache.Corpus, source: str) -> Non
 
 
 def train(
-    recipe: GestureRecipe, corpus: cache.Corpus, out: Path, runtime: Runtime, start: GestureDriver | None = None,
+    recipe: GestureRecipe, corpus: Corpus, out: Path, runtime: Runtime, start: GestureDriver | None = None,
     until: int | None = None, where: str = "configuration",
 ) -> GestureDriver:  # fmt: skip
     """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the finished network).

@@ -224,3 +224,11 @@ def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
             lasts, strength = min(float(rng.uniform(0.6, 2.5)), length - begins), float(rng.uniform(0.3, 1))
             events.append(Event(action, round(begins, 2), round(lasts, 2), strength))
         yield _clip_of(Score(length, tuple(events), tuple(emotions)), seed + i, split, f"feelings/{i}")
+
+
+def all_clips(folder: Path, count: int) -> list[ExpressionClip]:
+    """The clips of the instruction files in a folder, and `count` of each generated kind, with validation clips."""
+    clips = [*corpus_clips(folder / "train.jsonl", "train"), *corpus_clips(folder / "val.jsonl", "val", 100_000)]
+    for generate, seed in ((drawn_clips, 1), (composed_clips, 3), (counted_clips, 5), (felt_clips, 7)):
+        clips += [*generate(count, seed, "train"), *generate(count // 20 + 1, seed + 1, "val")]
+    return clips

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -218,11 +219,6 @@ def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
         yield path.name.removesuffix(".phone.json"), audio, phones
 
 
-def is_stamps(folder: Path) -> bool:
-    """Whether a folder holds spoken descriptions, at any depth."""
-    return next(folder.rglob("*_desc*.ogg"), None) is not None
-
-
 def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> Iterator[Sentence]:
     """The spoken descriptions of Tux Paint's stamps; the English ones are for validation.
 
@@ -255,11 +251,6 @@ def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> It
         split = "val" if language is None else "train"
         name = f"stamps/{language or 'en'}/{match.group(1)}"
         yield Sentence(name, resample(*load(wave)), phones, split)
-
-
-def is_dialogue(folder: Path) -> bool:
-    """Whether a folder holds the game's archive, at any depth."""
-    return next(folder.rglob(ARCHIVE), None) is not None
 
 
 def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Sentence]:
@@ -374,3 +365,22 @@ def _decoded(data: bytes) -> np.ndarray:
     except (av.FFmpegError, IndexError):
         return np.zeros(0, np.float32)
     return resample(np.pad(sound, round(QUIET * rate)), rate) if len(sound) else sound
+
+
+def sentences_of(folder: Path, pronounce: Callable[..., tuple[str, ...]]) -> Iterator[Sentence]:
+    """The sentences of a folder of `stamps`, `dialogue`, or sounds with transcripts.
+
+    Args:
+        pronounce: text and, for stamps, a voice -> phones.
+    """
+    read: Callable[[Path, Any], Iterator[Sentence]] = transcribed
+    if next(folder.rglob("*_desc*.ogg"), None) is not None:
+        read = stamps
+    elif next(folder.rglob(ARCHIVE), None) is not None:
+        read = dialogue
+    sentences = read(folder, pronounce)
+    first = next(sentences, None)
+    if first is None:
+        raise UserError(f"{folder}: no recordings with their words; accepted: {TRANSCRIBED}")
+    yield first
+    yield from sentences
