@@ -11,7 +11,7 @@ from avatargpt.avatar.pipeline import AvatarPipeline
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.pipeline import FacePipeline
-from tests.gesture import talking
+from tests.gesture.conftest import pipeline
 from tests.speech.conftest import Words, driver
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
@@ -45,4 +45,4 @@ def avatar() -> AvatarMotion:
 @pytest.fixture
 def performer(driver: Driver) -> AvatarPipeline:
     """Small networks of random weights."""
-    return AvatarPipeline(FacePipeline(driver, grounder=Words()), talking.performer())
+    return AvatarPipeline(FacePipeline(driver, grounder=Words()), pipeline())

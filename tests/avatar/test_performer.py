@@ -17,8 +17,7 @@ from avatargpt.face.audio_model.conditioning import Feeling
 from avatargpt.face.audio_model.controls import LIVELY
 from tests.avatar.conftest import face, gestures
 from tests.avatar.test_compose import sitting, still
-from tests.gesture import talking
-from tests.gesture.conftest import Word
+from tests.gesture.conftest import Word, model_folder
 from tests.speech.conftest import voice
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -76,7 +75,7 @@ def test_what_hands_do_is_drawn_by_the_seed(performer: AvatarPipeline) -> None:
 
 def test_a_model_without_a_gesture_network_moves_no_head(tmp_path: Path) -> None:
     assert HeadMover.load(tmp_path, voice(1.0)) is None
-    assert HeadMover.load(talking.folder(tmp_path), voice(1.0)) is not None
+    assert HeadMover.load(model_folder(tmp_path), voice(1.0)) is not None
     (tmp_path / "gesture" / "gesture.safetensors").write_bytes(b"cut short")
     with pytest.raises(UserError):
         HeadMover.load(tmp_path, voice(1.0))

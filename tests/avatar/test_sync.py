@@ -16,7 +16,7 @@ from avatargpt.avatar.compose import composed
 from avatargpt.avatar.pipeline import AvatarPipeline
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.pipeline import FacePipeline, driver_folder
-from tests.gesture import talking
+from tests.gesture.conftest import pipeline
 from tests.speech.conftest import voice
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -96,7 +96,7 @@ def test_the_driver_opens_the_jaw_with_the_sound(tmp_path: Path) -> None:
     """The packaged driver on a voice of four syllables a second, read from the .glb."""
     pcm = voice(3.0, RATE)
     soundfile.write(tmp_path / "voice.wav", pcm, RATE)
-    performer = AvatarPipeline(FacePipeline.load(driver_folder(None)), talking.performer())
+    performer = AvatarPipeline(FacePipeline.load(driver_folder(None)), pipeline())
     back = export.load(performer.speak(tmp_path / "voice.wav").save(tmp_path / "a.glb"))
     assert isinstance(back, AvatarMotion)
     jaw = back.face.weights[15:, JAW].astype(float)

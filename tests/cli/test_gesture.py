@@ -16,8 +16,7 @@ from avatargpt.speech import alignment, transcripts, word_files
 from avatargpt.speech.words import Word, Words
 from tests.cli.conftest import Cli, Result
 from tests.cli.test_bad_input import assert_refused
-from tests.gesture.conftest import Spelling
-from tests.gesture.talking import folder, performer, same
+from tests.gesture.conftest import Spelling, model_folder, pipeline, same
 from tests.speech.conftest import voice
 from tests.words.test_alignment import TEXT, heard
 from vqvae.io import pos7
@@ -37,7 +36,7 @@ def gesture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(Driver, "load", classmethod(lambda cls, place=None: None))
     monkeypatch.setattr(alignment, "has_pocketsphinx", lambda: False)
     monkeypatch.setattr("avatargpt.speech.transcripts._excerpt", lambda *_: np.zeros(9, np.float32))
-    weights = folder(tmp_path / "weights")
+    weights = model_folder(tmp_path / "weights")
     return lambda *argv: cli("gesture", *argv, "--model", weights)
 
 
@@ -52,7 +51,7 @@ def test_every_format_is_written(gesture: Any, talk: Path, tmp_path: Path) -> No
     names = [tmp_path / f"a{s}" for s in (".npz", ".bvh", ".glb", ".npy", ".png")]
     out = gesture(talk, *(part for name in names for part in ("-o", name)))
     assert out.code == 0 and out.lines == [str(n) for n in names] and all(n.stat().st_size for n in names)
-    made, wanted = Motion.load(names[0]), performer().perform(talk)
+    made, wanted = Motion.load(names[0]), pipeline().perform(talk)
     assert same(made, wanted) and made.caption == "talk" and len(made) == int(SECONDS * 30)
     assert np.load(names[3]).shape == (len(made), *pos7.SHAPE)
     assert out.err.splitlines() == [f"{talk}: words are off; they come with --transcript, or from Whisper "
@@ -78,7 +77,7 @@ def test_words_are_laid_along_the_sound(gesture: Any, talk: Path, tmp_path: Path
         row = json.loads(out.out)["results"][0]
         assert (row["words"], row["times"], row["notes"]) == (14, "network", []) and out.err == ""
     words = alignment.align(talk, TEXT, Driver.load()).words
-    assert same(Motion.load(tmp_path / "a.npz"), performer().perform(talk, words=words))
+    assert same(Motion.load(tmp_path / "a.npz"), pipeline().perform(talk, words=words))
 
 
 def timed(shift: float = 0.0, text: str = TEXT) -> Words:
@@ -182,5 +181,5 @@ def test_two_voices(gesture: Any, talk: Path, tmp_path: Path) -> None:
     gesture(*both, "-o", tmp_path / "a.npz")
     gesture(*both, "--interlocutor-transcript", TEXT, "-o", tmp_path / "b.npz")
     made = Motion.load(tmp_path / "a.npz")
-    assert same(made, performer().perform(talk, other=tmp_path / "b.wav"))
+    assert same(made, pipeline().perform(talk, other=tmp_path / "b.wav"))
     assert not same(made, Motion.load(tmp_path / "b.npz"))

@@ -18,8 +18,7 @@ from avatargpt.speech.words import Word, Words
 from tests.cli.conftest import Cli, Result
 from tests.cli.test_bad_input import assert_refused
 from tests.cli.test_face_live import Pipe
-from tests.gesture.conftest import Spelling
-from tests.gesture.talking import folder, performer, same
+from tests.gesture.conftest import Spelling, model_folder, pipeline, same
 from tests.speech.conftest import voice
 from vqvae.motion import Motion
 
@@ -31,7 +30,7 @@ def live(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``avatargpt gesture ARGS`` with a small network and a second and a half of sound on stdin."""
     monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
     monkeypatch.setattr("sys.stdin", Pipe(PCM.tobytes()))
-    weights = folder(tmp_path / "weights")
+    weights = model_folder(tmp_path / "weights")
     return lambda *argv: cli("gesture", *argv, "--model", weights)
 
 
@@ -42,7 +41,7 @@ def test_a_pipe_is_what_its_file_is(live: Any, tmp_path: Path) -> None:
     about = json.loads(out.out)
     assert (about["frames"], about["seconds"], about["lost"]) == (45, 1.5, 0) and about["delay_ms"] == 801
     assert about["files"] == [str(tmp_path / "a.npz")] and out.err == ""
-    assert same(Motion.load(tmp_path / "a.npz"), performer().perform(PCM, 48_000, words=words))
+    assert same(Motion.load(tmp_path / "a.npz"), pipeline().perform(PCM, 48_000, words=words))
 
 
 def test_a_file_is_served_at_the_speed_of_speech(live: Any, tmp_path: Path) -> None:

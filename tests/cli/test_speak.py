@@ -14,8 +14,7 @@ import soundfile
 from avatargpt.export.avatar import AvatarMotion
 from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import assert_refused
-from tests.gesture.conftest import Spelling
-from tests.gesture.talking import folder
+from tests.gesture.conftest import Spelling, model_folder
 from tests.speech.conftest import voice
 from vqvae.face import FaceMotion
 
@@ -36,7 +35,7 @@ def own(weights: Path, tmp_path: Path) -> Path:
 def speak(cli: Cli, own: Path, words: None, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``avatargpt speak ARGS`` with small networks."""
     monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
-    folder(own)
+    model_folder(own)
     return lambda *argv: cli("speak", *argv, "--model", own, "--asr", "off")
 
 
@@ -103,7 +102,7 @@ def test_the_head_of_a_face_is_the_gesture_networks(cli: Cli, own: Path, talk: P
         return FaceMotion.load(tmp_path / name)
 
     before = made("before.npz")
-    folder(own)
+    model_folder(own)
     after, again, other = made("after.npz"), made("again.npz"), made("other.npz", "--seed", "1")
     assert np.array_equal(before.weights, after.weights) and np.abs(before.head - after.head).max() > 0.02
     assert np.array_equal(after.head, again.head) and not np.array_equal(after.head, other.head)

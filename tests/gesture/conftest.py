@@ -1,8 +1,11 @@
-"""A small gesture network, and rows and words to feed it with."""
+"""Small gesture networks with random weights, a tokenizer and an encoder of words without networks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,13 @@ import torch
 
 from avatargpt.gesture.config import GestureConfig
 from avatargpt.gesture.driver import GestureDriver
+from avatargpt.gesture.features import WIDTH
 from avatargpt.gesture.network import GestureNetwork
+from avatargpt.gesture.pipeline import GesturePipeline
+from vqvae import rotations as rot
+from vqvae.features import STANDING, GestureFeatures
+from vqvae.motion import Motion, concatenate
+from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 MATERIAL = {
     "audio": "prosody", "words": "sentence", "audio_width": 12, "word_width": 8, "features": 15, "levels": 2,
@@ -33,22 +42,22 @@ class Spelling:
     name, width = "spelling", 8
 
     def __init__(self) -> None:
-        self.read: list[list[str]] = []
+        self.calls: list[list[str]] = []
 
     def states(self, words: list[str]) -> np.ndarray:
-        self.read.append(list(words))
+        self.calls.append(list(words))
         return np.stack([np.random.default_rng([9, *map(ord, w)]).standard_normal(8) for w in words]).astype(np.float32)
 
 
-def network(**changed: object) -> GestureNetwork:
-    """Random weights, large enough at the heads that every part has a say."""
+def network(**changes: object) -> GestureNetwork:
+    """Random weights, large enough at the heads that every input has an effect."""
     torch.manual_seed(0)
-    made = GestureNetwork(GestureConfig(**{**SHAPE, **changed}))
+    net = GestureNetwork(GestureConfig(**{**SHAPE, **changes}))
     with torch.no_grad():
-        for layer in (*made.logits, made.out):
+        for layer in (*net.logits, net.out):
             layer.weight.normal_(std=0.5)
-        made.codes.weight.normal_(std=1.0)
-    return made.eval()
+        net.codes.weight.normal_(std=1.0)
+    return net.eval()
 
 
 def rows(frames: int, width: int, seed: int = 0) -> np.ndarray:
@@ -63,12 +72,66 @@ class Decoder:
         self._table = rng.standard_normal((levels, codebook_size, downsample * features)).astype(np.float32)
 
     def decode_features(self, codes: np.ndarray) -> np.ndarray:
-        own = self._table[np.arange(codes.shape[1]), codes].sum(1)
-        near = np.pad(own, ((2, 2), (0, 0)))
-        both = sum(near[k : k + len(own)] for k in range(5))
-        return np.asarray(both, np.float32).reshape(len(own) * self._n, -1)
+        frames = self._table[np.arange(codes.shape[1]), codes].sum(1)
+        padded = np.pad(frames, ((2, 2), (0, 0)))
+        total = sum(padded[k : k + len(frames)] for k in range(5))
+        return np.asarray(total, np.float32).reshape(len(frames) * self._n, -1)
 
 
 @pytest.fixture
 def driver() -> GestureDriver:
     return GestureDriver(network(), tokenizer=Decoder())
+
+
+def standing_features() -> np.ndarray:
+    return GestureFeatures().encode(Motion(rot.identity((1, 22)), STANDING[None], 30.0, "gesture"))[0]
+
+
+@cache
+def body_tokenizer() -> MotionTokenizer:
+    """Random weights around a standing body."""
+    torch.manual_seed(1)
+    tokenizer = MotionTokenizer(TokenizerConfig(modality="gesture", levels=2, codebook_size=16, code_dim=8, width=16,
+                                                fine_width=8, downsample=4))  # fmt: skip
+    for layer in tokenizer.vq.layers:
+        layer._codebook.embed.data.normal_()
+        layer._codebook.initted.fill_(True)
+    tokenizer.mean.copy_(torch.from_numpy(standing_features()))
+    tokenizer.std.fill_(0.1)
+    return tokenizer.eval()
+
+
+@cache
+def body_driver(words: str = Spelling.name, word_width: int = Spelling.width) -> GestureDriver:
+    """A network of the real layout, quick enough for tests."""
+    net = network(
+        words=words, audio_width=WIDTH, word_width=word_width, features=GestureFeatures.dim, rotations=[[0, 258]],
+        positions=[[258, 264]], tokenizer=body_tokenizer().fingerprint,
+    )  # fmt: skip
+    with torch.no_grad():
+        net.read.weight.normal_(std=0.5)
+        net.style.weight.normal_(std=0.5)
+        net.mean.copy_(torch.from_numpy(standing_features()))
+        net.std.fill_(0.1)
+    return GestureDriver(net, tokenizer=body_tokenizer())
+
+
+def pipeline() -> GesturePipeline:
+    return GesturePipeline(body_driver(), Spelling())
+
+
+def model_folder(root: Path) -> Path:
+    body_driver().save(root / "gesture")
+    body_tokenizer().save(root / "gesture")
+    return root
+
+
+def joined(pieces: Iterable[Motion | None]) -> Motion:
+    return concatenate([p for p in pieces if p is not None])
+
+
+def same(a: Motion, b: Motion) -> bool:
+    """To the bit."""
+    assert a.fingers is not None and b.fingers is not None
+    pairs = ((a.rotations, b.rotations), (a.root, b.root), (a.fingers, b.fingers))
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in pairs)

@@ -1,3 +1,5 @@
+"""Prosody and word rows of the gesture network."""
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_words_do_not_depend_on_how_they_are_taken_and_are_forgotten() -> None:
     parts = [track.take(7) for _ in range(90)]
     assert np.array_equal(np.concatenate(parts), WordRows(Spelling(), words).take(630))
     assert not track._phrases and not track._encoded
-    assert max(map(len, encoder.read)) <= 48 and encoder.read[1][:16] == [f"w{i}" for i in range(16, 32)]
+    assert max(map(len, encoder.calls)) <= 48 and encoder.calls[1][:16] == [f"w{i}" for i in range(16, 32)]
 
 
 @pytest.mark.parametrize("words", [

@@ -17,7 +17,7 @@ from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
 from avatargpt.train.gesture import corpus_stage as stage
-from avatargpt.train.gesture import data as cache
+from avatargpt.train.gesture.data import load_corpus, spread
 from avatargpt.train.gesture.planning import Accent, accents, planned
 from avatargpt.train.gesture.takes import word_at, word_states
 from avatargpt.train.gesture.talks import CorpusRecipe
@@ -46,7 +46,7 @@ def test_words_from_phones_have_their_times_and_stresses() -> None:
 
 
 @pytest.mark.parametrize("flite", [0.0, 1.0])
-def test_synthetic_voices_say_words_when_they_are_heard(flite: float) -> None:
+def test_synthetic_voices_have_exact_word_times(flite: float) -> None:
     try:
         voices = Voices(flite)
     except UserError as e:
@@ -61,10 +61,10 @@ def test_synthetic_voices_say_words_when_they_are_heard(flite: float) -> None:
     assert min(loud) > 0.02
 
 
-def test_states_over_frames_are_the_rows_that_the_network_is_given() -> None:
+def test_word_states_equal_the_rows_of_streams() -> None:
     words = (*made_up.words_of("big dogs sleep here", 0.5), *made_up.words_of("never again", 4.0))
     states, at = word_states(words, Spelling()), word_at(words, 200)
-    assert np.array_equal(cache.spread(states, at, 8), WordRows(Spelling(), words).take(200))
+    assert np.array_equal(spread(states, at, 8), WordRows(Spelling(), words).take(200))
 
 
 def test_louder_and_higher_vowels_are_stronger() -> None:
@@ -73,49 +73,49 @@ def test_louder_and_higher_vowels_are_stronger() -> None:
     loud = one.audio.copy()
     middle = one.words.words[1]
     loud[round(middle.start * RATE) : round(middle.end * RATE)] *= 4
-    found = accents(one.words.words, prosody(loud, RATE))
-    assert max(found, key=lambda a: a.strength).word == 1
-    assert [a.frame for a in found] == [round(s.start * 30) for s in one.words.stresses]
+    stresses = accents(one.words.words, prosody(loud, RATE))
+    assert max(stresses, key=lambda a: a.strength).word == 1
+    assert [a.frame for a in stresses] == [round(s.start * 30) for s in one.words.stresses]
     assert accents([Word("hm", 0.0, 0.2)], prosody(loud, RATE)) == []
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bank, WordClasses]:
+def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bank, WordClasses]:
     folder = tmp_path_factory.mktemp("bank")
     return made_up.bank(folder), made_up.table(folder)
 
 
 def plan_of(
-    given: tuple[Bank, WordClasses], words: tuple[Word, ...], heard: tuple[Word, ...] = (), seed: int = 0
+    library: tuple[Bank, WordClasses], words: tuple[Word, ...], interlocutor: tuple[Word, ...] = (), seed: int = 0
 ) -> Plan:
     stressed = [Accent(k, w.phones[1].start, 0.5, 0.0) for k, w in enumerate(words)]
     style = Style("one", ("keyed",), rate=0.0, semantic=1.0, both=0.0)
-    return planned(words, stressed, 300, style, *given, np.random.default_rng(seed), heard)
+    return planned(words, stressed, 300, style, *library, np.random.default_rng(seed), interlocutor)
 
 
-def test_strokes_follow_the_class_of_a_word_onto_its_stress(given: tuple[Bank, WordClasses]) -> None:
+def test_strokes_have_the_class_and_the_stress_of_their_word(library: tuple[Bank, WordClasses]) -> None:
     words = made_up.words_of("dogs are big and they never sleep", 1.0, 0.5)
-    found = {}
+    kinds = {}
     for seed in range(12):
-        for p in plan_of(given, words, seed=seed).strokes:
+        for p in plan_of(library, words, seed=seed).strokes:
             assert p.frame == round(words[p.word].phones[1].start * 30)
-            found[words[p.word].text] = (p.kind, p.stroke.name)
-    assert found["big"] == ("size", "big") and found["never"] == ("negation", "weigh")
+            kinds[words[p.word].text] = (p.kind, p.stroke.name)
+    assert kinds["big"] == ("size", "big") and kinds["never"] == ("negation", "weigh")
 
 
-def test_a_listener_nods_after_the_other_and_makes_no_strokes(given: tuple[Bank, WordClasses]) -> None:
-    heard = (*made_up.words_of("dogs are big", 1.0), *made_up.words_of("no dogs sleep", 5.0))
+def test_listeners_nod_and_make_no_strokes(library: tuple[Bank, WordClasses]) -> None:
+    interlocutor = (*made_up.words_of("dogs are big", 1.0), *made_up.words_of("no dogs sleep", 5.0))
     ends = np.array([1.9, 5.9])
     frames = []
     for seed in range(12):
-        plan = plan_of(given, (), heard, seed)
+        plan = plan_of(library, (), interlocutor, seed)
         assert not plan.strokes and not plan.beats and not plan.raised
         frames += [n.frame / 30 for n in plan.nods]
     late = np.array(frames)[:, None] - ends
     assert len(frames) > 8 and all(any(0 <= d <= 0.5 for d in row) for row in late)
 
 
-def test_spread_keeps_words_with_their_sound() -> None:
+def test_mixing_keeps_words_with_their_sound() -> None:
     rng = np.random.default_rng(0)
     one = made_up.said("big dogs", rng)
     audio, words = mixed([(1.0, one), (3.0, one)], 5.0)
@@ -126,11 +126,11 @@ def test_spread_keeps_words_with_their_sound() -> None:
 
 
 @pytest.fixture
-def made(
-    given: tuple[Bank, WordClasses], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def stage_args(
+    library: tuple[Bank, WordClasses], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> argparse.Namespace:
-    monkeypatch.setattr("instruct_data.gesture.bank.read_bank", lambda folder: given[0])
-    monkeypatch.setattr("instruct_data.gesture.classes.word_classes", lambda: given[1])
+    monkeypatch.setattr("instruct_data.gesture.bank.read_bank", lambda folder: library[0])
+    monkeypatch.setattr("instruct_data.gesture.classes.word_classes", lambda: library[1])
     monkeypatch.setattr("avatargpt.train.gesture.voices.Voices", made_up.Voices)
     monkeypatch.setattr(stage, "_encoder", lambda recipe: Spelling())
     monkeypatch.setattr("avatargpt.train.gesture.talks.MIN_SECONDS", 5.0)
@@ -143,10 +143,10 @@ RECIPE = {"data": {"minutes": 2.5, "dyadic": 1.0, "recorded": 0, "val": 0.5, "st
           "speakers": {"ada": {"performers": ["keyed"]}, "bob": {"left": 0.8}}}  # fmt: skip
 
 
-def test_the_stage_writes_what_tokenizer_and_network_take_and_goes_on(made: argparse.Namespace, tmp_path: Path) -> None:
+def test_the_stage_writes_its_files_and_resumes(stage_args: argparse.Namespace, tmp_path: Path) -> None:
     recipe = CorpusRecipe.read(RECIPE, "configuration")
-    stage.gesture_corpus_stage(recipe, made)
-    out = Path(made.output)
+    stage.gesture_corpus_stage(recipe, stage_args)
+    out = Path(stage_args.output)
     files = sorted((out / stage.GENERATED).glob("*.safetensors"))
     assert len(files) == 4  # two talks, both sides of each
     with safe_open(files[0], "np") as file:
@@ -160,22 +160,22 @@ def test_the_stage_writes_what_tokenizer_and_network_take_and_goes_on(made: argp
     before = {f.name: f.read_bytes() for f in files}
     files[-1].unlink()
     (out / stage.GENERATED / "00001.done").unlink()
-    made.tokenizer = str(tmp_path / "tokenizer")
+    stage_args.tokenizer = str(tmp_path / "tokenizer")
     MotionTokenizer(TokenizerConfig(modality="gesture", levels=2, codebook_size=16, code_dim=8, width=16, fine_width=8,
-                                    downsample=4)).save(made.tokenizer)  # fmt: skip
-    stage.gesture_corpus_stage(recipe, made)
+                                    downsample=4)).save(stage_args.tokenizer)  # fmt: skip
+    stage.gesture_corpus_stage(recipe, stage_args)
     assert {f.name: f.read_bytes() for f in files} == before
-    corpus = cache.load_corpus(out / stage.TAKES)
+    corpus = load_corpus(out / stage.TAKES)
     assert len(corpus.split("train")) == len(corpus.split("val")) == 2
     part = corpus.part(corpus.takes[0], 0, 40)
     assert part["codes"].shape == (10, 2) and part["other_words"].shape == (40, 8)
 
 
-def test_a_folder_of_another_configuration_is_left_alone(made: argparse.Namespace) -> None:
+def test_a_folder_of_another_configuration_is_refused(stage_args: argparse.Namespace) -> None:
     recipe = CorpusRecipe.read({**RECIPE, "data": {**RECIPE["data"], "minutes": 0.1}}, "configuration")
-    stage._check_same(recipe, Path(made.output))
-    stage._check_same(recipe, Path(made.output))
+    stage._check_same(recipe, Path(stage_args.output))
+    stage._check_same(recipe, Path(stage_args.output))
     with pytest.raises(UserError, match="another configuration"):
-        stage._check_same(CorpusRecipe.read(RECIPE, "configuration"), Path(made.output))
+        stage._check_same(CorpusRecipe.read(RECIPE, "configuration"), Path(stage_args.output))
     with pytest.raises(UserError, match="performers: Anna"):
         CorpusRecipe.read({"speakers": {"one": {"performers": ["Anna"]}}}, "configuration")

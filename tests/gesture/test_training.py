@@ -1,3 +1,5 @@
+"""The training cache, batches, losses and training of the gesture network."""
+
 import json
 from pathlib import Path
 from typing import Any
@@ -8,10 +10,9 @@ import torch
 
 from avatargpt.gesture.config import UNKNOWN, GestureConfig, Material
 from avatargpt.gesture.driver import GestureDriver
-from avatargpt.train.gesture import data as cache
-from avatargpt.train.gesture import training as gesture
-from avatargpt.train.gesture.data import Batches, Sampling
-from avatargpt.train.gesture.training import GestureLosses, geodesic, gesture_losses
+from avatargpt.train.gesture import training
+from avatargpt.train.gesture.data import FILE, Batches, Corpus, Sampling, Take, load_corpus, save_corpus
+from avatargpt.train.gesture.training import GestureLosses, GestureRecipe, geodesic, gesture_losses
 from avatargpt.train.runtime import Runtime
 from tests.gesture.conftest import MATERIAL, SHAPE
 from vqvae.errors import UserError
@@ -28,7 +29,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
 
 
-def take(seed: int, split: str = "train", frames: int = 150, other: bool = True) -> cache.Take:
+def take(seed: int, split: str = "train", other: bool = True, frames: int = 150) -> Take:
     """Motion that follows the first channel of the sound, and codes that follow the motion."""
     rng = np.random.default_rng(seed)
     swing = np.sin(np.arange(frames) * 0.15 + rng.uniform(0, 6)).astype(np.float32)
@@ -45,34 +46,33 @@ def take(seed: int, split: str = "train", frames: int = 150, other: bool = True)
     if other:
         arrays |= {"other_audio": 0 * audio, "other_word_states": np.zeros((0, 8)),
                    "other_word_at": np.full(frames, -1)}  # fmt: skip
-    return cache.Take(f"made/{seed}", "anna" if seed % 2 else "bert", split, arrays)
+    return Take(f"made/{seed}", "anna" if seed % 2 else "bert", split, arrays)
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> cache.Corpus:
+def corpus(tmp_path: Path) -> Corpus:
     takes = [take(1), take(2, other=False), take(3), take(4, "val"), take(5, "val", other=False)]
-    cache.save_corpus(takes, Material(**MATERIAL), tmp_path / "cache")
-    return cache.load_corpus(tmp_path / "cache")
+    save_corpus(takes, Material(**MATERIAL), tmp_path / "cache")
+    return load_corpus(tmp_path / "cache")
 
 
-def train(corpus: cache.Corpus, out: Path, more: dict[str, Any] | None = None, **options: Any) -> GestureDriver:
-    config = {"model": MODEL, "train": {**TRAIN, **(more or {})}}
-    return gesture.train(gesture.GestureRecipe.read(config, "configuration"), corpus, out, CPU, **options)
+def train(corpus: Corpus, out: Path, changes: dict[str, Any] | None = None, **options: Any) -> GestureDriver:
+    config = {"model": MODEL, "train": {**TRAIN, **(changes or {})}}
+    return training.train(GestureRecipe.read(config, "configuration"), corpus, out, CPU, **options)
 
 
-def test_training_resumes_as_if_it_had_not_stopped(corpus: cache.Corpus, tmp_path: Path) -> None:
-    whole = train(corpus, tmp_path / "whole")
+def test_a_resumed_run_equals_an_uninterrupted_one(corpus: Corpus, tmp_path: Path) -> None:
+    uninterrupted = train(corpus, tmp_path / "one")
     train(corpus, tmp_path / "parts", until=3)
     parts = train(corpus, tmp_path / "parts")
-    assert whole.fingerprint == parts.fingerprint == GestureDriver.load(tmp_path / "parts").fingerprint
+    assert uninterrupted.fingerprint == parts.fingerprint == GestureDriver.load(tmp_path / "parts").fingerprint
     log = (tmp_path / "parts" / "log.jsonl").read_text()
     assert '"val_degrees_mean"' in log and '"val_nats"' in log
     assert parts.network.config == GestureConfig(**MODEL, **MATERIAL)
-    again = train(corpus, tmp_path / "more", {"steps": 3}, start=parts)
-    assert again.fingerprint != whole.fingerprint
+    assert train(corpus, tmp_path / "further", {"steps": 3}, start=parts).fingerprint != parts.fingerprint
 
 
-def test_training_brings_the_losses_down(corpus: cache.Corpus, tmp_path: Path) -> None:
+def test_training_reduces_the_losses(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, tmp_path, {"steps": 120, "log_every": 20, "lr": 4e-3, "val_every": 120, "save_every": 120})
     log = [json.loads(r) for r in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [r for r in log if "features" in r]
@@ -82,32 +82,31 @@ def test_training_brings_the_losses_down(corpus: cache.Corpus, tmp_path: Path) -
     assert last["val_degrees"] < 12 and last["val_hit"] > 0.25  # of a swing of 46 degrees; chance is 1 / 16
 
 
-def test_caches_come_back_in_parts(corpus: cache.Corpus) -> None:
-    whole = take(1).arrays
+def test_caches_are_read_in_parts(corpus: Corpus) -> None:
+    arrays = take(1).arrays
     part = corpus.part(corpus.takes[0], 20, 61)
-    assert np.allclose(part["audio"], whole["audio"][20:61], atol=1e-2)
-    assert np.array_equal(part["codes"], whole["codes"][5:16]) and part["features"].shape == (41, 15)
-    at = whole["word_at"][20:61]
+    assert np.allclose(part["audio"], arrays["audio"][20:61], atol=1e-2)
+    assert np.array_equal(part["codes"], arrays["codes"][5:16]) and part["features"].shape == (41, 15)
+    at = arrays["word_at"][20:61]
     assert (part["words"][at < 0] == 0).all()
-    assert np.allclose(part["words"][at >= 0], whole["word_states"][at[at >= 0]], atol=1e-2)
+    assert np.allclose(part["words"][at >= 0], arrays["word_states"][at[at >= 0]], atol=1e-2)
     assert "other_words" in part and "other_words" not in corpus.part(corpus.takes[1], 0, 8)
 
 
-def test_targets_are_of_the_frames_that_are_spoken_for(corpus: cache.Corpus) -> None:
+def test_targets_are_of_the_predicted_frames(corpus: Corpus) -> None:
     batches = Batches(corpus, GestureConfig(**SHAPE), Sampling(), CPU.device)
-    made = batches.stretch(corpus.takes[0], 40, 32)
-    whole = corpus.part(corpus.takes[0], 0, 150)
-    assert np.array_equal(made["audio"], whole["audio"][40:72])
-    assert np.array_equal(made["motion"], whole["features"][36:68]) and made["mask"].all()
-    assert np.array_equal(made["codes"], whole["codes"][9:17])
-    first, last = batches.stretch(corpus.takes[0], 0, 32), batches.stretch(corpus.takes[0], 140, 32)
+    first, middle, last = (batches.stretch(corpus.takes[0], start, 32) for start in (0, 40, 140))
+    arrays = corpus.part(corpus.takes[0], 0, 150)
+    assert np.array_equal(middle["audio"], arrays["audio"][40:72])
+    assert np.array_equal(middle["motion"], arrays["features"][36:68]) and middle["mask"].all()
+    assert np.array_equal(middle["codes"], arrays["codes"][9:17])
     assert first["mask"][:4].sum() == 0 and first["mask"][4:].all() and (first["codes"][0] == UNKNOWN).all()
-    assert last["mask"].sum() == 14 and np.array_equal(last["audio"][10:], np.repeat(whole["audio"][-1:], 22, 0))
-    assert np.array_equal(last["codes"][:4], whole["codes"][34:38]) and (last["codes"][4:] == UNKNOWN).all()
+    assert last["mask"].sum() == 14 and np.array_equal(last["audio"][10:], np.repeat(arrays["audio"][-1:], 22, 0))
+    assert np.array_equal(last["codes"][:4], arrays["codes"][34:38]) and (last["codes"][4:] == UNKNOWN).all()
     assert not last["words"][10:].any()
 
 
-def test_batches_are_repeatable_and_turn_things_off(corpus: cache.Corpus) -> None:
+def test_batches_are_repeatable_and_turn_things_off(corpus: Corpus) -> None:
     def draw(seed: int, **shares: float) -> Any:
         return Batches(corpus, GestureConfig(**SHAPE), Sampling(**shares), CPU.device).draw(16, 64, [seed])
 
@@ -121,7 +120,7 @@ def test_batches_are_repeatable_and_turn_things_off(corpus: cache.Corpus) -> Non
     assert torch.equal(on.before[:, 1:], on.codes[:, :-1]) and (on.speaker >= 0).all() and on.inputs.present.any()
 
 
-def test_losses_are_zero_for_the_truth_and_see_each_fault() -> None:
+def test_losses_are_zero_for_the_target_and_rise_with_each_error() -> None:
     truth = torch.from_numpy(take(1).arrays["features"]).float()[None]
     codes = torch.from_numpy(take(1).arrays["codes"])[None]
     right = torch.nn.functional.one_hot(codes, 16).float() * 50
@@ -146,28 +145,26 @@ def test_losses_are_zero_for_the_truth_and_see_each_fault() -> None:
     assert same.grad is not None and torch.isfinite(same.grad).all()
 
 
-def test_mistakes_are_told_in_one_line(corpus: cache.Corpus, tmp_path: Path) -> None:
-    for section in ({"train": {"stepz": 3}}, {"model": {"widht": 3}}, {"model": {"width": 33}}):
-        with pytest.raises(UserError):
-            gesture.GestureRecipe.read(section, "configuration")
-    with pytest.raises(UserError, match="no gesture"):
-        cache.load_corpus(tmp_path)
-    with pytest.raises(UserError, match="no takes"):
-        cache.save_corpus([], Material(**MATERIAL), tmp_path / "none")
-    short = take(1)
+def test_mistakes_are_refused(corpus: Corpus, tmp_path: Path) -> None:
+    short, index, first = take(1), corpus.folder / FILE, corpus.folder / corpus.takes[0].file
     short.arrays["codes"] = short.arrays["codes"][:-1]
-    with pytest.raises(UserError, match="codes of shape"):
-        cache.save_corpus([short], Material(**MATERIAL), tmp_path / "short")
-    with pytest.raises(UserError, match="speaker 'bert'"):
-        cache.save_corpus([take(2)], Material(**{**MATERIAL, "speakers": ["anna"]}), tmp_path / "who")
-    cache.save_corpus([take(1)], Material(**MATERIAL), tmp_path / "alone")
-    with pytest.raises(UserError, match="no takes of the split 'val'"):
-        train(cache.load_corpus(tmp_path / "alone"), tmp_path / "out")
-    (corpus.folder / corpus.takes[0].file).write_bytes(b"x" * 100)
-    with pytest.raises(UserError, match="not a take of this cache") as e:
-        corpus.part(corpus.takes[0], 0, 8)
-    assert "\n" not in str(e.value)
-    index = corpus.folder / cache.FILE
+    material = Material(**MATERIAL)
+    save_corpus([take(1)], material, tmp_path / "alone")
+    first.write_bytes(b"x" * 100)
+    for call, message in (
+        (lambda: GestureRecipe.read({"train": {"stepz": 3}}, "configuration"), "stepz"),
+        (lambda: GestureRecipe.read({"model": {"widht": 3}}, "configuration"), "widht"),
+        (lambda: GestureRecipe.read({"model": {"width": 33}}, "configuration"), "width"),
+        (lambda: load_corpus(tmp_path), "no gesture"), (lambda: save_corpus([], material, tmp_path / "none"), "no takes"),
+        (lambda: save_corpus([short], material, tmp_path / "short"), "codes of shape"),
+        (lambda: save_corpus([take(2)], Material(**{**MATERIAL, "speakers": ["anna"]}), tmp_path / "who"),
+         "speaker 'bert'"),
+        (lambda: train(load_corpus(tmp_path / "alone"), tmp_path / "out"), "no takes of the split 'val'"),
+        (lambda: corpus.part(corpus.takes[0], 0, 8), "not a take of this cache"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=message) as e:
+            call()
+        assert "\n" not in str(e.value)
     index.write_text(index.read_text().replace('"file": "000001', '"file": "../000001'))
     with pytest.raises(UserError, match="names of files"):
-        cache.load_corpus(corpus.folder)
+        load_corpus(corpus.folder)
