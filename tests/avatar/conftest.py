@@ -1,4 +1,4 @@
-"""Made-up parts of an avatar."""
+"""Invented parts of an avatar."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["driver"]
 
 
 def gestures(frames: int, seed: int = 0) -> Motion:
-    """Somebody who stands and moves every joint of the upper body and every finger, smoothly."""
+    """Standing, with smooth movements of every joint of the upper body and every finger."""
     rng, t = np.random.default_rng(seed), np.arange(frames)[:, None, None] / 30
     rate, size = rng.uniform(0.5, 2, (1, len(JOINTS), 3)), rng.uniform(-0.3, 0.3, (1, len(JOINTS), 3))
     rotations = rot.identity((frames, 22))
@@ -43,6 +43,6 @@ def avatar() -> AvatarMotion:
 
 
 @pytest.fixture
-def performer(driver: Driver) -> AvatarPipeline:
+def avatars(driver: Driver) -> AvatarPipeline:
     """Small networks of random weights."""
     return AvatarPipeline(FacePipeline(driver, grounder=Words()), pipeline())

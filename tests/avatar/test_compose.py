@@ -1,4 +1,4 @@
-"""Which part of an avatar comes from where."""
+"""Parts of an avatar: which joints are the gestures', which the body's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from avatargpt.avatar.bodies import FPS, Clip, Standing, arm_use, standing
 from avatargpt.avatar.compose import composed, with_head
 from avatargpt.export.avatar import AvatarMotion, head_of
 from tests.avatar.conftest import face, gestures
+from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
@@ -27,7 +28,7 @@ def still(frames: int) -> FaceMotion:
 
 
 def sitting(seconds: float, fps: float = 20.0) -> Motion:
-    """Somebody who sits down, hands on the knees, and stays."""
+    """Sitting down, hands on the knees, and stays."""
     share = np.clip(np.arange(round(seconds * fps)) / fps / 1.5, 0, 1)[:, None]
     rotations = rot.identity((len(share), 22))
     for joints, angle in ([(1, 2), -1.5], [(4, 5), 1.5]):
@@ -42,7 +43,7 @@ def sitting(seconds: float, fps: float = 20.0) -> Motion:
 
 
 def waving(seconds: float) -> Motion:
-    """Somebody who stands with the left hand up, the right one down."""
+    """Standing with the left hand up, the right one down."""
     rotations = rot.identity((round(seconds * 20), 22))
     rotations[:, 16] = rot.from_axis_angle(np.array([0, 0, 1.2]))
     rotations[:, 17] = rot.from_axis_angle(np.array([0, 0, 1.35]))
@@ -50,7 +51,7 @@ def waving(seconds: float) -> Motion:
 
 
 def walking(seconds: float) -> Motion:
-    """Legs that swing once a second, and a pelvis that goes ahead."""
+    """Legs that swing once a second, and a pelvis that travels."""
     t = np.arange(round(seconds * 30)) / 30
     rotations = rot.identity((len(t), 22))
     swing = np.sin(2 * np.pi * t)
@@ -62,123 +63,115 @@ def walking(seconds: float) -> Motion:
     return Motion(rotations, root, 30.0)
 
 
-def test_who_stands_has_the_gestures_trunk_arms_and_fingers_to_the_bit() -> None:
-    moved = gestures(40)
-    made = composed(Standing(3), moved, still(40))
-    assert np.array_equal(made.body.rotations[:, [*SPINE, *ARMS]], moved.rotations[:, [*SPINE, *ARMS]])
-    assert np.array_equal(made.body.fingers, moved.fingers)  # type: ignore[arg-type]
+def test_a_standing_body_has_the_gestures_trunk_arms_and_fingers_to_the_bit() -> None:
+    gesture = gestures(40)
+    avatar = composed(Standing(3), gesture, still(40))
+    assert np.array_equal(avatar.body.rotations[:, [*SPINE, *ARMS]], gesture.rotations[:, [*SPINE, *ARMS]])
+    assert np.array_equal(avatar.body.fingers, gesture.fingers)  # type: ignore[arg-type]
     legs = standing(0, 40, FPS, 3)
-    assert np.abs(made.body.rotations[:, LEGS] - legs.rotations[:, LEGS]).max() < 1e-6
-    assert np.array_equal(made.body.root, legs.root) and made.notes == ()
+    assert np.abs(avatar.body.rotations[:, LEGS] - legs.rotations[:, LEGS]).max() < 1e-6
+    assert np.array_equal(avatar.body.root, legs.root) and avatar.notes == ()
 
 
-def test_the_head_turns_once() -> None:
-    """The joints have the network's turn and, in the head's own frame, what was told; the face says the same."""
-    moved, told = gestures(40), face(40)
-    made = composed(Standing(), moved, told)
-    neck, head = (moved.rotations[:, SMPL22.index(n)].astype(np.float64) for n in ("neck", "head"))
-    wanted = rot.multiply(rot.multiply(neck, head), turns(told.head))
-    joints = [made.body.rotations[:, SMPL22.index(n)].astype(np.float64) for n in ("neck", "head")]
-    assert np.degrees(rot.angle_between(rot.multiply(*joints), wanted)).max() < 0.05
-    assert np.abs(made.face.head - angles_of(wanted)).max() < 1e-5
-    assert np.array_equal(made.face.weights, told.weights)
-    assert np.array_equal(AvatarMotion(made.body, made.face).face.head, head_of(made.body).astype(np.float32))
-    alone = with_head(told, moved)
-    assert np.abs(alone.head - made.face.head).max() < 1e-5 and np.array_equal(alone.weights, told.weights)
+def test_the_heads_of_face_and_gestures_add_up() -> None:
+    gesture, lips = gestures(40), face(40)
+    avatar = composed(Standing(), gesture, lips)
+    before, after = (
+        rot.multiply(*(m.rotations[:, SMPL22.index(n)].astype(np.float64) for n in ("neck", "head")))
+        for m in (gesture, avatar.body)
+    )
+    expected = rot.multiply(before, turns(lips.head))
+    assert np.degrees(rot.angle_between(after, expected)).max() < 0.05
+    assert np.abs(avatar.face.head - angles_of(expected)).max() < 1e-5
+    assert np.array_equal(avatar.face.head, head_of(avatar.body).astype(np.float32))
+    alone = with_head(lips, gesture)
+    assert np.abs(alone.head - avatar.face.head).max() < 1e-5
+    assert np.array_equal(avatar.face.weights, lips.weights) and np.array_equal(alone.weights, lips.weights)
 
 
-def test_the_head_is_calm_while_it_does_what_it_was_told() -> None:
-    moved, told = gestures(120), still(120)
-    plain, calm = with_head(told, moved), with_head(told, moved, calm=((1.0, 2.0),))
+def test_the_head_is_calm_during_its_own_actions() -> None:
+    gesture, lips, spans = gestures(120), still(120), ((1.0, 2.0),)
+    plain, calm = with_head(lips, gesture), with_head(lips, gesture, calm=spans)
     assert np.array_equal(plain.head[:20], calm.head[:20]) and np.array_equal(plain.head[80:], calm.head[80:])
     assert np.abs(calm.head[32:60]).max() < 0.4 * np.abs(plain.head[32:60]).max()
-    spans = ((1.0, 2.0),)
-    made = [composed(Standing(), moved.slice(a, b), still(b - a), a, calm=spans) for a, b in ((0, 50), (50, 120))]
-    whole = composed(Standing(), moved, told, calm=spans)
-    assert np.array_equal(np.concatenate([m.body.rotations for m in made]), whole.body.rotations)
-    assert np.abs(whole.face.head - calm.head).max() < 1e-5
+    parts = [composed(Standing(), gesture.slice(a, b), still(b - a), a, calm=spans) for a, b in ((0, 50), (50, 120))]
+    avatar = composed(Standing(), gesture, lips, calm=spans)
+    assert np.array_equal(np.concatenate([p.body.rotations for p in parts]), avatar.body.rotations)
+    assert np.abs(avatar.face.head - calm.head).max() < 1e-5
 
 
 def test_eye_contact_moves_nothing_but_the_gaze() -> None:
-    told = still(20)
-    seen = with_head(told, gestures(20), eye_contact=1.0)
-    changed = (seen.weights != told.weights).any(0)
-    assert changed.any() and np.array_equal(seen.head, with_head(told, gestures(20)).head)
-    assert all("eyeLook" in name for name, one in zip(_names(), changed, strict=True) if one)
+    moved = with_head(still(20), gestures(20), eye_contact=1.0)
+    changed = np.flatnonzero((moved.weights != 0).any(0))
+    assert len(changed) and all("eyeLook" in arkit.NAMES[k] for k in changed)
+    assert np.array_equal(moved.head, with_head(still(20), gestures(20)).head)
 
 
-def _names() -> tuple[str, ...]:
-    from vqvae import arkit
-
-    return arkit.NAMES
-
-
-def test_who_sits_has_the_bodys_legs_and_the_gestures_arms() -> None:
+def test_a_seated_body_has_its_legs_and_the_gestures_arms() -> None:
     body = Clip(sitting(2.0))
-    moved = gestures(120)
-    made = composed(body, moved, still(120))
-    assert np.array_equal(made.body.rotations[:, ARMS], moved.rotations[:, ARMS])
-    assert made.body.root[-1, 1] < 0.6 and np.array_equal(made.body.root[60:], np.repeat(made.body.root[60:61], 60, 0))
-    assert np.abs(made.body.rotations[-1, LEGS] - body.motion.rotations[-1, LEGS]).max() < 1e-6
-    lean = rot.multiply(body.motion.rotations[-1, 3].astype(float), moved.rotations[-1, 3].astype(float))
-    assert rot.angle_between(made.body.rotations[-1, 3].astype(float), lean) < 1e-3
-    assert made.notes == ("the body lasts 2.0 s, the sound 4.0 s: it stays as it ends",)
+    gesture = gestures(120)
+    avatar = composed(body, gesture, still(120))
+    assert np.array_equal(avatar.body.rotations[:, ARMS], gesture.rotations[:, ARMS])
+    assert avatar.body.root[-1, 1] < 0.6 and (avatar.body.root[60:] == avatar.body.root[60]).all()
+    assert np.abs(avatar.body.rotations[-1, LEGS] - body.motion.rotations[-1, LEGS]).max() < 1e-6
+    lean = rot.multiply(body.motion.rotations[-1, 3].astype(float), gesture.rotations[-1, 3].astype(float))
+    assert rot.angle_between(avatar.body.rotations[-1, 3].astype(float), lean) < 1e-3
+    assert avatar.notes == ("the body lasts 2.0 s, the sound 4.0 s: it stays as it ends",)
 
 
-def test_hands_that_hang_lie_in_the_lap_of_who_sits() -> None:
-    """Where gestures let an arm hang it is the body's; a raised one is theirs."""
-    body, moved = Clip(sitting(2.0)), gestures(120)
+def test_hanging_arms_lie_in_the_lap_of_a_seated_body_and_raised_ones_gesture() -> None:
+    body, gesture = Clip(sitting(2.0)), gestures(120)
     down = rot.from_axis_angle(np.array([0, 0, -1.35]))
-    rotations = moved.rotations.copy()
+    rotations = gesture.rotations.copy()
     rotations[:, [3, 6, 9, 13, 18]] = rot.identity(())
     rotations[:, 16] = down
-    made = composed(body, replace(moved, rotations=rotations), still(120)).body.rotations
+    joints = composed(body, replace(gesture, rotations=rotations), still(120)).body.rotations
     left, right = [13, 16, 18], [14, 17, 19, 21]
     assert body.lap[-1].min() > 0.99 and body.lap[0].max() < 0.01
-    assert np.abs(made[-1, left] - body.motion.rotations[-1, left]).max() < 1e-3
-    assert np.abs(made[0, left] - rotations[0, left]).max() < 1e-3
-    assert np.array_equal(made[:, right], rotations[:, right])
+    assert np.abs(joints[-1, left] - body.motion.rotations[-1, left]).max() < 1e-3
+    assert np.abs(joints[0, left] - rotations[0, left]).max() < 1e-3
+    assert np.array_equal(joints[:, right], rotations[:, right])
 
 
-def test_an_arm_that_does_something_stays_the_bodys_until_the_clip_is_over() -> None:
-    body, moved = Clip(waving(2.0)), gestures(120)
-    made = composed(body, moved, still(120)).body.rotations
+def test_a_busy_arm_stays_the_bodys_until_its_clip_ends() -> None:
+    body, gesture = Clip(waving(2.0)), gestures(120)
+    joints = composed(body, gesture, still(120)).body.rotations
     purpose, lap = arm_use(body.motion)
     assert purpose[:, 0].min() > 0.99 and purpose[:, 1].max() < 0.01 and lap.max() < 0.01
     left, right = [13, 16, 18, 20], [14, 17, 19, 21]
-    assert np.abs(made[:60][:, left] - body.motion.rotations[:, left]).max() < 1e-3
-    assert np.array_equal(made[:, right], moved.rotations[:, right])
-    assert np.array_equal(made[90:][:, left], moved.rotations[90:][:, left])
+    assert np.abs(joints[:60][:, left] - body.motion.rotations[:, left]).max() < 1e-3
+    assert np.array_equal(joints[:, right], gesture.rotations[:, right])
+    assert np.array_equal(joints[90:][:, left], gesture.rotations[90:][:, left])
 
 
-def test_steps_go_round_without_a_jump() -> None:
+def test_steps_repeat_without_a_jump() -> None:
     body = Clip(walking(3.4))
-    made = body.frames(0, 300).motion
-    steps = np.abs(np.diff(made.joints.astype(np.float64), axis=0)).max((1, 2))
-    own = np.abs(np.diff(body.motion.joints.astype(np.float64), axis=0)).max((1, 2)).max()
-    assert "goes round" in body.note(300) and steps.max() < 1.35 * own
-    assert made.root[-1, 2] == pytest.approx(1.2 * 299 / 30, rel=0.02)
+    motion = body.frames(0, 300).motion
+    steps = np.abs(np.diff(motion.joints.astype(np.float64), axis=0)).max((1, 2))
+    limit = np.abs(np.diff(body.motion.joints.astype(np.float64), axis=0)).max((1, 2)).max()
+    assert "goes round" in body.note(300) and steps.max() < 1.35 * limit
+    assert motion.root[-1, 2] == pytest.approx(1.2 * 299 / 30, rel=0.02)
     parts = [body.frames(a, b).motion for a, b in ((0, 101), (101, 102), (102, 300))]
-    assert np.array_equal(np.concatenate([p.rotations for p in parts]), made.rotations)
-    assert np.array_equal(np.concatenate([p.root for p in parts]), made.root)
+    assert np.array_equal(np.concatenate([p.rotations for p in parts]), motion.rotations)
+    assert np.array_equal(np.concatenate([p.root for p in parts]), motion.root)
 
 
-def test_a_body_longer_than_the_sound_is_cut_and_said() -> None:
-    made = composed(Clip(sitting(4.0)), gestures(30), still(30))
-    assert len(made) == 30 and made.notes == ("the body lasts 4.0 s, the sound 1.0 s: the rest of it is left out",)
+def test_a_body_longer_than_the_sound_is_cut_with_a_note() -> None:
+    avatar = composed(Clip(sitting(4.0)), gestures(30), still(30))
+    assert len(avatar) == 30 and avatar.notes == ("the body lasts 4.0 s, the sound 1.0 s: the rest of it is left out",)
 
 
-def test_feet_of_who_stands_stay() -> None:
-    made = standing(0, 900)
-    feet = made.joints[:, [7, 8, 10, 11]]
-    assert np.ptp(feet, axis=0).max() < 1e-5 and np.ptp(made.root[:, 0]) > 0.01
+def test_standing_feet_do_not_move() -> None:
+    motion = standing(0, 900)
+    feet = motion.joints[:, [7, 8, 10, 11]]
+    assert np.ptp(feet, axis=0).max() < 1e-5 and np.ptp(motion.root[:, 0]) > 0.01
     assert feet[0, 2, 1] == pytest.approx(0.02, abs=1e-5)  # toes as high as those of gestures
-    knees = made.joints[:, [4, 5], 2] - (made.joints[:, [1, 2], 2] + made.joints[:, [7, 8], 2]) / 2
+    knees = motion.joints[:, [4, 5], 2] - (motion.joints[:, [1, 2], 2] + motion.joints[:, [7, 8], 2]) / 2
     assert knees.min() > 0.005  # they bend forward
-    assert np.array_equal(standing(100, 150).rotations, made.rotations[100:150])
+    assert np.array_equal(standing(100, 150).rotations, motion.rotations[100:150])
 
 
-def test_parts_that_do_not_belong_together_are_refused() -> None:
+def test_mismatched_parts_are_refused() -> None:
     with pytest.raises(UserError, match="40 frames .* a face of 39"):
         composed(Standing(), gestures(40), still(39))
     with pytest.raises(UserError, match="a body without fingers"):

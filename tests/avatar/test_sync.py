@@ -96,8 +96,8 @@ def test_the_driver_opens_the_jaw_with_the_sound(tmp_path: Path) -> None:
     """The packaged driver on a voice of four syllables a second, read from the .glb."""
     pcm = voice(3.0, RATE)
     soundfile.write(tmp_path / "voice.wav", pcm, RATE)
-    performer = AvatarPipeline(FacePipeline.load(driver_folder(None)), pipeline())
-    back = export.load(performer.speak(tmp_path / "voice.wav").save(tmp_path / "a.glb"))
+    avatars = AvatarPipeline(FacePipeline.load(driver_folder(None)), pipeline())
+    back = export.load(avatars.speak(tmp_path / "voice.wav").save(tmp_path / "a.glb"))
     assert isinstance(back, AvatarMotion)
     jaw = back.face.weights[15:, JAW].astype(float)
     energy = np.sqrt((pcm.reshape(len(back), -1) ** 2).mean(1))[15:]

@@ -17,7 +17,7 @@ from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.head import head
 from avatargpt.export.mesh import avatar_mesh, avatar_vertices
 from avatargpt.export.vrma import bone_of
-from tests.avatar.conftest import gestures
+from tests.avatar.conftest import avatar, gestures
 from tests.export.readers import contents
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -27,6 +27,7 @@ from vqvae.features import STANDING
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22, SMPL52
 
+__all__ = ["avatar"]
 # https://github.com/vrm-c/vrm-specification/blob/master/specification/VRMC_vrm-1.0/humanoid.md
 _HAND = [
     "ThumbMetacarpal", "ThumbProximal", "ThumbDistal",

@@ -21,7 +21,7 @@ from vqvae.errors import UserError
 from vqvae.features import STANDING
 
 WORDS = [Word("good", 0.2, 0.5), Word("morning", 0.5, 0.9), Word("all", 1.7, 1.95)]
-ANSWER = [Word("yes", 1.0, 1.3)]
+ANSWER = [Word("yes", 0.2, 0.5), Word("indeed", 0.6, 1.3)]
 
 
 def test_streams_equal_whole_talks_to_the_bit() -> None:

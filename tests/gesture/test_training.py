@@ -69,7 +69,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(corpus: Corpus, tmp_path: Pat
     log = (tmp_path / "parts" / "log.jsonl").read_text()
     assert '"val_degrees_mean"' in log and '"val_nats"' in log
     assert parts.network.config == GestureConfig(**MODEL, **MATERIAL)
-    assert train(corpus, tmp_path / "further", {"steps": 3}, start=parts).fingerprint != parts.fingerprint
+    assert train(corpus, tmp_path / "further", {"steps": 3}, start=parts).fingerprint != uninterrupted.fingerprint
 
 
 def test_training_reduces_the_losses(corpus: Corpus, tmp_path: Path) -> None:
@@ -155,7 +155,8 @@ def test_mistakes_are_refused(corpus: Corpus, tmp_path: Path) -> None:
         (lambda: GestureRecipe.read({"train": {"stepz": 3}}, "configuration"), "stepz"),
         (lambda: GestureRecipe.read({"model": {"widht": 3}}, "configuration"), "widht"),
         (lambda: GestureRecipe.read({"model": {"width": 33}}, "configuration"), "width"),
-        (lambda: load_corpus(tmp_path), "no gesture"), (lambda: save_corpus([], material, tmp_path / "none"), "no takes"),
+        (lambda: load_corpus(tmp_path), "no gesture"),
+        (lambda: save_corpus([], material, tmp_path / "none"), "no takes"),
         (lambda: save_corpus([short], material, tmp_path / "short"), "codes of shape"),
         (lambda: save_corpus([take(2)], Material(**{**MATERIAL, "speakers": ["anna"]}), tmp_path / "who"),
          "speaker 'bert'"),
