@@ -48,8 +48,8 @@ def config(name: str) -> Path:
     root = configs()
     path = (root / name).with_suffix(".yaml")
     if root.resolve() not in path.resolve().parents or not path.is_file():
-        known = sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.rglob("*.yaml"))
-        raise UserError(f"no configuration called {name}; accepted: {', '.join(known)}")
+        names = sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.rglob("*.yaml"))
+        raise UserError(f"no configuration called {name}; accepted: {', '.join(names)}")
     return path
 
 

@@ -19,10 +19,13 @@ from vqvae.smoothing import gaussian
 
 TEMPI = {"very_slow": 0.55, "slow": 0.75, "fast": 1.35, "very_fast": 1.75}
 SIZES = {"slight": 0.55, "small": 0.65, "large": 1.3, "very_large": 1.45}
-TEMPO_CHANGE = 1.8  # times as fast at the end as at the beginning, where it speeds up
+# times as fast at the end as at the beginning, where it speeds up
+TEMPO_CHANGE = 1.8
 MIN_TEMPO, MAX_TEMPO = 0.2, 4.0
-HEIGHT_SMOOTHING = 0.1  # seconds, of what is done to the height of the pelvis
-MIN_UPRIGHT = 0.6  # metres: a pelvis that is higher in the median stands
+# seconds, of what is done to the height of the pelvis
+HEIGHT_SMOOTHING = 0.1
+# metres: a pelvis that is higher in the median stands
+MIN_UPRIGHT = 0.6
 # Degrees about each axis of the left arm's joints where it hangs, as keyframed clips begin.
 HANGING_ARM = {"collar": (0, -19, 0), "shoulder": (16, 5, -78), "elbow": (0, -28, 0), "wrist": (22, 0, 0)}
 LEG_JOINTS = (1, 2, 4, 5, 7, 8, 10, 11)
@@ -36,12 +39,13 @@ MAX_STRETCH = 0.995  # of a limb's length
 PIN_TOLERANCE = 0.02  # metres
 
 LOOP_FADE = 0.6  # seconds, at most a third of the motion
-LOOP_SPOT = 0.8  # metres that a body may have gone and is led back to where it began
+# metres that a body may have gone and is led back to where it began
+LOOP_SPOT = 0.8
 LOOP_TURN = 60.0  # degrees of turn that are led back likewise
 
 
 def tempo_factor(clause: Clause) -> float:
-    """How many times as fast as usual a clause is to be, 1 = as usual or changing."""
+    """Tempo of a clause, 1 = usual or changing."""
     return min(max((clause.factor or 1.0) * TEMPI.get(clause.tempo or "", 1.0), MIN_TEMPO), MAX_TEMPO)
 
 
@@ -64,11 +68,8 @@ def _changing(motion: Motion, factor: float) -> Motion:
 
 
 def sized(motion: Motion, factor: float) -> Motion:
-    """A larger or smaller movement; it knows no objects and no reach.
-
-    Every joint goes `factor` times as far from a standing pose with hanging arms, feet as much higher over the floor,
-    the way is as much longer. A body that lies or sits keeps legs and way.
-    """
+    """A larger or smaller movement, by the factor of joints' distances from a standing pose; it knows no objects."""
+    # feet rise as much higher, the way is as much longer; a body that lies or sits keeps legs and way
     if factor == 1:
         return motion
     q = motion.rotations.astype(np.float64)
@@ -98,7 +99,7 @@ def sized(motion: Motion, factor: float) -> Motion:
 
 
 def _stride(motion: Motion) -> float:
-    """How far the feet get from each other, metres: the 95th percentile."""
+    """Distance of the feet, metres: the 95th percentile."""
     offset = (motion.joints[:, 7] - motion.joints[:, 8])[:, [0, 2]]
     return float(np.percentile(np.linalg.norm(offset, axis=1), 95))
 
@@ -121,7 +122,7 @@ def _standing() -> np.ndarray:
 
 
 def pinned(motion: Motion, pins: Sequence[Pin]) -> tuple[Motion, list[str]]:
-    """The motion with hands and feet led to given places at given times, and a line for each that is out of reach.
+    """The motion with hands and feet at given places at given times, and a line for each that is out of reach.
 
     Raises:
         UserError: a time beyond the motion.
@@ -179,14 +180,13 @@ def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def looped(motion: Motion, cut: bool = True) -> Motion:
-    """The motion as a loop: the frame behind its last one would be its first, moved on where it goes somewhere.
-
-    The best cycle is cut out where there is one; what pose, height, heading and, of a motion on one spot, place still
-    differ at the end fades in over the last part.
+    """The motion as a loop: the frame after its last one would be its first, moved on where it goes somewhere.
 
     Args:
         cut: whether frames may be left out; else it is as long as before.
     """
+    # the best cycle is cut out where there is one; remaining differences of pose, height, heading and, of a motion on
+    # the spot, place are blended in over the last part
     cycle = find_cycle(motion, longest=motion.seconds) if cut else None
     if cycle is not None:
         motion = motion.slice(cycle.start, cycle.stop)

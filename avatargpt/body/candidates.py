@@ -1,8 +1,6 @@
-"""Candidates for a motion: sampled codes, turns cut at their goal, and the choice of the best.
-
-The network turns bodies but does not count the degrees: "turn around" ends anywhere between 100 and 450. So a turn that
-goes on is cut where it has come so far, and the network brings it to rest from there.
-"""
+"""Candidates for a motion: sampled codes, turns cut at their goal, and the choice of the best."""
+# The network turns bodies but does not count degrees: "turn around" ends anywhere between 100 and 450. So a turn that
+# goes on is cut where it has come so far, and the network brings it to rest from there.
 
 from __future__ import annotations
 
@@ -22,8 +20,10 @@ from vqvae.motion import Motion
 
 Cost = Callable[[Motion], float]
 # Weights beside the scorer's cosine
-SIDE_WEIGHT = 1.0  # of how much better a motion fits its text than the text of the other side
-POSE_WEIGHT = 0.5  # of each metre between a motion's first pose and the last one of the motion before it
+# of how much better a motion fits its text than the text of the other side
+SIDE_WEIGHT = 1.0
+# of each metre between a motion's first pose and the last one of the motion before it
+POSE_WEIGHT = 0.5
 SKATE_WEIGHT = 0.3  # of feet that slide all the time
 TURN_WEIGHT = 2.0  # of a turn that misses its goal by 90 degrees
 RESTLESS_WEIGHT = 0.5  # of a fastest joint of 1 m/s at the end of a turn
@@ -31,7 +31,8 @@ REST_SECONDS = 0.8  # of the end of a turn, which should be still
 
 REST = "a person stands still"
 REST_TOKENS = 6  # in which a turn comes to rest
-CUT_BEFORE = 30.0  # degrees before the goal from which a turn may be cut, for a body goes on turning
+# degrees before the goal from which a turn may be cut, for a body goes on turning
+CUT_BEFORE = 30.0
 CUT_AFTER = 25.0  # degrees after it up to which it may
 RESTS = 4  # samples of coming to rest, for each cut
 TURN_TOLERANCE = 5.0  # degrees
@@ -84,9 +85,8 @@ def pick(
     """The best of every prompt's candidates, codes (N, R).
 
     Args:
-        costs: what a motion loses for what else is asked for, in the scorer's cosine.
-        before: the earlier prompt that each goes on from, -1 = none; a candidate loses for beginning in another pose
-            than the chosen one before it ends in.
+        costs: of a motion besides its fit to the text, in the scorer's cosine.
+        before: the earlier prompt that each continues, -1 = none; a candidate loses for beginning in another pose.
     """
     if all(len(c) == 1 for c in candidates):
         return [c[0] for c in candidates]
@@ -123,12 +123,10 @@ def ranked(
     model: BodyModel, codes: Sequence[np.ndarray], motions: Sequence[Motion], texts: Sequence[str],
     costs: Sequence[Cost | None],
 ) -> np.ndarray:  # fmt: skip
-    """Scores (B,) of codes (N, R) and the motions they decode to: the cosine to their texts, less their costs.
-
-    The scorer tells the sides of one motion apart, but likes some motions so much that their side hardly counts; so
-    where a text names one side, the difference to the text of the other side counts, too. It does not see sliding feet.
-    Without a scorer the likelihood of the text as the motion's description takes its place.
-    """
+    """Scores (B,) of codes (N, R), and their motions: the cosine to their texts (or the likelihood), less costs."""
+    # The scorer tells the sides of one motion apart, but likes some motions so much that their side hardly counts:
+    # where a text names one side, the difference to the text of the other side counts, too. It does not see sliding
+    # feet.
     loss = np.array([SKATE_WEIGHT * foot_skate(m.joints, m.fps) for m in motions])
     loss += [0.0 if cost is None else cost(m) for m, cost in zip(motions, costs, strict=True)]
     if model.motion_scorer is None or model.grounder is None:
@@ -142,7 +140,7 @@ def ranked(
 
 
 def turn_cost(motion: Motion, turn: Turn) -> float:
-    """What a motion loses for not turning as far as it should and for moving after that, in the scorer's cosine."""
+    """Cost of a motion for missing its turn and for moving after it, in the scorer's cosine."""
     yaw = np.degrees(np.unwrap(motion.heading))
     tail = motion.joints[-round(REST_SECONDS * motion.fps) - 1 :]
     speed = np.linalg.norm(np.diff(tail, axis=0), axis=-1).max(-1).mean() * motion.fps  # m/s, the fastest joint
@@ -166,10 +164,10 @@ def with_rests(
     model: LoadedModel, candidates: Sequence[list[np.ndarray]], turns: Sequence[Turn | None], tokens: Sequence[int],
     seeds: Sequence[int], config: GenerationConfig,
 ) -> list[list[np.ndarray]]:  # fmt: skip
-    """Every prompt's candidates, and of prompts that ask for a turn also those that are cut there and brought to rest.
+    """Every prompt's candidates, of turns also those that are cut at their goal and brought to rest.
 
     Args:
-        candidates: codes (N, R) for each prompt. tokens: their length, -1 = as it comes.
+        candidates: codes (N, R) for each prompt. tokens: their length, -1 = any.
     """
     rows = zip(candidates, turns, tokens, seeds, strict=True)
     return [c if turn is None else _with_rest(model, c, turn, n, seed, config) for c, turn, n, seed in rows]
@@ -178,7 +176,7 @@ def with_rests(
 def _with_rest(
     model: LoadedModel, candidates: list[np.ndarray], turn: Turn, tokens: int, seed: int, config: GenerationConfig
 ) -> list[np.ndarray]:
-    """One prompt's candidates and their ways to come to rest."""
+    """One prompt's candidates, each also brought to rest."""
     tokenizer = model.tokenizer("body")
     parts = []
     for codes in candidates:

@@ -1,9 +1,7 @@
-"""What a clause asks for beyond its words: how often, how long, how fast, how large, where to, on which side.
-
-The network is asked for an action in plain words. Of its candidates those that meet the constraints come first
-(`constraint_cost`), and rules make up for what the best one lacks (`constrained`): a cycle is repeated or left out, a
-motion is mirrored, scaled, retimed or kept on its spot. What is not met in the end becomes a note.
-"""
+"""Constraints of a clause besides its words: count, length, speed, size, direction, side."""
+# The network gets an action in plain words. Of its candidates those that meet the constraints come first
+# (`constraint_cost`), and rules correct the best one (`constrained`): a cycle is repeated or left out, a motion is
+# mirrored, scaled, retimed or kept on its spot. Whatever is not met in the end becomes a note.
 
 from __future__ import annotations
 
@@ -31,14 +29,19 @@ from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
 
 # Costs beside the scorer's cosine
-COUNT_COST, MAX_COUNT_COST, UNDONE_COST = 0.1, 0.5, 1.0  # of each time too many or too few; of not doing it at all
-ACTION_COST = 0.4  # of each action that is not seen, or seen and was denied
+# of each time too many or too few; of not doing it at all
+COUNT_COST, MAX_COUNT_COST, UNDONE_COST = 0.1, 0.5, 1.0
+# of each action that is not seen, or seen and was denied
+ACTION_COST = 0.4
 COURSE_COST = 1.5  # of 90 degrees from the direction
-COURSE_TOLERANCE, MAX_COURSE = 10.0, 15.0  # degrees that count as the direction, and from which they do not
+# degrees that count as the direction, and from which they do not
+COURSE_TOLERANCE, MAX_COURSE = 10.0, 15.0
 MIN_TRAVEL = 0.25  # metres from which a motion goes anywhere
-MIN_SIDE_RATIO = 1.6  # between the ways of both sides, from which one of them acts alone
+# between the ways of both sides, from which one of them acts alone
+MIN_SIDE_RATIO = 1.6
 MIN_LIMB_TRAVEL = 0.25  # metres of the way of a hand or foot that acts
-SPOT_RADIUS, SWAY_SECONDS = 0.5, 0.6  # metres that still are one spot; smoothing of what stays of the way
+# metres that still are one spot; smoothing of what stays of the way
+SPOT_RADIUS, SWAY_SECONDS = 0.5, 0.6
 COURSES = {
     "forward": "forward", "backward": "back", "left": "left", "right": "right", "forward_left": "forward left",
     "forward_right": "forward right", "backward_left": "back left", "backward_right": "back right",
@@ -46,7 +49,7 @@ COURSES = {
 
 
 def constraint_cost(motion: Motion, spec: MotionSpec) -> float:
-    """What a candidate loses for what it does not do as asked for, in the scorer's cosine."""
+    """Cost of a candidate for constraints that it violates, in the scorer's cosine."""
     cost = 0.0 if spec.turn is None else turn_cost(motion, spec.turn)
     clause = spec.clause
     if clause is None or spec.turn is not None or spec.route is not None:
@@ -63,7 +66,7 @@ def constraint_cost(motion: Motion, spec: MotionSpec) -> float:
 
 
 def violates(motion: Motion, spec: MotionSpec) -> bool:
-    """Whether a motion lacks the action or goes elsewhere, which rules cannot make up for."""
+    """Whether a motion lacks the action or its direction, which rules cannot correct."""
     clause = spec.clause
     if clause is None or spec.turn is not None or spec.route is not None:
         return False
@@ -85,7 +88,7 @@ def _checks(action: str, caption: str) -> tuple[Any, ...]:
 
 
 def shows(signals: Signals, action: str, caption: str) -> bool | None:
-    """Whether an action is seen, on the side that its caption names; None where no table (`metrics.checks`) tells."""
+    """Whether an action is visible, on the side of its caption; None where no table (`metrics.checks`) has it."""
     checks = _checks(action, caption)
     return all(predicates.judge(c, signals).passed for c in checks) if checks else None
 
@@ -98,17 +101,14 @@ def wrong_actions(signals: Signals, spec: MotionSpec) -> int:
 
 
 def _other_side(signals: Signals, spec: MotionSpec) -> bool:
-    """Whether the hand or foot of the side that the caption does not name acts alone."""
+    """Whether the hand or foot of the other side acts alone."""
     side = side_of(spec.caption)
     return side in ("left", "right") and not _steps(spec.action) and acting_side(signals) not in ("", side)
 
 
 def off_direction(signals: Signals, spec: MotionSpec) -> float | None:
-    """Degrees between where a motion goes and the direction that was asked for.
-
-    None where none was, or where it stays and is none of steps. Steps forward that are to go backward are played
-    backwards later.
-    """
+    """Degrees between the direction of a motion and that of its clause; None without one, or where it need not go."""
+    # steps forward that are to go backward are played backwards later
     course = COURSES.get(_direction(spec))
     if course is None or spec.upper_body:
         return None
@@ -119,7 +119,7 @@ def off_direction(signals: Signals, spec: MotionSpec) -> float | None:
 
 
 def _direction(spec: MotionSpec) -> str:
-    """The direction of travel that was asked for, empty = none: of steps the side is one ("sidesteps to the left")."""
+    """The requested direction of travel, or empty; of steps a side is one ("sidesteps to the left")."""
     clause = spec.clause
     if clause is None:
         return ""
@@ -144,7 +144,7 @@ def reversed_steps(motion: Motion, spec: MotionSpec) -> Motion:
 
 
 def constrained(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
-    """The motion brought to what its clause asks for, and a line for each thing that it is not."""
+    """The motion corrected towards the constraints of its clause, and a line for each that is not met."""
     clause, notes = spec.clause, []
     if clause is not None:
         free = spec.turn is None and spec.route is None
@@ -192,11 +192,7 @@ def on_the_spot(motion: Motion) -> Motion:
 
 
 def finished(motion: Motion, request: MotionRequest, cut: bool = True) -> tuple[Motion, list[str]]:
-    """A whole motion with its limbs where they are pinned, and as a loop where it is to be one.
-
-    Args:
-        cut: whether a loop may be shorter.
-    """
+    """A whole motion with its limbs pinned and looped, as requested; `cut`: a loop may be shorter."""
     motion, notes = pinned(motion, request.pins)
     if request.loop:
         motion = looped(motion, cut and not request.pins)

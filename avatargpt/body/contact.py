@@ -1,10 +1,8 @@
-"""Contact with the floor, corrected on top of the decoded motion: feet that slide, bodies that sink.
-
-The tokenizer says which toes are in contact; from its first frame of contact a toe is held in the plane, the offset is
-smoothed over a few frames on either side (hence the look-ahead) and the leg follows by bending hip and knee. The root,
-the foot's orientation and everything above are not touched. Decoded heights drift where a body lies, falls or kneels,
-down to 20 cm below the floor y = 0; it is raised there as far as its lowest joint has sunk (`vqvae.ground`).
-"""
+"""Contact with the floor, corrected on top of the decoded motion: feet that slide, bodies that sink."""
+# The tokenizer says which toes are in contact; from its first frame of contact a toe is held in the plane, the offset
+# is smoothed over a few frames on either side (hence the look-ahead) and the leg follows by bending hip and knee. The
+# root, the foot's orientation and everything above are not touched. Decoded heights drift where a body lies, falls or
+# kneels, down to 20 cm below the floor y = 0; it is raised there as far as its lowest joint has sunk (`vqvae.ground`).
 
 from __future__ import annotations
 
@@ -19,19 +17,23 @@ from vqvae.skeleton import SMPL22
 
 LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))  # hip, knee, ankle, toe
 TOES = (10, 11)
-CONTACTS = (266, 268)  # channels of the left and the right toe in body features
+# channels of the left and the right toe in body features
+CONTACTS = (266, 268)
 MAX_TOE_HEIGHT = 0.06  # metres: a higher toe is not locked
-MAX_OFFSET = 0.08  # metres a toe is held back at most; beyond it slips
-RELEASE = 0.8  # share of the offset that stays from frame to frame in the air
+# metres a toe is held back at most; beyond it slips
+MAX_OFFSET = 0.08
+# share of the offset that stays from frame to frame in the air
+RELEASE = 0.8
 LOOK_AHEAD = 3  # frames
-EASED_REACH = 0.95  # share of a leg's length from which on it is stretched less
+# share of a leg's length from which on it is stretched less
+EASED_REACH = 0.95
 _KERNEL = np.hanning(2 * LOOK_AHEAD + 3)[1:-1] / np.hanning(2 * LOOK_AHEAD + 3)[1:-1].sum()
 
 
 class FootLock:
-    """Push frames, get frames `LOOK_AHEAD` later; `finish` gives the rest.
+    """Foot contact in a stream: `push` frames, get frames `LOOK_AHEAD` later; `finish` gives the last ones.
 
-    Kept: the last frames within the look-ahead, per foot the anchor and the offset.
+    State: the frames within the look-ahead, per foot the anchor and the offset.
     """
 
     def __init__(self) -> None:
@@ -39,15 +41,12 @@ class FootLock:
         self.offset = np.zeros((2, 2))
         self.rotations = np.zeros((0, 22, 4))
         self.root = np.zeros((0, 3))
-        self.offsets = np.zeros((0, 2, 2))  # of the frames kept, and of LOOK_AHEAD frames before them
+        # of the frames kept, and of LOOK_AHEAD frames before them
+        self.offsets = np.zeros((0, 2, 2))
         self.started = False
 
     def push(self, rotations: np.ndarray, root: np.ndarray, contact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Take (T, 22, 4) rotations, (T, 3) root, (T, 2) contact of the left and right toe (0..1).
-
-        Returns:
-            As many frames as are final now, rotations and root.
-        """
+        """(T, 22, 4) rotations, (T, 3) root, (T, 2) contact of both toes (0..1) -> final rotations and root."""
         if not len(root):
             return np.zeros((0, 22, 4)), np.zeros((0, 3))
         toes = SMPL22.fk(rotations, root)[:, TOES].astype(np.float64)
@@ -64,7 +63,7 @@ class FootLock:
         return self._emit(len(self.root) - LOOK_AHEAD)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """The frames still held back."""
+        """The remaining frames."""
         if not len(self.root):
             return self.rotations, self.root
         self.offsets = np.concatenate([self.offsets, np.repeat(self.offsets[-1:], LOOK_AHEAD, 0)])
@@ -98,14 +97,11 @@ class FootLock:
 
 
 def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Move both feet in the plane by bending hips and knees, the feet's own orientation kept.
+    """(T, 22, 4) local rotations with both feet moved in the plane by hips and knees; feet keep their orientation.
 
     Args:
         rotations: (T, 22, 4) local. root: (T, 3).
         offsets: (T, 2, 2) metres along x and z for the left and right foot.
-
-    Returns:
-        (T, 22, 4) local rotations.
     """
     joints, matrices = SMPL22.fk_full(rotations, root)
     out = np.array(rotations, np.float64)
@@ -126,7 +122,7 @@ def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> 
 
 
 def _knee(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, goal: np.ndarray, thigh: np.ndarray) -> np.ndarray:
-    """Where the knee goes so that the ankle comes to `goal` (or as near as the leg reaches), all (N, 3)."""
+    """Place of the knee with the ankle at `goal` (or as near as the leg reaches), all (N, 3)."""
     a, b = np.linalg.norm(knee - hip, axis=-1), np.linalg.norm(ankle - knee, axis=-1)
     old, new = ankle - hip, goal - hip
     size = np.linalg.norm(new, axis=-1, keepdims=True)
@@ -148,10 +144,8 @@ def _knee(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, goal: np.ndarray
 
 
 def _eased(reach: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """A leg's reach (N,) that nears its length (N,) ever more slowly from `EASED_REACH` of it on.
-
-    A knee that is nearly straight moves by centimetres when the reach changes by millimetres: a pop at every hold.
-    """
+    """A leg's reach (N,) that approaches its length (N,) ever more slowly from `EASED_REACH` of it on."""
+    # a knee that is nearly straight moves by centimetres when the reach changes by millimetres: a pop at every hold
     first = EASED_REACH * length
     room = length - first
     return np.where(reach > first, first + room * (1 - np.exp(-np.maximum(reach - first, 0) / room)), reach)
@@ -160,13 +154,12 @@ def _eased(reach: np.ndarray, length: np.ndarray) -> np.ndarray:
 def planted(stretch: Motion, contact: np.ndarray, start: Motion, end: Motion) -> Motion:
     """A stretch between given frames whose feet stand where they touch the floor; nothing above the hips moves.
 
-    A toe is held where it is in the middle of its contact; where START or END stands on it, there. Between contacts
-    the offset goes over from one to the next.
-
     Args:
         stretch: (T) frames. contact: (T, 2) of the left and the right toe, 0..1.
-        start, end: the frames before and after, as they stand.
+        start, end: the frames before and after, in the world.
     """
+    # a toe is held at its place in the middle of its contact, or at that of START or END where it stands on it; between
+    # contacts the offset is interpolated
     frames = len(stretch)
     toes = stretch.joints[:, TOES].astype(np.float64)
     offsets = np.zeros((frames + 2 * LOOK_AHEAD, 2, 2))
@@ -199,13 +192,8 @@ def planted(stretch: Motion, contact: np.ndarray, start: Motion, end: Motion) ->
 
 
 def with_seam_lifted(motion: Motion, first: int, last: int, floor: float = 0.0) -> Motion:
-    """The motion raised where the blended frames [first, last) have sunk, smoothly within `AHEAD` frames around them.
-
-    Two clips on the floor are not on it halfway between: a hand passes through it where one lies and the next stands.
-
-    Args:
-        floor: height that the clips stand on, metres.
-    """
+    """The motion raised where the blended frames [first, last) sink below `floor`, smoothly within `AHEAD` frames."""
+    # two clips on the floor are not on it halfway between: a hand passes through it where one lies and the next stands
     lo, hi = max(0, first - AHEAD), min(len(motion), last + AHEAD)
     window = motion.slice(lo, hi)
     lift = required_lift(window.joints - np.array([0, floor, 0]))
@@ -218,10 +206,7 @@ def with_seam_lifted(motion: Motion, first: int, last: int, floor: float = 0.0) 
 
 
 class PenetrationStream:
-    """`vqvae.ground.without_penetration` for frames that arrive in pieces: the same frames, `AHEAD` later.
-
-    State: the frames not yet out, and the lift in them and in `AHEAD` frames before.
-    """
+    """`vqvae.ground.without_penetration` for frames that arrive in pieces: the same frames, `AHEAD` later."""
 
     def __init__(self) -> None:
         self.rotations, self.root = np.zeros((0, 22, 4)), np.zeros((0, 3))
@@ -236,7 +221,7 @@ class PenetrationStream:
         return self._out(max(0, len(self.root) - AHEAD))
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """The frames still held back."""
+        """The remaining frames."""
         return self._out(len(self.root))
 
     def _out(self, count: int) -> tuple[np.ndarray, np.ndarray]:

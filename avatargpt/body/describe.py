@@ -15,7 +15,8 @@ from avatargpt.options import check_count, check_seed, mix, then
 from vqvae.ground import grounded
 from vqvae.motion import Motion
 
-CAPTION_MARGIN = 0.05  # by which a caption of the phrase index must fit better than the model's own sentences
+# by which a caption of the phrase index must fit better than the model's own sentences
+CAPTION_MARGIN = 0.05
 
 
 class MotionDescription:
@@ -29,15 +30,14 @@ class MotionDescription:
     ) -> list[Any]:
         """Motion to text.
 
-        With a text-motion scorer the likeliest sentence, sampled ones, and the nearest caption of the phrase index
-        (`avatargpt.requests.phrase_index`; the project's own texts) are ranked by how well they fit the motion.
+        With a text-motion scorer the likeliest sentence, sampled ones, and the nearest caption of the phrase index are
+        ranked by how well they fit the motion.
 
         Args:
             motions: one or more; any frame rate, on any floor (`vqvae.ground`). Motion beyond 14 s is described in
                 windows, joined by "then".
             num: sentences per motion; more than 1 = sampled, not ranked.
-            best_of: sentences of the model that are ranked; 1 = the likeliest word by word alone, no captions
-                of the phrase index.
+            best_of: sentences of the model that are ranked; 1 = the likeliest alone, without the phrase index.
 
         Returns:
             One sentence per motion, or with num > 1 one list of sentences per motion.

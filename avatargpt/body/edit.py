@@ -35,14 +35,17 @@ from vqvae.motion import Motion, concatenate
 
 ROUNDS = 3  # of candidates of a middle, where all of them pop
 TEXT_CANDIDATES, FREE_CANDIDATES = 16, 4  # of a continuation with a text, and without
-POSE_WEIGHT = 0.7  # of each metre between two poses, in the scorer's cosine
-SKATE_WEIGHT = 0.1  # metres of distance to the other candidates that feet weigh that slide all the time
+# of each metre between two poses, in the scorer's cosine
+POSE_WEIGHT = 0.7
+# metres of distance to the other candidates that feet weigh that slide all the time
+SKATE_WEIGHT = 0.1
 POP_COST = 1e3  # above every merit
 TEMPERATURE, TOP_K = 0.7, 30  # of tokens beside given motion
 FREE = GenerationConfig(guidance=1.0, temperature=TEMPERATURE, best_of=1)
 GUIDED = replace(FREE, guidance=1.5)
 
-POSE_LEAD = 0.8  # s that getting from a pose to the motion takes, and back
+# s that getting from a pose to the motion takes, and back
+POSE_LEAD = 0.8
 POSE_FRAMES = 8  # of a pose that the network gets
 Between = Callable[[Motion, Motion, float], Motion]
 
@@ -60,7 +63,7 @@ SPEED_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class _Gap:
-    """What a middle of `frames` must join: the clips, and the codes (N, R) of their ends."""
+    """A gap of `frames`: the clips on both sides, and the codes (N, R) of their ends."""
 
     start: Motion
     end: Motion
@@ -71,11 +74,7 @@ class _Gap:
 
 
 class MotionEditing:
-    """Continues motions and fills gaps between them.
-
-    Args:
-        generation: makes the motion of a text where a continuation does not show it.
-    """
+    """Continues motions and fills gaps; `generation` makes the motion of a text that a continuation does not show."""
 
     def __init__(self, model: BodyModel, generation: MotionGeneration) -> None:
         self.model, self.generation = model, generation
@@ -87,18 +86,17 @@ class MotionEditing:
         """Motion between the end of START and the start of END.
 
         Args:
-            seconds: of the middle; kept to the frame.
-            text: what happens in between, one movement; may be empty. The network is given the words as they are; where
-                they hardly show, `avatargpt.options.UnheededText` is warned of.
+            seconds: of the middle; exact to the frame.
+            text: one movement in between, or empty. The network gets the words unchanged; where they hardly show, there
+                is a warning `avatargpt.options.UnheededText`.
             best_of: candidates; without text the one nearest to all others on feet that stand wins, with text the one
-                that fits it. Candidates that pop (`roughness`) do not count; where all do, others are made, twice.
-            keep_place: END stays where it is in the world and the middle's path is led there; else END is moved to
-                where the middle arrives.
+                that fits it. Candidates that pop (`roughness`) do not count; where all do, more are made, twice.
+            keep_place: END keeps its place in the world and the middle leads there; else END is moved to the middle.
 
         Returns:
             START, the middle, END in one Motion; START is unchanged, END's poses are. END is brought to START's floor
-            (`vqvae.ground`), with `keep_place` its height is kept. `notes` says where no candidate passed and the
-            middle is interpolated, or pops, and where END is kept though it cannot be reached in time.
+            (`vqvae.ground`), with `keep_place` its height stays. `notes` says where the middle is interpolated or pops,
+            and where END cannot be reached in time.
         """
         self._check(seconds, text, seed, best_of)
         tokenizer = self.model.tokenizer
@@ -151,7 +149,7 @@ class MotionEditing:
     def posed(
         self, motion: Motion, start: Motion | None = None, end: Motion | None = None, seed: int = 0, best_of: int = 16
     ) -> Motion:  # fmt: skip
-        """A motion that begins in the first frame of START and ends in that of END; as long as it was.
+        """A motion of the same length that begins in the first frame of START and ends in that of END.
 
         Raises:
             UserError: a motion too short for the way from or to the pose.
@@ -179,7 +177,7 @@ class MotionEditing:
         return [np.concatenate([before[len(a):], c]) for c in candidates]
 
     def _merit(self, codes: list[np.ndarray], middles: list[Motion], text: str) -> np.ndarray:
-        """(B,) how well middles fit the text or, without one, how near they are to all others on feet that stand."""
+        """(B,) fit of middles to the text or, without one, nearness to all others on feet that stand."""
         if text and len(codes) > 1:
             return self.model.fit(codes, [text] * len(codes))
         slides = np.array([foot_skate(m.joints, m.fps) if len(m) > 1 else 0.0 for m in middles])
@@ -213,8 +211,8 @@ class MotionEditing:
         """Continue a motion.
 
         Args:
-            seconds: of the new part; kept to the frame.
-            text: what happens next, as `generate` takes it: made as such and joined with its momentum where no
+            seconds: of the new part; exact to the frame.
+            text: of the new part, as for `generate`; generated on its own and joined with its momentum where no
                 continuation shows it as well.
             best_of: candidates; None = 16 with a text, of whose new parts the text-motion scorer picks one, else 4.
 
@@ -271,7 +269,7 @@ class MotionEditing:
         self, before: Motion, continued: Motion, request: ResolvedRequest, caption: str, seconds: float,
         config: GenerationConfig,
     ) -> Motion:  # fmt: skip
-        """The continuation, or what `generate` makes of the text where that shows it better and begins near enough."""
+        """The continuation, or the motion of `generate` where that shows the text better and begins near enough."""
         frames = len(continued)
         result = self.generation.results(request, max(seconds, MIN_SECONDS), config)[0]
         longer = join_motions(before, result.motion.slice(0, frames))
@@ -301,11 +299,11 @@ class MotionEditing:
 
 
 def posed(motion: Motion, between: Between, start: Motion | None, end: Motion | None) -> Motion:
-    """The motion, as long as it was, whose first or last frame is a pose.
+    """The motion, as long as before, whose first or last frame is a pose.
 
     Args:
         between: START, END, seconds of the middle -> START, the middle and END as one motion.
-        start, end: one frame each; where they stand and face is the motion's own.
+        start, end: one frame each; place and heading are the motion's own.
 
     Raises:
         UserError: a motion too short for the way from or to the pose.
@@ -332,11 +330,7 @@ def _still(pose: Motion, like: Motion) -> Motion:
 
 
 def frame_of(motion: Motion, second: float | None, where: str) -> Motion:
-    """One frame of a motion: at a second, or the first.
-
-    Raises:
-        UserError: a second beyond its end; `where` names the file.
-    """
+    """One frame of a motion: at a second, or the first; raises UserError, with `where`, beyond its end."""
     if second is not None and not 0 <= second <= motion.seconds:
         raise UserError(f"{where}: second {second:g}; accepted 0 to {motion.seconds:g}")
     frame = int(min(np.floor((second or 0.0) * motion.fps), len(motion) - 1))
@@ -344,13 +338,12 @@ def frame_of(motion: Motion, second: float | None, where: str) -> Motion:
 
 
 def roughness(start: Motion, middle: Motion, end: Motion) -> float:
-    """How much of the allowed jerk or toe step the roughest frame takes; above 1 the middle pops.
-
-    A stretch may be as rough as recordings are, or as rough as the clips that it joins where these are rougher.
+    """Share of the allowed jerk or toe step that the roughest frame takes; above 1 the middle pops.
 
     Args:
-        start, middle, end: as they stand, of one frame rate; the middle has at least 1 frame.
+        start, middle, end: in the world, of one frame rate; the middle has at least 1 frame.
     """
+    # a stretch may be as rough as recordings are, or as rough as the clips that it joins where these are rougher
     fps = middle.fps
     before = start.slice(max(0, len(start) - NEIGHBOURS), len(start)).joints
     after = end.slice(0, NEIGHBOURS).joints
@@ -372,11 +365,10 @@ def _step(joints: np.ndarray, fps: float) -> float:
 
 
 def out_of_reach(start: Motion, end: Motion, frames: int) -> tuple[str, ...]:
-    """Notes on what a middle of `frames` cannot do: reach another floor, or go too long a way. As fast as the clips
-    themselves go a body may go between them.
+    """Notes on impossible middles of `frames`: to another floor, or too long a way at the speed of both clips.
 
     Args:
-        start, end: as they stand in the world, of one frame rate.
+        start, end: in the world, of one frame rate.
     """
     notes = []
     higher = floor_of(end) - floor_of(start)

@@ -31,10 +31,13 @@ from vqvae.smoothing import gaussian
 
 Progress = Callable[[int, int], object] | None
 DEFAULT_CONFIG = GenerationConfig()
-MIN_FIT = 0.3  # of a motion to its words, less its costs; below it another round is sampled
+# of a motion to its words, less its costs; below it another round is sampled
+MIN_FIT = 0.3
 MIN_GAIN = 0.1  # by which another round must be better
-HANDS_NEAR = 0.09  # metres from where it hangs at which a hand acts, where none goes farther: hands on the hips
-PATH_TREND = 0.7  # seconds: what the heading does more slowly is its path, faster changes belong to the gait
+# metres from where it hangs at which a hand acts, where none goes farther: hands on the hips
+HANDS_NEAR = 0.09
+# seconds: what the heading does more slowly is its path, faster changes belong to the gait
+PATH_TREND = 0.7
 PATH_EASE = 0.3  # seconds in which a bend sets in
 STRIDES = (0.7, 1.35)  # factors of the way
 MIN_RADIUS = 0.6  # metres, of a path in the mean
@@ -47,8 +50,8 @@ class GenerationResult:
     Attributes:
         motion: all of it. captions: of its K parts.
         spans: frames [start, end) of each of the K parts; a seam is blended over the first frames of the later one.
-        notes: what was asked for and is not shown, a line each.
-        measured: whether counts, turns or paths are asked for.
+        notes: a line for each part of the request that is not shown.
+        measured: whether counts, turns or paths are requested.
     """
 
     motion: Motion
@@ -69,7 +72,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Part:
-    """One action of a job, sampled by itself; `before`: the part that it goes on from, -1 = none."""
+    """One action of a job, sampled by itself; `before`: the part that it continues, -1 = none."""
 
     spec: MotionSpec
     seed: int
@@ -87,10 +90,10 @@ class MotionGeneration:
         config: GenerationConfig = DEFAULT_CONFIG, seeds: Sequence[int] | None = None, progress: Progress = None,
     ) -> list[Motion]:  # fmt: skip
         """The motions of `results`; its notes become warnings."""
-        found = self.results(texts, seconds, config, seeds, progress)
-        for note in dict.fromkeys(note for r in found for note in r.notes):
+        results = self.results(texts, seconds, config, seeds, progress)
+        for note in dict.fromkeys(note for r in results for note in r.notes):
             warnings.warn(note, UnheededText, stacklevel=3)
-        return [r.motion for r in found]
+        return [r.motion for r in results]
 
     def results(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
@@ -115,11 +118,7 @@ class MotionGeneration:
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
         literal: bool = False,
     ) -> list[ResolvedRequest]:  # fmt: skip
-        """Texts with their clauses and the captions of what `generate` shows, which takes them in place of the texts.
-
-        Raises:
-            UserError: as `generate`.
-        """
+        """Texts with their clauses and captions, which `generate` takes in place of the texts; raises as it does."""
         rate = self.model.tokenizer.tokens_per_second
         out = []
         for request, length, _ in _rows(texts, seconds, 0):
@@ -132,15 +131,11 @@ class MotionGeneration:
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
         literal: bool = False,
     ) -> list[list[str]]:
-        """The captions that `generate` shows for each text, in order.
-
-        Raises:
-            UserError: as `generate`.
-        """
+        """The captions that `generate` shows for each text, in order; raises as `generate`."""
         return [list(r.captions) for r in self.resolve(texts, seconds, literal)]
 
     def rewrite(self, text: str) -> str:
-        """A request in anybody's words -> plain captions, in order, separated by semicolons."""
+        """A request in any words -> plain captions, in order, separated by semicolons."""
         check_text(text)
         loaded = self.model.loaded
         prompt = loaded.encode([loaded.prompt("rewrite", {"request": text})])
@@ -202,7 +197,7 @@ class MotionGeneration:
         return GenerationResult(motion, captions, spans, tuple(notes), any(spec.measured for spec in plan))
 
     def _clip(self, part: _Part, codes: np.ndarray, config: GenerationConfig, notes: list[str]) -> Motion:
-        """The motion of a part's codes (N, R): as long as asked for, on its path, within its constraints."""
+        """The motion of a part's codes (N, R), with its length, path and constraints."""
         spec = part.spec
         onward = spec.caption if spec.turn is None else REST
         codes = prolonged(self.model, codes, spec.tokens, onward, part.seed, config)
@@ -211,28 +206,29 @@ class MotionGeneration:
             motion = tokenizer.decode(codes)
         else:
             motion = along(tokenizer.decode_features(codes), spec.route, tokenizer.spec)
-        for k, other in enumerate((spec, *spec.alternatives) if spec.alternatives else ()):
+        for k, alternative in enumerate((spec, *spec.alternatives) if spec.alternatives else ()):
             # another action takes the place of this one where it cannot do what was asked, but not for looking better
-            unlike = other.action == spec.action and self._value(motion, spec) < MIN_FIT
+            unlike = alternative.action == spec.action and self._value(motion, spec) < MIN_FIT
             if unlike or violates(motion, spec):
-                motion, spec = self._another(motion, spec, other, mix(part.seed, 900 + k), config)
+                motion, spec = self._another(motion, spec, alternative, mix(part.seed, 900 + k), config)
         motion, missed = constrained(motion, spec)
         notes += missed
         return motion
 
     def _another(
-        self, motion: Motion, spec: MotionSpec, other: MotionSpec, seed: int, config: GenerationConfig
+        self, motion: Motion, spec: MotionSpec, alternative: MotionSpec, seed: int, config: GenerationConfig
     ) -> tuple[Motion, MotionSpec]:
-        """Another round, with the same or other words that may be meant, taken where it is clearly better."""
-        candidates = sample_candidates(self.model, [other.caption], [min(other.tokens, CHUNK)], [seed], config)
-        (codes,) = pick(self.model, candidates, [other.caption], [partial(constraint_cost, spec=other)])
-        codes = prolonged(self.model, codes, other.tokens, other.caption, seed, config)
+        """A further round with the same or an alternative caption, taken where it is clearly better."""
+        caption, tokens = alternative.caption, alternative.tokens
+        candidates = sample_candidates(self.model, [caption], [min(tokens, CHUNK)], [seed], config)
+        (codes,) = pick(self.model, candidates, [caption], [partial(constraint_cost, spec=alternative)])
+        codes = prolonged(self.model, codes, tokens, caption, seed, config)
         again = self.model.tokenizer.decode(codes)
-        better = self._value(again, other) > self._value(motion, spec) + MIN_GAIN
-        return (again, other) if better else (motion, spec)
+        better = self._value(again, alternative) > self._value(motion, spec) + MIN_GAIN
+        return (again, alternative) if better else (motion, spec)
 
     def _value(self, motion: Motion, spec: MotionSpec) -> float:
-        """How well a motion fits its words, less its costs, in the scorer's cosine."""
+        """Fit of a motion to its caption, less its costs, in the scorer's cosine."""
         return self.model.motion_fit([motion], [spec.caption])[0] - constraint_cost(motion, spec)
 
 
@@ -277,15 +273,14 @@ def _each(value: Any, count: int) -> list[Any]:
 
 
 def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = "") -> Motion:
-    """Body features (T, 269) as a motion whose path has the route's shape.
-
-    The slow part of the heading is replaced by the shape; what it does with each step stays. Yaw changes in proportion
-    to speed, positions are never shifted.
-    """
+    """Body features (T, 269) as a motion whose path has the route's shape."""
+    # The slow part of the heading is replaced by the shape; the changes with each step stay. Yaw changes in proportion
+    # to speed, positions are never shifted.
     out = features.copy()
     speed = np.hypot(out[:, 1], out[:, 2])
     metres = max(float(speed.sum()), 1e-6)
-    if route.metres:  # as far as was asked for, by somewhat longer or shorter steps
+    # as far as was asked for, by somewhat longer or shorter steps
+    if route.metres:
         size = float(np.clip(route.metres / metres, *STRIDES))
         out[:, 1:3] *= size
         speed, metres = speed * size, metres * size
@@ -316,7 +311,7 @@ def at_rest(before: Motion, motion: Motion, seed: int, longer: bool = True) -> M
     """`motion` by the body that `before` leaves sitting or kneeling, which follows it; None where it stands.
 
     Args:
-        longer: by the time that hands take to come and go.
+        longer: by the time of hands to come and go.
     """
     if not rests(before):
         return None

@@ -21,7 +21,7 @@ MAX_CLAUSE_CHARACTERS = 200
 
 
 class ClauseAnswer(BaseModel):
-    """One clause: the user's words for it, the movement that it is, and what they say of side, count and length."""
+    """One clause: the user's words, the movement that they mean, and side, count and length where named."""
 
     words: str
     movement: str
@@ -50,8 +50,8 @@ class LanguageReader:
     """Reads requests for `BodyModel.reader`; without an answer the phrase index reads them by itself.
 
     Args:
-        llm: the language model. model: whose movements the clauses become; with a phrase index and a sentence encoder.
-        tell: takes a line where nothing was answered, and one for each clause that no known movement is meant by.
+        llm: the language model. model: has the movements, with a phrase index and a sentence encoder.
+        tell: takes a line for a missing answer, and for each clause without a known movement.
 
     Raises:
         UserError: a model without a phrase index.

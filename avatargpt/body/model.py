@@ -18,15 +18,15 @@ from vqvae.tokenizer import MotionTokenizer
 
 
 class BodyModel:
-    """What every task of the body is done with.
+    """The networks and tables of all body tasks.
 
     Args:
         loaded: the network and its tokenizers.
-        phrase_index: replaces the clauses of a request by captions, None = they are taken as they are.
+        phrase_index: replaces the clauses of a request by captions, None = unchanged words.
         motion_scorer: scores how well a motion fits a text, None = the network's own likelihood does.
 
     Attributes:
-        reader: reads requests in place of the phrase index (`avatargpt.body.language_reader`), None = nobody does.
+        reader: of requests in place of the phrase index (`avatargpt.body.language_reader`).
     """
 
     def __init__(
@@ -43,11 +43,7 @@ class BodyModel:
 
     @property
     def tokenizer(self) -> MotionTokenizer:
-        """Of the body.
-
-        Raises:
-            UserError: the model has none.
-        """
+        """Of the body; raises UserError where the model has none."""
         return self.loaded.tokenizer("body")
 
     def resolve(self, request: Request, literal: bool = False) -> ResolvedRequest:
@@ -74,17 +70,14 @@ class BodyModel:
         return self.resolve(text).clauses
 
     def fit(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
-        """How well each motion fits its text, (B,): the scorer's cosine of the decoded motion and the sentence.
-
-        Without a scorer the likelihood of the text as the motion's description takes its place.
-        """
+        """Fit of each motion to its text, (B,): the scorer's cosine, or without a scorer the likelihood of the text."""
         if self.motion_scorer is None or self.grounder is None:
             return self.loaded.likelihood(codes, texts)
         sentences = self.motion_scorer.texts(texts, self.grounder)
         return np.asarray((self.motion_vectors(codes) * sentences).sum(1))
 
     def motion_fit(self, motions: Sequence[Motion], texts: Sequence[str]) -> list[float]:
-        """How well each motion fits its text; 0 without a text-motion scorer."""
+        """Fit of each motion to its text; 0 without a text-motion scorer."""
         if self.motion_scorer is None or self.grounder is None:
             return [0.0] * len(motions)
         sentences = self.motion_scorer.texts(list(texts), self.grounder)

@@ -25,13 +25,12 @@ class MotionSpec:
     """A motion that is generated in one go.
 
     Attributes:
-        caption: for the network. tokens: how many motion tokens, -1 = the model decides.
-        turn: a turn by a measure. route: the shape of the path. concurrent: what arms or head do at the same time.
+        caption: for the network. tokens: motion tokens, -1 = the model decides.
+        turn: a turn by a measure. route: the shape of the path. concurrent: action of arms or head at the same time.
         upper_body: arms or the head alone do it.
-        action: class of the nearest phrasing. clause: as it was typed. frames: of the result, None = as they come.
-        notes: what of the clause is known beforehand not to be shown.
-        alternatives: other captions and actions that the clause may mean, tried in this order where this one does not
-            do what the clause asks for.
+        action: class of the nearest phrasing. clause: as it was typed. frames: of the result, None = free.
+        notes: on parts of the clause that cannot be shown.
+        alternatives: other captions and actions that the clause may mean, tried in this order where this one fails it.
         avoid: actions that were denied, and their captions.
     """
 
@@ -50,7 +49,7 @@ class MotionSpec:
 
     @property
     def actions(self) -> tuple[MotionSpec, ...]:
-        """What the network makes one by one: itself, and the concurrent action."""
+        """The motions to generate: itself, and the concurrent action."""
         return (self,) if self.concurrent is None else (self, self.concurrent)
 
     @property
@@ -64,15 +63,15 @@ class MotionSpec:
 
     @property
     def measured(self) -> bool:
-        """Whether it asks for a turn, a path or a count."""
+        """Whether it has a turn, a path or a count."""
         return any(a.turn or a.route or (a.clause and a.clause.times) for a in self.actions)
 
 
 def motion_specs(request: ResolvedRequest, seconds: float | None, seed: int, rate: float) -> list[MotionSpec]:
-    """What is generated one after another for a request.
+    """The motions of a request, one after another.
 
     Args:
-        seconds: of all, None = as long as such motion usually is. rate: motion tokens a second.
+        seconds: of all, None = usual lengths. rate: motion tokens a second.
     """
     clauses = request.clauses
     rng = np.random.default_rng([seed % 2**32, 77])
@@ -116,10 +115,10 @@ def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec
     concurrent = None if spec.concurrent is None else _spec(spec.concurrent, tokens, rate, False)
     alternatives: list[MotionSpec] = []
     if clause is not None and spec.turn is None and spec.route is None:
-        for other in spec.alternatives:
-            length = tokens if frames is not None or not other.lengths else _median(other.lengths)
-            made = _spec(replace(other, clause=clause, avoid=spec.avoid), length, rate, timed)
-            alternatives.append(replace(made, frames=frames))
+        for alternative in spec.alternatives:
+            length = tokens if frames is not None or not alternative.lengths else _median(alternative.lengths)
+            other_spec = _spec(replace(alternative, clause=clause, avoid=spec.avoid), length, rate, timed)
+            alternatives.append(replace(other_spec, frames=frames))
     return MotionSpec(
         spec.caption, tokens, spec.turn, spec.route, concurrent, is_above(spec.action), spec.action, clause, frames,
         spec.not_shown, tuple(alternatives), spec.avoid,

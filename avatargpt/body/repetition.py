@@ -1,9 +1,7 @@
-"""Repetitions of an action: counted, and brought to a number by repeating or leaving out cycles.
-
-The network does not count. So a rule looks for two frames that look alike and between which the action is done once,
-and plays what is between them again, or skips it. The counter is the geometry of the metrics where it has one for the
-action; else the way that the pose goes most: as many times as it goes out and comes back.
-"""
+"""Repetitions of an action: counted, and brought to a number by repeating or leaving out cycles."""
+# The network does not count. So a rule finds two similar frames between which the action is done once, and plays the
+# frames between them again, or skips them. The counter is the geometry of the metrics where it has one for the action;
+# else peaks along the direction in which the pose moves most.
 
 from __future__ import annotations
 
@@ -20,10 +18,12 @@ from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
 
 Counter = Callable[[Signals], int]
-MAX_CUT_DISTANCE = 0.3  # metres (and 0.1 s of their speed) between two frames between which a motion is cut
+# metres (and 0.1 s of their speed) between two frames between which a motion is cut
+MAX_CUT_DISTANCE = 0.3
 MAX_CUTS = 16  # that are tried
 MAX_PAIRS = 4000  # of frames that are looked at
-LENGTH_COST = 0.1  # metres that a second of a cycle costs, so that no rest is repeated with it
+# metres that a second of a cycle costs, so that no rest is repeated with it
+LENGTH_COST = 0.1
 COUNT_STRIDE = 2  # frames between two counts
 MIN_CYCLE = 0.2  # seconds
 CUT_SPACING = 0.15  # seconds between two cuts
@@ -38,15 +38,12 @@ def counter(action: str) -> Counter:
 
 @cache
 def _counter_names() -> dict[str, str]:
-    return {known.family: name for name, families in KNOWN.items() for known in families}
+    return {family.family: name for name, families in KNOWN.items() for family in families}
 
 
 def repetitions(signals: Signals) -> int:
-    """How often a pose goes out and comes back: peaks along the principal direction of the joints (in the heading
-    frame) whose peaks are largest together; 1 where there is none.
-
-    Right for 75 % of keyframed clips of 45 actions whose count is known.
-    """
+    """Repetitions of a pose: peaks along the principal direction of the joints (heading frame) with the largest sum."""
+    # right for 75 % of keyframed clips of 45 actions whose count is known; 1 where there is no peak
     return max(len(peak_frames(signals)), 1)
 
 
@@ -82,7 +79,7 @@ def repeated(motion: Motion, times: int, count: Counter) -> Motion | None:
 
 
 def _running_counts(motion: Motion, count: Counter) -> np.ndarray:
-    """(T + 1,) how often it has been done after so many frames, about."""
+    """(T + 1,) repetitions after so many frames, about."""
     signals = Signals(motion)
     if count is repetitions:
         peaks = np.round(peak_frames(signals) * motion.fps / FPS).astype(int)
@@ -112,8 +109,7 @@ def _blended(a: Motion, b: Motion) -> Motion:
 
 
 def _cuts(motion: Motion, count: Counter, missing: int) -> list[tuple[int, int, int]]:
-    """Frames i < j that look alike and how often the action is done between them, so that playing or skipping what is
-    between them may make up for what is missing (below 0: too much); the closest first, none next to another."""
+    """Frames i < j that are alike and the repetitions between them, the best for `missing` first, none adjacent."""
     distance, counts = _frame_distances(motion), _running_counts(motion, count)
     rows, columns = np.triu_indices(len(distance), round(MIN_CYCLE * motion.fps))
     once = counts[columns] - counts[rows]

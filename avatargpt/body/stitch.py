@@ -1,9 +1,7 @@
-"""Fits a decoded stretch of motion to the real frames it must meet, without a jump.
-
-The decoder sees known tokens on both sides, so the stretch is smooth against the *decoded* neighbours; what is left is
-the small reconstruction error of the neighbours themselves. That offset is measured at the seam and fades out inside
-the stretch (inertialisation, Bollo 2018, with a fixed quintic ease); known frames are never touched.
-"""
+"""Joins a decoded stretch of motion to the real frames around it, without a jump."""
+# The decoder sees known tokens on both sides, so the stretch is smooth against the *decoded* neighbours; what is left
+# is the small reconstruction error of the neighbours themselves. That offset is measured at the seam and fades out
+# inside the stretch (inertialisation, Bollo 2018, with a fixed quintic ease); known frames are never touched.
 
 from __future__ import annotations
 
@@ -16,14 +14,13 @@ from vqvae.motion import Motion
 
 FADE_FRAMES = 12  # over which a seam's offset fades
 EASE_FRAMES = 6  # over which a correction of the path sets in
-MAX_TURN, MAX_SHIFT = 0.1, 0.02  # per frame: an offset's speed beyond this is noise
+# per frame: an offset's speed beyond this is noise
+MAX_TURN, MAX_SHIFT = 0.1, 0.02
 
 
 def fading(offset: np.ndarray, speed: np.ndarray, frames: int) -> np.ndarray:
-    """An offset that goes on with its speed and comes to rest at zero: (frames, ...) for offset, speed (...) per frame.
-
-    The quintic of least jerk between these ends; value k is taken k + 1 frames behind the seam.
-    """
+    """An offset with a speed (...) per frame that comes to rest at zero, (frames, ...); value k: after k + 1 frames."""
+    # the quintic of least jerk between these ends
     n = frames + 1
     t = ((np.arange(frames) + 1) / n).reshape(-1, *[1] * np.ndim(offset))
     v = speed * n
@@ -63,7 +60,7 @@ def _offsets(decoded: Motion, real: Motion) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fade(stretch: Motion, offsets: tuple[np.ndarray, np.ndarray], forward: bool) -> Motion:
-    """Offsets are given towards the seam: their last row is the frame that touches the stretch."""
+    """Offsets towards the seam: their last row is the frame next to the stretch."""
     width = max(1, min(FADE_FRAMES, len(stretch)))
     faded = []
     for rows, max_speed in zip(offsets, (MAX_TURN, MAX_SHIFT), strict=True):
@@ -78,20 +75,20 @@ def _fade(stretch: Motion, offsets: tuple[np.ndarray, np.ndarray], forward: bool
 
 
 def arriving(stretch: Motion, before: Motion, after: Motion, target: Motion) -> Motion:
-    """The stretch with its path led to where `target` begins, so that place and heading of both ends are met.
-
-    The path is turned step by step, as a body walks it, and then shifted; both set in and fade over `EASE_FRAMES`, so
-    that speeds and yaw rates at the ends stay as they are.
+    """The stretch with its path led to the start of `target`, so that place and heading of both ends are met.
 
     Args:
         stretch: (T) frames.
         before, after: one frame on either side of the stretch, of the same stream.
-        target: its first frame is where `after` must stand.
+        target: its first frame is the goal of `after`.
     """
+    # the path is turned step by step, as a body walks it, and then shifted; both set in and fade over `EASE_FRAMES`, so
+    # that speeds and yaw rates at the ends stay as they are
     root = np.concatenate([before.root[-1:], stretch.root, after.root[:1]]).astype(np.float64)
     turn = float(np.angle(np.exp(1j * (target.heading[0] - after.heading[0]))))
     share = _share(len(stretch) + 1)
-    half = (share[:-1] + share[1:]) / 2  # of the turn that the step from frame to frame has taken
+    # of the turn that the step from frame to frame has taken
+    half = (share[:-1] + share[1:]) / 2
     path = root[0] + np.cumsum(rot.rotate(rot.about_y(half * turn), np.diff(root, axis=0)), axis=0)
     shift = (target.root[0] - path[-1]) * np.array([1, 0, 1])
     rotations = stretch.rotations.astype(np.float64).copy()
@@ -110,7 +107,8 @@ def _share(steps: int) -> np.ndarray:
 
 def interpolated(start: Motion, end: Motion, frames: int) -> Motion:
     """Straight interpolation of every joint, `frames` long, that takes up the speeds of both ends."""
-    t = np.arange(-1, frames + 3) / (frames + 1)  # START's last two frames would stand at -1 and 0, END's behind them
+    # START's last two frames would stand at -1 and 0, END's behind them
+    t = np.arange(-1, frames + 3) / (frames + 1)
     a, b = start.rotations[-1:].astype(np.float64), end.rotations[:1].astype(np.float64)
     root = start.root[-1] + (end.root[0] - start.root[-1]) * t[:, None]
     path = replace(start, rotations=rot.slerp(a, b, t[:, None]), root=root, caption="")

@@ -19,12 +19,7 @@ REFINE_STEPS = 40  # of analysis-by-synthesis
 
 
 class Body:
-    """All that the model does with bodies.
-
-    Attributes:
-        model: the network and what stands beside it.
-        generation: text to motion. description: motion to text. editing: motion to motion.
-    """
+    """All tasks of bodies: `generation` text to motion, `description` motion to text, `editing` motion to motion."""
 
     def __init__(
         self, loaded: LoadedModel, phrase_index: PhraseIndex | None = None,

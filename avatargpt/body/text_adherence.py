@@ -1,10 +1,8 @@
-"""Whether a motion that goes on from another follows its text, and a warning where it does not.
-
-A continuation and a middle are bound to the pose they start from, are often short, and get the words as they stand, so
-that words may be without effect. With the packaged weights (eight actions after walking and standing, three seconds)
-the new part's fit to its text is 0.4 to 0.8 where the action shows, and -0.2 to 0.4, half of them below 0.1, where no
-text was given; in a middle of 0.4 s it is 0.1 with a text, too.
-"""
+"""Text adherence: whether a motion that continues another follows its text, and a warning where it does not."""
+# A continuation and a middle are bound to the pose they start from, are often short, and get the words unchanged, so
+# that words may be without effect. With the packaged weights (eight actions after walking and standing, three seconds)
+# the new part's fit to its text is 0.4 to 0.8 where the action shows, and -0.2 to 0.4, half of them below 0.1, where no
+# text was given; in a middle of 0.4 s it is 0.1 with a text, too.
 
 from __future__ import annotations
 
@@ -20,11 +18,7 @@ ACTION_SECONDS = 1.0  # that an action needs about
 
 
 def warn(model: BodyModel, part: Motion, text: str, captions: str = "") -> None:
-    """Warns (`UnheededText`) of what the new part does not show of its text.
-
-    Args:
-        captions: that `generate` read the text as; empty = the words went to the network as they are.
-    """
+    """Warns (`UnheededText`) of parts of the text that the motion does not show; `captions`: as `generate` read it."""
     missing = not_shown(model, part, text, captions) if captions else not_followed(model, part, text)
     if missing:
         warnings.warn(f"{text[:60]!r} {missing}", UnheededText, stacklevel=4)
@@ -36,10 +30,7 @@ def not_shown(model: BodyModel, part: Motion, text: str, captions: str) -> str:
 
 
 def not_followed(model: BodyModel, part: Motion, text: str) -> str:
-    """What is not followed of a text, in words; empty where all of it is, as far as can be told.
-
-    Without a text-motion scorer only what the words ask for can be.
-    """
+    """The parts of a text that are not followed, in words; without a scorer only its constraints are tested."""
     if reason := unreadable(text):
         return reason
     clauses = model.clauses(text)
@@ -54,7 +45,7 @@ def not_followed(model: BodyModel, part: Motion, text: str) -> str:
 
 
 def _low_fit(model: BodyModel, part: Motion, text: str) -> str:
-    """That a text hardly shows, in words; empty where it does, or nothing can tell."""
+    """A note that a text hardly shows, or empty."""
     (fit,) = model.motion_fit([part], [text])
     if model.motion_scorer is None or model.grounder is None or fit >= MIN_VISIBLE_FIT:
         return ""

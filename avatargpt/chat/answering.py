@@ -19,12 +19,12 @@ _STOP = set("what which who how is are does do did the a an of in with to and ha
 
 @dataclass(frozen=True)
 class Topic:
-    """What is asked for.
+    """The topic of a question.
 
     Attributes:
         files: that were read. count: how many segments there are. plan: the plan.
-        extreme: which segment is the longest or the shortest; empty = neither.
-        length: how long something lasts. start: when it begins. frames: in frames. fps: at so many; None = not said.
+        extreme: ``longest`` or ``shortest`` segment; empty = neither.
+        length: how long something lasts. start: when it begins. frames: in frames. fps: at so many, or None.
         numbers: that may be those of segments.
     """
 
@@ -40,7 +40,7 @@ class Topic:
 
 
 def parse_topic(about: str) -> Topic:
-    """What a topic such as ``length of segment 2`` asks for."""
+    """The topic in words such as ``length of segment 2``."""
     rate = re.search(r"(\d+) fps", about)
     return Topic(
         files=bool(re.search(r"\bfiles?\b|loaded", about)),
@@ -143,11 +143,7 @@ def question(scene: Scene, act: Act) -> ActResult:
 
 
 def answer(state: Timeline, about: str, request: str) -> str:
-    """What the timeline says to a question.
-
-    Args:
-        about: the topic, e.g. ``length of segment 2``.
-    """
+    """The timeline's answer to a question; `about`: the topic, e.g. ``length of segment 2``."""
     topic = parse_topic(about)
     if topic.files:
         return f"Files read so far: {', '.join(state.files)}." if state.files else "No file has been read."
@@ -186,7 +182,7 @@ def _length(state: Timeline, topic: Topic, lengths: list[float], chosen: list[in
 
 
 def _searched(state: Timeline, words: str) -> str:
-    """The segments whose captions share words with the question; sides where these are asked for."""
+    """The segments whose captions share words with the question; their sides where it is about them."""
     every = [s.caption for s in state.segments]
     matches = [(n, every[n - 1]) for n in sharing(words, every)]
     if asks_side(words):

@@ -100,18 +100,15 @@ def loop(scene: Scene, act: Act) -> ActResult:
 
 
 def _target(scene: Scene, name: str) -> Path:
-    """Where a result goes.
-
-    Raises:
-        UserError: a format that is not written, an impossible name, or a place outside of bounded outputs.
-    """
+    """The path of a result; raises UserError for a format, a name or a place that is not accepted."""
     from avatargpt import export
 
     typed = FILE.search(scene.request)
     typed_names = simplified(scene.request)[1]
     name = typed_names.get(name.lower(), name) if typed else as_typed(name, scene.request)
     folder, last = os.path.split(without_unsafe(name).replace("\\", "/"))  # a separator everywhere, as in `simplified`
-    last = last.strip(" .")  # a name begins with no dot; its folder may: ../takes/walk.glb
+    # a name begins with no dot; its folder may: ../takes/walk.glb
+    last = last.strip(" .")
     if not last:
         raise UserError("the file needs a name; e.g. save as walk.glb")
     path = scene.outputs / Path(folder, last).expanduser()
@@ -125,7 +122,7 @@ def _target(scene: Scene, name: str) -> Path:
 
 
 def relative(path: Path, outputs: Path) -> str:
-    """A file's name as it is said and remembered: within the outputs where it is there."""
+    """The name of a file in answers and memory: within the outputs where it is there."""
     return str(path.relative_to(outputs) if path.is_relative_to(outputs) else path)
 
 

@@ -32,17 +32,17 @@ PREVIEWS = "avatargpt-previews"
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of a turn.
+    """The answer to a turn.
 
     Attributes:
-        text: the answer, one or more lines.
+        text: one or more lines.
         acts: that were done, in order.
-        motion: what the turn was about, or None.
+        motion: that the turn was about, or None.
         files: that were written.
         ok: False when something could not be done; `text` says what and what is accepted.
-        understood: who read the turn: ``reader``, ``command``, a language model by its name, or empty = nobody.
+        understood: ``reader``, ``command``, the name of a language model, or empty = not understood.
         over: the user wants to leave.
-        seconds: length of the whole after the turn.
+        seconds: length of the whole timeline after the turn.
     """
 
     text: str
@@ -68,16 +68,15 @@ class Conversation:
 
     Args:
         model: an `avatargpt.AvatarGPT`, or anything with its methods.
-        folder: of the session, read when it holds one and written after every turn; None = nothing is kept.
+        folder: of the session, read when it holds one and written after every turn; None = no session.
         planner: for plans: a planner, or the name that `avatargpt.planning.load_planner` takes.
         intent: reads turns; None = the reader of the model's folder.
-        outputs: folder that saved files go to, and none outside of it whatever a turn names; None = the working
-            directory, or wherever a turn names.
-        seed: the same turns with the same seed give the same motion; None = 0, or as the session has it.
+        outputs: folder that bounds saved files; None = the working directory, without a bound.
+        seed: the same turns with the same seed give the same motion; None = 0, or that of the session.
         view: draw a contact sheet of the timeline after every turn that changes it.
         progress: called with (done, total) during long work.
-        llm: a language model that reads turns, and plans where `planner` names nobody. tell: takes the line that says
-            that it gave no answer.
+        llm: a language model that reads turns, and plans where `planner` is None. tell: takes the line about a missing
+            answer of it.
 
     Raises:
         UserError: a damaged session, or a model without a reader of turns.
@@ -108,7 +107,7 @@ class Conversation:
 
     @property
     def motion(self) -> Motion | None:
-        """All of it, or None when nothing was made yet."""
+        """All of it, or None where there is none yet."""
         return self.timeline.motion if self.timeline.segments else None
 
     @property
@@ -117,11 +116,7 @@ class Conversation:
         return self.store.folder if self.store else self.outputs / PREVIEWS
 
     def planner(self) -> Planner:
-        """The planner, loaded when it is first needed.
-
-        Raises:
-            UserError: there is none.
-        """
+        """The planner, loaded when it is first needed; raises UserError where there is none."""
         if self._planner is None or isinstance(self._planner, str):
             from avatargpt.planning import load_planner
 
@@ -129,13 +124,10 @@ class Conversation:
         return self._planner
 
     def say(self, text: str) -> Reply:
-        """One turn.
+        """One turn, in the user's words, or a command such as ``/undo``.
 
-        Mistakes, impossible wishes and full disks are answered (``ok`` is False), never raised; what a turn could not
-        finish leaves the timeline as it was.
-
-        Args:
-            text: in the user's words, or a command such as ``/undo``.
+        Mistakes, impossible wishes and full disks are answered (``ok`` is False), never raised; an unfinished turn
+        leaves the timeline unchanged.
         """
         before = self.memory.copy()
         try:
@@ -151,7 +143,7 @@ class Conversation:
             raise
 
     def _saved(self, reply: Reply) -> Reply:
-        """Write the session; when that fails the turn stands, and the reply says so."""
+        """Write the session; after a failure the turn stays done, and the reply says so."""
         if self.store is None:
             return reply
         try:

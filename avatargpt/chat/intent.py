@@ -24,29 +24,24 @@ NEED_SEGMENTS = frozenset(
 MOVEMENTS = ("make", "then", "before", "replace")
 _ANSWERS = frozenset("chat clarify help question show describe".split())
 ANSWER_TOKENS = 160
-MIN_READER_PROBABILITY = 0.7  # from which a small model on this machine is not asked: it reads orders worse
+# from which a small model on this machine is not asked: it reads orders worse
+MIN_READER_PROBABILITY = 0.7
 MAX_QUESTION = 200  # characters of a question back
 
 
 class Intent(Protocol):
-    """Anything that reads turns. `name` is what `Reply.understood` says."""
+    """A reader of turns; its `name` becomes `Reply.understood`."""
 
     name: str
 
     def understand(self, turn: ChatTurn) -> list[Act] | None:
-        """Acts that are possible (see `why_not`), or None: not understood.
-
-        Raises:
-            UserError: understood, but it leaves something open; says what.
-        """
+        """Possible acts (see `why_not`), or None: not understood; raises UserError for something left open."""
         ...
 
 
 def why_not(acts: Sequence[Act], turn: ChatTurn) -> str:
-    """Why these acts cannot be meant by this turn; empty = they can.
-
-    Segments must exist at the moment of their act, files must be named in the turn, takes must be open.
-    """
+    """The reason why these acts cannot be meant by this turn; empty = they can."""
+    # segments must exist at the moment of their act, files must be named in the turn, takes must be open
     count, takes = len(turn.captions), turn.takes
     for act in acts:
         if act.do in NEED_SEGMENTS and not count and not (act.do == "then" and act.text == CONTINUES):
@@ -96,7 +91,7 @@ def _repetitive(text: str) -> bool:
 
 
 def missing_number(acts: Sequence[Act], turn: ChatTurn) -> str:
-    """The number of an act that is not in the turn, as a reason why it cannot be meant; empty = all are."""
+    """A reason where a number of an act is not in the turn, else empty."""
     numbers = numbers_in(turn.request)
     for act in acts if not turn.history else ():
         for value in (act.seconds, act.factor, act.times, act.activities):
@@ -106,7 +101,7 @@ def missing_number(acts: Sequence[Act], turn: ChatTurn) -> str:
 
 
 def numbers_in(text: str) -> set[float]:
-    """The numbers that a text names, and what they are as minutes or per cent."""
+    """The numbers that a text names, also as minutes or per cent."""
     runs: list[list[str]] = [[]]
     for word in words_of(text):
         if is_numeral(word):
@@ -134,17 +129,16 @@ class WeighingIntent(Protocol):
 
 
 class LanguageIntent:
-    """Asks a language model what a turn means; without an answer the other reader is asked.
-
-    A model on this machine is asked only where the shipped reader is not sure (free talk): with 1.5 billion weights it
-    read eight of fifteen turns right, the shipped reader ten, eight of the nine that it was sure of.
+    """Turns read by a language model; without an answer the other reader reads them.
 
     Args:
-        llm: the model. reader: the shipped reader. tell: takes one line that says that `llm` gave no answer.
+        llm: the model. reader: the shipped reader. tell: takes a line about a missing answer.
 
     Attributes:
         question: back to the user about the last turn, where acts are None; else empty. last: who read the last turn.
     """
+    # A local model reads only turns of which the shipped reader is not sure (free talk): with 1.5 billion weights it
+    # read eight of fifteen turns right, the shipped reader ten, eight of the nine that it was sure of.
 
     def __init__(self, llm: LanguageModel, reader: Intent, tell: Callable[[str], None]) -> None:
         self.llm, self.reader, self._tell = llm, reader, tell

@@ -16,8 +16,10 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 
 CHUNK_SECONDS = 600.0  # the most that one call makes
-STRETCH_RANGE = (0.75, 1.35)  # within this the same movement is stretched; beyond, it is made anew at that length
-MAX_STRETCH = 5.0  # a movement that cannot be made anew is stretched at most so much
+# within this the same movement is stretched; beyond, it is made anew at that length
+STRETCH_RANGE = (0.75, 1.35)
+# a movement that cannot be made anew is stretched at most so much
+MAX_STRETCH = 5.0
 RADIUS = 8.0  # metres around the start, of long motion
 MORE_SECONDS = 4.0  # of a continuation that names no length
 ACTIVITIES = 3  # of a plan
@@ -40,11 +42,7 @@ def mirrored(segment: Segment) -> Segment:
 
 
 def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
-    """A segment of another length: stretched, or made anew where that would show.
-
-    Raises:
-        UserError: too much for what cannot be made anew.
-    """
+    """A segment of another length: stretched, or generated again where that would show."""
     ratio = seconds / segment.motion.seconds
     if STRETCH_RANGE[0] <= ratio <= STRETCH_RANGE[1]:
         return segment.lasting(seconds)
@@ -59,11 +57,7 @@ def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
 
 
 def remade(scene: Scene, old: Segment, caption: str, seconds: float | None, seed: int) -> Segment:
-    """A segment made anew, with the old one's speed and sides.
-
-    Args:
-        seconds: as it will be shown.
-    """
+    """A segment generated again, `seconds` as shown, with the speed and sides of the former one."""
     base = seconds * old.tempo if seconds is not None and old.tempo != 1 else seconds
     new = new_segment(scene, caption, base, seed)
     if old.mirrored:
@@ -83,11 +77,7 @@ def faster(segment: Segment, factor: float) -> Segment:
 
 
 def long_motion(scene: Scene, about: str, seconds: float) -> Motion:
-    """What `avatargpt.long.loop.long` makes of a scene; a plan that was made for it is acted out first.
-
-    Raises:
-        UserError: the planner's own mistakes.
-    """
+    """Long motion of a scene (`avatargpt.long.loop.long`); an existing plan for it comes first."""
     from avatargpt.long.loop import long
 
     plan = scene.state.plan
@@ -123,7 +113,7 @@ def then(scene: Scene, act: Act) -> ActResult:
 
 
 def _continued(scene: Scene, act: Act) -> Segment:
-    """What the model makes of the end of the motion, without words."""
+    """The model's continuation of the motion, without words."""
     seconds = act.seconds or MORE_SECONDS
     longer: Motion = scene.model.extend(scene.state.round, seconds, seed=scene.seed)
     new = longer.slice(len(longer) - round(seconds * FPS), len(longer))

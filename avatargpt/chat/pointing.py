@@ -14,17 +14,14 @@ IT = frozenset("it that this them him her he she they these those one thing moti
 KINDS = frozenset("one segment seg part step piece bit movement motion clip number section move thing take".split())
 PAIR = frozenset("those these both them two pair".split())
 LAST = frozenset("last final latest end ending previous".split())
-MIN_SIMILARITY, MAX_GAP = 0.35, 0.08  # cosine of words to a caption that they may mean, and between it and the next one
+# cosine of words to a caption that they may mean, and between it and the next one
+MIN_SIMILARITY, MAX_GAP = 0.35, 0.08
 _GLUE = frozenset("the a an of in on at part where with and his her their my your its when from very".split())
 
 
 @dataclass(frozen=True)
 class Target:
-    """The segments that words point at.
-
-    Attributes:
-        segment: from 1, or None = not said which. everything: all of it. several: more than one.
-    """
+    """The segments that words refer to: a `segment` from 1 or None, `everything`, or `several`."""
 
     segment: int | None = None
     everything: bool = False
@@ -34,15 +31,13 @@ class Target:
 def target(
     words: str, captions: Sequence[str], similarity: Callable[[str], Sequence[float]] | None = None
 ) -> Target | None:  # fmt: skip
-    """What words point at, or None: they name nothing that is there.
-
-    Numbers and places first, then the captions' own words, then meaning.
+    """The segments that words refer to, or None; by numbers and places, then captions' words, then meaning.
 
     Args:
         similarity: cosines of words to every caption.
 
     Raises:
-        UserError: they name several alike, or a number that is not there; says which there are.
+        UserError: several alike, or a number that does not exist; says which there are.
     """
     tokens = [w.strip(".,!?;:'\"#") for w in words.lower().split()]
     tokens = [t for t in tokens if t]

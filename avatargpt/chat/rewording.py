@@ -11,7 +11,8 @@ from instruct_data.requests.spec import TurnPart
 from instruct_data.requests.wording import value_of
 from instruct_data.text.english import mirror_text, side_of
 
-TEMPO = {"faster": (1.4, 1.8), "slower": (0.7, 0.5)}  # times as fast; the second where it is said with "much"
+# times as fast; the second where it is said with "much"
+TEMPO = {"faster": (1.4, 1.8), "slower": (0.7, 0.5)}
 LENGTH = {"longer": (1.3, 1.8), "shorter": (0.75, 0.5)}  # times as long
 LIMBS = frozenset("hand arm leg foot side way direction fist knee elbow shoulder".split())
 _PART = re.compile(r"\b(left|right)[ -](hand|arm|leg|foot|knee|fist|elbow|shoulder)\b")
@@ -20,7 +21,7 @@ _BOTH = re.compile(r"\bboth (hand|arm|leg|feet|knee|fist)s?\b")
 
 @dataclass(frozen=True)
 class Change:
-    """What a change comes to.
+    """A change of a caption.
 
     Attributes:
         caption: the new one. tempo, length: factors, 1 = none. seconds: longer, negative = shorter.
@@ -36,11 +37,7 @@ class Change:
 
 
 def changed(caption: str, change: str, parts: Sequence[TurnPart] = ()) -> Change:
-    """Apply a change in words to a caption.
-
-    Args:
-        parts: how the reader of turns reads the change.
-    """
+    """Apply a change in words to a caption; `parts`: of the reader of turns for the change."""
     change = " ".join(change.lower().split()).rstrip(" .!")
     part = parts[0] if len(parts) == 1 else _degree(change)
     much = part is not None and part.much

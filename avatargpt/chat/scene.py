@@ -25,17 +25,17 @@ Progress = Callable[[int, int], object] | None
 
 @dataclass
 class Scene:
-    """What an act is done with.
+    """The context of an act.
 
     Attributes:
         model: an `avatargpt.AvatarGPT`, or anything with its methods.
         planner: gives the planner when it is first needed.
-        outputs: folder that names of files are relative to. previews: where pictures and films for looking at go.
+        outputs: folder that names of files are relative to. previews: folder of pictures and films for viewing.
         bounded: nothing is written outside of the outputs.
-        state: the timeline as it is.
+        state: the timeline.
         seed: of this act.
         request: the turn in the user's own words.
-        saved: name of the file written last, relative to the outputs, may be empty.
+        saved: name of the last written file, relative to the outputs, may be empty.
         progress: called with (done, total) during long work.
     """
 
@@ -51,11 +51,7 @@ class Scene:
     bounded: bool = False
 
     def within(self, path: Path, folder: Path | None = None) -> Path:
-        """The path itself, where it may be written: within the outputs, or another folder, if these are bounded.
-
-        Raises:
-            UserError: ``..``, a link or another root leads out of the folder.
-        """
+        """The path, if it is within the outputs or another folder (where these are bounded); raises UserError else."""
         folder = self.outputs if folder is None else folder
         try:
             inside = path.resolve().is_relative_to(folder.resolve())
@@ -66,11 +62,7 @@ class Scene:
         return path
 
     def preview(self, name: str) -> Path:
-        """Where a picture for looking at goes.
-
-        Raises:
-            UserError: see `within`.
-        """
+        """The path of a picture for viewing; raises as `within`."""
         return self.within(self.previews / name, None if self.previews.is_relative_to(self.outputs) else self.previews)
 
     def generate(self, caption: str, seconds: float | None, seed: int) -> Motion:
@@ -81,10 +73,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class ActResult:
-    """What came of an act.
+    """The result of an act.
 
     Attributes:
-        state: the new timeline; the very object of before when nothing changed.
+        state: the new timeline; the same object when nothing changed.
         text: one or two sentences.
         motion: that the act was about, if any.
         files: that were written.
@@ -118,12 +110,10 @@ def duration(seconds: float) -> str:
 
 
 def find_file(scene: Scene, name: str) -> Path:
-    """What a name stands for: as it was typed, relative to the outputs; of a pack with the animation that is named.
-
-    A folder or a pipe of that name is found as well: who reads it says that it is one.
+    """The path of a name: as typed, or relative to the outputs; of a pack with the named animation.
 
     Raises:
-        UserError: there is nothing of that name.
+        UserError: no such file. A folder or a pipe is returned: its reader reports it.
     """
     from avatargpt import export
 
@@ -150,7 +140,7 @@ _ACTIONS: dict[str, Action] = {}
 
 
 def performs(*names: str) -> Callable[[Action], Action]:
-    """Register a function as what does these acts."""
+    """Register a function for these acts."""
 
     def register(function: Action) -> Action:
         _ACTIONS.update(dict.fromkeys(names, function))
@@ -160,11 +150,7 @@ def performs(*names: str) -> Callable[[Action], Action]:
 
 
 def perform(scene: Scene, act: Act) -> ActResult:
-    """Do one act (all but undo and redo, which are the conversation's own).
-
-    Raises:
-        UserError: it cannot be done; nothing has changed then.
-    """
+    """Do one act, all but undo and redo; raises UserError, with nothing changed, where it cannot be done."""
     if act.do not in _ACTIONS:
         raise UserError(f"nobody does {act.do}; accepted: {', '.join(sorted(_ACTIONS))}")
     return _ACTIONS[act.do](scene, act)
@@ -175,7 +161,7 @@ TURN_PICTURE = "turn.png"  # the picture of a turn, among the previews
 
 
 def desktop() -> bool:
-    """Whether a picture can be shown to somebody."""
+    """Whether a picture can be opened in a window."""
     if sys.platform in ("darwin", "win32"):
         return not os.environ.get("SSH_CONNECTION")
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and bool(shutil.which("xdg-open"))
@@ -197,11 +183,7 @@ def open_file(path: Path) -> bool:
 
 
 def sheet(state: Timeline, path: Path) -> Path:
-    """One row of poses per segment, the last `SHEET_ROWS` of them, as a PNG.
-
-    Raises:
-        UserError: nothing was made yet, or the file cannot be written.
-    """
+    """One row of poses per segment, the last `SHEET_ROWS` of them, as a PNG; raises UserError where it cannot."""
     from avatargpt.export import contact_sheet
 
     motion = state.round

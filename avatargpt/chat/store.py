@@ -1,9 +1,7 @@
-"""A conversation on disk: ``session.json`` and one ``motions/KEY.npz`` per segment that it still needs.
-
-Motions are written before the session that names them and removed after the session that names them no more, and every
-file appears under its name only when it is whole: whatever moment the process ends at, the folder holds the last
-finished turn.
-"""
+"""A conversation on disk: ``session.json`` and one ``motions/KEY.npz`` per segment that it still needs."""
+# Motions are written before the session that names them and removed after the session that names them no more, and
+# every file appears under its name only when it is complete: whenever the process ends, the folder holds the last
+# finished turn.
 
 from __future__ import annotations
 
@@ -30,12 +28,12 @@ MAX_TURNS = 200
 
 @dataclass
 class Memory:
-    """What a conversation remembers.
+    """The memory of a conversation.
 
     Attributes:
-        now: the present timeline. past, future: what undo and redo go to, the nearest last.
+        now: the present timeline. past, future: for undo and redo, the nearest last.
         turns: the last ones, ``{"user", "acts", "reply"}``.
-        seed: of the next act. saved: the file written last, relative to the outputs.
+        seed: of the next act. saved: the last written file, relative to the outputs.
     """
 
     now: Timeline = field(default_factory=Timeline)
@@ -60,11 +58,7 @@ class Memory:
 
 
 class Store:
-    """The folder of a session, which belongs to one process at a time (until it ends, however it ends).
-
-    Raises:
-        UserError: it cannot be made, or another process has it.
-    """
+    """The folder of a session, locked for one process; raises UserError where it cannot be made or is locked."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -78,10 +72,10 @@ class Store:
             raise UserError(f"{self.folder}: cannot be a session folder ({e.strerror or e})") from None
 
     def save(self, memory: Memory) -> None:
-        """Write what is new, then the session, then remove what is no longer named.
+        """Write new motions, then the session, then remove old motions.
 
         Raises:
-            UserError: the disk is full or the folder cannot be written; the last session stays whole.
+            UserError: the disk is full or the folder cannot be written; the last session stays complete.
         """
         needed = memory.segments()
         for key, segment in needed.items():
@@ -102,11 +96,7 @@ class Store:
                     path.unlink()
 
     def load(self) -> Memory | None:
-        """The last session, or None where there is none yet.
-
-        Raises:
-            UserError: a damaged session; says which file.
-        """
+        """The last session, or None where there is none yet; raises UserError for a damaged one."""
         path = self.folder / SESSION
         if not path.exists():
             return None

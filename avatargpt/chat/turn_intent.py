@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MIN_PROBABILITY = 0.25  # less sure than this it is better to ask
 ALL_STEPS = 99  # of undo: as many as there are
 SOUNDS = ("wav", "flac", "ogg", "mp3")
-MIN_RESTART_PROBABILITY = 0.8  # of beginning anew: what is there is not thrown away on a guess
+# of beginning anew: what is there is not thrown away on a guess
+MIN_RESTART_PROBABILITY = 0.8
 MAX_ROUNDS = 8  # of one turn
 DEFAULT_NAME = "motion"  # what is saved without a name
 PERCENT = 10.0  # a factor above it is in per cent
@@ -42,11 +43,7 @@ Point = Callable[[str], Target | None]
 
 
 class TurnIntent:
-    """The reader of turns.
-
-    Args:
-        reader: of a model folder. grounder: a sentence encoder, for what captions mean.
-    """
+    """The reader of turns; `reader` of a model folder, `grounder` a sentence encoder for the meaning of captions."""
 
     name = "reader"
 
@@ -58,7 +55,7 @@ class TurnIntent:
         return acts if probability >= MIN_PROBABILITY else None
 
     def weighed(self, turn: ChatTurn) -> tuple[list[Act] | None, float]:
-        """Acts, and how sure the least sure of them is (0..1)."""
+        """Acts, and the lowest of their probabilities (0..1)."""
         parts = self.reader.read_turn(turn.request)
         if not parts or any(p.act == "clarify" for p in parts):
             return None, 0.0
@@ -87,13 +84,14 @@ def as_caption(text: str) -> str:
 
 
 def file_name(text: str, formats: Sequence[str] = ()) -> str:
-    """What a file is called: ``my walk`` -> ``my_walk``; empty: a format alone, or too many words.
+    """The name of a file: ``my walk`` -> ``my_walk``; empty: a format alone, or too many words.
 
     Args:
-        formats: that stand in the turn; no name.
+        formats: in the turn, which are no names.
     """
     plain = text.replace(" . ", ".").lower()
-    for suffix in formats:  # "mp 4": letters and digits are words of their own
+    # "mp 4": letters and digits are words of their own
+    for suffix in formats:
         letters = suffix.rstrip("0123456789")
         plain = plain.replace(f"{letters} {suffix.removeprefix(letters)}".strip(), "")
     words = ["".join(c for c in w if c.isalnum() or c in "._~/-") for w in plain.split()]
@@ -107,16 +105,12 @@ def at_segment(goal: Target) -> dict[str, int]:
 
 
 def segments_of(goal: Target, count: int) -> Sequence[int]:
-    """The segments that are meant: several, all of `count`, one, or the last one where it is not said which."""
+    """The segments of a target: several, all of `count`, one, or by default the last one."""
     return goal.several or (range(1, count + 1) if goal.everything else (goal.segment or count,))
 
 
 def gap(p: TurnPart, count: int, at: Point) -> int | None:
-    """How many segments come before the place that a part tells.
-
-    Raises:
-        UserError: between what leaves more than one place.
-    """
+    """Number of segments before the place that a part names; raises UserError where there are several such places."""
     if p.where == "start":
         return 0
     if p.where == "end":
@@ -203,11 +197,7 @@ def move_acts(p: TurnPart, count: int, at: Point) -> Acts:
 
 
 def acts_of(parts: Sequence[TurnPart], turn: ChatTurn, similarity: Similarity | None = None) -> list[Act]:
-    """What the parts of a turn ask for, given what there is; empty where one of them lacks something.
-
-    Raises:
-        UserError: a part that leaves something open, or names what is not there.
-    """
+    """The acts of the parts of a turn; empty where one of them is incomplete; UserError for open references."""
     captions, lengths = list(turn.captions), list(turn.lengths)
     out: list[Act] = []
     for part in parts:
@@ -227,7 +217,7 @@ def acts_of(parts: Sequence[TurnPart], turn: ChatTurn, similarity: Similarity | 
 
 
 def _apply(act: Act, captions: list[str], lengths: list[float]) -> None:
-    """What is there once an act is done, as far as later parts of the turn may name it."""
+    """The context after an act, as far as later parts of the turn may refer to it."""
     text = str(act.text or act.scene or act.file or "")
     usual = act.seconds or 4.0
     if act.do in ("make", "load", "long"):
@@ -359,7 +349,7 @@ def _movement(p: TurnPart, count: int, seconds: dict[str, float], at: Point) -> 
 
 
 def _caption(p: TurnPart) -> str:
-    """The movement of a part as a caption, with how often it is done."""
+    """The movement of a part as a caption, with its count."""
     often = {None: "", 1: " once", 2: " twice"}.get(p.times, f" {p.times} times")
     return as_caption(p.text) + often
 
@@ -390,11 +380,7 @@ def _topic(p: TurnPart, goal: Target | None) -> str:
 
 
 def open_intent(model: Any) -> Intent:
-    """The reader of turns of an `avatargpt.AvatarGPT`.
-
-    Raises:
-        UserError: its folder has no reader of requests.
-    """
+    """The reader of turns of an `avatargpt.AvatarGPT`; raises UserError where its folder has no reader of requests."""
     index = model.phrase_index
     if index is None or index.reader is None or model.grounder is None:
         raise UserError(f"{model.source}: no reader of requests in this folder; accepted: other weights, or --llm")

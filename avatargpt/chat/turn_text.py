@@ -14,15 +14,12 @@ MAX_WORDS = 120
 MAX_CHARACTERS = 1000
 MIN_LANGUAGE_WORDS = 4  # words that it takes to tell a language
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and cursor keys of terminals
-_SHORT = frozenset("i do w n u s sec secs ok hm b4".split())  # of typed English; they are words of other languages, too
+# of typed English; they are words of other languages, too
+_SHORT = frozenset("i do w n u s sec secs ok hm b4".split())
 
 
 def cleaned(text: str) -> str:
-    """The turn without control characters, blanks made one.
-
-    Raises:
-        UserError: empty, too long, or not in Latin letters.
-    """
+    """The turn without control characters and double blanks; raises UserError for an empty, long or non-Latin one."""
     visible = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in _ESCAPE.sub(" ", text))
     words = visible.split()
     if not any(c.isalnum() or c == "?" for c in visible):
@@ -62,11 +59,7 @@ def is_command(text: str) -> bool:
 
 
 def command(text: str) -> Act | int | None:
-    """A command -> its act, a new seed for ``/seed``, None for ``/quit``.
-
-    Raises:
-        UserError: no such command, or one that is not complete.
-    """
+    """A command -> its act, a new seed for ``/seed``, None for ``/quit``; raises UserError for any other."""
     name, _, argument = BARE.get(text.lower(), text).partition(" ")
     name, argument = name.lower(), argument.strip().strip("\"'")
     if name not in COMMANDS:
@@ -105,7 +98,7 @@ def named_files(text: str) -> list[str]:
 
 
 def simplified(text: str) -> tuple[str, dict[str, str]]:
-    """The turn with every file's path cut to a plain name, and what the names stand for.
+    """The turn with every file's path cut to a plain name, and the paths of these names.
 
     ``describe "/tmp/My Clip.BVH"`` -> ``describe my_clip.bvh``, ``{"my_clip.bvh": "/tmp/My Clip.BVH"}``.
     """
@@ -128,7 +121,7 @@ def as_typed(name: str, request: str) -> str:
 
 
 def without_unsafe(name: str) -> str:
-    """The name without what some file systems refuse."""
+    """The name without characters that some file systems refuse."""
     return _UNSAFE.sub("_", name).strip()
 
 
@@ -144,7 +137,7 @@ QUESTION = re.compile(r"(?:what|which|who|whose|where|when|why|how)\b(?! (?:abou
 
 @dataclass(frozen=True)
 class ChatTurn:
-    """A turn and what it is said about.
+    """A turn with its context.
 
     Attributes:
         request: the user's words, lower case, paths cut to plain file names. timeline: the line of `outline`.

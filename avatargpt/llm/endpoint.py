@@ -20,7 +20,8 @@ URL, MODEL, KEY = "AVATARGPT_LLM_URL", "AVATARGPT_LLM_MODEL", "AVATARGPT_LLM_KEY
 FORMER = "AVATARGPT_PLANNER_"  # former prefix of these variables, still read
 LOCAL = ("localhost", "127.0.0.1", "::1")
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # statuses that may pass
-SILENCE_SECONDS = 60.0  # without a byte, after which a connection is given up; callers have a bound of their own
+# without a byte, after which a connection is given up; callers have a bound of their own
+SILENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from vqvae.errors import UserError
 from vqvae.io.files import reason
 from vqvae.strict import Number, PositiveInt, Rate, Strict
 
-MAX_ATTEMPTS = 3  # an answer that cannot be used is requested again, with the reason
-MAX_REPEATED = 4000  # characters of a bad answer that the next question repeats
+# an answer that cannot be used is requested again, with the reason
+MAX_ATTEMPTS = 3
+# characters of a bad answer that the next question repeats
+MAX_REPEATED = 4000
 MAX_ANSWER = 100_000  # characters
 MIN_TOKEN_CHARACTERS = 3  # of a token, where nobody counts tokens
 LIMITS = "seconds=60,total=600,answer=1500,tokens=500000,price=0.15/0.6,money=1,samples=3 (any of them)"

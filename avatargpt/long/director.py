@@ -14,10 +14,14 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.requests.phrase_index import PhraseIndex
 
-PLAN_ACTIVITIES = 3  # of the plan that a scene begins with, as of `avatargpt plan`
-MEMORY = 24  # activities that the planner gets and repetition is measured against
-MAX_TRIES = 4  # answers of the planner before the least repetitive one is taken
-MAX_LIKENESS = 0.6  # share of common words, from which two activities are the same
+# of the plan that a scene begins with, as of `avatargpt plan`
+PLAN_ACTIVITIES = 3
+# activities that the planner gets and repetition is measured against
+MEMORY = 24
+# answers of the planner before the least repetitive one is taken
+MAX_TRIES = 4
+# share of common words, from which two activities are the same
+MAX_LIKENESS = 0.6
 TEMPERATURE_STEP, MAX_TEMPERATURE = 0.15, 1.5  # added with every further try, and at most
 
 

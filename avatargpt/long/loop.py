@@ -40,15 +40,20 @@ if TYPE_CHECKING:
 MIN_SECONDS, MAX_SECONDS = 1.0, 14_400.0
 MIN_RADIUS, MAX_RADIUS = 2.0, 1000.0
 MAX_RETRIES = 2  # of a motion that does not show its caption
-GROUP_SIZE = 4  # clauses whose candidates are generated side by side
-FREE_RADIUS_SHARE, STRAY_COST = 0.7, 4.0  # a path beyond this share of the radius costs nats for each radius beyond it
+# clauses whose candidates are generated side by side
+GROUP_SIZE = 4
+# a path beyond this share of the radius costs nats for each radius beyond it
+FREE_RADIUS_SHARE, STRAY_COST = 0.7, 4.0
 
 # of the verification that a motion shows its caption
-COMPARED_ACTIONS = 96  # captions of other actions that a motion is compared with
+# captions of other actions that a motion is compared with
+COMPARED_ACTIONS = 96
 MAX_BETTER = 4  # of them may fit better
 MAX_CAPTION_COSINE = 0.7  # of captions that count as different
-NEAR_PHRASINGS, MAX_REPLACEMENTS = 200, 2  # phrasings searched for another action, and actions of them that are tried
-MIN_REPLACEMENT_SCORE = 0.6  # cosine (with word overlap) of such an action to the caption
+# phrasings searched for another action, and actions of them that are tried
+NEAR_PHRASINGS, MAX_REPLACEMENTS = 200, 2
+# cosine (with word overlap) of such an action to the caption
+MIN_REPLACEMENT_SCORE = 0.6
 
 
 class Embodied(Protocol):

@@ -18,26 +18,34 @@ from avatargpt.options import GenerationConfig, mix, then
 from avatargpt.requests.clause_spec import Turn
 
 # lengths, in motion tokens
-DEFAULT_TOKENS, MAX_TOKENS = 20, 40  # of a clause whose length is not known, and of any clause
+# of a clause whose length is not known, and of any clause
+DEFAULT_TOKENS, MAX_TOKENS = 20, 40
 MIN_TOKENS = 5  # of a clause
-MIN_LAST_SHARE = 0.75  # of the usual time of the last clause; with less room it is not begun
+# of the usual time of the last clause; with less room it is not begun
+MIN_LAST_SHARE = 0.75
 TRANSITIONS = (2, 4, 6, 8)  # of transitions (0.4 to 1.6 s)
 TRANSITION_SAMPLES = 4  # of each length
-SEAM_CONTEXT = 8  # on either side, for the judgement of a transition
+# on either side, for the judgement of a transition
+SEAM_CONTEXT = 8
 MAX_REST_TOKENS = 1  # of rest, at either end of a clip
-ONSET_TOKENS = 1  # in which a clip that begins moving comes to its speed
+# in which a clip that begins moving comes to its speed
+ONSET_TOKENS = 1
 
 # costs of transitions, in metres per frame^3 of jerk
 FREE_JERK = 0.1  # without a cost
-STRAY_WEIGHT, SKATE_WEIGHT, TOKEN_WEIGHT = 0.2, 0.1, 0.001  # for a metre of detour, sliding feet, and each token
+# for a metre of detour, sliding feet, and each token
+STRAY_WEIGHT, SKATE_WEIGHT, TOKEN_WEIGHT = 0.2, 0.1, 0.001
 
 # costs of candidates, in nats
-POSE_COST = 3.0  # for each metre between the first pose and the body's pose
+# for each metre between the first pose and the body's pose
+POSE_COST = 3.0
 SKATE_COST = 0.5  # for feet that slide all the time
 
-MAX_LOW_HEIGHT = 0.72  # metres of the root: below it the body sits, kneels or lies; standing it is at about 0.95
+# metres of the root: below it the body sits, kneels or lies; standing it is at about 0.95
+MAX_LOW_HEIGHT = 0.72
 HEIGHT = 0  # channel of a pose
-REST_SPEED, MOVING_SPEED = 0.012, 0.05  # metres per frame of the fastest joint: of a body at rest, and surely in motion
+# metres per frame of the fastest joint: of a body at rest, and surely in motion
+REST_SPEED, MOVING_SPEED = 0.012, 0.05
 MIN_MOVING_SHARE = 0.3  # of a clip whose ends are trimmed
 
 

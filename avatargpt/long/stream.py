@@ -12,13 +12,19 @@ from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
 # of the path, see `PathKeeper`
-INNER_SHARE = 0.85  # of the radius that is steered for; the rest is for the delay of the turn
-MAX_BEND_SHARE = 0.35  # of the radius: wider circles than this need no bend
+# of the radius that is steered for; the rest is for the delay of the turn
+INNER_SHARE = 0.85
+# of the radius: wider circles than this need no bend
+MAX_BEND_SHARE = 0.35
 MIN_CURVE_METRES = 0.6
-SMOOTHING = 0.15  # share per frame by which curvature (twice) and direction of travel follow
-LEAD_FRAMES = 12  # by which the place is extrapolated, for the turn sets in late
-MAX_YAW_RATE = 0.1  # radians per frame (115 degrees a second): at 3 m/s no curve is tighter than 1.5 m
-SIDE_MARGIN = 0.3  # metres: the side of the turn changes only for so much more room
+# share per frame by which curvature (twice) and direction of travel follow
+SMOOTHING = 0.15
+# by which the place is extrapolated, for the turn sets in late
+LEAD_FRAMES = 12
+# radians per frame (115 degrees a second): at 3 m/s no curve is tighter than 1.5 m
+MAX_YAW_RATE = 0.1
+# metres: the side of the turn changes only for so much more room
+SIDE_MARGIN = 0.3
 
 
 class StreamDecoder:
@@ -34,7 +40,8 @@ class StreamDecoder:
     def __init__(self, tokenizer: MotionTokenizer) -> None:
         self.tokenizer, self.context = tokenizer, tokenizer.decoder_context
         self.codes = np.zeros((0, tokenizer.config.levels), np.int64)
-        self.start = 0  # index within `codes` of the first token whose features are still to come
+        # index within `codes` of the first token whose features are still to come
+        self.start = 0
 
     def push(self, codes: np.ndarray) -> np.ndarray:
         """Add (N, R) codes; returns the features (M * downsample, D) that are final now, M >= 0 tokens."""
@@ -168,7 +175,8 @@ class MotionStream:
     def _placed(self, features: np.ndarray) -> Frames:
         if not len(features):
             return Frames(np.zeros((0, 22, 4)), np.zeros((0, 3)))
-        if self.state is None:  # the first frame is at rest above the origin and faces +Z
+        # the first frame is at rest above the origin and faces +Z
+        if self.state is None:
             rotations, root, _ = self.spec.decode_chunk(features[:1], None)
             self.state = RootState(-float(Motion(rotations, root).heading[0]), np.zeros(3))
             features = features.copy()

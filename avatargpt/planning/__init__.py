@@ -20,11 +20,7 @@ _URLS = ("http://", "https://")
 
 
 def check_spec(spec: str | None) -> str:
-    """What `spec` means: ``retrieval``, ``endpoint`` or ``url``.
-
-    Raises:
-        UserError: none of them.
-    """
+    """The kind of planner: ``retrieval``, ``endpoint`` or ``url``; raises UserError for any other."""
     name = (spec or "retrieval").strip()
     if name in ("retrieval", "endpoint"):
         return name
@@ -34,11 +30,7 @@ def check_spec(spec: str | None) -> str:
 
 
 def described(weights: Path) -> dict[str, str]:
-    """The planners of this installation, for people: name -> what answers. No key is shown.
-
-    Args:
-        weights: the folder of the model.
-    """
+    """The planners of this installation, for people: name -> source, without keys; `weights`: the model's folder."""
     from avatargpt.llm.endpoint import MODEL, URL, setting
     from avatargpt.planning.library import FILE
 
@@ -53,15 +45,14 @@ def described(weights: Path) -> dict[str, str]:
 def load_planner(
     spec: str | None, model: MotionSide, llm: LanguageModel | None = None, tell: Tell | None = None
 ) -> CheckedPlanner | Planner:
-    """The planner that `spec` names; its notes say which steps the motion side of `model` does not know.
+    """The planner named `spec`; its notes name steps that the motion side of `model` does not know.
 
     Args:
         spec: ``retrieval``: whole plans of the planning library; an address or ``endpoint``: an OpenAI-compatible
-            server, see `avatargpt.llm`. None or empty: `llm` where there is one, with retrieval behind it, else
-            retrieval.
-        model: whose motions are planned.
+            server, see `avatargpt.llm`. None or empty: `llm`, if any, with retrieval behind it, else retrieval.
+        model: generates the motions.
         llm: a language model that plans where `spec` is empty.
-        tell: takes the line that says that `llm` gave no answer; None = it is logged.
+        tell: takes the line about a missing answer of `llm`; None = it is logged.
 
     Raises:
         UserError: an unknown planner, missing or damaged files, or settings missing from the environment.
@@ -84,7 +75,7 @@ def load_planner(
 
 
 def _executable(model: MotionSide) -> StepChecker | None:
-    """Knows what the motion side can show, or None where it cannot tell."""
+    """The check of steps, or None without a phrase index and a sentence encoder."""
     if model.phrase_index is None or model.loaded.grounder is None:
         return None
     from avatargpt.planning.executable import StepChecker

@@ -13,16 +13,13 @@ from avatargpt.planning.types import MAX_STEP_SECONDS, MAX_STEPS, Activity
 
 MAX_STEP_WORDS = 30
 MAX_SENTENCE_WORDS = 60
-_LOOP_WORDS = (4, 6, 8, 8, 10, 12)  # words of a stretch that repeats a phrase of 1, 2, ... 6 words
+# words of a stretch that repeats a phrase of 1, 2, ... 6 words
+_LOOP_WORDS = (4, 6, 8, 8, 10, 12)
 _NOT_WORDS = re.compile(r"[^\w']+|_")
 
 
 def check_sentence(value: Any, what: str = "task") -> str:
-    """One tidy sentence without a final full stop.
-
-    Raises:
-        Malformed: not a text, empty, too long, several lines' worth of steps, or words over and over.
-    """
+    """One tidy sentence without a final full stop; raises Malformed where `value` is none."""
     if not isinstance(value, str):
         raise Malformed(f"{what}: {type(value).__name__}; a sentence is needed")
     sentence = _clean(value, what)
@@ -35,12 +32,7 @@ def check_sentence(value: Any, what: str = "task") -> str:
 
 
 def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
-    """Tidy steps without final full stops.
-
-    Raises:
-        Malformed: none or more than `MAX_STEPS`, an empty one, one of more than `MAX_STEP_WORDS` words, one twice, or
-            words over and over.
-    """
+    """Tidy steps without final full stops; raises Malformed for impossible numbers, repetitions and loops."""
     if not steps:
         raise Malformed("no steps")
     if len(steps) > MAX_STEPS:
@@ -61,12 +53,12 @@ def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
 
 
 def normalized(text: str) -> str:
-    """What stays the same when only case and punctuation differ."""
+    """A text without case and punctuation."""
     return _NOT_WORDS.sub(" ", text.lower()).strip()
 
 
 def loops(text: str) -> bool:
-    """Whether words repeat in a loop: one three times in a row, a longer phrase for as long as `_LOOP_WORDS` says."""
+    """Whether words repeat in a loop: one three times in a row, a longer phrase as `_LOOP_WORDS` says."""
     words = normalized(text).split()
     for size, enough in enumerate(_LOOP_WORDS, 1):
         run = size
@@ -105,11 +97,7 @@ class ActivityAnswer(BaseModel):
     seconds: list[float] = []
 
     def activity(self) -> Activity:
-        """Tidied.
-
-        Raises:
-            Malformed: no sentence, no steps, or the same step twice.
-        """
+        """Tidied; raises Malformed for no sentence, no steps, or the same step twice."""
         task, steps = check_sentence(self.task), check_steps(self.steps)
         complete = len(self.seconds) == len(steps)
         complete = complete and all(MIN_STEP_SECONDS <= s <= MAX_STEP_SECONDS for s in self.seconds)
@@ -117,7 +105,7 @@ class ActivityAnswer(BaseModel):
 
 
 class BriefActivity(BaseModel):
-    """One activity of few short steps: what a small model can hold, and this machine writes in a few seconds."""
+    """One activity of few short steps, within the abilities of a small model and a few seconds of this machine."""
 
     task: str = Field(max_length=60)
     steps: list[Annotated[str, Field(max_length=80)]] = Field(min_length=MIN_STEPS, max_length=MAX_BRIEF_STEPS)
@@ -145,11 +133,7 @@ class PlanAnswer(BaseModel):
     activities: Sequence[ActivityAnswer | BriefActivity]
 
     def plan(self) -> tuple[Activity, ...]:
-        """Tidied.
-
-        Raises:
-            Malformed: as `ActivityAnswer.activity`, or an activity that is there twice.
-        """
+        """Tidied; raises Malformed as `ActivityAnswer.activity`, or for a repeated activity."""
         out: list[Activity] = []
         for row in self.activities:
             out.append(check_new(row.activity(), out))
@@ -164,11 +148,7 @@ def plan_of(count: int, brief: bool = False) -> type[PlanAnswer]:
 
 
 def check_new(activity: Activity, past: Sequence[Activity]) -> Activity:
-    """The activity, if it is none of those.
-
-    Raises:
-        Malformed: it was done before.
-    """
+    """The activity; raises Malformed where it was done before."""
     for earlier in past:
         if normalized(earlier.task) == normalized(activity.task) or earlier.steps == activity.steps:
             raise Malformed(f"that was done before: {activity.task!r}")

@@ -1,6 +1,5 @@
-"""Composition of a plan: which activities of a whole plan, in which order, and in the words for its actor.
-
-Rules, not a network. Texts carry marks in place of the actor until `Person.says` fills them in."""
+"""Composition of a plan: the choice of activities from a whole plan, their order, and the words for the actor."""
+# Rules, not a network. Texts carry marks in place of the actor until `Person.says` fills them in.
 
 from __future__ import annotations
 
@@ -50,10 +49,8 @@ _CLAUSE = frozenset("when where that what who while as until before how whether 
 
 
 def statement(task: str) -> str:
-    """``Scrape and stack the plates`` or ``Scraping the plates`` -> ``{^he} scrapes and stacks the plates``.
-
-    Only where the first word is surely a verb; other tasks stay as they are.
-    """
+    """``Scrape and stack the plates`` or ``Scraping the plates`` -> ``{^he} scrapes and stacks the plates``."""
+    # only where the first word is surely a verb; other tasks stay unchanged
     if task[-1:] in "!?":
         return task
     words = task.rstrip(".").split()
@@ -101,11 +98,7 @@ def with_manner(step: str, manner: str) -> str:
 
 
 def retold(steps: Sequence[str], person: Person, first: bool, moody: bool) -> list[str]:
-    """Steps in the words for a person.
-
-    Args:
-        first: the first step names the person by noun. moody: the mood is said once.
-    """
+    """Steps in the words for a person; `first`: the first step names it by noun; `moody`: the mood is named once."""
     out, pending = [], moody and bool(person.mood)
     for i, step in enumerate(steps):
         text = with_manner(step, person.mood) if pending else step
@@ -115,12 +108,12 @@ def retold(steps: Sequence[str], person: Person, first: bool, moody: bool) -> li
 
 
 def of_others(step: str) -> str:
-    """A step in which the actor does something to {him}: an actor does that to somebody else."""
+    """A step in which the actor does something to {him}, as done to somebody else."""
     return re.sub(r"\b(\w+s) \{him\}", lambda m: f"{m[1]} someone" if m[1] in THIRD else m[0], step)
 
 
 def sided(step: str, side: str) -> str:
-    """What one hand does, with the hand that the scene names."""
+    """A step of one hand, with the hand that the scene names."""
     other_side = {"left": "right", "right": "left"}.get(side, "")
     if not other_side or (re.search(rf"\b{side}\b", step) and re.search(rf"\b{other_side}\b", step)):
         return step
@@ -147,7 +140,7 @@ def plain_task(task: str) -> str:
 
 @dataclass
 class State:
-    """What a plan must not contradict while it grows.
+    """The state of a growing plan, for its consistency.
 
     Attributes:
         pose: after the last step. steps: so far, with marks. tasks: so far, as `plain_task` gives them.
@@ -177,10 +170,8 @@ class State:
 
 
 def tell(part: Part, person: Person, state: State) -> Activity | None:
-    """An activity in the words for a person, and `state` after it; None where too few of its steps can follow.
-
-    A step that the pose forbids comes after one that makes it possible, or is left out where none is known.
-    """
+    """An activity in the words for a person, with `state` updated; None where too few of its steps are possible."""
+    # a step that the pose forbids comes after one that makes it possible, or is left out where none is known
     pose, ordered, count, turns = state.pose, [], 0, state.turns
     for step in map(of_others, part.steps):
         if step in state.steps:
@@ -207,7 +198,7 @@ def tell(part: Part, person: Person, state: State) -> Activity | None:
 
 
 def stumbles(steps: Sequence[str], pose: Pose) -> int:
-    """How many of the steps are impossible after the pose and one another."""
+    """Number of steps that are impossible after the pose and one another."""
     count = 0
     for step in steps:
         pose, wrong = follow(pose, step)
@@ -216,17 +207,20 @@ def stumbles(steps: Sequence[str], pose: Pose) -> int:
 
 
 Weak = Callable[[Sequence[str]], int]
-MAX_TRIALS = 4  # activities among which one is looked for whose steps can all be shown
+# activities among which one is looked for whose steps can all be shown
+MAX_TRIALS = 4
 VARIATION = 0.04  # of the fits of activities, at temperature 1
-STUMBLE_COST, REFUSAL_COST = 0.1, 0.2  # less for each step that the pose forbids, and that the mood does
-MAX_PLAN_COSINE, MAX_PAST_COSINE = 0.72, 0.62  # above: activities of a plan too alike; an activity done before
+# less for each step that the pose forbids, and that the mood does
+STUMBLE_COST, REFUSAL_COST = 0.1, 0.2
+# above: activities of a plan too alike; an activity done before
+MAX_PLAN_COSINE, MAX_PAST_COSINE = 0.72, 0.62
 
 
 class ActivityChooser:
     """Takes activities from one plan; it never mixes their steps.
 
     Args:
-        story: the plan. person: who acts. rng, temperature: vary which of its activities are taken.
+        story: the plan. person: the actor. rng, temperature: vary the choice of its activities.
         weak: counts steps that the body cannot show well; None = it can show all.
     """
 
@@ -240,7 +234,7 @@ class ActivityChooser:
         self.chosen: list[int] = []
 
     def activities_of(self, count: int, state: State) -> list[Activity]:
-        """At most `count` activities: a beginning, what may stand between, an end; of a written scene in its order."""
+        """At most `count` activities: a beginning, middles, an end; of a written scene in its order."""
         if self.story.ordered:
             rows = self._of_written(count, state)
             retold_parts = [tell(self.story.parts[i], self.person, state) for i in rows]
@@ -253,11 +247,7 @@ class ActivityChooser:
         return activities
 
     def next(self, state: State, past: np.ndarray) -> Activity | None:
-        """What comes next in this plan: its beginning, what may stand between, its end; None after its end.
-
-        Args:
-            past: (n, 384) activities before.
-        """
+        """The next activity of this plan, None after its end; `past`: (n, 384) activities before."""
         parts = self.story.parts
         if self.story.ordered:
             at = self._reached(state, past)
@@ -278,7 +268,7 @@ class ActivityChooser:
         return None if state.knows(self.story.parts[i]) else tell(self.story.parts[i], self.person, state)
 
     def _best(self, places: set[int], state: State, past: np.ndarray | None = None) -> Activity | None:
-        """The activity that suits best of those that may stand there; of the best few one that can be shown."""
+        """The best activity for these places; of the best few one that can be shown."""
         possible: list[tuple[int, int]] = []  # steps that cannot be shown, row
         for i in self._ranked(places, state, past):
             trial = state.copy()
@@ -302,7 +292,7 @@ class ActivityChooser:
         return sorted(rows, key=lambda i: -worth[i])
 
     def _of_written(self, count: int, state: State) -> list[int]:
-        """Rows in order: the first and the last, and between them what suits best."""
+        """Rows in order: the first and the last, and between them the best."""
         rows = [i for i, p in enumerate(self.story.parts) if not state.knows(p)]
         if len(rows) <= count:
             return rows

@@ -1,8 +1,6 @@
-"""Check of steps: how well the motion side knows a step, and what it shows where it does not.
-
-The score is retrieval: the nearest phrasing of the phrase index, by sentence vector and word overlap, for the index
-turns steps into the captions the motion network was trained on.
-"""
+"""The check of steps: how well the motion side knows a step, and the nearest movement that it knows."""
+# The score is retrieval: the nearest phrasing of the phrase index, by sentence vector and word overlap, for the index
+# turns steps into the captions that the motion network was trained on.
 
 from __future__ import annotations
 
@@ -22,8 +20,10 @@ from instruct_data.planning import STEP_TASKS
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
 
-MIN_SCORE = 0.62  # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
-MIN_RELATED = 0.5  # below this a phrasing has nothing to do with the step, and is no paraphrase
+# three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
+MIN_SCORE = 0.62
+# below this a phrasing has nothing to do with the step, and is no paraphrase
+MIN_RELATED = 0.5
 MAX_REMEMBERED = 20_000  # scores kept
 
 
@@ -44,10 +44,8 @@ class StepChecker:
         _ = self.phrase_index.index.words
 
     def can_do(self, steps: Sequence[str]) -> list[float]:
-        """A score for every step: cosine plus weighted word overlap with the nearest known phrasing, about 0 to 1.2.
-
-        A step of several movements is as good as the weakest of them, unless a phrasing knows the whole.
-        """
+        """A score for every step: cosine plus weighted word overlap with the nearest known phrasing, about 0 to 1.2."""
+        # a step of several movements is as good as the weakest of them, unless a phrasing covers the whole step
         missing = [s for s in dict.fromkeys(steps) if s not in self._scores]
         if missing:
             parts = [[c.action.lower() for c in self.phrase_index.read(s).done] or [s.lower()] for s in missing]
@@ -69,11 +67,11 @@ class StepChecker:
         return out
 
     def weak(self, steps: Sequence[str]) -> int:
-        """How many of the steps are not known well enough."""
+        """Number of steps that are not known well enough."""
         return sum(score < self.min_score for score in self.can_do(steps))
 
     def nearest_movement(self, step: str) -> str:
-        """What the body shows of a step: it in the index's words, with its own subject; empty where nothing is near."""
+        """A step in the words of the index, with its own subject; empty where nothing is near."""
         clauses = self.phrase_index.clauses(step, self.grounder, -1.0)
         if len(clauses) > 2 or min(p.similarity for p in clauses) < MIN_RELATED:
             return ""
@@ -83,7 +81,7 @@ class StepChecker:
         return text if normalized(text) != normalized(step) else ""
 
     def notes(self, steps: Sequence[str]) -> tuple[str, ...]:
-        """A sentence for every step that is not known well enough: what the body will show of it."""
+        """A sentence for every step that is not known well enough, with the nearest movement."""
         out = []
         for step, score in zip(steps, self.can_do(steps), strict=True):
             if score < self.min_score:
@@ -96,10 +94,10 @@ class StepChecker:
 
 
 class CheckedPlanner:
-    """A planner whose steps are compared with what the body knows; the words of a plan stay as they are.
+    """A planner whose steps are compared with the known movements; the words of a plan stay unchanged.
 
     Args:
-        planner: who plans. executable: compares.
+        planner: makes plans. executable: compares.
 
     Attributes:
         notes: of the last answer, a sentence each.
@@ -111,7 +109,7 @@ class CheckedPlanner:
 
     @property
     def name(self) -> str:
-        """Of who plans."""
+        """Of the planner."""
         return self.planner.name
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:

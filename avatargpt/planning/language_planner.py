@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from avatargpt.planning.retrieval_planner import RetrievalPlanner
     from avatargpt.requests.phrase_index import PhraseIndex
 
-WRITTEN_SCENES, MAX_WRITTEN_STEPS = 4, 40  # written scenes whose steps are looked up, and how many steps of them
+# written scenes whose steps are looked up, and how many steps of them
+WRITTEN_SCENES, MAX_WRITTEN_STEPS = 4, 40
 
 
 class SceneMovements:
     """Movements of the phrase index that suit a scene.
 
-    They are the nearest to the scene itself, to what was done in it, and to the steps of the nearest written scenes: a
-    scene says where somebody is, its written neighbours what a body does there.
-
     Args:
         phrase_index, grounder: of the motion side. library: written plans; None = the scene alone is looked up.
     """
+    # The nearest to the scene itself, to the last activity, and to the steps of the nearest written scenes: a scene
+    # says where somebody is, its written neighbours what a body does there.
 
     def __init__(
         self, phrase_index: PhraseIndex, grounder: SentenceGrounder, library: PlanLibrary | None = None
@@ -70,20 +70,22 @@ class SceneMovements:
 
 
 MEMORY = 8  # activities that a question repeats
-MOVEMENTS = 60  # movements that a question names; a small model would copy them one after another
-SAMPLES, LOCAL_SAMPLES = 3, 1  # answers to choose from, and where writing one takes this machine ten seconds
+# movements that a question names; a small model would copy them one after another
+MOVEMENTS = 60
+# answers to choose from, and where writing one takes this machine ten seconds
+SAMPLES, LOCAL_SAMPLES = 3, 1
 ACTIVITY_TOKENS = 120  # of an activity that a small model writes
 MAX_DESCRIPTION = 500  # characters of the description of the last motion
 
 
 class LanguagePlanner:
-    """Asks a language model; see `Planner`. Of several answers the one of the highest `Worth` is taken.
+    """Plans of a language model; see `Planner`. Of several answers the one of the highest `Worth` is taken.
 
     Args:
-        llm: who is asked, within its limits. showable: movements that a question names; None = none.
+        llm: the model with its limits. showable: movements that a question names; None = none.
         ranker: judges samples; None = the first acceptable one is taken.
-        written: the library. Where it has a plan about such a scene, a model on this machine is not asked: plans of 1.5
-            billion weights read worse (docs/planning.md). Else the plan that is worth more is taken.
+        written: the library, for a model on this machine: its plan where it has one about such a scene, else the plan
+            of higher worth (plans of 1.5 billion weights read worse, docs/planning.md).
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class LanguagePlanner:
         """See `avatargpt.planning.types.Planner.plan`.
 
         Raises:
-            UserError: a bad scene. LlmFailed: nobody answers, or no well-formed plan.
+            UserError: a bad scene. LlmFailed: no answer, or no well-formed plan.
         """
         scene = check_plan(scene, activities)
         written = self._written(scene, activities, temperature, seed)
@@ -125,11 +127,7 @@ class LanguagePlanner:
     def next_activity(
         self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
-        """See `avatargpt.planning.types.Planner.next_activity`.
-
-        Raises:
-            UserError, LlmFailed: as `plan`.
-        """
+        """See `avatargpt.planning.types.Planner.next_activity`; raises as `plan`."""
         scene, last = check_scene(scene), list(past)[-MEMORY:]
         rows = [{"task": a.task, "steps": list(a.steps)} for a in last]
         values = self._about(scene, last) | {"done": rows, "seen": described[:MAX_DESCRIPTION]}
@@ -148,11 +146,7 @@ class LanguagePlanner:
         return self._best(answers, worth).value.activity()
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
-        """See `avatargpt.planning.types.Planner.answer`.
-
-        Raises:
-            UserError: an unknown task or bad slots. LlmFailed: as `plan`.
-        """
+        """See `avatargpt.planning.types.Planner.answer`; raises as `plan`."""
         texts = check_slots(task, slots)
         values: dict[str, Any] = {"given": texts, "task": planning_task(task).description}
         if task in STEP_TASKS:
@@ -175,7 +169,7 @@ class LanguagePlanner:
         return self.llm.limits.samples or (LOCAL_SAMPLES if self.brief else SAMPLES)
 
     def _about(self, scene: str, past: Sequence[Activity]) -> dict[str, Any]:
-        """What every question about a scene says of it."""
+        """The values of every question about a scene."""
         person = actor_in(scene) or actor_of([s for a in past for s in a.steps]) or "as the scene says"
         movements = self._movements([scene, *(a.task for a in past[-1:])])
         return {"scene": scene, "person": person, "known": movements}
@@ -201,13 +195,12 @@ Tell = Callable[[str], None]
 
 
 class Fallback:
-    """Asks a language model, and without an answer of it the planner there is without one.
-
-    The failure is reported once; a model that will fail again (nobody there, bounds used up) is not asked again.
+    """A language model's planner, with another planner where it gives no answer.
 
     Args:
-        first: may raise `LlmFailed`. second: makes the other planner when it is first needed. tell: takes the report.
+        first: may raise `LlmFailed`. second: loads the other planner when it is first needed. tell: takes the report.
     """
+    # The failure is reported once; a model that will fail again (no connection, bounds used up) is not asked again.
 
     def __init__(self, first: Planner, second: Callable[[], Planner], tell: Tell) -> None:
         self.first, self._second, self._tell = first, second, tell
@@ -216,11 +209,11 @@ class Fallback:
 
     @cached_property
     def second(self) -> Planner:
-        """Who answers instead."""
+        """The other planner."""
         return self._second()
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
-        """See `avatargpt.planning.types.Planner.plan`; `Plan.planner` says who answered, a note why."""
+        """See `avatargpt.planning.types.Planner.plan`; `Plan.planner` and a note say which one answered."""
         why: list[str] = []
         plan = self._either(lambda p: p.plan(scene, activities, temperature, seed), why)
         return replace(plan, notes=(*plan.notes, *why))

@@ -26,7 +26,7 @@ class Part:
     """An activity of a whole plan, marks in place of the actor (`avatargpt.planning.persons`).
 
     Attributes:
-        task, steps: texts. at: which of `FIRST`, `MIDDLE`, `LAST` it may be.
+        task, steps: texts. at: possible places, of `FIRST`, `MIDDLE`, `LAST`.
     """
 
     task: str
@@ -73,11 +73,7 @@ class KindTable:
 
     @classmethod
     def of(cls, data: Mapping[str, np.ndarray]) -> KindTable:
-        """Of a library's arrays; empty for a library without kinds.
-
-        Raises:
-            KeyError, ValueError: damaged.
-        """
+        """Of a library's arrays; empty for a library without kinds; KeyError or ValueError for damaged ones."""
         if "kinds" not in data:
             return cls()
         names, rows, persons, words = json.loads(unpacked(data["kinds"]))
@@ -238,11 +234,7 @@ class PlanLibrary:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> PlanLibrary:
-        """The library of a folder.
-
-        Raises:
-            UserError: not there or damaged.
-        """
+        """The library of a folder; raises UserError where it is missing or damaged."""
         path = Path(folder) / FILE
         if (library := read_file(path, "planning library", cls._from)) is None:
             raise UserError(f"{path}: no such file; make one with the planner stage of scripts/train.py")

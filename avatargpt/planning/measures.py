@@ -26,13 +26,13 @@ def roc_auc(true: np.ndarray, false: np.ndarray) -> float:
 
 
 def key(task: str, steps: Sequence[str]) -> Key:
-    """An activity without its person, case and punctuation, so that only what is done is compared."""
+    """An activity without its person, case and punctuation, for comparisons."""
     actor = gender_of(" ".join([task, *steps]))
     return (bare_text(task, actor, False), *(bare_text(s, actor) for s in steps))
 
 
 def well_formed(plan: Plan, activities: int) -> bool:
-    """As many activities as asked, each with a task and at least one step, no empty or many-line text."""
+    """Whether a plan has `activities` activities, each with a task and steps, no empty or many-line text."""
     texts = [t for a in plan.activities for t in (a.task, *a.steps)]
     return (
         len(plan.activities) == activities
@@ -42,7 +42,7 @@ def well_formed(plan: Plan, activities: int) -> bool:
 
 
 def loops(plan: Plan) -> int:
-    """Steps said before in the plan, and activities told before, by their words."""
+    """Number of repeated steps and activities, by their words."""
     keys = [key(a.task, a.steps) for a in plan.activities]
     steps = Counter(s for k in keys for s in k[1:])
     tasks = Counter(k[0] for k in keys)
@@ -50,7 +50,7 @@ def loops(plan: Plan) -> int:
 
 
 def order_violations(plan: Plan) -> list[tuple[int, str]]:
-    """What is physically impossible in a plan, over all its steps (`avatargpt.planning.posture`)."""
+    """Physically impossible steps of a plan (`avatargpt.planning.posture`)."""
     return violations([s for a in plan.activities for s in a.steps])
 
 
@@ -58,8 +58,8 @@ def same_activity_rates(plans: Sequence[Plan]) -> dict[str, float]:
     """Shares of activities that the plan of another scene has too.
 
     Returns:
-        ``task``: those whose text it has, ``steps``: whose whole list of steps, ``whole``: both in one activity,
-        ``either``: one or the other, the strictest reading.
+        ``task``: with the same text, ``steps``: with the same list of steps, ``whole``: with both in one activity,
+        ``either``: with one or the other, the strictest reading.
     """
     keys = [[key(a.task, a.steps) for a in p.activities] for p in plans]
     parts: dict[str, Callable[[Key], tuple[Hashable, ...]]] = {
@@ -92,7 +92,7 @@ def shared_steps_rate(plans: Sequence[Plan]) -> float:
 
 
 def copied(plans: Sequence[Plan], library: frozenset[Key]) -> dict[str, float]:
-    """Shares of activities and of steps that stand in the library word for word (but for the person).
+    """Shares of activities and of steps that are in the library word for word (but for the person).
 
     Args:
         library: `key` of every activity of the library.

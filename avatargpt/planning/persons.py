@@ -1,6 +1,5 @@
-"""Who acts in a scene, and plan texts with marks where they name the actor (``{he} lifts {his} left arm``).
-
-Rules on words, not a network: pronouns, the nouns at the beginning of a step, and roles with their usual gender."""
+"""The actor of a scene, and plan texts with marks in place of the actor (``{he} lifts {his} left arm``)."""
+# Rules on words, not a network: pronouns, the nouns at the beginning of a step, and roles with their usual gender.
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ def gender_of(text: str) -> str:
 
 
 def actor_of(texts: Sequence[str]) -> str:
-    """``he``, ``she`` or ``it`` by the subjects that texts begin with, else by all words; empty if they do not tell."""
+    """``he``, ``she`` or ``it`` by the subjects that texts begin with, else by all words, or empty."""
     subjects = [re.split(r" (?:\w+s|\w+ing)\b", t.strip(), maxsplit=1)[0] for t in texts if t.strip()]
     return gender_of(" ".join(subjects)) or gender_of(" ".join(texts))
 
@@ -43,7 +42,7 @@ def unmarked(text: str) -> str:
 
 
 def bare_text(text: str, actor: str, step: bool = True) -> str:
-    """A text of any actor without person, case and punctuation, so that only what is done is compared."""
+    """A text without person, case and punctuation, for comparisons."""
     marked = neutral(text[:1].lower() + text[1:], actor, step)
     return " ".join(re.findall(r"[a-z{}_]+", marked.lower().replace("{o_", "{")))
 
@@ -125,7 +124,7 @@ def embedded(text: str) -> str:
 
 
 def fill(text: str, gender: str, first: str = "") -> str:
-    """Marks -> the words for `gender`; `first` is said in place of the first subject."""
+    """Marks -> the words for `gender`; `first` takes the place of the first subject."""
     pronouns = PRONOUNS[gender]
     other_pronouns = PRONOUNS["she" if gender == "he" else "he"]
 
@@ -145,7 +144,8 @@ _TRADE = re.compile(  # names of trades that are made of a thing and who deals w
     r"dresser|fighter|cleaner|hunter|monger|wright|herder|ologist|grapher|therapist)"
 )
 _DEALS = re.compile(r"[a-z]{3,}(?:er|or|ist)")  # after an animal: who has to do with it
-_AGED = "-year-old"  # somebody, where no person follows: a six-year-old plays
+# somebody, where no person follows: a six-year-old plays
+_AGED = "-year-old"
 _NOT_OF_ONE = frozenset("first last only next same".split())  # said with "the", left out after "a"
 _NEUTRAL_HEAD = frozenset("man woman person boy girl child guy lady figure teenager adult player pupil student".split())
 _ONE_HAND = re.compile(r"\b(left|right) (?:hand|arm) only|\bonly (?:his|her|the) (left|right) (?:hand|arm)")
@@ -247,7 +247,7 @@ def _person(word: str) -> bool:
 
 
 def _of_one(word: str) -> bool:
-    """A word that only "the" goes with: the shortest boy is no "a shortest boy"."""
+    """Whether a word goes with "the" only: no "a shortest boy"."""
     return word in _NOT_OF_ONE or (word.endswith("est") and len(word) > 5 and word not in ("honest", "modest"))
 
 

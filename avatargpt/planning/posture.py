@@ -1,8 +1,6 @@
-"""Physical order of steps: a small state machine over the words of a plan.
-
-It follows the base pose (standing, low, sitting, kneeling, lying), being up on a ladder or in the water, and what was
-picked up. Rules, not a network: it knows what words say, so a pose that no word tells of stays as it was.
-"""
+"""Physical order of steps: a small state machine over the words of a plan."""
+# It follows the base pose (standing, low, sitting, kneeling, lying), being up on a ladder or in the water, and items
+# that were picked up. Rules, not a network: a pose that no word changes stays the same.
 
 from __future__ import annotations
 
@@ -82,11 +80,11 @@ _GIVE = re.compile(r"\b(?:puts|sets|lays|throws|drops|hands|tosses|gives|places|
 
 @dataclass(frozen=True)
 class Pose:
-    """What is known of the body between two steps.
+    """The known state of the body between two steps.
 
     Attributes:
-        base: ``unknown`` (nothing said yet), ``stand``, ``low`` (bent, squatting, fallen), ``sit``, ``kneel``, ``lie``.
-        aloft: up on a ladder or the like. water: swimming. items: what was picked up, by name.
+        base: ``unknown`` (not yet), ``stand``, ``low`` (bent, squatting, fallen), ``sit``, ``kneel``, ``lie``.
+        aloft: up on a ladder or the like. water: swimming. items: picked up, by name.
     """
 
     base: str = UNKNOWN
@@ -99,7 +97,7 @@ START = Pose()
 
 
 def follow(pose: Pose, step: str) -> tuple[Pose, list[str]]:
-    """The pose after a step, and what is impossible about it (empty: nothing)."""
+    """The pose after a step, and its impossible movements (empty: none)."""
     text = step.lower()
     wrong: list[str] = []
     base = pose.base
@@ -137,7 +135,7 @@ def follow(pose: Pose, step: str) -> tuple[Pose, list[str]]:
 
 
 def violations(steps: Sequence[str], pose: Pose = START) -> list[tuple[int, str]]:
-    """(index of the step, what is impossible) for all steps in order."""
+    """(index of the step, impossible movement) for all steps in order."""
     out = []
     for i, step in enumerate(steps):
         pose, wrong = follow(pose, step)
@@ -153,11 +151,7 @@ BRIDGES = {
 
 
 def bridge(pose: Pose, step: str, turn: int) -> str | None:
-    """A step that makes `step` possible from `pose`, or None where none is known.
-
-    Args:
-        turn: which of several wordings.
-    """
+    """A step that makes `step` possible from `pose`, or None; `turn` chooses one of several wordings."""
     _, wrong = follow(pose, step)
     for reason in wrong:
         for part, wordings in BRIDGES.items():

@@ -1,8 +1,6 @@
-"""The planner that is built in: whole plans of the library, looked up and told for the asked scene. It works offline.
-
-What is a network here: the sentence encoder (frozen), and the learned projections where a direction has no scene. What
-is a rule: persons and moods (`persons`), physical order (`posture`), and which activities of a plan are taken.
-"""
+"""`RetrievalPlanner`, the default planner: whole plans of the library, retold for the scene; it works offline."""
+# Networks: the sentence encoder (frozen), and the learned projections where a direction has no scene. Rules: persons
+# and moods (`persons`), physical order (`posture`), and the choice among the activities of a plan.
 
 from __future__ import annotations
 
@@ -29,9 +27,11 @@ if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
 
 MEMORY = 24  # activities looked back at
-MAX_DISTANCE = 0.25  # a plan farther than the nearest one by more is not appended to it
+# a plan farther than the nearest one by more is not appended to it
+MAX_DISTANCE = 0.25
 NEARNESS_NOISE = 0.02  # of how near plans are, at temperature 1
-ENDLESS_SCENES = 60  # written scenes that are looked at for an endless scene
+# written scenes that are looked at for an endless scene
+ENDLESS_SCENES = 60
 
 
 _NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}
@@ -62,11 +62,7 @@ class RetrievalPlanner:
     def from_folder(
         cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, weak: Weak | None = None
     ) -> RetrievalPlanner:  # fmt: skip
-        """The planner of a folder with ``planning.safetensors``.
-
-        Raises:
-            UserError: no library there, or a damaged one.
-        """
+        """The planner of a folder with ``planning.safetensors``; raises UserError where it is missing or damaged."""
         return cls(PlanLibrary.load(folder), grounder, weak)
 
     @property
@@ -79,9 +75,9 @@ class RetrievalPlanner:
         return self.retriever.stories(check_scene(scene))[0].nearness >= MIN_ABOUT
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
-        """Scene -> activities with their steps: the nearest whole plan, and others that are about as near after it.
+        """Scene -> activities with their steps: of the nearest whole plan, then of others about as near.
 
-        Where these have fewer activities than were asked for, or nothing is near, a note of the plan says so.
+        A note of the plan says where these have too few activities, or nothing is near.
 
         Raises:
             UserError: a scene or number that is not accepted.
@@ -107,7 +103,7 @@ class RetrievalPlanner:
     def next_activity(
         self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
-        """What comes after `done`; of it the last 24 are looked at. Nothing among them is told again.
+        """The activity after `past`, of which the last 24 count; none of them is repeated.
 
         Raises:
             UserError: a scene that is not accepted, or nothing new is left.
@@ -117,9 +113,7 @@ class RetrievalPlanner:
     def _next(
         self, scene: str, past: Sequence[Activity], described: str, temperature: float, seed: int, actor: str = ""
     ) -> Activity:
-        """From the nearest plan that has one left: what comes next there, then other near plans, then what was left out
-        of these, then plans farther away.
-        """
+        """The next activity: of the nearest plan, then of other near plans, their leftovers, and farther plans."""
         person, last = self._person(scene, actor), list(past)[-MEMORY:]
         state, vectors = self._remember(last, described, person)
         seed += zlib.crc32(" ".join(s for a in last[-2:] for s in a.steps).encode()) if last else 0
@@ -133,7 +127,7 @@ class RetrievalPlanner:
 
     @staticmethod
     def _ways(stories: Sequence[Story]) -> Iterator[tuple[Story, bool]]:
-        """(plan, whether what was left out of it may be told) in the order in which they are tried."""
+        """(plan, whether its leftovers may be used) in the order in which they are tried."""
         limit = min(MIN_USABLE, stories[0].nearness)
         close = [s for s in stories if s.nearness >= limit]
         for leftover in (False, True):
@@ -160,9 +154,6 @@ class RetrievalPlanner:
 
         Args:
             task: one of ``instruct_data.planning.PLANNING_TASKS``. slots: its texts; steps joined by semicolons.
-
-        Raises:
-            UserError: unknown task, slots that are not accepted.
         """
         texts = check_slots(task, slots)
         steps = tuple(s.strip() for s in texts.get("steps", "").split(SEPARATOR.strip()) if s.strip())
@@ -179,14 +170,14 @@ class RetrievalPlanner:
         return list(activity.steps) if task in STEP_TASKS else [activity.task]
 
     def _person(self, scene: str, actor: str = "") -> Person:
-        """Who acts: `actor` where it is told, else whom the scene names."""
+        """The actor: of gender `actor` where it is given, else as the scene names it."""
         rows = self.retriever.nearest(scene, 9)
         votes = Counter(self.library.genders[i] for i in rows)
         person = who(scene, self.genders, max(("he", "she"), key=lambda g: (votes[g], g)))
         return person if actor in ("", person.gender) else replace(person, gender=actor, noun=_NOUNS[actor])
 
     def _remember(self, past: Sequence[Activity], described: str, person: Person) -> tuple[State, np.ndarray]:
-        """Pose and words of what was done, and (n, 384) vectors of the activities."""
+        """The state after past activities, and their (n, 384) vectors."""
         state = State.fresh()
         state.begun, state.turns, state.count = bool(past), len(past), len(past)
         actor = gender_of(" ".join(s for a in past for s in a.steps)) or "they"
@@ -220,7 +211,7 @@ class RetrievalPlanner:
         return list(activity.steps) if activity is not None else [person.says(s, i == 0) for i, s in enumerate(steps)]
 
     def _after(self, past: Activity, temperature: float, seed: int) -> Activity:
-        """What comes next where no scene is told: what follows similar activities in the library."""
+        """The next activity without a scene: after similar activities in the library."""
         actor = actor_of([past.task, *past.steps])
         return self._next(self._scene_of(past.task, past.steps), [past], "", temperature, seed, actor)
 

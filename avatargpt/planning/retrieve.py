@@ -1,7 +1,6 @@
-"""Retrieval of the whole plans near a scene: kinds of scenes, and scenes that were written once.
-
-By the frozen sentence encoder and by rare words in common: a sentence vector is mostly about who acts. All numbers
-below were chosen by reading what comes first for the sixty scenes of `eval/suites/plans.yaml`."""
+"""Retrieval of the whole plans near a scene: kinds of scenes, and scenes that were written once."""
+# By the frozen sentence encoder and by rare words in common: a sentence vector is mostly about the actor. All numbers
+# below were chosen by reading the first plans for the sixty scenes of `eval/suites/plans.yaml`.
 
 from __future__ import annotations
 
@@ -31,10 +30,10 @@ def bag(texts: Iterable[str]) -> frozenset[str]:
 
 
 class CommonWords:
-    """Shares of common words, weighted by how few of the documents have a word (inverse document frequency).
+    """Shares of common words, weighted by inverse document frequency.
 
     Args:
-        documents: words of each plan. persons: words for who acts, which do not count.
+        documents: words of each plan. persons: words for actors, which do not count.
     """
 
     def __init__(self, documents: Sequence[frozenset[str]], persons: frozenset[str]) -> None:
@@ -44,7 +43,7 @@ class CommonWords:
         self._weight = {w: math.log(len(documents) / n) for w, n in counts.items()}
 
     def weights(self, text: str) -> dict[str, float]:
-        """What the words of a text weigh, together 1; empty where it has none that count."""
+        """Weights of the words of a text, together 1; empty where none counts."""
         words = {w: self._weight.get(w, self._rarest) for w in sorted(bag([text]) - self.persons)}
         total = sum(words.values())
         return {w: v / total for w, v in words.items()} if total > 0 else {}
@@ -55,29 +54,33 @@ class CommonWords:
         return np.array([sum(v for w, v in weights.items() if w in d) for d in self.documents], np.float64)
 
 
-NEAREST_SCENES, COMPARED_SCENES = 30, 8  # written scenes nearest by the stored components, and of these by all
+# written scenes nearest by the stored components, and of these by all
+NEAREST_SCENES, COMPARED_SCENES = 30, 8
 BEST_KEYS, BEST_PARTS = 2, 3  # nearest wordings and activities that count
-ACTIVITY_WEIGHT = 0.5  # of the likeness of the activities, beside that of the scene
+# of the likeness of the activities, beside that of the scene
+ACTIVITY_WEIGHT = 0.5
 # of the share of common words; wordings that were held out with a foreign person find the right kind in 24 of 100 cases
 # without it and in 47 with it, wordings with their usual person in 63 and 74
 WORD_WEIGHT = 0.3
-KIND_BONUS = 0.08  # by which a written scene must be nearer than a kind, whose plans are tidier
+# by which a written scene must be nearer than a kind, whose plans are tidier
+KIND_BONUS = 0.08
 MIN_ABOUT = (
     0.8  # from here on a plan is about such a scene; of sixty scenes seventeen are below, half of them read badly
 )
 MIN_USABLE = 0.62  # from here on a plan may follow a nearer one
-NAME_COST = 0.2  # less for each name of a person that the scene does not know
+# less for each name of a person that the scene does not know
+NAME_COST = 0.2
 MAX_REMEMBERED = 10_000  # sentence vectors that are kept, 15 MB
 
 
 @dataclass(frozen=True, eq=False)
 class Story:
-    """A whole plan that may be told.
+    """A whole plan.
 
     Attributes:
         name: the kind, or the written scene. row: of the written scene in the library, -1 = a kind.
         parts: its activities; of a written scene in its order. vectors: (n, 384) of them, unit.
-        nearness: to what was asked. fits: (n,) cosine of each activity to what was asked.
+        nearness: to the scene in question. fits: (n,) cosine of each activity to it.
     """
 
     name: str
@@ -89,7 +92,7 @@ class Story:
 
     @property
     def ordered(self) -> bool:
-        """Whether the activities are told in their order."""
+        """Whether the order of the activities is fixed."""
         return self.row >= 0
 
 
@@ -144,12 +147,10 @@ class Retriever:
         return [int(i) for i in ranked(self.library.scene_vectors @ self.scene(scene), count)]
 
     def stories(self, scene: str, count: int = NEAREST_SCENES) -> list[Story]:
-        """All kinds and the nearest written scenes, the nearest first.
-
-        Nearness: cosine of the scenes (of a kind the mean of its `BEST_KEYS` wordings), plus `ACTIVITY_WEIGHT` times
-        the mean cosine of the scene and the `BEST_PARTS` activities, plus `WORD_WEIGHT` times the share of common
-        words; of kinds `KIND_BONUS` more.
-        """
+        """All kinds and the nearest written scenes, the nearest first."""
+        # Nearness: cosine of the scenes (of a kind the mean of its `BEST_KEYS` wordings), plus `ACTIVITY_WEIGHT` times
+        # the mean cosine of the scene and the `BEST_PARTS` activities, plus `WORD_WEIGHT` times the share of common
+        # words; of kinds `KIND_BONUS` more.
         vector = self.full([scene])[0]
         stories = [*self._kinds(scene, vector), *self._written(scene, vector, self.nearest(scene, count))]
         return sorted(stories, key=lambda s: -s.nearness)

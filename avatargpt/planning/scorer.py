@@ -1,8 +1,7 @@
-"""How good plans are: a small network that tells coherent activities from corrupted ones, and a sum of terms.
-
-The network reads sentence vectors and how many rare words are shared: of the scene, the activity, the last step before
-it and its steps in order. Who acts is found by rules (`avatargpt.planning.persons`); the weights of the terms are by
-hand."""
+"""Scores of plans: a small network that distinguishes coherent from corrupted activities, and a sum of terms."""
+# The network reads sentence vectors and the number of shared rare words: of the scene, the activity, the last step
+# before it and its steps in order. The actor is found by rules (`avatargpt.planning.persons`); the weights of the terms
+# are by hand.
 
 from __future__ import annotations
 
@@ -48,7 +47,7 @@ class Question:
 
 
 class Overlap:
-    """Words in common, weighted by how rare they are in the library; 1 = one word that is there once."""
+    """Words in common, weighted by their rarity in the library; 1 = one word that occurs once."""
 
     def __init__(self, library: PlanLibrary) -> None:
         self.index = WordIndex.of([*library.tasks, *library.steps])
@@ -145,11 +144,7 @@ class Scorer(nn.Module):
 
     @classmethod
     def of(cls, library: PlanLibrary) -> Scorer:
-        """The trained scorer of a library.
-
-        Raises:
-            UserError: the library was made by another version.
-        """
+        """The trained scorer of a library; raises UserError for one of another version."""
         try:
             width, dim = library.step_vectors.shape[1], len(library.scorer["place"][0])
             layers = len({k.split(".")[2] for k in library.scorer if k.startswith("body.layers.")})
@@ -181,20 +176,23 @@ class Scorer(nn.Module):
 
 
 COHERENCE_WEIGHT, KNOWN_WEIGHT, WEAK_WEIGHT, REPEAT_WEIGHT, STRANGER_WEIGHT, NAME_WEIGHT = 1.0, 1.0, 1.0, 2.0, 1.0, 0.5
-MIN_SAME_COSINE = 0.85  # cosine from which a step says again what one before it said
-MIN_KNOWN_SCORE = 0.62  # as `executable.LEAST`: below it the motion side cannot make out a step
-GOOD_PLAN = 1.35  # worth from which no other sample is asked for: half of the written plans are so good
+# cosine from which a step repeats an earlier one
+MIN_SAME_COSINE = 0.85
+# as `executable.MIN_SCORE`: below it a step is hardly known
+MIN_KNOWN_SCORE = 0.62
+# worth from which no other sample is asked for: half of the written plans are so good
+GOOD_PLAN = 1.35
 ACTOR_WORDS = ("he", "she", "it", "they", "the person", "a person", "person")
 
 
 def actor_in(scene: str) -> str:
-    """``he``, ``she`` or ``it`` where the scene tells whose body it is, else empty. A rule on words."""
+    """``he``, ``she`` or ``it`` where the scene names its actor, else empty. A rule on words."""
     person = who(scene, {}, "they")
     return person.gender if person.gender in ("he", "she", "it") else ""
 
 
 def strangers(scene: str, steps: Sequence[str]) -> int:
-    """How many steps somebody else does than the one who acts in the scene. A rule: the words before the verb."""
+    """Number of steps of somebody else than the actor of the scene. A rule: the words before the verb."""
     actor = actor_in(scene) or actor_of(list(steps))
     noun = who(scene, {}, "they").noun.split()[-1] if actor else ""
     count = 0
@@ -251,7 +249,7 @@ class Ranker:
         self.scorer, self.overlap = Scorer.of(library), Overlap(library)
 
     def worth(self, scene: str, activities: Sequence[Activity], past: Sequence[Activity] = ()) -> Worth:
-        """Of a plan, or of what comes after `past`."""
+        """Of a plan, or of activities after `past`."""
         steps = [s for a in activities for s in a.steps]
         earlier = [s for a in past for s in a.steps]
         vectors = unit(self.grounder.sentence([*earlier, *steps]))

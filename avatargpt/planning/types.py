@@ -22,12 +22,12 @@ MAX_STEPS = 12  # of one activity
 
 @dataclass(frozen=True)
 class Activity:
-    """One thing that a person does, and how: the middle of the three levels scene -> activity -> step.
+    """An activity of a person: the middle of the three levels scene -> activity -> step.
 
     Attributes:
         task: the activity in a short sentence.
-        steps: what one would see, in order; at least one.
-        seconds: how long each step takes, where the planner says so; else empty.
+        steps: the visible movements, in order; at least one.
+        seconds: of each step, where the planner gives them; else empty.
     """
 
     task: str
@@ -80,7 +80,7 @@ class Plan:
 
 
 class MotionSide(Protocol):
-    """What a planner needs of the model whose motions it plans."""
+    """The part of a model that a planner uses."""
 
     @property
     def loaded(self) -> LoadedModel:
@@ -89,7 +89,7 @@ class MotionSide(Protocol):
 
     @property
     def phrase_index(self) -> PhraseIndex | None:
-        """Knows which steps can be shown; None = nothing is checked."""
+        """The known movements; None = steps are not checked."""
         ...
 
 
@@ -98,7 +98,7 @@ class Planner(Protocol):
 
     @property
     def name(self) -> str:
-        """Who plans, for people."""
+        """Of the planner, for people."""
         ...
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
@@ -108,11 +108,11 @@ class Planner(Protocol):
     def next_activity(
         self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
-        """What comes after `past` in a scene that need never end.
+        """The activity after `past`, in an endless scene.
 
         Args:
             past: the last activities (a bounded memory), oldest first; may be empty.
-            described: what the motion made last looks like in words, may be empty.
+            described: the description of the last motion, may be empty.
         """
         ...
 

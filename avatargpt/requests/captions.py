@@ -21,11 +21,7 @@ _SOMEBODY = re.compile(r"\b(?:someone|somebody|(?:a|the) (?:person|figure|man|wo
 
 
 def pattern(words: str, where: str, any_case: bool = False) -> Words:
-    """A table's words.
-
-    Raises:
-        UserError: no regular expression; `where` names the place.
-    """
+    """A table's words as a pattern; raises UserError, with the place `where`, for no regular expression."""
     try:
         return re.compile(words, re.IGNORECASE if any_case else 0)
     except re.error as e:
@@ -33,7 +29,7 @@ def pattern(words: str, where: str, any_case: bool = False) -> Words:
 
 
 def template(captions: Iterable[str]) -> Words:
-    """What captions look like with any words in place of their ``{slots}``; lower case, without a final stop."""
+    """A pattern of captions with any words in place of their ``{slots}``; lower case, without a final stop."""
 
     def pattern_of(text: str) -> str:
         return r"[\w' -]+?".join(re.escape(p) for p in re.split(r"\{\w+\}", text.lower().rstrip(".")))
@@ -57,12 +53,12 @@ def bare(text: str) -> str:
 
 
 def tells_count(caption: str) -> bool:
-    """Whether a caption tells how often something is done."""
+    """Whether a caption names a number of repetitions."""
     return _COUNTED.search(caption.lower()) is not None
 
 
 def both_against_one(first: str, second: str) -> bool:
-    """Whether one text speaks of both hands (arms, legs, feet), the other of a single one."""
+    """Whether one text is about both hands (arms, legs, feet), the other about a single one."""
     both = [bool(_BOTH.search(t)) for t in (first, second)]
     return both[0] != both[1] and all(b or _ONE.search(t) for b, t in zip(both, (first, second), strict=True))
 
@@ -73,7 +69,7 @@ def of_anybody(text: str) -> str:
 
 
 def begins_with_person(request: str) -> bool:
-    """Whether a request tells who does it: "he stands still", "can you stand still"."""
+    """Whether a request begins with a person: "he stands still", "can you stand still"."""
     return _PERSON.match(request) is not None
 
 
@@ -153,7 +149,7 @@ def side_of(sentence: str) -> str:
 
 
 def _active_side(text: str) -> str:
-    """With both words in a sentence: the side not said to rest ("keeps the right arm down, lifts the left")."""
+    """Of two sides the one that does not rest ("keeps the right arm down, lifts the left")."""
     resting = re.search(
         r"(leaves?|keeps?|lets?|leaving|keeping|with) the (left|right) (arm|hand)[^,;]*?(hang|down|still|rest)", text
     )

@@ -1,8 +1,6 @@
-"""`ClauseSpec`: a clause of a request with the caption that it is shown by, and its turn or path.
-
-Turns and paths are rules. The network walks, runs or sneaks, but cannot be given degrees or a way: a turn is cut where
-it has come so far (`avatargpt.body.candidates`), a path is bent to its shape (`avatargpt.body.generate.along`).
-"""
+"""`ClauseSpec`: a clause of a request with the caption that it is shown by, and its turn or path."""
+# Turns and paths are rules. The network walks, runs or sneaks, but takes neither degrees nor ways: a turn is cut where
+# it has come so far (`avatargpt.body.candidates`), a path is bent to its shape (`avatargpt.body.generate.along`).
 
 from __future__ import annotations
 
@@ -21,7 +19,8 @@ SMALL_SIZE, BIG_SIZE = 0.7, 1.4  # of the time of a shape of usual size
 TOKEN_METRES, MIN_PATH_TOKENS = 0.25, 8  # metres that a walk gets on with a motion token
 RUNNING = frozenset("run sprint jog dash race".split())
 MIN_LEG = 0.3  # metres between two waypoints
-TURN = "turn"  # of a walk that goes straight on before and after it
+# of a walk that goes straight on before and after it
+TURN = "turn"
 WAYPOINTS = "waypoints"
 # The clips of these captions slide on their feet (a quarter of all steps), and so does what is generated for them:
 # another caption in place of the first, and a walk with a bend in place of the others.
@@ -33,11 +32,7 @@ Shape = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn on the spot.
-
-    Attributes:
-        degrees: how far, above 0. side: left or right of the body; empty = either.
-    """
+    """A turn on the spot by `degrees` above 0, to the `side` left or right of the body (empty = either)."""
 
     degrees: float
     side: str = ""
@@ -48,7 +43,7 @@ class Turn:
         return f"a person turns around to the {self.side}" if self.side else "a person turns to face the other way"
 
     def missed(self, turned: float) -> float:
-        """Degrees between the goal and what was turned, positive to the left."""
+        """Degrees between the goal and a turn, positive to the left."""
         signed = {"left": turned, "right": -turned}.get(self.side, abs(turned))
         return abs(signed - self.degrees)
 
@@ -94,11 +89,7 @@ class Route:
 
     @classmethod
     def through(cls, points: Sequence[tuple[float, float]], words: str) -> Route:
-        """By way of (x, z) metres, +z ahead and +x to the left.
-
-        Raises:
-            UserError: points too close to one another, or to 0, 0.
-        """
+        """By way of (x, z) metres, +z ahead and +x to the left; raises UserError for points that are too close."""
         steps = np.diff(np.array([(0.0, 0.0), *points]), axis=0)
         lengths = np.linalg.norm(steps, axis=1)
         if lengths.min() < MIN_LEG:
@@ -148,16 +139,15 @@ class ClauseSpec:
     Attributes:
         caption: of the phrase index, or the clause itself where no phrasing is near.
         similarity: cosine of the clause to its phrasing plus `OVERLAP_WEIGHT` times their overlap in words.
-        lengths: motion tokens that clips with this caption have, from short to long; empty = not known.
-        turn: the turn that the clause asks for, when it asks for nothing else. route: the path that it names.
-        action: class of the phrasing, empty where none is near. concurrent: what arms or head do at the same time.
-        phrasing: the nearest one. words: that it was read from. style: that it is shown in, empty = none.
+        lengths: motion tokens of clips with this caption, from short to long; empty = unknown.
+        turn: of a clause that is a turn and nothing else. route: the path that it names.
+        action: class of the phrasing, empty where none is near. concurrent: action of arms or head at the same time.
+        phrasing: the nearest one. words: of the request. style: that it is shown in, empty = none.
         known: probability that the action is a known one.
-        alternatives: another caption of the action, and another action that the words may mean, tried where this one
-            does not do what was asked for.
+        alternatives: another caption of the action, and another action that the words may mean; tried where this one
+            fails the clause.
         avoid: actions that were denied, and their captions.
-        clause: as it was typed, None = not read. in_sequence: it was to be done at the same time as the one before,
-            which is not possible.
+        clause: as it was typed, None = not read. in_sequence: a concurrent action that is only possible afterwards.
     """
 
     caption: str
@@ -178,7 +168,7 @@ class ClauseSpec:
 
     @property
     def not_shown(self) -> tuple[str, ...]:
-        """What the clause says and will not be shown, a line each."""
+        """A line for each part of the clause that will not be shown."""
         clause = self.clause
         if clause is None:
             return ()
@@ -207,7 +197,7 @@ class ClauseSpec:
 
     @property
     def bent_caption(self) -> str:
-        """What the network is asked for where no path is bent."""
+        """The caption for the network where no path is bent."""
         if self.route is None or self.route.shape != TURN:
             return self.caption
         return next(caption for caption, side in BENT.items() if side == self.route.side)

@@ -64,11 +64,9 @@ def _vocabulary() -> frozenset[str]:
 
 
 def looks_english(text: str) -> bool:
-    """Whether at least half of the words are English ones (three quarters where another language's are among them), or
-    English ones bind the rest together.
-
-    A rule: the sentence encoder's vocabulary, with English endings taken off, and lists of the commonest words.
-    """
+    """Whether a text is English: by the share of English words, or by those that bind the others together."""
+    # a rule: the sentence encoder's vocabulary, with English endings removed, and lists of common words; half of the
+    # words have to be English, three quarters where words of another language are among them
     words = [w.lower() for w in _WORD.findall(text) if len(w) > 1 or w in "aAIiyzwe"]
     if not words:
         return False
@@ -90,10 +88,10 @@ def looks_english(text: str) -> bool:
 
 
 def hit_at_random(text: str) -> bool:
-    """Whether rows of keys are all there is, no word of any language: "asdfgh jkl". A rule: no word is known or made
-    of two known ones ("catchphrase"), and more than half of the letters are in words of four or more that are
-    neighbours on the keyboard, without a vowel, or with five consonants in a row.
-    """
+    """Whether a text is nothing but keys hit at random: "asdfgh jkl"."""
+    # a rule: no word is known or composed of two known ones ("catchphrase"), and more than half of the letters are in
+    # words of four or more letters that are neighbours on the keyboard, without a vowel, or with five consonants in a
+    # row
     words = [w.lower() for w in _WORD.findall(text)]
     vocabulary = _vocabulary()
 
@@ -109,7 +107,8 @@ def hit_at_random(text: str) -> bool:
     return 2 * hit > sum(map(len, words)) and all(map(strange, words))
 
 
-MIN_LANGUAGE_PROBABILITY = 0.5  # English requests stay below it, whole foreign sentences do not
+# English requests stay below it, whole foreign sentences do not
+MIN_LANGUAGE_PROBABILITY = 0.5
 MIN_LANGUAGE_WORDS = 2
 LANGUAGES = {
     "ar": "Arabic", "bg": "Bulgarian", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek",
@@ -129,7 +128,7 @@ def _identifier() -> Any:
 
 
 def language_of(text: str) -> str:
-    """ISO 639-1 code of the language, one of `NAMES`; empty for English and for what is too short or mixed to tell."""
+    """ISO 639-1 code of the language, one of `LANGUAGES`; empty for English and for short or mixed texts."""
     if sum(any(c.isalpha() for c in w) for w in text.split()) < MIN_LANGUAGE_WORDS and text.isascii():
         return ""
     code, share = _identifier().classify(text)
@@ -141,7 +140,8 @@ def named(code: str) -> str:
     return LANGUAGES.get(code, f"language {code!r}")
 
 
-_FIRST_EMOJI = 0x2600  # of the symbols that are taken for emoji; before it come arrows, signs and frames
+# of the symbols that are taken for emoji; before it come arrows, signs and frames
+_FIRST_EMOJI = 0x2600
 _EMOJI_MODIFIERS = re.compile("[\ufe00-\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\u2640\u2642]")
 """What only says how an emoji looks (variation, joiner, skin, sex), and letters of flags."""
 _EMOJI_MEANINGS = {
@@ -159,11 +159,8 @@ def is_emoji(character: str) -> bool:
 
 
 def worded(text: str) -> str:
-    """An instruction as the reader is given it.
-
-    Emoji become words, the same in a row once; so is a row of exclamation or question marks, for the reader would take
-    it for a count.
-    """
+    """An instruction as the reader takes it: emoji as words, the same in a row once."""
+    # also rows of exclamation or question marks, which the reader would take for a count
     bare = _EMOJI_MODIFIERS.sub("", text)
     bare = re.sub(r"(\W)\1+", lambda m: m[1] if is_emoji(m[1]) or m[1] in "!?" else m[0], bare)
     words = (f"\0{_EMOJI_MEANINGS.get(c) or unicodedata.name(c, '').lower()}\0" if is_emoji(c) else c for c in bare)
@@ -172,7 +169,7 @@ def worded(text: str) -> str:
 
 
 def meaningless(text: str) -> bool:
-    """Whether an instruction has no word: a number alone, or keys hit at random. A rule, see `hit_at_random`."""
+    """Whether an instruction has no word: a number alone, or keys hit at random (`hit_at_random`)."""
     if re.fullmatch(r"[\d\s.,]+", text):
         return True
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", worded(text))  # names of shapes are words, too
@@ -180,7 +177,7 @@ def meaningless(text: str) -> bool:
 
 
 def unreadable(text: str) -> str:
-    """Why nothing in a text can be understood, as what is said of it: another language, no word; empty = it may be."""
+    """The reason why a text cannot be understood, another language or no word, or empty."""
     if code := language_of(text):
         return f"does not look like English but like {named(code)}, and the model knows English alone"
     if meaningless(text):
@@ -195,7 +192,6 @@ _BELOW_ZERO = re.compile(
 
 
 def below_zero(text: str, shares: bool = True) -> str:
-    """The first time, count or, with `shares`, per cent in a text that is below zero, as it stands there: "-5 seconds";
-    empty = none is."""
+    """The first time, count or, with `shares`, per cent below zero in a text, as written ("-5 seconds"), or empty."""
     matches = (m[0] for m in _BELOW_ZERO.finditer(text) if shares or not m["share"])
     return next(matches, "")

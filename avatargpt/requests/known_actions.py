@@ -1,8 +1,6 @@
-"""Whether the action of a clause is a known one: a small network over what speaks for each known action.
-
-It is trained on the phrase index itself (`avatargpt.train.known_actions`): phrasings are looked up as if they were not
-in it, a third of them as if their action were not in it either, and sentences about actions that it does not know.
-"""
+"""`KnownActionClassifier`: the probability that a clause means a known action, by a small network."""
+# Trained on the phrase index itself (`avatargpt.train.known_actions`): phrasings are looked up as if they were not
+# in it, a third of them as if their action were not in it either, and sentences about unknown actions.
 
 from __future__ import annotations
 
@@ -20,19 +18,17 @@ from vqvae.motion import atomic_write
 COMPARED_ACTIONS = 24  # that are compared
 NEAREST, COUNTED = 8, 60  # phrasings whose actions are counted
 FEATURES = 27
-TEMPERATURE = 0.06  # of the weight of the nearest ones among each other
+# of the weight of the nearest ones among each other
+TEMPERATURE = 0.06
 CLASSIFIER_FILE = "choice.safetensors"
 NAMES = ("mean", "scale", "w1", "b1", "w2", "v1", "c1", "v2", "c2")
 
 
 def features(scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """What speaks for the nearest actions.
+    """Evidence for the nearest actions: (A,) actions, the nearest first, and (A, F) features.
 
     Args:
         group: (n,) number of each phrasing's action. members: per action its rows.
-
-    Returns:
-        (A,) actions, the nearest first, and (A, F) features.
     """
     best = np.full(len(members), -np.inf)
     np.maximum.at(best, group, scores.scores)
@@ -45,11 +41,11 @@ def features(scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarr
         rows = members[action]
         row = rows[scores.scores[rows].argmax()]
         cosines, overlaps = np.sort(scores.cosine[rows])[::-1], np.sort(scores.overlap[rows])[::-1]
-        alike, of_action = scores.alike[rows], owner == action
+        same_verb, of_action = scores.same_verb[rows], owner == action
         out.append([
             cosines[0], cosines[:3].mean(), cosines[:8].mean(), scores.scores[row], overlaps[0], scores.overlap[row],
-            overlaps[:3].mean(), scores.cosine[row], scores.alike[row], alike.mean(), alike.any(),
-            scores.unlike[rows].mean(), weight[of_action[:NEAREST]].sum() / weight.sum(), of_action[:20].mean(),
+            overlaps[:3].mean(), scores.cosine[row], scores.same_verb[row], same_verb.mean(), same_verb.any(),
+            scores.other_part[rows].mean(), weight[of_action[:NEAREST]].sum() / weight.sum(), of_action[:20].mean(),
             of_action.mean(), np.log(len(rows)) / 6, scores.verb, scores.scores[row] - scores.cosine[row],
         ])  # fmt: skip
     absolute = np.concatenate([np.array(out, np.float32), _covered(scores, group, members, actions)], 1)
@@ -61,9 +57,9 @@ def features(scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarr
 
 
 def _covered(scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarray], actions: np.ndarray) -> np.ndarray:
-    """(A, 5) how much of what a request says an action's phrasings say, too: share of its lemmas by rarity, the rarest
-    that they lack, how usual its rarest one is among them; of all actions the share and the rarest lemma that none has.
-    """
+    """(A, 5) shares of the request's words that the phrasings of an action have, too."""
+    # share of its lemmas by rarity, the rarest that they lack, how usual its rarest one is among them; of all actions
+    # together the share, and the rarest lemma that none has
     total = sum(weight for weight, _ in scores.terms) or 1.0
     out = np.zeros((len(actions), 5), np.float32)
     rarest = -1.0
@@ -80,14 +76,7 @@ def _covered(scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarr
 
 
 class KnownActionClassifier:
-    """The trained network, two layers for the actions and two for "none of them".
-
-    Args:
-        arrays: by `NAMES`.
-
-    Raises:
-        KeyError: one is missing.
-    """
+    """The trained network, two layers for the actions and two for "none of them"; `arrays` by `NAMES`."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.arrays = {k: np.asarray(arrays[k], np.float32) for k in NAMES}
@@ -103,8 +92,8 @@ class KnownActionClassifier:
         none = _gelu(top.ravel() @ a["v1"] + a["c1"]) @ a["v2"] + a["c2"]
         return np.concatenate([scores, none])
 
-    def known(self, scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarray]) -> float:
-        """The probability, 0..1, that one of the book's actions is meant."""
+    def probability(self, scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarray]) -> float:
+        """The probability, 0..1, that one of the known actions is meant."""
         logits = self.logits(features(scores, group, members)[1])
         shares = np.exp(logits - logits.max())
         return float(1 - shares[-1] / shares.sum())
@@ -117,11 +106,7 @@ class KnownActionClassifier:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> KnownActionClassifier | None:
-        """That of a model folder, None where it has none.
-
-        Raises:
-            UserError: a damaged file.
-        """
+        """Of a model folder, None where it has none; raises UserError for a damaged file."""
         from vqvae.io.tensors import load_tensors
 
         path = Path(folder) / CLASSIFIER_FILE

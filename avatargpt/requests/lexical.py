@@ -1,6 +1,5 @@
-"""Words of requests and captions: lemmas, word overlap by inverse document frequency, and named manners.
-
-Sentence embeddings miss a rare word that decides ("toes", "sneak"); plain word overlap finds it."""
+"""Words of requests and captions: lemmas, word overlap by inverse document frequency, and named manners."""
+# sentence embeddings miss a rare word that decides ("toes", "sneak"); plain word overlap finds it
 
 from __future__ import annotations
 
@@ -45,7 +44,7 @@ _ENDING_IN_E = frozenset(verb[:-1] for verb in _VERBS_IN_E.split())
 
 
 def _base(stem: str) -> str:
-    """A verb's base from what is left after -ing or -ed."""
+    """A verb's base from the stem before -ing or -ed."""
     if stem in _ENDING_IN_E:
         return stem + "e"
     if len(stem) > 2 and stem[-1] == stem[-2] and stem[-1] not in "aeioulsz":
@@ -98,7 +97,8 @@ _AGAIN = re.compile(
     r"\b(?:again and again|over and over|several|repeated(?:ly)?|repeat\w*|many times|a few|some more|a couple of|"
     r"a number of|in a row|one after another|continuously|keeps? (?:on )?\w+ing|a series of)\b"
 )
-SEVERAL = 3  # times, where a text says that something is done more than once but not how often
+# times, where a text says that something is done more than once but not how often
+SEVERAL = 3
 
 _WHO = re.compile(r"(?:(?:like )?an? (?:old |young |little )?)?[a-z-]+(?: person| man| woman)?")
 
@@ -118,7 +118,7 @@ def lemmas(text: str) -> list[str]:
 
 
 def times(text: str) -> tuple[int, bool]:
-    """How often a text says that something is done (0 = it does not say), and whether more will do as well."""
+    """The number of repetitions in a text (0 = none named), and whether more will do as well."""
     lowered = _MEASURE.sub("", text.lower())
     again = bool(_AGAIN.search(lowered))
     for match in _TIMES.finditer(lowered):
@@ -172,7 +172,7 @@ class WordIndex:
 
     @cached_property
     def weight(self) -> dict[str, float]:
-        """How rare each lemma is, by its inverse document frequency."""
+        """Inverse document frequency of each lemma."""
         return dict(zip(self.words, self.weights.tolist(), strict=True))
 
     @cached_property
@@ -200,7 +200,7 @@ class WordIndex:
 
 
 class Manners:
-    """Styles by the words that name them: an adverb, a phrase ("full of energy") or who it is ("an old man").
+    """Styles by the words that name them: an adverb, a phrase ("full of energy") or a person ("an old man").
 
     Args:
         phrases: phrase -> style. Phrases that two styles share are left out.
@@ -216,12 +216,12 @@ class Manners:
         self.longest = max(map(len, self.known), default=0)
 
     def find(self, text: str) -> tuple[str, str]:
-        """The style of the longest phrase whose words stand in the text in a row, or empty; and the text without it."""
-        words_ = [w for w in lemmas(text) if w not in _GENERIC]
-        for size in range(min(self.longest, len(words_)), 0, -1):
-            for start in range(len(words_) - size + 1):
-                words = tuple(words_[start : start + size])
+        """The style of the longest phrase in the text, or empty; and the text without it."""
+        content = [w for w in lemmas(text) if w not in _GENERIC]
+        for size in range(min(self.longest, len(content)), 0, -1):
+            for start in range(len(content) - size + 1):
+                words = tuple(content[start : start + size])
                 if words in self.known:
-                    others_ = " ".join(t for t in text.split() if not set(words) & set(lemmas(t)))
-                    return self.known[words], others_ if lemmas(others_) else text
+                    remaining = " ".join(t for t in text.split() if not set(words) & set(lemmas(t)))
+                    return self.known[words], remaining if lemmas(remaining) else text
         return "", text

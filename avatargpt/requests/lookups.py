@@ -34,11 +34,11 @@ TRAVEL_VERBS = frozenset("walk run jog stroll stride march sneak hike pace go mo
 
 @dataclass(frozen=True)
 class Lookup:
-    """What is looked up for a clause.
+    """The query for a clause.
 
     Attributes:
-        words: with the side and the direction in them. core: those without target and style.
-        turn, route: see `ClauseSpec`. clause: as it was typed, None = the words are all that is known.
+        words: with the side and the direction. core: those without target and style.
+        turn, route: see `ClauseSpec`. clause: as it was typed, None = only words.
     """
 
     words: str
@@ -49,7 +49,7 @@ class Lookup:
 
 
 def is_above(action: str) -> bool:
-    """Whether arms or the head alone do an action."""
+    """Whether an action is one of the arms or the head alone."""
     from instruct_data.synth.layered import ARMS_ACT, HEAD_ACTS
 
     return action in ARMS_ACT or action in HEAD_ACTS
@@ -63,11 +63,8 @@ def is_rest(action: str) -> bool:
 
 
 def which_is_below(first: str, second: str) -> int | None:
-    """Of two concurrent actions the one that gives the legs, 0 or 1; None where they do not go together.
-
-    The other one has to be something that arms or the head do alone; it is laid over the first as in the layered clips
-    of the training material (`instruct_data.synth`).
-    """
+    """Of two concurrent actions the one that gives the legs, 0 or 1; None where they do not go together."""
+    # arms or the head alone do the other one: it is laid over the first as in the layered clips of the training data
     from instruct_data.synth.layered import GAITS
 
     for i, (lower, upper) in enumerate(((first, second), (second, first))):
@@ -77,12 +74,12 @@ def which_is_below(first: str, second: str) -> int | None:
 
 
 def goes(action: str) -> bool:
-    """Whether an action is one of steps: "walk_left", "a person runs or jogs"."""
+    """Whether an action consists of steps: "walk_left", "a person runs or jogs"."""
     return any(lemma(w) in STEPS for w in re.findall("[a-z]+", action))
 
 
 def expanded(clause: Clause) -> list[Clause]:
-    """What is done one after another for a clause: going back and forth is going, turning round and going again."""
+    """The clauses that replace one: going back and forth is going, turning round and going again."""
     if clause.path != "back_and_forth" or not _travels(clause.action):
         return [clause]
     way = clause.model_copy(
@@ -93,7 +90,7 @@ def expanded(clause: Clause) -> list[Clause]:
 
 
 def with_bends(clauses: Sequence[Clause]) -> list[Clause]:
-    """Clauses; a turn that is made while going becomes one of the path: "walk, turning left as you do"."""
+    """Clauses with concurrent turns as bends of the path: "walk, turning left as you do"."""
     out: list[Clause] = []
     for clause in clauses:
         before = out[-1] if out else None
@@ -108,12 +105,12 @@ def with_bends(clauses: Sequence[Clause]) -> list[Clause]:
 
 
 def measured(clause: Clause) -> bool:
-    """Whether a clause says more than words can be looked up for."""
+    """Whether a clause has measures besides its words."""
     return bool(clause.times or clause.seconds or clause.turn or clause.path or clause.distance or clause.waypoints)
 
 
 def lookup_of(clause: Clause) -> Lookup:
-    """What is looked up for a clause."""
+    """The query for a clause."""
     action = clause.action
     side = clause.side if clause.side in ("left", "right") else ""
     turn = _turn(clause, side)

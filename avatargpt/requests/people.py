@@ -79,12 +79,12 @@ _SOMEONE = re.compile(r"^(?:an? |the )?(?:person|human|figure|character|someone|
 
 
 def strange_names(texts: Sequence[str], scene: str) -> int:
-    """How many names of people are in the texts of an activity that the scene does not tell."""
+    """Number of names of people in the texts of an activity that are not in the scene."""
     return sum(n not in scene for n in {n for t in texts for n in re.findall(r"(?<=[\w,}] )[A-Z][a-z]+", t)})
 
 
 def subject_of(step: str) -> str:
-    """Who does it: the words before the verb."""
+    """The subject of a step: the words before the verb."""
     words = step.split()
     verb = next((i for i, w in enumerate(words[:6]) if i and w.lower() in THIRD), 0)
     return " ".join(words[:verb]) if 0 < verb <= 5 and "," not in " ".join(words[:verb]) else ""

@@ -1,11 +1,9 @@
-"""The phrase index: requests in anybody's words -> captions that the network was trained on.
+"""The phrase index: retrieval of the captions, which the network was trained on, that requests mean."""
 
-This is retrieval, not generation: every clause of a request is compared (frozen sentence encoder and word overlap)
-with some thousand phrasings whose meaning is known; the nearest few vote for the action. Left, right, backward and the
-manner are taken from the words themselves, because sentence embeddings hardly tell them from one another. Of an
-action's captions the one is taken whose attributes agree best with the clause: "knocks twice" for two knocks, "kicks"
-rather than "kicks while turning around" for a kick. The index holds the project's own texts only.
-"""
+# meaning; the nearest few vote for the action. Left, right, backward and manner are taken from the words themselves,
+# because sentence embeddings hardly tell them from one another. Of an action's captions the one is taken whose
+# attributes agree best with the clause: "knocks twice" for two knocks, "kicks" rather than "kicks while turning around"
+# for a kick. The index holds the project's own texts only.
 
 from __future__ import annotations
 
@@ -66,28 +64,37 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
 
-RANK = 104  # principal directions of the vectors that are kept in the file
+# principal directions of the vectors that are kept in the file
+RANK = 104
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
 MIN_SIMILARITY = 0.4  # below it a clause keeps its own words
-MIN_PHRASING_SIMILARITY = 0.75  # from which a phrasing says what the clause asks for
-MAX_ALTERNATIVE_GAP = 0.3  # in similarity, up to which another action is an alternative
+# from which a phrasing says what the clause asks for
+MIN_PHRASING_SIMILARITY = 0.75
+# in similarity, up to which another action is an alternative
+MAX_ALTERNATIVE_GAP = 0.3
 MIN_SINGLE_SIMILARITY, MIN_SINGLE_LEAD = 0.88, 0.04  # from which one phrasing decides without a vote
-VOTERS, VOTE_TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
-USUAL_CAPTION_BONUS = 0.1  # by which a caption must agree better than its action's usual one
+# nearest phrasings that vote, by exp(score / temperature)
+VOTERS, VOTE_TEMPERATURE = 8, 0.06
+# by which a caption must agree better than its action's usual one
+USUAL_CAPTION_BONUS = 0.1
 
 # Weights of the attributes of a caption, in the phrasings' scores
 MATCH_WEIGHTS = {"side": 0.3, "direction": 0.1, "times": 0.15, "turn": 0.1, "path": 0.1, "tempo": 0.05, "size": 0.05,
                  "in_place": 0.1}  # fmt: skip
 EXTRA_COST = 0.15  # of an attribute that was not asked for
-ANY_VALUE = ("target", "style")  # attributes of which only the presence is compared
+# attributes of which only the presence is compared
+ANY_VALUE = ("target", "style")
 EXTRA_CLAUSE_COST = 0.1  # of each further movement
 MISMATCH_COST = 0.3  # of another value than was asked for
 
 # Margins between similarities when several clauses are resolved
-MIN_CLAUSE_SIMILARITY, WHOLE_TEXT_MARGIN = 0.9, 0.02  # a caption of the whole text replaces clauses that are not near
-MIN_WHOLE_SIMILARITY = 1.0  # of a caption of the whole text whose clauses have other sides or directions
-JOINT_MARGIN = 0.05  # by which one caption for two concurrent actions may be further away than either
+# a caption of the whole text replaces clauses that are not near
+MIN_CLAUSE_SIMILARITY, WHOLE_TEXT_MARGIN = 0.9, 0.02
+# of a caption of the whole text whose clauses have other sides or directions
+MIN_WHOLE_SIMILARITY = 1.0
+# by which one caption for two concurrent actions may be further away than either
+JOINT_MARGIN = 0.05
 
 MAX_MOVEMENT_WORDS = 9
 MAX_MOVEMENT_ROWS = 300  # phrasings looked at for each text
@@ -96,20 +103,20 @@ CaptionAttributes = Mapping[str, Any]
 
 
 def caption_attributes(request: MotionRequest) -> dict[str, Any]:
-    """The attributes of a caption as the reader reads it: of the first clause that has each, and how many `more`."""
+    """The attributes of a caption: of its first clause that has each, and the number of `more` clauses."""
     out: dict[str, Any] = {}
     for name in MATCH_WEIGHTS:
         value = next((v for c in request.clauses if (v := getattr(c, name)) not in (None, False)), None)
         if value is not None:
             out[name] = value
     out |= {name: True for name in ANY_VALUE if any(getattr(c, name) for c in request.clauses)}
-    if more := len(request.clauses) - 1:
-        out["more"] = more
+    if extra := len(request.clauses) - 1:
+        out["more"] = extra
     return out
 
 
 def agreement(clause: Clause, attributes: CaptionAttributes) -> float:
-    """How much better a caption is for having the attributes of a clause, less what it has otherwise or unasked."""
+    """Score of a caption for the attributes that it shares with a clause, less for others."""
     score = 0.0
     for name, value in attributes.items():
         if name == "more":
@@ -133,7 +140,7 @@ class PhraseIndex:
     """Phrasings, the captions that they mean, and their actions.
 
     Args:
-        keys: n phrasings. captions: what each means, per style, ``""`` = the plain one. sides: left, right or empty.
+        keys: n phrasings. captions: of each, per style, ``""`` = the plain one. sides: left, right or empty.
         classes: the action of each; phrasings of one action vote together.
         styles: word or phrase -> style. lengths: caption -> usual numbers of motion tokens.
         vectors: (n, 384) unit vectors of the phrasings.
@@ -142,8 +149,8 @@ class PhraseIndex:
     Attributes:
         classifier: gives the probability that an action is a known one, None = all are.
         reader: reads requests, None = each is one action.
-        attributes: of each caption beyond its action, empty = nobody has read them.
-        user_actions: neither of the networks has learnt them: words that say them are taken as they are.
+        attributes: of each caption besides its action; empty = not read.
+        user_actions: actions that no network has learnt; their words are matched literally.
     """
 
     def __init__(
@@ -165,7 +172,7 @@ class PhraseIndex:
 
     @cached_property
     def manners(self) -> Manners:
-        """What names a style."""
+        """Words that name a style."""
         return Manners(self.styles)
 
     @cached_property
@@ -179,42 +186,41 @@ class PhraseIndex:
         return self.manners.find(text)[0]
 
     def with_verb(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) whether a phrasing has this verb, with this part of the body where one is named; and whether it has the
-        verb, but no phrasing of its action that part ("roll the shoulders": a roll on the ground)."""
-        same, alike = np.zeros((2, len(self.keys)), bool)
+        """(n,) phrasings with this verb, and this part of the body if one is named; and those with the verb alone."""
+        # the latter: no phrasing of the action has that part ("roll the shoulders": a roll on the ground)
+        with_verb, with_part = np.zeros((2, len(self.keys)), bool)
         for row in self.index.words.rows(verb).tolist():
             row_verb, row_part = doing(self.keys[row])
-            same[row], alike[row] = row_verb == verb, row_verb == verb and part in ("", row_part)
+            with_verb[row], with_part[row] = row_verb == verb, row_verb == verb and part in ("", row_part)
         if part in ("", HAND):  # hands do nearly everything
-            return alike, np.zeros_like(alike)
-        return alike, same & ~np.isin(self.group, self.group[alike])
+            return with_part, np.zeros_like(with_part)
+        return with_part, with_verb & ~np.isin(self.group, self.group[with_part])
 
     def read(self, text: str) -> MotionRequest:
-        """What a text asks for; all of it is one action without a reader."""
+        """The typed request of a text; without a reader all of it is one action."""
         row = self.rows.get(" ".join(text.lower().split()).rstrip("."))
         if self.reader is None or (row is not None and self.classes[row] in self.user_actions):
             return MotionRequest(clauses=[Clause(action=text)], text=text)
         return self.reader.read(text)
 
-    def clauses(self, text: str, grounder: SentenceGrounder, least: float = MIN_SIMILARITY) -> list[ClauseSpec]:
-        """The clauses of a text with their captions, in order.
-
-        Args:
-            grounder: the sentence encoder of the vectors. least: similarity below which a clause keeps its own words.
-        """
-        return self.resolve(self.read(text), grounder, least)
+    def clauses(
+        self, text: str, grounder: SentenceGrounder, min_similarity: float = MIN_SIMILARITY
+    ) -> list[ClauseSpec]:
+        """The clauses of a text with their captions, in order; below `min_similarity` a clause keeps its words."""
+        return self.resolve(self.read(text), grounder, min_similarity)
 
     def clause(
-        self, text: str, grounder: SentenceGrounder, style: str = "", least: float = MIN_SIMILARITY
+        self, text: str, grounder: SentenceGrounder, style: str = "", min_similarity: float = MIN_SIMILARITY
     ) -> ClauseSpec:
         """A text as one clause, in a style unless it names one."""
-        return self._nearest([Lookup(text)], grounder, style, least)[0]
+        return self._nearest([Lookup(text)], grounder, style, min_similarity)[0]
 
     def look_up(
-        self, clauses: Sequence[Clause], grounder: SentenceGrounder, least: float = MIN_SIMILARITY, style: str = ""
-    ) -> list[ClauseSpec]:
+        self, clauses: Sequence[Clause], grounder: SentenceGrounder, min_similarity: float = MIN_SIMILARITY,
+        style: str = "",
+    ) -> list[ClauseSpec]:  # fmt: skip
         """Each typed clause by itself, in a style where it names none."""
-        specs = self._nearest([lookup_of(c) for c in clauses], grounder, style, least)
+        specs = self._nearest([lookup_of(c) for c in clauses], grounder, style, min_similarity)
         # words that the reader takes for no movement may still be those of a known phrasing
         unknown = [
             c.known is False and s.similarity < MIN_PHRASING_SIMILARITY for c, s in zip(clauses, specs, strict=True)
@@ -223,44 +229,44 @@ class PhraseIndex:
         return [replace(s, clause=c, known=0.0 if strange else s.known) for c, s, strange in rows]
 
     def resolve(
-        self, request: MotionRequest, grounder: SentenceGrounder, least: float = MIN_SIMILARITY
+        self, request: MotionRequest, grounder: SentenceGrounder, min_similarity: float = MIN_SIMILARITY
     ) -> list[ClauseSpec]:
-        """The clauses of a typed request: shown one after another, or at the same time."""
+        """The clauses of a typed request, in order or concurrent."""
         actions = [c for clause in with_bends(request.done) for c in expanded(clause)] or [Clause(action="stand still")]
         style = self.style(request.text) if len(actions) == 1 else ""  # of a subject: "an old man"
-        specs = self.look_up(actions, grounder, least, style)
+        specs = self.look_up(actions, grounder, min_similarity, style)
         if len(actions) == 1 and request.text and specs[0].turn is None and specs[0].route is None:
             clause = actions[0].model_copy(update={"action": request.text})
-            (whole_text,) = self.look_up([clause], grounder, least, style)
+            (whole_text,) = self.look_up([clause], grounder, min_similarity, style)
             # what was left out of the action says what is meant
             if whole_text.similarity > specs[0].similarity + WHOLE_TEXT_MARGIN:
                 specs = [replace(whole_text, clause=actions[0])]
         if len(actions) > 1 and request.text and not any(c.denied or measured(c) for c in request.clauses):
-            joint = self._as_one(request.text, actions, specs, grounder, least)
+            joint = self._as_one(request.text, actions, specs, grounder, min_similarity)
             if joint is not None:
                 return [joint]
         denials = [c for c in request.clauses if c.denied]
-        denied = self.look_up(denials, grounder, least) if denials else []
+        denied = self.look_up(denials, grounder, min_similarity) if denials else []
         avoid = tuple((s.action, s.caption) for s in denied if s.action)
         specs = [replace(s, avoid=avoid) for s in specs] if avoid else specs
-        return self._stood_up(self._concurrent(actions, specs, grounder, least), grounder, least)
+        return self._stood_up(self._concurrent(actions, specs, grounder, min_similarity), grounder, min_similarity)
 
     def _as_one(
         self, text: str, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder,
-        least: float,
+        min_similarity: float,
     ) -> ClauseSpec | None:  # fmt: skip
         """The whole text where the index knows it by these very words ("raise one hand and let the other hang")."""
         side = next((c.side for c in actions if c.side), None)
         known = False if all(c.known is False for c in actions) else None
-        (joint,) = self.look_up([Clause(action=text, side=side, known=known)], grounder, least)
+        (joint,) = self.look_up([Clause(action=text, side=side, known=known)], grounder, min_similarity)
         sides, directions = {c.side for c in actions if c.side}, {c.direction for c in actions if c.direction}
         weakest = min(s.similarity for s in specs)
-        least_whole = MIN_WHOLE_SIMILARITY if len(sides) > 1 or len(directions) > 1 else 0.0
-        nearer = joint.similarity > max(weakest + WHOLE_TEXT_MARGIN, least_whole)
+        min_whole = MIN_WHOLE_SIMILARITY if len(sides) > 1 or len(directions) > 1 else 0.0
+        nearer = joint.similarity > max(weakest + WHOLE_TEXT_MARGIN, min_whole)
         return joint if weakest < MIN_CLAUSE_SIMILARITY and nearer else None
 
     def _concurrent(
-        self, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder, least: float
+        self, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder, min_similarity: float
     ) -> list[ClauseSpec]:
         """Clauses that are to be done at the same time, laid over one another where they go together."""
         out: list[ClauseSpec] = []
@@ -276,7 +282,7 @@ class PhraseIndex:
                     continue
             if clause.together and before is not None and before.clause is not None and not is_rest(before.action):
                 both = Clause(action=f"{before.clause.action} while {clause.action}")
-                (joint,) = self.look_up([both], grounder, least)
+                (joint,) = self.look_up([both], grounder, min_similarity)
                 if joint.similarity > min(before.similarity, spec.similarity) - JOINT_MARGIN:
                     out[-1] = replace(joint, clause=before.clause)
                     continue
@@ -284,16 +290,17 @@ class PhraseIndex:
             out.append(spec)
         return out
 
-    def _stood_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder, least: float) -> list[ClauseSpec]:
-        """A body that sits and is to stand stands up."""
+    def _stood_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder, min_similarity: float) -> list[ClauseSpec]:
+        """A seated body stands up before it stands."""
         for i, spec in enumerate(specs):
             before = next((s for s in specs[:i][::-1] if not is_above(s.action)), None)
             if before is not None and is_rest(before.action) and spec.action in UPRIGHT:
-                specs[i] = replace(self.clause("a person stands up", grounder, least=least), clause=spec.clause)
+                rise = self.clause("a person stands up", grounder, min_similarity=min_similarity)
+                specs[i] = replace(rise, clause=spec.clause)
         return specs
 
     def _nearest(
-        self, lookups: Sequence[Lookup], grounder: SentenceGrounder, style: str, least: float
+        self, lookups: Sequence[Lookup], grounder: SentenceGrounder, style: str, min_similarity: float
     ) -> list[ClauseSpec]:
         """The nearest phrasing of each; `style` for those that name none."""
         out = []
@@ -312,7 +319,7 @@ class PhraseIndex:
             scores = phrase_scores(self, text, core, manner, cosine)
             best = self._vote(scores.scores)
             similarity = float(scores.without_verb[best])
-            if similarity < least:
+            if similarity < min_similarity:
                 out.append(ClauseSpec(text, similarity, turn=turn, route=route, known=0.0, words=text))
                 continue
             captions = self.captions[best]
@@ -326,13 +333,13 @@ class PhraseIndex:
             out.append(ClauseSpec(
                 caption, similarity, lengths, turn, route, self.classes[best], phrasing=self.keys[best], words=text,
                 style=manner if captions.get(manner) else "",
-                known=self._known(best, similarity, turn is not None, scores),
+                known=self._known_probability(best, similarity, turn is not None, scores),
                 alternatives=self._alternatives(best, second, scores.scores),
             ))  # fmt: skip
         return out
 
     def _vote(self, scores: np.ndarray) -> int:
-        """The best phrasing of the action that most of the nearest ones share, or one that says nearly the same."""
+        """The best phrasing of the action that most of the nearest ones share, or a nearly identical one."""
         nearest = ranked(scores, VOTERS)
         foreign = nearest[self.group[nearest] != self.group[nearest[0]]]
         leads = not len(foreign) or scores[nearest[0]] - scores[foreign[0]] >= MIN_SINGLE_LEAD
@@ -343,10 +350,8 @@ class PhraseIndex:
         return int(nearest[self.group[nearest] == votes.argmax()][0])
 
     def _captions(self, best: int, scores: np.ndarray, lookup: Lookup) -> tuple[str, str]:
-        """The caption of a phrasing, or one of the same action that agrees better with the clause; and the next one.
-
-        A caption loses for each place that it names and the clause does not ("above the head").
-        """
+        """The caption of a phrasing, or one of the same action that agrees better with the clause; and the next one."""
+        # a caption loses for each place that it names and the clause does not ("above the head")
         caption = self.captions[best][""]
         usual = self.rows.get(caption, best)
         rows = np.flatnonzero((self.group == self.group[best]) & self.marks.literal)
@@ -373,11 +378,11 @@ class PhraseIndex:
             for text, i in pairs
         )
 
-    def _known(self, best: int, similarity: float, turn: bool, scores: PhraseScores) -> float:
+    def _known_probability(self, best: int, similarity: float, turn: bool, scores: PhraseScores) -> float:
         """The probability that the action is a known one."""
         if turn or (self.classes[best] in self.user_actions and similarity >= MIN_PHRASING_SIMILARITY):
             return 1.0
-        return 1.0 if self.classifier is None else self.classifier.known(scores, self.group, self.members)
+        return 1.0 if self.classifier is None else self.classifier.probability(scores, self.group, self.members)
 
     def movements(self, texts: Sequence[str], grounder: SentenceGrounder, count: int) -> dict[str, str]:
         """At most `count` movements, one per action: the nearest to each text, then the second nearest, and so on.
@@ -416,8 +421,7 @@ class PhraseIndex:
                 self.attributes[caption] = attributes
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``wording.safetensors`` with what is derived of the texts; vectors that a file had as they were, others
-        by their first `RANK` principal directions."""
+        """Write ``wording.safetensors``; vectors of a file unchanged, others by `RANK` principal directions."""
         meanings: dict[str, int] = {}
         pairs = zip(self.captions, self.classes, strict=True)
         which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
@@ -439,11 +443,7 @@ class PhraseIndex:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> PhraseIndex | None:
-        """The phrase index of a model folder, or None where it has none.
-
-        Raises:
-            UserError: a damaged file.
-        """
+        """The phrase index of a model folder, or None where it has none; raises UserError for a damaged file."""
 
         def parse(stored: Stored) -> PhraseIndex:
             about, keys = stored.about, stored.about["keys"]

@@ -39,12 +39,12 @@ def first_side(text: str) -> str:
 
 
 def goes_back(text: str) -> bool:
-    """Whether something is done backward (`BACK`)."""
+    """Whether a text moves backward (`BACK`)."""
     return ("back" in text or "retreat" in text or "revers" in text) and bool(BACK.search(text))
 
 
 def flips_back(text: str) -> bool:
-    """Whether it is a flip backward (`BACKFLIP`)."""
+    """Whether a text is a backward flip (`BACKFLIP`)."""
     return ("back" in text or "flic" in text) and bool(BACKFLIP.search(text))
 
 
@@ -81,10 +81,10 @@ _OBJECT = re.compile(
 _WORD = re.compile(r"[a-z]+")
 
 
-@lru_cache(1 << 15)  # the same phrasings are looked at request after request
+# the same phrasings are looked at request after request
+@lru_cache(1 << 15)
 def doing(text: str) -> tuple[str, str]:
-    """The verb (its base) of a text, and the part of the body that is its object ("rolls the shoulders"); each may be
-    empty."""
+    """The verb (its base) of a text and the part of the body that is its object ("rolls the shoulders"), or empty."""
     words = _WORD.findall(text.lower())
     first = 2 if words[:1] and words[0] in ("a", "an", "the") else 0  # "a guard": a verb by its form alone
     for i, word in enumerate(words[first:], first):
@@ -97,7 +97,8 @@ def doing(text: str) -> tuple[str, str]:
     return "", ""
 
 
-VERSION = 2  # of the rules of `derive_marks` and `WordIndex`; what files of another version hold is derived anew
+# of the rules of `derive_marks` and `WordIndex`; what files of another version hold is derived anew
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +136,7 @@ FLAGS = tuple(name for name in Marks.__dataclass_fields__ if name != "group")
 
 
 def derive_marks(keys: Sequence[str], captions: Sequence[Mapping[str, str]], classes: Sequence[str]) -> Marks:
-    """The marks of n phrasings with what each means and the action of each; see `PhraseIndex`."""
+    """The marks of n phrasings with their captions and actions; see `PhraseIndex`."""
     plain = [c[""] for c in captions]
     # few captions stand for many phrasings
     back, side = ({t: f(t) for t in {*plain}} for f in (goes_back, first_side))
@@ -165,11 +166,10 @@ def packed_marks(marks: Marks, words: WordIndex) -> dict[str, np.ndarray]:
 
 
 def unpacked_marks(stored: Stored, words: Sequence[str], count: int) -> tuple[Marks, WordIndex]:
-    """What `packed_marks` made, for `count` phrasings with these lemmas; views of the file's arrays.
+    """The inverse of `packed_marks`, for `count` phrasings with these lemmas; views of the file's arrays.
 
     Raises:
-        KeyError: an array is missing.
-        ValueError: of another number, or rows that there are none of.
+        KeyError, ValueError: an array is missing, of another number, or with rows out of range.
     """
     flags, group = stored.arrays["flags"], stored.arrays["group"]
     names = ("word_starts", "word_texts", "word_weights", "word_norms")
@@ -193,19 +193,28 @@ def _rows(numbers: np.ndarray, count: int) -> bool:
     return numbers.dtype.kind in "iu" and (not numbers.size or (numbers.min() >= 0 and numbers.max() < count))
 
 
-MANNER_ALONE_SIMILARITY = 0.9  # from which a request is looked up with its manner alone: "walk like a zombie"
-UNNAMED_COST = 0.15  # of a side that a phrasing names and the request does not, of going backward, of each such place
-SIDE_BONUS = 0.05  # of a phrasing of the very side that is asked for, over one without a side
-NO_SIDE_COST = 0.1  # of an action that no caption does on the side that is asked for
-RARE_SIDE_SHARE = 0.2  # of the phrasings with the request's verb, up to which this does not count
-STYLE_BONUS = 0.1  # of an action that is known in the style that is asked for
-VERB_BONUS = 0.1  # of a phrasing whose verb (and part of the body) is that of the request
-OTHER_PART_COST = 0.1  # of one with that verb whose action has nothing to do with that part of the body
-OVERLAP_WEIGHT = 0.2  # of word overlap against the sentence encoder's cosine (both 0..1)
+# from which a request is looked up with its manner alone: "walk like a zombie"
+MANNER_ALONE_SIMILARITY = 0.9
+# of a side that a phrasing names and the request does not, of going backward, of each such place
+UNNAMED_COST = 0.15
+# of a phrasing of the very side that is asked for, over one without a side
+SIDE_BONUS = 0.05
+# of an action that no caption does on the side that is asked for
+NO_SIDE_COST = 0.1
+# of the phrasings with the request's verb, up to which this does not count
+RARE_SIDE_SHARE = 0.2
+# of an action that is known in the style that is asked for
+STYLE_BONUS = 0.1
+# of a phrasing whose verb (and part of the body) is that of the request
+VERB_BONUS = 0.1
+# of one with that verb whose action has nothing to do with that part of the body
+OTHER_PART_COST = 0.1
+# of word overlap against the sentence encoder's cosine (both 0..1)
+OVERLAP_WEIGHT = 0.2
 
 
 class Phrasings(Protocol):
-    """What is looked up in: `avatargpt.requests.phrase_index.PhraseIndex`."""
+    """The part of `avatargpt.requests.phrase_index.PhraseIndex` that scores use."""
 
     index: VectorIndex
     captions: list[dict[str, str]]
@@ -217,11 +226,11 @@ class Phrasings(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PhraseScores:
-    """What speaks for each of the n phrasings.
+    """Evidence for each of the n phrasings.
 
     Attributes:
         scores: (n,) all together. cosine: (n,) of the sentence encoder. overlap: (n,) words in common, 0..1.
-        alike: (n,) bool, the same verb. unlike: (n,) bool, the verb, but of another part of the body.
+        same_verb: (n,) bool. other_part: (n,) bool, the verb, but of another part of the body.
         verb: whether the request's verb is known. words: how many the request has.
         terms: of each of its lemmas how rare it is and the rows that have it.
     """
@@ -229,16 +238,16 @@ class PhraseScores:
     scores: np.ndarray
     cosine: np.ndarray
     overlap: np.ndarray
-    alike: np.ndarray
-    unlike: np.ndarray
+    same_verb: np.ndarray
+    other_part: np.ndarray
     verb: bool
     words: int
     terms: tuple[tuple[float, np.ndarray], ...] = ()
 
     @property
     def without_verb(self) -> np.ndarray:
-        """(n,) scores without the verb, which says nothing among captions of one action."""
-        return self.scores - VERB_BONUS * self.alike + OTHER_PART_COST * self.unlike
+        """(n,) scores without the verb, which makes no difference among captions of one action."""
+        return self.scores - VERB_BONUS * self.same_verb + OTHER_PART_COST * self.other_part
 
 
 def phrase_scores(
@@ -247,8 +256,8 @@ def phrase_scores(
     """Score every phrasing.
 
     Args:
-        clause: without a turn, a path and what is denied. core: that without its manner.
-        cosine: (2, n) of both to every phrasing. hidden: rows that are to count as if they were not there.
+        clause: without a turn, a path and denied actions. core: that without its manner.
+        cosine: (2, n) of both to every phrasing. hidden: rows to be ignored.
     """
     index = phrasings.index.words
     words = [index.scores(clause), index.scores(core)]
@@ -256,21 +265,21 @@ def phrase_scores(
     if core != clause and (closeness + OVERLAP_WEIGHT * overlap).max() < MANNER_ALONE_SIMILARITY:
         closeness, overlap = cosine.max(0), np.maximum(*words)
     verb, part = doing(clause)
-    alike, unlike = phrasings.with_verb(verb, part)
+    same_verb, other_part = phrasings.with_verb(verb, part)
     if hidden is not None:
-        closeness, overlap, alike = closeness.copy(), overlap.copy(), alike.copy()
-        closeness[hidden], overlap[hidden], alike[hidden] = -1, 0, False
+        closeness, overlap, same_verb = closeness.copy(), overlap.copy(), same_verb.copy()
+        closeness[hidden], overlap[hidden], same_verb[hidden] = -1, 0, False
     scores = closeness + OVERLAP_WEIGHT * overlap
     if manner:
         scores = scores + STYLE_BONUS * np.array([manner in c for c in phrasings.captions])
-    scores = scores + VERB_BONUS * alike - OTHER_PART_COST * unlike
+    scores = scores + VERB_BONUS * same_verb - OTHER_PART_COST * other_part
     marks = phrasings.marks
     if side := requested_side(clause):
         sides = phrasings.sides
         scores = np.where(sides == side, scores + SIDE_BONUS, np.where(sides == "", scores, -1))
         has_side = marks.sided(side)
-        if (has_side & alike).sum() <= RARE_SIDE_SHARE * alike.sum():  # "nods to the left"
-            has_side = has_side | alike
+        if (has_side & same_verb).sum() <= RARE_SIDE_SHARE * same_verb.sum():  # "nods to the left"
+            has_side = has_side | same_verb
         scores = scores - NO_SIDE_COST * ~has_side
     else:
         scores = scores - UNNAMED_COST * marks.named
@@ -280,4 +289,4 @@ def phrase_scores(
     scores = scores - UNNAMED_COST * (~marks.said_backward if BACK.search(clause) else marks.backward)
     gone = np.zeros(0, int) if hidden is None else hidden
     terms = tuple((index.weight.get(w, index.rarest), np.setdiff1d(index.rows(w), gone)) for w in {*lemmas(core)})
-    return PhraseScores(scores, closeness, overlap, alike, unlike, bool(verb), len(clause.split()), terms)
+    return PhraseScores(scores, closeness, overlap, same_verb, other_part, bool(verb), len(clause.split()), terms)

@@ -37,7 +37,8 @@ from vqvae.errors import UserError
 
 FILE_NAME = "requests"  # of the files
 VERSION = 1
-MAX_WORDS_AT_ONCE = 30  # words that are read in one go, where sentences end so
+# words that are read in one go, where sentences end so
+MAX_WORDS_AT_ONCE = 30
 MAX_REMEMBERED = 2000  # requests
 T = TypeVar("T")
 
@@ -49,9 +50,9 @@ def reading_grounder(config: RequestConfig) -> SentenceGrounder:
 
 def word_states(texts: Sequence[Sequence[str]], grounder: SentenceGrounder, bf16: bool = False) -> list[np.ndarray]:
     """Of the words of every text the mean state of their pieces: (N, 384 * layers) float16 each."""
-    joined = [" ".join(words) for words in texts]
+    sentences = [" ".join(words) for words in texts]
     out = []
-    for words, states in zip(texts, grounder.states(joined, bf16), strict=True):
+    for words, states in zip(texts, grounder.states(sentences, bf16), strict=True):
         ends = np.cumsum([grounder.pieces(w) for w in words])
         inside = states[1:-1].astype(np.float32)
         starts = np.concatenate([[0], ends[:-1]])
@@ -60,10 +61,10 @@ def word_states(texts: Sequence[Sequence[str]], grounder: SentenceGrounder, bf16
 
 
 class RequestReader:
-    """A trained network and how it is asked.
+    """A trained network with its sentence encoder.
 
     Args:
-        network: in evaluation mode. grounder: a sentence encoder of its layers; None = one of its own.
+        network: in evaluation mode. grounder: a sentence encoder of its layers; None = a new one.
     """
 
     def __init__(self, network: RequestNetwork, grounder: SentenceGrounder | None = None) -> None:
@@ -73,7 +74,7 @@ class RequestReader:
         self._faces: dict[str, FaceRequest] = {}
 
     def read(self, text: str) -> MotionRequest:
-        """What a text asks for; the same text is read once, a long one sentence by sentence.
+        """The typed request of a text; cached, and a long text is read sentence by sentence.
 
         Raises:
             UserError: nothing to read, or a sentence of more than 96 words.
@@ -86,7 +87,7 @@ class RequestReader:
         return self._requests[text]
 
     def read_face(self, text: str) -> FaceRequest:
-        """What a text asks of a face; likewise."""
+        """The typed request of a text to a face; likewise."""
         if text not in self._faces:
             requests = [r for r in self._assembled(text, "face", assembled_face) if r is not None]
             shared = _shared(requests, ("seconds", "alternating", "rounds", "in_all"))
@@ -95,13 +96,13 @@ class RequestReader:
         return self._faces[text]
 
     def read_turn(self, text: str) -> list[TurnPart]:
-        """What a turn of a conversation asks for; raises as `read` does."""
+        """The typed parts of a turn of a conversation; raises as `read` does."""
         return [part for parts in self._assembled(text, "chat", assembled_turn) for part in parts]
 
     def _assembled(
         self, text: str, domain: str, assemble: Callable[[Target, Sequence[str], Sequence[float]], T]
     ) -> list[T]:
-        """What each part of a text means; the grammar makes every part begin with a clause."""
+        """The request of each part of a text; by the grammar every part begins with a clause."""
         parts = _parts(words_of(text))
         rows = zip(self.targets(parts, domain), parts, strict=True)
         return [assemble(target, words, probabilities) for (target, probabilities), words in rows]
@@ -141,9 +142,7 @@ class RequestReader:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> RequestReader:
-        """Raises:
-        UserError: not there, damaged, or of another version.
-        """
+        """Raises UserError: not there, damaged, or of another version."""
         return cls(load_part(folder, FILE_NAME, VERSION, lambda shape: RequestNetwork(RequestConfig(**shape))))
 
 
@@ -236,7 +235,7 @@ def _collected(
             copies.append(int(target[after]))
             after += 1
         if token in OPEN:
-            row = {"action": _joined(copies, words), "sure": 1.0}
+            row = {"action": _copied_words(copies, words), "sure": 1.0}
             if token.startswith("act="):
                 row["act"] = token.removeprefix("act=")
             row |= {"together": True} if token == "with" and clauses else {"denied": True} if token == "not" else {}
@@ -248,7 +247,7 @@ def _collected(
             if value and name in CHOICES:
                 row[name] = True if value == "yes" else value
             elif name in COPIED:
-                row[name] = _joined(copies, words)
+                row[name] = _copied_words(copies, words)
             elif name in VALUES:
                 constant = target[after] if after < len(target) else None
                 if isinstance(constant, str) and constant.startswith("#"):
@@ -268,7 +267,7 @@ def _collected(
     return clauses, overall
 
 
-def _joined(copies: Sequence[int], words: Sequence[str]) -> str:
+def _copied_words(copies: Sequence[int], words: Sequence[str]) -> str:
     out = ""
     for i in copies:
         glued = not words[i][0].isalnum() or out.endswith("-")

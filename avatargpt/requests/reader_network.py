@@ -1,7 +1,6 @@
-"""The network that reads requests: words and tokens so far -> the next token, or a word that is copied.
-
-An encoder over the states of the frozen sentence encoder and a decoder with pointers (See et al. 2017, Vinyals et al.
-2015): what a request says literally (actions, numbers, manners) is copied, so that it reads words it never saw."""
+"""The network that reads requests: words and tokens so far -> the next token, or a word that is copied."""
+# An encoder over the states of the frozen sentence encoder and a decoder with pointers (See et al. 2017, Vinyals et al.
+# 2015): literal parts of a request (actions, numbers, manners) are copied, so that it reads words it never saw.
 
 from __future__ import annotations
 
@@ -48,11 +47,7 @@ BARE = tuple(t for t in OPEN if t.startswith("act="))  # openings that need no w
 
 
 class Vocabulary:
-    """The V tokens; places of words follow them: V + i is word i.
-
-    Attributes:
-        tokens: by number.
-    """
+    """The V `tokens` by number; places of words follow them: V + i is word i."""
 
     def __init__(self) -> None:
         tokens: list[str] = ["end", *OPEN, "whole"]
@@ -91,22 +86,16 @@ class Vocabulary:
         }
 
     def encode(self, target: Sequence[str | int]) -> list[int]:
-        """Numbers of a target's tokens and words.
-
-        Raises:
-            KeyError: a token that is none.
-        """
+        """Numbers of a target's tokens and words; raises KeyError for an unknown token."""
         return [len(self) + t if isinstance(t, int) else self.number[t] for t in target]
 
     def decode(self, numbers: Sequence[int]) -> list[str | int]:
         return [self.tokens[i] if i < len(self) else i - len(self) for i in numbers]
 
     def allowed(self, before: Sequence[int], words: Sequence[str], domain: str = "body") -> np.ndarray:
-        """(V + N,) which tokens, and which of the N words, may follow in a request of a domain.
-
-        An action has a word at least; attributes stand in their order, each at most once; a number is one constant, or
-        numerals in a row.
-        """
+        """(V + N,) tokens, and words of N, that may follow in a request of a domain."""
+        # an action has a word at least; attributes stand in their order, each at most once; a number is one constant or
+        # numerals in a row
         size, n = len(self), len(words)
         out = np.zeros(size + n, bool)
         if len(before) >= MAX_TARGET - 2:
@@ -132,7 +121,8 @@ class Vocabulary:
                 out[size:] = numerals
                 return out
             following = last - size + 1
-            for _ in range(2):  # "forty-five", "a hundred and ten", "two and a half"
+            # "forty-five", "a hundred and ten", "two and a half"
+            for _ in range(2):
                 following += following < n - 1 and words[following] in LINKS
             if following < n and numerals[following]:
                 out[size + following] = True
@@ -158,11 +148,11 @@ Layer = Annotated[int, Field(ge=0, le=LAYERS)]
 
 
 class RequestConfig(Strict):
-    """What a configuration may set under `model`.
+    """The settings under `model` in a configuration.
 
     Attributes:
-        width, hidden, heads: of the layers. encoder, decoder: how many of them. dropout: while training.
-        layers: of the sentence encoder that are read: the first ones know words and numbers, the last ones the meaning.
+        width, hidden, heads: of the layers. encoder, decoder: number of them. dropout: in training.
+        layers: of the sentence encoder: the first ones know words and numbers, the last ones the meaning.
     """
 
     width: PositiveInt = 256
@@ -234,9 +224,9 @@ class RequestNetwork(nn.Module):
         for layer in self.decoder:
             x = layer(x, read, tgt_mask=ahead, memory_key_padding_mask=words == 0, tgt_is_causal=True)
         x = self.leave(x)
-        said = x @ self.table.weight[: self.size].T
+        tokens_logits = x @ self.table.weight[: self.size].T
         copied = self.ask(x) @ self.answer(read).mT * self.config.width**-0.5
-        return torch.cat([said, copied.masked_fill(words[:, None] == 0, -1e9)], -1)
+        return torch.cat([tokens_logits, copied.masked_fill(words[:, None] == 0, -1e9)], -1)
 
     def forward(self, states: Tensor, words: Tensor, tokens: Tensor) -> Tensor:
         return self.decode(self.encode(states, words), words, tokens)

@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
     from avatargpt.requests.reader import RequestReader
 
-MIN_KNOWN = 0.7  # probability of a known action below which a clause counts as not known
+# probability of a known action below which a clause counts as not known
+MIN_KNOWN = 0.7
 
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """A request with what will be generated for it.
+    """A request with the captions to be generated.
 
     Attributes:
-        source: as it came, in words or typed. typed: as it was read, None = its words are taken literally.
-        clauses: each with its caption. captions: of what is shown, in order.
+        source: in words or typed. typed: as it was read, None = its words are taken literally.
+        clauses: each with its caption. captions: shown, in order.
     """
 
     source: str | MotionRequest
@@ -42,13 +43,13 @@ class ResolvedRequest:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A line for each clause whose action is probably none that is known, with what is shown in its place."""
+        """A line for each clause whose action is probably unknown, with the nearest caption."""
         unknown = (c for c in with_concurrent(self.clauses) if c.words and c.known < MIN_KNOWN)
         return tuple(f"not known: {c.words!r}; nearest: {c.caption!r}" for c in unknown)
 
     @property
     def known(self) -> bool:
-        """Whether every action is."""
+        """Whether every action is known."""
         return not self.warnings
 
 
@@ -83,9 +84,7 @@ class RequestResolver:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Raises:
-        UserError: a folder without a reader of requests or without a phrase index; a damaged one.
-        """
+        """Raises UserError: a folder without a reader of requests or without a phrase index; a damaged one."""
         from avatargpt.lm.text_encoder import SentenceGrounder
 
         index = PhraseIndex.load(folder)

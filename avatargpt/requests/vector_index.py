@@ -17,7 +17,8 @@ from avatargpt.lm.checkpoint import read_optional
 from avatargpt.requests.lexical import WordIndex
 from vqvae.motion import atomic_write
 
-BLOCK = 2048  # rows that are widened at a time; they stay in the processor's cache
+# rows that are widened at a time; they stay in the processor's cache
+BLOCK = 2048
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -36,13 +37,11 @@ def ranked(scores: np.ndarray, count: int | None = None) -> np.ndarray:
 class Reduced:
     """Vectors as a file holds them: n rows of width w along r directions, in 8 bits.
 
-    They are compared as they are: a query is turned into the directions, and the rows are widened a block at
-    a time, which costs a fourth of a product with all of them as wide as they were, and no memory.
-
     Attributes:
-        rows: (n, r) int8. scale: (n, 1) float32, what each row is to be multiplied by. basis: (w, r) float16, None: r
-            is w.
+        rows: (n, r) int8. scale: (n, 1) float32, factor of each row. basis: (w, r) float16, None: r is w.
     """
+    # Compared in this form: a query is turned into the directions, and the rows are widened a block at a time, which
+    # costs a fourth of a product with wide rows, and no memory.
 
     rows: np.ndarray
     scale: np.ndarray
@@ -110,9 +109,11 @@ class VectorIndex:
 
 T = TypeVar("T")
 
-MOST_TEXT = 16 << 20  # bytes of text; a file that would unfold to more is not ours
-MOST_VECTORS = 32 << 20  # bytes of vectors, likewise
-MOST_NUMBERS = 64 << 20  # of all vectors together once they are as wide as they were
+# bytes of text; a file that would unfold to more is not ours
+MAX_TEXT = 16 << 20
+MAX_VECTORS = 32 << 20  # bytes of vectors, likewise
+# of all vectors together once they are as wide as they were
+MAX_NUMBERS = 64 << 20
 
 
 def deflated(content: bytes) -> np.ndarray:
@@ -125,11 +126,11 @@ def xz(content: bytes, preset: int = 6) -> np.ndarray:
     return np.frombuffer(lzma.compress(content, preset=preset), np.uint8)
 
 
-def unpacked(data: np.ndarray, limit: int = MOST_TEXT) -> bytes:
-    """What `deflated` or `xz` packed; plain JSON, as earlier files have it, is read too.
+def unpacked(data: np.ndarray, limit: int = MAX_TEXT) -> bytes:
+    """The inverse of `deflated` and `xz`; earlier files have plain JSON.
 
     Raises:
-        ValueError: damaged, or larger than `most`.
+        ValueError: damaged, or larger than `limit`.
     """
     content = data.tobytes()
     if content[:1] in (b"{", b"["):
@@ -145,7 +146,7 @@ def unpacked(data: np.ndarray, limit: int = MOST_TEXT) -> bytes:
 
 
 def rounded(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, w) float -> (n, w) int8 and what each row is to be multiplied by, (n, 1)."""
+    """(n, w) float -> (n, w) int8 and the factor of each row, (n, 1)."""
     scale = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-6) / 127
     return np.round(vectors / scale).astype(np.int8), scale
 
@@ -154,7 +155,7 @@ def reduced(vectors: np.ndarray, rank: int = 0) -> Reduced:
     """(n, w) float sentence vectors in 8 bits. Cosines stay within 0.01 without `rank`.
 
     Args:
-        rank: keep only so many principal directions (no centring: cosines are wanted); 0 = all, exact but for rounding.
+        rank: number of principal directions (not centred, for cosines); 0 = all, exact but for rounding.
     """
     basis = None
     if 0 < rank < vectors.shape[1]:
@@ -172,30 +173,20 @@ def plain_vectors(vectors: Reduced) -> dict[str, np.ndarray]:
 
 
 def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
-    """(n, w) float sentence vectors as small arrays: those of `plain_vectors` but for ``vectors``, which is (bytes,)
-    uint8: the int8 column by column, deflated. `rank`: see `reduced`.
-    """
+    """(n, w) float sentence vectors as small arrays: as `plain_vectors`, but ``vectors`` deflated column by column."""
     few = reduced(vectors, rank)
     return {**plain_vectors(few), "vectors": deflated(few.rows.T.tobytes())}
 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """What a file holds.
-
-    Attributes:
-        about: its JSON. arrays: by name.
-    """
+    """The contents of a file: `about`, its JSON, and `arrays` by name."""
 
     about: Any
     arrays: Mapping[str, np.ndarray]
 
     def vectors(self, count: int, name: str = "vectors") -> np.ndarray:
-        """(count, w) float32 from what `pack_vectors` made, or unit vectors from `rounded` rows (n, w) alone.
-
-        Raises:
-            KeyError, ValueError: as `reduced`.
-        """
+        """(count, w) float32 from `pack_vectors`, or unit vectors from `rounded` rows alone; raises as `reduced`."""
         stored = self.reduced(count, name)
         return stored.full() if "scale" in self.arrays else unit(stored.rows.astype(np.float32))
 
@@ -208,14 +199,14 @@ class Stored:
         """
         rows, scale, basis = self.arrays[name], self.arrays.get("scale"), self.arrays.get("basis")
         if rows.ndim == 1:
-            columns = np.frombuffer(unpacked(rows, MOST_VECTORS), np.int8)
+            columns = np.frombuffer(unpacked(rows, MAX_VECTORS), np.int8)
             rows = columns.reshape(-1, len(self.arrays["scale"])).T
         if rows.ndim != 2 or len(rows) != count:
             raise ValueError(f"vectors {rows.shape} for {count} texts")
         width = rows.shape[1]
         if (scale is not None and scale.shape != (count, 1)) or (basis is not None and basis.shape[1:] != (width,)):
             raise ValueError("vectors with a scale or a basis of another shape")
-        if count * (width if basis is None else len(basis)) > MOST_NUMBERS:
+        if count * (width if basis is None else len(basis)) > MAX_NUMBERS:
             raise ValueError("more vectors than such files have")
         wide = np.ones((count, 1), np.float32) if scale is None else scale.astype(np.float32)
         return Reduced(np.ascontiguousarray(rows), wide, basis)
@@ -234,14 +225,7 @@ def write_file(
 
 
 def read_file(path: Path, what: str, make: Callable[[Stored], T]) -> T | None:
-    """What `make` makes of a file, or None where there is none.
-
-    Args:
-        what: it is, for the message.
-
-    Raises:
-        UserError: a damaged file.
-    """
+    """`make` of a file's contents, or None where there is no file; raises UserError for a damaged one, named `what`."""
     from safetensors.numpy import load_file
 
     return read_optional(path, what, load_file, lambda data: make(Stored(json.loads(unpacked(data["about"])), data)))

@@ -54,7 +54,7 @@ def test_styles_and_lengths(book: PhraseIndex) -> None:
 
 
 def test_what_is_far_keeps_its_own_words(book: PhraseIndex) -> None:
-    found = book.clauses("xyzzy plugh", CountingGrounder(), least=0.9)  # type: ignore[arg-type]
+    found = book.clauses("xyzzy plugh", CountingGrounder(), min_similarity=0.9)  # type: ignore[arg-type]
     assert found[0].caption == "xyzzy plugh"
 
 
