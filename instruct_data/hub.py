@@ -75,9 +75,6 @@ def export_datasets(
 
     Returns:
         Rows of each split.
-
-    Raises:
-        UserError: no store, a folder that is there already and not empty, or cannot be written, no `datasets`.
     """
     library()
     opened = store if isinstance(store, Store) else Store.open(store)

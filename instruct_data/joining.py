@@ -94,9 +94,6 @@ def join_motions(a: Motion, b: Motion, blend_frames: int | None = None, overlap:
         blend_frames: length of the blend; default 0.4 s; no more than b is long.
         overlap: a's last and b's first frame are only there to show where a was going and where b came from; they are
             left out, and pose and speed at the seam are compared exactly instead of being extrapolated.
-
-    Raises:
-        UserError: other frame rates or skeletons; clips too short to overlap.
     """
     _check(a, b)
     if overlap and (len(a) < 2 or len(b) < 2):

@@ -1,23 +1,15 @@
-"""Written plans: scenes with activities and steps, their training pairs, and the packaged kinds of scenes.
-
-A kind (``plans/kinds/*.yaml``) has wordings of its scene, persons, places and moments, and activities that may be
-first, in the middle or last. All parts of one kind fit together; nothing is drawn across kinds.
-"""
+"""Written plans: scenes with activities and steps, and their training pairs."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vqvae.errors import UserError
-from vqvae.io.data_files import json_rows, read_yaml
+from vqvae.io.data_files import json_rows
 
 SEPARATOR = "; "  # between the steps of one prompt or answer
 PLANNING_TASKS = (
@@ -90,9 +82,6 @@ def _scene(row: Any) -> PlannedScene:
 
 def read_scenes(path: str | os.PathLike[str]) -> list[PlannedScene]:
     """Read JSON lines ``{"scene": TEXT, "activities": [{"task": TEXT, "steps": [TEXT, ...]}, ...]}``.
-
-    Raises:
-        UserError: the file cannot be read, holds nothing, or a line has another form; names file and line.
     """
     scenes = []
     for n, row in json_rows(path):
@@ -132,66 +121,3 @@ def scene_pairs(scenes: Sequence[PlannedScene]) -> dict[str, list[Pair]]:
 def planning_pairs(folder: str | os.PathLike[str]) -> dict[str, list[Pair]]:
     """Task name -> (slots, answer) pairs of ``train.jsonl`` in `folder`; steps are joined by semicolons."""
     return scene_pairs(read_scenes(Path(folder) / "train.jsonl"))
-
-
-FIRST, MIDDLE, LAST = 1, 2, 3
-MARK = re.compile(r"\{(\w+)\}")
-PRONOUNS = {"he": ("he", "him", "his", "himself"), "she": ("she", "her", "her", "herself"),
-            "they": ("they", "them", "their", "themselves")}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Person:
-    """The actor of a scene: ``a young baker``, and ``he``, ``she`` or ``they``."""
-
-    name: str
-    gender: str
-
-
-@dataclass(frozen=True)
-class KindActivity:
-    """An activity of a kind, with ``{he}`` marks; `at`: which of `FIRST`, `MIDDLE`, `LAST` it may be."""
-
-    task: str
-    steps: tuple[str, ...]
-    at: frozenset[int]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of scene, see the module."""
-
-    name: str
-    scenes: tuple[str, ...]
-    persons: tuple[Person, ...]
-    places: tuple[str, ...]
-    moments: tuple[str, ...]
-    activities: tuple[KindActivity, ...]
-
-
-@cache
-def kinds() -> dict[str, Kind]:
-    """The packaged kinds by name, files in order."""
-    kinds_by_name = {}
-    for path in sorted((Path(__file__).parent / "plans" / "kinds").glob("*.yaml")):
-        for name, row in read_yaml(path).items():
-            scenes, places, moments = (tuple(row[key]) for key in ("scenes", "place", "when"))
-            persons = tuple(Person(*text.split("|")) for text in row["who"])
-            parts = tuple(KindActivity(a["task"], tuple(a["steps"]), frozenset(a["at"])) for a in row["activities"])
-            kinds_by_name[name] = Kind(name, scenes, persons, places, moments, parts)
-    return kinds_by_name
-
-
-def scene(kind: Kind, template: int, rng: np.random.Generator) -> tuple[str, Person]:
-    """A wording of the kind with a random person, place and moment."""
-    person = kind.persons[int(rng.integers(len(kind.persons)))]
-    place, moment = (options[int(rng.integers(len(options)))] for options in (kind.places, kind.moments))
-    words = dict(zip(("he", "him", "his", "himself"), PRONOUNS[person.gender], strict=True))
-    words |= {"who": person.name, "place": place, "when": moment}
-
-    def fill(mark: re.Match[str]) -> str:
-        word = words[mark[1].lower()]
-        return word[:1].upper() + word[1:] if mark[1][0].isupper() else word
-
-    text = MARK.sub(fill, kind.scenes[template])
-    return " ".join(text.split()).replace(" .", ".").replace(" ,", ","), person

@@ -8,17 +8,15 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
-
-if TYPE_CHECKING:
-    import numpy as np
+from vqvae.strict import Strict
 
 INSTRUCTION, INPUT, RESPONSE = "[Instruction]", "[Input]", "[Response]"
 SLOT = re.compile(r"\{(\w+)\}")
@@ -87,11 +85,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def segment(kind: str, modality: str, value: Any, where: str) -> Segment:
-    """What fills a slot of a kind (and, of motion, a modality); `where` begins the text of errors.
-
-    Raises:
-        UserError: a value that the kind does not accept.
-    """
+    """What fills a slot of a kind (and, of motion, a modality); `where` begins the text of errors."""
     if kind == "motion":
         if isinstance(value, CodesSegment):
             if value.modality != modality:
@@ -136,11 +130,7 @@ FILLED: dict[str, dict[str, int]] = {
 }
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ignored_types=(cached_property,))
-
-
-class Slot(_Strict):
+class Slot(Strict, strict=True):
     """One thing that goes into a prompt.
 
     Attributes:
@@ -158,7 +148,7 @@ class Slot(_Strict):
     label: str = ""
 
 
-class Decoding(_Strict):
+class Decoding(Strict, strict=True):
     """Default decoding: sampling when temperature > 0 and num_beams is 1, else greedy or beams."""
 
     temperature: float = Field(1.0, ge=0)
@@ -168,12 +158,12 @@ class Decoding(_Strict):
     num_beams: int = Field(1, ge=1)
 
 
-class Metric(_Strict):
+class Metric(Strict, strict=True):
     name: str
     higher_is_better: bool
 
 
-class Task(_Strict):
+class Task(Strict, strict=True):
     """What an instruction asks for: slots in, head out, wording, decoding defaults, metrics.
 
     Attributes:
@@ -269,9 +259,6 @@ class Task(_Strict):
                 None means not given. Slots that the template does not place go to the [Input] part.
             template: which one; default: drawn with `rng`, or the first that fits when there is none.
             rng: decides the template; the same state gives the same prompt.
-
-        Raises:
-            UserError: a required slot is missing, a slot is unknown or its value is not accepted.
         """
         names_given = {k for k, v in slots.items() if v is not None}
         slots_by_name = self.slots
@@ -311,32 +298,16 @@ _folders: list[Path] = []
 
 
 def load_task(path: str | os.PathLike[str]) -> Task:
-    """Read and check one YAML file.
-
-    Raises:
-        UserError: names the file and the first thing that is wrong with it.
-    """
+    """Read and check one YAML file."""
     path = Path(path)
-    data = read_yaml(path)
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: a task is a mapping with the keys {', '.join(Task.model_fields)}")
-    try:
-        task = Task.model_validate(data)
-    except ValidationError as e:
-        first = e.errors()[0]
-        place = "".join(f"{p}: " for p in first["loc"])
-        raise UserError(f"{path}: {place}{first['msg'].removeprefix('Value error, ')}") from None
+    task = Task.read(read_yaml(path), str(path))
     if task.name != path.stem:
         raise UserError(f"{path}: the task is called {task.name!r}; it must be called as its file, {path.stem!r}")
     return task
 
 
 def add_folder(path: str | os.PathLike[str]) -> list[str]:
-    """Register every ``*.yaml`` of a folder; returns the names of its tasks.
-
-    Raises:
-        UserError: no folder, no task in it, a bad file, or a name that another folder uses already.
-    """
+    """Register every ``*.yaml`` of a folder; returns the names of its tasks."""
     folder = Path(path).resolve()
     if folder in _folders:
         return [n for n, t in _tasks.items() if (folder / f"{n}.yaml").is_file()]

@@ -43,23 +43,24 @@ COLUMNS = {
 }
 
 
-def to_row(clip: Clip, modality: str) -> tuple[int, float, str, dict[str, bytes]]:
-    """Frames, frame rate, modality and columns of a clip's motion."""
+def _clip_row(clip: Clip, modality: str) -> dict[str, Any]:
+    """The row of a clip in a store of a modality."""
     motion: Any = clip.load()
     if (found := modalities.get(motion.modality).name) != modality:
         raise UserError(f"clip {clip.id}: {found} in a store of {modality}; accepted: one store for each")
     if modality == "face":
         weights = np.round(motion.weights.astype(np.float64) * 65535).astype("<u2")
-        return len(motion), motion.fps, modality, {"weights": weights.tobytes(), "head": _floats(motion.head)}
+        columns = {"weights": weights.tobytes(), "head": _floats(motion.head)}
+        return _about(clip, len(motion), motion.fps, modality) | columns
     if modality == "body":
         rotations = np.round(motion.rotations.astype(np.float64) * 32767).astype("<i2")
         columns = {"rotations": rotations.tobytes(), "root": _floats(motion.root)}
-        return len(motion), motion.fps, motion.modality, columns
+        return _about(clip, len(motion), motion.fps, motion.modality) | columns
     spec = modalities.get(modality).features()
     features = np.asarray(spec.encode(motion))
     if features.ndim != 2 or features.shape[1] != spec.dim or not len(features) or not np.isfinite(features).all():
         raise UserError(f"clip {clip.id}: features {features.shape} of {modality}; accepted finite (T, {spec.dim})")
-    return len(features), spec.fps, modality, {"features": _floats(features)}
+    return _about(clip, len(features), spec.fps, modality) | {"features": _floats(features)}
 
 
 def from_row(row: dict[str, Any], modality: str) -> Motion | Callable[[], Any]:
@@ -156,11 +157,6 @@ def _about(item: Clip | ClipCodes, frames: int, fps: float, modality: str) -> di
         except UnicodeEncodeError:
             raise UserError(f"clip {item.id!r}: {key} {text[:60]!r} is not UTF-8 text; accepted text") from None
     return row
-
-
-def _clip_row(clip: Clip, store: str) -> dict[str, Any]:
-    frames, fps, modality, columns = to_row(clip, store)
-    return _about(clip, frames, fps, modality) | columns
 
 
 def _codes_row(item: ClipCodes) -> dict[str, Any]:

@@ -129,9 +129,6 @@ def _check(do: str, name: str, value: Any) -> None:
 
 def from_json(row: Mapping[str, Any]) -> Act:
     """An act from the dialogues' form. A save's name and format become one file name, a take's number its letter.
-
-    Raises:
-        UserError: see `Act`.
     """
     values = dict(row)
     if values.get("do") == "save" and "format" in values:
@@ -176,11 +173,7 @@ _TOKEN: dict[Shape, re.Pattern[str]] = {
 
 
 def read(line: str) -> list[Act]:
-    """One line -> acts; the inverse of `write`, and strict.
-
-    Raises:
-        UserError: anything that `write` does not write.
-    """
+    """One line -> acts; the inverse of `write`, and strict."""
     parts = [p.strip() for p in line.split(JOIN.strip())]
     if not 1 <= len(parts) <= MOST_ACTS:
         raise UserError(f"{len(parts)} acts in one turn; accepted 1 to {MOST_ACTS}")

@@ -85,6 +85,10 @@ def fitted() -> dict[str, Any]:
 
 
 def _times(group: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Seconds of rise and fall of a group of actions, lower quartile and median each."""
+    if group == "blink":
+        rise, fall, share = fitted()["blinks"]["closing_seconds"], fitted()["blinks"]["opening_seconds"], LID_SHARE
+        return (rise[0] / share, rise[1] / share), (fall[0] / share, fall[1] / share)
     by_hand = _read("timing.yaml")
     if group in by_hand:
         rise, fall, share = by_hand[group]["rise"], by_hand[group]["fall"], 1.0
@@ -94,19 +98,13 @@ def _times(group: str) -> tuple[tuple[float, float], tuple[float, float]]:
     return (rise[0] / share, rise[1] / share), (fall[0] / share, fall[1] / share)
 
 
-def _blink_times() -> tuple[tuple[float, float], tuple[float, float]]:
-    b = fitted()["blinks"]
-    close, opening = b["closing_seconds"], b["opening_seconds"]
-    return (close[0] / LID_SHARE, close[1] / LID_SHARE), (opening[0] / LID_SHARE, opening[1] / LID_SHARE)
-
-
 def _action(name: str, e: dict[str, Any]) -> Action:
     form = e.get("form") or next((f for f in ("keys", "cycle", "pulse") if f in e), "hold")
     if form == "pulse":
         keys: list[Any] = [(0.0, pose(e["pulse"]))]
     else:
         keys = [(float(at), pose(spec)) for at, spec in e.get(form, [])] if form in ("keys", "cycle") else []
-    rise, fall = _blink_times() if e["group"] == "blink" else _times(e["group"])
+    rise, fall = _times(e["group"])
     yields = np.zeros(arkit.COUNT)
     for shape, share in e["yields"].items():
         for full in arkit.expand(shape):

@@ -365,17 +365,6 @@ def _envelope(f: Emotion, length: float, t: np.ndarray, onset: float) -> np.ndar
     return up * ease(1 - (t - f.end + EMOTION_EARLY) / (after + EMOTION_EARLY))
 
 
-def _strengths(f: Emotion, t: np.ndarray) -> float | np.ndarray:
-    """How strong a feeling is at times `t` (T,), where it grows or fades; else one number."""
-    return f.intensity if f.to is None else np.interp(t, (f.start, f.end), (f.intensity, f.to))
-
-
-def _swell(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(T, 57) factors near 1, one curve per region, so that an emotional face is never frozen."""
-    waves = 1 + SWELL * smooth_noise(t, rng, len(_REGIONS) + 1, 2.2, 0.7)
-    return np.clip(waves, 0.6, 1.4)[:, _REGION_OF]
-
-
 def _emotions(clip: _Clip) -> tuple[np.ndarray, Liveliness]:
     """(T, 57) pose of the emotions, and how lively the face is."""
     t, n = clip.t, arkit.COUNT
@@ -383,7 +372,8 @@ def _emotions(clip: _Clip) -> tuple[np.ndarray, Liveliness]:
     for f in clip.score.emotions:
         onset = clip.rng(5, _stable(f.name)).uniform(*EMOTION_ONSET)
         both = np.stack([_envelope(f, clip.score.length, t, onset * slower) for slower in (1.0, HEAD_SLOWER)])
-        levels[f.name] = levels.get(f.name, 0) + _strengths(f, t) * both
+        strength = f.intensity if f.to is None else np.interp(t, (f.start, f.end), (f.intensity, f.to))
+        levels[f.name] = levels.get(f.name, 0) + strength * both
     missing = np.ones((len(t), n))
     pose = np.zeros((len(t), SIZE))
     factors = np.zeros((3, len(t)))
@@ -391,7 +381,9 @@ def _emotions(clip: _Clip) -> tuple[np.ndarray, Liveliness]:
     for name, raw in levels.items():
         face, head = np.minimum(raw, 1.0)
         p = prototypes()[name]
-        curve = _swell(t, clip.rng(2, _stable(name))) * p.pose[int(clip.right)] * clip.halves
+        # factors near 1, one curve per region, so that an emotional face is never frozen
+        waves = 1 + SWELL * smooth_noise(t, clip.rng(2, _stable(name)), len(_REGIONS) + 1, 2.2, 0.7)
+        curve = np.clip(waves, 0.6, 1.4)[:, _REGION_OF] * p.pose[int(clip.right)] * clip.halves
         missing *= 1 - np.clip(face[:, None] * curve[:, :n], 0, 1)
         pose[:, n : n + 3] += head[:, None] * curve[:, n : n + 3]
         pose[:, n + 3 :] += face[:, None] * curve[:, n + 3 :]

@@ -207,11 +207,7 @@ class Instruction:
 
 
 def parse_score(row: dict[str, Any], where: str = "score") -> Score:
-    """A mapping with text, events, emotion and length -> Score.
-
-    Raises:
-        UserError: missing or wrong fields; `where` names the place.
-    """
+    """A mapping with text, events, emotion and length -> Score."""
     try:
         events = tuple(
             Event(str(e["action"]), float(e["start"]), float(e["duration"]), float(e.get("intensity", DEFAULT)),
@@ -238,9 +234,6 @@ def _integer(value: Any) -> int:
 
 def read_instructions(path: str | os.PathLike[str]) -> Iterator[Instruction]:
     """Rows of a ``*.jsonl`` file, or of ``train.jsonl`` and ``val.jsonl`` in a folder; a file's stem is their split.
-
-    Raises:
-        UserError: missing file, a line that is no score.
     """
     path = Path(path)
     for file in (path / "train.jsonl", path / "val.jsonl") if path.is_dir() else (path,):

@@ -165,16 +165,14 @@ def build(clips: Iterable[Clip], classes: WordClasses | None = None, takes: int 
     if not rests:
         raise UserError("no clips of somebody who stands at rest; accepted: SmartBody's gestures")
     both = [s for n in READY for s in strokes.get(n, []) if len(s.sides) == 2]
-    ready = [rot.slerp(s.rest_pose, s.turns[s.emphasis], PAUSED) for s in both if _up(s)]
+    ready = []
+    for stroke in both:
+        height = wrists(stroke.turns[[0, stroke.emphasis]])[..., 1]
+        if (height[1] - height[0]).min() > RAISED:  # both hands are above their rest on the emphasis
+            ready.append(rot.slerp(stroke.rest_pose, stroke.turns[stroke.emphasis], PAUSED))
     if not ready:
         raise UserError(f"no {', '.join(READY)} of both hands that are up on the emphasis")
     return Bank(strokes, np.stack([*rests.values()]), np.stack(ready))
-
-
-def _up(stroke: Stroke) -> bool:
-    """Whether both hands are above their rest on the emphasis."""
-    height = wrists(stroke.turns[[0, stroke.emphasis]])[..., 1]
-    return bool((height[1] - height[0]).min() > RAISED)
 
 
 def read_bank(folder: Path) -> Bank:

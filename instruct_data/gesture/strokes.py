@@ -177,7 +177,8 @@ def pack(stroke: Stroke) -> Packed:
     turns = rot.continuous(stroke.turns[:, packed_joints(stroke.sides)])
     base = np.round(turns[0] * INT16_UNIT).astype(np.int16)
     away = rot.to_axis_angle(rot.multiply(rot.conjugate(_unit_base(base))[None], turns))
-    at = _key_frames(stroke.emphasis, packed_frames(stroke))
+    # every other frame, the emphasis among them
+    at = np.arange(stroke.emphasis % STEP, packed_frames(stroke) + 1, STEP)
     vectors = away[np.minimum(at, len(away) - 1)]
     if np.linalg.norm(np.diff(vectors, axis=0), axis=-1).max(initial=0) > np.pi:
         raise UserError(f"{stroke.source}: a joint passes half a turn from its rest; accepted: less")
@@ -192,22 +193,13 @@ def unpack(packed: Packed, about: Stroke, rest_pose: np.ndarray) -> Stroke:
     Args:
         about: all its fields but the turns. rest_pose: (43, 4) of joints that are not stored.
     """
-    joints, frames = packed_joints(about.sides), _span(about.emphasis, len(packed.keys))
+    joints, frames = packed_joints(about.sides), about.emphasis % STEP + STEP * (len(packed.keys) - 1) + 1
     keys = packed.keys * packed.scale[:, None].astype(np.float64)
     vectors = _between(keys, np.arange(frames) - about.emphasis % STEP)
     vectors[0] = 0.0
     turns: Turns = np.repeat(rest_pose[None].astype(np.float64), frames, 0)
     turns[:, joints] = rot.multiply(_unit_base(packed.base)[None], rot.from_axis_angle(vectors))
     return replace(about, turns=turns)
-
-
-def _key_frames(emphasis: int, frames: int) -> np.ndarray:
-    """Every other frame, the emphasis among them, until `frames` are covered."""
-    return np.arange(emphasis % STEP, frames + 1, STEP)
-
-
-def _span(emphasis: int, keys: int) -> int:
-    return emphasis % STEP + STEP * (keys - 1) + 1
 
 
 def _unit_base(base: np.ndarray) -> np.ndarray:

@@ -102,11 +102,7 @@ class Way:
 
 
 def read_ways(text: str, construct: str = "", author: str = "") -> list[Way]:
-    """One for each combination of a line's alternatives, at most `MOST_WAYS`.
-
-    Raises:
-        UserError: a mark that cannot be read.
-    """
+    """One for each combination of a line's alternatives, at most `MOST_WAYS`."""
     pieces = _OPTION.findall(text)
     options = [p[1:-1].split("|") if p[0] == "<" and "|" in p else [p] for p in pieces]
     if (count := prod(len(o) for o in options)) > MOST_WAYS:
@@ -227,13 +223,8 @@ def _flag(flags: dict[str, str], clause: str, flag: str) -> None:
 @cache
 def all_ways(domain: str = "body") -> tuple[Way, ...]:
     """Every way of the package for the body or the face, a line's alternatives in a row."""
-    return tuple(_all(domain))
-
-
-def _all(domain: str) -> Iterator[Way]:
-    for content in read_folder(f"ways/{domain}"):
-        for text in content["ways"]:
-            yield from read_ways(text, content["construct"], content["author"])
+    contents = read_folder(f"ways/{domain}")
+    return tuple(w for c in contents for text in c["ways"] for w in read_ways(text, c["construct"], c["author"]))
 
 
 def read_folder(name: str) -> Iterator[dict[str, Any]]:

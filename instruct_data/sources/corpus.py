@@ -94,7 +94,7 @@ class Corpus:
 
     def missing(self, folder: Path) -> list[str]:
         """The needs that a folder does not meet."""
-        return [need for need in self.needs if not any(_matches(folder, p) for p in need.split("|"))]
+        return [need for need in self.needs if not any(any(folder.glob(p)) for p in need.split("|"))]
 
     def listed(self, folder: Path, split: str | None, report: Report) -> Iterator[tuple[str, str]]:
         """(split, name) of every clip in the lists train.txt, val.txt and test.txt of a folder.
@@ -112,10 +112,6 @@ class Corpus:
                     report.notes["mirrored clip, which training makes by itself"] += 1
                 else:
                     yield part, name
-
-
-def _matches(folder: Path, pattern: str) -> bool:
-    return next(folder.glob(pattern), None) is not None
 
 
 def contents(folder: Path) -> str:

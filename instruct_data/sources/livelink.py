@@ -43,10 +43,6 @@ def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
 
     Args:
         path: ``.csv`` or ``.csv.gz``.
-
-    Raises:
-        UserError: no such file, no header with all ARKit names (but tongueOut), no usable row, NaN, weights far from 0
-            to 1.
     """
     path = Path(path)
     with (

@@ -38,10 +38,6 @@ def read_mediapipe(path: str | os.PathLike[str], fps: float | None = None) -> Fa
 
     Args:
         fps: of the video; None: what the file says, `DEFAULT_FPS` where it does not.
-
-    Raises:
-        UserError: no such arrays, another width, NaN, weights far from 0 to 1, no frame with a face, a rate that is
-            none or not the one that the file says.
     """
     path = Path(path)
     data = read_arrays(path, (SHAPES, "head_angles", "bad_frames", RATE))

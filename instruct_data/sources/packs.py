@@ -70,11 +70,7 @@ class Captions:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Captions:
-        """Read a .csv, .jsonl or .yaml.
-
-        Raises:
-            UserError: another suffix, or not as the module says; names file and line.
-        """
+        """Read a .csv, .jsonl or .yaml."""
         path = Path(path)
         suffix = path.suffix.lower()
         if suffix not in TABLE_SUFFIXES:
@@ -237,7 +233,9 @@ def read_smartbody_actions(root: Path, corpus: Corpus, report: Report, split: st
         if not entry.captions:
             report.skip(clip.id, f"left out: {entry.left_out or 'no captions'}")
             continue
-        load = _Load(partial(_body_of, clip), entry.captions[0])
+        gesture = clip.load()
+        body = Motion(gesture.rotations, gesture.root, gesture.fps)  # without fingers
+        load = _Load(lambda body=body: body, entry.captions[0])  # type: ignore[misc]
         yield from loaded(
             Clip(
                 clip.id, load, entry.captions, "smartbody", corpus.licence, split or _split_of(clip.id),
@@ -245,8 +243,3 @@ def read_smartbody_actions(root: Path, corpus: Corpus, report: Report, split: st
             ), report,
         )  # fmt: skip
 
-
-def _body_of(clip: Clip) -> Motion:
-    """A gesture's body without fingers."""
-    motion = clip.load()
-    return Motion(motion.rotations, motion.root, motion.fps)

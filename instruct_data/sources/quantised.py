@@ -71,11 +71,7 @@ def _check_skeleton(folder: Path) -> None:
 
 
 def read_quantised(folder: str | os.PathLike[str], split: str | None = None) -> Iterator[Clip]:
-    """Clips of a folder with captions.jsonl, skeleton.json and shards; motions are loaded lazily.
-
-    Raises:
-        UserError: missing or malformed file, naming it and the line.
-    """
+    """Clips of a folder with captions.jsonl, skeleton.json and shards; motions are loaded lazily."""
     folder = Path(folder)
     check_split(split)
     _check_skeleton(folder)

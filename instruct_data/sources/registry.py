@@ -194,11 +194,7 @@ def build_store(
     name: str, folder: str | os.PathLike[str], output: str | os.PathLike[str], report: Report | None = None,
     **options: Any,
 ) -> Store:  # fmt: skip
-    """Read a corpus and write it as a store.
-
-    Raises:
-        UserError: as `read_corpus` and `Store.write`, or no clip could be used.
-    """
+    """Read a corpus and write it as a store."""
     report = Report() if report is None else report
     clips = read_corpus(name, folder, report, **options)
     first = list(islice(clips, 1))

@@ -86,9 +86,10 @@ def captions_of(
     out: list[str] = []
     for i in rng.permutation(len(true))[: int(rng.integers(4, 9))]:
         try:
-            text = _filled(true[i].text, words)
+            text = re.sub(r"\{(\w+)\}", lambda m: words[m[1]], true[i].text.replace("{manner}", ""))
         except KeyError as e:
             raise UserError(f"{family.name}: {true[i].text!r}: no word for {e} with {timeline.params}") from None
+        text = " ".join(text.split())
         if text not in out:
             out.append(text)
     if bank is not None:
@@ -97,12 +98,6 @@ def captions_of(
 
 
 _mirrored = lru_cache(20_000)(mirror_text)
-
-
-def _filled(text: str, words: Mapping[str, str]) -> str:
-    if "{" not in text:
-        return text
-    return " ".join(re.sub(r"\{(\w+)\}", lambda m: words[m[1]], text.replace("{manner}", "")).split())
 
 
 def _from_bank(family: Family, timeline: Timeline, rng: np.random.Generator, bank: CaptionBank) -> list[str]:
@@ -134,9 +129,6 @@ def keyframed(
 
     Returns:
         Clips at 20 fps in the canonical frame (start above the origin, facing +Z).
-
-    Raises:
-        UserError: the file asks for something impossible.
     """
     if len(seeds) == 0:
         return []

@@ -232,9 +232,6 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, 
 
     Returns:
         A Motion as long as `lower`.
-
-    Raises:
-        UserError: other frame rates, a part that is not known, a start outside the lower clip.
     """
     if abs(lower.fps - upper.fps) > 1e-6:
         raise UserError(f"layering: clips of {lower.fps:g} and {upper.fps:g} fps; accepted: the same frame rate")
@@ -245,7 +242,9 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, 
     reach = max(1, round(FADE_SECONDS * lower.fps))
     lead = min(start, reach)
     tail = max(0, min(reach, len(lower) - start - len(upper)))
-    upper, start = _with_held_ends(upper, lead, tail), start - lead
+    # the first and last pose are held, so that a fade is over before anything happens
+    frames = np.r_[np.zeros(lead, int), np.arange(len(upper)), np.full(tail, len(upper) - 1)]
+    upper, start = upper.at_frames(frames), start - lead
     count = min(len(upper), len(lower) - start)
     cut = count < len(upper)
     acts = activity(upper, raised)
@@ -270,8 +269,3 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, 
                 out[here, j] = rot.slerp(low[here, j], up[:, j], weight)
     return replace(lower, rotations=out)
 
-
-def _with_held_ends(motion: Motion, before: int, after: int) -> Motion:
-    """The clip with its first and last pose held, so that a fade is over before anything happens."""
-    index = np.r_[np.zeros(before, int), np.arange(len(motion)), np.full(after, len(motion) - 1)]
-    return motion.at_frames(index)

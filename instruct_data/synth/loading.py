@@ -411,11 +411,7 @@ def _family(path: Path, model: type[_Schema]) -> Family:
 
 
 def load_lexicon(path: str | os.PathLike[str], schemas: Mapping[str, Family]) -> list[Family]:
-    """The entries of one file, each a family that shares the keys of its schema.
-
-    Raises:
-        UserError: an unknown schema, parameter or value, or too few captions.
-    """
+    """The entries of one file, each a family that shares the keys of its schema."""
     file = Path(path).name
     with parsing(file, "a list of entries"):
         data = read_yaml(path)

@@ -91,11 +91,7 @@ _ROUGH = [1, 4, 5, 7, 8, 15, 20, 21]
 
 
 def extend(motion: Motion, cycle: Cycle, seconds: float) -> Motion:
-    """The clip with its cycle repeated before its end, `seconds` long or up to one round longer.
-
-    Raises:
-        UserError: a cycle that is not within the clip.
-    """
+    """The clip with its cycle repeated before its end, `seconds` long or up to one round longer."""
     if not 1 <= cycle.start < cycle.stop < len(motion):
         raise UserError(f"loop: frames {cycle.start} to {cycle.stop}; accepted: within the clip's {len(motion)}")
     blend = round(0.3 * motion.fps)

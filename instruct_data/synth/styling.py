@@ -275,7 +275,7 @@ class _Variations:
             if bank_style(clip.style) == "normal":
                 groups[name].append(clip)
         for name, members in groups.items():
-            speeds = [_speed(members[int(i)].load()) for i in rng.permutation(len(members))[:16]]
+            speeds = [_speeds(members[int(i)].load()).mean() for i in rng.permutation(len(members))[:16]]
             self.speeds[name] = float(np.median(speeds))
         self.recorded = {(n, bank_style(c.style)) for c, n in zip(clips, names, strict=True)}
 
@@ -304,8 +304,8 @@ class _Variations:
             return None
         slow = rng.random() < 0.5
         motion = retimed(clip.load(), float(rng.uniform(1.35, 1.9) if slow else rng.uniform(0.5, 0.72)))
-        share = _speed(motion) / max(self.speeds[name], 1e-6)
-        if not (share < 0.78 if slow else share > 1.28) or _fastest(motion) > _MAX_SPEED:
+        share = float(_speeds(motion).mean()) / max(self.speeds[name], 1e-6)
+        if not (share < 0.78 if slow else share > 1.28) or _speeds(motion).max() > _MAX_SPEED:
             return None
         texts = _texts(clip, self.bank, rng, SLOW if slow else QUICK)
         return _Variation(motion, f"{name}+{'slowly' if slow else 'quickly'}", texts)
@@ -348,14 +348,9 @@ class _Variations:
         return _Variation(motion, f"{name}+{'large' if large else 'small'}", texts)
 
 
-def _speed(motion: Motion) -> float:
-    """Mean speed of all joints, metres per second."""
-    return float(np.linalg.norm(np.diff(motion.joints.astype(np.float64), axis=0), axis=-1).mean() * motion.fps)
-
-
-def _fastest(motion: Motion) -> float:
-    """Greatest speed of any joint, metres per second."""
-    return float(np.linalg.norm(np.diff(motion.joints.astype(np.float64), axis=0), axis=-1).max() * motion.fps)
+def _speeds(motion: Motion) -> np.ndarray:
+    """(T - 1, 22) speeds of the joints, metres per second."""
+    return np.linalg.norm(np.diff(motion.joints.astype(np.float64), axis=0), axis=-1) * motion.fps
 
 
 def _swing(motion: Motion) -> float:

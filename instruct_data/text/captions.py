@@ -90,9 +90,6 @@ class CaptionBank:
     Args:
         path: a JSON file with ``actions`` (key -> sentences), ``styles`` (name -> adverbs, phrases, person) and
             ``compose`` (patterns with {a}, {b} and, for three, {c}).
-
-    Raises:
-        UserError: missing or malformed file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -176,11 +173,6 @@ _JOINS = [", then {}", " and then {}", ", and then {}", " and {}", " and {}", ",
 _PRONOUNS = ["they", "he", "she", "the person"]
 
 
-def _lower(text: str) -> str:
-    text = " ".join(text.split()).rstrip(" .!;")
-    return text[0].lower() + text[1:] if re.match(r"[A-Z][a-z]*\b", text) and not text.startswith("I ") else text
-
-
 def _with_subject(clause: Clause, form: str) -> str | None:
     """Verb phrase of a later clip; what its subject said of the manner is kept as a comparison."""
     phrase = clause.verb_phrase(form)
@@ -201,7 +193,9 @@ def compose(captions: Sequence[str], rng: np.random.Generator, patterns: Sequenc
         captions: 2 or more sentences in order.
         patterns: sentences with {a}, {b}, {c} for whole clauses, used about two times in five.
     """
-    texts = [_lower(c) for c in captions]
+    texts = [" ".join(c.split()).rstrip(" .!;") for c in captions]
+    capital = re.compile(r"(?!I )[A-Z][a-z]*\b")
+    texts = [t[0].lower() + t[1:] if capital.match(t) else t for t in texts]
     if len(texts) == 1:
         return texts[0]
     clauses = [split(t) for t in texts]

@@ -349,7 +349,8 @@ def test_packaged_texts_are_read_as_the_stages_read_them(tmp_path: Path, monkeyp
 
 
 def test_options_name_them(capsys: pytest.CaptureFixture[str]) -> None:
-    args = parsed("language", config="x.yaml", tokenizer="t", codes="c", texts="package:text", output="out")
+    names = {"--config": "x.yaml", "--tokenizer": "t", "--codes": "c", "--texts": "package:text", "-o": "out"}
+    args = parsed(["language", *(word for option in names.items() for word in option)])
     assert (Path(args.texts) / "rewrites_train.jsonl").is_file()
     assert main(["ground", "--store", "s", "--texts", "package:nothing", "-o", "out"]) == 2
     assert f"accepted: {', '.join(f'package:{n}' for n in NAMES)}" in capsys.readouterr().err

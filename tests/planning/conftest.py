@@ -14,8 +14,7 @@ from avatargpt.planning.persons import embedded
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.retrieve import bag
 from avatargpt.requests.phrase_index import PhraseIndex
-from instruct_data import planning as written
-from instruct_data.planning import Kind, KindActivity, Person, PlannedActivity, PlannedScene
+from instruct_data.planning import PlannedActivity, PlannedScene
 
 WORK = {
     "gardener": ("rakes the leaves", "digs a hole", "waters the roses", "plants a tree"),
@@ -74,18 +73,6 @@ LIFE = {  # kind -> task, steps, where it may stand
 }
 
 
-def kinds() -> list[Kind]:
-    """Of a baker and of a pilot."""
-    return [
-        Kind(
-            job, (f"{{Who}} is a {job} at work {{place}} {{when}}.", f"Again {{who}}, the {job}, works on."),
-            (Person(f"a young {job}", "she"),), ("here", "there"), ("at dawn", "in the sun"),
-            tuple(KindActivity(f"{{He}} {t}.", (f"{{he}} {s}", f"{{he}} nods, for {{he}} {t}"), frozenset((at,)))
-                  for t, s, at in rows),
-        ) for job, rows in LIFE.items()
-    ]  # fmt: skip
-
-
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
     return Encoder()
@@ -94,18 +81,22 @@ def encoder() -> Encoder:
 RELATIONS = ("scene_task", "scene_steps", "task_steps", "task_next", "steps_task", "step_next")
 
 
-def kind_table(kinds: Sequence[Kind], encode: Any, wordings: int = 4) -> KindTable:
-    """Kinds of scenes as a library holds them, with `wordings` keys each."""
-    rng = np.random.default_rng(0)
-    scenes = [written.scene(kind, k % len(kind.scenes), rng)[0] for kind in kinds for k in range(wordings)]
-    parts = [
-        tuple(Part(a.task.replace("{He}", "{^he}"), a.steps, a.at) for a in kind.activities) for kind in kinds
+def kind_table(encode: Any) -> KindTable:
+    """The kinds of a baker and of a pilot as a library holds them, with four wordings of each scene."""
+    moments = [(place, when) for place in ("here", "there") for when in ("at dawn", "in the sun")]
+    scenes = [
+        f"A young {job} is a {job} at work {place} {when}." if k % 2 else f"Again a young {job}, the {job}, works on."
+        for job in LIFE for k, (place, when) in enumerate(moments)
     ]  # fmt: skip
-    words = [" ".join(sorted(bag(written.MARK.sub(" ", t) for t in (*k.scenes, *k.places, *k.moments)))) for k in kinds]
-    return KindTable(
-        [k.name for k in kinds], parts, sorted({(p.name, p.gender) for k in kinds for p in k.persons}), encode(scenes),
-        np.repeat(np.arange(len(kinds)), wordings), encode([embedded(p.task) for row in parts for p in row]), words,
-    )  # fmt: skip
+    parts = [
+        tuple(Part(f"{{^he}} {t}.", (f"{{he}} {s}", f"{{he}} nods, for {{he}} {t}"), frozenset((at,)))
+              for t, s, at in rows) for rows in LIFE.values()
+    ]  # fmt: skip
+    common = "here there at dawn in the sun"
+    words = [" ".join(sorted(bag((f"is a {job} at work", f"Again, the {job}, works on.", common)))) for job in LIFE]
+    tasks = [embedded(p.task) for row in parts for p in row]
+    return KindTable([*LIFE], parts, sorted((f"a young {job}", "she") for job in LIFE), encode(scenes),
+                     np.repeat(np.arange(len(LIFE)), len(moments)), encode(tasks), words)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +112,7 @@ def library(encoder: Encoder) -> PlanLibrary:
     scorer = train_scorer(library, JudgeTraining(dim=16, layers=1, epochs=1, batch=32), 0)
     library.scorer = {k: v.detach().numpy() for k, v in scorer.state_dict().items()}
     library.figures = measure(scorer, tabulate(corpus(1, 1), encoder.sentence, library))
-    library.kinds = kind_table(kinds(), encoder.sentence)
+    library.kinds = kind_table(encoder.sentence)
     return library
 
 
