@@ -1,6 +1,7 @@
-"""Other systems' outputs: the same clips in every format give the same figures; what is wrong is named."""
+"""Outputs of other systems: equal figures in every format, wrong files named, wrong frames and scales warned of."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from avatargpt import evaluation, export
 from avatargpt.cli.app import app
 from avatargpt.evaluation import corpus, output_files, outputs, prompts
 from avatargpt.evaluation.outputs import Outputs
-from avatargpt.evaluation.suites import Suite, read
+from avatargpt.evaluation.suites import Entry, Suite, read
 from avatargpt.kinematics.joints import Signals, UnseenHead
 from avatargpt.metrics.degradations import DEGRADATIONS, degrade
 from avatargpt.metrics.geometry import predicates
@@ -19,6 +20,7 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io import ms272
 from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
 
 FORMATS = ("npz", "smplx", "bvh", "glb", "vrma", "pos7", "joints", "hml263", "ms272")
 SUITE = """
@@ -135,27 +137,6 @@ def test_what_needs_the_head_is_known(made: dict[str, list[Motion]]) -> None:
     assert not predicates.needs_head({"then": ["walks", {"counted": {"what": "jumps", "times": 2}}]})
 
 
-def test_what_is_wrong_is_named_and_left_out(suite: Suite, made: dict[str, list[Motion]], tmp_path: Path) -> None:
-    target = write(suite, made, tmp_path / "x", "joints")
-    (target / "003_0.npy").unlink()
-    (target / "003_1.npy").unlink()
-    broken = made["squat"][0].joints.copy()
-    broken[7, 3, 1] = np.nan
-    np.save(target / "004_0.npy", broken)
-    np.save(target / "001_1.npy", made["clap your hands"][1].joints * 100)
-    np.save(target / "099.npy", broken)
-    (target / "005_0.npy").write_bytes(b"no array")
-    np.save(target / "005_1.npy", np.zeros((30, 21, 3)))
-    got = outputs.score(suite, Outputs(target))
-    failed = {f["item"]: f["reason"] for f in got["failed"]}
-    assert set(failed) == {"003", "004_0.npy", "001_1.npy", "099", "005_0.npy", "005_1.npy"}
-    assert "jump" in failed["003"] and "NaN or infinity at frame 7" in failed["004_0.npy"]
-    assert "accepted metres" in failed["001_1.npy"] and "(T, 22, 3)" in failed["005_1.npy"]
-    assert [(r["prompt"], len(r["passed"])) for r in got["prompts"]] == [
-        ("clap your hands", 1), ("squat", 1), ("kick slowly", 2)
-    ]  # fmt: skip
-
-
 def test_rates(made: dict[str, list[Motion]], tmp_path: Path) -> None:
     motion = made["kick"][0]
     save(motion, tmp_path / "a", "npz")
@@ -219,32 +200,37 @@ def test_command(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert done.exit_code != 0 and isinstance(done.exception, UserError)
 
 
-def test_what_is_wrong_on_the_command_line(
+def test_wrong_files_are_named_and_left_out(
     suite: Suite, made: dict[str, list[Motion]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Missing ids, NaN, another rate and names that nobody asked for: named, left out, and the exit status is 1."""
+    """Missing and unknown ids, NaN, another rate, scale or shape; the exit status is 1."""
     monkeypatch.setattr(evaluation, "load", lambda name: suite)
     monkeypatch.setattr(evaluation, "find", lambda name: None)
     target = write(suite, made, tmp_path / "x", "joints")
-    for name in ("003_0.npy", "003_1.npy"):
+    for name in ("003_0.npy", "003_1.npy", "004_0.npy"):
         (target / name).unlink()
     broken = made["clap your hands"][0].joints.copy()
     broken[7, 3, 1] = np.nan
     np.save(target / "001_0.npy", broken)
     np.save(target / "012.npy", made["jump"][0].joints)
-    (target / "004_0.npy").unlink()
     made["squat"][0].resampled(30.0).save(target / "004_0.npz")
+    np.save(target / "006_0.npy", made["kick"][0].joints * 100)
+    (target / "005_0.npy").write_bytes(b"no array")
+    np.save(target / "005_1.npy", np.zeros((30, 21, 3)))
     out = tmp_path / "r.json"
-    command = ["eval", "run", "few", "--outputs", str(target), "--fps", "20", "-o", str(out)]
-    done = CliRunner().invoke(app, command)
+    done = CliRunner().invoke(app, ["eval", "run", "few", "--outputs", str(target), "--fps", "20", "-o", str(out)])
     assert done.exit_code == 1
-    for line in ("003: no file; asked was: jump", "001_0.npy: NaN or infinity at frame 7", "012: the suite has no such",
-                 "004_0.npz: 30 frames a second; accepted 20"):  # fmt: skip
-        assert f"failed: {line}" in done.stderr, line
+    reasons = {
+        "003": "no file; asked was: jump", "001_0.npy": "NaN or infinity at frame 7", "012": "the suite has no such",
+        "004_0.npz": "30 frames a second; accepted 20", "006_0.npy": "bones", "005_0.npy": "not ", "005_1.npy": "shape",
+    }  # fmt: skip
+    for item, reason in reasons.items():
+        assert f"failed: {item}: {reason}" in done.stderr, item
     result = json.loads(out.read_text())
-    assert {f["item"] for f in result["failed"]} == {"003", "001_0.npy", "012", "004_0.npz"}
-    assert {r["prompt"]: len(r["passed"]) for r in result["prompts"]}["clap your hands"] == 1
-    assert result["results"]["pass_rate"]["n"] == 4  # the nod is not judged on positions
+    assert {f["item"] for f in result["failed"]} == set(reasons)
+    counts = {r["prompt"]: len(r["passed"]) for r in result["prompts"]}
+    assert counts == {"clap your hands": 1, "squat": 1, "kick slowly": 1}  # the nod is not judged on positions
+    assert result["results"]["pass_rate"]["n"] == 3
 
 
 def test_faces_in_every_format(tmp_path: Path) -> None:
@@ -301,3 +287,77 @@ def test_faces(tmp_path: Path) -> None:
     next(iter(corpus.keyframed_clips(1, only=["clap"]))).load().save(body)
     again = outputs.score(faces, Outputs(tmp_path))
     assert {"item": "fresh_005.npz", "reason": "a motion of a body; accepted a face"} in again["failed"]
+
+
+Joints = np.ndarray
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Joints]:
+    families = ["clap", "kick", "squat", "jump", "wave", "sit_down"]
+    return [c.load().joints.astype(np.float64) for c in corpus.keyframed_clips(1, only=families)]
+
+
+def moved(up: float) -> Callable[[Joints], Joints]:
+    return lambda x: x + np.array([0, up, 0])
+
+
+WRONG: dict[str, tuple[Callable[[Joints], Joints], str]] = {
+    "Z up": (lambda x: np.stack([x[..., 0], -x[..., 2], x[..., 1]], -1), "along +Z in"),
+    "upside down": (lambda x: x * np.array([-1, -1, 1]), "along -Y in"),
+    "left and right joints exchanged": (lambda x: x[:, SMPL22.mirror], "toes point backwards"),
+    "x flipped": (lambda x: x * np.array([-1, 1, 1]), "toes point backwards"),
+    "floating": (moved(1.0), "1 m above height 0"),
+    "sunk": (moved(-2.0), "2 m below height 0"),
+    "centred": (lambda x: x - x[:, :1], "the pelvis is at height 0"),
+    "never moving": (lambda x: x - (x[:, :1] - x[:1, :1]) * np.array([1, 0, 1]), "never leaves its place"),
+    "small": (lambda x: x * 0.75, "0.75 times as long"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_frame_is_told(name: str, clips: list[Joints]) -> None:
+    change, said = WRONG[name]
+    found = output_files.frame_warnings([output_files.clip_signs(change(x)) for x in clips])
+    assert any(said in line for line in found), found
+    assert all("; accepted " in line for line in found)
+    if name not in ("centred", "upside down", "Z up"):  # one fault each
+        assert len(found) == 1, found
+
+
+def test_sound_clips_give_none(clips: list[Joints]) -> None:
+    good = [output_files.clip_signs(x) for x in clips]
+    assert output_files.frame_warnings(good) == []
+    odd = [output_files.clip_signs(change(clips[0])) for change in (WRONG["upside down"][0], WRONG["x flipped"][0])]
+    assert output_files.frame_warnings(good[:3] + odd) == []  # most stand
+    assert output_files.frame_warnings(odd) == []  # too few to tell
+    in_place = [output_files.clip_signs(x - x[:1, :1] * np.array([1, 0, 1])) for x in clips]
+    assert output_files.frame_warnings(in_place) == []
+
+
+@pytest.mark.parametrize("times", [0.5, 1.9])
+def test_bones_of_another_size_are_refused(times: float, clips: list[Joints], tmp_path: Path) -> None:
+    np.save(tmp_path / "001.npy", clips[0] * times)
+    with pytest.raises(UserError, match="accepted metres, 0.7 to 1.4 times"):
+        output_files.read_body(tmp_path / "001.npy")
+    for fine in (0.75, 1.35):
+        np.save(tmp_path / "001.npy", clips[0] * fine)
+        assert output_files.read_body(tmp_path / "001.npy").joints.shape[1:] == (22, 3)
+
+
+def test_the_command_warns_and_the_scores_stay(
+    clips: list[Joints], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tuple(Entry(f"item {n}", "single", ["claps"]) for n in range(len(clips)))
+    metrics = {"pass_rate": {"higher_is_better": True, "unit": "share"}}
+    suite = Suite("few", 1, "prompts", "a few", metrics, entries=asked)
+    for n, item in enumerate(outputs.items(suite)):
+        np.save(tmp_path / f"{item.id}.npy", clips[n])
+    assert "warnings" not in outputs.score(suite, Outputs(tmp_path))
+    for path in tmp_path.glob("*.npy"):
+        np.save(path, WRONG["floating"][0](np.load(path)))
+    monkeypatch.setattr(evaluation, "load", lambda name: suite)
+    done = CliRunner().invoke(app, ["eval", "run", "few", "--outputs", str(tmp_path)])
+    assert done.exit_code == 0 and "warning: the lowest joint is 1 m above height 0 in 6 of 6 clips" in done.stderr
+    result = json.loads(done.stdout)
+    assert len(result["warnings"]) == 1 and result["results"]["pass_rate"]["n"] == len(clips)

@@ -181,14 +181,6 @@ def test_without_matplotlib_what_to_install_is_said(
         tables.write_page(folder / "eval" / "results")
 
 
-def test_baselines_alone_give_a_table_without_verdict(tables: ModuleType, folder: Path) -> None:
-    results = folder / "eval" / "results"
-    (results / "prompts_known.json").unlink()
-    made = next(r for r in tables.load(results) if r.name == "prompts_known")
-    row = "| pass_rate \u2191 | - | nearest caption 64.0 %, random clip 5.0 % | >= 93.0 % |  |"
-    assert row in tables.table(made)
-
-
 def test_refused(tables: ModuleType, folder: Path, tmp_path: Path) -> None:
     results = folder / "eval" / "results"
     with pytest.raises(UserError, match="no results here"):
@@ -211,23 +203,27 @@ def test_refused(tables: ModuleType, folder: Path, tmp_path: Path) -> None:
     assert not (folder / "docs").exists()
 
 
-def test_rows_with_a_direction_of_their_own(tables: ModuleType) -> None:
-    Report = sys.modules["reports"].Report
-    made = Report("word_times", result("word_times", {"refused/own": value(0.0), "refused/others": value(1.0)}))
-    assert tables.table(made)[2:] == [
+def test_verdicts_follow_the_direction_of_each_row(tables: ModuleType, folder: Path) -> None:
+    def table(name: str, **figures: float) -> list[str]:
+        results = {k.replace("__", "/"): value(v) for k, v in figures.items()}
+        return list(tables.table(sys.modules["reports"].Report(name, result(name, results)))[2:])
+
+    assert table("word_times", refused__own=0.0, refused__others=1.0) == [
         "| refused/own \u2193 | 0.0 % (-1.0 to 1.0) |  | <= 0.0 % | yes |",
         "| refused/others \u2191 | 100.0 % (99.0 to 101.0) |  | >= 95.0 % | yes |",
     ]
-    gesture = Report("gesture", result("gesture", {"jerk/full": value(0.6), "hellinger/full": value(0.1)}))
-    assert [line.split(" | ")[0] for line in tables.table(gesture)[2:]] == ["| jerk, m/s^3", "| hellinger \u2193"]
-
-
-def test_a_rival_in_the_same_file_is_judged(tables: ModuleType) -> None:
+    assert [line.split(" | ")[0] for line in table("gesture", jerk__full=0.6, hellinger__full=0.1)] == [
+        "| jerk, m/s^3", "| hellinger \u2193"
+    ]  # fmt: skip
     name, target = next((k, t) for k, t in evaluation.load("plans").targets.items() if isinstance(t, str))
-    figure = name.split("/")[0]
-    for rival, reached in ((0.2, "yes"), (0.3, "no"), (0.4, "no")):
-        data = result("plans", {name: value(0.3), f"{figure}/{target}": value(rival)})
-        assert tables.table(sys.modules["reports"].Report("plans", data))[2].endswith(f"| above {target} | {reached} |")
+    for rival, reached in ((0.2, "yes"), (0.3, "no"), (0.4, "no")):  # a rival in the same file
+        figures = {name.replace("/", "__"): 0.3, f"{name.split('/')[0]}__{target}": rival}
+        assert table("plans", **figures)[0].endswith(f"| above {target} | {reached} |")
+    results = folder / "eval" / "results"
+    (results / "prompts_known.json").unlink()  # baselines alone: no verdict
+    (known,) = (r for r in tables.load(results) if r.name == "prompts_known")
+    row = "| pass_rate \u2191 | - | nearest caption 64.0 %, random clip 5.0 % | >= 93.0 % |  |"
+    assert row in tables.table(known)
 
 
 def test_what_is_to_be_reached_is_no_baseline(tables: ModuleType, folder: Path) -> None:
@@ -252,11 +248,6 @@ class Made:
         """Has defaults; never called."""
 
 
-def test_options_of_a_suite_are_part_of_its_decoding() -> None:
-    assert evaluation.load("plan_coverage").options["best_of"] == 1
-    assert report.decoding(evaluation.load("plan_coverage"), Made(0))["best_of"] == 1
-
-
 def test_header_names_weights_tokenizer_and_decoding() -> None:
     suite = evaluation.load("prompts_known")
     one, same, other = (report.header(suite, Made(seed)) for seed in (1, 1, 2))
@@ -264,6 +255,8 @@ def test_header_names_weights_tokenizer_and_decoding() -> None:
     assert one["model"]["tokenizer_fingerprint/body"] == "f00"
     assert one["decoding"] == {"guidance": 2.5, "best_of": 3}
     assert report.header(suite, lambda prompts, seeds: [])["decoding"] == {}
+    assert evaluation.load("plan_coverage").options["best_of"] == 1  # options of a suite are part of its decoding
+    assert report.decoding(evaluation.load("plan_coverage"), Made(0))["best_of"] == 1
 
 
 def test_header_tells_two_readers_apart(tmp_path: Path) -> None:

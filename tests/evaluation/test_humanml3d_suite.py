@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.cli.app import run
 from avatargpt.evaluation import humanml3d
 from avatargpt.metrics.humanml3d import Evaluator
 from instruct_data.sources.corpus import Report
@@ -22,7 +21,6 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.rotations import identity
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"repetitions": 3, "pool": 8, "diversity": 6, "texts": 3, "samples": 4, "pairs": 2}
 
 
@@ -135,13 +133,3 @@ def test_options_and_folders_that_do_not_fit(corpus: Path, tmp_path: Path) -> No
         evaluation.run_suite(suite(), None)
     with pytest.raises(UserError, match="accepted: a pool of clips or more"):
         humanml3d.score(suite(), [], made.evaluator(), None, Report())
-
-
-def test_from_the_command_line(tmp_path: Path) -> None:
-    corpus = made.write_corpus(tmp_path / "corpus", 34)
-    made.evaluator().save(tmp_path / "judge")
-    path = tmp_path / "result.json"
-    folders = ["--data", str(corpus), "--store", str(tmp_path / "judge"), "-o", str(path)]
-    assert run(["eval", "run", "humanml3d", "--model", "none", *folders]) == 0
-    result = json.loads(path.read_text())
-    assert result["results"]["fid/real"]["n"] == 20 and result["clips"] == 34

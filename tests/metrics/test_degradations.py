@@ -1,61 +1,14 @@
-"""R-precision, MM-Dist, and motions made worse."""
-
-from __future__ import annotations
+"""Degradations of bodies and faces: length, repeatability, and what each changes."""
 
 import numpy as np
 import pytest
 
 from avatargpt.metrics.degradations import DEGRADATIONS, degrade
-from avatargpt.metrics.retrieval import pair_distances, retrieval_precision, sides_of, similar_pairs
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
-
-
-def test_right_pairs_are_found_and_random_ones_by_chance() -> None:
-    x = np.random.default_rng(0).normal(size=(320, 16))
-    assert (retrieval_precision(x, x) == 1).all() and (pair_distances(x, x) == 0).all()
-    other = np.random.default_rng(1).normal(size=(320, 16))
-    found = retrieval_precision(x, other).mean(0)
-    assert np.allclose(found, np.array([1, 2, 3]) / 32, atol=0.02)
-    assert np.isclose(pair_distances(x, other).mean(), np.sqrt(32), rtol=0.05)
-
-
-def test_motions_of_the_same_words_count_as_hits() -> None:
-    rng = np.random.default_rng(0)
-    kinds = np.arange(64) % 4
-    texts = np.eye(4)[kinds]
-    motions = texts + 1e-3 * rng.normal(size=texts.shape)
-    assert retrieval_precision(texts, motions)[:, 0].mean() < 0.5
-    assert (retrieval_precision(texts, motions, similar_pairs(texts, np.zeros(64, int))) == 1).all()
-
-
-def test_sides_are_not_the_same() -> None:
-    told = ["wave with the left hand", "the right hand waves", "somebody waves", "the left one, then the right one"]
-    sides = sides_of(told)
-    assert sides.tolist() == [-1, 1, 0, 0]
-    expected = np.ones((4, 4), bool)
-    expected[0, 1] = expected[1, 0] = False
-    assert (similar_pairs(np.ones((4, 1)), sides) == expected).all()
-
-
-def test_rows_that_fill_no_pool_sit_out() -> None:
-    x = np.random.default_rng(0).normal(size=(40, 8))
-    once = retrieval_precision(x, x, repeats=1)
-    assert np.isnan(once[:, 0]).sum() == 8 and np.nanmin(once) == 1
-
-
-def test_bad_input_is_refused() -> None:
-    x = np.zeros((31, 4))
-    for call in (
-        lambda: retrieval_precision(x, x),
-        lambda: pair_distances(x, x[:3]),
-        lambda: pair_distances(x + np.nan, x),
-    ):
-        with pytest.raises(ValueError, match="accepted"):
-            call()
 
 
 def test_degradations() -> None:

@@ -17,6 +17,7 @@ from avatargpt.evaluation.cache import NO_CACHE
 from avatargpt.evaluation.outputs import Outputs
 from avatargpt.evaluation.suites import Run
 from avatargpt.metrics.gesture.baselines import Stroke
+from avatargpt.metrics.gesture.beats import UPPER
 from avatargpt.metrics.gesture.fgd import GestureFeatures
 from avatargpt.resources import PACKAGE
 from avatargpt.speech.word_files import write
@@ -101,6 +102,14 @@ def test_rows_of_the_table(folder: Path, tmp_path: Path) -> None:
     assert (result["results"]["jerk/real"]["n"], result["results"]["jerk/network"]["n"]) == (4, 6)
     assert (tmp_path / "gesture.json").is_file()
     assert {k.split("/")[0] for k in got} <= set(evaluation.load("gesture").metrics)
+
+
+def test_l1_diversity_is_the_distance_from_the_mean_pose() -> None:
+    q = rot.identity((600, 22)).copy()
+    q[300:, 17] = rot.from_axis_angle(np.array([0, 0, 1.0]))
+    motion = Motion(q, np.tile([0, 0.9, 0], (600, 1)), 30.0, "gesture")
+    step = np.abs(motion.joints[-1] - motion.joints[0])[list(UPPER)].sum()
+    assert step > 0.5 and gesture._spread(motion, 10.0) == pytest.approx([step / 2, step / 2], rel=1e-5)
 
 
 def test_motions_of_others_are_a_row(folder: Path, tmp_path: Path) -> None:
