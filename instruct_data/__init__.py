@@ -1,1 +1,1 @@
-"""L1: what is said about motion: tasks and prompts, corpus readers, the clip store, text and clip augmentation."""
+"""Tasks and prompts, corpus readers, the clip store, texts, and made-up clips."""

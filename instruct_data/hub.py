@@ -1,10 +1,8 @@
-"""Stores as data sets of Hugging Face's `datasets`: memory-mapped, and as folders that `datasets.load_dataset` opens
-(and streams) without this package.
+"""Stores as data sets of Hugging Face's `datasets`, and exported as folders that `load_dataset` opens and streams."""
 
-Rows keep the columns of the store; what a motion is made of becomes arrays: ``rotations`` (T, 22, 4) unit quaternions
-w, x, y, z and ``root`` (T, 3) metres of bodies, ``weights`` (T, 52) and ``head`` (T, 3) of faces, ``features`` (T, D)
-of other modalities, ``codes`` (N, R) of tokens.
-"""
+# Rows keep the columns of the store; what a motion is made of becomes arrays: `rotations` (T, 22, 4) unit quaternions
+# w, x, y, z and `root` (T, 3) metres of bodies, `weights` (T, 52) and `head` (T, 3) of faces, `features` (T, D)
+# of other modalities, `codes` (N, R) of tokens.
 
 from __future__ import annotations
 

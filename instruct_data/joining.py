@@ -1,8 +1,8 @@
-"""Clips put one after another so that they look like one take: where to cut, and a blend that keeps the momentum.
+"""Clips put one after another so that they look like one take: where to cut, and a blend that keeps the momentum."""
 
-The blend is inertialisation (Bollo 2018, "Inertialization: high-performance animation transitions"): the second clip
-plays at once, plus an offset that starts at the difference of pose and speed at the seam and dies out along a quintic.
-"""
+# The blend is inertialisation (Bollo 2018, "Inertialization: high-performance animation transitions"): the second
+# clip plays at once, plus an offset that starts at the difference of pose and speed at the seam and dies out along a
+# quintic.
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Sampling of training examples: tasks and clips by weight as a pure function of (seed, step), and batches of them.
+"""Sampling of training examples: tasks and clips by weight as a pure function of (seed, step), and batches of them."""
 
-Nothing is carried from step to step, so a resumed run sees exactly what it would have seen.
-"""
+# Nothing is carried from step to step, so a resumed run sees exactly what it would have seen.
 
 from __future__ import annotations
 
@@ -113,6 +112,7 @@ class Mixture:
         return out
 
 
+# Batches: examples of like lengths, padded.
 def like_lengths(source: Sequence[int] | np.ndarray, target: Sequence[int] | np.ndarray, rows: int) -> np.ndarray:
     """Batches of a fixed number of examples in two levels of buckets: of like targets, and in each of like sources.
 

@@ -12,6 +12,7 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
 SEPARATOR = "; "  # between the steps of one prompt or answer
+# Every task asks from some parts of a plan for another.
 PLANNING_TASKS = (
     "scene_to_activity", "activity_to_next_activity", "scene_steps_to_next_steps", "scene_activity_to_next_steps",
     "scene_steps_to_next_activity", "activity_to_steps", "steps_to_activity", "steps_to_next_steps",

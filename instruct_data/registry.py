@@ -18,6 +18,7 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
 from vqvae.strict import Strict
 
+# Prompts: segments of words and of motion codes.
 INSTRUCTION, INPUT, RESPONSE = "[Instruction]", "[Input]", "[Response]"
 SLOT = re.compile(r"\{(\w+)\}")
 
@@ -119,6 +120,7 @@ def merge_text(segments: list[Segment]) -> tuple[Segment, ...]:
     )
 
 
+# Tasks: one YAML file each.
 TASKS = Path(__file__).parent / "tasks"
 MIN_TEMPLATES = 20
 # how many slots of each kind (the first of `inputs`) examples made from clips fill; the kind named first is needed
@@ -293,6 +295,7 @@ class Task(Strict, strict=True):
         return Prompt(merge_text(pieces), self.output, self.name)
 
 
+# The registry: our folder first, then those of the user.
 _tasks: dict[str, Task] = {}
 _folders: list[Path] = []
 

@@ -1,10 +1,9 @@
-"""The clip store: parquet shards with a manifest that counts, names licences and fixes every shard by SHA-256.
+"""The clip store: parquet shards with a manifest that counts, names licences and fixes every shard by SHA-256."""
 
-Kinds: ``motion`` (bodies: rotations as int16 = round(32767 q), root as float32), ``face`` (weights as uint16 =
-round(65535 w), head as float32), ``features`` (any other registered modality, as the float32 features of its
-`FeatureSpec`) and ``codes`` (tokens). A store is written into a folder beside its place and renamed at the end, so that
-it is never half-written.
-"""
+# Kinds: `motion` (bodies: rotations as int16 = round(32767 q), root as float32), `face` (weights as uint16 =
+# round(65535 w), head as float32), `features` (any other registered modality, as the float32 features of its
+# `FeatureSpec`) and `codes` (tokens). A store is written into a folder beside its place and renamed at the end, so that
+# it is never half-written.
 
 from __future__ import annotations
 
@@ -34,6 +33,7 @@ from vqvae.io.files import parsing
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
+# Rows: the motion of a clip as columns of bytes.
 KINDS = {"body": "motion", "face": "face"}  # kinds of store; the other modalities' is FEATURES
 FEATURES = "features"
 COLUMNS = {
@@ -99,6 +99,7 @@ def _floats(values: np.ndarray) -> bytes:
     return values.astype("<f4").tobytes()
 
 
+# The folder: shards of rows and a manifest.
 FORMAT = 1
 MANIFEST = "manifest.json"
 WHAT = "the manifest of a clip store"

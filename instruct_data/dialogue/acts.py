@@ -1,11 +1,10 @@
-"""Acts that a turn of a conversation asks for, as a line of text, and their effect on the outline of segments.
+"""Acts that a turn of a conversation asks for, as a line of text, and their effect on the outline of segments."""
 
-A line holds one or more acts joined by ``" | "``. An act is its name, then numbers with their units, then after a
-colon free text: ``then 4s: a person waves | edit 2: slower | speed 1 x0.5 | move 3 1 | save: walk.glb | undo 2``.
-
-The outline of a conversation is a line, too: ``1 walks forward 3s; 2 waves the left hand 4.5s | takes a b | plan``.
-`Outline` replays acts on such a list without making any motion.
-"""
+# A line holds one or more acts joined by `" | "`. An act is its name, then numbers with their units, then after a
+# colon free text: `then 4s: a person waves | edit 2: slower | speed 1 x0.5 | move 3 1 | save: walk.glb | undo 2`.
+#
+# The outline of a conversation is a line, too: `1 walks forward 3s; 2 waves the left hand 4.5s | takes a b | plan`.
+# `Outline` replays acts on such a list without making any motion.
 
 from __future__ import annotations
 
@@ -20,6 +19,7 @@ import numpy as np
 from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
 
+# The line: acts joined by a bar.
 JOIN = " | "
 MOST_ACTS = 8
 LONGEST_TEXT = 400  # characters of free text
@@ -28,6 +28,7 @@ SHOWN = ("timeline", "captions", "plan", "frames")
 FORMATS = ("npz", "bvh", "glb", "vrma", "npy", "csv", "json", "mp4", "gif", "png", "fbx")
 TAKE_LETTERS = "abcdefghi"
 Shape = Literal["count", "seconds", "factor", "word", "text"]
+# How each field of an act is written in the line.
 SHAPES: dict[str, Shape] = {
     "segment": "count", "to": "count", "steps": "count", "activities": "count", "seconds": "seconds",
     "factor": "factor", "times": "factor", "choice": "word", "format": "word", "what": "word",
@@ -209,6 +210,7 @@ def _read(part: str) -> Act:
     return Act(words[0], **values)
 
 
+# The outline: the state of a conversation in one line.
 EMPTY = "empty"
 SHOWN_WORDS = 7  # of each caption
 SHOWN_SEGMENTS = 8  # the last ones

@@ -1,8 +1,7 @@
-"""Conversations with the acts behind every turn -> training pairs of the task ``chat_turn``.
+"""Conversations with the acts behind every turn -> training pairs of the task ``chat_turn``."""
 
-Besides recorded dialogues there are drawn turns: phrases of ``dialogues.yaml`` filled with movements, segments, lengths
-and names.
-"""
+# Besides recorded dialogues there are drawn turns: phrases of `dialogues.yaml` filled with movements, segments, lengths
+# and names.
 
 from __future__ import annotations
 
@@ -28,6 +27,7 @@ WHEN = ("none", "some", "several", "takes", "any")
 ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _SLOT = re.compile(r"\{(\w+)\}")
+# Values that users name: seconds, words around a request, factors of speed.
 _LENGTHS = [0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 18, 20, 25, 30, 45, 60]
 _OPENINGS = ["ok ", "ok, ", "hmm, ", "please ", "hey, ", "um, ", "right, ", "great. ", "good. ", "well, ", "so ",
              "could you ", "can you ", "i think ", "oh, ", "actually "]  # fmt: skip
@@ -245,6 +245,7 @@ class TurnMaker:
         return f"{phrase}{_pick(self.rng, _CLOSINGS)}"
 
 
+# Training pairs: recorded dialogues, replayed and mirrored, then drawn turns.
 PAIRS = 10_000
 REPLAYS = 3  # of every recorded dialogue, with other lengths and with or without the history
 HISTORY = 0.5  # share of made-up turns that know the turn before

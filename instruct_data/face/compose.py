@@ -1,9 +1,8 @@
-"""Instructions with their scores, drawn by rule from ``phrases.yaml``: as many as training wants, all of them true.
+"""Instructions with their scores, drawn by rule from ``phrases.yaml``: as many as training wants, all of them true."""
 
-A drawn instruction has one to four actions, one after another or together, with degrees, sides, counts and lengths in
-words, or one or two emotions, or both; timed ones name seconds, pauses, or actions that last while others follow. What
-the words say the score holds exactly; what they leave open is drawn.
-"""
+# A drawn instruction has one to four actions, one after another or together, with degrees, sides, counts and lengths
+# in words, or one or two emotions, or both; timed ones name seconds, pauses, or actions that last while others
+# follow. What the words say the score holds exactly; what they leave open is drawn.
 
 from __future__ import annotations
 
@@ -219,6 +218,7 @@ def named() -> list[Score]:
     return out
 
 
+# Timed instructions: seconds by the clock, spans, pauses, and actions that last while others follow.
 NUMBERS = {1.0: "one", 2.0: "two", 3.0: "three", 4.0: "four", 5.0: "five"}
 
 

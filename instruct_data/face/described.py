@@ -1,8 +1,7 @@
-"""Descriptions of faces in one plain form that can be parsed: the answers of `face_to_text` and `face_to_emotion`.
+"""Descriptions of faces in one plain form that can be parsed: the answers of `face_to_text` and `face_to_emotion`."""
 
-``blink twice, then smile slightly and raise brows; very happy, then sad``: actions by their names in order (``and``
-where one falls within the other), an adverb of degree and a count where there is one, feelings behind a semicolon.
-"""
+# `blink twice, then smile slightly and raise brows; very happy, then sad`: actions by their names in order (`and`
+# where one falls within the other), an adverb of degree and a count where there is one, feelings behind a semicolon.
 
 from __future__ import annotations
 
@@ -13,6 +12,7 @@ from instruct_data.face.actions import action_names
 from instruct_data.face.emotions import emotion_names, named_emotion
 from instruct_data.face.score import Emotion, Event, Score
 
+# Words for repeats and intensities; a range of intensities has one word, so that descriptions can be parsed.
 COUNTS = {2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "six times"}
 ACTION_DEGREES = ((0.42, "slightly"), (0.78, ""), (0.93, "strongly"), (2.0, "extremely"))
 FEELING_DEGREES = ((0.42, "slightly"), (0.78, ""), (0.93, "very"), (2.0, "extremely"))

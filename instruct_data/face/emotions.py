@@ -1,8 +1,7 @@
-"""Facial action units (FACS) as ARKit shapes and head angles, and emotion prototypes made of them (``emotions.yaml``).
+"""Facial action units (FACS) as ARKit shapes and head angles, and emotion prototypes made of them."""
 
-The map from unit to shapes is the one in common use (Apple's shapes are described after FACS); amplitudes at intensity
-E are the reach measured on real takes. Intensities A to E stand for 0.2, 0.4, 0.6, 0.8 and 1.
-"""
+# The map from unit to shapes is the one in common use (Apple's shapes are described after FACS); amplitudes at
+# intensity E are the reach measured on real takes. Intensities A to E stand for 0.2, 0.4, 0.6, 0.8 and 1.
 
 from __future__ import annotations
 
@@ -149,6 +148,7 @@ def read_units(motion: FaceMotion) -> dict[int, np.ndarray]:
     return out
 
 
+# Nouns and synonyms that are understood as names of emotions.
 _OTHER_WORDS = {
     "happiness": "happy", "joy": "happy", "joyful": "happy", "glad": "happy", "sadness": "sad", "anger": "angry",
     "fear": "fearful", "afraid": "fearful", "scared": "fearful", "surprise": "surprised", "disgust": "disgusted",

@@ -1,11 +1,10 @@
-"""The score renderer: events and emotions -> ARKit curves and head motion, by rule.
+"""The score renderer: events and emotions -> ARKit curves and head motion, by rule."""
 
-Every event moves its shapes from rest to an apex and back with rise and fall times drawn from what was measured on real
-takes; halves of the face differ a little in strength and time; emotions are held action-unit poses that swell and ebb,
-fade into each other and give way where an event needs the same part of the face; blinks, eye movements, breath and
-drift of the head go on underneath. The same score and seed give the same clip, and every weight that belongs to an
-action or an emotion rises strictly with its intensity.
-"""
+# Every event moves its shapes from rest to an apex and back with rise and fall times drawn from what was measured on
+# real takes; halves of the face differ a little in strength and time; emotions are held action-unit poses that swell
+# and ebb, fade into each other and give way where an event needs the same part of the face; blinks, eye movements,
+# breath and drift of the head go on underneath. The same score and seed give the same clip, and every weight that
+# belongs to an action or an emotion rises strictly with its intensity.
 
 from __future__ import annotations
 
@@ -19,6 +18,7 @@ from instruct_data.face.score import Emotion, Event, Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
 
+# Events: one track of key poses for each, and a rhythm on top of it.
 LONGEST_RAMP = 0.42  # of the time that an action has
 GAP_SHARE = 0.9  # of a repetition's time that it lasts; the rest is the pause before the next
 SLOW_SECONDS = 2.2  # actions that last longer than this also begin and end more slowly
@@ -245,6 +245,7 @@ def idle(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarr
     return out
 
 
+# The whole clip: events over emotions over idle motion.
 FPS = 30.0
 LAG_SECONDS = 0.008  # standard deviation of the half difference in time between the two sides
 ASYMMETRY_LEAST = 0.01  # of lids and brows, where the takes show none at all

@@ -150,6 +150,7 @@ class Score:
         return any(mirror_action(e.action) != e.action for e in self.events)
 
 
+# Mirroring: sides in words, in letters ("head L") and in numbers of action units.
 _SIDES = re.compile(r"\b(?:left|right)\b", re.I)
 # Action units of a side: head turned 51 52, tilted 55 56, eyes turned 61 62.
 _UNITS = re.compile(r"(?<=\bAU)( ?)(5[1256]|6[12])\b", re.I)
@@ -241,6 +242,7 @@ def read_instructions(path: str | os.PathLike[str]) -> Iterator[Instruction]:
             yield Instruction(f"{file.stem}_{i:05d}", file.stem, parse_score(row, f"{file}: line {i}"))
 
 
+# Files of instructions in the package.
 SOURCE = "face_rendered"
 LICENCE = "MIT"
 # packaged training instructions with scores

@@ -26,6 +26,7 @@ from vqvae.io.files import parsing
 from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
 
+# Keyframed strokes, solved like the actions of `instruct_data.synth`.
 PATH = Path(__file__).with_name("keyed.yaml")
 TAKES = 4  # of each gesture
 PERFORMER = "keyed"
@@ -105,6 +106,7 @@ def _with_finger_shape(stroke: Stroke, shape: np.ndarray) -> np.ndarray:
     return out
 
 
+# The bank: strokes of all sources, resting poses and poses of talking hands.
 STANDING = ("Idle01", "Idle02", "Idle03", "IdleStand01")
 # gestures of both hands whose emphasis is a pose that hands keep during speech
 READY = ("BeatLow", "BeatMid", "BeatFlip", "Offer", "Chop")

@@ -106,6 +106,7 @@ def word_classes() -> WordClasses:
     return read_classes(CLASSES)
 
 
+# Sentences that use the words of the classes, for talks made by rules.
 SENTENCES = Path(__file__).with_name("sentences.yaml")
 _SLOT = re.compile(r"\{(\w+)\}")
 

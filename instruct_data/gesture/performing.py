@@ -1,9 +1,8 @@
-"""A plan to motion: strokes on their frames, hands kept up or at rest between them, head, breath and posture.
+"""A plan to motion: strokes on their frames, hands kept up or at rest between them, head, breath and posture."""
 
-Tracks follow one another without a seam: the offset of the old one from the new one dies out (D. Bollo,
-Inertialization: High-Performance Animation Transitions in Gears of War, GDC 2018), along a quintic that begins with the
-offset's place, speed and acceleration and ends with none of them.
-"""
+# Tracks follow one another without a seam: the offset of the old one from the new one dies out (D. Bollo,
+# Inertialization: High-Performance Animation Transitions in Gears of War, GDC 2018), along a quintic that begins with
+# the offset's place, speed and acceleration and ends with none of them.
 
 from __future__ import annotations
 

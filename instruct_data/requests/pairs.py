@@ -1,10 +1,9 @@
-"""Pairs to learn from: a request in words, and what it means as a sequence of tokens and of words that are copied.
+"""Pairs to learn from: a request in words, and what it means as a sequence of tokens and of words that are copied."""
 
-A target is a list of tokens (str) and places of words (int): ``new 0 1 times= 2 side=left end``. A clause begins with
-``new`` (after the one before), ``with`` (at the same time) or ``not`` (not to be done); then come the words of its
-action, then its attributes in the order of `instruct_data.requests.spec.ATTRIBUTES`; those of the whole follow
-``whole``.
-"""
+# A target is a list of tokens (str) and places of words (int): `new 0 1 times= 2 side=left end`. A clause begins with
+# `new` (after the one before), `with` (at the same time) or `not` (not to be done); then come the words of its
+# action, then its attributes in the order of `instruct_data.requests.spec.ATTRIBUTES`; those of the whole follow
+# `whole`.
 
 from __future__ import annotations
 

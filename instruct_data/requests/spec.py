@@ -1,11 +1,10 @@
-"""Typed requests: `MotionRequest` for bodies, `FaceRequest` for faces, `TurnPart` for turns of a conversation.
+"""Typed requests: `MotionRequest` for bodies, `FaceRequest` for faces, `TurnPart` for turns of a conversation."""
 
-Compact text of a `MotionRequest`, one clause after another, each an action and its attributes:
-
-    walk times=3 tempo=slow; + wave hand side=left; then !sit down; turn turn=90 side=right
-
-``;`` begins a clause after the one before, ``+`` one at the same time, ``!`` one that is not to be done.
-"""
+# Compact text of a `MotionRequest`, one clause after another, each an action and its attributes:
+#
+#     walk times=3 tempo=slow; + wave hand side=left; then !sit down; turn turn=90 side=right
+#
+# `;` begins a clause after the one before, `+` one at the same time, `!` one that is not to be done.
 
 from __future__ import annotations
 
@@ -145,6 +144,7 @@ def _plain(value: object) -> str:
     return f'"{text}"' if " " in text else text
 
 
+# Requests for faces: times by the clock, order, repeats and courses.
 Course = Literal["rising", "fading"]
 Moment = Literal["before", "after"]
 Seconds = Field(default=None, gt=0, le=MOST_SECONDS)

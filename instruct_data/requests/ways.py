@@ -1,14 +1,13 @@
-"""Ways to say requests: templates in YAML whose marks tell what the words mean, and what they are when filled in.
+"""Ways to say requests: templates in YAML whose marks tell what the words mean, and what they are when filled in."""
 
-The mark-up of a line (docs/requests.md): ``{do}`` ``{does}`` ``{doing}`` ``{did}`` stand for the action of clause A,
-``{B.do}`` for that of B, which follows in time; ``{B+.do}`` happens together with A, ``{B!.do}`` is not done.
-``{n}`` ``{s}`` ``{deg}`` ... are numbers, ``{side}`` a side, ``{who}`` ``{place}`` ``{obj}`` words that say nothing,
-``{adj}`` ``{comp}`` ``{emo}`` feelings ("angry", "angrier", "anger").
-``[tempo=fast: in a hurry]`` are words that mean an attribute, ``[style: like a cat]`` words that are copied into it;
-``[where=start]`` says so without words, ``[act=then]`` names the act of a turn.
-``(kick)`` words that are the action, ``(A,B: kick)`` that of two clauses. ``<a|b|>`` are alternatives, which may hold
-marks; ``((`` and ``))`` are brackets that are written.
-"""
+# The mark-up of a line (docs/requests.md): `{do}` `{does}` `{doing}` `{did}` stand for the action of clause A,
+# `{B.do}` for that of B, which follows in time; `{B+.do}` happens together with A, `{B!.do}` is not done.
+# `{n}` `{s}` `{deg}` ... are numbers, `{side}` a side, `{who}` `{place}` `{obj}` words that say nothing,
+# `{adj}` `{comp}` `{emo}` feelings ("angry", "angrier", "anger").
+# `[tempo=fast: in a hurry]` are words that mean an attribute, `[style: like a cat]` words that are copied into it;
+# `[where=start]` says so without words, `[act=then]` names the act of a turn.
+# `(kick)` words that are the action, `(A,B: kick)` that of two clauses. `<a|b|>` are alternatives, which may hold
+# marks; `((` and `))` are brackets that are written.
 
 from __future__ import annotations
 

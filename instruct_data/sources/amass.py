@@ -1,8 +1,7 @@
-"""Reader for AMASS, SMPL-H and SMPL-X ``.npz`` files, and AMASS' files by the paths that other corpora call them by.
+"""Reader for AMASS, SMPL-H and SMPL-X ``.npz`` files, and AMASS' files by the paths that other corpora call them by."""
 
-Sub-sets are called one way on the site (BMLrub) and another in the archives (BioMotionLab_NTroje), and files end in
-``_poses.npz`` (SMPL+H) or ``_stageii.npz`` (SMPL-X); blanks in names became underscores in the later release.
-"""
+# Sub-sets are called one way on the site (BMLrub) and another in the archives (BioMotionLab_NTroje), and files end in
+# `_poses.npz` (SMPL+H) or `_stageii.npz` (SMPL-X); blanks in names became underscores in the later release.
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Reader for BABEL (Punnakkal et al. 2021): action labels of AMASS, of whole recordings and of spans within them.
+"""Reader for BABEL (Punnakkal et al. 2021): action labels of AMASS, of whole recordings and of spans within them."""
 
-The release has ``train.json``, ``val.json``, ``test.json`` (without labels) and ``extra_*.json`` with several
-annotators. A recording's ``feat_p`` is its path below AMASS. Source: babel.is.tue.mpg.de.
-"""
+# The release has `train.json`, `val.json`, `test.json` (without labels) and `extra_*.json` with several
+# annotators. A recording's `feat_p` is its path below AMASS. Source: babel.is.tue.mpg.de.
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Reader for CMU's motion capture (mocap.cs.cmu.edu): Acclaim's files, or the BVH files made of them (cgspeed.com).
+"""Reader for CMU's motion capture (mocap.cs.cmu.edu): Acclaim's files, or the BVH files made of them (cgspeed.com)."""
 
-Descriptions are in ``cmu-mocap-index-text.txt``, which comes with the BVH files: lines of a trial's name and words. The
-BVH files begin with a frame of the rest pose, which is left out.
-"""
+# Descriptions are in `cmu-mocap-index-text.txt`, which comes with the BVH files: lines of a trial's name and words. The
+# BVH files begin with a frame of the rest pose, which is left out.
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""Readers for faces in JSON (BEAT's and Audio2Face's files), and what all readers of faces share: checks and rates.
+"""Readers for faces in JSON (BEAT's and Audio2Face's files), and what all readers of faces share: checks and rates."""
 
-BEAT (Liu et al. 2022): ``{"names": [...], "frames": [{"weights": [...], "time": t, "rotation": [...]}]}``, 51 or 52
-ARKit shapes at 60 frames per second, without the tongue in some files. ``time`` is in seconds; frames that are missing
-are interpolated linearly. ``rotation`` is the head's where it is there: a quaternion x, y, z, w (ARKit's order), or
-three angles in radians yaw, pitch, roll as this project writes them; a frame without one gets it from its neighbours.
-
-Audio2Face: ``exportFps, numPoses, numFrames, facsNames, weightMat``, without a head.
-"""
+# BEAT (Liu et al. 2022): `{"names": [...], "frames": [{"weights": [...], "time": t, "rotation": [...]}]}`, 51 or 52
+# ARKit shapes at 60 frames per second, without the tongue in some files. `time` is in seconds; frames that are missing
+# are interpolated linearly. `rotation` is the head's where it is there: a quaternion x, y, z, w (ARKit's order), or
+# three angles in radians yaw, pitch, roll as this project writes them; a frame without one gets it from its neighbours.
+#
+# Audio2Face: `exportFps, numPoses, numFrames, facsNames, weightMat`, without a head.
 
 from __future__ import annotations
 

@@ -1,14 +1,13 @@
-"""Readers for HumanML3D (Guo et al. 2022): from its repository and AMASS, from its features, and its evaluation pairs.
+"""Readers for HumanML3D (Guo et al. 2022): its repository with AMASS, its features, and its evaluation pairs."""
 
-With AMASS, ``index.csv`` says which frames of which file a clip is. They count what `raw_pose_processing` of
-github.com/EricGuo5513/HumanML3D (MIT) keeps: every ``int(fps / 20)``-th frame, without the first seconds of five
-sub-sets (`DROPPED_SECONDS`). Bodies are the data's own rotations on our skeleton, so twist about bones is kept, unlike
-in ``new_joint_vecs``. Clips of HumanAct12 have no rotations and are left out there; mirrored clips (``M...``) are left
-out in any case, since training mirrors by itself.
-
-A text line is ``caption#tokens#start#end``; start and end in seconds, both 0 for the whole clip. Captions of a part
-become a clip of their own, ``ID_START_END``.
-"""
+# With AMASS, `index.csv` says which frames of which file a clip is. They count what `raw_pose_processing` of
+# github.com/EricGuo5513/HumanML3D (MIT) keeps: every `int(fps / 20)`-th frame, without the first seconds of five
+# sub-sets (`DROPPED_SECONDS`). Bodies are the data's own rotations on our skeleton, so twist about bones is kept,
+# unlike in `new_joint_vecs`. Clips of HumanAct12 have no rotations and are left out there; mirrored clips (`M...`)
+# are left out in any case, since training mirrors by itself.
+#
+# A text line is `caption#tokens#start#end`; start and end in seconds, both 0 for the whole clip. Captions of a part
+# become a clip of their own, `ID_START_END`.
 
 from __future__ import annotations
 

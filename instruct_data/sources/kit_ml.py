@@ -1,9 +1,8 @@
-"""Reader for KIT Motion-Language (Plappert et al. 2016) in Guo et al.'s release: 251 channels at 12.5 fps.
+"""Reader for KIT Motion-Language (Plappert et al. 2016) in Guo et al.'s release: 251 channels at 12.5 fps."""
 
-The channels are those of `vqvae.io.hml263` for the 21 joints of the Master Motor Map, lengths in a unit of the
-data set's own; positions are what is read. Right hip, left hip, right and left shoulder are joints 11, 16, 5 and 8
-(``face_joint_indx`` of github.com/EricGuo5513/text-to-motion, MIT).
-"""
+# The channels are those of `vqvae.io.hml263` for the 21 joints of the Master Motor Map, lengths in a unit of the
+# data set's own; positions are what is read. Right hip, left hip, right and left shoulder are joints 11, 16, 5 and 8
+# (`face_joint_indx` of github.com/EricGuo5513/text-to-motion, MIT).
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
-"""Reader for Live Link Face takes: ``Timecode,BlendShapeCount`` and 61 named columns.
+"""Reader for Live Link Face takes: ``Timecode,BlendShapeCount`` and 61 named columns."""
 
-Columns are found by name in any case and order. Rows of another length are left out, but a file that ends with one was
-cut and is refused.
-``HH:MM:SS:FF.sub`` counts FF in the app's time base, which need not be the row rate: the base is read from where FF
-starts again, the frame rate from the times. Rows that are missing are filled in linearly.
-
-Angles are in radians with the signs of the file's eye angles: positive yaw to the person's right, positive pitch down,
-positive roll to the person's left shoulder. `FaceMotion` has all three the other way round. These are ARKit's turns (X
-to the person's left, Y up, Z out of the face) about X, -Y and -Z, as Unreal's conversion of axes and its rotators make
-them (docs/face.md).
-"""
+# Columns are found by name in any case and order. Rows of another length are left out, but a file that ends with one
+# was cut and is refused. `HH:MM:SS:FF.sub` counts FF in the app's time base, which need not be the row rate: the base
+# is read from where FF starts again, the frame rate from the times. Rows that are missing are filled in linearly.
+#
+# Angles are in radians with the signs of the file's eye angles: positive yaw to the person's right, positive pitch
+# down, positive roll to the person's left shoulder. `FaceMotion` has all three the other way round. These are ARKit's
+# turns (X to the person's left, Y up, Z out of the face) about X, -Y and -Z, as Unreal's conversion of axes and its
+# rotators make them (docs/face.md).
 
 from __future__ import annotations
 

@@ -1,15 +1,14 @@
-"""Readers for corpora of BVH files whose labels are in their names: Bandai-Namco 1 and 2, 100STYLE, LAFAN1.
+"""Readers for corpora of BVH files whose labels are in their names: Bandai-Namco 1 and 2, 100STYLE, LAFAN1."""
 
-Bandai-Namco-Research-Motiondataset (Kobayashi et al. 2023, arXiv 2306.08861): 30 frames a second,
-``dataset-N_CONTENT_STYLE_NUMBER.bvh``; github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset.
-
-100STYLE (Mason et al. 2022): 60 frames a second, ``STYLE/STYLE_KIND.bvh``; ``Frame_Cuts.csv`` says for each style, in
-columns ``KIND_START`` and ``KIND_STOP``, which frames are the movement, without the T-pose at both ends;
-ianxmason.com/100style.
-
-LAFAN1 (Harvey et al. 2020, "Robust Motion In-Betweening"): 30 frames a second, takes of minutes,
-``THEMENUMBER_subjectN.bvh``; github.com/ubisoft/ubisoft-laforge-animation-dataset.
-"""
+# Bandai-Namco-Research-Motiondataset (Kobayashi et al. 2023, arXiv 2306.08861): 30 frames a second,
+# `dataset-N_CONTENT_STYLE_NUMBER.bvh`; github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset.
+#
+# 100STYLE (Mason et al. 2022): 60 frames a second, `STYLE/STYLE_KIND.bvh`; `Frame_Cuts.csv` says for each style, in
+# columns `KIND_START` and `KIND_STOP`, which frames are the movement, without the T-pose at both ends;
+# ianxmason.com/100style.
+#
+# LAFAN1 (Harvey et al. 2020, "Robust Motion In-Betweening"): 30 frames a second, takes of minutes,
+# `THEMENUMBER_subjectN.bvh`; github.com/ubisoft/ubisoft-laforge-animation-dataset.
 
 from __future__ import annotations
 

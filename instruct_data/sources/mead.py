@@ -1,9 +1,8 @@
-"""Reader for MEAD (Wang et al. 2020): 48 filmed actors who say sentences with eight emotions at three intensities.
+"""Reader for MEAD (Wang et al. 2020): 48 filmed actors who say sentences with eight emotions at three intensities."""
 
-The data set has video and sound and no faces in numbers: those are made by a tracker, here MediaPipe's 52 shapes in
-``NAME.npz`` beside each video (`instruct_data.sources.mediapipe_npz` says what it holds).
-Source: wywu.github.io/projects/MEAD.
-"""
+# The data set has video and sound and no faces in numbers: those are made by a tracker, here MediaPipe's 52 shapes in
+# `NAME.npz` beside each video (`instruct_data.sources.mediapipe_npz` says what it holds).
+# Source: wywu.github.io/projects/MEAD.
 
 from __future__ import annotations
 

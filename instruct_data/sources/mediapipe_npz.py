@@ -1,12 +1,11 @@
-"""Reader for the `.npz` that voice2motion's preprocessing writes from video with MediaPipe.
+"""Reader for the `.npz` that voice2motion's preprocessing writes from video with MediaPipe."""
 
-| key | what |
-|---|---|
-| `blendshapes` | (T, 52): ``_neutral`` and MediaPipe's 51 shapes by alphabet; no tongue, and the cheeks never puff |
-| `head_angles` | (T, 3) pitch, yaw, roll in degrees, turned as its renderer does (Rz Rx Ry: + pitch down, + yaw to the person's left, + roll to the right shoulder); their zero depends on the camera, so the clip's median is taken off |
-| `bad_frames` | frames without a face, filled in from their neighbours here |
-| `fps` | the video's frame rate; voice2motion does not write it |
-"""  # noqa: E501
+# Arrays of the file:
+# - `blendshapes`: (T, 52), `_neutral` and MediaPipe's 51 shapes by alphabet; no tongue, and the cheeks never puff.
+# - `head_angles`: (T, 3) pitch, yaw, roll in degrees, turned as its renderer does (Rz Rx Ry: + pitch down, + yaw to the
+#   person's left, + roll to the right shoulder). Their zero depends on the camera, so the clip's median is taken off.
+# - `bad_frames`: frames without a face, filled in from their neighbours here.
+# - `fps`: the video's frame rate; voice2motion does not write it.
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Reader for Motion-X (Lin et al. 2023): SMPL-X in 322 channels at 30 frames a second, Y up, with sentences.
+"""Reader for Motion-X (Lin et al. 2023): SMPL-X in 322 channels at 30 frames a second, Y up, with sentences."""
 
-Channels: root_orient 0:3, pose_body 3:66, pose_hand 66:156, pose_jaw 156:159, face_expr 159:209, face_shape 209:309,
-trans 309:312, betas 312:322. The body is read; hands, face and shape are not.
-Source: github.com/IDEA-Research/Motion-X.
-"""
+# Channels: root_orient 0:3, pose_body 3:66, pose_hand 66:156, pose_jaw 156:159, face_expr 159:209, face_shape 209:309,
+# trans 309:312, betas 312:322. The body is read; hands, face and shape are not.
+# Source: github.com/IDEA-Research/Motion-X.
 
 from __future__ import annotations
 

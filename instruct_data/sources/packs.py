@@ -1,11 +1,10 @@
-"""Reader for packs of named animations, .glb, .gltf and .bvh, with captions by the animations' names in one file.
+"""Reader for packs of named animations, .glb, .gltf and .bvh, with captions by the animations' names in one file."""
 
-Captions are in a ``.csv`` with the columns ``animation`` and ``caption`` (one a row), in ``.jsonl`` rows
-``{"animation": NAME, "captions": [...]}``, or in a ``.yaml`` with ``clips`` (name -> captions), ``left_out`` (name ->
-why), ``kinds`` (class -> names; otherwise every animation is a class) and ``loops`` (names of clips that may be
-repeated). A name is that of the file without its suffix, with or without its folders, and in a file of several
-animations ``FILE/ANIMATION`` or ``ANIMATION``; case, spaces, hyphens and underscores do not matter.
-"""
+# Captions are in a `.csv` with the columns `animation` and `caption` (one a row), in `.jsonl` rows
+# `{"animation": NAME, "captions": [...]}`, or in a `.yaml` with `clips` (name -> captions), `left_out` (name ->
+# why), `kinds` (class -> names; otherwise every animation is a class) and `loops` (names of clips that may be
+# repeated). A name is that of the file without its suffix, with or without its folders, and in a file of several
+# animations `FILE/ANIMATION` or `ANIMATION`; case, spaces, hyphens and underscores do not matter.
 
 from __future__ import annotations
 
@@ -35,6 +34,7 @@ from vqvae.io.gltf_rigs import read_rigs
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
 
+# Suffixes of motion files and of tables of captions.
 SUFFIXES = (".glb", ".gltf", ".bvh")
 TABLE_SUFFIXES = (".csv", ".jsonl", ".yaml")
 CAPTION_FOLDER = Path(__file__).parents[1] / "text"  # captions of this project for published packs

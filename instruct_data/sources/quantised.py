@@ -1,8 +1,7 @@
-"""Reader for quantised clips: ``captions.jsonl``, ``skeleton.json`` and shards ``motions_NN.npz``.
+"""Reader for quantised clips: ``captions.jsonl``, ``skeleton.json`` and shards ``motions_NN.npz``."""
 
-Shards hold ``root`` float32 (N, 3) metres, ``rot`` int16 (N, 22, 4) = round(32767 * quaternion) and ``offsets`` int64:
-clip i is rows offsets[i] to offsets[i + 1]. 20 frames per second, Y up.
-"""
+# Shards hold `root` float32 (N, 3) metres, `rot` int16 (N, 22, 4) = round(32767 * quaternion) and `offsets` int64:
+# clip i is rows offsets[i] to offsets[i + 1]. 20 frames per second, Y up.
 
 from __future__ import annotations
 

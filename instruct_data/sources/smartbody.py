@@ -1,15 +1,14 @@
-"""Reader for a folder of SmartBody's named gestures: ``motions.npz``, ``clips.jsonl`` and ``joints.json``.
+"""Reader for a folder of SmartBody's named gestures: ``motions.npz``, ``clips.jsonl`` and ``joints.json``."""
 
-``motions.npz``: ``root`` float32 (N, 3) metres, ``rot`` int16 (N, 22, 4) and ``fingers`` int16 (N, 30, 4) = 32767 *
-quaternion, ``offsets``: clip i is rows offsets[i] to offsets[i + 1]; 30 frames a second, Y up. A line of
-``clips.jsonl`` says id, set, name, performer_skeleton, posture, gesture, hand (both, left, right or null), index,
-max_step_deg and ``sync``: seconds of the phases ready, strokeStart, emphasis (the peak of the stroke), stroke (its
-end), relax.
-
-Wrists and fingers of such a folder are turned in the axes of each performer's own rest pose, whose arms hang at other
-angles than ours. They are brought to our straight hand here, from how the left hands of the skeletons rest (SmartBody,
-data/behaviorsets/*/skeletons; LGPL-2.1); the right ones are their mirror images.
-"""
+# `motions.npz`: `root` float32 (N, 3) metres, `rot` int16 (N, 22, 4) and `fingers` int16 (N, 30, 4) = 32767 *
+# quaternion, `offsets`: clip i is rows offsets[i] to offsets[i + 1]; 30 frames a second, Y up. A line of
+# `clips.jsonl` says id, set, name, performer_skeleton, posture, gesture, hand (both, left, right or null), index,
+# max_step_deg and `sync`: seconds of the phases ready, strokeStart, emphasis (the peak of the stroke), stroke (its
+# end), relax.
+#
+# Wrists and fingers of such a folder are turned in the axes of each performer's own rest pose, whose arms hang at
+# other angles than ours. They are brought to our straight hand here, from how the left hands of the skeletons rest
+# (SmartBody, data/behaviorsets/*/skeletons; LGPL-2.1); the right ones are their mirror images.
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Readers for people who talk: BEAT, BEAT2, ZeroEGGS, LLAvatarOS' folders, GENEA 2023 and Talking With Hands.
+"""Readers for people who talk: BEAT, BEAT2, ZeroEGGS, LLAvatarOS' folders, GENEA 2023 and Talking With Hands."""
 
-A clip's ``extra`` holds paths: ``audio``, ``transcript`` (word times in the corpus' form) and ``interlocutor`` (the
-same of the other person), besides ``speaker`` and what the corpus says of kind or style.
-"""
+# A clip's `extra` holds paths: `audio`, `transcript` (word times in the corpus' form) and `interlocutor` (the
+# same of the other person), besides `speaker` and what the corpus says of kind or style.
 
 from __future__ import annotations
 

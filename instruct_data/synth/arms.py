@@ -1,9 +1,8 @@
-"""Hands and arms: wrist targets blended around the shoulder, then two-bone inverse kinematics.
+"""Hands and arms: wrist targets blended around the shoulder, then two-bone inverse kinematics."""
 
-A hand's place is a direction from the shoulder, a distance and the swivel of the elbow. Directions are blended in the
-azimuthal equidistant map about a point in front of the shoulder, so that a hand travels in arcs and never through the
-trunk; over small angles the blend is along the straight line instead.
-"""
+# A hand's place is a direction from the shoulder, a distance and the swivel of the elbow. Directions are blended in the
+# azimuthal equidistant map about a point in front of the shoulder, so that a hand travels in arcs and never through the
+# trunk; over small angles the blend is along the straight line instead.
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Two to four clips in a row at poses that match: what ends sitting is followed by what begins sitting.
+"""Two to four clips in a row at poses that match: what ends sitting is followed by what begins sitting."""
 
-The poses at the seam decide which clip may follow which, so that real, keyframed and layered clips mix.
-"""
+# The poses at the seam decide which clip may follow which, so that real, keyframed and layered clips mix.
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ Value = float | str | bool
 Scope = Mapping[str, Any]
 Formula = Callable[[Scope], Any]
 
+# Formulas: a small part of Python's expressions, compiled once.
 FUNCTIONS: dict[str, Callable[..., Any]] = {  # sin and cos take degrees
     "min": min, "max": max, "abs": abs, "round": round,
     "sin": lambda x: math.sin(math.radians(x)), "cos": lambda x: math.cos(math.radians(x)),
@@ -91,6 +92,7 @@ def resolve(value: Formula | float, scope: Scope, where: str) -> float:
     return float(result)
 
 
+# Names that a file may use.
 Group = Literal["posture", "hands", "objects", "gestures", "locomotion", "sport", "music", "contact"]
 Handed = Literal["right", "none"]
 Ease = Literal["minjerk", "snap", "linear", "drop", "swing"]

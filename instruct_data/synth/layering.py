@@ -1,13 +1,12 @@
-"""The upper body of one clip on the lower body of another: a person walks *while* waving.
+"""The upper body of one clip on the lower body of another: a person walks *while* waving."""
 
-Pelvis and legs are those of the lower clip to the bit, so contacts and balance stay what they were. An arm comes from
-the upper clip only while it acts there; a hand that hangs goes on swinging with the steps.
-
-Chest and head are seen in the direction that the hips face, as turns away from the stance that a recording has while it
-does nothing in particular. The upper clip's turns are added to the lower clip's stance. The lower clip's own turns
-belong to its steps while it steps, and stay, as does its posture; while it stands they belong to its own arms, and make
-room for the arms that come instead.
-"""
+# Pelvis and legs are those of the lower clip to the bit, so contacts and balance stay what they were. An arm comes from
+# the upper clip only while it acts there; a hand that hangs goes on swinging with the steps.
+#
+# Chest and head are seen in the direction that the hips face, as turns away from the stance that a recording has
+# while it does nothing in particular. The upper clip's turns are added to the lower clip's stance. The lower clip's
+# own turns belong to its steps while it steps, and stay, as does its posture; while it stands they belong to its own
+# arms, and make room for the arms that come instead.
 
 from __future__ import annotations
 

@@ -228,6 +228,7 @@ def solve_leg(trunk: Trunk, foot: Foot, ankle: Array, matrix: Array) -> dict[str
             p + "foot": (end + matrix @ OFFSET[p + "foot"], matrix)}  # fmt: skip
 
 
+# Balance: the pelvis moves until the centre of mass is over the feet that carry.
 DIRECTIONS = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], 1)
 MARGIN = 0.02  # metres inside the support
 MAX_SHIFT = 0.16  # metres

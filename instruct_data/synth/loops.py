@@ -1,9 +1,8 @@
-"""Cyclic clips (walking, running, dancing) made longer, and their captions: "a person keeps walking for nine seconds".
+"""Cyclic clips (walking, running, dancing) made longer, with captions ("a person keeps walking for nine seconds")."""
 
-A cycle may begin at any frame whose pose and speed come back later in the clip. The seam is inertialised
-(:func:`instruct_data.joining.join_motions`); the feet count more than the other joints when it is chosen, because a
-foot that stands on one side of the seam has to stand on the other.
-"""
+# A cycle may begin at any frame whose pose and speed come back later in the clip. The seam is inertialised
+# (:func:`instruct_data.joining.join_motions`); the feet count more than the other joints when it is chosen, because a
+# foot that stands on one side of the seam has to stand on the other.
 
 from __future__ import annotations
 

@@ -85,6 +85,7 @@ def shares(layout: Layout, starts: Array, ends: Array) -> Array:
     return np.maximum(first, last)
 
 
+# Idle frames of recordings: upright, quiet, arms hanging, feet together.
 STANDING = (0.86, 1.05)  # metres: height of the pelvis of an upright body
 _QUIET = 0.12  # metres per second, mean over the joints
 _MAX_STRIDE = 0.34  # metres between the feet; more is mid-stride

@@ -1,9 +1,8 @@
-"""Variations of clips (tempo, size of the arms, posture, gaze, style) and their captions.
+"""Variations of clips (tempo, size of the arms, posture, gaze, style) and their captions."""
 
-A style is what separates clips of one action in two styles: the mean pose of trunk, head and hanging arms, how much the
-arms swing, and the tempo. It is learnt from pairs of clips and put on actions that nobody recorded in it. Legs and path
-are never touched, so that the feet stay where they stood.
-"""
+# A style is what separates clips of one action in two styles: the mean pose of trunk, head and hanging arms, how much
+# the arms swing, and the tempo. It is learnt from pairs of clips and put on actions that nobody recorded in it. Legs
+# and path are never touched, so that the feet stay where they stood.
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""One clip of a family drawn from its seed: complete key states in world numbers.
+"""One clip of a family drawn from its seed: complete key states in world numbers."""
 
-Every key holds a row of numbers per control. Rows of hands and feet carry their mode, so that a later stage can
-evaluate them on the body as it stands in a frame.
-"""
+# Every key holds a row of numbers per control. Rows of hands and feet carry their mode, so that a later stage can
+# evaluate them on the body as it stands in a frame.
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""From keys to frames: which keys a frame mixes, with which weights, and the noise, lags and flights of a clip.
+"""From keys to frames: which keys a frame mixes, with which weights, and the noise, lags and flights of a clip."""
 
-Between two keys the weights are those of quintic Hermite interpolation. Where a control stops at a key (it stays there,
-turns round the corner of a hold, or stands on the floor) velocity and acceleration are zero there, which makes the way
-a minimum-jerk one; elsewhere they come from the neighbouring keys (via-points).
-"""
+# Between two keys the weights are those of quintic Hermite interpolation. Where a control stops at a key (it stays
+# there, turns round the corner of a hold, or stands on the floor) velocity and acceleration are zero there, which
+# makes the way a minimum-jerk one; elsewhere they come from the neighbouring keys (via-points).
 
 from __future__ import annotations
 
@@ -339,6 +338,7 @@ class Batch:
         return out, (ease != 0) | (over > 0) | (back > 0)
 
 
+# Flights: the pelvis is thrown, so that gravity decides its height.
 GRAVITY = 9.81
 
 

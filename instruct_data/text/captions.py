@@ -168,6 +168,7 @@ class CaptionBank:
         return compose(captions, rng, self.patterns.get(len(captions), []))
 
 
+# Composed captions: clauses joined as people do.
 _JOINS = [", then {}", " and then {}", ", and then {}", " and {}", " and {}", ", {}", " then {}", ", after that {}",
           ", and finally {}", " and afterwards {}", " before {g}", ", followed by {g}"]  # fmt: skip
 _PRONOUNS = ["they", "he", "she", "the person"]
@@ -254,6 +255,7 @@ def _join_clauses(clauses: list[Clause | None], texts: list[str], rng: np.random
     return out
 
 
+# Varied captions: other subjects, moods and forms; nothing visible is added or lost.
 SUBJECTS = [
     "a person", "someone", "somebody", "the person", "the figure", "a figure", "a human", "a man", "a woman", "a guy",
     "the character", "the avatar", "an actor", "he", "she", "a boy", "a girl", "the man", "the woman", "a character",

@@ -1,9 +1,8 @@
-"""English of captions: verb forms, subjects, clauses, and left and right exchanged in words.
+"""English of captions: verb forms, subjects, clauses, and left and right exchanged in words."""
 
-Captions are written in the third person singular of the present ("a person walks, then turns left"). Users type
-imperatives ("walk, then turn left"), gerunds ("walking") and other subjects ("they walk"). :func:`convert` puts the
-finite verbs of a predicate into another form; :func:`split` finds the subject.
-"""
+# Captions are written in the third person singular of the present ("a person walks, then turns left"). Users type
+# imperatives ("walk, then turn left"), gerunds ("walking") and other subjects ("they walk"). :func:`convert` puts the
+# finite verbs of a predicate into another form; :func:`split` finds the subject.
 
 from __future__ import annotations
 
@@ -149,6 +148,7 @@ def convert(predicate: str, form: str) -> str | None:
     return "".join(out)
 
 
+# Clauses: lead, subject and predicate.
 PEOPLE = words("""
 person figure human man woman guy boy girl child kid dancer player fighter referee actor character avatar subject
 lady gentleman teenager youth adult citizen giant creature ogre monster bodybuilder thug punk hoodlum gangster
@@ -225,6 +225,7 @@ def first_verb(captions: Sequence[str]) -> str:
     return ""
 
 
+# Left and right: exchanged where they are directions ("turns left"), kept where they are not ("he left").
 _SWAP = {
     "left": "right", "lefts": "rights", "leftward": "rightward", "leftwards": "rightwards", "lefthand": "righthand",
     "lefthanded": "righthanded", "leftmost": "rightmost", "lefty": "righty", "leftside": "rightside",

@@ -1,8 +1,7 @@
-"""Users' words for actions and styles: short captions (``lexicon.yaml``) and whole requests (``everyday.yaml``).
+"""Users' words for actions and styles: short captions (``lexicon.yaml``) and whole requests (``everyday.yaml``)."""
 
-The lexicon holds third-person predicates from which captions are built, wider than the caption bank; the requests are
-orders, questions, situations and single words, for training prompts and for the phrase index.
-"""
+# The lexicon holds third-person predicates from which captions are built, wider than the caption bank; the requests are
+# orders, questions, situations and single words, for training prompts and for the phrase index.
 
 from __future__ import annotations
 
@@ -59,6 +58,7 @@ def everyday(action: str, style: str, rng: np.random.Generator, side: str | None
     return " ".join(f"a person {rng.choice(texts)} {rng.choice(words)}".split())
 
 
+# Requests: one file of texts for every class.
 REQUESTS = Path(__file__).parent / "everyday.yaml"
 SIDES = ("left", "right")
 Kind = Literal["manner", "who"]

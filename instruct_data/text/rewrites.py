@@ -1,4 +1,4 @@
-"""How people really ask: prompts in users' words with the plain captions, actions and styles behind them."""
+"""Rewrites: prompts in users' words with the plain captions, actions and styles behind them."""
 
 from __future__ import annotations
 

@@ -64,11 +64,10 @@ def test_an_action_passes_the_suite(ring_bell: None, tmp_path: Path) -> None:
     assert not tables.templates()["ring_bell"].fullmatch(asked)
 
 
-def test_its_requests_are_read(tmp_path: Path) -> None:
+def test_its_requests_are_read() -> None:
     rows = STEPS.file("instruct_data/text/everyday.yaml").split("\n", 1)[1]
-    text = everyday.PATH.read_text(encoding="utf-8")
-    (tmp_path / "everyday.yaml").write_text(text.replace("\nactions:\n", f"\nactions:\n  {rows}", 1))
-    assert len(everyday.read(tmp_path / "everyday.yaml").requests("ring_bell")) == 4
+    text = everyday.REQUESTS.read_text(encoding="utf-8").replace("\nactions:\n", f"\nactions:\n  {rows}", 1)
+    assert len(everyday.Everyday.read(yaml.safe_load(text), "everyday.yaml").requests("ring_bell")) == 4
 
 
 def test_it_is_looked_at(ring_bell: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
