@@ -126,10 +126,6 @@ def _remove_old_weights(folder: Path, new: set[str]) -> None:
             file.unlink(missing_ok=True)
 
 
-def _fields(folder: Path) -> dict[str, Any]:
-    return {k: v for k, v in read_object(folder / "config.json").items() if k not in _NOT_FIELDS}
-
-
 def _fill(network: torch.nn.Module, state: dict[str, torch.Tensor], assign: bool) -> None:
     """Load weights; ValueError or RuntimeError unless names and shapes fit."""
     from avatargpt.lm.network import TIED
@@ -160,17 +156,23 @@ def _check_files(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> LanguageNetwork:
-    """The model of a folder for use, in float32 and evaluation mode; transformers is not imported."""
-    from avatargpt.lm.network import LanguageNetwork
-    from vqvae.io.tensors import load_tensors, no_larger_than, raised, unfilled
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Fields of the configuration and weights as stored, of a folder of either kind."""
+    from vqvae.io.tensors import load_tensors
 
-    folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {NEEDED}")
     names = [SMALL] if (folder / SMALL).is_file() else _check_files(folder)
-    fields = _fields(folder)
-    state = {k: v for name in names for k, v in load_tensors(folder / name).items()}
+    fields = {k: v for k, v in read_object(folder / "config.json").items() if k not in _NOT_FIELDS}
+    return fields, {k: v for name in names for k, v in load_tensors(folder / name).items()}
+
+
+def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> LanguageNetwork:
+    """The model of a folder for use, in float32 and evaluation mode; transformers is not imported."""
+    from avatargpt.lm.network import LanguageNetwork
+    from vqvae.io.tensors import no_larger_than, raised, unfilled
+
+    fields, state = _read(Path(folder))
     with parsing(folder, WHAT):
         with no_larger_than(state), unfilled():
             network = LanguageNetwork(NetworkShape.of(fields))
@@ -186,33 +188,18 @@ def load_model(
     Raises:
         UserError: no such folder, a missing, truncated or damaged file, or weights that do not fit the configuration.
     """
+    import torch
+
     from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
+    from vqvae.io.tensors import no_larger_than, raised
 
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; {NEEDED}")
-    if (folder / SMALL).is_file():
-        import torch
-
-        from vqvae.io.tensors import load_tensors, no_larger_than, raised
-
-        fields, state = _fields(folder), load_tensors(folder / SMALL)
-        with parsing(folder, WHAT):
-            with no_larger_than(state):
-                model = AvatarGPTModel(AvatarGPTConfig(**fields))
-            _fill(model, raised(state), assign=False)
-        torch.nn.Module.to(model, device, dtype)
-        return model.eval()
-    _check_files(folder)
-    options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
-    with no_bars(), parsing(folder, WHAT):
-        loaded: Any = AvatarGPTModel.from_pretrained(folder, output_loading_info=True, local_files_only=True, **options)
-        model, info = loaded
-    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if info[kind]:
-            names = ", ".join(sorted(str(k) for k in info[kind])[:3])
-            raise UserError(f"{folder}: weights do not fit config.json ({kind.replace('_', ' ')}: {names}, ...)")
-    return model.to(device).eval()
+    fields, state = _read(Path(folder))
+    with parsing(folder, WHAT):
+        with no_larger_than(state):
+            model = AvatarGPTModel(AvatarGPTConfig(**fields))
+        _fill(model, raised(state), assign=False)
+    torch.nn.Module.to(model, device, dtype)
+    return model.eval()
 
 
 def with_modalities(model: AvatarGPTModel, entries: dict[str, Any]) -> AvatarGPTModel:

@@ -132,28 +132,16 @@ def _half_softmax(scores: Tensor, dtype: torch.dtype) -> Tensor:
     return scores.softmax(-1, torch.float32).to(dtype)
 
 
-class Weights(NamedTuple):
-    """Weights of one decoder layer; the norms' weights and sqrt(d) are folded into the maps after them."""
-
-    qkv: Tensor  # (H * 3 * D, d), rows ordered head by head
-    out: Tensor  # (d, H * D)
-    query: Tensor  # (H * D, d)
-    cross_out: Tensor  # (d, H * D)
-    up: Tensor  # (d_ff, d)
-    gate: Tensor | None  # (d_ff, d): the gate of `up`, in a gated layer
-    down: Tensor  # (d, d_ff)
-
-
 class Layer(NamedTuple):
-    """The same, as functions for few or for many rows."""
+    """Maps of one decoder layer; the norms' weights and sqrt(d) are folded into the maps after them."""
 
-    qkv: Map
-    out: AddedMap
-    query: Map
-    cross_out: AddedMap
-    up: Map
-    gate: Map | None
-    down: AddedMap
+    qkv: Map  # d -> H * 3 * D, head by head
+    out: AddedMap  # H * D -> d
+    query: Map  # d -> H * D
+    cross_out: AddedMap  # H * D -> d
+    up: Map  # d -> d_ff
+    gate: Map | None  # d -> d_ff, the gate of `up`, in a gated layer
+    down: AddedMap  # d_ff -> d
 
 
 class Head(NamedTuple):
@@ -189,9 +177,7 @@ class Engine:
         self.softmax = _softmax if dtype == torch.float32 else partial(_half_softmax, dtype=dtype)
         self.act = activation(c)
         with torch.no_grad():
-            blocks = self.model.decoder.block
-            self.weights = [self._weights(block) for block in blocks]
-            cross = [b.layer[1].EncDecAttention for b in blocks]
+            cross = [block.layer[1].EncDecAttention for block in self.model.decoder.block]
             pairs = [(effective_weight(a.k), effective_weight(a.v)) for a in cross]
             self.cross = CrossWeights(pairs, self.heads_count, dtype)
             self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).float()
@@ -208,27 +194,18 @@ class Engine:
             self._encoder = Encoder(self.model, self.dtype)
         return self._encoder(vectors, mask), mask
 
-    def _by_head(self, linear: Any) -> Tensor:
-        return effective_weight(linear).view(self.heads_count, self.head_width, self.width)
-
-    def _weights(self, block: Any) -> Weights:
-        self_layer, cross, forward = block.layer
-        a, x, f = self_layer.SelfAttention, cross.EncDecAttention, forward.DenseReluDense
-        qkv = torch.stack([self._by_head(m) for m in (a.q, a.k, a.v)], 1).reshape(-1, self.width)
-        up, gate = (f.wi_0, f.wi_1) if self.gated else (f.wi, None)
-        return Weights(
-            scaled_by(self_layer.layer_norm, qkv), effective_weight(a.o).float(),
-            scaled_by(cross.layer_norm, effective_weight(x.q)), effective_weight(x.o).float(),
-            scaled_by(forward.layer_norm, effective_weight(up)),
-            None if gate is None else scaled_by(forward.layer_norm, effective_weight(gate)),
-            effective_weight(f.wo).float(),
-        )
+    def _qkv(self, attention: Any) -> Tensor:
+        """(H * 3 * D, d) weight of queries, keys and values, rows ordered head by head."""
+        parts = [effective_weight(m) for m in (attention.q, attention.k, attention.v)]
+        by_head = [w.view(self.heads_count, self.head_width, self.width) for w in parts]
+        return torch.stack(by_head, 1).reshape(-1, self.width)
 
     def layers(self, rows: int) -> list[Layer]:
         """The layers' maps for a number of rows, made on first use."""
         many = rows >= MANY
         if many not in self._layers:
-            self._layers[many] = [self._layer(weights, many) for weights in self.weights]
+            with torch.no_grad():
+                self._layers[many] = [self._layer(block, many) for block in self.model.decoder.block]
         return self._layers[many]
 
     @torch.no_grad()
@@ -239,20 +216,27 @@ class Engine:
         """
         if name not in self._first:
             table = self.model.countdown.rows.weight.detach().float() if name is None else self.head(name).table
-            self._first[name] = table @ self.weights[0].qkv.t()
+            layer = self.model.decoder.block[0].layer[0]
+            self._first[name] = table @ scaled_by(layer.layer_norm, self._qkv(layer.SelfAttention)).t()
         return self._first[name]
 
-    def _layer(self, w: Weights, many: bool) -> Layer:
-        def plain(weight: Tensor) -> Map:
-            return make_map(weight, many, self.dtype)
+    def _layer(self, block: Any, many: bool) -> Layer:
+        self_layer, cross, forward = block.layer
+        a, x, f = self_layer.SelfAttention, cross.EncDecAttention, forward.DenseReluDense
+        up, gate = (f.wi_0, f.wi_1) if self.gated else (f.wi, None)
 
-        def added(weight: Tensor) -> AddedMap:
-            return make_added_map(weight, many, self.dtype)
+        def plain(norm: Any, weight: Tensor) -> Map:
+            return make_map(scaled_by(norm, weight), many, self.dtype)
 
-        gate = None if w.gate is None else plain(w.gate)
+        def added(linear: Any) -> AddedMap:
+            return make_added_map(effective_weight(linear).float(), many, self.dtype)
+
         return Layer(
-            plain(w.qkv), added(w.out), plain(w.query), added(w.cross_out), plain(w.up), gate, added(w.down)
-        )
+            plain(self_layer.layer_norm, self._qkv(a)), added(a.o),
+            plain(cross.layer_norm, effective_weight(x.q)), added(x.o),
+            plain(forward.layer_norm, effective_weight(up)),
+            None if gate is None else plain(forward.layer_norm, effective_weight(gate)), added(f.wo),
+        )  # fmt: skip
 
     def head_map(self, name: str, rows: int) -> Map:
         """States (N, d) -> logits (N, n) of a head, its bias not yet added."""
@@ -306,8 +290,8 @@ class Session:
     ) -> None:
         e, self.engine, self.head, self.t = engine, engine, engine.head(head), 0
         self.rows = states.shape[0] * repeat
-        h, d, layers = e.heads_count, e.head_width, len(e.weights)
         self.layers, self.output = e.layers(self.rows), e.head_map(head, self.rows)
+        h, d, layers = e.heads_count, e.head_width, len(self.layers)
         steps = -(-steps // BLOCK) * BLOCK
         self.strip = e.bias_strip(steps)
         self.steps = steps
