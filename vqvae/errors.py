@@ -7,14 +7,14 @@ import traceback
 import unicodedata
 from pathlib import Path
 
+# environment variable that shows tracebacks; the command line sets it for ``--debug``
 DEBUG = "AVATARGPT_DEBUG"
-"""Environment variable that shows tracebacks; the command line sets it for ``--debug``."""
 _PACKAGES = ("avatargpt", "instruct_data", "vqvae")
 _CONTROL_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, direction marks, surrogates, line ends
 _HARMLESS_CONTROLS = "\n\t\u200c\u200d"  # the joiners belong to emoji and to Persian
 
+# the file that was last opened for reading, for reports of defects
 last_read: Path | None = None
-"""The file that was last opened for reading, for reports of defects."""
 
 
 class UserError(ValueError):
@@ -64,8 +64,10 @@ def error_line(error: BaseException) -> tuple[str, int]:
         reason = error.strerror or str(error) or type(error).__name__
         file = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return one_line(file + reason), 2
+    # torch reports it as a RuntimeError
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return "out of memory; shorter motions or fewer texts at once need less", 2
+    # no check foresaw this one
     reason = (str(error).splitlines() or [""])[0][:200]
     file = f"; the last file read was {last_read}" if last_read is not None else ""
     return one_line(

@@ -55,6 +55,28 @@ from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
 if TYPE_CHECKING:
     import torch
 
+FEET = (7, 10, 8, 11)
+# a foot joint is in contact when it is low and slow; ankles rest about 8 cm above the floor, toes about 2 cm
+CONTACT_HEIGHT = np.array([0.13, 0.07, 0.13, 0.07])
+CONTACT_SPEED = 0.02  # metres per frame at 20 fps (0.4 m/s)
+_STARTS = {"eyes": 0, "jaw": 14, "mouth": 18, "brows": 41, "cheeks": 46, "nose": 49, "tongue": 51, "head": 52}
+UPPER = (
+    "spine1", "spine2", "spine3", "neck", "head", "l_collar", "r_collar", "l_shoulder", "r_shoulder", "l_elbow",
+    "r_elbow", "l_wrist", "r_wrist",
+)  # fmt: skip
+JOINTS = tuple(SMPL22.index(n) for n in UPPER)
+FINGERS = len(FINGER_NAMES)
+# the joints that the layout turns, as indices of `SMPL52`
+MOVED = [*JOINTS, *range(len(SMPL22.names), len(SMPL52.names))]
+CHEST, WRISTS = SMPL22.index("spine3"), [SMPL22.index("l_wrist"), SMPL22.index("r_wrist")]
+SOLES = 0.02  # m, height of the toes' joints above the floor when standing
+# (3,) root of a person on straight legs, metres
+STANDING = np.array([0.0, SOLES - SMPL22.rest_joints[SMPL22.index("l_foot"), 1], 0.0])
+# degrees by which the fingers of a relaxed hand are bent, joints 1 to 3
+_RELAXED = {
+    "thumb": (6, 10, 12), "index": (16, 24, 12), "middle": (22, 28, 14), "ring": (26, 30, 15), "pinky": (28, 30, 15),
+}  # fmt: skip
+
 
 class FeatureSpec(ABC):
     """Converts Motion <-> the (T, D) float32 array that networks see.
@@ -80,12 +102,6 @@ class FeatureSpec(ABC):
     @abstractmethod
     def slices(self) -> dict[str, slice]:
         """Name of every group of channels -> its slice of D."""
-
-
-FEET = (7, 10, 8, 11)
-# a foot joint is in contact when it is low and slow; ankles rest about 8 cm above the floor, toes about 2 cm
-CONTACT_HEIGHT = np.array([0.13, 0.07, 0.13, 0.07])
-CONTACT_SPEED = 0.02  # metres per frame at 20 fps (0.4 m/s)
 
 
 def smooth_heading(joints: np.ndarray) -> np.ndarray:
@@ -128,6 +144,7 @@ class BodyFeatures(FeatureSpec):
         yaw = smooth_heading(joints)
         back = rot.about_y(-yaw)
         root = motion.root.astype(np.float64)
+        # steps are in the heading of the frame they start from, so that decoding can integrate them
         step = np.diff(root, axis=0, prepend=root[:1])
         previous = np.concatenate([back[:1], back[:-1]])
         velocity = rot.rotate(previous, step)[:, [0, 2]]
@@ -138,6 +155,7 @@ class BodyFeatures(FeatureSpec):
         joint_velocity = rot.rotate(previous[:, None], moved)
         feet = joints[:, list(FEET)]
         speed = np.linalg.norm(np.diff(feet, axis=0, prepend=feet[:1]), axis=-1)
+        # the first frame has no speed; the second one's is taken
         if len(speed) > 1:
             speed[0] = speed[1]
         contacts = (feet[..., 1] < CONTACT_HEIGHT) & (speed < CONTACT_SPEED)
@@ -171,11 +189,9 @@ class BodyFeatures(FeatureSpec):
         path = state.position + np.cumsum(step, 0)
         root = np.stack([path[:, 0], x[:, 0], path[:, 2]], -1)
         q = rot.from_6d(x[:, 4:136].reshape(len(x), 22, 6))
+        # the root's rotation is stored relative to the heading
         q[:, 0] = rot.multiply(rot.about_y(yaw), q[:, 0])
         return q, root, RootState(float(yaw[-1]), path[-1])
-
-
-_STARTS = {"eyes": 0, "jaw": 14, "mouth": 18, "brows": 41, "cheeks": 46, "nose": 49, "tongue": 51, "head": 52}
 
 
 class FaceFeatures(FeatureSpec):
@@ -202,24 +218,6 @@ class FaceFeatures(FeatureSpec):
             raise UserError(f"face: features {x.shape}; accepted (T, {self.dim})")
         head = np.clip(x[:, arkit.COUNT :], -np.pi, np.pi)
         return FaceMotion(x[:, : arkit.COUNT], head, self.fps, caption)
-
-
-UPPER = (
-    "spine1", "spine2", "spine3", "neck", "head", "l_collar", "r_collar", "l_shoulder", "r_shoulder", "l_elbow",
-    "r_elbow", "l_wrist", "r_wrist",
-)  # fmt: skip
-JOINTS = tuple(SMPL22.index(n) for n in UPPER)
-FINGERS = len(FINGER_NAMES)
-MOVED = [*JOINTS, *range(len(SMPL22.names), len(SMPL52.names))]
-"""The joints that the layout turns, as indices of `SMPL52`."""
-CHEST, WRISTS = SMPL22.index("spine3"), [SMPL22.index("l_wrist"), SMPL22.index("r_wrist")]
-SOLES = 0.02  # m, height of the toes' joints above the floor when standing
-STANDING = np.array([0.0, SOLES - SMPL22.rest_joints[SMPL22.index("l_foot"), 1], 0.0])
-"""(3,) root of a person on straight legs, metres."""
-# degrees by which the fingers of a relaxed hand are bent, joints 1 to 3
-_RELAXED = {
-    "thumb": (6, 10, 12), "index": (16, 24, 12), "middle": (22, 28, 14), "ring": (26, 30, 15), "pinky": (28, 30, 15),
-}  # fmt: skip
 
 
 def bent_fingers(degrees: Mapping[str, tuple[float, ...]]) -> np.ndarray:
@@ -266,6 +264,7 @@ class GestureFeatures(FeatureSpec):
         turns = motion.rotations.astype(np.float64)
         pelvis = turns[:, 0]
         upper = turns[:, JOINTS]
+        # lean and tilt of the pelvis go into spine1; its turn is dropped
         level = rot.multiply(rot.about_y(-pelvis_yaw(pelvis)), pelvis)
         upper[:, 0] = rot.multiply(level, upper[:, 0])
         fingers = np.broadcast_to(relaxed(), (len(motion), FINGERS, 4)) if motion.fingers is None else motion.fingers

@@ -62,6 +62,7 @@ def without_penetration(motion: Motion, after: bool = False, before: bool = Fals
     needed = required_lift(motion.joints)
     if not needed.any():
         return motion
+    # beside frames that stay as they are the lift grows and fades
     lift = smoothed_lift(needed)
     ramp = np.arange(1, len(lift) + 1) / (min(EASE, len(lift)) + 1)
     ease = np.sin(ramp.clip(0, 1) * np.pi / 2) ** 2

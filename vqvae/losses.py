@@ -11,6 +11,15 @@ from vqvae.rotations import matrix_from_6d
 from vqvae.skeleton import SMPL22
 from vqvae.strict import Rate, Strict
 
+# Rotations of joints without children move no joint; they show in points fixed to them: (joint, metres from it).
+ENDS = ((15, (0.0, 0.0, 0.2)), (15, (0.0, 0.2, 0.0)), (20, (0.15, 0.0, 0.0)), (21, (-0.15, 0.0, 0.0)))
+LIDS = tuple(arkit.INDEX[n] for n in ("eyeBlinkLeft", "eyeBlinkRight"))
+LIPS = tuple(
+    arkit.INDEX[n]
+    for n in ("jawOpen", "mouthClose", "mouthPressLeft", "mouthPressRight", "mouthRollLower", "mouthRollUpper",
+              "mouthFunnel", "mouthPucker", "mouthLowerDownLeft", "mouthLowerDownRight")
+)  # fmt: skip
+
 
 class LossWeights(Strict):
     """Weight of each term; all distances in metres, so weights are per metre."""
@@ -24,10 +33,6 @@ class LossWeights(Strict):
     ends: Rate = 0.0
     end_velocity: Rate = 0.0
     jerk: Rate = 0.0
-
-
-# Rotations of joints without children move no joint; they show in points fixed to them: (joint, metres from it).
-ENDS = ((15, (0.0, 0.0, 0.2)), (15, (0.0, 0.2, 0.0)), (20, (0.15, 0.0, 0.0)), (21, (-0.15, 0.0, 0.0)))
 
 
 def integrate_path(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -123,14 +128,6 @@ def _planar_world(joints: torch.Tensor, path: torch.Tensor, yaw: torch.Tensor) -
     c, s = yaw.cos()[..., None], yaw.sin()[..., None]
     x, y, z = joints.unbind(-1)
     return torch.stack([c * x + s * z + path[..., None, 0], y, c * z - s * x + path[..., None, 1]], -1)
-
-
-LIDS = tuple(arkit.INDEX[n] for n in ("eyeBlinkLeft", "eyeBlinkRight"))
-LIPS = tuple(
-    arkit.INDEX[n]
-    for n in ("jawOpen", "mouthClose", "mouthPressLeft", "mouthPressRight", "mouthRollLower", "mouthRollUpper",
-              "mouthFunnel", "mouthPucker", "mouthLowerDownLeft", "mouthLowerDownRight")
-)  # fmt: skip
 
 
 class FaceLossWeights(Strict):

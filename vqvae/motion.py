@@ -267,6 +267,7 @@ def heading(joints: np.ndarray) -> np.ndarray:
     Returns:
         (T,) float64.
     """
+    # hips and shoulders together: either alone wobbles with the gait
     across = (joints[:, 1] - joints[:, 2] + joints[:, 16] - joints[:, 17]).astype(np.float64)
     # forward = across x up = (-z, 0, x) of `across`, so its yaw atan2(forward_x, forward_z) is atan2(-z, x)
     return np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))

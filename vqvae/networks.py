@@ -129,6 +129,7 @@ def begin_direct(encoder: Encoder, decoder: Decoder, frames: torch.Tensor) -> No
     flat = frames.reshape(count, -1).double()
     size = encoder.out.out_channels
     _, directions = torch.linalg.eigh(flat.T @ flat / count)
+    # eigenvectors come in ascending order
     basis = directions.flip(1)[:, :size].float()  # (downsample * D, at most C), largest first
     size = basis.shape[1]
     per_frame = basis.reshape(downsample, dim, size)

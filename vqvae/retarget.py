@@ -29,6 +29,12 @@ from vqvae.skeleton import FINGER_NAMES, FINGERS, SMPL22, SMPL52, finger_ends
 _BONES = {"hip": "knee", "knee": "ankle", "ankle": "foot", "shoulder": "elbow", "elbow": "wrist"}
 STANDING = 0.07  # metres from the floor to our ankle where a foot is flat on it, as recorded bodies have it
 ALIKE = 0.9998  # cosine between a foot and ours that is turned like its shin
+HALF = len(FINGER_NAMES) // 2  # finger joints of a hand, the left one's first
+_NUMBERED = re.compile(r"^(?:hand|f|finger)?(thumb|index|middle|mid|ring|pinky|pinkie|little)(?:finger)?0?(\d)$")
+_BIPED = re.compile(r"^finger([0-4])([12]?)$")
+_WORDS = re.compile(r"^(?:hand)?(thumb|index|middle|ring|little|pinky)(metacarpal|proximal|intermediate|distal)$")
+_SAME = {"mid": "middle", "pinkie": "pinky", "little": "pinky"}
+_ORDER = ("metacarpal", "proximal", "intermediate", "distal")
 
 
 def retarget(rig: Rig, hands: bool = False) -> Motion:
@@ -226,13 +232,16 @@ def _by_names(rig: Rig, hands: bool) -> Motion:
     else:
         above = rig.parents[at["pelvis"]]
         up, corrections = _turned_up(axes[:, 1], None if above < 0 else glob[:, above]), standing
+    # a format that states its up axis is believed
     up = up if rig.up is None else rig.up
     if hands:
         corrections = corrections | _hands(rig, at, rest_joints)
     upright = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
+    # G_ours = A G_file C, see the module
     target = {n: upright @ glob[:, at[n]] @ c for n, c in corrections.items() if n in at}
     quats = {n: rot.from_matrix(m) for n, m in target.items()}
     chest = quats["spine3"]
+    # joints that the file lacks follow from their neighbours
     if "spine1" not in quats:
         quats["spine1"] = rot.slerp(quats["pelvis"], chest, 1 / 3)
         quats["spine2"] = rot.slerp(quats["pelvis"], chest, 2 / 3)
@@ -246,6 +255,7 @@ def _by_names(rig: Rig, hands: bool) -> Motion:
     local = world_turns.copy()
     for j in range(1, len(SMPL22.parents)):
         local[:, j] = rot.multiply(rot.conjugate(world_turns[:, SMPL22.parents[j]]), world_turns[:, j])
+    # the root follows the middle of the hips, in metres by the length of the legs
     middle = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 @ upright.T * scale
     ours = (SMPL22.offsets[1] + SMPL22.offsets[2]) / 2
     root = middle - rot.rotate(quats["pelvis"], ours)
@@ -273,14 +283,6 @@ def leg_length(rest_joints: np.ndarray, at: dict[str, int]) -> float:
     return length / 2
 
 
-HALF = len(FINGER_NAMES) // 2  # finger joints of a hand, the left one's first
-_NUMBERED = re.compile(r"^(?:hand|f|finger)?(thumb|index|middle|mid|ring|pinky|pinkie|little)(?:finger)?0?(\d)$")
-_BIPED = re.compile(r"^finger([0-4])([12]?)$")
-_WORDS = re.compile(r"^(?:hand)?(thumb|index|middle|ring|little|pinky)(metacarpal|proximal|intermediate|distal)$")
-_SAME = {"mid": "middle", "pinkie": "pinky", "little": "pinky"}
-_ORDER = ("metacarpal", "proximal", "intermediate", "distal")
-
-
 def _finger(name: str) -> tuple[str, str, int] | None:
     """``LeftHandThumb1`` -> ("l", "thumb", 1); None for what is no joint of a finger."""
     side, core = side_and_core(name)
@@ -306,6 +308,7 @@ def finger_map(names: tuple[str, ...]) -> dict[str, int]:
     if not joints_by_finger:
         return {}
     out: dict[str, int] = {}
+    # three joints of each finger, from the palm on
     missing = []
     for side in "lr":
         for finger_name in FINGERS:

@@ -135,6 +135,7 @@ def joint_map(rig: Rig) -> dict[str, int]:
         UserError: a needed joint has no counterpart.
     """
     mapped = match(rig.names)
+    # the spine is what lies between the pelvis and the highest joint of the trunk
     top = next(mapped[n] for n in ("neck", "head", "l_collar", "l_shoulder") if n in mapped)
     # The pelvis is where both legs and the spine meet, whatever the joints above it are called.
     if "pelvis" in mapped:
@@ -149,6 +150,7 @@ def joint_map(rig: Rig) -> dict[str, int]:
     spine = spine[: spine.index(mapped["pelvis"])][::-1]
     spine = _named_spine(rig, spine) or spine or [mapped["pelvis"]]
     mapped["spine3"] = spine[-1]
+    # our three spine joints: lowest, middle, highest
     if len(spine) >= 3:
         mapped["spine1"], mapped["spine2"] = spine[0], spine[len(spine) // 2]
     if not {"neck", "head"} & mapped.keys():  # Blender's Rigify counts the spine on to the head

@@ -53,8 +53,8 @@ _HALF |= {
     "l_ring1": (0.089, 0.001, -0.014), "l_ring2": (0.037, 0.0, 0.0), "l_ring3": (0.026, 0.0, 0.0),
     "l_pinky1": (0.081, -0.004, -0.032), "l_pinky2": (0.030, 0.0, 0.0), "l_pinky3": (0.019, 0.0, 0.0),
 }  # fmt: skip
+# metres from a finger's third joint to its tip, in the direction of the bone before
 FINGER_TIPS = {"thumb": 0.026, "index": 0.022, "middle": 0.023, "ring": 0.022, "pinky": 0.019}
-"""Metres from a finger's third joint to its tip, in the direction of the bone before."""
 
 
 def _offsets(names: tuple[str, ...]) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+# what stands beyond the ends: the last value, or zeros
 Ends = Literal["nearest", "constant"]
-"""What stands beyond the ends: the last value, or zeros."""
 
 
 def _lengthened(x: np.ndarray, left: int, right: int, ends: Ends) -> np.ndarray:

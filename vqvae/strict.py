@@ -25,8 +25,8 @@ PositiveInt = Annotated[int, _NUMBER, Field(ge=1)]
 NonNegativeInt = Annotated[int, _NUMBER, Field(ge=0)]
 Number = Annotated[float, _NUMBER, Field(allow_inf_nan=False)]
 Rate = Annotated[float, _NUMBER, Field(ge=0, allow_inf_nan=False)]
+# A rate that may be infinite: no limit
 Limit = Annotated[float, _NUMBER, Field(ge=0)]
-"""A rate that may be infinite: no limit."""
 Share = Annotated[float, _NUMBER, Field(ge=0, le=1, allow_inf_nan=False)]
 Dropout = Annotated[float, _NUMBER, Field(ge=0, lt=1, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]

@@ -102,6 +102,7 @@ class MotionTokenizer(nn.Module):
             return features
         last = features[-1:].copy()
         groups = self.spec.slices()
+        # a held pose does not move
         for name in ("velocity", "yaw", "joint_velocity"):
             if name in groups:
                 last[:, groups[name]] = 0
@@ -114,6 +115,7 @@ class MotionTokenizer(nn.Module):
         total, context, step = len(x) // self.downsample, self._encoder_context, self.downsample
         parts = []
         for start in range(0, total, chunk):
+            # context on both sides makes a chunk equal to the whole
             a, b = max(0, start - context), min(total, start + chunk + context)
             z = self.encoder(x[None, a * step : b * step].transpose(1, 2)).transpose(1, 2)
             parts.append(self.vq(z[:, start - a : min(start + chunk, total) - a])[1][0])
@@ -239,6 +241,7 @@ class MotionTokenizer(nn.Module):
             with no_larger_than(weights), nullcontext() if trainable else unfilled():
                 model = cls(TokenizerConfig.model_validate(raw), trainable)
             state = raised(weights)
+            # running sums are not stored: entry times count
             for key in [k for k in model.state_dict() if k.endswith(_SUMS) and k not in state]:
                 entries, counts = (state[key.removesuffix(_SUMS) + end] for end in ("embed", "cluster_size"))
                 state[key] = entries * counts[..., None]
@@ -307,6 +310,7 @@ def _optimise(
 ) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:  # fmt: skip
     """The best codes of one window (n, R), and the path state after it."""
     count, scale = len(encoded), tokenizer.downsample
+    # gradients are for the latents alone
     frozen = [p for p in tokenizer.parameters() if p.requires_grad]
     for p in frozen:
         p.requires_grad_(False)
@@ -316,6 +320,7 @@ def _optimise(
     try:
         for _ in range(max(1, steps)):
             quantised, codes, _ = tokenizer.vq(z.detach()[None])
+            # straight through: the gradient passes the quantiser unchanged
             straight = z + (quantised[0] - z).detach()
             full = torch.cat([around[:left], straight, around[left + count :]])
             out = tokenizer.decoder(full[None].transpose(1, 2)).transpose(1, 2)[0]
@@ -329,6 +334,7 @@ def _optimise(
             loss = loss + FEATURES * torch.nn.functional.smooth_l1_loss(
                 (out - window) / tokenizer.std, torch.zeros_like(out), beta=0.5
             )
+            # the codes that are kept are judged by joints and path, not by the loss
             score = float((pose + 0.05 * drift.mean() + 0.05 * drift[-1]).detach())
             if best is None or score < best[0]:
                 best = (score, codes[0].cpu().numpy(), place[-1].detach(), angle[-1].detach())

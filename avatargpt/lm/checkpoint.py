@@ -88,6 +88,7 @@ def save_model(
     with scratch_folder(folder, "model") as temporary:
         with no_bars():
             model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
+        # files move one by one into the folder, the old ones go last
         new = {f.name for f in temporary.iterdir()}
         for file in temporary.iterdir():
             os.replace(file, folder / file.name)
@@ -141,6 +142,7 @@ def _check_files(folder: Path) -> list[str]:
 
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: no config.json; {NEEDED}")
+    # a folder of several shards has an index that names them all
     index = folder / "model.safetensors.index.json"
     read_object(folder / "config.json")
     names = {"model.safetensors"}
@@ -249,6 +251,7 @@ def fingerprint(weights: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.state_dict().items()):
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        # bytes, not numbers: NaN and -0 count as well
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
@@ -381,6 +384,7 @@ def add_adapter(network: Any, folder: str | os.PathLike[str]) -> None:
         raise UserError(f"{where}: {ADAPTER_CONFIG}: r {rank}, lora_alpha {alpha}; accepted: numbers above 0")
     tensors = {k.removeprefix(ADAPTER_PREFIX): v for k, v in load_tensors(folder / ADAPTER_WEIGHTS).items()}
     weights = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    # a low-rank pair adds B A * alpha / r to a matrix; a complete tensor takes its place
     with torch.no_grad():
         for name, tensor in tensors.items():
             if name.endswith(".lora_B.weight"):

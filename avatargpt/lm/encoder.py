@@ -17,6 +17,7 @@ from avatargpt.lm.devices import packs_bfloat16
 from avatargpt.lm.shape import Shape
 from avatargpt.lm.t5 import plain_activation
 
+ROWS = 512  # inputs at once on a CPU: intermediate results then stay in its caches
 PACKED_ROWS = 32  # number of rows that packing is tuned for
 PAGE, LINE = 1024, 16  # float32 numbers of a memory page and of a cache line
 
@@ -107,9 +108,6 @@ def plain_added_map(weight: Tensor, dtype: torch.dtype, many: bool = True) -> Ad
         return lambda x, y: x + times(y)
     flat = _turned(weight) if many else weight.float().contiguous().t()
     return lambda x, y: x.addmm_(y, flat)
-
-
-ROWS = 512  # inputs at once on a CPU: intermediate results then stay in its caches
 
 
 class _Layer(NamedTuple):

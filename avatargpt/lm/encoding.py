@@ -49,12 +49,14 @@ def encode_prompt(
     depth = max((m["levels"] for m in (config.modalities or {}).values()), default=1)
     for segment in prompt.segments:
         if isinstance(segment, CodesSegment):
+            # all levels beside the ids of level 0; start and end have none
             first = config.first_id(segment.modality)
             codes = np.full((len(segment.codes) + 2, depth), -1, np.int64)
             codes[1:-1, : segment.codes.shape[1]] = segment.codes
             ids += [config.start_id(segment.modality), *(segment.codes[:, 0] + first), config.end_id(segment.modality)]
             rows.append(codes)
             continue
+        # the user's words go to the sentence encoder too
         if segment.ground:
             words_to_ground.append(segment.text)
             if not words:

@@ -26,6 +26,8 @@ from avatargpt.lm.encoder import (
 from avatargpt.lm.shape import TEXT, Shape
 
 Softmax = Callable[[Tensor], Tensor]
+MANY = 2  # rows from which on the packed weights are faster
+BLOCK = 8  # keys are looked at in prefixes of multiples of this many steps
 SHARED_ROWS = 16  # rows from which on reading the states themselves is faster than reading keys and values
 
 
@@ -119,10 +121,6 @@ def _blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(mask.shape, device=mask.device, dtype=dtype).masked_fill(mask == 0, -1e9)[:, None]
 
 
-MANY = 2  # rows from which on the packed weights are faster
-BLOCK = 8  # keys are looked at in prefixes of multiples of this many steps
-
-
 def _softmax(scores: Tensor) -> Tensor:
     return scores.softmax(-1)
 
@@ -181,6 +179,7 @@ class Engine:
             pairs = [(effective_weight(a.k), effective_weight(a.v)) for a in cross]
             self.cross = CrossWeights(pairs, self.heads_count, dtype)
             self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).float()
+        # made on first use: many decodes need one layout of the weights alone
         self._layers: dict[bool, list[Layer]] = {}
         self._heads: dict[str, Head] = {}
         self._first: dict[str | None, Tensor] = {}
@@ -292,6 +291,7 @@ class Session:
         self.rows = states.shape[0] * repeat
         self.layers, self.output = e.layers(self.rows), e.head_map(head, self.rows)
         h, d, layers = e.heads_count, e.head_width, len(self.layers)
+        # a multiple of BLOCK, so that the views of the cache seldom change
         steps = -(-steps // BLOCK) * BLOCK
         self.strip = e.bias_strip(steps)
         self.steps = steps
@@ -311,6 +311,7 @@ class Session:
         self._views()
 
     def _views(self) -> None:
+        # attention reads a prefix of the cache in blocks: slicing anew for every step costs more
         self.visible = min(self.t // BLOCK * BLOCK + BLOCK, self.steps)
         self.keys = self.cache[:, :, 0, : self.visible].transpose(2, 3).unbind(0)
         self.values = self.cache[:, :, 1, : self.visible].unbind(0)
@@ -323,6 +324,7 @@ class Session:
         h, d, eps = e.heads_count, e.head_width, e.eps
         inner, wide = h * d, n * h
         start = self.steps - 1 - t
+        # the bias of keys that do not exist yet is -inf
         bias = self.strip[:, start : start + self.visible].expand(n, h, -1).reshape(wide, 1, -1)
         norm, hypot, bmm, baddbmm, softmax = torch.linalg.vector_norm, torch.hypot, torch.bmm, torch.baddbmm, e.softmax
         now = self.cache[:, :, :, t].unbind(0)
@@ -334,11 +336,14 @@ class Session:
                 first = first + self.count_first.index_select(0, self.counts[t])
         for i, (layer, new, keys, values) in enumerate(zip(self.layers, now, self.keys, self.values, strict=True)):
             scale = hypot(norm(x, 2, -1, True), eps)
+            # the first layer's map is looked up: its inputs are sums of table rows
             y = (first / scale).to(e.dtype) if i == 0 and first is not None else layer.qkv(x / scale)
             y = y.view(wide, 3, d)
+            # keys and values of this step go into their place in the cache
             new.copy_(y[:, 1:])
             p = softmax(baddbmm(bias, y[:, :1], keys))
             x = layer.out(x, bmm(p, values).view(n, inner))
+            # the norm's weight is part of the next map, so dividing by the length is all that is left of it
             x = layer.cross_out(x, self.cross(i, layer.query(x / hypot(norm(x, 2, -1, True), eps))))
             y = x / hypot(norm(x, 2, -1, True), eps)
             u = e.act(layer.up(y))

@@ -63,11 +63,13 @@ def greedy_or_sampled(
     count = steps if exact else steps + 1  # one more step tells whether a free answer ends after its last token
     for t in range(count):
         logits, state = session.step(constraint.inputs(token))
+        # the choice is made on constrained logits, whose probabilities are reported as well
         logits = constraint(t, logits, tokens[:, :t])
         token = logits.argmax(-1) if streams is None else sample(logits, streams[t], temperature, top_k, top_p)
         hidden[t] = state[:n]
         token_logp[t] = logits.log_softmax(-1).gather(-1, token[:, None])[:, 0]
         if not exact:
+            # rows with a length end there; rows without when they choose the end
             token = torch.where(lengths == t, end, token)
             finished = finished | (token == end)
         tokens[:, t] = token
@@ -78,6 +80,7 @@ def greedy_or_sampled(
     tokens = tokens[:, :count]
     if exact:
         return tokens, lengths, hidden[:count].transpose(0, 1), logp, torch.zeros(n, device=device), lengths >= 0
+    # free answers: what follows the first end does not count
     is_end = tokens == end
     ended = is_end.any(1)
     end_at = torch.where(ended, is_end.int().argmax(1), steps)
@@ -165,6 +168,7 @@ def beam_search(
         hidden[t] = state[:rows]
         logp = constraint(t, logits, tokens[:, :t]).log_softmax(-1)
         size = logp.shape[1]
+        # twice as many candidates as beams, since up to half of them may be ends
         best, flat = (scores.view(rows, 1) + logp).view(prompts, beams * size).topk(min(2 * beams, beams * size))
         parent, picked = base + flat // size, flat % size
         at_end = (picked == end) & free & ~finished & torch.isfinite(best)
@@ -179,14 +183,17 @@ def beam_search(
             left = free & ~finished & ~answers.ended[:, :1]
             offer(scores, left.expand(-1, beams), all_rows, t, torch.zeros_like(scores), False)
             break
+        # the living beams are the best that do not end here
         scores, keep = best.masked_fill(picked == end, float("-inf")).topk(beams, dim=1)
         parents, token = parent.gather(1, keep).flatten(), picked.gather(1, keep).flatten()
+        # a beam takes over the history of the row it continues
         tokens, token_logp, origin = tokens[parents], token_logp[parents], origin[parents]
         tokens[:, t], origin[:, t], token_logp[:, t] = token, parents, logp[parents, token]
         finished = finished | (answers.rank[:, -1:] >= scores[:, :1] / float(t + 2))
         if bool(finished.all()):
             break
         session.reorder(parents if constraint.guidance is None else torch.cat([parents, parents + rows]))
+    # states of an answer lie in the rows that its beam went through
     states = hidden[torch.arange(steps + 1, device=device), answers.origin[:, 0]]
     return (answers.tokens[:, 0], answers.length[:, 0], states, answers.logp[:, 0], answers.end[:, 0],
             answers.ended[:, 0])  # fmt: skip
@@ -318,10 +325,12 @@ class Generator:
         repeat = samples * beams
         rows = count * repeat
         lengths = lengths.repeat_interleave(repeat)
+        # the model gets the number of remaining tokens only where a length is set
         remaining: Tensor | None = None
         if bool((lengths >= 0).any()):
             left = (lengths[:, None] - torch.arange(steps + 1)).clamp(min=0)
             remaining = torch.where(lengths[:, None] < 0, -1, left).to(self.engine.device)
+        # guidance decodes conditional and unconditional rows side by side
         if guided:
             assert uncond is not None
             prompt = prompt.concatenated(uncond.expanded(count))

@@ -170,12 +170,14 @@ def front_matter(folder: Path, body: str) -> dict[str, Any]:
     """
     config = read_object(folder / "config.json")
     heads = {"text", *(config.get("modalities") or {})}
+    # a face model in a folder of its own counts as well
     for part in folder.glob("*/config.json"):
         heads |= set(read_object(part).get("modalities") or {})
     tasks = [get_task(name) for name in list_tasks()]
     supported = [t for t in tasks if {t.output, *(s.modality for s in t.inputs if s.modality)} <= heads]
     data = table_rows(body, DATA)
     licences = [row[-1] for row in data]
+    # one non-commercial or unrecorded source binds the whole model
     free = licences and UNRECORDED not in licences and not any("NC" in licence for licence in licences)
     return {
         "license": OTHER if free else STRICTEST, **({"license_name": "as-its-sources"} if free else {}),
@@ -251,6 +253,7 @@ def write_card(folder: str | os.PathLike[str], origin: Origin | None = None) -> 
     front, body = split_card(text)
     body = body or _body(folder, origin or Origin())
     if any(f"`{f.as_posix()}`" not in body for f in shipped(folder)):
+        # the table of files is written anew, the text around it stays
         before, _, after = f"\n{body}".partition(f"\n{FILES}\n")
         _, heading, following = after.partition("\n## ")
         body = f"{before.strip()}\n\n{_files(folder)}{heading}{following}"

@@ -143,9 +143,11 @@ class LoadedModel:
         """
         head = prompts[0].head
         out: list[list[np.ndarray]] = []
+        # memory is bounded by the rows that are decoded together
         per = max(1, ROWS // samples)
         for i in range(0, len(prompts), per):
             batch = prompts[i : i + per]
+            # every sample has a seed of its own, so that a candidate does not depend on their number
             seeds_here = [mix(s, j) for s in seeds[i : i + per] for j in range(samples)]
             decoded = self.generator.decode(
                 self.encode(batch), head, max_tokens=CHUNK + CONTEXT, length=list(lengths[i : i + per]),
@@ -153,6 +155,7 @@ class LoadedModel:
                 uncond=self.encode(batch, words=False, ground=False) if guidance != 1.0 else None,
                 guidance=guidance, temperature=temperature, top_k=top_k, seed=seeds_here, min_tokens=2,
             )  # fmt: skip
+            # another stream than level 0's: the same seed must not repeat its numbers
             detail_seeds = [mix(s, DETAIL_STREAM) for s in seeds_here]
             codes = self.model.refine(
                 decoded.hidden, decoded.codes.clamp(min=0), decoded.mask, head, detail_seeds,

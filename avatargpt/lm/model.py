@@ -37,6 +37,9 @@ from avatargpt.lm.network import IGNORED, TIED, CodeAdapter, Extra, Heads, Netwo
 from avatargpt.lm.shape import SMALL, TEXT, NetworkShape, Shape
 from avatargpt.lm.text_encoder import SPIECE, TextTokenizer
 
+# arguments of `from_pretrained` that locate a file
+LOCATION = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+
 
 @strict
 class AvatarGPTConfig(Shape, T5Config):
@@ -80,10 +83,6 @@ class AvatarGPTConfig(Shape, T5Config):
         if kwargs.get("attn_implementation") is None:
             kwargs["attn_implementation"] = "eager"  # fastest here on CPU, and the only one with a position bias
         super().__post_init__(**kwargs)
-
-
-LOCATION = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-"""Arguments of `from_pretrained` that locate a file."""
 
 
 def eight_bits(
@@ -191,6 +190,7 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         Returns:
             `loss` (mean over labelled positions), `token_loss`, `logits` (None when not asked for), `hidden`.
         """
+        # the encoder runs once; generation passes its states on
         if encoder_outputs is None:
             assert input_ids is not None
             states, attention_mask = self.encode(input_ids, attention_mask, residual_codes, extra_embeddings)
@@ -200,6 +200,7 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         if decoder_input_ids is None:
             assert labels is not None
             decoder_input_ids = self.shift_right(labels, head)
+        # teacher forcing needs no cache
         if use_cache is None and labels is not None:
             use_cache = False  # whole answers are given
         if length is not None and remaining is None:
@@ -219,6 +220,7 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
             token_loss = self._token_loss(hidden, labels, names, label_smoothing)
             loss = token_loss.sum() / (labels != IGNORED).sum().clamp(min=1)
         if full_logits or (full_logits is None and labels is None):
+            # rows of several heads have logits in different blocks of the id space
             if isinstance(names, str):
                 logits = self._full(hidden, names)
             else:

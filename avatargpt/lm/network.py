@@ -17,8 +17,8 @@ from vqvae.errors import UserError
 IGNORED = -100
 TIED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # the library's further names of `shared.weight`
 Heads = str | Sequence[str] | Tensor
+# vectors (B, G, width), their mask (B, G), and the name of their adapter
 Extra = tuple[Tensor, Tensor, str]
-"""Vectors (B, G, width), their mask (B, G), and the name of their adapter."""
 
 
 class CodeAdapter(nn.Module):
@@ -144,6 +144,7 @@ class Network(ResidualLevels):
             raise UserError(f"codebooks of '{modality}': {tuple(codebooks.shape)}; this model takes {expected}")
         adapter: Any = self.codes[modality]
         adapter.codebooks.copy_(codebooks)
+        # code vectors enter with the size of text embeddings
         length = codebooks[0].float().norm(dim=-1).mean().clamp(min=1e-6)
         adapter.scale.fill_(spec["code_dim"] ** 0.5 / float(length))
         self.config.fingerprints = {**(self.config.fingerprints or {}), modality: fingerprint}
@@ -178,6 +179,7 @@ class Network(ResidualLevels):
         out = self.shared(torch.where(text, ids, self.config.pad_token_id or 0))
         if not self.codes or bool(text.all()):
             return out
+        # ids of a modality's block are replaced by the adapter's vectors
         for name, adapter in self.codes.items():
             first = self.config.first_id(name)
             inside = (ids >= first) & (ids < first + self.config.size(name))
@@ -274,6 +276,7 @@ class Network(ResidualLevels):
         """Cross-entropy (B, L) computed on the labelled positions of each head alone."""
         loss = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
         labelled = labels != IGNORED
+        # each head computes logits for its labelled positions alone
         for name in [names] if isinstance(names, str) else list(dict.fromkeys(names)):
             at = labelled
             if not isinstance(names, str):
@@ -282,6 +285,7 @@ class Network(ResidualLevels):
             if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < self.config.size(name):
                 raise ValueError(f"labels of head '{name}' lie outside its ids")
             logits = self.head_logits(hidden[at], name).float()
+            # the start id of a modality is impossible and takes no part in smoothing
             if smoothing:
                 logp = logits.log_softmax(-1)
                 flat = logp.masked_fill(logp == float("-inf"), 0).sum(-1) / (logp.shape[-1] - (name != TEXT))

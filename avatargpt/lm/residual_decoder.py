@@ -150,6 +150,7 @@ class ResidualLevels(nn.Module):
         if self.training:
             hidden_details = torch.rand_like(details[..., 0]) < FORGET if forgotten is None else forgotten
             details = details.masked_fill(hidden_details[..., None], 0)
+        # the details of the token before, none for the first one
         before = F.pad(details[:, :-1], (0, 0, 1, 0))
         features, _ = refiner.remember(refiner.read(hidden, totals[:, :, 0], mask), before)
         codebooks = adapter.codebooks[1:] * adapter.scale
@@ -182,8 +183,10 @@ class ResidualLevels(nn.Module):
         base = adapter.vectors(codes0[..., None])
         codebooks = (adapter.codebooks * adapter.scale).to(base.dtype)
         read = refiner.read(hidden.to(base.dtype), base, mask)
+        # one random number per row, token and level, whatever else is in the batch
         drawn = uniforms(seeds, tokens * levels).view(tokens, levels, rows) if temperature > 0 else None
         before, state, out = torch.zeros_like(base[:, 0]), None, []
+        # token by token, since the details of one are an input of the next; within a token level by level
         for n in range(tokens):
             features, state = refiner.remember(read[:, n : n + 1], before[:, None], state)
             total, row = base[:, n], [codes0[:, n]]

@@ -316,6 +316,7 @@ class SentenceGrounder:
         self.load()
         ids = [e.ids for e in self._tokenizer.encode_batch(list(texts))]
         out: list[np.ndarray] = [np.empty(0)] * len(texts)
+        # texts of like length share a batch, so that little is padding
         order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
         step = 1 if self.alone else 64
         for start in range(0, len(order), step):
@@ -344,6 +345,7 @@ class SentenceGrounder:
             fresh = dict(zip(missing, self._compute(missing, bf16), strict=True)) if missing else {}
             out = [fresh[t] if t in fresh else self._cache[t] for t in cleaned]
             self._cache.update(fresh)
+            # the oldest texts go first
             while len(self._cache) > self.cache_size:
                 self._cache.popitem(last=False)
         return out
@@ -377,6 +379,7 @@ class SentenceGrounder:
         path = Path(folder) / "grounding.safetensors"
         with safe_open(path, "np") as file:
             lengths, text = file.get_tensor("lengths"), file.get_tensor("texts").tobytes().decode()
+        # the states are mapped, not read: the offset of their data is in the header
         with path.open("rb") as raw:  # safetensors: header length, JSON header, data
             size = int.from_bytes(raw.read(8), "little")
             start, end = json.loads(raw.read(size))["states"]["data_offsets"]

@@ -98,6 +98,7 @@ def parse_asf(text: str) -> AsfSkeleton:
                 raise UserError(f":hierarchy names {child if child not in bones else words[0]}, which is no bone")
             above[child] = words[0]
     order, parents = [root], [-1]
+    # parents before children, in whatever order the file lists them
     waiting = dict.fromkeys(above)
     while waiting:
         placed = {b.name: k for k, b in enumerate(order)}
@@ -217,6 +218,7 @@ def parse_amc(text: str, skeleton: AsfSkeleton, fps: float) -> Rig:
             continue
         if words[0].startswith(":"):
             unit = {":DEGREES": np.pi / 180, ":RADIANS": 1.0}.get(words[0].upper(), unit)
+        # a number alone begins a frame
         elif len(words) == 1 and words[0].isdecimal():
             frames.append({})
         elif not frames or words[0] not in widths:
@@ -227,6 +229,7 @@ def parse_amc(text: str, skeleton: AsfSkeleton, fps: float) -> Rig:
         raise UserError(f"{len(frames)} frames; accepted 2 to {MAX_FRAMES}")
     count = len(skeleton.bones)
     rotations, offsets = rot.identity((len(frames), count)), np.zeros((count, 3))
+    # a joint is where its bone begins: at the end of its parent's bone
     for j, bone in enumerate(skeleton.bones):
         if j and (parent := skeleton.parents[j]) >= 0:
             offsets[j] = skeleton.bones[parent].vector
@@ -238,6 +241,7 @@ def parse_amc(text: str, skeleton: AsfSkeleton, fps: float) -> Rig:
     translations = np.repeat(offsets[None], len(frames), 0)
     root, values = skeleton.bones[0], np.stack([f[ROOT] for f in frames])
     translations[:, 0] = skeleton.origin
+    # translations of the root are added to its place at rest
     for k, name in enumerate(root.dof):
         if name in _PLACES:
             translations[:, 0, _PLACES[name]] += values[:, k]

@@ -76,6 +76,7 @@ def _hierarchy(tokens: _Tokens) -> tuple[list[str], list[int], list[list[float]]
     while True:
         if opening == "joint":
             word = tokens.next("a joint name")
+            # names may contain spaces
             while tokens.at < len(tokens.items) and tokens.items[tokens.at][0] != "{":
                 word += " " + tokens.next("'{'")
             names.append(word)
@@ -146,6 +147,7 @@ def _table(text: str, width: int) -> tuple[np.ndarray, float]:
         values = plain_numbers(" ".join(rows))
     except ValueError as e:
         raise UserError(f"motion data are not numbers ({str(e).split(':')[-1].strip()}); {ACCEPTED}") from None
+    # find the line that is wrong, for the message
     if len(values) != frames * width:
         if len(rows) != frames:
             raise UserError(f"{len(rows)} lines of data where {frames} frames are announced; {ACCEPTED}")
@@ -170,6 +172,7 @@ def parse_bvh(text: str) -> Rig:
     frames, rest_offsets = len(data), np.array(offsets, np.float64)
     rotations = rot.identity((frames, len(names)))
     translations = np.repeat(rest_offsets[None], frames, 0)
+    # channels stand side by side in the order of the hierarchy
     column = 0
     for j, here in enumerate(channels):
         values = data[:, column : column + len(here)]
@@ -234,6 +237,7 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
             lines.extend([f"{pad}\tEnd Site", pad + "\t{", f"{pad}\t\t{tip}", pad + "\t}"])
         lines.append(pad + "}")
 
+    # the hierarchy fixes the order of columns
     joint(0, 0)
     angles = euler_angles(rotations)[:, order].reshape(len(motion), -1)
     lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.fps:.9f}"]
@@ -265,6 +269,7 @@ def euler_angles(rotations: np.ndarray) -> np.ndarray:
     turn = 2 * np.pi
     for t in range(1, len(out)):
         both = np.stack([first[t], second[t]])
+        # whole turns are added so that the angles do not jump
         both += turn * np.round((out[t - 1] - both) / turn)
         nearer = np.abs(both - out[t - 1]).sum(-1).argmin(0)
         out[t] = np.where(nearer[:, None] == 0, both[0], both[1])

@@ -154,6 +154,7 @@ def _check_yaml_size(text: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise _yaml_error(f"*{event.anchor} stands for nothing, or for what it is part of", event)
+            # an alias counts as much as what it stands for
             total += sizes[event.anchor]
         if depth > MAX_YAML_DEPTH:
             raise _yaml_error(f"nested more than {MAX_YAML_DEPTH} deep", event)
@@ -197,6 +198,7 @@ def read_arrays(
             members = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
             chosen = {k: i for k, i in members.items() if names is None or k in names}
             limit = max(UNPACKED_BYTES, UNPACKED_RATIO * path.stat().st_size)
+            # all headers first: a bomb is refused before anything is unpacked
             for name, info in chosen.items():
                 with archive.open(info) as file:
                     _check_array(file, info.file_size, limit, max_rows, f"{path}: array {name}")

@@ -25,8 +25,8 @@ else:
     import fcntl
 
 MAX_REASON = 200  # characters of a library's message that are repeated
+# part of every temporary name: ``.STEM.avatargpt-0123456789abcdef.tmp.SUFFIX``
 MARK = ".avatargpt-"
-"""Part of every temporary name: ``.STEM.avatargpt-0123456789abcdef.tmp.SUFFIX``."""
 TRIES = 10
 STALE = 24 * 3600.0  # s without a change after which a temporary counts as abandoned, on systems without locks
 PROBE = 1 << 20  # bytes written to learn whether the disk is full
@@ -74,6 +74,7 @@ def read_bytes(path: str | os.PathLike[str], limit: int, accepted: str = "") -> 
             data = file.read() if os.fstat(file.fileno()).st_size <= limit else None
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror or e}){_hint(accepted)}") from None
+    # the file may have grown since its size was read
     if data is None or len(data) > limit:
         size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
         raise UserError(f"{path}: larger than {size}{_hint(accepted)}")
@@ -147,6 +148,7 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) 
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # temporaries of dead processes are removed by whoever writes next
         sweep(path.parent)
         handle, temporary = _temporary(path)
     except OSError as e:

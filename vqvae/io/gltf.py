@@ -33,6 +33,17 @@ MAX_GLTF_BYTES = 1 << 30  # of a file, and of all its buffers together
 ACCEPTED = "accepted glTF 2.0, as .glb or as .gltf with its buffers"
 _MAGIC, _JSON, _BIN = b"glTF", b"JSON", b"BIN\0"
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*:", re.I)
+FLOAT, UINT32, UINT8 = 5126, 5125, 5121
+TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
+# component type of normalised integers -> numpy's type, the integer that stands for 1
+_NORMALISED: dict[int, tuple[str, int]] = {
+    5120: ("<i1", 127), UINT8: ("<u1", 255), 5122: ("<i2", 32767), 5123: ("<u2", 65535),
+}  # fmt: skip
+# prefixes of extensions that change neither key frames nor nodes
+_HARMLESS = (
+    "KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_draco_", "KHR_mesh_quantization", "KHR_lights_", "VRM",
+    "EXT_mesh_gpu_instancing", "EXT_lights_", "KHR_xmp", "KHR_audio", "KHR_node_visibility",
+)  # fmt: skip
 
 Index = Annotated[int, Field(ge=0, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -246,6 +257,7 @@ def _join_buffers(document: Document, path: Path, chunk: bytes) -> None:
         end += len(parts[-1])
         if buffer.uri is not None and len(parts[-1]) < buffer.byteLength:
             raise UserError(f"buffer {number} has {len(parts[-1])} bytes; {buffer.byteLength} are announced")
+    # views point into one run of bytes from here on
     for view in document.bufferViews:
         view.byteOffset += starts[view.buffer]
     document.blob = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -268,24 +280,12 @@ def _bytes_at(buffer: Buffer, path: Path) -> bytes:
             raise UserError(f"a data: URI that is no base64 ({e})") from None
     name = unquote(uri)
     folder = path.parent.resolve()
+    # only files below the .gltf's own folder: names may contain .. or links
     place = (folder / name).resolve() if "\0" not in name else folder
     outside = _SCHEME.match(name) or "\\" in name or name.startswith("/") or not place.is_relative_to(folder)
     if outside or place == folder:
         raise UserError(f"buffer {name[:80]!r}; accepted files in the folder of the .gltf, and data: URIs")
     return read_bytes(place, MAX_GLTF_BYTES, f"{path.name} needs it")
-
-
-FLOAT, UINT32, UINT8 = 5126, 5125, 5121
-TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
-_NORMALISED: dict[int, tuple[str, int]] = {
-    5120: ("<i1", 127), UINT8: ("<u1", 255), 5122: ("<i2", 32767), 5123: ("<u2", 65535),
-}  # fmt: skip
-"""Component type of normalised integers -> numpy's type, the integer that stands for 1."""
-_HARMLESS = (
-    "KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_draco_", "KHR_mesh_quantization", "KHR_lights_", "VRM",
-    "EXT_mesh_gpu_instancing", "EXT_lights_", "KHR_xmp", "KHR_audio", "KHR_node_visibility",
-)  # fmt: skip
-"""Prefixes of extensions that change neither key frames nor nodes."""
 
 
 def check_readable(path: Path, required: Any, interpolations: Iterable[str | None] = ()) -> None:
@@ -319,6 +319,7 @@ def accessor_values(gltf: Document | GLTF2, index: int) -> np.ndarray:
     accessor = gltf.accessors[index]
     width = {name: k for k, name in TYPES.items()}[accessor.type]
     form = accessor.componentType, bool(accessor.normalized)
+    # zeros, of which a sparse accessor replaces some
     if accessor.bufferView is None:
         if accessor.count > MAX_FRAMES:
             raise ValueError(f"{accessor.count} values that stand nowhere")

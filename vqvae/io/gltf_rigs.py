@@ -282,8 +282,10 @@ class Skeleton:
         names = [bones.get(n, f"_{n}") if bones else gltf.nodes[n].name or f"_{n}" for n in nodes]
         nodes, parents, names = self._one_tree(nodes, names)
         turns, places = self._rest_pose(nodes, parents, skin)
+        # a rig at rest is enough to find our joints by name and place
         rig = rig_of(tuple(names), tuple(parents), (turns, places), turns[None], places[None], 1.0)
         mapped = joint_map(rig)
+        # only our joints and those above them are kept
         used = {*mapped.values(), *(_fingers(rig.names).values() if hands else ())}
         order = sorted({j for k in used for j in _ancestors(parents, k)})
         index = {j: k for k, j in enumerate(order)}
@@ -343,6 +345,7 @@ class Skeleton:
         if len(useful) == 1:
             parents = [index.get(above[k], -1) for k in chosen]
             return [nodes[k] for k in chosen], parents, [names[k] for k in chosen]
+        # several trees: the lowest node above all of them becomes the root
         paths = [self.path(nodes[t])[:-1] for t in useful]
         shared = [level[0] for level in zip(*paths, strict=False) if len(set(level)) == 1]
         parents = [-1, *(index[above[k]] + 1 if above[k] >= 0 else 0 for k in chosen)]
@@ -419,6 +422,7 @@ class Skeleton:
             for above, node in zip([-1, *self.path(joint)], self.path(joint), strict=False):
                 if node not in world:
                     world[node] = self._child(track, world[above], node, node in joints)
+        # nodes between joints are no longer needed
         for n in [n for n in world if n not in joints]:
             del world[n]
         turns, places = (np.stack([world[j][k] for j in self.nodes], 1) for k in (0, 2))

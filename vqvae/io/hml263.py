@@ -163,6 +163,7 @@ def encode_joints(joints: np.ndarray, original_wrap: bool = False) -> np.ndarray
     rotations = inverse_kinematics(x, facing)
     if not original_wrap:
         facing = rot.continuous(facing)
+    # row t holds the step from frame t to t + 1
     step = np.diff(x, axis=0)
     velocity = rot.rotate(facing[1:], step[:, 0])[:, [0, 2]]
     turn = rot.multiply(facing[1:], rot.conjugate(facing[:-1]))

@@ -51,6 +51,7 @@ def from_array(array: np.ndarray, fps: float = FPS) -> Motion:
     ours = np.stack([SMPL22.offsets[j] for j in JOINTS])
     lengths = np.linalg.norm(bones[1:], axis=-1)
     cosines = (bones[1:] * ours[1:]).sum(-1) / (lengths * np.linalg.norm(ours[1:], axis=-1))
+    # arms and trunk give the file's unit
     scale = float(np.linalg.norm(ours[[2, 5, 8]], axis=-1).sum() / lengths[[1, 4, 7]].sum())
     if cosines.min() > 1 - 1e-4 and abs(scale - 1) < 1e-2:
         scale, upright = 1.0, rot.identity(())
@@ -77,6 +78,7 @@ def _world_turns(places: np.ndarray, turns: np.ndarray) -> tuple[np.ndarray, np.
         if p >= 0:
             below[:, k] = rot.multiply(below[:, p], turns[:, k])
     spreads = []
+    # in the right reading every bone lies still in the frame of the joint above it
     for world in (turns, below):
         parents, joints = list(PARENTS[1:]), list(range(1, len(PARENTS)))
         local = rot.rotate(rot.conjugate(world[:, parents]), places[:, joints] - places[:, parents])
@@ -106,6 +108,7 @@ def _corrections(places: np.ndarray, turns: np.ndarray, bones: np.ndarray) -> np
            frame_turn(in_joint(2, left), in_joint(2, up), x, ours[1] + ours[2])]  # fmt: skip
     for collar, shoulder, elbow, sign in _ARMS:
         along = bones[elbow] / np.linalg.norm(bones[elbow])  # the forearm's bone lies in its joint as the arm's does
+        # the elbow bends about the hinge, square to upper arm and forearm
         forearm = rot.rotate(turns[:, elbow], along)
         bend = np.cross(rot.rotate(turns[:, shoulder], along), forearm)
         if np.linalg.norm(in_joint(shoulder, bend)) < 0.05:

@@ -237,6 +237,7 @@ class BodyModel:
             ("J_regressor", self._regressor.shape, (self.joints, count)),
             ("weights", self._weights.shape, (count, self.joints)), ("f", self.faces.shape[1:], (3,)),
         )  # fmt: skip
+        # every array has to fit the others before any is used
         for name, shape, expected in shapes:
             if tuple(shape) != expected:
                 raise UserError(f"{name} {tuple(np.shape(arrays[name]))} of {count} vertices and {self.joints} joints")
