@@ -306,11 +306,10 @@ def test_a_language_model_plans_where_no_planner_is_named(monkeypatch):
 
 
 def test_an_animation_of_a_pack_is_loaded_by_name(talk, tmp_path):
-    from tests.vqvae.gltf_made import CONVENTIONS, Made
-    from tests.vqvae.test_bvh import as_rig, motion
+    from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig, motion
 
     rigs = {name: as_rig(motion(n), CONVENTIONS["unreal"]) for name, n in (("Walk", 40), ("Big Hop", 60))}
-    Made(rigs).save(tmp_path / "pack.glb")
+    GltfFile(rigs).save(tmp_path / "pack.glb")
     reply = talk.say("/load pack.glb")
     assert not reply.ok and "2 animations turn the joints (Walk, Big Hop)" in reply.text
     assert talk.say("/load pack.glb#Big Hop").ok and len(talk.motion) == 60

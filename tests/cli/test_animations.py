@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from tests.vqvae.gltf_made import CONVENTIONS, Made
-from tests.vqvae.test_bvh import as_rig, motion
+from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig, motion
 
 
 @pytest.fixture
 def pack(tmp_path: Path) -> Path:
     rigs = {name: as_rig(motion(n), CONVENTIONS["unreal"]) for name, n in (("Walk", 40), ("Hop/High", 30))}
-    return Made(rigs).save(tmp_path / "pack.glb")
+    return GltfFile(rigs).save(tmp_path / "pack.glb")
 
 
 def test_export_takes_the_one_that_is_named(cli, pack, tmp_path):

@@ -64,12 +64,11 @@ def write_motions(folder: Path) -> dict[str, Path]:
 
 def _packs(folder: Path) -> dict[str, Path]:
     """Other programs' rigs: two animations of which one is asked for, and one with its buffer inside."""
-    from tests.vqvae.gltf_made import CONVENTIONS, Made, bone_axes
-    from tests.vqvae.test_bvh import as_rig, motion
+    from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig, bone_axes, motion
 
     rigs = {name: as_rig(motion(8, seed), CONVENTIONS["unreal"]) for seed, name in enumerate(("Walk", "Wave"))}
-    one = Made({"Walk": rigs["Walk"]}, skin=False)
-    return {"pack.glb": Made(rigs, bone_axes()).save(folder / "pack.glb"),
+    one = GltfFile({"Walk": rigs["Walk"]}, skin=False)
+    return {"pack.glb": GltfFile(rigs, bone_axes()).save(folder / "pack.glb"),
             "rig.gltf": one.save(folder / "rig.gltf", "data:")}  # fmt: skip
 
 

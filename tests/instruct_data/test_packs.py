@@ -15,8 +15,7 @@ from instruct_data.sources.packs import CAPTION_FOLDER, Captions, repeated
 from instruct_data.sources.registry import read_corpus
 from instruct_data.store import Store
 from instruct_data.text.english import mirror_text, side_of
-from tests.vqvae.gltf_made import CONVENTIONS, Made
-from tests.vqvae.test_bvh import as_rig, motion, text_of
+from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig, bvh_text, motion
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.ground import settled, without_penetration
@@ -29,8 +28,8 @@ CSV = 'animation,caption\nWalk,a person walks\nwalk,"someone strolls, slowly"\ns
 @pytest.fixture
 def pack(tmp_path: Path) -> Path:
     (tmp_path / "sub").mkdir()
-    Made({"Walk": as_rig(motion(), UNREAL), "Big Wave": as_rig(motion(30, 2), UNREAL)}).save(tmp_path / "all.glb")
-    (tmp_path / "sub" / "Kick.bvh").write_text(text_of(as_rig(motion(20, 1), UNREAL)))
+    GltfFile({"Walk": as_rig(motion(), UNREAL), "Big Wave": as_rig(motion(30, 2), UNREAL)}).save(tmp_path / "all.glb")
+    (tmp_path / "sub" / "Kick.bvh").write_text(bvh_text(as_rig(motion(20, 1), UNREAL)))
     return tmp_path
 
 
@@ -94,7 +93,7 @@ def test_bad_files_are_skipped(pack: Path) -> None:
 
 
 def test_clips_held_out_are_always_the_same(pack: Path) -> None:
-    path = Made({f"Move {k}": as_rig(motion(4, k), UNREAL) for k in range(60)}).save(pack / "many.glb")
+    path = GltfFile({f"Move {k}": as_rig(motion(4, k), UNREAL) for k in range(60)}).save(pack / "many.glb")
     splits = [[c.split for c in read_corpus("pack", path, Report(), split=None)] for _ in range(2)]
     assert splits[0] == splits[1] and 0 < splits[0].count("val") < 15
 

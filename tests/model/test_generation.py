@@ -13,7 +13,11 @@ HEADS = ["text", "body", "face"]
 
 
 def uncached(
-    model: AvatarGPTModel, prompt: Prompt, head: str, steps: int, length: torch.Tensor | None = None,
+    model: AvatarGPTModel,
+    prompt: Prompt,
+    head: str,
+    steps: int,
+    length: torch.Tensor | None = None,
     streams: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens (N, steps) and logits (N, steps, n) with the whole decoder run again for every token."""
@@ -22,8 +26,12 @@ def uncached(
     kept = []
     for t in range(steps):
         logits = model(
-            encoder_outputs=(prompt.states,), attention_mask=prompt.mask, decoder_input_ids=said, head=head,
-            length=length, use_cache=False,
+            encoder_outputs=(prompt.states,),
+            attention_mask=prompt.mask,
+            decoder_input_ids=said,
+            head=head,
+            length=length,
+            use_cache=False,
         ).logits[:, -1, c.first_id(head) :][:, : c.size(head)]
         if head != "text":  # codes, then the end: the loop knows no start
             logits = torch.cat([logits[:, :-2], logits[:, -1:]], 1)
@@ -95,8 +103,9 @@ def test_batch_equals_singles(generator, prompt) -> None:
     seeds = [5, 6, 7, 8, 9]
     whole = generator.decode(prompt, "body", length=length, uncond=empty, seed=seeds, **options)
     for i in range(5):
-        one = generator.decode(prompt[[i]], "body", length=length[i : i + 1], uncond=empty, seed=seeds[i : i + 1],
-                               **options)
+        one = generator.decode(
+            prompt[[i]], "body", length=length[i : i + 1], uncond=empty, seed=seeds[i : i + 1], **options
+        )
         assert one.ids[0].tolist() == whole.ids[i, : length[i]].tolist()
         torch.testing.assert_close(one.hidden[0], whole.hidden[i, : length[i]], atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(one.scores[0], whole.scores[i], atol=1e-3, rtol=1e-4)
@@ -173,7 +182,10 @@ def test_hidden_states_are_the_models_own(model, generator, prompt) -> None:
     out = generator.decode(prompt, "body", length=[6] * 5, beams=3)
     labels = torch.cat([out.ids, torch.full((5, 1), 85)], 1)
     forward = model(
-        encoder_outputs=(prompt.states,), attention_mask=prompt.mask, labels=labels, head="body",
+        encoder_outputs=(prompt.states,),
+        attention_mask=prompt.mask,
+        labels=labels,
+        head="body",
         length=torch.full((5,), 6),
     )
     torch.testing.assert_close(out.hidden, forward.hidden[:, :6], atol=1e-4, rtol=1e-3)

@@ -25,7 +25,8 @@ def test_a_new_modality_moves_no_id(tmp_path, tiny_config) -> None:
     tiny_config().save_pretrained(tmp_path)
     old = AvatarGPTConfig.from_pretrained(tmp_path)
     assert old.to_dict() | {"_name_or_path": ""} == tiny_config().to_dict() | {
-        "_name_or_path": "", "transformers_version": old.to_dict()["transformers_version"]
+        "_name_or_path": "",
+        "transformers_version": old.to_dict()["transformers_version"],
     }
     arm = {"codebook_size": 8, "levels": 1, "code_dim": 4}
     grown = tiny_config(modalities={"arm": arm, **old.modalities})

@@ -16,7 +16,10 @@ from avatargpt.lm.model import AvatarGPTModel
 @pytest.mark.parametrize("rows", [1, 40, 10_000])
 @pytest.mark.parametrize("projection", ["gated-relu", "relu", "gated-gelu"])
 def test_states_equal_the_models_own(
-    tiny_model: Callable[..., AvatarGPTModel], ids: torch.Tensor, monkeypatch: pytest.MonkeyPatch, projection: str,
+    tiny_model: Callable[..., AvatarGPTModel],
+    ids: torch.Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    projection: str,
     rows: int,
 ) -> None:
     monkeypatch.setattr(encoder, "ROWS", rows)

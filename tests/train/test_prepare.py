@@ -63,12 +63,11 @@ def test_every_kind_is_made_and_made_again(shared: Path, monkeypatch: pytest.Mon
 
 def test_packs_beside_the_corpus(tmp_path: Path) -> None:
     """Their captions and licences come along; the folder's name is the source."""
-    from tests.vqvae.gltf_made import CONVENTIONS, Made
-    from tests.vqvae.test_bvh import as_rig, motion
+    from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig, motion
 
     folder = tmp_path / "moves"
     folder.mkdir()
-    Made({"Walk": as_rig(motion(), CONVENTIONS["unreal"])}).save(folder / "all.glb")
+    GltfFile({"Walk": as_rig(motion(), CONVENTIONS["unreal"])}).save(folder / "all.glb")
     (folder / "captions.csv").write_text("animation,caption\nWalk,a person walks\n")
     found = read_packs(None, None, str(folder))
     assert [(c.source, c.captions, c.licence) for c in found] == [("moves", ["a person walks"], "not stated")]
