@@ -216,11 +216,7 @@ class Clip:
         return self._rounds[rounds]
 
     def _blend_seam(self, where: np.ndarray, elapsed: np.ndarray, rotations: np.ndarray, root: np.ndarray) -> None:
-        """Begin a round in the last pose of the previous one, fading over `SEAM` frames; in place.
-
-        Args:
-            where: (T,) frames in the seam. elapsed: frames since the start of the round.
-        """
+        # In place: begin a round in the last pose of the previous one, fading over `SEAM` frames.
         assert self._loop is not None
         share = (1 - (elapsed + 1) / (SEAM + 1))[:, None]
         share = share * share * (3 - 2 * share)

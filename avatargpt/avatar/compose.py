@@ -142,9 +142,5 @@ class HeadMover:
     def __call__(
         self, face: FaceMotion, seed: int = 0, eye_contact: float = 0.0, calm: Sequence[Span] = ()
     ) -> FaceMotion:
-        """The face with that head; its own turns (instructed nods, idle movement) are added, see `with_head`.
-
-        Args:
-            seed: of the gestures. eye_contact, calm: see `composed`.
-        """
+        """The face with that head, see `with_head`; `seed` is that of the gestures."""
         return with_head(face, self._gestures.perform(self._audio, self._rate, seed=seed), eye_contact, calm)

@@ -43,8 +43,7 @@ class AttentionWeights(NamedTuple):
     def __call__(self, q: Tensor, new: Tensor, memory: Memory, blind: int) -> tuple[Tensor, Memory]:
         """Queries (B, n, D), keys and values (B, n, 2 D) -> the residual (B, n, D) and the next segment's memory.
 
-        Args:
-            blind: number of leading memory frames that lie before the start of the talk.
+        The first `blind` frames of the memory lie before the start of the talk.
         """
         heads, size, reach = self.by_distance.shape
         frames = q.shape[1]

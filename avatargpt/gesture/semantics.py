@@ -193,11 +193,7 @@ class StrokePlanner:
     def __call__(
         self, words: Sequence[TimedWord], occupied: Sequence[int] = (), loudness: Sequence[float] = ()
     ) -> list[Placed]:
-        """The strokes of the next words.
-
-        Args:
-            occupied: frames of emphases that are planned already. loudness: of each word, in standard deviations.
-        """
+        """The strokes of the next words: `occupied` frames have an emphasis; `loudness` in standard deviations."""
         first, self._count = self._count, self._count + len(words)
         candidates = self._cue_candidates(words, first, loudness)
         runs, guesses = self._class_runs([w.text for w in words])

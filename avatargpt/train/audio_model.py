@@ -120,10 +120,8 @@ def driver_losses(
     """Weighted terms; their sum is the loss.
 
     Args:
-        output: of the network, aligned with the curves.
-        curves: (B, T, 55) targets.
-        phones: (B, T, 2) indices, -1 where unknown.
-        mask: (B, T) 1 where a frame counts.
+        output: of the network, aligned with the curves. curves: (B, T, 55) targets.
+        phones: (B, T, 2) indices, -1 where unknown. mask: (B, T) 1 where a frame counts.
         paired: (B,) True for rows of recorded pairs.
         scale, paired_scale: (55,) 1 / spread of each channel; 0 for channels that pairs do not hold.
     """
@@ -388,17 +386,12 @@ def train(
     recipe: DriverRecipe, clips: Sequence[SpeechClip], directed: Sequence[ExpressionClip], out: Path, runtime: Runtime,
     start: Driver | None = None, until: int | None = None, where: str = "configuration",
 ) -> Driver:  # fmt: skip
-    """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the finished driver).
+    """Run or resume training in folder `out`.
 
     Args:
-        clips: of all caches, both splits.
-        directed: for the text branches, may be empty.
+        clips: of both splits. directed: for the text branches, may be empty.
         start: a driver to begin from, in its own shape and what `DriverNetwork.grow` adds.
-        until: stop here with a checkpoint; the schedule stays that of all steps.
-        where: the configuration's name, for messages.
-
-    Raises:
-        UserError: values that do not go together, no training clips, a damaged checkpoint.
+        until: stop here with a checkpoint; the schedule stays that of all steps. where: for messages.
     """
     stage = DriverStage(recipe, clips, directed, runtime, start, where)
     run(stage, out, runtime, until)

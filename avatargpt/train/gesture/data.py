@@ -283,42 +283,35 @@ class Batches:
             speakers.append(self.corpus.material.speakers.index(take.speaker))
         present = np.array(["other_audio" in p for p in parts]) & (rng.random(rows) >= s.alone)
         words = np.stack([p["words"] for p in parts]) * (rng.random((rows, 1, 1)) >= s.wordless)
-        pairs = [self._interlocutor(p, frames) for p in parts] if present.any() else None
         speaker = np.where(rng.random(rows) < s.anonymous, -1, speakers)
-        codes = np.stack([p["codes"] for p in parts])
-        before, conditions = self._fed_back(codes, rng)
-        inputs = GestureInput(
-            self._tensor([p["audio"] for p in parts]), self._tensor(words), torch.zeros(rows, STYLE),
-            None if pairs is None else self._tensor([a for a, _ in pairs]),
-            None if pairs is None else self._tensor([w for _, w in pairs]),
-            torch.from_numpy(present).to(self.device),
-        )  # fmt: skip
-        return Batch(
-            inputs, torch.from_numpy(speaker).to(self.device), self._tensor([p["motion"] for p in parts]),
-            self._tensor([p["mask"] for p in parts]), torch.from_numpy(codes).to(self.device),
-            torch.from_numpy(before).to(self.device), torch.from_numpy(conditions).to(self.device),
-        )  # fmt: skip
+        before, conditions = self._fed_back(np.stack([p["codes"] for p in parts]), rng)
+        return self._batch(parts, words, present, speaker, before, conditions)
 
     def validation_batch(self, take: Entry, frames: int, tokens: bool) -> Batch:
         """The first frames of a take unchanged, with or without its tokens."""
         part = self.stretch(take, 0, frames)
-        pair = self._interlocutor(part, frames) if "other_audio" in part else None
-        codes = torch.from_numpy(part["codes"])[None].to(self.device)
-        conditions = codes if tokens else torch.full_like(codes, UNKNOWN)
-        inputs = GestureInput(
-            self._tensor([part["audio"]]), self._tensor([part["words"]]), torch.zeros(1, STYLE),
-            None if pair is None else self._tensor([pair[0]]), None if pair is None else self._tensor([pair[1]]),
-        )  # fmt: skip
-        speaker = torch.tensor([self.corpus.material.speakers.index(take.speaker)], device=self.device)
-        return Batch(inputs, speaker, self._tensor([part["motion"]]), self._tensor([part["mask"]]), codes,
-                     previous_codes(conditions), conditions)  # fmt: skip
+        codes = part["codes"][None]
+        conditions = codes if tokens else np.full_like(codes, UNKNOWN)
+        before = previous_codes(torch.from_numpy(conditions)).numpy()
+        speaker = np.array([self.corpus.material.speakers.index(take.speaker)])
+        return self._batch([part], part["words"][None], np.array(["other_audio" in part]), speaker, before, conditions)
 
-    def _interlocutor(self, part: Arrays, frames: int) -> tuple[np.ndarray, np.ndarray]:
-        # Sound and words of the interlocutor, zero where there is none.
-        c = self.config
-        if "other_audio" in part:
-            return part["other_audio"], part["other_words"]
-        return np.zeros((frames, c.audio_width), np.float32), np.zeros((frames, c.word_width), np.float32)
+    def _batch(
+        self, parts: Sequence[Arrays], words: np.ndarray, present: np.ndarray, speaker: np.ndarray, before: np.ndarray,
+        conditions: np.ndarray,
+    ) -> Batch:  # fmt: skip
+        others: list[Tensor | None] = [None, None]
+        if present.any():
+            zeros = np.zeros_like(parts[0]["audio"]), np.zeros_like(parts[0]["words"])
+            others = [self._tensor([p.get(f"other_{name}", zero) for p in parts])
+                      for name, zero in zip(("audio", "words"), zeros, strict=True)]  # fmt: skip
+        audio, motion, mask = (self._tensor([p[name] for p in parts]) for name in ("audio", "motion", "mask"))
+        where, who, codes, fed, conditioned = (
+            torch.from_numpy(x).to(self.device)
+            for x in (present, speaker, np.stack([p["codes"] for p in parts]), before, conditions)
+        )
+        inputs = GestureInput(audio, self._tensor(words), torch.zeros(len(parts), STYLE), *others, where)
+        return Batch(inputs, who, motion, mask, codes, fed, conditioned)
 
     def _fed_back(self, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         # (B, N, R) codes -> the preceding ones as they are fed back, and those that frames are conditioned on.

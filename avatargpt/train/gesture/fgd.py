@@ -65,9 +65,6 @@ class GestureFeatureStage(Stage):
     def __init__(
         self, recipe: GestureFeatureRecipe, training: np.ndarray, validation: np.ndarray, runtime: Runtime
     ) -> None:
-        """Args:
-            training, validation: (N, 64, 78), see `all_windows`; `validation` may be empty.
-        """
         self.recipe, self.schedule, self.runtime = recipe, recipe.train, runtime
         torch.manual_seed(recipe.train.seed)
         network = GestureAutoEncoder(recipe.model.width, recipe.model.latent)
@@ -124,14 +121,10 @@ def train(
     recipe: GestureFeatureRecipe, training: np.ndarray, validation: np.ndarray, out: Path, runtime: Runtime,
     where: str = "clips", until: int | None = None,
 ) -> GestureFeatures:  # fmt: skip
-    """Run or resume training in folder `out` (a minute or two).
+    """Run or resume training in folder `out` (a minute or two) on (N, 64, 78) windows; `validation` may be empty.
 
     Args:
-        training, validation: see `GestureFeatureStage`.
-        until: stop here with a checkpoint; the schedule stays that of all steps.
-
-    Raises:
-        UserError: no window to train on, or a damaged checkpoint.
+        until: stop here with a checkpoint; the schedule stays that of all steps. where: for messages.
     """
     if not len(training):
         raise UserError(f"{where}: no training clip of {FRAMES / 30:.1f} s or more; at least one is needed")

@@ -51,8 +51,7 @@ class Accent:
 def accents(words: Sequence[Word], prosody: np.ndarray) -> list[Accent]:
     """Accents of all vowels with primary stress, in order: energy, pitch and length relative to those of the talk.
 
-    Args:
-        prosody: (T, 336) rows at 30 fps of `avatargpt.gesture.features`.
+    `prosody` has the rows (T, 336) of `avatargpt.gesture.features`.
     """
     stressed = [(k, p) for k, w in enumerate(words) for p in w.phones if p.stress == 1 and p.name in VOWELS]
     if not stressed or not len(prosody):
@@ -100,11 +99,7 @@ def planned(
     words: Sequence[Word], accents: Sequence[Accent], frames: int, style: Style, bank: Bank, classes: WordClasses,
     rng: np.random.Generator, interlocutor: Sequence[Word] = (),
 ) -> Plan:  # fmt: skip
-    """The gestures of a person who says `words` and listens to `interlocutor`'s.
-
-    Args:
-        accents: of the own words.
-    """
+    """The gestures of a person who says `words` with `accents` and listens to `interlocutor`'s."""
     phrases = phrases_of(words, PAUSE)
     still = {k for k in range(len(phrases)) if rng.random() < STILL_SHARE}
     still_spans = [(phrases[k].start, phrases[k].end) for k in still]

@@ -154,12 +154,9 @@ def captions(kinds: Sequence[str], classes: WordClasses, rng: np.random.Generato
 def clips(
     takes: Iterable[tuple[str, np.ndarray, dict[str, Any], str]], classes: WordClasses, source: str, licence: str
 ) -> Iterator[Clip]:
-    """Short clips with gestures as captions and words as ``extra["speech"]``.
+    """Short clips of takes (name, features (T, 270), description, split), for the tasks of a language model.
 
-    They teach a language model the tasks `speech_to_gesture`, `text_to_gesture` and `gesture_to_text`.
-
-    Args:
-        takes: (name, features (T, 270), description, split) each.
+    Captions name the gestures; ``extra["speech"]`` holds the words.
     """
     spec = GestureFeatures()
     for number, (name, features, about, split) in enumerate(takes):

@@ -219,11 +219,7 @@ def _ordered(words: Sequence[Word]) -> list[Word]:
 
 
 def write_talk(talk: Talk, features: dict[str, np.ndarray], folder: Path) -> None:
-    """Write sound, motion and words of both sides, as the suite `gesture` reads them.
-
-    Args:
-        features: motion (T, 270) of each side, by the name of its take.
-    """
+    """Write sound, motion (T, 270) and words of both sides, as the suite `gesture` reads them."""
     for k, (name, rows) in enumerate(features.items()):
         _write_track(talk.tracks[k], folder / name)
         if len(talk.tracks) == 2:

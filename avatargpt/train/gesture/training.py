@@ -228,16 +228,10 @@ def train(
     recipe: GestureRecipe, corpus: Corpus, out: Path, runtime: Runtime, start: GestureDriver | None = None,
     until: int | None = None, where: str = "configuration",
 ) -> GestureDriver:  # fmt: skip
-    """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the finished network).
+    """Run or resume training in folder `out`, from `start` in its own shape if there is one.
 
     Args:
-        corpus: takes of both splits.
-        start: a network to begin from, in its own shape.
-        until: stop here with a checkpoint; the schedule stays that of all steps.
-        where: the configuration's name, for messages.
-
-    Raises:
-        UserError: values that do not go together, no takes, a damaged checkpoint.
+        until: stop here with a checkpoint; the schedule stays that of all steps. where: for messages.
     """
     stage = GestureStage(recipe, corpus, runtime, start, where)
     run(stage, out, runtime, until)

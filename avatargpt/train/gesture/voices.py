@@ -28,9 +28,6 @@ def words_from_phones(text: str, phones: Sequence[Phone], seconds: float, source
 
     The dictionary's phones are aligned to the spoken ones at minimum cost (Wagner and Fischer 1974). Words without a
     phone are left out.
-
-    Args:
-        seconds: of the sound.
     """
     entries = transcript_words(text)
     expected = [(p, k) for k, entry in enumerate(entries) for p in entry.pronunciations[0]]
@@ -170,10 +167,7 @@ def shifted(words: Words, by: float, seconds: float) -> Words:
 
 
 def recordings(faces: Path) -> list[tuple[str, Utterance]]:
-    """Recorded speech with aligned words: LJ's sentences and others with transcripts; names and utterances.
-
-    Recordings whose transcript the aligner refuses are left out.
-    """
+    """Names and utterances of LJ's and other transcribed recordings, without those that the aligner refuses."""
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.resources import weights
     from avatargpt.speech.alignment import align

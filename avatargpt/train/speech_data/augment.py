@@ -146,11 +146,9 @@ def replayed(audio: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, f
 
 
 def recorded(audio: np.ndarray, rng: np.random.Generator, background: Sequence[np.ndarray] = ()) -> np.ndarray:
-    """A random recording situation: colour, echo, noise, babble, a narrow band, gain and clipping, each by chance.
+    """A random recording situation of (n,) samples at 16 kHz, each part of it by chance.
 
-    Args:
-        audio: (n,) 16 kHz.
-        background: clips of other speakers, for babble.
+    Colour, echo, noise, babble of the `background` speakers, a narrow band, gain and clipping.
     """
     x = audio
     if rng.random() < 0.6:
@@ -312,11 +310,7 @@ class Disturber:
 
 
 def add_background(part: np.ndarray, background: np.ndarray, gain: float) -> None:
-    """Add a background to `part`, both (T, 4, 83), in place.
-
-    Args:
-        gain: of the background, nepers of power.
-    """
+    """Add a background to `part`, both (T, 4, 83), in place; `gain` in nepers of power."""
     front, back = part[..., BANDS].copy(), background[..., BANDS] + gain
     part[..., :BANDS] = np.logaddexp(part[..., :BANDS], background[..., :BANDS] + gain)
     part[..., BANDS] = np.logaddexp(front, back)

@@ -191,11 +191,7 @@ def random_style(rng: np.random.Generator) -> np.ndarray:
 def synthetic_clips(
     texts: Sequence[str], validation_texts: Sequence[str], options: SpeechData, espeak: Espeak
 ) -> Iterator[SpeechClip]:  # fmt: skip
-    """Training, validation and still clips in that order; equal seeds give equal clips.
-
-    Args:
-        texts: of training voices. validation_texts: of validation voices, one each.
-    """
+    """Training, validation and still clips in that order; equal seeds give equal clips."""
     if len(validation_texts) < options.held_out:
         raise UserError(f"data: held_out: {options.held_out}; accepted up to {len(validation_texts)}, as there are "
                         "texts kept back")  # fmt: skip
@@ -223,11 +219,7 @@ def _situated(
     sound: np.ndarray, phones: list[Phone], options: SpeechData, rng: np.random.Generator, background: list[np.ndarray],
     name: str,
 ) -> SpeechClip:  # fmt: skip
-    """A training clip with varied articulation, pauses and a recording situation, each at its share.
-
-    Args:
-        background: earlier utterances, for voices in the background; the clip is added to it.
-    """
+    """A training clip with varied articulation, pauses and a recording situation; it is added to `background`."""
     if rng.random() < options.articulated:
         sound = articulate(sound, phones, rng)
     if rng.random() < options.paused:

@@ -110,11 +110,7 @@ def compose(speech: np.ndarray, expression: np.ndarray) -> np.ndarray:
 
 
 def median_curves(score: Score, seed: int, side: str) -> np.ndarray:
-    """(T, 55) median of several renderings of a score.
-
-    Args:
-        side: of feelings that show on one side of the face.
-    """
+    """(T, 55) median of several renderings of a score; `side` is that of feelings on one side of the face."""
     from instruct_data.face.render import render
 
     rows = [render(score, seed * _RENDERINGS + k, float(FPS), side).curves for k in range(_RENDERINGS)]

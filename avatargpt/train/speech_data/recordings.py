@@ -86,10 +86,8 @@ def _numpy(path: Path) -> np.ndarray:
 def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[SpeechClip]:
     """Clips with recorded mouth curves: NAME.wav and bs_value_NAME.npy(.gz) with rig weights at 30 fps.
 
-    Args:
-        folder: of the files.
-        copies: of each training clip, replayed at other speeds (the face with it) and in simulated recording
-            situations, against overfitting to a few minutes of one voice.
+    Against overfitting to a few minutes of one voice, each training clip has `copies`, replayed at other speeds (the
+    face with it) and in simulated recording situations.
     """
     names = folder / "shirley_1015_bs_name.npy"
     waves = sorted(folder.glob("*.wav"))
@@ -177,9 +175,6 @@ def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> It
 
     The words of NAME.wav or NAME.flac are in NAME.lab or NAME.txt, in a ``*.trans.txt`` (LibriSpeech), in a
     ``metadata.csv`` (LJSpeech), or under "words" in an ``ASR_*.json``. Sounds without words are left out.
-
-    Args:
-        pronounce: text -> phones.
     """
     words = _words(folder)
     for wave in sorted(p for s in ("wav", "flac") for p in folder.rglob(f"*.{s}")):
@@ -225,9 +220,6 @@ def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> It
     About 7,300 short clips, 2.8 hours, of a dozen speakers in as many languages (Debian: ``apt download
     tuxpaint-stamps-default``, then ``dpkg -x``). ``NAME_desc_LANGUAGE.ogg`` is the line ``LANGUAGE.utf8=`` of
     ``NAME.txt``, ``NAME_desc.ogg`` its first line, in English.
-
-    Args:
-        pronounce: text, voice -> phones.
     """
     matches = [(m, wave) for wave in folder.rglob("*_desc*.ogg") if (m := _SOUND.fullmatch(wave.name))]
     if not matches:
@@ -269,9 +261,6 @@ def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Itera
       the line, counted from 1, as ``*`` and a command of two characters separate it;
     - ``NAME.CUT``, a scene: 20 bytes, at 2 the number of lines, at 8 the offset of a first remark, then the lines, each
       a length and a text up to a multiple of 2. Sounds: the name, filled with _ to 5 characters, two digits, the part.
-
-    Args:
-        pronounce: text -> phones.
     """
     path = next(folder.rglob(ARCHIVE), None)
     if path is None:
@@ -370,8 +359,7 @@ def _decoded(data: bytes) -> np.ndarray:
 def sentences_of(folder: Path, pronounce: Callable[..., tuple[str, ...]]) -> Iterator[Sentence]:
     """The sentences of a folder of `stamps`, `dialogue`, or sounds with transcripts.
 
-    Args:
-        pronounce: text and, for stamps, a voice -> phones.
+    `pronounce` maps a text (for stamps with a voice) to phones.
     """
     read: Callable[[Path, Any], Iterator[Sentence]] = transcribed
     if next(folder.rglob("*_desc*.ogg"), None) is not None:

@@ -75,10 +75,7 @@ class Espeak:
         """Sound (n,) float32 at `rate` and its phones.
 
         Args:
-            text: words and punctuation.
-            voice: of espeak-ng, e.g. ``en-us+f3``.
-            speed: words a minute.
-            pitch, span: 0 to 99.
+            voice: of espeak-ng, e.g. ``en-us+f3``. speed: words a minute. pitch, span: 0 to 99.
         """
         self._audio, self._events = [], []
         if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
@@ -152,9 +149,7 @@ class Flite:
         """Sound (n,) float32, its rate, and its phones.
 
         Args:
-            voice: one of `VOICES`.
-            stretch: how much longer phones last.
-            pitch: mean fundamental frequency, Hz; None is the voice's own.
+            voice: one of `VOICES`. stretch: factor for durations. pitch: mean, Hz; None is the voice's own.
         """
         if voice not in VOICES:
             raise UserError(f"flite: voice {voice!r}; accepted: {', '.join(VOICES)}")

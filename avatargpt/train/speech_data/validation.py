@@ -72,19 +72,16 @@ def _clipped(curves: Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: float, gate: str = "seal") -> float:
-    """Set a gate's bias so that it acts as readily as allowed: falsely in at most `share` of the vowels of validation
-    clips, and of the consonants for the one that closes the lips.
+    """Set a gate's bias so that it acts as readily as allowed; returns the shift.
+
+    It may act falsely in `share` of the vowels of validation clips, and of the consonants for the gate ``seal``.
 
     Args:
         clips: those of the source in `MEASURED` are used, or all taught ones where there are none.
         gate: ``seal`` closes the lips, ``bite`` brings the lower one to the teeth.
 
-    Returns:
-        The shift of the gate's bias.
-
     Raises:
-        UserError: a network without this gate, no clips, or one that acts falsely too often at every shift; the gate is
-            then unchanged.
+        UserError: no such gate, no clips, or one that acts falsely too often at every shift, which is then unchanged.
     """
     source, counted = MEASURED[gate]
     taught = [c for c in clips if c.split == "val" and c.kind == "taught"]
