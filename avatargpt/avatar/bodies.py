@@ -116,10 +116,7 @@ class Standing:
 def standing(start: int, stop: int, fps: float = 30.0, seed: int = 0) -> Motion:
     """Frames [start, stop) of a person who stands at the origin facing +Z, weight shifting between planted feet.
 
-    The pelvis is upright and everything above it at rest. Any range equals that part of the whole.
-
-    Args:
-        seed: of the phases of the weight shift.
+    The pelvis is upright and everything above it at rest; `seed` is that of the phases of the weight shift.
     """
     at, phases = np.arange(start, stop) / fps, np.random.default_rng([seed, 71]).uniform(0, 2 * np.pi, (2, 2))
     sideways, forward = [
@@ -189,6 +186,7 @@ class Clip:
         at = np.arange(start, stop)
         if self._loop is None:
             index = np.minimum(at, len(self.motion) - 1)
+            # The arms of a clip that is over become free gradually.
             share = np.clip(1 - (at - index) / (_RELEASE * FPS), 0, 1)
             active = self.active[index] * (share * share * (3 - 2 * share))[:, None]
             return BodyFrames(self.motion.at_frames(index), active, self.lap[index])
@@ -223,7 +221,8 @@ class Clip:
         first, last = self._loop.start, len(self.motion) - 1
         poses = self.motion.rotations[[first, last]].astype(np.float64)
         offset = rot.multiply(rot.conjugate(poses[0]), poses[1])
-        offset[0] = rot.identity(())  # the pelvis is aligned by its heading; its lean is similar
+        # The pelvis is aligned by its heading; its lean is similar.
+        offset[0] = rot.identity(())
         partial = rot.slerp(rot.identity((len(share), len(offset))), np.repeat(offset[None], len(share), 0), share)
         rotations[where] = rot.multiply(rotations[where], partial)
         root[where, 1] += share[:, 0] * float(self.motion.root[last, 1] - self.motion.root[first, 1])
@@ -276,7 +275,8 @@ def _find_loop(motion: Motion) -> _Loop | None:
     heading = motion.heading.astype(np.float64)
     level = joints - joints[:, :1] * np.array([1, 0, 1])
     poses = rot.rotate(rot.about_y(-heading)[:, None], level)
-    moves = np.gradient(poses, axis=0) * 3  # three frames ahead, so that a step back differs from a step forward
+    # Three frames ahead, so that a step back differs from a step forward.
+    moves = np.gradient(poses, axis=0) * 3
     features = np.concatenate([poses, poses + moves], 1)
     stop = len(motion) - 1 - round(MIN_LOOP * FPS)
     distance = np.linalg.norm(features[:stop] - features[-1], axis=-1).mean(-1)
@@ -287,5 +287,6 @@ def _find_loop(motion: Motion) -> _Loop | None:
     flat = np.array([1.0, 0, 1])
     step = joints[-1, 0] * flat - rot.rotate(rot.about_y(yaw), joints[best, 0] * flat)
     pelvis_speed = float(np.linalg.norm(np.diff(joints[-last:, 0] * flat, axis=0), axis=-1).mean()) * FPS
+    # On the spot, small steps and turns of each round would add up; a body that travels may turn.
     drift = max(float(np.linalg.norm((joints[-1, 0] - joints[best, 0]) * flat)), abs(yaw))
     return None if drift > MAX_DRIFT and pelvis_speed <= TRAVEL_SPEED else _Loop(start, yaw, step)

@@ -190,11 +190,9 @@ class SpeechCalls:
         feelings = parse_emotions(emotion) if emotion is not None else []
         stream = self.avatars.stream(rate, text, feelings, body=self._body(body, seed), seed=seed, **options)
         for block in blocks:
-            piece = stream.push(block)
-            if piece is not None:
+            if (piece := stream.push(block)) is not None:
                 yield piece
-        piece = stream.finish()
-        if piece is not None:
+        if (piece := stream.finish()) is not None:
             yield piece
 
     def _body(self, source: BodySource, seed: int) -> Body:

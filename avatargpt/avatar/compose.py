@@ -63,6 +63,7 @@ def composed(
     turned[:, [NECK, HEAD]] = _calmed(turned[:, [NECK, HEAD]], calm, start)
     out = base.copy()
     out[:, TRUNK] = rot.multiply(base[:, TRUNK], turned[:, TRUNK])
+    # Instructed turns come on top of the gestures', which would blur them otherwise.
     out[:, NECK], out[:, HEAD] = nodded(out[:, NECK], out[:, HEAD], turns(face.head))
     fingers = gestures.fingers.astype(np.float64)
     for side, arm in enumerate(ARMS):

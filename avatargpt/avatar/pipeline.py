@@ -80,6 +80,7 @@ class AvatarPipeline:
             text, audio, rate, feelings, score=score, head=lips,
             progress=None if progress is None else lambda frames: progress(len(motion) + frames),
         )  # fmt: skip
+        # Eye contact depends on the combined head: `composed` adds it.
         face = self.face.with_controls(clip, replace(controls, eye_contact=0.0), score, seed)
         source = None if isinstance(audio, np.ndarray) else Path(audio)
         calm = self.face.spans(score)[1]

@@ -60,8 +60,6 @@ class CodeDecoder(Protocol):
 class WindowedDecoder:
     """Streaming decoder: codes (k, R) in, frames of the tokens whose window is complete out.
 
-    Every token is decoded by the same operations, whatever the chunks.
-
     Args:
         decoder: the tokenizer. downsample: n, frames of a token. levels, features: R, F.
     """

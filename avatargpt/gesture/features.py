@@ -71,6 +71,7 @@ class ProsodyStream:
     def push(self, pcm: np.ndarray) -> np.ndarray:
         """Samples (n,) or (n, channels), floats in [-1, 1] or integers -> (k, 336) rows that are ready, k may be 0."""
         self._ready += [self._prosody(block) for block in self._blocks.push(pcm)]
+        # Resampling may complete a frame one sample early: its row waits for that sample.
         count = min(len(self._ready), self._blocks.samples * FPS // self._blocks.rate - self.frames)
         rows, self._ready = self._ready[:count], self._ready[count:]
         self.frames += len(rows)
@@ -113,11 +114,7 @@ def checked_rows(rows: np.ndarray, name: str, width: int) -> np.ndarray:
 def loudness(
     audio: str | os.PathLike[str] | np.ndarray, rate: int, words: Sequence[TimedWord]
 ) -> tuple[float, ...]:
-    """Each word's peak level (10 ms means, dB) in standard deviations from the mean of all words.
-
-    Args:
-        audio: a file, read block by block, or samples (n,) or (n, channels) at `rate`.
-    """
+    """Each word's peak level (10 ms means, dB) in standard deviations from the mean of all words."""
     sound = sounds.open_sound(audio, rate)
     size = max(1, sound.about.rate // LEVEL_RATE)
     remainder, power = np.zeros(0, np.float32), []
@@ -132,6 +129,7 @@ def loudness(
     for word in words:
         first = min(int(word.start * per_second), len(level) - 1)
         peaks.append(float(level[first : max(first + 1, int(word.end * per_second))].max()))
+    # At least 1 dB, so that an even voice does not get gestures of random sizes.
     spread = max(float(np.std(peaks)), 1.0) if peaks else 1.0
     return tuple((x - float(np.mean(peaks))) / spread for x in peaks)
 

@@ -167,6 +167,7 @@ class GestureNetwork(nn.Module):
                 memory.append(new)
             return x
 
+        # Agent and interlocutor pass through the shared blocks as rows of one batch.
         agent, interlocutor = run_blocks(slice(self.config.layers), x, words).split(rows)
         agent = agent + (self.code_embedding(before)[:, :, None] + self.phase).flatten(1, 2)
         agent = run_blocks(slice(self.config.layers, None), agent, interlocutor)

@@ -14,17 +14,8 @@ import numpy as np
 from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.semantics import Manner, StrokePlanner
 from avatargpt.gesture.words import TimedWord
-from instruct_data.gesture.performing import (
-    BACK,
-    BEFORE,
-    REACH,
-    RISE,
-    SETTLE,
-    decaying,
-    minimum_jerk,
-    stroke_poses,
-    through,
-)
+from instruct_data.gesture import performing
+from instruct_data.gesture.performing import BACK, BEFORE, REACH, RISE, minimum_jerk, stroke_poses
 from instruct_data.gesture.plan import Placed
 from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK, within
 from vqvae import rotations as rot
@@ -64,6 +55,7 @@ class VoiceActivity:
             stop = (len(self.active) + 1) * self._rate // FPS - self._start
             if stop > len(self._samples):
                 return
+            # The peak decays and the noise level rises slowly: both follow a voice that changes its distance.
             level = 10 * np.log10(float((self._samples[:stop] ** 2).mean()) + 1e-12)
             self._peak = max(self._peak - PEAK_DECAY, level, FLOOR)
             self._noise = min(self._noise + NOISE_RISE, level)
@@ -99,13 +91,16 @@ class ListenerBehaviour:
         paused = t >= PAUSE and not any(theirs[t - PAUSE + 1 : t + 1]) and any(theirs[t - PAUSE : t - PAUSE + 1])
         spoke = sum(theirs[max(0, t - WINDOW) : t + 1]) >= SPEECH
         can_nod = not any(mine[max(0, t - SILENCE // 2) : t + RESUME + 1])
+        # Listeners nod when a phrase of the speaker ends, and not when they are about to speak themselves.
         if paused and spoke and can_nod and t - self._last_nod >= NOD_SPACING:
             rng = np.random.default_rng([self._seed, 76, t])
             if rng.random() < NOD_SHARE:
                 self._last_nod = t
                 self._nod = t, _nod_keys(float(rng.uniform(*NOD_SIZE)), int(rng.integers(1, 3)))
         still = float(minimum_jerk(np.array([self._still]))[0])
-        return still, 0.0 if self._nod is None else float(through(self._nod[1], np.array([t - self._nod[0]]))[0])
+        if self._nod is None:
+            return still, 0.0
+        return still, float(performing.through(self._nod[1], np.array([t - self._nod[0]]))[0])
 
 
 def _nod_keys(size: float, times: int) -> list[tuple[float, float]]:
@@ -216,6 +211,7 @@ class SemanticOverlay:
             return turns
         current = turns[STEADY_JOINTS]
         previous = self._steady_mean
+        # Kept up to date in every frame, so that calm may begin at any moment.
         self._steady_mean = current if previous is None else rot.slerp(previous, current, MEAN_STEP)
         if not self._still and not self._nod:
             return turns
@@ -227,7 +223,7 @@ class SemanticOverlay:
         return out
 
     def _at_rest(self, turns: np.ndarray, share: float) -> np.ndarray:
-        # Arms and fingers moved towards rest; collars are not: they breathe.
+        # Arms and fingers moved towards rest; collars stay, because breath moves them.
         out = turns.copy()
         for side in SIDES:
             joints = LIMB[side][1:]
@@ -250,6 +246,7 @@ class SemanticOverlay:
     def _move_arm(self, side: str, out: np.ndarray, frame: int) -> bool:
         # Let an arm follow its stroke, or the decay after one; whether it was changed.
         arm, joints = self._arms[side], LIMB[side]
+        # Inertialization: the target changes at once, and the offset from the former poses decays.
         base = out[joints].copy()
         target, blend = self._target(side, frame)
         if target is not arm.stroke and len(arm.outputs) == BEFORE:
@@ -258,7 +255,7 @@ class SemanticOverlay:
             else:
                 poses = stroke_poses(target, frame - BEFORE, frame, side)
             offsets = rot.to_axis_angle(rot.multiply(rot.conjugate(poses), np.stack(arm.outputs)))
-            arm.decay, arm.start, arm.stroke = decaying(offsets, blend, blend), frame, target
+            arm.decay, arm.start, arm.stroke = performing.decaying(offsets, blend, blend), frame, target
         if arm.stroke is not None:
             out[joints] = stroke_poses(arm.stroke, frame, frame + 1, side)[0]
         elapsed = frame - arm.start
@@ -273,10 +270,11 @@ class SemanticOverlay:
         # The stroke that an arm follows in this frame, and the frames of its blend.
         strokes = [s for s in self._strokes if side in s.stroke.sides]
         for number, stroke in enumerate(strokes):
+            # A stroke keeps its arm until the next one begins, at least for two frames beyond its emphasis.
             start = stroke.frame - max(stroke.lead, REACH)
             if number:
                 start = max(start, strokes[number - 1].frame + 2)
-            stop = stroke.frame + max(stroke.release, SETTLE)
+            stop = stroke.frame + max(stroke.release, performing.SETTLE)
             following = strokes[number + 1] if number + 1 < len(strokes) else None
             if following is not None:
                 stop = min(stop, max(following.frame - max(following.lead, REACH), stroke.frame + 2))

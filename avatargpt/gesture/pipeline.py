@@ -198,6 +198,7 @@ class GesturePipeline:
             pieces.append(stream.push(block, answers(block)))
             if progress is not None:
                 progress(stream.frames)
+        # The interlocutor's sound may end a little later.
         pieces += [stream.push(np.zeros(0, np.float32), block) for block in answers.remaining()]
         pieces.append(stream.finish())
         motion = concatenate([piece for piece in pieces if piece is not None])

@@ -117,6 +117,7 @@ class ClassGuesser:
         """The class of a word, empty = none."""
         plain = word.strip(MARKS).lower()
         number = self._number(plain)
+        # Words of grammar are near to everything in the encoder's space, short ones ambiguous.
         if len(plain) < MIN_LETTERS or not plain.isalpha() or (number is not None and number < FUNCTION_WORDS):
             return ""
         if plain not in self._cache:
@@ -200,6 +201,7 @@ class StrokePlanner:
         for run in runs:
             rng = np.random.default_rng([self.seed, 73, first + run.first])
             kind = self.classes.classes[run.kind]
+            # Drawn for every run, so that another `semantic` adds or removes strokes without redrawing the others.
             draw = float(rng.random())
             names, shares = list(kind.gestures), np.array(list(kind.gestures.values()))
             name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
@@ -208,6 +210,7 @@ class StrokePlanner:
                 guess = GUESS_PRIORITY * (run.first in guesses)
                 candidates.append(_Candidate(kind.share + guess + 0.2 * float(rng.random()), stroke))
         strokes: list[Placed] = []
+        # The most important first: the others need a distance from those.
         for candidate in sorted(candidates, key=lambda c: -c.priority):
             frame = candidate.stroke.frame
             if all(abs(frame - f) >= MIN_SPACING for f in (*occupied, *(s.frame for s in strokes))):

@@ -49,8 +49,6 @@ class GestureChunk:
 class GestureStream:
     """The network at work on one talk, fed with rows of features at 30 fps.
 
-    Every token is computed by the same operations on arrays of the same shape.
-
     Args:
         words, other, other_words: whether rows of the words, the interlocutor's sound and words are pushed, too.
 
@@ -138,6 +136,7 @@ class GestureStream:
             c = self._config
             return GestureChunk(np.zeros((0, c.features), np.float32), np.zeros((0, c.levels), np.int64))
         self.finished = True
+        # The network looks ahead of the end: there the last row of the sound is repeated, without words.
         missing = -due % self._config.downsample + self._config.ahead
         for name, width in self._widths.items():
             last = self._waiting[name][-1:] if len(self._waiting[name]) else self._last[name]
@@ -160,6 +159,7 @@ class GestureStream:
         tokens = min(len(rows) for rows in self._waiting.values()) // n
         frames = [np.zeros((0, self._config.features), np.float32)]
         codes = []
+        # Token by token: equal shapes, and so equal bits, for chunks of any size.
         for token in range(tokens):
             rows = {name: torch.from_numpy(x[token * n : token * n + n])[None] for name, x in self._waiting.items()}
             h = self._step(rows)
@@ -272,6 +272,7 @@ class SpeechGestureStream:
         frames = self._voices[0].frames
         rows, beyond = self._voices[0].end(self._beyond)
         parts, frames = [rows], frames + len(rows)
+        # The interlocutor's rows are cut or extended to the length of the speaker's sound.
         for voice in self._voices[1:]:
             if abs(voice.frames - frames) > MAX_LENGTH_DIFFERENCE * FPS:
                 raise unequal_lengths(frames / FPS, voice.frames / FPS)

@@ -18,12 +18,7 @@ FEET = [_J[n] for n in ("l_ankle", "l_foot", "r_ankle", "r_foot")]
 
 
 def swings(signal: np.ndarray, amplitude: float) -> int:
-    """Number of half-swings (moves from one turning point to the next) of at least `amplitude`, with hysteresis.
-
-    Args:
-        signal: (T,) any unit.
-        amplitude: smallest counted distance between two turning points, same unit.
-    """
+    """Number of half-swings (moves from one turning point to the next) of at least `amplitude` in a (T,) signal."""
     if len(signal) == 0:
         return 0
     low = high = float(signal[0])

@@ -34,15 +34,9 @@ def _pair(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def heading_frame(joints: np.ndarray) -> np.ndarray:
-    """Remove each frame's yaw and planar root position; heights stay.
+    """Joints in the heading frame, float64: each frame without its planar root position and its yaw.
 
-    The yaw is that of the hips and shoulders (`vqvae.motion.heading`).
-
-    Args:
-        joints: (T, 22, 3) metres.
-
-    Returns:
-        (T, 22, 3) float64 metres.
+    The yaw is that of the hips and shoulders (`vqvae.motion.heading`); heights stay.
     """
     x = np.asarray(joints, np.float64)
     return rot.rotate(rot.about_y(-heading(x))[:, None], x - x[:, :1] * [1, 0, 1])
@@ -68,17 +62,9 @@ def mpjpe_heading(predicted: np.ndarray, target: np.ndarray) -> float:
 def drift(predicted: np.ndarray, target: np.ndarray, fps: float, seconds: float = 10.0, align: bool = True) -> float:
     """Planar distance of the roots after a time, millimetres.
 
-    |root_xz(predicted) - root_xz(target)| at frame round(seconds * fps) (definition of this project).
-
-    Args:
-        predicted: (T, 22, 3).
-        target: (T, 22, 3).
-        fps: frames per second.
-        seconds: the time.
-        align: move both clips to the same start first (`start_aligned`), so that only accumulated error counts.
-
-    Returns:
-        Millimetres; NaN when the clip ends before that time.
+    |root_xz(predicted) - root_xz(target)| at frame round(seconds * fps) (definition of this project); NaN when the
+    clip ends before. With `align`, both clips are moved to the same start first (`start_aligned`), so that only
+    accumulated error counts.
     """
     a, b = _pair(predicted, target)
     frame = round(seconds * fps)
@@ -149,15 +135,8 @@ def contact_slide(joints: np.ndarray, fps: float, height: float = 0.05) -> float
 def jerk(joints: np.ndarray, fps: float) -> np.ndarray:
     """Jerk of every frame: third finite difference, L1 norm over xyz, maximum over joints.
 
-    Not divided by time: metres per frame^3 at 20 fps (other rates are scaled by (fps / 20)^3).
-    Source: Barquero et al. 2024 (FlowMDM).
-
-    Args:
-        joints: (T, 22, 3), T >= 4.
-        fps: frames per second.
-
-    Returns:
-        (T - 3,); entry i spans frames i .. i + 3.
+    (T - 3,), T >= 4; entry i spans frames i .. i + 3. Not divided by time: metres per frame^3 at 20 fps (other rates
+    are scaled by (fps / 20)^3). Source: Barquero et al. 2024 (FlowMDM).
     """
     third = np.diff(_joints(joints, 4), n=3, axis=0)
     return np.abs(third).sum(-1).max(-1) * (fps / 20) ** 3
@@ -186,12 +165,7 @@ def transition_jerk(windows: list[np.ndarray], fps: float, real: float) -> tuple
     |mean jerk - real|. Source: Barquero et al. 2024 (FlowMDM).
 
     Args:
-        windows: equally long clips (W, 22, 3) with the transition in the middle.
-        fps: frames per second.
-        real: mean `jerk` over real clips.
-
-    Returns:
-        PJ and AUJ, metres per frame^3 at 20 fps.
+        windows: equally long clips (W, 22, 3) with the transition in the middle. real: mean `jerk` over real clips.
     """
     if not windows or len({len(w) for w in windows}) != 1:
         raise ValueError("transition_jerk: at least one window, all of the same length")
@@ -206,7 +180,7 @@ def peak_speeds(joints: np.ndarray, fps: float) -> dict[str, float]:
 
 
 def kinematic_features(joints: np.ndarray, fps: float) -> np.ndarray:
-    """Statistics of one clip, for distances between sets of clips (definition of this project).
+    """(228,) statistics of a clip of T >= 3 frames, for distances between sets of clips (definition of this project).
 
     A Frechet distance on them is called *kinematic FID*. It is not HumanML3D's FID: it knows no text and no semantics,
     and compares only with other kinematic FIDs against the same real clips.
@@ -218,17 +192,8 @@ def kinematic_features(joints: np.ndarray, fps: float) -> np.ndarray:
     and of the root in the world: 220 path length per second, 221 net displacement per second (m/s), 222 and 223 mean
     forward and leftward velocity (m/s), 224 mean and 225 standard deviation of yaw rate (rad/s), 226 mean height and
     227 standard deviation of vertical velocity (m, m/s).
-
-    Args:
-        joints: (T, 22, 3) metres, T >= 3.
-        fps: frames per second.
-
-    Returns:
-        (228,) float64.
     """
-    x = np.asarray(joints, np.float64)
-    if x.ndim != 3 or x.shape[1:] != (22, 3) or len(x) < MIN_FRAMES:
-        raise ValueError(f"joints {x.shape}; accepted (T, 22, 3) with T >= {MIN_FRAMES}")
+    x = _joints(joints, MIN_FRAMES)
     local = heading_frame(x)
     speed = np.linalg.norm(np.diff(local, axis=0), axis=-1) * fps
     acceleration = np.linalg.norm(np.diff(local, n=2, axis=0), axis=-1) * fps**2
@@ -248,24 +213,15 @@ def kinematic_features(joints: np.ndarray, fps: float) -> np.ndarray:
 
 
 def motion_signature(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
-    """A hand-made description of a clip, the motion input of `avatargpt.lm.scorer`.
+    """(437,) float32 description of a clip, the motion input of `avatargpt.lm.scorer`.
 
     0:228 `kinematic_features`; then, of the pelvis, head, wrists and ankles (6) in the heading frame: 228:282 mean and
     282:336 standard deviation of the positions in each third of the clip (m); 336:358 95th percentile of every joint's
     speed (m/s), 358:364 and 364:370 the largest speeds of the six in the heading frame and in the world; 370:388 the
     highest, lowest and mean height of the six over the floor (m); 388:412 their half-swings (x, y, z by 12 cm, y by
     35 cm; log of 1 + count) and 412:436 half-swings per second; 436 log of the seconds.
-
-    Args:
-        joints: (T, 22, 3) metres, T >= 1.
-        fps: frames per second.
-
-    Returns:
-        (437,) float32.
     """
-    x = np.asarray(joints, np.float64)
-    if x.ndim != 3 or x.shape[1:] != (22, 3) or not len(x):
-        raise ValueError(f"joints {x.shape}; accepted (T, 22, 3) with T >= 1")
+    x = _joints(joints, 1)
     if len(x) < MIN_SIGNATURE_FRAMES:
         x = np.concatenate([x, np.repeat(x[-1:], MIN_SIGNATURE_FRAMES - len(x), 0)])
     local = heading_frame(x)

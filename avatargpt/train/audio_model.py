@@ -238,7 +238,6 @@ class DriverRecipe(Strict):
 
 def speech_data_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
     """Synthetic speech with rule-based curves, and recorded pairs; with --driver, recorded speech aligned by it."""
-
     options = recipe.data
     Runtime.start(args.threads, "cpu")
     faces = Path(args.faces)
@@ -263,7 +262,8 @@ def _synthetic(faces: Path, text_folder: str | None, options: SpeechData) -> Ite
     lines = speech_clips.own_texts(Path(text_folder) if text_folder else None)
     table = faces / "ljspeech_sample" / "lj_phones_text_all.txt.gz"
     if table.is_file():
-        lines += speech_clips.line_texts(table)[32:]  # the first 32 are the recorded sentences
+        # The first 32 lines are those of the recorded sentences.
+        lines += speech_clips.line_texts(table)[32:]
     training, validation = speech_clips.split_texts(lines)
     rng = np.random.default_rng([options.seed, 4])
     texts = speech_clips.utterances(training, rng, max(1, options.clips))

@@ -58,6 +58,7 @@ def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None
         raise UserError(f"--tokenizer {args.tokenizer}: of the modality {tokenizer.config.modality}; accepted: gesture")
     _check_same(recipe, out)
     files = _generate_all(recipe, args, out / GENERATED, workers)
+    # Manifests are written last: where there is one, the store is complete.
     if not (out / STORE / "manifest.json").is_file():
         Store.write(_tokenizer_clips(recipe, files), out / STORE)
     if not (out / CLIPS / "manifest.json").is_file():

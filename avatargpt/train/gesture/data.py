@@ -149,6 +149,7 @@ def save_corpus(takes: Iterable[Take], material: Material, folder: str | os.Path
         entries.append(Entry.read(about, take.name).model_dump())
     if not entries:
         raise UserError(f"{folder}: no takes to store")
+    # The index comes last: a folder without it is incomplete.
     text = json.dumps({"version": VERSION, "material": material.model_dump(), "takes": entries}, indent=1) + "\n"
     return atomic_write(Path(folder) / FILE, lambda p: p.write_text(text, encoding="utf-8")).parent
 
@@ -243,6 +244,7 @@ class Batches:
         for name, mean, std in (("audio", "heard_mean", "heard_std"), ("features", "mean", "std")):
             values = np.concatenate(rows[name]).astype(np.float64)
             out[mean], out[std] = values.mean(0), _floored(values.std(0))
+        # Words are scaled, not shifted: silence has to stay zero.
         words = np.concatenate(rows["words"]).astype(np.float64)
         out["read_std"] = _floored(np.sqrt((words**2).mean(0)) if len(words) else np.ones(self.config.word_width))
         return out
@@ -300,17 +302,17 @@ class Batches:
         self, parts: Sequence[Arrays], words: np.ndarray, present: np.ndarray, speaker: np.ndarray, before: np.ndarray,
         conditions: np.ndarray,
     ) -> Batch:  # fmt: skip
-        others: list[Tensor | None] = [None, None]
+        interlocutor: list[Tensor | None] = [None, None]
         if present.any():
             zeros = np.zeros_like(parts[0]["audio"]), np.zeros_like(parts[0]["words"])
-            others = [self._tensor([p.get(f"other_{name}", zero) for p in parts])
-                      for name, zero in zip(("audio", "words"), zeros, strict=True)]  # fmt: skip
+            interlocutor = [self._tensor([p.get(f"other_{name}", zero) for p in parts])
+                            for name, zero in zip(("audio", "words"), zeros, strict=True)]  # fmt: skip
         audio, motion, mask = (self._tensor([p[name] for p in parts]) for name in ("audio", "motion", "mask"))
         where, who, codes, fed, conditioned = (
             torch.from_numpy(x).to(self.device)
             for x in (present, speaker, np.stack([p["codes"] for p in parts]), before, conditions)
         )
-        inputs = GestureInput(audio, self._tensor(words), torch.zeros(len(parts), STYLE), *others, where)
+        inputs = GestureInput(audio, self._tensor(words), torch.zeros(len(parts), STYLE), *interlocutor, where)
         return Batch(inputs, who, motion, mask, codes, fed, conditioned)
 
     def _fed_back(self, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

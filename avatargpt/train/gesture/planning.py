@@ -67,6 +67,7 @@ def accents(words: Sequence[Word], prosody: np.ndarray) -> list[Accent]:
                      float(len(words[k].text) > MAX_FUNCTION_LETTERS)))  # fmt: skip
     table = np.array(rows)
     has_pitch = np.isfinite(table[:, 1])
+    # Vowels without voice have no pitch; they count as average ones.
     table[~has_pitch, 1] = table[has_pitch, 1].mean() if has_pitch.any() else 0.0
     energy, pitches, length = (_standardised(table[:, i]) for i in range(3))
     strength = _standardised(
@@ -104,6 +105,7 @@ def planned(
     still = {k for k in range(len(phrases)) if rng.random() < STILL_SHARE}
     still_spans = [(phrases[k].start, phrases[k].end) for k in still]
     open_accents = [a for a in accents if not any(s <= a.start <= e for s, e in still_spans)]
+    # Words with a meaning choose their frames first; beats take accents that are left.
     strokes = _semantic_strokes(words, open_accents, style, bank, classes, rng)
     beat_strokes, beats = _beats(open_accents, strokes, style, bank, classes, rng)
     strokes = without_overlaps([*strokes, *beat_strokes])
@@ -174,6 +176,7 @@ def _beats(
     # Beat strokes and small beats on the strongest accents without a gesture.
     if not accents:
         return [], []
+    # The style's rate is the share of accents with a beat.
     min_strength = float(np.quantile([a.strength for a in accents], 1 - style.rate))
     placed: list[Placed] = []
     beats: list[Beat] = []

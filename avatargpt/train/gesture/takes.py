@@ -77,6 +77,7 @@ def takes_of(
     """Both sides of a conversation, or the one of a monologue."""
     names = list(recipe.speakers)
     speakers = [names[i] for i in rng.permutation(len(names))[: len(talk.tracks)]]
+    # More voices than configured speakers: some styles occur twice.
     while len(speakers) < len(talk.tracks):
         speakers.append(names[int(rng.integers(len(names)))])
     voices = []

@@ -147,6 +147,7 @@ class Talks:
         return self._texts[int(rng.integers(len(self._texts)))]
 
     def _speaker(self, rng: np.random.Generator, synthetic: bool = False) -> _Speaker:
+        # Recordings serve monologues alone, so their share of these is larger than that of all talks.
         if self._recordings and not synthetic and rng.random() < self._data.recorded / max(1 - self._data.dyadic, 0.01):
             names = list(self._recordings)
             sizes = np.array([len(self._recordings[n]) for n in names], float)

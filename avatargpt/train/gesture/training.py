@@ -47,11 +47,9 @@ class GestureLosses(Strict):
 
 
 def geodesic(a: Tensor, b: Tensor) -> Tensor:
-    """Angle in radians between rotations (..., 6) and (..., 6).
-
-    From the Frobenius norm of the matrices' difference, 2 sqrt(2) sin(angle / 2), whose gradient stays finite where the
-    arc cosine of the trace has none.
-    """
+    """Angle in radians between rotations (..., 6) and (..., 6)."""
+    # From the Frobenius norm of the matrices' difference, 2 sqrt(2) sin(angle / 2), whose gradient stays finite where
+    # the arc cosine of the trace has none.
     difference = (matrix_from_6d(a) - matrix_from_6d(b)).flatten(-2)
     half = (difference.square().sum(-1) + TINY).sqrt() / (2 * math.sqrt(2))
     return 2 * torch.asin(half.clamp(max=1 - TINY))
@@ -79,6 +77,7 @@ def gesture_losses(
     """
     motion, truth = motion.float(), truth.float()
     error = (motion - truth) / std
+    # Differences count where all of their frames do.
     both = mask[:, 1:] * mask[:, :-1]
     three = both[:, 1:] * both[:, :-1]
     out: dict[str, Tensor] = {}

@@ -52,9 +52,8 @@ def insert_pauses(
 
 def articulate(audio: np.ndarray, phones: Sequence[Phone], rng: np.random.Generator) -> np.ndarray:
     """Vary articulation: a level and spectrum for each group of phones in a clip, and muffled closures of voiced stops.
-
-    A synthesizer produces every b alike, with a strong voice behind closed lips.
     """
+    # A synthesizer produces every b alike, with a strong voice behind closed lips.
     out = audio.copy()
     variants = {name: colour(audio, rng, 6.0) * 10 ** (float(rng.normal(0, 4)) / 20) for name in _GROUPS}
     hollow = band(audio, 60, float(rng.uniform(200, 700))) * 10 ** (-float(rng.uniform(0, 18)) / 20)
@@ -104,6 +103,7 @@ def echo(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     start = round(float(rng.uniform(0.001, 0.012)) * RATE)
     tail[:start] = 0
     tail *= 10 ** (-float(rng.uniform(-2, 16)) / 20) / (np.sqrt((tail**2).sum()) + 1e-9)
+    # Direct sound without delay, so that phones keep their times.
     tail[0] = 1.0
     return _filter(audio, tail)
 
@@ -155,6 +155,7 @@ def recorded(audio: np.ndarray, rng: np.random.Generator, background: Sequence[n
         x = colour(x, rng)
     if rng.random() < 0.45:
         x = echo(x, rng)
+    # The level of speech, pauses left out.
     loud = np.abs(x) > 0.1 * np.abs(x).max(initial=1e-9)
     power = float(np.sqrt((x[loud] ** 2).mean())) if loud.any() else 1e-3
     if rng.random() < 0.75:
@@ -195,6 +196,7 @@ def coded(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
             out.mux(stream.encode(part))
         out.mux(stream.encode(None))
     file.seek(0)
+    # Encoders pad at the end.
     sound = decoded(file, RATE)[0][: len(audio)]
     return np.asarray(np.pad(sound, (0, len(audio) - len(sound))), np.float32)
 
@@ -221,6 +223,10 @@ def any_coded(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return coded(audio, codec, rates[int(rng.integers(len(rates)))])
 
 
+def _looped(rows: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
+    return np.take(rows, int(rng.integers(len(rows))) + np.arange(frames), 0, mode="wrap")
+
+
 def _noises() -> np.ndarray:
     # (slopes, T, 4, 83) features of noise.
     rows = []
@@ -237,10 +243,8 @@ class Disturber:
     Powers are added band by band, as those of independent sounds are on average. Equal generators give equal results.
 
     Attributes:
-        colour: share of rows with another frequency response.
-        echo: share of rows with reverberation.
-        noise: share of rows with noise or another row's voice in the background.
-        sounds: share of rows with a sound of `bank` in the background.
+        colour, echo: shares of rows with another frequency response, with reverberation.
+        noise, sounds: shares of rows with noise or another row's voice, or with a sound of `bank`, in the background.
         bank: features (T, 4, 83) of sounds without speech.
     """
 
@@ -273,9 +277,7 @@ class Disturber:
         add_background(part, sound, loud - float(rng.uniform(0, 30)) * NEPER - float(sound[..., BANDS].max()))
 
     def _random_sound(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        # (T, 4, 83) of a random sound, looped.
-        sound = self.bank[int(rng.integers(len(self.bank)))]
-        return np.take(sound, int(rng.integers(len(sound))) + np.arange(frames), 0, mode="wrap").astype(np.float32)
+        return _looped(self.bank[int(rng.integers(len(self.bank)))], frames, rng).astype(np.float32)
 
     def room(self, frames: int, rng: np.random.Generator) -> np.ndarray | None:
         """(T, 4, 83) features without speech; None = silence.
@@ -292,11 +294,9 @@ class Disturber:
         return part
 
     def _stretch(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        # (T, 4, 83) of noise of a random slope, looped.
         if self._noise_rows is None:
             self._noise_rows = _noises()
-        rows = self._noise_rows[int(rng.integers(len(SLOPES)))]
-        return np.take(rows, int(rng.integers(len(rows))) + np.arange(frames), 0, mode="wrap")
+        return _looped(self._noise_rows[int(rng.integers(len(SLOPES)))], frames, rng)
 
     def _add_noise(self, part: np.ndarray, voice: np.ndarray, rng: np.random.Generator) -> None:
         if rng.random() < 0.15:

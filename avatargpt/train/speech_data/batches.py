@@ -70,9 +70,7 @@ class Batches:
     """Draws windows; equal seeds give equal batches, so a resumed run equals an uninterrupted one.
 
     Args:
-        clips: training clips of one or more caches.
-        expressions: training clips with text, may be empty.
-        grounder: needed with expressions.
+        clips, expressions: for training; the latter, with text, may be empty. grounder: needed with expressions.
     """
 
     clips: Sequence[SpeechClip]
@@ -85,7 +83,7 @@ class Batches:
         lengths = np.array([len(c) for c in self.clips])
         self._first = np.concatenate([[0], np.cumsum(lengths)])[:-1]
         self._lengths = lengths
-        # An additional last row of settled silence stands for all frames beyond a clip.
+        # An additional last row of silence stands for all frames beyond a clip.
         quiet = silence(30)[-1:].astype(np.float16)
         features = [c.features.astype(np.float16, copy=False) for c in self.clips]
         self._features = torch.from_numpy(np.concatenate([*features, quiet])).to(self.device)
@@ -95,6 +93,7 @@ class Batches:
         self._phones = torch.from_numpy(np.concatenate(phones)).to(self.device)
         self._style = torch.from_numpy(np.stack([c.style for c in self.clips])).to(self.device)
         kind = np.array([c.kind == "paired" for c in self.clips])
+        # Longer clips are drawn more often, but less than in proportion.
         weight = np.sqrt(lengths) * np.array([self.sampling.real if c.source in RECORDED else 1.0 for c in self.clips])
         if not (~kind).any():
             raise UserError("no taught speech in the cache; the speech stage writes it")
@@ -129,6 +128,7 @@ class Batches:
         if self._weights[True] is not None:
             paired[: round(rows * s.paired)] = True
         chosen = np.array([rng.choice(len(self.clips), p=self._weights[bool(p)]) for p in paired])
+        # A start before the clip shows how sound sets in.
         start = np.array([int(rng.integers(-8, max(1, self._lengths[c] - window // 2))) for c in chosen])
         within = np.maximum(start, 0)[:, None] + np.arange(window)[None]
         end = self._lengths[chosen][:, None]
@@ -161,6 +161,7 @@ class Batches:
             features = torch.from_numpy(disturbed.reshape(features.shape)).to(features)
         parts = features.unflatten(-1, (QUARTERS, PER_QUARTER))
         level = torch.from_numpy(rng.normal(0, self.sampling.level, (rows, 1, 1, 1))).to(features)
+        # Digital silence has no level that could change.
         parts[..., : BANDS + 1] += level * (parts[..., BANDS : BANDS + 1] > -15)
         low = rng.integers(0, BANDS - 20, rows)
         for i in np.flatnonzero(rng.random(rows) < self.sampling.masks):
@@ -182,6 +183,7 @@ class Batches:
             at = start + np.arange(window) - look_ahead
             inside = (at >= 0) & (at < frames)
             expressed = np.where(inside[:, None], clip.curves[np.clip(at, 0, frames - 1)], 0).astype(np.float32)
+            # Half of the directed rows are silent.
             if i % 2 == 0:
                 noise = self._disturb.room(window, rng)
                 quiet = self._features[-1:].expand(window, -1) if noise is None else torch.from_numpy(noise).flatten(1)

@@ -178,6 +178,7 @@ def rule_clip(
     """Features of `sound` with rule-based curves of `phones` and the loudness of `clean`."""
     frames = frames_in(len(sound), RATE)
     taught = viseme_curves(phones, frames, loudness(clean, frames), style)
+    # Validation measures closures of the lips at these times.
     times = [[p.name, round(p.start, 4), round(p.end, 4)] for p in phones] if split == "val" else []
     return SpeechClip(extract(sound, RATE), taught.curves, taught.phones, style.astype(np.float32), "taught", split,
                       name, times)  # fmt: skip
@@ -197,6 +198,7 @@ def synthetic_clips(
                         "texts kept back")  # fmt: skip
     background: list[np.ndarray] = []
     for i in range(options.clips):
+        # A generator for each clip: their number does not change them.
         rng = np.random.default_rng([options.seed, 1, i])
         voice = f"{BASES[rng.integers(len(BASES))]}+{VARIANTS[rng.integers(len(VARIANTS))]}"
         sound, phones = synthesized(espeak, texts[int(rng.integers(len(texts)))], voice, rng)
@@ -227,6 +229,7 @@ def _situated(
     clean = sound
     if rng.random() > options.clean:
         sound = recorded(sound, rng, background)
+    # Voices in the background are clean, so that recording situations do not pile up.
     background.append(clean)
     del background[:-MAX_BACKGROUND]
     return rule_clip(sound, phones, clean, random_style(rng), "train", name)

@@ -28,12 +28,9 @@ class SpeechClip:
     """One clip of T frames at 30 fps.
 
     Attributes:
-        features: (T, 332).
-        curves: (T, 55) ARKit weights, head yaw, pitch, roll.
+        features: (T, 332). curves: (T, 55) ARKit weights, head yaw, pitch, roll.
         phones: (T, 2) uint8, two for each frame; all silence where they are unknown.
-        style: (8,) speaker style.
-        kind: one of `KINDS`.
-        split: ``train`` or ``val``.
+        style: (8,) of the speaker. kind: one of `KINDS`. split: ``train`` or ``val``.
         name: e.g. ``espeak/en-us+f3/12``; its first part is the source.
         phone_times: ``[[phone, start, end], ...]`` in seconds.
     """

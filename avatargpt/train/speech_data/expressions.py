@@ -37,10 +37,8 @@ class ExpressionClip:
     """A silent clip.
 
     Attributes:
-        curves: (T, 55) at 30 fps.
+        curves: (T, 55) at 30 fps. split: ``train`` or ``val``. name: its source and number.
         feelings, clauses: emotion keyframes and clauses with times, as in `face.audio_model.conditioning`.
-        split: ``train`` or ``val``.
-        name: its source and number.
     """
 
     curves: np.ndarray

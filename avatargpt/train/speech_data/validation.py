@@ -89,6 +89,7 @@ def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: floa
     if not getattr(network.config, gate) or not used:
         raise UserError(f"a gate (model: {gate}) and validation clips of taught speech are needed to settle it")
     network.eval()
+    # Hidden states do not depend on the gates' biases.
     states = [network.clip_states(c.features)[0] for c in used]
     bias = getattr(network, gate).bias
     before, best = bias.clone(), float("nan")
@@ -97,6 +98,7 @@ def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: floa
         lips = Lips()
         for c, h in zip(used, states, strict=True):
             lips.add(_clipped(network.apply_heads(h, None).curves), [Phone(*p) for p in c.phone_times])
+        # The shifts are sorted by readiness, so the first that acts falsely too often ends the search.
         if any(np.mean(false) > share for name in counted if (false := getattr(lips, name))):
             break
         best = float(shift)
