@@ -302,17 +302,18 @@ class Batches:
         self, parts: Sequence[Arrays], words: np.ndarray, present: np.ndarray, speaker: np.ndarray, before: np.ndarray,
         conditions: np.ndarray,
     ) -> Batch:  # fmt: skip
-        interlocutor: list[Tensor | None] = [None, None]
+        other_audio = other_words = None
         if present.any():
-            zeros = np.zeros_like(parts[0]["audio"]), np.zeros_like(parts[0]["words"])
-            interlocutor = [self._tensor([p.get(f"other_{name}", zero) for p in parts])
-                            for name, zero in zip(("audio", "words"), zeros, strict=True)]  # fmt: skip
+            no_audio, no_words = np.zeros_like(parts[0]["audio"]), np.zeros_like(parts[0]["words"])
+            other_audio = self._tensor([p.get("other_audio", no_audio) for p in parts])
+            other_words = self._tensor([p.get("other_words", no_words) for p in parts])
         audio, motion, mask = (self._tensor([p[name] for p in parts]) for name in ("audio", "motion", "mask"))
         where, who, codes, fed, conditioned = (
             torch.from_numpy(x).to(self.device)
             for x in (present, speaker, np.stack([p["codes"] for p in parts]), before, conditions)
         )
-        inputs = GestureInput(audio, self._tensor(words), torch.zeros(len(parts), STYLE), *interlocutor, where)
+        inputs = GestureInput(audio, self._tensor(words), torch.zeros(len(parts), STYLE), other_audio,
+                              other_words, where)  # fmt: skip
         return Batch(inputs, who, motion, mask, codes, fed, conditioned)
 
     def _fed_back(self, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
