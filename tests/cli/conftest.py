@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+import socket
 import types
 import warnings
 from collections.abc import Callable
@@ -15,6 +18,7 @@ import soundfile
 import torch
 
 import avatargpt
+import avatargpt.body.model  # binds SentenceGrounder, which `words` replaces
 from avatargpt.__main__ import main
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
@@ -22,6 +26,7 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.options import UnheededText
 from avatargpt.requests.resolver import ResolvedRequest
+from tests.gesture.conftest import Spelling, model_folder
 from tests.speech.conftest import Words
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
@@ -49,9 +54,9 @@ class FakeAvatarGPT:
         return cls()
 
     def generate(self, texts, seconds=None, seed=0, num=1, progress=None, **options):
-        said = [getattr(t, "source", t) for t in texts]
-        self.calls.append(("generate", {"texts": said, "seconds": seconds, "seed": seed, "num": num, **options}))
-        return [walk(seconds or 2.0, seed + i, text) for text in said for i in range(num)]
+        texts = [getattr(t, "source", t) for t in texts]
+        self.calls.append(("generate", {"texts": texts, "seconds": seconds, "seed": seed, "num": num, **options}))
+        return [walk(seconds or 2.0, seed + i, text) for text in texts for i in range(num)]
 
     def read_as(self, texts, seconds=None, literal=False):
         return [list(r.captions) for r in self.resolve(texts)]
@@ -97,8 +102,28 @@ class Result:
     def lines(self) -> list[str]:
         return self.out.splitlines()
 
+    def refused(self, *words: str) -> None:
+        """One line on stderr with all of the words, exit status 2."""
+        assert self.code == 2 and self.out == "", (self.code, self.out)
+        assert len(self.err.splitlines()) == 1 and self.err.startswith("error: "), self.err
+        for word in words:
+            assert word in self.err, f"{word!r} not in {self.err!r}"
+
 
 Cli = Callable[..., Result]
+
+
+class Pipe:
+    """A stdin that raw sound comes from."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @pytest.fixture
@@ -130,7 +155,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny untrained driver and reader."""
+    """A folder with a tiny untrained driver and parser."""
     torch.manual_seed(0)
     network = DriverNetwork(DriverConfig(width=24, hidden=32, dilations=[1, 2], text_width=16, inject=1, gates="open"))
     with torch.no_grad():
@@ -139,31 +164,43 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             head.bias.fill_(0.3)
     folder = tmp_path_factory.mktemp("weights")
     Driver(network).save(folder / "driver")
-    talkative().save(folder / "driver")
+    _active_parser().save(folder / "driver")
     return folder
 
 
-def talkative() -> InstructionParser:
-    """A reader of random weights that happens to hear an action, where most hear nothing."""
+@pytest.fixture(scope="session")
+def avatar_weights(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a small gesture network."""
+    folder = tmp_path_factory.mktemp("avatar") / "weights"
+    shutil.copytree(weights, folder)
+    return model_folder(folder)
+
+
+def _active_parser() -> InstructionParser:
+    """Random weights that happen to find an action, where most find nothing."""
     for seed in range(100):
         torch.manual_seed(seed)
         network = ParserNetwork(ParserConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
-        heard = InstructionParser(network).read(["close both eyes"], Words())[0].events
-        if any(e.start < 0.5 and e.action not in ("close_mouth", "return_to_neutral") for e in heard):
+        events = InstructionParser(network).read(["close both eyes"], Words())[0].events
+        if any(e.start < 0.5 and e.action not in ("close_mouth", "return_to_neutral") for e in events):
             return InstructionParser(network)
-    raise AssertionError("none of a hundred readers hears an action")
+    raise AssertionError("none of a hundred parsers finds an action")
 
 
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cheap vectors instead of the sentence encoder's."""
+    """Cheap vectors instead of the encoders of sentences and words."""
     monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: Words())
+    monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
 
 
 @pytest.fixture
 def sound(tmp_path: Path) -> Path:
     """A second of hum that comes and goes."""
-    t = np.arange(22_050) / 22_050
-    path = tmp_path / "talk.wav"
+    return hum(tmp_path / "talk.wav")
+
+
+def hum(path: Path, seconds: float = 1.0) -> Path:
+    t = np.arange(round(22_050 * seconds)) / 22_050
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * 150 * t) * (1 + np.sin(2 * np.pi * 3 * t)), 22_050)
     return path

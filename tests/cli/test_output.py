@@ -1,4 +1,4 @@
-"""What is printed steers no terminal, and what nobody has foreseen is told in one line."""
+"""What is printed steers no terminal, defects are one line, and packaged files are found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import avatargpt.cli
-from avatargpt import export
+from avatargpt import export, resources
 from avatargpt.__main__ import main
 from avatargpt.train.command import main as train
 from vqvae.errors import DEBUG, UserError, printable
@@ -32,9 +32,9 @@ def test_names_of_files_and_captions_do_not_steer(cli, fake, clip, tmp_path) -> 
     for result in (cli("describe", name, clip), cli("export", name, tmp_path / f"b{OWNED}.npz"),
                    cli("export", tmp_path / f"none{OWNED}.npz", tmp_path / "c.npz"),
                    cli("generate", f"walk{OWNED}", "-o", tmp_path / f"d{OWNED}.npz", "--json")):  # fmt: skip
-        said = result.out + result.err
-        assert r"\u001b" in said
-        assert not any(c in said for c in "\x1b\x07\x9b\u202e")
+        output = result.out + result.err
+        assert r"\u001b" in output
+        assert not any(c in output for c in "\x1b\x07\x9b\u202e")
 
 
 def test_commands_print_through_one_place() -> None:
@@ -76,8 +76,8 @@ def test_training_tells_it_in_one_line_too(capsys, monkeypatch, tmp_path, error,
     monkeypatch.delenv(DEBUG, raising=False)
     monkeypatch.setattr("avatargpt.train.command.run_stage", fail)
     assert train(["recipe", "-o", str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and words in said and len(said.splitlines()) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and words in err and len(err.splitlines()) == 1
 
 
 def test_an_interrupt_while_the_command_is_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,3 +89,26 @@ def test_an_interrupt_while_the_command_is_imported_is_no_traceback(monkeypatch:
     monkeypatch.delitem(sys.modules, "avatargpt.cli.app", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
     assert main(["--version"]) == 130
+
+
+def test_configurations_are_found_in_a_checkout_and_in_a_wheel(tmp_path, monkeypatch):
+    assert resources.configs() == resources.PACKAGE.parent / "configs"
+    wheel = tmp_path / "site-packages" / "avatargpt"
+    (wheel / "configs" / "train").mkdir(parents=True)
+    (wheel / "configs" / "train" / "debug.yaml").write_text("steps: 1\n", encoding="utf-8")
+    monkeypatch.setattr(resources, "PACKAGE", wheel)
+    assert resources.configs() == wheel / "configs"
+    assert resources.config("train/debug") == wheel / "configs" / "train" / "debug.yaml"
+    with pytest.raises(UserError, match="accepted: train/debug"):
+        resources.config("train/none")
+    with pytest.raises(UserError, match="accepted: train/debug"):
+        resources.config("../../secret")
+
+
+def test_missing_weights_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path)
+    with pytest.raises(UserError, match=r"no packaged weights.*--model"):
+        resources.weights()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "config.json").write_text("{}", encoding="utf-8")
+    assert resources.weights() == tmp_path / "weights"

@@ -74,8 +74,8 @@ def test_faces_in_tokens(cli, tmp_path):
     assert cli("face", "--by", "language", "--text", "Smile broadly.", "--seconds", 3, "-o", smile).code == 0
     assert cli("face", "--by", "language", "--emotion", "sad:1", "--seconds", 3, "-o", sad).code == 0
     assert parse_description(cli("describe", smile).out) != Description((), ())
-    felt = render(Score(3.0, (), (Emotion("angry", 1.0, 0.0, 3.0),)), 5)
-    angry = felt.save(tmp_path / "angry.npz")
+    anger = render(Score(3.0, (), (Emotion("angry", 1.0, 0.0, 3.0),)), 5)
+    angry = anger.save(tmp_path / "angry.npz")
     r = cli("describe", "--feeling", smile, angry)
     assert r.code == 0 and r.lines[1].endswith("\textremely angry")
     assert cli("inbetween", smile, sad, "--seconds", 1, "-o", filled).code == 0
@@ -94,8 +94,8 @@ def test_actions_are_described_in_their_order(loaded):
 
 
 def test_strengths_of_a_feeling(loaded):
-    shown = [read_emotions(loaded.emotion_face("happy", s, 2.0)[0], 1.0)["happy"] for s in (0.0, 0.3, 0.7, 1.0)]
-    assert shown[0] < 0.1 < shown[1] < shown[2] < shown[3]
+    shares = [read_emotions(loaded.emotion_face("happy", s, 2.0)[0], 1.0)["happy"] for s in (0.0, 0.3, 0.7, 1.0)]
+    assert shares[0] < 0.1 < shares[1] < shares[2] < shares[3]
 
 
 def test_no_jump_where_the_middle_of_two_faces_meets_them(loaded):
