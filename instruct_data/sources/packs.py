@@ -21,8 +21,8 @@ from zlib import crc32
 
 from instruct_data.clip import Clip
 from instruct_data.joining import join_motions
-from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report
-from instruct_data.sources.loading import loaded, reason
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, find_files
+from instruct_data.sources.loading import loaded, normalised, reason
 from instruct_data.sources.smartbody import read_smartbody
 from vqvae import modalities
 from vqvae.errors import UserError
@@ -33,6 +33,7 @@ from vqvae.io.files import parsing, read_text
 from vqvae.io.gltf_rigs import read_rigs
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
+from vqvae.rig import Rig
 
 # Suffixes of motion files and of tables of captions.
 SUFFIXES = (".glb", ".gltf", ".bvh")
@@ -215,6 +216,24 @@ def _animations(
             full_names = tuple(f"{file}/{name}" for file in file_names)
             names = (*full_names, *(file_names if len(rigs) == 1 else ()), name)
             yield names, lambda rig=rig: retarget(rig())  # type: ignore[misc]
+
+
+def read_mesh2motion(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:
+    """Every animation of every ``*.glb`` of a folder as a gesture; `action` is its name in lower case."""
+    for path in find_files(root, "*.glb"):
+        try:
+            rigs = read_rigs(path)
+        except UserError as e:
+            report.skip(path.stem, reason(e))
+            continue
+        for rig in rigs:
+            action = "_".join(rig.name.lower().split())
+
+            def load(rig: Callable[[], Rig] = rig) -> Motion:
+                return normalised(retarget(rig(), hands=True))
+
+            clip = Clip(f"{path.stem}/{rig.name}", load, [], "mesh2motion", corpus.licence, split, action)
+            yield from loaded(clip, report)
 
 
 def read_cc0_actions(root: Path, corpus: Corpus, report: Report, split: str | None = "train") -> Iterator[Clip]:

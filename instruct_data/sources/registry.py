@@ -100,13 +100,8 @@ CORPORA = {c.name: c for c in (
         ("motions.npz", "clips.jsonl", "joints.json"),
     ),
     Corpus(
-        "mesh2motion", "foreign:read_glb_folder", "CC0 1.0", "*.glb with a skin and animations",
+        "mesh2motion", "packs:read_mesh2motion", "CC0 1.0", "*.glb with a skin and animations",
         "gestures with fingers, by name", ("*.glb",),
-    ),
-    Corpus(
-        "rocketbox", "foreign:read_anim_folder", "MIT",
-        "*.anim or *.anim.xz, Unity's text form, of a Biped with all its positions", "gestures with fingers",
-        ("*.anim*",),
     ),
     Corpus(
         "beat", "talks:read_beat", "BEAT terms (non-commercial research)",

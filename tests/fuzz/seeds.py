@@ -90,20 +90,6 @@ def write_named_gestures(folder: Path) -> None:
     (folder / "joints.json").write_text(json.dumps(names))
 
 
-def write_anim() -> bytes:
-    """Unity's text form of two joints; no person, which is said of it."""
-    names = ["Bip01", *(f"Bip01/J{k}" for k in range(24))]
-    key = "      - {{time: {t}, value: {{{v}}}}}\n"
-
-    def curves(value: str) -> str:
-        keys = "".join(key.format(t=t, v=value) for t in (0, 1))
-        return "".join(f"  - curve:\n      m_Curve:\n{keys}    path: {n}\n" for n in names)
-
-    turned, moved = curves("x: 0, y: 0, z: 0, w: 1"), curves("x: 0, y: 1, z: 0")
-    return (f"%YAML 1.1\n--- !u!74 &1\nAnimationClip:\n  m_RotationCurves:\n{turned}  m_PositionCurves:\n{moved}"
-            "  m_SampleRate: 30\n").encode()  # fmt: skip
-
-
 def write_sounds(folder: Path) -> dict[str, Path]:
     """Suffix -> a file of half a second."""
     import soundfile

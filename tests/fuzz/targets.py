@@ -69,7 +69,6 @@ def _motions(folder: Path) -> dict[str, Target]:
 
 def _gestures(folder: Path) -> dict[str, Target]:
     from instruct_data.sources.corpus import Report
-    from instruct_data.sources.foreign import read_anim
     from instruct_data.sources.registry import read_corpus
     from vqvae.io.gltf_rigs import read_rigs
     from vqvae.io.smplx import read_smplx
@@ -89,7 +88,6 @@ def _gestures(folder: Path) -> dict[str, Target]:
         "arrays of gestures": Target(_files(place, "motions.npz"), ".npz", named, False, 1, place, "motions.npz"),
         "rigs of a glb": Target(_files(here, "gesture.glb"), ".glb", rigs),
         "hands of smplx": Target(_files(here, "hands.npz"), ".npz", lambda p: read_smplx(p, hands=True)),
-        "anim": Target([seeds.write_anim()], ".anim", read_anim, True),
     }  # fmt: skip
 
 
