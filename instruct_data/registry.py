@@ -75,7 +75,7 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """One line for people: codes are shown as ``<body x 12>``."""
+        """One readable line; codes appear as ``<body x 12>``."""
         parts = [s.text if isinstance(s, TextSegment) else f"<{s.modality} x {len(s.codes)}>" for s in self.segments]
         return " ".join(" ".join(parts).split())
 

@@ -170,7 +170,7 @@ class TurnMaker:
         return wording.lower().rstrip(" ."), caption.lower().rstrip(" .")
 
     def _value(self, slot: str, act: str, outline: Outline, used_segment: int) -> tuple[str, str]:
-        """What the user says and what the line holds."""
+        """The words of a slot in the request, and in the line of acts."""
         rng, words = self.rng, self.phrases.words
         count = len(outline.captions)
         match slot:
@@ -216,7 +216,7 @@ class TurnMaker:
         return value, value
 
     def turn(self, act: str) -> tuple[str, Outline, list[Act]]:
-        """What the user says, the segments there are, and the acts."""
+        """A request, the segments that exist before it, and its acts."""
         groups = self.phrases.turns[act]
         weights = np.sqrt([len(g.phrases) for g in groups])
         group: Group = groups[int(self.rng.choice(len(groups), p=weights / weights.sum()))]
@@ -226,7 +226,7 @@ class TurnMaker:
         return " ".join(self._wrapped(wording, act).split()), outline, acts
 
     def filled(self, act: str, group: Group, phrase: str, outline: Outline) -> tuple[str, list[Act]]:
-        """A phrase and its line with their slots filled alike."""
+        """A phrase and the acts of its line, with the same values in their slots."""
         line = group.line
         used_segment = 0
         for slot in dict.fromkeys(_SLOT.findall(group.line)):
@@ -298,7 +298,7 @@ def read_dialogues(path: Path) -> list[list[tuple[str, list[Act]]]]:
 
 
 def replayed(dialogues: Sequence[Sequence[tuple[str, list[Act]]]], rng: np.random.Generator) -> list[Turn]:
-    """Every turn with the segments that the turns before it leave; lengths that nobody named are drawn."""
+    """Every turn with the segments after the turns before it; lengths that are not named are drawn."""
     out = []
     for turns in dialogues:
         state = Replay(rng)

@@ -43,7 +43,7 @@ def _table() -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
 
 
 def keyed_strokes(seed: int = 0, takes: int = TAKES, names: Collection[str] | None = None) -> list[Stroke]:
-    """`takes` strokes of every gesture, no two alike; equal seeds give equal ones. `names`: of these alone."""
+    """`takes` different strokes of every gesture, or of `names` alone; equal seeds give equal strokes."""
     return [_stroke(name, seed, k) for name in _table()[1] if names is None or name in names for k in range(takes)]
 
 

@@ -188,7 +188,7 @@ class Pairs:
 
 
 def _is_suffix(way: Way) -> bool:
-    """Whether a template is its action and what is said of it, so that it may stand for an action in others."""
+    """Whether a template is an action with its attributes alone, so that it may replace an action in others."""
     first, *others_ = way.parts
     plain = all(
         p.text not in ("who", "they", "them", "place") and p.role not in WHOLE and p.role != "action" for p in others_

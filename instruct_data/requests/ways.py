@@ -5,7 +5,7 @@
 # `{n}` `{s}` `{deg}` ... are numbers, `{side}` a side, `{who}` `{place}` `{obj}` words that say nothing,
 # `{adj}` `{comp}` `{emo}` feelings ("angry", "angrier", "anger").
 # `[tempo=fast: in a hurry]` are words that mean an attribute, `[style: like a cat]` words that are copied into it;
-# `[where=start]` says so without words, `[act=then]` names the act of a turn.
+# `[where=start]` sets an attribute without words, `[act=then]` names the act of a turn.
 # `(kick)` words that are the action, `(A,B: kick)` that of two clauses. `<a|b|>` are alternatives, which may hold
 # marks; `((` and `))` are brackets that are written.
 

@@ -27,7 +27,7 @@ SIGNS = np.array([1.0, -1.0, 1.0])  # of yaw, pitch, roll in the file relative t
 
 
 def kind(path: Path) -> tuple[bool, bool]:
-    """Whether an `.npz` has MediaPipe's shapes, and whether it says their frame rate."""
+    """Whether an `.npz` has MediaPipe's shapes, and whether it has their frame rate."""
     names = array_names(path)
     return SHAPES in names, RATE in names
 

@@ -47,7 +47,7 @@ _SUFFIX = re.compile(r"\.(?:bvh|glb|gltf|vrma|npz|npy|amc)$")
 
 @dataclass(frozen=True)
 class Entry:
-    """What a table says of one animation; empty where it says nothing."""
+    """The entry of one animation in a table; empty where there is none."""
 
     captions: list[str] = field(default_factory=list)
     left_out: str = ""
@@ -102,7 +102,7 @@ class Captions:
         return cls(clips, left_out, kinds, frozenset(plain_name(str(name)) for name in data.get("loops") or []))
 
     def find(self, *names: str) -> Entry:
-        """What the table says under the first of an animation's names that it has."""
+        """The entry under the first of an animation's names that the table has."""
         plain = [plain_name(name) for name in names]
         self._looked_up.update(plain)
         return Entry(

@@ -437,7 +437,7 @@ def _entry(data: object, schemas: Mapping[str, Family], where: str, path: str) -
 
 
 def narrowed(param: Param, value: object, where: str) -> Param:
-    """The parameter with what an entry says of it: one value, a smaller choice or a smaller range.
+    """The parameter as an entry narrows it: one value, a smaller choice or a smaller range.
 
     A choice may give words of its own to values of the schema: ``{choice: {a shelf: high, the floor: low}}``.
     """

@@ -16,7 +16,7 @@ from vqvae.io.files import parsing
 
 # Style names of corpora that the bank calls otherwise.
 STYLES = {"masculinity": "masculinity-exaggerated", "old": "elderly", "childish": "childlike"}
-# Claims about a single clip that an action's name does not imply; only true when somebody has looked.
+# Claims about a single clip that an action's name does not imply (counts, feet, stops); they need a look at the clip.
 _CLAIMS = re.compile(
     r"\b(twice|thrice|(?:two|three|four|five|six|ten) (?:times|steps|punches|or|lateral|strides|hops)"
     r"|once from each|foot first|on the (?:left|right) foot|crosses the (?:left|right) foot|feet together"
@@ -48,7 +48,7 @@ _KEYWORDS: list[tuple[str, str]] = [
     ("walk", r"\bwalks?\b|\bwalking\b|\bstrolls?\b|\bstrides?\b"), ("kick", r"\bkicks?\b"),
     ("spin", r"\bspins?\b"),
 ]  # fmt: skip
-# Actions that a plain class name must not swallow: with one of these, "walk" or "run" is not the whole story.
+# Words of further actions: a caption with one of these is not a plain "walk" or "run".
 _MORE = re.compile(r"\b(?:then|stops?|ducks?|dives?|climb\w*|jump\w*|leap\w*|turn\w*|veer\w*|uneven|rough|bumpy|around|"
                    r"back|over|jacks|forward jump|in place|jog\w*|stumbles?|slow\w*|large|huge|fast|quickly|long|"
                    r"exaggerated|curv\w*|starts?|spin\w*)\b")  # fmt: skip
@@ -175,7 +175,7 @@ _PRONOUNS = ["they", "he", "she", "the person"]
 
 
 def _with_subject(clause: Clause, form: str) -> str | None:
-    """Verb phrase of a later clip; what its subject said of the manner is kept as a comparison."""
+    """Verb phrase of a later clip; a subject that implies a manner becomes a comparison."""
     phrase = clause.verb_phrase(form)
     if phrase is None or clause.neutral:
         return phrase
@@ -287,7 +287,7 @@ def _finish(text: str, rng: np.random.Generator) -> str:
 
 
 def _like_subject(clause: Clause, phrase: str) -> str:
-    """Keep what a telling subject said ("an old man walks" -> "walk like an old man")."""
+    """Keep the manner that a subject implies ("an old man walks" -> "walk like an old man")."""
     if clause.neutral or re.search(r"\blike\b|\bin an? .*(?:way|manner|fashion)\b", phrase):
         return phrase
     return f"{phrase} like {re.sub(r'^(?:the|this) ', 'a ', clause.subject)}"
@@ -321,7 +321,7 @@ def keywords(caption: str) -> str | None:
 
 
 def with_subject(caption: str, subject: str, rng: np.random.Generator | None = None) -> str | None:
-    """Another subject in place of one that tells nothing; None when the subject tells something about the body."""
+    """Another subject in place of a neutral one; None where the subject implies a manner."""
     clause = split(caption)
     if clause is None or not clause.neutral:
         return None

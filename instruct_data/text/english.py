@@ -184,7 +184,7 @@ class Clause:
 
     @property
     def neutral(self) -> bool:
-        """Whether the subject says nothing about how the body moves."""
+        """Whether the subject implies no manner of movement."""
         return self.subject.lower() in NEUTRAL
 
     def verb_phrase(self, form: str) -> str | None:

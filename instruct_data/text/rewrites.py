@@ -117,7 +117,7 @@ class Rewrites:
             items.append(item)
 
     def _is_plain(self, item: Rewrite) -> bool:
-        """Whether the plain caption says no more than the action and its style: then any clip of those fits it."""
+        """Whether the plain caption adds nothing to the action and its style, so that any clip of these fits it."""
         action, style = str(item.actions[0]), item.styles[0] or "normal"
         extra = _words(item.plain[0]) - self._allowed[action] - self._style_words.get(style, set())
         return not {w for w in extra if not w.endswith("ly")}
