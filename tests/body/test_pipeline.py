@@ -1,4 +1,4 @@
-"""The public API on a model of random weights: lengths, seeds, seams and refusals do not depend on training."""
+"""The public API on a model of random weights: lengths, seeds, seams, floors and refusals do not depend on training."""
 
 from __future__ import annotations
 
@@ -21,45 +21,26 @@ from avatargpt.body.motion_spec import MotionSpec, motion_specs
 from avatargpt.body.tasks import REFINE_STEPS
 from avatargpt.body.text_adherence import not_followed
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
-from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.options import UnheededText, shares
 from avatargpt.requests.clause_spec import ClauseSpec, Route, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import ResolvedRequest
+from tests.factories import LEVELS, body_model, body_tokenizer
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.ground import SUNK
+from vqvae.ground import SUNK, floor_of, grounded, raised
 from vqvae.motion import Motion
-from vqvae.networks import TokenizerConfig
 from vqvae.tokenizer import MotionTokenizer
 
-LEVELS, CODES, WIDTH = 3, 24, 6
 LINES = ["a person walks forward", "someone waves the right hand", "a man turns left and sits down", "they jump twice"]
-
-
-def make_tokenizer(seed: int) -> MotionTokenizer:
-    torch.manual_seed(seed)
-    config = TokenizerConfig(code_dim=WIDTH, codebook_size=CODES, levels=LEVELS, width=16, fine_width=8)
-    tokenizer = MotionTokenizer(config)
-    for layer in tokenizer.vq.layers:
-        layer._codebook.embed.data.normal_()
-        layer._codebook.initted.fill_(True)
-    tokenizer.std.fill_(0.3)
-    return tokenizer.eval()
 
 
 @pytest.fixture(scope="module")
 def parts() -> tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]:
-    text, tokenizer = TextTokenizer.train(LINES * 5, 300), make_tokenizer(0)
-    config = AvatarGPTConfig(
-        vocab_size=text.size, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, refiner_dim=16, refiner_layers=1,
-        refiner_heads=2, modalities={"body": {"codebook_size": CODES, "levels": LEVELS, "code_dim": WIDTH}},
-    )  # fmt: skip
-    torch.manual_seed(1)
-    model = AvatarGPTModel(config)
-    model.set_codebooks("body", tokenizer.codebooks, tokenizer.fingerprint)
-    return model.eval(), text, tokenizer
+    text, tokenizer = TextTokenizer.train(LINES * 5, 300), body_tokenizer(0)
+    return body_model(text, tokenizer), text, tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -132,23 +113,22 @@ def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT, monkeypatch: py
     assert pick(gpt.body.model, [found], ["walk"])[0] is not found[best]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [({"texts": ""}, "empty"), ({"texts": ["walk", " \n"]}, "empty"), ({"texts": "x" * 2001}, "2001 characters"),
-     ({"texts": "walk", "seconds": 0}, "accepted 0.2 to 600"), ({"texts": "walk", "seconds": -1.0}, "-1.0"),
-     ({"texts": "walk", "seconds": 1000}, "1000"), ({"texts": "walk", "seconds": float("nan")}, "nan"),
-     ({"texts": ["a", "b"], "seconds": [1.0]}, "as many"), ({"texts": ["a", "b"], "seeds": [1]}, "as many"),
-     ({"texts": "walk", "num": 0}, "num: 0"), ({"texts": "walk", "best_of": 0}, "best_of: 0"),
-     ({"texts": "walk", "num": 1.5}, "num: 1.5"), ({"texts": "walk", "best_of": "4"}, "best_of: '4'"),
-     ({"texts": "!!!"}, "signs alone"), ({"texts": "walk \ud83d"}, "surrogate"), ({"texts": 5}, "a text that is 5"),
-     ({"texts": ["walk", None]}, "a text that is None"), ({"texts": "walk", "seconds": "2"}, "seconds: '2'"),
-     ({"texts": ["a", "b"], "seconds": ["a", 3]}, "seconds: 'a'"), ({"texts": "walk", "seconds": True}, "True"),
-     ({"texts": "walk", "guidance": 0}, "guidance: 0; accepted 1 to 20"),
-     ({"texts": "walk", "guidance": float("nan")}, "guidance: nan"),
-     ({"texts": "walk", "temperature": 0}, "temperature: 0; accepted 0.05 to 2"),
-     ({"texts": "walk", "temperature": "hot"}, "temperature: 'hot'"), ({"texts": "walk", "seed": 1.5}, "seed: 1.5"),
-     ({"texts": "walk", "seeds": [None]}, "seed: None"), ({"texts": "walk", "num": True}, "num: True")],
-)  # fmt: skip
+@pytest.mark.parametrize(("arguments", "says"), [
+    ({"texts": ""}, "empty"), ({"texts": ["walk", " \n"]}, "empty"), ({"texts": "x" * 2001}, "2001 characters"),
+    ({"texts": "walk", "seconds": 0}, "accepted 0.2 to 600"), ({"texts": "walk", "seconds": -1.0}, "-1.0"),
+    ({"texts": "walk", "seconds": 1000}, "1000"), ({"texts": "walk", "seconds": float("nan")}, "nan"),
+    ({"texts": ["a", "b"], "seconds": [1.0]}, "as many"), ({"texts": ["a", "b"], "seeds": [1]}, "as many"),
+    ({"texts": "walk", "num": 0}, "num: 0"), ({"texts": "walk", "best_of": 0}, "best_of: 0"),
+    ({"texts": "walk", "num": 1.5}, "num: 1.5"), ({"texts": "walk", "best_of": "4"}, "best_of: '4'"),
+    ({"texts": "!!!"}, "signs alone"), ({"texts": "walk \ud83d"}, "surrogate"), ({"texts": 5}, "a text that is 5"),
+    ({"texts": ["walk", None]}, "a text that is None"), ({"texts": "walk", "seconds": "2"}, "seconds: '2'"),
+    ({"texts": ["a", "b"], "seconds": ["a", 3]}, "seconds: 'a'"), ({"texts": "walk", "seconds": True}, "True"),
+    ({"texts": "walk", "guidance": 0}, "guidance: 0; accepted 1 to 20"),
+    ({"texts": "walk", "guidance": float("nan")}, "guidance: nan"),
+    ({"texts": "walk", "temperature": 0}, "temperature: 0; accepted 0.05 to 2"),
+    ({"texts": "walk", "temperature": "hot"}, "temperature: 'hot'"), ({"texts": "walk", "seed": 1.5}, "seed: 1.5"),
+    ({"texts": "walk", "seeds": [None]}, "seed: None"), ({"texts": "walk", "num": True}, "num: True"),
+])  # fmt: skip
 def test_generate_refuses(gpt: AvatarGPT, arguments: dict, says: str) -> None:
     with pytest.raises(UserError) as e:
         gpt.generate(**arguments)
@@ -201,7 +181,7 @@ def test_what_is_made_stays_on_the_floor(gpt: AvatarGPT, monkeypatch: pytest.Mon
 def test_another_tokenizer_is_refused(parts: tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]) -> None:
     model, text, _ = parts
     with pytest.raises(UserError, match="tokenizer of 'body': fingerprint"):
-        LoadedModel(model, text, {"body": make_tokenizer(9)})
+        LoadedModel(model, text, {"body": body_tokenizer(9)})
 
 
 def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,17 +336,14 @@ def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.
     assert [len(part) for part in seen] == [40] * 4
 
 
-@pytest.mark.parametrize(
-    ("clauses", "fit", "frames", "said"),
-    [
-        ([ClauseSpec("jump", 1.0)], 0.5, 60, ""),
-        ([ClauseSpec("jump", 1.0)], 0.1, 60, "hardly shows in the new part (fit 0.10, where an action"),
-        ([ClauseSpec("jump", 1.0)], 0.1, 16, "in less than a second there is hardly room"),
-        ([ClauseSpec("jump", 1.0), ClauseSpec("wave", 1.0)], 0.9, 60, "asks for 2 movements; accepted here: one"),
-        ([ClauseSpec("turn", 1.0, turn=Turn(90, "left"))], 0.9, 60, "asks for how far to turn, which generate alone"),
-        ([ClauseSpec("walk", 1.0, route=Route("circle", "left", 1, 1.0, "walk"))], 0.9, 60, "the shape of a path"),
-    ],
-)
+@pytest.mark.parametrize(("clauses", "fit", "frames", "said"), [
+    ([ClauseSpec("jump", 1.0)], 0.5, 60, ""),
+    ([ClauseSpec("jump", 1.0)], 0.1, 60, "hardly shows in the new part (fit 0.10, where an action"),
+    ([ClauseSpec("jump", 1.0)], 0.1, 16, "in less than a second there is hardly room"),
+    ([ClauseSpec("jump", 1.0), ClauseSpec("wave", 1.0)], 0.9, 60, "asks for 2 movements; accepted here: one"),
+    ([ClauseSpec("turn", 1.0, turn=Turn(90, "left"))], 0.9, 60, "asks for how far to turn, which generate alone"),
+    ([ClauseSpec("walk", 1.0, route=Route("circle", "left", 1, 1.0, "walk"))], 0.9, 60, "the shape of a path"),
+])  # fmt: skip
 def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, frames: int, said: str) -> None:
     scorer = SimpleNamespace(texts=lambda *_: np.array([[1.0, 0.0]]), motions=lambda *_: np.array([[fit, 9.0]]))
     model = BodyModel(SimpleNamespace(grounder=1), None, scorer)  # type: ignore[arg-type]
@@ -428,11 +405,10 @@ def test_middles_that_pop_are_made_again_then_interpolated(gpt: AvatarGPT, monke
     assert "2.0 times" in got.notes[-1], "what pops all the same says so"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [({"seconds": 0}, "accepted 0.2"), ({"seconds": 1000}, "1000"), ({"seconds": 1, "text": "  "}, "empty"),
-     ({"seconds": 1, "best_of": 0}, "best_of: 0")],
-)  # fmt: skip
+@pytest.mark.parametrize(("arguments", "says"), [
+    ({"seconds": 0}, "accepted 0.2"), ({"seconds": 1000}, "1000"), ({"seconds": 1, "text": "  "}, "empty"),
+    ({"seconds": 1, "best_of": 0}, "best_of: 0"),
+])  # fmt: skip
 def test_editing_refuses(gpt: AvatarGPT, arguments: dict, says: str) -> None:
     with pytest.raises(UserError, match=says):
         gpt.extend(walk(20), **arguments)
@@ -470,3 +446,41 @@ def test_rewrite_and_info(gpt: AvatarGPT) -> None:
     assert info["fingerprints"] == {"body": gpt.tokenizers["body"].fingerprint}
     with pytest.raises(UserError, match="modality 'face': this model has body"):
         gpt.loaded.tokenizer("face")
+
+
+HEIGHTS = [-0.95, 2.5]
+
+
+@pytest.fixture
+def low() -> Motion:
+    """A clip on y = 0."""
+    clip = walk(48)
+    return raised(clip, -float(np.percentile(clip.joints[..., 1].min(1), 2)))
+
+
+def test_floor_of_a_clip(low: Motion) -> None:
+    for height in (-0.09, 0.0, 0.19):
+        clip = raised(low, height)
+        assert floor_of(clip) == 0 and grounded(clip) is clip
+    for height in HEIGHTS:
+        assert floor_of(raised(low, height)) == pytest.approx(height, abs=1e-4)
+        assert np.abs(grounded(raised(low, height)).joints - low.joints).max() < 1e-4
+    jump = replace(low, root=low.root + np.outer(np.sin(np.linspace(0, np.pi, 48)), [0, 0.6, 0]))
+    assert floor_of(jump) == 0
+
+
+@pytest.mark.parametrize("height", HEIGHTS)
+def test_what_is_made_of_a_clip_keeps_its_floor(gpt: AvatarGPT, low: Motion, height: float) -> None:
+    high, up = raised(low, height), np.array([0, height, 0])
+    assert gpt.describe(high, best_of=1) == gpt.describe(low, best_of=1)
+    longer, usual = gpt.extend(high, 1.0, best_of=1), gpt.extend(low, 1.0, best_of=1)
+    np.testing.assert_allclose(longer.joints - up, usual.joints, atol=1e-3)
+    np.testing.assert_array_equal(longer.root[:48], high.root)
+    between = gpt.in_between(high, low, 1.0, best_of=1)
+    np.testing.assert_allclose(between.joints - up, gpt.in_between(low, low, 1.0, best_of=1).joints, atol=1e-3)
+    kept = gpt.in_between(high, high, 1.0, best_of=1, keep_place=True)
+    np.testing.assert_allclose(kept.joints[-1], high.joints[-1], atol=1e-3)
+    rebuilt, figures = gpt.reconstruct(high)
+    truth, told = gpt.reconstruct(low)
+    np.testing.assert_allclose(rebuilt.joints - up, truth.joints, atol=2e-2)
+    assert figures["mpjpe_mm"] == pytest.approx(told["mpjpe_mm"], rel=0.05)

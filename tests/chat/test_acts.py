@@ -33,12 +33,11 @@ def test_the_packaged_vocabulary_writes_every_line():
         assert text.decode(ids) == line and len(ids) <= 40
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["", "dance: a person", "make", "make:", "retime 2", "edit: ", "delete", "keep 3", "undo 0", "speed x99", "loop 3",
-     "loop x0.8", "retime 2 3", "then: a | b | ", "show me", "make 4s", "move 1", "undo: it", "play it",
-     " | ".join(["undo"] * 9)],
-)  # fmt: skip
+@pytest.mark.parametrize("line", [
+    "", "dance: a person", "make", "make:", "retime 2", "edit: ", "delete", "keep 3", "undo 0", "speed x99", "loop 3",
+    "loop x0.8", "retime 2 3", "then: a | b | ", "show me", "make 4s", "move 1", "undo: it", "play it",
+    " | ".join(["undo"] * 9),
+])  # fmt: skip
 def test_anything_else_is_refused(line):
     with pytest.raises(UserError):
         read(line)

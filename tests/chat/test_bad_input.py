@@ -7,43 +7,26 @@ import os
 
 import numpy as np
 import pytest
-from chat_stand_ins import FakeModel, LineIntent
 
 from avatargpt import export
 from avatargpt.chat import Conversation
 from avatargpt.chat.turn_text import check_english
+from tests.chat.stand_ins import FakeModel, LineIntent
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
 
-@pytest.mark.parametrize(
-    ("turn", "told"),
-    [
-        ("", "I heard nothing"),
-        ("   \t ", "I heard nothing"),
-        ("\x00\x1b\x07", "I heard nothing"),
-        ("...!", "I heard nothing"),
-        ("word " * 5000, "5000 words in one turn; accepted at most 120"),
-        ("x" * 50_000, "1000 characters"),
-        ("человек идёт по снегу", "English"),
-        ("一个人在雪地里走", "English"),
-        ("undo", "nothing to undo"),
-        ("redo", "nothing to redo"),
-        ("edit: slower", "nothing has been made"),
-        ("save: x.npz", "nothing has been made"),
-        ("describe", "nothing has been made"),
-        ("keep a", "no takes"),
-        ("load: nowhere.bvh", "nowhere.bvh: no such file"),
-        ("face: happy", "body only"),
-        ("/dance", "no such command; accepted: /save"),
-        ("/save", "needs a file"),
-        ("/undo many", "accepted /undo"),
-        ("/seed -1", "accepted /seed N"),
-        ("blub", "What should the person do?"),
-        ("asdfgh", "plain English"),
-        ("qwrtz jklmnp", "plain English"),
-    ],
-)
+@pytest.mark.parametrize(("turn", "told"), [
+    ("", "I heard nothing"), ("   \t ", "I heard nothing"), ("\x00\x1b\x07", "I heard nothing"),
+    ("...!", "I heard nothing"), ("word " * 5000, "5000 words in one turn; accepted at most 120"),
+    ("x" * 50_000, "1000 characters"), ("человек идёт по снегу", "English"), ("一个人在雪地里走", "English"),
+    ("undo", "nothing to undo"), ("redo", "nothing to redo"), ("edit: slower", "nothing has been made"),
+    ("save: x.npz", "nothing has been made"), ("describe", "nothing has been made"), ("keep a", "no takes"),
+    ("load: nowhere.bvh", "nowhere.bvh: no such file"), ("face: happy", "body only"),
+    ("/dance", "no such command; accepted: /save"), ("/save", "needs a file"), ("/undo many", "accepted /undo"),
+    ("/seed -1", "accepted /seed N"), ("blub", "What should the person do?"), ("asdfgh", "plain English"),
+    ("qwrtz jklmnp", "plain English"),
+])  # fmt: skip
 def test_a_clear_answer_and_no_harm(talk, turn, told):
     reply = talk.say(turn)
     assert not reply.ok and told.lower() in reply.text.lower() and len(reply.text) < 500
@@ -51,19 +34,12 @@ def test_a_clear_answer_and_no_harm(talk, turn, told):
     assert len(talk.timeline.segments) == 1
 
 
-@pytest.mark.parametrize(
-    ("turn", "told"),
-    [
-        ("edit 7: slower", "no segment 7; there are 2"),
-        ("move 1 1", "in that place already"),
-        ("save: walk.fbx", "Blender"),
-        ("export wav", ".wav is not written; accepted .bvh"),
-        ("save: /proc/nowhere/x.npz", "outside of the outputs"),
-        ("save: taken/x.npz", "annot write"),
-        ("total 0.2s", "too short"),
-        ("speed x10 | speed x10", "frames"),
-    ],
-)
+@pytest.mark.parametrize(("turn", "told"), [
+    ("edit 7: slower", "no segment 7; there are 2"), ("move 1 1", "in that place already"),
+    ("save: walk.fbx", "Blender"), ("export wav", ".wav is not written; accepted .bvh"),
+    ("save: /proc/nowhere/x.npz", "outside of the outputs"), ("save: taken/x.npz", "annot write"),
+    ("total 0.2s", "too short"), ("speed x10 | speed x10", "frames"),
+])  # fmt: skip
 def test_what_cannot_be_done_changes_nothing(talk, tmp_path, turn, told):
     (tmp_path / "taken").write_text("no folder")
     talk.say("make: a person walks")

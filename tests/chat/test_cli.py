@@ -6,10 +6,10 @@ import io
 import json
 
 import pytest
-from chat_stand_ins import FakeModel, LineIntent
 
 import avatargpt
 from avatargpt.__main__ import main
+from tests.chat.stand_ins import FakeModel, LineIntent
 
 
 @pytest.fixture
@@ -55,10 +55,9 @@ def test_bytes_that_are_no_text_and_endless_lines(chat):
     assert code == 0 and "Made: walks" in out and out.count("\n\n") == 3, "one answer for each line, however long"
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [(["--outputs", "no"], "no such folder"), (["--seed", "-1"], "--seed"), (["--model", "no"], "no such folder")],
-)
+@pytest.mark.parametrize(("options", "told"), [
+    (["--outputs", "no"], "no such folder"), (["--seed", "-1"], "--seed"), (["--model", "no"], "no such folder"),
+])  # fmt: skip
 def test_mistakes_are_one_line(chat, options, told):
     code, _, err = chat(b"", *options)
     assert code == 2 and told in err and err.count("\n") == 1

@@ -6,10 +6,10 @@ import types
 
 import numpy as np
 import pytest
-from chat_stand_ins import FakeModel, FakePlanner, LineIntent, walk  # made importable by conftest
 
 from avatargpt.chat import Conversation
 from instruct_data.dialogue.acts import read
+from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
 from vqvae.motion import Motion
 
 

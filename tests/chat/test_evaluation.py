@@ -27,17 +27,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("given", "wanted", "same"),
-    [
-        ("make: a person walks forward", "make: someone is walking forward", True),
-        ("make: a person walks", "make: a person falls", False),
-        ("edit: slower", "edit 2: slower", True),
-        ("mirror", "mirror 2", False),
-        ("retime 1 5s", "retime 1 6s", False),
-        ("export glb", "export bvh", False),
-    ],
-)
+@pytest.mark.parametrize(("given", "wanted", "same"), [
+    ("make: a person walks forward", "make: someone is walking forward", True),
+    ("make: a person walks", "make: a person falls", False), ("edit: slower", "edit 2: slower", True),
+    ("mirror", "mirror 2", False), ("retime 1 5s", "retime 1 6s", False), ("export glb", "export bvh", False),
+])  # fmt: skip
 def test_acts_that_do_the_same(given, wanted, same):
     assert chat.same_act(read(given)[0], read(wanted)[0], 2) == same
 

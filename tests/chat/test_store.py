@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chat_stand_ins import FakeModel, FakePlanner, LineIntent
 
 from avatargpt.chat import Conversation
+from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent
 from vqvae.errors import UserError
 from vqvae.io.files import MARK
 

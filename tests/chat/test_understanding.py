@@ -19,23 +19,15 @@ def heard(request, captions=CAPTIONS, **more):
     return ChatTurn(simplified(request)[0].lower(), "", captions, files=files, **more)
 
 
-@pytest.mark.parametrize(
-    ("line", "request_", "reason"),
-    [
-        ("edit 2: slower", "make 2 slower", ""),
-        ("edit 4: slower", "make 4 slower", "no segment 4"),
-        ("delete 3 | edit 3: slower", "drop 3, slower", "no segment 3"),
-        ("retime 1 2.5s", "the first one half as long", ""),
-        ("loop x3", "three times", ""),
-        ("load: walk.bvh", "load other.bvh", "no file walk.bvh"),
-        ("keep c", "c", "no such take"),
-        ("keep z", "z", "no such take"),
-        ("undo", "load other.bvh", "not used"),
-        ("then: what is in it", "what is in it?", "names no movement"),
-        ("then: a person jumps", "how about he jumps?", ""),
-        ("make: a person walks | then: a person sits | delete 2", "walk, sit, no", ""),
-    ],
-)
+@pytest.mark.parametrize(("line", "request_", "reason"), [
+    ("edit 2: slower", "make 2 slower", ""), ("edit 4: slower", "make 4 slower", "no segment 4"),
+    ("delete 3 | edit 3: slower", "drop 3, slower", "no segment 3"),
+    ("retime 1 2.5s", "the first one half as long", ""), ("loop x3", "three times", ""),
+    ("load: walk.bvh", "load other.bvh", "no file walk.bvh"), ("keep c", "c", "no such take"),
+    ("keep z", "z", "no such take"), ("undo", "load other.bvh", "not used"),
+    ("then: what is in it", "what is in it?", "names no movement"), ("then: a person jumps", "how about he jumps?", ""),
+    ("make: a person walks | then: a person sits | delete 2", "walk, sit, no", ""),
+])  # fmt: skip
 def test_acts_must_be_possible(line, request_, reason):
     assert reason in why_not(read(line), heard(request_, takes=2)) and bool(reason) == bool(
         why_not(read(line), heard(request_, takes=2))
@@ -65,19 +57,16 @@ def test_files_as_people_type_them():
     assert named_files("walk 2.5 s. then jump") == []
 
 
-@pytest.mark.parametrize(
-    ("caption", "change", "new", "tempo", "mirror"),
-    [
-        ("a person walks", "slower", "a person walks", 0.7, False),
-        ("a person walks", "much faster", "a person walks", 1.8, False),
-        ("a person waves the right hand", "with the left hand", "a person waves the left hand", 1, True),
-        ("a person waves a hand", "left hand", "a person waves the left hand", 1, False),
-        ("a person waves with the left hand", "left hand", "a person waves with the left hand", 1, False),
-        ("a person waves the right hand", "with both hands", "a person waves both hands", 1, False),
-        ("a person turns to the left", "to the right", "a person turns to the right", 1, True),
-        ("a person walks", "like a robot", "a person walks like a robot", 1, False),
-    ],
-)
+@pytest.mark.parametrize(("caption", "change", "new", "tempo", "mirror"), [
+    ("a person walks", "slower", "a person walks", 0.7, False),
+    ("a person walks", "much faster", "a person walks", 1.8, False),
+    ("a person waves the right hand", "with the left hand", "a person waves the left hand", 1, True),
+    ("a person waves a hand", "left hand", "a person waves the left hand", 1, False),
+    ("a person waves with the left hand", "left hand", "a person waves with the left hand", 1, False),
+    ("a person waves the right hand", "with both hands", "a person waves both hands", 1, False),
+    ("a person turns to the left", "to the right", "a person turns to the right", 1, True),
+    ("a person walks", "like a robot", "a person walks like a robot", 1, False),
+])  # fmt: skip
 def test_changes(caption, change, new, tempo, mirror):
     got = changed(caption, change)
     assert (got.caption, got.tempo, got.mirror) == (new, tempo, mirror)

@@ -155,15 +155,12 @@ def test_the_cache_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert AnswerCache().folder == tmp_path / "llm"
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("second=3", "did you mean 'seconds'"), ("seconds=fast", "seconds: 'fast'; accepted"),
-        ("seconds=0", "greater than 0"), ("money=3", "money without a price"), ("price=1/2/3", "price=1/2/3"),
-        ("price=-1", "price=-1"), ("samples=99", "less than or equal to 16"), ("tokens", "accepted: seconds="),
-        ("seconds=nan", "seconds"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "why"), [
+    ("second=3", "did you mean 'seconds'"), ("seconds=fast", "seconds: 'fast'; accepted"),
+    ("seconds=0", "greater than 0"), ("money=3", "money without a price"), ("price=1/2/3", "price=1/2/3"),
+    ("price=-1", "price=-1"), ("samples=99", "less than or equal to 16"), ("tokens", "accepted: seconds="),
+    ("seconds=nan", "seconds"),
+])  # fmt: skip
 def test_limits_that_are_refused(text: str, why: str) -> None:
     with pytest.raises(UserError, match=why) as e:
         Limits.of(text)

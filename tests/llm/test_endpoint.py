@@ -43,20 +43,13 @@ def test_a_plan(server: Server, planner: LanguagePlanner) -> None:
     assert "secret" not in json.dumps(sent)
 
 
-@pytest.mark.parametrize(
-    ("bad", "why"),
-    [
-        ("Sure! Here is a plan for you.", "no JSON object"),
-        (plan(1), "at least 2 items"),
-        (plan(1, 1), "done before"),
-        ({"activities": [activity(1), {"task": "She sits", "steps": []}]}, "activities.1.steps: list should have"),
-        ({"activities": [activity(1), {"task": "She sits", "steps": ["she sits", "She sits."]}]}, "again"),
-        ({"activities": "none"}, "activities: input should be a valid list"),
-        ({"activities": [3, 4]}, "activities.0"),
-        ('{"activities": [', "no JSON object"),
-        ('{"activities": [}', "not JSON"),
-    ],
-)
+@pytest.mark.parametrize(("bad", "why"), [
+    ("Sure! Here is a plan for you.", "no JSON object"), (plan(1), "at least 2 items"), (plan(1, 1), "done before"),
+    ({"activities": [activity(1), {"task": "She sits", "steps": []}]}, "activities.1.steps: list should have"),
+    ({"activities": [activity(1), {"task": "She sits", "steps": ["she sits", "She sits."]}]}, "again"),
+    ({"activities": "none"}, "activities: input should be a valid list"), ({"activities": [3, 4]}, "activities.0"),
+    ('{"activities": [', "no JSON object"), ('{"activities": [}', "not JSON"),
+])  # fmt: skip
 def test_asked_again_with_the_reason(server: Server, planner: LanguagePlanner, bad: Any, why: str) -> None:
     server.answers = [bad, plan(1, 2)]
     found = planner.plan(SCENE, 2)
@@ -127,10 +120,9 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.url == "https://x.example/v1/chat/completions" and "secret" not in found.name + found.fingerprint
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["ftp://x/v1", "https://", "https://me:pw@x/v1", "http://x.example/v1", "https://x:99999/v1", "https://x/v1?key=1"],
-)
+@pytest.mark.parametrize("url", [
+    "ftp://x/v1", "https://", "https://me:pw@x/v1", "http://x.example/v1", "https://x:99999/v1", "https://x/v1?key=1",
+])  # fmt: skip
 def test_addresses_that_are_refused(url: str) -> None:
     with pytest.raises(UserError, match="accepted"):
         check_url(url, "secret")

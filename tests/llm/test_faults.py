@@ -101,43 +101,26 @@ def secure(url: str) -> str:
     return url.replace("http://", "https://")
 
 
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (silent, "no answer within"),
-        (drip(0.05, 40, False), "no answer within"),
-        (drip(0.05, 4, True), "no answer within"),
-        (gone, "no answer in 2 tries"),
-        (half, "not JSON|no answer in 2 tries"),
-        (flood, "more than 20000 bytes"),
-        (status(401), "HTTP 401: nothing for you; is AVATARGPT_LLM_KEY right"),
-        (status(403), "HTTP 403"),
-        (status(404), "HTTP 404"),
-        (status(413), "HTTP 413"),
-        (status(429, Retry_After="9999"), "no answer in 2 tries .*HTTP 429"),
-        (status(500), "no answer in 2 tries .*HTTP 500"),
-        (status(503, Retry_After="-1"), "no answer in 2 tries .*HTTP 503"),
-        (status(302, Location="http://127.0.0.1:1/"), "HTTP 302"),
-        (raw(b"<html>"), "not JSON"),
-        (raw(b""), "not JSON"),
-        (raw(b"[" * 9000), "not JSON"),
-        (raw(b"\xff\xfe\x00"), "not JSON"),
-        (raw([1]), "no chat completion"),
-        (raw({"choices": []}), "no chat completion"),
-        (raw({"choices": [{"message": None}]}), "no chat completion"),
-        (raw({"choices": [{"message": {"content": 7}}], "usage": {"prompt_tokens": "many"}}), "no JSON object"),
-        ("", "no JSON object"),
-        ("I would rather not.", "no JSON object"),
-        ('{"activities": [{"task": "She sits", ', "no JSON object"),
-        ('{"activities": [}', "not JSON"),
-        ({"activities": [{"task": 1, "steps": ["a", "b"]}]}, "activities.0.task"),
-        ({"activities": [activity(1), activity(2)]}, "at most 1 item"),
-        ({"plan": []}, "activities: field required"),
-        ({"activities": [{"task": "She sits sits sits sits", "steps": ["she sits", "she bows"]}]}, "over and over"),
-        ({"activities": [{"task": "She \x00 sits", "steps": ["she sits", "she bows"]}]}, "control characters"),
-        (raw(completion(plan(1), finish_reason="length")), "cut off after 1500 tokens"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "why"), [
+    (silent, "no answer within"), (drip(0.05, 40, False), "no answer within"),
+    (drip(0.05, 4, True), "no answer within"), (gone, "no answer in 2 tries"), (half, "not JSON|no answer in 2 tries"),
+    (flood, "more than 20000 bytes"), (status(401), "HTTP 401: nothing for you; is AVATARGPT_LLM_KEY right"),
+    (status(403), "HTTP 403"), (status(404), "HTTP 404"), (status(413), "HTTP 413"),
+    (status(429, Retry_After="9999"), "no answer in 2 tries .*HTTP 429"),
+    (status(500), "no answer in 2 tries .*HTTP 500"),
+    (status(503, Retry_After="-1"), "no answer in 2 tries .*HTTP 503"),
+    (status(302, Location="http://127.0.0.1:1/"), "HTTP 302"), (raw(b"<html>"), "not JSON"), (raw(b""), "not JSON"),
+    (raw(b"[" * 9000), "not JSON"), (raw(b"\xff\xfe\x00"), "not JSON"), (raw([1]), "no chat completion"),
+    (raw({"choices": []}), "no chat completion"), (raw({"choices": [{"message": None}]}), "no chat completion"),
+    (raw({"choices": [{"message": {"content": 7}}], "usage": {"prompt_tokens": "many"}}), "no JSON object"),
+    ("", "no JSON object"), ("I would rather not.", "no JSON object"),
+    ('{"activities": [{"task": "She sits", ', "no JSON object"), ('{"activities": [}', "not JSON"),
+    ({"activities": [{"task": 1, "steps": ["a", "b"]}]}, "activities.0.task"),
+    ({"activities": [activity(1), activity(2)]}, "at most 1 item"), ({"plan": []}, "activities: field required"),
+    ({"activities": [{"task": "She sits sits sits sits", "steps": ["she sits", "she bows"]}]}, "over and over"),
+    ({"activities": [{"task": "She \x00 sits", "steps": ["she sits", "she bows"]}]}, "control characters"),
+    (raw(completion(plan(1), finish_reason="length")), "cut off after 1500 tokens"),
+])  # fmt: skip
 def test_a_server(server: Server, answer: Any, why: str) -> None:
     import re
 
@@ -162,14 +145,11 @@ def test_no_secure_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -
     assert "certificate verify failed" in failing(over_http(secure(server.url)))
 
 
-@pytest.mark.parametrize(
-    ("limits", "why"),
-    [
-        ({"tokens": 10}, "0 of 10 tokens are used"),
-        ({"price": (1.0, 2.0), "money": 0.001}, "may cost more than is left of 0.001"),
-        ({"answer": 60_000, "price": (0.0, 1.0), "money": 50}, "may cost more than is left of 50"),
-    ],
-)
+@pytest.mark.parametrize(("limits", "why"), [
+    ({"tokens": 10}, "0 of 10 tokens are used"),
+    ({"price": (1.0, 2.0), "money": 0.001}, "may cost more than is left of 0.001"),
+    ({"answer": 60_000, "price": (0.0, 1.0), "money": 50}, "may cost more than is left of 50"),
+])  # fmt: skip
 def test_bounds(server: Server, limits: Any, why: str) -> None:
     server.answers = [plan(1)]
     assert why in failing(over_http(server.url, **limits)) and server.requests == []
@@ -194,15 +174,11 @@ def test_time_of_a_command(server: Server) -> None:
         LanguagePlanner(model).plan(SCENE, 1)
 
 
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
-        ("", "no JSON object"), (json.dumps(plan(1))[:30], "no JSON object"), ({"activities": [1]}, "activities.0"),
-        (ValueError("Requested tokens (9000) exceed context window of 4096\nmore"), "exceed context window of 4096"),
-        (RuntimeError("llama_decode returned -3"), "llama_decode returned -3"),
-        (MemoryError(), "larger than the memory"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("said", "why"), [
+    ("", "no JSON object"), (json.dumps(plan(1))[:30], "no JSON object"), ({"activities": [1]}, "activities.0"),
+    (ValueError("Requested tokens (9000) exceed context window of 4096\nmore"), "exceed context window of 4096"),
+    (RuntimeError("llama_decode returned -3"), "llama_decode returned -3"), (MemoryError(), "larger than the memory"),
+])  # fmt: skip
 def test_a_file(llama: type[Llama], gguf: Path, said: Any, why: str) -> None:
     llama.said = said
     assert why in failing(LanguageModel(Gguf(gguf), Limits(seconds=BOUND)))

@@ -2,57 +2,57 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from avatargpt.api import AvatarGPT
 from avatargpt.lm.loaded import LoadedModel
-from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
-from avatargpt.planning.types import Activity
-from vqvae.networks import TokenizerConfig
+from avatargpt.planning.types import Activity, Plan
+from tests.factories import CODES, LEVELS, body_model, body_tokenizer
 from vqvae.tokenizer import MotionTokenizer
 
-sys.path.insert(0, str(Path(__file__).parent))
 
-from loop_planner import ListPlanner
+class ListPlanner:
+    """Goes through a list of activities, over and over; remembers what it was asked."""
 
-LEVELS, CODES, WIDTH = 3, 24, 6
+    name = "list"
 
+    def __init__(self, activities: Sequence[Activity]) -> None:
+        self.activities, self.asked = list(activities), []
+        self.at = 0
+        self.planned: list[Activity] = []
 
-def make_tokenizer() -> MotionTokenizer:
-    torch.manual_seed(0)
-    tokenizer = MotionTokenizer(
-        TokenizerConfig(code_dim=WIDTH, codebook_size=CODES, levels=LEVELS, width=16, fine_width=8)
-    )
-    for layer in tokenizer.vq.layers:
-        layer._codebook.embed.data.normal_()
-        layer._codebook.initted.fill_(True)
-    tokenizer.std.fill_(0.05)
-    tokenizer.mean[0] = 0.9  # the root's usual height
-    return tokenizer.eval()
+    def next_activity(
+        self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
+    ) -> Activity:
+        self.asked.append({"scene": scene, "done": list(done), "described": described, "temperature": temperature,
+                           "seed": seed})  # fmt: skip
+        self.at += 1
+        return self.activities[(self.at - 1) % len(self.activities)]
+
+    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+        """Nothing: all activities come one after the other, unless `planned` holds some."""
+        return Plan(scene, tuple(self.planned), self.name)
+
+    def answer(self, *args: Any, **more: Any) -> Any:
+        raise AssertionError("the loop asks for activities only")
 
 
 @pytest.fixture(scope="session")
 def tokenizer() -> MotionTokenizer:
-    return make_tokenizer()
+    tokenizer = body_tokenizer(0, 0.05)
+    tokenizer.mean[0] = 0.9  # the root's usual height
+    return tokenizer
 
 
 @pytest.fixture(scope="session")
 def gpt(tokenizer: MotionTokenizer) -> AvatarGPT:
     text = TextTokenizer.train(["a person walks forward", "someone waves", "a man turns left and sits down"] * 5, 300)
-    config = AvatarGPTConfig(
-        vocab_size=text.size, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, refiner_dim=16, refiner_layers=1,
-        refiner_heads=2, modalities={"body": {"codebook_size": CODES, "levels": LEVELS, "code_dim": WIDTH}},
-    )  # fmt: skip
-    torch.manual_seed(1)
-    model = AvatarGPTModel(config)
-    model.set_codebooks("body", tokenizer.codebooks, tokenizer.fingerprint)
-    return AvatarGPT(LoadedModel(model.eval(), text, {"body": tokenizer}))
+    return AvatarGPT(LoadedModel(body_model(text, tokenizer), text, {"body": tokenizer}))
 
 
 @pytest.fixture

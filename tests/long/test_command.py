@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from loop_planner import ListPlanner
 
 import avatargpt
 from avatargpt import planning
 from avatargpt.__main__ import main
 from avatargpt.api import AvatarGPT
 from avatargpt.long import writer as writing
+from tests.long.conftest import ListPlanner
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -89,11 +89,10 @@ def test_a_plan_of_ones_own(run, tmp_path: Path) -> None:
     assert made["activities"][0]["task"] == "dance"
 
 
-@pytest.mark.parametrize(
-    ("steps", "said"),
-    [(["word " * 5000], "5000 words"), (["he walks"] * 50, "accepted 50 activities with 12 steps"),
-     ([], "without steps"), (["\x00"], "control characters")],
-)  # fmt: skip
+@pytest.mark.parametrize(("steps", "said"), [
+    (["word " * 5000], "5000 words"), (["he walks"] * 50, "accepted 50 activities with 12 steps"),
+    ([], "without steps"), (["\x00"], "control characters"),
+])  # fmt: skip
 def test_a_plan_that_is_too_much(run, tmp_path: Path, steps: list[str], said: str) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({"activities": [{"task": "dance", "steps": steps}]}))
@@ -171,18 +170,15 @@ def test_join_after_a_kill(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert out.splitlines() == [str(tmp_path / "o.npz"), str(tmp_path / "o.timeline.json")]
 
 
-@pytest.mark.parametrize(
-    ("argv", "said"),
-    [
-        (["", "--seconds", "5"], "empty"), (["\x07\x00", "--seconds", "5"], "empty"),
-        (["word " * 5000, "--seconds", "5"], "at most"), ([SCENE, "--seconds", "0"], "seconds"),
-        (["ein Mann geht durch den Schnee"], "English"),
-        ([SCENE, "--seconds", "-1"], "seconds"), ([SCENE, "--seconds", "nan"], "seconds"),
-        ([SCENE, "--seconds", "1e12"], "seconds"), ([SCENE, "--radius", "0.1"], "radius"),
-        ([SCENE, "--planner", "nobody"], "nobody"), ([SCENE, "--activities", "none.json"], "none.json"),
-        (["@many.txt"], "one sentence"), ([], "SCENE"), (["--join"], "no parts"), ([SCENE, "--join"], "SCENE"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("argv", "said"), [
+    (["", "--seconds", "5"], "empty"), (["\x07\x00", "--seconds", "5"], "empty"),
+    (["word " * 5000, "--seconds", "5"], "at most"), ([SCENE, "--seconds", "0"], "seconds"),
+    (["ein Mann geht durch den Schnee"], "English"), ([SCENE, "--seconds", "-1"], "seconds"),
+    ([SCENE, "--seconds", "nan"], "seconds"), ([SCENE, "--seconds", "1e12"], "seconds"),
+    ([SCENE, "--radius", "0.1"], "radius"), ([SCENE, "--planner", "nobody"], "nobody"),
+    ([SCENE, "--activities", "none.json"], "none.json"), (["@many.txt"], "one sentence"), ([], "SCENE"),
+    (["--join"], "no parts"), ([SCENE, "--join"], "SCENE"),
+])  # fmt: skip
 def test_mistakes_are_told_in_one_line(run, tmp_path: Path, argv: list[str], said: str) -> None:
     status, out, err = run(*argv, "-o", tmp_path / "o.npz")
     assert status == 2 and not out and len(err.splitlines()) == 1

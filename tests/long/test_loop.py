@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loop_planner import ListPlanner
 
 from avatargpt import planning
 from avatargpt.api import AvatarGPT
@@ -20,6 +19,7 @@ from avatargpt.long.stream import MotionStream
 from avatargpt.long.writer import Span, timeline
 from avatargpt.options import GenerationConfig
 from avatargpt.planning.types import Activity
+from tests.long.conftest import ListPlanner
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -83,13 +83,10 @@ def test_given_activities_come_first(gpt: AvatarGPT, planner: ListPlanner) -> No
     assert spans[2].task == "sweep the floor"
 
 
-@pytest.mark.parametrize(
-    ("scene", "seconds", "radius", "said"),
-    [
-        ("  ", 10, None, "empty"), ("word " * 5000, 10, None, "2000"), (SCENE, 0, None, "seconds"),
-        (SCENE, float("nan"), None, "seconds"), (SCENE, 1e9, None, "14400"), (SCENE, 10, 0.5, "radius"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("scene", "seconds", "radius", "said"), [
+    ("  ", 10, None, "empty"), ("word " * 5000, 10, None, "2000"), (SCENE, 0, None, "seconds"),
+    (SCENE, float("nan"), None, "seconds"), (SCENE, 1e9, None, "14400"), (SCENE, 10, 0.5, "radius"),
+])  # fmt: skip
 def test_bad_requests_are_refused_at_the_call(
     gpt: AvatarGPT, planner: ListPlanner, scene: str, seconds: float, radius: float | None, said: str
 ) -> None:
@@ -264,14 +261,11 @@ class Strict:
         return self.instead
 
 
-@pytest.mark.parametrize(
-    ("found", "near", "tries", "said"),
-    [
-        ({"he sweeps": [9, 1]}, (), 2, ""),
-        ({"he sweeps": [9]}, ("he wipes",), 4, "could not be shown; shown instead: 'he wipes'"),
-        ({"he sweeps": [9], "he wipes": [9]}, ("he wipes",), 4, "may not look as it reads"),
-    ],
-)
+@pytest.mark.parametrize(("found", "near", "tries", "said"), [
+    ({"he sweeps": [9, 1]}, (), 2, ""),
+    ({"he sweeps": [9]}, ("he wipes",), 4, "could not be shown; shown instead: 'he wipes'"),
+    ({"he sweeps": [9], "he wipes": [9]}, ("he wipes",), 4, "may not look as it reads"),
+])  # fmt: skip
 def test_what_does_not_show_is_made_again_or_replaced(
     gpt: AvatarGPT, planner: ListPlanner, found: dict[str, list[int]], near: Sequence[str], tries: int, said: str
 ) -> None:

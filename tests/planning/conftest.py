@@ -15,6 +15,7 @@ from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.retrieve import bag
 from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.planning import PlannedActivity, PlannedScene
+from tests.factories import CountingGrounder
 
 WORK = {
     "gardener": ("rakes the leaves", "digs a hole", "waters the roses", "plants a tree"),
@@ -121,26 +122,9 @@ def planner(library: PlanLibrary, encoder: Encoder) -> RetrievalPlanner:
     return RetrievalPlanner(library, encoder)  # type: ignore[arg-type]
 
 
-WORDS = ["walk", "wave", "bow", "sit", "kneel", "hand", "left", "right", "raise", "arm"]
-
-
-class CountingGrounder:
-    """Sentence vectors that count known words: near texts share words."""
-
-    def sentence(self, texts: Sequence[str]) -> np.ndarray:
-        rows = np.array([[*(float(w in t) for w in WORDS), 0.3] for t in texts])
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-@pytest.fixture
-def loaded() -> Any:
-    """A model without a sentence encoder and without weights for planning."""
-    return SimpleNamespace(grounder=None, source="tiny")
-
-
 @pytest.fixture(scope="session")
 def grounder() -> CountingGrounder:
-    return CountingGrounder()
+    return CountingGrounder("walk wave bow sit kneel hand left right raise arm", 0.3)
 
 
 @pytest.fixture(scope="session")

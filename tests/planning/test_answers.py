@@ -16,22 +16,15 @@ def test_steps_are_tidied() -> None:
         assert check_steps(texts) == ("he kneels", "he digs with both hands")
 
 
-@pytest.mark.parametrize(
-    ("steps", "reason"),
-    [
-        ([], "no steps"),
-        (["he kneels", " ", "he digs"], "step 2: empty"),
-        (["..."], "empty"),
-        (["he kneels", "He kneels."], "step 2 is step 1 again"),
-        (["he goes on and on and on and on"], "over and over"),
-        (["he digs digs digs digs"], "over and over"),
-        (["he turns around and turns around and turns around"], "over and over"),
-        ([f"he lifts finger {i}" for i in range(MAX_STEPS + 1)], f"at most {MAX_STEPS}"),
-        (["he sees " + " ".join(f"thing{i}" for i in range(MAX_STEP_WORDS))], f"at most {MAX_STEP_WORDS}"),
-        (["he kneels", "he \x1b[2J digs"], "control characters"),
-        (["he kneels", "he d\ufffdgs"], "control characters"),
-    ],
-)
+@pytest.mark.parametrize(("steps", "reason"), [
+    ([], "no steps"), (["he kneels", " ", "he digs"], "step 2: empty"), (["..."], "empty"),
+    (["he kneels", "He kneels."], "step 2 is step 1 again"), (["he goes on and on and on and on"], "over and over"),
+    (["he digs digs digs digs"], "over and over"),
+    (["he turns around and turns around and turns around"], "over and over"),
+    ([f"he lifts finger {i}" for i in range(MAX_STEPS + 1)], f"at most {MAX_STEPS}"),
+    (["he sees " + " ".join(f"thing{i}" for i in range(MAX_STEP_WORDS))], f"at most {MAX_STEP_WORDS}"),
+    (["he kneels", "he \x1b[2J digs"], "control characters"), (["he kneels", "he d\ufffdgs"], "control characters"),
+])  # fmt: skip
 def test_refused_steps(steps: list[str], reason: str) -> None:
     with pytest.raises(Malformed, match=reason):
         check_steps(steps)

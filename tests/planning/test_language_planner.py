@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from avatargpt.llm import LanguageModel, Limits
-from avatargpt.llm.model import Completion
 from avatargpt.planning.language_planner import MOVEMENTS, LanguagePlanner, SceneMovements
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.planning.scorer import Ranker, actor_in, strangers
 from avatargpt.planning.types import Activity, Plan
 from avatargpt.requests.phrase_index import PhraseIndex
+from tests.factories import RecordedModel
 
 SCENE = "A gardener is at work, she hums."
 GOOD = {"task": "She digs a hole.", "steps": ["she digs a hole with both hands", "she wipes the forehead"]}
 TWICE = {"task": "She digs a hole.", "steps": ["she digs a hole with both hands", "she with both hands digs a hole"]}
-
-
-class Recorded:
-    """Answers in turn."""
-
-    name, fingerprint, local = "recorded", "recorded", False
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers, self.questions = list(answers), []
-
-    def ready(self) -> None: ...
-
-    def complete(self, messages: Any, schema: Any, temperature: float, seed: int, tokens: int, stop: Any) -> Completion:
-        self.questions.append(messages)
-        return Completion(json.dumps(self.answers[min(len(self.questions), len(self.answers)) - 1]))
 
 
 @pytest.fixture
@@ -64,7 +48,7 @@ def test_the_best_of_samples(phrases: PhraseIndex, encoder: Any, library: PlanLi
     for bad in (strange, TWICE, other):
         worth = [ranker.worth(SCENE, [Activity(a["task"], tuple(a["steps"]))]) for a in (GOOD, bad)]
         assert worth[0].sum > worth[1].sum
-    backend = Recorded(*({"activities": [a]} for a in (strange, GOOD, TWICE)))
+    backend = RecordedModel(*({"activities": [a]} for a in (strange, GOOD, TWICE)))
     planner = LanguagePlanner(
         LanguageModel(backend, Limits(samples=3)), SceneMovements(phrases, encoder, library), ranker
     )
@@ -79,7 +63,7 @@ def test_a_model_on_this_machine_is_asked_briefly(phrases: PhraseIndex, encoder:
     long = {"task": "She digs.", "steps": [*GOOD["steps"], "she sits down", "she gets up"]}
     brief = {"task": "She digs a hole.", "steps": GOOD["steps"][:3]}
     rest = {"task": "She rests.", "steps": ["she sits", "she nods"]}
-    backend = Recorded({"activities": [long]}, {"activities": [brief]}, rest)
+    backend = RecordedModel({"activities": [long]}, {"activities": [brief]}, rest)
     backend.local = True
     ranker = Ranker(library, encoder, score_steps)
     planner = LanguagePlanner(LanguageModel(backend), SceneMovements(phrases, encoder, library), ranker)
@@ -114,7 +98,7 @@ def test_a_written_plan_stands_beside_a_small_model(
         (Written(*bad), "retrieval", 0), (Written(*GOOD["steps"], near=False), "retrieval", 1),
         (Written(*bad, near=False), "recorded", 1),
     ):  # fmt: skip
-        backend = Recorded({"activities": [own]})
+        backend = RecordedModel({"activities": [own]})
         backend.local = True
         planner = LanguagePlanner(LanguageModel(backend), None, ranker, written)  # type: ignore[arg-type]
         plan = planner.plan(SCENE, 1)
@@ -127,7 +111,7 @@ def test_what_was_done_is_not_done_again(encoder: Any, library: PlanLibrary) -> 
     ranker = Ranker(library, encoder, score_steps)
     done = [Activity("She begins.", tuple(GOOD["steps"][:1]))]
     assert ranker.worth(SCENE, [Activity("She digs on.", tuple(GOOD["steps"]))], done).repeated == 0.5
-    backend = Recorded(GOOD | {"task": "She begins."}, GOOD)
+    backend = RecordedModel(GOOD | {"task": "She begins."}, GOOD)
     planner = LanguagePlanner(LanguageModel(backend), None, ranker)
     assert planner.next_activity(SCENE, done).task == "She digs a hole"
     assert "done before" in backend.questions[1][-1]["content"]

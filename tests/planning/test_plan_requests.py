@@ -9,22 +9,20 @@ from avatargpt.requests.english import looks_english
 from vqvae.errors import UserError
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["A boy plays in the snow", "chef cooks", "Karate lesson", "Ladle after ladle", "toddler tantrum, market floor",
-     "Nélida shears the last sheep in Patagonia", "A fiancé practises his vow in a café", "burnt toast, smoke alarm"],
-)  # fmt: skip
+@pytest.mark.parametrize("text", [
+    "A boy plays in the snow", "chef cooks", "Karate lesson", "Ladle after ladle", "toddler tantrum, market floor",
+    "Nélida shears the last sheep in Patagonia", "A fiancé practises his vow in a café", "burnt toast, smoke alarm",
+])  # fmt: skip
 def test_english(text: str) -> None:
     assert check_scene(f"  {text} ") == text
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["Eine müde Krankenschwester beendet ihre Nachtschicht.", "Ein Junge spielt im Schnee",
-     "Un garçon joue dans la neige", "Una enfermera cansada termina su turno",
-     "Um menino brinca na neve", "Un ragazzo gioca nella neve",
-     "En pojke leker i snön", "Poika leikkii lumessa", "Bir çocuk karda oynuyor", "asdf qwer zxcv"],
-)  # fmt: skip
+@pytest.mark.parametrize("text", [
+    "Eine müde Krankenschwester beendet ihre Nachtschicht.", "Ein Junge spielt im Schnee",
+    "Un garçon joue dans la neige", "Una enfermera cansada termina su turno", "Um menino brinca na neve",
+    "Un ragazzo gioca nella neve", "En pojke leker i snön", "Poika leikkii lumessa", "Bir çocuk karda oynuyor",
+    "asdf qwer zxcv",
+])  # fmt: skip
 def test_other_languages_in_latin_letters(text: str) -> None:
     assert not looks_english(text)
     with pytest.raises(UserError, match="accepted English"):
@@ -37,14 +35,11 @@ def test_other_scripts(text: str) -> None:
         check_scene(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("", "no words"), (" \t\n", "no words"), ("?!", "no words"), ("123", "no words"),
-        ("word " * 5000, "5000 words"), ("a" * 3000, "3000 characters"), ("a man\x00 walks", "control"),
-        ("a man \x1b[31m walks", "control"), ("a man \udce4 walks", "control"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "why"), [
+    ("", "no words"), (" \t\n", "no words"), ("?!", "no words"), ("123", "no words"), ("word " * 5000, "5000 words"),
+    ("a" * 3000, "3000 characters"), ("a man\x00 walks", "control"), ("a man \x1b[31m walks", "control"),
+    ("a man \udce4 walks", "control"),
+])  # fmt: skip
 def test_bad_scenes(text: str, why: str) -> None:
     with pytest.raises(UserError, match=why) as e:
         check_scene(text)

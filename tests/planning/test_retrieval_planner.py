@@ -86,8 +86,7 @@ def test_one_hand() -> None:
     ("Laughing and out of breath at the railing", "Laughing and out of breath at the railing"),
     ("Water break with tired knees.", "Water break with tired knees."),
     ("Getting out is another matter.", "Getting out is another matter."),
-    ("Heal a wounded fighter.", "{^he} heals a wounded fighter."),
-    ("Hand in hand.", "Hand in hand."),
+    ("Heal a wounded fighter.", "{^he} heals a wounded fighter."), ("Hand in hand.", "Hand in hand."),
     ("{^he} digs a hole.", "{^he} digs a hole."),
 ])  # fmt: skip
 def test_tasks_are_told_as_statements(task: str, told: str) -> None:

@@ -96,22 +96,15 @@ def test_files_without_marks_or_of_other_rules_are_derived_anew(folder: Path, ve
     same(found, whole)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda a, _: a.pop("word_norms"),
-        lambda a, _: a.update(flags=a["flags"][:, 1:]),
-        lambda a, _: a.update(flags=a["flags"].astype(np.int8)),
-        lambda a, _: a.update(group=a["group"] + 6),
-        lambda a, _: a.update(word_texts=a["word_texts"] - 1),
-        lambda a, _: a.update(word_starts=a["word_starts"][::-1].copy()),
-        lambda a, _: a.update(word_norms=a["word_norms"] * 0),
-        lambda a, _: a.update(word_weights=a["word_weights"][1:]),
-        lambda a, _: a.update(basis=a["basis"][:, 1:]),
-        lambda a, _: a.update(which=a["which"][1:]),
-        lambda _, about: about.pop("words"),
-    ],
-)
+@pytest.mark.parametrize("change", [
+    lambda a, _: a.pop("word_norms"), lambda a, _: a.update(flags=a["flags"][:, 1:]),
+    lambda a, _: a.update(flags=a["flags"].astype(np.int8)), lambda a, _: a.update(group=a["group"] + 6),
+    lambda a, _: a.update(word_texts=a["word_texts"] - 1),
+    lambda a, _: a.update(word_starts=a["word_starts"][::-1].copy()),
+    lambda a, _: a.update(word_norms=a["word_norms"] * 0), lambda a, _: a.update(word_weights=a["word_weights"][1:]),
+    lambda a, _: a.update(basis=a["basis"][:, 1:]), lambda a, _: a.update(which=a["which"][1:]),
+    lambda _, about: about.pop("words"),
+])  # fmt: skip
 def test_damaged_marks_are_told_in_one_line(
     folder: Path, change: Callable[[dict[str, np.ndarray], dict[str, object]], object]
 ) -> None:

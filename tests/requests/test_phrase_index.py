@@ -1,7 +1,7 @@
 """Plain wording: splitting, sides, styles, the book's file."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,17 +9,16 @@ import pytest
 from avatargpt.requests.phrase_index import FILE, PhraseIndex, agreement
 from avatargpt.requests.phrase_scoring import first_side
 from instruct_data.requests.spec import Clause, MotionRequest
+from tests.factories import CountingGrounder
 from vqvae.errors import UserError
 
-WORDS = ["walk", "wave", "raise", "hand", "bow", "left", "right", "arm"]
+GROUNDER: Any = CountingGrounder("walk wave raise hand bow left right arm", 1e-3)
 
 
-class CountingGrounder:
-    """Sentence vectors that count known words: near texts share words."""
-
-    def sentence(self, texts: Sequence[str]) -> np.ndarray:
-        rows = np.array([[float(w in t) for w in WORDS] for t in texts]) + 1e-3
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+def index_of(keys: list[str], captions: list[str], classes: list[str], sides: Any = None, near: Any = None) -> Any:
+    """Phrasings; `near`: texts whose vectors they have, or the vectors, None = their own."""
+    vectors = near if isinstance(near, np.ndarray) else GROUNDER.sentence(near or keys)
+    return PhraseIndex(keys, [{"": c} for c in captions], classes, sides or [""] * len(keys), {}, {}, vectors)
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def book() -> PhraseIndex:
         {"": "a person walks", "elderly": "an old person walks"}, {"": "the left hand waves"},
         {"": "the right hand waves"}, {"": "a person bows"},
     ]  # fmt: skip
-    vectors = CountingGrounder().sentence(keys)
+    vectors = GROUNDER.sentence(keys)
     sides, lengths = ["", "left", "right", ""], {"a person walks": [4, 8]}
     classes = ["walk", "wave left", "wave right", "bow"]
     return PhraseIndex(keys, captions, classes, sides, {"feebly": "elderly"}, lengths, vectors)
@@ -41,20 +40,18 @@ def test_the_side_named_first_counts() -> None:
 
 
 def test_sides_are_never_mixed_up(book: PhraseIndex) -> None:
-    grounder = CountingGrounder()
     for side in ("left", "right"):
-        found = book.clauses(f"please wave that {side} hand", grounder)  # type: ignore[arg-type]
+        found = book.clauses(f"please wave that {side} hand", GROUNDER)
         assert [p.caption for p in found] == [f"the {side} hand waves"]
 
 
 def test_styles_and_lengths(book: PhraseIndex) -> None:
-    grounder = CountingGrounder()
-    assert book.clauses("walk feebly", grounder)[0].caption == "an old person walks"  # type: ignore[arg-type]
-    assert book.clauses("walk", grounder)[0].lengths == (4, 8)  # type: ignore[arg-type]
+    assert book.clauses("walk feebly", GROUNDER)[0].caption == "an old person walks"
+    assert book.clauses("walk", GROUNDER)[0].lengths == (4, 8)
 
 
 def test_what_is_far_keeps_its_own_words(book: PhraseIndex) -> None:
-    found = book.clauses("xyzzy plugh", CountingGrounder(), min_similarity=0.9)  # type: ignore[arg-type]
+    found = book.clauses("xyzzy plugh", GROUNDER, min_similarity=0.9)
     assert found[0].caption == "xyzzy plugh"
 
 
@@ -73,35 +70,30 @@ def test_save_load_and_damage(book: PhraseIndex, tmp_path: Path) -> None:
 
 def test_a_caption_that_tells_more_is_taken_when_it_is_nearer() -> None:
     keys = ["a person waves", "wave the left arm", "say hi with the arm"]
-    captions = [{"": "a person waves"}, {"": "wave the left arm"}, {"": "a person waves"}]
-    vectors = CountingGrounder().sentence(["wave", "wave left arm", "bow"])
-    book = PhraseIndex(keys, captions, ["wave"] * 3, ["", "left", ""], {}, {}, vectors)
-    grounder = CountingGrounder()
-    assert book.clauses("bow with the left raised", grounder)[0].caption == "wave the left arm"  # type: ignore[arg-type]
-    assert book.clauses("bow", grounder)[0].caption == "a person waves"  # type: ignore[arg-type]
+    captions, near = ["a person waves", "wave the left arm", "a person waves"], ["wave", "wave left arm", "bow"]
+    book = index_of(keys, captions, ["wave"] * 3, ["", "left", ""], near)
+    assert book.clauses("bow with the left raised", GROUNDER)[0].caption == "wave the left arm"
+    assert book.clauses("bow", GROUNDER)[0].caption == "a person waves"
 
 
 def test_an_action_whose_only_caption_belongs_to_another_keeps_it() -> None:
-    keys, captions = ["a person waves", "say hi"], [{"": "a person waves"}, {"": "a person waves"}]
-    vectors = CountingGrounder().sentence(["wave", "bow"])
-    book = PhraseIndex(keys, captions, ["wave", "greet"], ["", ""], {}, {}, vectors)
-    assert book.clauses("bow", CountingGrounder())[0].caption == "a person waves"  # type: ignore[arg-type]
+    book = index_of(["a person waves", "say hi"], ["a person waves"] * 2, ["wave", "greet"], near=["wave", "bow"])
+    assert book.clauses("bow", GROUNDER)[0].caption == "a person waves"
 
 
 def test_a_phrasing_that_says_the_same_decides_alone() -> None:
     """Many of another action are near, too; they outvote what is only somewhat nearer."""
     vote = np.array([0.95, 0.88, 0.88, 0.88, 0.87, 0.86])
     keys = [str(i) for i in range(6)]
-    captions, classes = [{"": k} for k in keys], ["bow", *["walk"] * 5]
-    book = PhraseIndex(keys, captions, classes, [""] * 6, {}, {}, np.zeros((6, 8), np.float32))
+    book = index_of(keys, keys, ["bow", *["walk"] * 5], near=np.zeros((6, 8), np.float32))
     assert book._vote(vote) == 0
     assert book._vote(vote - [0.04, 0, 0, 0, 0, 0]) == 1  # the lead is too small
     assert book._vote(vote - 0.2) == 1  # none is near
 
 
 def test_backflips_go_backward_and_faces_do_not() -> None:
-    captions = [{"": c} for c in ("a person does a backflip", "a person turns and ends up facing backward", "he walks")]
-    book = PhraseIndex(["a", "b", "c"], captions, ["x", "y", "z"], [""] * 3, {}, {}, np.zeros((3, 8), np.float32))
+    captions = ["a person does a backflip", "a person turns and ends up facing backward", "he walks"]
+    book = index_of(["a", "b", "c"], captions, ["x", "y", "z"], near=np.zeros((3, 8), np.float32))
     assert book.marks.said_backward.tolist() == [True, False, False] and not book.marks.backward.any()
 
 
@@ -111,35 +103,31 @@ def test_backflips_go_backward_and_faces_do_not() -> None:
 ])  # fmt: skip
 def test_how_often_is_told(times: int | None, caption: str, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = ["a person waves", "a person waves twice", "a person waves four times"]
-    vectors = CountingGrounder().sentence(["wave"] * 3)
-    book = PhraseIndex(keys, [{"": k} for k in keys], ["wave"] * 3, [""] * 3, {}, {}, vectors)
+    book = index_of(keys, keys, ["wave"] * 3, near=["wave"] * 3)
     book.attributes = {keys[1]: {"times": 2}, keys[2]: {"times": 4}}
     monkeypatch.setattr("avatargpt.requests.phrase_scoring.OVERLAP_WEIGHT", 0.0)  # in so small a book words weigh more
-    (found,) = book.look_up([Clause(action="wave", times=times)], CountingGrounder())  # type: ignore[arg-type]
+    (found,) = book.look_up([Clause(action="wave", times=times)], GROUNDER)
     assert found.caption == caption
 
 
 def test_places_that_were_not_asked_for_come_last() -> None:
     keys = ["wave", "a person waves above the head", "a person waves", "a person raises and waves backward"]
-    captions = [{"": k if k != "wave" else keys[1]} for k in keys]
-    vectors = CountingGrounder().sentence(keys)
-    book = PhraseIndex(keys, captions, ["wave"] * 4, [""] * 4, {}, {}, vectors)
+    book = index_of(keys, [keys[1], *keys[1:]], ["wave"] * 4)
     for asked, told in (("wave", keys[2]), ("wave above the head", keys[1]), ("raise and wave backwards", keys[3])):
-        assert book.clauses(asked, CountingGrounder())[0].caption == told
+        assert book.clauses(asked, GROUNDER)[0].caption == told
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_caption_of_the_side_that_is_asked_for_is_taken(side: str) -> None:
     """Though another, without a side, is somewhat nearer."""
     keys = ["wave hand", "the left one goes to and fro", "the right one goes to and fro"]
-    captions = [{"": k} for k in keys]
-    near = CountingGrounder().sentence([f"wave the {side} hand"])
+    near = GROUNDER.sentence([f"wave the {side} hand"])
     away = np.linalg.svd(near)[2][1:2]
     vectors = np.concatenate([near, *[0.95 * near + np.sqrt(1 - 0.95**2) * away] * 2])
-    one = PhraseIndex(keys, captions, ["wave"] * 3, ["", "left", "right"], {}, {}, vectors)
+    one = index_of(keys, keys, ["wave"] * 3, ["", "left", "right"], vectors)
     one.attributes = {keys[1]: {"side": "left"}, keys[2]: {"side": "right"}}
-    asked = MotionRequest(clauses=[Clause(action="wave hand", side=side)])  # type: ignore[arg-type]
-    found = one.resolve(asked, CountingGrounder())  # type: ignore[arg-type]
+    asked = MotionRequest(clauses=[Clause(action="wave hand", side=side)])
+    found = one.resolve(asked, GROUNDER)
     assert [p.caption for p in found] == [f"the {side} one goes to and fro"]
 
 
@@ -159,7 +147,7 @@ def test_a_reader_tells_what_captions_say(book: PhraseIndex) -> None:
             turned = Clause(action="turns", turn=180.0, side="left", style="slowly")
             return MotionRequest(clauses=[Clause(action=text), turned])
 
-    book.read_captions(Reader())  # type: ignore[arg-type]
+    book.read_captions(Reader())
     assert book.attributes and not any("bow" in caption for caption in book.attributes)
     assert all(t == {"side": "left", "turn": 180.0, "style": True, "more": 1} for t in book.attributes.values())
 
@@ -167,12 +155,12 @@ def test_a_reader_tells_what_captions_say(book: PhraseIndex) -> None:
 def test_an_action_that_is_done_on_the_side_asked_for_goes_first() -> None:
     """Though one whose captions name no side is somewhat nearer."""
     keys = ["raise hand", "raise arm with the left", "raise arm with the right"]
-    captions = [{"": "a person asks"}, {"": keys[1]}, {"": keys[2]}]
-    near = CountingGrounder().sentence(["raise the left hand"])
+    near = GROUNDER.sentence(["raise the left hand"])
     away = np.linalg.svd(near)[2][1:2]
     vectors = np.concatenate([near, *[0.92 * near + np.sqrt(1 - 0.92**2) * away] * 2])
-    one = PhraseIndex(keys, captions, ["ask", "raise", "raise"], ["", "left", "right"], {}, {}, vectors)
+    captions, sides = ["a person asks", *keys[1:]], ["", "left", "right"]
+    one = index_of(keys, captions, ["ask", "raise", "raise"], sides, vectors)
     for side in ("left", "right"):
-        found = one.clauses(f"raise the {side} hand", CountingGrounder())  # type: ignore[arg-type]
+        found = one.clauses(f"raise the {side} hand", GROUNDER)
         assert [p.caption for p in found] == [f"raise arm with the {side}"]
-    assert one.clauses("raise the hand", CountingGrounder())[0].caption == "a person asks"  # type: ignore[arg-type]
+    assert one.clauses("raise the hand", GROUNDER)[0].caption == "a person asks"

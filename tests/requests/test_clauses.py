@@ -1,21 +1,41 @@
-"""What a clause does, and readings that its verb decides."""
+"""Lookups of typed clauses, and readings that the verb decides."""
+
+from __future__ import annotations
 
 import pytest
 
 from avatargpt import AvatarGPT
+from avatargpt.requests.lookups import lookup_of, with_bends
 from avatargpt.requests.phrase_scoring import doing
 from instruct_data.requests.spec import Clause, MotionRequest
 
+WALK, TURN = Clause(action="walk", tempo="slow"), Clause(action="turn", side="left")
+JOG = Clause(action="jog", together=True)
+
+
+@pytest.mark.parametrize("clauses", [
+    [WALK, TURN.model_copy(update={"together": True})], [TURN, WALK.model_copy(update={"together": True})],
+])  # fmt: skip
+def test_a_turn_while_walking_is_a_way_with_a_bend(clauses: list[Clause]) -> None:
+    (one,) = with_bends(clauses)
+    assert (one.action, one.turn, one.side, one.tempo, one.together) == ("walk", 90.0, "left", "slow", False)
+    route = lookup_of(one).route
+    assert route is not None and (route.side, route.degrees) == ("left", 90.0)
+
+
+@pytest.mark.parametrize("clauses", [
+    [WALK, TURN], [WALK, JOG], [TURN.model_copy(update={"denied": True}), JOG],
+    [WALK, Clause(action="turn the page", side="left", together=True)], [WALK, Clause(action="turn", together=True)],
+])  # fmt: skip
+def test_other_clauses_stay(clauses: list[Clause]) -> None:
+    assert with_bends(clauses) == clauses
+
 
 @pytest.mark.parametrize(("text", "told"), [
-    ("a guard nods twice", ("nod", "")),
-    ("rolls his stiff right shoulder", ("roll", "shoulder")),
-    ("rolls head over heels", ("roll", "")),
-    ("raising both fists", ("raise", "hand")),
-    ("she does a slow bow", ("bow", "")),
-    ("he walks with his hands up", ("walk", "")),
-    ("pushes the cup in his hand", ("push", "")),
-    ("the left one", ("", "")),
+    ("a guard nods twice", ("nod", "")), ("rolls his stiff right shoulder", ("roll", "shoulder")),
+    ("rolls head over heels", ("roll", "")), ("raising both fists", ("raise", "hand")),
+    ("she does a slow bow", ("bow", "")), ("he walks with his hands up", ("walk", "")),
+    ("pushes the cup in his hand", ("push", "")), ("the left one", ("", "")),
 ])  # fmt: skip
 def test_the_verb_and_its_part_of_the_body(text, told):
     assert doing(text) == told
