@@ -1,4 +1,4 @@
-"""Render results: docs/results.md, its plots and the README's table; or a page beside results of one's own.
+"""Render results: docs/results.md, its plots and the README's table; or a page beside other results.
 
     python eval/tables.py            # docs/results.md and README.md from eval/results
     python eval/tables.py FOLDER     # FOLDER/results.md and FOLDER/plots alone

@@ -1,4 +1,4 @@
-"""The suites `describe` and `describe_synthetic`: does a description name the action and the side?"""
+"""The suites `describe` and `describe_synthetic`: action and side named by descriptions, and caption scores."""
 
 from __future__ import annotations
 

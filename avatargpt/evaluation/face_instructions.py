@@ -1,4 +1,4 @@
-"""The suites `face_instructions` and `face_fresh`: is every event of a facial instruction seen on the curves?
+"""The suites `face_instructions` and `face_fresh`: events of facial instructions on the curves of the driver.
 
 Fresh instructions are sorted by what they ask for beyond actions: times, counts, turns, denials, degrees. A row is a
 score with ``construct``; ``words`` are the words of the speech it goes with, with their times, where the instruction is

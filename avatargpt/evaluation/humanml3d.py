@@ -211,8 +211,7 @@ def score(
 def evaluate(run: Run) -> dict[str, Any]:
     """The suite on a HumanML3D folder; without a model the row `real` alone.
 
-    ``store`` is the folder of the stage `evaluator` or of the published one; None = the folder ``evaluator`` of the
-    corpus.
+    ``store`` is the folder of the published evaluator; None = the folder ``evaluator`` of the corpus.
     """
     if run.data is None:
         raise UserError(f"{run.suite.name}: measured on HumanML3D; name its folder with --data")

@@ -1,4 +1,4 @@
-"""The suites `predicates`, `families` and `retrieval_judge`, which judge the judges."""
+"""The suites `predicates`, `families` and `retrieval_judge`, which measure the judges themselves."""
 
 from __future__ import annotations
 

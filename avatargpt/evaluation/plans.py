@@ -1,4 +1,4 @@
-"""The suites `plans`, `plan_cycle` and `plan_coverage`.
+"""The suites `plans`, `plan_cycle` and `plan_coverage`: plans of the planner, and their steps as motion.
 
 How good plans are (form, physical order, likeness to references, coherence, copies), and whether the motion generated
 for their steps is described as the steps again.

@@ -1,4 +1,4 @@
-"""Lists of prompts: do motions fit their prompts, and do descriptions name the action?
+"""Lists of prompts: fit of motions to their prompts, and naming of the action by descriptions.
 
 The learnt evaluator says how near a motion is to its prompt among the other prompts' motions. And the model describes
 it, which is judged as readings of requests are (`requests.Judge`): against the action, or against the prompt where no

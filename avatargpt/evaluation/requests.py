@@ -1,4 +1,4 @@
-"""The suite `requests_fresh`: is the right action read in freely worded requests, and is the unknown reported?
+"""The suite `requests_fresh`: reading of freely worded requests, and reports of unknown ones.
 
 A request's norm is an ordered list of clauses in plain words (verb, object) with alternatives. A system's reading is
 judged by `Judge`: lemmas in common and the frozen sentence encoder's cosine, clause by clause. Marks by hand of one

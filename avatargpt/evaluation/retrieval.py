@@ -1,4 +1,4 @@
-"""The suite `retrieval`: do a model's answers to held-out captions fit them, by the learnt evaluator?"""
+"""The suite `retrieval`: fit of a model's answers to held-out captions, by the learnt evaluator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite `seams`: how visible the transitions of long motion are, after FlowMDM (Barquero et al. 2024).
+"""The suite `seams`: jerk around the transitions of long motion, after FlowMDM (Barquero et al. 2024).
 
 Transitions of the closed loop stand beside those of simpler ways to chain clips, and real motion. The jerk of a frame
 is the third difference of the joints, L1 over xyz, largest joint, at 20 fps and not divided by time

@@ -1,4 +1,4 @@
-"""HumanML3D's evaluator (Guo et al. 2022): texts and motions as vectors of one space; our file and the published ones.
+"""HumanML3D's evaluator (Guo et al. 2022), read from its published files: texts and motions as vectors of one space.
 
 Words are GloVe vectors of 300 numbers (Pennington et al. 2014) with one of fifteen classes each: universal parts of
 speech, where words about places, bodies, objects, actions and manners have their own (`WordVectorizer` of their code).
@@ -16,14 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avatargpt.metrics.humanml3d_networks import MAX_FRAMES, POSE, UNIT, MatchingNetwork, shape_of
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array, read_plain_pickle
 from vqvae.io.files import parsing, read_text, regular_file
-from vqvae.io.tensors import load_checkpoint_file, load_tensors, no_larger_than
-from vqvae.motion import atomic_write
+from vqvae.io.tensors import load_checkpoint_file, no_larger_than
 
 TAGS = (
     "VERB", "NOUN", "DET", "ADP", "NUM", "AUX", "PRON", "ADJ", "ADV", "Loc_VIP", "Body_VIP", "Obj_VIP", "Act_VIP",
@@ -45,6 +43,13 @@ BEGIN, END, UNKNOWN = "sos", "eos", "unk"
 FILES = ("our_vab_data.npy", "our_vab_words.txt", "our_vab_words.pkl", "our_vab_idx.pkl")
 ACCEPTED = f"accepted: {FILES[0]} (words, 300) with {FILES[1]} (a word a line, in its order) or with {FILES[3]}"
 MAX_BYTES = 64 << 20
+DIM = POSE + 4  # of the features that motions come in
+BATCH = 128
+CHECKPOINTS = ("finest.tar", "text_mot_match/model/finest.tar")
+STATISTICS = (".", "Comp_v6_KLD01/meta", "meta")
+VOCABULARIES = (".", "glove", "../glove", "../../glove")
+PARTS = ("movement_encoder", "text_encoder", "motion_encoder")
+T = TypeVar("T")
 
 
 class Words(NamedTuple):
@@ -131,12 +136,6 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     return Vocabulary(words, np.asarray(vectors)[rows], str(path))
 
 
-FILE = "evaluator.safetensors"
-T = TypeVar("T")
-DIM = POSE + 4  # of the features that motions come in
-BATCH = 128
-
-
 class Evaluator:
     """Trained networks with what their inputs are normalised by.
 
@@ -179,73 +178,32 @@ class Evaluator:
         """
         out = [np.zeros((0, self.network.shape.joint), np.float32)]
         for group in _batched(motions, batch):
-            features, frames = padded([self.normalised(x) for x in group])
+            features = torch.zeros(len(group), MAX_FRAMES, DIM)
+            for row, motion in zip(features, group, strict=True):
+                row[: len(motion)] = torch.from_numpy(self._normalised(motion))
+            frames = torch.tensor([len(m) for m in group])
             out.append(self.network.of_motion(features.to(self.device), frames.to(self.device)).cpu().numpy())
         return np.concatenate(out)
 
-    def normalised(self, features: np.ndarray) -> np.ndarray:
-        """(T, 263) features in deviations from the mean, float32."""
-        return normalised(features, self.mean, self.std)
+    # (T, 263) features in deviations from the mean, float32.
+    def _normalised(self, features: np.ndarray) -> np.ndarray:
+        x = np.asarray(features, np.float64)
+        if x.ndim != 2 or x.shape[1] != DIM or not np.isfinite(x).all() or not UNIT <= len(x) <= MAX_FRAMES:
+            raise ValueError(f"features {x.shape}; accepted (T, {DIM}), finite, T from {UNIT} to {MAX_FRAMES}")
+        return ((x - self.mean) / self.std).astype(np.float32)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that embeddings depend on."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self._tensors().items()):
-            digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-            digest.update(tensor.numpy().tobytes())
-        return digest.hexdigest()
-
-    def _tensors(self) -> dict[str, Tensor]:
-        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
-        text = "\n".join(self.vocabulary.words).encode()
-        return {
-            **state, "mean": torch.from_numpy(self.mean), "std": torch.from_numpy(self.std),
+        tensors = {
+            **self.network.state_dict(), "mean": torch.from_numpy(self.mean), "std": torch.from_numpy(self.std),
             "vectors": torch.from_numpy(self.vocabulary.vectors),
-            "words": torch.from_numpy(np.frombuffer(text, np.uint8).copy()),
         }  # fmt: skip
-
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``evaluator.safetensors``: networks, mean and std, words (UTF-8, a line each) and their vectors."""
-        from safetensors.torch import save_file
-
-        return atomic_write(Path(folder) / FILE, lambda p: save_file(self._tensors(), p))
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Evaluator:
-        """What `save` wrote."""
-        path = Path(folder) / FILE
-        state = load_tensors(path, "an evaluator")
-        with parsing(path, "an evaluator"):
-            mean, std, vectors = (state.pop(k).numpy() for k in ("mean", "std", "vectors"))
-            words = state.pop("words").numpy().tobytes().decode().split("\n")
-            return cls(network_of(state), mean, std, Vocabulary(words, vectors, str(path)), device, str(path))
-
-
-def network_of(state: dict[str, Tensor]) -> MatchingNetwork:
-    """The network of these weights."""
-    with no_larger_than(state):
-        network = MatchingNetwork(shape_of(state))
-    network.load_state_dict(state)
-    return network
-
-
-def normalised(features: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """(T, 263) features in deviations from the mean, float32."""
-    x = np.asarray(features, np.float64)
-    if x.ndim != 2 or x.shape[1] != DIM or not np.isfinite(x).all():
-        raise ValueError(f"features {x.shape}; accepted (T, {DIM}), finite")
-    return ((x - mean) / std).astype(np.float32)
-
-
-def padded(motions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Normalised motions -> (B, 196, 263) with zeros behind each, and (B,) frames."""
-    out = torch.zeros(len(motions), MAX_FRAMES, DIM)
-    for row, motion in zip(out, motions, strict=True):
-        if not UNIT <= len(motion) <= MAX_FRAMES:
-            raise ValueError(f"{len(motion)} frames; accepted {UNIT} to {MAX_FRAMES}")
-        row[: len(motion)] = torch.from_numpy(motion)
-    return out, torch.tensor([len(m) for m in motions])
+        digest = hashlib.sha256("\n".join(self.vocabulary.words).encode())
+        for name, tensor in sorted(tensors.items()):
+            digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 # Lists of up to `size` rows (Python 3.12 has its own).
@@ -255,43 +213,26 @@ def _batched(rows: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-CHECKPOINTS = ("finest.tar", "text_mot_match/model/finest.tar")
-STATISTICS = (".", "Comp_v6_KLD01/meta", "meta")
-VOCABULARIES = (".", "glove", "../glove", "../../glove")
-PARTS = ("movement_encoder", "text_encoder", "motion_encoder")
-
-
 def load_evaluator(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Evaluator:
-    """The evaluator of a folder: our own file, or else the published ones (see `load_official`).
-
-    Raises:
-        UserError: neither, or damaged files.
-    """
-    here = Path(folder)
-    if (here / FILE).exists():
-        return Evaluator.load(here, device)
-    if any((here / name).exists() for name in CHECKPOINTS):
-        return load_official(here, device)
-    raise UserError(f"{here}: no evaluator; accepted: a folder with {FILE} (the stage `evaluator` writes one) or with "
-                    f"the published {CHECKPOINTS[1]}")  # fmt: skip
-
-
-def load_official(folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> Evaluator:
     """The published evaluator, from the folder ``t2m`` of its download.
 
     ``text_mot_match/model/finest.tar`` is read by torch with ``weights_only`` (nothing in it is called), mean and
-    deviation are ``Comp_v6_KLD01/meta/mean.npy`` and ``std.npy``, the vocabulary (`words.read_vocabulary`) lies in
+    deviation are ``Comp_v6_KLD01/meta/mean.npy`` and ``std.npy``, the vocabulary (`read_vocabulary`) lies in
     ``glove`` in the folder or up to two folders above it. All three may also lie in the folder itself.
 
     Raises:
         UserError: a file is missing, damaged, or of other networks.
     """
     here = Path(folder)
-    path = next((here / name for name in CHECKPOINTS if (here / name).exists()), here / CHECKPOINTS[1])
+    if not any((here / name).exists() for name in CHECKPOINTS):
+        raise UserError(f"{here}: no evaluator; accepted: a folder with the published {CHECKPOINTS[1]}")
+    path = next(here / name for name in CHECKPOINTS if (here / name).exists())
     saved = _checkpoint(path)
     with parsing(path, "a checkpoint of text_mot_match"):
         state = {f"{part}.{name}": tensor.float() for part in PARTS for name, tensor in saved[part].items()}
-        network = network_of(state)
+        with no_larger_than(state):
+            network = MatchingNetwork(shape_of(state))
+        network.load_state_dict(state)
     meta = _first_folder(here, STATISTICS, lambda p: (p / "mean.npy").is_file(), "mean.npy with std.npy")
     glove = _first_folder(here, VOCABULARIES, has_vocabulary, "our_vab_data.npy")
     mean, std = (np.array(map_array(meta / f"{name}.npy")) for name in ("mean", "std"))

@@ -1,4 +1,4 @@
-"""The networks of HumanML3D's evaluator, named as in its published checkpoints, and the frames that they see.
+"""The networks of HumanML3D's evaluator, named as in its published checkpoints, and the frames they take.
 
 Source: Guo et al. 2022, "Generating Diverse and Natural 3D Human Motions from Text", and its code
 (github.com/EricGuo5513/text-to-motion, networks/modules.py and data/dataset.py).
@@ -66,15 +66,6 @@ class EvaluatorShape(NamedTuple):
     joint: int = 512
 
 
-# As published: Xavier's normal weights, biases of zero; recurrent layers keep torch's own.
-def _begin(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.Conv1d | nn.ConvTranspose1d | nn.Linear):
-            nn.init.xavier_normal_(part.weight)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
-
-
 class MovementEncoder(nn.Module):
     """(B, T, 259) normalised features -> (B, T / 4, movement): two convolutions that halve the frames."""
 
@@ -86,27 +77,9 @@ class MovementEncoder(nn.Module):
             nn.Conv1d(width, out, 4, 2, 1), nn.Dropout(DROPOUT), nn.LeakyReLU(SLOPE),
         )  # fmt: skip
         self.out_net = nn.Linear(out, out)
-        _begin(self)
 
     def forward(self, features: Tensor) -> Tensor:
         out: Tensor = self.out_net(self.main(features.transpose(1, 2)).transpose(1, 2))
-        return out
-
-
-class MovementDecoder(nn.Module):
-    """(B, T / 4, movement) -> (B, T, 263): what the movement encoder is trained with, and needed for nothing else."""
-
-    def __init__(self, width: int, movement: int, out: int = POSE + 4) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            nn.ConvTranspose1d(movement, width, 4, 2, 1), nn.LeakyReLU(SLOPE),
-            nn.ConvTranspose1d(width, out, 4, 2, 1), nn.LeakyReLU(SLOPE),
-        )  # fmt: skip
-        self.out_net = nn.Linear(out, out)
-        _begin(self)
-
-    def forward(self, movements: Tensor) -> Tensor:
-        out: Tensor = self.out_net(self.main(movements.transpose(1, 2)).transpose(1, 2))
         return out
 
 
@@ -137,7 +110,6 @@ class TextEncoder(_Recurrent):
         super().__init__(shape.text, shape.joint)
         self.pos_emb = nn.Linear(shape.tags, shape.word)
         self.input_emb = nn.Linear(shape.word, shape.text)
-        _begin(self)
 
     def forward(self, words: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """(B, L, word) vectors, (B, L, tags) one-hot classes, (B,) words that count -> (B, joint)."""
@@ -150,7 +122,6 @@ class MotionEncoder(_Recurrent):
     def __init__(self, shape: EvaluatorShape) -> None:
         super().__init__(shape.motion, shape.joint)
         self.input_emb = nn.Linear(shape.movement, shape.motion)
-        _begin(self)
 
     def forward(self, movements: Tensor, lengths: Tensor) -> Tensor:
         """(B, L, movement), (B,) movements that count -> (B, joint)."""
@@ -158,7 +129,7 @@ class MotionEncoder(_Recurrent):
 
 
 class MatchingNetwork(nn.Module):
-    """The three encoders. The movement encoder is trained before and stays as it is, without dropout."""
+    """The three encoders."""
 
     def __init__(self, shape: EvaluatorShape) -> None:
         super().__init__()
@@ -166,13 +137,6 @@ class MatchingNetwork(nn.Module):
         self.movement_encoder = MovementEncoder(shape.width, shape.movement)
         self.text_encoder = TextEncoder(shape)
         self.motion_encoder = MotionEncoder(shape)
-        self.movement_encoder.requires_grad_(False)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> MatchingNetwork:
-        super().train(mode)
-        self.movement_encoder.eval()
-        return self
 
     def of_text(self, words: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """See `TextEncoder.forward`."""

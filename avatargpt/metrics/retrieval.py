@@ -38,7 +38,7 @@ def similar_pairs(sentences: np.ndarray, sides: np.ndarray, min_cosine: float = 
     Args:
         sentences: (N, D) unit vectors. sides: (N,) of `sides_of`: opposite sides are never the same, although the
             vectors of "the left hand" and "the right hand" have a cosine of 0.98.
-        least: cosine above which two sentences say nearly the same.
+        min_cosine: above which two sentences say nearly the same.
 
     Returns:
         (N, N) bool.
@@ -60,9 +60,7 @@ def retrieval_precision(
     Args:
         texts, motions: (N, D), N >= pool; row i of both belong together.
         same: (N, N) bool, which rows' texts say the same (`similar_pairs`); None = each only itself.
-        tops: k of the R-precision@k.
-        pool: motions among which a text looks.
-        repeats: shuffles. seed: of them.
+        tops: k of the R-precision@k. pool: motions among which a text is ranked. repeats: shuffles.
 
     Returns:
         (N, len(tops)): share of a row's pools in which a right motion is among the k nearest; NaN for a row that sat
@@ -90,16 +88,9 @@ def retrieval_precision(
 
 
 def pair_distances(texts: np.ndarray, motions: np.ndarray) -> np.ndarray:
-    """(N,) Euclidean distance of every text to its own motion (MM-Dist is their mean), in units of the space.
-
-    Args:
-        texts, motions: (N, D).
-    """
+    """(N,) Euclidean distance of every text to its own motion, (N, D) both (MM-Dist is their mean)."""
     a, b = _rows(texts, motions)
     return np.asarray(np.linalg.norm(a - b, axis=1))
-
-
-TOP = 3
 
 
 # (N / pool, pool, pool) L2 distances: of text i of a pool to motion j of it.
@@ -113,15 +104,14 @@ def _pool_distances(texts: np.ndarray, motions: np.ndarray, pool: int) -> np.nda
     return np.stack([np.linalg.norm(x[:, None] - y[None], axis=-1) for x, y in pools])
 
 
-def r_precision(texts: np.ndarray, motions: np.ndarray, pool: int = POOL, top: int = TOP) -> np.ndarray:
+def r_precision(texts: np.ndarray, motions: np.ndarray, pool: int = POOL, top: int = 3) -> np.ndarray:
     """Share of texts whose own motion is among the `k` nearest of its pool, for k = 1 to `top`.
 
     Source: Guo et al. 2022 (HumanML3D), pools of 32; rows are pooled as they come, so shuffle them before. Of motions
     at one distance the earlier counts as nearer.
 
     Args:
-        texts: (N, D), N a multiple of `pool`. motions: (N, D), row i belonging to text i.
-        pool: rows that are ranked among each other. top: largest k.
+        texts, motions: (N, D), N a multiple of `pool`; rows i belong together.
 
     Returns:
         (top,) shares, 0..1, rising.
@@ -133,11 +123,5 @@ def r_precision(texts: np.ndarray, motions: np.ndarray, pool: int = POOL, top: i
 
 
 def mm_dist(texts: np.ndarray, motions: np.ndarray) -> float:
-    """Mean L2 distance of each text's embedding to that of its motion ("matching score"), in units of the embedding.
-
-    Source: Guo et al. 2022.
-
-    Args:
-        texts, motions: (N, D).
-    """
+    """Mean L2 distance of each text to its motion, (N, D) both ("matching score"; Guo et al. 2022)."""
     return float(pair_distances(texts, motions).mean())

@@ -28,10 +28,7 @@ def confidence(
     """Mean and percentile-bootstrap interval (Efron 1979); NaN values (metrics that do not apply) are left out.
 
     Args:
-        values: one figure per clip or run.
-        level: of the interval.
-        samples: bootstrap draws.
-        seed: of the draws: same values, same interval.
+        values: one figure per clip or run. samples: bootstrap draws; equal values and seed give equal intervals.
     """
     x = np.asarray(values, np.float64).ravel()
     x = x[~np.isnan(x)]
@@ -47,9 +44,6 @@ def repeated(values: Sequence[float] | np.ndarray) -> Interval:
     """Mean over repetitions of a whole measurement, and 1.96 s / sqrt(n) to both sides; s divides by n, as published.
 
     Source: Guo et al. 2022 (HumanML3D), n = 20.
-
-    Args:
-        values: one figure per repetition.
     """
     x = np.asarray(values, np.float64).ravel()
     if not len(x) or not np.isfinite(x).all():
@@ -74,14 +68,10 @@ def frechet_distance(
     Source: Dowson & Landau 1982; Heusel et al. 2017 (FID), eps 1e-6 as there.
 
     Args:
-        mean1: (D,).
-        cov1: (D, D).
-        mean2: (D,).
-        cov2: (D, D).
-        eps: added to both diagonals.
+        mean1, mean2: (D,). cov1, cov2: (D, D).
 
     Returns:
-        The squared distance, in squared units of the features; 0 for equal Gaussians.
+        In squared units of the features; 0 for equal Gaussians.
     """
     m1, m2 = np.asarray(mean1, np.float64), np.asarray(mean2, np.float64)
     ridge = eps * np.eye(len(m1))
@@ -96,11 +86,8 @@ def ledoit_wolf(x: np.ndarray) -> tuple[np.ndarray, float]:
 
     Source: Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices".
 
-    Args:
-        x: (N, D).
-
     Returns:
-        (D, D) covariance (divided by N, as in the paper) and the share of the target, 0..1.
+        Of (N, D) the (D, D) covariance (divided by N, as in the paper) and the share of the target, 0..1.
     """
     n, d = x.shape
     c = x - x.mean(0)
@@ -123,12 +110,10 @@ def fid(generated: np.ndarray, real: np.ndarray, shrink: bool = False, eps: floa
     """Frechet distance of two sets of features.
 
     Args:
-        generated: (N, D), N >= 2.
-        real: (M, D), M >= 2.
+        generated, real: (N, D) and (M, D), N, M >= 2.
         shrink: estimate both covariances with `ledoit_wolf`. With fewer samples than some multiples of D the plain
             estimate is singular and the distance far too large even between halves of one set; shrinkage keeps it
             stable, but the figure is then comparable only with others made the same way at similar N.
-        eps: see `frechet_distance`.
     """
     a, b = np.asarray(generated, np.float64), np.asarray(real, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
@@ -146,8 +131,6 @@ def diversity(features: np.ndarray, pairs: int = 300, seed: int = 0) -> float:
 
     Args:
         features: (N, D), N >= 2.
-        pairs: size of the subsets.
-        seed: of the draw.
     """
     x = np.asarray(features, np.float64)
     if x.ndim != 2 or len(x) < 2 or pairs < 1:
@@ -164,9 +147,7 @@ def multimodality(features: np.ndarray, pairs: int = 10, seed: int = 0) -> float
     Source: Guo et al. 2022: 100 texts x 30 samples, 10 pairs each, two draws without replacement.
 
     Args:
-        features: (texts, samples, D), samples >= 2.
-        pairs: pairs per text, at most the number of samples.
-        seed: of the draw.
+        features: (texts, samples, D), samples >= 2. pairs: per text, at most the number of samples.
     """
     x = np.asarray(features, np.float64)
     if x.ndim != 3 or x.shape[1] < 2 or not 1 <= pairs <= x.shape[1]:
@@ -184,9 +165,7 @@ def kinematic_fid(generated: list[np.ndarray], real: list[np.ndarray], fps: floa
     of clips. It is divided by the number of features, so that 1 is about one standard deviation in every feature.
 
     Args:
-        generated: clips (T, 22, 3), at least 2.
-        real: clips, at least 2.
-        fps: frames per second of both.
+        generated, real: clips (T, 22, 3), at least two of each.
     """
     a = np.stack([kinematic_features(j, fps) for j in generated])
     b = np.stack([kinematic_features(j, fps) for j in real])

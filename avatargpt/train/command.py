@@ -63,7 +63,6 @@ _STORE = Option("motion store", needed=True)
 _TEXTS = Option("folder of caption bank and rewrites")
 _FACE_TEXTS = Option("folder of facial instructions", needed=True)
 _GROUNDING = Option("folder of the ground stage; texts in it are not computed again")
-_HUMANML3D = Option("HumanML3D folder (new_joint_vecs, texts, Mean.npy, Std.npy, train.txt, val.txt)", needed=True)
 _ROUNDS = Option("folders of the self-training stage, with commas between, the latest last")
 _SHARES = Option("weight of each of several folders, with commas between; default: equal")
 _CORPORA = {
@@ -194,15 +193,6 @@ STAGES: dict[str, StageEntry] = {
     "fgd": training(
         "gesture.fgd:gesture_features_stage", "train the encoder that FGD compares with",
         "gesture.fgd:GestureFeatureRecipe", store=_STORE,
-    ),
-    "movements": training(
-        "humanml3d_evaluator:movements_stage", "train the movement encoder of HumanML3D's evaluator",
-        "humanml3d_evaluator:MovementRecipe", data=_HUMANML3D,
-    ),
-    "evaluator": training(
-        "humanml3d_evaluator:evaluator_stage", "train HumanML3D's evaluator", "humanml3d_evaluator:EvaluatorRecipe",
-        data=_HUMANML3D, movements=Option("folder of the movements stage", needed=True),
-        words=Option("folder of the vocabulary (our_vab_data.npy and its words)", needed=True),
     ),
     "text-motion": training(
         "text_motion:text_motion_stage", "train the evaluator of text and motion", "text_motion:EvaluatorRecipe",

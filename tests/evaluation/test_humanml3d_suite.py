@@ -27,7 +27,7 @@ SMALL = {"repetitions": 3, "pool": 8, "diversity": 6, "texts": 3, "samples": 4, 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = made.write_corpus(tmp_path_factory.mktemp("made") / "HumanML3D")
-    made.evaluator().save(folder / "evaluator")
+    made.write_evaluator(folder / "evaluator")
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,23 @@ def write_corpus(folder: Path, clips: int = 20) -> Path:
         (folder / f"{split}.txt").write_text("\n".join(names) + "\n")
     np.save(folder / "Mean.npy", np.zeros(263, np.float32))
     np.save(folder / "Std.npy", np.ones(263, np.float32))
+    return folder
+
+
+def write_evaluator(folder: Path, judge: Evaluator | None = None, protocol: int = 4) -> Path:
+    """The layout of the published download, pickles included."""
+    judge = evaluator() if judge is None else judge
+    for name in ("text_mot_match/model", "Comp_v6_KLD01/meta", "glove"):
+        (folder / name).mkdir(parents=True)
+    parts = {k: getattr(judge.network, k).state_dict() for k in ("movement_encoder", "text_encoder", "motion_encoder")}
+    learnt = torch.optim.Adam(judge.network.text_encoder.parameters(), 1e-4)
+    saved = {**parts, "opt_text_encoder": learnt.state_dict(), "epoch": 3, "iter": 9}
+    torch.save(saved, folder / "text_mot_match/model/finest.tar")
+    np.save(folder / "Comp_v6_KLD01/meta/mean.npy", judge.mean)
+    np.save(folder / "Comp_v6_KLD01/meta/std.npy", judge.std)
+    np.save(folder / "glove/our_vab_data.npy", judge.vocabulary.vectors.astype(np.float64))
+    for name, value in (("words", list(judge.vocabulary.words)), ("idx", judge.vocabulary.rows)):
+        (folder / f"glove/our_vab_{name}.pkl").write_bytes(pickle.dumps(value, protocol))
     return folder
 
 

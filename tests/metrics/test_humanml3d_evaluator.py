@@ -124,40 +124,13 @@ def test_lengths_are_drawn_as_published() -> None:
             call()
 
 
-def test_saved_and_read_back(tmp_path: Path) -> None:
-    judge = made.evaluator()
-    judge.save(tmp_path)
-    back = load_evaluator(tmp_path)
-    assert back.fingerprint == judge.fingerprint and shape_of(back.network.state_dict()) == made.SHAPE
-    np.testing.assert_array_equal(back.embed_texts(SAID), judge.embed_texts(SAID))
-    damaged = tmp_path / "evaluator.safetensors"
-    damaged.write_bytes(damaged.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"evaluator\.safetensors: not an evaluator"):
-        load_evaluator(tmp_path)
-    with pytest.raises(UserError, match="no evaluator; accepted"):
-        load_evaluator(tmp_path / "nowhere")
-
-
-def write_official(folder: Path, judge: Evaluator, protocol: int = 4) -> None:
-    """The layout of the published download, pickles included."""
-    for name in ("text_mot_match/model", "Comp_v6_KLD01/meta", "glove"):
-        (folder / name).mkdir(parents=True)
-    parts = {k: getattr(judge.network, k).state_dict() for k in ("movement_encoder", "text_encoder", "motion_encoder")}
-    learnt = torch.optim.Adam(judge.network.text_encoder.parameters(), 1e-4)
-    saved = {**parts, "opt_text_encoder": learnt.state_dict(), "epoch": 3, "iter": 9}
-    torch.save(saved, folder / "text_mot_match/model/finest.tar")
-    np.save(folder / "Comp_v6_KLD01/meta/mean.npy", judge.mean)
-    np.save(folder / "Comp_v6_KLD01/meta/std.npy", judge.std)
-    np.save(folder / "glove/our_vab_data.npy", judge.vocabulary.vectors.astype(np.float64))
-    for name, value in (("words", list(judge.vocabulary.words)), ("idx", judge.vocabulary.rows)):
-        (folder / f"glove/our_vab_{name}.pkl").write_bytes(pickle.dumps(value, protocol))
-
-
 @pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_published_files_are_read_without_unpickling(tmp_path: Path, protocol: int) -> None:
-    judge = made.evaluator()
-    write_official(tmp_path, judge, protocol)
-    assert load_evaluator(tmp_path).fingerprint == judge.fingerprint
+    judge, back = made.evaluator(), load_evaluator(made.write_evaluator(tmp_path, protocol=protocol))
+    assert back.fingerprint == judge.fingerprint and shape_of(back.network.state_dict()) == made.SHAPE
+    np.testing.assert_array_equal(back.embed_texts(SAID), judge.embed_texts(SAID))
+    with pytest.raises(UserError, match="no evaluator; accepted"):
+        load_evaluator(tmp_path / "nowhere")
 
 
 class _Calls:
@@ -166,7 +139,7 @@ class _Calls:
 
 
 def test_nothing_in_published_files_is_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_official(tmp_path, made.evaluator())
+    made.write_evaluator(tmp_path)
     (tmp_path / "glove/our_vab_idx.pkl").write_bytes(pickle.dumps({"unk": _Calls()}))
     with pytest.raises(UserError, match=r"idx\.pkl: not a pickle of words .*makes something else.*accepted"):
         load_evaluator(tmp_path)
@@ -177,7 +150,7 @@ def test_nothing_in_published_files_is_called(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    write_official(tmp_path, made.evaluator())
+    made.write_evaluator(tmp_path)
     shutil.rmtree(tmp_path / "glove")
     with pytest.raises(UserError, match=r"no our_vab_data\.npy; accepted in"):
         load_evaluator(tmp_path)

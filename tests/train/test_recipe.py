@@ -31,7 +31,7 @@ def test_every_step_is_a_stage_with_its_options_and_a_configuration_that_resolve
                 assert isinstance(resolve(address), dict)
                 used.add(Path(address.partition(".yaml")[0]).resolve())
     # no steps of it
-    other = {"portrait", "recipe", "fgd", "movements", "evaluator", "unified", "debug",
+    other = {"portrait", "recipe", "fgd", "unified", "debug",
             }
     files = {p.with_suffix("") for p in configs().resolve().rglob("*.yaml") if p.stem not in other}
     assert files - used == set()

@@ -1,4 +1,4 @@
-"""How often something is done, read off the joints: exact counts, each measured on clips whose count is known.
+"""Exact counts of repetitions from the joints, each measured on clips whose count is known.
 
 `KNOWN` says on which keyframed clips a counter is measured; a prompt suite that counts states the accuracy of its
 counters beside its own figures.

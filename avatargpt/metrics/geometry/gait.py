@@ -1,4 +1,4 @@
-"""Predicates about where the body goes and how fast, and about uncommon gaits and steps.
+"""Predicates of locomotion: direction, speed, gaits and steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Predicates about what the hands do near the body, and plain facts of which checks for rarer actions are built.
+"""Predicates of hands near the body, and basic facts of which checks for rarer actions are built.
 
 There is no hand joint beyond the wrist: a hand at the mouth has its wrist about 0.1 to 0.25 m from it.
 """

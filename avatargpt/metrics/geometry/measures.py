@@ -1,4 +1,4 @@
-"""Predicates about how far, how fast and which way, and about manner beside a neutral rendition.
+"""Predicates of distance, speed, direction and manner, the last by comparison with a neutral rendition.
 """
 
 from __future__ import annotations

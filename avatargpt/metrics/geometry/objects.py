@@ -1,4 +1,4 @@
-"""Predicates about handling objects that are not there, and about sport.
+"""Predicates of handling (unseen) objects, and of sport.
 
 Picking up, carrying, pushing, throwing, doors, tools; bats, clubs, balls, boxing, skiing, skating, cycling.
 """

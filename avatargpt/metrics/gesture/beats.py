@@ -126,9 +126,6 @@ def onset_strength(audio: np.ndarray) -> np.ndarray:
 
     Source: Boeck & Widmer 2013 (spectral flux) as ``librosa.onset.onset_strength`` computes it by default: shifted by
     one hop for the difference and by two for the width of the window.
-
-    Args:
-        audio: (n,) mono, 16 kHz.
     """
     mel = mel_matrix()
     power = np.concatenate([block**2 @ mel for block in _blocks(check(audio))])
@@ -145,9 +142,6 @@ def onsets(audio: np.ndarray) -> np.ndarray:
     Boeck, Krebs & Schedl 2012 as ``librosa.onset.onset_detect(y, sr=16000, hop_length=512)`` does it, and BEAT2's code
     calls it. There its further conditions, the largest within 30 ms and 30 ms apart, round down to no hops at all: two
     hops in a row may both be onsets, and are so here.
-
-    Args:
-        audio: (n,) mono, 16 kHz.
     """
     return np.asarray(_picked(onset_strength(audio)) * HOP / RATE)
 
@@ -186,9 +180,6 @@ def emphases(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The strongest of the `onsets`, at least 0.8 s apart, the strongest chosen first.
 
     Definition of this project: five or six onsets a second, as `onsets` finds in speech, lie near any motion.
-
-    Args:
-        audio: (n,) mono, 16 kHz.
 
     Returns:
         (N,) seconds and (N,) dB of onset strength.
@@ -234,9 +225,7 @@ def motion_beats(motion: Motion, usual: np.ndarray, moving: float = MOVING) -> l
     threshold is 0.3 (0.1 in its later `BC`) of the mean speed of each joint over the corpus, not of a metre per second.
 
     Args:
-        motion: any rate, read at 30 fps.
-        usual: (13,) m/s, see `mean_speeds`.
-        moving: least speed of a beat, in `usual`.
+        usual: (13,) m/s, see `mean_speeds`. moving: least speed of a beat, in `usual`.
     """
     unit = np.asarray(usual, np.float64)
     if unit.shape != (len(UPPER),) or not (unit >= 0).all():
@@ -252,9 +241,7 @@ def scores(sound: np.ndarray, beats: Sequence[np.ndarray], sigma: float = SIGMA)
     A joint without any beat scores 0, as in the published code.
 
     Args:
-        sound: (N,) seconds.
-        beats: (n,) seconds of every joint.
-        sigma: seconds.
+        sound: (N,) seconds. beats: (n,) seconds of every joint.
     """
     out = np.zeros(len(sound))
     for joint_beats in beats:

@@ -97,7 +97,7 @@ def nods(motion: Motion, degrees: float = NOD, max_seconds: float = MAX_NOD_SECO
     Args:
         motion: any rate.
         degrees: least change of pitch, down and up.
-        slowest: s that either may take.
+        max_seconds: that either may take.
     """
     pitch, reach = Signals(motion).head_turn[0], round(max_seconds * SIGNAL_FPS)
     lowest = _lowest(pitch, degrees)
@@ -154,8 +154,8 @@ def nod_timing(motion: Motion, listener: np.ndarray, speaker: np.ndarray, about:
 
     Args:
         motion: of the listener, any rate.
-        own: (T,) bool at 30 fps, see `speaking`; of the listener's voice.
-        other: (T,) the same of the other's.
+        listener: (T,) bool at 30 fps, see `speaking`; of the listener's voice.
+        speaker: the same of the speaker's voice.
         about: seconds.
     """
     when = listening(listener, speaker)
