@@ -214,6 +214,7 @@ class AnswerCache:
             self.folder.rmdir()
 
     def _path(self, folder: Path, what: str, arguments: Sequence[Any]) -> Path:
+        # Equal calls are numbered: a model may answer the second one differently.
         name = answer_digest(what, *arguments)[:40]
         self._times[name] += 1
         return folder / f"part-{name}-{self._times[name]}.npz"

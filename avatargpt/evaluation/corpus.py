@@ -71,6 +71,7 @@ def keyframed_clips(per_family: int, first: int = HELD_OUT, only: Sequence[str] 
     if unknown:
         raise UserError(f"no keyframed family called {', '.join(unknown)}; accepted: {', '.join(sorted(every))}")
     for name in sorted(only) if only is not None else action_names():
+        # Batches keep few motions in memory at a time.
         for start in range(0, per_family, BATCH):
             seeds = range(first + start, first + min(start + BATCH, per_family))
             yield from keyframed(every[name], seeds)
@@ -94,6 +95,7 @@ def nearest_clips(clips: Sequence[Clip], training: Sequence[Clip]) -> np.ndarray
         for group in (clips, training)
     )
     scale = b.std(0)
+    # The root's own place in the heading frame never varies.
     used = scale > 1e-6
     a, b = a[:, used] / scale[used], b[:, used] / scale[used]
     return np.array([np.linalg.norm(b - row, axis=1).argmin() for row in a])
@@ -129,6 +131,7 @@ class RandomClip:
 
     def __call__(self, prompts: list[str], seeds: list[int]) -> list[Motion]:
         def pick(prompt: str, seed: int) -> int:
+            # hash() differs between processes, crc32 does not.
             return int(np.random.default_rng([seed, zlib.crc32(prompt.encode())]).integers(len(self.clips)))
 
         return [self.clips[pick(p, s)].load() for p, s in zip(prompts, seeds, strict=True)]
@@ -149,6 +152,7 @@ class NearestCaption:
         for i, clip in enumerate(clips):
             for caption in clip.captions:
                 self.owners.setdefault(caption.strip().lower(), []).append(i)
+        # Sorted, so that equal cosines are decided alike on every machine.
         self.captions = sorted(self.owners)
         self.encode = SentenceGrounder().sentence
         self.vectors = self.encode(self.captions)

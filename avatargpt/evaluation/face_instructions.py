@@ -80,6 +80,7 @@ def score(suite: Suite, performer: FacePipeline, data: Path | None, store: Path 
         results_of = [[float(r.passed) for r in check_score(m, s)] for m, s in zip(faces, scores, strict=True)]
         passed[name] = [(s.text, values) for s, values in zip(scores, results_of, strict=True)]
         results |= {f"reading_{k}/{name}": plain(v) for k, v in reading_score(read, scores).items()}
+        # From true scores: what the driver can do when the reading is right.
         from_scores = [performer.perform(s.text, score=s, seconds=s.length) for s in scores]
         results |= {k.replace("/", "_told/"): v for k, v in followed(name, from_scores, scores).items()}
         samples += _samples(faces[:20], read[:20], scores[:20])
@@ -211,6 +212,7 @@ def _with_speech(performer: FacePipeline, clips: Sequence[SpeechClip], scores: S
     from avatargpt.speech.phones import Phone
     from avatargpt.train.speech_data.validation import predict
 
+    # Mouth actions give way to speech and would fail by design.
     free = [s for s in scores if s.events and not any(w in e.action for e in s.events for w in MOUTH)]
     alone, both, events = Lips(), Lips(), []
     for i, clip in enumerate(clips):

@@ -179,6 +179,7 @@ def attention(name: str, row: Sequence[TalkMotion]) -> dict[str, Any]:
         timing = nod_timing(talk_motion.motion, voice, interlocutor)
         nods += timing.hits
         chance.append(timing.chance)
+        # Half its length away the voice has the same statistics and no relation to the nods.
         turned = np.roll(interlocutor, len(interlocutor) // 2)
         if listening(voice, turned)[: len(speeds)].any():
             swapped += nod_timing(talk_motion.motion, voice, turned).hits
@@ -263,6 +264,7 @@ def score(
         features: for FGD.
         reduced: whether the first network is also run without sound, words and interlocutor; False for stored motions.
     """
+    # Frames of one talk are not independent: windows are the samples of intervals.
     window = float(suite.options.get("window", 10.0))
     recorded = [t for t in talks if t.motion is not None]
     if not recorded:
@@ -312,6 +314,7 @@ def _makers(
     if strokes:
         bank = baselines.StrokeBank(strokes)
         out["retrieval"] = lambda talk, frames: bank.gesticulate(talk.audio, frames)
+    # What a network gains from each input shows in the row without it.
     reductions: list[tuple[str, Callable[[Talk], Talk]]] = [
         ("", lambda talk: talk), (" without sound", lambda talk: replace(talk, audio=np.zeros_like(talk.audio)))
     ]  # fmt: skip

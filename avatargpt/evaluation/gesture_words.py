@@ -68,6 +68,7 @@ class StrokeMatcher:
             window = track.cut(centre + shift - BEFORE, centre + shift + AFTER + 1)
             for name, sides, part in self._strokes:
                 hands = np.linalg.norm(window.hands[:, sides] - part.hands[:, sides], axis=-1).mean()
+                # Fingers are costly to compare; wrists alone already exclude most strokes.
                 if hands >= best[0]:
                     continue
                 bent = np.linalg.norm(window.bent[:, sides] - part.bent[:, sides], axis=-1).mean()
@@ -126,6 +127,7 @@ def score(suite: Suite, model: str | Path, cache: AnswerCache = NO_CACHE) -> dic
         speech = voices.voice(rng).say(row["text"], rng)
         words = speech.words.words
         at = next(k for k, w in enumerate(words) if w.text.strip(MARKS).lower() == row["word"].lower())
+        # Hands start before a word and end after it.
         audio = np.concatenate([np.zeros(round(LEAD * RATE), np.float32), speech.audio,
                                 np.zeros(round(TAIL * RATE), np.float32)])  # fmt: skip
         shifted = [_later(w, LEAD) for w in words]

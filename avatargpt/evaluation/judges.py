@@ -110,6 +110,7 @@ def score_families(suite: Suite, clips: Iterable[Clip], compared: int = 4) -> di
             continue
         s = Signals(clip.load())
         passed[clip.action].append(float(holds(table[clip.action], clip, s)))
+        # All clips against all families would take hours.
         if len(signals[clip.action]) < compared:
             signals[clip.action].append(s)
     results: dict[str, Any] = {"own": figure([x for v in passed.values() for x in v])}
@@ -159,6 +160,7 @@ def score_evaluator(
         share, over the degradations and the clips as they are.
     """
     options = suite.settings(Settings)
+    # Degradations need four frames.
     held_out = [c for c in (*recorded, *keyframed) if c.captions and len(c.load()) >= 4]
     if len(held_out) < options.pool:
         raise UserError(f"{suite.name}: {len(held_out)} held-out clips with captions; "
@@ -174,6 +176,7 @@ def score_evaluator(
     vectors = evaluator.joints(joints)
     for name, mask in groups.items():
         rows = np.flatnonzero(mask)
+        # Too few clips of one source have no pool of their own, but count among all.
         if len(rows) < options.pool:
             continue
         fit = fits(evaluator, [captions[i] for i in rows], [sides[i] for i in rows], vectors[rows], options.pool,

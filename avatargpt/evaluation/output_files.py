@@ -97,6 +97,7 @@ def match_files(folder: Path, items: Sequence[Item], names: Path | None = None) 
     files: dict[str, Path] = {}
     failed: list[dict[str, str]] = []
     ignored: list[Path] = []
+    # Sorted, so that of two files with one name the same one is always refused.
     for path in sorted(folder.iterdir()):
         if path.name in LISTS or (names and path.resolve() == names.resolve()):
             continue
@@ -243,6 +244,7 @@ def clip_signs(joints: np.ndarray) -> ClipSigns:
     body = x[:, _J["head"]] - ankles
     axis = np.abs(body).argmax(1)
     at = np.arange(len(x)), axis
+    # Along the dominant axis, of whatever sign: an upside-down body is found as well.
     side = np.sign(body[at])
     straight = (upper[at] * side > 0) & (lower[at] * side > 0)
     axes = Counter(_AXES[a + 3 * (s < 0)] for a, s in zip(axis[straight], side[straight], strict=True))
@@ -279,6 +281,7 @@ def frame_warnings(clips: Sequence[ClipSigns]) -> list[str]:
                    "are exchanged or one axis is flipped; accepted left = +X when facing +Z, Y up")  # fmt: skip
     off = [c.lowest for c in clips if abs(c.lowest) > MAX_FLOOR_OFFSET]
     centred = sum(abs(c.pelvis) < MAX_FLOOR_OFFSET and c.lowest < -MAX_FLOOR_OFFSET for c in clips)
+    # Heights mean nothing along a wrong axis: one fault is reported, not its consequences.
     if is_most(centred) and not turned:
         out.append(f"the pelvis is at height 0 {share(centred)}; accepted heights over a floor at 0")
     elif is_most(len(off)) and not turned:
@@ -383,6 +386,7 @@ def _motion(path: Path, fps: float | None, on_joints: JointsCallback | None) -> 
 def _positions(path: Path, fps: float | None) -> tuple[np.ndarray, float, np.ndarray | None] | None:
     if path.suffix.lower() != ".npy":
         return None
+    # Mapped: the shape is checked before anything large is read.
     array = map_array(path, f"accepted {ARRAYS}")
     reader = _ARRAYS.get(array.shape[1:])
     if reader is None:

@@ -123,6 +123,7 @@ def _prompts(
     texts = {i.id: i.text for i in expected}
     motions = {texts[name]: dict(enumerate(clips_of)) for name, clips_of in clips.items()}
     looking = [e for e in suite.entries if any(predicates.needs_head(c) for c in e.checks)]
+    # Not judged, rather than failed: the format cannot show it.
     unjudged = [{"item": e.prompt, "reason": HEAD_UNKNOWN} for e in looking
                 if _lacks_face(motions, e.prompt, e.neutral)]  # fmt: skip
     lost = [{"item": e.prompt, "reason": f"no clip for its neutral prompt: {e.neutral}"}

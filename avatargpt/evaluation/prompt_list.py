@@ -73,6 +73,7 @@ def fitting(suite: Suite, motions: Mapping[int, Sequence[np.ndarray]], folder: P
     texts = [str(suite.options["prompts"][n]["prompt"]) for n in rows]
     captions, sides = [v[None] for v in SentenceGrounder().sentence(texts)], list(sides_of(texts)[:, None])
     vectors = evaluator.joints([motions[n][0] for n in rows])
+    # Rolled, so that few motions keep their own prompt.
     shuffled = vectors[np.roll(np.random.default_rng(seed).permutation(len(rows)), 1)]
     results: dict[str, Any] = {}
     for name, rated in (("", vectors), (f"/{RANDOM_PAIRING}", shuffled)):

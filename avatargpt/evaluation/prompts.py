@@ -59,6 +59,7 @@ def score(suite: Suite, generate: Generator, batch: int = 64, cache: AnswerCache
     Returns:
         See `judged`.
     """
+    # A counter that miscounts known clips would judge the counter and not the model.
     chosen = JudgeablePrompts.of(suite)
     pairs = [(text, seed) for text in chosen.texts for seed in suite.seeds]
     signals: dict[str, dict[int, Signals]] = defaultdict(dict)
@@ -89,6 +90,7 @@ def generated(
         except OutOfStepError:
             raise
         except Exception as e:
+            # One prompt that cannot be generated must not take its whole chunk with it.
             if len(chunk) == 1:
                 return [Answer(None, None, reason(e))]
             return [work([pair])[0] for pair in chunk]
@@ -150,11 +152,13 @@ def judged(
     for entry in chosen.entries:
         samples = signals.get(entry.prompt, {})
         neutral = signals.get(entry.neutral, {}) if entry.neutral else {}
+        # A style check without its neutral rendition has nothing to compare with.
         usable = {n: s for n, s in samples.items() if not entry.neutral or neutral}
         if not usable or entry.prompt in without:
             continue
         passed, failure = [], None
         for number, sample in usable.items():
+            # Files of other systems may have fewer neutral samples than others.
             reference = neutral.get(number, next(iter(neutral.values()))) if neutral else None
             verdict = predicates.judge_all(entry.checks, sample, reference)
             passed.append(int(verdict.passed))

@@ -46,6 +46,7 @@ def figure(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
     """
     from avatargpt.metrics.statistics import confidence
 
+    # A figure that applies to nothing is reported as such: 0 would look like a failure.
     x = np.asarray(values, np.float64)
     if not np.isfinite(x).any():
         return {"mean": None, "low": None, "high": None, "n": 0}
@@ -127,6 +128,7 @@ def suite_digest(suite: Suite) -> str:
 
 def judges_digest() -> str:
     """SHA-256 of the code that judges: figures of equal digests compare."""
+    # Changed judges make figures incomparable, whatever the version says.
     files = [p for package in JUDGE_PACKAGES for p in (PACKAGE / package).rglob("*.py")]
     return digest_of(files, PACKAGE, MAX_HASHED_BYTES)
 
@@ -135,6 +137,7 @@ def manifest(folder: Path | None) -> dict[str, Any] | None:
     """Number of files, bytes and digest of a folder of data; None where there is none."""
     if folder is None or not folder.is_dir():
         return None
+    # Answers stored beside a result are no data.
     every = (p for p in folder.rglob("*") if p.is_file())
     files = [p for p in every if not p.name.startswith(".") and p.parent.suffix != SUFFIX]
     size = sum(p.stat().st_size for p in files)

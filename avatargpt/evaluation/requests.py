@@ -256,6 +256,7 @@ def _figures(
             flagged.append(float(not answer.known))
         else:
             approximations.append(float(reported))
+        # A wrong action without a warning is the one error that a user cannot see.
         silent.append(float(not reported and (row.expected == "unknown" or not exact)))
         request_rows.append({"id": row.id, "read_as": list(answer.captions), "known": answer.known, "right": int(exact),
                              **({"warnings": list(answer.warnings)} if answer.warnings else {})})  # fmt: skip

@@ -22,6 +22,7 @@ from vqvae.strict import PositiveInt, Strict
 
 # (prompts, seeds), equally long -> one motion per pair.
 Generator = Callable[[list[str], list[int]], Sequence[Motion]]
+# Fixed, as other batches change the last bits of a network's answers.
 GENERATED_AT_ONCE = 64
 MODEL = "model"
 RANDOM_PAIRING = "random pairing"
@@ -104,6 +105,7 @@ def score(
 
 def recorded_rows(suite: Suite, real: np.ndarray) -> dict[str, np.ndarray]:
     """The rows of recordings, by their (N, D) vectors: as they are, and each for another's caption."""
+    # A permutation: the row keeps the distribution of motions and loses the pairing.
     shift = np.random.default_rng(suite.seeds[0]).permutation(len(real))
     return {"real": real, RANDOM_PAIRING: real[shift]}
 

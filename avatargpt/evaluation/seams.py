@@ -120,6 +120,7 @@ def closed_loop(
             performed.append(super().choose(clause, candidates, tail, detour))
             return performed[-1]
 
+        # Descriptions choose no candidate here, so they are not computed.
         def describe(self, codes: np.ndarray) -> str:
             return ""
 
@@ -155,6 +156,7 @@ def chained(model: AvatarGPT, performed: Sequence[ClauseCodes], frames: int) -> 
     parts, centres, at = [clips[0]], [], len(clips[0])
     for clip in clips[1:]:
         last = parts[-1]
+        # Placed at the end of the last clip, so that only the pose jumps.
         clip = stitch.place(clip, 0, last, len(last) - 1)
         if frames:
             parts.append(transitions.interpolate(last, clip, frames))
@@ -183,6 +185,7 @@ def caption_scenes(captions: CaptionedLengths, transitions: int, seed: int) -> l
     rng = np.random.default_rng(seed)
     count = -(-transitions // (STEPS - 1))
     rounds = -(-count * STEPS // len(captions))
+    # Every caption comes once before any comes twice.
     order = np.concatenate([rng.permutation(len(captions)) for _ in range(rounds)])[: count * STEPS]
     return [[captions[i] for i in group] for group in order.reshape(count, STEPS)]
 

@@ -134,6 +134,7 @@ def _still(driver: Driver) -> dict[str, Any]:
     rng, level = np.random.default_rng(0), np.float32(10 ** (-30 / 20))
     sounds = {"silence": [np.zeros(10 * RATE, np.float32)]}
     sounds["noise"] = [noise(10 * RATE, rng, slope) * level for _ in range(NOISES) for slope in (0.0, 1.0, 2.0)]
+    # The mouth may settle before it counts as moving.
     first = round(lipsync.SETTLE * FPS)
     return {
         f"still/{name}{'' if head == 'rule' else '_paired'}": figure(

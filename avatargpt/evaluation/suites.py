@@ -287,6 +287,7 @@ def read(path: Path) -> Suite:
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: accepted a mapping with {', '.join(SUITE_KEYS)}")
+    # Mistakes are reported when the file is read, not after hours of generation.
     unknown = set(data) - set(SUITE_KEYS)
     missing = {"name", "version", "kind", "description", "metrics"} - set(data)
     if unknown or missing:

@@ -98,6 +98,7 @@ def cut(clips: list[Clip], kind: str, given_share: float, shortest: int) -> list
         real = clip.load().canonical()
         if len(real) < shortest:
             continue
+        # The model completes whole tokens.
         real = real.slice(0, len(real) // TOKEN_FRAMES * TOKEN_FRAMES)
         first = max(TOKEN_FRAMES, round(given_share * len(real) / TOKEN_FRAMES) * TOKEN_FRAMES)
         tasks.append(Task(real, first, len(real) - first if kind == "inbetween" else len(real)))
@@ -162,6 +163,7 @@ def judged(
     extra_figures = BETWEEN_FIGURES if suite.kind == "inbetween" else ()
     for name, method in compared.items():
         suffix = "" if name == "model" else f"/{name}"
+        # Baselines do not depend on the seed.
         seeds = suite.seeds if name == "model" else suite.seeds[:1]
         rows: dict[str, list[list[float]]] = {k: [] for k in (*FIGURES, *extra_figures)}
         predicted: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}
@@ -185,6 +187,7 @@ def judged(
                 if extra_figures:
                     for key, value in _between(joints, task, usual, answer.notes).items():
                         here[key].append(value)
+                # Ratios of slow limbs would be noise.
                 here["speed"] += [fast[k] / slow[k] for k in slow if slow[k] > 1.0]
                 predicted[seed].append(middle)
             for k, values in here.items():
@@ -222,6 +225,7 @@ def _over_clips(rows: list[list[float]]) -> dict[str, Any]:
 def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...]) -> dict[str, float]:
     from avatargpt.kinematics.measures import TOES, foot_skate, jerk
 
+    # Third differences at the seam reach three frames into what was kept.
     around = slice(max(0, task.first - 3), task.last + 3)
     middle, true = joints[task.first : task.last], task.real.joints[task.first : task.last]
     steps = np.linalg.norm(np.diff(joints[around][:, TOES], axis=0), axis=-1)

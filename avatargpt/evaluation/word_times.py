@@ -103,6 +103,7 @@ def _errors(recording: Timed, result: Words) -> tuple[str, list[float], float, f
     def plain_text(words: tuple[Word, ...]) -> list[str]:
         return ["".join(c for c in w.text.lower() if c.isalnum()) for w in words]
 
+    # Whisper may hear other words: only common ones have comparable onsets.
     matcher = difflib.SequenceMatcher(None, plain_text(recording.words), plain_text(result.words), autojunk=False)
     pairs = [(b.a + k, b.b + k) for b in matcher.get_matching_blocks() for k in range(b.size)]
     errors = [1000 * abs(recording.words[a].start - result.words[b].start) for a, b in pairs]

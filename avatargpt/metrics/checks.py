@@ -183,6 +183,7 @@ def sided(check: Any, side: str | None) -> Any:
         return {name: [sided(c, side) for c in body]}
     if body.get("side") in (None, "both", side):
         return check
+    # Captions of real clips often leave the side open.
     return {"any": [{name: {**body, "side": s}} for s in _SIDED]}
 
 
@@ -233,6 +234,7 @@ class CaptionChecks:
         if clip.source == "synthetic":
             entry = self._families.get(clip.action)
             return self._family(entry, clip.extra.get("params") or {}, caption) if entry else []
+        # Such clips show several actions or another manner than their class.
         if clip.source in ("composed", "layered", "styled", "looped") or clip.style not in ("", "normal"):
             return []
         return [sided(check, side_of(caption)) for check in self.of_class(clip)]

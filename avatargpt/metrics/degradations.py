@@ -85,6 +85,7 @@ def degrade(motion: Either, name: str, seed: int = 0, in_place: bool = False) ->
         raise UserError(f"no degradation {name!r}; accepted: {', '.join(DEGRADATIONS)}")
     if len(motion) < MIN_FRAMES:
         raise UserError(f"{len(motion)} frames to degrade; at least {MIN_FRAMES} are needed")
+    # The name is part of the seed: noise and shuffling must not draw alike.
     worse: Either = DEGRADATIONS[name](motion, np.random.default_rng([seed, zlib.crc32(name.encode())]))
     return worse if in_place else worse.canonical()
 

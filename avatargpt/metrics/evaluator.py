@@ -142,6 +142,7 @@ class EvaluatorNetwork(nn.Module):
         x = F.gelu(self.second(x)) * mask
         for block in self.blocks:
             x = block(x, mask)
+        # Means of both halves keep the order of what happens.
         early = (at[: x.shape[2]] < -(-count[:, None] // 2))[:, None] * mask
         late = (at[: x.shape[2]] >= (count[:, None] // 2))[:, None] * mask
         pooled = [(x * part).sum(2) / part.sum(2).clamp(min=1) for part in (mask, early, late)]

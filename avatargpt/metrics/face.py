@@ -80,6 +80,7 @@ def au_f1(motions: Sequence[FaceMotion], references: Sequence[FaceMotion], rule:
     rng = np.random.default_rng(seed)
     values = []
     for m, r in zip(motions, references, strict=True):
+        # Both faces at the same moments, or random frames would lower the score of a perfect copy.
         times = three_times(rng, m, r)
         units, reference = active_units(m, rule, times), active_units(r, rule, times)
         if units or reference:

@@ -82,6 +82,7 @@ class Lips:
         """Count one clip: (T, 55) curves at 30 fps, its phones, and what the teacher makes of them."""
         shut, touch = closed(curves), touching(curves)
         lips, teeth = ([p for p in phones if p.name in group] for group in (CLOSED, LABIODENTAL))
+        # Phones near a p, b, m share its closure, so they prove nothing.
         jaw = channel(curves, "jawOpen")
         for p in phones:
             a, b = _frames(p, len(curves))

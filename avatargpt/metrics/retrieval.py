@@ -79,6 +79,7 @@ def retrieval_precision(
         order = rng.permutation(len(a))
         for start in range(0, len(a) - pool + 1, pool):
             rows = order[start : start + pool]
+            # Stable order: of equal distances the earlier row counts as nearer.
             far = ((a[rows][:, None] - b[rows][None]) ** 2).sum(-1)
             hit_rows = np.take_along_axis(right[np.ix_(rows, rows)], far.argsort(1, kind="stable"), 1)
             hits[rows] += np.stack([hit_rows[:, :k].any(1) for k in tops], 1)

@@ -74,6 +74,7 @@ def frechet_distance(
         In squared units of the features; 0 for equal Gaussians.
     """
     m1, m2 = np.asarray(mean1, np.float64), np.asarray(mean2, np.float64)
+    # As in the published code, where a singular covariance would have no root.
     ridge = eps * np.eye(len(m1))
     c1, c2 = np.atleast_2d(cov1) + ridge, np.atleast_2d(cov2) + ridge
     root = _sqrt(c1)

@@ -63,6 +63,7 @@ def bleu(
     count = max(map(len, references))
     # sacrebleu wants equally many references per item; a repeated one changes neither matches nor lengths.
     columns = [[" ".join(tokens(r[k % len(r)])) for r in references] for k in range(count)]
+    # Sentences are tokenised already; force silences the warning about it.
     metric = BLEU(tokenize="none", force=True, max_ngram_order=order, smooth_method="exp")
     return float(metric.corpus_score([" ".join(tokens(c)) for c in candidates], columns).score)
 

@@ -26,10 +26,8 @@ def _any_side(test: object, s: Signals, **parameters: object) -> Verdict:
 
 @predicate
 def raises_hand(s: Signals, side: str = "any", height: float = -0.06, other_height: float = -0.12) -> Verdict:
-    """The wrist of `side` (left, right, both, any) gets to `height` over its shoulder for 0.2 s; the other stays down.
-
-    The default accepts an arm at shoulder level: tired and old people raise a hand no higher.
-    """
+    """The wrist of `side` (left, right, both, any) is `height` over its shoulder for 0.2 s; the other stays down."""
+    # The default accepts an arm at shoulder level: tired and old people raise a hand no higher.
     if side == "any":
         return _any_side(raises_hand, s, height=height, other_height=1.0)
     up, down = _chosen(side)

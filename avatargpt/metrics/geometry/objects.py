@@ -53,10 +53,8 @@ def carries(s: Signals, distance: float = 0.5, share: float = 0.25) -> Verdict:
 
 @predicate
 def pushes(s: Signals, side: str = "both", gain: float = 0.1, out: float = 0.28) -> Verdict:
-    """Hands (`side`: both, any, left, right) before the chest go out forward by `gain`, level and slower than a blow.
-
-    Counted in the world, so that a push by stepping forward with stretched arms is one too.
-    """
+    """Hands (`side`: both, any, left, right) before the chest go forward by `gain`, level and slower than a blow."""
+    # Counted in the world, so that a push by stepping forward with stretched arms is one too.
     got = {}
     for name, h in HANDS.items():
         arm, wrist = s.arm(h), s.at(f"{h}_wrist")
@@ -115,10 +113,8 @@ def catches(s: Signals, width: float = 0.4) -> Verdict:
 
 @predicate
 def knocks(s: Signals, side: str = "any", times: int = 2, most: int = 99, amplitude: float = 0.03) -> Verdict:
-    """A bent arm with the hand before the shoulder taps forward and back, `times` times (`most` at most).
-
-    Raising the hand may count as one more.
-    """
+    """A bent arm with the hand before the shoulder taps forward and back, `times` times (`most` at most)."""
+    # Raising the hand may count as one more.
     count = {}
     for name, h in HANDS.items():
         arm = s.arm(h)

@@ -132,6 +132,7 @@ def onset_strength(audio: np.ndarray) -> np.ndarray:
     db = 10 * np.log10(np.maximum(power, MIN_POWER))
     db = np.maximum(db, db.max() - RANGE)
     flux = np.maximum(np.diff(db, axis=0), 0).mean(1)
+    # librosa centres its frames: the difference belongs to the later one.
     return np.pad(flux, (1 + WINDOW // (2 * HOP), 0))[: len(db)]
 
 

@@ -99,6 +99,7 @@ def nods(motion: Motion, degrees: float = NOD, max_seconds: float = MAX_NOD_SECO
         degrees: least change of pitch, down and up.
         max_seconds: that either may take.
     """
+    # Against the chest, so that leaning forward is no nod.
     pitch, reach = Signals(motion).head_turn[0], round(max_seconds * SIGNAL_FPS)
     lowest = _lowest(pitch, degrees)
     out: list[Nod] = []
