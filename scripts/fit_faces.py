@@ -58,11 +58,11 @@ def reach(takes: list[FaceMotion]) -> dict[str, float]:
     return out
 
 
-def _movements(curve: np.ndarray, least: float) -> list[tuple[float, float, float, int]]:
+def _movements(curve: np.ndarray, prominence: float) -> list[tuple[float, float, float, int]]:
     """(rise, fall, height, frame) of every peak: seconds from 10 to 90 % of the way up and down again."""
-    peaks, found = find_peaks(curve, prominence=least, wlen=int(6 * FPS))
+    peaks, properties = find_peaks(curve, prominence=prominence, wlen=int(6 * FPS))
     out = []
-    for p, left, right in zip(peaks, found["left_bases"], found["right_bases"], strict=True):
+    for p, left, right in zip(peaks, properties["left_bases"], properties["right_bases"], strict=True):
         times = []
         for side in (curve[left : p + 1], curve[p : right + 1][::-1]):
             span = side[-1] - side[0]
@@ -77,10 +77,10 @@ def movements(takes: list[FaceMotion], reaches: dict[str, float]) -> dict[str, A
     """Per group: quartiles of rise and fall times over movements of at least 30 % of the shape's reach."""
     out: dict[str, Any] = {}
     for group, names in GROUPS.items():
-        found = [m for n in names for t in takes for m in _movements(t.channel(n), 0.3 * max(reaches[n], 0.2))]
-        if len(found) >= 5:
-            rise, fall = ([m[k] for m in found] for k in (0, 1))
-            out[group] = {"count": len(found), "rise": _quartiles(rise), "fall": _quartiles(fall)}
+        rows = [m for n in names for t in takes for m in _movements(t.channel(n), 0.3 * max(reaches[n], 0.2))]
+        if len(rows) >= 5:
+            rise, fall = ([m[k] for m in rows] for k in (0, 1))
+            out[group] = {"count": len(rows), "rise": _quartiles(rise), "fall": _quartiles(fall)}
     out["_unit"] = "seconds from 10 to 90 %, quartiles"
     return out
 
@@ -90,10 +90,11 @@ def blinks(takes: list[FaceMotion]) -> dict[str, Any]:
     closing, opening, height, width, rate, gaps = [], [], [], [], [], []
     for m in takes:
         curve = m.channel("eyeBlink")
-        peaks, found = find_peaks(curve, height=0.4, prominence=0.3, width=(1, BLINK_LONGEST * FPS), wlen=int(2 * FPS))
+        width_range = (1, BLINK_LONGEST * FPS)
+        peaks, properties = find_peaks(curve, height=0.4, prominence=0.3, width=width_range, wlen=int(2 * FPS))
         rate.append(len(peaks) / m.seconds * 60)
         gaps += list(np.diff(peaks) / FPS)
-        width += list(found["widths"] / FPS)
+        width += list(properties["widths"] / FPS)
         height += list(curve[peaks])
         moved = {frame: (rise, fall) for rise, fall, _, frame in _movements(curve, 0.3)}
         closing += [moved[p][0] for p in peaks if p in moved]
@@ -134,15 +135,15 @@ def asymmetry(takes: list[FaceMotion], reaches: dict[str, float]) -> dict[str, f
     """Per shape: median over movements of |left - right| / (left + right) at the apex, medians of the takes removed."""
     out = {}
     for name in arkit.SIDED:
-        found = []
+        ratios = []
         for m in takes:
-            rest = [np.percentile(m.channel(f"{name}{s}"), 20) for s in ("Left", "Right")]
+            baseline = [np.percentile(m.channel(f"{name}{s}"), 20) for s in ("Left", "Right")]
             for *_, p in _movements(m.channel(name), 0.3 * max(reaches[name], 0.2)):
-                left, right = (m.channel(f"{name}{s}")[p] - r for s, r in zip(("Left", "Right"), rest, strict=True))
+                left, right = (m.channel(f"{name}{s}")[p] - r for s, r in zip(("Left", "Right"), baseline, strict=True))
                 if left + right > 0.2:
-                    found.append(abs(left - right) / (left + right))
-        if len(found) >= 5 and not name.startswith("eyeLook"):
-            out[name] = float(np.median(found))
+                    ratios.append(abs(left - right) / (left + right))
+        if len(ratios) >= 5 and not name.startswith("eyeLook"):
+            out[name] = float(np.median(ratios))
     return out
 
 
@@ -154,9 +155,9 @@ def couplings(takes: list[FaceMotion], reaches: dict[str, float]) -> dict[str, d
         rows = []
         for m in takes:
             every = np.stack([m.channel(n) for n in names], 1)
-            rest = np.percentile(every, 20, axis=0)
+            baseline = np.percentile(every, 20, axis=0)
             for _, _, height, p in _movements(m.channel(driver), 0.4 * max(reaches[driver], 0.2)):
-                rows.append((every[p] - rest) / max(height, 1e-3))
+                rows.append((every[p] - baseline) / max(height, 1e-3))
         if len(rows) >= 5:
             middle = np.median(rows, 0)
             keep = {n: v for n, v in zip(names, middle, strict=True) if v >= 0.12 and n != driver}

@@ -35,10 +35,10 @@ MEANING = (
 
 def keyframed_rows(names: list[str], seed: int, count: int) -> Iterator[tuple[str, list[tuple[str, Clip]]]]:
     """Families by name, and clips of each with what was drawn."""
-    known = families()
-    if unknown := [n for n in names if not n.endswith(".yaml") and n not in known]:
-        raise UserError(f"no family called {', '.join(unknown)}; accepted: {', '.join(sorted(known))}")
-    for family in [load_family(n) if n.endswith(".yaml") else known[n] for n in names] or known.values():
+    by_name = families()
+    if unknown := [n for n in names if not n.endswith(".yaml") and n not in by_name]:
+        raise UserError(f"no family called {', '.join(unknown)}; accepted: {', '.join(sorted(by_name))}")
+    for family in [load_family(n) if n.endswith(".yaml") else by_name[n] for n in names] or by_name.values():
         clips = keyframed(family, range(seed, seed + count))
         titles = [f"{family.name} {c.extra.get('side', '')} {c.extra['params']}: {c.captions[0]}" for c in clips]
         yield family.name, list(zip(titles, clips, strict=True))
