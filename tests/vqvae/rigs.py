@@ -62,6 +62,22 @@ def motion(frames: int = 40, seed: int = 0) -> Motion:
     return Motion(rot.from_axis_angle(angles), root, 20.0)
 
 
+def talking(frames: int = 40, fps: float = 30.0, seed: int = 0) -> Motion:
+    """A gesture in which all joints and fingers swing; no frame is like another."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(frames)[:, None, None] / fps
+    swing = np.sin(t * rng.uniform(1, 6, (1, 52, 1)) + rng.uniform(0, 6, (1, 52, 1)))
+    q = rot.from_axis_angle(swing * rng.normal(size=(1, 52, 3)) * 0.4)
+    root = np.stack([0.1 * t[:, 0, 0], 0.95 + 0 * t[:, 0, 0], 0 * t[:, 0, 0]], -1)
+    return Motion(q[:, :22], root, fps, "gesture", "talks", fingers=q[:, 22:])
+
+
+def angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Exact for small angles, unlike an arc cosine of float32."""
+    difference = rot.multiply(rot.conjugate(a.astype(np.float64)), b.astype(np.float64))
+    return np.linalg.norm(rot.to_axis_angle(difference), axis=-1)
+
+
 def as_rig(m: Motion, names: dict[str, str], arms_down: float = 0.0, z_up: bool = False, scale: float = 100.0) -> Rig:
     """The same movement as another rig would store it: other names, rest pose, axes and unit."""
     rest = rot.identity((22,))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vqvae import rotations as rot
-from vqvae.features import BodyFeatures
+from vqvae.features import BodyFeatures, GestureFeatures
+from vqvae.io.hml263 import HML263Features
 from vqvae.motion import Motion
 
 SPEC = BodyFeatures()
@@ -42,9 +43,6 @@ def test_channels_add_up_and_say_what_they_are(wander) -> None:
     motion = wander(60)
     x, s = SPEC.encode(motion), SPEC.slices()
     assert x.shape == (60, SPEC.dim) and x.dtype == np.float32
-    covered = sorted((v.start, v.stop) for v in s.values())
-    assert covered[0][0] == 0 and covered[-1][1] == SPEC.dim
-    assert all(a[1] == b[0] for a, b in pairwise(covered))
     np.testing.assert_allclose(x[:, 0], motion.root[:, 1], atol=1e-6)
     planar = np.linalg.norm(np.diff(motion.root[:, [0, 2]], axis=0), axis=-1)
     np.testing.assert_allclose(np.linalg.norm(x[1:, s["velocity"]], axis=-1), planar, atol=1e-6)
@@ -52,6 +50,13 @@ def test_channels_add_up_and_say_what_they_are(wander) -> None:
     velocity = x[1:, s["joint_velocity"]].reshape(59, 22, 3)
     np.testing.assert_allclose(np.linalg.norm(velocity, axis=-1), moved, atol=1e-5)
     assert set(np.unique(x[:, s["contacts"]])) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("layout", [BodyFeatures(), GestureFeatures(), HML263Features()])
+def test_slices_cover_every_channel_once(layout: BodyFeatures | GestureFeatures | HML263Features) -> None:
+    edges = sorted((v.start, v.stop) for v in layout.slices().values())
+    assert edges[0][0] == 0 and edges[-1][1] == layout.dim
+    assert all(a[1] == b[0] for a, b in pairwise(edges))
 
 
 def test_features_do_not_depend_on_place_or_direction(wander) -> None:

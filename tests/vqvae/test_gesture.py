@@ -1,11 +1,11 @@
 """Gestures: motions with fingers, their layout, hands of foreign rigs."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.vqvae.rigs import angles, talking
 from vqvae import modalities
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -27,26 +27,6 @@ NAMES = {
 }  # fmt: skip
 THUMB, FINGER = ("Metacarpal", "Proximal", "Distal"), ("Proximal", "Intermediate", "Distal")
 FIVE = ("thumb", "index", "middle", "ring", "pinky")
-
-
-def turns(*shape: int, seed: int = 0, size: float = 0.6) -> np.ndarray:
-    return rot.from_axis_angle(size * np.random.default_rng(seed).normal(size=(*shape, 3)))
-
-
-def talking(frames: int = 40, fps: float = 30.0, seed: int = 0) -> Motion:
-    """All joints and fingers swing; no frame is like another."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(frames)[:, None, None] / fps
-    swing = np.sin(t * rng.uniform(1, 6, (1, 52, 1)) + rng.uniform(0, 6, (1, 52, 1)))
-    q = rot.from_axis_angle(swing * rng.normal(size=(1, 52, 3)) * 0.4)
-    root = np.stack([0.1 * t[:, 0, 0], 0.95 + 0 * t[:, 0, 0], 0 * t[:, 0, 0]], -1)
-    return Motion(q[:, :22], root, fps, "gesture", "talks", fingers=q[:, 22:])
-
-
-def angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Exact for small angles, which an arc cosine of float32 is not."""
-    apart = rot.multiply(rot.conjugate(a.astype(np.float64)), b.astype(np.float64))
-    return np.linalg.norm(rot.to_axis_angle(apart), axis=-1)
 
 
 def test_fingers_come_along() -> None:
@@ -98,18 +78,18 @@ def test_npz_holds_them_in_any_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "words"),
     [({"fingers": np.ones((40, 29, 4))}, r"fingers \(40, 29, 4\)"),
      ({"fingers": np.ones((40, 30, 4))}, "frame 0: fingers"),
      ({"fingers": np.full((40, 30, 4), np.nan)}, "frame 0: fingers"), ({"modality": "body"}, "fingers of a body"),
      ({"fingers": np.zeros((39, 30, 4))}, r"accepted \(40, 30, 4\)"),
      ({"finger_names": np.array(["toe"] * 30)}, "called toe")],
 )  # fmt: skip
-def test_bad_fingers(tmp_path: Path, changed: dict[str, np.ndarray], said: str) -> None:
+def test_bad_fingers(tmp_path: Path, changed: dict[str, np.ndarray], words: str) -> None:
     path = talking().save(tmp_path / "a.npz")
     with np.load(path) as z:
         np.savez(path, **{**{k: z[k] for k in z.files}, **changed})
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=words):
         Motion.load(path)
 
 
@@ -154,8 +134,6 @@ def test_a_leaning_pelvis_leans_the_spine_and_its_heading_is_left_out() -> None:
 def test_channels_add_up_and_say_what_they_are() -> None:
     m = talking()
     x, s = SPEC.encode(m), SPEC.slices()
-    ends = sorted((v.start, v.stop) for v in s.values())
-    assert ends[0][0] == 0 and ends[-1][1] == SPEC.dim and all(a[1] == b[0] for a, b in pairwise(ends))
     np.testing.assert_allclose(x[:, s["positions"]].reshape(-1, 2, 3), hands_from_chest(m.rotations), atol=1e-6)
     np.testing.assert_allclose(x[1:, s["joint_velocity"]], np.diff(x[:, s["positions"]], axis=0), atol=1e-6)
     assert not SPEC.encode(Motion(m.rotations[[0] * 4], m.root[[0] * 4], 30, "gesture"))[:, s["joint_velocity"]].any()
@@ -185,8 +163,8 @@ def test_torch_sees_the_same_joints() -> None:
 def rig_of(m: Motion, names: tuple[str, ...], rest: np.ndarray, scale: float = 1.0) -> Rig:
     """The motion on a rig that rests in the pose `rest` (52, 4) of our skeleton."""
     places, axes = SMPL52.fk_full(rest, np.zeros(3))
-    bound, (_, whole) = rot.from_matrix(axes), m.with_fingers
-    posed, turned = SMPL52.fk_full(whole, m.root)
+    bound, (_, local) = rot.from_matrix(axes), m.with_fingers
+    posed, turned = SMPL52.fk_full(local, m.root)
     away = rot.multiply(rot.from_matrix(turned), rot.conjugate(bound))
     local, offsets = away.copy(), places.copy()
     for j, p in enumerate(SMPL52.parents):

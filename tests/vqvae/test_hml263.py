@@ -118,12 +118,6 @@ def test_contacts() -> None:
     np.testing.assert_array_equal(contacts, expected)
 
 
-def test_slices_cover_everything() -> None:
-    edges = sorted((v.start, v.stop) for v in SPEC.slices().values())
-    assert edges[0][0] == 0 and edges[-1][1] == SPEC.dim == 263
-    assert all(a[1] == b[0] for a, b in pairwise(edges))
-
-
 def test_bad_input(wander) -> None:
     joints = np.repeat(SMPL22.rest_joints[None], 5, 0)
     for bad, message in (

@@ -73,52 +73,31 @@ def test_bad_content(tmp_path: Path, name: str, wander) -> None:
     assert "clip.npz" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_nan_names_its_frame(wander) -> None:
-    motion = wander(20)
-    root = motion.root.copy()
-    root[7] = np.inf
-    with pytest.raises(UserError, match="frame 7"):
-        Motion(motion.rotations, root)
+@pytest.mark.parametrize("length", [0.99, 1.01, 1e20, 0.0, np.nan])
+def test_bad_frames_are_named(wander, length: float) -> None:
+    clip = wander(4)
+    turned, root = clip.rotations.astype(np.float64), clip.root.copy()
+    turned[2, 5] *= length
+    root[2] = np.inf
+    for rotations, places in ((turned, clip.root), (clip.rotations, root)):
+        with pytest.raises(UserError, match="frame 2"):
+            Motion(rotations, places)
+    with pytest.raises(UserError, match=r"frame \d: the root is too far away; accepted up to 1000 km"):
+        Motion(clip.rotations, clip.root + 1e30)
+    assert len(Motion(clip.rotations * 1.0005, clip.root)) == 4
 
 
-@pytest.mark.parametrize("keep", [0, 4, 100, 0.5, 0.98])
-def test_truncated_file(tmp_path: Path, keep: float, wander) -> None:
+@pytest.mark.parametrize("keep", [0, 4, 100, 0.5, 0.98, 1.0])
+def test_damaged_files(tmp_path: Path, keep: float, wander) -> None:
+    """Files cut short, and one of full length with forty bytes of zeros inside; tests/fuzz damages many more."""
     path = wander(20).save(tmp_path / "clip.npz")
-    data = path.read_bytes()
+    data = bytearray(path.read_bytes())
+    if keep == 1.0:
+        at = data.index(b"rotations.npy") + 400
+        data[at : at + 40] = bytes(40)
     path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
     with pytest.raises(UserError, match=r"clip.npz: not a readable .npz"):
         Motion.load(path)
-
-
-def test_damaged_inside(tmp_path: Path, wander) -> None:
-    path = wander(20).save(tmp_path / "clip.npz")
-    data = bytearray(path.read_bytes())
-    at = data.index(b"rotations.npy") + 400
-    data[at : at + 40] = bytes(40)
-    path.write_bytes(data)
-    with pytest.raises(UserError, match=r"clip.npz: not a readable .npz"):
-        Motion.load(path)
-
-
-@pytest.mark.parametrize("compress", [False, True])
-def test_random_damage_is_refused_in_one_line_or_harmless(tmp_path: Path, wander, compress: bool) -> None:
-    motion, path = wander(3), tmp_path / "clip.npz"
-    motion.save(path)
-    if compress:
-        with np.load(path) as z:
-            np.savez_compressed(path, **{k: z[k] for k in z.files})
-    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
-    for _ in range(300):
-        data = np.frombuffer(whole, np.uint8).copy()
-        at = rng.integers(len(data), size=3)
-        data[at] = rng.integers(256, size=3)
-        path.write_bytes(data.tobytes())
-        try:
-            Motion.load(path)
-        except UserError as e:
-            refused += 1
-            assert "clip.npz" in str(e) and "\n" not in str(e)
-    assert refused > 100
 
 
 def test_not_an_npz(tmp_path: Path) -> None:

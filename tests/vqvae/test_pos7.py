@@ -3,25 +3,12 @@
 import numpy as np
 import pytest
 
+from tests.vqvae.rigs import angles, talking
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io import pos7
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
-
-
-def talking(frames: int = 40) -> Motion:
-    """All joints swing."""
-    rng = np.random.default_rng(0)
-    t = np.arange(frames)[:, None, None] / 30
-    swing = np.sin(t * rng.uniform(1, 6, (1, 22, 1)) + rng.uniform(0, 6, (1, 22, 1)))
-    root = np.tile([0.0, 0.95, 0.0], (frames, 1))
-    return Motion(rot.from_axis_angle(swing * rng.normal(size=(1, 22, 3)) * 0.4), root, 30, "gesture")
-
-
-def angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    apart = rot.multiply(rot.conjugate(a.astype(np.float64)), b.astype(np.float64))
-    return np.linalg.norm(rot.to_axis_angle(apart), axis=-1)
 
 
 def worlds(m: Motion) -> np.ndarray:

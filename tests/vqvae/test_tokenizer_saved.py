@@ -10,11 +10,13 @@ from safetensors import safe_open
 from vqvae.networks import TokenizerConfig, begin_direct
 from vqvae.tokenizer import WEIGHTS, MotionTokenizer
 
+SMALL = {"code_dim": 8, "codebook_size": 16, "levels": 2, "width": 16, "fine_width": 8}
+FACE = {**SMALL, "modality": "face", "downsample": 3, "direct": True}
+
 
 def test_packed_tokenizer_has_the_same_codes_and_trains_on(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    config = TokenizerConfig(code_dim=8, codebook_size=16, levels=2, width=16, fine_width=8)
-    tokenizer = MotionTokenizer(config).train()
+    tokenizer = MotionTokenizer(TokenizerConfig(**SMALL)).train()
     features = torch.randn(8, 32, tokenizer.spec.dim)
     for _ in range(3):
         tokenizer(features)
@@ -32,8 +34,7 @@ def test_packed_tokenizer_has_the_same_codes_and_trains_on(tmp_path: Path) -> No
 
 
 def test_settled_code_vectors_need_half_the_room(tmp_path: Path) -> None:
-    config = TokenizerConfig(code_dim=8, codebook_size=16, levels=2, width=16, fine_width=8)
-    tokenizer = MotionTokenizer(config).train()
+    tokenizer = MotionTokenizer(TokenizerConfig(**SMALL)).train()
     tokenizer.vq.quantize_dropout = False
     tokenizer(torch.randn(8, 32, tokenizer.spec.dim))
     before = tokenizer.codebooks
@@ -48,9 +49,7 @@ def test_settled_code_vectors_need_half_the_room(tmp_path: Path) -> None:
 
 def test_a_direct_path_begins_as_principal_components() -> None:
     torch.manual_seed(0)
-    config = TokenizerConfig(modality="face", downsample=3, code_dim=20, codebook_size=16, levels=2, width=16,
-                             fine_width=8, direct=True)  # fmt: skip
-    tokenizer = MotionTokenizer(config).eval()
+    tokenizer = MotionTokenizer(TokenizerConfig(**{**FACE, "code_dim": 20})).eval()
     hidden = torch.randn(400, 3, 20) @ torch.randn(20, 165 // 3)  # of rank 60, three frames a token
     begin_direct(tokenizer.encoder, tokenizer.decoder, hidden)
     flat = hidden.reshape(400, -1)
@@ -60,15 +59,13 @@ def test_a_direct_path_begins_as_principal_components() -> None:
     rebuilt = tokenizer.decoder(latents).transpose(1, 2).reshape(400, -1)
     torch.testing.assert_close(rebuilt, best, rtol=1e-3, atol=1e-3)
     assert float(sizes[20]) > 0.1  # something was left out, so the comparison says something
+    plain = MotionTokenizer(TokenizerConfig(**SMALL))
     with pytest.raises(ValueError, match="without a direct path"):
-        plain = MotionTokenizer(TokenizerConfig(code_dim=8, codebook_size=16, levels=2, width=16, fine_width=8))
         begin_direct(plain.encoder, plain.decoder, torch.randn(10, 4, plain.spec.dim))
 
 
 def test_a_direct_path_is_saved(tmp_path: Path) -> None:
-    config = TokenizerConfig(modality="face", downsample=3, code_dim=8, codebook_size=16, levels=2, width=16,
-                             fine_width=8, direct=True)  # fmt: skip
-    tokenizer = MotionTokenizer(config).eval()
+    tokenizer = MotionTokenizer(TokenizerConfig(**FACE)).eval()
     features = np.random.default_rng(0).normal(size=(30, 55)).astype(np.float32)
     tokenizer.vq.quantize_dropout = False
     tokenizer.train()(torch.randn(16, 60, 55))
@@ -80,7 +77,7 @@ def test_a_direct_path_is_saved(tmp_path: Path) -> None:
 
 
 def test_several_of_one_length_decode_together() -> None:
-    tokenizer = MotionTokenizer(TokenizerConfig(code_dim=8, codebook_size=16, levels=2, width=16, fine_width=8)).eval()
+    tokenizer = MotionTokenizer(TokenizerConfig(**SMALL)).eval()
     codes = np.random.default_rng(0).integers(tokenizer.config.codebook_size, size=(3, 21, tokenizer.config.levels))
     together = tokenizer.decode_features(codes, chunk=8)
     assert together.shape == (3, 21 * tokenizer.downsample, tokenizer.spec.dim)
