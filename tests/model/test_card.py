@@ -19,7 +19,7 @@ from avatargpt.lm.hub import (
     front_matter,
     shipped,
     split_card,
-    write_card,
+    write_card,  # fmt: skip
 )
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.resources import weights

@@ -23,8 +23,8 @@ def test_saved_is_loaded_to_the_bit(model: AvatarGPTModel, ids, tmp_path: Path, 
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
     assert again.config.fingerprints == {"body": "body-print", "face": "face-print"}
     assert again.config.modalities == model.config.modalities and not again.training
-    said = torch.full((5, 1), 84)
-    a, b = (m(ids, decoder_input_ids=said, head="body").logits for m in (model, again))
+    start = torch.full((5, 1), 84)
+    a, b = (m(ids, decoder_input_ids=start, head="body").logits for m in (model, again))
     assert torch.equal(a, b)
     assert again.lm_head.weight.data_ptr() != again.shared.weight.data_ptr()
 
@@ -99,31 +99,26 @@ def test_lora_trains_saves_and_decodes_like_the_merged_model(ids: torch.Tensor, 
     peft = pytest.importorskip("peft")
     base = tiny_model(3)
     new = [f"{part}.{name}" for part in ("codes", "heads", "refiners", "extra") for name in getattr(base, part)]
-    settings = peft.LoraConfig(
-        r=4, lora_alpha=16, target_modules=["q", "v", "wi_0", "wo"], modules_to_save=[*new, "countdown", "lm_head"]
-    )
+    settings = peft.LoraConfig(r=4, lora_alpha=16, target_modules=["q", "v", "wi_0", "wo"],
+                               modules_to_save=[*new, "countdown", "lm_head"])  # fmt: skip
     tuned = peft.get_peft_model(tiny_model(3), settings)
     trained = [p for p in tuned.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=2e-2)
     labels = torch.randint(60, 84, (5, 6), generator=torch.Generator().manual_seed(0))
-    first = last = 0.0
-    for step in range(25):
+    losses = []
+    for _ in range(25):
         loss = tuned(input_ids=ids, labels=labels, head="body").loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        first, last = (loss.item() if step == 0 else first), loss.item()
-    assert last < 0.7 * first
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
     tuned.eval().save_pretrained(tmp_path)
     again = peft.PeftModel.from_pretrained(tiny_model(3), tmp_path).eval()
     merged = peft.PeftModel.from_pretrained(tiny_model(3), tmp_path).merge_and_unload().eval()
-    answers = []
-    for model in (tuned, again, merged):
-        g = Generator(model)
-        answers.append(g.decode(g.encode(ids), "body", length=[6] * 5).ids.tolist())
-    assert answers[0] == answers[1] == answers[2]
-    plain = Generator(base)
-    assert plain.decode(plain.encode(ids), "body", length=[6] * 5).ids.tolist() != answers[0]
+    generators = [Generator(model) for model in (tuned, again, merged, base)]
+    first, *same, other = [g.decode(g.encode(ids), "body", length=[6] * 5).ids.tolist() for g in generators]
+    assert same == [first, first] and other != first
 
 
 @torch.no_grad()

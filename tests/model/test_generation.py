@@ -12,27 +12,16 @@ from vqvae.errors import UserError
 HEADS = ["text", "body", "face"]
 
 
-def uncached(
-    model: AvatarGPTModel,
-    prompt: Prompt,
-    head: str,
-    steps: int,
-    length: torch.Tensor | None = None,
-    streams: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens (N, steps) and logits (N, steps, n) with the whole decoder run again for every token."""
+def uncached(model: AvatarGPTModel, prompt: Prompt, head: str, steps: int, length: torch.Tensor | None = None,
+             streams: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Tokens (N, steps) and logits (N, steps, n) with all of the decoder run again for every token."""
     c = model.config
-    said = torch.full((len(prompt), 1), c.start_id(head))
+    tokens = torch.full((len(prompt), 1), c.start_id(head))
+    given = {"encoder_outputs": (prompt.states,), "attention_mask": prompt.mask, "head": head, "length": length}
     kept = []
     for t in range(steps):
-        logits = model(
-            encoder_outputs=(prompt.states,),
-            attention_mask=prompt.mask,
-            decoder_input_ids=said,
-            head=head,
-            length=length,
-            use_cache=False,
-        ).logits[:, -1, c.first_id(head) :][:, : c.size(head)]
+        out = model(**given, decoder_input_ids=tokens, use_cache=False)
+        logits = out.logits[:, -1, c.first_id(head) :][:, : c.size(head)]
         if head != "text":  # codes, then the end: the loop knows no start
             logits = torch.cat([logits[:, :-2], logits[:, -1:]], 1)
         kept.append(logits.clone())
@@ -41,15 +30,15 @@ def uncached(
         local = logits.argmax(-1) if streams is None else sample(logits, streams[t], 0.9, 8, 0.95)
         token = local + c.first_id(head)
         token = torch.where((head != "text") & (local == logits.shape[1] - 1), c.end_id(head), token)
-        said = torch.cat([said, token[:, None]], 1)
-    return said[:, 1:], torch.stack(kept, 1)
+        tokens = torch.cat([tokens, token[:, None]], 1)
+    return tokens[:, 1:], torch.stack(kept, 1)
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("told", [False, True])
-def test_cached_logits_equal_uncached(model, generator, prompt, head: str, told: bool) -> None:
-    length = torch.tensor([40, 3, 12, 39, 36]) if told else None
+@pytest.mark.parametrize("lengths", [None, [40, 3, 12, 39, 36]])
+def test_cached_logits_equal_uncached(model, generator, prompt, head: str, lengths: list[int] | None) -> None:
+    length = None if lengths is None else torch.tensor(lengths)
     steps = 40  # beyond one block of keys
     tokens, logits = uncached(model, prompt, head, steps, length)
     left = None if length is None else (length[:, None] - torch.arange(64)).clamp(min=0)
@@ -58,12 +47,11 @@ def test_cached_logits_equal_uncached(model, generator, prompt, head: str, told:
     end = generator.engine.head(head).end
     for t in range(steps):
         local = feed[:, t] - model.config.first_id(head)
+        inside = torch.ones(5, dtype=torch.bool)
         if head != "text" and t:
             # past an answer's end both loops are fed the end's own row; there the answers are over
             inside = ~(feed[:, 1 : t + 1] == model.config.end_id(head)).any(1)
             local = local.clamp(max=end)
-        else:
-            inside = torch.ones(5, dtype=torch.bool)
         mine, _ = session.step(local)
         torch.testing.assert_close(mine[inside], logits[inside, t], atol=1e-4, rtol=1e-4)
 
@@ -84,9 +72,9 @@ def test_greedy_equals_hugging_face_and_uncached(model, generator, prompt, ids, 
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("told", [False, True])
-def test_sampled_equals_uncached(model, generator, prompt, told: bool) -> None:
-    length = torch.tensor([20, 7, 20, 1, 13]) if told else None
+@pytest.mark.parametrize("lengths", [None, [20, 7, 20, 1, 13]])
+def test_sampled_equals_uncached(model, generator, prompt, lengths: list[int] | None) -> None:
+    length = None if lengths is None else torch.tensor(lengths)
     options = {"temperature": 0.9, "top_k": 8, "top_p": 0.95, "seed": 11}
     mine = generator.decode(prompt, "body", max_tokens=20, length=length, **options)
     tokens, _ = uncached(model, prompt, "body", 20, length, uniforms(seeds_for(11, 5), 20))
@@ -97,20 +85,15 @@ def test_sampled_equals_uncached(model, generator, prompt, told: bool) -> None:
 
 @torch.inference_mode()
 def test_batch_equals_singles(generator, prompt) -> None:
-    length = [9, 4, 12, 1, 30]
-    options = {"temperature": 1.0, "top_k": 12, "guidance": 1.7}
-    empty = prompt[[3]]
-    seeds = [5, 6, 7, 8, 9]
-    whole = generator.decode(prompt, "body", length=length, uncond=empty, seed=seeds, **options)
+    length, seeds = [9, 4, 12, 1, 30], [5, 6, 7, 8, 9]
+    options = {"temperature": 1.0, "top_k": 12, "guidance": 1.7, "uncond": prompt[[3]]}
+    batch = generator.decode(prompt, "body", length=length, seed=seeds, **options)
     for i in range(5):
-        one = generator.decode(
-            prompt[[i]], "body", length=length[i : i + 1], uncond=empty, seed=seeds[i : i + 1], **options
-        )
-        assert one.ids[0].tolist() == whole.ids[i, : length[i]].tolist()
-        torch.testing.assert_close(one.hidden[0], whole.hidden[i, : length[i]], atol=1e-4, rtol=1e-3)
-        torch.testing.assert_close(one.scores[0], whole.scores[i], atol=1e-3, rtol=1e-4)
-    again = generator.decode(prompt, "body", length=length, uncond=empty, seed=seeds, **options)
-    assert torch.equal(again.ids, whole.ids)
+        one = generator.decode(prompt[[i]], "body", length=length[i : i + 1], seed=seeds[i : i + 1], **options)
+        assert one.ids[0].tolist() == batch.ids[i, : length[i]].tolist()
+        torch.testing.assert_close(one.hidden[0], batch.hidden[i, : length[i]], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(one.scores[0], batch.scores[i], atol=1e-3, rtol=1e-4)
+    assert torch.equal(generator.decode(prompt, "body", length=length, seed=seeds, **options).ids, batch.ids)
 
 
 @torch.inference_mode()
@@ -181,13 +164,8 @@ def test_scores_are_the_models_own(generator, prompt, head: str, beams: int) -> 
 def test_hidden_states_are_the_models_own(model, generator, prompt) -> None:
     out = generator.decode(prompt, "body", length=[6] * 5, beams=3)
     labels = torch.cat([out.ids, torch.full((5, 1), 85)], 1)
-    forward = model(
-        encoder_outputs=(prompt.states,),
-        attention_mask=prompt.mask,
-        labels=labels,
-        head="body",
-        length=torch.full((5,), 6),
-    )
+    given = {"encoder_outputs": (prompt.states,), "attention_mask": prompt.mask, "length": torch.full((5,), 6)}
+    forward = model(**given, labels=labels, head="body")
     torch.testing.assert_close(out.hidden, forward.hidden[:, :6], atol=1e-4, rtol=1e-3)
 
 
@@ -214,22 +192,22 @@ def test_no_repeat_in_answers(generator, prompt) -> None:
 
 
 def test_banned_are_exactly_the_continuations() -> None:
-    said = torch.tensor([[1, 2, 3, 1, 2], [4, 4, 4, 4, 4]])
-    out = ban_repeats(torch.zeros(2, 6), said, 3)
+    before = torch.tensor([[1, 2, 3, 1, 2], [4, 4, 4, 4, 4]])
+    out = ban_repeats(torch.zeros(2, 6), before, 3)
     assert torch.isinf(out).nonzero().tolist() == [[0, 3], [1, 4]]
-    assert torch.isinf(ban_repeats(torch.zeros(2, 6), said, 1)).sum(1).tolist() == [3, 1]
-    assert torch.equal(ban_repeats(torch.zeros(2, 6), said[:, :2], 3), torch.zeros(2, 6))
+    assert torch.isinf(ban_repeats(torch.zeros(2, 6), before, 1)).sum(1).tolist() == [3, 1]
+    assert torch.equal(ban_repeats(torch.zeros(2, 6), before[:, :2], 3), torch.zeros(2, 6))
 
 
 def test_sampling_follows_the_distribution_and_its_filters() -> None:
     logits = torch.tensor([2.0, 0.0, 1.0, -1.0]).expand(4000, 4)
     u = torch.rand(4000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    share = torch.bincount(sample(logits, u, 1.0), minlength=4) / 4000
-    torch.testing.assert_close(share, logits[0].softmax(-1), atol=0.02, rtol=0)
-    hot = torch.bincount(sample(logits, u, 2.0), minlength=4) / 4000
-    torch.testing.assert_close(hot, (logits[0] / 2).softmax(-1), atol=0.02, rtol=0)
-    two = torch.bincount(sample(logits, u, 1.0, top_k=2), minlength=4) / 4000
-    torch.testing.assert_close(two, torch.tensor([0.7311, 0.0, 0.2689, 0.0]), atol=0.02, rtol=0)
+    for options, expected in (
+        ((1.0,), logits[0].softmax(-1)), ((2.0,), (logits[0] / 2).softmax(-1)),
+        ((1.0, 2), torch.tensor([0.7311, 0.0, 0.2689, 0.0])),  # the two likeliest alone
+    ):  # fmt: skip
+        share = torch.bincount(sample(logits, u, *options), minlength=4) / 4000
+        torch.testing.assert_close(share, expected, atol=0.02, rtol=0)
     # probabilities .64 .24 .09 .03: half is reached by the first alone, .7 by the first two
     assert set(sample(logits, u, 1.0, top_p=0.5).tolist()) == {0}
     assert set(sample(logits, u, 1.0, top_p=0.7).tolist()) == {0, 2}

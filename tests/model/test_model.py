@@ -24,10 +24,8 @@ def test_ids_are_text_then_one_block_per_modality(tiny_config) -> None:
 def test_a_new_modality_moves_no_id(tmp_path, tiny_config) -> None:
     tiny_config().save_pretrained(tmp_path)
     old = AvatarGPTConfig.from_pretrained(tmp_path)
-    assert old.to_dict() | {"_name_or_path": ""} == tiny_config().to_dict() | {
-        "_name_or_path": "",
-        "transformers_version": old.to_dict()["transformers_version"],
-    }
+    library = {"_name_or_path": "", "transformers_version": ""}
+    assert old.to_dict() | library == tiny_config().to_dict() | library
     arm = {"codebook_size": 8, "levels": 1, "code_dim": 4}
     grown = tiny_config(modalities={"arm": arm, **old.modalities})
     assert grown.first_id("body") == 60 and grown.first_id("face") == 86 and grown.first_id("arm") == 98
@@ -111,7 +109,7 @@ def test_labels_of_another_head_are_refused(model: AvatarGPTModel, ids: torch.Te
         model(ids, labels=torch.full((5, 2), 5), head="hand")
 
 
-def test_countdown_rows(tiny_model) -> None:
+def test_rows_of_remaining_tokens(tiny_model) -> None:
     counter = tiny_model().countdown
     counts = torch.tensor([-1, 0, 1, 31, 32, 33, 511, 512, 9999])
     rows = counter.bucket(counts).tolist()
@@ -122,12 +120,12 @@ def test_countdown_rows(tiny_model) -> None:
 
 
 @torch.no_grad()
-def test_length_is_the_countdown(model: AvatarGPTModel, ids: torch.Tensor) -> None:
-    said = torch.full((5, 3), 84)
-    by_length = model(ids, decoder_input_ids=said, head="body", length=torch.tensor([2, 9, 3, -1, 2])).logits
+def test_length_gives_the_remaining_tokens(model: AvatarGPTModel, ids: torch.Tensor) -> None:
+    given = {"decoder_input_ids": torch.full((5, 3), 84), "head": "body"}
+    by_length = model(ids, **given, length=torch.tensor([2, 9, 3, -1, 2])).logits
     counts = torch.tensor([[2, 1, 0], [9, 8, 7], [3, 2, 1], [-1, -1, -1], [2, 1, 0]])
-    assert torch.equal(by_length, model(ids, decoder_input_ids=said, head="body", remaining=counts).logits)
-    unknown = model(ids, decoder_input_ids=said, head="body").logits
+    assert torch.equal(by_length, model(ids, **given, remaining=counts).logits)
+    unknown = model(ids, **given).logits
     torch.testing.assert_close(unknown[3], by_length[3])
     assert not torch.allclose(unknown[0], by_length[0])
 
@@ -147,21 +145,27 @@ def test_grounding_does_not_depend_on_the_padding_of_others(model: AvatarGPTMode
         model.encode(ids, extra_embeddings=[(vectors, mask, "speech")])
 
 
+def fit_refiner(model: AvatarGPTModel, steps: int, *batch: torch.Tensor) -> tuple[float, float]:
+    """The first and the last loss."""
+    optimizer = torch.optim.Adam(model.refiners.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(steps):
+        loss = model.refiner_loss(*batch)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return losses[0], losses[-1]
+
+
 def test_refiner_learns_levels_and_fills_them_in(tiny_model) -> None:
     model = tiny_model()
     g = torch.Generator().manual_seed(0)
     hidden, codes = torch.randn(4, 7, 32, generator=g), torch.randint(0, 24, (4, 7, 3), generator=g)
     mask = torch.ones(4, 7, dtype=torch.bool)
     mask[1, 3:] = False
-    optimizer = torch.optim.Adam(model.refiners.parameters(), lr=1e-2)
-    for step in range(400):
-        loss = model.refiner_loss(hidden, codes, mask)
-        if not step:
-            first = loss.item()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert first > 2.5 and loss.item() < 0.1
+    first, last = fit_refiner(model, 400, hidden, codes, mask)
+    assert first > 2.5 and last < 0.1
     model.eval()
     filled = model.refine(hidden, codes[..., 0], mask)
     assert filled.shape == (4, 7, 3) and torch.equal(filled[..., 0], codes[..., 0])
@@ -175,21 +179,16 @@ def test_refiner_learns_levels_and_fills_them_in(tiny_model) -> None:
     assert torch.equal(few, filled)
 
 
-def test_refiner_says_what_goes_on_from_token_to_token(tiny_model) -> None:
-    """What is said first is free, what follows is the same: a drawn answer keeps to one."""
+def test_refiner_keeps_its_choice_from_token_to_token(tiny_model) -> None:
+    """The first token is free, those after it follow it."""
     model = tiny_model().train()
     hidden = torch.zeros(8, 6, 32)
     kind = torch.arange(8) % 2
     codes = torch.stack([torch.zeros(8, 6).long(), 3 + 4 * kind[:, None].expand(8, 6), torch.full((8, 6), 2)], -1)
     mask = torch.ones(8, 6, dtype=torch.bool)
-    optimizer = torch.optim.Adam(model.refiners.parameters(), lr=1e-2)
-    for _ in range(200):
-        loss = model.refiner_loss(hidden, codes, mask)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    said = model.eval().refine(hidden, codes[..., 0], mask, seeds=range(8), temperature=1.0)[..., 1]
-    assert set(said[:, 0].tolist()) == {3, 7} and (said == said[:, :1]).float().mean() > 0.9
+    fit_refiner(model, 200, hidden, codes, mask)
+    drawn = model.eval().refine(hidden, codes[..., 0], mask, seeds=range(8), temperature=1.0)[..., 1]
+    assert set(drawn[:, 0].tolist()) == {3, 7} and (drawn == drawn[:, :1]).float().mean() > 0.9
 
 
 def test_bfloat16_autocast_trains(ids: torch.Tensor, tiny_model) -> None:

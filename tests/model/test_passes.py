@@ -15,13 +15,8 @@ from avatargpt.lm.model import AvatarGPTModel
 @torch.inference_mode()
 @pytest.mark.parametrize("rows", [1, 40, 10_000])
 @pytest.mark.parametrize("projection", ["gated-relu", "relu", "gated-gelu"])
-def test_states_equal_the_models_own(
-    tiny_model: Callable[..., AvatarGPTModel],
-    ids: torch.Tensor,
-    monkeypatch: pytest.MonkeyPatch,
-    projection: str,
-    rows: int,
-) -> None:
+def test_states_equal_the_models_own(tiny_model: Callable[..., AvatarGPTModel], ids: torch.Tensor,
+                                     monkeypatch: pytest.MonkeyPatch, projection: str, rows: int) -> None:  # fmt: skip
     monkeypatch.setattr(encoder, "ROWS", rows)
     model = tiny_model(feed_forward_proj=projection)
     mask = ids.ne(0)

@@ -34,11 +34,8 @@ def test_nothing_is_unreadable(text: TextTokenizer) -> None:
         assert UNK not in ids and text.decode(ids) == strange
 
 
-def test_a_word_of_the_corpus_is_cheaper_than_its_letters(text: TextTokenizer) -> None:
+def test_words_of_the_corpus_and_prompt_marks_are_few_pieces(text: TextTokenizer) -> None:
     assert len(text.encode("walks forward")) < len(text.encode("zqxjk vwyqp"))
-
-
-def test_prompt_marks_are_single_pieces(text: TextTokenizer) -> None:
     for mark in ("[instruction]", "[input]", "[response]"):
         with_mark, without = text.encode(f"a person {mark} walks"), text.encode("a person walks")
         assert len(with_mark) <= len(without) + 2
@@ -108,41 +105,33 @@ def test_threads_share_one() -> None:
 
     one = Slow(cache_size=5)
 
-    def asked(seed: int) -> bool:
+    def consistent(seed: int) -> bool:
         texts = [f"smile {(seed * k) % 11}" for k in range(40)]
         return all(one.states([t, "nod"])[0][0, 0] == hash(t) % 97 for t in texts)
 
     with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(asked, range(1, 9)))
-
-
-def test_long_texts_are_cut() -> None:
-    assert SentenceGrounder(max_tokens=8).states(["walk " * 50])[0].shape == (8, 384)
+        assert all(pool.map(consistent, range(1, 9)))
 
 
 def test_sentences_of_like_meaning_are_near(grounder: SentenceGrounder) -> None:
+    assert SentenceGrounder(max_tokens=8).states(["walk " * 50])[0].shape == (8, 384)  # long texts are cut
     v = grounder.sentence(["a person strolls along", "somebody goes for a walk", "he swings a sword"])
     assert v.shape == (3, 384) and v.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(v, axis=1), 1, atol=1e-5)
     assert v[0] @ v[1] > v[0] @ v[2] + 0.2
 
 
-def test_a_text_is_computed_once() -> None:
+def test_a_text_is_computed_once_and_the_oldest_is_forgotten_first() -> None:
     counting = Counting()
     first = counting.states(["a person walks", "A  person   WALKS", "bow"])
-    assert counting.computed == ["a person walks", "bow"]
     again = counting.states(["bow", "a person walks"])
     assert counting.computed == ["a person walks", "bow"]
     assert np.array_equal(first[0], first[1]) and np.array_equal(again[1], first[0])
-
-
-def test_memory_is_bounded_and_the_oldest_text_goes_first() -> None:
-    counting = Counting(cache_size=2)
-    assert len(counting.states(["one", "two", "three"])) == 3  # more than fit are still answered
-    counting.states(["three", "two"])
-    assert counting.computed == ["one", "two", "three"]
-    counting.states(["one"])
-    assert counting.computed == ["one", "two", "three", "one"]
+    small = Counting(cache_size=2)
+    assert len(small.states(["one", "two", "three"])) == 3  # more than fit are still answered
+    small.states(["three", "two"])
+    small.states(["one"])
+    assert small.computed == ["one", "two", "three", "one"]
 
 
 def test_states_are_stored_for_training(tmp_path: Path, grounder: SentenceGrounder) -> None:

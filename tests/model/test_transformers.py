@@ -18,7 +18,7 @@ from avatargpt.lm.text_encoder import TextTokenizer
 from vqvae.errors import UserError
 
 LINES = [f"a person {verb} {manner}" for verb in ("walks", "waves", "bows") for manner in ("calmly", "twice", "ahead")]
-SAID = ["A person  Walks ahead", "a \ufb01ne b\u00f6w, twice! \U0001f600", "[Instruction] bow [Input] calmly"]
+TEXTS = ["A person  Walks ahead", "a \ufb01ne b\u00f6w, twice! \U0001f600", "[Instruction] bow [Input] calmly"]
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,7 @@ def test_auto_models_open_a_folder(auto: Any, folder: Path, model: AvatarGPTMode
     assert type(auto.AutoConfig.from_pretrained(folder)).model_type == "avatargpt"
 
 
-def test_weights_in_eight_bits_open_as_ours_do(
-    auto: Any, folder: Path, model: AvatarGPTModel, ids: torch.Tensor
-) -> None:
+def test_weights_in_eight_bits(auto: Any, folder: Path, model: AvatarGPTModel, ids: torch.Tensor) -> None:
     save_small(model, folder)
     found, info = auto.AutoModelForSeq2SeqLM.from_pretrained(folder, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
@@ -58,10 +56,6 @@ def test_weights_in_eight_bits_open_as_ours_do(
     assert torch.equal(found.eval()(**given).loss, own(**given).loss)
     half = auto.AutoModel.from_pretrained(folder, dtype=torch.bfloat16)
     assert half.shared.weight.dtype == torch.bfloat16
-
-
-def test_damaged_weights_in_eight_bits_are_refused(auto: Any, folder: Path, model: AvatarGPTModel) -> None:
-    save_small(model, folder)
     (folder / "model.int8.safetensors").write_bytes(b"not weights")
     with pytest.raises(UserError, match="model.int8.safetensors"):
         auto.AutoModel.from_pretrained(folder)
@@ -70,17 +64,16 @@ def test_damaged_weights_in_eight_bits_are_refused(auto: Any, folder: Path, mode
 def test_the_tokenizer_gives_our_ids(auto: Any, folder: Path, tmp_path: Path) -> None:
     theirs, ours = auto.AutoTokenizer.from_pretrained(folder), TextTokenizer.load(folder)
     assert len(theirs) == ours.size
-    for text in SAID:
+    for text in TEXTS:
         ids = theirs(text)["input_ids"]
         assert ids == ours.encode(text)
         assert theirs.decode(ids) == ours.decode(ids)
-    batch = theirs(SAID, padding=True, return_tensors="pt")
-    assert batch["attention_mask"].sum().item() == sum(len(ours.encode(t)) for t in SAID)
+    batch = theirs(TEXTS, padding=True, return_tensors="pt")
+    assert batch["attention_mask"].sum().item() == sum(len(ours.encode(t)) for t in TEXTS)
     assert theirs(text_target="bow")["input_ids"] == [*ours.encode("bow"), 1]
     theirs.save_pretrained(tmp_path / "copy")
-    assert auto.AutoTokenizer.from_pretrained(tmp_path / "copy", use_fast=False).tokenize("bow") == theirs.tokenize(
-        "bow"
-    )
+    again = auto.AutoTokenizer.from_pretrained(tmp_path / "copy", use_fast=False)
+    assert again.tokenize("bow") == theirs.tokenize("bow")
 
 
 def test_generate_answers_in_words_and_codes(auto: Any, folder: Path) -> None:
@@ -123,16 +116,8 @@ def test_peft_loads_our_adapter(tmp_path: Path, tiny_model: Callable[..., Avatar
     assert torch.allclose(losses(theirs), wanted, atol=1e-5) and torch.allclose(losses(own), wanted, atol=1e-5)
 
 
-class Words:
-    """Stands for the text tokenizer."""
-
-
-def moved(model: AvatarGPTModel, device: str) -> LoadedModel:
-    return LoadedModel(model, Words(), {}).to(device)  # type: ignore[arg-type]
-
-
 def test_a_model_that_is_moved_keeps_its_answers(tiny_model: Callable[..., AvatarGPTModel], ids: torch.Tensor) -> None:
-    loaded = moved(tiny_model(grounding_dim=0), "cpu")
+    loaded = LoadedModel(tiny_model(grounding_dim=0), object(), {}).to("cpu")  # type: ignore[arg-type]
     before = loaded.generator
     with torch.no_grad():
         loaded.model.lm_head.weight.add_(1)  # a mover makes its generator of what the network has now
