@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "golden"))
@@ -23,12 +23,12 @@ from golden_store import SHOWN, check, compute, write
 EVERY = 100  # rows between two lines that say how far it is
 
 
-def _told(name: str, begin: float) -> object:
-    def tell(row: int, key: str) -> None:
+def _progress(name: str, begin: float) -> Callable[[int], None]:
+    def show(row: int) -> None:
         if row and row % EVERY == 0:
             print(f"{name}: {row} rows, {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
 
-    return tell
+    return show
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,14 +43,14 @@ def main(argv: Sequence[str]) -> int:
     bad = 0
     for kind in [KINDS[n] for n in args.names or KINDS]:
         begin = time.monotonic()
-        tell = _told(kind.name, begin)
+        progress = _progress(kind.name, begin)
         if args.do == "make":
             rows = kind.rows()
-            write(kind, compute(rows, rows, tell))
+            write(kind, compute(rows, rows, progress))
             size = kind.path.stat().st_size / 1e3
             print(f"{kind.name}: {len(rows)} rows, {size:.0f} kB, {time.monotonic() - begin:.0f} s", flush=True)
             continue
-        found = check(kind, args.all, tell)
+        found = check(kind, args.all, progress)
         bad += len(found.differences)
         for line in [*found.differences[:SHOWN], *(f"not compared: {s}" for s in found.skipped)]:
             print(f"  {kind.name}: {line}")

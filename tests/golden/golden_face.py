@@ -16,28 +16,25 @@ from instruct_data.face.score import Score, read_instructions
 from vqvae.errors import UserError
 
 INSTRUCTIONS = ROOT / "instruct_data" / "face" / "instructions.jsonl"
-COUNT = 300  # of the instructions to learn from
+COUNT = 300  # of the training instructions
 SECONDS, RATE = 3.0, 16_000  # of the sound
-TOLD = "raise the left eyebrow, then smile and wink twice with the right eye"
+TEXT = "raise the left eyebrow, then smile and wink twice with the right eye"
 
 
 class Recorder:
-    """A reader that keeps the first score that it was asked for: what the network alone reads in a whole text."""
+    """A parser that keeps its first score: what the network alone reads in the text, before rules split it."""
 
     def __init__(self, reader: Any) -> None:
         self.inner, self.network, self.first = reader, reader.network, None
 
     def read(self, texts: Sequence[str], *args: Any, **options: Any) -> list[Score]:
-        """As the reader's."""
         scores = self.inner.read(texts, *args, **options)
         if self.first is None:
             self.first = scores[0]
         return scores
 
     def agreement(self, text: str) -> float | None:
-        """As the reader's."""
-        found: float | None = self.inner.agreement(text)
-        return found
+        return self.inner.agreement(text)
 
 
 @cache
@@ -46,49 +43,44 @@ def _recording() -> tuple[Recorder, FacePipeline]:
     return recorder, performer(recorder)
 
 
-def _short(score: Score) -> dict[str, Any]:
-    """A score as JSON without its text, times rounded to a tenth of a millisecond."""
-    def rounded(value: Any) -> Any:
-        if isinstance(value, float):
-            return round(value, 4)
-        if isinstance(value, dict):
-            return {k: rounded(v) for k, v in value.items() if k != "text"}
-        return [rounded(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-    out = rounded(score.to_json())
-    assert isinstance(out, dict)
-    return out
+def _rounded(value: Any) -> Any:
+    """A score's JSON without its text, times rounded to a tenth of a millisecond."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items() if k != "text"}
+    return [_rounded(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-def _read(text: str, seconds: float | None, whole: bool) -> dict[str, Any]:
+def _read(text: str, seconds: float | None, in_full: bool) -> dict[str, Any]:
     """What the network reads, and what the rules make of it: in full, or as hashes."""
     recorder, face = _recording()
     recorder.first = None
     try:
-        final = _short(face.read([text], [seconds])[0])
+        final = _rounded(face.read([text], [seconds])[0].to_json())
     except UserError as e:
         return {"error": str(e)}
     assert recorder.first is not None
-    parsed = _short(recorder.first)
+    parsed = _rounded(recorder.first.to_json())
     out: dict[str, Any] = {"parsed": sha_json(parsed), "final": sha_json(final)}
-    return out | {"parsed_score": parsed, "score": final} if whole else out
+    return out | {"parsed_score": parsed, "score": final} if in_full else out
 
 
-def _asked() -> Iterator[tuple[str, Callable[[], Any]]]:
+def _scores() -> Iterator[tuple[str, Callable[[], Any]]]:
     for name in ("face_instructions", "face_everyday"):
         for i, one in enumerate(read_instructions(SUITES / f"{name}.jsonl")):
             s = one.score
             yield f"{name} {i:03d} {s.length:g}s: {s.text}", partial(_read, s.text, s.length, True)
     scores = [one.score for one in read_instructions(INSTRUCTIONS)]
     for k, i in enumerate(evenly(len(scores), COUNT)):
-        s, wanted = scores[i], scores[i].length if k % 2 == 0 else None  # every second one without a wanted length
-        told = "as long as it takes" if wanted is None else f"{wanted:g}s"
-        yield f"instructions {i:05d} {told}: {s.text}", partial(_read, s.text, wanted, False)
+        s, seconds = scores[i], scores[i].length if k % 2 == 0 else None  # every second one without a length
+        length = "as long as it takes" if seconds is None else f"{seconds:g}s"
+        yield f"instructions {i:05d} {length}: {s.text}", partial(_read, s.text, seconds, False)
 
 
 def face_scores() -> Rows:
-    """Both face suites in full, and instructions to learn from as hashes."""
-    return dict(_asked())
+    """Both face suites in full, and training instructions as hashes."""
+    return dict(_scores())
 
 
 def _sound() -> np.ndarray:
@@ -104,24 +96,19 @@ def _sound() -> np.ndarray:
     return (0.12 * (voice * syllable + hiss) * edge).astype(np.float32)
 
 
-def _driven(**options: Any) -> np.ndarray:
-    """(T, 55) curves of the sound."""
-    made = performer().perform(audio=_sound(), rate=RATE, **options)
-    return np.concatenate([made.weights, made.head], 1).astype(np.float32)
-
-
-def _silent() -> np.ndarray:
-    made = performer().perform(TOLD, seconds=SECONDS)
-    return np.concatenate([made.weights, made.head], 1).astype(np.float32)
+def _curves(**options: Any) -> np.ndarray:
+    """(T, 55)."""
+    motion = performer().perform(**options)
+    return np.concatenate([motion.weights, motion.head], 1).astype(np.float32)
 
 
 def driver() -> Rows:
     """Curves of a fixed sound, alone and with a feeling, an instruction or both, and the mouth of recorded pairs."""
-    happy = [Feeling(0.0, "happy", 0.8), Feeling(2.0, "very angry", 0.9)]
-    return {
-        "sound": partial(_driven), "sound, paired": partial(_driven, head="recorded"),
-        "sound, feelings": partial(_driven, feelings=happy),
-        "sound, instruction": partial(_driven, text=TOLD),
-        "sound, both, paired": partial(_driven, text=TOLD, feelings=happy, head="recorded"),
-        "instruction alone": _silent,
+    feelings = {"feelings": [Feeling(0.0, "happy", 0.8), Feeling(2.0, "very angry", 0.9)]}
+    text, paired = {"text": TEXT}, {"head": "recorded"}
+    of_sound: dict[str, dict[str, Any]] = {
+        "sound": {}, "sound, paired": paired, "sound, feelings": feelings, "sound, instruction": text,
+        "sound, both, paired": text | feelings | paired,
     }  # fmt: skip
+    rows = {name: lambda o=options: _curves(audio=_sound(), rate=RATE, **o) for name, options in of_sound.items()}
+    return rows | {"instruction alone": partial(_curves, text=TEXT, seconds=SECONDS)}

@@ -21,7 +21,7 @@ from vqvae.motion import Motion
 
 SUITES_OF_PROMPTS = ("prompts_known", "prompts_everyday", "prompts_unseen")
 PROMPTS = 20
-DESCRIBED = 5
+DESCRIPTIONS = 5
 SECONDS, BEST_OF, SEED = 3.0, 2, 7
 FRAMES = 30
 LAYOUTS = {".npz": ("motion", "smplx"), ".npy": ("hml263", "pos7"), ".vrma": ("both", "arkit", "presets"),
@@ -37,14 +37,14 @@ class Codes:
     """Keeps the codes that a tokenizer decodes."""
 
     def __init__(self) -> None:
-        self.found: list[np.ndarray] = []
+        self.kept: list[np.ndarray] = []
         self._tokenizer = model().tokenizers["body"]
         self._decode = self._tokenizer.decode_features
 
     def __enter__(self) -> Codes:
         def decode(codes: np.ndarray, *args: Any, **options: Any) -> np.ndarray:
             several = np.asarray(codes, np.int64)
-            self.found += [*several] if several.ndim == 3 else [several]  # candidates may come together
+            self.kept += [*several] if several.ndim == 3 else [several]  # candidates may come together
             return self._decode(codes, *args, **options)
 
         object.__setattr__(self._tokenizer, "decode_features", decode)
@@ -68,11 +68,7 @@ def _of(motion: Motion, codes: list[np.ndarray]) -> dict[str, Any]:
 def _generated(prompt: str) -> tuple[Motion, dict[str, Any]]:
     with Codes() as codes:
         motion = model().generate(prompt, seconds=SECONDS, seed=SEED, best_of=BEST_OF)[0]
-    return motion, _of(motion, codes.found)
-
-
-def _made(prompt: str) -> dict[str, Any]:
-    return _generated(prompt)[1]
+    return motion, _of(motion, codes.kept)
 
 
 def _described(prompt: str) -> dict[str, Any]:
@@ -84,12 +80,12 @@ def _edited(which: str, first: str, second: str) -> dict[str, Any]:
     a, b = _generated(first)[0], _generated(second)[0]
     with Codes() as codes:
         if which == "in_between":
-            made = model().in_between(a, b, 1.0, seed=SEED, best_of=BEST_OF)
+            motion = model().in_between(a, b, 1.0, seed=SEED, best_of=BEST_OF)
         elif which == "extend":
-            made = model().extend(a, 1.0, second, seed=SEED, best_of=BEST_OF)
+            motion = model().extend(a, 1.0, second, seed=SEED, best_of=BEST_OF)
         else:
-            made, _ = model().reconstruct(a)
-    return _of(made, codes.found)
+            motion, _ = model().reconstruct(a)
+    return _of(motion, codes.kept)
 
 
 def codes() -> Rows:
@@ -97,8 +93,8 @@ def codes() -> Rows:
     entries = [e["prompt"] for name in SUITES_OF_PROMPTS for e in suite(name)["prompts"]]
     step = len(entries) // (PROMPTS - len(RULES))
     prompts = [*entries[::step][: PROMPTS - len(RULES)], *RULES]
-    rows: dict[str, Callable[[], Any]] = {f"generate: {p}": partial(_made, p) for p in prompts}
-    rows |= {f"describe: {p}": partial(_described, p) for p in prompts[:DESCRIBED]}
+    rows: dict[str, Callable[[], Any]] = {f"generate: {p}": lambda p=p: _generated(p)[1] for p in prompts}
+    rows |= {f"describe: {p}": partial(_described, p) for p in prompts[:DESCRIPTIONS]}
     return rows | {n: partial(_edited, n, prompts[0], prompts[1]) for n in ("in_between", "extend", "reconstruct")}
 
 
@@ -131,20 +127,15 @@ def _arrays(motion: Motion | FaceMotion) -> list[np.ndarray]:
     return [motion.rotations, motion.root]
 
 
-def _version(package: str) -> str:
-    try:
-        return f"{package} {metadata.version(package)}"
-    except metadata.PackageNotFoundError:
-        return f"no {package}"
-
-
 def _exported(clip: Callable[[], Motion | FaceMotion], suffix: str, layout: str) -> dict[str, Any]:
     """The bytes of a file, as a hash, and what is read back from it."""
     out: dict[str, Any] = {}
     if suffix in DRAWN:
-        out["with"] = _version(DRAWN[suffix])
-        if out["with"].startswith("no "):
-            return out
+        package = DRAWN[suffix]
+        try:
+            out["with"] = f"{package} {metadata.version(package)}"
+        except metadata.PackageNotFoundError:
+            return {"with": f"no {package}"}
     with tempfile.TemporaryDirectory() as folder:
         options: dict[str, Any] = {"layout": layout} if layout else SMALL.get(suffix, {})
         motion = clip()

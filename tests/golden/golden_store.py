@@ -1,7 +1,7 @@
-"""Goldens: what a kind is, how its rows are stored, and how recomputed rows are compared with stored ones.
+"""Goldens: what a kind is, how its rows are stored, how recomputed rows are compared, and the models they need.
 
-A kind has rows, each a key and a function that computes its value: plain JSON, or an array. What is stored says beside
-the rows on which instruction set they were computed, since floating point differs between instruction sets.
+A row is a key and a function that computes its value: plain JSON, or an array. A file names the instruction set that
+its rows were computed on, since floating point differs between instruction sets.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Kind:
     Attributes:
         name: of the file.
         rows: key -> how its value is computed; called anew for every run.
-        every: the test computes every so manieth row; 0 = none, for what is computed in one piece.
-        near: numbers may differ by so much, on any machine.
-        elsewhere: on another instruction set: share of the rows that may differ; None = nothing is compared there.
-        apart: on another instruction set numbers may differ by so much.
+        every: the test computes every n-th row; 0 = none, for rows that depend on one another.
+        tolerance: of numbers, on any machine.
+        other_cpu_share: on another instruction set: share of rows that may differ; None = nothing is compared there.
+        other_cpu_tolerance: of numbers on another instruction set.
         arrays: values are float32 arrays in one safetensors file.
     """
 
     name: str
     rows: Callable[[], Rows]
     every: int = 1
-    near: float = 0.0
-    elsewhere: float | None = 0.0
-    apart: float = 0.0
+    tolerance: float = 0.0
+    other_cpu_share: float | None = 0.0
+    other_cpu_tolerance: float = 0.0
     arrays: bool = False
 
     @property
@@ -68,24 +68,16 @@ class Outcome:
 
 
 def cpu() -> str:
-    """The instruction set that torch computes with, and whose processor it is: both decide the last digits."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
+    """The instruction set that torch computes with, and the processor's vendor: both decide the last digits."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     vendor = next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
     return f"{torch.backends.cpu.get_cpu_capability()} {vendor}".strip()
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON gives it back."""
-    return json.loads(json.dumps(value, ensure_ascii=False))
-
-
 def sha(*parts: bytes) -> str:
     """SHA-256 of some bytes."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def sha_json(value: Any) -> str:
@@ -93,9 +85,9 @@ def sha_json(value: Any) -> str:
     return sha(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())[:16]
 
 
-def evenly(count: int, wanted: int) -> list[int]:
-    """`wanted` indices of `count`, evenly spaced."""
-    return [i * count // wanted for i in range(min(wanted, count))]
+def evenly(count: int, number: int) -> list[int]:
+    """`number` indices below `count`, evenly spaced."""
+    return [i * count // number for i in range(min(number, count))]
 
 
 def write(kind: Kind, values: Mapping[str, Any]) -> None:
@@ -115,76 +107,67 @@ def read(kind: Kind) -> tuple[str, dict[str, Any]]:
     """The instruction set and the rows of a stored kind."""
     if kind.arrays:
         with safe_open(kind.path, "numpy") as file:
-            made = file.metadata()["cpu"]
-        return made, load_file(kind.path)
+            return file.metadata()["cpu"], load_file(kind.path)
     data = json.loads(kind.path.read_text(encoding="utf-8"))
     return data["cpu"], data["rows"]
 
 
-def compute(rows: Rows, keys: Iterable[str], told: Callable[[int, str], object] | None = None) -> dict[str, Any]:
-    """Values of some rows, on one thread; `told` is called before each with its number and key."""
+def compute(rows: Rows, keys: Iterable[str], progress: Callable[[int], object] = lambda i: None) -> dict[str, Any]:
+    """Values of some rows, on one thread; `progress` is called before each with its number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         out = {}
         for i, key in enumerate(keys):
-            if told is not None:
-                told(i, key)
+            progress(i)
             value = rows[key]()
-            out[key] = value if isinstance(value, np.ndarray) else plain(value)
+            out[key] = value if isinstance(value, np.ndarray) else json.loads(json.dumps(value, ensure_ascii=False))
         return out
     finally:
         torch.set_num_threads(threads)
 
 
-def check(kind: Kind, whole: bool = False, told: Callable[[int, str], object] | None = None) -> Outcome:
+def check(kind: Kind, every_row: bool = False, progress: Callable[[int], object] = lambda i: None) -> Outcome:
     """Recompute a kind's sample, or all of it, and compare it with what is stored."""
-    made, stored = read(kind)
-    same = made == cpu()
-    if not same and kind.elsewhere is None:
-        return Outcome(0, (), (f"made with {made}, this machine has {cpu()}: floating point differs",))
+    stored_cpu, stored = read(kind)
+    same_cpu = stored_cpu == cpu()
+    if not same_cpu and kind.other_cpu_share is None:
+        return Outcome(0, (), (f"made with {stored_cpu}, this machine has {cpu()}: floating point differs",))
     rows = kind.rows()
     differences = [f"{key}: no such row any more" for key in stored if key not in rows]
     differences += [f"{key}: a new row" for key in rows if key not in stored]
     keys = [k for k in stored if k in rows]
-    if not whole:
+    if not every_row:
         keys = keys[:: kind.every] if kind.every else []
-    near = kind.near if same else max(kind.near, kind.apart)
-    found: list[str] = []
+    tolerance = kind.tolerance if same_cpu else max(kind.tolerance, kind.other_cpu_tolerance)
+    changed: list[str] = []
     skipped = []
-    for key, value in compute(rows, keys, told).items():
-        was = stored[key]
-        if isinstance(was, dict) and isinstance(value, dict) and was.get("with") != value.get("with"):
-            skipped.append(f"{key}: made with {was.get('with')}, here is {value.get('with')}")
-        elif said := _difference(was, value, near):
-            found.append(f"{key}: {said}")
-    if not same and len(found) <= (kind.elsewhere or 0.0) * len(keys):
-        skipped += [f"allowed on {cpu()} (made with {made}): {line}" for line in found]
-        found = []
-    return Outcome(len(keys), tuple(differences + found), tuple(skipped))
+    for key, value in compute(rows, keys, progress).items():
+        old = stored[key]
+        if isinstance(old, dict) and isinstance(value, dict) and old.get("with") != value.get("with"):
+            skipped.append(f"{key}: made with {old.get('with')}, here is {value.get('with')}")
+        elif difference := _difference(old, value, tolerance):
+            changed.append(f"{key}: {difference}")
+    if not same_cpu and len(changed) <= (kind.other_cpu_share or 0.0) * len(keys):
+        skipped += [f"allowed on {cpu()} (made with {stored_cpu}): {line}" for line in changed]
+        changed = []
+    return Outcome(len(keys), tuple(differences + changed), tuple(skipped))
 
 
-def _difference(was: Any, now: Any, near: float, place: str = "") -> str:
+def _difference(old: Any, new: Any, tolerance: float, place: str = "") -> str:
     """The first difference of two values in words, or empty."""
-    if isinstance(was, np.ndarray):
-        if was.shape != np.shape(now):
-            return f"shape {was.shape} became {np.shape(now)}"
-        most = float(np.abs(was - np.asarray(now, np.float32)).max(initial=0.0))
-        return f"differs by up to {most:.3g}" if most > near or np.isnan(most) else ""
-    if isinstance(was, dict) and isinstance(now, dict):
-        pairs = [(k, was.get(k), now.get(k)) for k in dict.fromkeys([*was, *now])]
-    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
-        pairs = [(str(i), *pair) for i, pair in enumerate(zip(was, now, strict=True))]
+    if isinstance(old, np.ndarray):
+        if old.shape != np.shape(new):
+            return f"shape {old.shape} became {np.shape(new)}"
+        most = float(np.abs(old - np.asarray(new, np.float32)).max(initial=0.0))
+        return f"differs by up to {most:.3g}" if most > tolerance or np.isnan(most) else ""
+    if isinstance(old, dict) and isinstance(new, dict):
+        pairs = [(k, old.get(k), new.get(k)) for k in dict.fromkeys([*old, *new])]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(str(i), *pair) for i, pair in enumerate(zip(old, new, strict=True))]
     else:
-        numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (was, now))
-        equal = was == now or (numbers and abs(was - now) <= near)
-        return "" if equal else f"{place or 'value'}: {_short(was)} became {_short(now)}"
-    for name, a, b in pairs:
-        if said := _difference(a, b, near, f"{place}.{name}".lstrip(".")):
-            return said
-    return ""
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 160 else f"{text[:160]}..."
+        numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (old, new))
+        equal = old == new or (numbers and abs(old - new) <= tolerance)
+        a, b = (json.dumps(v, ensure_ascii=False)[:160] for v in (old, new))
+        return "" if equal else f"{place or 'value'}: {a} became {b}"
+    return next(filter(None, (_difference(a, b, tolerance, f"{place}.{name}".lstrip(".")) for name, a, b in pairs)), "")

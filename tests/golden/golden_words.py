@@ -27,7 +27,7 @@ from vqvae.errors import UserError
 PROMPTS = ("prompts_known", "prompts_everyday", "prompts_unseen")
 COUNT = 2_000  # everyday requests
 CHAT = ROOT / "docs" / "examples" / "chat.txt"
-ASKED = 12  # scenes whose plans are asked for in the other directions
+DIRECTIONS = 12  # scenes whose plans are completed in the other directions
 
 
 # --- readings: requests as plain captions
@@ -71,9 +71,9 @@ def readings() -> Rows:
     for name in PROMPTS:
         for i, entry in enumerate(suite(name)["prompts"]):
             rows[f"{name} {i:03d}: {entry['prompt']}"] = partial(_reading, entry["prompt"])
-    asked = _requests()
-    for i in evenly(len(asked), COUNT):
-        rows[f"everyday {i:05d}: {asked[i]}"] = partial(_reading, asked[i])
+    requests = _requests()
+    for i in evenly(len(requests), COUNT):
+        rows[f"everyday {i:05d}: {requests[i]}"] = partial(_reading, requests[i])
     return rows
 
 
@@ -96,13 +96,12 @@ def _acts(turn: Turn) -> tuple[list[Act], str]:
 @cache
 def _example() -> dict[str, dict[str, str]]:
     """The turns of the example, each over what the ones before it are read as."""
-    state, said, out = Replay(np.random.default_rng(0)), [], {}
-    for i, user in enumerate(CHAT.read_text(encoding="utf-8").splitlines()):
+    state, lines, out = Replay(np.random.default_rng(0)), CHAT.read_text(encoding="utf-8").splitlines(), {}
+    for i, user in enumerate(lines):
         now = state.now
-        turn = Turn(user, (), now.text, len(now.captions), tuple(said[-2:]), tuple(now.captions))
-        acts, line = _acts(turn)
-        out[f"chat.txt {i:02d}: {user}"] = {"timeline": now.text, "acts": line}
-        said.append(user)
+        before = tuple(lines[max(0, i - 2) : i])
+        acts, line = _acts(Turn(user, (), now.text, len(now.captions), before, tuple(now.captions)))
+        out[f"{i:02d}: {user}"] = {"timeline": now.text, "acts": line}
         for act in acts:
             state.apply(act)
     return out
@@ -115,24 +114,24 @@ def _turn(number: int, act: str, group: Group, phrase: str) -> dict[str, str]:
     movements = [(book.requests(n)[0], book.requests(n)[0]) for n in names]
     maker = TurnMaker(movements, [caption for _, caption in movements], [], rng)
     outline = maker.outline(group.when)
-    said, wanted = maker.filled(act, group, phrase, outline)
-    said = " ".join(said.split())
-    turn = Turn(said, tuple(wanted), outline.text, len(outline.captions), (), tuple(outline.captions))
-    return {"said": said, "timeline": outline.text, "wanted": write(wanted), "acts": _acts(turn)[1]}
+    text, wanted = maker.filled(act, group, phrase, outline)
+    text = " ".join(text.split())
+    turn = Turn(text, tuple(wanted), outline.text, len(outline.captions), (), tuple(outline.captions))
+    return {"said": text, "timeline": outline.text, "wanted": write(wanted), "acts": _acts(turn)[1]}
+
+
+def _example_rows(values: Callable[[], dict[str, Any]], prefix: str = "") -> dict[str, Callable[[], Any]]:
+    """A row for every line of the example; `values` computes all of them, by the same keys without the prefix."""
+    keys = [f"{i:02d}: {line}" for i, line in enumerate(CHAT.read_text(encoding="utf-8").splitlines())]
+    return {prefix + key: lambda k=key: values()[k] for key in keys}
 
 
 def chat_acts() -> Rows:
     """The acts of the example conversation's turns, and of every phrase that dialogues are made of."""
-    lines = CHAT.read_text(encoding="utf-8").splitlines()
-    rows: dict[str, Callable[[], Any]] = {
-        key: partial(lambda k: _example()[k], key) for key in (f"chat.txt {i:02d}: {u}" for i, u in enumerate(lines))
-    }
-    number = 0
-    for act, groups in phrases().turns.items():
-        for group in groups:
-            for phrase in group.phrases:
-                rows[f"dialogues {number:04d} {act}: {phrase}"] = partial(_turn, number, act, group, phrase)
-                number += 1
+    rows = _example_rows(_example, "chat.txt ")
+    every = [(act, g, phrase) for act, groups in phrases().turns.items() for g in groups for phrase in g.phrases]
+    for i, (act, group, phrase) in enumerate(every):
+        rows[f"dialogues {i:04d} {act}: {phrase}"] = partial(_turn, i, act, group, phrase)
     return rows
 
 
@@ -154,8 +153,7 @@ def _talk() -> dict[str, dict[str, Any]]:
 
 def conversation() -> Rows:
     """The replies of the example conversation."""
-    lines = CHAT.read_text(encoding="utf-8").splitlines()
-    return {key: partial(lambda k: _talk()[k], key) for key in (f"{i:02d}: {u}" for i, u in enumerate(lines))}
+    return _example_rows(_talk)
 
 
 # --- plans
@@ -191,7 +189,7 @@ def _continued(scene: str) -> dict[str, Any]:
 
 
 def _directions(scenes: list[str]) -> Iterator[tuple[str, Callable[[], Any]]]:
-    for i in evenly(len(scenes), ASKED):
+    for i in evenly(len(scenes), DIRECTIONS):
         for task in PLANNING_TASKS:
             yield f"{task} {i:02d}: {scenes[i]}", partial(_answer, task, scenes[i])
         yield f"next_activity {i:02d}: {scenes[i]}", partial(_continued, scenes[i])

@@ -15,15 +15,12 @@ from safetensors.numpy import save_file
 from vqvae.io.files import MARK, atomic_write
 
 SIZE = 200_000  # bytes of one value each, so that a torn file shows
+IMPORTS = "import sys, time\nfrom pathlib import Path\nfrom vqvae.io.files import atomic_write\n"
 WRITES = f"""
-import sys
-from vqvae.io.files import atomic_write
 for k in range(25):
     atomic_write(sys.argv[1], lambda p: p.write_bytes(bytes([k]) * {SIZE}))
 """
 BLOCKED = """
-import sys, time
-from vqvae.io.files import atomic_write
 def slow(path):
     path.write_text("half")
     print("writing", flush=True)
@@ -31,12 +28,10 @@ def slow(path):
 atomic_write(sys.argv[1], slow)
 """
 FULL = """
-import resource, sys
-from pathlib import Path
+import resource
 import numpy as np, torch
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
-from vqvae.io.files import atomic_write
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 folder, x = Path(sys.argv[1]), np.zeros(100_000)
 for name, write in {
@@ -52,7 +47,7 @@ for name, write in {
 
 
 def _started(script: str, path: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", IMPORTS + script, str(path)], stdout=subprocess.PIPE, text=True)
 
 
 def test_many_threads_and_processes_write_one_path_while_others_read_it(tmp_path: Path) -> None:
