@@ -10,7 +10,7 @@ from avatargpt.chat.scene import ActResult, Scene, duration, find_file, performs
 from avatargpt.chat.timeline import FPS, MAX_TAKES, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES
 from avatargpt.planning.types import Activity
-from instruct_data.dialogue.acts import LEAST_SECONDS, TAKE_LETTERS, Act
+from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
 from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
@@ -168,8 +168,8 @@ def edit(scene: Scene, act: Act) -> ActResult:
 def _lengthened(scene: Scene, at: int, seconds: float) -> ActResult:
     old = scene.state.segments[at]
     before = duration(old.motion.seconds)
-    if seconds < LEAST_SECONDS:
-        raise UserError(f"segment {at + 1} lasts {before}; accepted: what leaves at least {LEAST_SECONDS:g} s of it")
+    if seconds < MIN_SECONDS:
+        raise UserError(f"segment {at + 1} lasts {before}; accepted: what leaves at least {MIN_SECONDS:g} s of it")
     new = lasting(scene, old, round(seconds * FPS) / FPS)
     return _with(scene, at, new, f"Segment {at + 1} lasts {duration(new.motion.seconds)}, it was {before}.")
 

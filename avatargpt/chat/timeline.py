@@ -13,7 +13,7 @@ import numpy as np
 from avatargpt.body.contact import with_seam_lifted
 from avatargpt.body.stitch import retimed
 from avatargpt.planning.types import Activity, Plan
-from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS, outline
+from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, outline
 from instruct_data.joining import BLEND_SECONDS, join_motions, suits
 from vqvae.errors import UserError
 from vqvae.ground import floor_of
@@ -22,7 +22,7 @@ from vqvae.motion import Motion
 FPS = 20.0
 MAX_SEGMENTS = 60
 MAX_TAKES = 9
-MAX_FRAMES = round(MOST_SECONDS * FPS)
+MAX_FRAMES = round(MAX_SECONDS * FPS)
 # of a segment's ends, given up for a better seam where no length was asked for
 MAX_CUT_SECONDS = 0.5
 Kind = Literal["made", "file", "long"]
@@ -168,8 +168,8 @@ def no_segment(n: int, count: int) -> str:
 
 def no_length(seconds: float) -> str:
     """The error that nothing in a conversation can last so long, or so short."""
-    hint = "; `avatargpt long` makes more, straight into a file" if seconds > MOST_SECONDS else ""
-    return f"{seconds:g} seconds; accepted {LEAST_SECONDS:g} to {MOST_SECONDS:g} in a conversation{hint}"
+    hint = "; `avatargpt long` makes more, straight into a file" if seconds > MAX_SECONDS else ""
+    return f"{seconds:g} seconds; accepted {MIN_SECONDS:g} to {MAX_SECONDS:g} in a conversation{hint}"
 
 
 def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int], ...]]:

@@ -22,9 +22,9 @@ from avatargpt.requests.reader_network import (
 )
 from instruct_data.requests.pairs import Target, words_of
 from instruct_data.requests.spec import (
-    MOST_DEGREES,
-    MOST_SECONDS,
-    MOST_TIMES,
+    MAX_DEGREES,
+    MAX_SECONDS,
+    MAX_TIMES,
     Clause,
     FaceClause,
     FaceRequest,
@@ -183,8 +183,8 @@ METRES = {"cm": 0.01, "centimetres": 0.01, "centimeters": 0.01, "feet": 0.3048, 
           "kilometre": 1000.0, "kilometres": 1000.0}  # fmt: skip
 STEPS = frozenset(("step", "steps", "pace", "paces"))  # a way of so many is so many steps, however long
 _TURN = {"radian": 57.2958, "radians": 57.2958, "rad": 57.2958}
-_BOUNDS = {"seconds": MOST_SECONDS, "turn": MOST_DEGREES, "distance": 1000.0, "factor": 10.0, "times": MOST_TIMES,
-           "rounds": MOST_TIMES, "in_all": MOST_TIMES, "from": 100.0, "to": 100.0}  # fmt: skip
+_BOUNDS = {"seconds": MAX_SECONDS, "turn": MAX_DEGREES, "distance": 1000.0, "factor": 10.0, "times": MAX_TIMES,
+           "rounds": MAX_TIMES, "in_all": MAX_TIMES, "from": 100.0, "to": 100.0}  # fmt: skip
 _COUNTS = ("times", "rounds", "in_all")
 _TIMES = ("seconds", "total_s", "at", "until", "wait", "every", "pause")
 
@@ -263,7 +263,7 @@ def _collected(
     if clauses:
         clauses[0].pop("together", None)
     if "total_s" in overall:
-        overall["seconds"] = min(overall.pop("total_s"), MOST_SECONDS)
+        overall["seconds"] = min(overall.pop("total_s"), MAX_SECONDS)
     return clauses, overall
 
 
@@ -290,12 +290,12 @@ def _put(row: dict[str, Any], name: str, number: float, unit: float, in_numerals
     """Set a number, within what a request may ask for; a count out of bounds is an error where it is in numerals."""
     if name in ("minutes", "total_min"):
         name, number = {"minutes": "seconds", "total_min": "total_s"}[name], 60 * number + row.get("seconds", 0.0)
-    if name in _COUNTS and not 1 <= number <= MOST_TIMES:
+    if name in _COUNTS and not 1 <= number <= MAX_TIMES:
         if not in_numerals:
             return
-        raise UserError(f"{number:g} times; accepted 1 to {MOST_TIMES}")
+        raise UserError(f"{number:g} times; accepted 1 to {MAX_TIMES}")
     number *= unit
     if number <= 0 and name != "at":
         return
-    limit = _BOUNDS.get(name, MOST_SECONDS)
+    limit = _BOUNDS.get(name, MAX_SECONDS)
     row[name] = max(1, round(min(number, limit))) if name in _COUNTS else min(number, limit)

@@ -21,9 +21,9 @@ from vqvae.errors import UserError
 
 # The line: acts joined by a bar.
 JOIN = " | "
-MOST_ACTS = 8
-LONGEST_TEXT = 400  # characters of free text
-LEAST_SECONDS, MOST_SECONDS = 0.2, 1800.0  # of a conversation; `avatargpt long` makes more
+MAX_ACTS = 8
+MAX_TEXT = 400  # characters of free text
+MIN_SECONDS, MAX_SECONDS = 0.2, 1800.0  # of a conversation; `avatargpt long` makes more
 SHOWN = ("timeline", "captions", "plan", "frames")
 FORMATS = ("npz", "bvh", "glb", "vrma", "npy", "csv", "json", "mp4", "gif", "png", "fbx")
 TAKE_LETTERS = "abcdefghi"
@@ -104,7 +104,7 @@ class Act:
 
 _LIMITS: dict[str, tuple[float, float]] = {
     "segment": (1, 999), "to": (1, 999), "steps": (1, 99), "activities": (1, 20), "times": (1, 99),
-    "seconds": (LEAST_SECONDS, MOST_SECONDS), "factor": (0.1, 10),
+    "seconds": (MIN_SECONDS, MAX_SECONDS), "factor": (0.1, 10),
 }  # fmt: skip
 
 
@@ -116,8 +116,8 @@ def _check(do: str, name: str, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, number) or not low <= value <= high:
             raise UserError(f"act {do}: {name} {value!r}; accepted {low:g} to {high:g}")
         return
-    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:
-        raise UserError(f"act {do}: {name} must be text of 1 to {LONGEST_TEXT} characters")
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
+        raise UserError(f"act {do}: {name} must be text of 1 to {MAX_TEXT} characters")
     if "|" in value or not value.isprintable():
         raise UserError(f"act {do}: {name} may not contain | or control characters")
     if name == "choice" and not re.fullmatch("[a-z]", value):
@@ -176,8 +176,8 @@ _TOKEN: dict[Shape, re.Pattern[str]] = {
 def read(line: str) -> list[Act]:
     """One line -> acts; the inverse of `write`, and strict."""
     parts = [p.strip() for p in line.split(JOIN.strip())]
-    if not 1 <= len(parts) <= MOST_ACTS:
-        raise UserError(f"{len(parts)} acts in one turn; accepted 1 to {MOST_ACTS}")
+    if not 1 <= len(parts) <= MAX_ACTS:
+        raise UserError(f"{len(parts)} acts in one turn; accepted 1 to {MAX_ACTS}")
     return [_read(p) for p in parts]
 
 

@@ -19,7 +19,7 @@ from vqvae import arkit
 from vqvae.face import FaceMotion
 
 # Events: one track of key poses for each, and a rhythm on top of it.
-LONGEST_RAMP = 0.42  # of the time that an action has
+MAX_RAMP = 0.42  # of the time that an action has
 GAP_SHARE = 0.9  # of a repetition's time that it lasts; the rest is the pause before the next
 SLOW_SECONDS = 2.2  # actions that last longer than this also begin and end more slowly
 PULSE_TOP_SECONDS = 0.034  # a lid closed on purpose stays so, one frame at 30 fps
@@ -75,7 +75,7 @@ def _ramps(action: Action, seconds: float, rng: np.random.Generator) -> tuple[fl
     slow = max(1.0, (seconds / SLOW_SECONDS) ** 0.5)
     share = 0.6 * rng.random(2)
     up, down = (q[0] + s * (q[1] - q[0]) for q, s in zip((action.rise, action.fall), share, strict=True))
-    return min(up * slow, LONGEST_RAMP * seconds), min(down * slow, LONGEST_RAMP * seconds)
+    return min(up * slow, MAX_RAMP * seconds), min(down * slow, MAX_RAMP * seconds)
 
 
 def _hold(action: Action, start: float, seconds: float, rng: np.random.Generator, last: bool) -> Keys:
@@ -148,7 +148,7 @@ def ending(e: Event, t: np.ndarray) -> np.ndarray:
 # performances: every third jump is used
 JUMP_SHARE = 0.35
 BLINK_TOP_SECONDS = 0.02  # a lid stays closed in passing
-GAZE_LARGEST = 0.22
+MAX_GAZE = 0.22
 SWAY_DEGREES = np.array([1.3, 0.9, 0.7])  # standard deviation of yaw, pitch, roll
 BREATHS_PER_MINUTE = 15.0
 UNREST = {"brow": 0.006, "eyeSquint": 0.005, "mouth": 0.004, "cheek": 0.003, "nose": 0.003}
@@ -222,7 +222,7 @@ def eyes(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarr
     out = np.zeros((len(t), 2))
     here = np.zeros(2)
     for i in _arrivals(rate, step, 0.12, rng):
-        size = min(g["size"][0] * rng.exponential(), GAZE_LARGEST)
+        size = min(g["size"][0] * rng.exponential(), MAX_GAZE)
         angle = rng.uniform(0, 2 * np.pi)
         there = np.array([np.cos(angle), 0.6 * np.sin(angle)]) * size
         out += (there - here) * ease((t - t[i]) / g["seconds"][2])[:, None]
@@ -248,7 +248,7 @@ def idle(t: np.ndarray, alive: Liveliness, rng: np.random.Generator) -> np.ndarr
 # The whole clip: events over emotions over idle motion.
 FPS = 30.0
 LAG_SECONDS = 0.008  # standard deviation of the half difference in time between the two sides
-ASYMMETRY_LEAST = 0.01  # of lids and brows, where the takes show none at all
+MIN_ASYMMETRY = 0.01  # of lids and brows, where the takes show none at all
 BLINK_FREE = 0.35  # seconds around actions of the lids without spontaneous blinks
 EMOTION_EARLY = 0.15  # seconds before its start at which an emotion begins to show
 EMOTION_ONSET = (0.35, 0.8)  # seconds after it at which it is there
@@ -289,7 +289,7 @@ def _halves(rng: np.random.Generator) -> np.ndarray:
         if shape.startswith("eyeLook"):
             continue
         region = next(r for r in draw if shape.startswith(r))
-        size = max(measured.get(shape, 0.02), ASYMMETRY_LEAST) * np.clip(draw[region], -2, 2)
+        size = max(measured.get(shape, 0.02), MIN_ASYMMETRY) * np.clip(draw[region], -2, 2)
         left, right = arkit.expand(shape)
         out[arkit.INDEX[left]], out[arkit.INDEX[right]] = 1 + size, 1 - size
     return out

@@ -24,7 +24,7 @@ ARM = {s: [UPPER.index(f"{s}_{n}") for n in ("collar", "shoulder", "elbow", "wri
 HAND = {s: list(range(len(UPPER) + k * HALF, len(UPPER) + (k + 1) * HALF)) for k, s in enumerate(SIDES)}
 # joints of an arm with its hand, as columns of turns
 LIMB = {s: ARM[s] + HAND[s] for s in SIDES}
-NEAR = 9  # frames from the emphasis in the file to a minimum of speed that weigh as much as full speed
+EMPHASIS_FRAMES = 9  # frames from the emphasis in the file to a minimum of speed that weigh as much as full speed
 SLOW = 0.3  # share of the stroke's highest speed below which hands have arrived
 PLACEHOLDER = 0.2  # s before which no emphasis can be: such times in a file mean none
 ARRIVES, STILL = 4, 0.05  # frames from an exact time in which hands come to rest, to that share of the highest speed
@@ -134,7 +134,7 @@ def stroke_of(
         at = int(up[0])
     else:
         share = np.array([fast[m] / max(float(fast[: m + 1].max()), 1e-6) for m in up])
-        at = int(up[(np.abs(up - emphasis * FPS) / NEAR + share).argmin()])
+        at = int(up[(np.abs(up - emphasis * FPS) / EMPHASIS_FRAMES + share).argmin()])
     peak = int(fast[: at + 1].argmax())
     still = np.flatnonzero(fast[:peak] < STARTS * fast[peak])
     start = int(still[-1]) if len(still) else 0

@@ -27,8 +27,8 @@ Path = Literal[
     "line", "circle", "half_circle", "figure_eight", "square", "triangle", "zigzag", "curve", "back_and_forth",
     "spiral",
 ]  # fmt: skip
-MOST_TIMES, MOST_SECONDS, MOST_DEGREES = 100, 600.0, 3600.0
-MOST_CLAUSES = 100
+MAX_TIMES, MAX_SECONDS, MAX_DEGREES = 100, 600.0, 3600.0
+MAX_CLAUSES = 100
 
 
 class Pin(Strict):
@@ -40,7 +40,7 @@ class Pin(Strict):
     """
 
     limb: Literal["left_hand", "right_hand", "left_foot", "right_foot"]
-    second: float = Field(ge=0, le=MOST_SECONDS)
+    second: float = Field(ge=0, le=MAX_SECONDS)
     place: tuple[float, float, float]
 
 
@@ -66,9 +66,9 @@ class Clause(Strict):
     direction: Direction | None = None
     path: Path | None = None
     distance: float | None = Field(default=None, gt=0, le=1000)
-    turn: float | None = Field(default=None, gt=0, le=MOST_DEGREES)
-    times: int | None = Field(default=None, ge=1, le=MOST_TIMES)
-    seconds: float | None = Field(default=None, gt=0, le=MOST_SECONDS)
+    turn: float | None = Field(default=None, gt=0, le=MAX_DEGREES)
+    times: int | None = Field(default=None, ge=1, le=MAX_TIMES)
+    seconds: float | None = Field(default=None, gt=0, le=MAX_SECONDS)
     until_end: bool = False
     tempo: Tempo | None = None
     factor: float | None = Field(default=None, gt=0, le=10)
@@ -107,8 +107,8 @@ class MotionRequest(Strict):
         pins: places of hands and feet. language: of the words if it is surely none that is read ("fr"), else "".
     """
 
-    clauses: list[Clause] = Field(min_length=1, max_length=MOST_CLAUSES)
-    seconds: float | None = Field(default=None, gt=0, le=MOST_SECONDS)
+    clauses: list[Clause] = Field(min_length=1, max_length=MAX_CLAUSES)
+    seconds: float | None = Field(default=None, gt=0, le=MAX_SECONDS)
     loop: bool = False
     start: str = ""
     end: str = ""
@@ -147,7 +147,7 @@ def _plain(value: object) -> str:
 # Requests for faces: times by the clock, order, repeats and courses.
 Course = Literal["rising", "fading"]
 Moment = Literal["before", "after"]
-Seconds = Field(default=None, gt=0, le=MOST_SECONDS)
+Seconds = Field(default=None, gt=0, le=MAX_SECONDS)
 Share = Field(default=None, ge=0, le=1)
 
 
@@ -168,10 +168,10 @@ class FaceClause(Strict):
     action: str
     together: bool = False
     denied: bool = False
-    times: int | None = Field(default=None, ge=1, le=MOST_TIMES)
+    times: int | None = Field(default=None, ge=1, le=MAX_TIMES)
     every: float | None = Seconds
     pause: float | None = Seconds
-    at: float | None = Field(default=None, ge=0, le=MOST_SECONDS)
+    at: float | None = Field(default=None, ge=0, le=MAX_SECONDS)
     until: float | None = Seconds
     seconds: float | None = Seconds
     wait: float | None = Seconds
@@ -194,11 +194,11 @@ class FaceRequest(Strict):
         text: the words that it was read from.
     """
 
-    clauses: list[FaceClause] = Field(min_length=1, max_length=MOST_CLAUSES)
+    clauses: list[FaceClause] = Field(min_length=1, max_length=MAX_CLAUSES)
     seconds: float | None = Seconds
     alternating: bool = False
-    rounds: int | None = Field(default=None, ge=1, le=MOST_TIMES)
-    in_all: int | None = Field(default=None, ge=1, le=MOST_TIMES)
+    rounds: int | None = Field(default=None, ge=1, le=MAX_TIMES)
+    in_all: int | None = Field(default=None, ge=1, le=MAX_TIMES)
     text: str = ""
 
 
@@ -221,7 +221,7 @@ class TurnPart(Strict):
     to_of: str = ""
     seconds: float | None = Field(default=None, gt=0)
     factor: float | None = Field(default=None, gt=0)
-    times: int | None = Field(default=None, ge=1, le=MOST_TIMES)
+    times: int | None = Field(default=None, ge=1, le=MAX_TIMES)
     size: Size | None = None
     what: str = ""
     topic: str = ""

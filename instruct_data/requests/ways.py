@@ -63,7 +63,7 @@ _ACT = re.compile(r"\[(?:(?P<clause>[A-H])\.)?act=(?P<act>[a-z]+)\]")
 _ACTION = re.compile(r"^(?:(?P<clauses>[A-H][+!]?(?:,[A-H][+!]?)*):)?(?P<words>.*)$", re.S)
 _OPTION = re.compile(r"<[^<>|]*\|[^<>]*>|[^<]+|<")
 _OPENS, _CLOSES = "\ue000", "\ue001"
-MOST_WAYS = 120
+MAX_COMBINATIONS = 120
 _PIECE = re.compile(r"\{[^{}]*\}|\[(?:[^\[\]{}]|\{[^{}]*\})*\]|\((?:[^()\[\]{}]|\{[^{}]*\})*\)|[^{}\[\](]+")
 
 
@@ -101,11 +101,11 @@ class Way:
 
 
 def read_ways(text: str, construct: str = "", author: str = "") -> list[Way]:
-    """One for each combination of a line's alternatives, at most `MOST_WAYS`."""
+    """One for each combination of a line's alternatives, at most `MAX_COMBINATIONS`."""
     pieces = _OPTION.findall(text)
     options = [p[1:-1].split("|") if p[0] == "<" and "|" in p else [p] for p in pieces]
-    if (count := prod(len(o) for o in options)) > MOST_WAYS:
-        raise UserError(f"{text!r}: {count} combinations; accepted: {MOST_WAYS}")
+    if (count := prod(len(o) for o in options)) > MAX_COMBINATIONS:
+        raise UserError(f"{text!r}: {count} combinations; accepted: {MAX_COMBINATIONS}")
     return [_read_way(text, "".join(chosen), construct, author) for chosen in product(*options)]
 
 

@@ -13,7 +13,7 @@ from vqvae.motion import atomic_write
 
 NAMES = ("text", "planning", "chat", "face_text")
 PREFIX = "package:"
-MOST = 32 << 20  # bytes of a file as unpacked
+MAX_BYTES = 32 << 20  # bytes of a file as unpacked
 
 
 def cache() -> Path:
@@ -34,7 +34,7 @@ def unpacked(name: str) -> Path:
     for file, data in content.items():
         if not (folder / file).is_file():
             plain = gzip.decompress(data)
-            assert len(plain) <= MOST
+            assert len(plain) <= MAX_BYTES
             atomic_write(folder / file, lambda p, plain=plain: p.write_bytes(plain))  # type: ignore[misc]
     return folder
 
