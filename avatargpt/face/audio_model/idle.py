@@ -14,7 +14,7 @@ import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Direction
 from instruct_data.face.actions import action_names, actions, fitted
-from instruct_data.face.render import BLINK_FREE, EYE_ACTIONS, GAZE_LARGEST, JUMP_SHARE, SWAY_DEGREES, ease
+from instruct_data.face.render import BLINK_FREE, EYE_ACTIONS, JUMP_SHARE, MAX_GAZE, SWAY_DEGREES, ease
 from instruct_data.face.score import DEFAULT, EXTREMELY, VERY, Score
 from vqvae import arkit
 from vqvae.face import FaceMotion
@@ -294,7 +294,7 @@ class _Saccades:
     def __call__(self) -> np.ndarray:
         self._since += 1 / self._fps
         if self._since >= self._wait:
-            size = min(self._facts["size"][0] * float(self._rng.exponential()), GAZE_LARGEST)
+            size = min(self._facts["size"][0] * float(self._rng.exponential()), MAX_GAZE)
             angle = float(self._rng.uniform(0, 2 * np.pi))
             self._from, self._to = self._to, np.array([np.cos(angle), 0.6 * np.sin(angle)]) * size
             self._since, self._wait = 0.0, self._pause()
