@@ -108,8 +108,7 @@ def test_eye_contact_moves_nothing_but_the_gaze() -> None:
 
 
 def test_a_seated_body_has_its_legs_and_the_gestures_arms() -> None:
-    body = Clip(sitting(2.0))
-    gesture = gestures(120)
+    body, gesture = Clip(sitting(2.0)), gestures(120)
     avatar = composed(body, gesture, still(120))
     assert np.array_equal(avatar.body.rotations[:, ARMS], gesture.rotations[:, ARMS])
     assert avatar.body.root[-1, 1] < 0.6 and (avatar.body.root[60:] == avatar.body.root[60]).all()

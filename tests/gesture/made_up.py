@@ -1,4 +1,4 @@
-"""A little bank, a table of words, and a voice, made up: nothing of ../shared, nothing that speaks."""
+"""A small gesture bank, table of words and voice, without data of ../shared and without synthesizers."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ def table(folder: Path) -> WordClasses:
 
 
 def bank(folder: Path) -> Bank:
-    """Keyframed strokes alone; one of them stands for a recorded beat."""
-    made = _clip()
-    return build([made], table(folder), takes=1)
+    """Keyframed strokes; one of them serves as a recorded beat."""
+    return build([_clip()], table(folder), takes=1)
 
 
 @cache
@@ -46,13 +45,12 @@ def _clip() -> Clip:
 SOUNDS = {"no": "N OW1", "big": "B IH1 G", "dogs": "D AO1 G Z", "never": "N EH1 V ER0", "sleep": "S L IY1 P"}
 
 
-def said(text: str, rng: np.random.Generator) -> Utterance:
+def utterance(text: str, rng: np.random.Generator) -> Utterance:
     """A tone a phone, louder in vowels, with phones of a tenth of a second."""
     phones, now = [], 0.02
-    for word in text.split():
-        for p in SOUNDS[word].split():
-            phones.append(Phone(p.rstrip("012"), now, now + 0.1))
-            now += 0.1
+    for name in " ".join(SOUNDS[word] for word in text.split()).split():
+        phones.append(Phone(name.rstrip("012"), now, now + 0.1))
+        now += 0.1
     seconds = now + 0.02
     t = np.arange(round(seconds * RATE)) / RATE
     loud = np.full(len(t), 0.02)
@@ -63,7 +61,7 @@ def said(text: str, rng: np.random.Generator) -> Utterance:
 
 
 def words_of(text: str, start: float = 1.0, each: float = 0.3) -> tuple[Word, ...]:
-    """Words one after the other, each with one stressed vowel in its middle third."""
+    """Consecutive words, each with one stressed vowel in its middle third."""
     out = []
     for k, word in enumerate(text.split()):
         a = start + k * each
@@ -73,13 +71,13 @@ def words_of(text: str, start: float = 1.0, each: float = 0.3) -> tuple[Word, ..
 
 
 class Voice:
-    """Says what it knows, whatever it is asked."""
+    """Says random words of `SOUNDS`, whatever the text."""
 
     name = "made"
 
     def say(self, text: str, rng: np.random.Generator) -> Utterance:
         known = list(SOUNDS)
-        return said(" ".join(known[int(i)] for i in rng.integers(0, len(known), 5)), rng)
+        return utterance(" ".join(known[int(i)] for i in rng.integers(0, len(known), 5)), rng)
 
 
 class Voices:

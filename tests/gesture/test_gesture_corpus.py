@@ -69,7 +69,7 @@ def test_word_states_equal_the_rows_of_streams() -> None:
 
 def test_louder_and_higher_vowels_are_stronger() -> None:
     rng = np.random.default_rng(0)
-    one = made_up.said("big dogs sleep", rng)
+    one = made_up.utterance("big dogs sleep", rng)
     loud = one.audio.copy()
     middle = one.words.words[1]
     loud[round(middle.start * RATE) : round(middle.end * RATE)] *= 4
@@ -117,7 +117,7 @@ def test_listeners_nod_and_make_no_strokes(library: tuple[Bank, WordClasses]) ->
 
 def test_mixing_keeps_words_with_their_sound() -> None:
     rng = np.random.default_rng(0)
-    one = made_up.said("big dogs", rng)
+    one = made_up.utterance("big dogs", rng)
     audio, words = mixed([(1.0, one), (3.0, one)], 5.0)
     assert [w.text for w in words] == ["big", "dogs", "big", "dogs"]
     first = words[2].start

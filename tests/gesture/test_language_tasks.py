@@ -1,6 +1,8 @@
-"""Clips of the corpus with words, and the language model's examples that are made of them."""
+"""Captioned clips of takes, and the language model's examples of gestures."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,29 +22,24 @@ WORDS = [("No", 0.5, 0.8), ("that", 0.8, 1.0), ("was", 1.0, 1.2), ("tiny", 1.2, 
          ("you", 3.0, 3.3)]  # fmt: skip
 
 
-def test_clips_end_in_pauses_and_are_never_too_long() -> None:
+def test_clips_end_in_pauses_within_the_limit() -> None:
     assert clip_spans(WORDS, 6.0) == [(0, 6)]  # the first pause comes too early
     slow = [(w, 3 * a, 3 * b) for w, a, b in WORDS]
-    assert clip_spans(slow, 12.0) == [(0, 4), (4, 6)]
+    assert clip_spans(slow, 12.0) == [(0, 4), (4, 6)] and clip_spans([], 3.0) == []
     endless = [("word", 0.5 * i, 0.5 * i + 0.5) for i in range(60)]
-    found = clip_spans(endless, 30.0)
-    assert [a for a, _ in found[1:]] == [b for _, b in found[:-1]] and found[-1][1] == 60
-    assert all(endless[b - 1][2] - endless[a][1] <= MAX_CLIP for a, b in found)
-    assert clip_spans([], 3.0) == []
+    spans = clip_spans(endless, 30.0)
+    assert [a for a, _ in spans[1:]] == [b for _, b in spans[:-1]] and spans[-1][1] == 60
+    assert all(endless[b - 1][2] - endless[a][1] <= MAX_CLIP for a, b in spans)
 
 
-def test_what_is_said_keeps_its_pauses() -> None:
+def test_transcripts_and_captions() -> None:
     assert transcript(WORDS) == "no that was tiny (0.9) but you"
-
-
-def test_captions_name_what_means_something_in_order() -> None:
-    classes, rng = word_classes(), np.random.default_rng(0)
-    for text in captions(["beat", "negation", "size_small"], classes, rng):
+    classes, rng = word_classes().classes, np.random.default_rng(0)
+    assert all(kind.captions for kind in classes.values()) and captions([], word_classes(), rng) == []
+    for text in captions(["beat", "negation", "size_small"], word_classes(), rng):
         first, second = text.removeprefix("a person ").split(", then ", 1)
-        told = classes.classes["negation"].captions
-        assert any(t.startswith(first) for t in told) and not any(t in second for t in classes.classes["beat"].captions)
-    assert captions([], classes, rng) == []
-    assert all(classes.classes[name].captions for name in classes.classes)
+        assert any(t.startswith(first) for t in classes["negation"].captions)
+        assert not any(t in second for t in classes["beat"].captions)
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +47,14 @@ def items() -> list[ClipCodes]:
     turns = keyed_strokes(0, 1)[0].turns
     features = GestureFeatures().encode(motion_of(np.resize(turns, (180, *turns.shape[1:]))))
     about = {"words": WORDS, "strokes": [[30, "Negative", "negation", 0, "lr", "x"]], "speaker": "ada"}
-    made = list(clips([("00000", features, about, "train")], word_classes(), "made", "ours"))
-    assert len(made) == 1 and made[0].extra["speech"]["text"] == transcript(WORDS) and made[0].captions
-    motion = made[0].load()
+    (clip,) = clips([("00000", features, about, "train")], word_classes(), "made", "ours")
+    assert clip.extra["speech"]["text"] == transcript(WORDS) and clip.captions
+    motion = clip.load()
     assert motion.fingers is not None and len(motion) == round((3.3 + 0.4 - 0.1) * 30)
     rng = np.random.default_rng(1)
     codes = rng.integers(0, 16, (len(motion) // 3, 2)).astype(np.int16)
-    return [ClipCodes(c.id, codes, c.captions, "train", c.source, c.licence, c.action, frames=len(motion), fps=30.0,
-                      modality="gesture", extra=c.extra) for c in made]  # fmt: skip
+    return [ClipCodes(clip.id, codes, clip.captions, "train", clip.source, clip.licence, clip.action,
+                      frames=len(motion), fps=30.0, modality="gesture", extra=clip.extra)]  # fmt: skip
 
 
 def test_examples_of_every_gesture_task(items: list[ClipCodes]) -> None:
@@ -75,6 +72,5 @@ def test_examples_of_every_gesture_task(items: list[ClipCodes]) -> None:
             assert row.head == head and row.labels[-1] == config.end_id(head)
             if task == "speech_to_gesture":
                 assert row.prompt.grounded and transcript(WORDS) in row.prompt.grounded
-    without = [ClipCodes(i.id, i.codes, i.captions, "train", i.source, i.licence, i.action, frames=i.frames, fps=30.0,
-                         modality="gesture", extra={}) for i in items]  # fmt: skip
+    without = [replace(item, extra={}) for item in items]
     assert Examples(without, [], {}, text, config, options, {"gesture": 10.0}).pools("speech_to_gesture") == []

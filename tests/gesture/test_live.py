@@ -24,19 +24,14 @@ RATE = 48_000
 class Recorder:
     """A sender that records frames, and how much sound had come by then."""
 
-    failed = 0
-
     def __init__(self) -> None:
         self.frames: list[tuple[int, Motion]] = []
         self.times: list[int] = []
-        self.samples = 0
+        self.samples = self.failed = 0
 
     def send(self, frame: int, motion: Motion) -> None:
         self.frames.append((frame, motion))
         self.times.append(self.samples)
-
-    def close(self) -> None:
-        pass
 
     def blocks(self, pcm: np.ndarray, size: int) -> Iterator[np.ndarray]:
         for k in range(0, len(pcm), size):

@@ -34,7 +34,7 @@ def test_streams_equal_whole_talks_to_the_bit() -> None:
         stream = one.stream(22_050, other=True, other_rate=48_000, **options)
         parts = [pcm[k : k + size] for k in range(0, len(pcm), size)]
         pieces = [stream.push(a, b) for a, b in zip(parts, np.array_split(other, len(parts)), strict=True)]
-        assert same(joined([*pieces, stream.finish()]), whole) and stream.frames == 69
+        assert same(joined([*pieces, stream.finish()]), whole) and stream.frames == 69 and stream.finish() is None
     assert (whole.root == STANDING.astype(np.float32)).all()
     assert (whole.rotations[:, [0, 1, 2, 4, 5, 7, 8, 10, 11]] == [1, 0, 0, 0]).all()  # pelvis and legs at rest
 
@@ -94,15 +94,10 @@ def test_words_may_come_later() -> None:
         one.stream().say(WORDS)
 
 
-def test_warnings_about_the_sound() -> None:
+def test_unusual_sound() -> None:
     one = pipeline()
-    assert not one.perform(voice(1.0)).notes
-    for pcm, rate, note in (
-        (np.zeros(16_000, np.int16), 16_000, "the sound: silence"), (voice(1.0, 8000), 8000, "8000 samples a second"),
-        (np.stack([voice(1.0)] * 2, 1), 16_000, "2 channels"),
-        (voice(0.05), 16_000, "0.05 s, shorter than a gesture's smallest part of 4 frames"),
-    ):  # fmt: skip
-        assert note in "\n".join(one.perform(pcm, rate).notes)
+    assert not one.perform(voice(1.0)).notes and len(one.perform(voice(0.01))) == 1
+    assert one.perform(np.zeros(16_000, np.int16)).notes[0].startswith("the sound: silence")
     stream = one.stream()
     stream.push(np.full(1000, np.nan, np.float32))
     assert stream.repaired == 1000

@@ -7,21 +7,8 @@ import pytest
 
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, extract
-from avatargpt.train.speech_data.augment import (
-    CODECS,
-    Disturber,
-    add_background,
-    any_coded,
-    articulate,
-    band,
-    coded,
-    colour,
-    echo,
-    insert_pauses,
-    noise,
-    recorded,
-    telephone,
-)
+from avatargpt.train.speech_data import augment
+from avatargpt.train.speech_data.augment import Disturber, noise
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.clips import sound_clips, still_clips
 from avatargpt.train.speech_data.sounds import SOUNDS, sounds
@@ -36,25 +23,24 @@ def rng(*seed: int) -> np.random.Generator:
 def test_situations_keep_length_and_time() -> None:
     x = np.zeros(RATE, np.float32)
     x[4000:4400] = voice(1.0)[4000:4400]
-    for make in (colour, echo, lambda a, r: band(a, 200, 5000), lambda a, r: telephone(a)):
-        y = make(x, rng(0))
+    for y in (augment.colour(x, rng(0)), augment.echo(x, rng(0)), augment.band(x, 200, 5000), augment.telephone(x)):
         assert len(y) == len(x) and np.isfinite(y).all()
         assert abs(int(np.abs(np.convolve(y**2, np.ones(400), "same")).argmax()) - 4200) < 300
     for seed in range(20):
-        y = recorded(x, rng(seed), [voice(1.0, seed=seed)])
+        y = augment.recorded(x, rng(seed), [voice(1.0, seed=seed)])
         assert len(y) == len(x) and np.abs(y).max() <= 1.0 and np.isfinite(y).all()
 
 
 def test_articulation_changes_consonants_alone() -> None:
     sound = voice(2.0)
-    changed = articulate(sound, PHONES, rng(0))
+    changed = augment.articulate(sound, PHONES, rng(0))
     for p in PHONES:
         part = slice(round(p.start * RATE), round(p.end * RATE))
         assert np.array_equal(sound[part], changed[part]) == (p.name in ("AA", "IY", "UW", "AE"))
 
 
 def test_bands_and_slopes_of_noise() -> None:
-    spectrum = np.abs(np.fft.rfft(band(noise(RATE, rng(0), 0.0), 100, 2000)))
+    spectrum = np.abs(np.fft.rfft(augment.band(noise(RATE, rng(0), 0.0), 100, 2000)))
     assert spectrum[4000:].mean() < 0.02 * spectrum[500:1500].mean()
     brown = np.abs(np.fft.rfft(noise(RATE, rng(1), 2.0)))
     assert brown[100:200].mean() > 5 * brown[1000:2000].mean()
@@ -62,7 +48,7 @@ def test_bands_and_slopes_of_noise() -> None:
 
 def test_pauses_shift_later_phones() -> None:
     sound = voice(2.0)
-    longer, moved = insert_pauses(sound, PHONES, rng(0), 2)
+    longer, moved = augment.insert_pauses(sound, PHONES, rng(0), 2)
     added = len(longer) / RATE - 2.0
     assert added >= 0.2 and moved[-1].end == pytest.approx(PHONES[-1].end + added, abs=1e-3) or moved[-1] == PHONES[-1]
     for old, new in zip(PHONES, moved, strict=True):
@@ -74,13 +60,13 @@ def test_pauses_shift_later_phones() -> None:
 def test_codecs_keep_the_time() -> None:
     pytest.importorskip("av")
     sound = voice(2.0)
-    for codec, (_, rates) in CODECS.items():
-        decoded = coded(sound, codec, rates[-1])
+    for codec, (_, rates) in augment.CODECS.items():
+        decoded = augment.coded(sound, codec, rates[-1])
         assert len(decoded) == len(sound) and not np.array_equal(decoded, sound)
         moved = [decoded[200 + k : len(decoded) - 200 + k] for k in range(-64, 65)]
         lags = [float(np.corrcoef(sound[200:-200], m)[0, 1]) for m in moved]
         assert abs(int(np.argmax(lags)) - 64) <= 4 and max(lags) > 0.85
-    a, b, c = (any_coded(sound[:8000], rng(seed)) for seed in (0, 0, 1))
+    a, b, c = (augment.any_coded(sound[:8000], rng(seed)) for seed in (0, 0, 1))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
 
 
@@ -93,12 +79,9 @@ def test_each_kind_of_sound(kind: Callable[[float, np.random.Generator], np.ndar
     assert 0.0005 < loud.mean() < 0.95  # audible, with gaps
 
 
-def test_levels_of_sounds() -> None:
+def test_clips_with_a_resting_mouth() -> None:
     peaks = [np.abs(sounds(3.0, rng(i))).max() for i in range(40)]
     assert max(peaks) <= 1.0 and min(peaks) < 0.1 < max(peaks)
-
-
-def test_clips_with_a_resting_mouth() -> None:
     clips = list(sound_clips(3, seed=5))
     assert [c.source for c in clips] == ["sound"] * 3 and all(3 * 30 - 1 <= len(c) <= 8 * 30 for c in clips)
     assert all(c.features[:, BANDS].max() > c.features[:, BANDS].min() + 1 for c in clips)
@@ -126,7 +109,7 @@ def test_noise_added_to_features_resembles_noise_added_to_the_sound() -> None:
     result, quiet = plain.copy(), quarters(background)
     loudest = [float(np.quantile(x[..., BANDS], 0.95)) for x in (plain, quiet)]
     db = 10 * np.log10((background**2).mean() / (sound[(np.abs(sound) > 0.02)] ** 2).mean())
-    add_background(result, quiet, loudest[0] - loudest[1] + db / 10 * np.log(10))
+    augment.add_background(result, quiet, loudest[0] - loudest[1] + db / 10 * np.log(10))
     at = slice(30, None)
     error, change = (np.abs(x[at, :, :BANDS] - expected[at, :, :BANDS]).mean() for x in (result, plain))
     assert error < 0.25 * change  # most of the effect on the bands
@@ -142,7 +125,7 @@ def test_an_echo_adds_a_tail_after_a_sound_and_nothing_before_it() -> None:
     Disturber(echo=1.0)(result, rng(3))
     assert np.allclose(result[0, :14], plain[:14], atol=1e-5)
     tail = slice(17, 20)
-    for x in (result[0], quarters(echo(sound, rng(3)))):
+    for x in (result[0], quarters(augment.echo(sound, rng(3)))):
         assert (x[tail, :, :BANDS].mean() - plain[tail, :, :BANDS].mean()) > 0.5
     assert (result[0][..., : BANDS + 1] >= plain[..., : BANDS + 1] - 1e-5).all()
 
@@ -158,14 +141,10 @@ def test_disturbances_keep_silence_and_depend_on_the_seed() -> None:
 
 
 def test_the_share_of_disturbed_rows() -> None:
-    usual = Batches([clip(seed=1)], sampling=Sampling(level=0.0, masks=0.0))
-    noisy = Batches([clip(seed=1)], sampling=Sampling(level=0.0, masks=0.0, noise=0.5))
-    equal = []
-    for step in range(20):
-        a, b = usual.draw(8, 60, 2, [0, step]), noisy.draw(8, 60, 2, [0, step])
-        equal += [bool((x == y).all()) for x, y in zip(a.features, b.features, strict=True)]
-        assert bool((a.curves == b.curves).all())
-    assert 0.3 < np.mean(equal) < 0.75
+    settings = [Sampling(level=0.0, masks=0.0, noise=share) for share in (0.0, 0.5)]
+    clean, noisy = (Batches([clip(seed=1)], sampling=s).draw(160, 60, 2, [0]) for s in settings)
+    assert bool((clean.curves == noisy.curves).all())
+    assert 0.4 < float((clean.features == noisy.features).all(-1).all(-1).float().mean()) < 0.6
 
 
 def test_a_room_without_speech_is_noise_at_a_level_or_silence() -> None:
@@ -174,18 +153,16 @@ def test_a_room_without_speech_is_noise_at_a_level_or_silence() -> None:
     assert 2 < len(rooms) < 10 and Disturber(noise=0.0).room(50, rng(0)) is None
     levels = [float(x[..., BANDS].mean()) for x in rooms]
     assert max(levels) - min(levels) > 1 and max(levels) < -3  # never louder than speech
-    assert Disturber(noise=1.0).room(4000, rng(0)).shape[0] == 4000  # longer than the stored noise
     assert all(x.shape == (50, QUARTERS, PER_QUARTER) and np.isfinite(x).all() for x in rooms)
+    assert Disturber(noise=1.0).room(4000, rng(0)).shape[0] == 4000  # longer than the stored noise
 
 
 def test_sounds_behind_speech_and_alone() -> None:
     bank = [c.features.reshape(-1, QUARTERS, PER_QUARTER) for c in sound_clips(2, seed=5)]
     speech = np.zeros((2, 40, QUARTERS, PER_QUARTER), np.float32)
-    disturbed = [speech.copy() for _ in range(2)]
-    for part in disturbed:
-        Disturber(sounds=1.0, bank=bank)(part, rng(1))
-    assert np.array_equal(*disturbed) and (disturbed[0][..., : BANDS + 1] >= speech[..., : BANDS + 1] - 1e-6).all()
-    assert (disturbed[0] != speech).any((1, 2, 3)).all()
+    disturbed = speech.copy()
+    Disturber(sounds=1.0, bank=bank)(disturbed, rng(1))
+    assert (disturbed[..., : BANDS + 1] >= -1e-6).all() and (disturbed != speech).any((1, 2, 3)).all()
     alone = Disturber(sounds=1.0, bank=bank).room(40, rng(1))
     assert alone is not None and alone.shape == (40, QUARTERS, PER_QUARTER)
     assert Disturber(bank=bank).room(40, rng(1)) is None

@@ -10,16 +10,6 @@ from avatargpt.metrics.face_events import count_peaks
 from avatargpt.speech.audio import RATE
 from avatargpt.train.speech_data import clips
 from avatargpt.train.speech_data.batches import Batches, Sampling
-from avatargpt.train.speech_data.clips import (
-    AlignedSentence,
-    SpeechData,
-    aligned_sentences,
-    joined_sentences,
-    own_texts,
-    split_texts,
-    synthetic_clips,
-    utterances,
-)
 from avatargpt.train.speech_data.expressions import counted_clips, drawn_clips
 from avatargpt.train.speech_data.recordings import Sentence
 from tests.speech.conftest import PHONES, clip, voice
@@ -28,20 +18,21 @@ from vqvae.errors import UserError
 
 
 def test_utterances_have_a_sensible_length() -> None:
-    lines = utterances(own_texts(None), np.random.default_rng(0), 50)
+    lines = clips.utterances(clips.own_texts(None), np.random.default_rng(0), 50)
     assert len(set(lines)) == 50 and all(20 <= len(t) <= 110 for t in lines)
     with pytest.raises(UserError):
-        utterances([], np.random.default_rng(0), 3)
+        clips.utterances([], np.random.default_rng(0), 3)
 
 
 def test_validation_texts_do_not_depend_on_the_other_texts() -> None:
-    texts = own_texts(None)
-    training, validation = split_texts(texts)
+    texts = clips.own_texts(None)
+    training, validation = clips.split_texts(texts)
     assert 0.03 < len(validation) / len(texts) < 0.07 and sorted(training + validation) == sorted(texts)
     assert not {" ".join(t.lower().split()) for t in training} & {" ".join(t.lower().split()) for t in validation}
-    assert split_texts(["x", validation[0].upper(), training[0]])[1][-1:] == [validation[0].upper()]
+    assert clips.split_texts(["x", validation[0].upper(), training[0]])[1][-1:] == [validation[0].upper()]
     with pytest.raises(UserError, match="held_out: 2; accepted up to 1"):
-        next(synthetic_clips(training, validation[:1], SpeechData(clips=0, held_out=2), None))  # type: ignore[arg-type]
+        options = clips.SpeechData(clips=0, held_out=2)
+        next(clips.synthetic_clips(training, validation[:1], options, None))  # type: ignore[arg-type]
 
 
 def test_drawn_clips_show_their_clauses() -> None:
@@ -69,9 +60,10 @@ def test_counted_clips_repeat_as_often_as_they_say() -> None:
 
 
 def test_short_sentences_are_joined() -> None:
-    def joined(*names: str) -> list[AlignedSentence]:
-        sentences = [AlignedSentence(n, voice(2.0), list(PHONES), "val" if "val" in n else "train") for n in names]
-        return list(joined_sentences(sentences, np.random.default_rng(0)))
+    def joined(*names: str) -> list[clips.AlignedSentence]:
+        splits = ["val" if "val" in name else "train" for name in names]
+        sentences = [clips.AlignedSentence(n, voice(2.0), list(PHONES), s) for n, s in zip(names, splits, strict=True)]
+        return list(clips.joined_sentences(sentences, np.random.default_rng(0)))
 
     out = joined("a/fr/1", "a/fr/2", "a/fr/3", "a/fr/4", "a/es/1", "a/es/2")
     assert [s.name for s in out] == ["a/fr/1", "a/fr/4", "a/es/1"]
@@ -86,9 +78,9 @@ def test_short_sentences_are_joined() -> None:
 def test_texts_that_do_not_fit_are_left_out(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     sentences = [Sentence("a/1", voice(2.0), ("AA", "P"), "train"), Sentence("a/2", voice(0.1), ("P",) * 30, "train")]
     monkeypatch.setattr(clips, "MIN_FIT", -1e9)
-    assert [s.name for s in aligned_sentences(sentences, driver)] == ["a/1"]
+    assert [s.name for s in clips.aligned_sentences(sentences, driver)] == ["a/1"]
     monkeypatch.setattr(clips, "MIN_FIT", 0.0)
-    assert not list(aligned_sentences(sentences, driver))
+    assert not list(clips.aligned_sentences(sentences, driver))
 
 
 def test_shares_of_sources() -> None:

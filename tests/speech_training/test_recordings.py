@@ -15,19 +15,8 @@ from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
 from avatargpt.speech.audio import RATE, frames_in, load
 from avatargpt.speech.features import WIDTH
 from avatargpt.speech.phones import Phone
+from avatargpt.train.speech_data import recordings
 from avatargpt.train.speech_data.clips import SpeechData, flite_clips, labelled_clips
-from avatargpt.train.speech_data.recordings import (
-    ARCHIVE,
-    LJ_TEST,
-    QUIET,
-    dialogue,
-    lj_sentences,
-    paired_clips,
-    sentences_of,
-    stamps,
-    timed_speech,
-    transcribed,
-)
 from avatargpt.train.speech_data.synthesizers import Espeak, Flite, phones_of
 from tests.speech.conftest import voice
 from vqvae.errors import UserError
@@ -51,13 +40,16 @@ def test_espeak_gives_phones_in_time() -> None:
         espeak.speak("a", "nobody")
 
 
-def test_phones_of_flite() -> None:
+def test_phones_of_flite(monkeypatch: pytest.MonkeyPatch) -> None:
     phones = phones_of("pau:0.220 dh:0.254 ax:0.304 b:0.394 el:0.5 el:0.5 pau:0.6\n")
     assert [p.name for p in phones] == ["SIL", "DH", "AH", "B", "L", "SIL"]
     assert phones[3] == Phone("B", 0.304, 0.394) and phones[-1].end == 0.6
     for wrong in ("pau", "pau:x", "qq:0.3", "pau:0.5 b:0.4"):
         with pytest.raises(UserError, match="no phone"):
             phones_of(wrong)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="apt install flite"):
+        Flite()
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="only building data needs flite")
@@ -74,12 +66,6 @@ def test_flite_gives_phones_in_time() -> None:
     assert np.array_equal(clips[1].features, again[1].features)
 
 
-def test_without_flite(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UserError, match="apt install flite"):
-        Flite()
-
-
 def test_folders_in_the_layouts_of_public_corpora(tmp_path: Path) -> None:
     for path in ("19/198/19-198-0001.flac", "wavs/LJ001-0002.wav", "own/b.wav", "own/silent.wav", "own/dots.wav"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -88,12 +74,15 @@ def test_folders_in_the_layouts_of_public_corpora(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("LJ001-0002|in 1455|in fourteen fifty-five\n")
     (tmp_path / "own/b.lab").write_text("papa\n")
     (tmp_path / "own/dots.txt").write_text("...")
-    sentences = {s.name: s.phones for s in transcribed(tmp_path, lambda text: tuple(text.replace(".", "").split()))}
+    def spell(text: str) -> tuple[str, ...]:
+        return tuple(text.replace(".", "").split())
+
+    sentences = {s.name: s.phones for s in recordings.transcribed(tmp_path, spell)}
     expected = {"19-198-0001": "northanger abbey", "LJ001-0002": "in fourteen fifty-five", "b": "papa"}
     assert sentences == {f"real/{name}": tuple(text.split()) for name, text in expected.items()}
-    assert len(list(sentences_of(tmp_path, lambda text: tuple(text.replace(".", "").split())))) == 3
+    assert len(list(recordings.sentences_of(tmp_path, spell))) == 3
     with pytest.raises(UserError, match="no recordings with their words"):
-        next(sentences_of(tmp_path / "19", lambda text: ()))
+        next(recordings.sentences_of(tmp_path / "19", lambda text: ()))
 
 
 def test_options_for_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,28 +107,28 @@ def test_stamps(tmp_path: Path) -> None:
         calls.append((text, name))
         return ("K", "AE", "T")
 
-    sentences = {s.name: s for s in stamps(tmp_path, spell)}
+    sentences = {s.name: s for s in recordings.stamps(tmp_path, spell)}
     assert sorted(calls) == [("A cat.", "en-us"), ("Un chat.", "fr")]
     assert {n: s.split for n, s in sentences.items()} == {"stamps/en/cat": "val", "stamps/fr/cat": "train"}
     assert len(sentences["stamps/fr/cat"].audio) == RATE // 2
     (folder / "ant.txt").write_text("An ant.\nfr.utf8=Une fourmi.\n", encoding="utf-8")
     shutil.copy(folder / "cat_desc_fr.ogg", folder / "ant_desc_fr.ogg")
-    assert [s.name[7:9] for s in sentences_of(tmp_path, spell)] == ["en", "fr", "fr"]  # speaker by speaker
+    assert [s.name[7:9] for s in recordings.sentences_of(tmp_path, spell)] == ["en", "fr", "fr"]  # speaker by speaker
     with pytest.raises(UserError, match="no spoken descriptions"):
-        next(stamps(folder / "cat.txt", spell))
+        next(recordings.stamps(folder / "cat.txt", spell))
 
 
 def test_recorded_speech_and_faces(shared: Path, driver: Driver) -> None:
     faces = shared / "data" / "face"
-    pair = next(paired_clips(faces / "facegood"))
+    pair = next(recordings.paired_clips(faces / "facegood"))
     assert pair.features.shape[1] == WIDTH and len(pair.features) == len(pair.curves)
     assert np.all(np.delete(pair.curves, PAIRED_CHANNELS, axis=1) == 0)
-    sentences = list(lj_sentences(faces / "ljspeech_sample"))
-    assert [s.split for s in sentences].count("train") == LJ_TEST - 1  # 3 of 32 have a word without phones
+    sentences = list(recordings.lj_sentences(faces / "ljspeech_sample"))
+    assert [s.split for s in sentences].count("train") == recordings.LJ_TEST - 1  # 3 of 32 have a word without phones
     assert [s.split for s in sentences].count("val") == 6
     short = min((s for s in sentences if s.split == "train"), key=lambda s: len(s.audio))
     assert len(list(labelled_clips([short], driver, 1, 0))) in (0, 2)  # random weights fit no text, or by chance
-    name, audio, phones = next(timed_speech(faces / "aligned_speech_misc" / "librivox_pocketsphinx"))
+    name, audio, phones = next(recordings.timed_speech(faces / "aligned_speech_misc" / "librivox_pocketsphinx"))
     assert phones[-1].end == pytest.approx(len(audio) / RATE, abs=0.2) and name
     sound, rate = load(faces / "voice2motion" / "example.wav")
     assert frames_in(len(sound), rate) > 300
@@ -195,7 +184,7 @@ def archive(folder: Path, files: dict[str, bytes]) -> Path:
     for name, body in files.items():
         table += struct.pack(">12sBII", name.encode(), 1, at + len(bodies), len(body))
         bodies += body
-    path = folder / "deep" / ARCHIVE
+    path = folder / "deep" / recordings.ARCHIVE
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"QTBLCEM10".ljust(13, b"\0") + struct.pack(">H", len(files)) + table + bodies)
     return path
@@ -217,25 +206,26 @@ def test_dialogue(tmp_path: Path) -> None:
         "C3C__021.SB": sound, "C3C__022.SB": sound, "08XXXXJ1.SB": b"no sound at all",
     }  # fmt: skip
     archive(tmp_path, files)
-    assert next(sentences_of(tmp_path, pronounce)).name.startswith("dialogue/")
-    lines = {s.name: s for s in dialogue(tmp_path, pronounce)}
+    assert next(recordings.sentences_of(tmp_path, pronounce)).name.startswith("dialogue/")
+    lines = {s.name: s for s in recordings.dialogue(tmp_path, pronounce)}
     assert {n: " ".join(s.phones) for n, s in lines.items()} == {
         "dialogue/08_J/08SSSSJ1": "Hello!", "dialogue/08_J/0800B3J1": "Well", "dialogue/08_J/0800B3J3": "go on.",
         "dialogue/08_P/08001AP1": "Gr at.", "dialogue/08_P/08XXXXP1": "Again.", "dialogue/C3C___/C3C__021": "Run",
         "dialogue/C3C___/C3C__022": ", quick!",
     }  # fmt: skip
     audio = lines["dialogue/08_J/08SSSSJ1"].audio
-    assert audio.dtype == np.float32 and len(audio) == pytest.approx((0.5 + 2 * QUIET) * RATE, abs=0.12 * RATE)
-    assert np.abs(audio[: int(0.9 * QUIET * RATE)]).max() < 0.01 < np.abs(audio).max()
+    quiet = recordings.QUIET * RATE
+    assert audio.dtype == np.float32 and len(audio) == pytest.approx(0.5 * RATE + 2 * quiet, abs=0.12 * RATE)
+    assert np.abs(audio[: int(0.9 * quiet)]).max() < 0.01 < np.abs(audio).max()
     assert {s.split for s in lines.values()} <= {"train", "val"}
 
 
 def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no queen.1c"):
-        next(dialogue(tmp_path, pronounce))
+        next(recordings.dialogue(tmp_path, pronounce))
     path = archive(tmp_path, {"APE.DOG": talk(8, {1: "Hello!"}, {}, ("", ""))})
     data = path.read_bytes()
     for damaged in (b"QTB", b"RIFF" + data[4:], data[:30], data[:-60]):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match="damaged"):
-            list(dialogue(tmp_path, pronounce))
+            list(recordings.dialogue(tmp_path, pronounce))
