@@ -14,7 +14,6 @@ import sys
 import time
 import traceback
 import zlib
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 from tests.fuzz.mutate import mutated
 from vqvae.errors import UserError
 
-MOST_SECONDS, MOST_MEMORY, HANGS = 5.0, 1 << 30, 60.0  # CPU s of a case, bytes above the child's own, s without a word
+MAX_SECONDS, MAX_MEMORY, HANGS = 5.0, 1 << 30, 60.0  # CPU s of a case, bytes above the child's own, s without a word
 STEERING = {*range(32), *range(127, 160)} - {9, 10}
 
 
@@ -32,7 +31,7 @@ class Target:
     """A reader.
 
     Attributes:
-        seeds: whole files. suffix: of the damaged ones. text: see `mutate.mutated`.
+        seeds: good files. suffix: of the damaged ones. text: see `mutate.mutated`.
         read: takes the path of a damaged file; may raise UserError and nothing else.
         share: how often it is taken, compared with the others.
         name: what the damaged file is called instead, within a folder with the rest of `folder`.
@@ -55,19 +54,13 @@ class Report:
     read: int = 0
     refused: int = 0
     faults: dict[str, str] = field(default_factory=dict)
-    slowest: tuple[float, str] = (0.0, "")
-    largest: tuple[int, str] = (0, "")
-    each: Counter[str] = field(default_factory=Counter)
-
-    def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "each": dict(sorted(self.each.items()))}
 
 
 def damaged(target: Target, name: str, number: int, seed: int) -> bytes:
-    """The bytes of a case, by its number alone; one in fifty is whole."""
+    """The bytes of a case, by its number alone; one in fifty is good."""
     rng = random.Random(zlib.crc32(f"{seed}:{name}:{number}".encode()))
-    whole = rng.choice(target.seeds)
-    return whole if number % 50 == 0 else mutated(whole, rng, target.text, target.seeds)
+    good = rng.choice(target.seeds)
+    return good if number % 50 == 0 else mutated(good, rng, target.text, target.seeds)
 
 
 def _peak() -> int:
@@ -77,42 +70,36 @@ def _peak() -> int:
     return 0
 
 
-def _reset_peak() -> None:
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
 def place(target: Target, folder: Path) -> Path:
-    """Where a damaged file lies: where the whole one does, if others lie beside it."""
+    """Where a damaged file lies: where the good one does, if others lie beside it."""
     path = (target.folder or folder) / (target.name or f"case{target.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def one(target: Target, data: bytes, folder: Path) -> tuple[str, float, int]:
-    """Read one damaged file: ``read``, ``refused`` or what was wrong; CPU seconds; bytes of memory at most."""
+def read_case(target: Target, data: bytes, folder: Path) -> str:
+    """Read one damaged file: ``read``, ``refused`` or what was wrong."""
     path = place(target, folder)
     path.write_bytes(data)
-    _reset_peak()
-    before, began = _peak(), time.process_time()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before, start = _peak(), time.process_time()
     out = io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             target.read(path)
-        said = "read"
+        result = "read"
     except UserError as e:
-        said = "refused" if "\n" not in str(e) and str(e) else f"a message that is no line: {str(e)[:200]!r}"
+        result = "refused" if "\n" not in str(e) and str(e) else f"a message that is no line: {str(e)[:200]!r}"
     except BaseException as e:
         last = traceback.extract_tb(e.__traceback__)[-1]
-        said = f"{type(e).__name__}: {str(e)[:200]} at {Path(last.filename).name}:{last.lineno}"
+        result = f"{type(e).__name__}: {str(e)[:200]} at {Path(last.filename).name}:{last.lineno}"
     finally:
         path.write_bytes(target.seeds[0])  # other cases have the same folder
-    seconds, memory = time.process_time() - began, _peak() - before
-    if seconds > MOST_SECONDS:
-        said = f"{seconds:.1f} s ({said})"
-    elif memory > MOST_MEMORY:
-        said = f"{memory >> 20} MiB ({said})"
-    return said, seconds, memory
+    seconds, memory = time.process_time() - start, _peak() - before
+    if seconds > MAX_SECONDS:
+        return f"{seconds:.1f} s ({result})"
+    return f"{memory >> 20} MiB ({result})" if memory > MAX_MEMORY else result
 
 
 def _child(targets: dict[str, Target], cases: list[tuple[str, int]], seed: int, folder: Path, pipe: int) -> None:
@@ -121,17 +108,17 @@ def _child(targets: dict[str, Target], cases: list[tuple[str, int]], seed: int, 
 
     torch.set_num_threads(1)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + 3 * MOST_MEMORY, size + 3 * MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (size + 3 * MAX_MEMORY, size + 3 * MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, number in cases:
         os.write(pipe, (json.dumps(["begin", name, number]) + "\n").encode())
-        result = one(targets[name], damaged(targets[name], name, number, seed), folder)
-        os.write(pipe, (json.dumps(["end", name, number, *result]) + "\n").encode())
+        result = read_case(targets[name], damaged(targets[name], name, number, seed), folder)
+        os.write(pipe, (json.dumps(["end", name, number, result]) + "\n").encode())
 
 
 def _lines(pipe: int, pid: int) -> Any:
     """What a child says; it is ended when it has been silent for too long."""
-    rest = b""
+    unfinished = b""
     while True:
         ready, _, _ = select.select([pipe], [], [], HANGS)
         if not ready:
@@ -141,8 +128,8 @@ def _lines(pipe: int, pid: int) -> Any:
         block = os.read(pipe, 1 << 16)
         if not block:
             return
-        *whole, rest = (rest + block).split(b"\n")
-        yield from map(json.loads, whole)
+        *lines, unfinished = (unfinished + block).split(b"\n")
+        yield from map(json.loads, lines)
 
 
 def run(
@@ -161,8 +148,7 @@ def run(
     random.Random(seed).shuffle(cases)
     while cases:
         now, cases = cases[:batch], cases[batch:]
-        done = _batch(targets, now, seed, folder, report)
-        cases = now[done:] + cases
+        cases = now[_batch(targets, now, seed, folder, report) :] + cases
         if log is not None:
             print(f"{report.cases} cases, {report.read} read, {report.refused} refused, {len(report.faults)} faults",
                   file=log, flush=True)  # fmt: skip
@@ -170,7 +156,7 @@ def run(
 
 
 def _warm(targets: dict[str, Target], folder: Path) -> None:
-    """Read a whole file of each kind, so that no child has to import what readers import when they are called."""
+    """Read a good file of each kind, so that no child has to import what readers import when they are called."""
     import torch
 
     torch.set_num_threads(1)  # a pool of threads would not outlive the fork
@@ -182,57 +168,49 @@ def _warm(targets: dict[str, Target], folder: Path) -> None:
 
 
 def _batch(targets: dict[str, Target], cases: list[tuple[str, int]], seed: int, folder: Path, report: Report) -> int:
-    """One child; how many of the cases it has done, the one that ended it among them."""
-    ours, theirs = os.pipe()
+    """One child; how many of the cases it has read, the one that ended it among them."""
+    receiver, sender = os.pipe()
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            os.close(ours)
+            os.close(receiver)
             nothing = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(nothing, stream)
-            _child(targets, cases, seed, folder, theirs)
+            _child(targets, cases, seed, folder, sender)
             status = 0
         finally:
             os._exit(status)
-    os.close(theirs)
-    done, last, hung = 0, "", False
-    for said in _lines(ours, pid):
-        if said[0] == "hang":
+    os.close(sender)
+    count, running, hung = 0, None, False
+    for event, *case in _lines(receiver, pid):
+        if event == "hang":
             hung = True
-        elif said[0] == "begin":
-            last = f"{said[1]}:{said[2]}"
+        elif event == "begin":
+            running, count = case, count + 1
         else:
-            _, name, number, result, seconds, memory = said
-            done, last = done + 1, ""
-            report.cases += 1
-            report.each[name] += 1
-            report.read += result == "read"
-            report.refused += result == "refused"
-            report.slowest = max(report.slowest, (round(seconds, 2), f"{name}:{number}"))
-            report.largest = max(report.largest, (memory >> 20, f"{name}:{number}"))
-            if result not in ("read", "refused"):
-                _fault(targets, name, number, seed, folder, report, result)
-    os.close(ours)
+            running = None
+            _record(targets, case[0], case[1], seed, folder, report, case[2])
+    os.close(receiver)
     _, status = os.waitpid(pid, 0)
-    if last:
-        name, _, number = last.rpartition(":")
-        report.cases += 1
-        done += 1
+    if running:
         ended = f"ended by signal {os.WTERMSIG(status)} or status {status >> 8}"
-        what = f"no answer in {HANGS:.0f} s" if hung else ended
-        _fault(targets, name, int(number), seed, folder, report, what)
+        _record(targets, *running, seed, folder, report, f"no answer in {HANGS:.0f} s" if hung else ended)
     elif status:
         raise RuntimeError(f"a child ended with {status} between cases")
-    return done
+    return count
 
 
-def _fault(
-    targets: dict[str, Target], name: str, number: int, seed: int, folder: Path, report: Report, what: str
+def _record(
+    targets: dict[str, Target], name: str, number: int, seed: int, folder: Path, report: Report, result: str
 ) -> None:
-    report.faults[f"{name}:{number}"] = what
-    place(targets[name], folder).write_bytes(targets[name].seeds[0])
-    kept = folder / f"fault-{name}-{number}{targets[name].suffix}".replace(" ", "-")
-    kept.write_bytes(damaged(targets[name], name, number, seed))
+    report.cases += 1
+    report.read += result == "read"
+    report.refused += result == "refused"
+    if result not in ("read", "refused"):
+        report.faults[f"{name}:{number}"] = result
+        place(targets[name], folder).write_bytes(targets[name].seeds[0])
+        fault = folder / f"fault-{name}-{number}{targets[name].suffix}".replace(" ", "-")
+        fault.write_bytes(damaged(targets[name], name, number, seed))

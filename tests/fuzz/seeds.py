@@ -1,12 +1,15 @@
-"""Small whole files of every format that is read, made anew."""
+"""Small good files of every format that is read, made anew, and a model that answers at once."""
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tests.cli.conftest import FakeAvatarGPT
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
@@ -39,6 +42,22 @@ def face(frames: int = 6) -> FaceMotion:
     return FaceMotion(weights, np.stack([0.2 * np.sin(4 * t), 0 * t, 0 * t], 1), caption="someone talks")
 
 
+class Motions(FakeAvatarGPT):
+    """Clips of a second or two, whatever is asked for; also for a conversation."""
+
+    grounder = phrase_index = None
+    source = ""
+
+    def generate(self, texts: Any, seconds: Any = None, **options: Any) -> Any:
+        return super().generate(texts, **options)
+
+    def extend(self, motion: Motion, seconds: float, **options: Any) -> Motion:
+        return super().extend(motion, 1.0, **options)
+
+    def in_between(self, start: Motion, end: Motion, seconds: float, **options: Any) -> Motion:
+        return super().in_between(start, end, 1.0, **options)
+
+
 def write_motions(folder: Path) -> dict[str, Path]:
     """Format -> file."""
     from avatargpt import export
@@ -57,8 +76,8 @@ def write_motions(folder: Path) -> dict[str, Path]:
     mediapipe = folder / "mediapipe.npz"
     np.savez(mediapipe, blendshapes=names, head_angles=np.zeros((6, 3)), bad_frames=np.array([2]), fps=30.0)
     packed = folder / "packed.npz"
-    with np.load(out["body.npz"]) as whole:
-        np.savez_compressed(packed, **{k: whole[k] for k in whole.files})
+    with np.load(out["body.npz"]) as arrays:
+        np.savez_compressed(packed, **arrays)
     return {**out, "mediapipe.npz": mediapipe, "packed.npz": packed, **_packs(folder)}
 
 
@@ -67,9 +86,9 @@ def _packs(folder: Path) -> dict[str, Path]:
     from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig, bone_axes, motion
 
     rigs = {name: as_rig(motion(8, seed), CONVENTIONS["unreal"]) for seed, name in enumerate(("Walk", "Wave"))}
-    one = GltfFile({"Walk": rigs["Walk"]}, skin=False)
+    single = GltfFile({"Walk": rigs["Walk"]}, skin=False)
     return {"pack.glb": GltfFile(rigs, bone_axes()).save(folder / "pack.glb"),
-            "rig.gltf": one.save(folder / "rig.gltf", "data:")}  # fmt: skip
+            "rig.gltf": single.save(folder / "rig.gltf", "data:")}  # fmt: skip
 
 
 def write_named_gestures(folder: Path) -> None:
@@ -151,12 +170,24 @@ def write_networks(folder: Path) -> Path:
 def write_session(folder: Path) -> Path:
     """A conversation of three turns on disk; the folder."""
     from avatargpt.chat import Conversation
-    from tests.fuzz.stand_ins import Lines, Motions
+    from tests.chat.stand_ins import LineIntent
 
-    talk = Conversation(Motions(), folder, intent=Lines())
-    for said in ("make: a person walks", "then: a person waves", "edit 1: slower"):
-        talk.say(said)
+    talk = Conversation(Motions(), folder, intent=LineIntent())
+    for turn in ("make: a person walks", "then: a person waves", "edit 1: slower"):
+        talk.say(turn)
     return folder
+
+
+def npy(array: Any) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+def result(value: int) -> bytes:
+    rows = [{"prompt": "a", "kind": "side", "passed": [value, 1]}, {"prompt": "b", "kind": "turn", "passed": [1, 0]}]
+    figures = {"pass_rate": {"mean": 0.5, "low": 0.1, "high": 0.9, "n": 2}}
+    return json.dumps({"suite": "few", "version": 1, "results": figures, "prompts": rows}).encode()
 
 
 SCORE = json.dumps({
@@ -175,3 +206,6 @@ CHAT = (
     "make: a person walks", "/save walk.npz", "/load body.npz", "/undo 2", "/seed 7", "/list", "then 3s: a person bows",
     "plan 2: a picnic", "edit 1: slower", "can you make the second one faster and save it as a.glb", "/help", "undo",
 )
+ROWS = b'name,prompt,action,category\nx1,walk home,walk,gait\nx2,"run, fast",run,gait\n'
+NAMES = b'{"x1": "walk home", "x2": "run, fast"}'
+PROMPT_LIST = b'["walk home", {"prompt": "run, fast", "action": "run", "category": "gait"}]'

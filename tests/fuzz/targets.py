@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shlex
 from collections.abc import Callable
@@ -13,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from tests.fuzz import seeds
-from tests.fuzz.corpora import corpora
-from tests.fuzz.harness import harness
 from tests.fuzz.running import STEERING, Target
-from tests.fuzz.stand_ins import Lines, Motions, Plans
+from tests.fuzz.seeds import Motions
+from tests.instruct_data import corpus_trees as trees
 from vqvae.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,12 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def all_targets(folder: Path) -> dict[str, Target]:
     """Name -> target; `folder` holds what `prepare` wrote."""
-    files = {**_motions(folder), **_gestures(folder), **_sounds(folder), **_texts(folder), **_models(folder)}
-    return {**files, **corpora(folder), **_words(), **_commands(folder), **harness(folder)}
+    groups = _motions, _gestures, _sounds, _texts, _models, _corpora, _evaluation, _commands
+    return {name: target for group in groups for name, target in group(folder).items()}
 
 
 def prepare(folder: Path) -> None:
-    """Write all whole files (in a process of its own: torch's threads do not outlive a fork)."""
+    """Write all good files (in a process of its own: torch's threads do not outlive a fork)."""
     for name, write in (("motions", seeds.write_motions), ("sounds", seeds.write_sounds),
                         ("models", seeds.write_networks), ("session", seeds.write_session),
                         ("named", seeds.write_named_gestures)):  # fmt: skip
@@ -123,7 +123,7 @@ def _texts(folder: Path) -> dict[str, Target]:
     def recipe(kind: Any) -> Callable[[Path], object]:
         return lambda path: kind.read(resolve(path), str(path))
 
-    def some(pattern: str, count: int) -> list[bytes]:
+    def smallest(pattern: str, count: int = 4) -> list[bytes]:
         return [p.read_bytes() for p in sorted(ROOT.glob(pattern), key=lambda p: p.stat().st_size)[:count]]
 
     def session(path: Path) -> None:
@@ -137,18 +137,18 @@ def _texts(folder: Path) -> dict[str, Target]:
     parts.mkdir(exist_ok=True)
     (parts / "000000.npz").write_bytes((folder / "motions" / "body.npz").read_bytes())
     return {
-        "yaml of a language": Target(some("configs/language/*.yaml", 4), ".yaml", recipe(LanguageRecipe), True, 2),
-        "yaml of a tokenizer": Target(some("configs/tokenizer/*.yaml", 4), ".yaml", recipe(TokenizerRecipe), True, 2),
-        "yaml of a suite": Target(some("eval/suites/*.yaml", 4), ".yaml", read_suite, True),
-        "yaml of a task": Target(some("instruct_data/tasks/*.yaml", 6), ".yaml", load_task, True, 2),
-        "yaml of an action": Target(some("instruct_data/synth/actions/*.yaml", 8), ".yaml", load_family, True, 3),
+        "yaml of a language": Target(smallest("configs/language/*.yaml"), ".yaml", recipe(LanguageRecipe), True, 2),
+        "yaml of a tokenizer": Target(smallest("configs/tokenizer/*.yaml"), ".yaml", recipe(TokenizerRecipe), True, 2),
+        "yaml of a suite": Target(smallest("eval/suites/*.yaml"), ".yaml", read_suite, True),
+        "yaml of a task": Target(smallest("instruct_data/tasks/*.yaml", 6), ".yaml", load_task, True, 2),
+        "yaml of an action": Target(smallest("instruct_data/synth/actions/*.yaml", 8), ".yaml", load_family, True, 3),
         "override": Target([b"train.lr=1e-3", b"model.levels=[1, 2]", b"a.b={c: 1}"], ".txt",
                            lambda p: resolve(None, [p.read_text("utf-8", "surrogateescape")]), True),
         "score": Target([seeds.SCORE.encode()], ".json", read_scores, True, 2),
         "plan": Target([seeds.PLAN.encode()], ".json", _activities, True),
         "session": Target(_files(folder / "session", "session.json"), ".json", session, True, 2,
                           folder / "session", "session.json"),
-        "config": Target(some("configs/deepspeed/*.json", 2), ".json", read_object, True),
+        "config": Target(smallest("configs/deepspeed/*.json", 2), ".json", read_object, True),
         "skeleton": Target([seeds.SKELETON.encode()], ".json", corpus, True, 1, folder / "corpus", "skeleton.json"),
         "manifest": Target([b'{"format": 1, "kind": "motion", "shards": [{"file": "a.parquet", "sha256": "0"}]}'],
                            ".json", lambda p: Store.open(p.parent), True, 1, folder / "store", "manifest.json"),
@@ -195,7 +195,7 @@ def _models(folder: Path) -> dict[str, Target]:
         "reader.json": within("driver", "reader.json", InstructionParser.load, True, 0.5),
         "config.json": within(".", "config.json", load_model, True),
         "model.int8.safetensors": within(".", "model.int8.safetensors", load_model, False),
-        "config.json of a whole model": within("whole", "config.json", load_model, True, 0.5),
+        "config.json of a full model": within("whole", "config.json", load_model, True, 0.5),
         "model.safetensors": within("whole", "model.safetensors", load_model, False, 0.5),
         "portrait": within(".", "portrait.safetensors", Portrait.load, False),
         "matcher": within(".", "matcher.safetensors", TextMotionScorer.load, False),
@@ -208,47 +208,116 @@ def _models(folder: Path) -> dict[str, Target]:
     }  # fmt: skip
 
 
-def _words() -> dict[str, Target]:
-    from avatargpt.cli import common
-    from avatargpt.planning.types import check_scene
-    from avatargpt.requests.english import language_of
+def _corpora(folder: Path) -> dict[str, Target]:
+    from instruct_data.sources.babel import labels
+    from instruct_data.sources.corpus import Report
+    from instruct_data.sources.humanml3d import read_index
+    from instruct_data.sources.locomotion import frame_cuts
+    from vqvae.io.asf import parse_amc, parse_asf, read_amc, read_asf
+    from vqvae.io.data_files import read_object
+    from vqvae.io.files import parsing
+    from vqvae.io.smplx import read_parameters
+    from vqvae.retarget import retarget
+    from vqvae.rig import Rig
 
-    def prompt(path: Path) -> None:
-        for text in common.read_texts(f"@{path}", emoji=True)[0]:
-            language_of(text)
-            check_scene(text)
+    here = folder / "corpora"
+    trees.acclaim(here, trees.walking(4))
+    trees.amass(here / "smplx.npz", 20.0, 0.5)
+    asf, amc = (here / "01.asf").read_bytes(), (here / "01_01.amc").read_bytes()
+    bones = parse_asf(asf.decode())
 
-    texts = [t.encode() for t in seeds.PROMPTS]
+    def check(rig: Rig) -> None:
+        assert np.isfinite(rig.rotations).all() and np.isfinite(rig.translations).all()
+        retarget(rig)
+
+    def skeleton(path: Path) -> None:
+        read = read_asf(path)
+        with parsing(path, "a skeleton of that motion"):
+            check(parse_amc(amc.decode(), read, 120.0))
+
+    def motion(path: Path) -> None:
+        rig = read_amc(path, bones, 120.0)
+        with parsing(path, "a motion of a body"):
+            check(rig)
+
+    def spans(path: Path) -> None:
+        entry = read_object(path)
+        with parsing(path, "a recording of BABEL"):
+            labels(entry, Report())
+
+    label = {"raw_label": "walk", "proc_label": "walk", "act_cat": ["walk"], "start_t": 0.5, "end_t": 2.0}
+    recording = {"seq_ann": {"labels": [label]}, "frame_ann": {"labels": [label, label]}}
+    index = b"source_path,start_frame,end_frame,new_name\n./pose_data/KIT/3/a_poses.npy,10,50,000000.npy\n"
+    cuts = b"STYLE_NAME,FW_START,FW_STOP\nAngry,30,150\nOld,N/A,N/A\n"
     return {
-        "prompts": Target([*texts, b"\n".join(texts)], ".txt", prompt, True, 3),
-    }
+        "asf": Target([asf], ".asf", skeleton, True),
+        "amc": Target([amc], ".amc", motion, True),
+        "index of humanml3d": Target([index], ".csv", read_index, True, 0.5),
+        "cuts of 100style": Target([cuts], ".csv", frame_cuts, True, 0.5),
+        "labels of babel": Target([json.dumps(recording).encode()], ".json", spans, True, 0.5),
+        "parameters of a body": Target([(here / "smplx.npz").read_bytes()], ".npz", read_parameters),
+    }  # fmt: skip
+
+
+def _evaluation(folder: Path) -> dict[str, Target]:
+    from avatargpt.evaluation import cache, output_files
+    from avatargpt.evaluation.compare import compare
+    from avatargpt.evaluation.output_files import read_names
+    from avatargpt.evaluation.prompts import Answer, answer_of
+    from avatargpt.evaluation.suites import read_list
+    from vqvae.io import ms272
+    from vqvae.io.hml263 import HML263Features
+
+    here, body = folder / "evaluation", seeds.body()
+    here.mkdir(exist_ok=True)
+    (here / "good.json").write_bytes(seeds.result(0))
+    part = cache.save_answer(here / "part.npz", [answer_of(body), Answer(None, None, "no such motion")])
+    arrays = [seeds.npy(a) for a in (body.joints, HML263Features().encode(body), ms272.encode(body))]
+    return {
+        "outputs": Target(arrays, ".npy", output_files.read_body, share=2),
+        "outputs with rotations": Target(arrays, ".npy", output_files.read_motion),
+        "prompts as csv": Target([seeds.ROWS], ".csv", read_list, True),
+        "prompts as json": Target([seeds.PROMPT_LIST], ".json", read_list, True),
+        "names as csv": Target([seeds.ROWS], ".csv", read_names, True),
+        "names as json": Target([seeds.NAMES], ".json", read_names, True),
+        "result": Target([seeds.result(1)], ".json", lambda p: compare(here / "good.json", p), True, 2),
+        "part of a run": Target([part.read_bytes()], ".npz", cache.load_answer),
+    }  # fmt: skip
 
 
 def _commands(folder: Path) -> dict[str, Target]:
     import avatargpt
     from avatargpt.__main__ import main
     from avatargpt.chat import Conversation
+    from avatargpt.cli import common
+    from avatargpt.planning.types import check_scene
+    from avatargpt.requests.english import language_of
+    from tests.chat.stand_ins import FakePlanner, LineIntent
 
     motions = folder / "motions"
+
+    def prompt(path: Path) -> None:
+        for text in common.read_texts(f"@{path}", emoji=True)[0]:
+            language_of(text)
+            check_scene(text)
 
     def run(argv: list[str]) -> None:
         """The command line in this process: one line of error at most, no defect, nothing that steers a terminal."""
         out, err = StringIO(), StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             status = main(argv)
-        said = out.getvalue() + err.getvalue()
-        assert not {ord(c) for c in said} & STEERING, f"steers the terminal: {said[:200]!r}"
+        output = out.getvalue() + err.getvalue()
+        assert not {ord(c) for c in output} & STEERING, f"steers the terminal: {output[:200]!r}"
         if status:
             last = err.getvalue().strip().splitlines()
-            assert status == 2 and last and last[-1].startswith("error: "), f"{status}: {said[:200]!r}"
-            assert "defect" not in last[-1] and "Traceback" not in said, last[-1]
+            assert status == 2 and last and last[-1].startswith("error: "), f"{status}: {output[:200]!r}"
+            assert "defect" not in last[-1] and "Traceback" not in output, last[-1]
             raise UserError(last[-1])
 
     def command(path: Path) -> None:
         avatargpt.__dict__["AvatarGPT"] = Motions
-        said = path.read_text("utf-8", "surrogateescape").replace("\0", "")
         try:
-            argv = shlex.split(said)
+            argv = shlex.split(path.read_text("utf-8", "surrogateescape").replace("\0", ""))
         except ValueError:
             raise UserError("no command line") from None
         if not {"--view", "long", "chat", "face", "eval", "info"} & {*argv}:
@@ -258,7 +327,7 @@ def _commands(folder: Path) -> dict[str, Target]:
         run(["export", str(path), str(path.with_name("out.npz"))])
 
     def chat(path: Path) -> None:
-        talk = Conversation(Motions(), None, intent=Lines(), planner=Plans(), outputs=path.parent)  # type: ignore[arg-type]
+        talk = Conversation(Motions(), None, intent=LineIntent(), planner=FakePlanner(), outputs=path.parent)  # type: ignore[arg-type]
         for line in path.read_bytes()[:4000].decode("utf-8", "replace").splitlines()[:8]:
             if "/view" not in line and "/play" not in line:
                 talk.say(line)
@@ -270,7 +339,9 @@ def _commands(folder: Path) -> dict[str, Target]:
         f"extend {clip} 'a person sits' --seconds 2 -o b.npz --seed 3",
         f"inbetween {clip} {clip} --seconds 1.5 -o c.npz",
     ]  # fmt: skip
+    texts = [t.encode() for t in seeds.PROMPTS]
     return {
+        "prompts": Target([*texts, b"\n".join(texts)], ".txt", prompt, True, 3),
         "command lines": Target([line.encode() for line in lines], ".txt", command, True, 3),
         "export": Target(_files(motions, "body.bvh"), ".bvh", exported, True),
         "chat": Target(["\n".join(seeds.CHAT[i : i + 4]).encode() for i in range(0, 12, 4)], ".txt", chat, True, 3),

@@ -22,11 +22,11 @@ CASES = int(os.environ.get("AVATARGPT_FUZZ_CASES", 2000))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forked processes")
 def test_no_damaged_file_ends_in_a_traceback_a_crash_a_hang_or_a_gigabyte(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    made = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "tests.fuzz", "--cases", str(CASES), "--keep", str(tmp_path), "--report", str(figures)],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
-    assert figures.is_file(), made.stderr[-2000:]
+    assert figures.is_file(), process.stderr[-2000:]
     report = json.loads(figures.read_text())
     assert not report["faults"], json.dumps(report["faults"], indent=1)
     assert report["cases"] >= 0.9 * CASES and report["read"] > 0.05 * report["cases"] < report["refused"]
@@ -34,17 +34,17 @@ def test_no_damaged_file_ends_in_a_traceback_a_crash_a_hang_or_a_gigabyte(tmp_pa
 
 def test_the_same_case_is_the_same_bytes() -> None:
     data = b"frames: 12\nfps: 30.0\n" * 4
-    one, two = ([mutated(data, random.Random(k), True, [data]) for k in range(200)] for _ in range(2))
-    assert one == two and len(set(one)) > 150
+    first, second = ([mutated(data, random.Random(k), True, [data]) for k in range(200)] for _ in range(2))
+    assert first == second and len(set(first)) > 150
 
 
-def laid_to_its_case(folder: Path) -> None:
-    """What goes wrong on purpose is found; run in a process of its own, whose forks wait for no other locks."""
+def check_faults(folder: Path) -> None:
+    """What goes wrong on purpose is found; run in a process of its own, whose forks wait for no locks of threads."""
     parent = os.getpid()
 
     def read(path: Path) -> None:
         kind = path.read_bytes()[:1]
-        if kind == b"c" and os.getpid() != parent:  # whole files are read once before
+        if kind == b"c" and os.getpid() != parent:  # good files are read once before
             os.abort()
         if kind == b"m":
             bytearray(b"x") * (3 << 29)
@@ -53,20 +53,17 @@ def laid_to_its_case(folder: Path) -> None:
         if kind == b"u":
             raise UserError("one line")
 
-    wanted = {"crash": b"c", "memory": b"m", "division": b"z", "refused": b"u", "fine": b"f"}
-    targets = {name: Target([data], ".bin", read, name=f"{name}.bin") for name, data in wanted.items()}
-    report = run(targets, folder, 5)  # two cases each; those with number 0 are whole
-    assert {"crash:0", "memory:0", "division:0"} <= report.faults.keys()
-    assert "signal 6" in report.faults["crash:0"], report.faults
-    assert any(word in report.faults["memory:0"] for word in ("MiB", "MemoryError")), report.faults
-    assert "ZeroDivisionError" in report.faults["division:0"]
-    assert not {"refused:0", "fine:0"} & report.faults.keys() and report.cases == 10
-    assert (folder / "fault-crash-0.bin").read_bytes() == b"c"
-
+    kinds = {"crash": b"c", "memory": b"m", "division": b"z", "refused": b"u", "fine": b"f"}
+    report = run({n: Target([data], ".bin", read, name=f"{n}.bin") for n, data in kinds.items()}, folder, 5)
+    faults = report.faults  # of two cases each; those with number 0 are not damaged
+    assert {"crash:0", "memory:0", "division:0"} <= faults.keys() and not {"refused:0", "fine:0"} & faults.keys()
+    assert "signal 6" in faults["crash:0"] and "ZeroDivisionError" in faults["division:0"], faults
+    assert any(word in faults["memory:0"] for word in ("MiB", "MemoryError")), faults
+    assert report.cases == 10 and (folder / "fault-crash-0.bin").read_bytes() == b"c"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forked processes")
-def test_what_goes_wrong_is_laid_to_its_case(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from tests.fuzz.test_fuzz import *; laid_to_its_case(pathlib.Path(sys.argv[1]))"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_faults_are_found_with_their_cases(tmp_path: Path) -> None:
+    code = "import sys, pathlib; from tests.fuzz.test_fuzz import *; check_faults(pathlib.Path(sys.argv[1]))"
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
