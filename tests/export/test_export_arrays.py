@@ -29,12 +29,12 @@ def test_smplx_round_trip_and_layout(motion: Motion, tmp_path: Path) -> None:
         np.testing.assert_allclose(z["trans"][:, 2], motion.root[:, 1], atol=1e-6)
         np.testing.assert_allclose(z["trans"][:, 1], -motion.root[:, 2], atol=1e-6)
         # SMPL's kinematics by matrices, in the file's own axes, give our joints turned to Z up
-        whole = [rot.to_matrix(rot.from_axis_angle(z["poses"][:, :3]))]
+        world = [rot.to_matrix(rot.from_axis_angle(z["poses"][:, :3]))]
         at = [z["trans"]]
         for j in range(1, 22):
             p = SMPL22.parents[j]
-            at.append(at[p] + whole[p] @ SMPL22.offsets[j])
-            whole.append(whole[p] @ rot.to_matrix(rot.from_axis_angle(z["poses"][:, 3 * j : 3 * j + 3])))
+            at.append(at[p] + world[p] @ SMPL22.offsets[j])
+            world.append(world[p] @ rot.to_matrix(rot.from_axis_angle(z["poses"][:, 3 * j : 3 * j + 3])))
     x, y, z_ = np.moveaxis(np.stack(at, 1), -1, 0)
     np.testing.assert_allclose(np.stack([x, z_, -y], -1), motion.joints, atol=1e-5)
     assert np.abs(export.load(path).joints - motion.joints).max() < 1e-5

@@ -14,8 +14,8 @@ from vqvae.motion import Motion
 
 
 def test_suffixes() -> None:
-    films, others = [".gif", ".mov", ".mp4"], [".bvh", ".csv", ".glb", ".json", ".npy", ".npz", ".png", ".vrma"]
-    assert export.writable() == sorted([*films, *others])
+    films, files = [".gif", ".mov", ".mp4"], [".bvh", ".csv", ".glb", ".json", ".npy", ".npz", ".png", ".vrma"]
+    assert export.writable() == sorted([*films, *files])
     assert export.readable() == [".bvh", ".csv", ".glb", ".gltf", ".json", ".npy", ".npz", ".vrma"]
 
 
@@ -86,5 +86,5 @@ def test_a_failed_write_leaves_the_old_file(
 
 def test_importing_the_table_is_light() -> None:
     code = "import sys, avatargpt.export; print([m for m in ('numpy', 'PIL', 'torch', 'scipy') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

@@ -37,8 +37,7 @@ def test_back_again(clip: FaceMotion, tmp_path: Path, suffix: str) -> None:
     assert isinstance(back, FaceMotion) and (back.fps, back.caption) == (30.0, "a test")
     assert np.array_equal(back.weights, clip.weights)
     assert np.abs(back.head - clip.head).max() < 1e-6
-    one = export.load(export.save(clip.slice(0, 1), tmp_path / f"b{suffix}"))
-    assert len(one) == 1
+    assert len(export.load(export.save(clip.slice(0, 1), tmp_path / f"b{suffix}"))) == 1
 
 
 def with_times(gltf: dict, blob: bytes, sampler: dict, times: np.ndarray) -> bytes:
@@ -56,8 +55,8 @@ def with_times(gltf: dict, blob: bytes, sampler: dict, times: np.ndarray) -> byt
 def test_every_track_may_have_times_of_its_own(clip: FaceMotion, tmp_path: Path, suffix: str, extras: bool) -> None:
     gltf, blob = contents(export.save(clip, tmp_path / f"a{suffix}"))
     samplers = [s for a in gltf["animations"] for s in a["samplers"]]
-    for one in samplers:
-        blob = with_times(gltf, blob, one, floats(gltf, blob, one["input"])[:, 0])
+    for sampler in samplers:
+        blob = with_times(gltf, blob, sampler, floats(gltf, blob, sampler["input"])[:, 0])
     if not extras:
         gltf.pop("extras", None)
     back = export.load(repacked(tmp_path / f"b{suffix}", gltf, blob))
@@ -70,12 +69,12 @@ def test_uneven_key_frames_come_at_thirty_a_second(clip: FaceMotion, tmp_path: P
     gltf, blob = contents(export.save(clip, tmp_path / f"a{suffix}"))
     gltf.pop("extras", None)
     times = np.sort(np.random.default_rng(1).uniform(0, 2, len(clip)))
-    for one in [s for a in gltf["animations"] for s in a["samplers"]]:
-        blob = with_times(gltf, blob, one, times)
+    for sampler in [s for a in gltf["animations"] for s in a["samplers"]]:
+        blob = with_times(gltf, blob, sampler, times)
     back = export.load(repacked(tmp_path / f"b{suffix}", gltf, blob))
     assert back.fps == 30.0 and len(back) == round((times[-1] - times[0]) * 30) + 1
-    wanted = np.interp(times[0] + np.arange(len(back)) / 30, times, clip.channel("jawOpen"))
-    assert np.allclose(back.channel("jawOpen"), wanted, atol=1e-4)
+    truth = np.interp(times[0] + np.arange(len(back)) / 30, times, clip.channel("jawOpen"))
+    assert np.allclose(back.channel("jawOpen"), truth, atol=1e-4)
     falling = with_times(gltf, blob, gltf["animations"][0]["samplers"][0], times[::-1])
     with pytest.raises(UserError, match="not a whole"):
         export.load(repacked(tmp_path / f"c{suffix}", gltf, falling))
@@ -92,9 +91,9 @@ def test_clips_of_hours_keep_their_rate(missing: bool) -> None:
 @pytest.mark.parametrize("kind", [5120, 5121, 5122, 5123])
 def test_key_frames_as_normalised_integers(kind: int) -> None:
     form, largest = {5120: ("<i1", 127), 5121: ("<u1", 255), 5122: ("<i2", 32767), 5123: ("<u2", 65535)}[kind]
-    wanted = np.array([0, largest, largest // 2] + ([-largest, -largest - 1] if "i" in form else []))
-    got = unpack_numbers(b"\0\0" + wanted.astype(form).tobytes(), 2, len(wanted), kind, True)
-    assert np.allclose(got, np.maximum(wanted / largest, -1), atol=1e-6)
+    numbers = np.array([0, largest, largest // 2] + ([-largest, -largest - 1] if "i" in form else []))
+    got = unpack_numbers(b"\0\0" + numbers.astype(form).tobytes(), 2, len(numbers), kind, True)
+    assert np.allclose(got, np.maximum(numbers / largest, -1), atol=1e-6)
     with pytest.raises(ValueError, match="floats and normalised"):
         unpack_numbers(bytes(8), 0, 2, kind, False)
 
@@ -125,8 +124,8 @@ def test_valid_files_that_are_not_read_say_why(clip: FaceMotion, tmp_path: Path,
     del gltf["extensionsRequired"]
     for sampler in gltf["animations"][0]["samplers"]:
         sampler["interpolation"] = "CUBICSPLINE"
-    said = "cubic splines; accepted" if name != "body.glb" else "9 values of 9 key frames"
-    with pytest.raises(UserError, match=said):
+    message = "cubic splines; accepted" if name != "body.glb" else "9 values of 9 key frames"
+    with pytest.raises(UserError, match=message):
         export.load(repacked(tmp_path / f"b{name}", gltf, blob))
 
 
@@ -136,19 +135,19 @@ def test_rotations_at_rest_are_taken_from_the_head(clip: FaceMotion, tmp_path: P
     gltf, blob = contents(export.save(clip, tmp_path / "a.vrma"))
     bones = gltf["extensions"]["VRMC_vrm_animation"]["humanoid"]["humanBones"]
     turned_by = {"hips": [0, 1, 0], "chest": [0.3, 0, 1], "head": [1.5, 0.2, 0]}
-    rest = {name: rot.from_axis_angle(np.array(v, float)) for name, v in turned_by.items()}
-    for name, q in rest.items():
+    initial = {name: rot.from_axis_angle(np.array(v, float)) for name, v in turned_by.items()}
+    for name, q in initial.items():
         node = gltf["nodes"][bones[name]["node"]]
         if as_matrix and name != "head":  # what moves has none
-            whole = np.eye(4)
-            whole[:3, :3] = rot.to_matrix(q) * 0.01
-            whole[:3, 3] = node.pop("translation")
-            node["matrix"] = whole.T.ravel().tolist()
+            matrix = np.eye(4)
+            matrix[:3, :3] = rot.to_matrix(q) * 0.01
+            matrix[:3, 3] = node.pop("translation")
+            node["matrix"] = matrix.T.ravel().tolist()
         else:
             node["rotation"] = np.roll(q, -1).tolist()
-    above = rot.multiply(rest["hips"], rest["chest"])
-    world = rot.multiply(above, rest["head"])
-    # what turns the head by `wanted` in the world: above x local = wanted x above x rest
+    above = rot.multiply(initial["hips"], initial["chest"])
+    world = rot.multiply(above, initial["head"])
+    # what turns the head by `clip.head` in the world: above x local = turns x above x initial
     local = rot.multiply(rot.conjugate(above), rot.multiply(turns(clip.head), world))
     channel = next(c for c in gltf["animations"][0]["channels"] if c["target"]["node"] == bones["head"]["node"])
     output = gltf["animations"][0]["samplers"][channel["sampler"]]["output"]
@@ -160,9 +159,9 @@ def test_rotations_at_rest_are_taken_from_the_head(clip: FaceMotion, tmp_path: P
 
 def test_a_head_in_an_animation_of_its_own(clip: FaceMotion, tmp_path: Path) -> None:
     gltf, blob = contents(export.save(clip, tmp_path / "a.glb"))
-    one = gltf["animations"][0]
-    parts = [[c for c in one["channels"] if (c["target"]["path"] == "rotation") == turn] for turn in (True, False)]
-    gltf["animations"] = [{"samplers": one["samplers"], "channels": p} for p in parts]
+    both = gltf["animations"][0]
+    parts = [[c for c in both["channels"] if (c["target"]["path"] == "rotation") == turn] for turn in (True, False)]
+    gltf["animations"] = [{"samplers": both["samplers"], "channels": p} for p in parts]
     back = export.load(repacked(tmp_path / "b.glb", gltf, blob))
     assert np.array_equal(back.weights, clip.weights) and np.abs(back.head - clip.head).max() < 1e-6
 
@@ -240,19 +239,20 @@ def presets(**weights: float) -> dict[str, float]:
     values = np.zeros((1, 52))
     for name, w in weights.items():
         values[0, [arkit.INDEX[n] for n in arkit.expand(name)]] = w
-    found = vrma.presets(FaceMotion(values, np.zeros((1, 3))))
-    return {k: float(v[0]) for k, v in found.items() if v[0] > 0.01}
+    curves = vrma.presets(FaceMotion(values, np.zeros((1, 3))))
+    return {k: float(v[0]) for k, v in curves.items() if v[0] > 0.01}
 
 
 def test_presets_follow_the_table() -> None:
     assert presets() == {}
     assert presets(eyeBlink=1) == {"blink": 1}
     assert presets(eyeBlinkLeft=1) == {"blinkLeft": 1}
-    assert max(presets(jawOpen=0.6), key=presets(jawOpen=0.6).get) == "aa"
-    assert max(presets(mouthPucker=0.9), key=presets(mouthPucker=0.9).get) == "ou"
-    assert max(presets(mouthFunnel=0.8, jawOpen=0.6), key=presets(mouthFunnel=0.8, jawOpen=0.6).get) == "oh"
-    assert max(presets(mouthStretch=0.5, jawOpen=0.5), key=presets(mouthStretch=0.5, jawOpen=0.5).get) == "ee"
-    assert max(presets(mouthStretch=0.5), key=presets(mouthStretch=0.5).get) == "ih"
+    for vowel, shapes in (
+        ("aa", {"jawOpen": 0.6}), ("ou", {"mouthPucker": 0.9}), ("oh", {"mouthFunnel": 0.8, "jawOpen": 0.6}),
+        ("ee", {"mouthStretch": 0.5, "jawOpen": 0.5}), ("ih", {"mouthStretch": 0.5}),
+    ):  # fmt: skip
+        strengths = presets(**shapes)
+        assert max(strengths, key=strengths.__getitem__) == vowel
     assert set(presets(mouthSmile=1)) == {"happy"} and set(presets(browDown=1)) == {"angry"}
     assert presets(jawOpen=0.5, mouthClose=0.5) == {}
 
@@ -300,13 +300,13 @@ def swinging() -> FaceMotion:
 def test_rotations_at_rest_of_a_glb_are_taken_from_the_head(tmp_path: Path, skin: bool) -> None:
     angles = swinging().head
     gltf, blob = contents(export.save(swinging(), tmp_path / "a.glb"))
-    above, own = (rot.from_axis_angle(np.array(v)) for v in ([0.3, 0.2, 1.0], [0.35, 0.0, 0.1]))
-    world = rot.multiply(above, own)
-    # what turns the head by `angles` in the world: above x local = turns x above x own
+    above, below = (rot.from_axis_angle(np.array(v)) for v in ([0.3, 0.2, 1.0], [0.35, 0.0, 0.1]))
+    world = rot.multiply(above, below)
+    # what turns the head by `angles` in the world: above x local = turns x above x below
     local = rot.multiply(rot.conjugate(above), rot.multiply(turns(angles), world))
     gltf["nodes"][NECK]["rotation"] = np.roll(above, -1).tolist()
     # with a skin, it says what rest is: the node stands as in the first frame, as ours do
-    gltf["nodes"][HEAD]["rotation"] = np.roll(local[0] if skin else own, -1).tolist()
+    gltf["nodes"][HEAD]["rotation"] = np.roll(local[0] if skin else below, -1).tolist()
     channel = next(c for c in gltf["animations"][0]["channels"] if c["target"]["node"] == HEAD)
     inverse = np.tile(np.eye(4), (2, 1, 1))
     inverse[:, :3, :3] = rot.to_matrix(rot.conjugate(np.stack([above, world]))) * 0.01  # rigs in centimetres

@@ -30,7 +30,7 @@ def gesture(step: Motion) -> Motion:
     return replace(step.slice(0, 24), modality="gesture", caption="closes a hand", fingers=fingers)
 
 
-def whole(motion: Motion) -> np.ndarray:
+def all_joints(motion: Motion) -> np.ndarray:
     return np.concatenate([motion.joints, motion.finger_joints], 1)
 
 
@@ -38,13 +38,13 @@ def whole(motion: Motion) -> np.ndarray:
 def test_fingers_are_read_back(gesture: Motion, tmp_path: Path, suffix: str) -> None:
     back = export.load(export.save(gesture, tmp_path / f"a{suffix}"))
     assert back.modality == "gesture" and back.fps == pytest.approx(30) and len(back) == 24
-    assert np.abs(whole(back) - whole(gesture)).max() < 1e-4
+    assert np.abs(all_joints(back) - all_joints(gesture)).max() < 1e-4
 
 
 def test_fingers_stand_in_smplx_poses(gesture: Motion, tmp_path: Path) -> None:
     path = export.save(gesture, tmp_path / "a.npz", layout="smplx")
     back = read_smplx(path, hands=True)
-    assert np.abs(whole(back) - whole(gesture)).max() < 1e-4
+    assert np.abs(all_joints(back) - all_joints(gesture)).max() < 1e-4
     assert export.load(path).modality == "body"
 
 
@@ -52,7 +52,7 @@ def test_another_reader_sees_the_fingers_of_a_bvh(gesture: Motion, tmp_path: Pat
     names, positions, _ = read_independently(export.save(gesture, tmp_path / "a.bvh"))
     assert set(names) == set(SMPL52.names)
     order = [names.index(n) for n in SMPL52.names]
-    assert np.abs(positions[:, order] - whole(gesture)).max() < 1e-4
+    assert np.abs(positions[:, order] - all_joints(gesture)).max() < 1e-4
 
 
 def test_a_gesture_without_fingers_has_none_in_its_files(gesture: Motion, tmp_path: Path) -> None:

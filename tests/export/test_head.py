@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.spatial import cKDTree
 
 from avatargpt.export.head import PIVOT, head, shaped, turned, vertex_normals
 from avatargpt.export.landmarks import landmarks
 from vqvae import arkit
 from vqvae.face import turns
 
-FLIP = np.array([-1, 1, 1])
 MIDDLE_BAND = 0.008  # m beside the middle in which the left and right halves of the mouth run into each other
 UPPER_LIDS, LOWER_LIDS = (43, 44), (47, 46)  # of the person's left eye
 UPPER_LIPS, LOWER_LIPS = (61, 62, 63), (67, 66, 65)  # inner
@@ -46,15 +44,6 @@ def test_the_head_is_a_head() -> None:
         assert (away * shape.normals[shape.part(side)]).sum(1).mean() > 0
 
 
-def test_the_head_and_its_targets_are_mirror_images() -> None:
-    """Every moved vertex has one at the mirror image that the other side's target moves alike."""
-    shape = head()
-    for i in range(arkit.COUNT):
-        here, there = (np.concatenate([shape.points, 10 * shape.morphs[k]], 1) for k in (i, arkit.MIRROR[i]))
-        gap = cKDTree(there).query(here * np.tile(FLIP, 2))[0]
-        assert gap.max() < 1e-5, arkit.NAMES[i]
-
-
 @pytest.mark.parametrize("name", arkit.NAMES)
 def test_every_target_moves_what_its_name_says_and_no_more(name: str) -> None:
     shape, target = head(), arkit.INDEX[name]
@@ -79,11 +68,11 @@ def lip_gap(points: np.ndarray) -> float:
 
 
 def test_lids_close_and_open() -> None:
-    rest = lid_gap(REST)
-    assert rest > 0.007 and lid_gap(posed(eyeBlinkLeft=1)) < 0.1 * rest
-    assert lid_gap(posed(eyeBlinkRight=1)) == rest
-    assert 0.35 < lid_gap(posed(eyeBlinkLeft=0.5)) / rest < 0.65
-    assert lid_gap(posed(eyeWideLeft=1)) > 1.15 * rest and lid_gap(posed(eyeSquintLeft=1)) < 0.75 * rest
+    gap = lid_gap(REST)
+    assert gap > 0.007 and lid_gap(posed(eyeBlinkLeft=1)) < 0.1 * gap
+    assert lid_gap(posed(eyeBlinkRight=1)) == gap
+    assert 0.35 < lid_gap(posed(eyeBlinkLeft=0.5)) / gap < 0.65
+    assert lid_gap(posed(eyeWideLeft=1)) > 1.15 * gap and lid_gap(posed(eyeSquintLeft=1)) < 0.75 * gap
 
 
 def test_the_jaw_opens_and_the_lips_can_stay_closed() -> None:
@@ -103,7 +92,7 @@ X, Y, Z = range(3)
 
 
 @pytest.mark.parametrize(
-    ("name", "landmark", "axis", "least"),
+    ("name", "landmark", "axis", "step"),
     [("mouthSmile", CORNER, Y, 0.0025), ("mouthSmile", CORNER, X, 0.0025), ("mouthFrown", CORNER, Y, -0.0025),
      ("mouthStretch", CORNER, X, 0.0025), ("mouthDimple", CORNER, X, 0.0025), ("mouthPucker", CORNER, X, -0.0025),
      ("mouthPucker", CORNER, Z, 0.0025), ("mouthFunnel", CORNER, X, -0.0025), ("mouthLeft", CORNER, X, 0.0025),
@@ -113,9 +102,9 @@ X, Y, Z = range(3)
      ("browDownLeft", 22, Y, -0.003), ("eyeLookUpLeft", PUPIL, Y, 0.005), ("eyeLookDownLeft", PUPIL, Y, -0.005),
      ("eyeLookOutLeft", PUPIL, X, 0.005), ("eyeLookInLeft", PUPIL, X, -0.005)],
 )  # fmt: skip
-def test_landmarks_go_where_the_name_says(name: str, landmark: int, axis: int, least: float) -> None:
-    step = (posed(**{name: 1}) - REST)[landmark, axis]
-    assert step * np.sign(least) > abs(least)
+def test_landmarks_go_where_the_name_says(name: str, landmark: int, axis: int, step: float) -> None:
+    moved = (posed(**{name: 1}) - REST)[landmark, axis]
+    assert moved * np.sign(step) > abs(step)
 
 
 def test_the_head_turns_and_the_collar_stays() -> None:

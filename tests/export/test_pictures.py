@@ -28,8 +28,7 @@ def colour_centre(picture: np.ndarray, key: str) -> np.ndarray:
     want = np.array(PALETTE[key], float)
     have = picture.astype(float)
     norm = np.linalg.norm(have, axis=-1) * np.linalg.norm(want)
-    near = (have @ want) / np.maximum(norm, 1) > 0.992
-    ys, xs = np.nonzero(near)
+    ys, xs = np.nonzero((have @ want) / np.maximum(norm, 1) > 0.992)
     assert len(xs) > 30, key
     return np.array([xs.mean(), ys.mean()])
 
@@ -107,8 +106,8 @@ def test_view_holds_the_whole_body(motion: Motion) -> None:
 
 def test_sheet(motion: Motion, tmp_path: Path) -> None:
     path = contact_sheet([motion, standing()], ["one", "two " * 1_000], tmp_path / "s.png", frames=4)
-    one = contact_sheet([motion], ["one"], tmp_path / "t.png", frames=4)
-    with Image.open(path) as two_rows, Image.open(one) as one_row:
+    single = contact_sheet([motion], ["one"], tmp_path / "t.png", frames=4)
+    with Image.open(path) as two_rows, Image.open(single) as one_row:
         assert two_rows.width == one_row.width and two_rows.height > 1.7 * one_row.height
     assert export.save(motion, tmp_path / "u.png", frames=3).stat().st_size > 5000
 
@@ -237,9 +236,9 @@ def test_nearer_triangles_cover_farther_ones() -> None:
                 if u >= 0 and v >= 0 and u + v <= 1 and z < nearest[row, col]:
                     nearest[row, col], owner[row, col] = z, k
     pixel, triangle = renderer._visible(np.stack([x, y], 1), depth)
-    found = np.full(48 * 48, -1)
-    found[pixel] = triangle
-    assert (found.reshape(48, 48) == owner).mean() > 0.995
+    drawn = np.full(48 * 48, -1)
+    drawn[pixel] = triangle
+    assert (drawn.reshape(48, 48) == owner).mean() > 0.995
     assert fast.shape == (48, 48, 3)
 
 
@@ -284,8 +283,8 @@ def test_words_of_a_sheet_stay_in_their_room() -> None:
 def test_a_sheet_shows_what_is_short() -> None:
     wink = face(90)
     wink.weights[50:54, arkit.INDEX["eyeBlinkRight"]] = 0.9
-    shown = expressive_frames(wink, 6)
-    assert shown[0] == 0 and (np.diff(shown) > 0).all() and 50 in shown
+    frames = expressive_frames(wink, 6)
+    assert frames[0] == 0 and (np.diff(frames) > 0).all() and 50 in frames
     wink.weights[5:8, arkit.INDEX["eyeBlinkLeft"]] = 0.9
     assert expressive_frames(wink, 6)[0] == 5
     assert list(expressive_frames(face(90), 6)) == [0, 15, 30, 45, 60, 75]  # nothing happens

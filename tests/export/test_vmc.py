@@ -28,12 +28,12 @@ def test_a_frame_has_all_shapes_the_head_and_then_is_applied() -> None:
     motion = face()
     datagrams = pack_vmc(45, motion)
     assert all(len(d) <= MAX_DATAGRAM and d.startswith(b"#bundle\0") for d in datagrams)
-    said = received(datagrams)
-    shapes = [values for address, values in said if address == "/VMC/Ext/Blend/Val"]
+    messages = received(datagrams)
+    shapes = [values for address, values in messages if address == "/VMC/Ext/Blend/Val"]
     assert [name for name, _ in shapes] == list(arkit.NAMES)
     np.testing.assert_allclose([v for _, v in shapes], motion.weights[0], atol=1e-6)
-    assert [a for a, _ in said[52:]] == ["/VMC/Ext/Bone/Pos", "/VMC/Ext/Blend/Apply", "/VMC/Ext/OK", "/VMC/Ext/T"]
-    assert said[53][1] == [] and said[54][1] == [1] and said[55][1] == [1.5]
+    assert [a for a, _ in messages[52:]] == ["/VMC/Ext/Bone/Pos", "/VMC/Ext/Blend/Apply", "/VMC/Ext/OK", "/VMC/Ext/T"]
+    assert messages[53][1] == [] and messages[54][1] == [1] and messages[55][1] == [1.5]
 
 
 @pytest.mark.parametrize(

@@ -78,12 +78,17 @@ def angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.linalg.norm(rot.to_axis_angle(difference), axis=-1)
 
 
-def as_rig(m: Motion, names: dict[str, str], arms_down: float = 0.0, z_up: bool = False, scale: float = 100.0) -> Rig:
-    """The same movement as another rig would store it: other names, rest pose, axes and unit."""
+def as_rig(
+    m: Motion, names: dict[str, str], arms_down: float = 0.0, z_up: bool = False, scale: float = 100.0,
+    legs_out: float = 0.0, facing: float = 0.0,
+) -> Rig:  # fmt: skip
+    """The same movement as another rig would store it: other names, rest pose, axes and unit; angles in degrees."""
     rest = rot.identity((22,))
     for s, sign in (("l", -1), ("r", 1)):
         rest[SMPL22.index(f"{s}_shoulder")] = rot.from_axis_angle(np.array([0, 0, np.radians(arms_down) * sign]))
+        rest[SMPL22.index(f"{s}_hip")] = rot.from_axis_angle(np.array([0, 0, -np.radians(legs_out) * sign]))
     turn = rot.from_axis_angle(np.array([np.pi / 2 if z_up else 0.0, 0, 0]))
+    turn = rot.multiply(turn, rot.about_y(np.radians(facing)))
     parents = SMPL22.parents
     q = m.rotations.astype(np.float64)
     rest_world, world = [rest[0]], [q[:, 0]]
@@ -98,7 +103,7 @@ def as_rig(m: Motion, names: dict[str, str], arms_down: float = 0.0, z_up: bool 
         offsets[j] = rot.rotate(rot.multiply(turn, rest_world[parents[j]]), SMPL22.offsets[j] * scale)
     translations = np.repeat(offsets[None], len(m), 0)
     translations[:, 0] = rot.rotate(turn, m.root * scale)
-    return Rig(tuple(names[n] for n in SMPL22.names), parents, offsets, local, translations, 20.0)
+    return Rig(tuple(names[n] for n in SMPL22.names), parents, offsets, local, translations, m.fps)
 
 
 def world_of(rig: Rig) -> tuple[np.ndarray, np.ndarray]:

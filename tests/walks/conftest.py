@@ -26,12 +26,12 @@ class Section:
     def __init__(self, title: str) -> None:
         (text,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
         self.text: str = text
-        found = re.findall(r"^( *)```(\w+)\n(.*?)^ *```", text, re.M | re.S)
-        self.blocks = [(language, textwrap.dedent(code)) for _, language, code in found]
+        blocks = re.findall(r"^( *)```(\w+)\n(.*?)^ *```", text, re.M | re.S)
+        self.blocks = [(language, textwrap.dedent(code)) for _, language, code in blocks]
 
     def of(self, language: str) -> list[str]:
         """The blocks of a language, in order."""
-        return [code for known, code in self.blocks if known == language]
+        return [code for name, code in self.blocks if name == language]
 
     def file(self, name: str) -> str:
         """What the page puts into a file."""

@@ -51,17 +51,17 @@ def test_an_action_passes_the_suite(ring_bell: None, tmp_path: Path) -> None:
     assert "ring_bell" in corpus.action_names()
     suite = with_row(tmp_path, "families", "classes")
     clips = list(corpus.keyframed_clips(int(suite.options["per_family"]), only=["ring_bell", *OTHERS]))
-    found = suite_of_families.score_families(suite, clips)["results"]
-    assert found["own/ring_bell"]["mean"] >= suite.targets["own"]
-    assert found["others/ring_bell"]["mean"] < 0.25  # some clap over their heads
+    results = suite_of_families.score_families(suite, clips)["results"]
+    assert results["own/ring_bell"]["mean"] >= suite.targets["own"]
+    assert results["others/ring_bell"]["mean"] < 0.25  # some clap over their heads
     table = tables.read_families(suite.classes, suite.name)
     mine = [c for c in clips if c.action == "ring_bell"]
     assert all("ring_bell" in tables.families_named(table, t) for c in mine for t in c.captions)
 
     prompts = with_row(tmp_path, "prompts_everyday", "prompts")
-    asked = prompts.entries[-1].prompt
-    assert table["ring_bell"].words.search(asked)
-    assert not tables.templates()["ring_bell"].fullmatch(asked)
+    prompt = prompts.entries[-1].prompt
+    assert table["ring_bell"].words.search(prompt)
+    assert not tables.templates()["ring_bell"].fullmatch(prompt)
 
 
 def test_its_requests_are_read() -> None:

@@ -53,13 +53,13 @@ def test_its_store_names_it(grip: Any, tmp_path: Path, monkeypatch: pytest.Monke
     Store.write(clips(grip), tmp_path / "s")
     store = Store.open(tmp_path / "s")
     assert (store.kind, store.modality, store.manifest["modality"]) == ("features", "grip", "grip")
-    for made, back in zip(clips(grip), store.clips(), strict=True):
-        assert (made.id, made.captions, made.split) == (back.id, back.captions, back.split)
-        assert isinstance(back.load(), grip) and np.array_equal(made.load().bends, back.load().bends)
+    for clip, back in zip(clips(grip), store.clips(), strict=True):
+        assert (clip.id, clip.captions, clip.split) == (back.id, back.captions, back.split)
+        assert isinstance(back.load(), grip) and np.array_equal(clip.load().bends, back.load().bends)
     Store.write(clips(grip)[:3], tmp_path / "s")  # another one of the kind takes its place
     bad = Clip("b", lambda: grip(np.full((4, 5), np.nan, np.float32)), [], "glove", "ours")
-    for clip, said in ((bad, "clip b: features"), (replace(bad, motion=lambda: grip(np.zeros((4, 3)))), r"\(4, 3\)")):
-        with pytest.raises(UserError, match=said):
+    for clip, words in ((bad, "clip b: features"), (replace(bad, motion=lambda: grip(np.zeros((4, 3)))), r"\(4, 3\)")):
+        with pytest.raises(UserError, match=words):
             Store.write([clip], tmp_path / "t")
     monkeypatch.setattr(type(modalities.get("grip").features()), "dim", 6)
     with pytest.raises(UserError, match="clip g0: 5 features; modality grip has 6"):
@@ -115,6 +115,6 @@ def test_its_tokens_are_trained_and_spoken(
         data["train"] |= {"steps": 2, "log_every": 1, "options": {"weights": {"text_to_grip": 1.0}}}
 
     config = small.config("language", language, "grip")
-    made = ["--tokenizer", str(tmp_path / "tok"), "--codes", str(tmp_path / "codes"), "--texts", str(small.texts)]
-    walk.train(["language", "--config", str(config), *made, "-o", str(tmp_path / "lm")])
+    options = ["--tokenizer", str(tmp_path / "tok"), "--codes", str(tmp_path / "codes"), "--texts", str(small.texts)]
+    walk.train(["language", "--config", str(config), *options, "-o", str(tmp_path / "lm")])
     assert load_model(tmp_path / "lm").config.heads == ("text", "grip") and small.rows(tmp_path / "lm", "ce_grip")
