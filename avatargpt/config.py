@@ -72,6 +72,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     for key, value in above.items():
         if value is None:
             out.pop(key, None)
+        # Key by key; everything else, lists too, replaces what was there.
         elif isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
             out[key] = merged(out[key], value)
         else:
@@ -106,6 +107,7 @@ def resolve(address: str | Path | None, overrides: Sequence[str] = ()) -> dict[s
 def _split(address: str) -> tuple[Path, str]:
     """``FILE:VARIANT`` -> file, variant; a colon of a Windows drive or of the file itself stays."""
     file, colon, name = address.rpartition(":")
+    # A path may hold a colon itself.
     if colon and not Path(address).is_file() and Path(file).suffix:
         return Path(file), name
     return Path(address), ""
@@ -136,6 +138,7 @@ def _nested(override: str) -> dict[str, Any]:
     if not equals or not all(key.split(".")) or key.count(".") > MAX_DOTS:
         raise UserError(f"--set {override!r}: accepted: SECTION.KEY=VALUE, for example train.lr=1e-3")
     value = parse_yaml(text, f"--set {key}")
+    # The innermost key first.
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
@@ -149,6 +152,7 @@ def dumped(recipe: Strict) -> str:
 def changes(recipe: Strict, folder: Path) -> list[str]:
     """Differences from the configuration in a run's folder: ``train.lr: 0.001, now 0.0005``. Keys that an earlier
     version lacks are not compared."""
+    # A run's folder without its configuration is of an early version: nothing to compare.
     path = folder / RESOLVED
     before = read_yaml(path) if path.is_file() else {}
     return list(_changes(before, recipe, ()))

@@ -33,8 +33,7 @@ from avatargpt.lm.network import IGNORED
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import Batch, Pool
 from avatargpt.train.engines import make_engine
-from avatargpt.train.language import LanguageRecipe, LanguageStage
-from avatargpt.train.language_run import make_stage
+from avatargpt.train.language import LanguageRecipe, LanguageStage, make_stage
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
 from instruct_data.clip import Clip

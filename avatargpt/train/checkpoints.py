@@ -43,6 +43,7 @@ def resume(path: Path, stage: Stage, device: torch.device) -> int:
     saved = load_checkpoint(path, device)
     if saved is None:
         return 0
+    # Before any weight is loaded: a difference is named by its field, not by the size of a tensor.
     check_identity(path, saved, stage.identity)
     try:
         stage.network.load_state_dict(saved["model"])
@@ -85,6 +86,7 @@ def check_identity(path: Path, saved: dict[str, Any], identity: dict[str, Any]) 
         UserError: names the first difference.
     """
     for key, now in identity.items():
+        # Checkpoints of earlier versions have fewer keys.
         before = saved.get(key, now)
         if isinstance(now, dict) and not isinstance(before, dict):
             raise UserError(f"{path}: {key} is a {type(before).__name__}; {INSTEAD}")
@@ -117,6 +119,7 @@ def retain_last(out: Path, step: int, count: int) -> None:
     folder = out / RETAINED
     folder.mkdir(exist_ok=True)
     copy = folder / f"{step}.pt"
+    # A resumed run may write the checkpoint of the same step again.
     copy.unlink(missing_ok=True)
     try:
         os.link(out / CHECKPOINT, copy)
@@ -143,6 +146,7 @@ def retain_best(stage: Stage, out: Path, figures: dict[str, float]) -> None:
     about = out / BEST / ABOUT
     if about.is_file() and float(read_object(about)["value"]) <= value:
         return
+    # The files first: if the run is killed in between, the next better validation replaces them.
     save_files(stage, out / BEST)
     text = json.dumps({"figure": criterion, "value": value, "figures": figures})
     atomic_write(about, lambda p: p.write_text(text, encoding="utf-8"))

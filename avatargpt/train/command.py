@@ -101,7 +101,7 @@ STAGES: dict[str, StageEntry] = {
         options={"store": _STORE, **_CORPORA, "grounding": _GROUNDING},
     ),
     "language": training(
-        "language_run:language_stage", "train the language model; without --codes, on text alone",
+        "language:language_stage", "train the language model; without --codes, on text alone",
         "language:LanguageRecipe", tokenizer=Option("tokenizer folders, with commas between"),
         codes=Option("tokenised caches, with commas between"), **_CORPORA,
         store=Option("motion store whose captions are read (text stage)"), grounding=_GROUNDING, self_training=_ROUNDS,
@@ -303,6 +303,7 @@ def _command(name: str, entry: StageEntry) -> Any:
         except KeyboardInterrupt:  # Typer itself would print an empty line
             raise InterruptedError from None
 
+    # Typer reads the options of a command from its signature.
     command.__signature__ = inspect.Signature(_parameters(name, entry))  # type: ignore[attr-defined]
     return command
 
@@ -348,6 +349,7 @@ def check_options(name: str, options: SimpleNamespace) -> None:
     """
     from instruct_data.texts import resolved
 
+    # Checked here, not by Typer: `--print-config` needs no data.
     needed = [flag for flag, option in STAGES[name].options.items() if option.needed]
     lacking = [f"--{flag}" for flag in needed if getattr(options, flag.replace("-", "_")) is None]
     if options.output is None and not getattr(options, "print", False):
@@ -365,6 +367,7 @@ def run_stage(argv: Sequence[str]) -> int:
     Raises:
         UserError: of the stage, or of its options.
     """
+    # The record of a run holds the command as it was typed.
     _arguments[:] = argv
     try:
         status = typer.main.get_command(app).main([*argv], prog_name="scripts/train.py", standalone_mode=False)

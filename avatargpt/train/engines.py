@@ -66,6 +66,7 @@ class Plain:
         self.stage, self.runtime = stage, runtime
         self.module: Any = stage.module
         if runtime.world > 1:
+            # A step may have no row for a head: its gradient is then absent on some processes.
             self.module = torch.nn.parallel.DistributedDataParallel(stage.module, find_unused_parameters=True)
         self.parameters = [p for p in stage.network.parameters() if p.requires_grad]
 
@@ -75,6 +76,7 @@ class Plain:
     def optimizer_step(self, losses: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
         for number, total in enumerate(losses, 1):
             check_finite(total, "loss")
+            # Gradients are summed over processes once, with the last part.
             synchronous = number == count or self.runtime.world == 1
             with nullcontext() if synchronous else self.module.no_sync():
                 (total / count).backward()

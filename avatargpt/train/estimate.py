@@ -68,6 +68,7 @@ def read_plan(address: str, base: str | None) -> tuple[LanguageRecipe, dict[str,
 
 def count_parameters(recipe: LanguageRecipe, shape: NetworkShape) -> dict[str, int]:
     """Parameters of the network (``total``), of those trained, of LoRA's updates, of matrices, of those Muon trains."""
+    # No memory is allocated: parameters of large models are counted as well.
     with torch.device("meta"):
         network = LanguageNetwork(shape)
     parts: Counter[str] = Counter()
@@ -91,6 +92,7 @@ def activation_bytes(shape: NetworkShape, dropout: bool, rows: int, checkpointin
     d, inner, heads, gated = shape.d_model, shape.num_heads * shape.d_kv, shape.num_heads, shape.is_gated_act
     wide, scores = (4 + 10 * gated + 2 * dropout) * shape.d_ff, 6 + 4 * dropout
     encoder = SOURCE * ((24 + 2 * gated + 4 * dropout) * d + 8 * inner + wide + scores * heads * SOURCE)
+    # Attention of the decoder over the encoder's states.
     across = (2 + 4 * dropout) * heads * SOURCE + 4 * (inner + d) * SOURCE / TARGET
     decoder = TARGET * ((34 + 2 * gated + 6 * dropout) * d + 12 * inner + wide + scores * heads * TARGET + across)
     layers = shape.num_decoder_layers or shape.num_layers
@@ -130,6 +132,8 @@ def estimate(
     lengths, motion = (np.array([SOURCE]), np.array([TARGET])), [h for h in shape.heads if h != TEXT]
     forward = [forward_flops(shape, *lengths, [h]) for h in (TEXT, *motion)]
     mean = (forward[0] + float(np.mean(forward[1:]))) / 2 if motion else forward[0]
+    # Backward takes twice a forward pass; with LoRA no weight gradients are needed, checkpointing repeats the forward
+    # one.
     passes = 1 if train.refiner_only else (2 if recipe.lora else 3) + train.checkpointing
     per_token = passes * mean / (SOURCE + TARGET)
     budget = tokens or train.end * train.batch * (SOURCE + TARGET)

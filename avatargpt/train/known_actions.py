@@ -85,6 +85,7 @@ def looked_up(
         cosines = index.index.cosines(grounder.sentence([*texts, *(plain for _, plain in manners)]))
         for k, row in enumerate(rows.tolist()):
             both = cosines[[k, len(rows) + k]]
+            # Paraphrases of the phrasing would give its action away.
             hidden = np.flatnonzero(both[0] >= SAME * both[0][row]) if row >= 0 else None
             sight = phrase_scores(index, texts[k], manners[k][1], manners[k][0], both, hidden)
             groups, values = features(sight, index.group, index.members)
@@ -122,6 +123,7 @@ class _Network(nn.Module):
         scores = F.gelu(even @ self.w1 + self.b1, approximate="tanh") @ self.w2
         if drop is not None:
             scores = scores.masked_fill(drop, -1e4)
+        # "None" is decided from the features of the three best actions.
         best = scores.argsort(1, descending=True)[:, :3]
         top = even.gather(1, best[..., None].expand(-1, -1, FEATURES)).flatten(1)
         none = F.gelu(top @ self.v1 + self.c1, approximate="tanh") @ self.v2 + self.c2
@@ -132,6 +134,7 @@ def _losses(network: _Network, even: Tensor, is_right: Tensor, train: Tensor) ->
     label = torch.where(is_right.any(1), is_right.int().argmax(1), COMPARED_ACTIONS)
     for _ in range(ROUNDS):
         for rows in train[torch.randperm(len(train))].split(BATCH):
+            # Left out: the phrasing is looked up as if its action were unknown, and the answer is "none".
             out = (torch.rand(len(rows)) < LEFT_OUT) | ~is_right[rows].any(1)
             logits = network(even[rows], is_right[rows] & out[:, None])
             yield F.cross_entropy(logits, torch.where(out, COMPARED_ACTIONS, label[rows]))

@@ -67,6 +67,7 @@ def run(
 
 def _check_begin(stage: Stage, out: Path, runtime: Runtime, step: int, stop: int) -> None:
     """Print what a run that has got to `step` resumes with, where that has changed, or that it is over."""
+    # A folder without steps has nothing that could have changed.
     changed = changes(stage.recipe, out) if step else []
     if changed and step >= stop:
         further = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -91,8 +92,10 @@ def _take_steps(
         rows: list[Metrics] = []
         begin = time.perf_counter()
         norm = engine.optimizer_step(_part_losses(stage, engine, runtime, step, rows), s.accumulate, rate)
+        # What is logged is the mean over all processes.
         rows = [runtime.mean(row) for row in rows]
         step += 1
+        # The time of validation and saving is not that of steps.
         throughput.add_step(stage.take_work(), time.perf_counter() - begin)
         stage.stepped(step)
         for row in rows if norm is None else [*rows, {"grad": norm}]:
@@ -115,6 +118,7 @@ def _take_steps(
                     log.picture(step, name, pixels)
         if step == s.steps:
             log.report(step, stage.finish())
+        # Asked once a step: on several processes this is a message to all.
         stopped = stop_signal.received
         if step % s.save_every == 0 or step == stop or stopped or stage.over:
             _save(stage, engine, out, runtime, step)

@@ -53,6 +53,7 @@ def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
         inject_adapter_in_model(config, model)
     except ValueError as e:
         raise UserError(f"lora: {str(e).splitlines()[0]}") from None
+    # peft freezes everything that has no adapter, the new parts too.
     for name, parameter in model.named_parameters():
         if name.startswith(_ADDED):
             parameter.requires_grad_(True)
@@ -78,6 +79,7 @@ def save_adapter(model: AvatarGPTModel, options: LoraOptions, folder: Path) -> P
     """Write the adapters, and the parts trained in full beside them, as `avatargpt.lm.checkpoint` reads them."""
     state = model.state_dict()
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    # "default" is the adapter's name in memory; files of PEFT have none.
     tensors = {k.replace(".default.", "."): v for k, v in state.items() if ".lora_" in k}
     modules = _saved_modules(model, [n for n in trained if ".lora_" not in n])
     full = {k: v for k, v in state.items() if k.startswith(tuple(f"{m}." for m in modules))}  # PEFT wants buffers, too
@@ -98,6 +100,7 @@ def merged_state(model: AvatarGPTModel) -> dict[str, torch.Tensor]:
     for name, layer in model.named_modules():
         if isinstance(layer, LoraLayer):
             linear: Any = layer
+            # peft wraps a layer: its own weight has another name inside.
             weight = state.pop(f"{name}.base_layer.weight")
             state[f"{name}.weight"] = weight + linear.get_delta_weight("default").to(weight.dtype)
             if f"{name}.base_layer.bias" in state:

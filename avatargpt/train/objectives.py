@@ -117,6 +117,7 @@ class GestureObjective:
         errors, wrists = [], [UPPER.index("l_wrist"), UPPER.index("r_wrist")]
         for a, b in zip(rebuilt, clips, strict=True):
             decoded, real = (gesture_joints(torch.from_numpy(x)).numpy() for x in (a, b))
+            # Fingers relative to their wrist: errors of the arm are counted with the wrists.
             hands = [x[:, len(UPPER) :].reshape(len(x), 2, -1, 3) - x[:, wrists, None] for x in (decoded, real)]
             off = (decoded - real, (decoded - real)[:, wrists], hands[0] - hands[1])
             speed = [np.linalg.norm(np.diff(x[:, wrists], axis=0), axis=-1).sum() for x in (decoded, real)]

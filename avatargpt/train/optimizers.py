@@ -24,9 +24,11 @@ def orthogonalised(updates: torch.Tensor) -> torch.Tensor:
 
     In bfloat16 where the processor gains by it, else float32.
     """
+    # The Gram matrix is that of the shorter side: less arithmetic.
     wide = updates.shape[-2] <= updates.shape[-1]
     x = updates if wide else updates.mT
     x = x.to(torch.bfloat16 if fast_bfloat16(x.device) else torch.float32)
+    # The iteration converges for singular values up to 1; the Frobenius norm bounds the largest one.
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(ITERATIONS):
@@ -52,6 +54,7 @@ class Muon(torch.optim.Muon):
                 if "momentum_buffer" not in state:
                     state["momentum_buffer"] = torch.zeros_like(p)
                 state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
+                # Nesterov momentum.
                 update = torch.lerp(grad, state["momentum_buffer"], group["momentum"])
                 shapes.setdefault(p.shape, []).append((p, update))
             for shape, entries in shapes.items():
@@ -147,13 +150,16 @@ def make_optimizer(
     chosen = [p for p in blocks(model) if p.requires_grad] if name == "muon" else []
     if name == "muon" and not chosen:
         raise UserError(f"{where}: optimizer: muon trains transformer blocks, which are frozen here; accepted: adamw")
+    # By identity: tensors compare element by element.
     matrices = {id(p) for p in chosen}
     remaining = [p for p in trained if id(p) not in matrices]
     factors = _factors(model, faster or {}, where)
     groups: list[dict[str, Any]] = []
     for factor in dict.fromkeys([1.0, *factors.values()]):
         same = [p for p in remaining if factors.get(id(p), 1.0) == factor]
+        # Biases and scales are not decayed: pulled to zero they would only lose what they learnt.
         for decay, part in ((weight_decay, [p for p in same if p.ndim >= 2]), (0.0, [p for p in same if p.ndim < 2])):
+            # The plain groups stay even if empty, so that the groups of a checkpoint always match.
             if part or factor == 1.0:
                 groups.append({"params": part, "weight_decay": decay, "times": factor})
     if name == "muon":
@@ -189,6 +195,7 @@ class MovingAverage:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Inside, the network has the averaged weights; behind it, the same as before to the bit."""
+        # Copied and written back: adding and subtracting would change last bits.
         before = {name: p.detach().clone() for name, p in self.trained.items()}
         self._write(self.mean)
         try:
@@ -208,6 +215,7 @@ class MovingAverage:
     def restore(self, state: dict[str, Any]) -> None:
         """Take back the result of `state`; a run without an average begins one with its present weights."""
         saved = state.get("ema")
+        # A run that is resumed with `ema` for the first time has no mean in its checkpoint.
         self.steps = int(saved["steps"]) if saved else 0
         current = self._copy()
         self.mean = {name: saved["mean"][name].to(p) if saved else p for name, p in current.items()}

@@ -57,6 +57,7 @@ def pack_stage(args: SimpleNamespace) -> None:
         in_main = modality in (model.config.modalities or {})
         (model if in_main or face_model is None else face_model).check_fingerprint(modality, tokenizer.fingerprint)
         if not in_main and face_model is not None:
+            # The face's codebooks are stored in 8 bits; its model must get what will be read.
             tokenizer.round_codebooks()
             face_model.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
         places[modality] = Path(args.output) / ("" if in_main else MODEL_FOLDER) / modality
@@ -150,6 +151,7 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
                     have = [(w, s[name]) for w, s in zip(shares, states, strict=True) if name in s and w]
                     if have:
                         total = sum(w for w, _ in have)
+                        # In float32: sums of bfloat16 would round.
                         value.copy_(torch.stack([w / total * v.float() for w, v in have]).sum(0))
     return widest
 
@@ -203,6 +205,7 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     if args.parser:
         from avatargpt.face.instructions.parser import InstructionParser
 
+        # Commas separate networks that are averaged, "+" those of an ensemble.
         readers = [mean_of(folders, InstructionParser.load).network for folders in args.parser.split("+")]
         parser = InstructionParser(*(n.with_rank(args.rank or n.config.rank) for n in readers))
         parser.save(out / "driver", torch.int8)

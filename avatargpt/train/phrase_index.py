@@ -68,6 +68,7 @@ def known_captions(
     out: dict[str, dict[str, str]] = {}
     for key, styles in counts.items():
         best = {s: _usual(c, rates) for s, c in styles.items()}
+        # Without a neutral clip, the style with the most clips stands for the action.
         plain = best.get("normal") or best[max(styles, key=lambda s: sum(styles[s].values()))]
         out[key] = {**best, "": plain}
     return out
@@ -110,6 +111,7 @@ def _common(counts: Counter[str], rates: Mapping[str, float] | None) -> tuple[li
     threshold = COMMON * max(counts.values())
     common = [t for t, n in counts.items() if n >= threshold]
     measured = [rates[t] for t in common if t in rates] if rates else []
+    # A caption without a measurement is neither preferred nor avoided.
     mean = sum(measured) / len(measured) if measured else 0.0
     return common, [(rates or {}).get(t, mean) for t in common]
 
@@ -133,6 +135,7 @@ def _nearest(
     Args:
         wanted: request -> counts of the captions of its class. vectors: of the requests.
     """
+    # Requests of one class share the counts: each is examined once.
     shared = {id(counts): _common(counts, rates) for counts in requests.values()}
     texts = list(dict.fromkeys(t for common, _ in shared.values() for t in common))
     caption_vectors = dict(zip(texts, grounder.sentence(texts), strict=True)) if texts else {}
@@ -172,6 +175,7 @@ def make_phrase_index(
     keyframed = keyframed_captions(clips)
     for action, by_side in keyframed.items():
         for side, texts_counts in by_side.items():
+            # Sentences that differ in the person alone are one: the commonest stands for them.
             by_form: dict[str, Counter[str]] = defaultdict(Counter)
             for text, count in texts_counts.items():
                 by_form[of_anybody(text)][text] += count
@@ -193,6 +197,7 @@ def make_phrase_index(
             keys = [k for k in request.actions if k]
             if len(request.plain) != 1 or not keys or keys[0] not in captions:
                 continue
+            # A request without a side must not lead to a class of one hand.
             action_side = side_of(keys[0].replace("_", " "))
             if action_side in ("left", "right") and request.side not in (None, action_side):
                 continue
@@ -208,10 +213,12 @@ def make_phrase_index(
             elif clip_name in keyframed:
                 by_side = usual_captions[clip_name]
                 if text not in rows:
+                    # Which of the captions is settled below, when all vectors are known.
                     unsettled[text] = by_side.get(_side(text)) or by_side.get("") or next(iter(by_side.values()))
                     rows[text] = {}, clip_name, _side(text)
             elif clip_name in unnamed:
                 rows.setdefault(text, ({"": clip_name}, clip_name, _side(text)))
+    # Words for a person that say nothing of the manner name no style.
     neutral = set(bank.styles["normal"]["person"])
     manners = lexicon()["styles"]
     styles = {
@@ -240,6 +247,7 @@ def make_phrase_index(
     vectors = grounder.sentence(keys)
     nearest = _nearest(unsettled, dict(zip(keys, vectors, strict=True)), grounder, rates)
     values = [({"": nearest[k]}, *rows[k][1:]) if k in nearest else rows[k] for k in keys]
+    # Lengths of captions that no phrasing leads to would only take room.
     used = {c for v in values for c in v[0].values()}
     phrase_index = PhraseIndex(
         keys, [v[0] for v in values], [v[1] for v in values], [v[2] for v in values], styles,
@@ -323,6 +331,7 @@ def with_new_actions(earlier: PhraseIndex, new_index: PhraseIndex) -> PhraseInde
 def _moved(earlier: PhraseIndex, new_index: PhraseIndex, new: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Requests of the earlier index and the new phrasing of the same meaning: more similar than any caption of their
     action by `MIN_GAIN`, with two lemmas in common, one of them no common one, and on the same side."""
+    # Similarity of each request to the captions that it leads to now.
     present = np.full(len(earlier.keys), -1.0)
     vectors, theirs = unit(earlier.index.vectors), unit(new_index.index.vectors[list(new)])
     for rows in earlier.members:

@@ -124,6 +124,7 @@ def random_expression(rng: np.random.Generator) -> np.ndarray:
     for i in rng.integers(len(arkit.NAMES), size=int(rng.integers(0, 6))):
         name, strength = arkit.NAMES[int(i)], float(rng.uniform(0.2, 1.0))
         both = rng.random() < 0.7
+        # Most expressions are symmetric.
         for side in {name, name.replace("Left", "Right"), name.replace("Right", "Left")} if both else {name}:
             out[arkit.NAMES.index(side)] = strength
     if rng.random() < 0.5:
@@ -191,6 +192,7 @@ def _filmed(video: Path, size: int) -> Take:
     if points.ndim != 3 or points.shape[1] not in (68, 70) or points.shape[2] != 2:
         raise UserError(f"{beside}: landmarks {points.shape}; accepted: (T, 68, 2) or (T, 70, 2), pixels")
     points = np.where(np.isfinite(points).all(2, keepdims=True), points, np.nan)
+    # A frame without a single landmark shows no face.
     present = np.asarray(~np.isnan(points).all((1, 2)))
     if present.sum() < 2:
         raise UserError(f"{beside}: landmarks in {present.sum()} of {len(present)} frames; accepted: in at least 2")
@@ -202,6 +204,7 @@ def _filmed(video: Path, size: int) -> Take:
     for picture in _pictures(video, len(points)):
         if not frames:
             _check_face(low, high, picture.size, str(beside))
+        # Cropped to whole pixels first, then resampled from the exact box.
         square = picture.crop((int(start[0]), int(start[1]), int(end[0]), int(end[1])))
         box = (*(corner - start), *(corner + side - start))
         frames.append(np.asarray(square.resize((size, size), Image.Resampling.LANCZOS, box)))
@@ -254,6 +257,7 @@ def portrait_stage(recipe: PortraitRecipe, args: SimpleNamespace) -> None:
 
 def loss_of(output: torch.Tensor, true: torch.Tensor, lines: torch.Tensor, weight: float, edges: float) -> torch.Tensor:
     """Mean absolute error, weighted up at landmarks, and that of the differences of neighbouring pixels."""
+    # Landmarks are drawn as thin lines; the weight covers the area around them.
     side = 2 * (output.shape[-1] // 16) + 1
     weights = 1 + weight * F.max_pool2d(lines.amax(1, keepdim=True), side, 1, side // 2)
     loss = ((output - true).abs() * weights).sum() / (weights.sum() * 3)
@@ -267,6 +271,7 @@ def draw(takes: Sequence[Take], batch: int, seed: Sequence[int]) -> tuple[np.nda
     rng = np.random.default_rng(list(seed))
     rows = []
     for k in rng.integers(len(takes), size=batch):
+        # Two different frames of one person: what stays is the person, what changes follows the landmarks.
         j, i = rng.choice(len(takes[int(k)].frames), 2, replace=False)
         rows.append((takes[int(k)].frames[j], takes[int(k)].lines[i], takes[int(k)].frames[i]))
     a, b, c = (np.stack(x) for x in zip(*rows, strict=True))

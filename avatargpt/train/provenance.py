@@ -35,6 +35,7 @@ def fingerprint(path: Path) -> str:
         manifest = next((path / name for name in MANIFESTS if (path / name).is_file()), None)
         if manifest is not None:
             return fingerprint(manifest)
+        # Names and sizes: reading gigabytes at every start would take minutes.
         for file in sorted(p for p in path.rglob("*") if p.is_file()):
             digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
     elif path.stat().st_size > MAX_BYTES:
@@ -49,6 +50,7 @@ def inputs_of(options: Mapping[str, Any], output: Path) -> dict[str, dict[str, s
     out: dict[str, dict[str, str]] = {}
     for name, value in sorted(options.items()):
         for number, item in enumerate(value.split(",") if isinstance(value, str) else ()):
+            # ``FILE:VARIANT`` of a configuration.
             path = Path(item.rpartition(":")[0]) if not Path(item).exists() and ":" in item else Path(item)
             if item and path.exists() and path.resolve() != output.resolve():
                 out[f"{name}{f'[{number}]' if number else ''}"] = {"path": item, "sha256": fingerprint(path)}
@@ -65,8 +67,10 @@ def commit(root: Path = PACKAGE.parent) -> str:
         ).stdout.strip()
 
     try:
+        # An installed package may lie in a virtual environment inside another project's checkout.
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
             return ""
+        # Results and pages are rendered by evaluation itself and do not change the code.
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{p}" for p in RENDERED))
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):
@@ -155,6 +159,7 @@ def origin_of(runs: Sequence[str | Path]) -> Origin:
             manifest = Path(source["path"]) / MANIFEST
             if name.partition("[")[0] in CLIP_OPTIONS and manifest.is_file():
                 sources |= read_object(manifest).get("sources", {})
+        # The last validation of each run goes onto the model's card.
         for name, curve in run_curves(run).items():
             if name.startswith("val_"):
                 figures[f"{run.name}: {name}"] = curve[max(curve)]

@@ -77,6 +77,7 @@ def steps(recipe: Recipe, out: Path, data: Path, debug: bool = False, common: Se
             argv += ["--seconds", "2", "--seed", "0", "--best-of", "1", "-o", str(out / f"{name}.glb"), "--", PROMPT]
         else:
             argv += [*common, "-o", str(out / name)]
+        # Only steps above may be named: the chain is in order by construction.
         earlier.add(name)
         yield Step(name, str(row["stage"]), tuple(argv), str(row.get("note", "")))
 
@@ -84,6 +85,7 @@ def steps(recipe: Recipe, out: Path, data: Path, debug: bool = False, common: Se
 def _filled(name: str, key: str, value: str, earlier: set[str], recipe: Recipe, out: Path, data: Path) -> str:
     """A value with `$STEP`, `@CORPUS` and the folder of the configurations filled in."""
     if key == "config":
+        # Relative: printed commands are meant to be copied.
         return os.path.relpath(configs() / value)
 
     def corpus(part: str) -> str:
@@ -139,6 +141,7 @@ def _run(step: Step, out: Path) -> None:
     from avatargpt.train.command import run_stage
 
     try:
+        # In this process: importing everything anew would take longer than a debug step.
         run_stage(step.argv)
     except UserError as e:
         raise UserError(f"recipe: step {step.name}: {e}; run again to go on with it") from None

@@ -71,6 +71,7 @@ class Wandb:
         name = path.read_text(encoding="utf-8").strip() if path.is_file() else secrets.token_hex(4)
         if not path.is_file():
             atomic_write(path, lambda p: p.write_text(name, encoding="utf-8"))
+        # Without a key wandb would stop and ask for one on the terminal.
         keyed = bool(os.environ.get("WANDB_API_KEY"))
         mode = os.environ.get("WANDB_MODE", "online" if keyed else "offline")
         self.wandb: Any = wandb
@@ -173,6 +174,7 @@ def _cut_torn_line(path: Path) -> None:
         return
     with path.open("rb+") as file:
         size = file.seek(0, 2)
+        # The end of the file alone: logs grow long.
         file.seek(max(0, size - MAX_LINE))
         tail = file.read()
         if tail and not tail.endswith(b"\n"):
@@ -224,6 +226,7 @@ def write_table(folder: Path) -> Path | None:
     steps = sorted({step for curve in curves.values() for step in curve})
     if not steps:
         return None
+    # A column for the share even where no peak is known, so that tables of all devices have the same columns.
     if SPEED in curves:
         curves.setdefault(SHARE, {})
     rows = [["step", *curves]]
@@ -246,6 +249,7 @@ def plot_log(folder: Path) -> Path | None:
     except ImportError:
         print(f"note: no {folder / PICTURE}: matplotlib is not installed (pip install matplotlib)", file=sys.stderr)
         return None
+    # Losses of training first, figures of validation behind them.
     names = sorted(curves, key=lambda name: (name.startswith("val_"), name))
     columns = min(4, len(names))
     rows = -(-len(names) // columns)

@@ -105,6 +105,7 @@ class RequestStage(AveragedStage):
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         pool, which = divmod(context.step, POOL)
+        # Pools are functions of seed, number and rank alone, so that a resumed run draws the same pairs.
         if self.pool[0] != (key := (context.seed, pool, context.rank)):
             self.pool = key, self._pooled(np.random.default_rng(key))
         states, words, before, following = self._batch(self.pool[1][which])
@@ -123,6 +124,7 @@ class RequestStage(AveragedStage):
     def _draw(self, rng: np.random.Generator) -> Row:
         shares = np.array([self.schedule.shares.get(name, 0.0) for name in self.pairs])
         domain = [*self.pairs][int(rng.choice(len(shares), p=shares / shares.sum()))]
+        # Pairs that do not fit are drawn anew; cutting them would teach wrong targets.
         while True:
             pair = self.pairs[domain].draw(rng)
             if len(pair.target) < MAX_TARGET and len(pair.words) <= MAX_WORDS:
@@ -178,9 +180,11 @@ def _units(target: Sequence[str | int]) -> set[tuple[str, str]]:
     clause, at = 0, 0
     while at < len(target):
         after = at + 1
+        # Words of a clause follow its token as numbers or "#" references.
         while after < len(target) and (isinstance(target[after], int) or str(target[after]).startswith("#")):
             after += 1
         token = str(target[at])
+        # These tokens open a clause.
         if token in ("new", "with", "not"):
             clause += 1
         name = "clause" if token in ("new", "with", "not") else token.partition("=")[0]

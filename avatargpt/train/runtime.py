@@ -39,12 +39,14 @@ class Runtime:
             torch.set_num_threads(threads)
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available() and device != "cpu"
+        # The number of the process on its machine, which chooses its GPU.
         local = int(os.environ.get("LOCAL_RANK", 0))
         where = torch.device(f"cuda:{local}" if cuda and device in (None, "cuda") else checked_device(device))
         if cuda:
             torch.cuda.set_device(where)
             torch.backends.cuda.matmul.allow_tf32 = True
         if world > 1 and not torch.distributed.is_initialized():
+            # gloo is the only backend for CPUs here.
             torch.distributed.init_process_group("nccl" if cuda else "gloo")
         return cls(rank, world, where, fast_bfloat16(where))
 
@@ -66,6 +68,7 @@ class Runtime:
         """Means over the processes of numbers that all of them have under the same names."""
         if self.world == 1 or not figures:
             return dict(figures)
+        # In one message, and in double precision: the log compares runs to the last digit.
         values = torch.stack([v.detach().double() for v in figures.values()]).to(self.device)
         torch.distributed.all_reduce(values)
         return dict(zip(figures, values / self.world, strict=True))
@@ -110,6 +113,7 @@ class StopSignal:
         self._before: Any = None
 
     def __enter__(self) -> Self:
+        # Python allows signal handlers in the main thread only; elsewhere SIGTERM ends the process as usual.
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, self._receive)
         return self
@@ -121,6 +125,7 @@ class StopSignal:
     def received(self) -> bool:
         """Whether any process got one: the same on all processes, so that none waits for another."""
         if self.runtime.world > 1:
+            # One process may get the signal a step before the others: all stop where the first does.
             flag = torch.tensor([float(self._received)], device=self.runtime.device)
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
             self._received = bool(flag.item())

@@ -41,6 +41,7 @@ class Sampler:
         self.tokenizers = {t.config.modality: t for t in tokenizers}
         self.rows: dict[str, list[Example]] = {}
         for stream in examples.streams():
+            # Fixed seeds: the same prompts at every step, so that answers can be compared.
             seeds = generator(3, len(self.rows)).integers(2**31, size=PER_STREAM)
             count = len(stream.classes)
             self.rows[stream.task] = list(val.get(stream.task, ()))[:PER_STREAM] or [
@@ -73,7 +74,9 @@ class Sampler:
     def _answers(self, answering: Generator, task: str, rows: Sequence[Example], batch: Batch) -> list[np.ndarray]:
         """Ids of words, or codes (N, R), of every row, with the task's decoding options, without guidance."""
         head, name = rows[0].head, task.partition("/")[0]
+        # Denoising is no task with decoding options of its own.
         options = get_task(name).decoding if name in list_tasks() else None
+        # Words are decoded greedily, motion is sampled with the task's temperature.
         temperature = options.temperature if options is not None and head != TEXT else 0.0
         inputs = batch.inputs
         prompt = answering.encode(

@@ -102,6 +102,7 @@ def pairs_of(clips: Sequence[ClipCodes], tokenizer: Any, grounder: Any) -> Pairs
                      np.zeros((0, 384), np.float32))  # fmt: skip
     numbers: dict[str, int] = {}
     texts: dict[str, int] = {}
+    # From codes, not from the recordings: candidates are decoded motion as well.
     signatures = np.stack([motion_signature(tokenizer.decode(c.codes).joints, c.fps) for c in single])
     captions = [[texts.setdefault(t, len(texts)) for t in dict.fromkeys(c.captions)] for c in single]
     names = [f"{clip_class(c)}|{c.style}" for c in single]
@@ -115,6 +116,7 @@ def no_counterexamples(pairs: Pairs, rows: np.ndarray, captions: np.ndarray) -> 
     sets = [set(pairs.captions[i]) for i in rows]
     true = np.array([[caption in clip_captions for caption in captions] for clip_captions in sets])
     same = pairs.classes[rows][:, None] == pairs.classes[rows][None]
+    # Captions of recordings describe their class in general, so they may be true of other recordings of it.
     possible = pairs.recorded[rows][:, None] & pairs.recorded[rows][None] & same
     paraphrased = pairs.vectors[captions] @ pairs.vectors[captions].T > PARAPHRASE
     out = true | possible | paraphrased
@@ -131,6 +133,7 @@ def rank_one(network: ScorerNetwork, pairs: Pairs, among: int = 32, seed: int = 
         b = network.embed_text(torch.from_numpy(pairs.vectors)).numpy()
     hits = []
     for i in range(len(first)):
+        # Captions of the clip itself would be right answers.
         strange = np.flatnonzero(~np.isin(first, pairs.captions[i]))
         if len(strange):
             foreign = rng.choice(strange, among - 1)
@@ -185,6 +188,7 @@ class ScorerStage(Stage):
         ignored = torch.from_numpy(no_counterexamples(self.pairs, rows, captions)).to(a.device)
         logits = (a @ b.T * module.scale.exp()).masked_fill(ignored, -1e4)
         target = torch.arange(len(rows), device=a.device)
+        # InfoNCE in both directions (CLIP).
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
         if self.judged is not None and self.groups:
             seed, device = [context.seed, context.step, 1], self.runtime.device

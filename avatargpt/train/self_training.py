@@ -107,6 +107,7 @@ def exercises(
                 exercise = Exercise(caption, len(clip.codes), checks, clip, manner)
                 counted = tells_count(caption)
                 style = clip.style if manner else ""
+                # Captions with a count and styles are drawn as classes of their own, or few of them would come up.
                 groups[f"{clip_class(clip)}|{clip.source == 'synthetic'}|{style}|{counted}"][caption].append(exercise)
     out = []
     for by_caption in groups.values():
@@ -114,6 +115,7 @@ def exercises(
         for i in rng.permutation(len(names))[: options.captions]:
             candidates = by_caption[names[i]]
             exercise = candidates[int(rng.integers(len(candidates)))]
+            # Other lengths than the clip's: the model must perform the caption at any usual length.
             factor = 1 + options.stretch * float(rng.uniform(-1, 1))
             tokens = int(np.clip(round(exercise.tokens * factor), SHORTEST, LONGEST))
             out.append(replace(exercise, tokens=tokens))

@@ -39,6 +39,7 @@ class StepContext:
     @property
     def torch_seed(self) -> int:
         """Seed of torch's own random numbers (dropout, new codes) in this step on this rank."""
+        # Every share of a step has a number of its own.
         worlds = self.world * self.parts
         return (self.seed << 32) + self.step * worlds + self.rank * self.parts + self.part
 
@@ -132,6 +133,7 @@ class AveragedStage(Stage):
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def stepped(self, step: int) -> None:
+        # Shorter at the beginning, so that the initial weights are soon forgotten.
         decay = min(self.schedule.ema, step / (step + 10))
         for k, v in self.network.state_dict().items():
             self.mean[k].lerp_(v.detach(), 1 - decay)

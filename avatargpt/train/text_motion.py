@@ -125,6 +125,7 @@ def no_counterexamples(
     same = clips.classes[rows][:, None] == clips.classes[rows][None]
     recorded = clips.recorded[rows]
     possible = same & recorded[:, None] & recorded[None]
+    # Two captions of one meaning do not count against each other, unless they name opposite sides.
     out = possible | similar_pairs(clips.vectors[captions], clips.sides[captions], cosine)
     np.fill_diagonal(out, False)
     return out
@@ -158,9 +159,11 @@ class Twins:
         rng = np.random.default_rng([number, self.count])
         ways = rng.choice(list(DEGRADATIONS), min(self.count, len(DEGRADATIONS)), False).tolist()
         sided = sides_of(clip.captions[:1])[0] != 0
+        # A clip that fails its own predicates is no reference for its copies.
         if self.geometry.verdict(clip, motion) != 1.0:
             ways = []
         if sided:
+            # Confusing sides is the mistake that matters most, so it always is among them.
             ways = [MIRRORED, *(w for w in ways if w != MIRRORED)][: self.count]
         out = []
         for way in ways:
@@ -234,6 +237,7 @@ class EvaluatorStage(Stage):
             raise UserError(f"{where}: {runtime.world} processes; this stage compares all rows of a batch: accepted: 1")
         torch.manual_seed(t.seed)
         network = EvaluatorNetwork(shape.width, shape.hidden, shape.dim, shape.blocks, shape.dropout)
+        # About twenty frames of each clip, so that long clips do not dominate.
         flat = np.concatenate([f[:: max(1, len(f) // 20)] for f in clips.frames]).astype(np.float32)
         network.mean.copy_(torch.from_numpy(flat.mean(0)))
         network.std.copy_(torch.from_numpy(np.maximum(flat.std(0), MIN_SPREAD)))
@@ -265,6 +269,7 @@ class EvaluatorStage(Stage):
         a = module.encode_motions(x.to(device), lengths.to(device), t.noise)
         b = module.encode_texts(torch.from_numpy(self.clips.vectors[captions]).to(device))
         n = len(rows)
+        # A wrong copy counts against the caption of its clip alone: it may well show another row's.
         ignored = np.ones((n, n + len(wrong)), bool)
         ignored[:, :n] = no_counterexamples(self.clips, rows, captions, t.alike).T
         ignored[wrong_rows, n + np.arange(len(wrong))] = False

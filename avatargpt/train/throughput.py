@@ -32,6 +32,7 @@ def peak_of(runtime: Runtime) -> float | None:
     """Peak of this process's device in TFLOPS in the precision that it computes in, None = not known."""
     if runtime.device.type != "cuda" or not runtime.bf16:
         return None
+    # "NVIDIA H100 80GB HBM3": all words of a name of the table must occur.
     words = torch.cuda.get_device_name(runtime.device).replace("-", " ").split()
     return next((peak for name, peak in PEAKS.items() if set(name.split()) <= set(words)), None)
 
@@ -60,11 +61,13 @@ class Throughput:
         The time of a step is that of the step alone; the time left counts validation and saving as well.
         """
         out: dict[str, float] = {}
+        # Stages that do not count tokens report the time left alone.
         if self.work.tokens and self.seconds > 0:
             out["tokens_s"] = self.world * self.work.tokens / self.seconds
             if self.peak:
                 out["mfu"] = self.work.flops / self.seconds / (self.peak * 1e12)
         if self.steps:
+            # From the whole time since the last start, so that validation and saving count.
             out["eta_minutes"] = (time.perf_counter() - self.begin) / self.steps * steps_left / 60
         self.work, self.seconds = Work(), 0.0
         return out

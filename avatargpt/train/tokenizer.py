@@ -66,6 +66,7 @@ def fit_normaliser(model: MotionTokenizer, windows: Windows) -> None:
     """
     mean, std = windows.statistics()
     for group in model.spec.slices().values():
+        # A channel that hardly moves must not be blown up to the size of the others.
         std[group] = np.maximum(std[group], 0.1 * std[group].mean())
     model.mean.copy_(torch.from_numpy(mean))
     model.std.copy_(torch.from_numpy(np.maximum(std, 1e-5)))
@@ -90,6 +91,7 @@ class TokenizerStage(Stage):
         self.rows = runtime.share(t.batch, f"{where}: train")
         if t.decoder_only and start is None:
             raise UserError(f"{where}: train: decoder_only trains a decoder for given codes; give --start FOLDER")
+        # Replacement of dead codes draws random rows, other ones on each process.
         torch.manual_seed(t.seed + runtime.rank)
         if start is not None:
             model = MotionTokenizer.load(start, runtime.device, trainable=True)
@@ -115,9 +117,11 @@ class TokenizerStage(Stage):
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t, model = self.schedule, self.model
         if t.decoder_only:
+            # In evaluation mode the codebooks are not updated by the moving mean.
             model.vq.eval()
         batch = self.windows.batch(self.rows, t.window, context.row_seed, t.balance, t.speed)
         x = (torch.from_numpy(batch).to(self.runtime.device) - model.mean) / model.std
+        # Decoding from fewer levels makes the first ones carry most of the motion.
         model.vq.quantize_dropout = bool(self.drop[context.step]) and not t.decoder_only
         with self.runtime.autocast():
             predicted, _, commit = module(x)
@@ -151,6 +155,7 @@ def feature_windows(store: Store, split: str, folder: Path) -> Windows:
     spec, is_rare = modalities.get(store.modality).features(), RARE.get(store.modality, lambda source: False)
     clips, labels, rare = FeatureFile(folder), [], []
     for clip in store.clips(split):
+        # A composed clip repeats frames of single ones.
         if clip.source == "composed":
             continue
         clips.add(spec.encode(clip.load()))

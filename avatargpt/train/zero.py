@@ -51,6 +51,7 @@ def read_zero(path: Path, schedule: Schedule, runtime: Runtime) -> dict[str, Any
     stage = zero.get("stage")
     if stage not in (1, 2, 3) or isinstance(stage, bool):
         raise UserError(f"{path}: zero_optimization: stage: {stage}; accepted: 1, 2 or 3")
+    # DeepSpeed can offload to disks (nvme) as well, which has not been tested with these checkpoints.
     for name in OFFLOADED:
         offload = zero.get(name)
         device = offload.get("device", "none") if isinstance(offload, dict) else offload or "none"
@@ -73,6 +74,7 @@ def read_zero(path: Path, schedule: Schedule, runtime: Runtime) -> dict[str, Any
         place = ": ".join(["zero_optimization", *map(str, first["loc"])])
         raise UserError(f"{path}: {place}: {first['input']!r}; {first['msg']}") from None
     except Exception as e:  # DeepSpeed raises errors of many kinds, assertions among them
+        # The first line: some of its messages span a page.
         line = (str(e) or type(e).__name__).splitlines()[0]
         raise UserError(f"{path}: DeepSpeed refuses it ({line})") from None
     return config
@@ -89,6 +91,7 @@ class Gradients(torch.nn.Module):
 
     def __init__(self, network: torch.nn.Module, trained: Sequence[torch.nn.Parameter]) -> None:
         super().__init__()
+        # Registered here by number: names with dots are not accepted, and tied weights come once.
         for number, parameter in enumerate(network.parameters()):
             self.register_parameter(str(number), parameter)
         self.trained = trained
@@ -127,11 +130,13 @@ class DeepSpeed:
         return step
 
     def optimizer_step(self, losses: Iterable[Tensor], count: int, rate: float) -> Tensor | None:
+        # DeepSpeed reads the rate of the optimizer's groups at its step.
         set_rate(self.stage.optimizer, rate)
         gradients: list[Tensor] = []
         with self.gathered_weights():
             for total in losses:
                 check_finite(total, "loss")
+                # Zeros for what no row reaches, so that every process hands over the same list.
                 added = torch.autograd.grad(total / count, self.parameters, materialize_grads=True)
                 gradients = [a + b for a, b in zip(gradients, added, strict=True)] if gradients else [*added]
         self.engine.backward(self.engine(gradients))
@@ -163,8 +168,10 @@ class ShardedState:
         self.groups: list[list[torch.nn.Parameter]] = [list(g["params"]) for g in optimizer.param_groups]
         self.settings = [g for g in optimizer.param_groups]
         self.keys = [[k for k in g if k != "params"] for g in optimizer.param_groups]
+        # DeepSpeed replaces the parameters by flat partitions; the state is keyed by the old ones until then.
         self.before: dict[torch.nn.Parameter, dict[str, Tensor]] = dict(optimizer.state)
         optimizer.state.clear()
+        # DeepSpeed does not accept a group without parameters; `gathered` puts it back.
         optimizer.param_groups[:] = [g for g in optimizer.param_groups if g["params"]]
 
     def spread(self, sharded: Any) -> None:
@@ -197,6 +204,7 @@ class ShardedState:
         """
         from deepspeed.utils import safe_get_full_optimizer_state
 
+        # All parameters have taken the same number of steps.
         steps = max(float(state["step"]) for state in self.optimizer.state.values())
         state: dict[int, dict[str, Tensor]] = {}
         groups, number = [], 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +14,19 @@ import torch
 import yaml
 
 from avatargpt.config import resolve
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.command import main
+from instruct_data.clip import Clip
+from instruct_data.store import Store
 from vqvae import rotations as rot
-from vqvae.skeleton import SMPL22
+from vqvae.motion import Motion
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 DEBUG = {
     "language": "language/debug.yaml", "language:text": "language/debug.yaml:text",
     "tokenizer": "tokenizer/1_body.yaml:debug", "requests": "requests.yaml:debug",
 }  # fmt: skip
+CPU = ("--threads", 1, "--device", "cpu")
 ACTIONS = {
     "walk": ["{person} walks forward {manner}", "{person} strolls ahead {manner}"],
     "bow": ["{person} bows from the waist {manner}", "{person} takes a bow {manner}"],
@@ -46,53 +52,36 @@ def movement(action: str, frames: int, speed: float) -> tuple[np.ndarray, np.nda
     return q, root
 
 
-def write_corpus(folder: Path) -> None:
-    """`captions.jsonl`, `skeleton.json` and one shard, as `instruct_data.sources.quantised` reads them."""
-    folder.mkdir(parents=True)
+def corpus() -> Iterator[Clip]:
+    """32 clips of the four actions, the last four for validation."""
     rng = np.random.default_rng(0)
-    rows, quats, roots, offsets = [], [], [], [0]
     for i in range(32):
         action = list(ACTIONS)[i % 4]
         q, root = movement(action, int(rng.integers(24, 60)), float(rng.uniform(0.6, 1.4)))
         words = action.replace("-", " ")
-        captions = [f"a person does a {words}", f"someone: {words}"]
-        rows.append({
-            "id": f"clip{i:02d}", "shard": "motions_00.npz", "index": i, "action": action, "style": "",
-            "captions": captions, "source": "bandai1" if i % 3 else "deepmimic",
-            "split": "val" if i >= 28 else "train",
-        })  # fmt: skip
-        quats.append(q)
-        roots.append(root)
-        offsets.append(offsets[-1] + len(q))
-    text = "".join(json.dumps(r) + "\n" for r in rows)
-    (folder / "captions.jsonl").write_text(text)
-    skeleton = {"joint_names": list(SMPL22.names), "offsets": np.asarray(SMPL22.offsets).tolist()}
-    (folder / "skeleton.json").write_text(json.dumps(skeleton))
-    np.savez(
-        folder / "motions_00.npz", root=np.concatenate(roots).astype(np.float32), offsets=np.array(offsets, np.int64),
-        rot=np.round(32767 * np.concatenate(quats)).astype(np.int16),
-    )  # fmt: skip
+        yield Clip(
+            f"clip{i:02d}", Motion(q, root, 20.0), [f"a person does a {words}", f"someone: {words}"],
+            *(("bandai1", "CC BY-NC 4.0") if i % 3 else ("deepmimic", "MIT")), "val" if i >= 28 else "train", action,
+        )  # fmt: skip
 
 
 def write_texts(folder: Path) -> None:
     """A caption bank and a handful of requests."""
     folder.mkdir(parents=True)
-    style = {"adverbs": ["calmly"], "phrases": ["at an even pace"], "person": ["a person"]}
     bank = {
-        "actions": {k.replace("-", "_"): v for k, v in ACTIONS.items()}, "styles": {"normal": style},
+        "actions": {k.replace("-", "_"): v for k, v in ACTIONS.items()},
+        "styles": {"normal": {"adverbs": ["calmly"], "phrases": ["at an even pace"], "person": ["a person"]}},
         "compose": ["{a}, then {b}", "first {a}, afterwards {b}", "{a}, {b}, and finally {c}"],
-    }  # fmt: skip
+    }
     (folder / "body_captions.json").write_text(json.dumps(bank))
-    asked = [
+    requests = [
         ("go for a stroll", "a person walks forward", "walk", None),
         ("greet the king", "a person bows from the waist", "bow", None),
         ("say hi with your right hand", "a person waves with the right hand", "wave_right_hand", "right"),
         ("train your thighs", "a person squats down", "squat", None),
     ]
-    rows = [
-        {"prompt": p, "plain": [plain], "actions": [key], "styles": [None], "side": side}
-        for p, plain, key, side in asked
-    ]
+    rows = [{"prompt": prompt, "plain": [plain], "actions": [key], "styles": [None], "side": side}
+            for prompt, plain, key, side in requests]  # fmt: skip
     (folder / "rewrites_train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
 
 
@@ -106,31 +95,54 @@ class Mini:
         self.corpus, self.texts, self.store = root / "corpus", root / "texts", root / "store"
         self.tokenizer, self.codes = root / "tokenizer", root / "codes"
 
-    def config(self, kind: str, change: Callable[[dict], object] | None = None, name: str = "changed") -> Path:
-        """A configuration of `DEBUG`, changed, as a file."""
+    def config(self, kind: str, change: dict[str, Any] | None = None, **train: Any) -> Path:
+        """A configuration of `DEBUG` as a file: `change` sets dotted keys, `train` keys of that section.
+
+        A language model goes without its sentence encoder, which takes seconds to load.
+        """
         data = resolve(f"{CONFIGS / DEBUG[kind]}")
-        if change:
-            change(data)
-        path = self.root / f"{kind}-{name}.yaml"
-        path.write_text(yaml.safe_dump(data))
+        first = {"model.grounding_dim": 0} if kind == "language" else {}
+        for key, value in {**first, **{f"train.{k}": v for k, v in train.items()}, **(change or {})}.items():
+            *sections, last = key.split(".")
+            place = data
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[last] = value
+        text = yaml.safe_dump(data)
+        path = self.root / f"{kind}-{zlib.crc32(text.encode()):08x}.yaml"
+        path.write_text(text)
         return path
 
-    def language(self, config: Path, out: Path, *more: object) -> list[str]:
-        """Arguments of a language run on the codes."""
+    def language(self, out: Path, *more: object, change: dict[str, Any] | None = None, **train: Any) -> list[str]:
+        """Arguments of a language run on the codes, its configuration changed as `config` does."""
         return [str(a) for a in (
-            "language", "--config", config, "--tokenizer", self.tokenizer, "--codes", self.codes, "--texts", self.texts,
-            "--threads", 1, "--device", "cpu", "-o", out, *more,
+            "language", "--config", self.config("language", change, **train), "--tokenizer", self.tokenizer,
+            "--codes", self.codes, "--texts", self.texts, *CPU, "-o", out, *more,
         )]  # fmt: skip
 
+    def tokenizer_run(self, out: Path, *more: object, change: dict[str, Any] | None = None, **train: Any) -> list[str]:
+        """Arguments of a tokenizer run on the store."""
+        config = self.config("tokenizer", change, **train)
+        return [str(a) for a in ("tokenizer", "--config", config, "--store", self.store, *CPU, "-o", out, *more)]
+
     @staticmethod
-    def no_grounding(data: dict) -> None:
-        """Leave the sentence encoder out: it takes seconds to load."""
-        data["model"]["grounding_dim"] = 0
+    def requests(out: Path, *more: object, **train: Any) -> list[str]:
+        """Arguments of a short run of the reader of requests, which needs no data; `train` keys are set."""
+        flat = [word for key, value in train.items() for word in ("--set", f"train.{key}={value}")]
+        config = CONFIGS / DEBUG["requests"]
+        return [str(a) for a in ("requests", "--config", config, *CPU, "-o", out, *flat, *more)]
 
     @staticmethod
     def run(*argv: object) -> None:
         """One stage that must succeed."""
         assert main([str(a) for a in argv]) == 0
+
+    def assert_resumes(self, make: Callable[[Path], list[str]], folder: Path, stop: int = 3) -> None:
+        """A run that is stopped and resumed has the weights of one that is not, to the bit."""
+        self.run(*make(folder / "parts"), "--until", stop)
+        self.run(*make(folder / "parts"))
+        self.run(*make(folder / "whole"))
+        self.assert_same(self.weights(folder / "whole"), self.weights(folder / "parts"))
 
     @staticmethod
     def rows(folder: Path, key: str) -> list[float]:
@@ -155,11 +167,40 @@ class Mini:
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Mini:
     """Corpus, store, tokenizer and codes, made by the stages themselves with the debug configurations."""
     m = Mini(tmp_path_factory.mktemp("mini"))
-    write_corpus(m.corpus)
+    Store.write(corpus(), m.corpus)
     write_texts(m.texts)
     prepare = f"{CONFIGS / 'prepare.yaml'}:debug"
     m.run("prepare", "--corpus", m.corpus, "--texts", m.texts, "--config", prepare, "-o", m.store)
-    m.run("tokenizer", "--config", CONFIGS / DEBUG["tokenizer"], "--store", m.store, "-o", m.tokenizer, "--threads", 1,
-          "--device", "cpu")  # fmt: skip
-    m.run("codes", "--tokenizer", m.tokenizer, "--store", m.store, "-o", m.codes, "--threads", 1, "--device", "cpu")
+    m.run("tokenizer", "--config", CONFIGS / DEBUG["tokenizer"], "--store", m.store, "-o", m.tokenizer, *CPU)
+    m.run("codes", "--tokenizer", m.tokenizer, "--store", m.store, "-o", m.codes, *CPU)
     return m
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run a stage that must fail: its one line."""
+
+    def run(*argv: object) -> str:
+        capsys.readouterr()
+        assert main([str(a) for a in argv]) == 2
+        line = capsys.readouterr().err.strip()
+        assert line.startswith("error: ") and "\n" not in line
+        return line
+
+    return run
+
+
+def write_t5(folder: Path, lines: list[str], layers: int = 1, spare: int = 0) -> Path:
+    """A tiny random Flan-T5 (gated GELU, own head) with a sentencepiece model of the lines."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    text = TextTokenizer.train(lines, 320, folder)
+    torch.manual_seed(0)
+    shape = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": layers, "num_heads": 2, "dropout_rate": 0.0}
+    config = T5Config(vocab_size=text.size + spare, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
+                      decoder_start_token_id=0, **shape)  # fmt: skip
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from avatargpt.train.throughput import SPEED_FIGURES
+from tests.train.conftest import Mini
 
 ROOT = Path(__file__).resolve().parents[2]
 ZERO = {n: ROOT / "configs" / "deepspeed" / f"zero{n}.json" for n in (1, 2, 3)}
@@ -40,12 +41,12 @@ def launch(folder: Path, launcher: list[object], *runs: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "worker.py").write_text(WORKER)
     (folder / "runs.json").write_text(json.dumps(runs))
-    alone = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    env = {**alone, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "CXX": "false",
+    environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    env = {**environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "CXX": "false",
            "TORCH_EXTENSIONS_DIR": str(folder / "compiled")}  # fmt: skip
     argv = [sys.executable, *(str(c) for c in launcher), str(folder / "worker.py"), str(folder / "runs.json")]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-3000:]
+    ended = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=900)
+    assert ended.returncode == 0, ended.stderr[-3000:]
     assert not list((folder / "compiled").rglob("*.so"))
 
 
@@ -60,19 +61,11 @@ def deepspeed(processes: int) -> list[object]:
     return ["-m", "deepspeed.launcher.runner", "--num_accelerators", processes, "--master_port", port]
 
 
-def config(mini: Any, name: str, **train: Any) -> Path:
-    """The debug configuration with one row for each of four processes: most of them always lack a head."""
-    lora = train.pop("lora", None)
-
-    def change(data: dict) -> None:
-        mini.no_grounding(data)
-        options = train.pop("options", {})
-        data["train"].update({"steps": 6, "batch": 4, "log_every": 1, "val_every": 100, "save_every": 100, **train})
-        data["train"]["options"].update(options)
-        if lora:
-            data["lora"] = lora
-
-    return mini.config("language", change, name)
+def config(mini: Mini, out: Path, *more: object, lora: Any = None, options: Any = None, **train: Any) -> list[str]:
+    """A language run with one row for each of four processes: most of them always lack a head."""
+    change = {f"train.options.{k}": v for k, v in (options or {}).items()} | ({"lora": lora} if lora else {})
+    short = {"steps": 6, "batch": 4, "log_every": 1, "val_every": 100, "save_every": 100, **train}
+    return mini.language(out, *more, change=change, **short)
 
 
 def zero(folder: Path, name: str, **options: object) -> list[object]:
@@ -89,10 +82,8 @@ EVERY_ZERO: dict[str, dict[str, object]] = {
     "zero3": {"stage": 3},
     "zero3_nothing_kept": {"stage": 3, "stage3_param_persistence_threshold": 0},
     "zero2_offloaded": {"stage": 2, "offload_optimizer": {"device": "cpu"}},
-    "zero3_offloaded": {
-        "stage": 3, "stage3_param_persistence_threshold": 0, "offload_optimizer": {"device": "cpu"},
-        "offload_param": {"device": "cpu"},
-    },
+    "zero3_offloaded": {"stage": 3, "stage3_param_persistence_threshold": 0, "offload_optimizer": {"device": "cpu"},
+                        "offload_param": {"device": "cpu"}},
 }  # fmt: skip
 
 

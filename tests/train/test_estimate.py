@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +13,14 @@ from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import NetworkShape
 from avatargpt.train import estimate
 from avatargpt.train.language import LanguageRecipe
+from tests.train.conftest import CONFIGS
 
-UNIFIED = str(Path(__file__).resolve().parents[2] / "configs" / "language" / "unified.yaml")
+UNIFIED = str(CONFIGS / "language" / "unified.yaml")
 SMALL: dict[str, Any] = {
     "vocab_size": 64, "d_model": 48, "d_kv": 16, "d_ff": 96, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 2,
     "countdown_buckets": 0, "modalities": {"body": {"codebook_size": 30, "levels": 3, "code_dim": 16}},
     "refiner_dim": 32, "refiner_layers": 1, "refiner_heads": 2, "feed_forward_proj": "gated-gelu",
 }  # fmt: skip
-
-
-def count(**recipe: Any) -> dict[str, int]:
-    return estimate.count_parameters(LanguageRecipe.read(recipe, "test"), NetworkShape.of(SMALL))
 
 
 def saved_bytes(layers: int) -> int:
@@ -47,11 +43,14 @@ def saved_bytes(layers: int) -> int:
 def test_parameters_and_activations_are_those_of_the_model() -> None:
     model = AvatarGPTModel(AvatarGPTConfig(**SMALL))
     refiners = sum(p.numel() for p in model.refiners.parameters())
-    found = count()
-    assert found["total"] == found["trained"] == sum(p.numel() for p in model.parameters()) and not found["muon"]
-    assert count(train={"refiner_weight": 0.0})["trained"] == found["total"] - refiners
-    assert count(train={"refiner_only": True})["trained"] == refiners
-    assert count(train={"optimizer": "muon"})["muon"] == found["matrices"] > 0 < count(lora={"r": 2})["lora"]
+    recipes = ({}, {"refiner_weight": 0.0}, {"refiner_only": True}, {"optimizer": "muon"})
+    counts = [estimate.count_parameters(LanguageRecipe.read({"train": train}, "test"), NetworkShape.of(SMALL))
+              for train in recipes]  # fmt: skip
+    assert counts[0]["total"] == sum(p.numel() for p in model.parameters()) and counts[0]["muon"] == 0
+    assert [c["trained"] for c in counts[:3]] == [counts[0]["total"], counts[0]["total"] - refiners, refiners]
+    assert counts[3]["muon"] == counts[0]["matrices"] > 0
+    lora = LanguageRecipe.read({"lora": {"r": 2}}, "test")
+    assert estimate.count_parameters(lora, NetworkShape.of(SMALL))["lora"] > 0
     few, many = (NetworkShape.of({**SMALL, "num_layers": n}) for n in (2, 4))
     planned = [estimate.activation_bytes(shape, True, 2, False) for shape in (few, many)]
     copies = 2 * 2 * (4 * 48 * 32 + 3 * 48 * 96)  # of the matrices of two layers, in bfloat16
@@ -67,8 +66,8 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert totals[1] > totals[2] > totals[3] and totals[3] < totals[0]
     assert one["parameters"] / 1e6 == pytest.approx(81.9, 0.01)
     for words, message in (
-        (["--plan", "nowhere.yaml"], "nowhere.yaml"), (["--plan", UNIFIED, "--base", "t6"], "accepted: t5-small"),
-        (["--plan", UNIFIED, "--gpu", "abacus"], "accepted: t4"), (["--gpus", "2"], "goes with --plan"),
-        (["--plan", UNIFIED, "--gpus", "7"], "what divides the batch"),
+        ("--plan nowhere.yaml", "nowhere.yaml"), (f"--plan {UNIFIED} --base t6", "accepted: t5-small"),
+        (f"--plan {UNIFIED} --gpu abacus", "accepted: t4"), ("--gpus 2", "goes with --plan"),
+        (f"--plan {UNIFIED} --gpus 7", "what divides the batch"),
     ):  # fmt: skip
-        assert run(["info", *words]) == 2 and message in capsys.readouterr().err
+        assert run(["info", *words.split()]) == 2 and message in capsys.readouterr().err

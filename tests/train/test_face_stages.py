@@ -1,4 +1,4 @@
-"""The face beside the body: tokenizer, codes, a model that learns a second modality, packing; what the clips are."""
+"""Stages of face and gesture: clips, tokenizer, codes, a model that learns a second modality, packing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from avatargpt.api import AvatarGPT
 from avatargpt.face.audio_model.driver import Driver
@@ -16,34 +18,36 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.lm.checkpoint import load_model
 from avatargpt.lm.shape import SMALL
-from avatargpt.train.command import main
 from avatargpt.train.data.faces import LONGEST, conditioned_clip, conditioned_clips, wordless_clips
+from avatargpt.train.objectives import objective
+from instruct_data.clip import Clip
 from instruct_data.face import score as corpus
 from instruct_data.face.compose import composed
 from instruct_data.store import Store
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+from tests.train.conftest import CONFIGS, CPU, Mini, Refused
+from vqvae import rotations as rot
+from vqvae.features import GestureFeatures
+from vqvae.motion import Motion
+from vqvae.networks import TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 
 def test_clips_of_instructions(tmp_path: Path) -> None:
-    some = list(islice(conditioned_clips(tmp_path, 5), 60))
-    assert len({c.id for c in some}) == 60
-    for clip in some:
+    clips = list(islice(conditioned_clips(tmp_path, 5), 60))
+    assert len({c.id for c in clips}) == 60
+    for clip in clips:
         motion: Any = clip.load()
         assert len(motion) <= LONGEST * 30 + 1 and clip.captions[0] and clip.extra["prompts"]
         assert ("emotion" in clip.extra) == bool(clip.extra["score"]["emotion"])
-    sides = [c for c in some if "left" in c.extra["prompts"][0].lower() and c.id.split("_")[2:3] != ["m"]]
-    assert sides
-    twin = {c.id: c for c in some}
-    one = next(c for c in sides if c.id.rsplit("_", 1)[0] + "_m_0" in twin)
-    other = twin[one.id.rsplit("_", 1)[0] + "_m_0"]
-    assert "right" in other.extra["prompts"][0].lower() and other.captions != one.captions
+    sides = [c for c in clips if "left" in c.extra["prompts"][0].lower() and c.id.split("_")[2:3] != ["m"]]
+    mirrored = {c.id: c for c in clips}
+    left = next(c for c in sides if c.id.rsplit("_", 1)[0] + "_m_0" in mirrored)
+    right = mirrored[left.id.rsplit("_", 1)[0] + "_m_0"]
+    assert "right" in right.extra["prompts"][0].lower() and right.captions != left.captions
     assert list(wordless_clips(None, None)) == []
 
 
-def test_instructions_of_the_corpus_come_in_other_words_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_instructions_of_the_corpus_come_in_other_words_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OWN", "SEQUENCES"):
         monkeypatch.setattr(corpus, name, tmp_path / "none.jsonl")
     (tmp_path / "none.jsonl").write_text("")
@@ -52,94 +56,112 @@ def test_instructions_of_the_corpus_come_in_other_words_too(
     for name, score in lines.items():
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(score.to_json() | {"text": score.text}) + "\n")
     clips = [c for c in conditioned_clips(tmp_path, 0, 1) if not c.id.startswith(("named", "felt"))]
-    found = {c.id: c.extra["prompts"] for c in clips}
-    said = [s.text for s in row]
-    assert found["train_00001_0"] == said and found["val_00001_0"] == said[:1]
-    turned = found["train_00001_m_0"]
-    assert turned[0] == row[0].mirrored().text and 1 < len(turned) <= len(said) and not set(turned) & set(said)
+    prompts = {c.id: c.extra["prompts"] for c in clips}
+    texts = [s.text for s in row]
+    assert prompts["train_00001_0"] == texts and prompts["val_00001_0"] == texts[:1]
+    mirrored = prompts["train_00001_m_0"]
+    assert mirrored[0] == row[0].mirrored().text and 1 < len(mirrored) <= len(texts) and not set(mirrored) & set(texts)
 
 
-def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_path: Path) -> None:
-    store = tmp_path / "store"
+def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Mini, tmp_path: Path, refused: Refused) -> None:
+    store, tokenizer, codes = tmp_path / "store", tmp_path / "tok", tmp_path / "codes"
+    body, both, face = tmp_path / "body", tmp_path / "both", tmp_path / "face"
     clips = [conditioned_clip(f"c{i}", s, i, "val" if i % 5 == 0 else "train") for i, s in enumerate(composed(25, 2))]
     Store.write(clips, store)
-    quick = ["--threads", "1", "--device", "cpu"]
     debug = f"{CONFIGS / 'tokenizer' / 'face.yaml'}:debug"
-    assert main(["tokenizer", "--config", str(debug), "--store", str(store), "-o", str(tmp_path / "tok"), *quick]) == 0
-    loss = mini.rows(tmp_path / "tok", "features")
-    assert loss[-1] < 0.9 * loss[0] and mini.rows(tmp_path / "tok", "val_weight_error")
-    assert main(["codes", "--tokenizer", str(tmp_path / "tok"), "--store", str(store), "-o", str(tmp_path / "codes"),
-                 *quick]) == 0  # fmt: skip
+    mini.run("tokenizer", "--config", debug, "--store", store, "-o", tokenizer, *CPU)
+    loss = mini.rows(tokenizer, "features")
+    assert loss[-1] < 0.9 * loss[0] and mini.rows(tokenizer, "val_weight_error")
+    mini.run("codes", "--tokenizer", tokenizer, "--store", store, "-o", codes, *CPU)
 
-    def first(data: dict) -> None:
-        mini.no_grounding(data)
-        data["train"]["steps"] = 1
-
-    def second(data: dict) -> None:
-        first(data)
-        shape = {"codebook_size": 32, "levels": 2, "code_dim": 16, "refiner_dim": 16, "refiner_heads": 2}
-        data["model"] = {"modalities": {"face": shape}}
-        data["train"] |= {"steps": 2, "refiner_weight": 0.5, "faster": {"heads.face": 3.0}}
-        data["train"]["options"] = {"weights": {"text_to_face": 1.0, "face_to_text": 0.5, "text_to_motion": 0.5}}
-
-    mini.run(*mini.language(mini.config("language", first, "narrow"), tmp_path / "body"))
-    args = mini.language(mini.config("language", second, "wide"), tmp_path / "both", "--start", tmp_path / "body")
-    for option, more in (("--tokenizer", tmp_path / "tok"), ("--codes", tmp_path / "codes")):
+    shape = {"codebook_size": 32, "levels": 2, "code_dim": 16, "refiner_dim": 16, "refiner_heads": 2}
+    train = {"steps": 2, "refiner_weight": 0.5, "faster": {"heads.face": 3.0}}
+    weights = {"text_to_face": 1.0, "face_to_text": 0.5, "text_to_motion": 0.5}
+    mini.run(*mini.language(body, steps=1))
+    args = mini.language(both, "--start", body, change={"model": {"modalities": {"face": shape}}},
+                         options={"weights": weights}, **train)  # fmt: skip
+    for option, more in (("--tokenizer", tokenizer), ("--codes", codes)):
         args[args.index(option) + 1] += f",{more}"
     mini.run(*args)
-    model = load_model(tmp_path / "both")
-    assert model.config.heads == ("text", "body", "face")
-    assert mini.rows(tmp_path / "both", "val_text_to_face") and mini.rows(tmp_path / "both", "val_text_to_motion")
+    assert load_model(both).config.heads == ("text", "body", "face")
+    assert mini.rows(both, "val_text_to_face") and mini.rows(both, "val_text_to_motion")
 
-    def alone(data: dict) -> None:
-        second(data)
-        data["model"] |= {"vocab_size": 300, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}
-        data["train"]["options"] = {"weights": {"text_to_face": 1.0, "face_to_emotion": 0.5}}
-
-    config = mini.config("language", alone, "alone")
-    mini.run("language", "--config", config, "--tokenizer", tmp_path / "tok", "--codes",
-             tmp_path / "codes", "--texts", mini.texts, "-o", tmp_path / "face", *quick)  # fmt: skip
-    packed = tmp_path / "packed"
-    assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", str(mini.tokenizer), "-o",
-                 str(packed)]) == 2  # fmt: skip
-    assert main(["pack", "--language", str(tmp_path / "face"), "--tokenizer", str(tmp_path / "tok"), "-o",
-                 str(packed)]) == 2  # fmt: skip
-    both = f"{mini.tokenizer},{tmp_path / 'tok'}"
-    assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", both, "-o", str(packed)]) == 0
+    stacks = {"vocab_size": 300, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}
+    mini.run(*mini.language(face, "--tokenizer", tokenizer, "--codes", codes,
+                            change={"model": {"modalities": {"face": shape}, **stacks}},
+                            options={"weights": {"text_to_face": 1.0, "face_to_emotion": 0.5}}, **train))  # fmt: skip
+    packed, apart, tokenizers = tmp_path / "packed", tmp_path / "apart", f"{mini.tokenizer},{tokenizer}"
+    refused("pack", "--language", both, "--tokenizer", mini.tokenizer, "-o", packed)
+    refused("pack", "--language", face, "--tokenizer", tokenizer, "-o", packed)
+    mini.run("pack", "--language", both, "--tokenizer", tokenizers, "-o", packed)
     assert len(AvatarGPT.from_pretrained(packed, "cpu").face("smile", 1.0)[0]) == 30
-    apart = tmp_path / "apart"
-    for name, width in (("a", 16), ("b", 16), ("c", 24)):
+    a, b, c = (tmp_path / name for name in "abc")
+    for folder, width in ((a, 16), (b, 16), (c, 24)):
         driver = DriverNetwork(DriverConfig(width=width, hidden=16, dilations=[1], text_width=8, inject=1))
-        Driver(driver).save(tmp_path / name)
-        shape = ParserConfig(width=width, hidden=16, heads=2, layers=[6], rank=0)
-        InstructionParser(ParserNetwork(shape)).save(tmp_path / name)
-    drivers = ["--driver", f"{tmp_path / 'a'},{tmp_path / 'b'}", "--recorded", str(tmp_path / "c")]
-    readers = ["--parser", f"{tmp_path / 'a'},{tmp_path / 'b'}+{tmp_path / 'c'}"]
-    assert main(["pack", "--language", str(tmp_path / "body"), "--face", str(tmp_path / "face"), "--tokenizer", both,
-                 "-o", str(apart), "--bits", "8", *drivers, *readers]) == 0  # fmt: skip
-    found, asked = Driver.load(apart / "driver"), InstructionParser.load(apart / "driver")
-    assert [found.network.config.width, found.paired.config.width] == [16, 24]
-    assert [one.config.width for one in (asked.network, *asked.others)] == [16, 24]
+        Driver(driver).save(folder)
+        parser = ParserConfig(width=width, hidden=16, heads=2, layers=[6], rank=0)
+        InstructionParser(ParserNetwork(parser)).save(folder)
+    mini.run("pack", "--language", body, "--face", face, "--tokenizer", tokenizers, "-o", apart, "--bits", 8,
+             "--driver", f"{a},{b}", "--recorded", c, "--parser", f"{a},{b}+{c}")  # fmt: skip
+    packed_driver, packed_parser = Driver.load(apart / "driver"), InstructionParser.load(apart / "driver")
+    assert [packed_driver.network.config.width, packed_driver.paired.config.width] == [16, 24]
+    assert [n.config.width for n in (packed_parser.network, *packed_parser.others)] == [16, 24]
     assert (apart / SMALL).is_file() and not list(apart.glob("model-*"))
     assert len(AvatarGPT.from_pretrained(apart, "cpu").face("smile", 1.0)[0]) == 30
 
 
-def test_a_direct_path_trains_and_resumes(mini: Any, tmp_path: Path) -> None:
+def test_a_direct_path_trains_and_resumes(mini: Mini, tmp_path: Path) -> None:
     """Begun as principal components, it is far ahead of convolutions alone after a handful of steps."""
 
-    def change(direct: bool) -> Any:
-        def to(data: dict[str, Any]) -> None:
-            data["model"]["direct"] = direct
-            data["train"].update({"steps": 6, "val_every": 6, "save_every": 100, "level_dropout": 0.0, "log_every": 1})
+    def run(out: Path, direct: bool = True) -> list[str]:
+        train = {"steps": 6, "val_every": 6, "save_every": 100, "level_dropout": 0.0, "log_every": 1}
+        return mini.tokenizer_run(out, change={"model.direct": direct}, **train)
 
-        return to
-
-    args = ["tokenizer", "--store", mini.store, "--threads", 1, "--device", "cpu"]
-    config = mini.config("tokenizer", change(True), "direct")
-    mini.run(*args, "--config", config, "-o", tmp_path / "parts", "--until", 3)
-    mini.run(*args, "--config", config, "-o", tmp_path / "parts")
-    mini.run(*args, "--config", config, "-o", tmp_path / "whole")
-    mini.assert_same(mini.weights(tmp_path / "whole"), mini.weights(tmp_path / "parts"))
-    mini.run(*args, "--config", mini.config("tokenizer", change(False), "plain"), "-o", tmp_path / "plain")
+    mini.assert_resumes(run, tmp_path)
+    mini.run(*run(tmp_path / "plain", False))
     first, plain = (mini.rows(tmp_path / name, "features")[0] for name in ("whole", "plain"))
     assert first < 0.8 * plain
+
+
+def beating(seed: int) -> Motion:
+    """Both hands in front, beating; fingers that open and close."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(45 + seed) / 30
+    pulse = np.sin(2 * np.pi * rng.uniform(1, 2) * t)
+    q, fingers = rot.identity((len(t), 22)), rot.identity((len(t), 30))
+    for side, sign in ((0, 1.0), (1, -1.0)):
+        q[:, 16 + side] = rot.from_axis_angle(np.array([0, 0, -1.2 * sign]))
+        q[:, 18 + side] = rot.from_axis_angle(np.outer(1.2 + 0.4 * pulse, [0, -sign, 0]))
+        bent = rot.from_axis_angle(np.outer(0.4 + 0.3 * pulse, [0, 0, -sign]))
+        fingers[:, 15 * side + 3 : 15 * side + 15] = bent[:, None]
+    return Motion(q, np.tile([0, 0.99, 0], (len(t), 1)), 30.0, "gesture", fingers=fingers)
+
+
+def test_tokens_of_gestures(tmp_path: Path) -> None:
+    clips = [Clip(f"g{i}", beating(i), [], "made", "ours", "val" if i > 9 else "train", "beat") for i in range(12)]
+    Store.write(clips, tmp_path / "store")
+    common = ("--store", tmp_path / "store", *CPU)
+    few = ("--set", "train.steps=24", "--set", "train.val_every=24")
+    config = f"{CONFIGS / 'tokenizer' / 'gesture.yaml'}:debug"
+    Mini.run("tokenizer", "--config", config, *few, *common, "-o", tmp_path / "tok")
+    assert Mini.rows(tmp_path / "tok", "val_finger_mm") and Mini.rows(tmp_path / "tok", "val_speed_kept")
+    back = MotionTokenizer.load(tmp_path / "tok").reconstruct(clips[0].load())
+    assert back.fingers is not None and len(back) == 45
+    decoded, real = (np.concatenate([m.joints[:, 18:], m.finger_joints], 1) for m in (back, clips[0].load()))
+    assert np.linalg.norm(decoded - real, axis=-1).mean() < 0.15
+    Mini.run("codes", "--tokenizer", tmp_path / "tok", *common, "-o", tmp_path / "codes")
+    assert {c.modality for c in Store.open(tmp_path / "codes").codes()} == {"gesture"}
+
+
+def test_losses_see_the_fingers() -> None:
+    spec = GestureFeatures()
+    x = torch.from_numpy(spec.encode(beating(0)))[None]
+    aim = objective("gesture", {}, "test", 3)
+    flat, unit = torch.zeros(spec.dim), torch.ones(spec.dim)
+    losses, logged = aim.losses(x, x, flat, unit)
+    assert sum(losses.values()) < 1e-4 and logged["mpjpe_mm"] < 1e-2
+    bent = x.clone()
+    bent[..., spec.slices()["fingers"]] = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(30)
+    worse, _ = aim.losses(bent, x, flat, unit)
+    assert worse["tips"] > 0.01 and worse["joints"] > 0.01
+    assert MotionTokenizer(TokenizerConfig(modality="gesture", downsample=3, levels=2)).spec.dim == 270

@@ -9,8 +9,8 @@ import pytest
 
 from avatargpt.cli.app import run as command
 from avatargpt.requests.vector_index import Reduced, reduced, unit
-from avatargpt.train.finetuning import clips as own
 from avatargpt.train.finetuning.body import widened
+from avatargpt.train.finetuning.clips import grouped, read_clips
 from avatargpt.train.finetuning.run import ABOUT, EarlyStopping, Progress, check_new, inherit, steps_in_time
 from instruct_data.clip import Clip
 from instruct_data.synth import families, keyframed
@@ -33,45 +33,38 @@ def write_clips(folder: Path, count: int = 6, captions: bool = True) -> Path:
 
 
 def test_clips_are_grouped_by_their_captions_and_some_of_each_group_held_out(tmp_path: Path) -> None:
-    found = own.read_clips(write_clips(tmp_path / "clips"), "CC0")
-    assert {c.action for c in found} == {"a person zibbles", "a person grumbos"}
-    held = [c.action for c in found if c.split == "val"]
-    assert sorted(held) == ["a person grumbos", "a person zibbles"]
-    assert all(c.load().fps == 20 and c.licence == "CC0" for c in found)
+    folder = write_clips(tmp_path / "clips")
+    clips = read_clips(folder, "CC0")
+    assert {c.action for c in clips} == {"a person zibbles", "a person grumbos"}
+    assert sorted(c.action for c in clips if c.split == "val") == ["a person grumbos", "a person zibbles"]
+    assert all(c.load().fps == 20 and c.licence == "CC0" for c in clips)
+    (folder / "captions.csv").write_text("animation,caption\nclip0,a person zibbles\n")
+    with pytest.raises(UserError, match=r"clip1\.bvh: no caption; accepted one in .*captions\.csv: clip1"):
+        read_clips(folder, "CC0")
+    captions = [["a", "b"], ["c"], ["b", "d"], ["d"]]
+    clips = [Clip(str(i), np.zeros(0), c, "user", "CC0") for i, c in enumerate(captions)]  # type: ignore[arg-type]
+    assert [c.action for c in grouped(clips)] == ["a", "c", "a", "a"]
 
 
 def test_captions_may_lie_beside_each_clip(tmp_path: Path) -> None:
     folder = write_clips(tmp_path / "clips", 4, captions=False)
     for n in range(4):
         (folder / f"clip{n}.txt").write_text("A person zibbles.\nsomeone does the zibble\n")
-    found = own.read_clips(folder, "CC0")
-    assert found[0].captions == ["a person zibbles", "someone does the zibble"]
-    assert len({c.action for c in found}) == 1
+    clips = read_clips(folder, "CC0")
+    assert clips[0].captions == ["a person zibbles", "someone does the zibble"]
+    assert len({c.action for c in clips}) == 1
 
 
-def test_a_clip_without_a_caption_is_refused_by_name(tmp_path: Path) -> None:
-    folder = write_clips(tmp_path / "clips")
-    (folder / "captions.csv").write_text("animation,caption\nclip0,a person zibbles\n")
-    with pytest.raises(UserError, match=r"clip1\.bvh: no caption; accepted one in .*captions\.csv: clip1"):
-        own.read_clips(folder, "CC0")
-
-
-def test_captions_in_common_join_groups() -> None:
-    said = [["a", "b"], ["c"], ["b", "d"], ["d"]]
-    clips = [Clip(str(i), np.zeros(0), s, "own", "CC0") for i, s in enumerate(said)]  # type: ignore[arg-type]
-    assert [c.action for c in own.grouped(clips)] == ["a", "c", "a", "a"]
-
-
-def test_new_phrasings_keep_apart_where_the_file_has_no_directions_for_them() -> None:
+def test_new_phrasings_differ_where_the_file_has_no_directions_for_them() -> None:
     rng = np.random.default_rng(0)
     old = np.zeros((40, 16), np.float32)
     old[:, :6] = unit(rng.normal(size=(40, 6)))
     new = np.zeros((2, 16), np.float32)
-    new[:, 0], new[0, 10], new[1, 11] = 0.6, 0.8, 0.8  # alike in what the file keeps
-    held = reduced(old, 6)
-    wide = widened(held, new)
+    new[:, 0], new[0, 10], new[1, 11] = 0.6, 0.8, 0.8  # equal in what the file keeps
+    narrow = reduced(old, 6)
+    wide = widened(narrow, new)
     assert isinstance(wide, Reduced)
-    np.testing.assert_array_equal(wide.rows[:40, :6], held.rows)
+    np.testing.assert_array_equal(wide.rows[:40, :6], narrow.rows)
     np.testing.assert_allclose(wide.products(new)[:, 40:], new @ new.T, atol=0.02)
 
 
@@ -80,15 +73,13 @@ def test_a_stage_is_over_when_its_figure_stops_getting_better() -> None:
     for figure, over in ((3.0, False), (2.0, False), (2.1, False), (2.0, True)):
         stage.validated(figure)
         assert stage.over is over
-    other = EarlyStopping()
-    other.restore(stage.state())
-    assert other.over
+    resumed = EarlyStopping()
+    resumed.restore(stage.state())
+    assert resumed.over
 
 
 def test_steps_are_as_many_as_fit() -> None:
-    assert steps_in_time(240, 2.0, 1.0) == 120
-    assert steps_in_time(240, 20.0, 1.0) == 240
-    assert steps_in_time(240, 0.01, 5.0) == 1
+    assert [steps_in_time(240, *limits) for limits in ((2.0, 1.0), (20.0, 1.0), (0.01, 5.0))] == [120, 240, 1]
 
 
 def test_a_run_goes_on_with_the_same_inputs_alone(tmp_path: Path) -> None:
@@ -117,7 +108,7 @@ def test_what_is_not_changed_is_inherited_and_a_failure_leaves_nothing(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--modality", "hand"], "--modality hand: accepted: body, face, gesture"),
         (["--modality", "face", "--lora"], "--lora: not for --modality face"),
@@ -126,10 +117,10 @@ def test_what_is_not_changed_is_inherited_and_a_failure_leaves_nothing(tmp_path:
     ],
 )
 def test_bad_input_is_one_line(
-    more: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+    more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
     assert command(["finetune", str(tmp_path / "empty"), "-o", str(tmp_path / "out"), *more]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1 and said in lines[0]
+    assert len(lines) == 1 and message in lines[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty"]

@@ -1,21 +1,20 @@
-"""What the prepare stage makes up: counts, origins, splits, and the same again for the same seed."""
+"""Derived clips of the prepare stage: counts, origins, splits, reproducibility; corpora and packs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from avatargpt.train.data import prepare as stage
 from avatargpt.train.data.prepare import Preparation, prepare, read_corpora, read_packs
-from instruct_data.clip import Clip
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.store import Store
 from instruct_data.text.captions import CaptionBank
 from instruct_data.text.rewrites import Rewrites
+from tests.train.conftest import Mini
 from vqvae.errors import UserError
 
 
@@ -36,10 +35,7 @@ def test_every_kind_is_made_and_made_again(shared: Path, monkeypatch: pytest.Mon
     clips = [c for c in read_quantised(shared / "data/body") if c.split in ("train", "val")][::25]
     options = Preparation(keyframed=3, keyframed_val=2, layered=4, styled=4, looped=4, composed=10, four=0.1, seed=5)
 
-    def made() -> list[Clip]:
-        return list(prepare(clips, bank, rewrites, options))
-
-    first = made()
+    first, again = (list(prepare(clips, bank, rewrites, options)) for _ in range(2))
     train = sum(c.split == "train" for c in clips)
     counts = Counter((c.source, c.split) for c in first)
     assert counts["synthetic", "train"] == 3 * len(few) and counts["synthetic", "val"] == 2 * len(few)
@@ -48,14 +44,13 @@ def test_every_kind_is_made_and_made_again(shared: Path, monkeypatch: pytest.Mon
     assert len({c.id for c in first}) == len(first)
     assert {c.licence for c in first if c.source == "synthetic"} == {"same as the project"}
     assert {c.licence for c in first if c.source in ("layered", "styled", "looped", "composed")} == {"as its sources"}
-    held = {c.id for c in first if c.split == "val"}
-    assert not any(held & set(c.extra.get("parts", [])) for c in first)
+    val = {c.id for c in first if c.split == "val"}
+    assert not any(val & set(c.extra.get("parts", [])) for c in first)
     for c in first:
         assert bool(c.extra.get("prompts")) == (c.split == "train"), c.id
         assert len(c.load()) <= 240 or c.source not in ("layered", "styled", "looped", "composed")
-    with_made_up = [c for c in first if c.source == "composed" and any("-" in p for p in c.extra["parts"])]
-    assert 2 <= len(with_made_up) <= 9
-    again = made()
+    with_keyframed = [c for c in first if c.source == "composed" and any("-" in p for p in c.extra["parts"])]
+    assert 2 <= len(with_keyframed) <= 9
     for a, b in zip(first, again, strict=True):
         assert (a.id, a.captions, a.extra) == (b.id, b.captions, b.extra)
         np.testing.assert_array_equal(a.load().rotations, b.load().rotations)
@@ -69,13 +64,14 @@ def test_packs_beside_the_corpus(tmp_path: Path) -> None:
     folder.mkdir()
     GltfFile({"Walk": as_rig(motion(), CONVENTIONS["unreal"])}).save(folder / "all.glb")
     (folder / "captions.csv").write_text("animation,caption\nWalk,a person walks\n")
-    found = read_packs(None, None, str(folder))
-    assert [(c.source, c.captions, c.licence) for c in found] == [("moves", ["a person walks"], "not stated")]
+    clips = read_packs(None, None, str(folder))
+    assert [(c.source, c.captions, c.licence) for c in clips] == [("moves", ["a person walks"], "not stated")]
     assert read_packs(None, None, None) == []
 
 
-def test_corpora_are_folders_of_quantised_clips_or_stores(mini: Any) -> None:
-    stored = list(Store.open(mini.store).clips())
+def test_corpora_are_folders_of_quantised_clips_or_stores(mini: Mini, shared: Path) -> None:
+    ids = [c.id for folder in (mini.corpus, mini.store) for c in Store.open(folder).clips()]
     clips = list(read_corpora(f"{mini.corpus},{mini.store}"))
-    assert len(clips) == 32 + len(stored) and {c.split for c in clips} == {"train", "val"}
-    assert [c.id for c in clips[32:]] == [c.id for c in stored]
+    assert [c.id for c in clips] == ids and {c.split for c in clips} == {"train", "val"}
+    quantised = next(iter(read_corpora(f"{shared / 'data/body'},{mini.store}")))
+    assert quantised.captions and quantised.id not in ids

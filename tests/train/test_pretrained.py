@@ -7,53 +7,34 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from avatargpt.config import resolve
 from avatargpt.lm.checkpoint import add_adapter, load_model, load_network
 from avatargpt.lm.text_encoder import TextTokenizer
-from avatargpt.train.command import main
+from tests.train.conftest import CONFIGS, DEBUG, Mini, Refused, write_t5
 from vqvae.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random Flan-T5 (gated GELU, own head) with a sentencepiece model."""
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    folder = tmp_path_factory.mktemp("t5")
-    words = ["a person walks", "someone bows deeply", "wave the right hand", "squat down and rise"] * 5
-    text = TextTokenizer.train(words, 320, folder)
-    torch.manual_seed(0)
-    config = T5Config(
-        vocab_size=text.size + 5, d_model=32, d_kv=16, d_ff=48, num_layers=2, num_heads=2, dropout_rate=0.0,
-        feed_forward_proj="gated-gelu", tie_word_embeddings=False, decoder_start_token_id=0,
-    )  # fmt: skip
-    T5ForConditionalGeneration(config).save_pretrained(folder)
-    return folder
+    lines = ["a person walks", "someone bows deeply", "wave the right hand", "squat down and rise"] * 5
+    return write_t5(tmp_path_factory.mktemp("t5"), lines, layers=2, spare=5)
 
 
-def configure(mini: Any, name: str, steps: int, **more: Any) -> Path:
+def command(mini: Mini, out: Path, t5: Path, *more: object, steps: int, **sections: Any) -> list[str]:
     """The debug configuration without what the checkpoint brings."""
-
-    def change(data: dict) -> None:
-        ours = ("modalities", "refiner_dim", "refiner_layers", "refiner_heads")
-        data["model"] = {k: v for k, v in data["model"].items() if k in ours}
-        data["train"].update(steps=steps, val_every=100, save_every=100, log_every=1)
-        data.update(more)
-
-    return mini.config("language", change, name)
+    model = resolve(CONFIGS / DEBUG["language"])["model"]
+    ours = ("modalities", "refiner_dim", "refiner_layers", "refiner_heads")
+    change = {"model": {k: v for k, v in model.items() if k in ours}, **sections}
+    train = {"steps": steps, "val_every": 100, "save_every": 100, "log_every": 1}
+    return mini.language(out, "--start", t5, *more, change=change, **train)
 
 
-def test_lora_leaves_t5_alone_and_merges(mini: Any, t5: Path, tmp_path: Path) -> None:
+def test_lora_leaves_t5_alone_and_merges(mini: Mini, t5: Path, tmp_path: Path) -> None:
     lora = {"r": 2, "alpha": 4, "targets": ["q", "v", "wi_0"]}
-    config = configure(mini, "lora", 4, lora=lora)
-    mini.run(*mini.language(config, tmp_path / "parts", "--start", t5, "--until", 2))
-    mini.run(*mini.language(config, tmp_path / "parts", "--start", t5))
-    mini.run(*mini.language(config, tmp_path / "whole", "--start", t5))
+    mini.assert_resumes(lambda out: command(mini, out, t5, steps=4, lora=lora), tmp_path, 2)
     raw = mini.weights(tmp_path / "whole")
-    mini.assert_same(raw, mini.weights(tmp_path / "parts"))
-
-    from safetensors.torch import load_file
-
     source = load_file(t5 / "model.safetensors")
     place = "encoder.block.0.layer.0.SelfAttention"
     assert torch.equal(raw[f"{place}.q.base_layer.weight"], source[f"{place}.q.weight"])
@@ -69,40 +50,31 @@ def test_lora_leaves_t5_alone_and_merges(mini: Any, t5: Path, tmp_path: Path) ->
     torch.testing.assert_close(merged["heads.body.weight"], raw["heads.body.weight"])
 
     # the adapter alone, added to the model that it was learnt on, gives the merged one
-    network = load_network(tmp_path / "whole")
+    network, expected = load_network(tmp_path / "whole"), load_network(tmp_path / "whole").state_dict()
     with torch.no_grad():
         network.get_parameter(f"{place}.q.weight").copy_(source[f"{place}.q.weight"])
         network.get_parameter(f"{place}.v.weight").copy_(source[f"{place}.v.weight"])
         network.get_parameter("heads.body.weight").zero_()
-    others = load_network(tmp_path / "whole").state_dict()
-    updated = {k for k in raw if "lora_A" in k and not k.startswith(place)}
-    with torch.no_grad():
-        for key in updated:
+        for key in (k for k in raw if "lora_A" in k and not k.startswith(place)):
             name = f"{key.partition('.lora_A')[0]}.weight"
             network.get_parameter(name).copy_(source[name])
     add_adapter(network, tmp_path / "whole" / "adapter")
     for name, value in network.state_dict().items():
-        torch.testing.assert_close(value, others[name])
+        torch.testing.assert_close(value, expected[name])
     with pytest.raises(UserError, match="no adapter_config.json there"):
         add_adapter(network, tmp_path)
 
 
-def test_full_fine_tuning(mini: Any, t5: Path, tmp_path: Path) -> None:
-    config = configure(mini, "full", 2)
-    mini.run(*mini.language(config, tmp_path / "lm", "--start", t5))
-    model = load_model(tmp_path / "lm")
+def test_full_fine_tuning(mini: Mini, t5: Path, tmp_path: Path) -> None:
+    mini.run(*command(mini, tmp_path, t5, steps=2))
+    model = load_model(tmp_path)
     assert model.config.feed_forward_proj == "gated-gelu" and model.config.vocab_size == TextTokenizer.load(t5).size + 5
 
 
-def test_shape_comes_from_the_checkpoint(
-    mini: Any, t5: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = mini.config("language", mini.no_grounding, "shape")
-    assert main(mini.language(config, tmp_path, "--start", t5)) == 2
-    assert "leave it out" in capsys.readouterr().err
+def test_shape_comes_from_the_checkpoint(mini: Mini, t5: Path, tmp_path: Path, refused: Refused) -> None:
+    assert "leave it out" in refused(*mini.language(tmp_path, "--start", t5))
 
 
-def test_no_such_matrix(mini: Any, t5: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = configure(mini, "target", 1, lora={"targets": ["query"]})
-    assert main(mini.language(config, tmp_path, "--start", t5)) == 2
-    assert capsys.readouterr().err.startswith("error: lora: ")
+def test_no_such_matrix(mini: Mini, t5: Path, tmp_path: Path, refused: Refused) -> None:
+    line = refused(*command(mini, tmp_path, t5, steps=1, lora={"targets": ["query"]}))
+    assert line.startswith("error: lora: ")

@@ -1,4 +1,4 @@
-"""Text tasks from files, tasks over steps of joined clips, and the optimisers."""
+"""Text tasks from files, tasks over steps of joined clips, and the optimizers."""
 
 from __future__ import annotations
 
@@ -9,80 +9,60 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.train.command import main
 from avatargpt.train.data.corpus import clip_steps, user_pairs
 from avatargpt.train.language import LanguageTraining
 from avatargpt.train.optimizers import Muon, MuonAdamW, make_optimizer, orthogonalised
 from instruct_data.store import Store
+from tests.train.conftest import Mini, Refused
 from vqvae.errors import UserError
 
 
-def write_pairs(folder: Path, row: Any) -> Path:
+def write_pairs(folder: Path, row: Any, task: str = "steps_to_activity") -> Path:
     folder.mkdir()
-    (folder / "steps_to_activity.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / f"{task}.jsonl").write_text(json.dumps(row) + "\n")
     return folder
 
 
-def test_pairs_and_steps_are_learnt_and_resumed_with_muon(mini: Any, tmp_path: Path) -> None:
-    def change(data: dict) -> None:
-        mini.no_grounding(data)
-        weights = {"steps_to_activity": 0.3, "steps_to_motion": 0.4, "motion_to_steps": 0.3}
-        data["train"].update(steps=6, optimizer="muon", save_every=100, val_every=100, log_every=1)
-        data["train"]["options"] = {"weights": weights}
-
+def test_pairs_and_steps_are_learnt_and_resumed_with_muon(mini: Mini, tmp_path: Path) -> None:
+    weights = {"steps_to_activity": 0.3, "steps_to_motion": 0.4, "motion_to_steps": 0.3}
+    train = {"steps": 6, "optimizer": "muon", "save_every": 100, "val_every": 100, "log_every": 1}
     pairs = write_pairs(tmp_path / "pairs", {"slots": {"steps": "he bows; he waves"}, "answer": "He greets the king"})
-    config = mini.config("language", change, "steps")
-    mini.run(*mini.language(config, tmp_path / "whole", "--pairs", pairs))
+    mini.assert_resumes(
+        lambda out: mini.language(out, "--pairs", pairs, options={"weights": weights}, **train), tmp_path
+    )
     assert mini.rows(tmp_path / "whole", "ce_text") and mini.rows(tmp_path / "whole", "ce_body")
-    mini.run(*mini.language(config, tmp_path / "parts", "--pairs", pairs, "--until", 3))
-    mini.run(*mini.language(config, tmp_path / "parts", "--pairs", pairs))
-    mini.assert_same(mini.weights(tmp_path / "whole"), mini.weights(tmp_path / "parts"))
 
 
-def test_steps_of_a_joined_clip_are_its_parts(mini: Any) -> None:
+def test_steps_of_a_joined_clip_are_its_parts(mini: Mini) -> None:
     clips = list(Store.open(mini.store).clips("train"))
-    said = {c.id: c.captions[0].lower() for c in clips}
+    captions = {c.id: c.captions[0].lower() for c in clips}
     steps = clip_steps(clips)
     joined = [c for c in clips if c.source == "composed"]
     assert set(steps) == {c.id for c in joined}
     for clip in joined:
-        assert steps[clip.id].split("; ") == [said[p].rstrip(". ") for p in clip.extra["parts"]]
+        assert steps[clip.id].split("; ") == [captions[p].rstrip(". ") for p in clip.extra["parts"]]
 
 
-@pytest.mark.parametrize("row", [[], {"slots": {"steps": "a"}}, {"slots": {"scene": "a"}, "answer": "b"},
-                                 {"slots": {"steps": 3}, "answer": "b"}, {"slots": {}, "answer": "b"},
-                                 {"slots": {"steps": " "}, "answer": "b"},
-                                 {"slots": {"steps": "a"}, "answer": ""}])  # fmt: skip
-def test_pairs_of_another_form(tmp_path: Path, row: Any) -> None:
-    with pytest.raises(UserError, match=r"steps_to_activity\.jsonl: line 1"):
-        user_pairs(write_pairs(tmp_path / "pairs", row))
-
-
-@pytest.mark.parametrize(("task", "slots", "words"), [
-    ("motion_to_text", {"motion": "a walk"}, r"motion_to_text\.jsonl: line 1: slots motion"),
-    ("motion_to_text", {}, r"motion_to_text\.jsonl: line 1: .*slot motion is needed"),
-    ("text_to_motion", {"caption": "a walk"}, r"text_to_motion\.jsonl: task text_to_motion answers with body"),
+@pytest.mark.parametrize(("task", "row", "words"), [
+    ("steps_to_activity", [], ""), ("steps_to_activity", {"slots": {"steps": "a"}}, ""),
+    ("steps_to_activity", {"slots": {"scene": "a"}, "answer": "b"}, ""),
+    ("steps_to_activity", {"slots": {"steps": 3}, "answer": "b"}, ""),
+    ("steps_to_activity", {"slots": {"steps": " "}, "answer": "b"}, ""),
+    ("steps_to_activity", {"slots": {}, "answer": "b"}, ""),
+    ("steps_to_activity", {"slots": {"steps": "a"}, "answer": ""}, ""),
+    ("motion_to_text", {"slots": {"motion": "a walk"}, "answer": "b"}, "line 1: slots motion"),
+    ("motion_to_text", {"slots": {}, "answer": "b"}, "line 1: .*slot motion is needed"),
+    ("text_to_motion", {"slots": {"caption": "a walk"}, "answer": "b"}, "task text_to_motion answers with body"),
 ])  # fmt: skip
-def test_pairs_of_tasks_about_motion(tmp_path: Path, task: str, slots: dict, words: str) -> None:
-    (tmp_path / f"{task}.jsonl").write_text(json.dumps({"slots": slots, "answer": "b"}) + "\n")
-    with pytest.raises(UserError, match=words):
-        user_pairs(tmp_path)
+def test_pairs_of_another_form(tmp_path: Path, task: str, row: Any, words: str) -> None:
+    with pytest.raises(UserError, match=rf"{task}\.jsonl: {words or 'line 1'}"):
+        user_pairs(write_pairs(tmp_path / "pairs", row, task))
 
 
 @pytest.mark.parametrize("option", ["weights", "alpha"])
-def test_a_text_task_without_its_pairs(
-    mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
-) -> None:
-    def change(data: dict) -> None:
-        mini.no_grounding(data)
-        data["train"]["options"] = {option: {"steps_to_activity": 0.3}}
-
-    assert main([str(a) for a in mini.language(mini.config("language", change, "steps"), tmp_path)]) == 2
-    line = capsys.readouterr().err
-    assert f"{option}: steps_to_activity: nothing to draw from; give --pairs" in line and line.count("\n") == 1
-
-
-def test_no_pairs(tmp_path: Path) -> None:
+def test_a_text_task_without_its_pairs(mini: Mini, tmp_path: Path, refused: Refused, option: str) -> None:
+    line = refused(*mini.language(tmp_path, options={option: {"steps_to_activity": 0.3}}))
+    assert f"{option}: steps_to_activity: nothing to draw from; give --pairs" in line
     with pytest.raises(UserError, match=r"no TASK\.jsonl"):
         user_pairs(tmp_path)
 
@@ -146,8 +126,8 @@ def test_muon_steps_as_torch_does() -> None:
 
 
 def test_orthogonalised_matrices() -> None:
-    found = torch.linalg.svdvals(orthogonalised(torch.randn(2, 8, 20, generator=torch.Generator().manual_seed(0))))
-    assert float(found.min()) > 0.4 and float(found.max()) < 1.4
+    values = torch.linalg.svdvals(orthogonalised(torch.randn(2, 8, 20, generator=torch.Generator().manual_seed(0))))
+    assert float(values.min()) > 0.4 and float(values.max()) < 1.4
 
 
 def test_parts_that_learn_faster() -> None:

@@ -1,4 +1,4 @@
-"""What a language run tells: its pace, samples with pictures; averaged weights, recomputed activations."""
+"""Figures of speed, samples with pictures, averaged weights, recomputed activations of a language run."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.t5.modeling_t5 import T5LayerFF
 
 from avatargpt.lm.checkpoint import load_model
-from avatargpt.lm.shape import forward_flops
-from avatargpt.train.command import main
+from avatargpt.lm.shape import NetworkShape, forward_flops
 from avatargpt.train.optimizers import MovingAverage
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.throughput import Throughput, Work, peak_of
 from tests.model.conftest import make_model
-from tests.train.conftest import Mini
+from tests.train.conftest import Mini, Refused
 
 CPU = Runtime(0, 1, torch.device("cpu"), False)
 
 
-def quick(data: dict) -> None:
-    Mini.no_grounding(data)
-    data["train"].update(steps=4, log_every=1, save_every=4, val_every=4)
-    data["train"]["options"]["weights"] = {"text_to_motion": 0.5, "motion_to_text": 0.3, "denoise": 0.2}
+WEIGHTS = {"text_to_motion": 0.5, "motion_to_text": 0.3, "denoise": 0.2}
 
 
-def test_operations_of_known_shapes(tiny_shape: Any) -> None:
-    """By hand: one layer each, d 4, one head of 2, relu with d_ff 8, one row of 3 states and 2 spoken tokens."""
-    got = forward_flops(tiny_shape, np.array([3]), np.array([2]), ["text"])
+def quick(mini: Mini, out: Path, *more: object, change: dict[str, Any] | None = None, **train: Any) -> list[str]:
+    """A run of four steps."""
+    often = {"steps": 4, "log_every": 1, "save_every": 4, "val_every": 4, **train}
+    return mini.language(out, *more, change={"train.options.weights": WEIGHTS, **(change or {})}, **often)
+
+
+def test_operations_of_known_shapes() -> None:
+    """By hand: one layer each, d 4, one head of 2, relu with d_ff 8, one row of 3 states and 2 written tokens."""
+    tiny_shape = NetworkShape(10, 4, 2, 8, 1, 1, 1, feed_forward_proj="relu")
+    flops = forward_flops(tiny_shape, np.array([3]), np.array([2]), ["text"])
     encoder = 3 * (4 * 4 * 2 + 2 * 4 * 8) + 2 * 2 * 3 * 3
     decoder = 2 * (4 * 4 * 2 + 2 * 4 * 2 + 2 * 4 * 8) + 3 * 2 * 4 * 2 + 2 * 2 * (2 * 2 + 2 * 3)
-    assert got == 2 * (encoder + decoder + 2 * 4 * 10)
+    assert flops == 2 * (encoder + decoder + 2 * 4 * 10)
     longer = forward_flops(tiny_shape, np.array([3, 5]), np.array([2, 1]), ["text", "text"])
-    assert longer == got + forward_flops(tiny_shape, np.array([5]), np.array([1]), ["text"])
+    assert longer == flops + forward_flops(tiny_shape, np.array([5]), np.array([1]), ["text"])
 
 
 @pytest.mark.parametrize("kind", ["relu", "gated-relu"])
@@ -50,21 +53,14 @@ def test_operations_are_those_that_torch_counts(kind: str) -> None:
     assert counter.get_total_flops() == forward_flops(model.config, np.full(3, 11), np.full(3, 7), ["text"] * 3)
 
 
-@pytest.fixture
-def tiny_shape() -> Any:
-    from avatargpt.lm.shape import NetworkShape
-
-    return NetworkShape(10, 4, 2, 8, 1, 1, 1, feed_forward_proj="relu")
-
-
-def test_the_pace_of_a_run() -> None:
-    pace = Throughput(Runtime(0, 2, torch.device("cpu"), False), 1e-6)
+def test_throughput_of_a_run() -> None:
+    speed = Throughput(Runtime(0, 2, torch.device("cpu"), False), 1e-6)
     for _ in range(4):
-        pace.add_step(Work(100, 1e5), 0.5)
-    told = pace.figures(8)
-    assert told["tokens_s"] == pytest.approx(400) and told["mfu"] == pytest.approx(0.2)
-    assert 0 <= told["eta_minutes"] < 1
-    assert pace.figures(8).keys() == {"eta_minutes"}  # nothing new was done
+        speed.add_step(Work(100, 1e5), 0.5)
+    figures = speed.figures(8)
+    assert figures["tokens_s"] == pytest.approx(400) and figures["mfu"] == pytest.approx(0.2)
+    assert 0 <= figures["eta_minutes"] < 1
+    assert speed.figures(8).keys() == {"eta_minutes"}  # nothing new was done
     blank = Throughput(CPU)
     blank.add_step(Work(100, 1e5), 0.5)
     assert peak_of(CPU) is None and "mfu" not in blank.figures(1)
@@ -80,18 +76,14 @@ def test_peaks_of_devices(monkeypatch: pytest.MonkeyPatch, name: str, peak: floa
     assert peak_of(SimpleNamespace(device=torch.device("cuda"), bf16=False)) is None  # type: ignore[arg-type]
 
 
-def test_a_run_tells_its_pace_and_shows_samples(mini: Mini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_logs_its_speed_and_draws_samples(mini: Mini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
 
-    def change(data: dict) -> None:
-        quick(data)
-        data["train"].update(samples_every=2, watch=["tensorboard", "wandb"], peak_tflops=1.0)
-
     out = tmp_path / "run"
-    mini.run(*mini.language(mini.config("language", change, "watched"), out))
+    mini.run(*quick(mini, out, samples_every=2, watch=["tensorboard", "wandb"], peak_tflops=1.0))
     for name in ("tokens_s", "mfu", "eta_minutes", "grad"):
         values = mini.rows(out, name)
         assert len(values) == 4 and all(v >= 0 for v in values)
@@ -113,35 +105,24 @@ def test_a_run_tells_its_pace_and_shows_samples(mini: Mini, tmp_path: Path, monk
 
 def test_samples_change_nothing(mini: Mini, tmp_path: Path) -> None:
     for name, every in (("with", 1), ("without", 0)):
-
-        def change(data: dict, every: int = every) -> None:
-            quick(data)
-            data["train"].update(samples_every=every, steps=2)
-
-        mini.run(*mini.language(mini.config("language", change, name), tmp_path / name))
+        mini.run(*quick(mini, tmp_path / name, samples_every=every, steps=2))
     mini.assert_same(mini.weights(tmp_path / "with"), mini.weights(tmp_path / "without"))
 
 
 def test_averaged_weights_are_what_is_saved(mini: Mini, tmp_path: Path) -> None:
-    def change(data: dict) -> None:
-        quick(data)
-        data["train"].update(ema=0.9, save_every=1)
-
-    config = mini.config("language", change, "ema")
-    seen = []
+    saved_weights = []
     for until in (1, 2, 3):  # a run that is stopped and resumed keeps its average
-        mini.run(*mini.language(config, tmp_path / "run", "--until", until))
-        seen.append({k: v.clone() for k, v in mini.weights(tmp_path / "run").items()})
+        mini.run(*quick(mini, tmp_path / "run", "--until", until, ema=0.9, save_every=1))
+        saved_weights.append({k: v.clone() for k, v in mini.weights(tmp_path / "run").items()})
     saved = load_model(tmp_path / "run").state_dict()
     begin = tmp_path / "begin"
-    still = ("--set", "train.lr=0", "--set", "train.lr_floor=0", "--until", 1)
-    mini.run(*mini.language(config, begin, *still))
+    mini.run(*quick(mini, begin, "--until", 1, ema=0.9, lr=0, lr_floor=0))
     name = "heads.body.weight"
     mean = mini.weights(begin)[name].clone()
-    for n, weights in enumerate(seen, 1):
+    for n, weights in enumerate(saved_weights, 1):
         mean.lerp_(weights[name], 1 - min(0.9, (1 + n) / (10 + n)))
     assert torch.allclose(saved[name], mean, atol=1e-6)
-    assert not torch.allclose(saved[name], seen[-1][name], atol=1e-6)
+    assert not torch.allclose(saved[name], saved_weights[-1][name], atol=1e-6)
 
 
 def test_averages_leave_the_network_as_it_was() -> None:
@@ -152,18 +133,18 @@ def test_averages_leave_the_network_as_it_was() -> None:
     with torch.no_grad():
         network.weight.add_(1)
     average.update()
-    own = network.weight.detach().clone()
+    current = network.weight.detach().clone()
     with average.in_place():
         assert torch.allclose(network.weight, before + (1 - 2 / 11))
-    assert torch.equal(network.weight, own)
+    assert torch.equal(network.weight, current)
     other = MovingAverage(network, 0.5)
     other.restore(average.state())
     assert other.steps == 1 and torch.equal(other.mean["weight"], average.mean["weight"])
-    none = MovingAverage(network, 0.0)
-    none.update()
-    with none.in_place():
-        assert torch.equal(network.weight, own)
-    assert none.state() == {}
+    off = MovingAverage(network, 0.0)
+    off.update()
+    with off.in_place():
+        assert torch.equal(network.weight, current)
+    assert off.state() == {}
 
 
 def test_recomputed_activations_give_equal_losses(mini: Mini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,13 +157,8 @@ def test_recomputed_activations_give_equal_losses(mini: Mini, tmp_path: Path, mo
             return forward(*given)
 
         monkeypatch.setattr(T5LayerFF, "forward", counting)
-
-        def change(data: dict, on: bool = on) -> None:
-            quick(data)
-            data["model"]["dropout_rate"] = 0.1  # its random numbers are those of the first time
-            data["train"].update(checkpointing=on)
-
-        mini.run(*mini.language(mini.config("language", change, name), tmp_path / name))
+        dropout = {"model.dropout_rate": 0.1}  # its random numbers are those of the first time
+        mini.run(*quick(mini, tmp_path / name, change=dropout, checkpointing=on))
     assert counted["again"] == 2 * counted["kept"] > 0
     for figure, most in (("ce_body", 0), ("ce_text", 0), ("val_text_to_motion", 0), ("grad", 1e-4)):
         assert mini.rows(tmp_path / "kept", figure) == pytest.approx(mini.rows(tmp_path / "again", figure), rel=most)
@@ -191,7 +167,6 @@ def test_recomputed_activations_give_equal_losses(mini: Mini, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("setting", ["ema=1.0", "samples_every=-1", "checkpointing=2", "peak_tflops=0"])
-def test_settings_out_of_bounds(mini: Mini, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str) -> None:
-    config = mini.config("language", Mini.no_grounding, "bounds")
-    assert main(mini.language(config, tmp_path / "run", "--set", f"train.{setting}")) == 2
-    assert setting.partition("=")[0] in capsys.readouterr().err and not (tmp_path / "run").exists()
+def test_settings_out_of_bounds(mini: Mini, tmp_path: Path, refused: Refused, setting: str) -> None:
+    line = refused(*mini.language(tmp_path / "run", "--set", f"train.{setting}"))
+    assert setting.partition("=")[0] in line and not (tmp_path / "run").exists()

@@ -41,6 +41,7 @@ class Batch:
         cls, rows: Sequence[Example], grounder: SentenceGrounder | None, pad_id: int, levels: int, device: torch.device
     ) -> Batch:
         """Pad and stack rows; R = `levels`."""
+        # Answers are shorter than prompts: half of EVEN wastes less and still gives few shapes.
         labels, _ = pad([r.labels for r in rows], IGNORED, EVEN // 2)
         codes = np.full((*labels.shape, levels), -1, np.int64)
         for b, r in enumerate(rows):
@@ -62,6 +63,7 @@ def work_of(batch: Batch, model: AvatarGPTModel) -> Work:
     for _, mask, _ in batch.inputs.get("extra_embeddings", ()):
         read = read + mask.sum(1)
     written = (batch.labels != IGNORED).sum(1)
+    # Frozen weights need no gradient of their own, but the one for activations still passes through them.
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     share = sum(n for n, trained in sizes if trained) / sum(n for n, _ in sizes)
     forward = forward_flops(model.config, read.cpu().numpy(), written.cpu().numpy(), batch.heads)
@@ -87,6 +89,7 @@ class Pool:
 
     def step(self, step: int) -> list[Example]:
         """The rows of a step, the same on every process (`share_of` shares them out)."""
+        # A pool is a function of its first step, so that a run that resumes inside a pool makes the same one.
         first = step - step % self.steps
         if self._current is None or self._current[0] != first:
             following = first + self.steps
@@ -97,6 +100,7 @@ class Pool:
         draws = [d for s in range(first, first + self.steps) for d in self.mixture.batch(s, self.rows)]
         rows = [self.examples.make(d) for d in draws]
         order = self.order(rows)
+        # Sorted steps would take all short rows first; their order is random again.
         order = order[generator(self.seed, first, 99).permutation(self.steps)]
         return [[rows[i] for i in step] for step in order]
 
@@ -146,6 +150,7 @@ def share_of(rows: Sequence[Example], context: StepContext, refiners: Collection
         rows: of the whole step, over all processes and parts.
         refiners: modalities whose residual decoder is trained. portion: of its rows that train it; at least one.
     """
+    # Every n-th row of a sorted step: the shares have about equal lengths.
     place = context.rank + context.world * context.part
     mine = range(len(rows))[place :: context.world * context.parts]
     tokens: Counter[str] = Counter()
@@ -153,10 +158,12 @@ def share_of(rows: Sequence[Example], context: StepContext, refiners: Collection
     for row in rows:
         tokens[row.head] += len(row.labels)
         by_task[row.task] += len(row.labels)
+    # Drawn for the full step, so that it is the same on any number of processes.
     rng, chosen = generator(context.seed, context.step, REFINED), np.zeros(len(rows), bool)
     answers, refined = {}, {}
     for name in (n for n in tokens if n != TEXT and n in refiners):
         same = [i for i, r in enumerate(rows) if r.head == name]
+        # At least one row: a modality whose decoder is trained must not miss a step for being rare.
         keep = rng.permutation(same)[: max(1, round(len(same) * portion))]
         chosen[keep] = True
         answers[name], refined[name] = len(same), sum(_motion_tokens(rows[int(i)]) for i in keep)
@@ -192,6 +199,7 @@ class Prefetch(Generic[Key, Value]):
 
     def get(self, key: Key, following: Key | None = None) -> Value:
         """The value of `key`; then `following` is started, if there is one."""
+        # In the worker, too, when nothing was prefetched: `make` then never runs in two threads.
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
         expected = self._next is not None and self._next[0] == key

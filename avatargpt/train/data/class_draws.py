@@ -33,6 +33,8 @@ class ClassDraws:
         """(B,) clips and (B,) a caption of each."""
         rng = np.random.default_rng(list(seed))
         rows: list[int] = []
+        # Clips of one class differ in details alone (count, side, manner), which a contrast with other classes would
+        # not teach.
         for c in rng.choice(self.large, min(self.few, len(self.large)), False) if self.large else ():
             rows += rng.choice(self.rows[c], min(self.each, len(self.rows[c])), False).tolist()
         rows += rng.choice(len(self.weight), max(2, self.batch - len(rows)), p=self.weight).tolist()

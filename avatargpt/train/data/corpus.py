@@ -63,6 +63,7 @@ def planning_lines(folder: Path) -> list[str]:
                 data = dict(row)
             except (ValueError, TypeError) as e:
                 raise UserError(f"{path}: line {n}: not a JSON object ({e})") from None
+            # VirtualHome has one activity a line, our own scenes several.
             activities = data.get("activities") or [data]
             if data.get("scene"):
                 lines.append(str(data["scene"]))
@@ -117,6 +118,7 @@ def text_corpus(folders: Folders, items: Sequence[Clip | ClipCodes]) -> tuple[li
     requests = rewrites.pairs()
     requests += [(r.mirrored().prompt, r.mirrored().target) for r in rewrites.items if r.side in ("left", "right")]
     lines += [p for pair in requests for p in pair]
+    # Users' requests are rarer than prompts of clips; four times as many keep the balance.
     requests = [*requests] * 4
     known_lines = set(lines)
     for item in items:

@@ -112,6 +112,7 @@ class Examples:
     @cached_property
     def _requests(self) -> dict[tuple[str, str | None], list[str]]:
         """(class, side) -> requests."""
+        # Only the classes that the clips show: all requests of the package are tens of thousands.
         requests = everyday_requests()
         keys = {(clip_class(i), i.extra.get("side")) for i in self.pools.single} if self.options.asked else set()
         classes = set(requests.classes())
@@ -195,6 +196,7 @@ class Examples:
         return Example(encoded, prompt.head, labels, codes, len(codes) if announced else -1)
 
     def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
+        # Without an announced length the decoder learns to end by itself.
         announced = bool(rng.random() < self.options.announce)
         stated = announced and rng.random() < self.options.say_seconds
         seconds = [s for s in task.of_kind("seconds")[:1] if stated or s.required]
@@ -231,6 +233,7 @@ class Examples:
 
     def _words_and_strength(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> dict[str, object]:
         """The steps or the feeling of a clip in words, or the feeling by its name and a number for its strength."""
+        # Strength in words or as a number: half of the examples each, so that either is understood.
         emotion, number = item.extra.get("emotion", {}), task.of_kind("number")
         if task.words == "emotion" and number and "name" in emotion and rng.random() < 0.5:
             return {task.of_kind("text")[0].name: emotion["name"], number[0].name: emotion["intensity"]}
@@ -255,8 +258,10 @@ class Examples:
         return Example(encode_prompt(prompt, self.text, self.config), TEXT, answer)
 
     def _in_between(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
+        # The middle is at most LONGEST tokens, and no more than CONTEXT is seen on either side.
         codes = item.codes[: LONGEST + 2 * CONTEXT]
         n = len(codes)
+        # Too short for a middle between two contexts that say anything.
         if n < 6 and item.modality == "body":
             return self._continuation(get_task("continuation"), item, rng)
         left = int(rng.integers(1, max(2, n // 2)))
@@ -271,6 +276,7 @@ class Examples:
 
     def _continuation(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = item.codes
+        # At least one token of context, and where possible two that follow.
         cut = int(rng.integers(1, max(2, len(codes) - 2)))
         following = codes[cut : cut + LONGEST]
         announced, slots = self._length_slots(task, len(following), rng)

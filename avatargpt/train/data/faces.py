@@ -82,6 +82,7 @@ def conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0)
                     continue
                 yield row.id, row.score, "train", variants
                 if row.score.sided:
+                    # An instruction without a side has no mirror image of its own.
                     yield f"{row.id}_m", row.score.mirrored(), "train", variants
         generated = {"composed": composed(count, seed), "timed": timed_instructions(count, seed), "named": named(),
                 "felt": felt_scores(count, seed)}  # fmt: skip
@@ -92,6 +93,7 @@ def conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0)
     for number, (name, score, split, times) in enumerate(rows()):
         if score.length > LONGEST:
             continue
+        # Paraphrases are looked up by the words of the unmirrored instruction; those without a side would be doubled.
         turned = ((mirror_words(t), t) for t in rewordings.get(mirror_words(score.text), []))
         paraphrases = rewordings.get(score.text) or [m for m, t in turned if m != t]
         for k in range(times):
@@ -125,6 +127,7 @@ def wordless_clips(speech: Path | None, takes: Path | None) -> Iterator[Clip]:
         for take in read_livelink_folder(takes):
             motion_of_take: Any = take.load()
             for i, piece in enumerate(_stretches(motion_of_take.resampled(30.0))):
+                # Stretches of a take, not takes: there are few of them.
                 split = "val" if i % 10 == 9 else "train"
                 name = f"{take.id}/{i}"
                 yield face_clip(name, piece, [], take.source, take.licence, split)

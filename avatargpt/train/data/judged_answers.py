@@ -49,6 +49,7 @@ def lessons(
     """
     chosen: dict[str, list[ClipCodes]] = defaultdict(list)
     verdicts: dict[str, list[bool]] = defaultdict(list)
+    # The latest round first: its answers are those of the best model.
     for folder in reversed(folders.split(",")):
         for clip in read_codes(folder, tokenizers)[0]:
             answers, passed = chosen[clip.captions[0]], bool(clip.extra.get("passed"))
@@ -56,6 +57,7 @@ def lessons(
             if passed and len(answers) < max_answers:
                 answers.append(clip)
     rates = {c: sum(v) / len(v) for c, v in verdicts.items()}
+    # Fewer passing answers, more clips: at a pass rate of `hard` none, at 0 `max_clips`.
     missing = {c: math.ceil(max_clips * (1 - r / hard)) for c, r in rates.items() if r < hard}
     unusual = set()
     for i in np.random.default_rng(0).permutation(len(clips)):
@@ -67,6 +69,7 @@ def lessons(
                 missing[caption] -= 1
                 extra = {k: v for k, v in clip.extra.items() if k != "prompts"}
                 chosen[caption].append(replace(clip, source=SHOWN, captions=[caption], extra=extra))
+    # A caption that also describes an unusual clip is not what plain requests mean.
     for caption in unusual & chosen.keys():
         chosen[caption] = [replace(c, extra={**c.extra, "params": {"usual": 0}}) for c in chosen[caption]]
     return [clip for group in chosen.values() for clip in group]
@@ -107,6 +110,7 @@ class Judged:
 
     def split(self, every: int) -> tuple[Judged, Judged]:
         """Answers to training captions, and those to every `every`-th caption."""
+        # By caption, not by answer: answers to one caption are alike.
         out = (self.caption % every == every - 1)[:, None] == [[False, True]]
         a, b = (Judged(self.signatures[m], self.caption[m], self.passed[m], self.vectors) for m in out.T)
         return a, b
@@ -170,5 +174,6 @@ def judged_loss(
     signatures = torch.from_numpy(judged.signatures[np.concatenate([good, bad])]).to(device)
     captions = torch.from_numpy(judged.vectors[judged.caption[good]]).to(device)
     better, worse = network.embed_motion(signatures, noise).chunk(2)
+    # The caption's part cancels out: only the difference of the two answers counts.
     margin = ((better - worse) * network.embed_text(captions)).sum(1) * network.scale.exp()
     return F.softplus(-margin).mean()

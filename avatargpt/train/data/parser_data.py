@@ -143,6 +143,7 @@ def material(
 
     shares, n = options.shares, options.held
     files = {"sequenced": SEQUENCES, "further": FURTHER, "siblings": SIBLINGS, "everyday": EVERYDAY}
+    # Without a share of its own the corpus counts as written.
     separate, among = (corpus, ()) if shares["corpus"] else ((), corpus)
     sources = {"written": [*written[: options.written or None], *among], "corpus": [*separate]}
     sources |= {k: [row.score for row in read_instructions(f)] if shares[k] else [] for k, f in files.items()}
@@ -157,6 +158,7 @@ def material(
         k: allowed(with_mirrored([s for i, s in enumerate(scores) if i % n != n - 1])) for k, scores in sources.items()
     }
     rows = reworded() if options.reworded_share else []
+    # All paraphrases of a row or none: one of them may name what is held out.
     rewordings = allowed(with_mirrored([s for row in rows if len(allowed(row)) == len(row) for s in row]))
     single = [*(s for scores in training.values() for s in scores), *rewordings]
     pairs = pairs_of(single, options.joined, np.random.default_rng([options.seed, 7]))
@@ -182,6 +184,7 @@ def rows_of(
         chunk = scores[i : i + 256]
         for score, states in zip(chunk, grounder.states([s.text for s in chunk]), strict=True):
             tokens = parser.tokens.encode(score)
+            # Drawn for every row, whether it is used or not, so that later rows do not depend on it.
             seconds = 0.5 * round(2 * score.length * float(rng.uniform(*BY) - 1))
             target = longer(score, seconds) if rng.random() < LONGER else score
             if len(states) <= MAX_WORDS and len(tokens) <= MAX_TOKENS:
@@ -218,6 +221,7 @@ class ParserBatches:
             count = self.training.pool
             names = rng.choice(list(self.groups), rows * count, p=list(self.shares.values()))
             drawn = [(self.groups[n], int(rng.integers(len(self.groups[n].tokens)))) for n in names]
+            # Sorted within a pool: rows of a batch have about one length and little padding.
             drawn.sort(key=lambda x: len(x[0].states[x[1]]) + len(x[0].tokens[x[1]]))
             self._pool = (key, [drawn[i * rows : (i + 1) * rows] for i in rng.permutation(count)])
         return self._pool[1]
@@ -232,6 +236,7 @@ class ParserBatches:
         states, words = pad_states([g.states[i] for g, i in chosen])
         states = states + torch.randn(states.shape, generator=generator) * (self.training.noise * states.std())
         visible = (torch.rand(words.shape, generator=generator) >= self.training.masked).float() * words
+        # A row that would lose all of its words keeps them.
         words = torch.where(visible.sum(1, keepdim=True) > 0, visible, words)
         timed = torch.rand(rows, generator=generator) < self.training.told if self.lengths else torch.zeros(rows)
         both = zip(timed.tolist(), chosen, strict=True)
@@ -245,6 +250,7 @@ class ParserBatches:
             before[k, 0] = begin
             before[k, 1 : len(row)] = row[:-1]
         kinds = torch.tensor([g.kind for g, _ in chosen])
+        # Some rows hide their kind, since it is not known when the parser is used.
         kinds[torch.rand(rows, generator=generator) < UNKNOWN] = -1
         return states, words, before, kinds, following
 

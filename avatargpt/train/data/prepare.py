@@ -9,9 +9,8 @@ other clips, and have no prompt pool; keyframed ones for validation come from se
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,7 +38,6 @@ from instruct_data.text.english import side_of, split
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
-from vqvae.skeleton import SMPL22
 from vqvae.strict import NonNegativeInt, PositiveInt, Share, Strict
 
 # Classes whose motion repeats: any stretch of at least two seconds still shows the caption.
@@ -122,11 +120,13 @@ def prompt_pool(clip: Clip, bank: CaptionBank, rewrites: Rewrites, rng: np.rando
     """
     side = clip.extra.get("side") or (side_of(clip.action.replace("-", " ")) if clip.action else None)
     pool = [*clip.captions, *clip.extra.get("requests", [])]
+    # Users' requests are up to a quarter of the pool.
     requests = _requests(clip, bank, rewrites, side)
     if requests:
         pool += [str(t) for t in rng.choice(requests, min(len(requests), max(2, size // 4)), replace=False)]
     # captions of keyframed clips state their random parameters, which the bank does not know
     named = clip.action if "params" not in clip.extra else ""
+    # Variations repeat; twice as many attempts as wanted fill most pools.
     for _ in range(2 * size):
         if len(set(pool)) >= size + len(clip.captions):
             break
@@ -166,13 +166,16 @@ def composed_clips(
         if is_keyframed.any() and rng.random() < options.keyframed_share:
             allowed[int(rng.integers(count))] = is_keyframed
         elif is_keyframed.any():
+            # The other chains are recorded throughout, where there are recordings.
             allowed = [~is_keyframed] * count if not is_keyframed.all() else allowed
         chain = sequencer.draw(rng, allowed, options.longest)
         if chain is None:
+            # A chain can be too long, or have parts that do not fit; some refusals are normal.
             refused += 1
             if refused > 1000 + 100 * count_made:
                 raise UserError(f"prepare: longest: {options.longest} frames; hardly any clips in a row are that short")
             continue
+        # Chains may mirror a part; its words are mirrored with it.
         parts = [usable[i] for i in chain.items]
         oriented = [_words_mirrored(c) if flip else c for c, flip in zip(parts, chain.mirrored, strict=True)]
         pool = [prompt_pool(c, bank, rewrites, rng, 6) for c in oriented]
@@ -230,7 +233,9 @@ def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, option
         clip = replace(clip, extra={})
         yield with_pool(clip)
         yield with_pool(replace(mirrored(clip), id=f"{clip.id}_m"))
+    # Keyframed clips begin and end as recorded people stand.
     stances = idle_stances(train, 200, options.seed) if options.keyframed or options.keyframed_val else np.zeros(0)
+    # Seeds from VALIDATION on are never used for training.
     yield from keyframed_clips(bank, stances, options.keyframed_val, first=VALIDATION)
     generated = list(keyframed_clips(bank, stances, options.keyframed, options.entries))
     for clip in generated:
@@ -287,32 +292,16 @@ def prepare_stage(recipe: PreparationRecipe, args: SimpleNamespace) -> None:
 
 FAMILIES = ("wave", "bow", "squat", "march", "clap", "jumping_jack", "turn_around", "kick")
 TRAINING, HELD_OUT = 6, 1  # clips of each
-SHARD = "motions_00.npz"
 
 
 def write_sample_corpus(folder: Path) -> None:
-    """Write ``body/`` (as `instruct_data.sources.quantised` reads it) and ``text/`` (caption bank and rewrites).
+    """Write ``body/`` (a store) and ``text/`` (caption bank and rewrites).
 
     The clips are keyframed ones with their own captions: good enough to run every stage, not to learn from.
     """
     seeds = [*range(TRAINING), *range(VALIDATION, VALIDATION + HELD_OUT)]
     clips = [c for name in FAMILIES for c in keyframed(families()[name], seeds)]
-    motions = [c.load() for c in clips]
-    rows = [
-        {"id": c.id, "shard": SHARD, "index": i, "action": c.action, "style": "", "captions": c.captions,
-         "source": "sample", "split": c.split}
-        for i, c in enumerate(clips)
-    ]  # fmt: skip
-    arrays: dict[str, np.ndarray] = {
-        "rot": np.round(32767 * np.concatenate([m.rotations for m in motions])).astype(np.int16),
-        "root": np.concatenate([m.root for m in motions]).astype(np.float32),
-        "offsets": np.cumsum([0, *(len(m) for m in motions)], dtype=np.int64),
-    }
-    skeleton = {"joint_names": list(SMPL22.names), "offsets": np.asarray(SMPL22.offsets).tolist()}
-    body, text = folder / "body", folder / "text"
-    _write_lines(body / "captions.jsonl", rows)
-    _write(body / "skeleton.json", json.dumps(skeleton))
-    atomic_write(body / SHARD, lambda p: p.write_bytes(_npz(arrays)))
+    Store.write([replace(c, source="sample", extra={}) for c in clips], folder / "body")
     captions = {
         name: list(dict.fromkeys(t for c in clips if c.action == name for t in c.captions)) for name in FAMILIES
     }
@@ -323,27 +312,14 @@ def write_sample_corpus(folder: Path) -> None:
         "styles": {"normal": {"adverbs": ["calmly"], "phrases": ["at an even pace"], "person": ["a person"]}},
         "compose": ["{a}, then {b}", "first {a}, afterwards {b}", "{a}, {b}, and finally {c}"],
     }  # fmt: skip
-    _write(text / "body_captions.json", json.dumps(bank, indent=1))
     rewrites = [{"prompt": f"please show how {t}", "plain": [t], "actions": [name], "styles": [None], "side": None}
                 for name, texts in captions.items() for t in texts[:2]]  # fmt: skip
-    _write_lines(text / "rewrites_train.jsonl", rewrites)
+    lines = "".join(json.dumps(r) + "\n" for r in rewrites)
+    for name, text in (("body_captions.json", json.dumps(bank, indent=1)), ("rewrites_train.jsonl", lines)):
+        atomic_write(folder / "text" / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
 
 
 def sample_corpus_stage(args: SimpleNamespace) -> None:
     """Write the sample corpus."""
     write_sample_corpus(Path(args.output))
     print(f"{args.output}: {len(FAMILIES) * (TRAINING + HELD_OUT)} clips of {len(FAMILIES)} actions")
-
-
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
-
-
-def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    _write(path, "".join(json.dumps(r) + "\n" for r in rows))

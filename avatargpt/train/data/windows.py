@@ -42,6 +42,7 @@ class Windows:
         total = np.zeros_like(centre)
         for block in self.clips.blocks(BLOCK):
             off = block.astype(np.float64) - centre
+            # Reduced together with the running sum: NumPy adds the rows of one array in this order, too.
             total = np.add.reduce(np.concatenate([total[None], off if power == 1 else off * off]), axis=0)
         return total
 
@@ -58,7 +59,9 @@ class Windows:
             per_class = np.bincount(inverse, frames, len(names))
             weight = frames * per_class[inverse] ** -balance
             moving = (c[:, self.hold[-1]] if self.hold else c[1:] - c[:-1] for c in self.clips)
+            # The last channels to hold are velocities of the limbs.
             fast = np.array([np.abs(m).mean() if m.size else 0.0 for m in moving])
+            # At most four times the median: a few very fast clips must not fill the batches.
             weight *= 1 - speed + speed * np.minimum(fast / np.median(fast), 4)
             cached[key] = weight / weight.sum()
         return cached[key]
@@ -94,6 +97,7 @@ class FeatureFile:
     """
 
     def __init__(self, folder: Path) -> None:
+        # The run's folder may not exist yet, and temporary folders are often too small or in memory.
         self.folder = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.is_dir())
         try:
             self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed with the object

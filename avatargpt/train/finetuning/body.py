@@ -69,6 +69,7 @@ def language_recipe(options: FinetuneOptions, steps: int) -> LanguageRecipe:
         "in_between": 0.1 * package, "rewrite": 0.02 * package, "chat_turn": 0.06 * package,
         **{name: 0.01 * package for name in PLANNING},
     }  # fmt: skip
+    # Few clips of many actions, or many of one: classes are drawn about equally often.
     balanced = ("text_to_motion", "motion_to_text", "continuation", "in_between")
     alpha = {task: 0.5 for task in balanced} | {f"{task}/{USER}": 0.7 for task in balanced}
     training = LanguageTraining(
@@ -98,6 +99,7 @@ def training_clips(clips: Sequence[Clip], keyframed: int, seed: int) -> Iterator
     bank, no_stances = CaptionBank(unpacked("text") / "body_captions.json"), np.zeros(0)
     for clip in keyframed_clips(bank, no_stances, keyframed, first=KEYFRAMED_SEED):
         yield replace(clip, extra={**clip.extra, "prompts": [*clip.captions, *clip.extra["requests"]]})
+    # Clips of the package that training does not see show what the model forgets.
     watched = list(keyframed_clips(bank, no_stances, 1, first=VALIDATION))
     yield from watched[:: max(1, len(watched) // KEYFRAMED_VAL)]
 
@@ -110,6 +112,7 @@ def validation_rows(
     options = ExampleOptions(everyday=0.0, asked=0.0)
     for name, items, tasks in (("own", user, USER_TASKS), ("kept", package, PACKAGE_TASKS)):
         source = Examples(items, [], {}, examples.text, examples.config, options, examples.rates)
+        # Few held-out clips get several prompts each, or the loss would be noise.
         times = math.ceil(MIN_ROWS / max(1, len(items)))
         for task in tasks:
             rows = range(len(source.pools(task)))
@@ -246,6 +249,7 @@ def with_captions_of(index: PhraseIndex, clips: Sequence[ClipCodes], grounder: S
     new = index_of(clips, grounder)
     earlier = without(index, set(new.keys))
     actions = set(earlier.classes)
+    # The user's "walk" may be another movement than the packaged one.
     new.classes = [f"own {c}" if c in actions else c for c in new.classes]  # an action of the user's is none of ours
     both = with_new_actions(earlier, new)
     stored = earlier.index.stored
@@ -288,6 +292,7 @@ def recognised_share(model: AvatarGPT, clips: Sequence[Clip], seed: int = 0) -> 
     if len(set(actions)) < 2:
         return float("nan")
     features = np.stack([kinematic_features(c.load().joints, c.load().fps) for c in clips])
+    # Deviations over these clips: features that all of them share decide nothing.
     scale = features.std(0)
     used = scale > 1e-6
     hits = []

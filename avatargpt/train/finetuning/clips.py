@@ -64,6 +64,7 @@ def read_clips(folder: Path, licence: str, notify: Callable[[int, int], None] | 
         raise UserError(f"{folder}: {len(files)} clips; accepted at least {MIN_CLIPS}, some of which are held out")
     clips = []
     for number, path in enumerate(files, 1):
+        # Files in sub-folders may have equal names.
         place = path.relative_to(folder).with_suffix("").as_posix()
         beside = path.with_suffix(".txt")
         texts = table_captions.find(place, path.stem).captions or read_captions(beside, place, None) or []
@@ -102,6 +103,7 @@ def grouped(clips: Sequence[Clip]) -> list[Clip]:
         return text
 
     for clip in clips:
+        # Union-find: captions of one clip are joined to the group of its first one.
         for text in clip.captions[1:]:
             first, further = action_of(clip.captions[0]), action_of(text)
             leader[further] = first
@@ -115,6 +117,7 @@ def hold_out(clips: Sequence[Clip]) -> list[Clip]:
         members.setdefault(clip.action, []).append(i)
     chosen: set[int] = set()
     for rows in members.values():
+        # A fixed draw: the same clips are held out when the run is resumed.
         order = np.random.default_rng([len(rows), rows[0]]).permutation(rows)
         if len(rows) > 1:
             chosen |= {int(i) for i in order[: max(1, round(HELD_OUT * len(rows)))]}

@@ -104,6 +104,7 @@ def step_seconds(stage: Any) -> float:
         context = StepContext(step, stage.runtime.rank, stage.runtime.world, stage.schedule.seed)
         total, _ = stage.losses(stage.module, context)
         total.backward()
+        # No optimizer step: the weights stay as they are.
         stage.optimizer.zero_grad(set_to_none=True)
     return (time.perf_counter() - begin) / TIMED_STEPS
 
@@ -178,6 +179,7 @@ def inherit(start: Path, out: Path, change: Callable[[Path], Mapping[str, Any]])
     Raises:
         UserError: the folder cannot be written.
     """
+    # Next to the result: a rename within one file system is atomic.
     temporary = out.absolute().with_name(f".{out.name}.{secrets.token_hex(8)}.tmp")
     try:
         shutil.copytree(start, temporary, ignore=shutil.ignore_patterns("__pycache__", ".lock", ".library.lock"))
@@ -246,9 +248,11 @@ class Finetuning:
             self.notify("preparing", 0, 1)
             self.prepare()
             self.notify("measuring", 0, 1)
+            # Figures of the start, computed once: a resumed run does not generate them again.
             output = progress.once("output", lambda: self.figures(self.start))
             steps, before = progress.once("plan", self._plan)
             stage = self.stage(steps)
+            # Validation compares with the figures before the training.
             stage.patience, stage.before = self.options.patience, before
             run(stage, self.work, self.runtime)
             about = inherit(self.start, self.out, lambda place: self._packed(place, stage, steps, {**before, **output}))

@@ -104,6 +104,7 @@ def speech_clips(recording: Recording, driver: Driver) -> list[SpeechClip]:
     network = driver.paired
     predicted = predict(network, features, next(network.parameters()).device)
     out = []
+    # The end of a recording, not frames at random: neighbouring frames are nearly equal.
     cut, name = min(recording.held_from, len(features)), f"own/{recording.name}"
     for part, split in ((slice(0, cut), "train"), (slice(cut, len(features)), "val")):
         phones = np.zeros((len(features[part]), 2), np.uint8)
@@ -168,6 +169,7 @@ def gesture_takes(recordings: Sequence[Recording], driver: GestureDriver) -> Ite
     for recording in recordings:
         arrays = _take_arrays(recording, driver, encoder)
         frames = len(arrays["features"])
+        # At a token boundary.
         cut = recording.held_from // n * n
         for split, part in (("train", slice(0, cut)), ("val", slice(cut, frames))):
             rows = {k: v[part] for k, v in arrays.items() if k in ("audio", "features", "word_at")}

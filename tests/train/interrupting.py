@@ -18,22 +18,21 @@ from vqvae.io.files import MARK
 
 LONG = 300.0  # s; no run of a test takes longer
 NEEDED = [
-    "avatargpt.train.loop", "avatargpt.train.language_run", "avatargpt.train.tokenizer", "avatargpt.train.scorer",
-    "avatargpt.train.request_reader", "avatargpt.train.tokenizer", "matplotlib.figure",
-    "tests.train.disturbed.interrupting",
+    "avatargpt.train.loop", "avatargpt.train.language", "avatargpt.train.tokenizer", "avatargpt.train.scorer",
+    "avatargpt.train.request_reader", "matplotlib.figure", "tests.train.interrupting",
 ]  # fmt: skip
 
 
-def _run(argv: list[str], env: dict[str, str], said: str, most_bytes: int | None) -> None:
-    """In the new process: its output goes to the file `said`; `most_bytes` limits what a file may hold."""
+def _run(argv: list[str], env: dict[str, str], output: str, limit: int | None) -> None:
+    """In the new process: its output goes to a file; `limit` bounds the bytes of a file."""
     os.environ.update(env)
-    with open(said, "wb", buffering=0) as file:
+    with open(output, "wb", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    if most_bytes is not None:
+    if limit is not None:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     sys.exit(main(argv))
 
 
@@ -42,7 +41,7 @@ class Started:
     """A run that is going on, or is over."""
 
     process: Any
-    said: Path
+    output: Path
 
     def end(self) -> int:
         """Wait for it; its exit status, negative where a signal ended it."""
@@ -52,49 +51,43 @@ class Started:
 
     def errors(self) -> list[str]:
         """Lines that it ended with."""
-        return [line for line in self.said.read_text().splitlines() if line.startswith(("error:", "Traceback"))]
+        return [line for line in self.output.read_text().splitlines() if line.startswith(("error:", "Traceback"))]
 
 
-def start(argv: list[str], said: Path, most_bytes: int | None = None, **env: str) -> Started:
-    """Start a run as a process, forked from one that has imported everything."""
-    for name, value in (("CUDA_VISIBLE_DEVICES", ""), ("OMP_NUM_THREADS", "1")):
-        os.environ.setdefault(name, value)
+def _fork(target: Any, *arguments: Any) -> Any:
+    """Start a function in a process, forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(NEEDED)
-    said.parent.mkdir(parents=True, exist_ok=True)
-    process = context.Process(target=_run, args=(argv, env, str(said), most_bytes))
+    process = context.Process(target=target, args=arguments)
     process.start()
-    return Started(process, said)
+    return process
 
 
-def _nothing() -> None:
-    pass
+def start(argv: list[str], output: Path, limit: int | None = None, **env: str) -> Started:
+    """Start a run as a process; its output goes to a file."""
+    for name, value in (("CUDA_VISIBLE_DEVICES", ""), ("OMP_NUM_THREADS", "1")):
+        os.environ.setdefault(name, value)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return Started(_fork(_run, argv, env, str(output), limit), output)
 
 
 def warm() -> None:
     """Have everything imported, so that what is timed afterwards is a run alone."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(NEEDED)
-    process = context.Process(target=_nothing)
-    process.start()
-    process.join(LONG)
+    _fork(time.sleep, 0).join(LONG)
 
 
-def finished(argv: list[str], said: Path) -> float:
+def finished(argv: list[str], output: Path) -> float:
     """Run to the end; seconds."""
     begin = time.monotonic()
-    assert start(argv, said).end() == 0, said.read_text()[-2000:]
+    assert start(argv, output).end() == 0, output.read_text()[-2000:]
     return time.monotonic() - begin
 
 
 def digest(folder: Path) -> str:
     """SHA-256 of all usable weights in a run's folder."""
-    total = hashlib.sha256()
-    files = sorted(p for p in folder.glob("*.safetensors"))
+    files = sorted(folder.glob("*.safetensors"))
     assert files
-    for file in files:
-        total.update(file.name.encode() + file.read_bytes())
-    return total.hexdigest()
+    return hashlib.sha256(b"".join(f.name.encode() + f.read_bytes() for f in files)).hexdigest()
 
 
 def writing(folder: Path) -> bool:
@@ -107,7 +100,7 @@ def writing(folder: Path) -> bool:
 
 @dataclass
 class Moment:
-    """When a run is disturbed, by which signal: some time after its start, or while its so manieth file is written."""
+    """A disturbance: a signal some seconds after the start, or while file number `save` is written."""
 
     seconds: float
     save: int
@@ -115,18 +108,18 @@ class Moment:
 
     @classmethod
     def drawn(cls, rng: random.Random, number: int, seconds: float, saves: int) -> Moment:
-        """Every other one while a file is written; two in three kill. `seconds`, `saves`: of a whole run."""
+        """Every other one while a file is written; two in three kill. `seconds`, `saves`: of an undisturbed run."""
         save = rng.randint(1, saves) if number % 2 else 0
         return cls(rng.uniform(0.0, seconds), save, signal.SIGKILL if number % 3 else signal.SIGTERM)
 
     def wait(self, run: Started, out: Path) -> bool:
         """Wait for it; whether the run was still going on then."""
-        begin, seen, busy = time.monotonic(), 0, False
+        begin, count, busy = time.monotonic(), 0, False
         while run.process.exitcode is None and time.monotonic() - begin < LONG:
             if self.save:
                 now = writing(out)
-                seen, busy = seen + (now and not busy), now
-                if seen == self.save and now:
+                count, busy = count + (now and not busy), now
+                if count == self.save and now:
                     return True
             elif time.monotonic() - begin >= self.seconds:
                 return True

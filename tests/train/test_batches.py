@@ -1,0 +1,185 @@
+"""Batches: windows on disk, rows made ahead, and shares of a step that add up to it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.config import resolve
+from avatargpt.lm.checkpoint import write_adapter
+from avatargpt.train.checkpoints import write
+from avatargpt.train.command import parsed
+from avatargpt.train.data.batches import Prefetch, share_of
+from avatargpt.train.data.windows import BLOCK, FeatureFile, Windows
+from avatargpt.train.language import LanguageRecipe, LanguageStage, make_stage
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import StepContext
+from tests.train.conftest import Mini
+from tests.train.launching import config
+from vqvae.errors import UserError
+
+DIVISIONS = [(2, 1), (4, 1), (1, 2), (2, 4), (8, 1)]  # processes, parts
+
+
+def stage_of(mini: Mini, out: Path, **train: Any) -> LanguageStage:
+    """A stage on the CPU in float32."""
+    args = parsed(config(mini, out, batch=8, label_smoothing=0.1, **train))
+    recipe = LanguageRecipe.read(resolve(args.config), args.config)
+    return make_stage(recipe, args, Runtime(0, 1, torch.device("cpu"), bf16=False))
+
+
+@pytest.fixture(scope="module")
+def stage(mini: Mini, tmp_path_factory: pytest.TempPathFactory) -> LanguageStage:
+    return stage_of(mini, tmp_path_factory.mktemp("shares"))
+
+
+def divided(stage: LanguageStage, step: int, world: int, parts: int) -> tuple[dict[str, float], list[torch.Tensor]]:
+    """Figures and gradients of a step that is divided so: means over all shares."""
+    figures: Counter[str] = Counter()
+    weights = [p for p in stage.model.parameters() if p.requires_grad]
+    gradients = [torch.zeros_like(p) for p in weights]
+    stage.model.train()
+    for rank in range(world):
+        for part in range(parts):
+            total, metrics = stage.losses(stage.module, StepContext(step, rank, world, 0, part, parts))
+            share = torch.autograd.grad(total, weights, materialize_grads=True)
+            gradients = [a + b / (world * parts) for a, b in zip(gradients, share, strict=True)]
+            for name, value in {"total": total, **metrics}.items():
+                figures[name] += float(value.detach()) / (world * parts)
+    return dict(figures), gradients
+
+
+def assert_divides(stage: LanguageStage, step: int, world: int, parts: int) -> tuple[dict[str, float], Any]:
+    """The step that is divided so is the undivided one, whose figures and gradients are returned."""
+    figures, gradients = divided(stage, step, 1, 1)
+    others, summed = divided(stage, step, world, parts)
+    assert others == pytest.approx(figures, abs=1e-5)
+    for a, b in zip(gradients, summed, strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
+    return figures, gradients
+
+
+@pytest.mark.parametrize(("world", "parts"), DIVISIONS)
+def test_losses_and_gradients_are_those_of_one_process(stage: LanguageStage, world: int, parts: int) -> None:
+    for step in range(3):
+        assert_divides(stage, step, world, parts)
+
+
+def test_the_residual_decoder_alone(mini: Mini, tmp_path: Path) -> None:
+    stage = stage_of(mini, tmp_path, refiner_only=True, refiner_weight=1.0, refiner_rows=0.3)
+    figures, gradients = assert_divides(stage, 0, 8, 1)  # most processes have no row for it
+    assert figures["total"] == pytest.approx(figures["refiner"])
+    assert any(float(g.abs().max()) > 0 for g in gradients)
+
+
+def test_every_row_is_in_one_share(stage: LanguageStage) -> None:
+    rows = stage.pool.step(0)
+    step = share_of(rows, StepContext(0, 0, 1, 0), ["body"], 0.5)
+    assert list(step.rows) == rows and step.refined["body"] > 0
+    for world, parts in DIVISIONS:
+        contexts = [StepContext(0, r, world, 0, p, parts) for r in range(world) for p in range(parts)]
+        shares = [share_of(rows, context, ["body"], 0.5) for context in contexts]
+        assert Counter(id(r) for s in shares for r in s.rows) == Counter(map(id, rows))
+        assert sum(int(s.chosen.sum()) for s in shares) == int(step.chosen.sum()) == round(step.answers["body"] / 2)
+        places = {id(r): (c, f) for s in shares for r, c, f in zip(s.rows, s.chosen, s.forgotten, strict=True)}
+        for row, chosen, forgotten in zip(rows, step.chosen, step.forgotten, strict=True):
+            assert places[id(row)][0] == chosen and np.array_equal(places[id(row)][1], forgotten)
+        assert all(s.tokens == step.tokens and s.refined == step.refined for s in shares)
+
+
+def test_what_lies_with_another_process_is_not_saved(
+    stage: LanguageStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.model.lm_head.weight, "data", torch.empty(0))
+    with pytest.raises(UserError, match=r"not saved: lm_head\.weight is empty"):
+        write(tmp_path / "checkpoint.pt", stage, {}, 1)
+    with pytest.raises(UserError, match=r"not saved: q\.lora_A\.weight is empty"):
+        write_adapter(tmp_path / "adapter", {"q.lora_A.weight": torch.empty(0)}, {}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_next_is_made_while_this_one_is_in_use() -> None:
+    begun, calls = {n: threading.Event() for n in range(5)}, []
+
+    def make(n: int) -> int:
+        calls.append((n, threading.current_thread().name))
+        begun[n].set()
+        return n * n
+
+    ahead = Prefetch(make)
+    assert ahead.get(0, 1) == 0
+    assert begun[1].wait(5)  # not requested yet
+    assert ahead.get(1, 2) == 1
+    assert ahead.get(4) == 16  # another than foreseen: the foreseen one is dropped
+    assert ahead.get(2) == 4
+    assert [n for n, _ in calls] == [0, 1, 2, 4, 2]
+    assert len({name for _, name in calls}) == 1 and calls[0][1] != threading.current_thread().name
+
+
+def test_errors_are_raised_by_the_request() -> None:
+    ahead = Prefetch(lambda n: 1 // n)
+    assert ahead.get(1, 0) == 1
+    with pytest.raises(ZeroDivisionError):
+        ahead.get(0)
+    assert ahead.get(1) == 1
+
+
+WIDTH = 37
+
+
+def windows_of(folder: Path, hold: list[slice]) -> tuple[Windows, list[np.ndarray]]:
+    rng = np.random.default_rng(3)
+    clips = [rng.normal(size=(n, WIDTH)).astype(np.float32) * 3 + 1 for n in (BLOCK + 5, 20, 300, 1, BLOCK, 77)]
+    file = FeatureFile(folder)
+    for clip in clips:
+        file.add(clip)
+    return Windows(file, ["walk", "bow", "walk", "bow", "run", "run"], np.zeros(6, bool), hold), clips
+
+
+def test_clips_come_back(tmp_path: Path) -> None:
+    windows, clips = windows_of(tmp_path / "not" / "there yet", [])
+    assert windows.clips.lengths.tolist() == [len(c) for c in clips]
+    for stored, clip in zip(windows.clips, clips, strict=True):
+        np.testing.assert_array_equal(stored, clip)
+    np.testing.assert_array_equal(windows.clips[-1], clips[-1])
+    np.testing.assert_array_equal(windows.clips.frames(2, 10, 50), clips[2][10:50])
+    with pytest.raises(IndexError):
+        windows.clips[6]
+    assert os.listdir(tmp_path) == []  # the file has no name
+
+
+def test_statistics_are_numpys_to_the_bit(tmp_path: Path) -> None:
+    windows, clips = windows_of(tmp_path, [])
+    everything = np.concatenate(clips).astype(np.float64)
+    mean, std = windows.statistics()
+    np.testing.assert_array_equal(mean, everything.mean(0).astype(np.float32))
+    np.testing.assert_array_equal(std, everything.std(0).astype(np.float32))
+
+
+@pytest.mark.parametrize("hold", [[], [slice(0, 2), slice(5, 9)]])
+def test_batches_are_cut_from_the_clips(tmp_path: Path, hold: list[slice]) -> None:
+    windows, clips = windows_of(tmp_path, hold)
+    batch = windows.batch(40, 64, [1, 2], 0.5, 0.5)
+    np.testing.assert_array_equal(batch, windows.batch(40, 64, [1, 2], 0.5, 0.5))
+    starts = {clip[i].tobytes(): (n, i) for n, clip in enumerate(clips) for i in range(len(clip))}
+    for row in batch:
+        n, at = starts[row[0].tobytes()]
+        real = clips[n][at : at + 64]
+        np.testing.assert_array_equal(row[: len(real)], real)
+        padding = np.delete(row[len(real) :], np.r_[tuple(hold)] if hold else [], axis=1)
+        np.testing.assert_array_equal(padding, np.broadcast_to(np.delete(real[-1], np.r_[tuple(hold)] if hold else []),
+                                                            padding.shape))  # fmt: skip
+        assert not any(row[len(real) :, channels].any() for channels in hold)
+
+
+def test_clips_of_other_widths_are_refused(tmp_path: Path) -> None:
+    windows, _ = windows_of(tmp_path, [])
+    with pytest.raises(UserError, match="5 channels among such of 37"):
+        windows.clips.add(np.zeros((3, 5), np.float32))
