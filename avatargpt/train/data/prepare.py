@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Self
@@ -316,7 +317,7 @@ def write_sample_corpus(folder: Path) -> None:
                 for name, texts in captions.items() for t in texts[:2]]  # fmt: skip
     lines = "".join(json.dumps(r) + "\n" for r in rewrites)
     for name, text in (("body_captions.json", json.dumps(bank, indent=1)), ("rewrites_train.jsonl", lines)):
-        atomic_write(folder / "text" / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        atomic_write(folder / "text" / name, partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 def sample_corpus_stage(args: SimpleNamespace) -> None:
