@@ -1,8 +1,14 @@
 """Fixtures shared by all tests."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from avatargpt.face.audio_model.driver import Driver
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -13,3 +19,11 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the real corpora in ../shared, which are not part of the project")
     return SHARED
+
+
+@pytest.fixture
+def driver() -> Driver:
+    """A small speech-to-face driver with random weights."""
+    from tests.factories import small_driver
+
+    return small_driver()

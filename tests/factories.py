@@ -1,17 +1,33 @@
-"""Small models of random weights, and stand-ins that several tests share."""
+"""Small models of random weights, made-up speech, and stand-ins that several tests share."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+from avatargpt.face.audio_model.visemes import STYLE, phone_track, viseme_curves
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.llm.model import Completion
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.speech.alignment import SoundScores
+from avatargpt.speech.audio import FPS, RATE, frames_in
+from avatargpt.speech.features import WIDTH as FEATURES
+from avatargpt.speech.features import extract
+from avatargpt.speech.phone_times import with_visemes
+from avatargpt.speech.phones import ARPABET, Phone
+from avatargpt.speech.pronouncing import transcript_words
+from avatargpt.speech.words import Word, Words
+from avatargpt.train.speech_data.corpus import SpeechClip
+from instruct_data.face.score import OWN, Score, read_instructions
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 LEVELS, CODES, WIDTH = 3, 24, 6
@@ -70,3 +86,100 @@ class CountingGrounder:
     def sentence(self, texts: Sequence[str]) -> np.ndarray:
         rows = np.array([[*(float(w in t) for w in self.words), self.constant] for t in texts])
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+PHONES = [
+    Phone("M", 0.30, 0.40), Phone("AA", 0.40, 0.60), Phone("P", 0.60, 0.70), Phone("IY", 0.70, 0.86),
+    Phone("F", 0.86, 0.96), Phone("UW", 0.96, 1.20), Phone("S", 1.20, 1.32), Phone("AE", 1.32, 1.52),
+]  # fmt: skip
+
+HELLO_WORDS = Words(
+    (
+        Word("hello", 0.1, 0.5, (Phone("HH", 0.1, 0.2), Phone("AH", 0.2, 0.25, 0), Phone("L", 0.25, 0.3),
+                                 Phone("OW", 0.3, 0.5, 1)), 0.9),
+        Word("there", 0.5, 0.8), Word("you", 1.2, 1.4),
+    ), 2.0, "test",
+)  # fmt: skip
+TEXT = "Walk over to the window, please. Now wave at everybody who is passing by!"
+
+
+def voice(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:
+    """A buzz with syllables and a little noise."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * rate)) / rate
+    wave = sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 12)) * (1 + np.sin(2 * np.pi * 4 * t)) * 0.05
+    return np.asarray(wave + 0.002 * rng.standard_normal(len(t)), np.float32)
+
+
+@cache
+def speech_clip(split: str = "train", kind: str = "taught", seed: int = 0) -> SpeechClip:
+    """Two seconds of `PHONES`, with the curves that the rules make of them."""
+    sound = voice(2.0, seed=seed)
+    taught = viseme_curves(PHONES, frames_in(len(sound), RATE))
+    times = [[p.name, p.start, p.end] for p in PHONES]
+    return SpeechClip(
+        extract(sound, RATE), taught.curves, taught.phones, np.zeros(len(STYLE), np.float32), kind, split,
+        f"{'pairs' if kind == 'paired' else 'made'}/{seed}", times,
+    )  # fmt: skip
+
+
+def phone_scores(phones: list[Phone], frames: int, unsure: float = 0.15, seed: int = 0) -> np.ndarray:
+    """Log-probabilities (2 T, phones) that favour the true phone, but for a share of steps without any preference."""
+    rng = np.random.default_rng(seed)
+    p = rng.random((2 * frames, len(ARPABET))) * 0.02
+    p[np.arange(2 * frames), phone_track(phones, frames).ravel()] += 0.8
+    p[rng.random(2 * frames) < unsure] = 1 / len(ARPABET)
+    scores: np.ndarray = np.log(p / p.sum(1, keepdims=True))
+    return scores
+
+
+def sound_scores(text: str, gap: float = 0.3) -> tuple[SoundScores, list[float]]:
+    """Phone scores of a text spoken at 12 phones a second, with a pause at each mark, and its words' onsets."""
+    t, phones, onsets = gap, list[Phone](), []
+    for word in transcript_words(text):
+        onsets.append(t)
+        for name in word.pronunciations[0]:
+            phones.append(Phone(name.rstrip("012"), t, t + 1 / 12))
+            t += 1 / 12
+        t += gap if word.pause else 0.0
+    frames = round((t + gap) * FPS)
+    scores = with_visemes(phone_scores(phones, frames, 0.05))
+    return SoundScores(np.zeros((frames, FEATURES), np.float32), scores), onsets
+
+
+class RandomGrounder:
+    """A grounder without a network: each word is a fixed random vector."""
+
+    def states(self, texts: list[str]) -> list[np.ndarray]:
+        return [np.stack([self._vector(w) for w in t.split()]) for t in texts]
+
+    def sentence(self, texts: list[str]) -> np.ndarray:
+        pooled = np.stack([s.mean(0) for s in self.states(texts)])
+        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+
+    def _vector(self, word: str) -> np.ndarray:
+        return np.random.default_rng([ord(c) for c in word]).standard_normal(384).astype(np.float32)
+
+
+def small_driver() -> Driver:
+    """Random weights with open gates, so that every part has a say."""
+    torch.manual_seed(0)
+    config = DriverConfig(width=24, hidden=32, dilations=[1, 2, 4], text_width=16, inject=2, gates="open")
+    network = DriverNetwork(config)
+    with torch.no_grad():
+        for head in (network.curves, network.paired):
+            head.weight.normal_(std=0.3)
+            head.bias.fill_(0.3)
+    return Driver(network)
+
+
+def small_parser(lengths: bool = False, **about: Any) -> InstructionParser:
+    """A parser with random weights, always the same."""
+    torch.manual_seed(1)
+    shape = ParserConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0, lengths=lengths, **about)
+    return InstructionParser(ParserNetwork(shape))
+
+
+def written_scores(count: int) -> list[Score]:
+    """The first of our written instructions."""
+    return [row.score for row in list(read_instructions(OWN))[:count]]

@@ -11,14 +11,12 @@ from avatargpt.avatar.pipeline import AvatarPipeline
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.pipeline import FacePipeline
+from tests.factories import RandomGrounder
 from tests.gesture.conftest import pipeline
-from tests.speech.conftest import Words, driver
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
 from vqvae.features import JOINTS, STANDING, relaxed
 from vqvae.motion import Motion
-
-__all__ = ["driver"]
 
 
 def gestures(frames: int, seed: int = 0) -> Motion:
@@ -45,4 +43,4 @@ def avatar() -> AvatarMotion:
 @pytest.fixture
 def avatars(driver: Driver) -> AvatarPipeline:
     """Small networks of random weights."""
-    return AvatarPipeline(FacePipeline(driver, grounder=Words()), pipeline())
+    return AvatarPipeline(FacePipeline(driver, grounder=RandomGrounder()), pipeline())

@@ -18,8 +18,8 @@ from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.controls import LIVELY
 from tests.avatar.conftest import gestures
 from tests.avatar.test_compose import sitting, still
+from tests.factories import voice
 from tests.gesture.conftest import Word, model_folder
-from tests.speech.conftest import voice
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 

@@ -16,8 +16,8 @@ from avatargpt.avatar.compose import composed
 from avatargpt.avatar.pipeline import AvatarPipeline
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.pipeline import FacePipeline, driver_folder
+from tests.factories import voice
 from tests.gesture.conftest import pipeline
-from tests.speech.conftest import voice
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion

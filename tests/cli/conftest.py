@@ -26,8 +26,8 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.options import UnheededText
 from avatargpt.requests.resolver import ResolvedRequest
+from tests.factories import RandomGrounder
 from tests.gesture.conftest import Spelling, model_folder
-from tests.speech.conftest import Words
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
 
@@ -181,7 +181,7 @@ def _active_parser() -> InstructionParser:
     for seed in range(100):
         torch.manual_seed(seed)
         network = ParserNetwork(ParserConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
-        events = InstructionParser(network).read(["close both eyes"], Words())[0].events
+        events = InstructionParser(network).read(["close both eyes"], RandomGrounder())[0].events
         if any(e.start < 0.5 and e.action not in ("close_mouth", "return_to_neutral") for e in events):
             return InstructionParser(network)
     raise AssertionError("none of a hundred parsers finds an action")
@@ -190,7 +190,7 @@ def _active_parser() -> InstructionParser:
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cheap vectors instead of the encoders of sentences and words."""
-    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: Words())
+    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: RandomGrounder())
     monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
 
 

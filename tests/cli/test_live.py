@@ -22,8 +22,8 @@ from avatargpt.speech import live, word_files
 from avatargpt.speech.words import Word, Words
 from tests.cli.conftest import Cli, Pipe, Result, free_port
 from tests.export.readers import live_link_packet
+from tests.factories import voice
 from tests.gesture.conftest import pipeline, same
-from tests.speech.conftest import voice
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -17,14 +17,12 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.speech import alignment, transcripts, word_files
 from avatargpt.speech.words import Word, Words
 from tests.cli.conftest import Cli, Result
+from tests.factories import HELLO_WORDS, TEXT, sound_scores, voice
 from tests.gesture.conftest import pipeline, same
-from tests.speech.conftest import voice
-from tests.words.test_alignment import TEXT, heard
-from tests.words.test_words import SAID as ALIGNED
 from vqvae.io import pos7
 from vqvae.motion import Motion
 
-SCORES, ONSETS = heard(TEXT)
+SCORES, ONSETS = sound_scores(TEXT)
 SECONDS = len(SCORES.features) / 30
 MATERIAL = "Printing, in the only sense with which we are at present concerned, differs"
 CYRILLIC = "Ну вот доброе утро дамы и господа"
@@ -205,7 +203,7 @@ def aligned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Words | None, ob
 
     def align(audio: Path, transcript: str, driver: object, **options: Any) -> Words:
         calls.append((transcript, options["near"], options["aligner"]))
-        return Words(ALIGNED.words, 2.0, "test", ("doubtful",))
+        return Words(HELLO_WORDS.words, 2.0, "test", ("doubtful",))
 
     monkeypatch.setattr(alignment, "align", align)
     return calls

@@ -187,6 +187,17 @@ def test_glb_holds_the_head_and_its_targets(clip: FaceMotion, tmp_path: Path) ->
     assert gltf["nodes"][1]["name"] == "head"
 
 
+def test_the_skin_of_a_glb_follows_the_head(clip: FaceMotion, tmp_path: Path) -> None:
+    gltf, blob = contents(export.save(clip, tmp_path / "a.glb"))
+    share = floats(gltf, blob, gltf["meshes"][0]["primitives"][0]["attributes"]["WEIGHTS_0"])
+    assert np.allclose(share[:, 1], head().follow, atol=1e-6) and np.allclose(share.sum(1), 1)
+    inverse = floats(gltf, blob, gltf["skins"][0]["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
+    place = np.zeros(3)
+    for joint, matrix in zip(gltf["skins"][0]["joints"], inverse, strict=True):  # each is the child of the one before
+        place = place + gltf["nodes"][joint]["translation"]
+        assert np.allclose(matrix[:3, 3], -place, atol=1e-6)
+
+
 def test_a_body_is_still_a_body(tmp_path: Path) -> None:
     body = Motion(rot.identity((5, 22)), np.zeros((5, 3)) + [0, 0.95, 0])
     assert isinstance(export.load(export.save(body, tmp_path / "b.glb")), Motion)
@@ -205,6 +216,8 @@ def test_vrma_is_what_vrm_asks_for(clip: FaceMotion, tmp_path: Path) -> None:
         "UpperArm", "LowerArm", "Hand", "UpperLeg", "LowerLeg", "Foot")}  # fmt: skip
     assert needed <= set(bones) and not {"leftEye", "rightEye"} & set(bones)
     assert nodes[bones["hips"]["node"]]["translation"][1] > 0
+    for limb in ("leftUpperArm", "leftUpperLeg", "rightUpperArm", "rightUpperLeg"):  # facing +Z, left is +X
+        assert (nodes[bones[limb]["node"]]["translation"][0] > 0) == limb.startswith("left")
     parents = {c: i for i, n in enumerate(nodes) for c in n.get("children", [])}
     chain, at = [], bones["head"]["node"]
     while at in parents:
@@ -222,6 +235,14 @@ def test_vrma_is_what_vrm_asks_for(clip: FaceMotion, tmp_path: Path) -> None:
     jaw = floats(gltf, blob, tracks[(expressions["custom"]["jawOpen"]["node"], "translation")])
     assert np.array_equal(jaw[:, 0], clip.channel("jawOpen")) and not jaw[:, 1:].any()
     assert (about["lookAt"]["node"], "rotation") in tracks and len(about["lookAt"]["offsetFromHeadBone"]) == 3
+
+
+def test_gaze_of_a_vrma_goes_to_the_persons_own_side() -> None:
+    weights = np.zeros((1, 52))
+    weights[0, [arkit.INDEX[n] for n in ("eyeLookOutLeft", "eyeLookInRight")]] = 1  # to the person's left
+    weights[0, [arkit.INDEX[n] for n in arkit.expand("eyeLookUp")]] = 0.5
+    yaw, pitch = vrma.gaze(FaceMotion(weights, np.zeros((1, 3))))[0]
+    assert np.degrees([yaw, pitch]) == pytest.approx([arkit.EYE_DEGREES, arkit.EYE_DEGREES / 2])
 
 
 def test_layouts(clip: FaceMotion, tmp_path: Path) -> None:

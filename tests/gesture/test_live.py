@@ -12,8 +12,8 @@ from avatargpt.export.websocket import BodySender
 from avatargpt.gesture.features import InterlocutorAudio
 from avatargpt.gesture.live import Live, perform
 from avatargpt.speech.audio import open_sound
+from tests.factories import voice
 from tests.gesture.conftest import pipeline, same
-from tests.speech.conftest import voice
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52

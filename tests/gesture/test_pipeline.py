@@ -15,8 +15,8 @@ from avatargpt.gesture.pipeline import GesturePipeline, network_folder
 from avatargpt.gesture.semantics import Manner, read_cues
 from avatargpt.speech.words import Word as TimedWord
 from avatargpt.speech.words import Words
+from tests.factories import voice
 from tests.gesture.conftest import Spelling, Word, body_driver, joined, model_folder, network, pipeline, same
-from tests.speech.conftest import voice
 from vqvae.errors import UserError
 from vqvae.features import STANDING
 

@@ -1,3 +1,5 @@
+"""Sound: rates, channels, files of many kinds, and files that are damaged or cut short."""
+
 import contextlib
 import os
 from pathlib import Path
@@ -25,15 +27,12 @@ def test_frames_do_not_drift_in_an_hour() -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
 def test_resampling_keeps_time_and_size(rate: int) -> None:
-    made = resample(tone(rate), rate)
-    assert len(made) == round(len(tone(rate)) * RATE / rate)
-    expected = 0.5 * np.sin(2 * np.pi * 300 * np.arange(len(made)) / RATE)
-    inner = slice(200, -200)
-    assert np.abs(made[inner] - expected[inner]).max() < 2e-3
-
-
-def test_resampling_removes_what_16_khz_cannot_hold() -> None:
-    assert np.abs(resample(tone(48_000, hz=11_000), 48_000)[200:-200]).max() < 1e-3
+    audio = resample(tone(rate), rate)
+    assert len(audio) == round(len(tone(rate)) * RATE / rate)
+    expected = 0.5 * np.sin(2 * np.pi * 300 * np.arange(len(audio)) / RATE)
+    assert np.abs(audio - expected)[200:-200].max() < 2e-3
+    if rate > 2 * 11_000:  # above what 16 kHz can hold
+        assert np.abs(resample(tone(rate, hz=11_000), rate)[200:-200]).max() < 1e-3
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
@@ -44,15 +43,10 @@ def test_blocks_do_not_depend_on_chunks(rate: int) -> None:
         source = FrameBlocks(rate)
         parts = [b for i in range(0, len(x), chunk) for b in source.push(x[i : i + chunk])]
         assert np.array_equal(np.concatenate(parts), whole)
-
-
-def test_a_block_comes_as_soon_as_its_samples_are_there() -> None:
-    source = FrameBlocks(48_000)
-    assert source.delay < 0.0015
-    x = tone(48_000)
-    first = int(48_000 / 30 + source.delay * 48_000) + 3
-    assert len(list(source.push(x[:1500]))) == 0
-    assert len(list(source.push(x[1500:first]))) == 1
+    source = FrameBlocks(rate)
+    first = int(rate / 30 + source.delay * rate) + 3
+    assert source.delay < 0.0015 + 8 / rate and not list(source.push(x[: rate * 9375 // 300_000]))
+    assert len(list(source.push(x[rate * 9375 // 300_000 : first]))) == 1  # as soon as its samples are there
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int16, np.int32, np.uint8])
@@ -88,37 +82,23 @@ def test_numbers_that_are_none_become_silence_in_a_stream() -> None:
 def test_files_of_many_kinds(tmp_path: Path, rate: int, channels: int, subtype: str, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, np.stack([tone(rate)] * channels, 1), rate, subtype=subtype)
-    made, told = load(path)
-    assert told == rate and len(made) == round(rate * 0.5)
-    assert np.abs(made[500:-500] - tone(rate)[500:-500]).max() < 0.06
+    samples, loaded_rate = load(path)
+    assert loaded_rate == rate and len(samples) == round(rate * 0.5)
+    assert np.abs(samples[500:-500] - tone(rate)[500:-500]).max() < 0.06
     assert inspect(path).channels == channels
 
 
-def test_clipped_sound_is_accepted(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", np.clip(tone(RATE) * 20, -1, 1), RATE)
-    assert np.abs(load(tmp_path / "a.wav")[0]).max() <= 1
-
-
 def test_mistakes_have_clear_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="no such file"):
-        inspect(tmp_path / "a.wav")
     (tmp_path / "text.wav").write_text("not sound at all")
-    with pytest.raises(UserError, match="not a sound file"):
-        inspect(tmp_path / "text.wav")
     soundfile.write(tmp_path / "none.wav", np.zeros(0, np.float32), RATE)
-    with pytest.raises(UserError, match="0 s long"):
-        inspect(tmp_path / "none.wav")
+    for name, message in (("a", "no such file"), ("text", "not a sound file"), ("none", "0 s long")):
+        with pytest.raises(UserError, match=message):
+            inspect(tmp_path / f"{name}.wav")
     bad = tone(RATE)
     bad[4000] = np.nan
     soundfile.write(tmp_path / "nan.wav", bad, RATE, subtype="FLOAT")
     with pytest.raises(UserError, match=r"not numbers.* 0\.250 s"):
         list(blocks(tmp_path / "nan.wav"))
-    soundfile.write(tmp_path / "whole.mp3", np.tile(tone(RATE), 10), RATE)
-    whole = (tmp_path / "whole.mp3").read_bytes()
-    assert len(load(tmp_path / "whole.mp3")[0]) == 10 * len(tone(RATE))
-    (tmp_path / "cut.mp3").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"ends after 2\.\d s; its header says 5\.0 s"):
-        list(blocks(tmp_path / "cut.mp3"))
     monkeypatch.setattr(audio, "MAX_SECONDS", 0.25)
     soundfile.write(tmp_path / "long.wav", tone(RATE), RATE)
     with pytest.raises(UserError, match="cut it into parts"):
@@ -148,10 +128,12 @@ def test_files_that_are_cut_short(tmp_path: Path, suffix: str) -> None:
     soundfile.write(tmp_path / f"a.{suffix}", noise, RATE)
     whole = (tmp_path / f"a.{suffix}").read_bytes()
     assert len(load(tmp_path / f"a.{suffix}")[0]) == len(noise)
+    cut = "(cut short|ends after|damaged sound)"
+    message = r"ends after \d\.\d s; its header says 5\.0 s" if suffix == "mp3" else cut
     for share in (0.3, 0.6, 0.85):
         (tmp_path / f"b.{suffix}").write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(UserError, match=rf"b\.{suffix}: (cut short|ends after|damaged sound)"):
-            load(tmp_path / f"b.{suffix}")
+        with pytest.raises(UserError, match=rf"b\.{suffix}: {message}"):
+            list(blocks(tmp_path / f"b.{suffix}"))
 
 
 def test_libraries_do_not_write_to_standard_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -159,16 +141,12 @@ def test_libraries_do_not_write_to_standard_error(tmp_path: Path, capfd: pytest.
     soundfile.write(tmp_path / "a.mp3", noise, RATE)
     whole = (tmp_path / "a.mp3").read_bytes()
     capfd.readouterr()
-    soundfile.info(_written(tmp_path / "b.mp3", whole[: len(whole) // 2]))
+    (tmp_path / "a.mp3").write_bytes(whole[: len(whole) // 2])
+    soundfile.info(tmp_path / "a.mp3")
     assert "Warning" in capfd.readouterr().err  # what libmpg123 does when it is left to itself
     for at in range(0, len(whole), len(whole) // 7):
-        damaged = whole[:at] + bytes(100) + whole[at + 100 : -50 - at // 3]
+        (tmp_path / "a.mp3").write_bytes(whole[:at] + bytes(100) + whole[at + 100 : -50 - at // 3])
         with contextlib.suppress(UserError):
-            load(_written(tmp_path / "c.mp3", damaged))
+            load(tmp_path / "a.mp3")
     os.write(2, b"here again")
     assert capfd.readouterr().err == "here again"
-
-
-def _written(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path

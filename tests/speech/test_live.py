@@ -1,38 +1,192 @@
-"""Live: packets, pacing, pipes, and the same frames as a whole file gives."""
+"""Live sound: when that of a pipe is due, raw samples, recordings in real time and microphones."""
 
 from __future__ import annotations
 
 import io
-import socket
-import struct
+import math
+import os
+import sys
+import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.export.udp_senders import LiveLinkSender, live_link_values, pack
-from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.live import run_live
 from avatargpt.speech import live
-from tests.export.readers import live_link_packet
-from vqvae import arkit
+from avatargpt.speech.live import MAX_LATE, MAX_WAITING, MIN_AHEAD, Listener, Playout
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
 
-ID = "$" + "0123456789abcdef" * 2 + "0123"
+RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples
+RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples
+RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples
+Arrivals = list[tuple[float, float]]  # (second, seconds of sound)
+Blocks = list[tuple[float, int, bool]]
 
 
-@pytest.fixture(scope="module")
-def driver() -> Driver:
-    import torch
+def played(
+    arrivals: Arrivals, begin: float = 0.0, end: float | None = None, stalls: float = math.inf
+) -> tuple[Blocks, float]:
+    """(time, samples, whether silence) of each block of sound that counts up from 1, and the seconds dropped.
 
-    torch.manual_seed(0)
-    network = DriverNetwork(DriverConfig(width=24, hidden=32, dilations=[1, 2], text_width=16, inject=1, gates="open"))
-    with torch.no_grad():
-        network.curves.weight.normal_(std=0.2)
-        network.curves.bias.fill_(0.3)
-    return Driver(network)
+    Args:
+        end: when the source ends; None = after the last arrival. stalls: when blocks are not asked for during 0.44 s.
+    """
+    play, due, out, dropped, first = Playout(RATE, 0.0), sorted(arrivals), [], None, 1
+    now, end = 0.0, max(at for at, _ in arrivals) if end is None else end
+    while True:
+        while due and due[0][0] <= now:
+            at, seconds = due.pop(0)
+            size = round(seconds * RATE)
+            play.arrived(np.arange(first, first + size), at)
+            first += size
+        if not due and now >= end:
+            play.ended()
+        events = [at for at, _ in due[:1]] or [end]
+        if dropped is None:
+            if now < begin:
+                now = min(min(t for t in [*events, begin] if t > now), begin)
+                continue
+            dropped = play.begin(now)
+        got = play.next(now)
+        if got is None:
+            return out, dropped
+        if isinstance(got, float):
+            now = min([now + got, *(t for t in events if t > now)])
+        else:
+            out.append((now, len(got), not got.any()))
+            if now >= stalls:
+                now, stalls = now + 0.44, math.inf
+
+
+def test_chunks_of_a_microphone_become_even_frames_without_delay() -> None:
+    blocks, dropped = played([(0.1 * k + 0.1, 0.1) for k in range(20)])
+    times = [t for t, _, _ in blocks]
+    assert dropped == 0 and not any(silent for *_, silent in blocks) and {n for _, n, _ in blocks} <= {533, 534}
+    np.testing.assert_allclose(times, 0.1 + np.arange(60) * FRAME, atol=NEAR)
+
+
+def test_a_delay_of_a_late_chunk_is_made_up_for() -> None:
+    arrivals = [(0.1 * k + 0.1 + 0.1 * (k == 10), 0.1) for k in range(100)]
+    times = np.array([t for t, _, silent in played(arrivals)[0] if not silent])
+    late = times - (0.1 + np.arange(300) * FRAME)
+    assert late[40] == pytest.approx(0.1, abs=0.02) and late[150:].max() < 0.01
+    assert np.diff(times[36:]).min() > 0.9 * FRAME  # and not in a hurry
+
+
+def test_a_stall_of_the_machine_does_not_stay() -> None:
+    blocks, _ = played([(0.1 * k + 0.1, 0.1) for k in range(40)], stalls=1.5)
+    late = np.array([t for t, _, _ in blocks]) - (0.1 + np.arange(120) * FRAME)
+    assert not any(silent for *_, silent in blocks) and late.max() > 0.4
+    assert np.abs(late[60:]).max() < NEAR
+
+
+def test_a_sentence_that_comes_at_once_is_spoken_at_its_speed_and_pauses_are_silent() -> None:
+    blocks, dropped = played([(0.1, 1), (5, 2)])
+    sound = [t for t, _, silent in blocks if not silent]
+    assert dropped == 0 and len(sound) in (90, 91)
+    np.testing.assert_allclose(np.diff(sound[:30]), FRAME, atol=NEAR)
+    np.testing.assert_allclose(np.diff(sound[31:]), FRAME, atol=NEAR)
+    assert sound[30] == pytest.approx(5, abs=FRAME + NEAR)
+    pause = [t for t, _, silent in blocks if silent]
+    assert pause[0] == pytest.approx(0.1 + 29 * FRAME + MAX_LATE, abs=NEAR) and max(np.diff(pause)) < FRAME + NEAR
+    assert len(pause) == pytest.approx((3.9 - MAX_LATE) * 30, abs=2)
+
+
+def test_what_a_microphone_said_while_weights_were_loaded_is_dropped() -> None:
+    piled = [(0.01, 0.7)]  # in the pipe when listening began
+    blocks, dropped = played([*piled, *((0.1 * k + 0.1, 0.1) for k in range(60))], begin=3.05)
+    assert dropped == pytest.approx(3.7)
+    np.testing.assert_allclose([t for t, _, _ in blocks[:3]], 3.1 + np.arange(3) * FRAME, atol=NEAR)
+    assert not any(silent for *_, silent in blocks)
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "end"),
+    [
+        ([(0.0, 2.0), (0.01, 40.0)], None), ([(1.0, MIN_AHEAD + 2), (4, 1)], None),
+        ([(0.1 * k, 0.2) for k in range(40)], None), ([(0.5, 0.3)], 0.6),  # the last ends before playing begins
+    ],
+)  # fmt: skip
+def test_what_comes_faster_than_speech_waits_for_its_turn(arrivals: Arrivals, end: float | None) -> None:
+    blocks, dropped = played(arrivals, begin=3.5, end=end)
+    samples = sum(n for _, n, silent in blocks if not silent)
+    assert dropped == 0 and samples == round(sum(s for _, s in arrivals) * RATE)
+    assert blocks[0][0] == pytest.approx(3.5 + FRAME, abs=NEAR)
+
+
+@pytest.mark.parametrize("chunk", [0.55, 0.6, 0.8, 1.0, 1.5])
+@pytest.mark.parametrize("first", [0.0, 0.04, 0.3])
+def test_long_chunks_at_the_speed_of_speech_wait_for_their_turn(chunk: float, first: float) -> None:
+    """Also where the first of them lay in the pipe when listening began, which says nothing of how it comes."""
+    arrivals = [(first + chunk * k, chunk) for k in range(6)]
+    blocks, dropped = played(arrivals, begin=2.5)
+    assert dropped == 0 and sum(n for _, n, silent in blocks if not silent) == round(6 * chunk * RATE)
+
+
+def test_a_reader_that_was_held_up_takes_nobody_for_fast() -> None:
+    play = Playout(RATE, 0.0)
+    for k in range(20):
+        play.arrived(np.ones(RATE // 10), 0.1 * k + 0.1, 0.1 * k)
+    play.arrived(np.ones(round(0.7 * RATE)), 2.7, 2.7 - 1e-4)  # lay there while another thread had the interpreter
+    assert not play.fast
+    play.arrived(np.ones(round(0.7 * RATE)), 3.4, 2.7)
+    assert play.fast
+
+
+def test_memory_is_bounded_while_weights_are_loaded() -> None:
+    play = Playout(RATE, 0.0)
+    for k in range(round(10 * (MAX_WAITING + 60))):
+        play.arrived(np.ones(RATE // 10), 0.1 * k + 0.1)
+        assert play.waiting <= MAX_WAITING
+    assert play.begin(200.0) == pytest.approx(MAX_WAITING + 60) and play.waiting == 0
+
+
+def test_a_listener_drops_what_is_old_and_says_so_once() -> None:
+    read, write = os.pipe()
+    told: list[float] = []
+    with open(read, "rb", buffering=0) as source, open(write, "wb", buffering=0) as sink:
+        listener = Listener(live.pipe_blocks(source), RATE, told.append)
+        sink.write(np.full(16_000, 7, "<i2").tobytes())  # piled up: a second that is old by now
+        time.sleep(0.1)
+        speaking = threading.Thread(target=lambda: (time.sleep(0.1), sink.write(np.full(1600, 9, "<i2").tobytes())))
+        blocks = listener.blocks()
+        speaking.start()
+        heard = [next(blocks) for _ in range(4)]
+    speaking.join()
+    assert told == [1.0] and {int(v) for block in heard for v in block} <= {0, 9}
+    assert any(block.any() for block in heard)
+
+
+def test_a_listener_raises_what_its_source_does() -> None:
+    def broken():
+        yield np.ones(10)
+        raise UserError("no more")
+
+    with pytest.raises(UserError, match="no more"):
+        list(Listener(broken(), RATE, lambda seconds: None).blocks())
+    with pytest.raises(UserError, match="no sound came"):
+        list(Listener(iter(()), RATE, lambda seconds: None).blocks())
+
+
+def test_silence_has_its_length() -> None:
+    assert sum(len(b) for b in live.silent_blocks(16_000, 2.5)) == 40_000
+    endless = live.silent_blocks(16_000)
+    assert sum(len(next(endless)) for _ in range(100)) == 1_600_000
+
+
+def test_a_recording_takes_its_time() -> None:
+    clock, sizes, times = [0.0], [], []
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    for block in live.paced([np.zeros(7999), np.zeros(534)], 16_000, lambda: clock[0], sleep):
+        sizes.append(len(block))
+        times.append(clock[0])
+    assert sum(sizes) == 8533 and max(sizes) == 534 and len(sizes) == 17
+    np.testing.assert_allclose(times, np.cumsum(sizes) / 16_000, atol=1e-9)
 
 
 class Drops(io.BytesIO):
@@ -40,82 +194,6 @@ class Drops(io.BytesIO):
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(7)
-
-
-def face(frames: int = 1, seed: int = 0) -> FaceMotion:
-    rng = np.random.default_rng(seed)
-    return FaceMotion(rng.random((frames, 52)), rng.normal(0, 0.2, (frames, 3)))
-
-
-def test_a_subject_that_is_no_text() -> None:
-    with pytest.raises(UserError, match="accepted UTF-8 text"):
-        pack(np.zeros(61, np.float32), 0, "\udcff", ID)
-
-
-def test_packet_is_laid_out_as_the_phone_does() -> None:
-    motion = face()
-    data = pack(live_link_values(motion)[0], 77, "Ada", ID, 60)
-    assert data[:4] == b"\x06\x00\x00\x00" and data[4:41] == ID.encode()
-    assert data[41:48] == b"\x00\x00\x00\x03Ada"
-    frame, part, rate, denominator, count = struct.unpack(">ifiiB", data[48:65])
-    assert (frame, part, rate, denominator, count) == (77, 0.0, 60, 1, 61)
-    assert len(data) == 65 + 4 * 61
-    numbers = np.array(struct.unpack(">61f", data[65:]))
-    np.testing.assert_allclose(numbers[:52], motion.weights[0], atol=1e-7)
-    # right, down and to the left shoulder are positive: the other way round than in FaceMotion
-    np.testing.assert_allclose(numbers[52:55], -motion.head[0], atol=1e-6)
-    left = motion.weights[0, arkit.INDEX["eyeLookInLeft"]] - motion.weights[0, arkit.INDEX["eyeLookOutLeft"]]
-    assert numbers[55] == pytest.approx(left * np.radians(arkit.EYE_DEGREES), abs=1e-6)
-    for name in ("", "x" * 65):
-        with pytest.raises(UserError, match="accepted 1 to 64"):
-            pack(live_link_values(motion)[0], 0, name, ID)
-
-
-def test_frames_arrive_by_udp_and_equal_the_whole_file(driver: Driver) -> None:
-    rng = np.random.default_rng(1)
-    sound = (rng.normal(0, 0.2, 16_000) * 32767).clip(-32768, 32767).astype("<i2")
-    whole = driver.drive(sound)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        listener.bind(("127.0.0.1", 0))
-        listener.settimeout(5)
-        sender = LiveLinkSender("127.0.0.1", listener.getsockname()[1], "Ada")
-        parts = live.pipe_blocks(io.BytesIO(sound.tobytes() + b"\x01"))
-        done = run_live(driver.stream(16_000), parts, [sender], record=1000)
-        got = [live_link_packet(listener.recv(4096)) for _ in range(done.frames)]
-        sender.close()
-    assert done.frames == len(whole) == 30
-    assert [p.frame for p in got] == list(range(30)) and {p.subject for p in got} == {"Ada"}
-    np.testing.assert_array_equal(np.stack([p.values for p in got]), live_link_values(whole))
-    np.testing.assert_array_equal(done.motion().weights, whole.weights)
-
-
-def test_a_host_that_is_not_known() -> None:
-    with pytest.raises(UserError, match="Live Link listener"):
-        LiveLinkSender("no.such.host.invalid", 11111)
-
-
-def test_a_recording_takes_its_time() -> None:
-    clock = [0.0]
-    seen = []
-
-    def sleep(seconds: float) -> None:
-        clock[0] += seconds
-
-    for block in live.paced([np.zeros(7999), np.zeros(534)], 16_000, lambda: clock[0], sleep):
-        seen.append((len(block), clock[0]))
-    assert sum(n for n, _ in seen) == 8533 and max(n for n, _ in seen) == 534 and len(seen) == 17
-    np.testing.assert_allclose([t for _, t in seen], np.cumsum([n for n, _ in seen]) / 16_000, atol=1e-9)
-
-
-def test_kept_frames_are_bounded_and_changed(driver: Driver) -> None:
-    def shut(frame: FaceMotion) -> FaceMotion:
-        return FaceMotion(frame.weights * 0, frame.head)
-
-    done = run_live(driver.stream(16_000), [np.zeros(16_000, np.float32)], change=shut, record=7)
-    assert done.frames == 7 and not done.motion().weights.any()
-    with pytest.raises(UserError, match="no sound came"):
-        run_live(driver.stream(16_000), [])
 
 
 @pytest.mark.parametrize("kind", ["WAV", "RF64", "AIFF", "FLAC", "OGG", "MP3"])
@@ -139,9 +217,6 @@ def test_raw_sound_that_begins_like_a_file(start: bytes) -> None:
 
 
 def test_a_microphone_that_waits_keeps_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-    from types import SimpleNamespace
-
     calls: list = []
 
     class Stream:

@@ -12,7 +12,7 @@ from avatargpt.train.speech_data.augment import Disturber, noise
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.clips import sound_clips, still_clips
 from avatargpt.train.speech_data.sounds import SOUNDS, sounds
-from tests.speech.conftest import PHONES, clip, voice
+from tests.factories import PHONES, speech_clip, voice
 from vqvae.errors import UserError
 
 
@@ -142,7 +142,7 @@ def test_disturbances_keep_silence_and_depend_on_the_seed() -> None:
 
 def test_the_share_of_disturbed_rows() -> None:
     settings = [Sampling(level=0.0, masks=0.0, noise=share) for share in (0.0, 0.5)]
-    clean, noisy = (Batches([clip(seed=1)], sampling=s).draw(160, 60, 2, [0]) for s in settings)
+    clean, noisy = (Batches([speech_clip(seed=1)], sampling=s).draw(160, 60, 2, [0]) for s in settings)
     assert bool((clean.curves == noisy.curves).all())
     assert 0.4 < float((clean.features == noisy.features).all(-1).all(-1).float().mean()) < 0.6
 

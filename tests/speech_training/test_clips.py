@@ -12,7 +12,7 @@ from avatargpt.train.speech_data import clips
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.expressions import counted_clips, drawn_clips
 from avatargpt.train.speech_data.recordings import Sentence
-from tests.speech.conftest import PHONES, clip, voice
+from tests.factories import PHONES, speech_clip, voice
 from vqvae.arkit import INDEX
 from vqvae.errors import UserError
 
@@ -85,7 +85,7 @@ def test_texts_that_do_not_fit_are_left_out(driver: Driver, monkeypatch: pytest.
 
 def test_shares_of_sources() -> None:
     sources = ("espeak", "espeak", "espeak", "espeak", "lj", "stamps")
-    cache = [clip(seed=i) for i in range(6)]
+    cache = [speech_clip(seed=i) for i in range(6)]
     for c, source in zip(cache, sources, strict=True):
         c.name = f"{source}/x"
     weights = Batches(cache, sampling=Sampling(paired=0.0, shares={"stamps": 0.5, "lj": 0.2}))._weights[False]

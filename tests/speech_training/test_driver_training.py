@@ -24,7 +24,7 @@ from avatargpt.train.speech_data import corpus, expressions
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose
 from avatargpt.train.speech_data.validation import SHIFTS, predict, settle_gate
-from tests.speech.conftest import PHONES, Words, clip
+from tests.factories import PHONES, RandomGrounder, speech_clip
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
 
@@ -49,7 +49,8 @@ def train(
 
 
 def all_clips() -> list[corpus.SpeechClip]:
-    return [clip(seed=1), clip(seed=2), clip(kind="paired", seed=3), clip("val", seed=4), clip("val", "paired", seed=5)]
+    kinds = [("train", "taught"), ("train", "taught"), ("train", "paired"), ("val", "taught"), ("val", "paired")]
+    return [speech_clip(split, kind, seed) for seed, (split, kind) in enumerate(kinds, 1)]
 
 
 def expression() -> ExpressionClip:
@@ -86,7 +87,7 @@ def test_mistakes_in_the_configuration(tmp_path: Path) -> None:
         with pytest.raises(UserError):
             audio_model.DriverRecipe.read({section: bad}, "configuration")
     with pytest.raises(UserError, match="no training clips"):
-        train(tmp_path, clips=[clip("val")])
+        train(tmp_path, clips=[speech_clip("val")])
 
 
 def test_batches_are_repeatable_and_aligned() -> None:
@@ -97,7 +98,7 @@ def test_batches_are_repeatable_and_aligned() -> None:
     assert not torch.equal(a.features, batches.draw(6, 50, 2, [0, 2, 0]).features)
     assert a.paired.tolist() == [True] + [False] * 5
     assert (a.phones[0] == -1).all() and (a.phones[1:] >= 0).all()
-    source = clip(seed=1)
+    source = speech_clip(seed=1)
     batch = Batches([source], sampling=sampling).draw(1, 40, 2, [5])
     features = source.features.astype(np.float16).astype(np.float32)
     start = next(s for s in range(len(source)) if np.array_equal(features[s], batch.features[0, 0].numpy()))
@@ -106,7 +107,7 @@ def test_batches_are_repeatable_and_aligned() -> None:
 
 
 def test_directed_rows() -> None:
-    batch = Batches(all_clips()[:3], [expression()], Words(), Sampling(directed=0.75)).draw(8, 60, 2, [0])
+    batch = Batches(all_clips()[:3], [expression()], RandomGrounder(), Sampling(directed=0.75)).draw(8, 60, 2, [0])
     assert batch.text is not None and not batch.features.isnan().any()
     directed = batch.text.timing[..., 4].flatten(1).any(1) | (batch.text.strength.flatten(1).amax(1) > 0)
     assert 5 <= int(directed.sum()) <= 6 and not directed[batch.paired].any()
@@ -131,8 +132,8 @@ def losses(
 
 
 def test_losses_are_zero_for_the_target_and_rise_with_each_error() -> None:
-    target = torch.from_numpy(clip().curves)[None]
-    phones = torch.from_numpy(clip().phones.astype(np.int64))[None]
+    target = torch.from_numpy(speech_clip().curves)[None]
+    phones = torch.from_numpy(speech_clip().phones.astype(np.int64))[None]
     fixed = phones, torch.nn.functional.one_hot(phones, 40).float() * 50, audio_model.channel_scale(target[0].std(0))
     right = losses(target, target, *fixed)
     assert max(right[k] for k in ("curves", "velocity", "lips", "still", "phones")) < 1e-3
@@ -216,7 +217,7 @@ def test_a_gate_is_calibrated_to_the_allowed_share_of_false_closures() -> None:
     network = DriverNetwork(DriverConfig(**MODEL, seal=True))
     torch.nn.init.normal_(network.seal.weight, std=1.5)
     torch.nn.init.zeros_(network.seal.bias)
-    validation = [clip("val", seed=s) for s in (4, 6, 7, 8)]
+    validation = [speech_clip("val", seed=s) for s in (4, 6, 7, 8)]
     with torch.no_grad():
         logits = [network(torch.from_numpy(c.features)[None], torch.zeros(1, 8)).seal for c in validation]
         middle = -float(torch.cat([x for x in logits if x is not None], 1).quantile(0.85))
@@ -239,7 +240,7 @@ def test_a_gate_is_calibrated_to_the_allowed_share_of_false_closures() -> None:
     network.seal.bias.data.fill_(50.0)  # always shut
     for net, clips, gate, message in (
         (DriverNetwork(DriverConfig(**MODEL)), validation, "seal", "gate"),
-        (network, [clip()], "seal", "validation clips"),
+        (network, [speech_clip()], "seal", "validation clips"),
         (network, validation, "seal", "more than 0.03 of the vowels"), (network, validation, "bite", "model: bite"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=message):
@@ -290,7 +291,7 @@ def test_the_gate_for_f_and_v_moves_the_lower_lip_and_yields_to_closed_lips() ->
 
 
 def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: Words())
+    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: RandomGrounder())
     start = train(tmp_path / "start")
     before = copy_of(start.network)
     alone = {"sampling": {"directed": 1.0, "paired": 0.0}, "steps": 2, "warmup": 0, "lr": 0.01}

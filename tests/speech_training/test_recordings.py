@@ -18,7 +18,7 @@ from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data import recordings
 from avatargpt.train.speech_data.clips import SpeechData, flite_clips, labelled_clips
 from avatargpt.train.speech_data.synthesizers import Espeak, Flite, phones_of
-from tests.speech.conftest import voice
+from tests.factories import voice
 from vqvae.errors import UserError
 
 

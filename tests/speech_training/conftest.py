@@ -1,3 +1,0 @@
-from tests.speech.conftest import driver
-
-__all__ = ["driver"]
