@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from avatargpt.config import RESOLVED, save_resolved
 from avatargpt.gesture.config import Material
@@ -29,16 +33,18 @@ from avatargpt.train.gesture.data import Arrays, Take, save_corpus
 from avatargpt.train.gesture.takes import clips, figures, takes_of
 from avatargpt.train.gesture.talks import MAX_SECONDS, MIN_SECONDS, CorpusRecipe, Talks, write_talk
 from avatargpt.train.runtime import Runtime
+from avatargpt.train.speech_data.clips import own_texts, utterances
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
+from vqvae.io.data_files import read_yaml
 from vqvae.io.files import parsing, regular_file
 from vqvae.motion import atomic_write
+from vqvae.tokenizer import MotionTokenizer
 
 if TYPE_CHECKING:
     from avatargpt.train.gesture.voices import Utterance
-    from vqvae.tokenizer import MotionTokenizer
 
 GENERATED, STORE, CLIPS, TALKS, TAKES, FIGURES = "made", "store", "clips", "talks", "takes", "figures.json"
 SOURCE = "gesture-corpus"
@@ -48,7 +54,6 @@ LICENCE = "the project's; strokes of SmartBody (LGPL-2.1)"
 def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None:
     """Generate (or go on generating) the corpus; with --tokenizer, the cache of takes as well."""
     from instruct_data.gesture.classes import word_classes
-    from vqvae.tokenizer import MotionTokenizer
 
     out = Path(args.output)
     workers = args.threads or os.cpu_count() or 1
@@ -88,8 +93,6 @@ def _check_same(recipe: CorpusRecipe, out: Path) -> None:
     # Store the configuration in the folder; refuse a folder that has another one.
     path = out / RESOLVED
     if path.is_file():
-        from vqvae.io.data_files import read_yaml
-
         if CorpusRecipe.read(read_yaml(path), str(path)) != recipe:
             raise UserError(f"{out}: begun with another configuration ({RESOLVED}); accepted: that one, a new folder")
         return
@@ -103,7 +106,6 @@ class _Generator:
         self, recipe: CorpusRecipe, gestures: str, texts: str | None, recordings: list[tuple[str, Utterance]]
     ) -> None:
         from avatargpt.train.gesture.voices import Voices
-        from avatargpt.train.speech_data.clips import own_texts, utterances
         from instruct_data.gesture.bank import read_bank
         from instruct_data.gesture.classes import word_classes
 
@@ -116,8 +118,6 @@ class _Generator:
 
     def write_takes(self, number: int, folder: Path) -> list[str]:
         """Write each take of a talk to a file, unless they exist; returns the names."""
-        from safetensors.numpy import save_file
-
         marker = folder / f"{number:05d}.done"
         if marker.is_file():
             return marker.read_text().split()
@@ -137,8 +137,6 @@ class _Generator:
 
     def write_talk(self, number: int, names: list[str], folder: Path) -> None:
         """Write the sounds, motions and words of a talk whose takes exist, unless they exist, too."""
-        from safetensors.numpy import load_file
-
         marker = folder / f"{number:05d}.done"
         if not marker.is_file():
             folder.mkdir(exist_ok=True)
@@ -162,9 +160,6 @@ def _write(job: tuple[int, Path]) -> list[str]:
 def _generate_all(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, workers: int) -> list[Path]:
     # All talks, as many at once as there are threads; a progress bar on stderr.  Each talk has its own process, forked
     # from this one, because espeak-ng's output depends slightly on its earlier output.
-    from rich.console import Console
-    from rich.progress import track
-
     recorded: list[tuple[str, Utterance]] = []
     if args.faces and recipe.data.recorded:
         from avatargpt.train.gesture.voices import recordings
@@ -185,7 +180,6 @@ def _generate_all(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, 
 
 def _read(files: list[Path]) -> Iterator[tuple[Path, Arrays, dict[str, Any]]]:
     # Generated takes: path, arrays, description.
-    from safetensors import safe_open
 
     for path in files:
         with parsing(path, "a take of this corpus", "make it again"), safe_open(regular_file(path), "np") as file:

@@ -25,6 +25,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from torch import Tensor
 
 from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig, Material
@@ -90,8 +92,6 @@ class Corpus:
         """Frames [start, stop) of a take, start in whole tokens: ``audio``, ``words`` (k, V), ``features``, ``codes``
         of the tokens that begin in them, and ``other_audio``, ``other_words`` where there is an interlocutor.
         """
-        from safetensors import safe_open
-
         path, n = self.folder / take.file, self.material.downsample
         with parsing(path, "a take of this cache", "build it again"), safe_open(regular_file(path), "np") as file:
             names = set(file.keys())
@@ -134,8 +134,6 @@ def check_shapes(shapes: dict[str, tuple[int, ...]], material: Material, frames:
 
 def save_corpus(takes: Iterable[Take], material: Material, folder: str | os.PathLike[str]) -> Path:
     """Write a cache, take after take, the index last; `takes` may be a generator."""
-    from safetensors.numpy import save_file
-
     entries: list[dict[str, Any]] = []
     for number, take in enumerate(takes):
         file, frames = f"{number:06d}.safetensors", len(take.arrays["features"])

@@ -6,17 +6,20 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from avatargpt.gesture.bank import GestureBank
+from avatargpt.gesture.driver import NAME, GestureDriver
+from avatargpt.metrics.gesture.fgd import GestureFeatures
+from instruct_data.gesture.bank import read_bank
+from instruct_data.gesture.strokes import HAND, SIDES, Stroke, wrists
+from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.tokenizer import MotionTokenizer
 
 
 def gesture_bank_stage(args: argparse.Namespace) -> None:
     """SmartBody's gestures and our own key frames -> ``bank.safetensors``; prints the packing errors."""
-    from avatargpt.gesture.bank import GestureBank
-    from instruct_data.gesture.bank import read_bank
-    from instruct_data.gesture.strokes import HAND, SIDES, Stroke, wrists
-    from vqvae import rotations as rot
-
     library = read_bank(Path(args.gestures))
     strokes: dict[str, Stroke] = {}
     for stroke in (s for group in library.strokes.values() for s in group):
@@ -39,13 +42,6 @@ def gesture_bank_stage(args: argparse.Namespace) -> None:
 def pack_gestures_stage(args: argparse.Namespace) -> None:
     """A gesture network, its tokenizer, bank and FGD encoder -> the folder ``gesture`` of a model folder, in 8 bits.
     """
-    import torch
-
-    from avatargpt.gesture.bank import GestureBank
-    from avatargpt.gesture.driver import NAME, GestureDriver
-    from avatargpt.metrics.gesture.fgd import GestureFeatures
-    from vqvae.tokenizer import MotionTokenizer
-
     driver, tokenizer = GestureDriver.load(args.gesture), MotionTokenizer.load(args.tokenizer)
     driver.check_tokenizer(tokenizer.fingerprint)
     out = Path(args.output) / NAME

@@ -8,12 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.resources import weights
+from avatargpt.speech.alignment import align
 from avatargpt.speech.audio import RATE, load, resample
 from avatargpt.speech.phones import VOWELS, Phone
 from avatargpt.speech.pronouncing import transcript_words
 from avatargpt.speech.words import Word, Words
 from avatargpt.train.speech_data.clips import BASES, VARIANTS
+from avatargpt.train.speech_data.recordings import lj_texts
+from avatargpt.train.speech_data.synthesizers import VOICES, Espeak, Flite
 from vqvae.errors import UserError
+from vqvae.io.data_files import read_object
 
 ENGLISH = tuple(b for b in BASES if b.startswith(("en", "gmw")))
 MARGIN = 0.02  # s of silence before and after an utterance
@@ -96,15 +102,11 @@ class Voices:
     """
 
     def __init__(self, flite: float) -> None:
-        from avatargpt.train.speech_data.synthesizers import Espeak, Flite
-
         self._espeak, self._share = Espeak(), flite
         self._flite = Flite() if flite > 0 else None
 
     def voice(self, rng: np.random.Generator) -> Voice:
         """A random voice with a constant speed and pitch."""
-        from avatargpt.train.speech_data.synthesizers import VOICES
-
         if self._flite is not None and rng.random() < self._share:
             pitch = float(rng.uniform(85, 220)) if rng.random() < 0.6 else None
             return Voice(self, str(VOICES[int(rng.integers(len(VOICES)))]), float(rng.uniform(0.85, 1.25)), pitch)
@@ -168,10 +170,6 @@ def shifted(words: Words, by: float, seconds: float) -> Words:
 
 def recordings(faces: Path) -> list[tuple[str, Utterance]]:
     """Names and utterances of LJ's and other transcribed recordings, without those that the aligner refuses."""
-    from avatargpt.face.audio_model.driver import Driver
-    from avatargpt.resources import weights
-    from avatargpt.speech.alignment import align
-
     if not faces.is_dir():
         raise UserError(f"{faces}: no such folder; one with ljspeech_sample, aligned_speech_misc is needed")
     driver = Driver.load(weights() / "driver")
@@ -190,9 +188,6 @@ def recordings(faces: Path) -> list[tuple[str, Utterance]]:
 
 
 def _transcripts(faces: Path) -> Iterator[tuple[str, Path, str]]:
-    from avatargpt.train.speech_data.recordings import lj_texts
-    from vqvae.io.data_files import read_object
-
     lj = faces / "ljspeech_sample"
     if lj.is_dir():
         texts = lj_texts(lj)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from avatargpt.face.audio_model.visemes import STYLE
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
@@ -54,8 +56,6 @@ class SpeechClip:
 
 def save(clips: Iterable[SpeechClip], folder: str | os.PathLike[str]) -> Path:
     """Write a cache; float16 features and curves."""
-    from safetensors.numpy import save_file
-
     items = list(clips)
     if not items:
         raise UserError(f"{folder}: no speech clips to store")
@@ -72,8 +72,6 @@ def save(clips: Iterable[SpeechClip], folder: str | os.PathLike[str]) -> Path:
 
 def load(folder: str | os.PathLike[str]) -> list[SpeechClip]:
     """All clips of a cache."""
-    from safetensors import safe_open
-
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} in it; the speech stage writes one")

@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from avatargpt.face.audio_model.conditioning import Clause, Feeling
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.face.instructions.scores import ON_ONE_SIDE, clauses_of, feelings_of, side_of
 from avatargpt.metrics.lip_sync import MOUTH
 from avatargpt.speech.audio import FPS
-from instruct_data.face.score import Emotion, Event, Score
+from instruct_data.face.actions import action_names
+from instruct_data.face.compose import composed
+from instruct_data.face.emotions import emotion_names
+from instruct_data.face.render import render
+from instruct_data.face.score import Emotion, Event, Score, read_instructions
 from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.errors import UserError
 from vqvae.io.files import parsing
@@ -50,8 +56,6 @@ class ExpressionClip:
 
 def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Path:
     """Write a cache of float16 curves."""
-    from safetensors.numpy import save_file
-
     items = list(clips)
     if not items or any(c.curves.ndim != 2 or c.curves.shape[1] != WIDTH for c in items):
         raise UserError(f"{folder}: accepted: at least one clip of curves (T, {WIDTH})")
@@ -68,8 +72,6 @@ def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Pat
 
 def load(folder: str | os.PathLike[str]) -> list[ExpressionClip]:
     """All clips of a cache."""
-    from safetensors import safe_open
-
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} in it; a cache of expression clips is needed")
@@ -109,16 +111,12 @@ def compose(speech: np.ndarray, expression: np.ndarray) -> np.ndarray:
 
 def median_curves(score: Score, seed: int, side: str) -> np.ndarray:
     """(T, 55) median of several renderings of a score; `side` is that of feelings on one side of the face."""
-    from instruct_data.face.render import render
-
     rows = [render(score, seed * _RENDERINGS + k, float(FPS), side).curves for k in range(_RENDERINGS)]
     return np.asarray(np.median(rows, 0), np.float32)
 
 
 def corpus_clips(path: Path, split: str, seed: int = 0) -> Iterator[ExpressionClip]:
     """Each score of a corpus file, with clauses and named feelings; feelings alone also in the text's words."""
-    from instruct_data.face.score import read_instructions
-
     for i, instruction in enumerate(read_instructions(path)):
         score = instruction.score
         clip = _clip_of(score, seed + i, split, f"text/{instruction.id}")
@@ -134,8 +132,6 @@ def _clip_of(score: Score, seed: int, split: str, name: str) -> ExpressionClip:
 
 def composed_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
     """Scores of composed instructions (`instruct_data.face.compose`), half of them with random strengths."""
-    from instruct_data.face.compose import composed
-
     for i, score in enumerate(composed(count, seed)):
         rng = np.random.default_rng([seed, i, 1])
         if i % 2:
@@ -146,9 +142,6 @@ def composed_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip
 
 def counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
     """One action two to six times, slowly or fast; alone, with a second action, or with a feeling."""
-    from instruct_data.face.actions import action_names
-    from instruct_data.face.emotions import emotion_names
-
     for i in range(count):
         rng = np.random.default_rng([seed, i, 2])
         action = str(rng.choice(COUNTED_ACTIONS if i % 4 else action_names()))
@@ -168,9 +161,6 @@ def counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]
 
 def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
     """Random actions at random times, also overlapping, with random strengths and counts, and random feelings."""
-    from instruct_data.face.actions import action_names
-    from instruct_data.face.emotions import emotion_names
-
     for i in range(count):
         rng = np.random.default_rng([seed, i])
         length = round(float(rng.uniform(3, 8)), 1)
@@ -198,8 +188,6 @@ def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
 def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
     """One, two or three uniformly drawn feelings at a time with random strengths; every third clip has a one-sided
     action, which determines the side of the feelings."""
-    from instruct_data.face.emotions import emotion_names
-
     names = [n for n in emotion_names() if n != "neutral"]
     for i in range(count):
         rng = np.random.default_rng([seed, i, 3])
