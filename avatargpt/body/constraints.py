@@ -21,8 +21,8 @@ from avatargpt.metrics.checks import CaptionChecks
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import jumps
 from avatargpt.metrics.geometry.measures import off_course
-from avatargpt.requests.lexical import lemmas
-from avatargpt.requests.lookups import LIMBS, goes
+from avatargpt.requests.clause_spec import LIMBS, goes
+from avatargpt.requests.english import lemmas
 from instruct_data.requests.spec import MotionRequest
 from instruct_data.text.english import side_of
 from vqvae.motion import Motion

@@ -11,8 +11,7 @@ from avatargpt.body.adjustments import tempo_factor
 from avatargpt.kinematics.joints import FPS
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.options import frames_of, timed, tokens_of
-from avatargpt.requests.clause_spec import ClauseSpec, Route, Turn
-from avatargpt.requests.lookups import is_above
+from avatargpt.requests.clause_spec import ClauseSpec, Route, Turn, is_above
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.requests.spec import Clause
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals
 from avatargpt.metrics.geometry.counts import COUNTERS, KNOWN
-from avatargpt.requests.lookups import goes
+from avatargpt.requests.clause_spec import goes
 from instruct_data.joining import BLEND_SECONDS, join_motions, posture
 from vqvae.motion import Motion
 from vqvae.smoothing import gaussian

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from avatargpt.body.describe import MotionDescription
@@ -26,9 +28,18 @@ class Body:
         motion_scorer: TextMotionScorer | None = None,
     ) -> None:  # fmt: skip
         self.model = BodyModel(loaded, phrase_index, motion_scorer)
-        self.generation = MotionGeneration(self.model)
-        self.description = MotionDescription(self.model)
-        self.editing = MotionEditing(self.model, self.generation)
+
+    @cached_property
+    def generation(self) -> MotionGeneration:
+        return MotionGeneration(self.model)
+
+    @cached_property
+    def description(self) -> MotionDescription:
+        return MotionDescription(self.model)
+
+    @cached_property
+    def editing(self) -> MotionEditing:
+        return MotionEditing(self.model, self.generation)
 
 
 def reconstruct(loaded: LoadedModel, motion: Motion) -> tuple[Motion, dict[str, float]]:

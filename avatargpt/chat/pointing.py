@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from avatargpt.requests.lexical import lemmas
+from avatargpt.requests.english import lemmas
 from instruct_data.dialogue.dialogues import NUMBERS, ORDINALS
 from vqvae.errors import UserError
 

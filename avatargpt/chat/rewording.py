@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from avatargpt.requests.lexical import lemmas
+from avatargpt.requests.english import lemmas
 from instruct_data.requests.spec import TurnPart
 from instruct_data.requests.wording import value_of
 from instruct_data.text.english import mirror_text, side_of

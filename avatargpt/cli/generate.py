@@ -169,7 +169,7 @@ class Controls:
 
 
 def _path(text: str) -> dict[str, Any]:
-    from avatargpt.requests.lookups import PATH_SHAPES
+    from avatargpt.requests.clause_spec import PATH_SHAPES
 
     shape, _, details = text.partition(":")
     side, _, count = details.partition(":")

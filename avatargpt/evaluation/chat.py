@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 
 from avatargpt.chat.conversation import Conversation
-from avatargpt.chat.intent import Intent
+from avatargpt.chat.intent import Intent, open_intent
 from avatargpt.chat.timeline import Timeline
-from avatargpt.chat.turn_intent import open_intent
 from avatargpt.chat.turn_text import ChatTurn, named_files
 from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.requests import Judge
 from avatargpt.evaluation.suites import Run, Suite, folder
-from avatargpt.requests.lexical import lemmas, times
+from avatargpt.requests.english import lemmas, times
 from instruct_data.dialogue.acts import SHAPES, Act, outline, read, write
 from instruct_data.dialogue.dialogues import Turn, read_dialogues, replayed
 from vqvae.errors import UserError

@@ -20,7 +20,7 @@ from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, folder
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.requests.lexical import lemmas
+from avatargpt.requests.english import lemmas
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 

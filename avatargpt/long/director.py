@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from avatargpt.options import mix
 from avatargpt.planning.types import Activity, Planner
-from avatargpt.requests.lexical import lemmas
+from avatargpt.requests.english import lemmas
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 Figures of two kinds of tokens differ a lot:
 - `raw_tokens`: the sentences as they are (lower-cased words and punctuation), as MotionGPT's table on raw sentences;
-- `lemma_tokens`: words without punctuation, reduced by `avatargpt.requests.lexical.lemma`, in the manner of TM2T's
+- `lemma_tokens`: words without punctuation, reduced by `avatargpt.requests.english.lemma`, in the manner of TM2T's
   processed references (there by spaCy, so figures resemble but do not equal theirs).
 
 Arguments everywhere: one candidate per item, and per item one or more references. All scores are 0..100 but CIDEr,
@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from avatargpt.requests.captions import raw_tokens
-from avatargpt.requests.lexical import lemma
+from avatargpt.requests.english import lemma
 from vqvae.errors import UserError
 
 PACKAGES = {"sacrebleu": "sacrebleu", "rouge-score": "rouge_score"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from avatargpt.planning.answers import normalized
 from avatargpt.planning.persons import gender_of
 from avatargpt.planning.types import Activity, Plan, Planner
-from avatargpt.requests.people import PRONOUNS, caption_about, subject_of
+from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
 from instruct_data.planning import STEP_TASKS

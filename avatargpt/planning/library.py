@@ -34,6 +34,29 @@ class Part:
     at: frozenset[int]
 
 
+@dataclass(frozen=True, eq=False)
+class Story:
+    """A whole plan.
+
+    Attributes:
+        name: the kind, or the written scene. row: of the written scene in the library, -1 = a kind.
+        parts: its activities; of a written scene in its order. vectors: (n, 384) of them, unit.
+        nearness: to the scene in question. fits: (n,) cosine of each activity to it.
+    """
+
+    name: str
+    row: int
+    parts: tuple[Part, ...]
+    vectors: np.ndarray
+    nearness: float
+    fits: np.ndarray
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of the activities is fixed."""
+        return self.row >= 0
+
+
 @dataclass(eq=False)
 class KindTable:
     """The kinds of a library.

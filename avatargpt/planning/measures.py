@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
+from avatargpt.planning.compose import violations
 from avatargpt.planning.persons import bare_text, gender_of
-from avatargpt.planning.posture import violations
 from avatargpt.planning.types import Plan
 
 Key = tuple[str, ...]
@@ -50,7 +50,7 @@ def loops(plan: Plan) -> int:
 
 
 def order_violations(plan: Plan) -> list[tuple[int, str]]:
-    """Physically impossible steps of a plan (`avatargpt.planning.posture`)."""
+    """Physically impossible steps of a plan (`avatargpt.planning.compose`)."""
     return violations([s for a in plan.activities for s in a.steps])
 
 

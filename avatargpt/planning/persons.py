@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from avatargpt.requests.people import GENDER_OF, PEOPLE, PRONOUNS, WORD, names
+from avatargpt.requests.english import GENDER_OF, PEOPLE, PRONOUNS, WORD, names
 from instruct_data.text.english import THIRD
 
 MARKS = ("{he}", "{him}", "{his}", "{himself}")

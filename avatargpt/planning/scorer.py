@@ -18,8 +18,7 @@ from torch import nn
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.planning.persons import actor_of, embedded, neutral, unmarked, who
 from avatargpt.planning.types import Activity
-from avatargpt.requests.lexical import WordIndex, lemmas
-from avatargpt.requests.people import GENDER_OF, WORD, strange_names, subject_of
+from avatargpt.requests.english import GENDER_OF, WORD, WordIndex, lemmas, strange_names, subject_of
 from avatargpt.requests.vector_index import unit
 from vqvae.errors import UserError
 

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.requests.clause_spec import BENT, STEADY, TURN, ClauseSpec, Route
-from avatargpt.requests.known_actions import KnownActionClassifier
-from avatargpt.requests.lexical import Manners, WordIndex
-from avatargpt.requests.lookups import (
+from avatargpt.requests.clause_spec import (
+    BENT,
+    STEADY,
+    TURN,
     UPRIGHT,
+    ClauseSpec,
     Lookup,
+    Route,
     expanded,
     is_above,
     is_rest,
@@ -31,13 +33,14 @@ from avatargpt.requests.lookups import (
     which_is_below,
     with_bends,
 )
-from avatargpt.requests.people import caption_about
+from avatargpt.requests.english import Manners, WordIndex, caption_about
 from avatargpt.requests.phrase_scoring import (
     HAND,
     OVERLAP_WEIGHT,
     PLACE,
     UNNAMED_COST,
     VERSION,
+    KnownActionClassifier,
     Marks,
     PhraseScores,
     derive_marks,

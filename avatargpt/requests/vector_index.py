@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from avatargpt.lm.checkpoint import read_optional
-from avatargpt.requests.lexical import WordIndex
+from avatargpt.requests.english import WordIndex
 from vqvae.motion import atomic_write
 
 # rows that are widened at a time; they stay in the processor's cache

@@ -1,4 +1,4 @@
-"""The choice stage of `scripts/train.py`: `avatargpt.requests.known_actions`, trained on a phrase index."""
+"""The choice stage of `scripts/train.py`: `avatargpt.requests.phrase_scoring`, trained on a phrase index."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.requests.known_actions import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, features
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.phrase_scoring import phrase_scores
+from avatargpt.requests.phrase_scoring import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, features, phrase_scores
 from avatargpt.train.loop import fit
 from avatargpt.train.runtime import Runtime
 from instruct_data.synth import families

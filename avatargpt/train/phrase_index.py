@@ -11,7 +11,7 @@ import numpy as np
 
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.captions import begins_with_person, both_against_one, of_anybody
-from avatargpt.requests.lexical import lemmas
+from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.vector_index import unit
 from avatargpt.train.data.judged_answers import pass_rates, usual

@@ -16,8 +16,16 @@ from torch.nn import functional as F
 from avatargpt.config import Schedule
 from avatargpt.lm.devices import fast_bfloat16
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.requests.reader import RequestReader, reading_grounder, word_states
-from avatargpt.requests.reader_network import MAX_TARGET, MAX_WORDS, RequestConfig, RequestNetwork, Vocabulary
+from avatargpt.requests.reader import (
+    MAX_TARGET,
+    MAX_WORDS,
+    RequestConfig,
+    RequestNetwork,
+    RequestReader,
+    Vocabulary,
+    reading_grounder,
+    word_states,
+)
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext

@@ -9,8 +9,7 @@ from avatargpt import AvatarGPT
 from avatargpt.body.candidates import cuts
 from avatargpt.body.generate import along, at_rest, layered
 from avatargpt.kinematics.measures import jerk
-from avatargpt.requests.clause_spec import SHAPES, TURN, Route, Turn
-from avatargpt.requests.lookups import which_is_below
+from avatargpt.requests.clause_spec import SHAPES, TURN, Route, Turn, which_is_below
 from vqvae.errors import UserError
 from vqvae.features import BodyFeatures
 

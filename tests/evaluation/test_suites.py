@@ -52,7 +52,7 @@ def test_prompt_suites_are_as_large_as_promised() -> None:
 def test_unseen_words_are_in_no_training_caption(shared: Path) -> None:
     import re
 
-    from avatargpt.requests.lexical import lemma
+    from avatargpt.requests.english import lemma
 
     rows = map(json.loads, (shared / "data/body/captions.jsonl").read_text(encoding="utf-8").splitlines())
     captions = [c.lower() for r in rows if r["split"] == "train" for c in r["captions"]]
@@ -70,7 +70,7 @@ def test_where_words_are_known_from_is_as_stated(shared: Path) -> None:
     """`seen_in` of every prompt, and no prompt is a request of the training texts."""
     import re
 
-    from avatargpt.requests.lexical import lemma
+    from avatargpt.requests.english import lemma
 
     def words(text: str) -> set[str]:
         found = set(re.findall(r"[a-z']+", text.lower()))

@@ -14,7 +14,7 @@ from golden_loaded import model, planner, suite
 from golden_store import ROOT, Rows, evenly
 
 from avatargpt.chat import Conversation
-from avatargpt.chat.turn_intent import open_intent
+from avatargpt.chat.intent import open_intent
 from avatargpt.evaluation.chat import incoming_turn
 from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.dialogue.acts import Act, Replay, write

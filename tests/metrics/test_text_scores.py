@@ -5,7 +5,7 @@ import math
 import pytest
 
 from avatargpt.metrics import text
-from avatargpt.requests.lexical import lemma
+from avatargpt.requests.english import lemma
 from vqvae.errors import UserError
 
 SAME = ["a person walks forward .", "a man jumps twice and sits down ."]

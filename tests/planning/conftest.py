@@ -11,8 +11,7 @@ import pytest
 from avatargpt.evaluation.plan_judge import JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.planning.library import Basis, KindTable, Part, PlanLibrary
 from avatargpt.planning.persons import embedded
-from avatargpt.planning.retrieval_planner import RetrievalPlanner
-from avatargpt.planning.retrieve import bag
+from avatargpt.planning.retrieval_planner import RetrievalPlanner, bag
 from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.planning import PlannedActivity, PlannedScene
 from tests.factories import CountingGrounder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from avatargpt.planning.posture import LIE, SIT, STAND, START, Pose, bridge, follow, violations
+from avatargpt.planning.compose import LIE, SIT, STAND, START, Pose, bridge, follow, violations
 
 
 @pytest.mark.parametrize("steps", [

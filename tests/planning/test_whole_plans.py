@@ -5,12 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.planning.compose import ActivityChooser, State, stumbles, tell
-from avatargpt.planning.library import FIRST, LAST, MIDDLE, KindTable, Part, PlanLibrary
+from avatargpt.planning.compose import ActivityChooser, State, stumbles, tell, violations
+from avatargpt.planning.library import FIRST, LAST, MIDDLE, KindTable, Part, PlanLibrary, Story
 from avatargpt.planning.persons import Person, who
-from avatargpt.planning.posture import violations
-from avatargpt.planning.retrieval_planner import RetrievalPlanner
-from avatargpt.planning.retrieve import MIN_ABOUT, Story
+from avatargpt.planning.retrieval_planner import MIN_ABOUT, RetrievalPlanner
 from avatargpt.planning.scorer import Scorer
 from avatargpt.planning.types import Activity
 from vqvae.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.requests.lookups import lookup_of, with_bends
+from avatargpt.requests.clause_spec import lookup_of, with_bends
 from avatargpt.requests.phrase_scoring import doing
 from instruct_data.requests.spec import Clause, MotionRequest
 

@@ -11,9 +11,8 @@ import torch
 from avatargpt import AvatarGPT
 from avatargpt.__main__ import main
 from avatargpt.requests.clause_spec import ClauseSpec
-from avatargpt.requests.known_actions import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, features
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.phrase_scoring import PhraseScores
+from avatargpt.requests.phrase_scoring import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, PhraseScores, features
 from avatargpt.requests.resolver import MIN_KNOWN, RequestResolver, ResolvedRequest
 from avatargpt.resources import weights
 from avatargpt.train.known_actions import _Network, strangers

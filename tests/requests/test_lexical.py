@@ -2,7 +2,7 @@
 
 import pytest
 
-from avatargpt.requests.lexical import SEVERAL, Manners, WordIndex, lemmas, times
+from avatargpt.requests.english import SEVERAL, Manners, WordIndex, lemmas, times
 
 TEXTS = ["a person walks forward", "a person sneaks about", "someone touches the toes", "a person walks and waves"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from avatargpt import resources
 from avatargpt.requests import phrase_index
-from avatargpt.requests.lexical import WordIndex
+from avatargpt.requests.english import WordIndex
 from avatargpt.requests.phrase_index import FILE, PhraseIndex
 from avatargpt.requests.phrase_scoring import VERSION, Marks, derive_marks
 from avatargpt.requests.vector_index import Reduced, Stored, read_file, reduced, unit, write_file

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.requests.reader import RequestReader, reading_grounder, word_states
-from avatargpt.requests.reader_network import MAX_WORDS, RequestNetwork
+from avatargpt.requests.reader import MAX_WORDS, RequestNetwork, RequestReader, reading_grounder, word_states
 from avatargpt.train.loop import run
 from avatargpt.train.request_reader import RequestRecipe, RequestStage, divided, exactness
 from avatargpt.train.runtime import Runtime

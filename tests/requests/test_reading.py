@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from avatargpt.requests.lookups import lookup_of
+from avatargpt.requests.clause_spec import lookup_of
 from avatargpt.requests.reader import RequestReader
 from avatargpt.resources import weights
 

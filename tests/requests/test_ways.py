@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.requests.reader import assembled
-from avatargpt.requests.reader_network import MAX_TARGET, Vocabulary
+from avatargpt.requests.reader import MAX_TARGET, Vocabulary, assembled
 from instruct_data.requests.pairs import Pairs, words_of
 from instruct_data.requests.spec import Clause, MotionRequest
 from instruct_data.requests.ways import DOMAINS, Material, all_ways, material, read_ways
