@@ -1,4 +1,4 @@
-"""What may be asked of the model: bounds, checks, `GenerationConfig`, and the arithmetic of seeds and lengths.
+"""Options of the model: bounds, checks, `GenerationConfig`, and the arithmetic of seeds and lengths.
 
 Imports nothing heavy: the command line reads it before anything else.
 """
@@ -33,7 +33,7 @@ def is_text(value: str) -> bool:
 
 
 def check_text(text: object) -> None:
-    """Raises UserError unless the text says something, in at most `MAX_CHARACTERS`."""
+    """Raises UserError unless the text has a word, and at most `MAX_CHARACTERS`."""
     if not isinstance(text, str):
         raise UserError(f"a text that is {_quoted(text)}; accepted: a sentence of what happens")
     if not is_text(text):
@@ -77,12 +77,12 @@ class GenerationConfig:
     """How body motion is sampled.
 
     Attributes:
-        seed: the same seed gives the same motion, whatever else is asked for in the same call.
+        seed: the same seed gives the same motion, also in a batch.
         guidance: classifier-free guidance on tokens, 1 = none.
         temperature: of sampling.
         best_of: candidates per result; the one that fits its words best is taken.
         num: results per text.
-        literal: hand the words to the network as they are, in one go; it then ends by itself.
+        literal: give the words to the network unchanged, in one piece; it then ends by itself.
 
     Raises:
         UserError: guidance outside 1..20, temperature outside 0.05..2, num or best_of below 1, a seed that is no whole
@@ -136,8 +136,8 @@ def shares(total: int, usual: Sequence[int], minimum: int) -> list[int]:
 def timed(
     total: int, usual: Sequence[int], seconds: Sequence[float | None], rate: float, minimum: int
 ) -> list[int]:
-    """`total` tokens shared among clauses: those with seconds get them, the others share what is left in proportion to
-    their usual numbers; where that is too little, all share."""
+    """`total` tokens shared among clauses: those with seconds get them, the others share the remaining ones."""
+    # in proportion to their usual numbers; where too little remains, all clauses share
     fixed = [None if s is None else tokens_of(s, rate) for s in seconds]
     free = [i for i, n in enumerate(fixed) if n is None]
     left = total - sum(n for n in fixed if n is not None)

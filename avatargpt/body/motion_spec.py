@@ -1,4 +1,4 @@
-"""`MotionSpec`: a motion that the network is asked for in one go, and the specs of a request with their lengths."""
+"""`MotionSpec`: a motion that is generated in one piece, and the specs of a request with their lengths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which segment words point at: "the second one", "part 3", "his wave", "that"."""
+"""References to segments in words: "the second one", "part 3", "his wave", "that"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every act is done with, what it returns, and the table of the functions that do acts."""
+"""The context and the result of an act, and the table of the functions that do acts."""
 
 from __future__ import annotations
 

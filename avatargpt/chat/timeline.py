@@ -1,4 +1,4 @@
-"""What a conversation is about: segments of motion in order, and what can be undone."""
+"""`Timeline`: segments of motion in order, the subject of a conversation."""
 
 from __future__ import annotations
 

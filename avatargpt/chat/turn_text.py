@@ -1,4 +1,4 @@
-"""A turn as it is typed: what counts as one, commands, names of files, and what it is said about."""
+"""A turn as it is typed: its check, commands, names of files, and `ChatTurn` with its context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of language models that plan: their form, and which of them are a plan; the others are refused."""
+"""Answers of language models that plan: their forms and checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A planner that is a language model behind `avatargpt.llm`, and a planner with another one behind it."""
+"""`LanguagePlanner`, a planner by a language model (`avatargpt.llm`), and `Fallback`, two planners in turn."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class Basis:
 
 @dataclass(eq=False)
 class PlanLibrary:
-    """What the planner knows.
+    """The data of the planner.
 
     Shapes: S scenes, A activities, X steps, W components of scenes, K of activities and steps.
 

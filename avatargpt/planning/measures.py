@@ -1,4 +1,4 @@
-"""Figures of plans that need no model: order, repetition, what was copied, and how well scores separate."""
+"""Figures of plans without a model: order, repetition, copies of the library, and the separation of scores."""
 
 from __future__ import annotations
 

@@ -230,8 +230,8 @@ class RequestNetwork(nn.Module):
         """(B, L) tokens as `fed`, the first of them a `begin` -> (B, L, V + N)."""
         length, last = tokens.shape[1], self.size + len(DOMAINS) - 1
         is_copy = tokens > last
-        held = read.gather(1, (tokens - last - 1).clamp(min=0)[..., None].expand(-1, -1, read.shape[-1]))
-        x = torch.where(is_copy[..., None], self.copied(held), self.table(tokens.clamp(max=last)))
+        sources = read.gather(1, (tokens - last - 1).clamp(min=0)[..., None].expand(-1, -1, read.shape[-1]))
+        x = torch.where(is_copy[..., None], self.copied(sources), self.table(tokens.clamp(max=last)))
         x = self.drop(x + self.place[:length])
         ahead = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
         for layer in self.decoder:
