@@ -52,18 +52,13 @@ _BY_LETTERS |= {k.removesuffix("left") + "l": v for k, v in _BY_LETTERS.items() 
 
 
 def canonical(name: str) -> str | None:
-    """Our spelling of a blendshape's name in any case, with or without separators, ``_L`` or ``Left``; None if unknown.
-
-    ``jawL`` and ``mouthR`` are read as ``jawLeft`` and ``mouthRight``.
-    """
+    """Our spelling of a shape's name in any case and separators, with ``L`` or ``Left``; None if unknown."""
     return _BY_LETTERS.get("".join(c for c in name.lower() if c.isalnum()))
 
 
 def _mirror(name: str) -> str:
-    """The shape that takes this one's place when left and right are exchanged.
-
-    Looking in with one eye becomes looking in with the other: ``In`` and ``Out`` are relative to the nose already.
-    """
+    """The shape that takes this one's place when left and right are exchanged."""
+    # ``In`` and ``Out`` stay: looking in with one eye becomes looking in with the other, and both count from the nose.
     if "Left" in name:
         return name.replace("Left", "Right")
     return name.replace("Right", "Left")

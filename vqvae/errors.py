@@ -18,19 +18,15 @@ last_read: Path | None = None
 
 
 class UserError(ValueError):
-    """Something the user can mend: a bad file, argument or combination.
+    """Something the user can mend, in one line: what was wrong, where, and what is accepted.
 
-    The message is one line: what was wrong, where, and what is accepted. The command line prints it as ``error: ...``
-    and exits with status 2, without a traceback.
+    The command line prints it as ``error: ...`` and exits with status 2, without a traceback.
     """
 
 
 def printable(text: str) -> str:
-    """Text without characters that control a terminal, escaped as in JSON, so that JSON stays JSON.
-
-    Names and captions come from files, and a terminal obeys them: ``\\x1b]0;...`` renames its window. Line ends and
-    tabs stay.
-    """
+    """Text with characters that control a terminal escaped as in JSON, but line ends and tabs."""
+    # Names and captions come from files, and a terminal obeys them: ``\x1b]0;...`` renames its window.
     if text.isprintable():
         return text
 
@@ -49,11 +45,7 @@ def one_line(text: str) -> str:
 
 
 def error_line(error: BaseException) -> tuple[str, int]:
-    """The text after ``error:`` for an exception, in one line, and the exit status.
-
-    An exception that no check foresaw is a defect, and the line asks for a report. With `DEBUG` in the environment the
-    traceback is printed before.
-    """
+    """The text after ``error:`` for an exception, and the exit status; with `DEBUG` set, prints a traceback."""
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt):

@@ -22,16 +22,13 @@ MAX_TURN = np.pi
 
 @dataclass(frozen=True)
 class FaceMotion:
-    """A face clip, with the methods of :class:`vqvae.motion.Motion` that make sense for a face.
-
-    Shapes: T frames. Sides are the person's own.
+    """A face clip of T frames, with the methods of :class:`vqvae.motion.Motion` that make sense for a face.
 
     Attributes:
-        weights: (T, 52) float32 in [0, 1], Apple's order (`arkit.NAMES`). Values outside are clipped.
+        weights: (T, 52) float32 in [0, 1], Apple's order (`arkit.NAMES`), sides the person's own; others are clipped.
         head: (T, 3) float32 yaw, pitch, roll in radians; positive yaw turns towards the person's left, positive pitch
             up, positive roll tilts towards the person's right shoulder.
-        fps: frames per second.
-        caption: description, may be empty.
+        fps: frames per second. caption: description, may be empty.
     """
 
     weights: np.ndarray
@@ -159,6 +156,7 @@ def concatenate(motions: list[FaceMotion]) -> FaceMotion:
 def turns(angles: np.ndarray) -> np.ndarray:
     """(T, 4) unit quaternions w, x, y, z of head angles (T, 3) yaw, pitch, roll in radians (signs of `FaceMotion`)."""
     yaw, pitch, roll = (np.asarray(angles, np.float64)[:, k, None] for k in range(3))
+    # Positive X would turn the head down, and positive pitch is up.
     about_y, about_x = rot.from_axis_angle(yaw * [0, 1, 0]), rot.from_axis_angle(-pitch * [1, 0, 0])
     out: np.ndarray = rot.multiply(rot.multiply(about_y, about_x), rot.from_axis_angle(roll * [0, 0, 1]))
     return out
@@ -167,8 +165,8 @@ def turns(angles: np.ndarray) -> np.ndarray:
 def angles_of(q: np.ndarray) -> np.ndarray:
     """(T, 4) quaternions w, x, y, z of a head looking along +Z, Y up -> (T, 3) yaw, pitch, roll in radians.
 
-    The inverse of :func:`turns`. Order: yaw about Y, then pitch about the turned X, then roll about the turned Z.
-    Positive X turns the head down and positive Z tilts it to the person's right shoulder (left is +X).
+    The inverse of :func:`turns`: yaw about Y, then pitch about the turned X, then roll about the turned Z. Positive X
+    turns the head down and positive Z tilts it to the person's right shoulder (left is +X).
     """
     q = np.asarray(q, np.float64)
     w, x, y, z = (q / np.maximum(np.linalg.norm(q, axis=1, keepdims=True), 1e-9)).T

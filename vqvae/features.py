@@ -79,12 +79,9 @@ _RELAXED = {
 
 
 class FeatureSpec(ABC):
-    """Converts Motion <-> the (T, D) float32 array that networks see.
+    """Converts Motion <-> the (T, `dim`) float32 array that networks see, `fps` rows a second.
 
-    Attributes:
-        name: identifies the layout in checkpoints.
-        fps: frame rate of the features.
-        dim: D.
+    `name` identifies the layout in checkpoints.
     """
 
     name: str
@@ -105,10 +102,8 @@ class FeatureSpec(ABC):
 
 
 def smooth_heading(joints: np.ndarray) -> np.ndarray:
-    """(T, 22, 3) -> (T,) heading smoothed as a planar vector over three frames (weights 1 2 1), unwrapped.
-
-    Averaging vectors rather than angles keeps it stable when the body is upside down and the axis is short.
-    """
+    """(T, 22, 3) -> (T,) heading smoothed as a planar vector over three frames (weights 1 2 1), unwrapped."""
+    # Averaged vectors, unlike angles, are stable when the body is upside down and the axis is short.
     across = (joints[:, 1] - joints[:, 2] + joints[:, 16] - joints[:, 17]).astype(np.float64)
     planar = across[:, [0, 2]]
     padded = np.concatenate([planar[:1], planar, planar[-1:]])
@@ -170,14 +165,9 @@ class BodyFeatures(FeatureSpec):
         return Motion(rotations, root, self.fps, "body", caption).canonical()
 
     def decode_chunk(self, features: np.ndarray, state: RootState | None) -> tuple[np.ndarray, np.ndarray, RootState]:
-        """Integrate one chunk of a stream.
+        """Rotations (T, 22, 4) and root (T, 3) of one chunk (T, 269) of a stream, and the state for the next chunk.
 
-        Args:
-            features: (T, 269).
-            state: the previous chunk's, or None for a stream's start (its first step is then ignored).
-
-        Returns:
-            rotations (T, 22, 4), root (T, 3), the state for the next chunk.
+        `state` is the previous chunk's, or None for a stream's start (its first step is then ignored).
         """
         x = np.asarray(features, np.float64)
         rate, velocity = x[:, 3].copy(), x[:, 1:3].copy()
@@ -221,11 +211,7 @@ class FaceFeatures(FeatureSpec):
 
 
 def bent_fingers(degrees: Mapping[str, tuple[float, ...]]) -> np.ndarray:
-    """(30, 4) fingers of both hands, local quaternions.
-
-    Args:
-        degrees: finger -> bend of its joints 1 to 3 towards the palm.
-    """
+    """(30, 4) local quaternions of both hands; `degrees`: finger -> bend of its joints 1 to 3 towards the palm."""
     out = []
     for name in FINGER_NAMES:
         sign = -1.0 if name.startswith("l_") else 1.0  # a left palm looks down at rest: bending turns it about -Z

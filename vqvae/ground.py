@@ -19,11 +19,8 @@ BELOW, ABOVE = -0.1, 0.2  # metres; nearer to 0 it is no other floor but feet th
 
 
 def floor_of(motion: Motion) -> float:
-    """Height of the floor that a clip stands on, metres: the lowest joints' second percentile.
-
-    0 where that is between `BELOW` and `ABOVE`. Other heights come from files whose pelvis is the origin, or from a
-    stage; a clip entirely in the air looks the same.
-    """
+    """Height of a clip's floor, metres: the lowest joints' second percentile, 0 between `BELOW` and `ABOVE`."""
+    # Other heights come from files whose pelvis is the origin, or from a stage; a clip in the air looks the same.
     lowest = float(np.percentile(motion.joints[..., 1].min(1), 2))
     return 0.0 if BELOW <= lowest <= ABOVE else lowest
 
@@ -41,12 +38,9 @@ def grounded(motion: Motion) -> Motion:
 
 
 def settled(motion: Motion) -> Motion:
-    """The motion lowered onto the floor, and lifted where it sinks.
-
-    For clips of bodies with other legs and feet, which stand a few centimetres above or below the floor and sink where
-    they lie or fall; a clip entirely in the air is lowered, too.
-    """
+    """The motion lowered onto the floor, and lifted where it sinks; a clip entirely in the air is lowered, too."""
     lowest = motion.joints[..., 1].min(1)
+    # Bodies with other legs and feet stand a few centimetres above or below the floor, and sink where they lie or fall.
     on_feet = (motion.root[:, 1] - lowest > UPRIGHT) & (lowest > -DEEP)
     low = float(np.percentile(lowest[on_feet], 20)) if on_feet.any() else float(np.percentile(lowest, 5))
     return without_penetration(raised(motion, -max(low, -DEEP)))
@@ -55,9 +49,7 @@ def settled(motion: Motion) -> Motion:
 def without_penetration(motion: Motion, after: bool = False, before: bool = False) -> Motion:
     """The motion with its root lifted where a joint is more than `SUNK` below the floor; itself where none is.
 
-    Args:
-        after: other frames precede it, so the lift grows from nothing over its first `EASE` frames.
-        before: other frames follow, so the lift fades over its last frames.
+    `after` and `before`: other frames precede or follow it, so the lift grows or fades over `EASE` frames there.
     """
     needed = required_lift(motion.joints)
     if not needed.any():

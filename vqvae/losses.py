@@ -36,10 +36,9 @@ class LossWeights(Strict):
 
 
 def integrate_path(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Root path from unnormalised `body` features (B, T, D), starting at the origin.
+    """Planar root path (B, T, 2) in metres and yaw (B, T) in radians from unnormalised `body` features (B, T, D).
 
-    Returns:
-        position (B, T, 2) planar x, z in metres; yaw (B, T) radians. The first frame's step is ignored.
+    It starts at the origin: the first frame's step is ignored.
     """
     rate = torch.cat([torch.zeros_like(features[:, :1, 3]), features[:, 1:, 3]], 1)
     yaw = rate.cumsum(1)
@@ -74,17 +73,14 @@ def body_losses(
     predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, points: torch.Tensor,
     w: LossWeights, downsample: int = 4,
 ) -> dict[str, torch.Tensor]:
-    """All terms, already weighted.
+    """All terms, already weighted: name -> scalar; their sum is the loss.
+
+    `mpjpe` (unweighted, metres, no gradient) is added for logging.
 
     Args:
-        predicted, target: (B, T, 269) normalised features.
-        mean, std: (269,).
+        predicted, target: (B, T, 269) normalised features. mean, std: (269,).
         points: (B, T, 26, 3) `body_points` of the target, metres.
-        w: weights.
         downsample: frames a token; T is a multiple of it.
-
-    Returns:
-        name -> scalar; their sum is the loss. `mpjpe` (unweighted, metres, no gradient) is added for logging.
     """
     raw = predicted * std + mean
     truth = target * std + mean
@@ -113,10 +109,7 @@ def body_losses(
 
 
 def _jerk_difference(decoded: torch.Tensor, real: torch.Tensor, downsample: int) -> torch.Tensor:
-    """Difference between the mean jerk at each place within a token and that of the real window, metres per frame^3.
-
-    Jerk: each joint's third difference, L1 over xyz. Args: (B, T, J, 3) in the world.
-    """
+    """Difference of mean jerk of (B, T, J, 3) at each place within a token, metres per frame^3, L1 over xyz."""
     # a decoder of several frames a token tends to be rougher at some of them, which errors of single frames miss
     size = [x.diff(n=3, dim=1).abs().sum(-1)[:, -3 % downsample :] for x in (decoded, real)]
     per = size[0].unflatten(1, (-1, downsample)).mean(1)
@@ -130,12 +123,13 @@ def _planar_world(joints: torch.Tensor, path: torch.Tensor, yaw: torch.Tensor) -
     return torch.stack([c * x + s * z + path[..., None, 0], y, c * z - s * x + path[..., None, 1]], -1)
 
 
+# Rare large movements (a turned head, a glance, the tongue) are several standard deviations: squared up to a large
+# bend they count, with a small bend a mean over all channels hardly sees their absence.
 class FaceLossWeights(Strict):
     """Weight of each term. `lids` and `lips` are per unit of ARKit weight, not normalised.
 
-    `bend` is the error, in standard deviations of a channel, up to which features and their velocity count squared,
-    beyond it linearly. Rare large movements (a turned head, a glance, the tongue) are several standard deviations: with
-    a small bend, a mean over all channels hardly counts their absence.
+    `bend` is the error, in standard deviations of a channel, up to which features and velocities count squared,
+    beyond it linearly.
     """
 
     features: Rate = 1.0
@@ -145,20 +139,13 @@ class FaceLossWeights(Strict):
     bend: Rate = 4.0
 
 
+# Lids and lips also count in raw units: a blink is rare and a closed mouth is a small number.
 def face_losses(
     predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, w: FaceLossWeights
 ) -> dict[str, torch.Tensor]:
-    """All terms, already weighted.
+    """All terms on normalised features (B, T, 55), already weighted: name -> scalar; their sum is the loss.
 
-    Lids and lips also count in raw units: a blink is rare and a closed mouth is a small number.
-
-    Args:
-        predicted, target: (B, T, 55) normalised features.
-        mean, std: (55,).
-
-    Returns:
-        name -> scalar; their sum is the loss. ``weight_error`` (mean absolute error of the 52 weights, no gradient) is
-        added for logging.
+    ``weight_error`` (mean absolute error of the 52 weights, no gradient) is added for logging. `mean`, `std`: (55,).
     """
     error = (predicted - target) * std
     return {
@@ -183,14 +170,9 @@ class GestureLossWeights(Strict):
 def gesture_losses(
     predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, w: GestureLossWeights
 ) -> dict[str, torch.Tensor]:
-    """All terms, already weighted.
+    """All terms on normalised features (B, T, 270), already weighted: name -> scalar; their sum is the loss.
 
-    Args:
-        predicted, target: (B, T, 270) normalised features.
-        mean, std: (270,).
-
-    Returns:
-        name -> scalar; their sum is the loss. ``mpjpe`` (of the 43 joints, metres, no gradient) is added for logging.
+    ``mpjpe`` (of the 43 joints, metres, no gradient) is added for logging. `mean`, `std`: (270,).
     """
     joints, real = gesture_joints(predicted * std + mean), gesture_joints(target * std + mean)
     away, slip = (joints - real).norm(dim=-1), (joints.diff(dim=1) - real.diff(dim=1)).norm(dim=-1)

@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Modality:
-    """A kind of motion.
+    """A kind of motion, seen by networks at `fps`; `features` makes its FeatureSpec (imported only when called).
 
-    Attributes:
-        name: e.g. ``body``.
-        fps: frame rate at which networks see it.
-        features: makes the FeatureSpec (imported only when called).
-        description: one line for ``avatargpt info``.
+    `description` is one line for ``avatargpt info``.
     """
 
     name: str

@@ -27,16 +27,12 @@ MODALITIES = ("body", "gesture")
 
 @dataclass(frozen=True)
 class Motion:
-    """A body or gesture clip.
-
-    Shapes: T frames, J joints. Frame: metres, Y up, right-handed, left = +X.
+    """A body or gesture clip of T frames and J joints; metres, Y up, right-handed, left = +X.
 
     Attributes:
         rotations: (T, J, 4) float32 local unit quaternions w, x, y, z; identity = T-pose facing +Z.
         root: (T, 3) float32 position of joint 0, metres.
-        fps: frames per second.
-        modality: ``body`` or ``gesture``.
-        caption: description, may be empty.
+        fps: frames per second. modality: ``body`` or ``gesture``. caption: description, may be empty.
         notes: remarks of its generator, such as an applied rule; files do not hold them.
         fingers: of a gesture, or None: (T, 30, 4) float32 local unit quaternions of `skeleton.FINGER_NAMES`; 1 is
             relative to the wrist, 2 and 3 to the joint before; identity = the straight fingers of the T-pose.
@@ -256,16 +252,10 @@ def resampled_count(clip: Rated, fps: float) -> int:
 
 
 def heading(joints: np.ndarray) -> np.ndarray:
-    """Yaw of the body about +Y, radians, unwrapped along time.
+    """Yaw (T,) of the body about +Y from world positions (T, 22, 3), radians, float64, unwrapped along time.
 
-    The left-to-right axis is the sum of hips (1 - 2) and shoulders (16 - 17); forward is its cross product with
-    up (HumanML3D's convention: forward = up x across; 0 when the body faces +Z).
-
-    Args:
-        joints: (T, 22, 3) world positions.
-
-    Returns:
-        (T,) float64.
+    The left-to-right axis is the sum of hips (1 - 2) and shoulders (16 - 17); forward is its cross product with up
+    (HumanML3D's convention: forward = up x across; 0 when the body faces +Z).
     """
     # hips and shoulders together: either alone wobbles with the gait
     across = (joints[:, 1] - joints[:, 2] + joints[:, 16] - joints[:, 17]).astype(np.float64)

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 class TokenizerConfig(Strict):
     """Everything that defines a tokenizer but its weights.
 
-    Attributes:
-        downsample: frames per token. code_dim: C. codebook_size: K. levels: R.
-        width, fine_width: channels at the token rate and at the frame rate.
-        direct: a straight linear path beside the convolutions, which begins as principal components.
+    `downsample` frames make a token; `levels` of `codebook_size` codes of `code_dim` numbers; `width` and
+    `fine_width` are channels at token and frame rate; `direct`: a linear path beside the convolutions, begun as
+    principal components.
     """
 
     modality: str = "body"
@@ -114,14 +113,12 @@ class Decoder(nn.Module):
 
 
 @torch.no_grad()
+# A convolutional auto-encoder learns common movements first and takes very long over rare ones (a turned head, the
+# tongue); components hold every channel from the first step.
 def begin_direct(encoder: Encoder, decoder: Decoder, frames: torch.Tensor) -> None:
     """Initialise encoder and decoder as the principal components of the data, the convolutions adding nothing.
 
-    A convolutional auto-encoder learns common movements first and takes very long over rare ones (a turned head, the
-    tongue); components hold every channel from the first step.
-
-    Args:
-        frames: (N, downsample, D) normalised features of N tokens.
+    `frames`: (N, downsample, D) normalised features of N tokens.
     """
     if encoder.direct is None or decoder.direct is None:
         raise ValueError("networks without a direct path")

@@ -40,11 +40,8 @@ _ORDER = ("metacarpal", "proximal", "intermediate", "distal")
 def retarget(rig: Rig, hands: bool = False) -> Motion:
     """Transfer a rig's motion to the 22-joint skeleton, in metres, Y up, at the rig's frame rate.
 
-    The unit and the size of the body follow from the length of the legs; heights are the file's.
-
-    Args:
-        hands: make a gesture, with the rig's fingers if it has some; wrists then turn as the palms do, not as the
-            forearms at rest. Our own skeleton with fingers is a gesture in any case.
+    The unit and the size of the body follow from the length of the legs; heights are the file's. `hands` makes a
+    gesture, with the rig's fingers if it has some; our own skeleton with fingers is a gesture in any case.
 
     Raises:
         UserError: a joint that is needed is missing, or the rest pose cannot be understood.
@@ -132,13 +129,11 @@ def _standing(rest_joints: np.ndarray, at: dict[str, int], axes: np.ndarray) -> 
 
 
 def _oriented(rig: Rig, rest_joints: np.ndarray, at: dict[str, int]) -> dict[str, np.ndarray]:
-    """C of every mapped joint for skeletons whose bones lie along an axis of their joints, so that zero is no pose.
-
-    Within each joint's own frame the torso is known from where hips, spine, collars and neck attach, a limb from the
-    direction of its bone and the hinge about which the knee or elbow bends in the clip. Collars follow the chest.
-    """
+    """C of every mapped joint for skeletons whose bones lie along an axis of their joints, so that zero is no pose."""
     if not {"l_wrist", "r_wrist"} <= at.keys() or not {"neck", "head"} & at.keys() or at["spine3"] == at["pelvis"]:
         raise UserError("the rest pose is no T-pose or A-pose, and spine, neck or wrists to tell it by are missing")
+    # The torso follows from where hips, spine, collars and neck attach, a limb from the direction of its bone and the
+    # hinge about which knee or elbow bends in the clip. Collars follow the chest.
     ends = ("collar" if {"l_collar", "r_collar"} <= at.keys() else "shoulder", "neck" if "neck" in at else "head")
     place = {name: rest_joints[j] for name, j in at.items()}
     up, left = np.array([0.0, 1, 0]), np.array([1.0, 0, 0])
@@ -179,10 +174,7 @@ def frame_turn(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_sec
 
 
 def _turned_up(up: np.ndarray, above: np.ndarray | None) -> np.ndarray:
-    """The file's vertical axis (3,), from where the rest pose's `up` (3,) is by the joint above the pelvis (T, 3, 3).
-
-    An armature that stands a skeleton up, or lays it down for a world with another axis, never moves against it.
-    """
+    """The file's vertical axis (3,), from the rest pose's `up` (3,) and the joint above the pelvis (T, 3, 3)."""
     if above is None:
         return up
     turned = above @ up
@@ -297,10 +289,7 @@ def _finger(name: str) -> tuple[str, str, int] | None:
 
 
 def finger_map(names: tuple[str, ...]) -> dict[str, int]:
-    """Our finger joint -> index of the rig's joint; empty where it has no fingers.
-
-    Of more than three joints those named 0 and the tip are left out: what they turn is in the joints below them.
-    """
+    """Our finger joint -> index of the rig's joint; empty where it has no fingers."""
     joints_by_finger: dict[tuple[str, str], dict[int, int]] = {}
     for i, name in enumerate(names):
         if (finger := _finger(name)) is not None:
@@ -313,6 +302,7 @@ def finger_map(names: tuple[str, ...]) -> dict[str, int]:
     for side in "lr":
         for finger_name in FINGERS:
             joints = joints_by_finger.get((side, finger_name), {})
+            # Of more than three joints, 0 and the tip are left out: their turns are in the joints below them.
             chosen = [joints[k] for k in sorted(joints) if k or len(joints) < 4][:3]
             if len(chosen) < 3:
                 missing.append(f"{side}_{finger_name}")
@@ -329,11 +319,9 @@ def bones(side: str) -> np.ndarray:
 
 
 def hand_turn(side: str, forward: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """(3, 3) what turns our hand at rest onto another.
+    """(3, 3) turn of our hand at rest onto another, known by two directions (3,).
 
-    Args:
-        forward: (3,) from its wrist to the knuckle of the middle finger. across: (3,) from that of the little finger
-            to that of the index finger.
+    `forward` is from the wrist to the middle finger's knuckle, `across` from the little finger's to the index finger's.
     """
     at = {n: SMPL52.offsets[SMPL52.index(f"{side}_{n}")] for n in ("index1", "middle1", "pinky1")}
     theirs, ours = _axes(forward, across), _axes(at["middle1"], at["index1"] - at["pinky1"])
@@ -354,8 +342,7 @@ def _axes(forward: np.ndarray, across: np.ndarray) -> np.ndarray | None:
 def bone_turns(side: str, hand: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """(15, 3, 3) C of every finger joint: the hand's turn, then the shortest way onto the bone as it lies at rest.
 
-    Args:
-        hand: (3, 3) from :func:`hand_turn`. theirs: (15, 3) the other hand's bones at rest, of any length.
+    `hand` (3, 3) is from :func:`hand_turn`; `theirs` (15, 3) are the other hand's bones at rest, of any length.
     """
     laid = bones(side) @ hand.T
     return np.asarray(rot.to_matrix(rot.between(laid, theirs)) @ hand)

@@ -48,9 +48,8 @@ class Rig:
         offsets: (J, 3) rest offsets from the parent, the file's unit.
         rotations: (T, J, 4) local quaternions w, x, y, z relative to rest.
         translations: (T, J, 3) local positions relative to the parent (the rest offset where nothing moves).
-        fps: frames per second.
-        up: (3,) which way is up in the world, where the format says; None: the rest pose and the movement tell.
-        floor: height of the floor in the rest pose, along the way up there, the file's unit; None: not known.
+        up: (3,) which way is up in the world, or None: it follows from the rest pose and the movement.
+        floor: height of the floor in the rest pose along `up`, the file's unit; None: not known.
     """
 
     names: tuple[str, ...]
@@ -131,8 +130,7 @@ def _matched(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
 def joint_map(rig: Rig) -> dict[str, int]:
     """Our joint name -> index of the rig's joint, the spine from where its joints stand between pelvis and neck.
 
-    Raises:
-        UserError: a needed joint has no counterpart.
+    `UserError` where a needed joint has no counterpart.
     """
     mapped = match(rig.names)
     # the spine is what lies between the pelvis and the highest joint of the trunk
@@ -208,11 +206,9 @@ def rig_of(
     names: tuple[str, ...], parents: tuple[int, ...], rest_pose: tuple[np.ndarray, np.ndarray],
     turns: np.ndarray, places: np.ndarray, fps: float,
 ) -> Rig:  # fmt: skip
-    """A rig from joints in the world whose axes lie as they like at rest: rotations become turns away from rest.
+    """A rig from rotations (T, J, 4) and positions (T, J, 3) in the world: rotations become turns away from rest.
 
-    Args:
-        rest_pose: rotations (J, 4) and positions (J, 3) of the joints in the world at rest.
-        turns, places: (T, J, 4) and (T, J, 3) in the world.
+    `rest_pose`: rotations (J, 4), of any axes, and positions (J, 3) of the joints in the world at rest.
     """
     away = rot.multiply(turns, rot.conjugate(rest_pose[0]))
     local, moved, offsets = away.copy(), places.copy(), rest_pose[1].copy()

@@ -66,10 +66,7 @@ def _offsets(names: tuple[str, ...]) -> np.ndarray:
 class Skeleton:
     """A joint tree. ``parents[j] < j`` for every joint; joint 0 is the root (parent -1).
 
-    Attributes:
-        names: J joint names.
-        parents: J parent indices.
-        offsets: (J, 3) rest-pose offset from the parent, metres.
+    `offsets` (J, 3): rest-pose offset from the parent, metres.
     """
 
     names: tuple[str, ...]
@@ -90,14 +87,9 @@ class Skeleton:
         return self.fk(rot.identity((len(self.names),)), np.zeros(3))
 
     def fk_full(self, rotations: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Forward kinematics in float64.
+        """Joints (..., J, 3) in the world, metres, and their global rotation matrices (..., J, 3, 3), in float64.
 
-        Args:
-            rotations: (..., J, 4) local unit quaternions w, x, y, z.
-            root: (..., 3) position of joint 0, metres.
-
-        Returns:
-            joints (..., J, 3) in the world, metres, and global rotation matrices (..., J, 3, 3).
+        `rotations` (..., J, 4): local unit quaternions w, x, y, z; `root` (..., 3): position of joint 0, metres.
         """
         local = rot.to_matrix(np.asarray(rotations, np.float64))
         glob, pos = [local[..., 0, :, :]], [np.asarray(root, np.float64)]
@@ -116,16 +108,14 @@ class Skeleton:
         return self.fk_global_torch(matrices, root)[0]
 
     def fk_global_torch(self, matrices: torch.Tensor, root: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Joints (..., J, 3) and their global rotations (..., J, 3, 3); see `fk_torch`.
-
-        Works level by level of the tree, so the number of kernels is its depth, not its size.
-        """
+        """Joints (..., J, 3) and their global rotations (..., J, 3, 3); see `fk_torch`."""
         import torch
 
         glob: list[torch.Tensor | None] = [None] * len(self.parents)
         pos: list[torch.Tensor | None] = [None] * len(self.parents)
         glob[0], pos[0] = matrices[..., 0, :, :], root
         offsets = torch.as_tensor(self.offsets, dtype=root.dtype, device=root.device)
+        # Level by level of the tree, so that the number of kernels is its depth, not its size.
         for level in self._levels():
             up = [self.parents[j] for j in level]
             g = torch.stack([glob[p] for p in up], -3)  # type: ignore[misc]
@@ -143,9 +133,7 @@ class Skeleton:
 
 
 SMPL22 = Skeleton(JOINT_NAMES, PARENTS, _offsets(JOINT_NAMES))
-SMPL52 = Skeleton(
-    (*JOINT_NAMES, *FINGER_NAMES), (*PARENTS, *FINGER_PARENTS), _offsets((*JOINT_NAMES, *FINGER_NAMES))
-)  # fmt: skip
+SMPL52 = Skeleton((*JOINT_NAMES, *FINGER_NAMES), (*PARENTS, *FINGER_PARENTS), _offsets((*JOINT_NAMES, *FINGER_NAMES)))
 
 
 def finger_ends(joint: int) -> np.ndarray:

@@ -28,10 +28,7 @@ def running_mean(x: np.ndarray, size: int, ends: Ends = "nearest") -> np.ndarray
 
 
 def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
-    """(T, ...) under a Gaussian of `sigma` frames, of its type.
-
-    As ``gaussian_filter1d(x, sigma, axis=0, mode="nearest")``: ends are held.
-    """
+    """(T, ...) under a Gaussian of `sigma` frames: ``gaussian_filter1d(x, sigma, axis=0, mode="nearest")``."""
     reach = int(4 * sigma + 0.5)
     weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-reach, reach + 1) ** 2)
     weights = weights / weights.sum()

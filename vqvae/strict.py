@@ -40,10 +40,7 @@ class Strict(BaseModel):
 
     @classmethod
     def read(cls, values: Any, where: str) -> Self:
-        """The section from a part of a configuration file; None = all defaults.
-
-        Args:
-            where: file and section, for the message.
+        """The section from a part of a configuration file, which `where` names; None = all defaults.
 
         Raises:
             UserError: an unknown key, or a value of the wrong type or out of bounds.
@@ -79,6 +76,7 @@ def _unknown(key: str, accepted: list[str]) -> str:
 
 def _first_mistake(model: type[BaseModel], error: ValidationError, where: str) -> str:
     """The first unknown key, else the first mistake, in one line: where, the value, and what is accepted."""
+    # A misspelt key also makes a needed one missing; the cause is named.
     first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
     path = [part for part in first["loc"] if not (isinstance(part, str) and "[" in part)]  # without pydantic's types
     names = [f"item {part + 1}" if isinstance(part, int) else str(part) for part in path]

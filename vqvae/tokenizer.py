@@ -32,15 +32,10 @@ PATH, YAW, FEATURES = 0.3, 0.1, 0.03  # weights against the mean joint distance 
 
 
 class MotionTokenizer(nn.Module):
-    """Residual VQ-VAE over one modality's features, with its normaliser.
+    """Residual VQ-VAE over one modality's features, with its normaliser `mean`, `std` (D,).
 
-    Shapes: T frames, D features, N = ceil(T / downsample) tokens, R levels, K codes a level, C code size.
-
-    Args:
-        trainable: False omits the parts that only training needs (`networks.FrozenVQ`); the weights are the same.
-
-    Attributes:
-        mean, std: (D,) normaliser of the features.
+    Shapes: T frames, D features, N = ceil(T / downsample) tokens, R levels, K codes a level, C code size. `trainable`
+    False omits the parts that only training needs (`networks.FrozenVQ`); the weights are the same.
     """
 
     mean: torch.Tensor
@@ -81,11 +76,7 @@ class MotionTokenizer(nn.Module):
         return digest.hexdigest()
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Training pass on normalised features (B, T, D).
-
-        Returns:
-            reconstruction (B, T, D) normalised, codes (B, N, R), commitment loss (scalar).
-        """
+        """Training pass on normalised features (B, T, D): reconstruction, codes (B, N, R), commitment loss."""
         z = self.encoder(features.transpose(1, 2)).transpose(1, 2)
         with torch.autocast(z.device.type, enabled=False):
             quantised, codes, commit = self.vq(z.float())
@@ -123,13 +114,10 @@ class MotionTokenizer(nn.Module):
 
     @torch.inference_mode()
     def decode_features(self, codes: np.ndarray, chunk: int = 256) -> np.ndarray:
-        """Codes to features in overlapping chunks of `chunk` tokens (same as in one piece).
+        """Codes to features (N * downsample, D) float32, in overlapping chunks with the result of one piece.
 
         Args:
             codes: (N, R') with 1 <= R' <= R levels, (N,) level 0 only, or (B, N, R') several of one length.
-
-        Returns:
-            (N * downsample, D) float32, or (B, N * downsample, D).
         """
         c = np.asarray(codes)
         z = self.latents(c.reshape(-1, c.shape[-1])).unflatten(0, c.shape[:2]) if c.ndim == 3 else self.latents(c)[None]
@@ -163,11 +151,9 @@ class MotionTokenizer(nn.Module):
         return z[start - a : stop - a].clone()
 
     def encode(self, motion: Motion, refine: int = 0) -> np.ndarray:
-        """Motion (any fps) -> codes (N, R) int64.
+        """Motion (any fps) -> codes (N, R) int64; `refine` steps of `encode_by_synthesis` per window.
 
-        Args:
-            refine: steps of analysis-by-synthesis per window (`encode_by_synthesis`); 0 = the encoder's own codes. 40
-                cuts the drift of the path to a fifth at about 0.1 s per second of motion.
+        40 steps cut the drift of the path to a fifth at about 0.1 s per second of motion.
         """
         features = self.spec.encode(motion)
         return encode_by_synthesis(self, features, refine) if refine > 0 else self.encode_features(features)
@@ -177,10 +163,7 @@ class MotionTokenizer(nn.Module):
         return self.spec.decode(self.decode_features(codes), caption)
 
     def decode_each(self, codes: Sequence[np.ndarray]) -> list[Motion]:
-        """Several codes (N, R') -> their motions; those of one length go through the decoder together.
-
-        A batch rounds differently: the motions are those of `decode` up to 1e-6, for comparing candidates alone.
-        """
+        """Several codes (N, R') -> their motions, equal to those of `decode` up to 1e-6, for comparing candidates."""
         rows_by_shape: dict[tuple[int, ...], list[int]] = {}
         for i, c in enumerate(codes):
             rows_by_shape.setdefault(np.shape(c), []).append(i)
@@ -203,10 +186,9 @@ class MotionTokenizer(nn.Module):
                 value.copy_(value.bfloat16().float())
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
-        """Write config and weights.
+        """Write config and weights; `dtype` (`vqvae.io.tensors.lowered`) applies to encoder and decoder.
 
-        `dtype` (`vqvae.io.tensors.lowered`) applies to encoder and decoder. Codebooks stay exact (in bfloat16 where
-        that is exact), without their running sums, which `load` computes again (entry times count).
+        Codebooks stay exact (in bfloat16 where that is exact), without their running sums, which `load` computes again.
         """
         from safetensors.torch import save_file
 
@@ -225,10 +207,7 @@ class MotionTokenizer(nn.Module):
     def load(
         cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu", trainable: bool = False
     ) -> MotionTokenizer:
-        """Read a folder written by :meth:`save`, in eval mode.
-
-        Args:
-            trainable: with the parts that only training needs.
+        """Read a folder of :meth:`save`, in eval mode; `trainable`: with the parts that only training needs.
 
         Raises:
             UserError: missing or truncated files, or weights that do not match the stored fingerprint.
@@ -260,22 +239,19 @@ def _path(features: torch.Tensor, position: torch.Tensor, yaw: torch.Tensor) -> 
     return position + step.cumsum(0), angle
 
 
+# Velocities that are a few percent off hardly show in a pose, but add up to metres. Each window starts from the end of
+# the decoded path before it, so errors do not add up.
 def encode_by_synthesis(
     tokenizer: MotionTokenizer, features: np.ndarray, steps: int = 40, rate: float = 0.03
 ) -> np.ndarray:
-    """Codes of body features whose decoded path stays close to the source's (analysis by synthesis).
+    """Codes (N, R) int64 of body features (T, 269) whose decoded path stays close to the source's.
 
-    The encoder's latents are moved by gradient descent through the frozen decoder (straight-through past the quantiser,
-    Bengio et al. 2013, arXiv 1308.3432) so that the decoded joints and above all the integrated root path match the
-    source: velocities that are a few percent off hardly show in a pose, but add up to metres. Codebooks, decoder and
-    fingerprint are untouched. Each window starts from the end of the decoded path before it, so errors do not add up.
+    The encoder's latents are moved by gradient descent through the frozen decoder (analysis by synthesis,
+    straight-through past the quantiser, Bengio et al. 2013, arXiv 1308.3432). Codebooks, decoder and fingerprint are
+    untouched.
 
     Args:
-        tokenizer: of a modality with the `body` layout.
-        features: (T, 269) unnormalised. steps: of Adam per window. rate: its step size.
-
-    Returns:
-        (N, R) int64 codes.
+        features: unnormalised, in the `body` layout. steps: of Adam per window. rate: its step size.
     """
     x = tokenizer.pad(features)
     step = tokenizer.downsample

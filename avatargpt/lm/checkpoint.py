@@ -77,8 +77,7 @@ def save_model(
 ) -> Path:  # fmt: skip
     """Write configuration and weights (safetensors), exact to the bit. Old files stay until the new are complete.
 
-    Args:
-        state_dict: other weights than the model's own, e.g. with LoRA's updates added in.
+    `state_dict`: other weights than the model's own, e.g. with LoRA's updates added in.
 
     Raises:
         UserError: the folder cannot be written, the disk is full, or a tensor is empty, as sharded ones are.
@@ -97,10 +96,7 @@ def save_model(
 
 
 def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
-    """Write configuration and weights in eight bits (`vqvae.io.tensors`), code vectors in bfloat16, as one file.
-
-    It takes half of what bfloat16 does. Old files stay until the new one is complete.
-    """
+    """Write configuration and weights in eight bits (`vqvae.io.tensors`), code vectors in bfloat16, as one file."""
     import torch
     from safetensors.torch import save_file
 
@@ -182,9 +178,7 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
     return network.to(device).eval()
 
 
-def load_model(
-    folder: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
-) -> AvatarGPTModel:
+def load_model(folder: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None) -> AvatarGPTModel:
     """A model for training, in evaluation mode, from a folder of `save_model`, `save_small` or `save_pretrained`.
 
     Raises:
@@ -205,11 +199,7 @@ def load_model(
 
 
 def with_modalities(model: AvatarGPTModel, entries: dict[str, Any]) -> AvatarGPTModel:
-    """The same model with further modalities, their parts initialised at random; itself if it has them all.
-
-    Args:
-        entries: as in `AvatarGPTConfig.modalities`; those that the model has are not read.
-    """
+    """The same model with further modalities (`entries` as in `AvatarGPTConfig.modalities`), initialised at random."""
     from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 
     modalities = model.config.modalities or {}
@@ -222,11 +212,9 @@ def with_modalities(model: AvatarGPTModel, entries: dict[str, Any]) -> AvatarGPT
 
 
 def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTModel:
-    """A new model whose stacks, text table and text head come from a T5 or Flan-T5 checkpoint.
+    """A new model whose stacks, text table and text head come from a T5 or Flan-T5 folder or hub name.
 
-    Args:
-        folder: local folder or hub name of the checkpoint.
-        config: fields of `AvatarGPTConfig` beyond the checkpoint's own (modalities, grounding_dim, ...).
+    `config`: fields of `AvatarGPTConfig` beyond the checkpoint's own (modalities, grounding_dim, ...).
     """
     from transformers import T5ForConditionalGeneration
 
@@ -291,11 +279,7 @@ def remove_part(folder: str | os.PathLike[str], name: str) -> bool:
 def load_part(
     folder: str | os.PathLike[str], name: str, version: int, make: Callable[[dict[str, Any]], Network]
 ) -> Network:
-    """Read the files of `save_part`, in float32.
-
-    Args:
-        make: fields of a configuration -> the network.
-    """
+    """Read the files of `save_part`, in float32; `make`: fields of a configuration -> the network."""
     from vqvae.io.tensors import load_tensors, no_larger_than, raised
 
     folder = Path(folder)
@@ -327,10 +311,9 @@ def in_eight_bits(folder: str | os.PathLike[str], name: str) -> bool:
 def read_optional(
     path: Path, what: str, load: Callable[[Path], dict[str, Any]], make: Callable[[dict[str, Any]], Part]
 ) -> Part | None:
-    """A file that a model folder may have beside its weights, or None.
+    """A file that a model folder may have beside its weights, or None; `what` names it in messages.
 
-    Args:
-        what: for the message. load: safetensors' `load_file` of numpy or torch. make: its tensors -> the part.
+    `load` is safetensors' `load_file` of numpy or torch, `make` builds the part from its tensors.
     """
     if not path.exists():
         return None
@@ -341,11 +324,9 @@ def read_optional(
 def write_adapter(
     folder: Path, tensors: dict[str, torch.Tensor], config: dict[str, Any], fingerprints: dict[str, str]
 ) -> Path:
-    """Write an adapter's folder.
+    """Write an adapter's folder; `fingerprints` are those of the tokenizers it was trained with.
 
-    Args:
-        tensors: ``PLACE.lora_A.weight``, ``PLACE.lora_B.weight`` and complete ones, by the names of the model.
-        config: of PEFT. fingerprints: of the tokenizers that the model was trained with.
+    `tensors`: ``PLACE.lora_A.weight``, ``PLACE.lora_B.weight`` and complete ones, by the names of the model.
     """
     from safetensors.torch import save_file
 

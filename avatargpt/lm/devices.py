@@ -25,11 +25,9 @@ def checked_device(device: str | None) -> str:
     return device
 
 
+# x86 below AVX-512 bf16 or AMX computes bfloat16 some ten times slower than float32.
 def fast_bfloat16(device: torch.device | str = "cpu") -> bool:
-    """Whether `device` multiplies in bfloat16 faster than in float32.
-
-    A CPU without such instructions (x86 below AVX-512 bf16 or AMX) computes it some ten times slower than float32.
-    """
+    """Whether `device` multiplies in bfloat16 faster than in float32."""
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -38,6 +36,7 @@ def fast_bfloat16(device: torch.device | str = "cpu") -> bool:
 
 @cache
 def _cpu() -> bool:
+    # oneDNN computes bfloat16 on every x86 with AVX-512, but slowly without instructions for it.
     if platform.machine().lower() in ("x86_64", "amd64"):
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -67,11 +67,9 @@ def _packing(dtype: torch.dtype) -> Any:
 
 
 def make_map(weight: Tensor, many: bool, dtype: torch.dtype) -> Map:
-    """x (N, in) of any type -> x @ weight.T in `dtype`.
+    """x (N, in) of any type -> x @ weight.T in `dtype`, for `weight` (out, in); `many`: N is more than a few.
 
-    Args:
-        weight: (out, in). many: more than a few rows (another memory layout is faster then).
-        dtype: bfloat16 multiplies in bfloat16 with float32 sums inside, as mixed-precision training does.
+    bfloat16 multiplies in bfloat16 with float32 sums inside, as mixed-precision training does.
     """
     op = _packing(dtype) if many and weight.device.type == "cpu" else None
     if op is not None:
@@ -122,9 +120,7 @@ class _Layer(NamedTuple):
 class Encoder:
     """T5's encoder, ready to run. Weights are copied: make a new one after training steps.
 
-    Args:
-        model: an `AvatarGPTModel`.
-        dtype: of the matrix products; norms and sums are float32 either way.
+    `dtype` is that of the matrix products; norms and sums are float32 either way.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:

@@ -19,12 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class EncodedPrompt:
-    """One prompt as numbers.
+    """One prompt as `ids` (L,) int64 in the one id space and `residual` (L, R) codes of motion tokens, -1 elsewhere.
 
-    Attributes:
-        ids: (L,) int64 in the one id space.
-        residual: (L, R) int64, all levels of motion tokens, -1 elsewhere.
-        grounded: the user's words, for the sentence encoder; None = none.
+    `grounded`: the user's words, for the sentence encoder; None = none.
     """
 
     ids: np.ndarray
@@ -35,13 +32,10 @@ class EncodedPrompt:
 def encode_prompt(
     prompt: Prompt, text: TextTokenizer, config: Shape, words: bool = True, ground: bool = True
 ) -> EncodedPrompt:
-    """Turn segments into ids.
+    """Turn a task's segments into ids.
 
-    Args:
-        prompt: from a task.
-        words: keep the word pieces of the user's own text (instruction wording always stays).
-        ground: hand the user's own text to the sentence encoder. Neither `words` nor `ground`: the unconditional
-            prompt of classifier-free guidance.
+    `words` keeps the word pieces of the user's own text (instruction wording always stays), `ground` hands that text
+    to the sentence encoder; neither gives the unconditional prompt of classifier-free guidance.
     """
     ids: list[int] = []
     rows: list[np.ndarray] = []

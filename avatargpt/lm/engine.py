@@ -32,14 +32,10 @@ SHARED_ROWS = 16  # rows from which on reading the states themselves is faster t
 
 
 class CrossWeights:
-    """Key and value maps of all layers.
+    """Key and value maps of all layers, from each layer's weights of k and v, (H * D, d).
 
-    Args:
-        attentions: each layer's weights of k and v, (H * D, d). heads: H. dtype: of the products.
-
-    Attributes:
-        both: states (n, d) -> (n, L * H * 2 * D), keys and values of all layers and heads.
-        keys, values: (L, H, D, d) each, float32.
+    `both` maps states (n, d) -> (n, L * H * 2 * D), keys and values of all layers and heads; `keys`, `values` are
+    (L, H, D, d) float32.
     """
 
     def __init__(self, attentions: Sequence[tuple[Tensor, Tensor]], heads: int, dtype: torch.dtype) -> None:
@@ -52,8 +48,7 @@ class CrossWeights:
 class CrossHeads:
     """Keys and values of every layer and head: the least work, but every row reads 2 * S * H * D numbers per layer.
 
-    Args:
-        states: (P, S, d). mask: (P, S). repeat: samples of one prompt share its keys.
+    `states` (P, S, d), `mask` (P, S); `repeat` samples of one prompt share its keys.
     """
 
     def __init__(self, weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor, repeat: int) -> None:
@@ -80,14 +75,10 @@ class CrossHeads:
         return y.reshape(n, -1)
 
 
+# All layers and heads then read the same S * d numbers of a row, which stay in a CPU's cache where the keys and values
+# of many rows would not; in turn a query takes H * D * d more products on either side.
 class CrossStates:
-    """Queries are mapped to the states instead: ``(q W_k) . e = q . (W_k e)``, likewise for the values.
-
-    All layers and heads then read the same S * d numbers of a row, which stay in a CPU's cache where the keys and
-    values of many rows would not; in turn a query takes H * D * d more products on either side.
-
-    Args: as of `CrossHeads`, one row per prompt.
-    """
+    """Queries are mapped to the states instead: ``(q W_k) . e = q . (W_k e)``, likewise for the values."""
 
     def __init__(self, weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor) -> None:
         self.softmax, self.heads, dtype = softmax, weights.keys.shape[1], weights.dtype
@@ -156,12 +147,10 @@ class Head(NamedTuple):
 
 
 class Engine:
-    """The decoder of one model, ready to step. Weights are copied: make a new engine after training steps.
+    """The decoder of an `AvatarGPTModel` or a peft model around one, copied: make a new engine after training steps.
 
-    Args:
-        model: an `AvatarGPTModel`, or a peft model around one.
-        dtype: of the matrix products; float32 gives the model's own tokens, bfloat16 is up to twice as fast where the
-            processor has it. Everything else is float32 either way.
+    `dtype` is that of the matrix products; float32 gives the model's own tokens, bfloat16 is up to twice as fast
+    where the processor has it.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
@@ -209,10 +198,7 @@ class Engine:
 
     @torch.no_grad()
     def first(self, name: str | None) -> Tensor:
-        """(n, .) the first layer's qkv map of a head's table (None: of length conditioning's), before the norm.
-
-        The inputs of the first layer are sums of table rows.
-        """
+        """(n, .) the first layer's qkv map of a head's table (None: of length conditioning's), before the norm."""
         if name not in self._first:
             table = self.model.countdown.rows.weight.detach().float() if name is None else self.head(name).table
             layer = self.model.decoder.block[0].layer[0]
@@ -264,10 +250,7 @@ class Engine:
 
     @torch.no_grad()
     def bias_strip(self, steps: int) -> Tensor:
-        """(H, 2 * steps) strip: the self-attention bias of step t over keys 0.. is its slice from steps - 1 - t on.
-
-        T5's causal bias depends on query - key alone; keys that do not exist yet get -inf.
-        """
+        """(H, 2 * steps) strip: the self-attention bias of step t over keys 0.. is its slice from steps - 1 - t on."""
         if self._bias is None or self._bias.shape[1] != 2 * steps:
             attention = self.model.decoder.block[0].layer[0].SelfAttention
             last = attention.compute_bias(1, steps, device=self.device, past_seen_tokens=steps - 1)[0, :, 0]
@@ -279,7 +262,7 @@ class Session:
     """Caches of one decode: N rows, at most `steps` steps.
 
     Args:
-        states: (P, S, d) encoder states; mask: (P, S). Each prompt becomes `repeat` neighbouring rows, N = P * repeat.
+        states: (P, S, d) of the encoder; mask: (P, S). Each prompt becomes `repeat` neighbouring rows, N = P * repeat.
         remaining: (N, steps) number of remaining motion tokens at each step, below 0 = unknown; None = all unknown.
     """
 

@@ -91,11 +91,9 @@ def greedy_or_sampled(
 
 @dataclass
 class Answers:
-    """(P, c) answers of a beam search.
+    """(P, c) answers of a beam search: `rank` is the score per token (-inf = none), `end` the end's log-probability.
 
-    Attributes:
-        rank: score per token; -inf = none. end: log-probability of the end. length: in tokens.
-        ended: by an end. tokens, logp, origin: (P, c, T) of each step the token, its log-probability and its row.
+    `ended`: by an end. `tokens`, `logp`, `origin` (P, c, T): the token of each step, its log-probability and its row.
     """
 
     rank: Tensor
@@ -130,13 +128,11 @@ class Answers:
         return Answers(rank, *(chosen(n) for n in ("end", "length", "ended", "tokens", "logp", "origin")))
 
 
-def beam_search(
-    session: Session, constraint: Constraint, prompts: int, beams: int, steps: int
-) -> tuple[Tensor, ...]:
+def beam_search(session: Session, constraint: Constraint, prompts: int, beams: int, steps: int) -> tuple[Tensor, ...]:
     """The best answer of each prompt: tokens (P, T), lengths, hidden (P, T, d), log-probs, the end's, ended.
 
-    Ranks are score / length, the end counted. A prompt is finished when it has `beams` finished answers and no living
-    beam, were it to end now, would rank above the worst of them.
+    A prompt is finished when it has `beams` finished answers and no living beam, were it to end now, would rank
+    above the worst of them; ranks are score / length, the end counted.
     """
     engine, device, end = session.engine, session.engine.device, constraint.end
     rows = prompts * beams
@@ -271,11 +267,10 @@ class Scores:
 
 
 class Generator:
-    """Encodes prompts and decodes answers with one model.
+    """Encodes prompts and decodes answers with an `AvatarGPTModel` or a peft model around one, whose weights are
+    copied.
 
-    Args:
-        model: `AvatarGPTModel` or a peft model around one; its decoder's weights are copied.
-        dtype: of matrix products, encoder included: float32 is exact, bfloat16 faster (see `Engine`).
+    `dtype` of matrix products: float32 is exact, bfloat16 faster (see `Engine`).
     """
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
@@ -301,19 +296,16 @@ class Generator:
         """Answer every prompt.
 
         Args:
-            prompt: P encoded prompts. head: of the answers.
-            max_tokens: steps at most, the end not counted.
-            length: (P,) exact number of tokens of each answer, given to the model as the number of remaining tokens and
-                enforced: the end is impossible before and certain then. Below 0: free.
+            prompt: P encoded prompts. head: of the answers. max_tokens: steps at most, the end not counted.
+            length: (P,) exact number of tokens of each answer, below 0 = free: given to the model as the number of
+                remaining tokens, and the end is impossible before and certain then.
             samples: answers per prompt, N = P * samples.
             uncond: the prompts without their text (P, or one for all), for guidance.
             guidance: logits = u + guidance * (c - u); 1 = conditional only.
             temperature: 0 = the likeliest token. top_k, top_p: see `sampling.sample`.
-            seed: one number (row i gets seed + i) or one per answer (N,). The same seed gives the same answer in any
-                batch.
+            seed: one number (row i gets seed + i) or one per answer (N,); gives the same answer in any batch.
             beams: width of the beam search (1 = none; excludes temperature and samples).
-            no_repeat: no n-gram of this size twice in one answer (0 = off); for text.
-            min_tokens: no end before.
+            no_repeat: no n-gram of this size twice in one answer (0 = off); for text. min_tokens: no end before.
         """
         count = len(prompt)
         guided = uncond is not None and guidance != 1.0
@@ -379,9 +371,7 @@ class Generator:
     def score(self, prompt: Prompt, targets: Sequence[Sequence[int]] | Tensor, head: str) -> Scores:
         """Log-likelihood of given answers with their end, one batched teacher-forced pass.
 
-        Args:
-            prompt: P prompts (or one for all answers). targets: N id lists of the single id space, without start and
-                end; P must be 1 or N.
+        `targets`: N id lists of the single id space, without start and end; P prompts must be 1 or N.
         """
         rows = [[*(int(i) for i in row), self.config.end_id(head)] for row in targets]
         counts = torch.tensor([len(row) for row in rows], device=self.engine.device)

@@ -50,10 +50,7 @@ WHAT = {
 
 
 def folder_of(path: str | os.PathLike[str] | None, revision: str | None = None) -> Path | None:
-    """The folder that a path or a name on the Hub stands for; None = the packaged weights.
-
-    Args:
-        revision: branch, tag or commit of a name on the Hub.
+    """The folder of a path or a name on the Hub, at `revision` (branch, tag or commit); None = the packaged weights.
 
     Raises:
         UserError: no such folder, and nothing of that name on the Hub, or it cannot be reached.
@@ -97,10 +94,9 @@ class HubCalls:
     def push_to_hub(
         self, name: str, private: bool = False, message: str = "Upload model", token: str | None = None
     ) -> str:  # fmt: skip
-        """Upload the model's folder, as `save_pretrained` writes it, to the Hub; its address.
+        """Upload the model's folder, as `save_pretrained` writes it, to ``org/name``; its address.
 
-        Args:
-            name: ``org/name``. token: None = that of ``hf auth login`` or ``HF_TOKEN``.
+        `token` None = that of ``hf auth login`` or ``HF_TOKEN``.
 
         Raises:
             UserError: no folder, no such name, no right to write there, or the Hub cannot be reached.
@@ -126,9 +122,8 @@ class HubCalls:
 class Origin:
     """Where a model comes from, as far as it is recorded.
 
-    Attributes:
-        sources: of the clips -> ``clips``, ``hours``, ``licence``, as a store's manifest has them.
-        figures: of the last validation, by the name of what was measured.
+    `sources` of the clips -> ``clips``, ``hours``, ``licence``, as a store's manifest has them; `figures` of the last
+    validation, by the name of what was measured.
     """
 
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -243,10 +238,9 @@ Weights inherit the terms of the clips that they were trained on.
 
 
 def write_card(folder: str | os.PathLike[str], origin: Origin | None = None) -> Path:
-    """Write a model folder's card, or complete the one that exists: front matter, and a table of every file.
+    """Write a model folder's card with `origin`, or complete the one that exists, which keeps its text.
 
-    Args:
-        origin: data and figures of a new card; None = an existing card keeps its text.
+    Front matter and the table of every file are written anew.
     """
     folder = Path(folder)
     text = read_text(folder / CARD, MAX_CARD_BYTES) if (folder / CARD).is_file() and origin is None else ""

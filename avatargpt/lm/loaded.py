@@ -37,19 +37,10 @@ SHARPNESS = 1.0  # of the residual levels where they are not drawn (`ResidualLev
 
 
 class LoadedModel:
-    """A network with its tokenizers.
+    """A network with its text tokenizer and the motion tokenizers of its modalities; `source` is its folder, if any.
 
-    Args:
-        model: the network. text: its text tokenizer. tokenizers: modality -> motion tokenizer.
-        dtype: of matrix products. source: the model's folder, empty = none.
-
-    Attributes:
-        generator: decodes and scores answers.
-        grounder: the frozen sentence encoder, None for a network without grounding.
-        device: where the network computes.
-
-    Raises:
-        UserError: a tokenizer that the network was not trained with.
+    `generator` decodes and scores answers in `dtype`; `grounder` is the frozen sentence encoder, None without
+    grounding. A tokenizer that the network was not trained with is a `UserError`.
     """
 
     def __init__(
@@ -72,15 +63,12 @@ class LoadedModel:
 
         Args:
             path: folder with config.json, model*.safetensors, spiece.model and one folder per modality's tokenizer, or
-                the name of one on the Hugging Face Hub (``org/name``).
-            device: ``cpu``, ``cuda``, ...; default: a GPU when there is one.
+                the name of one on the Hugging Face Hub (``org/name``), at `revision` (branch, tag or commit).
+            device: ``cpu``, ``cuda``, ...; default: a GPU when there is one. threads: of the CPU.
             dtype: ``float32`` (default) or ``bfloat16`` (a warning where the processor is slower at it).
-            threads: CPU threads.
-            revision: branch, tag or commit of a name on the Hub.
 
         Raises:
-            UserError: no such device or dtype, missing or damaged files, or a tokenizer that the model was not trained
-                with.
+            UserError: no such device or dtype, missing or damaged files, or a tokenizer of another model.
         """
         if threads:
             torch.set_num_threads(threads)
@@ -119,11 +107,7 @@ class LoadedModel:
         return registry.get_task(task).render(slots)
 
     def encode(self, prompts: Sequence[Prompt], words: bool = True, ground: bool = True) -> Encoded:
-        """Prompts through the encoder.
-
-        Args:
-            words: with the words of the request. ground: with their sentence embeddings.
-        """
+        """Prompts through the encoder, with the request's `words` and with their sentence embeddings (`ground`)."""
         rows = [encode_prompt(p, self.text, self.model.config, words, ground) for p in prompts]
         pad = self.model.config.pad_token_id or 0
         inputs = encoder_inputs(rows, self.grounder if ground else None, pad, self.device)
@@ -135,11 +119,9 @@ class LoadedModel:
         self, prompts: Sequence[Prompt], lengths: Sequence[int], seeds: Sequence[int], samples: int, guidance: float,
         temperature: float, top_k: int = 50, settled: bool = False,
     ) -> list[list[np.ndarray]]:  # fmt: skip
-        """Codes (N, R) of `samples` answers per prompt.
+        """Codes (N, R) of `samples` answers per prompt; `lengths` in tokens, -1 = the model decides.
 
-        Args:
-            lengths: in tokens, -1 = the model decides.
-            settled: residual levels as expected instead of drawn, for motion that must stay close to given motion.
+        `settled`: residual levels as expected instead of drawn, for motion that must stay close to given motion.
         """
         head = prompts[0].head
         out: list[list[np.ndarray]] = []

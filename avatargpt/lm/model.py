@@ -53,8 +53,7 @@ class AvatarGPTConfig(Shape, T5Config):
         grounding_dim: width of the frozen sentence encoder's token states; 0 = no grounding.
         extra_inputs: further encoder inputs that come as vectors (speech, ...): name -> width.
         countdown_buckets: rows of the table of remaining motion tokens (0 = off): 32 exact, then logarithmic up to 512,
-            the last row = unknown.
-        refiner_dim, refiner_layers, refiner_heads: the residual decoder of levels 1..R-1.
+            the last row = unknown. refiner_dim, refiner_layers, refiner_heads: the residual decoder.
     """
 
     model_type = "avatargpt"
@@ -88,11 +87,7 @@ class AvatarGPTConfig(Shape, T5Config):
 def eight_bits(
     name: str | os.PathLike[str] | None, options: Mapping[str, Any]
 ) -> tuple[dict[str, torch.Tensor], AvatarGPTConfig] | None:
-    """Float32 weights and configuration of a folder or Hub repository in eight bits; None for other weights.
-
-    Args:
-        options: of `from_pretrained`.
-    """
+    """Float32 weights and configuration of a folder or Hub repository in eight bits; None for other weights."""
     if name is None or options.get("state_dict") is not None:
         return None
     from transformers.utils import cached_file
@@ -112,11 +107,10 @@ def eight_bits(
 
 @dataclass
 class AvatarGPTOutput(Seq2SeqLMOutput):
-    """Output of `forward`, beyond the usual fields.
+    """Output of `forward`, with two fields besides the usual ones.
 
-    Attributes:
-        token_loss: (B, L) cross-entropy of every label in nats (float32), 0 where the label is ignored.
-        hidden: (B, L, d_model) last decoder states, the input of the heads and of the refiner.
+    `token_loss` (B, L): cross-entropy of every label in nats, 0 where it is ignored; `hidden` (B, L, d_model): last
+    decoder states.
     """
 
     token_loss: Tensor | None = None
@@ -175,7 +169,7 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         extra_embeddings: Sequence[Extra] | None = None, remaining: Tensor | None = None,
         length: Tensor | None = None, label_smoothing: float = 0.0, full_logits: bool | None = None, **kwargs: Any,
     ) -> AvatarGPTOutput:
-        """Teacher-forced or one-step forward.
+        """Teacher-forced or one-step forward: `loss` (mean over labels), `token_loss`, `logits` (or None), `hidden`.
 
         Args:
             input_ids, attention_mask, residual_codes, extra_embeddings: see `inputs`. With `encoder_outputs`
@@ -186,9 +180,6 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
             length: (B,) instead of `remaining`: the number at decoder position t is length - t (below 0: unknown).
             full_logits: logits over the one id space with -inf outside the head; default: when there are no
                 labels. False without labels: (B, L, n) of the head's own block.
-
-        Returns:
-            `loss` (mean over labelled positions), `token_loss`, `logits` (None when not asked for), `hidden`.
         """
         # the encoder runs once; generation passes its states on
         if encoder_outputs is None:
@@ -238,9 +229,9 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
     def generate(self, inputs: Tensor | None = None, *, head: str = TEXT, **kwargs: Any) -> Any:  # type: ignore[override]
         """Hugging Face `generate` for one head: greedy, beams, sampling, caches, streamers.
 
-        Takes the arguments of `inputs` besides the usual ones, or ready `encoder_outputs` with their `attention_mask`;
-        `length` (B,) conditions on the number of tokens. Answers start with the head's start id and are padded with the
-        text padding id. `avatargpt.lm.generate` is the faster loop of the product.
+        Takes the arguments of `inputs` besides the usual ones, or ready `encoder_outputs` with their
+        `attention_mask`, and `length` (B,) in tokens. Answers start with the head's start id and are padded with the
+        text padding id.
         """
         head = str(self.head_names(head, 1))
         ids = kwargs.pop("input_ids", None) if inputs is None else inputs
@@ -256,12 +247,9 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
 
 
 class AvatarGPTTokenizer(PreTrainedTokenizer):
-    """`TextTokenizer`'s ids to the letter: NFKC, lower case, one space between words.
+    """`TextTokenizer`'s ids to the letter, from ``spiece.model``: NFKC, lower case, one space between words.
 
     A prompt has no end id, as in training; a target (``text_target=``) has one.
-
-    Args:
-        vocab_file: ``spiece.model`` of a model folder.
     """
 
     vocab_files_names = {"vocab_file": SPIECE}

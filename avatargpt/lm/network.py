@@ -24,8 +24,7 @@ Extra = tuple[Tensor, Tensor, str]
 class CodeAdapter(nn.Module):
     """Codes of one modality -> (N, d_model): a linear map of their vectors, summed over levels; rows for start and end.
 
-    The codebooks are frozen copies of the tokenizer's; `scale` brings the mean length of a level-0 vector to sqrt(C),
-    the size of text embeddings, whatever the tokenizer's units.
+    The codebooks are frozen copies of the tokenizer's.
     """
 
     codebooks: Tensor
@@ -49,11 +48,9 @@ class CodeAdapter(nn.Module):
         return total * self.scale
 
     def forward(self, local: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Embed ids counted from the block's first.
+        """Embed ids (N,) int64 counted from the block's first: codes 0..K-1, K = start, K + 1 = end.
 
-        Args:
-            local: (N,) int64, codes 0..K-1, K = start, K + 1 = end.
-            residual: (N, >= R) all levels of the same tokens; column 0 is not read, entries below 0 = unknown.
+        `residual` (N, >= R): all levels of the same tokens; column 0 is not read, entries below 0 = unknown.
         """
         is_code = local < self.codebook_size
         codes = local.clamp(max=self.codebook_size - 1)[:, None]
@@ -146,15 +143,12 @@ class Network(ResidualLevels):
         adapter.codebooks.copy_(codebooks)
         # code vectors enter with the size of text embeddings
         length = codebooks[0].float().norm(dim=-1).mean().clamp(min=1e-6)
+        # The mean length of a level-0 vector becomes sqrt(C), the size of text embeddings, whatever the units.
         adapter.scale.fill_(spec["code_dim"] ** 0.5 / float(length))
         self.config.fingerprints = {**(self.config.fingerprints or {}), modality: fingerprint}
 
     def check_fingerprint(self, modality: str, fingerprint: str) -> None:
-        """Refuse a tokenizer that the model was not trained with.
-
-        Raises:
-            UserError: the fingerprints differ, or the model has no codebooks for the modality.
-        """
+        """Refuse a tokenizer that the model was not trained with, or of a modality without codebooks: `UserError`."""
         self.config.modality(modality)
         trained_with = (self.config.fingerprints or {}).get(modality)
         if trained_with != fingerprint:
@@ -165,15 +159,10 @@ class Network(ResidualLevels):
             )
 
     def embed(self, ids: Tensor, residual_codes: Tensor | None = None) -> Tensor:
-        """Vectors of ids.
+        """Vectors (B, L, d_model) of ids (B, L) int64.
 
-        Args:
-            ids: (B, L) int64.
-            residual_codes: (B, L, R) all levels of prompt tokens: their vectors are summed. Column 0 is not read
-                (the id says it); below 0 = unknown. None: level 0 only, as the decoder sees its own tokens.
-
-        Returns:
-            (B, L, d_model).
+        `residual_codes` (B, L, R): all levels of prompt tokens, whose vectors are summed; column 0 is not read (the
+        id says it), below 0 = unknown. None: level 0 only, as the decoder sees its own tokens.
         """
         text = ids < self.config.vocab_size
         out = self.shared(torch.where(text, ids, self.config.pad_token_id or 0))
@@ -200,15 +189,12 @@ class Network(ResidualLevels):
         self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
         extra_embeddings: Sequence[Extra] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Inputs of the encoder.
+        """Inputs of the encoder: vectors (B, S, d_model) and their mask (B, S) int64, S of the longest row.
 
         Args:
             input_ids: (B, L). attention_mask: (B, L), 1 = token; None: everything but padding ids.
             residual_codes: see `embed`.
             extra_embeddings: (vectors (B, G, width), mask (B, G), adapter name) each, put behind the tokens.
-
-        Returns:
-            Vectors (B, S, d_model) and their mask (B, S) int64; S = longest row of tokens and vectors together.
         """
         mask = input_ids.ne(self.config.pad_token_id or 0) if attention_mask is None else attention_mask
         parts, masks = [self.embed(input_ids, residual_codes)], [mask.long()]
@@ -296,10 +282,9 @@ class Network(ResidualLevels):
         return loss
 
     def likelihood(self, states: Tensor, mask: Tensor, labels: Tensor, head: str) -> Tensor:
-        """Cross-entropy (B, L) in nats of given answers, 0 where the label is ignored; teacher-forced.
+        """Cross-entropy (B, L) in nats of given answers (B, L), 0 where the label is ignored; teacher-forced.
 
-        Args:
-            states: (B, S, d_model) of the encoder, mask: (B, S). labels: (B, L) ids.
+        `states` (B, S, d_model) of the encoder, `mask` (B, S).
         """
         names = self.head_names(head, len(states))
         hidden = self.decoder(

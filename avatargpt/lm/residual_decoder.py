@@ -74,15 +74,10 @@ class ResidualDecoder(nn.Module):
         nn.init.normal_(self.level.weight, std=0.02)
 
     def read(self, hidden: Tensor, base: Tensor, mask: Tensor) -> Tensor:
-        """Features of each token from all of level 0.
+        """Features (B, N, D) of each token from all of level 0.
 
-        Args:
-            hidden: (B, N, d_model) decoder states; token n was chosen from row n.
-            base: (B, N, C) scaled code vectors of level 0.
-            mask: (B, N) bool, True = a token.
-
-        Returns:
-            (B, N, D).
+        `hidden` (B, N, d_model): decoder states, token n was chosen from row n; `base` (B, N, C): scaled code
+        vectors of level 0; `mask` (B, N) bool, True = a token.
         """
         x = self.from_hidden(hidden) + self.from_codes(base)
         x = x + positions(x.shape[1], x.shape[2], x.device, x.dtype)
@@ -98,15 +93,10 @@ class ResidualDecoder(nn.Module):
         return self.from_memory(torch.cat([past, read], -1)), state
 
     def logits(self, features: Tensor, total: Tensor, level: int | slice, codebook: Tensor) -> Tensor:
-        """Logits of a level's codes.
+        """Logits (..., K) of a level's codes from features (..., D) and the scaled sum (..., C) of all levels before.
 
-        Args:
-            features: (..., D). total: (..., C) scaled sum of the code vectors of all levels before.
-            level: counted from 0 = the first residual one; a slice: of all of them, along the last but one axis.
-            codebook: (K, C), or (levels, K, C) for a slice.
-
-        Returns:
-            (..., K).
+        `level` is counted from 0 = the first residual one; a slice: of all of them, along the last but one axis.
+        `codebook`: (K, C), or (levels, K, C) for a slice.
         """
         x = F.gelu(features + self.from_sum(total) + self.level.weight[level])
         vector = self.output(x)
@@ -133,11 +123,11 @@ class ResidualLevels(nn.Module):
     def refiner_loss(
         self, hidden: Tensor, codes: Tensor, mask: Tensor, modality: str = "body", forgotten: Tensor | None = None
     ) -> Tensor:
-        """Cross-entropy of the residual codes, nats per code; ln K = no better than chance.
+        """Cross-entropy of the residual codes (B, N, R), nats per code; ln K = no better than chance.
 
         Args:
             hidden: (B, N, d_model), row n = the decoder state that token n was chosen from (detach it to train the
-                residual decoder alone). codes: (B, N, R) int64. mask: (B, N) bool.
+                residual decoder alone).
             forgotten: (B, N) bool, tokens whose details are hidden from the next one in training; None: at random.
         """
         mask = mask.bool()
@@ -162,18 +152,14 @@ class ResidualLevels(nn.Module):
         self, hidden: Tensor, codes0: Tensor, mask: Tensor | None = None, modality: str = "body",
         seeds: Sequence[int] = (), temperature: float = 0.0, top_k: int = 0, sharpness: float = 0.0,
     ) -> Tensor:
-        """Predict the residual levels of an answer.
+        """All levels (B, N, R) int64 of an answer from level 0 (B, N).
 
         Args:
-            hidden: (B, N, d_model) as for `refiner_loss`. codes0: (B, N) level-0 codes (0..K-1).
-            mask: (B, N) bool, None = all.
+            hidden: (B, N, d_model) as for `refiner_loss`. mask: (B, N) bool, None = all.
             seeds: one per row, for a temperature above 0; the same seed gives the same codes in any batch.
             temperature: 0 = without chance. top_k: see `sampling.sample`.
             sharpness: without chance, the code nearest to the mean of all codes' vectors, weighted by their
-                probabilities at this temperature; 0 = the likeliest code. A mean calms undecided details.
-
-        Returns:
-            (B, N, R) int64.
+                probabilities at this temperature; 0 = the likeliest code.
         """
         mask = torch.ones_like(codes0, dtype=torch.bool) if mask is None else mask.bool()
         adapter: Any = self.codes[modality]

@@ -28,14 +28,9 @@ def uniforms(seeds: Sequence[int], steps: int) -> Tensor:
 
 
 def sample(logits: Tensor, u: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Draw one index per row by inverting the cumulative distribution.
+    """Draw one index (N,) per row of logits (N, n) by inverting the cumulative distribution at `u` (N,).
 
-    Args:
-        logits: (N, n). u: (N,) uniform numbers. temperature: above 0.
-        top_k: keep the k likeliest (0 = all). top_p: of these, the smallest set of at least this probability.
-
-    Returns:
-        (N,) int64.
+    `top_k` keeps the k likeliest (0 = all), `top_p` of these the smallest set of at least this probability.
     """
     n = logits.shape[-1]
     k = min(top_k, n) if top_k > 0 else n
@@ -75,11 +70,7 @@ def _place(logits: Tensor, ranked: Tensor, pick: Tensor) -> Tensor:
 
 
 def ban_repeats(logits: Tensor, tokens: Tensor, size: int) -> Tensor:
-    """-inf for every token that would complete a second occurrence of an n-gram in its row.
-
-    Args:
-        logits: (N, n). tokens: (N, t) so far. size: length of the n-grams, at least 1.
-    """
+    """-inf for every token that would complete a second n-gram of `size` in its row of `tokens` (N, t)."""
     if tokens.shape[1] < size:
         return logits
     grams = tokens.unfold(1, size, 1)

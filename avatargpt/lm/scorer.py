@@ -37,11 +37,7 @@ def _layers(into: int, width: int, out: int, dropout: float) -> nn.Sequential:
 
 
 class ScorerNetwork(nn.Module):
-    """Signatures and sentence vectors to unit vectors of one space.
-
-    Args:
-        size: of a signature. width: of the hidden layers. dim: of the space. dropout: of motion, half of it of text.
-    """
+    """Signatures of `size` and sentence vectors to unit vectors of one space of `dim`; text has half the dropout."""
 
     mean: Tensor
     std: Tensor
@@ -56,6 +52,7 @@ class ScorerNetwork(nn.Module):
 
     def embed_motion(self, signatures: Tensor, noise: float = 0.0) -> Tensor:
         """(B, size) -> (B, dim)."""
+        # Broken candidates have signatures far outside of what was trained on.
         x = ((signatures - self.mean) / self.std).clamp(-CLIP, CLIP)
         if noise:
             x = x + noise * torch.randn_like(x)
@@ -103,6 +100,7 @@ class TextMotionScorer:
         from avatargpt.kinematics.measures import SIZE
 
         def make(state: dict[str, Tensor]) -> TextMotionScorer:
+            # The file has no configuration: its shapes say the sizes.
             width, size = state["motion.0.weight"].shape
             if size != SIZE:
                 raise ValueError(f"signatures of {size} numbers, not {SIZE}")

@@ -68,6 +68,7 @@ class Shape:
                 raise UserError(f"modality '{name}': {entry}; needs whole numbers {', '.join(_FIELDS)} of at least 1")
         entries = {name: dict(entry) for name, entry in modalities.items()}
         ends = (e["first_id"] + e["codebook_size"] + 2 for e in entries.values() if "first_id" in e)
+        # Behind all others, so that no id of a trained model moves.
         free = max(ends, default=self.vocab_size)
         for entry in entries.values():
             if "first_id" not in entry:
@@ -177,11 +178,9 @@ def length_boundaries(buckets: int) -> list[int]:
 def forward_flops(config: Shape, inputs: np.ndarray, outputs: np.ndarray, heads: list[str]) -> float:
     """Operations of one forward pass over B rows, two for every multiplication with its addition.
 
-    Counted are the matrix products of T5's stacks with attention (arXiv 2204.02311, appendix B) and of each row's head,
-    without padding, residual decoder, norms and adapters.
-
-    Args:
-        inputs: (B,) states of the encoder. outputs: (B,) tokens of the answer. heads: B names.
+    Counted are the matrix products of T5's stacks with attention (arXiv 2204.02311, appendix B) and of each row's
+    head, for `inputs` (B,) states of the encoder and `outputs` (B,) tokens, without padding, residual decoder,
+    norms, adapters.
     """
     d, inner = config.d_model, config.num_heads * config.d_kv
     forward = (3 if config.is_gated_act else 2) * d * config.d_ff

@@ -44,6 +44,7 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) -> (..., d)."""
+        # In float32 whatever the weights are: sums of squares overflow in half precision.
         x = x * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + self.eps)
         return self.weight * x.to(self.weight.dtype)
 
@@ -115,6 +116,7 @@ class FeedForward(nn.Module):
 class Sublayer(nn.Module):
     """One part of a layer under its name in the library, after a norm."""
 
+    # Names as in transformers, so that weight files of either fit both.
     layer_norm: Norm
     SelfAttention: Attention
     EncDecAttention: Attention
@@ -173,10 +175,12 @@ class Stack(nn.Module):
     ) -> States:
         """Vectors (B, L, d) and their mask (B, L), 1 = input; a decoder also reads states (B, S, d) and their mask."""
         length = inputs_embeds.shape[1]
+        # T5 has the table of position biases in its first layer alone.
         bias = self.block[0].layer[0].SelfAttention.compute_bias(length, length, inputs_embeds.device)
         mask = _blocked(attention_mask, inputs_embeds.dtype)
         if self.decoder:
             later = torch.ones(length, length, dtype=torch.bool, device=inputs_embeds.device).triu(1)
+            # The least number in place of -inf: a row of padding alone would become NaN.
             bias = bias.masked_fill(later, torch.finfo(bias.dtype).min)
         if mask is not None:
             bias = bias + mask

@@ -72,8 +72,7 @@ class TextTokenizer:
     ) -> TextTokenizer:
         """A unigram model of `vocab_size` pieces with byte fall-back, so that nothing is unreadable.
 
-        Raises:
-            UserError: too few pieces for the characters of `lines`, or no lines.
+        `UserError`: too few pieces for the characters of `lines`, or no lines.
         """
         import sentencepiece
 
@@ -121,11 +120,7 @@ def encoder_weights() -> dict[str, Tensor]:
 
 
 class SentenceEncoder:
-    """The encoder up to a layer.
-
-    Args:
-        layers: how many are read and run.
-    """
+    """The encoder up to a layer, of which only those weights are read."""
 
     def __init__(self, layers: int, device: torch.device | str = "cpu") -> None:
         self.layers = layers
@@ -255,11 +250,8 @@ def forget_states() -> None:
 class SentenceGrounder:
     """Frozen all-MiniLM-L6-v2 (Apache-2.0): the meaning of words that no caption contains.
 
-    Shapes: n tokens of a text (special tokens included), width 384.
-
     Args:
-        max_tokens: longer texts are cut.
-        cache_size: texts whose states stay in memory.
+        max_tokens: longer texts are cut. cache_size: texts whose states stay in memory.
         layers: whose states are returned, side by side, in ascending order: 0 = word pieces, 6 = the last.
         alone: encode every text by itself, so that its states are the same to the bit in any batch.
     """

@@ -16,9 +16,9 @@ from avatargpt.evaluation.suites import Entry, Suite, read
 from avatargpt.kinematics.joints import Signals, UnseenHead
 from avatargpt.metrics.degradations import DEGRADATIONS, degrade
 from avatargpt.metrics.geometry import predicates
+from tests.vqvae.rigs import ms272_of
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.io import ms272
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -66,7 +66,7 @@ def save(motion: Motion, path: Path, layout: str) -> None:
     elif layout in ("pos7", "hml263"):
         export.save(motion, path.with_suffix(".npy"), layout=layout)
     else:
-        np.save(path.with_suffix(".npy"), motion.joints if layout == "joints" else ms272.encode(motion))
+        np.save(path.with_suffix(".npy"), motion.joints if layout == "joints" else ms272_of(motion))
 
 
 def write(suite: Suite, made: dict[str, list[Motion]], target: Path, layout: str) -> Path:

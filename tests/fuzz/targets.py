@@ -265,14 +265,14 @@ def _evaluation(folder: Path) -> dict[str, Target]:
     from avatargpt.evaluation.output_files import read_names
     from avatargpt.evaluation.prompts import Answer, answer_of
     from avatargpt.evaluation.suites import read_list
-    from vqvae.io import ms272
+    from tests.vqvae.rigs import ms272_of
     from vqvae.io.hml263 import HML263Features
 
     here, body = folder / "evaluation", seeds.body()
     here.mkdir(exist_ok=True)
     (here / "good.json").write_bytes(seeds.result(0))
     part = cache.save_answer(here / "part.npz", [answer_of(body), Answer(None, None, "no such motion")])
-    arrays = [seeds.npy(a) for a in (body.joints, HML263Features().encode(body), ms272.encode(body))]
+    arrays = [seeds.npy(a) for a in (body.joints, HML263Features().encode(body), ms272_of(body))]
     return {
         "outputs": Target(arrays, ".npy", output_files.read_body, share=2),
         "outputs with rotations": Target(arrays, ".npy", output_files.read_motion),

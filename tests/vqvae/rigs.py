@@ -116,6 +116,31 @@ def world_of(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
     return turns, places
 
 
+def two_rows(matrices: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) -> (..., 6): the first two rows, as PyTorch3D has them."""
+    return np.asarray(matrices[..., :2, :].reshape(*matrices.shape[:-2], 6))
+
+
+def ms272_of(motion: Motion) -> np.ndarray:
+    """MotionStreamer's 272 channels (T, 272) of a motion, resampled to 30 fps and made canonical."""
+    clip = motion.resampled(30).canonical()
+    x = clip.joints.astype(np.float64)
+    x = x - [x[0, 0, 0], x[..., 1].min(), x[0, 0, 2]]
+    local = rot.to_matrix(clip.rotations.astype(np.float64))
+    yaw = -np.arctan2(local[:, 0, 0, 2], local[:, 0, 2, 2])  # what takes the facing away
+    level = rot.to_matrix(rot.about_y(yaw))
+    flat = np.einsum("tij,tkj->tki", level, x - x[:, :1] * np.array([1, 0, 1]))
+    out = np.zeros((len(x), 272))
+    out[1:, :2] = np.einsum("tij,tj->ti", level[:-1], np.diff(x[:, 0], axis=0))[:, [0, 2]]
+    out[0, 2:8] = two_rows(np.eye(3))
+    out[1:, 2:8] = two_rows(rot.to_matrix(rot.about_y(np.diff(yaw))))
+    out[:, 8:74] = flat.reshape(len(x), -1)
+    out[1:, 74:140] = np.diff(flat, axis=0).reshape(len(x) - 1, -1)
+    local[:, 0] = level @ local[:, 0]
+    out[:, 140:272] = two_rows(local).reshape(len(x), -1)
+    return out.astype(np.float32)
+
+
 def bvh_text(rig: Rig) -> str:
     """A BVH of a rig: XYZ channels, depth first."""
     lines, order = ["HIERARCHY"], []

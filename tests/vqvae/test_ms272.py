@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.vqvae.rigs import ms272_of
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io import ms272
@@ -22,7 +23,7 @@ def turning(frames: int = 40) -> Motion:
 
 def test_layout() -> None:
     motion = turning()
-    f = ms272.encode(motion)
+    f = ms272_of(motion)
     assert f.shape == (40, 272) and f.dtype == np.float32
     assert f[0, :8] == pytest.approx([0, 0, 1, 0, 0, 0, 1, 0])  # no step, no turn
     # straight ahead in the facing before the step, up to half the turn of a frame
@@ -39,7 +40,7 @@ def test_layout() -> None:
 
 def test_round_trip() -> None:
     motion = turning().moved(0.8, np.array([2.0, 0.3, 1.0]))
-    f = ms272.encode(motion)
+    f = ms272_of(motion)
     wanted = motion.canonical().joints - [0, motion.joints[..., 1].min(), 0]
     np.testing.assert_allclose(ms272.recover_joints(f), wanted, atol=1e-4)
     nod = 0.3 * np.sin(np.arange(40) / 4)
@@ -47,7 +48,7 @@ def test_round_trip() -> None:
 
 
 def test_bad_input() -> None:
-    f = ms272.encode(turning())
+    f = ms272_of(turning())
     for array, said in ((f[:, :271], "accepted"), (f[:0], "accepted"), (np.where(f == f[5, 9], np.nan, f), "NaN")):
         with pytest.raises(UserError, match=said):
             ms272.recover_joints(array)

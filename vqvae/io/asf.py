@@ -3,11 +3,9 @@
 An ASF bone begins where its parent ends and ends ``length`` along ``direction``, both in the world at rest. Its angles
 turn about the axes that ``axis`` names: with C = Rz Ry Rx of those angles (the first letter is turned about first) and
 M the same of a frame's values of ``dof``, the bone turns by C M C^-1 against its parent. The root's values are in the
-order of its ``order``, on top of ``position`` and ``orientation``. An AMC has a line of values for every bone with a
-``dof``, and no frame rate.
-
-Source: J. Lander, "Working with Motion Capture File Formats", Game Developer 1998; the format's page of the University
-of Wisconsin, research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/ASF-AMC.html.
+order of its ``order``, on top of ``position`` and ``orientation``. An AMC has a line for every bone with a ``dof``, and
+no frame rate. Source: J. Lander, "Working with Motion Capture File Formats", Game Developer 1998, and
+research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/ASF-AMC.html.
 """
 
 from __future__ import annotations
@@ -38,12 +36,10 @@ _PLACES = {"tx": 0, "ty": 1, "tz": 2}
 
 @dataclass
 class Bone:
-    """One bone.
+    """One bone: `vector` (3,) from begin to end at rest in the file's unit, and the axes it turns about.
 
-    Attributes:
-        vector: (3,) from begin to end at rest, the file's unit.
-        axis: (3,) angles of its axes, radians. order: axis letters, applied from left to right.
-        dof: names of its values in a frame, lower case.
+    `axis` (3,): their angles, radians, applied in the `order` of letters from left to right; `dof`: names of its values
+    in a frame, lower case.
     """
 
     name: str
@@ -55,10 +51,9 @@ class Bone:
 
 @dataclass(frozen=True)
 class AsfSkeleton:
-    """A skeleton: bones with the root first, parents before children, and the parent of each (-1 for the root).
+    """Bones with the root first, parents before children, and the parent of each (-1 for the root).
 
-    Attributes:
-        origin: (3,) position of the root where its values are 0. unit: radians of one angle of the files.
+    `origin` (3,) is the root's position where its values are 0, `unit` the radians of one angle of the files.
     """
 
     bones: tuple[Bone, ...]
@@ -76,11 +71,7 @@ def read_asf(path: str | os.PathLike[str]) -> AsfSkeleton:
 
 
 def parse_asf(text: str) -> AsfSkeleton:
-    """The skeleton of an ASF's text.
-
-    Raises:
-        UserError: a missing section, a bone without a parent, invalid numbers.
-    """
+    """The skeleton of an ASF's text; `UserError`: a missing section, a bone without a parent, invalid numbers."""
     sections = _sections(text)
     for name in ("root", "bonedata", "hierarchy"):
         if name not in sections:
@@ -191,11 +182,7 @@ def _dof(words: list[str], bone: str) -> tuple[str, ...]:
 
 
 def read_amc(path: str | os.PathLike[str], skeleton: AsfSkeleton, fps: float) -> Rig:
-    """Read a motion of a skeleton.
-
-    Args:
-        fps: of the recording; CMU's have 120 frames a second, a few 60.
-    """
+    """Read a motion of a skeleton at the recording's `fps`; CMU's have 120 frames a second, a few 60."""
     path = Path(path)
     text = read_text(path, MAX_BYTES, ACCEPTED_AMC)
     with parsing(path, "an AMC motion", ACCEPTED_AMC):
@@ -205,8 +192,7 @@ def read_amc(path: str | os.PathLike[str], skeleton: AsfSkeleton, fps: float) ->
 def parse_amc(text: str, skeleton: AsfSkeleton, fps: float) -> Rig:
     """The rig of an AMC's text; joints are where bones begin and have their names (``lfemur``: ``left_femur``).
 
-    Raises:
-        UserError: a bone that the skeleton lacks, or another number of values; names the line.
+    `UserError` names the line with a bone that the skeleton lacks, or another number of values.
     """
     check_fps(fps, "amc")
     widths = {b.name: len(b.dof) for b in skeleton.bones}

@@ -1,7 +1,7 @@
 """Biovision hierarchy files: a strict reader for any humanoid, and a writer with a T-pose rest.
 
-The written rest pose is the T-pose; every joint has the rotation channels Z, X, Y (the order most tools write),
-the root three position channels before them. A rotation is R = Rz Rx Ry, degrees.
+Every written joint has the rotation channels Z, X, Y (the order most tools write), the root three position channels
+before them. A rotation is R = Rz Rx Ry, degrees.
 """
 
 from __future__ import annotations
@@ -190,9 +190,7 @@ def read_bvh(path: str | os.PathLike[str], hands: bool = False) -> Motion:
     """Read a BVH file of any humanoid as a Motion at the file's frame rate.
 
     Joint names of CMU, Mixamo, 3ds Max, Blender, Bandai-Namco and SMPL rigs are known; the unit follows from the legs.
-
-    Args:
-        hands: make a gesture, with the file's fingers if it has some (`vqvae.retarget`).
+    `hands` makes a gesture, with the file's fingers if it has some (`vqvae.retarget`).
 
     Raises:
         UserError: names the file and what is wrong (missing joint, NaN, no frames, broken hierarchy).
@@ -207,8 +205,6 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
     """Write a BVH whose rest pose is the T-pose facing +Z; of a gesture with its fingers.
 
     Args:
-        motion: the clip; its frame rate is kept.
-        path: target file.
         scale: file units per metre (1 = metres, 100 = centimetres).
     """
     if not (np.isfinite(scale) and scale > 0):
@@ -252,17 +248,14 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
 
 
 def euler_angles(rotations: np.ndarray) -> np.ndarray:
-    """(T, J, 4) -> (T, J, 3) degrees about Z, X, Y with R = Rz Rx Ry, without jumps along time where possible.
-
-    Of the two triples that give the same rotation, (a, b, c) and (a + 180, 180 - b, c + 180), the one nearer to the
-    frame before is taken, then whole turns are added.
-    """
+    """(T, J, 4) -> (T, J, 3) degrees about Z, X, Y with R = Rz Rx Ry, without jumps along time where possible."""
     m = rot.to_matrix(np.asarray(rotations, np.float64))
     x = np.arcsin(np.clip(m[..., 2, 1], -1, 1))
     locked = np.abs(m[..., 2, 1]) > 1 - 1e-12
     z = np.where(locked, np.arctan2(m[..., 1, 0], m[..., 0, 0]), np.arctan2(-m[..., 0, 1], m[..., 1, 1]))
     y = np.where(locked, 0.0, np.arctan2(-m[..., 2, 0], m[..., 2, 2]))
     first = np.stack([z, x, y], -1)
+    # Both triples give the same rotation; the one nearer to the frame before is taken.
     second = np.stack([z + np.pi, np.pi - x, y + np.pi], -1)
     out = np.empty_like(first)
     out[0] = first[0]

@@ -43,10 +43,7 @@ _PLAIN_OPCODES = frozenset(
 
 
 def parse_json(text: str | bytes, where: str | os.PathLike[str], accepted: str = "") -> Any:
-    """The value of a JSON text.
-
-    Args:
-        where: source of the text, for the message. accepted: what is accepted, in words.
+    """The value of a JSON text; `where` names its source and `accepted` what is accepted, for the message.
 
     Raises:
         UserError: not JSON, not UTF-8, nested too deeply, a number of thousands of digits.
@@ -86,14 +83,11 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
 
 
 def parse_yaml(text: str, where: str | os.PathLike[str]) -> Any:
-    """The data of a YAML text, read by libyaml where PyYAML has it (ten times as fast).
-
-    Args:
-        where: source of the text, for the message.
+    """The data of a YAML text, read by libyaml where PyYAML has it (ten times as fast); `where` names its source.
 
     Raises:
-        UserError: not YAML, an invalid value (``!!int x``, ``2001-99-99``), a repeated key in a mapping (YAML would
-            take the last in silence), nested too deeply, aliases of too many values; the line is named.
+        UserError: names the line; not YAML, an invalid value (``!!int x``, ``2001-99-99``), a key twice in a mapping,
+            nested too deeply, aliases of too many values.
     """
     import yaml
 
@@ -181,14 +175,10 @@ def array_names(path: str | os.PathLike[str]) -> set[str]:
 def read_arrays(
     path: str | os.PathLike[str], names: tuple[str, ...] | None = None, max_rows: int = MAX_ROWS
 ) -> dict[str, Any]:
-    """Arrays of an `.npz`; headers are checked before an array is read, nothing is unpickled.
-
-    Args:
-        names: of the arrays to read, where they are there; None = all.
-        max_rows: of any array.
+    """Arrays of an `.npz`, those in `names` as far as they are there, or all; nothing is unpickled.
 
     Raises:
-        UserError: no regular file, damaged, an array of more rows, or one far larger than the file.
+        UserError: no regular file, damaged, an array of more than `max_rows` rows, or one far larger than the file.
     """
     path = regular_file(path)
     with parsing(path, "a readable .npz"):
@@ -253,12 +243,9 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_plain_pickle(path: str | os.PathLike[str], accepted: str = "") -> Any:
-    """The lists, tables, texts and integers of a pickle file of at most 64 MiB.
+    """The lists, tables, texts and integers of a pickle file of at most 64 MiB; `accepted` is for the message.
 
     Every instruction is checked before any is run: those that import, call or build anything else are refused.
-
-    Args:
-        accepted: what is accepted, in words, for the message.
     """
     data = read_bytes(path, MAX_PICKLE_BYTES, accepted)
     with parsing(path, "a pickle of words and whole numbers alone", accepted):
@@ -271,11 +258,7 @@ def read_plain_pickle(path: str | os.PathLike[str], accepted: str = "") -> Any:
 
 
 def plain_number(text: str) -> float:
-    """The number that a word is: ASCII digits without the underscores that Python allows between them.
-
-    Raises:
-        ValueError: another word.
-    """
+    """A number in ASCII digits, without the underscores that Python allows between them; else `ValueError`."""
     if not text.isascii() or "_" in text:
         raise ValueError(f"not a number: {text[:40]!r}")
     return float(text)

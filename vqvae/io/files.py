@@ -42,11 +42,8 @@ def _hint(accepted: str) -> str:
 def regular_file(path: str | os.PathLike[str], accepted: str = "") -> Path:
     """The path of a regular file; reading a pipe might never end, and a device has no size.
 
-    Args:
-        accepted: what is needed, in words, for the message.
-
     Raises:
-        UserError: no such file, a folder, a pipe, a device.
+        UserError: no such file, a folder, a pipe, a device; with `accepted`, what is needed.
     """
     path = Path(path)
     hint = _hint(accepted)
@@ -94,9 +91,6 @@ def read_text(path: str | os.PathLike[str], limit: int, accepted: str = "") -> s
 def parsing(path: str | os.PathLike[str], kind: str, accepted: str = "") -> Iterator[None]:
     """Report whatever goes wrong while the contents of a file are parsed as that file's fault, in one line.
 
-    Damaged contents make libraries raise anything: AttributeError, OverflowError, RecursionError, SystemError, ... Only
-    parsing belongs in the block, no work on the values read.
-
     Args:
         path: the file, for the message. kind: what it should be: ``a session``. accepted: what is accepted, in words.
 
@@ -138,9 +132,7 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) 
 
     Any number of threads and processes, on any number of machines, may write one path: each has its own temporary
     file, and readers see one of the complete files. A failure leaves nothing behind; temporaries of dead processes are
-    removed by the next writer (a temporary is locked while it is written). The contents are on the disk before the name
-    is. The temporary name keeps the suffix, in lower case, since many writers choose the format by it. The file gets
-    the mode of the umask, whatever `write` sets (safetensors: readable by nobody else).
+    removed by the next writer. The temporary name keeps the suffix, in lower case. The mode follows the umask.
 
     Raises:
         UserError: the folder is missing or cannot be written, or the disk is full.
@@ -162,8 +154,10 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) 
         except Exception as e:
             raise_disk_error(temporary, e)
             raise
+        # The contents are on the disk before the name is.
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        # Some writers set a mode of their own: files of safetensors are readable by nobody else.
         if temporary.stat().st_mode != mode:
             temporary.chmod(mode)
         os.replace(temporary, path)
@@ -181,6 +175,7 @@ def _temporary(path: Path) -> tuple[int, Path]:
     """A new empty file beside `path`, open and locked."""
     stem = path.stem.encode(errors="ignore")[:100].decode(errors="ignore")  # names have a maximum length
     for _ in range(TRIES):
+        # Many writers choose the format by the suffix.
         temporary = path.with_name(f".{stem}{MARK}{secrets.token_hex(8)}.tmp{path.suffix.lower()}")
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o666)
         if fcntl is None:
@@ -249,12 +244,10 @@ def raise_disk_error(path: Path, error: Exception) -> None:
 
 @contextmanager
 def scratch_folder(folder: Path, stem: str) -> Iterator[Path]:
-    """An empty temporary folder inside `folder` (created if need be), removed at the end.
+    """An empty temporary folder ``.STEM.avatargpt-0123456789abcdef.tmp`` in `folder`, locked while in use, then
+    removed.
 
-    It is locked while in use; those of dead processes are removed first.
-
-    Args:
-        stem: of its name, ``.STEM.avatargpt-0123456789abcdef.tmp``.
+    `folder` is created if need be; scratch folders of dead processes are removed first.
     """
     temporary = folder / f".{stem}{MARK}{secrets.token_hex(8)}.tmp"
     handle: int | None = None
@@ -280,13 +273,10 @@ def scratch_folder(folder: Path, stem: str) -> Iterator[Path]:
 
 @contextmanager
 def folder_lock(folder: Path, busy: str, name: str = LOCK, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of a folder against other processes. The thread that holds it may take it again.
-
-    The system locks an open file in the folder, so a killed process leaves nothing that would have to be removed.
+    """Hold the lock of an existing folder against other processes. The thread that holds it may take it again.
 
     Args:
-        folder: must exist. busy: message where another process holds it.
-        wait: for the other process, instead of refusing.
+        busy: message where another process holds it. wait: for the other process, instead of refusing.
 
     Raises:
         UserError: another process holds it, or the file cannot be written.

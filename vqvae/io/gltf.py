@@ -1,8 +1,7 @@
 """glTF 2.0 files as checked data: container, JSON, buffers, and the numbers of accessors.
 
-The JSON is checked by pydantic's compiled core: libraries that build an object for every field take seconds for a pack
-of forty animations, which have thousands of accessors. Whatever a file's buffers are (the chunk of a .glb, files beside
-a .gltf, ``data:`` URIs), they become one run of bytes into which buffer views point.
+Whatever a file's buffers are (the chunk of a .glb, files beside a .gltf, ``data:`` URIs), they become one run of bytes
+into which buffer views point.
 """
 
 from __future__ import annotations
@@ -54,6 +53,8 @@ Name = Annotated[str, BeforeValidator(lambda v: "" if v is None else v)]
 Extras = Annotated[dict[str, Any], BeforeValidator(lambda v: v if isinstance(v, dict) else {})]
 
 
+# pydantic checks the JSON in compiled code: libraries that build an object for every field take seconds for a pack of
+# forty animations, which have thousands of accessors.
 class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
@@ -155,11 +156,7 @@ class Asset(_Part):
 
 
 class Document(_Part):
-    """The contents of a file.
-
-    Attributes:
-        blob: the bytes of all buffers, one after the other; `bufferViews` point into it.
-    """
+    """The contents of a file; `blob` has the bytes of all buffers in order, into which `bufferViews` point."""
 
     asset: Asset
     nodes: list[Node] = []
@@ -201,10 +198,7 @@ def is_gltf(raw: bytes) -> bool:
 
 
 def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str = "a whole glTF") -> Document:
-    """Read a .glb or .gltf with its buffers.
-
-    Args:
-        accepted, what: for messages.
+    """Read a .glb or .gltf with its buffers; `accepted` and `what` are for messages.
 
     Raises:
         UserError: neither, damaged, larger than `MAX_GLTF_BYTES`, or a buffer that is missing or outside the folder.
@@ -291,9 +285,7 @@ def _bytes_at(buffer: Buffer, path: Path) -> bytes:
 def check_readable(path: Path, required: Any, interpolations: Iterable[str | None] = ()) -> None:
     """Refuse valid files whose key frames cannot be read here.
 
-    Args:
-        required: the file's ``extensionsRequired``.
-        interpolations: of the samplers, where the reader takes no cubic splines.
+    `required` is the file's ``extensionsRequired``; `interpolations` of the samplers, for readers without splines.
     """
     foreign = [str(e) for e in required or [] if not str(e).startswith(_HARMLESS)]
     if foreign:
@@ -367,11 +359,7 @@ def _numbers(component: int, normalised: bool) -> tuple[str, int]:
 
 
 def unpack_numbers(blob: bytes, start: int, count: int, component: int, normalised: bool) -> np.ndarray:
-    """(count,) float32 values from byte `start` on: floats, or normalised integers by glTF's rule.
-
-    Raises:
-        ValueError: numbers of another kind, or fewer of them.
-    """
+    """(count,) float32 values from byte `start` on: floats, or normalised integers; `ValueError` for others."""
     kind, largest = _numbers(component, normalised)
     if not largest:
         return np.frombuffer(blob, kind, count, start)

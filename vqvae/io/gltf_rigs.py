@@ -49,11 +49,7 @@ _World = tuple[np.ndarray, np.ndarray, np.ndarray]  # rotation (T, 4), linear ma
 
 
 def extras_of(extras: Any) -> tuple[float | None, str]:
-    """Frames per second and caption from a glTF's ``extras``, which other programs fill freely.
-
-    Returns:
-        None without a usable rate, '' without a caption.
-    """
+    """Frames per second (None without a usable rate) and caption ('') of ``extras``, which programs fill freely."""
     values: dict[str, Any] = extras if isinstance(extras, dict) else {}
     fps, caption = values.get("fps"), values.get("caption")
     rate = float(fps) if isinstance(fps, int | float) and MIN_FPS <= fps <= MAX_FPS else None
@@ -69,8 +65,7 @@ def common_times(
     among them, at least one a second; else 30 a second from the first key frame of all to the last.
 
     Args:
-        lines: (n,) rising seconds of each track, at least one track.
-        fps: stated in the file; taken where the key frames agree.
+        lines: (n,) rising seconds of each track, at least one track. fps: stated in the file.
         steps: values are held or follow a curve between key frames: fewer than 15 a second would not show how.
 
     Raises:
@@ -130,12 +125,8 @@ def interpolate_rotations(times: np.ndarray, keys: np.ndarray, turns: np.ndarray
 def interpolate_spline(times: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Values of a cubic Hermite spline at `times` (T,) -> (T, k): glTF 2.0, appendix C.5.
 
-    Args:
-        keys: (n,) rising seconds.
-        values: (3 n, k): of each key frame the slope before it, the value, the slope after it.
-
-    Raises:
-        ValueError: not three of each.
+    Of each of the key frames (n,) `values` (3 n, k) has the slope before it, the value, the slope after it; a
+    `ValueError` where it has not.
     """
     if len(values) != 3 * len(keys):
         raise ValueError(f"{len(values)} values of {len(keys)} key frames of a spline")
@@ -166,12 +157,7 @@ def _key_before(times: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 
 def choose_animation(animations: list[Animation], name: str | None, path: Path, accepted: str) -> Animation:
-    """The animation of that name, or the only one.
-
-    Args:
-        animations: at least one. name: in any case; of several of one name the first.
-        accepted: for the message where several need a name.
-    """
+    """The animation of that name in any case (the first of several), or the only one; `accepted` is for the message."""
     names = [a.name or f"{n}" for n, a in enumerate(animations)]
     listed = ", ".join(names[:MAX_NAMES]) + ", ..." * (len(names) > MAX_NAMES)
     if name is None:
@@ -193,16 +179,13 @@ def animations_turning(gltf: Document, joints: set[int]) -> list[Animation]:
 
 
 class Tracks:
-    """The values of nodes in an animation, at common times.
+    """The values of nodes in an animation, at common `times` (T,), `fps` a second; `moved` are the channels with a
+    track.
 
     Args:
         channels: (node, ``rotation``, ``translation`` or ``scale``) to read where there are tracks of them.
-        rate: frames a second stated in the file.
+        rate: frames a second stated in the file. joints: how many joints the frames are kept for.
         steps: at least 15 a second, else 30: for a rig whose pose between two key frames is not the one halfway.
-        joints: how many joints the frames are kept for.
-
-    Attributes:
-        times: (T,) seconds. fps: frames a second. moved: those of `channels` that have a track.
     """
 
     def __init__(
@@ -267,9 +250,8 @@ def _humanoid(gltf: Document) -> dict[int, str]:
 class Skeleton:
     """The joints of a file's humanoid that matter, parents before children, with their rest pose.
 
-    Attributes:
-        nodes: (J) node of each joint; -1 for one that stands for the file, where the skeleton has several roots.
-        up, floor: see `vqvae.rig.Rig`.
+    `nodes` (J) are the joints' nodes, -1 for one that stands for the file, where the skeleton has several roots; `up`
+    and `floor` as in `vqvae.rig.Rig`.
     """
 
     def __init__(self, gltf: Document, hands: bool = False) -> None:
@@ -466,11 +448,7 @@ def _unit(q: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class AnimatedRig:
-    """One animation of a file, read when it is called.
-
-    Attributes:
-        name: of the animation, empty where it has none.
-    """
+    """One animation of a file, read when it is called; its `name` may be empty."""
 
     name: str
     path: Path
@@ -496,9 +474,7 @@ def read_rigs(path: str | os.PathLike[str]) -> list[AnimatedRig]:
 def read_foreign(gltf: Document, path: Path, animation: str | None = None, hands: bool = False) -> Motion:
     """An animation of a file's humanoid as a Motion in metres, at the rate of its key frames, at least 15 a second.
 
-    Args:
-        animation: its name; None where there is only one.
-        hands: make a gesture, with the file's fingers if it has some.
+    `animation` is its name, None where there is only one; `hands` makes a gesture, with the file's fingers if any.
 
     Raises:
         UserError: no humanoid (which joints are missing), several animations and no name, data that are not read.

@@ -85,14 +85,7 @@ def _check(joints: np.ndarray, min_frames: int) -> np.ndarray:
 
 
 def canonical_joints(joints: np.ndarray) -> np.ndarray:
-    """HumanML3D's canonical form: lowest point at y = 0, first root at x = z = 0, first frame facing +Z.
-
-    Args:
-        joints: (T, 22, 3) metres.
-
-    Returns:
-        (T, 22, 3) float64.
-    """
+    """(T, 22, 3) metres, float64, with lowest y 0, first root x = z = 0 and first frame facing +Z."""
     x = _check(joints, 1)
     across = x[0, 2] - x[0, 1] + x[0, 17] - x[0, 16]
     forward = _direction(np.cross([0.0, 1, 0], across))
@@ -110,17 +103,15 @@ def _direction(v: np.ndarray) -> np.ndarray:
 
 
 def smoothed_facing(joints: np.ndarray) -> np.ndarray:
-    """(T, 22, 3) -> (T, 4) quaternions that turn the smoothed facing to +Z, w >= 0; the first is the identity.
-
-    The original takes left hip - right hip but right shoulder - left shoulder here: the shoulders, being wider, win.
-    It also sets the first frame's to the identity, so that channel 0 of the first row holds what the smoothing changed.
-    """
+    """(T, 22, 3) -> (T, 4) quaternions that turn the smoothed facing to +Z, w >= 0; the first is the identity."""
     from scipy.ndimage import gaussian_filter1d
 
+    # As the original: left hip - right hip but right shoulder - left shoulder; the shoulders, being wider, win.
     across = joints[:, 1] - joints[:, 2] + joints[:, 17] - joints[:, 16]
     across = _direction(across)
     forward = gaussian_filter1d(np.cross([0.0, 1, 0], across), SMOOTHING_FRAMES, axis=0, mode="nearest")
     facing = rot.between(_direction(forward), np.broadcast_to([0.0, 0, 1], forward.shape))
+    # As the original, so that channel 0 of the first row holds what the smoothing changed.
     facing[0] = [1, 0, 0, 0]
     return facing
 
@@ -128,12 +119,7 @@ def smoothed_facing(joints: np.ndarray) -> np.ndarray:
 def inverse_kinematics(joints: np.ndarray, facing: np.ndarray) -> np.ndarray:
     """HumanML3D's rotations: each bone's shortest swing from RAW_DIRECTIONS, relative to the bone before it.
 
-    Args:
-        joints: (T, 22, 3) metres.
-        facing: (T, 4) rotation at the start of every chain.
-
-    Returns:
-        (T, 22, 4) quaternions, joint 0 = facing.
+    `joints` (T, 22, 3) metres, `facing` (T, 4) at the start of every chain -> (T, 22, 4) quaternions, joint 0 = facing.
     """
     bones = joints[:, 1:] - joints[:, list(PARENTS[1:])]
     if (np.linalg.norm(bones, axis=-1) < 1e-9).any():
@@ -147,15 +133,11 @@ def inverse_kinematics(joints: np.ndarray, facing: np.ndarray) -> np.ndarray:
 
 
 def encode_joints(joints: np.ndarray, original_wrap: bool = False) -> np.ndarray:
-    """World joints at 20 fps -> HumanML3D's features.
+    """World joints (T, 22, 3) in metres at 20 fps, T >= 2 -> HumanML3D's features (T - 1, 263) float32.
 
-    Args:
-        joints: (T, 22, 3) metres, T >= 2; brought to the floor, the origin and to face +Z first, as the original does.
-        original_wrap: flip the sign of the yaw step in which the facing passes -Z, as the original does (its
-            quaternions jump from q to -q there), which makes its inverse inexact.
-
-    Returns:
-        (T - 1, 263) float32.
+    The joints are brought to the floor, the origin and to face +Z first. `original_wrap` flips the sign of the yaw
+    step in which the facing passes -Z, as the original does (its quaternions jump from q to -q), so its inverse is
+    inexact.
     """
     x = canonical_joints(_check(joints, 2))
     n = len(x) - 1
@@ -181,14 +163,8 @@ def encode_joints(joints: np.ndarray, original_wrap: bool = False) -> np.ndarray
 def recover_joints(features: np.ndarray, joints: int = 22) -> np.ndarray:
     """Positions from features (`recover_from_ric` of the original): yaw, velocity, height and positions only.
 
-    The first frame stands at x = z = 0 and faces +Z.
-
-    Args:
-        features: (T, 12 J - 1): 263 of HumanML3D's 22 joints, 251 of KIT-ML's 21.
-        joints: J.
-
-    Returns:
-        (T, J, 3) float32 metres.
+    (T, 12 J - 1), i.e. 263 of HumanML3D's 22 joints or 251 of KIT-ML's 21, -> (T, J, 3) float32 metres; the first frame
+    stands at x = z = 0 and faces +Z.
     """
     f, width = np.asarray(features, np.float64), 12 * joints - 1
     if f.ndim != 2 or f.shape[1] != width or len(f) < 1:
@@ -208,19 +184,10 @@ def recover_joints(features: np.ndarray, joints: int = 22) -> np.ndarray:
 
 
 def swing_rotations(joints: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarray:
-    """Local rotations whose bones point where the joints say.
+    """Local rotations (T, J, 4), float64, whose bones point where the joints (T, J, 3) in metres say.
 
-    A joint with several children (pelvis, spine3) takes the least-squares rotation of all its bones (Kabsch), one with
-    a single child the shortest swing of its bone from where its parent's rotation would put it, one with none the
-    identity. Twist about a single bone cannot be seen in positions and is lost: it comes back as zero relative to
-    the parent. Bone lengths are the skeleton's own, so positions are exact for joints made with the same skeleton.
-
-    Args:
-        joints: (T, J, 3) metres.
-        skeleton: the rest pose to turn.
-
-    Returns:
-        (T, J, 4) unit quaternions w, x, y, z, float64.
+    Twist about a single bone cannot be seen in positions and comes back as zero relative to the parent. Bone lengths
+    are the skeleton's own, so positions are exact for joints made with the same skeleton.
     """
     x = np.asarray(joints, np.float64)
     local = rot.identity(x.shape[:2])
@@ -228,6 +195,7 @@ def swing_rotations(joints: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarr
     for j, parent in enumerate(skeleton.parents):
         above = glob[:, parent] if parent >= 0 else rot.identity((len(x),))
         children = [c for c, p in enumerate(skeleton.parents) if p == j]
+        # One bone: its shortest swing. Several (pelvis, spine3): the least-squares rotation of all. None: identity.
         if len(children) == 1:
             bone = rot.rotate(rot.conjugate(above), x[:, children[0]] - x[:, j])
             rest_bone = np.broadcast_to(skeleton.offsets[children[0]], bone.shape)

@@ -22,19 +22,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
 DIM, FPS, JOINTS = 272, 30.0, 22
 _CHEST, _HEAD = SMPL22.index("spine3"), SMPL22.index("head")
 _POSITIONS, _VELOCITIES, _ROTATIONS = slice(8, 74), slice(74, 140), slice(140, 272)
-
-
-def _rows(matrices: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) -> (..., 6): the first two rows, as PyTorch3D has them."""
-    return np.asarray(matrices[..., :2, :].reshape(*matrices.shape[:-2], 6))
 
 
 def _matrices(rows: np.ndarray) -> np.ndarray:
@@ -47,26 +40,6 @@ def _matrices(rows: np.ndarray) -> np.ndarray:
     return np.stack([x, y, np.cross(x, y)], -2)
 
 
-def encode(motion: Motion) -> np.ndarray:
-    """Motion (resampled to 30 fps, made canonical) -> (T, 272) float32."""
-    clip = motion.resampled(FPS).canonical()
-    x = clip.joints.astype(np.float64)
-    x = x - [x[0, 0, 0], x[..., 1].min(), x[0, 0, 2]]
-    local = rot.to_matrix(clip.rotations.astype(np.float64))
-    yaw = -np.arctan2(local[:, 0, 0, 2], local[:, 0, 2, 2])  # what takes the facing away
-    level = rot.to_matrix(rot.about_y(yaw))
-    flat = np.einsum("tij,tkj->tki", level, x - x[:, :1] * np.array([1, 0, 1]))
-    out = np.zeros((len(x), DIM))
-    out[1:, :2] = np.einsum("tij,tj->ti", level[:-1], np.diff(x[:, 0], axis=0))[:, [0, 2]]
-    out[0, 2:8] = _rows(np.eye(3))
-    out[1:, 2:8] = _rows(rot.to_matrix(rot.about_y(np.diff(yaw))))
-    out[:, _POSITIONS] = flat.reshape(len(x), -1)
-    out[1:, _VELOCITIES] = np.diff(flat, axis=0).reshape(len(x) - 1, -1)
-    local[:, 0] = level @ local[:, 0]
-    out[:, _ROTATIONS] = _rows(local).reshape(len(x), -1)
-    return out.astype(np.float32)
-
-
 def _checked(features: np.ndarray) -> np.ndarray:
     f = np.asarray(features, np.float64)
     if f.ndim != 2 or f.shape[1] != DIM or not len(f):
@@ -77,14 +50,7 @@ def _checked(features: np.ndarray) -> np.ndarray:
 
 
 def recover_joints(features: np.ndarray) -> np.ndarray:
-    """Positions, from channels 0:74.
-
-    Args:
-        features: (T, 272).
-
-    Returns:
-        (T, 22, 3) float32 metres; the first root at x = z = 0.
-    """
+    """Positions (T, 22, 3) float32 metres from channels 0:74 of (T, 272); the first root at x = z = 0."""
     f = _checked(features)
     turn = _matrices(f[:, 2:8])
     if not np.isfinite(turn).all():
@@ -102,14 +68,7 @@ def recover_joints(features: np.ndarray) -> np.ndarray:
 
 
 def face_direction(features: np.ndarray) -> np.ndarray:
-    """Where the face points in the chest's axes, from channels 140:272.
-
-    Args:
-        features: (T, 272).
-
-    Returns:
-        (T, 3) unit vectors; (0, 0, 1) looks straight ahead of the chest.
-    """
+    """(T, 3) unit vectors of the face in the chest's axes, from channels 140:272; (0, 0, 1) is straight ahead."""
     local = _matrices(_checked(features)[:, _ROTATIONS].reshape(-1, JOINTS, 6))
     turn, j = np.broadcast_to(np.eye(3), (len(local), 3, 3)), _HEAD
     while j != _CHEST:

@@ -96,13 +96,10 @@ def is_smplx(path: str | os.PathLike[str]) -> bool:
 
 
 def read_smplx(path: str | os.PathLike[str], up: str = "z", hands: bool = False) -> Motion:
-    """One file as a Motion at its own frame rate and place.
+    """One file as a Motion at its own frame rate and place; `up` is its vertical axis: ``z`` as in AMASS, or ``y``.
 
-    Args:
-        path: the file.
-        up: its vertical axis: ``z`` as in AMASS, or ``y``.
-        hands: make a gesture, with the fingers of SMPL-X's poses (T, 165) counted from the flat hand; a file does not
-            state it where they count from SMPL-X's mean hand.
+    `hands` makes a gesture, with the fingers of SMPL-X's poses (T, 165) counted from the flat hand; a file does not
+    state it where they count from SMPL-X's mean hand.
 
     Raises:
         UserError: names the file and what is wrong: `up`, not a readable .npz, missing keys, shapes, NaN.
@@ -143,12 +140,7 @@ def write_smplx(motion: Motion, path: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class BodyParameters:
-    """Poses and shape of a body in a file of AMASS.
-
-    Attributes:
-        poses: (T, 72, 156 or 165) rotation vectors. trans: (T, 3) metres. betas: (B,). gender: one of `GENDERS`.
-        fps: frames a second.
-    """
+    """Rotation vectors (T, 72, 156 or 165), `trans` (T, 3) in metres and shape `betas` (B,) of AMASS."""
 
     poses: np.ndarray
     trans: np.ndarray
@@ -202,11 +194,7 @@ def find_model(models: str | os.PathLike[str], kind: str, gender: str) -> Path:
 
 
 class BodyModel:
-    """An opened model.
-
-    Attributes:
-        faces: (F, 3) vertex indices. joints: how many. kind: smpl, smplh or smplx.
-    """
+    """An opened model of `kind` smpl, smplh or smplx, with `joints` joints and `faces` (F, 3) of vertex indices."""
 
     def __init__(self, arrays: dict[str, Any]) -> None:
         import torch
@@ -256,9 +244,7 @@ class BodyModel:
     def posed(self, body: BodyParameters, up: str = "z") -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Vertices (n, V, 3) and joints (n, J, 3) of `AT_ONCE` frames at a time, float32 metres, Y up.
 
-        Args:
-            body: poses of any of the models; hands and face that only one has are left out, or at rest.
-            up: the vertical axis of its poses: ``z`` as in AMASS, or ``y``.
+        Hands and face that only the poses or only the model has are left out, or at rest; `up` as in `read_smplx`.
         """
         import torch
 

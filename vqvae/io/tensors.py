@@ -46,8 +46,7 @@ def load_arrays(path: str | os.PathLike[str], what: str = "a safetensors file") 
 def load_checkpoint_file(path: str | os.PathLike[str], device: torch.device) -> dict[str, Any]:
     """What `torch.save` wrote: tensors and plain containers alone, nothing in it is called (``weights_only``).
 
-    Raises:
-        Exception: anything that torch's unpickler or zip reader raises for a damaged file.
+    A damaged file raises anything that torch's unpickler or zip reader does.
     """
     size = os.path.getsize(regular_file(path))
     with zipfile.ZipFile(path) as archive:
@@ -80,11 +79,8 @@ class _Bounded(TorchFunctionMode):
 
 @contextmanager
 def no_larger_than(state: dict[str, torch.Tensor]) -> Iterator[None]:
-    """Bound the networks built inside: a few damaged digits of a stored shape ask for gigabytes or years of layers.
-
-    Raises:
-        ValueError: the network is larger than these weights are.
-    """
+    """Bound the networks built inside by these weights; a larger one is a `ValueError`."""
+    # A few damaged digits of a stored shape would ask for gigabytes, or for years of layers.
     numbers = sum(t.numel() for t in state.values())
     with _Bounded(4 * numbers + SPARE_NUMBERS, 20 * len(state) + SPARE_TENSORS):
         yield
@@ -102,10 +98,8 @@ class _NoInitialisation(TorchFunctionMode):
 
 @contextmanager
 def unfilled() -> Iterator[None]:
-    """Modules built inside have no memory; ``load_state_dict(state, assign=True)`` gives them the tensors of a file.
-
-    Random initialisation takes longer than reading, and on torch's meta device it even loads torch's compiler.
-    """
+    """Modules built inside have no memory; ``load_state_dict(state, assign=True)`` gives them the tensors of a file."""
+    # Random initialisation takes longer than reading, and on the meta device it even loads torch's compiler.
     with torch.device("meta"), _NoInitialisation():
         yield
 
@@ -118,11 +112,10 @@ def quantised(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
-    """The tensors that a file holds for one floating-point weight.
+    """The tensors that a file holds for one floating-point weight; `dtype` None = as it is.
 
-    Args:
-        dtype: None = as it is; ``torch.int8`` = ``name`` (int8) and ``name.scale``, so that their product is within
-            half a step (a 254th of the row's largest entry) of the weight; vectors and small matrices in bfloat16.
+    ``torch.int8`` = ``name`` (int8) and ``name.scale``, whose product is within half a step (a 254th of the row's
+    largest entry) of the weight; vectors and small matrices in bfloat16.
     """
     if dtype != torch.int8:
         return {name: weight if dtype is None else weight.to(dtype)}
