@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from avatargpt.cli import common
 from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import print_json, say
+from avatargpt.cli.output import check_folder, print_json, say
 from vqvae.errors import UserError
 
 KINDS = {
@@ -48,14 +48,13 @@ def finetune(
 
     check_model(model)
     check_new(output)
+    check_folder(output)
     options = FinetuneOptions(lora=lora, steps=steps, minutes=minutes, seed=seed, licence=licence)
     runtime = Runtime.start(threads, device)
-    announced: set[str] = set()
 
-    def notify(what: str, _count: int, _total: int) -> None:  # each thing once; training has a bar of its own
-        if not quiet and what not in announced:
-            announced.add(what)
-            say(f"{what} ...", err=True)
+    def notify(activity: str) -> None:
+        if not quiet:
+            say(f"{activity} ...", err=True)
 
     with redirect_stdout(sys.stderr):
         report = _method(modality)(folder, output, options, model or weights(), runtime, notify).go()

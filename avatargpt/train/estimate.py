@@ -41,7 +41,6 @@ BASES: Mapping[str, dict[str, Any]] = {
     "flan-t5-base": _t5(768, 2048, 12, 12, "gated-gelu"),
 }  # fmt: skip
 
-
 # name, dense FLOP/s in 16 bits (data sheet), GiB, US dollars an hour (order of magnitude)
 GPUS = {
     "t4": ("NVIDIA T4", 65e12, 16, 0.4), "v100": ("NVIDIA V100 SXM2", 125e12, 32, 0.8),
@@ -61,7 +60,7 @@ def read_plan(address: str, base: str | None) -> tuple[LanguageRecipe, dict[str,
     base = base or "flan-t5-base"
     if base not in BASES and not (Path(base) / "config.json").is_file():
         raise UserError(f"--base {base}: accepted: {', '.join(BASES)}, or a folder with a config.json")
-    below = BASES[base] if base in BASES else read_object(Path(base) / "config.json")
+    below = BASES.get(base) or read_object(Path(base) / "config.json")
     modalities = {**(below.get("modalities") or {}), **(fields.get("modalities") or {})}
     return recipe, {**below, **fields, "modalities": modalities}, base
 
@@ -145,9 +144,8 @@ def estimate(
     }  # fmt: skip
 
 
-def rendered(figures: Mapping[str, Any]) -> str:
+def rendered(f: Mapping[str, Any]) -> str:
     """An estimate as text."""
-    f = figures
     lines = [
         f"network: {f['shape']}, {f['parameters'] / 1e6:.1f} million parameters, {f['trained'] / 1e6:.1f} trained",
         f"arithmetic: {f['flops_per_token'] / 1e9:.2f} GFLOP per token ({SOURCE} read, {TARGET} written)",
@@ -155,8 +153,8 @@ def rendered(figures: Mapping[str, Any]) -> str:
         f"{UTILISATION:.0%} of the peak, {f['dollars']:,.0f} US dollars",
         f"memory of one process in GiB, {f['rows']} rows at a time:",
     ]
-    for row in figures["memory"]:
+    for row in f["memory"]:
+        name = f"ZeRO-{row['zero']}" if row["zero"] else "plain"
         sizes = ", ".join(f"{k} {row[k] / GIB:.2f}" for k in ("weights", "gradients", "optimizer", "activations"))
-        fits = "fits" if row["fits"] else "does not fit"
-        lines.append(f"  {'ZeRO-' + str(row['zero']) if row['zero'] else 'plain'}: {sizes}; {fits}")
+        lines.append(f"  {name}: {sizes}; {'fits' if row['fits'] else 'does not fit'}")
     return "\n".join(lines)

@@ -62,14 +62,9 @@ def test_disturbed_at_random_the_weights_are_the_same(
         if going := moment.wait(run, out):
             for _ in range(2 if moment.signal == signal.SIGTERM else 1):  # a second SIGTERM changes nothing
                 os.kill(run.process.pid, moment.signal)
-        status, left = run.end(), writing(out)
+        status = run.end()
         assert run.errors() == [] and (status in (0, -moment.signal) if going else status == 0), output.read_text()
-        saved = out / "checkpoint.pt"
-        step = int(torch.load(saved, weights_only=True)["step"]) if saved.is_file() else 0
         in_time += going
-        when = f"in write {moment.save}" if moment.save else f"after {moment.seconds:.2f} of {seconds:.2f} s"
-        ended = f"status {status}" if going else "over before"
-        print(f"{make.__name__}: {moment.signal.name} {when}: {ended}, step {step} saved, half-written: {left}")
         finished(make(mini, out), tmp_path / f"{number}-on.txt")
         assert digest(out) == expected
         mini.assert_same(mini.weights(out), weights)

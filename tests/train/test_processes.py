@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from avatargpt.config import resolve
 from avatargpt.lm.checkpoint import load_model, save_model
 from tests.train.conftest import Mini, Refused
 from tests.train.launching import (
     EVERY_ZERO,
     LORA,
-    ROOT,
     ZERO,
     config,
     deepspeed,
@@ -179,27 +175,3 @@ def test_a_model_with_an_empty_tensor_is_not_saved(alone: Path, tmp_path: Path) 
     with pytest.raises(UserError, match=r"not saved: lm_head\.weight is empty"):
         save_model(model, tmp_path / "model")
     assert not (tmp_path / "model").exists()
-
-
-@pytest.mark.slow
-@needs_deepspeed
-@pytest.mark.skipif("PROCESSES_LONG" not in os.environ, reason="minutes; PROCESSES_LONG=1 asks for it")
-@pytest.mark.parametrize("processes", [2, 4])
-@pytest.mark.parametrize("lora", [None, pytest.param(LORA, marks=needs_peft)], ids=["full", "lora"])
-@pytest.mark.parametrize("case", ["torchrun", *EVERY_ZERO])
-def test_200_steps_of_the_shipped_mixture(mini: Mini, tmp_path: Path, processes: int, lora: Any, case: str) -> None:
-    """With every head and code adapter in it.
-
-    At the debug configuration's rate of 0.003 a last bit grows a hundredfold in 25 steps from the 80th on,
-    on one process that takes its steps in parts as well.
-    """
-    shipped = resolve(ROOT / "configs" / "language" / "2_motion.yaml")["train"]["options"]
-    split = zero(tmp_path, case, **EVERY_ZERO[case]) if case in EVERY_ZERO else []
-    alone, run = (config(mini, tmp_path / name, *more, steps=200, batch=8, lr=0.0005, options=shipped, lora=lora)
-                  for name, more in (("alone", []), ("run", split)))  # fmt: skip
-    launch(tmp_path, [], alone)
-    launch(tmp_path, deepspeed(processes) if split else torchrun(processes), run)
-    difference = farthest(tmp_path / "run", tmp_path / "alone")
-    print(f"{processes} processes, {case}: losses within {difference:.1e} of one process's")
-    assert difference <= 1e-3
-    assert all(v.numel() for v in load_model(tmp_path / "run").state_dict().values())

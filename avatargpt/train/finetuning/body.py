@@ -154,9 +154,8 @@ class BodyFinetuning(Finetuning):
             raise UserError(f"--model {self.start}: no body in it; accepted a folder of weights that make bodies")
         files, table = motion_files(self.folder), caption_table(self.folder)
         texts = [t for f in files if (t := f.with_suffix(".txt")).is_file()]
-        self.clips = read_clips(
-            self.folder, self.options.licence, lambda count, total: self.notify("reading", count, total)
-        )  # fmt: skip
+        self.notify("reading")
+        self.clips = read_clips(self.folder, self.options.licence)
         return [*files, *texts, *([table] if table else [])]
 
     def prepare(self) -> None:

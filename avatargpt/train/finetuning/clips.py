@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,14 @@ def caption_table(folder: Path) -> Path | None:
     return next((p for s in TABLE_SUFFIXES if (p := folder / f"{CAPTIONS}{s}").is_file()), None)
 
 
-def read_clips(folder: Path, licence: str, notify: Callable[[int, int], None] | None = None) -> list[Clip]:
+def read_clips(folder: Path, licence: str) -> list[Clip]:
     """All clips, at 20 fps on the floor, first frame at the origin facing +Z, `action` the group of each and part of
     every larger group held out (split ``val``).
 
     Args:
         folder: searched with its sub-folders; ``captions.csv`` (columns animation, caption), ``.jsonl`` or ``.yaml``
             in it by the files' names, else ``NAME.txt`` beside NAME, one caption a line.
-        licence: written into every clip. notify: called with (clips read, clips).
+        licence: written into every clip.
 
     Raises:
         UserError: a bad file, one without a caption, no body, too short, or too few clips.
@@ -63,7 +63,7 @@ def read_clips(folder: Path, licence: str, notify: Callable[[int, int], None] | 
     if len(files) < MIN_CLIPS:
         raise UserError(f"{folder}: {len(files)} clips; accepted at least {MIN_CLIPS}, some of which are held out")
     clips = []
-    for number, path in enumerate(files, 1):
+    for path in files:
         # Files in sub-folders may have equal names.
         place = path.relative_to(folder).with_suffix("").as_posix()
         beside = path.with_suffix(".txt")
@@ -73,8 +73,6 @@ def read_clips(folder: Path, licence: str, notify: Callable[[int, int], None] | 
             raise UserError(f"{path}: no caption; accepted one in {where}, in words that name what is done")
         captions = list(dict.fromkeys(" ".join(t.split()).rstrip(".").lower() for t in texts))
         clips.append(Clip(place, _read_body(path, captions[0]), captions, USER, licence))
-        if notify is not None:
-            notify(number, len(files))
     names = Counter(c.id for c in clips)
     if twice := [n for n, count in names.items() if count > 1]:
         raise UserError(f"{folder}: {twice[0]} lies there as several files; accepted one format of each clip")
@@ -147,9 +145,8 @@ class Recording:
 
 
 def read_recordings(
-    folder: Path, modality_names: tuple[str, ...], suffixes: tuple[str, ...], extras: tuple[str, ...] = (),
-    notify: Callable[[int, int], None] | None = None,
-) -> list[Recording]:  # fmt: skip
+    folder: Path, modality_names: tuple[str, ...], suffixes: tuple[str, ...], extras: tuple[str, ...] = ()
+) -> list[Recording]:
     """Every sound of a folder and below it, with the motion that has its name.
 
     Args:
@@ -162,14 +159,12 @@ def read_recordings(
     if not sounds:
         raise UserError(f"{folder}: no sound in it; accepted {', '.join(SOUNDS)}")
     out = []
-    for number, sound in enumerate(sounds, 1):
+    for sound in sounds:
         path = next((p for s in suffixes if (p := sound.with_suffix(s)).is_file()), None)
         if path is None:
             raise UserError(f"{sound}: no motion beside it; accepted {sound.stem} with {', '.join(suffixes)}")
         further = tuple(p for s in extras if (p := sound.with_suffix(s)).is_file())
         out.append(_read_recording(sound, path, modality_names, further))
-        if notify is not None:
-            notify(number, len(sounds))
     seconds = sum(len(r.motion) for r in out) / FPS
     if seconds < MIN_SECONDS:
         raise UserError(f"{folder}: {seconds:.1f} s of recordings; accepted at least {MIN_SECONDS:g}")

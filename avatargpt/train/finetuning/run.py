@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,15 +24,14 @@ from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Stage, StepContext
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
-from vqvae.io.files import atomic_write, folder_lock, parsing
+from vqvae.io.files import atomic_write, folder_lock, parsing, scratch_folder
 from vqvae.strict import Flag, NonNegativeInt, PositiveInt, Rate, Strict
 
 ABOUT = "finetune.json"  # in the new model folder: its origin, options and figures
 PROGRESS = "begun.json"  # in the folder of an unfinished run
 BUSY = "another process fine-tunes there; wait until it is over, or choose another -o"
 TIMED_STEPS = 2
-Notify = Callable[[str, int, int], None]
-"""Called with the current activity, its steps done, its steps in all."""
+Notify = Callable[[str], None]  # called with the current activity
 
 
 class FinetuneOptions(Strict):
@@ -159,15 +157,10 @@ class Progress:
         return self.facts[name]
 
 
-def check_new(out: Path, where: str = "-o") -> None:
-    """Raises UserError where a model folder cannot be written: it exists, or the folder above is not writable."""
+def check_new(out: Path) -> None:
+    """Raises UserError for a model folder that exists."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{where} {out}: is there already; accepted: a new folder")
-    above = out.absolute().parent
-    while not above.exists():
-        above = above.parent
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write {out}: {above} is not a folder that can be written in")
+        raise UserError(f"-o {out}: is there already; accepted: a new folder")
 
 
 def inherit(start: Path, out: Path, change: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
@@ -180,19 +173,14 @@ def inherit(start: Path, out: Path, change: Callable[[Path], Mapping[str, Any]])
         UserError: the folder cannot be written.
     """
     # Next to the result: a rename within one file system is atomic.
-    temporary = out.absolute().with_name(f".{out.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        shutil.copytree(start, temporary, ignore=shutil.ignore_patterns("__pycache__", ".lock", ".library.lock"))
-        about = dict(change(temporary))
-        text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
-        atomic_write(temporary / ABOUT, lambda p: p.write_text(text, encoding="utf-8"))
+    with scratch_folder(out.absolute().parent, out.name) as place:
+        left_out = shutil.ignore_patterns("__pycache__", ".lock", ".library.lock")
+        shutil.copytree(start, place, ignore=left_out, dirs_exist_ok=True)
+        about = dict(change(place))
+        (place / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if out.is_dir():
             out.rmdir()  # empty, as `check_new` saw
-        os.replace(temporary, out)
-    except OSError as e:
-        raise UserError(f"cannot write {out}: {e.strerror or e}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.replace(place, out)
     return about
 
 
@@ -245,9 +233,9 @@ class Finetuning:
                   **{f"option {k}": v for k, v in self.options.model_dump().items()}}  # fmt: skip
         progress = Progress(self.work, inputs)
         with folder_lock(self.work, BUSY, ".finetune.lock"):
-            self.notify("preparing", 0, 1)
+            self.notify("preparing")
             self.prepare()
-            self.notify("measuring", 0, 1)
+            self.notify("measuring")
             # Figures of the start, computed once: a resumed run does not generate them again.
             output = progress.once("output", lambda: self.figures(self.start))
             steps, before = progress.once("plan", self._plan)
@@ -266,7 +254,7 @@ class Finetuning:
         return steps_in_time(self.options.steps, self.options.minutes, step_seconds(trial)), before
 
     def _packed(self, place: Path, stage: Any, steps: int, before: Mapping[str, float]) -> dict[str, Any]:
-        self.notify("packing", 0, 1)
+        self.notify("packing")
         saved = self.work / BEST / BEST_ABOUT
         validated = saved.is_file()  # else the last weights stand for the best ones
         self.write_parts(self.work / BEST if validated else self.work, place)

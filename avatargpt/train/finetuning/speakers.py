@@ -69,11 +69,9 @@ class FaceFinetuning(Finetuning):
     def read(self) -> list[Path]:
         if not (self.start / DRIVER / "driver.json").is_file():
             raise UserError(f"--model {self.start}: no driver of faces in it; accepted a folder of weights with one")
-        recordings = read_recordings(
-            self.folder, ("face",), FACE_FILES, notify=lambda count, total: self.notify("reading", count, total)
-        )  # fmt: skip
-        self.recordings = recordings
-        return [f for r in recordings for f in r.files]
+        self.notify("reading")
+        self.recordings = read_recordings(self.folder, ("face",), FACE_FILES)
+        return [f for r in self.recordings for f in r.files]
 
     def prepare(self) -> None:
         driver = Driver.load(self.start / DRIVER)
@@ -134,10 +132,8 @@ class GestureFinetuning(Finetuning):
         config = GestureDriver.load(self.start / NAME).network.config
         if config.audio != "prosody":
             raise UserError(f"--model {self.start}: gestures that hear {config.audio}; accepted prosody")
-        self.recordings = read_recordings(
-            self.folder, ("body", "gesture"), BODY_FILES, WORD_FILES,
-            lambda count, total: self.notify("reading", count, total),
-        )  # fmt: skip
+        self.notify("reading")
+        self.recordings = read_recordings(self.folder, ("body", "gesture"), BODY_FILES, WORD_FILES)
         return [f for r in self.recordings for f in r.files]
 
     def prepare(self) -> None:
