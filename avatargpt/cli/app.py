@@ -72,7 +72,8 @@ class LazyGroup(TyperGroup):
 app = typer.Typer(
     cls=LazyGroup,
     add_completion=False,
-    rich_markup_mode=None,  # plain help: rich costs as much time as all the rest
+    # plain help: rich costs as much time as all the rest
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -107,19 +108,22 @@ def run(argv: list[str]) -> int:
     """Run the command line in this process and return its exit status; an error is reported in one line."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep: a clip's products are short
+    # threads that wait sleep: the products of a clip are short
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with warnings.catch_warnings():
             if not sys.warnoptions:
-                warnings.simplefilter("ignore")  # libraries' notices are not for the users of a command
+                # libraries' notices are not for the users of a command
+                warnings.simplefilter("ignore")
             status = typer.main.get_command(app).main(argv, prog_name="avatargpt", standalone_mode=False)
             sys.stdout.flush()
     except typer.TyperException as e:
         message = e.format_message().strip().rstrip(".")
         line = one_line(message + _hint(message, getattr(e, "ctx", None)))
         return fail(line[:1].lower() + line[1:])
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at exit
+    except BrokenPipeError:
+        # the reader of the output has gone, as with `| head`; the interpreter flushes stdout at exit
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 1
     except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", 130)

@@ -82,9 +82,6 @@ def read_texts(argument: str, emoji: bool = False) -> tuple[list[str], bool]:
 
     Returns:
         The texts, and whether they came from a file (then results are written as a batch).
-
-    Raises:
-        UserError: empty, too long, or the file cannot be read.
     """
     path = text_file(argument)
     if path is None:

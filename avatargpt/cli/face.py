@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,16 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, face_score, live, speech
 from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import (
-    SHEET,
-    Progress,
-    check_targets,
-    format_options,
-    print_results,
-    progress,
-    say,
-    write_results,
-)
+from avatargpt.cli.output import SHEET, Output, Progress, check_targets, format_options, progress, say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -104,10 +94,10 @@ def face(
 
     A film (.mp4, .mov) carries the sound of AUDIO, not of what is live. A network makes the face: the streaming driver,
     which follows speech and instructions closely, or with --by language the language model (TEXT or one emotion, at
-    most 7.2 s). --gain to --eye-contact change its curves afterwards. How TEXT was read is told on stderr and, with
-    --json, as a score, which --score takes back. Live (-, --microphone, --live-link, --vmc, --websocket), frames come
-    about 0.1 s after the sound, a file or a fast pipe is heard at the speed of speech (a pipe with -o alone is not held
-    back), and -o may be left out. Without sound the face acts TEXT and E at its own speed; with --websocket, whose
+    most 7.2 s). --gain to --eye-contact change its curves afterwards. The reading of TEXT is printed on stderr and,
+    with --json, as a score, which --score takes back. Live (-, --microphone, --live-link, --vmc, --websocket), frames
+    come about 0.1 s after the sound, a file or a fast pipe is heard at the speed of speech (a pipe with -o alone is not
+    held back), and -o may be left out. Without sound the face acts TEXT and E at its own speed; with --websocket, whose
     clients may send {"text": ...} and {"emotion": ...} at any time, it goes on until Ctrl-C or --seconds.
     """
     from avatargpt.face.audio_model.conditioning import parse_emotions
@@ -154,7 +144,8 @@ def face(
     )  # fmt: skip
     explicit.check()
     controls = explicit
-    if by == "driver":  # which blinks only on request, and holds head and eyes still
+    # the driver blinks only on request, and holds head and eyes still
+    if by == "driver":
         controls = replace(
             explicit, blink_rate=LIVELY.blink_rate if blink_rate is None else blink_rate,
             idle=LIVELY.idle if idle is None else idle,
@@ -162,6 +153,7 @@ def face(
     sources = [f for f in (audio, score, common.text_file(text)) if f is not None]
     check_targets(output, many and not line.live, "face", sources, len(texts))
     options = format_options(output, "face", layout, size, audio)
+    out = Output(paths=output, options=options, many=many, as_json=as_json, quiet=quiet)
     speech.check_lips(lips, not line.silent, by)
     if by not in NETWORKS:
         raise UserError(f"--by {by}: unknown; accepted {', '.join(NETWORKS)}")
@@ -171,20 +163,16 @@ def face(
             raise UserError("--by language: takes --text or --emotion alone; speech is the driver's")
         if len(feelings) > 1 or any(f.second or f.secondary for f in feelings):
             raise UserError(f"--emotion {emotion}: --by language takes one feeling without seconds")
-        motions = _by_language(request, controls, model, threads, quiet)
-        print_results(motions, write_results(output, motions, many, options), as_json)
+        out.finish(_by_language(request, controls, model, threads, quiet))
         return
     folder = driver_folder(model)
     # In a picture, blinks and glances that were not asked for would take the place of telling moments.
     sheet = explicit if controls != explicit and any(p.suffix.lower() == SHEET for p in output) else None
     if line.live:
-        _perform_live(folder, line, request, seconds, controls, sheet, output, options, as_json, quiet)
+        _perform_live(folder, line, request, seconds, controls, sheet, out)
         return
     motions, scored, drawn = _perform(folder, model, request, controls, sheet, threads, quiet)
-    rows = [{} if s is None else {"score": face_score.row(s)} for s in scored]
-    with progress("writing", quiet):
-        files = write_results(output, motions, many, options, drawn)
-    print_results(motions, files, as_json, rows)
+    out.finish(motions, [{} if s is None else {"score": face_score.row(s)} for s in scored], drawn)
 
 
 def _shape_numbers(name: str, values: Numbers) -> dict[str, float]:
@@ -236,7 +224,8 @@ def _perform(
     from avatargpt.speech.audio import FPS
 
     audio, length = request.audio, request.length
-    torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
+    # steps are small: more threads only wait for each other
+    torch.set_num_threads(threads or 1)
     with progress("loading", quiet):
         pipeline = FacePipeline.load(folder)
         head = None if audio is None else HeadMover.load(model, audio)
@@ -271,20 +260,16 @@ def _perform(
     return motions, scores, drawn or None
 
 
-def _advance(advance: Progress, clip: int, clips: int, frames: int, made: int) -> None:
+def _advance(advance: Progress, clip: int, clips: int, frames: int, count: int) -> None:
     """Progress in frames of all clips."""
-    advance(clip * frames + min(made, frames), clips * frames)
+    advance(clip * frames + min(count, frames), clips * frames)
 
 
 def _perform_live(
     folder: Path, line: live.LiveLine, request: FaceRequest, seconds: float | None, controls: Controls,
-    sheet: Controls | None, targets: list[Path], options: Sequence[dict[str, Any]], as_json: bool, quiet: bool,
+    sheet: Controls | None, out: Output,
 ) -> None:  # fmt: skip
-    """Run until the sound ends, the instruction is done where nobody speaks, or Ctrl-C; then write and print.
-
-    Args:
-        folder: of the driver. seconds: of the clip without sound. sheet: controls of a contact sheet, if others.
-    """
+    """Run until the sound ends, the instruction is done where nobody speaks, or Ctrl-C; then write and print."""
     from avatargpt.export.websocket import FaceSender
     from avatargpt.face.live import CommandQueue
     from avatargpt.speech.audio import FPS, MAX_SECONDS
@@ -298,11 +283,13 @@ def _perform_live(
             "without sound --text, --score, --emotion or --websocket"
         )
     rate = line.sample_rate()
-    commands = CommandQueue()  # also for clients that connect while weights are loaded
+    # the queue is there before the server: clients may connect while weights are loaded
+    commands = CommandQueue()
     with ExitStack() as stack:
         piped = line.piped(rate)
         senders, lines = line.open(stack, FaceSender, "watch the face and tell it what to do", receiver=commands.put)
-        import numpy as np  # the sound of a pipe is listened to from here on, while this takes its time
+        # slow imports come after the pipe is opened, whose sound is read from then on
+        import numpy as np
         import torch
 
         from avatargpt.face import live as face_live
@@ -312,7 +299,7 @@ def _perform_live(
 
         torch.set_num_threads(1)
         pipeline = FacePipeline.load(folder)
-        score, clip_seconds = _live_score(pipeline, line, request, seconds, quiet)
+        score, clip_seconds = _live_score(pipeline, line, request, seconds, out.quiet)
         direction = warm_up = pipeline.direction(score, request.feelings)
         if line.websocket is not None:
             warm_up = pipeline.direction(pipeline.read([WARM_UP])[0], request.feelings)
@@ -331,18 +318,19 @@ def _perform_live(
 
         both = [lively] if plain is None else [lively, plain]
         reader = face_live.CommandReader(commands, pipeline, stream, direction, both, _reading)
-        for message in lines:  # once nothing can be refused any more
+        # printed once nothing can be refused any more
+        for message in lines:
             say(message, err=True)
         try:
             face_live.run_live(
-                stream, line.sound(rate, piped, clip_seconds), senders, change, MAX_SECONDS * FPS if targets else 0,
+                stream, line.sound(rate, piped, clip_seconds), senders, change, MAX_SECONDS * FPS if out.paths else 0,
                 take, reader.apply,
             )  # fmt: skip
         except KeyboardInterrupt:
             say("stopped", err=True)
     run = live.figures(take, stream, senders, FPS) | ({} if score is None else {"score": face_score.row(score)})
-    motion = _clip(take, request) if targets else None
-    live.finish(targets, motion, options, _clip(sheet_take, request) if sheet else None, run, as_json, quiet)
+    motion = _clip(take, request) if out.paths else None
+    live.finish(out, motion, _clip(sheet_take, request) if sheet else None, run)
 
 
 def _clip(take: LiveTake, request: FaceRequest) -> FaceMotion:
@@ -363,7 +351,8 @@ def _live_score(
         score = pipeline.read([text], [seconds], length if line.file is not None else None)[0]
     if line.silent and length is None:
         length = pipeline.default_seconds(score, request.feelings)
-    if score is not None and length is not None:  # as where it is not live
+    # placed as in a clip that is not live
+    if score is not None and length is not None:
         spreads = reads and (length < score.length or seconds is not None)
         score = place_score(score, length, spreads, bool(request.feelings))
     if reads:

@@ -23,11 +23,7 @@ _TYPE_NAMES = {str: "text", float: "a number", int: "a whole number", list: "a l
 
 
 def read_scores(path: Path) -> tuple[list[Score], bool]:
-    """Scores of a JSON file, and whether they are several: one, a list, or a document of ``avatargpt face --json``.
-
-    Raises:
-        UserError: the file cannot be read, is too large, is not JSON, or holds something else.
-    """
+    """Scores of a JSON file, and whether they are several: one, a list, or a document of ``avatargpt face --json``."""
     from instruct_data.face.score import parse_score
     from vqvae.io.data_files import read_json
 
@@ -112,7 +108,7 @@ def summary(score: Score) -> str:
 def report(
     scores: Sequence[Score | None], texts: Sequence[str], quiet: bool, doubt: Callable[[str, Score], str]
 ) -> None:  # fmt: skip
-    """Say on stderr how instructions were read, and reasons for doubt that `common.warn_unreadable` has not told."""
+    """Print how instructions were read, and reasons for doubt beside those of `common.warn_unreadable`, on stderr."""
     from avatargpt.requests.english import unreadable
 
     for score, text in zip(scores, texts, strict=True):

@@ -70,8 +70,8 @@ def generate(
 ) -> None:
     """Text to body motion.
 
-    Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them. How the text
-    was read is told on stderr. --times, --turn and the like set what the words leave open, of every movement.
+    Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them. The reading of
+    the text is printed on stderr. --times, --turn and the like set what the words leave open, of every movement.
     """
     texts, batch = common.read_texts(text)
     common.warn_unreadable(texts)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
 from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import check_targets, format_options, print_results, progress, say, warn, write_results
+from avatargpt.cli.output import Output, check_targets, format_options, progress, say, warn
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,10 +53,10 @@ def gesture(
     """Speech to co-speech gestures: a standing body with arms and fingers at 30 fps.
 
     Outputs: .bvh, .glb, .npz, .npy (positions and quaternions of nine joints), .png, and films with the sound in them.
-    A text is laid along the sound, word times of a file are compared with it; without --transcript faster-whisper hears
-    the words where it is installed, else words are off. What is doubtful is told on stderr. Live (-, --microphone,
-    --websocket), frames come about 0.9 s after the sound, a file is heard at the speed of speech, and -o may be left
-    out.
+    A text is laid along the sound, word times of a file are compared with it; without --transcript faster-whisper
+    transcribes the sound where it is installed, else words are off. Doubts are printed on stderr. Live (-,
+    --microphone, --websocket), frames come about 0.9 s after the sound, a file is heard at the speed of speech, and -o
+    may be left out.
     """
     from avatargpt.gesture.config import HEADS
     from avatargpt.gesture.features import check_lengths
@@ -84,6 +83,7 @@ def gesture(
     for path, values in zip(output, options, strict=True):
         if path.suffix.lower() == ".npy":
             values["layout"] = "pos7"
+    out = Output(paths=output, options=options, many=False, as_json=as_json, quiet=quiet)
     if file is None and (interlocutor is not None or asr is not None):
         which = f"--interlocutor {interlocutor}" if interlocutor is not None else f"--asr {asr}"
         raise UserError(f"{which}: accepted with AUDIO, a file")
@@ -99,17 +99,15 @@ def gesture(
     settings = {"speaker": speaker, "head": head, "seed": seed, "temperature": temperature, "smooth": smooth,
                 "semantics": manner, "other_words": None if answer is None else answer.words}  # fmt: skip
     if file is None or pipeline is None or line.live:
-        _perform_live(folder, line, words, interlocutor, settings, output, options, as_json, quiet)
+        _perform_live(folder, line, words, interlocutor, settings, out)
         return
     motion = _perform(pipeline, file, words, interlocutor, quiet, settings)
     for note in motion.notes:
         warn(note)
-    with progress("writing", quiet):
-        files = write_results(output, [motion], False, options)
     notes = [note for part in (words, answer, motion) if part is not None for note in part.notes]
     details = {"words": 0 if words is None else len(words), "times": None if words is None else words.source,
                "notes": notes}  # fmt: skip
-    print_results([motion], files, as_json, [details])
+    out.finish([motion], [details])
 
 
 def _load(folder: Path, audio: Path, speaker: str | None, threads: int | None, quiet: bool) -> GesturePipeline:
@@ -119,7 +117,8 @@ def _load(folder: Path, audio: Path, speaker: str | None, threads: int | None, q
     from avatargpt.speech.audio import inspect
 
     inspect(audio)
-    torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
+    # steps are small: more threads only wait for each other
+    torch.set_num_threads(threads or 1)
     with progress("loading", quiet):
         pipeline = GesturePipeline.load(folder)
         pipeline.driver.style(speaker)
@@ -136,17 +135,13 @@ def _perform(
         frames = max(1, int(inspect(audio).seconds * FPS))
         motion = pipeline.perform(
             audio, words=None if words is None else words.words, other=interlocutor,
-            progress=None if advance is None else lambda made: advance(min(made, frames), frames), **settings,
+            progress=None if advance is None else lambda count: advance(min(count, frames), frames), **settings,
         )  # fmt: skip
     return motion.with_caption(speech.name_of(audio))
 
 
 def _timed_words(transcript: str | None) -> Words | None:
-    """Words of sound that has not come yet: times from a file, compared with nothing.
-
-    Raises:
-        UserError: a text, which nothing can be laid along.
-    """
+    """Words of sound that has not come yet: times from a file, compared with nothing."""
     from avatargpt.speech.transcripts import parse_transcript
 
     if transcript is None:
@@ -163,13 +158,9 @@ def _timed_words(transcript: str | None) -> Words | None:
 
 def _perform_live(
     folder: Path, line: live.LiveLine, words: Words | None, interlocutor: Path | None, settings: dict[str, Any],
-    targets: list[Path], options: Sequence[dict[str, Any]], as_json: bool, quiet: bool,
+    out: Output,
 ) -> None:  # fmt: skip
-    """Run until the sound ends, or Ctrl-C; then write and print.
-
-    Args:
-        folder: of the gesture network. words: of the speaker. settings: of `GesturePipeline.stream`.
-    """
+    """Run until the sound ends, or Ctrl-C; then write and print."""
     from avatargpt.export.websocket import BodySender
     from avatargpt.speech.audio import FPS, MAX_SECONDS, open_sound
 
@@ -177,7 +168,8 @@ def _perform_live(
     with ExitStack() as stack:
         piped = line.piped(rate)
         senders, lines = line.open(stack, BodySender, "watch the body")
-        import numpy as np  # the sound of a pipe is listened to from here on, while this takes its time
+        # slow imports come after the pipe is opened, whose sound is read from then on
+        import numpy as np
         import torch
 
         from avatargpt.gesture import live as gesture_live
@@ -188,23 +180,25 @@ def _perform_live(
         pipeline = GesturePipeline.load(folder)
         answer = None if interlocutor is None else open_sound(interlocutor)
         warm_up = pipeline.stream(rate, **settings | {"semantics": None})
-        warm_up.push(np.zeros(rate // 2, np.float32))  # the first time takes longest
+        # the first time takes longest
+        warm_up.push(np.zeros(rate // 2, np.float32))
         stream = pipeline.stream(
             rate, None if words is None else words.words, answer is not None,
             None if answer is None else answer.about.rate, **settings,
         )  # fmt: skip
         if words is not None:
             pipeline.encoder.states([word.text for word in words.words[:1]])
-        for message in lines:  # once nothing can be refused any more
+        # printed once nothing can be refused any more
+        for message in lines:
             say(message, err=True)
         take = gesture_live.Live()
         try:
             gesture_live.perform(
                 stream, rate, line.sound(rate, piped), senders, InterlocutorAudio(rate, answer),
-                MAX_SECONDS * FPS if targets else 0, take,
+                MAX_SECONDS * FPS if out.paths else 0, take,
             )  # fmt: skip
         except KeyboardInterrupt:
             say("stopped", err=True)
     caption = "" if line.file is None else speech.name_of(line.file)
-    motion = take.motion().with_caption(caption) if targets else None
-    live.finish(targets, motion, options, None, live.figures(take, stream, senders, FPS), as_json, quiet)
+    motion = take.motion().with_caption(caption) if out.paths else None
+    live.finish(out, motion, None, live.figures(take, stream, senders, FPS))

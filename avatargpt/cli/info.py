@@ -17,7 +17,7 @@ LICENCES = {
     "code": "MIT",
     "weights": "non-commercial use only (CC BY-NC 4.0, from the Bandai-Namco Research Motion Dataset)",
 }
-_PLAN = "A configuration of the language stage: tell what training it takes, and nothing else."
+_PLAN = "Only what training a configuration of the language stage takes."
 _BASE = "With --plan: a T5 to begin from, by name or folder; default: the configuration's own shape, or flan-t5-base."
 _TOKENS = "With --plan: to train on; default: its steps'."
 

@@ -1,4 +1,4 @@
-"""Live commands: the sound they hear, the addresses their frames go to, and the files of what was performed."""
+"""Live commands: their sound, the addresses that frames are sent to, and the files of the performance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli.common import option
-from avatargpt.cli.output import DRAWN, print_json, progress, say, write_results
+from avatargpt.cli.output import DRAWN, Output, print_json, progress, say, write_results
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -135,9 +135,6 @@ class LiveLine:
 
         Args:
             server_class: of the WebSocket, with its `options`. access: what everybody on an open network can do.
-
-        Raises:
-            UserError: an address that is not accepted.
         """
         from avatargpt.export.udp_senders import LIVE_LINK_PORT, VMC_PORT, LiveLinkSender, VMCSender
         from avatargpt.export.websocket import is_local
@@ -174,16 +171,13 @@ def _report_dropped(seconds: float) -> None:
 
 
 def address(name: str, text: str, host: str | None, port: int | None) -> tuple[str, int]:
-    """``HOST:PORT``, ``[IPv6]:PORT``, and with defaults one of both.
-
-    Raises:
-        UserError: another form, or a port out of range; `name` is that of the option.
-    """
+    """``HOST:PORT``, ``[IPv6]:PORT``, and with defaults one of both."""
     before, colon, digits = text.rpartition(":")
     has_port = digits.isdecimal() and len(digits) <= 5
     if has_port and (_is_host(before) if colon else host):
         place, number = before or host or "", int(digits)
-    elif port is not None and _is_host(text) and not text.isdecimal():  # digits alone: the host was forgotten
+    # of digits alone the host was forgotten
+    elif port is not None and _is_host(text) and not text.isdecimal():
         place, number = text, port or 0
     else:
         raise UserError(f"{name} {text}: accepted {'HOST[:PORT]' if port is not None else '[HOST:]PORT'}")
@@ -208,30 +202,29 @@ def figures(performed: Any, stream: Any, senders: Sequence[Any], fps: float) -> 
     }  # fmt: skip
 
 
-def finish(
-    targets: list[Path], motion: Any, options: Any, sheet: Any, run: dict[str, Any], as_json: bool, quiet: bool
-) -> None:
-    """Write the files of a live take, which cannot be repeated, and print them with the figures of the run.
+def finish(out: Output, motion: Any, sheet: Any, run: dict[str, Any]) -> None:
+    """Write the files of a live take and print them with the figures of the run.
 
-    Ctrl-C leaves out what is still to be drawn, and nothing else; then it ends with exit status 130.
+    Ctrl-C leaves out pictures that are not drawn yet; then the exit status is 130.
 
     Args:
         motion: of the files. sheet: a motion for contact sheets, if it is another one.
     """
+    # a take cannot be repeated: what is finished is kept
     written: list[str] = []
-    if targets:
-        films = [str(p) for p in targets if p.suffix.lower() in DRAWN]
-        if films and not quiet:
+    if out.paths:
+        films = [str(p) for p in out.paths if p.suffix.lower() in DRAWN]
+        if films and not out.quiet:
             say(f"drawing {', '.join(films)}: {len(motion)} frames; Ctrl-C leaves that out", err=True)
-        with progress("writing", quiet):
+        with progress("writing", out.quiet):
             drawn = None if sheet is None else [sheet]
-            written = write_results(targets, [motion], False, options, drawn, keep_finished=True)[0]
-    if as_json:
+            written = write_results(out.paths, [motion], False, out.options, drawn, keep_finished=True)[0]
+    if out.as_json:
         print_json({**run, "files": written})
     else:
         say(", ".join(f"{run[name]} {name}" for name in ("frames", "seconds", "lost")), err=True)
         for name in written:
             say(name)
-    if missing := [p for p in targets if str(p) not in written]:
+    if missing := [p for p in out.paths if str(p) not in written]:
         say(f"interrupted: {', '.join(map(str, missing))} left out", err=True)
         raise typer.Exit(130)

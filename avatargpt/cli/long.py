@@ -87,7 +87,8 @@ def long(
     try:
         _finish(output, target, as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)})
     except KeyboardInterrupt:
-        if not writer.folder.exists():  # the motion is whole; another format is what takes its time
+        # without the folder of parts the motion is complete, and another format takes the time
+        if not writer.folder.exists():
             say(f"error: interrupted; {target} is whole, `avatargpt export` makes other formats of it", err=True)
             raise typer.Exit(130) from None
         _stopped(output)
@@ -110,11 +111,7 @@ def _stopped(output: list[Path]) -> NoReturn:
 
 
 def _write(chunks: Any, writer: LongWriter, frames: int, advance: Progress | None) -> bool:
-    """Write chunks as they come; True when interrupted from the keyboard.
-
-    Raises:
-        UserError: of the planner or of the disk; what was made before is written as far as it can be.
-    """
+    """Write chunks as they come; True when interrupted from the keyboard."""
     try:
         for chunk in chunks:
             writer.add(chunk.frames, chunk.spans)
@@ -179,7 +176,8 @@ def _scene(text: str) -> str:
     from avatargpt.planning.types import check_plan
 
     scene = common.read_texts("".join(c if c.isprintable() else " " for c in text))[0][0]
-    check_plan(scene, 1)  # nobody waits for a model to learn of a mistake
+    # before the model is loaded
+    check_plan(scene, 1)
     return scene
 
 

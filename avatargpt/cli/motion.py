@@ -228,7 +228,8 @@ def export(
     motion = reading.load_motion(source, up, from_fps, avatars=True, animation=animation)
     if any(t.suffix.lower() == SHEET for t in targets) and not motion.caption:
         name = reading.name_of(source, animation)
-        motion = motion.with_caption(name.encode(errors="replace").decode())  # a name may be no UTF-8
+        # a name may be no UTF-8
+        motion = motion.with_caption(name.encode(errors="replace").decode())
     if fps is not None:
         motion = motion.resampled(fps)
     print_results([motion], write_results(targets, [motion], many=False, options=options), as_json)

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -170,9 +171,9 @@ def write_results(
     options: dict[str, Any] | Sequence[dict[str, Any]] | None = None, drawn: Sequence[Any] | None = None,
     keep_finished: bool = False,
 ) -> list[list[str]]:  # fmt: skip
-    """Write every motion in every format, once all targets and options are known to be good; pictures come last.
+    """Write every motion in every format, after all targets and options were checked.
 
-    When one fails all the same, no file that was not there before stays behind.
+    When one fails all the same, no new file stays behind.
 
     Args:
         paths: output files; a contact sheet (.png) holds all motions, any other file one.
@@ -194,6 +195,7 @@ def write_results(
     for path, chosen in zip(paths, path_options, strict=True):
         export.check_target(path, motions[0].modality)
         export.check_options(path, motions[0].modality, chosen)
+    # pictures and films last: what is quick stays when the user interrupts the drawing
     order = sorted(range(len(paths)), key=lambda k: paths[k].suffix.lower() in DRAWN)
     try:
         for k in order:
@@ -223,14 +225,33 @@ def write_results(
     return [[names[k] for k in sorted(names)] for names in files]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """The files of a command's results, checked already, and how the results are printed.
+
+    Attributes:
+        options: of the format of each path. many: several results, written as STEM/00.ext, STEM/01.ext ...
+    """
+
+    paths: list[Path]
+    options: Sequence[dict[str, Any]]
+    many: bool
+    as_json: bool
+    quiet: bool
+
+    def finish(
+        self, motions: Sequence[Any], details: Sequence[dict[str, Any]] = (), drawn: Sequence[Any] | None = None
+    ) -> None:
+        """Write and print the results; see `write_results` and `print_results`."""
+        with progress("writing", self.quiet):
+            files = write_results(self.paths, motions, self.many, self.options, drawn)
+        print_results(motions, files, self.as_json, details)
+
+
 def format_options(
     paths: Sequence[Path], modality: str, layout: str | None, size: int | None, audio: Path | None = None
 ) -> list[dict[str, Any]]:
-    """For each output file those of the options that its format has, for a motion of `modality`.
-
-    Raises:
-        UserError: a layout or a size that none of the files can use.
-    """
+    """For each output file those of the options that its format has, for a motion of `modality`."""
     from avatargpt import export
     from avatargpt.export.table import layouts
 

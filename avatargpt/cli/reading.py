@@ -30,9 +30,6 @@ def load_motion(
 
     Args:
         avatars: whether it may be both in one.
-
-    Raises:
-        UserError: not a motion, or one that says itself what an option says.
     """
     from avatargpt import export
     from instruct_data.sources.mediapipe_npz import kind
@@ -68,11 +65,7 @@ def name_of(path: Path, animation: str | None = None) -> str:
 
 
 def load_body(path: Path, animation: str | None = None) -> Motion:
-    """A file's body motion.
-
-    Raises:
-        UserError: not a motion, or a face.
-    """
+    """A file's body motion."""
     motion: Motion = load_motion(path, animation=animation)
     if motion.modality != "body":
         raise UserError(f"{path}: a {motion.modality}; accepted a body motion")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from avatargpt.cli import common, face_score, speech
 from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import check_targets, format_options, note, print_results, progress, say, write_results
+from avatargpt.cli.output import Output, check_targets, format_options, note, progress, say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def speak(
 
     Outputs: .glb (skin, hands and a face of 52 morph targets), .vrma, .npz (all parts), films with the sound (.mp4,
     .mov), .gif; .bvh holds no face and .csv nothing but the face. The lips are those of `face AUDIO`. What was read,
-    held or left out is told on stderr.
+    held or left out is printed on stderr.
     """
     import torch
 
@@ -90,7 +90,8 @@ def speak(
     torch.set_num_threads(threads or 1)
     with progress("loading", quiet):
         pipeline = AvatarPipeline.load(model)
-        pipeline.gestures.driver.style(speaker)  # an unknown one is refused before anything is heard
+        # refuses an unknown speaker before the sound is transcribed
+        pipeline.gestures.driver.style(speaker)
     lower_body = _body(body, seed, model, device, threads, quiet)
     score = pipeline.face.place([text], sound.seconds, True, feelings)[0]
     face_score.report([score], [text], quiet, pipeline.face.doubt)
@@ -102,7 +103,7 @@ def speak(
         steps = 2 * max(1, int(sound.seconds * FPS))
         avatar = pipeline.speak(
             audio, text=text, feelings=feelings, score=score, body=lower_body, controls=controls, lips=lips, seed=seed,
-            progress=None if advance is None else lambda made: advance(min(made, steps), steps),
+            progress=None if advance is None else lambda count: advance(min(count, steps), steps),
             words=None if words is None else words.words, other=interlocutor,
             other_words=None if answer is None else answer.words, speaker=speaker, temperature=temperature,
             smooth=smooth, semantics=manner,
@@ -111,11 +112,10 @@ def speak(
     notes = [*avatar.notes, *_missing_parts(output)]
     for line in notes:
         note(line)
-    with progress("writing", quiet):
-        files = write_results(output, [avatar], False, options)
     doubts = [line for part in (words, answer) if part is not None for line in part.notes]
     details = {"notes": [*doubts, *notes]} | ({} if score is None else {"score": face_score.row(score)})
-    print_results([avatar], files, as_json, [details])
+    out = Output(paths=output, options=options, many=False, as_json=as_json, quiet=quiet)
+    out.finish([avatar], [details])
 
 
 def _body(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NO_ASR, DEFAULT_ASR = "off", "base"
 MAX_TEMPERATURE = 2.0
-_ASR = "Without --transcript: the Whisper model that hears it, or off."
+_ASR = "Without --transcript: the Whisper model that transcribes it, or off."
 _EYE_CONTACT = "1: eyes on the viewer whatever the head does."
 _IDLE = "Small movements of head and eyes: 0 none, usually 1, to 3."
 Asr = Annotated[str | None, option("--asr MODEL", _ASR)]
@@ -33,7 +33,7 @@ Smooth = Annotated[bool, option("--smooth/--no-smooth", "Smooth gestures over ni
 Temperature = Annotated[float, option("--temperature X", "Of the draw of gestures; 0: no chance.")]
 Emotion = Annotated[str | None, option("--emotion E", "NAME[:0..1], sad:0.7+angry:0.2, 0:calm,2.5:angry:0.8.")]
 Lips = Annotated[str, option("--lips NAME", "rule: learnt from rules; recorded: as in recorded pairs.")]
-BlinkRate = Annotated[float | None, option("--blink-rate N", "Blinks a minute besides those told; usually 15.")]
+BlinkRate = Annotated[float | None, option("--blink-rate N", "Blinks a minute of its own accord; usually 15.")]
 Idle = Annotated[float | None, option("--idle X", _IDLE)]
 EyeContact = Annotated[float, option("--eye-contact 0..1", _EYE_CONTACT)]
 FaceSize = Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=2048)]
@@ -80,7 +80,7 @@ def source_files(*values: Path | str | None) -> list[Path]:
 
 
 def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool) -> Words | None:
-    """The words of a sound with their times; None where words are off. Doubts, and that, are told on stderr."""
+    """The words of a sound with their times; None where words are off. Prints doubts, and why words are off."""
     from importlib.util import find_spec
 
     from avatargpt.face.audio_model.driver import Driver

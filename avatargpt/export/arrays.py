@@ -26,9 +26,6 @@ def read_npz(path: Path, up: str | None = None) -> Motion:
     Args:
         path: the file.
         up: the vertical axis of an SMPL file: z as in AMASS (None), or y. Our own files are always Y up.
-
-    Raises:
-        UserError: another `up`, or one for our own file; not a readable .npz, unknown keys, wrong shapes, NaN.
     """
     check_up(up or "z")
     if is_smplx(path):
@@ -47,9 +44,6 @@ def read_face_npz(path: Path, fps: float | None = None, up: str | None = None) -
 
     Args:
         fps: frame rate of MediaPipe's, which may lack it. up: None; a face has no such axis.
-
-    Raises:
-        UserError: `fps` for another file, `up`.
     """
     from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
 
@@ -71,9 +65,6 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
 
     `hml263`: (T - 1, 263) at 20 fps. `pos7`: (T, 22, 7) = world position, world rotation w, x, y, z; of a gesture
     (T, 9, 7) as LLAvatarOS has them, x, y, z, w (`vqvae.io.pos7`).
-
-    Raises:
-        UserError: too few frames for `hml263`.
     """
     if layout == "hml263":
         from vqvae.io.hml263 import HML263Features
@@ -97,9 +88,6 @@ def read_npy(path: Path, fps: float | None = None) -> Motion:
 
     Args:
         fps: of `pos7`, which stores none; default 20 for 22 joints, 30 for 9.
-
-    Raises:
-        UserError: not a .npy, another shape, NaN, features at another rate than 20.
     """
     array = map_array(path)
     accepted = "accepted (T, 263) HumanML3D features or (T, 22, 7) or (T, 9, 7) positions + quaternions"

@@ -87,11 +87,7 @@ class AvatarMotion:
         return replace(self, caption=caption)
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
-        """Write the file that the suffix names (docs/speak.md), see `avatargpt.export.save`.
-
-        Raises:
-            UserError: a suffix that cannot hold an avatar, a file that cannot be written.
-        """
+        """Write the file that the suffix names (docs/speak.md), see `avatargpt.export.save`."""
         return save(self, path, **options)
 
     def write_npz(self, path: Path) -> Path:
@@ -110,11 +106,7 @@ class AvatarMotion:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AvatarMotion:
-        """Read the `.npz` form strictly (no pickle); ``head`` is not read, the joints say it.
-
-        Raises:
-            UserError: missing file, not an npz of an avatar, other joints, NaN, no frames.
-        """
+        """Read the `.npz` form strictly (no pickle); ``head`` is not read, the joints say it."""
         path = Path(path)
         data = read_arrays(path, (*REQUIRED, "caption", "sound", "finger_names"), MAX_FRAMES)
         missing = [k for k in REQUIRED if k not in data]

@@ -84,7 +84,8 @@ class BodyRenderer:
         self._colours = figure(fingers).colours.astype(np.float32)
         self._radii = figure(fingers).radii.astype(np.float32)
         self._sky = (SKY * 255 + np.float32(0.5)).astype(np.uint8)
-        self._casting = np.flatnonzero(self._radii.mean(1) > 0.025)  # fingers and eyes cast no shadow of their own
+        # fingers and eyes cast no shadow of their own
+        self._casting = np.flatnonzero(self._radii.mean(1) > 0.025)
         x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / self._focal
         y = (height / 2 - np.arange(height, dtype=np.float32) - 0.5) / self._focal
         rays = x[None, :, None] * self._axes[0] + y[:, None, None] * self._axes[1] - self._axes[2]
@@ -193,7 +194,8 @@ class BodyRenderer:
     def _band(self, path: np.ndarray) -> np.ndarray:
         """Coverage (rows, width) of the ground by a band along the path (K, 2), relative to the followed point."""
         corners = [0]
-        for i in range(1, len(path)):  # points closer than 5 cm add nothing
+        # points closer than 5 cm add nothing
+        for i in range(1, len(path)):
             if np.abs(path[i] - path[corners[-1]]).max() > 0.05:
                 corners.append(i)
         path = path[[*corners, len(path) - 1]]
@@ -238,7 +240,8 @@ class BodyRenderer:
         depth = np.maximum(DISTANCE - camera[..., 2], 0.2)
         scale = self._focal / depth
         x, y = self.width / 2 + camera[..., 0] * scale, self.height / 2 - camera[..., 1] * scale
-        unit = self._focal / DISTANCE  # one for all depths: pixels at the followed point
+        # depths in one unit for all: pixels at the followed point
+        unit = self._focal / DISTANCE
         return _Capsules(x, y, self._radii * scale, (depth[..., 1] - depth[..., 0]) * unit, depth[..., 0] * unit)
 
 
@@ -266,42 +269,30 @@ def _segment_distance(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 class _Capsules(NamedTuple):
-    """P capsules of F frames on the screen, in pixels, float32; depths are positive away from the camera.
+    """P capsules of F frames on the screen, in pixels, float32; depths are positive away from the camera."""
 
-    Attributes:
-        x, y, radius: (F, P, 2) of both ends. rise: (F, P) depth of the second end behind the first, start: (F, P) of
-            the first.
-    """
-
-    x: np.ndarray
+    x: np.ndarray  # (F, P, 2) of both ends, as y and radius
     y: np.ndarray
     radius: np.ndarray
-    rise: np.ndarray
-    start: np.ndarray
+    rise: np.ndarray  # (F, P) depth of the second end behind the first
+    start: np.ndarray  # (F, P) depth of the first end
 
 
 class _Pixels(NamedTuple):
-    """The M pixels that capsules cover, frame by frame, row by row.
+    """The M pixels that capsules cover, frame by frame, row by row."""
 
-    Attributes:
-        frame, pixel: (M,) where; pixels are counted row by row. part: (M,) the capsule in front. cover: (M,) share of
-            the pixel, 0..1. normal: (M, 3) of its surface, in camera axes.
-    """
-
-    frame: np.ndarray
-    pixel: np.ndarray
-    part: np.ndarray
-    cover: np.ndarray
-    normal: np.ndarray
+    frame: np.ndarray  # (M,)
+    pixel: np.ndarray  # (M,) counted row by row
+    part: np.ndarray  # (M,) the capsule in front
+    cover: np.ndarray  # (M,) share of the pixel, 0..1
+    normal: np.ndarray  # (M, 3) of the surface, in camera axes
 
 
 def _rasterise(c: _Capsules, width: int, height: int) -> _Pixels | None:
-    """The pixels of a picture that capsules cover; None = none.
-
-    Within a capsule's bounding box the entry point of each pixel's ray follows in closed form (parallel rays per
-    capsule, true perspective between them). A box has few pixels and takes some twenty operations, so that calling
-    them costs more than computing them; neighbouring frames share the calls.
-    """
+    """The pixels of a picture that capsules cover; None = none."""
+    # Within a capsule's bounding box the entry point of each pixel's ray follows in closed form (parallel rays per
+    # capsule, true perspective between them). A box has few pixels, so that numpy's calls cost more than the numbers:
+    # neighbouring frames share the calls.
     size = np.array([width, height])
     screen, around = np.stack([c.x, c.y], -1), c.radius[..., None]
     low = np.clip((screen - around).min(2) - 1, 0, size).astype(int).min(0)

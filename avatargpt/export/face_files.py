@@ -66,11 +66,7 @@ def angles(motion: FaceMotion) -> np.ndarray:
 
 
 def write_livelink(motion: FaceMotion | AvatarMotion, path: Path) -> Path:
-    """Write a CSV with Live Link Face's header; see :mod:`instruct_data.sources.livelink` for the angles' signs.
-
-    Raises:
-        UserError: a frame rate above 120, which no timecode can count.
-    """
+    """Write a CSV with Live Link Face's header; see :mod:`instruct_data.sources.livelink` for the angles' signs."""
     face = body_and_face(motion)[1]
     assert face is not None
     if face.fps > 120:
@@ -108,11 +104,7 @@ def write_json(motion: FaceMotion, path: Path, layout: str = "audio2face") -> Pa
 
 
 def read_json(path: Path) -> FaceMotion:
-    """Read either form, recognised by its keys.
-
-    Raises:
-        UserError: neither.
-    """
+    """Read either form, recognised by its keys."""
     from instruct_data.sources import face_files
 
     data = face_files.read_json(path)

@@ -55,10 +55,6 @@ def read_glb(path: Path, animation: str | None = None) -> Motion:
 
     Args:
         animation: the name of the one to read; None where there is only one.
-
-    Raises:
-        UserError: not a glTF, joints missing, none animated, several skeletons, several animations and none named, a
-            scale that is uneven or changes, extensions for the data, times that do not rise.
     """
     gltf = read_gltf(path, ACCEPTED)
     if not set(SMPL22.names) <= {n.name for n in gltf.nodes}:
@@ -85,7 +81,7 @@ def _body(gltf: Document, path: Path, name: str | None) -> Motion:
     rate, caption = extras_of(gltf.extras)
     track = Tracks(gltf, animation, [*rotated, *((n, "translation") for n in ways[0])], rate, joints=len(joints))
     fps = track.fps
-    # Editors put joints of their own between ours, and hang ours elsewhere: the file's tree counts, then ours.
+    # editors put joints of their own between ours, and hang ours elsewhere: the file's tree counts, then ours
     world: dict[int, np.ndarray] = {}
     for way in ways:
         for parent, n in zip([-1, *way], way, strict=False):
@@ -113,8 +109,7 @@ def _body(gltf: Document, path: Path, name: str | None) -> Motion:
 
 
 def _joints(gltf: Document, path: Path, skeleton: Skeleton) -> list[int]:
-    """The nodes of our joints, by name. Where nodes share a name, those of a skin that has all; of several such
-    skeletons the one that moves."""
+    """The nodes of our joints, by name."""
     named: dict[str, list[int]] = {}
     for i, node in enumerate(gltf.nodes):
         named.setdefault(node.name, []).append(i)
@@ -125,6 +120,7 @@ def _joints(gltf: Document, path: Path, skeleton: Skeleton) -> list[int]:
     shared = [n for n in names if len(named[n]) > 1]
     if not shared:
         return [named[n][0] for n in names]
+    # where nodes share a name those of a skin that has all, of several such skeletons the one that moves
     skins = [{gltf.nodes[j].name: j for j in skin.joints} for skin in gltf.skins or []]
     bodies = list(dict.fromkeys(tuple(s[n] for n in names) for s in skins if set(names) <= s.keys()))
     if not bodies:
@@ -179,7 +175,8 @@ def rotation_above(node: int, children: Sequence[Sequence[int]], local: Callable
     """(4,) rotation in the world, w first, of a node's parents together, from all nodes' children and rotations."""
     parents = {child: n for n, below in enumerate(children) for child in below}
     turn, at_node = rot.identity(()), parents.get(node)
-    for _ in children:  # no more steps than nodes: damaged files may go in circles
+    # no more steps than nodes: damaged files may go in circles
+    for _ in children:
         if at_node is None:
             break
         turn, at_node = rot.multiply(local(at_node), turn), parents.get(at_node)
@@ -194,11 +191,7 @@ def world_turns(local: np.ndarray, above: np.ndarray, initial: np.ndarray) -> np
 def _bind_matrices(
     skins: Sequence[Skin], joints: Sequence[int], values: Callable[[int], np.ndarray]
 ) -> np.ndarray | None:
-    """(J, 4, 4) of joints (node numbers) in the mesh's space, float64, from the first of the skins that has them all.
-
-    Args:
-        values: gives the (N, 16) of an accessor.
-    """
+    """(J, 4, 4) float64 of joints (node numbers) in the mesh's space; `values` gives the (N, 16) of an accessor."""
     for skin in skins:
         if set(joints) <= set(skin.joints) and skin.inverseBindMatrices is not None:
             matrices = values(skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
@@ -213,22 +206,15 @@ def _rotations_of(matrices: np.ndarray) -> np.ndarray:
 
 
 def _joint_axes(bind: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
-    """(J, 4) rotations, w first, of the joints' axes in the world where the skeleton has no rotation.
-
-    None where they are those of our own files: there the offsets, turned by the joints, lead along the bones as
-    modelled. Elsewhere the skeleton is laid along these bones, from the pelvis on without a twist, and what is left of
-    the joints' rotations is that of their axes. However the mesh's space is turned, the pelvis turns with it.
-
-    Args:
-        bind: (J, 4, 4) of the joints in the mesh's space.
-        skeleton: of these joints.
-    """
+    """(J, 4) axes of the joints where the skeleton has no rotation, from bind matrices (J, 4, 4); None: as ours."""
     turns = _rotations_of(bind)
     places = bind[:, :3, 3]
     bones = _unit(places - places[[max(p, 0) for p in skeleton.parents]])  # of a joint from its parent
     ours = _unit(np.asarray(skeleton.offsets, np.float64))
     below = [[k for k, p in enumerate(skeleton.parents) if p == j] for j in range(len(bones))]
     along = [float(rot.rotate(turns[p], ours[j]) @ bones[j]) for j, p in enumerate(skeleton.parents) if p >= 0]
+    # In our own files the offsets, turned by the joints, lead along the bones as modelled. Elsewhere the skeleton is
+    # laid along the bones, from the pelvis on without a twist: what is left of the joints' rotations are their axes.
     if min(along) > SAME:
         return None
     pose = np.zeros((len(bones), 4))
@@ -240,9 +226,8 @@ def _joint_axes(bind: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
 
 
 def _align(directions: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(4,) rotation that lays unit vectors (N, 3) on targets best: the shortest one for a single vector, else by
-    Kabsch's method (Acta Cryst. A32, 1976)."""
-    if len(targets) > 1:
+    """(4,) rotation that lays unit vectors (N, 3) on targets best, the shortest one for a single vector."""
+    if len(targets) > 1:  # Kabsch, Acta Cryst. A32, 1976
         u, _, v = np.linalg.svd(targets.T @ directions)
         return np.asarray(rot.from_matrix(u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v))
     return rot.between(directions[0], targets[0])
@@ -253,12 +238,8 @@ def _unit(v: np.ndarray) -> np.ndarray:
 
 
 def _upright(bind: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """(4,) rotation that takes a file's vertical axis to ours: glTF's is Y, yet editors can write theirs, Z.
-
-    Args:
-        bind: (J, 4, 4) of the joints in the mesh's space, where this is the world's.
-        skeleton: of these joints.
-    """
+    """(4,) rotation that takes a file's vertical axis to Y, from bind matrices (J, 4, 4) in the world."""
+    # glTF's vertical is Y, yet editors can write theirs, Z
     trunk = _unit(bind[skeleton.names.index("head"), :3, 3] - bind[0, :3, 3])
     return rot.between(np.array([0.0, 0, 1]), np.array([0.0, 1, 0])) if trunk[2] > UPRIGHT else rot.identity(())
 
@@ -278,9 +259,6 @@ def read_face_glb(path: Path) -> FaceMotion | None:
 
     Targets may come in any order and spelling; those that are missing stay 0, and so does the head without a rotated
     node ``head``. What that node turns at rest is no turn of the head.
-
-    Raises:
-        UserError: damaged, no animation of the weights, some far from 0 to 1, cubic splines, extensions for the data.
     """
     gltf = read_gltf(path, ACCEPTED_FACE)
     with parsing(path, "a whole glTF", ACCEPTED_FACE):
@@ -292,8 +270,8 @@ def read_face_glb(path: Path) -> FaceMotion | None:
 
 
 def _face_mesh(gltf: Document) -> tuple[int, dict[int, int], int] | None:
-    """The mesh with ARKit targets: its number, our index -> its target, how many targets it has. Of several the first
-    one whose weights are animated."""
+    """The mesh with ARKit targets: its number, our index -> its target, how many targets it has."""
+    # of several meshes the first one whose weights are animated
     channels = [c.target for a in gltf.animations or [] for c in a.channels]
     moved = {gltf.nodes[t.node].mesh for t in channels if t.path == "weights"}
     for i, mesh in sorted(enumerate(gltf.meshes or []), key=lambda numbered: numbered[0] not in moved):
@@ -347,11 +325,9 @@ def _check_weights(keys: np.ndarray, columns: dict[int, int], path: Path) -> Non
 
 
 def _head_at_rest(gltf: Document, bone: int) -> tuple[np.ndarray, np.ndarray]:
-    """(4,) what the joints above a bone turn it, and (4,) its own rotation, w first, where its mesh is as modelled.
-
-    A skin says both, of the rig stood up: however it is placed in its scene, its head is upright. The nodes alone will
-    not do: they may stand as in the first frame, as in our own files. Without a skin they must.
-    """
+    """(4,) rotation of the joints above a bone together, and (4,) its own, where its mesh is as modelled."""
+    # A skin has both for the upright rig, however that is placed in its scene. Nodes may stand as in the first frame,
+    # as in our own files, and serve only where there is no skin.
     for skin in gltf.skins or []:
         parent = next((j for j in skin.joints if bone in (gltf.nodes[j].children or [])), None)
         bind = None if parent is None else _bind_matrices([skin], [parent, bone], lambda k: accessor_values(gltf, k))
@@ -366,17 +342,13 @@ def _head_at_rest(gltf: Document, bone: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _to_vertical(way: np.ndarray) -> np.ndarray:
-    """(4,) rotation that takes the axis nearest to the way (3,) from neck to head to Y, by which a neck may lean."""
+    """(4,) rotation that takes the axis nearest to the way (3,) from neck to head, which may lean, to Y."""
     k = int(np.abs(way).argmax())
     return rot.between(np.eye(3)[k] * np.sign(way[k]), np.array([0.0, 1, 0])) if way[k] else rot.identity(())
 
 
 def read_avatar_glb(path: Path) -> AvatarMotion | None:
-    """Read a .glb that has both our 52 joints and a mesh of ARKit morph targets; None where it has not both.
-
-    Raises:
-        UserError: one that cannot be read as a body or as a face, see `read_glb` and `read_face_glb`.
-    """
+    """Read a .glb that has both our 52 joints and a mesh of ARKit morph targets; None where it has not both."""
     names = {node.name for node in read_gltf(path, ACCEPTED_FACE).nodes}
     if not set(SMPL52.names) <= names:
         return None

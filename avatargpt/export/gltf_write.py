@@ -113,7 +113,8 @@ def write_face_glb(motion: FaceMotion, path: Path) -> Path:
 
     shape, data = head(), BufferBuilder()
     joints = np.tile(np.array([0, 1, 0, 0], np.uint8), (len(shape.points), 1))
-    joints[:, 1] *= shape.follow > 0  # a joint without weight is named 0
+    # the format wants 0 as the joint of a weight of 0
+    joints[:, 1] *= shape.follow > 0
     share = np.stack([1 - shape.follow, shape.follow, 0 * shape.follow, 0 * shape.follow], 1)
     primitive = _skinned(data, shape.points, shape.normals, shape.colours, joints, share, shape.triangles)
     inverse = np.tile(np.eye(4), (2, 1, 1))

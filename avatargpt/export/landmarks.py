@@ -43,9 +43,6 @@ def carried(points: np.ndarray, motion: FaceMotion) -> np.ndarray:
 
     Returns:
         (T, 68 or 70, 2) for `avatargpt.face.portrait.Portrait.animate`.
-
-    Raises:
-        UserError: points of another shape, or that are not finite.
     """
     from avatargpt.export.head import shaped, turned
     from avatargpt.export.mesh_renderer import MeshRenderer

@@ -1,10 +1,8 @@
-"""Skinned meshes: our humanoid around the capsules of :mod:`avatargpt.export.figure`, and the avatar with our head.
+"""Skinned meshes: the humanoid around the capsules of :mod:`avatargpt.export.figure`, and the avatar with a head.
 
 The capsules are joined by a smooth union of their distance fields; naive surface nets (Gibson 1998, "Constrained
-elastic surface nets") turn its zero level into triangles. It is built in an A-pose, where limbs do not touch, and
-where bending the shoulders up or down stretches the skin equally. Hands with fingers are skins of their own, on a
-finer grid and with the fingers spread; they reach into the ends of the sleeves. An avatar is the body with our head on
-it: two skins on one skeleton, the head's with 52 morph targets.
+elastic surface nets") turn its zero level into triangles. An avatar is two skins on one skeleton: the body, and the
+head with 52 morph targets.
 """
 
 from __future__ import annotations
@@ -59,6 +57,7 @@ class Mesh:
 
 def bind_pose(skeleton: Skeleton = SMPL22) -> tuple[np.ndarray, np.ndarray]:
     """Joint positions (J, 3) and global matrices (J, 3, 3) of the pose that the mesh is built in."""
+    # an A-pose: limbs do not touch, and bending the shoulders up or down stretches the skin equally
     local = rot.identity((len(skeleton.names),))
     for side, sign in (("l", 1.0), ("r", -1.0)):
         for joint, angle in (("shoulder", -ARMS_DOWN), ("hip", LEGS_APART)):
@@ -78,6 +77,7 @@ def body_mesh(fingers: bool = False) -> Mesh:
     radii = shape.radii.astype(np.float32)
     hands = [_hand(shape, side) for side in "lr"] if fingers else []
     trunk = ~shape.eyes & ~np.any([*hands, np.zeros(len(ends), bool)], 0)
+    # hands with fingers are skins of their own, on a finer grid; they reach into the ends of the sleeves
     skins = [_skin(ends[trunk], radii[trunk], CELL, BLEND)]
     skins += [_skin(ends[hand], radii[hand], HAND_CELL, HAND_BLEND) for hand in hands]
     above = np.cumsum([0, *(len(s[0]) for s in skins[:-1])])
@@ -112,7 +112,8 @@ def _hand(shape: Figure, side: str) -> np.ndarray:
 def _skin(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices (V, 3), normals (V, 3) and triangles (F, 3) around some capsules."""
     vertices, triangles = _surface(ends, radii, cell, blend)
-    for _ in range(2):  # Newton steps onto the zero level: the grid leaves no facets
+    # Newton steps onto the zero level: the grid leaves no facets
+    for _ in range(2):
         value, gradient = _field(vertices, ends, radii, blend)
         vertices = vertices - np.clip(value, -cell / 2, cell / 2)[:, None] * gradient
     return vertices, _field(vertices, ends, radii, blend)[1], triangles
@@ -298,7 +299,8 @@ def avatar_mesh() -> AvatarMesh:
     up = np.clip((points[:, 1] - low) / (high - low), 0, 1)
     up = up * up * (3 - 2 * up)
     collar = shape.part("collar")
-    up[collar] = 0  # a shirt's
+    # the collar is a shirt's, which goes with the chest
+    up[collar] = 0
     faces = ~(collar & (points[:, 1] < places[neck, 1] + _COLLAR))[shape.triangles].any(1)
     colours = np.where(collar[:, None], _shirt(), shape.colours)
     follow = shape.follow.astype(np.float64)
@@ -325,7 +327,8 @@ def _headless(mesh: Mesh) -> Mesh:
     used = np.unique(triangles)
     number = np.zeros(len(mesh.vertices), np.uint32)
     number[used] = np.arange(len(used))
-    colours = np.where(share[:, None] > _BARE, _shirt(), mesh.colours)  # what skin is left there lies under the collar
+    # the skin that is left there lies under the collar
+    colours = np.where(share[:, None] > _BARE, _shirt(), mesh.colours)
     return Mesh(
         mesh.vertices[used], mesh.normals[used], colours[used], mesh.joints[used], mesh.weights[used],
         number[triangles], mesh.bind,

@@ -1,7 +1,6 @@
 """The renderer of heads and avatars: triangles with a depth buffer, in plain numpy.
 
-Light is computed at the vertices and interpolated (Gouraud). All triangles of about one size are tested against their
-pixels at once; a packed depth buffer keeps the nearest.
+Light is computed at the vertices and interpolated (Gouraud).
 """
 
 from __future__ import annotations
@@ -153,6 +152,7 @@ class MeshRenderer:
             [u, v, first + u * db + v * dc], [right_u, right_v, right_u * db + right_v * dc],
             [down_u, down_v, down_u * db + down_v * dc],
         ]).astype(np.float32)  # fmt: skip
+        # triangles of about one size are tested against their pixels at once; depth and number share one integer
         far = np.int64(1) << 62
         nearest = np.full(self._w * self._h, far, np.int64)
         last = 0

@@ -46,9 +46,6 @@ def contact_sheet(
     scrolling ground grid (lines every 0.5 m), as the green trail of the pelvis and as the distance from the start. The
     camera's direction is that of the first frame, 35 degrees to the body's left of straight ahead, for the whole row.
     Faces: the most expressive moments (`expressive_frames`) with their strongest shapes.
-
-    Raises:
-        UserError: no clips, captions that do not match, frames outside 2..40, or an unwritable file.
     """
     path = Path(path)
     if not 1 <= len(motions) <= MAX_CLIPS or len(captions) != len(motions):

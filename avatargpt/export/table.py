@@ -1,6 +1,8 @@
 """The table of file formats by suffix; checking, saving and loading by it.
 
 A format enters by ``writer`` or ``reader``, in :mod:`avatargpt.export.formats`; this module imports none of them.
+Readers raise UserError for files that are missing, damaged or hold something else; writers for files that cannot be
+written.
 """
 
 from __future__ import annotations
@@ -114,11 +116,7 @@ def with_article(modality: str) -> str:
 
 
 def check_options(path: str | os.PathLike[str], modality: str, options: dict[str, Any]) -> None:
-    """Make sure that the format of `path` has these options and values, before anything is written.
-
-    Raises:
-        UserError: an unknown option, a layout or a size that a motion of `modality` cannot have there.
-    """
+    """Make sure that the format of `path` has these options and values, before anything is written."""
     path = Path(path)
     _check_names(_choose(_WRITERS, path, "write"), 2, path, options)
     if "layout" in options and options["layout"] not in layouts(path, modality):

@@ -38,9 +38,6 @@ class Datagrams:
 
     Args:
         host, port: of the listener. what: kind of listener, for messages.
-
-    Raises:
-        UserError: a host that is not known, or that no network leads to.
     """
 
     def __init__(self, host: str, port: int, what: str) -> None:
@@ -73,11 +70,7 @@ def live_link_values(motion: FaceMotion) -> np.ndarray:
 
 
 def pack(row: np.ndarray, frame: int, subject: str, identity: str, rate: int = 30) -> bytes:
-    """One frame, (61,) values, as a Live Link packet.
-
-    Raises:
-        UserError: a subject's name that is empty, longer than 64 bytes or no text.
-    """
+    """One frame, (61,) values, as a Live Link packet."""
     try:
         name = subject.encode()
     except UnicodeEncodeError:
@@ -95,9 +88,6 @@ class LiveLinkSender:
 
     Args:
         host, port: of the listener. subject: name under which Unreal lists the face.
-
-    Raises:
-        UserError: a host that is not known, or a name that is too long.
     """
 
     def __init__(self, host: str, port: int = LIVE_LINK_PORT, subject: str = "AvatarGPT") -> None:
@@ -131,11 +121,7 @@ def _vmc_messages(frame: int, motion: FaceMotion) -> list[tuple[str, list[str | 
 
 
 def pack_vmc(frame: int, motion: FaceMotion) -> list[bytes]:
-    """One frame of VMC as OSC bundles of at most `MAX_DATAGRAM` bytes, to be sent in this order.
-
-    Raises:
-        UserError: the package python-osc is not installed.
-    """
+    """One frame of VMC as OSC bundles of at most `MAX_DATAGRAM` bytes, to be sent in this order."""
     try:
         from pythonosc import osc_bundle_builder, osc_message_builder
     except ImportError:
@@ -167,9 +153,6 @@ class VMCSender:
 
     Args:
         host, port: of the listener.
-
-    Raises:
-        UserError: a host that is not known, or the package python-osc is not installed.
     """
 
     def __init__(self, host: str, port: int = VMC_PORT) -> None:

@@ -92,11 +92,7 @@ def _avatar_pictures(motion: AvatarMotion, size: int) -> Iterator[np.ndarray]:
 
 
 def write_gif(motion: Motion | FaceMotion | AvatarMotion, path: Path, size: int = 360) -> Path:
-    """A looping GIF of at most 20 frames a second, `size` pixels square.
-
-    Raises:
-        UserError: a size that is not accepted, or the file cannot be written.
-    """
+    """A looping GIF of at most 20 frames a second, `size` pixels square."""
     check_size(path, motion.modality, size)
     clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
     colours = 192 if isinstance(clip, FaceMotion | AvatarMotion) else 128
@@ -104,25 +100,21 @@ def write_gif(motion: Motion | FaceMotion | AvatarMotion, path: Path, size: int 
 
 
 def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float, colours: int) -> Path:
-    """A looping GIF of `count` frames (size, size, 3), at least one; written whole or not at all.
-
-    One palette, of the first picture, for all: colours do not flicker and files stay small. Delays are whole hundredths
-    of a second, by turns longer and shorter, so that all together last as long as the clip.
-
-    Raises:
-        UserError: a picture that stands still for longer than a GIF can say, or the file cannot be written.
-    """
+    """A looping GIF of `count` frames (size, size, 3), at least one; written whole or not at all."""
     from PIL import Image
 
+    # one palette, of the first picture, for all: colours do not flicker and files stay small
     first = Image.fromarray(next(frames)).quantize(colours, dither=Image.Dither.NONE)
     following = (Image.fromarray(f).quantize(palette=first, dither=Image.Dither.NONE) for f in frames)
+    # whole hundredths of a second, by turns longer and shorter: all together last as long as the clip
     delays = (10 * np.diff(np.rint(np.arange(count + 1) * 100 / fps))).astype(int).tolist()
 
     def write(temporary: Path) -> None:
         options = {"save_all": True, "append_images": following, "duration": delays, "loop": 0, "disposal": 1}
         try:
             first.save(temporary, format="GIF", **options)
-        except OverflowError:  # pictures that are alike are written as one, its delay in 16 bits
+        except OverflowError:
+            # equal pictures are written as one, whose delay has 16 bits
             raise UserError(f"{path}: the picture stands still for more than 655 s; accepted for .gif at most that, "
                             "or .mp4") from None  # fmt: skip
 
@@ -138,9 +130,6 @@ def write_mp4(
     Args:
         audio: a sound file to put beside the pictures as AAC; without it an avatar's own sound. Both start at 0; sound
             beyond the last frame is left out. More than two channels become one.
-
-    Raises:
-        UserError: PyAV is not installed, a size that is not accepted, not a sound file, or the file cannot be written.
     """
     check_size(path, motion.modality, size)
     if audio is None and isinstance(motion, AvatarMotion):

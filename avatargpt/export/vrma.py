@@ -182,7 +182,8 @@ def _bones(motion: Motion) -> list[Bone]:
 
 def _packed(gltf: dict[str, Any], blob: bytes) -> bytes:
     """The binary container: header, JSON chunk, data chunk, each padded to 4 bytes."""
-    for table in ("accessors", "bufferViews"):  # empty fields would be invalid
+    # empty fields would be invalid
+    for table in ("accessors", "bufferViews"):
         gltf[table] = [{k: v for k, v in row.items() if v not in (None, {}, [])} for row in gltf[table]]
     text = json.dumps(gltf, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
@@ -199,13 +200,13 @@ def presets(motion: FaceMotion) -> dict[str, np.ndarray]:
 
     left, right = mean("eyeBlinkLeft"), mean("eyeBlinkRight")
     both = np.minimum(left, right)
-    read_gltf = np.clip(1.6 * (mean("jawOpen") - mean("mouthClose")), 0, 1)
+    opening = np.clip(1.6 * (mean("jawOpen") - mean("mouthClose")), 0, 1)
     rounded = np.clip(1.2 * np.maximum(mean("mouthPucker"), mean("mouthFunnel")), 0, 1)
     wide = np.clip(2.0 * mean("mouthStretch"), 0, 1)
     flat = (1 - rounded) * (1 - wide)
     values = {
-        "aa": read_gltf * flat, "ih": (1 - rounded) * wide * (1 - read_gltf), "ou": rounded * (1 - read_gltf),
-        "ee": (1 - rounded) * wide * read_gltf, "oh": rounded * read_gltf,
+        "aa": opening * flat, "ih": (1 - rounded) * wide * (1 - opening), "ou": rounded * (1 - opening),
+        "ee": (1 - rounded) * wide * opening, "oh": rounded * opening,
         "blink": both, "blinkLeft": left - both, "blinkRight": right - both,
         "happy": 0.75 * mean("mouthSmile") + 0.25 * mean("cheekSquint"),
         "angry": 0.75 * mean("browDown") + 0.25 * mean("noseSneer"),
@@ -227,13 +228,7 @@ def read_vrma(path: Path) -> Motion | FaceMotion:
     """Read a .vrma: a face where it has custom expressions, or turns no bone below the neck; else a body.
 
     Of a face the custom ARKit expressions and the head are read; expressions that are missing stay 0, key frames that
-    are not evenly spaced, or are few and held, come at 30 a second (`keyframes`). The head's turn is that of a skeleton
-    without rotations at rest, as VRM defines it, whatever rotations the file's bones have there; where the neck turns,
-    too, it is what both do together.
-
-    Raises:
-        UserError: not such a file, no ARKit expressions, key frames whose times do not rise, cubic splines, extensions
-            for the data.
+    are not evenly spaced, or are few and held, come at 30 a second.
     """
     gltf = read_gltf(path, ACCEPTED, "a whole .vrma")
     with parsing(path, "a whole .vrma", ACCEPTED):
@@ -243,7 +238,7 @@ def read_vrma(path: Path) -> Motion | FaceMotion:
 def _has_face(gltf: Document) -> bool:
     about = gltf.extensions.get(EXTENSION)
     if not isinstance(about, dict) or about.get("expressions", {}).get("custom"):
-        return True  # without the extension it is refused as one
+        return True  # a file without the extension is refused as a face
     bones = about.get("humanoid", {}).get("humanBones", {})
     body = {int(bone["node"]) for name, bone in bones.items() if name not in _HEAD_BONES}
     return not animations_turning(gltf, body)
@@ -273,6 +268,8 @@ def _face(gltf: Document, path: Path) -> FaceMotion:
     for i, sampler in shapes.items():
         step = sampler.interpolation == STEP
         weights[:, i] = interpolate(times, lines[sampler.input], values(sampler.output)[:, 0], step)
+    # VRM defines turns for a skeleton without rotations at rest, whatever the file's bones have there; where the neck
+    # turns as well, a face's head is what both do together
     local = [node_transform(node)["rotation"].astype(np.float64) for node in gltf.nodes]
     turned = []
     for bone, sampler in rotated:

@@ -24,9 +24,9 @@ from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
 
 MAX_CLIENTS = 8
-MAX_PENDING = 32  # connections that are no clients yet; the oldest makes room for the next
+MAX_PENDING = 32  # connections that are no clients yet; the oldest gives way to the next
 HANDSHAKE_TIMEOUT = 2.0  # s within which a connection has to become a client
-CLOSE_TIMEOUT = 1.0  # s that clients have for the goodbye; those that read nothing are then cut off
+CLOSE_TIMEOUT = 1.0  # s until clients that do not read are cut off
 MAX_QUEUED_FRAMES = 30  # frames that a slow client may lag behind before it loses the oldest
 MAX_MESSAGE = 8192  # bytes of a message from a client: a thousand characters, each written as \uXXXX, fit
 MESSAGE_INTERVAL = 0.02  # s between two messages of one client
@@ -43,17 +43,14 @@ Receiver = Callable[[str, Answer], None]
 class WebSocketServer:
     """Serves every frame to whoever is connected; a late client begins with the present frame.
 
-    The first message is `hello`. Messages of clients go to `receiver`, whose answers go to that client.
-
-    It runs on a thread with an event loop of its own. A connection counts against `MAX_PENDING` from the moment it
-    is accepted, and the oldest of these is cut off for the next one, so that no number of half-open connections keeps
-    a client out; asyncio goes on accepting when file descriptors have run out for a while.
+    The first message is `hello`. Messages of clients go to `receiver`, whose answers go to that client. The server runs
+    on a thread with an event loop of its own.
 
     Args:
         host, port: where to listen; port 0 takes a free one. hello: what frames mean.
         receiver: called on the server's thread with a message and what sends an answer; None: messages are refused.
         origins: of web pages that may connect, besides those served by this machine, such as ``https://example.org``
-            or ``null`` (a page read_gltf as a file). Programs, which name no origin, may always.
+            or ``null`` (a page opened as a file). Programs, which name no origin, may always.
         network: whether an address that other machines reach is allowed.
         notify: takes a line about each refusal, for the operator.
 
@@ -99,9 +96,9 @@ class WebSocketServer:
 
         pending = self._pending
 
+        # A connection counts from the moment it is accepted, and the oldest that is no client yet gives way to the
+        # next: no number of half-open connections keeps a client out.
         class Bounded(ServerConnection):
-            """Counted from the first packet on."""
-
             def connection_made(self, transport: Any) -> None:
                 super().connection_made(transport)
                 if len(pending) >= MAX_PENDING:
@@ -114,7 +111,8 @@ class WebSocketServer:
                 pending.pop(self, None)
                 super().connection_lost(exc)
 
-        quiet = logging.Logger("avatargpt.websocket")  # noise of scanners is nobody's business
+        # scanners of networks would fill the log
+        quiet = logging.Logger("avatargpt.websocket")
         quiet.addHandler(logging.NullHandler())
         return await serve(
             self._serve, host, port, create_connection=Bounded, process_request=self._check_origin, compression=None,
@@ -123,7 +121,8 @@ class WebSocketServer:
         )  # fmt: skip
 
     def _check_origin(self, connection: Any, request: Any) -> Any:
-        """A refusal of pages of other sites: any page that a browser here shows could listen otherwise."""
+        """A refusal of pages of other sites."""
+        # otherwise any page that a browser of this machine shows could listen
         for origin in request.headers.get_all("Origin"):
             if origin not in self._origins and not _is_local_page(origin):
                 name = ascii(origin)[1:-1][:80]
@@ -134,11 +133,12 @@ class WebSocketServer:
         return None
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Report that the loop cannot accept while there are too many open files; it tries again by itself."""
+        """Report once that the loop cannot accept clients, as while too many files are open."""
         error = context.get("exception")
-        if not isinstance(error, OSError):  # a fault of ours
+        if not isinstance(error, OSError):
             self._notify(f"WebSocket: {context['message']} ({error!r})")
         elif not self._exhausted:
+            # asyncio tries again by itself
             self._exhausted = True
             self._notify(f"WebSocket: {error.strerror}; new clients wait until some are closed")
 
@@ -194,7 +194,7 @@ class WebSocketServer:
             self.failed += queue.put(message)
 
     def close(self) -> None:
-        """Say goodbye to every client and stop listening; who does not read is cut off after a second."""
+        """Close the connections and stop listening; clients that do not read are cut off after a second."""
         asyncio.run_coroutine_threadsafe(self._close_clients(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -219,9 +219,6 @@ class FaceSender(WebSocketServer):
 
     Args:
         host, port, options: of `WebSocketServer`. subject: name of the speaker. fps: frames a second.
-
-    Raises:
-        UserError: as `WebSocketServer`.
     """
 
     def __init__(
@@ -246,9 +243,6 @@ class BodySender(WebSocketServer):
 
     Args:
         host, port, options: of `WebSocketServer`. subject: name of the person. fps: frames a second.
-
-    Raises:
-        UserError: as `WebSocketServer`.
     """
 
     def __init__(
@@ -280,7 +274,7 @@ class _ClientQueue:
         self._more = asyncio.Event()
 
     def put(self, frame: str) -> int:
-        """Takes a frame; how many are lost for it."""
+        """Add a frame; the number of frames that are lost for it."""
         lost = len(self._frames) >= MAX_QUEUED_FRAMES
         if lost:
             self._frames.popleft()
@@ -293,7 +287,7 @@ class _ClientQueue:
         self._more.set()
 
     def end(self) -> None:
-        """What waits is still sent, then there is no more."""
+        """No more messages after those that wait."""
         self._over = True
         self._more.set()
 
@@ -311,11 +305,7 @@ class _ClientQueue:
 
 
 def is_local(host: str, port: int) -> bool:
-    """Whether only this machine reaches an address.
-
-    Raises:
-        OSError: a host that is not known.
-    """
+    """Whether only this machine reaches an address."""
     addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return all(ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback for *_, address in addresses)
 
