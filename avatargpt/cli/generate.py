@@ -12,11 +12,11 @@ from avatargpt.cli import common
 from avatargpt.cli.common import argument, check_range, option
 from avatargpt.cli.output import (
     check_targets,
-    heeding,
     print_json,
     print_results,
     progress,
     say,
+    text_warnings,
     warn,
     write_results,
 )
@@ -108,7 +108,7 @@ def generate(
         if strict:
             raise UserError(f"{line}; accepted: other words, or without --strict")
         warn(line)
-    with heeding(), progress("generating", quiet) as advance:
+    with text_warnings(), progress("generating", quiet) as advance:
         motions = loaded.generate(
             resolved, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature,
             num=num, progress=advance, literal=literal,

@@ -11,12 +11,12 @@ from avatargpt.cli.common import argument, check_range, option
 from avatargpt.cli.output import (
     SHEET,
     check_targets,
-    heeding,
     note,
     print_json,
     print_results,
     progress,
     say,
+    text_warnings,
     tracked,
     write_results,
 )
@@ -171,7 +171,7 @@ def _texts(text: str | None) -> tuple[list[str], bool]:
 
 def _for_texts(make: Callable[[str], Any], texts: list[str], label: str, quiet: bool) -> list[Any]:
     """The motion of every text; texts that hardly show are warned of."""
-    with heeding():
+    with text_warnings():
         return [make(words) for words in tracked(texts, len(texts), label, quiet)]
 
 

@@ -45,7 +45,7 @@ def fail(message: str, status: int = 2) -> int:
 
 
 @contextmanager
-def heeding() -> Iterator[None]:
+def text_warnings() -> Iterator[None]:
     """Warn of texts that have no effect on the motions made inside the block."""
     from avatargpt.options import UnheededText
 
