@@ -1,7 +1,7 @@
-"""Word features of the gesture network: states of the frozen sentence encoder, each held over its word's frames.
+"""Word features of the gesture network: hidden states of a frozen language model, each held over its word's frames.
 
 The last sub-token represents a word (LLAniMation, arXiv 2405.08042). Frames without speech are zero. A phrase is
-encoded at once, with the words before it as context, so each word's state depends on its whole phrase.
+encoded at once, with the words before it as context: models that look both ways see the rest of their phrase.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from avatargpt.lm.checkpoint import no_bars
 from avatargpt.speech.audio import FPS
 from vqvae.errors import UserError
+from vqvae.io.files import reason, regular_file
 
 # The name of the frozen sentence encoder's states in a model's configuration.
 SENTENCE = "sentence"
 PAUSE = 0.6  # s between words at which a phrase ends
 MAX_PHRASE = 32  # words
 CONTEXT = 16  # words before a phrase that are encoded with it
+ACCEPTED = "'sentence', or a folder, a Hugging Face name or a .gguf file of a language model"
 
 
 class TimedWord(Protocol):
@@ -77,6 +81,15 @@ def _last_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, 
     return out
 
 
+def _word_states(states: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+    # (tokens, width) -> (words, width) float32.
+    out = np.zeros((len(tokens), states.shape[1]), np.float32)
+    for i, token in enumerate(tokens):
+        if token >= 0:
+            out[i] = states[token]
+    return out
+
+
 class SentenceWords:
     """Token states of the frozen sentence encoder (all-MiniLM-L6-v2), the default: (n, 384)."""
 
@@ -102,18 +115,52 @@ class SentenceWords:
         ids = torch.tensor([encoding.ids], device=self._device)
         with torch.inference_mode():
             states = self._model(ids, torch.ones_like(ids))[-1][0].float().cpu().numpy()
-        out = np.zeros((len(words), self.width), np.float32)
-        for i, token in enumerate(_last_tokens(encoding.offsets, spans)):
-            if token >= 0:
-                out[i] = states[token]
-        return out
+        return _word_states(states, _last_tokens(encoding.offsets, spans))
+
+
+class LanguageModelWords:
+    """Last hidden states of a causal or encoder model of Hugging Face: by name, folder, or GGUF file."""
+
+    def __init__(self, name: str, device: str = "cpu") -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        where, options = name, {}
+        if name.endswith(".gguf"):
+            file = regular_file(name, "a GGUF file of a language model is needed")
+            where, options = str(Path(file).parent), {"gguf_file": Path(file).name}
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(where, **options)
+            with no_bars():
+                model, info = AutoModel.from_pretrained(where, output_loading_info=True, **options)
+        except Exception as e:  # the library raises whatever the files make it raise
+            raise UserError(f"{name}: no language model ({reason(e)}); accepted: {ACCEPTED}") from None
+        if not self._tokenizer.is_fast:
+            raise UserError(f"{name}: its tokenizer gives no offsets; accepted: one with tokenizer.json")
+        missing = sorted(k for k in info["missing_keys"] if ".layer" in f".{k}")
+        if missing:  # transformers would go on with random ones
+            raise UserError(f"{name}: an incomplete language model ({missing[0]} is missing); accepted: {ACCEPTED}")
+        model = model.get_encoder() if model.config.is_encoder_decoder else model
+        self._model, self._device = model.eval().to(device), device
+        self.name, self.width = name, int(model.config.hidden_size)
+
+    def states(self, words: Sequence[str]) -> np.ndarray:
+        import torch
+
+        text, spans = _spans(words)
+        encoding = self._tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
+        offsets = [(int(a), int(b)) for a, b in encoding.pop("offset_mapping")[0]]
+        inputs = {k: v.to(self._device) for k, v in encoding.items() if k in ("input_ids", "attention_mask")}
+        if not offsets:
+            return np.zeros((len(words), self.width), np.float32)
+        with torch.inference_mode():
+            output = self._model(**inputs, output_hidden_states=True)
+        states = output.hidden_states[-1][0].float().cpu().numpy()
+        return _word_states(states, _last_tokens(offsets, spans))
 
 
 def word_encoder(name: str, device: str = "cpu") -> WordEncoder:
-    """The encoder of a configuration's name. Raises UserError where there is none of that name."""
-    if name != SENTENCE:
-        raise UserError(f"words read by {name!r}; accepted: {SENTENCE!r}")
-    return SentenceWords(device)
+    """The encoder of a configuration's name. Raises UserError where it cannot be loaded."""
+    return SentenceWords(device) if name == SENTENCE else LanguageModelWords(name, device)
 
 
 def phrases(words: Iterable[Word]) -> Iterator[list[Word]]:

@@ -132,7 +132,7 @@ def stage_args(
     monkeypatch.setattr("instruct_data.gesture.bank.read_bank", lambda folder: library[0])
     monkeypatch.setattr("instruct_data.gesture.classes.word_classes", lambda: library[1])
     monkeypatch.setattr("avatargpt.train.gesture.voices.Voices", made_up.Voices)
-    monkeypatch.setattr(stage, "SentenceWords", Spelling)
+    monkeypatch.setattr(stage, "_encoder", lambda recipe: Spelling())
     monkeypatch.setattr("avatargpt.train.gesture.talks.MIN_SECONDS", 5.0)
     monkeypatch.setattr("avatargpt.train.gesture.talks.MAX_SECONDS", 6.0)
     return argparse.Namespace(output=str(tmp_path / "out"), gestures="none", texts=None, faces=None, tokenizer=None,

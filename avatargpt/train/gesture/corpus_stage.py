@@ -27,7 +27,7 @@ from avatargpt.config import RESOLVED, save_resolved
 from avatargpt.gesture.config import Material
 from avatargpt.gesture.features import PROSODY
 from avatargpt.gesture.features import WIDTH as PROSODY_WIDTH
-from avatargpt.gesture.words import SENTENCE, SentenceWords
+from avatargpt.gesture.words import WordEncoder, word_encoder
 from avatargpt.speech.audio import FPS
 from avatargpt.train.gesture.data import Arrays, Take, save_corpus
 from avatargpt.train.gesture.takes import clips, figures, takes_of
@@ -82,7 +82,7 @@ def material(recipe: CorpusRecipe, tokenizer: MotionTokenizer) -> Material:
     spans = spec.slices()
     places = spans["positions"]
     return Material(
-        audio=PROSODY, words=SENTENCE, audio_width=PROSODY_WIDTH, word_width=SentenceWords.width,
+        audio=PROSODY, words=recipe.data.words, audio_width=PROSODY_WIDTH, word_width=_encoder(recipe).width,
         features=spec.dim, levels=c.levels, codebook_size=c.codebook_size, downsample=c.downsample,
         rotations=[[spans["rotations"].start, spans["fingers"].stop]], positions=[[places.start, places.stop]],
         speakers=list(recipe.speakers), tokenizer=tokenizer.fingerprint,
@@ -97,6 +97,10 @@ def _check_same(recipe: CorpusRecipe, out: Path) -> None:
             raise UserError(f"{out}: begun with another configuration ({RESOLVED}); accepted: that one, a new folder")
         return
     save_resolved(recipe, out)
+
+
+def _encoder(recipe: CorpusRecipe) -> WordEncoder:
+    return word_encoder(recipe.data.words)
 
 
 class _Generator:
@@ -114,7 +118,7 @@ class _Generator:
         lines = own_texts(Path(texts) if texts else None)
         sentences = utterances(lines, np.random.default_rng([data.seed, 63]), 4000)
         self.talks = Talks(data, Voices(data.flite), sentences, recordings)
-        self.encoder = SentenceWords()
+        self.encoder = _encoder(recipe)
 
     def write_takes(self, number: int, folder: Path) -> list[str]:
         """Write each take of a talk to a file, unless they exist; returns the names."""

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from pydantic import model_validator
 
+from avatargpt.gesture.words import SENTENCE
 from avatargpt.speech import word_files
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.words import Word, checked_words
@@ -67,6 +68,7 @@ class CorpusData(Strict):
         situated: share of the sounds with a simulated recording situation (noise, echo, telephone).
         val: share of the talks for validation; their sentences also occur in training.
         store: minutes of motion for a tokenizer.
+        words: encoder of words, as in `avatargpt.gesture.words`.
     """
 
     minutes: Rate = 120.0
@@ -77,6 +79,7 @@ class CorpusData(Strict):
     situated: Share = 0.5
     val: Share = 0.06
     store: Rate = 60.0
+    words: str = SENTENCE
     seed: NonNegativeInt = 0
 
 
