@@ -30,31 +30,43 @@ from avatargpt.train.speech_data.corpus import SpeechClip
 from instruct_data.face.score import OWN, Score, read_instructions
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
-LEVELS, CODES, WIDTH = 3, 24, 6
+LEVELS, CODES = 3, 24
+SIZES = {"codebook_size": CODES, "levels": LEVELS, "code_dim": 6}
 
 
-def body_tokenizer(seed: int = 0, std: float = 0.3) -> MotionTokenizer:
-    """A tokenizer of bodies with random codebooks; `std`: of its features."""
+def random_tokenizer(modality: str, seed: int, std: float, mean: float = 0.0, **sizes: int) -> MotionTokenizer:
+    """A tokenizer with random codebooks; `mean`, `std`: of its features."""
     torch.manual_seed(seed)
-    config = TokenizerConfig(code_dim=WIDTH, codebook_size=CODES, levels=LEVELS, width=16, fine_width=8)
-    tokenizer = MotionTokenizer(config)
+    tokenizer = MotionTokenizer(TokenizerConfig(modality=modality, width=16, fine_width=8, **{**SIZES, **sizes}))
     for layer in tokenizer.vq.layers:
         layer._codebook.embed.data.normal_()
         layer._codebook.initted.fill_(True)
+    tokenizer.mean.fill_(mean)
     tokenizer.std.fill_(std)
     return tokenizer.eval()
 
 
-def body_model(text: TextTokenizer, tokenizer: MotionTokenizer) -> AvatarGPTModel:
-    """A language model of one layer for texts and the tokenizer's motions."""
+def body_tokenizer(seed: int = 0, std: float = 0.3) -> MotionTokenizer:
+    return random_tokenizer("body", seed, std)
+
+
+def language_model(
+    text: TextTokenizer, tokenizers: dict[str, MotionTokenizer], modalities: dict[str, dict[str, int]], seed: int = 1
+) -> AvatarGPTModel:
+    """A language model of one layer for texts and the tokenizers' motions."""
     config = AvatarGPTConfig(
         vocab_size=text.size, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, refiner_dim=16, refiner_layers=1,
-        refiner_heads=2, modalities={"body": {"codebook_size": CODES, "levels": LEVELS, "code_dim": WIDTH}},
+        refiner_heads=2, modalities=modalities,
     )  # fmt: skip
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     model = AvatarGPTModel(config)
-    model.set_codebooks("body", tokenizer.codebooks, tokenizer.fingerprint)
+    for name in modalities:
+        model.set_codebooks(name, tokenizers[name].codebooks, tokenizers[name].fingerprint)
     return model.eval()
+
+
+def body_model(text: TextTokenizer, tokenizer: MotionTokenizer) -> AvatarGPTModel:
+    return language_model(text, {"body": tokenizer}, {"body": SIZES})
 
 
 class RecordedModel:
@@ -88,11 +100,14 @@ class CountingGrounder:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-PHONES = [
-    Phone("M", 0.30, 0.40), Phone("AA", 0.40, 0.60), Phone("P", 0.60, 0.70), Phone("IY", 0.70, 0.86),
-    Phone("F", 0.86, 0.96), Phone("UW", 0.96, 1.20), Phone("S", 1.20, 1.32), Phone("AE", 1.32, 1.52),
-]  # fmt: skip
+def phones_at(text: str) -> list[Phone]:
+    """``T 0.3 S 0.4 | 0.55``: names, each with its start, up to the end after the bar."""
+    parts = text.split()
+    starts = [float(x) for x in parts[1::2]]
+    return [Phone(n, a, b) for n, a, b in zip(parts[::2], starts, starts[1:], strict=False)]
 
+
+PHONES = phones_at("M 0.3 AA 0.4 P 0.6 IY 0.7 F 0.86 UW 0.96 S 1.2 AE 1.32 | 1.52")
 HELLO_WORDS = Words(
     (
         Word("hello", 0.1, 0.5, (Phone("HH", 0.1, 0.2), Phone("AH", 0.2, 0.25, 0), Phone("L", 0.25, 0.3),

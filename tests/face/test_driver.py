@@ -255,16 +255,13 @@ def test_several_feelings_at_once_count_by_their_strengths() -> None:
     [
         ([Feeling(1, "sad", 0.5), Feeling(1, "sad", 0.5, (("angry", 0.2),))], [], "two feelings"),
         ([Feeling(0, "sad", 0.5, (("angry", 1.2),))], [], "0 to 1"),
-        ([Feeling(1, "calm"), Feeling(1, "angry")], [], "two feelings"),
-        ([Feeling(0, "calm", 1.5)], [], "0 to 1"),
-        ([], [Clause("wink", 2, 1)], "end after the start"),
-        ([], [Clause("wink " * 600, 0, 1)], "word pieces"),
-        ([], [Clause("wink", 0, 1, 1.2)], "strength above 0"),
-        ([], [Clause("wink", 0, 1, 0.7, 0)], "1 to 100 times"),
+        ([Feeling(1, "calm"), Feeling(1, "angry")], [], "two feelings"), ([Feeling(0, "calm", 1.5)], [], "0 to 1"),
+        ([], [Clause("wink", 2, 1)], "end after the start"), ([], [Clause("wink " * 600, 0, 1)], "word pieces"),
+        ([], [Clause("wink", 0, 1, 1.2)], "strength above 0"), ([], [Clause("wink", 0, 1, 0.7, 0)], "1 to 100 times"),
         ([], [Clause("blink once now", 0.1 * k, 60.0) for k in range(300)], "900 word pieces .*at once; .*up to 512"),
         ([], [Clause("blink", k, k + 0.3) for k in range(4001)], "4001 facial actions; accepted: up to 4000"),
     ],
-)
+)  # fmt: skip
 def test_contradictions(feelings: list[Feeling], clauses: list[Clause], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Direction.make(feelings, clauses, RandomGrounder())

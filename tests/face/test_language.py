@@ -36,12 +36,12 @@ from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes, Store
+from tests.factories import language_model, random_tokenizer
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, concatenate
 from vqvae.io.tensors import MIN_QUANTISED, lowered, raised
 from vqvae.motion import Motion
-from vqvae.networks import TokenizerConfig
 from vqvae.tokenizer import MotionTokenizer
 
 LINES = ["blink twice, then smile slightly", "very happy, then sad", "raise brows and nod", "a person walks"]
@@ -49,43 +49,18 @@ BODY = {"codebook_size": 20, "levels": 2, "code_dim": 6}
 FACE = {"codebook_size": 24, "levels": 3, "code_dim": 6, "refiner_dim": 8, "refiner_layers": 1, "refiner_heads": 2}
 
 
-def tokenizer_of(modality: str, spec: dict[str, int], seed: int) -> MotionTokenizer:
-    torch.manual_seed(seed)
-    shape = {k: spec[k] for k in ("codebook_size", "levels", "code_dim")}
-    frames = 3 if modality == "face" else 4
-    config = TokenizerConfig(modality=modality, downsample=frames, width=16, fine_width=8, **shape)
-    tokenizer = MotionTokenizer(config)
-    for layer in tokenizer.vq.layers:
-        layer._codebook.embed.data.normal_()
-        layer._codebook.initted.fill_(True)
-    tokenizer.mean.fill_(0.3)
-    tokenizer.std.fill_(0.2)
-    return tokenizer.eval()
-
-
 @pytest.fixture(scope="module")
 def gpt() -> AvatarGPT:
-    text = TextTokenizer.train(LINES * 5, 300)
-    tokenizers = {"body": tokenizer_of("body", BODY, 0), "face": tokenizer_of("face", FACE, 1)}
-    config = AvatarGPTConfig(
-        vocab_size=text.size, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, refiner_dim=16, refiner_layers=1,
-        refiner_heads=2, modalities={"body": BODY, "face": FACE},
-    )  # fmt: skip
-    torch.manual_seed(2)
-    model = AvatarGPTModel(config)
-    for name, tokenizer in tokenizers.items():
-        model.set_codebooks(name, tokenizer.codebooks, tokenizer.fingerprint)
-    return AvatarGPT(LoadedModel(model.eval(), text, tokenizers))
+    text, face = TextTokenizer.train(LINES * 5, 300), {k: FACE[k] for k in BODY}
+    tokenizers = {"body": random_tokenizer("body", 0, 0.2, 0.3, downsample=4, **BODY),
+                  "face": random_tokenizer("face", 1, 0.2, 0.3, downsample=3, **face)}  # fmt: skip
+    model = language_model(text, tokenizers, {"body": BODY, "face": FACE}, 2)
+    return AvatarGPT(LoadedModel(model, text, tokenizers))
 
 
-def model_of(gpt: AvatarGPT, modalities: dict[str, dict[str, int]], seed: int = 3) -> AvatarGPTModel:
-    """A model of the same size with random weights."""
-    fields = {k: v for k, v in gpt.model.config.to_dict().items() if k not in ("model_type", "architectures")}
-    torch.manual_seed(seed)
-    model = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": modalities, "fingerprints": {}}))
-    for name in modalities:
-        model.set_codebooks(name, gpt.tokenizers[name].codebooks, gpt.tokenizers[name].fingerprint)
-    return model.eval()
+def model_of(gpt: AvatarGPT, modalities: dict[str, dict[str, int]]) -> AvatarGPTModel:
+    """Another model with random weights for the same tokenizers."""
+    return language_model(gpt.text, gpt.tokenizers, modalities, 3)
 
 
 def face(seconds: float, seed: int = 0) -> FaceMotion:
@@ -103,7 +78,7 @@ def test_descriptions_can_be_read_back() -> None:
         assert known == [w for i, w in enumerate(wanted) if not i or w != wanted[i - 1]] or not events or not wanted
 
 
-def test_what_descriptions_describe() -> None:
+def test_descriptions_and_their_figures() -> None:
     both = (Event("smile", 0.2, 2.0, 0.3), Event("nod", 0.5, 1.0, 0.9, 2), Event("blink", 2.8, 0.3))
     score = Score(4.0, both, (Emotion("sad", 0.85, 0.0, 2.0), Emotion("happy", 0.3, 2.0, 4.0)))
     assert described(score) == "smile slightly and nod strongly twice, then blink; very sad, then slightly happy"
@@ -117,9 +92,9 @@ def test_what_descriptions_describe() -> None:
     assert all(v == 1 for v in right.values())
     assert wrong["described_sequences"] == 0 and 0 < wrong["described_actions"] < 1 == right["described_actions"]
     assert wrong["described_feelings"] == 0 and wrong["described_counts"] == 0.5
-    again = Score(6.0, tuple(Event("blink", 2.0 * i, 1.0, 0.7, i + 1) for i in range(3)))
-    assert reading([described(again)], [again])["described_counts"] == 1
-    assert reading(["blink, then blink three times"], [again])["described_counts"] == 0.5
+    blinks = Score(6.0, tuple(Event("blink", 2.0 * i, 1.0, 0.7, i + 1) for i in range(3)))
+    assert reading([described(blinks)], [blinks])["described_counts"] == 1
+    assert reading(["blink, then blink three times"], [blinks])["described_counts"] == 0.5
 
 
 def test_store_of_faces(tmp_path: Path) -> None:
@@ -160,8 +135,8 @@ def test_eight_bits() -> None:
     assert lowered("s", torch.ones(2, MIN_QUANTISED // 4), torch.int8)["s"].dtype == torch.bfloat16
 
 
-def test_a_tokenizer_in_eight_bits(tmp_path: Path) -> None:
-    tokenizer = tokenizer_of("face", FACE, 5)
+def test_a_tokenizer_in_eight_bits(gpt: AvatarGPT, tmp_path: Path) -> None:
+    tokenizer = gpt.tokenizers["face"]
     tokenizer.save(tmp_path / "t", torch.int8)
     back = MotionTokenizer.load(tmp_path / "t")
     assert back.fingerprint == tokenizer.fingerprint
@@ -229,15 +204,16 @@ def test_faces_to_words(gpt: AvatarGPT) -> None:
 
 def test_between_two_faces(gpt: AvatarGPT) -> None:
     start, end = face(1.5, 1), face(2.0, 2)
-    made = gpt.face_in_between(start, end, 1.1)
-    assert len(made) == 45 + 33 + 60
-    assert np.array_equal(made.weights[:45], start.weights) and np.array_equal(made.head[78:], end.head)
+    joined = gpt.face_in_between(start, end, 1.1)
+    assert len(joined) == 45 + 33 + 60
+    assert np.array_equal(joined.weights[:45], start.weights) and np.array_equal(joined.head[78:], end.head)
     for seconds in (0.03, 0.1, 1.0, 1.03, 1.07):
         rows = gpt.face_in_between(start, end, seconds).weights
         seams = np.abs(np.diff(rows, axis=0)).max(1)[[44, -len(end)]]
         assert seams.max() < (0.15 if seconds >= 1 else 1) and 0 <= rows.min() <= rows.max() <= 1
-    found = between(gpt, [face(4.0, 3)])
-    assert found["between_error"]["n"] == 1 and found["between_error"]["mean"] > found["between_error_line"]["mean"]
+    figures = between(gpt, [face(4.0, 3)])
+    assert figures["between_error"]["n"] == 1
+    assert figures["between_error"]["mean"] > figures["between_error_line"]["mean"]
 
 
 def test_a_text_between_two_faces(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,17 +241,11 @@ def test_a_text_between_two_faces(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatc
         gpt.face_in_between(start, end, 1.0, best_of=0)
 
 
-def test_a_body_model_says_that_it_has_no_face(gpt: AvatarGPT) -> None:
-    body = AvatarGPT(LoadedModel(model_of(gpt, {"body": BODY}), gpt.text, {"body": gpt.tokenizers["body"]}))
-    with pytest.raises(UserError, match="face"):
-        body.face("smile")
-
-
 def test_examples_of_every_face_task(gpt: AvatarGPT) -> None:
-    felt = Score(2.0, (), (Emotion("happy", 0.85, 0.0, 2.0),), "Look very happy.")
-    both = replace(felt, events=(Event("nod", 0.3, 0.8),), text="Nod, very happy.")
+    feeling = Score(2.0, (), (Emotion("happy", 0.85, 0.0, 2.0),), "Look very happy.")
+    both = replace(feeling, events=(Event("nod", 0.3, 0.8),), text="Nod, very happy.")
     items = []
-    for i, score in enumerate((felt, both)):
+    for i, score in enumerate((feeling, both)):
         clip = conditioned_clip(f"c{i}", score, i)
         motion: Any = clip.load()
         codes = gpt.tokenizers["face"].encode(motion)
@@ -312,6 +282,8 @@ def test_a_separate_face_model(gpt: AvatarGPT, tmp_path: Path) -> None:
     assert all((before[k] - after[k]).abs().max() <= before[k].abs().max() / 200 for k in before)
     both, single = (AvatarGPT.from_pretrained(path, "cpu") for path in (tmp_path, folder))
     assert list(both.tokenizers) == ["body"] and both.facial is both.facial is not both.loaded
+    with pytest.raises(UserError, match="face"):
+        AvatarGPT(LoadedModel(body, gpt.text, {"body": gpt.tokenizers["body"]})).face("smile")
     assert single.facial is single.loaded
     assert single.face_source() == "this model" and MODEL_FOLDER in both.face_source()
     a, b = both.face("smile", 1.2, seed=3)[0], single.face("smile", 1.2, seed=3)[0]

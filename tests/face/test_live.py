@@ -64,20 +64,14 @@ def direction(feelings: tuple[Feeling, ...] = (), clauses: tuple[Clause, ...] = 
 @pytest.mark.parametrize(
     ("message", "error"),
     [
-        ("smile", "not JSON"),
-        ("[" * 8000, "not JSON"),
-        ("[1]", "no JSON object"),
-        ("{}", "no JSON object"),
-        ('{"text": "smile", "speed": 2}', "'speed': unknown"),
-        ('{"text": 1}', "text: accepted a text of at most"),
+        ("smile", "not JSON"), ("[" * 8000, "not JSON"), ("[1]", "no JSON object"), ("{}", "no JSON object"),
+        ('{"text": "smile", "speed": 2}', "'speed': unknown"), ('{"text": 1}', "text: accepted a text of at most"),
         ('{"text": "\\ud800"}', "text: accepted a text"),
-        (json.dumps({"text": "x" * (MAX_CHARACTERS + 1)}), "at most 1000"),
-        ('{"text": "..."}', "text: signs alone"),
+        (json.dumps({"text": "x" * (MAX_CHARACTERS + 1)}), "at most 1000"), ('{"text": "..."}', "text: signs alone"),
         ('{"emotion": "happpy"}', "happy"),
-        ('{"emotion": "happy:2"}', "emotion happy:2: intensity 2; accepted 0 to 1"),
-        ('{"emotion": ""}', "emotion"),
+        ('{"emotion": "happy:2"}', "emotion happy:2: intensity 2; accepted 0 to 1"), ('{"emotion": ""}', "emotion"),
     ],
-)
+)  # fmt: skip
 def test_messages_that_are_refused(message: str, error: str) -> None:
     with pytest.raises(UserError, match=error) as refusal:
         parse_command(message)
@@ -216,11 +210,10 @@ def test_commands_that_came_while_weights_were_loaded_are_carried_out() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("das ist ein ganz anderer Satz mit vielen Worten", "English"),
-        ("a rock", "rests"),
+        ("das ist ein ganz anderer Satz mit vielen Worten", "English"), ("a rock", "rests"),
         ("smile to the shop", "differ (agreement 0.40"),
     ],
-)
+)  # fmt: skip
 def test_instructions_that_cannot_be_followed_are_warned_of(text: str, message: str) -> None:
     commands, answers = CommandQueue(), list[dict[str, Any]]()
     commands.put(json.dumps({"text": text}), answers.append)

@@ -159,14 +159,14 @@ def test_decoding_token_by_token_gives_the_same_logits() -> None:
     words[0, 3:] = 0
     tokens = torch.randint(0, 40, (3, 6))
     with torch.inference_mode():
-        read = network.encode(states, words)
-        wanted = network.decode(read[of], words[of], tokens)
-        decoding, left = CachedDecoder(network, read, words, of), torch.tensor([0, 1, 2])
+        encoded = network.encode(states, words)
+        expected = network.decode(encoded[of], words[of], tokens)
+        decoding, left = CachedDecoder(network, encoded, words, of), torch.tensor([0, 1, 2])
         for t in range(6):
             if t == 3:
                 decoding.select(torch.tensor([0, 2]))  # the second row is over
                 left = torch.tensor([0, 2])
-            assert torch.allclose(decoding.step(tokens[left, t]), wanted[left, t], atol=1e-5)
+            assert torch.allclose(decoding.step(tokens[left, t]), expected[left, t], atol=1e-5)
 
 
 def test_several_networks_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,22 +291,22 @@ def test_strengths_are_the_median_of_all_readings() -> None:
     def read(nod: float, happy: float, start: float = 0.2) -> Score:
         return Score(2.0, (Event("nod", start, 0.8, nod),), (Emotion("happy", happy, 0.0, 2.0),), "")
 
-    found = consensus([read(1.0, 0.3), read(0.7, 0.3), read(0.7, 0.85), read(0.3, 1.0, start=1.5)])
-    assert found.events[0].intensity == 0.7  # one that nods much later says nothing of this nod
-    assert found.emotions[0].intensity == 0.3  # the lower of the two in the middle
+    score = consensus([read(1.0, 0.3), read(0.7, 0.3), read(0.7, 0.85), read(0.3, 1.0, start=1.5)])
+    assert score.events[0].intensity == 0.7  # one that nods much later says nothing of this nod
+    assert score.emotions[0].intensity == 0.3  # the lower of the two in the middle
 
 
 TEXTS = ["wink twice with the left eye, then nod", "smile"]
 
 
-def test_before_training_they_are_the_encoder() -> None:
+def test_tuned_layers_begin_as_those_of_the_encoder() -> None:
     torch.manual_seed(0)
     states, words = pad_states(SentenceGrounder(layers=(0, 3, 6)).states(TEXTS))
-    found = TunedLayers(3, 2, 0.0).eval()(states[..., WIDTH : 2 * WIDTH], words)
-    assert (found - states[..., 2 * WIDTH :])[words.bool()].abs().max() < 0.02  # states are kept as float16
+    tuned = TunedLayers(3, 2, 0.0).eval()(states[..., WIDTH : 2 * WIDTH], words)
+    assert (tuned - states[..., 2 * WIDTH :])[words.bool()].abs().max() < 0.02  # states are kept as float16
 
 
-def test_a_reader_stores_its_changes_alone(tmp_path: Path) -> None:
+def test_a_parser_stores_its_changes_alone(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = ParserConfig(width=16, hidden=16, heads=2, decoder=1, layers=[0, 3], rank=2)
     parser = InstructionParser(ParserNetwork(config))
@@ -316,7 +316,7 @@ def test_a_reader_stores_its_changes_alone(tmp_path: Path) -> None:
             v.add_(0.1 * torch.randn_like(v)) if k.endswith(".up") else None
     parser.save(tmp_path)
     grounder = reading_grounder(config)
-    again = InstructionParser.load(tmp_path)
+    loaded = InstructionParser.load(tmp_path)
     states, words = pad_states(grounder.states(TEXTS))
-    assert torch.equal(again.network.encode(states, words), parser.network.encode(states, words))
-    assert again.read(TEXTS, grounder) == parser.read(TEXTS, grounder)
+    assert torch.equal(loaded.network.encode(states, words), parser.network.encode(states, words))
+    assert loaded.read(TEXTS, grounder) == parser.read(TEXTS, grounder)

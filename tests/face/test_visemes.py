@@ -6,18 +6,11 @@ import pytest
 from avatargpt.face.audio_model.visemes import STYLE, phone_track, viseme_curves
 from avatargpt.metrics.lip_sync import MOUTH, Lips, channel, closed, closure_lags, rounding, touching
 from avatargpt.speech.phones import INDEX, Phone, from_arpabet, from_ipa
-from tests.factories import PHONES
+from tests.factories import PHONES, phones_at
 from vqvae import arkit
 
 I = arkit.INDEX  # noqa: E741
 PRESS = [I["mouthPressLeft"], I["mouthPressRight"]]
-
-
-def phones_of(text: str) -> list[Phone]:
-    """``T 0.3 S 0.4 SIL 0.55``: names, each with its start, up to the silence."""
-    parts = text.split()
-    starts = [float(x) for x in parts[1::2]]
-    return [Phone(n, a, b) for n, a, b in zip(parts[::2], starts, starts[1:], strict=False)]
 
 
 def style(kind: str, value: float = 1.0) -> np.ndarray:
@@ -44,9 +37,9 @@ def test_lips_close_for_p_b_m_and_touch_for_f_v() -> None:
 def test_vowels_open_round_and_spread() -> None:
     assert peak("jawOpen", PHONES, 0.5) > 0.25 > 0.12 > peak("jawOpen", PHONES, 1.26)
     assert peak("mouthPucker", PHONES, 1.1) > 0.4 and peak("mouthStretch", PHONES, 0.78) > 0.2
-    rounded = viseme_curves(phones_of("T 0.3 S 0.4 T 0.55 UW 0.6 SIL 0.9"), 40).curves
+    rounded = viseme_curves(phones_at("T 0.3 S 0.4 T 0.55 UW 0.6 | 0.9"), 40).curves
     assert rounding(rounded)[round(0.5 * 30)] > 0.1  # it begins before the vowel
-    diphthong = phones_of("AY 0.3 SIL 0.8")
+    diphthong = phones_at("AY 0.3 | 0.8")
     assert peak("jawOpen", diphthong, 13 / 30) > 1.5 * peak("jawOpen", diphthong, 21 / 30)  # "ah" before "ee"
 
 
@@ -60,7 +53,7 @@ def test_styles_and_loudness_scale_movement() -> None:
     usual, large, small = (peak("jawOpen", PHONES, 0.5, style=style("jaw", x)) for x in (0.0, 1.0, -1.0))
     assert large > 1.2 * usual and small < 0.85 * usual
     for kind, vowel, name in (("rounding", "UW", "mouthPucker"), ("spread", "IY", "mouthStretch")):
-        phones = phones_of(f"{vowel} 0.3 SIL 0.7")
+        phones = phones_at(f"{vowel} 0.3 | 0.7")
         assert peak(name, phones, style=style(kind)) > 1.2 * peak(name, phones), kind
     phones = [Phone(n, 0.3 + 0.15 * k, 0.45 + 0.15 * k) for k, n in enumerate(["AA", "T"] * 4)]
     loudness = np.full(60, -30.0)
@@ -69,7 +62,7 @@ def test_styles_and_loudness_scale_movement() -> None:
 
 
 def test_an_accent_nods_down_and_lifts_the_brows() -> None:
-    curves = viseme_curves(phones_of("AA 0.3 T 0.38 AA 0.45 T 0.9 AA 1.0 T 1.08 AA 1.15 SIL 1.23"), 60).curves
+    curves = viseme_curves(phones_at("AA 0.3 T 0.38 AA 0.45 T 0.9 AA 1.0 T 1.08 AA 1.15 | 1.23"), 60).curves
     assert curves[:, 53].min() < -0.01 and curves[:, 53].max() < 1e-6
     assert abs(int(curves[:, 53].argmin()) - 20) <= 1 and curves[20, I["browInnerUp"]] > 0.05
 
@@ -97,7 +90,7 @@ def test_closures_late_open_and_beside_vowels() -> None:
     pressed[:, [*PRESS, I["mouthRollLower"]]] = 0.4
     assert closed(pressed).all() and not touching(pressed).any()  # closed lips do not touch the teeth
     lips = Lips()
-    lips.add(np.zeros((60, 55)), phones_of("P 0.3 AA 0.4 T 0.6 IY 0.7 SIL 0.9"))
+    lips.add(np.zeros((60, 55)), phones_at("P 0.3 AA 0.4 T 0.6 IY 0.7 | 0.9"))
     assert len(lips.closure_vowel) == 1 and len(lips.closure_consonant) == 1  # not the vowel beside the p
 
 

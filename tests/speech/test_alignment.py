@@ -2,6 +2,8 @@
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from avatargpt.speech.phones import ARPABET, INDEX, VISEMES, Phone
 from avatargpt.speech.pronouncing import transcript_words
 from avatargpt.speech.words import Word, Words
 from avatargpt.train.speech_data.recordings import lj_texts
-from tests.factories import PHONES, TEXT, phone_scores, sound_scores, voice
+from tests.factories import PHONES, TEXT, phone_scores, phones_at, sound_scores, voice
 from vqvae.errors import UserError
 
 NAMES = [p.name for p in PHONES]
@@ -51,49 +53,41 @@ def test_the_path_of_a_text_and_its_fit() -> None:
 
 def test_pauses_may_come_anywhere_and_phones_may_be_left_out() -> None:
     moved = [p if p.start < 0.86 else Phone(p.name, p.start + 0.5, p.end + 0.5) for p in PHONES]
-    names = [p.name for p in PHONES]
-    path = viterbi(phone_scores(moved, 75), names).phones
-    assert any(p.name == "SIL" and 0.8 < p.start < 0.95 and p.end > 1.2 for p in path)
-    left_out = [p for p in PHONES if p.name != "F"]
-    path = viterbi(phone_scores(left_out, 60), names).phones
-    assert sum(p.end - p.start for p in path if p.name == "F") <= 0.034
+    pauses = [p for p in viterbi(phone_scores(moved, 75), NAMES).phones if p.name == "SIL"]
+    assert any(0.8 < p.start < 0.95 and p.end > 1.2 for p in pauses)
+    without_f = viterbi(phone_scores([p for p in PHONES if p.name != "F"], 60), NAMES).phones
+    assert sum(p.end - p.start for p in without_f if p.name == "F") <= 0.034
+    scores = sharp_scores(phones_at("M 0.3 AA 0.5 | 0.8"), 30)
+    assert viterbi(scores, ["M", "F", "AA"]).fit < viterbi(scores, ["M", "AA"]).fit - 0.1  # leaving one out costs
 
 
 def test_alignments_are_neither_early_nor_late() -> None:
     off = list[float]()
     for late in np.linspace(0, 1 / 60, 9)[:-1]:
-        phones = [Phone("M", 0.3 + late, 0.5 + late), Phone("AA", 0.5 + late, 0.8 + late)]
+        phones = phones_at(f"M {0.3 + late} AA {0.5 + late} | {0.8 + late}")
         path = viterbi(sharp_scores(phones, 30), ["M", "AA"]).phones
         off += [a.start - b.start for a, b in zip([p for p in path if p.name != "SIL"], phones, strict=True)]
     assert abs(np.mean(off)) < 0.003  # neither early nor late on average
 
 
-def test_a_sound_that_is_left_out_costs() -> None:
-    scores = sharp_scores([Phone("M", 0.3, 0.5), Phone("AA", 0.5, 0.8)], 30)
-    complete, without_f = (viterbi(scores, names).fit for names in (["M", "AA"], ["M", "F", "AA"]))
-    assert without_f < complete - 0.1
-
-
 def test_phone_scores_of_a_driver(driver: Driver) -> None:
     rows = driver.phone_scores(extract(voice(1.0), RATE))
-    assert rows.shape == (60, len(ARPABET))
+    assert rows.shape == (60, len(ARPABET)) and INDEX["SIL"] == 0
     assert np.allclose(np.exp(rows).sum(1), 1, atol=1e-4)
-    assert INDEX["SIL"] == 0
 
 
 def test_right_times_lie_where_the_sound_changes() -> None:
     t = np.arange(2 * RATE) / RATE
     tones = np.where(t < 0.8, np.sin(2 * np.pi * 300 * t), np.sin(2 * np.pi * 2500 * t))
-    rng = np.random.default_rng(0)
-    sound = np.asarray(0.1 * tones * (t >= 0.3) + 1e-3 * rng.standard_normal(len(t)), np.float32)
-
-    def at(early: float) -> list[float]:
-        phones = [("SIL", 0.0, 0.3), ("M", 0.3 - early, 0.8 - early), ("S", 0.8 - early, 2.0)]
-        return spectral_changes(sound, [Phone(*p) for p in phones])
-
-    right = at(0.0)
+    noise = np.random.default_rng(0).standard_normal(len(t))
+    sound = np.asarray(0.1 * tones * (t >= 0.3) + 1e-3 * noise, np.float32)
+    changes = {
+        early: spectral_changes(sound, [Phone("SIL", 0, 0.3), *phones_at(f"M {0.3 - early} S {0.8 - early} | 2")])
+        for early in (0.0, -0.05, -0.03, 0.03, 0.05)
+    }
+    right = changes.pop(0.0)
     assert len(right) == 2 and min(right) > 2  # pauses do not count
-    assert all(min(right) > max(at(off)) + 1 for off in (-0.05, -0.03, 0.03, 0.05))
+    assert all(min(right) > max(wrong) + 1 for wrong in changes.values())
 
 
 def test_looking_alike_counts_half() -> None:
@@ -106,12 +100,9 @@ def test_looking_alike_counts_half() -> None:
 
 
 def test_the_silence_before_a_burst_is_its_closure() -> None:
-    phones = [Phone("SIL", 0.0, 0.5), Phone("P", 0.5, 0.53), Phone("AA", 0.53, 0.7), Phone("SIL", 0.7, 0.78),
-             Phone("T", 0.78, 0.8), Phone("SIL", 0.8, 0.9), Phone("M", 0.9, 1.0)]  # fmt: skip
-    closed = with_closures(phones)
-    assert [(p.name, round(p.start, 2), round(p.end, 2)) for p in closed] == [
-        ("SIL", 0.0, 0.43), ("P", 0.43, 0.53), ("AA", 0.53, 0.7), ("T", 0.7, 0.8), ("SIL", 0.8, 0.9), ("M", 0.9, 1.0),
-    ]  # fmt: skip
+    closed = with_closures(phones_at("SIL 0 P 0.5 AA 0.53 SIL 0.7 T 0.78 SIL 0.8 M 0.9 | 1"))
+    rounded = [Phone(p.name, round(p.start, 2), round(p.end, 2)) for p in closed]
+    assert rounded == phones_at("SIL 0 P 0.43 AA 0.53 T 0.7 SIL 0.8 M 0.9 | 1")
 
 
 def test_soft_sounds_after_a_pause_begin_where_the_sound_rises() -> None:
@@ -119,25 +110,21 @@ def test_soft_sounds_after_a_pause_begin_where_the_sound_rises() -> None:
     audio = rng.normal(0, 1e-4, RATE).astype(np.float32)
     audio[RATE // 2 :] += rng.normal(0, 0.03, RATE // 2).astype(np.float32)
 
-    def times(phones: list[Phone]) -> list[tuple[str, float, float]]:
-        return [(p.name, p.start, p.end) for p in with_onsets(phones, extract(audio, RATE))]
+    def placed(text: str) -> list[Phone]:
+        return with_onsets(phones_at(text), extract(audio, RATE))
 
-    phones = [Phone("SIL", 0.0, 0.58), Phone("HH", 0.58, 0.6), Phone("AH", 0.6, 0.62), Phone("L", 0.62, 0.7)]
-    expected = times(phones)
-    start = expected[0][2]
+    soft = placed("SIL 0 HH 0.58 AH 0.6 L 0.62 | 0.7")
+    start = soft[0].end
     assert start == pytest.approx(0.5, abs=0.02)  # a window of 25 ms holds half of it before its end
-    middle = (start + 0.62) / 2
-    assert expected == [("SIL", 0.0, start), ("HH", start, middle), ("AH", middle, 0.62), ("L", 0.62, 0.7)]
-    vowel = times([Phone("SIL", 0.0, 0.58), Phone("AA", 0.58, 0.7)])
-    assert vowel == [("SIL", 0.0, start), ("AA", start, 0.7)]
+    assert soft == phones_at(f"SIL 0 HH {start} AH {(start + 0.62) / 2} L 0.62 | 0.7")
+    assert placed("SIL 0 AA 0.58 | 0.7") == phones_at(f"SIL 0 AA {start} | 0.7")
     for unchanged in (
-        [Phone("SIL", 0.0, 0.58), Phone("P", 0.58, 0.7)],  # a closure is silent
-        [Phone("SIL", 0.0, 0.05), Phone("AA", 0.05, 0.4), Phone("SIL", 0.4, 0.45), Phone("AA", 0.45, 0.7)],  # no pauses
-        [Phone("SIL", 0.0, 0.3), Phone("AA", 0.3, 0.7)],  # quiet before it
+        "SIL 0 P 0.58 | 0.7",  # a closure is silent
+        "SIL 0 AA 0.05 SIL 0.4 AA 0.45 | 0.7",  # no pauses
+        "SIL 0 AA 0.3 | 0.7",  # quiet before it
     ):
-        assert times(unchanged) == [(p.name, p.start, p.end) for p in unchanged]
-    late = [Phone("SIL", 0.0, 0.9), Phone("AA", 0.9, 1.0)]
-    assert times(late)[0][2] >= 0.9 - 0.12 - 1e-6
+        assert placed(unchanged) == phones_at(unchanged)
+    assert placed("SIL 0 AA 0.9 | 1")[0].end >= 0.9 - 0.12 - 1e-6
 
 
 @pytest.mark.parametrize(("seconds", "copies"), [(WINDOW / STEPS, 1), (10, 6)])
@@ -183,16 +170,17 @@ def test_refused_passages_keep_the_times_of_the_network(monkeypatch: pytest.Monk
     assert tries == [(0, 14), (0, 6), (0, 5), (5, 6), (6, 14)]
 
 
-def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_and_unknown_aligners(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = np.zeros(16_000, np.float32)
-    monkeypatch.setattr(alignment, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r'pip install "avatargpt\[align\]"'):
-        align(sound, "hello", packaged_driver(), aligner="pocketsphinx")
-    monkeypatch.setattr(transcripts, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r'pip install "avatargpt\[asr\]"'):
-        transcripts.transcribe(sound, "base", packaged_driver())
-    with pytest.raises(UserError, match="accepted: auto, pocketsphinx, network"):
-        align(sound, "hello", packaged_driver(), aligner="kaldi")  # type: ignore[arg-type]
+    for module in (alignment, transcripts):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    for call, message in (
+        (lambda: align(sound, "hello", packaged_driver(), aligner="pocketsphinx"), r'pip install "avatargpt\[align\]"'),
+        (lambda: transcripts.transcribe(sound, "base", packaged_driver()), r'pip install "avatargpt\[asr\]"'),
+        (lambda: align(sound, "hello", packaged_driver(), aligner="kaldi"), "accepted: auto, pocketsphinx, network"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call()
 
 
 NOISE = np.random.default_rng(0).standard_normal(48_000).astype(np.float32) * 0.1
@@ -204,30 +192,23 @@ def test_sounds_without_speech_are_refused(sound: np.ndarray) -> None:
         align(sound, "hello there my friend", packaged_driver())
 
 
-class FakeWhisper:
-    """Hears the given words, in a language."""
-
-    def __init__(self, words: list[tuple[str, float, float]], language: str = "en") -> None:
-        self.words, self.language = words, language
-
-    def transcribe(self, samples: np.ndarray, **options: object) -> tuple[list[object], object]:
-        class Row:
-            def __init__(self, **values: object) -> None:
-                self.__dict__.update(values)
-
-        rows = [Row(word=t, start=a, end=b, probability=0.9) for t, a, b in self.words]
-        return [Row(words=rows, end=2.0)], Row(language=self.language, language_probability=0.97)
+def whisper(*words: tuple[str, float, float], language: str = "en") -> Any:
+    """A model that recognises the given words."""
+    rows = [SimpleNamespace(word=t, start=a, end=b, probability=0.9) for t, a, b in words]
+    result = [SimpleNamespace(words=rows, end=2.0)], SimpleNamespace(language=language, language_probability=0.97)
+    return SimpleNamespace(transcribe=lambda samples, **options: result)
 
 
 def test_words_that_whisper_recognises() -> None:
     sound = np.zeros(32_000, np.float32)
-    whisper = FakeWhisper([(" Hello,", 0.2, 0.7), (" ...", 0.7, 0.8), (" you", 0.6, 2.4)])
-    words = transcripts.recognise(whisper, sound, "a.wav")
+    model = whisper((" Hello,", 0.2, 0.7), (" ...", 0.7, 0.8), (" you", 0.6, 2.4))
+    words = transcripts.recognise(model, sound, "a.wav")
     assert [(w.text, w.start, w.end) for w in words.words] == [("Hello,", 0.2, 0.6), ("you", 0.6, 2.0)]
-    with pytest.raises(UserError, match=r"another language \(de, 97% sure\); accepted: English"):
-        transcripts.recognise(FakeWhisper([("Guten", 0, 1)], "de"), sound, "a.wav")
-    with pytest.raises(UserError, match="no speech is heard"):
-        transcripts.recognise(FakeWhisper([]), sound, "a.wav")
+    german = whisper(("Guten", 0, 1), language="de")
+    other = r"another language \(de, 97% sure\); accepted: English"
+    for model, message in ((german, other), (whisper(), "no speech is heard")):
+        with pytest.raises(UserError, match=message):
+            transcripts.recognise(model, sound, "a.wav")
 
 
 def sentence(shared: Path) -> tuple[Path, str]:
@@ -243,6 +224,8 @@ def test_a_real_sentence(shared: Path) -> None:
     assert [words.words[s.word].text for s in words.stresses] == ["in", "being", "comparatively", "modern"][-3:]
     known = Words(tuple(Word(w.text, w.start, w.end) for w in words.words))
     assert align(path, "", packaged_driver(), near=known, slack=0.2, aligner="network").words == words.words
+    with pytest.raises(UserError, match="LJ001-0002.wav: transcript does not fit the sound: fit 0."):
+        align(path, "printing is an old art and the best of its kind", packaged_driver())
 
 
 def test_pocketsphinx_agrees_with_the_network(shared: Path) -> None:
@@ -252,9 +235,3 @@ def test_pocketsphinx_agrees_with_the_network(shared: Path) -> None:
     assert exact.source == "pocketsphinx" and exact.text == rough.text
     assert max(abs(a.start - b.start) for a, b in zip(exact.words, rough.words, strict=True)) < 0.15
     assert all(w.confidence is not None and w.phones for w in exact.words) and len(exact.stresses) >= 3
-
-
-def test_a_transcript_of_something_else(shared: Path) -> None:
-    path, _ = sentence(shared)
-    with pytest.raises(UserError, match="LJ001-0002.wav: transcript does not fit the sound: fit 0."):
-        align(path, "printing is an old art and the best of its kind", packaged_driver())

@@ -19,8 +19,6 @@ from avatargpt.speech.live import MAX_LATE, MAX_WAITING, MIN_AHEAD, Listener, Pl
 from vqvae.errors import UserError
 
 RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples
-RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples
-RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples
 Arrivals = list[tuple[float, float]]  # (second, seconds of sound)
 Blocks = list[tuple[float, int, bool]]
 
@@ -60,46 +58,47 @@ def played(
                 now, stalls = now + 0.44, math.inf
 
 
+def even(count: int, start: float = 0.1) -> np.ndarray:
+    """Times of frames in a row."""
+    return np.asarray(start + np.arange(count) * FRAME)
+
+
+def tenths(count: int, late: int = -1) -> Arrivals:
+    """A microphone's chunks of 0.1 s, one of them 0.1 s late."""
+    return [(0.1 * k + 0.1 + 0.1 * (k == late), 0.1) for k in range(count)]
+
+
 def test_chunks_of_a_microphone_become_even_frames_without_delay() -> None:
-    blocks, dropped = played([(0.1 * k + 0.1, 0.1) for k in range(20)])
-    times = [t for t, _, _ in blocks]
+    blocks, dropped = played(tenths(20))
     assert dropped == 0 and not any(silent for *_, silent in blocks) and {n for _, n, _ in blocks} <= {533, 534}
-    np.testing.assert_allclose(times, 0.1 + np.arange(60) * FRAME, atol=NEAR)
+    np.testing.assert_allclose([t for t, _, _ in blocks], even(60), atol=NEAR)
 
 
-def test_a_delay_of_a_late_chunk_is_made_up_for() -> None:
-    arrivals = [(0.1 * k + 0.1 + 0.1 * (k == 10), 0.1) for k in range(100)]
-    times = np.array([t for t, _, silent in played(arrivals)[0] if not silent])
-    late = times - (0.1 + np.arange(300) * FRAME)
+def test_late_chunks_and_stalls_of_the_machine_are_made_up_for() -> None:
+    times = np.array([t for t, _, silent in played(tenths(100, late=10))[0] if not silent])
+    late = times - even(300)
     assert late[40] == pytest.approx(0.1, abs=0.02) and late[150:].max() < 0.01
     assert np.diff(times[36:]).min() > 0.9 * FRAME  # and not in a hurry
+    blocks, _ = played(tenths(40), stalls=1.5)
+    late = np.array([t for t, _, _ in blocks]) - even(120)
+    assert not any(silent for *_, silent in blocks) and late.max() > 0.4 and np.abs(late[60:]).max() < NEAR
 
 
-def test_a_stall_of_the_machine_does_not_stay() -> None:
-    blocks, _ = played([(0.1 * k + 0.1, 0.1) for k in range(40)], stalls=1.5)
-    late = np.array([t for t, _, _ in blocks]) - (0.1 + np.arange(120) * FRAME)
-    assert not any(silent for *_, silent in blocks) and late.max() > 0.4
-    assert np.abs(late[60:]).max() < NEAR
-
-
-def test_a_sentence_that_comes_at_once_is_spoken_at_its_speed_and_pauses_are_silent() -> None:
+def test_a_sentence_that_comes_at_once_is_played_at_its_speed_and_pauses_are_silent() -> None:
     blocks, dropped = played([(0.1, 1), (5, 2)])
     sound = [t for t, _, silent in blocks if not silent]
-    assert dropped == 0 and len(sound) in (90, 91)
-    np.testing.assert_allclose(np.diff(sound[:30]), FRAME, atol=NEAR)
-    np.testing.assert_allclose(np.diff(sound[31:]), FRAME, atol=NEAR)
-    assert sound[30] == pytest.approx(5, abs=FRAME + NEAR)
+    assert dropped == 0 and len(sound) in (90, 91) and sound[30] == pytest.approx(5, abs=FRAME + NEAR)
+    for sentence in (sound[:30], sound[31:]):
+        np.testing.assert_allclose(np.diff(sentence), FRAME, atol=NEAR)
     pause = [t for t, _, silent in blocks if silent]
     assert pause[0] == pytest.approx(0.1 + 29 * FRAME + MAX_LATE, abs=NEAR) and max(np.diff(pause)) < FRAME + NEAR
     assert len(pause) == pytest.approx((3.9 - MAX_LATE) * 30, abs=2)
 
 
-def test_what_a_microphone_said_while_weights_were_loaded_is_dropped() -> None:
-    piled = [(0.01, 0.7)]  # in the pipe when listening began
-    blocks, dropped = played([*piled, *((0.1 * k + 0.1, 0.1) for k in range(60))], begin=3.05)
-    assert dropped == pytest.approx(3.7)
-    np.testing.assert_allclose([t for t, _, _ in blocks[:3]], 3.1 + np.arange(3) * FRAME, atol=NEAR)
-    assert not any(silent for *_, silent in blocks)
+def test_what_a_microphone_sent_while_weights_were_loaded_is_dropped() -> None:
+    blocks, dropped = played([(0.01, 0.7), *tenths(60)], begin=3.05)  # 0.7 s lay in the pipe when listening began
+    assert dropped == pytest.approx(3.7) and not any(silent for *_, silent in blocks)
+    np.testing.assert_allclose([t for t, _, _ in blocks[:3]], even(3, 3.1), atol=NEAR)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +124,7 @@ def test_long_chunks_at_the_speed_of_speech_wait_for_their_turn(chunk: float, fi
     assert dropped == 0 and sum(n for _, n, silent in blocks if not silent) == round(6 * chunk * RATE)
 
 
-def test_a_reader_that_was_held_up_takes_nobody_for_fast() -> None:
+def test_a_delayed_reader_takes_no_source_for_fast() -> None:
     play = Playout(RATE, 0.0)
     for k in range(20):
         play.arrived(np.ones(RATE // 10), 0.1 * k + 0.1, 0.1 * k)
@@ -143,20 +142,20 @@ def test_memory_is_bounded_while_weights_are_loaded() -> None:
     assert play.begin(200.0) == pytest.approx(MAX_WAITING + 60) and play.waiting == 0
 
 
-def test_a_listener_drops_what_is_old_and_says_so_once() -> None:
+def test_a_listener_drops_old_sound_and_reports_it_once() -> None:
     read, write = os.pipe()
-    told: list[float] = []
+    dropped: list[float] = []
     with open(read, "rb", buffering=0) as source, open(write, "wb", buffering=0) as sink:
-        listener = Listener(live.pipe_blocks(source), RATE, told.append)
+        listener = Listener(live.pipe_blocks(source), RATE, dropped.append)
         sink.write(np.full(16_000, 7, "<i2").tobytes())  # piled up: a second that is old by now
         time.sleep(0.1)
         speaking = threading.Thread(target=lambda: (time.sleep(0.1), sink.write(np.full(1600, 9, "<i2").tobytes())))
         blocks = listener.blocks()
         speaking.start()
-        heard = [next(blocks) for _ in range(4)]
+        received = [next(blocks) for _ in range(4)]
     speaking.join()
-    assert told == [1.0] and {int(v) for block in heard for v in block} <= {0, 9}
-    assert any(block.any() for block in heard)
+    assert dropped == [1.0] and {int(v) for block in received for v in block} <= {0, 9}
+    assert any(block.any() for block in received)
 
 
 def test_a_listener_raises_what_its_source_does() -> None:
@@ -164,10 +163,9 @@ def test_a_listener_raises_what_its_source_does() -> None:
         yield np.ones(10)
         raise UserError("no more")
 
-    with pytest.raises(UserError, match="no more"):
-        list(Listener(broken(), RATE, lambda seconds: None).blocks())
-    with pytest.raises(UserError, match="no sound came"):
-        list(Listener(iter(()), RATE, lambda seconds: None).blocks())
+    for source, message in ((broken(), "no more"), (iter(()), "no sound came")):
+        with pytest.raises(UserError, match=message):
+            list(Listener(source, RATE, lambda seconds: None).blocks())
 
 
 def test_silence_has_its_length() -> None:
@@ -233,8 +231,7 @@ def test_a_microphone_that_waits_keeps_its_times(monkeypatch: pytest.MonkeyPatch
     fake = SimpleNamespace(InputStream=Stream, PortAudioError=OSError)
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
     blocks = live.microphone_blocks("default", 16_000)
-    first = [next(blocks) for _ in range(300)]
-    assert [int(b[0]) for b in first] == list(range(300))
+    assert [int(next(blocks)[0]) for _ in range(300)] == list(range(300))
     calls[0](np.ones((4, 1), np.float32), 4, None, None)
     assert [len(next(blocks)), float(next(blocks)[0])] == [40, 1.0]
     blocks.close()  # type: ignore[attr-defined]

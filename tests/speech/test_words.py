@@ -35,15 +35,13 @@ def test_stresses_and_phrases() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no words"),
-        ([Word("a", -1.0, 1.0)], "from 0 on"),
-        ([Word("a", float("nan"), 1.0)], "from 0 on"),
+        ([], "no words"), ([Word("a", -1.0, 1.0)], "from 0 on"), ([Word("a", float("nan"), 1.0)], "from 0 on"),
         ([Word("a", 1.0, 0.5)], "ends at 0.5 s, before it begins"),
         ([Word("a", 0.0, 1.0), Word("b", 0.5, 1.5)], "begins at 0.5 s, before a ends"),
         ([Word("a", 1.0, 1.2), Word("b", 0.2, 0.3)], "begins at 0.2 s"),
         ([Word("a", 0.0, 2.5)], "the sound ends at 2 s"),
     ],
-)
+)  # fmt: skip
 def test_times_that_cannot_be(words: list[Word], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Words(tuple(words), 2.0)
@@ -171,10 +169,8 @@ def test_files_of_others(tmp_path: Path, name: str, text: str, expected: list[tu
         ("a.TextGrid", TWO, r"no tier of words among its interval tiers \('hands', 'feet'\)"),
         ("a.TextGrid", TWO.replace("hands", "A - words").replace("feet", "B - words"), "2 tiers of words"),
         ("a.TextGrid", SHORT.replace("0.5\n1\n", "0.5\n0.2\n"), "before it begins"),
-        ("a.TextGrid", SHORT.replace("TextGrid", "Pitch"), "no TextGrid"),
-        ("a.json", '{"words": [', "no JSON"),
-        ("a.json", '{"a": 1}', "JSON without words"),
-        ("a.json", '{"words": []}', "no words in it"),
+        ("a.TextGrid", SHORT.replace("TextGrid", "Pitch"), "no TextGrid"), ("a.json", '{"words": [', "no JSON"),
+        ("a.json", '{"a": 1}', "JSON without words"), ("a.json", '{"words": []}', "no words in it"),
         ("a.json", '{"words": [{"word": "a", "start": "x", "end": 1}]}', "'x'; accepted: a number"),
         ("a.json", '{"words": [{"word": "a", "start": 1, "end": null}]}', "accepted: a number"),
         ("a.json", '{"words": [{"word": "a"}]}', "no times of 'a'"),
@@ -186,10 +182,9 @@ def test_files_of_others(tmp_path: Path, name: str, text: str, expected: list[tu
         ("a.srt", "1\n00:00:05,000 --> 00:00:02,000\nhi\n", "a cue from 5 to 2 s"),
         ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\nhi\n\n2\n00:0x --> 00:09\nyou\n", "line 6"),
         ("a.csv", "Begin,End,Label,Type\n0.1,,cat,words\n", "line 2"),
-        ("a.txt", "just words\n", "no word times in it"),
-        ("a.txt", " \n", "empty file"),
+        ("a.txt", "just words\n", "no word times in it"), ("a.txt", " \n", "empty file"),
     ],
-)
+)  # fmt: skip
 def test_damaged_files_are_refused_in_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message) as error:

@@ -25,7 +25,6 @@ from vqvae.face import FaceMotion
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "portrait.yaml"
 LEFT_LIDS, RIGHT_LIDS = (43, 47), (37, 41)  # the person's left eye is on the picture's right
-LEFT_LIDS, RIGHT_LIDS = (43, 47), (37, 41)  # the person's left eye is on the picture's right
 LIPS = (62, 66)
 
 
