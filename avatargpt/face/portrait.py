@@ -104,6 +104,7 @@ class PortraitNetwork(nn.Module):
         for width in reversed(widths):
             self.fuse.append(_block(above + 2 * width, width))
             guide = nn.Conv2d(above + width, 3, 3, padding=1)
+            # No flow at first: training begins with the picture as it is.
             nn.init.zeros_(guide.weight)
             assert guide.bias is not None
             nn.init.zeros_(guide.bias)
@@ -131,9 +132,11 @@ class PortraitNetwork(nn.Module):
             if level:
                 x, flow = (F.interpolate(t, scale_factor=2, mode="bilinear", align_corners=True) for t in (x, flow))
             step = guide(torch.cat([x, guide_map], 1))
+            # At most a tenth of the picture at each level: large movements come from several levels.
             flow = flow + 0.2 * step[:, :2].tanh()
             x = fuse(torch.cat([x, warp(features, flow) * step[:, 2:].sigmoid(), guide_map], 1))
         painted = self.paint(x)
+        # New paint where the picture has nothing to move there (teeth, closed lids), the moved picture elsewhere.
         share = painted[:, 3:].sigmoid()
         out: Tensor = share * painted[:, :3].sigmoid() + (1 - share) * warp(picture, flow)
         return out

@@ -60,7 +60,7 @@ class RunningGain:
         self.floor += 0.3 * (db - self.floor) if db < self.floor else min(2.0 / FPS, db - self.floor)
         if db > self.level:
             self.level += 0.3 * (db - self.level)
-        elif db > self.floor + 10:
+        elif db > self.floor + 10:  # silence is no reason to turn up the noise
             self.level -= min(3.0 / FPS, self.level - db)
         self.level = min(0.0, max(-55.0, self.level))
         return float(10 ** ((TARGET - self.level) / 10))
@@ -82,6 +82,7 @@ class SpeechFeatures:
         wide = np.hanning(PITCH_WINDOW + 1)[:-1].astype(np.float32)
         self._wide = wide
         self._mean = np.full(PITCH_WINDOW, 1 / PITCH_WINDOW, np.float32)
+        # The window damps long lags; dividing by its own autocorrelation undoes that.
         taper = fft.irfft(np.abs(fft.rfft(wide, PITCH_FFT)) ** 2)[: LONGEST + 1]
         self._untaper = (taper[0] / taper)[SHORTEST:].astype(np.float32)
         self._quarters = np.arange(QUARTERS)

@@ -212,6 +212,7 @@ def recognise(
 ) -> Words:
     """The words of a sound (n,) at 16 kHz with Whisper's own times. Raises UserError as `transcribe`."""
     seconds = len(samples) / sound.RATE
+    # Each window on its own: with the text so far as a prompt, one wrong word can repeat to the end.
     segments, info = whisper.transcribe(samples, word_timestamps=True, condition_on_previous_text=False)
     if info.language != "en":
         raise UserError(f"{where}: speech in another language ({info.language}, {info.language_probability:.0%} "
@@ -221,6 +222,7 @@ def recognise(
         for word in segment.words or ():
             text = word.word.strip()
             if any(c.isalnum() for c in text):
+                # Whisper's words may overlap a little, and may end after the sound.
                 start = max(float(word.start), words[-1].start if words else 0.0)
                 end = max(start, float(word.end))
                 words.append(Word(text, min(start, seconds), min(end, seconds), (), float(word.probability)))

@@ -109,6 +109,7 @@ class Words:
         samples = np.arange(frames, dtype=np.int64) * RATE * rate.denominator // rate.numerator
         starts = np.array([round(word.start * RATE) for word in self.words])
         ends = np.array([round(word.end * RATE) for word in self.words])
+        # The last word that has begun; it counts while it lasts.
         number = np.searchsorted(starts, samples, "right") - 1
         return np.where((number >= 0) & (samples < ends[np.maximum(number, 0)]), number, -1)
 

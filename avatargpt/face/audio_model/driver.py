@@ -46,6 +46,7 @@ class Driver:
     ) -> None:  # fmt: skip
         self.network, self.paired, self.eight_bits = network.eval(), (paired or network).eval(), eight_bits
         self.source = source
+        # One stream of features serves both networks, with the delay of the one of pairs.
         ahead = [net.config.look_ahead for net in (self.network, self.paired)]
         if ahead[0] > ahead[1]:
             raise UserError(f"a driver that looks {ahead[0]} frames ahead, and one of pairs that looks only {ahead[1]}")
@@ -140,6 +141,7 @@ class Driver:
         if audio is None:
             if not seconds or not 0 < seconds <= sound.MAX_SECONDS:
                 raise UserError(f"without sound a length is needed: {seconds!r}; accepted: seconds above 0, up to 2 h")
+            # Rounded before the ceiling: 31 / 30 s are a hair more than 31 frames of samples.
             rate, parts = sound.RATE, [np.zeros(math.ceil(round(seconds * sound.RATE, 3)), np.float32)]
         else:
             source = sound.open_sound(audio, rate)
