@@ -109,12 +109,9 @@ def test_its_tokens_are_trained_and_spoken(
     (tmp_path / "tasks" / "text_to_grip.yaml").write_text(yaml.safe_dump(task))
     registry.add_folder(tmp_path / "tasks")
 
-    def language(data: dict[str, Any]) -> None:
-        small.no_grounding(data)
-        data["model"]["modalities"] = {"grip": {"codebook_size": 32, "levels": 2, "code_dim": 16}}
-        data["train"] |= {"steps": 2, "log_every": 1, "options": {"weights": {"text_to_grip": 1.0}}}
-
-    config = small.config("language", language, "grip")
+    change = {"model.modalities": {"grip": {"codebook_size": 32, "levels": 2, "code_dim": 16}}}
+    weights = {"weights": {"text_to_grip": 1.0}}
+    config = small.config("language", change, steps=2, log_every=1, options=weights)
     options = ["--tokenizer", str(tmp_path / "tok"), "--codes", str(tmp_path / "codes"), "--texts", str(small.texts)]
     walk.train(["language", "--config", str(config), *options, "-o", str(tmp_path / "lm")])
     assert load_model(tmp_path / "lm").config.heads == ("text", "grip") and small.rows(tmp_path / "lm", "ce_grip")

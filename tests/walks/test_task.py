@@ -34,7 +34,7 @@ def test_a_task(walk: Walk, small: Mini, tmp_path: Path, monkeypatch: pytest.Mon
     (pairs / "count_steps.jsonl").write_text(STEPS.of("json")[0])
     config = resolve(f"{ROOT / 'configs' / 'language' / 'debug.yaml'}:text")
     config["train"] |= yaml.safe_load(STEPS.file("configs/language/count_steps.yaml"))
-    small.no_grounding(config)
+    config["model"] = {**(config.get("model") or {}), "grounding_dim": 0}
     path = tmp_path / "count_steps.yaml"
     path.write_text(yaml.safe_dump(config))
     words = STEPS.command("scripts/train.py", TEXTS=small.texts, DIR=pairs, OUT=tmp_path / "out")
