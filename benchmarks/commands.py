@@ -41,7 +41,7 @@ def spent(arguments: list[str], threads: int | None, rounds: int) -> float:
     return best
 
 
-def least(work: Callable[[], object], rounds: int) -> float:
+def shortest(work: Callable[[], object], rounds: int) -> float:
     """Least CPU seconds of a call in this process."""
     work()
     best = float("inf")
@@ -57,14 +57,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of each; the best counts")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "x.npz"
         torch_alone = spent(["-c", "import torch"], 1, args.rounds)
         for threads, name in ((1, "one thread"), (None, "default threads")):
             cold = spent([*GENERATE, str(clip)], threads, args.rounds)
-            told[f"cold generate, {name}"] = {"cpu_seconds": cold, "to_import_torch": cold / torch_alone}
-        told["import torch"] = {"cpu_seconds": torch_alone}
+            result[f"cold generate, {name}"] = {"cpu_seconds": cold, "to_import_torch": cold / torch_alone}
+        result["import torch"] = {"cpu_seconds": torch_alone}
 
         import torch
 
@@ -76,17 +76,18 @@ def main() -> None:
         torch.set_num_threads(1)
         tokenizer = MotionTokenizer.load(resources.weights() / "body")
         codes = np.random.default_rng(0).integers(0, 512, (8, 20, 6))
-        apart = least(lambda: [tokenizer.decode_features(c) for c in codes], args.rounds)
-        together = least(lambda: tokenizer.decode_features(codes), args.rounds)
-        told["eight candidates"] = {"apart_ms": apart * 1e3, "together_ms": together * 1e3, "ratio": apart / together}
+        one_by_one = shortest(lambda: [tokenizer.decode_features(c) for c in codes], args.rounds)
+        together = shortest(lambda: tokenizer.decode_features(codes), args.rounds)
+        times = {"apart_ms": one_by_one * 1e3, "together_ms": together * 1e3}
+        result["eight candidates"] = {**times, "ratio": one_by_one / together}
         motion = Motion.load(clip)
-        drawn = least(lambda: list(pictures(motion, 480)), args.rounds) / motion.seconds
-        film = least(lambda: export.save(motion, Path(folder) / "x.mp4"), args.rounds) / motion.seconds
-        told["mp4 per second of motion"] = {"drawing_ms": drawn * 1e3, "all_ms": film * 1e3}
+        drawn = shortest(lambda: list(pictures(motion, 480)), args.rounds) / motion.seconds
+        film = shortest(lambda: export.save(motion, Path(folder) / "x.mp4"), args.rounds) / motion.seconds
+        result["mp4 per second of motion"] = {"drawing_ms": drawn * 1e3, "all_ms": film * 1e3}
     if args.json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(result, indent=1))
         return
-    for name, figures in told.items():
+    for name, figures in result.items():
         print(f"{name:32s}" + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()))
 
 

@@ -46,19 +46,19 @@ def random_model(size: dict[str, int]) -> AvatarGPTModel:
 
 def reencode(model: AvatarGPTModel, ids: Tensor, tokens: int, head: str) -> Tensor:
     """Encoder, whole decoder and both heads again for every token."""
-    said = torch.full((len(ids), 1), model.config.start_id(head))
+    ids_so_far = torch.full((len(ids), 1), model.config.start_id(head))
     codes = model.config.modality(head)["codebook_size"]
     for _ in range(tokens):
         states, mask = model.encode(ids)
         hidden = model.decoder(
-            inputs_embeds=model.embed_decoder(said), encoder_hidden_states=states, encoder_attention_mask=mask,
+            inputs_embeds=model.embed_decoder(ids_so_far), encoder_hidden_states=states, encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
         both = torch.cat([model.lm_head(hidden), model.heads[head](hidden)], dim=-1)
         motion = both[:, -1, model.config.vocab_size :][:, :codes]
         token = sample(motion, torch.rand(len(ids)), 0.8, 50) + model.config.first_id(head)
-        said = torch.cat([said, token[:, None]], dim=1)
-    return said
+        ids_so_far = torch.cat([ids_so_far, token[:, None]], dim=1)
+    return ids_so_far
 
 
 def hugging_face(model: AvatarGPTModel, ids: Tensor, tokens: int, head: str) -> Tensor:
@@ -68,7 +68,7 @@ def hugging_face(model: AvatarGPTModel, ids: Tensor, tokens: int, head: str) -> 
     )
 
 
-def own(generator: Generator, ids: Tensor, tokens: int, head: str) -> Tensor:
+def greedy_loop(generator: Generator, ids: Tensor, tokens: int, head: str) -> Tensor:
     """The product's loop, prompt encoding included."""
     prompt: Prompt = generator.encode(ids)
     return generator.decode(prompt, head, length=[tokens] * len(ids), temperature=0.8, top_k=50).ids
@@ -144,16 +144,16 @@ def main() -> None:
             loops: dict[str, Callable[[], object]] = {
                 "no cache, both heads": lambda ids=ids: reencode(model, ids, args.tokens, args.head),
                 "Hugging Face generate": lambda ids=ids: hugging_face(model, ids, args.tokens, args.head),
-                "own loop, float32": lambda ids=ids: own(single, ids, args.tokens, args.head),
+                "own loop, float32": lambda ids=ids: greedy_loop(single, ids, args.tokens, args.head),
                 "bare products, float32": bare(weights, batch, args.tokens),
             }
             if half is not None:
-                loops["own loop, bfloat16"] = lambda ids=ids, half=half: own(half, ids, args.tokens, args.head)
+                loops["own loop, bfloat16"] = lambda ids=ids, half=half: greedy_loop(half, ids, args.tokens, args.head)
             for name in list(loops)[1:]:
                 loops[name]()  # warm-up
-            made = batch * args.tokens
+            count = batch * args.tokens
             results[batch] = {
-                name: {"wall": made / wall, "cpu": made / cpu}
+                name: {"wall": count / wall, "cpu": count / cpu}
                 for name, (wall, cpu) in measure(loops, args.rounds).items()
             }
             results[batch]["roofline, float32"] = {"wall": batch * speed / count}

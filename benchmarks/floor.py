@@ -40,9 +40,9 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
     codes: list[np.ndarray] = []
 
     class Kept(MotionStream):
-        def push(self, some: np.ndarray) -> Any:
-            codes.append(some)
-            return super().push(some)
+        def push(self, part: np.ndarray) -> Any:
+            codes.append(part)
+            return super().push(part)
 
     tokenizer, body = model.tokenizers["body"], model.body
     phrases, planner = body.model.phrase_index, planning.load_planner(None, body.model)
@@ -50,19 +50,19 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
     pipeline = StepPipeline(body, GenerationConfig(best_of=4))  # as `long` does
     run = Loop(director, pipeline, Kept(tokenizer, radius), seed, radius)
     frames = sum(len(c.motion) for c in run.chunks(seconds))
-    made, jerks = {}, {}
+    motions, jerks = {}, {}
     out: dict[str, Any] = {"scene": scene, "seed": seed}
     for name, lift in (("before", False), ("after", True)):
         stream = MotionStream(tokenizer, radius, lift=lift)
         parts = [*(stream.push(c) for c in codes), stream.finish()]
         motion = concatenate([p.motion(20.0) for p in parts if len(p)]).slice(0, frames)
-        made[name], jerks[name] = motion, jerk(motion.joints, 20.0)
+        motions[name], jerks[name] = motion, jerk(motion.joints, 20.0)
         low = motion.joints[..., 1].min(1)
         out[name] = {
             "lowest_m": round(float(low.min()), 4), "below_3_cm": round(float((low < -SUNK).mean()), 5),
             "jerk": [round(float(np.percentile(jerks[name], q)), 3) for q in PERCENTILES],
         }  # fmt: skip
-    out["raised"] = round(float((np.abs(made["after"].root - made["before"].root)[:, 1] > 1e-6).mean()), 4)
+    out["raised"] = round(float((np.abs(motions["after"].root - motions["before"].root)[:, 1] > 1e-6).mean()), 4)
     out["new_pops"] = int(((jerks["after"] > MAX_JERK) & (jerks["before"] <= MAX_JERK)).sum())
     return out
 
@@ -79,8 +79,8 @@ def main() -> None:
 
     model = AvatarGPT.from_pretrained(args.model, threads=args.threads)
     for seed, (scene, radius) in enumerate(SCENES):
-        found = measure(model, scene, radius, seed, args.seconds)
-        print(json.dumps(found) if args.json else "  ".join(f"{k}: {v}" for k, v in found.items()), flush=True)
+        figures = measure(model, scene, radius, seed, args.seconds)
+        print(json.dumps(figures) if args.json else "  ".join(f"{k}: {v}" for k, v in figures.items()), flush=True)
 
 
 if __name__ == "__main__":

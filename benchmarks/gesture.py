@@ -85,22 +85,22 @@ def main() -> None:
         return SpeechGestureStream(driver, args.rate, encoder, (), dyadic, options=options)
 
     def run(chunk: int, dyadic: bool = True, head: str = "codes") -> GestureChunk:
-        one = stream(dyadic, head)
-        one.say(words(0))
+        session = stream(dyadic, head)
+        session.say(words(0))
         parts = [
-            one.push(voice[i : i + chunk], answer[i : i + chunk] if dyadic else None)
+            session.push(voice[i : i + chunk], answer[i : i + chunk] if dyadic else None)
             for i in range(0, len(voice), chunk)
         ]
-        return GestureChunk.concatenate([*parts, one.finish()])
+        return GestureChunk.concatenate([*parts, session.finish()])
 
-    whole = run(len(voice))
+    at_once = run(len(voice))
     result: dict[str, object] = {
         "parameters": sum(p.numel() for p in driver.network.parameters()),
         "latency_ms": round(stream(True).latency * 1000, 1),
     }
     chunks = {ms: run(args.rate * ms // 1000) for ms in CHUNKS_MS}
     result["equal"] = {
-        ms: bool(np.array_equal(c.features, whole.features) and np.array_equal(c.codes, whole.codes))
+        ms: bool(np.array_equal(c.features, at_once.features) and np.array_equal(c.codes, at_once.codes))
         for ms, c in chunks.items()
     }
     for name, dyadic, head in (("two_voices", True, "codes"), ("one_voice", False, "codes"),
@@ -111,15 +111,15 @@ def main() -> None:
         result[f"times_real_time_cpu_{name}"] = round(3 * SECONDS / (time.process_time() - used), 1)
         result[f"times_real_time_wall_{name}"] = round(3 * SECONDS / (time.perf_counter() - wall), 1)
     if args.minutes:
-        one, marks, frames = stream(False), [], 0
+        session, marks, frames = stream(False), [], 0
         turns = round(args.minutes * 60 / SECONDS)
         for i in range(turns):
-            one.say(words(i * SECONDS))
-            frames += len(one.push(voice).features)
+            session.say(words(i * SECONDS))
+            frames += len(session.push(voice).features)
             if i in (0, 4) or (i + 1) % max(turns // 6, 1) == 0:
                 marks.append((round((i + 1) * SECONDS / 60, 1), round(memory(), 1)))
         result["memory_mb_after_minutes"] = marks
-        result["frames"] = frames + len(one.finish().features)
+        result["frames"] = frames + len(session.finish().features)
         result["frames_expected"] = turns * SECONDS * 30
     if args.json:
         print(json.dumps(result))

@@ -60,9 +60,9 @@ def main() -> None:
         parts = [stream.push(sound[i : i + chunk]) for i in range(0, len(sound), chunk)]
         return np.concatenate([*parts, stream.finish()])
 
-    whole = run(len(sound))
+    at_once = run(len(sound))
     result: dict[str, object] = {"latency_ms": round(driver.stream(args.rate, head=args.lips).latency * 1000, 1)}
-    result["equal"] = {ms: bool(np.array_equal(run(args.rate * ms // 1000), whole)) for ms in CHUNKS_MS}
+    result["equal"] = {ms: bool(np.array_equal(run(args.rate * ms // 1000), at_once)) for ms in CHUNKS_MS}
     wall, used = time.perf_counter(), time.process_time()
     for _ in range(3):
         run(args.rate // 50)

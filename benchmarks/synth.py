@@ -53,25 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slowest", type=int, default=8)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(arguments)
-    known = families()
+    available = families()
     try:
-        unknown = [n for n in args.names if n not in known]
+        unknown = [n for n in args.names if n not in available]
         if unknown:
-            raise UserError(f"unknown family {unknown[0]!r}; accepted {', '.join(known)}")
-        chosen = {n: known[n] for n in args.names or known}
+            raise UserError(f"unknown family {unknown[0]!r}; accepted {', '.join(available)}")
+        chosen = {n: available[n] for n in args.names or available}
         rates = {n: args.batch / seconds_of(f, args.batch, args.rounds) for n, f in chosen.items()}
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
         return 1
-    told = report(rates, {n: f.group for n, f in chosen.items()}, args.slowest)
+    figures = report(rates, {n: f.group for n, f in chosen.items()}, args.slowest)
     if args.json:
-        print(json.dumps({"batch": args.batch, "clips_per_second": told}))
+        print(json.dumps({"batch": args.batch, "clips_per_second": figures}))
         return 0
-    print(f"{told['families']} families, batch {args.batch}; clips per CPU second")
-    print(f"{'mean of families':24s}{told['mean']:8.0f}\n{'all together':24s}{told['together']:8.0f}")
+    print(f"{figures['families']} families, batch {args.batch}; clips per CPU second")
+    print(f"{'mean of families':24s}{figures['mean']:8.0f}\n{'all together':24s}{figures['together']:8.0f}")
     for title in ("groups", "slowest"):
         print(title)
-        rows = told[title]
+        rows = figures[title]
         assert isinstance(rows, dict)
         print("\n".join(f"  {n:22s}{r:8.0f}" for n, r in rows.items()))
     return 0

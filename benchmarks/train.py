@@ -1,4 +1,4 @@
-"""What training costs beside its arithmetic: padding, the loader, and the memory of the tokenizer stage.
+"""Costs of training beside its arithmetic: padding, the loader, and the memory of the tokenizer stage.
 
     OMP_NUM_THREADS=1 python benchmarks/train.py [--steps 16] [--hours 1,3] [--only memory] [-o FILE]
 
@@ -87,8 +87,8 @@ def language_stage(folder: Path, runtime: Runtime) -> LanguageStage:
     clips = keyframed_clips(bank, np.zeros(0), 1)
     Store.write_codes(tokenised(clips, tokenizer), folder / "codes", tokenizer.fingerprint)
     data = resolve(resources.configs() / "language" / "unified.yaml")
-    other = ("face", "gesture", "steps_to_motion", "motion_to_steps")  # clips that are not made here
-    weights = {k: v for k, v in data["train"]["options"]["weights"].items() if not any(o in k for o in other)}
+    absent = ("face", "gesture", "steps_to_motion", "motion_to_steps")  # clips that are not made here
+    weights = {k: v for k, v in data["train"]["options"]["weights"].items() if not any(o in k for o in absent)}
     data["train"] |= {"batch": ROWS, "pool": POOL}
     data["train"]["options"] |= {"weights": weights}
     data["model"] = {**SHAPE, "modalities": {"body": data["model"]["modalities"]["body"]}}
@@ -102,18 +102,18 @@ def language_stage(folder: Path, runtime: Runtime) -> LanguageStage:
 
 def padding(stage: LanguageStage, steps: int, runtime: Runtime) -> dict[str, Any]:
     """Useful tokens per CPU second of every way to pad."""
-    seed, (engine, shown) = stage.schedule.seed, (make_engine(stage, runtime, None), stage.batch)
+    seed, (engine, make_batch) = stage.schedule.seed, (make_engine(stage, runtime, None), stage.batch)
     same: Callable[[Batch], Batch] = lambda batch: batch  # noqa: E731
     kinds: dict[str, tuple[Pool, Callable[[Batch], Batch]]] = {
         "buckets of two levels": (Pool(stage.examples, seed, POOL, ROWS, True), same),
         "padded to the longest": (Drawn(stage.examples, seed, POOL, ROWS), same),
         f"padded to {WIDTH}": (Drawn(stage.examples, seed, POOL, ROWS), widened),
     }
-    found: dict[str, Any] = {name: {"useful": 0, "padded": 0, "seconds": 0.0} for name in kinds}
+    result: dict[str, Any] = {name: {"useful": 0, "padded": 0, "seconds": 0.0} for name in kinds}
     for timed in (False, True):  # the first time around prepares kernels
         for step in range(steps if timed else min(steps, 2)):
             for name, (stage.pool, change) in kinds.items():
-                batch = change(shown(stage.pool.step(step)))
+                batch = change(make_batch(stage.pool.step(step)))
                 stage.batch = lambda rows, ready=batch: ready  # type: ignore[method-assign, misc]
                 torch.manual_seed(step)
                 begun = time.process_time()
@@ -121,19 +121,16 @@ def padding(stage: LanguageStage, steps: int, runtime: Runtime) -> dict[str, Any
                 engine.optimizer_step([total], 1, 0.0)  # at a rate of nothing the model stays as it is
                 if timed:
                     useful, padded = tokens(batch)
-                    for key, value in (
-                        ("useful", useful),
-                        ("padded", padded),
-                        ("seconds", time.process_time() - begun),
-                    ):
-                        found[name][key] += value
-    stage.batch = shown  # type: ignore[method-assign]
-    for entry in found.values():
+                    seconds = time.process_time() - begun
+                    for key, value in (("useful", useful), ("padded", padded), ("seconds", seconds)):
+                        result[name][key] += value
+    stage.batch = make_batch  # type: ignore[method-assign]
+    for entry in result.values():
         entry["useful_per_second"] = round(entry["useful"] / entry["seconds"], 1)
         entry["seconds"] = round(entry["seconds"], 2)
-    best, *others = (f["useful_per_second"] for f in found.values())
-    ratios = [round(best / o, 2) for o in others]
-    return {"kinds": found, "over_longest": ratios[0], f"over_{WIDTH}": ratios[1], "goals": [1.3, 4.0]}
+    best, *slower = (f["useful_per_second"] for f in result.values())
+    ratios = [round(best / o, 2) for o in slower]
+    return {"kinds": result, "over_longest": ratios[0], f"over_{WIDTH}": ratios[1], "goals": [1.3, 4.0]}
 
 
 class Timed:
@@ -151,20 +148,20 @@ class Timed:
 
 def loader(stage: LanguageStage, runtime: Runtime) -> dict[str, Any]:
     """The share of wall-clock time that the steps of a pool wait for rows, made ahead and in turn."""
-    engine, shown, out = make_engine(stage, runtime, None), stage.batch, {}
+    engine, make_batch, out = make_engine(stage, runtime, None), stage.batch, {}
     for name, end in (("in turn", None), ("made ahead", 3 * POOL)):
         stage.pool = Pool(stage.examples, stage.schedule.seed, POOL, ROWS, True, end)
         stage.pool.step(0)
-        rows, batch = Timed(stage.pool.step), Timed(shown)
+        rows, batch = Timed(stage.pool.step), Timed(make_batch)
         stage.pool.step, stage.batch = rows, batch  # type: ignore[method-assign]
         begun = time.perf_counter()
         for step in range(1, POOL + 1):  # the last is of the next pool
             total, _ = stage.losses(engine.module, StepContext(step, 0, 1, 0))
             engine.optimizer_step([total], 1, 0.0)
-        waited, whole = rows.seconds + batch.seconds, time.perf_counter() - begun
-        out[name] = {"share": round(waited / whole, 4), "waited_ms": round(1000 * waited / POOL, 1),
-                     "step_ms": round(1000 * whole / POOL, 1)}  # fmt: skip
-        stage.batch = shown  # type: ignore[method-assign]
+        waited, total_seconds = rows.seconds + batch.seconds, time.perf_counter() - begun
+        out[name] = {"share": round(waited / total_seconds, 4), "waited_ms": round(1000 * waited / POOL, 1),
+                     "step_ms": round(1000 * total_seconds / POOL, 1)}  # fmt: skip
+        stage.batch = make_batch  # type: ignore[method-assign]
     return {**out, "goal": 0.05}
 
 
@@ -202,8 +199,8 @@ def memory(hours: list[float], folder: Path) -> dict[str, Any]:
             "tokenizer", "--config", str(config), "--set", "train.steps=4", "--set", "train.val_every=4", "--store",
             str(folder / f"store{h:g}"), "--threads", "1", "--device", "cpu", "-o", str(folder / f"run{h:g}"),
         ]  # fmt: skip
-        done = subprocess.run([sys.executable, "-c", PEAK, *words], capture_output=True, text=True, check=True)
-        peaks[h] = int(done.stdout.splitlines()[-1]) / 1e6
+        ended = subprocess.run([sys.executable, "-c", PEAK, *words], capture_output=True, text=True, check=True)
+        peaks[h] = int(ended.stdout.splitlines()[-1]) / 1e6
     few, many = min(hours), max(hours)
     slope = (peaks[many] - peaks[few]) / (many - few)
     return {"peak_gb": {f"{h:g} h": round(p, 3) for h, p in peaks.items()}, "gb_per_10_hours": round(10 * slope, 3),
@@ -218,7 +215,7 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, help="where the figures go as JSON")
     args = parser.parse_args()
     runtime = Runtime.start(1, "cpu")
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "command": f"python benchmarks/train.py --steps {args.steps} --hours {args.hours} --only {args.only}",
         "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
     }  # fmt: skip
@@ -226,12 +223,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         stage = language_stage(Path(folder), runtime) if {"padding", "loader"} & set(only) else None
         if stage is not None and "loader" in only:
-            found["loader"] = loader(stage, runtime)
+            result["loader"] = loader(stage, runtime)
         if stage is not None and "padding" in only:
-            found["padding"] = padding(stage, args.steps, runtime)
+            result["padding"] = padding(stage, args.steps, runtime)
         if "memory" in only:
-            found["memory"] = memory([float(h) for h in args.hours.split(",")], Path(folder))
-    text = json.dumps(found, indent=1) + "\n"
+            result["memory"] = memory([float(h) for h in args.hours.split(",")], Path(folder))
+    text = json.dumps(result, indent=1) + "\n"
     print(text, end="")
     if args.output:
         atomic_write(args.output, lambda p: p.write_text(text, encoding="utf-8"))
