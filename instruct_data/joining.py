@@ -22,17 +22,11 @@ _VELOCITY_SECONDS = 0.1  # weight of speed against pose
 
 @dataclass(frozen=True)
 class Fit:
-    """How well b can follow a.
+    """How well b can follow a."""
 
-    Attributes:
-        end: frame count to keep of a.
-        start: first frame of b to use.
-        cost: mean distance of the joints (metres, heading frame) plus 0.1 s times that of their velocities (m/s).
-    """
-
-    end: int
-    start: int
-    cost: float
+    end: int  # frame count to keep of a
+    start: int  # first frame of b to use
+    cost: float  # mean distance of the joints (metres, heading frame) plus 0.1 s times that of their velocities (m/s)
 
 
 def _check(a: Motion, b: Motion) -> None:

@@ -44,34 +44,21 @@ def balanced_weights(classes: Sequence[str], alpha: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Stream:
-    """Examples of one task.
+    """Examples of one task."""
 
-    Attributes:
-        task: name of the task.
-        weight: share of the mixture (any positive scale).
-        classes: class of every item the task can draw.
-        alpha: balance, see :func:`balanced_weights`.
-    """
-
-    task: str
-    weight: float
-    classes: Sequence[str]
-    alpha: float = 0.5
+    task: str  # name of the task
+    weight: float  # share of the mixture (any positive scale)
+    classes: Sequence[str]  # class of every item the task can draw
+    alpha: float = 0.5  # balance, see :func:`balanced_weights`
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One place in a batch.
+    """One place in a batch."""
 
-    Attributes:
-        task: name of the task.
-        index: which item of that task's stream.
-        seed: for everything random in this example (template, caption, crop).
-    """
-
-    task: str
-    index: int
-    seed: int
+    task: str  # name of the task
+    index: int  # which item of that task's stream
+    seed: int  # for everything random in this example (template, caption, crop)
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)

@@ -21,25 +21,17 @@ DEGREE = np.pi / 180
 
 @dataclass(frozen=True)
 class Look:
-    """The signal of one action.
+    """The signal of one action."""
 
-    Attributes:
-        signal: FaceMotion -> (T,), 1 = fully done.
-        form: ``hold``, ``pulse`` (over within a moment), ``beat`` (a rhythm), ``shut`` (the mouth closes) or ``rest``
-            (the face comes to rest).
-        both: shapes of which both sides must take part.
-        power: expected signal = intensity ** power.
-        free: the number of repetitions is open where a score has one (laughing, chewing).
-        brief: a movement that ends before its time.
-        one_side: of a one-sided action, its side alone, for clips that do the opposite side at the same time.
-    """
-
-    signal: Signal
+    signal: Signal  # FaceMotion -> (T,), 1 = fully done
+    # ``hold``, ``pulse`` (over within a moment), ``beat`` (a rhythm), ``shut`` (the mouth closes) or ``rest`` (the face
+    # comes to rest)
     form: str = "hold"
-    both: str = ""
-    power: float = 1.0
-    free: bool = False
-    brief: bool = False
+    both: str = ""  # shapes of which both sides must take part
+    power: float = 1.0  # expected signal = intensity ** power
+    free: bool = False  # the number of repetitions is open where a score has one (laughing, chewing)
+    brief: bool = False  # a movement that ends before its time
+    # Of a one-sided action, its side alone, for clips that do the opposite side at the same time
     one_side: Signal | None = None
 
 

@@ -225,26 +225,16 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Answers. N rows = prompts x samples (samples of one prompt are neighbours), L the longest answer.
+    """Answers. N rows = prompts x samples (samples of one prompt are neighbours), L the longest answer."""
 
-    Attributes:
-        ids: (N, L) int64 in the single id space, without start and end, padding id behind an answer.
-        codes: (N, L) int64 counted from the head's first id (motion codes 0..K-1), -1 behind an answer.
-        lengths: (N,) tokens of each answer, the end not counted.
-        hidden: (N, L, d_model) float32; row t is the (conditional) state that token t was chosen from.
-        log_probs: (N, L) natural log of each token's probability, guidance and constraints included, temperature and
-            filters not.
-        scores: (N,) sum of `log_probs`, the end's included where the model chose it.
-        ended: (N,) bool: by an end or at the exact length, not for want of steps.
-    """
-
-    ids: Tensor
-    codes: Tensor
-    lengths: Tensor
-    hidden: Tensor
+    ids: Tensor  # (N, L) int64 in the single id space, without start and end, padding id behind an answer
+    codes: Tensor  # (N, L) int64 counted from the head's first id (motion codes 0..K-1), -1 behind an answer
+    lengths: Tensor  # (N,) tokens of each answer, the end not counted
+    hidden: Tensor  # (N, L, d_model) float32; row t is the (conditional) state that token t was chosen from
+    # (N, L) natural log of each token's probability, guidance and constraints included, temperature and filters not
     log_probs: Tensor
-    scores: Tensor
-    ended: Tensor
+    scores: Tensor  # (N,) sum of `log_probs`, the end's included where the model chose it
+    ended: Tensor  # (N,) bool: by an end or at the exact length, not for want of steps
 
     @property
     def mask(self) -> Tensor:

@@ -43,18 +43,7 @@ LOCATION = ("cache_dir", "force_download", "local_files_only", "token", "revisio
 
 @strict
 class AvatarGPTConfig(Shape, T5Config):
-    """A T5 configuration plus the modalities the model knows.
-
-    Attributes:
-        modalities: name -> ``{"codebook_size": K, "levels": R, "code_dim": C}`` and, for a residual decoder of another
-            size, ``refiner_dim``, ``refiner_layers``, ``refiner_heads``. ``first_id``, the start of the modality's
-            block in the id space, is filled in here and then stays: adding a modality later moves no id.
-        fingerprints: modality -> fingerprint of the tokenizer whose codebooks the model carries.
-        grounding_dim: width of the frozen sentence encoder's token states; 0 = no grounding.
-        extra_inputs: further encoder inputs that come as vectors (speech, ...): name -> width.
-        countdown_buckets: rows of the table of remaining motion tokens (0 = off): 32 exact, then logarithmic up to 512,
-            the last row = unknown. refiner_dim, refiner_layers, refiner_heads: the residual decoder.
-    """
+    """A T5 configuration plus the modalities the model knows."""
 
     model_type = "avatargpt"
 
@@ -66,11 +55,20 @@ class AvatarGPTConfig(Shape, T5Config):
     num_heads: int = NetworkShape.num_heads
     dropout_rate: float | int = 0.0
     feed_forward_proj: str = NetworkShape.feed_forward_proj
+    # Name -> ``{"codebook_size": K, "levels": R, "code_dim": C}`` and, for a residual decoder of another size,
+    # ``refiner_dim``, ``refiner_layers``, ``refiner_heads``. ``first_id``, the start of the modality's block in the id
+    # space, is filled in here and then stays: adding a modality later moves no id
     modalities: dict[str, Any] | None = None
+    # Modality -> fingerprint of the tokenizer whose codebooks the model carries
     fingerprints: dict[str, Any] | None = None
+    # Width of the frozen sentence encoder's token states; 0 = no grounding
     grounding_dim: int = NetworkShape.grounding_dim
+    # Further encoder inputs that come as vectors (speech, ...): name -> width
     extra_inputs: dict[str, Any] | None = None
+    # Rows of the table of remaining motion tokens (0 = off): 32 exact, then logarithmic up to 512, the last row =
+    # unknown
     countdown_buckets: int = NetworkShape.countdown_buckets
+    # refiner_dim, refiner_layers, refiner_heads: the residual decoder
     refiner_dim: int = NetworkShape.refiner_dim
     refiner_layers: int = NetworkShape.refiner_layers
     refiner_heads: int = NetworkShape.refiner_heads

@@ -55,16 +55,7 @@ ONLY = {"everything": ("",), "text": ("emotion.", "motion.", "motion_norm."), "f
 
 
 class DriverLosses(Strict):
-    """The section `train: losses` of `configs/driver/*.yaml`: weights; 0 disables a term.
-
-    Attributes:
-        shut: factor for jaw and pressed lips in closures. An uncertain network gives half a closure, which looks like
-            none; with factor w it closes where it is at least 1 / (1 + w) certain.
-        seal: of the gate that closes the lips (if there is one), with missed p, b, m frames `shut` times as dear.
-        bite: of the gate that brings the lower lip to the teeth in f and v, with missed ones `teeth` times as dear.
-        concordance: of recorded pairs, 1 - Lin's coefficient of jaw, rounding and press over all frames of a batch. It
-            rewards the movement's size; squared error alone prefers half a movement to all of it at a wrong moment.
-    """
+    """The section `train: losses` of `configs/driver/*.yaml`: weights; 0 disables a term."""
 
     curves: Rate = 1.0
     velocity: Rate = 2.0
@@ -74,9 +65,15 @@ class DriverLosses(Strict):
     phones: Rate = 0.7
     paired: Rate = 1.0
     amplitude: Rate = 0.1
+    # Of recorded pairs, 1 - Lin's coefficient of jaw, rounding and press over all frames of a batch. It rewards the
+    # movement's size; squared error alone prefers half a movement to all of it at a wrong moment
     concordance: Rate = 0.0
+    # Factor for jaw and pressed lips in closures. An uncertain network gives half a closure, which looks like none;
+    # with factor w it closes where it is at least 1 / (1 + w) certain
     shut: Rate = 1.0
+    # Of the gate that closes the lips (if there is one), with missed p, b, m frames `shut` times as dear
     seal: Rate = 0.5
+    # Of the gate that brings the lower lip to the teeth in f and v, with missed ones `teeth` times as dear
     bite: Rate = 0.5
     teeth: Rate = 25.0
 
@@ -203,26 +200,19 @@ def channel_scale(spread: Tensor, only: tuple[int, ...] | None = None) -> Tensor
 
 
 class DriverTraining(Schedule):
-    """The section `train` of `configs/driver/*.yaml`.
-
-    Attributes:
-        batch: windows per step, over all processes. window: frames.
-        only: what is trained, see `ONLY`.
-        paired_rate: factor for the learning rate of the head of recorded pairs.
-        false_closures: share of vowels that the finished gate may close falsely; 0 = the gate is not calibrated.
-        false_contacts: the same for the gate of f and v.
-    """
+    """The section `train` of `configs/driver/*.yaml`."""
 
     steps: PositiveInt = 6000
-    batch: PositiveInt = 24
-    window: PositiveInt = 160
+    batch: PositiveInt = 24  # windows per step, over all processes
+    window: PositiveInt = 160  # frames
     lr: Rate = 1.5e-3
     lr_floor: Rate = 3e-5
     clip: Rate = 5.0
-    only: Literal["everything", "text", "feelings"] = "everything"
-    paired_rate: Rate = 1.0
+    only: Literal["everything", "text", "feelings"] = "everything"  # what is trained, see `ONLY`
+    paired_rate: Rate = 1.0  # factor for the learning rate of the head of recorded pairs
+    # Share of vowels that the finished gate may close falsely; 0 = the gate is not calibrated
     false_closures: Share = 0.0
-    false_contacts: Share = 0.0
+    false_contacts: Share = 0.0  # the same for the gate of f and v
     val_every: PositiveInt = 1000
     losses: DriverLosses = DriverLosses()
     sampling: Sampling = Sampling()

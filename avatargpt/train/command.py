@@ -18,37 +18,26 @@ from vqvae.errors import UserError, error_line, one_line
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a stage.
+    """One option of a stage."""
 
-    Attributes:
-        help: of the command line. needed: the stage cannot run without it. number: takes a whole number of at least 1.
-        default: its value where it is not given.
-    """
-
-    help: str
-    needed: bool = False
-    number: bool = False
-    default: str | int | None = None
+    help: str  # of the command line
+    needed: bool = False  # the stage cannot run without it
+    number: bool = False  # takes a whole number of at least 1
+    default: str | int | None = None  # its value where it is not given
 
 
 @dataclass(frozen=True)
 class StageEntry:
-    """One stage.
+    """One stage."""
 
-    Attributes:
-        place: ``module:function`` below `avatargpt.train`, imported when the stage runs; the function takes the stage's
-            recipe, if it has one, and the options as attributes of one object.
-        help: one line. recipe: ``module:Class`` of its configuration, empty = it has none.
-        config_needed: whether it needs a configuration file. steps: whether it trains step by step (``--until``).
-        options: beside `_common`.
-    """
-
+    # ``module:function`` below `avatargpt.train`, imported when the stage runs; the function takes the stage's recipe,
+    # if it has one, and the options as attributes of one object
     place: str
-    help: str
-    recipe: str = ""
-    config_needed: bool = False
-    steps: bool = False
-    options: dict[str, Option] = field(default_factory=dict)
+    help: str  # one line
+    recipe: str = ""  # ``module:Class`` of its configuration, empty = it has none
+    config_needed: bool = False  # whether it needs a configuration file
+    steps: bool = False  # whether it trains step by step (``--until``)
+    options: dict[str, Option] = field(default_factory=dict)  # beside `_common`
 
 
 def training(place: str, help: str, recipe: str, **options: Option) -> StageEntry:

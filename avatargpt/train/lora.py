@@ -17,19 +17,12 @@ _ADDED = ("codes.", "heads.", "refiners.", "extra.", "countdown.", "lm_head.")
 
 
 class LoraOptions(Strict):
-    """The adapters.
+    """The adapters."""
 
-    Attributes:
-        r: rank of the update of every matrix.
-        alpha: the update counts alpha / r times.
-        dropout: on the update's input.
-        targets: names of the matrices in T5's layers (q, k, v, o, wi, wi_0, wi_1, wo).
-    """
-
-    r: PositiveInt = 16
-    alpha: Number = 32.0
-    dropout: Dropout = 0.0
-    targets: list[str] = ["q", "v"]
+    r: PositiveInt = 16  # rank of the update of every matrix
+    alpha: Number = 32.0  # the update counts alpha / r times
+    dropout: Dropout = 0.0  # on the update's input
+    targets: list[str] = ["q", "v"]  # names of the matrices in T5's layers (q, k, v, o, wi, wi_0, wi_1, wo)
 
 
 def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:

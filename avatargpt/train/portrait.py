@@ -39,25 +39,17 @@ MIN_PIXELS = 16  # of a face in a video
 
 
 class PortraitData(Strict):
-    """Section `data` of the configuration.
+    """Section `data` of the configuration."""
 
-    Attributes:
-        people, frames: renders of our own head. held: people that only validate. held_frames: of each video the last so
-            many frames only validate.
-    """
-
+    # people, frames: renders of our own head
     people: PositiveInt = 120
     frames: Annotated[int, Field(ge=2)] = 24
-    held: NonNegativeInt = 8
-    held_frames: NonNegativeInt = 24
+    held: NonNegativeInt = 8  # people that only validate
+    held_frames: NonNegativeInt = 24  # of each video the last so many frames only validate
 
 
 class PortraitTraining(Schedule):
-    """Section `train` of the configuration.
-
-    Attributes:
-        near: additional weight of pixels around landmarks. edges: weight of the differences of neighbouring pixels.
-    """
+    """Section `train` of the configuration."""
 
     steps: PositiveInt = 2000
     batch: PositiveInt = 12
@@ -66,8 +58,8 @@ class PortraitTraining(Schedule):
     warmup: NonNegativeInt = 50
     weight_decay: Rate = 0.01
     clip: Rate = 1.0
-    near: Rate = 3.0
-    edges: Rate = 1.0
+    near: Rate = 3.0  # additional weight of pixels around landmarks
+    edges: Rate = 1.0  # weight of the differences of neighbouring pixels
     log_every: PositiveInt = 25
     save_every: PositiveInt = 250
     val_every: PositiveInt = 500
@@ -86,18 +78,12 @@ SKINS = ((1.0, 1.0, 1.0), (0.75, 0.68, 0.62), (0.48, 0.38, 0.33), (0.28, 0.21, 0
 
 @dataclass(frozen=True)
 class Take:
-    """One person in one light.
+    """One person in one light."""
 
-    Attributes:
-        frames: (T, S, S, 3) uint8. lines: (T, S, S, 3) uint8, their landmark images.
-        points: (T, 68 or 70, 2), in shares of the picture.
-        name: of its source.
-    """
-
-    frames: np.ndarray
-    lines: np.ndarray
-    points: np.ndarray
-    name: str = ""
+    frames: np.ndarray  # (T, S, S, 3) uint8
+    lines: np.ndarray  # (T, S, S, 3) uint8, their landmark images
+    points: np.ndarray  # (T, 68 or 70, 2), in shares of the picture
+    name: str = ""  # of its source
 
     def part(self, frames: slice) -> Take:
         """A part of the frames."""

@@ -23,17 +23,12 @@ PROMPT = "a person waves"  # of the clip at the end of the debug chain
 
 
 class Recipe(Strict):
-    """`configs/recipe.yaml`.
+    """`configs/recipe.yaml`."""
 
-    Attributes:
-        corpora: name -> folder inside ``--data``.
-        steps: name -> stage, config and options; ``note``: where the shipped run differed.
-        debug: the same in its smallest form.
-    """
-
-    corpora: dict[str, str]
+    corpora: dict[str, str]  # name -> folder inside ``--data``
+    # Name -> stage, config and options; ``note``: where the shipped run differed
     steps: dict[str, dict[str, str | int]]
-    debug: dict[str, dict[str, str | int]]
+    debug: dict[str, dict[str, str | int]]  # the same in its smallest form
 
 
 @dataclass(frozen=True)

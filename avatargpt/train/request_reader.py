@@ -39,20 +39,14 @@ POOL = 6  # steps whose pairs are drawn at once and sorted by length: two thirds
 
 
 class RequestTraining(Schedule):
-    """Section `train` of the configuration.
+    """Section `train` of the configuration."""
 
-    Attributes:
-        batch: pairs of a step. weight_decay: of AdamW. ema: of the moving mean that is saved.
-        held: every `held`-th template and action only validates. validated: validation pairs of each domain.
-        shares: of the pairs, by domain.
-    """
-
-    batch: PositiveInt = 64
-    weight_decay: Share = 0.02
-    ema: Share = 0.998
-    held: PositiveInt = 12
-    validated: PositiveInt = 400
-    shares: dict[str, Share] = {"body": 0.6, "face": 0.25, "chat": 0.15}
+    batch: PositiveInt = 64  # pairs of a step
+    weight_decay: Share = 0.02  # of AdamW
+    ema: Share = 0.998  # of the moving mean that is saved
+    held: PositiveInt = 12  # every `held`-th template and action only validates
+    validated: PositiveInt = 400  # validation pairs of each domain
+    shares: dict[str, Share] = {"body": 0.6, "face": 0.25, "chat": 0.15}  # of the pairs, by domain
 
 
 class RequestRecipe(Strict):

@@ -19,18 +19,13 @@ from vqvae.errors import UserError
 
 @dataclass
 class Runtime:
-    """Place of this process in a run.
+    """Place of this process in a run."""
 
-    Attributes:
-        rank, world: of torch.distributed (0, 1 when alone).
-        device: of this process.
-        bf16: autocast to bfloat16, on every device that gains by it (4x float32 on CPUs with AVX-512 bf16).
-    """
-
+    # rank, world: of torch.distributed (0, 1 when alone)
     rank: int
     world: int
-    device: torch.device
-    bf16: bool = True
+    device: torch.device  # of this process
+    bf16: bool = True  # autocast to bfloat16, on every device that gains by it (4x float32 on CPUs with AVX-512 bf16)
 
     @classmethod
     def start(cls, threads: int | None = None, device: str | None = None) -> Runtime:

@@ -78,18 +78,13 @@ class ScorerRecipe(Strict):
 
 @dataclass
 class Pairs:
-    """Clips with captions.
+    """Clips with captions."""
 
-    Attributes:
-        signatures: (n, 437). captions: rows of `vectors` of each clip. classes: (n,) numbers. recorded: (n,) whether a
-            clip was recorded: captions of others of its class may be true of it. vectors: (m, 384).
-    """
-
-    signatures: np.ndarray
-    captions: list[list[int]]
-    classes: np.ndarray
-    recorded: np.ndarray
-    vectors: np.ndarray
+    signatures: np.ndarray  # (n, 437)
+    captions: list[list[int]]  # rows of `vectors` of each clip
+    classes: np.ndarray  # (n,) numbers
+    recorded: np.ndarray  # (n,) whether a clip was recorded: captions of others of its class may be true of it
+    vectors: np.ndarray  # (m, 384)
 
 
 def pairs_of(clips: Sequence[ClipCodes], tokenizer: Any, grounder: Any) -> Pairs:

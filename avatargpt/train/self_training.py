@@ -38,23 +38,16 @@ CHUNK = 64  # captions of a call
 
 
 class SelfTraining(Strict):
-    """Options of the stage.
+    """Options of the stage."""
 
-    Attributes:
-        captions: of each class, at most; captions with a number and styles count as separate classes.
-        samples: answers to each.
-        again: further rounds for captions of whose answers a share below `enough` passed.
-        guidance, temperature: of sampling.
-        stretch: the clip's length is multiplied by a factor drawn from 1 - stretch to 1 + stretch.
-    """
-
-    captions: PositiveInt = 40
-    samples: PositiveInt = 8
-    again: NonNegativeInt = 0
+    captions: PositiveInt = 40  # of each class, at most; captions with a number and styles count as separate classes
+    samples: PositiveInt = 8  # answers to each
+    again: NonNegativeInt = 0  # further rounds for captions of whose answers a share below `enough` passed
     enough: Share = 0.3
+    # guidance, temperature: of sampling
     guidance: Rate = 1.5
     temperature: Rate = 0.9
-    stretch: Share = 0.15
+    stretch: Share = 0.15  # the clip's length is multiplied by a factor drawn from 1 - stretch to 1 + stretch
     seed: NonNegativeInt = 0
 
 

@@ -17,17 +17,14 @@ Metrics = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class StepContext:
-    """Place of a step in a run. All random draws in the step follow from it alone, so that a resumed run is exact.
+    """Place of a step in a run. All random draws in the step follow from it alone, so that a resumed run is exact."""
 
-    Attributes:
-        step: steps before it. rank, world: of torch.distributed. seed: of the run.
-        part, parts: which part of the step's rows of this process, of how many (`Schedule.accumulate`).
-    """
-
-    step: int
+    step: int  # steps before it
+    # rank, world: of torch.distributed
     rank: int
     world: int
-    seed: int
+    seed: int  # of the run
+    # part, parts: which part of the step's rows of this process, of how many (`Schedule.accumulate`)
     part: int = 0
     parts: int = 1
 

@@ -37,33 +37,26 @@ MIRRORED = "mirrored"  # of the degradations
 
 
 class EvaluatorTraining(Schedule):
-    """Training of the evaluator.
-
-    Attributes:
-        near: share of a step drawn from few classes. each, balance: see `ClassDraws`.
-        noise: standard deviation added to the channels, in units of theirs.
-        alike: cosine of two captions above which neither counts against the other (TMR: 0.8), unless of opposite sides.
-        longest: frames of a clip in a step; longer ones are cut at a random place.
-        captions: of a clip, the first ones. every: only every `every`-th keyframed clip of the store is used.
-        twins: degraded copies of each clip (`Twins`). Those that pass the predicates replace the clip at times; the
-            others count against its caption.
-        stand_in: share of steps in which one that passes replaces the clip.
-    """
+    """Training of the evaluator."""
 
     steps: PositiveInt = 1500
     batch: PositiveInt = 192
     lr: Rate = 1.5e-3
     weight_decay: Rate = 0.02
-    near: Share = 0.4
+    near: Share = 0.4  # share of a step drawn from few classes
+    # each, balance: see `ClassDraws`
     each: PositiveInt = 8
     balance: Share = 0.4
-    noise: Rate = 0.25
+    noise: Rate = 0.25  # standard deviation added to the channels, in units of theirs
+    # Cosine of two captions above which neither counts against the other (TMR: 0.8), unless of opposite sides
     alike: Share = MIN_COSINE
-    longest: PositiveInt = 160
-    captions: PositiveInt = 4
-    every: PositiveInt = 1
+    longest: PositiveInt = 160  # frames of a clip in a step; longer ones are cut at a random place
+    captions: PositiveInt = 4  # of a clip, the first ones
+    every: PositiveInt = 1  # only every `every`-th keyframed clip of the store is used
+    # Degraded copies of each clip (`Twins`). Those that pass the predicates replace the clip at times; the others count
+    # against its caption
     twins: Annotated[int, Field(ge=0, le=7)] = 0
-    stand_in: Share = 0.5
+    stand_in: Share = 0.5  # share of steps in which one that passes replaces the clip
 
 
 class EvaluatorShape(Strict):
@@ -85,34 +78,23 @@ class EvaluatorRecipe(Strict):
 
 @dataclass
 class Twin:
-    """A degraded copy of a clip.
+    """A degraded copy of a clip."""
 
-    Attributes:
-        frames: (T, 137) float16 of `joint_features`. right: whether it still shows the clip's caption.
-    """
-
-    frames: np.ndarray
-    right: bool
+    frames: np.ndarray  # (T, 137) float16 of `joint_features`
+    right: bool  # whether it still shows the clip's caption
 
 
 @dataclass
 class CaptionedClips:
-    """Clips with captions.
+    """Clips with captions."""
 
-    Attributes:
-        frames: (T, 137) float16 of each clip. captions: rows of `vectors` of each. classes: (n,) numbers of action and
-            style. recorded: (n,) whether a clip was recorded: captions of others of its class may be true of it.
-        vectors: (m, 384) unit sentence vectors. sides: (m,) of `sides_of`.
-        twins: of each clip; empty where no predicate can judge them.
-    """
-
-    frames: list[np.ndarray]
-    captions: list[list[int]]
-    classes: np.ndarray
-    recorded: np.ndarray
-    vectors: np.ndarray
-    sides: np.ndarray
-    twins: list[list[Twin]] = field(default_factory=list)
+    frames: list[np.ndarray]  # (T, 137) float16 of each clip
+    captions: list[list[int]]  # rows of `vectors` of each
+    classes: np.ndarray  # (n,) numbers of action and style
+    recorded: np.ndarray  # (n,) whether a clip was recorded: captions of others of its class may be true of it
+    vectors: np.ndarray  # (m, 384) unit sentence vectors
+    sides: np.ndarray  # (m,) of `sides_of`
+    twins: list[list[Twin]] = field(default_factory=list)  # of each clip; empty where no predicate can judge them
 
     def __len__(self) -> int:
         return len(self.frames)

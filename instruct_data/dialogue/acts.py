@@ -51,35 +51,27 @@ TAKES: dict[str, tuple[str, ...]] = {
 class Act:
     """One thing to do.
 
-    Attributes:
-        do: its name, a key of `TAKES`.
-        segment: which segment, from 1. to: where a moved segment goes. seconds: a length.
-        factor: of speed. times: how often the whole is repeated. steps: how many acts to undo or redo.
-        activities: of a plan. text: a caption or a facial instruction. change: what is different.
-        scene: of a plan or of long motion. choice: a take, ``a``, ``b``, ... name: of a saved file, with a suffix or
-        without. format: a suffix of `FORMATS`. file: what to read. what: what to show. about: what a question is about.
-
     Raises:
         UserError: an unknown name, or a value that is missing, not taken or out of range.
     """
 
-    do: str
-    segment: int | None = None
-    to: int | None = None
-    seconds: float | None = None
-    factor: float | None = None
-    times: int | None = None
-    steps: int | None = None
-    activities: int | None = None
-    choice: str | None = None
-    format: str | None = None
-    what: str | None = None
-    text: str | None = None
-    change: str | None = None
-    scene: str | None = None
-    about: str | None = None
-    name: str | None = None
-    file: str | None = None
+    do: str  # its name, a key of `TAKES`
+    segment: int | None = None  # which segment, from 1
+    to: int | None = None  # where a moved segment goes
+    seconds: float | None = None  # a length
+    factor: float | None = None  # of speed
+    times: int | None = None  # how often the whole is repeated
+    steps: int | None = None  # how many acts to undo or redo
+    activities: int | None = None  # of a plan
+    choice: str | None = None  # a take, ``a``, ``b``, ...
+    format: str | None = None  # a suffix of `FORMATS`
+    what: str | None = None  # what to show
+    text: str | None = None  # a caption or a facial instruction
+    change: str | None = None  # what is different
+    scene: str | None = None  # of a plan or of long motion
+    about: str | None = None  # what a question is about
+    name: str | None = None  # of a saved file, with a suffix or without
+    file: str | None = None  # what to read
 
     def __post_init__(self) -> None:
         if self.do not in TAKES:
@@ -233,17 +225,12 @@ def outline(captions: Sequence[str], seconds: Sequence[float], takes: int = 1, p
 
 @dataclass
 class Outline:
-    """Segments as captions and seconds.
-
-    Attributes:
-        takes: versions of one segment that the user can choose among, 1 = no choice open.
-        planned: whether there is a plan.
-    """
+    """Segments as captions and seconds."""
 
     captions: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    takes: int = 1
-    planned: bool = False
+    takes: int = 1  # versions of one segment that the user can choose among, 1 = no choice open
+    planned: bool = False  # whether there is a plan
 
     @property
     def text(self) -> str:

@@ -260,21 +260,14 @@ _SIDED = {"left": "right", "right": "left"}
 
 @dataclass(frozen=True)
 class Turn:
-    """One recorded turn.
+    """One recorded turn."""
 
-    Attributes:
-        user: what was said. acts: behind it.
-        timeline: the segments before it, as `instruct_data.dialogue.acts.outline` writes them. count: how many.
-        captions: theirs.
-        history: the user's last two turns before it, oldest first.
-    """
-
-    user: str
-    acts: tuple[Act, ...]
-    timeline: str
-    count: int
-    history: tuple[str, ...]
-    captions: tuple[str, ...] = ()
+    user: str  # what was said
+    acts: tuple[Act, ...]  # behind it
+    timeline: str  # the segments before it, as `instruct_data.dialogue.acts.outline` writes them
+    count: int  # how many
+    history: tuple[str, ...]  # the user's last two turns before it, oldest first
+    captions: tuple[str, ...] = ()  # theirs
 
     @property
     def slots(self) -> dict[str, str]:

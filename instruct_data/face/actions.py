@@ -23,33 +23,21 @@ LID_SHARE = 0.8
 
 @dataclass(frozen=True, eq=False)
 class Action:
-    """What one action does at intensity 1; (57,) poses hold weights, head angles in radians and gaze.
+    """What one action does at intensity 1; (57,) poses hold weights, head angles in radians and gaze."""
 
-    Attributes:
-        name: as in scores.
-        form: ``hold``, ``keys``, ``cycle``, ``pulse``, ``close`` (shuts the mouth) or ``neutral`` (ends all).
-        gain: exponent of the intensity.
-        curve: intensities and shares of the full pose, instead of `gain` where given.
-        hold: (57,) pose that is held.
-        keys: (share of the time, pose) of ``keys``, ``cycle`` and ``pulse``.
-        yields: (52,) share of an emotion's weight that gives way.
-        rise, fall: seconds of the whole way, lower quartile and median.
-        rate: cycles per second when the score names no count.
-        counted: one repeat is one cycle; otherwise one repeat may hold many.
-        through: the rhythm passes its rest pose without stopping.
-    """
-
-    name: str
-    form: str
-    gain: float
-    hold: np.ndarray
-    keys: tuple[tuple[float, np.ndarray], ...]
-    yields: np.ndarray
+    name: str  # as in scores
+    form: str  # ``hold``, ``keys``, ``cycle``, ``pulse``, ``close`` (shuts the mouth) or ``neutral`` (ends all)
+    gain: float  # exponent of the intensity
+    hold: np.ndarray  # (57,) pose that is held
+    keys: tuple[tuple[float, np.ndarray], ...]  # (share of the time, pose) of ``keys``, ``cycle`` and ``pulse``
+    yields: np.ndarray  # (52,) share of an emotion's weight that gives way
+    # rise, fall: seconds of the whole way, lower quartile and median
     rise: tuple[float, float]
     fall: tuple[float, float]
-    rate: float
-    counted: bool
-    through: bool
+    rate: float  # cycles per second when the score names no count
+    counted: bool  # one repeat is one cycle; otherwise one repeat may hold many
+    through: bool  # the rhythm passes its rest pose without stopping
+    # Intensities and shares of the full pose, instead of `gain` where given
     curve: tuple[tuple[float, float], ...] = ()
 
     def level(self, intensity: float) -> float:

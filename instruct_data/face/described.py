@@ -28,15 +28,10 @@ NOTHING = "neutral"
 
 @dataclass(frozen=True)
 class Description:
-    """Contents of a description.
+    """Contents of a description."""
 
-    Attributes:
-        actions: (name, count) in order; count 7 stands for many.
-        feelings: names in order.
-    """
-
-    actions: tuple[tuple[str, int], ...]
-    feelings: tuple[str, ...]
+    actions: tuple[tuple[str, int], ...]  # (name, count) in order; count 7 stands for many
+    feelings: tuple[str, ...]  # names in order
 
 
 def _degree(intensity: float, table: tuple[tuple[float, str], ...]) -> str:

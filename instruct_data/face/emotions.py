@@ -24,21 +24,13 @@ LETTERS = {"A": 0.2, "B": 0.4, "C": 0.6, "D": 0.8, "E": 1.0}
 
 @dataclass(frozen=True)
 class ActionUnit:
-    """One unit.
+    """One unit."""
 
-    Attributes:
-        number: FACS number.
-        name: FACS name.
-        shapes: ARKit weights at intensity E; without a side both.
-        head: yaw, pitch, roll in degrees at intensity E.
-        needs: shape that must be open at least this far to count when read, for the jaw's three units.
-    """
-
-    number: int
-    name: str
-    shapes: dict[str, float]
-    head: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    needs: float = 0.0
+    number: int  # FACS number
+    name: str  # FACS name
+    shapes: dict[str, float]  # ARKit weights at intensity E; without a side both
+    head: tuple[float, float, float] = (0.0, 0.0, 0.0)  # yaw, pitch, roll in degrees at intensity E
+    needs: float = 0.0  # shape that must be open at least this far to count when read, for the jaw's three units
 
 
 _TABLE = (
@@ -160,16 +152,12 @@ _OTHER_WORDS = {
 
 @dataclass(frozen=True, eq=False)
 class Prototype:
-    """One emotion at full intensity.
+    """One emotion at full intensity."""
 
-    Attributes:
-        name: e.g. ``happy``.
-        pose: (2, 57) weights, head angles (radians) and gaze; row 0 with the left as its own side, row 1 the right.
-        blinks, darts, sway: factors of blink rate, gaze jumps and head drift.
-    """
-
-    name: str
+    name: str  # e.g. ``happy``
+    # (2, 57) weights, head angles (radians) and gaze; row 0 with the left as its own side, row 1 the right
     pose: np.ndarray
+    # blinks, darts, sway: factors of blink rate, gaze jumps and head drift
     blinks: float
     darts: float
     sway: float

@@ -38,15 +38,10 @@ def ease(x: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Track:
-    """Poses at rising times (seconds); before the first and after the last the pose stands.
+    """Poses at rising times (seconds); before the first and after the last the pose stands."""
 
-    Attributes:
-        times: (K,).
-        poses: (K, 57).
-    """
-
-    times: np.ndarray
-    poses: np.ndarray
+    times: np.ndarray  # (K,)
+    poses: np.ndarray  # (K, 57)
 
     def at(self, t: np.ndarray, lag: float = 0.0) -> np.ndarray:
         """(T,) seconds -> (T, 57). The left half of the face runs `lag` seconds ahead, the right half behind."""
@@ -159,17 +154,11 @@ DOWN = [arkit.INDEX["eyeLookDownLeft"], arkit.INDEX["eyeLookDownRight"]]
 
 @dataclass(frozen=True)
 class Liveliness:
-    """How lively a face is over time, all (T,) factors, 1 = ordinary.
+    """How lively a face is over time, all (T,) factors, 1 = ordinary."""
 
-    Attributes:
-        blinks: rate of blinks; 0 where none may fall.
-        darts: rate of eye movements.
-        sway: size of the head's drift.
-    """
-
-    blinks: np.ndarray
-    darts: np.ndarray
-    sway: np.ndarray
+    blinks: np.ndarray  # rate of blinks; 0 where none may fall
+    darts: np.ndarray  # rate of eye movements
+    sway: np.ndarray  # size of the head's drift
 
 
 def smooth_noise(t: np.ndarray, rng: np.random.Generator, count: int, slow: float, fast: float) -> np.ndarray:

@@ -24,21 +24,16 @@ SLIGHTLY, DEFAULT, VERY, EXTREMELY = 0.3, 0.7, 0.85, 1.0  # what the words mean 
 
 @dataclass(frozen=True)
 class Event:
-    """One action.
+    """One action."""
 
-    Attributes:
-        action: a name of ``actions.yaml``. Sides are the person's own.
-        start, duration: seconds.
-        intensity: in (0, 1]; 0.7 is the default of instructions that say nothing.
-        repeat: how often within the duration.
-        rise: share of the duration over which it grows to its intensity; 0 = as quickly as such an action does.
-    """
-
+    # A name of ``actions.yaml``. Sides are the person's own
     action: str
+    # start, duration: seconds
     start: float
     duration: float
-    intensity: float = DEFAULT
-    repeat: int = 1
+    intensity: float = DEFAULT  # in (0, 1]; 0.7 is the default of instructions that say nothing
+    repeat: int = 1  # how often within the duration
+    # Share of the duration over which it grows to its intensity; 0 = as quickly as such an action does
     rise: float = 0.0
 
     @property
@@ -73,27 +68,17 @@ class Emotion:
 
 @dataclass(frozen=True)
 class Score:
-    """Actions and feelings of a face clip.
+    """Actions and feelings of a face clip."""
 
-    Attributes:
-        length: seconds.
-        events: actions.
-        emotions: feelings.
-        text: the instruction it belongs to, may be empty.
-        denied: actions that must not happen; ``still``: nothing is to move.
-        timed: the words name seconds by the clock.
-        read_by: the clauses that were read one by one, empty = all words at once. unheard: named words of speech that
-            the sound does not have.
-    """
-
-    length: float
-    events: tuple[Event, ...] = ()
-    emotions: tuple[Emotion, ...] = ()
-    text: str = ""
-    denied: tuple[str, ...] = ()
-    timed: bool = False
+    length: float  # seconds
+    events: tuple[Event, ...] = ()  # actions
+    emotions: tuple[Emotion, ...] = ()  # feelings
+    text: str = ""  # the instruction it belongs to, may be empty
+    denied: tuple[str, ...] = ()  # actions that must not happen; ``still``: nothing is to move
+    timed: bool = False  # the words name seconds by the clock
+    # The clauses that were read one by one, empty = all words at once
     read_by: tuple[str, ...] = field(default=(), compare=False)
-    unheard: tuple[str, ...] = field(default=(), compare=False)
+    unheard: tuple[str, ...] = field(default=(), compare=False)  # named words of speech that the sound does not have
 
     def __post_init__(self) -> None:
         if not 0 < self.length <= MAX_SECONDS:

@@ -116,16 +116,11 @@ RAISED = 0.1  # m above the resting hands
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Strokes and poses.
+    """Strokes and poses."""
 
-    Attributes:
-        strokes: name -> strokes of it, never empty.
-        rests: (N, 43, 4) poses at rest, hanging arms. ready: (M, 43, 4) poses of talking hands.
-    """
-
-    strokes: dict[str, list[Stroke]]
-    rests: np.ndarray
-    ready: np.ndarray
+    strokes: dict[str, list[Stroke]]  # name -> strokes of it, never empty
+    rests: np.ndarray  # (N, 43, 4) poses at rest, hanging arms
+    ready: np.ndarray  # (M, 43, 4) poses of talking hands
 
     def of(self, names: Collection[str], performers: Collection[str], sides: Collection[str]) -> list[Stroke]:
         """Strokes of these gestures with these arms; of these performers, or of all where they have none."""

@@ -31,20 +31,13 @@ class _Class(Strict):
 
 @dataclass(frozen=True)
 class WordClass:
-    """A class of words.
+    """A class of words."""
 
-    Attributes:
-        name: of the class. gestures: names of the bank -> how often, any sum above 0.
-        head: ``nod``, ``shake``, ``tilt`` or nothing.
-        share: of its words that are gestured where everything is.
-        captions: what is done, in the third person.
-    """
-
-    name: str
-    gestures: dict[str, float]
-    head: str = ""
-    share: float = 1.0
-    captions: tuple[str, ...] = ()
+    name: str  # of the class
+    gestures: dict[str, float]  # names of the bank -> how often, any sum above 0
+    head: str = ""  # ``nod``, ``shake``, ``tilt`` or nothing
+    share: float = 1.0  # of its words that are gestured where everything is
+    captions: tuple[str, ...] = ()  # what is done, in the third person
 
 
 @dataclass(frozen=True)

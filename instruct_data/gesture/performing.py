@@ -25,16 +25,11 @@ MAX_OFFSET = 2.9  # radians up to which an offset's speed has a direction
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch in which a track follows `poses`.
+    """A stretch in which a track follows `poses`."""
 
-    Attributes:
-        start: frame. poses: (N, J, 4) from two frames before `start` up to where the next segment starts.
-        blend: frames in which the offset dies out.
-    """
-
-    start: int
-    poses: np.ndarray
-    blend: int
+    start: int  # frame
+    poses: np.ndarray  # (N, J, 4) from two frames before `start` up to where the next segment starts
+    blend: int  # frames in which the offset dies out
 
 
 def join_segments(segments: Sequence[Segment], frames: int) -> np.ndarray:

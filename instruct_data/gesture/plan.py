@@ -14,45 +14,32 @@ MIN_DISTANCE = round(0.6 * FPS)  # frames between the emphases of two strokes of
 
 @dataclass(frozen=True)
 class Style:
-    """How one speaker gestures.
+    """How one speaker gestures."""
 
-    Attributes:
-        name: of the speaker. performers: whose strokes are taken where there are some.
-        rate: share of the accents that are beaten. semantic: share of the words of a class that are gestured.
-        size: of gestures, 1 = as recorded; at most 1.1, so that no joint goes where the performer's did not.
-        tempo: of strokes. left: share of gestures of one hand that the left one makes. both: share of beats of both.
-        head: of nods and turns, 1 = usual. drift: of posture, 1 = usual. rest: number of the resting pose.
-    """
-
-    name: str
-    performers: tuple[str, ...]
-    rate: float = 0.6
-    semantic: float = 0.9
-    size: float = 1.0
-    tempo: float = 1.1
-    left: float = 0.25
-    both: float = 0.5
-    head: float = 1.0
-    drift: float = 1.0
-    rest: int = 0
+    name: str  # of the speaker
+    performers: tuple[str, ...]  # whose strokes are taken where there are some
+    rate: float = 0.6  # share of the accents that are beaten
+    semantic: float = 0.9  # share of the words of a class that are gestured
+    size: float = 1.0  # of gestures, 1 = as recorded; at most 1.1, so that no joint goes where the performer's did not
+    tempo: float = 1.1  # of strokes
+    left: float = 0.25  # share of gestures of one hand that the left one makes
+    both: float = 0.5  # share of beats of both
+    head: float = 1.0  # of nods and turns, 1 = usual
+    drift: float = 1.0  # of posture, 1 = usual
+    rest: int = 0  # number of the resting pose
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A stroke whose emphasis falls on a frame.
-
-    Attributes:
-        hold: frames that its pose is kept after the stroke's own end. word: number of the word it goes with, -1 = none.
-        kind: the word's class.
-    """
+    """A stroke whose emphasis falls on a frame."""
 
     stroke: Stroke
     frame: int
     tempo: float = 1.0
     size: float = 1.0
-    hold: int = 0
-    word: int = -1
-    kind: str = ""
+    hold: int = 0  # frames that its pose is kept after the stroke's own end
+    word: int = -1  # number of the word it goes with, -1 = none
+    kind: str = ""  # the word's class
 
     @property
     def lead(self) -> int:
@@ -95,19 +82,16 @@ class Look:
 
 @dataclass(frozen=True)
 class Plan:
-    """The gestures of one talk.
+    """The gestures of one talk."""
 
-    Attributes:
-        frames: length. raised: frames [start, stop) in which hands are kept up between strokes, in order.
-        strokes: by frame. leans: as `Look`, what the trunk leans forward from a frame on, radians, with its frame.
-    """
-
-    frames: int
+    frames: int  # length
+    # Frames [start, stop) in which hands are kept up between strokes, in order
     raised: tuple[tuple[int, int], ...] = ()
-    strokes: tuple[Placed, ...] = ()
+    strokes: tuple[Placed, ...] = ()  # by frame
     beats: tuple[Beat, ...] = ()
     nods: tuple[Nod, ...] = ()
     looks: tuple[Look, ...] = ()
+    # As `Look`, what the trunk leans forward from a frame on, radians, with its frame
     leans: tuple[tuple[int, float], ...] = ()
     style: Style = field(default_factory=lambda: Style("usual", ()))
 

@@ -59,24 +59,16 @@ def wrists(turns: Turns) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Stroke:
-    """A gesture from rest to rest.
+    """A gesture from rest to rest."""
 
-    Attributes:
-        name: of the gesture. source: its clip. performer: of the clip.
-        turns: see `Turns`.
-        start: frame in which its preparation begins. emphasis: frame in which the hand arrives, where its speed is
-            least. end: frame up to which the pose of the stroke is kept.
-        sides: arms that take part.
-    """
-
-    name: str
-    source: str
-    performer: str
-    turns: Turns
-    start: int
-    emphasis: int
-    end: int
-    sides: tuple[str, ...]
+    name: str  # of the gesture
+    source: str  # its clip
+    performer: str  # of the clip
+    turns: Turns  # see `Turns`
+    start: int  # frame in which its preparation begins
+    emphasis: int  # frame in which the hand arrives, where its speed is least
+    end: int  # frame up to which the pose of the stroke is kept
+    sides: tuple[str, ...]  # arms that take part
 
     @property
     def rest_pose(self) -> np.ndarray:
@@ -155,16 +147,11 @@ def packed_joints(sides: Collection[str]) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A stroke in few bytes: rotations away from rest, in 8 bits, at 15 fps, of J joints in K keys.
+    """A stroke in few bytes: rotations away from rest, in 8 bits, at 15 fps, of J joints in K keys."""
 
-    Attributes:
-        base: (J, 4) int16, the pose at rest. scale: (J,) float32, radians of a unit. keys: (K, J, 3) int8, rotation
-            vectors away from rest.
-    """
-
-    base: np.ndarray
-    scale: np.ndarray
-    keys: np.ndarray
+    base: np.ndarray  # (J, 4) int16, the pose at rest
+    scale: np.ndarray  # (J,) float32, radians of a unit
+    keys: np.ndarray  # (K, J, 3) int8, rotation vectors away from rest
 
 
 def packed_frames(stroke: Stroke) -> int:

@@ -32,55 +32,40 @@ MAX_CLAUSES = 100
 
 
 class Pin(Strict):
-    """A hand or foot that is at a place at a time.
+    """A hand or foot that is at a place at a time."""
 
-    Attributes:
-        limb: which. second: of the whole motion. place: (3,) metres in the motion's frame: +Z ahead of its first frame,
-            +X to its left, +Y up, the origin on the floor below the first pelvis.
-    """
-
-    limb: Literal["left_hand", "right_hand", "left_foot", "right_foot"]
-    second: float = Field(ge=0, le=MAX_SECONDS)
+    limb: Literal["left_hand", "right_hand", "left_foot", "right_foot"]  # which
+    second: float = Field(ge=0, le=MAX_SECONDS)  # of the whole motion
+    # (3,) metres in the motion's frame: +Z ahead of its first frame, +X to its left, +Y up, the origin on the floor
+    # below the first pelvis
     place: tuple[float, float, float]
 
 
 class Clause(Strict):
-    """One thing that is done.
+    """One thing that is done."""
 
-    Attributes:
-        action: what, in the request's own words without what the other attributes say; "turn" alone with `turn`.
-        together: at the same time as the clause before. denied: it is not to be done.
-        side: of the body, or to which side. direction: of travel, or of a limb. path: shape of the way on the floor.
-        distance: metres to go. turn: degrees, to `side`. times: how often. seconds: how long.
-        until_end: as long as the rest lasts. tempo: how fast. factor: of the usual speed, if said as a number.
-        size: of the movement. style: words for a manner or a feeling. strength: how much of it. target: words for what
-        it aims at. in_place: without leaving the spot.
-        known: whether the action is one that can be shown, None = nobody has looked. nearest: the known action it is
-        read as. sure: 0..1, how sure the reader is of this clause.
-    """
-
-    action: str
-    together: bool = False
-    denied: bool = False
-    side: Side | None = None
-    direction: Direction | None = None
-    path: Path | None = None
-    distance: float | None = Field(default=None, gt=0, le=1000)
-    turn: float | None = Field(default=None, gt=0, le=MAX_DEGREES)
-    times: int | None = Field(default=None, ge=1, le=MAX_TIMES)
-    seconds: float | None = Field(default=None, gt=0, le=MAX_SECONDS)
-    until_end: bool = False
-    tempo: Tempo | None = None
-    factor: float | None = Field(default=None, gt=0, le=10)
-    size: Size | None = None
-    style: str = ""
-    strength: Strength | None = None
-    target: str = ""
-    in_place: bool = False
+    action: str  # what, in the request's own words without what the other attributes say; "turn" alone with `turn`
+    together: bool = False  # at the same time as the clause before
+    denied: bool = False  # it is not to be done
+    side: Side | None = None  # of the body, or to which side
+    direction: Direction | None = None  # of travel, or of a limb
+    path: Path | None = None  # shape of the way on the floor
+    distance: float | None = Field(default=None, gt=0, le=1000)  # metres to go
+    turn: float | None = Field(default=None, gt=0, le=MAX_DEGREES)  # degrees, to `side`
+    times: int | None = Field(default=None, ge=1, le=MAX_TIMES)  # how often
+    seconds: float | None = Field(default=None, gt=0, le=MAX_SECONDS)  # how long
+    until_end: bool = False  # as long as the rest lasts
+    tempo: Tempo | None = None  # how fast
+    factor: float | None = Field(default=None, gt=0, le=10)  # of the usual speed, if said as a number
+    size: Size | None = None  # of the movement
+    style: str = ""  # words for a manner or a feeling
+    strength: Strength | None = None  # how much of it
+    target: str = ""  # words for what it aims at
+    in_place: bool = False  # without leaving the spot
     waypoints: list[tuple[float, float]] = Field(default=[], max_length=100)
-    known: bool | None = None
-    nearest: str = ""
-    sure: float = 1.0
+    known: bool | None = None  # whether the action is one that can be shown, None = nobody has looked
+    nearest: str = ""  # the known action it is read as
+    sure: float = 1.0  # 0..1, how sure the reader is of this clause
 
     @property
     def compact(self) -> str:
@@ -99,22 +84,17 @@ ATTRIBUTES = (
 
 
 class MotionRequest(Strict):
-    """What is asked for, in the order of time.
+    """What is asked for, in the order of time."""
 
-    Attributes:
-        clauses: one after another, or together. seconds: of the whole. loop: the end leads into the beginning.
-        start, end: words for the pose at the beginning and at the end. text: the words that it was read from.
-        pins: places of hands and feet. language: of the words if it is surely none that is read ("fr"), else "".
-    """
-
-    clauses: list[Clause] = Field(min_length=1, max_length=MAX_CLAUSES)
-    seconds: float | None = Field(default=None, gt=0, le=MAX_SECONDS)
-    loop: bool = False
+    clauses: list[Clause] = Field(min_length=1, max_length=MAX_CLAUSES)  # one after another, or together
+    seconds: float | None = Field(default=None, gt=0, le=MAX_SECONDS)  # of the whole
+    loop: bool = False  # the end leads into the beginning
+    # start, end: words for the pose at the beginning and at the end
     start: str = ""
     end: str = ""
-    pins: list[Pin] = []
-    language: str = ""
-    text: str = ""
+    pins: list[Pin] = []  # places of hands and feet
+    language: str = ""  # of the words if it is surely none that is read ("fr"), else ""
+    text: str = ""  # the words that it was read from
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -152,80 +132,61 @@ Share = Field(default=None, ge=0, le=1)
 
 
 class FaceClause(Strict):
-    """One thing that a face does or feels.
+    """One thing that a face does or feels."""
 
-    Attributes:
-        action: what, in the instruction's own words, sides and degrees among them.
-        together: at the same time as the clause before. denied: it is not to be done.
-        times: how often. every: seconds from one beginning to the next. pause: seconds between two of them.
-        at, until: seconds by the clock. seconds: how long. wait: seconds in which nothing is done before it.
-        from_share, to_share: of the whole clip. until_end: to its end.
-        course: rising = it grows from nothing, or takes the place of the feeling before; fading = it dies away.
-        word, moment: of the speech, a word on which (or before or after which) it is done.
-        tempo: how fast. sure: 0..1, how sure the reader is.
-    """
-
-    action: str
-    together: bool = False
-    denied: bool = False
-    times: int | None = Field(default=None, ge=1, le=MAX_TIMES)
-    every: float | None = Seconds
-    pause: float | None = Seconds
+    action: str  # what, in the instruction's own words, sides and degrees among them
+    together: bool = False  # at the same time as the clause before
+    denied: bool = False  # it is not to be done
+    times: int | None = Field(default=None, ge=1, le=MAX_TIMES)  # how often
+    every: float | None = Seconds  # seconds from one beginning to the next
+    pause: float | None = Seconds  # seconds between two of them
+    # at, until: seconds by the clock
     at: float | None = Field(default=None, ge=0, le=MAX_SECONDS)
     until: float | None = Seconds
-    seconds: float | None = Seconds
-    wait: float | None = Seconds
+    seconds: float | None = Seconds  # how long
+    wait: float | None = Seconds  # seconds in which nothing is done before it
+    # from_share, to_share: of the whole clip
     from_share: float | None = Share
     to_share: float | None = Share
-    until_end: bool = False
+    until_end: bool = False  # to its end
+    # Rising = it grows from nothing, or takes the place of the feeling before; fading = it dies away
     course: Course | None = None
+    # word, moment: of the speech, a word on which (or before or after which) it is done
     word: str = ""
     moment: Moment | None = None
-    tempo: Tempo | None = None
-    sure: float = 1.0
+    tempo: Tempo | None = None  # how fast
+    sure: float = 1.0  # 0..1, how sure the reader is
 
 
 class FaceRequest(Strict):
-    """What is asked of a face, in the order of time.
+    """What is asked of a face, in the order of time."""
 
-    Attributes:
-        clauses: one after another, or together. seconds: of the whole.
-        alternating: the clauses take turns; rounds: how often each comes, in_all: how many there are altogether.
-        text: the words that it was read from.
-    """
-
-    clauses: list[FaceClause] = Field(min_length=1, max_length=MAX_CLAUSES)
-    seconds: float | None = Seconds
-    alternating: bool = False
+    clauses: list[FaceClause] = Field(min_length=1, max_length=MAX_CLAUSES)  # one after another, or together
+    seconds: float | None = Seconds  # of the whole
+    alternating: bool = False  # the clauses take turns
+    # rounds: how often each comes; in_all: how many there are altogether
     rounds: int | None = Field(default=None, ge=1, le=MAX_TIMES)
     in_all: int | None = Field(default=None, ge=1, le=MAX_TIMES)
-    text: str = ""
+    text: str = ""  # the words that it was read from
 
 
 class TurnPart(Strict):
-    """What is to be done and with what.
+    """What is to be done and with what."""
 
-    Attributes:
-        act: an act of `instruct_data.dialogue.acts`, or faster, slower, longer, shorter.
-        text: its own words: a movement, a change, a scene, a name, a format, a take.
-        of: words that point at a segment. where: before, after, between segments, at the start or the end.
-        to_of: words that point at another segment, by which the place is told.
-        seconds, factor, times, size: numbers and degree. what: to show. topic: of a question.
-        sure: 0..1, how sure the reader is.
-    """
-
-    act: str
-    text: str = ""
-    of: str = ""
+    act: str  # an act of `instruct_data.dialogue.acts`, or faster, slower, longer, shorter
+    text: str = ""  # its own words: a movement, a change, a scene, a name, a format, a take
+    of: str = ""  # words that point at a segment
+    # Before, after, between segments, at the start or the end
     where: Literal["before", "after", "start", "end", "between"] | None = None
-    to_of: str = ""
+    to_of: str = ""  # words that point at another segment, by which the place is told
+    # seconds, factor, times, size: numbers and degree
     seconds: float | None = Field(default=None, gt=0)
     factor: float | None = Field(default=None, gt=0)
     times: int | None = Field(default=None, ge=1, le=MAX_TIMES)
     size: Size | None = None
-    what: str = ""
-    topic: str = ""
-    sure: float = 1.0
+    what: str = ""  # to show
+    topic: str = ""  # of a question
+    sure: float = 1.0  # 0..1, how sure the reader is
 
     @property
     def much(self) -> bool:

@@ -69,34 +69,25 @@ _PIECE = re.compile(r"\{[^{}]*\}|\[(?:[^\[\]{}]|\{[^{}]*\})*\]|\((?:[^()\[\]{}]|
 
 @dataclass(frozen=True)
 class Part:
-    """Words of a template with what they mean.
+    """Words of a template with what they mean."""
 
-    Attributes:
-        text: literal words, or a slot's name. slot: whether it is one. clauses: whom it belongs to, "A", "B", ...
-        role: "" = nothing, "action", or an attribute. value: of the attribute; "" = the words themselves.
-    """
-
-    text: str
-    slot: bool = False
-    clauses: tuple[str, ...] = ("A",)
-    role: str = ""
-    value: str = ""
+    text: str  # literal words, or a slot's name
+    slot: bool = False  # whether it is one
+    clauses: tuple[str, ...] = ("A",)  # whom it belongs to, "A", "B", ...
+    role: str = ""  # "" = nothing, "action", or an attribute
+    value: str = ""  # of the attribute; "" = the words themselves
 
 
 @dataclass(frozen=True)
 class Way:
-    """One template.
+    """One template."""
 
-    Attributes:
-        text: as written. construct, author: of its file. parts: in order.
-        flags: clause -> "", "+" (together with the one before) or "!" (not done), or the act of a turn, in the order of
-        time.
-    """
-
-    text: str
+    text: str  # as written
+    # construct, author: of its file
     construct: str
     author: str
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...]  # in order
+    # Clause -> "", "+" (together with the one before) or "!" (not done), or the act of a turn, in the order of time
     flags: dict[str, str]
 
 

@@ -19,17 +19,11 @@ LISTED_ENTRIES = 6  # of a folder, in an error message
 
 @dataclass
 class Report:
-    """Counts of a reading, filled while it runs.
+    """Counts of a reading, filled while it runs."""
 
-    Attributes:
-        read: clips yielded.
-        skipped: (clip, reason) of every clip left out.
-        notes: how often something was repaired or dropped within clips.
-    """
-
-    read: int = 0
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    notes: Counter[str] = field(default_factory=Counter)
+    read: int = 0  # clips yielded
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (clip, reason) of every clip left out
+    notes: Counter[str] = field(default_factory=Counter)  # how often something was repaired or dropped within clips
 
     def skip(self, clip: str, reason: str) -> None:
         self.skipped.append((clip, reason))
@@ -51,26 +45,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Corpus:
-    """One corpus that `avatargpt data build` reads.
-
-    Attributes:
-        reader: ``module:function`` in this package, called with root, corpus, report and the options; imported on use.
-        licence: terms written into every clip.
-        tree: the folder as its site gives it, for people.
-        gives: what the clips of the store are.
-        needs: glob patterns that must match below the folder; `|` separates alternatives.
-        options: further parameters of the reader.
-        suffixes: of single files that are accepted in place of a folder.
-    """
+    """One corpus that `avatargpt data build` reads."""
 
     name: str
+    # ``module:function`` in this package, called with root, corpus, report and the options; imported on use
     reader: str
-    licence: str
-    tree: str
-    gives: str
-    needs: tuple[str, ...]
-    options: tuple[str, ...] = ("split",)
-    suffixes: tuple[str, ...] = ()
+    licence: str  # terms written into every clip
+    tree: str  # the folder as its site gives it, for people
+    gives: str  # what the clips of the store are
+    needs: tuple[str, ...]  # glob patterns that must match below the folder; `|` separates alternatives
+    options: tuple[str, ...] = ("split",)  # further parameters of the reader
+    suffixes: tuple[str, ...] = ()  # of single files that are accepted in place of a folder
 
     def locate(self, folder: str | os.PathLike[str]) -> Path:
         """The folder that holds the corpus: `folder`, or the one folder in it that does (as archives unpack)."""

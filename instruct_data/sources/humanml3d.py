@@ -197,14 +197,11 @@ def _map_features(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption of the evaluation protocol.
+    """A caption of the evaluation protocol."""
 
-    Attributes:
-        text: as written. tokens: ``word/TAG``, as the corpus has them. start, end: seconds; both 0 for the whole clip.
-    """
-
-    text: str
-    tokens: tuple[str, ...]
+    text: str  # as written
+    tokens: tuple[str, ...]  # ``word/TAG``, as the corpus has them
+    # start, end: seconds; both 0 for the whole clip
     start: float = 0.0
     end: float = 0.0
 

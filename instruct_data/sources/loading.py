@@ -23,17 +23,13 @@ def normalised(motion: Motion, caption: str = "") -> Motion:
 
 @dataclass(frozen=True)
 class BvhFile:
-    """Loads frames `first` to `stop` (not included; None = all) of a BVH, counted at the file's rate.
-
-    Attributes:
-        hands: make it a gesture with the file's fingers instead of a body.
-    """
+    """Loads frames `first` to `stop` (not included; None = all) of a BVH, counted at the file's rate."""
 
     path: Path
     caption: str = ""
     first: int = 0
     stop: int | None = None
-    hands: bool = False
+    hands: bool = False  # make it a gesture with the file's fingers instead of a body
 
     def __call__(self) -> Motion:
         motion = read_bvh(self.path, self.hands)

@@ -57,16 +57,12 @@ class Entry:
 
 @dataclass
 class Captions:
-    """A table of captions, by plain names.
+    """A table of captions, by plain names."""
 
-    Attributes:
-        clips: name -> captions. left_out: name -> why. kinds: name -> class. loops: names.
-    """
-
-    clips: dict[str, list[str]] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
-    loops: frozenset[str] = frozenset()
+    clips: dict[str, list[str]] = field(default_factory=dict)  # name -> captions
+    left_out: dict[str, str] = field(default_factory=dict)  # name -> why
+    kinds: dict[str, str] = field(default_factory=dict)  # name -> class
+    loops: frozenset[str] = frozenset()  # names
     _looked_up: set[str] = field(default_factory=set)
 
     @classmethod

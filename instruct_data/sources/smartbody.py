@@ -36,16 +36,11 @@ PHASES = ("ready", "strokeStart", "emphasis", "stroke", "relax")
 
 @dataclass(frozen=True)
 class _RestHand:
-    """A left hand in a skeleton's rest pose, directions in hundredths, Y up, left = +X.
+    """A left hand in a skeleton's rest pose, directions in hundredths, Y up, left = +X."""
 
-    Attributes:
-        forward: from the wrist to the middle knuckle. across: from the little finger's
-            knuckle to the index finger's. bones: of the fingers, from joints 1, 2 and 3 on.
-    """
-
-    forward: tuple[int, int, int]
-    across: tuple[int, int, int]
-    bones: tuple[tuple[int, int, int], ...]
+    forward: tuple[int, int, int]  # from the wrist to the middle knuckle
+    across: tuple[int, int, int]  # from the little finger's knuckle to the index finger's
+    bones: tuple[tuple[int, int, int], ...]  # of the fingers, from joints 1, 2 and 3 on
 
 
 _BRAD = _RestHand(

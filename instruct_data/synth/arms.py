@@ -115,19 +115,12 @@ def resting(trunk: Trunk, side: float) -> Array:
 
 @dataclass(eq=False)
 class Wrist:
-    """One hand before inverse kinematics, in the chest's axes from the resting shoulder.
+    """One hand before inverse kinematics, in the chest's axes from the resting shoulder."""
 
-    Attributes:
-        place: (N, 3) wrist.
-        swivel: (N,) degrees.
-        palm: (N, 3) degrees.
-        placed: (N,) 1 where the hand keeps to a point of the stage or of the body, 0 where it hangs free.
-    """
-
-    place: Array
-    swivel: Array
-    palm: Array
-    placed: Array
+    place: Array  # (N, 3) wrist
+    swivel: Array  # (N,) degrees
+    palm: Array  # (N, 3) degrees
+    placed: Array  # (N,) 1 where the hand keeps to a point of the stage or of the body, 0 where it hangs free
 
 
 class Reach:

@@ -24,19 +24,12 @@ MIN_PART, MAX_PART = 36, 90  # frames of a stretch of a cyclic clip
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Clips that follow one another.
+    """Clips that follow one another."""
 
-    Attributes:
-        motion: all of them joined, canonical.
-        items: index of every clip among those given.
-        mirrored: whether it is the mirrored one.
-        starts: frame at which each begins.
-    """
-
-    motion: Motion
-    items: tuple[int, ...]
-    mirrored: tuple[bool, ...]
-    starts: tuple[int, ...]
+    motion: Motion  # all of them joined, canonical
+    items: tuple[int, ...]  # index of every clip among those given
+    mirrored: tuple[bool, ...]  # whether it is the mirrored one
+    starts: tuple[int, ...]  # frame at which each begins
 
 
 class Sequencer:

@@ -112,24 +112,16 @@ Number = Formula | float
 
 @dataclass(frozen=True, eq=False)
 class Param:
-    """A number or word drawn once per clip.
+    """A number or word drawn once per clip."""
 
-    Attributes:
-        name: as used in expressions and captions.
-        values: what expressions see, one per choice; empty for a range.
-        words: what captions say, one per choice.
-        low, high: the range, for a parameter without choices.
-        weights: of the choices, summing to 1; empty = equal.
-        default: of a schema's parameter: what it is where an entry does not say; None = all that it can be.
-    """
-
-    name: str
-    values: tuple[Any, ...] = ()
-    words: tuple[str, ...] = ()
+    name: str  # as used in expressions and captions
+    values: tuple[Any, ...] = ()  # what expressions see, one per choice; empty for a range
+    words: tuple[str, ...] = ()  # what captions say, one per choice
+    # low, high: the range, for a parameter without choices
     low: Number = 0.0
     high: Number = 0.0
-    weights: tuple[float, ...] = ()
-    default: Any = None
+    weights: tuple[float, ...] = ()  # of the choices, summing to 1; empty = equal
+    default: Any = None  # of a schema's parameter: what it is where an entry does not say; None = all that it can be
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,31 +150,23 @@ class Limb:
 
 @dataclass(frozen=True, eq=False)
 class Key:
-    """One key pose.
+    """One key pose."""
 
-    Attributes:
-        where: file and place, for messages.
-        after, hold: ranges in seconds.
-        controls: control -> numbers (body controls; None for ``free``), or a limb's settings, of which the first that
-            holds counts.
-        pose: name of a base pose (or a formula giving one), or None.
-        ease, anticipate, overshoot, air, balance: see the format.
-        contacts: what carries weight from here on; None = unchanged.
-        when: condition, or None.
-    """
-
-    where: str
+    where: str  # file and place, for messages
+    # after, hold: ranges in seconds
     after: tuple[Number, Number]
     hold: tuple[Number, Number] | None
+    # Control -> numbers (body controls; None for ``free``), or a limb's settings, of which the first that holds counts
     controls: Mapping[str, Any]
-    pose: str | Formula | None = None
+    pose: str | Formula | None = None  # name of a base pose (or a formula giving one), or None
+    # ease, anticipate, overshoot, air, balance: see the format
     ease: str = "minjerk"
     anticipate: Number = 0.0
     overshoot: Number = 0.0
     air: bool = False
     balance: bool | None = None
-    contacts: tuple[str, ...] | None = None
-    when: Formula | None = None
+    contacts: tuple[str, ...] | None = None  # what carries weight from here on; None = unchanged
+    when: Formula | None = None  # condition, or None
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,48 +191,31 @@ class Caption:
 
 @dataclass(frozen=True, eq=False)
 class BankRule:
-    """Sentences of the caption bank that are true of a clip.
+    """Sentences of the caption bank that are true of a clip."""
 
-    Attributes:
-        key: action of the bank.
-        has: a sentence that contains one of these is meant.
-        when: under this condition.
-    """
-
-    key: str
-    has: tuple[str, ...]
-    when: Formula | None = None
+    key: str  # action of the bank
+    has: tuple[str, ...]  # a sentence that contains one of these is meant
+    when: Formula | None = None  # under this condition
 
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """An action family.
+    """An action family."""
 
-    Attributes:
-        name: class and key of the caption bank.
-        group: kind of action.
-        handed: ``right`` (mirrored at random, words too) or ``none``.
-        starts, ends: base poses, or formulas giving their names.
-        params, captions, keys: see there.
-        tables: columns of the tables: names whose values go with the value of a parameter.
-        derived: names computed from the parameters, in order.
-        bank: which of the caption bank's sentences hold; without a rule none is used.
-        settle: range of the quiet end, seconds.
-        path: where it was read from.
-        schema: name of the schema of an entry of the lexicon, "" for an action with a file of its own.
-    """
-
-    name: str
-    group: str
-    handed: str
+    name: str  # class and key of the caption bank
+    group: str  # kind of action
+    handed: str  # ``right`` (mirrored at random, words too) or ``none``
+    # starts, ends: base poses, or formulas giving their names
     starts: str | Formula
     ends: str | Formula
+    # params, captions, keys: see there
     params: tuple[Param, ...]
     captions: tuple[Caption, ...]
     keys: tuple[Key | Block, ...]
-    settle: tuple[Number, Number]
-    path: str
-    derived: tuple[tuple[str, Formula], ...] = ()
-    bank: tuple[BankRule, ...] = ()
+    settle: tuple[Number, Number]  # range of the quiet end, seconds
+    path: str  # where it was read from
+    derived: tuple[tuple[str, Formula], ...] = ()  # names computed from the parameters, in order
+    bank: tuple[BankRule, ...] = ()  # which of the caption bank's sentences hold; without a rule none is used
+    # Columns of the tables: names whose values go with the value of a parameter
     tables: tuple[tuple[str, Formula], ...] = ()
-    schema: str = ""
+    schema: str = ""  # name of the schema of an entry of the lexicon, "" for an action with a file of its own

@@ -111,13 +111,9 @@ def bend(
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Frames of several clips one after another.
+    """Frames of several clips one after another."""
 
-    Attributes:
-        counts: (B,) frames of each clip.
-    """
-
-    counts: Array
+    counts: Array  # (B,) frames of each clip
 
     @cached_property
     def starts(self) -> Array:

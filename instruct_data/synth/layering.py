@@ -162,16 +162,12 @@ _HANGING = np.array([0.1, -0.5, 0.03])
 
 @dataclass(frozen=True)
 class Activity:
-    """Which parts of the upper body act.
+    """Which parts of the upper body act."""
 
-    Attributes:
-        left, right: (T,) bool, the arm is not hanging.
-        head: (T,) bool, the head does not look ahead.
-    """
-
+    # left, right: (T,) bool, the arm is not hanging
     left: np.ndarray
     right: np.ndarray
-    head: np.ndarray
+    head: np.ndarray  # (T,) bool, the head does not look ahead
 
     def arms(self) -> tuple[str, ...]:
         """The arms that act in at least an eighth of the clip."""

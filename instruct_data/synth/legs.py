@@ -43,25 +43,15 @@ DOWN, FRONT = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 
 @dataclass(eq=False)
 class Foot:
-    """One foot in every frame.
+    """One foot in every frame."""
 
-    Attributes:
-        side: 1 left, -1 right.
-        mix: the blend of its keys.
-        sole: (N, 5) x, height of the sole, z, yaw, pitch of a foot that is placed in the stage.
-        placed: (N,) 1 where the foot is placed, 0 where its leg is given by angles; between on the way.
-        knee: (N,) swivel, degrees.
-        ground: (N,) 1 where it stands, 0 where it is in the air.
-        stood: ankle (N, 3) and matrix (N, 3, 3) of the placed foot, once known.
-    """
-
-    side: float
-    mix: Mix
-    sole: Array
-    placed: Array
-    knee: Array
-    ground: Array
-    stood: tuple[Array, Array] | None = None
+    side: float  # 1 left, -1 right
+    mix: Mix  # the blend of its keys
+    sole: Array  # (N, 5) x, height of the sole, z, yaw, pitch of a foot that is placed in the stage
+    placed: Array  # (N,) 1 where the foot is placed, 0 where its leg is given by angles; between on the way
+    knee: Array  # (N,) swivel, degrees
+    ground: Array  # (N,) 1 where it stands, 0 where it is in the air
+    stood: tuple[Array, Array] | None = None  # ankle (N, 3) and matrix (N, 3, 3) of the placed foot, once known
 
 
 def _stagger(batch: Batch) -> dict[str, tuple[Array, Array, Array]]:

@@ -31,19 +31,13 @@ _LIVELY = 0.75  # a cycle moves at least this much of what the clip moves on ave
 
 @dataclass(frozen=True)
 class Cycle:
-    """A part of a clip that can follow itself.
+    """A part of a clip that can follow itself."""
 
-    Attributes:
-        start: first frame.
-        stop: the frame that looks like `start`; frames [start, stop) are played.
-        cost: weighted mean distance of the joints (metres, heading frame) plus 0.06 s times that of their velocities.
-        turn: by how much the body has turned at `stop`, radians, positive to the left.
-    """
-
-    start: int
-    stop: int
+    start: int  # first frame
+    stop: int  # the frame that looks like `start`; frames [start, stop) are played
+    # Weighted mean distance of the joints (metres, heading frame) plus 0.06 s times that of their velocities
     cost: float
-    turn: float
+    turn: float  # by how much the body has turned at `stop`, radians, positive to the left
 
 
 def find_cycle(motion: Motion, straight: bool = False, longest: float = MAX_SECONDS) -> Cycle | None:

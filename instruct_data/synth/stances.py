@@ -24,20 +24,15 @@ _MAX_OFFSET = 0.12  # metres of a foot from its place in the family's own stand 
 
 @dataclass(frozen=True, eq=False)
 class Stance:
-    """One standing pose.
+    """One standing pose."""
 
-    Attributes:
-        feet: ((x, z, yaw), (x, z, yaw)) of the left and right ankle relative to the pelvis, metres and degrees.
-        height: pelvis height less the family's own, metres.
-        pitch, roll: of the pelvis, degrees.
-        upper: (13, 4) local rotations of the joints `UPPER`.
-    """
-
+    # ((x, z, yaw), (x, z, yaw)) of the left and right ankle relative to the pelvis, metres and degrees
     feet: tuple[tuple[float, float, float], tuple[float, float, float]]
-    height: float
+    height: float  # pelvis height less the family's own, metres
+    # pitch, roll: of the pelvis, degrees
     pitch: float
     roll: float
-    upper: Array
+    upper: Array  # (13, 4) local rotations of the joints `UPPER`
 
 
 def prepare(stances: Array) -> list[Stance]:

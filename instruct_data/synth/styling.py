@@ -95,19 +95,12 @@ def leaned(
 
 @dataclass(frozen=True)
 class Style:
-    """The change that a style makes to an action.
+    """The change that a style makes to an action."""
 
-    Attributes:
-        name: the bank's.
-        offset: (22, 3) rotation vectors added to the local mean pose, radians; 0 for unchanged joints.
-        swing: factor of the arms' movement.
-        tempo: factor of speed.
-    """
-
-    name: str
-    offset: np.ndarray
-    swing: float
-    tempo: float
+    name: str  # the bank's
+    offset: np.ndarray  # (22, 3) rotation vectors added to the local mean pose, radians; 0 for unchanged joints
+    swing: float  # factor of the arms' movement
+    tempo: float  # factor of speed
 
     @property
     def visible(self) -> bool:

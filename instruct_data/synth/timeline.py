@@ -47,38 +47,24 @@ _POOL = 128
 
 @dataclass
 class Timeline:
-    """Keys of one clip. K keys; a hold is two keys alike.
+    """Keys of one clip. K keys; a hold is two keys alike."""
 
-    Attributes:
-        times: (K,) seconds, the first 0.
-        rows: control -> (K, size) numbers, see the column constants; lengths in metres, angles in degrees.
-        ease: (K,) index into EASES of the way to this key.
-        anticipate, overshoot: (K,) shares.
-        air: (K,) whether the body flies on the way to this key.
-        contacts: (K, 7) booleans in the order of CONTACTS.
-        balance: (K,) whether the centre of mass is kept over the contacts.
-        seconds: length.
-        params: drawn values; words for choices with words.
-        scope: values as expressions see them.
-        stands: whether the clip starts and ends in the stand pose.
-        stretched: factor by which the times were changed to fit the limits.
-        follow: how strongly the trunk goes with the hands.
-    """
-
-    times: np.ndarray
+    times: np.ndarray  # (K,) seconds, the first 0
+    # Control -> (K, size) numbers, see the column constants; lengths in metres, angles in degrees
     rows: dict[str, np.ndarray]
-    ease: np.ndarray
+    ease: np.ndarray  # (K,) index into EASES of the way to this key
+    # anticipate, overshoot: (K,) shares
     anticipate: np.ndarray
     overshoot: np.ndarray
-    air: np.ndarray
-    contacts: np.ndarray
-    balance: np.ndarray
-    seconds: float
-    params: dict[str, Any]
-    scope: dict[str, Any]
-    stretched: float = 1.0
-    stands: tuple[bool, bool] = (False, False)
-    follow: float = 0.0
+    air: np.ndarray  # (K,) whether the body flies on the way to this key
+    contacts: np.ndarray  # (K, 7) booleans in the order of CONTACTS
+    balance: np.ndarray  # (K,) whether the centre of mass is kept over the contacts
+    seconds: float  # length
+    params: dict[str, Any]  # drawn values; words for choices with words
+    scope: dict[str, Any]  # values as expressions see them
+    stretched: float = 1.0  # factor by which the times were changed to fit the limits
+    stands: tuple[bool, bool] = (False, False)  # whether the clip starts and ends in the stand pose
+    follow: float = 0.0  # how strongly the trunk goes with the hands
 
 
 @dataclass

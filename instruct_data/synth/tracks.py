@@ -132,22 +132,14 @@ _APART = 1000.0  # seconds between the clips on one common time axis
 
 @dataclass(frozen=True, eq=False)
 class Mix:
-    """Weights of four neighbouring keys for every frame.
+    """Weights of four neighbouring keys for every frame."""
 
-    Attributes:
-        index: (N, 4) rows in the stacked keys.
-        weight: (N, 4), summing to 1.
-        left: (N,) key before the frame (stacked), right: the one after.
-        s: (N,) position between them, 0..1.
-        moves: (N,) whether the two keys differ.
-    """
-
-    index: Array
-    weight: Array
-    left: Array
+    index: Array  # (N, 4) rows in the stacked keys
+    weight: Array  # (N, 4), summing to 1
+    left: Array  # (N,) key before the frame (stacked), right: the one after
     right: Array
-    s: Array
-    moves: Array
+    s: Array  # (N,) position between them, 0..1
+    moves: Array  # (N,) whether the two keys differ
 
     def numbers(self, rows: Array) -> Array:
         """Weighted sum of rows (K, D) -> (N, D)."""

@@ -170,17 +170,11 @@ _HAS_SUBJECT = re.compile(r"\b(?:as|while|when|until|because) (?:an?|the|he|she|
 
 @dataclass(frozen=True)
 class Clause:
-    """A caption taken apart: ``lead, subject predicate``.
+    """A caption taken apart: ``lead, subject predicate``."""
 
-    Attributes:
-        lead: what stands before the subject, without its comma, or empty.
-        subject: e.g. ``a person``.
-        predicate: the rest, without the final period.
-    """
-
-    lead: str
-    subject: str
-    predicate: str
+    lead: str  # what stands before the subject, without its comma, or empty
+    subject: str  # e.g. ``a person``
+    predicate: str  # the rest, without the final period
 
     @property
     def neutral(self) -> bool:

@@ -66,18 +66,12 @@ KINDS: tuple[Kind, ...] = ("manner", "who")
 
 
 class Everyday(Strict):
-    """The file's content.
+    """The file's content."""
 
-    Attributes:
-        actions: class, with SIDE for left or right -> requests.
-        sides: class with SIDE -> side -> requests that only this side has.
-        aliases: other names of classes.
-        styles: style -> ``manner`` (words that follow a verb) and ``who`` (persons that act so).
-    """
-
-    actions: dict[str, tuple[str, ...]]
-    sides: dict[str, dict[str, tuple[str, ...]]]
-    aliases: dict[str, str]
+    actions: dict[str, tuple[str, ...]]  # class, with SIDE for left or right -> requests
+    sides: dict[str, dict[str, tuple[str, ...]]]  # class with SIDE -> side -> requests that only this side has
+    aliases: dict[str, str]  # other names of classes
+    # Style -> ``manner`` (words that follow a verb) and ``who`` (persons that act so)
     styles: dict[str, dict[Kind, tuple[str, ...]]]
 
     def classes(self) -> list[str]:

@@ -24,21 +24,13 @@ front slowly quickly fast hard calmly steadily body along away off
 
 @dataclass(frozen=True)
 class Rewrite:
-    """One request.
+    """One request."""
 
-    Attributes:
-        prompt: in the user's words.
-        plain: captions in order, one per action.
-        actions: the bank's keys, None where there is none.
-        styles: the bank's styles, None where none is asked for.
-        side: ``left``, ``right``, ``both`` or None.
-    """
-
-    prompt: str
-    plain: tuple[str, ...]
-    actions: tuple[str | None, ...]
-    styles: tuple[str | None, ...]
-    side: str | None
+    prompt: str  # in the user's words
+    plain: tuple[str, ...]  # captions in order, one per action
+    actions: tuple[str | None, ...]  # the bank's keys, None where there is none
+    styles: tuple[str | None, ...]  # the bank's styles, None where none is asked for
+    side: str | None  # ``left``, ``right``, ``both`` or None
 
     @cached_property
     def target(self) -> str:

@@ -24,18 +24,12 @@ LONGEST_LINE = 26  # words; longer lines cost more time than they teach
 
 @dataclass(frozen=True)
 class Folders:
-    """Folders of texts; None = not used.
+    """Folders of texts; None = not used."""
 
-    Attributes:
-        texts: caption bank and rewrites.
-        planning: scenes with activities and steps, for the planning tasks.
-        chat: dialogues, for `chat_turn`.
-        pairs: files ``TASK.jsonl`` with lines ``{"slots": {NAME: TEXT}, "answer": TEXT}``, for any text task.
-    """
-
-    texts: Path
-    planning: Path | None = None
-    chat: Path | None = None
+    texts: Path  # caption bank and rewrites
+    planning: Path | None = None  # scenes with activities and steps, for the planning tasks
+    chat: Path | None = None  # dialogues, for `chat_turn`
+    # Files ``TASK.jsonl`` with lines ``{"slots": {NAME: TEXT}, "answer": TEXT}``, for any text task
     pairs: Path | None = None
 
 

@@ -97,16 +97,12 @@ def pass_rates(folders: str) -> dict[str, float]:
 
 @dataclass
 class Judged:
-    """A model's answers to captions with geometry's verdicts.
+    """A model's answers to captions with geometry's verdicts."""
 
-    Attributes:
-        signatures: (n, 437). caption: (n,) rows of `vectors`. passed: (n,) bool. vectors: (m, 384).
-    """
-
-    signatures: np.ndarray
-    caption: np.ndarray
-    passed: np.ndarray
-    vectors: np.ndarray
+    signatures: np.ndarray  # (n, 437)
+    caption: np.ndarray  # (n,) rows of `vectors`
+    passed: np.ndarray  # (n,) bool
+    vectors: np.ndarray  # (m, 384)
 
     def split(self, every: int) -> tuple[Judged, Judged]:
         """Answers to training captions, and those to every `every`-th caption."""

@@ -31,23 +31,16 @@ SAME = {"reworded": "corpus", "everyday": "corpus"}  # kinds whose scores follow
 
 
 class Material(Strict):
-    """Section `data` of a parser's configuration.
+    """Section `data` of a parser's configuration."""
 
-    Attributes:
-        written: number of the package's written instructions, the first ones; 0 = all.
-        composed: number composed by rule. timed: further ones with times in their words. joined: pairs of written ones.
-        written_share, corpus_share, sequenced_share, further_share, siblings_share, everyday_share, reworded_share,
-            joined_share, named_share, timed_share: of the rows, by kind; the others are composed. Those of a corpus
-            count as written where it has no share. Sequenced, further, sibling and everyday ones are files of the
-            package, reworded ones paraphrases of the corpus, named ones every action and emotion by its plain name in
-            every degree.
-        held: every `held`-th written instruction only validates.
-    """
-
-    written: NonNegativeInt = 0
-    composed: NonNegativeInt = 10000
-    timed: NonNegativeInt = 6000
-    joined: NonNegativeInt = 10000
+    written: NonNegativeInt = 0  # number of the package's written instructions, the first ones; 0 = all
+    composed: NonNegativeInt = 10000  # number composed by rule
+    timed: NonNegativeInt = 6000  # further ones with times in their words
+    joined: NonNegativeInt = 10000  # pairs of written ones
+    # written_share, corpus_share, sequenced_share, further_share, siblings_share, everyday_share, reworded_share,
+    # joined_share, named_share, timed_share: of the rows, by kind; the others are composed. Those of a corpus count as
+    # written where it has no share. Sequenced, further, sibling and everyday ones are files of the package, reworded
+    # ones paraphrases of the corpus, named ones every action and emotion by its plain name in every degree
     written_share: Share = 0.5
     corpus_share: Share = 0.0
     sequenced_share: Share = 0.0
@@ -58,7 +51,7 @@ class Material(Strict):
     joined_share: Share = 0.25
     named_share: Share = 0.03
     timed_share: Share = 0.1
-    held: Annotated[int, Field(ge=2)] = 20
+    held: Annotated[int, Field(ge=2)] = 20  # every `held`-th written instruction only validates
     seed: NonNegativeInt = 0
 
     @property
@@ -77,32 +70,17 @@ class Material(Strict):
 
 @dataclass
 class Rows:
-    """Training rows of one kind.
+    """Training rows of one kind."""
 
-    Attributes:
-        states: token states of the words. tokens: of the score.
-        lengths: token of a given clip length, and the tokens of the score that fits it.
-        kind: of the network's, -1 = none.
-    """
-
-    states: list[np.ndarray] = field(default_factory=list)
-    tokens: list[list[int]] = field(default_factory=list)
+    states: list[np.ndarray] = field(default_factory=list)  # token states of the words
+    tokens: list[list[int]] = field(default_factory=list)  # of the score
+    # Token of a given clip length, and the tokens of the score that fits it
     lengths: list[tuple[int, list[int]]] = field(default_factory=list)
-    kind: int = -1
+    kind: int = -1  # of the network's, -1 = none
 
 
 class ParserTraining(Schedule):
-    """Section `train` of a parser's configuration.
-
-    Attributes:
-        smoothing: of labels.
-        spread: steps of a field (0.1 s, 0.05 of intensity) over which the target is spread.
-        noise: standard deviation added to token states, in units of theirs.
-        masked: share of words that are left out.
-        told: share of the rows with a given length, where the parser has lengths.
-        pool: batches that are drawn at once and sorted by length.
-        ema: decay of the mean of the weights, which is saved.
-    """
+    """Section `train` of a parser's configuration."""
 
     steps: PositiveInt = 6000
     batch: PositiveInt = 64
@@ -111,16 +89,16 @@ class ParserTraining(Schedule):
     warmup: NonNegativeInt = 200
     weight_decay: Rate = 0.05
     clip: Rate = 1.0
-    smoothing: Dropout = 0.05
-    spread: Rate = 0.7
-    noise: Rate = 0.05
-    masked: Share = 0.08
-    told: Share = 0.5
-    pool: PositiveInt = 8
+    smoothing: Dropout = 0.05  # of labels
+    spread: Rate = 0.7  # steps of a field (0.1 s, 0.05 of intensity) over which the target is spread
+    noise: Rate = 0.05  # standard deviation added to token states, in units of theirs
+    masked: Share = 0.08  # share of words that are left out
+    told: Share = 0.5  # share of the rows with a given length, where the parser has lengths
+    pool: PositiveInt = 8  # batches that are drawn at once and sorted by length
     log_every: PositiveInt = 100
     save_every: PositiveInt = 500
     val_every: PositiveInt = 1000
-    ema: Share = 0.998
+    ema: Share = 0.998  # decay of the mean of the weights, which is saved
 
 
 def with_mirrored(scores: Sequence[Score]) -> list[Score]:

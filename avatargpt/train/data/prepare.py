@@ -56,40 +56,26 @@ _BATCH = 64  # keyframed clips solved together
 
 
 class Preparation(Strict):
-    """Options of `prepare`; counts of 0 leave a kind out.
+    """Options of `prepare`; counts of 0 leave a kind out."""
 
-    Attributes:
-        keyframed: clips of every action family for training, of random hands.
-        entries: of every family of the lexicon, which share schemas; None = as many.
-        keyframed_val: clips of every family for validation.
-        layered: clips of two actions at once.
-        styled: variations of speed, posture, amplitude and style.
-        looped: cyclic clips made longer.
-        composed: clips of several actions in sequence.
-        keyframed_share: share of the composed clips with a keyframed part for certain.
-        three, four: shares of the composed clips with three and four actions.
-        prompts: size of a clip's prompt pool.
-        composed_prompts: requests of a composed clip.
-        balance: class balance of the composed clips' parts, 0 = as they come, 1 = all classes alike.
-        longest: maximum of frames of a layered, styled, looped or composed clip.
-        seed: of all random draws.
-    """
-
+    # Clips of every action family for training, of random hands
     keyframed: Annotated[NonNegativeInt, Field(le=VALIDATION)] = 0
+    # Of every family of the lexicon, which share schemas; None = as many
     entries: Annotated[NonNegativeInt, Field(le=VALIDATION)] | None = None
-    keyframed_val: NonNegativeInt = 0
-    layered: NonNegativeInt = 0
-    styled: NonNegativeInt = 0
-    looped: NonNegativeInt = 0
-    composed: NonNegativeInt = 5000
-    keyframed_share: Share = 0.5
+    keyframed_val: NonNegativeInt = 0  # clips of every family for validation
+    layered: NonNegativeInt = 0  # clips of two actions at once
+    styled: NonNegativeInt = 0  # variations of speed, posture, amplitude and style
+    looped: NonNegativeInt = 0  # cyclic clips made longer
+    composed: NonNegativeInt = 5000  # clips of several actions in sequence
+    keyframed_share: Share = 0.5  # share of the composed clips with a keyframed part for certain
+    # three, four: shares of the composed clips with three and four actions
     three: Share = 0.15
     four: Share = 0.0
-    prompts: NonNegativeInt = 12
-    composed_prompts: NonNegativeInt = 5
-    balance: Share = 0.6
-    longest: PositiveInt = 240
-    seed: NonNegativeInt = 0
+    prompts: NonNegativeInt = 12  # size of a clip's prompt pool
+    composed_prompts: NonNegativeInt = 5  # requests of a composed clip
+    balance: Share = 0.6  # class balance of the composed clips' parts, 0 = as they come, 1 = all classes alike
+    longest: PositiveInt = 240  # maximum of frames of a layered, styled, looped or composed clip
+    seed: NonNegativeInt = 0  # of all random draws
 
     @model_validator(mode="after")
     def _together(self) -> Self:

@@ -17,19 +17,12 @@ BLOCK = 4096  # frames that statistics read at a time: some megabytes
 
 @dataclass
 class Windows:
-    """Clips of features with a class each.
+    """Clips of features with a class each."""
 
-    Attributes:
-        clips: one (T, D) float32 array per clip, on disk.
-        labels: class of each clip, for balancing.
-        rare: (clips,) bool, True for the sources reported separately.
-        hold: channels that are zero while a pose is held (velocities), for padding short clips.
-    """
-
-    clips: FeatureFile
-    labels: list[str]
-    rare: np.ndarray
-    hold: list[slice]
+    clips: FeatureFile  # one (T, D) float32 array per clip, on disk
+    labels: list[str]  # class of each clip, for balancing
+    rare: np.ndarray  # (clips,) bool, True for the sources reported separately
+    hold: list[slice]  # channels that are zero while a pose is held (velocities), for padding short clips
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (D,) float32 over all frames, to the bit as NumPy computes them in float64."""

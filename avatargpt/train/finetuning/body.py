@@ -123,13 +123,9 @@ def validation_rows(
 
 
 class BodyStage(EarlyStopping, LanguageStage):
-    """The language stage of a finished model, validated on the new clips and on those of the package.
+    """The language stage of a finished model, validated on the new clips and on those of the package."""
 
-    Attributes:
-        before: figures of the model that it began from; empty until they are known.
-    """
-
-    before: dict[str, float] = {}
+    before: dict[str, float] = {}  # figures of the model that it began from; empty until they are known
 
     def validate(self) -> dict[str, float]:
         """Nats per token of every validation set; `TOTAL`: of the user's clips, plus the growth on the package's."""

@@ -125,18 +125,13 @@ def hold_out(clips: Sequence[Clip]) -> list[Clip]:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One sound with its motion.
+    """One sound with its motion."""
 
-    Attributes:
-        name: of the files. files: sound, motion and further files of that name.
-        audio: (n,) float32 at `rate`. motion: at 30 fps, cut with the sound to the shorter of both.
-    """
-
-    name: str
-    files: tuple[Path, ...]
-    audio: np.ndarray
+    name: str  # of the files
+    files: tuple[Path, ...]  # sound, motion and further files of that name
+    audio: np.ndarray  # (n,) float32 at `rate`
     rate: int
-    motion: Any
+    motion: Any  # at 30 fps, cut with the sound to the shorter of both
 
     @property
     def held_from(self) -> int:

@@ -35,31 +35,22 @@ Notify = Callable[[str], None]  # called with the current activity
 
 
 class FinetuneOptions(Strict):
-    """How a model goes on learning.
+    """How a model goes on learning."""
 
-    Attributes:
-        lora: low-rank updates of the T5 instead of all its weights; heads and codes of motion are trained in full.
-        steps: at most. minutes: of training, at most; fewer steps are planned where they take longer.
-        batch: rows per step.
-        lr: peak of the learning rate; 0 = that of the modality.
-        user_share: share of the examples that are of the user's clips; the others are the package's.
-        rounds: validations over the run. patience: of them without improvement end it.
-        keyframed: clips made of every keyframed action, so that the model forgets nothing.
-        seed: of all random draws.
-        licence: of the clips; stands in the result.
-    """
-
+    # Low-rank updates of the T5 instead of all its weights; heads and codes of motion are trained in full
     lora: Flag = False
-    steps: PositiveInt = 240
+    steps: PositiveInt = 240  # at most
+    # Of training, at most; fewer steps are planned where they take longer
     minutes: Annotated[Rate, Field(le=10_000)] = 6.0
-    batch: PositiveInt = 24
-    lr: Rate = 0.0
+    batch: PositiveInt = 24  # rows per step
+    lr: Rate = 0.0  # peak of the learning rate; 0 = that of the modality
+    # Share of the examples that are of the user's clips; the others are the package's
     user_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
-    rounds: PositiveInt = 6
-    patience: PositiveInt = 2
-    keyframed: NonNegativeInt = 1
-    seed: NonNegativeInt = 0
-    licence: str = "not stated"
+    rounds: PositiveInt = 6  # validations over the run
+    patience: PositiveInt = 2  # of them without improvement end it
+    keyframed: NonNegativeInt = 1  # clips made of every keyframed action, so that the model forgets nothing
+    seed: NonNegativeInt = 0  # of all random draws
+    licence: str = "not stated"  # of the clips; stands in the result
 
     def schedule(self, steps: int, lr: float) -> dict[str, Any]:
         """Fields of the schedule of every modality; `lr` is its default."""

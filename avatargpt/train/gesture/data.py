@@ -168,40 +168,30 @@ def load_corpus(folder: str | os.PathLike[str]) -> Corpus:
 
 
 class Sampling(Strict):
-    """Shares of a batch's rows; the last two: of its tokens.
+    """Shares of a batch's rows; the last two: of its tokens."""
 
-    Attributes:
-        beginnings: stretches from the start of a take.
-        wordless, alone, anonymous: without words, without the interlocutor, in the zero style; so each can be off.
-        tokenless: without tokens: regression of the mean motion.
-        forgotten: tokens that are not fed back. wrong: tokens replaced by random ones when they are fed back. With the
-            true ones always available, the network would ignore the sound.
-    """
-
-    beginnings: Share = 0.2
+    beginnings: Share = 0.2  # stretches from the start of a take
+    # wordless, alone, anonymous: without words, without the interlocutor, in the zero style; so each can be off
     wordless: Share = 0.2
     alone: Share = 0.3
     anonymous: Share = 0.2
-    tokenless: Share = 0.3
-    forgotten: Share = 0.2
+    tokenless: Share = 0.3  # without tokens: regression of the mean motion
+    forgotten: Share = 0.2  # tokens that are not fed back
+    # Tokens replaced by random ones when they are fed back. With the true ones always available, the network would
+    # ignore the sound
     wrong: Share = 0.05
 
 
 @dataclass
 class Batch:
-    """Tensors on the training device; T frames, motion and codes aligned with the hidden states.
+    """Tensors on the training device; T frames, motion and codes aligned with the hidden states."""
 
-    Attributes:
-        inputs: of the network. speaker: (B,) number of the speaker, -1 for the zero style.
-        motion: (B, T, F). mask: (B, T). codes: (B, T / n, R), -1 where there is none.
-        before, conditions: see `GestureNetwork.forward`.
-    """
-
-    inputs: GestureInput
-    speaker: Tensor
-    motion: Tensor
-    mask: Tensor
-    codes: Tensor
+    inputs: GestureInput  # of the network
+    speaker: Tensor  # (B,) number of the speaker, -1 for the zero style
+    motion: Tensor  # (B, T, F)
+    mask: Tensor  # (B, T)
+    codes: Tensor  # (B, T / n, R), -1 where there is none
+    # before, conditions: see `GestureNetwork.forward`
     before: Tensor
     conditions: Tensor
 

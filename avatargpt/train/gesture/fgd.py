@@ -23,18 +23,14 @@ from vqvae.strict import PositiveInt, Rate, Strict
 
 
 class FeatureTraining(Schedule):
-    """The section `train` of `configs/fgd.yaml`.
-
-    Attributes:
-        velocity: weight of the error of differences between frames.
-        offset: standard deviation of a random constant added to each channel of a window, in the channel's own:
-            another rig's zero pose or another person's posture must not lie outside the training data.
-    """
+    """The section `train` of `configs/fgd.yaml`."""
 
     steps: PositiveInt = 2000
     batch: PositiveInt = 128
     lr: Rate = 2e-3
-    velocity: Rate = 1.0
+    velocity: Rate = 1.0  # weight of the error of differences between frames
+    # Standard deviation of a random constant added to each channel of a window, in the channel's own: another rig's
+    # zero pose or another person's posture must not lie outside the training data
     offset: Rate = 0.7
 
 

@@ -30,17 +30,12 @@ HEAD_SIZES = {"nod": 0.11, "shake": 0.16, "tilt": 0.10}  # radians
 
 @dataclass(frozen=True)
 class Accent:
-    """A vowel with primary stress.
+    """A vowel with primary stress."""
 
-    Attributes:
-        word: number of its word. start: seconds at which the vowel begins. strength: of the accent, in standard
-            deviations. loud: its energy alone, in standard deviations.
-    """
-
-    word: int
-    start: float
-    strength: float
-    loud: float
+    word: int  # number of its word
+    start: float  # seconds at which the vowel begins
+    strength: float  # of the accent, in standard deviations
+    loud: float  # its energy alone, in standard deviations
 
     @property
     def frame(self) -> int:

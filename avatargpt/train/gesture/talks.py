@@ -59,27 +59,18 @@ class Speaker(Strict):
 
 
 class CorpusData(Strict):
-    """The section `data`.
+    """The section `data`."""
 
-    Attributes:
-        minutes: of motion in all. dyadic: share of it that is one side of a conversation; both sides are stored.
-        recorded: share of the monologues with recorded speech; a recording is reused with other speakers' gestures.
-        flite: share of flite among the synthetic voices. ours: share of our own sentences.
-        situated: share of the sounds with a simulated recording situation (noise, echo, telephone).
-        val: share of the talks for validation; their sentences also occur in training.
-        store: minutes of motion for a tokenizer.
-        words: encoder of words, as in `avatargpt.gesture.words`.
-    """
-
-    minutes: Rate = 120.0
-    dyadic: Share = 0.4
+    minutes: Rate = 120.0  # of motion in all
+    dyadic: Share = 0.4  # share of it that is one side of a conversation; both sides are stored
+    # Share of the monologues with recorded speech; a recording is reused with other speakers' gestures
     recorded: Share = 0.25
-    flite: Share = 0.5
-    ours: Share = 0.7
-    situated: Share = 0.5
-    val: Share = 0.06
-    store: Rate = 60.0
-    words: str = SENTENCE
+    flite: Share = 0.5  # share of flite among the synthetic voices
+    ours: Share = 0.7  # share of our own sentences
+    situated: Share = 0.5  # share of the sounds with a simulated recording situation (noise, echo, telephone)
+    val: Share = 0.06  # share of the talks for validation; their sentences also occur in training
+    store: Rate = 60.0  # minutes of motion for a tokenizer
+    words: str = SENTENCE  # encoder of words, as in `avatargpt.gesture.words`
     seed: NonNegativeInt = 0
 
 

@@ -29,21 +29,15 @@ TINY = 1e-6
 
 
 class GestureLosses(Strict):
-    """The section `train: losses` of `configs/gesture/*.yaml`: weights; 0 disables a term.
+    """The section `train: losses` of `configs/gesture/*.yaml`: weights; 0 disables a term."""
 
-    Attributes:
-        features: smooth L1 of all normalised channels (Huber, 1 standard deviation).
-        position: metres between joints. rotation: radians between rotations (geodesic).
-        velocity, acceleration: L1 of the first and second differences of normalised channels.
-        tokens: nats of a token's codes, mean over levels.
-    """
-
-    features: Rate = 1.0
-    position: Rate = 5.0
-    rotation: Rate = 1.0
+    features: Rate = 1.0  # smooth L1 of all normalised channels (Huber, 1 standard deviation)
+    position: Rate = 5.0  # metres between joints
+    rotation: Rate = 1.0  # radians between rotations (geodesic)
+    # velocity, acceleration: L1 of the first and second differences of normalised channels
     velocity: Rate = 1.0
     acceleration: Rate = 0.5
-    tokens: Rate = 0.5
+    tokens: Rate = 0.5  # nats of a token's codes, mean over levels
 
 
 def geodesic(a: Tensor, b: Tensor) -> Tensor:
@@ -104,15 +98,11 @@ MAX_VALIDATION_FRAMES = 1800  # of each take
 
 
 class GestureTraining(Schedule):
-    """The section `train` of `configs/gesture/*.yaml`.
-
-    Attributes:
-        batch: stretches per step, over all processes.
-        segments: consecutive windows of a stretch, each as long as the network's `reach`; the first has no memory.
-    """
+    """The section `train` of `configs/gesture/*.yaml`."""
 
     steps: PositiveInt = 6000
-    batch: PositiveInt = 16
+    batch: PositiveInt = 16  # stretches per step, over all processes
+    # Consecutive windows of a stretch, each as long as the network's `reach`; the first has no memory
     segments: PositiveInt = 3
     lr: Rate = 8e-4
     lr_floor: Rate = 2e-5

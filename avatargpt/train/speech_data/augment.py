@@ -241,18 +241,15 @@ class Disturber:
     """Recording situations applied to features (B, T, 4, 83), so that every draw of a window differs at little cost.
 
     Powers are added band by band, as those of independent sounds are on average. Equal generators give equal results.
-
-    Attributes:
-        colour, echo: shares of rows with another frequency response, with reverberation.
-        noise, sounds: shares of rows with noise or another row's voice, or with a sound of `bank`, in the background.
-        bank: features (T, 4, 83) of sounds without speech.
     """
 
+    # colour, echo: shares of rows with another frequency response, with reverberation
     colour: float = 0.0
     echo: float = 0.0
+    # noise, sounds: shares of rows with noise or another row's voice, or with a sound of `bank`, in the background
     noise: float = 0.0
     sounds: float = 0.0
-    bank: Sequence[np.ndarray] = field(default=(), repr=False)
+    bank: Sequence[np.ndarray] = field(default=(), repr=False)  # features (T, 4, 83) of sounds without speech
     _noise_rows: np.ndarray | None = field(default=None, repr=False)
 
     def __call__(self, parts: np.ndarray, rng: np.random.Generator) -> None:

@@ -26,26 +26,17 @@ RECORDED = ("lj", "real")
 
 
 class Sampling(Strict):
-    """Shares of a batch.
+    """Shares of a batch."""
 
-    Attributes:
-        paired: rows of recorded pairs.
-        directed: rows with text (if there is an expression cache), half of them silent, half over speech.
-        real: weight of a clip of recorded speech relative to a synthetic one.
-        shares: of the rows with rule-based curves, by source (the first part of a clip's name); sources without a share
-            divide the rest.
-        masks: share of rows with a masked frequency band.
-        level: standard deviation of the change in loudness, nepers of power.
-        colour, echo, noise, sounds: shares of disturbed rows, see `Disturber`; `sounds` by clips of the source
-            ``sound``.
-    """
-
-    paired: Share = 0.15
-    directed: Share = 0.5
-    real: Rate = 2.0
+    paired: Share = 0.15  # rows of recorded pairs
+    directed: Share = 0.5  # rows with text (if there is an expression cache), half of them silent, half over speech
+    real: Rate = 2.0  # weight of a clip of recorded speech relative to a synthetic one
+    # Of the rows with rule-based curves, by source (the first part of a clip's name); sources without a share divide
+    # the rest
     shares: Weights = {}
-    masks: Share = 0.3
-    level: Rate = 0.25
+    masks: Share = 0.3  # share of rows with a masked frequency band
+    level: Rate = 0.25  # standard deviation of the change in loudness, nepers of power
+    # colour, echo, noise, sounds: shares of disturbed rows, see `Disturber`; `sounds` by clips of the source ``sound``
     colour: Share = 0.0
     echo: Share = 0.0
     noise: Share = 0.0

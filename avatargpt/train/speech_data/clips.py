@@ -106,33 +106,19 @@ def utterances(texts: Sequence[str], rng: np.random.Generator, count: int) -> li
 
 
 class SpeechData(Strict):
-    """The section `data` of `configs/driver/*.yaml`.
+    """The section `data` of `configs/driver/*.yaml`."""
 
-    Attributes:
-        clips: synthetic clips for training, about 6 s each.
-        flite: clips by flite's voices, which are built from recordings of people.
-        held_out: validation sentences; each is stored clean and in a recording situation.
-        still: clips of noise, hum and silence with a resting mouth.
-        sounds: the same with sounds of `avatargpt.train.speech_data.sounds`.
-        clean: share of training clips without a recording situation.
-        paused: share of clips with inserted pauses.
-        articulated: share of clips with varied articulation.
-        copies: recording situations added for each clip of recorded speech and each recorded pair.
-        further_copies: the same for clips of further recordings, which are many.
-        coded: share of these copies that pass through an mp3 or Opus encoder; needs PyAV.
-    """
-
-    clips: NonNegativeInt = 700
-    flite: NonNegativeInt = 0
-    held_out: NonNegativeInt = 40
-    still: NonNegativeInt = 40
-    sounds: NonNegativeInt = 0
-    clean: Share = 0.3
-    paused: Share = 0.35
-    articulated: Share = 0.6
-    copies: NonNegativeInt = 6
-    further_copies: NonNegativeInt = 1
-    coded: Share = 0.0
+    clips: NonNegativeInt = 700  # synthetic clips for training, about 6 s each
+    flite: NonNegativeInt = 0  # clips by flite's voices, which are built from recordings of people
+    held_out: NonNegativeInt = 40  # validation sentences; each is stored clean and in a recording situation
+    still: NonNegativeInt = 40  # clips of noise, hum and silence with a resting mouth
+    sounds: NonNegativeInt = 0  # the same with sounds of `avatargpt.train.speech_data.sounds`
+    clean: Share = 0.3  # share of training clips without a recording situation
+    paused: Share = 0.35  # share of clips with inserted pauses
+    articulated: Share = 0.6  # share of clips with varied articulation
+    copies: NonNegativeInt = 6  # recording situations added for each clip of recorded speech and each recorded pair
+    further_copies: NonNegativeInt = 1  # the same for clips of further recordings, which are many
+    coded: Share = 0.0  # share of these copies that pass through an mp3 or Opus encoder; needs PyAV
     seed: NonNegativeInt = 0
 
 

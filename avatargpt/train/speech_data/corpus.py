@@ -27,24 +27,16 @@ KINDS = ("taught", "paired")
 
 @dataclass
 class SpeechClip:
-    """One clip of T frames at 30 fps.
+    """One clip of T frames at 30 fps."""
 
-    Attributes:
-        features: (T, 332). curves: (T, 55) ARKit weights, head yaw, pitch, roll.
-        phones: (T, 2) uint8, two for each frame; all silence where they are unknown.
-        style: (8,) of the speaker. kind: one of `KINDS`. split: ``train`` or ``val``.
-        name: e.g. ``espeak/en-us+f3/12``; its first part is the source.
-        phone_times: ``[[phone, start, end], ...]`` in seconds.
-    """
-
-    features: np.ndarray
-    curves: np.ndarray
-    phones: np.ndarray
-    style: np.ndarray = field(default_factory=lambda: np.zeros(len(STYLE), np.float32))
-    kind: str = "taught"
-    split: str = "train"
-    name: str = ""
-    phone_times: list[list[Any]] = field(default_factory=list)
+    features: np.ndarray  # (T, 332)
+    curves: np.ndarray  # (T, 55) ARKit weights, head yaw, pitch, roll
+    phones: np.ndarray  # (T, 2) uint8, two for each frame; all silence where they are unknown
+    style: np.ndarray = field(default_factory=lambda: np.zeros(len(STYLE), np.float32))  # (8,) of the speaker
+    kind: str = "taught"  # one of `KINDS`
+    split: str = "train"  # ``train`` or ``val``
+    name: str = ""  # e.g. ``espeak/en-us+f3/12``; its first part is the source
+    phone_times: list[list[Any]] = field(default_factory=list)  # ``[[phone, start, end], ...]`` in seconds
 
     def __len__(self) -> int:
         return len(self.features)

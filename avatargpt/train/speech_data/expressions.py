@@ -40,18 +40,14 @@ _RENDERINGS = 3  # of each score; their median has no random blinks and glances
 
 @dataclass
 class ExpressionClip:
-    """A silent clip.
+    """A silent clip."""
 
-    Attributes:
-        curves: (T, 55) at 30 fps. split: ``train`` or ``val``. name: its source and number.
-        feelings, clauses: emotion keyframes and clauses with times, as in `face.audio_model.conditioning`.
-    """
-
-    curves: np.ndarray
+    curves: np.ndarray  # (T, 55) at 30 fps
+    # feelings, clauses: emotion keyframes and clauses with times, as in `face.audio_model.conditioning`
     feelings: list[Feeling]
     clauses: list[Clause]
-    split: str = "train"
-    name: str = ""
+    split: str = "train"  # ``train`` or ``val``
+    name: str = ""  # its source and number
 
 
 def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Path:

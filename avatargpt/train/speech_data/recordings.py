@@ -128,16 +128,11 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
 
 @dataclass(frozen=True)
 class Sentence:
-    """Recorded speech with its phones, without times.
-
-    Attributes:
-        audio: (n,) float32 at 16 kHz.
-        phones: in order; SIL where a pause may be.
-    """
+    """Recorded speech with its phones, without times."""
 
     name: str
-    audio: np.ndarray
-    phones: tuple[str, ...]
+    audio: np.ndarray  # (n,) float32 at 16 kHz
+    phones: tuple[str, ...]  # in order; SIL where a pause may be
     split: str
 
 
