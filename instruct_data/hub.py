@@ -48,9 +48,6 @@ def as_dataset(
         arrays: unpack motions, once, into the cache; else their columns stay bytes (`unpacked` takes one row apart).
         num_proc: processes that unpack.
         cache: folder for the Arrow files; None = the library's own.
-
-    Raises:
-        UserError: no store, an unknown split or one without rows, no `datasets`.
     """
     hf = library()
     opened = store if isinstance(store, Store) else Store.open(store)

@@ -333,11 +333,7 @@ def list_tasks() -> list[str]:
 
 
 def get_task(name: str) -> Task:
-    """Look a task up.
-
-    Raises:
-        UserError: unknown name; suggests the nearest and lists all.
-    """
+    """Look a task up."""
     names = list_tasks()
     if name not in _tasks:
         matches = difflib.get_close_matches(name, names, 1)

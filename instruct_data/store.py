@@ -244,11 +244,7 @@ class Store:
 
     @classmethod
     def write(cls, clips: Iterable[Clip], path: str | os.PathLike[str]) -> Store:
-        """Write clips with their motions, all of one modality, replacing a store of such.
-
-        Raises:
-            UserError: nothing to write, a bad clip, or a place that cannot be written or holds something else.
-        """
+        """Write clips with their motions, all of one modality, replacing a store of such."""
         iterator = iter(clips)
         first = list(islice(iterator, 1))
         modality = modalities.get(first[0].load().modality).name if first else "body"
@@ -292,11 +288,7 @@ class Store:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: bool = True) -> Store:
-        """Open a store and, with `verify`, compare every shard with its SHA-256.
-
-        Raises:
-            UserError: no store, another format, a missing or changed shard.
-        """
+        """Open a store and, with `verify`, compare every shard with its SHA-256."""
         path = Path(path)
         file = path / MANIFEST
         if not file.is_file():

@@ -42,9 +42,6 @@ def retarget(rig: Rig, hands: bool = False) -> Motion:
 
     The unit and the size of the body follow from the length of the legs; heights are the file's. `hands` makes a
     gesture, with the rig's fingers if it has some; our own skeleton with fingers is a gesture in any case.
-
-    Raises:
-        UserError: a joint that is needed is missing, or the rest pose cannot be understood.
     """
     exact = _ours(rig)
     if exact is None:

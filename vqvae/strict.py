@@ -40,11 +40,7 @@ class Strict(BaseModel):
 
     @classmethod
     def read(cls, values: Any, where: str) -> Self:
-        """The section from a part of a configuration file, which `where` names; None = all defaults.
-
-        Raises:
-            UserError: an unknown key, or a value of the wrong type or out of bounds.
-        """
+        """The section from a part of a configuration file, which `where` names; None = all defaults."""
         if values is not None and not isinstance(values, Mapping):
             raise UserError(f"{where}: {values!r}; a mapping with the keys {', '.join(cls.model_fields)} is needed")
         try:

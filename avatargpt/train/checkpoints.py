@@ -23,11 +23,7 @@ INSTEAD = "resume with that run's configuration, or choose a new folder"
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The last checkpoint, or None. Only tensors and plain containers are read (weights_only).
-
-    Raises:
-        UserError: damaged.
-    """
+    """The last checkpoint, or None. Only tensors and plain containers are read (weights_only)."""
     if not path.exists():
         return None
     with parsing(path, "a whole checkpoint", "move it away to begin anew"):
@@ -35,11 +31,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
 
 
 def resume(path: Path, stage: Stage, device: torch.device) -> int:
-    """Restore a stage from its last checkpoint; the step of that, 0 = there is none.
-
-    Raises:
-        UserError: damaged, of another network or other groups of parameters, or of a version that stored less.
-    """
+    """Restore a stage from its last checkpoint; the step of that, 0 = there is none."""
     saved = load_checkpoint(path, device)
     if saved is None:
         return 0
@@ -65,9 +57,6 @@ def write(path: Path, stage: Stage, optimizer: dict[str, Any], step: int) -> Non
 
     Args:
         optimizer: state of its optimizer, as torch gives it.
-
-    Raises:
-        UserError: a tensor of the network is empty: its values lie with another process.
     """
     model = stage.network.state_dict()
     if empty := [k for k, v in model.items() if stage.together and not v.numel()]:
@@ -81,9 +70,6 @@ def check_identity(path: Path, saved: dict[str, Any], identity: dict[str, Any]) 
 
     Args:
         identity: of the stage: ``shape`` of the network, ``fingerprints`` of tokenizers, ...
-
-    Raises:
-        UserError: names the first difference.
     """
     for key, now in identity.items():
         # Checkpoints of earlier versions have fewer keys.
@@ -131,11 +117,7 @@ def retain_last(out: Path, step: int, count: int) -> None:
 
 
 def retain_best(stage: Stage, out: Path, figures: dict[str, float]) -> None:
-    """Save the stage's files in ``best`` where the figure that `Schedule.best` names is better than ever before.
-
-    Raises:
-        UserError: validation has no such figure.
-    """
+    """Save the stage's files in ``best`` where the figure that `Schedule.best` names is better than ever before."""
     criterion = stage.schedule.best
     if not criterion or not figures:
         return

@@ -331,11 +331,7 @@ def _run(name: str, entry: StageEntry, options: SimpleNamespace) -> None:
 
 
 def check_options(name: str, options: SimpleNamespace) -> None:
-    """Refuse a stage that lacks an option; options that name texts of the package become folders.
-
-    Raises:
-        UserError: such a stage, or texts that the package does not have.
-    """
+    """Refuse a stage that lacks an option; options that name texts of the package become folders."""
     from instruct_data.texts import resolved
 
     # Checked here, not by Typer: `--print-config` needs no data.
@@ -351,11 +347,7 @@ def check_options(name: str, options: SimpleNamespace) -> None:
 
 
 def run_stage(argv: Sequence[str]) -> int:
-    """Run a command in this process.
-
-    Raises:
-        UserError: of the stage, or of its options.
-    """
+    """Run a command in this process."""
     # The record of a run holds the command as it was typed.
     _arguments[:] = argv
     try:

@@ -34,11 +34,6 @@ def run(
     Args:
         until: stop here with a checkpoint; the schedule stays that of all steps.
         deepspeed: a DeepSpeed configuration, when the run goes through it.
-
-    Raises:
-        UserError: another run is going on in the folder; a damaged checkpoint, or one of another network; a run that is
-            over and had another configuration; a loss that is not finite; a full disk; another process of the run has
-            ended.
     """
     if stage.schedule.accumulate > 1 and not stage.divides:
         raise UserError(

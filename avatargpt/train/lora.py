@@ -30,9 +30,6 @@ def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
 
     Codebooks are buffers and stay as they are; code adapters, heads, refiners, count-down and foreign inputs are new
     against T5, so they are trained in full.
-
-    Raises:
-        UserError: peft is not installed, or no matrix has one of the target names.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model

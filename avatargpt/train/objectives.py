@@ -136,11 +136,7 @@ OBJECTIVES: dict[str, Callable[[Mapping[str, float], str, int], Objective]] = {
 
 
 def objective(modality: str, losses: Mapping[str, float], where: str, downsample: int) -> Objective:
-    """The objective of a modality whose tokens are `downsample` frames each.
-
-    Raises:
-        UserError: a modality without one, or unknown names in `losses`.
-    """
+    """The objective of a modality whose tokens are `downsample` frames each."""
     if modality not in OBJECTIVES:
         raise UserError(f"{where}: no losses for modality {modality!r}; accepted: {', '.join(OBJECTIVES)}")
     return OBJECTIVES[modality](losses, f"{where}: losses", downsample)

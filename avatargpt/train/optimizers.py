@@ -142,9 +142,6 @@ def make_optimizer(
         where: for the message.
         faster: part of the model (``heads.face``) -> how many times the learning rate it gets; such a group carries
             it as its ``times``.
-
-    Raises:
-        UserError: Muon with nothing for it to train, or no such part.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     chosen = [p for p in blocks(model) if p.requires_grad] if name == "muon" else []

@@ -81,11 +81,7 @@ def pack_stage(args: SimpleNamespace) -> None:
 
 
 def parse_shares(text: str | None, count: int) -> list[float]:
-    """"0.6,0.4" -> weights of `count` models, summing to 1; None = equal.
-
-    Raises:
-        UserError: no numbers, another count, negative ones, or all 0.
-    """
+    """"0.6,0.4" -> weights of `count` models, summing to 1; None = equal."""
     try:
         shares = [float(s) for s in text.split(",")] if text else [1.0] * count
     except ValueError:
@@ -101,9 +97,6 @@ def mean_of(folders: str, load: Callable[[str], S], shares: str | None = None) -
     Args:
         folders: one or more, with commas between; the configuration is that of the last.
         load: reads one. shares: see `parse_shares`.
-
-    Raises:
-        UserError: networks of different shape, or other shares than networks.
     """
     import torch
 
@@ -125,9 +118,6 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
 
     Args:
         shares: see `parse_shares`.
-
-    Raises:
-        UserError: models of different shape or modalities.
     """
     import torch
 

@@ -133,9 +133,6 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
     Parameters that it lacks begin without effect (Net2Net's function-preserving growth, Chen et al. 2016): the grown
     network parses as the other does. Updates of the sentence encoder of a higher rank are cut to that of `network`, as
     exactly as possible. Of a folder with several parsers the first is taken.
-
-    Raises:
-        UserError: a parser of another width, with other heads, layers or kinds, or with more layers than `network`.
     """
     start = InstructionParser.load(folder).network
     if network.config.rank > 0:

@@ -154,10 +154,6 @@ def filmed(folder: Path, size: int) -> list[Take]:
 
     The .npz holds ``landmarks`` (T, 68, 2) or (T, 70, 2), pixels of the upright video, a row for each frame, in iBUG's
     order. Every video is cut to one square around all of them. Frames without a finite landmark (no face) are left out.
-
-    Raises:
-        UserError: no such pair, an unreadable file, landmarks of other frames or outside of them, or fewer than two
-            frames with a face.
     """
     kinds = (".mp4", ".mov", ".mkv", ".webm", ".avi")
     videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds) if folder.is_dir() else []

@@ -121,11 +121,7 @@ def starting(options: Any, argv: Sequence[str]) -> None:
 
 
 def record(out: Path) -> None:
-    """Add the pending start to the record of a run's folder; print what differs from the one before.
-
-    Raises:
-        UserError: a record that cannot be read.
-    """
+    """Add the pending start to the record of a run's folder; print what differs from the one before."""
     if not _pending:
         return
     options, argv = _pending.pop()
@@ -146,11 +142,7 @@ def _starts(run: Path) -> list[dict[str, Any]]:
 
 
 def origin_of(runs: Sequence[str | Path]) -> Origin:
-    """Sources of the clips and last validation of several runs, for a model card, as far as they are recorded.
-
-    Raises:
-        UserError: a record, manifest or log that cannot be read.
-    """
+    """Sources of the clips and last validation of several runs, for a model card, as far as they are recorded."""
     sources: dict[str, Mapping[str, Any]] = {}
     figures: dict[str, float] = {}
     for run in map(Path, runs):

@@ -58,9 +58,6 @@ def steps(recipe: Recipe, out: Path, data: Path, debug: bool = False, common: Se
 
     Args:
         common: options that every stage takes (``--threads 2``).
-
-    Raises:
-        UserError: a step that names a later step or an unknown corpus.
     """
     earlier: set[str] = set()
     for name, row in (recipe.debug if debug else recipe.steps).items():
@@ -98,11 +95,7 @@ def _filled(name: str, key: str, value: str, earlier: set[str], recipe: Recipe, 
 
 
 def recipe_stage(args: SimpleNamespace) -> None:
-    """Print the chain, or run those steps that are not complete.
-
-    Raises:
-        UserError: no ``--data`` where it is needed, an unknown name, or a folder made by another command.
-    """
+    """Print the chain, or run those steps that are not complete."""
     recipe = read_recipe()
     if args.data is None and not args.debug and not args.print:
         raise UserError("recipe: --data FOLDER is needed: the corpora; accepted without it: --debug, --print")

@@ -107,9 +107,6 @@ class Log:
 
     Figures that are not finite are left out.
 
-    Raises (when called):
-        UserError: the file cannot be written, or the disk is full.
-
     Args:
         path: the file; a resumed run goes on in it.
         main: whether this process reports at all.
@@ -198,11 +195,7 @@ def _progress_bar(total: int, first: int) -> Any:
 
 
 def read_log(path: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
-    """Curves of a log.jsonl: name -> {step: value}. A step that was run again counts once, with its last value.
-
-    Raises:
-        UserError: missing, or a line that is no report of a step.
-    """
+    """Curves of a log.jsonl: name -> {step: value}. A step that was run again counts once, with its last value."""
     curves: dict[str, dict[int, float]] = {}
     for n, row in json_rows(path):
         try:

@@ -50,11 +50,7 @@ class Runtime:
         return self.rank == 0
 
     def share(self, batch: int, where: str) -> int:
-        """Rows of this process in a step of `batch` rows over all processes.
-
-        Raises:
-            UserError: the rows cannot be shared out evenly.
-        """
+        """Rows of this process in a step of `batch` rows over all processes."""
         if batch < self.world or batch % self.world:
             raise UserError(f"{where}: batch {batch} over {self.world} processes; accepted: a multiple of them")
         return batch // self.world

@@ -143,9 +143,6 @@ class ScorerStage(Stage):
     Args:
         pairs, val: of training and of validation.
         judged: answers of self-training, part of which only validates.
-
-    Raises:
-        UserError: fewer than two clips, or several processes.
     """
 
     recipe: ScorerRecipe

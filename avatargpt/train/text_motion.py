@@ -200,9 +200,6 @@ class EvaluatorStage(Stage):
     Args:
         clips, val: of training and of validation; `val` may be empty.
         where: source of the clips, for messages.
-
-    Raises:
-        UserError: fewer than two clips, or several processes.
     """
 
     recipe: EvaluatorRecipe

@@ -169,11 +169,7 @@ def feature_windows(store: Store, split: str, folder: Path) -> Windows:
 
 
 def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
-    """Train a motion tokenizer.
-
-    Raises:
-        UserError: values that do not fit one another, a damaged checkpoint or start folder, a stage without its start.
-    """
+    """Train a motion tokenizer."""
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     start = Path(args.start) if args.start else None

@@ -49,11 +49,7 @@ TAKES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Act:
-    """One thing to do.
-
-    Raises:
-        UserError: an unknown name, or a value that is missing, not taken or out of range.
-    """
+    """One thing to do."""
 
     do: str  # its name, a key of `TAKES`
     segment: int | None = None  # which segment, from 1

@@ -246,9 +246,6 @@ def read_pairs(folder: str | os.PathLike[str], split: str = "test", report: Repo
     A clip takes part when it has 40 to 199 frames (`Text2MotionDatasetV2` of Guo et al. 2022); a caption of a part
     makes a clip of its own when that part has. Where the published code drops a clip without a word (a missing file, a
     line of another form), the report says so. Every feature file of the split is checked for finite numbers.
-
-    Raises:
-        UserError: unknown split, a folder or the split's list is missing, or no clip is left.
     """
     root = Path(folder)
     check_split(split)

@@ -169,10 +169,6 @@ def read_corpus(name: str, folder: str | os.PathLike[str], report: Report, **opt
         report: filled while the clips are read.
         options: those that the corpus takes: ``split`` (only this one; that of all clips where the corpus names
             none), ``amass``, ``captions``, ``fps``, ``source``, ``licence``, ``up``.
-
-    Raises:
-        UserError: unknown name, an option of other corpora, an unknown split, or a folder that holds something else;
-            a table or list of the corpus that cannot be read.
     """
     corpus = find_corpus(name)
     for option in options:

@@ -43,11 +43,7 @@ _PLAIN_OPCODES = frozenset(
 
 
 def parse_json(text: str | bytes, where: str | os.PathLike[str], accepted: str = "") -> Any:
-    """The value of a JSON text; `where` names its source and `accepted` what is accepted, for the message.
-
-    Raises:
-        UserError: not JSON, not UTF-8, nested too deeply, a number of thousands of digits.
-    """
+    """The value of a JSON text; `where` names its source and `accepted` what is accepted, for the message."""
     try:
         return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as e:
@@ -83,12 +79,7 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
 
 
 def parse_yaml(text: str, where: str | os.PathLike[str]) -> Any:
-    """The data of a YAML text, read by libyaml where PyYAML has it (ten times as fast); `where` names its source.
-
-    Raises:
-        UserError: names the line; not YAML, an invalid value (``!!int x``, ``2001-99-99``), a key twice in a mapping,
-            nested too deeply, aliases of too many values.
-    """
+    """The data of a YAML text, read by libyaml where PyYAML has it (ten times as fast); `where` names its source."""
     import yaml
 
     try:
@@ -175,11 +166,7 @@ def array_names(path: str | os.PathLike[str]) -> set[str]:
 def read_arrays(
     path: str | os.PathLike[str], names: tuple[str, ...] | None = None, max_rows: int = MAX_ROWS
 ) -> dict[str, Any]:
-    """Arrays of an `.npz`, those in `names` as far as they are there, or all; nothing is unpickled.
-
-    Raises:
-        UserError: no regular file, damaged, an array of more than `max_rows` rows, or one far larger than the file.
-    """
+    """Arrays of an `.npz`, those in `names` as far as they are there, or all; nothing is unpickled."""
     path = regular_file(path)
     with parsing(path, "a readable .npz"):
         if not zipfile.is_zipfile(path):

@@ -198,11 +198,7 @@ def is_gltf(raw: bytes) -> bool:
 
 
 def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str = "a whole glTF") -> Document:
-    """Read a .glb or .gltf with its buffers; `accepted` and `what` are for messages.
-
-    Raises:
-        UserError: neither, damaged, larger than `MAX_GLTF_BYTES`, or a buffer that is missing or outside the folder.
-    """
+    """Read a .glb or .gltf with its buffers; `accepted` and `what` are for messages."""
     path = Path(path)
     raw = read_bytes(path, MAX_GLTF_BYTES, accepted)
     if not is_gltf(raw):

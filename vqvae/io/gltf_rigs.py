@@ -475,9 +475,6 @@ def read_foreign(gltf: Document, path: Path, animation: str | None = None, hands
     """An animation of a file's humanoid as a Motion in metres, at the rate of its key frames, at least 15 a second.
 
     `animation` is its name, None where there is only one; `hands` makes a gesture, with the file's fingers if any.
-
-    Raises:
-        UserError: no humanoid (which joints are missing), several animations and no name, data that are not read.
     """
     with parsing(path, "a humanoid with an animation", ACCEPTED):
         check_readable(path, gltf.extensionsRequired)

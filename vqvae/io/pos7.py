@@ -38,10 +38,6 @@ def from_array(array: np.ndarray, fps: float = FPS) -> Motion:
     """A gesture without fingers; head, wrists and other missing joints as at rest, the pelvis below the spine.
 
     The layout (T, 9, 7) lacks its `fps`: LLAvatarOS' own files have 60, its networks 30.
-
-    Raises:
-        UserError: NaN, quaternions of another length than 1, bones that change or have no length, arms that never bend
-            in a file whose joints have axes of their own.
     """
     places, turns = array[..., :3].astype(np.float64), np.roll(array[..., 3:].astype(np.float64), 1, -1)
     if (np.abs(np.linalg.norm(turns, axis=-1) - 1) > UNIT_TOLERANCE).any():

@@ -40,11 +40,7 @@ def folders_of(args: SimpleNamespace) -> Folders:
 
 
 def planning_lines(folder: Path) -> list[str]:
-    """Scenes, activities and steps of the training split as plain sentences.
-
-    Raises:
-        UserError: no such folder, or a line that is no JSON object.
-    """
+    """Scenes, activities and steps of the training split as plain sentences."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; one with train.jsonl or virtualhome.jsonl is needed")
     lines = []
@@ -69,12 +65,7 @@ def planning_lines(folder: Path) -> list[str]:
 
 
 def user_pairs(folder: Path) -> dict[str, list[Pair]]:
-    """Pairs of every ``TASK.jsonl`` in a folder.
-
-    Raises:
-        UserError: no such files, an unknown task or one with an answer in motion, a line of another form, with slots
-            that the task lacks, or without words; names file and line.
-    """
+    """Pairs of every ``TASK.jsonl`` in a folder."""
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise UserError(f"{folder}: no TASK.jsonl in it")
@@ -159,11 +150,7 @@ def grounded_texts(pairs: Mapping[str, Sequence[Pair]], items: Sequence[Clip | C
 
 
 def read_tokenizers(folders: str | None) -> list[MotionTokenizer]:
-    """The tokenizers of one or several folders with commas between, one for each modality.
-
-    Raises:
-        UserError: a folder that is no tokenizer's, or two of one modality.
-    """
+    """The tokenizers of one or several folders with commas between, one for each modality."""
     tokenizers = [MotionTokenizer.load(f) for f in folders.split(",")] if folders else []
     names = [t.config.modality for t in tokenizers]
     if len(set(names)) < len(names):
@@ -172,11 +159,7 @@ def read_tokenizers(folders: str | None) -> list[MotionTokenizer]:
 
 
 def read_codes(folders: str, tokenizers: Sequence[MotionTokenizer]) -> tuple[list[ClipCodes], list[ClipCodes]]:
-    """Training and validation clips of one or several tokenised caches, with commas between.
-
-    Raises:
-        UserError: a cache of a tokenizer that is not given.
-    """
+    """Training and validation clips of one or several tokenised caches, with commas between."""
     items: list[ClipCodes] = []
     val: list[ClipCodes] = []
     for folder in folders.split(","):

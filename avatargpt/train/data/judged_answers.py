@@ -124,9 +124,6 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
 
     Args:
         folders: with commas between.
-
-    Raises:
-        UserError: not such a folder, or of another tokenizer.
     """
     accepted = "--self-training takes the self-training stage's result"
     clips: list[ClipCodes] = []

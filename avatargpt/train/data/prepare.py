@@ -130,11 +130,7 @@ def prompt_pool(clip: Clip, bank: CaptionBank, rewrites: Rewrites, rng: np.rando
 def composed_clips(
     clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation
 ) -> Iterator[Clip]:
-    """Two to four training clips in sequence at matching poses, with their captions joined.
-
-    Raises:
-        UserError: too few of the clips can follow one another within `longest` frames.
-    """
+    """Two to four training clips in sequence at matching poses, with their captions joined."""
     if not options.composed:
         return
     rng = np.random.default_rng([options.seed, 1])

@@ -28,11 +28,7 @@ HELD_OUT = 0.15  # share of each group of clips; of each recording, at its end
 
 
 def motion_files(folder: Path) -> list[Path]:
-    """Motion files of a folder and below it.
-
-    Raises:
-        UserError: there are none.
-    """
+    """Motion files of a folder and below it."""
     suffixes = [s for s in readable() if s != ".csv"]  # of faces alone
     table = caption_table(folder)
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file() and p != table)
@@ -54,9 +50,6 @@ def read_clips(folder: Path, licence: str) -> list[Clip]:
         folder: searched with its sub-folders; ``captions.csv`` (columns animation, caption), ``.jsonl`` or ``.yaml``
             in it by the files' names, else ``NAME.txt`` beside NAME, one caption a line.
         licence: written into every clip.
-
-    Raises:
-        UserError: a bad file, one without a caption, no body, too short, or too few clips.
     """
     files, table = motion_files(folder), caption_table(folder)
     table_captions = Captions() if table is None else Captions.load(table)
@@ -146,9 +139,6 @@ def read_recordings(
 
     Args:
         modality_names: of the motions. suffixes: of their files. extras: suffixes of further files that belong to it.
-
-    Raises:
-        UserError: no sound, one without its motion, something else than such a motion, or too little in all.
     """
     sounds = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
     if not sounds:

@@ -118,9 +118,6 @@ class Progress:
     Args:
         folder: of the run; made where it does not exist.
         inputs: must be the same for the run to go on.
-
-    Raises:
-        UserError: the folder holds a run with other inputs.
     """
 
     def __init__(self, folder: Path, inputs: dict[str, Any]) -> None:
@@ -159,9 +156,6 @@ def inherit(start: Path, out: Path, change: Callable[[Path], Mapping[str, Any]])
 
     Args:
         change: writes its parts into the copy; its result goes into `ABOUT`.
-
-    Raises:
-        UserError: the folder cannot be written.
     """
     # Next to the result: a rename within one file system is atomic.
     with scratch_folder(out.absolute().parent, out.name) as place:
@@ -180,9 +174,6 @@ class Finetuning:
 
     Args:
         folder: of the user's material. out: model folder to make. start: model folder to begin from.
-
-    Raises (of `go`):
-        UserError: bad material, a start without the part, a folder that exists, a run begun with other inputs.
     """
 
     modality: ClassVar[str]

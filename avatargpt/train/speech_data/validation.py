@@ -79,9 +79,6 @@ def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: floa
     Args:
         clips: those of the source in `MEASURED` are used, or all taught ones where there are none.
         gate: ``seal`` closes the lips, ``bite`` brings the lower one to the teeth.
-
-    Raises:
-        UserError: no such gate, no clips, or one that acts falsely too often at every shift, which is then unchanged.
     """
     source, counted = MEASURED[gate]
     taught = [c for c in clips if c.split == "val" and c.kind == "taught"]
