@@ -53,11 +53,7 @@ def resume(path: Path, stage: Stage, device: torch.device) -> int:
 
 
 def write(path: Path, stage: Stage, optimizer: dict[str, Any], step: int) -> None:
-    """Write a checkpoint.
-
-    Args:
-        optimizer: state of its optimizer, as torch gives it.
-    """
+    """Write a checkpoint."""
     model = stage.network.state_dict()
     if empty := [k for k, v in model.items() if stage.together and not v.numel()]:
         raise UserError(f"{path}: not saved: {empty[0]} is empty, its values lie elsewhere")
@@ -66,10 +62,8 @@ def write(path: Path, stage: Stage, optimizer: dict[str, Any], step: int) -> Non
 
 
 def check_identity(path: Path, saved: dict[str, Any], identity: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another network; keys that it lacks are not compared.
-
-    Args:
-        identity: of the stage: ``shape`` of the network, ``fingerprints`` of tokenizers, ...
+    """Refuse a checkpoint of another network; keys that it lacks are not compared. `identity` of the stage: ``shape``
+    of the network, ``fingerprints`` of tokenizers, ...
     """
     for key, now in identity.items():
         # Checkpoints of earlier versions have fewer keys.

@@ -29,10 +29,7 @@ class Engine(Protocol):
 
     def optimizer_step(self, losses: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
         """One step along the mean of some losses at a learning rate; the norm of the gradients before clipping, where
-        it is known.
-
-        Args:
-            losses: `count` of them, each computed after the backward pass of the one before.
+        it is known. `losses`: `count` of them, each computed after the backward pass of the one before.
         """
 
     def gathered_weights(self) -> AbstractContextManager[None]:

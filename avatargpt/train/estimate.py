@@ -104,10 +104,8 @@ def activation_bytes(shape: NetworkShape, dropout: bool, rows: int, checkpointin
 def estimate(
     address: str, base: str | None = None, gpus: int = 1, gpu: str = "a100", tokens: float | None = None
 ) -> dict[str, Any]:
-    """Figures of a training on `gpus` accelerators; bytes are those of one process, by ZeRO stage.
-
-    Args:
-        tokens: read and written in training; None = those of the configuration's steps.
+    """Figures of a training on `gpus` accelerators; bytes are those of one process, by ZeRO stage. `tokens`: read and
+    written in training; None = those of the configuration's steps.
     """
     recipe, fields, source = read_plan(address, base)
     train, shape = recipe.train, NetworkShape.of(fields)

@@ -42,11 +42,7 @@ def choice_stage(args: SimpleNamespace) -> None:
 def trained(
     index: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int
 ) -> tuple[KnownActionClassifier, dict[str, float]]:
-    """A classifier, and its figures on held-out actions.
-
-    Args:
-        count: phrasings that are looked up.
-    """
+    """A classifier, and its figures on held-out actions."""
     rows, actions, target = looked_up(index, grounder, count, seed)
     val = np.abs(target) % HELD_OUT == 0
     torch.manual_seed(seed)

@@ -146,12 +146,7 @@ def _save(stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int) 
 
 
 def fit(losses: Iterable[torch.Tensor], optimizer: Any, schedule: Any = None) -> None:
-    """A small fit in memory, without a folder: one optimizer step for every loss.
-
-    Args:
-        losses: computed lazily, each after the step before has been taken.
-        schedule: a scheduler of `torch.optim`, stepped after every step.
-    """
+    """A small fit in memory, without a folder: one optimizer step for every loss."""
     for loss in losses:
         optimizer.zero_grad()
         loss.backward()

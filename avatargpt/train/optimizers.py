@@ -136,12 +136,8 @@ def make_optimizer(
     model: torch.nn.Module, name: OptimizerName, lr: float, weight_decay: float, where: str,
     faster: Mapping[str, float] | None = None,
 ) -> Any:  # fmt: skip
-    """The optimizer of that name over the parameters that are to be trained.
-
-    Args:
-        where: for the message.
-        faster: part of the model (``heads.face``) -> how many times the learning rate it gets; such a group carries
-            it as its ``times``.
+    """The optimizer of that name over the parameters that are to be trained. `where`: for the message. `faster`: part
+    of the model (``heads.face``) -> how many times the learning rate it gets; such a group carries it as its ``times``.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     chosen = [p for p in blocks(model) if p.requires_grad] if name == "muon" else []

@@ -114,10 +114,7 @@ def mean_of(folders: str, load: Callable[[str], S], shares: str | None = None) -
 
 def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
     """The mean of the weights of models trained from one another (model soups, arXiv 2203.05482); parts of a modality
-    that only some of them have are the mean of those.
-
-    Args:
-        shares: see `parse_shares`.
+    that only some of them have are the mean of those. `shares`: see `parse_shares`.
     """
     import torch
 

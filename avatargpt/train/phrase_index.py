@@ -80,10 +80,8 @@ def _side(text: str) -> str:
 
 
 def keyframed_captions(clips: Sequence[ClipCodes], every: bool = True) -> dict[str, dict[str, Counter[str]]]:
-    """Keyframed action -> side its captions name ("" = none) -> number of clips with each sentence.
-
-    Args:
-        every: count all clips, else `usual` ones alone.
+    """Keyframed action -> side its captions name ("" = none) -> number of clips with each sentence. `every`: count all
+    clips, else `usual` ones alone.
     """
     counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for clip in clips:
@@ -117,11 +115,7 @@ def _common(counts: Counter[str], rates: Mapping[str, float] | None) -> tuple[li
 
 
 def _usual(counts: Counter[str], rates: Mapping[str, float] | None = None) -> str:
-    """The common caption of a class that a model performs best, else the commonest.
-
-    Args:
-        said: number of clips of each caption. rates: of `pass_rates`.
-    """
+    """The common caption of a class that a model performs best, else the commonest."""
     return min(zip(*_common(counts, rates), strict=True), key=lambda t: (-t[1], -counts[t[0]], len(t[0]), t[0]))[0]
 
 
@@ -131,9 +125,6 @@ def _nearest(
 ) -> dict[str, str]:  # fmt: skip
     """Request -> of the captions common in its class, one that is similar to it and performed well: by rates alone
     "raise your hand" would lead to both hands.
-
-    Args:
-        wanted: request -> counts of the captions of its class. vectors: of the requests.
     """
     # Requests of one class share the counts: each is examined once.
     shared = {id(counts): _common(counts, rates) for counts in requests.values()}
@@ -152,10 +143,8 @@ def make_phrase_index(
     clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites, grounder: SentenceGrounder,
     rates: Mapping[str, float] | None = None,
 ) -> PhraseIndex:  # fmt: skip
-    """Phrasings of every action of the clips, with the captions that they stand for.
-
-    Args:
-        rates: share of a model's answers to each caption that passed (self-training), which captions are chosen by.
+    """Phrasings of every action of the clips, with the captions that they stand for. `rates`: share of a model's
+    answers to each caption that passed (self-training), which captions are chosen by.
     """
     captions = known_captions([c for c in clips if c.source not in MADE_UP], bank, rates)
     rows: dict[str, tuple[dict[str, str], str, str]] = {}  # phrasing -> captions by style, action, side

@@ -121,11 +121,7 @@ def random_expression(rng: np.random.Generator) -> np.ndarray:
 
 
 def rendered(people: int, frames: int, size: int, seed: int) -> list[Take]:
-    """Our own head as `people` persons: colours, proportions, light and distance differ.
-
-    Args:
-        frames: of each, with another expression and turn of the head in every one. size: pixels along each side.
-    """
+    """Our own head as `people` persons: colours, proportions, light and distance differ."""
     from avatargpt.export.head import shaped, turned
     from vqvae.face import turns
 

@@ -54,11 +54,7 @@ def read_recipe() -> Recipe:
 
 
 def steps(recipe: Recipe, out: Path, data: Path, debug: bool = False, common: Sequence[str] = ()) -> Iterator[Step]:
-    """Every step, in order, with folders filled in.
-
-    Args:
-        common: options that every stage takes (``--threads 2``).
-    """
+    """Every step, in order, with folders filled in. `common`: options that every stage takes (``--threads 2``)."""
     earlier: set[str] = set()
     for name, row in (recipe.debug if debug else recipe.steps).items():
         argv = [str(row["stage"])]

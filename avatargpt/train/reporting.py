@@ -94,11 +94,7 @@ WATCHERS: dict[WatcherName, type[TensorBoard] | type[Wandb]] = {"tensorboard": T
 
 
 def watchers(names: Sequence[WatcherName], out: Path, settings: Mapping[str, Any]) -> list[Watcher]:
-    """Those that a configuration names under `train: watch`. Raises UserError for one that is not installed.
-
-    Args:
-        settings: the resolved configuration.
-    """
+    """Those that a configuration names under `train: watch`. Raises UserError for one that is not installed."""
     return [WATCHERS[name](out, settings) for name in names]
 
 

@@ -138,12 +138,7 @@ def rank_one(network: ScorerNetwork, pairs: Pairs, among: int = 32, seed: int = 
 
 
 class ScorerStage(Stage):
-    """A text-motion scorer in training.
-
-    Args:
-        pairs, val: of training and of validation.
-        judged: answers of self-training, part of which only validates.
-    """
+    """A text-motion scorer in training."""
 
     recipe: ScorerRecipe
     schedule: ScorerTraining

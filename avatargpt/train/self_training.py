@@ -79,10 +79,8 @@ class Exercise:
 def exercises(
     clips: Sequence[ClipCodes], options: SelfTraining, decode: Callable[[Any], Motion] | None = None
 ) -> list[Exercise]:
-    """Captions of every class that geometry can judge, drawn from the training clips.
-
-    Args:
-        decode: codes -> motion, to measure styles; None = captions of plain clips only.
+    """Captions of every class that geometry can judge, drawn from the training clips. `decode`: codes -> motion, to
+    measure styles; None = captions of plain clips only.
     """
     from avatargpt.metrics.checks import CaptionChecks, manners, sided
     from avatargpt.requests.captions import tells_count

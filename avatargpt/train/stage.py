@@ -74,11 +74,7 @@ class Stage:
         return context.torch_seed
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
-        """Draw the rows of a step and compute the loss, with gradient, and the figures of the log.
-
-        Args:
-            module: `self.module` as it was wrapped for this run.
-        """
+        """Draw the rows of a step and compute the loss, with gradient, and the figures of the log."""
         raise NotImplementedError
 
     def stepped(self, step: int) -> None:

@@ -119,10 +119,8 @@ def frame_features(motion: Motion) -> np.ndarray:
 
 
 class Twins:
-    """Degrades clips; predicates decide whether they still show their captions.
-
-    Args:
-        count: of a clip, in ways drawn at random.
+    """Degrades clips; predicates decide whether they still show their captions. `count`: of a clip, in ways drawn at
+    random.
     """
 
     def __init__(self, count: int) -> None:
@@ -132,9 +130,6 @@ class Twins:
         """Twins of a clip; none where no predicate is about it, or where it fails itself.
 
         Where the first caption names a side the mirrored clip is among them, and never right.
-
-        Args:
-            number: of the clip, the seed of the ways.
         """
         if len(motion) < MIN_FRAMES:
             return []
@@ -195,12 +190,7 @@ def captioned(
 
 
 class EvaluatorStage(Stage):
-    """An evaluator in training.
-
-    Args:
-        clips, val: of training and of validation; `val` may be empty.
-        where: source of the clips, for messages.
-    """
+    """An evaluator in training."""
 
     recipe: EvaluatorRecipe
     schedule: EvaluatorTraining

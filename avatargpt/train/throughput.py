@@ -38,12 +38,7 @@ def peak_of(runtime: Runtime) -> float | None:
 
 
 class Throughput:
-    """Sums of work and time between two reports.
-
-    Args:
-        runtime: whose processes all work about as much as this one.
-        peak: TFLOPS of one device, None = see `peak_of`.
-    """
+    """Sums of work and time between two reports."""
 
     def __init__(self, runtime: Runtime, peak: float | None = None) -> None:
         self.world, self.peak = runtime.world, peak_of(runtime) if peak is None else peak

@@ -243,11 +243,7 @@ class Outline:
         self.seconds.insert(at, seconds)
 
     def apply(self, act: Act, usual: float) -> None:
-        """Do one act.
-
-        Args:
-            usual: length that a new segment gets when the act names none.
-        """
+        """Do one act."""
         self.takes = self.takes + 1 if act.do == "again" else 1
         match act.do:
             case "make" | "load" | "long":

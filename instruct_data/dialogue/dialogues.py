@@ -137,11 +137,7 @@ def _suffix(n: int) -> str:
 
 
 class TurnMaker:
-    """Draws turns.
-
-    Args:
-        movements: (wording, caption) pairs. captions: for segments that are there already. scenes: for plans.
-    """
+    """Draws turns."""
 
     def __init__(
         self, movements: Sequence[tuple[str, str]], captions: Sequence[str], scenes: Sequence[str],

@@ -177,9 +177,7 @@ def composed(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score
 
 def different(make: Callable[[int], Score], count: int, avoid: Sequence[str], longest: float = np.inf) -> list[Score]:
     """The first `count` of ``make(0)``, ``make(1)`` .. with texts that differ from each other and from `avoid`.
-
-    Args:
-        longest: seconds of a clip; longer ones are left out.
+    `longest`: seconds of a clip; longer ones are left out.
     """
     texts, out, number = {t.lower() for t in avoid}, list[Score](), 0
     while len(out) < count:

@@ -50,11 +50,8 @@ def feeling_words(emotion: Emotion) -> str:
 
 
 def plain_feeling(text: str, intensity: float | None = None) -> str:
-    """One feeling in the words of `feeling_words`, the only ones that `emotion_to_face` has learnt.
-
-    Args:
-        text: a feeling, with or without an adverb of degree before it.
-        intensity: 0 (no feeling) to 1, in place of the adverb.
+    """One feeling in the words of `feeling_words`, the only ones that `emotion_to_face` has learnt. `text`: a feeling,
+    with or without an adverb of degree before it. `intensity`: 0 (no feeling) to 1, in place of the adverb.
     """
     degree, _, name_words = text.strip().lower().rpartition(" ")
     has_degree = degree.strip() in [w for _, w in FEELING_DEGREES if w]

@@ -410,10 +410,8 @@ def _calm_eyes(clip: _Clip, alive: Liveliness) -> np.ndarray:
 
 
 def render(score: Score, seed: int = 0, fps: float = FPS, side: str = "") -> FaceMotion:
-    """Score -> face clip of `score.length` seconds; the same seed gives the same clip.
-
-    Args:
-        side: of one-sided emotions, ``left`` or ``right``; empty = drawn by the seed.
+    """Score -> face clip of `score.length` seconds; the same seed gives the same clip. `side`: of one-sided emotions,
+    ``left`` or ``right``; empty = drawn by the seed.
     """
     clip = _Clip(score, seed, fps, side)
     events_pose, leaves = _events(clip)

@@ -175,10 +175,8 @@ def pack(stroke: Stroke) -> Packed:
 
 
 def unpack(packed: Packed, about: Stroke, rest_pose: np.ndarray) -> Stroke:
-    """The stroke with its motion.
-
-    Args:
-        about: all its fields but the turns. rest_pose: (43, 4) of joints that are not stored.
+    """The stroke with its motion. `about`: all its fields but the turns. `rest_pose`: (43, 4) of joints that are not
+    stored.
     """
     joints, frames = packed_joints(about.sides), about.emphasis % STEP + STEP * (len(packed.keys) - 1) + 1
     keys = packed.keys * packed.scale[:, None].astype(np.float64)

@@ -67,11 +67,7 @@ class _Told:
 
 
 class Pairs:
-    """Draws pairs.
-
-    Args:
-        ways: templates. words: what fills them.
-    """
+    """Draws pairs."""
 
     def __init__(self, ways: Sequence[Way], words: Material) -> None:
         self.ways, self.words = list(ways), words

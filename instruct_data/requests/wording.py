@@ -59,11 +59,7 @@ def plural_of(noun: str) -> str:
 
 
 def in_words(number: int, joint: str = " ", link: str = " and ") -> str:
-    """A whole number below 1000 in words.
-
-    Args:
-        joint: between tens and ones. link: behind hundreds.
-    """
+    """A whole number below 1000 in words. `joint`: between tens and ones. `link`: behind hundreds."""
     if number < 20:
         return _ONES[number]
     if number >= 100:

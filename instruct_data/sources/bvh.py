@@ -16,11 +16,8 @@ def read_bvh_folder(
     root: Path, corpus: Corpus, report: Report, captions: Path | None = None, source: str = "own",
     licence: str = "", split: str = "train",
 ) -> Iterator[Clip]:  # fmt: skip
-    """Every BVH below a folder; a table's captions go before those in ``NAME.txt``.
-
-    Args:
-        captions: .csv, .jsonl or .yaml by the clips' names (`Captions`).
-        source, licence, split: written into every clip.
+    """Every BVH below a folder; a table's captions go before those in ``NAME.txt``. `captions`: .csv, .jsonl or .yaml
+    by the clips' names (`Captions`). `source`, `licence`, `split`: written into every clip.
     """
     table = Captions() if captions is None else Captions.load(captions)
     for path in sorted(p for p in root.rglob("*") if p.suffix.lower() == ".bvh"):

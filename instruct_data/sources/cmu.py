@@ -34,10 +34,8 @@ class _Amc:
 
 
 def read_cmu(root: Path, corpus: Corpus, report: Report, split: str = "train", fps: float = FPS) -> Iterator[Clip]:
-    """Every trial; Acclaim's where both forms of one are there.
-
-    Args:
-        fps: of the .amc files, which do not say it: 120, of a few subjects 60.
+    """Every trial; Acclaim's where both forms of one are there. `fps`: of the .amc files, which do not say it: 120, of
+    a few subjects 60.
     """
     captions = read_index(root)
     skeletons: dict[Path, AsfSkeleton | UserError] = {}

@@ -34,10 +34,8 @@ MAX_GAP_SECONDS = 600.0  # between two rows; more means damaged times
 
 
 def check_weights(weights: np.ndarray, names: Sequence[str], rows: Sequence[int] | None = None) -> None:
-    """Weights as a file has them, (T, n) of its columns `names`, must not be far outside 0 to 1.
-
-    Args:
-        rows: T numbers for messages; None = counted from 1.
+    """Weights as a file has them, (T, n) of its columns `names`, must not be far outside 0 to 1. `rows`: T numbers for
+    messages; None = counted from 1.
     """
     bad = np.argwhere((weights < MIN_WEIGHT) | (weights > MAX_WEIGHT))
     if len(bad):

@@ -37,11 +37,7 @@ _HEAD = ("headyaw", "headpitch", "headroll")
 
 
 def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
-    """One take, at the rate at which its rows come.
-
-    Args:
-        path: ``.csv`` or ``.csv.gz``.
-    """
+    """One take, at the rate at which its rows come. `path`: ``.csv`` or ``.csv.gz``."""
     path = Path(path)
     with (
         parsing(regular_file(path), "a readable CSV"),

@@ -27,10 +27,8 @@ SOUNDS = (".m4a", ".wav")
 
 
 def read_mead(root: Path, corpus: Corpus, report: Report, split: str = "train", fps: float = FPS) -> Iterator[Clip]:
-    """Faces of the tracked videos from the front, with the sound's path and the emotion.
-
-    Args:
-        fps: of the videos, where a track does not say it.
+    """Faces of the tracked videos from the front, with the sound's path and the emotion. `fps`: of the videos, where a
+    track does not say it.
     """
     for path in sorted({p.with_suffix(".npz") for p in find_files(root, VIDEOS, TRACKS)}):
         actor, _, _, emotion, level, file = path.relative_to(root).parts

@@ -33,11 +33,7 @@ def kind(path: Path) -> tuple[bool, bool]:
 
 
 def read_mediapipe(path: str | os.PathLike[str], fps: float | None = None) -> FaceMotion:
-    """One file.
-
-    Args:
-        fps: of the video; None: what the file says, `DEFAULT_FPS` where it does not.
-    """
+    """One file. `fps`: of the video; None: what the file says, `DEFAULT_FPS` where it does not."""
     path = Path(path)
     data = read_arrays(path, (SHAPES, "head_angles", "bad_frames", RATE))
     if SHAPES not in data:

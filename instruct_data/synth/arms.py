@@ -242,11 +242,8 @@ def outside_trunk(place: Array, side: float, share: Array) -> Array:
 
 
 def solve_arm(trunk: Trunk, hand: str, wrist: Wrist, noise: Array, shrug: Array) -> dict[str, tuple[Array, Array]]:
-    """Collar to wrist: positions and global matrices by joint name.
-
-    Args:
-        noise: (N, 4) metres on the place and degrees on the swivel.
-        shrug: (N, 2) degrees by which the shoulder is lifted and brought forward; a free hand moves along.
+    """Collar to wrist: positions and global matrices by joint name. `noise`: (N, 4) metres on the place and degrees on
+    the swivel. `shrug`: (N, 2) degrees by which the shoulder is lifted and brought forward; a free hand moves along.
     """
     p, side = hand[:2], 1.0 if hand[0] == "l" else -1.0
     chest, base = trunk.matrix["spine3"], trunk.position["spine3"]

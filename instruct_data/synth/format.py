@@ -40,10 +40,8 @@ class _ScopeLookups(ast.NodeTransformer):
 
 
 def formula(text: str, names: Collection[str], where: str) -> Formula:
-    """Compile an expression: + - * / % **, comparisons, and / or / not, ``a if c else b``, and `FUNCTIONS`.
-
-    Args:
-        names: parameters that may occur. where: file and key, for messages.
+    """Compile an expression: + - * / % **, comparisons, and / or / not, ``a if c else b``, and `FUNCTIONS`. `names`:
+    parameters that may occur. `where`: file and key, for messages.
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")

@@ -68,9 +68,7 @@ def hips_heading(motion: Motion) -> np.ndarray:
 
 def turns(motion: Motion, joints: tuple[int, ...], busy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rotation vectors (T, 3) of a part from its quiet stance, radians, in the heading of the hips; the stance (4,).
-
-    Args:
-        joints: the chain from the pelvis to the part. busy: (T,) frames that do not count for the stance.
+    `joints`: the chain from the pelvis to the part. `busy`: (T,) frames that do not count for the stance.
     """
     from_hips = rot.multiply(rot.about_y(-hips_heading(motion)), chain(motion.rotations.astype(np.float64), joints))
     stance = reference(from_hips, busy)

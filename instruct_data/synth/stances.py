@@ -104,9 +104,7 @@ def idle_frame(motion: Motion) -> int | None:
 
 def idle_stances(clips: Sequence[Clip], count: int, seed: int = 0) -> np.ndarray:
     """(S, 22, 4) float64 local rotations of standing poses that face +Z, of different clips; S is at most `count`.
-
-    Args:
-        clips: real clips, of which those of a plain style are used.
+    `clips`: real clips, of which those of a plain style are used.
     """
     rng = np.random.default_rng([seed, 6])
     plain = [c for c in clips if c.style in _PLAIN]

@@ -152,11 +152,8 @@ class Mix:
 
 
 class Batch:
-    """Keys of several clips stacked, and the frames between them.
-
-    Args:
-        timelines: one per clip.
-        lags: control -> (B,) seconds by which the control comes late (negative: leads).
+    """Keys of several clips stacked, and the frames between them. `timelines`: one per clip. `lags`: control -> (B,)
+    seconds by which the control comes late (negative: leads).
     """
 
     def __init__(self, timelines: Sequence[Timeline], lags: dict[str, Array]) -> None:

@@ -29,10 +29,8 @@ def lexicon() -> dict[str, Any]:
 
 
 def predicates(action: str, side: str | None = None) -> list[str]:
-    """Third-person predicates for a class (the bank's key or the corpus' name), sides filled in.
-
-    Args:
-        side: for actions whose key names no side; sentences that need one are left out when it is not known.
+    """Third-person predicates for a class (the bank's key or the corpus' name), sides filled in. `side`: for actions
+    whose key names no side; sentences that need one are left out when it is not known.
     """
     key = action.replace("-", "_")
     key_side = side_of(key.replace("_", " "))

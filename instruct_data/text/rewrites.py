@@ -77,12 +77,7 @@ def _read(path: Path) -> list[Rewrite]:
 
 
 class Rewrites:
-    """A file of requests.
-
-    Args:
-        path: JSON lines with prompt, plain, actions, styles, side.
-        bank: the caption bank that the action keys belong to.
-    """
+    """A file of requests."""
 
     def __init__(self, path: str | os.PathLike[str], bank: CaptionBank) -> None:
         self.items = _read(Path(path))

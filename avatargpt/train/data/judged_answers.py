@@ -78,9 +78,6 @@ def lessons(
 def pass_rates(folders: str) -> dict[str, float]:
     """Caption (lower case, without its full stop) -> share of a model's answers that passed, shrunk towards that of its
     class by `PRIOR` answers.
-
-    Args:
-        folders: of the self-training stage, with commas between.
     """
     passed: dict[str, list[bool]] = defaultdict(list)
     classes: dict[str, list[bool]] = defaultdict(list)
@@ -120,11 +117,7 @@ class Judged:
 
 
 def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
-    """The results of self-training stages.
-
-    Args:
-        folders: with commas between.
-    """
+    """The results of self-training stages."""
     accepted = "--self-training takes the self-training stage's result"
     clips: list[ClipCodes] = []
     parts: list[np.ndarray] = []

@@ -110,11 +110,8 @@ def with_mirrored(scores: Sequence[Score]) -> list[Score]:
 def material(
     written: Sequence[Score], options: Material, corpus: Sequence[Score] = (), excluded: Sequence[Score] = ()
 ) -> tuple[dict[str, list[Score]], list[Score]]:
-    """Training instructions by kind, and held-out written ones.
-
-    Args:
-        excluded: held-out ones of elsewhere. Neither these nor their mirror images are among the training ones, not
-            even composed, mirrored, or with other capitals or stops.
+    """Training instructions by kind, and held-out written ones. `excluded`: held-out ones of elsewhere. Neither these
+    nor their mirror images are among the training ones, not even composed, mirrored, or with other capitals or stops.
     """
     from instruct_data.face.compose import composed, named, timed_instructions
     from instruct_data.face.score import EVERYDAY, FURTHER, SEQUENCES, SIBLINGS, read_instructions, reworded

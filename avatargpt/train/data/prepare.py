@@ -181,10 +181,7 @@ def keyframed_clips(
     bank: CaptionBank, stances: np.ndarray, count: int, entries: int | None = None, first: int = 0
 ) -> Iterator[Clip]:
     """`count` clips of every packaged family, `entries` of those of the lexicon (None = as many), from seed `first` on.
-
-    Args:
-        bank: adds its paraphrases.
-        stances: (S, 22, 4) idle poses to begin and end with; none where S is 0.
+    `bank`: adds its paraphrases. `stances`: (S, 22, 4) idle poses to begin and end with; none where S is 0.
     """
     for family in families().values():
         seeds = range(first, first + (count if entries is None or not family.schema else entries))
@@ -232,11 +229,7 @@ def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, option
 
 
 def read_corpora(folders: str) -> Iterator[Clip]:
-    """Clips of training and validation of stores (`avatargpt data build`) or folders of quantised clips.
-
-    Args:
-        folders: with commas between.
-    """
+    """Clips of training and validation of stores (`avatargpt data build`) or folders of quantised clips."""
     for folder in folders.split(","):
         is_store = (Path(folder) / MANIFEST).is_file()
         clips = Store.open(folder).clips() if is_store else read_quantised(folder)
@@ -244,11 +237,7 @@ def read_corpora(folders: str) -> Iterator[Clip]:
 
 
 def read_packs(cc0_actions: str | None, smartbody: str | None, packs: str | None) -> list[Clip]:
-    """Clips of named actions beside the corpus; prints what was left out.
-
-    Args:
-        cc0_actions, smartbody: folders of these. packs: folders with captions of their own, with commas between.
-    """
+    """Clips of named actions beside the corpus; prints what was left out."""
     report = Report()
     clips: list[Clip] = []
     for name, folder in (("cc0-actions", cc0_actions), ("smartbody-actions", smartbody)):

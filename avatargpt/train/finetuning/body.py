@@ -205,11 +205,7 @@ class BodyFinetuning(Finetuning):
 
 
 def index_of(clips: Sequence[ClipCodes], grounder: SentenceGrounder) -> PhraseIndex:
-    """An index of the clips' captions alone, each a phrasing of its clip's action, with the lengths of such clips.
-
-    Args:
-        clips: at least one with a caption.
-    """
+    """An index of the clips' captions alone, each a phrasing of its clip's action, with the lengths of such clips."""
     action: dict[str, str] = {}
     tokens: dict[str, list[int]] = defaultdict(list)
     for clip in clips:

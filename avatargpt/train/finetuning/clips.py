@@ -135,11 +135,7 @@ class Recording:
 def read_recordings(
     folder: Path, modality_names: tuple[str, ...], suffixes: tuple[str, ...], extras: tuple[str, ...] = ()
 ) -> list[Recording]:
-    """Every sound of a folder and below it, with the motion that has its name.
-
-    Args:
-        modality_names: of the motions. suffixes: of their files. extras: suffixes of further files that belong to it.
-    """
+    """Every sound of a folder and below it, with the motion that has its name."""
     sounds = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
     if not sounds:
         raise UserError(f"{folder}: no sound in it; accepted {', '.join(SOUNDS)}")

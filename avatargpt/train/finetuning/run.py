@@ -113,12 +113,7 @@ def digest_of(files: Iterable[Path]) -> str:
 
 
 class Progress:
-    """Facts of a run, each computed once and stored in its folder.
-
-    Args:
-        folder: of the run; made where it does not exist.
-        inputs: must be the same for the run to go on.
-    """
+    """Facts of a run, each computed once and stored in its folder."""
 
     def __init__(self, folder: Path, inputs: dict[str, Any]) -> None:
         self.path, self.facts = folder / PROGRESS, {"inputs": inputs}
@@ -152,10 +147,8 @@ def check_new(out: Path) -> None:
 
 
 def inherit(start: Path, out: Path, change: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
-    """Copy a model folder, change the copy, and put it in its place once it is complete.
-
-    Args:
-        change: writes its parts into the copy; its result goes into `ABOUT`.
+    """Copy a model folder, change the copy, and put it in its place once it is complete. `change`: writes its parts
+    into the copy; its result goes into `ABOUT`.
     """
     # Next to the result: a rename within one file system is atomic.
     with scratch_folder(out.absolute().parent, out.name) as place:
@@ -170,11 +163,7 @@ def inherit(start: Path, out: Path, change: Callable[[Path], Mapping[str, Any]])
 
 
 class Finetuning:
-    """One fine-tuning; a subclass reads the material, builds the stage and writes the new parts.
-
-    Args:
-        folder: of the user's material. out: model folder to make. start: model folder to begin from.
-    """
+    """One fine-tuning; a subclass reads the material, builds the stage and writes the new parts."""
 
     modality: ClassVar[str]
 

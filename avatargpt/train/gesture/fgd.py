@@ -118,9 +118,7 @@ def train(
     where: str = "clips", until: int | None = None,
 ) -> GestureFeatures:  # fmt: skip
     """Run or resume training in folder `out` (a minute or two) on (N, 64, 78) windows; `validation` may be empty.
-
-    Args:
-        until: stop here with a checkpoint; the schedule stays that of all steps. where: for messages.
+    `until`: stop here with a checkpoint; the schedule stays that of all steps. `where`: for messages.
     """
     if not len(training):
         raise UserError(f"{where}: no training clip of {FRAMES / 30:.1f} s or more; at least one is needed")

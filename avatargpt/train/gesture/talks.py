@@ -113,11 +113,7 @@ class _Speaker:
 
 
 class Talks:
-    """Generates talks; equal numbers and seeds give equal talks.
-
-    Args:
-        texts: sentences besides our own. recordings: names and utterances of recorded voices.
-    """
+    """Generates talks; equal numbers and seeds give equal talks."""
 
     def __init__(
         self, data: CorpusData, voices: Voices, texts: Sequence[str], recordings: Sequence[tuple[str, Utterance]] = ()

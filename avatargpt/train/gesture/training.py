@@ -217,10 +217,8 @@ def train(
     recipe: GestureRecipe, corpus: Corpus, out: Path, runtime: Runtime, start: GestureDriver | None = None,
     until: int | None = None, where: str = "configuration",
 ) -> GestureDriver:  # fmt: skip
-    """Run or resume training in folder `out`, from `start` in its own shape if there is one.
-
-    Args:
-        until: stop here with a checkpoint; the schedule stays that of all steps. where: for messages.
+    """Run or resume training in folder `out`, from `start` in its own shape if there is one. `until`: stop here with a
+    checkpoint; the schedule stays that of all steps. `where`: for messages.
     """
     stage = GestureStage(recipe, corpus, runtime, start, where)
     run(stage, out, runtime, until)

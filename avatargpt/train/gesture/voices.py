@@ -95,11 +95,7 @@ class Utterance:
 
 
 class Voices:
-    """Synthetic voices; one instance per process, as espeak-ng keeps global state.
-
-    Args:
-        flite: share of the voices that are flite's.
-    """
+    """Synthetic voices; one instance per process, as espeak-ng keeps global state."""
 
     def __init__(self, flite: float) -> None:
         self._espeak, self._share = Espeak(), flite

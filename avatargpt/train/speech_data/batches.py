@@ -58,10 +58,8 @@ class Batch:
 
 @dataclass
 class Batches:
-    """Draws windows; equal seeds give equal batches, so a resumed run equals an uninterrupted one.
-
-    Args:
-        clips, expressions: for training; the latter, with text, may be empty. grounder: needed with expressions.
+    """Draws windows; equal seeds give equal batches, so a resumed run equals an uninterrupted one. `clips`,
+    `expressions`: for training; the latter, with text, may be empty. `grounder`: needed with expressions.
     """
 
     clips: Sequence[SpeechClip]
