@@ -17,12 +17,10 @@ import torch
 
 from avatargpt import planning
 from avatargpt.avatar.calls import DeviceCalls, SpeechCalls
-from avatargpt.body.candidates import sample_candidates
-from avatargpt.body.describe import MotionDescription
 from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration, Progress
-from avatargpt.body.model import BodyModel
-from avatargpt.body.tasks import Body, reconstruct
+from avatargpt.body.model import BodyModel, sample_candidates
+from avatargpt.body.tasks import Body, MotionDescription, reconstruct
 from avatargpt.face.tokens import FaceTokens
 from avatargpt.lm.hub import HubCalls
 from avatargpt.lm.loaded import LoadedModel

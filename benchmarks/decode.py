@@ -27,9 +27,8 @@ from avatargpt.lm.checkpoint import load_model
 from avatargpt.lm.devices import fast_bfloat16
 from avatargpt.lm.encoder import make_map
 from avatargpt.lm.engine import MANY
-from avatargpt.lm.generate import Generator, Prompt
+from avatargpt.lm.generate import Generator, Prompt, sample
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
-from avatargpt.lm.sampling import sample
 
 # T5 v1.1's base, 248 million parameters
 BASE = {"d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12, "vocab_size": 32128}

@@ -29,8 +29,7 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
     from avatargpt import planning
     from avatargpt.body.edit import MAX_JERK
     from avatargpt.kinematics.measures import jerk
-    from avatargpt.long.director import Director, manner_of
-    from avatargpt.long.loop import Loop
+    from avatargpt.long.loop import Director, Loop, manner_of
     from avatargpt.long.pipeline import StepPipeline
     from avatargpt.long.stream import MotionStream
     from avatargpt.options import GenerationConfig

@@ -38,7 +38,7 @@ def peak() -> float:
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     from avatargpt import AvatarGPT, planning
     from avatargpt.long.loop import long
-    from avatargpt.long.writer import LongWriter, join
+    from avatargpt.long.stream import LongWriter, join
 
     began = time.perf_counter()
     model = AvatarGPT.from_pretrained(args.model, threads=args.threads)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from avatargpt.body import stitch, text_adherence
-from avatargpt.body.candidates import pick, prolonged
 from avatargpt.body.contact import CONTACTS, planted
 from avatargpt.body.generate import MotionGeneration
-from avatargpt.body.model import BodyModel
+from avatargpt.body.model import BodyModel, pick, prolonged
 from avatargpt.kinematics.measures import TOES, foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import (

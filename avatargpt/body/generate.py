@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.body.candidates import REST, pick, prolonged, sample_candidates, with_rests
-from avatargpt.body.constraints import constrained, constraint_cost, finished, violates
-from avatargpt.body.model import BodyModel
-from avatargpt.body.motion_spec import MotionSpec, motion_specs
+from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, finished, motion_specs, violates
+from avatargpt.body.model import REST, BodyModel, pick, prolonged, sample_candidates, with_rests
 from avatargpt.lm.loaded import CHUNK, ROWS
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
 from avatargpt.requests.clause_spec import Route

@@ -1,18 +1,25 @@
 """`BodyModel`: the network with its phrase index and its text-motion scorer, as every task of the body needs it."""
+# The network turns bodies but does not count degrees: "turn around" ends anywhere between 100 and 450. So a turn that
+# goes on is cut where it has come so far, and the network brings it to rest from there.
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from avatargpt.lm.loaded import LoadedModel
+from avatargpt.kinematics.measures import foot_skate
+from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.options import GenerationConfig, mix
+from avatargpt.requests.clause_spec import ClauseSpec, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
+from instruct_data.registry import Prompt
 from instruct_data.requests.spec import Clause, MotionRequest
+from instruct_data.text.english import mirror_text
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
@@ -89,3 +96,181 @@ class BodyModel:
         assert self.motion_scorer is not None
         tokenizer = self.tokenizer
         return self.motion_scorer.motions([m.joints for m in tokenizer.decode_each(codes)], tokenizer.spec.fps)
+
+
+Cost = Callable[[Motion], float]
+# Weights beside the scorer's cosine
+# of how much better a motion fits its text than the text of the other side
+SIDE_WEIGHT = 1.0
+# of each metre between a motion's first pose and the last one of the motion before it
+POSE_WEIGHT = 0.5
+SKATE_WEIGHT = 0.3  # of feet that slide all the time
+TURN_WEIGHT = 2.0  # of a turn that misses its goal by 90 degrees
+RESTLESS_WEIGHT = 0.5  # of a fastest joint of 1 m/s at the end of a turn
+REST_SECONDS = 0.8  # of the end of a turn, which should be still
+
+REST = "a person stands still"
+REST_TOKENS = 6  # in which a turn comes to rest
+# degrees before the goal from which a turn may be cut, for a body goes on turning
+CUT_BEFORE = 30.0
+CUT_AFTER = 25.0  # degrees after it up to which it may
+RESTS = 4  # samples of coming to rest, for each cut
+TURN_TOLERANCE = 5.0  # degrees
+
+
+def text_prompts(model: BodyModel, captions: Sequence[str], tokens: Sequence[int]) -> list[Prompt]:
+    """Prompts of the task `text_to_motion`; tokens -1 = the model decides the length."""
+    rate = model.tokenizer.tokens_per_second
+    return [
+        model.loaded.prompt("text_to_motion", {"caption": c} | ({} if t < 0 else {"seconds": min(t, CHUNK) / rate}))
+        for c, t in zip(captions, tokens, strict=True)
+    ]
+
+
+def sample_candidates(
+    model: BodyModel, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], config: GenerationConfig
+) -> list[list[np.ndarray]]:
+    """Every candidate that `generate` would rank: codes (N, R), `config.best_of` for each caption, taken literally.
+
+    Args:
+        tokens: length of each, -1 = the model decides.
+    """
+    prompts = text_prompts(model, captions, tokens)
+    return model.loaded.sample(prompts, tokens, seeds, config.best_of, config.guidance, config.temperature)
+
+
+def prolonged(
+    model: BodyModel, codes: np.ndarray, tokens: int, text: str, seed: int, config: GenerationConfig
+) -> np.ndarray:
+    """Codes (N, R) continued until there are `tokens` of them; the context is bounded, and so is the memory."""
+    part = 0
+    while len(codes) < tokens:
+        part += 1
+        count = min(CHUNK, tokens - len(codes))
+        slots: dict[str, Any] = {"motion": codes[-CONTEXT:], "seconds": count / model.tokenizer.tokens_per_second}
+        if text:
+            slots["caption"] = text
+        (candidates,) = model.loaded.sample(
+            [model.loaded.prompt("continuation", slots)], [count], [mix(seed, 500 + part)], config.best_of,
+            config.guidance, config.temperature,
+        )  # fmt: skip
+        codes = np.concatenate([codes, pick(model, [candidates], [text])[0] if text else candidates[0]])
+    return codes if tokens < 0 else codes[:tokens]
+
+
+def pick(
+    model: BodyModel, candidates: Sequence[Sequence[np.ndarray]], texts: Sequence[str],
+    costs: Sequence[Cost | None] = (), before: Sequence[int] = (),
+) -> list[np.ndarray]:  # fmt: skip
+    """The best of every prompt's candidates, codes (N, R).
+
+    Args:
+        costs: of a motion besides its fit to the text, in the scorer's cosine.
+        before: the earlier prompt that each continues, -1 = none; a candidate loses for beginning in another pose.
+    """
+    if all(len(c) == 1 for c in candidates):
+        return [c[0] for c in candidates]
+    # prompt by prompt, so that a choice does not depend on what else is asked for
+    motions = [model.tokenizer.decode_each(codes) for codes in candidates]
+    rows = [
+        (text, cost) for c, text, cost in zip(candidates, texts, costs or [None] * len(texts), strict=True) for _ in c
+    ]
+    scores = ranked(
+        model, [c for codes in candidates for c in codes], [m for clips in motions for m in clips],
+        *zip(*rows, strict=True),
+    )  # fmt: skip
+    best: list[int] = []
+    first = 0
+    for clips, earlier in zip(motions, before or [-1] * len(candidates), strict=True):
+        own_scores = scores[first : first + len(clips)]
+        if earlier >= 0 and len(clips) > 1:
+            end = _pose(motions[earlier][best[earlier]], -1)
+            distances = np.array([np.linalg.norm(_pose(m, 0) - end, axis=-1).mean() for m in clips])
+            own_scores = own_scores - POSE_WEIGHT * distances
+        best.append(int(own_scores.argmax()))
+        first += len(clips)
+    return [codes[i] for codes, i in zip(candidates, best, strict=True)]
+
+
+def _pose(motion: Motion, frame: int) -> np.ndarray:
+    """(J, 3) places of the joints in a frame, above the floor, about the root and in its heading, metres."""
+    still = motion.slice(frame % len(motion), frame % len(motion) + 1)
+    joints = still.moved(-float(still.heading[0]), np.zeros(3)).joints[0].astype(np.float64)
+    return joints - joints[0] * np.array([1, 0, 1])
+
+
+def ranked(
+    model: BodyModel, codes: Sequence[np.ndarray], motions: Sequence[Motion], texts: Sequence[str],
+    costs: Sequence[Cost | None],
+) -> np.ndarray:  # fmt: skip
+    """Scores (B,) of codes (N, R), and their motions: the cosine to their texts (or the likelihood), less costs."""
+    # The scorer tells the sides of one motion apart, but likes some motions so much that their side hardly counts:
+    # where a text names one side, the difference to the text of the other side counts, too. It does not see sliding
+    # feet.
+    loss = np.array([SKATE_WEIGHT * foot_skate(m.joints, m.fps) for m in motions])
+    loss += [0.0 if cost is None else cost(m) for m, cost in zip(motions, costs, strict=True)]
+    if model.motion_scorer is None or model.grounder is None:
+        return model.loaded.likelihood(codes, texts) - loss
+    vectors = model.motion_scorer.motions([m.joints for m in motions], motions[0].fps)
+    unique = list(dict.fromkeys(texts))
+    sentences = model.motion_scorer.texts([*unique, *map(mirror_text, unique)], model.grounder)
+    row = {t: i for i, t in enumerate(unique)}
+    fit, mirrored = ((vectors * sentences[[row[t] + k for t in texts]]).sum(1) for k in (0, len(unique)))
+    return np.asarray(fit + SIDE_WEIGHT * (fit - mirrored) - loss)
+
+
+def turn_cost(motion: Motion, turn: Turn) -> float:
+    """Cost of a motion for missing its turn and for moving after it, in the scorer's cosine."""
+    yaw = np.degrees(np.unwrap(motion.heading))
+    tail = motion.joints[-round(REST_SECONDS * motion.fps) - 1 :]
+    speed = np.linalg.norm(np.diff(tail, axis=0), axis=-1).max(-1).mean() * motion.fps  # m/s, the fastest joint
+    missed = max(turn.missed(float(yaw[-1] - yaw[0])) - TURN_TOLERANCE, 0.0)
+    return TURN_WEIGHT * missed / 90 + RESTLESS_WEIGHT * float(speed)
+
+
+def cuts(yaw: np.ndarray, turn: Turn, tokens: int) -> list[int]:
+    """Numbers of tokens after which (T,) degrees are near the goal for the first time, at most two."""
+    ends = yaw[np.minimum(np.arange(1, tokens + 1) * len(yaw) // tokens, len(yaw)) - 1]
+    signed = {"left": ends, "right": -ends}.get(turn.side, ends * np.sign(ends[np.abs(ends).argmax()]))
+    reached = np.flatnonzero(signed >= turn.degrees - min(CUT_BEFORE, turn.degrees / 2))
+    if not len(reached):
+        return []
+    first = int(reached[0])
+    counts = [i + 1 for i in (first, first + 1) if i < tokens and signed[i] <= turn.degrees + CUT_AFTER]
+    return [n for n in counts if 2 <= n < tokens]
+
+
+def with_rests(
+    model: LoadedModel, candidates: Sequence[list[np.ndarray]], turns: Sequence[Turn | None], tokens: Sequence[int],
+    seeds: Sequence[int], config: GenerationConfig,
+) -> list[list[np.ndarray]]:  # fmt: skip
+    """Every prompt's candidates, of turns also those that are cut at their goal and brought to rest.
+
+    Args:
+        candidates: codes (N, R) for each prompt. tokens: their length, -1 = any.
+    """
+    rows = zip(candidates, turns, tokens, seeds, strict=True)
+    return [c if turn is None else _with_rest(model, c, turn, n, seed, config) for c, turn, n, seed in rows]
+
+
+def _with_rest(
+    model: LoadedModel, candidates: list[np.ndarray], turn: Turn, tokens: int, seed: int, config: GenerationConfig
+) -> list[np.ndarray]:
+    """One prompt's candidates, each also brought to rest."""
+    tokenizer = model.tokenizer("body")
+    parts = []
+    for codes in candidates:
+        yaw = np.degrees(np.unwrap(tokenizer.decode(codes).heading))
+        parts += [codes[:n] for n in cuts(yaw - yaw[0], turn, len(codes))]
+    if not parts:
+        return candidates
+    lengths = [tokens - len(c) if tokens > 0 else REST_TOKENS for c in parts]
+    prompts = [
+        model.prompt(
+            "continuation", {"motion": c[-CONTEXT:], "seconds": n / tokenizer.tokens_per_second, "caption": REST}
+        )
+        for c, n in zip(parts, lengths, strict=True)
+    ]
+    seeds = [mix(seed, 900 + i) for i in range(len(parts))]
+    rests = model.sample(prompts, lengths, seeds, RESTS, config.guidance, config.temperature)
+    return [*candidates, *(np.concatenate([c, r]) for c, ends in zip(parts, rests, strict=True) for r in ends)]

@@ -8,13 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.chat import arranging, making  # noqa: F401  (register their acts)
-from avatargpt.chat.answering import clarifying
-from avatargpt.chat.arranging import relative
+from avatargpt.chat.acts import clarifying, relative
 from avatargpt.chat.intent import ALL_STEPS, Intent, LanguageIntent, check_numbers, open_intent
 from avatargpt.chat.scene import TURN_PICTURE, Progress, Scene, perform, sheet
-from avatargpt.chat.store import MAX_TURNS, Memory, Store
-from avatargpt.chat.timeline import Timeline
+from avatargpt.chat.timeline import MAX_TURNS, Memory, Store, Timeline
 from avatargpt.chat.turn_text import ChatTurn, check_english, cleaned, command, is_command, simplified
 from avatargpt.options import mix
 from instruct_data.dialogue.acts import Act

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from pydantic import BaseModel, Field
 
-from avatargpt.chat.pointing import Target, target
-from avatargpt.chat.rewording import LENGTH, TEMPO
 from avatargpt.chat.timeline import MAX_SEGMENTS
-from avatargpt.chat.turn_text import CONTINUES, QUESTION, ChatTurn
+from avatargpt.chat.turn_text import CONTINUES, LENGTH, QUESTION, TEMPO, ChatTurn, Target, target
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import LlmFailed, Malformed
 from avatargpt.llm.prompts import prompt

@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.chat.timeline import FPS, Segment, Timeline
-from avatargpt.chat.turn_text import simplified
-from instruct_data.dialogue.acts import Act
+from avatargpt.body.stitch import retimed
+from avatargpt.chat.timeline import FPS, MAX_TAKES, Segment, Timeline, segment_of
+from avatargpt.chat.turn_text import CONTINUES, changed, simplified
+from avatargpt.planning.types import Activity
+from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
+from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
+from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
     from avatargpt.planning.types import Plan, Planner
@@ -192,3 +196,224 @@ def sheet(state: Timeline, path: Path) -> Path:
     captions = [f"{n}  {s.caption}  ({a / FPS:.1f} s)" for n, (s, (a, _)) in rows]
     contact_sheet(clips, captions, path)
     return path
+
+
+CHUNK_SECONDS = 600.0  # the most that one call makes
+# within this the same movement is stretched; beyond, it is made anew at that length
+STRETCH_RANGE = (0.75, 1.35)
+# a movement that cannot be made anew is stretched at most so much
+MAX_STRETCH = 5.0
+RADIUS = 8.0  # metres around the start, of long motion
+MORE_SECONDS = 4.0  # of a continuation that names no length
+ACTIVITIES = 3  # of a plan
+
+
+def new_segment(scene: Scene, caption: str, seconds: float | None, seed: int) -> Segment:
+    """A segment that the model makes of a caption."""
+    if seconds is not None and seconds > CHUNK_SECONDS:
+        raise UserError(f"{seconds:g} seconds in one segment; accepted at most {CHUNK_SECONDS:g}")
+    return segment_of(caption, scene.generate(caption, seconds, seed), seed, seconds is not None)
+
+
+def mirrored(segment: Segment) -> Segment:
+    """The same movement with its sides exchanged, in the caption, too."""
+    motion = segment.motion.mirrored().canonical()
+    caption = mirror_text(segment.caption)
+    if caption != segment.caption and segment.kind == "made":
+        return replace(segment, motion=motion, caption=caption)
+    return replace(segment, motion=motion, caption=caption, mirrored=not segment.mirrored)
+
+
+def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
+    """A segment of another length: stretched, or generated again where that would show."""
+    ratio = seconds / segment.motion.seconds
+    if STRETCH_RANGE[0] <= ratio <= STRETCH_RANGE[1]:
+        return segment.lasting(seconds)
+    if segment.kind == "made" and segment.caption != CONTINUES:
+        return remade(scene, segment, segment.caption, seconds, segment.seed)
+    if not 1 / MAX_STRETCH <= ratio <= MAX_STRETCH:
+        raise UserError(
+            f"{duration(segment.motion.seconds)} from a file or a continuation cannot become "
+            f"{duration(seconds)}; accepted up to {MAX_STRETCH:g} times longer or shorter"
+        )
+    return segment.lasting(seconds)
+
+
+def remade(scene: Scene, old: Segment, caption: str, seconds: float | None, seed: int) -> Segment:
+    """A segment generated again, `seconds` as shown, with the speed and sides of the former one."""
+    base = seconds * old.tempo if seconds is not None and old.tempo != 1 else seconds
+    new = new_segment(scene, caption, base, seed)
+    if old.mirrored:
+        new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True)
+    new = faster(new, old.tempo)
+    return new if seconds is None else new.lasting(seconds)
+
+
+def faster(segment: Segment, factor: float) -> Segment:
+    """The same movement at `factor` times the speed."""
+    if factor == 1.0:
+        return segment
+    frames = round(len(segment.motion) / factor)
+    if frames < 4:
+        raise UserError(f"{factor:g} times as fast leaves {frames} frames; accepted: slower, or a longer motion")
+    return replace(segment, motion=retimed(segment.motion, frames), tempo=segment.tempo * factor)
+
+
+def long_motion(scene: Scene, about: str, seconds: float) -> Motion:
+    """Long motion of a scene (`avatargpt.long.loop.long`); an existing plan for it comes first."""
+    from avatargpt.long.loop import long
+
+    plan = scene.state.plan
+    first: tuple[Activity, ...] = plan.activities if plan is not None and plan.scene == about else ()
+    pieces: list[Motion] = []
+    for chunk in long(scene.model, about, seconds, scene.planner(), scene.seed, RADIUS, first):
+        pieces.append(chunk.motion)
+        if scene.progress:
+            scene.progress(min(chunk.start + len(chunk.motion), round(seconds * FPS)), round(seconds * FPS))
+    return concatenate(pieces)
+
+
+def _about(segment: Segment) -> str:
+    return f"{short(segment.caption)} ({duration(segment.motion.seconds)})"
+
+
+@performs("make")
+def make(scene: Scene, act: Act) -> ActResult:
+    segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
+    state = Timeline(plan=scene.state.plan, files=scene.state.files).replaced([segment])
+    return ActResult(state, f"Made: {_about(segment)}.", state.motion)
+
+
+@performs("then")
+def then(scene: Scene, act: Act) -> ActResult:
+    before = scene.state.segments
+    if act.text == CONTINUES:
+        segment = _continued(scene, act)
+    else:
+        segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
+    state = scene.state.replaced([*before, segment])
+    return ActResult(state, f"Segment {len(before) + 1}: {_about(segment)}.", state.motion)
+
+
+def _continued(scene: Scene, act: Act) -> Segment:
+    """The model's continuation of the motion, without words."""
+    seconds = act.seconds or MORE_SECONDS
+    longer: Motion = scene.model.extend(scene.state.round, seconds, seed=scene.seed)
+    new = longer.slice(len(longer) - round(seconds * FPS), len(longer))
+    # its beginning follows exactly on the end: a fixed length keeps the seam uncut
+    return segment_of(CONTINUES, new, scene.seed, True)
+
+
+@performs("before")
+def before(scene: Scene, act: Act) -> ActResult:
+    at = scene.state.index(act.segment)
+    segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
+    state = scene.state.replaced([*scene.state.segments[:at], segment, *scene.state.segments[at:]])
+    return ActResult(state, f"Segment {at + 1} is now: {_about(segment)}.", state.motion)
+
+
+@performs("replace")
+def replace_segment(scene: Scene, act: Act) -> ActResult:
+    at = scene.state.index(act.segment)
+    old = scene.state.segments[at]
+    segment = new_segment(scene, str(act.text), old.motion.seconds if old.fixed else None, scene.seed)
+    return _with(scene, at, segment, f"Segment {at + 1} is now: {_about(segment)}.")
+
+
+def _with(scene: Scene, at: int, segment: Segment, text: str) -> ActResult:
+    state = with_segment(scene.state, at, segment)
+    return ActResult(state, text, state.motion)
+
+
+@performs("edit")
+def edit(scene: Scene, act: Act) -> ActResult:
+    at = scene.state.index(act.segment)
+    old = scene.state.segments[at]
+    index = getattr(scene.model, "phrase_index", None)
+    parts = index.reader.read_turn(str(act.change)) if index is not None and index.reader is not None else ()
+    change = changed(old.caption, str(act.change), parts)
+    if not change.remake:
+        if change.length != 1 or change.seconds:
+            return _lengthened(scene, at, old.motion.seconds * change.length + change.seconds)
+        new = faster(mirrored(old) if change.mirror else old, change.tempo)
+        how = "mirrored" if change.mirror else f"at {change.tempo:g} times the speed"
+        return _with(scene, at, new, f"Segment {at + 1}, {how}: {_about(new)}.")
+    if old.kind != "made":
+        raise UserError(
+            f"segment {at + 1} was not made from a caption, so it cannot be made {act.change}; "
+            "accepted: mirror, speed, length, replace, or a text to continue it"
+        )
+    new = remade(scene, old, change.caption, old.motion.seconds if old.fixed else None, scene.seed)
+    new = faster(new, change.tempo)
+    return _with(scene, at, new, f"Segment {at + 1}, {act.change}: {_about(new)}.")
+
+
+def _lengthened(scene: Scene, at: int, seconds: float) -> ActResult:
+    old = scene.state.segments[at]
+    before = duration(old.motion.seconds)
+    if seconds < MIN_SECONDS:
+        raise UserError(f"segment {at + 1} lasts {before}; accepted: what leaves at least {MIN_SECONDS:g} s of it")
+    new = lasting(scene, old, round(seconds * FPS) / FPS)
+    return _with(scene, at, new, f"Segment {at + 1} lasts {duration(new.motion.seconds)}, it was {before}.")
+
+
+@performs("again")
+def again(scene: Scene, act: Act) -> ActResult:
+    state = scene.state
+    open_ = bool(state.takes) and (act.segment is None or act.segment - 1 == state.chosen)
+    at = state.chosen if open_ else state.index(act.segment)
+    old = state.segments[at]
+    if old.kind != "made" or old.caption == CONTINUES:
+        raise UserError(f"segment {at + 1} has no caption to make another take of; accepted: segments made from words")
+    takes = state.takes if open_ else (old,)
+    if len(takes) >= MAX_TAKES:
+        raise UserError(f"there are {len(takes)} takes already; keep one of a to {TAKE_LETTERS[len(takes) - 1]}")
+    new = remade(scene, old, old.caption, old.motion.seconds if old.fixed else None, scene.seed)
+    takes = (*takes, new)
+    new_state = replace(with_segment(state, at, new), takes=takes, chosen=at)
+    letter = TAKE_LETTERS[len(takes) - 1]
+    letters = "a or b" if len(takes) == 2 else f"a to {letter}"
+    text = f"Take {letter} of segment {at + 1}: {_about(new)}. Keep {letters}? Take {letter} is in place."
+    return ActResult(new_state, text, new_state.motion)
+
+
+@performs("keep")
+def keep(scene: Scene, act: Act) -> ActResult:
+    takes, at = scene.state.takes, scene.state.chosen
+    if not takes:
+        raise UserError("there are no takes to choose among; say: another take")
+    number = TAKE_LETTERS.find(str(act.choice))
+    if not 0 <= number < len(takes):
+        raise UserError(f"there is no take {act.choice}; accepted a to {TAKE_LETTERS[len(takes) - 1]}")
+    return _with(scene, at, takes[number], f"Kept take {act.choice} of segment {at + 1}.")
+
+
+@performs("load")
+def load(scene: Scene, act: Act) -> ActResult:
+    from avatargpt import export
+
+    path = find_file(scene, str(act.file))
+    motion = export.load(path)
+    try:
+        segment = segment_of(motion.caption or f"the motion in {path.name}", motion, 0, False, "file")
+    except UserError as e:
+        raise UserError(f"{path.name}: {e}") from None
+    state = Timeline(plan=scene.state.plan, files=(*scene.state.files, str(path))[-20:]).replaced([segment])
+    return ActResult(state, f"Loaded {path.name}: {duration(segment.motion.seconds)}.", state.motion)
+
+
+@performs("plan")
+def make_plan(scene: Scene, act: Act) -> ActResult:
+    plan = scene.planner().plan(str(act.scene), activities=act.activities or ACTIVITIES, seed=scene.seed)
+    state = replace(scene.state, plan=plan, takes=())
+    count = len(plan.activities)
+    text = f"Planned {plan.scene} with {count} {'activity' if count == 1 else 'activities'} ({plan.planner}):\n"
+    return ActResult(state, text + plan_lines(plan))
+
+
+@performs("long")
+def long(scene: Scene, act: Act) -> ActResult:
+    motion = long_motion(scene, str(act.scene), float(act.seconds or 0))
+    segment = segment_of(str(act.scene), motion, scene.seed, True, "long")
+    state = Timeline(plan=scene.state.plan, files=scene.state.files).replaced([segment])
+    return ActResult(state, f"Made {duration(segment.motion.seconds)} of {act.scene}.", state.motion)

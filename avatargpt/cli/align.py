@@ -6,8 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import check_different, check_folder, check_not_source, print_json, progress, say, warn
+from avatargpt.cli.common import (
+    argument,
+    check_different,
+    check_folder,
+    check_not_source,
+    option,
+    print_json,
+    progress,
+    say,
+    warn,
+)
 from vqvae.errors import UserError
 
 _TRANSCRIPT = "What is said, in English: a text, or a file of it (.txt, also as @FILE; .srt, .TextGrid, .json ...)."

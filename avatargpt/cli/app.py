@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from avatargpt.cli.output import fail, say
+from avatargpt.cli.common import fail, say
 from vqvae.errors import DEBUG, error_line, one_line
 
 # name -> where its function (or its Typer application, for a group) lives; the order is that of the help page

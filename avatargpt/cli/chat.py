@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common
-from avatargpt.cli.common import option
-from avatargpt.cli.output import progress, say, warn
+from avatargpt.cli.common import option, progress, say, warn
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

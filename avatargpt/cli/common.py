@@ -1,22 +1,281 @@
-"""Options and arguments that several commands share, the checks of their values, and loading the model."""
+"""Output of the commands: lines on stdout and stderr, JSON, progress bars, and files."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from avatargpt.cli.output import progress, say, warn
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS, is_text
-from vqvae.errors import UserError
+from vqvae.errors import UserError, printable
 from vqvae.io.files import read_text
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
     from avatargpt.llm import LanguageModel
+
+SHEET = ".png"  # one picture shows all results together
+DRAWN = (SHEET, ".gif", ".mp4")  # pictures and films, which take their time
+Item = TypeVar("Item")
+# Called with (steps done, steps in all).
+Progress = Callable[[int, int], None]
+
+
+def say(text: object = "", err: bool = False) -> None:
+    """Print a line (or several) of results on stdout, of notes on stderr; nothing of it steers a terminal."""
+    typer.echo(printable(str(text)), err=err)
+
+
+def note(line: object) -> None:
+    """Print a note on stderr."""
+    say(f"note: {line}", err=True)
+
+
+def warn(line: object) -> None:
+    """Print a warning on stderr."""
+    say(f"warning: {line}", err=True)
+
+
+def fail(message: str, status: int = 2) -> int:
+    """Print the one line of an error on stderr, and return the exit status."""
+    print(f"error: {message}", file=sys.stderr)
+    return status
+
+
+@contextmanager
+def text_warnings() -> Iterator[None]:
+    """Warn of texts that have no effect on the motions made inside the block."""
+    from avatargpt.options import UnheededText
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnheededText)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, UnheededText):
+            warn(warning.message)
+
+
+@contextmanager
+def progress(label: str, quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar on stderr while the block runs; nothing, and None, unless stderr is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda count, total: bar.update(task, completed=count, total=total)
+
+
+def tracked(items: Iterable[Item], count: int, label: str, quiet: bool) -> Iterator[Item]:
+    """The items, with a progress bar that counts them."""
+    with progress(label, quiet) as advance:
+        for k, item in enumerate(items, 1):
+            yield item
+            if advance:
+                advance(k, count)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    say(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_results(
+    motions: Sequence[Any], files: Sequence[Sequence[str]], as_json: bool, details: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Print the files of results, one path per line, or JSON with captions, lengths, and `details` of each."""
+    if as_json:
+        rows = [
+            {"text": m.caption, "seconds": round(m.seconds, 3), "frames": len(m), "fps": m.fps, "files": [*f]}
+            for m, f in zip(motions, files, strict=True)
+        ]
+        details = details or [{}] * len(rows)
+        print_json({"results": [row | extra for row, extra in zip(rows, details, strict=True)]})
+        return
+    for name in dict.fromkeys(name for names in files for name in names):
+        say(name)
+
+
+def check_different(paths: Sequence[Path]) -> None:
+    """Refuse output files that are named twice."""
+    if len({p.resolve() for p in paths}) < len(paths):
+        raise UserError(f"-o {paths[-1]}: the same output file is named twice")
+
+
+def check_not_source(path: Path, sources: Sequence[Path]) -> None:
+    """Refuse an output file that is also read."""
+    if any(path.resolve() == source.resolve() for source in sources):
+        raise UserError(f"{path}: input and output are the same file; choose another output")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file whose folder cannot be made or written."""
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write {path}: {folder} is not a folder that can be written in")
+
+
+def check_targets(
+    paths: Sequence[Path], many: bool, modality: str | None = None, sources: Sequence[Path] = (), count: int = 1
+) -> None:
+    """Refuse output files that could not be written, before any work is done.
+
+    Args:
+        paths: as given on the command line.
+        many: several results will be written as STEM/00.ext, STEM/01.ext ...
+        modality: of the results, `count` of them.
+        sources: files that are read, and not to be written over.
+    """
+    from avatargpt import export
+
+    check_different(paths)
+    for path in paths:
+        export.check_target(path, modality)
+        check_not_source(path, sources)
+        if path.suffix.lower() == SHEET:
+            if count > export.MAX_CLIPS:
+                raise UserError(f"{path}: one picture of {count} clips; accepted 1 to {export.MAX_CLIPS}")
+        elif many:
+            _check_batch(path, count)
+
+
+def _check_batch(path: Path, count: int) -> None:
+    """Refuse a folder for several results that is a file, or that keeps results of an earlier batch."""
+    folder = path.with_suffix("")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: a file is where the folder for several results should be; choose another -o")
+    new = {p.name for p in _numbered(path, count)}
+    earlier = sorted(p.name for p in folder.glob(f"*{path.suffix}") if p.stem.isdecimal() and len(p.stem) > 1)
+    if stale := [name for name in earlier if name not in new]:
+        raise UserError(f"{folder}: {len(stale)} of an earlier batch would stay among {count} new ({stale[0]}); "
+                        "remove them or choose another -o")  # fmt: skip
+
+
+def _numbered(path: Path, count: int) -> list[Path]:
+    """STEM/00.ext, STEM/01.ext ... of so many results."""
+    width = max(2, len(str(count - 1)))
+    return [path.with_suffix("") / f"{i:0{width}d}{path.suffix}" for i in range(count)]
+
+
+def write_results(
+    paths: Sequence[Path], motions: Sequence[Any], many: bool,
+    options: dict[str, Any] | Sequence[dict[str, Any]] | None = None, drawn: Sequence[Any] | None = None,
+    keep_finished: bool = False,
+) -> list[list[str]]:  # fmt: skip
+    """Write every motion in every format, after all targets and options were checked.
+
+    When one fails all the same, no new file stays behind.
+
+    Args:
+        paths: output files; a contact sheet (.png) holds all motions, any other file one.
+        motions: their captions are shown in a contact sheet.
+        many: write STEM/00.ext, STEM/01.ext ... even for one motion.
+        options: of the format, see :func:`avatargpt.export.save`; of each path, or the same for all.
+        drawn: motions for a contact sheet, instead of `motions`.
+        keep_finished: Ctrl-C leaves out what is not written yet, and finished files stay.
+
+    Returns:
+        For each motion the files that hold it, in the order of `paths`.
+    """
+    from avatargpt import export
+
+    files: list[dict[int, str]] = [{} for _ in motions]  # place in `paths` -> name
+    new_files: list[Path] = []
+    new_folders: list[Path] = []
+    path_options = [options or {}] * len(paths) if options is None or isinstance(options, dict) else options
+    for path, chosen in zip(paths, path_options, strict=True):
+        export.check_target(path, motions[0].modality)
+        export.check_options(path, motions[0].modality, chosen)
+    # pictures and films last: what is quick stays when the user interrupts the drawing
+    order = sorted(range(len(paths)), key=lambda k: paths[k].suffix.lower() in DRAWN)
+    try:
+        for k in order:
+            path = paths[k]
+            if path.suffix.lower() == SHEET:
+                new_files += [] if path.exists() else [path]
+                sheet = motions if drawn is None else drawn
+                export.contact_sheet(sheet, [m.caption for m in sheet], path)
+                for names in files:
+                    names[k] = str(path)
+                continue
+            if many and not path.with_suffix("").exists():
+                new_folders.append(path.with_suffix(""))
+            targets = _numbered(path, len(motions)) if many else [path] * len(motions)
+            for i, (motion, target) in enumerate(zip(motions, targets, strict=True)):
+                new_files += [] if target.exists() else [target]
+                export.save(motion, target, **path_options[k])
+                files[i][k] = str(target)
+    except BaseException as e:
+        if not (keep_finished and isinstance(e, KeyboardInterrupt)):
+            for path in new_files:
+                path.unlink(missing_ok=True)
+            for folder in new_folders:
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
+            raise
+    return [[names[k] for k in sorted(names)] for names in files]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """The files of a command's results, checked already, and how the results are printed.
+
+    Attributes:
+        options: of the format of each path. many: several results, written as STEM/00.ext, STEM/01.ext ...
+    """
+
+    paths: list[Path]
+    options: Sequence[dict[str, Any]]
+    many: bool
+    as_json: bool
+    quiet: bool
+
+    def finish(
+        self, motions: Sequence[Any], details: Sequence[dict[str, Any]] = (), drawn: Sequence[Any] | None = None
+    ) -> None:
+        """Write and print the results; see `write_results` and `print_results`."""
+        with progress("writing", self.quiet):
+            files = write_results(self.paths, motions, self.many, self.options, drawn)
+        print_results(motions, files, self.as_json, details)
+
+
+def format_options(
+    paths: Sequence[Path], modality: str, layout: str | None, size: int | None, audio: Path | None = None
+) -> list[dict[str, Any]]:
+    """For each output file those of the options that its format has, for a motion of `modality`."""
+    from avatargpt import export
+    from avatargpt.export.table import layouts
+
+    available = {path: layouts(path, modality) for path in paths if path.suffix.lower() in (".json", ".vrma")}
+    if layout is not None and not any(layout in names for names in available.values()):
+        if not available:
+            raise UserError(f"--layout {layout}: none of the output files has layouts; accepted with .json and .vrma")
+        accepted = "; ".join(f"{path}: {', '.join(names)}" for path, names in available.items())
+        raise UserError(f"--layout {layout}: accepted for {accepted}")
+    if size is not None and not any(export.has_option(path, "size") for path in paths):
+        raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4, .mov and .gif")
+    out = []
+    for path in paths:
+        values = {"size": size, "audio": audio, "layout": layout if layout in available.get(path, ()) else None}
+        out.append({k: v for k, v in values.items() if v is not None and export.has_option(path, k)})
+    return out
+
 
 MAX_CHARACTERS = 1000
 MAX_TEXTS = 10_000

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import print_json, progress, say
+from avatargpt.cli.common import argument, option, print_json, progress, say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import check_folder, print_json, say, warn
+from avatargpt.cli.common import argument, check_folder, option, print_json, say, warn
 from avatargpt.options import FPS
 from vqvae.errors import UserError
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, face_score, live, speech
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import SHEET, Output, Progress, check_targets, format_options, progress, say
+from avatargpt.cli.common import SHEET, Output, Progress, argument, check_targets, format_options, option, progress, say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.cli.output import say, warn
+from avatargpt.cli.common import say, warn
 from avatargpt.options import is_text
 from vqvae.errors import UserError
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import check_folder, print_json, say
+from avatargpt.cli.common import argument, check_folder, option, print_json, say
 from vqvae.errors import UserError
 
 KINDS = {

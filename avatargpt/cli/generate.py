@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, check_range, option
-from avatargpt.cli.output import (
+from avatargpt.cli.common import (
+    argument,
+    check_range,
     check_targets,
+    option,
     print_json,
     print_results,
     progress,

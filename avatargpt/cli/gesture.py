@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common, live, speech
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import Output, check_targets, format_options, progress, say, warn
+from avatargpt.cli.common import Output, argument, check_targets, format_options, option, progress, say, warn
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

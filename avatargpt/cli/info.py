@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from avatargpt import __version__, resources
 from avatargpt.cli import common
-from avatargpt.cli.common import option
-from avatargpt.cli.output import print_json, say
+from avatargpt.cli.common import option, print_json, say
 from vqvae.errors import UserError
 
 PACKAGES = ("torch", "transformers", "numpy", "vector-quantize-pytorch", "av")

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avatargpt.cli.common import option
-from avatargpt.cli.output import DRAWN, Output, print_json, progress, say, write_results
+from avatargpt.cli.common import DRAWN, Output, option, print_json, progress, say, write_results
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

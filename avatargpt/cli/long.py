@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import Progress, check_targets, note, print_json, progress, say, warn
+from avatargpt.cli.common import Progress, argument, check_targets, note, option, print_json, progress, say, warn
 from vqvae.errors import UserError
 from vqvae.io.files import parsing
 
 if TYPE_CHECKING:
-    from avatargpt.long.writer import LongWriter
+    from avatargpt.long.stream import LongWriter
     from avatargpt.planning.types import Activity
 
 
@@ -56,7 +55,7 @@ def long(
     scene = _scene(scene)
     from avatargpt import planning
     from avatargpt.long import loop
-    from avatargpt.long.writer import LongWriter
+    from avatargpt.long.stream import LongWriter
 
     loop.check_long(scene, seconds, radius)
     planning.check_spec(planner)
@@ -146,7 +145,7 @@ def _is_npz(path: Path) -> bool:
 def _finish(output: list[Path], target: Path, as_json: bool, details: dict[str, Any]) -> None:
     """Join the parts, export the other formats, print the files."""
     from avatargpt import export
-    from avatargpt.long.writer import join, joining, parts_folder, remove_parts, timeline_file
+    from avatargpt.long.stream import join, joining, parts_folder, remove_parts, timeline_file
 
     exports = [p for p in output if not _is_npz(p)]
     # an .npz that is no output stays among the parts: a file of this name may be the user's

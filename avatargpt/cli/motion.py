@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from avatargpt.cli import common, reading
-from avatargpt.cli.common import argument, check_range, option
-from avatargpt.cli.output import (
+from avatargpt.cli.common import (
     SHEET,
+    argument,
+    check_range,
     check_targets,
     note,
+    option,
     print_json,
     print_results,
     progress,

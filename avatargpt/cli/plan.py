@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import print_json, progress, say, tracked, warn
+from avatargpt.cli.common import argument, option, print_json, progress, say, tracked, warn
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

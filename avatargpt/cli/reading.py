@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
-from avatargpt.cli.common import check_range, option
-from avatargpt.cli.output import note
+from avatargpt.cli.common import check_range, note, option
 from vqvae.errors import UserError
 from vqvae.io.files import regular_file
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from avatargpt.cli import common, face_score, speech
-from avatargpt.cli.common import argument, option
-from avatargpt.cli.output import Output, check_targets, format_options, note, progress, say
+from avatargpt.cli.common import Output, argument, check_targets, format_options, note, option, progress, say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from avatargpt.cli.common import check_range, option
-from avatargpt.cli.output import progress, say, warn
+from avatargpt.cli.common import check_range, option, progress, say, warn
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -94,8 +94,7 @@ def closed_loop(
         frames: of every activity; then each is one caption, used unchanged. Default: steps are reworded as usual and
             last as long as such motion usually does.
     """
-    from avatargpt.long.director import Director
-    from avatargpt.long.loop import Loop
+    from avatargpt.long.loop import Director, Loop
     from avatargpt.long.pipeline import MAX_TOKENS, MIN_TOKENS, StepClause, StepPipeline
     from avatargpt.long.stream import MotionStream
     from avatargpt.planning.types import Activity

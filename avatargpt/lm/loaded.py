@@ -13,7 +13,7 @@ import torch
 from avatargpt import resources
 from avatargpt.lm.checkpoint import load_network
 from avatargpt.lm.devices import checked_device, fast_bfloat16
-from avatargpt.lm.encoding import encode_prompt, encoder_inputs
+from avatargpt.lm.encoder import encode_prompt, encoder_inputs
 from avatargpt.lm.generate import Generator
 from avatargpt.lm.generate import Prompt as Encoded
 from avatargpt.lm.hub import folder_of

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.lm.sampling import sample, uniforms
+from avatargpt.lm.generate import sample, uniforms
 from avatargpt.lm.shape import Shape
 
 FORGET = 0.1  # share of tokens whose details are hidden from the next one in training

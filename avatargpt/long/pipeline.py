@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from avatargpt.body.candidates import turn_cost, with_rests
+from avatargpt.body.model import turn_cost, with_rests
 from avatargpt.body.tasks import Body
 from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT

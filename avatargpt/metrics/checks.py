@@ -7,8 +7,9 @@ nearly all training clips of an action in a style show it beside plain clips of 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -18,7 +19,6 @@ import numpy as np
 from avatargpt import resources
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
-from avatargpt.requests.captions import Words, pattern, tells_count, template
 from instruct_data.clip import Clip
 from instruct_data.store import ClipCodes
 from instruct_data.synth.families import SOURCE
@@ -26,6 +26,36 @@ from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
 from vqvae.motion import Motion
+
+Words = re.Pattern[str]
+"""What words name something, as a table of the evaluation suites writes them: a regular expression."""
+_COUNTED = re.compile(
+    r"\b(?:once|twice|thrice|single|(?:two|three|four|five|six|seven|eight|\d+) "
+    r"(?!hands|arms|legs|fists|feet|fingers|palms|drumsticks|sticks|people)\w+)\b"
+)
+
+
+def pattern(words: str, where: str, any_case: bool = False) -> Words:
+    """A table's words as a pattern; raises UserError, with the place `where`, for no regular expression."""
+    try:
+        return re.compile(words, re.IGNORECASE if any_case else 0)
+    except re.error as e:
+        raise UserError(f"{where}: words are no pattern ({e})") from None
+
+
+def template(captions: Iterable[str]) -> Words:
+    """A pattern of captions with any words in place of their ``{slots}``; lower case, without a final stop."""
+
+    def pattern_of(text: str) -> str:
+        return r"[\w' -]+?".join(re.escape(p) for p in re.split(r"\{\w+\}", text.lower().rstrip(".")))
+
+    return re.compile("|".join(pattern_of(text) for text in captions))
+
+
+def tells_count(caption: str) -> bool:
+    """Whether a caption names a number of repetitions."""
+    return _COUNTED.search(caption.lower()) is not None
+
 
 KEYS = ("name", "words", "checks", "also")
 

@@ -12,12 +12,20 @@ which is 10 x the mean similarity, usually 0..10 (papers often print it x 10 aga
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from avatargpt.requests.captions import raw_tokens
 from avatargpt.requests.english import lemma
 from vqvae.errors import UserError
+
+_TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[^\sa-z0-9]")
+
+
+def raw_tokens(sentence: str) -> list[str]:
+    """Lower-cased words and punctuation marks."""
+    return _TOKEN.findall(sentence.lower())
+
 
 PACKAGES = {"sacrebleu": "sacrebleu", "rouge-score": "rouge_score"}
 _Grams = Counter[tuple[str, ...]]

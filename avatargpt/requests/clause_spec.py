@@ -1,6 +1,6 @@
 """`ClauseSpec`: a clause of a request with the caption that it is shown by, its query, and its turn or path."""
 # Turns and paths are rules. The network walks, runs or sneaks, but takes neither degrees nor ways: a turn is cut where
-# it has come so far (`avatargpt.body.candidates`), a path is bent to its shape (`avatargpt.body.generate.along`).
+# it has come so far (`avatargpt.body.model`), a path is bent to its shape (`avatargpt.body.generate.along`).
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.requests.captions import begins_with_person, both_against_one, of_anybody
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.vector_index import unit
@@ -25,6 +25,28 @@ from instruct_data.text.english import THIRD, side_of, split, third_of
 from instruct_data.text.everyday import everyday_requests, lexicon, predicates
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
+
+_BOTH = re.compile(r"\b(?:both|hands|arms|legs|feet|fists)\b")
+_ONE = re.compile(r"\b(?:hand|arm|leg|foot|fist)\b")
+_PERSON = re.compile(r"(?:(?:can|would) you|you|he|she|someone|a person) ")
+_SOMEBODY = re.compile(r"\b(?:someone|somebody|(?:a|the) (?:person|figure|man|woman))\b")
+
+
+def both_against_one(first: str, second: str) -> bool:
+    """Whether one text is about both hands (arms, legs, feet), the other about a single one."""
+    both = [bool(_BOTH.search(t)) for t in (first, second)]
+    return both[0] != both[1] and all(b or _ONE.search(t) for b, t in zip(both, (first, second), strict=True))
+
+
+def of_anybody(text: str) -> str:
+    """A caption whoever it is about: "a man waves" and "someone waves" are one."""
+    return _SOMEBODY.sub("who", text)
+
+
+def begins_with_person(request: str) -> bool:
+    """Whether a request begins with a person: "he stands still", "can you stand still"."""
+    return _PERSON.match(request) is not None
+
 
 STRIDES = 12  # motion tokens
 LENGTH_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9)

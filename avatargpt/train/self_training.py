@@ -82,8 +82,7 @@ def exercises(
     """Captions of every class that geometry can judge, drawn from the training clips. `decode`: codes -> motion, to
     measure styles; None = captions of plain clips only.
     """
-    from avatargpt.metrics.checks import CaptionChecks, manners, sided
-    from avatargpt.requests.captions import tells_count
+    from avatargpt.metrics.checks import CaptionChecks, manners, sided, tells_count
 
     truths, rng = CaptionChecks(), np.random.default_rng(options.seed)
     styles = manners(clips, truths.of_class, decode, options.seed) if decode else {}

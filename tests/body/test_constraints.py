@@ -10,8 +10,7 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.body.adjustments import in_tempo, looped, pinned, sized
-from avatargpt.body.constraints import acting_side, on_the_spot, reversed_steps, violates, wrong_actions
-from avatargpt.body.motion_spec import MotionSpec
+from avatargpt.body.constraints import MotionSpec, acting_side, on_the_spot, reversed_steps, violates, wrong_actions
 from avatargpt.body.repetition import counter, repeated
 from avatargpt.evaluation.corpus import keyframed_clips
 from avatargpt.kinematics.joints import Signals

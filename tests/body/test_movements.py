@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.body.candidates import cuts
 from avatargpt.body.generate import along, at_rest, layered
+from avatargpt.body.model import cuts
 from avatargpt.kinematics.measures import jerk
 from avatargpt.requests.clause_spec import SHAPES, TURN, Route, Turn, which_is_below
 from vqvae.errors import UserError

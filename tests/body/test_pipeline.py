@@ -13,11 +13,10 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
-from avatargpt.body import candidates
-from avatargpt.body.candidates import pick
+from avatargpt.body import model as candidates
+from avatargpt.body.constraints import MotionSpec, motion_specs
 from avatargpt.body.edit import ROUNDS
-from avatargpt.body.model import BodyModel
-from avatargpt.body.motion_spec import MotionSpec, motion_specs
+from avatargpt.body.model import BodyModel, pick
 from avatargpt.body.tasks import REFINE_STEPS
 from avatargpt.body.text_adherence import not_followed
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel

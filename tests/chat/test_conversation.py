@@ -181,7 +181,7 @@ def test_the_same_turns_and_seed_give_the_same_motion(tmp_path):
 
 
 def test_bounded(talk, monkeypatch):
-    monkeypatch.setattr("avatargpt.chat.store.MAX_UNDO", 5)
+    monkeypatch.setattr("avatargpt.chat.timeline.MAX_UNDO", 5)
     monkeypatch.setattr("avatargpt.chat.timeline.MAX_SEGMENTS", 9)
     say(talk, "make 0.5s: a person walks")
     for _ in range(4):

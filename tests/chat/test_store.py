@@ -40,7 +40,7 @@ def test_a_session_goes_on_where_it_was(tmp_path):
 
 
 def test_motions_that_nobody_needs_are_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr("avatargpt.chat.store.MAX_UNDO", 5)
+    monkeypatch.setattr("avatargpt.chat.timeline.MAX_UNDO", 5)
     talk = opened(tmp_path)
     for i in range(9):
         talk.say(f"make: a person walks {i}")

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from avatargpt.chat.intent import acts_of, as_caption, file_name
-from avatargpt.chat.pointing import Target, target
-from avatargpt.chat.turn_text import ChatTurn
+from avatargpt.chat.turn_text import ChatTurn, Target, target
 from instruct_data.dialogue.acts import write
 from instruct_data.requests.spec import TurnPart
 from vqvae.errors import UserError

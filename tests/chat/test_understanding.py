@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avatargpt.chat.intent import check_numbers, possible, why_not
-from avatargpt.chat.rewording import changed
-from avatargpt.chat.turn_text import ChatTurn, named_files, simplified
+from avatargpt.chat.turn_text import ChatTurn, changed, named_files, simplified
 from instruct_data.dialogue.acts import read
 from instruct_data.requests.spec import TurnPart
 from vqvae.errors import UserError

@@ -16,8 +16,8 @@ import pytest
 
 from avatargpt import __version__, export
 from avatargpt.cli.app import COMMANDS
+from avatargpt.cli.common import progress
 from avatargpt.cli.generate import Controls
-from avatargpt.cli.output import progress
 from instruct_data.requests.spec import Clause, MotionRequest
 from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig
 from tests.vqvae.rigs import motion as rig_motion

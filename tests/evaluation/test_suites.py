@@ -8,7 +8,7 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.evaluation import corpus, describe, prompts, tokenizer, transitions
-from avatargpt.requests import captions
+from avatargpt.evaluation.describe import action_of, stated_side
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -226,8 +226,8 @@ def test_the_nearest_clip_is_the_one_that_moves_alike() -> None:
     ],
 )
 def test_action_words(sentence: str, action: str, side: str) -> None:
-    assert captions.action_of(sentence) == action
-    assert captions.side_of(sentence) == side
+    assert action_of(sentence) == action
+    assert stated_side(sentence) == side
 
 
 class Oracle:

@@ -105,12 +105,12 @@ def _sounds(folder: Path) -> dict[str, Target]:
 
 
 def _texts(folder: Path) -> dict[str, Target]:
-    from avatargpt.chat.store import Store as Session
+    from avatargpt.chat.timeline import Store as Session
     from avatargpt.cli.face_score import read_scores
     from avatargpt.cli.long import _activities
     from avatargpt.config import resolve
     from avatargpt.evaluation.suites import read as read_suite
-    from avatargpt.long.writer import read_parts
+    from avatargpt.long.stream import read_parts
     from avatargpt.train.language import LanguageRecipe
     from avatargpt.train.tokenizer import TokenizerRecipe
     from instruct_data.registry import load_task

@@ -11,7 +11,7 @@ import avatargpt
 from avatargpt import planning
 from avatargpt.__main__ import main
 from avatargpt.api import AvatarGPT
-from avatargpt.long import writer as writing
+from avatargpt.long import stream as writing
 from tests.long.conftest import ListPlanner
 from vqvae.errors import UserError
 from vqvae.motion import Motion

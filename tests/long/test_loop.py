@@ -11,12 +11,11 @@ import pytest
 
 from avatargpt import planning
 from avatargpt.api import AvatarGPT
-from avatargpt.long import director as directing
 from avatargpt.long import loop
-from avatargpt.long.director import Director, likeness, manner_of
+from avatargpt.long import loop as directing
+from avatargpt.long.loop import Director, likeness, manner_of
 from avatargpt.long.pipeline import CHUNK, MIN_TOKENS, ONSET_TOKENS, TRANSITION_SAMPLES, TRANSITIONS, StepPipeline
-from avatargpt.long.stream import MotionStream
-from avatargpt.long.writer import Span, timeline
+from avatargpt.long.stream import MotionStream, Span, timeline
 from avatargpt.options import GenerationConfig
 from avatargpt.planning.types import Activity
 from tests.long.conftest import ListPlanner

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.long import writer as writing
-from avatargpt.long.stream import Frames
-from avatargpt.long.writer import LongWriter, Span, join, parts_folder, timeline_file
+from avatargpt.long import stream as writing
+from avatargpt.long.stream import Frames, LongWriter, Span, join, parts_folder, timeline_file
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion

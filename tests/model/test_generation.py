@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from avatargpt.lm.engine import Session
-from avatargpt.lm.generate import Generator, Prompt
+from avatargpt.lm.generate import Generator, Prompt, ban_repeats, sample, seeds_for, uniforms
 from avatargpt.lm.model import AvatarGPTModel
-from avatargpt.lm.sampling import ban_repeats, sample, seeds_for, uniforms
 from vqvae.errors import UserError
 
 HEADS = ["text", "body", "face"]

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
-from avatargpt.lm.encoding import encoder_inputs
+from avatargpt.lm.encoder import encoder_inputs
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.network import IGNORED
 from avatargpt.lm.residual_decoder import FORGET

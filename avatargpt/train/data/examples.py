@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from pydantic import model_validator
 
-from avatargpt.lm.encoding import EncodedPrompt, encode_prompt
+from avatargpt.lm.encoder import EncodedPrompt, encode_prompt
 from avatargpt.lm.shape import TEXT, Shape
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.corpus import clip_steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Self
@@ -16,12 +17,17 @@ from avatargpt.face.instructions.network import MAX_TOKENS, MAX_WORDS, pad_state
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.score_tokens import clock_times, says_when
 from avatargpt.face.instructions.scores import fit_score
-from avatargpt.requests.captions import bare
 from instruct_data.face.actions import actions
 from instruct_data.face.compose import clash, clip_seconds, pick
 from instruct_data.face.score import MAX_SECONDS, Score, mirror_action
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Rate, Share, Strict
+
+
+def bare(text: str) -> str:
+    """A text without capitals, stops and double spaces."""
+    return " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split())
+
 
 LONGER, BY = 0.1, (2.6, 4.5)  # share of clips that are that many times as long: nothing fills them (`FILLED`)
 UNKNOWN = 0.1  # share of the rows without their kind, where the parser has kinds
