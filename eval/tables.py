@@ -33,7 +33,7 @@ ARGUMENTS = {
 }  # fmt: skip
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART, DRAWN, PAGE = "tokenizer_length.png", "tokenizer.png", "results.md"  # DRAWN lies beside the results
-MOST_ROWS = 16  # of a table, figures with a target first; the JSON has all
+MAX_ROWS, MAX_ROWS_WITH_PARTS = 16, 10  # of a table; the JSON has all
 CEILINGS = ("own caption", "rendered score", "real")  # rows that are to be reached, not to be beaten
 # Suite and figure of every row in the README's table.
 README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_everyday pass_rate,
@@ -49,8 +49,8 @@ EARLIER_WEIGHTS = (
 INTRODUCTION = (
     "Values are means with 95 % bootstrap intervals over clips or prompts in brackets; figures of a whole set have"
     " none. The arrow says which direction is better; without one the right value is that of real motion. Targets were"
-    " set before training. Tables show at most 16 figures of a suite, those with targets first; its results file has"
-    " all of them."
+    " set before training. Tables show the main figures of a suite, those with targets first; its results file has all"
+    " of them."
 )
 
 
@@ -82,10 +82,19 @@ def target(line: Line) -> str:
     return f"{'>=' if higher else '<='} {number(line.target, line.unit)}"
 
 
+def main_lines(report: Report) -> list[Line]:
+    """Figures with a target and general ones, then those of parts of the suite (classes, kinds) up to a limit."""
+    lines = report.lines()
+    parts = [n for n, line in enumerate(lines) if line.target is None and (
+        line.name != "mean" if report.of_classes else "/" in line.name)]  # fmt: skip
+    general = [line for n, line in enumerate(lines) if n not in parts][:MAX_ROWS]
+    return general + [lines[n] for n in parts[: max(0, MAX_ROWS_WITH_PARTS - len(general))]]
+
+
 def table(report: Report) -> list[str]:
     """Markdown rows: figure, model, what it is compared with, target, whether it is reached."""
     rows = ["| figure | model | compared with | target | reached |", "|---|---|---|---|---|"]
-    for line in report.lines()[:MOST_ROWS]:
+    for line in main_lines(report):
         baselines = ", ".join(f"{row} {value(line, row)}" for row in line.marks if row != MODEL)
         reached = {True: "yes", False: "no", None: ""}[line.reached]
         rows.append(f"| {named(line)} | {value(line, MODEL)} | {baselines} | {target(line)} | {reached} |")

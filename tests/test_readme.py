@@ -1,4 +1,4 @@
-"""Every snippet of the documentation works: Python runs, commands exist with their options, links lead somewhere."""
+"""The documentation works: Python runs, commands and paths exist, links lead somewhere, prompts are followed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
-from avatargpt import resources
+from avatargpt import AvatarGPT, resources
 from avatargpt.cli.app import app
+from avatargpt.metrics.geometry.predicates import judge_all
+from vqvae.skeleton import JOINT_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -27,9 +30,52 @@ def commands(path: Path) -> list[list[str]]:
     return [words for line in lines if (words := shlex.split(re.split(r" [<>] ", line)[0], comments=True))]
 
 
-@pytest.mark.skipif(
+weights = pytest.mark.skipif(
     not (resources.PACKAGE / "weights" / "config.json").is_file(), reason="this checkout carries no weights"
 )
+# Prompt of a `generate` command of the README -> geometric checks that its motion passes.
+CHECKS = {
+    "a person jumps, then waves with the left hand": [
+        {"then": ["jumps", {"waves": {"side": "left"}}]}, {"not": {"raises_hand": {"side": "right"}}},
+    ],
+    "walk in a circle while waving, then turn left 90 degrees and bow": [
+        {"then": [{"with": ["walks", "waves"]}, "bows"]}, {"turns": {"side": "left", "degrees": 400, "most": 500}},
+    ],
+}  # fmt: skip
+
+
+def generate_commands() -> dict[str, tuple[float | None, int]]:
+    """Prompts of the README's `generate` commands, with their seconds and seed."""
+    prompts = {}
+    for words in commands(ROOT / "README.md"):
+        if words[:2] == ["avatargpt", "generate"]:
+            options = dict(zip(words[3::2], words[4::2], strict=True))
+            prompts[words[2]] = float(options["--seconds"]) if "--seconds" in options else None, int(options["--seed"])
+    return prompts
+
+
+@weights
+def test_motions_of_the_readme_follow_their_prompts():
+    prompts = generate_commands()
+    assert set(prompts) == set(CHECKS)
+    model, motions = AvatarGPT.from_pretrained(), {}
+    for prompt, (seconds, seed) in prompts.items():
+        (motion,) = model.generate(prompt, seconds=seconds, seed=seed)
+        verdict = judge_all(CHECKS[prompt], motion)
+        assert verdict, f"{prompt}: {verdict.values}"
+        assert abs(motion.joints[0, :, 1].min()) < 0.05  # begins on the floor
+        assert seconds is None or len(motion) == seconds * motion.fps
+        motions[prompt] = motion
+
+    jump = motions["a person jumps, then waves with the left hand"]
+    height = dict(zip(JOINT_NAMES, jump.joints[..., 1].T, strict=True))
+    flight = np.flatnonzero(jump.joints[..., 1].min(1) > 0.1)
+    assert 4 <= len(flight) == np.ptp(flight) + 1 and flight[-1] < len(jump) / 2  # one flight, early
+    left, right = ((height[f"{side}_wrist"] - height[f"{side}_shoulder"])[flight[-1] + 1 :] for side in "lr")
+    assert (left > 0).mean() > 0.5 and right.max() < 0  # after landing the left hand is up, the right one stays down
+
+
+@weights
 @pytest.mark.parametrize("number", range(len(blocks(ROOT / "README.md", "python"))))
 def test_python_snippets_of_the_readme(number, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -73,3 +119,15 @@ def test_links_of_the_documentation(page):
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_paths_in_the_map_and_in_contributing_exist():
+    """Paths in backticks; a file name alone lies in a folder that the page names or anywhere in the packages."""
+    names = {p.name for package in ("avatargpt", "instruct_data", "vqvae", "eval", "scripts") for p in
+             (ROOT / package).rglob("*") if "__pycache__" not in p.parts}  # fmt: skip
+    examples = {"count_steps", "ring_bell", "NAME", "grip"}
+    for page in (ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"):
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+        for path in re.findall(r"`([\w./]+(?:\.(?:py|yaml|md|toml)|/))(?::\w+)?`", text):
+            if Path(path).stem not in examples:
+                assert (ROOT / path).exists() or ("/" not in path and path in names), f"{page.name}: {path}"

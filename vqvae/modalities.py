@@ -1,7 +1,7 @@
 """The modality registry: every kind of motion the system knows.
 
-Stores, tokenizers, tasks and the language model read what they need of a modality from its entry; CONTRIBUTING.md ("Add
-a modality") lists what else a new one needs.
+Stores, tokenizers, tasks and the language model read what they need of a modality from its entry; docs/modality.md
+lists what else a new one needs.
 """
 
 from __future__ import annotations

@@ -167,7 +167,9 @@ def test_a_plot_has_the_main_figures(tables: ModuleType, folder: Path) -> None:
     made = Report("prompts_known", result("prompts_known", many | {"pass_rate": value(0.4)}))
     panels = plots.panels(made)
     assert [len(p) for p in panels] == [plots.MOST_LINES] and panels[0][0].name == "pass_rate"
-    assert len(tables.table(made)) == 2 + tables.MOST_ROWS
+    assert len(tables.table(made)) == 2 + tables.MAX_ROWS_WITH_PARTS
+    general = Report("plans", result("plans", {f"figure_{i}": value(0.5) for i in range(40)}))
+    assert len(tables.table(general)) == 2 + tables.MAX_ROWS
     far = {"peak_jerk": value(0.1), "peak_jerk/concatenation": value(0.2), "area_under_jerk": value(40.0)}
     panels = plots.panels(Report("seams", result("seams", far)))
     assert [[x.name for x in p] for p in panels] == [["area_under_jerk"], ["peak_jerk"]]  # one unit, two scales

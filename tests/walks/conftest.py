@@ -1,4 +1,4 @@
-"""The code blocks of CONTRIBUTING.md by section, and what the walks do with them."""
+"""Code blocks of CONTRIBUTING.md and docs/modality.md by section, and the steps that tests run with them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from avatargpt.train.command import main
 from tests.train.conftest import Mini, write_texts
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 class Section:
-    """One section of the page: its blocks by language, and by the name of the file that they begin with."""
+    """One section of a page: its blocks by language, and by the name of the file that they begin with."""
 
-    def __init__(self, title: str) -> None:
-        (text,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
+    def __init__(self, title: str, page: str = "CONTRIBUTING.md") -> None:
+        contents = (ROOT / page).read_text(encoding="utf-8")
+        (text,) = re.findall(rf"^##? {re.escape(title)}\n(.*?)(?=^## |\Z)", contents, re.M | re.S)
         self.text: str = text
         blocks = re.findall(r"^( *)```(\w+)\n(.*?)^ *```", text, re.M | re.S)
         self.blocks = [(language, textwrap.dedent(code)) for _, language, code in blocks]
@@ -34,7 +34,7 @@ class Section:
         return [code for name, code in self.blocks if name == language]
 
     def file(self, name: str) -> str:
-        """What the page puts into a file."""
+        """The contents that the page gives a file."""
         (code,) = [c for _, c in self.blocks if re.match(rf"# {re.escape(name)}(,|\n)", c)]
         return code
 
@@ -78,7 +78,7 @@ class Walk:
 
 @pytest.fixture
 def walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Walk:
-    return Walk(tmp_path / "house", monkeypatch)
+    return Walk(tmp_path / "modules", monkeypatch)
 
 
 @pytest.fixture

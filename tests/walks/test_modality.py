@@ -1,4 +1,4 @@
-""""Add a modality" of CONTRIBUTING.md, up to a language model: stored, tokenised, and learnt by a task of its own."""
+"""docs/modality.md, up to a language model: stored, tokenised, and learnt by a task of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
-STEPS = Section("Add a modality")
+STEPS = Section("Add a modality", "docs/modality.md")
 
 
 @pytest.fixture
