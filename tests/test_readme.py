@@ -121,10 +121,11 @@ def test_links_of_the_documentation(page):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-# Names of files that pages invent or that removed things had.
-INVENTED = ("count_steps", "ring_bell", "NAME", "grip", "xyz")
+# Names of the files that examples add.
+EXAMPLE_FILES = ("count_steps", "ring_bell", "NAME", "grip", "xyz")
 
 
+# Not experiments.md, which names what was removed.
 @pytest.mark.parametrize("page", [p for p in PAGES if p.name != "experiments.md"], ids=lambda p: p.stem)
 def test_paths_of_the_documentation(page):
     """Paths in backticks exist; in the map of the code, names without a folder do so too."""
@@ -132,7 +133,7 @@ def test_paths_of_the_documentation(page):
     names = {p.name for folder in folders for p in folder.rglob("*") if "__pycache__" not in p.parts}
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
     for path in re.findall(r"`([\w./]+(?:\.(?:py|yaml|md|toml)|/))(?::\w+)?`", text):
-        if Path(path).stem in INVENTED:
+        if Path(path).stem in EXAMPLE_FILES:
             continue
         if (ROOT / path.split("/")[0]).is_dir() and "/" in path:
             assert (ROOT / path).exists(), f"{page.name}: {path}"
