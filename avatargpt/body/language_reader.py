@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, create_model
 
 from avatargpt.body.model import BodyModel
-from avatargpt.llm.model import LanguageModel, LlmFailed, Malformed
-from avatargpt.llm.prompts import prompt
+from avatargpt.llm.model import LanguageModel, LlmFailed, Malformed, prompt
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS, tokens_of
 from avatargpt.requests.clause_spec import ClauseSpec
 from vqvae.errors import UserError

@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field
 from avatargpt.chat.timeline import MAX_SEGMENTS
 from avatargpt.chat.turn_text import CONTINUES, LENGTH, QUESTION, TEMPO, ChatTurn, Target, target
 from avatargpt.llm import LanguageModel
-from avatargpt.llm.model import LlmFailed, Malformed
-from avatargpt.llm.prompts import prompt
+from avatargpt.llm.model import LlmFailed, Malformed, prompt
 from avatargpt.requests.english import below_zero
 from instruct_data.dialogue.acts import FORMATS, TAKE_LETTERS, Act, from_json, read
 from instruct_data.dialogue.dialogues import ORDINALS

@@ -260,7 +260,7 @@ def format_options(
 ) -> list[dict[str, Any]]:
     """For each output file those of the options that its format has, for a motion of `modality`."""
     from avatargpt import export
-    from avatargpt.export.table import layouts
+    from avatargpt.export.formats import layouts
 
     available = {path: layouts(path, modality) for path in paths if path.suffix.lower() in (".json", ".vrma")}
     if layout is not None and not any(layout in names for names in available.values()):

@@ -218,7 +218,7 @@ def _perform(
     """The clips and their scores; and the clips with the controls of a contact sheet, where these are others."""
     import torch
 
-    from avatargpt.avatar.compose import HeadMover
+    from avatargpt.avatar.pipeline import HeadMover
     from avatargpt.face.pipeline import FacePipeline
     from avatargpt.speech.audio import FPS
 

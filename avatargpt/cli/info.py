@@ -85,7 +85,7 @@ def _language_model() -> dict[str, str]:
     import importlib.util
     import os
 
-    from avatargpt.llm.cache import AnswerCache
+    from avatargpt.llm.model import AnswerCache
 
     folder = AnswerCache().folder
     files = [p for p in folder.rglob("*") if p.is_file()] if folder.is_dir() else []

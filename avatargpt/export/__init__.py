@@ -1,7 +1,7 @@
 """Motion <-> files, the format chosen by the suffix.
 
-Every format has its entry in :mod:`avatargpt.export.formats`, kept in :mod:`avatargpt.export.table`; what it needs is
-imported when it is used, so that importing this package costs nothing.
+Every format has its entry in :mod:`avatargpt.export.formats`; what it needs is imported when it is used, so that
+importing this package costs nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avatargpt.export import formats
-from avatargpt.export.table import (
+from avatargpt.export.formats import (
     MAX_CLIPS,
     PACKS,
     check_options,
@@ -21,10 +20,8 @@ from avatargpt.export.table import (
     load,
     named_animation,
     readable,
-    reader,
     save,
     writable,
-    writer,
 )
 
 if TYPE_CHECKING:
@@ -32,8 +29,8 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 __all__ = [
-    "MAX_CLIPS", "PACKS", "check_options", "check_target", "contact_sheet", "formats", "has_option", "load",
-    "named_animation", "readable", "reader", "save", "writable", "writer",
+    "MAX_CLIPS", "PACKS", "check_options", "check_target", "contact_sheet", "has_option", "load",
+    "named_animation", "readable", "save", "writable",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Array files: .npz (ours, AMASS / SMPL-X, MediaPipe) and .npy (HumanML3D features, positions + quaternions)."""
+"""Array files: .npz (ours, AMASS / SMPL-X, MediaPipe) and .npy (HumanML3D features, positions + quaternions); .bvh."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from avatargpt.export.avatar import AvatarMotion, body_and_face, is_avatar
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.io import pos7
+from vqvae.io import bvh, pos7
 from vqvae.io.data_files import array_names, map_array
 from vqvae.io.files import parsing
-from vqvae.io.smplx import check_up, is_smplx, read_smplx
+from vqvae.io.smplx import check_up, is_smplx, read_smplx, write_smplx
 from vqvae.motion import MAX_FRAMES, UNIT_TOLERANCE, Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
@@ -20,13 +21,36 @@ JOINTS = len(SMPL22.names)
 FPS = 20.0  # of a body's positions, whose layout stores none
 
 
-def read_npz(path: Path, up: str | None = None) -> Motion:
-    """Read our own .npz, or an AMASS / SMPL-X one (recognised by its keys).
+def write_bvh(motion: Motion | AvatarMotion, path: Path, scale: float = 1.0) -> None:
+    """Write the body's joints; `scale` is in units a metre."""
+    body = body_and_face(motion)[0]
+    assert body is not None
+    bvh.write_bvh(body, path, scale)
+
+
+def write_npz(motion: Motion | FaceMotion | AvatarMotion, path: Path, layout: str = "motion") -> None:
+    """Write our own .npz, or (``layout="smplx"``) a body's as AMASS has them."""
+    if isinstance(motion, AvatarMotion):
+        motion.write_npz(path)
+    elif layout == "smplx":
+        assert isinstance(motion, Motion)
+        write_smplx(motion, path)
+    else:
+        motion.save(path)
+
+
+def read_npz(path: Path, up: str | None = None, fps: float | None = None) -> Motion | FaceMotion | AvatarMotion:
+    """Read our own .npz, an AMASS / SMPL-X one, or a face's of MediaPipe (recognised by their keys).
 
     Args:
-        path: the file.
         up: the vertical axis of an SMPL file: z as in AMASS (None), or y. Our own files are always Y up.
+        fps: frame rate of MediaPipe's, which may lack it.
     """
+    if is_avatar(path):
+        return AvatarMotion.load(path)
+    face = _read_face_npz(path, fps, up)
+    if face is not None:
+        return face
     check_up(up or "z")
     if is_smplx(path):
         return read_smplx(path, up or "z")
@@ -39,12 +63,8 @@ def _check_no_up(path: Path, up: str | None) -> None:
         raise UserError(f"{path}: up goes with SMPL's .npz; this one says it itself")
 
 
-def read_face_npz(path: Path, fps: float | None = None, up: str | None = None) -> FaceMotion | None:
-    """Read our own face .npz or MediaPipe's; None where the keys are of neither.
-
-    Args:
-        fps: frame rate of MediaPipe's, which may lack it. up: None; a face has no such axis.
-    """
+def _read_face_npz(path: Path, fps: float | None, up: str | None) -> FaceMotion | None:
+    """Our own face .npz or MediaPipe's; None where the keys are of neither."""
     from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
 
     keys = array_names(path)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from avatargpt.export.table import save
+from avatargpt.export.formats import save
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -44,12 +44,6 @@ def timecodes(count: int, fps: float) -> list[str]:
     return [f"{h:02d}:{m:02d}:{s:02d}:{f:02d}.{u:03d}" for h, m, s, f, u in rows]
 
 
-def _csv_columns(motion: FaceMotion) -> np.ndarray:
-    """(T, 61) weights in the order of Live Link's CSV, then `angles`."""
-    order = [arkit.INDEX[n[:1].lower() + n[1:]] for n in arkit.LIVE_LINK[: arkit.COUNT]]
-    return np.concatenate([motion.weights[:, order], angles(motion)], 1)
-
-
 def angles(motion: FaceMotion) -> np.ndarray:
     """(T, 9) yaw, pitch and roll of the head, the left and the right eye in radians with the file's signs.
 
@@ -71,35 +65,32 @@ def write_livelink(motion: FaceMotion | AvatarMotion, path: Path) -> Path:
     assert face is not None
     if face.fps > 120:
         raise UserError(f"{path}: {face.fps:g} frames per second; a Live Link timecode counts at most 120")
+    order = [arkit.INDEX[n[:1].lower() + n[1:]] for n in arkit.LIVE_LINK[: arkit.COUNT]]
+    rows = np.concatenate([face.weights[:, order], angles(face)], 1)
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(HEADER)
-    for code, row in zip(timecodes(len(face), face.fps), _csv_columns(face), strict=True):
+    for code, row in zip(timecodes(len(face), face.fps), rows, strict=True):
         table.writerow([code, len(row), *(f"{v:.10f}" for v in row)])
     text = out.getvalue()
     return atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def _audio2face(motion: FaceMotion) -> dict[str, Any]:
-    """As Audio2Face exports blendshape weights; the head's rotation has no place in it."""
-    return {
-        "exportFps": motion.fps, "trackPath": motion.caption, "numPoses": arkit.COUNT, "numFrames": len(motion),
-        "facsNames": list(arkit.NAMES), "weightMat": motion.weights.astype(float).round(DIGITS).tolist(),
-    }  # fmt: skip
-
-
-def _beat(motion: FaceMotion) -> dict[str, Any]:
-    """As the BEAT corpus stores faces; ``rotation`` holds yaw, pitch, roll in radians (docs/face_formats.md)."""
-    weights = motion.weights.astype(float).round(DIGITS).tolist()
-    head = motion.head.astype(float).round(DIGITS).tolist()
-    rows = zip(weights, head, strict=True)
-    frames = [{"weights": w, "time": round(i / motion.fps, 6), "rotation": h} for i, (w, h) in enumerate(rows)]
-    return {"names": list(arkit.NAMES), "frames": frames}
-
-
 def write_json(motion: FaceMotion, path: Path, layout: str = "audio2face") -> Path:
-    """Write JSON as of Audio2Face or of BEAT (``layout="beat"``)."""
-    text = json.dumps(_beat(motion) if layout == "beat" else _audio2face(motion))
+    """Write JSON as of Audio2Face or of BEAT (``layout="beat"``, docs/face_formats.md)."""
+    weights, head = (x.astype(float).round(DIGITS).tolist() for x in (motion.weights, motion.head))
+    content: dict[str, Any]
+    if layout == "beat":
+        rows = zip(weights, head, strict=True)
+        frames = [{"weights": w, "time": round(i / motion.fps, 6), "rotation": h} for i, (w, h) in enumerate(rows)]
+        content = {"names": list(arkit.NAMES), "frames": frames}
+    else:
+        # the head's rotation has no place in Audio2Face's
+        content = {
+            "exportFps": motion.fps, "trackPath": motion.caption, "numPoses": arkit.COUNT, "numFrames": len(motion),
+            "facsNames": list(arkit.NAMES), "weightMat": weights,
+        }  # fmt: skip
+    text = json.dumps(content)
     return atomic_write(path, lambda p: p.write_text(text + "\n", encoding="utf-8"))
 
 

@@ -1,86 +1,230 @@
-"""The registered formats: which function writes and reads each suffix. Heavy imports stay inside the functions."""
+"""The table of file formats by suffix; checking, saving and loading by it.
+
+A format is an entry of `WRITERS` or `READERS`: the place ``module:function`` of what writes or reads it, imported when
+it is used. Readers raise UserError for files that are missing, damaged or hold something else; writers for files that
+cannot be written.
+"""
 
 from __future__ import annotations
 
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from avatargpt.export.table import reader, with_article, writer
 from vqvae.errors import UserError
+from vqvae.io.files import regular_file
 
 if TYPE_CHECKING:
-    from avatargpt.export.avatar import AvatarMotion
-    from vqvae.face import FaceMotion
     from vqvae.motion import Motion
 
-    Clip = Motion | FaceMotion | AvatarMotion
-
-BODIES, FACES, EVERY = ("body", "avatar"), ("face", "avatar"), ("body", "face", "avatar")
-EXPRESSIONS = ("both", "arkit", "presets")
-
-writer(".npy", ("body",), {"body": ("hml263", "pos7")})("avatargpt.export.arrays:write_npy")
-reader(".npy")("avatargpt.export.arrays:read_npy")
-reader(".bvh")("vqvae.io.bvh:read_bvh")
-writer(".csv", FACES)("avatargpt.export.face_files:write_livelink")
-reader(".csv")("instruct_data.sources.livelink:read_livelink")
-writer(".json", ("face",), {"face": ("audio2face", "beat")})("avatargpt.export.face_files:write_json")
-reader(".json")("avatargpt.export.face_files:read_json")
-writer(".vrma", EVERY, {"face": EXPRESSIONS, "avatar": EXPRESSIONS})("avatargpt.export.vrma:write_vrma")
-reader(".vrma")("avatargpt.export.vrma:read_vrma")
-writer(".gif", EVERY)("avatargpt.export.video:write_gif")
-writer(".mp4", EVERY)("avatargpt.export.video:write_mp4")
-writer(".mov", EVERY)("avatargpt.export.video:write_mp4")
-writer(".png")("avatargpt.export.sheet:write_png")
+EVERY, EXPRESSIONS = ("body", "face", "avatar"), ("both", "arkit", "presets")
 
 
-@writer(".bvh", BODIES)
-def _write_bvh(motion: Motion | AvatarMotion, path: Path, scale: float = 1.0) -> None:
-    from avatargpt.export.avatar import body_and_face
-    from vqvae.io.bvh import write_bvh
+class Clip(Protocol):
+    """The clip of a body, a face or an avatar, as far as the table needs it."""
 
-    write_bvh(cast("Motion", body_and_face(motion)[0]), path, scale)
-
-
-@writer(".npz", EVERY, {"body": ("motion", "smplx"), "face": ("motion",), "avatar": ("motion",)})
-def _write_npz(motion: Clip, path: Path, layout: str = "motion") -> None:
-    if layout == "smplx":
-        from vqvae.io.smplx import write_smplx
-
-        write_smplx(cast("Motion", motion), path)
-    elif motion.modality == "avatar":
-        cast("AvatarMotion", motion).write_npz(path)
-    else:
-        cast("Motion | FaceMotion", motion).save(path)
+    @property
+    def modality(self) -> str: ...
 
 
-@reader(".npz")
-def _read_npz(path: Path, up: str | None = None, fps: float | None = None) -> Clip:
-    from avatargpt.export.arrays import read_face_npz, read_npz
-    from avatargpt.export.avatar import AvatarMotion, is_avatar
+class Writer(NamedTuple):
+    """A format that is written.
 
-    if is_avatar(path):
-        return AvatarMotion.load(path)
-    return read_face_npz(path, fps, up) or read_npz(path, up)
+    Attributes:
+        place: of ``f(motion, path, **options)``.
+        holds: modalities of the motions that such a file can hold; what holds a body holds a gesture.
+        layouts: what the option ``layout`` may be, for ``body``, for ``face`` and for ``avatar``.
+    """
 
-
-@writer(".glb", EVERY)
-def _write_glb(motion: Clip, path: Path) -> None:
-    from avatargpt.export.gltf_write import write_avatar_glb, write_face_glb, write_glb
-
-    if motion.modality == "avatar":
-        write_avatar_glb(cast("AvatarMotion", motion), path)
-    elif motion.modality == "face":
-        write_face_glb(cast("FaceMotion", motion), path)
-    else:
-        write_glb(cast("Motion", motion), path)
+    place: str
+    holds: tuple[str, ...] = ("body", "face")
+    layouts: Mapping[str, tuple[str, ...]] = {}
 
 
-@reader(".gltf")
-@reader(".glb")
-def _read_glb(path: Path, animation: str | None = None) -> Clip:
-    from avatargpt.export.gltf_read import read_avatar_glb, read_face_glb, read_glb
+WRITERS = {
+    ".bvh": Writer("avatargpt.export.arrays:write_bvh", ("body", "avatar")),
+    ".csv": Writer("avatargpt.export.face_files:write_livelink", ("face", "avatar")),
+    ".gif": Writer("avatargpt.export.video:write_gif", EVERY),
+    ".glb": Writer("avatargpt.export.gltf_write:write_glb", EVERY),
+    ".json": Writer("avatargpt.export.face_files:write_json", ("face",), {"face": ("audio2face", "beat")}),
+    ".mov": Writer("avatargpt.export.video:write_mp4", EVERY),
+    ".mp4": Writer("avatargpt.export.video:write_mp4", EVERY),
+    ".npy": Writer("avatargpt.export.arrays:write_npy", ("body",), {"body": ("hml263", "pos7")}),
+    ".npz": Writer("avatargpt.export.arrays:write_npz", EVERY,
+                   {"body": ("motion", "smplx"), "face": ("motion",), "avatar": ("motion",)}),
+    ".png": Writer("avatargpt.export.sheet:write_png"),
+    ".vrma": Writer("avatargpt.export.vrma:write_vrma", EVERY, {"face": EXPRESSIONS, "avatar": EXPRESSIONS}),
+}  # fmt: skip
+# Suffix -> place of ``f(path, **options) -> Motion``.
+READERS = {
+    ".bvh": "vqvae.io.bvh:read_bvh", ".csv": "instruct_data.sources.livelink:read_livelink",
+    ".glb": "avatargpt.export.gltf_read:read_glb", ".gltf": "avatargpt.export.gltf_read:read_glb",
+    ".json": "avatargpt.export.face_files:read_json", ".npy": "avatargpt.export.arrays:read_npy",
+    ".npz": "avatargpt.export.arrays:read_npz", ".vrma": "avatargpt.export.vrma:read_vrma",
+}  # fmt: skip
+# Suffix -> module of an extra without which it is not written, its name, how to get it.
+_NEEDS = dict.fromkeys((".mp4", ".mov"), ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif'))
+# Formats that may hold several animations.
+PACKS = (".glb", ".gltf")
+MAX_CLIPS = 100  # of a contact sheet
+MIN_PIXELS, MAX_PIXELS, MAX_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture
 
-    clip = read_avatar_glb(path) or read_face_glb(path)
-    if clip is not None and animation is not None:
-        raise UserError(f"{path}: {with_article(clip.modality)} of one animation; --animation goes with bodies")
-    return clip or read_glb(path, animation)
+
+def writable(modality: str | None = None) -> list[str]:
+    """Suffixes that :func:`save` accepts, of all motions or of those of one modality."""
+    modality = "body" if modality == "gesture" else modality
+    return [s for s in sorted(WRITERS) if modality is None or modality in WRITERS[s].holds]
+
+
+def readable() -> list[str]:
+    """Suffixes that :func:`load` accepts."""
+    return sorted(READERS)
+
+
+def check_target(path: str | os.PathLike[str], modality: str | None = None) -> Path:
+    """Make sure that `path` can be written, with a motion of `modality`, before any work is done for it.
+
+    Raises:
+        UserError: unknown suffix, one that such a motion cannot be written as or whose extra is not installed, a folder
+            instead of a file, or a folder that cannot be written or made.
+    """
+    path = Path(path)
+    if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
+        form = path.suffix or path.name
+        raise UserError(f"{path}: {with_article(modality)} cannot be written as {form}; accepted {' '.join(accepted)}")
+    _writer(path)
+    form = path.suffix.lower()
+    if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
+        raise missing_extra(path, form)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; a file name is needed")
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write {path}: no permission to write in {folder}")
+    return path
+
+
+def with_article(modality: str) -> str:
+    """``a body``, ``an avatar``."""
+    return f"{'an' if modality == 'avatar' else 'a'} {modality}"
+
+
+def check_options(path: str | os.PathLike[str], modality: str, options: dict[str, Any]) -> None:
+    """Make sure that the format of `path` has these options and values, before anything is written."""
+    path = Path(path)
+    _check_names(_writer(path), 2, path, options)
+    if "layout" in options and options["layout"] not in layouts(path, modality):
+        accepted = ", ".join(layouts(path, modality)) or "none"
+        raise UserError(f"{path}: layout '{options['layout']}'; accepted for {with_article(modality)}: {accepted}")
+    if "size" in options:
+        check_size(path, modality, options["size"])
+
+
+def has_option(path: str | os.PathLike[str], option: str) -> bool:
+    """Whether the format of `path` has an option of that name. Raises UserError for a suffix that is not written."""
+    return option in _options(_writer(Path(path)), 2)
+
+
+def layouts(path: Path, modality: str) -> tuple[str, ...]:
+    """What the option ``layout`` may be in the format of `path` for a motion of `modality`; empty where it has none."""
+    return WRITERS[path.suffix.lower()].layouts.get("body" if modality == "gesture" else modality, ())
+
+
+def check_size(path: Path, modality: str, size: object) -> None:
+    """Raises UserError unless a film's pictures can be `size` pixels square."""
+    limit = MAX_FACE_PIXELS if modality in ("face", "avatar") else MAX_PIXELS
+    if not (isinstance(size, int) and MIN_PIXELS <= size <= limit):
+        raise UserError(f"{path}: size {size}; accepted {MIN_PIXELS} to {limit} pixels")
+
+
+def missing_extra(path: Path, form: str) -> UserError:
+    """The error where the extra that files with this suffix need is not installed."""
+    _, name, install = _NEEDS[form]
+    return UserError(f"{path}: {form} needs {name}; install it with {install}")
+
+
+def save(motion: Clip, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Write a motion in the format that the suffix names (docs/formats.md). Atomic.
+
+    Args:
+        motion: the clip; its own frame rate is kept.
+        path: target file; missing folders are made.
+        options: of the format, e.g. ``scale=100`` for .bvh or ``layout="pos7"`` for .npy.
+
+    Raises:
+        UserError: unknown suffix or option, a target that cannot be written, a motion the format cannot hold.
+    """
+    function = _writer(Path(path))
+    target = check_target(path, motion.modality)
+    check_options(target, motion.modality, options)
+    function(motion, target, **options)
+    return target
+
+
+def load(path: str | os.PathLike[str], **options: Any) -> Motion:
+    """Read a body motion; the file's frame rate is kept.
+
+    Args:
+        path: the file; ``pack.glb#NAME`` means the animation NAME of a .glb or .gltf.
+        options: of the format, e.g. ``animation="Walk"`` for .glb.
+
+    Raises:
+        UserError: no such file, unknown suffix or option, or contents that are not a body motion.
+    """
+    source, animation = named_animation(path)
+    if animation is not None:
+        if options.get("animation", animation) != animation:
+            raise UserError(f"{path}: animation {options['animation']!r} asked for, too; accepted one of both")
+        options["animation"] = animation
+    function = _function(READERS, source, "read")
+    regular_file(source)
+    _check_names(function, 1, source, options)
+    try:
+        motion: Motion = function(source, **options)
+    except UserError as e:
+        raise (e if str(source) in str(e) else UserError(f"{source}: {e}")) from None
+    except OSError as e:
+        raise UserError(f"cannot read {source}: {e.strerror or e}") from None
+    return motion
+
+
+def named_animation(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """``pack.glb#Walk`` -> the file and the name of an animation in it; other paths, and files that are called so, as
+    they are."""
+    text = os.fspath(path)
+    at = next((i for end in PACKS if (i := text.lower().find(f"{end}#")) >= 0), -1)
+    if at < 0 or Path(text).exists():
+        return Path(path), None
+    file, _, name = text[at:].partition("#")
+    return (Path(text[:at] + file), name) if name else (Path(path), None)
+
+
+def _writer(path: Path) -> Callable[..., Any]:
+    return _function({suffix: writer.place for suffix, writer in WRITERS.items()}, path, "write")
+
+
+def _function(places: Mapping[str, str], path: Path, verb: str) -> Callable[..., Any]:
+    suffix = path.suffix.lower()
+    if suffix not in places:
+        raise UserError(f"{path}: cannot {verb} '{suffix or path.name}'; accepted {' '.join(sorted(places))}")
+    function: Callable[..., Any] = resolve_name(places[suffix])
+    return function
+
+
+def _check_names(function: Callable[..., Any], positional: int, path: Path, options: dict[str, Any]) -> None:
+    accepted = _options(function, positional)
+    for name in options:
+        if name not in accepted:
+            raise UserError(f"{path}: no option '{name}' for {path.suffix}; accepted {', '.join(accepted) or 'none'}")
+
+
+def _options(function: Callable[..., Any], positional: int) -> list[str]:
+    return list(inspect.signature(function).parameters)[positional:]

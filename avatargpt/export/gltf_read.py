@@ -12,24 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion
+from avatargpt.export.formats import with_article
 from instruct_data.sources.face_files import check_weights
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of
+from vqvae.io import gltf_rigs
 from vqvae.io.files import parsing
-from vqvae.io.gltf import Animation, Document, Sampler, accessor_values, check_readable, node_transform, read_gltf
-from vqvae.io.gltf_rigs import (
-    STEP,
-    Tracks,
-    animations_turning,
-    check_unit,
-    choose_animation,
-    common_times,
-    extras_of,
-    interpolate,
-    read_foreign,
-)
+from vqvae.io.gltf import Document, Sampler, accessor_values, check_readable, node_transform, read_gltf
 from vqvae.motion import Motion
 from vqvae.retarget import leg_length
 from vqvae.rig import joints_known
@@ -44,21 +35,34 @@ EVEN = 0.01  # the share by which a scale may differ between axes and key frames
 SIZE = 0.02  # the share by which legs may differ from ours before the root is scaled
 BODY = 10  # joints of a body by which a file is one that only has a face, too, unless that moves
 UPRIGHT = 0.8  # least share of the way from pelvis to head that goes up
+UP = np.array([0.0, 1, 0])
 SAME = 0.98  # cosine between bones that lie alike
 
 
-def read_glb(path: Path, animation: str | None = None) -> Motion:
-    """Read an animation of a .glb or .gltf: one with our joints (by node name) back, see :func:`write_glb`, one of
-    another humanoid brought to our skeleton, see `vqvae.io.gltf_rigs`.
+def read_glb(path: Path, animation: str | None = None) -> Motion | FaceMotion | AvatarMotion:
+    """Read an avatar, a face or an animation of a body.
 
-    With the 30 joints of our fingers it is a gesture.
+    A body has our joints (by node name; with the 30 of our fingers it is a gesture), or is another humanoid's and is
+    brought to our skeleton, see `vqvae.io.gltf_rigs`.
 
     Args:
-        animation: the name of the one to read; None where there is only one.
+        animation: the name of the body's to read; None where there is only one.
     """
+    names = {node.name for node in read_gltf(path, ACCEPTED_FACE).nodes}
+    face = _read_face(path)
+    clip: FaceMotion | AvatarMotion | None = face
+    if face is not None and set(SMPL52.names) <= names:
+        body = _read_body(path, None)
+        clip = AvatarMotion(body, face.resampled(body.fps), caption=body.caption)
+    if clip is not None and animation is not None:
+        raise UserError(f"{path}: {with_article(clip.modality)} of one animation; --animation goes with bodies")
+    return clip or _read_body(path, animation)
+
+
+def _read_body(path: Path, animation: str | None) -> Motion:
     gltf = read_gltf(path, ACCEPTED)
     if not set(SMPL22.names) <= {n.name for n in gltf.nodes}:
-        return read_foreign(gltf, path, animation)
+        return gltf_rigs.read_foreign(gltf, path, animation)
     with parsing(path, "a whole glTF", ACCEPTED):
         return _body(gltf, path, animation)
 
@@ -67,7 +71,11 @@ def _body(gltf: Document, path: Path, name: str | None) -> Motion:
     fingers = set(FINGER_NAMES) <= {n.name for n in gltf.nodes}
     skeleton = SMPL52 if fingers else SMPL22
     joints = _joints(gltf, path, skeleton)
-    animation = _body_animation(gltf, set(joints), path, name)
+    if not gltf.animations:
+        raise UserError(f"{path}: no animation; {ACCEPTED}")
+    # where no animation turns our joints the first one is read
+    animations = gltf_rigs.animations_turning(gltf, set(joints)) or gltf.animations[:1]
+    animation = gltf_rigs.choose_animation(animations, name, path, ACCEPTED)
     tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
     if not any(key in tracks for key in [*((j, "rotation") for j in joints), (joints[0], "translation")]):
         raise UserError(f"{path}: no joint is animated; {ACCEPTED}")
@@ -78,8 +86,9 @@ def _body(gltf: Document, path: Path, name: str | None) -> Motion:
     scaled = list(dict.fromkeys(n for way in ways for n in way[:-1]))
     check_readable(path, gltf.extensionsRequired)
     scales = {n: _scale(gltf, n, tracks.get((n, "scale")), path) for n in scaled}
-    rate, caption = extras_of(gltf.extras)
-    track = Tracks(gltf, animation, [*rotated, *((n, "translation") for n in ways[0])], rate, joints=len(joints))
+    rate, caption = gltf_rigs.extras_of(gltf.extras)
+    moved = [*rotated, *((n, "translation") for n in ways[0])]
+    track = gltf_rigs.Tracks(gltf, animation, moved, rate, joints=len(joints))
     fps = track.fps
     # editors put joints of their own between ours, and hang ours elsewhere: the file's tree counts, then ours
     world: dict[int, np.ndarray] = {}
@@ -100,9 +109,14 @@ def _body(gltf: Document, path: Path, name: str | None) -> Motion:
         rigs = {j for skin in gltf.skins or [] for j in skin.joints}
         nodes = [n for n in above if n not in rigs]
         if not nodes or rot.angle_between(world[nodes[-1]], rot.identity(())).max() < 1e-2:
-            up = _upright(bind, skeleton)
+            # glTF's vertical is Y, yet editors can write theirs, Z
+            trunk = _unit(bind[skeleton.names.index("head"), :3, 3] - bind[0, :3, 3])
+            up = rot.between(np.array([0.0, 0, 1]), UP) if trunk[2] > UPRIGHT else rot.identity(())
             turns, root = rot.multiply(up, turns), rot.rotate(up, root)
-    local, body = _local(turns, skeleton.parents), len(SMPL22.names)
+    local, body = turns.copy(), len(SMPL22.names)
+    for j, parent in enumerate(skeleton.parents):
+        if parent >= 0:
+            local[:, j] = rot.multiply(rot.conjugate(turns[:, parent]), turns[:, j])
     if not fingers:
         return Motion(local, root, fps, "body", caption)
     return Motion(local[:, :body], root, fps, "gesture", caption, fingers=local[:, body:])
@@ -134,13 +148,6 @@ def _joints(gltf: Document, path: Path, skeleton: Skeleton) -> list[int]:
             raise UserError(f"{path}: of {len(bodies)} skeletons with these joints {len(moving)} move; accepted one")
         bodies = moving
     return list(bodies[0])
-
-
-def _body_animation(gltf: Document, joints: set[int], path: Path, name: str | None) -> Animation:
-    """The animation of our joints with that name; without a name the only one, or the first if none turns them."""
-    if not gltf.animations:
-        raise UserError(f"{path}: no animation; {ACCEPTED}")
-    return choose_animation(animations_turning(gltf, joints) or gltf.animations[:1], name, path, ACCEPTED)
 
 
 def _scale(gltf: Document, node: int, sampler: Sampler | None, path: Path) -> float:
@@ -237,29 +244,10 @@ def _unit(v: np.ndarray) -> np.ndarray:
     return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
 
 
-def _upright(bind: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """(4,) rotation that takes a file's vertical axis to Y, from bind matrices (J, 4, 4) in the world."""
-    # glTF's vertical is Y, yet editors can write theirs, Z
-    trunk = _unit(bind[skeleton.names.index("head"), :3, 3] - bind[0, :3, 3])
-    return rot.between(np.array([0.0, 0, 1]), np.array([0.0, 1, 0])) if trunk[2] > UPRIGHT else rot.identity(())
-
-
-def _local(world: np.ndarray, parents: Sequence[int]) -> np.ndarray:
-    """Rotations (T, J, 4) of joints in the world, w first, as those below their parents."""
-    out = world.copy()
-    for j, p in enumerate(parents):
-        if p >= 0:
-            out[:, j] = rot.multiply(rot.conjugate(world[:, p]), world[:, j])
-    return out
-
-
-def read_face_glb(path: Path) -> FaceMotion | None:
-    """Read the weights' animation of a .glb whose morph targets have ARKit names; None where no mesh has such targets,
-    or where they stay still on a whole body.
-
-    Targets may come in any order and spelling; those that are missing stay 0, and so does the head without a rotated
-    node ``head``. What that node turns at rest is no turn of the head.
-    """
+def _read_face(path: Path) -> FaceMotion | None:
+    """The animation of morph targets with ARKit names; None without such, or where a whole body's stay still."""
+    # Targets may come in any order and spelling; those that are missing stay 0, and so does the head without a rotated
+    # node ``head``. What that node turns at rest is no turn of the head.
     gltf = read_gltf(path, ACCEPTED_FACE)
     with parsing(path, "a whole glTF", ACCEPTED_FACE):
         mesh = _face_mesh(gltf)
@@ -299,29 +287,24 @@ def _face(gltf: Document, mesh: int, columns: dict[int, int], targets: int, path
     read = [s for s in (moved, turned) if s is not None]
     check_readable(path, gltf.extensionsRequired, [s.interpolation for s in read])
     lines = [accessor_values(gltf, s.input)[:, 0].astype(np.float64) for s in read]
-    rate, caption = extras_of(gltf.extras)
+    rate, caption = gltf_rigs.extras_of(gltf.extras)
     keys = accessor_values(gltf, moved.output).reshape(len(lines[0]), targets)
-    _check_weights(keys, columns, path)
-    steps = [s.interpolation == STEP for s in read]
-    times, fps = common_times(lines, rate, any(steps))
-    table = interpolate(times, lines[0], keys, steps[0])
+    try:
+        check_weights(keys[:, list(columns.values())], [arkit.NAMES[i] for i in columns])
+    except UserError as e:
+        raise UserError(f"{path}: key frame {str(e).removeprefix('row ')}") from None
+    steps = [s.interpolation == gltf_rigs.STEP for s in read]
+    times, fps = gltf_rigs.common_times(lines, rate, any(steps))
+    table = gltf_rigs.interpolate(times, lines[0], keys, steps[0])
     weights = np.zeros((len(times), arkit.COUNT), np.float32)
     for ours, theirs in columns.items():
         weights[:, ours] = table[:, theirs]
     head = np.zeros((len(times), 3))
     if turned is not None:
-        local = check_unit(np.roll(accessor_values(gltf, turned.output), 1, axis=-1))
-        head = interpolate(times, lines[1], angles_of(world_turns(local, *_head_at_rest(gltf, bone))), steps[1])
+        local = gltf_rigs.check_unit(np.roll(accessor_values(gltf, turned.output), 1, axis=-1))
+        away = world_turns(local, *_head_at_rest(gltf, bone))
+        head = gltf_rigs.interpolate(times, lines[1], angles_of(away), steps[1])
     return FaceMotion(weights, head, fps, caption)
-
-
-def _check_weights(keys: np.ndarray, columns: dict[int, int], path: Path) -> None:
-    """Refuse weights far from 0 to 1, as in the other formats; keys (n, targets)."""
-    indices = list(columns)
-    try:
-        check_weights(keys[:, [columns[i] for i in indices]], [arkit.NAMES[i] for i in indices])
-    except UserError as e:
-        raise UserError(f"{path}: key frame {str(e).removeprefix('row ')}") from None
 
 
 def _head_at_rest(gltf: Document, bone: int) -> tuple[np.ndarray, np.ndarray]:
@@ -335,25 +318,11 @@ def _head_at_rest(gltf: Document, bone: int) -> tuple[np.ndarray, np.ndarray]:
             local = np.linalg.inv(bind[0]) @ bind[1]
             inside = [(n.children or []) if i in skin.joints else [] for i, n in enumerate(gltf.nodes)]
             axes = rotation_above(bone, inside, lambda n: node_transform(gltf.nodes[n])["rotation"])
-            return rot.multiply(_to_vertical(rot.rotate(axes, local[:3, 3])), axes), _rotations_of(local)
+            # the axis nearest to the way from neck to head, which may lean, is the vertical one
+            way = rot.rotate(axes, local[:3, 3])
+            k = int(np.abs(way).argmax())
+            upright = rot.between(np.eye(3)[k] * np.sign(way[k]), UP) if way[k] else rot.identity(())
+            return rot.multiply(upright, axes), _rotations_of(local)
     children = [n.children or [] for n in gltf.nodes]
     above = rotation_above(bone, children, lambda n: node_transform(gltf.nodes[n])["rotation"])
     return above, node_transform(gltf.nodes[bone])["rotation"]
-
-
-def _to_vertical(way: np.ndarray) -> np.ndarray:
-    """(4,) rotation that takes the axis nearest to the way (3,) from neck to head, which may lean, to Y."""
-    k = int(np.abs(way).argmax())
-    return rot.between(np.eye(3)[k] * np.sign(way[k]), np.array([0.0, 1, 0])) if way[k] else rot.identity(())
-
-
-def read_avatar_glb(path: Path) -> AvatarMotion | None:
-    """Read a .glb that has both our 52 joints and a mesh of ARKit morph targets; None where it has not both."""
-    names = {node.name for node in read_gltf(path, ACCEPTED_FACE).nodes}
-    if not set(SMPL52.names) <= names:
-        return None
-    face = read_face_glb(path)
-    if face is None:
-        return None
-    body = read_glb(path)
-    return AvatarMotion(body, face.resampled(body.fps), caption=body.caption)

@@ -85,8 +85,15 @@ class _Animation:
             self.track(j, "rotation", xyzw(rotations[:, j]))
 
 
-def write_glb(motion: Motion, path: Path) -> Path:
-    """Write a body: one mesh, one skin of 22 joints, 52 with fingers."""
+def write_glb(motion: Motion | FaceMotion | AvatarMotion, path: Path) -> Path:
+    """Write a .glb of a body, a face or an avatar."""
+    if isinstance(motion, AvatarMotion):
+        return write_avatar_glb(motion, path)
+    return _write_face(motion, path) if isinstance(motion, FaceMotion) else _write_body(motion, path)
+
+
+def _write_body(motion: Motion, path: Path) -> Path:
+    """One mesh, one skin of 22 joints, 52 with fingers."""
     import pygltflib as gl
 
     from avatargpt.export.mesh import body_mesh
@@ -105,8 +112,8 @@ def write_glb(motion: Motion, path: Path) -> Path:
     return _save(path, data, motion, "motion", animation, nodes, [0, len(joints)], meshes, materials, skin)
 
 
-def write_face_glb(motion: FaceMotion, path: Path) -> Path:
-    """Write a face: the head as one mesh with 52 sparse morph targets, on a joint ``head``."""
+def _write_face(motion: FaceMotion, path: Path) -> Path:
+    """The head as one mesh with 52 sparse morph targets, on a joint ``head``."""
     import pygltflib as gl
 
     from avatargpt.export.head import NECK, PIVOT, head

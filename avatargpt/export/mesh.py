@@ -83,7 +83,7 @@ def body_mesh(fingers: bool = False) -> Mesh:
     above = np.cumsum([0, *(len(s[0]) for s in skins[:-1])])
     vertices, normals = (np.concatenate([s[k] for s in skins]) for k in (0, 1))
     triangles = np.concatenate([s[2] + n for s, n in zip(skins, above, strict=True)])
-    distance = _distances(vertices, ends, radii)
+    distance = np.stack([_capsule(vertices, e, r)[0] for e, r in zip(ends, radii, strict=True)], 1)
     distance[:, shape.eyes] = np.inf
     joints, weights = _weights(distance, shape, skeleton)
     colours = _colours(distance, shape)
@@ -117,11 +117,6 @@ def _skin(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> tup
         value, gradient = _field(vertices, ends, radii, blend)
         vertices = vertices - np.clip(value, -cell / 2, cell / 2)[:, None] * gradient
     return vertices, _field(vertices, ends, radii, blend)[1], triangles
-
-
-def _distances(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Signed distance of points (N, 3) to every capsule (N, P)."""
-    return np.stack([_capsule(points, e, r)[0] for e, r in zip(ends, radii, strict=True)], 1)
 
 
 def _capsule(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

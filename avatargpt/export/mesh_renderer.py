@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatargpt.export.head import head, vertex_normals
+
+if TYPE_CHECKING:
+    from avatargpt.export.mesh import AvatarMesh
 
 _DISTANCE = 0.78  # m from the camera to the head
 _AIM = np.array([0.0, -0.030, 0.02])
@@ -41,22 +44,6 @@ class Look:
 _TINTED = {"skin": ("skin", "ear"), "hair": ("hair", "brow"), "eye": ("eye",), "cloth": ("collar",)}
 
 
-class ColouredMesh(Protocol):
-    """A mesh to draw; fields as of `avatargpt.export.head.Head`."""
-
-    @property
-    def triangles(self) -> np.ndarray: ...
-    @property
-    def colours(self) -> np.ndarray: ...
-    @property
-    def gloss(self) -> np.ndarray: ...
-    @property
-    def parts(self) -> np.ndarray: ...
-    @property
-    def names(self) -> tuple[str, ...]: ...
-    def part(self, name: str) -> np.ndarray: ...
-
-
 class MeshRenderer:
     """Draws a mesh, usually the head, from the front.
 
@@ -71,7 +58,7 @@ class MeshRenderer:
 
     def __init__(
         self, width: int, height: int, span: float = 0.36, yaw: float = 0.0, sharp: int = 2, look: Look | None = None,
-        shape: ColouredMesh | None = None, aim: np.ndarray = _AIM, distance: float = _DISTANCE,
+        shape: AvatarMesh | None = None, aim: np.ndarray = _AIM, distance: float = _DISTANCE,
     ) -> None:  # fmt: skip
         self.width, self.height, self._sharp = width, height, sharp
         self._w, self._h = width * sharp, height * sharp
@@ -79,7 +66,7 @@ class MeshRenderer:
         self._focal = self._h * distance / span
         c, s = np.cos(yaw), np.sin(yaw)
         self._axes = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-        self._mesh: ColouredMesh = shape or head()
+        self._mesh = shape or head()
         fade = np.linspace(0, 1, self._h)[:, None]
         self._back = (_TOP + (_BOTTOM - _TOP) * fade).astype(np.float32)
         self._light = self._mesh.colours.astype(np.float64)

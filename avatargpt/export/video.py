@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.body_renderer import FRAMES_TOGETHER, BodyRenderer, capsule_ends, fit_view
-from avatargpt.export.table import check_size, missing_extra
+from avatargpt.export.formats import check_size, missing_extra
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
 from vqvae.motion import Motion, atomic_write
@@ -183,13 +183,14 @@ class _Soundtrack:
     def __init__(self, container: Any, source: str | os.PathLike[str], seconds: float) -> None:
         import av
 
-        from avatargpt.speech.audio import inspect
+        from avatargpt.speech.audio import inspect, sample_blocks, to_mono
 
         info = inspect(source)
         self._rate = info.rate
         self._remaining = round(seconds * info.rate)  # samples
         self._encoded = 0
-        self._blocks = _sound_blocks(Path(source), info.channels)
+        blocks = sample_blocks(Path(source), 4096)
+        self._blocks = (np.nan_to_num(b if info.channels == 2 else to_mono(b)[:, None]) for b in blocks)
         self._layout = "stereo" if info.channels == 2 else "mono"
         rate = info.rate if info.rate in _AAC_RATES else _RESAMPLED_RATE
         self._container = container
@@ -221,11 +222,3 @@ class _Soundtrack:
         self._remaining -= len(block)
         for resampled in self._resampler.resample(frame):
             self._container.mux(self._stream.encode(resampled))
-
-
-def _sound_blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
-    """(n, 1 or 2) float32 blocks of a sound file."""
-    from avatargpt.speech.audio import sample_blocks, to_mono
-
-    for block in sample_blocks(path, 4096):
-        yield np.nan_to_num(block) if channels == 2 else np.nan_to_num(to_mono(block)[:, None])

@@ -22,18 +22,9 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.features import STANDING
+from vqvae.io import gltf_rigs
 from vqvae.io.files import parsing
-from vqvae.io.gltf import FLOAT, Document, accessor_values, check_readable, node_transform, read_gltf
-from vqvae.io.gltf_rigs import (
-    STEP,
-    animations_turning,
-    check_unit,
-    common_times,
-    extras_of,
-    interpolate,
-    interpolate_rotations,
-    read_foreign,
-)
+from vqvae.io.gltf import FLOAT, Document, Sampler, accessor_values, check_readable, node_transform, read_gltf
 from vqvae.motion import Motion, atomic_write
 from vqvae.skeleton import SMPL22, SMPL52
 
@@ -144,11 +135,21 @@ class _File:
             "extensions": {EXTENSION: extension}, "extras": {"fps": fps, "caption": caption},
             "scene": 0, "scenes": [{"nodes": self.roots}], "nodes": self.nodes,
             "animations": [{"name": caption or name, "samplers": self.samplers, "channels": self.channels}],
-            "accessors": [json.loads(a.to_json()) for a in self.data.accessors],
-            "bufferViews": [json.loads(v.to_json()) for v in self.data.views],
+            "accessors": [_filled(a) for a in self.data.accessors],
+            "bufferViews": [_filled(v) for v in self.data.views],
             "buffers": [{"byteLength": len(self.data.blob)}],
         }  # fmt: skip
-        return _packed(gltf, bytes(self.data.blob))
+        # the binary container: header, JSON chunk, data chunk, each padded to 4 bytes
+        text, blob = json.dumps(gltf, ensure_ascii=False, separators=(",", ":")).encode(), bytes(self.data.blob)
+        text += b" " * (-len(text) % 4)
+        head = struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(blob))
+        json_head, blob_head = (struct.pack("<I4s", len(x), k) for x, k in ((text, b"JSON"), (blob, b"BIN\0")))
+        return head + json_head + text + blob_head + blob
+
+
+def _filled(row: Any) -> dict[str, Any]:
+    """An accessor or a view without its empty fields, which would be invalid."""
+    return {k: v for k, v in json.loads(row.to_json()).items() if v not in (None, {}, [])}
 
 
 def write_vrma(motion: Motion | FaceMotion | AvatarMotion, path: Path, layout: str = "both") -> Path:
@@ -178,18 +179,6 @@ def _bones(motion: Motion) -> list[Bone]:
         x, y, z = (STANDING if parent < 0 else offset).tolist()
         out.append(Bone(bone_of(joint), "" if parent < 0 else bone_of(skeleton.names[parent]), (x, y, z)))
     return out
-
-
-def _packed(gltf: dict[str, Any], blob: bytes) -> bytes:
-    """The binary container: header, JSON chunk, data chunk, each padded to 4 bytes."""
-    # empty fields would be invalid
-    for table in ("accessors", "bufferViews"):
-        gltf[table] = [{k: v for k, v in row.items() if v not in (None, {}, [])} for row in gltf[table]]
-    text = json.dumps(gltf, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    size = 12 + 8 + len(text) + 8 + len(blob)
-    head = struct.pack("<4sII", b"glTF", 2, size) + struct.pack("<I4s", len(text), b"JSON")
-    return head + text + struct.pack("<I4s", len(blob), b"BIN\0") + blob
 
 
 def presets(motion: FaceMotion) -> dict[str, np.ndarray]:
@@ -232,7 +221,7 @@ def read_vrma(path: Path) -> Motion | FaceMotion:
     """
     gltf = read_gltf(path, ACCEPTED, "a whole .vrma")
     with parsing(path, "a whole .vrma", ACCEPTED):
-        return _face(gltf, path) if _has_face(gltf) else read_foreign(gltf, path)
+        return _face(gltf, path) if _has_face(gltf) else gltf_rigs.read_foreign(gltf, path)
 
 
 def _has_face(gltf: Document) -> bool:
@@ -241,7 +230,7 @@ def _has_face(gltf: Document) -> bool:
         return True  # a file without the extension is refused as a face
     bones = about.get("humanoid", {}).get("humanBones", {})
     body = {int(bone["node"]) for name, bone in bones.items() if name not in _HEAD_BONES}
-    return not animations_turning(gltf, body)
+    return not gltf_rigs.animations_turning(gltf, body)
 
 
 def _face(gltf: Document, path: Path) -> FaceMotion:
@@ -261,25 +250,28 @@ def _face(gltf: Document, path: Path) -> FaceMotion:
     def values(index: int) -> np.ndarray:
         return accessor_values(gltf, index).astype(np.float64)
 
+    def is_held(sampler: Sampler) -> bool:
+        return sampler.interpolation == gltf_rigs.STEP
+
     lines = {i: values(i)[:, 0] for i in {s.input for s in read}}
-    rate, caption = extras_of(gltf.extras)
-    times, fps = common_times(list(lines.values()), rate, any(s.interpolation == STEP for s in read))
+    rate, caption = gltf_rigs.extras_of(gltf.extras)
+    times, fps = gltf_rigs.common_times(list(lines.values()), rate, any(is_held(s) for s in read))
     weights, head = np.zeros((len(times), arkit.COUNT)), np.zeros((len(times), 3))
     for i, sampler in shapes.items():
-        step = sampler.interpolation == STEP
-        weights[:, i] = interpolate(times, lines[sampler.input], values(sampler.output)[:, 0], step)
+        column = values(sampler.output)[:, 0]
+        weights[:, i] = gltf_rigs.interpolate(times, lines[sampler.input], column, is_held(sampler))
     # VRM defines turns for a skeleton without rotations at rest, whatever the file's bones have there; where the neck
     # turns as well, a face's head is what both do together
     local = [node_transform(node)["rotation"].astype(np.float64) for node in gltf.nodes]
     turned = []
     for bone, sampler in rotated:
         above = rotation_above(bone, [n.children for n in gltf.nodes], lambda n: local[n])
-        keys = check_unit(np.roll(values(sampler.output), 1, axis=-1))
-        turned.append((lines[sampler.input], world_turns(keys, above, local[bone]), sampler.interpolation == STEP))
+        keys = gltf_rigs.check_unit(np.roll(values(sampler.output), 1, axis=-1))
+        turned.append((lines[sampler.input], world_turns(keys, above, local[bone]), is_held(sampler)))
     if len(turned) > 1:
-        both = (interpolate_rotations(times, line, check_unit(q), step) for line, q, step in turned)
+        both = (gltf_rigs.interpolate_rotations(times, line, gltf_rigs.check_unit(q), step) for line, q, step in turned)
         head = angles_of(rot.multiply(*both))
     elif turned:
         line, away, step = turned[0]
-        head = interpolate(times, line, angles_of(away), step)
+        head = gltf_rigs.interpolate(times, line, angles_of(away), step)
     return FaceMotion(weights, head, fps, caption)

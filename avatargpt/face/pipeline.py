@@ -14,15 +14,7 @@ import numpy as np
 from avatargpt.face.audio_model.conditioning import Direction, Feeling
 from avatargpt.face.audio_model.controls import Controls, apply_controls
 from avatargpt.face.audio_model.idle import Span, calm_spans, jaw_spans, lid_spans
-from avatargpt.face.instructions.scores import (
-    NamedTimes,
-    check_times,
-    clauses_of,
-    feelings_of,
-    fit_score,
-    place_score,
-    spread_score,
-)
+from avatargpt.face.instructions import scores as score_times
 from avatargpt.face.instructions.timing import WordTimes, anchor_time, arrange, is_beyond, is_timed
 from avatargpt.requests.english import worded
 from avatargpt.speech.audio import MAX_SECONDS, check_rate, inspect
@@ -147,7 +139,7 @@ class FacePipeline:
         beyond = request is not None and is_beyond(request, words) and certainty >= MIN_CERTAINTY
         if beyond and (arranged := self._by_clauses(text, request, sound or seconds, words)) is not None:
             return arranged
-        named: NamedTimes = ""
+        named: score_times.NamedTimes = ""
         for c in clauses:
             if c.at is not None or c.until is not None:
                 named = "clock"
@@ -197,7 +189,7 @@ class FacePipeline:
             if score is not None:
                 length = seconds or self.default_seconds(score, feelings)
                 spreads = reads and (length < score.length or (not has_sound and seconds is not None))
-                out[k] = place_score(score, length, spreads, bool(feelings))
+                out[k] = score_times.place_score(score, length, spreads, bool(feelings))
         return out
 
     def spans(self, score: Score | None) -> tuple[tuple[Span, ...], tuple[Span, ...], tuple[Span, ...]]:
@@ -223,9 +215,9 @@ class FacePipeline:
     ) -> Direction:
         """A score, fitted to `seconds`, as a direction of the driver; `feelings` replace the score's own."""
         if score is not None and seconds is not None:
-            score = fit_score(score, seconds)
-        keyframes = list(feelings) or (feelings_of(score) if score is not None else [])
-        clauses = clauses_of(score) if score is not None else []
+            score = score_times.fit_score(score, seconds)
+        keyframes = list(feelings) or (score_times.feelings_of(score) if score is not None else [])
+        clauses = score_times.clauses_of(score) if score is not None else []
         return Direction.make(keyframes, clauses, self.grounder) if keyframes or clauses else Direction()
 
     def default_seconds(self, score: Score | None, feelings: Sequence[Feeling] = ()) -> float:
@@ -265,13 +257,13 @@ class FacePipeline:
         requested = seconds if audio is None else None
         if score is None and text:
             score = self.read([text], [requested], length if audio is not None else None, [words])[0]
-            check_times(score, length or score.length)
+            score_times.check_times(score, length or score.length)
         if length is None:
             length = self.default_seconds(score, feelings)
         if not 0 < length <= MAX_SECONDS:
             raise UserError(f"{length:g} s; accepted: above 0, at most {MAX_SECONDS / 3600:g} hours")
         if score is not None and requested is not None:
-            score = spread_score(score, requested)
+            score = score_times.spread_score(score, requested)
         direction = self.direction(score, feelings, length)
         clip_seconds = None if audio is not None else length
         clip = self.driver.drive(audio, rate, direction, seconds=clip_seconds, head=head, progress=progress)

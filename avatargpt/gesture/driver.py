@@ -15,8 +15,8 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from avatargpt.gesture.decoding import CodeDecoder
     from avatargpt.gesture.network import GestureNetwork
+    from vqvae.tokenizer import MotionTokenizer
 
 NAME = "gesture"  # of the files
 VERSION = 1  # of the folder's layout
@@ -31,7 +31,7 @@ class GestureDriver:
     """
 
     def __init__(
-        self, network: GestureNetwork, source: str = "this gesture network", tokenizer: CodeDecoder | None = None
+        self, network: GestureNetwork, source: str = "this gesture network", tokenizer: MotionTokenizer | None = None
     ) -> None:
         self.network, self.source, self._tokenizer = network.eval(), source, tokenizer
 
@@ -65,7 +65,7 @@ class GestureDriver:
         return fingerprint(self.network)
 
     @property
-    def tokenizer(self) -> CodeDecoder:
+    def tokenizer(self) -> MotionTokenizer:
         """The decoder of the network's codes. Raises UserError where the folder has none."""
         if self._tokenizer is None:
             raise UserError(f"{self.source}: no tokenizer.json beside the network, so its tokens cannot be decoded; "

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avatargpt.llm.cache import AnswerCache
-from avatargpt.llm.model import Backend, LanguageModel, Limits
+from avatargpt.llm.model import AnswerCache, Backend, LanguageModel, Limits
 from vqvae.errors import UserError
 
 __all__ = ["ACCEPTED", "LanguageModel", "Limits", "load_llm"]

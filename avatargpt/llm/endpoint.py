@@ -12,8 +12,7 @@ from typing import Any
 
 import httpx
 
-from avatargpt.llm.model import Completion, LlmFailed, schema_text
-from avatargpt.llm.prompts import Messages
+from avatargpt.llm.model import Completion, LlmFailed, Messages, schema_text
 from vqvae.errors import UserError
 
 URL, MODEL, KEY = "AVATARGPT_LLM_URL", "AVATARGPT_LLM_MODEL", "AVATARGPT_LLM_KEY"

@@ -12,9 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from avatargpt.llm.cache import AnswerCache
-from avatargpt.llm.model import Completion, schema_text
-from avatargpt.llm.prompts import Messages
+from avatargpt.llm.model import AnswerCache, Completion, Messages, schema_text
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, regular_file
 

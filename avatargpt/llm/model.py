@@ -1,21 +1,157 @@
-"""`LanguageModel`: a prompt file and values in, validated objects out, within bounds of time, tokens and money."""
+"""`LanguageModel`: a prompt file and values in, validated objects out, within bounds of time, tokens and money.
+
+A prompt file has ``name``, ``version``, ``system``, ``user`` (with ``$slot`` where a value goes) and ``examples``, two
+or more of ``values`` and the ``answer``. Values are data, not instructions: they are written as JSON whose angle
+brackets cannot end the ``<data>`` that a file fences them with. Answers are stored on the disk (`AnswerCache`).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from string import Template
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from avatargpt.llm.cache import AnswerCache
-from avatargpt.llm.prompts import Messages, Prompt
 from vqvae.errors import UserError
-from vqvae.io.files import reason
+from vqvae.io.data_files import read_object, read_yaml
+from vqvae.io.files import atomic_write, reason
 from vqvae.strict import Number, PositiveInt, Rate, Strict
+
+FOLDER = Path(__file__).parent / "prompts"
+Messages = list[dict[str, str]]
+
+
+class Example(Strict):
+    """A question with its answer."""
+
+    values: dict[str, Any]
+    answer: dict[str, Any]
+
+
+class Prompt(Strict):
+    """One file.
+
+    Attributes:
+        name, version: which one; a changed file gets a new version. system: the rules, the same for every question.
+        user: the question, ``$slot`` for values. examples: sent as earlier turns.
+    """
+
+    name: str
+    version: PositiveInt
+    system: str
+    user: str
+    examples: list[Example] = Field(min_length=2)
+
+    def messages(self, values: Mapping[str, Any]) -> Messages:
+        """The turns to send: the constant part first, so that a model that has read it once need not read it again.
+
+        Raises:
+            UserError: a slot without a value.
+        """
+        out = [{"role": "system", "content": self.system.strip()}]
+        for example in self.examples:
+            out.append({"role": "user", "content": self._question(example.values)})
+            out.append({"role": "assistant", "content": json.dumps(example.answer, ensure_ascii=False)})
+        return [*out, {"role": "user", "content": self._question(values)}]
+
+    def _question(self, values: Mapping[str, Any]) -> str:
+        try:
+            return Template(self.user).substitute({k: written(v) for k, v in values.items()}).strip()
+        except KeyError as e:
+            raise UserError(f"prompt {self.name}: no value for {e}; given: {', '.join(values)}") from None
+
+
+def written(value: Any) -> str:
+    """A value as JSON; angle brackets cannot end a fence."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+@lru_cache
+def prompt(name: str) -> Prompt:
+    """The prompt of ``prompts/NAME.yaml``.
+
+    Raises:
+        UserError: none of that name, or a damaged file.
+    """
+    path = FOLDER / f"{name}.yaml"
+    return Prompt.read(read_yaml(path), str(path))
+
+
+MAX_BYTES, MAX_FILES = 32 << 20, 5000
+MAX_ANSWER_BYTES = 1 << 20
+CACHE_VARIABLE = "AVATARGPT_CACHE"
+
+
+def cache_folder() -> Path:
+    """``$AVATARGPT_CACHE/llm`` or ``~/.cache/avatargpt/llm``."""
+    folder = os.environ.get(CACHE_VARIABLE, "").strip()
+    root = Path(folder) if folder else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatargpt"
+    return root / "llm"
+
+
+class AnswerCache:
+    """A folder of JSON files, one per answer; those not used for longest go first.
+
+    Errors are not reported: a file that cannot be read counts as missing, one that cannot be written is left out.
+
+    Args:
+        folder: made when it is first needed. max_bytes, max_files: of the folder.
+    """
+
+    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> None:
+        self.folder = folder or cache_folder()
+        self.max_bytes, self.max_files = max_bytes, max_files
+
+    @staticmethod
+    def key(*parts: Any) -> str:
+        """SHA-256 of the question: model, prompt, schema, temperature, seed."""
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+    def get(self, key: str) -> str | None:
+        """The answer, or None."""
+        path = self._path(key)
+        try:
+            answer = read_object(path, MAX_ANSWER_BYTES).get("said")
+        except UserError:
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        return answer if isinstance(answer, str) else None
+
+    def put(self, key: str, answer: str) -> None:
+        """Store an answer."""
+        text = json.dumps({"said": answer})
+        if len(text) > MAX_ANSWER_BYTES:
+            return
+        with suppress(UserError, OSError):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            atomic_write(self._path(key), lambda p: p.write_text(text, encoding="utf-8"))
+            self._bound()
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def _bound(self) -> None:
+        with os.scandir(self.folder) as entries:
+            rows = [(e.stat().st_mtime, e.stat().st_size, e.path) for e in entries if e.name.endswith(".json")]
+        size = sum(r[1] for r in rows)
+        oldest = sorted(rows)
+        while oldest and (size > self.max_bytes or len(oldest) > self.max_files):
+            _, file_size, path = oldest.pop(0)
+            size -= file_size
+            with suppress(OSError):
+                os.unlink(path)
+
 
 # an answer that cannot be used is requested again, with the reason
 MAX_ATTEMPTS = 3
@@ -313,7 +449,7 @@ class LanguageModel:
         """Answers of which each fits the schema and passes the check.
 
         Args:
-            prompt: see `avatargpt.llm.prompts`. values: of its slots.
+            prompt: see `avatargpt.llm.model`. values: of its slots.
             schema: of an answer; the question is repeated with the reason where an answer does not fit.
             seed: of the first sample; the same seed is answered from the cache.
             samples: at most. One that cannot be used is left out as long as there is another.

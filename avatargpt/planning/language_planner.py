@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from avatargpt.llm.model import Answer, LanguageModel, LlmFailed
-from avatargpt.llm.prompts import prompt
+from avatargpt.llm.model import Answer, LanguageModel, LlmFailed, prompt
 from avatargpt.planning.answers import (
     ActivityAnswer,
     BriefActivity,

@@ -15,18 +15,10 @@ from typing import Any, Literal
 import numpy as np
 
 from avatargpt.speech import audio as sound
+from avatargpt.speech import phone_times
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.features import extract
-from avatargpt.speech.phone_times import (
-    SKIP,
-    STEPS,
-    Alignment,
-    PhoneModel,
-    viterbi,
-    with_closures,
-    with_onsets,
-    with_visemes,
-)
+from avatargpt.speech.phone_times import SKIP, STEPS, Alignment, PhoneModel
 from avatargpt.speech.phones import INDEX, SILENCE, Phone
 from avatargpt.speech.pronouncing import TranscriptWord, transcript_words
 from avatargpt.speech.words import Word, Words
@@ -236,7 +228,7 @@ def score_sound(model: PhoneModel, audio: np.ndarray) -> SoundScores:
         lead = min(start, LEAD)
         part = features[start - lead : start + CHUNK + model.look_ahead]
         parts.append(model.phone_scores(part)[2 * lead : 2 * (lead + CHUNK)])
-    return SoundScores(features, with_visemes(np.concatenate(parts)))
+    return SoundScores(features, phone_times.with_visemes(np.concatenate(parts)))
 
 
 def align_words(
@@ -258,7 +250,8 @@ def align_words(
     chance = float(backwards_losses.mean()) if len(backwards_losses) else SKIP
     left_out = len(text.names) - len(set(path.steps[path.steps >= 0].tolist()))
     of_word: dict[int, list[Phone]] = {}
-    phones = [p for p in with_onsets(with_closures(path.phones), sound_scores.features) if p.name != "SIL"]
+    timed_phones = phone_times.with_onsets(phone_times.with_closures(path.phones), sound_scores.features)
+    phones = [p for p in timed_phones if p.name != "SIL"]
     for number, phone in zip([n for n in path.numbers if n >= 0], phones, strict=True):
         of_word.setdefault(text.owner[number], []).append(replace(phone, stress=text.stresses[number]))
     owner = np.array(text.owner)[path.steps[path.steps >= 0]]
@@ -334,7 +327,7 @@ def _by_windows(
             names = text.phones(word, limit)
             count = sum(name != "SIL" for name in names)
             times = None if near is None else near[base : base + count] - start / STEPS
-            path = viterbi(window, names, last, text.owner[base : base + count], times, slack)
+            path = phone_times.viterbi(window, names, last, text.owner[base : base + count], times, slack)
             stop = len(window) if last else _cut(path.steps, base, text)
         inside = path.steps[:stop]
         count = int(inside.max(initial=-1)) + 1

@@ -11,20 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.speech import alignment, word_files
 from avatargpt.speech import audio as sound
-from avatargpt.speech import word_files
-from avatargpt.speech.alignment import (
-    FOREIGN_SHARE,
-    MAX_NAMED,
-    MIN_FIT,
-    POOR_FIT,
-    Aligner,
-    Progress,
-    align,
-    align_words,
-    samples_of,
-    score_sound,
-)
 from avatargpt.speech.phone_times import PhoneModel
 from avatargpt.speech.pronouncing import TranscriptWord, cmudict, transcript_words
 from avatargpt.speech.words import Word, Words, checked_words
@@ -63,7 +51,7 @@ def transcript_path(argument: str) -> Path | None:
 
 def words_of(
     transcript: str | os.PathLike[str] | Words, audio: str | os.PathLike[str] | np.ndarray, model: PhoneModel,
-    rate: int = sound.RATE, progress: Progress | None = None,
+    rate: int = sound.RATE, progress: alignment.Progress | None = None,
 ) -> Words:  # fmt: skip
     """The words of a recording with their times.
 
@@ -83,7 +71,7 @@ def words_of(
     seconds = sound.open_sound(audio, rate).about.seconds
     text, near = ("", transcript) if isinstance(transcript, Words) else parse_transcript(os.fspath(transcript))
     if near is None:
-        return align(audio, text, model, rate, progress=progress)
+        return alignment.align(audio, text, model, rate, progress=progress)
     where = "the words" if isinstance(transcript, Words) else str(transcript_path(os.fspath(transcript)))
     last = near.words[-1]
     if last.start >= seconds:
@@ -95,7 +83,7 @@ def words_of(
             f"{where}: {pace:.1f} words a second; accepted: up to {MAX_WORD_RATE:g}, as fast as anybody speaks"
         )
     if near.source == "subtitles":
-        return align(audio, "", model, rate, progress=progress, near=near, slack=SUBTITLE_SLACK)
+        return alignment.align(audio, "", model, rate, progress=progress, near=near, slack=SUBTITLE_SLACK)
     words = checked_words(where, [*near.words], near.source, seconds, near.notes)
     return replace(words, notes=(*words.notes, *_doubts(words, audio, rate, where, name, model)))
 
@@ -110,8 +98,8 @@ def _doubts(
         return [f"{where}: not compared with the sound ({e})"]
     pronounced, owner, unknown = _pronounced(words.words)
     notes = []
-    if len(unknown) > FOREIGN_SHARE * len(words):
-        examples = ", ".join(unknown[:MAX_NAMED])
+    if len(unknown) > alignment.FOREIGN_SHARE * len(words):
+        examples = ", ".join(unknown[: alignment.MAX_NAMED])
         notes.append(f"{where}: {len(unknown)} of {len(words)} words are in no dictionary ({examples} ...); is it "
                      "English? Others mean nothing to the network")  # fmt: skip
     first = words.words[0].start
@@ -122,13 +110,14 @@ def _doubts(
     part = _excerpt(audio, rate, start, first + EXCERPT + EXCERPT_SLACK)
     times = np.array([(words.words[at].start - start, words.words[at].end - start) for _, at in judged])
     try:
-        fit = align_words(score_sound(model, part), [word for word, _ in judged], times, EXCERPT_SLACK).fit
+        scores = alignment.score_sound(model, part)
+        fit = alignment.align_words(scores, [word for word, _ in judged], times, EXCERPT_SLACK).fit
     except UserError:  # more words than there is time for
         fit = 0.0
-    if fit < MIN_FIT:
+    if fit < alignment.MIN_FIT:
         notes.append(f"{where}: these words do not seem to be spoken in {name}: fit {max(fit, 0.0):.2f}, "
-                     f"{MIN_FIT:g} or more where they are")  # fmt: skip
-    elif fit < POOR_FIT:
+                     f"{alignment.MIN_FIT:g} or more where they are")  # fmt: skip
+    elif fit < alignment.POOR_FIT:
         notes.append(f"{where}: fits {name} poorly: fit {fit:.2f}, clear speech has 0.6 to 1")
     return notes
 
@@ -166,7 +155,7 @@ def _pronounced(words: Sequence[Word]) -> tuple[list[TranscriptWord], list[int],
 # Speech recognition
 def transcribe(
     audio: str | os.PathLike[str] | np.ndarray, whisper: Any, model: PhoneModel, rate: int = sound.RATE,
-    aligner: Aligner = "auto", device: str = "cpu", progress: Callable[[int, int], None] | None = None,
+    aligner: alignment.Aligner = "auto", device: str = "cpu", progress: Callable[[int, int], None] | None = None,
 ) -> Words:  # fmt: skip
     """Words of a recording without a transcript, by Whisper (extra ``asr``) and `align`.
 
@@ -182,12 +171,12 @@ def transcribe(
     Raises:
         UserError: faster-whisper is not installed, no such model, no words heard, or another language than English.
     """
-    samples, where = samples_of(audio, rate)
+    samples, where = alignment.samples_of(audio, rate)
     if isinstance(whisper, str | os.PathLike):
         whisper = load_whisper(os.fspath(whisper), device)
     coarse = recognise(whisper, samples, where, progress)
     try:
-        words = align(samples, "", model, aligner=aligner, near=coarse, slack=WHISPER_SLACK, min_fit=0.0)
+        words = alignment.align(samples, "", model, aligner=aligner, near=coarse, slack=WHISPER_SLACK, min_fit=0.0)
     except UserError as e:
         return replace(coarse, notes=(*coarse.notes, f"{where}: times are Whisper's own, about 0.1 s coarse ({e})"))
     notes = tuple(note.replace("the sound:", f"{where}:", 1) for note in words.notes)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from avatargpt.face.audio_model.conditioning import Grounder
 from avatargpt.face.instructions.network import MAX_WORDS, ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.face import reading_score
 from avatargpt.train.data.parser_data import Material, ParserBatches, ParserTraining, material, rows_of
 from avatargpt.train.loop import run
@@ -75,7 +75,7 @@ class ParserStage(AveragedStage):
     schedule: ParserTraining
 
     def __init__(
-        self, recipe: ParserRecipe, written: Sequence[Score], runtime: Runtime, grounder: Grounder,
+        self, recipe: ParserRecipe, written: Sequence[Score], runtime: Runtime, grounder: SentenceGrounder,
         where: str = "configuration", start: Path | None = None, corpus: Sequence[Score] = (),
         excluded: Sequence[Score] = (),
     ) -> None:  # fmt: skip

@@ -12,8 +12,7 @@ from pygltflib import GLTF2
 
 from avatargpt import export
 from avatargpt.avatar.bodies import Clip
-from avatargpt.avatar.compose import composed
-from avatargpt.avatar.pipeline import AvatarPipeline
+from avatargpt.avatar.pipeline import AvatarPipeline, composed
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.pipeline import FacePipeline, driver_folder
 from tests.factories import voice

@@ -10,7 +10,15 @@ import torch
 
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.instructions import parser as parsing
-from avatargpt.face.instructions.network import CachedDecoder, ParserConfig, ParserNetwork, pad_states
+from avatargpt.face.instructions.network import (
+    CachedDecoder,
+    ParserConfig,
+    ParserNetwork,
+    ScoreTokens,
+    clock_times,
+    lasts_to_end,
+    pad_states,
+)
 from avatargpt.face.instructions.parser import (
     InstructionParser,
     agreement,
@@ -19,7 +27,6 @@ from avatargpt.face.instructions.parser import (
     rewordings,
     similarity,
 )
-from avatargpt.face.instructions.score_tokens import ScoreTokens, clock_times, lasts_to_end
 from avatargpt.face.instructions.scores import spread_score
 from avatargpt.face.pipeline import FacePipeline
 from avatargpt.lm.text_encoder import WIDTH, SentenceGrounder, TunedLayers

@@ -14,11 +14,20 @@ import pytest
 from pydantic import BaseModel, Field
 
 from avatargpt.llm import LanguageModel, Limits, load_llm
-from avatargpt.llm.cache import AnswerCache
 from avatargpt.llm.endpoint import MODEL, Endpoint
 from avatargpt.llm.local import Gguf, HuggingFace
-from avatargpt.llm.model import Completion, LlmFailed, Malformed, Worker, read_answer, schema_of
-from avatargpt.llm.prompts import FOLDER, Prompt, prompt
+from avatargpt.llm.model import (
+    FOLDER,
+    AnswerCache,
+    Completion,
+    LlmFailed,
+    Malformed,
+    Prompt,
+    Worker,
+    prompt,
+    read_answer,
+    schema_of,
+)
 from tests.llm.conftest import Llama, Server
 from vqvae.errors import UserError
 

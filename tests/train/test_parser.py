@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork, clock_times
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.face.instructions.score_tokens import clock_times
 from avatargpt.face.instructions.scores import MAX_FILL
 from avatargpt.lm.text_encoder import TunedLayers
 from avatargpt.train import parser as stage

@@ -9,7 +9,7 @@ import pytest
 
 from avatargpt import export
 from avatargpt.__main__ import main
-from avatargpt.export import table
+from avatargpt.export import formats
 from tests.train.conftest import movement
 from tests.walks.conftest import Section, Walk
 from vqvae.errors import UserError
@@ -19,8 +19,8 @@ STEPS = Section("Add an export or import")
 
 
 def test_a_format(walk: Walk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_WRITERS", "_READERS", "_HOLDS", "_LAYOUTS"):
-        monkeypatch.setattr(table, name, dict(getattr(table, name)))
+    for name in ("WRITERS", "READERS"):
+        monkeypatch.setattr(formats, name, dict(getattr(formats, name)))
     walk.module(STEPS, "avatargpt/export/xyz.py")
     walk.append(STEPS, "avatargpt/export/formats.py")
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from instruct_data.face.actions import action_names, actions
 from instruct_data.face.emotions import named_emotion
 from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
 LINGER = 0.6  # s for which a clause stays active after its end, so that its movement can come to rest
 # The network was trained on actions of a few seconds: longest duration that it is given, of held actions and of those
@@ -31,14 +34,6 @@ MAX_FEELINGS = 3  # at one time
 DEFAULT_STRENGTH = 0.7  # where no degree is named
 _NO_FEELING = ("neutral", "calm")
 _FORM = "NAME, NAME:0..1, NAME:0..1+NAME:0..1, or SECOND:NAME[:0..1],SECOND:NAME[:0..1] with rising seconds"
-
-
-class Grounder(Protocol):
-    """Turns words into vectors: `avatargpt.lm.text_encoder.SentenceGrounder`."""
-
-    def states(self, texts: Sequence[str]) -> list[np.ndarray]: ...
-
-    def sentence(self, texts: Sequence[str]) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ class Direction:
     spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 6)))
 
     @classmethod
-    def make(cls, feelings: Sequence[Feeling], clauses: Sequence[Clause], grounder: Grounder) -> Direction:
+    def make(cls, feelings: Sequence[Feeling], clauses: Sequence[Clause], grounder: SentenceGrounder) -> Direction:
         """Vectors of the texts."""
         ordered = sorted(feelings, key=lambda f: f.second)
         for a, b in zip(ordered, ordered[1:], strict=False):
@@ -140,7 +135,9 @@ class Direction:
         for k, s in enumerate(tokens):
             states[k, : len(s)], words[k, : len(s)] = s, 1
         kind_of = {name: k for k, name in enumerate(action_names(), 1)}
-        spans = [[c.start, c.end, c.strength, c.repeat, c.rise, _max_duration(c)] for c in clauses]
+        keyed = [(action := actions().get(c.action)) is not None and action.form == "keys" for c in clauses]
+        spans = [[c.start, c.end, c.strength, c.repeat, c.rise, MAX_KEYED if k else MAX_HOLD]
+                 for c, k in zip(clauses, keyed, strict=True)]  # fmt: skip
         return cls(
             np.array([f.second for f in ordered]), np.asarray(vectors, np.float32),
             np.array([f.max_strength for f in ordered], float), states, words,
@@ -217,11 +214,6 @@ class Direction:
         return np.stack([since, left, strength, count, active], -1).astype(np.float32)
 
 
-def _max_duration(clause: Clause) -> float:
-    action = actions().get(clause.action)
-    return MAX_KEYED if action is not None and action.form == "keys" else MAX_HOLD
-
-
 def _max_pieces(clauses: Sequence[Clause], pieces: Sequence[int]) -> int:
     """Most word pieces of clauses that are active at one time."""
     if sum(pieces) <= MAX_WORD_PIECES:
@@ -231,7 +223,7 @@ def _max_pieces(clauses: Sequence[Clause], pieces: Sequence[int]) -> int:
     return int(np.cumsum([n for _, _, n in edges]).max())
 
 
-def _feeling_vectors(feelings: Sequence[Feeling], grounder: Grounder) -> np.ndarray:
+def _feeling_vectors(feelings: Sequence[Feeling], grounder: SentenceGrounder) -> np.ndarray:
     """(K, 384) unit vectors: of one feeling its sentence vector, of several the sum by their strengths."""
     texts = sorted({t for f in feelings for t, _ in f.parts})
     vector_of = dict(zip(texts, np.asarray(grounder.sentence(texts), np.float32), strict=True))

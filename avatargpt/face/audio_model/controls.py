@@ -8,17 +8,8 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from avatargpt.face.audio_model.idle import (
-    USUAL_IDLE,
-    USUAL_RATE,
-    Blinker,
-    Idler,
-    Span,
-    add_blinks,
-    gaze,
-    remove_blinks,
-    with_gaze,
-)
+from avatargpt.face.audio_model import idle
+from avatargpt.face.audio_model.idle import Span
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
@@ -74,7 +65,7 @@ class Controls:
 
 
 # The usual controls: the driver by itself blinks only where a score says so, and holds head and eyes still.
-LIVELY = Controls(blink_rate=USUAL_RATE, idle=USUAL_IDLE)
+LIVELY = Controls(blink_rate=idle.USUAL_RATE, idle=idle.USUAL_IDLE)
 
 
 def _range(label: str, value: float, low: float, high: float) -> None:
@@ -98,12 +89,12 @@ def apply_controls(
     rate = controls.blink_rate
     # The clip's own blinks are removed first, so that no other control hides one.
     if rate is not None and lids is None:
-        motion = replace(motion, weights=remove_blinks(motion.weights, motion.fps))
+        motion = replace(motion, weights=idle.remove_blinks(motion.weights, motion.fps))
     motion = symmetric(motion, controls.symmetry)
     motion = smoothed(motion, controls.smooth)
-    motion = Idler(motion.fps, controls.idle, seed, calm, jaw)(motion)
+    motion = idle.Idler(motion.fps, controls.idle, seed, calm, jaw)(motion)
     if rate is not None:
-        motion = replace(motion, weights=add_blinks(motion.weights, motion.fps, rate, seed, lids))
+        motion = replace(motion, weights=idle.add_blinks(motion.weights, motion.fps, rate, seed, lids))
     motion = scaled(motion, controls)
     return with_eye_contact(motion, controls.eye_contact)
 
@@ -119,8 +110,8 @@ class LiveControls:
         if controls.smooth:
             raise UserError("smoothing needs the whole clip; accepted where the face is not live")
         self._controls = controls
-        self._idler = Idler(fps, controls.idle, seed, calm, jaw)
-        self._blinker = Blinker(fps, controls.blink_rate or 0.0, seed, lids)
+        self._idler = idle.Idler(fps, controls.idle, seed, calm, jaw)
+        self._blinker = idle.Blinker(fps, controls.blink_rate or 0.0, seed, lids)
 
     def direct(self, at: float, lids: Sequence[Span], calm: Sequence[Span], jaw: Sequence[Span]) -> None:
         """Other spans from second `at` on, from which their seconds count; earlier ones end there."""
@@ -204,5 +195,5 @@ def with_eye_contact(motion: FaceMotion, amount: float) -> FaceMotion:
     # The eyes undo the head's turn, tilt included, as far as a full eyeLook weight goes (35 degrees).
     back = angles_of(conjugate(turns(motion.head)))  # the viewer in the turned head's frame
     viewer = back[:, None, :2] / np.radians(arkit.EYE_DEGREES)  # left, up
-    now = gaze(motion.weights.astype(np.float64))
-    return replace(motion, weights=with_gaze(motion.weights.astype(np.float64), now + amount * (viewer - now)))
+    now = idle.gaze(motion.weights.astype(np.float64))
+    return replace(motion, weights=idle.with_gaze(motion.weights.astype(np.float64), now + amount * (viewer - now)))

@@ -1,7 +1,7 @@
 """Instruction parser: a facial instruction -> its score, by a small sequence-to-sequence network.
 
 It reads token states of the sentence encoder, whose upper layers it changes a little (`tuned_layers`), and writes the
-score as tokens (`score_tokens`). Several readings are sampled, of which the consensus is taken: minimum Bayes-risk
+score as tokens (`ScoreTokens`). Several readings are sampled, of which the consensus is taken: minimum Bayes-risk
 decoding (Kumar and Byrne, HLT-NAACL 2004, eq. 2) with the similarity of two scores for the gain.
 """
 
@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from avatargpt.face.instructions.network import MAX_WORDS, ParserConfig, ParserNetwork, ScoreSampler
-from avatargpt.face.instructions.score_tokens import ScoreTokens
+from avatargpt.face.instructions.network import MAX_WORDS, ParserConfig, ParserNetwork, ScoreSampler, ScoreTokens
 from avatargpt.face.instructions.scores import NamedTimes, fill_score
 from avatargpt.lm.checkpoint import load_part, remove_part, save_part
 from avatargpt.requests.english import below_zero, unreadable, worded
@@ -26,7 +25,6 @@ from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.face.audio_model.conditioning import Grounder
     from avatargpt.lm.text_encoder import SentenceGrounder
 
 NAME = "reader"  # of the files
@@ -145,7 +143,7 @@ class InstructionParser:
 
     @torch.inference_mode()
     def read(
-        self, texts: Sequence[str], grounder: Grounder, samples: int = SAMPLES,
+        self, texts: Sequence[str], grounder: SentenceGrounder, samples: int = SAMPLES,
         seconds: Sequence[float | None] | None = None, named: NamedTimes = "",
     ) -> list[Score]:  # fmt: skip
         """The score of each instruction; its `text` is the instruction. The same instruction is always read alike.
@@ -177,7 +175,7 @@ class InstructionParser:
 
     def _read_one(
         self, states: np.ndarray, text: str, as_typed: str, seconds: float | None, named: NamedTimes,
-        grounder: Grounder, samples: int,
+        grounder: SentenceGrounder, samples: int,
     ) -> Score:  # fmt: skip
         # The likeliest reading, and samples of the instruction and its rewordings, of which the consensus is taken.
         first = self.tokens.decode(self.samplers[0].likeliest(states, seconds), text)

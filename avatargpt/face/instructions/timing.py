@@ -101,7 +101,9 @@ def arrange(request: FaceRequest, read: Read, seconds: float | None = None, word
         UserError: longer than a score can be, too often, or a clause is said to begin after the clip's end.
     """
     seconds = seconds or request.seconds
-    denied = tuple(name for c in request.clauses if c.denied for name in _score_names(read(c.action)))
+    refused = [read(c.action) for c in request.clauses if c.denied]
+    denied = tuple(name for s in refused
+                   for name in [e.action for e in s.events] + [f.name for f in s.emotions] or ["still"])  # fmt: skip
     parts = [_make_part(c, read) for c in _with_waits(request.clauses)]
     parts = [p for p in parts if p.events or p.emotions]
     if request.alternating and len(parts) > 1:
@@ -139,10 +141,6 @@ def _with_waits(clauses: Sequence[FaceClause]) -> list[FaceClause]:
             out.append(clause.model_copy(update={"wait": wait}) if wait and not clause.wait else clause)
             wait = None
     return out
-
-
-def _score_names(score: Score) -> list[str]:
-    return [e.action for e in score.events] + [f.name for f in score.emotions] or ["still"]
 
 
 def _fit(parts: Sequence[Part], length: float, words: WordTimes) -> None:

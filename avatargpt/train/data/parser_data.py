@@ -12,11 +12,11 @@ import torch
 from pydantic import Field, model_validator
 
 from avatargpt.config import Schedule
-from avatargpt.face.audio_model.conditioning import Grounder
-from avatargpt.face.instructions.network import MAX_TOKENS, MAX_WORDS, pad_states
+from avatargpt.face.instructions.network import MAX_TOKENS, MAX_WORDS, clock_times, pad_states, says_when
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.face.instructions.score_tokens import clock_times, says_when
 from avatargpt.face.instructions.scores import fit_score
+from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.requests.captions import bare
 from instruct_data.face.actions import actions
 from instruct_data.face.compose import clash, clip_seconds, pick
 from instruct_data.face.score import MAX_SECONDS, Score, mirror_action
@@ -157,7 +157,7 @@ def longer(score: Score, seconds: float) -> Score:
 
 
 def rows_of(
-    scores: Sequence[Score], parser: InstructionParser, grounder: Grounder, seed: int = 0, kind: str = ""
+    scores: Sequence[Score], parser: InstructionParser, grounder: SentenceGrounder, seed: int = 0, kind: str = ""
 ) -> Rows:  # fmt: skip
     """Rows of the scores whose words and tokens fit; one in ten gets a much longer clip than its actions take."""
     out, rng = Rows(kind=parser.network.kind(SAME.get(kind, kind))), np.random.default_rng([seed, 11])

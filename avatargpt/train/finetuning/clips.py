@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.table import readable
+from avatargpt.export.formats import readable
 from avatargpt.speech.audio import FPS, load
 from instruct_data.clip import Clip
 from instruct_data.sources.loading import read_captions

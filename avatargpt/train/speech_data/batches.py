@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatargpt.face.audio_model.conditioning import Direction, Grounder
+from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.network import SENTENCE, TIMING, Text
 from avatargpt.face.audio_model.visemes import WIDTH
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, silence
 from avatargpt.train.speech_data.augment import Disturber
@@ -64,7 +65,7 @@ class Batches:
 
     clips: Sequence[SpeechClip]
     expressions: Sequence[ExpressionClip] = ()
-    grounder: Grounder | None = None
+    grounder: SentenceGrounder | None = None
     sampling: Sampling = field(default_factory=Sampling)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
