@@ -16,7 +16,6 @@ from avatargpt.face.instructions.network import MAX_TOKENS, MAX_WORDS, clock_tim
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.scores import fit_score
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.requests.captions import bare
 from instruct_data.face.actions import actions
 from instruct_data.face.compose import clash, clip_seconds, pick
 from instruct_data.face.score import MAX_SECONDS, Score, mirror_action
