@@ -84,17 +84,13 @@ def body_of(
         return Standing(seed)
     if isinstance(source, str) and not names_file(source):
         return Clip(generate(source))
-    return Clip(_load_body(Path(source)))
-
-
-def _load_body(path: Path) -> Motion:
     from avatargpt import export
     from avatargpt.export.avatar import body_and_face
 
-    body, _ = body_and_face(export.load(path))
+    body, _ = body_and_face(export.load(Path(source)))
     if body is None:
-        raise UserError(f"{path}: a face; accepted a body, a gesture or an avatar")
-    return body
+        raise UserError(f"{Path(source)}: a face; accepted a body, a gesture or an avatar")
+    return Clip(body)
 
 
 class Standing:

@@ -167,8 +167,7 @@ class AvatarPipeline:
     def load(cls, folder: str | os.PathLike[str] | None = None) -> AvatarPipeline:
         """From a model folder; None = the packaged weights.
 
-        Raises:
-            UserError: no driver or no gesture network in it, or damaged weights.
+        Raises UserError: no driver or no gesture network in it, or damaged weights.
         """
         gestures = GesturePipeline.load(folder)
         return cls(FacePipeline.load(driver_folder(None if folder is None else Path(folder))), gestures)

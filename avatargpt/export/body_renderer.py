@@ -121,22 +121,19 @@ class BodyRenderer:
         Args:
             trail: (K, 3) path so far, drawn as a band on the ground.
         """
-        out: np.ndarray = self._drawn(np.asarray(ends)[None], np.asarray(target)[None], trail)[0]
+        out: np.ndarray = self.frames(np.asarray(ends)[None], np.asarray(target)[None], trail)[0]
         return out
 
-    def frames(self, ends: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def frames(self, ends: np.ndarray, targets: np.ndarray, trail: np.ndarray | None = None) -> np.ndarray:
         """Pictures of neighbouring frames; `FRAMES_TOGETHER` at once are fastest.
 
         Args:
             ends: (F, P, 2, 3) world end points of the capsules, metres.
-            targets: (F, 3) the followed point; its height is ignored.
+            targets: (F, 3) the followed point; its height is ignored. trail: as of `frame`.
 
         Returns:
             (F, height, width, 3) uint8.
         """
-        return self._drawn(ends, targets, None)
-
-    def _drawn(self, ends: np.ndarray, targets: np.ndarray, trail: np.ndarray | None) -> np.ndarray:
         here = (targets * [1, 0, 1]).astype(np.float32)
         local = np.asarray(ends, np.float32) - here[:, None, None]
         out = np.empty((len(local), self.height, self.width, 3), np.uint8)

@@ -88,9 +88,8 @@ def readable() -> list[str]:
 def check_target(path: str | os.PathLike[str], modality: str | None = None) -> Path:
     """Make sure that `path` can be written, with a motion of `modality`, before any work is done for it.
 
-    Raises:
-        UserError: unknown suffix, one that such a motion cannot be written as or whose extra is not installed, a folder
-            instead of a file, or a folder that cannot be written or made.
+    Raises UserError: unknown suffix, one that such a motion cannot be written as or whose extra is not installed, a
+    folder instead of a file, or a folder that cannot be written or made.
     """
     path = Path(path)
     if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):

@@ -111,19 +111,12 @@ def _legend(draw: ImageDraw, left: int, font: Font) -> None:
     draw.text((left, 9), text, QUIET, font)
 
 
-def drawable(text: str) -> str:
-    """A caption in the letters that the built-in font has: accents are taken off, other letters become ``?``.
-
-    What is longer than any row is wide is cut.
-    """
-    plain = text[:MAX_LETTERS].translate(_TYPED)
-    bare = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
-    return " ".join(bare.encode("ascii", "replace").decode("ascii").split())
-
-
 def _shorten(caption: str, fits: Callable[[str], bool]) -> str:
     """As many words as have room, and dots for those that have not."""
-    words = drawable(caption).split()
+    # the built-in font has ASCII: accents are taken off, other letters become ``?``
+    plain = unicodedata.normalize("NFKD", caption[:MAX_LETTERS].translate(_TYPED))
+    bare = "".join(c for c in plain if not unicodedata.combining(c))
+    words = bare.encode("ascii", "replace").decode("ascii").split()
     if fits(" ".join(words)):
         return " ".join(words)
     count = bisect_right(range(len(words)), False, key=lambda n: not fits(" ".join([*words[:n], "..."]))) - 1

@@ -71,8 +71,7 @@ class FacePipeline:
     def load(cls, folder: str | os.PathLike[str] | None = None) -> FacePipeline:
         """From a folder with a driver and a parser; None = the packaged weights.
 
-        Raises:
-            UserError: missing or damaged weights.
+        Raises UserError: missing or damaged weights.
         """
         from avatargpt.face.audio_model.driver import Driver
         from avatargpt.lm import checkpoint

@@ -196,11 +196,7 @@ class Portrait:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Portrait:
-        """The portrait of a folder.
-
-        Raises:
-            UserError: not there or damaged.
-        """
+        """The portrait of a folder. Raises UserError: not there or damaged."""
         from safetensors.torch import load_file
 
         def build(state: dict[str, Tensor]) -> Portrait:

@@ -51,9 +51,9 @@ class GestureBank:
     def _by_name(self) -> dict[str, list[tuple[int, bool]]]:
         out: dict[str, list[tuple[int, bool]]] = {}
         for number, stroke in enumerate(self._strokes):
-            for mirrored in (False, True):
-                name = stroke.name if not mirrored else _mirrored_name(stroke.name)
-                out.setdefault(name, []).append((number, mirrored))
+            names = [stroke.name.replace(a, b) for a, b in (("Left", "Right"), ("Right", "Left")) if a in stroke.name]
+            for mirrored, name in enumerate([stroke.name, (names or [stroke.name])[0]]):
+                out.setdefault(name, []).append((number, bool(mirrored)))
         return out
 
     @property
@@ -64,8 +64,7 @@ class GestureBank:
     def strokes(self, name: str, hand: str | None = None) -> list[Stroke]:
         """Strokes of a gesture; with `hand` (``l``, ``r``) those that use this hand, if there are any.
 
-        Raises:
-            UserError: no such gesture.
+        Raises UserError: no such gesture.
         """
         if name not in self._by_name:
             raise UserError(f"gesture {name!r}; accepted: {', '.join(self.names)}")
@@ -89,7 +88,9 @@ class GestureBank:
 
         rows = [[*(getattr(s, name) for name in COLUMNS[:-1]), "".join(s.sides)] for s in self._strokes]
         header = {"strokes": json.dumps(rows), "licence": LICENCE}
-        keys = b"".join(_key_differences(p.keys).tobytes() for p in self._packed)
+        # (K, J, 3) int8 -> (J, 3, K) differences between keys (modulo 256), which compress twice as well
+        steps = [np.diff(p.keys.astype(np.int16), axis=0, prepend=0).astype(np.int8) for p in self._packed]
+        keys = b"".join(s.transpose(1, 2, 0).tobytes() for s in steps)
         arrays: dict[str, np.ndarray] = {
             "keys": xz(keys, 9), "base": xz(b"".join(p.base.T.tobytes() for p in self._packed), 9),
             "scale": np.concatenate([p.scale for p in self._packed]),
@@ -111,16 +112,13 @@ class GestureBank:
                 rows = json.loads(file.metadata()["strokes"])
                 arrays = {name: file.get_tensor(name) for name in ("keys", "base", "scale", "lengths", "rest")}
             rest = arrays["rest"].astype(np.float64)
-            strokes = [_stroke_of(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+            columns: list[dict[str, Any]] = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+            nothing = np.zeros((0, TURNED, 4))
+            strokes = [Stroke(**{**c, "sides": tuple(c["sides"])}, turns=nothing) for c in columns]
             if rest.shape != (TURNED, 4) or any(not 0 <= s.start <= s.emphasis <= s.end for s in strokes):
                 raise ValueError("frames out of order")
             packed = _unpack_arrays(strokes, arrays)
         return cls(strokes, packed, rest)
-
-
-def _key_differences(keys: np.ndarray) -> np.ndarray:
-    # (K, J, 3) int8 -> (J, 3, K) differences between keys (modulo 256), which compress twice as well.
-    return np.ascontiguousarray(np.diff(keys.astype(np.int16), axis=0, prepend=0).astype(np.int8).transpose(1, 2, 0))
 
 
 def _unpack_arrays(strokes: Sequence[Stroke], arrays: dict[str, np.ndarray]) -> list[Packed]:
@@ -141,13 +139,3 @@ def _unpack_arrays(strokes: Sequence[Stroke], arrays: dict[str, np.ndarray]) -> 
         moved = np.cumsum(steps.reshape(count, 3, length).transpose(2, 0, 1), 0, dtype=np.int8)
         out.append(Packed(np.ascontiguousarray(pose.reshape(4, count).T), scale, moved))
     return out
-
-
-def _stroke_of(row: dict[str, Any]) -> Stroke:
-    # A stroke without its motion.
-    return Stroke(**{**row, "sides": tuple(row["sides"])}, turns=np.zeros((0, TURNED, 4)))
-
-
-def _mirrored_name(name: str) -> str:
-    swapped = {"Left": "Right", "Right": "Left"}
-    return next((name.replace(a, b) for a, b in swapped.items() if a in name), name)

@@ -39,8 +39,7 @@ class GestureDriver:
     def load(cls, folder: str | os.PathLike[str]) -> GestureDriver:
         """Read ``gesture.json`` and ``gesture.safetensors``, and the tokenizer in the same folder, if there is one.
 
-        Raises:
-            UserError: missing, damaged, of another version, or the tokenizer of another network.
+        Raises UserError: missing, damaged, of another version, or the tokenizer of another network.
         """
         from avatargpt.gesture.network import GestureNetwork
         from vqvae.tokenizer import MotionTokenizer

@@ -161,14 +161,6 @@ def _runs_of(words: Sequence[TimedWord], length: int) -> list[str]:
     return [" ".join(plain[at : at + length]) for at in range(len(plain) - length + 1)]
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A stroke that words call for, with its priority."""
-
-    priority: float
-    stroke: Placed
-
-
 class StrokePlanner:
     """Plans the strokes of a talk from its words, in order; equal seeds give equal plans.
 
@@ -208,13 +200,12 @@ class StrokePlanner:
             if draw < self.manner.share:
                 stroke = self._place(words, run, name, first, loudness, rng)
                 guess = GUESS_PRIORITY * (run.first in guesses)
-                candidates.append(_Candidate(kind.share + guess + 0.2 * float(rng.random()), stroke))
+                candidates.append((kind.share + guess + 0.2 * float(rng.random()), stroke))
         strokes: list[Placed] = []
         # The most important first: the others need a distance from those.
-        for candidate in sorted(candidates, key=lambda c: -c.priority):
-            frame = candidate.stroke.frame
-            if all(abs(frame - f) >= MIN_SPACING for f in (*occupied, *(s.frame for s in strokes))):
-                strokes.append(candidate.stroke)
+        for _, stroke in sorted(candidates, key=lambda candidate: -candidate[0]):
+            if all(abs(stroke.frame - f) >= MIN_SPACING for f in (*occupied, *(s.frame for s in strokes))):
+                strokes.append(stroke)
         return sorted(strokes, key=lambda s: s.frame)
 
     def _class_runs(self, texts: Sequence[str]) -> tuple[list[Found], set[int]]:
@@ -228,14 +219,17 @@ class StrokePlanner:
         guesses = [Found(k, k + 1, kind) for k, kind in kinds if kind]
         return sorted([*runs, *guesses], key=lambda r: r.first), {run.first for run in guesses}
 
-    def _cue_candidates(self, words: Sequence[TimedWord], first: int, loudness: Sequence[float]) -> list[_Candidate]:
+    def _cue_candidates(
+        self, words: Sequence[TimedWord], first: int, loudness: Sequence[float]
+    ) -> list[tuple[float, Placed]]:
+        # Priority and stroke of each cue.
         out = []
         for cue, gesture in self._cues.items():
             for at, run_text in enumerate(_runs_of(words, len(cue))):
                 if run_text == " ".join(cue):
                     rng = np.random.default_rng([self.seed, 74, first + at])
                     run = Found(at, at + len(cue), "cue")
-                    out.append(_Candidate(CUE_PRIORITY, self._place(words, run, gesture, first, loudness, rng)))
+                    out.append((CUE_PRIORITY, self._place(words, run, gesture, first, loudness, rng)))
         return out
 
     def _place(

@@ -440,8 +440,7 @@ class MotionStream:
     def finish(self) -> Motion | None:
         """The frames still due: as many in all as whole frames lie in the sound, at least one; the stream ends.
 
-        Raises:
-            UserError: the interlocutor's sound is longer or shorter by more than half a second.
+        Raises UserError: the interlocutor's sound is longer or shorter by more than half a second.
         """
         return self._decode(self._speech.finish())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from avatargpt.llm.model import AnswerCache, Backend, LanguageModel, Limits
 from vqvae.errors import UserError
 
@@ -24,23 +22,21 @@ def load_llm(
     Raises:
         UserError: none of them, no such file, settings missing from the environment, or an extra is not installed.
     """
-    cache = AnswerCache() if cached else None
-    prefixes = None if cache is None else cache.folder / "prefixes"
-    return LanguageModel(_backend(spec.strip(), device, threads, prefixes), limits, cache)
-
-
-def _backend(spec: str, device: str, threads: int | None, prefixes: Path | None) -> Backend:
+    cache, spec = AnswerCache() if cached else None, spec.strip()
     kind, _, source = spec.partition(":")
+    backend: Backend
     if spec == "endpoint" or spec.startswith(("http://", "https://")):
         from avatargpt.llm.endpoint import Endpoint
 
-        return Endpoint.from_environment("" if spec == "endpoint" else spec)
-    if kind == "gguf" and source:
+        backend = Endpoint.from_environment("" if spec == "endpoint" else spec)
+    elif kind == "gguf" and source:
         from avatargpt.llm.local import Gguf
 
-        return Gguf(source, threads, prefixes)
-    if kind == "hf" and source:
+        backend = Gguf(source, threads, None if cache is None else cache.folder / "prefixes")
+    elif kind == "hf" and source:
         from avatargpt.llm.local import HuggingFace
 
-        return HuggingFace(source, device)
-    raise UserError(f"language model {spec!r}; accepted: {ACCEPTED}")
+        backend = HuggingFace(source, device)
+    else:
+        raise UserError(f"language model {spec!r}; accepted: {ACCEPTED}")
+    return LanguageModel(backend, limits, cache)

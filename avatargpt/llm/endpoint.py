@@ -12,11 +12,10 @@ from typing import Any
 
 import httpx
 
-from avatargpt.llm.model import Completion, LlmFailed, Messages, schema_text
+from avatargpt.llm.model import Completion, LlmFailed, Messages, with_schema
 from vqvae.errors import UserError
 
 URL, MODEL, KEY = "AVATARGPT_LLM_URL", "AVATARGPT_LLM_MODEL", "AVATARGPT_LLM_KEY"
-FORMER = "AVATARGPT_PLANNER_"  # former prefix of these variables, still read
 LOCAL = ("localhost", "127.0.0.1", "::1")
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # statuses that may pass
 # without a byte, after which a connection is given up; callers have a bound of their own
@@ -48,9 +47,8 @@ class Refused(Exception):
 
 
 def setting(name: str) -> str:
-    """The value of one of the variables, under its own name or the former one; empty = not set."""
-    former = name.replace("AVATARGPT_LLM_", FORMER)
-    return os.environ.get(name, "").strip() or os.environ.get(former, "").strip()
+    """The value of one of the variables; empty = not set."""
+    return os.environ.get(name, "").strip()
 
 
 class Endpoint:
@@ -76,8 +74,7 @@ class Endpoint:
     def from_environment(cls, url: str = "") -> Endpoint:
         """The endpoint of the environment's variables; `url` goes before theirs.
 
-        Raises:
-            UserError: address or model is missing.
+        Raises UserError: address or model is missing.
         """
         settings = {name: setting(name) for name in (URL, MODEL, KEY)}
         for name, value in ((URL, url or settings[URL]), (MODEL, settings[MODEL])):
@@ -99,13 +96,11 @@ class Endpoint:
     ) -> Completion:
         """One completion; a server without structured output is not asked for it again.
 
-        Raises:
-            LlmFailed: a server that cannot be used.
+        Raises LlmFailed: a server that cannot be used.
         """
-        last = messages[-1]
-        with_schema = [*messages[:-1], {**last, "content": f"{last['content']}\n{schema_text(schema)}"}]
+        turns = with_schema(messages, schema)
         body: dict[str, Any] = {
-            "model": self.model, "messages": with_schema, "temperature": temperature, "seed": seed,
+            "model": self.model, "messages": turns, "temperature": temperature, "seed": seed,
             "max_tokens": tokens,
         }  # fmt: skip
         form = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}

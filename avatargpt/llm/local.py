@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from avatargpt.llm.model import AnswerCache, Completion, Messages, schema_text
+from avatargpt.llm.model import AnswerCache, Completion, Messages, with_schema
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, regular_file
 
@@ -219,35 +219,27 @@ class HuggingFace:
         """One answer, token by token until `stop`."""
         import torch
 
-        last = messages[-1]
-        with_schema = [*messages[:-1], {**last, "content": f"{last['content']}\n{schema_text(schema)}"}]
+        turns = with_schema(messages, schema)
         tokenizer, model = self._tokenizer, self._model
         if getattr(tokenizer, "chat_template", None):
-            text = tokenizer.apply_chat_template(with_schema, tokenize=False, add_generation_prompt=True)
+            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         else:
-            text = "\n\n".join(m["content"] for m in with_schema) + "\n\n"
+            text = "\n\n".join(m["content"] for m in turns) + "\n\n"
         inputs = tokenizer(text, return_tensors="pt").to(self.device)
         sampling = {"temperature": temperature, "top_p": 0.95} if temperature > 0 else {}
+
+        def is_stopped(ids: Any, scores: Any, **_: Any) -> Any:
+            return torch.full((ids.shape[0],), stop.is_set(), dtype=torch.bool, device=ids.device)
+
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(seed)
             out = model.generate(
-                **inputs, max_new_tokens=tokens, stopping_criteria=[lambda ids, scores, **_: _stopped(ids, stop)],
+                **inputs, max_new_tokens=tokens, stopping_criteria=[is_stopped],
                 do_sample=bool(sampling), **sampling,
             )[0]  # fmt: skip
         prompt_tokens = inputs["input_ids"].shape[1]
         answer = out if model.config.is_encoder_decoder else out[prompt_tokens:]
-        ended = bool(len(answer)) and int(answer[-1]) in _end_tokens(model)
+        ends = model.generation_config.eos_token_id
+        ended = bool(len(answer)) and int(answer[-1]) in (ends if isinstance(ends, list) else [ends])
         text = tokenizer.decode(answer, skip_special_tokens=True)
         return Completion(text, prompt_tokens, len(answer), not ended and len(answer) >= tokens)
-
-
-def _stopped(ids: Any, stop: threading.Event) -> Any:
-    """(B,) bool, as transformers asks for."""
-    import torch
-
-    return torch.full((ids.shape[0],), stop.is_set(), dtype=torch.bool, device=ids.device)
-
-
-def _end_tokens(model: Any) -> set[int]:
-    ids = model.generation_config.eos_token_id
-    return set(ids) if isinstance(ids, list) else {-1 if ids is None else int(ids)}

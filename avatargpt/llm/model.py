@@ -55,8 +55,7 @@ class Prompt(Strict):
     def messages(self, values: Mapping[str, Any]) -> Messages:
         """The turns to send: the constant part first, so that a model that has read it once need not read it again.
 
-        Raises:
-            UserError: a slot without a value.
+        Raises UserError: a slot without a value.
         """
         out = [{"role": "system", "content": self.system.strip()}]
         for example in self.examples:
@@ -78,11 +77,7 @@ def written(value: Any) -> str:
 
 @lru_cache
 def prompt(name: str) -> Prompt:
-    """The prompt of ``prompts/NAME.yaml``.
-
-    Raises:
-        UserError: none of that name, or a damaged file.
-    """
+    """The prompt of ``prompts/NAME.yaml``. Raises UserError: none of that name, or a damaged file."""
     path = FOLDER / f"{name}.yaml"
     return Prompt.read(read_yaml(path), str(path))
 
@@ -204,8 +199,7 @@ class Limits(Strict):
     def of(cls, text: str | None) -> Limits:
         """From ``seconds=30,price=0.15/0.6,money=0.5``; a single price goes for prompts and answers.
 
-        Raises:
-            UserError: an unknown name, no number or one out of bounds, money without a price.
+        Raises UserError: an unknown name, no number or one out of bounds, money without a price.
         """
         where, values = f"--llm-limits {text!r}", {}
         for part in filter(None, (p.strip() for p in (text or "").split(","))):
@@ -250,8 +244,7 @@ class Meter:
     def allowed(self, name: str, characters: int) -> float:
         """Seconds that a call with a prompt of so many characters may take.
 
-        Raises:
-            LlmFailed: the call might exceed a bound.
+        Raises LlmFailed: the call might exceed a bound.
         """
         limits, prompt = self.limits, characters // MIN_TOKEN_CHARACTERS + 1
         remaining = limits.total - self.seconds
@@ -289,16 +282,16 @@ def _strict(node: Any) -> Any:
     return out
 
 
-def schema_text(schema: dict[str, Any]) -> str:
-    """A JSON schema in words, for back ends that cannot be held to it."""
-    return f"JSON schema of the answer: {json.dumps(schema)}"
+def with_schema(messages: Messages, schema: dict[str, Any]) -> Messages:
+    """Messages whose last has the JSON schema in words, for back ends that cannot be held to it."""
+    content = f"{messages[-1]['content']}\nJSON schema of the answer: {json.dumps(schema)}"
+    return [*messages[:-1], {**messages[-1], "content": content}]
 
 
 def read_answer(text: str, model: type[M]) -> M:
     """The object in an answer, also between other words or in a code fence.
 
-    Raises:
-        Malformed: none, or not of the model.
+    Raises Malformed: none, or not of the model.
     """
     if len(text) > MAX_ANSWER:
         raise Malformed(f"{len(text)} characters; at most {MAX_ANSWER}")
@@ -331,8 +324,7 @@ class Worker(Generic[T]):
     def within(self, seconds: float, work: Callable[[threading.Event], T]) -> T:
         """The value of `work`, whose event is set when it should end.
 
-        Raises:
-            LlmFailed: not done in time, still busy with earlier work, or any failure of `work`.
+        Raises LlmFailed: not done in time, still busy with earlier work, or any failure of `work`.
         """
         if self._thread is not None and self._thread.is_alive():
             raise LlmFailed(f"{self.name}: still busy with an earlier question")

@@ -138,7 +138,7 @@ def align(
         source = "pocketsphinx" if count < len(timed) else source
         if 0 < count < len(timed):
             source += f", network for {count} of {len(timed)} words"
-    result = [_clamped(replace(word, confidence=first.confidence), 0.0, seconds)
+    result = [replace(word, confidence=first.confidence).clamped(0.0, seconds)
               for word, first in zip(timed, aligned.words, strict=True)]  # fmt: skip
     return Words(tuple(result), seconds, source, tuple(_notes(where, words, aligned, scores, refused)))
 
@@ -153,14 +153,6 @@ def samples_of(audio: str | os.PathLike[str] | np.ndarray, rate: int) -> tuple[n
     if not samples.size or not np.isfinite(samples).all():
         raise UserError("sound that is empty or has samples that are not numbers; accepted: finite samples, at least 1")
     return sound.resample(samples, rate), "the sound"
-
-
-def _clamped(word: Word, start: float, end: float) -> Word:
-    def clamp(t: float) -> float:
-        return min(max(t, start), end)
-
-    phones = tuple(Phone(p.name, clamp(p.start), clamp(p.end), p.stress) for p in word.phones)
-    return replace(word, start=clamp(word.start), end=clamp(word.end), phones=phones)
 
 
 # Doubts

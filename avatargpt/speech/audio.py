@@ -211,9 +211,8 @@ class Sound:
 def inspect(path: str | os.PathLike[str]) -> AudioInfo:
     """Rate, channels and length of a sound file, checked.
 
-    Raises:
-        UserError: missing, not audio, empty, too long, cut off (WAV, AIFF, Ogg), a rate or channel count that makes no
-            sense.
+    Raises UserError: missing, not audio, empty, too long, cut off (WAV, AIFF, Ogg), a rate or channel count that
+    makes no sense.
     """
     import soundfile
 
@@ -243,8 +242,7 @@ def _check_complete(path: str | os.PathLike[str], info: AudioInfo, declared: flo
 def blocks(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
     """A checked file as mono blocks (n,) float32 in [-1, 1]; memory does not grow with its length.
 
-    Raises:
-        UserError: as `inspect`; also samples that are not finite, or a file that ends early.
+    Raises UserError: as `inspect`; also samples that are not finite, or a file that ends early.
     """
     import soundfile
 
@@ -277,9 +275,8 @@ def load(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
 def open_sound(audio: str | os.PathLike[str] | np.ndarray, rate: int = RATE) -> Sound:
     """A sound file, or samples (n,) or (n, channels) at `rate`.
 
-    Raises:
-        UserError: as `inspect`, and while its parts are read as `blocks`; samples that are none, not finite, of another
-            shape or type, or of more than 2 h.
+    Raises UserError: as `inspect`, and while its parts are read as `blocks`; samples that are none, not finite, of
+    another shape or type, or of more than 2 h.
     """
     if not isinstance(audio, np.ndarray):
         return Sound(inspect(audio), blocks(audio))

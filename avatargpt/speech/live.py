@@ -311,8 +311,7 @@ class Listener:
     def blocks(self) -> Iterator[np.ndarray]:
         """Blocks (n,) of at most one video frame, each when it is due; silence where nothing comes.
 
-        Raises:
-            UserError: what the source raises, or not one sample came.
+        Raises UserError: what the source raises, or not one sample came.
         """
         with self._changed:
             dropped = self._playout.begin(time.monotonic())

@@ -80,8 +80,7 @@ class TranscriptWord:
 def transcript_words(text: str) -> list[TranscriptWord]:
     """The words of a transcript. Parts in [] or <>, such as [laughs], are not spoken and left out.
 
-    Raises:
-        UserError: no words, or one whose letters are not those of English.
+    Raises UserError: no words, or one whose letters are not those of English.
     """
     text = _NOT_SPOKEN.sub(lambda m: _PART.sub(_PLACEHOLDER, m[0]), text)  # as many parts between spaces as before
     parts = [unicodedata.normalize("NFKC", part).translate(_PLAIN) for part in text.split()]
@@ -110,8 +109,8 @@ def _pronounce(token: str, written: str, following: str, capitals: bool) -> tupl
     if words is None or (lower == _NUMBER_SIGN and not following[:1].isdigit()):
         words = spell_numbers(written)
         if words == written and not capitals and _is_initials(written):
-            letters = [c.lower() for c in written if c.isalpha()]
-            return (tuple(p for c in letters for p in _letter_name(c)),), True
+            names = [("EY1",) if c == "a" else cmudict()[f"{c}."][0] for c in written.lower() if c.isalpha()]
+            return (tuple(p for name in names for p in name),), True
     bare = unicodedata.normalize("NFKD", words.lower())
     if any(c.isalpha() and not c.isascii() for c in bare):
         raise UserError(f"the word {written!r} is not written in the letters a to z; accepted: a transcript in English")
@@ -128,10 +127,6 @@ def _is_initials(token: str) -> bool:
     if not (2 <= len(letters) <= 5 and letters.isascii() and letters.isalpha() and letters.isupper()):
         return False
     return "." in token[:-1] or letters.lower() not in cmudict()
-
-
-def _letter_name(letter: str) -> tuple[str, ...]:
-    return ("EY1",) if letter == "a" else cmudict()[f"{letter}."][0]
 
 
 def _pronounce_piece(piece: str) -> tuple[Pronunciations, bool] | None:
@@ -174,8 +169,7 @@ def _suffix_phones(suffix: str, phones: str, last: str) -> tuple[str, ...]:
 def cmudict() -> dict[str, list[tuple[str, ...]]]:
     """Word in lower case -> its pronunciations, the usual one first: ARPAbet phones, vowels with stress (AE1).
 
-    Raises:
-        UserError: the package is not installed.
+    Raises UserError: the package is not installed.
     """
     table: dict[str, list[tuple[str, ...]]] = {}
     with _dictionary_file().open(encoding="utf-8") as file:
@@ -241,7 +235,9 @@ def _number_words(m: re.Match[str]) -> str:
     if len(digits) > _MAX_DIGITS or (plain and len(digits) > 1 and digits.startswith("0")):
         words = " ".join(_ONES[int(d)] for d in digits)
     elif plain and len(digits) == 4 and ("1100" <= digits < "2000" or "2010" <= digits < "2100"):
-        words = _year(digits)
+        last = int(digits[2:])
+        end = "hundred" if last == 0 else ("oh " if last < 10 else "") + cardinal(last)
+        words = f"{cardinal(int(digits[:2]))} {end}"
     else:
         words = cardinal(int(digits))
     if m["money"]:
@@ -252,22 +248,12 @@ def _number_words(m: re.Match[str]) -> str:
     elif m["part"]:
         words += " point " + " ".join(_ONES[int(d)] for d in m["part"])
     if after in ("st", "nd", "rd", "th"):
-        words = _ordinal(words)
+        head, _, word = words.rpartition(" ")
+        word = _ORDINALS.get(word, word[:-1] + "ieth" if word.endswith("y") else word + "th")
+        words = f"{head} {word}".strip()
     elif after == "s":
         words = words[:-1] + "ies" if words.endswith("y") else words + ("es" if words.endswith("x") else "s")
     return ("minus " if m["minus"] else "") + words + (" percent" if after == "%" else "")
-
-
-def _year(digits: str) -> str:
-    first, last = int(digits[:2]), int(digits[2:])
-    end = "hundred" if last == 0 else ("oh " if last < 10 else "") + cardinal(last)
-    return f"{cardinal(first)} {end}"
-
-
-def _ordinal(words: str) -> str:
-    head, _, last = words.rpartition(" ")
-    last = _ORDINALS.get(last, last[:-1] + "ieth" if last.endswith("y") else last + "th")
-    return f"{head} {last}".strip()
 
 
 def cardinal(number: int) -> str:

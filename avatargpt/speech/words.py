@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -35,6 +35,14 @@ class Word:
     end: float
     phones: tuple[Phone, ...] = ()
     confidence: float | None = None
+
+    def clamped(self, start: float, end: float) -> Word:
+        """The word with its phones as far as they lie between two seconds."""
+        def clamp(t: float) -> float:
+            return min(max(t, start), end)
+
+        phones = tuple(Phone(p.name, clamp(p.start), clamp(p.end), p.stress) for p in self.phones)
+        return replace(self, start=clamp(self.start), end=clamp(self.end), phones=phones)
 
 
 @dataclass(frozen=True)
@@ -165,10 +173,10 @@ def checked_words(
         previous = cut[-1] if cut else None
         if previous is not None and previous.start <= word.start < previous.end <= word.start + MAX_OVERLAP:
             overlaps += previous.end - word.start > 1e-3
-            cut[-1] = _cut_at(previous, word.start)
+            cut[-1] = previous.clamped(-math.inf, word.start)
         if seconds is not None and seconds < word.end <= seconds + SLACK and word.start < seconds:
             beyond += word.end - seconds > 1e-3
-            word = _cut_at(word, seconds)
+            word = word.clamped(-math.inf, seconds)
         cut.append(word)
     if overlaps:
         lines.append(f"{where}: {overlaps} words ended after the next had begun and were cut there")
@@ -181,8 +189,3 @@ def checked_words(
         return Words(tuple(cut), seconds, source, tuple(lines))
     except UserError as e:
         raise UserError(f"{where}: {e}") from None
-
-
-def _cut_at(word: Word, end: float) -> Word:
-    phones = tuple(Phone(p.name, min(p.start, end), min(p.end, end), p.stress) for p in word.phones)
-    return Word(word.text, min(word.start, end), end, phones, word.confidence)

@@ -14,7 +14,7 @@ import soundfile
 
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.speech import alignment, transcripts, word_files
+from avatargpt.speech import alignment, word_files
 from avatargpt.speech.words import Word, Words
 from tests.cli.conftest import Cli, Result
 from tests.factories import HELLO_WORDS, TEXT, sound_scores, voice
@@ -32,8 +32,7 @@ CYRILLIC = "Ну вот доброе утро дамы и господа"
 def gesture(cli: Cli, words: None, avatar_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """``avatargpt gesture ARGS`` without Whisper; what any sound says is `TEXT`."""
     monkeypatch.setitem(sys.modules, "faster_whisper", None)  # as without the extra, installed or not
-    for module in (alignment, transcripts):
-        monkeypatch.setattr(module, "score_sound", lambda model, samples: SCORES)
+    monkeypatch.setattr(alignment, "score_sound", lambda model, samples: SCORES)
     monkeypatch.setattr(Driver, "load", classmethod(lambda cls, place=None: None))
     monkeypatch.setattr(alignment, "has_pocketsphinx", lambda: False)
     monkeypatch.setattr("avatargpt.speech.transcripts._excerpt", lambda *_: np.zeros(9, np.float32))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from avatargpt.llm import LanguageModel, Limits
-from avatargpt.llm.endpoint import FORMER, KEY, MODEL, URL, Endpoint, Tries, check_url
+from avatargpt.llm.endpoint import KEY, MODEL, URL, Endpoint, Tries, check_url
 from avatargpt.planning.language_planner import LanguagePlanner
 from avatargpt.planning.types import Activity
 from tests.llm.conftest import SCENE, Server, activity, plan, status
@@ -105,14 +105,13 @@ def test_bad_requests_are_not_sent(server: Server, planner: LanguagePlanner) -> 
 
 
 def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    former = [name.replace("AVATARGPT_LLM_", FORMER) for name in (URL, MODEL, KEY)]
-    for name in (URL, MODEL, KEY, *former):
+    for name in (URL, MODEL, KEY):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match=f"set {URL}"):
         Endpoint.from_environment()
     with pytest.raises(UserError, match=f"set {MODEL}"):
         Endpoint.from_environment("https://x.example/v1")
-    monkeypatch.setenv(former[1], "m")
+    monkeypatch.setenv(MODEL, "m")
     monkeypatch.setenv(URL, "https://y.example/v1/")
     monkeypatch.setenv(KEY, "secret")
     assert Endpoint.from_environment().url == "https://y.example/v1/chat/completions"

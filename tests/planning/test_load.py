@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from avatargpt.llm import load_llm
-from avatargpt.llm.endpoint import FORMER, KEY, MODEL, URL
+from avatargpt.llm.endpoint import KEY, MODEL, URL
 from avatargpt.llm.model import LlmFailed
 from avatargpt.planning import check_spec, described, load_planner
 from avatargpt.planning.executable import CheckedPlanner
@@ -27,7 +27,6 @@ SCENE = "A tired nurse finishes the night shift."
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (URL, MODEL, KEY):
         monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.replace("AVATARGPT_LLM_", FORMER), raising=False)
 
 
 def test_names_of_planners() -> None:

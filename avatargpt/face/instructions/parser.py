@@ -211,8 +211,7 @@ class InstructionParser:
     def load(cls, folder: str | os.PathLike[str]) -> InstructionParser:
         """Read ``reader.json`` and ``reader.safetensors``, and ``reader_2``, ``reader_3``, ... where they exist.
 
-        Raises:
-            UserError: missing, damaged, or of another version.
+        Raises UserError: missing, damaged, or of another version.
         """
 
         def build(about: dict[str, Any]) -> ParserNetwork:
