@@ -1,7 +1,7 @@
 """`AvatarGPT`: the public API, a table of contents of the library.
 
 Text to motion, motion to text, in-between, continuation, faces, plans, long motion; gestures and avatars come from
-`SpeechCalls`, moving between devices from `DeviceCalls`, saving and uploading from `HubCalls`.
+`SpeechCalls`, saving and uploading from `HubCalls`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from avatargpt import planning
-from avatargpt.avatar.calls import DeviceCalls, SpeechCalls
+from avatargpt.avatar.calls import SpeechCalls
 from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration, Progress
 from avatargpt.body.model import BodyModel, sample_candidates
@@ -69,7 +69,7 @@ class _Attribute(Generic[R]):
         setattr(self._find(model), self._name, value)
 
 
-class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
+class AvatarGPT(SpeechCalls, HubCalls):
     """A loaded model with its tokenizers.
 
     Shapes: a `Motion` has T frames at 20 per second, a `FaceMotion` 30; codes are (N, R) of R residual levels, N =
@@ -118,9 +118,33 @@ class AvatarGPT(SpeechCalls, DeviceCalls, HubCalls):
         return self.loaded.source
 
     @cached_property  # a run for bodies alone has no use for it
-    def face_tokens(self) -> FaceTokens:  # type: ignore[override]
+    def face_tokens(self) -> FaceTokens:
         """The tasks for faces."""
         return FaceTokens(self.loaded)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self.loaded.device
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move language models, motion tokenizers, sentence encoder and scorer; returns the model itself.
+
+        Models that run frame by frame with live sound (speech to face, gestures) and readers of words stay on the CPU.
+
+        Args:
+            device: ``cpu``, ``cuda``, ``cuda:1``, ... The same seeds may give other motion where rounding differs.
+
+        Raises:
+            UserError: no such device here.
+        """
+        self.loaded.to(device)
+        face_model = vars(self.face_tokens).get("loaded", self.loaded)  # the face's own model, if it is loaded
+        if face_model is not self.loaded:
+            face_model.to(device)
+        if self.motion_scorer is not None:
+            self.motion_scorer.network.to(self.device)
+        return self
 
     # Body
 

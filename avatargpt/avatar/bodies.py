@@ -66,9 +66,7 @@ def names_file(name: str) -> bool:
     return export.named_animation(name)[0].suffix.lower() in export.readable()
 
 
-def body_of(
-    source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], Motion], seed: int = 0
-) -> Body:
+def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], Motion], seed: int = 0) -> Body:
     """The body of a ``--body`` argument.
 
     Args:

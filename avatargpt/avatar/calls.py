@@ -1,4 +1,4 @@
-"""Gestures, avatars and devices as methods of the public API, inherited by `avatargpt.api.AvatarGPT`."""
+"""Gestures and avatars as methods of the public API, inherited by `avatargpt.api.AvatarGPT`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from avatargpt.gesture.config import TEMPERATURE, Speaker
 
 if TYPE_CHECKING:
-    import torch
-
     from avatargpt.avatar.bodies import Body
     from avatargpt.avatar.pipeline import AvatarPipeline
     from avatargpt.export.avatar import AvatarMotion
-    from avatargpt.face.tokens import FaceTokens
     from avatargpt.gesture.pipeline import GesturePipeline
     from avatargpt.gesture.semantics import Manner
     from avatargpt.gesture.stream import MotionStream
     from avatargpt.gesture.words import TimedWord
-    from avatargpt.lm.loaded import LoadedModel
-    from avatargpt.lm.scorer import TextMotionScorer
     from avatargpt.speech.words import Words
     from vqvae.motion import Motion
 
@@ -32,46 +27,6 @@ Audio = str | os.PathLike[str] | np.ndarray
 Transcript: TypeAlias = "str | os.PathLike[str] | Words | Iterable[TimedWord] | None"
 # `idle`, a text, a file, or a `Motion`.
 BodySource = str | os.PathLike[str] | Any
-
-
-class DeviceCalls:
-    """Moves a loaded model between devices.
-
-    Attributes:
-        loaded: the network with its tokenizers. face_tokens: its tasks for faces.
-    """
-
-    loaded: LoadedModel
-    face_tokens: FaceTokens
-
-    @property
-    def motion_scorer(self) -> TextMotionScorer | None:
-        """Scores how well a motion fits a text."""
-        raise NotImplementedError
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return self.loaded.device
-
-    def to(self, device: str | torch.device) -> Self:
-        """Move language models, motion tokenizers, sentence encoder and scorer; returns the model itself.
-
-        Models that run frame by frame with live sound (speech to face, gestures) and readers of words stay on the CPU.
-
-        Args:
-            device: ``cpu``, ``cuda``, ``cuda:1``, ... The same seeds may give other motion where rounding differs.
-
-        Raises:
-            UserError: no such device here.
-        """
-        self.loaded.to(device)
-        face_model = vars(self.face_tokens).get("loaded", self.loaded)  # the face's own model, if it is loaded
-        if face_model is not self.loaded:
-            face_model.to(device)
-        if self.motion_scorer is not None:
-            self.motion_scorer.network.to(self.device)
-        return self
 
 
 class SpeechCalls:
@@ -201,9 +156,7 @@ class SpeechCalls:
         return body_of(source, lambda text: self.generated(text, seed), seed)
 
 
-def timed_words(
-    words: Transcript, audio: Audio, rate: int
-) -> tuple[Iterable[TimedWord] | None, tuple[str, ...]]:
+def timed_words(words: Transcript, audio: Audio, rate: int) -> tuple[Iterable[TimedWord] | None, tuple[str, ...]]:
     """Words with times, and warnings about them."""
     from avatargpt.speech.words import Words
 

@@ -109,9 +109,7 @@ def nodded(neck: np.ndarray, head: np.ndarray, turn: np.ndarray) -> tuple[np.nda
     return rot.multiply(neck, part), rot.multiply(rot.conjugate(part), rot.multiply(head, turn))
 
 
-def with_head(
-    face: FaceMotion, gestures: Motion, eye_contact: float = 0.0, calm: Sequence[Span] = ()
-) -> FaceMotion:
+def with_head(face: FaceMotion, gestures: Motion, eye_contact: float = 0.0, calm: Sequence[Span] = ()) -> FaceMotion:
     """A face whose head follows the gestures' head, and then its own turns; its weights are unchanged.
 
     Args:

@@ -127,9 +127,7 @@ def _capsule(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> tuple[n
     return np.sqrt(np.einsum("...k,...k", gap, gap)) - (radii[0] + t * (radii[1] - radii[0])), gap
 
 
-def _field(
-    points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _field(points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float) -> tuple[np.ndarray, np.ndarray]:
     """Smooth union -k log sum exp(-d / k) at points (N, 3), and its unit gradient (N, 3)."""
     total, gradient = np.full(len(points), 1e-30, np.float32), np.zeros_like(points)
     for e, r in zip(ends, radii, strict=True):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import socket
 import struct
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,18 @@ MAX_DATAGRAM = 1400  # bytes, so that no network has to cut it up
 _VERSION, _ID, _MAX_NAME = 6, 37, 64
 
 
-class Datagrams:
+class DatagramSender:
     """Sends datagrams to one address, IPv4 where a name has both kinds: Unreal and VMC programs listen there.
 
     Args:
         host, port: of the listener. what: kind of listener, for messages.
+
+    Attributes:
+        failed: frames that the network refused.
     """
 
     def __init__(self, host: str, port: int, what: str) -> None:
+        self.failed = 0
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
             family, kind, protocol, _, target = min(addresses, key=lambda address: address[0] != socket.AF_INET)
@@ -52,13 +57,15 @@ class Datagrams:
         self._target: Any = target
         self._socket = socket.socket(family, kind, protocol)
 
-    def send(self, data: bytes) -> bool:
-        """Send one datagram; whether the network took it. Nobody need listen, and what is lost is lost."""
-        try:
-            self._socket.sendto(data, self._target)
-        except OSError:
-            return False
-        return True
+    def _send(self, datagrams: Iterable[bytes]) -> None:
+        """Send a frame. Nobody need listen, and what is lost is lost."""
+        refused = False
+        for data in datagrams:
+            try:
+                self._socket.sendto(data, self._target)
+            except OSError:
+                refused = True
+        self.failed += refused
 
     def close(self) -> None:
         self._socket.close()
@@ -83,7 +90,7 @@ def pack(row: np.ndarray, frame: int, subject: str, identity: str, rate: int = 3
     return head + struct.pack(">ifii", frame & 0x7FFFFFFF, 0.0, rate, 1) + struct.pack(f">B{VALUES}f", VALUES, *row)
 
 
-class LiveLinkSender:
+class LiveLinkSender(DatagramSender):
     """Sends frames to one listener of Live Link Face.
 
     Args:
@@ -91,17 +98,13 @@ class LiveLinkSender:
     """
 
     def __init__(self, host: str, port: int = LIVE_LINK_PORT, subject: str = "AvatarGPT") -> None:
-        self.subject, self.identity, self.failed = subject, "$" + str(uuid.uuid4()), 0
+        self.subject, self.identity = subject, "$" + str(uuid.uuid4())
         pack(np.zeros(VALUES, np.float32), 0, subject, self.identity)
-        self._datagrams = Datagrams(host, port, "Live Link")
+        super().__init__(host, port, "Live Link")
 
     def send(self, frame: int, motion: FaceMotion) -> None:
-        """One frame, `motion` of length 1; what the network refuses counts in `failed`."""
-        data = pack(live_link_values(motion)[0], frame, self.subject, self.identity, round(motion.fps))
-        self.failed += not self._datagrams.send(data)
-
-    def close(self) -> None:
-        self._datagrams.close()
+        """One frame, `motion` of length 1."""
+        self._send([pack(live_link_values(motion)[0], frame, self.subject, self.identity, round(motion.fps))])
 
 
 def _vmc_messages(frame: int, motion: FaceMotion) -> list[tuple[str, list[str | float | int]]]:
@@ -148,21 +151,13 @@ def pack_vmc(frame: int, motion: FaceMotion) -> list[bytes]:
     return datagrams
 
 
-class VMCSender:
-    """Sends frames to one program that shows an avatar, by VMC.
-
-    Args:
-        host, port: of the listener.
-    """
+class VMCSender(DatagramSender):
+    """Sends frames to one program that shows an avatar, by VMC."""
 
     def __init__(self, host: str, port: int = VMC_PORT) -> None:
         pack_vmc(0, FaceMotion(np.zeros((1, arkit.COUNT)), np.zeros((1, 3))))
-        self._datagrams, self.failed = Datagrams(host, port, "VMC"), 0
+        super().__init__(host, port, "VMC")
 
     def send(self, frame: int, motion: FaceMotion) -> None:
-        """One frame, `motion` of length 1; a frame that the network refuses counts in `failed`."""
-        sent = [self._datagrams.send(data) for data in pack_vmc(frame, motion)]
-        self.failed += not all(sent)
-
-    def close(self) -> None:
-        self._datagrams.close()
+        """One frame, `motion` of length 1."""
+        self._send(pack_vmc(frame, motion))

@@ -221,9 +221,7 @@ class FaceSender(WebSocketServer):
         host, port, options: of `WebSocketServer`. subject: name of the speaker. fps: frames a second.
     """
 
-    def __init__(
-        self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any
-    ) -> None:  # fmt: skip
+    def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:
         hello = {"fps": fps, "subject": subject, "names": list(arkit.NAMES), "head": list(arkit.HEAD)}
         super().__init__(host, port, hello, **options)
 
@@ -245,9 +243,7 @@ class BodySender(WebSocketServer):
         host, port, options: of `WebSocketServer`. subject: name of the person. fps: frames a second.
     """
 
-    def __init__(
-        self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any
-    ) -> None:  # fmt: skip
+    def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:
         hello = {
             "fps": fps, "subject": subject, "joints": list(SMPL22.names), "fingers": list(FINGER_NAMES),
             "parents": [int(p) for p in SMPL52.parents], "offsets": _numbers(SMPL52.offsets),

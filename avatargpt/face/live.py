@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from avatargpt.face.audio_model.idle import calm_spans, jaw_spans, lid_spans
 from avatargpt.options import is_text
 from avatargpt.requests.english import is_emoji
 from avatargpt.speech.audio import FPS
-from avatargpt.speech.live import NO_SOUND, LiveRun, run_stream
+from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
@@ -40,16 +40,6 @@ Reply = Callable[[dict[str, Any]], None]
 
 
 # The loop
-class Sender(Protocol):
-    """Takes frames as they come: `avatargpt.export.udp_senders`, `avatargpt.export.websocket`."""
-
-    failed: int
-
-    def send(self, frame: int, motion: FaceMotion) -> None: ...
-
-    def close(self) -> None: ...
-
-
 @dataclass
 class LiveTake(LiveRun):
     """A live run and its recording: (55,) rows, where they were wanted."""

@@ -111,9 +111,7 @@ def checked_rows(rows: np.ndarray, name: str, width: int) -> np.ndarray:
     return x
 
 
-def loudness(
-    audio: str | os.PathLike[str] | np.ndarray, rate: int, words: Sequence[TimedWord]
-) -> tuple[float, ...]:
+def loudness(audio: str | os.PathLike[str] | np.ndarray, rate: int, words: Sequence[TimedWord]) -> tuple[float, ...]:
     """Each word's peak level (10 ms means, dB) in standard deviations from the mean of all words."""
     sound = sounds.open_sound(audio, rate)
     size = max(1, sound.about.rate // LEVEL_RATE)

@@ -6,28 +6,18 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatargpt.speech.audio import FPS
-from avatargpt.speech.live import NO_SOUND, LiveRun, run_stream
+from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
     from avatargpt.gesture.features import InterlocutorAudio
     from avatargpt.gesture.stream import MotionStream
-
-
-class Sender(Protocol):
-    """Receives frames: `avatargpt.export.websocket`."""
-
-    failed: int
-
-    def send(self, frame: int, motion: Motion) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass

@@ -299,9 +299,7 @@ def _losses(scores: np.ndarray, path: Alignment, text: _PhoneText) -> np.ndarray
     return np.asarray(scores[at, labels[path.steps[at]]] - scores[at].max(1))
 
 
-def _by_windows(
-    scores: np.ndarray, text: _PhoneText, near: np.ndarray | None = None, slack: float = 0.0
-) -> Alignment:
+def _by_windows(scores: np.ndarray, text: _PhoneText, near: np.ndarray | None = None, slack: float = 0.0) -> Alignment:
     """`viterbi`, window after window, each from the last silence of the one before."""
     phones: list[Phone] = []
     numbers: list[int] = []

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,16 @@ class Stream(Protocol[Output]):
     def push(self, pcm: np.ndarray, /) -> Output: ...
 
     def finish(self) -> Output: ...
+
+
+class Sender(Protocol):
+    """Takes frames as they come: `avatargpt.export.udp_senders`, `avatargpt.export.websocket`."""
+
+    failed: int
+
+    def send(self, frame: int, motion: Any) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass

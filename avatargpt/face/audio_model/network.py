@@ -397,9 +397,7 @@ class MotionBranch(nn.Module):
         self.direct = nn.Linear(2 * inner, curves, bias=False)
         nn.init.zeros_(self.direct.weight)
 
-    def forward(
-        self, h: Tensor, states: Tensor, words: Tensor, kinds: Tensor, timing: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Tensor, states: Tensor, words: Tensor, kinds: Tensor, timing: Tensor) -> tuple[Tensor, Tensor]:
         """What the text adds to each frame: (B, T, D) to the backbone and (B, T, curves) to the curves.
 
         Args:
