@@ -11,23 +11,9 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from instruct_data.mixture import balanced_weights
+from instruct_data.synth import phrases
 from instruct_data.synth.layering import HEAD, SPINE, Activity, active_span, activity, layer
 from instruct_data.synth.loops import extend, find_cycle
-from instruct_data.synth.phrases import (
-    ABOUT_ARMS,
-    ABOUT_ENDS,
-    ABOUT_HEAD,
-    ABOUT_LEGS,
-    ASIDE,
-    LICENCE,
-    MANNER,
-    MAX_CAPTIONS,
-    any_of,
-    clauses,
-    combine,
-    mirrored,
-    sure_class,
-)
 from instruct_data.text.captions import CaptionBank, bank_style
 from instruct_data.text.english import Clause, mirror_action, side_of
 from vqvae import rotations as rot
@@ -97,7 +83,7 @@ class _Part(Take):
         return self.name in CYCLIC_GAITS and self.clip.source != "synthetic"
 
     def flipped(self) -> _Part:
-        return _Part(mirrored(self.clip), mirror_action(self.name), self.resting)
+        return _Part(phrases.mirrored(self.clip), mirror_action(self.name), self.resting)
 
     @property
     def style(self) -> str:
@@ -172,7 +158,7 @@ def rests(motion: Motion) -> bool:
 
 def _resting_part(clip: Clip) -> _Part | None:
     """The resting pose that a clip ends in, as a lower part."""
-    name, texts = RESTS[sure_class(clip)]
+    name, texts = RESTS[phrases.sure_class(clip)]
     if not rests(clip.load()):
         return None
     return _Part(replace(clip, action=name, captions=texts), name, True)
@@ -196,7 +182,7 @@ def layered_clips(
     rng = np.random.default_rng([seed, 2])
     groups: dict[str, list[_Part]] = defaultdict(list)
     for clip in clips:
-        name = sure_class(clip)
+        name = phrases.sure_class(clip)
         if clip.captions and name in GAITS | ARMS_ACT | HEAD_ACTS:
             groups["lower" if name in GAITS else "upper"].append(_Part(clip, name))
         elif clip.source == "synthetic" and name in RESTS and (part := _resting_part(clip)) is not None:
@@ -239,20 +225,23 @@ def _layered(lower: _Part, upper: _Part, bank: CaptionBank, rng: np.random.Gener
     if placed is None or len(placed[0]) < 24:
         return None
     below, above, start, cut = placed
-    avoid_low = [ASIDE] + ([ABOUT_HEAD] if "head" in upper.parts else [])
-    avoid_low += [ABOUT_ARMS] if (lower.name in GAITS or lower.resting) and "head" not in upper.parts else []
-    avoid_up = [ABOUT_LEGS] + ([ABOUT_ENDS] if cut else [])
+    avoid_low = [phrases.ASIDE] + ([phrases.ABOUT_HEAD] if "head" in upper.parts else [])
+    avoid_low += [phrases.ABOUT_ARMS] if (lower.name in GAITS or lower.resting) and "head" not in upper.parts else []
+    avoid_up = [phrases.ABOUT_LEGS] + ([phrases.ABOUT_ENDS] if cut else [])
     if upper.style == "normal" and lower.style != "normal":
-        avoid_up += [MANNER, any_of(tuple(bank.styles["normal"]["adverbs"] + bank.styles["normal"]["phrases"]))]
-    lower_clauses, upper_clauses = clauses(lower.clip, bank, rng, avoid_low), clauses(upper.clip, bank, rng, avoid_up)
+        normal = bank.styles["normal"]
+        avoid_up += [phrases.MANNER, phrases.any_of(tuple(normal["adverbs"] + normal["phrases"]))]
+    lower_clauses = phrases.clauses(lower.clip, bank, rng, avoid_low)
+    upper_clauses = phrases.clauses(upper.clip, bank, rng, avoid_up)
     if len(upper.parts) == 1 and upper.parts[0] != "head":  # the other arm of the upper clip is not used
         upper_clauses = [c for c in upper_clauses if side_of(c.predicate) in (None, upper.parts[0])]
     if not lower_clauses or not upper_clauses:
         return None
     motion = layer(below, above, upper.parts, start).canonical()
-    texts = [combine(_pick(lower_clauses, rng), _pick(upper_clauses, rng), rng) for _ in range(3 * MAX_CAPTIONS)]
-    texts = list(dict.fromkeys(texts))[:MAX_CAPTIONS]
+    tries = range(3 * phrases.MAX_CAPTIONS)
+    texts = [phrases.combine(_pick(lower_clauses, rng), _pick(upper_clauses, rng), rng) for _ in tries]
+    texts = list(dict.fromkeys(texts))[:phrases.MAX_CAPTIONS]
     return Clip(
-        "", motion.with_caption(texts[0]), texts, "layered", LICENCE, "train", f"{lower.name}+{upper.name}",
+        "", motion.with_caption(texts[0]), texts, "layered", phrases.LICENCE, "train", f"{lower.name}+{upper.name}",
         lower.clip.style, {"parts": [lower.clip.id, upper.clip.id]},
     )  # fmt: skip

@@ -15,22 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from instruct_data.synth.format import (
-    CONTACTS,
-    CONTROLS,
-    EASES,
-    FEET,
-    FRAME_NAMES,
-    FRAMES,
-    HANDS,
-    Block,
-    Family,
-    Key,
-    Limb,
-    Number,
-    Param,
-    resolve,
-)
+from instruct_data.synth import format as fmt
 from instruct_data.synth.loading import pose_name, poses
 from instruct_data.synth.stances import Stance, foot_offsets
 from vqvae.errors import UserError
@@ -83,7 +68,8 @@ class Drawn:
         cls, rng: np.random.Generator, stance: Stance | None, usual: Mapping[str, tuple[float, float, float]]
     ) -> Drawn:
         """Draw a variation; `usual` is the place (x, z, yaw) of the feet in the stand pose."""
-        size = {c: min(max(1 + 0.06 * n, 0.88), 1.12) for c, n in zip(CONTROLS, rng.standard_normal(11), strict=True)}
+        draws = zip(fmt.CONTROLS, rng.standard_normal(11), strict=True)
+        size = {c: min(max(1 + 0.06 * n, 0.88), 1.12) for c, n in draws}
         wide, fore, turn = float(rng.uniform(-0.015, 0.035)), float(rng.normal(0, 0.014)), float(rng.normal(2, 4))
         feet = {"l_foot": (wide, fore, turn), "r_foot": (-wide, -fore, -turn)}
         if stance is not None:
@@ -100,7 +86,7 @@ class Drawn:
         return drawn
 
 
-def draw_params(params: tuple[Param, ...], rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
+def draw_params(params: tuple[fmt.Param, ...], rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
     """Values for expressions, and what captions and records say."""
     scope: dict[str, Any] = {}
     record: dict[str, Any] = {}
@@ -113,7 +99,7 @@ def draw_params(params: tuple[Param, ...], rng: np.random.Generator) -> tuple[di
             numeric = not isinstance(value, str) and word == (f"{value:g}" if isinstance(value, float) else str(value))
             scope[p.name], record[p.name] = value, value if numeric else word
         else:
-            low, high = resolve(p.low, {}, p.name), resolve(p.high, {}, p.name)
+            low, high = fmt.resolve(p.low, {}, p.name), fmt.resolve(p.high, {}, p.name)
             scope[p.name] = record[p.name] = low + (high - low) * u
     return scope, record
 
@@ -142,7 +128,7 @@ def raise_floor(rows: dict[str, np.ndarray]) -> None:
 
 # rows of base poses before the stage frame has moved, without the feet, which differ from clip to clip
 _at_home: dict[str, dict[str, list[float]]] = {}
-_HAND_FRAMES = (FRAMES.index("l_hand"), FRAMES.index("r_hand"))
+_HAND_FRAMES = (fmt.FRAMES.index("l_hand"), fmt.FRAMES.index("r_hand"))
 MIN_SECONDS, MAX_SECONDS = 1.2, 12.0  # of a clip
 MAX_KEYS = 400
 
@@ -150,7 +136,7 @@ MAX_KEYS = 400
 @cache
 def _flags(contacts: tuple[str, ...]) -> tuple[bool, ...]:
     """Which of CONTACTS are among them."""
-    return tuple(c in contacts for c in CONTACTS)
+    return tuple(c in contacts for c in fmt.CONTACTS)
 
 
 @cache
@@ -167,7 +153,7 @@ def _usual_feet() -> dict[str, tuple[float, float, float]]:
 class _Writer:
     """Writes the states of a family's keys in order."""
 
-    def __init__(self, family: Family, scope: dict[str, Any], drawn: Drawn) -> None:
+    def __init__(self, family: fmt.Family, scope: dict[str, Any], drawn: Drawn) -> None:
         scope = {**scope, "i": 0}
         self.family, self.scope, self.drawn, self.rng = family, scope, drawn, drawn.rng
         self.offset, self.yaw = [0.0, 0.0, 0.0], 0.0
@@ -189,24 +175,25 @@ class _Writer:
         if len(self.out) > MAX_KEYS:
             raise UserError(f"{self.family.name}: more than {MAX_KEYS} keys in a clip; repeat less")
         left, right = self.state["l_hand"], self.state["r_hand"]
-        placed = {name: row[H_FRAME] for name, row in zip(HANDS, (left, right), strict=True) if row[H_MODE] == AT}
-        if sum(f in _HAND_FRAMES for f in placed.values()) == 2 or any(placed[h] == FRAMES.index(h) for h in placed):
+        placed = {name: row[H_FRAME] for name, row in zip(fmt.HANDS, (left, right), strict=True) if row[H_MODE] == AT}
+        circular = any(placed[h] == fmt.FRAMES.index(h) for h in placed)
+        if circular or sum(f in _HAND_FRAMES for f in placed.values()) == 2:
             raise UserError(f"{self.family.name}: at {time:.1f} s each hand is placed from the other; place one")
-        rows = [self.state[c] for c in CONTROLS]
+        rows = [self.state[c] for c in fmt.CONTROLS]
         self.out.append((time, rows, ease, anticipate, overshoot, air, _flags(self.contacts), self.balance))
-        for foot in FEET:  # a lift belongs to the way to its own key
+        for foot in fmt.FEET:  # a lift belongs to the way to its own key
             if self.state[foot][F_LIFT] >= 0:
                 self.state[foot] = list(self.state[foot])
                 self.state[foot][F_LIFT] = -1.0
 
-    def _value(self, number: Number, where: str) -> float:
-        return resolve(number, self.scope, where) if callable(number) else number
+    def _value(self, number: fmt.Number, where: str) -> float:
+        return fmt.resolve(number, self.scope, where) if callable(number) else number
 
     def _point(self, x: float, y: float, z: float) -> list[float]:
         c, s = math.cos(math.radians(self.yaw)), math.sin(math.radians(self.yaw))
         return [self.offset[0] + c * x + s * z, self.offset[1] + y, self.offset[2] - s * x + c * z]
 
-    def _vector(self, name: str, numbers: tuple[Number, ...] | None, vary: bool, where: str) -> list[float]:
+    def _vector(self, name: str, numbers: tuple[fmt.Number, ...] | None, vary: bool, where: str) -> list[float]:
         size = self.drawn.size[name] if vary else 1.0
         if numbers is None:  # only gaze
             return [0.0] * SIZES[name]
@@ -223,12 +210,12 @@ class _Writer:
         # a full turn of the head or trunk stays nearly full
         return [x * size, y * (1 + 0.5 * (size - 1)), z * size]
 
-    def _numbers(self, limb: Limb, where: str) -> dict[str, list[float]]:
+    def _numbers(self, limb: fmt.Limb, where: str) -> dict[str, list[float]]:
         if limb.plain is not None:
             return limb.plain
         return {k: [self._value(n, where) for n in v] for k, v in limb.numbers.items()}
 
-    def _hand(self, name: str, limb: Limb, vary: bool, where: str) -> list[float]:
+    def _hand(self, name: str, limb: fmt.Limb, vary: bool, where: str) -> list[float]:
         value = self._numbers(limb, where)
         row = list(self.state[name]) if limb.mode == "palm" else [0.0] * H_SIZE
         size = self.drawn.size[name] if vary else 1.0
@@ -250,7 +237,7 @@ class _Writer:
             row[H_PALM : H_PALM + 3] = value["palm"]
         return row
 
-    def _foot(self, name: str, limb: Limb, vary: bool, where: str) -> list[float]:
+    def _foot(self, name: str, limb: fmt.Limb, vary: bool, where: str) -> list[float]:
         value = self._numbers(limb, where)
         row = [0.0] * F_SIZE
         side = 1.0 if name == "l_foot" else -1.0
@@ -273,14 +260,14 @@ class _Writer:
         return row
 
     def _set(self, name: str, setting: Any, vary: bool, where: str) -> None:
-        if isinstance(setting, tuple) and isinstance(setting[0], Limb):
+        if isinstance(setting, tuple) and isinstance(setting[0], fmt.Limb):
             setting = next((limb for limb in setting if limb.when is None or limb.when(self.scope)), "unchanged")
             if setting == "unchanged":
                 return
-        free = setting is None or (isinstance(setting, Limb) and setting.mode == "free")
+        free = setting is None or (isinstance(setting, fmt.Limb) and setting.mode == "free")
         if free and name != "gaze":
             setting, vary = poses()[self.base]["controls"][name], False
-            setting = setting[0] if isinstance(setting[0], Limb) else setting
+            setting = setting[0] if isinstance(setting[0], fmt.Limb) else setting
         if name.endswith("hand"):
             self.state[name] = self._hand(name, setting, vary, where)
         elif name.endswith("foot"):
@@ -296,17 +283,17 @@ class _Writer:
             home = place[1:] == (0.0, 0.0, 0.0, 0.0)
             cached = _at_home.get(name) if home else None
             for control, setting in pose["controls"].items():
-                if cached is None or control in FEET:
+                if cached is None or control in fmt.FEET:
                     self._set(control, setting, False, f"pose {name}")
                 else:
                     self.state[control] = cached[control]
             self.posed[place] = {c: self.state[c] for c in pose["controls"]}
             if home and cached is None:
-                _at_home[name] = {c: row for c, row in self.posed[place].items() if c not in FEET}
+                _at_home[name] = {c: row for c, row in self.posed[place].items() if c not in fmt.FEET}
         self.state |= self.posed[place]
         self.contacts, self.balance = pose["contacts"], pose["balance"]
 
-    def seconds(self, span: tuple[Number, Number], key: Key, kind: int) -> float:
+    def seconds(self, span: tuple[fmt.Number, fmt.Number], key: fmt.Key, kind: int) -> float:
         """Seconds drawn from a span; the same key takes about as long in every round."""
         low, high = (self._value(v, key.where) for v in span)
         wobble = min(max(1 + 0.035 * self.drawn.normal(), 0.9), 1.1)
@@ -317,7 +304,7 @@ class _Writer:
             self.drawn.times[name] = float(self.rng.random())
         return max(min(max((low + (high - low) * self.drawn.times[name]) * wobble, low), high), 0.0)
 
-    def key(self, key: Key) -> None:
+    def key(self, key: fmt.Key) -> None:
         if key.when is not None and not key.when(self.scope):
             return
         self.now += max(self.seconds(key.after, key, 0) * self.drawn.tempo, 0.05)
@@ -329,16 +316,16 @@ class _Writer:
         self.contacts = key.contacts if key.contacts is not None else self.contacts
         self.balance = key.balance if key.balance is not None else self.balance
         shares = (self._value(key.anticipate, key.where), self._value(key.overshoot, key.where))
-        self._emit(self.now, EASES.index(key.ease), *shares, key.air)
+        self._emit(self.now, fmt.EASES.index(key.ease), *shares, key.air)
         if key.hold is not None:
             hold = self.seconds(key.hold, key, 1) * self.drawn.tempo
             if hold > 0.02:
                 self.now += hold
                 self._emit(self.now, 0, 0.0, 0.0, False)
 
-    def items(self, items: tuple[Key | Block, ...]) -> None:
+    def items(self, items: tuple[fmt.Key | fmt.Block, ...]) -> None:
         for item in items:
-            if isinstance(item, Key):
+            if isinstance(item, fmt.Key):
                 self.key(item)
                 continue
             if item.when is not None and not item.when(self.scope):
@@ -352,21 +339,21 @@ class _Writer:
             self.scope["i"] = outer
 
 
-def draw(family: Family, rng: np.random.Generator, stance: Stance | None = None) -> Timeline:
+def draw(family: fmt.Family, rng: np.random.Generator, stance: Stance | None = None) -> Timeline:
     """Draw a clip's keys; with a `stance`, its feet are where the feet of that pose are."""
     scope, record = draw_params(family.params, rng)
-    names = {p: p for p in poses()} | FRAME_NAMES
+    names = {p: p for p in poses()} | fmt.FRAME_NAMES
     for name, compute in (*family.tables, *family.derived):
         scope[name] = compute({**names, **scope})
     record |= {name: scope[name] for name, _ in family.derived if not family.schema}
     writer = _Writer(family, scope, Drawn.draw(rng, stance, _usual_feet()))
     standing = writer.standing
     writer.items(family.keys)
-    settle = writer.seconds(family.settle, Key(f"{family.name}: settle", (0.0, 0.0), None, {}), 0)
+    settle = writer.seconds(family.settle, fmt.Key(f"{family.name}: settle", (0.0, 0.0), None, {}), 0)
     out = writer.out
     times = np.array([o[0] for o in out])
     seconds = float(times[-1]) + settle
-    raise_floor(rows := {c: np.array([o[1][i] for o in out], np.float64) for i, c in enumerate(CONTROLS)})
+    raise_floor(rows := {c: np.array([o[1][i] for o in out], np.float64) for i, c in enumerate(fmt.CONTROLS)})
     follow = float(rng.uniform(0.4, 1.2))
     stretch = float(np.clip(seconds, MIN_SECONDS, MAX_SECONDS)) / seconds
     return Timeline(
