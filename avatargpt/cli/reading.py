@@ -31,7 +31,7 @@ def load_motion(
         avatars: whether it may be both in one.
     """
     from avatargpt import export
-    from instruct_data.sources.mediapipe_npz import kind
+    from instruct_data.sources.face_files import mediapipe_kind
     from vqvae.motion import MAX_FPS, MIN_FPS
 
     check_range("--from-fps", fps, MIN_FPS, MAX_FPS, " frames per second")
@@ -40,7 +40,7 @@ def load_motion(
     if animation is not None and (suffix not in export.PACKS or named is not None):
         reason = "other files hold one motion" if named is None else "the file's name says one already"
         raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; {reason}")
-    mediapipe, says_rate = kind(file) if suffix == ".npz" else (False, True)
+    mediapipe, says_rate = mediapipe_kind(file) if suffix == ".npz" else (False, True)
     if up is not None and suffix != ".npz":
         raise UserError(f"{path}: --up goes with .npz; other files say it themselves")
     if fps is not None and suffix != ".npy" and not mediapipe:

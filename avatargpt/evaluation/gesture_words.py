@@ -112,7 +112,7 @@ def score(suite: Suite, model: str | Path, cache: AnswerCache = NO_CACHE) -> dic
 
     espeak-ng speaks them, so that times are exact. A gesture belongs to all classes of the table that ask for it.
     """
-    from avatargpt.train.gesture.voices import Voices
+    from avatargpt.train.gesture.talks import Voices
 
     performer = GesturePipeline.load(model)
     if performer.bank is None:

@@ -27,7 +27,7 @@ from avatargpt.lm.checkpoint import fingerprint
 from avatargpt.metrics.evaluator import FILE as EVALUATOR
 from avatargpt.metrics.gesture.fgd import FILE as GESTURE_FEATURES
 from avatargpt.resources import PACKAGE
-from avatargpt.train.provenance import commit, versions
+from avatargpt.train.reporting import commit, versions
 from vqvae.io.files import atomic_write
 
 # Files in a folder of weights that take no part in answers.

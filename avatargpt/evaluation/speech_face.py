@@ -19,10 +19,9 @@ from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.phone_times import align_phones, spectral_changes
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import noise
-from avatargpt.train.speech_data.clips import loudness
+from avatargpt.train.speech_data.clips import SOUNDS, loudness
 from avatargpt.train.speech_data.corpus import SpeechClip, load
 from avatargpt.train.speech_data.recordings import CHOSEN_ON, lj_sentences, paired_clips, timed_speech
-from avatargpt.train.speech_data.sounds import SOUNDS
 from vqvae.errors import UserError
 
 RIDGE, CONTEXT = 300.0, (-4, 2)  # penalty, frames before and after

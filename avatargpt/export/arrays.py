@@ -65,7 +65,7 @@ def _check_no_up(path: Path, up: str | None) -> None:
 
 def _read_face_npz(path: Path, fps: float | None, up: str | None) -> FaceMotion | None:
     """Our own face .npz or MediaPipe's; None where the keys are of neither."""
-    from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
+    from instruct_data.sources.face_files import SHAPES, read_mediapipe
 
     keys = array_names(path)
     ours = {"weights", "names", "head"} <= keys

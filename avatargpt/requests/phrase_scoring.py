@@ -359,7 +359,7 @@ def _covered(scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarr
 
 class KnownActionClassifier:
     """The trained network, two layers for the actions and two for "none of them"; `arrays` by `CLASSIFIER_ARRAYS`."""
-    # Trained on the phrase index itself (`avatargpt.train.known_actions`): phrasings are looked up as if they were not
+    # Trained on the phrase index itself (`avatargpt.train.phrase_index`): phrasings are looked up as if they were not
     # in it, a third of them as if their action were not in it either, and sentences about unknown actions.
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:

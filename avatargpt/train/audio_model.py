@@ -22,6 +22,7 @@ from avatargpt.metrics.lip_sync import CLOSED_PRESS, CONTACT_ROLL, MOUTH, moveme
 from avatargpt.speech.phones import ARPABET, CLOSED, LABIODENTAL
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.train.loop import run
+from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data import clips as speech_clips
 from avatargpt.train.speech_data import corpus, expressions, recordings
@@ -282,12 +283,10 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
 
 def driver_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the speech driver."""
-    from avatargpt.train.pack import mean_of
-
     runtime = Runtime.start(args.threads, args.device)
     clips = [c for folder in str(args.speech).split(",") for c in corpus.load(folder)]
     directed = expressions.load(args.expressions) if getattr(args, "expressions", None) else []
-    start = mean_of(args.start, Driver.load, args.shares) if args.start else None
+    start = mean_of(args.start, Driver.load) if args.start else None
     train(recipe, clips, directed, Path(args.output), runtime, start, args.until, str(args.config))
 
 

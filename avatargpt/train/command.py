@@ -53,7 +53,6 @@ _TEXTS = Option("folder of caption bank and rewrites")
 _FACE_TEXTS = Option("folder of facial instructions", needed=True)
 _GROUNDING = Option("folder of the ground stage; texts in it are not computed again")
 _ROUNDS = Option("folders of the self-training stage, with commas between, the latest last")
-_SHARES = Option("weight of each of several folders, with commas between; default: equal")
 _CORPORA = {
     "texts": Option("folder of caption bank and rewrites", needed=True),
     "planning": Option("folder of planning corpora"),
@@ -113,7 +112,7 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "choice": StageEntry(
-        "known_actions:choice_stage", "the network in the index: which known action is meant, if any",
+        "phrase_index:choice_stage", "the network in the index: which known action is meant, if any",
         options={
             "phrase-index": Option("folder of an index, or of a model", needed=True),
             "count": Option("phrasings that are looked up", number=True, default=9000),
@@ -143,7 +142,7 @@ STAGES: dict[str, StageEntry] = {
         "audio_model:driver_stage", "train the driver: speech to face", "audio_model:DriverRecipe",
         speech=Option("folders of the speech stage, with commas between", needed=True),
         expressions=Option("folder of the expressions stage"),
-        start=Option("driver folder to begin from, or several with commas between: their mean"), shares=_SHARES,
+        start=Option("driver folder to begin from, or several with commas between: their mean"),
     ),
     "gesture-corpus": StageEntry(
         "gesture.corpus_stage:gesture_corpus_stage",
@@ -194,8 +193,8 @@ STAGES: dict[str, StageEntry] = {
     "pack": StageEntry(
         "pack:pack_stage", "language model, tokenizers and the parts beside them -> one folder, as shipped",
         options={
-            "language": Option("folder of the language stage, or several with commas between: their mean", needed=True),
-            "shares": _SHARES, "tokenizer": Option("tokenizer folders, with commas between", needed=True),
+            "language": Option("folder of the language stage", needed=True),
+            "tokenizer": Option("tokenizer folders, with commas between", needed=True),
             "face": Option("folder of a language stage: a model of its own for the face"),
             "phrase-index": Option("folder of the phrase-index stage"),
             "requests": Option("folder of the requests stage"),
@@ -211,11 +210,11 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "gesture-bank": StageEntry(
-        "gesture.packing:gesture_bank_stage", "gestures with a meaning, packed, for the overlay of run time",
+        "pack:gesture_bank_stage", "gestures with a meaning, packed, for the overlay of run time",
         options={"gestures": Option("folder of SmartBody's gestures", needed=True)},
     ),
     "pack-gestures": StageEntry(
-        "gesture.packing:pack_gestures_stage", "gesture network and its tokenizer -> a model folder, as shipped",
+        "pack:pack_gestures_stage", "gesture network and its tokenizer -> a model folder, as shipped",
         options={
             "gesture": Option("folder of the gesture stage", needed=True),
             "tokenizer": Option("folder of the gesture tokenizer", needed=True),
@@ -324,7 +323,7 @@ def _run(name: str, entry: StageEntry, options: SimpleNamespace) -> None:
             return
     check_options(name, options)
     if entry.steps and int(os.environ.get("RANK", 0)) == 0:
-        from avatargpt.train.provenance import starting
+        from avatargpt.train.reporting import starting
 
         starting(options, _arguments)
     resolve_place(entry.place)(*recipes, options)

@@ -15,8 +15,7 @@ import torch
 from avatargpt.config import changes
 from avatargpt.train.checkpoints import retain_best, retain_last, save_files
 from avatargpt.train.engines import Engine, make_engine
-from avatargpt.train.provenance import record
-from avatargpt.train.reporting import Log, plot_log, watchers, write_table
+from avatargpt.train.reporting import Log, plot_log, record, watchers, write_table
 from avatargpt.train.runtime import Runtime, StopSignal, cosine
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from avatargpt.train.throughput import Throughput

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ from torch.nn import functional as F
 
 from avatargpt.config import Schedule
 from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
-from avatargpt.train.data.class_draws import ClassDraws
 from avatargpt.train.data.corpus import read_codes
 from avatargpt.train.data.judged_answers import Judged, judged_answers, judged_loss, picked
 from avatargpt.train.loop import run
@@ -26,6 +26,41 @@ from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, Limit, NonNegativeInt, PositiveInt, Rate, Share, Strict
+
+MIN_CLASS = 4  # clips of a class that a part of a step is drawn from
+
+
+class ClassDraws:
+    """Draws clips and a caption of each.
+
+    Args:
+        classes: (n,) of the clips. captions: rows of sentences of each clip. batch: clips of a step.
+        few: classes that share a part of the step. each: clips of one of these at most.
+        balance: 1 = classes equally likely, 0 = clips.
+    """
+
+    def __init__(
+        self, classes: np.ndarray, captions: Sequence[Sequence[int]], batch: int, few: int, each: int, balance: float
+    ) -> None:
+        self.captions, self.batch, self.few, self.each = captions, batch, few, each
+        count = Counter(classes.tolist())
+        weight = np.array([count[c] ** -balance for c in classes])
+        self.weight = weight / weight.sum()
+        self.rows = {c: np.flatnonzero(classes == c) for c in count}
+        self.large = [c for c, n in count.items() if n >= MIN_CLASS]
+
+    def draw(self, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """(B,) clips and (B,) a caption of each."""
+        rng = np.random.default_rng(list(seed))
+        rows: list[int] = []
+        # Clips of one class differ in details alone (count, side, manner), which a contrast with other classes would
+        # not teach.
+        for c in rng.choice(self.large, min(self.few, len(self.large)), False) if self.large else ():
+            rows += rng.choice(self.rows[c], min(self.each, len(self.rows[c])), False).tolist()
+        rows += rng.choice(len(self.weight), max(2, self.batch - len(rows)), p=self.weight).tolist()
+        captions = [self.captions[i][int(rng.integers(len(self.captions[i])))] for i in rows]
+        return np.array(rows), np.array(captions)
+
 
 PARAPHRASE = 0.97  # cosine of two sentences of the same meaning
 

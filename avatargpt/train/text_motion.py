@@ -19,9 +19,9 @@ from avatargpt.metrics.checks import ClipJudge
 from avatargpt.metrics.degradations import DEGRADATIONS, MIN_FRAMES, degrade
 from avatargpt.metrics.evaluator import FPS, EvaluatorNetwork, MotionEvaluator, joint_features, padded
 from avatargpt.metrics.retrieval import MIN_COSINE, POOL, pair_distances, retrieval_precision, sides_of, similar_pairs
-from avatargpt.train.data.class_draws import ClassDraws
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
+from avatargpt.train.scorer import ClassDraws
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class

@@ -1,29 +1,295 @@
-"""The tokenizer and codes stages of `scripts/train.py`: a `MotionTokenizer` trained on windows of features."""
+"""The tokenizer and codes stages of `scripts/train.py`: windows of features, losses and figures by modality."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from avatargpt.config import Schedule
-from avatargpt.train.data.windows import FeatureFile, Windows
+from avatargpt.metrics.face import events_kept
 from avatargpt.train.loop import run
-from avatargpt.train.objectives import objective
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
-from vqvae import modalities
+from vqvae import arkit, modalities
 from vqvae.errors import UserError
+from vqvae.features import UPPER, gesture_joints
+from vqvae.losses import (
+    FaceLossWeights,
+    GestureLossWeights,
+    LossWeights,
+    body_joints,
+    body_losses,
+    body_points,
+    face_losses,
+    gesture_losses,
+)
 from vqvae.networks import TokenizerConfig, begin_direct
 from vqvae.strict import Flag, PositiveInt, Rate, Share, Strict, Weights
 from vqvae.tokenizer import MotionTokenizer
+
+BLOCK = 4096  # frames that statistics read at a time: some megabytes
+
+
+@dataclass
+class Windows:
+    """Clips of features with a class each."""
+
+    clips: FeatureFile  # one (T, D) float32 array per clip, on disk
+    labels: list[str]  # class of each clip, for balancing
+    rare: np.ndarray  # (clips,) bool, True for the sources reported separately
+    hold: list[slice]  # channels that are zero while a pose is held (velocities), for padding short clips
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (D,) float32 over all frames, to the bit as NumPy computes them in float64."""
+        frames = int(self.clips.lengths.sum())
+        mean = self._summed(np.zeros(self.clips.width), power=1) / frames
+        return mean.astype(np.float32), np.sqrt(self._summed(mean, power=2) / frames).astype(np.float32)
+
+    def _summed(self, centre: np.ndarray, power: int) -> np.ndarray:
+        """(D,) sum over all frames of (frame - centre) ** power."""
+        total = np.zeros_like(centre)
+        for block in self.clips.blocks(BLOCK):
+            off = block.astype(np.float64) - centre
+            # Reduced together with the running sum: NumPy adds the rows of one array in this order, too.
+            total = np.add.reduce(np.concatenate([total[None], off if power == 1 else off * off]), axis=0)
+        return total
+
+    def probabilities(self, balance: float, speed: float) -> np.ndarray:
+        """(clips,) ~ frames * class_frames^-balance * (1 - speed + speed * limb speed / median limb speed).
+
+        Without velocity channels all channels' change from frame to frame stands for the limbs' speed.
+        """
+        key = (balance, speed)
+        cached: dict[tuple[float, float], np.ndarray] = self.__dict__.setdefault("_probabilities", {})
+        if key not in cached:
+            frames = self.clips.lengths.astype(float)
+            names, inverse = np.unique(self.labels, return_inverse=True)
+            per_class = np.bincount(inverse, frames, len(names))
+            weight = frames * per_class[inverse] ** -balance
+            moving = (c[:, self.hold[-1]] if self.hold else c[1:] - c[:-1] for c in self.clips)
+            # The last channels to hold are velocities of the limbs.
+            fast = np.array([np.abs(m).mean() if m.size else 0.0 for m in moving])
+            # At most four times the median: a few very fast clips must not fill the batches.
+            weight *= 1 - speed + speed * np.minimum(fast / np.median(fast), 4)
+            cached[key] = weight / weight.sum()
+        return cached[key]
+
+    def batch(self, count: int, window: int, seed: list[int], balance: float, speed: float) -> np.ndarray:
+        """(count, window, D) float32; the same seed gives the same windows.
+
+        Clips shorter than `window` are lengthened by holding their last pose.
+        """
+        rng = np.random.default_rng(seed)
+        chosen = rng.choice(len(self.clips), count, p=self.probabilities(balance, speed))
+        lengths = self.clips.lengths
+        out = np.empty((count, window, self.clips.width), np.float32)
+        for row, i in zip(out, chosen.tolist(), strict=True):
+            if (length := int(lengths[i])) >= window:
+                start = int(rng.integers(length - window + 1))
+                row[:] = self.clips.frames(i, start, start + window)
+            else:
+                clip = self.clips[i]
+                row[:length], row[length:] = clip, clip[-1]
+                for channels in self.hold:
+                    row[length:, channels] = 0
+        return out
+
+
+class FeatureFile:
+    """(T, D) float32 clips in a file without a name, which goes with the object; in memory are their lengths alone.
+
+    It has one position to read at: one thread at a time.
+
+    Args:
+        folder: with space for 4 D bytes per frame; it, or the nearest folder above that exists, is used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # The run's folder may not exist yet, and temporary folders are often too small or in memory.
+        self.folder = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.is_dir())
+        try:
+            self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed with the object
+        except OSError as e:
+            raise UserError(f"{self.folder}: no room for the features of the clips ({e.strerror or e})") from None
+        self._ends, self.width = [0], 0
+
+    def add(self, features: np.ndarray) -> None:
+        """Append a clip (T, D), stored in float32. Raises UserError for a full disk or another D than before."""
+        rows = np.ascontiguousarray(features, np.float32)
+        if self.width not in (0, rows.shape[1]):
+            raise UserError(f"a clip of {rows.shape[1]} channels among such of {self.width}; accepted: one width")
+        self.width = rows.shape[1]
+        try:
+            self._file.seek(self._ends[-1] * self.width * rows.itemsize)
+            self._file.write(rows.data)
+            self._file.flush()
+        except OSError as e:
+            raise UserError(f"{self.folder}: cannot keep the features of the clips ({e.strerror or e})") from None
+        self._ends.append(self._ends[-1] + len(rows))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(clips,) int64 frames of each clip."""
+        return np.diff(np.array(self._ends, np.int64))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self.frames(index % len(self), 0, None)
+
+    def frames(self, clip: int, start: int, stop: int | None) -> np.ndarray:
+        """(stop - start, D) of a clip, or up to its end, without reading the rest of it."""
+        first, end = self._ends[clip], self._ends[clip + 1]
+        end = end if stop is None else min(end, first + stop)
+        return self._read(first + start, end)
+
+    def blocks(self, frames: int) -> Iterator[np.ndarray]:
+        """All frames of all clips in order, (at most `frames`, D) at a time."""
+        places = [*range(0, self._ends[-1], frames), self._ends[-1]]
+        yield from (self._read(a, b) for a, b in pairwise(places))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def _read(self, first: int, end: int) -> np.ndarray:
+        data = bytearray(max(0, end - first) * self.width * np.dtype(np.float32).itemsize)
+        self._file.seek(first * self.width * np.dtype(np.float32).itemsize)
+        if self._file.readinto(data) != len(data):
+            raise UserError(f"{self.folder}: the features of the clips were cut short; run the stage again")
+        return np.frombuffer(data, np.float32).reshape(-1, self.width)
+
+
+Losses = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
+
+
+class Objective(Protocol):
+    """Losses and figures of one modality."""
+
+    def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
+        """Weighted terms that are summed, and figures that are only logged; (B, T, D) normalised features."""
+
+    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
+        """Figures over full clips (all levels), overall and of the `rare` sources; none without clips."""
+
+
+def _through(model: MotionTokenizer, clips: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
+    """Clips encoded and decoded, and the number of level-0 codes that they use."""
+    out, used = [], set()
+    for features in clips:
+        codes = model.encode_features(features)
+        used.update(codes[:, 0].tolist())
+        out.append(model.decode_features(codes)[: len(features)])
+    return out, len(used)
+
+
+class BodyObjective:
+    """Features, joints, path, contacts and jerk."""
+
+    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
+        self.weights, self.downsample = LossWeights.read(losses, where), downsample
+
+    def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
+        """See `Objective`; logged: mean joint error in mm."""
+        points = body_points(target * std + mean)
+        losses = body_losses(predicted, target, mean, std, points, self.weights, self.downsample)
+        return losses, {"mpjpe_mm": losses.pop("mpjpe") * 1000}
+
+    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
+        """Mean joint error in the heading frame, mm."""
+        if not clips:
+            return {}
+        rebuilt, used = _through(model, clips)
+        errors = np.array([
+            float((body_joints(torch.from_numpy(a)) - body_joints(torch.from_numpy(b))).norm(dim=-1).mean()) * 1000
+            for a, b in zip(rebuilt, clips, strict=True)
+        ])
+        figures: dict[str, float] = {"val_mm": float(errors.mean()), "val_codes_used": used}
+        return {**figures, "val_rare_mm": float(errors[rare].mean())} if rare.any() else figures
+
+
+class FaceObjective:
+    """Features and their change; lids and lips in units of ARKit weight."""
+
+    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
+        self.weights = FaceLossWeights.read(losses, where)
+
+    def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
+        """See `Objective`; logged: mean error of the 52 weights."""
+        losses = face_losses(predicted, target, mean, std, self.weights)
+        return losses, {"weight_error": losses.pop("weight_error")}
+
+    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
+        """Mean error of the weights, of the head in degrees, and the shares of blinks and of closed lips that stay."""
+        if not clips:
+            return {}
+        rebuilt, used = _through(model, clips)
+        errors = np.array([np.abs(a - b)[:, : arkit.COUNT].mean() for a, b in zip(rebuilt, clips, strict=True)])
+        head = np.concatenate([np.abs(a - b)[:, arkit.COUNT :] for a, b in zip(rebuilt, clips, strict=True)])
+        figures: dict[str, float] = {
+            "val_weight_error": float(errors.mean()), "val_head_degrees": float(np.degrees(head.mean())),
+            "val_codes_used": used, **{f"val_{k}_kept": v for k, v in events_kept(clips, rebuilt).items()},
+        }  # fmt: skip
+        return {**figures, "val_rare_weight_error": float(errors[rare].mean())} if rare.any() else figures
+
+
+class GestureObjective:
+    """Features and their change; where upper body and fingers are and how they move."""
+
+    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
+        self.weights = GestureLossWeights.read(losses, where)
+
+    def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
+        """See `Objective`; logged: mean error of the 43 joints in mm."""
+        losses = gesture_losses(predicted, target, mean, std, self.weights)
+        return losses, {"mpjpe_mm": losses.pop("mpjpe") * 1000}
+
+    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
+        """Mean errors from a still pelvis, mm: of all 43 joints, of the wrists, of the fingers from their wrist; the
+        speed of the wrists as a share of the clips'."""
+        if not clips:
+            return {}
+        rebuilt, used = _through(model, clips)
+        errors, wrists = [], [UPPER.index("l_wrist"), UPPER.index("r_wrist")]
+        for a, b in zip(rebuilt, clips, strict=True):
+            decoded, real = (gesture_joints(torch.from_numpy(x)).numpy() for x in (a, b))
+            # Fingers relative to their wrist: errors of the arm are counted with the wrists.
+            hands = [x[:, len(UPPER) :].reshape(len(x), 2, -1, 3) - x[:, wrists, None] for x in (decoded, real)]
+            off = (decoded - real, (decoded - real)[:, wrists], hands[0] - hands[1])
+            speed = [np.linalg.norm(np.diff(x[:, wrists], axis=0), axis=-1).sum() for x in (decoded, real)]
+            errors.append((*(np.linalg.norm(x, axis=-1).mean() * 1000 for x in off), *speed))
+        rows = np.array(errors)
+        all_mm, wrist_mm, finger_mm = (float(v) for v in rows[:, :3].mean(0))
+        speed_ratio = float(rows[:, 3].sum() / max(float(rows[:, 4].sum()), 1e-9))
+        out: dict[str, float] = {"val_mm": all_mm, "val_wrist_mm": wrist_mm, "val_finger_mm": finger_mm,
+                                 "val_speed_kept": speed_ratio, "val_codes_used": used}  # fmt: skip
+        return {**out, "val_rare_mm": float(rows[rare, 0].mean())} if rare.any() else out
+
+
+OBJECTIVES: dict[str, Callable[[Mapping[str, float], str, int], Objective]] = {
+    "body": BodyObjective, "face": FaceObjective, "gesture": GestureObjective,
+}  # fmt: skip
+
+
+def objective(modality: str, losses: Mapping[str, float], where: str, downsample: int) -> Objective:
+    """The objective of a modality whose tokens are `downsample` frames each."""
+    if modality not in OBJECTIVES:
+        raise UserError(f"{where}: no losses for modality {modality!r}; accepted: {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[modality](losses, f"{where}: losses", downsample)
+
 
 COMPONENTS = 4000  # windows of eight tokens that principal components are computed from
 

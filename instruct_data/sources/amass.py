@@ -1,23 +1,34 @@
-"""Reader for AMASS, SMPL-H and SMPL-X ``.npz`` files, and AMASS' files by the paths that other corpora call them by."""
+"""Readers for SMPL bodies: AMASS (also by the paths that other corpora name), BABEL and Motion-X."""
 
-# Sub-sets are called one way on the site (BMLrub) and another in the archives (BioMotionLab_NTroje), and files end in
-# `_poses.npz` (SMPL+H) or `_stageii.npz` (SMPL-X); blanks in names became underscores in the later release.
+# AMASS: sub-sets are called one way on the site (BMLrub) and another in the archives (BioMotionLab_NTroje), and files
+# end in `_poses.npz` (SMPL+H) or `_stageii.npz` (SMPL-X); blanks in names became underscores in the later release.
+#
+# BABEL (Punnakkal et al. 2021), action labels of recordings of AMASS and of spans within them: `train.json`,
+# `val.json`, `test.json` (without labels) and `extra_*.json` with several annotators. A recording's `feat_p` is its
+# path below AMASS. Source: babel.is.tue.mpg.de.
+#
+# Motion-X (Lin et al. 2023), SMPL-X in 322 channels at 30 frames a second, Y up: root_orient 0:3, pose_body 3:66,
+# pose_hand 66:156, pose_jaw 156:159, face_expr 159:209, face_shape 209:309, trans 309:312, betas 312:322. The body is
+# read; hands, face and shape are not. Source: github.com/IDEA-Research/Motion-X.
 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from instruct_data.clip import Clip
-from instruct_data.sources.corpus import Corpus, Report
-from instruct_data.sources.loading import loaded, read_captions
+from instruct_data.clip import SPLITS, Clip
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, find_files, loaded, normalised, read_captions
 from vqvae import modalities
+from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.data_files import read_arrays
+from vqvae.io.data_files import map_array, read_arrays, read_object
+from vqvae.io.files import parsing, read_text
 from vqvae.io.smplx import read_smplx
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
@@ -132,3 +143,117 @@ def frame_rate_of(path: Path) -> float:
         return float(rates[0].reshape(()))
     except (IndexError, ValueError, TypeError):
         raise UserError(f"{path}: no frame rate; accepted one number as {' or '.join(RATE_KEYS[:2])}") from None
+
+
+MAX_JSON_BYTES = 1 << 30
+SPLITS_OF_FILES = {"train.json": "train", "val.json": "val", "extra_train.json": "train", "extra_val.json": "val",
+                   "test.json": "test"}  # fmt: skip
+MIN_SPAN_SECONDS = 0.4
+TRANSITION = "transition"  # label of the way from one action to the next
+Spans = dict[tuple[float, float | None], list[dict[str, Any]]]
+
+
+def read_babel(
+    root: Path, corpus: Corpus, report: Report, split: str | None = None, amass: Path | None = None
+) -> Iterator[Clip]:
+    """A clip for every labelled span, and one for the recording where that has a label of its own.
+
+    Captions are the annotators' words (``raw_label``), `action` the first category, ``extra["categories"]`` all.
+
+    Args:
+        split: only this one; None = all.
+        amass: the folder of AMASS; None = ``amass_data`` in the corpus' folder.
+    """
+    home = find_files(root, "train.json", "babel_v*_release/train.json")[0].parent
+    default = root / DEFAULT_FOLDER if (root / DEFAULT_FOLDER).is_dir() else home / DEFAULT_FOLDER
+    index = AmassIndex.of(amass or default, corpus)
+    for file, part in SPLITS_OF_FILES.items():
+        if (split is None or part == split) and (home / file).is_file():
+            for sid, entry in read_object(home / file, MAX_JSON_BYTES).items():
+                with parsing(home / file, "a file of BABEL", f"recording {sid}"):
+                    path, spans = index.find(str(entry["feat_p"])), labels(entry, report)
+                name = f"{Path(file).stem}_{sid}"
+                if path is None:
+                    report.skip(name, index.reason(str(entry["feat_p"])))
+                elif not spans:
+                    report.skip(name, "no label")
+                else:
+                    for clip in _clips(name, path, spans, report):
+                        yield from loaded(replace(clip, licence=corpus.licence, split=part), report)
+
+
+def labels(entry: dict[str, Any], report: Report) -> Spans:
+    """Labels by their (start, end) in seconds, (0, None) for the recording; transitions are noted and dropped."""
+    out: Spans = defaultdict(list)
+    recording = [entry.get("seq_ann"), *(entry.get("seq_anns") or ())]
+    frames = [entry.get("frame_ann"), *(entry.get("frame_anns") or ())]
+    for notes, timed in ((recording, False), (frames, True)):
+        for label in (x for note in notes if note for x in note.get("labels") or ()):
+            words = " ".join(str(label.get("raw_label") or label.get("proc_label") or "").split())
+            if not words or TRANSITION in (label.get("proc_label"), words):
+                report.notes["label without words, or of the way between two actions"] += 1
+                continue
+            span = (float(label["start_t"]), float(label["end_t"])) if timed else (0.0, None)
+            out[span].append({"words": words, "categories": [str(c) for c in label.get("act_cat") or ()]})
+    return dict(out)
+
+
+def _clips(name: str, path: Path, spans: Spans, report: Report) -> Iterator[Clip]:
+    """The clips of one recording, without licence and split."""
+    for (start, end), span_labels in spans.items():
+        clip_id = name if end is None else f"{name}_{start:g}_{end:g}"
+        if end is not None and end - start < MIN_SPAN_SECONDS:
+            report.skip(clip_id, f"shorter than {MIN_SPAN_SECONDS:g} s")
+            continue
+        captions = list(dict.fromkeys(label["words"] for label in span_labels))
+        categories = list(dict.fromkeys(c for label in span_labels for c in label["categories"]))
+        action = categories[0].replace(" ", "_") if categories else ""
+        load = AmassSpan(path, start, end, captions[0])
+        yield Clip(clip_id, load, captions, "babel", "", action=action, extra={"categories": categories})
+
+
+MOTION_X_MOTIONS = "motion_data/smplx_322"
+MOTION_X_TEXTS = ("texts/semantic_labels", "semantic_labels")
+MOTION_X_FPS, MOTION_X_WIDTH, MOTION_X_TRANSLATION = 30.0, 322, slice(309, 312)
+
+
+def read_motion_x(root: Path, corpus: Corpus, report: Report, split: str | None = None) -> Iterator[Clip]:
+    """Every motion, captions from the text of the same path; mirrored ones of HumanML3D (``M...``) are left out.
+
+    A motion's `source` is ``motion_x_SUBSET``. Its split is that of the list which names it; without lists it is
+    `split`, or training.
+    """
+    motions, texts = root / MOTION_X_MOTIONS, next(root / t for t in MOTION_X_TEXTS if (root / t).is_dir())
+    lists = [(part, root / f"{part}.txt") for part in SPLITS if (root / f"{part}.txt").is_file()]
+    splits = {line.strip(): part for part, path in lists for line in read_text(path, MAX_TEXT_BYTES).splitlines()}
+    for path in find_files(motions, "**/*.npy"):
+        relative = path.relative_to(motions).with_suffix("")
+        name, subset = relative.as_posix(), relative.parts[0]
+        if path.stem.startswith("M") and path.stem[1:].isdecimal():
+            report.notes["mirrored clip, which training makes by itself"] += 1
+            continue
+        part = splits.get(name) if splits else split or "train"
+        if part is None:
+            report.skip(name, "in none of train.txt, val.txt, test.txt")
+            continue
+        if split is not None and part != split:
+            continue
+        captions = read_captions(texts / f"{name}.txt", name, report)
+        if captions is not None:
+            load = _MotionX(path, captions[0] if captions else "")
+            clip = Clip(name, load, captions, f"motion_x_{subset.lower()}", corpus.licence, part)
+            yield from loaded(clip, report)
+
+
+@dataclass(frozen=True)
+class _MotionX:
+    path: Path
+    caption: str
+
+    def __call__(self) -> Motion:
+        x = np.array(map_array(self.path, f"accepted (frames, {MOTION_X_WIDTH})"), np.float64)
+        if x.ndim != 2 or x.shape[1] != MOTION_X_WIDTH or not np.isfinite(x).all():
+            raise UserError(f"{self.path}: {x.shape}; accepted finite (frames, {MOTION_X_WIDTH})")
+        count = len(SMPL22.names)
+        rotations = rot.from_axis_angle(x[:, : 3 * count].reshape(-1, count, 3))
+        return normalised(Motion(rotations, x[:, MOTION_X_TRANSLATION], MOTION_X_FPS), self.caption)

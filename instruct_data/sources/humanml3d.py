@@ -24,8 +24,7 @@ import numpy as np
 
 from instruct_data.clip import Clip, check_split
 from instruct_data.sources.amass import DEFAULT_FOLDER, AmassIndex, AmassSpan, frame_rate_of
-from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report
-from instruct_data.sources.loading import loaded, reason
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, loaded, reason
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
 from vqvae.io.files import parsing, read_text

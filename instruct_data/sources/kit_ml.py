@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.sources.corpus import Corpus, Report
+from instruct_data.sources.corpus import Corpus, Report, loaded, normalised
 from instruct_data.sources.humanml3d import span_id, spans_of
-from instruct_data.sources.loading import loaded, normalised
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
 from vqvae.io.hml263 import recover_joints, swing_rotations

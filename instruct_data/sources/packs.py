@@ -1,4 +1,4 @@
-"""Reader for packs of named animations, .glb, .gltf and .bvh, with captions by the animations' names in one file."""
+"""Readers for packs of named animations (.glb, .gltf, .bvh) and folders of BVH, with captions by name in one file."""
 
 # Captions are in a `.csv` with the columns `animation` and `caption` (one a row), in `.jsonl` rows
 # `{"animation": NAME, "captions": [...]}`, or in a `.yaml` with `clips` (name -> captions), `left_out` (name ->
@@ -12,7 +12,7 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -21,8 +21,17 @@ from zlib import crc32
 
 from instruct_data.clip import Clip
 from instruct_data.joining import join_motions
-from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, find_files
-from instruct_data.sources.loading import loaded, normalised, reason
+from instruct_data.sources.corpus import (
+    MAX_TEXT_BYTES,
+    BvhFile,
+    Corpus,
+    Report,
+    find_files,
+    loaded,
+    normalised,
+    read_captions,
+    reason,
+)
 from instruct_data.sources.smartbody import read_smartbody
 from vqvae import modalities
 from vqvae.errors import UserError
@@ -258,3 +267,30 @@ def read_smartbody_actions(root: Path, corpus: Corpus, report: Report, split: st
             ), report,
         )  # fmt: skip
 
+
+def read_bvh_folder(
+    root: Path, corpus: Corpus, report: Report, captions: Path | None = None, source: str = "own",
+    licence: str = "", split: str = "train",
+) -> Iterator[Clip]:  # fmt: skip
+    """Every BVH below a folder; a table's captions go before those in ``NAME.txt``. `captions`: .csv, .jsonl or .yaml
+    by the clips' names (`Captions`). `source`, `licence`, `split`: written into every clip.
+    """
+    table = Captions() if captions is None else Captions.load(captions)
+    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() == ".bvh"):
+        name = path.relative_to(root).with_suffix("").as_posix()
+        entry = table.find(name, path.stem)
+        if entry.left_out:
+            report.skip(name, f"left out: {entry.left_out}")
+            continue
+        texts = entry.captions or read_captions(path.with_suffix(".txt"), name, report)
+        if texts is None:
+            continue
+        for clip in loaded(
+            Clip(name, BvhFile(path, texts[0] if texts else ""), texts, source, licence or corpus.licence, split),
+            report,
+        ):
+            if not texts:
+                report.notes["clip without a caption"] += 1
+            yield replace(clip, action=entry.kind)
+    if unused := table.unused():
+        report.notes[f"captions of no clip in {root}, as {min(unused)}"] += len(unused)

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip, check_split
-from instruct_data.sources.corpus import Corpus, Report
-from instruct_data.sources.loading import loaded
+from instruct_data.sources.corpus import Corpus, Report, loaded
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows, read_arrays, read_object
 from vqvae.io.files import parsing

@@ -26,7 +26,7 @@ CORPORA = {c.name: c for c in (
         (f"dataset/{_BANDAI}|{_BANDAI}|data/dataset-*.bvh|dataset-*.bvh",),
     ),
     Corpus(
-        "cmu", "cmu:read_cmu", "CMU mocap terms (free use with credit)",
+        "cmu", "locomotion:read_cmu", "CMU mocap terms (free use with credit)",
         "subjects/NN/NN.asf with subjects/NN/NN_MM.amc, or NN/NN_MM.bvh; and, for captions, cmu-mocap-index-text.txt",
         "bodies; captions from the index",
         ("subjects/*/*.amc|*/*.amc|*/*_*.bvh|data/*/*_*.bvh|*/*/*_*.bvh",), ("split", "fps"),
@@ -47,13 +47,13 @@ CORPORA = {c.name: c for c in (
         "bodies with captions", ("new_joint_vecs/*.npy", "texts/*.txt", "train.txt"),
     ),
     Corpus(
-        "babel", "babel:read_babel", "BABEL and AMASS terms (non-commercial research)",
+        "babel", "amass:read_babel", "BABEL and AMASS terms (non-commercial research)",
         f"babel_v1.0_release/train.json, val.json, where wanted extra_train.json and extra_val.json, and {_AMASS}",
         "a body for each labelled span and labelled recording", ("train.json|babel_v*_release/train.json",),
         ("split", "amass"),
     ),
     Corpus(
-        "motion-x", "motion_x:read_motion_x", "Motion-X terms (non-commercial research)",
+        "motion-x", "amass:read_motion_x", "Motion-X terms (non-commercial research)",
         "motion_data/smplx_322/SUBSET/.../NAME.npy (frames, 322) and texts/semantic_labels/SUBSET/.../NAME.txt; and, "
         "for splits, train.txt, val.txt and test.txt of paths",
         "bodies with captions",
@@ -74,7 +74,7 @@ CORPORA = {c.name: c for c in (
         "bodies, Z up unless --up y says otherwise", ("**/*.npz",), ("split", "licence", "up"),
     ),
     Corpus(
-        "bvh", "bvh:read_bvh_folder", "not stated",
+        "bvh", "packs:read_bvh_folder", "not stated",
         "*.bvh, in folders or not, with --captions captions.csv (columns animation, caption), or NAME.txt beside each",
         "bodies with the captions given", (_BVH,), ("split", "captions", "source", "licence"),
     ),
@@ -140,7 +140,7 @@ CORPORA = {c.name: c for c in (
         "conversations with the sound of both", ("mocap_data/*/*/**/*.bvh",),
     ),
     Corpus(
-        "mead", "mead:read_mead", "MEAD terms (non-commercial research)",
+        "mead", "talks:read_mead", "MEAD terms (non-commercial research)",
         "ACTOR/video/front/EMOTION/level_N/NNN.mp4 with MediaPipe's shapes in NNN.npz beside it, and "
         "ACTOR/audio/EMOTION/level_N/NNN.m4a", "faces with sound and emotion; captions of this project",
         (f"*/video/front/*/level_*/*.mp4|{_MEAD_TRACKS}", _MEAD_TRACKS), ("split", "fps"),

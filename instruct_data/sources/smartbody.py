@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.sources.corpus import Corpus, Report
-from instruct_data.sources.loading import loaded, normalised
+from instruct_data.sources.corpus import Corpus, Report, loaded, normalised
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows, read_arrays, read_object

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instruct_data.synth.body import FOREARM, OFFSET, UPPER_ARM, Trunk
 from instruct_data.synth.format import FRAMES
 from instruct_data.synth.geometry import (
+    FOREARM,
+    OFFSET,
+    UPPER_ARM,
     Array,
+    Trunk,
     apply,
     bend,
     cross,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instruct_data.synth.body import (
+from instruct_data.synth.format import CONTACTS
+from instruct_data.synth.geometry import (
     ANKLE_HEIGHT,
     FLAT,
     HEEL_BACK,
@@ -16,11 +17,8 @@ from instruct_data.synth.body import (
     TOE,
     TOE_FORWARD,
     TOE_HEIGHT,
-    Trunk,
-)
-from instruct_data.synth.format import CONTACTS
-from instruct_data.synth.geometry import (
     Array,
+    Trunk,
     apply,
     bend,
     cross,

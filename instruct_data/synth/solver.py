@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from instruct_data.synth.arms import Reach, shoulder_at_rest, solve_arm
-from instruct_data.synth.body import RADIUS, STAND, Trunk, gaze_angles, pose_head, pose_trunk
-from instruct_data.synth.geometry import Array, smoothstep
+from instruct_data.synth.geometry import RADIUS, STAND, Array, Trunk, gaze_angles, pose_head, pose_trunk, smoothstep
 from instruct_data.synth.legs import REACH, Foot, ankles, feet_tracks, solve_leg, support_shift
 from instruct_data.synth.stances import UPPER, Stance, shares
 from instruct_data.synth.timeline import Timeline

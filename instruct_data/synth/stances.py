@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.synth.body import STAND, TOE_HEIGHT
-from instruct_data.synth.geometry import Array, Layout, smoothstep
+from instruct_data.synth.geometry import STAND, TOE_HEIGHT, Array, Layout, smoothstep
 from instruct_data.synth.layering import activity
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -209,7 +209,7 @@ def _models(folder: Path) -> dict[str, Target]:
 
 
 def _corpora(folder: Path) -> dict[str, Target]:
-    from instruct_data.sources.babel import labels
+    from instruct_data.sources.amass import labels
     from instruct_data.sources.corpus import Report
     from instruct_data.sources.humanml3d import read_index
     from instruct_data.sources.locomotion import frame_cuts

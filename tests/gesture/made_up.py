@@ -10,7 +10,7 @@ import numpy as np
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
-from avatargpt.train.gesture.voices import Utterance, words_from_phones
+from avatargpt.train.gesture.talks import Utterance, words_from_phones
 from instruct_data.clip import Clip
 from instruct_data.gesture.bank import Bank, build, keyed_strokes
 from instruct_data.gesture.classes import WordClasses, read_classes

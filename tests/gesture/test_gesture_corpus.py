@@ -18,10 +18,8 @@ from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
 from avatargpt.train.gesture import corpus_stage as stage
 from avatargpt.train.gesture.data import load_corpus, spread
-from avatargpt.train.gesture.planning import Accent, accents, planned
-from avatargpt.train.gesture.takes import word_at, word_states
-from avatargpt.train.gesture.talks import CorpusRecipe
-from avatargpt.train.gesture.voices import Voices, mixed, words_from_phones
+from avatargpt.train.gesture.takes import Accent, accents, planned, word_at, word_states
+from avatargpt.train.gesture.talks import CorpusRecipe, Voices, mixed, words_from_phones
 from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.classes import WordClasses
 from instruct_data.gesture.plan import Plan, Style
@@ -131,7 +129,7 @@ def stage_args(
 ) -> argparse.Namespace:
     monkeypatch.setattr("instruct_data.gesture.bank.read_bank", lambda folder: library[0])
     monkeypatch.setattr("instruct_data.gesture.classes.word_classes", lambda: library[1])
-    monkeypatch.setattr("avatargpt.train.gesture.voices.Voices", made_up.Voices)
+    monkeypatch.setattr("avatargpt.train.gesture.talks.Voices", made_up.Voices)
     monkeypatch.setattr(stage, "_encoder", lambda recipe: Spelling())
     monkeypatch.setattr("avatargpt.train.gesture.talks.MIN_SECONDS", 5.0)
     monkeypatch.setattr("avatargpt.train.gesture.talks.MAX_SECONDS", 6.0)

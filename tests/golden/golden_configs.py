@@ -12,7 +12,7 @@ from golden_store import ROOT, Rows
 
 from avatargpt.config import VARIANTS, resolve
 from avatargpt.train.command import STAGES, resolve_place
-from avatargpt.train.objectives import objective
+from avatargpt.train.tokenizer import objective
 from vqvae.io.data_files import read_yaml
 
 CONFIGS = ROOT / "configs"

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from instruct_data.sources.quantised import read_quantised
-from instruct_data.synth.composing import Sequencer, stretch
-from instruct_data.synth.loops import Cycle, extend, find_cycle, looped_clips
+from instruct_data.synth.loops import Cycle, Sequencer, extend, find_cycle, looped_clips, stretch
 from instruct_data.synth.styling import Style, leaned, learn_styles, retimed, styled, styled_clips, with_amplitude
 from instruct_data.text.captions import CaptionBank
 from tests.instruct_data.synthetic import J, clip_of, hanging, walking, waving

@@ -15,7 +15,7 @@ from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, PhraseScores, features
 from avatargpt.requests.resolver import MIN_KNOWN, RequestResolver, ResolvedRequest
 from avatargpt.resources import weights
-from avatargpt.train.known_actions import _Network, strangers
+from avatargpt.train.phrase_index import _Network, strangers
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,7 @@ from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, extract
 from avatargpt.train.speech_data import augment
 from avatargpt.train.speech_data.augment import Disturber, noise
 from avatargpt.train.speech_data.batches import Batches, Sampling
-from avatargpt.train.speech_data.clips import sound_clips, still_clips
-from avatargpt.train.speech_data.sounds import SOUNDS, sounds
+from avatargpt.train.speech_data.clips import SOUNDS, sound_clips, sounds, still_clips
 from tests.factories import PHONES, speech_clip, voice
 from vqvae.errors import UserError
 

@@ -17,10 +17,10 @@ from avatargpt.lm.checkpoint import write_adapter
 from avatargpt.train.checkpoints import write
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import Prefetch, share_of
-from avatargpt.train.data.windows import BLOCK, FeatureFile, Windows
 from avatargpt.train.language import LanguageRecipe, LanguageStage, make_stage
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
+from avatargpt.train.tokenizer import BLOCK, FeatureFile, Windows
 from tests.train.conftest import Mini
 from tests.train.launching import config
 from vqvae.errors import UserError

@@ -18,8 +18,7 @@ import torch
 from avatargpt.config import Schedule
 from avatargpt.train.checkpoints import retain_best, retain_last
 from avatargpt.train.engines import Plain
-from avatargpt.train.provenance import RECORD, commit, differences, fingerprint
-from avatargpt.train.reporting import Log, read_log
+from avatargpt.train.reporting import RECORD, Log, commit, differences, fingerprint, read_log
 from avatargpt.train.runtime import Runtime
 from tests.train.conftest import CONFIGS, DEBUG, Mini, Refused
 from vqvae.errors import UserError

@@ -19,7 +19,7 @@ from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.lm.checkpoint import load_model
 from avatargpt.lm.shape import SMALL
 from avatargpt.train.data.faces import LONGEST, conditioned_clip, conditioned_clips, wordless_clips
-from avatargpt.train.objectives import objective
+from avatargpt.train.tokenizer import objective
 from instruct_data.clip import Clip
 from instruct_data.face import score as corpus
 from instruct_data.face.compose import composed

@@ -12,11 +12,10 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork, clo
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.scores import MAX_FILL
 from avatargpt.lm.text_encoder import TunedLayers
+from avatargpt.train import parser as data
 from avatargpt.train import parser as stage
-from avatargpt.train.data import parser_data as data
-from avatargpt.train.data.parser_data import Material, ParserBatches, ParserTraining, material, rows_of
 from avatargpt.train.loop import run
-from avatargpt.train.parser import begin_with
+from avatargpt.train.parser import Material, ParserBatches, ParserTraining, begin_with, material, rows_of
 from avatargpt.train.runtime import Runtime
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score, reworded
 from tests.factories import RandomGrounder, small_parser, written_scores

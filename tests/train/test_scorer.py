@@ -8,11 +8,10 @@ import torch
 
 from avatargpt.kinematics.measures import SIZE
 from avatargpt.lm.scorer import FILE, ScorerNetwork, TextMotionScorer
-from avatargpt.train.data.class_draws import ClassDraws
 from avatargpt.train.data.judged_answers import Judged, picked
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.scorer import Pairs, ScorerRecipe, ScorerStage, no_counterexamples, pairs_of, rank_one
+from avatargpt.train.scorer import ClassDraws, Pairs, ScorerRecipe, ScorerStage, no_counterexamples, pairs_of, rank_one
 from vqvae.errors import UserError
 
 CONFIG = {

@@ -12,11 +12,9 @@ import torch
 
 from avatargpt.lm.checkpoint import load_model, save_model
 from avatargpt.lm.text_encoder import TextTokenizer
-from avatargpt.train.pack import averaged, parse_shares
 from instruct_data.store import Store
 from instruct_data.text.everyday import everyday_requests
 from tests.train.conftest import CPU, Mini, Refused
-from vqvae.errors import UserError
 from vqvae.io.files import folder_lock
 from vqvae.tokenizer import MotionTokenizer
 
@@ -183,21 +181,3 @@ def test_text_stage_then_motion_stage(mini: Mini, tmp_path: Path) -> None:
     (packed / "spiece.model").write_bytes(pieces)
     mini.run(*mini.language(tmp_path / "on", "--start", packed, steps=2))
     assert {p.dtype for p in load_model(tmp_path / "on").parameters()} == {torch.float32}
-
-
-def test_shares_of_a_mean() -> None:
-    assert parse_shares("3,1", 2) == [0.75, 0.25] and parse_shares(None, 2) == [0.5, 0.5]
-    for text in ("1", "0,0", "-1,2", "nan,1", "1;2"):
-        with pytest.raises(UserError, match="shares"):
-            parse_shares(text, 2)
-
-
-def test_the_mean_of_models(mini: Mini, tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    mini.run(*mini.language(one, steps=1, seed=1))
-    mini.run(*mini.language(two, "--start", one, steps=1, seed=2))
-    states = [load_model(f).state_dict() for f in (one, two)]
-    mean = averaged([str(one), str(two)], [1.0, 3.0]).state_dict()
-    for name, value in mean.items():
-        assert torch.allclose(value, 0.25 * states[0][name] + 0.75 * states[1][name]), name
-    assert any(not torch.equal(mean[n], states[0][n]) for n in mean if n.startswith("shared"))

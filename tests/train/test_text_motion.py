@@ -11,9 +11,9 @@ import torch
 from avatargpt.config import resolve
 from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator, joint_features
 from avatargpt.metrics.retrieval import sides_of
-from avatargpt.train.data.class_draws import ClassDraws
 from avatargpt.train.loop import fit
 from avatargpt.train.runtime import Runtime
+from avatargpt.train.scorer import ClassDraws
 from avatargpt.train.stage import StepContext
 from avatargpt.train.text_motion import (
     CaptionedClips,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from avatargpt.lm.checkpoint import load_model
-from avatargpt.train import objectives
+from avatargpt.train import tokenizer as tokenizer_stage
 from instruct_data import registry
 from instruct_data.clip import Clip
 from instruct_data.store import Store
@@ -29,11 +29,11 @@ STEPS = Section("Add a modality", "docs/modality.md")
 def grip(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The modality of the page in the registries for one test, and its class of motions."""
     monkeypatch.setattr(modalities, "_REGISTRY", dict(modalities._REGISTRY))
-    monkeypatch.setattr(objectives, "OBJECTIVES", dict(objectives.OBJECTIVES))
+    monkeypatch.setattr(tokenizer_stage, "OBJECTIVES", dict(tokenizer_stage.OBJECTIVES))
     motions = walk.module(STEPS, "vqvae/grip.py")
     walk.module(STEPS, "vqvae/grip_features.py")
     walk.append(STEPS, "vqvae/modalities.py")
-    walk.append(STEPS, "avatargpt/train/objectives.py")
+    walk.append(STEPS, "avatargpt/train/tokenizer.py")
     return motions.Grip
 
 

@@ -27,10 +27,9 @@ from instruct_data.sources.corpus import Report
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.sources.registry import read_corpus
 from instruct_data.store import MANIFEST, Store
-from instruct_data.synth.composing import Sequencer
 from instruct_data.synth.families import VALIDATION, families, keyframed
 from instruct_data.synth.layered import layered_clips
-from instruct_data.synth.loops import looped_clips
+from instruct_data.synth.loops import Sequencer, looped_clips
 from instruct_data.synth.phrases import mirrored
 from instruct_data.synth.stances import idle_stances
 from instruct_data.synth.styling import styled_clips

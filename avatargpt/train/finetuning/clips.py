@@ -13,7 +13,7 @@ import numpy as np
 from avatargpt.export.formats import readable
 from avatargpt.speech.audio import FPS, load
 from instruct_data.clip import Clip
-from instruct_data.sources.loading import read_captions
+from instruct_data.sources.corpus import read_captions
 from instruct_data.sources.packs import TABLE_SUFFIXES, Captions
 from vqvae import modalities
 from vqvae.errors import UserError

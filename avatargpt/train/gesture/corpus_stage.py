@@ -44,7 +44,7 @@ from vqvae.motion import atomic_write
 from vqvae.tokenizer import MotionTokenizer
 
 if TYPE_CHECKING:
-    from avatargpt.train.gesture.voices import Utterance
+    from avatargpt.train.gesture.talks import Utterance
 
 GENERATED, STORE, CLIPS, TALKS, TAKES, FIGURES = "made", "store", "clips", "talks", "takes", "figures.json"
 SOURCE = "gesture-corpus"
@@ -109,7 +109,7 @@ class _Generator:
     def __init__(
         self, recipe: CorpusRecipe, gestures: str, texts: str | None, recordings: list[tuple[str, Utterance]]
     ) -> None:
-        from avatargpt.train.gesture.voices import Voices
+        from avatargpt.train.gesture.talks import Voices
         from instruct_data.gesture.bank import read_bank
         from instruct_data.gesture.classes import word_classes
 
@@ -166,7 +166,7 @@ def _generate_all(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, 
     # from this one, because espeak-ng's output depends slightly on its earlier output.
     recorded: list[tuple[str, Utterance]] = []
     if args.faces and recipe.data.recorded:
-        from avatargpt.train.gesture.voices import recordings
+        from avatargpt.train.gesture.talks import recordings
 
         recorded = recordings(Path(args.faces))
     global _generator
