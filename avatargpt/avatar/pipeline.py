@@ -26,7 +26,8 @@ from avatargpt.export.avatar import HEAD, NECK, AvatarMotion
 from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls, with_eye_contact
 from avatargpt.face.audio_model.idle import Span, idle_share
 from avatargpt.face.pipeline import FacePipeline, driver_folder
-from avatargpt.gesture.pipeline import GesturePipeline, find_network
+from avatargpt.gesture.pipeline import GesturePipeline
+from avatargpt.lm.checkpoint import find_part
 from avatargpt.speech import audio as sound
 from instruct_data.synth.layering import from_hanging
 from vqvae import rotations as rot
@@ -37,7 +38,7 @@ from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
-    from avatargpt.face.audio_model.stream import FaceStream
+    from avatargpt.face.audio_model.driver import FaceStream
     from avatargpt.gesture.stream import MotionStream
     from avatargpt.gesture.words import TimedWord
     from instruct_data.face.score import Score
@@ -140,7 +141,7 @@ class HeadMover:
         cls, model: Path | None, audio: str | os.PathLike[str] | np.ndarray, rate: int = 16_000
     ) -> HeadMover | None:
         """From a model folder, None = the packaged weights. Returns None where it has no gesture network."""
-        if find_network(model) is None:
+        if find_part(model, "gesture") is None:
             return None
         return cls(GesturePipeline.load(model), audio, rate)
 

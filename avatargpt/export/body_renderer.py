@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avatargpt.export.figure import figure
+from avatargpt.export.mesh import figure
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL52
 

@@ -101,7 +101,7 @@ def _write_body(motion: Motion, path: Path) -> Path:
     mesh, data = body_mesh(motion.fingers is not None), BufferBuilder()
     joints = list(range(len(motion.with_fingers[0].names)))
     primitive = _skinned(
-        data, mesh.vertices, mesh.normals, mesh.colours, mesh.joints, mesh.weights, mesh.triangles
+        data, mesh.points, mesh.normals, mesh.colours, mesh.joints, mesh.weights, mesh.triangles
     )
     bind = data.add(_inverse_binds(mesh.bind), FLOAT)
     animation = _Animation(data, len(motion), motion.fps)

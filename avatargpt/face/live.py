@@ -28,7 +28,7 @@ from vqvae.face import FaceMotion
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.controls import LiveControls
-    from avatargpt.face.audio_model.stream import FaceStream
+    from avatargpt.face.audio_model.driver import FaceStream
     from avatargpt.face.pipeline import FacePipeline
     from instruct_data.face.score import Score
 

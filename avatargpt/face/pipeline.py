@@ -38,18 +38,15 @@ SURE_AGREEMENT = 0.97  # of the parser's readings, from which an instruction tha
 
 def driver_folder(model: Path | None) -> Path:
     """The driver's folder of a model folder: ``driver`` in it, or itself; None = the packaged weights."""
-    from avatargpt.lm.checkpoint import check_model
+    from avatargpt.lm.checkpoint import check_model, find_part
     from avatargpt.resources import PACKAGE
 
     check_model(model)
-    root = PACKAGE / "weights" if model is None else model
-    for folder in (root / "driver", root):
-        if (folder / "driver.json").is_file():
-            return folder
-    raise UserError(
-        f"{root / 'driver'}: no driver weights; train them with `python scripts/train.py driver` (docs/speech.md), or "
-        "name a folder that has them with --model"
-    )
+    folder = find_part(model, "driver")
+    if folder is None:
+        raise UserError(f"{(model or PACKAGE / 'weights') / 'driver'}: no driver weights; train them with `python "
+                        "scripts/train.py driver` (docs/speech.md), or name a folder that has them with --model")
+    return folder
 
 
 class FacePipeline:
@@ -239,7 +236,7 @@ class FacePipeline:
             seconds: length without sound, over which the score is spread (`scores.spread_score`); None = as long as the
                 instruction takes, else 4 s.
             progress: called with the number of frames so far.
-            head: ``rule`` or ``recorded``, see `avatargpt.face.audio_model.stream.FaceStream`.
+            head: ``rule`` or ``recorded``, see `avatargpt.face.audio_model.driver.FaceStream`.
             words: of the speech, (word, start, end) in seconds, for "when you say ...".
 
         Raises:

@@ -16,6 +16,7 @@ from avatargpt.gesture.driver import NAME, GestureDriver
 from avatargpt.gesture.features import InterlocutorAudio, check_lengths, loudness
 from avatargpt.gesture.semantics import Manner, StrokePlanner, check_cues, packaged_guesser
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
+from avatargpt.lm.checkpoint import find_part
 from avatargpt.resources import PACKAGE
 from avatargpt.speech import audio as sound
 from vqvae.errors import UserError
@@ -30,29 +31,19 @@ if TYPE_CHECKING:
 SILENCE_PEAK = 10 ** (-55 / 20)  # of full scale: a sound that is never louder has no speech in it
 
 
-def find_network(folder: str | os.PathLike[str] | None = None) -> Path | None:
-    """The gesture network of a model folder: ``gesture`` in it, or itself; None = there is none.
-
-    Args:
-        folder: None = the packaged weights.
-    """
-    root = _model_folder(folder)
-    return next((place for place in (root / NAME, root) if (place / f"{NAME}.json").is_file()), None)
-
-
 def network_folder(folder: str | os.PathLike[str] | None = None) -> Path:
-    """As `find_network`. Raises UserError where there is no such folder, or no gesture network in it."""
-    if not _model_folder(folder).is_dir():
+    """The gesture network of a model folder: ``gesture`` in it, or itself; None = the packaged weights.
+
+    Raises UserError where there is no such folder, or no gesture network in it.
+    """
+    root = PACKAGE / "weights" if folder is None else Path(folder)
+    if not root.is_dir():
         raise UserError(f"{folder}: no such folder; accepted a folder of weights")
-    place = find_network(folder)
+    place = find_part(folder, NAME)
     if place is None:
-        raise UserError(f"{_model_folder(folder) / NAME}: no gesture network; train one with "
+        raise UserError(f"{root / NAME}: no gesture network; train one with "
                         "`python scripts/train.py gesture` (docs/gesture_data.md), or name a folder that has one")
     return place
-
-
-def _model_folder(folder: str | os.PathLike[str] | None) -> Path:
-    return PACKAGE / "weights" if folder is None else Path(folder)
 
 
 class GesturePipeline:

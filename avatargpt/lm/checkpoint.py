@@ -47,6 +47,12 @@ def check_model(folder: Path | None) -> None:
         raise UserError(f"--model {folder}: no such folder; accepted a folder of weights")
 
 
+def find_part(folder: str | os.PathLike[str] | None, name: str) -> Path | None:
+    """The folder called `name` in a model folder, or that itself, by its ``NAME.json``; None = the packaged weights."""
+    root = PACKAGE / "weights" if folder is None else Path(folder)
+    return next((place for place in (root / name, root) if (place / f"{name}.json").is_file()), None)
+
+
 def driver_folder() -> Path:
     """The packaged folder of the speech driver and the instruction parser."""
     return PACKAGE / "weights" / "driver"

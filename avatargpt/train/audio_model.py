@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule
-from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, DriverOutput
-from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from avatargpt.metrics.lip_sync import CLOSED_PRESS, CONTACT_ROLL, MOUTH, movements
 from avatargpt.speech.phones import ARPABET, CLOSED, LABIODENTAL

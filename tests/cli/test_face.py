@@ -15,8 +15,7 @@ import torch
 from avatargpt import export
 from avatargpt.cli import face_score
 from avatargpt.face.audio_model.conditioning import parse_emotions
-from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
+from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
 from avatargpt.face.instructions.scores import place_score, spread_score
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from tests.cli.conftest import Cli, Result

@@ -24,10 +24,10 @@ def body() -> Mesh:
 
 def test_mesh_is_closed_and_outward(body: Mesh) -> None:
     edges = np.concatenate([body.triangles[:, pair] for pair in ([0, 1], [1, 2], [2, 0])]).astype(int)
-    count = len(body.vertices)
+    count = len(body.points)
     forth, back = np.sort(edges[:, 0] * count + edges[:, 1]), np.sort(edges[:, 1] * count + edges[:, 0])
     np.testing.assert_array_equal(forth, back)  # every edge is used in both directions: no holes
-    corners = body.vertices[body.triangles].astype(float)
+    corners = body.points[body.triangles].astype(float)
     volume = np.einsum("fi,fi", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
     assert 0.045 < volume < 0.09  # cubic metres of a person
     facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -35,9 +35,9 @@ def test_mesh_is_closed_and_outward(body: Mesh) -> None:
 
 
 def test_mesh_is_symmetric_with_human_size(body: Mesh) -> None:
-    height = np.ptp(body.vertices[:, 1])
+    height = np.ptp(body.points[:, 1])
     assert 1.6 < height < 1.9
-    assert abs(body.vertices[:, 0].max() + body.vertices[:, 0].min()) < 0.01
+    assert abs(body.points[:, 0].max() + body.points[:, 0].min()) < 0.01
 
 
 def test_weights(body: Mesh) -> None:
@@ -47,7 +47,7 @@ def test_weights(body: Mesh) -> None:
     blended = (body.weights.max(1) < 0.98).mean()
     assert 0.1 < blended < 0.9  # smooth around joints, rigid between them
     # nothing on the left arm follows the right half of the body
-    hand = body.vertices[:, 0] > 0.4
+    hand = body.points[:, 0] > 0.4
     assert set(body.joints[hand][body.weights[hand] > 0].tolist()) <= {16, 18, 20}
 
 

@@ -9,8 +9,7 @@ from pygltflib import GLTF2
 
 from avatargpt import export
 from avatargpt.export.body_renderer import capsule_ends
-from avatargpt.export.figure import figure
-from avatargpt.export.mesh import body_mesh
+from avatargpt.export.mesh import body_mesh, figure
 from tests.export.test_export_bvh import read_independently
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -67,7 +66,7 @@ def test_the_skin_of_a_hand_follows_its_fingers(gesture: Motion, tmp_path: Path)
     assert np.allclose(body.weights.sum(1), 1) and body.joints.max() == len(SMPL52.names) - 1
     led = {int(j) for j, w in zip(body.joints[:, 0], body.weights[:, 0], strict=True) if w > 0.5}
     assert led >= set(range(len(SMPL22.names), len(SMPL52.names)))
-    assert body.triangles.max() == len(body.vertices) - 1
+    assert body.triangles.max() == len(body.points) - 1
     file = GLTF2().load(str(export.save(gesture, tmp_path / "a.glb")))
     assert [file.nodes[j].name for j in file.skins[0].joints] == list(SMPL52.names)
     assert {c.target.node for c in file.animations[0].channels if c.target.path == "rotation"} == set(range(52))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from avatargpt.face.audio_model.conditioning import Clause, Direction, Feeling
-from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.driver import Driver, EightBits, Exact, eight_bits_faster
 from avatargpt.face.audio_model.network import (
     CLOCK,
     PERIODS,
@@ -23,7 +23,6 @@ from avatargpt.face.audio_model.network import (
     clause_clock,
     long_term_spectrum,
 )
-from avatargpt.face.audio_model.stream import EightBits, Exact, eight_bits_faster
 from avatargpt.metrics.lip_sync import closed
 from avatargpt.speech.audio import RATE, frame_end
 from avatargpt.speech.features import extract
@@ -339,7 +338,7 @@ def test_only_clauses_near_the_frame_go_through_the_network(driver: Driver, monk
     clauses = [Clause("smile", k, k + 0.5) for k in range(3)] + [Clause("wink the left eye", 0.2, 2.0)]
     direction, sound = Direction.make([], clauses, RandomGrounder()), voice(3.0)
     expected = driver.drive(sound, RATE, direction).curves
-    monkeypatch.setattr("avatargpt.face.audio_model.stream.MAX_WORD_PIECES", 2)
+    monkeypatch.setattr("avatargpt.face.audio_model.driver.MAX_WORD_PIECES", 2)
     assert np.abs(driver.drive(sound, RATE, direction).curves - expected).max() < 1e-5
     short = [Clause("blink now", 2 * k, 2 * k + 0.3) for k in range(300)]
     assert len(Direction.make([], short, RandomGrounder()).spans) == 300

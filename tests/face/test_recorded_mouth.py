@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from avatargpt.evaluation.speech_face import _still
-from avatargpt.face.audio_model import stream as model
+from avatargpt.face.audio_model import driver as model
 from avatargpt.face.audio_model.conditioning import Clause, Direction
-from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.driver import FUNNEL, JAW, PRESSING, PUCKER, Driver
+from avatargpt.face.audio_model.driver import PAIRED_CHANNELS as PAIRED
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.audio_model.stream import FUNNEL, JAW, PRESSING, PUCKER
-from avatargpt.face.audio_model.stream import PAIRED_CHANNELS as PAIRED
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.features import extract
 from avatargpt.train.speech_data.validation import as_recorded, predict

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from avatargpt.face.audio_model.conditioning import Clause, Feeling
-from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, DriverOutput
-from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
 from avatargpt.face.audio_model.visemes import viseme_curves
 from avatargpt.metrics.lip_sync import Lips, closed
 from avatargpt.speech.phones import INDEX as INDEX_OF

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.face.audio_model.driver import Driver
-from avatargpt.face.audio_model.stream import PAIRED_CHANNELS
+from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
 from avatargpt.speech.audio import RATE, frames_in, load
 from avatargpt.speech.features import WIDTH
 from avatargpt.speech.phones import Phone

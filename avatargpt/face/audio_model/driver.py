@@ -1,26 +1,433 @@
-"""`Driver`: speech (and text) to face, from the packaged or a trained folder."""
+"""`Driver`: speech (and text) to face, from the packaged or a trained folder, as a clip or while it is being spoken.
+
+`FaceStream` takes samples at any rate and chunk size and gives frames. `Backbone` runs a network frame by frame, with
+weights of eight bits where the machine is faster with them. `RecordedMouth` adds the mouth of the network that learnt
+from recorded pairs.
+"""
 
 from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
+from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from avatargpt.face.audio_model.conditioning import HEADS
+from avatargpt.face.audio_model.conditioning import HEADS, MAX_WORD_PIECES, Direction
+from avatargpt.face.audio_model.idle import LidClosing
+from avatargpt.face.audio_model.network import (
+    MAX_DEVIATION,
+    Block,
+    DriverConfig,
+    DriverNetwork,
+    LongTermSpectrum,
+    gate_share,
+)
+from avatargpt.face.audio_model.visemes import STYLE, WIDTH
 from avatargpt.lm.checkpoint import driver_folder, in_eight_bits, load_part, remove_part, save_part
+from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
+from avatargpt.speech.features import SpeechFeatures
+from avatargpt.speech.phones import ARPABET, SILENCE
+from vqvae.arkit import COUNT, INDEX, expand
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.io.tensors import quantised
 
-if TYPE_CHECKING:
-    import torch
+MAX_TURN = 0.8  # rad of the head
+PHONES = 2 * len(ARPABET)  # logits of a frame
+MIN_ROW = np.array([0.0] * COUNT + [-MAX_TURN] * (WIDTH - COUNT), np.float32)
+MAX_ROW = np.array([1.0] * COUNT + [MAX_TURN] * (WIDTH - COUNT), np.float32)
+COLUMN_STEP = 32  # columns that torch's product with eight-bit weights takes at once; it reads past the end of others
+FAST_CPUS = ("AVX2", "AVX512")  # twice as fast with eight-bit weights as in float32; others take twice as long
 
-    from avatargpt.face.audio_model.conditioning import Direction
-    from avatargpt.face.audio_model.network import DriverNetwork
-    from avatargpt.face.audio_model.stream import FaceStream
-    from vqvae.face import FaceMotion
+# The recorded pairs are single words with pauses between them: neither silence nor noise, and no connected speech.
+MIN_PHONE, MAX_PHONE = 0.02, 0.06  # probability of any phone at which nobody speaks, and from which on somebody does
+RISE, FALL = 0.9, 0.07  # share of the way to it that is gone each frame
+# Share of about a second with speech up to which words stand alone, and from which on speech is connected: of the takes
+# trained on, 95 of 100 frames have less than the first.
+APART, CONNECTED = 0.6, 0.75
+# Connected speech rounds the lips SIZE x rounding ** POWER far: less far where they are round (undershoot, Lindblom,
+# JASA 35, 1963), and they hardly come back in between. Chosen on the first half of the one take of connected speech.
+POWER, SIZE = 0.4, 0.7
+# The jaw opens OPENS x jaw ** OPENING far: recorded jaws less far where the network opens them widely, as it does to
+# have the size of a movement right. The first was chosen on the same half take, the second keeps the amplitude.
+OPENING, OPENS = 0.9, 0.92
+MIN_ROUNDING = 0.1  # rounding below which the factor is that of this rounding: lips that hardly begin do not jump
+PRESS_JAW, FULL_PRESS_JAW = 0.18, 0.12  # jawOpen up to which lips of a p, b or m press together a little, and fully
+LIGHT_PRESS = 0.6  # times the rule's pressing and rolling: recorded lips do it less
+FUNNEL, PUCKER, JAW = INDEX["mouthFunnel"], INDEX["mouthPucker"], INDEX["jawOpen"]
+RECORDED = (
+    "jawOpen", "mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthPress", "mouthLowerDown",
+    "mouthUpperUp", "mouthStretch", "mouthSmile", "mouthShrugLower", "mouthShrugUpper", "mouthFrown",
+)  # fmt: skip
+# Columns of the curves that recorded pairs have.
+PAIRED_CHANNELS = tuple(INDEX[n] for name in RECORDED for n in expand(name))
+PRESSING = [INDEX[n] for name in ("mouthPress", "mouthRollLower", "mouthRollUpper") for n in expand(name)]
+
+TextBranch = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+
+class FaceStream:
+    """Recurrent state of one speaker. Frames are equal bit for bit whatever the chunks are; memory does not grow.
+
+    Args:
+        driver: the trained network.
+        rate: samples a second of what is pushed.
+        direction: emotion and instructions over time, see `direct`.
+        style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`; None = usual.
+        head: ``rule``, curves learnt from rules, every channel; ``recorded``, the mouth as in recorded pairs, all other
+            channels by the rule head.
+
+    Raises:
+        UserError: a rate, style or head that is not accepted, or a head that was never trained.
+    """
+
+    # Every frame is computed by the same operations on arrays of the same shape; a complete file is one push.
+
+    def __init__(
+        self, driver: Driver, rate: int = RATE, direction: Direction | None = None, style: np.ndarray | None = None,
+        head: str = "rule",
+    ) -> None:  # fmt: skip
+        if head not in HEADS:
+            raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
+        if head not in driver.heads:
+            raise UserError(f"{driver.source}: has seen no recorded pairs; accepted: --lips rule, or a folder packed "
+                            "with --paired")  # fmt: skip
+        self._net, self._pairs = driver.network, driver.paired
+        gates = self._net.gates() if head == "rule" else []
+        # One product for the curves and all that is needed beside them.
+        heads = [self._net.curves, *(layer for layer, _, _ in gates)]
+        if head == "recorded":
+            heads += [self._net.phones, self._net.seal] if self._net.config.seal else [self._net.phones]
+        self._gates = [(acting.numpy(), pose.numpy()) for _, acting, pose in gates]
+        self._heads = torch.cat([h.weight for h in heads]).detach(), torch.cat([h.bias for h in heads]).detach()
+        self._blocks = FrameBlocks(rate)
+        self._features = SpeechFeatures()
+        usual = np.zeros(len(STYLE), np.float32) if style is None else np.asarray(style, np.float32)
+        if usual.shape != (len(STYLE),) or not np.isfinite(usual).all():
+            raise UserError(f"style of shape {usual.shape}; accepted: {len(STYLE)} numbers ({', '.join(STYLE)})")
+        eight = driver.eight_bits
+        self._backbone = self._undirected = Backbone(self._net, usual, eight)  # the same until there is a direction
+        self._mouth = Backbone(driver.paired, np.zeros_like(usual), eight) if head == "recorded" else None
+        ahead = driver.paired.config.look_ahead - self._net.config.look_ahead
+        self._behind = ahead if head == "recorded" else 0  # frames by which the mouth's network looks further ahead
+        self._recorded = RecordedMouth(self._net, self._behind)
+        self._feature_frames = 0
+        self.frames = 0  # video frames returned so far
+        self._finished = False
+        self._closing = LidClosing()
+        self.direct(direction or Direction())
+
+    @property
+    def latency(self) -> float:
+        """Seconds from a frame's time to the last sample that it needs: the frame itself, look-ahead, resampling."""
+        return (self._net.config.look_ahead + self._behind + 1) / FPS + self._blocks.delay
+
+    @property
+    def repaired(self) -> int:
+        """Samples so far that were not numbers and counted as silence."""
+        return self._blocks.repaired
+
+    def direct(self, direction: Direction) -> None:
+        """Emotion and instructions from the next frame on; their seconds count from the stream's start."""
+        self._directed = bool(len(direction.seconds) or len(direction.spans))
+        if self._mouth is not None and self._undirected is self._backbone and self._directed:
+            self._undirected = self._backbone.copy()
+        self._direction = direction
+        self._closing.direct(direction)
+        self._clauses = tuple(torch.from_numpy(a)[None] for a in (direction.states, direction.words, direction.kinds))
+        self._select = direction.words.sum() > MAX_WORD_PIECES  # then only active clauses go through the network
+
+    @torch.inference_mode()
+    def push(self, pcm: np.ndarray) -> np.ndarray:
+        """Samples (n,) or (n, channels), floats in [-1, 1] or integers -> (k, 55) frames that are ready, k may be 0.
+
+        Samples that are not finite count as silence and in `repaired`.
+
+        Raises:
+            UserError: samples of another shape or type, or after the end.
+        """
+        if self._finished:
+            raise UserError("sound for a stream that is finished; accepted: sound for another one")
+        return self._push(pcm)
+
+    def _push(self, pcm: np.ndarray) -> np.ndarray:
+        rows = [row for block in self._blocks.push(pcm) if (row := self._step(block)) is not None]
+        return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
+
+    @torch.inference_mode()
+    def finish(self) -> np.ndarray:
+        """The frames still due, (k, 55): as many as complete frames lie in the sound, at least one; the stream ends."""
+        if self._finished:
+            return np.zeros((0, WIDTH), np.float32)
+        self._finished = True
+        due = frames_in(self._blocks.samples, self._blocks.rate) - self.frames
+        rows: list[np.ndarray] = []
+        quiet = np.zeros(self._blocks.rate // FPS + 1, np.float32)
+        while len(rows) < due:
+            rows += list(self._push(quiet)[: due - len(rows)])
+        return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
+
+    def _step(self, block: np.ndarray) -> np.ndarray | None:
+        """One feature frame through the network -> a video frame, or None while there is none."""
+        net, features = self._net, self._features(block)
+        time = max((self._feature_frames - net.config.look_ahead) / FPS, 0.0)
+        h, extra = self._backbone.step(features, (lambda x: self._add_text(x, time)) if self._directed else None)
+        plain = h if self._undirected is self._backbone else self._undirected.step(features)[0]
+        mouth = None if self._mouth is None else self._mouth.step(features)[0]
+        self._feature_frames += 1
+        if self._feature_frames <= net.config.look_ahead:
+            return None
+        out = F.linear(h, *self._heads)
+        row = (out[:WIDTH] if extra is None else out[:WIDTH] + extra).numpy()
+        if mouth is not None:
+            undirected = out if plain is h else F.linear(plain, *self._heads)
+            paired = self._pairs.paired(mouth).numpy()
+            mixed = self._recorded.step(row, undirected[: WIDTH + PHONES], float(out[-1]), paired)
+            if mixed is None:
+                return None
+            row = mixed
+        for column, (acting, pose) in enumerate(self._gates, WIDTH):
+            if (share := gate_share(float(out[column]))) > 0:
+                row = row + share * acting * (pose - row)
+        row = self._closing(np.minimum(np.maximum(row, MIN_ROW), MAX_ROW), self.frames / FPS)
+        self.frames += 1
+        return row
+
+    def _add_text(self, x: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
+        """The backbone's state with the direction, and what is added to the curves."""
+        at = np.array([time])
+        direction, out, extra = self._direction, x, None
+        if len(direction.seconds):
+            vector, strength = direction.feeling(at)
+            added, extra = self._net.emotion(torch.from_numpy(vector[0]), torch.from_numpy(strength[0]))
+            out = out + added
+        if len(direction.spans):
+            timing = torch.from_numpy(direction.timing(at))[None]
+            if timing[..., 4].any():
+                # As in training, the clauses do not depend on the feeling.
+                h = self._net.motion_norm(x)[None, None]
+                clauses = self._clauses
+                if self._select:
+                    active = timing[0, 0, :, 4].nonzero()[:, 0]
+                    clauses, timing = tuple(a[:, active] for a in clauses), timing[:, :, active]
+                moved, curves = self._net.motion(h, *clauses, timing)
+                out, extra = out + moved[0, 0], curves[0, 0] if extra is None else extra + curves[0, 0]
+        return out, extra
+
+
+# The backbone, frame by frame
+def eight_bits_faster(width: int, hidden: int) -> bool:
+    """Whether this machine multiplies faster with eight-bit weights, and blocks of this shape allow it."""
+    faster = torch.backends.cpu.get_cpu_capability() in FAST_CPUS and hasattr(torch, "_weight_int8pack_mm")
+    return faster and not (width % COLUMN_STEP or hidden % COLUMN_STEP)
+
+
+class Exact:
+    """(n,) float32 -> (m,) float32: weight (m, n) times it, plus bias."""
+
+    dtype = torch.float32
+
+    def __init__(self, layer: nn.Linear) -> None:
+        self._weight, self._bias = layer.weight.detach(), layer.bias.detach()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out: Tensor = F.linear(x, self._weight, self._bias)
+        return out
+
+
+class EightBits:
+    """(n,) bfloat16 -> (m,) bfloat16: the same with int8 weights and a scale for each row."""
+
+    # Such a product takes as long as its weights take to read. Weights that were stored in eight bits
+    # (`vqvae.io.tensors`) are recovered to the bit, others are rounded.
+
+    dtype = torch.bfloat16
+
+    def __init__(self, layer: nn.Linear) -> None:
+        if layer.in_features % COLUMN_STEP:
+            raise ValueError(f"{layer.in_features} columns; accepted: multiples of {COLUMN_STEP}")
+        self._weight, scale = quantised(layer.weight.detach())
+        self._scale, self._bias = scale[:, 0].to(self.dtype), layer.bias.detach().to(self.dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch._weight_int8pack_mm(x.view(1, -1), self._weight, self._scale).view(-1).add_(self._bias)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The weights of a block: looking modules up takes longer than multiplying."""
+
+    dilation: int
+    shape: tuple[int, ...]
+    norm_weight: Tensor
+    norm_bias: Tensor
+    taps: Exact | EightBits
+    out: Exact | EightBits
+
+    @classmethod
+    def of(cls, block: Any, kind: type[Exact | EightBits]) -> _Layer:
+        assert isinstance(block, Block)
+        norm = block.norm
+        shape = tuple(norm.normalized_shape)
+        return cls(block.dilation, shape, norm.weight, norm.bias, kind(block.taps), kind(block.out))
+
+
+class Backbone:
+    """A driver network's backbone, frame by frame: the state of one speaker.
+
+    Args:
+        style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`.
+        eight_bits: multiply with weights of eight bits, where that is possible and faster.
+    """
+
+    def __init__(self, network: DriverNetwork, style: np.ndarray, eight_bits: bool = False) -> None:
+        fast = eight_bits and eight_bits_faster(network.config.width, network.config.hidden)
+        kind: type[Exact | EightBits] = EightBits if fast else Exact
+        self.network, self._dtype = network, kind.dtype
+        zeros = torch.zeros(network.config.width, dtype=self._dtype)
+        self._layers = [_Layer.of(b, kind) for b in network.blocks]
+        self._past = [deque([zeros] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
+        self._spectrum = LongTermSpectrum(network.config.slow) if network.config.slow else None
+        enters = [network.enter.weight] + ([network.around.weight] if self._spectrum else [])
+        with torch.inference_mode():  # one product for all inputs, the style in its bias
+            self._enter = torch.cat(enters, 1), network.enter.bias + network.style(torch.from_numpy(style))
+        self._mean, self._std = network.mean.numpy(), network.std.numpy()
+        self._leave = (network.config.width,), network.leave.weight, network.leave.bias
+
+    def copy(self) -> Backbone:
+        """An independent copy of the state."""
+        twin = copy(self)
+        twin._past = [past.copy() for past in self._past]
+        twin._spectrum = None if self._spectrum is None else self._spectrum.copy()
+        return twin
+
+    def step(self, features: np.ndarray, add_text: TextBranch | None = None) -> tuple[Tensor, Tensor | None]:
+        """One frame's features (332,) -> the hidden state (D,), and what text adds to the curves (55,).
+
+        Args:
+            add_text: changes the state where text is added, and returns what it adds to the curves.
+        """
+        normal = (features - self._mean) / self._std
+        # Half the time of `clip`.
+        np.minimum(np.maximum(normal, -MAX_DEVIATION, out=normal), MAX_DEVIATION, out=normal)
+        if self._spectrum is not None:
+            normal = np.concatenate((normal, self._spectrum(normal)))
+        x: Tensor = F.linear(torch.from_numpy(normal), *self._enter)
+        extra: Tensor | None = None
+        for number, (layer, past) in enumerate(zip(self._layers, self._past, strict=True), 1):
+            y = torch.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias).to(self._dtype)
+            taps = layer.taps(torch.cat((past[0], past[layer.dilation], y)))
+            past.append(y)
+            x = x + layer.out(F.gelu(taps, approximate="tanh"))
+            if add_text is not None and number == self.network.config.inject:
+                x, extra = add_text(x)
+        return torch.layer_norm(x, *self._leave), extra
+
+
+# The recorded mouth
+class Speaking:
+    """Voice activity from the phone logits of one frame after the other.
+
+    Attributes:
+        share: how certainly somebody speaks, 0 to 1: there at once, half gone after a third of a second.
+        connected: 0 where words stand alone, 1 in connected speech.
+    """
+
+    def __init__(self) -> None:
+        self.share = self._recent = self.connected = 0.0
+
+    def step(self, logits: Tensor) -> None:
+        """The next frame's phone logits (2, 40)."""
+        voiced = 1.0 - float(logits.softmax(-1)[:, SILENCE].mean())
+        now = min(max((voiced - MIN_PHONE) / (MAX_PHONE - MIN_PHONE), 0.0), 1.0)
+        self.share += (RISE if now > self.share else FALL) * (now - self.share)
+        self._recent += (now - self._recent) / FPS
+        self.connected = min(max((self._recent - APART) / (CONNECTED - APART), 0.0), 1.0)
+
+
+def undershoot(curves: np.ndarray, connected: float) -> np.ndarray:
+    """A frame's curves (55,) of single words -> with the rounding of speech that is so connected."""
+    lips = float(curves[FUNNEL] + curves[PUCKER])
+    if connected <= 0 or lips <= 0:
+        return curves
+    out = curves.copy()
+    out[[FUNNEL, PUCKER]] *= (SIZE * max(lips, MIN_ROUNDING) ** (POWER - 1)) ** connected
+    return out
+
+
+def open_jaw(curves: np.ndarray) -> np.ndarray:
+    """A frame's curves (55,) -> with the jaw as far open as recorded ones."""
+    out = curves.copy()
+    out[JAW] = OPENS * max(float(curves[JAW]), 0.0) ** OPENING
+    return out
+
+
+def press_lips(curves: np.ndarray, certainty: float, acting: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """A frame's curves (55,) -> with lips that are nearly shut pressed together for a p, b or m.
+
+    Args:
+        certainty: of such a sound by the rule head's network, 0 to 1.
+        acting: (55,) 1 where a closure sets the channel. pose: (55,) of the closure, see `light_closure`.
+    """
+    # A mouth open further is left alone: the network that hears these sounds learnt them from other languages.
+    share = certainty * min(max((PRESS_JAW - float(curves[JAW])) / (PRESS_JAW - FULL_PRESS_JAW), 0.0), 1.0)
+    return curves + share * acting * (pose - curves) if share > 0 else curves
+
+
+def light_closure(pose: np.ndarray) -> np.ndarray:
+    """The rule head's pose of a closure (55,) -> as lightly pressed as recorded ones."""
+    out = pose.copy()
+    out[PRESSING] *= LIGHT_PRESS
+    return out
+
+
+class RecordedMouth:
+    """Curves with a mouth as in recorded pairs, for one speaker, frame after frame.
+
+    Args:
+        network: of the rule head.
+        behind: frames by which the network of the pairs is later, because it looks further ahead.
+    """
+
+    def __init__(self, network: DriverNetwork, behind: int) -> None:
+        self._speaking, self._behind, self._columns = Speaking(), behind, list(PAIRED_CHANNELS)
+        self._waiting: deque[tuple[np.ndarray, np.ndarray, float]] = deque()
+        self._closure = None
+        if network.config.seal:
+            _, acting, pose = network.gates()[-1]
+            self._closure = acting.numpy(), light_closure(pose.numpy())
+
+    def step(self, row: np.ndarray, undirected: Tensor, logit: float, paired: np.ndarray) -> np.ndarray | None:
+        """The next frame.
+
+        Args:
+            row: curves (55,) of the rule head's newest frame; changed in place when its turn comes.
+            undirected: its curves and phone logits (55 + 80,) without a direction.
+            logit: of its closed lips; not used where it has no such gate.
+            paired: curves (55,) of the pairs' network, `behind` frames before.
+
+        Returns:
+            Curves (55,) of that earlier frame; None while there is none.
+        """
+        self._speaking.step(undirected[WIDTH:].view(2, -1))
+        self._waiting.append((row, undirected[:WIDTH].numpy(), logit))
+        if len(self._waiting) <= self._behind:
+            return None
+        row, rule, logit = self._waiting.popleft()
+        # Where nobody speaks, the mouth is that of the rule head. Instructions in `row` move both mouths alike.
+        difference = self._speaking.share * (open_jaw(undershoot(paired, self._speaking.connected)) - rule)
+        row[self._columns] += difference[self._columns]
+        return row if self._closure is None else press_lips(row, gate_share(logit), *self._closure)
+
 
 NAME, NAME_OF_PAIRS = "driver", "paired"  # of the files
 VERSION = 2  # of the folder's layout
@@ -61,8 +468,6 @@ class Driver:
         Raises:
             UserError: missing, damaged, or of another version.
         """
-        from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-
         folder = driver_folder() if folder is None else folder
 
         def build(about: dict[str, Any]) -> DriverNetwork:
@@ -92,8 +497,6 @@ class Driver:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the weights."""
-        from torch import nn
-
         from avatargpt.lm.checkpoint import fingerprint
 
         separate = self.paired is not self.network
@@ -106,15 +509,11 @@ class Driver:
 
     def phone_scores(self, features: np.ndarray) -> np.ndarray:
         """Features (T, 332) of a complete sound -> (2 T, 40) log-probabilities of the phones in each half frame."""
-        import torch
-
         out = self.network.clip_output(features)
         return np.asarray(torch.log_softmax(out.phones[0], -1).flatten(0, 1).numpy())
 
     def stream(self, rate: int = 16_000, **options: Any) -> FaceStream:
-        """A live stream, see `avatargpt.face.audio_model.stream.FaceStream`."""
-        from avatargpt.face.audio_model.stream import FaceStream
-
+        """A live stream, see `FaceStream`."""
         return FaceStream(self, rate, **options)
 
     def drive(
@@ -135,7 +534,6 @@ class Driver:
             UserError: a file that is no sound, samples that are not finite, neither sound nor seconds, more than 2 h.
         """
         from avatargpt.speech import audio as sound
-        from vqvae.face import FaceMotion
 
         parts: Iterable[np.ndarray]
         if audio is None:

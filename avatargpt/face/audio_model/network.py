@@ -1,7 +1,7 @@
 """The face driver's network: causal dilated convolutions from speech features to face curves, conditioned on text.
 
 One backbone with a bounded look-ahead: the hidden state after feature frame n gives video frame n - look_ahead. The
-same weights run over complete windows (`forward`, training) and frame by frame (`avatargpt.face.audio_model.stream`).
+same weights run over complete windows (`forward`, training) and frame by frame (`avatargpt.face.audio_model.driver`).
 Two branches add text: feelings as pooled vectors, and facial actions as clauses with their words and times.
 """
 

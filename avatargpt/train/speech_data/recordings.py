@@ -45,7 +45,7 @@ _RIG = {
     "mouthFrown": {"mouth_lipCornerDepress_l": 0.5, "mouth_lipCornerDepress_r": 0.5},
 }  # fmt: skip
 VALIDATION_TAKES = ("1114_2_04", "1114_3_15")
-# Validation take and figure -> the share at its beginning on which constants of `avatargpt.face.audio_model.stream`
+# Validation take and figure -> the share at its beginning on which constants of `avatargpt.face.audio_model.driver`
 # were chosen: evaluation begins after it.
 CHOSEN_ON = {("1114_3_15", "rounding"): 0.5, ("1114_3_15", "jaw"): 0.5}
 # Of a training take's copies in a simulated recording situation.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from avatargpt.face.audio_model.conditioning import Direction
+from avatargpt.face.audio_model.driver import RecordedMouth
 from avatargpt.face.audio_model.network import DriverNetwork
-from avatargpt.face.audio_model.stream import RecordedMouth
 from avatargpt.metrics.lip_sync import Lips, channel, correlation, pressing, rounding
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.features import silence
