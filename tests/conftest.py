@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test `quick` that is not marked `slow`."""
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker("quick")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with the real corpora; tests that need it are skipped where it is not there."""
