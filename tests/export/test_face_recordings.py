@@ -449,13 +449,3 @@ def test_the_command_converts_faces(tmp_path: Path, capsys: pytest.CaptureFixtur
     converted = FaceMotion.load(tmp_path / "out.npz")
     assert converted.fps == 60.0 and np.allclose(converted.weights[::2], face.weights, atol=1e-6)
     assert np.allclose(export.load(tmp_path / "beat.json").weights, converted.weights, atol=1e-6)
-
-
-def test_damaged_archives(tmp_path: Path) -> None:
-    data = clip().save(tmp_path / "a.npz").read_bytes()
-    for at in range(1, 300, 7):
-        (tmp_path / "a.npz").write_bytes(data[:-at] + bytes([data[-at] ^ 0x5A]) + data[len(data) - at + 1 :])
-        try:
-            assert export.load(tmp_path / "a.npz").modality == "face"
-        except UserError as e:
-            assert "a.npz" in str(e)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.lm.checkpoint import write_adapter
+from avatargpt.lm.checkpoint import save_model, write_adapter
 from avatargpt.train.checkpoints import write
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import Prefetch, share_of
@@ -102,6 +102,8 @@ def test_what_lies_with_another_process_is_not_saved(
         write(tmp_path / "checkpoint.pt", stage, {}, 1)
     with pytest.raises(UserError, match=r"not saved: q\.lora_A\.weight is empty"):
         write_adapter(tmp_path / "adapter", {"q.lora_A.weight": torch.empty(0)}, {}, {})
+    with pytest.raises(UserError, match=r"not saved: lm_head\.weight is empty"):
+        save_model(stage.model, tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
 

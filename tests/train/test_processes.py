@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from avatargpt.lm.checkpoint import load_model, save_model
+from avatargpt.lm.checkpoint import load_model
 from tests.train.conftest import Mini, Refused
 from tests.train.launching import (
     EVERY_ZERO,
@@ -25,7 +25,6 @@ from tests.train.launching import (
     torchrun,
     zero,
 )  # fmt: skip
-from vqvae.errors import UserError
 
 WORDS = {"weights": {"denoise": 1.0}}
 
@@ -166,12 +165,3 @@ def test_deepspeed_configuration_is_checked_before_data(
     path.write_text(json.dumps(options))
     line = refused(*config(mini, tmp_path / "out", "--deepspeed_config", path, "--codes", gone))
     assert str(path) in line and expected in line and not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_a_model_with_an_empty_tensor_is_not_saved(alone: Path, tmp_path: Path) -> None:
-    model = load_model(alone / "run")
-    model.lm_head.weight.data = torch.empty(0)
-    with pytest.raises(UserError, match=r"not saved: lm_head\.weight is empty"):
-        save_model(model, tmp_path / "model")
-    assert not (tmp_path / "model").exists()

@@ -77,14 +77,6 @@ def test_what_is_true_is_no_counter_example() -> None:
     assert np.array_equal(no_counterexamples(data, rows, captions) | np.eye(len(rows), dtype=bool), same)
 
 
-def test_it_resumes_exactly(tmp_path: Path) -> None:
-    recipe = ScorerRecipe.read({"model": {"width": 16, "dim": 8}, "train": {"steps": 6, "batch": 16}}, "test")
-    train(recipe, pairs(), pairs(seed=5), tmp_path / "whole")
-    train(recipe, pairs(), pairs(seed=5), tmp_path / "parts", until=3)
-    train(recipe, pairs(), pairs(seed=5), tmp_path / "parts")
-    assert (tmp_path / "whole" / FILE).read_bytes() == (tmp_path / "parts" / FILE).read_bytes()
-
-
 def judged(seed: int, captions: int = 24, each: int = 8) -> Judged:
     """Right answers to a caption lie in a direction that depends on its words."""
     rng, direction = np.random.default_rng(seed), np.random.default_rng(3).standard_normal((4, SIZE))

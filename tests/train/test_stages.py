@@ -50,11 +50,6 @@ def test_tokenizer_resumes_exactly(mini: Mini, tmp_path: Path) -> None:
     assert len(mini.rows(tmp_path / "parts", "val_mm")) == 1  # at the end, not where the run was stopped
 
 
-def test_language_resumes_exactly(mini: Mini, tmp_path: Path) -> None:
-    change = {"model.dropout_rate": 0.1}
-    mini.assert_resumes(lambda out: mini.language(out, change=change, **{**SHORT, "steps": 6}), tmp_path)
-
-
 def test_a_folder_belongs_to_one_run(mini: Mini, tmp_path: Path, refused: Refused) -> None:
     with folder_lock(tmp_path, "busy"), ThreadPoolExecutor(1) as other:  # as another process: locks are a thread's
         line = other.submit(refused, *mini.tokenizer_run(tmp_path, steps=2)).result()

@@ -26,9 +26,11 @@ def write_pairs(folder: Path, row: Any, task: str = "steps_to_activity") -> Path
 def test_pairs_and_steps_are_learnt_and_resumed_with_muon(mini: Mini, tmp_path: Path) -> None:
     weights = {"steps_to_activity": 0.3, "steps_to_motion": 0.4, "motion_to_steps": 0.3}
     train = {"steps": 6, "optimizer": "muon", "save_every": 100, "val_every": 100, "log_every": 1}
+    dropout = {"model.dropout_rate": 0.1}
     pairs = write_pairs(tmp_path / "pairs", {"slots": {"steps": "he bows; he waves"}, "answer": "He greets the king"})
     mini.assert_resumes(
-        lambda out: mini.language(out, "--pairs", pairs, options={"weights": weights}, **train), tmp_path
+        lambda out: mini.language(out, "--pairs", pairs, options={"weights": weights}, change=dropout, **train),
+        tmp_path,
     )
     assert mini.rows(tmp_path / "whole", "ce_text") and mini.rows(tmp_path / "whole", "ce_body")
 
