@@ -1,4 +1,4 @@
-"""What a typed request asks for beyond its words is shown: on keyframed clips, and by the packaged model."""
+"""What a request fixes (counts, sides, places, lengths) and the paths, turns and rests of its movements."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ import pytest
 from avatargpt import AvatarGPT
 from avatargpt.body.adjustments import in_tempo, looped, pinned, sized
 from avatargpt.body.constraints import MotionSpec, acting_side, on_the_spot, reversed_steps, violates, wrong_actions
+from avatargpt.body.generate import along, at_rest, layered
+from avatargpt.body.model import cuts
 from avatargpt.body.repetition import counter, repeated
 from avatargpt.evaluation.corpus import keyframed_clips
 from avatargpt.kinematics.joints import Signals
+from avatargpt.kinematics.measures import jerk
 from avatargpt.metrics.checks import CaptionChecks
 from avatargpt.metrics.geometry.counts import COUNTERS
 from avatargpt.metrics.geometry.measures import MEASURES, off_course
 from avatargpt.options import GenerationConfig, UnheededText, timed
+from avatargpt.requests.clause_spec import SHAPES, TURN, Route, Turn, which_is_below
 from instruct_data.requests.spec import Clause, MotionRequest, Pin
 from vqvae.errors import UserError
+from vqvae.features import BodyFeatures
 from vqvae.motion import Motion
 
 
@@ -139,3 +144,147 @@ def test_what_is_not_shown_is_said(model: AvatarGPT) -> None:
 def test_the_other_hand_of_two_requests_acts(model: AvatarGPT) -> None:
     requests = [MotionRequest(clauses=[Clause(action="raise arm", side=side)]) for side in ("left", "right")]
     assert [acting_side(Signals(m)) for m in model.generate(requests)] == ["left", "right"]
+
+
+@pytest.fixture
+def straight() -> np.ndarray:
+    """Eight seconds (160, 269) straight ahead at 1.2 m/s, that sway and drift to the right."""
+    spec = BodyFeatures()
+    features = np.zeros((160, spec.dim), np.float32)
+    features[:, 0], features[:, 2] = 0.95, 0.06
+    features[:, 3] = 0.02 * np.cos(np.arange(160) * 2 * np.pi / 20) - 0.004
+    for at in range(4, 4 + 22 * 6, 6):  # joints as they are at rest: the two first columns of the unit matrix
+        features[:, at], features[:, at + 4] = 1, 1
+    return features
+
+
+def test_a_path_gets_its_shape(straight):
+    spec = BodyFeatures()
+
+    def path(shape, side="left"):
+        return along(straight, Route(shape, side, 1, 1.0, "walk"), spec).root[:, [0, 2]]
+
+    circle = path("circle")
+    assert np.linalg.norm(circle[-1] - circle[0]) < 0.5
+    middle = circle.mean(0)
+    assert np.ptp(np.linalg.norm(circle - middle, axis=1)) < 0.5 and middle[0] > 1  # to the left, which is +X
+    assert path("circle", "right").mean(0)[0] < -1
+    line = path("straight line")
+    assert np.abs(line[:, 0]).max() < 0.3 and line[-1, 1] > 9
+    eight = path("figure eight")
+    assert np.linalg.norm(eight[-1] - eight[0]) < 0.8 and eight[:, 0].min() < -0.7 and eight[:, 0].max() > 0.7
+
+
+def test_sizes_and_speeds_take_their_time():
+    run, walk = (Route("circle", "left", 1, 1.0, words) for words in ("run", "walk"))
+    assert Route("circle", "left", 1, 0.7, "run").tokens < run.tokens < walk.tokens == SHAPES["circle"][1]
+    assert Route("straight line", "left", 1, 1.0, "walk").tokens == 0
+
+
+def test_waypoints_are_met(straight):
+    points = [(0.0, 3.0), (2.0, 3.0), (2.0, 6.0)]
+    route = Route.through(points, "walk")
+    root = along(straight, route, BodyFeatures()).root[:, [0, 2]] - 0.0
+    assert np.linalg.norm(root[-1] - root[0] - points[-1]) < 0.8 and route.metres == 8
+    with pytest.raises(UserError, match="waypoints"):
+        Route.through([(0.0, 0.1)], "walk")
+
+
+def test_too_short_a_way_makes_a_part_of_the_shape(straight):
+    yaw = np.degrees(np.unwrap(along(straight[:20], Route("circle", "left", 1, 1.0, "walk"), BodyFeatures()).heading))
+    assert 60 < yaw[-1] - yaw[0] < 130  # 1.2 m at a radius of 0.6 m is two radians
+
+
+def test_a_turn_in_the_midst_of_a_walk(straight):
+    route = Route(TURN, "right", 1, 1.0, "walk", 60.0)
+    yaw = np.degrees(np.unwrap(along(straight, route, BodyFeatures()).heading))
+    assert abs(yaw[-1] - yaw[0] + 60) < 6 and abs(yaw[50] - yaw[0]) < 12
+
+
+def test_the_model_walks_in_a_circle_and_around_a_corner(model):
+    assert model.read_as(["walk to the table"]) == [["a person walks"]]
+    asked = ["walk in a circle to the right", "walk in a curve to the left"]
+    assert model.read_as(asked) == [
+        ["a person walks, in a circle to the right"], ["a person walks, in a quarter circle to the left"],
+    ]  # fmt: skip
+    circle, corner = model.generate(asked, seed=2)
+    way = np.linalg.norm(np.diff(circle.root[:, [0, 2]], axis=0), axis=1).sum()
+    assert np.linalg.norm((circle.root[-1] - circle.root[0])[[0, 2]]) < 0.15 * way
+    turned = [float(np.degrees(np.unwrap(m.heading))[-1]) for m in (circle, corner)]
+    assert abs(turned[0] + 360) < 45 and abs(turned[1] - 90) < 25
+
+
+def test_how_far_a_turn_misses():
+    assert Turn(90, "left").missed(80.0) == 10 and Turn(90, "right").missed(-80.0) == 10
+    assert Turn(90, "right").missed(90.0) == 180
+    assert Turn(180).missed(-170.0) == Turn(180).missed(170.0) == 10
+
+
+def test_a_motion_is_cut_near_its_goal():
+    yaw = np.arange(40) * 10.0  # ten tokens of four frames; they end at 30, 70, 110, ... degrees
+    assert cuts(yaw, Turn(90, "left"), 10) == [2, 3]
+    assert cuts(-yaw, Turn(90, "right"), 10) == [2, 3]
+    assert cuts(-yaw, Turn(90), 10) == [2, 3]
+    assert cuts(-yaw, Turn(90, "left"), 10) == []
+    assert cuts(yaw, Turn(720, "left"), 10) == []
+    assert cuts(yaw / 4, Turn(20, "left"), 10) == [2, 3]  # not before anything has turned
+
+
+def test_the_model_turns_as_far_as_it_is_asked(model):
+    asked = {"turn right 90 degrees": -90, "turn left 45 degrees": 45, "half turn to the left": 180}
+    assert model.read_as("turn right 90 degrees") == [["a person turns around to the right, by 90 degrees"]]
+    texts = [t for t in asked for _ in range(2)]
+    motions = model.generate(texts, seeds=[0, 1] * len(asked))
+    turned = [np.degrees(np.unwrap(m.heading)) for m in motions]
+    missed = [abs(float(h[-1] - h[0]) - asked[t]) for h, t in zip(turned, texts, strict=True)]
+    assert np.mean(missed) < 20 and max(missed) < 40
+
+
+def test_a_turn_of_a_given_length_is_that_long_and_ends_at_rest(model):
+    motion = model.generate("turn left 90 degrees", seconds=4.0, seed=1)[0]
+    yaw = np.degrees(np.unwrap(motion.heading))
+    assert len(motion) == 80
+    assert abs(yaw[-1] - yaw[0] - 90) < 40 and np.ptp(yaw[-10:]) < 15
+
+
+def test_arms_go_on_steps_and_nothing_else_does():
+    assert which_is_below("walk", "clap") == 0
+    assert which_is_below("nod", "run") == 1
+    assert which_is_below("a person walks", "clap") == 0
+    assert which_is_below("sit_down", "clap") is None
+    assert which_is_below("walk", "carry_box") is None
+
+
+def test_a_rest_comes_before_what_is_done_in_it(model):
+    drinks = "someone lifts a glass to the mouth and drinks"
+    assert model.read_as("drink while sitting") == [["someone is sitting down", drinks]]
+    for text in ("kneel down, wave, then get up", "sit down and get up"):
+        assert model.read_as(text)[0][-1] == "a person stands up"
+    assert model.read_as("lie down, then get up")[0][-1] == "a person gets up from the ground"
+
+
+def test_who_sits_goes_on_sitting_while_the_hands_act(model):
+    motion, still = model.generate(["sit down, then drink from a cup", "sit down, then jump"], seed=3)
+    waving = model.generate("sit down, wave", seed=0)[0]  # whose clip begins with a raised hand
+    assert jerk(waving.joints, waving.fps).max() < 0.5
+    height = motion.root[:, 1]
+    assert height[0] > 0.85 and height[-40:].max() < 0.72
+    assert jerk(motion.joints, motion.fps).max() < 0.3  # hands that leap at the seam have 1 and more
+    head, wrists = motion.joints[-80:, 15], motion.joints[-80:, [20, 21]]
+    assert np.linalg.norm(wrists - head[:, None], axis=-1).min() < 0.3
+    assert still.root[-80:, 1].max() > 0.85
+    assert at_rest(still, motion, 0) is None  # which stands at its end
+
+
+def test_the_model_walks_while_it_waves(model):
+    assert model.read_as(["walk while waving with the right hand", "walk while carrying a box"]) == [
+        ["a person walks, and at the same time the figure waves the right hand"],
+        ["a person walks forward carrying a heavy box"],
+    ]
+    motion, steps = model.generate(["walk while waving with the right hand", "walk"], seconds=5.0, seed=1)
+    joints = motion.joints
+    assert np.linalg.norm((motion.root[-1] - motion.root[0])[[0, 2]]) > 2
+    assert (joints[:, 21, 1] > joints[:, 17, 1]).mean() > 0.3  # the right wrist above its shoulder
+    assert (joints[:, 20, 1] > joints[:, 16, 1]).mean() < 0.1
+    assert len(layered(steps, motion)) == len(steps)
+    np.testing.assert_array_equal(layered(steps, motion).root, steps.root)

@@ -1,4 +1,4 @@
-"""The table of formats: suffixes, targets, options, and files that stay whole."""
+"""The table of formats, and array files: our .npz, AMASS and SMPL-X, HumanML3D, positions with quaternions."""
 
 import os
 import subprocess
@@ -6,11 +6,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from avatargpt import export
+from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
 
 
 def test_suffixes() -> None:
@@ -88,3 +91,132 @@ def test_importing_the_table_is_light() -> None:
     code = "import sys, avatargpt.export; print([m for m in ('numpy', 'PIL', 'torch', 'scipy') if m in sys.modules])"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.strip() == "[]"
+
+
+def test_smplx_round_trip_and_layout(motion: Motion, tmp_path: Path) -> None:
+    path = export.save(motion, tmp_path / "a.npz", layout="smplx")
+    with np.load(path, allow_pickle=False) as z:
+        assert z["poses"].shape == (len(motion), 165) and z["trans"].shape == (len(motion), 3)
+        assert z["betas"].shape == (16,) and str(z["gender"]) == "neutral" and float(z["mocap_frame_rate"]) == 20
+        np.testing.assert_array_equal(z["poses"][:, :3], z["root_orient"])
+        np.testing.assert_array_equal(z["poses"][:, 3:66], z["pose_body"])
+        # Z is up: the height is the third coordinate, our +Z (forward) is -Y
+        np.testing.assert_allclose(z["trans"][:, 2], motion.root[:, 1], atol=1e-6)
+        np.testing.assert_allclose(z["trans"][:, 1], -motion.root[:, 2], atol=1e-6)
+        # SMPL's kinematics by matrices, in the file's own axes, give our joints turned to Z up
+        world = [rot.to_matrix(rot.from_axis_angle(z["poses"][:, :3]))]
+        at = [z["trans"]]
+        for j in range(1, 22):
+            p = SMPL22.parents[j]
+            at.append(at[p] + world[p] @ SMPL22.offsets[j])
+            world.append(world[p] @ rot.to_matrix(rot.from_axis_angle(z["poses"][:, 3 * j : 3 * j + 3])))
+    x, y, z_ = np.moveaxis(np.stack(at, 1), -1, 0)
+    np.testing.assert_allclose(np.stack([x, z_, -y], -1), motion.joints, atol=1e-5)
+    assert np.abs(export.load(path).joints - motion.joints).max() < 1e-5
+
+
+@pytest.mark.parametrize("rate", ["mocap_framerate", "mocap_frame_rate"])
+@pytest.mark.parametrize("split", [False, True])
+def test_amass_keys(rate: str, split: bool, tmp_path: Path) -> None:
+    poses = np.zeros((5, 156))
+    poses[:, 0] = np.pi / 2  # stands upright in a Z-up world
+    poses[:, 3 * 18 + 1] = -1.0  # left elbow bent
+    pose = {"root_orient": poses[:, :3], "pose_body": poses[:, 3:66]} if split else {"poses": poses}
+    np.savez(tmp_path / "m.npz", trans=np.tile([1.0, 2.0, 0.9], (5, 1)), betas=np.zeros(16), **pose, **{rate: 120.0})
+    got = export.load(tmp_path / "m.npz")
+    assert got.fps == 120
+    np.testing.assert_allclose(got.root[0], [1, 0.9, -2], atol=1e-6)
+    np.testing.assert_allclose(got.joints[0, 15] - got.joints[0, 0], SMPL22.rest_joints[15], atol=1e-5)
+    forearm = got.joints[0, 20] - got.joints[0, 18]
+    np.testing.assert_allclose(forearm / np.linalg.norm(forearm), [np.cos(1), 0, np.sin(1)], atol=1e-5)
+    y_up = export.load(tmp_path / "m.npz", up="y")
+    np.testing.assert_allclose(y_up.root[0], [1, 2, 0.9], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [({"poses": np.zeros((4, 156))}, "frame rate"),
+     ({"mocap_framerate": 60.0}, "without poses"),
+     ({"poses": np.zeros((4, 30)), "mocap_framerate": 60.0}, "(4, 30)"),
+     ({"poses": np.zeros((3, 156)), "mocap_framerate": 60.0}, "trans (4, 3) beside 3 poses"),
+     ({"poses": np.full((4, 156), np.nan), "mocap_framerate": 60.0}, "NaN"),
+     ({"poses": np.zeros((4, 156)), "mocap_framerate": 0.0}, "fps")],
+)  # fmt: skip
+def test_bad_amass(keys: dict[str, np.ndarray], says: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    np.savez(path, trans=np.zeros((4, 3)), **keys)
+    with pytest.raises(UserError) as e:
+        export.load(path)
+    assert says in str(e.value) and str(path) in str(e.value) and "\n" not in str(e.value)
+
+
+def test_pos7_round_trip(motion: Motion, tmp_path: Path) -> None:
+    path = export.save(motion, tmp_path / "a.npy", layout="pos7")
+    array = np.load(path)
+    assert array.shape == (len(motion), 22, 7) and array.dtype == np.float32
+    np.testing.assert_allclose(array[..., :3], motion.joints, atol=1e-6)
+    # world rotations: each joint's turns the child's bone offset onto the bone
+    bone = rot.rotate(array[:, 16, 3:].astype(float), SMPL22.offsets[18])
+    np.testing.assert_allclose(bone, array[:, 18, :3] - array[:, 16, :3], atol=1e-5)
+    got = export.load(path, fps=30.0)
+    assert got.fps == 30 and np.abs(got.joints - motion.joints).max() < 1e-5
+    single = export.load(export.save(motion.slice(3, 4), path, layout="pos7"))
+    assert len(single) == 1 and np.abs(single.joints - motion.joints[3:4]).max() < 1e-5
+
+
+def test_hml263_round_trip(motion: Motion, tmp_path: Path) -> None:
+    path = export.save(motion, tmp_path / "a.npy")
+    assert np.load(path).shape == (len(motion) - 1, 263)
+    got, want = export.load(path), motion.canonical()
+    count = min(len(got), len(want))
+    # joints relative to the pelvis do not depend on how the layout places the first frame
+    span = [np.linalg.norm(m.joints[:count, 20] - m.joints[:count, 0], axis=-1) for m in (got, want)]
+    np.testing.assert_allclose(span[0], span[1], atol=2e-3)
+    # the layout puts the lowest joint on the floor
+    height = want.joints[..., 1] - want.joints[..., 1].min()
+    np.testing.assert_allclose(got.joints[:count, :, 1], height[:count], atol=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(10, 22, 3), (10, 262), (0, 263), (0, 22, 7), (10,), ()])
+def test_bad_npy_shape(shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(shape))
+    with pytest.raises(UserError, match="accepted"):
+        export.load(tmp_path / "a.npy")
+
+
+def test_bad_npy_values(tmp_path: Path) -> None:
+    array = np.zeros((6, 263))
+    array[3, 5] = np.inf
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(UserError, match="frame 3"):
+        export.load(tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", np.zeros((6, 22, 7)))
+    with pytest.raises(UserError, match="quaternions"):
+        export.load(tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(UserError, match="not a readable"):
+        export.load(tmp_path / "a.npy")
+    (tmp_path / "a.npy").write_bytes(b"")
+    with pytest.raises(UserError, match="not a readable"):
+        export.load(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e300])
+def test_hml263_without_bones(motion: Motion, tmp_path: Path, scale: float) -> None:
+    array = np.load(export.save(motion, tmp_path / "a.npy")).astype(float) * scale
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(UserError, match=r"a\.npy: hml263: joint 1 is .* at frame 0; accepted"):
+        export.load(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [("(", "not a readable .npy"), ("(2000000000, 263)", "not a readable .npy"), ("(9, 9)", "shape")],
+)
+def test_bad_npy_header(tmp_path: Path, shape: str, says: str) -> None:
+    """One that stops in the middle, and one that announces far more rows than there are."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}" if shape != "(" else "{'shape': ("
+    raw = header.encode().ljust(117) + b"\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(raw).to_bytes(2, "little") + raw + bytes(9 * 9 * 8))
+    with pytest.raises(UserError, match=says):
+        export.load(tmp_path / "a.npy")

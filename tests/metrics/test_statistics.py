@@ -1,10 +1,23 @@
-"""Frechet distances with closed forms, diversity, multimodality and intervals against values by hand."""
+"""Distances and intervals, retrieval and scores of texts against closed forms, values by hand and published code."""
+
+import math
 
 import numpy as np
 import pytest
 
 from avatargpt.metrics import statistics as dist
-from avatargpt.metrics.statistics import confidence, kinematic_fid, repeated
+from avatargpt.metrics import text
+from avatargpt.metrics.retrieval import (
+    mm_dist,
+    pair_distances,
+    r_precision,
+    retrieval_precision,
+    sides_of,
+    similar_pairs,
+)
+from avatargpt.metrics.statistics import confidence, fid, kinematic_fid, repeated
+from avatargpt.requests.english import lemma
+from vqvae.errors import UserError
 from vqvae.skeleton import SMPL22
 
 
@@ -109,3 +122,189 @@ def test_interval_of_repetitions() -> None:
     assert repeated([2.0])[:3] == (2.0, 2.0, 2.0)
     with pytest.raises(ValueError, match="finite"):
         repeated([1.0, np.nan])
+
+
+# What EricGuo5513/momask-codes, utils/metrics.py (commit 1080032, the same functions as in text-to-motion) and the sums
+# of final_evaluations.py give for `made()` in two pools of 32.
+R_PRECISION, MM_DIST, FID = (0.5, 0.859375, 0.96875), 1.8829497427997754, 0.46845093061546805
+
+
+def made() -> tuple[np.ndarray, np.ndarray]:
+    i = np.arange(64 * 5).reshape(64, 5)
+    texts = 2 * np.sin(0.7 * i**2)
+    return texts, texts + 1.2 * np.cos(0.9 * i**2)
+
+
+def test_values_of_the_published_code() -> None:
+    texts, motions = made()
+    np.testing.assert_allclose(r_precision(texts, motions), R_PRECISION, atol=1e-12)
+    assert mm_dist(texts, motions) == pytest.approx(MM_DIST, abs=1e-9)
+    assert fid(texts, motions) == pytest.approx(FID, abs=2e-5)  # 1e-6 on the diagonals here, only where needed there
+
+
+def test_values_by_hand() -> None:
+    texts, motions = np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([[6.0, 0.0], [7.0, 0.0]])
+    assert r_precision(texts, motions, pool=2, top=2).tolist() == [1.0, 1.0]
+    assert mm_dist(texts, motions) == 4.5
+    # Text 0 finds motion 1 (3 away) before its own (4 away); text 1 its own (1) before the other (8).
+    texts, motions = np.array([[0.0, 0.0], [0.0, 4.0]]), np.array([[4.0, 0.0], [0.0, 3.0]])
+    assert r_precision(texts, motions, pool=2, top=2).tolist() == [0.5, 1.0] and mm_dist(texts, motions) == 2.5
+
+
+def test_pools_stand_for_themselves() -> None:
+    texts, motions = made()
+    whole = r_precision(texts, motions)
+    halves = np.mean([r_precision(texts[i : i + 32], motions[i : i + 32]) for i in (0, 32)], axis=0)
+    np.testing.assert_allclose(whole, halves, atol=1e-12)
+    order = np.concatenate([np.random.default_rng(k).permutation(32) + 32 * k for k in range(2)])
+    np.testing.assert_allclose(r_precision(texts[order], motions[order]), whole, atol=1e-12)
+    np.testing.assert_allclose(r_precision(texts[::-1], motions[::-1]), whole, atol=1e-12)
+    assert mm_dist(texts[order], motions[order]) == pytest.approx(mm_dist(texts, motions))
+
+
+def test_right_pairs_are_found_and_random_ones_by_chance() -> None:
+    x = np.random.default_rng(0).normal(size=(320, 16))
+    assert (retrieval_precision(x, x) == 1).all() and (pair_distances(x, x) == 0).all()
+    other = np.random.default_rng(1).normal(size=(320, 16))
+    found = retrieval_precision(x, other).mean(0)
+    assert np.allclose(found, np.array([1, 2, 3]) / 32, atol=0.02)
+    assert np.isclose(pair_distances(x, other).mean(), np.sqrt(32), rtol=0.05)
+    rng = np.random.default_rng(0)
+    shares = r_precision(rng.normal(size=(3200, 4)), rng.normal(size=(3200, 4)))
+    np.testing.assert_allclose(shares, np.arange(1, 4) / 32, atol=0.012)
+    assert r_precision(x, x).tolist() == [1.0, 1.0, 1.0] and mm_dist(x, x) == 0
+
+
+def test_motions_of_the_same_words_count_as_hits() -> None:
+    rng = np.random.default_rng(0)
+    kinds = np.arange(64) % 4
+    texts = np.eye(4)[kinds]
+    motions = texts + 1e-3 * rng.normal(size=texts.shape)
+    assert retrieval_precision(texts, motions)[:, 0].mean() < 0.5
+    assert (retrieval_precision(texts, motions, similar_pairs(texts, np.zeros(64, int))) == 1).all()
+
+
+def test_sides_are_not_the_same() -> None:
+    told = ["wave with the left hand", "the right hand waves", "somebody waves", "the left one, then the right one"]
+    sides = sides_of(told)
+    assert sides.tolist() == [-1, 1, 0, 0]
+    expected = np.ones((4, 4), bool)
+    expected[0, 1] = expected[1, 0] = False
+    assert (similar_pairs(np.ones((4, 1)), sides) == expected).all()
+
+
+def test_rows_that_fill_no_pool_sit_out() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 8))
+    once = retrieval_precision(x, x, repeats=1)
+    assert np.isnan(once[:, 0]).sum() == 8 and np.nanmin(once) == 1
+
+
+def test_bad_input_is_refused() -> None:
+    x = np.zeros((31, 4))
+    for call in (
+        lambda: retrieval_precision(x, x),
+        lambda: pair_distances(x, x[:3]),
+        lambda: pair_distances(x + np.nan, x),
+    ):
+        with pytest.raises(ValueError, match="accepted"):
+            call()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    texts, motions = made()
+    holed = np.where(texts > 1.9, np.nan, texts)
+    for a, b, said in (
+        (texts[:33], motions[:33], "multiple of 32"), (texts, motions[:, :4], "accepted"),
+        (texts[:0], motions[:0], "accepted"), (holed, motions, "finite"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            r_precision(a, b)
+
+
+SAME = ["a person walks forward .", "a man jumps twice and sits down ."]
+REFS = [[s] for s in SAME]
+
+
+@pytest.mark.parametrize("tokens", [text.raw_tokens, text.lemma_tokens])
+def test_a_perfect_caption_scores_100(tokens: text.Tokens) -> None:
+    assert [text.bleu(SAME, REFS, order, tokens) for order in (1, 4)] == pytest.approx([100, 100])
+    assert text.rouge_l(SAME, REFS, tokens) == pytest.approx(100)
+
+
+def test_bleu1_clips_and_penalises_short() -> None:
+    # "the the the": one of three unigrams is matched once in the reference of three words.
+    assert text.bleu(["the the the"], [["the cat sat"]], 1) == pytest.approx(100 / 3)
+    # All right but two of four words: brevity exp(1 - 4/2).
+    assert text.bleu(["a b"], [["a b c d"]], 1) == pytest.approx(100 * math.exp(-1))
+
+
+def test_bleu4_is_the_geometric_mean() -> None:
+    # 5 of 6 words, 4/5, 3/4, 2/3 higher orders match.
+    expected = 100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25
+    assert text.bleu(["a b c d e x"], [["a b c d e f"]], 4) == pytest.approx(expected)
+
+
+def test_the_best_of_several_references_counts() -> None:
+    refs = [["x y z", "a b c"], ["d e f"]]
+    assert text.bleu(["a b c", "d e f"], refs, 1) == pytest.approx(100)
+    assert text.rouge_l(["a b c", "d e f"], refs) == pytest.approx(100)
+
+
+def test_rouge_l_is_f1_of_the_longest_common_subsequence() -> None:
+    # LCS "a c d" = 3 of 4 candidate words, of 5 reference words.
+    assert text.rouge_l(["a c x d"], [["a b c d e"]]) == pytest.approx(100 * 2 * 3 / (4 + 5))
+
+
+def test_lemma_variant_forgives_inflection_and_punctuation_raw_does_not() -> None:
+    candidate, reference = ["A person is walking"], [["a person walks."]]
+    assert text.lemma_tokens(candidate[0]) == ["a", "person", "be", "walk"]
+    assert text.rouge_l(candidate, reference, text.lemma_tokens) == pytest.approx(100 * 2 * 3 / 7)
+    assert text.rouge_l(candidate, reference) == pytest.approx(100 * 2 * 2 / 8)
+
+
+def test_cider_of_perfect_captions_with_nothing_in_common_is_10() -> None:
+    captions = ["one two three four", "five six seven eight"]
+    assert text.cider(captions, [[c] for c in captions]) == pytest.approx(10)
+
+
+def test_cider_by_hand() -> None:
+    # Items "a b" and "c d": every n-gram has idf ln 2. Candidate 1 "a x": unigram cosine = 1/2 (x weighs ln 2 as well,
+    # unseen n-grams count as in one document); no bigram in common; orders 3 and 4 empty. Candidate 2 shares nothing.
+    got = text.cider(["a x", "y z"], [["a b"], ["c d"]])
+    assert got == pytest.approx(10 * (0.5 / 4) / 2)
+
+
+def test_cider_clips_repeats_and_penalises_length() -> None:
+    # "a a" against "a b": min(2, 1) * 1 / (2 * sqrt 2); against "a b" with 6 more words the length factor is exp(-1/2).
+    short = text.cider(["a a", "q"], [["a b"], ["c d"]])
+    assert short == pytest.approx(10 * (1 / (2 * math.sqrt(2)) / 4) / 2)
+    longer = text.cider(["a", "q"], [["a b c d e f g"], ["x y"]])
+    assert longer == pytest.approx(10 * (1 / math.sqrt(7) / 4) * math.exp(-0.5) / 2)
+
+
+def test_words_in_every_reference_weigh_nothing() -> None:
+    assert text.cider(["a", "a"], [["a b"], ["a c"]]) == 0
+
+
+@pytest.mark.parametrize(("word", "expected"), [
+    ("walks", "walk"), ("walking", "walk"), ("walked", "walk"), ("stepped", "step"), ("stepping", "step"),
+    ("waving", "wave"), ("waves", "wave"), ("dancing", "dance"), ("running", "run"), ("ran", "run"), ("sat", "sit"),
+    ("jogging", "jog"), ("kicks", "kick"), ("crouches", "crouch"), ("punches", "punch"), ("carries", "carry"),
+    ("feet", "foot"), ("left", "left"), ("across", "across"), ("is", "be"), ("something", "something"),
+    ("falling", "fall"), ("crossing", "cross"), ("turns", "turn"), ("raised", "raise"), ("an", "a"), ("this", "this"),
+])  # fmt: skip
+def test_lemma(word: str, expected: str) -> None:
+    assert lemma(word) == expected
+
+
+def test_bad_shapes() -> None:
+    with pytest.raises(ValueError, match="one non-empty"):
+        text.bleu(["a"], ["a reference that is not in a list"], 1)
+    with pytest.raises(ValueError, match="one non-empty"):
+        text.cider(["a", "b"], [["a"]])
+
+
+def test_what_is_not_installed_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'need sacrebleu and rouge-score: pip install "avatargpt\[eval\]"'):
+        text.needs_packages()

@@ -1,15 +1,39 @@
-"""Saving, loading, refusing; LoRA; starting from a T5."""
+"""Folders of models: saved and loaded, cards, uploads, numbers of lower precision."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
+import yaml
 
+from avatargpt.lm import devices, encoder
 from avatargpt.lm.checkpoint import CODES, load_model, save_model, save_small, start_from_t5
 from avatargpt.lm.generate import Generator
+from avatargpt.lm.hub import (
+    CARD,
+    DATA,
+    FILES,
+    MEASURED,
+    USE,
+    HubCalls,
+    Origin,
+    folder_of,
+    front_matter,
+    shipped,
+    split_card,
+    write_card,  # fmt: skip
+)
+from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.shape import SMALL
+from avatargpt.resources import weights
+from avatargpt.train.runtime import Runtime
 from vqvae.errors import UserError
 
 
@@ -136,3 +160,164 @@ def test_a_t5_is_taken_over_with_its_answers(tmp_path: Path, tied: bool) -> None
     x = torch.randint(2, 50, (2, 9))
     ours = model(x, labels=x, full_logits=True).logits[..., :50]
     torch.testing.assert_close(ours, t5(input_ids=x, labels=x).logits, atol=1e-4, rtol=1e-4)
+
+
+FREE = {"mine": {"clips": 3, "hours": 0.5, "licence": "CC0"}}
+BOUND = {**FREE, "theirs, mirrored": {"clips": 2, "hours": 0.25, "licence": "CC BY-NC 4.0"}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, model: AvatarGPTModel) -> Path:
+    save_small(model, tmp_path / "model")
+    (tmp_path / "model" / "body").mkdir()
+    (tmp_path / "model" / "body" / "tokenizer.json").write_text("{}")
+    return tmp_path / "model"
+
+
+def front_of(folder: Path) -> dict:
+    front, _ = split_card((folder / CARD).read_text(encoding="utf-8"))
+    assert front is not None
+    return yaml.safe_load(front)
+
+
+def check_card(folder: Path) -> None:
+    """Front matter with every key, every section, every file of the folder."""
+    front, body = split_card((folder / CARD).read_text(encoding="utf-8"))
+    assert front is not None
+    assert all(yaml.safe_load(front)[k] for k in front_matter(folder, body))
+    assert all(f"\n{title}\n" in body for title in (USE, FILES, DATA, MEASURED))
+    assert all(f"`{f.as_posix()}`" in body for f in shipped(folder))
+
+
+def test_a_new_card_says_where_a_model_comes_from(folder: Path) -> None:
+    write_card(folder, Origin(BOUND, {"lm: val_text_to_motion": 1.25}))
+    check_card(folder)
+    front = front_of(folder)
+    assert front["license"] == "cc-by-nc-4.0" and front["datasets"] == ["mine", "theirs"]
+    assert front["pipeline_tag"] == "text-to-3d" and {"body", "face"} <= set(front["tags"])
+    assert "prompt_suite" in front["metrics"]
+    text = (folder / CARD).read_text(encoding="utf-8")
+    assert "| lm: val_text_to_motion | 1.25 |" in text and "`body/tokenizer.json`" in text
+
+
+def test_the_licence_follows_the_sources(folder: Path) -> None:
+    write_card(folder, Origin(FREE, {"val": 1.0}))
+    assert front_of(folder)["license"] == "other"
+    write_card(folder, Origin({}, {"val": 1.0}))  # nothing recorded: the strictest
+    assert front_of(folder)["license"] == "cc-by-nc-4.0"
+
+
+def test_a_card_that_is_there_keeps_its_text(folder: Path) -> None:
+    write_card(folder, Origin(FREE, {"val": 1.0}))
+    text = (folder / CARD).read_text(encoding="utf-8")
+    (folder / CARD).write_text(text + "\n## Notes\nMine.\n", encoding="utf-8")
+    (folder / "more.safetensors").write_bytes(b"x")
+    write_card(folder)
+    check_card(folder)
+    now = (folder / CARD).read_text(encoding="utf-8")
+    assert now.count("## Files") == 1 and "`more.safetensors`" in now and "Mine." in now
+
+
+def test_the_packaged_model_is_saved_with_a_whole_card(tmp_path: Path) -> None:
+    class Packaged(HubCalls):
+        source = str(weights())
+
+    saved = Packaged().save_pretrained(tmp_path / "copy")
+    check_card(saved)
+    front = front_of(saved)
+    assert front["license"] == "cc-by-nc-4.0" and front["datasets"][0].startswith("bandai-namco")
+    assert front == front_matter(saved, split_card((saved / CARD).read_text(encoding="utf-8"))[1])
+
+
+CONFIG = '{"d_model": 8, "num_layers": 1, "vocab_size": 9}'
+
+
+class Loaded(HubCalls):
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    @property
+    def source(self) -> str:
+        return self._source
+
+
+def test_names_are_asked_for_and_paths_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def download(name: str, revision: str | None) -> str:
+        asked.append((name, revision))
+        if name == "org/gone":
+            raise OSError("401 Client Error\nmore")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert folder_of(None) is None and folder_of(tmp_path) == tmp_path and folder_of("/no/such/folder/at/all")
+    assert asked == []
+    assert folder_of("org/model", "v1") == tmp_path and asked == [("org/model", "v1")]
+    with pytest.raises(UserError, match=r"org/gone: no such folder here, .*\(401 Client Error\)"):
+        folder_of("org/gone")
+    with pytest.raises(UserError, match="revision v1: accepted with a name on the Hub"):
+        folder_of(tmp_path, "v1")
+
+
+def test_a_folder_is_saved_whole(tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    (source / "body").mkdir(parents=True)
+    (source / "body" / "tokenizer.json").write_text("{}")
+    (source / "config.json").write_text(CONFIG)
+    target = Loaded(str(source)).save_pretrained(tmp_path / "copy")
+    assert (target / "body" / "tokenizer.json").is_file() and (target / "README.md").read_text().startswith("---\n")
+    with pytest.raises(UserError, match="is there already"):
+        Loaded(str(source)).save_pretrained(target)
+    with pytest.raises(UserError, match="not loaded from a folder"):
+        Loaded("").save_pretrained(tmp_path / "other")
+
+
+def test_a_folder_is_uploaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+
+    class Api:
+        def __init__(self, token: str | None) -> None:
+            told.append(token)
+
+        def create_repo(self, name: str, private: bool, exist_ok: bool) -> None:
+            if name == "no/right":
+                raise RuntimeError("403 Forbidden")
+
+        def upload_folder(self, **given: Any) -> Any:
+            told.append(sorted(p.name for p in Path(given["folder_path"]).iterdir()))
+            return SimpleNamespace(commit_url="https://hub/org/model/commit/1")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    (tmp_path / "config.json").write_text(CONFIG)
+    assert Loaded(str(tmp_path)).push_to_hub("org/model", token="secret").endswith("/commit/1")
+    assert told == ["secret", ["README.md", "config.json"]]
+    with pytest.raises(UserError, match=r"no/right: not uploaded \(403 Forbidden\)"):
+        Loaded(str(tmp_path)).push_to_hub("no/right")
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_maps_without_packed_bfloat16(monkeypatch: pytest.MonkeyPatch, packs: bool) -> None:
+    if packs and not devices.packs_bfloat16():
+        pytest.skip("this processor takes no weights packed for bfloat16")
+    monkeypatch.setattr(encoder, "packs_bfloat16", lambda: packs)
+    torch.manual_seed(0)
+    weight, x = torch.randn(24, 16), torch.randn(8, 16)
+    made = encoder.make_map(weight, True, torch.bfloat16)(x)
+    assert torch.allclose(made.float(), x @ weight.T, atol=0.15)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_training_follows_the_processor(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    monkeypatch.setattr("avatargpt.train.runtime.fast_bfloat16", lambda device: fast)
+    runtime = Runtime.start(device="cpu")
+    assert runtime.bf16 is fast
+    with runtime.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == (torch.bfloat16 if fast else torch.float32)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_slow_bfloat16_is_said(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder, fast: bool) -> None:
+    monkeypatch.setattr("avatargpt.lm.loaded.fast_bfloat16", lambda device: fast)
+    LoadedModel.from_pretrained(dtype="bfloat16", device="cpu")
+    assert any("slower than float32" in str(w.message) for w in recwarn) is not fast

@@ -1,14 +1,21 @@
-"""What the packaged reader makes of wordings that it was not trained with: shares, for a network errs now and then."""
+"""Requests as people type them: clauses, counts, turns, paths, signs."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from avatargpt.requests.clause_spec import lookup_of
+from avatargpt import AvatarGPT
+from avatargpt.face.pipeline import FacePipeline
+from avatargpt.requests.clause_spec import lookup_of, with_bends
+from avatargpt.requests.english import meaningless, worded
+from avatargpt.requests.phrase_scoring import doing
 from avatargpt.requests.reader import RequestReader
-from avatargpt.resources import weights
+from avatargpt.resources import suites, weights
+from instruct_data.face.score import OWN
+from instruct_data.requests.spec import Clause, MotionRequest
 
 TURNS: dict[str, tuple[float, str] | None] = {
     "turn right 90 degrees": (90, "right"), "rotate 45deg to the left": (45, "left"),
@@ -84,3 +91,116 @@ def test_long_requests_are_read_sentence_by_sentence(reader: RequestReader) -> N
     text = " ".join(["He walks to the window and waves."] * 12)
     request = reader.read(text)
     assert 18 <= len(request.clauses) <= 24 and request.text == text
+
+
+@pytest.fixture(scope="module")
+def performer() -> FacePipeline:
+    return FacePipeline.load()
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("😀 then 😭", "grinning face then loudly crying face"), ("😀😭", "grinning face, then loudly crying face"),
+        ("😂😂😂", "laughing face"), ("do the 🤔 thing", "do the thinking face thing"), ("👍🏽", "thumbs up sign"),
+        ("❤️", "loving face"), ("WINK!!! RIGHT EYE!!!", "WINK! RIGHT EYE!"), ("what???  smile", "what?  smile"),
+        ("wait... wait... aha!", "wait... wait... aha!"), ("eyes → left, AU12 ×2", "eyes → left, AU12 ×2"),
+    ],
+)  # fmt: skip
+def test_what_people_type_in_words(typed: str, words: str) -> None:
+    assert worded(typed) == words
+
+
+def test_exclamation_marks_are_no_count(performer: FacePipeline) -> None:
+    score = performer.read(["WINK!!! RIGHT EYE!!!"])[0]
+    assert [(e.action, e.repeat) for e in score.events] == [("wink_right", 1)]
+    assert score.text == "WINK!!! RIGHT EYE!!!"
+
+
+@pytest.mark.parametrize(
+    ("emoji", "does"),
+    [
+        ("😭", "sad"), ("😢", "sad"), ("😡", "angry"), ("😱", "fearful"), ("😲", "surprised"), ("😂", "laugh"),
+        ("🙂", "smile"), ("😀", "broad_smile"), ("😉", "wink_right"), ("🙄", "roll_eyes"), ("🥱", "yawn"),
+        ("😴", "close_eyes"), ("😛", "stick_out_tongue"), ("😘", "pucker_lips"), ("🤢", "disgusted"),
+    ],
+)  # fmt: skip
+def test_emoji_do_what_they_show(performer: FacePipeline, emoji: str, does: str) -> None:
+    score = performer.read([emoji])[0]
+    assert does in [e.action for e in score.events] + [f.name for f in score.emotions] and score.text == emoji
+
+
+def test_what_has_no_word() -> None:
+    assert all(meaningless(t) for t in ("asdf qwer zxcv", "12345", "3", "lkjh", "hsjdkf sdkjfh", "asdf jkl"))
+    files = [*OWN.parent.glob("*.jsonl"), *suites().glob("face_*.jsonl")]
+    rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    texts = [t for row in rows for t in (row.get("text"), *row.get("texts", ())) if t]
+    assert len(texts) > 1000 and [t for t in texts if meaningless(t)] == []
+
+
+WALK, TURN = Clause(action="walk", tempo="slow"), Clause(action="turn", side="left")
+JOG = Clause(action="jog", together=True)
+
+
+@pytest.mark.parametrize("clauses", [
+    [WALK, TURN.model_copy(update={"together": True})], [TURN, WALK.model_copy(update={"together": True})],
+])  # fmt: skip
+def test_a_turn_while_walking_is_a_way_with_a_bend(clauses: list[Clause]) -> None:
+    (one,) = with_bends(clauses)
+    assert (one.action, one.turn, one.side, one.tempo, one.together) == ("walk", 90.0, "left", "slow", False)
+    route = lookup_of(one).route
+    assert route is not None and (route.side, route.degrees) == ("left", 90.0)
+
+
+@pytest.mark.parametrize("clauses", [
+    [WALK, TURN], [WALK, JOG], [TURN.model_copy(update={"denied": True}), JOG],
+    [WALK, Clause(action="turn the page", side="left", together=True)], [WALK, Clause(action="turn", together=True)],
+])  # fmt: skip
+def test_other_clauses_stay(clauses: list[Clause]) -> None:
+    assert with_bends(clauses) == clauses
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("a guard nods twice", ("nod", "")), ("rolls his stiff right shoulder", ("roll", "shoulder")),
+    ("rolls head over heels", ("roll", "")), ("raising both fists", ("raise", "hand")),
+    ("she does a slow bow", ("bow", "")), ("he walks with his hands up", ("walk", "")),
+    ("pushes the cup in his hand", ("push", "")), ("the left one", ("", "")),
+])  # fmt: skip
+def test_the_verb_and_its_part_of_the_body(text, told):
+    assert doing(text) == told
+
+
+@pytest.fixture(scope="module")
+def model():
+    return AvatarGPT.from_pretrained()
+
+
+READINGS = {
+    "nods politely to the left": ["nod"], "he runs away to the right with a lowered head": ["run"],
+    "she spins on the spot with arms folded": ["a person spins", "cross_arms"],
+    "an old man bends forward and swings his right arm": ["bow", "raise_up_right_hand"],
+    "he ducks and runs on bent over": ["duck", "run"], "he stands and waves": ["stand_idle", "wave"],
+    "he sits down, then stands and walks away": ["sit_down", "stand_up", "walk"],
+    "he turns right, then quickly left": ["turn_around", "turn_around"],
+    "walk on, make a turn to the left and carry on": ["walk", "walk_turn_left"],
+    "raise both hands, then bow": ["raise_up_both_hands", "bow"],
+}  # fmt: skip
+
+
+def test_the_verb_decides(model):
+    """A share, for the reader is a network."""
+    found = {t: [p.action for p in model.phrase_index.clauses(t, model.grounder)] for t in READINGS}
+    wrong = {t: actions for t, actions in found.items() if actions != READINGS[t]}
+    assert len(wrong) <= 0.4 * len(READINGS), wrong
+
+
+def test_a_part_of_the_body_that_an_action_never_moves_speaks_against_it(model):
+    texts = "roll your shoulders", "turn your head"
+    rolled, turned = (model.phrase_index.clauses(t, model.grounder)[0].action for t in texts)
+    assert rolled != "roll" and turned in ("look_around", "shake_head")
+
+
+def test_once_around_is_a_full_turn(model):
+    request = MotionRequest(clauses=[Clause(action="spins", turn=360.0, side="right", tempo="slow")])
+    (plain,) = model.phrase_index.resolve(request, model.grounder)
+    assert plain.turn is not None and (plain.turn.degrees, plain.turn.side) == (360, "right")

@@ -1,7 +1,4 @@
-"""The HumanML3D layout: its own published pair, and consistency on our own motion.
-
-Golden numbers: clip 012314 of github.com/EricGuo5513/HumanML3D (MIT), joints and feature vectors.
-"""
+"""Layouts of others: HumanML3D's 263 channels, MotionStreamer's 272, nine joints with quaternions."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -9,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.vqvae.rigs import angles, ms272_of, talking
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io import hml263
+from vqvae.io import hml263, ms272, pos7
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -135,3 +133,101 @@ def test_bad_input(wander) -> None:
             hml263.recover_joints(features)
     with pytest.raises(UserError, match="T >= 2"):
         SPEC.encode(wander(1))
+
+
+def turning(frames: int = 40) -> Motion:
+    """Goes on a circle to the left, nodding; 30 fps."""
+    q = rot.identity((frames, 22))
+    yaw = np.linspace(0, 2.0, frames)
+    q[:, 0] = rot.about_y(yaw)
+    q[:, SMPL22.index("head")] = rot.from_axis_angle(np.outer(0.3 * np.sin(np.arange(frames) / 4), [1.0, 0, 0]))
+    step = 0.03 * np.stack([np.sin(yaw), 0 * yaw, np.cos(yaw)], -1)
+    return Motion(q, np.cumsum(step, 0) + [0, 0.95, 0], 30.0)
+
+
+def test_layout() -> None:
+    motion = turning()
+    f = ms272_of(motion)
+    assert f.shape == (40, 272) and f.dtype == np.float32
+    assert f[0, :8] == pytest.approx([0, 0, 1, 0, 0, 0, 1, 0])  # no step, no turn
+    # straight ahead in the facing before the step, up to half the turn of a frame
+    np.testing.assert_allclose(f[1:, 1], 0.03, atol=1e-4)
+    turn = 2.0 / 39
+    # the scripts keep the turn that takes the facing away: by minus the angle, first two rows of the matrix
+    np.testing.assert_allclose(f[1:, 2:8], np.tile([np.cos(turn), 0, -np.sin(turn), 0, 1, 0], (39, 1)), atol=1e-6)
+    joints = f[:, 8:74].reshape(40, 22, 3)
+    np.testing.assert_allclose(joints[:, 0, [0, 2]], 0, atol=1e-6)
+    assert joints[..., 1].min() == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(f[1:, 74:140], np.diff(f[:, 8:74], axis=0), atol=1e-6)
+    assert f[0, 140:146] == pytest.approx([1, 0, 0, 0, 1, 0], abs=1e-6)  # the root without facing
+
+
+def test_round_trip() -> None:
+    motion = turning().moved(0.8, np.array([2.0, 0.3, 1.0]))
+    f = ms272_of(motion)
+    wanted = motion.canonical().joints - [0, motion.joints[..., 1].min(), 0]
+    np.testing.assert_allclose(ms272.recover_joints(f), wanted, atol=1e-4)
+    nod = 0.3 * np.sin(np.arange(40) / 4)
+    np.testing.assert_allclose(ms272.face_direction(f)[:, 1], -np.sin(nod), atol=1e-5)
+
+
+def test_bad_input_of_272_channels() -> None:
+    f = ms272_of(turning())
+    for array, said in ((f[:, :271], "accepted"), (f[:0], "accepted"), (np.where(f == f[5, 9], np.nan, f), "NaN")):
+        with pytest.raises(UserError, match=said):
+            ms272.recover_joints(array)
+    with pytest.raises(UserError, match="frame 3"):
+        ms272.recover_joints(np.where(np.arange(40)[:, None] == 3, 0, f))
+    with pytest.raises(UserError, match="frame 0"):
+        ms272.face_direction(np.zeros((2, 272)))
+
+
+def worlds(m: Motion) -> np.ndarray:
+    return rot.from_matrix(SMPL22.fk_full(m.rotations, m.root)[1][:, pos7.JOINTS])
+
+
+def test_nine_joints_come_back() -> None:
+    m = talking()
+    array = pos7.to_array(m)
+    assert array.shape == (40, 9, 7) and array.dtype == np.float32
+    np.testing.assert_allclose(array[..., :3], m.joints[:, pos7.JOINTS], atol=1e-5)
+    np.testing.assert_allclose(np.abs(array[:, 2, 6]), np.abs(worlds(m)[:, 2, 0]), atol=1e-5)  # w is the last
+    back = pos7.from_array(array, 60.0)
+    assert back.fps == 60 and back.modality == "gesture" and angles(worlds(back), worlds(m)).max() < 1e-5
+    np.testing.assert_allclose(back.joints[:, pos7.JOINTS], m.joints[:, pos7.JOINTS], atol=1e-4)
+
+
+def gesturing(frames: int = 60) -> Motion:
+    """A trunk that hardly turns, arms that bend."""
+    t, q = np.arange(frames) / 30, rot.identity((frames, 22))
+    for side, sign in (("l", 1.0), ("r", -1.0)):
+        q[:, SMPL22.index(f"{side}_shoulder")] = rot.from_axis_angle(np.outer(0.9 + 0.3 * np.sin(3 * t), [0, 0, -sign]))
+        q[:, SMPL22.index(f"{side}_elbow")] = rot.from_axis_angle(np.outer(1.0 + 0.5 * np.cos(4 * t), [0, -sign, 0]))
+    q[:, SMPL22.index("spine3")] = rot.from_axis_angle(np.outer(0.2 * np.sin(2 * t), [0.3, 1.0, 0]))
+    return Motion(q, np.tile([0, 0.97, 0], (frames, 1)), 30, "gesture")
+
+
+@pytest.mark.parametrize("below_parents", [False, True])
+def test_nine_joints_with_axes_of_their_own(below_parents: bool) -> None:
+    """Z up, centimetres, each joint turned as a rig has it, the forearm as its arm."""
+    m, stood = gesturing(), rot.from_axis_angle(np.array([np.pi / 2, 0, 0]))
+    array = pos7.to_array(m).astype(np.float64)
+    own = rot.from_axis_angle(1.5 * np.random.default_rng(3).normal(size=(9, 3)))
+    own[[5, 8]] = own[[4, 7]]
+    q = rot.multiply(rot.multiply(stood, np.roll(array[..., 3:], 1, -1)), own)
+    if below_parents:
+        q = np.stack([q[:, k] if p < 0 else rot.multiply(rot.conjugate(q[:, p]), q[:, k])
+                      for k, p in enumerate(pos7.PARENTS)], 1)  # fmt: skip
+    back = pos7.from_array(np.concatenate([100 * rot.rotate(stood, array[..., :3]), np.roll(q, -1, -1)], -1))
+    assert np.linalg.norm(back.joints - m.joints, axis=-1)[:, pos7.JOINTS].max() < 0.02
+    assert np.degrees(angles(worlds(back), worlds(m))).max() < 12
+
+
+def test_nine_joints_that_are_no_skeleton() -> None:
+    array = pos7.to_array(talking())
+    shuffled = array.copy()
+    shuffled[..., :3] = array[::-1, :, :3]
+    for bad, said in ((array * [1, 1, 1, 2, 2, 2, 2], "another length"), (shuffled, "bones move by"),
+                      (array * [0, 0, 0, 1, 1, 1, 1], "in one place")):  # fmt: skip
+        with pytest.raises(UserError, match=said):
+            pos7.from_array(bad)
