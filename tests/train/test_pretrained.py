@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.model.test_checkpoint import check_card
 
 from avatargpt.config import resolve
 from avatargpt.lm.checkpoint import add_adapter, load_model, load_network
 from avatargpt.lm.text_encoder import TextTokenizer
+from tests.model.test_checkpoint import check_card
 from tests.train.conftest import CONFIGS, DEBUG, Mini, Refused, write_t5
 from vqvae.errors import UserError
 
