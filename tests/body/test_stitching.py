@@ -222,6 +222,7 @@ def test_feet_of_a_stretch_stand_where_they_touch() -> None:
     got = planted(stretch, contact, start, end)
     slid = [np.linalg.norm(np.diff(m.joints[:, TOES], axis=0), axis=-1) for m in (stretch, got)]
     assert slid[1][11:16, 0].max() < 0.2 * slid[0][11:16, 0].max()
+    assert np.abs(got.joints[11:16, TOES[0]] - stretch.joints[14, TOES[0]]).max() < 0.006, "its middle"
     assert np.abs(got.joints[3:6, TOES[1]] - start.joints[-1, TOES[1]]).max() < 0.006, "where START stands on it"
     np.testing.assert_allclose(got.joints[:, 12:], stretch.joints[:, 12:], atol=1e-6)
     assert steps(concatenate([start, got, end])).max() < 0.03

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
+from avatargpt.export.table import MAX_FACE_PIXELS, MAX_PIXELS, MIN_PIXELS, check_size
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -58,6 +59,15 @@ def test_unwritable_folder(motion: Motion, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UserError, match="no permission"):
         export.save(motion, tmp_path / "a.npz")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("modality", "largest"), [("body", MAX_PIXELS), ("face", MAX_FACE_PIXELS)])
+def test_sizes_of_films(modality: str, largest: int) -> None:
+    for size in (MIN_PIXELS, largest):
+        check_size(Path("a.mp4"), modality, size)
+    for size in (MIN_PIXELS - 1, largest + 1, 64.0):
+        with pytest.raises(UserError, match=f"accepted {MIN_PIXELS} to {largest} pixels"):
+            check_size(Path("a.mp4"), modality, size)
 
 
 def test_unknown_option(motion: Motion, tmp_path: Path) -> None:

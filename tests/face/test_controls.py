@@ -133,6 +133,14 @@ def test_no_new_blink_falls_on_a_wink() -> None:
     assert right.max() > 0.9 and not right[winks].any()
 
 
+def test_no_eye_is_wide_behind_a_closed_lid() -> None:
+    wide, m = [I["eyeWideLeft"], I["eyeWideRight"]], still(60)
+    m.weights[:, wide] = 0.6
+    out = apply_controls(m, Controls(blink_rate=30))
+    shut = lids(out).min(1) > 0.99
+    assert shut.any() and out.weights[shut][:, wide].max() < 0.01 and out.weights[:, wide].max() == pytest.approx(0.6)
+
+
 def test_a_blink_lasts_as_long_at_any_rate() -> None:
     lid = apply_controls(still(30, 120.0), Controls(blink_rate=20)).channel("eyeBlink") > 0.1
     edges = np.flatnonzero(np.diff(lid.astype(int)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from avatargpt.gesture.features import InterlocutorAudio
 from avatargpt.gesture.live import Live, perform
 from avatargpt.gesture.pipeline import GesturePipeline, network_folder
 from avatargpt.gesture.semantics import Manner, read_cues
+from avatargpt.gesture.stream import MotionStream
 from avatargpt.speech.audio import open_sound
 from avatargpt.speech.words import Word as TimedWord
 from avatargpt.speech.words import Words
@@ -100,6 +102,15 @@ def test_words_may_come_later() -> None:
     assert same(joined([stream.push(pcm), stream.finish()]), one.perform(pcm, words=WORDS))
     with pytest.raises(UserError, match="words for a stream without them"):
         one.stream().say(WORDS)
+
+
+def test_words_of_the_interlocutor_make_no_gestures() -> None:
+    heard, gestured = list[bool](), list[TimedWord]()
+    speech = SimpleNamespace(say=lambda words, other: heard.append(other))
+    stream = MotionStream(speech, SimpleNamespace(say=gestured.extend))  # type: ignore[arg-type]
+    stream.say(ANSWER, other=True)
+    stream.say(WORDS)
+    assert heard == [True, False] and gestured == WORDS
 
 
 def test_unusual_sound() -> None:

@@ -249,10 +249,11 @@ class Strict:
     """Says of captions how many others fit better."""
 
     def __init__(self, found: dict[str, list[int]], near: Sequence[str] = ()) -> None:
-        self.found, self.instead, self.asked = found, list(near), []
+        self.found, self.instead, self.asked, self.lengths = found, list(near), [], []
 
     def better(self, codes: Any, caption: str) -> np.ndarray:
         self.asked.append(caption)
+        self.lengths.append(len(codes[0]))
         left = self.found.get(caption, [0])
         return np.array([left.pop(0) if len(left) > 1 else left[0]])
 
@@ -274,3 +275,14 @@ def test_what_does_not_show_is_made_again_or_replaced(
     _, spans = loop.collect(run.acted(1))
     assert len(strict.asked) == tries and (said in spans[0].note if said else spans[0].note == "")
     assert ("note" in spans[0].to_json()) and spans[0].text == "he sweeps"
+
+
+def test_a_transition_is_no_part_of_what_is_judged(gpt: AvatarGPT, planner: ListPlanner) -> None:
+    planner.activities = [Activity("sweep", ("he sweeps", "he bows"))]
+    tokenizer = gpt.body.model.tokenizer
+    run = loop.Loop(Director(planner, "A man."), StepPipeline(gpt.body, TWO), MotionStream(tokenizer), 0)
+    run.verifier = strict = Strict({})  # type: ignore[assignment]
+    _, spans = loop.collect(run.acted(1))
+    assert spans[1].transition and sum(strict.lengths) * tokenizer.downsample == sum(
+        s.end - s.start - s.transition for s in spans
+    )

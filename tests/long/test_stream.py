@@ -9,7 +9,7 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.api import AvatarGPT
-from avatargpt.body.contact import LEGS, TOES, FootLock, PenetrationStream, shift_feet
+from avatargpt.body.contact import LEGS, MAX_OFFSET, TOES, FootLock, PenetrationStream, shift_feet
 from avatargpt.evaluation import seams
 from avatargpt.evaluation import seams as suite_seams
 from avatargpt.long.stream import MotionStream, PathKeeper, StreamDecoder
@@ -121,6 +121,12 @@ def test_a_path_with_room_is_left_alone() -> None:
     np.testing.assert_array_equal(PathKeeper(10.0).steer(features, RootState(0.0, np.zeros(3))), features)
 
 
+def test_the_path_turns_towards_the_middle() -> None:
+    for left in (-3.0, 3.0):
+        bent = PathKeeper(5.0).steer(walk(60), RootState(0.0, np.array([left, 0.0, 1.0])))
+        assert np.sign(bent[-1, 3]) == -np.sign(left)
+
+
 def test_who_stands_is_not_turned() -> None:
     keeper, state = PathKeeper(5.0), RootState(0.0, np.array([0.0, 0, 4.9]))
     assert np.abs(keeper.steer(walk(100, 0.0), state)[:, 3]).max() == 0
@@ -148,6 +154,15 @@ def test_a_foot_in_contact_stands_still() -> None:
     before = SMPL22.fk(rotations, root)[:, list(TOES)]
     slid = [np.abs(np.diff(x[5:-5, :, 2], axis=0)).mean() for x in (held, before)]
     assert slid[0] < 0.2 * slid[1]
+
+
+def test_a_foot_that_slides_far_follows_at_the_largest_offset() -> None:
+    rotations, root = standing(60, 0.01)
+    lock = FootLock()
+    parts = [lock.push(rotations, root, np.ones((60, 2))), lock.finish()]
+    held = SMPL22.fk(np.concatenate([p[0] for p in parts]), root)[:, list(TOES)]
+    behind = SMPL22.fk(rotations, root)[:, list(TOES), 2] - held[..., 2]
+    np.testing.assert_allclose(behind[20:50], MAX_OFFSET, atol=0.01)
 
 
 def test_feet_in_the_air_are_not_touched() -> None:

@@ -87,7 +87,13 @@ def test_alignment_of_known_shifts() -> None:
     assert beats.scores(emphases, beats.wrist_beats(motion, beats.WRISTS)).mean() > 0.96
 
 
+def test_the_louder_of_two_near_onsets_is_the_emphasis() -> None:
+    times, _ = beats.emphases(clicks(np.array([2.0, 2.4, 6.0]), np.array([0.01, 1.0, 1.0])))
+    assert times == pytest.approx([2.4, 6.0], abs=0.07)
+
+
 def test_slow_joints_have_no_beats() -> None:
+    assert beats.joint_speeds(glide(1.0)).max() < 1e-3  # against the pelvis
     motion = rocking()
     usual = beats.mean_speeds([motion])
     assert all(len(b) == 0 for b in beats.motion_beats(motion, 4 * usual))

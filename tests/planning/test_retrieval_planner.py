@@ -18,7 +18,7 @@ from avatargpt.planning.compose import (
     tell,
     violations,
 )
-from avatargpt.planning.library import FILE, FIRST, LAST, MIDDLE, KindTable, Part, PlanLibrary, Story
+from avatargpt.planning.library import FILE, FIRST, LAST, MIDDLE, Basis, KindTable, Part, PlanLibrary, Story
 from avatargpt.planning.persons import Person, who
 from avatargpt.planning.retrieval_planner import MEMORY, MIN_ABOUT, RetrievalPlanner
 from avatargpt.planning.scorer import Scorer
@@ -42,6 +42,11 @@ def test_a_library_survives_its_file(library: PlanLibrary, tmp_path: Path) -> No
     again.tasks[0] += " twice"
     del again.__dict__["fingerprint"]
     assert again.fingerprint != PlanLibrary.load(tmp_path).fingerprint
+
+
+def test_vectors_are_reduced_about_their_mean() -> None:
+    basis = Basis.fit(np.random.default_rng(0).normal(1.0, 1.0, (60, 384)), 8)
+    np.testing.assert_allclose(basis.reduce(basis.mean + 3 * basis.axes.T[1:2], 4), np.eye(4)[1:2], atol=1e-3)
 
 
 def test_missing_and_damaged_libraries(library: PlanLibrary, tmp_path: Path) -> None:

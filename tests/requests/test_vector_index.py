@@ -16,6 +16,7 @@ from avatargpt.requests.vector_index import (
     pack_vectors,
     ranked,
     read_file,
+    reduced,
     rounded,
     unit,
     unpacked,
@@ -39,6 +40,7 @@ def test_cosines_stay() -> None:
     whole, part = pack_vectors(vectors), pack_vectors(vectors, 48)
     assert np.abs(back(whole, 200) @ vectors.T - exact).max() < 0.01
     assert np.abs(back(part, 200) @ vectors.T - exact).max() < 0.08
+    assert np.abs(reduced(vectors, 48).products(vectors) - exact).max() < 0.08
     assert part["vectors"].size < 200 * 48 and part["basis"].shape == (96, 48)
     few = np.abs(back(pack_vectors(vectors, 8), 200) @ vectors.T - exact).max()
     assert few > 0.1  # what is left out is missing

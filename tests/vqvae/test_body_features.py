@@ -210,6 +210,15 @@ def test_a_direct_path_is_saved(tmp_path: Path) -> None:
     assert np.array_equal(again.decode_features(codes), tokenizer.decode_features(codes))
 
 
+def test_a_clip_is_lengthened_by_a_pose_that_does_not_move(wander) -> None:
+    tokenizer, x = MotionTokenizer(TokenizerConfig(**SMALL)), SPEC.encode(wander(5, turn=1.0))
+    padded, moves = tokenizer.pad(x), np.zeros(SPEC.dim, bool)
+    for name in ("velocity", "yaw", "joint_velocity"):
+        moves[SPEC.slices()[name]] = True
+    assert len(padded) == 8 and np.abs(x[-1, moves]).min() > 0
+    np.testing.assert_array_equal(padded[5:], np.tile(np.where(moves, 0, x[-1]), (3, 1)))
+
+
 def test_several_of_one_length_decode_together() -> None:
     tokenizer = MotionTokenizer(TokenizerConfig(**SMALL)).eval()
     codes = np.random.default_rng(0).integers(tokenizer.config.codebook_size, size=(3, 21, tokenizer.config.levels))
