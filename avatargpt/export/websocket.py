@@ -216,9 +216,6 @@ class WebSocketServer:
 class FaceSender(WebSocketServer):
     """Serves a face: first ``{"fps", "subject", "names", "head"}``, then ``{"frame", "weights", "head"}``: 52 weights
     in the order of `names`, yaw, pitch and roll in radians (`FaceMotion`'s signs).
-
-    Args:
-        host, port, options: of `WebSocketServer`. subject: name of the speaker. fps: frames a second.
     """
 
     def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:
@@ -238,9 +235,6 @@ class BodySender(WebSocketServer):
     `joints` are the names of 22 joints, `fingers` of 30; `parents` and `offsets` (metres from the parent in the T-pose,
     Y up, facing +Z, left = +X) are of all 52, in that order. `root` is the position of the pelvis, metres; `rotations`
     (22) and `fingers` (30) are local unit quaternions w, x, y, z, identity = T-pose; without fingers these are missing.
-
-    Args:
-        host, port, options: of `WebSocketServer`. subject: name of the person. fps: frames a second.
     """
 
     def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:

@@ -87,7 +87,7 @@ def warp(maps: Tensor, flow: Tensor) -> Tensor:
 
 
 class PortraitNetwork(nn.Module):
-    """Args: shape: sizes and widths."""
+    """Moves a picture of a face by landmark images."""
 
     def __init__(self, shape: PortraitShape) -> None:
         super().__init__()
@@ -143,11 +143,7 @@ class PortraitNetwork(nn.Module):
 
 
 class Portrait:
-    """A trained network for people to use.
-
-    Args:
-        network: see `PortraitNetwork`.
-    """
+    """A trained `PortraitNetwork` for people to use."""
 
     def __init__(self, network: PortraitNetwork) -> None:
         self.network = network.eval()

@@ -99,18 +99,6 @@ def prosody(audio: np.ndarray, rate: int) -> np.ndarray:
     return np.concatenate([stream.push(audio), stream.end()[0]])
 
 
-def checked_rows(rows: np.ndarray, name: str, width: int) -> np.ndarray:
-    """(N, width) float32, N may be 0."""
-    x = np.asarray(rows)
-    if x.ndim != 2 or x.shape[1] != width or x.dtype.kind not in "fiu":
-        raise UserError(f"{name} of shape {x.shape} and type {x.dtype}; accepted: numbers (frames, {width}), one row a "
-                        "frame")  # fmt: skip
-    x = x.astype(np.float32, copy=False)
-    if not np.isfinite(x).all():
-        raise UserError(f"{name}: row {int((~np.isfinite(x)).any(1).argmax())} holds numbers that are not finite")
-    return x
-
-
 def loudness(audio: str | os.PathLike[str] | np.ndarray, rate: int, words: Sequence[TimedWord]) -> tuple[float, ...]:
     """Each word's peak level (10 ms means, dB) in standard deviations from the mean of all words."""
     sound = sounds.open_sound(audio, rate)

@@ -162,11 +162,7 @@ def _runs_of(words: Sequence[TimedWord], length: int) -> list[str]:
 
 
 class StrokePlanner:
-    """Plans the strokes of a talk from its words, in order; equal seeds give equal plans.
-
-    Args:
-        bank: of gestures. classes: the table. guesser: classes of words that the table lacks.
-    """
+    """Plans the strokes of a talk from its words, in order; equal seeds give equal plans."""
 
     def __init__(
         self, bank: GestureBank, classes: WordClasses, manner: Manner, guesser: ClassGuesser | None = None,

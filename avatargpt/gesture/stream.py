@@ -17,7 +17,7 @@ from torch import Tensor
 
 from avatargpt.gesture.config import DEFAULT_OPTIONS, HEADS, UNKNOWN, GestureOptions
 from avatargpt.gesture.driver import GestureDriver
-from avatargpt.gesture.features import MAX_LENGTH_DIFFERENCE, PROSODY, ProsodyStream, checked_rows, unequal_lengths
+from avatargpt.gesture.features import MAX_LENGTH_DIFFERENCE, PROSODY, ProsodyStream, unequal_lengths
 from avatargpt.gesture.network import GestureInput
 from avatargpt.gesture.words import TimedWord, WordEncoder, WordRows
 from avatargpt.speech.audio import FPS, RATE
@@ -35,6 +35,7 @@ BEFORE, AFTER = 8, 2
 BATCH = 2  # tokens decoded in one call: most of the time is call overhead
 # Further tokens that may be needed before a token's frames are decoded.
 DECODING_DELAY = AFTER + BATCH - 1
+TOP_P = 0.95  # share of the probability, from the likeliest code down, that may be drawn
 SMOOTHING_WINDOW, SMOOTHING_DEGREE = 9, 2
 # Frames by which a smoothed stream lags.
 SMOOTHING_DELAY = SMOOTHING_WINDOW // 2
@@ -45,15 +46,12 @@ class Sampler:
 
     Args:
         temperature: 0 = always the likeliest code.
-        top_p: share of the probability, from the likeliest code down, that may be drawn.
     """
 
-    def __init__(self, temperature: float = 1.0, top_p: float = 0.95, seed: int = 0) -> None:
+    def __init__(self, temperature: float = 1.0, seed: int = 0) -> None:
         if not (np.isfinite(temperature) and temperature >= 0):
             raise UserError(f"temperature {temperature}; accepted: 0 or above")
-        if not 0 < top_p <= 1:
-            raise UserError(f"top_p {top_p}; accepted: above 0, up to 1")
-        self.temperature, self.top_p = temperature, top_p
+        self.temperature = temperature
         self._rng = np.random.default_rng([seed, 30])
 
     def __call__(self, logits: np.ndarray) -> int:
@@ -65,7 +63,7 @@ class Sampler:
         likelihood = np.exp(scaled)
         order = np.argsort(-likelihood)
         total = np.cumsum(likelihood[order])
-        last = int(np.searchsorted(total, self.top_p * total[-1]))  # the code that reaches top_p is still in
+        last = int(np.searchsorted(total, TOP_P * total[-1]))  # the code that reaches it is still in
         at = np.searchsorted(total[: last + 1], chance * total[min(last, len(total) - 1)], side="right")
         return int(order[min(int(at), last)])
 
@@ -226,13 +224,11 @@ class GestureStream:
         if self.finished:
             raise UserError("rows for a stream that is finished; accepted: rows for another one")
         inputs = {"audio": audio, "words": words, "other_audio": other_audio, "other_words": other_words}
-        checked = {}
         for name, rows in inputs.items():
-            if rows is not None and name not in self._widths:
+            if rows is None:
+                continue
+            if name not in self._widths:
                 raise UserError(f"{name}: the stream was begun without it; accepted: {', '.join(self._widths)}")
-            if rows is not None:
-                checked[name] = checked_rows(rows, name, self._widths[name])
-        for name, rows in checked.items():
             self._waiting[name] = np.concatenate([self._waiting[name], rows])
             self._pushed[name] += len(rows)
         return self._process(None)
@@ -259,8 +255,7 @@ class GestureStream:
             last = self._waiting[name][-1:] if len(self._waiting[name]) else self._last[name]
             rows = np.repeat(last if "audio" in name else np.zeros((1, width), np.float32), missing, 0)
             if name == "audio" and beyond is not None:
-                after = checked_rows(beyond, "audio beyond the end", width)[:missing]
-                rows[: len(after)] = after
+                rows[: len(beyond)] = beyond[:missing]
             self._waiting[name] = np.concatenate([self._waiting[name], rows])
         out = self._process(due)
         if self._smoothing is None:

@@ -411,11 +411,7 @@ class Answer(Generic[M]):
 
 
 class LanguageModel:
-    """A language model with its bounds and its cache.
-
-    Args:
-        backend: answers. limits: of all questions together. cache: None = no answer is stored.
-    """
+    """A language model with its bounds, for all questions together, and its cache; None = no answer is stored."""
 
     def __init__(self, backend: Backend, limits: Limits | None = None, cache: AnswerCache | None = None) -> None:
         self.backend, self.cache = backend, cache
