@@ -15,7 +15,7 @@ from avatargpt.face.audio_model.conditioning import Direction, Feeling
 from avatargpt.face.audio_model.controls import Controls, apply_controls
 from avatargpt.face.audio_model.idle import Span, calm_spans, jaw_spans, lid_spans
 from avatargpt.face.instructions import scores as score_times
-from avatargpt.face.instructions.timing import WordTimes, anchor_time, arrange, is_beyond, is_timed
+from avatargpt.face.instructions.scores import WordTimes, anchor_time, arrange, is_beyond, is_timed
 from avatargpt.requests.english import worded
 from avatargpt.speech.audio import MAX_SECONDS, check_rate, inspect
 from vqvae.errors import UserError

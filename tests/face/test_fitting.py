@@ -10,16 +10,19 @@ import pytest
 
 from avatargpt.face.audio_model.conditioning import MAX_HOLD, MAX_KEYED, MIN_RISE, Clause, Direction
 from avatargpt.face.instructions.scores import (
+    FAINT,
     NamedTimes,
+    arrange,
     check_times,
     clauses_of,
     feelings_of,
     fill_score,
     fit_score,
+    is_beyond,
+    is_timed,
     place_score,
     spread_score,
 )
-from avatargpt.face.instructions.timing import FAINT, arrange, is_beyond, is_timed
 from avatargpt.face.pipeline import FacePipeline
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.requests.spec import FaceClause, FaceRequest

@@ -79,20 +79,13 @@ def similarity(a: Score, b: Score) -> float:
 def consensus(readings: Sequence[Score]) -> Score:
     """The reading most similar to all of them, of equals the first, with their median strengths."""
     gains = [np.mean([similarity(a, b) for b in readings]) for a in readings]
-    return _with_median_strengths(readings[int(np.argmax(np.round(gains, 9)))], readings)
+    chosen = readings[int(np.argmax(np.round(gains, 9)))]
 
-
-def agreement(chosen: Score, readings: Sequence[Score]) -> float:
-    """0 to 1: mean similarity of the readings to the chosen one."""
-    return float(np.mean([similarity(chosen, b) for b in readings]))
-
-
-def _with_median_strengths(chosen: Score, readings: Sequence[Score]) -> Score:
-    """The median strength of each action at about this time, and of each feeling, over all readings."""
     # The median has the least expected absolute error. Of an even number the lower middle one, which a reading has.
     def median(default: float, rows: list[tuple[str, float, float]], name: str, start: float) -> float:
         return median_low([i for n, at, i in rows if n == name and abs(at - start) <= SAME_START] or [default])
 
+    # The median strength of each action at about this time, and of each feeling, over all readings.
     events = [(o.action, o.start, o.intensity) for r in readings for o in r.events]
     feelings = [(o.name, o.start, o.intensity) for r in readings for o in r.emotions]
     return replace(
@@ -100,6 +93,11 @@ def _with_median_strengths(chosen: Score, readings: Sequence[Score]) -> Score:
         events=tuple(replace(e, intensity=median(e.intensity, events, e.action, e.start)) for e in chosen.events),
         emotions=tuple(replace(f, intensity=median(f.intensity, feelings, f.name, f.start)) for f in chosen.emotions),
     )
+
+
+def agreement(chosen: Score, readings: Sequence[Score]) -> float:
+    """0 to 1: mean similarity of the readings to the chosen one."""
+    return float(np.mean([similarity(chosen, b) for b in readings]))
 
 
 def doubt(text: str, score: Score, agreement: float | None) -> str:

@@ -1,9 +1,12 @@
-"""Scores for a clip: fitted to its length, and converted to the driver's clauses and feelings; arithmetic on times."""
+"""Scores for a clip: arranged from the clauses of a request, fitted to its length, and converted for the driver.
+
+All of it is arithmetic on times; the parser (`avatargpt.face.instructions.parser`) reads the words.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +15,7 @@ from avatargpt.face.audio_model.conditioning import MAX_FEELINGS, Clause, Feelin
 from instruct_data.face.actions import actions
 from instruct_data.face.emotions import one_sided
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
+from instruct_data.requests.spec import FaceClause, FaceRequest
 from vqvae.errors import UserError
 
 # Seconds that an instruction names: none, durations, or by the clock.
@@ -214,3 +218,375 @@ def _keyframe(score: Score, feelings: Sequence[Emotion], second: float) -> Feeli
     ordered = [(f"{n}, right" if n in one_sided() and side_of(score, n) == "right" else n, i) for n, i in strongest]
     (name, strength), secondary = (ordered or [("neutral", 0.0)])[0], tuple(ordered[1:])
     return Feeling(second, name, strength, secondary)
+
+
+# Timing of instructions: the clauses of a `FaceRequest` -> a `Score`. The parser reads what a clause does or feels.
+BEGIN = 0.2  # s before the first action
+GAP = 0.3  # s between two actions
+FEELING_SECONDS = 2.0  # of a feeling without a duration, before something else
+LAST_FEELING_SECONDS = 1.5  # at least
+CHANGE_SECONDS = 4.0  # of a change without a duration
+HOLD = 1.0  # s that what has grown is held
+FAINT = 0.05  # strength from which something grows and to which it fades
+FADE_STEPS = 4  # of an action that fades
+MAX_PERIOD_SHARE = 0.6  # of a period that an action takes
+MIN_SECONDS = 0.3  # of a period or a clause
+TEMPOS = {"very_slow": 2.5, "slow": 1.7, "fast": 0.65, "very_fast": 0.45}  # times the usual duration
+SLOW_RISE = 0.7  # share of its time over which a slow action grows
+DEFAULT_ROUNDS = 2  # of turns without a number
+DEFAULT_REPEATS = 3  # of something periodic in a clip of no given length
+SHARED_LENGTH = 8.0  # s of a clip whose shares are named and whose length is not
+PARSER_SECONDS, PARSER_CLOCK, PARSER_TIMES = 5.0, 8.0, 6  # the largest that the parser reads as they are
+MIN_CERTAINTY = 0.8  # of a second beyond the clip's end, to be refused
+PACES = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)  # of their usual time that actions take in a clip that is too short
+
+Read = Callable[[str], Score]
+WordTimes = Sequence[tuple[str, float, float]]  # of speech: word, start, end
+
+
+@dataclass
+class Part:
+    """A clause with its events and emotions, from second 0.
+
+    Attributes:
+        natural: s that its actions take; 0 of a feeling. start, end: its place in the clip, end None = open.
+        pace: factor of its usual duration.
+    """
+
+    clause: FaceClause
+    events: list[Event]
+    emotions: list[Emotion]
+    natural: float
+    start: float = 0.0
+    end: float | None = None
+    pace: float = 1.0
+
+    @property
+    def takes(self) -> float:
+        """Seconds that it takes without a stated duration."""
+        c = self.clause
+        single = (self.natural * TEMPOS.get(c.tempo or "", 1.0) if self.events else FEELING_SECONDS) * self.pace
+        times = c.times or 1
+        if c.pause and times > 1:
+            return times * single + (times - 1) * c.pause
+        if c.course and self.events:
+            return max(single, CHANGE_SECONDS * self.pace)
+        return single * times if self.events else single
+
+    @property
+    def stated(self) -> float | None:
+        """Its stated duration in seconds."""
+        if self.clause.seconds is not None:
+            return self.clause.seconds
+        return None if self.end is None else self.end - self.start
+
+
+def is_beyond(request: FaceRequest, words: WordTimes = ()) -> bool:
+    """Whether a request has times that the parser's tokens cannot write, or words of a speech that are known."""
+    return (request.seconds or 0.0) > PARSER_SECONDS or any(
+        c.every or (c.word and words) or (c.times or 0) > PARSER_TIMES or (c.seconds or 0.0) > PARSER_SECONDS
+        or max(c.at or 0.0, c.until or 0.0) > PARSER_CLOCK
+        for c in request.clauses
+    )  # fmt: skip
+
+
+def is_timed(request: FaceRequest) -> bool:
+    """Whether a request has other times, which the parser may or may not have understood."""
+    return request.alternating or any(
+        c.denied or c.pause or c.wait or c.course or c.until_end or c.from_share is not None or c.to_share is not None
+        for c in request.clauses
+    )  # fmt: skip
+
+
+def arrange(request: FaceRequest, read: Read, seconds: float | None = None, words: WordTimes = ()) -> Score | None:
+    """The score of a request; None where the clip is too short for all of it, and no clause names its second.
+
+    Args:
+        read: the score of a clause's words by themselves. seconds: of the clip, None = as long as it takes.
+        words: of the speech that it goes with.
+
+    Raises:
+        UserError: longer than a score can be, too often, or a clause is said to begin after the clip's end.
+    """
+    seconds = seconds or request.seconds
+    refused = [read(c.action) for c in request.clauses if c.denied]
+    denied = tuple(name for s in refused
+                   for name in [e.action for e in s.events] + [f.name for f in s.emotions] or ["still"])  # fmt: skip
+    parts = [_make_part(c, read) for c in _with_waits(request.clauses)]
+    parts = [p for p in parts if p.events or p.emotions]
+    if request.alternating and len(parts) > 1:
+        parts = _in_turn(parts, request)
+    length = seconds or _length(parts, words)
+    if length > MAX_SECONDS:
+        raise UserError(f"facial instruction {request.text[:40]!r}: {length:g} s; accepted up to {MAX_SECONDS:g}")
+    _fit(parts, length, words)
+    if late := [p for p in parts if p.start >= length]:
+        if late[0].start == length or late[0].clause.at is None or late[0].clause.sure < MIN_CERTAINTY:
+            return None
+        what = f"{late[0].clause.action} at {late[0].start:g} s"
+        raise UserError(f"{request.text[:60]!r}: {what}; accepted before {length:g}, the end of the clip")
+    events: list[Event] = []
+    emotions: list[Emotion] = []
+    for k, part in enumerate(parts):
+        events += part_events(part, length)
+        emotions = add_emotions(emotions, part, parts[k + 1 :], length)
+    timed = any(c.at is not None or c.until is not None for c in request.clauses)
+    inside = [replace(e, duration=round(min(e.duration, max(length - e.start, 0.1)), 3)) for e in events
+              if e.action not in denied and e.start < length]  # fmt: skip
+    shown = tuple(replace(f, end=min(f.end, length)) for f in emotions if f.name not in denied and f.start < length)
+    inside.sort(key=lambda e: e.start)
+    return Score(round(length, 3), tuple(inside), shown, request.text, denied, timed)
+
+
+def _with_waits(clauses: Sequence[FaceClause]) -> list[FaceClause]:
+    """The clauses that are not denied; one after "don't move for six seconds" waits so long."""
+    out: list[FaceClause] = []
+    wait: float | None = None
+    for clause in clauses:
+        if clause.denied:
+            wait = clause.seconds
+        else:
+            out.append(clause.model_copy(update={"wait": wait}) if wait and not clause.wait else clause)
+            wait = None
+    return out
+
+
+def _fit(parts: Sequence[Part], length: float, words: WordTimes) -> None:
+    """Places the parts; those without a stated duration are faster where the clip is too short."""
+    for pace in (1.0, *PACES):
+        for part in parts:
+            part.pace = pace
+        _place(parts, length, words)
+        ends = [part.start + part.takes * (part.end is None) for part in parts if part.events]
+        starts = [part.start + MIN_SECONDS for part in parts]
+        if max([*ends, *starts], default=0.0) <= length:
+            return
+
+
+def _make_part(clause: FaceClause, read: Read) -> Part:
+    score = read(clause.action)
+    events = sorted(score.events, key=lambda e: e.start)
+    first = events[0].start if events else 0.0
+    moved = [replace(e, start=round(e.start - first, 3)) for e in events]
+    natural = max((e.end for e in moved), default=0.0)
+    if clause.times is not None and len(moved) == 1:
+        natural /= moved[0].repeat
+        moved = [replace(moved[0], repeat=1, duration=natural)]
+    return Part(clause, moved, list(score.emotions), natural)
+
+
+def _in_turn(parts: list[Part], request: FaceRequest) -> list[Part]:
+    """The parts in turns."""
+    each = request.rounds or max((p.clause.times or 1 for p in parts), default=1)
+    rounds = each if request.rounds or each > 1 else DEFAULT_ROUNDS
+    total = request.in_all or rounds * len(parts)
+    plain = {"times": None, "together": False, "wait": None}
+    out = []
+    for k in range(total):
+        single = parts[k % len(parts)]
+        clause = single.clause.model_copy(update=plain if k else {**plain, "wait": single.clause.wait})
+        out.append(replace(single, clause=clause))
+    return out
+
+
+def _length(parts: Sequence[Part], words: WordTimes) -> float:
+    """Seconds of a clip without a given length."""
+    shared = any(p.clause.from_share is not None or p.clause.to_share is not None for p in parts)
+    length = max([SHARED_LENGTH if shared else 0.0, *(end for _, _, end in words)])
+    _place(parts, length or MAX_SECONDS, words)
+    for part in parts:
+        c = part.clause
+        if c.every:
+            begin = part.start
+            last = begin + ((c.times or DEFAULT_REPEATS) - 1) * c.every
+            end = (part.end if part.end is not None and c.seconds else last) + (part.natural + TAIL)
+        elif c.until_end:
+            end = part.start + max(part.takes, FEELING_SECONDS)
+        elif part.end is not None and not shared:
+            end = part.end + (TAIL if part.events else 0.0)
+        else:
+            end = part.start + (part.takes + TAIL if part.events else max(FEELING_SECONDS, LAST_FEELING_SECONDS))
+        if c.course:
+            end += HOLD
+        length = max(length, end)
+    return float(max(length, 1.0))
+
+
+def _place(parts: Sequence[Part], length: float, words: WordTimes) -> None:
+    """Sets the start of each part, and its end where that is stated."""
+    cursor, before = 0.0, None
+    for part in parts:
+        c = part.clause
+        anchor = anchor_time(c, words)
+        crossed = c.course == "rising" and before is not None and bool(before.emotions and part.emotions)
+        if c.at is not None:
+            part.start = c.at
+        elif c.from_share is not None:
+            part.start = c.from_share * length
+        elif anchor is not None:
+            part.start = anchor
+        elif c.together and before is not None or crossed and before is not None and before.clause.seconds is None:
+            part.start = before.start
+        elif c.wait:
+            part.start = cursor + c.wait
+        elif c.every:
+            part.start = c.every
+        elif before is None:
+            part.start = BEGIN if part.events else 0.0
+        else:
+            part.start = cursor + (GAP * part.pace if part.events else 0.0)
+        part.end = _end(part, length)
+        lasting = c.until_end or c.every or c.to_share is not None
+        finish = part.end if part.end is not None and not lasting else part.start + part.takes
+        cursor = max(cursor, finish) if not c.every else max(cursor, part.start)
+        before = part
+
+
+def _end(part: Part, length: float) -> float | None:
+    c = part.clause
+    if c.until is not None and c.until > part.start:
+        return c.until
+    if c.to_share is not None:
+        # "for 40 percent of the time" from somewhere, or up to that place
+        return max(part.start + MIN_SECONDS, c.to_share * length)
+    if c.until_end:
+        return length
+    if c.seconds is not None and not (c.course and part.events):
+        return part.start + c.seconds
+    return None
+
+
+def anchor_time(clause: FaceClause, words: WordTimes) -> float | None:
+    """Second of a clause's word of the speech; None where it is not spoken."""
+    if not clause.word:
+        return None
+    anchor = [w for w in clause.word.lower().split() if w]
+    spoken = ["".join(ch for ch in w.lower() if ch.isalnum() or ch == "'") for w, _, _ in words]
+    for k in range(len(spoken) - len(anchor) + 1):
+        if spoken[k : k + len(anchor)] == anchor:
+            start, end = words[k][1], words[k + len(anchor) - 1][2]
+            return end if clause.moment == "after" else max(start - 0.5, 0.0) if clause.moment == "before" else start
+    return None
+
+
+# Events and feelings of placed parts
+def part_events(part: Part, length: float) -> list[Event]:
+    """The events of a placed part."""
+    c = part.clause
+    if not part.events:
+        return []
+    if c.every:
+        return _every(part, length)
+    times = c.times or 1
+    if c.pause and times > 1:
+        step = part.natural * part.pace + c.pause
+        starts = [part.start + k * step for k in range(times)]
+        return [_at(e, start + e.start * part.pace, part.pace) for start in starts for e in part.events]
+    lasts = (part.end - part.start) if part.end is not None else part.takes
+    if c.course:
+        return [x for e in part.events for x in _changing(e, part, length)]
+    if len(part.events) == 1:
+        e = part.events[0]
+        is_held = actions()[e.action].form == "hold" and e.repeat == 1 and times == 1
+        rise = SLOW_RISE if is_held and c.tempo in ("slow", "very_slow") else e.rise
+        repeat = times if c.times else e.repeat
+        brief = e.action in BRIEF and repeat == 1 and c.seconds is None
+        if part.end is None and not c.times:
+            lasts = e.duration * TEMPOS.get(c.tempo or "", 1.0) * part.pace
+        elif brief and not c.until_end and c.until is None and c.to_share is None:
+            lasts = e.duration
+        return [replace(e, start=round(part.start, 3), duration=round(max(lasts, 0.1), 3), repeat=repeat, rise=rise)]
+    single = [_at(e, part.start + e.start * part.pace, part.pace) for e in part.events]
+    if times > 1:
+        step = (part.natural + GAP) * part.pace
+        return [replace(e, start=round(e.start + k * step, 3)) for k in range(times) for e in single]
+    if part.end is None:
+        return single
+    last = max(e.end for e in single)
+    return [replace(e, duration=round(e.duration + part.end - last, 3)) if e.end == last else e for e in single]
+
+
+def _at(event: Event, start: float, pace: float) -> Event:
+    return replace(event, start=round(start, 3), duration=round(event.duration * pace, 3))
+
+
+def _every(part: Part, length: float) -> list[Event]:
+    c = part.clause
+    period = max(c.every or 0.0, 0.0)
+    if period < MIN_SECONDS:
+        raise UserError(f"{c.action[:40]!r}: every {period:g} s; accepted {MIN_SECONDS:g} s or more")
+    until = min(part.end if part.end is not None else length, length)
+    out: list[Event] = []
+    begin, times = part.start, 0
+    while begin < until - 0.2 and (not c.times or times < c.times):
+        for e in part.events:
+            duration = min(e.duration, MAX_PERIOD_SHARE * period)
+            out.append(replace(e, start=round(begin + e.start, 3), duration=round(duration, 3)))
+        begin, times = begin + period, times + 1
+    return out
+
+
+def _changing(event: Event, part: Part, length: float) -> list[Event]:
+    """An action that grows, or that fades in steps."""
+    c = part.clause
+    stated = part.stated
+    over = min(stated if stated is not None else CHANGE_SECONDS, max(length - part.start, 0.2))
+    if c.course == "rising":
+        lasts = min(over + HOLD, max(length - part.start, over))
+        return [replace(event, start=round(part.start, 3), duration=round(lasts, 3), rise=round(over / lasts, 3))]
+    step = over / FADE_STEPS
+    return [
+        replace(event, start=round(part.start + k * step, 3), duration=round(step, 3),
+                intensity=round(max(event.intensity * (1 - k / FADE_STEPS), FAINT), 3))
+        for k in range(FADE_STEPS)
+    ]  # fmt: skip
+
+
+def add_emotions(before: list[Emotion], part: Part, after: Sequence[Part], length: float) -> list[Emotion]:
+    """The feelings so far and those of a part: each lasts until the next one, or its stated duration."""
+    c = part.clause
+    if not part.emotions:
+        return before
+    next_part = next((p for p in after if p.emotions and not p.clause.together), None)
+    crossed = next_part is not None and next_part.clause.course == "rising" and part.clause.seconds is None
+    if part.end is not None and not c.course:
+        end = min(part.end, length)
+    elif next_part is not None and not crossed:
+        end = max(next_part.start, part.start + MIN_SECONDS)
+    else:
+        end = length
+    stated = part.stated
+    over = stated if stated is not None else max(0.85 * (end - part.start), MIN_SECONDS)
+    over = part.start + min(over, length - part.start)
+    out = list(before)
+    if c.course == "rising":
+        old = [f for f in out if f.end > part.start and f.start <= part.start]
+        out = [f for f in out if f not in old]
+        for f in old:
+            if f.start < part.start - 0.01:
+                out.append(replace(f, end=part.start, to=None))
+            if f.name not in {g.name for g in part.emotions}:
+                out.append(replace(f, start=part.start, end=over, to=FAINT))
+        strength_before = {f.name: f.intensity for f in old}
+        for f in _strongest(part):
+            first = strength_before.get(f.name, FAINT)
+            out.append(replace(f, start=part.start, end=over, intensity=first, to=f.intensity))
+            if over < end - 0.05:
+                out.append(replace(f, start=over, end=end, to=None))
+        return [_rounded(f) for f in out]
+    for f in _strongest(part):
+        if c.course == "fading":
+            out.append(_rounded(replace(f, start=part.start, end=over, to=FAINT)))
+        else:
+            out.append(_rounded(replace(f, start=part.start, end=max(end, part.start + 0.1), to=None)))
+    return out
+
+
+def _strongest(part: Part) -> list[Emotion]:
+    """Each feeling of a part once, as strong as it gets."""
+    return [max((f for f in part.emotions if f.name == n), key=lambda f: f.strongest)
+            for n in dict.fromkeys(f.name for f in part.emotions)]  # fmt: skip
+
+
+def _rounded(f: Emotion) -> Emotion:
+    return replace(f, start=round(f.start, 3), end=round(f.end, 3))
