@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.export.table import MAX_FACE_PIXELS, MAX_PIXELS, MIN_PIXELS, check_size
+from avatargpt.export.formats import MAX_FACE_PIXELS, MAX_PIXELS, MIN_PIXELS, check_size
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
