@@ -24,16 +24,17 @@ from avatargpt.face.instructions.network import (
     pad_states,
     says_when,
 )
-from avatargpt.face.instructions.parser import InstructionParser
+from avatargpt.face.instructions.parser import InstructionParser, reading_grounder
 from avatargpt.face.instructions.scores import fit_score
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.face import reading_score
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
+from instruct_data.face import score as face_score
 from instruct_data.face.actions import actions
-from instruct_data.face.compose import clash, clip_seconds, pick
-from instruct_data.face.score import MAX_SECONDS, Score, mirror_action
+from instruct_data.face.compose import clash, clip_seconds, composed, named, pick, timed_instructions
+from instruct_data.face.score import MAX_SECONDS, Score, mirror_action, read_instructions, reworded
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Rate, Share, Strict
 
@@ -133,11 +134,11 @@ def material(
     """Training instructions by kind, and held-out written ones. `excluded`: held-out ones of elsewhere. Neither these
     nor their mirror images are among the training ones, not even composed, mirrored, or with other capitals or stops.
     """
-    from instruct_data.face.compose import composed, named, timed_instructions
-    from instruct_data.face.score import EVERYDAY, FURTHER, SEQUENCES, SIBLINGS, read_instructions, reworded
-
     shares, n = options.shares, options.held
-    files = {"sequenced": SEQUENCES, "further": FURTHER, "siblings": SIBLINGS, "everyday": EVERYDAY}
+    files = {
+        "sequenced": face_score.SEQUENCES, "further": face_score.FURTHER, "siblings": face_score.SIBLINGS,
+        "everyday": face_score.EVERYDAY,
+    }  # fmt: skip
     # Without a share of its own the corpus counts as written.
     separate, among = (corpus, ()) if shares["corpus"] else ((), corpus)
     sources = {"written": [*written[: options.written or None], *among], "corpus": [*separate]}
@@ -404,18 +405,13 @@ class ParserRecipe(Strict):
 
 def read_scores(paths: Sequence[Path]) -> list[Score]:
     """Written instructions of all files."""
-    from instruct_data.face.score import read_instructions
-
     return [row.score for path in paths for row in read_instructions(path)]
 
 
 def parser_stage(recipe: ParserRecipe, args: SimpleNamespace) -> None:
     """Train the parser of facial instructions."""
-    from avatargpt.face.instructions.parser import reading_grounder
-    from instruct_data.face.score import OWN
-
     runtime = Runtime.start(args.threads, args.device)
-    written = read_scores([OWN])
+    written = read_scores([face_score.OWN])
     texts = Path(args.texts) if args.texts else None
     corpus = read_scores([texts / "train.jsonl"]) if texts else []
     excluded = read_scores([texts / "val.jsonl"]) if texts and (texts / "val.jsonl").is_file() else []

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.planning.measures import roc_auc
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, features, phrase_scores
@@ -531,8 +532,6 @@ def _losses(network: _Network, even: Tensor, is_right: Tensor, train: Tensor) ->
 
 def _figures(there: Tensor, left_out: Tensor, is_right: Tensor) -> dict[str, float]:
     """Share of right choices, and how "none" separates phrasings read right from those whose action is left out."""
-    from avatargpt.planning.measures import roc_auc
-
     right = is_right.gather(1, there[:, :-1].argmax(1, keepdim=True))[:, 0].numpy()
     confidence = 1 - there.softmax(1)[:, -1].numpy()
     confidence_left_out = 1 - left_out.softmax(1)[:, -1].numpy()

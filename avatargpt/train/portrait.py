@@ -14,6 +14,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule
+from avatargpt.export.head import shaped, turned
 from avatargpt.export.landmarks import landmark_image, landmarks
 from avatargpt.export.mesh_renderer import Look, MeshRenderer
 from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
@@ -23,6 +24,7 @@ from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from vqvae import arkit
 from vqvae.errors import UserError
+from vqvae.face import turns
 from vqvae.io.data_files import read_arrays
 from vqvae.motion import atomic_write
 from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Strict
@@ -122,9 +124,6 @@ def random_expression(rng: np.random.Generator) -> np.ndarray:
 
 def rendered(people: int, frames: int, size: int, seed: int) -> list[Take]:
     """Our own head as `people` persons: colours, proportions, light and distance differ."""
-    from avatargpt.export.head import shaped, turned
-    from vqvae.face import turns
-
     out = []
     for person in range(people):
         rng = np.random.default_rng([seed, person])

@@ -16,7 +16,9 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule
+from avatargpt.kinematics.measures import SIZE, motion_signature
 from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.data.corpus import read_codes
 from avatargpt.train.data.judged_answers import Judged, judged_answers, judged_loss, picked
 from avatargpt.train.loop import run
@@ -26,6 +28,7 @@ from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, Limit, NonNegativeInt, PositiveInt, Rate, Share, Strict
+from vqvae.tokenizer import MotionTokenizer
 
 MIN_CLASS = 4  # clips of a class that a part of a step is drawn from
 
@@ -124,8 +127,6 @@ class Pairs:
 
 def pairs_of(clips: Sequence[ClipCodes], tokenizer: Any, grounder: Any) -> Pairs:
     """Clips decoded from their codes (as the generator's are), composed ones left out."""
-    from avatargpt.kinematics.measures import SIZE, motion_signature
-
     single = [c for c in clips if c.source != "composed" and c.captions]
     if not single:
         return Pairs(np.zeros((0, SIZE), np.float32), [], np.zeros(0, int), np.zeros(0, bool),
@@ -235,9 +236,6 @@ class ScorerStage(Stage):
 
 def scorer_stage(recipe: ScorerRecipe, args: SimpleNamespace) -> None:
     """Train the text-motion scorer that ranks candidates."""
-    from avatargpt.lm.text_encoder import SentenceGrounder
-    from vqvae.tokenizer import MotionTokenizer
-
     runtime = Runtime.start(args.threads, args.device)
     tokenizer = MotionTokenizer.load(args.tokenizer)
     groups = read_codes(args.codes, [tokenizer])

@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file
 
+from avatargpt import AvatarGPT
 from avatargpt.config import save_resolved
+from avatargpt.kinematics.joints import Signals
+from avatargpt.kinematics.measures import motion_signature
+from avatargpt.metrics.checks import CaptionChecks, manners, sided, tells_count
+from avatargpt.metrics.geometry import predicates
 from avatargpt.train.data.corpus import read_codes
 from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE
 from avatargpt.train.data.prepare import LICENCE_JOINED
@@ -69,9 +75,6 @@ class Exercise:
 
     def passed(self, motion: Motion) -> bool:
         """Whether a motion meets the criteria."""
-        from avatargpt.kinematics.joints import Signals
-        from avatargpt.metrics.geometry import predicates
-
         s = Signals(motion)
         return predicates.judge_all(self.checks, s).passed and (self.manner is None or self.manner.matches(s))
 
@@ -82,8 +85,6 @@ def exercises(
     """Captions of every class that geometry can judge, drawn from the training clips. `decode`: codes -> motion, to
     measure styles; None = captions of plain clips only.
     """
-    from avatargpt.metrics.checks import CaptionChecks, manners, sided, tells_count
-
     truths, rng = CaptionChecks(), np.random.default_rng(options.seed)
     styles = manners(clips, truths.of_class, decode, options.seed) if decode else {}
     groups: dict[str, dict[str, list[Exercise]]] = defaultdict(lambda: defaultdict(list))
@@ -118,8 +119,6 @@ def played(
     model: Any, selected: Sequence[Exercise], options: SelfTraining, log: Log
 ) -> Iterator[tuple[ClipCodes, np.ndarray]]:
     """Every answer as codes (``extra["passed"]``: the verdict) with its signature (437,)."""
-    from avatargpt.kinematics.measures import motion_signature
-
     tokenizer = model.tokenizers["body"]
     right = total = count = 0
     open_exercises = list(selected)
@@ -157,10 +156,6 @@ def played(
 
 def self_training_stage(recipe: SelfTrainingRecipe, args: SimpleNamespace) -> None:
     """A model's answers to training captions, judged -> a tokenised store and their signatures."""
-    from safetensors.numpy import save_file
-
-    from avatargpt import AvatarGPT
-
     options = recipe.self_training
     runtime = Runtime.start(args.threads, args.device)
     kind = "bfloat16" if runtime.device.type == "cpu" and runtime.bf16 else "float32"

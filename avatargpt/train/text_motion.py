@@ -15,6 +15,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.checks import ClipJudge
 from avatargpt.metrics.degradations import DEGRADATIONS, MIN_FRAMES, degrade
 from avatargpt.metrics.evaluator import FPS, EvaluatorNetwork, MotionEvaluator, joint_features, padded
@@ -273,8 +274,6 @@ class EvaluatorStage(Stage):
 
 def text_motion_stage(recipe: EvaluatorRecipe, args: SimpleNamespace) -> None:
     """Train the evaluator of text and motion. Raises UserError for a store of something else than bodies."""
-    from avatargpt.lm.text_encoder import SentenceGrounder
-
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     if store.modality != "body":

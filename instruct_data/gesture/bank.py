@@ -14,6 +14,8 @@ import numpy as np
 from instruct_data.clip import Clip
 from instruct_data.gesture.classes import WordClasses, word_classes
 from instruct_data.gesture.strokes import FPS, HALF, SIDES, Stroke, stroke_of, wrists
+from instruct_data.sources.corpus import Report
+from instruct_data.sources.registry import read_corpus
 from instruct_data.synth.format import Block, Family, Key
 from instruct_data.synth.loading import read_item
 from instruct_data.synth.solver import solve
@@ -174,7 +176,4 @@ def build(clips: Iterable[Clip], classes: WordClasses | None = None, takes: int 
 
 def read_bank(folder: Path) -> Bank:
     """The bank of a folder of SmartBody's gestures. Raises UserError as the reader and `build`."""
-    from instruct_data.sources.corpus import Report
-    from instruct_data.sources.registry import read_corpus
-
     return build(read_corpus("smartbody", folder, Report()))

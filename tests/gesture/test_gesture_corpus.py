@@ -145,9 +145,9 @@ def test_mixing_keeps_words_with_their_sound() -> None:
 def stage_args(
     library: tuple[Bank, WordClasses], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> argparse.Namespace:
-    monkeypatch.setattr("instruct_data.gesture.bank.read_bank", lambda folder: library[0])
-    monkeypatch.setattr("instruct_data.gesture.classes.word_classes", lambda: library[1])
-    monkeypatch.setattr("avatargpt.train.gesture.talks.Voices", made_up.Voices)
+    monkeypatch.setattr(stage, "read_bank", lambda folder: library[0])
+    monkeypatch.setattr(stage, "word_classes", lambda: library[1])
+    monkeypatch.setattr(stage, "Voices", made_up.Voices)
     monkeypatch.setattr(stage, "_encoder", lambda recipe: Spelling())
     monkeypatch.setattr("avatargpt.train.gesture.talks.MIN_SECONDS", 5.0)
     monkeypatch.setattr("avatargpt.train.gesture.talks.MAX_SECONDS", 6.0)

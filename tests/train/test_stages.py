@@ -93,7 +93,7 @@ class FewRequests:
 def test_language_with_grounding_learns(mini: Mini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grounding, lm = tmp_path / "grounding", tmp_path / "lm"
     with monkeypatch.context() as few:
-        few.setattr("instruct_data.text.everyday.everyday_requests", FewRequests)
+        few.setattr("avatargpt.train.data.corpus.everyday_requests", FewRequests)
         mini.run("ground", "--store", mini.store, "--texts", mini.texts, "-o", grounding, *CPU)
     mini.run(*mini.language(lm, "--grounding", grounding, "--config", mini.configs / "language" / "debug.yaml"))
     for name in ("ce_body", "ce_text", "refiner"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.dialogue.dialogues import dialogue_pairs
@@ -14,6 +15,7 @@ from instruct_data.planning import Pair, join_steps, planning_pairs
 from instruct_data.registry import get_task
 from instruct_data.store import ClipCodes, Store
 from instruct_data.text.captions import CaptionBank
+from instruct_data.text.everyday import everyday_requests
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
@@ -182,9 +184,6 @@ def read_codes(folders: str, tokenizers: Sequence[MotionTokenizer]) -> tuple[lis
 
 def ground_stage(args: SimpleNamespace) -> None:
     """Sentence-encoder states of every training text, once, so that training need not run that network."""
-    from avatargpt.lm.text_encoder import SentenceGrounder
-    from instruct_data.text.everyday import everyday_requests
-
     runtime = Runtime.start(args.threads, args.device)
     clips = list(Store.open(args.store).clips("train"))
     _, pairs = text_corpus(folders_of(args), clips)

@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 
 from instruct_data.clip import Clip, face_clip
-from instruct_data.face.score import Emotion, Score
+from instruct_data.face import score as face_score
+from instruct_data.face.compose import composed, named, timed_instructions
+from instruct_data.face.described import described, feelings_described
+from instruct_data.face.emotions import emotion_names
+from instruct_data.face.render import render
+from instruct_data.face.score import Emotion, Score, action_class, mirror_words, read_instructions, reworded
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -27,8 +32,6 @@ MIN_FEELING = 1.5  # seconds
 
 def emotion_words(score: Score) -> dict[str, Any] | None:
     """Words of the feelings; name and intensity too of a single one. None: no feeling."""
-    from instruct_data.face.described import feelings_described
-
     if not score.emotions:
         return None
     single = {}
@@ -39,21 +42,18 @@ def emotion_words(score: Score) -> dict[str, Any] | None:
 
 def conditioned_clip(name: str, score: Score, seed: int, split: str = "train", paraphrases: Sequence[str] = ()) -> Clip:
     """One rendering of a score with its words and their paraphrases."""
-    from instruct_data.face.described import described
-    from instruct_data.face.render import render
-    from instruct_data.face.score import LICENCE, SOURCE, action_class
-
     prompts = dict.fromkeys([score.text, *paraphrases] if score.text else [])
     extra: dict[str, Any] = {"score": score.to_json(), "prompts": [*prompts]}
     if (emotion := emotion_words(score)) is not None:
         extra["emotion"] = emotion
-    return face_clip(name, render(score, seed), [described(score)], SOURCE, LICENCE, split, action_class(score), extra)
+    return face_clip(
+        name, render(score, seed), [described(score)], face_score.SOURCE, face_score.LICENCE, split,
+        action_class(score), extra,
+    )  # fmt: skip
 
 
 def felt_scores(count: int, seed: int) -> Iterator[Score]:
     """Single feelings of any strength and length, equally often, without an instruction."""
-    from instruct_data.face.emotions import emotion_names
-
     names = emotion_names()
     for i in range(count):
         rng = np.random.default_rng([seed, 5, i])
@@ -69,13 +69,10 @@ def conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0)
         count: composed instructions, as many with times in their words, and as many single feelings.
         variants: renderings of each written instruction.
     """
-    from instruct_data.face.compose import composed, named, timed_instructions
-    from instruct_data.face.score import OWN, SEQUENCES, mirror_words, read_instructions, reworded
-
     rewordings = {row[0].text: [s.text for s in row[1:]] for row in reworded()}
 
     def rows() -> Iterator[tuple[str, Score, str, int]]:
-        for path in (OWN, SEQUENCES, texts):
+        for path in (face_score.OWN, face_score.SEQUENCES, texts):
             for row in read_instructions(path):
                 if row.split == "val":
                     yield row.id, row.score, "val", 1

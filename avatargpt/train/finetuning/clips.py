@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt import export
 from avatargpt.export.formats import readable
 from avatargpt.speech.audio import FPS, load
 from instruct_data.clip import Clip
@@ -73,8 +74,6 @@ def read_clips(folder: Path, licence: str) -> list[Clip]:
 
 
 def _read_body(path: Path, caption: str) -> Any:
-    from avatargpt import export
-
     motion: Any = export.load(path)
     if motion.modality != "body":
         raise UserError(f"{path}: motion of a {motion.modality}; accepted bodies")
@@ -153,8 +152,6 @@ def read_recordings(
 
 
 def _read_recording(sound: Path, path: Path, modality_names: tuple[str, ...], further: tuple[Path, ...]) -> Recording:
-    from avatargpt import export
-
     audio, rate = load(sound)
     motion: Any = export.load(path)
     if motion.modality not in modality_names:

@@ -31,10 +31,12 @@ from avatargpt.gesture.words import WordEncoder, word_encoder
 from avatargpt.speech.audio import FPS
 from avatargpt.train.gesture.data import Arrays, Take, save_corpus
 from avatargpt.train.gesture.takes import clips, figures, takes_of
-from avatargpt.train.gesture.talks import MAX_SECONDS, MIN_SECONDS, CorpusRecipe, Talks, write_talk
+from avatargpt.train.gesture.talks import MAX_SECONDS, MIN_SECONDS, CorpusRecipe, Talks, Voices, write_talk
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.clips import own_texts, utterances
 from instruct_data.clip import Clip
+from instruct_data.gesture.bank import read_bank
+from instruct_data.gesture.classes import word_classes
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
@@ -53,8 +55,6 @@ LICENCE = "the project's; strokes of SmartBody (LGPL-2.1)"
 
 def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None:
     """Generate (or go on generating) the corpus; with --tokenizer, the cache of takes as well."""
-    from instruct_data.gesture.classes import word_classes
-
     out = Path(args.output)
     workers = args.threads or os.cpu_count() or 1
     Runtime.start(1, "cpu")
@@ -109,10 +109,6 @@ class _Generator:
     def __init__(
         self, recipe: CorpusRecipe, gestures: str, texts: str | None, recordings: list[tuple[str, Utterance]]
     ) -> None:
-        from avatargpt.train.gesture.talks import Voices
-        from instruct_data.gesture.bank import read_bank
-        from instruct_data.gesture.classes import word_classes
-
         self.recipe, data = recipe, recipe.data
         self.bank, self.classes = read_bank(Path(gestures)), word_classes()
         lines = own_texts(Path(texts) if texts else None)

@@ -20,6 +20,8 @@ from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import any_coded, articulate, band, insert_pauses, noise, recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.recordings import Sentence
+from avatargpt.train.speech_data.synthesizers import VOICES
+from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 from vqvae.strict import NonNegativeInt, Share, Strict
@@ -200,8 +202,6 @@ MAX_PHONE_RATE = 40  # phones a second; more are never spoken: sound and text do
 
 def own_texts(texts: Path | None) -> list[str]:
     """The package's requests and, from a folder of planning and facial texts, their sentences."""
-    from instruct_data.text.everyday import everyday_requests
-
     requests = everyday_requests()
     out = [t for name in requests.classes() for t in requests.requests(name)]
     if texts is None:
@@ -365,8 +365,6 @@ def _situated(
 
 def flite_clips(texts: Sequence[str], options: SpeechData, flite: Flite) -> Iterator[SpeechClip]:
     """Training clips by flite's voices at various speeds and pitches; equal seeds give equal clips."""
-    from avatargpt.train.speech_data.synthesizers import VOICES
-
     background: list[np.ndarray] = []
     for i in range(options.flite):
         rng = np.random.default_rng([options.seed, 7, i])
