@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 from scipy.signal import find_peaks
 
-from instruct_data.sources.livelink import read_livelink_folder
+from instruct_data.sources.face_files import read_livelink_folder
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

@@ -16,7 +16,7 @@ from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.pipeline import GesturePipeline
 from avatargpt.gesture.semantics import ClassGuesser, Manner, packaged_guesser, stress_time
 from avatargpt.speech.audio import RATE
-from instruct_data.gesture.classes import MARKS, WordClasses, word_classes
+from instruct_data.gesture.plan import MARKS, WordClasses, word_classes
 from instruct_data.gesture.strokes import FPS, HAND, SIDES, turns_of, wrists
 from vqvae import rotations as rot
 from vqvae.errors import UserError

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face
-from instruct_data.sources.face_files import COMMON_RATES
-from instruct_data.sources.livelink import HEAD_SIGNS
+from instruct_data.sources.face_files import COMMON_RATES, HEAD_SIGNS
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -60,7 +59,7 @@ def angles(motion: FaceMotion) -> np.ndarray:
 
 
 def write_livelink(motion: FaceMotion | AvatarMotion, path: Path) -> Path:
-    """Write a CSV with Live Link Face's header; see :mod:`instruct_data.sources.livelink` for the angles' signs."""
+    """Write a CSV with Live Link Face's header; see :mod:`instruct_data.sources.face_files` for the angles' signs."""
     face = body_and_face(motion)[1]
     assert face is not None
     if face.fps > 120:

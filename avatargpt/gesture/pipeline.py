@@ -105,7 +105,7 @@ class GesturePipeline:
         if self.bank is None or not (has_strokes or manner.calm or manner.energy != 1 or rates):
             return None
         from avatargpt.gesture.overlay import ListenerBehaviour, SemanticOverlay
-        from instruct_data.gesture.classes import word_classes
+        from instruct_data.gesture.plan import word_classes
 
         planner = None
         if has_strokes:

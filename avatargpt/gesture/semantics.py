@@ -17,8 +17,7 @@ import numpy as np
 from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.words import TimedWord
 from avatargpt.speech.phones import VOWELS
-from instruct_data.gesture.classes import BEAT, MARKS, Found, WordClasses
-from instruct_data.gesture.plan import Placed
+from instruct_data.gesture.plan import BEAT, MARKS, Found, Placed, WordClasses
 from instruct_data.gesture.strokes import FPS
 from vqvae.errors import UserError
 
@@ -130,7 +129,7 @@ class ClassGuesser:
 def packaged_guesser() -> ClassGuesser:
     """The guesser for the packaged table. Raises UserError without the sentence encoder."""
     from avatargpt.lm.text_encoder import SentenceGrounder
-    from instruct_data.gesture.classes import word_classes
+    from instruct_data.gesture.plan import word_classes
 
     grounder = SentenceGrounder()
     return ClassGuesser(word_classes(), grounder.sentence, grounder.number)

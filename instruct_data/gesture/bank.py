@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.gesture.classes import WordClasses, word_classes
+from instruct_data.gesture.plan import WordClasses, word_classes
 from instruct_data.gesture.strokes import FPS, HALF, SIDES, Stroke, stroke_of, wrists
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.registry import read_corpus
@@ -131,7 +131,7 @@ class Bank:
 
 
 def build(clips: Iterable[Clip], classes: WordClasses | None = None, takes: int = TAKES) -> Bank:
-    """The bank from clips of a gesture library (`instruct_data.sources.smartbody`) and `keyed_strokes`.
+    """The bank from clips of a gesture library (`instruct_data.sources.packs`) and `keyed_strokes`.
 
     Args:
         clips: with ``sync``, ``speaker`` and ``posture`` in `extra`; gestures of no class give resting poses alone.

@@ -1,4 +1,4 @@
-"""Readers for HumanML3D (Guo et al. 2022): its repository with AMASS, its features, and its evaluation pairs."""
+"""Readers for HumanML3D (Guo et al. 2022): its repository, features and evaluation pairs; and for KIT-ML."""
 
 # With AMASS, `index.csv` says which frames of which file a clip is. They count what `raw_pose_processing` of
 # github.com/EricGuo5513/HumanML3D (MIT) keeps: every `int(fps / 20)`-th frame, without the first seconds of five
@@ -8,6 +8,11 @@
 #
 # A text line is `caption#tokens#start#end`; start and end in seconds, both 0 for the whole clip. Captions of a part
 # become a clip of their own, `ID_START_END`.
+#
+# KIT Motion-Language (Plappert et al. 2016) is read in Guo et al.'s release: 251 channels at 12.5 frames a second.
+# The channels are those of `vqvae.io.hml263` for the 21 joints of the Master Motor Map, lengths in a unit of the
+# data set's own; positions are what is read. Right hip, left hip, right and left shoulder are joints 11, 16, 5 and 8
+# (`face_joint_indx` of github.com/EricGuo5513/text-to-motion, MIT).
 
 from __future__ import annotations
 
@@ -24,11 +29,13 @@ import numpy as np
 
 from instruct_data.clip import Clip, check_split
 from instruct_data.sources.amass import DEFAULT_FOLDER, AmassIndex, AmassSpan, frame_rate_of
-from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, loaded, reason
+from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, loaded, normalised, reason
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
 from vqvae.io.files import parsing, read_text
+from vqvae.io.hml263 import recover_joints, swing_rotations
 from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
 
 FPS = 20.0
 DIM = 263
@@ -294,3 +301,84 @@ def _pairs(folder: Path, name: str, report: Report) -> Iterator[Pair]:
             report.notes[f"caption of a part that is not {MIN_PAIR_FRAMES} to {MAX_PAIR_FRAMES} frames"] += 1
     if clip_captions:
         yield Pair(name, path, 0, len(x), tuple(clip_captions))
+
+
+KIT_FPS = 12.5
+KIT_JOINTS = 21
+MIN_KIT_FRAMES = 5
+_SIDES = {"l": (16, 17, 18, 20, 8, 9, 10), "r": (11, 12, 13, 15, 5, 6, 7)}
+_LIMBS = ("hip", "knee", "ankle", "foot", "shoulder", "elbow", "wrist")
+_SPINE = (0, 1, 2, 3)  # root, pelvis, torso, base of the neck
+_HEAD = 4
+_COLLAR = 0.35  # of the way from the base of the neck to the shoulder
+
+
+def read_kit_ml(root: Path, corpus: Corpus, report: Report, split: str | None = None) -> Iterator[Clip]:
+    """Clips of the lists train.txt, val.txt and test.txt, and parts of clips that have captions of their own."""
+    for part, name in corpus.listed(root, split, report):
+        vectors = root / "new_joint_vecs" / f"{name}.npy"
+        for span, captions in spans_of(name, root, (vectors,), report).items():
+            load = _KitFile(vectors, span, captions[0])
+            yield from loaded(Clip(span_id(name, span), load, captions, "kit_ml", corpus.licence, part), report)
+
+
+@dataclass(frozen=True)
+class _KitFile:
+    path: Path
+    span: tuple[float, float]
+    caption: str
+
+    def __call__(self) -> Motion:
+        features = np.array(map_array(self.path, "accepted (frames, 251)"))
+        first, last = (int(seconds * KIT_FPS) for seconds in self.span)
+        last = len(features) if self.span == (0.0, 0.0) else last
+        try:
+            joints = recover_joints(features, KIT_JOINTS)[first:last]
+        except UserError as e:
+            raise UserError(f"{self.path}: {e}") from None
+        if len(joints) < MIN_KIT_FRAMES:
+            raise UserError(f"{self.path}: {len(joints)} frames; accepted at least {MIN_KIT_FRAMES}")
+        return normalised(from_joints(joints), self.caption)
+
+
+def from_joints(joints: np.ndarray) -> Motion:
+    """Positions (T, 21, 3) of any unit -> a body at 12.5 frames a second, metres by the length of its legs."""
+    x = np.asarray(joints, np.float64)
+    points = np.zeros((len(x), len(SMPL22.names), 3))
+    for name, share in _shares().items():
+        points[:, SMPL22.index(name)] = _along(x[:, _SPINE], share)
+    points[:, SMPL22.index("head")] = x[:, _HEAD]
+    for side, places in _SIDES.items():
+        for limb, place in zip(_LIMBS, places, strict=True):
+            points[:, SMPL22.index(f"{side}_{limb}")] = x[:, place]
+        neck, shoulder = x[:, _SPINE[-1]], points[:, SMPL22.index(f"{side}_shoulder")]
+        points[:, SMPL22.index(f"{side}_collar")] = neck + _COLLAR * (shoulder - neck)
+    length = float(np.median([np.linalg.norm(points[:, b] - points[:, a], axis=-1) for a, b in _leg_bones()]))
+    if not np.isfinite(length) or length < 1e-9:
+        raise UserError("legs without length; accepted positions of a body")
+    ours = float(np.median([np.linalg.norm(SMPL22.offsets[b]) for _, b in _leg_bones()]))
+    scale = ours / length
+    return Motion(swing_rotations(points), points[:, 0] * scale, KIT_FPS)
+
+
+def _leg_bones() -> list[tuple[int, int]]:
+    pairs = (("hip", "knee"), ("knee", "ankle"))
+    return [(SMPL22.index(f"{s}_{a}"), SMPL22.index(f"{s}_{b}")) for s in "lr" for a, b in pairs]
+
+
+def _shares() -> dict[str, float]:
+    """How far up from pelvis to neck the joints of our spine are at rest, 0 to 1."""
+    names = ("spine1", "spine2", "spine3", "neck")
+    lengths = np.cumsum([np.linalg.norm(SMPL22.offsets[SMPL22.index(n)]) for n in names])
+    return {"pelvis": 0.0, **{n: float(v / lengths[-1]) for n, v in zip(names, lengths, strict=True)}}
+
+
+def _along(line: np.ndarray, share: float) -> np.ndarray:
+    """The point that far along polylines (T, K, 3): (T, 3)."""
+    steps = np.linalg.norm(np.diff(line, axis=1), axis=-1)
+    reached = np.concatenate([np.zeros((len(line), 1)), np.cumsum(steps, 1)], 1)
+    distance = share * reached[:, -1]
+    k = np.clip((reached[:, 1:] < distance[:, None]).sum(1), 0, line.shape[1] - 2)
+    rows = np.arange(len(line))
+    part = (distance - reached[rows, k]) / np.maximum(steps[rows, k], 1e-12)
+    return np.asarray(line[rows, k] + part[:, None] * (line[rows, k + 1] - line[rows, k]))

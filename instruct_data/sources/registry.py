@@ -41,7 +41,7 @@ CORPORA = {c.name: c for c in (
          "HumanML3D/train.txt|train.txt"), ("split", "amass"),
     ),
     Corpus(
-        "kit-ml", "kit_ml:read_kit_ml", "KIT-ML terms (research)",
+        "kit-ml", "humanml3d:read_kit_ml", "KIT-ML terms (research)",
         "KIT-ML/ with new_joint_vecs/*.npy (frames, 251), texts/*.txt, train.txt, val.txt, test.txt "
         "(Guo et al.'s release)",
         "bodies with captions", ("new_joint_vecs/*.npy", "texts/*.txt", "train.txt"),
@@ -95,7 +95,7 @@ CORPORA = {c.name: c for c in (
         "project", ("motions.npz", "clips.jsonl", "joints.json"),
     ),
     Corpus(
-        "smartbody", "smartbody:read_smartbody", "LGPL-2.1 (SmartBody, USC ICT)",
+        "smartbody", "packs:read_smartbody", "LGPL-2.1 (SmartBody, USC ICT)",
         "motions.npz, clips.jsonl and joints.json", "named gestures: class, hand and the times of their phases",
         ("motions.npz", "clips.jsonl", "joints.json"),
     ),

@@ -16,8 +16,7 @@ from avatargpt import export
 from avatargpt.cli.motion import export as export_command
 from avatargpt.export.face_files import angles, timecodes
 from instruct_data.sources.corpus import Report
-from instruct_data.sources.face_files import from_beat, read_mediapipe
-from instruct_data.sources.livelink import HEAD_SIGNS, read_livelink, read_livelink_folder
+from instruct_data.sources.face_files import HEAD_SIGNS, from_beat, read_livelink, read_livelink_folder, read_mediapipe
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError

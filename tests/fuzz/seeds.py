@@ -92,7 +92,7 @@ def _packs(folder: Path) -> dict[str, Path]:
 
 
 def write_named_gestures(folder: Path) -> None:
-    """Two clips in the layout of `instruct_data.sources.smartbody`."""
+    """Two clips in the layout of `instruct_data.sources.packs`."""
     from vqvae.skeleton import FINGER_NAMES, SMPL22
 
     moved, row = gesture(), {

@@ -36,8 +36,7 @@ from avatargpt.train.gesture.takes import (
 )
 from avatargpt.train.gesture.talks import CorpusRecipe, Voices, mixed, words_from_phones
 from instruct_data.gesture.bank import Bank, keyed_strokes
-from instruct_data.gesture.classes import WordClasses, word_classes
-from instruct_data.gesture.plan import Plan, Style
+from instruct_data.gesture.plan import Plan, Style, WordClasses, word_classes
 from instruct_data.gesture.strokes import motion_of
 from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes, Store

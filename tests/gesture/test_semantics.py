@@ -16,8 +16,8 @@ from avatargpt.gesture.semantics import MIN_SPACING, ClassGuesser, Manner, Strok
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
 from instruct_data.gesture.bank import keyed_strokes
-from instruct_data.gesture.classes import WordClasses
 from instruct_data.gesture.performing import stroke_poses
+from instruct_data.gesture.plan import WordClasses
 from instruct_data.gesture.strokes import ARM, LIMB, SIDES, motion_of, within, wrists
 from tests.gesture import made_up
 from vqvae import rotations as rot

@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 
 from instruct_data.gesture.bank import Bank, build, keyed_strokes
-from instruct_data.gesture.classes import read_classes, sentences, word_classes
 from instruct_data.gesture.performing import BEFORE, Segment, join_segments, perform
-from instruct_data.gesture.plan import MIN_DISTANCE, Beat, Nod, Placed, Plan, Style, without_overlaps
+from instruct_data.gesture.plan import (
+    MIN_DISTANCE,
+    Beat,
+    Nod,
+    Placed,
+    Plan,
+    Style,
+    read_classes,
+    sentences,
+    without_overlaps,
+    word_classes,
+)
 from instruct_data.gesture.strokes import (
     ARM,
     FPS,

@@ -119,7 +119,7 @@ def wordless_clips(speech: Path | None, takes: Path | None) -> Iterator[Clip]:
             for i, piece in enumerate(_stretches(motion)):
                 yield face_clip(f"{clip.name}/{i}", piece, [], "speech", "MIT", clip.split)
     if takes is not None:
-        from instruct_data.sources.livelink import read_livelink_folder
+        from instruct_data.sources.face_files import read_livelink_folder
 
         for take in read_livelink_folder(takes):
             motion_of_take: Any = take.load()

@@ -36,7 +36,7 @@ from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.clips import own_texts, utterances
 from instruct_data.clip import Clip
 from instruct_data.gesture.bank import read_bank
-from instruct_data.gesture.classes import word_classes
+from instruct_data.gesture.plan import word_classes
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures

@@ -18,9 +18,20 @@ from avatargpt.train.gesture.data import Arrays
 from avatargpt.train.gesture.talks import CorpusRecipe, Talk
 from instruct_data.clip import Clip
 from instruct_data.gesture.bank import Bank
-from instruct_data.gesture.classes import BEAT, WordClass, WordClasses
 from instruct_data.gesture.performing import perform
-from instruct_data.gesture.plan import MIN_DISTANCE, Beat, Look, Nod, Placed, Plan, Style, without_overlaps
+from instruct_data.gesture.plan import (
+    BEAT,
+    MIN_DISTANCE,
+    Beat,
+    Look,
+    Nod,
+    Placed,
+    Plan,
+    Style,
+    WordClass,
+    WordClasses,
+    without_overlaps,
+)
 from instruct_data.gesture.strokes import FPS, SIDES, Stroke, motion_of
 from vqvae.features import GestureFeatures
 from vqvae.skeleton import SMPL22

@@ -23,8 +23,7 @@ from avatargpt.train.speech_data.augment import recorded
 from avatargpt.train.speech_data.clips import BASES, VARIANTS
 from avatargpt.train.speech_data.recordings import lj_texts
 from avatargpt.train.speech_data.synthesizers import VOICES, Espeak, Flite
-from instruct_data.gesture.classes import sentences
-from instruct_data.gesture.plan import Style
+from instruct_data.gesture.plan import Style, sentences
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
 from vqvae.io.data_files import read_object
