@@ -51,11 +51,12 @@ def figures(clips: Sequence[Clip]) -> dict[str, float]:
         motion = clip.load()
         joints = motion.joints.astype(np.float64)
         seconds.append(motion.seconds)
+        floor = clip.extra.get("lowest", 0.0)
         toes = joints[:, [10, 11]]
-        low = toes[..., 1] < 0.012
+        low = toes[..., 1] - floor < 0.012
         moved = np.linalg.norm(np.diff(toes[..., [0, 2]], axis=0), axis=-1) * (low[1:] & low[:-1])
         skate.append(1000 * float(np.percentile(moved, 99)) if len(moved) else 0.0)
-        below.append(100 * max(0.0, -float(joints[..., 1].min())))
+        below.append(100 * max(0.0, floor - float(joints[..., 1].min())))
         bent.append(100 * float(violations(motion.rotations).mean()))
         velocity = np.linalg.norm(np.diff(joints, axis=0), axis=-1) * motion.fps
         speed.append(float(velocity[:, [20, 21]].max()))

@@ -79,7 +79,7 @@ def captions_of(
 
     Both are written for the right side; left and right are exchanged in the words of a mirrored clip.
     """
-    words = _caption_words(timeline.params, "right")
+    words = _caption_words({n: timeline.scope[n] for n, _ in family.derived} | timeline.params, "right")
     true = [c for c in family.captions if c.when is None or c.when(timeline.scope)]
     if not true:
         raise UserError(f"{family.name}: no caption holds for {timeline.params}; write one without a condition")
@@ -128,7 +128,8 @@ def keyframed(
         bank: adds its paraphrases of the action.
 
     Returns:
-        Clips at 20 fps in the canonical frame (start above the origin, facing +Z).
+        Clips at 20 fps in the canonical frame (start above the origin, facing +Z). Of one that goes down,
+        ``extra["lowest"]`` is the height of the lowest foothold, below 0.
     """
     if len(seeds) == 0:
         return []
@@ -147,6 +148,8 @@ def keyframed(
         extra: dict[str, Any] = {"params": params, "seed": int(seed), "group": family.group}
         if family.handed == "right":
             extra["side"] = "left" if mirror else "right"
+        if timeline.lifted > 0:
+            extra["lowest"] = -timeline.lifted
         split = "train" if seed < VALIDATION else "val"
         clip = Clip(f"{family.name}-{seed}", motion, captions, SOURCE, LICENCE, split, family.name, "", extra)
         out.append(clip)

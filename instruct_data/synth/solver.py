@@ -214,7 +214,8 @@ def _finish(
     yaw = -np.arctan2(-across[:, 2], across[:, 0])[layout.clip]
     c, s = np.cos(yaw), np.sin(yaw)
     x, z = (root[:, i] - root[first, i][layout.clip] for i in (0, 2))
-    root = np.stack([c * x + s * z, root[:, 1], c * z - s * x], 1)
+    height = root[:, 1] - np.array([t.lifted for t in batch.timelines])[layout.clip]
+    root = np.stack([c * x + s * z, height, c * z - s * x], 1)
     q[:, 0] = rot.multiply(rot.about_y(yaw), q[:, 0])
     flip = mirror[layout.clip]
     q[flip] = q[flip][:, SMPL22.mirror] * np.array([1, 1, -1, -1])

@@ -50,6 +50,7 @@ class Timeline:
     stretched: float = 1.0  # factor by which the times were changed to fit the limits
     stands: tuple[bool, bool] = (False, False)  # whether the clip starts and ends in the stand pose
     follow: float = 0.0  # how strongly the trunk goes with the hands
+    lifted: float = 0.0  # metres by which the clip is raised while it is solved: its lowest foothold is the floor
 
 
 @dataclass
@@ -112,11 +113,11 @@ def varied(angle: float, size: float, right: float) -> float:
     return angle + (angle - right * round(angle / right)) * (size - 1)
 
 
-def raise_floor(rows: dict[str, np.ndarray]) -> None:
-    """Lift a clip that goes below its start (stairs down), so that its lowest foothold is at 0."""
+def raise_floor(rows: dict[str, np.ndarray]) -> float:
+    """Lift a clip that goes below its start (stairs down) so that its lowest foothold is at 0; by how many metres."""
     lowest = min(float(np.where(rows[f][:, F_MODE] == AT, rows[f][:, F_AT + 1], 0).min()) for f in ("l_foot", "r_foot"))
     if lowest >= 0:
-        return
+        return 0.0
     rows["pelvis"][:, 1] -= lowest
     rows["gaze"][:, 2] -= lowest * rows["gaze"][:, 0]
     for foot in ("l_foot", "r_foot"):
@@ -124,6 +125,7 @@ def raise_floor(rows: dict[str, np.ndarray]) -> None:
     for hand in ("l_hand", "r_hand"):
         staged = (rows[hand][:, H_MODE] == AT) & (rows[hand][:, H_FRAME] == 0)
         rows[hand][staged, H_AT + 1] -= lowest
+    return -lowest
 
 
 # rows of base poses before the stage frame has moved, without the feet, which differ from clip to clip
@@ -353,12 +355,13 @@ def draw(family: fmt.Family, rng: np.random.Generator, stance: Stance | None = N
     out = writer.out
     times = np.array([o[0] for o in out])
     seconds = float(times[-1]) + settle
-    raise_floor(rows := {c: np.array([o[1][i] for o in out], np.float64) for i, c in enumerate(fmt.CONTROLS)})
+    rows = {c: np.array([o[1][i] for o in out], np.float64) for i, c in enumerate(fmt.CONTROLS)}
+    lifted = raise_floor(rows)
     follow = float(rng.uniform(0.4, 1.2))
     stretch = float(np.clip(seconds, MIN_SECONDS, MAX_SECONDS)) / seconds
     return Timeline(
         times * stretch, rows, np.array([o[2] for o in out]), np.array([o[3] for o in out]),
         np.array([o[4] for o in out]), np.array([o[5] for o in out]), np.array([o[6] for o in out]),
         np.array([o[7] for o in out]), seconds * stretch, record, scope, stretch,
-        (standing, writer.standing), follow,
+        (standing, writer.standing), follow, lifted,
     )  # fmt: skip
