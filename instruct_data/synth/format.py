@@ -165,6 +165,7 @@ class Key:
     balance: bool | None = None
     contacts: tuple[str, ...] | None = None  # what carries weight from here on; None = unchanged
     when: Formula | None = None  # condition, or None
+    still: bool | None = None  # whether the body hardly sways from here on; None = unchanged
 
 
 @dataclass(frozen=True, eq=False)

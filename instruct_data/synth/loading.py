@@ -46,6 +46,7 @@ class _Key(Strict):
     overshoot: Any = 0
     air: Flag = False
     balance: Flag | None = None
+    still: Flag | None = None
     contacts: tuple[fmt.Contact, ...] | None = None
     when: Any = None
 
@@ -246,6 +247,7 @@ def read_item(data: object, names: Collection[str], where: str) -> fmt.Key | fmt
         key.balance,
         key.contacts,
         _condition(key.when, names, where),
+        key.still,
     )
 
 

@@ -118,6 +118,10 @@ def solve(
     """Motion of every clip: local quaternions (T, 22, 4) and root (T, 3), float64, canonical frame, 20 fps."""
     batch = Batch(timelines, lags(rngs))
     noise = noises(batch.layout, rngs)
+    if batch.still.any():
+        left, right, s = batch.place("pelvis")
+        before, after = batch.still[left].astype(float), batch.still[right].astype(float)
+        noise = noise.scaled(1 - 0.9 * (before + (after - before) * smoothstep(s)))
     pelvis, turn, spine = _trunk_numbers(batch, noise)
     share = _stand_in(batch, stances, pelvis, turn)
     pelvis, lifted = fly(batch, pelvis)

@@ -44,6 +44,7 @@ class Timeline:
     air: np.ndarray  # (K,) whether the body flies on the way to this key
     contacts: np.ndarray  # (K, 7) booleans in the order of CONTACTS
     balance: np.ndarray  # (K,) whether the centre of mass is kept over the contacts
+    still: np.ndarray  # (K,) whether the body hardly sways
     seconds: float  # length
     params: dict[str, Any]  # drawn values; words for choices with words
     scope: dict[str, Any]  # values as expressions see them
@@ -165,7 +166,7 @@ class _Writer:
         self.state: dict[str, list[float]] = {}
         self.posed: dict[tuple[Any, ...], dict[str, list[float]]] = {}
         self.contacts, self.balance = poses()[self.base]["contacts"], poses()[self.base]["balance"]
-        self.now = 0.0
+        self.now, self.still = 0.0, False
         self.out: list[tuple[Any, ...]] = []
         self.standing = self.base == "stand"
         self._pose(self.base)
@@ -182,7 +183,7 @@ class _Writer:
         if circular or sum(f in _HAND_FRAMES for f in placed.values()) == 2:
             raise UserError(f"{self.family.name}: at {time:.1f} s each hand is placed from the other; place one")
         rows = [self.state[c] for c in fmt.CONTROLS]
-        self.out.append((time, rows, ease, anticipate, overshoot, air, _flags(self.contacts), self.balance))
+        self.out.append((time, rows, ease, anticipate, overshoot, air, _flags(self.contacts), self.balance, self.still))
         for foot in fmt.FEET:  # a lift belongs to the way to its own key
             if self.state[foot][F_LIFT] >= 0:
                 self.state[foot] = list(self.state[foot])
@@ -317,6 +318,7 @@ class _Writer:
         self.standing = key.pose is not None and self.base == "stand" and not key.controls
         self.contacts = key.contacts if key.contacts is not None else self.contacts
         self.balance = key.balance if key.balance is not None else self.balance
+        self.still = key.still if key.still is not None else self.still
         shares = (self._value(key.anticipate, key.where), self._value(key.overshoot, key.where))
         self._emit(self.now, fmt.EASES.index(key.ease), *shares, key.air)
         if key.hold is not None:
@@ -362,6 +364,6 @@ def draw(family: fmt.Family, rng: np.random.Generator, stance: Stance | None = N
     return Timeline(
         times * stretch, rows, np.array([o[2] for o in out]), np.array([o[3] for o in out]),
         np.array([o[4] for o in out]), np.array([o[5] for o in out]), np.array([o[6] for o in out]),
-        np.array([o[7] for o in out]), seconds * stretch, record, scope, stretch,
+        np.array([o[7] for o in out]), np.array([o[8] for o in out]), seconds * stretch, record, scope, stretch,
         (standing, writer.standing), follow, lifted,
     )  # fmt: skip

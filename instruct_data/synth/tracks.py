@@ -44,6 +44,12 @@ class Noise:
     head: Array
     hands: dict[str, Array]
 
+    def scaled(self, share: Array) -> Noise:
+        """The noise times (N,) a share."""
+        by = share[:, None]
+        hands = {hand: part * by for hand, part in self.hands.items()}
+        return Noise(self.pelvis * by, self.turn * by, self.spine * by, self.head * by, hands)
+
 
 def lags(rngs: Sequence[np.random.Generator]) -> dict[str, Array]:
     """Seconds by which controls come late: the head leads, the hands follow. ``settle``: overshoot of a hand."""
@@ -165,7 +171,7 @@ class Batch:
         self.key_clip = np.repeat(np.arange(len(timelines)), self.sizes)
         self.times = np.concatenate([t.times for t in timelines])
         self.rows = {c: np.concatenate([t.rows[c] for t in timelines]) for c in CONTROLS}
-        for name in ("ease", "anticipate", "overshoot", "air", "contacts", "balance"):
+        for name in ("ease", "anticipate", "overshoot", "air", "contacts", "balance", "still"):
             setattr(self, name, np.concatenate([getattr(t, name) for t in timelines]))
         follow_hands(self.rows, np.repeat([t.follow for t in timelines], self.sizes))
         self.lags = dict(lags)
@@ -189,6 +195,7 @@ class Batch:
     air: Array
     contacts: Array
     balance: Array
+    still: Array
 
     def place(self, control: str) -> tuple[Array, Array, Array]:
         """Left key, right key and position between them of every frame."""

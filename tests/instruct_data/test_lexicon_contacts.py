@@ -21,6 +21,7 @@ from vqvae.skeleton import SMPL22
 
 J = {n: i for i, n in enumerate(SMPL22.names)}
 ENTRIES = [f for f in families().values() if f.schema]
+SLIDING = ("die", "lie_stay", "treadmill")  # feet of a body that falls or lies, or on a belt
 FINGERS, PALM = 0.13, 0.09  # from the wrist along the hand, metres
 # Joint and point in its axes of the places that the right hand touches.
 SKIN = {
@@ -105,9 +106,11 @@ def test_there_are_many_and_none_breaks_the_body() -> None:
     faults = {}
     for family in ENTRIES:
         got = figures(clips(family.name))
-        sound = got["below"] == 0 and got["bent"] == 0 and got["skate"] < 5 and got["jump"] < 66
-        sound &= fastest(family.name) > 0.3 and got["speed"] < 9
-        if not (sound and got["jerk"] < (260 if leaps(family.keys) else 110) and 1.2 <= got["seconds"] < 12.05):
+        slides = family.schema in SLIDING
+        sound = got["below"] == 0 and got["bent"] == 0 and (got["skate"] < 5 or slides) and got["jump"] < 66
+        sound &= (fastest(family.name) > 0.3 or family.schema == "freeze") and got["speed"] < 9
+        jerk = 260 if leaps(family.keys) or slides else 110
+        if not (sound and got["jerk"] < jerk and 1.2 <= got["seconds"] < 12.05):
             faults[family.name] = got
     assert not faults, faults
 
