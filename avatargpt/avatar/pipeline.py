@@ -72,8 +72,11 @@ def composed(
     turned[:, [NECK, HEAD]] = _calmed(turned[:, [NECK, HEAD]], calm, start)
     out = base.copy()
     out[:, TRUNK] = rot.multiply(base[:, TRUNK], turned[:, TRUNK])
-    # Instructed turns come on top of the gestures', which would blur them otherwise.
-    out[:, NECK], out[:, HEAD] = nodded(out[:, NECK], out[:, HEAD], turns(face.head))
+    # Instructed turns of the head, in its own frame, come on top of the gestures', which would blur them otherwise.
+    head = rot.multiply(out[:, HEAD], turns(face.head))
+    in_neck = rot.multiply(head, rot.conjugate(out[:, HEAD]))  # the same turn in the neck's frame
+    part = rot.slerp(rot.identity((len(head),)), in_neck, NECK_SHARE)
+    out[:, NECK], out[:, HEAD] = rot.multiply(out[:, NECK], part), rot.multiply(rot.conjugate(part), head)
     fingers = gestures.fingers.astype(np.float64)
     for side, arm in enumerate(ARMS):
         share = body_share[:, side, None]
@@ -103,13 +106,6 @@ def _calmed(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndar
     return out
 
 
-def nodded(neck: np.ndarray, head: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Neck and head (T, 4) with the head turned further by `turn` (T, 4) in its own frame; the neck takes its share."""
-    in_neck = rot.multiply(rot.multiply(head, turn), rot.conjugate(head))  # the same turn in the neck's frame
-    part = rot.slerp(rot.identity((len(turn),)), in_neck, NECK_SHARE)
-    return rot.multiply(neck, part), rot.multiply(rot.conjugate(part), rot.multiply(head, turn))
-
-
 def with_head(face: FaceMotion, gestures: Motion, eye_contact: float = 0.0, calm: Sequence[Span] = ()) -> FaceMotion:
     """A face whose head follows the gestures' head, and then its own turns; its weights are unchanged.
 
@@ -126,9 +122,6 @@ class HeadMover:
     """Moves the heads of faces made from one sound as the gesture network does, words off.
 
     Not live: the network looks further ahead than the face's network, whose frames would have to wait.
-
-    Args:
-        audio: the sound, a file or samples at `rate`.
     """
 
     def __init__(

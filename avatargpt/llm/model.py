@@ -87,24 +87,20 @@ MAX_ANSWER_BYTES = 1 << 20
 CACHE_VARIABLE = "AVATARGPT_CACHE"
 
 
-def cache_folder() -> Path:
-    """``$AVATARGPT_CACHE/llm`` or ``~/.cache/avatargpt/llm``."""
-    folder = os.environ.get(CACHE_VARIABLE, "").strip()
-    root = Path(folder) if folder else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatargpt"
-    return root / "llm"
-
-
 class AnswerCache:
     """A folder of JSON files, one per answer; those not used for longest go first.
 
     Errors are not reported: a file that cannot be read counts as missing, one that cannot be written is left out.
 
     Args:
-        folder: made when it is first needed. max_bytes, max_files: of the folder.
+        folder: made when it is first needed; None = ``$AVATARGPT_CACHE/llm`` or ``~/.cache/avatargpt/llm``.
+        max_bytes, max_files: of the folder.
     """
 
     def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> None:
-        self.folder = folder or cache_folder()
+        root = os.environ.get(CACHE_VARIABLE, "").strip()
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatargpt"
+        self.folder = folder or (Path(root) if root else home) / "llm"
         self.max_bytes, self.max_files = max_bytes, max_files
 
     @staticmethod
