@@ -319,3 +319,17 @@ def test_bad_arguments() -> None:
     other = Motion(turning(2, 0, 0).rotations, turning(2, 0, 0).root, fps=30)
     with pytest.raises(UserError, match="same rate"):
         transitions.interpolate(turning(2, 0, 0), other, 3)
+
+
+def test_extrapolation_turns_about_the_joints_own_axis() -> None:
+    base = rot.from_axis_angle(np.array([0.4, -0.9, 0.3]))
+    spins = rot.from_axis_angle(np.outer(0.1 * np.arange(20), [1.0, 0, 0]))
+    turned = rot.identity((20, 22))
+    turned[:, 16] = rot.multiply(np.tile(base, (20, 1)), spins)
+    goes_on = transitions.extrapolate(Motion(turned[:10], np.zeros((10, 3))), 10)
+    assert rot.angle_between(goes_on.rotations, turned[10:]).max() < 5e-3
+
+
+def test_clips_of_exactly_the_shortest_length_are_cut() -> None:
+    data = clips(2)  # of 60 and of 64 frames
+    assert [len(transitions.cut(data, "continuation", 0.5, shortest)) for shortest in (60, 61, 64, 65)] == [2, 1, 1, 0]

@@ -24,62 +24,53 @@ from vqvae.errors import UserError
 INTEGER, NUMBER, NATURAL = "a valid integer", "a valid number", "greater than or equal to 1"
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "expected"),
-    [
-        ("train.stepz", 3, ["train: unknown key 'stepz'", "did you mean 'steps'?"]),
-        ("train.steps", "many", ["train: steps: 'many'", INTEGER]),
-        ("train.batch", 2.5, ["train: batch: 2.5", INTEGER]),
-        ("train.lr", float("inf"), ["train: lr: inf", "a finite number"]),
-        ("train.log_every", 0, ["train: log_every: 0", NATURAL]),
-        ("train.seed", -1, ["train: seed: -1", "greater than or equal to 0"]),
-        ("train.level_dropout", 7, ["train: level_dropout: 7", "less than or equal to 1"]),
-        ("train.window", 30, ["train: window: 30", "whole tokens of 4 frames"]),
-        ("train.losses", {"features": "a"}, ["train: losses: features: 'a'", NUMBER]),
-        ("train.losses", {"feature": 1}, ["train: losses: unknown key 'feature'", "did you mean 'features'?"]),
-        ("train.decoder_only", "yes", ["train: decoder_only: 'yes'", "a valid boolean"]),
-        ("train.decoder_only", True, ["--start FOLDER"]),
-        ("model.levels", 0, ["model: levels: 0", NATURAL]),
-        ("model.encoder_dilations", [0], ["encoder_dilations: item 1: 0", NATURAL]),
-        ("model.modality", 5, ["model: modality: 5", "a valid string"]),
-        ("model.modality", "face", ["face: 55 channels", "the store has 269"]),
-        ("model.levls", 2, ["model: unknown key 'levls'", "did you mean 'levels'?"]),
-    ],
-)
-def test_tokenizer_configuration(
-    mini: Mini, tmp_path: Path, refused: Refused, key: str, value: Any, expected: list[str]
-) -> None:
-    argv = mini.tokenizer_run(tmp_path, change={key: value})
-    line = refused(*argv)
-    assert argv[2] in line and all(e in line for e in expected)
+Row = tuple[str, Any, list[str]]
+TOKENIZER: list[Row] = [
+    ("train.stepz", 3, ["train: unknown key 'stepz'", "did you mean 'steps'?"]),
+    ("train.steps", "many", ["train: steps: 'many'", INTEGER]),
+    ("train.batch", 2.5, ["train: batch: 2.5", INTEGER]),
+    ("train.lr", float("inf"), ["train: lr: inf", "a finite number"]),
+    ("train.log_every", 0, ["train: log_every: 0", NATURAL]),
+    ("train.seed", -1, ["train: seed: -1", "greater than or equal to 0"]),
+    ("train.level_dropout", 7, ["train: level_dropout: 7", "less than or equal to 1"]),
+    ("train.window", 30, ["train: window: 30", "whole tokens of 4 frames"]),
+    ("train.losses", {"features": "a"}, ["train: losses: features: 'a'", NUMBER]),
+    ("train.losses", {"feature": 1}, ["train: losses: unknown key 'feature'", "did you mean 'features'?"]),
+    ("train.decoder_only", "yes", ["train: decoder_only: 'yes'", "a valid boolean"]),
+    ("train.decoder_only", True, ["--start FOLDER"]),
+    ("model.levels", 0, ["model: levels: 0", NATURAL]),
+    ("model.encoder_dilations", [0], ["encoder_dilations: item 1: 0", NATURAL]),
+    ("model.modality", 5, ["model: modality: 5", "a valid string"]),
+    ("model.modality", "face", ["face: 55 channels", "the store has 269"]),
+    ("model.levls", 2, ["model: unknown key 'levls'", "did you mean 'levels'?"]),
+]
+LANGUAGE: list[Row] = [
+    ("training", {}, ["unknown key 'training'", "did you mean 'train'?"]),
+    ("model.d_modle", 3, ["model: unknown key 'd_modle'", "did you mean 'd_model'?"]),
+    ("train.lr", "fast", ["train: lr: 'fast'", NUMBER]),
+    ("train.options.crops", 1, ["options: unknown key 'crops'", "did you mean 'crop'?"]),
+    ("train.options.weights.dance", 1, ["weights: unknown key 'dance'"]),
+    ("train.options.alpha", {"dance": 1}, ["alpha: unknown key 'dance'"]),
+    ("train.options.weights.denoise", float("nan"), ["weights: denoise: nan"]),
+    ("train.options.weights", {"rewrite": 0}, ["weights: no task has a weight"]),
+    ("train.options.crop", 2, ["options: crop: 2", "less than or equal to 1"]),
+    ("train.label_smoothing", 1, ["label_smoothing: 1", "less than 1"]),
+    ("model.d_model", "wide", ["model: d_model: 'wide'", INTEGER]),
+    ("model.dropout_rate", 3, ["model: dropout_rate: 3", "less than 1"]),
+    ("model.feed_forward_proj", "foo", ["model: feed_forward_proj: 'foo'", "gated-gelu"]),
+    ("model.grounding_dim", 7, ["model: grounding_dim: 7", "0 (off) or 384"]),
+    ("model.extra_inputs", {"a": "b"}, ["model: extra_inputs: a: 'b'", INTEGER]),
+    ("model.modalities", [1], ["model: modalities: [1]", "a valid dictionary"]),
+    ("lora", {"rank": 4}, ["lora: unknown key 'rank'"]),
+]
+MISTAKES = [("tokenizer", *row) for row in TOKENIZER] + [("language", *row) for row in LANGUAGE]
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "expected"),
-    [
-        ("training", {}, ["unknown key 'training'", "did you mean 'train'?"]),
-        ("model.d_modle", 3, ["model: unknown key 'd_modle'", "did you mean 'd_model'?"]),
-        ("train.lr", "fast", ["train: lr: 'fast'", NUMBER]),
-        ("train.options.crops", 1, ["options: unknown key 'crops'", "did you mean 'crop'?"]),
-        ("train.options.weights.dance", 1, ["weights: unknown key 'dance'"]),
-        ("train.options.alpha", {"dance": 1}, ["alpha: unknown key 'dance'"]),
-        ("train.options.weights.denoise", float("nan"), ["weights: denoise: nan"]),
-        ("train.options.weights", {"rewrite": 0}, ["weights: no task has a weight"]),
-        ("train.options.crop", 2, ["options: crop: 2", "less than or equal to 1"]),
-        ("train.label_smoothing", 1, ["label_smoothing: 1", "less than 1"]),
-        ("model.d_model", "wide", ["model: d_model: 'wide'", INTEGER]),
-        ("model.dropout_rate", 3, ["model: dropout_rate: 3", "less than 1"]),
-        ("model.feed_forward_proj", "foo", ["model: feed_forward_proj: 'foo'", "gated-gelu"]),
-        ("model.grounding_dim", 7, ["model: grounding_dim: 7", "0 (off) or 384"]),
-        ("model.extra_inputs", {"a": "b"}, ["model: extra_inputs: a: 'b'", INTEGER]),
-        ("model.modalities", [1], ["model: modalities: [1]", "a valid dictionary"]),
-        ("lora", {"rank": 4}, ["lora: unknown key 'rank'"]),
-    ],
-)
-def test_language_configuration(
-    mini: Mini, tmp_path: Path, refused: Refused, key: str, value: Any, expected: list[str]
+@pytest.mark.parametrize(("stage", "key", "value", "expected"), MISTAKES)
+def test_configuration(
+    mini: Mini, tmp_path: Path, refused: Refused, stage: str, key: str, value: Any, expected: list[str]
 ) -> None:
-    argv = mini.language(tmp_path, change={key: value})
+    argv = (mini.tokenizer_run if stage == "tokenizer" else mini.language)(tmp_path, change={key: value})
     line = refused(*argv)
     assert argv[2] in line and all(e in line for e in expected)
     assert not any(tmp_path.iterdir())
