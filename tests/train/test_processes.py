@@ -67,7 +67,7 @@ def sharded(mini: Mini, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "parts"), [(1, 2), (2, 1), (2, 2), (4, 1)])
+@pytest.mark.parametrize(("processes", "parts"), [(2, 2), (4, 1)])
 def test_several_processes_and_parts_step_as_one_does(
     mini: Mini, alone: Path, tmp_path: Path, processes: int, parts: int
 ) -> None:
