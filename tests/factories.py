@@ -1,7 +1,5 @@
 """Small models of random weights, made-up speech, and stand-ins that several tests share."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from functools import cache

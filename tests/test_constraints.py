@@ -1,7 +1,5 @@
 """Whatever the set-up installs for any of the extras has a pinned version."""
 
-from __future__ import annotations
-
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path

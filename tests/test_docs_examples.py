@@ -1,7 +1,5 @@
 """docs/actions.md: its example is a sound action, and it lists the families that the weights have learnt."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

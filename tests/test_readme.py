@@ -1,7 +1,5 @@
 """The documentation works: Python runs, commands and paths exist, links lead somewhere, prompts are followed."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Invented parts of an avatar."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Parts of an avatar: which joints are the gestures', which the body's."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Avatars from speech, at once and streamed, and the calls of the public API."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sound, lips and hands in one written file are at the same time, measured from what is in the file."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

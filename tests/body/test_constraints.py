@@ -1,7 +1,5 @@
 """What a request fixes (counts, sides, places, lengths) and the paths, turns and rests of its movements."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The public API on a model of random weights: lengths, seeds, seams, floors and refusals do not depend on training."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import replace
 from functools import partial

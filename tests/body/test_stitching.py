@@ -1,7 +1,5 @@
 """Seams: known frames meet decoded ones without a jump, bent stretches arrive exactly, ends in given poses."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A model of known answers and an intent that takes the grammar itself, so that conversations can be computed."""
 
-from __future__ import annotations
-
 import pytest
 
 from avatargpt.chat import Conversation

@@ -1,7 +1,5 @@
 """What stands in for the model, the planner and the intent; also run as a program by the test that kills it."""
 
-from __future__ import annotations
-
 import sys
 import time
 

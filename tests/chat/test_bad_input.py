@@ -1,7 +1,5 @@
 """Whatever is typed: an answer that says what is accepted, and a conversation that goes on."""
 
-from __future__ import annotations
-
 import errno
 import os
 

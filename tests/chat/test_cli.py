@@ -1,7 +1,5 @@
 """``avatargpt chat`` with turns from standard input."""
 
-from __future__ import annotations
-
 import io
 import json
 

@@ -1,7 +1,5 @@
 """Turns, memory, undo and edits on a model of known answers."""
 
-from __future__ import annotations
-
 import types
 
 import numpy as np

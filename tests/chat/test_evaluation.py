@@ -1,7 +1,5 @@
 """How understanding is scored."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Sessions on disk, and a process that is killed in the middle of a turn."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Turns of a conversation: the grammar of acts, what a turn points at, readers and language models."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

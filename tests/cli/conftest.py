@@ -1,7 +1,5 @@
 """The command line in this process, with a model of known answers behind it."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """Every mistake: one line on stderr that says what is accepted, exit status 2, nothing loaded, nothing left behind."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

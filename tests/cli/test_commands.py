@@ -1,7 +1,5 @@
 """What every command writes, prints and passes on."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """``avatargpt data`` over a small corpus of its own."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

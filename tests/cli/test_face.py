@@ -1,7 +1,5 @@
 """``avatargpt face`` with a tiny untrained driver: sound, texts, feelings and scores to clips."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

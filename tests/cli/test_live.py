@@ -1,7 +1,5 @@
 """``avatargpt face`` and ``gesture`` while somebody speaks, with tiny untrained networks."""
 
-from __future__ import annotations
-
 import json
 import socket
 import threading

@@ -1,7 +1,5 @@
 """What is printed steers no terminal, defects are one line, and packaged files are found."""
 
-from __future__ import annotations
-
 import ast
 import json
 import sys

@@ -1,7 +1,5 @@
 """``avatargpt plan`` in front of a planner of known answers."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """``avatargpt gesture``, ``speak`` and ``align``: what is written and printed, with small networks."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The whole way through the command line with the packaged weights."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

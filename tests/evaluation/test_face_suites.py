@@ -1,7 +1,5 @@
 """Figures of faces, of speech and of gestures from words on clips of known answers."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

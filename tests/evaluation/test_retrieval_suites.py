@@ -1,7 +1,5 @@
 """Retrieval with our encoder, the published protocol of HumanML3D, lists of prompts of one's own."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Suites about synthetic clips and about requests that are made anew, on stand-ins for models."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

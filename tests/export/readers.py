@@ -1,7 +1,5 @@
 """Readers of files and packets that share nothing with the product's."""
 
-from __future__ import annotations
-
 import json
 import struct
 from pathlib import Path

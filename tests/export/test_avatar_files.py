@@ -1,7 +1,5 @@
 """Files of avatars and of gestures: one skeleton, one clock, fingers."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Faces in .glb and .vrma: structure, values, reading back, and files of other programs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

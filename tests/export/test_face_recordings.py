@@ -1,7 +1,5 @@
 """Recordings of faces: Live Link CSV, BEAT and Audio2Face json, MediaPipe npz; as others write them, and damaged."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import json

@@ -1,7 +1,5 @@
 """The stored head and its morph targets do what their names say."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

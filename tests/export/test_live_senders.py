@@ -1,7 +1,5 @@
 """Live Link packets, and the WebSocket of a live face: frames out, messages in, and nobody who can shut it off."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import json

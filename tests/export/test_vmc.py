@@ -1,7 +1,5 @@
 """VMC: what a receiver of OSC over UDP gets, read by python-osc's own parser."""
 
-from __future__ import annotations
-
 import socket
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Controls, blinks, idle life and closed lids: each changes what it names and nothing else."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Times of scores: fitted to a length, and read from words."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

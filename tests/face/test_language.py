@@ -1,7 +1,5 @@
 """Faces in the language model: tokens, tasks, public calls, and descriptions put in order."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

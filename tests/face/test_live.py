@@ -1,7 +1,5 @@
 """Live faces: frames as of a whole file, and commands that change words and feelings without a jump."""
 
-from __future__ import annotations
-
 import io
 import json
 import queue

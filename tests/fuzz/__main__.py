@@ -3,8 +3,6 @@
 Prints the figures as JSON and ends with 1 where a case was neither read nor refused with one line.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

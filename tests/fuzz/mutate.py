@@ -1,7 +1,5 @@
 """Damaged files from whole ones: what disks, cut downloads, editors, other programs and people do to them."""
 
-from __future__ import annotations
-
 import random
 import re
 import struct

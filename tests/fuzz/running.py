@@ -1,7 +1,5 @@
 """Cases in forked children: a crash, a hang or a flood of memory ends a child, not the run, and its case is known."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

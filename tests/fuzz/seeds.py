@@ -1,7 +1,5 @@
 """Small good files of every format that is read, made anew, and a model that answers at once."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every reader of every format, with what it is fed."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import shlex

@@ -1,7 +1,5 @@
 """Thousands of damaged files, and none that ends in anything but a result or one line."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """Small gesture networks with random weights, a tokenizer and an encoder of words without networks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """A small gesture bank, table of words and voice, without data of ../shared and without synthesizers."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Synthetic talks, the corpus stage, and examples of the gesture tasks."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from dataclasses import replace

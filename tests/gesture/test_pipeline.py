@@ -1,7 +1,5 @@
 """Speech to a moving body: streams equal talks, options have their effect, live frames, bad sound is refused."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

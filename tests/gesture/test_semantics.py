@@ -1,7 +1,5 @@
 """Semantic gestures: the bank, strokes for words, the overlay on the network's motion, listeners."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

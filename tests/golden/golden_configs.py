@@ -1,7 +1,5 @@
 """Goldens of configurations: every file in configs/ and every variant, as its stage resolves it, defaults filled in."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """Goldens of the face: scores read from instructions, and the driver's curves of a fixed sound."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any

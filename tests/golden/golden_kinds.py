@@ -1,7 +1,5 @@
 """All kinds of goldens, by name."""
 
-from __future__ import annotations
-
 from golden_configs import configs
 from golden_face import driver, face_scores
 from golden_motion import codes, exports

@@ -1,7 +1,5 @@
 """What several kinds of goldens need: the packaged model, sentence encoders that compute text by text, files."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

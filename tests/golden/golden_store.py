@@ -4,8 +4,6 @@ A row is a key and a function that computes its value: plain JSON, or an array. 
 its rows were computed on, since floating point differs between instruction sets.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

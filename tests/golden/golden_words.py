@@ -1,7 +1,5 @@
 """Goldens of what is read: requests as plain captions, turns of conversations as acts, scenes as plans."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Outputs of the product are those stored: a sample of every kind; `scripts/goldens.py check --all` for all rows."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Small corpora in their published layouts, of movements computed by formulas."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Simple clips by formulas, and keyframed action families written on the spot."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`avatargpt data build`: every layout on disk becomes a store; every other folder one exact line."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

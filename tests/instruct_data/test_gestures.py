@@ -1,7 +1,5 @@
 """Strokes, their packing, classes of words and the performing of plans."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Clips put together: one over another, and one after another."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

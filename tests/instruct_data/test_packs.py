@@ -1,7 +1,5 @@
 """Packs of named animations: names, captions in three forms, what is left out, loops, the floor; and our captions."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Written plans: the file, the pairs, the tasks that learn from them."""
 
-from __future__ import annotations
-
 import json
 import re
 from itertools import combinations

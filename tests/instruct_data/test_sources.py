@@ -1,7 +1,5 @@
 """Readers of quantised clips, BVH and AMASS folders, caption files and HumanML3D's texts and evaluation pairs."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

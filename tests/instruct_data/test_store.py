@@ -1,7 +1,5 @@
 """The clip store, and stores as data sets of the Hugging Face hub."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

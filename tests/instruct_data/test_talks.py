@@ -1,7 +1,5 @@
 """Readers of talking people, on tiny corpora in the published layouts, and on the real ones where these are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tasks, and the mixture that draws from them."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Texts: verb forms, clauses, mirroring, variation, the caption bank, rewrites and everyday requests."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

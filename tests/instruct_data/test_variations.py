@@ -1,7 +1,5 @@
 """Clips made of clips: chains at matching poses, cycles made longer, styles, speeds and postures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The door itself: specifications, bounds, prompts, the cache, and what a local model is asked."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """Plans and requests by language models of an endpoint."""
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Any

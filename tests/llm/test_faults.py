@@ -1,7 +1,5 @@
 """Back ends that fail, each in its own way: one line, within the bound, and the plan there is without one."""
 
-from __future__ import annotations
-
 import json
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """A model of random weights, small enough to act out minutes in seconds, and planners whose answers are known."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

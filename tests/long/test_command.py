@@ -1,7 +1,5 @@
 """``avatargpt long`` in this process, with the small model behind it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

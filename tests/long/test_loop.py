@@ -1,7 +1,5 @@
 """The closed loop on a model of random weights: length, seeds, memory of what was done, the manner, the timeline."""
 
-from __future__ import annotations
-
 import types
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Streams equal what they would be in one piece and stay where they are to; seams of long motion."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is on disk at any moment of a long run, and what becomes of it."""
 
-from __future__ import annotations
-
 import errno
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """A tiny HumanML3D on disk, a tiny vocabulary and a tiny evaluator."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The checker of facial events sees what is wrong; action units, feelings read from faces, and other figures."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -3,8 +3,6 @@
 Joints are placed directly; rotations are set only where a check looks at them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """Evaluators of motion: the published one of HumanML3D and ours; degradations that they must see."""
 
-from __future__ import annotations
-
 import pickle
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Folders of models: saved and loaded, cards, uploads, numbers of lower precision."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Model folders through the Auto classes of transformers and through peft, and models that move to a device."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A language model that plans: its questions, and the choice among its answers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

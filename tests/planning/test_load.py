@@ -1,7 +1,5 @@
 """Planners by name, the planner behind a language model, the check of steps."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """Texts of plans: requests, answers of models, persons, postures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Which known action is meant, and what is not known."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

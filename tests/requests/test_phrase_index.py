@@ -1,7 +1,5 @@
 """The caption index: words in common, sides, marks of captions, files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

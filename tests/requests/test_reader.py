@@ -1,7 +1,5 @@
 """The reader of requests: trained, saved and asked; the ways of saying that it learns from."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Requests as people type them: clauses, counts, turns, paths, signs."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The index of vectors and words, and its files."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Live sound: when that of a pipe is due, raw samples, recordings in real time and microphones."""
 
-from __future__ import annotations
-
 import io
 import math
 import os

@@ -1,7 +1,5 @@
 """Training clips of speech: texts, augmentation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A corpus of a few dozen procedural clips with texts, and the stages run on it once."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Callable, Iterator

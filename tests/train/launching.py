@@ -1,7 +1,5 @@
 """Starts training on several processes, as users do, and compares what the runs have logged."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

@@ -1,7 +1,5 @@
 """Batches: windows on disk, rows made ahead, and shares of a step that add up to it."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections import Counter

@@ -1,7 +1,5 @@
 """Runs that are stopped, the checkpoints that stay, steps in parts, and the record in a run's folder."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

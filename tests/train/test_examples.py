@@ -1,7 +1,5 @@
 """Examples of tasks added by a user, and of clips without captions."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

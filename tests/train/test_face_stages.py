@@ -1,7 +1,5 @@
 """Stages of face and gesture: clips, tokenizer, codes, a model that learns a second modality, packing."""
 
-from __future__ import annotations
-
 import json
 from itertools import islice
 from pathlib import Path

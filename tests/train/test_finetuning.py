@@ -1,7 +1,5 @@
 """Fine-tuning: the clips that are read, what the phrase index gains, how runs end and resume, and bad input."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Runs that are killed or stopped at any moment, a full disk, a lost process, files of another version."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

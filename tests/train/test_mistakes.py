@@ -1,7 +1,5 @@
 """Mistakes are reported in one line that names the place; logs, curves and progress."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

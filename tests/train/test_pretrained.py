@@ -1,7 +1,5 @@
 """Beginning from a T5 checkpoint, in full and with low-rank adapters; the page about Hugging Face."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

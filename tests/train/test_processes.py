@@ -1,7 +1,5 @@
 """Several processes: torchrun and DeepSpeed, as users start them, take the steps of one process."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

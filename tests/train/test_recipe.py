@@ -1,7 +1,5 @@
 """The whole chain: its steps, its smallest form, its costs, derived clips of the prepare stage."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Scorers of text and motion: the one of answers and the one of evaluation."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The stages one after the other, and going on exactly where a run stopped."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any

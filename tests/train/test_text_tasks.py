@@ -1,7 +1,5 @@
 """Text tasks from files, tasks over steps of joined clips, one model for every task, the optimizers."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

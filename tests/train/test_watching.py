@@ -1,7 +1,5 @@
 """Figures of speed, samples with pictures, averaged weights, recomputed activations of a language run."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

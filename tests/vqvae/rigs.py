@@ -1,7 +1,5 @@
 """Made-up clips as rigs of other programs, and BVH and glTF files of them, written independently of our writers."""
 
-from __future__ import annotations
-
 import base64
 import json
 import struct

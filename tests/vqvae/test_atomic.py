@@ -1,7 +1,5 @@
 """`atomic_write`: whole files whoever writes, dies or fills the disk."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Body models: a tiny made one, whose joints are known by forward kinematics."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """BVH and Acclaim files: ours exactly, foreign rigs by retargeting, bad ones by one clear line."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

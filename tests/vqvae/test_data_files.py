@@ -1,7 +1,5 @@
 """Guarded readers: regular files of bounded size, data that runs no code, one line for whatever is wrong."""
 
-from __future__ import annotations
-
 import json
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Bodies of glTF files: rigs of many programs, kinds of accessors, and files that are refused."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

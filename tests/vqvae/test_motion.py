@@ -1,7 +1,5 @@
 """Motion and FaceMotion: what they keep, how they move, what they refuse."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Code blocks of CONTRIBUTING.md and docs/modality.md by section, and the steps that tests run with them."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import shlex

@@ -1,7 +1,5 @@
 """The walks of CONTRIBUTING: a task, an action, a modality, a format."""
 
-from __future__ import annotations
-
 import runpy
 import shutil
 import sys

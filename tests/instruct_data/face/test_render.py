@@ -1,7 +1,5 @@
 """Rendered scores, and the losses of faces."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

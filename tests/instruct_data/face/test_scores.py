@@ -1,7 +1,5 @@
 """Scores of faces as rows and words, and instructions composed of them."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
