@@ -9,23 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt import options
 from avatargpt.body import stitch, text_adherence
 from avatargpt.body.contact import CONTACTS, planted
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel, pick, prolonged
 from avatargpt.kinematics.measures import TOES, foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
-from avatargpt.options import (
-    MIN_SECONDS,
-    GenerationConfig,
-    UnheededText,
-    check_count,
-    check_seconds,
-    check_seed,
-    check_text,
-    frames_of,
-    mix,
-)
 from avatargpt.requests.resolver import MIN_KNOWN, ResolvedRequest
 from instruct_data.joining import join_motions, suits
 from vqvae.errors import UserError
@@ -40,7 +30,7 @@ POSE_WEIGHT = 0.7
 SKATE_WEIGHT = 0.1
 POP_COST = 1e3  # above every merit
 TEMPERATURE, TOP_K = 0.7, 30  # of tokens beside given motion
-FREE = GenerationConfig(guidance=1.0, temperature=TEMPERATURE, best_of=1)
+FREE = options.GenerationConfig(guidance=1.0, temperature=TEMPERATURE, best_of=1)
 GUIDED = replace(FREE, guidance=1.5)
 
 # s that getting from a pose to the motion takes, and back
@@ -104,13 +94,13 @@ class MotionEditing:
         floor = floor_of(start)
         start = raised(source, -floor)
         end = raised(end.resampled(fps), -floor if keep_place else -floor_of(end))
-        frames = frames_of(seconds, fps)
+        frames = options.frames_of(seconds, fps)
         ends = tokenizer.encode(self._tail(start)), tokenizer.encode(self._head(end))
         gap = _Gap(start, end, *ends, frames, keep_place)
         caption = self._caption(self.model.resolve(text)) if text else ""
         rough, bridge = np.inf, None
         for attempt in range(ROUNDS):
-            middles = self._middles(gap, text, caption, mix(seed, attempt) if attempt else seed, best_of)
+            middles = self._middles(gap, text, caption, options.mix(seed, attempt) if attempt else seed, best_of)
             bridges = [self._bridge(gap, m) for m in middles]
             roughs = np.array([roughness(start, *b) for b in bridges])
             merit = self._merit(middles, [b[0] for b in bridges], text)
@@ -139,11 +129,11 @@ class MotionEditing:
 
     @staticmethod
     def _check(seconds: float, text: str, seed: int, best_of: int) -> None:
-        check_seconds(seconds)
-        check_count("best_of", best_of)
-        check_seed(seed)
+        options.check_seconds(seconds)
+        options.check_count("best_of", best_of)
+        options.check_seed(seed)
         if text:
-            check_text(text)
+            options.check_text(text)
 
     def posed(
         self, motion: Motion, start: Motion | None = None, end: Motion | None = None, seed: int = 0, best_of: int = 16
@@ -225,7 +215,7 @@ class MotionEditing:
         source = motion.resampled(tokenizer.spec.fps)
         floor = floor_of(motion)
         motion = raised(source, -floor)
-        frames = frames_of(seconds, motion.fps)
+        frames = options.frames_of(seconds, motion.fps)
         tokens = max(1, -(-frames // tokenizer.downsample))
         tail = tokenizer.encode(self._tail(motion))
         count = min(tokens, CHUNK)
@@ -252,7 +242,7 @@ class MotionEditing:
             stretch = stream.slice(first, first + frames)
             stretches.append(stitch.fade_in(stretch, stream.slice(first - n, first), last))
         if request:  # then there is one
-            again = GenerationConfig(seed=seed, best_of=best_of)
+            again = options.GenerationConfig(seed=seed, best_of=best_of)
             stretches = [self._continuation(motion, stretches[0], request, caption, seconds, again)]
         best = stretches[stitch.medoid(stretches)] if len(stretches) > 2 else stretches[0]
         best = without_penetration(best, after=True)
@@ -266,11 +256,11 @@ class MotionEditing:
 
     def _continuation(
         self, before: Motion, continued: Motion, request: ResolvedRequest, caption: str, seconds: float,
-        config: GenerationConfig,
+        config: options.GenerationConfig,
     ) -> Motion:  # fmt: skip
         """The continuation, or the motion of `generate` where that shows the text better and begins near enough."""
         frames = len(continued)
-        result = self.generation.results(request, max(seconds, MIN_SECONDS), config)[0]
+        result = self.generation.results(request, max(seconds, options.MIN_SECONDS), config)[0]
         longer = join_motions(before, result.motion.slice(0, frames))
         generated = longer.slice(len(before), len(before) + frames)
         if len(generated) < frames:
@@ -280,7 +270,7 @@ class MotionEditing:
         distance = suits(before, result.motion, 0.0).cost
         if len(result.captions) > 1 or result.measured or generated_fit - POSE_WEIGHT * distance > fit:
             for note in result.notes:
-                warnings.warn(note, UnheededText, stacklevel=4)
+                warnings.warn(note, options.UnheededText, stacklevel=4)
             continued = generated
         text_adherence.warn(self.model, continued, request.text, captions)
         return continued

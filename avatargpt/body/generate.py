@@ -43,20 +43,14 @@ MIN_RADIUS = 0.6  # metres, of a path in the mean
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """The motion of one text.
+    """The motion of one text."""
 
-    Attributes:
-        motion: all of it. captions: of its K parts.
-        spans: frames [start, end) of each of the K parts; a seam is blended over the first frames of the later one.
-        notes: a line for each part of the request that is not shown.
-        measured: whether counts, turns or paths are requested.
-    """
-
-    motion: Motion
-    captions: tuple[str, ...]
+    motion: Motion  # all of it
+    captions: tuple[str, ...]  # of its K parts
+    # Frames [start, end) of each of the K parts; a seam is blended over the first frames of the later one
     spans: tuple[tuple[int, int], ...]
-    notes: tuple[str, ...] = ()
-    measured: bool = False
+    notes: tuple[str, ...] = ()  # a line for each part of the request that is not shown
+    measured: bool = False  # whether counts, turns or paths are requested
 
 
 @dataclass(frozen=True)

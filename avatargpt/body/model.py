@@ -1,4 +1,4 @@
-"""`BodyModel`: the network with its phrase index and its text-motion scorer, as every task of the body needs it."""
+"""`BodyModel`: the network with its phrase index and its scorer; sampled candidates and the choice of the best."""
 # The network turns bodies but does not count degrees: "turn around" ends anywhere between 100 and 450. So a turn that
 # goes on is cut where it has come so far, and the network brings it to rest from there.
 

@@ -72,7 +72,11 @@ def repeated(motion: Motion, times: int, count: Counter) -> Motion | None:
     if not missing:
         return motion
     for i, j, once in _cuts(motion, count, missing):
-        edited = _played(motion, i, j, missing // once) if missing > 0 else _skipped(motion, i, j)
+        if missing > 0:
+            edited = _played(motion, i, j, missing // once)
+        else:
+            after = motion.slice(j, len(motion))
+            edited = _blended(motion.slice(0, i), after) if i else after
         if count(Signals(edited)) == times:
             return edited
     return None
@@ -96,12 +100,6 @@ def _played(motion: Motion, i: int, j: int, times: int) -> Motion:
     for _ in range(times - 1):
         out = _blended(out, motion.slice(i, j))
     return _blended(out, motion.slice(i, len(motion)))
-
-
-def _skipped(motion: Motion, i: int, j: int) -> Motion:
-    """Without frames [i, j)."""
-    after = motion.slice(j, len(motion))
-    return _blended(motion.slice(0, i), after) if i else after
 
 
 def _blended(a: Motion, b: Motion) -> Motion:

@@ -1,4 +1,4 @@
-"""`Body`: the tasks of the body on one `BodyModel`."""
+"""`Body`: the tasks of the body on one `BodyModel`; descriptions of motion."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""Acts that arrange segments (retime, total, speed, mirror, delete, move, loop) or write files (save, export, play)."""
+"""Acts that arrange segments (retime, mirror, move, loop ...), write files (save, export, play), or only answer."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -197,24 +196,17 @@ _STOP = set("what which who how is are does do did the a an of in with to and ha
 
 @dataclass(frozen=True)
 class Topic:
-    """The topic of a question.
+    """The topic of a question."""
 
-    Attributes:
-        files: that were read. count: how many segments there are. plan: the plan.
-        extreme: ``longest`` or ``shortest`` segment; empty = neither.
-        length: how long something lasts. start: when it begins. frames: in frames. fps: at so many, or None.
-        numbers: that may be those of segments.
-    """
-
-    files: bool
-    count: bool
-    plan: bool
-    extreme: Literal["longest", "shortest", ""]
-    length: bool
-    start: bool
-    frames: bool
-    fps: float | None
-    numbers: tuple[int, ...]
+    files: bool  # that were read
+    count: bool  # how many segments there are
+    plan: bool  # the plan
+    extreme: Literal["longest", "shortest", ""]  # ``longest`` or ``shortest`` segment; empty = neither
+    length: bool  # how long something lasts
+    start: bool  # when it begins
+    frames: bool  # in frames
+    fps: float | None  # at so many, or None
+    numbers: tuple[int, ...]  # that may be those of segments
 
 
 def parse_topic(about: str) -> Topic:
@@ -231,17 +223,6 @@ def parse_topic(about: str) -> Topic:
         fps=float(rate.group(1)) if rate else None,
         numbers=tuple(map(int, re.findall(r"\d+", re.sub(r"\d+ (?:fps|frames)|at \d+", "", about)))),
     )
-
-
-def asks_side(words: str) -> bool:
-    """Whether a question is about left and right."""
-    return bool(re.search(r"\b(?:hand|side|arm|leg|wrist|foot|direction|left|right)\b", words))
-
-
-def sharing(words: str, captions: Sequence[str]) -> list[int]:
-    """Captions, counted from 1, that share a content word with a question."""
-    stems = _stems(words)
-    return [n for n, c in enumerate(captions, 1) if stems & _stems(c)]
 
 
 def _stems(text: str) -> set[str]:
@@ -361,9 +342,9 @@ def _length(state: Timeline, topic: Topic, lengths: list[float], chosen: list[in
 
 def _searched(state: Timeline, words: str) -> str:
     """The segments whose captions share words with the question; their sides where it is about them."""
-    every = [s.caption for s in state.segments]
-    matches = [(n, every[n - 1]) for n in sharing(words, every)]
-    if asks_side(words):
+    every, stems = [s.caption for s in state.segments], _stems(words)
+    matches = [(n, c) for n, c in enumerate(every, 1) if stems & _stems(c)]
+    if re.search(r"\b(?:hand|side|arm|leg|wrist|foot|direction|left|right)\b", words):
         sided = [(n, c) for n, c in matches or enumerate(every, 1) if side_of(c)]
         if sided:
             return " ".join(f"Segment {n}: {side_of(c)} ({short(c)})." for n, c in sided[:6])

@@ -6,21 +6,20 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from avatargpt import planning
 from avatargpt.chat.acts import clarifying, relative
 from avatargpt.chat.intent import ALL_STEPS, Intent, LanguageIntent, check_numbers, open_intent
 from avatargpt.chat.scene import TURN_PICTURE, Progress, Scene, perform, sheet
 from avatargpt.chat.timeline import MAX_TURNS, Memory, Store, Timeline
 from avatargpt.chat.turn_text import ChatTurn, check_english, cleaned, command, is_command, simplified
+from avatargpt.llm import LanguageModel
 from avatargpt.options import mix
+from avatargpt.planning.types import Planner
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
-
-if TYPE_CHECKING:
-    from avatargpt.llm import LanguageModel
-    from avatargpt.planning.types import Planner
-    from vqvae.motion import Motion
+from vqvae.motion import Motion
 
 COMMAND = "command"
 PREVIEWS = "avatargpt-previews"
@@ -28,27 +27,16 @@ PREVIEWS = "avatargpt-previews"
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to a turn.
+    """The answer to a turn."""
 
-    Attributes:
-        text: one or more lines.
-        acts: that were done, in order.
-        motion: that the turn was about, or None.
-        files: that were written.
-        ok: False when something could not be done; `text` says what and what is accepted.
-        understood: ``reader``, ``command``, the name of a language model, or empty = not understood.
-        over: the user wants to leave.
-        seconds: length of the whole timeline after the turn.
-    """
-
-    text: str
-    acts: tuple[Act, ...] = ()
-    motion: Motion | None = None
-    files: tuple[Path, ...] = ()
-    ok: bool = True
-    understood: str = ""
-    over: bool = False
-    seconds: float = 0.0
+    text: str  # one or more lines
+    acts: tuple[Act, ...] = ()  # that were done, in order
+    motion: Motion | None = None  # that the turn was about, or None
+    files: tuple[Path, ...] = ()  # that were written
+    ok: bool = True  # False when something could not be done; `text` says what and what is accepted
+    understood: str = ""  # ``reader``, ``command``, the name of a language model, or empty = not understood
+    over: bool = False  # the user wants to leave
+    seconds: float = 0.0  # length of the whole timeline after the turn
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; the motion is its number of frames."""
@@ -114,9 +102,7 @@ class Conversation:
     def planner(self) -> Planner:
         """The planner, loaded when it is first needed; raises UserError where there is none."""
         if self._planner is None or isinstance(self._planner, str):
-            from avatargpt.planning import load_planner
-
-            self._planner = load_planner(self._planner or "", self.model, self._llm, self._tell)
+            self._planner = planning.load_planner(self._planner or "", self.model, self._llm, self._tell)
         return self._planner
 
     def say(self, text: str) -> Reply:

@@ -15,9 +15,8 @@ from avatargpt.llm.model import LlmFailed, Malformed, prompt
 from avatargpt.requests.english import below_zero
 from instruct_data.dialogue.acts import FORMATS, TAKE_LETTERS, Act, from_json, read
 from instruct_data.dialogue.dialogues import ORDINALS
-from instruct_data.requests.pairs import words_of
+from instruct_data.requests.pairs import is_numeral, value_of, words_of
 from instruct_data.requests.spec import TurnPart
-from instruct_data.requests.wording import is_numeral, value_of
 from instruct_data.text.english import GERUND, THIRD, third_of
 from vqvae.errors import UserError
 
@@ -434,7 +433,7 @@ def _acts(
             goal = at(p.of)
             if goal is None or not seconds:
                 return []
-            if p.act == "total" or (goal.everything and not _names_each(p)):
+            if p.act == "total" or (goal.everything and not {"each", "every", "both"} & {*p.of.split()}):
                 return [("total", seconds)]
             return [("retime", {"segment": n, **seconds}) for n in segments_of(goal, count)]
         case "speed" | "faster" | "slower":
@@ -501,10 +500,6 @@ def _other_acts(p: TurnPart, turn: ChatTurn, seconds: dict[str, float], at: Poin
 
 def _words(p: TurnPart, turn: ChatTurn) -> bool:
     return bool(p.text) and not any(p.text.replace(" ", "") in f for f in turn.files)
-
-
-def _names_each(p: TurnPart) -> bool:
-    return "each" in p.of.split() or "every" in p.of.split() or "both" in p.of.split()
 
 
 def _movement(p: TurnPart, count: int, seconds: dict[str, float], at: Point) -> Acts:

@@ -1,4 +1,4 @@
-"""The context and the result of an act, and the table of the functions that do acts."""
+"""The context and the result of an act, the table of the functions that do acts, and the acts that make motion."""
 
 from __future__ import annotations
 
@@ -9,50 +9,34 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from avatargpt.body.stitch import retimed
 from avatargpt.chat.timeline import FPS, MAX_TAKES, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES, changed, simplified
-from avatargpt.planning.types import Activity
+from avatargpt.planning.types import Activity, Plan, Planner
 from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
 from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
-
-if TYPE_CHECKING:
-    from avatargpt.planning.types import Plan, Planner
-    from vqvae.motion import Motion
 
 Progress = Callable[[int, int], object] | None
 
 
 @dataclass
 class Scene:
-    """The context of an act.
+    """The context of an act."""
 
-    Attributes:
-        model: an `avatargpt.AvatarGPT`, or anything with its methods.
-        planner: gives the planner when it is first needed.
-        outputs: folder that names of files are relative to. previews: folder of pictures and films for viewing.
-        bounded: nothing is written outside of the outputs.
-        state: the timeline.
-        seed: of this act.
-        request: the turn in the user's own words.
-        saved: name of the last written file, relative to the outputs, may be empty.
-        progress: called with (done, total) during long work.
-    """
-
-    model: Any
-    planner: Callable[[], Planner]
-    outputs: Path
-    previews: Path
-    state: Timeline
-    seed: int
-    request: str
-    saved: str = ""
-    progress: Progress = None
-    bounded: bool = False
+    model: Any  # an `avatargpt.AvatarGPT`, or anything with its methods
+    planner: Callable[[], Planner]  # gives the planner when it is first needed
+    outputs: Path  # folder that names of files are relative to
+    previews: Path  # folder of pictures and films for viewing
+    state: Timeline  # the timeline
+    seed: int  # of this act
+    request: str  # the turn in the user's own words
+    saved: str = ""  # name of the last written file, relative to the outputs, may be empty
+    progress: Progress = None  # called with (done, total) during long work
+    bounded: bool = False  # nothing is written outside of the outputs
 
     def within(self, path: Path, folder: Path | None = None) -> Path:
         """The path, if it is within the outputs or another folder (where these are bounded); raises UserError else."""
@@ -77,19 +61,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class ActResult:
-    """The result of an act.
+    """The result of an act."""
 
-    Attributes:
-        state: the new timeline; the same object when nothing changed.
-        text: one or two sentences.
-        motion: that the act was about, if any.
-        files: that were written.
-    """
-
-    state: Timeline
-    text: str
-    motion: Motion | None = None
-    files: tuple[Path, ...] = field(default=())
+    state: Timeline  # the new timeline; the same object when nothing changed
+    text: str  # one or two sentences
+    motion: Motion | None = None  # that the act was about, if any
+    files: tuple[Path, ...] = field(default=())  # that were written
 
 
 def with_segment(state: Timeline, at: int, segment: Segment) -> Timeline:

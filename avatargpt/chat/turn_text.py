@@ -1,4 +1,4 @@
-"""A turn as it is typed: its check, commands, names of files, and `ChatTurn` with its context."""
+"""The words of a turn: checks, commands, names of files, segments that it points at, changes of captions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from avatargpt.requests.english import hit_at_random, lemmas, looks_english
 from instruct_data.dialogue.acts import FORMATS, Act
 from instruct_data.dialogue.dialogues import NUMBERS, ORDINALS
+from instruct_data.requests.pairs import value_of
 from instruct_data.requests.spec import TurnPart
-from instruct_data.requests.wording import value_of
 from instruct_data.text.english import mirror_text, side_of
 from vqvae.errors import UserError
 
@@ -142,23 +142,16 @@ QUESTION = re.compile(r"(?:what|which|who|whose|where|when|why|how)\b(?! (?:abou
 
 @dataclass(frozen=True)
 class ChatTurn:
-    """A turn with its context.
+    """A turn with its context."""
 
-    Attributes:
-        request: the user's words, lower case, paths cut to plain file names. timeline: the line of `outline`.
-        captions: of the segments. takes: open for choice, 0 or 1 = none. history: earlier turns, the last one last.
-        files: plain names of the files in the request. planned: whether there is a plan.
-        lengths: seconds of the segments.
-    """
-
-    request: str
-    timeline: str
-    captions: tuple[str, ...] = ()
-    takes: int = 0
-    history: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    planned: bool = False
-    lengths: tuple[float, ...] = ()
+    request: str  # the user's words, lower case, paths cut to plain file names
+    timeline: str  # the line of `outline`
+    captions: tuple[str, ...] = ()  # of the segments
+    takes: int = 0  # open for choice, 0 or 1 = none
+    history: tuple[str, ...] = ()  # earlier turns, the last one last
+    files: tuple[str, ...] = ()  # plain names of the files in the request
+    planned: bool = False  # whether there is a plan
+    lengths: tuple[float, ...] = ()  # seconds of the segments
 
 
 # times as fast; the second where it is said with "much"
@@ -171,19 +164,15 @@ _BOTH = re.compile(r"\bboth (hand|arm|leg|feet|knee|fist)s?\b")
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a caption.
+    """A change of a caption."""
 
-    Attributes:
-        caption: the new one. tempo, length: factors, 1 = none. seconds: longer, negative = shorter.
-        mirror: the same movement with its sides exchanged. remake: the movement has to be generated again.
-    """
-
-    caption: str
+    caption: str  # the new one
+    # tempo, length: factors, 1 = none
     tempo: float = 1.0
-    mirror: bool = False
-    remake: bool = True
+    mirror: bool = False  # the same movement with its sides exchanged
+    remake: bool = True  # the movement has to be generated again
     length: float = 1.0
-    seconds: float = 0.0
+    seconds: float = 0.0  # longer, negative = shorter
 
 
 def changed(caption: str, change: str, parts: Sequence[TurnPart] = ()) -> Change:

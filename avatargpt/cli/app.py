@@ -28,7 +28,7 @@ COMMANDS = {
     "face": "avatargpt.cli.face:face",
     "gesture": "avatargpt.cli.gesture:gesture",
     "speak": "avatargpt.cli.speak:speak",
-    "align": "avatargpt.cli.align:align",
+    "align": "avatargpt.cli.speech:align",
     "export": "avatargpt.cli.motion:export",
     "finetune": "avatargpt.cli.finetune:finetune",
     "data": "avatargpt.cli.data:app",

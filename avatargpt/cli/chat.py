@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -80,8 +81,6 @@ def _reply(talk: Conversation, line: str, quiet: bool) -> Reply:
 
 def _print(talk: Conversation, line: str, reply: Reply, as_json: bool, terminal: bool) -> None:
     if as_json:
-        import json
-
         row: dict[str, Any] = {"user": line.strip()[:1000], **reply.to_json(), "timeline": talk.timeline.to_json()}
         say(json.dumps(row, ensure_ascii=False))
         return

@@ -1,4 +1,4 @@
-"""Output of the commands: lines on stdout and stderr, JSON, progress bars, and files."""
+"""Common parts of the commands: output (lines, JSON, progress bars, files), shared options and their checks."""
 
 from __future__ import annotations
 
@@ -234,15 +234,11 @@ def write_results(
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """The files of a command's results, checked already, and how the results are printed.
-
-    Attributes:
-        options: of the format of each path. many: several results, written as STEM/00.ext, STEM/01.ext ...
-    """
+    """The files of a command's results, checked already, and how the results are printed."""
 
     paths: list[Path]
-    options: Sequence[dict[str, Any]]
-    many: bool
+    options: Sequence[dict[str, Any]]  # of the format of each path
+    many: bool  # several results, written as STEM/00.ext, STEM/01.ext 
     as_json: bool
     quiet: bool
 

@@ -12,6 +12,7 @@ import typer
 from avatargpt.cli import common
 from avatargpt.cli.common import argument, option, print_json, progress, say
 from vqvae.errors import UserError
+from vqvae.io.files import atomic_write
 
 if TYPE_CHECKING:
     from instruct_data.store import Store
@@ -124,7 +125,6 @@ def body(
     """Pose a body model as a motion says: joints of the body's own shape, or its mesh; metres, Y up."""
     import numpy as np
 
-    from vqvae.io.files import atomic_write
     from vqvae.io.smplx import BodyModel, check_up, find_model, read_parameters, write_obj
 
     suffix = output.suffix.lower()

@@ -147,11 +147,11 @@ def compare(
     as_json: common.Json = False,
 ) -> None:
     """What differs between two results by more than chance: paired figures, then rows."""
-    from avatargpt.evaluation import compare as comparison
+    from avatargpt.evaluation import report
 
-    result = comparison.compare(first, second)
+    result = report.compare(first, second)
     if as_json:
         print_json(result)
         return
-    for line in comparison.summary(result):
+    for line in report.summary(result):
         say(line)

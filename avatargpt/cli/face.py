@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from avatargpt.cli import common, face_score, live, speech
-from avatargpt.cli.common import SHEET, Output, Progress, argument, check_targets, format_options, option, progress, say
+from avatargpt.cli import common, live, speech
+from avatargpt.cli.common import argument, option, progress
+from avatargpt.options import is_text
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +23,111 @@ if TYPE_CHECKING:
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
+MAX_BYTES = 8 << 20
+_FORMS = "a score, a list of scores, or what --json printed"
+_SCORE_FIELDS = {"text": str, "kind": str, "length": float, "events": list, "emotion": list, "id": str}
+_EVENT_FIELDS = {"action": str, "start": float, "duration": float, "intensity": float, "repeat": int, "rise": float}
+_EMOTION_FIELDS = {"name": str, "intensity": float, "start": float, "end": float, "to": float}
+_TYPE_NAMES = {str: "text", float: "a number", int: "a whole number", list: "a list"}
+
+
+def read_scores(path: Path) -> tuple[list[Score], bool]:
+    """Scores of a JSON file, and whether they are several: one, a list, or a document of ``avatargpt face --json``."""
+    from instruct_data.face.score import parse_score
+    from vqvae.io.data_files import read_json
+
+    value = read_json(path, MAX_BYTES, f"accepted {_FORMS}")
+    if isinstance(value, dict) and isinstance(value.get("score"), dict):  # the document of a live run
+        value = value["score"]
+    many = isinstance(value, list)
+    if isinstance(value, dict) and isinstance(value.get("results"), list):
+        value = [result.get("score") if isinstance(result, dict) else None for result in value["results"]]
+        many = len(value) > 1
+    rows: list[Any] = value if isinstance(value, list) else [value]
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"--score {path}: accepted {_FORMS}")
+    scores = []
+    for i, row in enumerate(rows, 1):
+        where = f"--score {path}: score {i}"
+        _check_fields(row, _SCORE_FIELDS, {"length"}, where)
+        for k, event in enumerate(row.get("events", ()), 1):
+            _check_fields(event, _EVENT_FIELDS, {"action", "start", "duration"}, f"{where}: event {k}")
+        for k, emotion in enumerate(row.get("emotion", ()), 1):
+            _check_fields(emotion, _EMOTION_FIELDS, {*_EMOTION_FIELDS} - {"to"}, f"{where}: emotion {k}")
+        scores.append(parse_score(row, where))
+    return scores, many
+
+
+def _check_fields(row: Any, kinds: dict[str, type], needed: set[str], where: str) -> None:
+    """Refuse unknown, missing and mistyped fields of a row edited by hand."""
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: accepted {{{', '.join(kinds)}}}")
+    for name in [*row, *sorted(needed)]:
+        if name not in kinds or name not in row:
+            raise UserError(f"{where}: {'no' if name in kinds else 'unknown'} {name!r}; accepted {', '.join(kinds)}")
+        value, kind = row[name], kinds[name]
+        if isinstance(value, str) and not is_text(value):
+            raise UserError(f"{where}: {name} {value!r}; accepted UTF-8 text")
+        if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+            raise UserError(f"{where}: {name} {value!r}; accepted {_TYPE_NAMES[kind]}")
+
+
+def score_row(score: Score) -> dict[str, Any]:
+    """As `read_scores` takes it, times and strengths to the thousandth."""
+
+    def rounded(part: Any) -> Any:
+        values = dict(vars(part))
+        for name, value in values.items():
+            if isinstance(value, float):
+                low = 0.001 if name in ("duration", "intensity", "to") else 0.0
+                values[name] = max(low, int(value * 1000) / 1000 if name == "start" else round(value, 3))
+        if "end" in values:  # of a feeling, which may be shorter than a thousandth
+            values["end"] = max(values["end"], round(values["start"] + 0.001, 3))
+        return replace(part, **values)
+
+    events, emotions = (tuple(map(rounded, parts)) for parts in (score.events, score.emotions))
+    return replace(score, events=events, emotions=emotions).to_json()
+
+
+def score_summary(score: Score) -> str:
+    """One line: ``blink twice 0.2-1.2 s, smile 1.4-3.2 s at 0.35; joyful 0-4 s at 0.70; 4 s``."""
+    from instruct_data.face.score import DEFAULT
+
+    def times(count: int) -> str:
+        return "" if count == 1 else " twice" if count == 2 else f" {count} times"
+
+    def at(value: float) -> str:
+        return "" if abs(value - DEFAULT) < 0.005 else f" at {value:.2f}"
+
+    def span(start: float, end: float) -> str:
+        return f"{round(start, 2):g}-{round(end, 2):g} s"
+
+    events = ", ".join(
+        f"{e.action}{times(e.repeat)} {span(e.start, e.end)}{at(e.intensity)}{' slowly' if e.rise else ''}"
+        for e in sorted(score.events, key=lambda e: e.start)
+    )
+    emotions = ", ".join(
+        f"{f.name} {span(f.start, f.end)}"
+        + (at(f.intensity) if f.to is None else f" from {f.intensity:.2f} to {f.to:.2f}")
+        for f in score.emotions
+    )
+    return "; ".join(part for part in (events, emotions, f"{round(score.length, 2):g} s") if part)
+
+
+def report_scores(
+    scores: Sequence[Score | None], texts: Sequence[str], quiet: bool, doubt: Callable[[str, Score], str]
+) -> None:  # fmt: skip
+    """Print how instructions were read, and reasons for doubt beside those of `common.warn_unreadable`, on stderr."""
+    from avatargpt.requests.english import unreadable
+
+    for score, text in zip(scores, texts, strict=True):
+        if score is not None and not quiet:
+            which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
+            common.say(f"{which}: {score_summary(score)}", err=True)
+        if score is not None and not unreadable(text) and (reason := doubt(text, score)):
+            common.warn(f"{text[:60]!r}: {reason}")
+
+
 NETWORKS = ("driver", "language")
 WARM_UP = "smile"  # read and acted once before the first frame, because the first time takes longest
 Numbers = list[str] | None
@@ -29,22 +136,16 @@ _BY = "driver, or language: the model's face tokens; TEXT or E alone."
 
 @dataclass(frozen=True)
 class FaceRequest:
-    """A clip per text, or one of sound and feelings alone.
+    """A clip per text, or one of sound and feelings alone."""
 
-    Attributes:
-        texts: instructions, or one empty text. scores: their meaning, where it is known.
-        audio: a sound file. length: seconds of the sound or the clip, where they are known.
-        transcript: of the sound.
-    """
-
-    texts: list[str]
-    scores: list[Score] | None
+    texts: list[str]  # instructions, or one empty text
+    scores: list[Score] | None  # their meaning, where it is known
     feelings: list[Feeling]
-    audio: Path | None
-    length: float | None
+    audio: Path | None  # a sound file
+    length: float | None  # seconds of the sound or the clip, where they are known
     lips: str
     seed: int
-    transcript: str | None = None
+    transcript: str | None = None  # of the sound
 
 
 def face(
@@ -120,7 +221,7 @@ def face(
         raise UserError("--score: accepted with --by driver; the language model reads --text by itself")
     scores: list[Score] | None = None
     if score is not None:
-        scores, many = face_score.read_scores(score)
+        scores, many = read_scores(score)
         texts = [s.text for s in scores]
     else:
         texts, many = common.read_texts(text, emoji=True) if text is not None else ([""], False)
@@ -150,9 +251,9 @@ def face(
             idle=LIVELY.idle if idle is None else idle,
         )  # fmt: skip
     sources = [f for f in (audio, score, common.text_file(text)) if f is not None]
-    check_targets(output, many and not line.live, "face", sources, len(texts))
-    options = format_options(output, "face", layout, size, audio)
-    out = Output(paths=output, options=options, many=many, as_json=as_json, quiet=quiet)
+    common.check_targets(output, many and not line.live, "face", sources, len(texts))
+    options = common.format_options(output, "face", layout, size, audio)
+    out = common.Output(paths=output, options=options, many=many, as_json=as_json, quiet=quiet)
     speech.check_lips(lips, not line.silent, by)
     if by not in NETWORKS:
         raise UserError(f"--by {by}: unknown; accepted {', '.join(NETWORKS)}")
@@ -166,12 +267,12 @@ def face(
         return
     folder = driver_folder(model)
     # In a picture, blinks and glances that were not asked for would take the place of telling moments.
-    sheet = explicit if controls != explicit and any(p.suffix.lower() == SHEET for p in output) else None
+    sheet = explicit if controls != explicit and any(p.suffix.lower() == common.SHEET for p in output) else None
     if line.live:
         _perform_live(folder, line, request, seconds, controls, sheet, out)
         return
     motions, scored, drawn = _perform(folder, model, request, controls, sheet, threads, quiet)
-    out.finish(motions, [{} if s is None else {"score": face_score.row(s)} for s in scored], drawn)
+    out.finish(motions, [{} if s is None else {"score": score_row(s)} for s in scored], drawn)
 
 
 def _shape_numbers(name: str, values: Numbers) -> dict[str, float]:
@@ -236,7 +337,7 @@ def _perform(
             words = [(w.text, w.start, w.end) for w in timed.words]
         scores = pipeline.place(request.texts, length, audio is not None, request.feelings, request.scores, words)
     if request.scores is None and any(request.texts):
-        face_score.report(scores, request.texts, quiet, pipeline.doubt)
+        report_scores(scores, request.texts, quiet, pipeline.doubt)
     motions: list[FaceMotion] = []
     drawn: list[FaceMotion] = []
     with progress("speaking", quiet) as advance:
@@ -259,14 +360,14 @@ def _perform(
     return motions, scores, drawn or None
 
 
-def _advance(advance: Progress, clip: int, clips: int, frames: int, count: int) -> None:
+def _advance(advance: common.Progress, clip: int, clips: int, frames: int, count: int) -> None:
     """Progress in frames of all clips."""
     advance(clip * frames + min(count, frames), clips * frames)
 
 
 def _perform_live(
     folder: Path, line: live.LiveLine, request: FaceRequest, seconds: float | None, controls: Controls,
-    sheet: Controls | None, out: Output,
+    sheet: Controls | None, out: common.Output,
 ) -> None:  # fmt: skip
     """Run until the sound ends, the instruction is done where nobody speaks, or Ctrl-C; then write and print."""
     from avatargpt.export.websocket import FaceSender
@@ -319,15 +420,15 @@ def _perform_live(
         reader = face_live.CommandReader(commands, pipeline, stream, direction, both, _reading)
         # printed once nothing can be refused any more
         for message in lines:
-            say(message, err=True)
+            common.say(message, err=True)
         try:
             face_live.run_live(
                 stream, line.sound(rate, piped, clip_seconds), senders, change, MAX_SECONDS * FPS if out.paths else 0,
                 take, reader.apply,
             )  # fmt: skip
         except KeyboardInterrupt:
-            say("stopped", err=True)
-    run = live.figures(take, stream, senders, FPS) | ({} if score is None else {"score": face_score.row(score)})
+            common.say("stopped", err=True)
+    run = live.figures(take, stream, senders, FPS) | ({} if score is None else {"score": score_row(score)})
     motion = _clip(take, request) if out.paths else None
     live.finish(out, motion, _clip(sheet_take, request) if sheet else None, run)
 
@@ -355,11 +456,11 @@ def _live_score(
         spreads = reads and (length < score.length or seconds is not None)
         score = place_score(score, length, spreads, bool(request.feelings))
     if reads:
-        face_score.report([score], [text], quiet, pipeline.doubt)
+        report_scores([score], [text], quiet, pipeline.doubt)
     endless = seconds is None and line.websocket is not None
     return score, None if endless else length
 
 
 def _reading(score: Score) -> dict[str, Any]:
     """The part of an answer to a WebSocket client about its instruction."""
-    return {"read_as": face_score.summary(score), "score": face_score.row(score)}
+    return {"read_as": score_summary(score), "score": score_row(score)}

@@ -9,19 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from avatargpt.cli import common
-from avatargpt.cli.common import (
-    argument,
-    check_range,
-    check_targets,
-    option,
-    print_json,
-    print_results,
-    progress,
-    say,
-    text_warnings,
-    warn,
-    write_results,
-)
+from avatargpt.cli.common import argument, check_range, option
 from avatargpt.options import FPS, GUIDANCE, TEMPERATURE
 from vqvae.errors import UserError
 from vqvae.io.files import read_text
@@ -90,27 +78,27 @@ def generate(
     if loop and any(poses):
         raise UserError("--loop and --start-pose or --end-pose: accepted one of them, for a loop ends as it begins")
     many = batch or num > 1
-    check_targets(output, many, "body", count=num * len(texts))
+    common.check_targets(output, many, "body", count=num * len(texts))
     language_model = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     if language_model is not None and not literal:
         from avatargpt.body.language_reader import LanguageReader
 
-        loaded.body.model.reader = LanguageReader(language_model, loaded.body.model, warn)
+        loaded.body.model.reader = LanguageReader(language_model, loaded.body.model, common.warn)
     requests: list[Any] = list(texts)
     if controls != Controls():
         requests = [controls.on(loaded.body.model.request(text)) for text in texts]
-    with progress("reading", quiet):
+    with common.progress("reading", quiet):
         resolved = loaded.body.generation.resolve(requests, seconds, literal)
     if not (quiet or literal):
         for request, text in zip(resolved, texts, strict=True):
             which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
-            say(f"{which}: {', then '.join(request.captions)}", err=True)
+            common.say(f"{which}: {', then '.join(request.captions)}", err=True)
     for line in dict.fromkeys(line for request in resolved for line in request.warnings):
         if strict:
             raise UserError(f"{line}; accepted: other words, or without --strict")
-        warn(line)
-    with text_warnings(), progress("generating", quiet) as advance:
+        common.warn(line)
+    with common.text_warnings(), common.progress("generating", quiet) as advance:
         motions = loaded.generate(
             resolved, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature,
             num=num, progress=advance, literal=literal,
@@ -120,7 +108,7 @@ def generate(
     if fps is not None:
         motions = [m.resampled(fps) for m in motions]
     details = [{"read_as": list(r.captions), "known": r.known} for r in resolved for _ in range(num)]
-    print_results(motions, write_results(output, motions, many), as_json, details)
+    common.print_results(motions, common.write_results(output, motions, many), as_json, details)
 
 
 @dataclass(frozen=True)
@@ -143,7 +131,7 @@ class Controls:
     @cached_property
     def values(self) -> dict[str, Any]:
         """Attributes of a clause. Raises UserError for values that are not accepted."""
-        from avatargpt.body.adjustments import MAX_TEMPO, MIN_TEMPO
+        from avatargpt.body.constraints import MAX_TEMPO, MIN_TEMPO
 
         out: dict[str, Any] = {"times": self.times} if self.times else {}
         if self.turn is not None:
@@ -253,10 +241,10 @@ def read(
         rows = [r.model_dump(exclude_defaults=True) for r in requests]
         lines = [line for r in requests for line in request_lines(r)]
     if as_json:
-        print_json(rows if (len(rows) > 1 if face else batch) else rows[0])
+        common.print_json(rows if (len(rows) > 1 if face else batch) else rows[0])
         return
     for line in lines:
-        say(line)
+        common.say(line)
 
 
 def request_lines(request: MotionRequest) -> list[str]:
@@ -280,15 +268,15 @@ def _requests(texts: Sequence[str], model: Path | None, threads: int | None, qui
     check_model(model)
     if threads:
         torch.set_num_threads(threads)
-    with progress("loading", quiet):
+    with common.progress("loading", quiet):
         resolver = RequestResolver.load(model or resources.weights())
     return [resolver.read(t) for t in texts]
 
 
 def _face_scores(texts: Sequence[str], model: Path | None) -> tuple[list[Any], list[str]]:
     """Scores of instructions to a face, as JSON rows and as lines."""
-    from avatargpt.cli import face_score
+    from avatargpt.cli.face import score_row, score_summary
     from avatargpt.face.pipeline import FacePipeline, driver_folder
 
     scores = FacePipeline.load(driver_folder(model)).read(texts)
-    return [face_score.row(s) for s in scores], [face_score.summary(s) for s in scores]
+    return [score_row(s) for s in scores], [score_summary(s) for s in scores]

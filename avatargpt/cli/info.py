@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,7 +84,6 @@ def _plan(address: str, base: str | None, gpus: int, gpu: str, tokens: int | Non
 def _language_model() -> dict[str, str]:
     """Language models named in the environment, extras, where answers are kept; without contacting any."""
     import importlib.util
-    import os
 
     from avatargpt.llm.model import AnswerCache
 

@@ -37,21 +37,15 @@ Subject = Annotated[str | None, option("--subject NAME", "Name of who is moving 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveLine:
-    """A source of sound and the addresses of receivers.
+    """A source of sound and the addresses of receivers."""
 
-    Attributes:
-        audio: a file, or `PIPE`; None with `microphone`, or where nobody speaks.
-        rate: samples a second of pipe and microphone; None: as usual.
-        websocket, live_link, vmc: addresses, see `address`; None: no receiver of that kind.
-        subject: name of who is moving there; None: `DEFAULT_SUBJECT`.
-        origins, network: pages of other sites that may connect, and whether other machines may.
-    """
-
-    audio: Path | None
+    audio: Path | None  # a file, or `PIPE`; None with `microphone`, or where nobody speaks
     microphone: str | None
-    rate: int | None
+    rate: int | None  # samples a second of pipe and microphone; None: as usual
+    # websocket, live_link, vmc: addresses, see `address`; None: no receiver of that kind
     websocket: str | None
-    subject: str | None
+    subject: str | None  # name of who is moving there; None: `DEFAULT_SUBJECT`
+    # origins, network: pages of other sites that may connect, and whether other machines may
     origins: tuple[str, ...] = ()
     network: bool = False
     live_link: str | None = None

@@ -3,27 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Annotated, Any
 
-from avatargpt.cli import common, reading
-from avatargpt.cli.common import (
-    SHEET,
-    argument,
-    check_range,
-    check_targets,
-    note,
-    option,
-    print_json,
-    print_results,
-    progress,
-    say,
-    text_warnings,
-    tracked,
-    write_results,
-)
+from avatargpt.cli import common
+from avatargpt.cli.common import argument, note, option
 from avatargpt.options import FPS
 from vqvae.errors import UserError
+from vqvae.io.files import regular_file
+
+if TYPE_CHECKING:
+    from vqvae.face import FaceMotion
+    from vqvae.motion import Motion
+
+Up = Annotated[str | None, option("--up AXIS", "SMPL .npz: which axis is up, z (as in AMASS) or y.")]
+FromFps = Annotated[
+    float | None, option("--from-fps F", ".npy of positions, MediaPipe's .npz: the frame rate, else 20, 30.")
+]
+Animation = Annotated[
+    str | None, option("--animation NAME", ".glb, .gltf: which of several animations; also FILE#NAME.")
+]
+
+
+def load_motion(
+    path: Path, up: str | None = None, fps: float | None = None, avatars: bool = False, animation: str | None = None
+) -> Any:
+    """A file's motion, body or face, with the values of ``--up``, ``--from-fps`` and ``--animation``.
+
+    Args:
+        avatars: whether it may be both in one.
+    """
+    from avatargpt import export
+    from instruct_data.sources.face_files import mediapipe_kind
+    from vqvae.motion import MAX_FPS, MIN_FPS
+
+    common.check_range("--from-fps", fps, MIN_FPS, MAX_FPS, " frames per second")
+    file, named = export.named_animation(path)
+    suffix = regular_file(file).suffix.lower()
+    if animation is not None and (suffix not in export.PACKS or named is not None):
+        reason = "other files hold one motion" if named is None else "the file's name says one already"
+        raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; {reason}")
+    mediapipe, says_rate = mediapipe_kind(file) if suffix == ".npz" else (False, True)
+    if up is not None and suffix != ".npz":
+        raise UserError(f"{path}: --up goes with .npz; other files say it themselves")
+    if fps is not None and suffix != ".npy" and not mediapipe:
+        raise UserError(f"{path}: --from-fps goes with .npy and MediaPipe's .npz; other files say it themselves")
+    options = {"up": up, "fps": fps, "animation": animation}
+    motion = export.load(path, **{k: v for k, v in options.items() if v is not None})
+    if motion.modality == "avatar" and not avatars:
+        separately = "`avatargpt export` writes them apart, as .bvh and .csv"
+        raise UserError(f"{path}: an avatar; accepted a body or a face ({separately})")
+    if fps is None and not says_rate and motion.modality == "face" and mediapipe:
+        note(f"{path}: says no frame rate; 30 a second are taken (export, describe: --from-fps)")
+    return motion
+
+
+def name_of(path: Path, animation: str | None = None) -> str:
+    """The name of a motion: that of its file, or in a pack of its animation."""
+    from avatargpt import export
+
+    file, named = export.named_animation(path)
+    return animation or named or PureWindowsPath(file.name).stem  # a backslash separates, too
+
+
+def load_body(path: Path, animation: str | None = None) -> Motion:
+    """A file's body motion."""
+    motion: Motion = load_motion(path, animation=animation)
+    if motion.modality != "body":
+        raise UserError(f"{path}: a {motion.modality}; accepted a body motion")
+    return motion
+
+
+def note_rate(path: Path, motion: Motion | FaceMotion) -> None:
+    """Say on stderr where a body's result has another frame rate than its file."""
+    from vqvae import modalities
+
+    fps = modalities.get("body").fps
+    if motion.modality == "body" and abs(motion.fps - fps) > 1e-3 * fps:
+        note(f"{path}: {motion.fps:.4g} frames a second; the result has {fps:g}")
+
+
+def note_floor(path: Path, motion: Motion | FaceMotion) -> None:
+    """Say on stderr where a body stands on another floor than y = 0."""
+    from vqvae.ground import floor_of
+    from vqvae.motion import Motion
+
+    floor = floor_of(motion) if isinstance(motion, Motion) else 0.0
+    if floor:
+        note(f"{path}: the floor is taken to be at y = {floor:.2f} m")
+
 
 RANKED = 7  # sentences for a body
 CANDIDATES = 16  # between two bodies
@@ -41,9 +109,9 @@ def describe(
         option("--best-of K", "Of bodies: sentences ranked, usually 7; 1: the likeliest, unranked.", min=1, max=64),
     ] = None,
     feeling: Annotated[bool, option("--feeling", "Of faces: which feeling they show.")] = False,
-    up: reading.Up = None,
-    from_fps: reading.FromFps = None,
-    animation: reading.Animation = None,
+    up: Up = None,
+    from_fps: FromFps = None,
+    animation: Animation = None,
     seed: common.Seed = 0,
     model: common.Model = None,
     device: common.Device = None,
@@ -56,7 +124,7 @@ def describe(
 
     One FILE: a sentence per line. Several: FILE, a tab, the sentence.
     """
-    motions: list[Any] = [reading.load_motion(path, up, from_fps, animation=animation) for path in files]
+    motions: list[Any] = [load_motion(path, up, from_fps, animation=animation) for path in files]
     is_face = [m.modality == "face" for m in motions]
     if feeling and not all(is_face):
         raise UserError(f"{files[is_face.index(False)]}: no face; --feeling takes faces alone")
@@ -65,20 +133,21 @@ def describe(
     if best_of is not None and any(is_face):
         raise UserError(f"{files[is_face.index(True)]}: of a face nothing is ranked; --best-of goes with bodies")
     for path, motion in zip(files, motions, strict=True):
-        reading.note_floor(path, motion)
+        note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
-    with progress("describing", quiet):
+    with common.progress("describing", quiet):
         bodies, faces = ([m for m, f in zip(motions, is_face, strict=True) if f is kind] for kind in (False, True))
         of_bodies = iter(loaded.describe(bodies, num=num, seed=seed, best_of=best_of or RANKED) if bodies else [])
         of_faces = iter((loaded.feeling if feeling else loaded.describe_face)(faces) if faces else [])
         answers = [next(of_faces if face else of_bodies) for face in is_face]
     sentences = [[a] if isinstance(a, str) else list(a) for a in answers]
     if as_json:
-        print_json({"results": [{"file": str(f), "descriptions": s} for f, s in zip(files, sentences, strict=True)]})
+        rows = [{"file": str(f), "descriptions": s} for f, s in zip(files, sentences, strict=True)]
+        common.print_json({"results": rows})
         return
     for path, lines in zip(files, sentences, strict=True):
         for sentence in lines:
-            say(sentence if len(files) == 1 else f"{path}\t{sentence}")
+            common.say(sentence if len(files) == 1 else f"{path}\t{sentence}")
 
 
 def inbetween(
@@ -108,13 +177,13 @@ def inbetween(
 
     common.check_seconds(seconds)
     texts, many = _texts(text)
-    first, last = reading.load_motion(start), reading.load_motion(end)
+    first, last = load_motion(start), load_motion(end)
     if first.modality != last.modality:
         raise UserError(f"{end}: a {last.modality} after a {first.modality}; accepted: two of one kind")
-    check_targets(output, many, first.modality, (start, end), len(texts))
+    common.check_targets(output, many, first.modality, (start, end), len(texts))
     for path, motion in ((start, first), (end, last)):
-        reading.note_rate(path, motion)
-        reading.note_floor(path, motion)
+        note_rate(path, motion)
+        note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
 
     def fill(words: str) -> Any:
@@ -126,8 +195,8 @@ def inbetween(
     notes = [list(getattr(m, "notes", ())) for m in motions]
     for line in dict.fromkeys(line for lines in notes for line in lines):
         note(line)
-    written = write_results(output, motions, many)
-    print_results(motions, written, as_json, [{"notes": lines} if lines else {} for lines in notes])
+    written = common.write_results(output, motions, many)
+    common.print_results(motions, written, as_json, [{"notes": lines} if lines else {} for lines in notes])
 
 
 def extend(
@@ -135,7 +204,7 @@ def extend(
     seconds: Seconds,
     output: common.Outputs,
     text: Text = None,
-    animation: reading.Animation = None,
+    animation: Animation = None,
     seed: common.Seed = 0,
     best_of: Annotated[
         int | None, option("--best-of K", "Candidates; usually 16 with TEXT, else 4.", min=1, max=64)
@@ -154,17 +223,17 @@ def extend(
     """
     common.check_seconds(seconds)
     texts, many = _texts(text)
-    check_targets(output, many, "body", (file,), len(texts))
-    motion = reading.load_body(file, animation)
-    reading.note_rate(file, motion)
-    reading.note_floor(file, motion)
+    common.check_targets(output, many, "body", (file,), len(texts))
+    motion = load_body(file, animation)
+    note_rate(file, motion)
+    note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
 
     def continued(words: str) -> Any:
         return loaded.extend(motion, seconds, text=words, seed=seed, best_of=best_of)
 
     motions = _for_texts(continued, texts, "continuing", quiet)
-    print_results(motions, write_results(output, motions, many), as_json)
+    common.print_results(motions, common.write_results(output, motions, many), as_json)
 
 
 def _texts(text: str | None) -> tuple[list[str], bool]:
@@ -173,14 +242,14 @@ def _texts(text: str | None) -> tuple[list[str], bool]:
 
 def _for_texts(make: Callable[[str], Any], texts: list[str], label: str, quiet: bool) -> list[Any]:
     """The motion of every text; texts that hardly show are warned of."""
-    with text_warnings():
-        return [make(words) for words in tracked(texts, len(texts), label, quiet)]
+    with common.text_warnings():
+        return [make(words) for words in common.tracked(texts, len(texts), label, quiet)]
 
 
 def reconstruct(
     file: File,
     output: common.Outputs,
-    animation: reading.Animation = None,
+    animation: Animation = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -192,22 +261,22 @@ def reconstruct(
 
     Prints the mean joint error in the body's own frame and the drift of its path, both in mm.
     """
-    check_targets(output, False, "body", (file,))
-    motion = reading.load_body(file, animation)
-    reading.note_floor(file, motion)
+    common.check_targets(output, False, "body", (file,))
+    motion = load_body(file, animation)
+    note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
-    with progress("reconstructing", quiet):
+    with common.progress("reconstructing", quiet):
         rebuilt, figures = loaded.reconstruct(motion)
-    written = write_results(output, [rebuilt], many=False)[0]
+    written = common.write_results(output, [rebuilt], many=False)[0]
     if as_json:
-        print_json({"file": str(file), "files": written, **figures})
+        common.print_json({"file": str(file), "files": written, **figures})
         return
     for key, value in figures.items():
         name, unit = (key[:-3], " mm") if key.endswith("_mm") else (key, "")
         number = f"{value:.1f}" if isinstance(value, float) else str(value)
-        say(f"{name.replace('_', ' ')}: {number}{unit}")
+        common.say(f"{name.replace('_', ' ')}: {number}{unit}")
     for name in written:
-        say(name)
+        common.say(name)
 
 
 def export(
@@ -216,22 +285,22 @@ def export(
     fps: Annotated[float | None, option("--fps F", "Change the frame rate first.")] = None,
     layout: Annotated[str | None, option("--layout NAME", _LAYOUT)] = None,
     scale: Annotated[float | None, option("--scale X", ".bvh: units per metre, 100 for centimetres.")] = None,
-    up: reading.Up = None,
-    from_fps: reading.FromFps = None,
-    animation: reading.Animation = None,
+    up: Up = None,
+    from_fps: FromFps = None,
+    animation: Animation = None,
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
     as_json: common.Json = False,
 ) -> None:
     """Convert a motion file; no model is needed."""
-    check_range("--fps", fps, *FPS, " frames per second")
-    check_range("--scale", scale, 0.001, 10_000, " units per metre")
+    common.check_range("--fps", fps, *FPS, " frames per second")
+    common.check_range("--scale", scale, 0.001, 10_000, " units per metre")
     options = {k: v for k, v in {"layout": layout, "scale": scale, "size": size}.items() if v is not None}
-    check_targets(targets, many=False, sources=(source,))
-    motion = reading.load_motion(source, up, from_fps, avatars=True, animation=animation)
-    if any(t.suffix.lower() == SHEET for t in targets) and not motion.caption:
-        name = reading.name_of(source, animation)
+    common.check_targets(targets, many=False, sources=(source,))
+    motion = load_motion(source, up, from_fps, avatars=True, animation=animation)
+    if any(t.suffix.lower() == common.SHEET for t in targets) and not motion.caption:
+        name = name_of(source, animation)
         # a name may be no UTF-8
         motion = motion.with_caption(name.encode(errors="replace").decode())
     if fps is not None:
         motion = motion.resampled(fps)
-    print_results([motion], write_results(targets, [motion], many=False, options=options), as_json)
+    common.print_results([motion], common.write_results(targets, [motion], many=False, options=options), as_json)

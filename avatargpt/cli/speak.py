@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from avatargpt.cli import common, face_score, speech
+from avatargpt.cli import common, speech
 from avatargpt.cli.common import Output, argument, check_targets, format_options, note, option, progress, say
+from avatargpt.cli.face import report_scores, score_row
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def speak(
         pipeline.gestures.driver.style(speaker)
     lower_body = _body(body, seed, model, device, threads, quiet)
     score = pipeline.face.place([text], sound.seconds, True, feelings)[0]
-    face_score.report([score], [text], quiet, pipeline.face.doubt)
+    report_scores([score], [text], quiet, pipeline.face.doubt)
     words = speech.words_in(audio, transcript, asr, model, quiet)
     answer = None
     if interlocutor is not None:
@@ -112,7 +113,7 @@ def speak(
     for line in notes:
         note(line)
     doubts = [line for part in (words, answer) if part is not None for line in part.notes]
-    details = {"notes": [*doubts, *notes]} | ({} if score is None else {"score": face_score.row(score)})
+    details = {"notes": [*doubts, *notes]} | ({} if score is None else {"score": score_row(score)})
     out = Output(paths=output, options=options, many=False, as_json=as_json, quiet=quiet)
     out.finish([avatar], [details])
 

@@ -1,4 +1,4 @@
-"""Options and steps that ``avatargpt face``, ``gesture`` and ``speak`` share: words of sound, manner, lips."""
+"""``avatargpt align``, and what ``face``, ``gesture`` and ``speak`` share: words of sound, manner, lips."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from avatargpt.cli.common import check_range, option, progress, say, warn
+from avatargpt.cli import common
+from avatargpt.cli.common import argument, option
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def check_voices(
     temperature: float,
 ) -> None:  # fmt: skip
     """Refuse options about words and voices that do not go together."""
-    check_range("--temperature", temperature, 0, MAX_TEMPERATURE)
+    common.check_range("--temperature", temperature, 0, MAX_TEMPERATURE)
     if interlocutor is None and interlocutor_transcript is not None:
         raise UserError("--interlocutor-transcript: accepted with --interlocutor AUDIO")
     if transcript is not None and asr is not None:
@@ -87,28 +88,98 @@ def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path |
 
     folder = model / "driver" if model is not None and (model / "driver" / "driver.json").is_file() else None
     if transcript is not None:
-        with progress("aligning", quiet) as advance:
+        with common.progress("aligning", quiet) as advance:
             words = transcripts.words_of(transcript, audio, Driver.load(folder), progress=advance)
     elif asr == NO_ASR:
         return None
     elif asr is None and find_spec("faster_whisper") is None:
         install = transcripts.INSTALL_WHISPER
-        say(f"{audio}: words are off; they come with --transcript, or from Whisper ({install})", err=True)
+        common.say(f"{audio}: words are off; they come with --transcript, or from Whisper ({install})", err=True)
         return None
     else:
         try:
-            with progress("hearing", quiet) as advance:
+            with common.progress("hearing", quiet) as advance:
                 words = transcripts.transcribe(audio, asr or DEFAULT_ASR, Driver.load(folder), progress=advance)
         except UserError as e:
             if asr is not None:
                 raise
-            say(f"{audio}: words are off ({e})", err=True)
+            common.say(f"{audio}: words are off ({e})", err=True)
             return None
     for line in words.notes:
-        warn(line)
+        common.warn(line)
     return words
 
 
 def name_of(path: Path) -> str:
     """A file's name as text, whatever bytes it is made of."""
     return path.stem.encode(errors="replace").decode()
+
+
+_TRANSCRIPT = "What is said, in English: a text, or a file of it (.txt, also as @FILE; .srt, .TextGrid, .json ...)."
+_ALIGN_ASR = "Without TRANSCRIPT: a Whisper model that hears it, a size (base, small) or a folder."
+_ALIGNER = "auto, pocketsphinx or network; auto: the first, if installed."
+
+
+def align(
+    audio: Annotated[Path, argument("AUDIO", "A sound file: .wav, .flac, .mp3 and others.")],
+    transcript: Annotated[str | None, argument("[TRANSCRIPT]", _TRANSCRIPT)] = None,
+    asr: Annotated[str | None, option("--asr MODEL", _ALIGN_ASR)] = None,
+    aligner: Annotated[str, option("--aligner NAME", _ALIGNER)] = "auto",
+    output: common.AnyOutputs = None,
+    model: common.Model = None,
+    device: common.Device = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """When each word of a recording is spoken, with phones and stresses.
+
+    Outputs: .TextGrid, .json, .ctm, .srt, .vtt. Without one: start, end and word, a line each.
+    """
+    import torch
+
+    from avatargpt import resources
+    from avatargpt.lm.checkpoint import check_model
+    from avatargpt.speech import alignment, transcripts, word_files
+    from avatargpt.speech.audio import inspect
+
+    name = next((n for n in alignment.ALIGNERS if n == aligner), None)
+    if name is None:
+        raise UserError(f"--aligner {aligner}: accepted {', '.join(alignment.ALIGNERS)}")
+    if (transcript is None) == (asr is None):
+        raise UserError("what is said is needed: accepted TRANSCRIPT, or --asr MODEL in its place")
+    targets = output or []
+    common.check_different(targets)
+    for path in targets:
+        word_files.check_target(path)
+        common.check_folder(path)
+        common.check_not_source(path, [audio, *([] if transcript is None else [Path(transcript.removeprefix("@"))])])
+    inspect(audio)
+    text, times = ("", None) if transcript is None else transcripts.parse_transcript(transcript)
+    check_model(model)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    from avatargpt.face.audio_model.driver import Driver
+
+    driver = Driver.load((model or resources.weights()) / "driver")
+    with common.progress("aligning", quiet) as advance:
+        if asr is None:
+            words = alignment.align(
+                audio, text, driver, aligner=name, progress=advance, near=times, slack=transcripts.SUBTITLE_SLACK
+            )
+        else:
+            words = transcripts.transcribe(
+                audio, asr, driver, aligner=name, device=device or "cpu", progress=advance
+            )
+    for line in words.notes:
+        common.warn(line)
+    for path in targets:
+        word_files.write(words, path)
+    if as_json:
+        common.print_json({**words.as_dict(), "files": [str(path) for path in targets]})
+        return
+    for path in targets:
+        common.say(path)
+    for word in () if targets else words.words:
+        common.say(f"{word.start:.3f}\t{word.end:.3f}\t{word.text}")
+    common.say(f"times: {words.source}", err=True)

@@ -1,12 +1,9 @@
-"""A cache of a model's answers beside a result, so that an interrupted run can be continued.
-
-Every finished call is one file in ``RESULT.parts``, named by its arguments and by how many times it was made; the same
-command continues after an interruption. The result is always computed from the files, so it is the same bytes.
-
-An answer is a tree of texts, numbers, lists, tables, NumPy arrays and the data classes of `STORABLE`. It becomes an
-``.npz``: ``tree``, JSON in which arrays stand by their numbers, and the arrays ``0``, ``1``, .. as they are. Nothing is
-pickled, and everything comes back to the last bit.
-"""
+"""A cache of a model's answers beside a result, so that an interrupted run can be continued."""
+# Every finished call is one file in ``RESULT.parts``, named by its arguments and by how many times it was made; the
+# same command continues after an interruption. The result is always computed from the files, so it is the same bytes.
+# An answer is a tree of texts, numbers, lists, tables, NumPy arrays and the data classes of `STORABLE`. It becomes an
+# ``.npz``: ``tree``, JSON in which arrays stand by their numbers, and the arrays ``0``, ``1``, .. as they are. Nothing
+# is pickled, and everything comes back to the last bit.
 
 from __future__ import annotations
 
@@ -48,11 +45,7 @@ class NotStorableError(UserError):
 
 
 def save_answer(path: Path, answer: Any) -> Path:
-    """Write an answer.
-
-    Raises:
-        NotStorableError: a type that comes back as something else.
-    """
+    """Write an answer; raises NotStorableError for a type that comes back as something else."""
     arrays: dict[str, Any] = {}
     tree = json.dumps(_to_tree(answer, arrays, STORABLE))
     return atomic_write(path, lambda p: np.savez(p, tree=np.array(tree), **arrays))
@@ -136,24 +129,16 @@ def _answer_class(name: str) -> type[Any]:
 
 @dataclass(frozen=True)
 class AnswerCache:
-    """The folder with one run's answers.
+    """The folder with one run's answers."""
 
-    Attributes:
-        folder: ``RESULT.parts``; None = nothing is stored, every call is made.
-        key: what the answers depend on beside the arguments of calls; a folder of another key is refused.
-    """
-
-    folder: Path | None = None
+    folder: Path | None = None  # ``RESULT.parts``; None = nothing is stored, every call is made
+    # What the answers depend on beside the arguments of calls; a folder of another key is refused
     key: dict[str, Any] = field(default_factory=dict)
     _times: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     @classmethod
     def beside(cls, out: Path, key: dict[str, Any]) -> AnswerCache:
-        """The cache of a result.
-
-        Raises:
-            UserError: there are answers of another run.
-        """
+        """The cache of a result; raises UserError where there are answers of another run."""
         cache = cls(out.with_suffix(SUFFIX), key)
         path = out.with_suffix(SUFFIX) / KEY_FILE
         remedy = "remove the folder, or write the result elsewhere"

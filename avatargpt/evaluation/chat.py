@@ -1,8 +1,6 @@
-"""The suites `chat` and `chat_fresh`: acts read from turns, and the timeline at the end of a chain of turns.
-
-In a chain everything is the product's own but the motions: the model returns a body that stands still, as long as was
-asked for or `DEFAULT_SECONDS`. So a chain asks what was understood and done to the timeline, not how it looks.
-"""
+"""The suites `chat` and `chat_fresh`: acts read from turns, and the timeline at the end of a chain of turns."""
+# In a chain everything is the product's own but the motions: the model returns a body that stands still, as long as was
+# asked for or `DEFAULT_SECONDS`. So a chain asks what was understood and done to the timeline, not how it looks.
 
 from __future__ import annotations
 

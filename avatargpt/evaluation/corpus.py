@@ -14,6 +14,8 @@ from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.checks import KEYFRAMED_SOURCES
 from instruct_data.clip import Clip
 from instruct_data.sources.quantised import read_quantised
+from instruct_data.store import Store
+from instruct_data.synth import actions, families, keyframed
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -48,8 +50,6 @@ def is_rare(clip: Clip) -> bool:
 
 def action_names() -> list[str]:
     """The keyframed action families with a file of their own."""
-    from instruct_data.synth import actions
-
     return sorted(actions())
 
 
@@ -64,8 +64,6 @@ def keyframed_clips(per_family: int, first: int = HELD_OUT, only: Sequence[str] 
     Raises:
         UserError: a name in `only` is no family.
     """
-    from instruct_data.synth import families, keyframed
-
     every = families()
     unknown = sorted(set(only or ()) - set(every))
     if unknown:
@@ -79,8 +77,6 @@ def keyframed_clips(per_family: int, first: int = HELD_OUT, only: Sequence[str] 
 
 def stored_keyframed(store: Path, split: str | None) -> list[Clip]:
     """Keyframed clips of a split of a motion store (train, val, test, or None for all)."""
-    from instruct_data.store import Store
-
     return [c for c in Store.open(store, verify=False).clips(split) if c.source in KEYFRAMED_SOURCES]
 
 

@@ -1,8 +1,6 @@
-"""Distances of faces from reference clips on our own head (LVE, FDD, FID of curves), and faces that need no model.
-
-LVE and FDD compare vertices of one mesh over time; the third is a Frechet distance of hand-made statistics of the
-curves, no network's features.
-"""
+"""Distances of faces from reference clips on our own head (LVE, FDD, FID of curves), and faces that need no model."""
+# LVE and FDD compare vertices of one mesh over time; the third is a Frechet distance of hand-made statistics of the
+# curves, no network's features.
 
 from __future__ import annotations
 
@@ -16,6 +14,7 @@ from avatargpt.evaluation.report import figure, plain
 from avatargpt.metrics.degradations import fitting
 from avatargpt.metrics.statistics import fid
 from instruct_data.face.score import Score
+from vqvae import arkit
 from vqvae.face import FaceMotion
 
 FPS = 30.0
@@ -141,7 +140,6 @@ def recording_baselines(recorded: Sequence[np.ndarray], training: Sequence[np.nd
 @cache
 def _measured_vertices() -> tuple[np.ndarray, np.ndarray]:
     from avatargpt.export.head import head
-    from vqvae import arkit
 
     shape = head()
     lips = np.flatnonzero(shape.lips)

@@ -2,36 +2,132 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite
-from avatargpt.evaluation.talks import Generator, Talk, read_strokes, read_talks
 from avatargpt.gesture.pipeline import GesturePipeline
 from avatargpt.gesture.semantics import Manner
-from avatargpt.metrics.gesture import baselines, beats
-from avatargpt.metrics.gesture.beats import (
-    UPPER,
-    WRISTS,
-    backtracked,
-    emphases,
-    hand_speed,
-    hand_speed_distance,
-    hand_speeds,
-    mean_acceleration,
-    mean_jerk,
-    onsets,
-)
-from avatargpt.metrics.gesture.fgd import FRAMES, GestureFeatures, fgd
-from avatargpt.metrics.gesture.turns import listening, nod_timing, speaking, still_share
+from avatargpt.metrics import gesture_motion as beats
+from avatargpt.metrics.gesture_features import FRAMES, GestureFeatures, fgd
+from avatargpt.speech import audio as sounds
 from avatargpt.speech.audio import FPS, RATE, frames_in
+from avatargpt.speech.word_files import WRITE_SUFFIXES
+from avatargpt.speech.word_files import read as read_words
+from avatargpt.speech.words import Words
 from vqvae.errors import UserError
-from vqvae.motion import Motion
+from vqvae.io.data_files import read_arrays
+from vqvae.io.files import parsing, regular_file
+from vqvae.motion import MAX_FRAMES, Motion
+
+INTERLOCUTOR = ".interlocutor"
+MAX_STEP = 60.0  # degrees between two frames; above it a clip of the stroke library is damaged
+INT16_ONE = 32767  # stored value of 1
+
+
+@dataclass(frozen=True, eq=False)
+class Talk:
+    """One side of a talk."""
+
+    name: str  # of the recording
+    audio: np.ndarray  # (n,) 16 kHz mono of its voice
+    motion: Motion | None = None  # recorded with it, None where there is only sound
+    words: Words | None = None  # when each word is spoken; None = no transcript
+    # (m,) 16 kHz mono of the interlocutor's voice on the same clock, None = nobody
+    interlocutor: np.ndarray | None = None
+    interlocutor_words: Words | None = None
+
+
+# A talk without its motion -> the speaker's Motion, at any rate.
+Generator = Callable[[Talk], Motion]
+
+
+def _load_audio(path: Path) -> np.ndarray:
+    return sounds.resample(*sounds.load(path))
+
+
+def read_talks(folder: Path) -> list[Talk]:
+    """Talks of a folder: ``NAME.wav`` (any sound) with ``NAME.npz`` (a Motion), ``NAME.interlocutor.wav`` and word
+    times of either (``NAME.TextGrid``, ``NAME.interlocutor.json``, ...), where there are any.
+
+    A folder ``paired`` in it holds recordings of BEAT2 instead: in each of its folders the sounds, and ``body22.npz``,
+    which belongs to the sound that has an .npz of its own name.
+
+    Raises:
+        UserError: no such folder, no sound in it, no recorded motion, or a damaged file.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; accepted: sounds with motions (.npz) of the same name")
+    paired = folder / "paired"
+    places = sorted(p for p in paired.iterdir() if p.is_dir()) if paired.is_dir() else [folder]
+    talks = [talk for place in places for talk in _talks(place)]
+    if not any(t.motion is not None for t in talks):
+        raise UserError(f"{folder}: {len(talks)} sounds, none with a motion (.npz) of the same name; one is needed")
+    return talks
+
+
+def _talks(place: Path) -> list[Talk]:
+    files = {p.stem: p for p in sorted(place.iterdir()) if p.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3")}
+    beat2, out = place / "body22.npz", []
+    for name, path in files.items():
+        if name.endswith(INTERLOCUTOR):
+            continue
+        motion_path, interlocutor = place / f"{name}.npz", files.get(name + INTERLOCUTOR)
+        motion = None
+        if motion_path.exists():
+            motion = read_rows(beat2) if beat2.exists() else Motion.load(motion_path)
+        out.append(Talk(
+            name, _load_audio(path), motion, _word_times(place, name),
+            None if interlocutor is None else _load_audio(interlocutor), _word_times(place, name + INTERLOCUTOR),
+        ))  # fmt: skip
+    return out
+
+
+def _word_times(place: Path, name: str) -> Words | None:
+    words_path = next((p for suffix in WRITE_SUFFIXES if (p := place / f"{name}{suffix}").is_file()), None)
+    return None if words_path is None else read_words(words_path)
+
+
+def read_rows(path: Path) -> Motion:
+    """A clip stored as int16 quaternions of the 22 joints (``rot``), with ``root`` and ``fps``."""
+    data = read_arrays(path, ("rot", "root", "fps"), MAX_FRAMES)
+    if missing := {"rot", "root", "fps"} - set(data):
+        raise UserError(f"{path}: missing {', '.join(sorted(missing))}")
+    with parsing(path, "a motion"):
+        return Motion(data["rot"] / np.float32(INT16_ONE), data["root"], float(data["fps"]), "gesture")
+
+
+def read_strokes(folder: Path) -> list[beats.Stroke]:
+    """The co-speech gestures of ``smartbody`` in a folder (``motions.npz``, ``clips.jsonl``); none where it is missing.
+
+    Clips that jump are left out, and so are those without the time of an emphasis.
+    """
+    library = folder / "smartbody"
+    if not library.is_dir():
+        return []
+    list_path = regular_file(library / "clips.jsonl")
+    arrays = read_arrays(library / "motions.npz", ("rot", "root", "offsets"), MAX_FRAMES)
+    out = []
+    with parsing(list_path, "a list of clips"):
+        for line in list_path.read_text(encoding="utf-8").splitlines():
+            clip = json.loads(line)
+            emphasis = (clip["sync"] or {}).get("emphasis")
+            if "Gestures" not in clip["set"] or emphasis is None or clip["max_step_deg"] > MAX_STEP:
+                continue
+            part = slice(*arrays["offsets"][clip["index"] : clip["index"] + 2].tolist())
+            rotations = arrays["rot"][part] / np.float32(INT16_ONE)
+            motion = Motion(rotations, arrays["root"][part], float(clip["fps"]), "gesture")
+            if 0 <= emphasis <= motion.seconds:
+                out.append(beats.Stroke(motion, float(emphasis)))
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +147,14 @@ _Beats = list[np.ndarray]
 _Finder = Callable[[np.ndarray], np.ndarray]
 
 
-def _emphases(audio: np.ndarray) -> np.ndarray:
-    return emphases(audio)[0]
-
-
 # Figure -> beats of a sound, and beats of a motion given the usual speeds of joints.
 ALIGNMENTS: dict[str, tuple[_Finder, Callable[[Motion, np.ndarray], _Beats]]] = {
-    "beat_alignment": (onsets, beats.motion_beats),
-    "beat_alignment_01": (onsets, lambda motion, usual: beats.motion_beats(motion, usual, beats.BARELY_MOVING)),
-    "wrist_beat_alignment": (backtracked, lambda motion, usual: beats.wrist_beats(motion)),
-    "emphasis_alignment": (_emphases, lambda motion, usual: beats.wrist_beats(motion, WRISTS)),
+    "beat_alignment": (beats.onsets, beats.motion_beats),
+    "beat_alignment_01": (beats.onsets, lambda motion, usual: beats.motion_beats(motion, usual, beats.BARELY_MOVING)),
+    "wrist_beat_alignment": (beats.backtracked, lambda motion, usual: beats.wrist_beats(motion)),
+    "emphasis_alignment": (
+        lambda audio: beats.emphases(audio)[0], lambda motion, usual: beats.wrist_beats(motion, beats.WRISTS)
+    ),
 }
 
 
@@ -124,13 +218,13 @@ def _cut(motion: Motion, window: float) -> list[Motion]:
 def movement_figures(name: str, row: Sequence[TalkMotion], real: Sequence[Motion], window: float) -> dict[str, Any]:
     """Hand speed, its ratio to real talk, acceleration, jerk, and L1 diversity (about a whole clip's mean pose)."""
     pieces = [piece for talk_motion in row for piece in _cut(talk_motion.motion, window)]
-    usual = float(np.concatenate([hand_speeds(m) for m in real]).mean())
-    mean = float(np.concatenate([hand_speeds(m.motion) for m in row]).mean())
+    usual = float(np.concatenate([beats.hand_speeds(m) for m in real]).mean())
+    mean = float(np.concatenate([beats.hand_speeds(m.motion) for m in row]).mean())
     return {
-        f"hand_speed/{name}": figure([hand_speed(m) for m in pieces]),
+        f"hand_speed/{name}": figure([beats.hand_speed(m) for m in pieces]),
         f"hand_speed_ratio/{name}": plain(mean / usual if usual > 0 else float("nan")),
-        f"acceleration/{name}": figure([mean_acceleration(m) for m in pieces]),
-        f"jerk/{name}": figure([mean_jerk(m) for m in pieces]),
+        f"acceleration/{name}": figure([beats.mean_acceleration(m) for m in pieces]),
+        f"jerk/{name}": figure([beats.mean_jerk(m) for m in pieces]),
         f"l1_diversity/{name}": figure([v for talk_motion in row for v in _spread(talk_motion.motion, window)]),
     }  # fmt: skip
 
@@ -141,7 +235,7 @@ def _spread(motion: Motion, window: float) -> list[float]:
     Source: `L1div` of BEAT2's evaluation code (Liu et al. 2024), there over all 55 joints of SMPL-X, 30 of them in the
     fingers: its published figures are therefore several times larger.
     """
-    x = motion.joints[:, UPPER].astype(np.float64) - motion.joints[:, :1]
+    x = motion.joints[:, beats.UPPER].astype(np.float64) - motion.joints[:, :1]
     far, frames = np.abs(x - x.mean(0)).sum((1, 2)), round(window * FPS)
     return [float(far[i : i + frames].mean()) for i in range(0, len(far) - frames + 1, frames)]
 
@@ -150,9 +244,9 @@ def stroke_figures(strokes: Sequence[Motion]) -> dict[str, Any]:
     """Speed, acceleration and jerk of single gestures: the row ``strokes``, which has no sound."""
     strokes_of = [m for m in (s.resampled(FPS) for s in strokes) if len(m) > 3]
     return {
-        "hand_speed/strokes": figure([hand_speed(m) for m in strokes_of]),
-        "acceleration/strokes": figure([mean_acceleration(m) for m in strokes_of]),
-        "jerk/strokes": figure([mean_jerk(m) for m in strokes_of]),
+        "hand_speed/strokes": figure([beats.hand_speed(m) for m in strokes_of]),
+        "acceleration/strokes": figure([beats.mean_acceleration(m) for m in strokes_of]),
+        "jerk/strokes": figure([beats.mean_jerk(m) for m in strokes_of]),
     }  # fmt: skip
 
 
@@ -166,23 +260,23 @@ def attention(name: str, row: Sequence[TalkMotion]) -> dict[str, Any]:
     for talk_motion in row:
         if talk_motion.talk.interlocutor is None:
             continue
-        voice, interlocutor = speaking(talk_motion.talk.audio), speaking(talk_motion.talk.interlocutor)
-        speeds = hand_speeds(talk_motion.motion).mean(1)
-        when = listening(voice, interlocutor)[: len(speeds)]
+        voice, interlocutor = beats.speaking(talk_motion.talk.audio), beats.speaking(talk_motion.talk.interlocutor)
+        speeds = beats.hand_speeds(talk_motion.motion).mean(1)
+        when = beats.listening(voice, interlocutor)[: len(speeds)]
         talking = voice[: len(speeds)]
         loud += speeds[: len(talking)][talking].tolist()
         if not when.any():
             continue
-        still.append(still_share(talk_motion.motion, when))
+        still.append(beats.still_share(talk_motion.motion, when))
         quiet += speeds[: len(when)][when].tolist()
         minutes += when.sum() / FPS / 60
-        timing = nod_timing(talk_motion.motion, voice, interlocutor)
+        timing = beats.nod_timing(talk_motion.motion, voice, interlocutor)
         nods += timing.hits
         chance.append(timing.chance)
         # Half its length away the voice has the same statistics and no relation to the nods.
         turned = np.roll(interlocutor, len(interlocutor) // 2)
-        if listening(voice, turned)[: len(speeds)].any():
-            swapped += nod_timing(talk_motion.motion, voice, turned).hits
+        if beats.listening(voice, turned)[: len(speeds)].any():
+            swapped += beats.nod_timing(talk_motion.motion, voice, turned).hits
     if not still:
         return {}
     resting = np.mean(quiet) / np.mean(loud) if loud and np.mean(loud) > 0 else float("nan")
@@ -246,7 +340,7 @@ def _generators(model: Any) -> dict[str, Generator]:
 
 
 def score(
-    suite: Suite, talks: Sequence[Talk], networks: Mapping[str, Generator], strokes: Sequence[baselines.Stroke] = (),
+    suite: Suite, talks: Sequence[Talk], networks: Mapping[str, Generator], strokes: Sequence[beats.Stroke] = (),
     features: GestureFeatures | None = None, reduced: bool = True,
 ) -> dict[str, Any]:
     """All figures, ``figure/row``.
@@ -308,11 +402,11 @@ _Maker = Callable[[Talk, int], Motion]
 # How the rows beside ``real`` are made: (talk, frames) -> motion.
 def _makers(
     talks: Sequence[Talk], motions: Sequence[Motion], networks: Mapping[str, Generator],
-    strokes: Sequence[baselines.Stroke], reduced: bool = True,
+    strokes: Sequence[beats.Stroke], reduced: bool = True,
 ) -> dict[str, _Maker]:  # fmt: skip
-    out: dict[str, _Maker] = {"mean pose": lambda talk, frames: baselines.mean_pose(motions, frames)}
+    out: dict[str, _Maker] = {"mean pose": lambda talk, frames: beats.mean_pose(motions, frames)}
     if strokes:
-        bank = baselines.StrokeBank(strokes)
+        bank = beats.StrokeBank(strokes)
         out["retrieval"] = lambda talk, frames: bank.gesticulate(talk.audio, frames)
     # What a network gains from each input shows in the row without it.
     reductions: list[tuple[str, Callable[[Talk], Talk]]] = [
@@ -321,15 +415,12 @@ def _makers(
     if any(t.words is not None for t in talks):
         reductions.append((" without words", lambda talk: replace(talk, words=None, interlocutor_words=None)))
     if any(t.interlocutor is not None for t in talks):
-        reductions.append((" without interlocutor", _alone))
+        alone = partial(replace, interlocutor=None, interlocutor_words=None)
+        reductions.append((" without interlocutor", alone))
     for number, (name, make) in enumerate(networks.items()):
         rows = reductions if reduced and number == 0 else reductions[:1]
         out |= {name + suffix: _reduced(make, reduce) for suffix, reduce in rows}
     return out
-
-
-def _alone(talk: Talk) -> Talk:
-    return replace(talk, interlocutor=None, interlocutor_words=None)
 
 
 # A network that gets a part of what is known of a talk.
@@ -354,7 +445,7 @@ def _against(
     name: str, motions: list[Motion], real: list[Motion], features: GestureFeatures | None
 ) -> dict[str, Any]:
     a, b = _halves(real) if name == "real" else (motions, real)
-    out = {f"hellinger/{name}": plain(hand_speed_distance(a, b))}
+    out = {f"hellinger/{name}": plain(beats.hand_speed_distance(a, b))}
     if features is not None:
         if min(len(m) for m in (*a, *b)) < FRAMES:
             raise UserError(f"FGD of {name}: clips of less than {FRAMES} frames at 30 fps")

@@ -15,9 +15,8 @@ import numpy as np
 from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
 from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.lm.devices import checked_device
-from avatargpt.metrics.humanml3d import BATCH, DIM, Evaluator, load_evaluator
-from avatargpt.metrics.humanml3d_networks import drawn_crop, whole_units
-from avatargpt.metrics.retrieval import mm_dist, r_precision
+from avatargpt.metrics.evaluator import mm_dist, r_precision
+from avatargpt.metrics.humanml3d import BATCH, DIM, Evaluator, drawn_crop, load_evaluator, whole_units
 from avatargpt.metrics.statistics import diversity, fid, multimodality, repeated
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.humanml3d import FPS, Caption, Pair, read_pairs
@@ -42,17 +41,13 @@ class Maker(Protocol):
 
 
 class ProtocolOptions(Strict):
-    """Options of the suite; the defaults are those published.
+    """Options of the suite; the defaults are those published."""
 
-    Attributes:
-        split: of the corpus. repetitions: of the whole measurement. pool: clips that are ranked among each other.
-        diversity: pairs. texts, samples, pairs: of multimodality: texts, motions of each, pairs of these.
-    """
-
-    split: str = "test"
-    repetitions: PositiveInt = 20
-    pool: PositiveInt = 32
-    diversity: PositiveInt = 300
+    split: str = "test"  # of the corpus
+    repetitions: PositiveInt = 20  # of the whole measurement
+    pool: PositiveInt = 32  # clips that are ranked among each other
+    diversity: PositiveInt = 300  # pairs
+    # texts, samples, pairs: of multimodality: texts, motions of each, pairs of these
     texts: PositiveInt = 100
     samples: PositiveInt = 30
     pairs: PositiveInt = 10

@@ -15,9 +15,8 @@ from avatargpt.kinematics.joints import Signals
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.checks import KEYFRAMED_SOURCES, ClipJudge, belongs, holds, read_families, resembles
 from avatargpt.metrics.degradations import AS_IT_IS, DEGRADATIONS, degrade
-from avatargpt.metrics.evaluator import FPS, MotionEvaluator, fits
+from avatargpt.metrics.evaluator import FPS, MotionEvaluator, fits, sides_of
 from avatargpt.metrics.geometry import predicates
-from avatargpt.metrics.retrieval import sides_of
 from avatargpt.metrics.statistics import fid
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
@@ -131,14 +130,10 @@ def score_families(suite: Suite, clips: Iterable[Clip], compared: int = 4) -> di
 
 
 class Settings(Strict):
-    """Options of the suite.
+    """Options of the suite."""
 
-    Attributes:
-        keyframed: clips of every family, from seeds that no training has seen.
-        pool, repeats, captions: see `avatargpt.metrics.evaluator.fits`.
-    """
-
-    keyframed: PositiveInt = 2
+    keyframed: PositiveInt = 2  # clips of every family, from seeds that no training has seen
+    # pool, repeats, captions: see `avatargpt.metrics.evaluator.fits`
     pool: PositiveInt = 32
     repeats: PositiveInt = 20
     captions: PositiveInt = 3

@@ -1,12 +1,9 @@
-"""Motion files of other systems: their match with the items of a suite, reading, and signs of a wrong frame or scale.
-
-A file is named after its item, or the item and the number of the sample: ``017.npy``; ``017_0.npy``, ``017_1.npy``.
-Or a list names the prompt of each file: a CSV with the columns name and prompt, or JSON, ``{name: prompt}``; names with
-the same prompt are its samples, in the order of names.
-
-Bodies are judged by their positions. Files of positions alone, ``.npy`` (T, 22, 3) and (T, 263), keep their own
-skeleton and do not show where the head looks. All others have rotations.
-"""
+"""Motion files of other systems: match with the items of a suite, reading, and signs of a wrong frame or scale."""
+# A file is named after its item, or the item and the number of the sample: ``017.npy``; ``017_0.npy``, ``017_1.npy``.
+# Or a list names the prompt of each file: a CSV with the columns name and prompt, or JSON, ``{name: prompt}``; names
+# with the same prompt are its samples, in the order of names.
+# Bodies are judged by their positions. Files of positions alone, ``.npy`` (T, 22, 3) and (T, 263), keep their own
+# skeleton and do not show where the head looks. All others have rotations.
 
 from __future__ import annotations
 
@@ -138,16 +135,11 @@ def _overlooked(ignored: Sequence[Path], expected: _Expected, files: Mapping[str
 
 @dataclass(frozen=True)
 class _Expected:
-    """Items by the names of their files.
+    """Items by the names of their files."""
 
-    Attributes:
-        items: by id, or by their words where there is a list.
-        prompts_by_name: of the list; None = names are ids. list_name: of the list's file.
-    """
-
-    items: Mapping[str, Item]
-    prompts_by_name: Mapping[str, str] | None
-    list_name: str
+    items: Mapping[str, Item]  # by id, or by their words where there is a list
+    prompts_by_name: Mapping[str, str] | None  # of the list; None = names are ids
+    list_name: str  # of the list's file
 
     @classmethod
     def of(cls, items: Sequence[Item], prompts_by_name: Mapping[str, str] | None, list_name: str) -> _Expected:
@@ -209,21 +201,14 @@ def read_names(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ClipSigns:
-    """Signs of frame and scale in one clip.
+    """Signs of frame and scale in one clip."""
 
-    Attributes:
-        up: axis along which the head is over the pelvis and the pelvis over the ankles in most frames, "" = none.
-        exchanged: whether toes point backwards by left, right and up.
-        lowest: height of the lowest joint, metres: the 5th percentile over frames. pelvis: its median height.
-        way: extent of the pelvis' path on the ground, metres. size: length of all bones, times ours.
-    """
-
-    up: str
-    exchanged: bool
-    lowest: float
-    pelvis: float
-    way: float
-    size: float
+    up: str  # axis along which the head is over the pelvis and the pelvis over the ankles in most frames, "" = none
+    exchanged: bool  # whether toes point backwards by left, right and up
+    lowest: float  # height of the lowest joint, metres: the 5th percentile over frames
+    pelvis: float  # its median height
+    way: float  # extent of the pelvis' path on the ground, metres
+    size: float  # length of all bones, times ours
 
 
 def size(joints: np.ndarray) -> float:
@@ -233,11 +218,7 @@ def size(joints: np.ndarray) -> float:
 
 
 def clip_signs(joints: np.ndarray) -> ClipSigns:
-    """The signs of one clip.
-
-    Args:
-        joints: (T, 22, 3) as the file has them, taken for metres, Y up.
-    """
+    """The signs of one clip. `joints`: (T, 22, 3) as the file has them, taken for metres, Y up."""
     x = np.asarray(joints, np.float64)[:, : len(SMPL22.names)]
     ankles, pelvis = x[:, _ANKLES].mean(1), x[:, 0]
     upper, lower = x[:, _J["head"]] - pelvis, pelvis - ankles
@@ -296,11 +277,6 @@ def frame_warnings(clips: Sequence[ClipSigns]) -> list[str]:
     return out
 
 
-def lacks_head_rotation(path: Path) -> bool:
-    """Whether a file holds positions alone, without the head's rotation."""
-    return path.suffix.lower() == ".npy" and map_array(path).shape[1:] in ((22, 3), (263,))
-
-
 def lacks_head(path: Path) -> bool:
     """Whether a face's file has no place for the head's rotation, as Audio2Face's JSON."""
     return path.suffix.lower() == ".json" and "weightMat" in read_face_json(path)
@@ -320,32 +296,22 @@ def read_body(path: Path, fps: float | None = None, on_joints: JointsCallback | 
     Raises:
         UserError: not readable, NaN, another rate, not of a size that people have, fewer than four frames.
     """
-    positions = _positions(path, fps)
-    if positions is None:
-        return Signals(_motion(path, fps, on_joints))
-    if on_joints is not None:
-        on_joints(positions[0])
-    return Signals.of_joints(*positions)
+    positions = _positions(path, fps, on_joints)
+    return Signals(_motion(path, fps, on_joints)) if positions is None else Signals.of_joints(*positions)
 
 
 def read_motion(path: Path, fps: float | None = None, on_joints: JointsCallback | None = None) -> Motion:
     """A body with rotations; of positions alone those that put the bones there (`hml263.swing_rotations`)."""
-    positions = _positions(path, fps)
-    if positions is None:
-        return _motion(path, fps, on_joints)
-    if on_joints is not None:
-        on_joints(positions[0])
-    return _swung(path, positions[0], positions[1])
+    positions = _positions(path, fps, on_joints)
+    return _motion(path, fps, on_joints) if positions is None else _swung(path, positions[0], positions[1])
 
 
 def read_both(path: Path, fps: float | None = None, on_joints: JointsCallback | None = None) -> tuple[Motion, Signals]:
     """`read_motion` and `read_body` of a file that is read once."""
-    positions = _positions(path, fps)
+    positions = _positions(path, fps, on_joints)
     if positions is None:
         loaded = _motion(path, fps, on_joints)
         return loaded, Signals(loaded)
-    if on_joints is not None:
-        on_joints(positions[0])
     return _swung(path, positions[0], positions[1]), Signals.of_joints(*positions)
 
 
@@ -383,7 +349,9 @@ def _motion(path: Path, fps: float | None, on_joints: JointsCallback | None) -> 
 
 
 # Joints (T, 22, 3), their rate, and where the face points; None for files of rotations.
-def _positions(path: Path, fps: float | None) -> tuple[np.ndarray, float, np.ndarray | None] | None:
+def _positions(
+    path: Path, fps: float | None, on_joints: JointsCallback | None
+) -> tuple[np.ndarray, float, np.ndarray | None] | None:
     if path.suffix.lower() != ".npy":
         return None
     # Mapped: the shape is checked before anything large is read.
@@ -406,6 +374,8 @@ def _positions(path: Path, fps: float | None) -> tuple[np.ndarray, float, np.nda
     _check_size(path, joints)
     rate = rate or fps or FPS
     check_fps(rate, str(path))
+    if on_joints is not None:
+        on_joints(joints)
     return joints, rate, nose
 
 

@@ -10,11 +10,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from avatargpt.evaluation import output_files, prompts
+from avatargpt.evaluation import corpus, output_files, prompts
 from avatargpt.evaluation.output_files import Item, OutputFiles, match_files
 from avatargpt.evaluation.suites import Suite, kinds_with
 from avatargpt.kinematics.joints import Signals
+from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.geometry import predicates
+from avatargpt.metrics.gesture_features import GestureFeatures
+from avatargpt.speech.audio import RATE
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 
@@ -25,15 +28,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outputs:
-    """A folder of another system.
+    """A folder of another system."""
 
-    Attributes:
-        folder: of motion files. names: the list of names and prompts, or None. fps: rate of files that state none.
-    """
-
-    folder: Path
-    names: Path | None = None
-    fps: float | None = None
+    folder: Path  # of motion files
+    names: Path | None = None  # the list of names and prompts, or None
+    fps: float | None = None  # rate of files that state none
 
 
 def items(suite: Suite, data: Path | None = None) -> list[Item]:
@@ -56,7 +55,7 @@ def items(suite: Suite, data: Path | None = None) -> list[Item]:
         sources = instruction_sources(suite, data)
         return [Item(f"{name}_{n:03d}", s.text) for name, scores in sources.items() for n, s in enumerate(scores, 1)]
     if suite.kind == "gesture":
-        from avatargpt.evaluation.talks import read_talks
+        from avatargpt.evaluation.gesture import read_talks
 
         if data is None:
             raise UserError(f"{suite.name}: measured on recorded talks; name their folder with --data")
@@ -139,24 +138,20 @@ def _lacks_face(motions: Mapping[str, Mapping[int, Signals]], *texts: str) -> bo
 def _prompt_list(
     suite: Suite, outputs: Outputs, matches: OutputFiles, on_joints: output_files.JointsCallback, model: Any
 ) -> dict[str, Any]:  # fmt: skip
-    from avatargpt.evaluation import prompt_list
-
     failed: list[dict[str, str]] = []
     clips = _read(matches, partial(output_files.read_both, on_joints=on_joints), outputs.fps, failed)
     numbered = {int(name) - 1: clips_of for name, clips_of in clips.items()}
-    result = prompt_list.judged(suite, {n: [m for m, _ in clips_of] for n, clips_of in numbered.items()}, model)
+    result = prompts.judged_list(suite, {n: [m for m, _ in clips_of] for n, clips_of in numbered.items()}, model)
     # Positions as they are: rotations of our own skeleton put other bones only nearly there.
     joints = {n: [s.joints for _, s in clips_of] for n, clips_of in numbered.items()}
-    result["results"] |= prompt_list.fitting(suite, joints)
+    result["results"] |= prompts.fitting(suite, joints)
     return {**result, "failed": failed}
 
 
 def _captioned(suite: Suite, data: Path | None) -> list[Clip]:
-    from avatargpt.evaluation.corpus import load_clips
-
     if data is None:
         raise UserError(f"{suite.name}: asks captions of the body corpus; name its folder with --data")
-    return [c for c in load_clips(data, str(suite.options.get("split", "val"))) if c.captions]
+    return [c for c in corpus.load_clips(data, str(suite.options.get("split", "val"))) if c.captions]
 
 
 def _retrieval(
@@ -164,7 +159,6 @@ def _retrieval(
     store: Path | None,
 ) -> dict[str, Any]:
     from avatargpt.evaluation import retrieval
-    from avatargpt.metrics.evaluator import MotionEvaluator
 
     failed: list[dict[str, str]] = []
     signals_of = _read(matches, partial(output_files.read_body, on_joints=on_joints), outputs.fps, failed)
@@ -198,9 +192,7 @@ def _gestures(
     store: Path | None,
 ) -> dict[str, Any]:
     from avatargpt.evaluation import gesture
-    from avatargpt.evaluation.talks import read_talks
-    from avatargpt.metrics.gesture.fgd import GestureFeatures
-    from avatargpt.speech.audio import RATE
+    from avatargpt.evaluation.gesture import read_talks
 
     assert data is not None  # required by `items`
     failed: list[dict[str, str]] = []

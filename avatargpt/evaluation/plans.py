@@ -1,8 +1,6 @@
-"""The suites `plans`, `plan_cycle` and `plan_coverage`: plans of the planner, and their steps as motion.
-
-How good plans are (form, physical order, likeness to references, coherence, copies), and whether the motion generated
-for their steps is described as the steps again.
-"""
+"""The suites `plans`, `plan_cycle` and `plan_coverage`: plans of the planner, and their steps as motion."""
+# How good plans are (form, physical order, likeness to references, coherence, copies), and whether the motion generated
+# for their steps is described as the steps again.
 
 from __future__ import annotations
 
@@ -13,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from avatargpt import resources
+from avatargpt.evaluation import plan_judge as measures
 from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
 from avatargpt.evaluation.plan_judge import JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics import text
-from avatargpt.planning import measures
-from avatargpt.planning.library import PlanLibrary
-from avatargpt.planning.persons import fill, gender_of, neutral
+from avatargpt.planning.library import PlanLibrary, fill, gender_of, neutral
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.types import Activity, Plan
@@ -149,11 +146,7 @@ def _share_of_first_place(cosine: float, rivals: np.ndarray) -> float:
 
 
 def validation_plans(data: Path | None) -> list[PlannedScene]:
-    """The validation plans.
-
-    Args:
-        data: the folder ``planning``, or one that has it as `planning` or `data/planning`.
-    """
+    """The validation plans. `data`: the folder ``planning``, or one that has it as `planning` or `data/planning`."""
     return read_scenes(planning_folder(data, ("val.jsonl",)) / "val.jsonl")
 
 

@@ -1,9 +1,7 @@
-"""The suite `requests_fresh`: reading of freely worded requests, and reports of unknown ones.
-
-A request's norm is an ordered list of clauses in plain words (verb, object) with alternatives. A system's reading is
-judged by `Judge`: lemmas in common and the frozen sentence encoder's cosine, clause by clause. Marks by hand of one
-system's readings (``requests_fresh_marks.jsonl``) say how often this judge agrees with a reader.
-"""
+"""The suite `requests_fresh`: reading of freely worded requests, and reports of unknown ones."""
+# A request's norm is an ordered list of clauses in plain words (verb, object) with alternatives. A system's reading is
+# judged by `Judge`: lemmas in common and the frozen sentence encoder's cosine, clause by clause. Marks by hand of one
+# system's readings (``requests_fresh_marks.jsonl``) say how often this judge agrees with a reader.
 
 from __future__ import annotations
 
@@ -61,21 +59,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Row:
-    """One request.
-
-    Attributes:
-        action: clauses in order, ``do`` in plain words with `CLAUSE_KEYS`.
-        alternatives: per clause, other right actions.
-        expected: whether a body with some 500 everyday actions can show it, cannot, or can show something near if it
-            says so.
-    """
+    """One request."""
 
     id: str
     text: str
     category: str
+    # Whether a body with some 500 everyday actions can show it, cannot, or can show something near if it says so
     expected: str
-    action: tuple[dict[str, Any], ...]
-    alternatives: tuple[tuple[str, ...], ...] = field(default=())
+    action: tuple[dict[str, Any], ...]  # clauses in order, ``do`` in plain words with `CLAUSE_KEYS`
+    alternatives: tuple[tuple[str, ...], ...] = field(default=())  # per clause, other right actions
 
 
 def read_rows(name: str) -> list[Row]:

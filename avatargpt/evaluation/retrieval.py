@@ -12,8 +12,7 @@ from avatargpt.evaluation.corpus import NearestCaption, load_clips
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.metrics.evaluator import MotionEvaluator, fits
-from avatargpt.metrics.retrieval import sides_of
+from avatargpt.metrics.evaluator import MotionEvaluator, fits, sides_of
 from avatargpt.metrics.statistics import diversity, fid, multimodality
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
@@ -29,17 +28,12 @@ RANDOM_PAIRING = "random pairing"
 
 
 class Settings(Strict):
-    """Options of the suite.
+    """Options of the suite."""
 
-    Attributes:
-        pool: motions among which a caption is searched. repeats: shufflings into pools.
-        several: captions that are answered several times, for multimodality. samples: how often.
-    """
-
-    pool: PositiveInt = 32
-    repeats: PositiveInt = 20
-    several: PositiveInt = 20
-    samples: PositiveInt = 4
+    pool: PositiveInt = 32  # motions among which a caption is searched
+    repeats: PositiveInt = 20  # shufflings into pools
+    several: PositiveInt = 20  # captions that are answered several times, for multimodality
+    samples: PositiveInt = 4  # how often
 
 
 def evaluate(run: Run) -> dict[str, Any]:

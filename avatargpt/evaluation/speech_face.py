@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
 from avatargpt.evaluation.face_distances import recording_distances
@@ -69,8 +70,6 @@ def score(
 
 
 def _stored(driver: Driver, clip: SpeechClip) -> Spoken:
-    import torch
-
     from avatargpt.train.speech_data.validation import predict
 
     curves = predict(driver.network, clip.features, torch.device("cpu"))
@@ -181,8 +180,6 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     log energy alone, and ridge regression from the features around a frame, fitted to the training pairs; and the
     distances of `recording_distances`. Parts of takes on which numbers were chosen (`CHOSEN_ON`) do not count.
     """
-    import torch
-
     from avatargpt.train.speech_data.validation import as_recorded, predict
 
     held_out, training = [c for c in clips if c.split == "val"], [c for c in clips if c.split == "train"]

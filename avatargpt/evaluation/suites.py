@@ -46,49 +46,37 @@ PLANNING_CORPUS = "the planning corpus"
 
 @dataclass(frozen=True)
 class Entry:
-    """One prompt of a prompt suite.
+    """One prompt of a prompt suite."""
 
-    Attributes:
-        prompt: the words.
-        kind: one of `PROMPT_KINDS`; figures are broken down by it.
-        checks: all must hold, see `avatargpt.metrics.geometry.predicates`.
-        neutral: the plain prompt that style checks compare with.
-        unseen: words of the prompt that no training caption contains.
-        seen_in: ``requests``: every word is in some caption, lexicon entry or request of the training texts; ``texts``:
-            a word is in none of these, but all are in the wider training texts; ``nowhere``: a word is in no training
-            text; "": not stated.
-        note: for readers.
-    """
-
-    prompt: str
-    kind: str
-    checks: list[Any]
-    neutral: str = ""
-    unseen: tuple[str, ...] = ()
-    note: str = ""
+    prompt: str  # the words
+    kind: str  # one of `PROMPT_KINDS`; figures are broken down by it
+    checks: list[Any]  # all must hold, see `avatargpt.metrics.geometry.predicates`
+    neutral: str = ""  # the plain prompt that style checks compare with
+    unseen: tuple[str, ...] = ()  # words of the prompt that no training caption contains
+    note: str = ""  # for readers
+    # ``requests``: every word is in some caption, lexicon entry or request of the training texts; ``texts``: a word is
+    # in none of these, but all are in the wider training texts; ``nowhere``: a word is in no training text; "": not
+    # stated
     seen_in: str = ""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite as written.
-
-    Attributes:
-        metrics: figure, or figure and row (``refused/others``) where rows differ -> ``{higher_is_better, unit}``; read
-            by `about`. None is better: as real.
-        targets: figure (with its part after a slash) -> the number to reach, or the baseline to beat; of figures with a
-            direction alone.
-    """
+    """A suite as written."""
 
     name: str
     version: int
     kind: str
     description: str
+    # Figure, or figure and row (``refused/others``) where rows differ -> ``{higher_is_better, unit}``; read by `about`.
+    # None is better: as real
     metrics: dict[str, dict[str, Any]]
     seeds: tuple[int, ...] = (0,)
     entries: tuple[Entry, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     classes: list[dict[str, Any]] = field(default_factory=list)
+    # Figure (with its part after a slash) -> the number to reach, or the baseline to beat; of figures with a direction
+    # alone
     targets: dict[str, float | str] = field(default_factory=dict)
 
     def settings(self, kind: type[Settings]) -> Settings:
@@ -98,21 +86,16 @@ class Suite:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a suite.
-
-    Attributes:
-        model: an `AvatarGPT`, anything with its methods, or None. data, store: folders, see `evaluation.run`.
-        out: of the result, None = nothing is written. full: the large sample where a suite has two sizes.
-        cache: of the model's answers.
-    """
+    """One run of a suite."""
 
     suite: Suite
-    model: Any
+    model: Any  # an `AvatarGPT`, anything with its methods, or None
+    # data, store: folders, see `evaluation.run`
     data: Path | None
-    out: Path | None
+    out: Path | None  # of the result, None = nothing is written
     store: Path | None
-    full: bool
-    cache: AnswerCache
+    full: bool  # the large sample where a suite has two sizes
+    cache: AnswerCache  # of the model's answers
 
     @property
     def generate(self) -> Callable[..., Any]:
@@ -125,22 +108,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of suite needs.
+    """What a kind of suite needs."""
 
-    Attributes:
-        place: ``module:function`` in this package, `Run` -> results.
-        data: what ``--data`` holds. needs_data: whether it has to be named.
-        model: whether a model takes part; ``optional``: without one the rows of recordings and baselines alone.
-        outputs: whether files of other systems can be measured.
-        method: of `avatargpt.AvatarGPT` under test, whose defaults are the settings of decoding.
-    """
-
-    place: str
-    data: str = BODY_CORPUS
-    needs_data: bool = True
+    place: str  # ``module:function`` in this package, `Run` -> results
+    data: str = BODY_CORPUS  # what ``--data`` holds
+    needs_data: bool = True  # whether it has to be named
+    # Whether a model takes part; ``optional``: without one the rows of recordings and baselines alone
     model: bool | str = True
-    outputs: bool = False
-    method: str = ""
+    outputs: bool = False  # whether files of other systems can be measured
+    method: str = ""  # of `avatargpt.AvatarGPT` under test, whose defaults are the settings of decoding
 
     def evaluate(self, run: Run) -> dict[str, Any]:
         """Measure a suite of this kind."""
@@ -151,13 +127,13 @@ class Kind:
 # Kind of a suite, as its YAML states it -> what it needs.
 KINDS = {
     "prompts": Kind("prompts:evaluate", needs_data=False, outputs=True, method="generate"),
-    "prompt_list": Kind("prompt_list:evaluate", needs_data=False, outputs=True),
+    "prompt_list": Kind("prompts:evaluate_list", needs_data=False, outputs=True),
     "requests": Kind("requests:evaluate", needs_data=False),
     "tokenizer": Kind("tokenizer:evaluate"),
     "describe": Kind("describe:evaluate", method="describe"),
     "describe_synthetic": Kind("describe:evaluate_synthetic", needs_data=False, method="describe"),
-    "inbetween": Kind("transitions:evaluate", model="optional", method="in_between"),
-    "continuation": Kind("transitions:evaluate", model="optional", method="extend"),
+    "inbetween": Kind("seams:evaluate_transitions", model="optional", method="in_between"),
+    "continuation": Kind("seams:evaluate_transitions", model="optional", method="extend"),
     "retrieval": Kind("retrieval:evaluate", model="optional", outputs=True),
     "humanml3d": Kind(
         "humanml3d:evaluate", "HumanML3D (a folder with new_joint_vecs, texts and test.txt)", model="optional",
@@ -170,13 +146,13 @@ KINDS = {
     "chat": Kind("chat:evaluate", "the recorded dialogues (a folder with val.jsonl)"),
     "chat_fresh": Kind("chat:evaluate_fresh", needs_data=False),
     "face_instructions": Kind("face_instructions:evaluate", needs_data=False, outputs=True),
-    "face_language": Kind("face_language:evaluate", needs_data=False),
+    "face_language": Kind("face_instructions:evaluate_language", needs_data=False),
     "speech_face": Kind("speech_face:evaluate", "the recordings of speech and faces, or a speech cache with --store"),
-    "word_times": Kind("word_times:evaluate", "the recordings of speech with word times"),
+    "word_times": Kind("words:evaluate", "the recordings of speech with word times"),
     "gesture": Kind(
         "gesture:evaluate", "recorded talks (sounds with motions of the same name)", model="optional", outputs=True
     ),
-    "gesture_words": Kind("gesture_words:evaluate", needs_data=False),
+    "gesture_words": Kind("words:evaluate_gestures", needs_data=False),
     "families": Kind("judges:evaluate_families", needs_data=False, model=False),
     "predicates": Kind("judges:evaluate_predicates", model=False),
     "retrieval_judge": Kind("judges:evaluate_retrieval", model=False),
@@ -206,11 +182,7 @@ def list_suites() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """The file of a suite.
-
-    Raises:
-        UserError: no such suite; names the nearest and what there is.
-    """
+    """The file of a suite; raises UserError for an unknown one, with the nearest name."""
     available = list_suites()
     if name not in available:
         close = difflib.get_close_matches(name, available, 1)

@@ -13,6 +13,7 @@ from avatargpt.evaluation import corpus, suites
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.kinematics.joints import Signals
+from avatargpt.kinematics.measures import drift, foot_skate, heading_frame, mpjpe_heading, peak_speeds, start_aligned
 from avatargpt.metrics.geometry import predicates
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
@@ -84,8 +85,6 @@ def score(
         chart: where to draw the error over clip length (.png), or None.
         keyframed: held-out keyframed clips: their error, and code usage over all held-out clips together.
     """
-    from avatargpt.kinematics.measures import drift, foot_skate, mpjpe_heading, peak_speeds
-
     options = suite.options
     error: list[float] = []
     rare: list[bool] = []
@@ -156,8 +155,6 @@ def _checks_kept(real: Motion, rebuilt: Motion) -> list[float]:
 
 # Pose error (heading frame) and distance of the root path over time, binned; (clips, bins), mm.
 def _curves(long: list[Motion], reconstruct: Reconstruct, bin_seconds: float = 5.0) -> dict[str, np.ndarray]:
-    from avatargpt.kinematics.measures import heading_frame, start_aligned
-
     pose, path = [], []
     for motion in long:
         rebuilt = reconstruct(motion)

@@ -1,4 +1,4 @@
-"""The encoder of the decode loop, and the matrix maps it shares with the decoder.
+"""The encoder of the decode loop, its inputs, and the matrix maps it shares with the decoder.
 
 Each weight is laid out once for the processor and the number of rows. Shapes: B prompts, S inputs, H heads of D, d =
 d_model.

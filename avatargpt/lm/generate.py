@@ -1,4 +1,4 @@
-"""The decode loop, for text and motion alike: greedy, sampling, beams, guidance, exact lengths."""
+"""The decode loop, for text and motion alike: greedy, seeded sampling, beams, guidance, exact lengths."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -30,13 +30,11 @@ from avatargpt.long.stream import Frames, MotionStream, Span
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
 from avatargpt.planning.types import Activity, Planner
 from avatargpt.requests.english import lemmas
+from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
 from avatargpt.requests.vector_index import ranked
 from vqvae.errors import UserError
-
-if TYPE_CHECKING:
-    from avatargpt.requests.phrase_index import PhraseIndex
-    from vqvae.motion import Motion
+from vqvae.motion import Motion
 
 # of the plan that a scene begins with, as of `avatargpt plan`
 PLAN_ACTIVITIES = 3
@@ -169,17 +167,11 @@ class Embodied(Protocol):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Frames that are final.
+    """Frames that are final."""
 
-    Attributes:
-        start: number of the first frame.
-        motion: the frames at their place in the world; the first of all is above the origin and faces +Z.
-        spans: steps finished since the last chunk; their frames may come in later chunks.
-    """
-
-    start: int
-    motion: Motion
-    spans: tuple[Span, ...]
+    start: int  # number of the first frame
+    motion: Motion  # the frames at their place in the world; the first of all is above the origin and faces +Z
+    spans: tuple[Span, ...]  # steps finished since the last chunk; their frames may come in later chunks
 
     @property
     def frames(self) -> Frames:

@@ -1,7 +1,5 @@
-"""`StepPipeline`: motion codes for the steps of a plan, clause by clause, with transitions between them.
-
-A clause gets several candidates, of which the best is chosen and trimmed; in-between samples lead to it.
-"""
+"""`StepPipeline`: motion codes for the steps of a plan, clause by clause, with transitions between them."""
+# A clause gets several candidates, of which the best is chosen and trimmed; in-between samples lead to it.
 
 from __future__ import annotations
 
@@ -51,18 +49,13 @@ MIN_MOVING_SHARE = 0.3  # of a clip whose ends are trimmed
 
 @dataclass(frozen=True)
 class StepClause:
-    """One clause of a step, generated in one piece.
+    """One clause of a step, generated in one piece."""
 
-    Attributes:
-        step: number of the step within its activity.
-        caption: of the phrase index. tokens: length. seed: of its candidates. turn: where it is one.
-    """
-
-    step: int
-    caption: str
-    tokens: int
-    seed: int
-    turn: Turn | None = None
+    step: int  # number of the step within its activity
+    caption: str  # of the phrase index
+    tokens: int  # length
+    seed: int  # of its candidates
+    turn: Turn | None = None  # where it is one
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,8 @@
-"""Long motion on disk while it grows: shards (each a motion file), a list of spans, and the result joined from them.
-
-Beside OUT.npz lies a folder OUT.parts with 000000.npz, 000001.npz ... (each a motion of its own, in the world's frame),
-spans.jsonl (one line per finished activity's steps) and about.json. Everything is written atomically or by appending
-whole lines, so that a killed run leaves files that `join` turns into the result. While a process
-writes or joins the parts, the folder is locked.
-"""
+"""Long motion on disk while it grows: shards (each a motion file), a list of spans, and the result joined from them."""
+# Beside OUT.npz lies a folder OUT.parts with 000000.npz, 000001.npz ... (each a motion of its own, in the world's
+# frame), spans.jsonl (one line per finished activity's steps) and about.json. Everything is written atomically or by
+# appending whole lines, so that a killed run leaves files that `join` turns into the result. While a process writes or
+# joins the parts, the folder is locked.
 
 from __future__ import annotations
 
@@ -217,27 +215,18 @@ BUSY = "a run is writing it, or its parts are being joined; wait until that is o
 
 @dataclass(frozen=True)
 class Span:
-    """Frames [start, end) of one step.
-
-    Attributes:
-        activity: number of the activity, from 0. task: its text.
-        step: number of the step within it, from 0. text: as planned.
-        caption: that it was generated from, clauses joined by "then".
-        transition: number of frames at the start that are a transition from the step before.
-        described: the model's description of the frames; empty until the activity is over.
-        note: another action shown in place of the step, or that it may not look as it reads; else empty.
-    """
+    """Frames [start, end) of one step."""
 
     start: int
     end: int
-    activity: int
-    task: str
-    step: int
-    text: str
-    caption: str
-    transition: int = 0
-    described: str = ""
-    note: str = ""
+    activity: int  # number of the activity, from 0
+    task: str  # its text
+    step: int  # number of the step within it, from 0
+    text: str  # as planned
+    caption: str  # that it was generated from, clauses joined by "then"
+    transition: int = 0  # number of frames at the start that are a transition from the step before
+    described: str = ""  # the model's description of the frames; empty until the activity is over
+    note: str = ""  # another action shown in place of the step, or that it may not look as it reads; else empty
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,9 +1,7 @@
-"""Tables of the geometric checks that a clip or a caption must pass.
-
-The tables are suites: `families` (keyframed families: checks by parameters, words that name it) and
-`predicates` (classes of recorded clips). Traits of a style are not listed: a trait counts where
-nearly all training clips of an action in a style show it beside plain clips of the same action.
-"""
+"""Tables of the geometric checks that a clip or a caption must pass."""
+# The tables are suites: `families` (keyframed families: checks by parameters, words that name it) and `predicates`
+# (classes of recorded clips). Traits of a style are not listed: a trait counts where nearly all training clips of an
+# action in a style show it beside plain clips of the same action.
 
 from __future__ import annotations
 
@@ -62,28 +60,18 @@ KEYS = ("name", "words", "checks", "also")
 
 @dataclass(frozen=True)
 class Family:
-    """One family.
+    """One family."""
 
-    Attributes:
-        name: of the family.
-        words: a sentence that matches it names the family.
-        checks: ``(when, check)``: the check holds for clips whose parameters are as `when` says (empty: always). In a
-            check, "$name" stands for a parameter of the clip, "$side" and "$other" for its sides.
-        also: families whose sentences are right for it too, as one is a case of the other.
-    """
-
-    name: str
-    words: Words
+    name: str  # of the family
+    words: Words  # a sentence that matches it names the family
+    # ``(when, check)``: the check holds for clips whose parameters are as `when` says (empty: always). In a check,
+    # "$name" stands for a parameter of the clip, "$side" and "$other" for its sides
     checks: tuple[tuple[dict[str, Any], Any], ...]
-    also: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()  # families whose sentences are right for it too, as one is a case of the other
 
 
 def read_families(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Family]:
-    """The `classes` of a suite of kind ``families``.
-
-    Args:
-        rows: as in the suite's file. name: of the suite.
-    """
+    """The `classes` of a suite of kind ``families``. `rows`: as in the suite's file. `name`: of the suite."""
     families: dict[str, Family] = {}
     for row in rows:
         where = f"suite {name}, family {row.get('name')!r}"
@@ -318,16 +306,11 @@ Kind = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Manner:
-    """One action in one style.
+    """One action in one style."""
 
-    Attributes:
-        traits: checks that compare with a plain rendition. passing: of the action's own checks those that still hold.
-        plain: plain renditions.
-    """
-
-    traits: list[Any]
-    passing: list[Any]
-    plain: list[Signals]
+    traits: list[Any]  # checks that compare with a plain rendition
+    passing: list[Any]  # of the action's own checks those that still hold
+    plain: list[Signals]  # plain renditions
 
     def matches(self, motion: Signals) -> bool:
         """Whether `motion` passes and shows every trait beside most of the plain renditions."""

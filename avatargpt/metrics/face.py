@@ -1,11 +1,9 @@
-"""Figures of faces and of parsed instructions: action units, emotions, readings of scores, short events.
-
-AUF1 and AUEmo after InstructAvatar (arXiv 2405.15758): the paper detects action units in three random frames of a video
-and keeps those found in all three; AUF1 is the F1 of that set against the reference's, averaged over samples, AUEmo the
-recall of the units that are typical of the emotion. Here units are read from the ARKit weights themselves
-(`instruct_data.face.emotions`), by the paper's three-frame rule and over the whole clip, so figures are comparable
-among each other, not with the paper's.
-"""
+"""Figures of faces and of parsed instructions: action units, emotions, readings of scores, short events."""
+# AUF1 and AUEmo after InstructAvatar (arXiv 2405.15758): the paper detects action units in three random frames of a
+# video and keeps those found in all three; AUF1 is the F1 of that set against the reference's, averaged over samples,
+# AUEmo the recall of the units that are typical of the emotion. Here units are read from the ARKit weights themselves
+# (`instruct_data.face.emotions`), by the paper's three-frame rule and over the whole clip, so figures are comparable
+# among each other, not with the paper's.
 
 from __future__ import annotations
 

@@ -72,21 +72,13 @@ GROUPS: tuple[frozenset[str], ...] = (
 
 @dataclass
 class EventResult:
-    """The outcome of one event.
+    """The outcome of one event."""
 
-    Attributes:
-        event: as in the score.
-        level: apex of the signal (1 = fully done).
-        onset: seconds at which half the rise is reached; NaN for states and missing events.
-        peaks: how often.
-        faults: what is wrong, empty = passed.
-    """
-
-    event: Event
-    level: float = 0.0
-    onset: float = float("nan")
-    peaks: int = 0
-    faults: list[str] = field(default_factory=list)
+    event: Event  # as in the score
+    level: float = 0.0  # apex of the signal (1 = fully done)
+    onset: float = float("nan")  # seconds at which half the rise is reached; NaN for states and missing events
+    peaks: int = 0  # how often
+    faults: list[str] = field(default_factory=list)  # what is wrong, empty = passed
 
     @property
     def passed(self) -> bool:

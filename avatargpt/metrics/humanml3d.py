@@ -1,27 +1,175 @@
-"""HumanML3D's evaluator (Guo et al. 2022), read from its published files: texts and motions as vectors of one space.
-
-Words are GloVe vectors of 300 numbers (Pennington et al. 2014) with one of fifteen classes each: universal parts of
-speech, where words about places, bodies, objects, actions and manners have their own (`WordVectorizer` of their code).
-"""
+"""HumanML3D's evaluator (Guo et al. 2022), read from its published files: texts and motions as vectors of one space."""
+# Words are GloVe vectors of 300 numbers (Pennington et al. 2014) with one of fifteen classes each: universal parts of
+# speech, where words about places, bodies, objects, actions and manners have their own (`WordVectorizer` of their
+# code).
 
 from __future__ import annotations
 
 import hashlib
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
-from avatargpt.metrics.humanml3d_networks import MAX_FRAMES, POSE, UNIT, MatchingNetwork, shape_of
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array, read_plain_pickle
 from vqvae.io.files import parsing, read_text, regular_file
 from vqvae.io.tensors import load_checkpoint_file, no_larger_than
+
+UNIT = 4  # frames of one step of the movement encoder
+MAX_FRAMES = 196  # of a motion; shorter ones are padded to it
+
+
+class Crop(NamedTuple):
+    """Frames `start` to `start + frames` of a clip."""
+
+    start: int
+    frames: int
+
+
+def drawn_crop(frames: int, rng: np.random.Generator) -> Crop:
+    """A random part of a clip: whole units of 4 frames, in one of three draws one less, at a random place.
+
+    Args:
+        frames: of the clip, 8 or more.
+    """
+    if frames < 2 * UNIT:
+        raise ValueError(f"{frames} frames; accepted {2 * UNIT} or more")
+    units = frames // UNIT - int(rng.integers(3) == 2)
+    length = units * UNIT
+    return Crop(int(rng.integers(frames - length + 1)), length)
+
+
+def whole_units(frames: int) -> int:
+    """Frames of a generated motion that count: at most 196, in whole units."""
+    if frames < UNIT:
+        raise ValueError(f"{frames} frames; accepted {UNIT} or more")
+    return min(frames, MAX_FRAMES) // UNIT * UNIT
+
+
+POSE = 259  # HumanML3D's 263 features without the contacts of the feet
+DROPOUT, SLOPE = 0.2, 0.2
+
+
+class EvaluatorShape(NamedTuple):
+    """Sizes of the networks; the defaults are those published."""
+
+    word: int = 300  # of a word's vector
+    tags: int = 15  # classes of words
+    # width, movement: channels and output of the movement encoder
+    width: int = 512
+    movement: int = 512
+    # text, motion: of the two recurrent layers
+    text: int = 512
+    motion: int = 1024
+    joint: int = 512  # of the common embedding
+
+
+class MovementEncoder(nn.Module):
+    """(B, T, 259) normalised features -> (B, T / 4, movement): two convolutions that halve the frames."""
+
+    def __init__(self, width: int, out: int, pose: int = POSE) -> None:
+        super().__init__()
+        self.width, self.out = width, out
+        self.main = nn.Sequential(
+            nn.Conv1d(pose, width, 4, 2, 1), nn.Dropout(DROPOUT), nn.LeakyReLU(SLOPE),
+            nn.Conv1d(width, out, 4, 2, 1), nn.Dropout(DROPOUT), nn.LeakyReLU(SLOPE),
+        )  # fmt: skip
+        self.out_net = nn.Linear(out, out)
+
+    def forward(self, features: Tensor) -> Tensor:
+        out: Tensor = self.out_net(self.main(features.transpose(1, 2)).transpose(1, 2))
+        return out
+
+
+class _Recurrent(nn.Module):
+    """The last states of a recurrent layer in both directions, through two linear layers."""
+
+    def __init__(self, width: int, joint: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(width, width, batch_first=True, bidirectional=True)
+        self.output_net = nn.Sequential(
+            nn.Linear(2 * width, width), nn.LayerNorm(width), nn.LeakyReLU(SLOPE), nn.Linear(width, joint)
+        )
+        self.hidden = nn.Parameter(torch.randn(2, 1, width))
+
+    def summary(self, rows: Tensor, lengths: Tensor) -> Tensor:
+        """(B, L, width), of which row b counts up to `lengths[b]` >= 1 -> (B, joint), in the order of the rows."""
+        packed = pack_padded_sequence(rows, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        begin = self.hidden.expand(-1, len(rows), -1).contiguous()
+        _, last = self.gru(packed, begin)
+        out: Tensor = self.output_net(torch.cat([last[0], last[1]], -1))
+        return out
+
+
+class TextEncoder(_Recurrent):
+    """Words with their classes -> the common embedding."""
+
+    def __init__(self, shape: EvaluatorShape) -> None:
+        super().__init__(shape.text, shape.joint)
+        self.pos_emb = nn.Linear(shape.tags, shape.word)
+        self.input_emb = nn.Linear(shape.word, shape.text)
+
+    def forward(self, words: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """(B, L, word) vectors, (B, L, tags) one-hot classes, (B,) words that count -> (B, joint)."""
+        return self.summary(self.input_emb(words + self.pos_emb(tags)), lengths)
+
+
+class MotionEncoder(_Recurrent):
+    """Movements -> the common embedding."""
+
+    def __init__(self, shape: EvaluatorShape) -> None:
+        super().__init__(shape.motion, shape.joint)
+        self.input_emb = nn.Linear(shape.movement, shape.motion)
+
+    def forward(self, movements: Tensor, lengths: Tensor) -> Tensor:
+        """(B, L, movement), (B,) movements that count -> (B, joint)."""
+        return self.summary(self.input_emb(movements), lengths)
+
+
+class MatchingNetwork(nn.Module):
+    """The three encoders."""
+
+    def __init__(self, shape: EvaluatorShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.movement_encoder = MovementEncoder(shape.width, shape.movement)
+        self.text_encoder = TextEncoder(shape)
+        self.motion_encoder = MotionEncoder(shape)
+
+    def of_text(self, words: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """See `TextEncoder.forward`."""
+        out: Tensor = self.text_encoder(words, tags, lengths)
+        return out
+
+    def of_motion(self, features: Tensor, frames: Tensor) -> Tensor:
+        """(B, 196, 263) normalised features, zero behind their end, and (B,) frames that count -> (B, joint)."""
+        movements = self.movement_encoder(features[..., :POSE])
+        out: Tensor = self.motion_encoder(movements, frames // UNIT)
+        return out
+
+    def forward(
+        self, words: Tensor, tags: Tensor, lengths: Tensor, features: Tensor, frames: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Both embeddings, see `of_text` and `of_motion`."""
+        return self.of_text(words, tags, lengths), self.of_motion(features, frames)
+
+
+def shape_of(state: Mapping[str, Tensor]) -> EvaluatorShape:
+    """The sizes that the weights of a `MatchingNetwork` were made with."""
+    text, motion = state["text_encoder.input_emb.weight"], state["motion_encoder.input_emb.weight"]
+    return EvaluatorShape(
+        text.shape[1], state["text_encoder.pos_emb.weight"].shape[1], len(state["movement_encoder.main.0.bias"]),
+        motion.shape[1], text.shape[0], motion.shape[0], len(state["text_encoder.output_net.3.bias"]),
+    )  # fmt: skip
+
 
 TAGS = (
     "VERB", "NOUN", "DET", "ADP", "NUM", "AUX", "PRON", "ADJ", "ADV", "Loc_VIP", "Body_VIP", "Obj_VIP", "Act_VIP",
@@ -61,11 +209,7 @@ class Words(NamedTuple):
 
 
 class Vocabulary:
-    """Words with their vectors.
-
-    Args:
-        words: distinct. vectors: (words, D) float32.
-    """
+    """Words with their vectors. `words`: distinct. `vectors`: (words, D) float32."""
 
     def __init__(self, words: Sequence[str], vectors: np.ndarray, where: str = "vocabulary") -> None:
         x = np.ascontiguousarray(vectors, np.float32)
@@ -100,11 +244,6 @@ class Vocabulary:
                 rows[i, k], tag = self.look_up(token)
                 tags[i, k, tag] = 1
         return Words(self.vectors[rows], tags, lengths)
-
-
-def has_vocabulary(folder: Path) -> bool:
-    """Whether the files of the published vocabulary lie there."""
-    return (folder / FILES[0]).is_file()
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
@@ -234,7 +373,7 @@ def load_evaluator(folder: str | os.PathLike[str], device: str | torch.device = 
             network = MatchingNetwork(shape_of(state))
         network.load_state_dict(state)
     meta = _first_folder(here, STATISTICS, lambda p: (p / "mean.npy").is_file(), "mean.npy with std.npy")
-    glove = _first_folder(here, VOCABULARIES, has_vocabulary, "our_vab_data.npy")
+    glove = _first_folder(here, VOCABULARIES, lambda p: (p / FILES[0]).is_file(), "our_vab_data.npy")
     mean, std = (np.array(map_array(meta / f"{name}.npy")) for name in ("mean", "std"))
     return Evaluator(network, mean, std, read_vocabulary(glove), device, str(meta))
 

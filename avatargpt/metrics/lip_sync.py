@@ -55,28 +55,22 @@ def movements(curves: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Lips:
-    """Shares as lists of 0 and 1 (one entry per phone), and values per event, over any number of clips.
+    """Shares as lists of 0 and 1 (one entry per phone), and values per event, over any number of clips."""
 
-    Attributes:
-        closure: p, b, m with closed lips in a frame of theirs or next to it.
-        closure_vowel, closure_consonant: vowels, other consonants away from any p, b, m with closed lips inside.
-        contact, contact_vowel, contact_consonant: the same for f, v, p, b and m counting as neither.
-        opened: open vowels of at least 80 ms whose jaw opens.
-        silence: largest mouth channel of each pause, from 150 ms after speech to 150 ms before it.
-        onset: ms from the teacher's onset of movement to this one's, after each pause.
-        closure_lag: ms from the teacher's middle of a closure to this one's.
-    """
-
-    closure: list[float] = field(default_factory=list)
+    closure: list[float] = field(default_factory=list)  # p, b, m with closed lips in a frame of theirs or next to it
+    # closure_vowel, closure_consonant: vowels, other consonants away from any p, b, m with closed lips inside
     closure_vowel: list[float] = field(default_factory=list)
     closure_consonant: list[float] = field(default_factory=list)
+    # contact, contact_vowel, contact_consonant: the same for f, v, p, b and m counting as neither
     contact: list[float] = field(default_factory=list)
     contact_vowel: list[float] = field(default_factory=list)
     contact_consonant: list[float] = field(default_factory=list)
-    opened: list[float] = field(default_factory=list)
+    opened: list[float] = field(default_factory=list)  # open vowels of at least 80 ms whose jaw opens
+    # Largest mouth channel of each pause, from 150 ms after speech to 150 ms before it
     silence: list[float] = field(default_factory=list)
+    # ms from the teacher's onset of movement to this one's, after each pause
     onset: list[float] = field(default_factory=list)
-    closure_lag: list[float] = field(default_factory=list)
+    closure_lag: list[float] = field(default_factory=list)  # ms from the teacher's middle of a closure to this one's
 
     def add(self, curves: np.ndarray, phones: Sequence[Phone], teacher: np.ndarray | None = None) -> None:
         """Count one clip: (T, 55) curves at 30 fps, its phones, and what the teacher makes of them."""

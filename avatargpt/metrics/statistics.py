@@ -1,7 +1,5 @@
-"""Statistics of figures and of sets of clips: intervals, Frechet distance, diversity, multimodality.
-
-Which features a set consists of decides what a distance means: see `avatargpt.kinematics.movement`.
-"""
+"""Statistics of figures and of sets of clips: intervals, Frechet distance, diversity, multimodality."""
+# Which features a set consists of decides what a distance means: see `avatargpt.kinematics.measures`.
 
 from __future__ import annotations
 
@@ -11,6 +9,17 @@ from typing import NamedTuple
 import numpy as np
 
 from avatargpt.kinematics.measures import kinematic_features
+
+
+def roc_auc(true: np.ndarray, false: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a true item scores above a false one, ties half (Mann-Whitney)."""
+    both = np.concatenate([true, false])
+    order = both.argsort(kind="stable")
+    ranks = np.empty(len(both))
+    ranks[order] = np.arange(1, len(both) + 1)
+    _, group = np.unique(both, return_inverse=True)
+    ranks = (np.bincount(group, ranks) / np.bincount(group))[group]
+    return float((ranks[: len(true)].sum() - len(true) * (len(true) + 1) / 2) / (len(true) * len(false)))
 
 
 class Interval(NamedTuple):

@@ -63,7 +63,8 @@ def load_planner(
     if llm is not None and not name:
         from avatargpt.planning.language_planner import Fallback
 
-        planner = Fallback(_asking(llm, model, executable), lambda: _of_kind("", model, executable), tell or _logged)
+        tell = tell or logging.getLogger(__name__).warning
+        planner = Fallback(_asking(llm, model, executable), lambda: _of_kind("", model, executable), tell)
     else:
         planner = _of_kind(name, model, executable)
     if executable is None:
@@ -116,7 +117,3 @@ def _asking(llm: LanguageModel, model: MotionSide, executable: StepChecker | Non
         if model.phrase_index is not None:
             showable = SceneMovements(model.phrase_index, loaded.grounder, library)
     return LanguagePlanner(llm, showable, ranker, written)
-
-
-def _logged(line: str) -> None:
-    logging.getLogger(__name__).warning("%s", line)

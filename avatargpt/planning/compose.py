@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from avatargpt.planning.library import FIRST, LAST, MIDDLE, Part, Story
-from avatargpt.planning.persons import Person
+from avatargpt.planning.library import FIRST, LAST, MIDDLE, Part, Person, Story
 from avatargpt.planning.types import Activity
 from instruct_data.text.english import GERUND, THIRD, also_noun, gerund_of, third_of
 
@@ -88,17 +87,13 @@ _GIVE = re.compile(r"\b(?:puts|sets|lays|throws|drops|hands|tosses|gives|places|
 # picked up: a small state machine over the words of a plan. A pose that no word changes stays the same.
 @dataclass(frozen=True)
 class Pose:
-    """The known state of the body between two steps.
+    """The known state of the body between two steps."""
 
-    Attributes:
-        base: ``unknown`` (not yet), ``stand``, ``low`` (bent, squatting, fallen), ``sit``, ``kneel``, ``lie``.
-        aloft: up on a ladder or the like. water: swimming. items: picked up, by name.
-    """
-
+    # ``unknown`` (not yet), ``stand``, ``low`` (bent, squatting, fallen), ``sit``, ``kneel``, ``lie``
     base: str = UNKNOWN
-    aloft: bool = False
-    water: bool = False
-    items: frozenset[str] = frozenset()
+    aloft: bool = False  # up on a ladder or the like
+    water: bool = False  # swimming
+    items: frozenset[str] = frozenset()  # picked up, by name
 
 
 START = Pose()
@@ -295,19 +290,14 @@ def plain_task(task: str) -> str:
 
 @dataclass
 class State:
-    """The state of a growing plan, for its consistency.
+    """The state of a growing plan, for its consistency."""
 
-    Attributes:
-        pose: after the last step. steps: so far, with marks. tasks: so far, as `plain_task` gives them.
-        begun: the actor was named. turns: bridges so far. count: activities so far.
-    """
-
-    pose: Pose
-    steps: set[str]
-    tasks: set[str]
-    begun: bool = False
-    turns: int = 0
-    count: int = 0
+    pose: Pose  # after the last step
+    steps: set[str]  # so far, with marks
+    tasks: set[str]  # so far, as `plain_task` gives them
+    begun: bool = False  # the actor was named
+    turns: int = 0  # bridges so far
+    count: int = 0  # activities so far
 
     @classmethod
     def fresh(cls) -> State:

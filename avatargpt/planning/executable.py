@@ -7,18 +7,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from avatargpt.planning.answers import normalized
-from avatargpt.planning.persons import gender_of
+from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.planning.library import gender_of, normalized
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
 from instruct_data.planning import STEP_TASKS
-
-if TYPE_CHECKING:
-    from avatargpt.lm.text_encoder import SentenceGrounder
 
 # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
 MIN_SCORE = 0.62

@@ -15,8 +15,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.planning.compose import ActivityChooser, State, Weak, follow, plain_task, sentence, statement, tell
-from avatargpt.planning.library import FIRST, LAST, MIDDLE, Part, PlanLibrary, Story
-from avatargpt.planning.persons import Person, actor_of, embedded, gender_of, neutral, role_names, who
+from avatargpt.planning.library import (
+    FIRST,
+    LAST,
+    MIDDLE,
+    Part,
+    Person,
+    PlanLibrary,
+    Story,
+    actor_of,
+    embedded,
+    gender_of,
+    neutral,
+    role_names,
+    who,
+)
 from avatargpt.planning.types import Activity, Plan, check_plan, check_scene, check_slots
 from avatargpt.requests.english import lemmas, strange_names
 from avatargpt.requests.vector_index import ranked, unit
@@ -85,11 +98,7 @@ def _best(values: np.ndarray, count: int) -> float:
 # Nearness is by the frozen sentence encoder and by rare words in common: a sentence vector is mostly about the actor.
 # All numbers were chosen by reading the first plans for the sixty scenes of `eval/suites/plans.yaml`.
 class Retriever:
-    """Looks scenes up in the library.
-
-    Args:
-        library: with its kinds. grounder: the sentence encoder of its vectors.
-    """
+    """Looks scenes up in the library. `library`: with its kinds. `grounder`: the sentence encoder of its vectors."""
 
     def __init__(self, library: PlanLibrary, grounder: SentenceGrounder) -> None:
         self.library, self.grounder = library, grounder

@@ -1,6 +1,6 @@
 """Scores of plans: a small network that distinguishes coherent from corrupted activities, and a sum of terms."""
 # The network reads sentence vectors and the number of shared rare words: of the scene, the activity, the last step
-# before it and its steps in order. The actor is found by rules (`avatargpt.planning.persons`); the weights of the terms
+# before it and its steps in order. The actor is found by rules (`avatargpt.planning.library`); the weights of the terms
 # are by hand.
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from avatargpt.planning.library import PlanLibrary
-from avatargpt.planning.persons import actor_of, embedded, neutral, unmarked, who
+from avatargpt.planning.library import PlanLibrary, actor_of, embedded, neutral, unmarked, who
 from avatargpt.planning.types import Activity
 from avatargpt.requests.english import GENDER_OF, WORD, WordIndex, lemmas, strange_names, subject_of
 from avatargpt.requests.vector_index import unit
@@ -31,18 +30,13 @@ COSINE_FEATURES, WORD_FEATURES = 6, 5
 
 @dataclass(frozen=True)
 class Question:
-    """One activity to be judged; K components everywhere.
+    """One activity to be judged; K components everywhere."""
 
-    Attributes:
-        scene: (K,). task: (K,). before: (K,) the step before, zeros where there is none. steps: (n <= 6, K).
-        words: (5,) what the texts have in common (`Overlap`).
-    """
-
-    scene: np.ndarray
-    task: np.ndarray
-    before: np.ndarray
-    steps: np.ndarray
-    words: np.ndarray
+    scene: np.ndarray  # (K,)
+    task: np.ndarray  # (K,)
+    before: np.ndarray  # (K,) the step before, zeros where there is none
+    steps: np.ndarray  # (n <= 6, K)
+    words: np.ndarray  # (5,) what the texts have in common (`Overlap`)
 
 
 class Overlap:
@@ -208,21 +202,15 @@ def strangers(scene: str, steps: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Worth:
-    """Terms of a plan.
+    """Terms of a plan."""
 
-    Attributes:
-        coherent: mean probability that an activity makes sense in the scene.
-        known_steps: mean of the steps' scores, each at most 1.
-        weak, repeated, strangers: shares of steps hardly known, that repeat one, and done by another person.
-        names: 1 where people are named that the scene does not mention, else 0.
-    """
-
-    coherent: float
-    known_steps: float
+    coherent: float  # mean probability that an activity makes sense in the scene
+    known_steps: float  # mean of the steps' scores, each at most 1
+    # weak, repeated, strangers: shares of steps hardly known, that repeat one, and done by another person
     weak: float
     repeated: float
     strangers: float
-    names: float
+    names: float  # 1 where people are named that the scene does not mention, else 0
 
     @property
     def sum(self) -> float:

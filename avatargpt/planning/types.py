@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,17 +23,11 @@ MAX_STEPS = 12  # of one activity
 
 @dataclass(frozen=True)
 class Activity:
-    """An activity of a person: the middle of the three levels scene -> activity -> step.
+    """An activity of a person: the middle of the three levels scene -> activity -> step."""
 
-    Attributes:
-        task: the activity in a short sentence.
-        steps: the visible movements, in order; at least one.
-        seconds: of each step, where the planner gives them; else empty.
-    """
-
-    task: str
-    steps: tuple[str, ...]
-    seconds: tuple[float, ...] = ()
+    task: str  # the activity in a short sentence
+    steps: tuple[str, ...]  # the visible movements, in order; at least one
+    seconds: tuple[float, ...] = ()  # of each step, where the planner gives them; else empty
 
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"task": self.task, "steps": list(self.steps)}
@@ -56,19 +51,12 @@ class Activity:
 
 @dataclass(frozen=True)
 class Plan:
-    """A scene with its activities.
+    """A scene with its activities."""
 
-    Attributes:
-        scene: as it was asked.
-        activities: in order.
-        planner: which planner answered.
-        notes: what was replaced or asked again, one sentence each.
-    """
-
-    scene: str
-    activities: tuple[Activity, ...]
-    planner: str = ""
-    notes: tuple[str, ...] = field(default=())
+    scene: str  # as it was asked
+    activities: tuple[Activity, ...]  # in order
+    planner: str = ""  # which planner answered
+    notes: tuple[str, ...] = field(default=())  # what was replaced or asked again, one sentence each
 
     def to_json(self) -> dict[str, Any]:
         """The form of the ``--json`` contract, with `planner` and, where there are any, `notes`."""
@@ -167,8 +155,6 @@ def planning_task(name: str) -> registry.Task:
     Raises:
         UserError: there is none of that name; suggests the nearest and lists all.
     """
-    import difflib
-
     if name in PLANNING_TASKS:
         return registry.get_task(name)
     close = difflib.get_close_matches(name, PLANNING_TASKS, 1)

@@ -70,22 +70,16 @@ SHAPES: dict[str, tuple[Shape, int]] = {
 
 @dataclass(frozen=True)
 class Route:
-    """A path on the floor.
+    """A path on the floor."""
 
-    Attributes:
-        shape: a name in `SHAPES`. side: to which it begins, left or right. count: how often a circle is gone.
-        size: factor of its time. words: the request without it. degrees: of a `TURN`.
-        metres: how far, 0 = as it comes.
-        legs: of `WAYPOINTS`, each its direction, degrees to the left, and its share of the way.
-    """
-
-    shape: str
-    side: str
-    count: int
-    size: float
-    words: str
-    degrees: float = 90.0
-    metres: float = 0.0
+    shape: str  # a name in `SHAPES`
+    side: str  # to which it begins, left or right
+    count: int  # how often a circle is gone
+    size: float  # factor of its time
+    words: str  # the request without it
+    degrees: float = 90.0  # of a `TURN`
+    metres: float = 0.0  # how far, 0 = as it comes
+    # Of `WAYPOINTS`, each its direction, degrees to the left, and its share of the way
     legs: tuple[tuple[float, float], ...] = ()
 
     @classmethod
@@ -135,37 +129,24 @@ class Route:
 
 @dataclass(frozen=True)
 class ClauseSpec:
-    """One clause of a request with the caption that it is shown by.
+    """One clause of a request with the caption that it is shown by."""
 
-    Attributes:
-        caption: of the phrase index, or the clause itself where no phrasing is near.
-        similarity: cosine of the clause to its phrasing plus `OVERLAP_WEIGHT` times their overlap in words.
-        lengths: motion tokens of clips with this caption, from short to long; empty = unknown.
-        turn: of a clause that is a turn and nothing else. route: the path that it names.
-        action: class of the phrasing, empty where none is near. concurrent: action of arms or head at the same time.
-        phrasing: the nearest one. words: of the request. style: that it is shown in, empty = none.
-        known: probability that the action is a known one.
-        alternatives: another caption of the action, and another action that the words may mean; tried where this one
-            fails the clause.
-        avoid: actions that were denied, and their captions.
-        clause: as it was typed, None = not read. in_sequence: a concurrent action that is only possible afterwards.
-    """
-
-    caption: str
-    similarity: float
-    lengths: tuple[int, ...] = ()
-    turn: Turn | None = None
-    route: Route | None = None
-    action: str = ""
-    concurrent: ClauseSpec | None = None
-    phrasing: str = ""
-    words: str = ""
-    style: str = ""
-    known: float = 1.0
-    clause: Clause | None = None
+    caption: str  # of the phrase index, or the clause itself where no phrasing is near
+    similarity: float  # cosine of the clause to its phrasing plus `OVERLAP_WEIGHT` times their overlap in words
+    lengths: tuple[int, ...] = ()  # motion tokens of clips with this caption, from short to long; empty = unknown
+    turn: Turn | None = None  # of a clause that is a turn and nothing else
+    route: Route | None = None  # the path that it names
+    action: str = ""  # class of the phrasing, empty where none is near
+    concurrent: ClauseSpec | None = None  # action of arms or head at the same time
+    phrasing: str = ""  # the nearest one
+    words: str = ""  # of the request
+    style: str = ""  # that it is shown in, empty = none
+    known: float = 1.0  # probability that the action is a known one
+    clause: Clause | None = None  # as it was typed, None = not read
+    # Another caption of the action, and another action that the words may mean; tried where this one fails the clause
     alternatives: tuple[ClauseSpec, ...] = ()
-    avoid: tuple[tuple[str, str], ...] = ()
-    in_sequence: bool = False
+    avoid: tuple[tuple[str, str], ...] = ()  # actions that were denied, and their captions
+    in_sequence: bool = False  # a concurrent action that is only possible afterwards
 
     @property
     def not_shown(self) -> tuple[str, ...]:
@@ -228,18 +209,14 @@ TRAVEL_VERBS = frozenset("walk run jog stroll stride march sneak hike pace go mo
 
 @dataclass(frozen=True)
 class Lookup:
-    """The query for a clause.
+    """The query for a clause."""
 
-    Attributes:
-        words: with the side and the direction. core: those without target and style.
-        turn, route: see `ClauseSpec`. clause: as it was typed, None = only words.
-    """
-
-    words: str
-    core: str = ""
+    words: str  # with the side and the direction
+    core: str = ""  # those without target and style
+    # turn, route: see `ClauseSpec`
     turn: Turn | None = None
     route: Route | None = None
-    clause: Clause | None = None
+    clause: Clause | None = None  # as it was typed, None = only words
 
 
 def is_above(action: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.resources import sentence_model_folder
-from instruct_data.requests.wording import NUMERAL
+from instruct_data.requests.pairs import NUMERAL
 from instruct_data.text.english import THIRD
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
@@ -146,17 +146,13 @@ class WordIndex:
     """Cosine between bags of lemmas, weighted by how rare a lemma is among the n texts (tf-idf, binary tf).
 
     Plain arrays, for files: w lemmas, p pairs of a lemma and a text that has it.
-
-    Attributes:
-        words: w lemmas. starts: (w + 1,) int, where each one's texts begin in `texts`. texts: (p,) int, rows of texts.
-        weights: (w,) float32. norms: (n,) float32, lengths of the texts' bags.
     """
 
-    words: Sequence[str]
-    starts: np.ndarray
-    texts: np.ndarray
-    weights: np.ndarray
-    norms: np.ndarray
+    words: Sequence[str]  # w lemmas
+    starts: np.ndarray  # (w + 1,) int, where each one's texts begin in `texts`
+    texts: np.ndarray  # (p,) int, rows of texts
+    weights: np.ndarray  # (w,) float32
+    norms: np.ndarray  # (n,) float32, lengths of the texts' bags
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> WordIndex:
@@ -351,11 +347,7 @@ _FOREIGN = frozenset(
 
 
 def check_words(text: str, what: str = "scene") -> str:
-    """`text` on one line.
-
-    Raises:
-        UserError: nothing in it, too long, control characters, or not in Latin letters.
-    """
+    """`text` on one line; raises UserError where it is empty, too long, not Latin or has control characters."""
     if any(unicodedata.category(c) in ("Cc", "Cs", "Co") and c not in "\t\n\r" for c in text):
         raise UserError(f"{what}: control characters in the text; accepted plain text")
     line = " ".join(text.split())

@@ -1,9 +1,8 @@
 """The phrase index: retrieval of the captions, which the network was trained on, that requests mean."""
-
-# meaning; the nearest few vote for the action. Left, right, backward and manner are taken from the words themselves,
-# because sentence embeddings hardly tell them from one another. Of an action's captions the one is taken whose
-# attributes agree best with the clause: "knocks twice" for two knocks, "kicks" rather than "kicks while turning around"
-# for a kick. The index holds the project's own texts only.
+# Phrasings are compared with a clause by words and by meaning; the nearest few vote for the action. Left, right,
+# backward and manner are taken from the words themselves, because sentence embeddings hardly tell them from one
+# another. Of an action's captions the one is taken whose attributes agree best with the clause: "knocks twice" for two
+# knocks, "kicks" rather than "kicks while turning around" for a kick. The index holds the project's own texts only.
 
 from __future__ import annotations
 
@@ -13,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.requests import phrase_scoring, vector_index
 from avatargpt.requests.clause_spec import (
     BENT,
     STEADY,
@@ -34,38 +35,9 @@ from avatargpt.requests.clause_spec import (
     with_bends,
 )
 from avatargpt.requests.english import Manners, WordIndex, caption_about
-from avatargpt.requests.phrase_scoring import (
-    HAND,
-    OVERLAP_WEIGHT,
-    PLACE,
-    UNNAMED_COST,
-    VERSION,
-    KnownActionClassifier,
-    Marks,
-    PhraseScores,
-    derive_marks,
-    doing,
-    packed_marks,
-    phrase_scores,
-    requested_side,
-    unpacked_marks,
-)
 from avatargpt.requests.reader import RequestReader
-from avatargpt.requests.vector_index import (
-    Reduced,
-    Stored,
-    VectorIndex,
-    plain_vectors,
-    ranked,
-    read_file,
-    reduced,
-    write_file,
-)
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
-
-if TYPE_CHECKING:
-    from avatargpt.lm.text_encoder import SentenceGrounder
 
 # principal directions of the vectors that are kept in the file
 RANK = 104
@@ -158,17 +130,17 @@ class PhraseIndex:
 
     def __init__(
         self, keys: Sequence[str], captions: Sequence[dict[str, str]], classes: Sequence[str], sides: Sequence[str],
-        styles: dict[str, str], lengths: dict[str, list[int]], vectors: np.ndarray | Reduced,
-        marks: Marks | None = None, words: WordIndex | None = None,
+        styles: dict[str, str], lengths: dict[str, list[int]], vectors: np.ndarray | vector_index.Reduced,
+        marks: phrase_scoring.Marks | None = None, words: WordIndex | None = None,
     ) -> None:  # fmt: skip
         self.keys, self.classes, self.sides, self.styles = list(keys), list(classes), np.array(sides), styles
         self.captions = [{**c, "": STEADY[c[""]]} if c[""] in STEADY else c for c in captions]
         self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
-        self.index = VectorIndex(self.keys, vectors, words)
+        self.index = vector_index.VectorIndex(self.keys, vectors, words)
         self.rows = {k: i for i, k in enumerate(self.keys)}
-        self.marks = derive_marks(self.keys, self.captions, self.classes) if marks is None else marks
+        self.marks = phrase_scoring.derive_marks(self.keys, self.captions, self.classes) if marks is None else marks
         self.group = self.marks.group
-        self.classifier: KnownActionClassifier | None = None
+        self.classifier: phrase_scoring.KnownActionClassifier | None = None
         self.reader: RequestReader | None = None
         self.attributes: dict[str, CaptionAttributes] = {}
         self.user_actions: frozenset[str] = frozenset()
@@ -193,9 +165,9 @@ class PhraseIndex:
         # the latter: no phrasing of the action has that part ("roll the shoulders": a roll on the ground)
         with_verb, with_part = np.zeros((2, len(self.keys)), bool)
         for row in self.index.words.rows(verb).tolist():
-            row_verb, row_part = doing(self.keys[row])
+            row_verb, row_part = phrase_scoring.doing(self.keys[row])
             with_verb[row], with_part[row] = row_verb == verb, row_verb == verb and part in ("", row_part)
-        if part in ("", HAND):  # hands do nearly everything
+        if part in ("", phrase_scoring.HAND):  # hands do nearly everything
             return with_part, np.zeros_like(with_part)
         return with_part, with_verb & ~np.isin(self.group, self.group[with_part])
 
@@ -319,7 +291,7 @@ class PhraseIndex:
             manner = manner or style
             if turn is not None:  # its manner is in the words already
                 manner, core = "", text
-            scores = phrase_scores(self, text, core, manner, cosine)
+            scores = phrase_scoring.phrase_scores(self, text, core, manner, cosine)
             best = self._vote(scores.scores)
             similarity = float(scores.without_verb[best])
             if similarity < min_similarity:
@@ -331,7 +303,7 @@ class PhraseIndex:
             lengths = tuple(self.lengths.get(caption, ()))
             if caption in BENT:
                 bend, (caption,) = BENT[caption], STEADY.values()
-                if route is None and requested_side(text) == bend:
+                if route is None and phrase_scoring.requested_side(text) == bend:
                     route = Route(TURN, bend, 1, 1.0, "walk", 90.0)
             out.append(ClauseSpec(
                 caption, similarity, lengths, turn, route, self.classes[best], phrasing=self.keys[best], words=text,
@@ -343,7 +315,7 @@ class PhraseIndex:
 
     def _vote(self, scores: np.ndarray) -> int:
         """The best phrasing of the action that most of the nearest ones share, or a nearly identical one."""
-        nearest = ranked(scores, VOTERS)
+        nearest = vector_index.ranked(scores, VOTERS)
         foreign = nearest[self.group[nearest] != self.group[nearest[0]]]
         leads = not len(foreign) or scores[nearest[0]] - scores[foreign[0]] >= MIN_SINGLE_LEAD
         if scores[nearest[0]] >= MIN_SINGLE_SIMILARITY and leads:
@@ -358,12 +330,13 @@ class PhraseIndex:
         caption = self.captions[best][""]
         usual = self.rows.get(caption, best)
         rows = np.flatnonzero((self.group == self.group[best]) & self.marks.literal)
-        places = {*PLACE.findall(lookup.words), *(w for w in ("up", "down") if w in lookup.words.split())}
+        verticals = (w for w in ("up", "down") if w in lookup.words.split())
+        places = {*phrase_scoring.PLACE.findall(lookup.words), *verticals}
         clause = lookup.clause or Clause(action=lookup.words)
         value = {
             (caption if i == usual else self.keys[i]): float(scores[i]) + USUAL_CAPTION_BONUS * (i == usual)
             + agreement(clause, self.attributes.get(self.keys[i], {}))
-            - UNNAMED_COST * len({*PLACE.findall(self.keys[i])} - places)
+            - phrase_scoring.UNNAMED_COST * len({*phrase_scoring.PLACE.findall(self.keys[i])} - places)
             for i in sorted({*rows.tolist(), usual})
         }  # fmt: skip
         order = sorted(value, key=lambda text: -value[text])
@@ -381,7 +354,9 @@ class PhraseIndex:
             for text, i in pairs
         )
 
-    def _known_probability(self, best: int, similarity: float, turn: bool, scores: PhraseScores) -> float:
+    def _known_probability(
+        self, best: int, similarity: float, turn: bool, scores: phrase_scoring.PhraseScores
+    ) -> float:
         """The probability that the action is a known one."""
         if turn or (self.classes[best] in self.user_actions and similarity >= MIN_PHRASING_SIMILARITY):
             return 1.0
@@ -397,7 +372,7 @@ class PhraseIndex:
             return {}
         cosines = self.index.cosines(grounder.sentence(list(texts)))
         rows = [
-            ranked(self.index.scores(c, OVERLAP_WEIGHT, t), MAX_MOVEMENT_ROWS)
+            vector_index.ranked(self.index.scores(c, phrase_scoring.OVERLAP_WEIGHT, t), MAX_MOVEMENT_ROWS)
             for c, t in zip(cosines, texts, strict=True)
         ]
         out: dict[str, str] = {}
@@ -430,39 +405,41 @@ class PhraseIndex:
         which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
         about = {
             "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
-            "lengths": self.lengths, "told": self.attributes, "own": sorted(self.user_actions), "derived": VERSION,
-            "words": list(self.index.words.words),
+            "lengths": self.lengths, "told": self.attributes, "own": sorted(self.user_actions),
+            "derived": phrase_scoring.VERSION, "words": list(self.index.words.words),
         }  # fmt: skip
         vectors = self.index.stored
+        if not isinstance(vectors, vector_index.Reduced):
+            vectors = vector_index.reduced(vectors, RANK)
         data: dict[str, np.ndarray] = {
-            **plain_vectors(vectors if isinstance(vectors, Reduced) else reduced(vectors, RANK)),
-            **packed_marks(self.marks, self.index.words),
+            **vector_index.plain_vectors(vectors),
+            **phrase_scoring.packed_marks(self.marks, self.index.words),
             "which": np.array(which, np.int32 if len(meanings) > 1 << 16 else np.uint16),
             "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
         }  # fmt: skip
         if self.classifier is not None:
             self.classifier.save(folder)
-        return write_file(Path(folder) / FILE, about, data)
+        return vector_index.write_file(Path(folder) / FILE, about, data)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> PhraseIndex | None:
         """The phrase index of a model folder, or None where it has none; raises UserError for a damaged file."""
 
-        def parse(stored: Stored) -> PhraseIndex:
+        def parse(stored: vector_index.Stored) -> PhraseIndex:
             about, keys = stored.about, stored.about["keys"]
             meanings = [about["meanings"][i] for i in stored.arrays["which"].tolist()]
             sides = [SIDES[i] for i in stored.arrays["side"].tolist()]
             if not len(keys) == len(meanings) == len(sides):
                 raise ValueError(f"{len(meanings)} meanings for {len(keys)} texts")
-            current = about.get("derived") == VERSION
-            derived = unpacked_marks(stored, about["words"], len(keys)) if current else (None, None)
+            current = about.get("derived") == phrase_scoring.VERSION
+            derived = phrase_scoring.unpacked_marks(stored, about["words"], len(keys)) if current else (None, None)
             index = cls(
                 keys, [m[0] for m in meanings], [m[1] for m in meanings], sides, about["styles"], about["lengths"],
                 stored.reduced(len(keys)), *derived,
             )  # fmt: skip
             index.attributes = about.get("told", {})
-            index.classifier, index.reader = KnownActionClassifier.load(folder), RequestReader.of(folder)
+            index.classifier, index.reader = phrase_scoring.KnownActionClassifier.load(folder), RequestReader.of(folder)
             index.user_actions = frozenset(map(str, about.get("own", ())))
             return index
 
-        return read_file(Path(folder) / FILE, "phrase index", parse)
+        return vector_index.read_file(Path(folder) / FILE, "phrase index", parse)

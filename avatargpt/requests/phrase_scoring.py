@@ -107,25 +107,19 @@ VERSION = 2
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """Of n phrasings, each (n,).
+    """Of n phrasings, each (n,)."""
 
-    Attributes:
-        backward: bool, the caption goes backward. said_backward: the phrasing or the caption does, or it is a backflip.
-        up, down: bool, the phrasing names this way alone. named: bool, it names a side.
-        literal: bool, it is its own caption.
-        shown_left, shown_right: bool, a caption of its action names this side.
-        group: int, number of its action.
-    """
-
-    backward: np.ndarray
-    said_backward: np.ndarray
+    backward: np.ndarray  # bool, the caption goes backward
+    said_backward: np.ndarray  # the phrasing or the caption does, or it is a backflip
+    # up, down: bool, the phrasing names this way alone
     up: np.ndarray
     down: np.ndarray
-    named: np.ndarray
-    literal: np.ndarray
+    named: np.ndarray  # bool, it names a side
+    literal: np.ndarray  # bool, it is its own caption
+    # shown_left, shown_right: bool, a caption of its action names this side
     shown_left: np.ndarray
     shown_right: np.ndarray
-    group: np.ndarray
+    group: np.ndarray  # int, number of its action
 
     def against(self, way: str) -> np.ndarray:
         """(n,) bool, whether a phrasing goes down alone where `way` is ``up``, and the reverse."""
@@ -230,23 +224,16 @@ class Phrasings(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PhraseScores:
-    """Evidence for each of the n phrasings.
+    """Evidence for each of the n phrasings."""
 
-    Attributes:
-        scores: (n,) all together. cosine: (n,) of the sentence encoder. overlap: (n,) words in common, 0..1.
-        same_verb: (n,) bool. other_part: (n,) bool, the verb, but of another part of the body.
-        verb: whether the request's verb is known. words: how many the request has.
-        terms: of each of its lemmas how rare it is and the rows that have it.
-    """
-
-    scores: np.ndarray
-    cosine: np.ndarray
-    overlap: np.ndarray
-    same_verb: np.ndarray
-    other_part: np.ndarray
-    verb: bool
-    words: int
-    terms: tuple[tuple[float, np.ndarray], ...] = ()
+    scores: np.ndarray  # (n,) all together
+    cosine: np.ndarray  # (n,) of the sentence encoder
+    overlap: np.ndarray  # (n,) words in common, 0..1
+    same_verb: np.ndarray  # (n,) bool
+    other_part: np.ndarray  # (n,) bool, the verb, but of another part of the body
+    verb: bool  # whether the request's verb is known
+    words: int  # how many the request has
+    terms: tuple[tuple[float, np.ndarray], ...] = ()  # of each of its lemmas how rare it is and the rows that have it
 
     @property
     def without_verb(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from avatargpt.lm.checkpoint import load_part, save_part
 from avatargpt.lm.text_encoder import LAYERS, WIDTH, SentenceGrounder
-from instruct_data.requests.pairs import OPENING, ORDER, Target, words_of
+from instruct_data.requests.pairs import OPENING, ORDER, Target, is_numeral, value_of, words_of
 from instruct_data.requests.spec import (
     ATTRIBUTES,
     MAX_DEGREES,
@@ -28,7 +28,6 @@ from instruct_data.requests.spec import (
     TurnPart,
 )
 from instruct_data.requests.ways import CHOICES, COPIED, DOMAINS, VALUES, WHOLE
-from instruct_data.requests.wording import is_numeral, value_of
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, PositiveInt, Strict
 
@@ -159,19 +158,17 @@ Layer = Annotated[int, Field(ge=0, le=LAYERS)]
 
 
 class RequestConfig(Strict):
-    """The settings under `model` in a configuration.
+    """The settings under `model` in a configuration."""
 
-    Attributes:
-        width, hidden, heads: of the layers. encoder, decoder: number of them. dropout: in training.
-        layers: of the sentence encoder: the first ones know words and numbers, the last ones the meaning.
-    """
-
+    # width, hidden, heads: of the layers
     width: PositiveInt = 256
     hidden: PositiveInt = 768
     heads: PositiveInt = 4
+    # encoder, decoder: number of them
     encoder: PositiveInt = 3
     decoder: PositiveInt = 2
-    dropout: Dropout = 0.1
+    dropout: Dropout = 0.1  # in training
+    # Of the sentence encoder: the first ones know words and numbers, the last ones the meaning
     layers: Annotated[list[Layer], Field(min_length=1)] = [0, 2]
 
     @model_validator(mode="after")

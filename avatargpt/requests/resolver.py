@@ -6,17 +6,15 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from avatargpt.lm import text_encoder
 from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.english import language_of
 from avatargpt.requests.phrase_index import PhraseIndex
+from avatargpt.requests.reader import RequestReader
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
-
-if TYPE_CHECKING:
-    from avatargpt.lm.text_encoder import SentenceGrounder
-    from avatargpt.requests.reader import RequestReader
 
 # probability of a known action below which a clause counts as not known
 MIN_KNOWN = 0.7
@@ -24,17 +22,12 @@ MIN_KNOWN = 0.7
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """A request with the captions to be generated.
+    """A request with the captions to be generated."""
 
-    Attributes:
-        source: in words or typed. typed: as it was read, None = its words are taken literally.
-        clauses: each with its caption. captions: shown, in order.
-    """
-
-    source: str | MotionRequest
-    typed: MotionRequest | None = None
-    clauses: tuple[ClauseSpec, ...] = ()
-    captions: tuple[str, ...] = ()
+    source: str | MotionRequest  # in words or typed
+    typed: MotionRequest | None = None  # as it was read, None = its words are taken literally
+    clauses: tuple[ClauseSpec, ...] = ()  # each with its caption
+    captions: tuple[str, ...] = ()  # shown, in order
 
     @property
     def text(self) -> str:
@@ -79,20 +72,20 @@ class RequestResolver:
         reader: words to typed requests. phrase_index: the known actions. grounder: the sentence encoder of its vectors.
     """
 
-    def __init__(self, reader: RequestReader, phrase_index: PhraseIndex, grounder: SentenceGrounder) -> None:
+    def __init__(
+        self, reader: RequestReader, phrase_index: PhraseIndex, grounder: text_encoder.SentenceGrounder
+    ) -> None:
         self.reader, self.phrase_index, self.grounder = reader, phrase_index, grounder
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Raises UserError: a folder without a reader of requests or without a phrase index; a damaged one."""
-        from avatargpt.lm.text_encoder import SentenceGrounder
-
         index = PhraseIndex.load(folder)
         if index is None:
             raise UserError(f"{os.fspath(folder)}: no phrase index (wording.safetensors) there")
         if index.reader is None:
             raise UserError(f"{os.fspath(folder)}: no reader of requests (requests.safetensors) there")
-        return cls(index.reader, index, SentenceGrounder())
+        return cls(index.reader, index, text_encoder.SentenceGrounder())
 
     def read(self, text: str) -> MotionRequest:
         """The request, with the caption that each clause is shown by."""

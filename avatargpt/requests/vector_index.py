@@ -35,17 +35,13 @@ def ranked(scores: np.ndarray, count: int | None = None) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """Vectors as a file holds them: n rows of width w along r directions, in 8 bits.
-
-    Attributes:
-        rows: (n, r) int8. scale: (n, 1) float32, factor of each row. basis: (w, r) float16, None: r is w.
-    """
+    """Vectors as a file holds them: n rows of width w along r directions, in 8 bits."""
     # Compared in this form: a query is turned into the directions, and the rows are widened a block at a time, which
     # costs a fourth of a product with wide rows, and no memory.
 
-    rows: np.ndarray
-    scale: np.ndarray
-    basis: np.ndarray | None = None
+    rows: np.ndarray  # (n, r) int8
+    scale: np.ndarray  # (n, 1) float32, factor of each row
+    basis: np.ndarray | None = None  # (w, r) float16, None: r is w
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -25,7 +25,7 @@ from avatargpt.lm.hub import write_card
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.metrics.evaluator import MotionEvaluator
-from avatargpt.metrics.gesture.fgd import GestureFeatures
+from avatargpt.metrics.gesture_features import GestureFeatures
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.reader import RequestReader

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.planning.measures import roc_auc
+from avatargpt.metrics.statistics import roc_auc
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, features, phrase_scores

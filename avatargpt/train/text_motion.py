@@ -18,8 +18,19 @@ from avatargpt.config import Schedule
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.checks import ClipJudge
 from avatargpt.metrics.degradations import DEGRADATIONS, MIN_FRAMES, degrade
-from avatargpt.metrics.evaluator import FPS, EvaluatorNetwork, MotionEvaluator, joint_features, padded
-from avatargpt.metrics.retrieval import MIN_COSINE, POOL, pair_distances, retrieval_precision, sides_of, similar_pairs
+from avatargpt.metrics.evaluator import (
+    FPS,
+    MIN_COSINE,
+    POOL,
+    EvaluatorNetwork,
+    MotionEvaluator,
+    joint_features,
+    padded,
+    pair_distances,
+    retrieval_precision,
+    sides_of,
+    similar_pairs,
+)
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.scorer import ClassDraws

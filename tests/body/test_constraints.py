@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.body.adjustments import in_tempo, looped, pinned, sized
-from avatargpt.body.constraints import MotionSpec, acting_side, on_the_spot, reversed_steps, violates, wrong_actions
+from avatargpt.body.constraints import (
+    MotionSpec,
+    acting_side,
+    in_tempo,
+    looped,
+    on_the_spot,
+    pinned,
+    reversed_steps,
+    sized,
+    violates,
+    wrong_actions,
+)
 from avatargpt.body.generate import along, at_rest, layered
 from avatargpt.body.model import cuts
 from avatargpt.body.repetition import counter, repeated

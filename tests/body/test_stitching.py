@@ -8,7 +8,7 @@ import pytest
 from avatargpt.body import stitch
 from avatargpt.body.contact import LEGS, TOES, planted, with_seam_lifted
 from avatargpt.body.edit import MAX_JERK, MAX_STEP, frame_of, posed, roughness
-from avatargpt.evaluation.transitions import interpolate
+from avatargpt.evaluation.seams import interpolate
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.ground import AHEAD, EASE, SUNK, without_penetration

@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from avatargpt import export
-from avatargpt.cli import face_score
+from avatargpt.cli import face
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
 from avatargpt.face.instructions.scores import place_score, spread_score
@@ -99,7 +99,7 @@ def test_a_text_without_a_word_is_warned_of(run: Any, tmp_path: Path) -> None:
 
 def test_texts_and_scores_of_files(run: Any, sound: Path, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("wink\nsmile broadly\n")
-    (tmp_path / "s.json").write_text(json.dumps([face_score.row(place_score(SCORE, 1.0, True))] * 2))
+    (tmp_path / "s.json").write_text(json.dumps([face.score_row(place_score(SCORE, 1.0, True))] * 2))
     out = [str(tmp_path / "m" / f"0{k}.csv") for k in range(2)]
     options = ("-o", tmp_path / "m.csv")
     assert run("--text", f"@{tmp_path / 't.txt'}", "--seconds", 0.5, *options).lines == out
@@ -206,23 +206,23 @@ def test_emotion_keyframes() -> None:
 
 
 def test_a_score_in_one_line() -> None:
-    assert face_score.summary(SCORE) == "wink_left 0.5-1.01 s, nod twice 1.5-3.1 s at 0.85; amused 0-4 s at 0.60; 4 s"
-    assert face_score.summary(Score(2.5, (Event("blink", 0.2, 2.0, repeat=3),))) == "blink 3 times 0.2-2.2 s; 2.5 s"
-    assert face_score.summary(Score(2.0)) == "2 s"
+    assert face.score_summary(SCORE) == "wink_left 0.5-1.01 s, nod twice 1.5-3.1 s at 0.85; amused 0-4 s at 0.60; 4 s"
+    assert face.score_summary(Score(2.5, (Event("blink", 0.2, 2.0, repeat=3),))) == "blink 3 times 0.2-2.2 s; 2.5 s"
+    assert face.score_summary(Score(2.0)) == "2 s"
 
 
 def test_what_is_printed_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, row = tmp_path / "s.json", face_score.row(SCORE)
+    file, row = tmp_path / "s.json", face.score_row(SCORE)
     assert row["events"][1]["duration"] == 0.512 and row["events"][0]["repeat"] == 2
     for value, many in ((row, False), ([row], True), ({"results": [{"score": row}]}, False), ({"score": row}, False)):
         file.write_text(json.dumps(value))
-        scores, several = face_score.read_scores(file)
-        assert several is many and [face_score.row(s) for s in scores] == [row]
+        scores, several = face.read_scores(file)
+        assert several is many and [face.score_row(s) for s in scores] == [row]
     with pytest.raises(UserError, match="no such file"):
-        face_score.read_scores(tmp_path / "none.json")
-    monkeypatch.setattr(face_score, "MAX_BYTES", 3)
+        face.read_scores(tmp_path / "none.json")
+    monkeypatch.setattr(face, "MAX_BYTES", 3)
     with pytest.raises(UserError, match="larger than"):
-        face_score.read_scores(file)
+        face.read_scores(file)
 
 
 @pytest.mark.parametrize("seconds", [1 / 16_000, 0.0015, 4.0])
@@ -230,7 +230,7 @@ def test_a_feeling_may_be_shorter_than_what_is_printed(seconds: float) -> None:
     short = place_score(SCORE, seconds, True)
     late = Score(4.0, emotions=(Emotion("happy", 0.7, 2.0001, 2.0004),))
     for score, end in ((short, max(0.001, round(seconds, 3))), (late, 2.001)):
-        emotion = face_score.row(score)["emotion"][0]
+        emotion = face.score_row(score)["emotion"][0]
         assert emotion["end"] == end > emotion["start"]
 
 

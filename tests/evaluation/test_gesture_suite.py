@@ -12,13 +12,12 @@ from typer.testing import CliRunner
 from avatargpt import evaluation, export
 from avatargpt.cli.app import app
 from avatargpt.config import resolve
-from avatargpt.evaluation import gesture, talks
+from avatargpt.evaluation import gesture
 from avatargpt.evaluation.cache import NO_CACHE
 from avatargpt.evaluation.outputs import Outputs
 from avatargpt.evaluation.suites import Run
-from avatargpt.metrics.gesture.baselines import Stroke
-from avatargpt.metrics.gesture.beats import UPPER
-from avatargpt.metrics.gesture.fgd import GestureFeatures
+from avatargpt.metrics.gesture_features import GestureFeatures
+from avatargpt.metrics.gesture_motion import UPPER, Stroke
 from avatargpt.resources import PACKAGE
 from avatargpt.speech.word_files import write
 from avatargpt.speech.words import Word, Words
@@ -76,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_of_the_table(folder: Path, tmp_path: Path) -> None:
     told: list[tuple[float, bool, bool]] = []
 
-    def network(talk: talks.Talk) -> Motion:
+    def network(talk: gesture.Talk) -> Motion:
         assert talk.motion is None
         told.append((float(np.abs(talk.audio).max()), talk.words is not None, talk.interlocutor is not None))
         return beating(BEATS + 0.6, size=0.5)
@@ -122,7 +121,7 @@ def test_motions_of_others_are_a_row(folder: Path, tmp_path: Path) -> None:
     assert got["failed"] == [
         {"item": "c", "reason": "2.0 s of motion for a talk of 24.0 s; accepted as long"}
     ] and (got["talks"], got["sounds"]) == (2, 2)  # fmt: skip
-    some = [t for t in talks.read_talks(folder) if t.name in made]
+    some = [t for t in gesture.read_talks(folder) if t.name in made]
     features = GestureFeatures.load(PACKAGE / "weights" / "gesture")
     own = gesture.score(evaluation.load("gesture"), some, {"outputs": lambda t: made[t.name]}, (), features)
     for figure in ("beat_alignment", "hand_speed", "l1_diversity", "fgd"):
@@ -162,7 +161,7 @@ def test_a_bank_and_the_encoder_add_rows_and_fgd(folder: Path, tmp_path: Path) -
 
     stroke = Stroke(beating(np.array([0.5]), 45), 0.5)
     suite = evaluation.load("gesture")
-    got = gesture.score(suite, talks.read_talks(folder), {}, [stroke], made)["results"]
+    got = gesture.score(suite, gesture.read_talks(folder), {}, [stroke], made)["results"]
     assert got["fgd/real"]["mean"] >= 0 and got["fgd/mean pose"]["mean"] is not None
     assert {"jerk/retrieval", "jerk/strokes", "fgd/retrieval"} <= set(got)
     assert "beat_alignment/strokes" not in got
@@ -170,19 +169,19 @@ def test_a_bank_and_the_encoder_add_rows_and_fgd(folder: Path, tmp_path: Path) -
 
 def test_mistakes_are_told_in_one_line(folder: Path, tmp_path: Path) -> None:
     suite = evaluation.load("gesture")
-    short = [talks.Talk("s", voice(BEATS), beating(BEATS, 300))]
+    short = [gesture.Talk("s", voice(BEATS), beating(BEATS, 300))]
     (tmp_path / "only.wav").write_bytes((folder / "c.wav").read_bytes())
     np.savez(tmp_path / "rows.npz", rot=np.ones(3), fps=30)
     mistakes = {
         "name their folder": lambda: gesture.evaluate(Run(suite, None, None, None, None, False, NO_CACHE)),
-        "no such folder": lambda: talks.read_talks(tmp_path / "nowhere"),
-        "1 sounds, none with a motion": lambda: talks.read_talks(tmp_path),
+        "no such folder": lambda: gesture.read_talks(tmp_path / "nowhere"),
+        "1 sounds, none with a motion": lambda: gesture.read_talks(tmp_path),
         "accepted: talks of at least 20 s": lambda: gesture.score(suite, short, {}),
         "a model of type int": lambda: gesture.evaluate(Run(suite, 3, folder, None, None, False, NO_CACHE)),
         "network: 1.0 s of motion for a talk of 24.0 s": lambda: gesture.evaluate(
             Run(suite, lambda talk: beating(BEATS, 30), folder, None, None, False, NO_CACHE)
         ),
-        "missing root": lambda: talks.read_rows(tmp_path / "rows.npz"),
+        "missing root": lambda: gesture.read_rows(tmp_path / "rows.npz"),
     }  # fmt: skip
     for said, call in mistakes.items():
         with pytest.raises(UserError, match=said) as told:

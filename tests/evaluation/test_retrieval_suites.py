@@ -14,7 +14,7 @@ import torch
 from avatargpt import evaluation
 from avatargpt.evaluation import humanml3d, judges, outputs, retrieval
 from avatargpt.evaluation.outputs import Outputs
-from avatargpt.evaluation.prompt_list import fitting
+from avatargpt.evaluation.prompts import fitting
 from avatargpt.evaluation.suites import read_list
 from avatargpt.metrics.degradations import DEGRADATIONS
 from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator

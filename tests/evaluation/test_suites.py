@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import corpus, describe, prompts, tokenizer, transitions
+from avatargpt.evaluation import corpus, describe, prompts, seams, tokenizer
 from avatargpt.evaluation.describe import action_of, stated_side
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
@@ -250,7 +250,7 @@ class Oracle:
 
 @pytest.mark.parametrize("name", ["inbetween", "continuation"])
 def test_transition_suites(name: str) -> None:
-    result = transitions.score(evaluation.load(name), clips(6), Oracle(clips(6)))["results"]
+    result = seams.score_transitions(evaluation.load(name), clips(6), Oracle(clips(6)))["results"]
     assert result["ade"]["mean"] == pytest.approx(0, abs=1e-4) and result["length_exact"]["mean"] == 1
     other = "interpolation" if name == "inbetween" else "hold"
     assert result[f"ade/{other}"]["mean"] > 0.05
@@ -291,7 +291,7 @@ def turning(frames: int, rate: float, speed: float) -> Motion:
 
 def test_interpolation_fills_the_gap_evenly() -> None:
     whole = turning(10, 0.1, 0.05)
-    middle = transitions.interpolate(whole.slice(0, 3), whole.slice(7, 10), 4)
+    middle = seams.interpolate(whole.slice(0, 3), whole.slice(7, 10), 4)
     assert len(middle) == 4
     np.testing.assert_allclose(middle.joints, whole.joints[3:7], atol=1e-5)
 
@@ -299,26 +299,26 @@ def test_interpolation_fills_the_gap_evenly() -> None:
 def test_interpolation_takes_the_shorter_arc() -> None:
     a, b = turning(1, 0, 0), turning(1, 0, 0)
     flipped = Motion(-b.rotations, b.root)
-    np.testing.assert_allclose(transitions.interpolate(a, flipped, 3).joints, np.repeat(a.joints, 3, 0), atol=1e-6)
+    np.testing.assert_allclose(seams.interpolate(a, flipped, 3).joints, np.repeat(a.joints, 3, 0), atol=1e-6)
 
 
 def test_hold_repeats_the_last_frame() -> None:
     clip = turning(5, 0.1, 0.05)
-    np.testing.assert_array_equal(transitions.hold(clip, 3).joints, np.repeat(clip.joints[-1:], 3, 0))
+    np.testing.assert_array_equal(seams.hold(clip, 3).joints, np.repeat(clip.joints[-1:], 3, 0))
 
 
 def test_extrapolation_goes_on_as_before() -> None:
     whole = turning(12, 0.1, 0.05)
-    np.testing.assert_allclose(transitions.extrapolate(whole.slice(0, 6), 6).joints, whole.joints[6:], atol=1e-5)
-    assert len(transitions.extrapolate(whole.slice(0, 1), 4)) == 4
+    np.testing.assert_allclose(seams.extrapolate(whole.slice(0, 6), 6).joints, whole.joints[6:], atol=1e-5)
+    assert len(seams.extrapolate(whole.slice(0, 1), 4)) == 4
 
 
 def test_bad_arguments() -> None:
     with pytest.raises(UserError, match="at least 1"):
-        transitions.hold(turning(2, 0, 0), 0)
+        seams.hold(turning(2, 0, 0), 0)
     other = Motion(turning(2, 0, 0).rotations, turning(2, 0, 0).root, fps=30)
     with pytest.raises(UserError, match="same rate"):
-        transitions.interpolate(turning(2, 0, 0), other, 3)
+        seams.interpolate(turning(2, 0, 0), other, 3)
 
 
 def test_extrapolation_turns_about_the_joints_own_axis() -> None:
@@ -326,10 +326,10 @@ def test_extrapolation_turns_about_the_joints_own_axis() -> None:
     spins = rot.from_axis_angle(np.outer(0.1 * np.arange(20), [1.0, 0, 0]))
     turned = rot.identity((20, 22))
     turned[:, 16] = rot.multiply(np.tile(base, (20, 1)), spins)
-    goes_on = transitions.extrapolate(Motion(turned[:10], np.zeros((10, 3))), 10)
+    goes_on = seams.extrapolate(Motion(turned[:10], np.zeros((10, 3))), 10)
     assert rot.angle_between(goes_on.rotations, turned[10:]).max() < 5e-3
 
 
 def test_clips_of_exactly_the_shortest_length_are_cut() -> None:
     data = clips(2)  # of 60 and of 64 frames
-    assert [len(transitions.cut(data, "continuation", 0.5, shortest)) for shortest in (60, 61, 64, 65)] == [2, 1, 1, 0]
+    assert [len(seams.cut(data, "continuation", 0.5, shortest)) for shortest in (60, 61, 64, 65)] == [2, 1, 1, 0]

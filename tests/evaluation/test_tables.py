@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from avatargpt import evaluation
 from avatargpt.cli.app import app
-from avatargpt.evaluation import compare, report
+from avatargpt.evaluation import report
 from avatargpt.lm.checkpoint import fingerprint
 from vqvae.errors import UserError
 
@@ -309,31 +309,31 @@ def test_comparison_is_paired(tmp_path: Path) -> None:
     easy = {f"{c}": [i % 2] * 5 for i, c in enumerate("abcdefghijklmnopqrstuvwx")}
     better = {k: [1] * 5 if k in "acgikms" else v for k, v in easy.items()}
     before, after = prompts_result(tmp_path / "a.json", easy), tmp_path / "b.json"
-    got = compare.compare(before, prompts_result(after, better | {"y": [1]}, 0.7))
+    got = report.compare(before, prompts_result(after, better | {"y": [1]}, 0.7))
     passed = got["figures"]["passed"]
     assert passed["differs"] and passed["n"] == 24 and passed["difference"] == pytest.approx(7 / 24, abs=1e-5)
     assert got["figures"]["passed/side"]["n"] == 12
     assert {r["row"] for r in got["rows"] if r["differs"]} == set("acgikms") and got["only"] == {"second": ["y"]}
     assert got["unpaired"]["fid"] == {"a": 0.5, "b": 0.7, "difference": 0.2, "differs": None}
     assert not got["unpaired"]["pass_rate"]["differs"]
-    equal = compare.compare(tmp_path / "a.json", tmp_path / "a.json")
+    equal = report.compare(tmp_path / "a.json", tmp_path / "a.json")
     assert not equal["rows"] and not equal["figures"]["passed"]["differs"]
-    assert any(line.startswith("* a (passed)") for line in compare.summary(got))
+    assert any(line.startswith("* a (passed)") for line in report.summary(got))
 
 
 def test_other_weights_are_named(tmp_path: Path) -> None:
     a = prompts_result(tmp_path / "a.json", {"x": [0]}, model={"fingerprint": "f" * 64})
     b = prompts_result(tmp_path / "b.json", {"x": [0]}, model={"fingerprint": "f" * 64, "weights": "b" * 64})
-    got = compare.compare(a, b)
+    got = report.compare(a, b)
     assert got["models"] == {"weights": [None, "b" * 64]}
-    assert f"other weights: not stated, {'b' * 12}" in compare.summary(got)
-    assert not compare.compare(b, b)["models"]
+    assert f"other weights: not stated, {'b' * 12}" in report.summary(got)
+    assert not report.compare(b, b)["models"]
 
 
 def test_one_seed_says_nothing_of_chance(tmp_path: Path) -> None:
     a = prompts_result(tmp_path / "a.json", {"x": [0], "z": [1]})
     b = prompts_result(tmp_path / "b.json", {"x": [1], "z": [1]})
-    got = compare.compare(a, b)
+    got = report.compare(a, b)
     assert got["rows"] == [{"row": "x", "field": "passed", "a": 0.0, "b": 1.0, "difference": 1.0, "differs": None}]
 
 
@@ -343,7 +343,7 @@ def test_only_results_of_one_suite_compare(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text("[1]")
     for name, message in (("b.json", "suite other"), ("c.json", "c.json")):
         with pytest.raises(UserError, match=message):
-            compare.compare(a, tmp_path / name)
+            report.compare(a, tmp_path / name)
 
 
 def test_compare_command(tmp_path: Path) -> None:

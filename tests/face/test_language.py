@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
-from avatargpt.evaluation.face_language import between, reading
+from avatargpt.evaluation.face_instructions import between, reading
 from avatargpt.face.tokens import MODEL_FOLDER, _medoid, describe_windows, order_actions
 from avatargpt.lm.checkpoint import load_model, save_model, save_small, with_modalities
 from avatargpt.lm.loaded import LoadedModel

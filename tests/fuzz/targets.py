@@ -104,7 +104,7 @@ def _sounds(folder: Path) -> dict[str, Target]:
 
 def _texts(folder: Path) -> dict[str, Target]:
     from avatargpt.chat.timeline import Store as Session
-    from avatargpt.cli.face_score import read_scores
+    from avatargpt.cli.face import read_scores
     from avatargpt.cli.long import _activities
     from avatargpt.config import resolve
     from avatargpt.evaluation.suites import read as read_suite
@@ -259,9 +259,9 @@ def _corpora(folder: Path) -> dict[str, Target]:
 
 def _evaluation(folder: Path) -> dict[str, Target]:
     from avatargpt.evaluation import cache, output_files
-    from avatargpt.evaluation.compare import compare
     from avatargpt.evaluation.output_files import read_names
     from avatargpt.evaluation.prompts import Answer, answer_of
+    from avatargpt.evaluation.report import compare
     from avatargpt.evaluation.suites import read_list
     from tests.vqvae.rigs import ms272_of
     from vqvae.io.hml263 import HML263Features

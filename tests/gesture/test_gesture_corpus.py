@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from avatargpt.evaluation.talks import read_talks
+from avatargpt.evaluation.gesture import read_talks
 from avatargpt.gesture.features import prosody
 from avatargpt.gesture.words import WordRows
 from avatargpt.lm.model import AvatarGPTConfig

@@ -113,7 +113,7 @@ def test_prompt_files(path: Path) -> None:
     """Every file can be sent, and its examples are what is asked for."""
     from avatargpt.body.language_reader import RequestAnswer
     from avatargpt.chat.intent import TurnAnswer
-    from avatargpt.planning import answers
+    from avatargpt.planning import language_planner as answers
 
     form = {"plan": answers.PlanAnswer, "next_activity": answers.ActivityAnswer, "steps": answers.StepsAnswer,
             "sentence": answers.SentenceAnswer, "plan_brief": answers.PlanAnswer,

@@ -206,7 +206,7 @@ def test_a_folder_that_does_not_load(tmp_path: Path) -> None:
 def test_samples_that_fail_are_left_out(server: Server) -> None:
     """The second of two samples does not come in time: the first is the plan."""
     from avatargpt.llm.model import prompt
-    from avatargpt.planning.answers import plan_of
+    from avatargpt.planning.language_planner import plan_of
 
     server.answers = [plan(1), silent]
     values = {"scene": SCENE, "person": "she", "known": [], "count": 1}

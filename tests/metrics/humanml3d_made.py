@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatargpt.metrics.humanml3d import Evaluator, Vocabulary
-from avatargpt.metrics.humanml3d_networks import EvaluatorShape, MatchingNetwork
+from avatargpt.metrics.humanml3d import Evaluator, EvaluatorShape, MatchingNetwork, Vocabulary
 
 SHAPE = EvaluatorShape(word=12, tags=15, width=16, movement=8, text=10, motion=14, joint=6)
 WORDS = ("unk", "sos", "eos", "a", "person", "walk", "left", "slowly", "jump")

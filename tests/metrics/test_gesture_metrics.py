@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.metrics.gesture import baselines, beats, fgd, turns
+from avatargpt.metrics import gesture_features as fgd
+from avatargpt.metrics import gesture_motion as beats
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -124,14 +125,14 @@ def test_speech_pauses_and_turns() -> None:
     rng = np.random.default_rng(1)
     x = np.concatenate([np.zeros(8000), rng.standard_normal(16000), np.zeros(8000), rng.standard_normal(16000),
                         np.zeros(32000)]) * 0.1  # fmt: skip
-    spoken = turns.speaking(x)
+    spoken = beats.speaking(x)
     assert len(spoken) == 150
-    assert turns.pauses(spoken) == [pytest.approx((1.5, 2.0), abs=0.07)]
-    assert turns.turns(spoken).sum() == pytest.approx(75, abs=3)
-    assert not turns.speaking(np.zeros(16000)).any()
+    assert beats.pauses(spoken) == [pytest.approx((1.5, 2.0), abs=0.07)]
+    assert beats.turns(spoken).sum() == pytest.approx(75, abs=3)
+    assert not beats.speaking(np.zeros(16000)).any()
     other, nobody = spoken, np.zeros(150, bool)
-    assert (turns.listening(nobody, other) == turns.turns(other)).all()
-    assert not turns.listening(other, other).any()
+    assert (beats.listening(nobody, other) == beats.turns(other)).all()
+    assert not beats.listening(other, other).any()
 
 
 def nodding(*times: float, degrees: float = 10.0, axis: tuple[float, float, float] = (1, 0, 0)) -> Motion:
@@ -142,36 +143,36 @@ def nodding(*times: float, degrees: float = 10.0, axis: tuple[float, float, floa
 
 
 def test_nods_are_found_where_they_are() -> None:
-    found = turns.nods(nodding(1.0, 4.0))
+    found = beats.nods(nodding(1.0, 4.0))
     assert [n.start for n in found] == pytest.approx([1.0, 4.0], abs=0.11)
     assert [n.degrees for n in found] == pytest.approx([10, 10], abs=0.8)
-    twice = turns.nods(nodding(1.0, 1.5))
+    twice = beats.nods(nodding(1.0, 1.5))
     assert len(twice) == 1 and twice[0].strokes == 2 and twice[0].end == pytest.approx(2.0, abs=0.11)
-    assert not turns.nods(nodding(1.0, degrees=2.0))  # too small
-    assert not turns.nods(nodding(1.0, axis=(0, 1, 0)))  # a shake
+    assert not beats.nods(nodding(1.0, degrees=2.0))  # too small
+    assert not beats.nods(nodding(1.0, axis=(0, 1, 0)))  # a shake
     slow = turning((1, 0, 0), 15, 0.3 * np.sin(np.pi * np.arange(180) / 180))  # 3 s down, 3 s up
-    assert not turns.nods(slow)
+    assert not beats.nods(slow)
 
 
 def test_nods_at_the_others_pauses() -> None:
     other = np.ones(180, bool)
     other[60:75] = False  # pauses from 2.0 to 2.5 s
     nobody = np.zeros(180, bool)
-    inside = turns.nod_timing(nodding(2.1), nobody, other)
+    inside = beats.nod_timing(nodding(2.1), nobody, other)
     assert inside.hits == [1.0] and inside.chance == pytest.approx((15 + 12 + 6) / 180, abs=0.02)
-    assert turns.nod_timing(nodding(4.0), nobody, other).hits == [0.0]
-    assert turns.nod_timing(nodding(1.0, 2.1), nobody, other).hits == [0.0, 1.0]
+    assert beats.nod_timing(nodding(4.0), nobody, other).hits == [0.0]
+    assert beats.nod_timing(nodding(1.0, 2.1), nobody, other).hits == [0.0, 1.0]
     with pytest.raises(UserError, match="never has the turn"):
-        turns.nod_timing(nodding(1.0), other, other)
+        beats.nod_timing(nodding(1.0), other, other)
 
 
 def test_stillness() -> None:
     half = np.concatenate([np.zeros(60), 2 * np.arange(1, 61) / 30])
     motion = turning((0, 0, 1), 17, half)
     first, second = np.arange(120) < 59, np.arange(120) >= 60
-    assert turns.still_share(motion, first) == 1 and turns.still_share(motion, second) == 0
+    assert beats.still_share(motion, first) == 1 and beats.still_share(motion, second) == 0
     with pytest.raises(UserError, match="no such frame"):
-        turns.still_share(motion, np.zeros(120, bool))
+        beats.still_share(motion, np.zeros(120, bool))
 
 
 def test_fgd_of_equal_and_other_sets(tmp_path: Path) -> None:
@@ -193,11 +194,11 @@ def test_fgd_of_equal_and_other_sets(tmp_path: Path) -> None:
 
 def test_mean_pose_and_retrieval() -> None:
     left, right = (turning((0, 0, 1), 17, np.full(3, a)) for a in (-0.4, 0.4))
-    mean = baselines.mean_pose([left, right], 5)
+    mean = beats.mean_pose([left, right], 5)
     assert len(mean) == 5 and rot.angle_between(mean.rotations, rot.identity((5, 22))).max() < 1e-3
     peak = np.exp(-(((np.arange(60) - 30) / 6) ** 2))
-    weak, strong = (baselines.Stroke(turning((0, 0, 1), 17, size * peak), 1.0) for size in (0.5, 1.5))
-    bank = baselines.StrokeBank([weak, strong])
+    weak, strong = (beats.Stroke(turning((0, 0, 1), 17, size * peak), 1.0) for size in (0.5, 1.5))
+    bank = beats.StrokeBank([weak, strong])
     made = bank.gesticulate(clicks(np.array([2.0, 6.0, 10.0]), np.array([1.0, 0.01, 0.3])))
     angle = rot.angle_between(made.rotations[:, 17], rot.identity((len(made),)))
     assert len(made) == 12 * 30 and made.fps == 30
@@ -221,8 +222,8 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
         "histograms of shapes": lambda: beats.hellinger(np.ones(2), np.ones(3)),
         "at least 64 are needed": lambda: fgd.windows(motion.slice(0, 40)),
         "no gesture_features.safetensors in it": lambda: fgd.GestureFeatures.load(tmp_path),
-        "a bank of no strokes": lambda: baselines.StrokeBank([]),
-        "stroke 0: emphasis at 99.00 s": lambda: baselines.StrokeBank([baselines.Stroke(motion, 99.0)]),
+        "a bank of no strokes": lambda: beats.StrokeBank([]),
+        "stroke 0: emphasis at 99.00 s": lambda: beats.StrokeBank([beats.Stroke(motion, 99.0)]),
     }
     for said, call in mistakes.items():
         with pytest.raises(UserError, match=said) as told:

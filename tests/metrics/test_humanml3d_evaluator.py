@@ -10,14 +10,17 @@ import torch
 
 from avatargpt.metrics.degradations import DEGRADATIONS, degrade
 from avatargpt.metrics.evaluator import CHANNELS, FILE, EvaluatorNetwork, MotionEvaluator, joint_features, padded
-from avatargpt.metrics.humanml3d import TAGS, Evaluator, load_evaluator, read_vocabulary
-from avatargpt.metrics.humanml3d_networks import (
+from avatargpt.metrics.humanml3d import (
+    TAGS,
+    Evaluator,
     EvaluatorShape,
     MatchingNetwork,
     MotionEncoder,
     MovementEncoder,
     TextEncoder,
     drawn_crop,
+    load_evaluator,
+    read_vocabulary,
     shape_of,
     whole_units,
 )

@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt.metrics import statistics as dist
 from avatargpt.metrics import text
-from avatargpt.metrics.retrieval import (
+from avatargpt.metrics.evaluator import (
     mm_dist,
     pair_distances,
     r_precision,

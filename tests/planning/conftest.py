@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from avatargpt.evaluation.plan_judge import JudgeTraining, measure, tabulate, train_scorer
-from avatargpt.planning.library import Basis, KindTable, Part, PlanLibrary
-from avatargpt.planning.persons import embedded
+from avatargpt.planning.library import Basis, KindTable, Part, PlanLibrary, embedded
 from avatargpt.planning.retrieval_planner import RetrievalPlanner, bag
 from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.planning import PlannedActivity, PlannedScene

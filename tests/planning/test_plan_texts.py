@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from avatargpt.planning.answers import MAX_STEP_WORDS, Malformed, check_sentence, check_steps, loops
 from avatargpt.planning.compose import LIE, SIT, STAND, START, Pose, bridge, follow, violations
-from avatargpt.planning.persons import embedded, fill, gender_of, neutral, unnamed, who
+from avatargpt.planning.language_planner import MAX_STEP_WORDS, Malformed, check_sentence, check_steps, loops
+from avatargpt.planning.library import embedded, fill, gender_of, neutral, unnamed, who
 from avatargpt.planning.types import MAX_STEPS, check_plan, check_scene, check_slots, planning_task
 from avatargpt.requests.english import looks_english
 from instruct_data.planning import read_scenes, tidy

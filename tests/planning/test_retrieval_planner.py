@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.planning import measures as measures
+from avatargpt.evaluation import plan_judge as measures
+from avatargpt.metrics.statistics import roc_auc
 from avatargpt.planning.compose import (
     ActivityChooser,
     State,
@@ -18,8 +19,19 @@ from avatargpt.planning.compose import (
     tell,
     violations,
 )
-from avatargpt.planning.library import FILE, FIRST, LAST, MIDDLE, Basis, KindTable, Part, PlanLibrary, Story
-from avatargpt.planning.persons import Person, who
+from avatargpt.planning.library import (
+    FILE,
+    FIRST,
+    LAST,
+    MIDDLE,
+    Basis,
+    KindTable,
+    Part,
+    Person,
+    PlanLibrary,
+    Story,
+    who,
+)
 from avatargpt.planning.retrieval_planner import MEMORY, MIN_ABOUT, RetrievalPlanner
 from avatargpt.planning.scorer import Scorer
 from avatargpt.planning.types import Activity, Plan, planning_task
@@ -155,9 +167,9 @@ def test_wrong_questions(planner: RetrievalPlanner) -> None:
 
 
 def test_figures_of_plans() -> None:
-    assert measures.roc_auc(np.array([1.0, 2.0]), np.array([0.0, 0.5])) == 1.0
-    assert measures.roc_auc(np.array([1.0]), np.array([1.0])) == 0.5
-    assert measures.roc_auc(np.array([0.0, 2.0]), np.array([1.0])) == 0.5
+    assert roc_auc(np.array([1.0, 2.0]), np.array([0.0, 0.5])) == 1.0
+    assert roc_auc(np.array([1.0]), np.array([1.0])) == 0.5
+    assert roc_auc(np.array([0.0, 2.0]), np.array([1.0])) == 0.5
     assert measures.key("He waves.", ["he waves his hand"]) == measures.key("She waves", ["she waves her hand"])
     one = Plan("a", (Activity("He waves.", ("he waves", "he bows")), Activity("He goes.", ("he waves", "he goes"))))
     last = Activity("She sits.", ("she sits", "she rests"))

@@ -275,7 +275,7 @@ def test_marks_of_words() -> None:
 def test_a_saved_book_is_read_not_derived(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     anew = PhraseIndex(KEYS, [{"": c} for c in CAPTIONS], CLASSES, [""] * 6, {}, {}, np.zeros((6, 4), np.float32))
     _ = anew.index.words
-    monkeypatch.setattr(phrase_index, "derive_marks", refuse)
+    monkeypatch.setattr(phrase_index.phrase_scoring, "derive_marks", refuse)
     monkeypatch.setattr(WordIndex, "of", refuse)
     again = PhraseIndex.load(folder)
     assert again is not None and isinstance(again.index.stored, Reduced)
@@ -340,9 +340,9 @@ def test_the_packaged_book_holds_what_these_rules_derive(monkeypatch: pytest.Mon
     if not (path / FILE).is_file():
         pytest.skip("this checkout carries no weights")
     with monkeypatch.context() as patch:
-        patch.setattr(phrase_index, "derive_marks", refuse)
+        patch.setattr(phrase_index.phrase_scoring, "derive_marks", refuse)
         book = PhraseIndex.load(path)
-    monkeypatch.setattr(phrase_index, "VERSION", -1)
+    monkeypatch.setattr(phrase_index.phrase_scoring, "VERSION", -1)
     anew = PhraseIndex.load(path)
     assert book is not None and anew is not None
     same(book, anew)

@@ -10,8 +10,7 @@ import torch
 from avatargpt.config import resolve
 from avatargpt.kinematics.measures import SIZE
 from avatargpt.lm.scorer import FILE, ScorerNetwork, TextMotionScorer
-from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator, joint_features
-from avatargpt.metrics.retrieval import sides_of
+from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator, joint_features, sides_of
 from avatargpt.train.data.judged_answers import Judged, picked
 from avatargpt.train.loop import fit, run
 from avatargpt.train.runtime import Runtime

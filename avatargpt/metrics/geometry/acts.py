@@ -1,8 +1,6 @@
-"""Predicates about the trunk, the legs and the whole body: bows, jumps, kicks, acrobatics, dance, and postures.
-
-Postures are sitting, kneeling, squatting, lying, leaning, ducking and floor exercises. Heights are those of a body of
-about 1.7 m whose pelvis stands at 0.97 m; a chair's seat puts it at 0.45 to 0.65 m.
-"""
+"""Predicates about the trunk, the legs and the whole body: bows, jumps, kicks, acrobatics, dance, and postures."""
+# Postures are sitting, kneeling, squatting, lying, leaning, ducking and floor exercises. Heights are those of a body of
+# about 1.7 m whose pelvis stands at 0.97 m; a chair's seat puts it at 0.45 to 0.65 m.
 
 from __future__ import annotations
 

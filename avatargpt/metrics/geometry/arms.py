@@ -1,5 +1,4 @@
-"""Predicates about arms, hands that go to and fro, the head and the shoulders.
-"""
+"""Predicates about arms, hands that go to and fro, the head and the shoulders."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Exact counts of repetitions from the joints, each measured on clips whose count is known.
-
-`KNOWN` says on which keyframed clips a counter is measured; a prompt suite that counts states the accuracy of its
-counters beside its own figures.
-"""
+"""Exact counts of repetitions from the joints, each measured on clips whose count is known."""
+# `KNOWN` says on which keyframed clips a counter is measured; a prompt suite that counts states the accuracy of its
+# counters beside its own figures.
 
 from __future__ import annotations
 
@@ -188,19 +186,13 @@ COUNTERS: dict[str, Counter] = {
 
 @dataclass(frozen=True)
 class Known:
-    """Clips of a keyframed action in which something is done a known number of times.
+    """Clips of a keyframed action in which something is done a known number of times."""
 
-    Attributes:
-        family: the action. count: the parameter that says how often, empty = once. each: times per one of it.
-        only: (parameter, accepted values) that a clip must have.
-        twice: (parameter, value) where it is done twice as often.
-    """
-
-    family: str
-    count: str = "reps"
-    each: int = 1
-    only: tuple[str, tuple[str, ...]] | None = None
-    twice: tuple[str, str] | None = None
+    family: str  # the action
+    count: str = "reps"  # the parameter that says how often, empty = once
+    each: int = 1  # times per one of it
+    only: tuple[str, tuple[str, ...]] | None = None  # (parameter, accepted values) that a clip must have
+    twice: tuple[str, str] | None = None  # (parameter, value) where it is done twice as often
 
     def times(self, params: Mapping[str, Any]) -> int:
         """How often it is done in a clip with these parameters; 0 = the clip is none of these."""

@@ -1,5 +1,4 @@
-"""Predicates of locomotion: direction, speed, gaits and steps.
-"""
+"""Predicates of locomotion: direction, speed, gaits and steps."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Predicates of hands near the body, and basic facts of which checks for rarer actions are built.
-
-There is no hand joint beyond the wrist: a hand at the mouth has its wrist about 0.1 to 0.25 m from it.
-"""
+"""Predicates of hands near the body, and basic facts of which checks for rarer actions are built."""
+# There is no hand joint beyond the wrist: a hand at the mouth has its wrist about 0.1 to 0.25 m from it.
 
 from __future__ import annotations
 

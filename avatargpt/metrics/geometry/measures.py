@@ -1,5 +1,4 @@
-"""Predicates of distance, speed, direction and manner, the last by comparison with a neutral rendition.
-"""
+"""Predicates of distance, speed, direction and manner, the last by comparison with a neutral rendition."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Predicates of handling (unseen) objects, and of sport.
-
-Picking up, carrying, pushing, throwing, doors, tools; bats, clubs, balls, boxing, skiing, skating, cycling.
-"""
+"""Predicates of handling (unseen) objects (picking up, carrying, throwing, doors, tools), and of sport."""
 
 from __future__ import annotations
 

@@ -25,6 +25,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from avatargpt.kinematics.joints import FPS, Signals
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -217,8 +219,6 @@ def changes_at(s: Signals, frame: int) -> bool:
     Compared are means over up to a second on either side, without 0.2 s before and 0.4 s after it (where seams are
     blended): speed over the ground, height and speed of the wrists, speed of the ankles, lean, height of the pelvis.
     """
-    import numpy as np
-
     rows = np.stack([
         s.speed / 0.3, s.hand_height("l") / 0.2, s.hand_height("r") / 0.2, s.relative_velocity[:, 20] / 0.3,
         s.relative_velocity[:, 21] / 0.3, s.velocity[:, [7, 8]].mean(1) / 0.3, s.uprightness / 0.2,

@@ -12,7 +12,14 @@ import numpy as np
 import torch
 
 from avatargpt.config import Schedule
-from avatargpt.metrics.gesture.fgd import CHANNELS, FRAMES, MIN_SPREAD, GestureAutoEncoder, GestureFeatures, windows
+from avatargpt.metrics.gesture_features import (
+    CHANNELS,
+    FRAMES,
+    MIN_SPREAD,
+    GestureAutoEncoder,
+    GestureFeatures,
+    windows,
+)
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatargpt.cli import face_score
+from avatargpt.cli import face as face_command
 from avatargpt.metrics.face import emotions_shown
 from avatargpt.metrics.face_events import check_score
 from instruct_data.face import emotions as aus
@@ -153,7 +153,7 @@ def test_changing_feelings_and_rising_events_as_rows_and_words() -> None:
     assert row["emotion"] == [{"name": "happy", "intensity": 0.2, "start": 0.0, "end": 3.0, "to": 0.9},
                               {"name": "sad", "intensity": 0.5, "start": 3.0, "end": 4.0}]  # fmt: skip
     assert row["events"][0]["rise"] == 0.5 and "rise" not in row["events"][1] and parse_score(row) == score
-    assert face_score.summary(score) == (
+    assert face_command.score_summary(score) == (
         "smile 0-3 s slowly, nod 1-2 s; happy 0-3 s from 0.20 to 0.90, sad 3-4 s at 0.50; 4 s"
     )
     assert score.scaled(0.5).emotions[0].to == 0.45

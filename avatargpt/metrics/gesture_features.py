@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from avatargpt import resources
 from avatargpt.lm.checkpoint import read_optional
-from avatargpt.metrics.gesture.beats import UPPER, at_30
+from avatargpt.metrics.gesture_motion import UPPER, at_30
 from avatargpt.metrics.statistics import fid
 from vqvae import rotations as rot
 from vqvae.errors import UserError
