@@ -28,36 +28,27 @@ RESOLVED = "config.yaml"  # the configuration in a run's folder
 
 
 class Schedule(Strict):
-    """Settings of every training: length, batch, rate, reports.
-
-    Attributes:
-        stop: the last step, with the schedule of all `steps`; None = all of them.
-        batch: rows per step, over all processes.
-        lr, lr_floor, warmup: linear warm-up to `lr`, then half a cosine down to `lr_floor`.
-        clip: norm that gradients are cut to.
-        watch: further reports beside the files of the run: tensorboard, wandb.
-        accumulate: parts of a step, each with its own forward and backward pass, for less memory.
-        keep: number of last checkpoints that stay.
-        peak_tflops: of the device, in the precision of the run, for the figure ``mfu``; None = by the device's name.
-        best: a validation figure; where it is lowest (with "-" before it: highest) the usable files go to ``best``.
-    """
+    """Settings of every training: length, batch, rate, reports."""
 
     steps: PositiveInt = 5000
-    stop: PositiveInt | None = None
-    batch: PositiveInt = 64
+    stop: PositiveInt | None = None  # the last step, with the schedule of all `steps`; None = all of them
+    batch: PositiveInt = 64  # rows per step, over all processes
+    # lr, lr_floor, warmup: linear warm-up to `lr`, then half a cosine down to `lr_floor`
     lr: Rate = 1e-3
     lr_floor: Rate = 2e-5
     warmup: NonNegativeInt = 100
     weight_decay: Rate = 0.01
-    clip: Rate = 1.0
+    clip: Rate = 1.0  # norm that gradients are cut to
     seed: NonNegativeInt = 0
     log_every: PositiveInt = 25
     save_every: PositiveInt = 250
     val_every: PositiveInt = 500
-    watch: list[WatcherName] = []
-    accumulate: PositiveInt = 1
-    keep: PositiveInt = 1
+    watch: list[WatcherName] = []  # further reports beside the files of the run: tensorboard, wandb
+    accumulate: PositiveInt = 1  # parts of a step, each with its own forward and backward pass, for less memory
+    keep: PositiveInt = 1  # number of last checkpoints that stay
+    # best: a validation figure; where it is lowest (with "-" before it: highest) the usable files go to ``best``
     best: str = ""
+    # peak_tflops: of the device, in the precision of the run, for the figure ``mfu``; None = by the device's name
     peak_tflops: Annotated[Rate, Field(gt=0)] | None = None
 
     @property
@@ -85,9 +76,6 @@ def resolve(address: str | Path | None, overrides: Sequence[str] = ()) -> dict[s
 
     Args:
         address: None = the overrides alone.
-
-    Raises:
-        UserError: no such file or variant, not a mapping, or an override that is none.
     """
     path, name = _split(str(address or ""))
     data = read_yaml(path) if address else {}

@@ -47,16 +47,11 @@ _LEGS = ((1, 4, 7, 1.0), (2, 5, 8, -1.0))  # hip, knee, ankle, side
 
 
 class BodyFrames(NamedTuple):
-    """Frames of a body at 30 fps.
+    """Frames of a body at 30 fps."""
 
-    Attributes:
-        motion: T frames.
-        active: (T, 2) 0..1, use of the left and the right arm. lap: (T, 2) 0..1, whether the hand is in the lap.
-    """
-
-    motion: Motion
-    active: np.ndarray
-    lap: np.ndarray
+    motion: Motion  # T frames
+    active: np.ndarray  # (T, 2) 0..1, use of the left and the right arm
+    lap: np.ndarray  # (T, 2) 0..1, whether the hand is in the lap
 
 
 def names_file(name: str) -> bool:
@@ -72,9 +67,6 @@ def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[
     Args:
         source: ``idle`` or None: a standing person; a file of a body, a gesture or an avatar; a motion; or a text.
         generate: generates the motion of a text. seed: of the standing person.
-
-    Raises:
-        UserError: a file that is no motion, or a face's.
     """
     if isinstance(source, Motion):
         return Clip(source)

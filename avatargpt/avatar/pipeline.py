@@ -59,9 +59,6 @@ def composed(
         gestures: T frames with fingers. face: T frames; its head is turned in addition to the gestures' head.
         eye_contact: 0 the face's own gaze, 1 eyes to a viewer in front of the chest whatever the head does.
         calm: seconds in which the head follows an instruction: the gestures move it less (`idle.idle_share`).
-
-    Raises:
-        UserError: gestures without fingers, or parts of different lengths.
     """
     if gestures.fingers is None or gestures.fps != face.fps or len(gestures) != len(face):
         raise UserError(f"gestures of {len(gestures)} frames at {gestures.fps:g} a second beside a face of {len(face)} "
@@ -231,9 +228,6 @@ class AvatarStream:
 
     The face's network has less look-ahead and waits for the gestures. Joined pieces are the clip of the whole sound,
     bit for bit, whatever the chunks; memory does not grow.
-
-    Attributes:
-        frames: given out so far.
     """
 
     def __init__(
@@ -244,7 +238,7 @@ class AvatarStream:
         self._lively, self._eye_contact, self._calm = lively, eye_contact, calm
         self._curves: list[np.ndarray] = []
         self._motions: list[Motion] = []
-        self.frames = 0
+        self.frames = 0  # given out so far
 
     @property
     def latency(self) -> float:

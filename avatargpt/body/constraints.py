@@ -139,11 +139,7 @@ def _standing() -> np.ndarray:
 
 
 def pinned(motion: Motion, pins: Sequence[Pin]) -> tuple[Motion, list[str]]:
-    """The motion with hands and feet at given places at given times, and a line for each that is out of reach.
-
-    Raises:
-        UserError: a time beyond the motion.
-    """
+    """The motion with hands and feet at given places at given times, and a line for each that is out of reach."""
     notes = []
     for pin in pins:
         if not 0 <= pin.second <= motion.seconds:

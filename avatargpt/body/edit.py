@@ -293,9 +293,6 @@ def posed(motion: Motion, between: Between, start: Motion | None, end: Motion | 
     Args:
         between: START, END, seconds of the middle -> START, the middle and END as one motion.
         start, end: one frame each; place and heading are the motion's own.
-
-    Raises:
-        UserError: a motion too short for the way from or to the pose.
     """
     lead = round(POSE_LEAD * motion.fps)
     ends = (start is not None) + (end is not None)

@@ -51,9 +51,6 @@ class LanguageReader:
     Args:
         llm: the language model. model: has the movements, with a phrase index and a sentence encoder.
         tell: takes a line for a missing answer, and for each clause without a known movement.
-
-    Raises:
-        UserError: a model without a phrase index.
     """
 
     def __init__(self, llm: LanguageModel, model: BodyModel, tell: Callable[[str], None]) -> None:

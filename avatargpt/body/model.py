@@ -31,9 +31,6 @@ class BodyModel:
         loaded: the network and its tokenizers.
         phrase_index: replaces the clauses of a request by captions, None = unchanged words.
         motion_scorer: scores how well a motion fits a text, None = the network's own likelihood does.
-
-    Attributes:
-        reader: of requests in place of the phrase index (`avatargpt.body.language_reader`).
     """
 
     def __init__(
@@ -41,6 +38,7 @@ class BodyModel:
         motion_scorer: TextMotionScorer | None = None,
     ) -> None:  # fmt: skip
         self.loaded, self.phrase_index, self.motion_scorer = loaded, phrase_index, motion_scorer
+        # reader: of requests in place of the phrase index (`avatargpt.body.language_reader`)
         self.reader: Callable[[str], list[ClauseSpec]] | None = None
 
     @property

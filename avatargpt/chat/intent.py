@@ -139,17 +139,14 @@ class LanguageIntent:
 
     Args:
         llm: the model. reader: the shipped reader. tell: takes a line about a missing answer.
-
-    Attributes:
-        question: back to the user about the last turn, where acts are None; else empty. last: who read the last turn.
     """
     # A local model reads only turns of which the shipped reader is not sure (free talk): with 1.5 billion weights it
     # read eight of fifteen turns right, the shipped reader ten, eight of the nine that it was sure of.
 
     def __init__(self, llm: LanguageModel, reader: Intent, tell: Callable[[str], None]) -> None:
         self.llm, self.reader, self._tell = llm, reader, tell
-        self.name = self.last = llm.name
-        self.question = ""
+        self.name = self.last = llm.name  # last: who read the last turn
+        self.question = ""  # back to the user about the last turn, where acts are None; else empty
         self._failed = False
 
     def understand(self, turn: ChatTurn) -> list[Act] | None:

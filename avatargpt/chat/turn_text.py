@@ -247,9 +247,6 @@ def target(
 
     Args:
         similarity: cosines of words to every caption.
-
-    Raises:
-        UserError: several alike, or a number that does not exist; says which there are.
     """
     tokens = [w.strip(".,!?;:'\"#") for w in words.lower().split()]
     tokens = [t for t in tokens if t]

@@ -58,9 +58,6 @@ def run_suite(
 
     Args:
         outputs: another system's files, measured in place of the model.
-
-    Raises:
-        UserError: missing corpus, or stored answers of another run.
     """
     from avatargpt.evaluation import report
     from avatargpt.evaluation.cache import NO_CACHE, AnswerCache

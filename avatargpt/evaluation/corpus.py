@@ -60,9 +60,6 @@ def keyframed_clips(per_family: int, first: int = HELD_OUT, only: Sequence[str] 
         per_family: clips of each.
         first: seed of the first one.
         only: names of families, entries of the lexicon too; None = the actions with a file.
-
-    Raises:
-        UserError: a name in `only` is no family.
     """
     every = families()
     unknown = sorted(set(only or ()) - set(every))

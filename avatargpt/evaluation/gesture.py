@@ -60,9 +60,6 @@ def read_talks(folder: Path) -> list[Talk]:
 
     A folder ``paired`` in it holds recordings of BEAT2 instead: in each of its folders the sounds, and ``body22.npz``,
     which belongs to the sound that has an .npz of its own name.
-
-    Raises:
-        UserError: no such folder, no sound in it, no recorded motion, or a damaged file.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; accepted: sounds with motions (.npz) of the same name")

@@ -81,9 +81,6 @@ def match_files(folder: Path, items: Sequence[Item], names: Path | None = None) 
 
     Args:
         names: the list of names; None = ``prompts.csv`` or ``prompts.json`` in the folder, or names as ids.
-
-    Raises:
-        UserError: no such folder, or a list that cannot be read.
     """
     if not folder.is_dir():
         raise UserError(f"--outputs {folder}: no such folder; accepted one of {', '.join(SUFFIXES)}")
@@ -175,11 +172,7 @@ def _unpadded(name: str) -> str:
 
 
 def read_names(path: Path) -> dict[str, str]:
-    """Name -> prompt.
-
-    Raises:
-        UserError: no CSV with the columns name and prompt, no JSON object of texts, or a name twice.
-    """
+    """Name -> prompt."""
     accepted = "accepted a CSV with the columns name and prompt, or JSON {name: prompt}"
     if path.suffix.lower() == ".json":
         value = read_json(path, MAX_LIST_BYTES, accepted)
@@ -292,9 +285,6 @@ def read_body(path: Path, fps: float | None = None, on_joints: JointsCallback | 
     Args:
         fps: rate of files that do not state theirs (20 without it); those that do must state the same.
         on_joints: is called where the file can be read.
-
-    Raises:
-        UserError: not readable, NaN, another rate, not of a size that people have, fewer than four frames.
     """
     positions = _positions(path, fps, on_joints)
     return Signals(_motion(path, fps, on_joints)) if positions is None else Signals.of_joints(*positions)
@@ -321,11 +311,7 @@ def _swung(path: Path, joints: np.ndarray, fps: float) -> Motion:
 
 
 def read_face(path: Path, fps: float | None = None) -> FaceMotion:
-    """A face: Live Link CSV, our own or MediaPipe's .npz, .json, .glb.
-
-    Raises:
-        UserError: not readable, a body, another rate, fewer than four frames.
-    """
+    """A face: Live Link CSV, our own or MediaPipe's .npz, .json, .glb."""
     motion = export.load(path)
     if not isinstance(motion, FaceMotion):
         raise UserError(f"{path}: a motion of a body; accepted a face")

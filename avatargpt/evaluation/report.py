@@ -223,9 +223,6 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
         intervals taken as independent; ``rows``: those whose values differ, ``differs`` where the interval over seeds
         excludes 0 (None with one seed: nothing is known of chance); ``only``: rows of one of them; ``models``: which
         fingerprints differ, of the first and of the second (None: not stated).
-
-    Raises:
-        UserError: not results, or of different suites or versions.
     """
     a, b = load(first), load(second)
     for key in ("suite", "version"):

@@ -32,20 +32,14 @@ PAUSES = ("stand", "stop", "hold a relaxed standing pose")  # a pause that was n
 
 
 class Understood(Protocol):
-    """How a system reads a request, before or with the motion.
-
-    Attributes:
-        captions: what it will show, in plain words, in order.
-        known: False where it has nothing for (a part of) the request.
-        warnings: lines for the user: what is left out, or approximated.
-    """
+    """How a system reads a request, before or with the motion."""
 
     @property
-    def captions(self) -> Sequence[str]: ...
+    def captions(self) -> Sequence[str]: ...  # what it will show, in plain words, in order
     @property
-    def known(self) -> bool: ...
+    def known(self) -> bool: ...  # False where it has nothing for (a part of) the request
     @property
-    def warnings(self) -> Sequence[str]: ...
+    def warnings(self) -> Sequence[str]: ...  # lines for the user: what is left out, or approximated
 
 
 @dataclass(frozen=True)

@@ -207,9 +207,6 @@ def read_list(path: Path) -> Suite:
 
     Its option ``prompts`` has a row for each, with ``prompt``, ``action`` and ``category`` ("" = not stated), in the
     order of the file.
-
-    Raises:
-        UserError: not readable, no such columns, an empty prompt, or nothing in it.
     """
     if path.suffix.lower() == ".json":
         value = read_json(path, MAX_LIST_BYTES, LIST_ACCEPTED)
@@ -251,11 +248,7 @@ def csv_rows(path: Path, accepted: str) -> list[tuple[int, dict[str, str]]]:
 
 
 def read(path: Path) -> Suite:
-    """Read and validate one suite file.
-
-    Raises:
-        UserError: not YAML, unknown keys, unknown checks or parameters, missing parts.
-    """
+    """Read and validate one suite file."""
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: accepted a mapping with {', '.join(SUITE_KEYS)}")

@@ -32,16 +32,12 @@ class Clip(Protocol):
 
 
 class Writer(NamedTuple):
-    """A format that is written.
+    """A format that is written."""
 
-    Attributes:
-        place: of ``f(motion, path, **options)``.
-        holds: modalities of the motions that such a file can hold; what holds a body holds a gesture.
-        layouts: what the option ``layout`` may be, for ``body``, for ``face`` and for ``avatar``.
-    """
-
-    place: str
+    place: str  # of ``f(motion, path, **options)``
+    # holds: modalities of the motions that such a file can hold; what holds a body holds a gesture
     holds: tuple[str, ...] = ("body", "face")
+    # layouts: what the option ``layout`` may be, for ``body``, for ``face`` and for ``avatar``
     layouts: Mapping[str, tuple[str, ...]] = {}
 
 

@@ -27,34 +27,23 @@ PART_NAMES = (
 
 @dataclass(frozen=True)
 class Head:
-    """V vertices at rest.
+    """V vertices at rest."""
 
-    Attributes:
-        points, normals: (V, 3) float32, metres.
-        colours: (V, 3) float32, linear light 0..1.
-        triangles: (F, 3) uint32, counter-clockwise from outside.
-        gloss: (V,) float32, 0 matt to 1 wet.
-        follow: (V,) float32, 1 where the head's rotation carries the vertex, 0 where it stays.
-        parts: (V,) index into `names`.
-        lips: (V,) bool, the red of the lips.
-        landmarks: for each of 70 facial landmarks (`landmarks.py`) the vertices whose mean it is.
-        morphs, morph_normals: (52, V, 3) float32 displacements (metres) and changes of the normals at full weight, in
-            the order of `arkit.NAMES`. They add up linearly, as glTF viewers add them.
-        names: names of the parts.
-    """
-
+    # points, normals: (V, 3) float32, metres
     points: np.ndarray
     normals: np.ndarray
-    colours: np.ndarray
-    triangles: np.ndarray
-    gloss: np.ndarray
-    follow: np.ndarray
-    parts: np.ndarray
-    lips: np.ndarray
-    landmarks: tuple[np.ndarray, ...]
+    colours: np.ndarray  # (V, 3) float32, linear light 0..1
+    triangles: np.ndarray  # (F, 3) uint32, counter-clockwise from outside
+    gloss: np.ndarray  # (V,) float32, 0 matt to 1 wet
+    follow: np.ndarray  # (V,) float32, 1 where the head's rotation carries the vertex, 0 where it stays
+    parts: np.ndarray  # (V,) index into `names`
+    lips: np.ndarray  # (V,) bool, the red of the lips
+    landmarks: tuple[np.ndarray, ...]  # for each of 70 facial landmarks (`landmarks.py`) the vertices whose mean it is
+    # morphs, morph_normals: (52, V, 3) float32 displacements (metres) and changes of the normals at full weight,
+    # in the order of `arkit.NAMES`. They add up linearly, as glTF viewers add them.
     morphs: np.ndarray
     morph_normals: np.ndarray
-    names: tuple[str, ...] = PART_NAMES
+    names: tuple[str, ...] = PART_NAMES  # names of the parts
 
     def part(self, name: str) -> np.ndarray:
         """(V,) which vertices belong to a part."""

@@ -96,21 +96,13 @@ def _with_fingers() -> list[tuple[str, _Point, _Point, float, float, str]]:
 
 @dataclass(frozen=True)
 class Figure:
-    """P tapered capsules.
+    """P tapered capsules."""
 
-    Attributes:
-        joint: (P,) index of the joint that carries it; with fingers, of `SMPL52`.
-        ends: (P, 2, 3) end points in that joint's frame, metres.
-        radii: (P, 2) metres.
-        colours: (P, 3) sRGB in 0..1.
-        eyes: (P,) True for the eyes.
-    """
-
-    joint: np.ndarray
-    ends: np.ndarray
-    radii: np.ndarray
-    colours: np.ndarray
-    eyes: np.ndarray
+    joint: np.ndarray  # (P,) index of the joint that carries it; with fingers, of `SMPL52`
+    ends: np.ndarray  # (P, 2, 3) end points in that joint's frame, metres
+    radii: np.ndarray  # (P, 2) metres
+    colours: np.ndarray  # (P, 3) sRGB in 0..1
+    eyes: np.ndarray  # (P,) True for the eyes
 
     def posed(self, positions: np.ndarray, matrices: np.ndarray) -> np.ndarray:
         """End points in the world: positions (..., J, 3), global matrices (..., J, 3, 3) -> (..., P, 2, 3)."""
@@ -155,23 +147,16 @@ _BARE = 0.02  # their share from which on skin is taken to be bare
 
 @dataclass(frozen=True)
 class Mesh:
-    """V vertices in the bind pose, metres.
+    """V vertices in the bind pose, metres."""
 
-    Attributes:
-        points, normals: (V, 3) float32.
-        colours: (V, 3) float32, linear light 0..1.
-        joints: (V, 4) uint8 joint indices; weights: (V, 4) float32, rows sum to 1, unused joints are 0.
-        triangles: (F, 3) uint32, counter-clockwise from outside.
-        bind: (J, 4, 4) float64 world matrix of every joint in the bind pose.
-    """
-
+    # points, normals: (V, 3) float32
     points: np.ndarray
     normals: np.ndarray
-    colours: np.ndarray
-    joints: np.ndarray
-    weights: np.ndarray
-    triangles: np.ndarray
-    bind: np.ndarray
+    colours: np.ndarray  # (V, 3) float32, linear light 0..1
+    joints: np.ndarray  # (V, 4) uint8 joint indices
+    weights: np.ndarray  # (V, 4) float32, rows sum to 1, unused joints are 0
+    triangles: np.ndarray  # (F, 3) uint32, counter-clockwise from outside
+    bind: np.ndarray  # (J, 4, 4) float64 world matrix of every joint in the bind pose
 
 
 def bind_pose(skeleton: Skeleton = SMPL22) -> tuple[np.ndarray, np.ndarray]:
@@ -369,19 +354,13 @@ def _ball(rings: int, segments: int) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class AvatarMesh(Mesh):
-    """A mesh of 52 joints: the body's B vertices first, then the head's, in the head's own order.
+    """A mesh of 52 joints: the body's B vertices first, then the head's, in the head's own order."""
 
-    Attributes:
-        gloss: (V,) float32, 0 matt to 1 wet.
-        body: B. faces: the first triangle of the head.
-        parts: (V,) number of the part in `names`, the head's and, after these, the body. names: of the parts.
-    """
-
-    gloss: np.ndarray
-    body: int
-    faces: int
-    parts: np.ndarray
-    names: tuple[str, ...]
+    gloss: np.ndarray  # (V,) float32, 0 matt to 1 wet
+    body: int  # B
+    faces: int  # the first triangle of the head
+    parts: np.ndarray  # (V,) number of the part in `names`, the head's and, after these, the body
+    names: tuple[str, ...]  # of the parts
 
     def part(self, name: str) -> np.ndarray:
         """(V,) which vertices belong to a part."""

@@ -26,19 +26,14 @@ _GLINT = np.array([-0.25, 0.40, 0.88])
 
 @dataclass(frozen=True)
 class Look:
-    """Another complexion and another light.
+    """Another complexion and another light."""
 
-    Attributes:
-        tints: part of the head (``skin``, ``hair`` for hair and brows, ``eye``, ``cloth``) -> factors (3,) on its
-            linear colours.
-        light: (3,) where the main light comes from; None = the upper left. bright: factor on all light.
-        back: (3,) sRGB 0..1 of a plain background; None = the usual one.
-    """
-
+    # tints: part of the head (``skin``, ``hair`` for hair and brows, ``eye``, ``cloth``) -> factors (3,) on its
+    # linear colours
     tints: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
-    light: tuple[float, float, float] | None = None
-    bright: float = 1.0
-    back: tuple[float, float, float] | None = None
+    light: tuple[float, float, float] | None = None  # (3,) where the main light comes from; None = the upper left
+    bright: float = 1.0  # factor on all light
+    back: tuple[float, float, float] | None = None  # (3,) sRGB 0..1 of a plain background; None = the usual one
 
 
 _TINTED = {"skin": ("skin", "ear"), "hair": ("hair", "brow"), "eye": ("eye",), "cloth": ("collar",)}

@@ -39,13 +39,10 @@ class DatagramSender:
 
     Args:
         host, port: of the listener. what: kind of listener, for messages.
-
-    Attributes:
-        failed: frames that the network refused.
     """
 
     def __init__(self, host: str, port: int, what: str) -> None:
-        self.failed = 0
+        self.failed = 0  # frames that the network refused
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
             family, kind, protocol, _, target = min(addresses, key=lambda address: address[0] != socket.AF_INET)

@@ -53,9 +53,6 @@ class WebSocketServer:
             or ``null`` (a page opened as a file). Programs, which name no origin, may always.
         network: whether an address that other machines reach is allowed.
         notify: takes a line about each refusal, for the operator.
-
-    Raises:
-        UserError: the package ``websockets`` is not installed, the address is taken or not ours, or not allowed.
     """
 
     def __init__(

@@ -67,9 +67,6 @@ def run_live(
         record: so many frames are recorded; then the run is over.
         take: filled while it runs, so that an interrupted run has its frames.
         before: called before each block, for example to apply commands.
-
-    Raises:
-        UserError: not one sample came.
     """
     take = take or LiveTake()
 

@@ -172,9 +172,6 @@ class FacePipeline:
 
         Args:
             seconds: of the clips; None = as long as each takes. has_sound: whether the clips have. words: of the sound.
-
-        Raises:
-            UserError: times that the instruction names, or a score has, beyond the clip's end.
         """
         reads = scores is None and any(texts)
         if reads:

@@ -30,17 +30,12 @@ BATCH = 16  # pictures made in one pass
 
 
 class PortraitShape(Strict):
-    """Of the network.
+    """Of the network."""
 
-    Attributes:
-        size: pixels along each side. width: channels of the largest maps; those of half the size have twice as many, at
-            most `most`. heads: of the attention.
-    """
-
-    size: Literal[32, 64, 96, 128, 192, 256] = 64
-    width: PositiveInt = 24
+    size: Literal[32, 64, 96, 128, 192, 256] = 64  # pixels along each side
+    width: PositiveInt = 24  # channels of the largest maps; those of half the size have twice as many, at most `most`
     most: PositiveInt = 96
-    heads: PositiveInt = 4
+    heads: PositiveInt = 4  # of the attention
 
     @model_validator(mode="after")
     def _check_widths(self) -> Self:
@@ -164,9 +159,6 @@ class Portrait:
 
         Yields:
             T pictures (size, size, 3) uint8.
-
-        Raises:
-            UserError: a picture that is not square, or landmarks of another shape.
         """
         from PIL import Image
 

@@ -21,29 +21,24 @@ UNKNOWN = -1
 
 
 class Material(Strict):
-    """What the rows of a training cache hold.
+    """What the rows of a training cache hold."""
 
-    Attributes:
-        audio, words: their encoders: ``prosody`` and ``sentence``, or the name of a model.
-        audio_width, word_width: A, V. features: F. levels, codebook_size: R, K of the tokenizer.
-        downsample: n, frames of a token.
-        rotations, positions: columns [start, stop) of F with rotations (6D, first two columns) and with metres.
-        speakers: names in the table of styles.
-        tokenizer: fingerprint of the tokenizer whose codes are predicted.
-    """
-
+    # audio, words: their encoders: ``prosody`` and ``sentence``, or the name of a model
     audio: str
     words: str
+    # audio_width, word_width: A, V
     audio_width: PositiveInt
     word_width: PositiveInt
-    features: PositiveInt
+    features: PositiveInt  # F
+    # levels, codebook_size: R, K of the tokenizer
     levels: PositiveInt
     codebook_size: PositiveInt
-    downsample: PositiveInt
+    downsample: PositiveInt  # n, frames of a token
+    # rotations, positions: columns [start, stop) of F with rotations (6D, first two columns) and with metres
     rotations: list[list[NonNegativeInt]] = []
     positions: list[list[NonNegativeInt]] = []
-    speakers: list[str] = []
-    tokenizer: str = ""
+    speakers: list[str] = []  # names in the table of styles
+    tokenizer: str = ""  # fingerprint of the tokenizer whose codes are predicted
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
@@ -56,25 +51,17 @@ class Material(Strict):
 
 
 class GestureShape(Strict):
-    """The section `model` of `configs/gesture/*.yaml`.
+    """The section `model` of `configs/gesture/*.yaml`."""
 
-    Attributes:
-        width, heads, hidden: of the layers.
-        layers: blocks with attention to words, shared by agent and interlocutor. joint: blocks with attention to the
-            interlocutor.
-        reach: W, frames that an attention looks back; also the length of a training segment.
-        look_ahead: tokens of sound beyond the predicted one; 1 of 4 frames = 133 ms.
-        dropout: in the layers.
-    """
-
+    # width, heads, hidden: of the layers
     width: PositiveInt = 160
     heads: PositiveInt = 4
     hidden: PositiveInt = 384
-    layers: PositiveInt = 2
-    joint: PositiveInt = 2
-    reach: PositiveInt = 128
-    look_ahead: NonNegativeInt = 1
-    dropout: Dropout = 0.1
+    layers: PositiveInt = 2  # blocks with attention to words, shared by agent and interlocutor
+    joint: PositiveInt = 2  # blocks with attention to the interlocutor
+    reach: PositiveInt = 128  # W, frames that an attention looks back; also the length of a training segment
+    look_ahead: NonNegativeInt = 1  # tokens of sound beyond the predicted one; 1 of 4 frames = 133 ms
+    dropout: Dropout = 0.1  # in the layers
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
@@ -98,19 +85,14 @@ Speaker = str | int | Sequence[float] | np.ndarray | None
 
 @dataclass(frozen=True)
 class GestureOptions:
-    """Options of generation.
+    """Options of generation."""
 
-    Attributes:
-        speaker: whose style. head: one of `HEADS`.
-        seed, temperature: of the tokens; temperature 0 = always the likeliest.
-        smooth: Savitzky-Golay smoothing over nine frames.
-    """
-
-    speaker: Speaker = None
-    head: str = "codes"
+    speaker: Speaker = None  # whose style
+    head: str = "codes"  # one of `HEADS`
+    # seed, temperature: of the tokens; temperature 0 = always the likeliest
     seed: int = 0
     temperature: float = TEMPERATURE
-    smooth: bool = True
+    smooth: bool = True  # Savitzky-Golay smoothing over nine frames
 
 
 DEFAULT_OPTIONS = GestureOptions()

@@ -23,16 +23,13 @@ VERSION = 1  # of the folder's layout
 
 
 class GestureDriver:
-    """A trained gesture network, and the tokenizer whose codes it predicts.
-
-    Attributes:
-        network: `avatargpt.gesture.network.GestureNetwork` in evaluation mode, float32, on the CPU.
-        source: where it was loaded from, for messages.
-    """
+    """A trained gesture network, and the tokenizer whose codes it predicts."""
 
     def __init__(
         self, network: GestureNetwork, source: str = "this gesture network", tokenizer: MotionTokenizer | None = None
     ) -> None:
+        # network: `avatargpt.gesture.network.GestureNetwork` in evaluation mode, float32, on the CPU
+        # source: where it was loaded from, for messages
         self.network, self.source, self._tokenizer = network.eval(), source, tokenizer
 
     @classmethod

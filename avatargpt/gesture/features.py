@@ -47,16 +47,12 @@ class Prosody:
 
 
 class ProsodyStream:
-    """Samples at any rate and chunk size in, rows out; the same bits whatever the chunks, constant memory.
-
-    Attributes:
-        frames: rows given out.
-    """
+    """Samples at any rate and chunk size in, rows out; the same bits whatever the chunks, constant memory."""
 
     def __init__(self, rate: int = RATE) -> None:
         self._blocks, self._prosody = FrameBlocks(rate), Prosody()
         self._ready: list[np.ndarray] = []  # rows of frames that end within the next sample
-        self.frames = 0
+        self.frames = 0  # rows given out
 
     @property
     def delay(self) -> float:

@@ -83,9 +83,6 @@ def perform(
         interlocutor: their sound, where the stream was begun with one.
         keep: frames to record for a file, after which the run ends; 0 = record nothing, run until the sound ends.
         live: filled while it runs, so that an interrupted run has its frames.
-
-    Raises:
-        UserError: not one sample came.
     """
     result = live or Live()
     even = _EvenStream(stream, rate, interlocutor, result, keep > 0, bool(senders))

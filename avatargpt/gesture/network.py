@@ -181,21 +181,15 @@ PREVIOUS_STD = 0.2  # initial size of the previous token's vectors; those of lev
 
 @dataclass
 class GestureInput:
-    """Inputs of a stretch of T frames.
+    """Inputs of a stretch of T frames."""
 
-    Attributes:
-        audio: (B, T, A) as extracted. words: (B, T, V), zero in silence or where words are off.
-        style: (B, 8).
-        other_audio, other_words: the interlocutor's; None where no row has one.
-        present: (B,) which rows have an interlocutor; None = all, where there is `other_audio`.
-    """
-
-    audio: Tensor
-    words: Tensor
-    style: Tensor
+    audio: Tensor  # (B, T, A) as extracted
+    words: Tensor  # (B, T, V), zero in silence or where words are off
+    style: Tensor  # (B, 8)
+    # other_audio, other_words: the interlocutor's; None where no row has one
     other_audio: Tensor | None = None
     other_words: Tensor | None = None
-    present: Tensor | None = None
+    present: Tensor | None = None  # (B,) which rows have an interlocutor; None = all, where there is `other_audio`
 
     def part(self, start: int, stop: int) -> GestureInput:
         """Frames [start, stop)."""
@@ -216,18 +210,15 @@ class StreamState:
 
 
 class GestureNetwork(nn.Module):
-    """See the module's docstring. Hidden states are (B, T, D), T in whole tokens.
+    """See the module's docstring. Hidden states are (B, T, D), T in whole tokens."""
 
-    Attributes:
-        heard_mean, heard_std: (A,) normaliser of the sound. read_std: (V,) root mean square of word features.
-        mean, std: (F,) of the motion.
-    """
-
+    # mean, std: (F,) of the motion
     mean: Tensor
     std: Tensor
+    # heard_mean, heard_std: (A,) normaliser of the sound
     heard_mean: Tensor
     heard_std: Tensor
-    read_std: Tensor
+    read_std: Tensor  # (V,) root mean square of word features
 
     def __init__(self, config: GestureConfig) -> None:
         super().__init__()

@@ -92,9 +92,6 @@ class GesturePipeline:
         Args:
             words: known by now; None = words are off, and none gets a gesture. loud: see `stream`.
             rates: samples a second of both voices, None = there is no interlocutor.
-
-        Raises:
-            UserError: a bank is needed and there is none, cues without words, or cues of unknown gestures.
         """
         if manner.cues and words is None:
             raise UserError(f"--cue {manner.cues[0][0]}: words are off; accepted: with a transcript")
@@ -125,9 +122,6 @@ class GesturePipeline:
             words: known by now; an empty list where they come later, with ``say``; None = words are off.
             loud: loudness of each of them, standard deviations above the mean.
             other: whether the interlocutor is heard. The rest: as in `perform`.
-
-        Raises:
-            UserError: a speaker, head or temperature that is not accepted, or a network that needs the whole sound.
         """
         from avatargpt.gesture.stream import MotionStream, SpeechGestureStream
 

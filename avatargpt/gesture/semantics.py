@@ -47,9 +47,6 @@ class Manner:
         calm: hands rest; head, trunk and breath go on.
         energy: 0.2 to 2, size of movements; 1 = unchanged.
         cues: words, in lower case, with their gestures.
-
-    Raises:
-        UserError: numbers out of bounds, a word with two gestures.
     """
 
     semantic: float | None = None

@@ -166,12 +166,6 @@ class GestureStream:
 
     Args:
         words, other, other_words: whether rows of the words, the interlocutor's sound and words are pushed, too.
-
-    Attributes:
-        frames: given out so far. finished: whether the stream has ended.
-
-    Raises:
-        UserError: a head or a speaker that is not accepted, or the head ``codes`` of a network without its tokenizer.
     """
 
     def __init__(
@@ -200,8 +194,8 @@ class GestureStream:
         self._smoothing = Smoothing() if options.smooth else None
         self._tokens = 0  # of input
         self._unsmoothed = 0  # frames before smoothing
-        self.finished = False
-        self.frames = 0
+        self.finished = False  # whether the stream has ended
+        self.frames = 0  # given out so far
         with torch.inference_mode():
             self._state = self._net.initial_state(1)
 
@@ -321,9 +315,6 @@ class SpeechGestureStream:
         driver: a network with prosody as its audio features. rate: samples a second of what is pushed.
         encoder: of words; None = words are off. words, other_words: those known by now, in order.
         other: whether the interlocutor's sound is pushed, too; other_rate: its rate, None = the same.
-
-    Raises:
-        UserError: a network with other audio features, or an encoder of other words than it was trained with.
     """
 
     def __init__(
@@ -395,14 +386,11 @@ class SpeechGestureStream:
 
 class MotionStream:
     """A `SpeechGestureStream` decoded to a body: 30 fps, upright at the origin, facing +Z, straight legs, with fingers.
-
-    Attributes:
-        frames: given out so far.
     """
 
     def __init__(self, speech: SpeechGestureStream, overlay: SemanticOverlay | None = None) -> None:
         self._speech, self._overlay, self._layout = speech, overlay, GestureFeatures()
-        self.frames = 0
+        self.frames = 0  # given out so far
 
     @property
     def latency(self) -> float:

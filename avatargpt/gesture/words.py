@@ -42,16 +42,12 @@ Word = TypeVar("Word", bound=TimedWord)
 
 
 class WordEncoder(Protocol):
-    """Maps words to vectors.
-
-    Attributes:
-        name: as in a model's configuration. width: of a vector.
-    """
+    """Maps words to vectors."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str: ...  # as in a model's configuration
     @property
-    def width(self) -> int: ...
+    def width(self) -> int: ...  # of a vector
 
     def states(self, words: Sequence[str]) -> np.ndarray:
         """Consecutive words of a text -> (n, width) float32; a word without tokens is zero."""

@@ -24,17 +24,11 @@ SILENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Tries:
-    """Bounds of an exchange, besides the time that the caller waits.
+    """Bounds of an exchange, besides the time that the caller waits."""
 
-    Attributes:
-        count: in all, for failures that may pass (no connection, busy).
-        answer: bytes of an answer at most.
-        pause: seconds before the second try; twice that before each further one, at most `max_pause`.
-    """
-
-    count: int = 3
-    answer: int = 1_000_000
-    pause: float = 1.0
+    count: int = 3  # in all, for failures that may pass (no connection, busy)
+    answer: int = 1_000_000  # bytes of an answer at most
+    pause: float = 1.0  # seconds before the second try; twice that before each further one, at most `max_pause`
     max_pause: float = 20.0
 
 
@@ -135,11 +129,7 @@ def _count(value: Any) -> int:
 
 
 def check_url(url: str, key: str) -> str:
-    """`url` without a final slash.
-
-    Raises:
-        UserError: not http(s), with a name and password in it, or a key would travel unencrypted to another machine.
-    """
+    """`url` without a final slash."""
     where = f"endpoint {url}"
     try:
         parts = urllib.parse.urlsplit(url.strip())

@@ -33,9 +33,6 @@ class Gguf:
     Args:
         path: of the file. threads: None = one for each core that it may use.
         prefixes: folder for `Prefixes`; None = not stored.
-
-    Raises:
-        UserError: no such file, not a GGUF, or llama-cpp-python is not installed.
     """
 
     local = True
@@ -171,9 +168,6 @@ class HuggingFace:
 
     Args:
         name: a folder with ``config.json``, or ``OWNER/NAME``. device: as torch names it.
-
-    Raises:
-        UserError: neither a folder of a model nor such a name.
     """
 
     local = True

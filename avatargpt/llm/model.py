@@ -39,18 +39,14 @@ class Example(Strict):
 
 
 class Prompt(Strict):
-    """One file.
+    """One file."""
 
-    Attributes:
-        name, version: which one; a changed file gets a new version. system: the rules, the same for every question.
-        user: the question, ``$slot`` for values. examples: sent as earlier turns.
-    """
-
+    # name, version: which one; a changed file gets a new version
     name: str
     version: PositiveInt
-    system: str
-    user: str
-    examples: list[Example] = Field(min_length=2)
+    system: str  # the rules, the same for every question
+    user: str  # the question, ``$slot`` for values
+    examples: list[Example] = Field(min_length=2)  # sent as earlier turns
 
     def messages(self, values: Mapping[str, Any]) -> Messages:
         """The turns to send: the constant part first, so that a model that has read it once need not read it again.
@@ -161,34 +157,23 @@ class Malformed(ValueError):
 
 
 class LlmFailed(UserError):
-    """No usable answer; the caller may go on without a language model.
-
-    Attributes:
-        lasting: whether the next question would most likely fail, too (no connection, bounds used up).
-    """
+    """No usable answer; the caller may go on without a language model."""
 
     def __init__(self, message: str, lasting: bool = True) -> None:
         super().__init__(message)
-        self.lasting = lasting
+        self.lasting = lasting  # whether the next question would most likely fail, too (no connection, bounds used up)
 
 
 class Limits(Strict):
-    """Bounds of a command.
+    """Bounds of a command."""
 
-    Attributes:
-        seconds: of one call, whatever happens in it.
-        total: of all calls and of loading a model.
-        answer: tokens of one answer. tokens: of all prompts and answers.
-        price: of 1,000 tokens of prompt and of answer, in any currency. money: of all; None = not counted.
-        samples: answers that a planner chooses from, at most; None = the planner's default.
-    """
-
-    seconds: Annotated[Number, Field(gt=0)] = 60.0
-    total: Annotated[Number, Field(gt=0)] = 600.0
-    answer: PositiveInt = 1500
-    tokens: PositiveInt = 500_000
-    price: tuple[float, float] = (0.0, 0.0)
-    money: Rate | None = None
+    seconds: Annotated[Number, Field(gt=0)] = 60.0  # of one call, whatever happens in it
+    total: Annotated[Number, Field(gt=0)] = 600.0  # of all calls and of loading a model
+    answer: PositiveInt = 1500  # tokens of one answer
+    tokens: PositiveInt = 500_000  # of all prompts and answers
+    price: tuple[float, float] = (0.0, 0.0)  # of 1,000 tokens of prompt and of answer, in any currency
+    money: Rate | None = None  # of all; None = not counted
+    # samples: answers that a planner chooses from, at most; None = the planner's default
     samples: Annotated[PositiveInt, Field(le=16)] | None = None
 
     @classmethod
@@ -221,13 +206,10 @@ def _prices(text: str, where: str) -> tuple[float, float]:
 
 @dataclass
 class Meter:
-    """Use of a language model so far.
-
-    Attributes:
-        seconds, prompt, answer: time and tokens of all calls.
-    """
+    """Use of a language model so far."""
 
     limits: Limits
+    # seconds, prompt, answer: time and tokens of all calls
     seconds: float = 0.0
     prompt: int = 0
     answer: int = 0
@@ -354,28 +336,20 @@ class Worker(Generic[T]):
 
 @dataclass(frozen=True)
 class Completion:
-    """The answer of a back end.
+    """The answer of a back end."""
 
-    Attributes:
-        text: of the answer. prompt, answer: tokens, as the back end counted them; 0 = not counted.
-        truncated: the answer was cut off at the bound of tokens.
-    """
-
-    text: str
+    text: str  # of the answer
+    # prompt, answer: tokens, as the back end counted them; 0 = not counted
     prompt: int = 0
     answer: int = 0
-    truncated: bool = False
+    truncated: bool = False  # the answer was cut off at the bound of tokens
 
 
 class Backend(Protocol):
-    """A language model that answers. Whatever it raises becomes one line; it is abandoned when it takes too long.
+    """A language model that answers. Whatever it raises becomes one line; it is abandoned when it takes too long."""
 
-    Attributes:
-        name: for people. local: it runs here, where every word of a prompt takes time to read.
-    """
-
-    name: str
-    local: bool
+    name: str  # for people
+    local: bool  # it runs here, where every word of a prompt takes time to read
 
     @property
     def fingerprint(self) -> str:

@@ -74,11 +74,7 @@ class Director:
         self.refused = 0  # answers that repeated something
 
     def next(self, described: str = "") -> Activity:
-        """The next activity; `described` is the description of the last motion.
-
-        Raises:
-            UserError: the planner has no answer.
-        """
+        """The next activity; `described` is the description of the last motion."""
         if self.first is None:
             self.first = deque(self.planner.plan(self.scene, PLAN_ACTIVITIES, self.temperature, self.seed).activities)
         activity = self.first.popleft() if self.first else self._new(described)

@@ -403,11 +403,7 @@ def join(
 
 @contextmanager
 def joining(target: Path) -> Iterator[None]:
-    """A lock: no other process writes, joins or removes the parts of `target` meanwhile.
-
-    Raises:
-        UserError: there are none, or another process has them.
-    """
+    """A lock: no other process writes, joins or removes the parts of `target` meanwhile."""
     folder = parts_folder(target)
     if not folder.is_dir():
         raise UserError(f"{folder}: no parts of an interrupted run here; accepted -o of the run to be joined")

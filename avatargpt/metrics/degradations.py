@@ -77,9 +77,6 @@ def degrade(motion: Either, name: str, seed: int = 0, in_place: bool = False) ->
 
     Args:
         in_place: a body stays where it is in the world (mirrored: at the plane x = 0); else it faces +Z at the start.
-
-    Raises:
-        UserError: unknown name, or fewer than 4 frames.
     """
     if name not in DEGRADATIONS:
         raise UserError(f"no degradation {name!r}; accepted: {', '.join(DEGRADATIONS)}")

@@ -251,9 +251,6 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
     Words are taken from ``our_vab_words.txt`` where it is there; else rows are those of ``our_vab_idx.pkl``, which is
     read as data and not unpickled (`vqvae.io.data_files`); ``our_vab_words.pkl``, if there, says which words count.
-
-    Raises:
-        UserError: a file is missing or something else.
     """
     path = folder / FILES[0]
     vectors = map_array(path, ACCEPTED)

@@ -39,11 +39,7 @@ def lemma_tokens(sentence: str) -> list[str]:
 
 
 def needs_packages() -> None:
-    """What BLEU and ROUGE need is installed: asked before the work whose result they judge.
-
-    Raises:
-        UserError: it is not.
-    """
+    """What BLEU and ROUGE need is installed: asked before the work whose result they judge."""
     from importlib.util import find_spec
 
     missing = [name for name, module in PACKAGES.items() if find_spec(module) is None]

@@ -94,14 +94,11 @@ class CheckedPlanner:
 
     Args:
         planner: makes plans. executable: compares.
-
-    Attributes:
-        notes: of the last answer, a sentence each.
     """
 
     def __init__(self, planner: Planner, executable: StepChecker) -> None:
         self.planner, self.executable = planner, executable
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()  # of the last answer, a sentence each
 
     @property
     def name(self) -> str:

@@ -239,9 +239,6 @@ class RetrievalPlanner:
         """Scene -> activities with their steps: of the nearest whole plan, then of others about as near.
 
         A note of the plan says where these have too few activities, or nothing is near.
-
-        Raises:
-            UserError: a scene or number that is not accepted.
         """
         line = check_plan(scene, activities)
         person, state, rng = self._person(line), State.fresh(), self._rng(line, temperature, seed)
@@ -264,11 +261,7 @@ class RetrievalPlanner:
     def next_activity(
         self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
-        """The activity after `past`, of which the last 24 count; none of them is repeated.
-
-        Raises:
-            UserError: a scene that is not accepted, or nothing new is left.
-        """
+        """The activity after `past`, of which the last 24 count; none of them is repeated."""
         return self._next(check_scene(scene), past, described, temperature, seed)
 
     def _next(

@@ -125,11 +125,7 @@ def check_plan(scene: str, activities: int) -> str:
 
 
 def check_slots(task: str, slots: Mapping[str, str]) -> dict[str, str]:
-    """Slots of a planning task, tidied; steps joined by semicolons.
-
-    Raises:
-        UserError: no such planning task, a slot missing, too many or not accepted.
-    """
+    """Slots of a planning task, tidied; steps joined by semicolons."""
     task_slots = planning_task(task).slots
     if unknown := sorted(slots.keys() - task_slots.keys()):
         raise UserError(f"task {task}: does not take {unknown[0]}; accepted: {', '.join(task_slots)}")
@@ -150,11 +146,7 @@ def check_slots(task: str, slots: Mapping[str, str]) -> dict[str, str]:
 
 
 def planning_task(name: str) -> registry.Task:
-    """A task among the planning directions.
-
-    Raises:
-        UserError: there is none of that name; suggests the nearest and lists all.
-    """
+    """A task among the planning directions."""
     if name in PLANNING_TASKS:
         return registry.get_task(name)
     close = difflib.get_close_matches(name, PLANNING_TASKS, 1)

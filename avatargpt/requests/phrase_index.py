@@ -120,12 +120,6 @@ class PhraseIndex:
         styles: word or phrase -> style. lengths: caption -> usual numbers of motion tokens.
         vectors: (n, 384) unit vectors of the phrasings.
         marks, words: derived from the texts, as a file holds them; None = derived now, the latter on first use.
-
-    Attributes:
-        classifier: gives the probability that an action is a known one, None = all are.
-        reader: reads requests, None = each is one action.
-        attributes: of each caption besides its action; empty = not read.
-        user_actions: actions that no network has learnt; their words are matched literally.
     """
 
     def __init__(
@@ -140,9 +134,11 @@ class PhraseIndex:
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.marks = phrase_scoring.derive_marks(self.keys, self.captions, self.classes) if marks is None else marks
         self.group = self.marks.group
+        # classifier: gives the probability that an action is a known one, None = all are
         self.classifier: phrase_scoring.KnownActionClassifier | None = None
-        self.reader: RequestReader | None = None
-        self.attributes: dict[str, CaptionAttributes] = {}
+        self.reader: RequestReader | None = None  # reads requests, None = each is one action
+        self.attributes: dict[str, CaptionAttributes] = {}  # of each caption besides its action; empty = not read
+        # user_actions: actions that no network has learnt; their words are matched literally
         self.user_actions: frozenset[str] = frozenset()
 
     @cached_property

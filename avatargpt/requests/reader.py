@@ -284,11 +284,7 @@ class RequestReader:
         self._faces: dict[str, FaceRequest] = {}
 
     def read(self, text: str) -> MotionRequest:
-        """The typed request of a text; cached, and a long text is read sentence by sentence.
-
-        Raises:
-            UserError: nothing to read, or a sentence of more than 96 words.
-        """
+        """The typed request of a text; cached, and a long text is read sentence by sentence."""
         if text not in self._requests:
             requests = [r for r in self._assembled(text, "body", assembled) if r is not None]
             shared = _shared(requests, ("seconds", "loop", "start", "end"))

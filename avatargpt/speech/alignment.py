@@ -50,31 +50,21 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SoundScores:
-    """A sound as the phone model hears it.
+    """A sound as the phone model hears it."""
 
-    Attributes:
-        features: (T, 332).
-        scores: (2 T, 40) log-probabilities of phones, by visemes as well (`with_visemes`).
-    """
-
-    features: np.ndarray
-    scores: np.ndarray
+    features: np.ndarray  # (T, 332)
+    scores: np.ndarray  # (2 T, 40) log-probabilities of phones, by visemes as well (`with_visemes`)
 
 
 @dataclass(frozen=True)
 class AlignedText:
-    """A transcript along a sound.
+    """A transcript along a sound."""
 
-    Attributes:
-        words: with phones; one whose phones were all left out has no length. Their confidence is the mean probability
-            of their phones over that of the likeliest ones.
-        fit: 1 = the text is the likeliest phones, 0 = no better than the same phones backwards.
-        fits: the same of each word.
-    """
-
+    # words: with phones; one whose phones were all left out has no length. Their confidence is the mean
+    # probability of their phones over that of the likeliest ones.
     words: list[Word]
-    fit: float
-    fits: list[float]
+    fit: float  # 1 = the text is the likeliest phones, 0 = no better than the same phones backwards
+    fits: list[float]  # the same of each word
 
 
 @dataclass(frozen=True)
@@ -265,22 +255,18 @@ def align_words(
 
 
 class _PhoneText:
-    """Phones of some words, each by its usual pronunciation.
-
-    Attributes:
-        parts: phones of each word. names: all of them. owner: the word of each. stresses: of each, None = no vowel.
-        pauses: numbers of the words after which a pause is written. begins: of each word, in `names`.
-    """
+    """Phones of some words, each by its usual pronunciation."""
 
     def __init__(self, words: Sequence[TranscriptWord], reverse: bool = False) -> None:
         step = -1 if reverse else 1
         first = [w.pronunciations[0][::step] for w in words]
-        self.parts = [[p.rstrip("012") for p in phones] for phones in first]
-        self.names = [name for part in self.parts for name in part]
-        self.owner = [k for k, part in enumerate(self.parts) for _ in part]
+        self.parts = [[p.rstrip("012") for p in phones] for phones in first]  # phones of each word
+        self.names = [name for part in self.parts for name in part]  # all of them
+        self.owner = [k for k, part in enumerate(self.parts) for _ in part]  # the word of each
+        # stresses: of each, None = no vowel
         self.stresses = [int(p[-1]) if p[-1].isdigit() else None for phones in first for p in phones]
-        self.pauses = {k for k, w in enumerate(words) if w.pause}
-        self.begins = np.cumsum([0, *(len(part) for part in self.parts)])
+        self.pauses = {k for k, w in enumerate(words) if w.pause}  # numbers of the words after which a pause is written
+        self.begins = np.cumsum([0, *(len(part) for part in self.parts)])  # of each word, in `names`
 
     def phones(self, first: int, limit: int) -> list[str]:
         """Phones of the words from number `first` on, about `limit` of them, SIL where a pause is written."""

@@ -198,14 +198,10 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class Sound:
-    """A file or samples, checked, to be read once.
+    """A file or samples, checked, to be read once."""
 
-    Attributes:
-        about: rate, channels, length. parts: mono blocks (n,) float32; of a file, memory does not grow with its length.
-    """
-
-    about: AudioInfo
-    parts: Iterable[np.ndarray]
+    about: AudioInfo  # rate, channels, length
+    parts: Iterable[np.ndarray]  # mono blocks (n,) float32; of a file, memory does not grow with its length
 
 
 def inspect(path: str | os.PathLike[str]) -> AudioInfo:

@@ -44,14 +44,11 @@ def mel_matrix() -> np.ndarray:
 
 
 class RunningGain:
-    """Follows the level of the loud frames of speech: up within 0.1 s, down by 3 dB a second while something speaks.
-
-    Attributes:
-        level: dB full scale of the loud frames so far.
-        floor: dB full scale of the background.
-    """
+    """Follows the level of the loud frames of speech: up within 0.1 s, down by 3 dB a second while something speaks."""
 
     def __init__(self) -> None:
+        # level: dB full scale of the loud frames so far
+        # floor: dB full scale of the background
         self.level, self.floor = -26.0, -60.0
 
     def __call__(self, energy: float) -> float:

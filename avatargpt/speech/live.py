@@ -90,9 +90,6 @@ def pipe_blocks(file: BinaryIO) -> Iterator[np.ndarray]:
     Args:
         file: whose ``read`` gives what is there and does not wait for more: unbuffered, such as
             ``sys.stdin.buffer.raw``.
-
-    Raises:
-        UserError: the first bytes are those of a sound file.
     """
     data = b""
     while len(data) < header_size(data) and (chunk := file.read(READ_BYTES)):
@@ -143,9 +140,6 @@ def microphone_blocks(name: str, rate: int) -> Iterator[np.ndarray]:
 
     Args:
         name: of the device or a part of it, its number, or ``default``.
-
-    Raises:
-        UserError: the package ``sounddevice`` or its PortAudio is missing, or no such device.
     """
     check_rate(rate, 1, "microphone")
     try:

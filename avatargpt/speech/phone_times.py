@@ -131,19 +131,12 @@ def spectral_changes(audio: np.ndarray, phones: Sequence[Phone]) -> list[float]:
 
 @dataclass(frozen=True)
 class Alignment:
-    """The phones of a text along a sound.
+    """The phones of a text along a sound."""
 
-    Attributes:
-        phones: spoken ones and pauses, with times in seconds.
-        numbers: for each of `phones` which of the text's phones it is, pauses not counted; -1 for a pause.
-        fit: mean log-probability of the steps that are not silence, less `SKIP` for every phone left out.
-        steps: (N,) which of the text's phones each step belongs to, -1 for silence.
-    """
-
-    phones: list[Phone]
-    numbers: list[int]
-    fit: float
-    steps: np.ndarray
+    phones: list[Phone]  # spoken ones and pauses, with times in seconds
+    numbers: list[int]  # for each of `phones` which of the text's phones it is, pauses not counted; -1 for a pause
+    fit: float  # mean log-probability of the steps that are not silence, less `SKIP` for every phone left out
+    steps: np.ndarray  # (N,) which of the text's phones each step belongs to, -1 for silence
 
 
 def viterbi(

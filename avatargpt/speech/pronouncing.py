@@ -60,21 +60,13 @@ _MAX_DIGITS = 15  # of a number; longer ones are read digit by digit
 
 @dataclass(frozen=True)
 class TranscriptWord:
-    """A word of a transcript.
+    """A word of a transcript."""
 
-    Attributes:
-        text: as it is written, without the marks around it.
-        pronunciations: the usual one first: ARPAbet phones, vowels with stress (AE1).
-        in_dictionary: otherwise the pronunciation comes from the letters.
-        pause: whether a mark follows at which people pause.
-        token: number of the part of the text, between spaces, that it is in.
-    """
-
-    text: str
-    pronunciations: Pronunciations
-    in_dictionary: bool = True
-    pause: bool = False
-    token: int = 0
+    text: str  # as it is written, without the marks around it
+    pronunciations: Pronunciations  # the usual one first: ARPAbet phones, vowels with stress (AE1)
+    in_dictionary: bool = True  # otherwise the pronunciation comes from the letters
+    pause: bool = False  # whether a mark follows at which people pause
+    token: int = 0  # number of the part of the text, between spaces, that it is in
 
 
 def transcript_words(text: str) -> list[TranscriptWord]:

@@ -167,9 +167,6 @@ def transcribe(
         whisper: a size (tiny, base, small, medium, large-v3 ...: downloaded once from Hugging Face), the id of a
             repository there, a folder in CTranslate2's format, or a model of `load_whisper`.
         model: scores phones, as in `align`.
-
-    Raises:
-        UserError: faster-whisper is not installed, no such model, no words heard, or another language than English.
     """
     samples, where = alignment.samples_of(audio, rate)
     if isinstance(whisper, str | os.PathLike):

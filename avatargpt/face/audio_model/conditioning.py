@@ -83,26 +83,21 @@ class Clause:
 
 @dataclass(frozen=True)
 class Direction:
-    """Emotion track and instructions as vectors, ready for the network.
+    """Emotion track and instructions as vectors, ready for the network."""
 
-    Attributes:
-        seconds: (K,) of the feelings, increasing.
-        vectors: (K, 384) unit sentence vectors.
-        strengths: (K,) in [0, 1]; of several feelings that of the strongest, and the vector is their sum weighted by
-            strength, at unit length.
-        states: (C, N, 384) token states of each clause, padded.
-        words: (C, N) 1 where there is a token.
-        kinds: (C,) numbers of known actions from 1 on, 0 for others.
-        spans: (C, 6) start and end in seconds, strength, count, the seconds over which it grows, and the longest
-            duration that the network is given (`MAX_HOLD`, `MAX_KEYED`).
-    """
-
-    seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (K,) of the feelings, increasing
+    # vectors: (K, 384) unit sentence vectors
     vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 384), np.float32))
+    # strengths: (K,) in [0, 1]; of several feelings that of the strongest, and the vector is their sum weighted
+    # by strength, at unit length
     strengths: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    # states: (C, N, 384) token states of each clause, padded
     states: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 384), np.float32))
-    words: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    words: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))  # (C, N) 1 where there is a token
+    # kinds: (C,) numbers of known actions from 1 on, 0 for others
     kinds: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    # spans: (C, 6) start and end in seconds, strength, count, the seconds over which it grows, and the longest
+    # duration that the network is given (`MAX_HOLD`, `MAX_KEYED`)
     spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 6)))
 
     @classmethod

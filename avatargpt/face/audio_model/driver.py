@@ -335,14 +335,11 @@ class Backbone:
 
 # The recorded mouth
 class Speaking:
-    """Voice activity from the phone logits of one frame after the other.
-
-    Attributes:
-        share: how certainly somebody speaks, 0 to 1: there at once, half gone after a third of a second.
-        connected: 0 where words stand alone, 1 in connected speech.
-    """
+    """Voice activity from the phone logits of one frame after the other."""
 
     def __init__(self) -> None:
+        # share: how certainly somebody speaks, 0 to 1: there at once, half gone after a third of a second
+        # connected: 0 where words stand alone, 1 in connected speech
         self.share = self._recent = self.connected = 0.0
 
     def step(self, logits: Tensor) -> None:
@@ -434,25 +431,18 @@ VERSION = 2  # of the folder's layout
 
 
 class Driver:
-    """A trained driver network.
-
-    Attributes:
-        network: `avatargpt.face.audio_model.network.DriverNetwork` in evaluation mode, float32, on the CPU.
-        paired: the one whose `paired` head has the mouth as in recorded pairs: a network of its own, which may look
-            further ahead, or `network`.
-        eight_bits: whether streams multiply with weights of eight bits, as they are stored in the folder.
-        source: where it comes from, for messages.
-
-    Raises:
-        UserError: a network of pairs that looks ahead less far than the other.
-    """
+    """A trained driver network."""
 
     def __init__(
         self, network: DriverNetwork, paired: DriverNetwork | None = None, eight_bits: bool = False,
         source: str = "this driver",
     ) -> None:  # fmt: skip
+        # network: `avatargpt.face.audio_model.network.DriverNetwork` in evaluation mode, float32, on the CPU
+        # paired: the one whose `paired` head has the mouth as in recorded pairs: a network of its own, which
+        # may look further ahead, or `network`
+        # eight_bits: whether streams multiply with weights of eight bits, as they are stored in the folder
         self.network, self.paired, self.eight_bits = network.eval(), (paired or network).eval(), eight_bits
-        self.source = source
+        self.source = source  # where it comes from, for messages
         # One stream of features serves both networks, with the delay of the one of pairs.
         ahead = [net.config.look_ahead for net in (self.network, self.paired)]
         if ahead[0] > ahead[1]:

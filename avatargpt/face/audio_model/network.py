@@ -51,32 +51,23 @@ Gates = Literal["zero", "open"]
 
 
 class DriverConfig(Strict):
-    """What `configs/driver/*.yaml` may set under `model`.
+    """What `configs/driver/*.yaml` may set under `model`."""
 
-    Attributes:
-        width, hidden: channels of the backbone and inside its blocks.
-        dilations: one block each, kernel 3.
-        look_ahead: feature frames beyond a video frame that it depends on; 2 = 100 ms behind the sound.
-        text_width: channels of the two text branches.
-        inject: block after which text is added.
-        gates: ``zero``, the branches begin without effect; ``open``, without that (an ablation).
-        seal: bilabial gate, closes the lips. A linear head gives half a closure where it is half certain of one.
-        bite: labiodental gate, the same for the lower lip at the teeth in f and v.
-        feel: feelings reach the curves directly as well as through the backbone.
-        slow: seconds of the long-term spectral average that is a further input, 0 = none. It tells a short backbone
-            about room, line and noise.
-    """
-
+    # width, hidden: channels of the backbone and inside its blocks
     width: PositiveInt = 192
     hidden: PositiveInt = 256
-    dilations: list[PositiveInt] = [1, 2, 4, 8, 16, 1]
+    dilations: list[PositiveInt] = [1, 2, 4, 8, 16, 1]  # one block each, kernel 3
+    # look_ahead: feature frames beyond a video frame that it depends on; 2 = 100 ms behind the sound
     look_ahead: NonNegativeInt = 2
-    text_width: PositiveInt = 160
-    inject: PositiveInt = 2
-    gates: Gates = "zero"
+    text_width: PositiveInt = 160  # channels of the two text branches
+    inject: PositiveInt = 2  # block after which text is added
+    gates: Gates = "zero"  # ``zero``, the branches begin without effect; ``open``, without that (an ablation)
+    # seal: bilabial gate, closes the lips. A linear head gives half a closure where it is half certain of one.
     seal: Flag = False
-    bite: Flag = False
-    feel: Flag = False
+    bite: Flag = False  # labiodental gate, the same for the lower lip at the teeth in f and v
+    feel: Flag = False  # feelings reach the curves directly as well as through the backbone
+    # slow: seconds of the long-term spectral average that is a further input, 0 = none. It tells a short backbone
+    # about room, line and noise.
     slow: Rate = 0.0
 
     @model_validator(mode="after")

@@ -73,17 +73,11 @@ REST_AFTER = 0.12  # s after which silence is rest, exactly
 
 @dataclass(frozen=True)
 class VisemeCurves:
-    """Curves of one clip by the rules.
+    """Curves of one clip by the rules."""
 
-    Attributes:
-        curves: (T, 55) ARKit weights in [0, 1] and head yaw, pitch, roll in radians.
-        phones: (T, 2) uint8 index into `ARPABET` at each frame's time and half a frame later.
-        closure: (T,) in [0, 1], how far p, b or m closes the lips.
-    """
-
-    curves: np.ndarray
-    phones: np.ndarray
-    closure: np.ndarray
+    curves: np.ndarray  # (T, 55) ARKit weights in [0, 1] and head yaw, pitch, roll in radians
+    phones: np.ndarray  # (T, 2) uint8 index into `ARPABET` at each frame's time and half a frame later
+    closure: np.ndarray  # (T,) in [0, 1], how far p, b or m closes the lips
 
 
 # Curves of a clip

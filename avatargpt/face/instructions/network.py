@@ -269,31 +269,27 @@ Layer = Annotated[int, Field(ge=0, le=LAYERS)]
 
 
 class ParserConfig(Strict):
-    """What `configs/parser/*.yaml` may set under `model`.
+    """What `configs/parser/*.yaml` may set under `model`."""
 
-    Attributes:
-        width, hidden, heads: of the layers. encoder, decoder: how many of them. dropout: while training.
-        layers: of the sentence encoder that are read: the first ones know numbers and sides, the last ones the meaning.
-        rank: of the changes to the encoder's layers above `tuned`, whose result is read as well; 0 = none.
-        tuned: above which of `layers` the encoder is changed; None = the last of them.
-        kinds: of instructions that have habits of their own (how long, how often, what goes together): each has a
-            vector that is added to its words (tagged training data, Caswell et al. 2019). read_as: the kind that
-            instructions are read as in use; "" = as of none.
-        lengths: whether it learns a requested length, given in place of the token that begins a sequence.
-    """
-
+    # width, hidden, heads: of the layers
     width: PositiveInt = 160
     hidden: PositiveInt = 480
     heads: PositiveInt = 4
+    # encoder, decoder: how many of them
     encoder: PositiveInt = 1
     decoder: PositiveInt = 2
-    dropout: Dropout = 0.1
+    dropout: Dropout = 0.1  # while training
+    # layers: of the sentence encoder that are read: the first ones know numbers and sides, the last ones the
+    # meaning
     layers: Annotated[list[Layer], Field(min_length=1)] = [0, 3]
+    # rank: of the changes to the encoder's layers above `tuned`, whose result is read as well; 0 = none
     rank: NonNegativeInt = 12
-    lengths: Flag = False
-    tuned: NonNegativeInt | None = None
+    lengths: Flag = False  # whether it learns a requested length, given in place of the token that begins a sequence
+    tuned: NonNegativeInt | None = None  # above which of `layers` the encoder is changed; None = the last of them
+    # kinds: of instructions that have habits of their own (how long, how often, what goes together): each has a
+    # vector that is added to its words (tagged training data, Caswell et al. 2019).
     kinds: list[str] = []
-    read_as: str = ""
+    read_as: str = ""  # the kind that instructions are read as in use; "" = as of none
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -152,9 +152,6 @@ class InstructionParser:
                 (`reading_grounder`).
             seconds: requested length of each clip, None = as the instruction takes.
             named: how the instructions name seconds, if at all.
-
-        Raises:
-            UserError: an empty instruction, one of more than 96 word pieces, or times and counts below zero in it.
         """
         words = [worded(text) for text in texts]
         states = grounder.states(words) if texts else []

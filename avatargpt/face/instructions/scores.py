@@ -246,20 +246,16 @@ WordTimes = Sequence[tuple[str, float, float]]  # of speech: word, start, end
 
 @dataclass
 class Part:
-    """A clause with its events and emotions, from second 0.
-
-    Attributes:
-        natural: s that its actions take; 0 of a feeling. start, end: its place in the clip, end None = open.
-        pace: factor of its usual duration.
-    """
+    """A clause with its events and emotions, from second 0."""
 
     clause: FaceClause
     events: list[Event]
     emotions: list[Emotion]
-    natural: float
+    natural: float  # s that its actions take; 0 of a feeling
+    # start, end: its place in the clip, end None = open
     start: float = 0.0
     end: float | None = None
-    pace: float = 1.0
+    pace: float = 1.0  # factor of its usual duration
 
     @property
     def takes(self) -> float:
@@ -304,9 +300,6 @@ def arrange(request: FaceRequest, read: Read, seconds: float | None = None, word
     Args:
         read: the score of a clause's words by themselves. seconds: of the clip, None = as long as it takes.
         words: of the speech that it goes with.
-
-    Raises:
-        UserError: longer than a score can be, too often, or a clause is said to begin after the clip's end.
     """
     seconds = seconds or request.seconds
     refused = [read(c.action) for c in request.clauses if c.denied]

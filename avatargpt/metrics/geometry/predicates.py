@@ -136,9 +136,6 @@ def judge(check: Any, motion: Motion | Signals, reference: Motion | Signals | No
         check: see the module's text.
         motion: the clip, any frame rate and placement (it is made canonical at 20 fps).
         reference: a neutral rendition of the same action, for style checks.
-
-    Raises:
-        UserError: unknown check, or a style check without a reference.
     """
     s = motion if isinstance(motion, Signals) else Signals(motion)
     ref = reference if isinstance(reference, Signals) or reference is None else Signals(reference)
