@@ -8,8 +8,6 @@
 `AvatarGPT` and `Motion` are loaded on first use, so that importing the package costs nothing.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -1,7 +1,5 @@
 """``avatargpt SUB ...`` and ``python -m avatargpt SUB ...``."""
 
-from __future__ import annotations
-
 import gc
 import sys
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ the rest of the file; ``like: NAME`` in a variant lays that other variant below 
 rest of the file. Mappings are merged key by key, null takes a key away, and everything else replaces what was there.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

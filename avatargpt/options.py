@@ -3,8 +3,6 @@
 Imports nothing heavy: the command line reads it before anything else.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Paths of packaged files, the same for a wheel and for an editable install."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from vqvae.errors import UserError

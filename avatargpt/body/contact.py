@@ -4,8 +4,6 @@
 # root, the foot's orientation and everything above are not touched. Decoded heights drift where a body lies, falls or
 # kneels, down to 20 cm below the floor y = 0; it is raised there as far as its lowest joint has sunk (`vqvae.ground`).
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

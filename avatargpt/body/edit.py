@@ -1,7 +1,5 @@
 """Motion to motion: in-between, continuation, and motions that begin or end in a given pose."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace

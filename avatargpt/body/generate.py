@@ -1,7 +1,5 @@
 """Text to body motion: clause by clause, the best of several candidates, joined, on the floor."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Requests read by a language model: each clause becomes one of the movements that the phrase index knows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 

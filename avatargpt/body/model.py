@@ -2,8 +2,6 @@
 # The network turns bodies but does not count degrees: "turn around" ends anywhere between 100 and 450. So a turn that
 # goes on is cut where it has come so far, and the network brings it to rest from there.
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

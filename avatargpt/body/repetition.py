@@ -3,8 +3,6 @@
 # frames between them again, or skips them. The counter is the geometry of the metrics where it has one for the action;
 # else peaks along the direction in which the pose moves most.
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 

@@ -3,8 +3,6 @@
 # is the small reconstruction error of the neighbours themselves. That offset is measured at the seam and fades out
 # inside the stretch (inertialisation, Bollo 2018, with a fixed quintic ease); known frames are never touched.
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`Body`: the tasks of the body on one `BodyModel`; descriptions of motion."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any

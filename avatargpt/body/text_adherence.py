@@ -4,8 +4,6 @@
 # the new part's fit to its text is 0.4 to 0.8 where the action shows, and -0.2 to 0.4, half of them below 0.1, where no
 # text was given; in a middle of 0.4 s it is 0.1 with a text, too.
 
-from __future__ import annotations
-
 import warnings
 
 from avatargpt.body.model import BodyModel

@@ -8,8 +8,6 @@
 >>> reply.motion.save("snow.npz")
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

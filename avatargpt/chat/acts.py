@@ -1,7 +1,5 @@
 """Acts that arrange segments (retime, mirror, move, loop ...), write files (save, export, play), or only answer."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`Conversation`: turns in, motion and answers out, with memory, undo and a session folder."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The context and the result of an act, the table of the functions that do acts, and the acts that make motion."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

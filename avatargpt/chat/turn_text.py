@@ -1,7 +1,5 @@
 """The words of a turn: checks, commands, names of files, segments that it points at, changes of captions."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The ``avatargpt`` command: finds sub-commands and turns every error into one line and exit status 2."""
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

@@ -1,7 +1,5 @@
 """``avatargpt finetune``: a model that also knows the user's own clips."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``avatargpt info``: the parts of this installation, and what a training takes."""
 
-from __future__ import annotations
-
 import os
 import platform
 from pathlib import Path

@@ -2,8 +2,6 @@
 # In a chain everything is the product's own but the motions: the model returns a body that stands still, as long as was
 # asked for or `DEFAULT_SECONDS`. So a chain asks what was understood and done to the timeline, not how it looks.
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields

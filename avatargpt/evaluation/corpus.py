@@ -1,7 +1,5 @@
 """Clips that suites measure on, recorded and keyframed, and baselines that answer with a clip or a caption of one."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The suites `describe` and `describe_synthetic`: action and side named by descriptions, and caption scores."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence

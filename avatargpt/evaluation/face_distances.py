@@ -2,8 +2,6 @@
 # LVE and FDD compare vertices of one mesh over time; the third is a Frechet distance of hand-made statistics of the
 # curves, no network's features.
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any

@@ -3,8 +3,6 @@
 # score with ``construct``; ``words`` are the words of the speech it goes with, with their times, where the instruction
 # is anchored on them; ``not`` names actions that it denies.
 
-from __future__ import annotations
-
 import inspect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The suite `gesture`: recorded motion and each way of making motion for the same talks, in windows of some seconds."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Source: Guo et al. 2022, `final_evaluations.py` of their code (github.com/EricGuo5513/text-to-motion).
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial

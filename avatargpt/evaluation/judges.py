@@ -1,7 +1,5 @@
 """The suites `predicates`, `families` and `retrieval_judge`, which measure the judges themselves."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """Suites on the outputs of other systems: a folder of motion files, judged as answers of a model are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Judges of plans: figures without a model, and a scorer that the suite `plans` trains on true and corrupted plans."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace

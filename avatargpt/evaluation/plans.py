@@ -2,8 +2,6 @@
 # How good plans are (form, physical order, likeness to references, coherence, copies), and whether the motion generated
 # for their steps is described as the steps again.
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@
 # ``runs/NAME.json``: commit, versions, device, contents of the data folders, the digest of the judging code. So equal
 # runs give equal results.
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

@@ -3,8 +3,6 @@
 # judged by `Judge`: lemmas in common and the frozen sentence encoder's cosine, clause by clause. Marks by hand of one
 # system's readings (``requests_fresh_marks.jsonl``) say how often this judge agrees with a reader.
 
-from __future__ import annotations
-
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence

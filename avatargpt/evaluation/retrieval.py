@@ -1,7 +1,5 @@
 """The suite `retrieval`: fit of a model's answers to held-out captions, by the learnt evaluator."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The suite `speech_face`: lips against phones, silence, onsets, drift, and recorded faces against two baselines."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The suite `tokenizer`: clips through the codes and back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Array files: .npz (ours, AMASS / SMPL-X, MediaPipe) and .npy (HumanML3D features, positions + quaternions); .bvh."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Text files of a face: Live Link Face's CSV, which Unreal and most face tools read; JSON of Audio2Face and BEAT."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -6,8 +6,6 @@ grid of skin slit at eyes and mouth, and displacement fields for the targets. It
 Sides are the person's own: left = +X. The face looks along +Z, Y up, metres; zero lies between the ears.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path

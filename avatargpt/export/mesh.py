@@ -8,8 +8,6 @@ elastic surface nets") turn its zero level into triangles. An avatar is two skin
 head with 52 morph targets.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

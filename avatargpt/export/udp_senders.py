@@ -11,8 +11,6 @@ them. Per frame ``/VMC/Ext/Blend/Val`` name, weight for each of the 52 ARKit sha
 seconds.
 """
 
-from __future__ import annotations
-
 import socket
 import struct
 import uuid

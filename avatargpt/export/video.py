@@ -1,7 +1,5 @@
 """Moving pictures: .gif through Pillow and .mp4 through PyAV with its sound, frame by frame in constant memory."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction

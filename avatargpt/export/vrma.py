@@ -4,8 +4,6 @@ The file has no mesh: a T-pose skeleton of humanoid bones, for a face one node f
 is the weight, and a node for the gaze.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from collections.abc import Sequence

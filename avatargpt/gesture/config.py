@@ -1,7 +1,5 @@
 """Configuration of a gesture network: its shape, and the features and tokens that it was trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self

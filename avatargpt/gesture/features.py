@@ -3,8 +3,6 @@
 Frame n is the sound from n / 30 s to (n + 1) / 30 s. Frames are placed by counting samples, so nothing drifts.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 

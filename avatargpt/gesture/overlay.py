@@ -4,8 +4,6 @@ A stroke takes over its arms, blended in and out by inertialization (`instruct_d
 past frames alone: the overlay adds no latency.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

@@ -5,8 +5,6 @@ table takes the class of its nearest neighbour in the space of the frozen senten
 The emphasis of a gesture falls on the stressed syllable.
 """
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ The last sub-token represents a word (LLAniMation, arXiv 2405.08042). Frames wit
 encoded at once, with the words before it as context: models that look both ways see the rest of their phrase.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence

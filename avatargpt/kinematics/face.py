@@ -5,8 +5,6 @@ intensities of instructions are shares of that. One-sided actions are measured a
 the opposite side gives a negative signal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

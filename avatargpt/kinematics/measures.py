@@ -4,8 +4,6 @@ Arrays are world joints (T, 22, 3) in metres, Y up, floor at y = 0. Measures of 
 compare them with those of real clips.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from avatargpt.kinematics.joints import swings

@@ -1,7 +1,5 @@
 """Language models behind one interface: an endpoint, a local file, or a model of Hugging Face's transformers."""
 
-from __future__ import annotations
-
 from avatargpt.llm.model import AnswerCache, Backend, LanguageModel, Limits
 from vqvae.errors import UserError
 

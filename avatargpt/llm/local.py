@@ -1,7 +1,5 @@
 """Language models on this machine: a GGUF file through llama-cpp-python, or a model of Hugging Face's transformers."""
 
-from __future__ import annotations
-
 import ctypes
 import hashlib
 import importlib.util

@@ -8,8 +8,6 @@ Each step of the plan becomes codes (`avatargpt.long.pipeline`), all codes are o
 (`avatargpt.long.loop`).
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections import deque

@@ -1,8 +1,6 @@
 """`StepPipeline`: motion codes for the steps of a plan, clause by clause, with transitions between them."""
 # A clause gets several candidates, of which the best is chosen and trimmed; in-between samples lead to it.
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 

@@ -4,8 +4,6 @@
 # appending whole lines, so that a killed run leaves files that `join` turns into the result. While a process writes or
 # joins the parts, the folder is locked.
 
-from __future__ import annotations
-
 import json
 import shutil
 import zipfile

@@ -3,8 +3,6 @@
 # (classes of recorded clips). Traits of a style are not listed: a trait counts where nearly all training clips of an
 # action in a style show it beside plain clips of the same action.
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Degradations of motions of bodies and faces, by which figures of quality and fit are tested."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 from dataclasses import replace

@@ -5,8 +5,6 @@
 # (`instruct_data.face.emotions`), by the paper's three-frame rule and over the whole clip, so figures are comparable
 # among each other, not with the paper's.
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache

@@ -17,8 +17,6 @@ open: the signal may still be on its way back. A closed mouth and a neutral face
 second half of their time.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

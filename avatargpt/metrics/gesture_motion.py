@@ -2,8 +2,6 @@
 # Speed, acceleration, jerk, L1 diversity and histograms of hand speed; onsets of a sound as librosa 0.11 finds them at
 # 16 kHz with hops of 512 samples (spectral flux of mel bands; librosa itself is no dependency); beat alignment.
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 

@@ -3,8 +3,6 @@
 # speech, where words about places, bodies, objects, actions and manners have their own (`WordVectorizer` of their
 # code).
 
-from __future__ import annotations
-
 import hashlib
 import os
 import zipfile

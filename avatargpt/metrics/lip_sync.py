@@ -1,7 +1,5 @@
 """Match of lips and phones: closures and contacts with false ones beside them, silence, onsets, rounding."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 

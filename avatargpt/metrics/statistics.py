@@ -1,8 +1,6 @@
 """Statistics of figures and of sets of clips: intervals, Frechet distance, diversity, multimodality."""
 # Which features a set consists of decides what a distance means: see `avatargpt.kinematics.measures`.
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -9,8 +9,6 @@ Arguments everywhere: one candidate per item, and per item one or more reference
 which is 10 x the mean similarity, usually 0..10 (papers often print it x 10 again).
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

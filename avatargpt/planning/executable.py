@@ -2,8 +2,6 @@
 # The score is retrieval: the nearest phrasing of the phrase index, by sentence vector and word overlap, for the index
 # turns steps into the captions that the motion network was trained on.
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`RequestResolver`: a request in words or typed -> its clauses, each with the caption that it is shown by."""
 
-from __future__ import annotations
-
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

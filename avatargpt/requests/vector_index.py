@@ -1,7 +1,5 @@
 """Texts that are looked up by meaning and by words, and the file that holds them: 8-bit vectors and packed texts."""
 
-from __future__ import annotations
-
 import json
 import lzma
 import zlib

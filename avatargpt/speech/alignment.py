@@ -4,8 +4,6 @@ The phone model lays the text along the sound in windows of a minute and measure
 ``align``) then aligns passages between the pauses that were found, to 10 ms; passages that it refuses keep their times.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Sound files and sample streams: checked reading, and resampling to 16 kHz blocks of one video frame each."""
 
-from __future__ import annotations
-
 import math
 import os
 import struct

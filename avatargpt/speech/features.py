@@ -4,8 +4,6 @@ Strictly causal: frame n depends on samples before its end alone. A running gain
 loudness of a file is not known while it is being spoken.
 """
 
-from __future__ import annotations
-
 from itertools import chain, islice
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Live sound: sources (pipe, microphone, paced recording, silence), their playout, and the loop over a stream."""
 
-from __future__ import annotations
-
 import math
 import queue
 import threading

@@ -1,7 +1,5 @@
 """Forced alignment: the phones of a text along the scores of a phone model (Viterbi), 60 steps a second."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

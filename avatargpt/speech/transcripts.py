@@ -1,7 +1,5 @@
 """Transcripts of recordings with word times: from a text, a file of word times, or speech recognition by Whisper."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Files of word times, recognised by their contents: TextGrid, SubRip, WebVTT, JSON of several tools, CSV and CTM."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math

@@ -1,7 +1,5 @@
 """Controls of a finished face clip, by rules: gains, symmetry, smoothing, blinks, idle motion and eye contact."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches

@@ -4,8 +4,6 @@ The driver learns from rendered clips, in which blinks and small movements fall 
 which is none. How far a head moves is our choice: the takes at hand were made with heads held still.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile

@@ -5,8 +5,6 @@ decays around it; rounding reaches about 150 ms ahead. On top come hard rules as
 close the lips whatever their context, f and v bring the lower lip to the teeth, sibilants keep the jaw nearly shut.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

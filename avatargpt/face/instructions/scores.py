@@ -3,8 +3,6 @@
 All of it is arithmetic on times; the parser (`avatargpt.face.instructions.parser`) reads the words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal

@@ -2,8 +2,6 @@
 # Postures are sitting, kneeling, squatting, lying, leaning, ducking and floor exercises. Heights are those of a body of
 # about 1.7 m whose pelvis stands at 0.97 m; a chair's seat puts it at 0.45 to 0.65 m.
 
-from __future__ import annotations
-
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings

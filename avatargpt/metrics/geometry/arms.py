@@ -1,7 +1,5 @@
 """Predicates about arms, hands that go to and fro, the head and the shoulders."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings

@@ -2,8 +2,6 @@
 # `KNOWN` says on which keyframed clips a counter is measured; a prompt suite that counts states the accuracy of its
 # counters beside its own figures.
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Predicates of locomotion: direction, speed, gaits and steps."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings

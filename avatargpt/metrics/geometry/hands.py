@@ -1,8 +1,6 @@
 """Predicates of hands near the body, and basic facts of which checks for rarer actions are built."""
 # There is no hand joint beyond the wrist: a hand at the mouth has its wrist about 0.1 to 0.25 m from it.
 
-from __future__ import annotations
-
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings

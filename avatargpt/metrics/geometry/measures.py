@@ -1,7 +1,5 @@
 """Predicates of distance, speed, direction and manner, the last by comparison with a neutral rendition."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

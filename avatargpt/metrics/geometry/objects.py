@@ -1,7 +1,5 @@
 """Predicates of handling (unseen) objects (picking up, carrying, throwing, doors, tools), and of sport."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings

@@ -17,8 +17,6 @@ Every predicate returns whether it holds and the numbers it looked at. Threshold
 of the real corpus: see eval/README.md for own-class and other-class pass rates.
 """
 
-from __future__ import annotations
-
 import difflib
 import inspect
 from collections.abc import Callable, Sequence
