@@ -101,6 +101,11 @@ def on_one_leg(j: np.ndarray, c: Clip) -> bool:
     return stands.max() < 0.11 and (lifted > stands + 0.05).mean() * len(j) / 20 >= 1.9 and (lifted[-1] > 0.12) == stays
 
 
+def turns_by(j: np.ndarray, c: Clip) -> bool:
+    """In place to the side of the clip by its degrees, the feet planted again."""
+    return bool(abs(sign(c) * turned(j)[-1] - c.extra["params"]["degrees"]) < 10 and np.abs(j[-1, 0, [0, 2]]).max() < 0.15)
+
+
 CHECKS: dict[str, Callable[[np.ndarray, Clip], bool]] = {
     "hit_in_shoulder": lambda j, c: upright(j, c) and -sign(c) * np.ptp(turned(j)) < 30 and bool(
         (joint(j, "shoulder", c)[:, 2] - joint(j, "shoulder", c, True)[:, 2]).min() < -0.12),
@@ -118,8 +123,7 @@ CHECKS: dict[str, Callable[[np.ndarray, Clip], bool]] = {
     "limp_holding_belly": lambda j, c: bool(
         np.abs(j[len(j) // 2, [20, 21], 1] - j[len(j) // 2, J["spine1"], 1]).max() < 0.2),
     "strafe": lambda j, c: sign(c) * (j[-1, 0, 0] - j[0, 0, 0]) > 0.8 and abs(turned(j)[-1]) < 12,
-    "turn_quarter_with_steps": lambda j, c: abs(sign(c) * turned(j)[-1] - degrees(c)) < 10,
-    "turn_half_with_steps": lambda j, c: abs(sign(c) * turned(j)[-1] - degrees(c)) < 10,
+    **dict.fromkeys((f"turn_{n}_with_steps" for n in ("little", "quarter", "half", "full")), turns_by),
     "twirl": lambda j, c: abs(sign(c) * turned(j)[-1] - 360 * c.extra["params"]["turns"]) < 15,
     "step_up_onto_box": lambda j, c: abs(rise(j) - c.extra["params"]["height"]) < 0.03,
     "step_down_from_box": lambda j, c: abs(rise(j) + c.extra["params"]["height"]) < 0.03,
@@ -144,10 +148,6 @@ CHECKS: dict[str, Callable[[np.ndarray, Clip], bool]] = {
     "hold_a_pose": lambda j, c: bool(np.ptp(j[-20:, [20, 21]], axis=0).max() < 0.03),
     "hold_salute": lambda j, c: bool(np.linalg.norm(joint(j, "wrist", c)[-1] - j[-1, J["head"]]) < 0.25),
 }  # fmt: skip
-
-
-def degrees(clip: Clip) -> float:
-    return float(clip.extra["params"]["reps"] * clip.extra["params"]["part"])
 
 
 def rise(joints: np.ndarray) -> float:
