@@ -103,7 +103,8 @@ def on_one_leg(j: np.ndarray, c: Clip) -> bool:
 
 def turns_by(j: np.ndarray, c: Clip) -> bool:
     """In place to the side of the clip by its degrees, the feet planted again."""
-    return bool(abs(sign(c) * turned(j)[-1] - c.extra["params"]["degrees"]) < 10 and np.abs(j[-1, 0, [0, 2]]).max() < 0.15)
+    off = abs(sign(c) * turned(j)[-1] - c.extra["params"]["degrees"])
+    return bool(off < 10 and np.abs(j[-1, 0, [0, 2]]).max() < 0.15)
 
 
 CHECKS: dict[str, Callable[[np.ndarray, Clip], bool]] = {
