@@ -1,5 +1,6 @@
 """The reader of requests: trained, saved and asked; the ways of saying that it learns from."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.reader import (
     MAX_TARGET,
     MAX_WORDS,
@@ -28,11 +30,17 @@ from vqvae.errors import UserError
 CONFIG = f"{Path(__file__).parents[2] / 'configs' / 'requests.yaml'}:debug"
 
 
+@cache
+def shared_grounder() -> SentenceGrounder:
+    """One for all runs: it remembers the states of texts."""
+    return reading_grounder(RequestRecipe(**resolve(CONFIG)).model)
+
+
 def trained(out: Path, until: int | None = None) -> RequestStage:
     recipe = RequestRecipe(**resolve(CONFIG))
     runtime = Runtime.start(1, "cpu")
     sources = {domain: (all_ways(domain), material(domain)) for domain in DOMAINS}
-    stage = RequestStage(recipe, sources, runtime, reading_grounder(recipe.model))
+    stage = RequestStage(recipe, sources, runtime, shared_grounder())
     run(stage, out, runtime, until)
     return stage
 

@@ -19,7 +19,7 @@ from tests.train.conftest import CPU, Mini, Refused
 from tests.train.interrupting import LONG, Moment, digest, finished, start, warm, writing
 from tests.train.launching import config
 
-STEPS, SAVES = 24, 12  # of each run; it saves every other step
+STEPS, SAVES = 16, 8  # of each run; it saves every other step
 MOMENTS = 5 if "PROCESSES_LONG" in os.environ else 2  # of each stage
 OFTEN: dict[str, Any] = {"steps": STEPS, "save_every": STEPS // SAVES, "log_every": 1, "val_every": 8}
 
