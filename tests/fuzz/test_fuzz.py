@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CASES = int(os.environ.get("AVATARGPT_FUZZ_CASES", 2000))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forked processes")
 def test_no_damaged_file_ends_in_a_traceback_a_crash_a_hang_or_a_gigabyte(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"

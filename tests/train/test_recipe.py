@@ -74,6 +74,7 @@ def test_a_configuration_is_printed_with_its_defaults_and_overrides(capsys: pyte
     assert "lr: 0.001" in out and "decoder_only: true" in out and "level_dropout:" in out
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The smallest form; requests of three actions instead of all, since encoding them takes most of the time."""
     every = everyday.Everyday.classes
