@@ -137,6 +137,8 @@ CHECKS: dict[str, Callable[[np.ndarray, Clip], bool]] = {
     "run_cycle_in_place": lambda j, c: bool(
         np.abs(j[:, 0, 2]).max() < 0.15 and j[20:-20, [10, 11], 1].min(1).max() > 0.03),
     "stand_on_leg": on_one_leg,
+    "pick_up_and_carry": lambda j, c: bool(
+        j[:, [20, 21], 1].min() < 0.4 and j[-20:, [20, 21], 1].min() > 0.9 and j[-1, 0, 2] > 0.4),
     "balance_on_one_leg": lambda j, c: bool(
         joint(j, "ankle", c)[len(j) // 2, 1] < joint(j, "ankle", c, True)[len(j) // 2, 1] - 0.05),
     "kneel_on_one_knee": kneels,
