@@ -155,11 +155,7 @@ class _Loop:
 
 
 class Clip:
-    """A clip of any frame rate, on the floor, beginning above the origin and facing +Z.
-
-    Args:
-        motion: at least one frame; a gesture's fingers are kept.
-    """
+    """A clip of any frame rate, on the floor, beginning above the origin and facing +Z."""
 
     def __init__(self, motion: Motion) -> None:
         self.motion = grounded(motion.resampled(FPS)).canonical()

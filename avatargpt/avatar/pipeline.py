@@ -143,11 +143,7 @@ class HeadMover:
 
 
 class AvatarPipeline:
-    """Speech, an instruction and feelings to a person who talks with face, hands and head over any body.
-
-    Args:
-        face: generates the 52 weights and instructed nods. gestures: generates arms, fingers, trunk and head.
-    """
+    """Speech, an instruction and feelings to a person who talks with face, hands and head over any body."""
 
     def __init__(self, face: FacePipeline, gestures: GesturePipeline) -> None:
         self.face, self.gestures = face, gestures

@@ -44,12 +44,7 @@ class RequestAnswer(BaseModel):
 
 
 class LanguageReader:
-    """Reads requests for `BodyModel.reader`; without an answer the phrase index reads them by itself.
-
-    Args:
-        llm: the language model. model: has the movements, with a phrase index and a sentence encoder.
-        tell: takes a line for a missing answer, and for each clause without a known movement.
-    """
+    """Reads requests for `BodyModel.reader`; without an answer the phrase index reads them by itself."""
 
     def __init__(self, llm: LanguageModel, model: BodyModel, tell: Callable[[str], None]) -> None:
         if model.phrase_index is None or model.grounder is None:

@@ -240,11 +240,7 @@ def with_rests(
     model: LoadedModel, candidates: Sequence[list[np.ndarray]], turns: Sequence[Turn | None], tokens: Sequence[int],
     seeds: Sequence[int], config: GenerationConfig,
 ) -> list[list[np.ndarray]]:  # fmt: skip
-    """Every prompt's candidates, of turns also those that are cut at their goal and brought to rest.
-
-    Args:
-        candidates: codes (N, R) for each prompt. tokens: their length, -1 = any.
-    """
+    """Every prompt's candidates, of turns also those that are cut at their goal and brought to rest."""
     rows = zip(candidates, turns, tokens, seeds, strict=True)
     return [c if turn is None else _with_rest(model, c, turn, n, seed, config) for c, turn, n, seed in rows]
 

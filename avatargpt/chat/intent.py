@@ -135,11 +135,7 @@ class WeighingIntent(Protocol):
 
 
 class LanguageIntent:
-    """Turns read by a language model; without an answer the other reader reads them.
-
-    Args:
-        llm: the model. reader: the shipped reader. tell: takes a line about a missing answer.
-    """
+    """Turns read by a language model; without an answer the other reader reads them."""
     # A local model reads only turns of which the shipped reader is not sure (free talk): with 1.5 billion weights it
     # read eight of fifteen turns right, the shipped reader ten, eight of the nine that it was sure of.
 
@@ -253,11 +249,7 @@ def as_caption(text: str) -> str:
 
 
 def file_name(text: str, formats: Sequence[str] = ()) -> str:
-    """The name of a file: ``my walk`` -> ``my_walk``; empty: a format alone, or too many words.
-
-    Args:
-        formats: in the turn, which are no names.
-    """
+    """The name of a file: ``my walk`` -> ``my_walk``; empty: a format alone, or too many words."""
     plain = text.replace(" . ", ".").lower()
     # "mp 4": letters and digits are words of their own
     for suffix in formats:

@@ -107,11 +107,7 @@ class LiveLine:
     def sound(
         self, rate: int, piped: Iterator[NDArray[Any]] | None, seconds: float | None = None
     ) -> Iterator[NDArray[Any]]:
-        """Blocks of samples, each when it is over.
-
-        Args:
-            piped: the result of `piped`. seconds: of silence where nobody speaks; None = without end.
-        """
+        """Blocks of samples, each when it is over."""
         from avatargpt.speech import live
         from avatargpt.speech.audio import blocks
 
@@ -124,11 +120,7 @@ class LiveLine:
     def open(
         self, stack: ExitStack, server_class: Callable[..., WebSocketServer], access: str, **options: Any
     ) -> tuple[list[Any], list[str]]:
-        """Senders to all addresses, which `stack` closes, and lines that say where frames go.
-
-        Args:
-            server_class: of the WebSocket, with its `options`. access: what everybody on an open network can do.
-        """
+        """Senders to all addresses, which `stack` closes, and lines that say where frames go."""
         from avatargpt.export.udp_senders import LIVE_LINK_PORT, VMC_PORT, LiveLinkSender, VMCSender
         from avatargpt.export.websocket import is_local
 

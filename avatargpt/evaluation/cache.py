@@ -151,11 +151,7 @@ class AnswerCache:
         return answer_digest(json.dumps(self.key, sort_keys=True, ensure_ascii=False, default=str))
 
     def compute(self, what: str, arguments: Sequence[Any], work: Callable[[], Answer]) -> Answer:
-        """The answer to one call: from its file, or computed and written there.
-
-        Args:
-            what: name of the work. arguments: what the answer depends on. work: computes it.
-        """
+        """The answer to one call: from its file, or computed and written there."""
         if self.folder is None:
             return _fresh(work)
         try:

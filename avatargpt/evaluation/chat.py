@@ -48,11 +48,7 @@ def normalised_act(act: Act, count: int) -> Act:
 
 
 def same_act(a: Act, b: Act, count: int) -> bool:
-    """Whether two acts do the same: equal numbers, files and choices, like texts; no segment means the last.
-
-    Args:
-        count: segments there are.
-    """
+    """Whether two acts do the same: equal numbers, files and choices, like texts; no segment means the last."""
     if a.do != b.do:
         return False
     for name in (f.name for f in fields(Act) if f.name != "do"):
@@ -82,11 +78,6 @@ def evaluate_fresh(run: Run) -> dict[str, Any]:
 
 def score(suite: Suite, data: Path | None, model: Any, cache: AnswerCache = NO_CACHE) -> dict[str, Any]:
     """Every turn of the validation dialogues, replayed over the true acts before it.
-
-    Args:
-        suite: of kind ``chat``.
-        data: folder with ``val.jsonl`` of the dialogues.
-        model: an `avatargpt.AvatarGPT`.
 
     Returns:
         ``kinds/turns``: share of turns whose acts are of the right kinds in the right order; ``acts/turns``: share
@@ -175,7 +166,6 @@ def score_fresh(suite: Suite, model: Any, cache: AnswerCache = NO_CACHE) -> dict
 
     Args:
         suite: of kind ``chat_fresh``; option ``rows``: file beside the suites.
-        model: an `avatargpt.AvatarGPT`.
 
     Returns:
         ``kinds``, ``acts``, ``clarified`` as of the suite ``chat``; ``chains/turns``: share of the chains

@@ -55,8 +55,6 @@ def keyframed_clips(per_family: int, first: int = HELD_OUT, only: Sequence[str] 
     """`per_family` keyframed clips of every action with a file (or of `only`), with the seeds from `first` on.
 
     Args:
-        per_family: clips of each.
-        first: seed of the first one.
         only: names of families, entries of the lexicon too; None = the actions with a file.
     """
     every = families()
@@ -93,11 +91,7 @@ def nearest_clips(clips: Sequence[Clip], training: Sequence[Clip]) -> np.ndarray
 
 
 def baseline_sentences(clips: Sequence[Clip], training: Sequence[Clip], seed: int) -> dict[str, list[str]]:
-    """Name of the baseline -> a caption for each clip; nothing without training clips.
-
-    Args:
-        clips: to describe. training: clips of which those with captions count. seed: chooses among captions.
-    """
+    """Name of the baseline -> a caption for each clip; nothing without training clips."""
     training = [c for c in training if c.captions]
     if not training:
         return {}
@@ -129,11 +123,7 @@ class RandomClip:
 
 
 class NearestCaption:
-    """The real clip whose caption is nearest to the prompt; seeds choose among clips that share that caption.
-
-    Args:
-        clips: the training clips.
-    """
+    """The real clip whose caption is nearest to the prompt; seeds choose among clips that share that caption."""
 
     name = "nearest caption"
 

@@ -182,12 +182,6 @@ def score(
 ) -> dict[str, Any]:
     """All figures of the describe suite.
 
-    Args:
-        suite: of kind ``describe``.
-        clips: held-out clips with captions.
-        describe: motions -> one sentence each.
-        training: clips for the baselines (`corpus.baseline_sentences`).
-
     Returns:
         results, the confusion counts ``{reference: {named: count}}`` and a random sample of descriptions. With
         `training` also ``FIGURE/BASELINE``; ``own caption`` is one of a clip's captions against its others: what
@@ -274,8 +268,6 @@ def score_synthetic(
     Args:
         suite: of kind ``describe_synthetic``; its option ``families`` names the suite with the table of families.
         clips: held-out keyframed clips; those of no family in the table are left out and counted.
-        describe: motions -> one sentence each.
-        training: keyframed clips for the baselines (`corpus.baseline_sentences`).
 
     Returns:
         ``family``: share of clips whose description names their family (or one of its ``also``), ``family/NAME`` and

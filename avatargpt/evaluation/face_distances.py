@@ -117,9 +117,6 @@ def score_baselines(scores: Sequence[Score]) -> dict[str, list[FaceMotion]]:
 def recording_baselines(recorded: Sequence[np.ndarray], training: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
     """Baseline -> curves per recorded take.
 
-    Args:
-        recorded: (T, 55) curves of held-out takes. training: of training takes, at least one.
-
     Returns:
         The takes themselves, the curves of training takes in their place (begun anew where these are shorter), their
         mean pose, and a face at rest.

@@ -66,8 +66,6 @@ def score(suite: Suite, performer: FacePipeline, data: Path | None, store: Path 
     """All figures; the events of the scores that people wrote are searched in the driver's curves.
 
     Args:
-        suite: of kind ``face_instructions``.
-        performer: under test.
         data: folder with val.jsonl of the instruction corpus; without one the suite's own instructions alone.
         store: a cache of the speech stage, for instructions during speech; None leaves that out.
     """
@@ -225,11 +223,7 @@ def _with_speech(performer: FacePipeline, clips: Sequence[SpeechClip], scores: S
 
 
 def instruction_sources(suite: Suite, data: Path | None) -> dict[str, list[Score]]:
-    """Source -> the scores of its instructions, in order.
-
-    Args:
-        suite: of kind ``face_instructions``. data: the corpus, for suites that measure on one, or None.
-    """
+    """Source -> the scores of its instructions, in order."""
     if "rows" in suite.options:
         rows = [row for _, row in json_rows(folder() / suite.options["rows"])]
         return {"fresh": [parse_score(row, str(row.get("text"))) for row in rows]}
@@ -385,13 +379,7 @@ def evaluate_language(run: Run) -> dict[str, Any]:
 
 
 def score_language(suite: Suite, model: Any, data: Path | None) -> dict[str, Any]:
-    """All figures.
-
-    Args:
-        suite: of kind ``face_language``.
-        model: with the face methods of `avatargpt.AvatarGPT`.
-        data: folder with val.jsonl of the instruction corpus; without one the suite's own instructions alone.
-    """
+    """All figures."""
     longest = float(suite.options["longest"])
     results: dict[str, Any] = {}
     samples: list[dict[str, Any]] = []

@@ -87,8 +87,6 @@ def score_families(suite: Suite, clips: Iterable[Clip], compared: int = 4) -> di
     """Do the families' own clips do what their parameters say, and do other families' clips not?
 
     Args:
-        suite: of kind ``families``.
-        clips: keyframed clips of the families.
         compared: clips per family that are tried against all other families.
 
     Returns:
@@ -141,10 +139,6 @@ def score_evaluator(
     suite: Suite, recorded: list[Clip], keyframed: list[Clip], evaluator: MotionEvaluator
 ) -> dict[str, Any]:
     """Quality on held-out clips, and agreement with geometry over degradations.
-
-    Args:
-        suite: of kind ``retrieval_judge``.
-        recorded, keyframed: held-out clips.
 
     Returns:
         ``topK/recorded``, ``topK/keyframed``, ``topK/all`` (R-precision of real pairs); ``topK/DEGRADATION``,

@@ -66,10 +66,6 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
           ) -> dict[str, Any]:  # fmt: skip
     """The figures of the available clips; ``failed`` lists missing and damaged ones, ``warnings`` those of
     `output_files.frame_warnings`.
-
-    Args:
-        data: recorded talks of a gesture suite, or the corpus of a face suite. store: encoder of the FGD.
-        model: what describes the motions of a list of prompts.
     """
     expected = items(suite, data)
     matches = match_files(outputs.folder, expected, outputs.names)

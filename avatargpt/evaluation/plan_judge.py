@@ -86,11 +86,7 @@ def shared_steps_rate(plans: Sequence[Plan]) -> float:
 
 
 def copied(plans: Sequence[Plan], library: frozenset[Key]) -> dict[str, float]:
-    """Shares of activities and of steps that are in the library word for word (but for the person).
-
-    Args:
-        library: `key` of every activity of the library.
-    """
+    """Shares of activities and of steps that are in the library word for word (but for the person)."""
     steps = {s for k in library for s in k[1:]}
     keys = [key(a.task, a.steps) for p in plans for a in p.activities]
     return {
@@ -217,11 +213,7 @@ def _permuted(rows: list[int], rng: np.random.Generator) -> list[int]:
 
 
 def tabulate(plans: Sequence[PlannedScene], encode: Any, like: PlanLibrary) -> PlanLibrary:
-    """Plans as a library in the vector space of another one, without projections and scorer.
-
-    Args:
-        encode: texts -> (n, 384) unit vectors.
-    """
+    """Plans as a library in the vector space of another one, without projections and scorer."""
     scenes: list[str] = []
     genders: list[str] = []
     tasks: list[str] = []

@@ -76,12 +76,7 @@ def sample_steps(every: Sequence[str], count: int, seed: int) -> list[str]:
 def describe_generated(
     model: Any, texts: Sequence[str], seed: int, batch: int, cache: AnswerCache = NO_CACHE, **options: Any
 ) -> list[str]:  # fmt: skip
-    """Text to motion to text, each text with a seed of its own from `seed` on.
-
-    Args:
-        model: has `generate` and `describe` as `avatargpt.AvatarGPT`. batch: texts per call.
-        options: of `generate`.
-    """
+    """Text to motion to text, each text with a seed of its own from `seed` on."""
     def describe(part: list[str], seeds: list[int]) -> list[str]:
         motions = list(model.generate(part, seeds=seeds, **options))
         if len(motions) != len(part):
@@ -100,8 +95,6 @@ def score_coverage(
 
     Args:
         suite: of kind ``plan_coverage``; options ``threshold`` (cosine), ``batch``, ``best_of``.
-        chosen: the steps.
-        model: has `generate` and `describe` as `avatargpt.AvatarGPT`.
         encode: sentence embeddings; None: all-MiniLM-L6-v2.
 
     Returns:
@@ -279,12 +272,7 @@ def score_cycle(
     suite: Suite, model: Any, rows: Sequence[PlannedScene], full: bool = False, encode: Encode | None = None,
     cache: AnswerCache = NO_CACHE,
 ) -> dict[str, Any]:
-    """Steps -> motion -> description -> steps, against the descriptions of other steps' motions.
-
-    Args:
-        suite: of kind ``plan_cycle``. model: has `generate` and `describe` as `avatargpt.AvatarGPT`.
-        rows: validation plans. encode: sentence embeddings; None: all-MiniLM-L6-v2.
-    """
+    """Steps -> motion -> description -> steps, against the descriptions of other steps' motions."""
     text.needs_packages()
     encode = encode or SentenceGrounder().sentence
     steps = [s for r in rows for a in r.activities for s in a.steps]

@@ -57,11 +57,6 @@ def answer_of(result: Motion | GenerationResult) -> Answer:
 def score(suite: Suite, generate: Generator, batch: int = 64, cache: AnswerCache = NO_CACHE) -> dict[str, Any]:
     """Every prompt of the suite with every seed.
 
-    Args:
-        suite: of kind ``prompts``.
-        generate: the model, or a baseline, under test.
-        batch: prompts per call.
-
     Returns:
         See `judged`.
     """
@@ -222,11 +217,7 @@ def evaluate_list(run: Run) -> dict[str, Any]:
 
 def score_list(suite: Suite, model: Any, generate: Generator, batch: int = 64, cache: AnswerCache = NO_CACHE
           ) -> dict[str, Any]:  # fmt: skip
-    """Generate, describe, judge.
-
-    Args:
-        suite: of kind ``prompt_list`` (`suites.read_list`). model: anything with ``describe``.
-    """
+    """Generate, describe, judge."""
     rows = suite.options["prompts"]
     pairs = [(row["prompt"], seed) for row in rows for seed in suite.seeds]
     answers = generated(pairs, generate, batch, cache)

@@ -185,7 +185,6 @@ def score(suite: Suite, model: Any, cache: AnswerCache = NO_CACHE) -> dict[str, 
 
     Args:
         suite: of kind ``requests``; options: ``rows``, ``marks`` (files beside the suites).
-        model: an `avatargpt.AvatarGPT`, or anything with ``understood`` or ``read_as``.
 
     Returns:
         ``right``: of requests within the vocabulary, the share that is read rightly and not called unknown, also by

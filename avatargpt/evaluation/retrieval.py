@@ -56,9 +56,6 @@ def score(
     """Every held-out clip's first caption.
 
     Args:
-        suite: of kind ``retrieval``.
-        held_out: clips of captions. training: clips for the baseline.
-        evaluator: the judge.
         generate: the model under test; None = only the rows that need none.
 
     Returns:

@@ -45,8 +45,6 @@ def score(
     """All figures.
 
     Args:
-        suite: of kind ``speech_face``.
-        driver: under test.
         data: folder with facegood, aligned_speech_misc, ljspeech_sample; parts that are missing are left out.
         store: a cache of the speech stage, for held-out synthetic voices; None leaves them out.
     """

@@ -75,8 +75,6 @@ def score(
     """All figures of the tokenizer suite.
 
     Args:
-        suite: of kind ``tokenizer``.
-        clips: the held-out clips.
         reconstruct: Motion -> the same motion through the codes.
         codes: Motion -> (N, R) integer codes; without it code usage is left out.
         codebook_size: K, for code usage.

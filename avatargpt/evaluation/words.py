@@ -59,7 +59,6 @@ def score(
 
     Args:
         suite: of kind ``word_times``; option ``others``: how many other transcripts each recording is tried with.
-        driver: whose phone head aligns.
         data: folder with aligned_speech_misc, and ljspeech_sample for `fit`.
         whisper: folder of a Whisper model for faster-whisper; None leaves its rows out.
     """

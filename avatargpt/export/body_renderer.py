@@ -69,13 +69,7 @@ def fit_view(ends: np.ndarray, targets: np.ndarray, aspect: float = 1.0, yaw: fl
 
 
 class BodyRenderer:
-    """Draws frames of one size from one view.
-
-    Args:
-        width, height: pixels.
-        view: the camera.
-        fingers: whether the figure has fingers, see `capsule_ends`.
-    """
+    """Draws frames of one size from one view."""
 
     def __init__(self, width: int, height: int, view: View, fingers: bool = False) -> None:
         self.width, self.height, self.view = width, height, view

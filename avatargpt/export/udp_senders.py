@@ -33,11 +33,7 @@ _VERSION, _ID, _MAX_NAME = 6, 37, 64
 
 
 class DatagramSender:
-    """Sends datagrams to one address, IPv4 where a name has both kinds: Unreal and VMC programs listen there.
-
-    Args:
-        host, port: of the listener. what: kind of listener, for messages.
-    """
+    """Sends datagrams to one address, IPv4 where a name has both kinds: Unreal and VMC programs listen there."""
 
     def __init__(self, host: str, port: int, what: str) -> None:
         self.failed = 0  # frames that the network refused
@@ -86,11 +82,7 @@ def pack(row: np.ndarray, frame: int, subject: str, identity: str, rate: int = 3
 
 
 class LiveLinkSender(DatagramSender):
-    """Sends frames to one listener of Live Link Face.
-
-    Args:
-        host, port: of the listener. subject: name under which Unreal lists the face.
-    """
+    """Sends frames to one listener of Live Link Face."""
 
     def __init__(self, host: str, port: int = LIVE_LINK_PORT, subject: str = "AvatarGPT") -> None:
         self.subject, self.identity = subject, "$" + str(uuid.uuid4())

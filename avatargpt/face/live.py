@@ -61,7 +61,6 @@ def run_live(
     """Push sound and send every frame at once; what is still due follows when the sound ends.
 
     Args:
-        stream: of the sound's rate. parts: blocks of samples.
         senders: get each frame.
         change: from a clip of one frame to another (controls).
         record: so many frames are recorded; then the run is over.

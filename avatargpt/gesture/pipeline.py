@@ -47,11 +47,7 @@ def network_folder(folder: str | os.PathLike[str] | None = None) -> Path:
 
 
 class GesturePipeline:
-    """Speech to the gestures of a standing person who talks or listens.
-
-    Args:
-        driver: the trained network. encoder: of words; None = the one that it was trained with, loaded on first use.
-    """
+    """Speech to the gestures of a standing person who talks or listens."""
 
     def __init__(self, driver: GestureDriver, encoder: WordEncoder | None = None) -> None:
         if driver.network.config.features != GestureFeatures.dim:

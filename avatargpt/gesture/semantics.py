@@ -93,11 +93,7 @@ def check_cues(manner: Manner, words: Sequence[TimedWord]) -> None:
 
 
 class ClassGuesser:
-    """Classes of words that the table lacks, by their nearest neighbour in it.
-
-    Args:
-        classes: the table. encode: of the sentence encoder. number: of a word in its vocabulary, None = in pieces.
-    """
+    """Classes of words that the table lacks, by their nearest neighbour in it."""
 
     def __init__(self, classes: WordClasses, encode: Encode, number: Callable[[str], int | None]) -> None:
         self._number = number

@@ -176,11 +176,7 @@ def frame_span(word: TimedWord) -> tuple[int, int]:
 
 
 class WordRows:
-    """Rows of consecutive frames from words with times; words are dropped as their frames pass.
-
-    Args:
-        encoder: of the words. words: those known by now; `say` adds further ones.
-    """
+    """Rows of consecutive frames from words with times; words are dropped as their frames pass."""
 
     def __init__(self, encoder: WordEncoder, words: Iterable[TimedWord] = ()) -> None:
         self._encoder, self.width = encoder, encoder.width

@@ -27,10 +27,6 @@ class Gguf:
 
     The library keeps the keys and values of the last prompt, prompts begin with their constant part, and `Prefixes`
     stores them between commands: rules and examples are read once.
-
-    Args:
-        path: of the file. threads: None = one for each core that it may use.
-        prefixes: folder for `Prefixes`; None = not stored.
     """
 
     local = True
@@ -98,9 +94,6 @@ class Prefixes:
 
     Files of llama.cpp (keys and values of tokens, some 30 KB each with 1.5 billion weights). llama.cpp checks that one
     belongs to the model; llama-cpp-python finds what a new prompt has in common with it.
-
-    Args:
-        llama: the model of llama-cpp-python. fingerprint: of its file. folder: None = nothing is stored.
     """
 
     def __init__(self, llama: Any, fingerprint: str, folder: Path | None) -> None:
@@ -162,11 +155,7 @@ class Prefixes:
 
 
 class HuggingFace:
-    """Runs a causal or a seq2seq model; the JSON schema is part of the prompt and not enforced.
-
-    Args:
-        name: a folder with ``config.json``, or ``OWNER/NAME``. device: as torch names it.
-    """
+    """Runs a causal or a seq2seq model; the JSON schema is part of the prompt and not enforced."""
 
     local = True
 

@@ -51,9 +51,6 @@ class Director:
     State: the last `MEMORY` activities and a counter.
 
     Args:
-        planner: see `avatargpt.planning`.
-        scene: in words.
-        seed: same seed, same activities.
         first: activities in place of the planner's plan.
         manner: word appended to steps that name no manner; see `manner_of`.
         phrase_index: finds manners in texts; None = it finds none.
@@ -189,11 +186,8 @@ def long(
     """The closed loop, as chunks of frames while it runs.
 
     Args:
-        model: with a body.
-        scene: in words.
         seconds: of all; exact to the frame.
         planner: chooses activities; by name as for `avatargpt.planning.load_planner`, None = the default one.
-        seed: the same seed gives the same motion.
         radius: metres around the start that the path stays within (a rule, `avatargpt.long.stream.PathKeeper`).
         activities: done first, in place of the plan that `planner` gives for the scene and the seed.
         best_of: candidates for each clause.

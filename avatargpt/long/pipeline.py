@@ -79,12 +79,7 @@ class ClauseCodes:
 
 
 class StepPipeline:
-    """Turns steps into codes that continue the codes before them.
-
-    Args:
-        body: model of motion, likelihoods and descriptions.
-        config: `best_of` candidates of each kind, guidance and temperature.
-    """
+    """Turns steps into codes that continue the codes before them."""
 
     def __init__(self, body: Body, config: GenerationConfig) -> None:
         self.body, self.config = body, config

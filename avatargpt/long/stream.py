@@ -45,9 +45,6 @@ class StreamDecoder:
 
     Features come out as soon as nothing that follows can change them: `tokenizer.decoder_context` tokens later than
     their codes. State: at most twice that many tokens besides the last push.
-
-    Args:
-        tokenizer: of the stream's modality.
     """
 
     def __init__(self, tokenizer: MotionTokenizer) -> None:
@@ -231,11 +228,7 @@ class Span:
 
 
 def timeline(scene: str, fps: float, frames: int, spans: Iterable[Span], about: dict[str, Any]) -> dict[str, Any]:
-    """The timeline as JSON: activities in order, each with its steps, spans cut at `frames`.
-
-    Args:
-        about: further keys of the head (seed, planner, ...).
-    """
+    """The timeline as JSON: activities in order, each with its steps, spans cut at `frames`."""
     activities: list[dict[str, Any]] = []
     for span in spans:
         if span.start >= frames:

@@ -320,12 +320,7 @@ class Manner:
 def manners(
     clips: Sequence[ClipCodes], checks: Callable[[ClipCodes], list[Any]], decode: Callable[[Any], Motion], seed: int = 0
 ) -> Mapping[Kind, Manner]:
-    """Every action in every style that has traits.
-
-    Args:
-        clips: training clips. checks: those of a clip's action whatever its style.
-        decode: codes -> motion.
-    """
+    """Every action in every style that has traits."""
     rng = np.random.default_rng(seed)
     kinds: dict[Kind, list[ClipCodes]] = defaultdict(list)
     plain: dict[str, list[ClipCodes]] = defaultdict(list)

@@ -206,12 +206,7 @@ class _Block(nn.Module):
 
 
 class EvaluatorNetwork(nn.Module):
-    """Frames and sentence vectors to unit vectors of one space.
-
-    Args:
-        width: channels of the convolutions. hidden: of the text's head. dim: of the space. blocks: residual ones, each
-            of twice the reach of the one before. dropout: in training.
-    """
+    """Frames and sentence vectors to unit vectors of one space."""
 
     mean: Tensor
     std: Tensor

@@ -259,12 +259,7 @@ def _count(inside: np.ndarray, result: EventResult, look: Look, overlapping: Seq
 
 
 def check_score(motion: FaceMotion, score: Score) -> list[EventResult]:
-    """One result per event of the score, in its order.
-
-    Args:
-        motion: any frame rate; times are seconds from its first frame.
-        score: what was asked for.
-    """
+    """One result per event of the score, in its order."""
     results = [_check(motion, e, score) for e in score.events]
     for a in results:
         for b in results:

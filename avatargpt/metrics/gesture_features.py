@@ -25,11 +25,7 @@ MIN_SPREAD = 0.1  # of a channel: what hardly moves must not weigh like what doe
 
 
 class GestureAutoEncoder(nn.Module):
-    """Windows of rotations to a vector and back.
-
-    Args:
-        width: channels of the convolutions. latent: size of the vector.
-    """
+    """Windows of rotations to a vector and back."""
 
     mean: Tensor
     std: Tensor

@@ -33,11 +33,7 @@ class Crop(NamedTuple):
 
 
 def drawn_crop(frames: int, rng: np.random.Generator) -> Crop:
-    """A random part of a clip: whole units of 4 frames, in one of three draws one less, at a random place.
-
-    Args:
-        frames: of the clip, 8 or more.
-    """
+    """A random part of a clip: whole units of 4 frames, in one of three draws one less, at a random place."""
     if frames < 2 * UNIT:
         raise ValueError(f"{frames} frames; accepted {2 * UNIT} or more")
     units = frames // UNIT - int(rng.integers(3) == 2)
@@ -271,12 +267,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 
 class Evaluator:
-    """Trained networks with what their inputs are normalised by.
-
-    Args:
-        network: put into evaluation mode. mean, std: (263,) of the features. vocabulary: of the texts.
-        device: that networks compute on.
-    """
+    """Trained networks with what their inputs are normalised by."""
 
     def __init__(
         self, network: MatchingNetwork, mean: np.ndarray, std: np.ndarray, vocabulary: Vocabulary,

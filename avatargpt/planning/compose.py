@@ -362,12 +362,7 @@ MAX_PLAN_COSINE, MAX_PAST_COSINE = 0.72, 0.62
 
 
 class ActivityChooser:
-    """Takes activities from one plan; it never mixes their steps.
-
-    Args:
-        story: the plan. person: the actor. rng, temperature: vary the choice of its activities.
-        weak: counts steps that the body cannot show well; None = it can show all.
-    """
+    """Takes activities from one plan; it never mixes their steps."""
 
     def __init__(
         self, story: Story, person: Person, rng: np.random.Generator, temperature: float, weak: Weak | None = None

@@ -22,12 +22,7 @@ MAX_REMEMBERED = 20_000  # scores kept
 
 
 class StepChecker:
-    """Scores steps, and names the nearest movement of those that score low.
-
-    Args:
-        phrase_index: the phrasings. grounder: the sentence encoder of their vectors.
-        min_score: steps below it are not known well enough.
-    """
+    """Scores steps, and names the nearest movement of those that score low."""
 
     def __init__(self, phrase_index: PhraseIndex, grounder: SentenceGrounder, min_score: float = MIN_SCORE) -> None:
         self.phrase_index, self.grounder, self.min_score = phrase_index, grounder, min_score
@@ -88,11 +83,7 @@ class StepChecker:
 
 
 class CheckedPlanner:
-    """A planner whose steps are compared with the known movements; the words of a plan stay unchanged.
-
-    Args:
-        planner: makes plans. executable: compares.
-    """
+    """A planner whose steps are compared with the known movements; the words of a plan stay unchanged."""
 
     def __init__(self, planner: Planner, executable: StepChecker) -> None:
         self.planner, self.executable = planner, executable

@@ -176,11 +176,7 @@ WRITTEN_SCENES, MAX_WRITTEN_STEPS = 4, 40
 
 
 class SceneMovements:
-    """Movements of the phrase index that suit a scene.
-
-    Args:
-        phrase_index, grounder: of the motion side. library: written plans; None = the scene alone is looked up.
-    """
+    """Movements of the phrase index that suit a scene."""
     # The nearest to the scene itself, to the last activity, and to the steps of the nearest written scenes: a scene
     # says where somebody is, its written neighbours what a body does there.
 
@@ -333,11 +329,7 @@ Tell = Callable[[str], None]
 
 
 class Fallback:
-    """A language model's planner, with another planner where it gives no answer.
-
-    Args:
-        first: may raise `LlmFailed`. second: loads the other planner when it is first needed. tell: takes the report.
-    """
+    """A language model's planner, with another planner where it gives no answer."""
     # The failure is reported once; a model that will fail again (no connection, bounds used up) is not asked again.
 
     def __init__(self, first: Planner, second: Callable[[], Planner], tell: Tell) -> None:

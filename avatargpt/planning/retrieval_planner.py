@@ -48,11 +48,7 @@ def bag(texts: Iterable[str]) -> frozenset[str]:
 
 
 class CommonWords:
-    """Shares of common words, weighted by inverse document frequency.
-
-    Args:
-        documents: words of each plan. persons: words for actors, which do not count.
-    """
+    """Shares of common words, weighted by inverse document frequency."""
 
     def __init__(self, documents: Sequence[frozenset[str]], persons: frozenset[str]) -> None:
         self.documents, self.persons = documents, persons
@@ -199,12 +195,7 @@ _NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person
 
 
 class RetrievalPlanner:
-    """Plans from the library; the same question and seed give the same answer.
-
-    Args:
-        library: with projections and kinds. grounder: the sentence encoder.
-        weak: counts steps that the body cannot show well; None = it can show all.
-    """
+    """Plans from the library; the same question and seed give the same answer."""
 
     name = "retrieval"
 

@@ -221,12 +221,7 @@ class Worth:
 
 
 class Ranker:
-    """Judges plans.
-
-    Args:
-        library: whose scorer judges coherence. grounder: the sentence encoder. can_do: the motion side's scores of
-            steps; None = all count as known.
-    """
+    """Judges plans."""
 
     def __init__(
         self, library: PlanLibrary, grounder: SentenceGrounder,

@@ -271,11 +271,7 @@ def word_states(texts: Sequence[Sequence[str]], grounder: SentenceGrounder, bf16
 
 
 class RequestReader:
-    """A trained network with its sentence encoder.
-
-    Args:
-        network: in evaluation mode. grounder: a sentence encoder of its layers; None = a new one.
-    """
+    """A trained network with its sentence encoder."""
 
     def __init__(self, network: RequestNetwork, grounder: SentenceGrounder | None = None) -> None:
         self.network, self.vocabulary = network.eval(), Vocabulary()

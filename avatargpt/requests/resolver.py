@@ -64,11 +64,7 @@ def with_concurrent(clauses: Sequence[ClauseSpec]) -> Iterator[ClauseSpec]:
 
 
 class RequestResolver:
-    """Reads requests and looks up the caption of each action, without a motion network.
-
-    Args:
-        reader: words to typed requests. phrase_index: the known actions. grounder: the sentence encoder of its vectors.
-    """
+    """Reads requests and looks up the caption of each action, without a motion network."""
 
     def __init__(
         self, reader: RequestReader, phrase_index: PhraseIndex, grounder: text_encoder.SentenceGrounder

@@ -351,9 +351,6 @@ def refine(
     """Words with times of pocketsphinx, and the passages that it refused: their words stay as they are.
 
     A passage that is refused is halved in a pause, as long as it has one.
-
-    Args:
-        audio: (n,) at 16 kHz. aligned: `words` by the phone model.
     """
     from pocketsphinx import Decoder, get_model_path
 

@@ -63,7 +63,6 @@ def run_stream(
     """Push sound, send at once what comes of it, and what is still due when the sound ends.
 
     Args:
-        stream: of the sound's rate. parts: blocks of samples.
         send: takes the stream's output; False ends the run.
         run: filled while it runs.
         before: called before each block, for example to change the stream's direction.
@@ -174,9 +173,6 @@ class Playout:
     A block is due when it has arrived and the one before is over: longer chunks go out evenly, and the delay of a late
     chunk shrinks again once chunks are in time. Where nothing comes for `MAX_LATE` seconds, blocks of silence go out,
     and the pause is not made up for.
-
-    Args:
-        rate: samples a second. start: the time at which listening began, in seconds of any clock.
     """
 
     # A microphone's pipe delivers as fast as one speaks and must never be late; a synthesiser's delivers a sentence at

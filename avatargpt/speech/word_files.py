@@ -50,9 +50,6 @@ def has_times(path: Path) -> bool:
 def read(path: str | os.PathLike[str], seconds: float | None = None) -> Words:
     """Word times of a file in any format of this module.
 
-    Args:
-        seconds: how long the sound is; words beyond its end are then refused.
-
     Raises:
         UserError: not such a file, damaged, no words, or times that are reversed, overlap or lie beyond the sound.
     """

@@ -159,11 +159,7 @@ class Words:
 def checked_words(
     where: str, words: list[Word], source: str, seconds: float | None = None, notes: tuple[str, ...] = ()
 ) -> Words:
-    """Words of a file; those that overlap or pass the end of the sound by 0.1 s at most are cut, which is noted.
-
-    Args:
-        where: the file, for messages. seconds: of the sound, where it is known.
-    """
+    """Words of a file; those that overlap or pass the end of the sound by 0.1 s at most are cut, which is noted."""
     if not words:
         raise UserError(f"{where}: no words in it; accepted: at least one word with its times")
     cut: list[Word] = []

@@ -282,12 +282,7 @@ class _Layer:
 
 
 class Backbone:
-    """A driver network's backbone, frame by frame: the state of one speaker.
-
-    Args:
-        style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`.
-        eight_bits: multiply with weights of eight bits, where that is possible and faster.
-    """
+    """A driver network's backbone, frame by frame: the state of one speaker."""
 
     def __init__(self, network: DriverNetwork, style: np.ndarray, eight_bits: bool = False) -> None:
         fast = eight_bits and eight_bits_faster(network.config.width, network.config.hidden)

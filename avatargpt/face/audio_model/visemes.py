@@ -97,7 +97,6 @@ def viseme_curves(
         phones: in order; times not covered are silence.
         frames: T at 30 fps, frame n at n / 30 s.
         loudness: (T,) dB, for stress; None = all equal.
-        style: (8,) see `STYLE`; None = usual.
     """
     size = np.exp2(0.45 * (np.zeros(len(STYLE)) if style is None else np.asarray(style, float)))
     parts = _split(phones, frames / FPS)

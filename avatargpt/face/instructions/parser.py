@@ -101,11 +101,7 @@ def agreement(chosen: Score, readings: Sequence[Score]) -> float:
 
 
 def doubt(text: str, score: Score, agreement: float | None) -> str:
-    """Why `score` may not be what the text means, in words; empty = no reason.
-
-    Args:
-        agreement: of the readings, 0 to 1; None = not known.
-    """
+    """Why `score` may not be what the text means, in words; empty = no reason."""
     if reason := unreadable(text):
         return f"the text {reason}"
     if not (score.events or score.emotions):
@@ -119,12 +115,7 @@ def doubt(text: str, score: Score, agreement: float | None) -> str:
 
 # The parser
 class InstructionParser:
-    """A trained parser of one network, or of several that are read alike.
-
-    Args:
-        network: gives the likeliest reading.
-        extra: further ones, of any shape, whose samples count as well.
-    """
+    """A trained parser of one network, or of several that are read alike."""
 
     def __init__(self, network: ParserNetwork, *extra: ParserNetwork) -> None:
         self.network, self.others, self.tokens = network.eval(), extra, ScoreTokens()

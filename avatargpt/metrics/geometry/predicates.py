@@ -131,7 +131,6 @@ def judge(check: Any, motion: Motion | Signals, reference: Motion | Signals | No
     """Judge one check.
 
     Args:
-        check: see the module's text.
         motion: the clip, any frame rate and placement (it is made canonical at 20 fps).
         reference: a neutral rendition of the same action, for style checks.
     """
