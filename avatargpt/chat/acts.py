@@ -6,21 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from avatargpt.chat.scene import (
-    ActResult,
-    Scene,
-    duration,
-    faster,
-    find_file,
-    lasting,
-    mirrored,
-    open_file,
-    performs,
-    plan_lines,
-    sheet,
-    short,
-    with_segment,
-)
+from avatargpt.chat import scene as scenes
+from avatargpt.chat.scene import ActResult, Scene, performs
 from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplified, without_unsafe
 from instruct_data.dialogue.acts import Act
@@ -40,8 +27,8 @@ MAX_FPS = 240.0
 def retime(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     seconds = float(act.seconds or 0)
-    state = with_segment(scene.state, at, lasting(scene, scene.state.segments[at], seconds))
-    return ActResult(state, f"Segment {at + 1} lasts {duration(seconds)}.", state.motion)
+    state = scenes.with_segment(scene.state, at, scenes.lasting(scene, scene.state.segments[at], seconds))
+    return ActResult(state, f"Segment {at + 1} lasts {scenes.duration(seconds)}.", state.motion)
 
 
 @performs("total")
@@ -54,9 +41,9 @@ def total(scene: Scene, act: Act) -> ActResult:
         raise UserError(f"{act.seconds:g} seconds are too short for {len(lengths)} segments; at least 0.2 s each")
     ends = [round(sum(lengths[: i + 1]) * frames / sum(lengths)) for i in range(len(lengths))]
     frame_counts = [b - a for a, b in zip([0, *ends], ends, strict=False)]
-    segments = [lasting(scene, s, max(n, 2) / FPS) for s, n in zip(state.segments, frame_counts, strict=True)]
+    segments = [scenes.lasting(scene, s, max(n, 2) / FPS) for s, n in zip(state.segments, frame_counts, strict=True)]
     new = state.replaced(segments)
-    return ActResult(new, f"All of it lasts {duration(new.seconds)}.", new.motion)
+    return ActResult(new, f"All of it lasts {scenes.duration(new.seconds)}.", new.motion)
 
 
 @performs("speed")
@@ -64,9 +51,9 @@ def speed(scene: Scene, act: Act) -> ActResult:
     state, factor = scene.state, float(act.factor or 1)
     at = state.index(act.segment)
     chosen = range(len(state.segments)) if act.segment is None else [at]
-    new = state.replaced([faster(s, factor) if i in chosen else s for i, s in enumerate(state.segments)])
+    new = state.replaced([scenes.faster(s, factor) if i in chosen else s for i, s in enumerate(state.segments)])
     what = "All of it" if act.segment is None else f"Segment {at + 1}"
-    return ActResult(new, f"{what} runs {factor:g} times as fast: {duration(new.seconds)} in all.", new.motion)
+    return ActResult(new, f"{what} runs {factor:g} times as fast: {scenes.duration(new.seconds)} in all.", new.motion)
 
 
 @performs("mirror")
@@ -74,7 +61,7 @@ def mirror(scene: Scene, act: Act) -> ActResult:
     state = scene.state
     at = state.index(act.segment)
     chosen = range(len(state.segments)) if act.segment is None else [at]
-    new = state.replaced([mirrored(s) if i in chosen else s for i, s in enumerate(state.segments)])
+    new = state.replaced([scenes.mirrored(s) if i in chosen else s for i, s in enumerate(state.segments)])
     what = "Left and right are exchanged everywhere" if act.segment is None else f"Segment {at + 1} is mirrored"
     return ActResult(new, f"{what}.", new.motion)
 
@@ -85,7 +72,7 @@ def delete(scene: Scene, act: Act) -> ActResult:
     at = state.index(act.segment)
     left = [s for i, s in enumerate(state.segments) if i != at]
     new = state.replaced(left)
-    text = f"Removed segment {at + 1}, {short(state.segments[at].caption)}."
+    text = f"Removed segment {at + 1}, {scenes.short(state.segments[at].caption)}."
     if not left:
         return ActResult(new, f"{text} Nothing is left; undo brings it back.")
     return ActResult(new, f"{text} {len(left)} {'is' if len(left) == 1 else 'are'} left.", new.motion)
@@ -100,7 +87,7 @@ def move(scene: Scene, act: Act) -> ActResult:
     segments = list(state.segments)
     segments.insert(to, segments.pop(at))
     new = state.replaced(segments)
-    return ActResult(new, f"Moved: {short(segments[to].caption)} is segment {to + 1}.", new.motion)
+    return ActResult(new, f"Moved: {scenes.short(segments[to].caption)} is segment {to + 1}.", new.motion)
 
 
 @performs("loop")
@@ -111,7 +98,7 @@ def loop(scene: Scene, act: Act) -> ActResult:
         return ActResult(state, "It plays once already.")
     new = state.replaced(state.segments, loops=int(act.times or 1))
     often = "once" if new.loops == 1 else f"{new.loops} times"
-    return ActResult(new, f"It plays {often}, {duration(new.seconds)} in all.", new.motion)
+    return ActResult(new, f"It plays {often}, {scenes.duration(new.seconds)} in all.", new.motion)
 
 
 def _target(scene: Scene, name: str) -> Path:
@@ -183,7 +170,7 @@ def play(scene: Scene, act: Act) -> ActResult:
 
     motion = scene.state.motion
     path = export.save(motion, scene.preview(PREVIEW))
-    opened = open_file(path)
+    opened = scenes.open_file(path)
     text = "Playing it." if opened else f"No desktop to play it on; the film is {path}."
     return ActResult(scene.state, text, motion, (path,))
 
@@ -244,7 +231,7 @@ def describe(scene: Scene, act: Act) -> ActResult:
     if act.file is not None:
         from avatargpt import export
 
-        path = find_file(scene, act.file)
+        path = scenes.find_file(scene, act.file)
         motion = export.load(path)
         return ActResult(state, f"{path.name}: {_described(scene, motion)}.", motion)
     if act.segment is None:
@@ -273,7 +260,7 @@ def lines(state: Timeline) -> str:
         rows.append(f"  {n}. {start / FPS:5.1f} - {end / FPS:5.1f} s  {segment.caption}{about}")
     if state.loops > 1:
         rows.append(f"  all of it {state.loops} times")
-    return "\n".join([*rows, f"  total {duration(state.seconds)}"])
+    return "\n".join([*rows, f"  total {scenes.duration(state.seconds)}"])
 
 
 @performs("show")
@@ -282,10 +269,10 @@ def show(scene: Scene, act: Act) -> ActResult:
     if act.what == "plan":
         if state.plan is None:
             raise UserError("there is no plan yet; say: plan a picnic in the park")
-        return ActResult(state, f"{state.plan.scene} ({state.plan.planner}):\n{plan_lines(state.plan)}")
+        return ActResult(state, f"{state.plan.scene} ({state.plan.planner}):\n{scenes.plan_lines(state.plan)}")
     if act.what == "frames":
-        path = sheet(state, scene.preview(FRAMES))
-        text = "Here are the frames." if open_file(path) else f"The frames are in {path}."
+        path = scenes.sheet(state, scene.preview(FRAMES))
+        text = "Here are the frames." if scenes.open_file(path) else f"The frames are in {path}."
         return ActResult(state, text, state.motion, (path,))
     if act.what == "captions":
         text = "\n".join(f"  {n}. {s.caption}" for n, s in enumerate(state.segments, 1))
@@ -310,12 +297,12 @@ def answer(state: Timeline, about: str, request: str) -> str:
     if not count:
         return "Nothing has been made yet."
     if topic.plan:
-        return plan_lines(state.plan) if state.plan else "There is no plan yet."
+        return scenes.plan_lines(state.plan) if state.plan else "There is no plan yet."
     lengths = [(b - a) / FPS for a, b in state.spans]
     if topic.extreme:
         at = lengths.index((max if topic.extreme == "longest" else min)(lengths))
-        caption = short(state.segments[at].caption)
-        return f"Segment {at + 1} is the {topic.extreme}: {caption}, {duration(lengths[at])}."
+        caption = scenes.short(state.segments[at].caption)
+        return f"Segment {at + 1} is the {topic.extreme}: {caption}, {scenes.duration(lengths[at])}."
     chosen = [n for n in topic.numbers if 1 <= n <= count]
     if topic.length:
         return _length(state, topic, lengths, chosen)
@@ -327,15 +314,15 @@ def answer(state: Timeline, about: str, request: str) -> str:
 def _length(state: Timeline, topic: Topic, lengths: list[float], chosen: list[int]) -> str:
     if topic.start and chosen:
         start = state.spans[chosen[0] - 1][0] / FPS
-        return f"Segment {chosen[0]} starts at {duration(start)}."
+        return f"Segment {chosen[0]} starts at {scenes.duration(start)}."
     if chosen:
         total = sum(lengths[n - 1] for n in chosen)
         which = " and ".join(map(str, chosen))
-        return f"Segment{'s' if len(chosen) > 1 else ''} {which}: {duration(total)}."
+        return f"Segment{'s' if len(chosen) > 1 else ''} {which}: {scenes.duration(total)}."
     if topic.frames:
         fps = FPS if topic.fps is None else topic.fps
         return f"{round(state.seconds * fps)} frames at {fps:g} per second."
-    return f"It lasts {duration(state.seconds)}."
+    return f"It lasts {scenes.duration(state.seconds)}."
 
 
 def _searched(state: Timeline, words: str) -> str:
@@ -345,7 +332,7 @@ def _searched(state: Timeline, words: str) -> str:
     if re.search(r"\b(?:hand|side|arm|leg|wrist|foot|direction|left|right)\b", words):
         sided = [(n, c) for n, c in matches or enumerate(every, 1) if side_of(c)]
         if sided:
-            return " ".join(f"Segment {n}: {side_of(c)} ({short(c)})." for n, c in sided[:6])
+            return " ".join(f"Segment {n}: {side_of(c)} ({scenes.short(c)})." for n, c in sided[:6])
     rows = matches or list(enumerate(every, 1))
     return " ".join(f"Segment {n}: {c}." for n, c in rows[:6])
 
@@ -376,8 +363,8 @@ def clarifying(state: Timeline) -> str:
         return "What should the person do? For example: a person walks forward and waves."
     last = state.segments[-1]
     return (
-        f"I did not get that. Shall I change segment {len(state.segments)} ({short(last.caption)}), add something "
-        "after it, or start anew? For example: make it slower / then he sits down / new: a person jumps."
+        f"I did not get that. Shall I change segment {len(state.segments)} ({scenes.short(last.caption)}), add "
+        "something after it, or start anew? For example: make it slower / then he sits down / new: a person jumps."
     )
 
 

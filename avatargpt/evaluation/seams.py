@@ -18,17 +18,7 @@ from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
 from avatargpt.evaluation.plans import validation_plans
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite
-from avatargpt.kinematics.measures import (
-    TOES,
-    ade,
-    contact_slide,
-    fde,
-    foot_skate,
-    jerk,
-    peak_speeds,
-    seam_jerk,
-    transition_jerk,
-)
+from avatargpt.kinematics import measures
 from avatargpt.metrics.statistics import kinematic_fid
 from avatargpt.options import GenerationConfig, mix
 from avatargpt.planning.types import Activity
@@ -179,7 +169,7 @@ def judged(
     Clips are compared in the frame of their first pose. A clip counts once, by the mean of its seeds; the FID is
     the mean of those of each seed.
     """
-    usual = float(np.percentile(np.concatenate([jerk(t.real.joints, 20.0) for t in tasks]), 95))
+    usual = float(np.percentile(np.concatenate([measures.jerk(t.real.joints, 20.0) for t in tasks]), 95))
     results: dict[str, Any] = {}
     extra_figures = BETWEEN_FIGURES if suite.kind == "inbetween" else ()
     for name, method in compared.items():
@@ -201,10 +191,10 @@ def judged(
                 here["length_exact"].append(float(exact))
                 joints = _fitted(completed.joints, len(real))
                 middle, true = joints[task.first : task.last], real[task.first : task.last]
-                here["ade"].append(ade(middle, true))
-                here["fde"].append(fde(middle, true))
+                here["ade"].append(measures.ade(middle, true))
+                here["fde"].append(measures.fde(middle, true))
                 here["seam_jerk_ratio"].append(_seams(joints, task) / usual)
-                fast, slow = peak_speeds(middle, 20.0), peak_speeds(true, 20.0)
+                fast, slow = measures.peak_speeds(middle, 20.0), measures.peak_speeds(true, 20.0)
                 if extra_figures:
                     for key, value in _between(joints, task, usual, answer.notes).items():
                         here[key].append(value)
@@ -247,17 +237,17 @@ def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...
     # Third differences at the seam reach three frames into what was kept.
     around = slice(max(0, task.first - 3), task.last + 3)
     middle, true = joints[task.first : task.last], task.real.joints[task.first : task.last]
-    steps = np.linalg.norm(np.diff(joints[around][:, TOES], axis=0), axis=-1)
+    steps = np.linalg.norm(np.diff(joints[around][:, measures.TOES], axis=0), axis=-1)
     return {
         "joint_error": float(np.linalg.norm(middle - true, axis=-1).mean()),
-        "pops": float(jerk(joints[around], 20.0).max() > POP * usual), "largest_step": float(steps.max()),
-        "skate": foot_skate(joints[around], 20.0), "noted": float(bool(notes)),
+        "pops": float(measures.jerk(joints[around], 20.0).max() > POP * usual), "largest_step": float(steps.max()),
+        "skate": measures.foot_skate(joints[around], 20.0), "noted": float(bool(notes)),
     }  # fmt: skip
 
 
 # The largest `seam_jerk` at any seam of the task.
 def _seams(joints: np.ndarray, task: Task) -> float:
-    return max(seam_jerk(joints, 20.0, s) for s in (task.first, task.last) if s < len(task.real.joints))
+    return max(measures.seam_jerk(joints, 20.0, s) for s in (task.first, task.last) if s < len(task.real.joints))
 
 
 # The last pose repeated, or the end cut off: a wrong length then worsens every other figure too.
@@ -292,7 +282,7 @@ def seam_windows(joints: np.ndarray, centres: Sequence[float], size: int = WINDO
 
 def mean_jerk(clips: Sequence[np.ndarray], fps: float = 20.0) -> float:
     """Mean `jerk` over all frames of clips (T, 22, 3), T >= 4 (shorter ones are left out)."""
-    return float(np.concatenate([jerk(c, fps) for c in clips if len(c) >= 4]).mean())
+    return float(np.concatenate([measures.jerk(c, fps) for c in clips if len(c) >= 4]).mean())
 
 
 def seam_figures(cut: Sequence[np.ndarray], real: float, fps: float = 20.0) -> dict[str, float]:
@@ -308,14 +298,14 @@ def seam_figures(cut: Sequence[np.ndarray], real: float, fps: float = 20.0) -> d
         than real motion; ``mean_jerk``; ``foot_skate`` (share of frames, see `measures.foot_skate`) and
         ``contact_slide`` (mm per frame), means over windows.
     """
-    profile = np.mean([jerk(w, fps) for w in cut], axis=0)
-    peak, area = transition_jerk(list(cut), fps, real)
+    profile = np.mean([measures.jerk(w, fps) for w in cut], axis=0)
+    peak, area = measures.transition_jerk(list(cut), fps, real)
     return {
         "peak_jerk": peak, "area_under_jerk": area,
         "area_above": float(np.maximum(profile - real, 0).sum()),
         "area_below": float(np.maximum(real - profile, 0).sum()), "mean_jerk": float(profile.mean()),
-        "foot_skate": float(np.mean([foot_skate(w, fps) for w in cut])),
-        "contact_slide": float(np.mean([contact_slide(w, fps) for w in cut])),
+        "foot_skate": float(np.mean([measures.foot_skate(w, fps) for w in cut])),
+        "contact_slide": float(np.mean([measures.contact_slide(w, fps) for w in cut])),
     }  # fmt: skip
 
 

@@ -19,15 +19,7 @@ from avatargpt.lm.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
 from avatargpt.options import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from avatargpt.requests.english import unreadable
 from instruct_data import registry
-from instruct_data.face.described import (
-    MIN_OVERLAP,
-    NOTHING,
-    described,
-    parse_description,
-    plain_feeling,
-    plainly,
-    repair_description,
-)
+from instruct_data.face import described
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
@@ -128,7 +120,7 @@ class FaceTokens:
         for text in items:
             check_text(text)
         # The model knows words of degree better than numbers: 0 would be the full feeling, 1 less than 0.85.
-        slots: list[dict[str, Any]] = [{"emotion": plain_feeling(e, intensity)} for e in items]
+        slots: list[dict[str, Any]] = [{"emotion": described.plain_feeling(e, intensity)} for e in items]
         return self._faces("emotion_to_face", slots, items, seconds, seed, guidance, temperature, num, 1, [])
 
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
@@ -137,7 +129,7 @@ class FaceTokens:
         The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``, the order
         of actions that of `order_actions`. Faces beyond 7.2 s are described in windows, joined by "then".
         """
-        return [plainly(describe_windows(windows)) for windows in self._read("face_to_text", faces)]
+        return [described.plainly(describe_windows(windows)) for windows in self._read("face_to_text", faces)]
 
     def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Feelings of faces (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
@@ -235,7 +227,7 @@ class FaceTokens:
         """Instructions in the form of `face_to_text`."""
         if self._pipeline is None:
             return [plain(t) for t in texts]
-        return [described(s) for s in self._pipeline.read(texts)]
+        return [described.described(s) for s in self._pipeline.read(texts)]
 
     def _fits(self, candidates: Sequence[np.ndarray], text: str) -> np.ndarray:
         """Mean log-probability per word piece (nats) of a description for each candidate, (K,)."""
@@ -334,14 +326,14 @@ def describe_windows(windows: Sequence[tuple[str, FaceMotion]]) -> str:
     that is in progress where two windows meet. Parts that cannot be parsed are left out
     (`described.repair_description`).
     """
-    windows = [(repair_description(text), face) for text, face in windows]
+    windows = [(described.repair_description(text), face) for text, face in windows]
     if len(windows) == 1:
-        return repair_description(order_actions(*windows[0]))
+        return described.repair_description(order_actions(*windows[0]))
     acts, feelings = "", []
     last: tuple[str, FaceMotion] | None = None
     for text, face in windows:
         first, _, second = order_actions(text, face).partition("; ")
-        if parse_description(first).feelings and not parse_description(first).actions:
+        if described.parse_description(first).feelings and not described.parse_description(first).actions:
             first, second = "", first
         parts = _split_actions(first) if first else []
         final = parts[-1] if parts else ""
@@ -351,8 +343,8 @@ def describe_windows(windows: Sequence[tuple[str, FaceMotion]]) -> str:
         feelings += second.split(THEN) if second else []
         last = final, face
     changes = [f for i, f in enumerate(feelings) if not i or f != feelings[i - 1]]
-    feelings = [] if acts and set(feelings) == {NOTHING} else changes
-    return repair_description("; ".join(t for t in (acts, THEN.join(feelings)) if t))
+    feelings = [] if acts and set(feelings) == {described.NOTHING} else changes
+    return described.repair_description("; ".join(t for t in (acts, THEN.join(feelings)) if t))
 
 
 def _split_actions(acts: str) -> list[str]:
@@ -378,7 +370,7 @@ def _spans(parts: Sequence[str], face: FaceMotion) -> list[FrameSpan | None]:
 
 def _action_of(part: str) -> str:
     """The action that a part of a description names, "" = none."""
-    actions = parse_description(part).actions
+    actions = described.parse_description(part).actions
     return actions[0][0] if actions else ""
 
 
@@ -403,7 +395,7 @@ def _joint(a: FrameSpan | None, b: FrameSpan | None) -> str:
     if a is None or b is None:
         return THEN
     overlap = min(a[1], b[1]) - max(a[0], b[0]) + 1
-    return AND if overlap > MIN_OVERLAP * (min(a[1] - a[0], b[1] - b[0]) + 1) else THEN
+    return AND if overlap > described.MIN_OVERLAP * (min(a[1] - a[0], b[1] - b[0]) + 1) else THEN
 
 
 def _continues(part: str, before: FaceMotion, after: FaceMotion) -> bool:

@@ -11,19 +11,10 @@ import numpy as np
 from pydantic import BaseModel, Field, create_model
 
 from avatargpt.llm.model import Answer, LanguageModel, LlmFailed, Malformed, prompt
+from avatargpt.planning import types
 from avatargpt.planning.library import actor_of, embedded, normalized
 from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
-from avatargpt.planning.types import (
-    MAX_STEP_SECONDS,
-    MAX_STEPS,
-    Activity,
-    Plan,
-    Planner,
-    check_plan,
-    check_scene,
-    check_slots,
-    planning_task,
-)
+from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests.vector_index import ranked
 from instruct_data.planning import STEP_TASKS
 
@@ -56,8 +47,8 @@ def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
     """Tidy steps without final full stops; raises Malformed for impossible numbers, repetitions and loops."""
     if not steps:
         raise Malformed("no steps")
-    if len(steps) > MAX_STEPS:
-        raise Malformed(f"{len(steps)} steps; at most {MAX_STEPS}")
+    if len(steps) > types.MAX_STEPS:
+        raise Malformed(f"{len(steps)} steps; at most {types.MAX_STEPS}")
     out: list[str] = []
     numbers: dict[str, int] = {}
     for n, step in enumerate(steps, 1):
@@ -116,7 +107,7 @@ class ActivityAnswer(BaseModel):
         """Tidied; raises Malformed for no sentence, no steps, or the same step twice."""
         task, steps = check_sentence(self.task), check_steps(self.steps)
         complete = len(self.seconds) == len(steps)
-        complete = complete and all(MIN_STEP_SECONDS <= s <= MAX_STEP_SECONDS for s in self.seconds)
+        complete = complete and all(MIN_STEP_SECONDS <= s <= types.MAX_STEP_SECONDS for s in self.seconds)
         return Activity(task, steps, tuple(round(s, 2) for s in self.seconds) if complete else ())
 
 
@@ -235,7 +226,7 @@ class LanguagePlanner:
         Raises:
             UserError: a bad scene. LlmFailed: no answer, or no well-formed plan.
         """
-        scene = check_plan(scene, activities)
+        scene = types.check_plan(scene, activities)
         written = self._written(scene, activities, temperature, seed)
         if written is not None and self.written is not None and self.written.knows(scene):
             return replace(written, notes=(f"A written plan is about such a scene; {self.name} was not asked.",))
@@ -262,7 +253,7 @@ class LanguagePlanner:
         self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
         """See `avatargpt.planning.types.Planner.next_activity`; raises as `plan`."""
-        scene, last = check_scene(scene), list(past)[-MEMORY:]
+        scene, last = types.check_scene(scene), list(past)[-MEMORY:]
         rows = [{"task": a.task, "steps": list(a.steps)} for a in last]
         values = self._about(scene, last) | {"done": rows, "seen": described[:MAX_DESCRIPTION]}
 
@@ -281,8 +272,8 @@ class LanguagePlanner:
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
         """See `avatargpt.planning.types.Planner.answer`; raises as `plan`."""
-        texts = check_slots(task, slots)
-        values: dict[str, Any] = {"given": texts, "task": planning_task(task).description}
+        texts = types.check_slots(task, slots)
+        values: dict[str, Any] = {"given": texts, "task": types.planning_task(task).description}
         if task in STEP_TASKS:
             values["known"] = self._movements(list(texts.values()))
             steps = self.llm.ask(

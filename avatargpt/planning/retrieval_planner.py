@@ -14,22 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.planning import library as plans
 from avatargpt.planning.compose import ActivityChooser, State, Weak, follow, plain_task, sentence, statement, tell
-from avatargpt.planning.library import (
-    FIRST,
-    LAST,
-    MIDDLE,
-    Part,
-    Person,
-    PlanLibrary,
-    Story,
-    actor_of,
-    embedded,
-    gender_of,
-    neutral,
-    role_names,
-    who,
-)
+from avatargpt.planning.library import Part, PlanLibrary
 from avatargpt.planning.types import Activity, Plan, check_plan, check_scene, check_slots
 from avatargpt.requests.english import lemmas, strange_names
 from avatargpt.requests.vector_index import ranked, unit
@@ -44,7 +31,7 @@ MIN_LETTERS = 3  # letters of a word that counts
 
 def bag(texts: Iterable[str]) -> frozenset[str]:
     """Lemmas of content words of all texts."""
-    return frozenset(w for t in texts for w in lemmas(embedded(t)) if len(w) >= MIN_LETTERS)
+    return frozenset(w for t in texts for w in lemmas(plans.embedded(t)) if len(w) >= MIN_LETTERS)
 
 
 class CommonWords:
@@ -114,7 +101,7 @@ class Retriever:
         """Texts with or without marks -> (n, 384) unit vectors; the latest are remembered."""
         missing = [t for t in dict.fromkeys(texts) if t not in self._vectors]
         if missing:
-            vectors = self.grounder.sentence([embedded(t) for t in missing])
+            vectors = self.grounder.sentence([plans.embedded(t) for t in missing])
             self._vectors.update(zip(missing, vectors, strict=True))
         out = np.stack([self._vectors[t] for t in texts]) if texts else np.zeros((0, 384), np.float32)
         while len(self._vectors) > MAX_REMEMBERED:
@@ -135,7 +122,7 @@ class Retriever:
         """Rows of the written scenes nearest by the components that the library keeps."""
         return [int(i) for i in ranked(self.library.scene_vectors @ self.scene(scene), count)]
 
-    def stories(self, scene: str, count: int = NEAREST_SCENES) -> list[Story]:
+    def stories(self, scene: str, count: int = NEAREST_SCENES) -> list[plans.Story]:
         """All kinds and the nearest written scenes, the nearest first."""
         # Nearness: cosine of the scenes (of a kind the mean of its `BEST_KEYS` wordings), plus `ACTIVITY_WEIGHT` times
         # the mean cosine of the scene and the `BEST_PARTS` activities, plus `WORD_WEIGHT` times the share of common
@@ -144,7 +131,7 @@ class Retriever:
         stories = [*self._kinds(scene, vector), *self._written(scene, vector, self.nearest(scene, count))]
         return sorted(stories, key=lambda s: -s.nearness)
 
-    def _kinds(self, scene: str, vector: np.ndarray) -> list[Story]:
+    def _kinds(self, scene: str, vector: np.ndarray) -> list[plans.Story]:
         table, shares = self.library.kinds, self.common.shares(scene)
         keys, fits, starts = table.keys @ vector, table.vectors @ vector, table.starts
         out = []
@@ -152,10 +139,10 @@ class Retriever:
             rows = slice(int(starts[k]), int(starts[k + 1]))
             nearness = _best(keys[table.key_kind == k], BEST_KEYS) + ACTIVITY_WEIGHT * _best(fits[rows], BEST_PARTS)
             nearness = nearness + KIND_BONUS + WORD_WEIGHT * float(shares[k])
-            out.append(Story(name, -1, parts, table.vectors[rows], nearness, fits[rows]))
+            out.append(plans.Story(name, -1, parts, table.vectors[rows], nearness, fits[rows]))
         return out
 
-    def _written(self, scene: str, vector: np.ndarray, rows: Sequence[int]) -> list[Story]:
+    def _written(self, scene: str, vector: np.ndarray, rows: Sequence[int]) -> list[plans.Story]:
         lib = self.library
         like = dict(zip(rows, self.full([lib.scenes[r] for r in rows]) @ vector, strict=True))
         nearest = sorted(rows, key=lambda r: -like[r])[: max(COMPARED_SCENES, len(rows) - NEAREST_SCENES)]
@@ -170,7 +157,7 @@ class Retriever:
             nearness = float(like[row]) + ACTIVITY_WEIGHT * _best(fits, BEST_PARTS)
             nearness -= NAME_COST * strange_names(texts, scene)
             nearness += WORD_WEIGHT * sum(v for w, v in weights.items() if w in words)
-            out.append(Story(lib.scenes[row], row, parts, vectors, nearness, fits))
+            out.append(plans.Story(lib.scenes[row], row, parts, vectors, nearness, fits))
         return out
 
     def parts(self, row: int) -> tuple[Part, ...]:
@@ -178,7 +165,7 @@ class Retriever:
         lib, rows = self.library, self.library.tasks_of(row)
         out = []
         for i in rows:
-            at = FIRST if i == rows.start else LAST if i == rows.stop - 1 else MIDDLE
+            at = plans.FIRST if i == rows.start else plans.LAST if i == rows.stop - 1 else plans.MIDDLE
             out.append(Part(lib.tasks[i], tuple(lib.steps[k] for k in lib.steps_of(i)), frozenset((at,))))
         return tuple(out)
 
@@ -205,7 +192,7 @@ class RetrievalPlanner:
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         persons = [*zip(library.scenes, library.genders, strict=True), *library.kinds.persons]
         for text, gender in persons:
-            for name in role_names(text):
+            for name in plans.role_names(text):
                 counts[name][gender] += 1
         common = {n: c.most_common(1)[0][0] for n, c in counts.items() if c.most_common(1)[0][1] > 0.6 * c.total()}
         self.genders = {n: g for n, g in common.items() if g in ("he", "she")}
@@ -271,7 +258,7 @@ class RetrievalPlanner:
         raise UserError("planner: nothing new is left for this scene; accepted: a shorter list of what was done")
 
     @staticmethod
-    def _ways(stories: Sequence[Story]) -> Iterator[tuple[Story, bool]]:
+    def _ways(stories: Sequence[plans.Story]) -> Iterator[tuple[plans.Story, bool]]:
         """(plan, whether its leftovers may be used) in the order in which they are tried."""
         limit = min(MIN_USABLE, stories[0].nearness)
         close = [s for s in stories if s.nearness >= limit]
@@ -286,7 +273,7 @@ class RetrievalPlanner:
         return np.random.default_rng([zlib.crc32(scene.encode()), seed & 0xFFFFFFFF if temperature > 0 else 0])
 
     @staticmethod
-    def _drawn(stories: Sequence[Story], rng: np.random.Generator, temperature: float) -> list[Story]:
+    def _drawn(stories: Sequence[plans.Story], rng: np.random.Generator, temperature: float) -> list[plans.Story]:
         """The nearest first, of about equally near ones any; where none is near, the nearest."""
         if stories[0].nearness < MIN_USABLE:
             return list(stories)
@@ -309,26 +296,27 @@ class RetrievalPlanner:
             return self._turned(about, steps, temperature, seed)
         past = [Activity(about or steps[0], steps or (about,))] if about or steps else []
         if "scene" in texts:
-            activity = self._next(check_scene(texts["scene"]), past, "", temperature, seed, actor_of([about, *steps]))
+            actor = plans.actor_of([about, *steps])
+            activity = self._next(check_scene(texts["scene"]), past, "", temperature, seed, actor)
         else:
             activity = self._after(past[0], temperature, seed)
         return list(activity.steps) if task in STEP_TASKS else [activity.task]
 
-    def _person(self, scene: str, actor: str = "") -> Person:
+    def _person(self, scene: str, actor: str = "") -> plans.Person:
         """The actor: of gender `actor` where it is given, else as the scene names it."""
         rows = self.retriever.nearest(scene, 9)
         votes = Counter(self.library.genders[i] for i in rows)
-        person = who(scene, self.genders, max(("he", "she"), key=lambda g: (votes[g], g)))
+        person = plans.who(scene, self.genders, max(("he", "she"), key=lambda g: (votes[g], g)))
         return person if actor in ("", person.gender) else replace(person, gender=actor, noun=_NOUNS[actor])
 
-    def _remember(self, past: Sequence[Activity], described: str, person: Person) -> tuple[State, np.ndarray]:
+    def _remember(self, past: Sequence[Activity], described: str, person: plans.Person) -> tuple[State, np.ndarray]:
         """The state after past activities, and their (n, 384) vectors."""
         state = State.fresh()
         state.begun, state.turns, state.count = bool(past), len(past), len(past)
-        actor = gender_of(" ".join(s for a in past for s in a.steps)) or "they"
-        tasks = [neutral(a.task, actor, False) for a in past]
+        actor = plans.gender_of(" ".join(s for a in past for s in a.steps)) or "they"
+        tasks = [plans.neutral(a.task, actor, False) for a in past]
         manner = f"{{he}} {person.mood} "  # as this planner says it
-        for text in (neutral(s, actor) for a in past for s in a.steps):
+        for text in (plans.neutral(s, actor) for a in past for s in a.steps):
             state.pose = follow(state.pose, text)[0]
             state.steps.add(text.replace(manner, "{he} ") if person.mood else text)
         if described:
@@ -339,9 +327,9 @@ class RetrievalPlanner:
     def _turned(self, about: str, steps: tuple[str, ...], temperature: float, seed: int) -> list[str]:
         """Activity -> steps, or steps -> activity: the nearest of the library under the learned projection."""
         lib = self.library
-        actor = actor_of([about, *steps]) or "they"
-        person = Person(actor, _NOUNS[actor])
-        texts = [neutral(about, actor, False)] if about else [neutral(s, actor) for s in steps]
+        actor = plans.actor_of([about, *steps]) or "they"
+        person = plans.Person(actor, _NOUNS[actor])
+        texts = [plans.neutral(about, actor, False)] if about else [plans.neutral(s, actor) for s in steps]
         query = unit(self.retriever.embed(texts).mean(0, keepdims=True))
         side, target = ("from", "to") if about else ("to", "from")
         query_side, target_vectors = (lib.task_vectors, lib.means) if about else (lib.means, lib.task_vectors)
@@ -357,19 +345,19 @@ class RetrievalPlanner:
 
     def _after(self, past: Activity, temperature: float, seed: int) -> Activity:
         """The next activity without a scene: after similar activities in the library."""
-        actor = actor_of([past.task, *past.steps])
+        actor = plans.actor_of([past.task, *past.steps])
         return self._next(self._scene_of(past.task, past.steps), [past], "", temperature, seed, actor)
 
     def _scene_of(self, about: str, steps: Sequence[str]) -> str:
         """The library's scene in which something like this is done."""
         lib = self.library
-        actor = actor_of([about, *steps]) or "they"
+        actor = plans.actor_of([about, *steps]) or "they"
         parts = []
         if about:
-            vector = self.retriever.embed([neutral(about, actor, False)])
+            vector = self.retriever.embed([plans.neutral(about, actor, False)])
             parts.append((lib.task_index.cosines(vector[0]), "scene_task", vector))
         if steps:
-            vector = unit(self.retriever.embed([neutral(s, actor) for s in steps]).mean(0, keepdims=True))
+            vector = unit(self.retriever.embed([plans.neutral(s, actor) for s in steps]).mean(0, keepdims=True))
             parts.append((lib.means @ vector[0], "scene_steps", vector))
         score = np.zeros(len(lib.scenes), np.float32)
         for cosines, relation, vector in parts:
@@ -380,5 +368,5 @@ class RetrievalPlanner:
         return lib.scenes[int(score.argmax())]
 
 
-def _quoted(story: Story) -> str:
+def _quoted(story: plans.Story) -> str:
     return repr(story.name if story.ordered else story.name.replace("_", " "))

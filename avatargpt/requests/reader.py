@@ -15,18 +15,9 @@ from torch import Tensor, nn
 
 from avatargpt.lm.checkpoint import load_part, save_part
 from avatargpt.lm.text_encoder import LAYERS, WIDTH, SentenceGrounder
+from instruct_data.requests import spec
 from instruct_data.requests.pairs import OPENING, ORDER, Target, is_numeral, value_of, words_of
-from instruct_data.requests.spec import (
-    ATTRIBUTES,
-    MAX_DEGREES,
-    MAX_SECONDS,
-    MAX_TIMES,
-    Clause,
-    FaceClause,
-    FaceRequest,
-    MotionRequest,
-    TurnPart,
-)
+from instruct_data.requests.spec import ATTRIBUTES, MAX_TIMES, FaceRequest, MotionRequest
 from instruct_data.requests.ways import CHOICES, COPIED, DOMAINS, VALUES, WHOLE
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, PositiveInt, Strict
@@ -297,7 +288,7 @@ class RequestReader:
             _remember(self._faces, text, FaceRequest(clauses=clauses, text=text, **shared))
         return self._faces[text]
 
-    def read_turn(self, text: str) -> list[TurnPart]:
+    def read_turn(self, text: str) -> list[spec.TurnPart]:
         """The typed parts of a turn of a conversation; raises as `read` does."""
         return [part for parts in self._assembled(text, "chat", assembled_turn) for part in parts]
 
@@ -385,8 +376,8 @@ METRES = {"cm": 0.01, "centimetres": 0.01, "centimeters": 0.01, "feet": 0.3048, 
           "kilometre": 1000.0, "kilometres": 1000.0}  # fmt: skip
 STEPS = frozenset(("step", "steps", "pace", "paces"))  # a way of so many is so many steps, however long
 _TURN = {"radian": 57.2958, "radians": 57.2958, "rad": 57.2958}
-_BOUNDS = {"seconds": MAX_SECONDS, "turn": MAX_DEGREES, "distance": 1000.0, "factor": 10.0, "times": MAX_TIMES,
-           "rounds": MAX_TIMES, "in_all": MAX_TIMES, "from": 100.0, "to": 100.0}  # fmt: skip
+_BOUNDS = {"seconds": spec.MAX_SECONDS, "turn": spec.MAX_DEGREES, "distance": 1000.0, "factor": 10.0,
+           "times": MAX_TIMES, "rounds": MAX_TIMES, "in_all": MAX_TIMES, "from": 100.0, "to": 100.0}  # fmt: skip
 _COUNTS = ("times", "rounds", "in_all")
 _TIMES = ("seconds", "total_s", "at", "until", "wait", "every", "pause")
 
@@ -401,7 +392,7 @@ def assembled(target: Target, words: Sequence[str], probabilities: Sequence[floa
     for clause in clauses:
         if clause.pop("unknown", False):
             clause["known"] = False
-    return MotionRequest(clauses=[Clause(**c) for c in clauses], **overall) if clauses else None
+    return MotionRequest(clauses=[spec.Clause(**c) for c in clauses], **overall) if clauses else None
 
 
 def assembled_face(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> FaceRequest | None:
@@ -412,13 +403,13 @@ def assembled_face(target: Target, words: Sequence[str], probabilities: Sequence
             if name in clause:
                 share = clause.pop(name)
                 clause[f"{name}_share"] = share if share <= 1 else share / 100
-    return FaceRequest(clauses=[FaceClause(**c) for c in clauses], **overall) if clauses else None
+    return FaceRequest(clauses=[spec.FaceClause(**c) for c in clauses], **overall) if clauses else None
 
 
-def assembled_turn(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> list[TurnPart]:
+def assembled_turn(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> list[spec.TurnPart]:
     """The acts of a turn, as `assembled`."""
     clauses, _ = _collected(target, words, probabilities)
-    return [TurnPart(text=c.pop("action"), **c) for c in clauses]
+    return [spec.TurnPart(text=c.pop("action"), **c) for c in clauses]
 
 
 def _collected(
@@ -465,7 +456,7 @@ def _collected(
     if clauses:
         clauses[0].pop("together", None)
     if "total_s" in overall:
-        overall["seconds"] = min(overall.pop("total_s"), MAX_SECONDS)
+        overall["seconds"] = min(overall.pop("total_s"), spec.MAX_SECONDS)
     return clauses, overall
 
 
@@ -499,5 +490,5 @@ def _put(row: dict[str, Any], name: str, number: float, unit: float, in_numerals
     number *= unit
     if number <= 0 and name != "at":
         return
-    limit = _BOUNDS.get(name, MAX_SECONDS)
+    limit = _BOUNDS.get(name, spec.MAX_SECONDS)
     row[name] = max(1, round(min(number, limit))) if name in _COUNTS else min(number, limit)

@@ -21,16 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avatargpt.face.audio_model import network as networks
 from avatargpt.face.audio_model.conditioning import HEADS, MAX_WORD_PIECES, Direction
 from avatargpt.face.audio_model.idle import LidClosing
-from avatargpt.face.audio_model.network import (
-    MAX_DEVIATION,
-    Block,
-    DriverConfig,
-    DriverNetwork,
-    LongTermSpectrum,
-    gate_share,
-)
 from avatargpt.face.audio_model.visemes import STYLE, WIDTH
 from avatargpt.lm.checkpoint import driver_folder, in_eight_bits, load_part, remove_part, save_part
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
@@ -196,7 +189,7 @@ class FaceStream:
                 return None
             row = mixed
         for column, (acting, pose) in enumerate(self._gates, WIDTH):
-            if (share := gate_share(float(out[column]))) > 0:
+            if (share := networks.gate_share(float(out[column]))) > 0:
                 row = row + share * acting * (pose - row)
         row = self._closing(np.minimum(np.maximum(row, MIN_ROW), MAX_ROW), self.frames / FPS)
         self.frames += 1
@@ -275,7 +268,7 @@ class _Layer:
 
     @classmethod
     def of(cls, block: Any, kind: type[Exact | EightBits]) -> _Layer:
-        assert isinstance(block, Block)
+        assert isinstance(block, networks.Block)
         norm = block.norm
         shape = tuple(norm.normalized_shape)
         return cls(block.dilation, shape, norm.weight, norm.bias, kind(block.taps), kind(block.out))
@@ -284,14 +277,14 @@ class _Layer:
 class Backbone:
     """A driver network's backbone, frame by frame: the state of one speaker."""
 
-    def __init__(self, network: DriverNetwork, style: np.ndarray, eight_bits: bool = False) -> None:
+    def __init__(self, network: networks.DriverNetwork, style: np.ndarray, eight_bits: bool = False) -> None:
         fast = eight_bits and eight_bits_faster(network.config.width, network.config.hidden)
         kind: type[Exact | EightBits] = EightBits if fast else Exact
         self.network, self._dtype = network, kind.dtype
         zeros = torch.zeros(network.config.width, dtype=self._dtype)
         self._layers = [_Layer.of(b, kind) for b in network.blocks]
         self._past = [deque([zeros] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
-        self._spectrum = LongTermSpectrum(network.config.slow) if network.config.slow else None
+        self._spectrum = networks.LongTermSpectrum(network.config.slow) if network.config.slow else None
         enters = [network.enter.weight] + ([network.around.weight] if self._spectrum else [])
         with torch.inference_mode():  # one product for all inputs, the style in its bias
             self._enter = torch.cat(enters, 1), network.enter.bias + network.style(torch.from_numpy(style))
@@ -313,7 +306,7 @@ class Backbone:
         """
         normal = (features - self._mean) / self._std
         # Half the time of `clip`.
-        np.minimum(np.maximum(normal, -MAX_DEVIATION, out=normal), MAX_DEVIATION, out=normal)
+        np.minimum(np.maximum(normal, -networks.MAX_DEVIATION, out=normal), networks.MAX_DEVIATION, out=normal)
         if self._spectrum is not None:
             normal = np.concatenate((normal, self._spectrum(normal)))
         x: Tensor = F.linear(torch.from_numpy(normal), *self._enter)
@@ -390,7 +383,7 @@ class RecordedMouth:
         behind: frames by which the network of the pairs is later, because it looks further ahead.
     """
 
-    def __init__(self, network: DriverNetwork, behind: int) -> None:
+    def __init__(self, network: networks.DriverNetwork, behind: int) -> None:
         self._speaking, self._behind, self._columns = Speaking(), behind, list(PAIRED_CHANNELS)
         self._waiting: deque[tuple[np.ndarray, np.ndarray, float]] = deque()
         self._closure = None
@@ -418,7 +411,7 @@ class RecordedMouth:
         # Where nobody speaks, the mouth is that of the rule head. Instructions in `row` move both mouths alike.
         difference = self._speaking.share * (open_jaw(undershoot(paired, self._speaking.connected)) - rule)
         row[self._columns] += difference[self._columns]
-        return row if self._closure is None else press_lips(row, gate_share(logit), *self._closure)
+        return row if self._closure is None else press_lips(row, networks.gate_share(logit), *self._closure)
 
 
 NAME, NAME_OF_PAIRS = "driver", "paired"  # of the files
@@ -429,7 +422,7 @@ class Driver:
     """A trained driver network."""
 
     def __init__(
-        self, network: DriverNetwork, paired: DriverNetwork | None = None, eight_bits: bool = False,
+        self, network: networks.DriverNetwork, paired: networks.DriverNetwork | None = None, eight_bits: bool = False,
         source: str = "this driver",
     ) -> None:  # fmt: skip
         # network: `avatargpt.face.audio_model.network.DriverNetwork` in evaluation mode, float32, on the CPU
@@ -455,8 +448,8 @@ class Driver:
         """
         folder = driver_folder() if folder is None else folder
 
-        def build(about: dict[str, Any]) -> DriverNetwork:
-            return DriverNetwork(DriverConfig.read(about, "shape"))
+        def build(about: dict[str, Any]) -> networks.DriverNetwork:
+            return networks.DriverNetwork(networks.DriverConfig.read(about, "shape"))
 
         separate = (Path(folder) / f"{NAME_OF_PAIRS}.json").exists()
         paired = load_part(folder, NAME_OF_PAIRS, VERSION, build) if separate else None
