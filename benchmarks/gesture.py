@@ -18,10 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from avatargpt.gesture.config import GestureConfig, GestureOptions
-from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import PROSODY, WIDTH
-from avatargpt.gesture.network import GestureNetwork
+from avatargpt.gesture.network import GestureConfig, GestureDriver, GestureNetwork, GestureOptions
 from avatargpt.gesture.stream import GestureChunk, SpeechGestureStream
 from avatargpt.gesture.words import SENTENCE, SentenceWords
 from vqvae.networks import TokenizerConfig

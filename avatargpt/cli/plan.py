@@ -1,16 +1,23 @@
-"""``avatargpt plan``: a scene to activities and steps, and the other directions of planning."""
+"""``avatargpt plan`` and ``long``: a scene to activities and steps, and to motion of any length."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, option, print_json, progress, say, tracked, warn
+from avatargpt.cli.common import Progress, argument, option, print_json, progress, say, warn
 from vqvae.errors import UserError
+from vqvae.io.files import parsing
 
 if TYPE_CHECKING:
+    from avatargpt.long.stream import LongWriter
     from avatargpt.planning import Plan, Planner
-
+    from avatargpt.planning.types import Activity
 
 def plan(
     scene: Annotated[str | None, argument("SCENE", "A situation in a sentence or two; @FILE: one per line.")] = None,
@@ -63,7 +70,8 @@ def plan(
             answer = chosen.answer(task, slots, temperature, seed)
         _print_answer(task, slots, answer, chosen, as_json)
         return
-    plans = [chosen.plan(text, count, temperature, seed) for text in tracked(scenes, len(scenes), "planning", quiet)]
+    scenes_tracked = common.tracked(scenes, len(scenes), "planning", quiet)
+    plans = [chosen.plan(text, count, temperature, seed) for text in scenes_tracked]
     if as_json:
         print_json({"results": [p.to_json() for p in plans]} if batch else plans[0].to_json())
         return
@@ -108,5 +116,191 @@ def _print_answer(task: str, slots: dict[str, str], answer: list[str], planner: 
     for k, line in enumerate(answer, 1):
         say(f"{k}. {line}" if task in STEP_TASKS else line)
     say(f"planner: {planner.name}")
-    for note in notes:
-        say(f"note: {note}")
+    for line in notes:
+        say(f"note: {line}")
+
+
+def long(
+    output: common.Outputs,
+    scene: Annotated[str | None, argument("SCENE", "What it is about, in one sentence.")] = None,
+    seconds: Annotated[float, option("--seconds S", "Length.")] = 60.0,
+    seed: common.Seed = 0,
+    radius: Annotated[float | None, option("--radius R", "Stay within so many metres of the start.")] = None,
+    planner: Annotated[str | None, option("--planner NAME", "Who plans, as for `avatargpt plan`.")] = None,
+    llm: common.Llm = "",
+    llm_limits: common.LlmLimits = "",
+    activities: Annotated[
+        Path | None, option("--activities FILE", "A plan (JSON of `avatargpt plan`) to be acted out first.")
+    ] = None,
+    best_of: Annotated[int, option("--best-of K", "Candidates.", min=1, max=16)] = 4,
+    join: Annotated[bool, option("--join", "Make the files of a run that was killed; needs no SCENE.")] = False,
+    model: common.Model = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Motion of any length from one sentence: plan, act, describe, plan again.
+
+    Parts are written while it runs; interrupted (Ctrl-C), it writes what there is. A timeline lies beside the motion.
+    """
+    target = _target(output)
+    if join:
+        if scene is not None:
+            raise UserError("--join takes no SCENE; it makes files of the parts beside -o")
+        _finish(output, target, as_json, {})
+        return
+    if scene is None:
+        raise UserError("SCENE: missing; accepted a sentence, e.g. avatargpt long \"a boy plays in the snow\" -o o.npz")
+    scene = _scene(scene)
+    from avatargpt import planning
+    from avatargpt.long import loop
+    from avatargpt.long.stream import LongWriter
+
+    loop.check_long(scene, seconds, radius)
+    planning.check_spec(planner)
+    llm_helper = common.language_model(llm, llm_limits, device, threads)
+    first_activities = _activities(activities)
+    writer = LongWriter(target, {"scene": scene, "fps": 20.0, "seed": seed, "radius": radius, "planner": ""})
+    interrupted = False
+    try:
+        loaded = common.load_model(model, device, threads, quiet, dtype)
+        plans = planning.load_planner(planner, loaded, llm_helper, warn)
+        writer.update_head(planner=plans.name)
+        began = time.perf_counter()
+        with progress("living on", quiet) as advance:
+            chunks = loop.long(loaded, scene, seconds, plans, seed, radius, first_activities, best_of)
+            interrupted = _write(chunks, writer, round(seconds * 20), advance)
+    except BaseException as e:
+        writer.abandon()
+        if isinstance(e, UserError) and writer.shards:
+            raise UserError(f"{e}; {_join_command(output)} makes a file of what was made before") from None
+        if isinstance(e, KeyboardInterrupt) and writer.shards:
+            _stopped(output)
+        raise
+    if writer.frames == 0:
+        writer.abandon()
+        say("error: interrupted before anything was made", err=True)
+        raise typer.Exit(130)
+    took = time.perf_counter() - began
+    try:
+        _finish(output, target, as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)})
+    except KeyboardInterrupt:
+        # without the folder of parts the motion is complete, and another format takes the time
+        if not writer.folder.exists():
+            say(f"error: interrupted; {target} is whole, `avatargpt export` makes other formats of it", err=True)
+            raise typer.Exit(130) from None
+        _stopped(output)
+    finally:
+        writer.close()
+    if interrupted:
+        say(f"interrupted: {writer.frames / 20:.1f} s of {seconds:g} s were made", err=True)
+        raise typer.Exit(130)
+
+
+def _join_command(output: list[Path]) -> str:
+    """The command that makes files of the parts."""
+    return f"`avatargpt long --join {' '.join(f'-o {p}' for p in output)}`"
+
+
+def _stopped(output: list[Path]) -> NoReturn:
+    """End for good at a further Ctrl-C; the parts stay."""
+    say(f"error: interrupted; {_join_command(output)} makes a file of what was made", err=True)
+    raise typer.Exit(130)
+
+
+def _write(chunks: Any, writer: LongWriter, frames: int, advance: Progress | None) -> bool:
+    """Write chunks as they come; True when interrupted from the keyboard."""
+    try:
+        for chunk in chunks:
+            writer.add(chunk.frames, chunk.spans)
+            if advance:
+                advance(writer.frames, frames)
+    except KeyboardInterrupt:
+        if writer.frames:
+            say("interrupted: what there is is being written; Ctrl-C again leaves that to --join", err=True)
+        writer.flush()
+        return True
+    except UserError:
+        with suppress(UserError):
+            writer.flush()
+        raise
+    writer.flush()
+    return False
+
+
+def _target(output: list[Path]) -> Path:
+    """The .npz that the parts are named after: the one asked for, or what it would be called."""
+    common.check_targets(output, False, "body")
+    stems = {p.with_suffix("") for p in output}
+    if len(stems) > 1:
+        raise UserError(f"-o {output[-1]}: accepted several formats of one name, e.g. -o life.npz -o life.glb")
+    return next(filter(_is_npz, output), output[0].with_suffix(".npz"))
+
+
+def _is_npz(path: Path) -> bool:
+    return path.suffix.lower() == ".npz"
+
+
+def _finish(output: list[Path], target: Path, as_json: bool, details: dict[str, Any]) -> None:
+    """Join the parts, export the other formats, print the files."""
+    from avatargpt import export
+    from avatargpt.long.stream import join, joining, parts_folder, remove_parts, timeline_file
+
+    exports = [p for p in output if not _is_npz(p)]
+    # an .npz that is no output stays among the parts: a file of this name may be the user's
+    hidden = parts_folder(target) / "whole.npz" if len(exports) == len(output) else None
+    with joining(target):
+        run = join(target, hidden, common.note)
+        if exports:
+            motion = export.load(hidden or target)
+            for path in exports:
+                export.save(motion, path)
+        if hidden:
+            remove_parts(target)
+    files = [str(p) for p in output]
+    if as_json:
+        row = {"text": run["scene"], "seconds": round(run["frames"] / run["fps"], 3), "frames": run["frames"],
+               "fps": run["fps"], "files": files}  # fmt: skip
+        source = {"timeline": str(timeline_file(target)), "planner": run.get("planner", "")}
+        print_json({"results": [row], **source, "activities": len(run["activities"]), **details})
+        return
+    for name in (*files, str(timeline_file(target))):
+        say(name)
+
+
+def _scene(text: str) -> str:
+    if text.startswith("@"):
+        raise UserError("SCENE: accepted one sentence, not a file; run the command once for each line")
+    from avatargpt.planning.types import check_plan
+
+    scene = common.read_texts("".join(c if c.isprintable() else " " for c in text))[0][0]
+    # before the model is loaded
+    check_plan(scene, 1)
+    return scene
+
+
+def _activities(path: Path | None) -> list[Activity]:
+    """The activities of a plan as ``avatargpt plan --json`` prints it."""
+    if path is None:
+        return []
+    from avatargpt.planning.types import MAX_ACTIVITIES, MAX_STEPS, Activity
+    from avatargpt.requests.english import check_words
+    from vqvae.io.data_files import read_object
+
+    accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'
+    data = read_object(path, accepted=f"accepted {accepted}")
+    with parsing(f"--activities {path}", "a plan", f"accepted {accepted}"):
+        rows = data["activities"]
+        plan = [Activity.from_json(row) for row in rows]
+    if not plan or not all(a.task and a.steps for a in plan):
+        raise UserError(f"--activities {path}: a plan without steps; accepted {accepted}")
+    if len(plan) > MAX_ACTIVITIES or max(len(a.steps) for a in plan) > MAX_STEPS:
+        raise UserError(f"--activities {path}: accepted {MAX_ACTIVITIES} activities with {MAX_STEPS} steps each")
+    try:
+        for text in (t for a in plan for t in (a.task, *a.steps)):
+            check_words(text, "a step or task")
+    except UserError as e:
+        raise UserError(f"--activities {path}: {e}") from None
+    return plan

@@ -18,14 +18,112 @@ D width, n frames of a segment, W reach, H heads, E = D / H.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig
+from avatargpt.lm.checkpoint import fingerprint, load_part, save_part
+from vqvae.errors import UserError
+from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Strict
+
+if TYPE_CHECKING:
+    from vqvae.tokenizer import MotionTokenizer
+
+# Configuration of a gesture network: its shape, and the features and tokens that it was trained on.
+
+STYLE = 8  # size of a style vector
+# `codes`: tokens are sampled and decoded; `features`: the mean motion, without tokens.
+HEADS = ("codes", "features")
+TEMPERATURE = 0.9  # default: hands as fast as in real talk (docs/experiments.md)
+# An unknown code: before the first token, and where tokens are off.
+UNKNOWN = -1
+
+
+class Material(Strict):
+    """What the rows of a training cache hold."""
+
+    # audio, words: their encoders: ``prosody`` and ``sentence``, or the name of a model
+    audio: str
+    words: str
+    # audio_width, word_width: A, V
+    audio_width: PositiveInt
+    word_width: PositiveInt
+    features: PositiveInt  # F
+    # levels, codebook_size: R, K of the tokenizer
+    levels: PositiveInt
+    codebook_size: PositiveInt
+    downsample: PositiveInt  # n, frames of a token
+    # rotations, positions: columns [start, stop) of F with rotations (6D, first two columns) and with metres
+    rotations: list[list[NonNegativeInt]] = []
+    positions: list[list[NonNegativeInt]] = []
+    speakers: list[str] = []  # names in the table of styles
+    tokenizer: str = ""  # fingerprint of the tokenizer whose codes are predicted
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        for name, spans, unit in (("rotations", self.rotations, 6), ("positions", self.positions, 3)):
+            for span in spans:
+                if len(span) != 2 or not span[0] < span[1] <= self.features or (span[1] - span[0]) % unit:
+                    raise UserError(f"{name}: {span}; accepted: [start, stop] within the {self.features} features, a "
+                                    f"multiple of {unit} apart")  # fmt: skip
+        return self
+
+
+class GestureShape(Strict):
+    """The section `model` of `configs/gesture/*.yaml`."""
+
+    # width, heads, hidden: of the layers
+    width: PositiveInt = 160
+    heads: PositiveInt = 4
+    hidden: PositiveInt = 384
+    layers: PositiveInt = 2  # blocks with attention to words, shared by agent and interlocutor
+    joint: PositiveInt = 2  # blocks with attention to the interlocutor
+    reach: PositiveInt = 128  # W, frames that an attention looks back; also the length of a training segment
+    look_ahead: NonNegativeInt = 1  # tokens of sound beyond the predicted one; 1 of 4 frames = 133 ms
+    dropout: Dropout = 0.1  # in the layers
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        if self.width % (2 * self.heads):
+            raise UserError(f"width: {self.width}; accepted: a multiple of twice the heads ({2 * self.heads})")
+        return self
+
+
+class GestureConfig(GestureShape, Material):
+    """The complete configuration of a gesture network."""
+
+    @property
+    def ahead(self) -> int:
+        """Frames of sound beyond the predicted frame."""
+        return self.look_ahead * self.downsample
+
+
+# A name or number in the network's table of styles, eight numbers, or None: the zero style.
+Speaker = str | int | Sequence[float] | np.ndarray | None
+
+
+@dataclass(frozen=True)
+class GestureOptions:
+    """Options of generation."""
+
+    speaker: Speaker = None  # whose style
+    head: str = "codes"  # one of `HEADS`
+    # seed, temperature: of the tokens; temperature 0 = always the likeliest
+    seed: int = 0
+    temperature: float = TEMPERATURE
+    smooth: bool = True  # Savitzky-Golay smoothing over nine frames
+
+
+DEFAULT_OPTIONS = GestureOptions()
+
 
 # Keys and, after them, values of the W - 1 frames before a segment, (B, 2 H, W - 1, E).
 Memory = Tensor
@@ -375,3 +473,81 @@ class GestureNetwork(nn.Module):
 def previous_codes(codes: Tensor) -> Tensor:
     """(B, N, R) codes -> those of the preceding tokens, unknown before the first."""
     return F.pad(codes[:, :-1], (0, 0, 1, 0), value=UNKNOWN)
+
+
+# `GestureDriver`: a trained gesture network with its tokenizer, loaded from a folder.
+
+NAME = "gesture"  # of the files
+VERSION = 1  # of the folder's layout
+
+
+class GestureDriver:
+    """A trained gesture network, and the tokenizer whose codes it predicts."""
+
+    def __init__(
+        self, network: GestureNetwork, source: str = "this gesture network", tokenizer: MotionTokenizer | None = None
+    ) -> None:
+        # network: `avatargpt.gesture.network.GestureNetwork` in evaluation mode, float32, on the CPU
+        # source: where it was loaded from, for messages
+        self.network, self.source, self._tokenizer = network.eval(), source, tokenizer
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> GestureDriver:
+        """Read ``gesture.json`` and ``gesture.safetensors``, and the tokenizer in the same folder, if there is one.
+
+        Raises UserError: missing, damaged, of another version, or the tokenizer of another network.
+        """
+        from vqvae.tokenizer import MotionTokenizer
+
+        def build(shape: dict[str, Any]) -> GestureNetwork:
+            return GestureNetwork(GestureConfig.read(shape, "shape"))
+
+        driver = cls(load_part(folder, NAME, VERSION, build), str(folder))
+        if (Path(folder) / "tokenizer.json").is_file():
+            tokenizer = MotionTokenizer.load(folder)
+            driver.check_tokenizer(tokenizer.fingerprint)
+            driver._tokenizer = tokenizer
+        return driver
+
+    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
+        """Write the folder; `dtype` bfloat16 halves all but feature statistics."""
+        return save_part(self.network, folder, NAME, VERSION, dtype)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights."""
+        return fingerprint(self.network)
+
+    @property
+    def tokenizer(self) -> MotionTokenizer:
+        """The decoder of the network's codes. Raises UserError where the folder has none."""
+        if self._tokenizer is None:
+            raise UserError(f"{self.source}: no tokenizer.json beside the network, so its tokens cannot be decoded; "
+                            "accepted: its tokenizer in the same folder, or the head 'features'")  # fmt: skip
+        return self._tokenizer
+
+    def check_tokenizer(self, fingerprint: str) -> None:
+        """Raises UserError for another tokenizer than the one whose codes this network predicts."""
+        expected = self.network.config.tokenizer
+        if expected != fingerprint:
+            raise UserError(f"{self.source}: speaks the codes of tokenizer {expected[:12] or 'unknown'}, not of "
+                            f"{fingerprint[:12]}; accepted: the tokenizer that it was trained with")  # fmt: skip
+
+    def style(self, speaker: Speaker) -> np.ndarray:
+        """(8,) float32 style of a speaker."""
+        names = self.network.config.speakers
+        if speaker is None:
+            return np.zeros(STYLE, np.float32)
+        if isinstance(speaker, str):
+            if speaker not in names and not (speaker.isdecimal() and int(speaker) < len(names)):
+                accepted = ", ".join(names) if names else "none, it knows no speakers"
+                raise UserError(f"{self.source}: no speaker {speaker!r}; accepted: {accepted}")
+            speaker = names.index(speaker) if speaker in names else int(speaker)
+        if isinstance(speaker, int):
+            if not 0 <= speaker < len(names):
+                raise UserError(f"{self.source}: no speaker {speaker}; accepted: 0 to below {len(names)}, their number")
+            return np.asarray(self.network.speakers.weight[speaker].detach().numpy(), np.float32)
+        style = np.asarray(speaker, np.float32)
+        if style.shape != (STYLE,) or not np.isfinite(style).all():
+            raise UserError(f"a style of shape {style.shape}; accepted: {STYLE} finite numbers")
+        return style

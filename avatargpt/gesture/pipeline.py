@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.gesture.config import GestureOptions
-from avatargpt.gesture.driver import NAME, GestureDriver
 from avatargpt.gesture.features import InterlocutorAudio, check_lengths, loudness
+from avatargpt.gesture.network import NAME, GestureDriver, GestureOptions
 from avatargpt.gesture.semantics import Manner, StrokePlanner, check_cues, packaged_guesser
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
 from avatargpt.lm.checkpoint import find_part

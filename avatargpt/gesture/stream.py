@@ -15,10 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatargpt.gesture.config import DEFAULT_OPTIONS, HEADS, UNKNOWN, GestureOptions
-from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import MAX_LENGTH_DIFFERENCE, PROSODY, ProsodyStream, unequal_lengths
-from avatargpt.gesture.network import GestureInput
+from avatargpt.gesture.network import DEFAULT_OPTIONS, HEADS, UNKNOWN, GestureDriver, GestureInput, GestureOptions
 from avatargpt.gesture.words import TimedWord, WordEncoder, WordRows
 from avatargpt.speech.audio import FPS, RATE
 from vqvae.errors import UserError

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from avatargpt import export
+from avatargpt.api import SpeechCalls
 from avatargpt.avatar.bodies import Clip, Standing, body_of, names_file
-from avatargpt.avatar.calls import SpeechCalls
 from avatargpt.avatar.pipeline import AvatarPipeline, HeadMover
 from avatargpt.export.avatar import AvatarMotion, head_of
 from avatargpt.face.audio_model.conditioning import parse_emotions

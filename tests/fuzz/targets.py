@@ -105,7 +105,7 @@ def _sounds(folder: Path) -> dict[str, Target]:
 def _texts(folder: Path) -> dict[str, Target]:
     from avatargpt.chat.timeline import Store as Session
     from avatargpt.cli.face import read_scores
-    from avatargpt.cli.long import _activities
+    from avatargpt.cli.plan import _activities
     from avatargpt.config import resolve
     from avatargpt.evaluation.suites import read as read_suite
     from avatargpt.long.stream import read_parts

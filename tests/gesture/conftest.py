@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.gesture.config import GestureConfig
-from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import WIDTH
-from avatargpt.gesture.network import GestureNetwork
+from avatargpt.gesture.network import GestureConfig, GestureDriver, GestureNetwork
 from avatargpt.gesture.pipeline import GesturePipeline
 from vqvae import rotations as rot
 from vqvae.features import STANDING, GestureFeatures

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.api import AvatarGPT
-from avatargpt.avatar.calls import SpeechCalls
+from avatargpt.api import AvatarGPT, SpeechCalls
 from avatargpt.export.websocket import BodySender
-from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import InterlocutorAudio
 from avatargpt.gesture.live import Live, perform
+from avatargpt.gesture.network import GestureDriver
 from avatargpt.gesture.pipeline import GesturePipeline, network_folder
 from avatargpt.gesture.semantics import Manner, read_cues
 from avatargpt.gesture.stream import MotionStream

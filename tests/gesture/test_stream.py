@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.gesture.config import UNKNOWN, GestureOptions
-from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import WIDTH
-from avatargpt.gesture.network import GestureInput, GestureNetwork, previous_codes
+from avatargpt.gesture.network import (
+    UNKNOWN,
+    GestureDriver,
+    GestureInput,
+    GestureNetwork,
+    GestureOptions,
+    previous_codes,
+)
 from avatargpt.gesture.stream import GestureChunk, GestureStream, Sampler, Smoothing, SpeechGestureStream
 from tests.gesture.conftest import SHAPE, Decoder, Spelling, network, rows
 from vqvae.errors import UserError

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.gesture.config import UNKNOWN, GestureConfig, Material
-from avatargpt.gesture.driver import GestureDriver
+from avatargpt.gesture.network import UNKNOWN, GestureConfig, GestureDriver, Material
 from avatargpt.train.gesture import training
 from avatargpt.train.gesture.data import FILE, Batches, Corpus, Sampling, Take, load_corpus, save_corpus
 from avatargpt.train.gesture.training import GestureLosses, GestureRecipe, geodesic, gesture_losses

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.gesture.config import Material
-from avatargpt.gesture.driver import NAME, GestureDriver
 from avatargpt.gesture.features import prosody
+from avatargpt.gesture.network import NAME, GestureDriver, Material
 from avatargpt.gesture.words import WordEncoder, word_encoder
 from avatargpt.metrics.lip_sync import MOUTH
 from avatargpt.speech.features import extract

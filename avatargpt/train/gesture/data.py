@@ -1,6 +1,6 @@
 """The training cache of the gesture network, a folder with a file for each take, and the batches drawn from it.
 
-``gesture.json`` holds the version, the material (`avatargpt.gesture.config.Material`) and a list of takes, each with
+``gesture.json`` holds the version, the material (`avatargpt.gesture.network.Material`) and a list of takes, each with
 ``file``, ``name``, ``speaker``, ``split`` (``train`` or ``val``) and ``frames``. A take of T frames at 30 fps is a
 safetensors file with
 
@@ -29,8 +29,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig, Material
-from avatargpt.gesture.network import GestureInput, previous_codes
+from avatargpt.gesture.network import STYLE, UNKNOWN, GestureConfig, GestureInput, Material, previous_codes
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing, regular_file

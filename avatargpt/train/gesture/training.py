@@ -14,9 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule
-from avatargpt.gesture.config import GestureConfig, GestureShape
-from avatargpt.gesture.driver import GestureDriver
-from avatargpt.gesture.network import GestureNetwork
+from avatargpt.gesture.network import GestureConfig, GestureDriver, GestureNetwork, GestureShape
 from avatargpt.train.gesture.data import Batch, Batches, Corpus, Sampling, load_corpus
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
