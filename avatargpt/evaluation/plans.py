@@ -1,27 +1,322 @@
 """The suites `plans`, `plan_cycle` and `plan_coverage`: plans of the planner, and their steps as motion."""
-# How good plans are (form, physical order, likeness to references, coherence, copies), and whether the motion generated
-# for their steps is described as the steps again.
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from avatargpt import resources
-from avatargpt.evaluation import plan_judge as measures
 from avatargpt.evaluation.cache import NO_CACHE, AnswerCache
-from avatargpt.evaluation.plan_judge import JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics import text
-from avatargpt.planning.library import PlanLibrary, fill, gender_of, neutral
+from avatargpt.metrics.statistics import roc_auc
+from avatargpt.planning.compose import violations
+from avatargpt.planning.library import PlanLibrary, bare_text, embedded, fill, gender_of, neutral, unnamed
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
-from avatargpt.planning.scorer import Overlap, Question, Scorer
+from avatargpt.planning.scorer import Overlap, Question, Scorer, batch
 from avatargpt.planning.types import Activity, Plan
+from avatargpt.train.loop import fit
 from instruct_data.planning import PlannedScene, read_scenes
 from vqvae.errors import UserError
+
+# Judges of plans: figures without a model, and a scorer that the suite `plans` trains on true and corrupted plans.
+
+Key = tuple[str, ...]
+
+
+def key(task: str, steps: Sequence[str]) -> Key:
+    """An activity without its person, case and punctuation, for comparisons."""
+    actor = gender_of(" ".join([task, *steps]))
+    return (bare_text(task, actor, False), *(bare_text(s, actor) for s in steps))
+
+
+def well_formed(plan: Plan, activities: int) -> bool:
+    """Whether a plan has `activities` activities, each with a task and steps, no empty or many-line text."""
+    texts = [t for a in plan.activities for t in (a.task, *a.steps)]
+    return (
+        len(plan.activities) == activities
+        and all(a.steps for a in plan.activities)
+        and all(t.strip() == t and t and "\n" not in t and "{" not in t and len(t) <= 200 for t in texts)
+    )
+
+
+def loops(plan: Plan) -> int:
+    """Number of repeated steps and activities, by their words."""
+    keys = [key(a.task, a.steps) for a in plan.activities]
+    steps = Counter(s for k in keys for s in k[1:])
+    tasks = Counter(k[0] for k in keys)
+    return sum(n - 1 for n in steps.values()) + sum(n - 1 for n in tasks.values())
+
+
+def order_violations(plan: Plan) -> list[tuple[int, str]]:
+    """Physically impossible steps of a plan (`avatargpt.planning.compose`)."""
+    return violations([s for a in plan.activities for s in a.steps])
+
+
+def same_activity_rates(plans: Sequence[Plan]) -> dict[str, float]:
+    """Shares of activities that the plan of another scene has too.
+
+    Returns:
+        ``task``: with the same text, ``steps``: with the same list of steps, ``whole``: with both in one activity,
+        ``either``: with one or the other, the strictest reading.
+    """
+    keys = [[key(a.task, a.steps) for a in p.activities] for p in plans]
+    parts: dict[str, Callable[[Key], tuple[Hashable, ...]]] = {
+        "task": lambda k: (k[0],),
+        "steps": lambda k: (k[1:],),
+        "whole": lambda k: (k,),
+        "either": lambda k: (k[0], k[1:]),
+    }
+    out = {}
+    for name, part in parts.items():
+        often = Counter(x for plan_keys in keys for x in {x for k in plan_keys for x in part(k)})
+        flags = [any(often[x] > 1 for x in part(k)) for plan_keys in keys for k in plan_keys]
+        out[name] = float(np.mean(flags)) if flags else float("nan")
+    return out
+
+
+def shared_steps_rate(plans: Sequence[Plan]) -> float:
+    """Share of activities at least half of whose steps are in one activity of another scene's plan, by their words."""
+    sets = [(i, frozenset(key(a.task, a.steps)[1:])) for i, p in enumerate(plans) for a in p.activities]
+    holders: dict[str, list[int]] = {}
+    for at, (_, steps) in enumerate(sets):
+        for step in steps:
+            holders.setdefault(step, []).append(at)
+
+    def shared(i: int, steps: frozenset[str]) -> bool:
+        met = Counter(at for s in steps for at in holders[s] if sets[at][0] != i)
+        return any(2 * n >= len(steps) for n in met.values())
+
+    return float(np.mean([shared(i, steps) for i, steps in sets])) if sets else float("nan")
+
+
+def copied(plans: Sequence[Plan], library: frozenset[Key]) -> dict[str, float]:
+    """Shares of activities and of steps that are in the library word for word (but for the person)."""
+    steps = {s for k in library for s in k[1:]}
+    keys = [key(a.task, a.steps) for p in plans for a in p.activities]
+    return {
+        "activities": float(np.mean([k in library for k in keys])),
+        "steps": float(np.mean([s in steps for k in keys for s in k[1:]])),
+    }
+
+
+KINDS = (
+    "shuffled", "foreign", "foreign_near", "one_foreign", "one_near", "repeated", "other_task", "same_plan",
+    "elsewhere", "elsewhere_near",
+)  # fmt: skip
+TRAINING_KINDS = (*KINDS, "elsewhere", "elsewhere_near", "elsewhere_near")  # drawn evenly
+CONTINUATIONS = ("shuffled", "foreign", "foreign_near", "repeated")
+EASY = ("foreign", "repeated")
+NO_PREVIOUS = 0.15  # share of training rows without the step before: an activity may begin a plan
+
+
+@dataclass(frozen=True)
+class JudgeTraining:
+    """Size and training of the scorer."""
+
+    dim: int = 64
+    layers: int = 2
+    dropout: float = 0.2
+    epochs: int = 12
+    batch: int = 256
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+
+
+@dataclass(frozen=True)
+class ActivityRows:
+    """An activity as rows of a library; `before` is the step before it, -1 = none."""
+
+    scene: int
+    task: int
+    before: int
+    steps: tuple[int, ...]
+
+
+class Corruptor:
+    """True activities of a library and corrupted ones, drawn from a generator."""
+
+    def __init__(self, library: PlanLibrary) -> None:
+        self.library, self.overlap = library, Overlap(library)
+        cosine = library.scene_vectors @ library.scene_vectors.T
+        np.fill_diagonal(cosine, -2)
+        self.similar = np.argsort(-cosine, axis=1)[:, : min(8, len(cosine) - 1)]
+
+    def question(self, rows: ActivityRows) -> Question:
+        """The scorer's input."""
+        lib, k = self.library, self.library.task_vectors.shape[1]
+        before = lib.step_vectors[rows.before] if rows.before >= 0 else np.zeros(k, np.float32)
+        last = lib.steps[rows.before] if rows.before >= 0 else ""
+        words = self.overlap(lib.scenes[rows.scene], lib.tasks[rows.task], last, [lib.steps[i] for i in rows.steps])
+        vectors = lib.step_vectors[list(rows.steps)]
+        return Question(lib.scene_vectors[rows.scene, :k], lib.task_vectors[rows.task], before, vectors, words)
+
+    def true(self, task: int) -> ActivityRows:
+        """The activity as it stands in the library."""
+        lib, scene = self.library, int(self.library.task_scene[task])
+        steps = lib.steps_of(task)
+        return ActivityRows(scene, task, -1 if task == lib.task_starts[scene] else steps.start - 1, tuple(steps))
+
+    def elsewhere(self, scene: int, similar: bool, rng: np.random.Generator) -> int:
+        """Another scene, at random or of the eight most similar."""
+        while True:
+            drawn = int(rng.choice(self.similar[scene])) if similar else int(rng.integers(len(self.library.scenes)))
+            if drawn != scene:
+                return drawn
+
+    def _foreign_task(self, scene: int, similar: bool, rng: np.random.Generator) -> int:
+        return int(rng.choice(self.library.tasks_of(self.elsewhere(scene, similar, rng))))
+
+    def wrong(self, task: int, kind: str, rng: np.random.Generator) -> ActivityRows:
+        """The activity corrupted in one of `KINDS`; its scene, and mostly its task, stay."""
+        lib, true = self.library, self.true(task)
+        steps, siblings = list(true.steps), lib.tasks_of(true.scene)
+        n = len(steps)
+        if kind == "shuffled" and n > 1:
+            steps = _permuted(steps, rng)
+        elif kind == "repeated" and n > 1:
+            i, j = rng.choice(n, 2, replace=False)
+            steps[i] = steps[j]
+        elif kind in ("foreign", "foreign_near"):
+            steps = list(lib.steps_of(self._foreign_task(true.scene, kind == "foreign_near", rng)))
+        elif kind == "same_plan" and len(siblings) > 1:
+            steps = list(lib.steps_of(int(rng.choice([t for t in siblings if t != task]))))
+        elif kind in ("elsewhere", "elsewhere_near"):
+            foreign = self.true(self._foreign_task(true.scene, kind == "elsewhere_near", rng))
+            return replace(foreign, scene=true.scene, before=true.before)
+        elif kind == "other_task":
+            return replace(true, task=self._foreign_task(true.scene, False, rng))
+        else:
+            source = self._foreign_task(true.scene, kind == "one_near", rng)
+            steps[rng.integers(n)] = int(rng.choice(lib.steps_of(source)))
+        return replace(true, steps=tuple(steps))
+
+    def continuation(self, scene: int, kind: str, rng: np.random.Generator) -> list[ActivityRows]:
+        """All activities of a scene after the first, as they are (kind ``true``) or corrupted (`CONTINUATIONS`)."""
+        lib = self.library
+        following = [self.true(t) for t in lib.tasks_of(scene)[1:]]
+        if kind == "repeated":
+            following = [self.wrong(r.task, "repeated", rng) for r in following]
+        elif kind == "shuffled":
+            steps = _permuted([i for r in following for i in r.steps], rng)
+            ends = np.cumsum([len(r.steps) for r in following])
+            following = [
+                replace(r, steps=tuple(steps[e - len(r.steps) : e])) for r, e in zip(following, ends, strict=True)
+            ]
+        elif kind != "true":
+            source = self.elsewhere(scene, kind == "foreign_near", rng)
+            following = [replace(self.true(t), scene=scene) for t in lib.tasks_of(source)[1:]]
+            following[0] = replace(following[0], before=lib.steps_of(lib.tasks_of(scene)[0])[-1])
+        return following
+
+
+def _permuted(rows: list[int], rng: np.random.Generator) -> list[int]:
+    order = rng.permutation(len(rows))
+    while (order == np.arange(len(rows))).all():
+        order = rng.permutation(len(rows))
+    return [rows[int(i)] for i in order]
+
+
+def tabulate(plans: Sequence[PlannedScene], encode: Any, like: PlanLibrary) -> PlanLibrary:
+    """Plans as a library in the vector space of another one, without projections and scorer."""
+    scenes: list[str] = []
+    genders: list[str] = []
+    tasks: list[str] = []
+    steps: list[str] = []
+    task_scene: list[int] = []
+    step_task: list[int] = []
+    for plan in plans:
+        words = " ".join(a.task + " " + " ".join(a.steps) for a in plan.activities)
+        gender = gender_of(words) or "they"
+        for activity in plan.activities:
+            for step in activity.steps:
+                steps.append(neutral(step, gender))
+                step_task.append(len(tasks))
+            tasks.append(neutral(unnamed(activity.task, plan.scene), gender, False))
+            task_scene.append(len(scenes))
+        scenes.append(plan.scene)
+        genders.append(gender)
+    vectors = [encode(texts) for texts in (scenes, [embedded(t) for t in tasks], [embedded(s) for s in steps])]
+    basis, width = like.basis, like.task_vectors.shape[1]
+    return PlanLibrary(
+        scenes, genders, tasks, steps, np.array(task_scene), np.array(step_task),
+        basis.reduce(vectors[0], like.scene_vectors.shape[1]), basis.reduce(vectors[1], width),
+        basis.reduce(vectors[2], width), basis,
+    )  # fmt: skip
+
+
+def train_scorer(library: PlanLibrary, training: JudgeTraining, seed: int) -> Scorer:
+    """Fit a scorer to a library: every activity once true and once corrupted per epoch, kinds in turn."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    corruptor = Corruptor(library)
+    width = library.task_vectors.shape[1]
+    scorer = Scorer(width, library.projections, training.dim, training.layers, 4, training.dropout)
+    optimizer = torch.optim.AdamW(scorer.parameters(), training.lr, weight_decay=training.weight_decay)
+    count = len(library.tasks)
+    total = training.epochs * -(-count // training.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total, pct_start=0.1)
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(training.epochs):
+            order = rng.permutation(count)
+            for start in range(0, count, training.batch):
+                rows = order[start : start + training.batch]
+                activities = [corruptor.true(int(t)) for t in rows]
+                activities += [
+                    corruptor.wrong(int(t), TRAINING_KINDS[int(rng.integers(len(TRAINING_KINDS)))], rng) for t in rows
+                ]
+                inputs = batch([corruptor.question(a) for a in activities])
+                x, present, words = (torch.from_numpy(v) for v in inputs)
+                dropped = torch.from_numpy(rng.random(len(x)) < NO_PREVIOUS)
+                present[:, 2] &= ~dropped
+                x[:, 2] *= present[:, 2, None]
+                target = torch.cat([torch.ones(len(rows)), torch.zeros(len(rows))])
+                yield torch.nn.functional.binary_cross_entropy_with_logits(scorer(x, present, words), target)
+
+    scorer.train()
+    fit(losses(), optimizer, schedule)
+    return scorer.eval()
+
+
+def measure(scorer: Scorer, library: PlanLibrary, seed: int = 7) -> dict[str, float]:
+    """Areas under the ROC curve on a held-out library, true against corrupted.
+
+    Returns:
+        ``auc/*``: continuations of plans (all activities after the first; the mean logit counts), per kind, for the
+        easy and the hard kinds, and over all kinds (``auc``); ``auc_activity/*``: single activities, per kind of
+        `KINDS`; ``true_score``: mean probability of true activities.
+    """
+    rng, corruptor = np.random.default_rng(seed), Corruptor(library)
+    rows = range(len(library.tasks))
+    true = scorer.score([corruptor.question(corruptor.true(t)) for t in rows])
+    out = {"true_score": float(true.mean())}
+    for kind in KINDS:
+        wrong = scorer.score([corruptor.question(corruptor.wrong(t, kind, rng)) for t in rows])
+        out[f"auc_activity/{kind}"] = roc_auc(true, wrong)
+    scenes = [s for s in range(len(library.scenes)) if len(library.tasks_of(s)) > 1]
+
+    def mean_logits(kind: str) -> np.ndarray:
+        groups = [[corruptor.question(r) for r in corruptor.continuation(s, kind, rng)] for s in scenes]
+        logits = scorer.logits([q for g in groups for q in g])
+        return np.array([part.mean() for part in np.split(logits, np.cumsum([len(g) for g in groups])[:-1])])
+
+    intact = mean_logits("true")
+    corrupted = {k: mean_logits(k) for k in CONTINUATIONS}
+    out |= {f"auc/{k}": roc_auc(intact, w) for k, w in corrupted.items()}
+    for name, kinds in (("/easy", EASY), ("/hard", set(CONTINUATIONS) - set(EASY)), ("", CONTINUATIONS)):
+        out[f"auc{name}"] = roc_auc(intact, np.concatenate([corrupted[k] for k in CONTINUATIONS if k in kinds]))
+    return {k: round(v, 4) for k, v in out.items()}
+
+
+# How good plans are (form, physical order, likeness to references, coherence, copies), and whether the motion generated
+# for their steps is described as the steps again.
 
 PLAN_FILES = ("train.jsonl", "val.jsonl")
 # (N,) sentences -> (N, D) unit vectors.
@@ -226,14 +521,14 @@ def score_plans(
     results |= _coherence(planner, plans, bases, rows)
     library = planner.library
     known_plans = frozenset(
-        measures.key(fill(t, "he"), [fill(library.steps[i], "he") for i in library.steps_of(row)])
+        key(fill(t, "he"), [fill(library.steps[i], "he") for i in library.steps_of(row)])
         for row, t in enumerate(library.tasks)
     )
-    shares = measures.copied(plans, known_plans)
+    shares = copied(plans, known_plans)
     results |= {f"copied/{k}": plain(v) for k, v in shares.items()}
-    for part, share in measures.same_activity_rates(plans).items():
+    for part, share in same_activity_rates(plans).items():
         results["same_activity" if part == "either" else f"same_activity/{part}"] = plain(share)
-    results["shared_steps"] = plain(measures.shared_steps_rate(plans))
+    results["shared_steps"] = plain(shared_steps_rate(plans))
     return {"results": results, "plans": [p.to_json() for p in plans]}
 
 
@@ -242,10 +537,10 @@ def _form(plans: Sequence[Plan], count: int) -> dict[str, Any]:
         len({a.task for a in p.activities}) == len({a.steps for a in p.activities}) == len(p.activities) for p in plans
     ]
     return {
-        "well_formed": figure([float(measures.well_formed(p, count)) for p in plans]),
-        "loops": figure([float(measures.loops(p)) for p in plans]),
+        "well_formed": figure([float(well_formed(p, count)) for p in plans]),
+        "loops": figure([float(loops(p)) for p in plans]),
         "distinct": figure([float(d) for d in distinct]),
-        "order_violations": figure([float(len(measures.order_violations(p))) for p in plans]),
+        "order_violations": figure([float(len(order_violations(p))) for p in plans]),
     }
 
 

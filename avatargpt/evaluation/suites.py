@@ -136,8 +136,8 @@ KINDS = {
     "continuation": Kind("seams:evaluate_transitions", model="optional", method="extend"),
     "retrieval": Kind("retrieval:evaluate", model="optional", outputs=True),
     "humanml3d": Kind(
-        "humanml3d:evaluate", "HumanML3D (a folder with new_joint_vecs, texts and test.txt)", model="optional",
-        method="generate",
+        "retrieval:evaluate_humanml3d", "HumanML3D (a folder with new_joint_vecs, texts and test.txt)",
+        model="optional", method="generate",
     ),
     "seams": Kind("seams:evaluate"),
     "plans": Kind("plans:evaluate", PLANNING_CORPUS),
@@ -147,12 +147,12 @@ KINDS = {
     "chat_fresh": Kind("chat:evaluate_fresh", needs_data=False),
     "face_instructions": Kind("face_instructions:evaluate", needs_data=False, outputs=True),
     "face_language": Kind("face_instructions:evaluate_language", needs_data=False),
-    "speech_face": Kind("speech_face:evaluate", "the recordings of speech and faces, or a speech cache with --store"),
-    "word_times": Kind("words:evaluate", "the recordings of speech with word times"),
+    "speech_face": Kind("speech:evaluate_face", "the recordings of speech and faces, or a speech cache with --store"),
+    "word_times": Kind("speech:evaluate", "the recordings of speech with word times"),
     "gesture": Kind(
         "gesture:evaluate", "recorded talks (sounds with motions of the same name)", model="optional", outputs=True
     ),
-    "gesture_words": Kind("words:evaluate_gestures", needs_data=False),
+    "gesture_words": Kind("speech:evaluate_gestures", needs_data=False),
     "families": Kind("judges:evaluate_families", needs_data=False, model=False),
     "predicates": Kind("judges:evaluate_predicates", model=False),
     "retrieval_judge": Kind("judges:evaluate_retrieval", model=False),

@@ -9,10 +9,10 @@ import pytest
 import soundfile
 
 from avatargpt import evaluation
-from avatargpt.evaluation import face_distances, face_instructions, speech_face, suites, words
+from avatargpt.evaluation import face_distances, face_instructions, speech, suites
 from avatargpt.evaluation.face_distances import face_features, face_fid, fdd, lve
+from avatargpt.evaluation.speech import GUESSES, SENTENCES, StrokeMatcher, guesses
 from avatargpt.evaluation.suites import Suite
-from avatargpt.evaluation.words import GUESSES, SENTENCES, StrokeMatcher, guesses
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.semantics import ClassGuesser
@@ -174,7 +174,7 @@ SUITE = Suite("speech_face", 1, "speech_face", "", {}, options={"drift_minutes":
 
 def test_all_figures_of_a_cache(driver: Driver, tmp_path: Path) -> None:
     corpus.save([speech_clip(), speech_clip("val", seed=4)], tmp_path)
-    results = speech_face.score(SUITE, driver, None, tmp_path)["results"]
+    results = speech.score_face(SUITE, driver, None, tmp_path)["results"]
     for name in ("closure/made", "false_closure_vowel/made", "contact/made", "still/noise", "drift"):
         assert name in results
     assert results["closure/made"]["n"] == 2
@@ -183,7 +183,7 @@ def test_all_figures_of_a_cache(driver: Driver, tmp_path: Path) -> None:
 
 def test_something_to_measure_is_needed(driver: Driver) -> None:
     with pytest.raises(UserError, match="--data"):
-        speech_face.score(SUITE, driver, None, None)
+        speech.score_face(SUITE, driver, None, None)
 
 
 def test_ridge_finds_what_is_linear_and_the_driver_is_beside_it(driver: Driver) -> None:
@@ -194,7 +194,7 @@ def test_ridge_finds_what_is_linear_and_the_driver_is_beside_it(driver: Driver) 
         energy = c.features[:, 80]
         curves[:, INDEX["jawOpen"]] = (energy - energy.min()) / 20
         clips.append(SpeechClip(c.features, curves, c.phones, kind="paired", split=split, name=f"pairs/{seed}"))
-    results = speech_face.recorded_faces(driver, clips)
+    results = speech.recorded_faces(driver, clips)
     assert results["paired_jaw/ridge"]["mean"] > 0.9
     assert {"paired_jaw/paired", "paired_jaw/taught", "paired_jaw/log_energy"} <= set(results)
     assert "paired_rounding/ridge" not in results  # nothing is rounded there
@@ -224,25 +224,25 @@ def test_lag_of_a_shifted_curve() -> None:
 
 
 def test_errors_are_those_of_words_that_both_have() -> None:
-    true = words.Timed("a", np.zeros(0), "", (Word("So", 0.1, 0.2), Word("it's", 0.3, 0.4), Word("me", 0.5, 0.6)))
+    true = speech.Timed("a", np.zeros(0), "", (Word("So", 0.1, 0.2), Word("it's", 0.3, 0.4), Word("me", 0.5, 0.6)))
     found = Words((Word("so,", 0.15, 0.2), Word("um", 0.2, 0.3), Word("me", 0.48, 0.6)), 1.0, "network")
-    name, errors, missed, by_network = words._errors(true, found)
+    name, errors, missed, by_network = speech._errors(true, found)
     assert name == "a" and errors == pytest.approx([50, 20]) and missed == pytest.approx(1 / 3) and by_network == 1
     mixed = Words(found.words, 1.0, "pocketsphinx, network for 2 of 3 words")
-    assert words._errors(true, mixed)[3] == pytest.approx(2 / 3)
+    assert speech._errors(true, mixed)[3] == pytest.approx(2 / 3)
 
 
 def test_recordings_are_needed(tmp_path: Path) -> None:
     suite = evaluation.load("word_times")
     with pytest.raises(UserError, match="aligned_speech_misc"):
-        words.score(suite, Driver.load(), None, None)
+        speech.score(suite, Driver.load(), None, None)
     (tmp_path / "aligned_speech_misc" / "mfa").mkdir(parents=True)
     with pytest.raises(UserError, match="aligned_speech_misc"):
-        words.score(suite, Driver.load(), tmp_path, None)
+        speech.score(suite, Driver.load(), tmp_path, None)
     soundfile.write(tmp_path / "aligned_speech_misc" / "mfa" / "a.wav", np.zeros(16_000), 16_000)
     (tmp_path / "aligned_speech_misc" / "mfa" / "a.TextGrid").write_text("nothing")
     with pytest.raises(UserError, match="no word times in it"):
-        words.score(suite, Driver.load(), tmp_path, None)
+        speech.score(suite, Driver.load(), tmp_path, None)
 
 
 def test_one_real_recording(shared: Path, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_one_real_recording(shared: Path, tmp_path: Path) -> None:
     inside.mkdir(parents=True)
     for path in (shared / "data" / "face" / "aligned_speech_misc" / "librivox_pocketsphinx").glob("*-0890.*"):
         (inside / path.name).write_bytes(path.read_bytes())
-    results = words.score(evaluation.load("word_times"), Driver.load(), tmp_path, None)["results"]
+    results = speech.score(evaluation.load("word_times"), Driver.load(), tmp_path, None)["results"]
     assert results["onset/librivox_0890/network"]["mean"] < 40 and results["refused/own"]["mean"] == 0
 
 

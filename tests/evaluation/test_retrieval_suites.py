@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from avatargpt import evaluation
-from avatargpt.evaluation import humanml3d, judges, outputs, retrieval
+from avatargpt.evaluation import judges, outputs, retrieval
 from avatargpt.evaluation.outputs import Outputs
 from avatargpt.evaluation.prompts import fitting
 from avatargpt.evaluation.suites import read_list
@@ -122,8 +122,8 @@ def suite(**options: Any) -> evaluation.Suite:
 
 
 def test_the_suite_is_the_published_protocol() -> None:
-    options = humanml3d.ProtocolOptions.read(evaluation.load("humanml3d").options, "options")
-    assert options == humanml3d.ProtocolOptions()
+    options = retrieval.ProtocolOptions.read(evaluation.load("humanml3d").options, "options")
+    assert options == retrieval.ProtocolOptions()
     assert options.model_dump() == {
         "split": "test", "repetitions": 20, "pool": 32, "diversity": 300, "texts": 100, "samples": 30, "pairs": 10,
     }  # fmt: skip
@@ -152,15 +152,15 @@ def test_rows_intervals_and_what_identifies_a_result(corpus: Path, tmp_path: Pat
 
 def test_the_recordings_given_back_score_as_they_do(corpus: Path) -> None:
     """A maker that hands out the very clips that are shown has the figures of the row `real`."""
-    pairs, judge, options = read_pairs(corpus), made.evaluator(), humanml3d.ProtocolOptions(**SMALL)
-    shown = humanml3d.drawn_parts(pairs, np.random.default_rng([0, 1]), options.pool)
+    pairs, judge, options = read_pairs(corpus), made.evaluator(), retrieval.ProtocolOptions(**SMALL)
+    shown = retrieval.drawn_parts(pairs, np.random.default_rng([0, 1]), options.pool)
     left = [s.pair.features(s.start, s.frames) for s in shown]
 
     def given(texts: Sequence[str], frames: Sequence[int], seeds: Sequence[int]) -> list[np.ndarray]:
         assert texts == [s.caption.text for s in shown][: len(texts)] or not left
         return [left.pop(0) if left else made.motion(t, t) for t in frames]
 
-    figures = humanml3d.repetition(pairs, judge, given, options, 0, 1)
+    figures = retrieval.repetition(pairs, judge, given, options, 0, 1)
     for name in ("r_precision_1", "r_precision_2", "r_precision_3", "mm_dist", "fid", "diversity"):
         assert figures[f"{name}/generated"] == pytest.approx(figures[f"{name}/real"], rel=1e-6, abs=1e-9)
 
@@ -168,16 +168,16 @@ def test_the_recordings_given_back_score_as_they_do(corpus: Path) -> None:
 def test_neither_the_order_of_the_list_nor_batches_change_figures(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge, options = made.evaluator(), humanml3d.ProtocolOptions(**SMALL)
-    whole = humanml3d.repetition(read_pairs(corpus), judge, None, options, 0, 0)
+    judge, options = made.evaluator(), retrieval.ProtocolOptions(**SMALL)
+    whole = retrieval.repetition(read_pairs(corpus), judge, None, options, 0, 0)
     listed = corpus / "test.txt"
     names = listed.read_text().split()
     listed.write_text("\n".join(names[::-1]))
     embed = Evaluator.embed_motions
     monkeypatch.setattr(Evaluator, "embed_motions", lambda self, motions: embed(self, motions, batch=3))
-    again = humanml3d.repetition(read_pairs(corpus), judge, None, options, 0, 0)
+    again = retrieval.repetition(read_pairs(corpus), judge, None, options, 0, 0)
     assert again == pytest.approx(whole, rel=1e-5, abs=1e-7)
-    assert humanml3d.repetition(read_pairs(corpus), judge, None, options, 0, 1) != pytest.approx(whole, rel=1e-3)
+    assert retrieval.repetition(read_pairs(corpus), judge, None, options, 0, 1) != pytest.approx(whole, rel=1e-3)
 
 
 def standing(frames: int) -> Motion:
@@ -190,9 +190,9 @@ def test_a_model_is_asked_for_the_length_that_is_shown(corpus: Path) -> None:
         def generate(self, texts: list[str], seconds: list[float], seeds: list[int]) -> list[Motion]:
             return [standing(round(20 * s)) for s in seconds]
 
-    make = humanml3d.maker_of(Model())
-    shown = humanml3d.drawn_parts(read_pairs(corpus), np.random.default_rng(0), 8)
-    lengths = [len(x) for x in humanml3d.generated(make, shown, range(len(shown)))]
+    make = retrieval.maker_of(Model())
+    shown = retrieval.drawn_parts(read_pairs(corpus), np.random.default_rng(0), 8)
+    lengths = [len(x) for x in retrieval.generated(make, shown, range(len(shown)))]
     assert lengths == [s.frames for s in shown]
 
 
@@ -217,7 +217,7 @@ def test_options_and_folders_that_do_not_fit(corpus: Path, tmp_path: Path) -> No
     with pytest.raises(UserError, match="name its folder with --data"):
         evaluation.run_suite(suite(), None)
     with pytest.raises(UserError, match="accepted: a pool of clips or more"):
-        humanml3d.score(suite(), [], made.evaluator(), None, Report())
+        retrieval.score_humanml3d(suite(), [], made.evaluator(), None, Report())
 
 
 class Model:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.evaluation.speech_face import _still
+from avatargpt.evaluation.speech import _still
 from avatargpt.face.audio_model import driver as model
 from avatargpt.face.audio_model.conditioning import Clause, Direction
 from avatargpt.face.audio_model.driver import FUNNEL, JAW, PRESSING, PUCKER, Driver

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatargpt.evaluation.plan_judge import JudgeTraining, measure, tabulate, train_scorer
+from avatargpt.evaluation.plans import JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.planning.library import Basis, KindTable, Part, PlanLibrary, embedded
 from avatargpt.planning.retrieval_planner import RetrievalPlanner, bag
 from avatargpt.requests.phrase_index import PhraseIndex

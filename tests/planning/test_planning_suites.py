@@ -10,7 +10,7 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.evaluation import plans
-from avatargpt.evaluation.plan_judge import Corruptor, JudgeTraining, measure, tabulate, train_scorer
+from avatargpt.evaluation.plans import Corruptor, JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.evaluation.suites import Suite
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from instruct_data.planning import PlannedActivity, PlannedScene, read_scenes

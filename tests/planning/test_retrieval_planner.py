@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.evaluation import plan_judge as measures
+from avatargpt.evaluation import plans as measures
 from avatargpt.metrics.statistics import roc_auc
 from avatargpt.planning.compose import (
     ActivityChooser,
