@@ -105,8 +105,8 @@ def gesture(
         _perform_live(folder, line, words, interlocutor, settings, out)
         return
     motion = _perform(pipeline, file, words, interlocutor, quiet, settings)
-    for line in motion.notes:
-        warn(line)
+    for text in motion.notes:
+        warn(text)
     notes = [note for part in (words, answer, motion) if part is not None for note in part.notes]
     details = {"words": 0 if words is None else len(words), "times": None if words is None else words.source,
                "notes": notes}  # fmt: skip
