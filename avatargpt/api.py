@@ -36,7 +36,7 @@ from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
 if TYPE_CHECKING:
-    from avatargpt.avatar import bodies
+    from avatargpt.avatar import pipeline
     from avatargpt.avatar.pipeline import AvatarPipeline
     from avatargpt.export.avatar import AvatarMotion
     from avatargpt.gesture.pipeline import GesturePipeline
@@ -176,8 +176,8 @@ class SpeechCalls:
         if (piece := stream.finish()) is not None:
             yield piece
 
-    def _body(self, source: BodySource, seed: int) -> bodies.Body:
-        from avatargpt.avatar.bodies import body_of
+    def _body(self, source: BodySource, seed: int) -> pipeline.Body:
+        from avatargpt.avatar.pipeline import body_of
 
         return body_of(source, lambda text: self.generated(text, seed), seed)
 

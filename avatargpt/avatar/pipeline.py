@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from avatargpt.avatar.bodies import ARMS, FPS, Body, Standing
 from avatargpt.export.avatar import HEAD, NECK, AvatarMotion
 from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls, with_eye_contact
 from avatargpt.face.audio_model.idle import Span, idle_share
@@ -33,8 +32,11 @@ from instruct_data.synth.layering import from_hanging
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
+from vqvae.features import SOLES
+from vqvae.ground import grounded
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import FINGER_NAMES, SMPL22
+from vqvae.smoothing import gaussian
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
@@ -42,6 +44,261 @@ if TYPE_CHECKING:
     from avatargpt.gesture.stream import MotionStream
     from avatargpt.gesture.words import TimedWord
     from instruct_data.face.score import Score
+
+# Pelvis and legs under a talk of any length: a standing person, or a clip that is held or looped. Rules only.
+# A clip that ends while moving loops where it reaches a pose like its last one (steps); any other holds its last pose
+# (a person who has sat down). While the clip uses an arm, the arm is the clip's; hands in a lap, swinging arms and
+# the arms of a clip that is over are free for gestures, and where these let a hand hang, it rests in the lap again.
+
+FPS = 30.0
+IDLE = "idle"
+END_SPEED, END_SECONDS = 0.25, 0.3  # m/s, mean over the joints in the last seconds: a slower clip has come to rest
+MAX_POSE_DISTANCE = 0.09  # m, mean over the joints, between poses at which a clip may loop
+MIN_LOOP = 0.8  # s
+SEAM = 8  # frames over which one round of a loop is blended into the next
+TRAVEL_SPEED = 0.4  # m/s of a pelvis that travels
+MAX_DRIFT = 0.12  # m or rad a round of a loop on the spot
+MIN_ACTIVE_DISTANCE = 0.3  # m: a hand farther than this from where it hangs is in use
+SEATED_HEIGHT, LAP_HEIGHT = 0.75, 0.15  # m: of a sitting pelvis; of hands in the lap above or below it
+_FADE = 0.18  # s
+_RELEASE = 0.6  # s in which the arms of a clip that is over become free
+ARMS = ((13, 16, 18, 20), (14, 17, 19, 21))  # left and right: collar, shoulder, elbow, wrist
+
+FOOT_SPREAD = 0.04  # m that each foot stands outside its hip
+TOES_OUT = np.radians(8.0)
+LEG_EXTENSION = 0.993  # of a leg's length, hip to ankle, where the weight is in the middle
+# Metres and seconds of the waves in which the pelvis sways sideways, and forward and back.
+SWAYS = ((0.010, 11.3), (0.004, 4.7)), ((0.004, 9.1), (0.002, 3.3))
+_LEGS = ((1, 4, 7, 1.0), (2, 5, 8, -1.0))  # hip, knee, ankle, side
+
+
+class BodyFrames(NamedTuple):
+    """Frames of a body at 30 fps."""
+
+    motion: Motion  # T frames
+    active: np.ndarray  # (T, 2) 0..1, use of the left and the right arm
+    lap: np.ndarray  # (T, 2) 0..1, whether the hand is in the lap
+
+
+def names_file(name: str) -> bool:
+    """Whether a body is a file, by its suffix."""
+    from avatargpt import export
+
+    return export.named_animation(name)[0].suffix.lower() in export.readable()
+
+
+def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], Motion], seed: int = 0) -> Body:
+    """The body of a ``--body`` argument.
+
+    Args:
+        source: ``idle`` or None: a standing person; a file of a body, a gesture or an avatar; a motion; or a text.
+        generate: generates the motion of a text. seed: of the standing person.
+    """
+    if isinstance(source, Motion):
+        return Clip(source)
+    if source is None or source == IDLE:
+        return Standing(seed)
+    if isinstance(source, str) and not names_file(source):
+        return Clip(generate(source))
+    from avatargpt import export
+    from avatargpt.export.avatar import body_and_face
+
+    body, _ = body_and_face(export.load(Path(source)))
+    if body is None:
+        raise UserError(f"{Path(source)}: a face; accepted a body, a gesture or an avatar")
+    return Clip(body)
+
+
+class Standing:
+    """A standing person, see `standing`."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+
+    def frames(self, start: int, stop: int) -> BodyFrames:
+        """Frames [start, stop) at 30 fps."""
+        nothing = np.zeros((stop - start, 2))
+        return BodyFrames(standing(start, stop, FPS, self._seed), nothing, nothing)
+
+    def note(self, frames: int) -> str:
+        """A remark on a talk of so many frames; empty = none."""
+        return ""
+
+
+def standing(start: int, stop: int, fps: float = 30.0, seed: int = 0) -> Motion:
+    """Frames [start, stop) of a person who stands at the origin facing +Z, weight shifting between planted feet.
+
+    The pelvis is upright and everything above it at rest; `seed` is that of the phases of the weight shift.
+    """
+    at, phases = np.arange(start, stop) / fps, np.random.default_rng([seed, 71]).uniform(0, 2 * np.pi, (2, 2))
+    sideways, forward = [
+        sum(size * np.sin(2 * np.pi * at / seconds + p) for (size, seconds), p in zip(waves, row, strict=True))
+        for waves, row in zip(SWAYS, phases, strict=True)
+    ]
+    offsets = SMPL22.offsets
+    thigh, shin = float(-offsets[4, 1]), float(-offsets[7, 1])
+    ankle_height = SOLES - offsets[10, 1]
+    height = ankle_height + np.sqrt((LEG_EXTENSION * (thigh + shin)) ** 2 - FOOT_SPREAD**2) - offsets[1, 1]
+    root = np.stack([sideways, np.full(len(at), height), forward], 1)
+    rotations = rot.identity((len(at), len(SMPL22.names)))
+    for hip, knee, ankle, side in _LEGS:
+        target = np.array([offsets[hip, 0] + side * FOOT_SPREAD, ankle_height, offsets[hip, 2]])
+        turn = rot.about_y(side * TOES_OUT)
+        front = rot.rotate(turn, np.array([0.0, 0, 1]))
+        upper, lower = _leg_rotations(target - root - offsets[hip], front, thigh, shin)
+        rotations[:, hip] = upper
+        rotations[:, knee] = rot.multiply(rot.conjugate(upper), lower)
+        rotations[:, ankle] = rot.multiply(rot.conjugate(lower), turn)
+    return Motion(rotations, root, fps)
+
+
+def _leg_rotations(
+    hip_to_ankle: np.ndarray, front: np.ndarray, thigh: float, shin: float
+) -> tuple[np.ndarray, np.ndarray]:
+    # World rotations (T, 4) of thigh and shin that reach the ankle (T, 3), the knee towards `front` (3,).
+    distance = np.minimum(np.linalg.norm(hip_to_ankle, axis=1), 0.9999 * (thigh + shin))
+    down = hip_to_ankle / np.linalg.norm(hip_to_ankle, axis=1, keepdims=True)
+    ahead = front - down * (down @ front)[:, None]
+    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
+    cosine = (thigh**2 + distance**2 - shin**2) / (2 * thigh * distance)  # law of cosines, at the hip
+    knee = thigh * (cosine[:, None] * down + np.sqrt(1 - cosine[:, None] ** 2) * ahead)
+    side = np.cross(-down, ahead)
+
+    def along(bone: np.ndarray) -> np.ndarray:
+        up = -bone / np.linalg.norm(bone, axis=1, keepdims=True)
+        return rot.from_matrix(np.stack([side, up, np.cross(side, up)], -1))
+
+    return along(knee), along(hip_to_ankle - knee)
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The looping frames of a clip, and how each round turns (radians) and shifts (3,) the body."""
+
+    start: int
+    yaw: float
+    step: np.ndarray
+
+
+class Clip:
+    """A clip of any frame rate, on the floor, beginning above the origin and facing +Z."""
+
+    def __init__(self, motion: Motion) -> None:
+        self.motion = grounded(motion.resampled(FPS)).canonical()
+        self.active, self.lap = arm_use(self.motion)
+        self._loop = _find_loop(self.motion)
+        self._rounds: list[tuple[float, np.ndarray]] = [(0.0, np.zeros(3))]  # yaw and shift at the start of each
+
+    def frames(self, start: int, stop: int) -> BodyFrames:
+        """Frames [start, stop) at 30 fps."""
+        at = np.arange(start, stop)
+        if self._loop is None:
+            index = np.minimum(at, len(self.motion) - 1)
+            # The arms of a clip that is over become free gradually.
+            share = np.clip(1 - (at - index) / (_RELEASE * FPS), 0, 1)
+            active = self.active[index] * (share * share * (3 - 2 * share))[:, None]
+            return BodyFrames(self.motion.at_frames(index), active, self.lap[index])
+        first, count = self._loop.start, len(self.motion) - self._loop.start
+        rounds = np.maximum(at - first, 0) // count
+        index = np.where(at < first, at, first + (at - first) % count)
+        out = self.motion.at_frames(index)
+        rotations, root = out.rotations.astype(np.float64), out.root.astype(np.float64)
+        for k in np.unique(rounds[rounds > 0]).tolist():
+            in_round = rounds == k
+            yaw, shift = self._after_rounds(k)
+            rotations[in_round, 0] = rot.multiply(rot.about_y(yaw), rotations[in_round, 0])
+            root[in_round] = rot.rotate(rot.about_y(yaw), root[in_round]) + shift
+            in_seam = in_round & (index - first < SEAM)
+            self._blend_seam(in_seam, (index - first)[in_seam], rotations, root)
+        return BodyFrames(replace(out, rotations=rotations, root=root), self.active[index], self.lap[index])
+
+    def _after_rounds(self, rounds: int) -> tuple[float, np.ndarray]:
+        # Yaw and shift of the body after so many rounds.
+        assert self._loop is not None
+        while len(self._rounds) <= rounds:
+            yaw, shift = self._rounds[-1]
+            shift = rot.rotate(rot.about_y(self._loop.yaw), shift) + self._loop.step
+            self._rounds.append((yaw + self._loop.yaw, shift))
+        return self._rounds[rounds]
+
+    def _blend_seam(self, where: np.ndarray, elapsed: np.ndarray, rotations: np.ndarray, root: np.ndarray) -> None:
+        # In place: begin a round in the last pose of the previous one, fading over `SEAM` frames.
+        assert self._loop is not None
+        share = (1 - (elapsed + 1) / (SEAM + 1))[:, None]
+        share = share * share * (3 - 2 * share)
+        first, last = self._loop.start, len(self.motion) - 1
+        poses = self.motion.rotations[[first, last]].astype(np.float64)
+        offset = rot.multiply(rot.conjugate(poses[0]), poses[1])
+        # The pelvis is aligned by its heading; its lean is similar.
+        offset[0] = rot.identity(())
+        partial = rot.slerp(rot.identity((len(share), len(offset))), np.repeat(offset[None], len(share), 0), share)
+        rotations[where] = rot.multiply(rotations[where], partial)
+        root[where, 1] += share[:, 0] * float(self.motion.root[last, 1] - self.motion.root[first, 1])
+
+    def note(self, frames: int) -> str:
+        """A remark on a talk of so many frames; empty = none."""
+        length, needed = len(self.motion) / FPS, frames / FPS
+        if abs(length - needed) < 0.5 / FPS:
+            return ""
+        if length > needed:
+            return f"the body lasts {length:.1f} s, the sound {needed:.1f} s: the rest of it is left out"
+        does = "stays as it ends" if self._loop is None else f"goes round from second {self._loop.start / FPS:.1f}"
+        return f"the body lasts {length:.1f} s, the sound {needed:.1f} s: it {does}"
+
+
+Body: TypeAlias = Standing | Clip
+
+
+def arm_use(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """Use of the left and the right arm of a body on the floor, and whether the hands are in the lap.
+
+    Returns:
+        (T, 2) and (T, 2), 0..1, faded in and out.
+    """
+    heights = motion.joints[..., 1].astype(np.float64)
+    seated, hands = heights[:, :1] < SEATED_HEIGHT, heights[:, [arm[-1] for arm in ARMS]]
+    lifted = from_hanging(motion) > MIN_ACTIVE_DISTANCE
+    in_lap = seated & (np.abs(hands - heights[:, :1]) < LAP_HEIGHT)
+    active, lap = (np.stack([_faded(b) for b in flags.T], 1) for flags in (lifted & ~in_lap, in_lap))
+    return active, lap
+
+
+def _faded(flags: np.ndarray) -> np.ndarray:
+    # (T,) flags -> 0..1, faded in before and out after the set ones.
+    reach = round(2 * _FADE * FPS)
+    around = np.convolve(np.pad(flags.astype(float), reach, mode="edge"), np.ones(2 * reach + 1), "valid")
+    out: np.ndarray = np.clip(gaussian((around > 0.5).astype(float), _FADE * FPS), 0, 1)
+    return out
+
+
+def _find_loop(motion: Motion) -> _Loop | None:
+    # The frame at which a clip can go on after its last one; None where it comes to rest or never returns.
+    last = max(2, round(END_SECONDS * FPS))
+    if len(motion) < round(MIN_LOOP * FPS) + last:
+        return None
+    joints = motion.joints.astype(np.float64)
+    speed = np.linalg.norm(np.diff(joints[-last:], axis=0), axis=-1).mean() * FPS
+    if speed < END_SPEED:
+        return None
+    heading = motion.heading.astype(np.float64)
+    level = joints - joints[:, :1] * np.array([1, 0, 1])
+    poses = rot.rotate(rot.about_y(-heading)[:, None], level)
+    # Three frames ahead, so that a step back differs from a step forward.
+    moves = np.gradient(poses, axis=0) * 3
+    features = np.concatenate([poses, poses + moves], 1)
+    stop = len(motion) - 1 - round(MIN_LOOP * FPS)
+    distance = np.linalg.norm(features[:stop] - features[-1], axis=-1).mean(-1)
+    best = int(distance.argmin())
+    if distance[best] > MAX_POSE_DISTANCE:
+        return None
+    start, yaw = best + 1, float(heading[-1] - heading[best])
+    flat = np.array([1.0, 0, 1])
+    step = joints[-1, 0] * flat - rot.rotate(rot.about_y(yaw), joints[best, 0] * flat)
+    pelvis_speed = float(np.linalg.norm(np.diff(joints[-last:, 0] * flat, axis=0), axis=-1).mean()) * FPS
+    # On the spot, small steps and turns of each round would add up; a body that travels may turn.
+    drift = max(float(np.linalg.norm((joints[-1, 0] - joints[best, 0]) * flat)), abs(yaw))
+    return None if drift > MAX_DRIFT and pelvis_speed <= TRAVEL_SPEED else _Loop(start, yaw, step)
+
 
 TRUNK = [SMPL22.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head")]
 HANGING = (0.24, 0.36)  # m from where a hand hangs, between which it is on its way

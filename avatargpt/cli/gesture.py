@@ -14,7 +14,7 @@ from avatargpt.cli.face import report_scores, score_row
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.avatar.bodies import Body
+    from avatargpt.avatar.pipeline import Body
     from avatargpt.gesture.pipeline import GesturePipeline
     from avatargpt.speech.words import Words
     from vqvae.motion import Motion
@@ -175,7 +175,7 @@ def _perform_live(
         import numpy as np
         import torch
 
-        from avatargpt.gesture import live as gesture_live
+        from avatargpt.gesture import stream as gesture_live
         from avatargpt.gesture.features import InterlocutorAudio
         from avatargpt.gesture.pipeline import GesturePipeline
 
@@ -249,8 +249,7 @@ def speak(
     """
     import torch
 
-    from avatargpt.avatar.bodies import IDLE, names_file
-    from avatargpt.avatar.pipeline import AvatarPipeline
+    from avatargpt.avatar.pipeline import IDLE, AvatarPipeline, names_file
     from avatargpt.face.audio_model.conditioning import parse_emotions
     from avatargpt.face.audio_model.controls import LIVELY
     from avatargpt.gesture.features import check_lengths
@@ -313,7 +312,7 @@ def _body(
     value: str, seed: int, model: Path | None, device: str | None, threads: int | None, quiet: bool
 ) -> Body:
     """The motion of pelvis and legs; the language model is loaded for a text alone."""
-    from avatargpt.avatar.bodies import body_of
+    from avatargpt.avatar.pipeline import body_of
 
     def generate(text: str) -> Motion:
         text = common.read_texts(text)[0][0]

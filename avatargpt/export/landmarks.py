@@ -45,7 +45,7 @@ def carried(points: np.ndarray, motion: FaceMotion) -> np.ndarray:
         (T, 68 or 70, 2) for `avatargpt.face.portrait.Portrait.animate`.
     """
     from avatargpt.export.head import shaped, turned
-    from avatargpt.export.mesh_renderer import MeshRenderer
+    from avatargpt.export.renderers import MeshRenderer
     from vqvae.face import turns
 
     points = np.asarray(points, np.float64)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from avatargpt.export.body_renderer import BodyRenderer, capsule_ends, fit_view
 from avatargpt.export.formats import MAX_CLIPS
 from avatargpt.export.mesh import PALETTE
+from avatargpt.export.renderers import BodyRenderer, capsule_ends, fit_view
 from avatargpt.export.video import face_pictures
 from vqvae import arkit
 from vqvae.errors import UserError

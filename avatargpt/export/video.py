@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion
-from avatargpt.export.body_renderer import FRAMES_TOGETHER, BodyRenderer, capsule_ends, fit_view
 from avatargpt.export.formats import check_size, missing_extra
+from avatargpt.export.renderers import FRAMES_TOGETHER, BodyRenderer, capsule_ends, fit_view
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
 from vqvae.motion import Motion, atomic_write
@@ -59,7 +59,7 @@ def _body_pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
 def face_pictures(motion: FaceMotion, size: int) -> Iterator[np.ndarray]:
     """Frames (size, size, 3) uint8 of the head."""
     from avatargpt.export.head import shaped, turned
-    from avatargpt.export.mesh_renderer import MeshRenderer
+    from avatargpt.export.renderers import MeshRenderer
 
     renderer = MeshRenderer(size, size)
     for weights, quaternion in zip(motion.weights, turns(motion.head), strict=True):
@@ -69,7 +69,7 @@ def face_pictures(motion: FaceMotion, size: int) -> Iterator[np.ndarray]:
 def _avatar_pictures(motion: AvatarMotion, size: int) -> Iterator[np.ndarray]:
     from avatargpt.export.head import head
     from avatargpt.export.mesh import avatar_mesh, avatar_vertices
-    from avatargpt.export.mesh_renderer import MeshRenderer
+    from avatargpt.export.renderers import MeshRenderer
 
     body = motion.body
     path = gaussian(body.root.astype(np.float64) * [1, 0, 1], body.fps * _FOLLOW_SECONDS)

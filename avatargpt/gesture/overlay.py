@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from avatargpt.gesture.bank import GestureBank
-from avatargpt.gesture.semantics import Manner, StrokePlanner
+from avatargpt.gesture.semantics import GestureBank, Manner, StrokePlanner
 from avatargpt.gesture.words import TimedWord
 from instruct_data.gesture import performing
 from instruct_data.gesture.performing import BACK, BEFORE, REACH, RISE, minimum_jerk, stroke_poses

@@ -23,8 +23,8 @@ from vqvae.features import GestureFeatures
 from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
-    from avatargpt.gesture.bank import GestureBank
     from avatargpt.gesture.overlay import SemanticOverlay
+    from avatargpt.gesture.semantics import GestureBank
     from avatargpt.gesture.stream import MotionStream
 
 SILENCE_PEAK = 10 ** (-55 / 20)  # of full scale: a sound that is never louder has no speech in it
@@ -67,7 +67,7 @@ class GesturePipeline:
     @cached_property
     def bank(self) -> GestureBank | None:
         """The gesture bank in the network's folder, None = there is none. Raises UserError for a damaged one."""
-        from avatargpt.gesture.bank import GestureBank
+        from avatargpt.gesture.semantics import GestureBank
 
         if not Path(self.driver.source).is_dir():
             return None

@@ -11,8 +11,7 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.llm import LanguageModel
-    from avatargpt.planning.executable import CheckedPlanner, StepChecker
-    from avatargpt.planning.language_planner import Tell
+    from avatargpt.planning.language_planner import CheckedPlanner, StepChecker, Tell
 
 __all__ = ["ACCEPTED", "Activity", "Plan", "Planner", "check_spec", "described", "load_planner"]
 ACCEPTED = "retrieval, endpoint or an address https://..."
@@ -69,7 +68,7 @@ def load_planner(
         planner = _of_kind(name, model, executable)
     if executable is None:
         return planner
-    from avatargpt.planning.executable import CheckedPlanner
+    from avatargpt.planning.language_planner import CheckedPlanner
 
     executable.ready()
     return CheckedPlanner(planner, executable)
@@ -79,7 +78,7 @@ def _executable(model: MotionSide) -> StepChecker | None:
     """The check of steps, or None without a phrase index and a sentence encoder."""
     if model.phrase_index is None or model.loaded.grounder is None:
         return None
-    from avatargpt.planning.executable import StepChecker
+    from avatargpt.planning.language_planner import StepChecker
 
     return StepChecker(model.phrase_index, model.loaded.grounder)
 

@@ -18,8 +18,8 @@ import torch
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.tokens import MODEL_FOLDER
-from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.network import NAME, GestureDriver
+from avatargpt.gesture.semantics import GestureBank
 from avatargpt.lm.checkpoint import load_model, save_model, save_small
 from avatargpt.lm.hub import write_card
 from avatargpt.lm.scorer import TextMotionScorer

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from avatargpt.config import Schedule
 from avatargpt.export.head import shaped, turned
 from avatargpt.export.landmarks import landmark_image, landmarks
-from avatargpt.export.mesh_renderer import Look, MeshRenderer
+from avatargpt.export.renderers import Look, MeshRenderer
 from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
 from avatargpt.train.checkpoints import INSTEAD
 from avatargpt.train.loop import run

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.avatar.bodies import Standing
-from avatargpt.avatar.pipeline import AvatarPipeline, composed
+from avatargpt.avatar.pipeline import AvatarPipeline, Standing, composed
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.pipeline import FacePipeline

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.avatar.bodies import FPS, Clip, Standing, arm_use, standing
-from avatargpt.avatar.pipeline import composed, with_head
+from avatargpt.avatar.pipeline import FPS, Clip, Standing, arm_use, composed, standing, with_head
 from avatargpt.export.avatar import AvatarMotion, head_of
 from tests.avatar.conftest import face, gestures
 from vqvae import arkit

@@ -8,8 +8,7 @@ import soundfile
 
 from avatargpt import export
 from avatargpt.api import SpeechCalls
-from avatargpt.avatar.bodies import Clip, Standing, body_of, names_file
-from avatargpt.avatar.pipeline import AvatarPipeline, HeadMover
+from avatargpt.avatar.pipeline import AvatarPipeline, Clip, HeadMover, Standing, body_of, names_file
 from avatargpt.export.avatar import AvatarMotion, head_of
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.controls import LIVELY

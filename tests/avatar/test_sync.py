@@ -9,8 +9,7 @@ import soundfile
 from pygltflib import GLTF2
 
 from avatargpt import export
-from avatargpt.avatar.bodies import Clip
-from avatargpt.avatar.pipeline import AvatarPipeline, composed
+from avatargpt.avatar.pipeline import AvatarPipeline, Clip, composed
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.pipeline import FacePipeline, driver_folder
 from tests.factories import voice

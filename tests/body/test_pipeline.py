@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
+from avatargpt.body import edit
 from avatargpt.body import model as candidates
 from avatargpt.body.constraints import MotionSpec, motion_specs
-from avatargpt.body.edit import ROUNDS
+from avatargpt.body.edit import ROUNDS, not_followed
 from avatargpt.body.model import BodyModel, pick
 from avatargpt.body.tasks import REFINE_STEPS
-from avatargpt.body.text_adherence import not_followed
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
@@ -313,7 +313,6 @@ def test_in_between(gpt: AvatarGPT, seconds: float, text: str, keep_place: bool)
 
 
 def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avatargpt.body import text_adherence
 
     clip, seen = walk(30), []
 
@@ -321,8 +320,8 @@ def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.
         seen.append(part)
         return text * (text == "jump")
 
-    monkeypatch.setattr(text_adherence, "not_followed", missing)
-    monkeypatch.setattr(text_adherence, "not_shown", missing)
+    monkeypatch.setattr(edit, "not_followed", missing)
+    monkeypatch.setattr(edit, "not_shown", missing)
     for made in (partial(gpt.extend, clip), partial(gpt.in_between, clip, clip)):
         with pytest.warns(UnheededText, match="^'jump' jump$"):
             made(2.0, text="jump", best_of=2)

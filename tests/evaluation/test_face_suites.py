@@ -14,8 +14,7 @@ from avatargpt.evaluation.face_distances import face_features, face_fid, fdd, lv
 from avatargpt.evaluation.speech import GUESSES, SENTENCES, StrokeMatcher, guesses
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.gesture.bank import GestureBank
-from avatargpt.gesture.semantics import ClassGuesser
+from avatargpt.gesture.semantics import ClassGuesser, GestureBank
 from avatargpt.metrics import lip_sync
 from avatargpt.speech.words import Word, Words
 from avatargpt.train.speech_data import corpus

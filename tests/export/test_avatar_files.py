@@ -9,9 +9,9 @@ from pygltflib import GLTF2
 
 from avatargpt import export
 from avatargpt.export.avatar import AvatarMotion
-from avatargpt.export.body_renderer import capsule_ends
 from avatargpt.export.head import head
 from avatargpt.export.mesh import avatar_mesh, avatar_vertices, body_mesh, figure
+from avatargpt.export.renderers import capsule_ends
 from avatargpt.export.vrma import bone_of
 from tests.avatar.conftest import avatar, gestures
 from tests.export.readers import contents, floats

@@ -10,10 +10,9 @@ import soundfile
 from PIL import Image
 
 from avatargpt import export
-from avatargpt.export.body_renderer import BodyRenderer, View, capsule_ends, fit_view
 from avatargpt.export.head import head, shaped, turned
 from avatargpt.export.mesh import PALETTE
-from avatargpt.export.mesh_renderer import MeshRenderer
+from avatargpt.export.renderers import BodyRenderer, MeshRenderer, View, capsule_ends, fit_view
 from avatargpt.export.sheet import _shorten, _strongest, contact_sheet, expressive_frames
 from avatargpt.export.video import encode_gif, encode_mp4, pictures
 from vqvae import arkit

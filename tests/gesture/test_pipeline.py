@@ -12,11 +12,10 @@ import soundfile
 from avatargpt.api import AvatarGPT, SpeechCalls
 from avatargpt.export.websocket import BodySender
 from avatargpt.gesture.features import InterlocutorAudio
-from avatargpt.gesture.live import Live, perform
 from avatargpt.gesture.network import GestureDriver
 from avatargpt.gesture.pipeline import GesturePipeline, network_folder
 from avatargpt.gesture.semantics import Manner, read_cues
-from avatargpt.gesture.stream import MotionStream
+from avatargpt.gesture.stream import Live, MotionStream, perform
 from avatargpt.speech.audio import open_sound
 from avatargpt.speech.words import Word as TimedWord
 from avatargpt.speech.words import Words

@@ -7,10 +7,17 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.features import loudness
 from avatargpt.gesture.overlay import ListenerBehaviour, SemanticOverlay
-from avatargpt.gesture.semantics import MIN_SPACING, ClassGuesser, Manner, StrokePlanner, check_cues, stress_time
+from avatargpt.gesture.semantics import (
+    MIN_SPACING,
+    ClassGuesser,
+    GestureBank,
+    Manner,
+    StrokePlanner,
+    check_cues,
+    stress_time,
+)
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words import Word
 from instruct_data.gesture.bank import keyed_strokes

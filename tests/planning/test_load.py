@@ -10,8 +10,7 @@ from avatargpt.llm import load_llm
 from avatargpt.llm.endpoint import KEY, MODEL, URL
 from avatargpt.llm.model import LlmFailed
 from avatargpt.planning import check_spec, described, load_planner
-from avatargpt.planning.executable import CheckedPlanner, StepChecker
-from avatargpt.planning.language_planner import Fallback, LanguagePlanner
+from avatargpt.planning.language_planner import CheckedPlanner, Fallback, LanguagePlanner, StepChecker
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.types import Activity, Plan

@@ -15,7 +15,7 @@ from PIL import Image
 from avatargpt.config import resolve
 from avatargpt.export.head import head, shaped, turned
 from avatargpt.export.landmarks import COUNT, carried, landmark_image, landmarks
-from avatargpt.export.mesh_renderer import Look, MeshRenderer
+from avatargpt.export.renderers import Look, MeshRenderer
 from avatargpt.face.portrait import FILE, Portrait, PortraitNetwork, PortraitShape
 from avatargpt.train.command import main
 from avatargpt.train.portrait import Take, filmed, measured, rendered
