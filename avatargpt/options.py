@@ -44,10 +44,10 @@ def check_text(text: object) -> None:
 
 def check_seconds(seconds: object) -> None:
     """Raises UserError unless it is a number in the accepted range."""
-    check_range("seconds", seconds, (MIN_SECONDS, MAX_SECONDS))
+    check_number("seconds", seconds, (MIN_SECONDS, MAX_SECONDS))
 
 
-def check_range(name: str, value: object, bounds: tuple[float, float]) -> None:
+def check_number(name: str, value: object, bounds: tuple[float, float]) -> None:
     """Raises UserError unless it is a number within the bounds."""
     low, high = bounds
     if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:  # type: ignore[operator]
@@ -97,8 +97,8 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         check_count("num", self.num)
         check_count("best_of", self.best_of)
-        check_range("guidance", self.guidance, GUIDANCE)
-        check_range("temperature", self.temperature, TEMPERATURE)
+        check_number("guidance", self.guidance, GUIDANCE)
+        check_number("temperature", self.temperature, TEMPERATURE)
         check_seed(self.seed)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from avatargpt.evaluation.outputs import Outputs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure a model: run a suite, or list them.")
+_SUITE = "A name from `eval ls`, a prompt suite of your own (.yaml), or a list of prompts (.csv, .json)."
 _OUTPUTS = "Measure another system's motion files in this folder in place of the model."
 _STORE = "A clip store; or a suite's evaluator, speech cache or Whisper model (eval/README.md)."
 _MODEL = "Weights to use instead of the packaged ones; nearest, random: training clips as answers; none: no model."
@@ -40,7 +41,7 @@ def ls(as_json: common.Json = False) -> None:
 
 @app.command("run")
 def run(
-    suite: Annotated[str, argument("SUITE", "A name from `eval ls`, or a list of prompts (.csv, .json).")],
+    suite: Annotated[str, argument("SUITE", _SUITE)],
     data: Annotated[Path | None, option("--data FOLDER", "The corpora, for suites that need real clips.")] = None,
     store: Annotated[Path | None, option("--store FOLDER", _STORE)] = None,
     full: Annotated[bool, option("--full", "The large sample, where a suite has two sizes.")] = False,

@@ -24,7 +24,8 @@ def run(
     """Run a suite by name, print its table on stderr and write its results.
 
     Args:
-        name: see `list_suites`; or a list of prompts, ``.csv`` or ``.json`` (`suites.read_list`).
+        name: see `list_suites`; or the file of a prompt suite (``.yaml``) or of a list of prompts (``.csv``,
+            ``.json``).
         model: an `AvatarGPT` or anything with its methods; for prompt suites also a function
             (prompts, seeds) -> motions; for ``gesture`` also a function `Talk` -> Motion or several by name; for
             ``humanml3d`` also a `Maker`; None where only real clips and baselines, or another system's outputs, are

@@ -15,7 +15,7 @@ from avatargpt import resources
 from avatargpt.options import is_text
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_json, read_yaml
-from vqvae.io.files import read_text
+from vqvae.io.files import parsing, read_text
 from vqvae.strict import Strict
 
 if TYPE_CHECKING:
@@ -192,13 +192,19 @@ def find(name: str) -> Path:
 
 
 def load(name: str) -> Suite:
-    """Read a suite by name, or a list of prompts by its file (``.csv``, ``.json``)."""
+    """Read a suite by name, a prompt suite by its file (``.yaml``), or a list of prompts (``.csv``, ``.json``)."""
     suffix = Path(name).suffix.lower()
     if suffix in (".csv", ".json"):
         return read_list(Path(name))
+    if suffix in (".yaml", ".yml"):
+        with parsing(Path(name), "a prompt suite"):
+            suite = read(Path(name))
+        if suite.kind != "prompts":
+            raise UserError(f"{name}: kind {suite.kind!r}; accepted a file of kind 'prompts', others by name")
+        return suite
     if suffix:
-        raise UserError(f"{name}: no suite and no list of prompts; accepted a name from `eval ls`, or a list as .csv "
-                        "or .json")  # fmt: skip
+        raise UserError(f"{name}: no suite and no list of prompts; accepted a name from `eval ls`, a prompt suite as "
+                        ".yaml, or a list as .csv or .json")  # fmt: skip
     return read(find(name))
 
 

@@ -19,8 +19,8 @@ JOINTS = len(SMPL22.names)
 FPS = 20.0  # of a body's positions, whose layout stores none
 
 
-def write_bvh(motion: Motion | AvatarMotion, path: Path, scale: float = 1.0) -> None:
-    """Write the body's joints; `scale` is in units a metre."""
+def write_body_bvh(motion: Motion | AvatarMotion, path: Path, scale: float = 1.0) -> None:
+    """Write the body of a motion or an avatar by `vqvae.io.bvh`; `scale` is in units a metre."""
     body = body_and_face(motion)[0]
     assert body is not None
     bvh.write_bvh(body, path, scale)

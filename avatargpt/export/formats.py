@@ -42,7 +42,7 @@ class Writer(NamedTuple):
 
 
 WRITERS = {
-    ".bvh": Writer("avatargpt.export.arrays:write_bvh", ("body", "avatar")),
+    ".bvh": Writer("avatargpt.export.arrays:write_body_bvh", ("body", "avatar")),
     ".csv": Writer("avatargpt.export.face_files:write_livelink", ("face", "avatar")),
     ".gif": Writer("avatargpt.export.video:write_gif", EVERY),
     ".glb": Writer("avatargpt.export.gltf_write:write_glb", EVERY),

@@ -103,6 +103,7 @@ describe clip.npz face.npz --best-of 3 => face.npz; --best-of goes with bodies
 eval => run; ls
 eval walk => walk; run; ls
 eval run no-such-suite => no-such-suite; prompts_known
+eval run nowhere.yaml => nowhere.yaml
 eval run tokenizer => tokenizer; --data
 eval run tokenizer --data nowhere => nowhere; no such folder
 eval run prompts_known --model none => prompts_known needs a model; inbetween

@@ -132,7 +132,7 @@ def test_what_needs_the_head_is_known(made: dict[str, list[Motion]]) -> None:
             except TypeError:  # other parameters without a default
                 continue
     assert needs == predicates.HEAD_PREDICATES
-    assert predicates.needs_head({"clauses": ["walks", {"lasting": {"seconds": 2, "check": "nods"}}]})
+    assert predicates.needs_head({"clauses": ["walks", {"clip_lasts": {"seconds": 2, "check": "nods"}}]})
     assert predicates.needs_head({"not": {"counted": {"what": "nods", "times": 2}}})
     assert not predicates.needs_head({"then": ["walks", {"counted": {"what": "jumps", "times": 2}}]})
 

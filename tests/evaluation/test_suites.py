@@ -9,6 +9,7 @@ import pytest
 from avatargpt import evaluation
 from avatargpt.evaluation import corpus, describe, prompts, seams, tokenizer
 from avatargpt.evaluation.describe import action_of, stated_side
+from avatargpt.metrics.geometry import predicates
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -123,9 +124,32 @@ def test_bad_suite_files(tmp_path: Path) -> None:
             evaluation.read(path)
 
 
+def test_a_prompt_suite_by_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = ("name: mine\nversion: 1\nkind: prompts\ndescription: d\nmetrics: {pass_rate: {higher_is_better: true}}\n"
+            "prompts:\n- {prompt: go, kind: single, checks: [walks]}\n")  # fmt: skip
+    path.write_text(text)
+    assert [e.prompt for e in evaluation.load(str(path)).entries] == ["go"]
+    for wrong, message in (
+        (text.replace("kind: prompts", "kind: tokenizer"), "accepted a file of kind 'prompts'"),
+        (text + "seeds: [first]\n", "not a prompt suite"),
+        (text.replace("[walks]", "[{turns: {side: up}}]"), "prompt 1: check turns: side 'up'; accepted left, right"),
+    ):
+        path.write_text(wrong)
+        with pytest.raises(UserError, match=message):
+            evaluation.load(str(path))
+    with pytest.raises(UserError, match="nowhere.yaml"):
+        evaluation.load(str(tmp_path / "nowhere.yaml"))
+
+
+def test_checks_of_the_classes_are_valid() -> None:
+    for row in evaluation.load("predicates").classes:
+        predicates.validate(row["check"])
+
+
 def test_files_that_are_no_lists_of_prompts() -> None:
     for name in ("prompts.txt", "some/where.xlsx"):
-        with pytest.raises(UserError, match=r"accepted a name from `eval ls`, or a list as \.csv or \.json"):
+        with pytest.raises(UserError, match=r"accepted a name from `eval ls`, a prompt suite as \.yaml, or a list as"):
             evaluation.load(name)
 
 

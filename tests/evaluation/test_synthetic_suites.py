@@ -237,10 +237,10 @@ def test_clauses_are_looked_for_where_their_maker_says() -> None:
     made = GenerationResult(join_motions(bow, clap), ("bows", "claps"), spans)
     s = Signals(made.motion, prompts.answer_of(made).seams)
     assert s.seams == (len(bow),)
-    right = [{"lasting": {"seconds": bow.seconds, "check": {"bows": {"degrees": 12}}}}, {"claps": {"times": 1}}]
+    right = [{"clip_lasts": {"seconds": bow.seconds, "check": {"bows": {"degrees": 12}}}}, {"claps": {"times": 1}}]
     assert predicates.judge({"clauses": right}, s).passed
     assert not predicates.judge({"clauses": right[::-1]}, s).passed
-    longer = [{"lasting": {"seconds": bow.seconds + 0.5, "check": {"bows": {"degrees": 12}}}}, right[1]]
+    longer = [{"clip_lasts": {"seconds": bow.seconds + 0.5, "check": {"bows": {"degrees": 12}}}}, right[1]]
     assert not predicates.judge({"clauses": longer}, s).passed
 
 
@@ -251,9 +251,11 @@ def test_a_length_without_a_change_at_the_seam_is_none() -> None:
     assert not predicates.changes_at(s, half)
 
 
-@pytest.mark.parametrize("check", [{"lasting": {"seconds": 2}}, {"lasting": {"seconds": "two", "check": "waves"}}])
+@pytest.mark.parametrize(
+    "check", [{"clip_lasts": {"seconds": 2}}, {"clip_lasts": {"seconds": "two", "check": "waves"}}]
+)
 def test_a_wrong_length_is_refused(check: object) -> None:
-    with pytest.raises(UserError, match="lasting takes"):
+    with pytest.raises(UserError, match="clip_lasts takes"):
         predicates.validate(check)
 
 

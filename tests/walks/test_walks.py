@@ -1,4 +1,4 @@
-"""The walks of CONTRIBUTING: a task, an action, a modality, a format."""
+"""The walks of CONTRIBUTING: a task, an action, a modality, a format, a predicate."""
 
 import runpy
 import shutil
@@ -21,6 +21,7 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.export import formats
 from avatargpt.lm.checkpoint import load_model
 from avatargpt.metrics import checks as tables
+from avatargpt.metrics.geometry import predicates
 from avatargpt.train import tokenizer as tokenizer_stage
 from instruct_data import registry
 from instruct_data.clip import Clip
@@ -30,6 +31,7 @@ from instruct_data.text import everyday
 from tests.train.conftest import Mini, movement
 from tests.walks.conftest import ROOT, Section, Walk
 from vqvae import modalities
+from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
@@ -243,3 +245,20 @@ def test_a_format(walk: Walk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     text.write_text("# 25\n1 2 3\n")
     with pytest.raises(UserError, match=r"clip\.xyz: not a \.xyz file"):
         export.load(text)
+
+
+def test_a_predicate(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predicates, "PREDICATES", dict(predicates.PREDICATES))
+    walk.append(Section("Add a predicate, a prompt or a suite"), "avatargpt/metrics/geometry/arms.py")
+    turns = rot.identity((40, 22))
+    turns[:, 16] = rot.from_axis_angle(np.array([0, 0, -1.4]))  # the left arm hangs
+    arms = [turns.copy(), turns.copy()]
+    for right, angle in zip(arms, (-1.0, 1.4), strict=True):
+        right[:, 17] = rot.from_axis_angle(np.array([0, 0, angle]))
+    raised, hanging = (Motion(right, np.tile([0, 0.96, 0], (40, 1))) for right in arms)
+    for side, passed in (("right", True), ("any", True), ("left", False), ("both", False)):
+        check = {"keeps_hand_up": {"side": side}}
+        predicates.validate(check)
+        assert predicates.judge(check, raised).passed == passed and not predicates.judge(check, hanging).passed
+    with pytest.raises(UserError, match="side 'upper'; accepted left, right, both, any"):
+        predicates.validate({"keeps_hand_up": {"side": "upper"}})

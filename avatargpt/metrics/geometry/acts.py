@@ -2,9 +2,12 @@
 # Postures are sitting, kneeling, squatting, lying, leaning, ducking and floor exercises. Heights are those of a body of
 # about 1.7 m whose pelvis stands at 0.97 m; a chair's seat puts it at 0.45 to 0.65 m.
 
+from typing import Literal
+
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
+from avatargpt.metrics.geometry.common import AnySide, Side, find_flights
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 
 ANKLES = {"left": 7, "right": 8}
@@ -28,29 +31,17 @@ def leans_forward(s: Signals, degrees: float = 15.0) -> Verdict:
     return Verdict(lean >= degrees, {"lean_deg": lean})
 
 
-# Stretches in the air: nothing touches the floor and the pelvis is higher than its usual height.
-def _flights(s: Signals, height: float, rise: float) -> list[tuple[int, int]]:
-    usual = float(np.median(s.joints[:, 0, 1]))
-    up = (s.clearance > 0.5 * height) & (s.joints[:, 0, 1] > usual + 0.5 * rise)
-    out = []
-    for start, stop in runs_of(up, gap=1):
-        high = s.clearance[start:stop].max() >= height and s.joints[start:stop, 0, 1].max() >= usual + rise
-        if high and stop - start <= 1.0 * FPS:
-            out.append((start, stop))
-    return out
-
-
 @predicate
 def jumps(s: Signals, times: int = 1, most: int = 99, height: float = 0.06, rise: float = 0.09) -> Verdict:
     """Leaves the floor with the pelvis going up, between `times` and `most` times."""
-    count = len(_flights(s, height, rise))
+    count = len(find_flights(s, height, rise))
     return Verdict(times <= count <= most, {"flights": float(count), "clearance_m": float(s.clearance.max())})
 
 
 @predicate
 def hops(s: Signals, times: int = 2) -> Verdict:
     """Several small jumps in a row."""
-    count = len(_flights(s, 0.04, 0.04))
+    count = len(find_flights(s, 0.04, 0.04))
     return Verdict(count >= times and s.travel_speed < 1.8, {"flights": float(count)})
 
 
@@ -134,7 +125,7 @@ def touches_toes(s: Signals, height: float = 0.45) -> Verdict:
 
 
 @predicate
-def raises_knee(s: Signals, side: str = "any", times: int = 1, drop: float = 0.18) -> Verdict:
+def raises_knee(s: Signals, side: AnySide = "any", times: int = 1, drop: float = 0.18) -> Verdict:
     """A knee comes up to within `drop` metres of its hip's height, trunk upright."""
     count = {}
     for name, knee, hip in (("left", 4, 1), ("right", 5, 2)):
@@ -145,7 +136,7 @@ def raises_knee(s: Signals, side: str = "any", times: int = 1, drop: float = 0.1
 
 
 @predicate
-def kicks(s: Signals, side: str = "any", times: int = 1, height: float = 0.38, speed: float = 3.2) -> Verdict:
+def kicks(s: Signals, side: AnySide = "any", times: int = 1, height: float = 0.38, speed: float = 3.2) -> Verdict:
     """A foot is swung up in front or to the side: ankle `height` over the floor and fast, body upright."""
     count = {}
     for name, ankle in ANKLES.items():
@@ -271,7 +262,7 @@ def sits_and_turns(s: Signals, degrees: float = 20.0) -> Verdict:
 
 
 @predicate
-def kneels(s: Signals, side: str = "any", seconds: float = 0.3) -> Verdict:
+def kneels(s: Signals, side: Side = "any", seconds: float = 0.3) -> Verdict:
     """A knee (`side`: left, right, both, any) is on the floor with the trunk up for `seconds`."""
     trunk = (s.uprightness > 0.5) & (pelvis(s) > 0.2)
     down = {n: (s.joints[:, knee, 1] - s.floor < 0.17) & trunk for n, knee in (("left", 4), ("right", 5))}
@@ -295,7 +286,7 @@ def squats(s: Signals, times: int = 1, most: int = 99, low: float = 0.72) -> Ver
 
 
 @predicate
-def lunges(s: Signals, side: str = "any", stride: float = 0.5, drop: float = 0.1) -> Verdict:
+def lunges(s: Signals, side: AnySide = "any", stride: float = 0.5, drop: float = 0.1) -> Verdict:
     """The feet are `stride` apart, the knee of the front (or sideways) leg `side` bent, the pelvis `drop` lower."""
     away = np.linalg.norm(s.local[:, 7, [0, 2]] - s.local[:, 8, [0, 2]], axis=1)
     ahead = s.local[:, 7, 2] - s.local[:, 8, 2]
@@ -336,7 +327,9 @@ def falls_and_gets_up(s: Signals, low: float = 0.45) -> Verdict:
 
 
 @predicate
-def leans(s: Signals, side: str = "any", degrees: float = 9.0) -> Verdict:
+def leans(
+    s: Signals, side: Literal["left", "right", "forward", "back", "any"] = "any", degrees: float = 9.0
+) -> Verdict:
     """The trunk tilts by `degrees` (`side`: left, right, forward, back, any) from the start, feet in place."""
     trunk = s.local[:, 12] - s.local[:, 0]
     roll = np.rad2deg(np.arctan2(trunk[:, 0], trunk[:, 1]))
@@ -360,7 +353,9 @@ def ducks(s: Signals, drop: float = 0.2, seconds: float = 1.0) -> Verdict:
 
 
 @predicate
-def dodges(s: Signals, side: str = "any", distance: float = 0.15, seconds: float = 0.6) -> Verdict:
+def dodges(
+    s: Signals, side: Literal["left", "right", "back", "any"] = "any", distance: float = 0.15, seconds: float = 0.6
+) -> Verdict:
     """The head moves `distance` metres to `side` (left, right, back, any) within `seconds`, body on its feet."""
     n = round(seconds * FPS)
     head = s.joints[:, 15]
@@ -411,7 +406,7 @@ def stretches(s: Signals, seconds: float = 0.3) -> Verdict:
 
 
 @predicate
-def turns_in_place(s: Signals, side: str = "any", degrees: float = 60.0) -> Verdict:
+def turns_in_place(s: Signals, side: AnySide = "any", degrees: float = 60.0) -> Verdict:
     """Turns the whole body about on the spot (`side`: left, right, any)."""
     turned = {"left": float(s.yaw.max() - s.yaw[0]), "right": float(s.yaw[0] - s.yaw.min())}
     value = turned.get(side, max(turned.values()))

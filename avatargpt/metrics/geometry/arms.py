@@ -1,19 +1,19 @@
 """Predicates about arms, hands that go to and fro, the head and the shoulders."""
 
+from typing import Literal
+
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
-from avatargpt.metrics.geometry.hands import HANDS, _named, of_side, together
+from avatargpt.metrics.geometry.common import HANDS, AnySide, Side, of_side, thrusts, together, wave_swings, with_unit
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-
-SIDES = {"left": "l", "right": "r"}
 
 
 # The letters of the hands meant by `side` and of the hand that should stay down.
 def _chosen(side: str) -> tuple[list[str], list[str]]:
     if side == "both":
         return ["l", "r"], []
-    return [SIDES[side]], ["r" if side == "left" else "l"]
+    return [HANDS[side]], ["r" if side == "left" else "l"]
 
 
 def _any_side(test: object, s: Signals, **parameters: object) -> Verdict:
@@ -22,7 +22,7 @@ def _any_side(test: object, s: Signals, **parameters: object) -> Verdict:
 
 
 @predicate
-def raises_hand(s: Signals, side: str = "any", height: float = -0.06, other_height: float = -0.12) -> Verdict:
+def raises_hand(s: Signals, side: Side = "any", height: float = -0.06, other_height: float = -0.12) -> Verdict:
     """The wrist of `side` (left, right, both, any) is `height` over its shoulder for 0.2 s; the other stays down."""
     # The default accepts an arm at shoulder level: tired and old people raise a hand no higher.
     if side == "any":
@@ -34,30 +34,19 @@ def raises_hand(s: Signals, side: str = "any", height: float = -0.06, other_heig
 
 
 @predicate
-def hand_over_head(s: Signals, side: str = "any", height: float = 0.05) -> Verdict:
+def hand_over_head(s: Signals, side: Side = "any", height: float = 0.05) -> Verdict:
     """The wrist of `side` gets over the head joint by `height`; says nothing about the other hand."""
-    tops = {h: float(s.hand_over_head(h).max()) for h in "lr"}
-    need = {"left": ["l"], "right": ["r"], "both": ["l", "r"]}.get(side)
-    ok = all(tops[h] >= height for h in need) if need else max(tops.values()) >= height
-    return Verdict(ok, {"left_over_head_m": tops["l"], "right_over_head_m": tops["r"]})
-
-
-# Half-swings of a raised hand, relative to its shoulder: sideways or in depth, whichever oscillates more.
-def _wave_swings(s: Signals, hand: str, amplitude: float) -> int:
-    best = 0
-    for start, stop in runs_of(s.hand_height(hand) > -0.12, gap=4):
-        relative = s.arm(hand)[start:stop]
-        best = max(best, swings(relative[:, 0], amplitude), swings(relative[:, 2], amplitude))
-    return best
+    tops = {name: float(s.hand_over_head(h).max()) for name, h in HANDS.items()}
+    return Verdict(of_side(tops, side) >= height, with_unit(tops, "over_head_m"))
 
 
 @predicate
-def waves(s: Signals, side: str = "any", swings_at_least: int = 4, amplitude: float = 0.022) -> Verdict:
+def waves(s: Signals, side: Side = "any", swings_at_least: int = 4, amplitude: float = 0.022) -> Verdict:
     """A hand at shoulder height or above goes to and fro (`swings_at_least` half-swings); the other one does not."""
     if side == "any":
         return _any_side(waves, s, swings_at_least=swings_at_least, amplitude=amplitude)
     up, down = _chosen(side)
-    count = {h: _wave_swings(s, h, amplitude) for h in "lr"}
+    count = {h: wave_swings(s, h, amplitude) for h in "lr"}
     ok = all(count[h] >= swings_at_least for h in up)
     ok = ok and all(count[h] < swings_at_least or float(s.hand_height(h).max()) < -0.1 for h in down)
     ok = ok and all(float(np.percentile(s.hand_height(h), 90)) < 0.1 for h in down)
@@ -70,7 +59,7 @@ def _extended(s: Signals, hand: str) -> np.ndarray:
 
 
 @predicate
-def holds_out_hand(s: Signals, side: str = "any", seconds: float = 0.3) -> Verdict:
+def holds_out_hand(s: Signals, side: Side = "any", seconds: float = 0.3) -> Verdict:
     """An arm is stretched away from the body, hand between hip and head, for a while: showing the way, inviting."""
     if side == "any":
         return _any_side(holds_out_hand, s, seconds=seconds)
@@ -82,7 +71,7 @@ def holds_out_hand(s: Signals, side: str = "any", seconds: float = 0.3) -> Verdi
     ok = all(duration[h] >= seconds for h in up) and s.reach < 0.7
     ok = ok and all(float(s.hand_over_head(h).max()) < 0.1 for h in up)
     ok = ok and all(float(np.percentile(s.hand_height(h), 75)) < -0.1 for h in down)
-    ok = ok and all(_wave_swings(s, h, 0.05) < 5 for h in up)
+    ok = ok and all(wave_swings(s, h, 0.05) < 5 for h in up)
     return Verdict(ok, {"left_held_s": duration["l"], "right_held_s": duration["r"]})
 
 
@@ -94,24 +83,10 @@ def hand_at_face(s: Signals, seconds: float = 0.3, distance: float = 0.3) -> Ver
     return Verdict(max(durations) >= seconds, {"left_s": durations[0], "right_s": durations[1]})
 
 
-# Times the wrist shoots away from its shoulder and ends stretched out at chest height.
-def _thrusts(s: Signals, hand: str, speed: float) -> int:
-    arm = s.arm(hand)
-    length = np.linalg.norm(arm, axis=1)
-    out = np.gradient(length) * FPS if len(s) > 1 else np.zeros(1)
-    count = 0
-    for start, stop in runs_of(out > 0.15):
-        end = arm[min(stop, len(arm) - 1)]
-        gained = length[min(stop, len(arm) - 1)] - length[max(start - 1, 0)]
-        level = -0.36 < end[1] < 0.22 and np.hypot(end[0], end[2]) > 0.3
-        count += bool(out[start:stop].max() >= speed and gained > 0.08 and level)
-    return count
-
-
 @predicate
-def punches(s: Signals, side: str = "any", times: int = 1, speed: float = 0.8) -> Verdict:
+def punches(s: Signals, side: AnySide = "any", times: int = 1, speed: float = 0.8) -> Verdict:
     """A fist shoots out: the wrist leaves its shoulder at `speed` m/s or more and ends stretched at chest height."""
-    count = {h: _thrusts(s, h, speed) for h in "lr"}
+    count = {h: thrusts(s, h, speed) for h in "lr"}
     value = {"left": count["l"], "right": count["r"]}.get(side, count["l"] + count["r"])
     fastest = float(s.relative_velocity[:, [20, 21]].max())
     ok = value >= times and s.travel_speed < 1.6 and fastest > 1.8
@@ -168,7 +143,7 @@ def _front(s: Signals, hand: str, min_reach: float = 0.1) -> np.ndarray:
 
 
 @predicate
-def wipes(s: Signals, side: str = "any", times: int = 2, amplitude: float = 0.08) -> Verdict:
+def wipes(s: Signals, side: Side = "any", times: int = 2, amplitude: float = 0.08) -> Verdict:
     """A hand before the body at the height of a table goes to and fro level, `times` times there and back."""
     count = {}
     for name, h in HANDS.items():
@@ -176,17 +151,17 @@ def wipes(s: Signals, side: str = "any", times: int = 2, amplitude: float = 0.08
         level = max((count_swings(s, h, (axis,), amplitude, where) for axis in ("left", "forward")), default=0)
         vertical = count_swings(s, h, ("up",), amplitude, where)
         count[name] = level if level >= vertical else 0.0
-    return Verdict(of_side(count, side) >= 2 * times - 1, _named(count, "half_swings"))
+    return Verdict(of_side(count, side) >= 2 * times - 1, with_unit(count, "half_swings"))
 
 
 @predicate
-def wipes_wall(s: Signals, side: str = "any", times: int = 2, amplitude: float = 0.08) -> Verdict:
+def wipes_wall(s: Signals, side: Side = "any", times: int = 2, amplitude: float = 0.08) -> Verdict:
     """A hand before the body, from the chest up, goes to and fro sideways or up and down: washing a window."""
     count = {}
     for name, h in HANDS.items():
         where = _front(s, h, 0.15) & (s.hand_height(h) > -0.4)
         count[name] = count_swings(s, h, ("left", "up"), amplitude, where)
-    return Verdict(of_side(count, side) >= 2 * times - 1, _named(count, "half_swings"))
+    return Verdict(of_side(count, side) >= 2 * times - 1, with_unit(count, "half_swings"))
 
 
 @predicate
@@ -201,14 +176,14 @@ def sweeps(s: Signals, times: int = 2, amplitude: float = 0.08) -> Verdict:
 
 
 @predicate
-def saws(s: Signals, side: str = "any", times: int = 3, amplitude: float = 0.08) -> Verdict:
+def saws(s: Signals, side: Side = "any", times: int = 3, amplitude: float = 0.08) -> Verdict:
     """A hand between hip and shoulder goes forward and back along a line, `times` times."""
     count = {}
     for name, h in HANDS.items():
         where = (s.hand_height(h) < 0.0) & (s.arm(h)[:, 2] > -0.15)
         along = count_swings(s, h, ("forward",), amplitude, where)
         count[name] = along if along >= count_swings(s, h, ("left",), amplitude, where) else 0.0
-    return Verdict(of_side(count, side) >= 2 * times - 1 and s.reach < 0.7, _named(count, "half_swings"))
+    return Verdict(of_side(count, side) >= 2 * times - 1 and s.reach < 0.7, with_unit(count, "half_swings"))
 
 
 @predicate
@@ -255,7 +230,7 @@ def strums(s: Signals, times: int = 2, amplitude: float = 0.03) -> Verdict:
         out = sign * s.hand(o)[:, 0] > 0.15
         belly = (s.hand_height(h) < -0.1) & (s.bend(h, "arm") < 140)
         count[name] = count_swings(s, h, ("up", "left"), amplitude, neck & out & belly)
-    return Verdict(max(count.values()) >= 2 * times, _named(count, "half_swings"))
+    return Verdict(max(count.values()) >= 2 * times, with_unit(count, "half_swings"))
 
 
 @predicate
@@ -263,7 +238,7 @@ def drums(s: Signals, times: int = 2, amplitude: float = 0.05) -> Verdict:
     """Both hands beat up and down before the body, each `times` times or more, not always at once."""
     beats = {name: count_swings(s, h, ("up",), amplitude, _front(s, h, 0.05) & (s.hand_height(h) < 0.25))
              for name, h in HANDS.items()}  # fmt: skip
-    return Verdict(min(beats.values()) >= 2 * times - 1, _named(beats, "half_swings"))
+    return Verdict(min(beats.values()) >= 2 * times - 1, with_unit(beats, "half_swings"))
 
 
 @predicate
@@ -284,7 +259,7 @@ def bows_violin(s: Signals, times: int = 2, amplitude: float = 0.08) -> Verdict:
         holding = (s.hand_height(o) > -0.25) & (s.bend(o, "arm") < 155) & _front(s, o, 0.05)
         where = holding & (s.hand_height(h) > -0.45)
         count[name] = count_swings(s, h, ("left", "up", "forward"), amplitude, where)
-    return Verdict(max(count.values()) >= 2 * times - 1, _named(count, "half_swings"))
+    return Verdict(max(count.values()) >= 2 * times - 1, with_unit(count, "half_swings"))
 
 
 @predicate
@@ -292,7 +267,7 @@ def conducts(s: Signals, times: int = 2, amplitude: float = 0.08) -> Verdict:
     """A raised hand (or both) beats time before the chest: up and down, `times` times."""
     count = {name: count_swings(s, h, ("up", "left"), amplitude, _front(s, h, 0.0) & (s.hand_height(h) > -0.45))
              for name, h in HANDS.items()}  # fmt: skip
-    return Verdict(max(count.values()) >= 2 * times - 1 and s.reach < 0.8, _named(count, "half_swings"))
+    return Verdict(max(count.values()) >= 2 * times - 1 and s.reach < 0.8, with_unit(count, "half_swings"))
 
 
 @predicate
@@ -302,7 +277,7 @@ def swims(s: Signals, times: int = 1, amplitude: float = 0.35) -> Verdict:
     for name, h in HANDS.items():
         strokes[name] = max(float(swings(s.arm(h)[:, axis], amplitude)) for axis in range(3))
     both = min(strokes.values())
-    return Verdict(both >= 2 * times - 1, _named(strokes, "half_swings"))
+    return Verdict(both >= 2 * times - 1, with_unit(strokes, "half_swings"))
 
 
 @predicate
@@ -311,7 +286,7 @@ def swings_arms(s: Signals, times: int = 2, amplitude: float = 0.15) -> Verdict:
     count = {}
     for name, h in HANDS.items():
         count[name] = max(float(swings(s.arm(h)[:, axis], amplitude)) for axis in (0, 2))
-    return Verdict(min(count.values()) >= 2 * times - 1 and s.reach < 0.8, _named(count, "half_swings"))
+    return Verdict(min(count.values()) >= 2 * times - 1 and s.reach < 0.8, with_unit(count, "half_swings"))
 
 
 # (T,) where the face points about the vertical, degrees from the first facing; left is positive.
@@ -355,7 +330,7 @@ def looks_around(s: Signals, degrees: float = 20.0, net: float = 60.0) -> Verdic
 
 
 @predicate
-def looks(s: Signals, side: str, degrees: float = 20.0) -> Verdict:
+def looks(s: Signals, side: Literal["left", "right", "up", "down"], degrees: float = 20.0) -> Verdict:
     """The face turns by `degrees` to `side` (left, right, up, down) at some time."""
     pitch = s.head_turn[0]
     face = _face(s)

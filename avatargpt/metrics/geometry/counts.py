@@ -4,14 +4,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
 from avatargpt.metrics.geometry import hands
-from avatargpt.metrics.geometry.acts import _flights
-from avatargpt.metrics.geometry.arms import _thrusts, _wave_swings
+from avatargpt.metrics.geometry.common import find_flights, thrusts, wave_swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 from vqvae.errors import UserError
 
@@ -44,7 +43,7 @@ def peaks(
 
 def jumps(s: Signals) -> int:
     """Flights of the whole body."""
-    return len(_flights(s, 0.025, 0.02))
+    return len(find_flights(s, 0.025, 0.02))
 
 
 def claps(s: Signals) -> int:
@@ -54,7 +53,7 @@ def claps(s: Signals) -> int:
 
 def waves(s: Signals) -> int:
     """To-and-fro movements of a raised hand, of the one that waves more; bringing it up and down is none."""
-    return max((max(_wave_swings(s, h, 0.022) for h in "lr") - 1) // 2, 0)
+    return max((max(wave_swings(s, h, 0.022) for h in "lr") - 1) // 2, 0)
 
 
 # Every time that a foot leaves its place and comes down again: frame of landing, metres gone, metres lifted.
@@ -96,7 +95,7 @@ def squats(s: Signals) -> int:
 
 def punches(s: Signals) -> int:
     """Straight thrusts of either fist."""
-    return sum(_thrusts(s, h, 0.8) for h in "lr")
+    return sum(thrusts(s, h, 0.8) for h in "lr")
 
 
 def nods(s: Signals) -> int:
@@ -224,15 +223,20 @@ KNOWN: dict[str, tuple[Known, ...]] = {
 }  # fmt: skip
 
 
-def counted_in(s: Signals, what: str) -> int:
-    """How often `what` is done in a clip."""
+def counter(what: str) -> Counter:
+    """The counter of that name; raises UserError for an unknown one."""
     if what not in COUNTERS:
         raise UserError(f"nothing counts {what!r}; accepted: {', '.join(COUNTERS)}")
-    return int(COUNTERS[what](s))
+    return COUNTERS[what]
+
+
+def counted_in(s: Signals, what: str) -> int:
+    """How often `what` is done in a clip."""
+    return int(counter(what)(s))
 
 
 @predicate
-def counted(s: Signals, what: str, times: int) -> Verdict:
+def counted(s: Signals, what: Annotated[str, counter], times: int) -> Verdict:
     """`what` (a key of `COUNTERS`) is done exactly `times` times."""
     count = counted_in(s, what)
     return Verdict(count == times, {what: float(count)})

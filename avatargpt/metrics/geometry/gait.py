@@ -1,9 +1,11 @@
 """Predicates of locomotion: direction, speed, gaits and steps."""
 
+from typing import Literal
+
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
-from avatargpt.metrics.geometry.acts import _flights
+from avatargpt.metrics.geometry.common import AnySide, OneSide, find_flights
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 
 RUN_SPEED = 2.3  # m/s: above it every gait is a run
@@ -73,7 +75,7 @@ def walks_backward(s: Signals, distance: float = 0.5) -> Verdict:
 
 
 @predicate
-def goes_sideways(s: Signals, side: str, distance: float = 0.4) -> Verdict:
+def goes_sideways(s: Signals, side: OneSide, distance: float = 0.4) -> Verdict:
     """Drifts to `side` while the facing stays; pure side steps and slanting walks both count."""
     lateral = s.gone_left if side == "left" else -s.gone_left
     ok = lateral >= distance and lateral >= 0.3 * abs(s.gone_forward) and abs(s.net_yaw) < 45 and _upright(s)
@@ -81,7 +83,7 @@ def goes_sideways(s: Signals, side: str, distance: float = 0.4) -> Verdict:
 
 
 @predicate
-def turns(s: Signals, side: str, degrees: float = 40.0, most: float = 1e9) -> Verdict:
+def turns(s: Signals, side: OneSide, degrees: float = 40.0, most: float = 1e9) -> Verdict:
     """Net turn of the facing to `side` by at least `degrees` (and at most `most`), upright."""
     yaw = s.net_yaw if side == "left" else -s.net_yaw
     return Verdict(degrees <= yaw <= most and _upright(s), {"yaw_deg": s.net_yaw})
@@ -95,7 +97,7 @@ def turns_around(s: Signals, degrees: float = 120.0, most: float = 250.0) -> Ver
 
 
 @predicate
-def veers(s: Signals, side: str, degrees: float = 20.0) -> Verdict:
+def veers(s: Signals, side: OneSide, degrees: float = 20.0) -> Verdict:
     """Goes ahead on a course that bends to `side`: the path's direction, or the facing, changes by `degrees`."""
     third = max(len(s) // 4, 3)
     p = s.joints[:, 0][:, [0, 2]]
@@ -175,15 +177,15 @@ def marches(s: Signals, times: int = 2, drop: float = 0.3) -> Verdict:
 def skips_along(s: Signals, times: int = 2, rise: float = 0.05) -> Verdict:
     """Goes ahead with a bounce: the pelvis springs up `times` times and both feet leave the floor."""
     bounces = swings(s.joints[:, 0, 1], rise)
-    flights = len(_flights(s, 0.03, 0.03))
+    flights = len(find_flights(s, 0.03, 0.03))
     ok = bounces >= 2 * times and flights >= max(times - 1, 1) and s.path >= 0.6
     return Verdict(ok, {"half_bounces": float(bounces), "flights": float(flights), "path_m": s.path})
 
 
 @predicate
-def hops_on_one_leg(s: Signals, side: str = "any", times: int = 1, most: int = 99, lift: float = 0.06) -> Verdict:
+def hops_on_one_leg(s: Signals, side: AnySide = "any", times: int = 1, most: int = 99, lift: float = 0.06) -> Verdict:
     """Springs off the floor `times` times while the foot of the other side never comes down in between."""
-    flights = _flights(s, 0.02, 0.02)
+    flights = find_flights(s, 0.02, 0.02)
     count = {}
     for name, lifted in (("left", 8), ("right", 7)):
         up = s.joints[:, lifted, 1] - s.joints[:, ANKLE[name], 1] > lift
@@ -193,7 +195,7 @@ def hops_on_one_leg(s: Signals, side: str = "any", times: int = 1, most: int = 9
 
 
 @predicate
-def limps(s: Signals, side: str = "any", ratio: float = 1.12) -> Verdict:
+def limps(s: Signals, side: AnySide = "any", ratio: float = 1.12) -> Verdict:
     """Goes along unevenly: one foot bears the weight for a shorter time, or the body sinks more over one leg.
 
     `side` is the leg that is spared: its time on the ground is the shorter one, or the pelvis is lower over it.
@@ -241,7 +243,7 @@ def steps_over(s: Signals, height: float = 0.22, distance: float = 0.3) -> Verdi
 
 
 @predicate
-def climbs_stairs(s: Signals, rise: float = 0.25, way: str = "any") -> Verdict:
+def climbs_stairs(s: Signals, rise: float = 0.25, way: Literal["up", "down", "any"] = "any") -> Verdict:
     """The pelvis goes up (or down) by `rise` in steps, each foot set higher (lower) than before; upright.
 
     way: up, down, any.
@@ -273,7 +275,7 @@ def climbs_ladder(s: Signals, times: int = 1, rise: float = 0.25) -> Verdict:
 
 
 @predicate
-def sidesteps(s: Signals, side: str = "any", distance: float = 0.25) -> Verdict:
+def sidesteps(s: Signals, side: AnySide = "any", distance: float = 0.25) -> Verdict:
     """Moves to `side` (left, right, any) with the face to the front, at least `distance` at the farthest."""
     x = s.joints[:, 0, 0] - s.joints[0, 0, 0]
     gone = {"left": float(x.max()), "right": -float(x.min())}

@@ -4,35 +4,19 @@
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
-from avatargpt.metrics.geometry.acts import _flights
+from avatargpt.metrics.geometry.common import (
+    HANDS,
+    Direction,
+    Side,
+    direction,
+    find_flights,
+    of_side,
+    together,
+    with_unit,
+)
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from vqvae.errors import UserError
 
-HANDS = {"left": "l", "right": "r"}
 MOUTH = (0.0, -0.02, 0.07)  # of the mouth from the head joint, heading frame, metres
-DIRECTIONS = {
-    "left": (1, 0, 0), "right": (-1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0), "forward": (0, 0, 1),
-    "ahead": (0, 0, 1), "front": (0, 0, 1), "back": (0, 0, -1), "behind": (0, 0, -1), "high": (0, 1, 0),
-    "low": (0, -1, 0),
-}  # fmt: skip
-
-
-def of_side(values: dict[str, float], side: str) -> float:
-    """The value of a side; ``both``: the smaller of the two, ``any``: the larger."""
-    if side in HANDS:
-        return values[side]
-    if side not in ("both", "any"):
-        raise UserError(f"side {side!r}; accepted left, right, both, any")
-    return min(values.values()) if side == "both" else max(values.values())
-
-
-def _named(values: dict[str, float], unit: str) -> dict[str, float]:
-    return {f"{k}_{unit}": float(v) for k, v in values.items()}
-
-
-def together(s: Signals) -> np.ndarray:
-    """(T,) distance of the wrists from each other, metres."""
-    return np.linalg.norm(s.at("l_wrist") - s.at("r_wrist"), axis=1)
 
 
 def to_mouth(s: Signals, hand: str) -> np.ndarray:
@@ -43,7 +27,7 @@ def to_mouth(s: Signals, hand: str) -> np.ndarray:
 
 @predicate
 def hand_to_mouth(
-    s: Signals, side: str = "any", times: int = 1, most: int = 99, distance: float = 0.26, seconds: float = 0.15
+    s: Signals, side: Side = "any", times: int = 1, most: int = 99, distance: float = 0.26, seconds: float = 0.15
 ) -> Verdict:
     """A hand is brought to the mouth, `times` times, from at least 0.1 m further away: drinking, eating."""
     count, closest = {}, {}
@@ -60,23 +44,23 @@ def hand_to_mouth(
         closest[name] = d.min()
     got = of_side({k: float(v) for k, v in count.items()}, side)
     return Verdict(
-        times <= got <= most, {**_named(closest, "m"), **_named({k: float(v) for k, v in count.items()}, "times")}
+        times <= got <= most, {**with_unit(closest, "m"), **with_unit({k: float(v) for k, v in count.items()}, "times")}
     )
 
 
 @predicate
-def hand_at_ear(s: Signals, side: str = "any", seconds: float = 0.7, distance: float = 0.27) -> Verdict:
+def hand_at_ear(s: Signals, side: Side = "any", seconds: float = 0.7, distance: float = 0.27) -> Verdict:
     """A hand stays beside the head, elbow bent: on the phone."""
     duration = {}
     for name, h in HANDS.items():
         wrist, head = s.at(f"{h}_wrist"), s.at("head")
         mask = (np.linalg.norm(wrist - head, axis=1) < distance) & (s.bend(h, "arm") < 90)
         duration[name] = longest(mask & (wrist[:, 1] < head[:, 1] + 0.15))
-    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
+    return Verdict(of_side(duration, side) >= seconds, with_unit(duration, "s"))
 
 
 @predicate
-def salutes(s: Signals, side: str = "any", seconds: float = 0.2) -> Verdict:
+def salutes(s: Signals, side: Side = "any", seconds: float = 0.2) -> Verdict:
     """A hand is held at the brow: wrist near the head and about as high, elbow out at the height of the shoulder."""
     duration = {}
     for name, h in HANDS.items():
@@ -84,7 +68,7 @@ def salutes(s: Signals, side: str = "any", seconds: float = 0.2) -> Verdict:
         close = (np.linalg.norm(wrist - head, axis=1) < 0.33) & (np.abs(wrist[:, 1] - head[:, 1]) < 0.2)
         raised = s.at(f"{h}_elbow")[:, 1] > s.at(f"{h}_shoulder")[:, 1] - 0.16
         duration[name] = longest(close & raised)
-    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
+    return Verdict(of_side(duration, side) >= seconds, with_unit(duration, "s"))
 
 
 @predicate
@@ -129,7 +113,7 @@ def arms_crossed(s: Signals, seconds: float = 0.4, distance: float = 0.23) -> Ve
 
 
 @predicate
-def hands_on_hips(s: Signals, side: str = "both", seconds: float = 0.4, distance: float = 0.28) -> Verdict:
+def hands_on_hips(s: Signals, side: Side = "both", seconds: float = 0.4, distance: float = 0.28) -> Verdict:
     """The wrists are at the hips with the elbows bent and pointing outwards or back."""
     duration = {}
     for name, h in HANDS.items():
@@ -141,17 +125,7 @@ def hands_on_hips(s: Signals, side: str = "both", seconds: float = 0.4, distance
         close = np.linalg.norm(wrist - hip, axis=1) < distance
         mask = close & (s.bend(h, "arm") < 140) & (out > -0.02) & (away > 0.08)
         duration[name] = longest(mask)
-    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
-
-
-def direction(words: str) -> np.ndarray:
-    """(3,) unit vector (left, up, forward) of e.g. ``up``, ``forward_left``, ``high left``."""
-    parts = words.replace("_", " ").replace("-", " ").split()
-    unknown = [p for p in parts if p not in DIRECTIONS]
-    if unknown or not parts:
-        raise UserError(f"direction {words!r}; accepted words: {', '.join(DIRECTIONS)}")
-    total = np.sum([DIRECTIONS[p] for p in parts], axis=0).astype(float)
-    return total / np.linalg.norm(total)
+    return Verdict(of_side(duration, side) >= seconds, with_unit(duration, "s"))
 
 
 # (T,) angle between an arm and a direction, in the facing of the frame or of the start, whichever is nearer.
@@ -166,8 +140,8 @@ def _aim(s: Signals, hand: str, towards: np.ndarray) -> np.ndarray:
 @predicate
 def points(
     s: Signals,
-    side: str = "any",
-    to: str = "forward",
+    side: Side = "any",
+    to: Direction = "forward",
     degrees: float = 38.0,
     seconds: float = 0.2,
     straight: float = 115.0,
@@ -182,11 +156,13 @@ def points(
             out &= s.hand_height(h).max() > -0.35
         duration[name] = longest((angle < degrees) & out)
         nearest[name] = angle[out].min() if out.any() else 180.0
-    return Verdict(of_side(duration, side) >= seconds, {**_named(duration, "s"), **_named(nearest, "deg")})
+    return Verdict(of_side(duration, side) >= seconds, {**with_unit(duration, "s"), **with_unit(nearest, "deg")})
 
 
 @predicate
-def reaches(s: Signals, side: str = "any", to: str = "high", degrees: float = 45.0, seconds: float = 0.1) -> Verdict:
+def reaches(
+    s: Signals, side: Side = "any", to: Direction = "high", degrees: float = 45.0, seconds: float = 0.1
+) -> Verdict:
     """An arm goes out towards `to`, 0.38 m from the shoulder; ``high``: over the head, ``low``: below 0.65 m."""
     duration = {}
     for name, h in HANDS.items():
@@ -199,11 +175,11 @@ def reaches(s: Signals, side: str = "any", to: str = "high", degrees: float = 45
             # A hanging arm is as far from "left" as from "forward": it must also be lifted off the side.
             mask = (_aim(s, h, direction(to)) < degrees) & far & (s.hand_height(h) > -0.45)
         duration[name] = longest(mask)
-    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
+    return Verdict(of_side(duration, side) >= seconds, with_unit(duration, "s"))
 
 
 @predicate
-def beckons(s: Signals, side: str = "any", times: int = 2, amplitude: float = 0.05) -> Verdict:
+def beckons(s: Signals, side: Side = "any", times: int = 2, amplitude: float = 0.05) -> Verdict:
     """A raised hand in front comes towards the body again and again: calling somebody over."""
     count = {}
     for name, h in HANDS.items():
@@ -212,7 +188,7 @@ def beckons(s: Signals, side: str = "any", times: int = 2, amplitude: float = 0.
         length = np.linalg.norm(arm, axis=1)
         count[name] = float(max((max(swings(length[a:b], amplitude), swings(arm[a:b, 1], amplitude))
                                  for a, b in runs_of(mask, gap=4)), default=0))  # fmt: skip
-    return Verdict(of_side(count, side) >= 2 * times - 1, _named(count, "half_swings"))
+    return Verdict(of_side(count, side) >= 2 * times - 1, with_unit(count, "half_swings"))
 
 
 @predicate
@@ -230,7 +206,7 @@ def hugs(s: Signals, seconds: float = 0.2) -> Verdict:
 
 
 @predicate
-def shakes_hands(s: Signals, side: str = "any", times: int = 2, amplitude: float = 0.02) -> Verdict:
+def shakes_hands(s: Signals, side: Side = "any", times: int = 2, amplitude: float = 0.02) -> Verdict:
     """A hand held out in front between hip and chest goes up and down `times` times."""
     count = {}
     for name, h in HANDS.items():
@@ -238,44 +214,44 @@ def shakes_hands(s: Signals, side: str = "any", times: int = 2, amplitude: float
         mask = (arm[:, 2] > 0.2) & (arm[:, 1] < 0.02) & (arm[:, 1] > -0.5)
         count[name] = float(max((swings(arm[a:b, 1], amplitude) for a, b in runs_of(mask, gap=2)), default=0))
     min_count = 2 * times - 2 if times > 2 else 2 * times - 1
-    return Verdict(of_side(count, side) >= min_count, _named(count, "half_swings"))
+    return Verdict(of_side(count, side) >= min_count, with_unit(count, "half_swings"))
 
 
 @predicate
-def hand_below(s: Signals, height: float = 0.5, side: str = "any") -> Verdict:
+def hand_below(s: Signals, height: float = 0.5, side: Side = "any") -> Verdict:
     """A wrist gets below `height` metres over the floor."""
     low = {n: float(s.hand_over_floor(h).min()) for n, h in HANDS.items()}
     got = max(low.values()) if side == "both" else low.get(side, min(low.values()))
-    return Verdict(got < height, _named(low, "m"))
+    return Verdict(got < height, with_unit(low, "m"))
 
 
 @predicate
-def hand_fast(s: Signals, side: str = "any", speed: float = 2.5) -> Verdict:
+def hand_fast(s: Signals, side: Side = "any", speed: float = 2.5) -> Verdict:
     """A wrist moves at `speed` m/s or more relative to the pelvis."""
     fast = {n: float(s.hand_speed(h).max()) for n, h in HANDS.items()}
-    return Verdict(of_side(fast, side) >= speed, _named(fast, "mps"))
+    return Verdict(of_side(fast, side) >= speed, with_unit(fast, "mps"))
 
 
 @predicate
-def hand_before(s: Signals, side: str = "any", seconds: float = 0.5) -> Verdict:
+def hand_before(s: Signals, side: Side = "any", seconds: float = 0.5) -> Verdict:
     """A hand is held before the chest or the belly, elbow bent."""
     duration = {}
     for name, h in HANDS.items():
         mask = (s.arm(h)[:, 2] > 0.12) & (s.bend(h, "arm") < 130) & (np.abs(s.hand_height(h)) < 0.5)
         duration[name] = longest(mask)
-    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
+    return Verdict(of_side(duration, side) >= seconds, with_unit(duration, "s"))
 
 
 @predicate
 def hand_at_table(
-    s: Signals, side: str = "any", out: float = 0.33, height: float = 1.15, seconds: float = 0.1
+    s: Signals, side: Side = "any", out: float = 0.33, height: float = 1.15, seconds: float = 0.1
 ) -> Verdict:
     """A hand is held `out` metres before the pelvis, below `height`, or lower than 0.6 m: taking or putting."""
     duration = {}
     for name, h in HANDS.items():
         y = s.hand_over_floor(h)
         duration[name] = longest(((s.hand(h)[:, 2] > out) & (y < height)) | (y < 0.6))
-    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
+    return Verdict(of_side(duration, side) >= seconds, with_unit(duration, "s"))
 
 
 @predicate
@@ -286,7 +262,7 @@ def stands(s: Signals, reach: float = 0.7) -> Verdict:
 
 
 @predicate
-def hand_drawn_in(s: Signals, side: str = "any", out: float = 0.38, gain: float = 0.08) -> Verdict:
+def hand_drawn_in(s: Signals, side: Side = "any", out: float = 0.38, gain: float = 0.08) -> Verdict:
     """A hand goes out `out` metres from its shoulder, off the side, and then in by `gain`: catching."""
     drawn = {}
     for name, h in HANDS.items():
@@ -298,21 +274,21 @@ def hand_drawn_in(s: Signals, side: str = "any", out: float = 0.38, gain: float 
             if length[a:b].max() > out:
                 k = int(length[a:b].argmax())
                 drawn[name] = max(drawn[name], float(length[a:b][k] - length[a:b][k:].min()))
-    return Verdict(of_side(drawn, side) >= gain, _named(drawn, "m"))
+    return Verdict(of_side(drawn, side) >= gain, with_unit(drawn, "m"))
 
 
 @predicate
-def strikes(s: Signals, side: str = "any", speed: float = 2.4) -> Verdict:
+def strikes(s: Signals, side: Side = "any", speed: float = 2.4) -> Verdict:
     """A hand before the body, between waist and head, moves at `speed` or more: any kind of punch."""
     fast = {}
     for name, h in HANDS.items():
         where = (s.hand(h)[:, 2] > 0.15) & (s.hand_height(h) > -0.45) & (s.hand_height(h) < 0.4)
         fast[name] = float(np.where(where, s.hand_speed(h), 0).max())
-    return Verdict(of_side(fast, side) >= speed and s.travel_speed < 1.6, _named(fast, "mps"))
+    return Verdict(of_side(fast, side) >= speed and s.travel_speed < 1.6, with_unit(fast, "mps"))
 
 
 @predicate
-def hand_thrown(s: Signals, side: str = "any", speed: float = 1.3, out: float = 0.3) -> Verdict:
+def hand_thrown(s: Signals, side: Side = "any", speed: float = 1.3, out: float = 0.3) -> Verdict:
     """A hand moves forward at `speed` or more and ends stretched out in front: a throw of any kind."""
     fast = {}
     for name, h in HANDS.items():
@@ -320,7 +296,8 @@ def hand_thrown(s: Signals, side: str = "any", speed: float = 1.3, out: float = 
         v = np.gradient(arm, axis=0) * 20 if len(s) > 1 else np.zeros_like(arm)
         out_soon = np.array([arm[i : i + 8, 2].max() > out for i in range(len(arm))])
         fast[name] = float(np.where(out_soon, v[:, 2], 0).max())
-    return Verdict(of_side(fast, side) >= speed and float(np.percentile(s.uprightness, 10)) > 0.5, _named(fast, "mps"))
+    upright = float(np.percentile(s.uprightness, 10)) > 0.5
+    return Verdict(of_side(fast, side) >= speed and upright, with_unit(fast, "mps"))
 
 
 @predicate
@@ -343,11 +320,11 @@ def hand_low_guard(s: Signals, seconds: float = 0.1) -> Verdict:
     for name, h in HANDS.items():
         arm = s.arm(h)
         duration[name] = longest((arm[:, 2] > 0.12) & (arm[:, 1] < -0.25))
-    return Verdict(max(duration.values()) >= seconds and hand_fast(s, speed=1.2).passed, _named(duration, "s"))
+    return Verdict(max(duration.values()) >= seconds and hand_fast(s, speed=1.2).passed, with_unit(duration, "s"))
 
 
 @predicate
-def hand_rounds(s: Signals, side: str = "any", times: int = 1) -> Verdict:
+def hand_rounds(s: Signals, side: Side = "any", times: int = 1) -> Verdict:
     """A hand goes round in circles about its shoulder or before it, `times` rounds or more, in some upright plane."""
     rounds = {}
     for name, h in HANDS.items():
@@ -366,11 +343,11 @@ def hand_rounds(s: Signals, side: str = "any", times: int = 1) -> Verdict:
                 angle = np.unwrap(np.arctan2(*(part - c).T))
                 best = max(best, float(np.ptp(angle)) / (2 * np.pi))
         rounds[name] = best
-    return Verdict(of_side(rounds, side) >= max(times - 0.35, 0.9), _named(rounds, "rounds"))
+    return Verdict(of_side(rounds, side) >= max(times - 0.35, 0.9), with_unit(rounds, "rounds"))
 
 
 @predicate
-def points_anywhere(s: Signals, side: str = "any", seconds: float = 0.2) -> Verdict:
+def points_anywhere(s: Signals, side: Side = "any", seconds: float = 0.2) -> Verdict:
     """A stretched arm is held still away from the body, in whatever direction."""
     duration = {}
     for name, h in HANDS.items():
@@ -378,7 +355,7 @@ def points_anywhere(s: Signals, side: str = "any", seconds: float = 0.2) -> Verd
         away = np.linalg.norm(arm[:, [0, 2]], axis=1) > 0.3
         mask = (s.bend(h, "arm") > 115) & away & (s.hand_speed(h) < 0.5)
         duration[name] = longest(mask)
-    return Verdict(of_side(duration, side) >= seconds, _named(duration, "s"))
+    return Verdict(of_side(duration, side) >= seconds, with_unit(duration, "s"))
 
 
 @predicate
@@ -386,7 +363,7 @@ def arm_across(s: Signals, seconds: float = 0.3) -> Verdict:
     """A stretched arm lies across the chest."""
     duration = {n: longest(((1 if h == "l" else -1) * s.hand(h)[:, 0] < 0.0)
                        & (s.hand_height(h) > -0.35)) for n, h in HANDS.items()}  # fmt: skip
-    return Verdict(max(duration.values()) >= seconds, _named(duration, "s"))
+    return Verdict(max(duration.values()) >= seconds, with_unit(duration, "s"))
 
 
 @predicate
@@ -409,22 +386,22 @@ def shrugs_any(s: Signals, rise: float = 0.02) -> Verdict:
         low = s.hand_height(h) < -0.15
         lift[n] = float(np.ptp((s.joints[:, j, 1] - s.joints[:, 9, 1])[low])) if low.any() else 0.0
     ok = max(lift.values()) >= rise and float(s.uprightness.min()) > 0.7
-    return Verdict(ok, _named(lift, "m"))
+    return Verdict(ok, with_unit(lift, "m"))
 
 
 @predicate
-def knee_lifts(s: Signals, side: str = "any", times: int = 2, rise: float = 0.15) -> Verdict:
+def knee_lifts(s: Signals, side: Side = "any", times: int = 2, rise: float = 0.15) -> Verdict:
     """A knee comes up by `rise` metres, `times` times, body upright."""
     count = {n: float(len(runs_of(s.joints[:, k, 1] - np.percentile(s.joints[:, k, 1], 10) > rise, gap=1)))
              for n, k in (("left", 4), ("right", 5))}  # fmt: skip
     ok = of_side(count, side) >= times and float(np.median(s.uprightness)) > 0.6
-    return Verdict(ok, _named(count, "lifts"))
+    return Verdict(ok, with_unit(count, "lifts"))
 
 
 @predicate
 def flies(s: Signals, times: int = 1, most: int = 99, height: float = 0.025) -> Verdict:
     """Both feet are off the floor, the pelvis up, `times` times: jumps and hops, also small ones."""
-    count = len(_flights(s, height, 0.02))
+    count = len(find_flights(s, height, 0.02))
     bounces = swings(s.joints[:, 0, 1], 0.05) // 2
     ok = times <= count <= most
     return Verdict(ok, {"flights": float(count), "bounces": float(bounces), "clearance_m": float(s.clearance.max())})

@@ -1,24 +1,25 @@
 """Predicates of distance, speed, direction and manner, the last by comparison with a neutral rendition."""
 
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import numpy as np
 
 from avatargpt.kinematics.joints import Signals
-from avatargpt.metrics.geometry.hands import direction
+from avatargpt.metrics.geometry.common import AnySide, Direction, direction
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 from vqvae.errors import UserError
 
 
 @predicate
-def turned(s: Signals, side: str, degrees: float, within: float = 20.0) -> Verdict:
+def turned(s: Signals, side: AnySide, degrees: float, within: float = 20.0) -> Verdict:
     """The facing has turned to `side` (left, right, any) by `degrees`, `within` degrees more or less, at the end."""
     yaw = {"left": s.net_yaw, "right": -s.net_yaw}.get(side, abs(s.net_yaw))
     return Verdict(abs(yaw - degrees) <= within, {"yaw_deg": s.net_yaw})
 
 
 @predicate
-def heads(s: Signals, to: str, within: float = 20.0, distance: float = 0.4) -> Verdict:
+def heads(s: Signals, to: Direction, within: float = 20.0, distance: float = 0.4) -> Verdict:
     """The body ends `distance` metres from where it began, towards `to` as seen from its first facing.
 
     to: words of `hands.DIRECTIONS` in the plane, also joined: ``forward left``. within: degrees.
@@ -42,7 +43,7 @@ def keeps_facing(s: Signals, within: float = 25.0) -> Verdict:
 
 
 @predicate
-def hands_rest(s: Signals, side: str = "both", height: float = -0.25) -> Verdict:
+def hands_rest(s: Signals, side: Literal["left", "right", "both"] = "both", height: float = -0.25) -> Verdict:
     """The hand of `side` (left, right, both) never gets over `height` from its shoulder."""
     sides = {"left": "l", "right": "r"}.get(side, "lr")
     top = max(float(s.hand_height(h).max()) for h in sides)
@@ -113,12 +114,17 @@ MEASURES: dict[str, Callable[[Signals], float]] = {
 }  # fmt: skip
 
 
-@predicate
-def compared(s: Signals, reference: Signals, what: str, factor: float) -> Verdict:
-    """A measure (`MEASURES`) is at least `factor` times that of the other rendition; at most, for factors below 1."""
+def measure(what: str) -> Callable[[Signals], float]:
+    """The measure of that name; raises UserError for an unknown one."""
     if what not in MEASURES:
         raise UserError(f"nothing measures {what!r}; accepted: {', '.join(MEASURES)}")
-    ratio = MEASURES[what](s) / max(MEASURES[what](reference), 1e-6)
+    return MEASURES[what]
+
+
+@predicate
+def compared(s: Signals, reference: Signals, what: Annotated[str, measure], factor: float) -> Verdict:
+    """A measure (`MEASURES`) is at least `factor` times that of the other rendition; at most, for factors below 1."""
+    ratio = measure(what)(s) / max(measure(what)(reference), 1e-6)
     return Verdict(ratio >= factor if factor > 1 else ratio <= factor, {f"{what}_ratio": ratio})
 
 

@@ -5,12 +5,12 @@ import numpy as np
 from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
 from avatargpt.metrics.geometry.acts import kicks
 from avatargpt.metrics.geometry.arms import count_swings, punches
-from avatargpt.metrics.geometry.hands import HANDS, _named, of_side, together
+from avatargpt.metrics.geometry.common import HANDS, AnySide, Side, of_side, together, with_unit
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 
 
 @predicate
-def picks_up(s: Signals, side: str = "any", low: float = 0.5, rise: float = 0.3) -> Verdict:
+def picks_up(s: Signals, side: Side = "any", low: float = 0.5, rise: float = 0.3) -> Verdict:
     """A hand goes down below `low` and comes up again by `rise`, trunk up at the end."""
     got, bottom = {}, {}
     for name, h in HANDS.items():
@@ -21,7 +21,7 @@ def picks_up(s: Signals, side: str = "any", low: float = 0.5, rise: float = 0.3)
         )
         bottom[name] = height[k]
     ok = of_side(got, side) > 0 and float(s.uprightness[-1]) > 0.6
-    return Verdict(ok, _named(bottom, "lowest_m"))
+    return Verdict(ok, with_unit(bottom, "lowest_m"))
 
 
 @predicate
@@ -47,7 +47,7 @@ def carries(s: Signals, distance: float = 0.5, share: float = 0.25) -> Verdict:
 
 
 @predicate
-def pushes(s: Signals, side: str = "both", gain: float = 0.1, out: float = 0.28) -> Verdict:
+def pushes(s: Signals, side: Side = "both", gain: float = 0.1, out: float = 0.28) -> Verdict:
     """Hands (`side`: both, any, left, right) before the chest go forward by `gain`, level and slower than a blow."""
     # Counted in the world, so that a push by stepping forward with stretched arms is one too.
     got = {}
@@ -60,7 +60,7 @@ def pushes(s: Signals, side: str = "both", gain: float = 0.1, out: float = 0.28)
                 till = slice(i, min(i + 30, b))
                 level = (np.abs(wrist[till, 1] - wrist[i, 1]) < 0.12) & (arm[till, 2] > out) & (speed[till] < 2.5)
                 got[name] = max(got[name], float(np.where(level, wrist[till, 2] - wrist[i, 2], 0).max()))
-    return Verdict(of_side(got, side) >= gain and s.travel_speed < 1.5, _named(got, "m"))
+    return Verdict(of_side(got, side) >= gain and s.travel_speed < 1.5, with_unit(got, "m"))
 
 
 @predicate
@@ -82,7 +82,7 @@ def pulls(s: Signals, gain: float = 0.13, out: float = 0.32) -> Verdict:
 
 
 @predicate
-def throws(s: Signals, side: str = "any", speed: float = 2.5) -> Verdict:
+def throws(s: Signals, side: Side = "any", speed: float = 2.5) -> Verdict:
     """A hand goes from behind or above the shoulder forward at `speed` m/s or more: an overarm throw."""
     fastest = {}
     for name, h in HANDS.items():
@@ -90,7 +90,7 @@ def throws(s: Signals, side: str = "any", speed: float = 2.5) -> Verdict:
         v = np.gradient(arm, axis=0) * FPS if len(s) > 1 else np.zeros_like(arm)
         drawn = np.maximum.accumulate((arm[:, 2] < 0.05) | (arm[:, 1] > 0.0))
         fastest[name] = float(np.where(drawn, v[:, 2], 0).max())
-    return Verdict(of_side(fastest, side) >= speed, _named(fastest, "mps"))
+    return Verdict(of_side(fastest, side) >= speed, with_unit(fastest, "mps"))
 
 
 @predicate
@@ -107,7 +107,7 @@ def catches(s: Signals, width: float = 0.4) -> Verdict:
 
 
 @predicate
-def knocks(s: Signals, side: str = "any", times: int = 2, most: int = 99, amplitude: float = 0.03) -> Verdict:
+def knocks(s: Signals, side: Side = "any", times: int = 2, most: int = 99, amplitude: float = 0.03) -> Verdict:
     """A bent arm with the hand before the shoulder taps forward and back, `times` times (`most` at most)."""
     # Raising the hand may count as one more.
     count = {}
@@ -118,11 +118,11 @@ def knocks(s: Signals, side: str = "any", times: int = 2, most: int = 99, amplit
         count[name] = float(max((max(swings(arm[a:b, 2], amplitude), swings(away[a:b], amplitude))
                                  for a, b in runs_of(mask, gap=2)), default=0))  # fmt: skip
     half = of_side(count, side)
-    return Verdict(2 * times - 1 <= half <= 2 * most + 4, _named(count, "half_swings"))
+    return Verdict(2 * times - 1 <= half <= 2 * most + 4, with_unit(count, "half_swings"))
 
 
 @predicate
-def opens_door(s: Signals, side: str = "any", moved: float = 0.15) -> Verdict:
+def opens_door(s: Signals, side: Side = "any", moved: float = 0.15) -> Verdict:
     """A hand takes hold in front at the height of a handle and swings something by `moved` metres over the ground."""
     travel = {}
     for name, h in HANDS.items():
@@ -141,7 +141,7 @@ def opens_door(s: Signals, side: str = "any", moved: float = 0.15) -> Verdict:
                     travel[name] = max(
                         travel[name], float((np.linalg.norm(wrist[i:b] - wrist[i], axis=1) * level).max())
                     )
-    return Verdict(of_side(travel, side) >= moved, _named(travel, "m"))
+    return Verdict(of_side(travel, side) >= moved, with_unit(travel, "m"))
 
 
 @predicate
@@ -197,7 +197,7 @@ def club_held(s: Signals, seconds: float = 0.5, degrees: float = 8.0) -> Verdict
 
 
 @predicate
-def swings_racket(s: Signals, side: str = "any", speed: float = 3.0, travel: float = 0.55) -> Verdict:
+def swings_racket(s: Signals, side: Side = "any", speed: float = 3.0, travel: float = 0.55) -> Verdict:
     """One hand sweeps fast and far, forward or across the body, away from the other hand: forehand, backhand, serve."""
     best = {}
     for name, h in HANDS.items():
@@ -207,11 +207,11 @@ def swings_racket(s: Signals, side: str = "any", speed: float = 3.0, travel: flo
             way = arm[max(a - 1, 0) : b + 1]
             if fast[a:b].max() >= speed:
                 best[name] = max(best[name], float(np.linalg.norm(np.ptp(way, axis=0))))
-    return Verdict(of_side(best, side) >= travel and s.travel_speed < 2.0, _named(best, "m"))
+    return Verdict(of_side(best, side) >= travel and s.travel_speed < 2.0, with_unit(best, "m"))
 
 
 @predicate
-def bowls(s: Signals, side: str = "any", back: float = 0.12, front: float = 0.15) -> Verdict:
+def bowls(s: Signals, side: Side = "any", back: float = 0.12, front: float = 0.15) -> Verdict:
     """A stretched arm swings from behind the hip, low, forward past it, with the body going down: bowling."""
     ok = {}
     for name, h in HANDS.items():
@@ -223,15 +223,15 @@ def bowls(s: Signals, side: str = "any", back: float = 0.12, front: float = 0.15
         ok[name] = float(k < len(arm) and len(swing) > 1 and swing[:, 2].max() > front
                          and swing[: int(np.argmax(swing[:, 2])) + 1, 1].min() < -0.3)  # fmt: skip
     drop = float(np.percentile(s.joints[:, 0, 1], 95) - s.joints[:, 0, 1].min())
-    return Verdict(of_side(ok, side) > 0 and drop > 0.04, {**_named(ok, "swung"), "drop_m": drop})
+    return Verdict(of_side(ok, side) > 0 and drop > 0.04, {**with_unit(ok, "swung"), "drop_m": drop})
 
 
 @predicate
-def dribbles(s: Signals, side: str = "any", times: int = 2, amplitude: float = 0.08) -> Verdict:
+def dribbles(s: Signals, side: Side = "any", times: int = 2, amplitude: float = 0.08) -> Verdict:
     """A hand before or beside the body, below the chest, goes down and up `times` times as with a bouncing ball."""
     count = {name: count_swings(s, h, ("up",), amplitude, (s.hand_height(h) < 0.0) & (s.bend(h, "arm") < 172))
              for name, h in HANDS.items()}  # fmt: skip
-    return Verdict(of_side(count, side) >= 2 * times - 1, _named(count, "half_swings"))
+    return Verdict(of_side(count, side) >= 2 * times - 1, with_unit(count, "half_swings"))
 
 
 @predicate
@@ -264,11 +264,11 @@ def guards(s: Signals, seconds: float = 0.1) -> Verdict:
         wrist, chest = s.hand(h), s.local[:, 9]
         up = (s.hand_height(h) > -0.08) & (s.bend(h, "arm") < 115)
         duration[name] = longest(up & (wrist[:, 2] - chest[:, 2] > 0.12) & (np.abs(wrist[:, 0]) < 0.4))
-    return Verdict(max(duration.values()) >= seconds, _named(duration, "s"))
+    return Verdict(max(duration.values()) >= seconds, with_unit(duration, "s"))
 
 
 @predicate
-def spin_kicks(s: Signals, side: str = "any", degrees: float = 120.0) -> Verdict:
+def spin_kicks(s: Signals, side: AnySide = "any", degrees: float = 120.0) -> Verdict:
     """Kicks while turning through `degrees` or more."""
     swept = float(s.yaw.max() - s.yaw.min())
     kicked = kicks(s, side=side)
@@ -276,13 +276,13 @@ def spin_kicks(s: Signals, side: str = "any", degrees: float = 120.0) -> Verdict
 
 
 @predicate
-def kicks_back(s: Signals, side: str = "any", height: float = 0.3, speed: float = 2.0) -> Verdict:
+def kicks_back(s: Signals, side: AnySide = "any", height: float = 0.3, speed: float = 2.0) -> Verdict:
     """A foot is kicked out behind: `height` over the floor, behind the hips, and fast."""
     fastest = {}
     for name, ankle in (("left", 7), ("right", 8)):
         out = (s.joints[:, ankle, 1] - s.floor > height) & (s.local[:, ankle, 2] < -0.3)
         fastest[name] = float(np.where(out, s.relative_velocity[:, ankle], 0).max())
-    return Verdict(of_side(fastest, side) >= speed, _named(fastest, "mps"))
+    return Verdict(of_side(fastest, side) >= speed, with_unit(fastest, "mps"))
 
 
 @predicate

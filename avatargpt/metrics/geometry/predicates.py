@@ -8,7 +8,7 @@ A check is written in YAML or as plain Python data:
 - ``{then: [a, b]}``                       a split point exists with `a` before it and `b` after it
 - ``{clauses: [a, b, c]}``               the same for parts that its maker reports: the clip is split at `Signals.seams`
                                          (0.4 s before or after them), or anywhere where none are reported
-- ``{lasting: {seconds: 3, check: a}}``  the clip, or its part of ``clauses``, is so long (0.3 s more or less) and `a`
+- ``{clip_lasts: {seconds: 3, check: a}}`` the clip, or its part of ``clauses``, is so long (0.3 s more or less) and `a`
                                          holds; in ``clauses`` the split is exactly at the seams, and the motion must
                                          change at each of them
 - ``{with: [a, b]}``                       `a` and `b` hold within one stretch of the clip (same as ``all``)
@@ -19,9 +19,11 @@ of the real corpus: see eval/README.md for own-class and other-class pass rates.
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -48,7 +50,7 @@ class Verdict:
 Predicate = Callable[..., Verdict]
 PREDICATES: dict[str, Predicate] = {}
 COMBINERS = ("all", "any", "with", "not", "then", "clauses")
-LASTING = "lasting"
+CLIP_LASTS = "clip_lasts"
 # Predicates that look at where the head looks, which positions alone do not show (`Signals.head_turn`).
 HEAD_PREDICATES = frozenset("nods shakes_head looks_around looks faces_up head_tilts sits_and_turns".split())
 # What `counted` and `compared` take from it.
@@ -58,7 +60,11 @@ SEAM_OFFSETS = (0, -4, 4, -8, 8)  # frames from a reported seam at which the nex
 
 
 def predicate(function: Predicate) -> Predicate:
-    """Register ``name(s: Signals, [reference: Signals], **parameters) -> Verdict`` under the function's name."""
+    """Register ``name(s: Signals, [reference: Signals], **parameters) -> Verdict`` under the function's name.
+
+    `validate` reads from the annotations what parameters accept: ``int``, ``float``, ``Literal[...]``, or
+    ``Annotated[str, check]`` with a function that raises UserError.
+    """
     PREDICATES[function.__name__] = function
     return function
 
@@ -71,7 +77,7 @@ def predicates() -> dict[str, Predicate]:
 def needs_reference(check: Any) -> bool:
     """Whether a check compares with a neutral rendition of the same action."""
     name, body = _parts(check)
-    if name == LASTING:
+    if name == CLIP_LASTS:
         return needs_reference(body["check"])
     if name in COMBINERS:
         return any(needs_reference(c) for c in (body if isinstance(body, list) else [body]))
@@ -81,7 +87,7 @@ def needs_reference(check: Any) -> bool:
 def needs_head(check: Any) -> bool:
     """Whether a check looks at where the head looks, so that positions alone do not decide it."""
     name, body = _parts(check)
-    if name == LASTING:
+    if name == CLIP_LASTS:
         return needs_head(body["check"])
     if name in COMBINERS:
         return any(needs_head(c) for c in (body if isinstance(body, list) else [body]))
@@ -100,12 +106,12 @@ def _parts(check: Any) -> tuple[str, Any]:
 
 
 def validate(check: Any) -> None:
-    """Raise UserError unless `check` names known predicates with parameters that they take."""
+    """Raise UserError unless `check` names known predicates with parameters and values that they take."""
     name, body = _parts(check)
-    if name == LASTING:
+    if name == CLIP_LASTS:
         fits = isinstance(body, dict) and set(body) == {"seconds", "check"}
         if not fits or not isinstance(body["seconds"], int | float):
-            raise UserError(f"check {check!r}: lasting takes seconds and a check")
+            raise UserError(f"check {check!r}: clip_lasts takes seconds and a check")
         validate(body["check"])
         return
     if name in COMBINERS:
@@ -122,9 +128,33 @@ def validate(check: Any) -> None:
         close = difflib.get_close_matches(name, [*table, *COMBINERS], 1)
         hint = f", did you mean {close[0]!r}?" if close else ""
         raise UserError(f"check {name!r} is not known{hint} Accepted: {', '.join(sorted(table))}")
-    accepted = [p for p in inspect.signature(table[name]).parameters if p not in ("s", "reference")]
+    accepted = {k: p for k, p in inspect.signature(table[name]).parameters.items() if k not in ("s", "reference")}
     if not isinstance(body, dict) or set(body) - set(accepted):
         raise UserError(f"check {name}: parameters {body!r}; accepted {', '.join(accepted) or 'none'}")
+    missing = [k for k, p in accepted.items() if p.default is p.empty and k not in body]
+    if missing:
+        raise UserError(f"check {name}: parameters {body!r}; {', '.join(missing)} needed")
+    kinds = get_type_hints(table[name], include_extras=True)
+    for parameter, value in body.items():
+        _check_value(f"check {name}: {parameter} {value!r}", kinds[parameter], value)
+
+
+# `kind`: the annotation of the parameter.
+def _check_value(where: str, kind: Any, value: Any) -> None:
+    if isinstance(value, str) and value.startswith("$"):  # a parameter of the clip, see `metrics.checks.filled`
+        return
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise UserError(f"{where}; accepted {', '.join(get_args(kind))}")
+    elif get_origin(kind) is Annotated:
+        if not isinstance(value, str):
+            raise UserError(f"{where}; accepted a word")
+        for check in kind.__metadata__:
+            check(value)
+    elif isinstance(value, bool) or not isinstance(value, Integral if kind is int else Real):
+        raise UserError(f"{where}; accepted a {'whole number' if kind is int else 'number'}")
+    elif not math.isfinite(value):
+        raise UserError(f"{where}; accepted a finite number")
 
 
 def judge(check: Any, motion: Motion | Signals, reference: Motion | Signals | None = None) -> Verdict:
@@ -137,7 +167,7 @@ def judge(check: Any, motion: Motion | Signals, reference: Motion | Signals | No
     s = motion if isinstance(motion, Signals) else Signals(motion)
     ref = reference if isinstance(reference, Signals) or reference is None else Signals(reference)
     name, body = _parts(check)
-    if name == LASTING:
+    if name == CLIP_LASTS:
         verdict = judge(body["check"], s, ref)
         late = s.seconds - float(body["seconds"])
         return Verdict(verdict.passed and abs(late) <= MAX_SECONDS_OFF + 1e-9, {"late_s": late, **verdict.values})
@@ -191,7 +221,7 @@ def _then(items: list[Any], s: Signals, reference: Signals | Motion | None) -> V
 def _clauses(items: list[Any], s: Signals, reference: Signals | Motion | None) -> Verdict:
     if len(items) == 1:
         return judge(items[0], s, reference)
-    timed = any(_parts(c)[0] == LASTING for c in items)
+    timed = any(_parts(c)[0] == CLIP_LASTS for c in items)
     failed = Verdict(False, {"parts_reported": float(len(s.seams or ()) + 1)})
     for cut in sorted({n + off for n in s.seams or () for off in (SEAM_OFFSETS[:1] if timed else SEAM_OFFSETS)}):
         if not MIN_PART_FRAMES // 2 <= cut <= len(s) - MIN_PART_FRAMES // 2 or (timed and not changes_at(s, cut)):

@@ -1,6 +1,6 @@
-"""Predicates on bodies made by hand: true for the right one, false for a near miss.
+"""Predicates on bodies whose joints are placed directly; rotations are set only where a check looks at them.
 
-Joints are placed directly; rotations are set only where a check looks at them.
+True for the right body, false for a near miss; whole motions: `test_predicates_on_motions`.
 """
 
 from collections.abc import Callable

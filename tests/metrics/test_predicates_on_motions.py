@@ -1,4 +1,7 @@
-"""Every predicate family on motions made by hand: true for the right one, false for a wrong one."""
+"""Predicates on whole motions made by hand (rotations and root), and the language of checks.
+
+True for the right motion, false for a wrong one; bodies whose joints are placed directly: `test_predicates_on_joints`.
+"""
 
 from collections.abc import Callable
 
@@ -130,6 +133,9 @@ CASES: list[tuple[object, Callable[[], Motion], Callable[[], Motion]]] = [
     ({"raises_hand": {"side": "left"}}, lambda: arms(left=True), lambda: arms(right=True)),
     ({"raises_hand": {"side": "left"}}, lambda: arms(left=True), lambda: arms(left=True, right=True)),
     ({"raises_hand": {"side": "both"}}, lambda: arms(left=True, right=True), lambda: arms(right=True)),
+    ({"hand_over_head": {"side": "both"}}, lambda: arms(left=True, right=True), lambda: arms(right=True)),
+    ({"hand_over_head": {"side": "left"}}, lambda: arms(left=True), lambda: arms(right=True)),
+    ("hand_over_head", lambda: arms(right=True), standing),
     ({"waves": {"side": "right"}}, lambda: arms(right=True, wave=True), lambda: arms(left=True, wave=True)),
     ({"waves": {"side": "both"}}, lambda: arms(True, True, True), lambda: arms(True, True)),
     ("waves", lambda: arms(left=True, wave=True), lambda: arms(left=True)),
@@ -198,3 +204,35 @@ def test_unknown_checks_are_named() -> None:
         predicates.validate({"turns": {"sid": "left"}})
     with pytest.raises(UserError, match="two or more"):
         predicates.validate({"then": ["walks"]})
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        ({"hand_over_head": {"side": "upper"}}, "hand_over_head: side 'upper'; accepted left, right, both, any"),
+        ({"then": ["walks", {"turns": {"side": "both"}}]}, "turns: side 'both'; accepted left, right"),
+        ({"climbs_stairs": {"way": "north"}}, "way 'north'; accepted up, down, any"),
+        ({"jumps": {"times": 1.5}}, "times 1.5; accepted a whole number"),
+        ({"jumps": {"times": True}}, "times True; accepted a whole number"),
+        ({"jumps": {"height": "high"}}, "height 'high'; accepted a number"),
+        ({"jumps": {"height": float("nan")}}, "height nan; accepted a finite number"),
+        ({"points": {"to": 3}}, "to 3; accepted a word"),
+        ({"points": {"to": "up north"}}, "direction 'up north'; accepted words"),
+        ({"counted": {"what": "sneezes", "times": 2}}, "nothing counts 'sneezes'; accepted"),
+        ({"compared": {"what": "mood", "factor": 2}}, "nothing measures 'mood'; accepted"),
+        ({"turns": {"degrees": 60}}, "side needed"),
+    ],
+)
+def test_wrong_values_of_parameters_are_refused(check: object, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        predicates.validate(check)
+    assert "\n" not in str(error.value)
+
+
+def test_parameters_of_a_clip_stand_for_any_value() -> None:
+    predicates.validate({"knocks": {"side": "$side", "times": "$reps", "amplitude": 1}})
+
+
+def test_an_unknown_side_is_not_any_side() -> None:
+    with pytest.raises(UserError, match="side 'upper'; accepted left, right, both, any"):
+        predicates.judge({"hand_over_head": {"side": "upper"}}, arms(left=True))
