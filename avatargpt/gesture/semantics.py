@@ -170,20 +170,14 @@ Encode = Callable[[list[str]], np.ndarray]
 
 @dataclass(frozen=True)
 class Manner:
-    """Options of gesturing, applied by `avatargpt.gesture.overlay.SemanticOverlay`.
+    """Options of gesturing, applied by `avatargpt.gesture.overlay.SemanticOverlay`."""
 
-    Attributes:
-        semantic: 0 to 1, share of the words with a class that get a semantic gesture, as far as there is room;
-            None = all, but none where hands are calm or the network has no gesture bank.
-        calm: hands rest; head, trunk and breath go on.
-        energy: 0.2 to 2, size of movements; 1 = unchanged.
-        cues: words, in lower case, with their gestures.
-    """
-
+    # semantic: 0 to 1, share of the words with a class that get a semantic gesture, as far as there is room; None
+    # = all, but none where hands are calm or the network has no gesture bank
     semantic: float | None = None
-    calm: bool = False
-    energy: float = 1.0
-    cues: tuple[tuple[str, str], ...] = ()
+    calm: bool = False  # hands rest; head, trunk and breath go on
+    energy: float = 1.0  # 0.2 to 2, size of movements; 1 = unchanged
+    cues: tuple[tuple[str, str], ...] = ()  # words, in lower case, with their gestures
 
     def __post_init__(self) -> None:
         if self.semantic is not None and not (math.isfinite(self.semantic) and 0 <= self.semantic <= 1):

@@ -21,20 +21,14 @@ MAX_OVERLAP = 0.1  # s by which words of a file may overlap and are cut: recogni
 
 @dataclass(frozen=True)
 class Word:
-    """A spoken word.
+    """A spoken word."""
 
-    Attributes:
-        text: as it is written.
-        start, end: seconds from the beginning of the sound.
-        phones: in order, without pauses; empty where they are not known.
-        confidence: 0 to 1; None = not known.
-    """
-
-    text: str
+    text: str  # as it is written
+    # start, end: seconds from the beginning of the sound
     start: float
     end: float
-    phones: tuple[Phone, ...] = ()
-    confidence: float | None = None
+    phones: tuple[Phone, ...] = ()  # in order, without pauses; empty where they are not known
+    confidence: float | None = None  # 0 to 1; None = not known
 
     def clamped(self, start: float, end: float) -> Word:
         """The word with its phones as far as they lie between two seconds."""
@@ -68,20 +62,14 @@ class Phrase:
 class Words:
     """Spoken words in order, none beginning before the one before it has ended.
 
-    Attributes:
-        words: at least one.
-        seconds: how long the sound is; None = not known.
-        source: where the times come from, in words.
-        notes: what a reader had to change or guess, one line each.
-
     Raises:
         UserError: no words; times that are not finite, negative, reversed, overlapping or beyond the end of the sound.
     """
 
-    words: tuple[Word, ...]
-    seconds: float | None = None
-    source: str = ""
-    notes: tuple[str, ...] = ()
+    words: tuple[Word, ...]  # at least one
+    seconds: float | None = None  # how long the sound is; None = not known
+    source: str = ""  # where the times come from, in words
+    notes: tuple[str, ...] = ()  # what a reader had to change or guess, one line each
 
     def __post_init__(self) -> None:
         if not self.words:

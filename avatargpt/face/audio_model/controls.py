@@ -21,28 +21,20 @@ _EYES = tuple(n for n in arkit.NAMES if n.startswith(("eyeBlink", "eyeLook")))
 
 @dataclass(frozen=True)
 class Controls:
-    """What to change; the defaults change nothing.
+    """What to change; the defaults change nothing."""
 
-    Attributes:
-        gain: factor for each shape, 0 to 5. A name without its side means both sides.
-        offset: added to each shape, -1 to 1.
-        mouth, brow: factors of all shapes of jaw, mouth and tongue, and of the brows, 0 to 3.
-        symmetry: 0 as it is, 1 both halves alike. Winks and gaze stay.
-        smooth: seconds, standard deviation of a Gaussian over time without delay, 0 to 1.
-        blink_rate: blinks a minute that replace the clip's own, except those of a score; None keeps the clip's.
-        idle: small movements of head and eyes that are added, 0 none, 1 as usual, to 3 (`Idler`).
-        eye_contact: 0 the clip's own gaze, 1 eyes to the viewer whatever the head does.
-    """
-
+    # gain: factor for each shape, 0 to 5. A name without its side means both sides.
     gain: Mapping[str, float] = field(default_factory=dict)
-    offset: Mapping[str, float] = field(default_factory=dict)
+    offset: Mapping[str, float] = field(default_factory=dict)  # added to each shape, -1 to 1
+    # mouth, brow: factors of all shapes of jaw, mouth and tongue, and of the brows, 0 to 3
     mouth: float = 1.0
     brow: float = 1.0
-    symmetry: float = 0.0
-    smooth: float = 0.0
+    symmetry: float = 0.0  # 0 as it is, 1 both halves alike. Winks and gaze stay.
+    smooth: float = 0.0  # seconds, standard deviation of a Gaussian over time without delay, 0 to 1
+    # blink_rate: blinks a minute that replace the clip's own, except those of a score; None keeps the clip's
     blink_rate: float | None = None
-    idle: float = 0.0
-    eye_contact: float = 0.0
+    idle: float = 0.0  # small movements of head and eyes that are added, 0 none, 1 as usual, to 3 (`Idler`)
+    eye_contact: float = 0.0  # 0 the clip's own gaze, 1 eyes to the viewer whatever the head does
 
     def check(self) -> None:
         """Raises UserError for an unknown shape or a value out of range."""
