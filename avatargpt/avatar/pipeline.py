@@ -430,8 +430,6 @@ class AvatarPipeline:
             feelings: emotion keyframes, instead of those named in the text.
             body: motion of pelvis and legs; None = they stand.
             controls: of the face: blinks, idle movement, eye contact. lips: see `FacePipeline.perform`.
-            seed: of blinks, idle movement and the gestures.
-            progress: called with the number of frames so far, of face and gestures together.
             gestures: ``words``, ``other``, ``speaker`` and other options of `GesturePipeline.perform`.
 
         Raises:

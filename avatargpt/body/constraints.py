@@ -193,11 +193,7 @@ def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def looped(motion: Motion, cut: bool = True) -> Motion:
-    """The motion as a loop: the frame after its last one would be its first, moved on where it goes somewhere.
-
-    Args:
-        cut: whether frames may be left out; else it is as long as before.
-    """
+    """The motion as a loop: the frame after its last one would be its first, moved on where it goes somewhere."""
     # the best cycle is cut out where there is one; remaining differences of pose, height, heading and, of a motion on
     # the spot, place are blended in over the last part
     cycle = find_cycle(motion, longest=motion.seconds) if cut else None

@@ -324,11 +324,7 @@ def frame_of(motion: Motion, second: float | None, where: str) -> Motion:
 
 
 def roughness(start: Motion, middle: Motion, end: Motion) -> float:
-    """Share of the allowed jerk or toe step that the roughest frame takes; above 1 the middle pops.
-
-    Args:
-        start, middle, end: in the world, of one frame rate; the middle has at least 1 frame.
-    """
+    """Share of the allowed jerk or toe step that the roughest frame takes; above 1 the middle pops."""
     # a stretch may be as rough as recordings are, or as rough as the clips that it joins where these are rougher
     fps = middle.fps
     before = start.slice(max(0, len(start) - NEIGHBOURS), len(start)).joints
@@ -351,11 +347,7 @@ def _step(joints: np.ndarray, fps: float) -> float:
 
 
 def out_of_reach(start: Motion, end: Motion, frames: int) -> tuple[str, ...]:
-    """Notes on impossible middles of `frames`: to another floor, or too long a way at the speed of both clips.
-
-    Args:
-        start, end: in the world, of one frame rate.
-    """
+    """Notes on impossible middles of `frames`: to another floor, or too long a way at the speed of both clips."""
     notes = []
     higher = floor_of(end) - floor_of(start)
     if higher:

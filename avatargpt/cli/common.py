@@ -137,8 +137,6 @@ def check_targets(
     """Refuse output files that could not be written, before any work is done.
 
     Args:
-        paths: as given on the command line.
-        many: several results will be written as STEM/00.ext, STEM/01.ext ...
         modality: of the results, `count` of them.
         sources: files that are read, and not to be written over.
     """
@@ -183,7 +181,6 @@ def write_results(
     When one fails all the same, no new file stays behind.
 
     Args:
-        paths: output files; a contact sheet (.png) holds all motions, any other file one.
         motions: their captions are shown in a contact sheet.
         many: write STEM/00.ext, STEM/01.ext ... even for one motion.
         options: of the format, see :func:`avatargpt.export.save`; of each path, or the same for all.
@@ -282,7 +279,6 @@ def option(declaration: str, description: str, **details: Any) -> Any:
 
     Args:
         declaration: its names and the placeholder of its value, such as ``-n --num K``; a flag has no placeholder.
-        details: of `typer.Option`, such as ``min`` and ``max``.
     """
     words = declaration.split()
     names = [word for word in words if word.startswith("-")]
@@ -333,7 +329,6 @@ def read_texts(argument: str, emoji: bool = False) -> tuple[list[str], bool]:
 
     Args:
         argument: a text, or ``@FILE`` for a UTF-8 file with one text per line (blank lines are skipped).
-        emoji: whether a text may be of emoji alone.
 
     Returns:
         The texts, and whether they came from a file (then results are written as a batch).

@@ -18,8 +18,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.controls import Controls
-    from avatargpt.face.live import LiveTake
-    from avatargpt.face.pipeline import FacePipeline
+    from avatargpt.face.pipeline import FacePipeline, LiveTake
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
@@ -371,7 +370,7 @@ def _perform_live(
 ) -> None:  # fmt: skip
     """Run until the sound ends, the instruction is done where nobody speaks, or Ctrl-C; then write and print."""
     from avatargpt.export.websocket import FaceSender
-    from avatargpt.face.live import CommandQueue
+    from avatargpt.face.pipeline import CommandQueue
     from avatargpt.speech.audio import FPS, MAX_SECONDS
 
     if controls.smooth:
@@ -392,7 +391,7 @@ def _perform_live(
         import numpy as np
         import torch
 
-        from avatargpt.face import live as face_live
+        from avatargpt.face import pipeline as face_live
         from avatargpt.face.audio_model.controls import LiveControls
         from avatargpt.face.audio_model.idle import calm_spans, jaw_spans, lid_spans
         from avatargpt.face.pipeline import FacePipeline

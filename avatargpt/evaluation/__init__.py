@@ -56,9 +56,6 @@ def run_suite(
 
     The model's answers are stored beside `out` until the result is written: the same call continues after an
     interruption. `outputs` are read anew, and suites in which no model takes part begin anew.
-
-    Args:
-        outputs: another system's files, measured in place of the model.
     """
     from avatargpt.evaluation import report
     from avatargpt.evaluation.cache import NO_CACHE, AnswerCache

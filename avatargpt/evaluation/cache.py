@@ -5,8 +5,6 @@
 # ``.npz``: ``tree``, JSON in which arrays stand by their numbers, and the arrays ``0``, ``1``, .. as they are. Nothing
 # is pickled, and everything comes back to the last bit.
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter
@@ -15,7 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, partial, wraps
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -137,7 +135,7 @@ class AnswerCache:
     _times: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     @classmethod
-    def beside(cls, out: Path, key: dict[str, Any]) -> AnswerCache:
+    def beside(cls, out: Path, key: dict[str, Any]) -> Self:
         """The cache of a result; raises UserError where there are answers of another run."""
         cache = cls(out.with_suffix(SUFFIX), key)
         path = out.with_suffix(SUFFIX) / KEY_FILE

@@ -18,9 +18,18 @@ from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, folder
 from avatargpt.face.instructions.scores import fit_score
 from avatargpt.face.pipeline import FacePipeline
-from avatargpt.metrics.face import TYPICAL, au_emo, au_f1, emotions_shown, events_kept, f1, read_emotions, reading_score
+from avatargpt.metrics.face import (
+    TYPICAL,
+    Lips,
+    au_emo,
+    au_f1,
+    emotions_shown,
+    events_kept,
+    f1,
+    read_emotions,
+    reading_score,
+)
 from avatargpt.metrics.face_events import LOOKS, STATES, check_score, looks_at_head
-from avatargpt.metrics.lip_sync import Lips
 from avatargpt.requests.english import unreadable
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.corpus import SpeechClip, load
@@ -242,9 +251,6 @@ def head_instructions(suite: Suite, data: Path | None) -> set[str]:
 
 def score_outputs(suite: Suite, faces: Mapping[str, FaceMotion], data: Path | None = None) -> dict[str, Any]:
     """Events, feelings, action units, and distances from the rendered scores, per source.
-
-    Args:
-        faces: ``SOURCE_NNN`` -> the clip; instructions without one do not count.
 
     Returns:
         ``results`` and one row per instruction: ``done`` says which of its events are seen.

@@ -346,11 +346,8 @@ def score(
     motion.
 
     Args:
-        suite: its option ``window`` is the seconds that count as one draw for intervals.
         talks: at least one with a motion; those without are only sound that motion is made for.
-        networks: what is under test, by name.
         strokes: the bank of ``retrieval``, and the row ``strokes`` of figures that need no sound.
-        features: for FGD.
         reduced: whether the first network is also run without sound, words and interlocutor; False for stored motions.
     """
     # Frames of one talk are not independent: windows are the samples of intervals.

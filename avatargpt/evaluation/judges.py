@@ -86,9 +86,6 @@ def score_predicates(suite: Suite, clips: list[Clip]) -> dict[str, Any]:
 def score_families(suite: Suite, clips: Iterable[Clip], compared: int = 4) -> dict[str, Any]:
     """Do the families' own clips do what their parameters say, and do other families' clips not?
 
-    Args:
-        compared: clips per family that are tried against all other families.
-
     Returns:
         ``own/FAMILY``: share of its clips that satisfy its checks, ``others/FAMILY``: mean over the other families of
         the share that satisfies its unconditional ones; and which families those are.

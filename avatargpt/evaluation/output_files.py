@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -77,11 +78,7 @@ def normalised_prompt(text: str) -> str:
 
 
 def match_files(folder: Path, items: Sequence[Item], names: Path | None = None) -> OutputFiles:
-    """Match the files of a folder with the items of a suite.
-
-    Args:
-        names: the list of names; None = ``prompts.csv`` or ``prompts.json`` in the folder, or names as ids.
-    """
+    """Match the files of a folder with the items of a suite."""
     if not folder.is_dir():
         raise UserError(f"--outputs {folder}: no such folder; accepted one of {', '.join(SUFFIXES)}")
     if names is None:
@@ -139,7 +136,7 @@ class _Expected:
     list_name: str  # of the list's file
 
     @classmethod
-    def of(cls, items: Sequence[Item], prompts_by_name: Mapping[str, str] | None, list_name: str) -> _Expected:
+    def of(cls, items: Sequence[Item], prompts_by_name: Mapping[str, str] | None, list_name: str) -> Self:
         keys = [i.id if prompts_by_name is None else normalised_prompt(i.text) for i in items]
         return cls(dict(zip(keys, items, strict=True)), prompts_by_name, list_name)
 

@@ -389,7 +389,6 @@ def score_coverage(
     """Text to motion to text.
 
     Args:
-        suite: of kind ``plan_coverage``; options ``threshold`` (cosine), ``batch``, ``best_of``.
         encode: sentence embeddings; None: all-MiniLM-L6-v2.
 
     Returns:
@@ -495,10 +494,6 @@ def score_plans(
     suite: Suite, planner: RetrievalPlanner, rows: Sequence[PlannedScene], cache: AnswerCache = NO_CACHE
 ) -> dict[str, Any]:
     """Plan every validation scene and every scene of the suite.
-
-    Args:
-        suite: of kind ``plans``; options ``activities``, ``temperature``, ``scenes``.
-        planner: with its library. rows: validation plans (`validation_plans`).
 
     Returns:
         The figures and all plans. ``/plan``: the planner, ``/nearest``: the nearest scene's plan unchanged,

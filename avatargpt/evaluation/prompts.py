@@ -1,12 +1,10 @@
 """Prompt suites: motions of prompts judged by geometry, those of lists by the learnt evaluator and descriptions."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -115,7 +113,7 @@ class JudgeablePrompts:
     counters: dict[str, dict[str, Any]]  # accuracy of each
 
     @classmethod
-    def of(cls, suite: Suite) -> JudgeablePrompts:
+    def of(cls, suite: Suite) -> Self:
         counters = counter_accuracy(suite)
         unsure = {name for name, f in counters.items() if f["mean"] < MIN_COUNTER_ACCURACY}
         left_out = tuple(e.prompt for e in suite.entries if unsure & set(_counters(e.checks)))

@@ -111,7 +111,6 @@ def result(
     """``FIGURE/ROW`` of motions that answer captions, ``FIGURE`` of the model's, and which rows are baselines.
 
     Args:
-        captions: (N,). evaluator: the judge.
         rows: name -> (N, D) vectors of motions; ``real`` is among them, ``random pairing`` may be.
     """
     options = suite.settings(Settings)

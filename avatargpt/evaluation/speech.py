@@ -20,7 +20,7 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.visemes import viseme_curves
 from avatargpt.gesture.pipeline import GesturePipeline
 from avatargpt.gesture.semantics import ClassGuesser, GestureBank, Manner, packaged_guesser, stress_time
-from avatargpt.metrics import lip_sync as lipsync
+from avatargpt.metrics import face as metrics
 from avatargpt.speech import alignment
 from avatargpt.speech.alignment import MIN_FIT, Aligner, align, align_words, score_sound
 from avatargpt.speech.audio import FPS, RATE, frames_in, load, resample
@@ -65,13 +65,7 @@ def evaluate(run: Run) -> dict[str, Any]:
 def score(
     suite: Suite, driver: Driver, data: Path | None, whisper: Path | None, cache: AnswerCache = NO_CACHE
 ) -> dict[str, Any]:
-    """All figures.
-
-    Args:
-        suite: of kind ``word_times``; option ``others``: how many other transcripts each recording is tried with.
-        data: folder with aligned_speech_misc, and ljspeech_sample for `fit`.
-        whisper: folder of a Whisper model for faster-whisper; None leaves its rows out.
-    """
+    """All figures."""
     timed = [] if data is None else list(_aligned(data / "aligned_speech_misc"))
     if data is None or not timed:
         raise UserError("word_times needs --data, a folder with aligned_speech_misc (recordings with word times)")
@@ -346,13 +340,13 @@ def _driven(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> Spoken:
 
 def lips(source: str, clips: list[Spoken]) -> dict[str, Any]:
     """Lips against phones, ``FIGURE/source``."""
-    measured, r, jaw = lipsync.Lips(), [], []
+    measured, r, jaw = metrics.Lips(), [], []
     for curves, phones, taught in clips:
         measured.add(curves, phones, taught)
-        rounded = lipsync.rounding(taught)
+        rounded = metrics.rounding(taught)
         if rounded.std() >= MIN_ROUNDING:
-            r.append(lipsync.correlation(lipsync.rounding(curves), rounded))
-        jaw.append(lipsync.correlation(lipsync.channel(curves, "jawOpen"), lipsync.channel(taught, "jawOpen")))
+            r.append(metrics.correlation(metrics.rounding(curves), rounded))
+        jaw.append(metrics.correlation(metrics.channel(curves, "jawOpen"), metrics.channel(taught, "jawOpen")))
     values = {
         "closure": measured.closure, "false_closure_vowel": measured.closure_vowel,
         "false_closure_consonant": measured.closure_consonant, "contact": measured.contact,
@@ -394,10 +388,10 @@ def _still(driver: Driver) -> dict[str, Any]:
     sounds = {"silence": [np.zeros(10 * RATE, np.float32)]}
     sounds["noise"] = [noise(10 * RATE, rng, slope) * level for _ in range(NOISES) for slope in (0.0, 1.0, 2.0)]
     # The mouth may settle before it counts as moving.
-    first = round(lipsync.SETTLE * FPS)
+    first = round(metrics.SETTLE * FPS)
     return {
         f"still/{name}{'' if head == 'rule' else '_paired'}": figure(
-            [float(driver.drive(x, head=head).weights[first:, lipsync.MOUTH].max()) for x in clips]
+            [float(driver.drive(x, head=head).weights[first:, metrics.MOUTH].max()) for x in clips]
         )
         for name, clips in sounds.items()
         for head in driver.heads
@@ -406,7 +400,7 @@ def _still(driver: Driver) -> dict[str, Any]:
 
 # Share of frames in which a mouth channel passes `MOVED` during sounds of keys, knocks, breath and the like.
 def _sounds(driver: Driver) -> dict[str, Any]:
-    first, out = round(lipsync.SETTLE * FPS), {}
+    first, out = round(metrics.SETTLE * FPS), {}
     for number, kind in enumerate(SOUNDS):
         moved: list[float] = []
         for i in range(EACH_SOUND):
@@ -414,7 +408,7 @@ def _sounds(driver: Driver) -> dict[str, Any]:
             sound = kind(10.0, rng)
             sound = sound / np.abs(sound).max() * 10 ** (-float(rng.uniform(3, 25)) / 20)
             sound = sound + noise(len(sound), rng) * 10 ** (-55 / 20)
-            weights = driver.drive(np.asarray(sound, np.float32)).weights[first:, lipsync.MOUTH]
+            weights = driver.drive(np.asarray(sound, np.float32)).weights[first:, metrics.MOUTH]
             moved += (weights.max(1) > MOVED).astype(float).tolist()
         out[f"moved/{kind.__name__}"] = figure(moved)
     return out | {"moved": plain(float(np.mean([row["mean"] for row in out.values()])))}
@@ -433,7 +427,7 @@ def drift(driver: Driver, minutes: float) -> float:
     every = np.concatenate([*curves, stream.finish()])
     early, late = every[300:600], every[(rounds - 1) * 300 :][:300]
     moving = int(early.std(0).argmax())  # usually jawOpen
-    return lipsync.best_lag(late[:, moving], early[:, moving])
+    return metrics.best_lag(late[:, moving], early[:, moving])
 
 
 def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
@@ -447,7 +441,7 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     heads = {"paired": [as_recorded(driver, c.features) for c in held_out]} if "recorded" in driver.heads else {}
     heads["taught"] = [predict(driver.network, c.features, torch.device("cpu")) for c in held_out]
     x = np.concatenate([_around(c.features) for c in training])
-    y = np.concatenate([lipsync.movements(c.curves) for c in training])
+    y = np.concatenate([metrics.movements(c.curves) for c in training])
     mean, std = x.mean(0), x.std(0) + 1e-6
     x = (x - mean) / std
     weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (y - y.mean(0)))
@@ -456,15 +450,15 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
         values: dict[str, list[float]] = {}
         for i, clip in enumerate(held_out):
             first = round(CHOSEN_ON.get((clip.name.rpartition("/")[2], name), 0.0) * len(clip))
-            real = lipsync.movements(clip.curves)[first:, k]
+            real = metrics.movements(clip.curves)[first:, k]
             if real.std() < 0.01:
                 continue
-            predictions = {head: lipsync.movements(heads[head][i])[:, k] for head in heads}
+            predictions = {head: metrics.movements(heads[head][i])[:, k] for head in heads}
             predictions["ridge"] = ((_around(clip.features) - mean) / std @ weights + y.mean(0))[:, k]
             predictions["log_energy"] = _quarters(clip.features)[:, BANDS]
             for who, prediction in predictions.items():
                 curve = prediction[first:]
-                values.setdefault(f"paired_{name}/{who}", []).append(lipsync.correlation(curve, real))
+                values.setdefault(f"paired_{name}/{who}", []).append(metrics.correlation(curve, real))
                 if who != "log_energy":
                     ratio = float(curve.std() / real.std())
                     values.setdefault(f"paired_{name}_amplitude/{who}", []).append(ratio)

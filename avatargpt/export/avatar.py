@@ -1,11 +1,9 @@
 """`AvatarMotion`: the body of one person with its fingers, the face, and the sound that they go with."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -75,15 +73,15 @@ class AvatarMotion:
     def seconds(self) -> float:
         return len(self) / self.fps
 
-    def slice(self, start: int, stop: int) -> AvatarMotion:
+    def slice(self, start: int, stop: int) -> Self:
         """Frames [start, stop), without the sound, which begins elsewhere; not re-centred."""
         return replace(self, body=self.body.slice(start, stop), face=self.face.slice(start, stop), sound=None)
 
-    def resampled(self, fps: float) -> AvatarMotion:
+    def resampled(self, fps: float) -> Self:
         """Same duration at another frame rate."""
         return replace(self, body=self.body.resampled(fps), face=self.face.resampled(fps))
 
-    def with_caption(self, caption: str) -> AvatarMotion:
+    def with_caption(self, caption: str) -> Self:
         return replace(self, caption=caption)
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
@@ -105,7 +103,7 @@ class AvatarMotion:
         return atomic_write(path, write)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> AvatarMotion:
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read the `.npz` form strictly (no pickle); ``head`` is not read, the joints say it."""
         path = Path(path)
         data = read_arrays(path, (*REQUIRED, "caption", "sound", "finger_names"), MAX_FRAMES)

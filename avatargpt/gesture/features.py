@@ -115,11 +115,7 @@ def loudness(audio: str | os.PathLike[str] | np.ndarray, rate: int, words: Seque
 
 
 class InterlocutorAudio:
-    """The interlocutor's samples in step with the speaker's blocks, whatever the rates and block sizes.
-
-    Args:
-        rate: of the speaker's sound. sound: the interlocutor's; None = nobody.
-    """
+    """The interlocutor's samples in step with the speaker's blocks, whatever the rates and block sizes."""
 
     def __init__(self, rate: int, sound: Sound | None) -> None:
         self._rate, self._sound = rate, sound

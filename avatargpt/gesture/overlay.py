@@ -64,9 +64,6 @@ class ListenerBehaviour:
     """Resting hands and nods of a listener, frame by frame.
 
     The network learns both from its corpus, but draws them too seldom to be relied on.
-
-    Args:
-        rate, interlocutor_rate: samples a second of both voices. seed: of the nods.
     """
 
     def __init__(self, rate: int, interlocutor_rate: int, seed: int = 0) -> None:

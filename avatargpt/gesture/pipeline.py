@@ -31,10 +31,7 @@ SILENCE_PEAK = 10 ** (-55 / 20)  # of full scale: a sound that is never louder h
 
 
 def network_folder(folder: str | os.PathLike[str] | None = None) -> Path:
-    """The gesture network of a model folder: ``gesture`` in it, or itself; None = the packaged weights.
-
-    Raises UserError where there is no such folder, or no gesture network in it.
-    """
+    """The gesture network of a model folder: ``gesture`` in it, or itself; None = the packaged weights."""
     root = PACKAGE / "weights" if folder is None else Path(folder)
     if not root.is_dir():
         raise UserError(f"{folder}: no such folder; accepted a folder of weights")
@@ -150,8 +147,6 @@ class GesturePipeline:
             words: with times, in order (`avatargpt.speech.words`); None = words are off.
             other: the interlocutor's sound, as long; samples at `other_rate` (None = `rate`). other_words: likewise.
             semantics: semantic gestures, calm, energy, cues; None = the network alone.
-            progress: called with the number of frames so far.
-            options: of `GestureOptions`.
 
         Returns:
             The motion; its notes hold warnings about the sound.

@@ -5,8 +5,6 @@ table takes the class of its nearest neighbour in the space of the frozen senten
 The emphasis of a gesture falls on the stressed syllable.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 import math
@@ -15,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -49,7 +47,7 @@ class GestureBank:
         self._unpacked: dict[tuple[int, bool], Stroke] = {}
 
     @classmethod
-    def of(cls, strokes: Iterable[Stroke], rest: np.ndarray) -> GestureBank:
+    def of(cls, strokes: Iterable[Stroke], rest: np.ndarray) -> Self:
         """Pack strokes into a bank. Raises UserError as `instruct_data.gesture.strokes.pack`."""
         items = list(strokes)
         return cls(items, [pack(s) for s in items], rest)
@@ -73,10 +71,7 @@ class GestureBank:
         return sorted(self._by_name)
 
     def strokes(self, name: str, hand: str | None = None) -> list[Stroke]:
-        """Strokes of a gesture; with `hand` (``l``, ``r``) those that use this hand, if there are any.
-
-        Raises UserError: no such gesture.
-        """
+        """Strokes of a gesture; with `hand` (``l``, ``r``) those that use this hand, if there are any."""
         if name not in self._by_name:
             raise UserError(f"gesture {name!r}; accepted: {', '.join(self.names)}")
         keys = [k for k in self._by_name[name] if hand is None or hand in self._sides(*k)]
@@ -111,7 +106,7 @@ class GestureBank:
         return atomic_write(Path(folder) / FILE, lambda p: save_file(arrays, p, header))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> GestureBank | None:
+    def load(cls, folder: str | os.PathLike[str]) -> Self | None:
         """The bank in a network's folder, None where there is none."""
         from safetensors import safe_open
 

@@ -1,14 +1,12 @@
 """A language model behind an OpenAI-compatible endpoint (chat completions), in bounded HTTP exchanges."""
 
-from __future__ import annotations
-
 import json
 import os
 import ssl
 import threading
 import urllib.parse
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -65,11 +63,8 @@ class Endpoint:
         self.name = f"{model} at {base}"
 
     @classmethod
-    def from_environment(cls, url: str = "") -> Endpoint:
-        """The endpoint of the environment's variables; `url` goes before theirs.
-
-        Raises UserError: address or model is missing.
-        """
+    def from_environment(cls, url: str = "") -> Self:
+        """The endpoint of the environment's variables; `url` goes before theirs."""
         settings = {name: setting(name) for name in (URL, MODEL, KEY)}
         for name, value in ((URL, url or settings[URL]), (MODEL, settings[MODEL])):
             if not value:
@@ -88,10 +83,7 @@ class Endpoint:
         self, messages: Messages, schema: dict[str, Any], temperature: float, seed: int, tokens: int,
         stop: threading.Event,
     ) -> Completion:
-        """One completion; a server without structured output is not asked for it again.
-
-        Raises LlmFailed: a server that cannot be used.
-        """
+        """One completion; a server without structured output is not asked for it again."""
         turns = with_schema(messages, schema)
         body: dict[str, Any] = {
             "model": self.model, "messages": turns, "temperature": temperature, "seed": seed,

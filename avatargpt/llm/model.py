@@ -5,8 +5,6 @@ or more of ``values`` and the ``answer``. Values are data, not instructions: the
 brackets cannot end the ``<data>`` that a file fences them with. Answers are stored on the disk (`AnswerCache`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from string import Template
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -49,10 +47,7 @@ class Prompt(Strict):
     examples: list[Example] = Field(min_length=2)  # sent as earlier turns
 
     def messages(self, values: Mapping[str, Any]) -> Messages:
-        """The turns to send: the constant part first, so that a model that has read it once need not read it again.
-
-        Raises UserError: a slot without a value.
-        """
+        """The turns to send: the constant part first, so that a model that has read it once need not read it again."""
         out = [{"role": "system", "content": self.system.strip()}]
         for example in self.examples:
             out.append({"role": "user", "content": self._question(example.values)})
@@ -177,7 +172,7 @@ class Limits(Strict):
     samples: Annotated[PositiveInt, Field(le=16)] | None = None
 
     @classmethod
-    def of(cls, text: str | None) -> Limits:
+    def of(cls, text: str | None) -> Self:
         """From ``seconds=30,price=0.15/0.6,money=0.5``; a single price goes for prompts and answers.
 
         Raises UserError: an unknown name, no number or one out of bounds, money without a price.
@@ -267,10 +262,7 @@ def with_schema(messages: Messages, schema: dict[str, Any]) -> Messages:
 
 
 def read_answer(text: str, model: type[M]) -> M:
-    """The object in an answer, also between other words or in a code fence.
-
-    Raises Malformed: none, or not of the model.
-    """
+    """The object in an answer, also between other words or in a code fence."""
     if len(text) > MAX_ANSWER:
         raise Malformed(f"{len(text)} characters; at most {MAX_ANSWER}")
     start, end = text.find("{"), text.rfind("}")

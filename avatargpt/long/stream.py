@@ -146,7 +146,6 @@ class MotionStream:
     """One continuous motion from codes that arrive in pieces, with a state of constant size.
 
     Args:
-        tokenizer: of the body.
         radius: metres around the start that the path stays within; None = anywhere.
         lock_feet: hold feet that stand (`avatargpt.body.contact`).
         lift: raise a body that has sunk into the floor (`avatargpt.body.contact`).

@@ -54,7 +54,6 @@ def similar_pairs(sentences: np.ndarray, sides: np.ndarray, min_cosine: float = 
     Args:
         sentences: (N, D) unit vectors. sides: (N,) of `sides_of`: opposite sides are never the same, although the
             vectors of "the left hand" and "the right hand" have a cosine of 0.98.
-        min_cosine: above which two sentences say nearly the same.
 
     Returns:
         (N, N) bool.

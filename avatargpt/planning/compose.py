@@ -1,11 +1,10 @@
 """Composition of a plan: the choice of activities from a whole plan, their physical order, and their wording."""
 # Rules, not a network. Texts carry marks in place of the actor until `Person.says` fills them in.
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -300,11 +299,11 @@ class State:
     count: int = 0  # activities so far
 
     @classmethod
-    def fresh(cls) -> State:
+    def fresh(cls) -> Self:
         """Of an empty plan."""
         return cls(START, set(), set())
 
-    def copy(self) -> State:
+    def copy(self) -> Self:
         """A copy for trials."""
         return replace(self, steps=set(self.steps), tasks=set(self.tasks))
 

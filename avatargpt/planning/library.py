@@ -91,7 +91,6 @@ def neutral(text: str, actor: str, step: bool = True) -> str:
     """A plan text with marks in place of its actor.
 
     Args:
-        text: a step or a task.
         actor: gender of the plan's actor; the other one's pronouns become marks of the other person.
         step: steps begin with their subject, which is taken for the actor.
     """
@@ -221,7 +220,6 @@ def who(scene: str, genders: dict[str, str], default: str = "he") -> Person:
     """The actor of a scene.
 
     Args:
-        scene: in words.
         genders: name or role -> gender, as the library learned it.
         default: gender in the nearest scenes, for scenes that do not tell.
     """

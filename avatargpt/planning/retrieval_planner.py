@@ -282,11 +282,7 @@ class RetrievalPlanner:
         return [stories[int(i)] for i in order]
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
-        """Any planning direction: a list of steps, or one sentence in a list.
-
-        Args:
-            task: one of ``instruct_data.planning.PLANNING_TASKS``. slots: its texts; steps joined by semicolons.
-        """
+        """Any planning direction: a list of steps, or one sentence in a list."""
         texts = check_slots(task, slots)
         steps = tuple(s.strip() for s in texts.get("steps", "").split(SEPARATOR.strip()) if s.strip())
         about = texts.get("activity", "")

@@ -96,12 +96,7 @@ class Planner(Protocol):
     def next_activity(
         self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
-        """The activity after `past`, in an endless scene.
-
-        Args:
-            past: the last activities (a bounded memory), oldest first; may be empty.
-            described: the description of the last motion, may be empty.
-        """
+        """The activity after `past`, in an endless scene."""
         ...
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:

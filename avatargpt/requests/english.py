@@ -1,14 +1,12 @@
 """English: lemmas, counts, manners and word overlap; people; the checks of language."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -155,7 +153,7 @@ class WordIndex:
     norms: np.ndarray  # (n,) float32, lengths of the texts' bags
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> WordIndex:
+    def of(cls, texts: Sequence[str]) -> Self:
         """Of the n texts that requests are compared with."""
         count = len(texts)
         # all texts in one pass, for a first answer waits for this: a line break ends a text

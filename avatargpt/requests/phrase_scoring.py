@@ -293,11 +293,7 @@ CLASSIFIER_ARRAYS = ("mean", "scale", "w1", "b1", "w2", "v1", "c1", "v2", "c2")
 
 
 def features(scores: PhraseScores, group: np.ndarray, members: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Evidence for the nearest actions: (A,) actions, the nearest first, and (A, F) features.
-
-    Args:
-        group: (n,) number of each phrasing's action. members: per action its rows.
-    """
+    """Evidence for the nearest actions: (A,) actions, the nearest first, and (A, F) features."""
     best = np.full(len(members), -np.inf)
     np.maximum.at(best, group, scores.scores)
     actions = ranked(best, COMPARED_ACTIONS)

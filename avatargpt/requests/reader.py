@@ -1,7 +1,5 @@
 """`RequestReader`: words to typed requests, by a network that copies words."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -325,7 +323,7 @@ class RequestReader:
         return self.vocabulary.decode(before), probabilities
 
     @classmethod
-    def of(cls, folder: str | os.PathLike[str]) -> RequestReader | None:
+    def of(cls, folder: str | os.PathLike[str]) -> Self | None:
         """That of a model folder, None where it has none; raises as `load` does."""
         return cls.load(folder) if (Path(folder) / f"{FILE_NAME}.json").is_file() else None
 
@@ -334,7 +332,7 @@ class RequestReader:
         save_part(self.network, folder, FILE_NAME, VERSION, dtype)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> RequestReader:
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Raises UserError: not there, damaged, or of another version."""
         return cls(load_part(folder, FILE_NAME, VERSION, lambda shape: RequestNetwork(RequestConfig(**shape))))
 

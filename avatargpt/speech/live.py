@@ -278,12 +278,7 @@ class Playout:
 
 
 class Listener:
-    """Reads a source of sound on a thread of its own, from now on: what waits in a pipe has no time of arrival.
-
-    Args:
-        parts: blocks of samples (n,), such as `pipe_blocks` gives. rate: samples a second.
-        late: called once with the seconds of sound that were too old when `blocks` was called, where there are any.
-    """
+    """Reads a source of sound on a thread of its own, from now on: what waits in a pipe has no time of arrival."""
 
     def __init__(self, parts: Iterable[np.ndarray], rate: int, late: Callable[[float], None]) -> None:
         self._playout, self._late = Playout(rate, time.monotonic()), late
@@ -307,10 +302,7 @@ class Listener:
             self._changed.notify_all()
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Blocks (n,) of at most one video frame, each when it is due; silence where nothing comes.
-
-        Raises UserError: what the source raises, or not one sample came.
-        """
+        """Blocks (n,) of at most one video frame, each when it is due; silence where nothing comes."""
         with self._changed:
             dropped = self._playout.begin(time.monotonic())
         if dropped > 0:

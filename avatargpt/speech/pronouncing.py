@@ -68,10 +68,7 @@ class TranscriptWord:
 
 
 def transcript_words(text: str) -> list[TranscriptWord]:
-    """The words of a transcript. Parts in [] or <>, such as [laughs], are not spoken and left out.
-
-    Raises UserError: no words, or one whose letters are not those of English.
-    """
+    """The words of a transcript. Parts in [] or <>, such as [laughs], are not spoken and left out."""
     text = _NOT_SPOKEN.sub(lambda m: _PART.sub(_PLACEHOLDER, m[0]), text)  # as many parts between spaces as before
     parts = [unicodedata.normalize("NFKC", part).translate(_PLAIN) for part in text.split()]
     capitals = sum(c.isupper() for c in text) > 0.7 * max(1, sum(c.isalpha() for c in text))
@@ -157,10 +154,7 @@ def _suffix_phones(suffix: str, phones: str, last: str) -> tuple[str, ...]:
 # Dictionary
 @lru_cache(maxsize=1)
 def cmudict() -> dict[str, list[tuple[str, ...]]]:
-    """Word in lower case -> its pronunciations, the usual one first: ARPAbet phones, vowels with stress (AE1).
-
-    Raises UserError: the package is not installed.
-    """
+    """Word in lower case -> its pronunciations, the usual one first: ARPAbet phones, vowels with stress (AE1)."""
     table: dict[str, list[tuple[str, ...]]] = {}
     with _dictionary_file().open(encoding="utf-8") as file:
         for line in file:

@@ -161,7 +161,6 @@ def transcribe(
     with a note.
 
     Args:
-        audio: as in `align`.
         whisper: a size (tiny, base, small, medium, large-v3 ...: downloaded once from Hugging Face), the id of a
             repository there, a folder in CTranslate2's format, or a model of `load_whisper`.
         model: scores phones, as in `align`.

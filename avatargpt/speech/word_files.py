@@ -73,10 +73,7 @@ def read(path: str | os.PathLike[str], seconds: float | None = None) -> Words:
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8 or UTF-16, line ends as they are.
-
-    Raises UserError: missing, empty, too large, or another encoding.
-    """
+    """A text file in UTF-8 or UTF-16, line ends as they are."""
     try:
         data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
     except OSError as e:
@@ -103,10 +100,7 @@ def check_target(path: Path) -> None:
 
 
 def write(words: Words, path: str | os.PathLike[str]) -> Path:
-    """Write word times in the format of the suffix: `WRITE_SUFFIXES`. Subtitles hold times of phrases alone.
-
-    Raises UserError: another suffix, or a place that cannot be written.
-    """
+    """Write word times in the format of the suffix: `WRITE_SUFFIXES`. Subtitles hold times of phrases alone."""
     path = Path(path)
     check_target(path)
     suffix = path.suffix.lower()

@@ -1,11 +1,9 @@
 """`Words`: the words of a recording with their times, phones and phrases."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,7 +28,7 @@ class Word:
     phones: tuple[Phone, ...] = ()  # in order, without pauses; empty where they are not known
     confidence: float | None = None  # 0 to 1; None = not known
 
-    def clamped(self, start: float, end: float) -> Word:
+    def clamped(self, start: float, end: float) -> Self:
         """The word with its phones as far as they lie between two seconds."""
         def clamp(t: float) -> float:
             return min(max(t, start), end)

@@ -17,7 +17,7 @@ from avatargpt.config import Schedule
 from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, DriverOutput
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
-from avatargpt.metrics.lip_sync import CLOSED_PRESS, CONTACT_ROLL, MOUTH, movements
+from avatargpt.metrics.face import CLOSED_PRESS, CONTACT_ROLL, MOUTH, movements
 from avatargpt.speech.phones import ARPABET, CLOSED, LABIODENTAL
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.train.loop import run

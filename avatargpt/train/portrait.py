@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from avatargpt.config import Schedule
 from avatargpt.export.head import shaped, turned
-from avatargpt.export.landmarks import landmark_image, landmarks
 from avatargpt.export.renderers import Look, MeshRenderer
-from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
+from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor, landmark_image, landmarks
 from avatargpt.train.checkpoints import INSTEAD
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime

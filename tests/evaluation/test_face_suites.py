@@ -15,7 +15,7 @@ from avatargpt.evaluation.speech import GUESSES, SENTENCES, StrokeMatcher, guess
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.gesture.semantics import ClassGuesser, GestureBank
-from avatargpt.metrics import lip_sync
+from avatargpt.metrics import face
 from avatargpt.speech.words import Word, Words
 from avatargpt.train.speech_data import corpus
 from avatargpt.train.speech_data.corpus import SpeechClip
@@ -218,8 +218,8 @@ def test_distances_from_recordings_rank_what_needs_no_model() -> None:
 
 def test_lag_of_a_shifted_curve() -> None:
     x = np.convolve(np.random.default_rng(0).standard_normal(200), np.hanning(9), "same")
-    assert lip_sync.best_lag(x[:-2], x[2:]) == pytest.approx(2000 / 30, abs=5)
-    assert lip_sync.best_lag(x, x) == pytest.approx(0, abs=1)
+    assert face.best_lag(x[:-2], x[2:]) == pytest.approx(2000 / 30, abs=5)
+    assert face.best_lag(x, x) == pytest.approx(0, abs=1)
 
 
 def test_errors_are_those_of_words_that_both_have() -> None:

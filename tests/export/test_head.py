@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt.export.head import PIVOT, head, shaped, turned, vertex_normals
-from avatargpt.export.landmarks import landmarks
+from avatargpt.face.portrait import landmarks
 from vqvae import arkit
 from vqvae.face import turns
 

@@ -23,7 +23,7 @@ from avatargpt.face.audio_model.network import (
     clause_clock,
     long_term_spectrum,
 )
-from avatargpt.metrics.lip_sync import closed
+from avatargpt.metrics.face import closed
 from avatargpt.speech.audio import RATE, frame_end
 from avatargpt.speech.features import extract
 from avatargpt.train.speech_data.validation import predict

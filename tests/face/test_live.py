@@ -16,7 +16,7 @@ from avatargpt.face.audio_model.conditioning import FEELING_CHANGE, RELEASE, Cla
 from avatargpt.face.audio_model.controls import Controls, LiveControls, spans_after
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.instructions.parser import doubt
-from avatargpt.face.live import MAX_CHARACTERS, MAX_WAITING, CommandQueue, CommandReader, parse_command, run_live
+from avatargpt.face.pipeline import MAX_CHARACTERS, MAX_WAITING, CommandQueue, CommandReader, parse_command, run_live
 from avatargpt.speech import live
 from avatargpt.speech.audio import FPS
 from instruct_data.face.score import Event, Score

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt.face.audio_model.visemes import STYLE, phone_track, viseme_curves
-from avatargpt.metrics.lip_sync import MOUTH, Lips, channel, closed, closure_lags, rounding, touching
+from avatargpt.metrics.face import MOUTH, Lips, channel, closed, closure_lags, rounding, touching
 from avatargpt.speech.phones import INDEX, Phone, from_arpabet, from_ipa
 from tests.factories import PHONES, phones_at
 from vqvae import arkit

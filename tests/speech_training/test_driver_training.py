@@ -13,7 +13,7 @@ from avatargpt.face.audio_model.conditioning import Clause, Feeling
 from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, DriverOutput
 from avatargpt.face.audio_model.visemes import viseme_curves
-from avatargpt.metrics.lip_sync import Lips, closed
+from avatargpt.metrics.face import Lips, closed
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.speech.phones import Phone
 from avatargpt.train import audio_model

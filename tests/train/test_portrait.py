@@ -14,9 +14,17 @@ from PIL import Image
 
 from avatargpt.config import resolve
 from avatargpt.export.head import head, shaped, turned
-from avatargpt.export.landmarks import COUNT, carried, landmark_image, landmarks
 from avatargpt.export.renderers import Look, MeshRenderer
-from avatargpt.face.portrait import FILE, Portrait, PortraitNetwork, PortraitShape
+from avatargpt.face.portrait import (
+    COUNT,
+    FILE,
+    Portrait,
+    PortraitNetwork,
+    PortraitShape,
+    carried,
+    landmark_image,
+    landmarks,
+)
 from avatargpt.train.command import main
 from avatargpt.train.portrait import Take, filmed, measured, rendered
 from vqvae import arkit

@@ -503,10 +503,6 @@ class Driver:
 
         Args:
             audio: a sound file, samples (n,) or (n, channels) at `rate`, or None: no speech, `seconds` of it.
-            direction: emotion and facial instructions over time.
-            style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`.
-            head: ``rule`` or ``recorded``.
-            progress: called with the number of frames so far.
 
         Raises:
             UserError: a file that is no sound, samples that are not finite, neither sound nor seconds, more than 2 h.

@@ -220,11 +220,7 @@ class DriverNetwork(nn.Module):
 
     @torch.no_grad()
     def clip_output(self, features: np.ndarray, text: Text | None = None) -> DriverOutput:
-        """Features (T, 332) of a clip, followed by silence -> outputs (1, T, ..) of the video's frames.
-
-        Args:
-            text: of T + look_ahead frames.
-        """
+        """Features (T, 332) of a clip, followed by silence -> outputs (1, T, ..) of the video's frames."""
         return self.apply_heads(*self.clip_states(features, text))
 
     def clip_states(self, features: np.ndarray, text: Text | None = None) -> tuple[Tensor, Tensor | None]:

@@ -23,11 +23,9 @@ def peaks(
     """Number of peaks that stand out.
 
     Args:
-        signal: (T,) any unit.
         rise: least prominence of a peak, same unit.
         gap: seconds between two of them at least.
         share: least prominence as a share of the signal's range: what trembles beside large peaks is none.
-        ends: whether the clip may begin or end at a peak.
         within: how far below the highest a peak may be, same unit.
     """
     from scipy.signal import find_peaks

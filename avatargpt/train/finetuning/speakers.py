@@ -14,7 +14,7 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.gesture.features import prosody
 from avatargpt.gesture.network import NAME, GestureDriver, Material
 from avatargpt.gesture.words import WordEncoder, word_encoder
-from avatargpt.metrics.lip_sync import MOUTH
+from avatargpt.metrics.face import MOUTH
 from avatargpt.speech.features import extract
 from avatargpt.speech.word_files import read as read_words
 from avatargpt.train.audio_model import DriverRecipe, DriverStage, DriverTraining

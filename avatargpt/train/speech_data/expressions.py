@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from avatargpt.face.audio_model.conditioning import Clause, Feeling
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.face.instructions.scores import ON_ONE_SIDE, clauses_of, feelings_of, side_of
-from avatargpt.metrics.lip_sync import MOUTH
+from avatargpt.metrics.face import MOUTH
 from avatargpt.speech.audio import FPS
 from instruct_data.face.actions import action_names
 from instruct_data.face.compose import composed

@@ -12,7 +12,7 @@ from torch import Tensor
 from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.driver import RecordedMouth
 from avatargpt.face.audio_model.network import DriverNetwork
-from avatargpt.metrics.lip_sync import Lips, channel, correlation, pressing, rounding
+from avatargpt.metrics.face import Lips, channel, correlation, pressing, rounding
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.features import silence
 from avatargpt.speech.phones import Phone
