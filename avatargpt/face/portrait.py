@@ -269,11 +269,11 @@ class Portrait:
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
+    def load(cls, folder: str | os.PathLike[str]) -> Portrait:
         """The portrait of a folder. Raises UserError: not there or damaged."""
         from safetensors.torch import load_file
 
-        def build(state: dict[str, Tensor]) -> Self:
+        def build(state: dict[str, Tensor]) -> Portrait:
             fields = zip(PortraitShape.model_fields, state.pop("shape").tolist(), strict=True)
             network = PortraitNetwork(PortraitShape.read(dict(fields), "shape"))
             network.load_state_dict(state)

@@ -1,9 +1,10 @@
 """FGD: Frechet distance of the codes that a small auto-encoder gives to rotations of the upper body."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -87,11 +88,11 @@ class GestureFeatures:
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str] | None = None) -> Self:
+    def load(cls, folder: str | os.PathLike[str] | None = None) -> GestureFeatures:
         """The encoder of a folder; None = of the packaged weights."""
         from safetensors.torch import load_file
 
-        def make(state: dict[str, Tensor]) -> Self:
+        def make(state: dict[str, Tensor]) -> GestureFeatures:
             latent = len(state["encoder.7.bias"])
             network = GestureAutoEncoder(len(state["encoder.0.bias"]), latent)
             missing = {k: v for k, v in network.state_dict().items() if k not in state}
