@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from avatargpt.avatar import pipeline
     from avatargpt.avatar.pipeline import AvatarPipeline
     from avatargpt.export.avatar import AvatarMotion
+    from avatargpt.gesture.features import TimedWord
     from avatargpt.gesture.pipeline import GesturePipeline
     from avatargpt.gesture.semantics import Manner
     from avatargpt.gesture.stream import MotionStream
-    from avatargpt.gesture.words import TimedWord
     from avatargpt.lm.generate import Generator
     from avatargpt.lm.network import Network
     from avatargpt.speech.words import Words

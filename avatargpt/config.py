@@ -70,11 +70,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def resolve(address: str | Path | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """A configuration as a dict: the file, its variant, and ``KEY.KEY=VALUE`` overrides on top.
-
-    Args:
-        address: None = the overrides alone.
-    """
+    """A configuration as a dict: the file, its variant, and ``KEY.KEY=VALUE`` overrides on top."""
     path, name = _split(str(address or ""))
     data = read_yaml(path) if address else {}
     if not isinstance(data, dict):

@@ -41,8 +41,8 @@ from vqvae.smoothing import gaussian
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.driver import FaceStream
+    from avatargpt.gesture.features import TimedWord
     from avatargpt.gesture.stream import MotionStream
-    from avatargpt.gesture.words import TimedWord
     from instruct_data.face.score import Score
 
 # Pelvis and legs under a talk of any length: a standing person, or a clip that is held or looped. Rules only.

@@ -298,11 +298,7 @@ def layered(lower: Motion, upper: Motion) -> Motion:
 
 
 def at_rest(before: Motion, motion: Motion, seed: int, longer: bool = True) -> Motion | None:
-    """`motion` by the body that `before` leaves sitting or kneeling, which follows it; None where it stands.
-
-    Args:
-        longer: by the time of hands to come and go.
-    """
+    """`motion` by the body that `before` leaves sitting or kneeling, which follows it; None where it stands."""
     if not rests(before):
         return None
     frames = len(motion) + (2 * round(FADE_SECONDS * motion.fps) if longer else 0)

@@ -241,11 +241,7 @@ class Target:
 def target(
     words: str, captions: Sequence[str], similarity: Callable[[str], Sequence[float]] | None = None
 ) -> Target | None:  # fmt: skip
-    """The segments that words refer to, or None; by numbers and places, then captions' words, then meaning.
-
-    Args:
-        similarity: cosines of words to every caption.
-    """
+    """The segments that words refer to, or None; by numbers and places, then captions' words, then meaning."""
     tokens = [w.strip(".,!?;:'\"#") for w in words.lower().split()]
     tokens = [t for t in tokens if t]
     bare = [t for t in tokens if t not in _GLUE]

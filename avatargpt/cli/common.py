@@ -275,11 +275,7 @@ MAX_TEXTS = 10_000
 
 
 def option(declaration: str, description: str, **details: Any) -> Any:
-    """A command-line option.
-
-    Args:
-        declaration: its names and the placeholder of its value, such as ``-n --num K``; a flag has no placeholder.
-    """
+    """A command-line option."""
     words = declaration.split()
     names = [word for word in words if word.startswith("-")]
     return typer.Option(*names, metavar=" ".join(words[len(names) :]) or None, help=description, **details)

@@ -28,11 +28,7 @@ Animation = Annotated[
 def load_motion(
     path: Path, up: str | None = None, fps: float | None = None, avatars: bool = False, animation: str | None = None
 ) -> Any:
-    """A file's motion, body or face, with the values of ``--up``, ``--from-fps`` and ``--animation``.
-
-    Args:
-        avatars: whether it may be both in one.
-    """
+    """A file's motion, body or face, with the values of ``--up``, ``--from-fps`` and ``--animation``."""
     from avatargpt import export
     from instruct_data.sources.face_files import mediapipe_kind
     from vqvae.motion import MAX_FPS, MIN_FPS

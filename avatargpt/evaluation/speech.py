@@ -207,12 +207,7 @@ class StrokeMatcher:
 
 
 def guesses(path: Path, guess: ClassGuesser | None = None, classes: WordClasses | None = None) -> dict[str, Any]:
-    """Precision over words with a guessed class, recall over words with a class, false guesses over words without.
-
-    Args:
-        path: rows of a ``word``, a ``text`` that has it, and its ``class``, empty = none.
-        guess, classes: default: those of run time.
-    """
+    """Precision over words with a guessed class, recall over words with a class, false guesses over words without."""
     table, guess = classes or word_classes(), guess or packaged_guesser()
     right: list[bool] = []
     recall: list[bool] = []

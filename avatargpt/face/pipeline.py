@@ -176,9 +176,6 @@ class FacePipeline:
         """The scores of instructions in clips of so many seconds, None for an empty one.
 
         Readings are squeezed into sound and spread over requested seconds; times of `scores` stay as written.
-
-        Args:
-            seconds: of the clips; None = as long as each takes. has_sound: whether the clips have. words: of the sound.
         """
         reads = scores is None and any(texts)
         if reads:

@@ -1,19 +1,233 @@
-"""Audio of the gesture network: prosody of each frame at 30 fps, loudness of words, two voices in step.
+"""Features of the gesture network: of sound, and of words as hidden states of a frozen language model.
 
-Frame n is the sound from n / 30 s to (n + 1) / 30 s. Frames are placed by counting samples, so nothing drifts.
+The states of a word are held over its frames. The last sub-token represents a word (LLAniMation, arXiv 2405.08042).
+Frames without speech are zero. A phrase is encoded at once, with the words before it as context: models that look both
+ways see the rest of their phrase.
 """
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from avatargpt.gesture.words import TimedWord
+from avatargpt.lm.checkpoint import no_bars
 from avatargpt.speech import audio as sounds
 from avatargpt.speech.audio import FPS, RATE, AudioInfo, FrameBlocks, Sound, frames_in
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, SpeechFeatures
 from avatargpt.speech.features import WIDTH as SPEECH_WIDTH
 from vqvae.errors import UserError
+from vqvae.io.files import reason, regular_file
+
+# The name of the frozen sentence encoder's states in a model's configuration.
+SENTENCE = "sentence"
+PAUSE = 0.6  # s between words at which a phrase ends
+MAX_PHRASE = 32  # words
+CONTEXT = 16  # words before a phrase that are encoded with it
+ACCEPTED = "'sentence', or a folder, a Hugging Face name or a .gguf file of a language model"
+
+
+class TimedWord(Protocol):
+    """A word with its times in seconds."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float: ...
+
+
+Word = TypeVar("Word", bound=TimedWord)
+
+
+class WordEncoder(Protocol):
+    """Maps words to vectors."""
+
+    @property
+    def name(self) -> str: ...  # as in a model's configuration
+    @property
+    def width(self) -> int: ...  # of a vector
+
+    def states(self, words: Sequence[str]) -> np.ndarray:
+        """Consecutive words of a text -> (n, width) float32; a word without tokens is zero."""
+
+
+def _spans(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    # The words joined by spaces, and the characters of each in that text.
+    text, spans = "", []
+    for word in words:
+        start = len(text) + bool(text)
+        text = f"{text} {word}" if text else word
+        spans.append((start, len(text)))
+    return text, spans
+
+
+def _last_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
+    # The last token of each word, -1 where it has none.
+    out = [-1] * len(spans)
+    word = 0
+    for token, (start, end) in enumerate(offsets):
+        if end <= start:
+            continue  # a special token
+        while word < len(spans) - 1 and spans[word][1] < end:
+            word += 1
+        if start < spans[word][1] and end > spans[word][0]:
+            out[word] = token
+    return out
+
+
+def _word_states(states: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+    # (tokens, width) -> (words, width) float32.
+    out = np.zeros((len(tokens), states.shape[1]), np.float32)
+    for i, token in enumerate(tokens):
+        if token >= 0:
+            out[i] = states[token]
+    return out
+
+
+class SentenceWords:
+    """Token states of the frozen sentence encoder (all-MiniLM-L6-v2), the default: (n, 384)."""
+
+    name, width = SENTENCE, 384
+    _MAX_TOKENS = 512
+
+    def __init__(self, device: str = "cpu") -> None:
+        from tokenizers import Tokenizer
+
+        from avatargpt.lm.text_encoder import LAYERS, SentenceEncoder
+        from avatargpt.resources import sentence_model_folder
+
+        self._model, self._device = SentenceEncoder(LAYERS, device), device
+        self._tokenizer = Tokenizer.from_file(str(sentence_model_folder() / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self._MAX_TOKENS)
+
+    def states(self, words: Sequence[str]) -> np.ndarray:
+        import torch
+
+        text, spans = _spans([w.lower() for w in words])
+        encoding = self._tokenizer.encode(text)
+        ids = torch.tensor([encoding.ids], device=self._device)
+        with torch.inference_mode():
+            states = self._model(ids, torch.ones_like(ids))[-1][0].float().cpu().numpy()
+        return _word_states(states, _last_tokens(encoding.offsets, spans))
+
+
+class LanguageModelWords:
+    """Last hidden states of a causal or encoder model of Hugging Face: by name, folder, or GGUF file."""
+
+    def __init__(self, name: str, device: str = "cpu") -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        where, options = name, {}
+        if name.endswith(".gguf"):
+            file = regular_file(name, "a GGUF file of a language model is needed")
+            where, options = str(Path(file).parent), {"gguf_file": Path(file).name}
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(where, **options)
+            with no_bars():
+                model, info = AutoModel.from_pretrained(where, output_loading_info=True, **options)
+        except Exception as e:  # the library raises whatever the files make it raise
+            raise UserError(f"{name}: no language model ({reason(e)}); accepted: {ACCEPTED}") from None
+        if not self._tokenizer.is_fast:
+            raise UserError(f"{name}: its tokenizer gives no offsets; accepted: one with tokenizer.json")
+        missing = sorted(k for k in info["missing_keys"] if ".layer" in f".{k}")
+        if missing:  # transformers would go on with random ones
+            raise UserError(f"{name}: an incomplete language model ({missing[0]} is missing); accepted: {ACCEPTED}")
+        model = model.get_encoder() if model.config.is_encoder_decoder else model
+        self._model, self._device = model.eval().to(device), device
+        self.name, self.width = name, int(model.config.hidden_size)
+
+    def states(self, words: Sequence[str]) -> np.ndarray:
+        import torch
+
+        text, spans = _spans(words)
+        encoding = self._tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
+        offsets = [(int(a), int(b)) for a, b in encoding.pop("offset_mapping")[0]]
+        inputs = {k: v.to(self._device) for k, v in encoding.items() if k in ("input_ids", "attention_mask")}
+        if not offsets:
+            return np.zeros((len(words), self.width), np.float32)
+        with torch.inference_mode():
+            output = self._model(**inputs, output_hidden_states=True)
+        states = output.hidden_states[-1][0].float().cpu().numpy()
+        return _word_states(states, _last_tokens(offsets, spans))
+
+
+def word_encoder(name: str, device: str = "cpu") -> WordEncoder:
+    """The encoder of a configuration's name. Raises UserError where it cannot be loaded."""
+    return SentenceWords(device) if name == SENTENCE else LanguageModelWords(name, device)
+
+
+def phrases(words: Iterable[Word]) -> Iterator[list[Word]]:
+    """Runs of at most `MAX_PHRASE` words with at most `PAUSE` seconds between any two."""
+    phrase: list[Word] = []
+    for w in words:
+        if phrase and (w.start - phrase[-1].end > PAUSE or len(phrase) == MAX_PHRASE):
+            yield phrase
+            phrase = []
+        phrase.append(w)
+    if phrase:
+        yield phrase
+
+
+def frame_span(word: TimedWord) -> tuple[int, int]:
+    """Frames [first, stop) of a word, at least one."""
+    first = round(word.start * FPS)
+    return first, max(round(word.end * FPS), first + 1)
+
+
+class WordRows:
+    """Rows of consecutive frames from words with times; words are dropped as their frames pass."""
+
+    def __init__(self, encoder: WordEncoder, words: Iterable[TimedWord] = ()) -> None:
+        self._encoder, self.width = encoder, encoder.width
+        self._phrases: deque[tuple[list[tuple[str, int, int]], list[str]]] = deque()  # words with frames, context
+        self._encoded: deque[tuple[int, int, np.ndarray]] = deque()  # frames and state of each word in reach
+        self._context: list[str] = []
+        self._frame, self._last = 0, 0.0
+        self.say(words)
+
+    def say(self, words: Iterable[TimedWord]) -> None:
+        """Add words, in order; frames that have passed are not changed."""
+        for phrase in phrases(self._checked(words)):
+            self._phrases.append(([(w.text, *frame_span(w)) for w in phrase], self._context))
+            self._context = [*self._context, *(w.text for w in phrase)][-CONTEXT:]
+
+    def _checked(self, words: Iterable[TimedWord]) -> Iterator[TimedWord]:
+        for w in words:
+            if not (math.isfinite(w.start) and math.isfinite(w.end) and 0 <= w.start <= w.end):
+                raise UserError(f"word {w.text!r} from {w.start} s to {w.end} s; accepted: 0 or later, no end before "
+                                "its start")  # fmt: skip
+            if w.start < self._last - 1e-6:
+                raise UserError(f"word {w.text!r} at {w.start:.2f} s comes after one at {self._last:.2f} s; accepted: "
+                                "words in the order in which they are spoken")  # fmt: skip
+            self._last = w.start
+            yield w
+
+    def take(self, frames: int) -> np.ndarray:
+        """Rows of the next frames, (frames, width) float32."""
+        out = np.zeros((frames, self.width), np.float32)
+        start, stop = self._frame, self._frame + frames
+        while self._phrases and self._phrases[0][0][0][1] < stop:
+            phrase, context = self._phrases.popleft()
+            states = self._encoder.states([*context, *(text for text, _, _ in phrase)])[len(context) :]
+            pairs = zip(phrase, states, strict=True)
+            self._encoded.extend((first, last, state) for (_, first, last), state in pairs)
+        for first, last, state in self._encoded:
+            if first < stop and last > start:
+                out[max(first - start, 0) : last - start] = state
+        while self._encoded and self._encoded[0][1] <= stop:
+            self._encoded.popleft()
+        self._frame = stop
+        return out
+
+
+# Audio of the gesture network: prosody of each frame at 30 fps, loudness of words, two voices in step.
+# Frame n is the sound from n / 30 s to (n + 1) / 30 s. Frames are placed by counting samples, so nothing drifts.
 
 # The name of these features in a model's configuration.
 PROSODY = "prosody"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from avatargpt.gesture.features import TimedWord
 from avatargpt.gesture.semantics import GestureBank, Manner, StrokePlanner
-from avatargpt.gesture.words import TimedWord
 from instruct_data.gesture import performing
 from instruct_data.gesture.performing import BACK, BEFORE, REACH, RISE, minimum_jerk, stroke_poses
 from instruct_data.gesture.plan import Placed
@@ -117,12 +117,7 @@ class _ArmState:
 
 
 class SemanticOverlay:
-    """The overlay of one talk, frame by frame; frames are counted from 0.
-
-    Args:
-        planner: of strokes; None = no semantic gestures. words: known by now. loudness: see `StrokePlanner`.
-        listener: behaviour while the interlocutor speaks; None = there is none.
-    """
+    """The overlay of one talk, frame by frame; frames are counted from 0."""
 
     def __init__(
         self, bank: GestureBank, manner: Manner, planner: StrokePlanner | None = None, words: Sequence[TimedWord] = (),

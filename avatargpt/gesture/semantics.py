@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from avatargpt.gesture.words import TimedWord
+from avatargpt.gesture.features import TimedWord
 from avatargpt.requests.vector_index import unpacked, xz
 from avatargpt.speech.phones import VOWELS
 from instruct_data.gesture.plan import BEAT, MARKS, Found, Placed, WordClasses

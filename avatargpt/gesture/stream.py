@@ -17,9 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatargpt.gesture.features import MAX_LENGTH_DIFFERENCE, PROSODY, ProsodyStream, unequal_lengths
+from avatargpt.gesture.features import (
+    MAX_LENGTH_DIFFERENCE,
+    PROSODY,
+    ProsodyStream,
+    TimedWord,
+    WordEncoder,
+    WordRows,
+    unequal_lengths,
+)
 from avatargpt.gesture.network import DEFAULT_OPTIONS, HEADS, UNKNOWN, GestureDriver, GestureInput, GestureOptions
-from avatargpt.gesture.words import TimedWord, WordEncoder, WordRows
 from avatargpt.speech.audio import FPS, RATE
 from avatargpt.speech.live import NO_SOUND, LiveRun, Sender, run_stream
 from vqvae.errors import UserError
@@ -71,11 +78,7 @@ class Sampler:
 
 
 class WindowedDecoder:
-    """Streaming decoder: codes (k, R) in, frames of the tokens whose window is complete out.
-
-    Args:
-        decoder: the tokenizer. downsample: n, frames of a token. levels, features: R, F.
-    """
+    """Streaming decoder: codes (k, R) in, frames of the tokens whose window is complete out."""
 
     def __init__(self, decoder: MotionTokenizer, downsample: int, levels: int, features: int) -> None:
         self._decoder, self._frames, self._features = decoder, downsample, features
@@ -164,11 +167,7 @@ class GestureChunk:
 
 
 class GestureStream:
-    """The network at work on one talk, fed with rows of features at 30 fps.
-
-    Args:
-        words, other, other_words: whether rows of the words, the interlocutor's sound and words are pushed, too.
-    """
+    """The network at work on one talk, fed with rows of features at 30 fps."""
 
     def __init__(
         self, driver: GestureDriver, options: GestureOptions = DEFAULT_OPTIONS, words: bool = False,

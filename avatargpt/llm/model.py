@@ -356,11 +356,7 @@ class Backend(Protocol):
         self, messages: Messages, schema: dict[str, Any], temperature: float, seed: int, tokens: int,
         stop: threading.Event,
     ) -> Completion:
-        """One answer, if possible in the form of the JSON schema.
-
-        Args:
-            tokens: at most. stop: set when nobody waits any longer.
-        """
+        """One answer, if possible in the form of the JSON schema."""
         ...
 
 

@@ -330,11 +330,7 @@ class Loop:
 
 
 class Verifier:
-    """Tests whether a motion shows its caption, by the text-motion scorer (`avatargpt.lm.scorer`).
-
-    Args:
-        model: with a scorer, a phrase index and a sentence encoder; without them every motion passes.
-    """
+    """Tests whether a motion shows its caption, by the text-motion scorer (`avatargpt.lm.scorer`)."""
 
     def __init__(self, model: BodyModel) -> None:
         self.model = model
@@ -357,9 +353,6 @@ class Verifier:
         """Number of captions of other actions that fit each motion better than its caption, (B,).
 
         Captions that mean nearly the same do not count.
-
-        Args:
-            codes: (N, R) each.
         """
         if not self.able:
             return np.zeros(len(codes), int)

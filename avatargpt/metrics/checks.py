@@ -99,11 +99,7 @@ def facts(clip: Clip) -> dict[str, Any]:
 
 
 def filled(check: Any, values: dict[str, Any] | None, partial: bool = False) -> Any:
-    """A check with every "$name" replaced; without values (None) such parameters are left out.
-
-    Args:
-        partial: leave out also the parameters that `values` lacks.
-    """
+    """A check with every "$name" replaced; without values (None) such parameters are left out."""
     if isinstance(check, list):
         return [filled(c, values, partial) for c in check]
     if isinstance(check, dict):

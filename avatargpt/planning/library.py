@@ -217,12 +217,7 @@ class Person:
 
 
 def who(scene: str, genders: dict[str, str], default: str = "he") -> Person:
-    """The actor of a scene.
-
-    Args:
-        genders: name or role -> gender, as the library learned it.
-        default: gender in the nearest scenes, for scenes that do not tell.
-    """
+    """The actor of a scene."""
     words = WORD.findall(scene)
     low = [w.lower() for w in words]
     bare = [w.removesuffix("'s") for w in low]

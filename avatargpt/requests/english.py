@@ -203,11 +203,7 @@ class WordIndex:
 
 
 class Manners:
-    """Styles by the words that name them: an adverb, a phrase ("full of energy") or a person ("an old man").
-
-    Args:
-        phrases: phrase -> style. Phrases that two styles share are left out.
-    """
+    """Styles by the words that name them: an adverb, a phrase ("full of energy") or a person ("an old man")."""
 
     def __init__(self, phrases: Mapping[str, str]) -> None:
         styles_of: dict[tuple[str, ...], set[str]] = defaultdict(set)

@@ -381,11 +381,7 @@ _TIMES = ("seconds", "total_s", "at", "until", "wait", "every", "pause")
 
 
 def assembled(target: Target, words: Sequence[str], probabilities: Sequence[float] = ()) -> MotionRequest | None:
-    """The request that a target means, None where it has no clause.
-
-    Args:
-        target: as in `instruct_data.requests.pairs`. words: of the request. probabilities: of each token.
-    """
+    """The request that a target means, None where it has no clause."""
     clauses, overall = _collected(target, words, probabilities)
     for clause in clauses:
         if clause.pop("unknown", False):

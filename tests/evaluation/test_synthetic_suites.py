@@ -11,7 +11,7 @@ import pytest
 from avatargpt import evaluation
 from avatargpt.body.generate import GenerationResult
 from avatargpt.chat.timeline import Timeline, segment_of
-from avatargpt.evaluation import chat, corpus, describe, plans, prompts, requests, suites
+from avatargpt.evaluation import corpus, describe, plans, prompts, requests, suites
 from avatargpt.evaluation import judges as families_suite
 from avatargpt.evaluation.face_instructions import same_reading
 from avatargpt.evaluation.suites import Suite
@@ -349,14 +349,14 @@ def test_faces_are_read_as_meant() -> None:
 
 
 def test_faults_of_a_timeline() -> None:
-    still = chat.StandingModel(None).generate([""], 3.0)[0]
+    still = requests.StandingModel(None).generate([""], 3.0)[0]
     assert np.isfinite(still.joints).all() and still.seconds == 3.0
     line = Timeline((segment_of("a person bows twice", still, 0, True),))
     judge = requests.Judge()
-    assert not chat.timeline_faults(line, {"final": [{"action": "bow", "seconds": 3, "count": 2}]}, judge)
+    assert not requests.timeline_faults(line, {"final": [{"action": "bow", "seconds": 3, "count": 2}]}, judge)
     wrong = {"final": [{"action": "clap", "seconds": 4, "count": 3, "side": "left"}], "loops": 2, "total": 9.0}
-    assert len(chat.timeline_faults(line, wrong, judge)) == 6
-    assert chat.timeline_faults(line, {"final": []}, judge)
+    assert len(requests.timeline_faults(line, wrong, judge)) == 6
+    assert requests.timeline_faults(line, {"final": []}, judge)
 
 
 def test_suites_of_other_kinds_do_not_count() -> None:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.gesture.features import WIDTH, ProsodyStream, prosody
-from avatargpt.gesture.words import LanguageModelWords, SentenceWords, WordRows
+from avatargpt.gesture.features import WIDTH, LanguageModelWords, ProsodyStream, SentenceWords, WordRows, prosody
 from avatargpt.speech.audio import frames_in
 from tests.gesture.conftest import Spelling, Word
 from vqvae.errors import UserError

@@ -10,8 +10,7 @@ import pytest
 from safetensors import safe_open
 
 from avatargpt.evaluation.gesture import read_talks
-from avatargpt.gesture.features import prosody
-from avatargpt.gesture.words import WordRows
+from avatargpt.gesture.features import WordRows, prosody
 from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.speech.audio import RATE

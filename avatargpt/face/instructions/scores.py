@@ -49,9 +49,6 @@ def fill_score(score: Score, seconds: float, named: NamedTimes = "") -> Score:
     They stay where they end up to `MAX_TAIL` seconds before it, where the instruction names seconds and they fit, where
     it names them by the clock, and where the clip is more than `MAX_FILL` times as long. A single blink or wink only
     comes later.
-
-    Args:
-        named: how the instruction names seconds, if at all.
     """
     end = max((e.end for e in score.events), default=0.0)
     last = max(seconds - TAIL, 0.5 * seconds)

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.gesture.features import prosody
+from avatargpt.gesture.features import WordEncoder, prosody, word_encoder
 from avatargpt.gesture.network import NAME, GestureDriver, Material
-from avatargpt.gesture.words import WordEncoder, word_encoder
 from avatargpt.metrics.face import MOUTH
 from avatargpt.speech.features import extract
 from avatargpt.speech.word_files import read as read_words

@@ -24,10 +24,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from avatargpt.config import RESOLVED, save_resolved
-from avatargpt.gesture.features import PROSODY
+from avatargpt.gesture.features import PROSODY, WordEncoder, word_encoder
 from avatargpt.gesture.features import WIDTH as PROSODY_WIDTH
 from avatargpt.gesture.network import Material
-from avatargpt.gesture.words import WordEncoder, word_encoder
 from avatargpt.speech.audio import FPS
 from avatargpt.train.gesture.data import Arrays, Take, save_corpus
 from avatargpt.train.gesture.takes import clips, figures, takes_of

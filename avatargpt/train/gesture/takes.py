@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.gesture.features import prosody
-from avatargpt.gesture.words import CONTEXT, WordEncoder, frame_span, phrases
+from avatargpt.gesture.features import CONTEXT, WordEncoder, frame_span, phrases, prosody
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.phones import VOWELS
@@ -357,7 +356,7 @@ class CorpusTake:
 
 
 def word_states(words: Sequence[Word], encoder: WordEncoder) -> np.ndarray:
-    """(W, V) states of all words, phrase by phrase as in `avatargpt.gesture.words.WordRows`."""
+    """(W, V) states of all words, phrase by phrase as in `avatargpt.gesture.features.WordRows`."""
     out = [np.zeros((0, encoder.width), np.float32)]
     context: list[str] = []
     for phrase in phrases(words):

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import model_validator
 
 from avatargpt.face.audio_model.driver import Driver
-from avatargpt.gesture.words import SENTENCE
+from avatargpt.gesture.features import SENTENCE
 from avatargpt.resources import weights
 from avatargpt.speech import word_files
 from avatargpt.speech.alignment import align
@@ -266,7 +266,7 @@ class CorpusData(Strict):
     situated: Share = 0.5  # share of the sounds with a simulated recording situation (noise, echo, telephone)
     val: Share = 0.06  # share of the talks for validation; their sentences also occur in training
     store: Rate = 60.0  # minutes of motion for a tokenizer
-    words: str = SENTENCE  # encoder of words, as in `avatargpt.gesture.words`
+    words: str = SENTENCE  # encoder of words, as in `avatargpt.gesture.features`
     seed: NonNegativeInt = 0
 
 
