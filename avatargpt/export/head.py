@@ -36,7 +36,7 @@ class Head:
     follow: np.ndarray  # (V,) float32, 1 where the head's rotation carries the vertex, 0 where it stays
     parts: np.ndarray  # (V,) index into `names`
     lips: np.ndarray  # (V,) bool, the red of the lips
-    landmarks: tuple[np.ndarray, ...]  # for each of 70 facial landmarks (`landmarks.py`) the vertices whose mean it is
+    landmarks: tuple[np.ndarray, ...]  # for each of 70 facial landmarks the vertices whose mean it is
     # morphs, morph_normals: (52, V, 3) float32 displacements (metres) and changes of the normals at full weight,
     # in the order of `arkit.NAMES`. They add up linearly, as glTF viewers add them.
     morphs: np.ndarray

@@ -13,7 +13,7 @@ from golden_store import ROOT, Rows, evenly
 
 from avatargpt.chat import Conversation
 from avatargpt.chat.intent import open_intent
-from avatargpt.evaluation.chat import incoming_turn
+from avatargpt.evaluation.requests import incoming_turn
 from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.dialogue.acts import Act, Replay, write
 from instruct_data.dialogue.dialogues import Group, Turn, TurnMaker, phrases
