@@ -164,7 +164,7 @@ class EnteredFiles:
         return sorted(r for r in relative if r.split("/", 1)[0] in PACKAGES)
 
     @property
-    def rooms(self) -> set[str]:
+    def folders(self) -> set[str]:
         """Folders of these files."""
         return {name.rpartition("/")[0] for name in self.files}
 
@@ -196,23 +196,23 @@ def run_commands(folder: Path) -> dict[str, Callable[[], object]]:
 
 
 def traced(root: Path, name: str) -> tuple[int, int]:
-    """Files and rooms that one run enters, in a process of its own."""
+    """Files and folders that one run enters, in a process of its own."""
     program = f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'scripts')!r}]\n" + (
         "import contextlib, io, json, pathlib, tempfile, structure\n"
         "with tempfile.TemporaryDirectory() as d, contextlib.redirect_stdout(io.StringIO()):\n"
         f"    runs = structure.run_commands(pathlib.Path(d)); name = {name!r}\n"
         "    if name in ('describe', 'inbetween'): runs['generate']()\n"
         f"    with structure.EnteredFiles(pathlib.Path({str(root)!r})) as entered: runs[name]()\n"
-        "sys.stderr.write(chr(10) + json.dumps([len(entered.files), len(entered.rooms)]))"
+        "sys.stderr.write(chr(10) + json.dumps([len(entered.files), len(entered.folders)]))"
     )
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True,
                               text=True, input=TURN)  # fmt: skip
     try:
-        files, rooms = json.loads(done.stderr.splitlines()[-1])
+        files, folders = json.loads(done.stderr.splitlines()[-1])
     except (ValueError, IndexError):
         raise SystemExit(f"{name}: {done.stderr[-500:]}") from None
-    return files, rooms
+    return files, folders
 
 
 def main() -> int:
@@ -230,7 +230,7 @@ def main() -> int:
         return bool(circles)
     table = figures(args.root)
     for name in RUNS if args.runs else ():
-        table[f"files entered: {name}"], table[f"rooms entered: {name}"] = traced(args.root, name)
+        table[f"files entered: {name}"], table[f"folders entered: {name}"] = traced(args.root, name)
     before = json.loads(args.before.read_text(encoding="utf-8")) if args.before else {}
     for name, value in table.items():
         print(f"| {name} | {before.get(name, '')} | {value} |" if before else f"{value:>10}  {name}")

@@ -44,4 +44,4 @@ def test_files_entered_are_those_whose_functions_run(tmp_path):
             path = package / f"{name}.py"
             exec(compile(path.read_text(), str(path), "exec"), space)
         spaces["used"]["f"]()
-    assert entered.files == ["vqvae/used.py"] and entered.rooms == {"vqvae"}
+    assert entered.files == ["vqvae/used.py"] and entered.folders == {"vqvae"}
