@@ -11,17 +11,29 @@ from avatargpt.metrics.geometry.common import AnySide, Side, find_flights
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 
 ANKLES = {"left": 7, "right": 8}
+STANDING_ANKLE = 0.08  # m: height of the ankle of a foot that stands
 
 
 @predicate
 def bows(s: Signals, degrees: float = 17.0) -> Verdict:
-    """The trunk leans forward by `degrees` more than at the start and comes most of the way back, legs not bent low."""
+    """The trunk leans forward by `degrees` more than at the start and comes most of the way back.
+
+    Meanwhile the feet stand, the legs stay nearly straight, the trunk is not twisted, and the hands reach neither
+    forward nor to the floor.
+    """
     n = max(len(s) // 8, 2)
     start, end = float(np.median(s.pitch[:n])), float(np.median(s.pitch[-n:]))
     top = float(np.percentile(s.pitch, 97))
     ok = top - start >= degrees and top - end >= 0.45 * (top - start) and s.reach < 0.7
     ok = ok and float(s.joints[:, 0, 1].min()) > 0.6 and float(s.clearance.max()) < 0.1
-    return Verdict(ok, {"lean_deg": top - start, "back_deg": top - end})
+    bent = s.pitch - start >= 0.5 * (top - start)
+    drop = float(np.median(s.joints[:n, 0, 1]) - s.joints[bent, 0, 1].min())
+    reach = max(float(np.percentile(s.arm(h)[bent, 2], 90)) for h in "lr")
+    low = min(float(s.hand_over_floor(h)[bent].min()) for h in "lr")
+    twist = float(np.ptp(_trunk_twist(s)[bent]))
+    feet = float(np.percentile(s.velocity[bent][:, [7, 8]].max(1), 90))
+    ok = ok and drop < 0.15 and reach < 0.2 and low > 0.42 and twist < 25 and feet < 0.5
+    return Verdict(ok, {"lean_deg": top - start, "back_deg": top - end, "drop_m": drop, "hand_reach_m": reach})
 
 
 @predicate
@@ -33,7 +45,7 @@ def leans_forward(s: Signals, degrees: float = 15.0) -> Verdict:
 
 @predicate
 def jumps(s: Signals, times: int = 1, most: int = 99, height: float = 0.06, rise: float = 0.09) -> Verdict:
-    """Leaves the floor with the pelvis going up, between `times` and `most` times."""
+    """Leaves the floor and comes down again, the pelvis going up by `rise`, between `times` and `most` times."""
     count = len(find_flights(s, height, rise))
     return Verdict(times <= count <= most, {"flights": float(count), "clearance_m": float(s.clearance.max())})
 
@@ -111,8 +123,13 @@ def goes_down(s: Signals, low: float = 0.55) -> Verdict:
 
 @predicate
 def crouches(s: Signals, low: float = 0.72, times: int = 1) -> Verdict:
-    """The pelvis dips below `low` with the trunk not head-down, `times` times."""
-    count = len(runs_of((s.joints[:, 0, 1] < low) & (s.uprightness > 0.2), gap=4))
+    """The pelvis dips below `low` for 0.25 s, `times` times, the body balanced on both feet, no knee on the floor."""
+    over_ankles = pelvis(s) - s.joints[:, [7, 8], 1].min(1) + STANDING_ANKLE
+    dips = runs_of((pelvis(s) < low) & (over_ankles < low), gap=4)
+    over_feet = (balance(s) > SUPPORTED) & (balance(s) < 0.3) & (np.abs(s.local[:, 7, 2] - s.local[:, 8, 2]) < 0.45)
+    posture = over_feet & (s.joints[:, [4, 5], 1].min(1) - s.floor > 0.2) & (s.uprightness > 0.2)
+    # The posture of most of a dip counts: on the way down to a seat or to the knees the body is over the feet, too.
+    count = sum(stop - start >= 5 and bool(posture[start:stop].mean() > 0.5) for start, stop in dips)
     return Verdict(count >= times, {"dips": float(count), "lowest_m": float(s.joints[:, 0, 1].min())})
 
 
@@ -136,15 +153,20 @@ def raises_knee(s: Signals, side: AnySide = "any", times: int = 1, drop: float =
 
 
 @predicate
-def kicks(s: Signals, side: AnySide = "any", times: int = 1, height: float = 0.38, speed: float = 3.2) -> Verdict:
-    """A foot is swung up in front or to the side: ankle `height` over the floor and fast, body upright."""
+def kicks(s: Signals, side: AnySide = "any", times: int = 1, height: float = 0.25, speed: float = 3.2) -> Verdict:
+    """A foot shoots out in front or to the side, for a second at most: ankle `height` over the floor, body upright.
+
+    It gets half a metre away from under its hip, which a raised knee does not.
+    """
     count = {}
-    for name, ankle in ANKLES.items():
+    for (name, ankle), hip in zip(ANKLES.items(), (1, 2), strict=True):
+        away = np.linalg.norm((s.joints[:, ankle] - s.joints[:, hip])[:, [0, 2]], axis=1)
         out = (s.local[:, ankle, 2] > 0.2) | (np.abs(s.local[:, ankle, 0]) > 0.4)
         high = (s.joints[:, ankle, 1] - s.floor > height) & out & (s.uprightness > 0.2)
         hits = 0
         for start, stop in runs_of(high, gap=2):
-            hits += bool(s.relative_velocity[max(start - 4, 0) : stop + 4, ankle].max() >= speed)
+            fast = s.relative_velocity[max(start - 4, 0) : stop + 4, ankle].max() >= speed
+            hits += bool(fast and away[start:stop].max() >= 0.48 and stop - start <= FPS)
         count[name] = hits
     total = count.get(side, count["left"] + count["right"])
     return Verdict(total >= times, {"left": float(count["left"]), "right": float(count["right"])})
@@ -173,28 +195,40 @@ def dances(s: Signals) -> Verdict:
 
 
 @predicate
-def stands_on_one_leg(s: Signals, seconds: float = 0.8, height: float = 0.2) -> Verdict:
-    """One ankle is held `height` over the other for `seconds`, in place."""
-    duration = 0.0
-    for a, b in ((7, 8), (8, 7)):
-        mask = s.joints[:, a, 1] - s.joints[:, b, 1] > height
-        duration = max(duration, max((y - x for x, y in runs_of(mask, gap=1)), default=0) / FPS)
-    return Verdict(duration >= seconds and float(np.median(s.uprightness)) > 0.3, {"held_s": duration})
+def stands_on_one_leg(s: Signals, side: AnySide = "any", seconds: float = 0.8, height: float = 0.2) -> Verdict:
+    """Stands on the leg of `side` alone: the other ankle is held `height` over its ankle for `seconds`."""
+    duration = {}
+    for (name, ankle), lifted in zip(ANKLES.items(), (8, 7), strict=True):
+        up = s.joints[:, lifted, 1] - s.joints[:, ankle, 1] > height
+        over_foot = s.local[:, :, 2].mean(1) - s.local[:, ankle, 2] > SUPPORTED
+        duration[name] = longest(up & (pelvis(s) > SEAT) & over_foot, gap=1)
+    value = duration.get(side, max(duration.values()))
+    ok = value >= seconds and float(np.median(s.uprightness)) > 0.3
+    return Verdict(ok, {f"{k}_held_s": v for k, v in duration.items()})
+
+
+def _trunk_twist(s: Signals) -> np.ndarray:
+    """(T,) turn of the shoulders against the hips, degrees; left is positive."""
+    def yaw(left: int, right: int) -> np.ndarray:
+        across = s.joints[:, left] - s.joints[:, right]
+        return np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
+
+    return np.rad2deg(yaw(16, 17) - yaw(1, 2))
 
 
 @predicate
 def twists_trunk(s: Signals, degrees: float = 35.0, times: int = 2) -> Verdict:
     """The shoulders turn against the hips to and fro."""
-    def yaw(left: int, right: int) -> np.ndarray:
-        across = s.joints[:, left] - s.joints[:, right]
-        return np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
-
-    count = swings(np.rad2deg(yaw(16, 17) - yaw(1, 2)), degrees)
+    count = swings(_trunk_twist(s), degrees)
     return Verdict(count >= times and s.reach < 0.7, {"swings": float(count)})
 
 
 STANDING = 0.8  # m: with the pelvis above it, the trunk upright and the legs nearly straight, a body stands
-SEAT = 0.72  # m: no seat is higher
+SEAT = 0.72  # m: no ordinary seat is higher
+HIGH_SEAT = 0.82  # m: nor is a bar stool or the edge of a table
+# m from the feet to the middle of the body, forward: further back it would fall without a seat. Squats have 0 to 0.17,
+# seated bodies -0.2 or less.
+SUPPORTED = -0.1
 
 
 def pelvis(s: Signals) -> np.ndarray:
@@ -202,10 +236,14 @@ def pelvis(s: Signals) -> np.ndarray:
     return s.joints[:, 0, 1]
 
 
+def balance(s: Signals) -> np.ndarray:
+    """(T,) how far the middle of all joints is in front of the ankles, metres."""
+    return np.asarray(s.local[:, :, 2].mean(1) - s.local[:, [7, 8], 2].mean(1))
+
+
 def seated(s: Signals) -> np.ndarray:
-    """(T,) whether the body sits: pelvis low, trunk up, feet in front of it (a squat has them under it)."""
-    feet = 0.5 * (s.local[:, 7, 2] + s.local[:, 8, 2])
-    return (pelvis(s) < SEAT) & (s.uprightness > 0.5) & (feet > 0.15)
+    """(T,) whether the body sits: pelvis low, trunk up, and so far behind the feet that a seat must carry it."""
+    return (pelvis(s) < HIGH_SEAT) & (s.uprightness > 0.5) & (balance(s) < SUPPORTED)
 
 
 def standing(s: Signals) -> np.ndarray:
@@ -214,8 +252,9 @@ def standing(s: Signals) -> np.ndarray:
 
 
 def lying(s: Signals) -> np.ndarray:
-    """(T,) whether the body lies: pelvis, chest and head near the floor."""
-    return (pelvis(s) < 0.35) & (np.abs(s.uprightness) < 0.5) & (s.joints[:, 15, 1] < 0.6)
+    """(T,) whether the body lies: a hip on the floor (propped on the arms none is), chest and head near it."""
+    hip = s.joints[:, [1, 2], 1].min(1)
+    return (pelvis(s) < 0.35) & (hip < 0.2) & (np.abs(s.uprightness) < 0.5) & (s.joints[:, 15, 1] < 0.6)
 
 
 # Frames that count as the beginning, and as the end, of a clip: an eighth, at most half a second.
@@ -263,14 +302,25 @@ def sits_and_turns(s: Signals, degrees: float = 20.0) -> Verdict:
 
 @predicate
 def kneels(s: Signals, side: Side = "any", seconds: float = 0.3) -> Verdict:
-    """A knee (`side`: left, right, both, any) is on the floor with the trunk up for `seconds`."""
+    """A knee (`side`: left, right, both, any) is on the floor with the trunk up for `seconds`.
+
+    Left and right mean that knee alone, for longer than both together: who kneels on both sets one down first.
+    """
     trunk = (s.uprightness > 0.5) & (pelvis(s) > 0.2)
-    down = {n: (s.joints[:, knee, 1] - s.floor < 0.17) & trunk for n, knee in (("left", 4), ("right", 5))}
-    mask = {"left": down["left"], "right": down["right"], "both": down["left"] & down["right"]}.get(
-        side, down["left"] | down["right"]
-    )
-    duration = longest(mask)
-    return Verdict(duration >= seconds, {"knee_down_s": duration, "lowest_m": float(pelvis(s).min())})
+    knees = s.joints[:, [4, 5], 1]
+    # Who sits on the heels has the knees a little higher, both shins level.
+    on_heels = (knees.max(1) - s.floor < 0.25) & ((knees - s.joints[:, [7, 8], 1]).max(1) < 0.1)
+    down = {n: ((knees[:, i] - s.floor < 0.17) | on_heels) & trunk for i, n in enumerate(("left", "right"))}
+    both = longest(down["left"] & down["right"])
+    alone = {"left": longest(down["left"] & ~down["right"]), "right": longest(down["right"] & ~down["left"])}
+    if side == "any":
+        ok = longest(down["left"] | down["right"]) >= seconds
+    elif side == "both":
+        ok = both >= seconds
+    else:
+        ok = alone[side] >= seconds and alone[side] > both
+    values = {"left_s": alone["left"], "right_s": alone["right"], "both_s": both, "lowest_m": float(pelvis(s).min())}
+    return Verdict(ok, values)
 
 
 @predicate

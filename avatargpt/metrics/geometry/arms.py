@@ -5,7 +5,17 @@ from typing import Literal
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
-from avatargpt.metrics.geometry.common import HANDS, AnySide, Side, of_side, thrusts, together, wave_swings, with_unit
+from avatargpt.metrics.geometry.common import (
+    HANDS,
+    AnySide,
+    Side,
+    forearm_rise,
+    of_side,
+    thrusts,
+    together,
+    wave_swings,
+    with_unit,
+)
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 
 
@@ -23,13 +33,24 @@ def _any_side(test: object, s: Signals, **parameters: object) -> Verdict:
 
 @predicate
 def raises_hand(s: Signals, side: Side = "any", height: float = -0.06, other_height: float = -0.12) -> Verdict:
-    """The wrist of `side` (left, right, both, any) is `height` over its shoulder for 0.2 s; the other stays down."""
-    # The default accepts an arm at shoulder level: tired and old people raise a hand no higher.
+    """The wrist of `side` (left, right, both, any) is `height` over its shoulder for 0.3 s; the other stays down.
+
+    The forearm points up beside the face, or the whole arm is stretched upwards: a hand at the face or held out is not
+    raised.
+    """
+    # The default accepts a hand at shoulder level: tired and old people raise it no higher.
     if side == "any":
         return _any_side(raises_hand, s, height=height, other_height=1.0)
     up, down = _chosen(side)
-    tops = {h: float(np.sort(s.hand_height(h))[-min(4, len(s))]) for h in "lr"}
-    ok = all(tops[h] >= height for h in up) and all(tops[h] <= other_height for h in down)
+    tops, raised = {}, {}
+    for h in "lr":
+        level = s.hand_height(h)
+        upright = (forearm_rise(s, h) > 0.2) & (s.arm(h)[:, 2] < 0.33) & (s.uprightness > 0.3)
+        beside = np.linalg.norm(s.at(f"{h}_wrist") - s.at("head"), axis=1) > 0.2
+        upward = (upright & beside) | ((level > 0.2) & (s.bend(h, "arm") > 120))
+        tops[h] = float(np.sort(level)[-min(4, len(s))])
+        raised[h] = float(np.sort(np.where(upward, level, -1.0))[-min(6, len(s))])
+    ok = all(raised[h] >= height for h in up) and all(tops[h] <= other_height for h in down)
     return Verdict(ok, {"left_top_m": tops["l"], "right_top_m": tops["r"]})
 
 
@@ -85,8 +106,8 @@ def hand_at_face(s: Signals, seconds: float = 0.3, distance: float = 0.3) -> Ver
 
 @predicate
 def punches(s: Signals, side: AnySide = "any", times: int = 1, speed: float = 0.8) -> Verdict:
-    """A fist shoots out: the wrist leaves its shoulder at `speed` m/s or more and ends stretched at chest height."""
-    count = {h: thrusts(s, h, speed) for h in "lr"}
+    """A fist shoots out: the wrist leaves its shoulder at `speed` m/s or more and ends straight at chest height."""
+    count = thrusts(s, speed)
     value = {"left": count["l"], "right": count["r"]}.get(side, count["l"] + count["r"])
     fastest = float(s.relative_velocity[:, [20, 21]].max())
     ok = value >= times and s.travel_speed < 1.6 and fastest > 1.8

@@ -93,7 +93,7 @@ def squats(s: Signals) -> int:
 
 def punches(s: Signals) -> int:
     """Straight thrusts of either fist."""
-    return sum(thrusts(s, h, 0.8) for h in "lr")
+    return sum(thrusts(s, 0.8).values())
 
 
 def nods(s: Signals) -> int:

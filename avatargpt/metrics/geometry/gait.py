@@ -8,6 +8,7 @@ from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
 from avatargpt.metrics.geometry.common import AnySide, OneSide, find_flights
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 
+HOLD_FRAMES = int(FPS / 2)  # half a second
 RUN_SPEED = 2.3  # m/s: above it every gait is a run
 SLOWEST_RUN = 0.9  # m/s: below it no gait is a run
 # Gait phase: nearly all walks lie below 0.05 and runs above 0.2, tired and old ones included. Between the two limits a
@@ -37,6 +38,11 @@ def _upright(s: Signals) -> bool:
     return float(np.percentile(s.uprightness, 10)) > 0.4 and float(np.percentile(s.joints[:, 0, 1], 10)) > 0.5
 
 
+def _steps(s: Signals) -> bool:
+    """Whether one foot gets in front of the other and back, which jumps and slides of the body do not show."""
+    return swings(s.local[:, 7, 2] - s.local[:, 8, 2], 0.1) >= 1
+
+
 def _gait(s: Signals) -> dict[str, float]:
     return {
         "forward_m": s.gone_forward, "left_m": s.gone_left, "yaw_deg": s.net_yaw, "speed_mps": s.travel_speed,
@@ -64,6 +70,7 @@ def walks_forward(s: Signals, distance: float = 0.8, max_yaw: float = 45.0) -> V
     """Forward, hardly sideways, roughly straight, slower than a run."""
     ok = travels_forward(s, distance).passed and abs(s.gone_left) < 0.3 * s.gone_forward
     ok = ok and abs(s.net_yaw) <= max_yaw and not is_running(s, WALK_PHASE) and s.gone_forward > 0.7 * s.path
+    ok = ok and _steps(s)
     return Verdict(ok, _gait(s))
 
 
@@ -71,7 +78,7 @@ def walks_forward(s: Signals, distance: float = 0.8, max_yaw: float = 45.0) -> V
 def walks_backward(s: Signals, distance: float = 0.5) -> Verdict:
     """Backward in its own facing, without turning round."""
     ok = s.gone_forward <= -distance and abs(s.gone_left) < 0.5 * -s.gone_forward and _upright(s)
-    return Verdict(ok and abs(s.net_yaw) < 60, _gait(s))
+    return Verdict(ok and abs(s.net_yaw) < 60 and _steps(s), _gait(s))
 
 
 @predicate
@@ -251,7 +258,9 @@ def climbs_stairs(s: Signals, rise: float = 0.25, way: Literal["up", "down", "an
     y = s.joints[:, 0, 1]
     n = max(len(s) // 8, 2)
     gained = float(np.median(y[-n:]) - np.median(y[:n]))
-    highest = float(y.max() - np.median(y[:n]))
+    # The height that is kept for half a second: a jump does not climb.
+    window = min(HOLD_FRAMES, len(y))
+    highest = float(np.lib.stride_tricks.sliding_window_view(y, window).min(1).max() - np.median(y[:n]))
     feet = [float(s.joints[:, a, 1].max() - s.joints[:n, a, 1].min()) for a in ANKLE.values()]
     sunk = [float(s.joints[:n, a, 1].max() - s.joints[-n:, a, 1].min()) for a in ANKLE.values()]
     up = max(gained, highest) >= rise and min(feet) >= 0.6 * rise

@@ -71,21 +71,45 @@ def salutes(s: Signals, side: Side = "any", seconds: float = 0.2) -> Verdict:
     return Verdict(of_side(duration, side) >= seconds, with_unit(duration, "s"))
 
 
-@predicate
-def claps(s: Signals, times: int = 2, most: int = 99, distance: float = 0.22, amplitude: float = 0.06) -> Verdict:
-    """The hands meet (wrists within `distance`) and part by `amplitude`, between `times` and `most` times."""
-    d = together(s)
-    count, closing = 0, True
+# Frames in which two hands, `d` apart, are closest between partings by `amplitude`.
+def _meetings(d: np.ndarray, distance: float, amplitude: float) -> list[int]:
+    meetings: list[int] = []
+    closing = True
     low = high = float(d[0]) if d[0] >= distance else float("inf")
-    for value in d:
+    for i, value in enumerate(d):
         if closing:
             high = max(high, value) if np.isfinite(high) else value
-            if value < distance and (value < high - amplitude or count == 0):
-                count, closing, low = count + 1, False, value
+            if value < distance and (value < high - amplitude or not meetings):
+                meetings.append(i)
+                closing, low = False, value
         else:
-            low = min(low, value)
+            if value < low:
+                meetings[-1], low = i, value
             if value > low + amplitude:
                 closing, high = True, value
+    return meetings
+
+
+@predicate
+def claps(s: Signals, times: int = 2, most: int = 99, distance: float = 0.22, amplitude: float = 0.06) -> Verdict:
+    """The hands meet (wrists within `distance`) and part by `amplitude`, between `times` and `most` times.
+
+    They meet from left and right, at 0.8 m/s or more, in a place that stays: hands that rub each other or hold one
+    thing move along each other, those of crossed arms pass, and those of a swimmer stretch on together.
+    """
+    d = together(s)
+    meetings = _meetings(d, distance, amplitude)
+    across = (s.local[:, 20, 0] - s.local[:, 21, 0]) / np.maximum(d, 1e-6)
+    middle = 0.5 * (s.local[:, 20] + s.local[:, 21])
+    count = 0
+    for i, previous, following in zip(meetings, [0, *meetings], [*meetings[1:], len(d)], strict=False):
+        # Widest apart within 0.4 s before and after, as far as they are apart there at all.
+        sides = (range(max(previous, i - 8), i + 1), range(i, min(following, i + 9)))
+        apart = [max(side, key=lambda k: float(d[k])) for side in sides]
+        swift = i == 0 or float((d[max(i - 8, 0) : i] - d[max(i - 8, 0) + 1 : i + 1]).max()) * FPS >= 0.8
+        moved = np.linalg.norm(middle[min(i + 4, len(d) - 1)] - middle[max(i - 4, 0)])
+        parted = all(across[k] > 0.9 for k in apart if d[k] > d[i] + 0.5 * amplitude)
+        count += int(swift and moved < 0.2 and parted)
     ok = times <= count <= most
     return Verdict(ok, {"claps": float(count), "closest_m": float(d.min())})
 
