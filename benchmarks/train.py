@@ -192,7 +192,7 @@ print([line.split()[1] for line in open("/proc/self/status") if line.startswith(
 def memory(hours: list[float], folder: Path) -> dict[str, Any]:
     """Peak memory of the tokenizer stage over stores of so many hours, and its slope."""
     peaks = {}
-    config = f"{resources.configs() / 'tokenizer' / '1_body.yaml'}:debug"
+    config = f"{resources.configs() / 'tokenizer' / 'body.yaml'}:debug"
     for h in hours:
         Store.write(random_clips(h), folder / f"store{h:g}")
         words = [

@@ -12,6 +12,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.ground import raised, support_level
 from vqvae.motion import Motion, concatenate
 
 BLEND_SECONDS = 0.4
@@ -38,11 +39,13 @@ def posture(motion: Motion, first: int, last: int) -> tuple[np.ndarray, np.ndarr
     """What frames [first, last) look like wherever the body stands and faces.
 
     Returns:
-        Joints (n, J, 3) in the heading frame above the origin, heights kept, metres; their velocities, metres/s.
+        Joints (n, J, 3) in the heading frame above the origin, heights above the ground below, metres; their
+        velocities, metres/s.
     """
     lo, hi = max(first - 1, 0), min(last + 1, len(motion))
     part = motion.slice(lo, hi)
     joints = part.joints.astype(np.float64)
+    joints[..., 1] -= support_level(motion.joints, motion.fps)[lo:hi, None]
     back = rot.about_y(-part.heading)[:, None]
     root = joints[:, :1] * np.array([1.0, 0, 1])
     local = rot.rotate(back, joints - root)
@@ -94,6 +97,8 @@ def join_motions(a: Motion, b: Motion, blend_frames: int | None = None, overlap:
         raise UserError(f"join: clips of {len(a)} and {len(b)} frames; accepted: 2 or more to overlap")
     following, before = (a.slice(len(a) - 1, len(a)), b.slice(0, 1)) if overlap else (None, None)
     a, b = (a.slice(0, len(a) - 1), b.slice(1, len(b))) if overlap else (a, b)
+    # b goes on on the ground that a has come to
+    b = raised(b, float(support_level(a.joints, a.fps)[-1] - support_level(b.joints, b.fps)[0]))
     n = max(1, min(round(BLEND_SECONDS * a.fps) if blend_frames is None else blend_frames, len(b)))
     ra = a.rotations[-2:].astype(np.float64)
     step_a = (a.root[-1] - a.root[-2]).astype(np.float64) if len(a) > 1 else np.zeros(3)

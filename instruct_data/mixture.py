@@ -1,4 +1,4 @@
-"""Sampling of training examples: tasks and clips by weight as a pure function of (seed, step), and batches of them."""
+"""Sampling of training examples: tasks and clips by weight as a pure function of (seed, step); padded rows."""
 
 # Nothing is carried from step to step, so a resumed run sees exactly what it would have seen.
 
@@ -52,18 +52,6 @@ class Stream:
     alpha: float = 0.5  # balance, see :func:`balanced_weights`
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One place in a batch."""
-
-    task: str  # name of the task
-    index: int  # which item of that task's stream
-    seed: int  # for everything random in this example (template, caption, crop)
-
-    def rng(self) -> np.random.Generator:
-        return np.random.default_rng(self.seed)
-
-
 def generator(seed: int, *place: int) -> np.random.Generator:
     """A generator that depends on nothing but its arguments (step, rank, ...)."""
     return np.random.default_rng(np.random.SeedSequence([seed, *place]))
@@ -85,38 +73,16 @@ class Mixture:
         self._tasks = np.cumsum(weights / weights.sum())
         self._items = [np.cumsum(balanced_weights(s.classes, s.alpha)) for s in streams]
 
-    def batch(self, step: int, size: int, rank: int = 0) -> list[Draw]:
-        """The draws of one step; `rank` gives every process of a distributed run its own."""
-        rng = generator(self.seed, step, rank)
+    def draw(self, step: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """(size,) numbers of streams and of items in them, a function of seed and step."""
+        rng = generator(self.seed, step)
         u, v = rng.random(size), rng.random(size)
-        seeds = rng.integers(0, 2**63 - 1, size)
-        tasks = np.minimum(np.searchsorted(self._tasks, u, side="right"), len(self.streams) - 1)
-        out = []
-        for t, x, s in zip(tasks, v, seeds, strict=True):
-            cumulative = self._items[int(t)]
-            index = min(int(np.searchsorted(cumulative, x, side="right")), len(cumulative) - 1)
-            out.append(Draw(self.streams[int(t)].task, index, int(s)))
-        return out
-
-
-# Batches: examples of like lengths, padded.
-def like_lengths(source: Sequence[int] | np.ndarray, target: Sequence[int] | np.ndarray, rows: int) -> np.ndarray:
-    """Batches of a fixed number of examples in two levels of buckets: of like targets, and in each of like sources.
-
-    Args:
-        source, target: (N,) tokens of every example before and after the arrow; N is a multiple of `rows`.
-        rows: examples in a batch.
-
-    Returns:
-        (N / rows, rows) indices; every example is in exactly one batch.
-    """
-    source, target = np.asarray(source, np.int64), np.asarray(target, np.int64)
-    if not len(source) or len(source) % rows or len(source) != len(target):
-        raise UserError(f"collate: {len(source)} sources and {len(target)} targets in batches of {rows}")
-    batches = len(source) // rows
-    order = np.argsort(target, kind="stable").reshape(batches, rows)
-    buckets = [part.reshape(-1) for part in np.array_split(order, round(batches**0.5))]
-    return np.concatenate([part[np.argsort(source[part], kind="stable")] for part in buckets]).reshape(batches, rows)
+        streams = np.minimum(np.searchsorted(self._tasks, u, side="right"), len(self.streams) - 1)
+        items = np.empty(size, np.int64)
+        for t in np.unique(streams):
+            at, cumulative = streams == t, self._items[int(t)]
+            items[at] = np.minimum(np.searchsorted(cumulative, v[at], side="right"), len(cumulative) - 1)
+        return streams, items
 
 
 def pad(rows: Sequence[np.ndarray], value: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:

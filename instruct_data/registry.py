@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from instruct_data import attributes
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
@@ -56,7 +57,14 @@ class CodesSegment:
         object.__setattr__(self, "codes", codes)
 
 
-Segment = TextSegment | CodesSegment
+@dataclass(frozen=True)
+class AttributesSegment:
+    """Typed attributes (`instruct_data.attributes`), ``name=value`` each, in the order of `attributes.written`."""
+
+    symbols: tuple[str, ...]
+
+
+Segment = TextSegment | CodesSegment | AttributesSegment
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +84,13 @@ class Prompt:
     @property
     def text(self) -> str:
         """One readable line; codes appear as ``<body x 12>``."""
-        parts = [s.text if isinstance(s, TextSegment) else f"<{s.modality} x {len(s.codes)}>" for s in self.segments]
-        return " ".join(" ".join(parts).split())
+        return " ".join(" ".join(map(_readable, self.segments)).split())
+
+
+def _readable(segment: Segment) -> str:
+    if isinstance(segment, CodesSegment):
+        return f"<{segment.modality} x {len(segment.codes)}>"
+    return segment.text if isinstance(segment, TextSegment) else " ".join(segment.symbols)
 
 
 def format_seconds(seconds: float) -> str:
@@ -93,6 +106,8 @@ def segment(kind: str, modality: str, value: Any, where: str) -> Segment:
                 raise UserError(f"{where}: got {value.modality} codes; accepted {modality}")
             return value
         return CodesSegment(modality, np.asarray(value))
+    if kind == "attributes":
+        return AttributesSegment(tuple(attributes.written(value)))
     if kind == "text":
         text = " ".join(str(value).split())
         if not text:
@@ -114,9 +129,9 @@ def merge_text(segments: list[Segment]) -> tuple[Segment, ...]:
         else:
             out.append(s)
     return tuple(
-        s if isinstance(s, CodesSegment) else TextSegment(" ".join(s.text.split()), s.ground)
+        TextSegment(" ".join(s.text.split()), s.ground) if isinstance(s, TextSegment) else s
         for s in out
-        if isinstance(s, CodesSegment) or s.text.strip()
+        if not isinstance(s, TextSegment) or s.text.strip()
     )
 
 
@@ -125,10 +140,10 @@ TASKS = Path(__file__).parent / "tasks"
 MIN_TEMPLATES = 20
 # how many slots of each kind (the first of `inputs`) examples made from clips fill; the kind named first is needed
 FILLED: dict[str, dict[str, int]] = {
-    "text_to_motion": {"text": 1, "seconds": 1},
+    "text_to_motion": {"text": 1, "seconds": 1, "attributes": 1},
     "motion_to_text": {"motion": 1},
     "in_between": {"motion": 2, "text": 1, "seconds": 1},
-    "continuation": {"motion": 1, "text": 1, "seconds": 1},
+    "continuation": {"motion": 1, "text": 1, "seconds": 1, "attributes": 1},
 }
 
 
@@ -137,14 +152,14 @@ class Slot(Strict, strict=True):
 
     Attributes:
         name: as in the templates, ``{name}``.
-        kind: ``text``, ``motion`` (codes), ``number`` or ``seconds``.
+        kind: ``text``, ``motion`` (codes), ``number``, ``seconds`` or ``attributes`` (`instruct_data.attributes`).
         required: whether a prompt can do without it.
         modality: of a motion slot.
         label: written before it in the [Input] part when the template does not place it, e.g. ``start``.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    kind: Literal["text", "motion", "number", "seconds"]
+    kind: Literal["text", "motion", "number", "seconds", "attributes"]
     required: bool = True
     modality: str = ""
     label: str = ""

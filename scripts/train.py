@@ -1,11 +1,11 @@
 """Trains everything, stage by stage. The same commands run on two CPU cores, one GPU, torchrun and deepspeed.
 
-    python scripts/train.py recipe --print            every command from the corpora to the shipped weights
+    python scripts/train.py recipe --print            every command from the corpora to a model
     python scripts/train.py recipe --debug -o runs/   the same in minutes, from a corpus that it makes itself
     python scripts/train.py prepare   --corpus DIR --texts DIR -o runs/store
-    python scripts/train.py tokenizer --config configs/tokenizer/1_body.yaml --store runs/store -o runs/tokenizer
+    python scripts/train.py tokenizer --config configs/tokenizer/body.yaml --store runs/store -o runs/tokenizer
     python scripts/train.py codes     --tokenizer runs/tokenizer --store runs/store -o runs/codes
-    python scripts/train.py language  --config configs/language/2_motion.yaml --tokenizer runs/tokenizer \
+    python scripts/train.py language  --config configs/language/body.yaml --tokenizer runs/tokenizer \
                                       --codes runs/codes --texts DIR -o runs/language
     deepspeed scripts/train.py language --deepspeed_config configs/deepspeed/zero2.json ...
 

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from avatargpt.speech.phone_times import with_visemes
 from avatargpt.speech.phones import ARPABET, Phone
 from avatargpt.speech.pronouncing import transcript_words
 from avatargpt.speech.words import Word, Words
+from avatargpt.train.data.examples import Examples, Rows
 from avatargpt.train.speech_data.corpus import SpeechClip
 from instruct_data.face.score import OWN, Score, read_instructions
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
@@ -158,6 +162,68 @@ def sound_scores(text: str, gap: float = 0.3) -> tuple[SoundScores, list[float]]
     frames = round((t + gap) * FPS)
     scores = with_visemes(phone_scores(phones, frames, 0.05))
     return SoundScores(np.zeros((frames, FEATURES), np.float32), scores), onsets
+
+
+def standing_figures(**changes: Any) -> dict[str, Any]:
+    """Measurements (`Measures.figures`) of somebody who stands, but for some."""
+    blank = dict.fromkeys(("through", "kneel", "direction", "support", "hand"), "")
+    return {**blank, "start": "standing", "end": "standing", "distance": 0.0, "turn": 0.0, "rise": 0.0, "rest": 0.5,
+            "speed": 1.0, "extent": 1.0, **changes}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training example, read from the arrays: words of the prompt (``#`` for each token of motion), the first codes
+    of its motions and of its answer (empty where it is words), the answer's words, the text for the sentence encoder.
+    """
+
+    prompt: str
+    motions: list[list[int]]
+    codes: list[int]
+    answer: str
+    ground: str
+    length: int
+    head: str
+    task: str
+    positive: int
+    attributes: dict[str, str]  # symbols of the prompt
+    end: int  # id behind the answer
+
+
+def rows_of(examples: Examples, rows: Rows) -> list[Row]:
+    """Training examples as they read."""
+    config, out = examples.config, []
+    written = [t for t in examples.wording.texts if "=" in t]
+    symbols = {examples.text.symbol(t): t for t in written if examples.text.symbol(t) is not None}
+    for n in range(len(rows)):
+        span = slice(rows.starts[n], rows.starts[n] + rows.sources[n])
+        ids, places = rows.ids[span], rows.places[span]
+        answer = rows.answers[rows.answer_starts[n] : rows.answer_starts[n] + rows.targets[n]]
+        head, first, levels = config.heads[rows.head[n]], rows.codes[n], examples.clips.codes
+        codes = levels[first : first + len(answer) - 1, 0].tolist() if first >= 0 else []
+        if first >= 0:
+            assert (answer[:-1] - config.first_id(head)).tolist() == codes
+        parts, motions = [], list[list[int]]()
+        for is_motion, group in groupby(enumerate((places >= 0).tolist()), itemgetter(1)):
+            at = [i for i, _ in group]
+            if is_motion:
+                motions.append(levels[places[at], 0].tolist())
+                assert (np.diff(places[at]) == 1).all()
+            parts.append("#" * len(at) if is_motion else examples.text.decode(ids[at]))
+        out.append(Row(
+            " ".join(parts), motions, codes, "" if first >= 0 else examples.text.decode(answer[:-1]),
+            examples.wording.texts[rows.ground[n]] if rows.ground[n] >= 0 else "", int(rows.length[n]), head,
+            examples.tasks[rows.task[n]], int(rows.positive[n]),
+            dict(symbols[i].split("=") for i in ids if i in symbols), int(answer[-1]),
+        ))  # fmt: skip
+    return out
+
+
+def drawn_rows(examples: Examples, stream: str, count: int, seed: int = 0) -> list[Row]:
+    """So many rows of one stream, its entries in turn, and the rows that deny them."""
+    number = [s.task for s in examples.streams()].index(stream)
+    entries = np.arange(count) % len(examples.streams()[number].classes)
+    return rows_of(examples, examples.make(np.full(count, number), entries, (seed,)))
 
 
 class RandomGrounder:

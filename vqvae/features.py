@@ -5,7 +5,7 @@
 
 | channels | content | unit |
 |---|---|---|
-| 0 | root height | m |
+| 0 | root height above the ground below the body | m |
 | 1:3 | planar root velocity (x, z) in the previous frame's heading | m per frame |
 | 3 | yaw rate of the heading | rad per frame |
 | 4:10 | root rotation relative to the heading, 6D | |
@@ -13,6 +13,7 @@
 | 136:199 | 21 joint positions relative to the root, heading frame | m |
 | 199:265 | 22 joint velocities, heading frame, root motion included | m per frame |
 | 265:269 | contacts: left ankle, left foot, right ankle, right foot | 0 or 1 |
+| 269 | rise of the ground (`vqvae.ground.support_level`), 0 on one level | m per frame |
 
 `face`, 30 frames per second. All channels are absolute, so any stretch of frames stands alone.
 
@@ -49,6 +50,7 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.ground import support_level
 from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
 
@@ -69,6 +71,7 @@ FINGERS = len(FINGER_NAMES)
 # the joints that the layout turns, as indices of `SMPL52`
 MOVED = [*JOINTS, *range(len(SMPL22.names), len(SMPL52.names))]
 CHEST, WRISTS = SMPL22.index("spine3"), [SMPL22.index("l_wrist"), SMPL22.index("r_wrist")]
+MIN_RISE_RATE = 0.003  # metres a frame; what a decoder adds on level ground must not add up to a slope
 SOLES = 0.02  # m, height of the toes' joints above the floor when standing
 # (3,) root of a person on straight legs, metres
 STANDING = np.array([0.0, SOLES - SMPL22.rest_joints[SMPL22.index("l_foot"), 1], 0.0])
@@ -113,22 +116,28 @@ def smooth_heading(joints: np.ndarray) -> np.ndarray:
 
 @dataclass
 class RootState:
-    """State of a decoded stream between chunks: yaw (radians) and planar position (3,)."""
+    """State of a decoded stream between chunks: yaw (radians) and position of the ground below the root (3,)."""
 
     yaw: float
     position: np.ndarray
 
 
 class BodyFeatures(FeatureSpec):
-    """See the module's table. Exactly invertible but for the global position and yaw of the first frame."""
+    """See the module's table. Exactly invertible but for the global position and yaw of the first frame, and for a rise
+    of the ground below `MIN_RISE_RATE`.
+    """
 
-    name, fps, dim = "body", 20.0, 269
+    name, fps = "body", 20.0
+
+    def __init__(self, rise: bool = True) -> None:
+        """`rise` False: heights above y = 0 and no last channel, the layout of earlier tokenizers."""
+        self.rise, self.dim = rise, 270 if rise else 269
 
     def slices(self) -> dict[str, slice]:
         return {
             "height": slice(0, 1), "velocity": slice(1, 3), "yaw": slice(3, 4), "root_rotation": slice(4, 10),
             "rotations": slice(10, 136), "positions": slice(136, 199), "joint_velocity": slice(199, 265),
-            "contacts": slice(265, 269),
+            "contacts": slice(265, 269), **({"rise": slice(269, 270)} if self.rise else {}),
         }  # fmt: skip
 
     def encode(self, motion: Motion) -> np.ndarray:
@@ -138,7 +147,9 @@ class BodyFeatures(FeatureSpec):
         joints = motion.joints.astype(np.float64)
         yaw = smooth_heading(joints)
         back = rot.about_y(-yaw)
-        root = motion.root.astype(np.float64)
+        level = support_level(joints) if self.rise else np.zeros(len(joints))
+        joints[..., 1] -= level[:, None]
+        root = motion.root - level[:, None] * np.array([0, 1, 0])
         # steps are in the heading of the frame they start from, so that decoding can integrate them
         step = np.diff(root, axis=0, prepend=root[:1])
         previous = np.concatenate([back[:1], back[:-1]])
@@ -158,6 +169,7 @@ class BodyFeatures(FeatureSpec):
         return np.concatenate([
             root[:, 1:2], velocity, np.diff(yaw, prepend=yaw[:1])[:, None], rot.to_6d(local).reshape(n, -1),
             relative.reshape(n, -1), joint_velocity.reshape(n, -1), contacts,
+            *([np.diff(level, prepend=level[:1])[:, None]] if self.rise else []),
         ], -1).astype(np.float32)  # fmt: skip
 
     def decode(self, features: np.ndarray, caption: str = "") -> Motion:
@@ -165,19 +177,21 @@ class BodyFeatures(FeatureSpec):
         return Motion(rotations, root, self.fps, "body", caption).canonical()
 
     def decode_chunk(self, features: np.ndarray, state: RootState | None) -> tuple[np.ndarray, np.ndarray, RootState]:
-        """Rotations (T, 22, 4) and root (T, 3) of one chunk (T, 269) of a stream, and the state for the next chunk.
+        """Rotations (T, 22, 4) and root (T, 3) of one chunk (T, 270) of a stream, and the state for the next chunk.
 
         `state` is the previous chunk's, or None for a stream's start (its first step is then ignored).
         """
         x = np.asarray(features, np.float64)
         rate, velocity = x[:, 3].copy(), x[:, 1:3].copy()
+        rise = x[:, 269].copy() if self.rise else np.zeros(len(x))
+        rise[np.abs(rise) < MIN_RISE_RATE] = 0
         if state is None:
-            rate[0], velocity[0], state = 0, 0, RootState(0.0, np.zeros(3))
+            rate[0], velocity[0], rise[0], state = 0, 0, 0, RootState(0.0, np.zeros(3))
         yaw = state.yaw + np.cumsum(rate)
         previous = np.concatenate([[state.yaw], yaw[:-1]])
-        step = rot.rotate(rot.about_y(previous), np.stack([velocity[:, 0], 0 * rate, velocity[:, 1]], -1))
+        step = rot.rotate(rot.about_y(previous), np.stack([velocity[:, 0], rise, velocity[:, 1]], -1))
         path = state.position + np.cumsum(step, 0)
-        root = np.stack([path[:, 0], x[:, 0], path[:, 2]], -1)
+        root = path + x[:, :1] * np.array([0, 1, 0])
         q = rot.from_6d(x[:, 4:136].reshape(len(x), 22, 6))
         # the root's rotation is stored relative to the heading
         q[:, 0] = rot.multiply(rot.about_y(yaw), q[:, 0])

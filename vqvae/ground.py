@@ -1,4 +1,4 @@
-"""The floor of a clip, and clips moved to the floor of the tokens, y = 0."""
+"""The floor of a clip: its height, its course over stairs, and clips moved to the floor of the tokens, y = 0."""
 
 from __future__ import annotations
 
@@ -16,6 +16,47 @@ _KERNEL = np.hanning(2 * SMOOTH + 3)[1:-1] / np.hanning(2 * SMOOTH + 3)[1:-1].su
 UPRIGHT = 0.6  # metres from the lowest joint to the pelvis, from which on a body is on its feet
 DEEP = 0.05  # metres by which a clip may stand too low as a whole; more is a fall, which sinks by itself
 BELOW, ABOVE = -0.1, 0.2  # metres; nearer to 0 it is no other floor but feet that sink a little, or a jump
+
+
+FEET = (7, 8, 10, 11)  # ankles and toes of `SMPL22`
+SOLE = 0.006  # metres, the lowest joint of a foot that stands
+STANDING_SPEED, STANDING_FRAMES = 0.02, 4  # metres a frame at 20 fps; such frames that a foot stands at least
+MIN_RISE = 0.12  # metres; feet of a body on one level stand nearer to one another than that
+RAMP = 4  # frames at 20 fps on either side over which the level of one step passes into the next
+PUSH_OFF = 8  # frames at 20 fps from which on the foot behind may have left the step before
+
+
+def support_level(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
+    """(T,) metres: height of the ground below the body where it climbs or descends; zeros where it stays on one level.
+
+    Read off the feet that stand: the lowest joint of the body, slow for `STANDING_FRAMES` frames or more. Between them
+    it is interpolated.
+
+    Args:
+        joints: (T, 22, 3) metres, Y up. fps: their frames per second.
+    """
+    count, scale = len(joints), fps / 20
+    low, lowest = joints[..., 1].min(1).astype(np.float64), joints[..., 1].argmin(1)
+    step = np.linalg.norm(np.diff(joints[:, list(FEET)], axis=0, prepend=joints[:1, list(FEET)]), axis=-1)
+    moved = step[np.arange(count), [FEET.index(j) if j in FEET else 0 for j in lowest]]
+    standing = np.isin(lowest, FEET) & (moved < STANDING_SPEED / scale)
+    # at the top of a jump the feet are slow, too, but not for long
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], standing.astype(np.int8), [0]])))
+    shortest = min(STANDING_FRAMES * scale, count)
+    spans = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= shortest]
+    heights = [float(np.median(low[a:b])) for a, b in spans]
+    if not heights or max(heights) - min(heights) < MIN_RISE:
+        return np.zeros(count)
+    at = np.concatenate([[a, b - 1] for a, b in spans])
+    level = np.interp(np.arange(count), at, np.repeat(heights, 2)) - SOLE
+    ramp = round(RAMP * scale)
+    return np.convolve(np.pad(level, ramp, "edge"), np.full(2 * ramp + 1, 1 / (2 * ramp + 1)), "valid")
+
+
+def lowest_step(level: np.ndarray, fps: float = 20.0) -> np.ndarray:
+    """(T,) metres: the lowest ground that a foot may stand on while `support_level` (T,) passes from step to step."""
+    reach = round(PUSH_OFF * fps / 20)
+    return np.lib.stride_tricks.sliding_window_view(np.pad(level, reach, "edge"), 2 * reach + 1).min(-1)
 
 
 def floor_of(motion: Motion) -> float:
@@ -43,6 +84,9 @@ def settled(motion: Motion) -> Motion:
     # Bodies with other legs and feet stand a few centimetres above or below the floor, and sink where they lie or fall.
     on_feet = (motion.root[:, 1] - lowest > UPRIGHT) & (lowest > -DEEP)
     low = float(np.percentile(lowest[on_feet], 20)) if on_feet.any() else float(np.percentile(lowest, 5))
+    level = support_level(motion.joints, motion.fps)
+    if level.any():
+        return without_penetration(raised(motion, -float(level[0])))
     return without_penetration(raised(motion, -max(low, -DEEP)))
 
 
@@ -51,7 +95,9 @@ def without_penetration(motion: Motion, after: bool = False, before: bool = Fals
 
     `after` and `before`: other frames precede or follow it, so the lift grows or fades over `EASE` frames there.
     """
-    needed = required_lift(motion.joints)
+    joints = motion.joints
+    ground = lowest_step(support_level(joints, motion.fps), motion.fps)
+    needed = required_lift(joints - ground[:, None, None] * np.array([0, 1, 0]))
     if not needed.any():
         return motion
     # beside frames that stay as they are the lift grows and fades

@@ -50,12 +50,12 @@ def integrate_path(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def body_joints(features: torch.Tensor) -> torch.Tensor:
-    """Joints in the heading frame, root above the origin: (B, T, 269) unnormalised -> (B, T, 22, 3) metres."""
+    """Joints in the heading frame, root above the origin: (B, T, 270) unnormalised -> (B, T, 22, 3) metres."""
     return _kinematics(features)[0]
 
 
 def body_points(features: torch.Tensor) -> torch.Tensor:
-    """Joints as `body_joints` and behind them the points of `ENDS`: (B, T, 269) -> (B, T, 26, 3) metres."""
+    """Joints as `body_joints` and behind them the points of `ENDS`: (B, T, 270) -> (B, T, 26, 3) metres."""
     joints, turned = _kinematics(features)
     at = [j for j, _ in ENDS]
     offsets = torch.tensor([o for _, o in ENDS], dtype=joints.dtype, device=joints.device)
@@ -78,7 +78,7 @@ def body_losses(
     `mpjpe` (unweighted, metres, no gradient) is added for logging.
 
     Args:
-        predicted, target: (B, T, 269) normalised features. mean, std: (269,).
+        predicted, target: (B, T, 270) normalised features. mean, std: (270,).
         points: (B, T, 26, 3) `body_points` of the target, metres.
         downsample: frames a token; T is a multiple of it.
     """

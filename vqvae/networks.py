@@ -45,6 +45,7 @@ class TokenizerConfig(Strict):
     commitment: Number = 0.25
     dead_below: Number = 0.5
     direct: Flag = False
+    rise: Flag = False  # of bodies: whether features are above the ground, whose rise is a channel (`BodyFeatures`)
 
 
 class ResidualBlock(nn.Module):

@@ -16,6 +16,7 @@ from torch import nn
 
 from vqvae import modalities
 from vqvae.errors import UserError
+from vqvae.features import BodyFeatures, FeatureSpec
 from vqvae.io.data_files import read_object
 from vqvae.io.files import parsing, regular_file
 from vqvae.io.tensors import load_tensors, lowered, no_larger_than, raised, unfilled
@@ -29,6 +30,13 @@ _SUMS = "embed_avg"  # of codebook entries in training
 _ENTRIES = "_codebook.embed"
 WINDOW = 50  # tokens optimised together by `encode_by_synthesis`
 PATH, YAW, FEATURES = 0.3, 0.1, 0.03  # weights against the mean joint distance in metres
+
+
+def layout(config: TokenizerConfig) -> FeatureSpec:
+    """The features that a tokenizer sees."""
+    if config.modality == "body":
+        return BodyFeatures(config.rise)
+    return modalities.get(config.modality).features()
 
 
 class MotionTokenizer(nn.Module):
@@ -45,7 +53,7 @@ class MotionTokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig, trainable: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.spec = modalities.get(config.modality).features()
+        self.spec = layout(config)
         self.encoder, self.decoder = Encoder(self.spec.dim, config), Decoder(self.spec.dim, config)
         self.vq = residual_vq(config) if trainable else FrozenVQ(config)
         self.register_buffer("mean", torch.zeros(self.spec.dim))
@@ -244,7 +252,7 @@ def _path(features: torch.Tensor, position: torch.Tensor, yaw: torch.Tensor) -> 
 def encode_by_synthesis(
     tokenizer: MotionTokenizer, features: np.ndarray, steps: int = 40, rate: float = 0.03
 ) -> np.ndarray:
-    """Codes (N, R) int64 of body features (T, 269) whose decoded path stays close to the source's.
+    """Codes (N, R) int64 of body features (T, 270) whose decoded path stays close to the source's.
 
     The encoder's latents are moved by gradient descent through the frozen decoder (analysis by synthesis,
     straight-through past the quantiser, Bengio et al. 2013, arXiv 1308.3432). Codebooks, decoder and fingerprint are

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -25,6 +25,7 @@ from avatargpt.options import frames_of, timed, tokens_of
 from avatargpt.requests.clause_spec import LIMBS, ClauseSpec, Route, Turn, goes, is_above
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.resolver import ResolvedRequest
+from instruct_data.attributes import Measures, described
 from instruct_data.requests.spec import Clause, MotionRequest, Pin
 from instruct_data.synth.loops import find_cycle
 from instruct_data.text.english import side_of
@@ -236,6 +237,7 @@ class MotionSpec:
     # Other captions and actions that the clause may mean, tried in this order where this one fails it
     alternatives: tuple[MotionSpec, ...] = ()
     avoid: tuple[tuple[str, str], ...] = ()  # actions that were denied, and their captions
+    attributes: Mapping[str, str] = field(default_factory=dict)  # for the network (`instruct_data.attributes`)
 
     @property
     def actions(self) -> tuple[MotionSpec, ...]:
@@ -312,10 +314,13 @@ def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec
             alternatives.append(replace(other_spec, frames=frames))
     return MotionSpec(
         spec.caption, tokens, spec.turn, spec.route, concurrent, is_above(spec.action), spec.action, clause, frames,
-        spec.not_shown, tuple(alternatives), spec.avoid,
+        spec.not_shown, tuple(alternatives), spec.avoid, spec.attributes,
     )  # fmt: skip
 
 
+# Attributes that are measured on a candidate; the others are relative to an action, or hold throughout
+VERIFIED = ("support", "kneel", "rise", "hand", "direction", "turn", "through", "end")
+ATTRIBUTE_COST = 0.25  # of each that a candidate does not show
 # Costs beside the scorer's cosine
 # of each time too many or too few; of not doing it at all
 COUNT_COST, MAX_COUNT_COST, UNDONE_COST = 0.1, 0.5, 1.0
@@ -339,6 +344,7 @@ COURSES = {
 def constraint_cost(motion: Motion, spec: MotionSpec) -> float:
     """Cost of a candidate for constraints that it violates, in the scorer's cosine."""
     cost = 0.0 if spec.turn is None else turn_cost(motion, spec.turn)
+    cost += ATTRIBUTE_COST * len(other_attributes(motion, spec.attributes))
     clause = spec.clause
     if clause is None or spec.turn is not None or spec.route is not None:
         return cost
@@ -363,6 +369,13 @@ def violates(motion: Motion, spec: MotionSpec) -> bool:
     if wrong_actions(signals, spec) or _other_side(signals, spec) or undone:
         return True
     return (off_direction(signals, spec) or 0.0) > MAX_COURSE
+
+
+def other_attributes(motion: Motion, attributes: Mapping[str, str]) -> list[str]:
+    """Names of the attributes of which a motion measurably shows another value, or none."""
+    names = [n for n in VERIFIED if attributes.get(n)]
+    shown = described(Measures.of(motion).figures()) if names else {}
+    return [n for n in names if shown.get(n) != attributes[n]]
 
 
 @cache

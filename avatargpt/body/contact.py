@@ -210,10 +210,15 @@ class PenetrationStream:
         self.rotations, self.root = np.zeros((0, 22, 4)), np.zeros((0, 3))
         self.lift = np.zeros(0)
 
-    def push(self, rotations: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Take (T, 22, 4) rotations and (T, 3) root, metres; as many frames as are final now."""
+    def push(
+        self, rotations: np.ndarray, root: np.ndarray, ground: np.ndarray | float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Take (T, 22, 4) rotations and (T, 3) root, metres; as many frames as are final now. `ground`: height of the
+        ground below the body, (T,).
+        """
         if len(root):
-            self.lift = np.concatenate([self.lift, required_lift(SMPL22.fk(rotations, root))])
+            above = root - np.multiply.outer(np.broadcast_to(ground, len(root)), [0, 1, 0])
+            self.lift = np.concatenate([self.lift, required_lift(SMPL22.fk(rotations, above))])
             self.rotations = np.concatenate([self.rotations, rotations])
             self.root = np.concatenate([self.root, root])
         return self._out(max(0, len(self.root) - AHEAD))

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -11,14 +11,13 @@ import numpy as np
 
 from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, finished, motion_specs, violates
 from avatargpt.body.model import REST, BodyModel, pick, prolonged, sample_candidates, with_rests
-from avatargpt.lm.loaded import CHUNK, ROWS
+from avatargpt.lm.loaded import CHUNK, CONTEXT, ROWS
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
 from avatargpt.requests.clause_spec import Route
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.joining import join_best, join_motions
 from instruct_data.requests.spec import MotionRequest
-from instruct_data.synth.layered import held_pose, rests
-from instruct_data.synth.layering import FADE_SECONDS, RAISED, active_span, activity, layer
+from instruct_data.synth.resting import at_rest, layered
 from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
 from vqvae.ground import without_penetration
@@ -29,9 +28,9 @@ Progress = Callable[[int, int], object] | None
 DEFAULT_CONFIG = GenerationConfig()
 # of a motion to its words, less its costs; below it another round is sampled
 MIN_FIT = 0.3
+# of each metre between a motion's first pose and the last one of the motion before it
+POSE_WEIGHT = 0.5
 MIN_GAIN = 0.1  # by which another round must be better
-# metres from where it hangs at which a hand acts, where none goes farther: hands on the hips
-HANDS_NEAR = 0.09
 # seconds: what the heading does more slowly is its path, faster changes belong to the gait
 PATH_TREND = 0.7
 PATH_EASE = 0.3  # seconds in which a bend sets in
@@ -62,11 +61,23 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Part:
-    """One action of a job, sampled by itself; `before`: the part that it continues, -1 = none."""
+    """One action of a job, sampled by itself; `context`: codes (N, R) that it continues, None = it begins."""
 
     spec: MotionSpec
     seed: int
-    before: int
+    context: np.ndarray | None = None
+
+
+@dataclass
+class _Take:
+    """The motion of a job as far as it has come."""
+
+    job: _Job
+    plan: Sequence[MotionSpec]
+    motion: Motion | None = None
+    starts: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    last: Motion | None = None  # what was sampled last, before its constraints
 
 
 class MotionGeneration:
@@ -134,68 +145,91 @@ class MotionGeneration:
 
     def _generate(self, jobs: Sequence[_Job], config: GenerationConfig) -> list[GenerationResult]:
         rate = self.model.tokenizer.tokens_per_second
-        plans = [motion_specs(j.request, j.seconds, j.seed, rate) for j in jobs]
-        parts = _parts(plans, jobs)
-        codes = iter(self._best_codes(parts, config))
-        rows = iter(parts)
-        return [
-            self._composed(job, plan, [(next(rows), next(codes)) for spec in plan for _ in spec.actions], config)
-            for job, plan in zip(jobs, plans, strict=True)
-        ]
+        takes = [_Take(j, motion_specs(j.request, j.seconds, j.seed, rate)) for j in jobs]
+        for place in range(max(len(t.plan) for t in takes)):
+            # clause by clause, since each continues the motion of those before it
+            present = [t for t in takes if place < len(t.plan)]
+            parts = [part for take in present for part in self._parts(take, place)]
+            before = [None if i else t.last for t in present for i in range(len(t.plan[place].actions))]
+            rows = zip(parts, self._best_codes(parts, before, config), strict=True)
+            for take in present:
+                self._append(take, [next(rows) for _ in take.plan[place].actions], config)
+        return [self._result(take) for take in takes]
 
-    def _best_codes(self, parts: Sequence[_Part], config: GenerationConfig) -> list[np.ndarray]:
-        """The best candidate of every part, at most `CHUNK` tokens of it."""
+    def _parts(self, take: _Take, place: int) -> list[_Part]:
+        """The actions of a clause, each with a seed of its own; the first continues what is there."""
+        parts, seed = [], take.job.seed
+        for i, action in enumerate(take.plan[place].actions):
+            flows = self.model.continues_clauses and take.motion is not None and not i
+            context = self._tail(take.motion) if flows and take.motion is not None else None
+            parts.append(_Part(action, mix(seed, 300 * (2 * i + 1) + place) if place or i else seed, context))
+        return parts
+
+    def _tail(self, motion: Motion) -> np.ndarray:
+        """Codes (N, R) of the end of a motion."""
+        frames = CONTEXT * self.model.tokenizer.downsample
+        return self.model.tokenizer.encode(motion.slice(max(0, len(motion) - frames), len(motion)).canonical())
+
+    def _best_codes(
+        self, parts: Sequence[_Part], before: Sequence[Motion | None], config: GenerationConfig
+    ) -> list[np.ndarray]:
+        """The best candidate of every part, at most `CHUNK` tokens of it; `before`: what a part without a context
+        follows."""
         captions, seeds = [p.spec.caption for p in parts], [p.seed for p in parts]
         lengths = [min(p.spec.tokens, CHUNK) for p in parts]
-        candidates = sample_candidates(self.model, captions, lengths, seeds, config)
+        attributes, contexts = [p.spec.attributes for p in parts], [p.context for p in parts]
+        candidates = sample_candidates(self.model, captions, lengths, seeds, config, attributes, contexts)
         turns = [p.spec.turn for p in parts]
         candidates = with_rests(self.model.loaded, candidates, turns, lengths, seeds, config)
-        costs = [partial(constraint_cost, spec=p.spec) for p in parts]
-        return pick(self.model, candidates, captions, costs, [p.before for p in parts])
+        costs = [partial(_cost, spec=p.spec, before=b) for p, b in zip(parts, before, strict=True)]
+        return pick(self.model, candidates, captions, costs)
 
-    def _composed(
-        self, job: _Job, plan: Sequence[MotionSpec], parts: Sequence[tuple[_Part, np.ndarray]], config: GenerationConfig
-    ) -> GenerationResult:
-        """The parts of one job joined, on the floor, and as its request asks."""
-        motion: Motion | None = None
-        starts: list[int] = []
-        notes = [note for part, _ in parts for note in part.spec.notes]
-        rows = iter(parts)
-        for spec in plan:
-            clip, *overlays = [self._clip(*next(rows), config, notes) for _ in spec.actions]
-            if overlays:
-                clip = layered(clip, overlays[0])
-            fixed = job.seconds is not None or spec.frames is not None
-            starts.append(0 if motion is None else len(motion))
-            if motion is None:
-                motion = clip
-            elif spec.upper_body and (resting := at_rest(motion, clip, job.seed, not fixed)) is not None:
-                motion = concatenate([motion, resting])
-            elif fixed:
-                motion = join_motions(motion, clip)
-            else:
-                motion, starts[-1] = join_best(motion, clip)
+    def _append(self, take: _Take, parts: Sequence[tuple[_Part, np.ndarray]], config: GenerationConfig) -> None:
+        """Put the motion of a clause behind what is there."""
+        spec, motion = parts[0][0].spec, take.motion
+        take.notes += [note for part, _ in parts for note in part.spec.notes]
+        take.last = self.model.tokenizer.decode(parts[0][1])
+        clip, *overlays = [self._clip(part, codes, config, take.notes) for part, codes in parts]
+        if overlays:
+            clip = layered(clip, overlays[0])
+        fixed = take.job.seconds is not None or spec.frames is not None
+        take.starts.append(0 if motion is None else len(motion))
+        if motion is None:
+            take.motion = clip
+        elif spec.upper_body and (resting := self._at_rest(take, motion, clip, not fixed)) is not None:
+            take.motion = concatenate([motion, resting])
+        elif fixed or parts[0][0].context is not None:
+            take.motion = join_motions(motion, clip)
+        else:
+            take.motion, take.starts[-1] = join_best(motion, clip)
+
+    @staticmethod
+    def _at_rest(take: _Take, motion: Motion, clip: Motion, longer: bool) -> Motion | None:
+        return at_rest(motion, clip, np.random.default_rng([take.job.seed % 2**32, 5]), longer)
+
+    def _result(self, take: _Take) -> GenerationResult:
+        """The motion of a job on the floor and as its request asks."""
+        job, motion, notes = take.job, take.motion, take.notes
         assert motion is not None
         motion = without_penetration(motion.canonical().with_caption(job.request.text))
         if job.seconds is not None:
             motion = motion.slice(0, frames_of(job.seconds, motion.fps))
         if job.request.typed is not None:
-            motion, missed = finished(motion, job.request.typed, cut=job.seconds is None and len(plan) == 1)
+            motion, missed = finished(motion, job.request.typed, cut=job.seconds is None and len(take.plan) == 1)
             notes += missed
-        spans = tuple(pairwise([min(n, len(motion)) for n in [*starts, len(motion)]]))
-        captions = tuple(spec.description for spec in plan)
-        return GenerationResult(motion, captions, spans, tuple(notes), any(spec.measured for spec in plan))
+        spans = tuple(pairwise([min(n, len(motion)) for n in [*take.starts, len(motion)]]))
+        captions = tuple(spec.description for spec in take.plan)
+        return GenerationResult(motion, captions, spans, tuple(notes), any(spec.measured for spec in take.plan))
 
     def _clip(self, part: _Part, codes: np.ndarray, config: GenerationConfig, notes: list[str]) -> Motion:
         """The motion of a part's codes (N, R), with its length, path and constraints."""
-        spec = part.spec
+        spec, tokenizer = part.spec, self.model.tokenizer
         onward = spec.caption if spec.turn is None else REST
-        codes = prolonged(self.model, codes, spec.tokens, onward, part.seed, config)
-        tokenizer = self.model.tokenizer
-        if spec.route is None:
-            motion = tokenizer.decode(codes)
-        else:
-            motion = along(tokenizer.decode_features(codes), spec.route, tokenizer.spec)
+        before = part.context if part.context is not None else codes[:0]
+        tokens = spec.tokens if spec.tokens < 0 else len(before) + spec.tokens
+        codes = prolonged(self.model, np.concatenate([before, codes]), tokens, onward, part.seed, config)
+        features = tokenizer.decode_features(codes)[len(before) * tokenizer.downsample :]
+        motion = tokenizer.spec.decode(features) if spec.route is None else along(features, spec.route, tokenizer.spec)
         for k, alternative in enumerate((spec, *spec.alternatives) if spec.alternatives else ()):
             # another action takes the place of this one where it cannot do what was asked, but not for looking better
             unlike = alternative.action == spec.action and self._value(motion, spec) < MIN_FIT
@@ -210,7 +244,9 @@ class MotionGeneration:
     ) -> tuple[Motion, MotionSpec]:
         """A further round with the same or an alternative caption, taken where it is clearly better."""
         caption, tokens = alternative.caption, alternative.tokens
-        candidates = sample_candidates(self.model, [caption], [min(tokens, CHUNK)], [seed], config)
+        candidates = sample_candidates(
+            self.model, [caption], [min(tokens, CHUNK)], [seed], config, [alternative.attributes]
+        )
         (codes,) = pick(self.model, candidates, [caption], [partial(constraint_cost, spec=alternative)])
         codes = prolonged(self.model, codes, tokens, caption, seed, config)
         again = self.model.tokenizer.decode(codes)
@@ -222,18 +258,17 @@ class MotionGeneration:
         return self.model.motion_fit([motion], [spec.caption])[0] - constraint_cost(motion, spec)
 
 
-def _parts(plans: Sequence[Sequence[MotionSpec]], jobs: Sequence[_Job]) -> list[_Part]:
-    """Every action of every plan, in order, with a seed of its own."""
-    parts: list[_Part] = []
-    for plan, job in zip(plans, jobs, strict=True):
-        before = -1
-        for k, spec in enumerate(plan):
-            first = len(parts)
-            for i, action in enumerate(spec.actions):
-                seed = mix(job.seed, 300 * (2 * i + 1) + k) if k or i else job.seed
-                parts.append(_Part(action, seed, -1 if i else before))
-            before = first
-    return parts
+def _cost(motion: Motion, spec: MotionSpec, before: Motion | None) -> float:
+    """Cost of a candidate: of its constraints, and of beginning in another pose than the motion before it ends in."""
+    away = 0.0 if before is None else float(np.linalg.norm(_pose(motion, 0) - _pose(before, -1), axis=-1).mean())
+    return constraint_cost(motion, spec) + POSE_WEIGHT * away
+
+
+def _pose(motion: Motion, frame: int) -> np.ndarray:
+    """(J, 3) places of the joints in a frame, above the floor, about the root and in its heading, metres."""
+    still = motion.slice(frame % len(motion), frame % len(motion) + 1)
+    joints = still.moved(-float(still.heading[0]), np.zeros(3)).joints[0].astype(np.float64)
+    return joints - joints[0] * np.array([1, 0, 1])
 
 
 def _rows(texts: Any, seconds: Any, seeds: Any) -> Iterator[tuple[Request, float | None, int]]:
@@ -263,7 +298,7 @@ def _each(value: Any, count: int) -> list[Any]:
 
 
 def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = "") -> Motion:
-    """Body features (T, 269) as a motion whose path has the route's shape."""
+    """Body features (T, 270) as a motion whose path has the route's shape."""
     # The slow part of the heading is replaced by the shape; the changes with each step stay. Yaw changes in proportion
     # to speed, positions are never shifted.
     out = features.copy()
@@ -283,23 +318,3 @@ def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = 
     bent = gaussian(shape, PATH_EASE * spec.fps) + gait
     out[:, 3] = np.diff(bent, prepend=bent[:1])
     return spec.decode(out, caption)
-
-
-def layered(lower: Motion, upper: Motion) -> Motion:
-    """The arms of `upper` that act, else its head, on the body of `lower`; as long as `lower`."""
-    raised = next((r for r in (RAISED, HANDS_NEAR) if activity(upper, r).arms()), RAISED)
-    limbs = activity(upper, raised).arms() or ("head",)
-    try:
-        first, last = active_span(upper, limbs, raised=raised)
-    except UserError:  # it does nothing that could be seen
-        return lower
-    start = max(first, round(FADE_SECONDS * lower.fps))  # hands are on their way before anything begins
-    return layer(lower, upper.slice(first, last), limbs, min(start, len(lower) - 1), raised)
-
-
-def at_rest(before: Motion, motion: Motion, seed: int, longer: bool = True) -> Motion | None:
-    """`motion` by the body that `before` leaves sitting or kneeling, which follows it; None where it stands."""
-    if not rests(before):
-        return None
-    frames = len(motion) + (2 * round(FADE_SECONDS * motion.fps) if longer else 0)
-    return layered(held_pose(before, frames, np.random.default_rng([seed % 2**32, 5])), motion)

@@ -2,7 +2,7 @@
 # The network turns bodies but does not count degrees: "turn around" ends anywhere between 100 and 450. So a turn that
 # goes on is cut where it has come so far, and the network brings it to rest from there.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from avatargpt.options import GenerationConfig, mix
 from avatargpt.requests.clause_spec import ClauseSpec, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
+from instruct_data.attributes import ONWARD
 from instruct_data.registry import Prompt
 from instruct_data.requests.spec import Clause, MotionRequest
 from instruct_data.text.english import mirror_text
@@ -48,6 +49,11 @@ class BodyModel:
     def tokenizer(self) -> MotionTokenizer:
         """Of the body; raises UserError where the model has none."""
         return self.loaded.tokenizer("body")
+
+    @property
+    def continues_clauses(self) -> bool:
+        """Whether the network has learnt to go on with the words of the next clause, from typed attributes."""
+        return self.phrase_index is not None and bool(self.phrase_index.measured)
 
     def resolve(self, request: Request, literal: bool = False) -> ResolvedRequest:
         """A request with its clauses; one clause of its words if `literal` or without a phrase index."""
@@ -98,8 +104,6 @@ Cost = Callable[[Motion], float]
 # Weights beside the scorer's cosine
 # of how much better a motion fits its text than the text of the other side
 SIDE_WEIGHT = 1.0
-# of each metre between a motion's first pose and the last one of the motion before it
-POSE_WEIGHT = 0.5
 SKATE_WEIGHT = 0.3  # of feet that slide all the time
 TURN_WEIGHT = 2.0  # of a turn that misses its goal by 90 degrees
 RESTLESS_WEIGHT = 0.5  # of a fastest joint of 1 m/s at the end of a turn
@@ -114,24 +118,40 @@ RESTS = 4  # samples of coming to rest, for each cut
 TURN_TOLERANCE = 5.0  # degrees
 
 
-def text_prompts(model: BodyModel, captions: Sequence[str], tokens: Sequence[int]) -> list[Prompt]:
-    """Prompts of the task `text_to_motion`; tokens -1 = the model decides the length."""
-    rate = model.tokenizer.tokens_per_second
-    return [
-        model.loaded.prompt("text_to_motion", {"caption": c} | ({} if t < 0 else {"seconds": min(t, CHUNK) / rate}))
-        for c, t in zip(captions, tokens, strict=True)
-    ]
+def text_prompts(
+    model: BodyModel, captions: Sequence[str], tokens: Sequence[int], attributes: Sequence[Mapping[str, str]] = (),
+    contexts: Sequence[np.ndarray | None] = (),
+) -> list[Prompt]:  # fmt: skip
+    """Prompts for captions.
+
+    Args:
+        tokens: length of each, -1 = the model decides. attributes: typed ones of each (`instruct_data.attributes`).
+        contexts: codes (N, R) that each continues, None = it begins.
+    """
+    rate, out = model.tokenizer.tokens_per_second, []
+    typed, before = attributes or [{}] * len(captions), contexts or [None] * len(captions)
+    for caption, count, values, context in zip(captions, tokens, typed, before, strict=True):
+        slots: dict[str, Any] = {"caption": caption}
+        if count >= 0:
+            slots["seconds"] = min(count, CHUNK) / rate
+        if context is not None:
+            slots["motion"] = context[-CONTEXT:]
+            values = {k: v for k, v in values.items() if k in ONWARD}
+        if values:
+            slots["attributes"] = values
+        out.append(model.loaded.prompt("text_to_motion" if context is None else "continuation", slots))
+    return out
 
 
 def sample_candidates(
-    model: BodyModel, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], config: GenerationConfig
-) -> list[list[np.ndarray]]:
+    model: BodyModel, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], config: GenerationConfig,
+    attributes: Sequence[Mapping[str, str]] = (), contexts: Sequence[np.ndarray | None] = (),
+) -> list[list[np.ndarray]]:  # fmt: skip
     """Every candidate that `generate` would rank: codes (N, R), `config.best_of` for each caption, taken literally.
 
-    Args:
-        tokens: length of each, -1 = the model decides.
+    Args: see `text_prompts`.
     """
-    prompts = text_prompts(model, captions, tokens)
+    prompts = text_prompts(model, captions, tokens, attributes, contexts)
     return model.loaded.sample(prompts, tokens, seeds, config.best_of, config.guidance, config.temperature)
 
 
@@ -156,13 +176,12 @@ def prolonged(
 
 def pick(
     model: BodyModel, candidates: Sequence[Sequence[np.ndarray]], texts: Sequence[str],
-    costs: Sequence[Cost | None] = (), before: Sequence[int] = (),
+    costs: Sequence[Cost | None] = (),
 ) -> list[np.ndarray]:  # fmt: skip
     """The best of every prompt's candidates, codes (N, R).
 
     Args:
         costs: of a motion besides its fit to the text, in the scorer's cosine.
-        before: the earlier prompt that each continues, -1 = none; a candidate loses for beginning in another pose.
     """
     if all(len(c) == 1 for c in candidates):
         return [c[0] for c in candidates]
@@ -175,24 +194,9 @@ def pick(
         model, [c for codes in candidates for c in codes], [m for clips in motions for m in clips],
         *zip(*rows, strict=True),
     )  # fmt: skip
-    best: list[int] = []
-    first = 0
-    for clips, earlier in zip(motions, before or [-1] * len(candidates), strict=True):
-        own_scores = scores[first : first + len(clips)]
-        if earlier >= 0 and len(clips) > 1:
-            end = _pose(motions[earlier][best[earlier]], -1)
-            distances = np.array([np.linalg.norm(_pose(m, 0) - end, axis=-1).mean() for m in clips])
-            own_scores = own_scores - POSE_WEIGHT * distances
-        best.append(int(own_scores.argmax()))
-        first += len(clips)
-    return [codes[i] for codes, i in zip(candidates, best, strict=True)]
-
-
-def _pose(motion: Motion, frame: int) -> np.ndarray:
-    """(J, 3) places of the joints in a frame, above the floor, about the root and in its heading, metres."""
-    still = motion.slice(frame % len(motion), frame % len(motion) + 1)
-    joints = still.moved(-float(still.heading[0]), np.zeros(3)).joints[0].astype(np.float64)
-    return joints - joints[0] * np.array([1, 0, 1])
+    ends = np.cumsum([len(codes) for codes in candidates])
+    parts = np.split(scores, ends[:-1])
+    return [codes[int(part.argmax())] for codes, part in zip(candidates, parts, strict=True)]
 
 
 def ranked(

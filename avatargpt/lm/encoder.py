@@ -19,7 +19,7 @@ from avatargpt.lm.devices import packs_bfloat16
 from avatargpt.lm.shape import Shape
 from avatargpt.lm.t5 import plain_activation
 from instruct_data.mixture import pad
-from instruct_data.registry import CodesSegment, Prompt
+from instruct_data.registry import AttributesSegment, CodesSegment, Prompt
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
@@ -202,6 +202,11 @@ class EncodedPrompt:
     grounded: str | None
 
 
+def symbol_ids(text: TextTokenizer, symbols: Sequence[str]) -> list[int]:
+    """Ids of typed attributes, of those that the vocabulary has as symbols."""
+    return [n for s in symbols if (n := text.symbol(s)) is not None]
+
+
 def encode_prompt(
     prompt: Prompt, text: TextTokenizer, config: Shape, words: bool = True, ground: bool = True
 ) -> EncodedPrompt:
@@ -222,6 +227,11 @@ def encode_prompt(
             codes[1:-1, : segment.codes.shape[1]] = segment.codes
             ids += [config.start_id(segment.modality), *(segment.codes[:, 0] + first), config.end_id(segment.modality)]
             rows.append(codes)
+            continue
+        if isinstance(segment, AttributesSegment):
+            pieces = symbol_ids(text, segment.symbols) if words or ground else []
+            ids += pieces
+            rows.append(np.full((len(pieces), depth), -1, np.int64))
             continue
         # the user's words go to the sentence encoder too
         if segment.ground:

@@ -115,6 +115,7 @@ class Network(ResidualLevels):
     extra: nn.ModuleDict
     heads: nn.ModuleDict
     countdown: LengthConditioning | None
+    even = 1  # encoder lengths are padded up to a multiple: training prepares kernels once per shape
 
     def _add_parts(self, config: Shape) -> None:
         specs: dict[str, dict[str, int]] = config.modalities or {}
@@ -207,7 +208,8 @@ class Network(ResidualLevels):
         if len(parts) > 1:
             # Padding goes to the end of each row: relative positions, hence answers, then do not depend on how far
             # the other rows of the batch made the parts grow.
-            order = torch.argsort(full, dim=1, descending=True, stable=True)[:, : max(int(full.sum(1).max()), 1)]
+            longest = -(-max(int(full.sum(1).max()), 1) // self.even) * self.even
+            order = torch.argsort(full, dim=1, descending=True, stable=True)[:, :longest]
             full = full.gather(1, order)
             vectors = vectors.gather(1, order[..., None].expand(-1, -1, vectors.shape[-1]))
         return vectors, full
@@ -260,8 +262,12 @@ class Network(ResidualLevels):
 
     def _token_loss(self, hidden: Tensor, labels: Tensor, names: str | list[str], smoothing: float) -> Tensor:
         """Cross-entropy (B, L) computed on the labelled positions of each head alone."""
-        loss = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
         labelled = labels != IGNORED
+        if isinstance(names, str) and self.even > 1 and not smoothing:  # all positions: fewer shapes
+            logits = self.head_logits(hidden, names).float()
+            target = torch.where(labelled, labels - self.config.first_id(names), IGNORED)
+            return F.cross_entropy(logits.mT, target, ignore_index=IGNORED, reduction="none")
+        loss = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
         # each head computes logits for its labelled positions alone
         for name in [names] if isinstance(names, str) else list(dict.fromkeys(names)):
             at = labelled

@@ -56,6 +56,16 @@ class TextTokenizer:
         """Lower-cased text -> piece ids, without an end id."""
         return list(self.processor.encode(" ".join(_normalised(text).split())))
 
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of many texts."""
+        lines = [" ".join(_normalised(t).split()) for t in texts]
+        return [list(ids) for ids in self.processor.encode(lines, num_threads=1)]
+
+    def symbol(self, name: str) -> int | None:
+        """Id of a user-defined symbol; None where the vocabulary does not have it."""
+        number = int(self.processor.piece_to_id(name))
+        return None if number == UNK else number
+
     def decode(self, ids: Iterable[int]) -> str:
         """Ids up to the first end id -> text; padding and ids outside the vocabulary are left out."""
         pieces = []
@@ -68,9 +78,12 @@ class TextTokenizer:
 
     @classmethod
     def train(
-        cls, lines: Iterable[str], vocab_size: int, folder: str | os.PathLike[str] | None = None
-    ) -> TextTokenizer:
+        cls, lines: Iterable[str], vocab_size: int, folder: str | os.PathLike[str] | None = None,
+        symbols: Sequence[str] = (),
+    ) -> TextTokenizer:  # fmt: skip
         """A unigram model of `vocab_size` pieces with byte fall-back, so that nothing is unreadable.
+
+        `symbols`, in lower case, are one piece each, on top of these.
 
         `UserError`: too few pieces for the characters of `lines`, or no lines.
         """
@@ -79,10 +92,11 @@ class TextTokenizer:
         out = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=map(_normalised, lines), model_writer=out, vocab_size=vocab_size,
+                sentence_iterator=map(_normalised, lines), model_writer=out,
+                vocab_size=vocab_size + len(symbols),
                 normalization_rule_name="identity",  # sentencepiece's own table takes a quarter of a megabyte
                 model_type="unigram", character_coverage=1.0, byte_fallback=True, pad_id=PAD, eos_id=EOS, unk_id=UNK,
-                bos_id=-1, user_defined_symbols=["[instruction]", "[input]", "[response]"], minloglevel=2,
+                bos_id=-1, user_defined_symbols=["[instruction]", "[input]", "[response]", *symbols], minloglevel=2,
                 hard_vocab_limit=False, num_threads=1,
             )  # fmt: skip
         except RuntimeError as e:

@@ -190,7 +190,7 @@ class StepPipeline:
         return ClauseCodes(clause, np.concatenate([transition, codes]), len(transition))
 
     def _decoded(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Features (T, 269) of codes (N, R) of one length."""
+        """Features (T, 270) of codes (N, R) of one length."""
         return list(self.tokenizer.decode_features(np.stack(codes)))
 
     def trimmed(self, codes: np.ndarray, features: np.ndarray, after_transition: bool = False) -> np.ndarray:
@@ -199,7 +199,7 @@ class StepPipeline:
         Motion that rests most of the time (waiting, sitting) is left as it is.
 
         Args:
-            codes: (N, R). features: theirs, (T, 269). after_transition: a transition leads to it.
+            codes: (N, R). features: theirs, (T, 270). after_transition: a transition leads to it.
         """
         speed = self._speed(features).reshape(len(codes), -1)
         moving = np.flatnonzero(speed.max(1) > REST_SPEED)
@@ -216,7 +216,7 @@ class StepPipeline:
         return codes[first:last]
 
     def _speed(self, features: np.ndarray) -> np.ndarray:
-        """(T,) of features (T, 269): metres per frame of the fastest joint."""
+        """(T,) of features (T, 270): metres per frame of the fastest joint."""
         velocity = features[:, self.tokenizer.spec.slices()["joint_velocity"]]
         return np.linalg.norm(velocity.reshape(len(velocity), -1, 3), axis=-1).max(1)
 
@@ -237,7 +237,7 @@ class StepPipeline:
         """Cost of a transition (metres per frame^3): jerk, sliding feet, detour from the straight way, and length.
 
         Args:
-            features: (T, 269) of it and its surroundings. start, stop: its tokens.
+            features: (T, 270) of it and its surroundings. start, stop: its tokens.
         """
         tokenizer = self.tokenizer
         a, b, fps = start * tokenizer.downsample, stop * tokenizer.downsample, tokenizer.spec.fps
@@ -250,7 +250,7 @@ class StepPipeline:
         return cost + TOKEN_WEIGHT * (stop - start)
 
     def poses(self, features: np.ndarray) -> np.ndarray:
-        """(T, 64) of features (T, 269), metres: the root's height, the joints around it (heading frame)."""
+        """(T, 64) of features (T, 270), metres: the root's height, the joints around it (heading frame)."""
         groups = self.tokenizer.spec.slices()
         return np.concatenate([features[:, groups["height"]], features[:, groups["positions"]]], -1)
 

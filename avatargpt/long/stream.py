@@ -74,7 +74,7 @@ class StreamDecoder:
 
 
 class PathKeeper:
-    """Bends body features (T, 269) so that their path stays within `radius` metres of the start of the stream.
+    """Bends body features (T, 270) so that their path stays within `radius` metres of the start of the stream.
 
     A rule: where the body travels outward, the largest circle inside the radius that touches the direction of travel is
     computed; when it gets narrow, the path is turned along it. The turn is a yaw rate in proportion to speed (a body at
@@ -92,7 +92,7 @@ class PathKeeper:
         """The features with the yaw rate (channel 3) bent.
 
         Args:
-            features: (T, 269), the next of the stream.
+            features: (T, 270), the next of the stream.
             state: of `BodyFeatures.decode_chunk` before them.
         """
         out, yaw, place = features.copy(), state.yaw, state.position[[0, 2]].copy()
@@ -161,6 +161,7 @@ class MotionStream:
         self.feet = FootLock() if lock_feet else None
         self.floor = PenetrationStream() if lift else None
         self.state: RootState | None = None
+        self.ground = np.zeros(0)  # height of the ground below the frames that are not out yet
 
     def push(self, codes: np.ndarray) -> Frames:
         """Add (N, R) codes; the frames that are final now."""
@@ -190,15 +191,18 @@ class MotionStream:
             self.state = RootState(-float(Motion(rotations, root).heading[0]), np.zeros(3))
             features = features.copy()
             features[0, 1:4] = 0
+            features[0, self.spec.slices().get("rise", slice(0))] = 0
         if self.keeper is not None:
             features = self.keeper.steer(features, self.state)
         rotations, root, self.state = self.spec.decode_chunk(features, self.state)
+        self.ground = np.concatenate([self.ground, root[:, 1] - features[:, 0]])
         if self.feet is not None:
             rotations, root = self.feet.push(rotations, root, features[:, CONTACTS])
         return self._on_floor(rotations, root)
 
     def _on_floor(self, rotations: np.ndarray, root: np.ndarray) -> Frames:
-        return Frames(rotations, root) if self.floor is None else Frames(*self.floor.push(rotations, root))
+        ground, self.ground = self.ground[: len(root)], self.ground[len(root) :]
+        return Frames(rotations, root) if self.floor is None else Frames(*self.floor.push(rotations, root, ground))
 
 
 SHARD_FRAMES = 200

@@ -492,7 +492,7 @@ class PlanLibrary:
         """The library of a folder; raises UserError where it is missing or damaged."""
         path = Path(folder) / FILE
         if (library := read_file(path, "planning library", cls._from)) is None:
-            raise UserError(f"{path}: no such file; make one with the planner stage of scripts/train.py")
+            raise UserError(f"{path}: no such file; pack the model with --planner, as the packaged weights are")
         return library
 
     @classmethod

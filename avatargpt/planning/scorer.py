@@ -147,8 +147,8 @@ class Scorer(nn.Module):
         except (RuntimeError, KeyError, IndexError) as e:
             reason = str(e).splitlines()[0]
             raise UserError(
-                f"planning.safetensors: not a library of this version ({reason}); make it anew with the planner stage "
-                "of scripts/train.py"
+                f"planning.safetensors: not a library of this version ({reason}); accepted: that of the packaged "
+                "weights"
             ) from None
         return scorer.eval()
 

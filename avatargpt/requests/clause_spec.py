@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from avatargpt.requests.english import lemma, lemmas
+from instruct_data import attributes
 from instruct_data.requests.spec import Clause
+from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
 MIN_TURN, MAX_TURN = 15.0, 1080.0  # degrees
@@ -29,6 +31,10 @@ STEADY = {"a person keeps walking in the same direction": "a person walks"}
 BENT = {f"someone walks forward and turns {side}": side for side in ("left", "right")}
 
 Shape = Callable[[np.ndarray], np.ndarray]
+
+
+_TEMPO = {"very_slow": "slow", "slow": "slow", "fast": "fast", "very_fast": "fast"}
+_SIZE = {"slight": "small", "small": "small", "large": "large", "very_large": "large"}
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,40 @@ class ClauseSpec:
     alternatives: tuple[ClauseSpec, ...] = ()
     avoid: tuple[tuple[str, str], ...] = ()  # actions that were denied, and their captions
     in_sequence: bool = False  # a concurrent action that is only possible afterwards
+    measured: Mapping[str, str] = field(default_factory=dict)  # attributes of training clips with the caption
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Typed attributes for the network: those of clips with the caption, and over them what the clause says."""
+        if not self.measured:
+            return {}
+        out = {**self.measured, "quality": "good"}
+        clause = self.clause
+        if clause is None:
+            return out
+        named = side_of(self.caption) or out.get("side")
+        if clause.side in ("left", "right") and named in ("left", "right") and named != clause.side:
+            out = attributes.mirrored(out)
+        if clause.side:
+            out["side"] = clause.side
+        # of a limb, it is no direction of travel
+        if clause.direction in attributes.DIRECTIONS and ("direction" in out or goes(f"{self.action} {clause.action}")):
+            out["direction"] = clause.direction
+        elif clause.direction in ("up", "down") and "rise" in out:
+            out["rise"] = clause.direction
+        if clause.in_place:
+            out = {k: v for k, v in out.items() if k not in ("direction", "distance")}
+        elif clause.distance:
+            out["distance"] = attributes.nearest("distance", clause.distance)
+        if self.turn is not None:
+            sign = -1 if self.turn.side == "right" else 1
+            out["turn"] = attributes.nearest("turn", sign * self.turn.degrees)
+        if clause.times:
+            out["times"] = attributes.nearest("times", clause.times)
+        for name, value in (("tempo", _TEMPO.get(clause.tempo or "")), ("size", _SIZE.get(clause.size or ""))):
+            if value:
+                out[name] = value
+        return out
 
     @property
     def not_shown(self) -> tuple[str, ...]:

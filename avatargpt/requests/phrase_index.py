@@ -140,6 +140,7 @@ class PhraseIndex:
         self.attributes: dict[str, CaptionAttributes] = {}  # of each caption besides its action; empty = not read
         # user_actions: actions that no network has learnt; their words are matched literally
         self.user_actions: frozenset[str] = frozenset()
+        self.measured: dict[str, dict[str, str]] = {}
 
     @cached_property
     def manners(self) -> Manners:
@@ -306,6 +307,7 @@ class PhraseIndex:
                 style=manner if captions.get(manner) else "",
                 known=self._known_probability(best, similarity, turn is not None, scores),
                 alternatives=self._alternatives(best, second, scores.scores),
+                measured=self.measured.get(caption, {}),
             ))  # fmt: skip
         return out
 
@@ -346,7 +348,10 @@ class PhraseIndex:
         if foreign[row] >= scores[best] - MAX_ALTERNATIVE_GAP:
             pairs.append((self.captions[row][""], row))
         return tuple(
-            ClauseSpec(text, float(scores[i]), tuple(self.lengths.get(text, ())), action=self.classes[i])
+            ClauseSpec(
+                text, float(scores[i]), tuple(self.lengths.get(text, ())), action=self.classes[i],
+                measured=self.measured.get(text, {}),
+            )
             for text, i in pairs
         )
 
@@ -401,8 +406,8 @@ class PhraseIndex:
         which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
         about = {
             "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
-            "lengths": self.lengths, "told": self.attributes, "own": sorted(self.user_actions),
-            "derived": phrase_scoring.VERSION, "words": list(self.index.words.words),
+            "lengths": self.lengths, "measured": self.measured, "told": self.attributes,
+            "own": sorted(self.user_actions), "derived": phrase_scoring.VERSION, "words": list(self.index.words.words),
         }  # fmt: skip
         vectors = self.index.stored
         if not isinstance(vectors, vector_index.Reduced):
@@ -433,7 +438,7 @@ class PhraseIndex:
                 keys, [m[0] for m in meanings], [m[1] for m in meanings], sides, about["styles"], about["lengths"],
                 stored.reduced(len(keys)), *derived,
             )  # fmt: skip
-            index.attributes = about.get("told", {})
+            index.attributes, index.measured = about.get("told", {}), about.get("measured", {})
             index.classifier, index.reader = phrase_scoring.KnownActionClassifier.load(folder), RequestReader.of(folder)
             index.user_actions = frozenset(map(str, about.get("own", ())))
             return index

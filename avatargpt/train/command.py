@@ -49,10 +49,9 @@ def training(place: str, help: str, recipe: str, **options: Option) -> StageEntr
 _CODES = Option("tokenised cache", needed=True)
 _TOKENIZER = Option("tokenizer folder", needed=True)
 _STORE = Option("motion store", needed=True)
-_TEXTS = Option("folder of caption bank and rewrites")
 _FACE_TEXTS = Option("folder of facial instructions", needed=True)
 _GROUNDING = Option("folder of the ground stage; texts in it are not computed again")
-_ROUNDS = Option("folders of the self-training stage, with commas between, the latest last")
+_PRACTICE = Option("folder of the self-training stage")
 _CORPORA = {
     "texts": Option("folder of caption bank and rewrites", needed=True),
     "planning": Option("folder of planning corpora"),
@@ -78,7 +77,7 @@ STAGES: dict[str, StageEntry] = {
     ),
     "tokenizer": training(
         "tokenizer:tokenizer_stage", "train a motion tokenizer", "tokenizer:TokenizerRecipe",
-        store=_STORE, start=Option("tokenizer folder to begin from"),
+        store=_STORE,
     ),
     "codes": StageEntry(
         "tokenizer:codes_stage", "motion store -> tokenised cache: all that the language stage reads",
@@ -92,7 +91,7 @@ STAGES: dict[str, StageEntry] = {
         "language:language_stage", "train the language model; without --codes, on text alone",
         "language:LanguageRecipe", tokenizer=Option("tokenizer folders, with commas between"),
         codes=Option("tokenised caches, with commas between"), **_CORPORA,
-        store=Option("motion store whose captions are read (text stage)"), grounding=_GROUNDING, self_training=_ROUNDS,
+        grounding=_GROUNDING, self_training=_PRACTICE,
         start=Option("model, T5 or Flan-T5 folder to begin from; torchrun wants -- before the script"),
         deepspeed_config=Option("JSON; the run goes through DeepSpeed"),
     ),
@@ -105,10 +104,7 @@ STAGES: dict[str, StageEntry] = {
     "phrase-index": StageEntry(
         "phrase_index:phrase_index_stage", "the index of known phrasings that requests are looked up in",
         options={
-            "codes": Option("tokenised cache; without it, --earlier and what that lacks"), "texts": _TEXTS,
-            "grounding": _GROUNDING, "self-training": _ROUNDS,
-            "earlier": Option("folder of an index whose captions stay for requests without a manner"),
-            "grown-from": Option("folder of an index that stays; only keyframed actions that it lacks are added"),
+            "codes": _CODES, "texts": _CORPORA["texts"], "grounding": _GROUNDING, "self-training": _PRACTICE,
         },
     ),
     "choice": StageEntry(
@@ -121,7 +117,7 @@ STAGES: dict[str, StageEntry] = {
     ),
     "scorer": training(
         "scorer:scorer_stage", "train the scorer of text and motion that ranks candidates", "scorer:ScorerRecipe",
-        codes=_CODES, tokenizer=_TOKENIZER, grounding=_GROUNDING, self_training=_ROUNDS,
+        codes=_CODES, tokenizer=_TOKENIZER, grounding=_GROUNDING, self_training=_PRACTICE,
     ),
     "speech": StageEntry(
         "audio_model:speech_data_stage", "speech with face curves from rules or a driver, for the driver",
@@ -197,6 +193,7 @@ STAGES: dict[str, StageEntry] = {
             "tokenizer": Option("tokenizer folders, with commas between", needed=True),
             "face": Option("folder of a language stage: a model of its own for the face"),
             "phrase-index": Option("folder of the phrase-index stage"),
+            "choice": Option("folder of the choice stage, for the phrase index"),
             "requests": Option("folder of the requests stage"),
             "planner": Option("folder with a planning library, such as the packaged weights"),
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),
@@ -222,10 +219,12 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "recipe": StageEntry(
-        "recipe:recipe_stage", "the whole chain from the corpora to the shipped weights: print it, or run it",
+        "recipe:recipe_stage", "the chain from the corpora to a model: print it, or run it",
         options={
-            "data": Option("folder with the corpora (body, text, planning, chat, face, face_text; docs/data.md)"),
-            "only": Option("names of steps, with commas between; default: all"),
+            "data": Option("folder with the corpora (body, face, gesture, ...; docs/data.md)"),
+            "to": Option("steps that are wanted, with commas between: these and what they need", default="body"),
+            "only": Option("of these steps, those that are run, with commas between; default: all"),
+            "variant": Option("of the recipe: selftrained, debug"),
         },
     ),
 }  # fmt: skip
@@ -260,7 +259,7 @@ def _parameters(name: str, entry: StageEntry) -> list[inspect.Parameter]:
         until = "stop at this step with a checkpoint; the schedule stays that of the configuration"
         out.append(_parameter("until", integer, None, "--until", help=until, **number))
     if name == "recipe":
-        small = "the same chain in its smallest form, in minutes"
+        small = "the chain of the body in its smallest form, in minutes: --variant debug --to clip"
         out += [
             _parameter("print", bool, False, "--print", help="print every command, in order, and end"),
             _parameter("debug", bool, False, "--debug", help=small),

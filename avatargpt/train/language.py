@@ -16,9 +16,9 @@ from avatargpt.lm.checkpoint import load_model, save_model, start_from_t5, with_
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.network import IGNORED
 from avatargpt.lm.text_encoder import SPIECE, SentenceGrounder, TextTokenizer
-from avatargpt.train.data.batches import Batch, Pool, StepShare, share_of, work_of
+from avatargpt.train.data.batches import EVEN, Batch, Pool, StepShare, share_of, work_of
 from avatargpt.train.data.corpus import folders_of, read_codes, read_tokenizers, text_corpus
-from avatargpt.train.data.examples import Example, ExampleOptions, Examples
+from avatargpt.train.data.examples import ExampleOptions, Examples, Rows
 from avatargpt.train.data.judged_answers import lessons
 from avatargpt.train.data.prepare import MADE_UP
 from avatargpt.train.engines import begun, check_readable
@@ -30,9 +30,10 @@ from avatargpt.train.samples import FOLDER, Sampler
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from avatargpt.train.throughput import Work
 from avatargpt.train.zero import read_zero
-from instruct_data.mixture import Draw, generator
+from instruct_data import attributes
+from instruct_data.mixture import clip_class
 from instruct_data.registry import get_task, list_tasks
-from instruct_data.store import ClipCodes, Store
+from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
 from vqvae.strict import Dropout, Flag, NonNegativeInt, PositiveInt, Rate, Share, Strict, Weights, check_keys
@@ -53,12 +54,12 @@ class LanguageTraining(Schedule):
     Attributes:
         batch: examples per step, over all processes.
         pool: steps whose examples are sorted by length together.
-        buckets: by ``one`` length, of answer and prompt together, or by ``two``, first the answer's, then the prompt's:
-            less padding, but batches of fewer tasks.
         faster: part of the model (``heads.face``) -> factor of its rate.
         refiner_weight: of the residual decoder's loss.
         refiner_rows: share of motion rows that the residual decoder learns from at each step, over all processes.
         refiner_only: everything else is frozen.
+        contrast_weight: of the loss of prompts that do not fit their answer: what the answer is likelier under the
+            prompt that fits it, short of `contrast_margin` nats per token.
         label_smoothing: share of the target that is spread over all tokens, while training.
         by_task: whether the log gives the loss of every task (``task_NAME``) beside that of every head.
         options: variation of the examples.
@@ -70,7 +71,6 @@ class LanguageTraining(Schedule):
     steps: PositiveInt = 5000
     batch: PositiveInt = 64
     pool: PositiveInt = 8
-    buckets: Literal["one", "two"] = "one"
     lr: Rate = 1e-3
     lr_floor: Rate = 5e-5
     warmup: NonNegativeInt = 150
@@ -80,6 +80,8 @@ class LanguageTraining(Schedule):
     refiner_weight: Rate = 0.4
     refiner_rows: Share = 0.5
     refiner_only: Flag = False
+    contrast_weight: Rate = 2.0
+    contrast_margin: Rate = 0.25
     label_smoothing: Dropout = 0.0
     by_task: Flag = False
     clip: Rate = 1.0
@@ -93,7 +95,10 @@ class LanguageTraining(Schedule):
 
 
 class LanguageShape(Strict):
-    """Fields of `AvatarGPTConfig`; None = its default, or the value of the model to begin from."""
+    """Fields of `AvatarGPTConfig`; None = its default, or the value of the model to begin from.
+
+    `vocab_size` counts pieces of words; symbols of attributes come on top.
+    """
 
     vocab_size: PositiveInt | None = None
     d_model: PositiveInt | None = None
@@ -126,6 +131,9 @@ class LanguageRecipe(Strict):
 ADAPTER = "adapter"  # folder of the LoRA updates, beside the merged weights
 
 
+Validation = dict[str, tuple[Examples, Rows]]
+
+
 class LanguageStage(Stage):
     """A language model in training.
 
@@ -140,7 +148,7 @@ class LanguageStage(Stage):
     schedule: LanguageTraining
 
     def __init__(
-        self, recipe: LanguageRecipe, model: AvatarGPTModel, examples: Examples, val: dict[str, list[Example]],
+        self, recipe: LanguageRecipe, model: AvatarGPTModel, examples: Examples, val: Validation,
         grounder: SentenceGrounder | None, runtime: Runtime, tokenizers: Sequence[MotionTokenizer] = (),
     ) -> None:  # fmt: skip
         t = recipe.train
@@ -151,14 +159,13 @@ class LanguageStage(Stage):
             model.requires_grad_(False)
             model.refiners.requires_grad_(True)
         self._freeze_unreached(model)
+        model.even = EVEN
         self.network = self.model = model
-        self.module = LanguageObjective(
-            model, t.refiner_weight, runtime, t.refiner_only, t.label_smoothing, t.by_task
-        )
+        self.module = LanguageObjective(model, t, runtime)
         rows = runtime.share(t.batch, "train")
         if rows % t.accumulate:
             raise UserError(f"train: accumulate: {t.accumulate} for {rows} rows; accepted: what divides them")
-        self.pool = Pool(examples, t.seed, t.pool, t.batch, t.buckets == "two", t.end)
+        self.pool = Pool(examples, t.seed, t.pool, t.batch, t.end)
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
         if t.checkpointing:
             enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
@@ -184,14 +191,15 @@ class LanguageStage(Stage):
         if not self.schedule.refiner_weight:
             model.refiners.requires_grad_(False)
 
-    def batch(self, rows: Sequence[Example]) -> Batch:
+    def batch(self, source: Examples, rows: Rows, chosen: np.ndarray) -> Batch:
         """Rows on this process's device."""
-        return Batch.of(rows, self.grounder, self.model.config.pad_token_id or 0, self.levels, self.runtime.device)
+        return Batch.of(rows, chosen, source, self.grounder, self.runtime.device, EVEN)
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         refiners = self.model.refiners.keys() if self.schedule.refiner_weight else ()
-        share = share_of(self.pool.step(context.step), context, refiners, self.schedule.refiner_rows)
-        batch = self.batch(share.rows)
+        rows, step = self.pool.step(context.step)
+        share = share_of(rows, step, self.examples, context, refiners, self.schedule.refiner_rows)
+        batch = self.batch(self.examples, rows, share.chosen)
         self.work += work_of(batch, self.model)
         parts = module(batch, share)
         return parts.pop("total"), parts
@@ -226,10 +234,10 @@ class LanguageStage(Stage):
         self.model.eval()
         out = {}
         with torch.no_grad(), self.average.in_place():
-            for name, rows in self.val.items():
+            for name, (source, rows) in self.val.items():
                 total = count = 0.0
                 for i in range(0, len(rows), 64):
-                    batch = self.batch(rows[i : i + 64])
+                    batch = self.batch(source, rows, np.arange(i, min(i + 64, len(rows))))
                     with self.runtime.autocast():
                         token_loss = self.model(
                             **batch.inputs, labels=batch.labels, head=batch.heads[0], length=batch.length
@@ -252,16 +260,13 @@ class LanguageStage(Stage):
 class LanguageObjective(torch.nn.Module):
     """The model with its losses: the module that DDP wraps, so that every parameter is used inside one forward.
 
-    Args: see `LanguageTraining`.
+    Args:
+        training: weights of the losses.
     """
 
-    def __init__(
-        self, model: AvatarGPTModel, refiner_weight: float, runtime: Runtime, refiner_only: bool = False,
-        label_smoothing: float = 0.0, by_task: bool = False,
-    ) -> None:  # fmt: skip
+    def __init__(self, model: AvatarGPTModel, training: LanguageTraining, runtime: Runtime) -> None:
         super().__init__()
-        self.model, self.refiner_weight, self.runtime = model, refiner_weight, runtime
-        self.refiner_only, self.label_smoothing, self.by_task = refiner_only, label_smoothing, by_task
+        self.model, self.training_options, self.runtime = model, training, runtime
 
     def forward(self, batch: Batch, share: StepShare) -> Metrics:
         """`total` (with gradient) and its parts: cross-entropy per head and, with `by_task`, per task (nats per token);
@@ -271,45 +276,64 @@ class LanguageObjective(torch.nn.Module):
             return self._losses(batch, share)
 
     def _losses(self, batch: Batch, share: StepShare) -> Metrics:
+        t = self.training_options
         heads: str | list[str] = batch.heads[0] if len(set(batch.heads)) == 1 else batch.heads
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.refiner_only):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not t.refiner_only):
             out = self.model(
                 **batch.inputs, labels=batch.labels, head=heads, length=batch.length,
-                label_smoothing=self.label_smoothing,
+                label_smoothing=t.label_smoothing,
             )  # fmt: skip
         # A sum over this share, divided by the tokens of the full step: means of means would depend on the division.
+        fits = torch.from_numpy(batch.positive < 0).to(batch.labels.device)
         token_loss, hidden = out.token_loss, out.hidden
-        total = token_loss.sum() * (share.times / sum(share.tokens.values()))
+        total = (token_loss.sum(1) * fits).sum() * (share.times / sum(share.tokens.values()))
         refiner, result = total.new_zeros(()), {}
         for name in share.answers:
             loss = self._refiner_loss(name, batch, share, hidden)
             refiner = refiner + loss * (share.answers[name] / share.motion)
             result["refiner" if name == "body" else f"refiner_{name}"] = loss.detach()
-        total = refiner if self.refiner_only else total + self.refiner_weight * refiner
+        if share.denied:
+            contrast, result["told_apart"] = self._contrast(token_loss, batch, share)
+            result["contrast"] = contrast.detach()
+            total = total + t.contrast_weight * contrast
+        total = refiner if t.refiner_only else total + t.refiner_weight * refiner
         if not total.requires_grad:  # a share without a row for what is trained: its gradients are zero
             total = total + 0.0 * next(p for p in self.model.parameters() if p.requires_grad).sum()
-        kinds = [("ce", batch.heads, share.tokens), *([("task", batch.tasks, share.by_task)] if self.by_task else [])]
+        kinds = [("ce", batch.heads, share.tokens), *([("task", batch.tasks, share.by_task)] if t.by_task else [])]
         for prefix, names, counts in kinds:
             for name, tokens in counts.items():
-                at = torch.tensor([n == name for n in names], device=batch.labels.device)
+                at = torch.tensor([n == name for n in names], device=batch.labels.device) & fits
                 result[f"{prefix}_{name}"] = token_loss.detach()[at].sum() * (share.times / tokens)
         return {"total": total, **result}
 
+    def _contrast(
+        self, token_loss: torch.Tensor, batch: Batch, share: StepShare
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        """This share's part of the mean shortfall of the margin, and of the share of answers that are likelier under
+        the prompt that fits."""
+        negative = torch.from_numpy(np.flatnonzero(batch.positive >= 0)).to(token_loss.device)
+        if not len(negative):
+            return token_loss.new_zeros(()), token_loss.new_zeros(())
+        positive = torch.from_numpy(batch.positive).to(token_loss.device)[negative]
+        mean = token_loss.sum(1) / (batch.labels != IGNORED).sum(1).clamp(min=1)
+        gain = mean[negative] - mean[positive]
+        scale = share.times / share.denied
+        short = (self.training_options.contrast_margin - gain).clamp(min=0).sum() * scale
+        return short, (gain.detach() > 0).float().sum() * scale
+
     def _refiner_loss(self, name: str, batch: Batch, share: StepShare, hidden: torch.Tensor) -> torch.Tensor:
         """The residual decoder's part in the step's mean cross-entropy of one modality, nats per code."""
-        rows = [b for b, head in enumerate(batch.heads) if head == name and share.chosen[b]]
+        # rows that fill a batch up come behind those of the share
+        rows = [b for b, chosen in enumerate(share.refining) if chosen and batch.heads[b] == name]
         if not rows:
             return hidden.new_zeros((), dtype=torch.float32)
         at = torch.as_tensor(rows, device=batch.labels.device)
         codes = batch.codes[at, :, : self.model.config.modality(name)["levels"]]
-        longest = int((codes[..., 0] >= 0).sum(1).max())
-        # Rows without a residual decoder's turn are left out, so the longest one may be shorter than the batch.
-        codes = codes[:, :longest]
         masked = np.zeros(codes.shape[:2], bool)
         for i, b in enumerate(rows):
             masked[i, : len(share.forgotten[b])] = share.forgotten[b]
         mask, forgotten = codes[..., 0] >= 0, torch.from_numpy(masked).to(codes.device)
-        loss = self.model.refiner_loss(hidden[at, :longest], codes, mask, name, forgotten)
+        loss = self.model.refiner_loss(hidden[at], codes, mask, name, forgotten)
         return loss * (share.times * int(mask.sum()) / share.refined[name])
 
 
@@ -323,17 +347,16 @@ VALIDATION_TASKS = (
 
 def validation(
     examples: Examples, items: Sequence[ClipCodes], options: ExampleOptions | None = None
-) -> dict[str, list[Example]]:
+) -> Validation:
     """Fixed validation rows per motion task, with the variation of `options`."""
-    out: dict[str, list[Example]] = {}
-    if not items:
-        return out
-    source = Examples(items, [], {}, examples.text, examples.config, options or ExampleOptions(), examples.rates)
-    for task in VALIDATION_TASKS:
-        # The same rows in every validation of every run, so that figures compare.
-        draws = [Draw(task, i, int(generator(5, i).integers(2**31))) for i in range(len(source.pools(task)))]
-        if draws:
-            out[task] = [source.make(d) for d in draws]
+    out: Validation = {}
+    for task in VALIDATION_TASKS if items else ():
+        chosen = (options or ExampleOptions(contrast=0)).model_copy(update={"weights": {task: 1.0}, "contrast": 0.0})
+        source = Examples(items, {}, examples.text, examples.config, chosen, examples.rates)
+        if source.streams():
+            # The same rows in every validation of every run, so that figures compare.
+            count = len(source.streams()[0].classes)
+            out[task] = source, source.make(np.zeros(count, np.int64), np.arange(count), (5,))
     return out
 
 
@@ -366,7 +389,7 @@ def check(recipe: LanguageRecipe, where: str, through_deepspeed: bool) -> None:
         raise UserError(f"{where}: train: optimizer: {optimizer}; DeepSpeed shards only adamw here; accepted: adamw")
     _check_width(recipe.model.grounding_dim, where)
     motion = [name for name in list_tasks() if get_task(name).examples != "pairs"]
-    streams = ("denoise", *list_tasks(), *(f"{task}/{source}" for task in motion for source in MADE_UP))
+    streams = (*list_tasks(), *(f"{task}/{source}" for task in motion for source in MADE_UP))
     for name in ("weights", "alpha"):
         check_keys(getattr(recipe.train.options, name), streams, f"{where}: train: options: {name}")
 
@@ -386,13 +409,13 @@ def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) 
     if args.self_training:
         # Answers of self-training are tokens of bodies; texts to denoise come from the clips alone.
         items += lessons(args.self_training, tokenizers, [i for i in items if i.modality == "body"])
-    if args.store:
-        texts = list(Store.open(args.store).clips("train"))
     lines, pairs = text_corpus(folders_of(args), texts)
     start = Path(args.start) if args.start else None
     source = out if begun(out) else start  # files of a refused run in `out` do not count
     if source is None:
-        text = TextTokenizer.train(lines, spec.get("vocab_size", 4096))
+        actions = sorted({clip_class(i) for i in items if i.modality == "body" and "+" not in i.action})
+        symbols = attributes.symbols(actions) if actions else []
+        text = TextTokenizer.train(lines, spec.get("vocab_size", 4096), symbols=symbols)
     elif (source / SPIECE).is_file():
         text = TextTokenizer.load(source)
     else:
@@ -411,7 +434,7 @@ def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) 
             raise UserError(f"{args.grounding}: no grounding.safetensors in it; run the ground stage")
         grounder.load_states(args.grounding)
     rates = {t.config.modality: t.tokens_per_second for t in tokenizers}
-    examples = Examples(items, lines, pairs, text, model.config, recipe.train.options, rates)
+    examples = Examples(items, pairs, text, model.config, recipe.train.options, rates)
     _check_streams(examples, where)
     return LanguageStage(recipe, model, examples, validation(examples, val), grounder, runtime, tokenizers)
 

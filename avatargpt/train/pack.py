@@ -28,6 +28,7 @@ from avatargpt.metrics.evaluator import MotionEvaluator
 from avatargpt.metrics.gesture_features import GestureFeatures
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.requests.phrase_index import PhraseIndex
+from avatargpt.requests.phrase_scoring import KnownActionClassifier
 from avatargpt.requests.reader import RequestReader
 from avatargpt.train.data.corpus import read_tokenizers
 from avatargpt.train.reporting import origin_of
@@ -107,7 +108,8 @@ def mean_of(folders: str, load: Callable[[str], S]) -> S:
 
 
 def _pack_parts(args: SimpleNamespace, out: Path) -> None:
-    """Phrase index, reader, plans, scorer, evaluator, gestures, driver, parser, where the options name them."""
+    """Phrase index with its classifier, reader, plans, scorer, evaluator, gestures, driver, parser, as the options say.
+    """
     reader = None
     if args.requests:
         RequestReader.load(args.requests).save(out, torch.int8)
@@ -116,6 +118,10 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         index = PhraseIndex.load(args.phrase_index)
         if index is None:
             raise UserError(f"{args.phrase_index}: no phrase index in it; run the phrase-index stage")
+        if args.choice:
+            index.classifier = KnownActionClassifier.load(args.choice)
+            if index.classifier is None:
+                raise UserError(f"{args.choice}: no classifier of known actions in it; run the choice stage")
         if reader is not None:
             index.read_captions(reader)
         index.save(out)

@@ -20,10 +20,9 @@ from torch.nn import functional as F
 
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.statistics import roc_auc
-from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, features, phrase_scores
-from avatargpt.requests.vector_index import unit
+from avatargpt.train.data.clip_tables import clip_attributes
 from avatargpt.train.data.judged_answers import pass_rates, usual
 from avatargpt.train.data.prepare import CYCLIC, MADE_UP
 from avatargpt.train.loop import fit
@@ -302,93 +301,28 @@ def with_performed(phrase_index: PhraseIndex, grounder: SentenceGrounder) -> Phr
     )  # fmt: skip
 
 
-def with_normalised_of(phrase_index: PhraseIndex, earlier: PhraseIndex) -> PhraseIndex:
-    """`phrase_index`, but requests without a manner lead to the captions of an earlier index.
-
-    For a round of self-training that played few captions of a class, after rounds that played many. Requests that the
-    earlier index lacks, or leads to a styled caption, or to both hands instead of one, stay.
-    """
-    captions, lengths = [], dict(phrase_index.lengths)
-    for phrase, by_style in zip(phrase_index.keys, phrase_index.captions, strict=True):
-        row = earlier.rows.get(phrase)
-        old = earlier.captions[row] if row is not None else {}
-        plain = old.get("", "")
-        if both_against_one(phrase, plain):
-            plain = ""
-        if plain and plain not in {c for style, c in old.items() if style not in ("", "normal")}:
-            by_style = {**by_style, "": plain}
-            lengths.setdefault(plain, earlier.lengths.get(plain, []))
-        captions.append(by_style)
-    used = {c for by_style in captions for c in by_style.values()}
-    return PhraseIndex(
-        phrase_index.keys, captions, phrase_index.classes, [str(s) for s in phrase_index.sides], phrase_index.styles,
-        {c: n for c, n in lengths.items() if c in used and n}, phrase_index.index.vectors,
-    )  # fmt: skip
+MIN_AGREEMENT = 0.8  # of the clips with a caption on an attribute that stands for it
+RELATIVE = ("tempo", "size", "quality")  # attributes that say how a clip differs from others of its action
 
 
-MIN_COSINE, MIN_GAIN, MAX_COUNT = 0.7, 0.1, 250  # cosines, and phrasings that have a lemma which is no common one
-
-
-def with_new_actions(earlier: PhraseIndex, new_index: PhraseIndex) -> PhraseIndex:
-    """An index and, behind it, the phrasings that another has of actions that it lacks.
-
-    Requests that led to a similar action while theirs was missing ("hail a taxi" to a wave) lead to the new one.
-    """
-    actions = {*earlier.classes}
-    new = [i for i, (k, c) in enumerate(zip(new_index.keys, new_index.classes, strict=True))
-           if c not in actions and k not in earlier.rows]  # fmt: skip
-    captions = [new_index.captions[i] for i in new]
-    texts = {t for c in captions for t in c.values()}
-    lengths = earlier.lengths | {c: n for c, n in new_index.lengths.items() if c in texts and c not in earlier.lengths}
-    all_captions, classes = [*earlier.captions, *captions], [*earlier.classes, *(new_index.classes[i] for i in new)]
-    sides = [*(str(s) for s in earlier.sides), *(str(new_index.sides[i]) for i in new)]
-    for i, j in _moved(earlier, new_index, new):
-        all_captions[i], classes[i], sides[i] = new_index.captions[j], new_index.classes[j], str(new_index.sides[j])
-    return PhraseIndex(
-        [*earlier.keys, *(new_index.keys[i] for i in new)], all_captions, classes, sides, earlier.styles, lengths,
-        np.concatenate([earlier.index.vectors, new_index.index.vectors[new]]),
-    )  # fmt: skip
-
-
-def _moved(earlier: PhraseIndex, new_index: PhraseIndex, new: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Requests of the earlier index and the new phrasing of the same meaning: more similar than any caption of their
-    action by `MIN_GAIN`, with two lemmas in common, one of them no common one, and on the same side."""
-    # Similarity of each request to the captions that it leads to now.
-    present = np.full(len(earlier.keys), -1.0)
-    vectors, theirs = unit(earlier.index.vectors), unit(new_index.index.vectors[list(new)])
-    for rows in earlier.members:
-        captions = {earlier.rows[c] for i in rows for c in earlier.captions[i].values() if c in earlier.rows}
-        if captions:
-            present[rows] = (vectors[rows] @ vectors[sorted(captions)].T).max(1)
-    request_lemmas = [{*lemmas(k)} for k in earlier.keys]
-    new_lemmas = [{*lemmas(new_index.keys[i])} for i in new]
-    counts = Counter(w for words in request_lemmas for w in words)
-    for i in np.flatnonzero(~earlier.marks.literal).tolist():
-        cosines = theirs @ vectors[i]
-        best = int(cosines.argmax())
-        shared = request_lemmas[i] & new_lemmas[best]
-        rare = any(counts[w] < MAX_COUNT for w in shared)
-        side = side_of(earlier.keys[i]) or ""
-        if (
-            cosines[best] > max(present[i] + MIN_GAIN, MIN_COSINE) and len(shared) > 1 and rare
-            and len(request_lemmas[i] - shared) < max(2, len(shared)) and side in ("", str(new_index.sides[new[best]]))
-        ):  # fmt: skip
-            yield i, new[best]
+def measured_attributes(clips: Sequence[ClipCodes]) -> dict[str, dict[str, str]]:
+    """Caption (lower case, without its full stop) -> attributes that nearly all clips with it share."""
+    counts: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    totals: Counter[str] = Counter()
+    single = [c for c in clips if c.source in ("synthetic", "layered") or c.source not in MADE_UP]
+    for clip, typed in zip(single, clip_attributes(single), strict=True):
+        for text in {c.lower().rstrip(".") for c in clip.captions} if typed else ():
+            totals[text] += 1
+            counts[text].update(item for item in typed.items() if item[0] not in RELATIVE)
+    return {
+        text: {k: v for (k, v), n in counts[text].items() if n >= MIN_AGREEMENT * total}
+        for text, total in totals.items()
+    }  # fmt: skip
 
 
 def phrase_index_stage(args: SimpleNamespace) -> None:
-    """Make the index of phrasings, or extend an earlier one."""
+    """Make the index of phrasings."""
     Runtime.start(args.threads, args.device)
-    earlier, grown_from = _load("earlier", args.earlier), _load("grown-from", args.grown_from)
-    if not args.codes:
-        if earlier is None:
-            raise UserError("phrase-index: accepted --codes and --texts, or --earlier alone")
-        index = with_performed(earlier, SentenceGrounder())
-        index.save(args.output)
-        print(f"{args.output}: {len(index.keys)} phrasings, {len(index.keys) - len(earlier.keys)} of them new")
-        return
-    if not args.texts:
-        raise UserError("phrase-index: --codes goes with --texts")
     bank = CaptionBank(Path(args.texts) / "body_captions.json")
     rewrites = Rewrites(Path(args.texts) / "rewrites_train.jsonl", bank)
     grounder = SentenceGrounder()
@@ -396,23 +330,11 @@ def phrase_index_stage(args: SimpleNamespace) -> None:
         grounder.load_states(args.grounding)
     rates = pass_rates(args.self_training) if args.self_training else None
     clips = list(Store.open(args.codes).codes("train"))
-    if grown_from is not None:
-        actions = {*grown_from.classes}
-        clips = [c for c in clips if c.source == "synthetic" and c.action not in actions]
     index = make_phrase_index(clips, bank, rewrites, grounder, rates)
-    if earlier is not None:
-        index = with_normalised_of(index, earlier)
-    if grown_from is not None:
-        index = with_new_actions(grown_from, index)
+    used = {c for by_style in index.captions for c in by_style.values()} | {*index.keys}
+    index.measured = {c: a for c, a in measured_attributes(clips).items() if c in used and a}
     index.save(args.output)
     print(f"{args.output}: {len(index.keys)} phrasings")
-
-
-def _load(option: str, folder: str | None) -> PhraseIndex | None:
-    index = PhraseIndex.load(folder) if folder else None
-    if folder and index is None:
-        raise UserError(f"{folder}: no phrase index in it; --{option} takes the folder of one or of a model")
-    return index
 
 
 HIDDEN = 32

@@ -1,34 +1,38 @@
-"""The whole chain from the corpora to the shipped weights: `configs/recipe.yaml`, printed or run step by step."""
+"""The chain from the corpora to a model: `configs/recipe.yaml`, printed or run step by step."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from types import SimpleNamespace
 
+from avatargpt.config import resolve
 from avatargpt.resources import configs
+from avatargpt.train.command import STAGES
+from instruct_data.texts import PREFIX
 from vqvae.errors import UserError
-from vqvae.io.data_files import read_json, read_yaml
+from vqvae.io.data_files import read_json
 from vqvae.motion import atomic_write
 from vqvae.strict import Strict
 
 FILE = "recipe.yaml"
 DONE = "done.json"  # in a step's folder: its command
 PROMPT = "a person waves"  # of the clip at the end of the debug chain
+DEBUG, CLIP = "debug", "clip"  # variant and step of ``--debug``
+REFERENCE = re.compile(r"\$(\w+)")  # to another step
 
 
 class Recipe(Strict):
     """`configs/recipe.yaml`."""
 
-    corpora: dict[str, str]  # name -> folder inside ``--data``
-    # Name -> stage, config and options; ``note``: where the shipped run differed
+    corpora: dict[str, str]  # name -> folder inside ``--data``, or texts of the package
+    # Name -> stage, config and options; ``note``: where the run of the packaged weights differed
     steps: dict[str, dict[str, str | int]]
-    debug: dict[str, dict[str, str | int]]  # the same in its smallest form
 
 
 @dataclass(frozen=True)
@@ -47,57 +51,89 @@ class Step:
         return f"{program} {shlex.join(self.argv)}"
 
 
-def read_recipe() -> Recipe:
-    """The packaged recipe."""
-    path = configs() / FILE
-    return Recipe.read(read_yaml(path), str(path))
+def read_recipe(variant: str | None = None) -> Recipe:
+    """The packaged recipe, or a variant of it."""
+    address = f"{configs() / FILE}:{variant}" if variant else str(configs() / FILE)
+    return Recipe.read(resolve(address), address)
 
 
-def steps(recipe: Recipe, out: Path, data: Path, debug: bool = False, common: Sequence[str] = ()) -> Iterator[Step]:
-    """Every step, in order, with folders filled in. `common`: options that every stage takes (``--threads 2``)."""
-    earlier: set[str] = set()
-    for name, row in (recipe.debug if debug else recipe.steps).items():
-        argv = [str(row["stage"])]
+def ordered(recipe: Recipe, targets: Sequence[str]) -> list[str]:
+    """Names of the steps that are needed for some, each behind those that it reads.
+
+    Raises:
+        UserError: a step that is not there, or that needs itself.
+    """
+    out: list[str] = []
+
+    def add(name: str, path: tuple[str, ...]) -> None:
+        if name in out:
+            return
+        if name not in recipe.steps:
+            where = f"{FILE}: {path[-1]}" if path else "--to"
+            raise UserError(f"{where}: no step {name!r}; accepted: {', '.join(recipe.steps)}")
+        if name in path:
+            raise UserError(f"{FILE}: {name} needs itself ({' <- '.join([*path, name])})")
+        for value in recipe.steps[name].values():
+            for other in REFERENCE.findall(str(value)):
+                add(other, (*path, name))
+        out.append(name)
+
+    for name in targets:
+        add(name, ())
+    return out
+
+
+def steps(
+    recipe: Recipe, targets: Sequence[str], out: Path, data: Path, common: Sequence[str] = (), present: bool = False
+) -> Iterator[Step]:
+    """The steps that are needed for some, in order, with folders filled in.
+
+    Args:
+        common: options that every stage takes (``--threads 2``).
+        present: whether options that a stage can do without are left out where `data` lacks their corpus.
+    """
+    for name in ordered(recipe, targets):
+        row = recipe.steps[name]
+        stage, note = str(row["stage"]), str(row.get("note", ""))
+        argv = [stage]
         for key, value in row.items():
-            if key not in ("stage", "note"):
-                argv += [f"--{key}", _filled(name, key, str(value), earlier, recipe, out, data)]
-        if row["stage"] == "generate":
+            if key in ("stage", "note"):
+                continue
+            words = [_filled(name, key, part, recipe, out, data) for part in str(value).split(",")]
+            optional = stage in STAGES and key in STAGES[stage].options and not STAGES[stage].options[key].needed
+            absent = str(value).startswith("@") and not words[0].startswith(PREFIX) and not os.path.exists(words[0])
+            if present and optional and absent:
+                note = f"{note}; " * bool(note) + f"without --{key}: no {words[0]}"
+            else:
+                argv += [f"--{key}", ",".join(words)]
+        if stage == "generate":
             argv += ["--seconds", "2", "--seed", "0", "--best-of", "1", "-o", str(out / f"{name}.glb"), "--", PROMPT]
         else:
             argv += [*common, "-o", str(out / name)]
-        # Only steps above may be named: the chain is in order by construction.
-        earlier.add(name)
-        yield Step(name, str(row["stage"]), tuple(argv), str(row.get("note", "")))
+        yield Step(name, stage, tuple(argv), note)
 
 
-def _filled(name: str, key: str, value: str, earlier: set[str], recipe: Recipe, out: Path, data: Path) -> str:
-    """A value with `$STEP`, `@CORPUS` and the folder of the configurations filled in."""
+def _filled(name: str, key: str, part: str, recipe: Recipe, out: Path, data: Path) -> str:
+    """A part of a value with `$STEP`, `@CORPUS` and the folder of the configurations filled in."""
     if key == "config":
         # Relative: printed commands are meant to be copied.
-        return os.path.relpath(configs() / value)
-
-    def corpus(part: str) -> str:
-        if not part.startswith("@"):
-            return part
-        if part[1:] not in recipe.corpora:
-            raise UserError(f"{FILE}: {name}: {key}: no corpus {part[1:]!r}; accepted: {', '.join(recipe.corpora)}")
-        return str(data / recipe.corpora[part[1:]])
-
-    try:
-        folders = {step: str(out / step) for step in earlier}
-        return Template(",".join(corpus(part) for part in value.split(","))).substitute(folders)
-    except KeyError as e:
-        raise UserError(f"{FILE}: {name}: {key}: no earlier step {e}; accepted: {', '.join(earlier)}") from None
+        return os.path.relpath(configs() / part)
+    if not part.startswith("@"):
+        return REFERENCE.sub(lambda match: str(out / match[1]), part)
+    if part[1:] not in recipe.corpora:
+        raise UserError(f"{FILE}: {name}: {key}: no corpus {part[1:]!r}; accepted: {', '.join(recipe.corpora)}")
+    folder = recipe.corpora[part[1:]]
+    return folder if folder.startswith(PREFIX) else str(data / folder)
 
 
 def recipe_stage(args: SimpleNamespace) -> None:
     """Print the chain, or run those steps that are not complete."""
-    recipe = read_recipe()
     if args.data is None and not args.debug and not args.print:
         raise UserError("recipe: --data FOLDER is needed: the corpora; accepted without it: --debug, --print")
+    recipe, targets = read_recipe(DEBUG if args.debug else args.variant), CLIP if args.debug else args.to
     out, data = Path(args.output or "runs"), Path(args.data or "DATA")
     common = [w for k in ("threads", "device") if (v := getattr(args, k)) is not None for w in (f"--{k}", str(v))]
-    chain = list(steps(recipe, out, data, args.debug, common))
+    chain = list(steps(recipe, targets.split(","), out, data, common, not args.print))
     selected = args.only.split(",") if args.only else [s.name for s in chain]
     if unknown := sorted(set(selected) - {s.name for s in chain}):
         raise UserError(f"--only: no step {unknown[0]!r}; accepted: {', '.join(s.name for s in chain)}")

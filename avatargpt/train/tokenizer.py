@@ -35,8 +35,8 @@ from vqvae.losses import (
     gesture_losses,
 )
 from vqvae.networks import TokenizerConfig, begin_direct
-from vqvae.strict import Flag, PositiveInt, Rate, Share, Strict, Weights
-from vqvae.tokenizer import MotionTokenizer
+from vqvae.strict import PositiveInt, Rate, Share, Strict, Weights
+from vqvae.tokenizer import MotionTokenizer, layout
 
 BLOCK = 4096  # frames that statistics read at a time: some megabytes
 
@@ -302,7 +302,6 @@ class TokenizerTraining(Schedule):
         balance: sampling weight of a class ~ frames^-balance.
         speed: extra weight of clips with fast limbs, 0 = none.
         level_dropout: share of steps that decode from a random number of levels.
-        decoder_only: freeze encoder and codebooks (a second stage; the fingerprint stays).
         losses: weights of the modality's losses (`LossWeights` of `vqvae.losses`, of faces and gestures beside it).
     """
 
@@ -312,7 +311,6 @@ class TokenizerTraining(Schedule):
     balance: Share = 0.5
     speed: Share = 0.5
     level_dropout: Share = 0.2
-    decoder_only: Flag = False
     log_every: PositiveInt = 50
     save_every: PositiveInt = 500
     val_every: PositiveInt = 1000
@@ -350,54 +348,41 @@ class TokenizerStage(Stage):
     schedule: TokenizerTraining
 
     def __init__(
-        self, recipe: TokenizerRecipe, windows: Windows, val: Windows, runtime: Runtime, start: Path | None, where: str
+        self, recipe: TokenizerRecipe, windows: Windows, val: Windows, runtime: Runtime, where: str
     ) -> None:
         self.recipe, self.schedule, self.windows, self.val, self.runtime = recipe, recipe.train, windows, val, runtime
         t = self.schedule
         self.rows = runtime.share(t.batch, f"{where}: train")
-        if t.decoder_only and start is None:
-            raise UserError(f"{where}: train: decoder_only trains a decoder for given codes; give --start FOLDER")
         # Replacement of dead codes draws random rows, other ones on each process.
         torch.manual_seed(t.seed + runtime.rank)
-        if start is not None:
-            model = MotionTokenizer.load(start, runtime.device, trainable=True)
-        else:
-            model = MotionTokenizer(recipe.model).to(runtime.device)
+        model = MotionTokenizer(recipe.model).to(runtime.device)
         if model.spec.dim != (width := windows.clips.width):
             raise UserError(f"{where}: {model.config.modality}: {model.spec.dim} channels, but the store has {width}")
-        if start is None:
-            fit_normaliser(model, windows)
+        fit_normaliser(model, windows)
         self.objective = objective(model.config.modality, t.losses, f"{where}: train", model.downsample)
         if t.window % model.downsample:
             raise UserError(f"{where}: train: window: {t.window}; accepted: whole tokens of {model.downsample} frames")
-        if t.decoder_only:
-            model.encoder.requires_grad_(False)
         self.network = self.module = self.model = model
         self.identity = {"shape": model.config.model_dump()}
-        trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            trained, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
+            model.parameters(), lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
         )  # fmt: skip
         self.drop = np.random.default_rng([t.seed, 7]).random(t.steps) < t.level_dropout  # the same when resumed
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t, model = self.schedule, self.model
-        if t.decoder_only:
-            # In evaluation mode the codebooks are not updated by the moving mean.
-            model.vq.eval()
         batch = self.windows.batch(self.rows, t.window, context.row_seed, t.balance, t.speed)
         x = (torch.from_numpy(batch).to(self.runtime.device) - model.mean) / model.std
         # Decoding from fewer levels makes the first ones carry most of the motion.
-        model.vq.quantize_dropout = bool(self.drop[context.step]) and not t.decoder_only
+        model.vq.quantize_dropout = bool(self.drop[context.step])
         with self.runtime.autocast():
             predicted, _, commit = module(x)
         losses, logged = self.objective.losses(predicted.float(), x, model.mean, model.std)
-        if not t.decoder_only:
-            losses["commit"] = commit
+        losses["commit"] = commit
         return torch.stack(list(losses.values())).sum(), {**losses, **logged}
 
     def stepped(self, step: int) -> None:
-        if step == self.schedule.steps and not self.schedule.decoder_only:
+        if step == self.schedule.steps:
             self.model.round_codebooks()
 
     def validate(self) -> dict[str, float]:
@@ -416,9 +401,14 @@ RARE: dict[str, Callable[[str], bool]] = {
 }  # fmt: skip
 
 
-def feature_windows(store: Store, split: str, folder: Path) -> Windows:
-    """Features of a store's single clips (composed ones add nothing to a tokenizer), in a file in `folder`."""
-    spec, is_rare = modalities.get(store.modality).features(), RARE.get(store.modality, lambda source: False)
+def feature_windows(store: Store, split: str, folder: Path, config: TokenizerConfig) -> Windows:
+    """Features of a store's single clips (composed ones add nothing to a tokenizer), in a file in `folder`.
+
+    `config`: of the tokenizer, whose layout of bodies is taken.
+    """
+    same = config.modality == store.modality
+    spec = layout(config) if same else modalities.get(store.modality).features()
+    is_rare = RARE.get(store.modality, lambda source: False)
     clips, labels, rare = FeatureFile(folder), [], []
     for clip in store.clips(split):
         # A composed clip repeats frames of single ones.
@@ -438,10 +428,9 @@ def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
     """Train a motion tokenizer."""
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
-    start = Path(args.start) if args.start else None
     out = Path(args.output)
-    windows, val = feature_windows(store, "train", out), feature_windows(store, "val", out)
-    run(TokenizerStage(recipe, windows, val, runtime, start, str(args.config)), out, runtime, args.until)
+    windows, val = (feature_windows(store, split, out, recipe.model) for split in ("train", "val"))
+    run(TokenizerStage(recipe, windows, val, runtime, str(args.config)), out, runtime, args.until)
 
 
 def tokenised(clips: Iterable[Clip], tokenizer: MotionTokenizer) -> Iterator[ClipCodes]:

@@ -19,6 +19,7 @@ from instruct_data.text.captions import CaptionBank, vary
 from instruct_data.text.english import mirror_text, side_of, split
 from instruct_data.text.everyday import everyday_requests
 from instruct_data.text.rewrites import Rewrites
+from instruct_data.texts import unpacked
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows, read_yaml
 
@@ -242,7 +243,7 @@ class TurnMaker:
 
 
 # Training pairs: recorded dialogues, replayed and mirrored, then drawn turns.
-PAIRS = 10_000
+PAIRS, PAIRS_EACH = 10_000, 500  # at most, and for each recorded dialogue
 REPLAYS = 3  # of every recorded dialogue, with other lengths and with or without the history
 HISTORY = 0.5  # share of made-up turns that know the turn before
 # how often an act is asked for, beside the others
@@ -314,14 +315,17 @@ def _mirrored(turns: Sequence[tuple[str, list[Act]]]) -> list[tuple[str, list[Ac
     return [(mirror_text(user), [act(a) for a in acts]) for user, acts in turns]
 
 
+def _beside(folder: Path, name: str) -> Path:
+    """The folder of other texts beside that of the dialogues; the packaged texts where there is none."""
+    return folder.parent / name if (folder.parent / name).is_dir() else unpacked(name)
+
+
 def _movements(folder: Path, recorded: Sequence[Turn]) -> list[tuple[str, str]]:
     """(wording, caption): what the dialogues say, and the caption bank, rewrites and everyday requests."""
     creating = ("make", "then", "before", "replace")
     captions_used = [a.text for t in recorded for a in t.acts if a.do in creating and a.text]
     out = [(c, c) for c in dict.fromkeys(captions_used)]
-    text = folder.parent / "text"
-    if not (text / "body_captions.json").is_file():
-        return out
+    text = _beside(folder, "text")
     bank = CaptionBank(text / "body_captions.json")
     requests = everyday_requests()
     classes = set(requests.classes())
@@ -344,8 +348,7 @@ def made_up(folder: Path, recorded: Sequence[Turn], count: int, rng: np.random.G
     of the texts beside them."""
     movements = _movements(folder, recorded)
     captions = [c for c in dict.fromkeys(c for _, c in movements) if len(c.split()) <= 12]
-    plans = folder.parent / "planning" / "train.jsonl"
-    scenes = [str(row["scene"]) for _, row in json_rows(plans)] if plans.is_file() else []
+    scenes = [str(row["scene"]) for _, row in json_rows(_beside(folder, "planning") / "train.jsonl")]
     maker = TurnMaker(movements, captions, [s for s in scenes if len(s.split()) <= 9], rng)
     acts = list(maker.phrases.turns)
     weights = np.array([_OFTEN.get(a, 1.0) for a in acts])
@@ -375,17 +378,20 @@ def _all_turns(folder: Path, seed: int) -> list[Turn]:
     for i, turn in enumerate(turns):
         if rng.random() < 0.3:
             turns[i] = replace(turn, history=())
-    return turns + made_up(Path(folder), turns, max(0, PAIRS - len(turns)), rng)
+    count = min(PAIRS, PAIRS_EACH * len(dialogues)) - len(turns)
+    return turns + made_up(Path(folder), turns, max(0, count), rng)
 
 
 def dialogue_pairs(folder: Path, seed: int = 0) -> list[tuple[dict[str, str], str]]:
     """Training pairs of the task ``chat_turn``.
 
     The recorded dialogues (``train.jsonl`` of `folder`) are replayed over the segments that their acts make, also
-    mirrored left to right; turns made up from ``dialogues.yaml`` bring the number to `PAIRS`.
+    mirrored left to right; turns made up from ``dialogues.yaml`` bring the number to `PAIRS`, or `PAIRS_EACH` for each
+    of few dialogues.
 
     Args:
-        folder: of the dialogues; ``text`` and ``planning`` beside it give movements and scenes where they are there.
+        folder: of the dialogues; ``text`` and ``planning`` beside it, else those of the package, give movements and
+            scenes.
         seed: decides everything that is drawn.
 
     Returns:

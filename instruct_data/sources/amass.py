@@ -23,7 +23,16 @@ from typing import Any
 import numpy as np
 
 from instruct_data.clip import SPLITS, Clip
-from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, find_files, loaded, normalised, read_captions
+from instruct_data.sources.corpus import (
+    MAX_TEXT_BYTES,
+    Corpus,
+    Report,
+    find_files,
+    loaded,
+    normalised,
+    read_captions,
+    reason,
+)  # fmt: skip
 from vqvae import modalities
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -34,9 +43,8 @@ from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
 ARCHIVE_NAMES = {
-    "biomotionlab_ntroje": "bmlrub", "mpi_hdm05": "hdm05", "tcd_handmocap": "tcdhands", "mpi_mosh": "mosh",
-    "eyes_japan_dataset": "eyesjapandataset", "transitions_mocap": "transitions", "mpi_limits": "poseprior",
-    "ssm_synced": "ssm", "dfaust_67": "dfaust",
+    "biomotionlabntroje": "bmlrub", "mpihdm05": "hdm05", "tcdhandmocap": "tcdhands", "mpimosh": "mosh",
+    "transitionsmocap": "transitions", "mpilimits": "poseprior", "ssmsynced": "ssm", "dfaust67": "dfaust",
 }  # fmt: skip
 SUFFIXES = ("_poses", "_stageii")
 DEFAULT_FOLDER = "amass_data"
@@ -98,14 +106,19 @@ def read_amass_folder(
 def amass_key(parts: Iterable[str]) -> str:
     """One name for a file, however its sub-set, its ending and its blanks are spelt."""
     plain = [p.casefold().replace(" ", "_") for p in parts if p not in (".", "")]
-    subset = ARCHIVE_NAMES.get(plain[0], plain[0])
-    below = plain[1:]
-    if below and ARCHIVE_NAMES.get(below[0], below[0]) == subset:  # an archive in a folder of the same name
+    subset, below = _subset(plain[0]), plain[1:]
+    if below and _subset(below[0]) == subset:  # an archive in a folder of the same name
         below = below[1:]
     stem = below[-1].rpartition(".")[0] or below[-1] if below else ""
     for suffix in SUFFIXES:
         stem = stem.removesuffix(suffix)
     return "/".join([subset, *below[:-1], stem])
+
+
+def _subset(name: str) -> str:
+    """A sub-set by its archive's name; BABEL writes ``MPIHDM05`` beside ``MPI_HDM05``."""
+    plain = name.replace("_", "").replace("-", "")
+    return ARCHIVE_NAMES.get(plain, plain)
 
 
 @dataclass(frozen=True)
@@ -145,6 +158,23 @@ def frame_rate_of(path: Path) -> float:
         raise UserError(f"{path}: no frame rate; accepted one number as {' or '.join(RATE_KEYS[:2])}") from None
 
 
+MIN_DIFFERENCE, MAX_SHARE = 0.5, 0.05  # seconds, and share of the annotated length, that a file may differ by
+
+
+def contradiction(path: Path, low: float, high: float) -> str:
+    """Why a file is not the recording that an annotation of `low` to `high` seconds is of: by its frames and its rate
+    it lasts much shorter or longer, as some ``_stageii`` files whose rate is another than that of ``_poses``. Empty
+    where it fits.
+    """
+    rate = frame_rate_of(path)
+    frames = read_arrays(path, ("trans",)).get("trans", np.zeros(0))
+    seconds, spare = len(frames) / rate, MIN_DIFFERENCE
+    if low * (1 - MAX_SHARE) - spare <= seconds <= high * (1 + MAX_SHARE) + spare:
+        return ""
+    stated = f"{low:.1f}" if high == low else f"at least {low:.1f}"
+    return f"{path.name}: {seconds:.1f} s at {rate:g} frames a second; {stated} s by the annotation"
+
+
 MAX_JSON_BYTES = 1 << 30
 SPLITS_OF_FILES = {"train.json": "train", "val.json": "val", "extra_train.json": "train", "extra_val.json": "val",
                    "test.json": "test"}  # fmt: skip
@@ -177,9 +207,18 @@ def read_babel(
                     report.skip(name, index.reason(str(entry["feat_p"])))
                 elif not spans:
                     report.skip(name, "no label")
+                elif why := _misfit(path, entry):
+                    report.skip(name, why)
                 else:
                     for clip in _clips(name, path, spans, report):
                         yield from loaded(replace(clip, licence=corpus.licence, split=part), report)
+
+
+def _misfit(path: Path, entry: dict[str, Any]) -> str:
+    try:
+        return contradiction(path, float(entry["dur"]), float(entry["dur"])) if entry.get("dur") else ""
+    except UserError as e:
+        return reason(e)
 
 
 def labels(entry: dict[str, Any], report: Report) -> Spans:

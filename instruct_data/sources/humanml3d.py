@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip, check_split
-from instruct_data.sources.amass import DEFAULT_FOLDER, AmassIndex, AmassSpan, frame_rate_of
+from instruct_data.sources.amass import DEFAULT_FOLDER, AmassIndex, AmassSpan, contradiction, frame_rate_of
 from instruct_data.sources.corpus import MAX_TEXT_BYTES, Corpus, Report, loaded, normalised, reason
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array
@@ -154,13 +154,16 @@ def _amass_spans(
     if path is None:
         report.skip(name, index.reason(relative))
         return
+    dropped = round(next((s for subset, s in DROPPED_SECONDS.items() if subset in source), 0.0) * FPS)
     try:
         fps = frame_rate_of(path)
+        step = max(1, int(fps / FPS)) / fps  # seconds from one kept frame to the next
+        why = contradiction(path, (dropped + last) * step, np.inf)
     except UserError as e:
-        report.skip(name, reason(e))
+        why = reason(e)
+    if why:
+        report.skip(name, why)
         return
-    step = max(1, int(fps / FPS)) / fps  # seconds from one kept frame to the next
-    dropped = round(next((s for subset, s in DROPPED_SECONDS.items() if subset in source), 0.0) * FPS)
     for span, captions in spans_of(name, data, (), report).items():
         a, b = (first, last) if span == (0.0, 0.0) else (
             first + int(span[0] * FPS), min(first + int(span[1] * FPS), last))  # fmt: skip

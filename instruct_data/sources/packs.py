@@ -326,14 +326,14 @@ def read_pack(
         load = _Load(read, entry.captions[0] if entry.captions else "", entry.loop)
         action = f"{source}_{entry.kind or plain_name(names[-1])}".replace("/", "_")
         clip = Clip(
-            names[0], load, entry.captions, source, licence or corpus.licence, split or _split_of(names[0]), action
+            names[0], load, entry.captions, source, licence or corpus.licence, split or split_of(names[0]), action
         )
         yield from loaded(clip, report)
     if unused := table.unused():
         report.notes[f"captions of no animation in {root}, as {min(unused)}"] += len(unused)
 
 
-def _split_of(name: str) -> str:
+def split_of(name: str) -> str:
     """``val`` for one name in twenty, always the same ones."""
     return "train" if crc32(name.encode()) % 20 else "val"
 
@@ -399,7 +399,7 @@ def read_smartbody_actions(root: Path, corpus: Corpus, report: Report, split: st
         load = _Load(lambda body=body: body, entry.captions[0])  # type: ignore[misc]
         yield from loaded(
             Clip(
-                clip.id, load, entry.captions, "smartbody", corpus.licence, split or _split_of(clip.id),
+                clip.id, load, entry.captions, "smartbody", corpus.licence, split or split_of(clip.id),
                 f"smartbody_{entry.kind}",
             ), report,
         )  # fmt: skip

@@ -21,6 +21,7 @@ from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
 FPS = 20.0
+CAPTIONS = "captions.jsonl"
 _CMU = "CMU mocap terms (free use with credit)"
 LICENCES = {
     "bandai1": "CC BY-NC 4.0", "bandai2": "CC BY-NC 4.0", "cmu_amc": _CMU, "cmu_iclone": _CMU, "cmu_expmap": _CMU,
@@ -74,7 +75,7 @@ def read_quantised(folder: str | os.PathLike[str], split: str | None = None) -> 
     check_split(split)
     _check_skeleton(folder)
     shards = _Shards(folder)
-    path = folder / "captions.jsonl"
+    path = folder / CAPTIONS
     for n, row in json_rows(path):
         with parsing(f"{path}: line {n}", "a clip row"):
             captions = [str(c) for c in row["captions"]]

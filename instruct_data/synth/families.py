@@ -72,6 +72,17 @@ def _caption_words(params: Mapping[str, Any], side: str) -> dict[str, str]:
     return words
 
 
+@cache
+def _counts(name: str, texts: tuple[str, ...]) -> str:
+    names = {m for t in texts for m in re.findall(r"\{(\w+)_times\}", t)}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _counted(family: Family) -> str:
+    """The parameter that captions state as a number of times, or empty."""
+    return _counts(family.name, tuple(c.text for c in family.captions))
+
+
 def captions_of(
     family: Family, timeline: Timeline, mirrored: bool, rng: np.random.Generator, bank: CaptionBank | None = None
 ) -> list[str]:
@@ -146,6 +157,8 @@ def keyframed(
         motion = Motion(rotations, root, 20.0, caption=captions[0])
         params = {k: mirror_text(v) if mirror and isinstance(v, str) else v for k, v in timeline.params.items()}
         extra: dict[str, Any] = {"params": params, "seed": int(seed), "group": family.group}
+        if (counted := _counted(family)) and isinstance(timeline.params.get(counted), (int, float)):
+            extra["times"] = round(float(timeline.params[counted]))
         if family.handed == "right":
             extra["side"] = "left" if mirror else "right"
         if timeline.lifted > 0:

@@ -259,7 +259,8 @@ class _Variations:
 
     def __init__(self, clips: Sequence[Clip], names: Sequence[str], bank: CaptionBank, seed: int) -> None:
         self.bank = bank
-        self.styles = learn_styles(clips, seed=seed)
+        # A style that the bank has no words for could not be asked for.
+        self.styles = {name: s for name, s in learn_styles(clips, seed=seed).items() if name in bank.styles}
         self.speeds: dict[str, float] = {}
         rng = np.random.default_rng([seed, 8])
         groups: dict[str, list[Clip]] = defaultdict(list)

@@ -8,11 +8,15 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.body.constraints import (
+    ATTRIBUTE_COST,
+    VERIFIED,
     MotionSpec,
     acting_side,
+    constraint_cost,
     in_tempo,
     looped,
     on_the_spot,
+    other_attributes,
     pinned,
     reversed_steps,
     sized,
@@ -30,6 +34,7 @@ from avatargpt.metrics.geometry.counts import COUNTERS
 from avatargpt.metrics.geometry.measures import MEASURES, off_course
 from avatargpt.options import GenerationConfig, UnheededText, timed
 from avatargpt.requests.clause_spec import SHAPES, TURN, Route, Turn, which_is_below
+from instruct_data.attributes import Measures, described, mirrored
 from instruct_data.requests.spec import Clause, MotionRequest, Pin
 from vqvae.errors import UserError
 from vqvae.features import BodyFeatures
@@ -281,7 +286,7 @@ def test_who_sits_goes_on_sitting_while_the_hands_act(model):
     head, wrists = motion.joints[-80:, 15], motion.joints[-80:, [20, 21]]
     assert np.linalg.norm(wrists - head[:, None], axis=-1).min() < 0.3
     assert still.root[-80:, 1].max() > 0.85
-    assert at_rest(still, motion, 0) is None  # which stands at its end
+    assert at_rest(still, motion, np.random.default_rng(0)) is None  # which stands at its end
 
 
 def test_the_model_walks_while_it_waves(model):
@@ -296,3 +301,19 @@ def test_the_model_walks_while_it_waves(model):
     assert (joints[:, 20, 1] > joints[:, 16, 1]).mean() < 0.1
     assert len(layered(steps, motion)) == len(steps)
     np.testing.assert_array_equal(layered(steps, motion).root, steps.root)
+
+
+@pytest.mark.parametrize("family", ["kick", "kneel_on_one_knee", "climb_stairs", "turn_half_with_steps", "sidestep"])
+def test_a_candidate_pays_for_attributes_that_it_does_not_show(family: str) -> None:
+    motion = clip(family)
+    shown = described(Measures.of(motion).figures())
+    spec = MotionSpec("a clip", 4, attributes={**shown, "tempo": "fast", "quality": "good", "action": family})
+    assert other_attributes(motion, spec.attributes) == [] and constraint_cost(motion, spec) == 0
+    changed = {k: v for k, v in mirrored(shown).items() if v != shown[k]}
+    if "rise" in shown:
+        changed["rise"] = {"up": "down", "down": "up"}[shown["rise"]]
+    wrong = replace(spec, attributes={**shown, **changed})
+    names = set(changed) & set(VERIFIED)
+    assert names and set(other_attributes(motion, wrong.attributes)) == names
+    assert constraint_cost(motion, wrong) == pytest.approx(ATTRIBUTE_COST * len(names))
+    assert other_attributes(motion, {}) == []

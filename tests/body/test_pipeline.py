@@ -11,19 +11,20 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
-from avatargpt.body import edit
+from avatargpt.body import edit, generate
 from avatargpt.body import model as candidates
 from avatargpt.body.constraints import MotionSpec, motion_specs
 from avatargpt.body.edit import ROUNDS, not_followed
-from avatargpt.body.model import BodyModel, pick
+from avatargpt.body.model import BodyModel, pick, text_prompts
 from avatargpt.body.tasks import REFINE_STEPS
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.text_encoder import TextTokenizer
-from avatargpt.options import UnheededText, shares
+from avatargpt.options import GenerationConfig, UnheededText, shares
 from avatargpt.requests.clause_spec import ClauseSpec, Route, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import ResolvedRequest
+from instruct_data.registry import CodesSegment
 from tests.factories import LEVELS, body_model, body_tokenizer
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -222,20 +223,39 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
         gpt.describe(clip, best_of=0)
 
 
-def test_a_candidate_that_goes_on_from_the_pose_before_comes_first(
-    gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(candidates, "ranked", lambda model, codes, motions, texts, turns: np.zeros(len(codes)))
-    poses = [[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]  # where all joints are in first and last frames
-    motions = [object() for _ in poses]
-    shown = {id(m): p for m, p in zip(motions, poses, strict=True)}
-    tokenizer = gpt.loaded.tokenizer("body")
-    monkeypatch.setattr(tokenizer, "decode_each", lambda some: [motions[int(codes[0, 0])] for codes in some])
-    monkeypatch.setattr(candidates, "_pose", lambda motion, frame: np.full((22, 3), shown[id(motion)][frame]))
-    first, *others = (np.full((1, 1), i) for i in range(4))
-    got = pick(gpt.body.model, [[first], others], ["sit", "stand"], before=[-1, 0])
-    assert got[1] is others[1]
-    assert pick(gpt.body.model, [[first], others], ["sit", "stand"])[1] is others[0]
+def test_prompts_of_captions_and_of_what_goes_on(gpt: AvatarGPT) -> None:
+    attributes = {"action": "kick", "side": "left", "support": "right", "start": "standing", "end": "standing"}
+    codes = np.arange(20 * LEVELS).reshape(20, LEVELS) % 24
+    first, second, plain = text_prompts(
+        gpt.body.model, ["kick"] * 3, [5, -1, 80], [attributes, attributes, {}], [None, codes, None]
+    )
+    assert first.task == "text_to_motion" and " ".join(f"{k}={attributes[k]}" for k in (
+        "action", "side", "support", "start", "end")) in first.text  # fmt: skip
+    assert "1.0 seconds" in first.text and "6.4 seconds" not in first.text and f"{CHUNK / 5:.1f} seconds" in plain.text
+    # of what goes on, the last tokens, and attributes that do not depend on where it begins
+    assert second.task == "continuation" and "action=kick side=left end=standing [Response]" in second.text
+    (motion,) = [s for s in second.segments if isinstance(s, CodesSegment)]
+    assert np.array_equal(motion.codes, codes[-CONTEXT:]) and "seconds" not in second.text
+    assert "=" not in plain.text
+
+
+def test_each_clause_goes_on_from_the_end_of_the_motion_before(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, sample = [], generate.sample_candidates
+    monkeypatch.setattr(generate, "sample_candidates", lambda *a: calls.append(a[1:]) or sample(*a))
+    monkeypatch.setattr(generate, "without_penetration", lambda motion: motion)
+    monkeypatch.setattr(BodyModel, "continues_clauses", True)
+    walk = ClauseSpec("walk", 1.0, (8,), measured={"side": "left", "start": "standing"})
+    clauses = walk, ClauseSpec("jump", 1.0, (8,))
+    requests = [ResolvedRequest("walk, then jump", clauses=clauses), ResolvedRequest("turn", clauses=clauses[:1])]
+    both, single = gpt.body.generation.results(requests, config=GenerationConfig(best_of=1))
+    first, second = calls
+    assert first[0] == ["walk", "walk"] and second[0] == ["jump"] and first[2][0] != second[2][0]
+    assert first[4] == [{"side": "left", "start": "standing", "quality": "good"}] * 2 and second[4] == [{}]
+    assert first[5] == [None, None]
+    (context,), seam = second[5], both.spans[1][0]
+    expected = gpt.loaded.tokenizer("body").encode(single.motion.slice(0, seam))
+    assert len(context) == min(CONTEXT, seam // 4) and np.array_equal(context, expected[-CONTEXT:])
+    assert both.spans == ((0, seam), (seam, len(both.motion))) and len(both.motion) > len(single.motion) == seam
 
 
 def test_candidates_are_ranked_by_their_side_too(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -309,7 +309,7 @@ def test_info(cli):
     assert facts["avatargpt"] == __version__ and facts["packages"]["torch"].startswith("2.")
     assert {".npz", ".bvh"} <= {*facts["formats"]["read"]} and ".glb" in facts["formats"]["write"]
     assert "text_to_motion" in facts["tasks"] and "body" in facts["modalities"]
-    assert "1_body" in facts["presets"]["tokenizer"]
+    assert "body" in facts["presets"]["tokenizer"]
     assert "non-commercial" in facts["licences"]["weights"]
     assert f"avatargpt: {__version__}" in cli("info").lines
 

@@ -31,9 +31,8 @@ from instruct_data.face.described import (
 )
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
-from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes, Store
-from tests.factories import language_model, random_tokenizer
+from tests.factories import drawn_rows, language_model, random_tokenizer
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, concatenate
@@ -244,21 +243,28 @@ def test_examples_of_every_face_task(gpt: AvatarGPT) -> None:
         codes = gpt.tokenizers["face"].encode(motion)
         items.append(ClipCodes(clip.id, codes, clip.captions, "train", clip.source, clip.licence, clip.action,
                                frames=60, fps=30.0, modality="face", extra=clip.extra))  # fmt: skip
-    options = ExampleOptions(announce=1.0, say_seconds=1.0, only_ground=0, only_words=0, unconditional=0)
-    examples = Examples(items, [], {}, gpt.text, gpt.model.config, options, {"face": 10.0})
-    assert len(examples.pools("emotion_to_face")) == 1 and len(examples.pools("face_to_emotion")) == 2
-    assert examples.pools("text_to_motion") == []
     answers = {"text_to_face": "face", "emotion_to_face": "face", "face_in_between": "face", "face_to_text": "text",
                "face_to_emotion": "text"}  # fmt: skip
+    all_words = dict.fromkeys(("only_ground", "only_words", "only_attributes", "unconditional"), 0.0)
+    options = ExampleOptions(weights=dict.fromkeys(answers, 1.0), announce=1.0, say_seconds=1.0, **all_words)
+    examples = Examples(items, {}, gpt.text, gpt.model.config, options, {"face": 10.0})
+    assert len(examples.pools("emotion_to_face")) == 1 and len(examples.pools("face_to_emotion")) == 2
+    assert examples.pools("text_to_motion") == []
     for task, head in answers.items():
-        for k in range(8):
-            row = examples.make(Draw(task, 0, k))
-            assert row.head == head and row.labels[-1] == gpt.model.config.end_id(head)
+        rows = drawn_rows(examples, task, 16)
+        for row in rows[:: len(examples.pools(task))]:  # of the first clip
+            assert row.head == head and row.end == gpt.model.config.end_id(head)
             if task in ("face_to_text", "face_to_emotion"):
-                assert gpt.text.decode(row.labels[:-1].tolist()) == "very happy"
+                assert row.answer == "very happy" and len(row.motions[0]) == 20
             if task == "text_to_face":
-                assert row.length == 20 and row.codes is not None and row.codes.shape == (20, 3)
-                assert row.prompt.grounded and "Look very happy." in row.prompt.grounded
+                assert row.length == 20 and row.codes == items[0].codes[:, 0].tolist()
+                assert "Look very happy." in row.ground
+            if task == "face_in_between":
+                before, after = row.motions
+                assert [*before, *row.codes, *after] == items[0].codes[:, 0].tolist()
+    feelings = {row.ground for row in drawn_rows(examples, "emotion_to_face", 16)}
+    assert feelings == {"very happy", "happy"}  # in words alone, or with its strength as a number
+    assert (examples.clips.codes >= 0).all() and examples.clips.codes.shape == (40, 3)
 
 
 def test_a_separate_face_model(gpt: AvatarGPT, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ from avatargpt.train.gesture.talks import CorpusRecipe, Voices, mixed, words_fro
 from instruct_data.gesture.bank import Bank, keyed_strokes
 from instruct_data.gesture.plan import Plan, Style, WordClasses, word_classes
 from instruct_data.gesture.strokes import motion_of
-from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes, Store
+from tests.factories import drawn_rows
 from tests.gesture import made_up
 from tests.gesture.conftest import Spelling
 from vqvae.errors import UserError
@@ -238,14 +238,15 @@ def test_examples_of_every_gesture_task(items: list[ClipCodes]) -> None:
         vocab_size=text.size, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0,
         modalities={"gesture": {"codebook_size": 16, "levels": 2, "code_dim": 4}},
     )  # fmt: skip
-    options = ExampleOptions(announce=1.0, say_seconds=1.0, only_ground=0, only_words=0, unconditional=0)
-    examples = Examples(items, [], {}, text, config, options, {"gesture": 10.0})
-    for task, head in (("speech_to_gesture", "gesture"), ("text_to_gesture", "gesture"), ("gesture_to_text", "text")):
+    heads = {"speech_to_gesture": "gesture", "text_to_gesture": "gesture", "gesture_to_text": "text"}
+    all_words = dict.fromkeys(("only_ground", "only_words", "only_attributes", "unconditional"), 0.0)
+    options = ExampleOptions(weights=dict.fromkeys(heads, 1.0), announce=1.0, say_seconds=1.0, **all_words)
+    examples = Examples(items, {}, text, config, options, {"gesture": 10.0})
+    for task, head in heads.items():
         assert len(examples.pools(task)) == 1
-        for k in range(4):
-            row = examples.make(Draw(task, 0, k))
-            assert row.head == head and row.labels[-1] == config.end_id(head)
+        for row in drawn_rows(examples, task, 4):
+            assert row.head == head and row.end == config.end_id(head)
             if task == "speech_to_gesture":
-                assert row.prompt.grounded and transcript(WORDS) in row.prompt.grounded
+                assert transcript(WORDS) in row.ground
     without = [replace(item, extra={}) for item in items]
-    assert Examples(without, [], {}, text, config, options, {"gesture": 10.0}).pools("speech_to_gesture") == []
+    assert Examples(without, {}, text, config, options, {"gesture": 10.0}).pools("speech_to_gesture") == []

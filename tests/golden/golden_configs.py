@@ -15,7 +15,7 @@ from vqvae.io.data_files import read_yaml
 
 CONFIGS = ROOT / "configs"
 ELSEWHERE = {
-    "language/6_self_training": "self-training", "gesture/corpus": "gesture-corpus", "text_motion": "text-motion",
+    "self_training": "self-training", "gesture/corpus": "gesture-corpus", "text_motion": "text-motion",
 }  # fmt: skip
 """Files whose folder, or name, is not that of their stage."""
 

@@ -53,6 +53,29 @@ def amass(path: Path, fps: float = 120.0, seconds: float = 3.0) -> Path:
     return write_smplx(walking(round(fps * seconds), fps), path)
 
 
+def quantised(folder: Path, motions: list[Motion]) -> Path:
+    """Shards of two motions each, the second of validation."""
+    folder.mkdir(parents=True, exist_ok=True)
+    skeleton = {"joint_names": SMPL22.names, "parents": SMPL22.parents, "offsets": SMPL22.offsets.tolist()}
+    text(folder / "skeleton.json", json.dumps(skeleton))
+    rows = []
+    for first in range(0, len(motions), 2):
+        part, shard = motions[first : first + 2], f"motions_{first // 2:02d}.npz"
+        np.savez(
+            folder / shard, root=np.concatenate([m.root for m in part]),
+            rot=np.round(np.concatenate([m.rotations for m in part]) * 32767).astype(np.int16),
+            offsets=np.cumsum([0, *map(len, part)]),
+        )  # fmt: skip
+        rows += [
+            {"id": f"m{first + i}", "shard": shard, "index": i, "trial": "07", "action": "walk",
+             "captions": [f"clip {first + i}"], "split": "val" if i else "train", "style": None,
+             "source": "bandai2" if first else "mine"}
+            for i in range(len(part))
+        ]  # fmt: skip
+    text(folder / "captions.jsonl", "\n".join(map(json.dumps, rows)))
+    return folder
+
+
 def bandai_namco(folder: Path) -> Path:
     data = folder / "dataset" / "Bandai-Namco-Research-Motiondataset-2" / "data"
     for name in ("dataset-2_walk_active_001", "dataset-2_walk-back_normal_012", "readme"):
@@ -135,10 +158,11 @@ def cmu(folder: Path) -> Path:
 def humanml3d(folder: Path) -> Path:
     rows = ["./pose_data/KIT/3/kick_poses.npy,10,50,000000.npy", "./pose_data/MPI_HDM05/a/b_poses.npy,0,40,000001.npy",
             "./pose_data/humanact12/humanact12/P01.npy,0,40,000002.npy",
-            "./pose_data/BioMotionLab_NTroje/x/y_poses.npy,0,40,000003.npy"]  # fmt: skip
+            "./pose_data/BioMotionLab_NTroje/x/y_poses.npy,0,40,000003.npy",
+            "./pose_data/KIT/3/kick_poses.npy,0,80,000004.npy"]  # fmt: skip
     text(folder / "index.csv", "source_path,start_frame,end_frame,new_name\n" + "\n".join(rows))
-    text(folder / "HumanML3D" / "train.txt", "000000\nM000000\n000001\n000002\n000003\n000009\n")
-    for k in range(4):
+    text(folder / "HumanML3D" / "train.txt", "000000\nM000000\n000001\n000002\n000003\n000004\n000009\n")
+    for k in range(5):
         spans = f"a person walks#a/DET#0.0#0.0\nsomeone steps#a/DET#{0.5 if k == 0 else 0.0}#{1.5 if k == 0 else 0.0}\n"
         text(folder / "HumanML3D" / "texts" / f"{k:06d}.txt", spans)
     amass(folder / "amass_data" / "KIT" / "3" / "kick_poses.npz")
@@ -187,12 +211,16 @@ def babel(folder: Path) -> Path:
         "7": {"feat_p": "BMLrub/BioMotionLab_NTroje/rub001/0001_walk_poses.npz", "dur": 3.0,
               "seq_ann": {"labels": [label("a man walks")]}, "frame_ann": {"labels": parts}},
         "8": {"feat_p": "KIT/KIT/3/gone_poses.npz", "dur": 1.0, "seq_ann": {"labels": [label("x")]}, "frame_ann": None},
+        "10": {"feat_p": "MPIHDM05/MPIHDM05/a/bow_poses.npz", "dur": 3.0, "seq_ann": {"labels": [label("bows")]}},
+        "11": {"feat_p": "MPIHDM05/MPI_HDM05/a/slow_poses.npz", "dur": 3.0, "seq_ann": {"labels": [label("x")]}},
     }  # fmt: skip
     extra = {"9": {"feat_p": rows["7"]["feat_p"], "seq_anns": [{"labels": [label("strolls")]}], "frame_anns": None}}
     home = folder / "babel_v1.0_release"
     text(home / "train.json", json.dumps(rows))
     text(home / "extra_val.json", json.dumps(extra))
     amass(folder / "amass_data" / "BioMotionLab_NTroje" / "rub001" / "0001_walk_poses.npz")
+    amass(folder / "amass_data" / "HDM05" / "a" / "bow_stageii.npz")
+    amass(folder / "amass_data" / "HDM05" / "a" / "slow_stageii.npz", 60.0, 6.0)  # by its rate twice as long as it is
     return folder
 
 

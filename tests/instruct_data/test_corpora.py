@@ -33,7 +33,8 @@ EXPECTED: dict[str, tuple[Callable[[Path], Path], Expected, tuple[str, ...]]] = 
     "humanml3d": (
         trees.humanml3d,
         {"000000": ("train", 2, WALK), "000000_0.5_1.5": ("train", 1, "someone steps"), "000001": ("train", 2, WALK)},
-        ("HumanAct12", "the sub-set BioMotionLab_NTroje", "not in index.csv", "mirrored clip", "no val.txt"),
+        ("HumanAct12", "the sub-set BioMotionLab_NTroje", "kick_poses.npz: 3.0 s at 120 frames a second",
+         "not in index.csv", "mirrored clip", "no val.txt"),
     ),
     "kit-ml": (
         trees.kit_ml,
@@ -43,8 +44,9 @@ EXPECTED: dict[str, tuple[Callable[[Path], Path], Expected, tuple[str, ...]]] = 
     "babel": (
         trees.babel,
         {"train_7": ("train", 3, "a man walks"), "train_7_0.5_2": ("train", 1.5, "walk forward"),
-         "extra_val_9": ("val", 3, "strolls")},
-        ("shorter than 0.4 s", "the sub-set KIT", "between two actions"),
+         "train_10": ("train", 3, "bows"), "extra_val_9": ("val", 3, "strolls")},
+        ("slow_stageii.npz: 6.0 s at 60 frames a second; 3.0 s by the annotation",
+         "shorter than 0.4 s", "the sub-set KIT", "between two actions"),
     ),
     "motion-x": (
         trees.motion_x,
@@ -239,6 +241,7 @@ def test_names_of_amass() -> None:
         amass_key(path.split("/")) for path in (
             "BMLrub/BioMotionLab_NTroje/rub001/0001_walk_poses.npz", "BioMotionLab_NTroje/rub001/0001_walk_poses.npz",
             "BMLrub/rub001/0001_walk_stageii.npz", "./BMLrub/rub001/0001_walk_poses.npy",
+            "BMLrub/BioMotionLabNTroje/rub001/0001_walk_poses.npz",
         )
     }  # fmt: skip
     assert keys == {"bmlrub/rub001/0001_walk"}

@@ -12,11 +12,11 @@ from instruct_data.sources.corpus import Report
 from instruct_data.sources.humanml3d import parse_caption, parse_texts, read_pairs
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.sources.registry import read_corpus
+from tests.instruct_data.corpus_trees import quantised
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.bvh import write_bvh
 from vqvae.motion import Motion
-from vqvae.skeleton import SMPL22
 
 LINE = "a person walks.#a/DET person/NOUN walk/VERB#0.0#0.0"
 
@@ -32,24 +32,7 @@ def walk(frames: int = 60, seed: int = 0) -> Motion:
 @pytest.fixture
 def corpus(tmp_path: Path) -> tuple[Path, list[Motion]]:
     motions = [walk(20 + i, i) for i in range(4)]
-    (tmp_path / "skeleton.json").write_text(
-        json.dumps({"joint_names": SMPL22.names, "parents": SMPL22.parents, "offsets": SMPL22.offsets.tolist()})
-    )
-    rows = []
-    for shard in range(2):
-        part = motions[2 * shard : 2 * shard + 2]
-        np.savez(
-            tmp_path / f"motions_{shard:02d}.npz", root=np.concatenate([m.root for m in part]),
-            rot=np.round(np.concatenate([m.rotations for m in part]) * 32767).astype(np.int16),
-            offsets=np.cumsum([0, *map(len, part)]),
-        )  # fmt: skip
-        rows += [
-            {"id": f"m{2 * shard + i}", "shard": f"motions_{shard:02d}.npz", "index": i, "trial": "07",
-             "action": "walk", "captions": [f"clip {2 * shard + i}"], "split": "val" if i else "train", "style": None,
-             "source": "bandai2" if shard else "mine"}
-            for i in range(2)
-        ]  # fmt: skip
-    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    quantised(tmp_path, motions)
     return tmp_path, motions
 
 

@@ -1,6 +1,6 @@
 """Tasks, and the mixture that draws from them."""
 
-from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -8,8 +8,17 @@ import yaml
 
 from instruct_data import registry
 from instruct_data.clip import Clip
-from instruct_data.mixture import Mixture, Stream, balanced_weights, clip_class, like_lengths, pad
-from instruct_data.registry import MIN_TEMPLATES, CodesSegment, TextSegment, add_folder, get_task, list_tasks, load_task
+from instruct_data.mixture import Mixture, Stream, balanced_weights, clip_class, pad
+from instruct_data.registry import (
+    MIN_TEMPLATES,
+    AttributesSegment,
+    CodesSegment,
+    TextSegment,
+    add_folder,
+    get_task,
+    list_tasks,
+    load_task,
+)
 from vqvae.errors import UserError
 
 OURS = {"text_to_motion", "motion_to_text", "in_between", "continuation", "rewrite"}
@@ -49,7 +58,8 @@ def test_every_template_renders_every_slot_once():
     codes = np.arange(6).reshape(3, 2)
     for name in OURS:
         task = get_task(name)
-        values = {"text": "some words", "motion": codes, "seconds": 2.5}
+        typed = {"turn": "left_90", "side": "left"}
+        values = {"text": "some words", "motion": codes, "seconds": 2.5, "attributes": typed}
         slots = {s.name: values[s.kind] for s in task.inputs}
         required = {s.name: values[s.kind] for s in task.inputs if s.required}
         reached = set()
@@ -62,6 +72,9 @@ def test_every_template_renders_every_slot_once():
                 words = [v for v in chosen.values() if isinstance(v, str)]
                 assert prompt.text.count("some words") == len(words)
                 assert ("2.5 seconds" in prompt.text) == ("seconds" in chosen)
+                written = [s.symbols for s in prompt.segments if isinstance(s, AttributesSegment)]
+                assert written == [("side=left", "turn=left_90")] * ("attributes" in chosen)
+                assert prompt.text.count("attributes: side=left turn=left_90 [Response]") == len(written)
                 assert prompt.text.startswith("[Instruction] ") and prompt.text.endswith("[Response]")
                 assert "[Input]" in prompt.text and "{" not in prompt.text
         assert reached == set(range(len(task.templates)))
@@ -207,24 +220,23 @@ def test_shares_are_met():
     items = [clip("walk")] * 80 + [clip("bow")] * 20
     classes = [clip_class(item) for item in items]
     mixture = Mixture([Stream("text_to_motion", 3, classes, 1.0), Stream("motion_to_text", 1, classes, 0.0)])
-    draws = [d for step in range(40) for d in mixture.batch(step, 250)]
-    tasks = Counter(d.task for d in draws)
-    assert tasks["text_to_motion"] / len(draws) == pytest.approx(0.75, abs=0.02)
-    bows = {t: np.mean([d.index >= 80 for d in draws if d.task == t]) for t in tasks}
-    assert bows["text_to_motion"] == pytest.approx(0.5, abs=0.03)
-    assert bows["motion_to_text"] == pytest.approx(0.2, abs=0.03)
-    assert len({d.seed for d in draws}) == len(draws)
+    streams, entries = np.concatenate([mixture.draw(step, 250) for step in range(40)], axis=1)
+    assert np.mean(streams == 0) == pytest.approx(0.75, abs=0.02)
+    bows = [np.mean(entries[streams == n] >= 80) for n in (0, 1)]
+    assert bows == pytest.approx([0.5, 0.2], abs=0.03)
+    assert set(entries) == set(range(100))
 
 
 def test_a_step_depends_on_nothing_but_its_number():
     streams = [Stream("a", 1, ["x"] * 50), Stream("b", 2, ["x", "y"] * 20)]
-    straight = [Mixture(streams, 7).batch(s, 16) for s in range(6)]
-    resumed = Mixture(streams, 7)
-    assert [resumed.batch(s, 16) for s in (4, 5)] == straight[4:]
-    assert Mixture(streams, 8).batch(0, 16) != straight[0]
-    assert resumed.batch(0, 16, rank=1) != straight[0]
-    first = straight[0][0]
-    assert first.rng().random() == first.rng().random()
+
+    def draws(seed: int, steps: Iterable[int]) -> list[list[list[int]]]:
+        mixture = Mixture(streams, seed)
+        return [[part.tolist() for part in mixture.draw(step, 16)] for step in steps]
+
+    straight = draws(7, range(6))
+    assert draws(7, (4, 5)) == straight[4:] and len({str(d) for d in straight}) == 6
+    assert draws(8, [0]) != straight[:1]
 
 
 def test_bad_mixtures():
@@ -239,23 +251,6 @@ def test_classes():
     assert clip_class(clip("", ("a person dances salsa.",))) == "salsa_dance"
     assert clip_class(clip("", ("a person twists the upper body.",))) == "twist"
     assert clip_class(clip("")) == "lab"
-
-
-def test_buckets():
-    source, target = np.random.default_rng(0).integers(1, 200, (2, 512))
-
-    def useful(batches: np.ndarray) -> float:
-        """Share of a batch that is not padding."""
-        return (source + target).sum() / sum(len(b) * (source[b].max() + target[b].max()) for b in batches)
-
-    batches = like_lengths(source, target, 8)
-    assert batches.shape == (64, 8) and sorted(batches.reshape(-1)) == list(range(512))
-    assert useful(batches) > 0.85 > 0.75 > useful(np.argsort(source + 2 * target).reshape(64, 8))
-    assert np.array_equal(batches, like_lengths(source, target, 8))
-    assert like_lengths([5, 1], [1, 1], 2).tolist() == [[1, 0]]
-    for few in ([], [3]):
-        with pytest.raises(UserError, match="in batches of 2"):
-            like_lengths(few, few, 2)
 
 
 def test_pad():

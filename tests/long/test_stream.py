@@ -11,9 +11,10 @@ from avatargpt.body.contact import LEGS, MAX_OFFSET, TOES, FootLock, Penetration
 from avatargpt.evaluation import seams
 from avatargpt.evaluation import seams as suite_seams
 from avatargpt.long.stream import MotionStream, PathKeeper, StreamDecoder
+from instruct_data.synth import families, keyframed
 from vqvae import rotations as rot
 from vqvae.features import BodyFeatures, RootState
-from vqvae.ground import AHEAD, SUNK, without_penetration
+from vqvae.ground import AHEAD, SUNK, support_level, without_penetration
 from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import SMPL22
 from vqvae.tokenizer import MotionTokenizer
@@ -75,11 +76,29 @@ def test_a_lifted_stream_equals_the_lifted_whole(sizes: tuple[int, ...]) -> None
     assert np.abs(np.diff(got - root, 3, axis=0)).max() < 0.1 * 0.25, "smooth"
 
 
+def test_a_stream_may_go_downstairs() -> None:
+    (clip,) = (c for c in keyframed(families()["climb_stairs"], [0]) if c.extra["params"]["way"] == "down")
+    motion, stream = clip.load(), PenetrationStream()
+    parts = [
+        stream.push(motion.rotations[i : i + 9], motion.root[i : i + 9], support_level(motion.joints)[i : i + 9])
+        for i in range(0, len(motion), 9)
+    ]  # fmt: skip
+    root = np.concatenate([*(p[1] for p in parts), stream.finish()[1]])
+    assert motion.root[-1, 1] < 0 and np.abs(root - motion.root).max() < 0.07
+
+
 def test_a_stream_does_not_sink(
     tokenizer: MotionTokenizer, codes: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode, drop = StreamDecoder._features, np.eye(BodyFeatures().dim)[0] * 0.2  # channel 0: the root's height
-    monkeypatch.setattr(StreamDecoder, "_features", lambda self, stop: decode(self, stop) - drop)
+    decode = StreamDecoder._features
+
+    def sunk(self: StreamDecoder, stop: int) -> np.ndarray:
+        features = decode(self, stop).copy()
+        features[:, 269:] = 0  # on one level
+        features[:, 0] -= 0.2  # the root's height
+        return features
+
+    monkeypatch.setattr(StreamDecoder, "_features", sunk)
     made = {}
     for lift, size in ((False, 13), (True, 13), (True, 150)):
         stream = MotionStream(tokenizer, lift=lift)

@@ -3,6 +3,7 @@
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,18 @@ from vqvae.motion import Motion
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 DEBUG = {
-    "language": "language/debug.yaml", "language:text": "language/debug.yaml:text",
-    "tokenizer": "tokenizer/1_body.yaml:debug", "requests": "requests.yaml:debug",
+    "language": "language/body.yaml:debug", "tokenizer": "tokenizer/body.yaml:debug", "requests": "requests.yaml:debug",
+}
+# streams and schedule of the small language model
+STREAMS = {
+    "text_to_motion": 0.3, "text_to_motion/composed": 0.1, "motion_to_text": 0.2, "in_between": 0.1,
+    "continuation": 0.1, "rewrite": 0.1,
 }  # fmt: skip
+LANGUAGE = {
+    "model.grounding_dim": 0, "train.batch": 8, "train.optimizer": "adamw", "train.ema": 0.0, "train.seed": 0,
+    "train.lr_floor": 2e-5, "train.refiner_rows": 0.5, "train.options": {"weights": STREAMS},
+}  # fmt: skip
+COMPOSED = [f"--set=prepare.{key}" for key in ("composed=20", "prompts=3", "composed_prompts=2")]  # and recordings
 CPU = ("--threads", 1, "--device", "cpu")
 ACTIONS = {
     "walk": ["{person} walks forward {manner}", "{person} strolls ahead {manner}"],
@@ -99,7 +109,7 @@ class Mini:
         A language model goes without its sentence encoder, which takes seconds to load.
         """
         data = resolve(f"{CONFIGS / DEBUG[kind]}")
-        first = {"model.grounding_dim": 0} if kind == "language" else {}
+        first = deepcopy(LANGUAGE) if kind == "language" else {}
         for key, value in {**first, **{f"train.{k}": v for k, v in train.items()}, **(change or {})}.items():
             *sections, last = key.split(".")
             place = data
@@ -167,8 +177,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Mini:
     m = Mini(tmp_path_factory.mktemp("mini"))
     Store.write(corpus(), m.corpus)
     write_texts(m.texts)
-    prepare = f"{CONFIGS / 'prepare.yaml'}:debug"
-    m.run("prepare", "--corpus", m.corpus, "--texts", m.texts, "--config", prepare, "-o", m.store)
+    m.run("prepare", "--corpus", m.corpus, "--texts", m.texts, *COMPOSED, "-o", m.store)
     m.run("tokenizer", "--config", CONFIGS / DEBUG["tokenizer"], "--store", m.store, "-o", m.tokenizer, *CPU)
     m.run("codes", "--tokenizer", m.tokenizer, "--store", m.store, "-o", m.codes, *CPU)
     return m

@@ -70,6 +70,17 @@ def test_losses_and_gradients_are_those_of_one_process(stage: LanguageStage, wor
         assert_divides(stage, step, world, parts)
 
 
+def test_the_loss_is_that_of_rows_that_fit_and_of_the_contrast(stage: LanguageStage) -> None:
+    rows, order = stage.pool.step(0)
+    step = share_of(rows, order, stage.examples, StepContext(0, 0, 1, 0), ["body"], 0.5)
+    figures, _ = divided(stage, 0, 1, 1)
+    cross_entropy = sum(figures[f"ce_{head}"] * n for head, n in step.tokens.items()) / sum(step.tokens.values())
+    training = stage.schedule
+    expected = cross_entropy + training.refiner_weight * figures["refiner"] * step.answers["body"] / step.motion
+    assert step.denied and figures["contrast"] > 0
+    assert figures["total"] == pytest.approx(expected + training.contrast_weight * figures["contrast"], abs=1e-5)
+
+
 def test_the_residual_decoder_alone(mini: Mini, tmp_path: Path) -> None:
     stage = stage_of(mini, tmp_path, refiner_only=True, refiner_weight=1.0, refiner_rows=0.3)
     figures, gradients = assert_divides(stage, 0, 8, 1)  # most processes have no row for it
@@ -78,18 +89,24 @@ def test_the_residual_decoder_alone(mini: Mini, tmp_path: Path) -> None:
 
 
 def test_every_row_is_in_one_share(stage: LanguageStage) -> None:
-    rows = stage.pool.step(0)
-    step = share_of(rows, StepContext(0, 0, 1, 0), ["body"], 0.5)
-    assert list(step.rows) == rows and step.refined["body"] > 0
+    rows, order = stage.pool.step(0)
+    step = share_of(rows, order, stage.examples, StepContext(0, 0, 1, 0), ["body"], 0.5)
+    drawn, denying = np.split(step.chosen, [len(order)])
+    assert drawn.tolist() == order.tolist() and step.refined["body"] > 0
+    assert set(denying) == set(np.flatnonzero(np.isin(rows.positive, order))) and len(denying) == step.denied > 0
     for world, parts in DIVISIONS:
         contexts = [StepContext(0, r, world, 0, p, parts) for r in range(world) for p in range(parts)]
-        shares = [share_of(rows, context, ["body"], 0.5) for context in contexts]
-        assert Counter(id(r) for s in shares for r in s.rows) == Counter(map(id, rows))
-        assert sum(int(s.chosen.sum()) for s in shares) == int(step.chosen.sum()) == round(step.answers["body"] / 2)
-        places = {id(r): (c, f) for s in shares for r, c, f in zip(s.rows, s.chosen, s.forgotten, strict=True)}
-        for row, chosen, forgotten in zip(rows, step.chosen, step.forgotten, strict=True):
-            assert places[id(row)][0] == chosen and np.array_equal(places[id(row)][1], forgotten)
-        assert all(s.tokens == step.tokens and s.refined == step.refined for s in shares)
+        shares = [share_of(rows, order, stage.examples, context, ["body"], 0.5) for context in contexts]
+        assert Counter(n for s in shares for n in s.chosen.tolist()) == Counter(step.chosen.tolist())
+        for share in shares:  # a prompt and the one that denies it are compared on one process
+            assert set(rows.positive[share.chosen]) - {-1} <= set(share.chosen.tolist())
+        count = sum(int(s.refining.sum()) for s in shares)
+        assert count == int(step.refining.sum()) == round(step.answers["body"] / 2)
+        places = {n: (c, f) for s in shares for n, c, f in zip(s.chosen, s.refining, s.forgotten, strict=True)}
+        for row, refining, forgotten in zip(step.chosen, step.refining, step.forgotten, strict=True):
+            assert places[row][0] == refining and np.array_equal(places[row][1], forgotten)
+        for name in ("tokens", "by_task", "refined", "answers", "denied", "motion"):
+            assert {str(getattr(s, name)) for s in shares} == {str(getattr(step, name))}
 
 
 def test_what_lies_with_another_process_is_not_saved(

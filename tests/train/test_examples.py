@@ -10,14 +10,18 @@ import yaml
 
 from avatargpt.lm.model import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.train.data.clip_tables import Pools
 from avatargpt.train.data.corpus import Folders, text_corpus
-from avatargpt.train.data.examples import ExampleOptions, Examples, Pools
+from avatargpt.train.data.examples import ExampleOptions, Examples
+from avatargpt.train.data.prompts import Wording
 from instruct_data import registry
 from instruct_data.clip import Clip
-from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes, Store
-from tests.train.conftest import Mini
+from tests.factories import drawn_rows
+from tests.train.conftest import COMPOSED, Mini
 
+# every prompt has its words, and the sentence encoder's view of them
+ALL_WORDS: dict[str, float] = dict.fromkeys(("only_ground", "only_words", "only_attributes", "unconditional"), 0.0)
 SECONDS = {"name": "how_long", "kind": "seconds"}
 WORDS = {"name": "words", "kind": "text"}
 
@@ -80,30 +84,38 @@ def tiny_config(text: TextTokenizer, codebook: int, width: int) -> AvatarGPTConf
 def examples(added: None) -> Examples:
     lines = ["a person waves; do it in way how_long seconds [Instruction] from here to there"] * 20
     text = TextTokenizer.train(lines, 300)
-    options = ExampleOptions(weights=dict.fromkeys(TASKS, 1.0), only_ground=0, only_words=0, unconditional=0)
-    return Examples(items(), [], {}, text, tiny_config(text, 64, 4), options)
+    options = ExampleOptions(weights=dict.fromkeys(TASKS, 1.0), **ALL_WORDS)
+    return Examples(items(), {}, text, tiny_config(text, 64, 4), options)
 
 
 def test_every_kind_is_built(examples: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
-    slots_of: dict[str, list[dict[str, Any]]] = {name: [] for name in TASKS}
-    render = registry.Task.render
-    monkeypatch.setattr(
-        registry.Task, "render", lambda task, slots, **k: slots_of[task.name].append(slots) or render(task, slots, **k)
-    )
-    rows = {s.task: [examples.make(Draw(s.task, i % len(s.classes), i)) for i in range(40)] for s in examples.streams()}
-    assert set(rows) == set(TASKS)
+    slots_of: dict[str, list[frozenset[str]]] = {name: [] for name in TASKS}
+    skeleton = Wording.skeleton
+    monkeypatch.setattr(Wording, "skeleton", lambda wording, task, template, slots, *more: (
+        slots_of[task].append(slots) or skeleton(wording, task, template, slots, *more)
+    ))  # fmt: skip
+    assert [s.task for s in examples.streams()] == list(TASKS)
+    rows = {name: drawn_rows(examples, name, 40) for name in TASKS}
     for name, (_, inputs) in TASKS.items():
-        assert {slot for slots in slots_of[name] for slot in slots} == {s["name"] for s in inputs}
+        assert frozenset().union(*slots_of[name]) == {s["name"] for s in inputs}
         needed = {s["name"] for s in inputs if s.get("required", True)}
-        assert all(needed <= set(slots) for slots in slots_of[name])
-    steps = {slots["words"] for name in ("act_steps", "go_on_steps") for slots in slots_of[name]}
-    assert steps == {"a person waves; a person waves"}
+        assert len(slots_of[name]) == 40 and all(needed <= slots for slots in slots_of[name])
+        for slots, row in zip(slots_of[name], rows[name], strict=True):
+            assert row.task == name and f"do {name} in way" in row.prompt
+            assert ("words" in slots) == (row.ground != "") == (row.ground in row.prompt and row.ground != "")
+            assert ("how_long" in slots) == ("seconds" in row.prompt)
+    assert {row.ground for name in ("act_steps", "go_on_steps") for row in rows[name]} == {
+        "a person waves; a person waves"
+    }  # fmt: skip
     for name, first, last in (("bridge", "from_here", "to_there"), ("bridge_described", "to_there", "from_here")):
-        for slots, row in zip(slots_of[name], rows[name], strict=True):  # the first motion slot is where it begins
-            assert row.codes is not None
-            assert slots[first][-1, 0] == row.codes[0, 0] - 1 and slots[last][0, 0] == row.codes[-1, 0] + 1
-            assert (row.prompt.residual[:, 0] >= 0).any()
-    assert all(row.codes is not None and row.length == len(row.codes) for row in rows["act_so_long"])
+        for row in rows[name]:  # the first motion slot is where it begins
+            before, after = row.motions
+            assert before[-1] == row.codes[0] - 1 and after[0] == row.codes[-1] + 1
+            assert row.prompt.index(f"{first}:") < row.prompt.index("#") < row.prompt.index(f"{last}:")
+    for row in rows["go_on"]:
+        assert row.motions[0][-1] == row.codes[0] - 1 and row.codes[-1] == 39
+    assert all(row.answer == "a person waves" and len(row.motions[0]) == 40 for row in rows["name_it"])
+    assert all(row.length == len(row.codes) == 40 for row in rows["act_so_long"])
 
 
 def test_words_that_are_needed_are_there(examples: Examples) -> None:
@@ -135,8 +147,7 @@ def clips(mini: Mini, tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
     corpus, store = (tmp_path_factory.mktemp("wordless") / name for name in ("corpus", "store"))
     wordless = {name: {"captions": []} for name in NAMED} | {name: {"captions": [], "action": ""} for name in NAMELESS}
     Store.write([replace(c, **wordless.get(c.id, {})) for c in Store.open(mini.corpus).clips()], corpus)
-    config = f"{mini.configs / 'prepare.yaml'}:debug"
-    mini.run("prepare", "--corpus", corpus, "--texts", mini.texts, "--config", config, "-o", store)
+    mini.run("prepare", "--corpus", corpus, "--texts", mini.texts, *COMPOSED, "-o", store)
     return list(Store.open(store).clips("train"))
 
 
@@ -160,10 +171,10 @@ def test_streams_leave_out_what_has_no_words(mini: Mini, clips: list[Clip]) -> N
     assert all(target for _, target in pairs["rewrite"])
     text = TextTokenizer.train(lines, 300)
     weights = dict.fromkeys(("text_to_motion", "motion_to_text", "in_between", "continuation"), 1.0)
-    examples = Examples(items, lines, pairs, text, tiny_config(text, 32, 4), ExampleOptions(weights=weights))
+    examples = Examples(items, pairs, text, tiny_config(text, 32, 4), ExampleOptions(weights=weights))
     wordless = {name: {i.id for i in examples.pools(name)} & {*NAMELESS, *NAMED} for name in weights}
     assert wordless == {"text_to_motion": {*NAMED}, "motion_to_text": set(),
                      "in_between": {*NAMELESS, *NAMED}, "continuation": {*NAMELESS, *NAMED}}  # fmt: skip
     for stream in examples.streams():
-        for index in range(len(stream.classes)):
-            assert len(examples.make(Draw(stream.task, index, index)).labels)
+        rows = drawn_rows(examples, stream.task, len(stream.classes))
+        assert all(row.codes or row.answer for row in rows)

@@ -1,19 +1,27 @@
 """Fine-tuning: the clips that are read, what the phrase index gains, how runs end and resume, and bad input."""
 
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from avatargpt.cli.app import run as command
+from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.vector_index import Reduced, reduced, unit
-from avatargpt.train.finetuning.body import widened
+from avatargpt.train.finetuning.body import training_clips, widened, with_captions_of
 from avatargpt.train.finetuning.clips import grouped, read_clips
 from avatargpt.train.finetuning.run import ABOUT, EarlyStopping, Progress, check_new, inherit, steps_in_time
+from instruct_data.attributes import Measures
 from instruct_data.clip import Clip
+from instruct_data.store import ClipCodes
 from instruct_data.synth import families, keyframed
 from vqvae.errors import UserError
 from vqvae.io.bvh import write_bvh
+
+LEG = {"left": "right", "right": "left"}
 
 
 def write_clips(folder: Path, count: int = 6, captions: bool = True) -> Path:
@@ -122,3 +130,50 @@ def test_bad_input_is_one_line(
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and message in lines[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty"]
+
+
+class Letters:
+    """Sentence vectors that count letters."""
+
+    def sentence(self, texts: list[str]) -> np.ndarray:
+        return unit(np.array([[t.count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for t in texts], np.float32) + 0.01)
+
+
+def index_of_kicks() -> PhraseIndex:
+    keys = ["a person kicks", "kick the ball", "hail a taxi cab now", "wave"]
+    captions, vectors = ["a person kicks", "a person kicks", "a wave", "a wave"], Letters().sentence(keys)
+    out = PhraseIndex(keys, [{"": c} for c in captions], ["kick", "kick", "wave", "wave"], [""] * 4, {},
+                      {"a person kicks": [4]}, vectors)  # fmt: skip
+    out.measured = {"a person kicks": {"support": "left"}, "a wave": {"hand": "right"}}
+    return out
+
+
+def test_an_index_gains_the_captions_of_clips() -> None:
+    figures = Measures.of(keyframed(families()["kick"], [0])[0].load()).figures()
+    about: Any = {"split": "train", "source": "user", "licence": "", "extra": {"figures": figures}}
+    clips = [
+        ClipCodes("a", np.zeros((9, 1), int), ["A person kicks."], action="kick", **about),
+        ClipCodes("b", np.zeros((7, 1), int), ["a person kicks"], action="zibble", **about),
+        ClipCodes("c", np.zeros((5, 1), int), ["a person hails a taxi cab"], action="hail", **about),
+    ]
+    grown = with_captions_of(index_of_kicks(), clips, Letters())  # type: ignore[arg-type]
+    assert grown.keys == ["kick the ball", "hail a taxi cab now", "wave", "A person kicks.", "a person kicks",
+                          "a person hails a taxi cab"]  # fmt: skip
+    by_key = dict(zip(grown.keys, grown.classes, strict=True))
+    # "kick" is an action already: the user's is another one; a caption that is there already leads to the clip
+    assert by_key["A person kicks."] == "own kick" and by_key["a person kicks"] == "zibble"
+    assert by_key["hail a taxi cab now"] == "hail"  # led to a wave while there was nothing better
+    assert by_key["kick the ball"] == "kick" and by_key["wave"] == "wave"
+    assert grown.lengths["a person hails a taxi cab"] == [5] * len(grown.lengths["a person hails a taxi cab"])
+    assert grown.user_actions == {"own kick", "zibble", "hail"}
+    assert grown.measured["a wave"] == {"hand": "right"}
+    for key in ("A person kicks.", "a person hails a taxi cab"):
+        assert grown.measured[key]["support"] == figures["support"] and grown.measured[key]["end"] == "standing"
+
+
+def test_clips_to_learn_from_are_measured() -> None:
+    clip = Clip("k", keyframed(families()["kick"], [0])[0].load(), ["a left kick"], "user", "CC0", "train", "kick")
+    clips = list(islice(training_clips([clip, replace(clip, id="v", split="val")], 0, 0), 3))
+    assert [c.id for c in clips] == ["k", "k_m", "v"] and clips[2].extra == {}
+    first, mirror = (c.extra["figures"] for c in clips[:2])
+    assert LEG[first["support"]] == mirror["support"] and all(c.extra["prompts"] for c in clips[:2])

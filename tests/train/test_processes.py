@@ -24,7 +24,7 @@ from tests.train.launching import (
     zero,
 )  # fmt: skip
 
-WORDS = {"weights": {"denoise": 1.0}}
+WORDS = {"weights": {"rewrite": 1.0}}
 
 
 def far_weights(folder: Path, other: Path) -> float:

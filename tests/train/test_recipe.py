@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,31 @@ from avatargpt.cli.app import run
 from avatargpt.config import resolve
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import NetworkShape
+from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.resources import configs
 from avatargpt.train import estimate
-from avatargpt.train.command import STAGES, main
+from avatargpt.train.command import STAGES, main, resolve_place
 from avatargpt.train.data import prepare as stage
 from avatargpt.train.data.prepare import Preparation, prepare, read_corpora, read_packs
 from avatargpt.train.language import LanguageRecipe
-from avatargpt.train.recipe import DONE, read_recipe, steps
+from avatargpt.train.recipe import DONE, Recipe, ordered, read_recipe, steps
+from instruct_data.cleaning import CleaningReport
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.store import Store
-from instruct_data.text import everyday
 from instruct_data.text.captions import CaptionBank
 from instruct_data.text.rewrites import Rewrites
-from tests.train.conftest import CONFIGS, Mini, Refused
+from tests.instruct_data import corpus_trees as trees
+from tests.train.conftest import CONFIGS, CPU, Mini, Refused, corpus
 from vqvae.errors import UserError
+
+VARIANTS = (None, "selftrained", "debug")
 
 
 def test_every_step_is_a_stage_with_its_options_and_a_configuration_that_resolves(tmp_path: Path) -> None:
-    recipe = read_recipe()
     used = set()
-    for debug in (False, True):
-        for step in steps(recipe, tmp_path, Path("data"), debug):
+    for variant in VARIANTS:
+        recipe = read_recipe(variant)
+        for step in steps(recipe, list(recipe.steps), tmp_path, Path("data")):
             if step.stage == "generate":
                 continue
             accepted = {*STAGES[step.stage].options, "config", "set", "threads", "device"}
@@ -43,51 +48,99 @@ def test_every_step_is_a_stage_with_its_options_and_a_configuration_that_resolve
             assert needed <= present <= accepted, step
             if "--config" in step.argv:
                 address = step.argv[step.argv.index("--config") + 1]
-                assert isinstance(resolve(address), dict)
+                STAGES_OF[step.stage](resolve(address), address)
                 used.add(Path(address.partition(".yaml")[0]).resolve())
-    no_steps = {"portrait", "recipe", "fgd", "unified", "debug"}
+    no_steps = {"portrait", "recipe", "unified"}
     files = {p.with_suffix("") for p in configs().resolve().rglob("*.yaml") if p.stem not in no_steps}
     assert files - used == set()
 
 
+STAGES_OF = {name: resolve_place(entry.recipe).read for name, entry in STAGES.items() if entry.recipe}
+
+
+def test_the_smallest_form_hands_over_all_that_the_real_one_does(tmp_path: Path) -> None:
+    """Every step of the body, with the same options of earlier steps; of the corpora, those that it makes."""
+    chains = [
+        {s.name: s for s in steps(read_recipe(variant), [target], tmp_path, Path("data"))}
+        for variant, target in (("selftrained", "body"), ("debug", "clip"))
+    ]
+    real, small = chains
+    assert len(real) <= 15 and set(small) - set(real) == {"corpus", "clip"} and set(real) <= set(small)
+    for name, step in real.items():
+        flags = [{w for w in s.argv if w.startswith("--")} for s in (step, small[name])]
+        assert flags[0] - flags[1] <= {"--cc0-actions", "--smartbody"} and flags[1] - flags[0] <= {"--count"}, name
+    weights = [resolve(CONFIGS / "language" / f"body.yaml{v}")["train"]["options"]["weights"] for v in ("", ":debug")]
+    assert weights[0] == weights[1]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *more: str) -> list[str]:
+    assert main(["recipe", "--print", "--data", "DATA", "-o", "runs", *more]) == 0
+    return [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
+
+
 def test_the_chain_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recipe", "--print", "--data", "DATA", "-o", "runs"]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
-    assert len(lines) == len(read_recipe().steps)
-    assert lines[-1].startswith("python scripts/train.py pack --language runs/refined4")
-    assert "--corpus DATA/body" in lines[0]
+    lines = printed(capsys)
+    assert len(lines) == 10 and lines[-1].startswith("python scripts/train.py pack --language runs/language --token")
+    assert "--corpus DATA/body" in lines[0] and "--texts package:text" in lines[0]
+    assert [line for line in printed(capsys, "--to", "model") if line in lines] == lines[:-1]
+    lines = printed(capsys, "--variant", "selftrained")
+    assert len(lines) == 15 and "--language runs/language_selftrained" in lines[-1]
+    assert any("self-training" in line and "--start runs/packed" in line for line in lines)
+    assert sum(" --start " in line for line in lines) == 2  # the model that answers, and goes on
+
+
+def test_what_the_data_lack_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cc0_actions").mkdir()
+    first, *_ = steps(read_recipe(), ["store"], tmp_path, tmp_path, present=True)
+    assert "--cc0-actions" in first.argv and "--smartbody" not in first.argv and "without --smartbody" in first.note
+    assert "--corpus" in first.argv  # needed, and so refused by the stage
 
 
 def test_mistakes_are_one_line(tmp_path: Path, refused: Refused) -> None:
-    tokenizer, places = configs() / "tokenizer" / "1_body.yaml", ("--store", "x", "-o", "y")
+    tokenizer, places = configs() / "tokenizer" / "body.yaml", ("--store", "x", "-o", "y")
     assert "--data FOLDER is needed" in refused("recipe", "-o", tmp_path)
     assert "no step 'stor'" in refused("recipe", "--debug", "-o", tmp_path, "--only", "stor")
+    assert "--to: no step 'bod'" in refused("recipe", "--print", "--to", "bod")
+    assert "did you mean 'debug'?" in refused("recipe", "--print", "--variant", "debg")
+    assert "no corpus in it" in refused("recipe", "--data", tmp_path, "-o", tmp_path / "runs")
     assert "did you mean 'debug'?" in refused("tokenizer", "--config", f"{tokenizer}:debg", *places)
     line = refused("tokenizer", "--config", f"{tokenizer}:debug", *places, "--set", "train.stepz=3")
     assert "did you mean 'steps'?" in line
+    with pytest.raises(UserError, match="a needs itself"):
+        ordered(Recipe(corpora={}, steps={"a": {"stage": "codes", "store": "$b"}, "b": {"store": "$a"}}), ["a"])
 
 
 def test_a_configuration_is_printed_with_its_defaults_and_overrides(capsys: pytest.CaptureFixture[str]) -> None:
-    config = str(configs() / "tokenizer" / "2_decoder.yaml") + ":even"
+    config = str(configs() / "tokenizer" / "body.yaml") + ":debug"
     assert main(["tokenizer", "--config", config, "--set", "train.lr=1e-3", "--store", "-", "--print-config"]) == 0
     out = capsys.readouterr().out
-    assert "lr: 0.001" in out and "decoder_only: true" in out and "level_dropout:" in out
+    assert "lr: 0.001" in out and "batch: 16" in out and "level_dropout:" in out and "jerk: 20.0" in out
 
 
 @pytest.mark.slow
-def test_from_nothing_to_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The smallest form; requests of three actions instead of all, since encoding them takes most of the time."""
-    every = everyday.Everyday.classes
-    few = ("wave", "bow", "squat")
-    monkeypatch.setattr(everyday.Everyday, "classes", lambda self: [c for c in every(self) if c in few])
+def test_from_nothing_to_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["recipe", "--debug", "-o", str(tmp_path), "--threads", "1", "--device", "cpu"]
     assert main(argv) == 0
     clip = export.load(tmp_path / "clip.glb")
-    assert len(clip) == 40 and (tmp_path / "model" / DONE).is_file()
-    before = (tmp_path / "model" / "config.json").stat().st_mtime_ns
-    assert main([*argv, "--only", "store,model"]) == 0  # done: nothing is made again
-    assert (tmp_path / "model" / "config.json").stat().st_mtime_ns == before
+    assert len(clip) == 40 and (tmp_path / "body" / DONE).is_file()
+    rows = list(Store.open(tmp_path / "codes").codes("train"))
+    sources = {"sample", "synthetic", "layered", "styled", "looped", "composed"}
+    assert {c.source for c in rows} == sources and any(c.extra.get("clauses") for c in rows)
+    log = [json.loads(line) for line in (tmp_path / "language" / "log.jsonl").read_text().splitlines()]
+    assert {"ce_body", "ce_text", "refiner", "contrast", "val_continuation"} <= set().union(*log)
+    before = (tmp_path / "body" / "config.json").stat().st_mtime_ns
+    assert main([*argv, "--only", "store,body"]) == 0  # done: nothing is made again
+    assert (tmp_path / "body" / "config.json").stat().st_mtime_ns == before
     assert main([*argv[:-1], "cpu", "--only", "store", "--threads", "2"]) == 2  # another command
+
+    model, first = str(tmp_path / "body"), str(tmp_path / "clip.glb")
+    index = PhraseIndex.load(model)
+    assert index is not None and index.classifier is not None and index.reader is not None and index.measured
+    common = ["--model", model, "--device", "cpu", "--quiet"]
+    assert run(["describe", first, *common]) == 0 and capsys.readouterr().out.strip()
+    onward = str(tmp_path / "onward.glb")
+    assert run(["extend", first, "--text", "a person bows", *common, "--seconds", "2", "-o", onward]) == 0
+    assert len(export.load(onward)) == 80
 
 
 UNIFIED = str(CONFIGS / "language" / "unified.yaml")
@@ -165,12 +218,17 @@ def test_every_kind_is_made_and_made_again(shared: Path, monkeypatch: pytest.Mon
     clips = [c for c in read_quantised(shared / "data/body") if c.split in ("train", "val")][::25]
     options = Preparation(keyframed=3, keyframed_val=2, layered=4, styled=4, looped=4, composed=10, four=0.1, seed=5)
 
-    first, again = (list(prepare(clips, bank, rewrites, options)) for _ in range(2))
-    train = sum(c.split == "train" for c in clips)
+    reports = CleaningReport(), CleaningReport()
+    first, again = (list(prepare(clips, bank, rewrites, options, report)) for report in reports)
+    assert reports[0] == reports[1] and reports[0].counts["dropped: feet slide"] > 0
+    dropped = sum(n for reason, n in reports[0].counts.items() if reason.startswith("dropped"))
+    train = sum(c.split == "train" for c in clips) - dropped
     counts = Counter((c.source, c.split) for c in first)
     assert counts["synthetic", "train"] == 3 * len(few) and counts["synthetic", "val"] == 2 * len(few)
     assert [counts[s, "train"] for s in ("layered", "styled", "looped", "composed")] == [4, 4, 4, 10]
-    assert len(first) == len(clips) + train + 5 * len(few) + 22
+    assert len(first) == len(clips) - dropped + train + 5 * len(few) + 22
+    assert all("figures" in c.extra for c in first if c.source != "composed")
+    assert {c.extra["quality"] for c in first if c.split == "train" and "quality" in c.extra} == {"good", "fair"}
     assert len({c.id for c in first}) == len(first)
     assert {c.licence for c in first if c.source == "synthetic"} == {"same as the project"}
     assert {c.licence for c in first if c.source in ("layered", "styled", "looped", "composed")} == {"as its sources"}
@@ -205,3 +263,43 @@ def test_corpora_are_folders_of_quantised_clips_or_stores(mini: Mini, shared: Pa
     assert [c.id for c in clips] == ids and {c.split for c in clips} == {"train", "val"}
     quantised = next(iter(read_corpora(f"{shared / 'data/body'},{mini.store}")))
     assert quantised.captions and quantised.id not in ids
+
+
+def test_what_users_can_get_is_prepared_and_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two corpora as their sites give them in one folder, and quantised clips; of which one holds a NaN, and another
+    has a style that no text knows."""
+    for name, tree in (("bandai-namco", trees.bandai_namco), ("cmu", trees.cmu)):
+        tree(tmp_path / name)
+        assert run(["data", "build", name, str(tmp_path / name), "-o", str(tmp_path / "body" / name), "--quiet"]) == 0
+    motions = [trees.walking(60 + i, speed=0.8 + 0.05 * i) for i in range(8)]
+    motions[4].root[3] = np.nan
+    trees.quantised(tmp_path / "data", motions)
+    lines = (tmp_path / "data" / "captions.jsonl").read_text().replace('"style": null', '"style": "arms_folded"', 6)
+    (tmp_path / "data" / "captions.jsonl").write_text(lines)
+    store, tokenizer, codes, out = (tmp_path / name for name in ("store", "tokenizer", "codes", "language"))
+    counts = [f"--set=prepare.{k}" for k in ("composed=4", "looped=2", "styled=2")]
+    corpus = f"{tmp_path / 'body'},{tmp_path / 'data'}"
+    Mini.run("prepare", "--corpus", corpus, "--texts", "package:text", *counts, "-o", store)
+    assert "dropped: cannot be read (for example m4: " in capsys.readouterr().out
+    sources = Counter(c.source for c in Store.open(store).clips())
+    assert {"bandai2", "cmu_amc", "cmu_bvh", "mine", "composed", "looped", "styled"} <= set(sources)
+    assert "m4" not in {c.id for c in Store.open(store).clips()}
+    config = CONFIGS / "tokenizer" / "body.yaml"
+    Mini.run("tokenizer", "--config", f"{config}:debug", "--set=train.steps=2", "--store", store, "-o", tokenizer, *CPU)
+    Mini.run("codes", "--tokenizer", tokenizer, "--store", store, "-o", codes, *CPU)
+    weights = "--set=train.options={weights: {text_to_motion: 1.0}, everyday: 1.0}"
+    changes = ("--set=train.steps=2", "--set=model.grounding_dim=0", "--set=train.options=null", weights)
+    Mini.run(
+        "language", "--config", f"{CONFIGS / 'language' / 'body.yaml'}:debug", *changes, "--texts", "package:text",
+        "--tokenizer", tokenizer, "--codes", codes, "-o", out, *CPU,
+    )  # fmt: skip
+    assert capsys.readouterr().err.count("styles without everyday words: arms_folded") == 1
+
+
+def test_a_corpus_without_a_split_has_one_in_twenty_for_validation(tmp_path: Path) -> None:
+    rows = [replace(c, id=f"{c.id}-{k}", split="train") for c in corpus() for k in range(10)]
+    Store.write(rows, tmp_path / "store")
+    splits = Counter(c.split for c in read_corpora(str(tmp_path / "store")))
+    assert 5 <= splits["val"] <= 30 and splits["train"] == len(rows) - splits["val"]
+    with pytest.raises(UserError, match="no corpus in it"):
+        list(read_corpora(str(tmp_path)[:-1]))

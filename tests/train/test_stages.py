@@ -11,7 +11,6 @@ import torch
 from avatargpt.lm.checkpoint import load_model, save_model
 from avatargpt.lm.text_encoder import TextTokenizer
 from instruct_data.store import Store
-from instruct_data.text.everyday import everyday_requests
 from tests.train.conftest import CPU, Mini, Refused
 from vqvae.io.files import folder_lock
 from vqvae.tokenizer import MotionTokenizer
@@ -23,7 +22,9 @@ def test_prepared_store(mini: Mini) -> None:
     store = Store.open(mini.store)
     train, val = list(store.clips("train")), list(store.clips("val"))
     composed = [c for c in train if c.source == "composed"]
-    assert (len(composed), len(train), len(val)) == (20, 28 * 2 + 20, 4)
+    # of 28 recordings, the one whose feet slide most and the one that jitters most are left out
+    assert (len(composed), len(train), len(val)) == (20, 26 * 2 + 20, 4)
+    assert all("figures" in c.extra for c in (*train, *val) if c.source != "composed")
     assert all(c.extra["prompts"] for c in train) and not any(c.extra.get("prompts") for c in val)
     val_ids = {c.id for c in val}
     assert not val_ids & {part for c in composed for part in c.extra["parts"]}
@@ -32,7 +33,7 @@ def test_prepared_store(mini: Mini) -> None:
 
 
 def test_tokenizer_learns_and_makes_the_codes(mini: Mini) -> None:
-    for name, share in (("features", 0.93), ("path", 0.7)):
+    for name, share in (("features", 0.93), ("path", 0.85)):
         loss = mini.rows(mini.tokenizer, name)
         assert loss[-1] < share * loss[0]
     assert mini.rows(mini.tokenizer, "val_mm") and (mini.tokenizer / "losses.png").is_file()
@@ -67,33 +68,10 @@ def test_a_changed_configuration_is_reported(
     assert "goes on from step 2" in line and "now 1e-05" in line and "train.steps: 2, now 3" in line
 
 
-def test_decoder_stage_keeps_codes(mini: Mini, tmp_path: Path) -> None:
-    mini.run(*mini.tokenizer_run(tmp_path, "--start", mini.tokenizer, steps=3, decoder_only=True, level_dropout=0))
-    before, after = MotionTokenizer.load(mini.tokenizer), MotionTokenizer.load(tmp_path)
-    assert before.fingerprint == after.fingerprint
-    changed = {k.split(".")[0] for k, v in before.state_dict().items() if not v.equal(after.state_dict()[k])}
-    assert changed == {"decoder"}
-
-
-class FewRequests:
-    """Some of the everyday requests: the states of all of them take minutes."""
-
-    def __init__(self) -> None:
-        self.all = everyday_requests()
-
-    def classes(self) -> list[str]:
-        return list(self.all.classes())[:4]
-
-    def requests(self, name: str) -> list[str]:
-        return list(self.all.requests(name))[:8]
-
-
-def test_language_with_grounding_learns(mini: Mini, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_language_with_grounding_learns(mini: Mini, tmp_path: Path) -> None:
     grounding, lm = tmp_path / "grounding", tmp_path / "lm"
-    with monkeypatch.context() as few:
-        few.setattr("avatargpt.train.data.corpus.everyday_requests", FewRequests)
-        mini.run("ground", "--store", mini.store, "--texts", mini.texts, "-o", grounding, *CPU)
-    mini.run(*mini.language(lm, "--grounding", grounding, "--config", mini.configs / "language" / "debug.yaml"))
+    mini.run("ground", "--store", mini.store, "--texts", mini.texts, "-o", grounding, *CPU)
+    mini.run(*mini.language(lm, "--grounding", grounding, change={"model.grounding_dim": 384}))
     for name in ("ce_body", "ce_text", "refiner"):
         assert mini.rows(lm, name)[-1] < mini.rows(lm, name)[0]
     assert mini.rows(lm, "val_text_to_motion")
@@ -162,9 +140,9 @@ def test_smoothed_labels(mini: Mini, tmp_path: Path) -> None:
 
 def test_text_stage_then_motion_stage(mini: Mini, tmp_path: Path) -> None:
     text, lm, packed = tmp_path / "text", tmp_path / "lm", tmp_path / "packed"
-    weights = {"weights": {"denoise": 0.6, "rewrite": 0.4}}
+    weights = {"weights": {"rewrite": 1.0}}
     config = mini.config("language", steps=4, refiner_weight=0.0, options=weights)
-    mini.run("language", "--config", config, "--texts", mini.texts, "--store", mini.store, *CPU, "-o", text)
+    mini.run("language", "--config", config, "--texts", mini.texts, *CPU, "-o", text)
     mini.run(*mini.language(lm, "--start", text, steps=2))
     pieces = (text / "spiece.model").read_bytes()
     assert pieces == (lm / "spiece.model").read_bytes()

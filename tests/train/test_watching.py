@@ -22,7 +22,7 @@ from tests.train.conftest import Mini, Refused
 CPU = Runtime(0, 1, torch.device("cpu"), False)
 
 
-WEIGHTS = {"text_to_motion": 0.5, "motion_to_text": 0.3, "denoise": 0.2}
+WEIGHTS = {"text_to_motion": 0.5, "motion_to_text": 0.3, "rewrite": 0.2}
 
 
 def quick(mini: Mini, out: Path, *more: object, change: dict[str, Any] | None = None, **train: Any) -> list[str]:
@@ -96,7 +96,7 @@ def test_a_run_logs_its_speed_and_draws_samples(mini: Mini, tmp_path: Path, monk
     (run,) = (out / "wandb").glob("offline-run-*")
     assert list(run.glob("files/media/images/text_to_motion*.png")) and list(run.glob("*.wandb"))
     lines = [json.loads(line) for line in (out / "samples" / "4" / "answers.jsonl").read_text().splitlines()]
-    assert {"text_to_motion", "motion_to_text", "denoise"} == {line["task"] for line in lines}
+    assert {"text_to_motion", "motion_to_text", "rewrite"} == {line["task"] for line in lines}
     assert all(line["wanted"] for line in lines)
     assert (out / "samples" / "4" / "text_to_motion.png").stat().st_size > 1000
 

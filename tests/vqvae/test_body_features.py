@@ -9,7 +9,8 @@ import torch
 from safetensors import safe_open
 
 from vqvae import rotations as rot
-from vqvae.features import BodyFeatures, GestureFeatures
+from vqvae.features import MIN_RISE_RATE, BodyFeatures, GestureFeatures
+from vqvae.ground import support_level
 from vqvae.io.hml263 import HML263Features
 from vqvae.losses import ENDS, LossWeights, _jerk_difference, body_joints, body_losses, body_points
 from vqvae.motion import Motion
@@ -21,10 +22,15 @@ SPEC = BodyFeatures()
 
 def assert_round_trip(motion: Motion) -> None:
     """Below 1 mm and 0.1 degrees. The layout forgets where the clip starts and, for lack of an earlier frame, faces
-    it by the smoothed heading: both sides are made canonical."""
+    it by the smoothed heading: both sides are made canonical. Where the ground rises, slow parts of the rise are lost.
+    """
     back, reference = SPEC.decode(SPEC.encode(motion)), motion.canonical()
     assert len(back) == len(motion)
-    assert np.linalg.norm(back.joints - reference.joints, axis=-1).max() < 1e-3
+    level = support_level(motion.joints.astype(np.float64))
+    rise = np.diff(level, prepend=0)
+    lost = np.cumsum(np.where((np.abs(rise) < MIN_RISE_RATE) | (np.arange(len(rise)) == 0), rise, 0))
+    missing = lost[:, None, None] * np.array([0, 1, 0])
+    assert np.linalg.norm(back.joints + missing - reference.joints, axis=-1).max() < 1e-3
     angle = rot.angle_between(back.rotations.astype(np.float64), reference.rotations.astype(np.float64))
     assert np.degrees(angle).max() < 0.1
 
@@ -90,7 +96,7 @@ def test_chunks_equal_the_whole(size: int, wander) -> None:
 
 
 def nodding(degrees: float, joint: int = 15) -> torch.Tensor:
-    """Features (1, 40, 269) of somebody who stands and turns one joint to and fro about its x axis."""
+    """Features (1, 40, 270) of somebody who stands and turns one joint to and fro about its x axis."""
     angle = np.deg2rad(degrees) * np.sin(np.arange(40) / 3) / 2
     rotations = np.tile(np.array([1, 0, 0, 0], np.float32), (40, 22, 1))
     rotations[:, joint, 0], rotations[:, joint, 1] = np.cos(angle), np.sin(angle)
@@ -99,7 +105,7 @@ def nodding(degrees: float, joint: int = 15) -> torch.Tensor:
 
 
 def losses(made: torch.Tensor, true: torch.Tensor, **weights: float) -> dict[str, torch.Tensor]:
-    unit = torch.zeros(269), torch.ones(269)
+    unit = torch.zeros(SPEC.dim), torch.ones(SPEC.dim)
     return body_losses(made, true, *unit, body_points(true), LossWeights(**weights))
 
 

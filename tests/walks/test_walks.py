@@ -55,7 +55,7 @@ def test_a_task(walk: Walk, small: Mini, tmp_path: Path, monkeypatch: pytest.Mon
     pairs = tmp_path / "pairs"
     pairs.mkdir()
     (pairs / "count_steps.jsonl").write_text(TASK_STEPS.of("json")[0])
-    config = resolve(f"{ROOT / 'configs' / 'language' / 'debug.yaml'}:text")
+    config = resolve(f"{ROOT / 'configs' / 'language' / 'body.yaml'}:debug")
     config["train"] |= yaml.safe_load(TASK_STEPS.file("configs/language/count_steps.yaml"))
     config["model"] = {**(config.get("model") or {}), "grounding_dim": 0}
     path = tmp_path / "count_steps.yaml"

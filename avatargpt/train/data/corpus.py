@@ -11,6 +11,7 @@ from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.dialogue.dialogues import dialogue_pairs
+from instruct_data.mixture import clip_class
 from instruct_data.planning import Pair, join_steps, planning_pairs
 from instruct_data.registry import get_task
 from instruct_data.store import ClipCodes, Store
@@ -188,8 +189,8 @@ def ground_stage(args: SimpleNamespace) -> None:
     clips = list(Store.open(args.store).clips("train"))
     _, pairs = text_corpus(folders_of(args), clips)
     texts = list(grounded_texts(pairs, clips))
-    requests = everyday_requests()
-    texts += [t for name in requests.classes() for t in requests.requests(name)]
+    requests, actions = everyday_requests(), {clip_class(c) for c in clips}
+    texts += [t for name in requests.classes() if name in actions for t in requests.requests(name)]
     grounder = SentenceGrounder(device=runtime.device)
     if args.grounding:
         grounder.load_states(args.grounding)

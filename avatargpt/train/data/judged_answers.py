@@ -31,7 +31,7 @@ def usual(clip: ClipCodes) -> bool:
 
 
 def lessons(
-    folders: str, tokenizers: Sequence[Any], clips: Sequence[ClipCodes], max_answers: int = 3,
+    folder: str, tokenizers: Sequence[Any], clips: Sequence[ClipCodes], max_answers: int = 3,
     hard: float = 0.3, max_clips: int = 10,
 ) -> list[ClipCodes]:
     """Answers that passed and, for captions with few such answers, training clips: without these the model would learn
@@ -39,8 +39,8 @@ def lessons(
     them go up.
 
     Args:
-        folders: of the self-training stage, with commas between, the latest last.
-        clips: training clips. max_answers: of a caption, the latest first.
+        folder: of the self-training stage.
+        clips: training clips. max_answers: of a caption.
         hard: pass rate of a caption below which clips with the caption are added.
         max_clips: of a caption without a passing answer; fewer, the more answers passed.
 
@@ -49,13 +49,11 @@ def lessons(
     """
     chosen: dict[str, list[ClipCodes]] = defaultdict(list)
     verdicts: dict[str, list[bool]] = defaultdict(list)
-    # The latest round first: its answers are those of the best model.
-    for folder in reversed(folders.split(",")):
-        for clip in read_codes(folder, tokenizers)[0]:
-            answers, passed = chosen[clip.captions[0]], bool(clip.extra.get("passed"))
-            verdicts[clip.captions[0]].append(passed)
-            if passed and len(answers) < max_answers:
-                answers.append(clip)
+    for clip in read_codes(folder, tokenizers)[0]:
+        answers, passed = chosen[clip.captions[0]], bool(clip.extra.get("passed"))
+        verdicts[clip.captions[0]].append(passed)
+        if passed and len(answers) < max_answers:
+            answers.append(clip)
     rates = {c: sum(v) / len(v) for c, v in verdicts.items()}
     # Fewer passing answers, more clips: at a pass rate of `hard` none, at 0 `max_clips`.
     missing = {c: math.ceil(max_clips * (1 - r / hard)) for c, r in rates.items() if r < hard}
@@ -75,19 +73,18 @@ def lessons(
     return [clip for group in chosen.values() for clip in group]
 
 
-def pass_rates(folders: str) -> dict[str, float]:
+def pass_rates(folder: str) -> dict[str, float]:
     """Caption (lower case, without its full stop) -> share of a model's answers that passed, shrunk towards that of its
     class by `PRIOR` answers.
     """
     passed: dict[str, list[bool]] = defaultdict(list)
     classes: dict[str, list[bool]] = defaultdict(list)
     class_of: dict[str, str] = {}
-    for folder in folders.split(","):
-        for clip in Store.open(folder).codes("train"):
-            text = clip.captions[0].lower().rstrip(".")
-            class_of[text] = clip_class(clip)
-            for verdicts in (passed[text], classes[class_of[text]]):
-                verdicts.append(bool(clip.extra.get("passed")))
+    for clip in Store.open(folder).codes("train"):
+        text = clip.captions[0].lower().rstrip(".")
+        class_of[text] = clip_class(clip)
+        for verdicts in (passed[text], classes[class_of[text]]):
+            verdicts.append(bool(clip.extra.get("passed")))
     rates = {k: sum(v) / len(v) for k, v in classes.items()}
     return {t: (sum(v) + PRIOR * rates[class_of[t]]) / (len(v) + PRIOR) for t, v in passed.items()}
 
@@ -116,16 +113,12 @@ class Judged:
         return [(good, bad) for good, bad in both if len(good) and len(bad)]
 
 
-def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
-    """The results of self-training stages."""
+def judged_answers(folder: str, tokenizer: Any, grounder: Any) -> Judged:
+    """The result of the self-training stage."""
     accepted = "--self-training takes the self-training stage's result"
-    clips: list[ClipCodes] = []
-    parts: list[np.ndarray] = []
-    for folder in folders.split(","):
-        clips += read_codes(folder, [tokenizer])[0]
-        with parsing(folder, f"a folder with a readable {SIGNATURES}", accepted):
-            parts.append(load_arrays(Path(folder) / SIGNATURES)["signatures"].astype(np.float32))
-    signatures = np.concatenate(parts)
+    clips, _ = read_codes(folder, [tokenizer])
+    with parsing(folder, f"a folder with a readable {SIGNATURES}", accepted):
+        signatures = load_arrays(Path(folder) / SIGNATURES)["signatures"].astype(np.float32)
     rows: dict[str, int] = {}
     caption = np.array([rows.setdefault(c.captions[0], len(rows)) for c in clips])
     texts = list(rows)

@@ -10,7 +10,7 @@ other clips, and have no prompt pool; keyframed ones for validation come from se
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,16 +21,19 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from avatargpt.config import save_resolved
+from instruct_data.cleaning import CleaningReport, Limits, cleaned, measured, without_artefacts
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
 from instruct_data.sources.corpus import Report
-from instruct_data.sources.quantised import read_quantised
+from instruct_data.sources.packs import split_of
+from instruct_data.sources.quantised import CAPTIONS, read_quantised
 from instruct_data.sources.registry import read_corpus
 from instruct_data.store import MANIFEST, Store
 from instruct_data.synth.families import VALIDATION, families, keyframed
 from instruct_data.synth.layered import layered_clips
 from instruct_data.synth.loops import Sequencer, looped_clips
 from instruct_data.synth.phrases import mirrored
+from instruct_data.synth.resting import resting_clips
 from instruct_data.synth.stances import idle_stances
 from instruct_data.synth.styling import styled_clips
 from instruct_data.text.captions import CaptionBank, vary
@@ -66,6 +69,7 @@ class Preparation(Strict):
     styled: NonNegativeInt = 0  # variations of speed, posture, amplitude and style
     looped: NonNegativeInt = 0  # cyclic clips made longer
     composed: NonNegativeInt = 5000  # clips of several actions in sequence
+    resting: NonNegativeInt = 0  # clips that go on from a pose: it is held, or arms act while the body rests
     keyframed_share: Share = 0.5  # share of the composed clips with a keyframed part for certain
     # three, four: shares of the composed clips with three and four actions
     three: Share = 0.15
@@ -166,7 +170,8 @@ def composed_clips(
         yield Clip(
             f"join_{count_made:05d}", chain.motion.with_caption(plain), [plain], "composed", LICENCE_JOINED, "train",
             "+".join(clip_class(c) for c in oriented), "",
-            {"prompts": [plain, *prompts], "parts": [c.id for c in parts], "seams": list(chain.starts[1:])},
+            {"prompts": [plain, *prompts], "parts": [c.id for c in parts], "mirrored": list(chain.mirrored),
+             "seams": list(chain.starts[1:])},
         )  # fmt: skip
         count_made += 1
 
@@ -196,43 +201,76 @@ def _with_requests(clip: Clip) -> Clip:
     return replace(clip, captions=captions, extra={**clip.extra, "requests": requests})
 
 
-def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation) -> Iterator[Clip]:
-    """All clips with prompt pools (training clips also mirrored, with their words), then those derived from them."""
+def prepare(
+    clips: Iterable[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation, report: CleaningReport
+) -> Iterator[Clip]:
+    """All clips, cleaned and measured, with prompt pools (training clips also mirrored, with their words), then those
+    derived from them.
+
+    Args:
+        report: what was mended and dropped is added to it.
+    """
     rng = np.random.default_rng([options.seed, 0])
+    recorded = list(cleaned((replace(c, extra={}) for c in clips), report))
+    limits = Limits.of([c.extra["figures"] for c in recorded if c.split == "train"])
 
     def with_pool(clip: Clip) -> Clip:
         pool = prompt_pool(clip, bank, rewrites, rng, options.prompts)
-        return replace(clip, extra={**clip.extra, "prompts": pool})
+        clip = clip if "figures" in clip.extra else measured(clip)
+        return replace(clip, extra={**clip.extra, "prompts": pool, "quality": limits.quality(clip.extra["figures"])})
 
-    train = [replace(c, extra={}) for c in clips if c.split == "train"]
-    for clip in clips:
-        if clip.split != "train":
-            yield replace(clip, extra={})
-            continue
-        clip = replace(clip, extra={})
+    yield from (c for c in recorded if c.split != "train")
+    train = list(without_artefacts((c for c in recorded if c.split == "train"), limits, report))
+    for clip in train:
         yield with_pool(clip)
-        yield with_pool(replace(mirrored(clip), id=f"{clip.id}_m"))
+        yield with_pool(measured(replace(mirrored(clip), id=f"{clip.id}_m")))
     # Keyframed clips begin and end as recorded people stand.
     stances = idle_stances(train, 200, options.seed) if options.keyframed or options.keyframed_val else np.zeros(0)
     # Seeds from VALIDATION on are never used for training.
-    yield from keyframed_clips(bank, stances, options.keyframed_val, first=VALIDATION)
-    generated = list(keyframed_clips(bank, stances, options.keyframed, options.entries))
+    yield from cleaned(keyframed_clips(bank, stances, options.keyframed_val, first=VALIDATION), report)
+    generated = list(cleaned(keyframed_clips(bank, stances, options.keyframed, options.entries), report))
     for clip in generated:
         yield with_pool(clip)
     longest, seed = options.longest, options.seed
     layered = list(layered_clips([*train, *generated], bank, options.layered, seed, longest))
     varied = styled_clips([*train, *generated], bank, options.styled, seed, longest)
     for clip in (*layered, *varied, *looped_clips(train, bank, CYCLIC, options.looped, seed, longest)):
-        yield with_pool(clip)
+        yield with_pool(replace(clip, extra={k: v for k, v in clip.extra.items() if k != "figures"}))
     yield from composed_clips([*train, *generated, *layered], bank, rewrites, options)
+    yield from resting_clips([*train, *generated], bank, options.resting, seed, longest, LICENCE_JOINED)
 
 
 def read_corpora(folders: str) -> Iterator[Clip]:
-    """Clips of training and validation of stores (`avatargpt data build`) or folders of quantised clips."""
-    for folder in folders.split(","):
-        is_store = (Path(folder) / MANIFEST).is_file()
-        clips = Store.open(folder).clips() if is_store else read_quantised(folder)
-        yield from (c for c in clips if c.split in ("train", "val"))
+    """Clips of training and validation; one in twenty is validation where a corpus has no split of its own.
+
+    Args:
+        folders: with commas between: stores of `avatargpt data build`, folders of quantised clips, folders of these.
+    """
+    for folder in (place for name in folders.split(",") for place in _corpora_in(Path(name))):
+        if (folder / MANIFEST).is_file():
+            store = Store.open(folder)
+            clips, whole = store.clips(), "val" in store.manifest["splits"]
+        else:
+            quantised = list(read_quantised(folder))
+            clips, whole = iter(quantised), any(c.split == "val" for c in quantised)
+        for clip in clips:
+            if clip.split in ("train", "val"):
+                yield clip if whole else replace(clip, split=split_of(clip.id))
+
+
+def _corpora_in(folder: Path) -> list[Path]:
+    """The folder where it is a corpus, else the corpora in it."""
+
+    def is_corpus(path: Path) -> bool:
+        return (path / MANIFEST).is_file() or (path / CAPTIONS).is_file()
+
+    if is_corpus(folder):
+        return [folder]
+    inner = sorted(p for p in folder.iterdir() if is_corpus(p)) if folder.is_dir() else []
+    if not inner:
+        raise UserError(f"{folder}: no corpus in it; accepted: a store of `avatargpt data build`, a folder of such "
+                        f"stores, or one with {CAPTIONS}")  # fmt: skip
+    return inner
 
 
 def read_packs(cc0_actions: str | None, smartbody: str | None, packs: str | None) -> list[Clip]:
@@ -256,17 +294,20 @@ def prepare_stage(recipe: PreparationRecipe, args: SimpleNamespace) -> None:
     if not any(c.split == "train" and c.captions for c in clips):
         raise UserError(f"{args.corpus}: no training clip with a caption in it")
     rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)
-    store = Store.write(prepare(clips, bank, rewrites, recipe.prepare), args.output)
+    report = CleaningReport()
+    store = Store.write(prepare(clips, bank, rewrites, recipe.prepare, report), args.output)
     save_resolved(recipe, Path(args.output))
+    print(report)
     print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")
 
 
-FAMILIES = ("wave", "bow", "squat", "march", "clap", "jumping_jack", "turn_around", "kick")
+FAMILIES = ("wave", "bow", "squat", "sneak", "clap", "jumping_jack", "turn_around", "kick")
 TRAINING, HELD_OUT = 6, 1  # clips of each
 
 
 def write_sample_corpus(folder: Path) -> None:
-    """Write ``body/`` (a store) and ``text/`` (caption bank and rewrites).
+    """Write ``body/`` (a store), ``text/`` (caption bank and rewrites), ``planning/`` (a scene) and ``chat/`` (a
+    dialogue).
 
     The clips are keyframed ones with their own captions: good enough to run every stage, not to learn from.
     """
@@ -285,9 +326,18 @@ def write_sample_corpus(folder: Path) -> None:
     }  # fmt: skip
     rewrites = [{"prompt": f"please show how {t}", "plain": [t], "actions": [name], "styles": [None], "side": None}
                 for name, texts in captions.items() for t in texts[:2]]  # fmt: skip
+    first = [captions[name][0] for name in FAMILIES]
+    scene = {
+        "scene": "two friends meet in the park",
+        "activities": [{"task": f"exercise {k}", "steps": first[k : k + 3]} for k in range(3)],
+    }
+    turns = [{"user": t, "acts": [{"do": "then" if k else "make", "text": t}]} for k, t in enumerate(first[:3])]
     lines = "".join(json.dumps(r) + "\n" for r in rewrites)
-    for name, text in (("body_captions.json", json.dumps(bank, indent=1)), ("rewrites_train.jsonl", lines)):
-        atomic_write(folder / "text" / name, partial(Path.write_text, data=text, encoding="utf-8"))
+    for name, text in (
+        ("text/body_captions.json", json.dumps(bank, indent=1)), ("text/rewrites_train.jsonl", lines),
+        ("planning/train.jsonl", json.dumps(scene) + "\n"), ("chat/train.jsonl", json.dumps({"turns": turns}) + "\n"),
+    ):  # fmt: skip
+        atomic_write(folder / name, partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 def sample_corpus_stage(args: SimpleNamespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -18,19 +18,20 @@ from avatargpt.kinematics.measures import kinematic_features
 from avatargpt.lm.checkpoint import load_model, save_small
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.metrics.statistics import kinematic_fid
+from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import RANK, PhraseIndex
-from avatargpt.requests.vector_index import Reduced, reduced, rounded
+from avatargpt.requests.vector_index import Reduced, reduced, rounded, unit
 from avatargpt.train.data.corpus import Folders, text_corpus
-from avatargpt.train.data.examples import Example, ExampleOptions, Examples
+from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.data.prepare import keyframed_clips
 from avatargpt.train.finetuning.clips import USER, caption_table, motion_files, read_clips
 from avatargpt.train.finetuning.run import EarlyStopping, FinetuneOptions, Finetuning
-from avatargpt.train.language import ADAPTER, LanguageRecipe, LanguageStage, LanguageTraining
+from avatargpt.train.language import ADAPTER, LanguageRecipe, LanguageStage, LanguageTraining, Validation
 from avatargpt.train.lora import LoraOptions, add_lora
-from avatargpt.train.phrase_index import LENGTH_QUANTILES, with_new_actions
+from avatargpt.train.phrase_index import LENGTH_QUANTILES, measured_attributes
 from avatargpt.train.tokenizer import tokenised
+from instruct_data.cleaning import measured
 from instruct_data.clip import Clip
-from instruct_data.mixture import Draw, generator
 from instruct_data.store import ClipCodes, Store
 from instruct_data.synth.families import VALIDATION
 from instruct_data.synth.phrases import mirrored
@@ -95,10 +96,10 @@ def training_clips(clips: Sequence[Clip], keyframed: int, seed: int) -> Iterator
         for copy in copies:
             rng = np.random.default_rng([seed, number, len(copy.id)])
             wordings = [vary(str(rng.choice(copy.captions)), rng) for _ in range(PROMPTS)]
-            yield replace(copy, extra={"prompts": list(dict.fromkeys([*copy.captions, *wordings]))})
+            yield measured(replace(copy, extra={"prompts": list(dict.fromkeys([*copy.captions, *wordings]))}))
     bank, no_stances = CaptionBank(unpacked("text") / "body_captions.json"), np.zeros(0)
     for clip in keyframed_clips(bank, no_stances, keyframed, first=KEYFRAMED_SEED):
-        yield replace(clip, extra={**clip.extra, "prompts": [*clip.captions, *clip.extra["requests"]]})
+        yield measured(replace(clip, extra={**clip.extra, "prompts": [*clip.captions, *clip.extra["requests"]]}))
     # Clips of the package that training does not see show what the model forgets.
     watched = list(keyframed_clips(bank, no_stances, 1, first=VALIDATION))
     yield from watched[:: max(1, len(watched) // KEYFRAMED_VAL)]
@@ -106,19 +107,18 @@ def training_clips(clips: Sequence[Clip], keyframed: int, seed: int) -> Iterator
 
 def validation_rows(
     examples: Examples, user: Sequence[ClipCodes], package: Sequence[ClipCodes]
-) -> dict[str, list[Example]]:
+) -> Validation:
     """Fixed rows: ``own_TASK`` of the user's held-out clips, ``kept_TASK`` of the package's."""
-    out: dict[str, list[Example]] = {}
-    options = ExampleOptions(everyday=0.0, asked=0.0)
+    out: Validation = {}
     for name, items, tasks in (("own", user, USER_TASKS), ("kept", package, PACKAGE_TASKS)):
-        source = Examples(items, [], {}, examples.text, examples.config, options, examples.rates)
         # Few held-out clips get several prompts each, or the loss would be noise.
         times = math.ceil(MIN_ROWS / max(1, len(items)))
         for task in tasks:
-            rows = range(len(source.pools(task)))
-            draws = [Draw(task, i, int(generator(5, i, k).integers(2**31))) for k in range(times) for i in rows]
-            if draws:
-                out[f"{name}_{task}"] = [source.make(d) for d in draws]
+            options = ExampleOptions(weights={task: 1.0}, everyday=0.0, asked=0.0, contrast=0.0)
+            source = Examples(items, {}, examples.text, examples.config, options, examples.rates)
+            if source.streams():
+                entries = np.tile(np.arange(len(source.streams()[0].classes)), times)
+                out[f"{name}_{task}"] = source, source.make(np.zeros_like(entries), entries, (5,))
     return out
 
 
@@ -171,9 +171,9 @@ class BodyFinetuning(Finetuning):
         model.check_fingerprint("body", self.tokenizer.fingerprint)
         if recipe.lora is not None:
             add_lora(model, recipe.lora)
-        lines, pairs = text_corpus(Folders(unpacked("text"), unpacked("planning"), unpacked("chat")), self.learnt)
+        _, pairs = text_corpus(Folders(unpacked("text"), unpacked("planning"), unpacked("chat")), self.learnt)
         text, rates = TextTokenizer.load(self.start), {"body": self.tokenizer.tokens_per_second}
-        examples = Examples(self.learnt, lines, pairs, text, model.config, recipe.train.options, rates)
+        examples = Examples(self.learnt, pairs, text, model.config, recipe.train.options, rates)
         user, package = ([i for i in self.val if (i.source == USER) is mine] for mine in (True, False))
         grounder = self.grounder if model.config.grounding_dim else None
         return BodyStage(recipe, model, examples, validation_rows(examples, user, package), grounder, self.runtime)
@@ -235,6 +235,56 @@ def without(index: PhraseIndex, phrasings: Collection[str]) -> PhraseIndex:
     )  # fmt: skip
 
 
+MIN_COSINE, MIN_GAIN, MAX_COUNT = 0.7, 0.1, 250  # cosines, and phrasings that have a lemma which is no common one
+
+
+def with_new_actions(earlier: PhraseIndex, new_index: PhraseIndex) -> PhraseIndex:
+    """An index and, behind it, the phrasings that another has of actions that it lacks.
+
+    Requests that led to a similar action while theirs was missing ("hail a taxi" to a wave) lead to the new one.
+    """
+    actions = {*earlier.classes}
+    new = [i for i, (k, c) in enumerate(zip(new_index.keys, new_index.classes, strict=True))
+           if c not in actions and k not in earlier.rows]  # fmt: skip
+    captions = [new_index.captions[i] for i in new]
+    texts = {t for c in captions for t in c.values()}
+    lengths = earlier.lengths | {c: n for c, n in new_index.lengths.items() if c in texts and c not in earlier.lengths}
+    all_captions, classes = [*earlier.captions, *captions], [*earlier.classes, *(new_index.classes[i] for i in new)]
+    sides = [*(str(s) for s in earlier.sides), *(str(new_index.sides[i]) for i in new)]
+    for i, j in _moved(earlier, new_index, new):
+        all_captions[i], classes[i], sides[i] = new_index.captions[j], new_index.classes[j], str(new_index.sides[j])
+    return PhraseIndex(
+        [*earlier.keys, *(new_index.keys[i] for i in new)], all_captions, classes, sides, earlier.styles, lengths,
+        np.concatenate([earlier.index.vectors, new_index.index.vectors[new]]),
+    )  # fmt: skip
+
+
+def _moved(earlier: PhraseIndex, new_index: PhraseIndex, new: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Requests of the earlier index and the new phrasing of the same meaning: more similar than any caption of their
+    action by `MIN_GAIN`, with two lemmas in common, one of them no common one, and on the same side."""
+    # Similarity of each request to the captions that it leads to now.
+    present = np.full(len(earlier.keys), -1.0)
+    vectors, theirs = unit(earlier.index.vectors), unit(new_index.index.vectors[list(new)])
+    for rows in earlier.members:
+        captions = {earlier.rows[c] for i in rows for c in earlier.captions[i].values() if c in earlier.rows}
+        if captions:
+            present[rows] = (vectors[rows] @ vectors[sorted(captions)].T).max(1)
+    request_lemmas = [{*lemmas(k)} for k in earlier.keys]
+    new_lemmas = [{*lemmas(new_index.keys[i])} for i in new]
+    counts = Counter(w for words in request_lemmas for w in words)
+    for i in np.flatnonzero(~earlier.marks.literal).tolist():
+        cosines = theirs @ vectors[i]
+        best = int(cosines.argmax())
+        shared = request_lemmas[i] & new_lemmas[best]
+        rare = any(counts[w] < MAX_COUNT for w in shared)
+        side = side_of(earlier.keys[i]) or ""
+        if (
+            cosines[best] > max(present[i] + MIN_GAIN, MIN_COSINE) and len(shared) > 1 and rare
+            and len(request_lemmas[i] - shared) < max(2, len(shared)) and side in ("", str(new_index.sides[new[best]]))
+        ):  # fmt: skip
+            yield i, new[best]
+
+
 def with_captions_of(index: PhraseIndex, clips: Sequence[ClipCodes], grounder: SentenceGrounder) -> PhraseIndex:
     """An index with the captions of clips; one that it has already leads to the clip from now on."""
     new = index_of(clips, grounder)
@@ -250,6 +300,8 @@ def with_captions_of(index: PhraseIndex, clips: Sequence[ClipCodes], grounder: S
         widened(stored, both.index.vectors[len(earlier.keys) :]), both.marks,
     )  # fmt: skip
     out.user_actions, out.attributes = index.user_actions | set(new.classes), dict(index.attributes)
+    typed = measured_attributes(clips)
+    out.measured = index.measured | {k: typed[n] for k in new.keys if (n := k.lower().rstrip(".")) in typed}
     if index.reader is not None:
         out.read_captions(index.reader, new.keys)
     return out

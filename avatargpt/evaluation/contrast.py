@@ -1,0 +1,134 @@
+"""The suite `contrast`: whether one exchanged attribute makes a prompt fit a clip less, and changes what is generated.
+
+Held-out keyframed clips. Of each, one attribute is exchanged (`avatargpt.train.data.clip_tables.Exchange`), in symbols
+and, where that can be done, in words. ``network``: share of clips that are likelier under the prompt that fits;
+``words``: the same of prompts in words alone; ``scorer``: of words, by the text-motion scorer; ``generation``: of what
+is generated for the exchanged prompt, those that measurably show the exchanged value.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.body.constraints import VERIFIED
+from avatargpt.evaluation import corpus
+from avatargpt.evaluation.report import figure
+from avatargpt.evaluation.suites import Run
+from avatargpt.lm.loaded import ROWS
+from avatargpt.train.data.clip_tables import LONGEST, ClipTable
+from avatargpt.train.data.prompts import FIELDS, Wording
+from avatargpt.train.tokenizer import tokenised
+from instruct_data.attributes import Measures, described
+from instruct_data.cleaning import CleaningReport, cleaned
+from instruct_data.clip import Clip
+from instruct_data.registry import Prompt
+from instruct_data.synth.families import families
+
+MIN_ROWS = 20  # of a figure for one action
+
+
+def evaluate(run: Run) -> dict[str, Any]:
+    """The suite on a run's model."""
+    options = run.suite.options
+    count = int(options["full" if run.full else "per_family"])
+    clips = list(cleaned(corpus.keyframed_clips(count, corpus.HELD_OUT, list(families())), CleaningReport()))
+    return {"results": score(run.model.body.model, clips, int(options["generated"]), run.suite.seeds[0])}
+
+
+def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> dict[str, Any]:
+    """Figures by attribute, and by attribute and action where there are `MIN_ROWS` clips.
+
+    Args:
+        model: an `avatargpt.body.model.BodyModel`. generated: motions for the exchanged prompts.
+    """
+    loaded, rng = model.loaded, np.random.default_rng(seed)
+    items = [replace(i, split="train") for i in tokenised(clips, model.tokenizer)]
+    wording = Wording(loaded.text, loaded.model.config, {"body": model.tokenizer.tokens_per_second})
+    table = ClipTable(items, wording, loaded.model.config, False)
+    numbers = np.arange(len(items))
+    text = table.text(numbers, "caption", rng)
+    symbols, words, possible = table.exchanged(numbers, table.attributes, text, rng)
+    rows: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
+    chosen = numbers[possible]
+    fields = [_changed(table.attributes[n], symbols[n]) for n in chosen]
+    actions = [table.typed[n]["action"] for n in chosen]
+
+    def add(name: str, which: Sequence[int], right: Sequence[bool] | np.ndarray) -> None:
+        rows[name] += [(fields[i], actions[i], float(r)) for i, r in zip(which, right, strict=True)]
+
+    pairs = [(_typed(wording, table.attributes[n]), _typed(wording, symbols[n])) for n in chosen]
+    codes = [items[n].codes[:LONGEST] for n in chosen]
+    fits, other = (_likelihoods(loaded, codes, [p[k] for p in pairs], None) for k in (0, 1))
+    every = list(range(len(chosen)))
+    add("network", every, fits > other)
+    told = [i for i, n in enumerate(chosen) if words[n] >= 0 and words[n] != text[n]]
+    said = [[wording.texts[t[chosen[i]]] for i in told] for t in (text, words)]
+    if told:
+        first = [codes[i] for i in told]
+        fits, other = (_likelihoods(loaded, first, None, texts) for texts in said)
+        add("words", told, fits > other)
+        if model.motion_scorer is not None and model.grounder is not None:
+            motions = model.motion_scorer.motions([clips[chosen[i]].load().joints for i in told], clips[0].load().fps)
+            true, false = (model.motion_scorer.texts(texts, model.grounder) for texts in said)
+            add("scorer", told, (motions * true).sum(1) > (motions * false).sum(1))
+    drawn = rng.permutation([i for i in every if fields[i] in VERIFIED])[:generated].tolist()
+    prompts = [_prompt(loaded, pairs[i][1], None) for i in drawn]
+    lengths, seeds = [len(codes[i]) for i in drawn], [seed + i for i in drawn]
+    answers = loaded.sample(prompts, lengths, seeds, 1, 1.0, 0.8) if drawn else []
+    shown = [described(Measures.of(model.tokenizer.decode(a[0])).figures()) for a in answers]
+    wanted = [pairs[i][1].get(fields[i]) for i in drawn]
+    add("generation", drawn, [s.get(fields[i]) == w for s, i, w in zip(shown, drawn, wanted, strict=True)])
+    return _figures(rows)
+
+
+def _changed(before: np.ndarray, after: np.ndarray) -> str:
+    """The attribute that was exchanged; of several sided ones the first."""
+    return FIELDS[int(np.flatnonzero(before != after)[0])]
+
+
+def _typed(wording: Wording, symbols: np.ndarray) -> dict[str, str]:
+    pairs = (wording.texts[s].partition("=") for s in symbols.tolist() if s >= 0)
+    return {name: value for name, _, value in pairs}
+
+
+def _prompt(loaded: Any, attributes: Mapping[str, str] | None, text: str | None) -> Prompt:
+    """A prompt of the first template; without a text, its place is empty."""
+    slots: dict[str, Any] = {"caption": text or "a person moves", **({"attributes": attributes} if attributes else {})}
+    prompt: Prompt = loaded.prompt("text_to_motion", slots)
+    if text is None:
+        segments = tuple(s for s in prompt.segments if not getattr(s, "ground", False))
+        prompt = replace(prompt, segments=segments)
+    return prompt
+
+
+def _likelihoods(
+    loaded: Any, codes: Sequence[np.ndarray], attributes: Sequence[Mapping[str, str]] | None,
+    texts: Sequence[str] | None,
+) -> np.ndarray:  # fmt: skip
+    """(n,) mean log-likelihood of level 0 under each prompt, nats a token."""
+    first = loaded.model.config.first_id("body")
+    out = []
+    for i in range(0, len(codes), ROWS):
+        part = range(i, min(i + ROWS, len(codes)))
+        prompts = [
+            _prompt(loaded, attributes[n] if attributes else None, texts[n] if texts else None) for n in part
+        ]
+        targets = [(codes[n][:, 0] + first).tolist() for n in part]
+        out.append(loaded.generator.score(loaded.encode(prompts), targets, "body").mean)
+    return torch.cat(out).cpu().numpy()
+
+
+def _figures(rows: Mapping[str, Sequence[tuple[str, str, float]]]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, values in rows.items():
+        groups: dict[str, list[float]] = defaultdict(list)
+        for field, action, right in values:
+            groups[name].append(right)
+            groups[f"{name}/{field}"].append(right)
+            groups[f"{name}/{field}/{action}"].append(right)
+        out |= {k: figure(v) for k, v in groups.items() if k.count("/") < 2 or len(v) >= MIN_ROWS}
+    return out
