@@ -15,7 +15,7 @@ import numpy as np
 from vqvae.ground import MIN_RISE, SOLE, lowest_step, support_level
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
-from vqvae.smoothing import running_mean
+from vqvae.smoothing import longest, running_mean, runs_of
 
 FPS = 20.0
 _J = {name: i for i, name in enumerate(SMPL22.names)}
@@ -66,22 +66,6 @@ HAND_REACH, HAND_RATIO = 0.2, 1.8
 STILL_SECONDS, MOVING_SECONDS = 1.0, 0.3  # of the end
 FLIGHT, STAIRS_FLIGHT = 0.035, 0.12  # metres that soles rise, on one level and where the ground rises
 POSTURE_EVERY, POSTURE_SECONDS = 4, 0.6  # frames; seconds that count
-
-
-def runs(mask: np.ndarray, gap: int = 0) -> list[tuple[int, int]]:
-    """[start, stop) of the stretches of True frames of a (T,) mask; gaps of up to `gap` frames are closed."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    out: list[tuple[int, int]] = []
-    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if out and start - out[-1][1] <= gap:
-            out[-1] = (out[-1][0], stop)
-        else:
-            out.append((start, stop))
-    return out
-
-
-def _longest(mask: np.ndarray, gap: int = 2) -> float:
-    return max((b - a for a, b in runs(mask, gap)), default=0) / FPS
 
 
 def _between(a: np.ndarray, b: np.ndarray) -> float:
@@ -141,7 +125,7 @@ class Measures:
         base = np.maximum(left, right)
         # crouching lowers the pelvis, not the soles: only the lowest point tells a flight
         up = np.minimum(low, self.feet.min(1)) - base > (STAIRS_FLIGHT if self.level.any() else FLIGHT)
-        return [(a, b) for a, b in runs(up, 1) if 2 <= b - a <= 24]
+        return [(a, b) for a, b in runs_of(up, 1) if 2 <= b - a <= 24]
 
     def posture(self, frame: int) -> str:
         """One of `POSTURES`."""
@@ -219,7 +203,7 @@ class Measures:
     def support(self) -> str:
         """The leg that alone carries a standing body for long; empty where neither does."""
         alone = [self.contact[:, k] & ~self.contact[:, 1 - k] for k in (0, 1)]
-        times = [_longest(a) for a in alone]
+        times = [longest(a) for a in alone]
         if max(times) < SUPPORT_SECONDS or max(times) < SUPPORT_RATIO * min(times):
             return ""
         return _SIDES[int(np.argmax(times))]
@@ -248,7 +232,7 @@ class Measures:
     def rest(self) -> float:
         """Seconds of the end in which the body is still."""
         body = self.speeds[:, [0, *_HANDS, 7, 8, _J["head"]]].max(1)
-        last = runs(running_mean(body, 3) < STILL_SPEED, 2)
+        last = runs_of(running_mean(body, 3) < STILL_SPEED, 2)
         return (len(body) - last[-1][0]) / FPS if last and last[-1][1] == len(body) else 0.0
 
     @cached_property

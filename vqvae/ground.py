@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from vqvae.motion import Motion
+from vqvae.smoothing import runs_of
 
 SUNK = 0.03  # metres below the floor; toes and hands of real clips are lower in 0.02 % of the frames
 SMOOTH = 3  # frames on either side that a lift is smoothed over, and begins ahead
@@ -41,9 +42,8 @@ def support_level(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
     moved = step[np.arange(count), [FEET.index(j) if j in FEET else 0 for j in lowest]]
     standing = np.isin(lowest, FEET) & (moved < STANDING_SPEED / scale)
     # at the top of a jump the feet are slow, too, but not for long
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], standing.astype(np.int8), [0]])))
     shortest = min(STANDING_FRAMES * scale, count)
-    spans = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= shortest]
+    spans = [(a, b) for a, b in runs_of(standing) if b - a >= shortest]
     heights = [float(np.median(low[a:b])) for a, b in spans]
     if not heights or max(heights) - min(heights) < MIN_RISE:
         return np.zeros(count)

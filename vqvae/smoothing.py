@@ -1,4 +1,4 @@
-"""Filters along time, with the results of ``scipy.ndimage`` to the bit.
+"""Filters along time, with the results of ``scipy.ndimage`` to the bit, and stretches of frames.
 
 Every clip that is made needs them, and importing scipy's takes longer than making the clip's feet stand.
 """
@@ -37,3 +37,20 @@ def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
     for i in range(reach):
         out += (line[i : i + count] + line[2 * reach - i : 2 * reach - i + count]) * weights[i]
     return out.astype(x.dtype)
+
+
+def runs_of(mask: np.ndarray, gap: int = 0) -> list[tuple[int, int]]:
+    """[start, stop) of every stretch of True frames in a (T,) mask; gaps of up to `gap` frames are closed."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    out: list[tuple[int, int]] = []
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        if out and start - out[-1][1] <= gap:
+            out[-1] = (out[-1][0], int(stop))
+        else:
+            out.append((int(start), int(stop)))
+    return out
+
+
+def longest(mask: np.ndarray, gap: int = 2) -> float:
+    """Seconds of the longest stretch of True frames at 20 fps; gaps of up to `gap` frames are closed."""
+    return max((stop - start for start, stop in runs_of(np.asarray(mask), gap)), default=0) / 20.0

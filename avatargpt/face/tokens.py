@@ -23,6 +23,7 @@ from instruct_data.face import described
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
+from vqvae.smoothing import runs_of
 
 if TYPE_CHECKING:
     from avatargpt.face.pipeline import FacePipeline
@@ -381,8 +382,7 @@ def _rises(action: str, face: FaceMotion) -> list[FrameSpan]:
     signal = LOOKS[action].signal(face)
     if signal.max() < MIN_SIGNAL:
         return []
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], signal > 0.5 * signal.max(), [0]])))
-    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
+    return [(start, stop - 1) for start, stop in runs_of(signal > 0.5 * signal.max())]
 
 
 def _before(a: FrameSpan | None, b: FrameSpan | None) -> bool:

@@ -35,23 +35,6 @@ def swings(signal: np.ndarray, amplitude: float) -> int:
     return count
 
 
-def runs_of(mask: np.ndarray, gap: int = 0) -> list[tuple[int, int]]:
-    """[start, stop) of every stretch of True frames in a (T,) mask; gaps of up to `gap` frames are closed."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    out: list[tuple[int, int]] = []
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        if out and start - out[-1][1] <= gap:
-            out[-1] = (out[-1][0], int(stop))
-        else:
-            out.append((int(start), int(stop)))
-    return out
-
-
-def longest(mask: np.ndarray, gap: int = 2) -> float:
-    """Seconds of the longest stretch of True frames at 20 fps; gaps of up to `gap` frames are closed."""
-    return max((stop - start for start, stop in runs_of(np.asarray(mask), gap)), default=0) / FPS
-
-
 def _between(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     # (T, ...) interpolated linearly at times (N,) in frames.
     i = np.minimum(at.astype(int), max(len(x) - 2, 0))

@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 
-from avatargpt.kinematics.joints import runs_of
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.phones import CLOSED, LABIODENTAL, OPEN, VOWELS, Phone
 from instruct_data.face.emotions import DEGREES, prototypes, read_units
@@ -16,6 +15,7 @@ from vqvae import arkit
 from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.smoothing import runs_of
 
 # AUF1 and AUEmo after InstructAvatar (arXiv 2405.15758): the paper detects action units in three random frames of a
 # video and keeps those found in all three; AUF1 is the F1 of that set against the reference's, averaged over samples,

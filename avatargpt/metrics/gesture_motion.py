@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatargpt.kinematics.joints import FPS as SIGNAL_FPS
-from avatargpt.kinematics.joints import Signals, runs_of
+from avatargpt.kinematics.joints import Signals
 from avatargpt.speech.audio import FPS, RATE, frames_in
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
-from vqvae.smoothing import running_mean
+from vqvae.smoothing import running_mean, runs_of
 
 # Spine, neck, collars, head and arms: the upper body of BEAT2's evaluation.
 UPPER = (3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)

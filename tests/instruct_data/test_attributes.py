@@ -15,7 +15,6 @@ from instruct_data.attributes import (
     described,
     mirrored,
     nearest,
-    runs,
     symbols,
     written,
 )
@@ -23,6 +22,7 @@ from instruct_data.clip import Clip
 from instruct_data.synth import families, keyframed
 from tests.instruct_data.synthetic import walking, waving
 from vqvae.motion import Motion
+from vqvae.smoothing import runs_of
 
 Expected = Callable[[str, dict[str, Any]], dict[str, str | None]]
 OTHER = {"left": "right", "right": "left"}
@@ -146,4 +146,5 @@ def test_symbols_are_written_in_one_order() -> None:
 
 def test_runs_close_short_gaps() -> None:
     mask = np.array([0, 1, 1, 0, 1, 0, 0, 1], bool)
-    assert runs(mask) == [(1, 3), (4, 5), (7, 8)] and runs(mask, 1) == [(1, 5), (7, 8)] and runs(mask[:1]) == []
+    assert runs_of(mask) == [(1, 3), (4, 5), (7, 8)] and runs_of(mask, 1) == [(1, 5), (7, 8)]
+    assert runs_of(mask[:1]) == []

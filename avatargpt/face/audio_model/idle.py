@@ -114,7 +114,7 @@ def closures(weights: np.ndarray, fps: float) -> np.ndarray:
 
 def remove_blinks(weights: np.ndarray, fps: float) -> np.ndarray:
     """(T, 52) without short closures of both eyes; winks and closures of more than half a second stay."""
-    from avatargpt.kinematics.joints import runs_of
+    from vqvae.smoothing import runs_of
 
     out = weights.copy()
     for start, stop in runs_of(np.asarray(closures(weights, fps).all(1))):

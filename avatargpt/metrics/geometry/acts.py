@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
+from avatargpt.kinematics.joints import FPS, Signals, swings
 from avatargpt.metrics.geometry.common import AnySide, Side, find_flights
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
+from vqvae.smoothing import longest, runs_of
 
 ANKLES = {"left": 7, "right": 8}
 STANDING_ANKLE = 0.08  # m: height of the ankle of a foot that stands

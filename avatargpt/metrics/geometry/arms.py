@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
+from avatargpt.kinematics.joints import FPS, Signals, swings
 from avatargpt.metrics.geometry.common import (
     HANDS,
     AnySide,
@@ -17,6 +17,7 @@ from avatargpt.metrics.geometry.common import (
     with_unit,
 )
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
+from vqvae.smoothing import longest, runs_of
 
 
 # The letters of the hands meant by `side` and of the hand that should stay down.

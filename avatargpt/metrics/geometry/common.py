@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
+from avatargpt.kinematics.joints import FPS, Signals, swings
 from vqvae.errors import UserError
+from vqvae.smoothing import runs_of
 
 # What a parameter of a predicate accepts; `predicates.validate` reads it from the annotation.
 Side = Literal["left", "right", "both", "any"]

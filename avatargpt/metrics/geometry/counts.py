@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
+from avatargpt.kinematics.joints import FPS, Signals, swings
 from avatargpt.metrics.geometry import hands
 from avatargpt.metrics.geometry.common import find_flights, thrusts, wave_swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
 from vqvae.errors import UserError
+from vqvae.smoothing import runs_of
 
 Counter = Callable[[Signals], int]
 

@@ -4,9 +4,10 @@ from typing import Literal
 
 import numpy as np
 
-from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
+from avatargpt.kinematics.joints import FPS, Signals, swings
 from avatargpt.metrics.geometry.common import AnySide, OneSide, find_flights
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
+from vqvae.smoothing import runs_of
 
 HOLD_FRAMES = int(FPS / 2)  # half a second
 RUN_SPEED = 2.3  # m/s: above it every gait is a run

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
+from avatargpt.kinematics.joints import FPS, Signals, swings
 from avatargpt.metrics.geometry.common import (
     HANDS,
     Direction,
@@ -15,6 +15,7 @@ from avatargpt.metrics.geometry.common import (
     with_unit,
 )
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
+from vqvae.smoothing import longest, runs_of
 
 MOUTH = (0.0, -0.02, 0.07)  # of the mouth from the head joint, heading frame, metres
 

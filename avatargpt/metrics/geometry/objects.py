@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
+from avatargpt.kinematics.joints import FPS, Signals, swings
 from avatargpt.metrics.geometry.acts import kicks
 from avatargpt.metrics.geometry.arms import count_swings, punches
 from avatargpt.metrics.geometry.common import HANDS, AnySide, Side, of_side, together, with_unit
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
+from vqvae.smoothing import longest, runs_of
 
 
 @predicate

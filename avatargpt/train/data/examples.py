@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from pydantic import model_validator
 
-from avatargpt.lm.shape import TEXT, Shape
+from avatargpt.lm.shape import Shape
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.clip_tables import LONGEST, NEVER_CROPPED, Clauses, ClipTable, Pools
 from avatargpt.train.data.prompts import FIELDS, MOTIONS, NOTHING, SLOTS, SYMBOLS, TEXTS, Wording
@@ -541,8 +541,3 @@ class Examples:
         announced, stated = self._length(task, len(entries), rng)
         announced = announced | (end - seam > LONGEST)
         return self._onward(task, part, text, symbols, announced, stated, 1, rng)
-
-
-def head_name(config: Shape, number: int) -> str:
-    """Name of a head by its number in `Rows.head`."""
-    return config.heads[number] if number else TEXT
