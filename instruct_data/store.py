@@ -326,11 +326,18 @@ class Store:
 
     def clips(self, split: str | None = None) -> Iterator[Clip]:
         """Clips of any store but one of codes, with their motions."""
-        for row in self._rows("motion" if self.kind == "codes" else self.kind, split):
-            yield Clip(
-                row["id"], from_row(row, self.modality), row["captions"], row["source"], row["licence"], row["split"],
-                row["action"], row["style"], json.loads(row["extra"]),
-            )  # fmt: skip
+        return (self.clip(row) for row in self.rows(split))
+
+    def rows(self, split: str | None = None) -> Iterator[dict[str, Any]]:
+        """What `clip` makes the clips of a store from, as it is read: cheap, and can be sent to another process."""
+        return self._rows("motion" if self.kind == "codes" else self.kind, split)
+
+    def clip(self, row: dict[str, Any]) -> Clip:
+        """The clip of one of `rows`."""
+        return Clip(
+            row["id"], from_row(row, self.modality), row["captions"], row["source"], row["licence"], row["split"],
+            row["action"], row["style"], json.loads(row["extra"]),
+        )  # fmt: skip
 
     def codes(self, split: str | None = None) -> Iterator[ClipCodes]:
         """Rows of a ``codes`` store."""

@@ -52,7 +52,7 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.ground import support_level
 from vqvae.motion import Motion
-from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
+from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, constant
 
 if TYPE_CHECKING:
     import torch
@@ -290,10 +290,10 @@ def gesture_joints(features: torch.Tensor) -> torch.Tensor:
 
     turned = matrix_from_6d(features[..., :258].unflatten(-1, (len(UPPER) + FINGERS, 6)))
     matrices = torch.eye(3, dtype=features.dtype, device=features.device)
-    matrices = matrices.expand(*features.shape[:-1], len(SMPL52.names), 3, 3).clone()
-    matrices[..., MOVED, :, :] = turned
-    joints = SMPL52.fk_torch(matrices, torch.zeros_like(features[..., :3]))
-    return joints[..., MOVED, :]
+    matrices = matrices.expand(*features.shape[:-1], len(SMPL52.names), 3, 3)
+    moved = constant(tuple(MOVED), features.device)
+    matrices = matrices.index_copy(-3, moved, turned)
+    return SMPL52.fk_torch(matrices, torch.zeros_like(features[..., :3])).index_select(-2, moved)
 
 
 def hands_from_chest(rotations: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from torch.nn.functional import huber_loss, smooth_l1_loss
 from vqvae import arkit
 from vqvae.features import FEET, UPPER, gesture_joints
 from vqvae.rotations import matrix_from_6d
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import SMPL22, constant, product
 from vqvae.strict import Rate, Strict
 
 # Rotations of joints without children move no joint; they show in points fixed to them: (joint, metres from it).
@@ -40,11 +40,12 @@ def integrate_path(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     It starts at the origin: the first frame's step is ignored.
     """
-    rate = torch.cat([torch.zeros_like(features[:, :1, 3]), features[:, 1:, 3]], 1)
+    vx, vz, rate = features[..., 1:4].unbind(-1)
+    rate = torch.cat([torch.zeros_like(rate[:, :1]), rate[:, 1:]], 1)
     yaw = rate.cumsum(1)
     before = yaw - rate
-    vx, vz = features[..., 1], features[..., 2]
-    step = torch.stack([before.cos() * vx + before.sin() * vz, before.cos() * vz - before.sin() * vx], -1)
+    c, s = before.cos(), before.sin()
+    step = torch.stack([c * vx + s * vz, c * vz - s * vx], -1)
     step = torch.cat([torch.zeros_like(step[:, :1]), step[:, 1:]], 1)
     return step.cumsum(1), yaw
 
@@ -57,15 +58,15 @@ def body_joints(features: torch.Tensor) -> torch.Tensor:
 def body_points(features: torch.Tensor) -> torch.Tensor:
     """Joints as `body_joints` and behind them the points of `ENDS`: (B, T, 270) -> (B, T, 26, 3) metres."""
     joints, turned = _kinematics(features)
-    at = [j for j, _ in ENDS]
-    offsets = torch.tensor([o for _, o in ENDS], dtype=joints.dtype, device=joints.device)
-    return torch.cat([joints, joints[..., at, :] + (turned[..., at, :, :] @ offsets[..., None])[..., 0]], -2)
+    at = constant(tuple(j for j, _ in ENDS), joints.device)
+    offsets = constant(tuple(o for _, o in ENDS), joints.device, joints.dtype)
+    ends = joints.index_select(-2, at) + product(turned.index_select(-3, at), offsets[..., None])[..., 0]
+    return torch.cat([joints, ends], -2)
 
 
 def _kinematics(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     matrices = matrix_from_6d(features[..., 4:136].unflatten(-1, (22, 6)))
-    root = torch.zeros_like(features[..., :3])
-    root[..., 1] = features[..., 0]
+    root = torch.nn.functional.pad(features[..., :1], (1, 1))
     return SMPL22.fk_global_torch(matrices, root)
 
 
@@ -89,10 +90,10 @@ def body_losses(
     path, yaw = integrate_path(raw)
     path_true, yaw_true = integrate_path(truth)
     # the world velocity of feet that are on the floor in the source should equal the source's
-    feet = list(FEET)
+    feet = constant(FEET, decoded.device)
     stance = truth[:, 1:, 265:269] > 0.5
     worlds = (_planar_world(decoded[..., :22, :], path, yaw), _planar_world(points[..., :22, :], path_true, yaw_true))
-    step, true_step = (w[:, :, feet].diff(dim=1) for w in worlds)
+    step, true_step = (world.index_select(2, feet).diff(dim=1) for world in worlds)
     slide = (step - true_step).norm(dim=-1) * stance
     return {
         "features": w.features * smooth_l1_loss(predicted, target, beta=0.5),
@@ -151,8 +152,8 @@ def face_losses(
     return {
         "features": w.features * huber_loss(predicted, target, delta=w.bend),
         "feature_velocity": w.feature_velocity * huber_loss(predicted.diff(dim=1), target.diff(dim=1), delta=w.bend),
-        "lids": w.lids * error[..., LIDS].abs().mean(),
-        "lips": w.lips * error[..., LIPS].abs().mean(),
+        "lids": w.lids * error.index_select(-1, constant(LIDS, error.device)).abs().mean(),
+        "lips": w.lips * error.index_select(-1, constant(LIPS, error.device)).abs().mean(),
         "weight_error": error[..., : arkit.COUNT].detach().abs().mean(),
     }
 

@@ -8,7 +8,8 @@ left and right side made equal. `SMPL52` adds three joints for each finger; its 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -111,25 +112,49 @@ class Skeleton:
         """Joints (..., J, 3) and their global rotations (..., J, 3, 3); see `fk_torch`."""
         import torch
 
-        glob: list[torch.Tensor | None] = [None] * len(self.parents)
-        pos: list[torch.Tensor | None] = [None] * len(self.parents)
-        glob[0], pos[0] = matrices[..., 0, :, :], root
-        offsets = torch.as_tensor(self.offsets, dtype=root.dtype, device=root.device)
         # Level by level of the tree, so that the number of kernels is its depth, not its size.
-        for level in self._levels():
-            up = [self.parents[j] for j in level]
-            g = torch.stack([glob[p] for p in up], -3)  # type: ignore[misc]
-            here = torch.stack([pos[p] for p in up], -2) + (g @ offsets[level].unsqueeze(-1)).squeeze(-1)  # type: ignore[misc]
-            turned = g @ matrices[..., level, :, :]
-            for k, j in enumerate(level):
-                glob[j], pos[j] = turned[..., k, :, :], here[..., k, :]
-        return torch.stack(pos, -2), torch.stack(glob, -3)  # type: ignore[arg-type]
+        levels = self._levels()
+        order = [j for level in levels for j in level]
+        sorted_already = order == sorted(order)
+        if not sorted_already:
+            matrices = matrices.index_select(-3, constant(tuple(order), root.device))
+        sizes = [len(level) for level in levels]
+        offsets = constant(tuple(tuple(self.offsets[j].tolist()) for j in order), root.device, root.dtype)
+        local = matrices.split(sizes, -3)
+        glob, pos = [local[0]], [root.unsqueeze(-2)]
+        for k, (turn, bone) in enumerate(zip(local[1:], offsets.split(sizes)[1:], strict=True)):
+            up = constant(tuple(levels[k].index(self.parents[j]) for j in levels[k + 1]), root.device)
+            g = glob[-1].index_select(-3, up)
+            pos.append(pos[-1].index_select(-2, up) + product(g, bone.unsqueeze(-1)).squeeze(-1))
+            glob.append(product(g, turn))
+        joints, turned = torch.cat(pos, -2), torch.cat(glob, -3)
+        if sorted_already:
+            return joints, turned
+        back = constant(tuple(order.index(j) for j in range(len(order))), root.device)
+        return joints.index_select(-2, back), turned.index_select(-3, back)
 
     def _levels(self) -> list[list[int]]:
+        """The joints by their depth in the tree."""
         depth = [0] * len(self.parents)
         for j in range(1, len(self.parents)):
             depth[j] = depth[self.parents[j]] + 1
-        return [[j for j, d in enumerate(depth) if d == k] for k in range(1, max(depth) + 1)]
+        return [[j for j, d in enumerate(depth) if d == k] for k in range(max(depth) + 1)]
+
+
+@cache
+def constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """A tensor of fixed values (of int64 for whole numbers), made once per device: a copy waits for the device."""
+    import torch
+
+    # A tensor made in inference mode could not be used in training later.
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
+def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Matrix product of small matrices (..., I, J), (..., J, K), in full precision on every device."""
+    # A GPU may multiply matrices with 10 bits of mantissa (TF32): half a millimetre for every bone.
+    return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2) if a.is_cuda else a @ b
 
 
 SMPL22 = Skeleton(JOINT_NAMES, PARENTS, _offsets(JOINT_NAMES))

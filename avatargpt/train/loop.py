@@ -78,7 +78,7 @@ def _take_steps(
 ) -> None:  # fmt: skip
     """The steps from `step` to `stop`; fewer after a signal to stop."""
     s = stage.schedule
-    totals: dict[str, list[float]] = {}
+    totals: dict[str, list[torch.Tensor]] = {}
     throughput = Throughput(runtime, s.peak_tflops)
     stage.network.train()
     while step < stop and not stage.over:
@@ -94,10 +94,10 @@ def _take_steps(
         stage.stepped(step)
         for row in rows if norm is None else [*rows, {"grad": norm}]:
             for k, v in row.items():
-                totals.setdefault(k, []).append(float(v.detach()))
+                totals.setdefault(k, []).append(v.detach())
         log.advance(rows[-1].get("total", next(iter(rows[-1].values()))))
         if step % s.log_every == 0 or step == stop:
-            means = {k: float(np.mean(v)) for k, v in totals.items()}
+            means = {k: float(np.mean([float(x) for x in v])) for k, v in totals.items()}
             log(step=step, **means, lr=rate, **throughput.figures(stop - step))
             totals = {}
         if step % s.val_every == 0 or step == s.steps:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -23,7 +30,7 @@ from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from vqvae import arkit, modalities
 from vqvae.errors import UserError
-from vqvae.features import UPPER, gesture_joints
+from vqvae.features import UPPER, FeatureSpec, gesture_joints
 from vqvae.losses import (
     FaceLossWeights,
     GestureLossWeights,
@@ -90,19 +97,50 @@ class Windows:
 
         Clips shorter than `window` are lengthened by holding their last pose.
         """
-        rng = np.random.default_rng(seed)
-        chosen = rng.choice(len(self.clips), count, p=self.probabilities(balance, speed))
-        lengths = self.clips.lengths
         out = np.empty((count, window, self.clips.width), np.float32)
-        for row, i in zip(out, chosen.tolist(), strict=True):
-            if (length := int(lengths[i])) >= window:
-                start = int(rng.integers(length - window + 1))
-                row[:] = self.clips.frames(i, start, start + window)
-            else:
-                clip = self.clips[i]
-                row[:length], row[length:] = clip, clip[-1]
-                for channels in self.hold:
-                    row[length:, channels] = 0
+        for row, i, start in zip(out, *self._drawn(count, window, seed, balance, speed), strict=True):
+            part = self.clips.frames(i, start, start + window)
+            row[: len(part)], row[len(part) :] = part, part[-1]
+            for channels in self.hold:
+                row[len(part) :, channels] = 0
+        return out
+
+    def _drawn(
+        self, count: int, window: int, seed: list[int], balance: float, speed: float
+    ) -> tuple[list[int], list[int]]:
+        """Clips of a batch, and the frame at which the window begins in each."""
+        rng = np.random.default_rng(seed)
+        chosen = rng.choice(len(self.clips), count, p=self.probabilities(balance, speed)).tolist()
+        spare = (self.clips.lengths[chosen] - window).tolist()
+        return chosen, [int(rng.integers(n + 1)) if n >= 0 else 0 for n in spare]
+
+    def on(self, device: torch.device) -> ResidentWindows:
+        """The same windows, with all frames in the memory of a device."""
+        return ResidentWindows(self, device)
+
+
+class ResidentWindows:
+    """Windows whose batches are gathered on the device that holds the frames."""
+
+    def __init__(self, windows: Windows, device: torch.device) -> None:
+        self.windows, clips = windows, windows.clips
+        self.lengths, self.starts = clips.lengths, np.cumsum(clips.lengths) - clips.lengths
+        self.frames = torch.empty(int(self.lengths.sum()), clips.width, device=device)
+        for n, block in enumerate(clips.blocks(BLOCK)):
+            self.frames[n * BLOCK : n * BLOCK + len(block)] = torch.from_numpy(block)
+        held = torch.zeros(clips.width, dtype=torch.bool)
+        for channels in windows.hold:
+            held[channels] = True
+        self.held = held.to(device)
+
+    def batch(self, count: int, window: int, seed: list[int], balance: float, speed: float) -> torch.Tensor:
+        """(count, window, D) on the device; see `Windows.batch`."""
+        chosen, begins = self.windows._drawn(count, window, seed, balance, speed)
+        places, last = np.array(begins)[:, None] + np.arange(window), self.lengths[chosen][:, None] - 1
+        index = torch.from_numpy(self.starts[chosen][:, None] + np.minimum(places, last)).to(self.frames.device)
+        out = self.frames[index]
+        if (past := places > last).any():
+            out.masked_fill_(torch.from_numpy(past).to(out.device)[..., None] & self.held, 0)
         return out
 
 
@@ -341,6 +379,13 @@ def fit_normaliser(model: MotionTokenizer, windows: Windows) -> None:
         begin_direct(model.encoder, model.decoder, frames)
 
 
+def _has_room(device: torch.device, clips: FeatureFile) -> bool:
+    """Whether a GPU can hold all frames in half of its free memory."""
+    if device.type == "cuda":
+        return int(clips.lengths.sum()) * clips.width * 4 < torch.cuda.mem_get_info(device)[0] // 2
+    return device.type != "cpu"
+
+
 class TokenizerStage(Stage):
     """A tokenizer in training."""
 
@@ -359,6 +404,8 @@ class TokenizerStage(Stage):
         if model.spec.dim != (width := windows.clips.width):
             raise UserError(f"{where}: {model.config.modality}: {model.spec.dim} channels, but the store has {width}")
         fit_normaliser(model, windows)
+        # A step on a GPU is shorter than reading its windows.
+        self.resident = windows.on(runtime.device) if _has_room(runtime.device, windows.clips) else None
         self.objective = objective(model.config.modality, t.losses, f"{where}: train", model.downsample)
         if t.window % model.downsample:
             raise UserError(f"{where}: train: window: {t.window}; accepted: whole tokens of {model.downsample} frames")
@@ -371,8 +418,9 @@ class TokenizerStage(Stage):
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t, model = self.schedule, self.model
-        batch = self.windows.batch(self.rows, t.window, context.row_seed, t.balance, t.speed)
-        x = (torch.from_numpy(batch).to(self.runtime.device) - model.mean) / model.std
+        draw = self.rows, t.window, context.row_seed, t.balance, t.speed
+        x = torch.from_numpy(self.windows.batch(*draw)) if self.resident is None else self.resident.batch(*draw)
+        x = (x.to(self.runtime.device) - model.mean) / model.std
         # Decoding from fewer levels makes the first ones carry most of the motion.
         model.vq.quantize_dropout = bool(self.drop[context.step])
         with self.runtime.autocast():
@@ -401,22 +449,69 @@ RARE: dict[str, Callable[[str], bool]] = {
 }  # fmt: skip
 
 
-def feature_windows(store: Store, split: str, folder: Path, config: TokenizerConfig) -> Windows:
+Encoded = list[tuple[np.ndarray, str, str]]  # features, class and source of clips
+ROWS = 16  # of a store that a process encodes at a time
+_begun: list[tuple[Store, FeatureSpec]] = []  # in a worker process: what it encodes
+
+
+def _begin(store: Store, spec: FeatureSpec) -> None:
+    _begun[:] = [(store, spec)]
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # as in the main process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _encode_begun(rows: list[dict[str, Any]]) -> Encoded:
+    return _encode(*_begun[0], rows)
+
+
+def _encode(store: Store, spec: FeatureSpec, rows: list[dict[str, Any]]) -> Encoded:
+    return [(spec.encode(c.load()), clip_class(c), c.source) for c in map(store.clip, rows)]
+
+
+def _encoded(store: Store, spec: FeatureSpec, rows: Iterator[dict[str, Any]], workers: int) -> Iterator[Encoded]:
+    """Rows of a store as features, in their order, by so many processes."""
+    parts = iter(lambda: list(islice(rows, ROWS)), [])
+    # Elsewhere it is not safe to fork.
+    workers = min(workers, -(-len(store) // ROWS)) if sys.platform == "linux" else 1
+    if workers <= 1:
+        yield from (_encode(store, spec, part) for part in parts)
+        return
+    # Forked, a worker has the modalities that this process registered; it never touches a GPU.
+    with ProcessPoolExecutor(workers, get_context("fork"), _begin, (store, spec)) as pool:
+        waiting: deque[Future[Encoded]] = deque()
+        for part in parts:
+            waiting.append(pool.submit(_encode_begun, part))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def feature_windows(store: Store, split: str, folder: Path, config: TokenizerConfig, workers: int = 1) -> Windows:
     """Features of a store's single clips (composed ones add nothing to a tokenizer), in a file in `folder`.
 
-    `config`: of the tokenizer, whose layout of bodies is taken.
+    `config`: of the tokenizer, whose layout of bodies is taken. `workers`: processes that encode.
     """
     same = config.modality == store.modality
     spec = layout(config) if same else modalities.get(store.modality).features()
     is_rare = RARE.get(store.modality, lambda source: False)
     clips, labels, rare = FeatureFile(folder), [], []
-    for clip in store.clips(split):
-        # A composed clip repeats frames of single ones.
-        if clip.source == "composed":
-            continue
-        clips.add(spec.encode(clip.load()))
-        labels.append(clip_class(clip))
-        rare.append(is_rare(clip.source))
+    # A composed clip repeats frames of single ones.
+    rows = (row for row in store.rows(split) if row["source"] != "composed")
+    for part in _encoded(store, spec, rows, workers):
+        for features, label, source in part:
+            clips.add(features)
+            labels.append(label)
+            rare.append(is_rare(source))
     if split == "train" and not clips:
         raise UserError(f"{store.path}: no single training clips in it")
     groups = spec.slices()
@@ -429,7 +524,8 @@ def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     out = Path(args.output)
-    windows, val = (feature_windows(store, split, out, recipe.model) for split in ("train", "val"))
+    workers = max(1, (args.threads or os.cpu_count() or 1) // runtime.world)
+    windows, val = (feature_windows(store, split, out, recipe.model, workers) for split in ("train", "val"))
     run(TokenizerStage(recipe, windows, val, runtime, str(args.config)), out, runtime, args.until)
 
 

@@ -196,6 +196,15 @@ def test_batches_are_cut_from_the_clips(tmp_path: Path, hold: list[slice]) -> No
         assert not any(row[len(real) :, channels].any() for channels in hold)
 
 
+@pytest.mark.parametrize("hold", [[], [slice(0, 2), slice(5, 9)]])
+def test_batches_gathered_on_a_device_are_the_same(tmp_path: Path, hold: list[slice]) -> None:
+    windows, _ = windows_of(tmp_path, hold)
+    resident = windows.on(torch.device("cpu"))
+    for seed in ([1, 2], [5, 0]):
+        draw = 40, 64, seed, 0.5, 0.5
+        np.testing.assert_array_equal(resident.batch(*draw).numpy(), windows.batch(*draw))
+
+
 def test_clips_of_other_widths_are_refused(tmp_path: Path) -> None:
     windows, _ = windows_of(tmp_path, [])
     with pytest.raises(UserError, match="5 channels among such of 37"):

@@ -10,9 +10,11 @@ import torch
 
 from avatargpt.lm.checkpoint import load_model, save_model
 from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.train.tokenizer import feature_windows
 from instruct_data.store import Store
 from tests.train.conftest import CPU, Mini, Refused
 from vqvae.io.files import folder_lock
+from vqvae.networks import TokenizerConfig
 from vqvae.tokenizer import MotionTokenizer
 
 SHORT: dict[str, Any] = {"steps": 2, "val_every": 100, "save_every": 100}
@@ -42,6 +44,15 @@ def test_tokenizer_learns_and_makes_the_codes(mini: Mini) -> None:
     clip = next(Store.open(mini.store).clips("val"))
     codes = next(c for c in cache.codes("val") if c.id == clip.id).codes
     np.testing.assert_array_equal(codes, tokenizer.encode(clip.load()))
+
+
+def test_features_are_the_same_with_any_number_of_processes(mini: Mini, tmp_path: Path) -> None:
+    store = Store.open(mini.store)
+    one, three = (feature_windows(store, "train", tmp_path, TokenizerConfig(), n) for n in (1, 3))
+    assert one.labels == three.labels and len(one.labels) == 52
+    np.testing.assert_array_equal(one.rare, three.rare)
+    for a, b in zip(one.clips, three.clips, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_tokenizer_resumes_exactly(mini: Mini, tmp_path: Path) -> None:
