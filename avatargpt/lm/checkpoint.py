@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from avatargpt.lm.shape import SMALL, NetworkShape
+from avatargpt.lm.shape import SMALL, SMALL_NEXT, NetworkShape, read_small
 from avatargpt.resources import PACKAGE
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
@@ -35,6 +35,7 @@ CODES = ".codebooks"  # end of the names of the tokenizer's code vectors
 WHAT = "a language model of this version"
 NEEDED = "a folder written by save_model is needed"
 MAX_SHAPE_BYTES = 1 << 20  # of JSON
+MAX_SMALL_BYTES = 16_000_000  # of tensors in a file: some hosts take files below 16 MiB only
 PRECISE = ("mean", "std")  # feature statistics stay float32
 ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADAPTER_ABOUT = "adapter_config.json", "adapter_model.safetensors", "avatargpt.json"
 ADAPTER_PREFIX = "base_model.model."
@@ -101,24 +102,37 @@ def save_model(
     return folder
 
 
-def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
-    """Write configuration and weights in eight bits (`vqvae.io.tensors`), code vectors in bfloat16, as one file."""
+def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str], max_bytes: int = MAX_SMALL_BYTES) -> Path:
+    """Write configuration and weights in eight bits (`vqvae.io.tensors`), code vectors in bfloat16.
+
+    `max_bytes` of tensors in each file; the first file's metadata say how many ``files`` there are.
+    """
     import torch
     from safetensors.torch import save_file
 
     from vqvae.io.tensors import lowered
 
     folder = Path(folder)
-    state: dict[str, torch.Tensor] = {}
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    size = 0
     for name, value in model.state_dict().items():
         if name not in model._tied_weights_keys:
             kind = torch.bfloat16 if name.endswith(CODES) else torch.int8
-            state |= lowered(name, value.detach().cpu().contiguous(), kind)
+            state = lowered(name, value.detach().cpu().contiguous(), kind)
+            added = sum(t.nbytes for t in state.values())
+            if shards[-1] and size + added > max_bytes:
+                shards.append({})
+                size = 0
+            shards[-1] |= state
+            size += added
     fields = {k: v for k, v in model.config.to_dict().items() if k != "_name_or_path"}  # of this machine alone
     text = json.dumps(fields, indent=1, sort_keys=True, default=str) + "\n"
-    atomic_write(folder / SMALL, lambda p: save_file(state, p))
+    about = {"files": str(len(shards))}
+    names = [SMALL, *(SMALL_NEXT.format(n) for n in range(2, len(shards) + 1))]
+    for file, tensors in zip(names, shards, strict=True):
+        atomic_write(folder / file, lambda p, tensors=tensors: save_file(tensors, p, about))  # type: ignore[misc]
     atomic_write(folder / "config.json", lambda p: p.write_text(text, encoding="utf-8"))
-    _remove_old_weights(folder, {SMALL})
+    _remove_old_weights(folder, {*names})
     return folder
 
 
@@ -166,9 +180,10 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {NEEDED}")
-    names = [SMALL] if (folder / SMALL).is_file() else _check_files(folder)
-    fields = {k: v for k, v in read_object(folder / "config.json").items() if k not in _NOT_FIELDS}
-    return fields, {k: v for name in names for k, v in load_tensors(folder / name).items()}
+    state = read_small(lambda name: path if (path := folder / name).is_file() else None)
+    if state is None:
+        state = {k: v for name in _check_files(folder) for k, v in load_tensors(folder / name).items()}
+    return {k: v for k, v in read_object(folder / "config.json").items() if k not in _NOT_FIELDS}, state
 
 
 def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> LanguageNetwork:

@@ -34,7 +34,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from avatargpt.lm.network import IGNORED, TIED, CodeAdapter, Extra, Heads, Network
-from avatargpt.lm.shape import SMALL, TEXT, NetworkShape, Shape
+from avatargpt.lm.shape import TEXT, NetworkShape, Shape, read_small
 from avatargpt.lm.text_encoder import SPIECE, TextTokenizer
 
 # arguments of `from_pretrained` that locate a file
@@ -90,17 +90,17 @@ def eight_bits(
         return None
     from transformers.utils import cached_file
 
-    from vqvae.io.tensors import load_tensors, raised
+    from vqvae.io.tensors import raised
 
     places = {k: options[k] for k in LOCATION if options.get(k) is not None}
     optional = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    path = cached_file(name, SMALL, **places, **optional)
-    if path is None:
+    state = read_small(lambda file: cached_file(name, file, **places, **optional))
+    if state is None:
         return None
     config = options.get("config")
     if not isinstance(config, AvatarGPTConfig):
         config = AvatarGPTConfig.from_pretrained(name if config is None else config, **places)
-    return raised(load_tensors(path)), config
+    return raised(state), config
 
 
 @dataclass

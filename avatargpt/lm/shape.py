@@ -5,16 +5,22 @@ Text ids ``[0, vocab_size)``, then one block per modality: its K codes, its star
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from vqvae.errors import UserError
+from vqvae.io.files import parsing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TEXT = "text"
-SMALL = "model.int8.safetensors"  # file of a language model in eight bits
+SMALL = "model.int8.safetensors"  # file of a language model in eight bits, or the first of several
+SMALL_NEXT = "model.int8-{}.safetensors"  # the further ones: 2, 3, ...
 LENGTH_EXACT = 32
 LENGTH_MAX = 512
 _FIELDS = ("codebook_size", "levels", "code_dim")
@@ -191,3 +197,23 @@ def forward_flops(config: Shape, inputs: np.ndarray, outputs: np.ndarray, heads:
     decoder = layers * ((layer + 2 * d * inner) * t + 2 * d * inner * s + 2 * inner * t * (t + s))
     head = np.array([config.vocab_size if h == TEXT else config.size(h) for h in heads]) * d * t
     return float(2 * (encoder + decoder + head).sum())
+
+
+def read_small(locate: Callable[[str], str | Path | None]) -> dict[str, Tensor] | None:
+    """Stored tensors of a language model in eight bits (`checkpoint.save_small`) whose files `locate` finds; None without any."""
+    from safetensors import safe_open
+
+    from vqvae.io.tensors import load_tensors
+
+    first = locate(SMALL)
+    if first is None:
+        return None
+    state = load_tensors(first)
+    with parsing(first, "a language model"), safe_open(first, "pt") as file:
+        count = int((file.metadata() or {}).get("files", 1))
+    for name in (SMALL_NEXT.format(n) for n in range(2, count + 1)):
+        path = locate(name)
+        if path is None:
+            raise UserError(f"{Path(first).parent}: {name} is missing; all files of the checkpoint are needed")
+        state |= load_tensors(path)
+    return state

@@ -202,7 +202,7 @@ STAGES: dict[str, StageEntry] = {
             "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
             "evaluator": Option("folder of the text-motion stage: the judge of the suite `retrieval`"),
             "rank": Option("highest rank of parsers' changes to the encoder; default: as trained", number=True),
-            "bits": Option("of the language model's weights, 8 or 16; files of 16 are as transformers writes them",
+            "bits": Option("of the weights of language model and tokenizers, 8 or 16 (as transformers writes them)",
                            number=True, default=16),
         },
     ),

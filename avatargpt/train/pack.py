@@ -1,7 +1,8 @@
 """The packing stages of `scripts/train.py`: a model folder as shipped, and the files of its ``gesture``.
 
-The language model is stored in bfloat16 (shards below 16 MiB, which `from_pretrained` of transformers reads, too) or,
-as shipped, in 8 bits a weight; the face's parts (tokenizer, language model, driver, parser) always are in 8 bits.
+The language model and the body's tokenizer are stored in bfloat16 (shards below 16 MiB, which `from_pretrained` of
+transformers reads, too) or, as shipped, in 8 bits a weight; the face's parts (tokenizer, language model, driver,
+parser) always are in 8 bits.
 """
 
 from __future__ import annotations
@@ -67,10 +68,6 @@ def pack_stage(args: SimpleNamespace) -> None:
         modality = tokenizer.config.modality
         in_main = modality in (model.config.modalities or {})
         (model if in_main or face_model is None else face_model).check_fingerprint(modality, tokenizer.fingerprint)
-        if not in_main and face_model is not None:
-            # The face's codebooks are stored in 8 bits; its model must get what will be read.
-            tokenizer.round_codebooks()
-            face_model.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
         places[modality] = Path(args.output) / ("" if in_main else MODEL_FOLDER) / modality
     out = Path(args.output)
     if args.bits == 8:
@@ -81,7 +78,7 @@ def pack_stage(args: SimpleNamespace) -> None:
     TextTokenizer.load(args.language).save(out)
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality
-        tokenizer.save(places[modality], torch.int8 if modality == "face" else torch.bfloat16)
+        tokenizer.save(places[modality], torch.int8 if args.bits == 8 or modality == "face" else torch.bfloat16)
     if face_model is not None:
         save_small(face_model, out / MODEL_FOLDER)
         TextTokenizer.load(args.face).save(out / MODEL_FOLDER)

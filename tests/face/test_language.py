@@ -36,7 +36,7 @@ from tests.factories import drawn_rows, language_model, random_tokenizer
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, concatenate
-from vqvae.io.tensors import MIN_QUANTISED, lowered, raised
+from vqvae.io.tensors import MIN_QUANTISED, load_tensors, lowered, raised
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
@@ -136,6 +136,9 @@ def test_a_tokenizer_in_eight_bits(gpt: AvatarGPT, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "t", torch.int8)
     back = MotionTokenizer.load(tmp_path / "t")
     assert back.fingerprint == tokenizer.fingerprint
+    stored = load_tensors(tmp_path / "t" / "tokenizer.safetensors")
+    ends = [stored[f"{k}.weight"] for k in ("encoder.inp", "decoder.out")]
+    assert all(w.numel() >= MIN_QUANTISED and w.dtype == torch.bfloat16 for w in ends)
     codes = np.arange(30).reshape(10, 3) % 24
     a, b = tokenizer.decode_features(codes), back.decode_features(codes)
     assert 0 < np.abs(a - b).max() < 0.1 * a.std()

@@ -59,6 +59,22 @@ def test_saving_again_leaves_no_old_shard(model: AvatarGPTModel, tmp_path: Path)
     load_model(tmp_path)
 
 
+def test_eight_bits_in_several_files(model: AvatarGPTModel, tmp_path: Path) -> None:
+    save_small(model, tmp_path / "one")
+    save_small(model, tmp_path / "many", max_bytes=20_000)
+    files = sorted(p.name for p in (tmp_path / "many").glob("model*"))
+    assert len(files) > 2 and SMALL in files
+    one, many = (load_model(tmp_path / name).state_dict() for name in ("one", "many"))
+    assert all(torch.equal(many[k], v) for k, v in one.items())
+    assert type(model).from_pretrained(tmp_path / "many").state_dict().keys() == many.keys()
+    (tmp_path / "many" / "model.int8-2.safetensors").unlink()
+    for load in (load_model, type(model).from_pretrained):
+        with pytest.raises(UserError, match=r"model.int8-2.safetensors is missing"):
+            load(tmp_path / "many")
+    save_small(model, tmp_path / "many")
+    assert [p.name for p in (tmp_path / "many").glob("model*")] == [SMALL]
+
+
 def test_eight_bits_and_back(model: AvatarGPTModel, tmp_path: Path) -> None:
     save_model(model, tmp_path, "50KB")
     save_small(model, tmp_path)

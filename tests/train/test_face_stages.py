@@ -25,6 +25,7 @@ from instruct_data.store import Store
 from tests.train.conftest import CONFIGS, CPU, Mini, Refused
 from vqvae import rotations as rot
 from vqvae.features import GestureFeatures
+from vqvae.io.tensors import load_tensors
 from vqvae.motion import Motion
 from vqvae.networks import TokenizerConfig
 from vqvae.tokenizer import MotionTokenizer
@@ -105,6 +106,8 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Mini, tmp_p
     assert [packed_driver.network.config.width, packed_driver.paired.config.width] == [16, 24]
     assert [n.config.width for n in (packed_parser.network, *packed_parser.others)] == [16, 24]
     assert (apart / SMALL).is_file() and not list(apart.glob("model-*"))
+    for folder, packed_bits in ((packed, torch.bfloat16), (apart, torch.int8)):
+        assert load_tensors(folder / "body" / "tokenizer.safetensors")["encoder.down.weight"].dtype == packed_bits
     assert len(AvatarGPT.from_pretrained(apart, "cpu").face("smile", 1.0)[0]) == 30
 
 
