@@ -29,7 +29,7 @@ import torch
 
 from avatargpt import resources
 from avatargpt.config import resolve
-from avatargpt.lm.network import IGNORED
+from avatargpt.lm.shape import IGNORED
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import Batch, Pool
 from avatargpt.train.engines import make_engine

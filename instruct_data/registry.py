@@ -349,7 +349,8 @@ def list_tasks() -> list[str]:
 
 def get_task(name: str) -> Task:
     """Look a task up."""
-    names = list_tasks()
+    if name not in _tasks:
+        names = list_tasks()
     if name not in _tasks:
         matches = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean {matches[0]!r}? " if matches else ""

@@ -33,8 +33,8 @@ from transformers import (
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from avatargpt.lm.network import IGNORED, TIED, CodeAdapter, Extra, Heads, Network
-from avatargpt.lm.shape import TEXT, NetworkShape, Shape, read_small
+from avatargpt.lm.network import TIED, CodeAdapter, Extra, Heads, Network
+from avatargpt.lm.shape import IGNORED, TEXT, NetworkShape, Shape, read_small
 from avatargpt.lm.text_encoder import SPIECE, TextTokenizer
 
 # arguments of `from_pretrained` that locate a file

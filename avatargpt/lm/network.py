@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.lm.residual_decoder import ResidualDecoder, ResidualLevels
-from avatargpt.lm.shape import TEXT, NetworkShape, Shape, length_boundaries
+from avatargpt.lm.shape import IGNORED, TEXT, NetworkShape, Shape, length_boundaries
 from avatargpt.lm.t5 import Stack
 from vqvae.errors import UserError
 
-IGNORED = -100
 TIED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # the library's further names of `shared.weight`
 Heads = str | Sequence[str] | Tensor
 # vectors (B, G, width), their mask (B, G), and the name of their adapter

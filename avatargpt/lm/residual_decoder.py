@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.lm.generate import sample, uniforms
-from avatargpt.lm.shape import Shape
+from avatargpt.lm.shape import IGNORED, Shape
 
 FORGET = 0.1  # share of tokens whose details are hidden from the next one in training
 
@@ -145,7 +145,8 @@ class ResidualLevels(nn.Module):
         features, _ = refiner.remember(refiner.read(hidden, totals[:, :, 0], mask), before)
         codebooks = adapter.codebooks[1:] * adapter.scale
         logits = refiner.logits(features[:, :, None], totals[:, :, :-1], slice(None), codebooks)
-        return F.cross_entropy(logits[mask].float().flatten(0, 1), clean[..., 1:][mask].flatten())
+        target = clean[..., 1:].masked_fill(~mask[..., None], IGNORED)
+        return F.cross_entropy(logits.flatten(0, 2).float(), target.flatten(), ignore_index=IGNORED)
 
     @torch.no_grad()
     def refine(

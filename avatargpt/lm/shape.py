@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TEXT = "text"
+IGNORED = -100  # label of a position that is not learnt
 SMALL = "model.int8.safetensors"  # file of a language model in eight bits, or the first of several
 SMALL_NEXT = "model.int8-{}.safetensors"  # the further ones: 2, 3, ...
 LENGTH_EXACT = 32

@@ -12,7 +12,7 @@ import os
 import threading
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -340,6 +340,25 @@ class SentenceGrounder:
                 out[i] = states[b, : len(ids[i])].astype(np.float16)
         return out
 
+    @torch.inference_mode()
+    def blocks(
+        self, texts: Sequence[str], bf16: bool = False, rows: int = 1024
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor, np.ndarray]]:  # fmt: skip
+        """Texts of like length together: their places in `texts` (n,), their states one after another, float16 on the
+        encoder's device, and the number of states of each (n,)."""
+        self.load()
+        ids = [e.ids for e in self._tokenizer.encode_batch([" ".join(t.lower().split()) for t in texts])]
+        lengths = np.array([len(i) for i in ids])
+        order = np.argsort(lengths, kind="stable")
+        for chosen in (order[i : i + rows] for i in range(0, len(order), rows)):
+            batch = np.zeros((len(chosen), int(lengths[chosen].max())), np.int64)
+            mask = np.arange(batch.shape[1]) < lengths[chosen][:, None]
+            batch[mask] = np.concatenate([ids[i] for i in chosen])
+            on_device, open_ = (torch.from_numpy(x).to(self.device) for x in (batch, mask))
+            with torch.autocast(on_device.device.type, torch.bfloat16, enabled=bf16 and fast_bfloat16(self.device)):
+                layers = self._model(on_device, open_.long())
+            yield chosen, torch.cat([layers[i] for i in self.layers], -1)[open_].half(), lengths[chosen]
+
     def states(self, texts: Sequence[str], bf16: bool = False) -> list[np.ndarray]:
         """States of every text: (n, 384 * layers) float16 each, from the cache where possible."""
         cleaned = [" ".join(t.lower().split()) for t in texts]
@@ -396,3 +415,54 @@ class SentenceGrounder:
         self._cache.update((t, states[e - n : e]) for t, n, e in zip(texts, lengths, ends, strict=True))
         self.cache_size = max(self.cache_size, len(self._cache) + 50_000)
         return len(texts)
+
+
+class ResidentStates:
+    """States of the sentence encoder for numbered texts, all on a device and gathered there by number.
+
+    Args:
+        texts: with numbers from 0 on; it may grow. Only those that are asked for are encoded, each once.
+
+    Attributes:
+        lengths: (N,) int64 states of each text, -1 = not encoded yet.
+    """
+
+    def __init__(self, grounder: SentenceGrounder, texts: Sequence[str], device: torch.device) -> None:
+        self.grounder, self.texts, self.device = grounder, texts, device
+        self.states = torch.zeros((0, grounder.width * len(grounder.layers)), dtype=torch.float16, device=device)
+        self.lengths, self._starts, self._used = np.zeros(0, np.int64), np.zeros(0, np.int64), 0
+        self._lock = threading.Lock()  # rows are prepared in a thread, those of validation in another
+
+    def add(self, numbers: np.ndarray) -> None:
+        """Encode texts that are not encoded yet; numbers below 0 are none."""
+        with self._lock:
+            self._add(numbers)
+
+    def _add(self, numbers: np.ndarray) -> None:
+        grown = len(self.texts) - len(self.lengths)
+        if grown > 0:
+            self.lengths = np.append(self.lengths, np.full(grown, -1, np.int64))
+            self._starts = np.append(self._starts, np.zeros(grown, np.int64))
+        numbers = np.unique(numbers[numbers >= 0])
+        missing = numbers[self.lengths[numbers] < 0]
+        if not len(missing):
+            return
+        blocks = self.grounder.blocks([self.texts[n] for n in missing], bf16=True)
+        for rows, states, lengths in blocks:
+            end = self._used + int(lengths.sum())
+            if end > len(self.states):
+                room = max(end, 2 * len(self.states)) - len(self.states)
+                self.states = torch.cat([self.states, self.states.new_zeros((room, self.states.shape[1]))])
+            self.states[self._used : end] = states
+            self.lengths[missing[rows]] = lengths
+            self._starts[missing[rows]] = self._used + np.cumsum(lengths) - lengths
+            self._used = end
+
+    def places(self, numbers: np.ndarray, multiple: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of `states` (B, G) and mask (B, G) of texts (B,); below 0 = none. G is a multiple of `multiple`."""
+        self.add(numbers)
+        known = np.maximum(numbers, 0)
+        lengths = np.where(numbers >= 0, self.lengths[known], 0)
+        at = np.arange(-(-int(lengths.max()) // multiple) * multiple)
+        mask = at < lengths[:, None]
+        return np.where(mask, self._starts[known][:, None] + at, 0), mask.astype(np.int64)

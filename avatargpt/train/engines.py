@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -72,7 +73,6 @@ class Plain:
 
     def optimizer_step(self, losses: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
         for number, total in enumerate(losses, 1):
-            check_finite(total, "loss")
             # Gradients are summed over processes once, with the last part.
             synchronous = number == count or self.runtime.world == 1
             with nullcontext() if synchronous else self.module.no_sync():
@@ -81,7 +81,10 @@ class Plain:
             for p in self.parameters:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.schedule.clip)
-        check_finite(norm, "gradient's norm")
+        # One question to the device in a step: a loss that is not finite has such gradients.
+        if not math.isfinite(norm):
+            check_finite(total, "loss")
+            check_finite(norm, "gradient's norm")
         set_rate(self.stage.optimizer, rate)
         self.stage.optimizer.step()
         self.stage.optimizer.zero_grad(set_to_none=True)

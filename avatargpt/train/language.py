@@ -14,9 +14,9 @@ from pydantic import Field
 from avatargpt.config import Schedule
 from avatargpt.lm.checkpoint import load_model, save_model, start_from_t5, with_modalities
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
-from avatargpt.lm.network import IGNORED
-from avatargpt.lm.text_encoder import SPIECE, SentenceGrounder, TextTokenizer
-from avatargpt.train.data.batches import EVEN, Batch, Pool, StepShare, share_of, work_of
+from avatargpt.lm.shape import IGNORED
+from avatargpt.lm.text_encoder import SPIECE, ResidentStates, SentenceGrounder, TextTokenizer
+from avatargpt.train.data.batches import EVEN, Batch, Pool, Prefetch, StepShare, share_of, work_of
 from avatargpt.train.data.corpus import folders_of, read_codes, read_tokenizers, text_corpus
 from avatargpt.train.data.examples import ExampleOptions, Examples, Rows
 from avatargpt.train.data.judged_answers import lessons
@@ -54,6 +54,7 @@ class LanguageTraining(Schedule):
     Attributes:
         batch: examples per step, over all processes.
         pool: steps whose examples are sorted by length together.
+        workers: processes that prepare examples, 0 = a thread; the examples are the same with any number.
         faster: part of the model (``heads.face``) -> factor of its rate.
         refiner_weight: of the residual decoder's loss.
         refiner_rows: share of motion rows that the residual decoder learns from at each step, over all processes.
@@ -71,6 +72,7 @@ class LanguageTraining(Schedule):
     steps: PositiveInt = 5000
     batch: PositiveInt = 64
     pool: PositiveInt = 8
+    workers: NonNegativeInt = 0
     lr: Rate = 1e-3
     lr_floor: Rate = 5e-5
     warmup: NonNegativeInt = 150
@@ -153,8 +155,19 @@ class LanguageStage(Stage):
     ) -> None:  # fmt: skip
         t = recipe.train
         self.recipe, self.schedule, self.examples, self.val = recipe, t, examples, val
-        self.grounder, self.runtime = grounder, runtime
+        self.runtime = runtime
+        rows = runtime.share(t.batch, "train")
+        if rows % t.accumulate:
+            raise UserError(f"train: accumulate: {t.accumulate} for {rows} rows; accepted: what divides them")
+        self.pool = Pool(examples, t.seed, t.pool, t.batch, t.end, t.workers)
+        self._prepared: Prefetch[StepContext, tuple[StepShare, Batch]] = Prefetch(self._drawn)
         torch.nn.Module.to(model, runtime.device)
+        self.codes = torch.from_numpy(examples.clips.codes).to(runtime.device)
+        # On a GPU all states fit and are computed in seconds; on a CPU they come from the ground stage.
+        self.grounder: SentenceGrounder | ResidentStates | None = grounder
+        if grounder is not None and runtime.device.type != "cpu":
+            self.grounder = ResidentStates(grounder, examples.wording.texts, runtime.device)
+            self.grounder.add(np.arange(len(examples.wording.texts)))
         if t.refiner_only:
             model.requires_grad_(False)
             model.refiners.requires_grad_(True)
@@ -162,10 +175,6 @@ class LanguageStage(Stage):
         model.even = EVEN
         self.network = self.model = model
         self.module = LanguageObjective(model, t, runtime)
-        rows = runtime.share(t.batch, "train")
-        if rows % t.accumulate:
-            raise UserError(f"train: accumulate: {t.accumulate} for {rows} rows; accepted: what divides them")
-        self.pool = Pool(examples, t.seed, t.pool, t.batch, t.end)
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
         if t.checkpointing:
             enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
@@ -192,14 +201,30 @@ class LanguageStage(Stage):
             model.refiners.requires_grad_(False)
 
     def batch(self, source: Examples, rows: Rows, chosen: np.ndarray) -> Batch:
-        """Rows on this process's device."""
-        return Batch.of(rows, chosen, source, self.grounder, self.runtime.device, EVEN)
+        """Rows of training or validation on this process's device."""
+        grounder, codes = self.grounder, self.codes
+        if source is not self.examples:  # its texts and clips have numbers of their own
+            codes = torch.from_numpy(source.clips.codes).to(self.runtime.device)
+            if isinstance(grounder, ResidentStates):
+                grounder = ResidentStates(grounder.grounder, source.wording.texts, self.runtime.device)
+        return self._placed(Batch.of(rows, chosen, source, grounder, EVEN), codes, grounder)
 
-    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
+    def _placed(self, batch: Batch, codes: torch.Tensor, grounder: SentenceGrounder | ResidentStates | None) -> Batch:
+        return batch.to(self.runtime.device, codes, grounder.states if isinstance(grounder, ResidentStates) else None)
+
+    def _drawn(self, context: StepContext) -> tuple[StepShare, Batch]:
+        """The share of a step and its rows in host memory."""
         refiners = self.model.refiners.keys() if self.schedule.refiner_weight else ()
         rows, step = self.pool.step(context.step)
         share = share_of(rows, step, self.examples, context, refiners, self.schedule.refiner_rows)
-        batch = self.batch(self.examples, rows, share.chosen)
+        batch = Batch.of(rows, share.chosen, self.examples, self.grounder, EVEN)
+        return share, batch if self.runtime.device.type == "cpu" else batch.pinned()
+
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
+        # On a CPU the cores compute: a thread would only take their time.
+        ahead = self.runtime.device.type != "cpu"
+        share, batch = self._prepared.get(context, context.following(self.schedule.end) if ahead else None)
+        batch = self._placed(batch, self.codes, self.grounder)
         self.work += work_of(batch, self.model)
         parts = module(batch, share)
         return parts.pop("total"), parts
@@ -301,9 +326,10 @@ class LanguageObjective(torch.nn.Module):
             total = total + 0.0 * next(p for p in self.model.parameters() if p.requires_grad).sum()
         kinds = [("ce", batch.heads, share.tokens), *([("task", batch.tasks, share.by_task)] if t.by_task else [])]
         for prefix, names, counts in kinds:
+            losses = token_loss.detach().sum(1) * fits
             for name, tokens in counts.items():
-                at = torch.tensor([n == name for n in names], device=batch.labels.device) & fits
-                result[f"{prefix}_{name}"] = token_loss.detach()[at].sum() * (share.times / tokens)
+                same = torch.from_numpy(np.array(names) == name).to(losses.device)
+                result[f"{prefix}_{name}"] = (losses * same).sum() * (share.times / tokens)
         return {"total": total, **result}
 
     def _contrast(
@@ -329,12 +355,12 @@ class LanguageObjective(torch.nn.Module):
             return hidden.new_zeros((), dtype=torch.float32)
         at = torch.as_tensor(rows, device=batch.labels.device)
         codes = batch.codes[at, :, : self.model.config.modality(name)["levels"]]
-        masked = np.zeros(codes.shape[:2], bool)
-        for i, b in enumerate(rows):
-            masked[i, : len(share.forgotten[b])] = share.forgotten[b]
-        mask, forgotten = codes[..., 0] >= 0, torch.from_numpy(masked).to(codes.device)
-        loss = self.model.refiner_loss(hidden[at], codes, mask, name, forgotten)
-        return loss * (share.times * int(mask.sum()) / share.refined[name])
+        hidden_details = np.zeros(codes.shape[:2], bool)
+        width = min(codes.shape[1], share.forgotten.shape[1])
+        hidden_details[:, :width] = share.forgotten[rows, :width]
+        forgotten = torch.from_numpy(hidden_details).to(codes.device)
+        loss = self.model.refiner_loss(hidden[at], codes, codes[..., 0] >= 0, name, forgotten)
+        return loss * (share.times * int((batch.written[rows] - 1).sum()) / share.refined[name])
 
 
 CACHED_TEXTS = 40_000  # whose states are computed once: about half a gigabyte

@@ -9,7 +9,6 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from avatargpt.config import changes
@@ -94,10 +93,10 @@ def _take_steps(
         stage.stepped(step)
         for row in rows if norm is None else [*rows, {"grad": norm}]:
             for k, v in row.items():
-                totals.setdefault(k, []).append(v.detach())
+                totals.setdefault(k, []).append(v.detach())  # read when they are logged: a GPU computes on
         log.advance(rows[-1].get("total", next(iter(rows[-1].values()))))
         if step % s.log_every == 0 or step == stop:
-            means = {k: float(np.mean([float(x) for x in v])) for k, v in totals.items()}
+            means = {k: float(torch.stack(v).double().mean()) for k, v in totals.items()}
             log(step=step, **means, lr=rate, **throughput.figures(stop - step))
             totals = {}
         if step % s.val_every == 0 or step == s.steps:

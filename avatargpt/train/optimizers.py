@@ -182,8 +182,9 @@ class MovingAverage:
         """Add the weights of one more step."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, p in self.trained.items():
-            self.mean[name].lerp_(p.detach().float(), 1 - decay)
+        if self.trained:  # in few kernels
+            current = [p.detach().float() for p in self.trained.values()]
+            torch._foreach_lerp_(list(self.mean.values()), current, 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

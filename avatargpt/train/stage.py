@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,12 @@ class StepContext:
     # part, parts: which part of the step's rows of this process, of how many (`Schedule.accumulate`)
     part: int = 0
     parts: int = 1
+
+    def following(self, end: int) -> StepContext | None:
+        """The next part, or the first one of the next step; None behind the last step of a run of `end`."""
+        if self.part + 1 < self.parts:
+            return replace(self, part=self.part + 1)
+        return replace(self, step=self.step + 1, part=0) if self.step + 1 < end else None
 
     @property
     def row_seed(self) -> list[int]:

@@ -1,6 +1,7 @@
 """Training rows from arrays: prompts, attributes, contrast, steps that can be made again, tensors."""
 
 from collections import Counter
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +11,11 @@ import torch
 
 from avatargpt.lm.encoder import encode_prompt
 from avatargpt.lm.model import AvatarGPTConfig
-from avatargpt.lm.network import IGNORED
-from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.lm.shape import IGNORED
+from avatargpt.lm.text_encoder import ResidentStates, SentenceGrounder, TextTokenizer
 from avatargpt.train.data.batches import Batch, Pool, share_of
 from avatargpt.train.data.clip_tables import LONGEST, clip_attributes
-from avatargpt.train.data.examples import CONTEXT, STRETCH, ExampleOptions, Examples
+from avatargpt.train.data.examples import CONTEXT, STRETCH, ExampleOptions, Examples, Rows
 from avatargpt.train.data.prompts import Wording
 from avatargpt.train.data.ragged import Growing, padded, places
 from avatargpt.train.language import LanguageObjective, LanguageTraining
@@ -350,7 +351,8 @@ def test_a_batch_holds_its_rows(text: TextTokenizer) -> None:
     pool = Pool(examples, 0, 1, 24)
     rows, order = pool.step(0)
     share = share_of(rows, order, examples, StepContext(0, 0, 1, 0), ["body"], 0.5)
-    batch = Batch.of(rows, share.chosen, examples, RandomGrounder(), torch.device("cpu"))  # type: ignore[arg-type]
+    table, host = torch.from_numpy(examples.clips.codes), torch.device("cpu")
+    batch = Batch.of(rows, share.chosen, examples, RandomGrounder()).to(host, table)  # type: ignore[arg-type]
     read, (states, mask, name) = rows_of(examples, rows), batch.inputs["extra_embeddings"][0]
     assert name == "grounding" and states.shape[:2] == mask.shape
     for b, n in enumerate(share.chosen.tolist()):
@@ -371,6 +373,35 @@ def test_a_batch_holds_its_rows(text: TextTokenizer) -> None:
         positive = int(batch.positive[b])
         assert (positive >= 0) == (row.positive >= 0) and (positive < 0 or share.chosen[positive] == row.positive)
     assert (batch.positive >= 0).any()
+
+
+def test_a_batch_gathers_states_on_the_device(text: TextTokenizer) -> None:
+    examples, encoder, host = examples_of(text, attributes=1.0, contrast=1.0), SentenceGrounder(), torch.device("cpu")
+    rows, order = Pool(examples, 0, 1, 24).step(0)
+    table, resident = torch.from_numpy(examples.clips.codes), ResidentStates(encoder, examples.wording.texts, host)
+    resident.add(np.arange(4))
+    gathered = Batch.of(rows, order, examples, resident).to(host, table, resident.states)
+    expected = Batch.of(rows, order, examples, encoder).to(host, table)
+    (states, mask, name), (read, read_mask, _) = (b.inputs["extra_embeddings"][0] for b in (gathered, expected))
+    assert name == "grounding" and torch.equal(mask, read_mask) and int(mask.sum()) > 0
+    assert torch.allclose(states[mask > 0].float(), read[mask > 0], atol=0.03)  # bfloat16 where that is fast
+    assert gathered.read.tolist() == expected.read.tolist()
+    assert gathered.read.sum() == int(mask.sum() + gathered.inputs["attention_mask"].sum())
+    assert gathered.written.sum() == int((gathered.labels != IGNORED).sum())
+
+
+def test_processes_make_the_same_rows(text: TextTokenizer) -> None:
+    pools = [Pool(examples_of(text, attributes=1.0, contrast=1.0), 3, 2, 12, 8, workers) for workers in (0, 2)]
+    for step in range(8):
+        (rows, order), (other, same) = (pool.step(step) for pool in pools)
+        assert order.tolist() == same.tolist()
+        for field in fields(Rows):
+            if field.name != "ground":
+                assert np.array_equal(getattr(rows, field.name), getattr(other, field.name)), field.name
+        texts, other_texts = (p.examples.wording.texts for p in pools)
+        assert [texts[g] for g in rows.ground if g >= 0] == [other_texts[g] for g in other.ground if g >= 0]
+        assert (rows.ground < 0).tolist() == (other.ground < 0).tolist()
+    pools[1].close()
 
 
 @pytest.mark.parametrize(

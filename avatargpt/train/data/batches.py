@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Collection, Hashable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 
 from avatargpt.lm.model import AvatarGPTModel
-from avatargpt.lm.network import IGNORED
 from avatargpt.lm.residual_decoder import FORGET
-from avatargpt.lm.shape import TEXT, forward_flops
-from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.lm.shape import IGNORED, TEXT, forward_flops
+from avatargpt.lm.text_encoder import ResidentStates, SentenceGrounder
 from avatargpt.train.data.examples import Examples, Rows
 from avatargpt.train.data.ragged import padded
 from avatargpt.train.stage import StepContext
 from avatargpt.train.throughput import Work
 from instruct_data.mixture import Mixture, generator
+from vqvae.errors import UserError
 
 EVEN = 16  # lengths are padded up to a multiple: kernels are prepared once per shape, which takes longer than a step
 
 
 @dataclass
 class Batch:
-    """Tensors of one step. B rows, L answer length, R levels."""
+    """Tensors of one step. B rows, S prompt length, L answer length, G states of the sentence encoder, R levels."""
 
     inputs: dict[str, Any]
     heads: list[str]
@@ -35,16 +37,19 @@ class Batch:
     codes: torch.Tensor  # (B, L, R), -1 outside motion answers and for levels that a modality has not
     tasks: list[str]  # of each row
     positive: np.ndarray  # (B,) the row of the batch whose answer a prompt does not fit, -1 = it fits
+    read: np.ndarray  # (B,) tokens and states that are read. written: (B,) labels, both without padding
+    written: np.ndarray
+    places: dict[str, torch.Tensor] = field(default_factory=dict)  # what a device gathers from its tables
 
     @classmethod
     def of(
-        cls, rows: Rows, chosen: np.ndarray, examples: Examples, grounder: SentenceGrounder | None,
-        device: torch.device, multiple: int = 1,
+        cls, rows: Rows, chosen: np.ndarray, examples: Examples, grounder: SentenceGrounder | ResidentStates | None,
+        multiple: int = 1,
     ) -> Batch:  # fmt: skip
-        """The rows with numbers `chosen`, padded; rows without labels fill up to a `multiple`."""
+        """The rows with numbers `chosen`, padded, in host memory; rows without labels fill up to a `multiple`."""
         real = len(chosen)
         chosen = np.concatenate([chosen, np.repeat(chosen[:1], _even(real, multiple) - real)])
-        config, table = examples.config, examples.clips
+        config = examples.config
         pad_id = config.pad_token_id or 0
         starts, sources, targets = rows.starts[chosen], rows.sources[chosen], rows.targets[chosen]
         width = _even(int(sources.max()), EVEN)
@@ -54,26 +59,67 @@ class Batch:
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy((np.arange(width) < sources[:, None]).astype(np.int64)),
         }  # fmt: skip
+        read, gathered = sources.copy(), {}
         if (places >= 0).any():
-            residual = np.where((places >= 0)[..., None], table.codes[np.maximum(places, 0)], -1).astype(np.int64)
-            inputs["residual_codes"] = torch.from_numpy(residual)
+            gathered["residual_codes"] = torch.from_numpy(places)
         ground = rows.ground[chosen]
-        if grounder is not None and (ground >= 0).any():
-            inputs["extra_embeddings"] = [(*_states(ground, examples, grounder), "grounding")]
+        if isinstance(grounder, ResidentStates):
+            if (ground >= 0).any():
+                at, mask = grounder.places(ground, EVEN)
+                gathered["grounding"], gathered["grounding_mask"] = torch.from_numpy(at), torch.from_numpy(mask)
+                read += mask.sum(1)
+        elif grounder is not None and (ground >= 0).any():
+            states, state_mask = _states(ground, examples, grounder)
+            inputs["extra_embeddings"] = [(states, state_mask, "grounding")]
+            read += state_mask.sum(1).numpy()
         # Answers are shorter than prompts: half of EVEN wastes less and still gives few shapes.
         length = _even(int(targets.max()), EVEN // 2)
         labels = padded(rows.answers, rows.answer_starts[chosen], targets, length, IGNORED)
         labels[real:] = IGNORED
         first = rows.codes[chosen]
         counts = np.where(first >= 0, targets - 1, 0)
-        codes = padded(table.codes, np.maximum(first, 0), counts, length, -1)
-        position = {int(n): b for b, n in enumerate(chosen[:real])}
+        gathered["codes"] = torch.from_numpy(np.where(
+            np.arange(length) < counts[:, None], np.maximum(first, 0)[:, None] + np.arange(length), -1
+        ))  # fmt: skip
+        position = np.full(len(rows), -1, np.int64)
+        position[chosen[:real]] = np.arange(real)
+        positive = rows.positive[chosen]
+        written = targets.copy()
+        written[real:] = 0
         return cls(
-            {k: _moved(v, device) for k, v in inputs.items()}, [config.heads[h] for h in rows.head[chosen]],
-            torch.from_numpy(labels).to(device), torch.from_numpy(rows.length[chosen]).to(device),
-            torch.from_numpy(codes).to(device), [examples.tasks[t] for t in rows.task[chosen]],
-            np.array([position.get(int(p), -1) for p in rows.positive[chosen]], np.int64),
+            inputs, [config.heads[h] for h in rows.head[chosen]], torch.from_numpy(labels),
+            torch.from_numpy(rows.length[chosen]), torch.zeros(0), [examples.tasks[t] for t in rows.task[chosen]],
+            np.where(positive >= 0, position[positive], -1), read, written, gathered,
         )  # fmt: skip
+
+    def pinned(self) -> Batch:
+        """The same in memory that a GPU reads while it computes."""
+        return replace(
+            self, inputs={k: v.pin_memory() for k, v in self.inputs.items()}, labels=self.labels.pin_memory(),
+            length=self.length.pin_memory(), places={k: v.pin_memory() for k, v in self.places.items()},
+        )  # fmt: skip
+
+    def to(self, device: torch.device, table: torch.Tensor, states: torch.Tensor | None = None) -> Batch:
+        """On a device, with what is gathered there.
+
+        Args:
+            table: (C, R) codes of all clips. states: (M, width) of the sentence encoder.
+        """
+        at = {k: v.to(device, non_blocking=True) for k, v in self.places.items()}
+        inputs = {k: _moved(v, device) for k, v in self.inputs.items()}
+        if "residual_codes" in at:
+            inputs["residual_codes"] = _rows(table, at["residual_codes"])
+        if states is not None and "grounding" in at:
+            inputs["extra_embeddings"] = [(states[at["grounding"]], at["grounding_mask"], "grounding")]
+        return replace(
+            self, inputs=inputs, labels=_moved(self.labels, device), length=_moved(self.length, device),
+            codes=_rows(table, at["codes"]), places={},
+        )  # fmt: skip
+
+
+def _rows(table: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Rows of a table at places (...,) -> (..., R) int64; -1 where the place is below 0."""
+    return torch.where((places >= 0)[..., None], table[places.clamp(min=0)].long(), -1)
 
 
 def _even(count: int, multiple: int) -> int:
@@ -82,7 +128,7 @@ def _even(count: int, multiple: int) -> int:
 
 def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, torch.Tensor):
-        return value.to(device)
+        return value.to(device, non_blocking=True)
     return [(vectors.to(device), mask.to(device), name) for vectors, mask, name in value]
 
 
@@ -104,31 +150,41 @@ def work_of(batch: Batch, model: AvatarGPTModel) -> Work:
 
     The backward pass takes as much as the forward one for the activations, and once more for each trained weight.
     """
-    read = batch.inputs["attention_mask"].sum(1)
-    for _, mask, _ in batch.inputs.get("extra_embeddings", ()):
-        read = read + mask.sum(1)
-    written = (batch.labels != IGNORED).sum(1)
     # Frozen weights need no gradient of their own, but the one for activations still passes through them.
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     share = sum(n for n, trained in sizes if trained) / sum(n for n, _ in sizes)
-    forward = forward_flops(model.config, read.cpu().numpy(), written.cpu().numpy(), batch.heads)
-    return Work(int(read.sum() + written.sum()), (2 + share) * forward)
+    forward = forward_flops(model.config, batch.read, batch.written, batch.heads)
+    return Work(int(batch.read.sum() + batch.written.sum()), (2 + share) * forward)
 
 
 class Pool:
-    """Rows of every step; within a pool of steps, rows of similar lengths are put into one step. A thread makes the
-    next pool during the steps of this one.
+    """Rows of every step; within a pool of steps, rows of similar lengths are put into one step.
+
+    The next pools are made during the steps of this one: by a thread, or by processes.
 
     Args:
         steps: of a pool. rows: draws of a step, over all processes.
         end: steps of the run; None = no pool is made ahead.
+        workers: processes that make pools, 0 = a thread of this one. The rows are the same with any number.
     """
 
-    def __init__(self, examples: Examples, seed: int, steps: int, rows: int, end: int | None = None) -> None:
+    def __init__(
+        self, examples: Examples, seed: int, steps: int, rows: int, end: int | None = None, workers: int = 0
+    ) -> None:
         self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
         self.seed, self.steps, self.rows, self.end = seed, steps, rows, end or 0
         self._current: tuple[int, Rows, np.ndarray] | None = None
-        self._prefetch: Prefetch[int, tuple[Rows, np.ndarray]] = Prefetch(self._sorted)
+        self._known = len(examples.wording.texts)  # texts with the same number in all processes
+        self._ahead: deque[tuple[int, Future[tuple[Rows, np.ndarray, dict[int, str]]]]] = deque()
+        self._executor: Executor | None = None
+        self.workers = workers if end else 0
+        if self.workers:
+            if "fork" not in multiprocessing.get_all_start_methods():
+                raise UserError(f"train: workers: {workers}; processes cannot be forked here; accepted: 0")
+            fork = multiprocessing.get_context("fork")  # the tables of texts and codes are shared, not copied
+            self._executor = ProcessPoolExecutor(self.workers, fork, _adopt, (self,))
+            # All processes start now, before anything is computed on a device.
+            list(self._executor.map(_awake, range(self.workers)))
 
     def step(self, step: int) -> tuple[Rows, np.ndarray]:
         """The rows of a pool and (n,) numbers of the draws of one step, in the order of their lengths; the same on
@@ -136,20 +192,69 @@ class Pool:
         # A pool is a function of its first step, so that a run that resumes inside a pool makes the same one.
         first = step - step % self.steps
         if self._current is None or self._current[0] != first:
-            following = first + self.steps
-            self._current = first, *self._prefetch.get(first, following if following < self.end else None)
+            self._current = first, *self._fetch(first)
         _, rows, order = self._current
         return rows, order[step - first]
 
-    def _sorted(self, first: int) -> tuple[Rows, np.ndarray]:
+    def _fetch(self, first: int) -> tuple[Rows, np.ndarray]:
+        if self._executor is None:
+            # In the thread, too, when nothing was prepared: rows then are never made in two threads.
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="pool")
+        if not self._ahead or self._ahead[0][0] != first:
+            for _, future in self._ahead:
+                future.cancel()
+            self._ahead = deque([(first, self._submit(first))])
+        ahead = 2 * self.workers or 1
+        while len(self._ahead) <= ahead and (following := self._ahead[-1][0] + self.steps) < self.end:
+            self._ahead.append((following, self._submit(following)))
+        rows, order, texts = self._ahead.popleft()[1].result()
+        numbers = {n: self.examples.wording.number(text) for n, text in texts.items()}
+        if any(n != number for n, number in numbers.items()):
+            ground = rows.ground.copy()
+            for n, number in numbers.items():
+                ground[rows.ground == n] = number
+            rows = replace(rows, ground=ground)
+        return rows, order
+
+    def _submit(self, first: int) -> Future[tuple[Rows, np.ndarray, dict[int, str]]]:
+        assert self._executor is not None
+        return self._executor.submit(_made, first) if self.workers else self._executor.submit(self.made, first)
+
+    def made(self, first: int) -> tuple[Rows, np.ndarray, dict[int, str]]:
+        """Rows of the pool that begins with a step, the order (steps, rows) in which they are used, and the texts of
+        `Rows.ground` that are new since processes were started."""
         drawn = [self.mixture.draw(s, self.rows) for s in range(first, first + self.steps)]
         streams, entries = (np.concatenate(column) for column in zip(*drawn, strict=True))
         rows = self.examples.make(streams, entries, (self.seed, first, 98))
         count = len(streams)
         order = np.lexsort((rows.sources[:count], rows.targets[:count], rows.head[:count]))
         order = order.reshape(self.steps, self.rows)
+        new = np.unique(rows.ground[rows.ground >= self._known]).tolist()
+        texts = {n: self.examples.wording.texts[n] for n in new} if self.workers else {}
         # Sorted steps would take all short rows first; their order is random again.
-        return rows, order[generator(self.seed, first, 99).permutation(self.steps)]
+        return rows, order[generator(self.seed, first, 99).permutation(self.steps)], texts
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+_pool: Pool | None = None  # of a process that makes rows
+
+
+def _adopt(pool: Pool) -> None:
+    global _pool
+    _pool = pool
+
+
+def _awake(number: int) -> int:
+    return number
+
+
+def _made(first: int) -> tuple[Rows, np.ndarray, dict[int, str]]:
+    assert _pool is not None
+    return _pool.made(first)
 
 
 REFINED, FORGOTTEN = 7, 8  # seeds of draws beside the rows themselves
@@ -170,7 +275,7 @@ class StepShare:
         answers: modality -> rows of the full step with an answer in it, where its residual decoder is trained.
         refined: modality -> motion tokens of the full step that train the residual decoder.
         refining: (B,) bool: rows of this share that train the residual decoder.
-        forgotten: per row, (motion tokens,) bool: where the residual decoder does not see the details before.
+        forgotten: (B, T) bool: motion tokens before which the residual decoder does not see the details.
     """
 
     rows: Rows
@@ -183,7 +288,7 @@ class StepShare:
     answers: dict[str, int]
     refined: dict[str, int]
     refining: np.ndarray
-    forgotten: Sequence[np.ndarray]
+    forgotten: np.ndarray
 
 
 def share_of(
@@ -211,10 +316,11 @@ def share_of(
         answers[name], refined[name] = len(same), int((rows.targets[same[few]] - 1).sum())
     negatives = np.flatnonzero(np.isin(rows.positive, mine)) if len(mine) else np.zeros(0, np.int64)
     chosen = np.concatenate([mine, negatives])
-    forgotten = [
-        generator(context.seed, context.step, FORGOTTEN, int(n)).random(max(int(rows.targets[n]) - 1, 0)) < FORGET
-        if refining[n] else np.zeros(0, bool) for n in chosen
-    ]  # fmt: skip
+    # Drawn for all rows of the step at once, so that a row has the same on any number of processes.
+    drawn = generator(context.seed, context.step, FORGOTTEN).random((len(step), int(targets.max())), np.float32)
+    place = np.full(len(rows), -1, np.int64)
+    place[step] = np.arange(len(step))
+    forgotten = (drawn < FORGET)[place[chosen]]  # rows that deny another train no residual decoder
     return StepShare(
         rows, chosen, context.parts * context.world, tokens, by_task, int(np.isin(rows.positive, step).sum()),
         int((head != 0).sum()), answers, refined, refining[chosen], forgotten,
