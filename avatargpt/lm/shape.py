@@ -201,7 +201,7 @@ def forward_flops(config: Shape, inputs: np.ndarray, outputs: np.ndarray, heads:
 
 
 def read_small(locate: Callable[[str], str | Path | None]) -> dict[str, Tensor] | None:
-    """Stored tensors of a language model in eight bits (`checkpoint.save_small`) whose files `locate` finds; None without any."""
+    """Stored tensors of a language model in eight bits (`checkpoint.save_small`); `locate` finds files by name."""
     from safetensors import safe_open
 
     from vqvae.io.tensors import load_tensors

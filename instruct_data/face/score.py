@@ -220,28 +220,31 @@ def _integer(value: Any) -> int:
 
 def read_instructions(path: str | os.PathLike[str]) -> Iterator[Instruction]:
     """Rows of a ``*.jsonl`` file, or of ``train.jsonl`` and ``val.jsonl`` in a folder; a file's stem is their split.
+
+    Packed files (.jsonl.gz, .jsonl.xz) are read as plain ones.
     """
     path = Path(path)
     for file in (path / "train.jsonl", path / "val.jsonl") if path.is_dir() else (path,):
+        split = Path(file.name.removesuffix(".gz").removesuffix(".xz")).stem
         for i, row in json_rows(file):
-            yield Instruction(f"{file.stem}_{i:05d}", file.stem, parse_score(row, f"{file}: line {i}"))
+            yield Instruction(f"{split}_{i:05d}", split, parse_score(row, f"{file}: line {i}"))
 
 
 # Files of instructions in the package.
 SOURCE = "face_rendered"
 LICENCE = "MIT"
 # packaged training instructions with scores
-OWN = Path(__file__).parent / "instructions.jsonl"
+OWN = Path(__file__).parent / "instructions.jsonl.xz"
 # mostly several actions that overlap and follow one another, timed as the corpus times them
-SEQUENCES = Path(__file__).parent / "sequences.jsonl"
+SEQUENCES = Path(__file__).parent / "sequences.jsonl.xz"
 # in many writers' voices (animators, actors, therapists, ...), one action or feeling and many
-FURTHER = Path(__file__).parent / "further.jsonl"
+FURTHER = Path(__file__).parent / "further.jsonl.xz"
 # several to each training instruction of the corpus: of the same kind and timing, other content
-SIBLINGS = Path(__file__).parent / "siblings.jsonl"
+SIBLINGS = Path(__file__).parent / "siblings.jsonl.xz"
 # as users type them: short, casual, sides and times seldom given
-EVERYDAY = Path(__file__).parent / "everyday.jsonl"
+EVERYDAY = Path(__file__).parent / "everyday.jsonl.xz"
 # the training instructions of the corpus, each in several other wordings, with their scores
-REWORDED = Path(__file__).parent / "reworded.jsonl"
+REWORDED = Path(__file__).parent / "reworded.jsonl.xz"
 
 
 def action_class(score: Score) -> str:

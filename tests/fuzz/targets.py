@@ -1,6 +1,7 @@
 """Every reader of every format, with what it is fed."""
 
 import json
+import lzma
 import pickle
 import shlex
 from collections.abc import Callable
@@ -156,6 +157,7 @@ def _texts(folder: Path) -> dict[str, Target]:
                            ".json", CaptionBank, True),
         "words of a pickle": Target([pickle.dumps(["unk", "walk"], 0), pickle.dumps({"unk": 0, "walk": 300})], ".pkl",
                                     read_plain_pickle),
+        "packed json lines": Target([lzma.compress(b'{"a": 1}\n')], ".jsonl.xz", lambda p: list(json_rows(p))),
         "json lines": Target([b'{"a": 1}\n{"b": [1, 2]}\n'], ".jsonl", lambda p: list(json_rows(p)), True),
     }  # fmt: skip
 

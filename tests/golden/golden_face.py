@@ -13,7 +13,7 @@ from avatargpt.face.pipeline import FacePipeline
 from instruct_data.face.score import Score, read_instructions
 from vqvae.errors import UserError
 
-INSTRUCTIONS = ROOT / "instruct_data" / "face" / "instructions.jsonl"
+INSTRUCTIONS = ROOT / "instruct_data" / "face" / "instructions.jsonl.xz"
 COUNT = 300  # of the training instructions
 SECONDS, RATE = 3.0, 16_000  # of the sound
 TEXT = "raise the left eyebrow, then smile and wink twice with the right eye"

@@ -1,6 +1,5 @@
 """Requests as people type them: clauses, counts, turns, paths, signs."""
 
-import json
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from avatargpt.requests.reader import RequestReader
 from avatargpt.resources import suites, weights
 from instruct_data.face.score import OWN
 from instruct_data.requests.spec import Clause, MotionRequest
+from vqvae.io.data_files import json_rows
 
 TURNS: dict[str, tuple[float, str] | None] = {
     "turn right 90 degrees": (90, "right"), "rotate 45deg to the left": (45, "left"),
@@ -130,8 +130,8 @@ def test_emoji_do_what_they_show(performer: FacePipeline, emoji: str, does: str)
 
 def test_what_has_no_word() -> None:
     assert all(meaningless(t) for t in ("asdf qwer zxcv", "12345", "3", "lkjh", "hsjdkf sdkjfh", "asdf jkl"))
-    files = [*OWN.parent.glob("*.jsonl"), *suites().glob("face_*.jsonl")]
-    rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    files = [*OWN.parent.glob("*.jsonl.xz"), *suites().glob("face_*.jsonl")]
+    rows = [row for file in files for _, row in json_rows(file)]
     texts = [t for row in rows for t in (row.get("text"), *row.get("texts", ())) if t]
     assert len(texts) > 1000 and [t for t in texts if meaningless(t)] == []
 

@@ -1,6 +1,8 @@
 """Guarded readers: regular files of bounded size, data that runs no code, one line for whatever is wrong."""
 
+import gzip
 import json
+import lzma
 import os
 import pickle
 import tracemalloc
@@ -22,6 +24,7 @@ from vqvae.io.data_files import (
     plain_numbers,
     read_arrays,
     read_object,  # fmt: skip
+    read_packed,
     read_plain_pickle,
 )
 from vqvae.io.files import parsing, read_text, regular_file
@@ -115,6 +118,21 @@ def test_lines_of_json_have_their_numbers(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(UserError, match=words):
             list(json_rows(path))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_packed_lines_of_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / f"rows.jsonl.{'gz' if pack is gzip.compress else 'xz'}"
+    packed = pack(b'{"a": 1}\n\n[2]\n')
+    path.write_bytes(packed)
+    assert list(json_rows(path)) == [(1, {"a": 1}), (3, [2])]
+    for content in (packed[:-9], b'{"a": 1}', b""):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="not a complete"):
+            list(json_rows(path))
+    path.write_bytes(pack(bytes(1 << 21)))
+    with pytest.raises(UserError, match="larger than 1 MiB"):
+        read_packed(path, 1 << 20)
 
 
 @pytest.mark.parametrize("text", ["1_0", "٣", "1٣", "", "x", "1e"])

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import math
 import os
 import pickle
 import pickletools
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,7 @@ from vqvae.io.files import parsing, read_bytes, read_text, reason, regular_file
 
 MAX_JSON_BYTES = 32 << 20  # parsed, JSON takes up to twenty times as much memory
 MAX_JSON_LINES_BYTES = 2 << 30
+MAX_UNPACKED_TEXT = 256 << 20
 MAX_YAML_BYTES = 4 << 20
 MAX_YAML_DEPTH = 64  # libyaml's reader goes one call deeper for each and has no bound of its own
 MAX_YAML_NODES = 500_000  # with the values of aliases: a few lines of them can unfold to more than any memory
@@ -65,12 +68,27 @@ def read_object(path: str | os.PathLike[str], limit: int = MAX_JSON_BYTES, accep
 
 
 def json_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
-    """The values of a file of JSON lines with their line numbers (from 1), without empty lines."""
+    """The values of a file of JSON lines with their line numbers (from 1), without empty lines.
+
+    A file whose name ends in .gz or .xz is decompressed; nothing is written.
+    """
     file = Path(path)
-    lines = read_text(file, MAX_JSON_LINES_BYTES).split("\n")  # splitlines() also cuts at U+2028, which JSON may hold
+    text = read_packed(file) if file.suffix in (".gz", ".xz") else read_text(file, MAX_JSON_LINES_BYTES)
+    lines = text.split("\n")  # splitlines() also cuts at U+2028, which JSON may hold
     for i, line in enumerate(lines, 1):
         if line.strip():
             yield i, parse_json(line, f"{file}: line {i}")
+
+
+def read_packed(path: Path, limit: int = MAX_UNPACKED_TEXT) -> str:
+    """The UTF-8 text of a .gz or .xz of one stream that unfolds to at most `limit` bytes."""
+    packed = read_bytes(path, limit)
+    with parsing(path, f"a complete {path.suffix}"):
+        stream = lzma.LZMADecompressor() if path.suffix == ".xz" else zlib.decompressobj(zlib.MAX_WBITS | 16)
+        data = stream.decompress(packed, limit)
+        if not stream.eof:
+            raise ValueError(f"larger than {limit >> 20} MiB" if len(data) == limit else "cut short")
+        return data.decode("utf-8")
 
 
 def read_yaml(path: str | os.PathLike[str]) -> Any:

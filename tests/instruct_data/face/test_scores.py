@@ -1,6 +1,7 @@
 """Scores of faces as rows and words, and instructions composed of them."""
 
 import json
+import lzma
 import re
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,9 @@ def test_reading_a_corpus(tmp_path: Path) -> None:
         (tmp_path / f"{split}.jsonl").write_text(json.dumps(ROW) + "\n\n" + json.dumps(ROW) + "\n")
     items = list(read_instructions(tmp_path))
     assert [(i.id, i.split) for i in items][2:] == [("val_00001", "val"), ("val_00003", "val")]
+    (tmp_path / "of.mine.jsonl.xz").write_bytes(lzma.compress((tmp_path / "val.jsonl").read_bytes()))
+    packed = next(read_instructions(tmp_path / "of.mine.jsonl.xz"))
+    assert (packed.id, packed.split) == ("of.mine_00001", "of.mine")
     (tmp_path / "bad.jsonl").write_text("{}\n{")
     for name, message in (("bad.jsonl", "bad.jsonl: line 1"), ("none.jsonl", "none.jsonl")):
         with pytest.raises(UserError, match=message):
