@@ -325,7 +325,9 @@ class AvatarGPT(SpeechCalls, HubCalls):
             seed, guidance, best_of, temperature, num, literal: see `avatargpt.options.GenerationConfig`.
 
         Returns:
-            len(texts) * num Motions, in order; first frame above the origin facing +Z.
+            len(texts) * num Motions, in order; first frame above the origin facing +Z. Their `notes` name what is not
+            shown: actions that are not known, with what is shown instead, and parts of others. Each is also a warning
+            `avatargpt.options.UnheededText`.
 
         Raises:
             UserError: empty text, seconds outside 0.2..600, or as `GenerationConfig`.

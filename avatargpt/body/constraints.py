@@ -272,7 +272,8 @@ def motion_specs(request: ResolvedRequest, seconds: float | None, seed: int, rat
     if seconds is not None:
         total = tokens_of(seconds, rate)
         if len(clauses) > 1 and total < MIN_TOKENS * len(clauses):  # no room for all of it one by one
-            return [MotionSpec(request.text, total)]
+            note = f"{seconds:g} s: too short for {len(clauses)} actions one after another"
+            return [MotionSpec(request.text, total, notes=(note,))]
         lengths = [t if t > 0 else USUAL_TOKENS for t in tokens]
         tokens = timed(total, lengths, [_seconds(c) for c in clauses], rate, MIN_TOKENS)
     return [_spec(c, t, rate, seconds is not None) for c, t in zip(clauses, tokens, strict=True)]

@@ -90,7 +90,7 @@ class MotionGeneration:
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
         config: GenerationConfig = DEFAULT_CONFIG, seeds: Sequence[int] | None = None, progress: Progress = None,
     ) -> list[Motion]:  # fmt: skip
-        """The motions of `results`; its notes become warnings."""
+        """The motions of `results`; their notes become warnings, too."""
         results = self.results(texts, seconds, config, seeds, progress)
         for note in dict.fromkeys(note for r in results for note in r.notes):
             warnings.warn(note, UnheededText, stacklevel=3)
@@ -209,7 +209,7 @@ class MotionGeneration:
 
     def _result(self, take: _Take) -> GenerationResult:
         """The motion of a job on the floor and as its request asks."""
-        job, motion, notes = take.job, take.motion, take.notes
+        job, motion, notes = take.job, take.motion, [*take.job.request.warnings, *take.notes]
         assert motion is not None
         motion = without_penetration(motion.canonical().with_caption(job.request.text))
         if job.seconds is not None:
@@ -219,7 +219,9 @@ class MotionGeneration:
             notes += missed
         spans = tuple(pairwise([min(n, len(motion)) for n in [*take.starts, len(motion)]]))
         captions = tuple(spec.description for spec in take.plan)
-        return GenerationResult(motion, captions, spans, tuple(notes), any(spec.measured for spec in take.plan))
+        lines = tuple(dict.fromkeys(notes))
+        motion = replace(motion, notes=lines)
+        return GenerationResult(motion, captions, spans, lines, any(spec.measured for spec in take.plan))
 
     def _clip(self, part: _Part, codes: np.ndarray, config: GenerationConfig, notes: list[str]) -> Motion:
         """The motion of a part's codes (N, R), with its length, path and constraints."""

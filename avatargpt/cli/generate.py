@@ -94,10 +94,9 @@ def generate(
         for request, text in zip(resolved, texts, strict=True):
             which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
             common.say(f"{which}: {', then '.join(request.captions)}", err=True)
-    for line in dict.fromkeys(line for request in resolved for line in request.warnings):
-        if strict:
-            raise UserError(f"{line}; accepted: other words, or without --strict")
-        common.warn(line)
+    unknown = [line for request in resolved for line in request.warnings]
+    if strict and unknown:
+        raise UserError(f"{unknown[0]}; accepted: other words, or without --strict")
     with common.text_warnings(), common.progress("generating", quiet) as advance:
         motions = loaded.generate(
             resolved, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature,

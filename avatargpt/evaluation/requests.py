@@ -1,5 +1,6 @@
-"""The suites `requests_fresh`, `chat` and `chat_fresh`: reading of freely worded requests and turns."""
+"""The suites `requests_fresh`, `multi_clause`, `chat` and `chat_fresh`: reading of freely worded requests and turns."""
 
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
@@ -163,6 +164,22 @@ class Judge:
         unmatched = [p for i, p in enumerate(parts) if i not in used and not self._pause(p)]
         return all(any(self.matches(p, f) for names in forms for f in names) for p in unmatched)
 
+    def not_shown(self, row: Row, captions: Sequence[str]) -> list[int]:
+        """The clauses, by number, that no caption shows after those of the clauses before."""
+        parts = [p for c in captions for p in c.split(", and at the same time ")]
+        used: dict[int, set[str]] = defaultdict(set)
+        out, start = [], 0
+        for number, (clause, others) in enumerate(zip(row.action, row.alternatives, strict=True)):
+            fits = (i for i in range(start, len(parts)) if clause["do"] not in used[i] and _sides(clause, parts[i])
+                    and any(self.matches(parts[i], form) for form in (clause["do"], *others)))  # fmt: skip
+            match = next(fits, None)
+            if match is None:
+                out.append(number)
+            else:
+                start = match
+                used[match].add(clause["do"])
+        return out
+
     def _pause(self, caption: str) -> bool:
         return any(set(lemmas(r)) <= set(lemmas(caption)) for r in PAUSES)
 
@@ -213,6 +230,35 @@ def score(suite: Suite, model: Any, cache: AnswerCache = NO_CACHE) -> dict[str, 
         results |= {f"{k}/{name}": v for k, v in _figures(judge, rows, answers)[0].items()}
     return {"results": {**results, **agreement(judge, rows, suite.options["marks"])}, "requests": request_rows,
             **({"baselines": [*baselines]} if baselines else {})}  # fmt: skip
+
+
+def evaluate_clauses(run: Run) -> dict[str, Any]:
+    """The suite `multi_clause` on a run's model.
+
+    Returns:
+        ``complete``: share of requests whose actions are all shown in order or named by a warning, also by category;
+        ``shown``: share of actions that are shown in order; ``said``: of the others, named by a warning.
+    """
+    rows = read_rows(run.suite.options["rows"])
+    judge = Judge()
+    shown, said, request_rows = [], [], []
+    complete: dict[str, list[float]] = defaultdict(list)
+    for row, answer in zip(rows, readings(run.model, [r.text for r in rows], run.cache), strict=True):
+        missing = judge.not_shown(row, answer.captions)
+        silent = []
+        for number, (clause, others) in enumerate(zip(row.action, row.alternatives, strict=True)):
+            shown.append(float(number not in missing))
+            if number in missing:
+                forms = (clause["do"], *others)
+                quoted = [w for line in answer.warnings for w in re.findall("'([^']+)'", line)[:1]]
+                said.append(float(any(judge.matches(words, form) for words in quoted for form in forms)))
+                silent += [] if said[-1] else [clause["do"]]
+        for key in ("complete", f"complete/{row.category}"):
+            complete[key].append(float(not silent))
+        request_rows.append({"id": row.id, "read_as": list(answer.captions), "silent": silent,
+                             **({"warnings": list(answer.warnings)} if answer.warnings else {})})  # fmt: skip
+    results = {key: figure(values) for key, values in complete.items()}
+    return {"results": {**results, "shown": figure(shown), "said": figure(said)}, "requests": request_rows}
 
 
 def baseline_readings(model: Any, texts: Sequence[str], seed: int) -> dict[str, list[Reading]]:

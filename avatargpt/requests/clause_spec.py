@@ -17,6 +17,7 @@ from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
 MIN_TURN, MAX_TURN = 15.0, 1080.0  # degrees
+MIN_KNOWN = 0.7  # probability of a known action below which a clause counts as not known
 RUN_TIME = 0.75  # of the time of a walk
 SMALL_SIZE, BIG_SIZE = 0.7, 1.4  # of the time of a shape of usual size
 TOKEN_METRES, MIN_PATH_TOKENS = 0.25, 8  # metres that a walk gets on with a motion token
@@ -153,6 +154,7 @@ class ClauseSpec:
     alternatives: tuple[ClauseSpec, ...] = ()
     avoid: tuple[tuple[str, str], ...] = ()  # actions that were denied, and their captions
     in_sequence: bool = False  # a concurrent action that is only possible afterwards
+    left_out: tuple[ClauseSpec, ...] = ()  # concurrent actions that are not known
     measured: Mapping[str, str] = field(default_factory=dict)  # attributes of training clips with the caption
 
     @property

@@ -20,6 +20,7 @@ from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests import phrase_scoring, vector_index
 from avatargpt.requests.clause_spec import (
     BENT,
+    MIN_KNOWN,
     STEADY,
     TURN,
     UPRIGHT,
@@ -30,11 +31,10 @@ from avatargpt.requests.clause_spec import (
     is_above,
     is_rest,
     lookup_of,
-    measured,
     which_is_below,
     with_bends,
 )
-from avatargpt.requests.english import Manners, WordIndex, caption_about
+from avatargpt.requests.english import Manners, WordIndex, caption_about, lemmas
 from avatargpt.requests.reader import RequestReader
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
@@ -63,13 +63,8 @@ ANY_VALUE = ("target", "style")
 EXTRA_CLAUSE_COST = 0.1  # of each further movement
 MISMATCH_COST = 0.3  # of another value than was asked for
 
-# Margins between similarities when several clauses are resolved
-# a caption of the whole text replaces clauses that are not near
-MIN_CLAUSE_SIMILARITY, WHOLE_TEXT_MARGIN = 0.9, 0.02
-# of a caption of the whole text whose clauses have other sides or directions
-MIN_WHOLE_SIMILARITY = 1.0
-# by which one caption for two concurrent actions may be further away than either
-JOINT_MARGIN = 0.05
+# in similarity, by which all words of a request with one action must be nearer than those of the action
+WHOLE_TEXT_MARGIN = 0.02
 
 MAX_MOVEMENT_WORDS = 9
 MAX_MOVEMENT_ROWS = 300  # phrasings looked at for each text
@@ -213,29 +208,11 @@ class PhraseIndex:
             # what was left out of the action says what is meant
             if whole_text.similarity > specs[0].similarity + WHOLE_TEXT_MARGIN:
                 specs = [replace(whole_text, clause=actions[0])]
-        if len(actions) > 1 and request.text and not any(c.denied or measured(c) for c in request.clauses):
-            joint = self._as_one(request.text, actions, specs, grounder, min_similarity)
-            if joint is not None:
-                return [joint]
         denials = [c for c in request.clauses if c.denied]
         denied = self.look_up(denials, grounder, min_similarity) if denials else []
         avoid = tuple((s.action, s.caption) for s in denied if s.action)
         specs = [replace(s, avoid=avoid) for s in specs] if avoid else specs
         return self._stood_up(self._concurrent(actions, specs, grounder, min_similarity), grounder, min_similarity)
-
-    def _as_one(
-        self, text: str, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder,
-        min_similarity: float,
-    ) -> ClauseSpec | None:  # fmt: skip
-        """The whole text where the index knows it by these very words ("raise one hand and let the other hang")."""
-        side = next((c.side for c in actions if c.side), None)
-        known = False if all(c.known is False for c in actions) else None
-        (joint,) = self.look_up([Clause(action=text, side=side, known=known)], grounder, min_similarity)
-        sides, directions = {c.side for c in actions if c.side}, {c.direction for c in actions if c.direction}
-        weakest = min(s.similarity for s in specs)
-        min_whole = MIN_WHOLE_SIMILARITY if len(sides) > 1 or len(directions) > 1 else 0.0
-        nearer = joint.similarity > max(weakest + WHOLE_TEXT_MARGIN, min_whole)
-        return joint if weakest < MIN_CLAUSE_SIMILARITY and nearer else None
 
     def _concurrent(
         self, actions: Sequence[Clause], specs: Sequence[ClauseSpec], grounder: SentenceGrounder, min_similarity: float
@@ -253,14 +230,25 @@ class PhraseIndex:
                     out[-1:] = [spec, before]
                     continue
             if clause.together and before is not None and before.clause is not None and not is_rest(before.action):
-                both = Clause(action=f"{before.clause.action} while {clause.action}")
-                (joint,) = self.look_up([both], grounder, min_similarity)
-                if joint.similarity > min(before.similarity, spec.similarity) - JOINT_MARGIN:
-                    out[-1] = replace(joint, clause=before.clause)
+                joint = None if before.concurrent else self._joint(before, spec, grounder, min_similarity)
+                if joint is not None or spec.known < MIN_KNOWN:
+                    out[-1] = joint or replace(before, left_out=(*before.left_out, spec))
                     continue
                 spec = replace(spec, in_sequence=True)
             out.append(spec)
         return out
+
+    def _joint(
+        self, first: ClauseSpec, second: ClauseSpec, grounder: SentenceGrounder, min_similarity: float
+    ) -> ClauseSpec | None:
+        """One caption for two concurrent actions, if it names both: as it is read, or by their very words."""
+        assert first.clause is not None and second.clause is not None
+        both = Clause(action=f"{first.clause.action} while {second.clause.action}")
+        (joint,) = self.look_up([both], grounder, min_similarity)
+        actions = {s.action for s in self.look_up(self.read(joint.caption).done, grounder, min_similarity)}
+        words = set(lemmas(joint.caption))
+        named = all(s.action in actions or set(lemmas(s.clause.action)) <= words for s in (first, second) if s.clause)
+        return replace(joint, clause=first.clause) if named else None
 
     def _stood_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder, min_similarity: float) -> list[ClauseSpec]:
         """A seated body stands up before it stands."""

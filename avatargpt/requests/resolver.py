@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from avatargpt.lm import text_encoder
-from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec
 from avatargpt.requests.english import language_of
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.reader import RequestReader
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
-
-# probability of a known action below which a clause counts as not known
-MIN_KNOWN = 0.7
 
 
 @dataclass(frozen=True)
@@ -34,9 +31,13 @@ class ResolvedRequest:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A line for each clause whose action is probably unknown, with the nearest caption."""
-        unknown = (c for c in with_concurrent(self.clauses) if c.words and c.known < MIN_KNOWN)
-        return tuple(f"not known: {c.words!r}; nearest: {c.caption!r}" for c in unknown)
+        """A line for each action that is probably unknown, with the nearest caption that is shown instead, if any."""
+        clauses = list(with_concurrent(self.clauses))
+        left_out = {id(c) for clause in clauses for c in clause.left_out}
+        return tuple(
+            f"not known: {c.words!r}; " + ("left out" if id(c) in left_out else f"nearest: {c.caption!r}")
+            for c in clauses if c.words and c.known < MIN_KNOWN
+        )
 
     @property
     def known(self) -> bool:
@@ -56,11 +57,12 @@ def request_text(request: Request) -> str:
 
 
 def with_concurrent(clauses: Sequence[ClauseSpec]) -> Iterator[ClauseSpec]:
-    """All clauses, each followed by its concurrent action."""
+    """All clauses, each followed by its concurrent actions."""
     for clause in clauses:
         yield clause
         if clause.concurrent is not None:
             yield clause.concurrent
+        yield from clause.left_out
 
 
 class RequestResolver:

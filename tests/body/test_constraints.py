@@ -149,9 +149,15 @@ def test_what_is_not_shown_is_said(model: AvatarGPT) -> None:
     request = MotionRequest(clauses=[Clause(action="walk", path="spiral")])
     with pytest.warns(UnheededText, match="path 'spiral' not shown"):
         model.generate(request, seconds=2.0)
+    with pytest.warns(UnheededText, match="not known: 'perform brain surgery'; nearest: "):
+        (motion,) = model.generate("perform brain surgery", seconds=2.0, best_of=1)
+    assert [note[:9] for note in motion.notes] == ["not known"]
+    with pytest.warns(UnheededText, match="1 s: too short for 3 actions"):
+        model.generate("walk, then jump, then bow", seconds=1.0, best_of=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model.generate("walk", seconds=2.0)
+        (motion,) = model.generate("walk", seconds=2.0)
+    assert motion.notes == ()
 
 
 def test_the_other_hand_of_two_requests_acts(model: AvatarGPT) -> None:

@@ -13,7 +13,7 @@ import torch
 from avatargpt.api import AvatarGPT
 from avatargpt.body import edit, generate
 from avatargpt.body import model as candidates
-from avatargpt.body.constraints import MotionSpec, motion_specs
+from avatargpt.body.constraints import motion_specs
 from avatargpt.body.edit import ROUNDS, not_followed
 from avatargpt.body.model import BodyModel, pick, text_prompts
 from avatargpt.body.tasks import REFINE_STEPS
@@ -148,7 +148,8 @@ def test_every_clause_gets_room() -> None:
     request = ResolvedRequest("walk, then jump, then turn", clauses=clauses)
     specs = motion_specs(request, 3.2, 0, 5.0)
     assert [(s.caption, s.tokens, s.frames) for s in specs] == [("walk", 5, 20), ("jump", 5, 20), ("turn", 6, 24)]
-    assert motion_specs(request, 2.8, 0, 5.0) == [MotionSpec(request.text, 14)]
+    (spec,) = motion_specs(request, 2.8, 0, 5.0)
+    assert (spec.caption, spec.tokens) == (request.text, 14) and "too short for" in spec.notes[0]
 
 
 def sunk(motion: Motion) -> float:

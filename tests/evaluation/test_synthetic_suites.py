@@ -13,8 +13,9 @@ from avatargpt.body.generate import GenerationResult
 from avatargpt.chat.timeline import Timeline, segment_of
 from avatargpt.evaluation import corpus, describe, plans, prompts, requests, suites
 from avatargpt.evaluation import judges as families_suite
+from avatargpt.evaluation.cache import NO_CACHE
 from avatargpt.evaluation.face_instructions import same_reading
-from avatargpt.evaluation.suites import Suite
+from avatargpt.evaluation.suites import Run, Suite
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics import checks
 from avatargpt.metrics.geometry import predicates
@@ -318,6 +319,29 @@ def test_what_is_not_known_counts_as_said(monkeypatch: pytest.MonkeyPatch) -> No
     results = requests.score(suite, Model())["results"]
     assert results["right"]["mean"] == 1 and results["flagged"]["mean"] == 0.5
     assert results["silent"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_every_action_is_shown_in_order_or_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    actions = ({"do": "bow"}, {"do": "wave", "side": "left"}, {"do": "bow"})
+    answers = [
+        (["a person bows", "someone waves the left hand", "a person bows"], ()),
+        (["a person bows", "a person jumps", "a person bows"], ("not known: 'wave left'; nearest: 'a person jumps'",)),
+        (["someone waves the left hand", "a person bows"], ()),  # one bow is two, and the first comes too late
+        (["a person bows", "someone waves the right hand", "a person bows"], ()),
+    ]
+    rows = [replace(row(*actions), category="three") for _ in answers]
+    monkeypatch.setattr(requests, "read_rows", lambda name: rows)
+
+    class Model:
+        def understood(self, texts: list[str]) -> list[requests.Reading]:
+            return [requests.Reading(tuple(captions), lines) for captions, lines in answers]
+
+    run = Run(evaluation.load("multi_clause"), Model(), None, None, None, False, NO_CACHE)
+    got = requests.evaluate_clauses(run)
+    assert [r["silent"] for r in got["requests"]] == [[], [], ["wave", "bow"], ["wave"]]
+    results = got["results"]
+    assert results["complete"]["mean"] == results["complete/three"]["mean"] == 0.5
+    assert results["shown"]["mean"] == pytest.approx(8 / 12, abs=1e-4) and results["said"]["mean"] == 0.25
 
 
 def test_what_nobody_reads_is_the_nearest_phrasing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,13 @@ import torch
 
 from avatargpt import AvatarGPT
 from avatargpt.__main__ import main
-from avatargpt.requests.clause_spec import ClauseSpec
+from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import COMPARED_ACTIONS, FEATURES, KnownActionClassifier, PhraseScores, features
-from avatargpt.requests.resolver import MIN_KNOWN, RequestResolver, ResolvedRequest
+from avatargpt.requests.resolver import RequestResolver, ResolvedRequest
 from avatargpt.resources import weights
 from avatargpt.train.phrase_index import _Network, strangers
+from instruct_data.requests.spec import Clause, MotionRequest
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,36 @@ def test_commands_say_and_refuse_what_is_not_known(tmp_path: Path, capsys: pytes
     assert '"known": false' in out and "not known: 'perform brain surgery'; nearest:" in err
 
 
-def test_clauses_of_the_same_words_keep_their_own_captions() -> None:
-    request = RequestResolver.load(weights()).read("turn left 90 degrees and turn right 180 degrees")
+@pytest.fixture(scope="module")
+def resolver() -> RequestResolver:
+    return RequestResolver.load(weights())
+
+
+@pytest.mark.parametrize(("actions", "together", "captions", "after"), [
+    (("throw a ball", "catch a ball"), False, ["throws a ball", "catches a ball"], False),
+    (("jump over an obstacle", "running"), True, ["runs and jumps over something"], False),  # its caption names both
+    (("balance foot", "arms out"), True, ["holds both arms out and balances on one foot"], False),
+    (("limp", "holding the belly"), True, ["limp", "holds the belly"], True),  # no caption does
+])  # fmt: skip
+def test_one_caption_for_two_actions_names_both(
+    resolver: RequestResolver, actions: tuple[str, str], together: bool, captions: list[str], after: bool
+) -> None:
+    clauses = [Clause(action=actions[0]), Clause(action=actions[1], together=together)]
+    request = MotionRequest(clauses=clauses, text=" ".join(actions))
+    specs = resolver.phrase_index.resolve(request, resolver.grounder)
+    assert len(specs) == len(captions)
+    assert all(words in spec.caption for words, spec in zip(captions, specs, strict=True))
+    assert specs[-1].in_sequence == after
+
+
+def test_a_concurrent_action_that_is_not_known_is_left_out(resolver: RequestResolver) -> None:
+    clauses = [Clause(action="walk"), Clause(action="perform brain surgery", together=True)]
+    specs = resolver.phrase_index.resolve(MotionRequest(clauses=clauses), resolver.grounder)
+    assert [s.caption for s in specs] == ["a person walks"]
+    lines = ResolvedRequest("", clauses=tuple(specs)).warnings
+    assert lines == ("not known: 'perform brain surgery'; left out",)
+
+
+def test_clauses_of_the_same_words_keep_their_own_captions(resolver: RequestResolver) -> None:
+    request = resolver.read("turn left 90 degrees and turn right 180 degrees")
     assert ["left" in c.nearest for c in request.clauses] == [True, False]
