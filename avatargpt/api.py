@@ -256,7 +256,9 @@ class AvatarGPT(SpeechCalls, HubCalls):
     ) -> Self:  # fmt: skip
         """Load a model folder, by default the packaged weights; see `LoadedModel.from_pretrained`."""
         loaded = LoadedModel.from_pretrained(path, device, dtype, threads, revision)
-        return cls(loaded, PhraseIndex.load(loaded.source), TextMotionScorer.load(loaded.source))
+        model = cls(loaded, PhraseIndex.load(loaded.source), TextMotionScorer.load(loaded.source))
+        model.body.model.gather()
+        return model
 
     # Parts of the model
 
@@ -285,9 +287,9 @@ class AvatarGPT(SpeechCalls, HubCalls):
         return self.loaded.device
 
     def to(self, device: str | torch.device) -> Self:
-        """Move language models, motion tokenizers, sentence encoder and scorer; returns the model itself.
+        """Move language models, motion tokenizers, sentence encoder, scorer and reader of requests; the model itself.
 
-        Models that run frame by frame with live sound (speech to face, gestures) and readers of words stay on the CPU.
+        Models that run frame by frame with live sound (speech to face, gestures) and the phrase index stay on the CPU.
 
         Args:
             device: ``cpu``, ``cuda``, ``cuda:1``, ... The same seeds may give other motion where rounding differs.
@@ -295,12 +297,10 @@ class AvatarGPT(SpeechCalls, HubCalls):
         Raises:
             UserError: no such device here.
         """
-        self.loaded.to(device)
+        self.body.model.to(device)
         face_model = vars(self.face_tokens).get("loaded", self.loaded)  # the face's own model, if it is loaded
         if face_model is not self.loaded:
             face_model.to(device)
-        if self.motion_scorer is not None:
-            self.motion_scorer.network.to(self.device)
         return self
 
     # Body

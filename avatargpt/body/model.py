@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from avatargpt.kinematics.measures import foot_skate
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
@@ -39,6 +40,17 @@ class BodyModel:
         self.loaded, self.phrase_index, self.motion_scorer = loaded, phrase_index, motion_scorer
         # reader: of requests in place of the phrase index (`avatargpt.body.language_reader`)
         self.reader: Callable[[str], list[ClauseSpec]] | None = None
+
+    def to(self, device: str | torch.device) -> None:
+        """Move the networks: language model, tokenizers, sentence encoder, scorer, reader of requests."""
+        self.loaded.to(device)
+        self.gather()
+
+    def gather(self) -> None:
+        """Move scorer and reader of requests to the language model's device."""
+        for part in (self.motion_scorer, self.phrase_index and self.phrase_index.reader):
+            if part is not None:
+                part.to(self.loaded.device)
 
     @property
     def grounder(self) -> SentenceGrounder | None:

@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
 from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration
@@ -95,9 +94,7 @@ class MotionDescription:
         if index is None or scorer is None:
             return [], np.zeros((0, 0), np.float32)
         rows = np.flatnonzero(index.marks.literal)
-        with torch.inference_mode():
-            vectors = scorer.network.embed_text(torch.from_numpy(index.index.vectors_of(rows))).numpy()
-        return [index.keys[i] for i in rows], vectors
+        return [index.keys[i] for i in rows], scorer.sentences(index.index.vectors_of(rows))
 
     def _sentences(self, windows: Sequence[np.ndarray], num: int, seed: int) -> list[list[str]]:
         """Sentences of the language model: the likeliest word by word, or `num` sampled ones, for each window."""

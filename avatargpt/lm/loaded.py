@@ -51,8 +51,8 @@ class LoadedModel:
             model.check_fingerprint(name, tokenizer.fingerprint)
         self.model, self.text, self.tokenizers, self.source = model, text, tokenizers, source
         self.generator = Generator(model, dtype)
-        self.grounder = SentenceGrounder() if model.config.grounding_dim else None
         self.device = model.shared.weight.device
+        self.grounder = SentenceGrounder(device=self.device) if model.config.grounding_dim else None
 
     @classmethod
     def from_pretrained(

@@ -69,6 +69,10 @@ class TextMotionScorer:
     def __init__(self, network: ScorerNetwork) -> None:
         self.network = network.eval()
 
+    def to(self, device: str | torch.device) -> None:
+        """Compute there from now on."""
+        self.network.to(device)
+
     @torch.inference_mode()
     def motions(self, joints: Sequence[np.ndarray], fps: float = 20.0) -> np.ndarray:
         """(T, 22, 3) metres each -> (B, dim) unit vectors."""
@@ -77,10 +81,14 @@ class TextMotionScorer:
         signatures = torch.from_numpy(np.stack([motion_signature(j, fps) for j in joints]))
         return np.asarray(self.network.embed_motion(signatures.to(self.network.mean.device)).cpu().numpy())
 
-    @torch.inference_mode()
     def texts(self, texts: Sequence[str], grounder: SentenceGrounder) -> np.ndarray:
         """Sentences -> (B, dim) unit vectors."""
-        sentences = torch.from_numpy(grounder.sentence(list(texts))).to(self.network.mean.device)
+        return self.sentences(grounder.sentence(list(texts)))
+
+    @torch.inference_mode()
+    def sentences(self, vectors: np.ndarray) -> np.ndarray:
+        """Sentence vectors (B, 384) -> (B, dim) unit vectors."""
+        sentences = torch.from_numpy(vectors).to(self.network.mean.device)
         return np.asarray(self.network.embed_text(sentences).cpu().numpy())
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:

@@ -268,6 +268,11 @@ class RequestReader:
         self._requests: dict[str, MotionRequest] = {}
         self._faces: dict[str, FaceRequest] = {}
 
+    def to(self, device: str | torch.device) -> None:
+        """Compute there from now on."""
+        self.network.to(device)
+        self.grounder.to(device)
+
     def read(self, text: str) -> MotionRequest:
         """The typed request of a text; cached, and a long text is read sentence by sentence."""
         if text not in self._requests:
@@ -305,14 +310,14 @@ class RequestReader:
         return [self._target(s, words, domain) for s, words in zip(states, texts, strict=True)]
 
     def _target(self, states: np.ndarray, words: Sequence[str], domain: str) -> tuple[Target, list[float]]:
-        net = self.network
-        mask = torch.ones(1, len(words))
-        encoded = net.encode(torch.from_numpy(states[None].astype(np.float32)), mask)
+        net, device = self.network, self.network.place.device
+        mask = torch.ones(1, len(words), device=device)
+        encoded = net.encode(torch.from_numpy(states[None].astype(np.float32)).to(device), mask)
         before: list[int] = []
         probabilities: list[float] = []
         while len(before) < MAX_TARGET:
-            fed = torch.tensor([[net.begin(domain), *(net.fed(i) for i in before)]])
-            logits = net.decode(encoded, mask, fed)[0, -1]
+            fed = torch.tensor([[net.begin(domain), *(net.fed(i) for i in before)]], device=device)
+            logits = net.decode(encoded, mask, fed)[0, -1].cpu()
             open_ = torch.from_numpy(self.vocabulary.allowed(before, words, domain))
             shares = logits.masked_fill(~open_, -torch.inf).softmax(0)
             best = int(shares.argmax())
