@@ -174,13 +174,16 @@ class MotionTokenizer(nn.Module):
 
     def decode_each(self, codes: Sequence[np.ndarray]) -> list[Motion]:
         """Several codes (N, R') -> their motions, equal to those of `decode` up to 1e-6, for comparing candidates."""
+        return [self.spec.decode(f, "") for f in self.features_of_each(codes)]
+
+    def features_of_each(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Several codes (N, R') -> features (N * downsample, D) of each, those of one length in one pass."""
         rows_by_shape: dict[tuple[int, ...], list[int]] = {}
         for i, c in enumerate(codes):
             rows_by_shape.setdefault(np.shape(c), []).append(i)
-        out: dict[int, Motion] = {}
+        out: dict[int, np.ndarray] = {}
         for rows in rows_by_shape.values():
-            features = self.decode_features(np.stack([codes[i] for i in rows]))
-            out |= {i: self.spec.decode(f, "") for i, f in zip(rows, features, strict=True)}
+            out |= zip(rows, self.decode_features(np.stack([codes[i] for i in rows])), strict=True)
         return [out[i] for i in range(len(codes))]
 
     def reconstruct(self, motion: Motion, refine: int = 0) -> Motion:

@@ -1,5 +1,6 @@
 """Text to body motion: clause by clause, the best of several candidates, joined, on the floor."""
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ import numpy as np
 
 from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, finished, motion_specs, violates
 from avatargpt.body.model import REST, BodyModel, pick, prolonged, sample_candidates, with_rests
-from avatargpt.lm.loaded import CHUNK, CONTEXT, ROWS
+from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
 from avatargpt.requests.clause_spec import Route
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
@@ -80,6 +81,15 @@ class _Take:
     last: Motion | None = None  # what was sampled last, before its constraints
 
 
+@dataclass
+class _Clip:
+    """The motion of a part before its constraints, what it is to show, and its value, NaN = not known."""
+
+    motion: Motion
+    spec: MotionSpec
+    value: float = float("nan")
+
+
 class MotionGeneration:
     """Text to motion."""
 
@@ -108,7 +118,7 @@ class MotionGeneration:
                 length = resolved.typed.seconds
             jobs += [_Job(resolved, length, mix(seed, 1000 + k) if k else seed) for k in range(config.num)]
         out: list[GenerationResult] = []
-        step = max(1, ROWS // config.best_of)
+        step = max(1, self.model.loaded.rows // config.best_of)
         for i in range(0, len(jobs), step):
             out += self._generate(jobs[i : i + step], config)
             if progress:
@@ -151,9 +161,13 @@ class MotionGeneration:
             present = [t for t in takes if place < len(t.plan)]
             parts = [part for take in present for part in self._parts(take, place)]
             before = [None if i else t.last for t in present for i in range(len(t.plan[place].actions))]
-            rows = zip(parts, self._best_codes(parts, before, config), strict=True)
-            for take in present:
-                self._append(take, [next(rows) for _ in take.plan[place].actions], config)
+            codes = self._best_codes(parts, before, config)
+            rows = zip(parts, self._clips(parts, codes, config), strict=True)
+            firsts = itertools.accumulate((len(t.plan[place].actions) for t in present[:-1]), initial=0)
+            for take, first in zip(present, firsts, strict=True):
+                self._append(take, [next(rows) for _ in take.plan[place].actions])
+                if place + 1 < len(take.plan):
+                    take.last = self.model.tokenizer.decode(codes[first])
         return [self._result(take) for take in takes]
 
     def _parts(self, take: _Take, place: int) -> list[_Part]:
@@ -180,16 +194,16 @@ class MotionGeneration:
         attributes, contexts = [p.spec.attributes for p in parts], [p.context for p in parts]
         candidates = sample_candidates(self.model, captions, lengths, seeds, config, attributes, contexts)
         turns = [p.spec.turn for p in parts]
-        candidates = with_rests(self.model.loaded, candidates, turns, lengths, seeds, config)
+        candidates = with_rests(self.model, candidates, turns, lengths, seeds, config)
         costs = [partial(_cost, spec=p.spec, before=b) for p, b in zip(parts, before, strict=True)]
         return pick(self.model, candidates, captions, costs)
 
-    def _append(self, take: _Take, parts: Sequence[tuple[_Part, np.ndarray]], config: GenerationConfig) -> None:
+    def _append(self, take: _Take, parts: Sequence[tuple[_Part, tuple[Motion, list[str]]]]) -> None:
         """Put the motion of a clause behind what is there."""
         spec, motion = parts[0][0].spec, take.motion
         take.notes += [note for part, _ in parts for note in part.spec.notes]
-        take.last = self.model.tokenizer.decode(parts[0][1])
-        clip, *overlays = [self._clip(part, codes, config, take.notes) for part, codes in parts]
+        take.notes += [note for _, (_, missed) in parts for note in missed]
+        clip, *overlays = [clip for _, (clip, _) in parts]
         if overlays:
             clip = layered(clip, overlays[0])
         fixed = take.job.seconds is not None or spec.frames is not None
@@ -223,41 +237,57 @@ class MotionGeneration:
         motion = replace(motion, notes=lines)
         return GenerationResult(motion, captions, spans, lines, any(spec.measured for spec in take.plan))
 
-    def _clip(self, part: _Part, codes: np.ndarray, config: GenerationConfig, notes: list[str]) -> Motion:
-        """The motion of a part's codes (N, R), with its length, path and constraints."""
-        spec, tokenizer = part.spec, self.model.tokenizer
-        onward = spec.caption if spec.turn is None else REST
-        before = part.context if part.context is not None else codes[:0]
-        tokens = spec.tokens if spec.tokens < 0 else len(before) + spec.tokens
-        codes = prolonged(self.model, np.concatenate([before, codes]), tokens, onward, part.seed, config)
-        features = tokenizer.decode_features(codes)[len(before) * tokenizer.downsample :]
-        motion = tokenizer.spec.decode(features) if spec.route is None else along(features, spec.route, tokenizer.spec)
-        for k, alternative in enumerate((spec, *spec.alternatives) if spec.alternatives else ()):
+    def _clips(
+        self, parts: Sequence[_Part], codes: Sequence[np.ndarray], config: GenerationConfig
+    ) -> list[tuple[Motion, list[str]]]:
+        """The motions of parts' codes (N, R) with their lengths, paths and constraints, and what is not met."""
+        spec, step, streams = self.model.tokenizer.spec, self.model.tokenizer.downsample, []
+        contexts = [c[:0] if p.context is None else p.context for p, c in zip(parts, codes, strict=True)]
+        for part, before, own in zip(parts, contexts, codes, strict=True):
+            onward, tokens = part.spec.caption if part.spec.turn is None else REST, part.spec.tokens
+            tokens += len(before) if tokens >= 0 else 0
+            streams.append(prolonged(self.model, np.concatenate([before, own]), tokens, onward, part.seed, config))
+        clips = []
+        for part, before, features in zip(parts, contexts, self.model.features(streams), strict=True):
+            features, route = features[len(before) * step :], part.spec.route
+            clips.append(_Clip(spec.decode(features) if route is None else along(features, route, spec), part.spec))
+        self._retry(parts, clips, config)
+        return [constrained(clip.motion, clip.spec) for clip in clips]
+
+    def _retry(self, parts: Sequence[_Part], clips: Sequence[_Clip], config: GenerationConfig) -> None:
+        """Further rounds of the clips that do not show their action, with the same or an alternative caption."""
+        trials = [(p.spec, *p.spec.alternatives) if p.spec.alternatives else () for p in parts]
+        for k in range(max(map(len, trials))):
+            present = [(p, c, t[k]) for p, c, t in zip(parts, clips, trials, strict=True) if k < len(t)]
             # another action takes the place of this one where it cannot do what was asked, but not for looking better
-            unlike = alternative.action == spec.action and self._value(motion, spec) < MIN_FIT
-            if unlike or violates(motion, spec):
-                motion, spec = self._another(motion, spec, alternative, mix(part.seed, 900 + k), config)
-        motion, missed = constrained(motion, spec)
-        notes += missed
-        return motion
+            self._evaluate([clip for _, clip, trial in present if trial.action == clip.spec.action])
+            again = [
+                (part, clip, trial) for part, clip, trial in present
+                if (trial.action == clip.spec.action and clip.value < MIN_FIT) or violates(clip.motion, clip.spec)
+            ]  # fmt: skip
+            if not again:
+                continue
+            captions, tokens = [t.caption for *_, t in again], [t.tokens for *_, t in again]
+            seeds = [mix(part.seed, 900 + k) for part, *_ in again]
+            candidates = sample_candidates(
+                self.model, captions, [min(n, CHUNK) for n in tokens], seeds, config, [t.attributes for *_, t in again]
+            )
+            codes = pick(self.model, candidates, captions, [partial(constraint_cost, spec=t) for *_, t in again])
+            rows = zip(codes, tokens, captions, seeds, strict=True)
+            codes = [prolonged(self.model, c, n, caption, seed, config) for c, n, caption, seed in rows]
+            motions = [self.model.tokenizer.spec.decode(f) for f in self.model.features(codes)]
+            trials_made = [_Clip(m, t) for m, (*_, t) in zip(motions, again, strict=True)]
+            self._evaluate([*trials_made, *(clip for _, clip, _ in again)])
+            for (_, clip, _), trial in zip(again, trials_made, strict=True):
+                if trial.value > clip.value + MIN_GAIN:
+                    clip.motion, clip.spec, clip.value = trial.motion, trial.spec, trial.value
 
-    def _another(
-        self, motion: Motion, spec: MotionSpec, alternative: MotionSpec, seed: int, config: GenerationConfig
-    ) -> tuple[Motion, MotionSpec]:
-        """A further round with the same or an alternative caption, taken where it is clearly better."""
-        caption, tokens = alternative.caption, alternative.tokens
-        candidates = sample_candidates(
-            self.model, [caption], [min(tokens, CHUNK)], [seed], config, [alternative.attributes]
-        )
-        (codes,) = pick(self.model, candidates, [caption], [partial(constraint_cost, spec=alternative)])
-        codes = prolonged(self.model, codes, tokens, caption, seed, config)
-        again = self.model.tokenizer.decode(codes)
-        better = self._value(again, alternative) > self._value(motion, spec) + MIN_GAIN
-        return (again, alternative) if better else (motion, spec)
-
-    def _value(self, motion: Motion, spec: MotionSpec) -> float:
-        """Fit of a motion to its caption, less its costs, in the scorer's cosine."""
-        return self.model.motion_fit([motion], [spec.caption])[0] - constraint_cost(motion, spec)
+    def _evaluate(self, clips: Sequence[_Clip]) -> None:
+        """Give clips their values where they have none: the fit to the caption, less costs, in the scorer's cosine."""
+        new = [c for c in clips if np.isnan(c.value)]
+        fits = self.model.motion_fit([c.motion for c in new], [c.spec.caption for c in new]) if new else []
+        for clip, fit in zip(new, fits, strict=True):
+            clip.value = fit - constraint_cost(clip.motion, clip.spec)
 
 
 def _cost(motion: Motion, spec: MotionSpec, before: Motion | None) -> float:

@@ -102,8 +102,23 @@ class BodyModel:
         if self.motion_scorer is None or self.grounder is None:
             return [0.0] * len(motions)
         sentences = self.motion_scorer.texts(list(texts), self.grounder)
-        vectors = np.concatenate([self.motion_scorer.motions([m.joints], m.fps) for m in motions])
+        vectors = self.motion_scorer.motions([m.joints for m in motions], motions[0].fps)
         return [float(x) for x in (vectors * sentences).sum(1)]
+
+    def features(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Features (T, D) of each codes (N, R)."""
+        # on a CPU one by one, so that a motion is the same to the bit whatever is beside it
+        if self.loaded.on_cpu:
+            return [self.tokenizer.decode_features(c) for c in codes]
+        return self.tokenizer.features_of_each(codes)
+
+    def candidate_motions(self, candidates: Sequence[Sequence[np.ndarray]]) -> list[list[Motion]]:
+        """The motions of every prompt's candidates."""
+        # likewise prompt by prompt, so that a choice does not depend on what else is asked for
+        if self.loaded.on_cpu:
+            return [self.tokenizer.decode_each(codes) for codes in candidates]
+        motions = iter(self.tokenizer.decode_each([c for codes in candidates for c in codes]))
+        return [[next(motions) for _ in codes] for codes in candidates]
 
     def motion_vectors(self, codes: Sequence[np.ndarray]) -> np.ndarray:
         """Vectors of the text-motion scorer for decoded motions, (B, dim)."""
@@ -197,8 +212,7 @@ def pick(
     """
     if all(len(c) == 1 for c in candidates):
         return [c[0] for c in candidates]
-    # prompt by prompt, so that a choice does not depend on what else is asked for
-    motions = [model.tokenizer.decode_each(codes) for codes in candidates]
+    motions = model.candidate_motions(candidates)
     rows = [
         (text, cost) for c, text, cost in zip(candidates, texts, costs or [None] * len(texts), strict=True) for _ in c
     ]
@@ -253,32 +267,31 @@ def cuts(yaw: np.ndarray, turn: Turn, tokens: int) -> list[int]:
 
 
 def with_rests(
-    model: LoadedModel, candidates: Sequence[list[np.ndarray]], turns: Sequence[Turn | None], tokens: Sequence[int],
+    model: BodyModel, candidates: Sequence[list[np.ndarray]], turns: Sequence[Turn | None], tokens: Sequence[int],
     seeds: Sequence[int], config: GenerationConfig,
 ) -> list[list[np.ndarray]]:  # fmt: skip
     """Every prompt's candidates, of turns also those that are cut at their goal and brought to rest."""
-    rows = zip(candidates, turns, tokens, seeds, strict=True)
-    return [c if turn is None else _with_rest(model, c, turn, n, seed, config) for c, turn, n, seed in rows]
-
-
-def _with_rest(
-    model: LoadedModel, candidates: list[np.ndarray], turn: Turn, tokens: int, seed: int, config: GenerationConfig
-) -> list[np.ndarray]:
-    """One prompt's candidates, each also brought to rest."""
-    tokenizer = model.tokenizer("body")
-    parts = []
-    for codes in candidates:
-        yaw = np.degrees(np.unwrap(tokenizer.decode(codes).heading))
-        parts += [codes[:n] for n in cuts(yaw - yaw[0], turn, len(codes))]
+    turning = [k for k, turn in enumerate(turns) if turn is not None]
+    parts: list[tuple[int, np.ndarray, int]] = []  # number of the prompt, codes up to a cut, seed
+    for k, motions in zip(turning, model.candidate_motions([candidates[k] for k in turning]), strict=True):
+        turn, cut = turns[k], []
+        assert turn is not None
+        for codes, motion in zip(candidates[k], motions, strict=True):
+            yaw = np.degrees(np.unwrap(motion.heading))
+            cut += [codes[:n] for n in cuts(yaw - yaw[0], turn, len(codes))]
+        parts += [(k, codes, mix(seeds[k], 900 + i)) for i, codes in enumerate(cut)]
     if not parts:
-        return candidates
-    lengths = [tokens - len(c) if tokens > 0 else REST_TOKENS for c in parts]
+        return list(candidates)
+    lengths = [tokens[k] - len(codes) if tokens[k] > 0 else REST_TOKENS for k, codes, _ in parts]
+    rate, loaded = model.tokenizer.tokens_per_second, model.loaded
     prompts = [
-        model.prompt(
-            "continuation", {"motion": c[-CONTEXT:], "seconds": n / tokenizer.tokens_per_second, "caption": REST}
-        )
-        for c, n in zip(parts, lengths, strict=True)
+        loaded.prompt("continuation", {"motion": codes[-CONTEXT:], "seconds": n / rate, "caption": REST})
+        for (_, codes, _), n in zip(parts, lengths, strict=True)
     ]
-    seeds = [mix(seed, 900 + i) for i in range(len(parts))]
-    rests = model.sample(prompts, lengths, seeds, RESTS, config.guidance, config.temperature)
-    return [*candidates, *(np.concatenate([c, r]) for c, ends in zip(parts, rests, strict=True) for r in ends)]
+    rests = loaded.sample(
+        prompts, lengths, [seed for *_, seed in parts], RESTS, config.guidance, config.temperature
+    )  # fmt: skip
+    out = [list(c) for c in candidates]
+    for (k, codes, _), ends in zip(parts, rests, strict=True):
+        out[k] += [np.concatenate([codes, rest]) for rest in ends]
+    return out

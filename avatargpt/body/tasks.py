@@ -10,7 +10,7 @@ from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel
 from avatargpt.kinematics.measures import mpjpe_heading
-from avatargpt.lm.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
+from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.options import check_count, check_seed, mix, then
 from avatargpt.requests.phrase_index import PhraseIndex
@@ -100,8 +100,9 @@ class MotionDescription:
         """Sentences of the language model: the likeliest word by word, or `num` sampled ones, for each window."""
         loaded = self.model.loaded
         out: list[list[str]] = []
-        for i in range(0, len(windows), ROWS // 4):
-            prompts = [loaded.prompt("motion_to_text", {"motion": w}) for w in windows[i : i + ROWS // 4]]
+        step = loaded.rows // 4
+        for i in range(0, len(windows), step):
+            prompts = [loaded.prompt("motion_to_text", {"motion": w}) for w in windows[i : i + step]]
             seeds = [mix(seed, j) for _ in prompts for j in range(num)]
             sampling: dict[str, Any] = (
                 {} if num == 1 else {"samples": num, "temperature": 0.7, "top_p": 0.9, "seed": seeds}

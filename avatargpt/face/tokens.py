@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.kinematics.face import LOOKS
-from avatargpt.lm.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
+from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.options import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from avatargpt.requests.english import unreadable
 from instruct_data import registry
@@ -251,8 +251,9 @@ class FaceTokens:
                 first, stop = part[0] * tokenizer.downsample, (part[-1] + 1) * tokenizer.downsample
                 windows.append((i, resampled.slice(first, stop)))
         answers: list[str] = []
-        for i in range(0, len(pieces), ROWS // 4):
-            prompt = self.loaded.encode([self.loaded.prompt(task, {slot: p}) for p in pieces[i : i + ROWS // 4]])
+        step = self.loaded.rows // 4
+        for i in range(0, len(pieces), step):
+            prompt = self.loaded.encode([self.loaded.prompt(task, {slot: p}) for p in pieces[i : i + step]])
             decoded = self.loaded.generator.decode(prompt, "text", max_tokens=64, no_repeat=6, min_tokens=1)
             answers += [self.loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
         pairs = list(zip(answers, windows, strict=True))

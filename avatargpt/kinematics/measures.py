@@ -192,7 +192,10 @@ def kinematic_features(joints: np.ndarray, fps: float) -> np.ndarray:
     227 standard deviation of vertical velocity (m, m/s).
     """
     x = _joints(joints, MIN_FRAMES)
-    local = heading_frame(x)
+    return _kinematic_features(x, heading_frame(x), fps)
+
+
+def _kinematic_features(x: np.ndarray, local: np.ndarray, fps: float) -> np.ndarray:
     speed = np.linalg.norm(np.diff(local, axis=0), axis=-1) * fps
     acceleration = np.linalg.norm(np.diff(local, n=2, axis=0), axis=-1) * fps**2
     yaw, root = heading(x), x[:, 0]
@@ -235,7 +238,7 @@ def motion_signature(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
     ])  # fmt: skip
     seconds = len(x) / fps
     parts = [
-        kinematic_features(x, fps), *(t.mean(0).ravel() for t in thirds), *(t.std(0).ravel() for t in thirds),
+        _kinematic_features(x, local, fps), *(t.mean(0).ravel() for t in thirds), *(t.std(0).ravel() for t in thirds),
         np.percentile(speed, 95, axis=0), speed[:, KEY_JOINTS].max(0), world.max(0), height.max(0), height.min(0),
         height.mean(0), np.log1p(counts), counts / seconds, [np.log(seconds)],
     ]  # fmt: skip

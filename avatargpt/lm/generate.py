@@ -68,11 +68,11 @@ def _place(logits: Tensor, ranked: Tensor, pick: Tensor) -> Tensor:
     value = ranked.gather(-1, pick)
     equal = logits == value
     before = pick - (ranked > value).sum(-1, keepdim=True)  # so many equal ones rank before it
+    if logits.device.type != "cpu":  # without a condition, for which the device would have to be waited for
+        return (equal.cumsum(-1) == before + 1).byte().argmax(-1, keepdim=True)
     if bool(before.any()):
         equal = equal.cumsum(-1) == before + 1
-    if equal.device.type == "cpu":
-        return torch.from_numpy(equal.numpy().argmax(-1, keepdims=True))
-    return equal.byte().argmax(-1, keepdim=True)
+    return torch.from_numpy(equal.numpy().argmax(-1, keepdims=True))
 
 
 def ban_repeats(logits: Tensor, tokens: Tensor, size: int) -> Tensor:

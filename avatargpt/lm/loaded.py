@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CHUNK = 56  # motion tokens decoded in one go (11.2 s); longer motion continues from its own tail
 CONTEXT = 16  # motion tokens of context on each side
-ROWS = 64  # answers decoded side by side
+ROWS, DEVICE_ROWS = 64, 512  # answers decoded side by side: on a CPU, whose caches are small, and elsewhere
 PRODUCTS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of matrix products, by name
 DETAIL_STREAM = 7_001  # number of the random stream of the residual levels
 DETAIL_TEMPERATURE, DETAIL_TOP = 1.0, 50  # as a share of level 0's temperature; how many codes they choose from
@@ -96,6 +96,16 @@ class LoadedModel:
         self.device = self.model.shared.weight.device
         return self
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the network computes on a CPU."""
+        return self.device.type == "cpu"
+
+    @property
+    def rows(self) -> int:
+        """Answers decoded side by side."""
+        return ROWS if self.on_cpu else DEVICE_ROWS
+
     def tokenizer(self, modality: str) -> MotionTokenizer:
         """The tokenizer of a modality."""
         if modality not in self.tokenizers:
@@ -126,7 +136,7 @@ class LoadedModel:
         head = prompts[0].head
         out: list[list[np.ndarray]] = []
         # memory is bounded by the rows that are decoded together
-        per = max(1, ROWS // samples)
+        per = max(1, self.rows // samples)
         for i in range(0, len(prompts), per):
             batch = prompts[i : i + per]
             # every sample has a seed of its own, so that a candidate does not depend on their number
@@ -152,7 +162,7 @@ class LoadedModel:
         """Mean log-probability per word piece (nats) of each text as the description of its body motion, (B,)."""
         prompts = [self.prompt("motion_to_text", {"motion": c[:CHUNK + CONTEXT]}) for c in codes]
         scores = []
-        for i in range(0, len(prompts), ROWS):
-            targets = [self.text.encode(plain(t)) for t in texts[i : i + ROWS]]
-            scores.append(self.generator.score(self.encode(prompts[i : i + ROWS]), targets, "text").mean)
+        for i in range(0, len(prompts), self.rows):
+            targets = [self.text.encode(plain(t)) for t in texts[i : i + self.rows]]
+            scores.append(self.generator.score(self.encode(prompts[i : i + self.rows]), targets, "text").mean)
         return torch.cat(scores).cpu().numpy()

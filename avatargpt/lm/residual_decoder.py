@@ -171,7 +171,9 @@ class ResidualLevels(nn.Module):
         codebooks = (adapter.codebooks * adapter.scale).to(base.dtype)
         read = refiner.read(hidden.to(base.dtype), base, mask)
         # one random number per row, token and level, whatever else is in the batch
-        drawn = uniforms(seeds, tokens * levels).view(tokens, levels, rows) if temperature > 0 else None
+        drawn: Tensor | None = None
+        if temperature > 0:
+            drawn = uniforms(seeds, tokens * levels).view(tokens, levels, rows).to(base.device)
         before, state, out = torch.zeros_like(base[:, 0]), None, []
         # token by token, since the details of one are an input of the next; within a token level by level
         for n in range(tokens):
@@ -182,7 +184,7 @@ class ResidualLevels(nn.Module):
                 if drawn is None:
                     row.append(_expected(logits, codebooks[level + 1], sharpness))
                 else:
-                    row.append(sample(logits, drawn[n, level].to(logits.device), temperature, top_k))
+                    row.append(sample(logits, drawn[n, level], temperature, top_k))
                 total = total + codebooks[level + 1][row[-1]]
             before = total - base[:, n]
             out.append(torch.stack(row, -1))

@@ -328,11 +328,9 @@ class SentenceGrounder:
         for start in range(0, len(order), step):
             rows = order[start : start + step]
             longest = max(len(ids[i]) for i in rows)
-            batch = torch.zeros(len(rows), longest, dtype=torch.long, device=self.device)
-            mask = torch.zeros_like(batch)
-            for b, i in enumerate(rows):
-                batch[b, : len(ids[i])] = torch.tensor(ids[i], device=self.device)
-                mask[b, : len(ids[i])] = 1
+            batch = torch.tensor([ids[i] + [0] * (longest - len(ids[i])) for i in rows])
+            mask = torch.tensor([[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in rows])
+            batch, mask = batch.to(self.device), mask.to(self.device)
             with torch.autocast(batch.device.type, torch.bfloat16, enabled=bf16):
                 layers = self._model(batch, mask)
             states = torch.cat([layers[i].float() for i in self.layers], -1).cpu().numpy()

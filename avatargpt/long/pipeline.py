@@ -132,7 +132,7 @@ class StepPipeline:
         ]  # fmt: skip
         config, tokens, seeds = self.config, [c.tokens for c in clauses], [c.seed for c in clauses]
         samples = self.loaded.sample(prompts, tokens, seeds, config.best_of, config.guidance, config.temperature)
-        samples = with_rests(self.loaded, samples, [c.turn for c in clauses], tokens, seeds, config)
+        samples = with_rests(self.body.model, samples, [c.turn for c in clauses], tokens, seeds, config)
         return self._scored(samples, clauses)
 
     def continuations(self, clause: StepClause, tail: np.ndarray) -> list[Candidate]:

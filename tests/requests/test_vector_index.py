@@ -106,6 +106,8 @@ def test_index_scores_and_ranks() -> None:
     cosines = index.cosines(np.eye(3, dtype=np.float32)[:2])
     assert cosines.tolist() == [[1, 0, 1], [0, 1, 0]]
     assert ranked(cosines[0]).tolist() == [0, 2, 1] and ranked(cosines[0], 1).tolist() == [0]
+    equal = np.array([0.5, 0.9, 0.5, 0.1, 0.5, 0.9])
+    assert all(ranked(equal, n).tolist() == [1, 5, 0, 2, 4, 3][:n] for n in range(1, 8))
     said = index.scores(cosines[1], 0.5, "walk", "run")
     np.testing.assert_allclose(said, [0.5, 1.5, 0.5], atol=1e-6)  # of several texts the words that fit best count
     np.testing.assert_allclose(index.scores(cosines[1], 0.5, "walk"), [0.5, 1, 0.5], atol=1e-6)
