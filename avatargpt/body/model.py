@@ -48,7 +48,8 @@ class BodyModel:
 
     def gather(self) -> None:
         """Move scorer and reader of requests to the language model's device."""
-        for part in (self.motion_scorer, self.phrase_index and self.phrase_index.reader):
+        reader = None if self.phrase_index is None else self.phrase_index.reader
+        for part in (self.motion_scorer, reader):
             if part is not None:
                 part.to(self.loaded.device)
 
