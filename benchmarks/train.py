@@ -1,14 +1,13 @@
-"""Costs of training beside its arithmetic: padding, the loader, and the memory of the tokenizer stage.
+"""Costs of training: example rows, what a step waits for them, tokens a second, memory of the tokenizer stage.
 
-    OMP_NUM_THREADS=1 python benchmarks/train.py [--steps 16] [--hours 1,3] [--only memory] [-o FILE]
+    OMP_NUM_THREADS=1 python benchmarks/train.py [--device cuda] [--batch 512] [--steps 2] [--workers 0] [--hours 1,3]
 
 Needs nothing but the package. The language stage learns the body's and the words' tasks of
 `configs/language/unified.yaml` on keyframed clips, with the packaged tokenizer's codes, in the shape of the packaged
-model. *Padding*: rows in buckets of two levels; as they are drawn, padded to the longest of a batch; the same padded to
-256 on both sides. Whole steps are timed in turns, CPU seconds. Useful is a token that is not padding. *Loader*: the
-share of a step's wall-clock time that is waited for rows and their tensors, in the buckets. *Memory*: the tokenizer
-stage in a process of its own, on random motion of some hours; the slope of its peak (VmHWM, what the kernel counts)
-between the hours.
+model. *Rows*: what `Examples.make` prepares in a CPU second of one core. *Loader*: the share of a step's wall-clock
+time that is waited for rows and their tensors. *Throughput*: tokens without padding a second and, on a GPU whose peak
+is known, the share of its arithmetic (`avatargpt.train.throughput`). *Memory*: the tokenizer stage in a process of its
+own, on random motion of some hours; the slope of its peak (VmHWM, what the kernel counts) between the hours.
 """
 
 from __future__ import annotations
@@ -29,13 +28,12 @@ import torch
 
 from avatargpt import resources
 from avatargpt.config import resolve
-from avatargpt.lm.shape import IGNORED
 from avatargpt.train.command import parsed
-from avatargpt.train.data.batches import Batch, Pool
 from avatargpt.train.engines import make_engine
 from avatargpt.train.language import LanguageRecipe, LanguageStage, make_stage
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
+from avatargpt.train.throughput import Throughput
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from instruct_data.text.captions import CaptionBank
@@ -43,41 +41,15 @@ from instruct_data.texts import unpacked
 from vqvae.motion import Motion, atomic_write
 from vqvae.tokenizer import MotionTokenizer
 
-WIDTH = 256  # what AvatarGPT's training code pads to
-ROWS, POOL = 32, 8
+POOL, POOLS = 8, 4  # steps of a pool; pools that rows are counted in
+WARM = 1  # steps before the first that counts
+ROWS_GOAL, LOADER_GOAL = 20_000, 0.05
 FPS = 20.0
 SHAPE = {"vocab_size": 4096, "d_model": 256, "d_kv": 64, "d_ff": 1024, "num_layers": 4, "num_heads": 4}
 CLIP = 12.0  # seconds of a clip of random motion
 
 
-def tokens(batch: Batch) -> tuple[int, int]:
-    """How many tokens of encoder and decoder are useful, and how many there are."""
-    masks = [batch.inputs["attention_mask"], *(mask for _, mask, _ in batch.inputs.get("extra_embeddings", ()))]
-    useful = sum(int(m.sum()) for m in masks) + int((batch.labels != IGNORED).sum())
-    return useful, sum(m.numel() for m in masks) + batch.labels.numel()
-
-
-class Drawn(Pool):
-    """Rows as they are drawn."""
-
-    def order(self, rows: Any) -> np.ndarray:
-        return np.arange(len(rows)).reshape(self.steps, self.rows)
-
-
-def widened(batch: Batch) -> Batch:
-    """Both sides padded to `WIDTH`."""
-
-    def wide(x: torch.Tensor, value: int) -> torch.Tensor:
-        out = x.new_full((x.shape[0], WIDTH, *x.shape[2:]), value)
-        out[:, : x.shape[1]] = x[:, :WIDTH]
-        return out
-
-    fills = {"input_ids": 0, "attention_mask": 0, "residual_codes": -1}
-    inputs = {k: wide(v, fills[k]) for k, v in batch.inputs.items()}
-    return Batch(inputs, batch.heads, wide(batch.labels, IGNORED), batch.length, wide(batch.codes, -1), batch.tasks)
-
-
-def language_stage(folder: Path, runtime: Runtime) -> LanguageStage:
+def language_stage(folder: Path, runtime: Runtime, batch: int, workers: int, steps: int) -> LanguageStage:
     """The stage on codes of keyframed clips and of such joined, with the texts of the package."""
     from avatargpt.train.data.prepare import keyframed_clips
     from avatargpt.train.tokenizer import tokenised
@@ -89,7 +61,7 @@ def language_stage(folder: Path, runtime: Runtime) -> LanguageStage:
     data = resolve(resources.configs() / "language" / "unified.yaml")
     absent = ("face", "gesture", "steps_to_motion", "motion_to_steps")  # clips that are not made here
     weights = {k: v for k, v in data["train"]["options"]["weights"].items() if not any(o in k for o in absent)}
-    data["train"] |= {"batch": ROWS, "pool": POOL}
+    data["train"] |= {"batch": batch, "pool": POOL, "workers": workers, "steps": steps}
     data["train"]["options"] |= {"weights": weights}
     data["model"] = {**SHAPE, "modalities": {"body": data["model"]["modalities"]["body"]}}
     options = parsed([
@@ -100,37 +72,15 @@ def language_stage(folder: Path, runtime: Runtime) -> LanguageStage:
     return make_stage(LanguageRecipe.read(data, "unified.yaml"), options, runtime)
 
 
-def padding(stage: LanguageStage, steps: int, runtime: Runtime) -> dict[str, Any]:
-    """Useful tokens per CPU second of every way to pad."""
-    seed, (engine, make_batch) = stage.schedule.seed, (make_engine(stage, runtime, None), stage.batch)
-    same: Callable[[Batch], Batch] = lambda batch: batch  # noqa: E731
-    kinds: dict[str, tuple[Pool, Callable[[Batch], Batch]]] = {
-        "buckets of two levels": (Pool(stage.examples, seed, POOL, ROWS, True), same),
-        "padded to the longest": (Drawn(stage.examples, seed, POOL, ROWS), same),
-        f"padded to {WIDTH}": (Drawn(stage.examples, seed, POOL, ROWS), widened),
-    }
-    result: dict[str, Any] = {name: {"useful": 0, "padded": 0, "seconds": 0.0} for name in kinds}
-    for timed in (False, True):  # the first time around prepares kernels
-        for step in range(steps if timed else min(steps, 2)):
-            for name, (stage.pool, change) in kinds.items():
-                batch = change(make_batch(stage.pool.step(step)))
-                stage.batch = lambda rows, ready=batch: ready  # type: ignore[method-assign, misc]
-                torch.manual_seed(step)
-                begun = time.process_time()
-                total, _ = stage.losses(engine.module, StepContext(step, 0, 1, 0))
-                engine.optimizer_step([total], 1, 0.0)  # at a rate of nothing the model stays as it is
-                if timed:
-                    useful, padded = tokens(batch)
-                    seconds = time.process_time() - begun
-                    for key, value in (("useful", useful), ("padded", padded), ("seconds", seconds)):
-                        result[name][key] += value
-    stage.batch = make_batch  # type: ignore[method-assign]
-    for entry in result.values():
-        entry["useful_per_second"] = round(entry["useful"] / entry["seconds"], 1)
-        entry["seconds"] = round(entry["seconds"], 2)
-    best, *slower = (f["useful_per_second"] for f in result.values())
-    ratios = [round(best / o, 2) for o in slower]
-    return {"kinds": result, "over_longest": ratios[0], f"over_{WIDTH}": ratios[1], "goals": [1.3, 4.0]}
+def example_rows(stage: LanguageStage) -> dict[str, Any]:
+    """Rows that one core prepares in a CPU second; the first pool fills tables and is not counted."""
+    rows = seconds = 0.0
+    for number in range(POOLS + 1):
+        begun = time.process_time()
+        made, *_ = stage.pool.made(number * POOL)
+        if number:
+            rows, seconds = rows + len(made), seconds + time.process_time() - begun
+    return {"rows_per_second": round(rows / seconds), "goal": ROWS_GOAL}
 
 
 class Timed:
@@ -146,23 +96,29 @@ class Timed:
         return result
 
 
-def loader(stage: LanguageStage, runtime: Runtime) -> dict[str, Any]:
-    """The share of wall-clock time that the steps of a pool wait for rows, made ahead and in turn."""
-    engine, make_batch, out = make_engine(stage, runtime, None), stage.batch, {}
-    for name, end in (("in turn", None), ("made ahead", 3 * POOL)):
-        stage.pool = Pool(stage.examples, stage.schedule.seed, POOL, ROWS, True, end)
-        stage.pool.step(0)
-        rows, batch = Timed(stage.pool.step), Timed(make_batch)
-        stage.pool.step, stage.batch = rows, batch  # type: ignore[method-assign]
-        begun = time.perf_counter()
-        for step in range(1, POOL + 1):  # the last is of the next pool
-            total, _ = stage.losses(engine.module, StepContext(step, 0, 1, 0))
-            engine.optimizer_step([total], 1, 0.0)
-        waited, total_seconds = rows.seconds + batch.seconds, time.perf_counter() - begun
-        out[name] = {"share": round(waited / total_seconds, 4), "waited_ms": round(1000 * waited / POOL, 1),
-                     "step_ms": round(1000 * total_seconds / POOL, 1)}  # fmt: skip
-        stage.batch = make_batch  # type: ignore[method-assign]
-    return {**out, "goal": 0.05}
+def steps(stage: LanguageStage, runtime: Runtime, count: int) -> dict[str, Any]:
+    """Share of steps that is waited for rows, and their throughput."""
+
+    def settle() -> float:
+        if runtime.device.type == "cuda":
+            torch.cuda.synchronize(runtime.device)
+        return time.perf_counter()
+
+    engine, rows = make_engine(stage, runtime, None), Timed(stage._prepared.get)
+    stage._prepared.get = rows  # type: ignore[method-assign, assignment]
+    throughput, begun = Throughput(runtime), 0.0
+    for step in range(WARM + count):
+        if step == WARM:  # the first steps prepare kernels and the first pool
+            stage.take_work()
+            rows.seconds, begun = 0.0, settle()
+        total, _ = stage.losses(engine.module, StepContext(step, 0, 1, stage.schedule.seed))
+        engine.optimizer_step([total], 1, 0.0)  # at a rate of nothing the model stays as it is
+    seconds = settle() - begun
+    throughput.add_step(stage.take_work(), seconds)
+    figures = {k: round(v, 4) for k, v in throughput.figures(0).items() if k != "eta_minutes"}
+    loader = {"share": round(rows.seconds / seconds, 4), "waited_ms": round(1000 * rows.seconds / count, 1),
+              "step_ms": round(1000 * seconds / count, 1), "goal": LOADER_GOAL}  # fmt: skip
+    return {"loader": loader, "throughput": figures}
 
 
 def random_clips(hours: float) -> Iterator[Clip]:
@@ -209,23 +165,29 @@ def memory(hours: list[float], folder: Path) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=16, help="of each way to pad")
+    parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU when there is one")
+    parser.add_argument("--batch", type=int, default=512, help="rows of a step")
+    parser.add_argument("--steps", type=int, default=2, help="that are timed; a GPU needs some tens")
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare rows, 0 = a thread")
     parser.add_argument("--hours", default="1,3", help="of motion, for the memory of the tokenizer stage")
-    parser.add_argument("--only", default="loader,padding,memory", help="what to measure")
+    parser.add_argument("--only", default="rows,steps,memory", help="what to measure")
     parser.add_argument("-o", "--output", type=Path, help="where the figures go as JSON")
     args = parser.parse_args()
-    runtime = Runtime.start(1, "cpu")
+    runtime = Runtime.start(1, args.device)
+    cuda = runtime.device.type == "cuda"
     result: dict[str, Any] = {
-        "command": f"python benchmarks/train.py --steps {args.steps} --hours {args.hours} --only {args.only}",
-        "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
+        "command": " ".join(["python", "benchmarks/train.py", *sys.argv[1:]]), "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(runtime.device) if cuda else platform.processor() or platform.machine(),
     }  # fmt: skip
     only = args.only.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        stage = language_stage(Path(folder), runtime) if {"padding", "loader"} & set(only) else None
-        if stage is not None and "loader" in only:
-            result["loader"] = loader(stage, runtime)
-        if stage is not None and "padding" in only:
-            result["padding"] = padding(stage, args.steps, runtime)
+        if {"rows", "steps"} & set(only):
+            stage = language_stage(Path(folder), runtime, args.batch, args.workers, WARM + args.steps)
+            if "rows" in only:
+                result["rows"] = example_rows(stage)
+            if "steps" in only:
+                result |= steps(stage, runtime, args.steps)
+            stage.pool.close()
         if "memory" in only:
             result["memory"] = memory([float(h) for h in args.hours.split(",")], Path(folder))
     text = json.dumps(result, indent=1) + "\n"
