@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.lm.checkpoint import read_optional
+from avatargpt.lm.checkpoint import read_optional, stored
+from vqvae.io.tensors import raised
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -92,12 +93,10 @@ class TextMotionScorer:
         return np.asarray(self.network.embed_text(sentences).cpu().numpy())
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
-        """Write ``matcher.safetensors``; `dtype` bfloat16 halves it (mean and spread stay float32)."""
+        """Write ``matcher.safetensors`` (`checkpoint.stored`): bfloat16 halves it, int8 once more."""
         from safetensors.torch import save_file
 
-        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
-        if dtype is not None:
-            state = {k: v if k in ("mean", "std") else v.to(dtype) for k, v in state.items()}
+        state = stored(self.network, dtype)
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
@@ -113,7 +112,7 @@ class TextMotionScorer:
             if size != SIZE:
                 raise ValueError(f"signatures of {size} numbers, not {SIZE}")
             network = ScorerNetwork(size, width, len(state["motion.6.bias"]))
-            network.load_state_dict({k: v.float() for k, v in state.items()})
+            network.load_state_dict(raised(state))
             return cls(network)
 
         return read_optional(Path(folder) / FILE, "matcher", load_file, make)

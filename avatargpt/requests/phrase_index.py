@@ -397,11 +397,8 @@ class PhraseIndex:
             "lengths": self.lengths, "measured": self.measured, "told": self.attributes,
             "own": sorted(self.user_actions), "derived": phrase_scoring.VERSION, "words": list(self.index.words.words),
         }  # fmt: skip
-        vectors = self.index.stored
-        if not isinstance(vectors, vector_index.Reduced):
-            vectors = vector_index.reduced(vectors, RANK)
         data: dict[str, np.ndarray] = {
-            **vector_index.plain_vectors(vectors),
+            **vector_index.pack_vectors(self.index.stored, RANK),
             **phrase_scoring.packed_marks(self.marks, self.index.words),
             "which": np.array(which, np.int32 if len(meanings) > 1 << 16 else np.uint16),
             "side": np.array([SIDES.index(s) for s in self.sides], np.int8),

@@ -163,16 +163,12 @@ def reduced(vectors: np.ndarray, rank: int = 0) -> Reduced:
     return Reduced(rows, scale.astype(np.float32), basis)
 
 
-def plain_vectors(vectors: Reduced) -> dict[str, np.ndarray]:
-    """Reduced vectors as they are: ``vectors`` (n, r) int8, ``scale`` (n, 1) float16, ``basis`` (w, r) float16."""
-    basis = {} if vectors.basis is None else {"basis": vectors.basis}
-    return {"vectors": vectors.rows, "scale": vectors.scale.astype(np.float16), **basis}
-
-
-def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
-    """(n, w) float sentence vectors as small arrays: as `plain_vectors`, but ``vectors`` deflated column by column."""
-    few = reduced(vectors, rank)
-    return {**plain_vectors(few), "vectors": deflated(few.rows.T.tobytes())}
+def pack_vectors(vectors: np.ndarray | Reduced, rank: int = 0) -> dict[str, np.ndarray]:
+    """(n, w) float sentence vectors as small arrays, reduced ones unchanged: ``vectors`` (n, r) int8 deflated column by
+    column, ``scale`` (n, 1) float16, ``basis`` (w, r) float16."""
+    few = vectors if isinstance(vectors, Reduced) else reduced(vectors, rank)
+    basis = {} if few.basis is None else {"basis": few.basis}
+    return {"vectors": deflated(few.rows.T.tobytes()), "scale": few.scale.astype(np.float16), **basis}
 
 
 @dataclass(frozen=True, eq=False)

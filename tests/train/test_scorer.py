@@ -127,6 +127,18 @@ def test_it_learns_which_answers_pass(tmp_path: Path) -> None:
         assert len({*few.caption[good], *few.caption[bad]}) == 1
 
 
+def test_eight_bits_rank_alike(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    scorer = TextMotionScorer(ScorerNetwork(SIZE, 64, 32))
+    size = scorer.save(tmp_path / "whole").stat().st_size
+    assert scorer.save(tmp_path / "packed", torch.int8).stat().st_size < size / 3
+    packed = TextMotionScorer.load(tmp_path / "packed")
+    assert packed is not None and torch.equal(packed.network.std, scorer.network.std)
+    joints = [np.cumsum(np.random.default_rng(i).normal(size=(30, 22, 3)), 0) * 0.01 for i in range(4)]
+    a, b = scorer.motions(joints), packed.motions(joints)
+    assert 0.999 < (a * b).sum(1).min() < (a * b).sum(1).max() <= 1.00001
+
+
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least two"):
         train(RECIPE, pairs(1, 1), pairs(), tmp_path)
