@@ -126,7 +126,7 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         motion_scorer = TextMotionScorer.load(args.scorer)
         if motion_scorer is None:
             raise UserError(f"{args.scorer}: no text-motion scorer in it; run the scorer stage")
-        motion_scorer.save(out, torch.bfloat16)
+        motion_scorer.save(out, torch.int8 if args.bits == 8 else torch.bfloat16)
     if args.evaluator:
         MotionEvaluator.load(args.evaluator).save(out)
     if args.planner:
@@ -140,10 +140,8 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
     if args.recorded:
         mean_of(args.recorded, Driver.load).save_paired(out / "driver", torch.int8)
     if args.parser:
-        # Commas separate networks that are averaged, "+" those of an ensemble.
-        readers = [mean_of(folders, InstructionParser.load).network for folders in args.parser.split("+")]
-        parser = InstructionParser(*(n.with_rank(args.rank or n.config.rank) for n in readers))
-        parser.save(out / "driver", torch.int8)
+        network = mean_of(args.parser, InstructionParser.load).network
+        InstructionParser(network.with_rank(args.rank or network.config.rank)).save(out / "driver", torch.int8)
 
 
 def gesture_bank_stage(args: SimpleNamespace) -> None:
