@@ -335,3 +335,9 @@ def test_slow_bfloat16_is_said(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.
     monkeypatch.setattr("avatargpt.lm.loaded.fast_bfloat16", lambda device: fast)
     LoadedModel.from_pretrained(dtype="bfloat16", device="cpu")
     assert any("slower than float32" in str(w.message) for w in recwarn) is not fast
+
+
+def test_packaged_files_stay_small() -> None:
+    sizes = {path: path.stat().st_size for path in weights().rglob("*") if path.is_file()}
+    assert [path.name for path, size in sizes.items() if size >= 16 << 20] == []
+    assert sum(sizes.values()) <= 70 << 20
