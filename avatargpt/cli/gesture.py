@@ -320,7 +320,7 @@ def _body(
         loaded = common.load_model(model, device, threads, quiet)
         if not quiet:
             say(f"read {text[:60]!r} as: {', then '.join(loaded.read_as([text])[0])}", err=True)
-        with progress("generating", quiet) as advance:
+        with common.text_warnings(), progress("generating", quiet) as advance:
             return loaded.generate([text], seed=seed, progress=advance)[0]
 
     return body_of(value, generate, seed)
