@@ -12,7 +12,7 @@ import pytest
 from avatargpt.api import AvatarGPT
 from avatargpt.body import edit, generate
 from avatargpt.body import model as candidates
-from avatargpt.body.constraints import motion_specs
+from avatargpt.body.constraints import MotionSpec, motion_specs
 from avatargpt.body.edit import ROUNDS, not_followed
 from avatargpt.body.model import BodyModel, pick, text_prompts
 from avatargpt.body.tasks import REFINE_STEPS
@@ -219,6 +219,25 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
         gpt.body.description.__dict__.pop("_captions", None)
     with pytest.raises(UserError, match="best_of"):
         gpt.describe(clip, best_of=0)
+
+
+def test_clips_that_miss_their_action_are_sampled_together(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = MotionSpec("a person walks", 5, action="walk", alternatives=(MotionSpec("they jump", 4, action="jump"),))
+    parts, config = [generate._Part(spec, seed) for seed in (1, 2)], GenerationConfig(best_of=2)
+    codes = [gpt.sample_candidates([spec.caption], [5], [p.seed], samples=1)[0][0] for p in parts]
+    rounds: list[list[str]] = []
+
+    def sample(model: BodyModel, captions: list[str], *args: Any) -> Any:
+        rounds.append(captions)
+        return candidates.sample_candidates(model, captions, *args)
+
+    monkeypatch.setattr(generate, "violates", lambda motion, spec: True)
+    monkeypatch.setattr(BodyModel, "motion_fit", lambda self, motions, texts: [float("jump" in t) for t in texts])
+    monkeypatch.setattr(generate, "sample_candidates", sample)
+    clips = gpt.body.generation._clips(parts, codes, config)
+    assert rounds == [["a person walks"] * 2, ["they jump"] * 2] and [len(m) for m, _ in clips] == [16, 16]
+    for part, own, (motion, _) in zip(parts, codes, clips, strict=True):
+        assert same(gpt.body.generation._clips([part], [own], config)[0][0], motion)
 
 
 def test_prompts_of_captions_and_of_what_goes_on(gpt: AvatarGPT) -> None:
