@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, finished, motion_specs, violates
-from avatargpt.body.model import REST, BodyModel, pick, prolonged, sample_candidates, with_rests
+from avatargpt.body.model import REST, BodyModel, onward, pick, prolonged, sample_candidates, with_rests
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
 from avatargpt.requests.clause_spec import Route
@@ -196,7 +196,8 @@ class MotionGeneration:
         turns = [p.spec.turn for p in parts]
         candidates = with_rests(self.model, candidates, turns, lengths, seeds, config)
         costs = [partial(_cost, spec=p.spec, before=b) for p, b in zip(parts, before, strict=True)]
-        return pick(self.model, candidates, captions, costs)
+        typed = [a if c is None else onward(a) for a, c in zip(attributes, contexts, strict=True)]
+        return pick(self.model, candidates, captions, costs, typed)
 
     def _append(self, take: _Take, parts: Sequence[tuple[_Part, tuple[Motion, list[str]]]]) -> None:
         """Put the motion of a clause behind what is there."""
@@ -244,9 +245,9 @@ class MotionGeneration:
         spec, step, streams = self.model.tokenizer.spec, self.model.tokenizer.downsample, []
         contexts = [c[:0] if p.context is None else p.context for p, c in zip(parts, codes, strict=True)]
         for part, before, own in zip(parts, contexts, codes, strict=True):
-            onward, tokens = part.spec.caption if part.spec.turn is None else REST, part.spec.tokens
+            words, tokens = part.spec.caption if part.spec.turn is None else REST, part.spec.tokens
             tokens += len(before) if tokens >= 0 else 0
-            streams.append(prolonged(self.model, np.concatenate([before, own]), tokens, onward, part.seed, config))
+            streams.append(prolonged(self.model, np.concatenate([before, own]), tokens, words, part.seed, config))
         clips = []
         for part, before, features in zip(parts, contexts, self.model.features(streams), strict=True):
             features, route = features[len(before) * step :], part.spec.route
@@ -272,7 +273,8 @@ class MotionGeneration:
             candidates = sample_candidates(
                 self.model, captions, [min(n, CHUNK) for n in tokens], seeds, config, [t.attributes for *_, t in again]
             )
-            codes = pick(self.model, candidates, captions, [partial(constraint_cost, spec=t) for *_, t in again])
+            costs = [partial(constraint_cost, spec=t) for *_, t in again]
+            codes = pick(self.model, candidates, captions, costs, [t.attributes for *_, t in again])
             rows = zip(codes, tokens, captions, seeds, strict=True)
             codes = [prolonged(self.model, c, n, caption, seed, config) for c, n, caption, seed in rows]
             motions = [self.model.tokenizer.spec.decode(f) for f in self.model.features(codes)]
@@ -283,9 +285,14 @@ class MotionGeneration:
                     clip.motion, clip.spec, clip.value = trial.motion, trial.spec, trial.value
 
     def _evaluate(self, clips: Sequence[_Clip]) -> None:
-        """Give clips their values where they have none: the fit to the caption, less costs, in the scorer's cosine."""
+        """Give clips their values where they have none: the fit to caption and attributes, less costs, in the scorer's
+        cosine.
+        """
         new = [c for c in clips if np.isnan(c.value)]
-        fits = self.model.motion_fit([c.motion for c in new], [c.spec.caption for c in new]) if new else []
+        if not new:
+            return
+        captions, attributes = [c.spec.caption for c in new], [c.spec.attributes for c in new]
+        fits = self.model.motion_fit([c.motion for c in new], captions, attributes)
         for clip, fit in zip(new, fits, strict=True):
             clip.value = fit - constraint_cost(clip.motion, clip.spec)
 

@@ -16,7 +16,7 @@ from avatargpt.options import GenerationConfig, mix
 from avatargpt.requests.clause_spec import ClauseSpec, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
-from instruct_data.attributes import ONWARD
+from instruct_data.attributes import ONWARD, mirrored, written
 from instruct_data.registry import Prompt
 from instruct_data.requests.spec import Clause, MotionRequest
 from instruct_data.text.english import mirror_text
@@ -98,11 +98,13 @@ class BodyModel:
         sentences = self.motion_scorer.texts(texts, self.grounder)
         return np.asarray((self.motion_vectors(codes) * sentences).sum(1))
 
-    def motion_fit(self, motions: Sequence[Motion], texts: Sequence[str]) -> list[float]:
-        """Fit of each motion to its text; 0 without a text-motion scorer."""
+    def motion_fit(
+        self, motions: Sequence[Motion], texts: Sequence[str], attributes: Sequence[Mapping[str, str]] = ()
+    ) -> list[float]:
+        """Fit of each motion to its text and typed attributes; 0 without a text-motion scorer."""
         if self.motion_scorer is None or self.grounder is None:
             return [0.0] * len(motions)
-        sentences = self.motion_scorer.texts(list(texts), self.grounder)
+        sentences = self.motion_scorer.texts(list(texts), self.grounder, attributes)
         vectors = self.motion_scorer.motions([m.joints for m in motions], motions[0].fps)
         return [float(x) for x in (vectors * sentences).sum(1)]
 
@@ -146,6 +148,11 @@ RESTS = 4  # samples of coming to rest, for each cut
 TURN_TOLERANCE = 5.0  # degrees
 
 
+def onward(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Those attributes that a continuation can show, wherever it begins."""
+    return {k: v for k, v in attributes.items() if k in ONWARD}
+
+
 def text_prompts(
     model: BodyModel, captions: Sequence[str], tokens: Sequence[int], attributes: Sequence[Mapping[str, str]] = (),
     contexts: Sequence[np.ndarray | None] = (),
@@ -164,7 +171,7 @@ def text_prompts(
             slots["seconds"] = min(count, CHUNK) / rate
         if context is not None:
             slots["motion"] = context[-CONTEXT:]
-            values = {k: v for k, v in values.items() if k in ONWARD}
+            values = onward(values)
         if values:
             slots["attributes"] = values
         out.append(model.loaded.prompt("text_to_motion" if context is None else "continuation", slots))
@@ -204,19 +211,19 @@ def prolonged(
 
 def pick(
     model: BodyModel, candidates: Sequence[Sequence[np.ndarray]], texts: Sequence[str],
-    costs: Sequence[Cost | None] = (),
+    costs: Sequence[Cost | None] = (), attributes: Sequence[Mapping[str, str]] = (),
 ) -> list[np.ndarray]:  # fmt: skip
     """The best of every prompt's candidates, codes (N, R).
 
     Args:
-        costs: of a motion besides its fit to the text, in the scorer's cosine.
+        costs: of a motion besides its fit to the text, in the scorer's cosine. attributes: typed ones of each text.
     """
     if all(len(c) == 1 for c in candidates):
         return [c[0] for c in candidates]
     motions = model.candidate_motions(candidates)
-    rows = [
-        (text, cost) for c, text, cost in zip(candidates, texts, costs or [None] * len(texts), strict=True) for _ in c
-    ]
+    typed: Sequence[Mapping[str, str]] = attributes or [{}] * len(texts)
+    prompts = zip(candidates, texts, costs or [None] * len(texts), typed, strict=True)
+    rows = [prompt for c, *prompt in prompts for _ in c]
     scores = ranked(
         model, [c for codes in candidates for c in codes], [m for clips in motions for m in clips],
         *zip(*rows, strict=True),
@@ -228,9 +235,11 @@ def pick(
 
 def ranked(
     model: BodyModel, codes: Sequence[np.ndarray], motions: Sequence[Motion], texts: Sequence[str],
-    costs: Sequence[Cost | None],
+    costs: Sequence[Cost | None], attributes: Sequence[Mapping[str, str]],
 ) -> np.ndarray:  # fmt: skip
-    """Scores (B,) of codes (N, R), and their motions: the cosine to their texts (or the likelihood), less costs."""
+    """Scores (B,) of codes (N, R), and their motions: the cosine to texts with attributes (or their likelihood), less
+    costs.
+    """
     # The scorer tells the sides of one motion apart, but likes some motions so much that their side hardly counts:
     # where a text names one side, the difference to the text of the other side counts, too. It does not see sliding
     # feet.
@@ -239,11 +248,14 @@ def ranked(
     if model.motion_scorer is None or model.grounder is None:
         return model.loaded.likelihood(codes, texts) - loss
     vectors = model.motion_scorer.motions([m.joints for m in motions], motions[0].fps)
-    unique = list(dict.fromkeys(texts))
-    sentences = model.motion_scorer.texts([*unique, *map(mirror_text, unique)], model.grounder)
-    row = {t: i for i, t in enumerate(unique)}
-    fit, mirrored = ((vectors * sentences[[row[t] + k for t in texts]]).sum(1) for k in (0, len(unique)))
-    return np.asarray(fit + SIDE_WEIGHT * (fit - mirrored) - loss)
+    keys = [(text, *written(typed)) for text, typed in zip(texts, attributes, strict=True)]
+    unique = dict(zip(keys, zip(texts, attributes, strict=True), strict=True))
+    other_side = [(mirror_text(text), mirrored(typed)) for text, typed in unique.values()]
+    rows = [*unique.values(), *other_side]
+    sentences = model.motion_scorer.texts([t for t, _ in rows], model.grounder, [typed for _, typed in rows])
+    row = {key: i for i, key in enumerate(unique)}
+    fit, other = ((vectors * sentences[[row[k] + first for k in keys]]).sum(1) for first in (0, len(unique)))
+    return np.asarray(fit + SIDE_WEIGHT * (fit - other) - loss)
 
 
 def turn_cost(motion: Motion, turn: Turn) -> float:

@@ -1,9 +1,10 @@
 """The suite `contrast`: whether one exchanged attribute makes a prompt fit a clip less, and changes what is generated.
 
-Held-out keyframed clips. Of each, one attribute is exchanged (`avatargpt.train.data.clip_tables.Exchange`), in symbols
+Held-out keyframed clips. Of each, one attribute is exchanged (`avatargpt.train.data.exchange.Exchange`), in symbols
 and, where that can be done, in words. ``network``: share of clips that are likelier under the prompt that fits;
-``words``: the same of prompts in words alone; ``scorer``: of words, by the text-motion scorer; ``generation``: of what
-is generated for the exchanged prompt, those that measurably show the exchanged value.
+``words``: the same of prompts in words alone; ``scorer``, ``scorer_words``: of those that the text-motion scorer finds
+to fit better, by words and attributes or (and always by a scorer that reads no attributes) by words alone;
+``generation``: of what is generated for the exchanged prompt, those that measurably show the exchanged value.
 """
 
 from collections import defaultdict
@@ -20,7 +21,8 @@ from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Run
 from avatargpt.lm.loaded import ROWS
 from avatargpt.train.data.clip_tables import LONGEST, ClipTable
-from avatargpt.train.data.prompts import FIELDS, Wording
+from avatargpt.train.data.exchange import changed
+from avatargpt.train.data.prompts import Wording
 from avatargpt.train.tokenizer import tokenised
 from instruct_data.attributes import Measures, described
 from instruct_data.cleaning import CleaningReport, cleaned
@@ -54,7 +56,7 @@ def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> d
     symbols, words, possible = table.exchanged(numbers, table.attributes, text, rng)
     rows: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
     chosen = numbers[possible]
-    fields = [_changed(table.attributes[n], symbols[n]) for n in chosen]
+    fields = [changed(table.attributes[n], symbols[n]) for n in chosen]
     actions = [table.typed[n]["action"] for n in chosen]
 
     def add(name: str, which: Sequence[int], right: Sequence[bool] | np.ndarray) -> None:
@@ -71,10 +73,17 @@ def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> d
         first = [codes[i] for i in told]
         fits, other = (_likelihoods(loaded, first, None, texts) for texts in said)
         add("words", told, fits > other)
-        if model.motion_scorer is not None and model.grounder is not None:
-            motions = model.motion_scorer.motions([clips[chosen[i]].load().joints for i in told], clips[0].load().fps)
-            true, false = (model.motion_scorer.texts(texts, model.grounder) for texts in said)
-            add("scorer", told, (motions * true).sum(1) > (motions * false).sum(1))
+    scorer = model.motion_scorer
+    if scorer is not None and model.grounder is not None:
+        motions = scorer.motions([clips[n].load().joints for n in chosen], clips[0].load().fps)
+        whole = [[wording.texts[text[n] if k == 0 or words[n] < 0 else words[n]] for n in chosen] for k in (0, 1)]
+        for name, typed in (("scorer", scorer.network.attributes > 0), ("scorer_words", False)):
+            true, false = (
+                (motions * scorer.texts(texts, model.grounder, [p[k] for p in pairs] if typed else ())).sum(1)
+                for k, texts in enumerate(whole)
+            )  # fmt: skip
+            which = every if typed else told
+            add(name, which, (true > false)[which])
     drawn = rng.permutation([i for i in every if fields[i] in VERIFIED])[:generated].tolist()
     prompts = [_prompt(loaded, pairs[i][1], None) for i in drawn]
     lengths, seeds = [len(codes[i]) for i in drawn], [seed + i for i in drawn]
@@ -83,11 +92,6 @@ def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> d
     wanted = [pairs[i][1].get(fields[i]) for i in drawn]
     add("generation", drawn, [s.get(fields[i]) == w for s, i, w in zip(shown, drawn, wanted, strict=True)])
     return _figures(rows)
-
-
-def _changed(before: np.ndarray, after: np.ndarray) -> str:
-    """The attribute that was exchanged; of several sided ones the first."""
-    return FIELDS[int(np.flatnonzero(before != after)[0])]
 
 
 def _typed(wording: Wording, symbols: np.ndarray) -> dict[str, str]:

@@ -7,9 +7,10 @@ compare them with those of real clips.
 import numpy as np
 
 from avatargpt.kinematics.joints import swings
+from instruct_data.attributes import DISTANCES, FPS, POSTURES, TURNS, Measures
 from vqvae import rotations as rot
 from vqvae.motion import heading
-from vqvae.smoothing import running_mean
+from vqvae.smoothing import longest, running_mean, runs_of
 
 # The joints called l_foot, r_foot: the balls of the feet, about 2 cm above the floor in standing.
 TOES = (10, 11)
@@ -17,11 +18,23 @@ ANKLES = (7, 8)
 EXTREMITIES = {"l_ankle": 7, "r_ankle": 8, "l_wrist": 20, "r_wrist": 21}
 FEATURES = 228  # of `kinematic_features`
 MIN_FRAMES = 3
-SIZE = 437  # of a signature
+POSE_SIZE, ATTRIBUTE_SIZE = 437, 309  # of the parts of a signature
+SIZE = POSE_SIZE + ATTRIBUTE_SIZE
 KEY_JOINTS = [0, 15, 20, 21, 7, 8]  # pelvis, head, wrists, ankles
 MIN_SWING, WIDE_SWING = 0.12, 0.35  # m
 MAX_SWINGS = 24.0
 MIN_SIGNATURE_FRAMES = 6  # the last pose of a shorter clip is repeated
+PAIRS = ((16, 17), (18, 19), (20, 21), (4, 5), (7, 8), (10, 11))  # shoulders, elbows, wrists, knees, ankles, toes
+LEVELS = (0, 15, 20, 21, 4, 5, 7, 8)  # pelvis, head, wrists, knees, ankles
+# of a half-swing, relative to the range of its signal, and at least in metres and degrees
+SWING_SHARE, MIN_SMALL_SWING, MIN_TURN_SWING = 0.4, 0.02, 8.0
+COMPONENTS = 3  # principal ones of the poses
+# of small quick movements: frames over which slow ones are taken away, least half-swing in metres and in deviations
+QUICK_FRAMES, MIN_QUICK_SWING, QUICK_SWING = 9, 0.008, 1.2
+COUNT_CENTRES = (0, 1, 2, 3, 4, 5, 6, 8, 10)
+TURN_CENTRES = (*(-d for d in reversed(TURNS)), 0, *TURNS)
+DISTANCE_CENTRES = (0.1, 0.25, *DISTANCES)
+REST_CENTRES = (0.0, 0.15, 0.3, 0.6, 1.0, 1.5)
 
 
 def _pair(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -214,13 +227,14 @@ def _kinematic_features(x: np.ndarray, local: np.ndarray, fps: float) -> np.ndar
 
 
 def motion_signature(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
-    """(437,) float32 description of a clip, the motion input of `avatargpt.lm.scorer`.
+    """(SIZE,) float32 description of a clip, the motion input of `avatargpt.lm.scorer`.
 
     0:228 `kinematic_features`; then, of the pelvis, head, wrists and ankles (6) in the heading frame: 228:282 mean and
     282:336 standard deviation of the positions in each third of the clip (m); 336:358 95th percentile of every joint's
     speed (m/s), 358:364 and 364:370 the largest speeds of the six in the heading frame and in the world; 370:388 the
     highest, lowest and mean height of the six over the floor (m); 388:412 their half-swings (x, y, z by 12 cm, y by
-    35 cm; log of 1 + count) and 412:436 half-swings per second; 436 log of the seconds.
+    35 cm; log of 1 + count) and 412:436 half-swings per second; 436 log of the seconds; from 437 on
+    `attribute_measures`.
     """
     x = _joints(joints, 1)
     if len(x) < MIN_SIGNATURE_FRAMES:
@@ -240,6 +254,104 @@ def motion_signature(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
     parts = [
         _kinematic_features(x, local, fps), *(t.mean(0).ravel() for t in thirds), *(t.std(0).ravel() for t in thirds),
         np.percentile(speed, 95, axis=0), speed[:, KEY_JOINTS].max(0), world.max(0), height.max(0), height.min(0),
-        height.mean(0), np.log1p(counts), counts / seconds, [np.log(seconds)],
+        height.mean(0), np.log1p(counts), counts / seconds, [np.log(seconds)], attribute_measures(x, fps),
     ]  # fmt: skip
     return np.concatenate(parts).astype(np.float32)
+
+
+def _soft(value: float, centres: tuple[float, ...]) -> np.ndarray:
+    """(n,) weights of ascending centres that sum up to 1: of the two about the value, by its distance from each."""
+    return np.array([np.interp(value, centres, row) for row in np.eye(len(centres))])
+
+
+def attribute_measures(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
+    """(ATTRIBUTE_SIZE,) measures that tell attributes (`instruct_data.attributes`) apart, of T >= 6 frames.
+
+    In the order of the code: feet (heights, who stands, in thirds of the clip), travel, turn, rise, flights and steps,
+    postures, heights at the beginning and the end, hands, stillness and quality, differences of left and right,
+    half-swings relative to the range of a signal, and the posture that lasts longest but standing.
+    """
+    x = _joints(joints, MIN_SIGNATURE_FRAMES)
+    if fps != FPS:
+        at = np.linspace(0, len(x) - 1, max(MIN_SIGNATURE_FRAMES, round(len(x) * FPS / fps)))
+        i = np.minimum(at.astype(int), len(x) - 2)
+        x = x[i] + (x[i + 1] - x[i]) * (at - i)[:, None, None]
+    m = Measures(x)
+    thirds = np.array_split(np.arange(len(x)), 3)
+    left, right = m.contact.T
+    standing = np.stack([left & ~right, right & ~left, left & right, ~left & ~right], 1)
+    soles = m.feet - m.joints[..., 1].min(1)[:, None]
+    yaw = m.yaw
+    plane = running_mean(m.joints[:, 0][:, [0, 2]], 5)
+    facing = np.radians(yaw)
+    step = np.diff(plane, axis=0, prepend=plane[:1])
+    sine, cosine = np.sin(facing), np.cos(facing)
+    way = np.stack([step[:, 0] * sine + step[:, 1] * cosine, step[:, 0] * cosine - step[:, 1] * sine], 1)
+    travel, net = m.travel, way.sum(0)
+    ground = m.level + x[:, [7, 8, 10, 11], 1].min(1) * (m.level == 0)
+    flights = [b - a for a, b in m.flights]
+    shares = np.array([m.postures.count(name) for name in POSTURES]) / len(m.postures)
+    start, end, through = m.posture(1), m.posture(len(x) - 2), m.lasting(POSTURES[1:])
+    heights = m.joints[:, LEVELS, 1]
+    local = heading_frame(m.joints)
+    alone = [longest(standing[:, k]) for k in (0, 1)]
+    parts = [
+        *(soles[t].mean(0) for t in thirds), *(soles[t].max(0) for t in thirds), *(standing[t].mean(0) for t in thirds),
+        alone, [np.tanh(2 * (alone[0] - alone[1]))],
+        *(way[t].sum(0) for t in thirds), net, [travel["distance"], travel["path"]], net / (np.abs(net).sum() + 0.2),
+        _soft(travel["distance"], DISTANCE_CENTRES),
+        np.clip([yaw[t[-1]] - yaw[t[0]] for t in thirds], -400, 400) / 90, [np.clip(m.turn, -800, 800) / 90],
+        _soft(m.turn, TURN_CENTRES),
+        [m.rise, np.tanh(10 * m.rise), x[-1, 0, 1] - x[0, 0, 1]], [ground[t].mean() - ground[0] for t in thirds],
+        [len(flights), np.log1p(len(flights)), max(flights, default=0) / FPS, sum(flights) / len(x)],
+        [len(runs_of(c, 1)) for c in (left, right)],
+        shares, [name == start for name in POSTURES], [name == end for name in POSTURES],
+        heights[0], heights[-1], heights.min(0), heights.max(0),
+        m.reaches, [np.log((m.reaches[0] + 0.03) / (m.reaches[1] + 0.03))],
+        _soft(m.rest, REST_CENTRES), [m.speed, m.extent, m.floor, m.begins, m.sunk, m.skate, np.log1p(m.jerk)],
+        _sides(local), _cycles(local, yaw), [name == through for name in POSTURES[1:]],
+    ]  # fmt: skip
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _sides(local: np.ndarray) -> np.ndarray:
+    """(36,) how much more the left of each of `PAIRS` does than the right: way, range, and highest, most forward, most
+    outward place.
+    """
+    rows = []
+    for a, b in PAIRS:
+        one, two = local[:, a], local[:, b] * [-1, 1, 1]
+        paths = [float(np.linalg.norm(np.diff(p, axis=0), axis=1).sum()) for p in (one, two)]
+        ranges = [float(np.linalg.norm(np.ptp(p, axis=0))) for p in (one, two)]
+        ratio = np.log((ranges[0] + 0.05) / (ranges[1] + 0.05))
+        path = np.log((paths[0] + 0.1) / (paths[1] + 0.1))
+        rows.append([path, ratio, *(one.max(0) - two.max(0)), ranges[0] - ranges[1]])
+    return np.concatenate(rows)
+
+
+def _cycles(local: np.ndarray, yaw: np.ndarray) -> np.ndarray:
+    """(84,) half-swings of heights, of hands and feet, of the yaw and of the principal components of the poses, and of
+    quick movements.
+    """
+    components = _components(local - local.mean(0))
+    hands = np.linalg.norm(local[:, 20] - local[:, 21], axis=-1)
+    signals = [
+        *local[:, LEVELS, 1].T, *local[:, (15, 20, 21, 7, 8), 2].T, *local[:, (15, 20, 21), 0].T, hands,
+        local[:, (16, 17), 1].mean(1) - local[:, 0, 1], *components.T,
+    ]  # fmt: skip
+    counts = [swings(s, max(MIN_SMALL_SWING, SWING_SHARE * float(np.ptp(s)))) for s in signals]
+    counts.append(swings(yaw, max(MIN_TURN_SWING, SWING_SHARE * float(np.ptp(yaw)))))
+    fast = local - running_mean(local, QUICK_FRAMES)
+    quick = [*_components(fast).T, *fast[:, (15, 20, 21, 7, 8), 1].T, *fast[:, (15, 20, 21), 2].T]
+    quick_counts = [swings(s, max(MIN_QUICK_SWING, QUICK_SWING * float(s.std()))) for s in quick]
+    limited, quick_limited = np.minimum(counts, MAX_SWINGS), np.minimum(quick_counts, MAX_SWINGS)
+    return np.concatenate([
+        np.log1p(limited), limited / 2, np.log1p(quick_limited), quick_limited / 2,
+        _soft(limited[-1 - COMPONENTS] / 2, COUNT_CENTRES), _soft(quick_limited[0] / 2, COUNT_CENTRES),
+    ])  # fmt: skip
+
+
+def _components(poses: np.ndarray) -> np.ndarray:
+    """(T, COMPONENTS) principal components of (T, J, 3) without mean."""
+    x = poses.reshape(len(poses), -1)
+    return np.asarray(x @ np.linalg.eigh(x.T @ x)[1][:, : -COMPONENTS - 1 : -1])

@@ -1,12 +1,21 @@
-"""The scorer stage of `scripts/train.py`: pairs of decoded clips and their captions -> `avatargpt.lm.scorer`."""
+"""The scorer stage of `scripts/train.py`: decoded clips, their captions and attributes -> `avatargpt.lm.scorer`.
+
+Beside the contrast with other clips (InfoNCE), a clip must fit its own text better than the same one with one attribute
+exchanged, in symbols, in words or in both.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,13 +26,16 @@ from torch.nn import functional as F
 
 from avatargpt.config import Schedule
 from avatargpt.kinematics.measures import SIZE, motion_signature
-from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
+from avatargpt.lm.scorer import COLUMNS, SENTENCE, SENTENCE_SCALE, ScorerNetwork, TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.train.data.clip_tables import clip_attributes
 from avatargpt.train.data.corpus import read_codes
+from avatargpt.train.data.exchange import FIELDS, PLAIN_WORDS, Exchange, numbered
 from avatargpt.train.data.judged_answers import Judged, judged_answers, judged_loss, picked
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
+from instruct_data.attributes import Measures
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
@@ -66,6 +78,11 @@ class ClassDraws:
 
 
 PARAPHRASE = 0.97  # cosine of two sentences of the same meaning
+# Attributes that a clip without a value does not show; a clip without another one may or may not.
+MEASURED = ("hand", "support", "kneel", "direction", "distance", "turn", "rise", "through")
+MIN_POOL, DECODED = 256, 32  # clips that are worth processes of their own; that are decoded together
+WHITENING = 0.05  # added to the variances of sentence vectors, in their mean
+ROUNDS = 4  # of exchanges in validation
 
 
 class ScorerTraining(Schedule):
@@ -73,6 +90,11 @@ class ScorerTraining(Schedule):
 
     Attributes:
         families, each, balance: see `ClassDraws`.
+        typed: texts with attributes, the others are words alone. every: of these, those with all attributes of the
+            clip; of the others each attribute is there with the chance `some`. wordless: of texts with attributes,
+            those without words.
+        exchanges: clips in every step, actions equally likely, of whose text an attribute is exchanged.
+        exchange_weight: of the loss of exchanged attributes. margin: by which a clip fits them less, in logits.
         noise: standard deviation added to the numbers of a motion, in units of theirs.
         judged: pairs of a passing and a failing answer to one caption in every step, where there is self-training.
         judged_weight: of their loss.
@@ -88,7 +110,14 @@ class ScorerTraining(Schedule):
     warmup: NonNegativeInt = 100
     weight_decay: Rate = 0.05
     clip: Limit = math.inf
-    noise: Rate = 0.15
+    typed: Share = 0.65
+    every: Share = 0.5
+    some: Share = 0.5
+    wordless: Share = 0.15
+    exchanges: PositiveInt = 256
+    exchange_weight: Rate = 2.0
+    margin: Rate = 2.0
+    noise: Rate = 0.05
     balance: Share = 0.5
     judged: PositiveInt = 192
     judged_weight: Rate = 1.0
@@ -114,45 +143,246 @@ class ScorerRecipe(Strict):
     train: ScorerTraining = ScorerTraining()
 
 
+class Texts:
+    """Captions and symbols of attributes by number.
+
+    Attributes:
+        columns: of each text in `attribute_vectors`, -1 = none.
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.columns: list[int] = []
+        self._numbers: dict[str, int] = {}
+
+    def _number(self, text: str, column: int) -> int:
+        if text not in self._numbers:
+            self._numbers[text] = len(self.texts)
+            self.texts.append(text)
+            self.columns.append(column)
+        return self._numbers[text]
+
+    def numbers(self, texts: Sequence[str]) -> np.ndarray:
+        """(N,) numbers of texts."""
+        return np.array([self._number(t, -1) for t in texts], np.int64)
+
+    def symbol(self, written: str) -> int:
+        """Number of an attribute, ``name=value``."""
+        return self._number(written, COLUMNS.get(written, -1))
+
+
+@dataclass
+class Contrasts:
+    """What can be exchanged in the texts of clips.
+
+    Attributes:
+        columns: of each text in `attribute_vectors`, -1 = none. stated: (m, F) symbols that a caption states, else -1.
+        mirror: of each symbol that of the mirror image. first: number of the first clip in `exchange`.
+    """
+
+    exchange: Exchange
+    columns: np.ndarray
+    stated: np.ndarray
+    mirror: np.ndarray
+    first: int = 0
+
+    @classmethod
+    def of(cls, exchange: Exchange, texts: Texts) -> Contrasts:
+        """Those of an exchange with all its texts numbered."""
+        stated, mirror = np.full((len(texts.texts), len(FIELDS)), -1), np.arange(len(texts.texts))
+        for (text, field), symbol in exchange.stated.items():
+            stated[text, field] = symbol
+        for symbol, other in exchange.mirror.items():
+            mirror[symbol] = other
+        return cls(exchange, np.array(texts.columns), stated, mirror)
+
+    def vectors(self, symbols: np.ndarray) -> np.ndarray:
+        """(B, F) symbols -> (B, A) float32, see `attribute_vectors`."""
+        columns = np.where(symbols >= 0, self.columns[symbols], -1)
+        out = np.zeros((len(symbols), len(COLUMNS) + 1), np.float32)
+        np.put_along_axis(out, columns, 1.0, 1)  # -1 = the last one
+        return out[:, :-1]
+
+    def exchanged(
+        self, rows: np.ndarray, symbols: np.ndarray, captions: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Texts with one attribute exchanged, see `Exchange`.
+
+        Args:
+            symbols: (B, F) of texts with attributes; of a row without them, a word is exchanged.
+
+        Returns:
+            symbols (B, F), captions (B,), whether these texts are others (B,), numbers of the exchanged fields (B,).
+        """
+        typed = np.any(symbols >= 0, axis=1)
+        shown, wording = self.exchange.attributes[self.first + rows], self.stated[captions]
+        worded = np.where(np.equal(shown, wording) | (shown != self.mirror[shown]), shown, -1)
+        before = np.where(typed[:, None], symbols, worded)
+        other, words, possible = self.exchange(self.first + rows, before, captions, rng)
+        words, fields = np.where(words >= 0, words, captions), np.argmax(before != other, 1)
+        return np.where(typed[:, None], other, -1), words, possible & (typed | (words != captions)), fields
+
+    def contradicted(self, shown: np.ndarray, symbols: np.ndarray, captions: np.ndarray) -> np.ndarray:
+        """(B,) bool: whether clips with the attributes `shown` (B, F) measurably do not show a part of the texts with
+        these symbols (B, F) and captions (B,).
+        """
+        measured = (shown >= 0) | (np.isin(FIELDS, MEASURED) & (shown >= 0).any(1, keepdims=True))
+        out: np.ndarray = (shown != symbols) & (symbols >= 0) & measured
+        stated = self.stated[captions]
+        opposite = np.equal(self.mirror[stated], shown) | np.isin(FIELDS, PLAIN_WORDS)
+        out |= (stated != shown) & (stated >= 0) & (shown >= 0) & opposite
+        return np.asarray(out.any(1))
+
+
 @dataclass
 class Pairs:
-    """Clips with captions."""
+    """Clips with captions and attributes."""
 
-    signatures: np.ndarray  # (n, 437)
-    captions: list[list[int]]  # rows of `vectors` of each clip
+    signatures: np.ndarray  # (n, SIZE)
+    captions: list[list[int]]  # numbers of `texts` of each clip
     classes: np.ndarray  # (n,) numbers
     recorded: np.ndarray  # (n,) whether a clip was recorded: captions of others of its class may be true of it
-    vectors: np.ndarray  # (m, 384)
+    vectors: np.ndarray  # (m, 384) of the texts, zeros of symbols
+    attributes: np.ndarray  # (n, F) numbers of symbols, -1 = none
+    contrasts: Contrasts
+
+    @property
+    def actions(self) -> np.ndarray:
+        """(n,) of the clips, empty = without attributes."""
+        return np.array(self.contrasts.exchange.actions[self.contrasts.first :][: len(self.captions)])
+
+    def part(self, start: int, stop: int) -> Pairs:
+        """Clips [start, stop)."""
+        arrays = (self.signatures, self.classes, self.recorded, self.attributes)
+        signatures, classes, recorded, attributes = (a[start:stop] for a in arrays)
+        contrasts = replace(self.contrasts, first=self.contrasts.first + start)
+        captions = self.captions[start:stop]
+        return Pairs(signatures, captions, classes, recorded, self.vectors, attributes, contrasts)
 
 
-def pairs_of(clips: Sequence[ClipCodes], tokenizer: Any, grounder: Any) -> Pairs:
-    """Clips decoded from their codes (as the generator's are), composed ones left out."""
-    single = [c for c in clips if c.source != "composed" and c.captions]
-    if not single:
-        return Pairs(np.zeros((0, SIZE), np.float32), [], np.zeros(0, int), np.zeros(0, bool),
-                     np.zeros((0, 384), np.float32))  # fmt: skip
-    numbers: dict[str, int] = {}
-    texts: dict[str, int] = {}
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Processes started meanwhile compute in one thread each."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def _measured(joints: np.ndarray, fps: float) -> tuple[np.ndarray, dict[str, Any]]:
+    return motion_signature(joints, fps), Measures(joints).figures()
+
+
+def measured(clips: Sequence[ClipCodes], tokenizer: Any) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Signatures (n, SIZE) of decoded clips and their measurements (`Measures.figures`), on all CPU cores."""
+    # Clips of one length are decoded together, in this process; the others take the joints.
+    order = sorted(range(len(clips)), key=lambda i: len(clips[i].codes))
+
+    def joints() -> Iterator[np.ndarray]:
+        for k in range(0, len(order), DECODED):
+            yield from (m.joints for m in tokenizer.decode_each([clips[i].codes for i in order[k : k + DECODED]]))
+
+    rates = [tokenizer.spec.fps] * len(order)
+    workers = os.cpu_count() or 1
+    if len(clips) < MIN_POOL or workers == 1:
+        rows = list(map(_measured, joints(), rates))
+    else:
+        with _single_threaded(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            rows = list(pool.map(_measured, joints(), rates, chunksize=DECODED))
+    place = np.argsort(order)
+    return np.stack([rows[i][0] for i in place]), [rows[i][1] for i in place]
+
+
+def pairs_of(
+    train: Sequence[ClipCodes], val: Sequence[ClipCodes], tokenizer: Any, grounder: Any
+) -> tuple[Pairs, Pairs]:
+    """Training and validation clips decoded from their codes (as the generator's are), composed ones left out."""
+    clips, texts = [c for c in (*train, *val) if c.source != "composed" and c.captions], Texts()
+    if not clips:
+        empty, symbols = np.zeros(0, int), np.zeros((0, len(FIELDS)), int)
+        none = Pairs(
+            np.zeros((0, SIZE), np.float32), [], empty, np.zeros(0, bool), np.zeros((0, 384), np.float32), symbols,
+            Contrasts.of(Exchange([], [], symbols, texts), texts),
+        )  # fmt: skip
+        return none, none
     # From codes, not from the recordings: candidates are decoded motion as well.
-    signatures = np.stack([motion_signature(tokenizer.decode(c.codes).joints, c.fps) for c in single])
-    captions = [[texts.setdefault(t, len(texts)) for t in dict.fromkeys(c.captions)] for c in single]
-    names = [f"{clip_class(c)}|{c.style}" for c in single]
-    classes = np.array([numbers.setdefault(n, len(numbers)) for n in names])
-    recorded = np.array([c.source != "synthetic" for c in single])
-    return Pairs(signatures, captions, classes, recorded, grounder.sentence(list(texts)).astype(np.float32))
+    signatures, figures = measured(clips, tokenizer)
+    clips = [
+        replace(c, extra={**c.extra, "figures": f}) if c.extra.get("figures") else c
+        for c, f in zip(clips, figures, strict=True)
+    ]
+    names: dict[str, int] = {}
+    captions = [texts.numbers(list(dict.fromkeys(c.captions))).tolist() for c in clips]
+    typed = clip_attributes(clips)
+    attributes = numbered(typed, texts)
+    exchange = Exchange(clips, typed, attributes, texts)
+    exchange.mirrored_captions()
+    plain = np.array(texts.columns) < 0
+    vectors = np.zeros((len(plain), 384), np.float32)
+    vectors[plain] = grounder.sentence([t for t, p in zip(texts.texts, plain, strict=True) if p])
+    classes = np.array([names.setdefault(f"{clip_class(c)}|{c.style}", len(names)) for c in clips])
+    recorded = np.array([c.source != "synthetic" for c in clips])
+    every = Pairs(signatures, captions, classes, recorded, vectors, attributes, Contrasts.of(exchange, texts))
+    count = sum(c.source != "composed" and bool(c.captions) for c in train)
+    return every.part(0, count), every.part(count, len(clips))
 
 
-def no_counterexamples(pairs: Pairs, rows: np.ndarray, captions: np.ndarray) -> np.ndarray:
-    """(B, B) bool: captions that may be true of a clip of another row."""
-    sets = [set(pairs.captions[i]) for i in rows]
-    true = np.array([[caption in clip_captions for caption in captions] for clip_captions in sets])
+def no_counterexamples(
+    pairs: Pairs, rows: np.ndarray, captions: np.ndarray, symbols: np.ndarray, wordless: np.ndarray
+) -> np.ndarray:
+    """(B, B) bool: texts that may be true of a clip of another row: symbols (B, F), words except of `wordless` (B,)."""
+    true = np.zeros((len(rows), len(rows)), bool)
+    for clip_captions in zip_longest(*(pairs.captions[i] for i in rows), fillvalue=-1):
+        true |= np.array(clip_captions)[:, None] == captions
     same = pairs.classes[rows][:, None] == pairs.classes[rows][None]
     # Captions of recordings describe their class in general, so they may be true of other recordings of it.
     possible = pairs.recorded[rows][:, None] & pairs.recorded[rows][None] & same
     paraphrased = pairs.vectors[captions] @ pairs.vectors[captions].T > PARAPHRASE
-    out = true | possible | paraphrased
+    # Words of the two sides are near to one another; what a clip measurably does not show contrasts with it.
+    out = true | possible | paraphrased | wordless
+    clip, text = np.nonzero(out)
+    out[clip, text] = ~pairs.contrasts.contradicted(pairs.attributes[rows[clip]], symbols[text], captions[text])
     np.fill_diagonal(out, False)
     return out
+
+
+def told_apart(network: ScorerNetwork, pairs: Pairs, typed: bool, seed: int = 0) -> dict[str, float]:
+    """Share of clips that fit their text better than the same with one attribute exchanged, in all (empty name) and by
+    attribute; of texts with all attributes, or (not `typed`) of words alone.
+    """
+    rng, rows = np.random.default_rng(seed), np.arange(len(pairs.captions))
+    results: dict[str, list[bool]] = defaultdict(list)
+    contrasts = pairs.contrasts
+    for _ in range(ROUNDS):
+        captions = np.array([c[int(rng.integers(len(c)))] for c in pairs.captions])
+        symbols = pairs.attributes if typed else np.full_like(pairs.attributes, -1)
+        others, words, chosen, fields = contrasts.exchanged(rows, symbols, captions, rng)
+        with torch.inference_mode():
+            a = network.embed_motion(torch.from_numpy(pairs.signatures[chosen]))
+            fits = [
+                (a * network.embed_text(torch.from_numpy(pairs.vectors[c[chosen]]), torch.from_numpy(v))).sum(1).numpy()
+                for c, s in ((captions, symbols), (words, others)) for v in [contrasts.vectors(s[chosen])]
+            ]  # fmt: skip
+        for field, right in zip(fields[chosen].tolist(), (fits[0] > fits[1]).tolist(), strict=True):
+            results[""].append(right)
+            results[FIELDS[field]].append(right)
+    return {name: float(np.mean(r)) for name, r in results.items()}
+def whiten(network: ScorerNetwork, vectors: np.ndarray) -> None:
+    """Let a new network begin with whitened sentence vectors (n, 384): sentences of two sides differ very little."""
+    mean = torch.from_numpy(vectors.mean(0))
+    values, directions = torch.linalg.eigh(torch.from_numpy(np.cov(vectors.T, bias=True).astype(np.float32)))
+    scaled = directions * (values.clamp(min=0) + WHITENING * values.mean()).rsqrt() @ directions.T
+    first = network.text[0]
+    assert isinstance(first, torch.nn.Linear)
+    with torch.no_grad():
+        weight = torch.randn(len(first.weight), SENTENCE) * SENTENCE**-0.5 @ scaled
+        first.weight[:, :SENTENCE] = weight / SENTENCE_SCALE
+        first.bias.copy_(-weight @ mean)
 
 
 def rank_one(network: ScorerNetwork, pairs: Pairs, among: int = 32, seed: int = 0) -> float:
@@ -193,10 +423,12 @@ class ScorerStage(Stage):
         network = ScorerNetwork(pairs.signatures.shape[1], shape.width, shape.dim, shape.dropout)
         network.mean.copy_(torch.from_numpy(pairs.signatures.mean(0)))
         network.std.copy_(torch.from_numpy(pairs.signatures.std(0) + 1e-3))
+        whiten(network, pairs.vectors[np.unique([k for row in pairs.captions for k in row])])
         self.network = self.module = network.to(runtime.device)
         self.identity = {"shape": shape.model_dump()}
         self.optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
         self.draws = ClassDraws(pairs.classes, pairs.captions, t.batch, t.families, t.each, t.balance)
+        self.exchanges = ClassDraws(pairs.actions, pairs.captions, t.exchanges, 0, 0, 1.0)
         tensors = (torch.from_numpy(x).to(runtime.device) for x in (pairs.signatures, pairs.vectors))
         self.signatures, self.vectors = tensors
         splits = judged.split(t.held) if judged is not None else (None, None)
@@ -207,24 +439,58 @@ class ScorerStage(Stage):
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t = self.schedule
         rows, captions = self.draws.draw([context.seed, context.step])
-        a, b = module.embed_motion(self.signatures[rows], t.noise), module.embed_text(self.vectors[captions])
-        ignored = torch.from_numpy(no_counterexamples(self.pairs, rows, captions)).to(a.device)
+        symbols, wordless = self._drawn_attributes(rows, [context.seed, context.step, 2])
+        a = module.embed_motion(self.signatures[rows], t.noise)
+        b = self._embedded(module, captions, symbols, wordless)
+        ignored = torch.from_numpy(no_counterexamples(self.pairs, rows, captions, symbols, wordless)).to(a.device)
         logits = (a @ b.T * module.scale.exp()).masked_fill(ignored, -1e4)
         target = torch.arange(len(rows), device=a.device)
         # InfoNCE in both directions (CLIP).
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        apart = self._told_apart(module, [context.seed, context.step, 3])
+        if len(apart):
+            loss = loss + t.exchange_weight * F.softplus(t.margin - apart).mean()
         if self.judged is not None and self.groups:
             seed, device = [context.seed, context.step, 1], self.runtime.device
             loss = loss + t.judged_weight * judged_loss(
                 module, self.judged, self.groups, t.judged, t.noise, seed, device
             )  # fmt: skip
-        return loss, {"loss": loss}
+        return loss, {"loss": loss, **({"told_apart": (apart > 0).float().mean()} if len(apart) else {})}
+
+    def _drawn_attributes(self, rows: np.ndarray, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """(B, F) symbols that stand beside the captions of clips, -1 = left out, and (B,) whether they stand alone."""
+        t, rng = self.schedule, np.random.default_rng(list(seed))
+        typed, every, alone = (rng.random(len(rows)) < share for share in (t.typed, t.every, t.wordless))
+        some = rng.random((len(rows), len(FIELDS))) < t.some
+        symbols = np.where(typed[:, None] & (every[:, None] | some), self.pairs.attributes[rows], -1)
+        return symbols, alone & np.any(symbols[:, 1:] >= 0, axis=1)
+
+    def _told_apart(self, module: Any, seed: Sequence[int]) -> torch.Tensor:
+        """(C,) logits of clips for their text, less those for it with one attribute exchanged."""
+        rows, captions = self.exchanges.draw(seed)
+        symbols, wordless = self._drawn_attributes(rows, [*seed, 0])
+        rng = np.random.default_rng([*seed, 1])
+        others, words, chosen, _ = self.pairs.contrasts.exchanged(rows, symbols, captions, rng)
+        rows, wordless = rows[chosen], wordless[chosen]
+        right = self._embedded(module, captions[chosen], symbols[chosen], wordless)
+        wrong = self._embedded(module, words[chosen], others[chosen], wordless)
+        motions = module.embed_motion(self.signatures[rows], self.schedule.noise)
+        return torch.as_tensor((motions * (right - wrong)).sum(1) * module.scale.exp())
+
+    def _embedded(self, module: Any, captions: np.ndarray, symbols: np.ndarray, wordless: np.ndarray) -> torch.Tensor:
+        sentences = self.vectors[captions] * torch.from_numpy(~wordless)[:, None].to(self.vectors.device)
+        typed = torch.from_numpy(self.pairs.contrasts.vectors(symbols)).to(self.vectors.device)
+        return torch.as_tensor(module.embed_text(sentences, typed))
 
     def validate(self) -> dict[str, float]:
         network, figures = self.finished().network, {}
         if self.judged_val is not None and len(self.judged_val.caption):
             figures = picked(network, self.judged_val)
-        return {**figures, "rank_one": rank_one(network, self.val)} if self.val.captions else figures
+        if not self.val.captions:
+            return figures
+        for name, typed in (("told_apart", True), ("words_apart", False)):
+            figures |= {f"{name}_{k}".rstrip("_"): v for k, v in told_apart(network, self.val, typed).items()}
+        return {**figures, "rank_one": rank_one(network, self.val)}
 
     def finished(self) -> TextMotionScorer:
         """A copy of the present scorer, on the CPU."""
@@ -242,7 +508,7 @@ def scorer_stage(recipe: ScorerRecipe, args: SimpleNamespace) -> None:
     grounder = SentenceGrounder()
     if args.grounding:
         grounder.load_states(args.grounding)
-    pairs, val = (pairs_of(clips, tokenizer, grounder) for clips in groups)
+    pairs, val = pairs_of(*groups, tokenizer, grounder)
     judged = judged_answers(args.self_training, tokenizer, grounder) if args.self_training else None
     stage = ScorerStage(recipe, pairs, val, runtime, str(args.config), judged)
     run(stage, Path(args.output), runtime, args.until)

@@ -118,7 +118,7 @@ def exercises(
 def played(
     model: Any, selected: Sequence[Exercise], options: SelfTraining, log: Log
 ) -> Iterator[tuple[ClipCodes, np.ndarray]]:
-    """Every answer as codes (``extra["passed"]``: the verdict) with its signature (437,)."""
+    """Every answer as codes (``extra["passed"]``: the verdict) with its signature (SIZE,)."""
     tokenizer = model.tokenizers["body"]
     right = total = count = 0
     open_exercises = list(selected)

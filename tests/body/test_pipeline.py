@@ -194,7 +194,7 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
         def motions(self, joints: list[np.ndarray], fps: float) -> np.ndarray:
             return np.array([[1.0, 0.0]] * len(joints))
 
-        def texts(self, texts: list[str], grounder: object) -> np.ndarray:
+        def texts(self, texts: list[str], grounder: object, attributes: object = ()) -> np.ndarray:
             return np.array([[self.own if k == 2 else 0.2, 0.0] for k in range(len(texts))])
 
     book = PhraseIndex(
@@ -282,7 +282,7 @@ def test_candidates_are_ranked_by_their_side_too(gpt: AvatarGPT, monkeypatch: py
         def motions(self, joints: list[np.ndarray], fps: float) -> np.ndarray:
             return np.array([[0.6, 0.3, 0.5], [0.7, 0.9, 0.6]])[: len(joints)]
 
-        def texts(self, texts: list[str], grounder: object) -> np.ndarray:
+        def texts(self, texts: list[str], grounder: object, attributes: object = ()) -> np.ndarray:
             kinds = [0 if "left" in t else 1 if "right" in t else 2 for t in texts]
             return np.eye(3)[kinds]
 

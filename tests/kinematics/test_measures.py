@@ -173,6 +173,21 @@ def test_it_counts() -> None:
     assert np.expm1(three[13]) == pytest.approx(6, abs=1) and np.expm1(six[13]) == pytest.approx(12, abs=1)
 
 
+def test_the_mirror_image_has_the_other_side() -> None:
+    joints = wave(3, 4)
+    joints[:, 8, 1] += 0.3 * np.clip(np.sin(2 * np.pi * np.arange(60) / 60), 0, 1)  # the right foot is lifted
+    joints += np.linspace(0, 1, 60)[:, None, None] * [1.0, 0, 0]  # to the left of the body
+    pairs = {1: 2, 4: 5, 7: 8, 10: 11, 13: 14, 16: 17, 18: 19, 20: 21}
+    order = [{**pairs, **{b: a for a, b in pairs.items()}}.get(i, i) for i in range(22)]
+    a, b = (measures.attribute_measures(x, 20.0) for x in (joints, joints[:, order] * [-1, 1, 1]))
+    assert a.shape == (measures.ATTRIBUTE_SIZE,)
+    np.testing.assert_allclose(a[:12:2], b[1:12:2], atol=1e-6)  # heights of the soles
+    left, right = (x[-134:-98].reshape(6, 6) for x in (a, b))
+    np.testing.assert_allclose(left, -right, atol=1e-6)
+    assert left[2, 0] < -1 and left[4, 0] < -0.5  # hand and foot of the right side act
+    assert a[-95] == b[-96] > 0  # half-swings of the wrists
+
+
 def test_short_clips_and_other_shapes() -> None:
     assert np.isfinite(measures.motion_signature(wave(3, 4)[:1])).all()
     for bad in (np.zeros((0, 22, 3)), np.zeros((5, 21, 3))):

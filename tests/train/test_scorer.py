@@ -2,19 +2,33 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.kinematics.measures import SIZE
+from avatargpt.kinematics.measures import POSE_SIZE, SIZE, motion_signature
 from avatargpt.lm.scorer import FILE, ScorerNetwork, TextMotionScorer
 from avatargpt.metrics.evaluator import EvaluatorNetwork, MotionEvaluator, joint_features, sides_of
+from avatargpt.train.data.exchange import Exchange, numbered
 from avatargpt.train.data.judged_answers import Judged, picked
 from avatargpt.train.loop import fit, run
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.scorer import ClassDraws, Pairs, ScorerRecipe, ScorerStage, no_counterexamples, pairs_of, rank_one
+from avatargpt.train.scorer import (
+    ClassDraws,
+    Contrasts,
+    Pairs,
+    ScorerRecipe,
+    ScorerStage,
+    Texts,
+    measured,
+    no_counterexamples,
+    pairs_of,
+    rank_one,
+    told_apart,
+)
 from avatargpt.train.stage import StepContext
 from avatargpt.train.text_motion import (
     CaptionedClips,
@@ -28,7 +42,7 @@ from avatargpt.train.text_motion import (
     no_counterexamples as unlike_captions,
 )
 from instruct_data.clip import Clip
-from instruct_data.store import Store
+from instruct_data.store import ClipCodes, Store
 from tests.train.conftest import CONFIGS, CPU, Mini, Refused
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -43,7 +57,9 @@ RUNTIME = Runtime(0, 1, torch.device("cpu"), bf16=False)
 
 
 def pairs(kinds: int = 8, each: int = 10, seed: int = 0) -> Pairs:
-    """Clips of a class share a signature but for noise, and have two sentences of their own each."""
+    """Clips of a class share a signature but for noise, and have two sentences of their own each; their hand and
+    their count show in numbers of their own.
+    """
     rng = np.random.default_rng(seed)
     base = np.random.default_rng(1).standard_normal((kinds, SIZE))
     vectors = np.random.default_rng(2).standard_normal((2 * kinds, 384))
@@ -52,7 +68,23 @@ def pairs(kinds: int = 8, each: int = 10, seed: int = 0) -> Pairs:
     signatures = base[classes] + 0.1 * rng.standard_normal((len(classes), SIZE))
     captions = [[2 * c, 2 * c + 1] for c in classes.tolist()]
     recorded = np.zeros(len(classes), bool)
-    return Pairs(signatures.astype(np.float32), captions, classes, recorded, vectors.astype(np.float32))
+    hand, times = rng.integers(2, size=len(classes)), rng.integers(1, 4, size=len(classes))
+    signatures[:, :60], signatures[:, 60:120] = 2.0 * hand[:, None], times[:, None]
+    typed = [
+        {"action": f"a{c}", "hand": ("left", "right")[h], "times": str(n)}
+        for c, h, n in zip(classes, hand, times, strict=True)
+    ]
+    texts = Texts()
+    names = [f"caption {k}" for k in range(len(vectors))]
+    texts.numbers(names)
+    clips = [
+        ClipCodes(str(n), np.zeros((1, 1), int), [names[k] for k in row], "train", "synthetic", "ours")
+        for n, row in enumerate(captions)
+    ]
+    attributes = numbered(typed, texts)
+    contrasts = Contrasts.of(Exchange(clips, typed, attributes, texts), texts)
+    vectors = np.concatenate([vectors, np.zeros((len(texts.texts) - len(vectors), 384))]).astype(np.float32)
+    return Pairs(signatures.astype(np.float32), captions, classes, recorded, vectors, attributes, contrasts)
 
 
 def train(recipe: ScorerRecipe, train: Pairs, val: Pairs, out: Path, until: int | None = None) -> TextMotionScorer:
@@ -75,7 +107,28 @@ def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> Non
     assert again is not None
     ones = torch.ones(1, SIZE)
     assert torch.equal(again.network.embed_motion(ones), network.embed_motion(ones))
-    assert '"rank_one"' in (tmp_path / "log.jsonl").read_text()
+    log = (tmp_path / "log.jsonl").read_text()
+    assert '"rank_one"' in log and '"told_apart_hand"' in log
+
+
+def test_it_learns_which_attribute_was_exchanged(tmp_path: Path) -> None:
+    motion_scorer, val = train(RECIPE, pairs(each=40), pairs(seed=5), tmp_path), pairs(seed=6)
+    right = told_apart(motion_scorer.network, val, True)
+    assert min(right["hand"], right["times"]) > 0.95 and set(right) == {"", "hand", "times"}
+    torch.manual_seed(0)
+    assert told_apart(ScorerNetwork(SIZE, 32, 16).eval(), val, True)[""] < 0.7
+
+    class Vectors:
+        def sentence(self, texts: list[str]) -> np.ndarray:
+            return val.vectors[: len(texts)]
+
+    plain, typed, other = motion_scorer.texts(
+        ["", "", ""], Vectors(), [{}, {"hand": "left"}, {"hand": "right"}]  # type: ignore[arg-type]
+    )  # fmt: skip
+    shown = motion_scorer.network.embed_motion(torch.from_numpy(val.signatures)).detach().numpy()
+    left = val.signatures[:, 0] == 0
+    assert ((shown @ typed > shown @ other) == left).mean() > 0.8  # whatever the words
+    assert np.abs(shown @ plain).max() <= 1 + 1e-5
 
 
 def test_what_is_true_is_no_counter_example() -> None:
@@ -86,15 +139,23 @@ def test_what_is_true_is_no_counter_example() -> None:
 
     rows, captions = draw()
     assert all(np.array_equal(a, b) for a, b in zip((rows, captions), draw(), strict=True))
-    free = no_counterexamples(data, rows, captions)
+    nothing, worded = np.full((len(rows), data.attributes.shape[1]), -1), np.zeros(len(rows), bool)
+    free = no_counterexamples(data, rows, captions, nothing, worded)
     for i, row in enumerate(rows):
         for j, caption in enumerate(captions):
             assert bool(free[i, j]) == (i != j and caption in data.captions[row])
+    # attributes that a clip does not show are true contrasts, whatever the words
+    shown = data.attributes[rows]
+    for free_words in (worded, ~worded):
+        typed = no_counterexamples(data, rows, captions, np.where(np.arange(shown.shape[1]) > 0, shown, -1), free_words)
+        same = (shown[:, None, 1:] == shown[None, :, 1:]).all(-1) & (free | free_words)
+        assert np.array_equal(typed, same & ~np.eye(len(rows), dtype=bool)) and typed.sum() < (free | free_words).sum()
     data.recorded[:] = True
     data.captions = [[2 * c] for c in data.classes]  # other words that may be true of the class
     rows, captions = draw()
     same = data.classes[rows][:, None] == data.classes[rows][None]
-    assert np.array_equal(no_counterexamples(data, rows, captions) | np.eye(len(rows), dtype=bool), same)
+    free = no_counterexamples(data, rows, captions, nothing, worded)
+    assert np.array_equal(free | np.eye(len(rows), dtype=bool), same)
 
 
 def judged(seed: int, captions: int = 24, each: int = 8) -> Judged:
@@ -145,7 +206,7 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="widht"):
         ScorerRecipe.read({"model": {"widht": 1}}, "test")
     with pytest.raises(UserError, match="0 clips"):
-        train(RECIPE, pairs_of([], None, None), pairs(), tmp_path)
+        train(RECIPE, pairs_of([], [], None, None)[0], pairs(), tmp_path)
     assert np.isnan(rank_one(ScorerNetwork(SIZE, 8, 4), pairs(1, 4)))  # no other words to rank among
     assert TextMotionScorer.load(tmp_path) is None
     TextMotionScorer(ScorerNetwork(20, 8, 4)).save(tmp_path)
@@ -154,6 +215,30 @@ def test_mistakes(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"x" * 50)
     with pytest.raises(UserError, match="not a readable matcher"):
         TextMotionScorer.load(tmp_path)
+
+
+def test_a_scorer_of_before_attributes_is_still_read(tmp_path: Path) -> None:
+    TextMotionScorer(ScorerNetwork(POSE_SIZE, 8, 4, attributes=0)).save(tmp_path)
+    scorer = TextMotionScorer.load(tmp_path)
+    assert scorer is not None and scorer.motions([moving(0, 0).joints]).shape == (1, 4)
+    assert scorer.texts(["kicks"], Words(), [{"side": "left"}]).shape == (1, 4)  # type: ignore[arg-type]
+
+
+def test_clips_are_measured_alike_in_one_process_and_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Decoder:
+        spec = SimpleNamespace(fps=20.0)
+
+        def decode_each(self, codes: list[np.ndarray]) -> list[Motion]:
+            return [moving(int(c[0, 0]), len(c)) for c in codes]
+
+    clips = [ClipCodes(str(i), np.full((9 - i, 1), i % 4), [], "train", "made", "ours") for i in range(6)]
+    here, figures = measured(clips, Decoder())
+    monkeypatch.setattr("avatargpt.train.scorer.MIN_POOL", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    there, same = measured(clips, Decoder())
+    assert np.array_equal(here, there) and figures == same
+    for i in (0, 5):
+        assert np.array_equal(here[i], motion_signature(moving(i % 4, 9 - i).joints))
 
 
 EVALUATOR_CONFIG = CONFIGS / "text_motion.yaml"

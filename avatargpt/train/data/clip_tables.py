@@ -1,4 +1,4 @@
-"""Clips as arrays for training: codes, words and attributes of every clip, and what can be exchanged in a prompt."""
+"""Clips as arrays for training: codes, words and attributes of every clip."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from avatargpt.lm.shape import TEXT, Shape
 from avatargpt.train.data.corpus import clip_steps
+from avatargpt.train.data.exchange import Exchange, numbered
 from avatargpt.train.data.judged_answers import usual
 from avatargpt.train.data.prepare import CYCLIC
-from avatargpt.train.data.prompts import FIELDS, Wording
+from avatargpt.train.data.prompts import Wording
 from avatargpt.train.data.ragged import Growing
-from instruct_data.attributes import SIDED, VALUES, described, mirrored, nearest
+from instruct_data.attributes import described, mirrored, nearest
 from instruct_data.mixture import clip_class
 from instruct_data.registry import get_task
 from instruct_data.store import ClipCodes
@@ -27,8 +28,6 @@ NEVER_CROPPED = 14  # tokens up to which a repeated action stays whole
 EVERYDAY_TEXTS = 24  # everyday requests of an action that are made beforehand
 MIN_CLASS = 20  # clips of an action from which its tempo and size are relative to the others
 QUANTILES = 0.2, 0.8  # of speed and extent within an action: slow and small, fast and large
-MIN_EVIDENCE = 3  # clips with a caption from which on it is taken to state an attribute that all of them share
-PLAIN_WORDS = ("direction", "turn", "rise", "times")  # attributes that captions say in so many words
 _reported: set[str] = set()  # unknown styles that were printed
 MIN_TOKENS = {"continuation": 2, "in_between": 3}  # motion tokens that a clip needs to be cut so
 
@@ -105,12 +104,7 @@ class ClipTable:
 
     def numbered(self, rows: Sequence[dict[str, str]]) -> np.ndarray:
         """(N, F) numbers of the symbols of attributes."""
-        out = np.full((len(rows), len(FIELDS)), -1, np.int64)
-        for n, row in enumerate(rows):
-            for f, field in enumerate(FIELDS):
-                if row.get(field):
-                    out[n, f] = self.wording.symbol(f"{field}={row[field]}")
-        return out
+        return numbered(rows, self.wording)
 
     def _pool(self, texts: Sequence[Sequence[str]]) -> Growing:
         self.wording.numbers([t for row in texts for t in row])  # tokenised together
@@ -210,107 +204,8 @@ class ClipTable:
             nothing can be exchanged.
         """
         if self._exchange is None:
-            self._exchange = Exchange(self)
+            self._exchange = Exchange(self.items, self.typed, self.attributes, self.wording)
         return self._exchange(clips, symbols, text, rng)
-
-
-class Exchange:
-    """Other values of attributes, and words with them.
-
-    Sides are exchanged all together, in words by mirroring them. Another value of another attribute comes from clips of
-    the same action; words with it are captions all of whose clips share the value, and that fit the clip otherwise.
-    """
-
-    def __init__(self, table: ClipTable) -> None:
-        self.table, wording = table, table.wording
-        self.mirror = self._mirrored_symbols()
-        self.actions = [row.get("action", "") for row in table.typed]
-        # action and field -> values that occur, as symbols, and captions that state each
-        values: dict[tuple[str, int], set[int]] = defaultdict(set)
-        stated: dict[tuple[int, int], set[int]] = defaultdict(set)
-        seen: dict[int, int] = defaultdict(int)
-        for clip, action in enumerate(self.actions):
-            row = table.attributes[clip]
-            if not action or table.items[clip].split != "train":
-                continue
-            for field in np.flatnonzero(row >= 0).tolist():
-                values[action, field].add(int(row[field]))
-            for text in set(wording.numbers(table.items[clip].captions).tolist()):
-                seen[text] += 1
-                for field in range(len(FIELDS)):
-                    stated[text, field].add(int(row[field]))
-        self.values = {key: np.array(sorted(v)) for key, v in values.items() if len(v) > 1}
-        self.stated = {key: next(iter(v)) for key, v in stated.items() if len(v) == 1 and seen[key[0]] >= MIN_EVIDENCE}
-        captions: dict[tuple[str, int], set[int]] = defaultdict(set)
-        for clip, action in enumerate(self.actions):
-            if action:
-                for text in wording.numbers(table.items[clip].captions).tolist():
-                    for field in range(len(FIELDS)):
-                        if (symbol := self.stated.get((text, field), -1)) >= 0:
-                            captions[action, symbol].add(text)
-        self.captions = {key: sorted(v) for key, v in captions.items()}
-        self._other_side: dict[int, int] = {}
-
-    def _mirrored_symbols(self) -> dict[int, int]:
-        """Symbol -> that of the mirror image, of those that change."""
-        out, actions = {}, {row.get("action", "") for row in self.table.typed}
-        for field in ("action", *SIDED):
-            for value in sorted(actions) if field == "action" else VALUES[field]:
-                other = mirrored({field: value})[field]
-                if other != value and (field != "action" or other in actions):
-                    out[self.table.wording.symbol(f"{field}={value}")] = self.table.wording.symbol(f"{field}={other}")
-        return out
-
-    def _mirrored_text(self, text: int) -> int:
-        """The text with sides exchanged, itself where it names none."""
-        if text not in self._other_side:
-            wording = self.table.wording
-            self._other_side[text] = wording.number(mirror_text(wording.texts[text]))
-        return self._other_side[text]
-
-    def __call__(
-        self, clips: np.ndarray, symbols: np.ndarray, text: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        out, words, possible = symbols.copy(), np.full(len(clips), -1, np.int64), np.zeros(len(clips), bool)
-        drawn = rng.random((len(clips), 3))
-        quality = FIELDS.index("quality")
-        for n, clip in enumerate(clips.tolist()):
-            action, row = self.actions[clip], symbols[n].tolist()
-            sided = any(s in self.mirror for s in row)
-            fields = [f for f, s in enumerate(row) if f not in (0, quality) and s >= 0 and (action, f) in self.values]
-            fields = [f for f in fields if row[f] not in self.mirror]
-            choices = [*fields, *([-1] * max(1, len(fields)) if sided else [])]  # a side in half of the prompts
-            if not choices:
-                continue
-            possible[n] = True
-            field = choices[int(drawn[n, 0] * len(choices))]
-            if field < 0:
-                out[n] = [self.mirror.get(s, s) for s in row]
-                words[n] = self._mirrored_text(int(text[n]))
-                continue
-            others = self.values[action, field]
-            others = others[others != row[field]]
-            out[n, field] = others[int(drawn[n, 1] * len(others))]
-            if self.stated.get((int(text[n]), field), -1) == row[field]:
-                words[n] = self._caption(clip, field, int(out[n, field]), drawn[n, 2])
-        return out, words, possible
-
-    def _caption(self, clip: int, field: int, symbol: int, u: float) -> int:
-        """A caption that states a symbol and nothing else that the clip does not show; -1 where there is none."""
-        captions = self.captions.get((self.actions[clip], symbol), [])
-        first = int(u * len(captions))
-        fitting = (c for c in (*captions[first:], *captions[:first]) if not self._contradicts(c, clip, field))
-        return next(fitting, -1)
-
-    def _contradicts(self, caption: int, clip: int, field: int) -> bool:
-        """Whether a caption states the other side, or another value of `PLAIN_WORDS`, than the clip shows."""
-        for f, shown in enumerate(self.table.attributes[clip].tolist()):
-            stated = self.stated.get((caption, f), -1)
-            if f != field and stated >= 0 and shown >= 0 and stated != shown and (
-                self.mirror.get(stated) == shown or FIELDS[f] in PLAIN_WORDS
-            ):  # fmt: skip
-                return True
-        return False
 
 
 class Clauses:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from avatargpt.kinematics.measures import SIZE
 from avatargpt.lm.scorer import ScorerNetwork
 from avatargpt.train.data.corpus import read_codes
 from instruct_data.mixture import clip_class
@@ -93,7 +94,7 @@ def pass_rates(folder: str) -> dict[str, float]:
 class Judged:
     """A model's answers to captions with geometry's verdicts."""
 
-    signatures: np.ndarray  # (n, 437)
+    signatures: np.ndarray  # (n, SIZE)
     caption: np.ndarray  # (n,) rows of `vectors`
     passed: np.ndarray  # (n,) bool
     vectors: np.ndarray  # (m, 384)
@@ -119,6 +120,8 @@ def judged_answers(folder: str, tokenizer: Any, grounder: Any) -> Judged:
     clips, _ = read_codes(folder, [tokenizer])
     with parsing(folder, f"a folder with a readable {SIGNATURES}", accepted):
         signatures = load_arrays(Path(folder) / SIGNATURES)["signatures"].astype(np.float32)
+        if signatures.shape[1:] != (SIZE,):
+            raise ValueError(f"signatures {signatures.shape}, of {SIZE} numbers each")
     rows: dict[str, int] = {}
     caption = np.array([rows.setdefault(c.captions[0], len(rows)) for c in clips])
     texts = list(rows)

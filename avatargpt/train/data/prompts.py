@@ -9,11 +9,10 @@ import numpy as np
 from avatargpt.lm.encoder import symbol_ids
 from avatargpt.lm.shape import Shape
 from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.train.data.exchange import FIELDS
 from avatargpt.train.data.ragged import Growing
-from instruct_data.attributes import VALUES
 from instruct_data.registry import AttributesSegment, CodesSegment, Task, TextSegment, get_task
 
-FIELDS = ("action", *VALUES)
 # Spans that a row fills: two motions, three texts, one symbol for each attribute.
 MOTIONS, TEXTS, SYMBOLS = 0, 2, 5
 SLOTS = SYMBOLS + len(FIELDS)

@@ -1,0 +1,155 @@
+"""Exchange of one attribute of a clip's prompt, in symbols and in words, for prompts that the clip does not fit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from instruct_data.attributes import SIDED, VALUES, mirrored
+from instruct_data.store import ClipCodes
+from instruct_data.text.english import mirror_text
+
+FIELDS = ("action", *VALUES)
+MIN_EVIDENCE = 3  # clips with a caption from which on it is taken to state an attribute that all of them share
+PLAIN_WORDS = ("direction", "turn", "rise", "times")  # attributes that captions say in so many words
+
+
+class Numbering(Protocol):
+    """Texts and symbols by number."""
+
+    texts: list[str]
+
+    def numbers(self, texts: Sequence[str]) -> np.ndarray:
+        """(N,) numbers of texts."""
+
+    def symbol(self, written: str) -> int:
+        """Number of an attribute, ``name=value``."""
+
+
+def numbered(rows: Sequence[Mapping[str, str]], numbering: Numbering) -> np.ndarray:
+    """(N, F) numbers of the symbols of attributes, -1 = none."""
+    out = np.full((len(rows), len(FIELDS)), -1, np.int64)
+    for n, row in enumerate(rows):
+        for f, field in enumerate(FIELDS):
+            if row.get(field):
+                out[n, f] = numbering.symbol(f"{field}={row[field]}")
+    return out
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> str:
+    """The attribute in which two rows of symbols (F,) differ; of several sided ones the first."""
+    return FIELDS[int(np.flatnonzero(before != after)[0])]
+
+
+class Exchange:
+    """Other values of attributes, and words with them.
+
+    Sides are exchanged all together, in words by mirroring them. Another value of another attribute comes from clips of
+    the same action; words with it are captions all of whose clips share the value, and that fit the clip otherwise.
+
+    Args:
+        items: clips; of the training split alone it is learnt which values and captions an action has. typed: their
+            attributes. attributes: (N, F) the same as symbols. numbering: numbers of their captions.
+    """
+
+    def __init__(
+        self, items: Sequence[ClipCodes], typed: Sequence[dict[str, str]], attributes: np.ndarray, numbering: Numbering
+    ) -> None:
+        self.attributes, self.numbering = attributes, numbering
+        self.actions = [row.get("action", "") for row in typed]
+        self.mirror = self._mirrored_symbols()
+        self._captions_of = [list(dict.fromkeys(numbering.numbers(i.captions).tolist())) for i in items]
+        # action and field -> values that occur, as symbols, and captions that state each
+        values: dict[tuple[str, int], set[int]] = defaultdict(set)
+        stated: dict[tuple[int, int], set[int]] = defaultdict(set)
+        seen: dict[int, int] = defaultdict(int)
+        for clip, action in enumerate(self.actions):
+            row = attributes[clip]
+            if not action or items[clip].split != "train":
+                continue
+            for field in np.flatnonzero(row >= 0).tolist():
+                values[action, field].add(int(row[field]))
+            for text in self._captions_of[clip]:
+                seen[text] += 1
+                for field in range(len(FIELDS)):
+                    stated[text, field].add(int(row[field]))
+        self.values = {key: np.array(sorted(v)) for key, v in values.items() if len(v) > 1}
+        self.stated = {key: next(iter(v)) for key, v in stated.items() if len(v) == 1 and seen[key[0]] >= MIN_EVIDENCE}
+        captions: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for clip, action in enumerate(self.actions):
+            if action:
+                for text in self._captions_of[clip]:
+                    for field in range(len(FIELDS)):
+                        if (symbol := self.stated.get((text, field), -1)) >= 0:
+                            captions[action, symbol].add(text)
+        self.captions = {key: sorted(v) for key, v in captions.items()}
+        self._other_side: dict[int, int] = {}
+
+    def _mirrored_symbols(self) -> dict[int, int]:
+        """Symbol -> that of the mirror image, of those that change."""
+        out, actions = {}, set(self.actions)
+        for field in ("action", *SIDED):
+            for value in sorted(actions) if field == "action" else VALUES[field]:
+                other = mirrored({field: value})[field]
+                if other != value and (field != "action" or other in actions):
+                    out[self.numbering.symbol(f"{field}={value}")] = self.numbering.symbol(f"{field}={other}")
+        return out
+
+    def mirrored_captions(self) -> None:
+        """Give a number to every caption with its sides exchanged."""
+        for text in {t for clip in self._captions_of for t in clip}:
+            self._mirrored_text(text)
+
+    def _mirrored_text(self, text: int) -> int:
+        """The text with sides exchanged, itself where it names none."""
+        if text not in self._other_side:
+            other = mirror_text(self.numbering.texts[text])
+            (self._other_side[text],) = self.numbering.numbers([other]).tolist()
+        return self._other_side[text]
+
+    def __call__(
+        self, clips: np.ndarray, symbols: np.ndarray, text: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        out, words, possible = symbols.copy(), np.full(len(clips), -1, np.int64), np.zeros(len(clips), bool)
+        drawn = rng.random((len(clips), 3))
+        quality = FIELDS.index("quality")
+        for n, clip in enumerate(clips.tolist()):
+            action, row = self.actions[clip], symbols[n].tolist()
+            sided = any(s in self.mirror for s in row)
+            fields = [f for f, s in enumerate(row) if f not in (0, quality) and s >= 0 and (action, f) in self.values]
+            fields = [f for f in fields if row[f] not in self.mirror]
+            choices = [*fields, *([-1] * max(1, len(fields)) if sided else [])]  # a side in half of the prompts
+            if not choices:
+                continue
+            possible[n] = True
+            field = choices[int(drawn[n, 0] * len(choices))]
+            if field < 0:
+                out[n] = [self.mirror.get(s, s) for s in row]
+                words[n] = self._mirrored_text(int(text[n]))
+                continue
+            others = self.values[action, field]
+            others = others[others != row[field]]
+            out[n, field] = others[int(drawn[n, 1] * len(others))]
+            if self.stated.get((int(text[n]), field), -1) == row[field]:
+                words[n] = self._caption(clip, field, int(out[n, field]), drawn[n, 2])
+        return out, words, possible
+
+    def _caption(self, clip: int, field: int, symbol: int, u: float) -> int:
+        """A caption that states a symbol and nothing else that the clip does not show; -1 where there is none."""
+        captions = self.captions.get((self.actions[clip], symbol), [])
+        first = int(u * len(captions))
+        fitting = (c for c in (*captions[first:], *captions[:first]) if not self._contradicts(c, clip, field))
+        return next(fitting, -1)
+
+    def _contradicts(self, caption: int, clip: int, field: int) -> bool:
+        """Whether a caption states the other side, or another value of `PLAIN_WORDS`, than the clip shows."""
+        for f, shown in enumerate(self.attributes[clip].tolist()):
+            stated = self.stated.get((caption, f), -1)
+            if f != field and stated >= 0 and shown >= 0 and stated != shown and (
+                self.mirror.get(stated) == shown or FIELDS[f] in PLAIN_WORDS
+            ):  # fmt: skip
+                return True
+        return False
