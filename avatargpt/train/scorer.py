@@ -322,7 +322,7 @@ def pairs_of(
     attributes = numbered(typed, texts)
     exchange = Exchange(clips, typed, attributes, texts)
     exchange.mirrored_captions()
-    plain = np.array(texts.columns) < 0
+    plain = np.isin(np.arange(len(texts.texts)), attributes, invert=True)
     vectors = np.zeros((len(plain), 384), np.float32)
     vectors[plain] = grounder.sentence([t for t, p in zip(texts.texts, plain, strict=True) if p])
     classes = np.array([names.setdefault(f"{clip_class(c)}|{c.style}", len(names)) for c in clips])
