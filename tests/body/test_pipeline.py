@@ -232,7 +232,7 @@ def test_clips_that_miss_their_action_are_sampled_together(gpt: AvatarGPT, monke
         return candidates.sample_candidates(model, captions, *args)
 
     monkeypatch.setattr(generate, "violates", lambda motion, spec: True)
-    monkeypatch.setattr(BodyModel, "motion_fit", lambda self, motions, texts: [float("jump" in t) for t in texts])
+    monkeypatch.setattr(BodyModel, "motion_fit", lambda self, motions, texts, _: [float("jump" in t) for t in texts])
     monkeypatch.setattr(generate, "sample_candidates", sample)
     clips = gpt.body.generation._clips(parts, codes, config)
     assert rounds == [["a person walks"] * 2, ["they jump"] * 2] and [len(m) for m, _ in clips] == [16, 16]
