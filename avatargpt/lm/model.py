@@ -31,8 +31,13 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    BaseModelOutputWithPastAndCrossAttentions,
+    Seq2SeqLMOutput,
+)
 
+from avatargpt.lm.fused import stack
 from avatargpt.lm.network import TIED, CodeAdapter, Extra, Heads, Network
 from avatargpt.lm.shape import IGNORED, TEXT, NetworkShape, Shape, read_small
 from avatargpt.lm.text_encoder import SPIECE, TextTokenizer
@@ -165,7 +170,8 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         encoder_outputs: Any = None, past_key_values: Any = None, labels: Tensor | None = None,
         use_cache: bool | None = None, head: Heads = TEXT, residual_codes: Tensor | None = None,
         extra_embeddings: Sequence[Extra] | None = None, remaining: Tensor | None = None,
-        length: Tensor | None = None, label_smoothing: float = 0.0, full_logits: bool | None = None, **kwargs: Any,
+        length: Tensor | None = None, label_smoothing: float = 0.0, full_logits: bool | None = None,
+        longest: int | None = None, **kwargs: Any,
     ) -> AvatarGPTOutput:
         """Teacher-forced or one-step forward: `loss` (mean over labels), `token_loss`, `logits` (or None), `hidden`.
 
@@ -175,6 +181,7 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
             labels: (B, L) in the one id space, -100 = ignored; `decoder_input_ids` follow by `shift_right`.
             head: one head, or one per row (names, or indices into `config.heads`).
             remaining: (B, L) number of remaining motion tokens before each prediction, below 0 = unknown.
+            longest: see `inputs`.
             length: (B,) instead of `remaining`: the number at decoder position t is length - t (below 0: unknown).
             full_logits: logits over the one id space with -inf outside the head; default: when there are no
                 labels. False without labels: (B, L, n) of the head's own block.
@@ -182,7 +189,7 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         # the encoder runs once; generation passes its states on
         if encoder_outputs is None:
             assert input_ids is not None
-            states, attention_mask = self.encode(input_ids, attention_mask, residual_codes, extra_embeddings)
+            states, attention_mask = self.encode(input_ids, attention_mask, residual_codes, extra_embeddings, longest)
             encoder_outputs = BaseModelOutput(last_hidden_state=states)
         states = encoder_outputs[0]
         names = self.head_names(head, len(states))
@@ -196,11 +203,16 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
             start = int(past_key_values.get_seq_length()) if past_key_values is not None else 0
             at = torch.arange(start, start + decoder_input_ids.shape[1], device=length.device)
             remaining = torch.where(length[:, None] < 0, -1, (length[:, None] - at).clamp(min=0))
-        decoded = self.decoder(
-            inputs_embeds=self.embed_decoder(decoder_input_ids, remaining), attention_mask=decoder_attention_mask,
-            encoder_hidden_states=states, encoder_attention_mask=attention_mask, past_key_values=past_key_values,
-            use_cache=use_cache, **{k: v for k, v in kwargs.items() if k.startswith("output_")},
-        )
+        vectors = self.embed_decoder(decoder_input_ids, remaining)
+        if self.fused and labels is not None:
+            hidden = stack(self.decoder, self.config, True, vectors, decoder_attention_mask, states, attention_mask)
+            decoded = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=hidden)
+        else:
+            decoded = self.decoder(
+                inputs_embeds=vectors, attention_mask=decoder_attention_mask, encoder_hidden_states=states,
+                encoder_attention_mask=attention_mask, past_key_values=past_key_values, use_cache=use_cache,
+                **{k: v for k, v in kwargs.items() if k.startswith("output_")},
+            )
         hidden = decoded.last_hidden_state
         loss: Tensor | None = None
         token_loss: Tensor | None = None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avatargpt.lm.fused import stack
 from avatargpt.lm.residual_decoder import ResidualDecoder, ResidualLevels
 from avatargpt.lm.shape import IGNORED, TEXT, NetworkShape, Shape, length_boundaries
 from avatargpt.lm.t5 import Stack
@@ -114,6 +115,7 @@ class Network(ResidualLevels):
     extra: nn.ModuleDict
     heads: nn.ModuleDict
     countdown: LengthConditioning | None
+    fused = False  # run by `avatargpt.lm.fused`: training without dropout
     even = 1  # encoder lengths are padded up to a multiple: training prepares kernels once per shape
 
     def _add_parts(self, config: Shape) -> None:
@@ -166,13 +168,18 @@ class Network(ResidualLevels):
         """
         text = ids < self.config.vocab_size
         out = self.shared(torch.where(text, ids, self.config.pad_token_id or 0))
-        if not self.codes or bool(text.all()):
+        on_cpu = ids.device.type == "cpu"
+        if not self.codes or (on_cpu and bool(text.all())):
             return out
         # ids of a modality's block are replaced by the adapter's vectors
         for name, adapter in self.codes.items():
             first = self.config.first_id(name)
             inside = (ids >= first) & (ids < first + self.config.size(name))
-            if bool(inside.any()):
+            if not on_cpu:  # at all places: a device would have to be asked which ones they are
+                local = (ids - first).clamp(0, self.config.size(name) - 1).flatten()
+                rows = adapter(local, None if residual_codes is None else residual_codes.flatten(0, 1))
+                out = torch.where(inside[..., None], rows.unflatten(0, ids.shape).to(out.dtype), out)
+            elif bool(inside.any()):
                 residual = None if residual_codes is None else residual_codes[inside]
                 out[inside] = adapter(ids[inside] - first, residual).to(out.dtype)
         return out
@@ -187,7 +194,7 @@ class Network(ResidualLevels):
 
     def inputs(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
-        extra_embeddings: Sequence[Extra] | None = None,
+        extra_embeddings: Sequence[Extra] | None = None, longest: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Inputs of the encoder: vectors (B, S, d_model) and their mask (B, S) int64, S of the longest row.
 
@@ -195,6 +202,7 @@ class Network(ResidualLevels):
             input_ids: (B, L). attention_mask: (B, L), 1 = token; None: everything but padding ids.
             residual_codes: see `embed`.
             extra_embeddings: (vectors (B, G, width), mask (B, G), adapter name) each, put behind the tokens.
+            longest: inputs of the longest row, where that is known.
         """
         mask = input_ids.ne(self.config.pad_token_id or 0) if attention_mask is None else attention_mask
         parts, masks = [self.embed(input_ids, residual_codes)], [mask.long()]
@@ -207,18 +215,21 @@ class Network(ResidualLevels):
         if len(parts) > 1:
             # Padding goes to the end of each row: relative positions, hence answers, then do not depend on how far
             # the other rows of the batch made the parts grow.
-            longest = -(-max(int(full.sum(1).max()), 1) // self.even) * self.even
-            order = torch.argsort(full, dim=1, descending=True, stable=True)[:, :longest]
+            count = int(full.sum(1).max()) if longest is None else longest
+            width = -(-max(count, 1) // self.even) * self.even
+            order = torch.argsort(full, dim=1, descending=True, stable=True)[:, :width]
             full = full.gather(1, order)
             vectors = vectors.gather(1, order[..., None].expand(-1, -1, vectors.shape[-1]))
         return vectors, full
 
     def encode(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
-        extra_embeddings: Sequence[Extra] | None = None,
+        extra_embeddings: Sequence[Extra] | None = None, longest: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run the encoder over `inputs`: states (B, S, d_model) and their mask (B, S) int64."""
-        vectors, mask = self.inputs(input_ids, attention_mask, residual_codes, extra_embeddings)
+        vectors, mask = self.inputs(input_ids, attention_mask, residual_codes, extra_embeddings, longest)
+        if self.fused:
+            return stack(self.encoder, self.config, False, vectors, mask), mask
         return self.encoder(inputs_embeds=vectors, attention_mask=mask).last_hidden_state, mask
 
     def head_names(self, head: Heads, batch: int) -> str | list[str]:
@@ -267,6 +278,14 @@ class Network(ResidualLevels):
             target = torch.where(labelled, labels - self.config.first_id(names), IGNORED)
             return F.cross_entropy(logits.mT, target, ignore_index=IGNORED, reduction="none")
         loss = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
+        if labels.device.type != "cpu" and not smoothing:  # all positions: a device would have to be asked for others
+            for name in [names] if isinstance(names, str) else list(dict.fromkeys(names)):
+                rows = torch.tensor([name in (n, names) for n in ([names] if isinstance(names, str) else names)])
+                target = (labels - self.config.first_id(name)).masked_fill(~labelled, IGNORED)
+                target = target.masked_fill(~rows.to(labels.device)[:, None], IGNORED)
+                logits = self.head_logits(hidden, name).float()
+                loss = loss + F.cross_entropy(logits.mT, target, ignore_index=IGNORED, reduction="none")
+            return loss
         # each head computes logits for its labelled positions alone
         for name in [names] if isinstance(names, str) else list(dict.fromkeys(names)):
             at = labelled

@@ -49,6 +49,17 @@ class Norm(nn.Module):
         return self.weight * x.to(self.weight.dtype)
 
 
+def bucket_of(distance: Tensor, decoder: bool, buckets: int, farthest: int) -> Tensor:
+    """Row of the bias table for key minus query: exact when near, logarithmic up to the farthest distance."""
+    buckets = buckets if decoder else buckets // 2
+    first = torch.zeros_like(distance) if decoder else (distance > 0).long() * buckets
+    distance = -distance.clamp(max=0) if decoder else distance.abs()
+    exact = buckets // 2
+    rate = torch.log(distance.float() / exact) / math.log(farthest / exact)
+    far = (exact + (rate * (buckets - exact)).long()).clamp(max=buckets - 1)
+    return first + torch.where(distance < exact, distance, far)
+
+
 class Attention(nn.Module):
     """Attention without scaling; its scores get the position bias of the stack's first layer."""
 
@@ -62,23 +73,13 @@ class Attention(nn.Module):
         if biased:
             self.relative_attention_bias = nn.Embedding(self.buckets, c.num_heads)
 
-    def _bucket(self, distance: Tensor) -> Tensor:
-        """Row of the bias table for key minus query: exact when near, logarithmic up to the farthest distance."""
-        buckets = self.buckets if self.decoder else self.buckets // 2
-        first = torch.zeros_like(distance) if self.decoder else (distance > 0).long() * buckets
-        distance = -distance.clamp(max=0) if self.decoder else distance.abs()
-        exact = buckets // 2
-        rate = torch.log(distance.float() / exact) / math.log(self.farthest / exact)
-        far = (exact + (rate * (buckets - exact)).long()).clamp(max=buckets - 1)
-        return first + torch.where(distance < exact, distance, far)
-
     def compute_bias(
         self, query_length: int, key_length: int, device: torch.device | None = None, past_seen_tokens: int = 0
     ) -> Tensor:
         """(1, H, queries, keys) bias of the scores; the first query stands at position `past_seen_tokens`."""
         queries = torch.arange(query_length, device=device)[:, None] + past_seen_tokens
         distance = torch.arange(key_length, device=device)[None] - queries
-        bias: Tensor = self.relative_attention_bias(self._bucket(distance))
+        bias: Tensor = self.relative_attention_bias(bucket_of(distance, self.decoder, self.buckets, self.farthest))
         return bias.permute(2, 0, 1)[None]
 
     def forward(self, x: Tensor, states: Tensor, bias: Tensor | None) -> Tensor:

@@ -173,6 +173,8 @@ class LanguageStage(Stage):
             model.refiners.requires_grad_(True)
         self._freeze_unreached(model)
         model.even = EVEN
+        plain = not hasattr(model, "peft_config") and not model.config.dropout_rate and not t.checkpointing
+        model.fused = plain and runtime.device.type != "cpu"
         self.network = self.model = model
         self.module = LanguageObjective(model, t, runtime)
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)

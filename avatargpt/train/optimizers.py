@@ -46,23 +46,22 @@ class Muon(torch.optim.Muon):
         if closure is not None:
             raise ValueError("closures are not supported")
         for group in self.param_groups:
-            shapes: dict[torch.Size, list[tuple[torch.nn.Parameter, torch.Tensor]]] = {}
+            shapes: dict[torch.Size, list[torch.nn.Parameter]] = {}
             for p in group["params"]:
-                if (grad := p.grad) is None:
-                    continue
-                state = self.state[p]
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(p)
-                state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
+                if p.grad is not None:
+                    shapes.setdefault(p.shape, []).append(p)
+                    if "momentum_buffer" not in self.state[p]:
+                        self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            for shape, parameters in shapes.items():
+                grads: Any = [p.grad for p in parameters]
+                momenta = [self.state[p]["momentum_buffer"] for p in parameters]
+                torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
                 # Nesterov momentum.
-                update = torch.lerp(grad, state["momentum_buffer"], group["momentum"])
-                shapes.setdefault(p.shape, []).append((p, update))
-            for shape, entries in shapes.items():
+                updates = torch.stack(torch._foreach_lerp(grads, momenta, group["momentum"]))
                 # the root mean square of AdamW's steps: Liu et al. 2025, eq. 4
                 size = float(group["lr"]) * 0.2 * max(shape) ** 0.5
-                directions = orthogonalised(torch.stack([u for _, u in entries]))
-                for (p, _), update in zip(entries, directions, strict=True):
-                    p.mul_(1 - float(group["lr"]) * group["weight_decay"]).sub_(update, alpha=size)
+                torch._foreach_mul_(parameters, 1 - float(group["lr"]) * group["weight_decay"])
+                torch._foreach_sub_(parameters, list(orthogonalised(updates).unbind()), alpha=size)
 
 
 class MuonAdamW(torch.optim.Optimizer):

@@ -1,12 +1,14 @@
 """The id space, the heads and their losses, embeddings, the refiner."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
-from avatargpt.lm.shape import length_boundaries
+from avatargpt.lm.shape import IGNORED, length_boundaries
+from tests.devices import SECOND, second_device
 from vqvae.errors import UserError
 
 
@@ -197,3 +199,48 @@ def test_bfloat16_autocast_trains(ids: torch.Tensor, tiny_model) -> None:
         out = model(ids, labels=torch.full((5, 4), 70), head="body", length=torch.full((5,), 3))
     out.loss.backward()
     assert torch.isfinite(out.loss) and model.codes["body"].linear.weight.grad is not None
+
+
+def _mixed(model: AvatarGPTModel, ids: torch.Tensor) -> dict[str, Any]:
+    """A batch of answers in words and in motion, with motion and sentence states in its prompts."""
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.randint(2, 60, (5, 6), generator=generator)
+    labels[2:] = torch.randint(60, 84, (3, 6), generator=generator)
+    labels[1, 4:] = labels[4, 2:] = IGNORED
+    states = torch.randn(5, 4, 12, generator=generator)
+    mask = (torch.arange(4) < torch.tensor([4, 0, 2, 1, 3])[:, None]).long()
+    return {
+        "input_ids": ids, "attention_mask": ids.ne(0).long(), "labels": labels,
+        "residual_codes": torch.randint(-1, 24, (5, 17, 3), generator=generator),
+        "length": torch.tensor([3, -1, 6, 6, 2]),
+        "extra_embeddings": [(states, mask, "grounding")], "head": ["text", "text", "body", "body", "body"],
+    }  # fmt: skip
+
+
+def test_fused_stacks_give_the_library_s_losses(tiny_model, ids: torch.Tensor) -> None:
+    losses, gradients = [], []
+    for fused in (False, True):
+        model = tiny_model(3)
+        model.fused = fused
+        token_loss = model(**_mixed(model, ids)).token_loss
+        token_loss.sum().backward()
+        losses.append(token_loss.detach())
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(losses[0], losses[1], atol=1e-5, rtol=1e-5)
+    assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 40
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], atol=2e-5, rtol=1e-4, msg=name)
+
+
+def test_a_device_computes_the_same_losses(tiny_model, ids: torch.Tensor) -> None:
+    model = tiny_model(3)
+    batch = _mixed(model, ids)
+    with torch.no_grad():
+        expected = model(**batch).token_loss
+        with second_device():
+            model.fused = True
+            model.to(SECOND)
+            there = {k: v.to(SECOND) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+            there["extra_embeddings"] = [(s.to(SECOND), m.to(SECOND), n) for s, m, n in batch["extra_embeddings"]]
+            loss = model(**there, longest=20).token_loss.cpu()
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)

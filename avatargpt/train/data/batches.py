@@ -49,7 +49,7 @@ class Batch:
         """The rows with numbers `chosen`, padded, in host memory; rows without labels fill up to a `multiple`."""
         real = len(chosen)
         chosen = np.concatenate([chosen, np.repeat(chosen[:1], _even(real, multiple) - real)])
-        config = examples.config
+        config, heads = examples.config, examples.config.heads
         pad_id = config.pad_token_id or 0
         starts, sources, targets = rows.starts[chosen], rows.sources[chosen], rows.targets[chosen]
         width = _even(int(sources.max()), EVEN)
@@ -72,6 +72,7 @@ class Batch:
             states, state_mask = _states(ground, examples, grounder)
             inputs["extra_embeddings"] = [(states, state_mask, "grounding")]
             read += state_mask.sum(1).numpy()
+        inputs["longest"] = int(read.max())
         # Answers are shorter than prompts: half of EVEN wastes less and still gives few shapes.
         length = _even(int(targets.max()), EVEN // 2)
         labels = padded(rows.answers, rows.answer_starts[chosen], targets, length, IGNORED)
@@ -87,17 +88,17 @@ class Batch:
         written = targets.copy()
         written[real:] = 0
         return cls(
-            inputs, [config.heads[h] for h in rows.head[chosen]], torch.from_numpy(labels),
+            inputs, [heads[h] for h in rows.head[chosen]], torch.from_numpy(labels),
             torch.from_numpy(rows.length[chosen]), torch.zeros(0), [examples.tasks[t] for t in rows.task[chosen]],
             np.where(positive >= 0, position[positive], -1), read, written, gathered,
         )  # fmt: skip
 
     def pinned(self) -> Batch:
         """The same in memory that a GPU reads while it computes."""
-        return replace(
-            self, inputs={k: v.pin_memory() for k, v in self.inputs.items()}, labels=self.labels.pin_memory(),
-            length=self.length.pin_memory(), places={k: v.pin_memory() for k, v in self.places.items()},
-        )  # fmt: skip
+        inputs = {k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in self.inputs.items()}
+        places = {k: v.pin_memory() for k, v in self.places.items()}
+        labels, length = self.labels.pin_memory(), self.length.pin_memory()
+        return replace(self, inputs=inputs, labels=labels, length=length, places=places)
 
     def to(self, device: torch.device, table: torch.Tensor, states: torch.Tensor | None = None) -> Batch:
         """On a device, with what is gathered there.
@@ -127,6 +128,8 @@ def _even(count: int, multiple: int) -> int:
 
 
 def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, int):
+        return value
     if isinstance(value, torch.Tensor):
         return value.to(device, non_blocking=True)
     return [(vectors.to(device), mask.to(device), name) for vectors, mask, name in value]
