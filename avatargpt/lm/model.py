@@ -205,8 +205,8 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
             remaining = torch.where(length[:, None] < 0, -1, (length[:, None] - at).clamp(min=0))
         vectors = self.embed_decoder(decoder_input_ids, remaining)
         if self.fused and labels is not None:
-            hidden = stack(self.decoder, self.config, True, vectors, decoder_attention_mask, states, attention_mask)
-            decoded = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=hidden)
+            last = stack(self.decoder, self.config, True, vectors, decoder_attention_mask, states, attention_mask)
+            decoded: Any = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=last)
         else:
             decoded = self.decoder(
                 inputs_embeds=vectors, attention_mask=decoder_attention_mask, encoder_hidden_states=states,

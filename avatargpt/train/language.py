@@ -16,7 +16,7 @@ from avatargpt.lm.checkpoint import load_model, save_model, start_from_t5, with_
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
 from avatargpt.lm.shape import IGNORED
 from avatargpt.lm.text_encoder import SPIECE, ResidentStates, SentenceGrounder, TextTokenizer
-from avatargpt.train.data.batches import EVEN, Batch, Pool, Prefetch, StepShare, share_of, work_of
+from avatargpt.train.data.batches import EVEN, Batch, Pool, Prefetch, StepShare, work_of
 from avatargpt.train.data.corpus import folders_of, read_codes, read_tokenizers, text_corpus
 from avatargpt.train.data.examples import ExampleOptions, Examples, Rows
 from avatargpt.train.data.judged_answers import lessons
@@ -159,15 +159,21 @@ class LanguageStage(Stage):
         rows = runtime.share(t.batch, "train")
         if rows % t.accumulate:
             raise UserError(f"train: accumulate: {t.accumulate} for {rows} rows; accepted: what divides them")
-        self.pool = Pool(examples, t.seed, t.pool, t.batch, t.end, t.workers)
+        workers = t.workers if t.accumulate == 1 else 0  # whose batches are whole steps
+        refiners = model.refiners.keys() if t.refiner_weight else ()
+        place = runtime.rank, runtime.world
+        self.pool = Pool(
+            examples, t.seed, t.pool, t.batch, t.end, workers, refiners, t.refiner_rows, place
+        )  # fmt: skip
         self._prepared: Prefetch[StepContext, tuple[StepShare, Batch]] = Prefetch(self._drawn)
         torch.nn.Module.to(model, runtime.device)
         self.codes = torch.from_numpy(examples.clips.codes).to(runtime.device)
         # On a GPU all states fit and are computed in seconds; on a CPU they come from the ground stage.
-        self.grounder: SentenceGrounder | ResidentStates | None = grounder
+        self.grounder = grounder
+        self.states: ResidentStates | None = None
         if grounder is not None and runtime.device.type != "cpu":
-            self.grounder = ResidentStates(grounder, examples.wording.texts, runtime.device)
-            self.grounder.add(np.arange(len(examples.wording.texts)))
+            self.states = ResidentStates(grounder, examples.wording.texts, runtime.device)
+            self.states.add(np.arange(len(examples.wording.texts)))
         if t.refiner_only:
             model.requires_grad_(False)
             model.refiners.requires_grad_(True)
@@ -204,29 +210,29 @@ class LanguageStage(Stage):
 
     def batch(self, source: Examples, rows: Rows, chosen: np.ndarray) -> Batch:
         """Rows of training or validation on this process's device."""
-        grounder, codes = self.grounder, self.codes
+        states, codes = self.states, self.codes
         if source is not self.examples:  # its texts and clips have numbers of their own
             codes = torch.from_numpy(source.clips.codes).to(self.runtime.device)
-            if isinstance(grounder, ResidentStates):
-                grounder = ResidentStates(grounder.grounder, source.wording.texts, self.runtime.device)
-        return self._placed(Batch.of(rows, chosen, source, grounder, EVEN), codes, grounder)
+            if states is not None:
+                states = ResidentStates(states.grounder, source.wording.texts, self.runtime.device)
+        batch = Batch.of(rows, chosen, source, None if states else self.grounder, EVEN)
+        return self._placed(batch if states is None else batch.grounded(states), codes, states)
 
-    def _placed(self, batch: Batch, codes: torch.Tensor, grounder: SentenceGrounder | ResidentStates | None) -> Batch:
-        return batch.to(self.runtime.device, codes, grounder.states if isinstance(grounder, ResidentStates) else None)
+    def _placed(self, batch: Batch, codes: torch.Tensor, states: ResidentStates | None) -> Batch:
+        return batch.to(self.runtime.device, codes, None if states is None else states.states)
 
     def _drawn(self, context: StepContext) -> tuple[StepShare, Batch]:
         """The share of a step and its rows in host memory."""
-        refiners = self.model.refiners.keys() if self.schedule.refiner_weight else ()
-        rows, step = self.pool.step(context.step)
-        share = share_of(rows, step, self.examples, context, refiners, self.schedule.refiner_rows)
-        batch = Batch.of(rows, share.chosen, self.examples, self.grounder, EVEN)
+        share, batch = self.pool.prepared(context, None if self.states else self.grounder)
+        if self.states is not None:
+            batch = batch.grounded(self.states)
         return share, batch if self.runtime.device.type == "cpu" else batch.pinned()
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         # On a CPU the cores compute: a thread would only take their time.
         ahead = self.runtime.device.type != "cpu"
         share, batch = self._prepared.get(context, context.following(self.schedule.end) if ahead else None)
-        batch = self._placed(batch, self.codes, self.grounder)
+        batch = self._placed(batch, self.codes, self.states)
         self.work += work_of(batch, self.model)
         parts = module(batch, share)
         return parts.pop("total"), parts

@@ -53,6 +53,7 @@ class Muon(torch.optim.Muon):
                     if "momentum_buffer" not in self.state[p]:
                         self.state[p]["momentum_buffer"] = torch.zeros_like(p)
             for shape, parameters in shapes.items():
+                weights: Any = parameters
                 grads: Any = [p.grad for p in parameters]
                 momenta = [self.state[p]["momentum_buffer"] for p in parameters]
                 torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
@@ -60,8 +61,8 @@ class Muon(torch.optim.Muon):
                 updates = torch.stack(torch._foreach_lerp(grads, momenta, group["momentum"]))
                 # the root mean square of AdamW's steps: Liu et al. 2025, eq. 4
                 size = float(group["lr"]) * 0.2 * max(shape) ** 0.5
-                torch._foreach_mul_(parameters, 1 - float(group["lr"]) * group["weight_decay"])
-                torch._foreach_sub_(parameters, list(orthogonalised(updates).unbind()), alpha=size)
+                torch._foreach_mul_(weights, 1 - float(group["lr"]) * group["weight_decay"])
+                torch._foreach_sub_(weights, list(orthogonalised(updates).unbind()), alpha=size)
 
 
 class MuonAdamW(torch.optim.Optimizer):

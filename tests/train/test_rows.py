@@ -15,7 +15,7 @@ from avatargpt.lm.shape import IGNORED
 from avatargpt.lm.text_encoder import ResidentStates, SentenceGrounder, TextTokenizer
 from avatargpt.train.data.batches import Batch, Pool, share_of
 from avatargpt.train.data.clip_tables import LONGEST, clip_attributes
-from avatargpt.train.data.examples import CONTEXT, STRETCH, ExampleOptions, Examples, Rows
+from avatargpt.train.data.examples import CONTEXT, STRETCH, ExampleOptions, Examples
 from avatargpt.train.data.prompts import Wording
 from avatargpt.train.data.ragged import Growing, padded, places
 from avatargpt.train.language import LanguageObjective, LanguageTraining
@@ -353,6 +353,7 @@ def test_a_batch_holds_its_rows(text: TextTokenizer) -> None:
     share = share_of(rows, order, examples, StepContext(0, 0, 1, 0), ["body"], 0.5)
     table, host = torch.from_numpy(examples.clips.codes), torch.device("cpu")
     batch = Batch.of(rows, share.chosen, examples, RandomGrounder()).to(host, table)  # type: ignore[arg-type]
+    assert batch.inputs["longest"] == batch.read.max() and set(batch.ground) == set(rows.ground[share.chosen])
     read, (states, mask, name) = rows_of(examples, rows), batch.inputs["extra_embeddings"][0]
     assert name == "grounding" and states.shape[:2] == mask.shape
     for b, n in enumerate(share.chosen.tolist()):
@@ -380,7 +381,7 @@ def test_a_batch_gathers_states_on_the_device(text: TextTokenizer) -> None:
     rows, order = Pool(examples, 0, 1, 24).step(0)
     table, resident = torch.from_numpy(examples.clips.codes), ResidentStates(encoder, examples.wording.texts, host)
     resident.add(np.arange(4))
-    gathered = Batch.of(rows, order, examples, resident).to(host, table, resident.states)
+    gathered = Batch.of(rows, order, examples).grounded(resident).to(host, table, resident.states)
     expected = Batch.of(rows, order, examples, encoder).to(host, table)
     (states, mask, name), (read, read_mask, _) = (b.inputs["extra_embeddings"][0] for b in (gathered, expected))
     assert name == "grounding" and torch.equal(mask, read_mask) and int(mask.sum()) > 0
@@ -390,17 +391,23 @@ def test_a_batch_gathers_states_on_the_device(text: TextTokenizer) -> None:
     assert gathered.written.sum() == int((gathered.labels != IGNORED).sum())
 
 
-def test_processes_make_the_same_rows(text: TextTokenizer) -> None:
-    pools = [Pool(examples_of(text, attributes=1.0, contrast=1.0), 3, 2, 12, 8, workers) for workers in (0, 2)]
+def test_processes_prepare_the_same_batches(text: TextTokenizer) -> None:
+    pools = [
+        Pool(examples_of(text, attributes=1.0, contrast=1.0), 3, 2, 12, 8, workers, ["body"], 0.5, (1, 2))
+        for workers in (0, 2)
+    ]
     for step in range(8):
-        (rows, order), (other, same) = (pool.step(step) for pool in pools)
-        assert order.tolist() == same.tolist()
-        for field in fields(Rows):
-            if field.name != "ground":
-                assert np.array_equal(getattr(rows, field.name), getattr(other, field.name)), field.name
-        texts, other_texts = (p.examples.wording.texts for p in pools)
-        assert [texts[g] for g in rows.ground if g >= 0] == [other_texts[g] for g in other.ground if g >= 0]
-        assert (rows.ground < 0).tolist() == (other.ground < 0).tolist()
+        context = StepContext(step, 1, 2, 3)
+        (share, batch), (same, other) = (pool.prepared(context) for pool in pools)
+        for field in fields(share):
+            assert np.array_equal(getattr(share, field.name), getattr(same, field.name)), field.name
+        assert batch.inputs.keys() == other.inputs.keys() and batch.places.keys() == other.places.keys()
+        for name, value in {**batch.inputs, **batch.places}.items():
+            assert np.array_equal(value, (other.inputs | other.places)[name]), name
+        assert torch.equal(batch.labels, other.labels) and (batch.heads, batch.tasks) == (other.heads, other.tasks)
+        texts = [[p.examples.wording.texts[g] if g >= 0 else "" for g in b.ground] for p, b in
+                 zip(pools, (batch, other), strict=True)]  # fmt: skip
+        assert texts[0] == texts[1] and any(texts[0])
     pools[1].close()
 
 

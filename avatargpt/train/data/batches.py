@@ -39,11 +39,12 @@ class Batch:
     positive: np.ndarray  # (B,) the row of the batch whose answer a prompt does not fit, -1 = it fits
     read: np.ndarray  # (B,) tokens and states that are read. written: (B,) labels, both without padding
     written: np.ndarray
+    ground: np.ndarray  # (B,) numbers of the texts that the sentence encoder reads, -1 = none
     places: dict[str, torch.Tensor] = field(default_factory=dict)  # what a device gathers from its tables
 
     @classmethod
     def of(
-        cls, rows: Rows, chosen: np.ndarray, examples: Examples, grounder: SentenceGrounder | ResidentStates | None,
+        cls, rows: Rows, chosen: np.ndarray, examples: Examples, grounder: SentenceGrounder | None = None,
         multiple: int = 1,
     ) -> Batch:  # fmt: skip
         """The rows with numbers `chosen`, padded, in host memory; rows without labels fill up to a `multiple`."""
@@ -63,12 +64,7 @@ class Batch:
         if (places >= 0).any():
             gathered["residual_codes"] = torch.from_numpy(places)
         ground = rows.ground[chosen]
-        if isinstance(grounder, ResidentStates):
-            if (ground >= 0).any():
-                at, mask = grounder.places(ground, EVEN)
-                gathered["grounding"], gathered["grounding_mask"] = torch.from_numpy(at), torch.from_numpy(mask)
-                read += mask.sum(1)
-        elif grounder is not None and (ground >= 0).any():
+        if grounder is not None and (ground >= 0).any():
             states, state_mask = _states(ground, examples, grounder)
             inputs["extra_embeddings"] = [(states, state_mask, "grounding")]
             read += state_mask.sum(1).numpy()
@@ -90,8 +86,17 @@ class Batch:
         return cls(
             inputs, [heads[h] for h in rows.head[chosen]], torch.from_numpy(labels),
             torch.from_numpy(rows.length[chosen]), torch.zeros(0), [examples.tasks[t] for t in rows.task[chosen]],
-            np.where(positive >= 0, position[positive], -1), read, written, gathered,
+            np.where(positive >= 0, position[positive], -1), read, written, ground, gathered,
         )  # fmt: skip
+
+    def grounded(self, states: ResidentStates) -> Batch:
+        """With the places of the texts' states on their device."""
+        if not (self.ground >= 0).any():
+            return self
+        at, mask = states.places(self.ground, EVEN)
+        places = {**self.places, "grounding": torch.from_numpy(at), "grounding_mask": torch.from_numpy(mask)}
+        read = self.read + mask.sum(1)
+        return replace(self, read=read, places=places, inputs={**self.inputs, "longest": int(read.max())})
 
     def pinned(self) -> Batch:
         """The same in memory that a GPU reads while it computes."""
@@ -160,30 +165,37 @@ def work_of(batch: Batch, model: AvatarGPTModel) -> Work:
     return Work(int(batch.read.sum() + batch.written.sum()), (2 + share) * forward)
 
 
+Prepared = tuple["StepShare", Batch]
+
+
 class Pool:
     """Rows of every step; within a pool of steps, rows of similar lengths are put into one step.
 
-    The next pools are made during the steps of this one: by a thread, or by processes.
+    The next pools are made during the steps of this one: by a thread, or, batches included, by processes.
 
     Args:
-        steps: of a pool. rows: draws of a step, over all processes.
+        steps: of a pool. rows: draws of a step, over all processes of the run.
         end: steps of the run; None = no pool is made ahead.
         workers: processes that make pools, 0 = a thread of this one. The rows are the same with any number.
+        refiners, portion: see `share_of`. place: rank and number of this process in the run.
     """
 
     def __init__(
-        self, examples: Examples, seed: int, steps: int, rows: int, end: int | None = None, workers: int = 0
-    ) -> None:
+        self, examples: Examples, seed: int, steps: int, rows: int, end: int | None = None, workers: int = 0,
+        refiners: Collection[str] = (), portion: float = 0.0, place: tuple[int, int] = (0, 1),
+    ) -> None:  # fmt: skip
         self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
         self.seed, self.steps, self.rows, self.end = seed, steps, rows, end or 0
-        self._current: tuple[int, Rows, np.ndarray] | None = None
-        self._known = len(examples.wording.texts)  # texts with the same number in all processes
-        self._ahead: deque[tuple[int, Future[tuple[Rows, np.ndarray, dict[int, str]]]]] = deque()
+        self.refiners, self.portion, self.place = tuple(refiners), portion, place
+        self._current: tuple[int, Any] | None = None
+        self._ahead: deque[tuple[int, Future[Any]]] = deque()
         self._executor: Executor | None = None
         self.workers = workers if end else 0
         if self.workers:
             if "fork" not in multiprocessing.get_all_start_methods():
                 raise UserError(f"train: workers: {workers}; processes cannot be forked here; accepted: 0")
+            examples.clips.number_mirrored()
+            self._known = len(examples.wording.texts)  # texts with the same number in all processes
             fork = multiprocessing.get_context("fork")  # the tables of texts and codes are shared, not copied
             self._executor = ProcessPoolExecutor(self.workers, fork, _adopt, (self,))
             # All processes start now, before anything is computed on a device.
@@ -191,15 +203,33 @@ class Pool:
 
     def step(self, step: int) -> tuple[Rows, np.ndarray]:
         """The rows of a pool and (n,) numbers of the draws of one step, in the order of their lengths; the same on
-        every process (`share_of` shares them out)."""
+        every process (`share_of` shares them out). Without workers."""
+        rows, order = self._fetch(step)
+        return rows, order[step % self.steps]
+
+    def prepared(self, context: StepContext, grounder: SentenceGrounder | None = None) -> Prepared:
+        """This process's share of a part of a step, and its rows in host memory."""
+        if not self.workers:
+            rows, step = self.step(context.step)
+            share = share_of(rows, step, self.examples, context, self.refiners, self.portion)
+            return share, Batch.of(rows, share.chosen, self.examples, grounder, EVEN)
+        parts, texts = self._fetch(context.step)
+        share, batch = parts[context.step % self.steps]
+        if texts:  # texts that a process met first have a number of their own here
+            ground = batch.ground.copy()
+            for number, text in texts.items():
+                ground[batch.ground == number] = self.examples.wording.number(text)
+            batch = replace(batch, ground=ground)
+        return share, batch
+
+    def _fetch(self, step: int) -> Any:
         # A pool is a function of its first step, so that a run that resumes inside a pool makes the same one.
         first = step - step % self.steps
         if self._current is None or self._current[0] != first:
-            self._current = first, *self._fetch(first)
-        _, rows, order = self._current
-        return rows, order[step - first]
+            self._current = first, self._made_ahead(first)
+        return self._current[1]
 
-    def _fetch(self, first: int) -> tuple[Rows, np.ndarray]:
+    def _made_ahead(self, first: int) -> Any:
         if self._executor is None:
             # In the thread, too, when nothing was prepared: rows then are never made in two threads.
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="pool")
@@ -210,32 +240,33 @@ class Pool:
         ahead = 2 * self.workers or 1
         while len(self._ahead) <= ahead and (following := self._ahead[-1][0] + self.steps) < self.end:
             self._ahead.append((following, self._submit(following)))
-        rows, order, texts = self._ahead.popleft()[1].result()
-        numbers = {n: self.examples.wording.number(text) for n, text in texts.items()}
-        if any(n != number for n, number in numbers.items()):
-            ground = rows.ground.copy()
-            for n, number in numbers.items():
-                ground[rows.ground == n] = number
-            rows = replace(rows, ground=ground)
-        return rows, order
+        return self._ahead.popleft()[1].result()
 
-    def _submit(self, first: int) -> Future[tuple[Rows, np.ndarray, dict[int, str]]]:
+    def _submit(self, first: int) -> Future[Any]:
         assert self._executor is not None
         return self._executor.submit(_made, first) if self.workers else self._executor.submit(self.made, first)
 
-    def made(self, first: int) -> tuple[Rows, np.ndarray, dict[int, str]]:
-        """Rows of the pool that begins with a step, the order (steps, rows) in which they are used, and the texts of
-        `Rows.ground` that are new since processes were started."""
+    def made(self, first: int) -> tuple[Rows, np.ndarray]:
+        """Rows of the pool that begins with a step, and the order (steps, rows) in which they are used."""
         drawn = [self.mixture.draw(s, self.rows) for s in range(first, first + self.steps)]
         streams, entries = (np.concatenate(column) for column in zip(*drawn, strict=True))
         rows = self.examples.make(streams, entries, (self.seed, first, 98))
         count = len(streams)
         order = np.lexsort((rows.sources[:count], rows.targets[:count], rows.head[:count]))
         order = order.reshape(self.steps, self.rows)
-        new = np.unique(rows.ground[rows.ground >= self._known]).tolist()
-        texts = {n: self.examples.wording.texts[n] for n in new} if self.workers else {}
         # Sorted steps would take all short rows first; their order is random again.
-        return rows, order[generator(self.seed, first, 99).permutation(self.steps)], texts
+        return rows, order[generator(self.seed, first, 99).permutation(self.steps)]
+
+    def batches(self, first: int) -> tuple[list[Prepared], dict[int, str]]:
+        """Shares and batches of the pool's steps, and texts that are new since the processes were started."""
+        rows, order = self.made(first)
+        out = []
+        for n, step in enumerate(order):
+            context = StepContext(first + n, *self.place, self.seed)
+            share = share_of(rows, step, self.examples, context, self.refiners, self.portion)
+            out.append((share, Batch.of(rows, share.chosen, self.examples, None, EVEN)))
+        new = np.unique(rows.ground[rows.ground >= self._known]).tolist()
+        return out, {n: self.examples.wording.texts[n] for n in new}
 
     def close(self) -> None:
         """End the processes."""
@@ -255,9 +286,9 @@ def _awake(number: int) -> int:
     return number
 
 
-def _made(first: int) -> tuple[Rows, np.ndarray, dict[int, str]]:
+def _made(first: int) -> tuple[list[Prepared], dict[int, str]]:
     assert _pool is not None
-    return _pool.made(first)
+    return _pool.batches(first)
 
 
 REFINED, FORGOTTEN = 7, 8  # seeds of draws beside the rows themselves
@@ -271,7 +302,7 @@ class StepShare:
     `times`. Its mean over parts and processes, which engines take, is the mean over the step.
 
     Attributes:
-        rows: of the pool. chosen: (B,) numbers of this share's, those that deny another behind it.
+        chosen: (B,) numbers of this share's rows, those that deny another behind it.
         times: number of shares of the step.
         tokens: head -> labelled tokens of the full step. by_task: task -> the same. denied: denying rows of the step.
         motion: rows of the full step with an answer in motion.
@@ -281,7 +312,6 @@ class StepShare:
         forgotten: (B, T) bool: motion tokens before which the residual decoder does not see the details.
     """
 
-    rows: Rows
     chosen: np.ndarray
     times: int
     tokens: dict[str, int]
@@ -325,7 +355,7 @@ def share_of(
     place[step] = np.arange(len(step))
     forgotten = (drawn < FORGET)[place[chosen]]  # rows that deny another train no residual decoder
     return StepShare(
-        rows, chosen, context.parts * context.world, tokens, by_task, int(np.isin(rows.positive, step).sum()),
+        chosen, context.parts * context.world, tokens, by_task, int(np.isin(rows.positive, step).sum()),
         int((head != 0).sum()), answers, refined, refining[chosen], forgotten,
     )  # fmt: skip
 

@@ -203,9 +203,19 @@ class ClipTable:
             symbols (n, F); numbers of the words (n,), -1 where the words cannot be exchanged; (n,) bool, False where
             nothing can be exchanged.
         """
+        return self.exchange(clips, symbols, text, rng)
+
+    @property
+    def exchange(self) -> Exchange:
+        """Made on first use."""
         if self._exchange is None:
             self._exchange = Exchange(self.items, self.typed, self.attributes, self.wording)
-        return self._exchange(clips, symbols, text, rng)
+        return self._exchange
+
+    def number_mirrored(self) -> None:
+        """Number the words of all clips with sides exchanged, so that processes that begin now agree on them."""
+        pools = np.concatenate([p.flat for p in (self._prompts, self._everyday, self._requests)])
+        self.exchange.mirrored_texts(np.unique(pools).tolist())
 
 
 class Clauses:

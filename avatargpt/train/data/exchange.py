@@ -100,8 +100,12 @@ class Exchange:
 
     def mirrored_captions(self) -> None:
         """Give a number to every caption with its sides exchanged."""
-        for text in {t for clip in self._captions_of for t in clip}:
-            self._mirrored_text(text)
+        self.mirrored_texts(sorted({t for clip in self._captions_of for t in clip}))
+
+    def mirrored_texts(self, texts: Sequence[int]) -> None:
+        """Give numbers to texts with their sides exchanged, all at once."""
+        others = self.numbering.numbers([mirror_text(self.numbering.texts[t]) for t in texts]).tolist()
+        self._other_side |= dict(zip(texts, others, strict=True))
 
     def _mirrored_text(self, text: int) -> int:
         """The text with sides exchanged, itself where it names none."""
