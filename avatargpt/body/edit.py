@@ -12,7 +12,7 @@ from avatargpt.body import stitch
 from avatargpt.body.contact import CONTACTS, planted
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel, pick, prolonged
-from avatargpt.kinematics.measures import TOES, foot_skate, jerk
+from avatargpt.kinematics.measures import TOES, acceleration, foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import UnheededText
 from avatargpt.requests.clause_spec import MIN_KNOWN
@@ -44,6 +44,9 @@ MAX_JERK = 3 * 0.166
 corpus' 3,144 training clips, whose 99.9th is 0.47."""
 MAX_STEP = 0.59
 """Metres per frame at 20 fps: the toes' 99.99th percentile over the same frames."""
+SEAM_FRAMES, SEAM_SHARE, MIN_ACCELERATION = 5, 1.5, 0.0125
+"""Frames beside a seam whose joints may accelerate as much as this share of the given clips' 99th percentile, or, where
+these hardly move, so many metres per frame^2 at 20 fps (5 m/s^2; a third of the corpus stays below)."""
 NEIGHBOURS = 40  # frames of the given clips that are looked at
 JERK_FRAMES = 3  # that a third difference across the seam reaches
 MAX_SPEED = 4.9
@@ -181,16 +184,13 @@ class MotionEditing:
         stream = tokenizer.spec.decode(features)
         s, e = len(gap.before) * step, (len(gap.before) + len(codes)) * step
         stream = stitch.place(stream, s - 1, start, len(start) - 1)
-        stretch, after = stitch.retimed(stream.slice(s, e), gap.frames), stream.slice(e, e + 2)
+        stretch, after = stitch.retimed(stream.slice(s, e), gap.frames), stream.slice(e, e + 1)
         if gap.keep_place:
             stretch = stitch.arriving(stretch, stream.slice(s - 1, s), after, end)
-            after = stitch.place(after, 0, end, 0)
         else:
             end = stitch.place(end, 0, after, 0)
-        n = min(2, len(start), s)
-        stretch = stitch.fade_in(stretch, stream.slice(s - n, s), start.slice(len(start) - n, len(start)))
-        n = min(2, len(end), len(after))
-        stretch = stitch.fade_out(stretch, after.slice(0, n), end.slice(0, n))
+        stretch = stitch.fade_in(stretch, start.slice(max(0, len(start) - 2), len(start)))
+        stretch = stitch.fade_out(stretch, end.slice(0, 2))
         stretch = without_penetration(stretch, after=True, before=True)
         contact = features[np.linspace(s, e - 1, gap.frames).round().astype(int)][:, CONTACTS]
         return planted(stretch, contact, start, end), end
@@ -238,10 +238,8 @@ class MotionEditing:
             longer = prolonged(self.model, longer, len(tail) + tokens, caption, seed, config)
             first = len(tail) * tokenizer.downsample
             stream = stitch.place(tokenizer.decode(longer), first - 1, motion, len(motion) - 1)
-            n = min(2, len(motion), first)
-            last = motion.slice(len(motion) - n, len(motion))
-            stretch = stream.slice(first, first + frames)
-            stretches.append(stitch.fade_in(stretch, stream.slice(first - n, first), last))
+            last = motion.slice(max(0, len(motion) - 2), len(motion))
+            stretches.append(stitch.fade_in(stream.slice(first, first + frames), last))
         if request:  # then there is one
             again = options.GenerationConfig(seed=seed, best_of=best_of)
             stretches = [self._continuation(motion, stretches[0], request, caption, seconds, again)]
@@ -325,7 +323,7 @@ def frame_of(motion: Motion, second: float | None, where: str) -> Motion:
 
 
 def roughness(start: Motion, middle: Motion, end: Motion) -> float:
-    """Share of the allowed jerk or toe step that the roughest frame takes; above 1 the middle pops."""
+    """Share of the allowed jerk, toe step or acceleration at a seam of the roughest frame; above 1 the middle pops."""
     # a stretch may be as rough as recordings are, or as rough as the clips that it joins where these are rougher
     fps = middle.fps
     before = start.slice(max(0, len(start) - NEIGHBOURS), len(start)).joints
@@ -335,7 +333,14 @@ def roughness(start: Motion, middle: Motion, end: Motion) -> float:
         measure(across, fps) / max([limit, *(measure(clip, fps) for clip in (before, after))])
         for measure, limit in ((_jerk, MAX_JERK), (_step, MAX_STEP))
     ]
-    return max(shares)
+    usual = [SEAM_SHARE * float(np.percentile(_acceleration(clip, fps), 99)) for clip in (before, after)]
+    seams = [(before[-2:], middle.joints[:SEAM_FRAMES]), (middle.joints[-SEAM_FRAMES:], after[:2])]
+    seam = max(float(_acceleration(np.concatenate(frames), fps).max()) for frames in seams)
+    return max(*shares, seam / max(MIN_ACCELERATION, *usual))
+
+
+def _acceleration(joints: np.ndarray, fps: float) -> np.ndarray:
+    return acceleration(joints, fps) if len(joints) > 2 else np.zeros(1)
 
 
 def _jerk(joints: np.ndarray, fps: float) -> float:

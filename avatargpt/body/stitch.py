@@ -1,7 +1,8 @@
 """Joins a decoded stretch of motion to the real frames around it, without a jump."""
-# The decoder sees known tokens on both sides, so the stretch is smooth against the *decoded* neighbours; what is left
-# is the small reconstruction error of the neighbours themselves. That offset is measured at the seam and fades out
-# inside the stretch (inertialisation, Bollo 2018, with a fixed quintic ease); known frames are never touched.
+# The tokens of the neighbours are known, so the stretch is nearly right at both ends; what is left is the error of the
+# tokens. At the seam the stretch, led on by a frame, is compared with the real frame there, and the offset in pose and
+# speed fades out inside the stretch (inertialisation, Bollo 2018, with a fixed quintic ease); known frames are never
+# touched.
 
 from dataclasses import replace
 
@@ -10,10 +11,8 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 
-FADE_FRAMES = 12  # over which a seam's offset fades
+FADE_FRAMES = 20  # over which a seam's offset fades
 EASE_FRAMES = 6  # over which a correction of the path sets in
-# per frame: an offset's speed beyond this is noise
-MAX_TURN, MAX_SHIFT = 0.1, 0.02
 
 
 def fading(offset: np.ndarray, speed: np.ndarray, frames: int) -> np.ndarray:
@@ -34,42 +33,48 @@ def place(motion: Motion, frame: int, like: Motion, like_frame: int) -> Motion:
     return replace(turned, root=turned.root + shift)
 
 
-def fade_in(stretch: Motion, decoded: Motion, real: Motion) -> Motion:
-    """Remove the offset between the decoded and the real frames before `stretch`, fading over its start.
+def fade_in(stretch: Motion, real: Motion) -> Motion:
+    """The stretch going on from the real frames before it, with their speed; the correction fades over its start.
 
     Args:
         stretch: (T) frames to be corrected, placed already.
-        decoded, real: the last frames before the stretch, the same instants: one, or two so that speeds meet as well.
+        real: the last frames before the stretch: one, or two so that speeds meet as well.
     """
-    return _fade(stretch, _offsets(decoded, real), forward=True)
+    turns, shifts = _faded(stretch.rotations, stretch.root, real.rotations[::-1], real.root[::-1])
+    rotations = rot.multiply(rot.from_axis_angle(turns), stretch.rotations.astype(np.float64))
+    return replace(stretch, rotations=rotations, root=stretch.root + shifts)
 
 
-def fade_out(stretch: Motion, decoded: Motion, real: Motion) -> Motion:
-    """The same at the other end: `decoded` and `real` are the first one or two frames after the stretch."""
-    turns, shifts = _offsets(decoded, real)
-    return _fade(stretch, (turns[::-1], shifts[::-1]), forward=False)
+def fade_out(stretch: Motion, real: Motion) -> Motion:
+    """The same at the other end: `real` are the first one or two frames after the stretch."""
+    back = np.arange(len(stretch))[::-1]
+    return fade_in(stretch.at_frames(back), real.at_frames(np.arange(len(real))[::-1])).at_frames(back)
 
 
-def _offsets(decoded: Motion, real: Motion) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation vectors (n, J, 3) and root shifts (n, 3) that take the decoded frames to the real ones."""
-    a, b = decoded.rotations.astype(np.float64), real.rotations.astype(np.float64)
-    shifts = real.root.astype(np.float64) - decoded.root
-    return rot.to_axis_angle(rot.multiply(b, rot.conjugate(a))), shifts
+def _faded(
+    rotations: np.ndarray, root: np.ndarray, real_rotations: np.ndarray, real_root: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation vectors (T, J, 3) and shifts (T, 3) of a stretch after real frames, the nearest first."""
+    q, real_q = rotations[:2].astype(np.float64), real_rotations.astype(np.float64)
+    x, real_x = root[:2].astype(np.float64), real_root.astype(np.float64)
+    # one frame back from the stretch, and one on from the real frames
+    earlier, earlier_x = rot.multiply(_spin(q[1], q[0]), q[0]) if len(q) > 1 else q[0], 2 * x[0] - x[-1]
+    turn = rot.to_axis_angle(rot.multiply(real_q[0], rot.conjugate(earlier)))
+    shift = real_x[0] - earlier_x
+    turn_speed, shift_speed = np.zeros_like(turn), np.zeros_like(shift)
+    if len(real_q) > 1:
+        later = rot.multiply(_spin(real_q[1], real_q[0]), real_q[0])
+        turn_speed = rot.to_axis_angle(rot.multiply(later, rot.conjugate(q[0]))) - turn
+        shift_speed = 2 * real_x[0] - real_x[1] - x[0] - shift
+    width = max(1, min(FADE_FRAMES, len(rotations)))
+    turns, shifts = np.zeros((len(rotations), *turn.shape)), np.zeros((len(rotations), 3))
+    turns[:width], shifts[:width] = fading(turn, turn_speed, width), fading(shift, shift_speed, width)
+    return turns, shifts
 
 
-def _fade(stretch: Motion, offsets: tuple[np.ndarray, np.ndarray], forward: bool) -> Motion:
-    """Offsets towards the seam: their last row is the frame next to the stretch."""
-    width = max(1, min(FADE_FRAMES, len(stretch)))
-    faded = []
-    for rows, max_speed in zip(offsets, (MAX_TURN, MAX_SHIFT), strict=True):
-        speed = rows[-1] - rows[-2] if len(rows) > 1 else np.zeros_like(rows[-1])
-        norm = np.linalg.norm(speed, axis=-1, keepdims=True)
-        speed = speed * np.minimum(1, max_speed / np.maximum(norm, 1e-12))
-        curve = np.zeros((len(stretch), *rows.shape[1:]))
-        curve[:width] = fading(rows[-1], speed, width)
-        faded.append(curve if forward else curve[::-1])
-    rotations = rot.multiply(rot.from_axis_angle(faded[0]), stretch.rotations.astype(np.float64))
-    return replace(stretch, rotations=rotations, root=stretch.root + faded[1])
+def _spin(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The turn from a to b."""
+    return rot.multiply(b, rot.conjugate(a))
 
 
 def arriving(stretch: Motion, before: Motion, after: Motion, target: Motion) -> Motion:
@@ -105,15 +110,11 @@ def _share(steps: int) -> np.ndarray:
 
 def interpolated(start: Motion, end: Motion, frames: int) -> Motion:
     """Straight interpolation of every joint, `frames` long, that takes up the speeds of both ends."""
-    # START's last two frames would stand at -1 and 0, END's behind them
-    t = np.arange(-1, frames + 3) / (frames + 1)
+    t = np.arange(1, frames + 1) / (frames + 1)
     a, b = start.rotations[-1:].astype(np.float64), end.rotations[:1].astype(np.float64)
     root = start.root[-1] + (end.root[0] - start.root[-1]) * t[:, None]
     path = replace(start, rotations=rot.slerp(a, b, t[:, None]), root=root, caption="")
-    first, last = min(2, len(start)), min(2, len(end))
-    real = start.slice(len(start) - first, len(start))
-    stretch = fade_in(path.slice(2, 2 + frames), path.slice(2 - first, 2), real)
-    return fade_out(stretch, path.slice(2 + frames, 2 + frames + last), end.slice(0, last))
+    return fade_out(fade_in(path, start.slice(max(0, len(start) - 2), len(start))), end.slice(0, 2))
 
 
 def retimed(motion: Motion, frames: int) -> Motion:

@@ -35,7 +35,9 @@ TOKEN_FRAMES = 4
 POP = 3.0  # times the real clips' 95th percentile: jerk above it is seen as a pop
 FIGURES = ("ade", "fde", "length_exact", "seam_jerk_ratio", "speed")
 LONG = 2.5  # seconds of a middle from which its error is also stated separately
-BETWEEN_FIGURES = ("joint_error", "pops", "largest_step", "skate", "noted")  # of in-between alone
+SEAM_POP, SEAM_FRAMES = 1.5, 5  # times the clip's own 99th percentile of acceleration, in so many frames before the end
+MIN_ACCELERATION = 0.0083  # of such a clip, 5 m/s^2 in all: less is seen in no clip
+BETWEEN_FIGURES = ("joint_error", "pops", "seam_pops", "largest_step", "skate", "noted")  # of in-between alone
 
 
 def evaluate_transitions(run: Run) -> dict[str, Any]:
@@ -220,7 +222,7 @@ def judged(
             results[f"joint_error/{LONG:g} s and more{suffix}"] = _over_clips(far)
     if extra_figures:
         true_rows = [_between(t.real.joints, t, usual, ()) for t in tasks]
-        results |= {f"{k}/real": figure([r[k] for r in true_rows]) for k in ("pops", "largest_step", "skate")}
+        results |= {f"{k}/real": figure([r[k] for r in true_rows]) for k in BETWEEN_FIGURES[1:5]}
     results["seam_jerk_ratio/real"] = figure([_seams(t.real.joints, t) / usual for t in tasks])
     baselines = [name for name in compared if name != "model"]
     return {"results": results, "clips": len(tasks), "baselines": baselines,
@@ -238,9 +240,13 @@ def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...
     around = slice(max(0, task.first - 3), task.last + 3)
     middle, true = joints[task.first : task.last], task.real.joints[task.first : task.last]
     steps = np.linalg.norm(np.diff(joints[around][:, measures.TOES], axis=0), axis=-1)
+    # Row i of an acceleration is of frame i + 1; the last one here is of the first frame behind the middle.
+    own = float(np.percentile(measures.acceleration(task.real.joints, 20.0), 99))
+    seam = measures.acceleration(joints, 20.0)[max(0, task.last - 1 - SEAM_FRAMES) : task.last].max()
     return {
         "joint_error": float(np.linalg.norm(middle - true, axis=-1).mean()),
-        "pops": float(measures.jerk(joints[around], 20.0).max() > POP * usual), "largest_step": float(steps.max()),
+        "pops": float(measures.jerk(joints[around], 20.0).max() > POP * usual),
+        "seam_pops": float(seam > SEAM_POP * max(own, MIN_ACCELERATION)), "largest_step": float(steps.max()),
         "skate": measures.foot_skate(joints[around], 20.0), "noted": float(bool(notes)),
     }  # fmt: skip
 

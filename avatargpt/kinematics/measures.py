@@ -153,6 +153,15 @@ def jerk(joints: np.ndarray, fps: float) -> np.ndarray:
     return np.abs(third).sum(-1).max(-1) * (fps / 20) ** 3
 
 
+def acceleration(joints: np.ndarray, fps: float) -> np.ndarray:
+    """Acceleration of the fastest joint in every frame but the first and the last, (T - 2,), T >= 3.
+
+    Metres per frame^2 at 20 fps, as `jerk`; 0.0125 is 5 m/s^2.
+    """
+    second = np.diff(_joints(joints, 3), n=2, axis=0)
+    return np.asarray(np.linalg.norm(second, axis=-1).max(-1) * (fps / 20) ** 2)
+
+
 def seam_jerk(joints: np.ndarray, fps: float, seam: int, reach: int = 2) -> float:
     """Largest `jerk` about the seam between frames seam - 1 and seam.
 

@@ -280,6 +280,9 @@ def test_transition_suites(name: str) -> None:
     assert result[f"ade/{other}"]["mean"] > 0.05
     assert result["ade"]["n"] == result[f"ade/{other}"]["n"] == 6  # a clip counts once, whatever the seeds
     assert result["seam_jerk_ratio"]["mean"] == pytest.approx(result["seam_jerk_ratio/real"]["mean"], rel=1e-3)
+    if name == "inbetween":
+        real, straight = (result[f"seam_pops/{k}"]["mean"] for k in ("real", "interpolation"))
+        assert result["seam_pops"]["mean"] == real == 0 < straight, "interpolation arrives without speed"
 
 
 def test_corpus_errors(tmp_path: Path) -> None:
