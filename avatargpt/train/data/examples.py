@@ -26,6 +26,8 @@ from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
 from vqvae.strict import Share, Strict, Weights
 
+# Of the rest of a clip cut anywhere: repetitions that it no longer shows cannot be counted.
+REST = tuple(name for name in ONWARD if name != "times")
 CONTEXT = 16  # motion tokens of context on each side
 MOTION = 1 << 40  # from here on, a place lies among the motion tokens
 # Fields of a stretch of a repeated action.
@@ -520,7 +522,7 @@ class Examples:
         begin = np.maximum(0, cut - CONTEXT)
         self._motions(part, 0, start + begin, cut - begin)
         text = self._text_slot(task, clips, self.options.continue_with_words, rng)
-        allowed = np.isin(FIELDS, ONWARD) & (text >= 0)[:, None]
+        allowed = np.isin(FIELDS, REST) & (text >= 0)[:, None]
         symbols = self._attributes(clips, text >= 0, allowed, rng)
         announced, stated = self._length(task, len(clips), rng)
         announced = announced | (count - cut > LONGEST)
