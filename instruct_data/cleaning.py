@@ -66,28 +66,29 @@ class CleaningReport:
         return "\n".join(f"  {n:6d} {reason} (for example {self.examples[reason]})" for reason, n in rows)
 
 
-def on_the_floor(motion: Motion, report: CleaningReport, name: str) -> Motion | None:
-    """The motion with its standing feet on the floor and its first ground at y = 0; None where it begins in the air."""
-    measures = Measures.of(motion)
-    if measures.level.any():
+def on_the_floor(motion: Motion, report: CleaningReport, name: str) -> tuple[Motion, Measures] | None:
+    """The motion with its standing feet on the floor and its first ground at y = 0, and its measurements; None where it
+    begins in the air."""
+    before, measures = motion, Measures.of(motion)
+    climbs = bool(measures.level.any())
+    if climbs:
         motion = raised(motion, -float(measures.level[0]))
-        if measures.begins <= IN_THE_AIR:
-            return motion
     elif abs(measures.floor) > OFF_FLOOR:
         report.add("moved to the floor", name)
-        motion = raised(motion, -measures.floor)
+        before = motion = raised(motion, -measures.floor)
         measures = Measures.of(motion)
-    if measures.begins > IN_THE_AIR:
+    in_the_air = measures.begins > IN_THE_AIR
+    if in_the_air:
         standing = np.flatnonzero(measures.joints[..., 1].min(1) < IN_THE_AIR)
         if not len(standing) or standing[0] > MAX_CROP * len(measures.joints):
             report.add("dropped: begins in the air", name)
             return None
         report.add("begins later, on the floor", name)
         motion = motion.slice(round(int(standing[0]) * motion.fps / FPS), len(motion))
-    if measures.sunk > SUNK:
+    if measures.sunk > SUNK and (in_the_air or not climbs):
         report.add("lifted out of the floor", name)
         motion = without_penetration(motion)
-    return motion
+    return motion, measures if motion is before else Measures.of(motion)
 
 
 def measured(clip: Clip) -> Clip:
@@ -100,12 +101,13 @@ def cleaned(clips: Iterable[Clip], report: CleaningReport) -> Iterator[Clip]:
     are left out."""
     for clip in clips:
         try:
-            motion = on_the_floor(clip.load(), report, clip.id)
+            result = on_the_floor(clip.load(), report, clip.id)
         except UserError as e:  # such as a file with NaN
             report.add("dropped: cannot be read", f"{clip.id}: {e}")
             continue
-        if motion is not None:
-            yield measured(replace(clip, motion=motion))
+        if result is not None:
+            motion, measures = result
+            yield replace(clip, motion=motion, extra={**clip.extra, "figures": measures.figures()})
 
 
 def without_artefacts(clips: Iterable[Clip], limits: Limits, report: CleaningReport) -> Iterator[Clip]:
