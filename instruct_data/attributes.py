@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vqvae.ground import MIN_RISE, SOLE, lowest_step, support_level
-from vqvae.motion import Motion
+from vqvae.motion import Motion, smooth_yaw
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import longest, running_mean, runs_of
 
@@ -96,10 +96,8 @@ class Measures:
 
     @cached_property
     def yaw(self) -> np.ndarray:
-        """(T,) degrees of the heading, unwrapped, smoothed over 5 frames; positive = to the left."""
-        across = self.joints[:, 1] - self.joints[:, 2] + self.joints[:, 16] - self.joints[:, 17]
-        planar = running_mean(across[:, [0, 2]], 5)
-        return np.degrees(np.unwrap(np.arctan2(-planar[:, 1], planar[:, 0])))
+        """(T,) degrees, positive = to the left; see `smooth_yaw`."""
+        return smooth_yaw(self.joints)
 
     @cached_property
     def feet(self) -> np.ndarray:

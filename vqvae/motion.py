@@ -15,6 +15,7 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import read_arrays
 from vqvae.io.files import atomic_write, parsing
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
+from vqvae.smoothing import running_mean
 
 MAX_FRAMES = 2_000_000
 MIN_FPS, MAX_FPS = 1.0, 1000.0
@@ -261,6 +262,13 @@ def heading(joints: np.ndarray) -> np.ndarray:
     across = (joints[:, 1] - joints[:, 2] + joints[:, 16] - joints[:, 17]).astype(np.float64)
     # forward = across x up = (-z, 0, x) of `across`, so its yaw atan2(forward_x, forward_z) is atan2(-z, x)
     return np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
+
+
+def smooth_yaw(joints: np.ndarray) -> np.ndarray:
+    """`heading` of joints (T, 22, 3), smoothed over 5 frames as a planar vector, (T,) degrees, unwrapped."""
+    across = joints[:, 1] - joints[:, 2] + joints[:, 16] - joints[:, 17]
+    planar = running_mean(across[:, [0, 2]], 5)
+    return np.degrees(np.unwrap(np.arctan2(-planar[:, 1], planar[:, 0])))
 
 
 def concatenate(motions: list[Motion]) -> Motion:

@@ -78,7 +78,7 @@ class _Take:
     motion: Motion | None = None
     starts: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    last: Motion | None = None  # what was sampled last, before its constraints
+    last: np.ndarray | None = None  # (J, 3) pose in which what was sampled last ends, before its constraints
 
 
 @dataclass
@@ -167,7 +167,7 @@ class MotionGeneration:
             for take, first in zip(present, firsts, strict=True):
                 self._append(take, [next(rows) for _ in take.plan[place].actions])
                 if place + 1 < len(take.plan):
-                    take.last = self.model.tokenizer.decode(codes[first])
+                    take.last = _pose(self.model.tokenizer.decode(codes[first]), -1)
         return [self._result(take) for take in takes]
 
     def _parts(self, take: _Take, place: int) -> list[_Part]:
@@ -185,10 +185,10 @@ class MotionGeneration:
         return self.model.tokenizer.encode(motion.slice(max(0, len(motion) - frames), len(motion)).canonical())
 
     def _best_codes(
-        self, parts: Sequence[_Part], before: Sequence[Motion | None], config: GenerationConfig
+        self, parts: Sequence[_Part], before: Sequence[np.ndarray | None], config: GenerationConfig
     ) -> list[np.ndarray]:
-        """The best candidate of every part, at most `CHUNK` tokens of it; `before`: what a part without a context
-        follows."""
+        """The best candidate of every part, at most `CHUNK` tokens of it; `before`: poses (J, 3) that parts without a
+        context follow."""
         captions, seeds = [p.spec.caption for p in parts], [p.seed for p in parts]
         lengths = [min(p.spec.tokens, CHUNK) for p in parts]
         attributes, contexts = [p.spec.attributes for p in parts], [p.context for p in parts]
@@ -297,9 +297,9 @@ class MotionGeneration:
             clip.value = fit - constraint_cost(clip.motion, clip.spec)
 
 
-def _cost(motion: Motion, spec: MotionSpec, before: Motion | None) -> float:
+def _cost(motion: Motion, spec: MotionSpec, before: np.ndarray | None) -> float:
     """Cost of a candidate: of its constraints, and of beginning in another pose than the motion before it ends in."""
-    away = 0.0 if before is None else float(np.linalg.norm(_pose(motion, 0) - _pose(before, -1), axis=-1).mean())
+    away = 0.0 if before is None else float(np.linalg.norm(_pose(motion, 0) - before, axis=-1).mean())
     return constraint_cost(motion, spec) + POSE_WEIGHT * away
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from vqvae.errors import UserError
-from vqvae.motion import Motion, heading
+from vqvae.motion import Motion, heading, smooth_yaw
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import running_mean
 
@@ -113,10 +113,8 @@ class Signals:
 
     @cached_property
     def yaw(self) -> np.ndarray:
-        """(T,) heading in degrees, unwrapped, smoothed over 5 frames as a planar vector; positive = left."""
-        across = self.joints[:, 1] - self.joints[:, 2] + self.joints[:, 16] - self.joints[:, 17]
-        planar = running_mean(across[:, [0, 2]], 5)
-        return np.rad2deg(np.unwrap(np.arctan2(-planar[:, 1], planar[:, 0])))
+        """(T,) degrees, positive = left; see `smooth_yaw`."""
+        return smooth_yaw(self.joints)
 
     @cached_property
     def net_yaw(self) -> float:
