@@ -196,7 +196,8 @@ def forward_flops(config: Shape, inputs: np.ndarray, outputs: np.ndarray, heads:
     encoder = config.num_layers * (layer * s + 2 * inner * s * s)
     layers = config.num_decoder_layers or config.num_layers
     decoder = layers * ((layer + 2 * d * inner) * t + 2 * d * inner * s + 2 * inner * t * (t + s))
-    head = np.array([config.vocab_size if h == TEXT else config.size(h) for h in heads]) * d * t
+    sizes = {h: config.vocab_size if h == TEXT else config.size(h) for h in set(heads)}
+    head = np.array([sizes[h] for h in heads]) * d * t
     return float(2 * (encoder + decoder + head).sum())
 
 

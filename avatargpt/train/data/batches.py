@@ -194,7 +194,7 @@ class Pool:
         if self.workers:
             if "fork" not in multiprocessing.get_all_start_methods():
                 raise UserError(f"train: workers: {workers}; processes cannot be forked here; accepted: 0")
-            examples.clips.number_mirrored()
+            examples.prepare()
             self._known = len(examples.wording.texts)  # texts with the same number in all processes
             fork = multiprocessing.get_context("fork")  # the tables of texts and codes are shared, not copied
             self._executor = ProcessPoolExecutor(self.workers, fork, _adopt, (self,))

@@ -180,6 +180,12 @@ class Examples:
         """The mixture's streams with their weights."""
         return self._streams
 
+    def prepare(self) -> None:
+        """Make all tables now, so that processes that begin hereafter share them and number the same texts alike."""
+        count = len(self._streams)
+        self.make(np.arange(count), np.zeros(count, np.int64), (0,))
+        self.clips.number_mirrored()
+
     def _listed(self) -> list[Stream]:
         out = []
         for name, weight in self.options.weights.items():
