@@ -383,14 +383,15 @@ def validation(
     examples: Examples, items: Sequence[ClipCodes], options: ExampleOptions | None = None
 ) -> Validation:
     """Fixed validation rows per motion task, with the variation of `options`."""
-    out: Validation = {}
-    for task in VALIDATION_TASKS if items else ():
-        chosen = (options or ExampleOptions(contrast=0)).model_copy(update={"weights": {task: 1.0}, "contrast": 0.0})
-        source = Examples(items, {}, examples.text, examples.config, chosen, examples.rates)
-        if source.streams():
-            # The same rows in every validation of every run, so that figures compare.
-            count = len(source.streams()[0].classes)
-            out[task] = source, source.make(np.zeros(count, np.int64), np.arange(count), (5,))
+    if not items:
+        return {}
+    weights = dict.fromkeys(VALIDATION_TASKS, 1.0)
+    chosen = (options or ExampleOptions(contrast=0)).model_copy(update={"weights": weights, "contrast": 0.0})
+    source, out = Examples(items, {}, examples.text, examples.config, chosen, examples.rates), {}
+    for number, stream in enumerate(source.streams()):
+        # The same rows in every validation of every run, so that figures compare.
+        count = len(stream.classes)
+        out[stream.task] = source, source.make(np.full(count, number), np.arange(count), (5,))
     return out
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -318,6 +319,7 @@ def mirror_action(action: str) -> str:
     return "".join({"left": "right", "right": "left"}.get(p, p) for p in parts)
 
 
+@lru_cache(maxsize=1 << 17)  # captions are asked for once for each of their clips
 def side_of(text: str) -> str | None:
     """Which side a sentence speaks of: ``left``, ``right``, ``both`` (the two words occur) or None."""
     matches = [m.group(0).lower() for m, _ in _directions(text)]
