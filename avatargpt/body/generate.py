@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -16,6 +16,7 @@ from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
 from avatargpt.requests.clause_spec import Route
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
+from instruct_data.attributes import Measures
 from instruct_data.joining import join_best, join_motions
 from instruct_data.requests.spec import MotionRequest
 from instruct_data.synth.resting import at_rest, layered
@@ -62,11 +63,21 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Part:
-    """One action of a job, sampled by itself; `context`: codes (N, R) that it continues, None = it begins."""
+    """One action of a job, sampled by itself.
+
+    Attributes:
+        context: codes (N, R) that it continues, None = it begins. posture: in which these end.
+    """
 
     spec: MotionSpec
     seed: int
     context: np.ndarray | None = None
+    posture: str = ""
+
+    def attributes(self, spec: MotionSpec) -> dict[str, str]:
+        """Typed attributes of an action in this place, for the network and the scorer."""
+        typed = dict(spec.attributes)
+        return typed if self.context is None else onward(typed, self.posture, spec.upper_body)
 
 
 @dataclass
@@ -87,6 +98,7 @@ class _Clip:
 
     motion: Motion
     spec: MotionSpec
+    attributes: Mapping[str, str]
     value: float = float("nan")
 
 
@@ -174,9 +186,11 @@ class MotionGeneration:
         """The actions of a clause, each with a seed of its own; the first continues what is there."""
         parts, seed = [], take.job.seed
         for i, action in enumerate(take.plan[place].actions):
-            flows = self.model.continues_clauses and take.motion is not None and not i
-            context = self._tail(take.motion) if flows and take.motion is not None else None
-            parts.append(_Part(action, mix(seed, 300 * (2 * i + 1) + place) if place or i else seed, context))
+            own_seed = mix(seed, 300 * (2 * i + 1) + place) if place or i else seed
+            context, posture, motion = None, "", take.motion
+            if motion is not None and self.model.continues_clauses and not i:
+                context, posture = self._tail(motion), Measures(motion.joints).posture(max(len(motion) - 2, 0))
+            parts.append(_Part(action, own_seed, context, posture))
         return parts
 
     def _tail(self, motion: Motion) -> np.ndarray:
@@ -191,13 +205,12 @@ class MotionGeneration:
         context follow."""
         captions, seeds = [p.spec.caption for p in parts], [p.seed for p in parts]
         lengths = [min(p.spec.tokens, CHUNK) for p in parts]
-        attributes, contexts = [p.spec.attributes for p in parts], [p.context for p in parts]
+        attributes, contexts = [p.attributes(p.spec) for p in parts], [p.context for p in parts]
         candidates = sample_candidates(self.model, captions, lengths, seeds, config, attributes, contexts)
         turns = [p.spec.turn for p in parts]
         candidates = with_rests(self.model, candidates, turns, lengths, seeds, config)
         costs = [partial(_cost, spec=p.spec, before=b) for p, b in zip(parts, before, strict=True)]
-        typed = [a if c is None else onward(a) for a, c in zip(attributes, contexts, strict=True)]
-        return pick(self.model, candidates, captions, costs, typed)
+        return pick(self.model, candidates, captions, costs, attributes)
 
     def _append(self, take: _Take, parts: Sequence[tuple[_Part, tuple[Motion, list[str]]]]) -> None:
         """Put the motion of a clause behind what is there."""
@@ -242,18 +255,27 @@ class MotionGeneration:
         self, parts: Sequence[_Part], codes: Sequence[np.ndarray], config: GenerationConfig
     ) -> list[tuple[Motion, list[str]]]:
         """The motions of parts' codes (N, R) with their lengths, paths and constraints, and what is not met."""
-        spec, step, streams = self.model.tokenizer.spec, self.model.tokenizer.downsample, []
-        contexts = [c[:0] if p.context is None else p.context for p, c in zip(parts, codes, strict=True)]
-        for part, before, own in zip(parts, contexts, codes, strict=True):
-            words, tokens = part.spec.caption if part.spec.turn is None else REST, part.spec.tokens
-            tokens += len(before) if tokens >= 0 else 0
-            streams.append(prolonged(self.model, np.concatenate([before, own]), tokens, words, part.seed, config))
-        clips = []
-        for part, before, features in zip(parts, contexts, self.model.features(streams), strict=True):
-            features, route = features[len(before) * step :], part.spec.route
-            clips.append(_Clip(spec.decode(features) if route is None else along(features, route, spec), part.spec))
+        spec, clips = self.model.tokenizer.spec, []
+        words = [p.spec.caption if p.spec.turn is None else REST for p in parts]
+        specs, seeds = [p.spec for p in parts], [p.seed for p in parts]
+        for part, features in zip(parts, self._features(parts, codes, specs, words, seeds, config), strict=True):
+            route = part.spec.route
+            motion = spec.decode(features) if route is None else along(features, route, spec)
+            clips.append(_Clip(motion, part.spec, part.attributes(part.spec)))
         self._retry(parts, clips, config)
         return [constrained(clip.motion, clip.spec) for clip in clips]
+
+    def _features(
+        self, parts: Sequence[_Part], codes: Sequence[np.ndarray], specs: Sequence[MotionSpec], words: Sequence[str],
+        seeds: Sequence[int], config: GenerationConfig,
+    ) -> list[np.ndarray]:  # fmt: skip
+        """Features (T, D) of parts' codes (N, R), with the lengths of `specs`, as they continue their contexts."""
+        streams, step = [], self.model.tokenizer.downsample
+        contexts = [c[:0] if p.context is None else p.context for p, c in zip(parts, codes, strict=True)]
+        for before, own, spec, text, seed in zip(contexts, codes, specs, words, seeds, strict=True):
+            tokens = spec.tokens + len(before) if spec.tokens >= 0 else spec.tokens
+            streams.append(prolonged(self.model, np.concatenate([before, own]), tokens, text, seed, config))
+        return [f[len(b) * step :] for f, b in zip(self.model.features(streams), contexts, strict=True)]
 
     def _retry(self, parts: Sequence[_Part], clips: Sequence[_Clip], config: GenerationConfig) -> None:
         """Further rounds of the clips that do not show their action, with the same or an alternative caption."""
@@ -268,17 +290,16 @@ class MotionGeneration:
             ]  # fmt: skip
             if not again:
                 continue
-            captions, tokens = [t.caption for *_, t in again], [t.tokens for *_, t in again]
-            seeds = [mix(part.seed, 900 + k) for part, *_ in again]
-            candidates = sample_candidates(
-                self.model, captions, [min(n, CHUNK) for n in tokens], seeds, config, [t.attributes for *_, t in again]
-            )
-            costs = [partial(constraint_cost, spec=t) for *_, t in again]
-            codes = pick(self.model, candidates, captions, costs, [t.attributes for *_, t in again])
-            rows = zip(codes, tokens, captions, seeds, strict=True)
-            codes = [prolonged(self.model, c, n, caption, seed, config) for c, n, caption, seed in rows]
-            motions = [self.model.tokenizer.spec.decode(f) for f in self.model.features(codes)]
-            trials_made = [_Clip(m, t) for m, (*_, t) in zip(motions, again, strict=True)]
+            missed, specs = [part for part, *_ in again], [trial for *_, trial in again]
+            captions, tokens = [s.caption for s in specs], [min(s.tokens, CHUNK) for s in specs]
+            seeds, contexts = [mix(part.seed, 900 + k) for part in missed], [part.context for part in missed]
+            typed = [part.attributes(spec) for part, spec in zip(missed, specs, strict=True)]
+            candidates = sample_candidates(self.model, captions, tokens, seeds, config, typed, contexts)
+            costs = [partial(constraint_cost, spec=s) for s in specs]
+            codes = pick(self.model, candidates, captions, costs, typed)
+            features = self._features(missed, codes, specs, captions, seeds, config)
+            motions = [self.model.tokenizer.spec.decode(f) for f in features]
+            trials_made = [_Clip(m, s, a) for m, s, a in zip(motions, specs, typed, strict=True)]
             self._evaluate([*trials_made, *(clip for _, clip, _ in again)])
             for (_, clip, _), trial in zip(again, trials_made, strict=True):
                 if trial.value > clip.value + MIN_GAIN:
@@ -291,7 +312,7 @@ class MotionGeneration:
         new = [c for c in clips if np.isnan(c.value)]
         if not new:
             return
-        captions, attributes = [c.spec.caption for c in new], [c.spec.attributes for c in new]
+        captions, attributes = [c.spec.caption for c in new], [c.attributes for c in new]
         fits = self.model.motion_fit([c.motion for c in new], captions, attributes)
         for clip, fit in zip(new, fits, strict=True):
             clip.value = fit - constraint_cost(clip.motion, clip.spec)

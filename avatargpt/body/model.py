@@ -16,7 +16,7 @@ from avatargpt.options import GenerationConfig, mix
 from avatargpt.requests.clause_spec import ClauseSpec, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
-from instruct_data.attributes import ONWARD, mirrored, written
+from instruct_data.attributes import POSTURES, mirrored, written
 from instruct_data.registry import Prompt
 from instruct_data.requests.spec import Clause, MotionRequest
 from instruct_data.text.english import mirror_text
@@ -148,9 +148,18 @@ RESTS = 4  # samples of coming to rest, for each cut
 TURN_TOLERANCE = 5.0  # degrees
 
 
-def onward(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Those attributes that a continuation can show, wherever it begins."""
-    return {k: v for k, v in attributes.items() if k in ONWARD}
+def onward(attributes: Mapping[str, str], posture: str, keeps: bool) -> dict[str, str]:
+    """Attributes of a clause that goes on from a posture.
+
+    Args:
+        keeps: the action leaves the posture as it is: what is done sitting ends sitting.
+    """
+    out = {k: v for k, v in attributes.items() if k != "start"}
+    if keeps and "end" in out and out["end"] == attributes.get("start"):
+        out["end"] = posture
+        if posture != POSTURES[0]:
+            out.setdefault("through", posture)
+    return out
 
 
 def text_prompts(
@@ -171,7 +180,6 @@ def text_prompts(
             slots["seconds"] = min(count, CHUNK) / rate
         if context is not None:
             slots["motion"] = context[-CONTEXT:]
-            values = onward(values)
         if values:
             slots["attributes"] = values
         out.append(model.loaded.prompt("text_to_motion" if context is None else "continuation", slots))

@@ -14,7 +14,7 @@ from avatargpt.body import edit, generate
 from avatargpt.body import model as candidates
 from avatargpt.body.constraints import MotionSpec, motion_specs
 from avatargpt.body.edit import ROUNDS, not_followed
-from avatargpt.body.model import BodyModel, pick, text_prompts
+from avatargpt.body.model import BodyModel, onward, pick, text_prompts
 from avatargpt.body.tasks import REFINE_STEPS
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.lm.model import AvatarGPTModel
@@ -249,11 +249,41 @@ def test_prompts_of_captions_and_of_what_goes_on(gpt: AvatarGPT) -> None:
     assert first.task == "text_to_motion" and " ".join(f"{k}={attributes[k]}" for k in (
         "action", "side", "support", "start", "end")) in first.text  # fmt: skip
     assert "1.0 seconds" in first.text and "6.4 seconds" not in first.text and f"{CHUNK / 5:.1f} seconds" in plain.text
-    # of what goes on, the last tokens, and attributes that do not depend on where it begins
-    assert second.task == "continuation" and "action=kick side=left end=standing [Response]" in second.text
+    # of what goes on, the last tokens
+    assert second.task == "continuation" and "support=right start=standing end=standing [Response]" in second.text
     (motion,) = [s for s in second.segments if isinstance(s, CodesSegment)]
     assert np.array_equal(motion.codes, codes[-CONTEXT:]) and "seconds" not in second.text
     assert "=" not in plain.text
+
+
+@pytest.mark.parametrize(
+    ("posture", "keeps", "expected"),
+    [("sitting", True, {"end": "sitting", "through": "sitting"}), ("standing", True, {"end": "standing"}),
+     ("sitting", False, {"end": "standing"})],
+)  # fmt: skip
+def test_what_arms_do_leaves_the_posture(posture: str, keeps: bool, expected: dict[str, str]) -> None:
+    drink = {"action": "drink", "rise": "up", "start": "standing", "end": "standing"}
+    assert onward(drink, posture, keeps) == {"action": "drink", "rise": "up"} | expected
+    sit = {"start": "standing", "through": "sitting", "end": "sitting"}
+    assert onward(sit, "kneeling", True) == {"through": "sitting", "end": "sitting"} and not onward({}, posture, keeps)
+
+
+def test_rounds_of_what_goes_on_continue_it_too(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    standing = {"start": "standing", "end": "standing"}
+    other = MotionSpec("sip", 4, action="sip", attributes=standing)
+    spec = MotionSpec("drink", 5, action="drink", upper_body=True, attributes=standing, alternatives=(other,))
+    context = np.arange(6 * LEVELS).reshape(6, LEVELS) % 24
+    part, config, calls = generate._Part(spec, 1, context, "sitting"), GenerationConfig(best_of=2), list[Any]()
+
+    def sample(model: BodyModel, captions: list[str], *args: Any) -> Any:
+        calls.append((captions, *args[3:]))
+        return candidates.sample_candidates(model, captions, *args)
+
+    monkeypatch.setattr(generate, "violates", lambda motion, spec: True)
+    monkeypatch.setattr(generate, "sample_candidates", sample)
+    gpt.body.generation._clips([part], [context[:5]], config)
+    assert [(words, typed[0]["end"]) for words, typed, _ in calls] == [(["drink"], "sitting"), (["sip"], "standing")]
+    assert all(before is context for *_, (before,) in calls)
 
 
 def test_each_clause_goes_on_from_the_end_of_the_motion_before(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
