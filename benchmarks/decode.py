@@ -2,8 +2,10 @@
 
     python benchmarks/decode.py [--model FOLDER | --base] [--device cuda] [--threads 1] [--tokens 49] [--batches 1,32]
 
-"Bare products" are the matrix products of a step's weights alone, nothing in between, in the loop's own layout; the
-goal is 75 % of them at every batch. `mfu` is the share of a GPU's bfloat16 arithmetic (`avatargpt.train.throughput`).
+"Bare products" are the products of the weights that a loop multiplies with (encoder, keys and values, decoder, head),
+nothing in between, in the loop's own layout; the goal is 75 % of them at every batch. After the batches of different
+prompts comes one prompt with eight candidates under guidance, as `generate` decodes it. `mfu` is the share of a GPU's
+bfloat16 arithmetic (`avatargpt.train.throughput`).
 With `--others`, "no cache" is how the AvatarGPT release decodes: for every token it runs the encoder and the whole
 decoder again and computes the text head and the motion head at every position. All loops sample with temperature 0.8
 and top-k 50 (Hugging Face: its own sampler) from the same weights and prompts; each figure is the best of as many
@@ -18,13 +20,14 @@ import json
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from avatargpt.lm.checkpoint import load_model
-from avatargpt.lm.encoder import make_map
+from avatargpt.lm.encoder import Map, make_map, plain_map
 from avatargpt.lm.engine import MANY
 from avatargpt.lm.generate import Generator, Prompt, sample
 from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
@@ -70,31 +73,49 @@ def hugging_face(model: AvatarGPTModel, ids: Tensor, tokens: int, head: str) -> 
     )
 
 
-def greedy_loop(generator: Generator, ids: Tensor, tokens: int, head: str) -> Tensor:
-    """The product's loop, prompt encoding included."""
+def own_loop(generator: Generator, ids: Tensor, tokens: int, head: str, samples: int = 1) -> Tensor:
+    """The product's loop, prompt encoding included; with several samples, under guidance."""
     prompt: Prompt = generator.encode(ids)
-    return generator.decode(prompt, head, length=[tokens] * len(ids), temperature=0.8, top_k=50).ids
+    uncond, guidance = (None, 1.0) if samples == 1 else (generator.encode(ids), 2.0)
+    return generator.decode(
+        prompt, head, length=[tokens] * len(ids), samples=samples, uncond=uncond, guidance=guidance, temperature=0.8,
+        top_k=50,
+    ).ids
 
 
-def step_weights(generator: Generator, head: str) -> list[Tensor]:
-    """The matrices that one step of the decoder reads, (out, in) float32 each."""
-    out = []
-    for block in generator.model.decoder.block:
-        a, cross, forward = block.layer[0].SelfAttention, block.layer[1].EncDecAttention, block.layer[2].DenseReluDense
-        out += [torch.cat([a.q.weight, a.k.weight, a.v.weight]), a.o.weight, cross.q.weight, cross.o.weight]
-        out += [m.weight for m in forward.children() if isinstance(m, torch.nn.Linear)]
-    return [*(w.detach().float() for w in out), generator.engine.head(head).weight]
+def weights_of(stack: Any, cross: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """The matrices of a stack that each position is multiplied with, and those of keys and values of the encoder."""
+    out, once = [], []
+    for block in stack.block:
+        a, forward = block.layer[0].SelfAttention, block.layer[-1].DenseReluDense
+        ups = [m.weight for name, m in forward.named_children() if name.startswith("wi")]
+        out += [torch.cat([a.q.weight, a.k.weight, a.v.weight]), a.o.weight, torch.cat(ups), forward.wo.weight]
+        if cross:
+            x = block.layer[1].EncDecAttention
+            out += [x.q.weight, x.o.weight]
+            once.append(torch.cat([x.k.weight, x.v.weight]))
+    return [w.detach().float() for w in out], [w.detach().float() for w in once]
 
 
-def bare(weights: list[Tensor], batch: int, tokens: int, dtype: torch.dtype) -> Callable[[], None]:
-    """The matrix products of `tokens` steps, as the loop lays the weights out."""
-    maps = [
-        (make_map(w, batch >= MANY, dtype), torch.randn(batch, w.shape[1], device=w.device).to(dtype)) for w in weights
-    ]
+def bare(
+    generator: Generator, head: str, rows: int, tokens: int, inputs: int, dtype: torch.dtype
+) -> Callable[[], None]:  # fmt: skip
+    """The products of the weights of `tokens` steps of `rows` rows, and of the encoder's `inputs`."""
+    encoder, _ = weights_of(generator.model.encoder, False)
+    step, once = weights_of(generator.model.decoder, True)
+    step.append(generator.engine.head(head).weight)
+
+    def maps(weights: list[Tensor], many: bool, n: int) -> list[tuple[Map, Tensor]]:
+        plain = partial(plain_map, dtype=dtype) if many else partial(make_map, many=rows >= MANY, dtype=dtype)
+        return [(plain(w), torch.randn(n, w.shape[1], device=w.device).to(dtype)) for w in weights]
+
+    first, each = maps([*encoder, *once], True, inputs), maps(step, False, rows)
 
     def run() -> None:
+        for product, x in first:
+            product(x)
         for _ in range(tokens):
-            for product, x in maps:
+            for product, x in each:
                 product(x)
 
     return run
@@ -136,39 +157,43 @@ def main() -> None:
     torch.nn.Module.to(model, device)
     dtypes = {"float32": torch.float32} | ({"bfloat16": torch.bfloat16} if runtime.bf16 else {})
     generators = {name: Generator(model, dtype) for name, dtype in dtypes.items()}
-    weights = step_weights(generators["float32"], args.head)
-    results: dict[int, dict[str, dict[str, float]]] = {}
+    batches = [(int(b), 1) for b in args.batches.split(",")]
+    results: dict[str, dict[str, dict[str, float]]] = {}
     with torch.inference_mode():
-        for batch in (int(b) for b in args.batches.split(",")):
+        for batch, samples in [*batches, (1, 8)]:
             torch.manual_seed(batch)
             ids = torch.randint(2, model.config.vocab_size, (batch, args.prompt), device=device)
             loops: dict[str, Callable[[], object]] = {}
-            if args.others:
+            if args.others and samples == 1:
                 loops["no cache, both heads"] = partial(reencode, model, ids, args.tokens, args.head)
                 loops["Hugging Face generate"] = partial(hugging_face, model, ids, args.tokens, args.head)
-            for name, dtype in dtypes.items():
-                loops[f"own loop, {name}"] = partial(greedy_loop, generators[name], ids, args.tokens, args.head)
-                loops[f"bare products, {name}"] = bare(weights, batch, args.tokens, dtype)
+            for (name, dtype), generator in zip(dtypes.items(), generators.values(), strict=True):
+                loops[f"own loop, {name}"] = partial(own_loop, generator, ids, args.tokens, args.head, samples)
+                # guidance doubles rows and prompts
+                rows, prompts = (batch, batch) if samples == 1 else (2 * batch * samples, 2 * batch)
+                loops[f"bare products, {name}"] = bare(
+                    generator, args.head, rows, args.tokens, prompts * args.prompt, dtype
+                )
             measure(loops, 1, device)  # warm-up
-            count = batch * args.tokens
+            count = batch * samples * args.tokens
             figures = {
                 name: {"wall": count / wall, "cpu": count / cpu}
                 for name, (wall, cpu) in measure(loops, args.rounds, device).items()
             }
             for name in dtypes:
                 own, products = figures[f"own loop, {name}"], figures[f"bare products, {name}"]
-                own["of_bare_products"] = own["wall"] / products["wall"]
-            if peak:
+                clock = "cpu" if device.type == "cpu" else "wall"
+                own["of_bare_products"] = own[clock] / products[clock]
+            if peak and samples == 1:
                 flops = forward_flops(
                     model.config, np.full(batch, args.prompt), np.full(batch, args.tokens), [args.head] * batch
                 )
                 own = figures["own loop, bfloat16"]
                 own["mfu"] = flops * own["wall"] / count / (peak * 1e12)
-            results[batch] = figures
+            results[str(batch) if samples == 1 else f"{batch} x {samples}, guided"] = figures
     about = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu", "threads": args.threads,
         "tokens": args.tokens, "prompt": args.prompt,
-        "step_megabytes": round(4 * sum(map(Tensor.numel, weights)) / 1e6, 1),
         "processor": torch.backends.cpu.get_cpu_capability(), "parameters": sum(p.numel() for p in model.parameters()),
     }  # fmt: skip
     if args.json:

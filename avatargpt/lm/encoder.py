@@ -62,56 +62,42 @@ def _turned(weight: Tensor) -> Tensor:
     return F.pad(turned, (0, gap)).contiguous()[:, : turned.shape[1]]
 
 
-def _packing(dtype: torch.dtype) -> Any:
-    """oneDNN's linear map over a weight reordered once, where it is faster than `torch.mm` for `dtype`, else None."""
-    # without AVX-512 `torch.mm` is faster
-    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
-        return None
-    op = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if op is None or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
-        return None
-    return op if dtype == torch.float32 or packs_bfloat16() else None
-
-
 def make_map(weight: Tensor, many: bool, dtype: torch.dtype) -> Map:
     """x (N, in) of any type -> x @ weight.T in `dtype`, for `weight` (out, in); `many`: N is more than a few.
 
     bfloat16 multiplies in bfloat16 with float32 sums inside, as mixed-precision training does.
     """
-    op = _packing(dtype) if many and weight.device.type == "cpu" else None
-    if op is not None:
+    # float32 is faster unpacked
+    if many and weight.device.type == "cpu" and dtype == torch.bfloat16 and packs_bfloat16():
+        op = torch.ops.mkldnn._linear_pointwise
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), PACKED_ROWS)
         return lambda x: op.default(x.to(dtype), packed, None, "none", [], "")
-    return plain_map(weight, dtype, many)
+    return plain_map(weight, dtype)
 
 
-def plain_map(weight: Tensor, dtype: torch.dtype, many: bool = True) -> Map:
+def plain_map(weight: Tensor, dtype: torch.dtype) -> Map:
     """`make_map` without packing: as fast from some hundred rows on, and for any number of them."""
     if dtype != torch.float32:
         half = weight.to(dtype)
         return lambda x: F.linear(x.to(dtype), half)
-    flat = _turned(weight) if many or weight.shape[0] > weight.shape[1] else weight.float().contiguous().t()
+    flat = _turned(weight)
     return lambda x: torch.mm(x, flat)
 
 
 def make_added_map(weight: Tensor, many: bool, dtype: torch.dtype) -> AddedMap:
-    """(x, y) -> x + y @ weight.T, the sum in float32, x may be overwritten; see `make_map`."""
-    op = _packing(dtype) if many and weight.device.type == "cpu" else None
+    """(x, y) -> x, to which y @ weight.T is added; see `make_map`."""
     if dtype != torch.float32:
         times = make_map(weight, many, dtype)
-        return lambda x, y: x + times(y)
-    if op is not None:
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
-        return lambda x, y: op.binary(y, x, packed, None, "add")
-    return plain_added_map(weight, dtype, many)
+        return lambda x, y: x.add_(times(y))
+    return plain_added_map(weight, dtype)
 
 
-def plain_added_map(weight: Tensor, dtype: torch.dtype, many: bool = True) -> AddedMap:
+def plain_added_map(weight: Tensor, dtype: torch.dtype) -> AddedMap:
     """`make_added_map` without packing; see `plain_map`."""
     if dtype != torch.float32:
         times = plain_map(weight, dtype)
-        return lambda x, y: x + times(y)
-    flat = _turned(weight) if many else weight.float().contiguous().t()
+        return lambda x, y: x.add_(times(y))
+    flat = _turned(weight)
     return lambda x, y: x.addmm_(y, flat)
 
 

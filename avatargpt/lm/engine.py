@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from avatargpt.lm.encoder import (
     AddedMap,
@@ -28,83 +29,92 @@ from avatargpt.lm.shape import TEXT, Shape
 Softmax = Callable[[Tensor], Tensor]
 MANY = 2  # rows from which on the packed weights are faster
 BLOCK = 8  # keys are looked at in prefixes of multiples of this many steps
-SHARED_ROWS = 16  # rows from which on reading the states themselves is faster than reading keys and values
+FEW_PROMPTS = 2  # up to which the maps of cross-attention are multiplied into its keys and values
 
 
 class CrossWeights:
-    """Key and value maps of all layers, from each layer's weights of k and v, (H * D, d).
+    """Weights of all layers' cross-attention: of each layer, those of q (with the norm before it), k, v and o.
 
-    `both` maps states (n, d) -> (n, L * H * 2 * D), keys and values of all layers and heads; `keys`, `values` are
-    (L, H, D, d) float32.
+    `both` maps states (n, d) -> (n, L * H * 2 * D), keys and values of all layers and heads; `queries`, (L, H, D, d),
+    and `outs`, (L, H, d, D), are float32.
     """
 
-    def __init__(self, attentions: Sequence[tuple[Tensor, Tensor]], heads: int, dtype: torch.dtype) -> None:
-        keys, values = (torch.stack([pair[i].float() for pair in attentions]) for i in (0, 1))
-        self.keys, self.values = (w.unflatten(1, (heads, -1)).contiguous() for w in (keys, values))
+    def __init__(self, layers: Sequence[tuple[Tensor, ...]], heads: int, dtype: torch.dtype) -> None:
+        queries, keys, values, outs = (torch.stack([w[i].float() for w in layers]) for i in range(4))
+        self.queries, keys, values = (w.unflatten(1, (heads, -1)) for w in (queries, keys, values))
+        self.outs = outs.unflatten(2, (heads, -1)).transpose(1, 2)
         self.dtype = dtype
-        self.both = make_map(torch.stack([self.keys, self.values], 2).flatten(0, 3), True, dtype)
+        self.both = make_map(torch.stack([keys, values], 2).flatten(0, 3), True, dtype)
+
+    def keys_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """States (P, S, d) -> keys and values, (L, P, H, S, D) each."""
+        layers, heads, width, _ = self.queries.shape
+        cross = self.both(states.flatten(0, 1)).view(*states.shape[:2], layers, heads, 2, width)
+        keys, values = cross.permute(4, 2, 0, 3, 1, 5)
+        return keys, values
 
 
 class CrossHeads:
-    """Keys and values of every layer and head: the least work, but every row reads 2 * S * H * D numbers per layer.
+    """Cross-attention by the keys and values of every layer and head.
 
     `states` (P, S, d), `mask` (P, S); `repeat` samples of one prompt share its keys.
     """
 
-    def __init__(self, weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor, repeat: int) -> None:
-        layers, heads, width, _ = weights.keys.shape
-        self.softmax, self.repeat, self.heads = softmax, repeat, heads
-        cross = weights.both(states.flatten(0, 1)).view(*states.shape[:2], layers, heads, 2, width)
-        cross = cross.permute(2, 4, 0, 3, 1, 5).flatten(2, 3).contiguous()
-        self.keys = cross[:, 0].transpose(2, 3).unbind(0)
-        self.values = cross[:, 1].unbind(0)
-        self.bias = _blocked(mask, weights.dtype).repeat_interleave(heads, dim=0)
+    def __init__(
+        self, weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor, repeat: int, maps: Sequence[Layer],
+    ) -> None:  # fmt: skip
+        self.maps, self.softmax, self.repeat, self.heads = maps, softmax, repeat, weights.queries.shape[1]
+        keys, values = weights.keys_values(states)
+        self.keys = keys.flatten(1, 2).contiguous().transpose(2, 3).unbind(0)
+        self.values = values.flatten(1, 2).contiguous().unbind(0)
+        self.bias = _blocked(mask, weights.dtype).repeat_interleave(self.heads, dim=0)
 
-    def __call__(self, layer: int, q: Tensor) -> Tensor:
-        """Queries (N, H * D) of a layer -> attended values (N, H * D)."""
-        n, many, h = len(q), self.repeat, self.heads
+    def __call__(self, layer: int, x: Tensor, y: Tensor) -> None:
+        """Adds to x (N, d) what the normalised y (N, d) attends to."""
+        n, many, h = len(y), self.repeat, self.heads
         prompts = n // many
+        q = self.maps[layer].query(y)
         if many == 1:
             q = q.view(n * h, 1, -1)
         else:
             q = q.view(prompts, many, h, -1).transpose(1, 2).reshape(prompts * h, many, -1)
-        p = self.softmax(torch.baddbmm(self.bias, q, self.keys[layer]))
-        y = torch.bmm(p, self.values[layer])
+        attended = torch.bmm(self.softmax(torch.baddbmm(self.bias, q, self.keys[layer])), self.values[layer])
         if many > 1:
-            y = y.view(prompts, h, many, -1).transpose(1, 2)
-        return y.reshape(n, -1)
+            attended = attended.view(prompts, h, many, -1).transpose(1, 2)
+        self.maps[layer].cross_out(x, attended.reshape(n, -1))
 
 
-# All layers and heads then read the same S * d numbers of a row, which stay in a CPU's cache where the keys and values
-# of many rows would not; in turn a query takes H * D * d more products on either side.
-class CrossStates:
-    """Queries are mapped to the states instead: ``(q W_k) . e = q . (W_k e)``, likewise for the values."""
+class CrossFolded:
+    """Cross-attention of few prompts, whose keys and values are multiplied by the maps before and after once."""
 
-    def __init__(self, weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor) -> None:
-        self.softmax, self.heads, dtype = softmax, weights.keys.shape[1], weights.dtype
-        self.to_states = weights.keys.to(dtype).unbind(0)  # (H, D, d)
-        self.from_states = weights.values.to(dtype).transpose(2, 3).contiguous().unbind(0)  # (H, d, D)
-        self.states = states.to(dtype).contiguous()
-        self.turned = self.states.transpose(1, 2)
-        self.bias = None if bool(mask.all()) else _blocked(mask, dtype)
+    def __init__(self, weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor, repeat: int) -> None:
+        self.softmax, self.half = softmax, weights.dtype != torch.float32
+        heads = weights.queries.shape[1]
+        self.scores = (len(states) * repeat, heads, states.shape[1])
+        keys, values = (v.float() for v in weights.keys_values(states))
+        folded = keys @ weights.queries[:, None], values @ weights.outs[:, None].mT
+        keys, values = (v.flatten(2, 3).to(weights.dtype) for v in folded)
+        keys, bias = keys.mT.contiguous(), _blocked(mask, weights.dtype).repeat(1, 1, heads)
+        # (P, d, H * S) and (P, H * S, d), of one prompt as matrices: one product is faster than a batch of one
+        self.prompts: tuple[int, ...] = (len(states), repeat, -1)
+        self.add: Callable[..., Tensor] = torch.baddbmm
+        self.add_: Callable[..., Tensor] = Tensor.baddbmm_
+        self.times: Callable[..., Tensor] = torch.bmm
+        if len(states) == 1:
+            keys, values, bias, self.prompts = keys[:, 0], values[:, 0], bias[0], (repeat, -1)
+            self.add, self.add_, self.times = torch.addmm, Tensor.addmm_, torch.mm
+        self.keys, self.values, self.bias = keys.unbind(0), values.unbind(0), bias
 
-    def __call__(self, layer: int, q: Tensor) -> Tensor:
-        """Queries (N, H * D) of a layer -> attended values (N, H * D)."""
-        n, h = len(q), self.heads
-        q = torch.bmm(q.view(n, h, -1).transpose(0, 1), self.to_states[layer]).transpose(0, 1)
-        scores = torch.bmm(q, self.turned) if self.bias is None else torch.baddbmm(self.bias, q, self.turned)
-        attended = torch.bmm(self.softmax(scores), self.states)
-        return torch.bmm(attended.transpose(0, 1), self.from_states[layer]).transpose(0, 1).reshape(n, -1)
-
-
-Cross = CrossHeads | CrossStates
-
-
-def cross_attention(weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor, repeat: int) -> Cross:
-    """The faster of the two for so many rows; arguments as of `CrossHeads`."""
-    if repeat == 1 and len(states) >= SHARED_ROWS and states.device.type == "cpu":
-        return CrossStates(weights, softmax, states, mask)
-    return CrossHeads(weights, softmax, states, mask, repeat)
+    def __call__(self, layer: int, x: Tensor, y: Tensor) -> None:
+        """As of `CrossHeads`."""
+        y = y.view(self.prompts)
+        if self.half:
+            y = y.to(self.bias.dtype)
+        p = self.softmax(self.add(self.bias, y, self.keys[layer]).view(self.scores)).view(self.prompts)
+        if self.half:
+            x += self.times(p, self.values[layer]).view(x.shape)
+        else:
+            self.add_(x.view(self.prompts), p, self.values[layer])
 
 
 def _blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -128,8 +138,7 @@ class Layer(NamedTuple):
     out: AddedMap  # H * D -> d
     query: Map  # d -> H * D
     cross_out: AddedMap  # H * D -> d
-    up: Map  # d -> d_ff
-    gate: Map | None  # d -> d_ff, the gate of `up`, in a gated layer
+    up: Map  # d -> d_ff, in a gated layer 2 * d_ff: `up` and its gate
     down: AddedMap  # d_ff -> d
 
 
@@ -159,19 +168,21 @@ class Engine:
         c = self.config
         self.dtype, self.device = dtype, self.model.shared.weight.device
         self.heads_count, self.head_width, self.width = c.num_heads, c.d_kv, c.d_model
-        self.eps = torch.tensor((c.d_model * c.layer_norm_epsilon) ** 0.5, device=self.device)
+        self.eps = (c.d_model * c.layer_norm_epsilon) ** 0.5
         self.gated = c.is_gated_act
         self.softmax = _softmax if dtype == torch.float32 else partial(_half_softmax, dtype=dtype)
         self.act = activation(c)
         with torch.no_grad():
-            cross = [block.layer[1].EncDecAttention for block in self.model.decoder.block]
-            pairs = [(effective_weight(a.k), effective_weight(a.v)) for a in cross]
-            self.cross = CrossWeights(pairs, self.heads_count, dtype)
+            cross = [
+                (scaled_by(c.layer_norm, effective_weight(a.q)), *(effective_weight(m) for m in (a.k, a.v, a.o)))
+                for c, a in ((b.layer[1], b.layer[1].EncDecAttention) for b in self.model.decoder.block)
+            ]
+            self.cross = CrossWeights(cross, self.heads_count, dtype)
             self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).float()
         # made on first use: many decodes need one layout of the weights alone
         self._layers: dict[bool, list[Layer]] = {}
         self._heads: dict[str, Head] = {}
-        self._first: dict[str | None, Tensor] = {}
+        self._inputs: dict[str | None, Tensor] = {}
         self._head_maps: dict[tuple[str, bool], Map] = {}
         self._bias: Tensor | None = None
         self._encoder: Encoder | None = None
@@ -188,27 +199,39 @@ class Engine:
         by_head = [w.view(self.heads_count, self.head_width, self.width) for w in parts]
         return torch.stack(by_head, 1).reshape(-1, self.width)
 
+    def _many(self, rows: int) -> bool:
+        """Whether the weights of so many rows are packed."""
+        return rows >= MANY and self.dtype != torch.float32
+
     def layers(self, rows: int) -> list[Layer]:
         """The layers' maps for a number of rows, made on first use."""
-        many = rows >= MANY
+        many = self._many(rows)
         if many not in self._layers:
             with torch.no_grad():
                 self._layers[many] = [self._layer(block, many) for block in self.model.decoder.block]
         return self._layers[many]
 
     @torch.no_grad()
-    def first(self, name: str | None) -> Tensor:
-        """(n, .) the first layer's qkv map of a head's table (None: of length conditioning's), before the norm."""
-        if name not in self._first:
+    def inputs(self, name: str | None) -> Tensor:
+        """(n, d + 1 + H * 3 * D): a head's table (None: length conditioning's), eps, the first qkv map of the table.
+
+        That map, before its norm, is missing for text, whose table is longer than what is decoded.
+        """
+        if name not in self._inputs:
             table = self.model.countdown.rows.weight.detach().float() if name is None else self.head(name).table
-            layer = self.model.decoder.block[0].layer[0]
-            self._first[name] = table @ scaled_by(layer.layer_norm, self._qkv(layer.SelfAttention)).t()
-        return self._first[name]
+            # the length of a row with eps beside it is what the norm divides by; eps comes with the head's table
+            table = F.pad(table, (0, 1), value=0.0 if name is None else self.eps)
+            if name != TEXT:
+                layer = self.model.decoder.block[0].layer[0]
+                first = table[:, :-1] @ scaled_by(layer.layer_norm, self._qkv(layer.SelfAttention)).t()
+                table = torch.cat([table, first], 1)
+            self._inputs[name] = table
+        return self._inputs[name]
 
     def _layer(self, block: Any, many: bool) -> Layer:
         self_layer, cross, forward = block.layer
         a, x, f = self_layer.SelfAttention, cross.EncDecAttention, forward.DenseReluDense
-        up, gate = (f.wi_0, f.wi_1) if self.gated else (f.wi, None)
+        ups = [effective_weight(m) for m in ((f.wi_0, f.wi_1) if self.gated else (f.wi,))]
 
         def plain(norm: Any, weight: Tensor) -> Map:
             return make_map(scaled_by(norm, weight), many, self.dtype)
@@ -219,13 +242,12 @@ class Engine:
         return Layer(
             plain(self_layer.layer_norm, self._qkv(a)), added(a.o),
             plain(cross.layer_norm, effective_weight(x.q)), added(x.o),
-            plain(forward.layer_norm, effective_weight(up)),
-            None if gate is None else plain(forward.layer_norm, effective_weight(gate)), added(f.wo),
+            plain(forward.layer_norm, torch.cat(ups)), added(f.wo),
         )  # fmt: skip
 
     def head_map(self, name: str, rows: int) -> Map:
         """States (N, d) -> logits (N, n) of a head, its bias not yet added."""
-        key = (name, rows >= MANY)
+        key = (name, self._many(rows))
         if key not in self._head_maps:
             self._head_maps[key] = make_map(self.head(name).weight, key[1], self.dtype)
         return self._head_maps[key]
@@ -279,18 +301,17 @@ class Session:
         self.strip = e.bias_strip(steps)
         self.steps = steps
         self.cache = torch.zeros(layers, self.rows * h, 2, steps, d, device=e.device, dtype=e.dtype)
-        self.cross = cross_attention(e.cross, e.softmax, states, mask, repeat)
-        self.table = self.head.table
-        self.first: Tensor | None = None
-        if self.rows >= MANY and head != TEXT:  # the text table is longer than what is decoded
-            self.first = e.first(head)
+        few = len(states) <= FEW_PROMPTS
+        attention: Any = CrossFolded if few else partial(CrossHeads, maps=self.layers)
+        self.cross = attention(e.cross, e.softmax, states, mask, repeat)
+        self.table = e.inputs(head)
         counter = e.model.countdown
         self.counts: Tensor | None = None  # (steps, N) rows of the table of length conditioning
         if counter is not None:
             if remaining is None:
                 remaining = torch.full((1, 1), -1, device=e.device).expand(self.rows, self.steps)
             self.counts = counter.bucket(remaining.t())
-            self.count_rows, self.count_first = counter.rows.weight.detach().float(), e.first(None)
+            self.count_rows = e.inputs(None)[:, : self.table.shape[1]]
         self._views()
 
     def _views(self) -> None:
@@ -304,36 +325,36 @@ class Session:
         e, t, n = self.engine, self.t, self.rows
         if t >= self.visible:
             self._views()
-        h, d, eps = e.heads_count, e.head_width, e.eps
+        h, d = e.heads_count, e.head_width
         inner, wide = h * d, n * h
         start = self.steps - 1 - t
         # the bias of keys that do not exist yet is -inf
         bias = self.strip[:, start : start + self.visible].expand(n, h, -1).reshape(wide, 1, -1)
-        norm, hypot, bmm, baddbmm, softmax = torch.linalg.vector_norm, torch.hypot, torch.bmm, torch.baddbmm, e.softmax
+        norm, bmm, baddbmm, softmax = torch.linalg.vector_norm, torch.bmm, torch.baddbmm, e.softmax
         now = self.cache[:, :, :, t].unbind(0)
         x = self.table.index_select(0, tokens)
-        first = None if self.first is None else self.first.index_select(0, tokens)
         if self.counts is not None:
-            x = x + self.count_rows.index_select(0, self.counts[t])
-            if first is not None:
-                first = first + self.count_first.index_select(0, self.counts[t])
+            x += self.count_rows.index_select(0, self.counts[t])
+        # the first layer's map is looked up: its inputs are sums of table rows
+        first, extended, x = x[:, e.width + 1 :], x[:, : e.width + 1], x[:, : e.width]
         for i, (layer, new, keys, values) in enumerate(zip(self.layers, now, self.keys, self.values, strict=True)):
-            scale = hypot(norm(x, 2, -1, True), eps)
-            # the first layer's map is looked up: its inputs are sums of table rows
-            y = (first / scale).to(e.dtype) if i == 0 and first is not None else layer.qkv(x / scale)
+            scale = norm(extended, 2, -1, True)
+            y = layer.qkv(x / scale) if i or not first.shape[1] else (first / scale).to(e.dtype)
             y = y.view(wide, 3, d)
             # keys and values of this step go into their place in the cache
             new.copy_(y[:, 1:])
             p = softmax(baddbmm(bias, y[:, :1], keys))
-            x = layer.out(x, bmm(p, values).view(n, inner))
+            layer.out(x, bmm(p, values).view(n, inner))
             # the norm's weight is part of the next map, so dividing by the length is all that is left of it
-            x = layer.cross_out(x, self.cross(i, layer.query(x / hypot(norm(x, 2, -1, True), eps))))
-            y = x / hypot(norm(x, 2, -1, True), eps)
-            u = e.act(layer.up(y))
-            if layer.gate is not None:
-                u = u.mul_(layer.gate(y))
-            x = layer.down(x, u)
-        hidden = x / hypot(norm(x, 2, -1, True), eps) * e.final
+            self.cross(i, x, x / norm(extended, 2, -1, True))
+            u = layer.up(x / norm(extended, 2, -1, True))
+            if e.gated:
+                gate, through = u.chunk(2, 1)
+                u = e.act(gate).mul_(through)
+            else:
+                u = e.act(u)
+            layer.down(x, u)
+        hidden = x / norm(extended, 2, -1, True) * e.final
         self.t = t + 1
         return self.output(hidden) + self.head.bias, hidden
 

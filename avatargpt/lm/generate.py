@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.lm.engine import Engine, Session
+from avatargpt.lm.engine import BLOCK, Engine, Session
 from vqvae.errors import UserError
 
 
@@ -40,39 +40,36 @@ def sample(logits: Tensor, u: Tensor, temperature: float, top_k: int = 0, top_p:
     """
     n = logits.shape[-1]
     k = min(top_k, n) if top_k > 0 else n
-    ranked: Tensor | None = None
-    if k < n or top_p < 1:
-        ranked = largest(logits, k)
-    cumulative = ((logits if ranked is None else ranked) / temperature).softmax(-1).cumsum(-1)
+    if logits.device.type == "cpu" and top_p >= 1:
+        return torch.from_numpy(_draw(logits.float().numpy(), u.numpy(), temperature, k))
+    ranked, place = (logits, None) if k == n and top_p >= 1 else logits.topk(k, dim=-1)
+    cumulative = (ranked / temperature).softmax(-1).cumsum(-1)
     total = cumulative[:, -1:]
     if top_p < 1:
         # the first entry that reaches top_p is the last one kept
         last = (cumulative < top_p * total).sum(-1, keepdim=True).clamp(max=k - 1)
         total = cumulative.gather(-1, last)
     pick = (cumulative <= u.to(cumulative.dtype)[:, None] * total).sum(-1, keepdim=True).clamp(max=k - 1)
-    return pick[:, 0] if ranked is None else _place(logits, ranked, pick)[:, 0]
+    return (pick if place is None else place.gather(-1, pick))[:, 0]
 
 
-def largest(logits: Tensor, k: int) -> Tensor:
-    """(N, n) -> the k largest of each row, falling. NumPy's vectorised selection is five times torch's on a CPU."""
-    if logits.device.type != "cpu" or logits.dtype not in (torch.float32, torch.float64):
-        return logits.topk(k, dim=-1).values
-    values = -logits.numpy()
-    if k < values.shape[-1]:
-        values = np.partition(values, k - 1, axis=-1)[:, :k]
-    return -torch.from_numpy(np.sort(values, axis=-1))
-
-
-def _place(logits: Tensor, ranked: Tensor, pick: Tensor) -> Tensor:
-    """Where in (N, n) logits the entry of rank `pick` (N, 1) is, (N, 1); equal entries rank in their order there."""
-    value = ranked.gather(-1, pick)
+# Between products whose weights fill a CPU's cache every further instruction is slow to fetch: numpy needs fewer.
+def _draw(logits: np.ndarray, u: np.ndarray, temperature: float, k: int) -> np.ndarray:
+    """`sample` without `top_p`; of equal logits the first ranks first."""
+    rows, n = logits.shape
+    ranked = np.sort(logits, axis=1)[:, : -k - 1 : -1] if k < n else logits
+    highest = ranked[:, :1] if k < n else ranked.max(1, keepdims=True)
+    cumulative = np.exp((ranked - highest) / np.float32(temperature)).cumsum(1, np.float64)
+    pick = (cumulative <= u[:, None].astype(np.float32) * cumulative[:, -1:]).sum(1)
+    np.minimum(pick, k - 1, out=pick)
+    if k == n:
+        return pick
+    value = ranked[np.arange(rows), pick][:, None]
     equal = logits == value
-    before = pick - (ranked > value).sum(-1, keepdim=True)  # so many equal ones rank before it
-    if logits.device.type != "cpu":  # without a condition, for which the device would have to be waited for
-        return (equal.cumsum(-1) == before + 1).byte().argmax(-1, keepdim=True)
-    if bool(before.any()):
-        equal = equal.cumsum(-1) == before + 1
-    return torch.from_numpy(equal.numpy().argmax(-1, keepdims=True))
+    if np.count_nonzero(equal) > rows:
+        before = pick - (ranked > value).sum(1)  # so many equal ones rank before it
+        equal = equal.cumsum(1) == before[:, None] + 1
+    return np.asarray(equal.argmax(1))
 
 
 def ban_repeats(logits: Tensor, tokens: Tensor, size: int) -> Tensor:
@@ -110,7 +107,7 @@ class Constraint:
             logits = torch.lerp(logits[self.rows :], logits[: self.rows], self.guidance)
         if t < self.last_wait:
             if self.exact:
-                logits[:, self.end] = float("-inf")
+                logits.select(1, self.end).fill_(float("-inf"))
             else:
                 early = (self.earliest > t).to(logits.device)
                 logits[:, self.end] = logits[:, self.end].masked_fill(early, float("-inf"))
@@ -124,10 +121,11 @@ def greedy_or_sampled(
     top_p: float,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Answers: tokens (N, T), lengths, hidden (N, T, d), log-probs, the end's, ended. Greedy without `streams`."""
-    engine, n, end, device = session.engine, constraint.rows, constraint.end, session.engine.device
+    n, end, device = constraint.rows, constraint.end, session.engine.device
     tokens = torch.zeros(n, steps + 1, dtype=torch.long, device=device)
-    hidden = torch.empty(steps + 1, n, engine.width, device=device)
-    token_logp = torch.empty(steps + 1, n, device=device)
+    states: list[Tensor] = []
+    logp_blocks: list[Tensor] = []
+    choices: list[tuple[Tensor, Tensor]] = []  # logits and tokens, not yet among the log-probabilities
     lengths = constraint.lengths.to(device)
     exact = constraint.exact
     finished = lengths == 0
@@ -138,8 +136,10 @@ def greedy_or_sampled(
         # the choice is made on constrained logits, whose probabilities are reported as well
         logits = constraint(t, logits, tokens[:, :t])
         token = logits.argmax(-1) if streams is None else sample(logits, streams[t], temperature, top_k, top_p)
-        hidden[t] = state[:n]
-        token_logp[t] = logits.log_softmax(-1).gather(-1, token[:, None])[:, 0]
+        states.append(state[:n])
+        choices.append((logits, token))
+        if len(choices) == BLOCK:
+            logp_blocks.append(_log_probs(choices))
         if not exact:
             # rows with a length end there; rows without when they choose the end
             token = torch.where(lengths == t, end, token)
@@ -148,17 +148,28 @@ def greedy_or_sampled(
         if not exact and bool(finished.all()):
             count = t + 1
             break
-    logp = token_logp[:count].t()
+    if not states:  # answers of no length
+        states, logp_blocks = [session.step(constraint.inputs(token))[1][:n]], [torch.zeros(1, n, device=device)]
+    if choices:
+        logp_blocks.append(_log_probs(choices))
+    logp, hidden = torch.cat(logp_blocks).t(), torch.stack(states, 1)
     tokens = tokens[:, :count]
     if exact:
-        return tokens, lengths, hidden[:count].transpose(0, 1), logp, torch.zeros(n, device=device), lengths >= 0
+        return tokens, lengths, hidden, logp, torch.zeros(n, device=device), lengths >= 0
     # free answers: what follows the first end does not count
     is_end = tokens == end
     ended = is_end.any(1)
     end_at = torch.where(ended, is_end.int().argmax(1), steps)
     end_logp = logp.gather(1, end_at.clamp(max=count - 1)[:, None])[:, 0]
     end_score = torch.where(ended & (lengths < 0), end_logp, 0.0)
-    return tokens, end_at, hidden[:count].transpose(0, 1), logp, end_score, ended
+    return tokens, end_at, hidden, logp, end_score, ended
+
+
+def _log_probs(choices: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """(T, N) of steps' logits (N, n) and tokens (N,), which it takes from the list."""
+    logits, tokens = (torch.stack(parts) for parts in zip(*choices, strict=True))
+    choices.clear()
+    return logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
 
 
 @dataclass

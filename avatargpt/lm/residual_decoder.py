@@ -148,7 +148,7 @@ class ResidualLevels(nn.Module):
         target = clean[..., 1:].masked_fill(~mask[..., None], IGNORED)
         return F.cross_entropy(logits.flatten(0, 2).float(), target.flatten(), ignore_index=IGNORED)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def refine(
         self, hidden: Tensor, codes0: Tensor, mask: Tensor | None = None, modality: str = "body",
         seeds: Sequence[int] = (), temperature: float = 0.0, top_k: int = 0, sharpness: float = 0.0,
@@ -174,18 +174,35 @@ class ResidualLevels(nn.Module):
         drawn: Tensor | None = None
         if temperature > 0:
             drawn = uniforms(seeds, tokens * levels).view(tokens, levels, rows).to(base.device)
-        before, state, out = torch.zeros_like(base[:, 0]), None, []
+        # What does not depend on the details is computed for all tokens at once. The rest is `remember` and `logits`
+        # in fewer operations, for each of these small ones costs more than its numbers.
+        gates, memory, to_logits, sums = refiner.memory, refiner.from_memory, refiner.output, refiner.from_sum
+        width, addmm = read.shape[2], torch.addmm
+        from_read = F.linear(read, gates.weight_ih_l0[:, :width], gates.bias_ih_l0).unbind(1)
+        past_part, read_part = memory.weight.split(width, 1)
+        features_of = F.linear(read, read_part, memory.bias).unbind(1)
+        from_details, from_state = gates.weight_ih_l0[:, width:].t(), gates.weight_hh_l0.t()
+        level_rows, chances = (refiner.level.weight + sums.bias)[:, None], refiner.bias.unbind(0)
+        past, to_vector, from_sum = past_part.t(), to_logits.weight.t(), sums.weight.t()
+        vectors = codebooks.unbind(0)
+        columns = codebooks.transpose(1, 2).contiguous().unbind(0)
+        before, state, out = torch.zeros_like(base[:, 0]), base.new_zeros(rows, width), []
         # token by token, since the details of one are an input of the next; within a token level by level
         for n in range(tokens):
-            features, state = refiner.remember(read[:, n : n + 1], before[:, None], state)
+            reset, update, new = addmm(from_read[n], before, from_details).chunk(3, 1)
+            old_reset, old_update, old_new = addmm(gates.bias_hh_l0, state, from_state).chunk(3, 1)
+            new = torch.addcmul(new, (reset + old_reset).sigmoid_(), old_new).tanh_()
+            state = new.lerp_(state, (update + old_update).sigmoid_())
+            features = (addmm(features_of[n], state, past) + level_rows).unbind(0)
             total, row = base[:, n], [codes0[:, n]]
             for level in range(levels):
-                logits = refiner.logits(features[:, 0], total, level, codebooks[level + 1]).float()
+                x = F.gelu(addmm(features[level], total, from_sum))
+                logits = addmm(chances[level], addmm(to_logits.bias, x, to_vector), columns[level + 1]).float()
                 if drawn is None:
-                    row.append(_expected(logits, codebooks[level + 1], sharpness))
+                    row.append(_expected(logits, vectors[level + 1], sharpness))
                 else:
                     row.append(sample(logits, drawn[n, level], temperature, top_k))
-                total = total + codebooks[level + 1][row[-1]]
+                total = total + vectors[level + 1].index_select(0, row[-1])
             before = total - base[:, n]
             out.append(torch.stack(row, -1))
         return torch.stack(out, 1)

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ import torch
 from avatargpt.lm import encoder
 from avatargpt.lm.checkpoint import load_network, save_model, save_small
 from avatargpt.lm.encoder import Encoder, make_added_map, make_map
-from avatargpt.lm.engine import SHARED_ROWS, CrossHeads, CrossStates, CrossWeights
+from avatargpt.lm.engine import FEW_PROMPTS, CrossFolded, CrossHeads, CrossWeights
 from avatargpt.lm.generate import Generator
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTModel
@@ -47,50 +49,53 @@ def test_inputs_are_left_as_they_are(model: AvatarGPTModel, ids: torch.Tensor) -
 
 def test_both_cross_attentions_are_attention() -> None:
     torch.manual_seed(0)
-    layers, prompts, heads, width, length, d = 2, 3, 2, 4, 5, 6
-    pairs = [(torch.randn(heads * width, d), torch.randn(heads * width, d)) for _ in range(layers)]
-    states, mask = torch.randn(prompts, length, d), torch.tensor([[1] * 5, [1, 1, 0, 0, 0], [1, 0, 1, 1, 0]])
-    weights = CrossWeights(pairs, heads, torch.float32)
-    for seen in (mask, torch.ones_like(mask)):
-        for repeat in (1, 2):
-            q = torch.randn(prompts * repeat, heads * width)
-            made = [CrossHeads(weights, lambda s: s.softmax(-1), states, seen, repeat)]
-            if repeat == 1:
-                made.append(CrossStates(weights, lambda s: s.softmax(-1), states, seen))
-            for layer, (k, v) in enumerate(pairs):
-                rows = states.repeat_interleave(repeat, 0)
-                keys, values = ((rows @ w.T).view(len(q), length, heads, width) for w in (k, v))
-                scores = torch.einsum("nhw,nshw->nhs", q.view(-1, heads, width), keys)
-                open_ = seen.repeat_interleave(repeat, 0)[:, None] != 0
-                p = scores.masked_fill(~open_, float("-inf")).softmax(-1)
-                wanted = torch.einsum("nhs,nshw->nhw", p, values).flatten(1)
-                for one in made:
-                    torch.testing.assert_close(one(layer, q), wanted, atol=1e-5, rtol=1e-4)
+    layers, heads, width, length, d = 2, 2, 4, 5, 6
+    inner = heads * width
+    shapes = ((inner, d), (inner, d), (inner, d), (d, inner))  # of queries, keys, values, outputs
+    weights = [tuple(torch.randn(s) for s in shapes) for _ in range(layers)]
+    every = torch.tensor([[1] * 5, [1, 1, 0, 0, 0], [1, 0, 1, 1, 0]])
+    for prompts, repeat, seen in ((3, 1, every), (3, 2, torch.ones_like(every)), (1, 3, every[2:])):
+        states = torch.randn(prompts, length, d)
+        x, y = torch.randn(2, prompts * repeat, d).unbind(0)
+        maps = [
+            SimpleNamespace(query=make_map(q, True, torch.float32), cross_out=make_added_map(o, True, torch.float32))
+            for q, _, _, o in weights
+        ]
+        cross, softmax = CrossWeights(weights, heads, torch.float32), partial(torch.softmax, dim=-1)
+        both = CrossHeads(cross, softmax, states, seen, repeat, maps), CrossFolded(cross, softmax, states, seen, repeat)
+        for layer, (q, k, v, o) in enumerate(weights):
+            rows = states.repeat_interleave(repeat, 0)
+            keys, values = ((rows @ w.T).view(len(y), length, heads, width) for w in (k, v))
+            scores = torch.einsum("nhw,nshw->nhs", (y @ q.T).view(-1, heads, width), keys)
+            blocked = seen.repeat_interleave(repeat, 0)[:, None] == 0
+            p = scores.masked_fill(blocked, float("-inf")).softmax(-1)
+            expected = x + torch.einsum("nhs,nshw->nhw", p, values).flatten(1) @ o.T
+            for attention in both:
+                total = x.clone()
+                attention(layer, total, y)
+                torch.testing.assert_close(total, expected, atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()
-def test_many_rows_answer_as_few_do(
-    model: AvatarGPTModel, generator: Generator, ids: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+def test_many_prompts_answer_as_few_do(
+    generator: Generator, ids: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prompt = generator.encode(ids.repeat(4, 1))
-    assert len(prompt) >= SHARED_ROWS
-    many = generator.decode(prompt, "body", length=[12] * 20, temperature=0.9, top_k=8, seed=list(range(20)))
-    monkeypatch.setattr("avatargpt.lm.engine.SHARED_ROWS", 10_000)
-    few = generator.decode(prompt, "body", length=[12] * 20, temperature=0.9, top_k=8, seed=list(range(20)))
+    prompt = generator.encode(ids)
+    assert len(prompt) > FEW_PROMPTS
+    many = generator.decode(prompt, "body", length=[12] * 5, temperature=0.9, top_k=8, seed=list(range(5)))
+    monkeypatch.setattr("avatargpt.lm.engine.FEW_PROMPTS", 10_000)
+    few = generator.decode(prompt, "body", length=[12] * 5, temperature=0.9, top_k=8, seed=list(range(5)))
     assert torch.equal(many.ids, few.ids)
 
 
-@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
-@pytest.mark.parametrize("rows", [1, 7])
-def test_maps_multiply(monkeypatch: pytest.MonkeyPatch, capability: str, rows: int) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+def test_maps_multiply() -> None:
     torch.manual_seed(0)
     for out, inner in ((1024, 16), (16, 24), (24, 16)):
-        weight, x, y = torch.randn(out, inner), torch.randn(rows, inner), torch.randn(rows, out)
-        wanted = x @ weight.T
-        torch.testing.assert_close(make_map(weight, rows > 1, torch.float32)(x), wanted, atol=1e-4, rtol=1e-4)
-        added = make_added_map(weight, rows > 1, torch.float32)(y.clone(), x)
-        torch.testing.assert_close(added, y + wanted, atol=1e-4, rtol=1e-4)
+        weight, x, y = torch.randn(out, inner), torch.randn(7, inner), torch.randn(7, out)
+        expected = x @ weight.T
+        torch.testing.assert_close(make_map(weight, True, torch.float32)(x), expected, atol=1e-4, rtol=1e-4)
+        added = make_added_map(weight, True, torch.float32)(y.clone(), x)
+        torch.testing.assert_close(added, y + expected, atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()
