@@ -182,7 +182,7 @@ class ResidualLevels(nn.Module):
         past_part, read_part = memory.weight.split(width, 1)
         features_of = F.linear(read, read_part, memory.bias).unbind(1)
         from_details, from_state = gates.weight_ih_l0[:, width:].t(), gates.weight_hh_l0.t()
-        level_rows, chances = (refiner.level.weight + sums.bias)[:, None], refiner.bias.unbind(0)
+        level_rows, chances = refiner.level.weight.unbind(0), refiner.bias.unbind(0)
         past, to_vector, from_sum = past_part.t(), to_logits.weight.t(), sums.weight.t()
         vectors = codebooks.unbind(0)
         columns = codebooks.transpose(1, 2).contiguous().unbind(0)
@@ -192,11 +192,11 @@ class ResidualLevels(nn.Module):
             reset, update, new = addmm(from_read[n], before, from_details).chunk(3, 1)
             old_reset, old_update, old_new = addmm(gates.bias_hh_l0, state, from_state).chunk(3, 1)
             new = torch.addcmul(new, (reset + old_reset).sigmoid_(), old_new).tanh_()
-            state = new.lerp_(state, (update + old_update).sigmoid_())
-            features = (addmm(features_of[n], state, past) + level_rows).unbind(0)
+            state = torch.addcmul(new, (update + old_update).sigmoid_(), state - new)
+            features = addmm(features_of[n], state, past)
             total, row = base[:, n], [codes0[:, n]]
             for level in range(levels):
-                x = F.gelu(addmm(features[level], total, from_sum))
+                x = F.gelu(addmm(sums.bias, total, from_sum).add_(features).add_(level_rows[level]))
                 logits = addmm(chances[level], addmm(to_logits.bias, x, to_vector), columns[level + 1]).float()
                 if drawn is None:
                     row.append(_expected(logits, vectors[level + 1], sharpness))
