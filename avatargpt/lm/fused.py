@@ -66,7 +66,7 @@ def stack(
     length, first = x.shape[1], module.block[0].layer[0].SelfAttention
     buckets, farthest = config.relative_attention_num_buckets, config.relative_attention_max_distance
     rows = _buckets(length, decoder, buckets, farthest, x.device)
-    bias = F.embedding(rows, first.relative_attention_bias.weight).permute(2, 0, 1)[None]
+    bias = F.embedding(rows, first.relative_attention_bias.weight).permute(2, 0, 1)[None].contiguous()
     if decoder:
         bias = bias.masked_fill(torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1), BLOCKED)
     if mask is not None:
