@@ -22,13 +22,12 @@ from avatargpt.body.generate import MotionGeneration, Progress
 from avatargpt.body.model import BodyModel, sample_candidates
 from avatargpt.body.tasks import Body, MotionDescription, reconstruct
 from avatargpt.face.tokens import FaceTokens
-from avatargpt.gesture.network import TEMPERATURE, Speaker
 from avatargpt.lm.hub import HubCalls
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.long import loop
-from avatargpt.options import GenerationConfig
+from avatargpt.options import GESTURE_TEMPERATURE, GenerationConfig
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request
 from instruct_data import registry
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from avatargpt.avatar.pipeline import AvatarPipeline
     from avatargpt.export.avatar import AvatarMotion
     from avatargpt.gesture.features import TimedWord
+    from avatargpt.gesture.network import Speaker
     from avatargpt.gesture.pipeline import GesturePipeline
     from avatargpt.gesture.semantics import Manner
     from avatargpt.gesture.stream import MotionStream
@@ -84,7 +84,7 @@ class SpeechCalls:
     def gesture(
         self, audio: Audio, words: Transcript = None, other: Audio | None = None, other_words: Transcript = None,
         speaker: Speaker = None, seed: int = 0, rate: int = 16_000, other_rate: int | None = None, head: str = "codes",
-        temperature: float = TEMPERATURE, smooth: bool = True, manner: Manner | None = None,
+        temperature: float = GESTURE_TEMPERATURE, smooth: bool = True, manner: Manner | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Motion:  # fmt: skip
         """Speech to co-speech gestures: T frames at 30 fps, a `Motion` with fingers (T, 30, 4).

@@ -29,7 +29,7 @@ GENERATE = ["-m", "avatargpt", "generate", "a person walks in a circle, then bow
 
 def spent(arguments: list[str], threads: int | None, rounds: int) -> float:
     """Least CPU seconds of a Python process."""
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    environment = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "PYTHONDONTWRITEBYTECODE")}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     best = float("inf")

@@ -7,14 +7,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.store import ClipCodes
 from instruct_data.text.captions import infer_action
 from instruct_data.text.english import first_verb
 from vqvae.errors import UserError
+
+if TYPE_CHECKING:  # it brings pyarrow
+    from instruct_data.store import ClipCodes
 
 
 def clip_class(item: Clip | ClipCodes) -> str:

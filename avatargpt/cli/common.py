@@ -339,12 +339,18 @@ def read_texts(argument: str, emoji: bool = False) -> tuple[list[str], bool]:
     return texts, True
 
 
-def warn_unreadable(texts: Sequence[str]) -> None:
-    """Say on stderr which texts are not in the one language that the weights know, or have no word."""
+def warn_unreadable(texts: Sequence[str], model: AvatarGPT | None = None) -> None:
+    """Say on stderr which texts are not in the one language that the weights know, or have no word.
+
+    Args:
+        model: its captions are English; texts of their words are not looked up in other languages.
+    """
     from avatargpt.requests.english import unreadable
 
+    captions = None if model is None else model.phrase_index
+    words = frozenset(() if captions is None else captions.index.words.words)
     for text in texts:
-        if reason := unreadable(text):
+        if reason := unreadable(text, words):
             warn(f"{text[:60]!r} {reason}")
 
 

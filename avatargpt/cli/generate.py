@@ -64,7 +64,6 @@ def generate(
     the text is printed on stderr. --times, --turn and the like set what the words leave open, of every movement.
     """
     texts, batch = common.read_texts(text)
-    common.warn_unreadable(texts)
     common.check_seconds(seconds)
     check_range("--guidance", guidance, *GUIDANCE)
     check_range("--temperature", temperature, *TEMPERATURE)
@@ -81,6 +80,7 @@ def generate(
     common.check_targets(output, many, "body", count=num * len(texts))
     language_model = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
+    common.warn_unreadable(texts, loaded)
     if language_model is not None and not literal:
         from avatargpt.body.language_reader import LanguageReader
 

@@ -316,8 +316,8 @@ def _body(
 
     def generate(text: str) -> Motion:
         text = common.read_texts(text)[0][0]
-        common.warn_unreadable([text])
         loaded = common.load_model(model, device, threads, quiet)
+        common.warn_unreadable([text], loaded)
         if not quiet:
             say(f"read {text[:60]!r} as: {', then '.join(loaded.read_as([text])[0])}", err=True)
         with common.text_warnings(), progress("generating", quiet) as advance:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.lm.checkpoint import fingerprint, load_part, save_part
+from avatargpt.options import GESTURE_TEMPERATURE
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Strict
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 STYLE = 8  # size of a style vector
 # `codes`: tokens are sampled and decoded; `features`: the mean motion, without tokens.
 HEADS = ("codes", "features")
-TEMPERATURE = 0.9  # default: hands as fast as in real talk (docs/experiments.md)
 # An unknown code: before the first token, and where tokens are off.
 UNKNOWN = -1
 
@@ -118,7 +118,7 @@ class GestureOptions:
     head: str = "codes"  # one of `HEADS`
     # seed, temperature: of the tokens; temperature 0 = always the likeliest
     seed: int = 0
-    temperature: float = TEMPERATURE
+    temperature: float = GESTURE_TEMPERATURE
     smooth: bool = True  # Savitzky-Golay smoothing over nine frames
 
 

@@ -3,12 +3,14 @@
 # (classes of recorded clips). Traits of a style are not listed: a trait counts where nearly all training clips of an
 # action in a style show it beside plain clips of the same action.
 
+from __future__ import annotations
+
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +18,13 @@ from avatargpt import resources
 from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
 from instruct_data.clip import Clip
-from instruct_data.store import ClipCodes
-from instruct_data.synth.families import SOURCE
 from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
 from vqvae.motion import Motion
+
+if TYPE_CHECKING:  # it brings pyarrow
+    from instruct_data.store import ClipCodes
 
 Words = re.Pattern[str]
 """What words name something, as a table of the evaluation suites writes them: a regular expression."""
@@ -138,7 +141,7 @@ def resembles(entry: Family, s: Signals) -> bool:
 @cache
 def templates() -> dict[str, Words]:
     """Action with a file -> the pattern of its captions with any side, count or parameter filled in."""
-    from instruct_data.synth import actions
+    from instruct_data.synth.families import actions
 
     return {name: template(c.text for c in family.captions) for name, family in actions().items()}
 
@@ -154,7 +157,7 @@ def families_named(table: dict[str, Family], sentence: str) -> set[str]:
 
 
 # Sources of keyframed clips, in stores and made on the spot.
-KEYFRAMED_SOURCES = (SOURCE, "keyframed")
+KEYFRAMED_SOURCES = ("synthetic", "keyframed")
 
 
 def belongs(clip: Clip, about: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any, Self
@@ -480,9 +480,15 @@ def meaningless(text: str) -> bool:
     return hit_at_random(re.sub(r"(.)\1+", r"\1", words))  # and so are "pfft" and "hmmm"
 
 
-def unreadable(text: str) -> str:
-    """The reason why a text cannot be understood, another language or no word, or empty."""
-    if code := language_of(text):
+def unreadable(text: str, words: Collection[str] = ()) -> str:
+    """The reason why a text cannot be understood, another language or no word, or empty.
+
+    Args:
+        words: English lemmas; of a text without other words the language is not looked up, for which a table of 70 MB
+            is unpacked.
+    """
+    known = bool(words) and bool(here := lemmas(text)) and all(w in words for w in here)
+    if not known and (code := language_of(text)):
         return f"does not look like English but like {named(code)}, and the model knows English alone"
     if meaningless(text):
         return "has no word in it; what the model makes of it is chance"

@@ -212,20 +212,21 @@ class RequestNetwork(nn.Module):
         out: Tensor = self.read(x)
         return out
 
-    def decode(self, read: Tensor, words: Tensor, tokens: Tensor) -> Tensor:
-        """(B, L) tokens as `fed`, the first of them a `begin` -> (B, L, V + N)."""
+    def decode(self, read: Tensor, words: Tensor | None, tokens: Tensor) -> Tensor:
+        """(B, L) tokens as `fed`, the first of them a `begin` -> (B, L, V + N); no `words`: all places are words."""
         length, last = tokens.shape[1], self.size + len(DOMAINS) - 1
         is_copy = tokens > last
         sources = read.gather(1, (tokens - last - 1).clamp(min=0)[..., None].expand(-1, -1, read.shape[-1]))
         x = torch.where(is_copy[..., None], self.copied(sources), self.table(tokens.clamp(max=last)))
         x = self.drop(x + self.place[:length])
         ahead = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
+        blocked = None if words is None else words == 0
         for layer in self.decoder:
-            x = layer(x, read, tgt_mask=ahead, memory_key_padding_mask=words == 0, tgt_is_causal=True)
+            x = layer(x, read, tgt_mask=ahead, memory_key_padding_mask=blocked, tgt_is_causal=True)
         x = self.leave(x)
         tokens_logits = x @ self.table.weight[: self.size].T
         copied = self.ask(x) @ self.answer(read).mT * self.config.width**-0.5
-        return torch.cat([tokens_logits, copied.masked_fill(words[:, None] == 0, -1e9)], -1)
+        return torch.cat([tokens_logits, copied if blocked is None else copied.masked_fill(blocked[:, None], -1e9)], -1)
 
     def forward(self, states: Tensor, words: Tensor, tokens: Tensor) -> Tensor:
         return self.decode(self.encode(states, words), words, tokens)
@@ -317,7 +318,8 @@ class RequestReader:
         probabilities: list[float] = []
         while len(before) < MAX_TARGET:
             fed = torch.tensor([[net.begin(domain), *(net.fed(i) for i in before)]], device=device)
-            logits = net.decode(encoded, mask, fed)[0, -1].cpu()
+            # torch's check of a mask imports its symbolic shapes and sympy, which takes half a second
+            logits = net.decode(encoded, None, fed)[0, -1].cpu()
             open_ = torch.from_numpy(self.vocabulary.allowed(before, words, domain))
             shares = logits.masked_fill(~open_, -torch.inf).softmax(0)
             best = int(shares.argmax())

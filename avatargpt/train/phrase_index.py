@@ -29,7 +29,7 @@ from avatargpt.train.loop import fit
 from avatargpt.train.runtime import Runtime
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
-from instruct_data.synth import families
+from instruct_data.synth.families import families
 from instruct_data.text.captions import CaptionBank, bank_style
 from instruct_data.text.english import THIRD, side_of, split, third_of
 from instruct_data.text.everyday import everyday_requests, lexicon, predicates

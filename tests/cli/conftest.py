@@ -47,6 +47,8 @@ class FakeAvatarGPT:
     calls: list[tuple[str, dict[str, Any]]] = []
 
     @classmethod
+    phrase_index = None
+
     def from_pretrained(cls, path=None, device=None, dtype=None, threads=None):
         cls.loads.append((path, device, dtype, threads))
         return cls()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from instruct_data.clip import Clip
-from instruct_data.synth import families, keyframed
+from instruct_data.synth.families import families, keyframed
 from instruct_data.synth.format import Family
 from vqvae.skeleton import SMPL22
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from instruct_data.clip import Clip
-from instruct_data.synth import families, keyframed
-from instruct_data.synth.families import captions_of
+from instruct_data.synth.families import captions_of, families, keyframed
 from instruct_data.synth.format import Block, Family, Key
 from instruct_data.synth.timeline import draw
 from scripts.preview_synth import figures

@@ -8,7 +8,7 @@ import pytest
 from instruct_data.attributes import Measures
 from instruct_data.cleaning import measured
 from instruct_data.clip import Clip
-from instruct_data.synth import families, keyframed
+from instruct_data.synth.families import families, keyframed
 from instruct_data.synth.resting import HELD, HELD_FRAMES, HELD_TEXTS, at_rest, layered, resting_clips
 from instruct_data.text.captions import CaptionBank
 from tests.instruct_data.synthetic import J, walking, waving

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instruct_data.synth import Family, actions, families, keyframed
 from instruct_data.synth.arms import neutral_elbow
+from instruct_data.synth.families import actions, families, keyframed
+from instruct_data.synth.format import Family
 from instruct_data.synth.loading import poses
 from instruct_data.synth.solver import solve
 from instruct_data.synth.timeline import Timeline, draw, varied

@@ -17,7 +17,7 @@ from avatargpt.train.finetuning.run import ABOUT, EarlyStopping, Progress, check
 from instruct_data.attributes import Measures
 from instruct_data.clip import Clip
 from instruct_data.store import ClipCodes
-from instruct_data.synth import families, keyframed
+from instruct_data.synth.families import families, keyframed
 from vqvae.errors import UserError
 from vqvae.io.bvh import write_bvh
 

@@ -26,7 +26,7 @@ from avatargpt.train import tokenizer as tokenizer_stage
 from instruct_data import registry
 from instruct_data.clip import Clip
 from instruct_data.store import Store
-from instruct_data.synth import actions, families
+from instruct_data.synth.families import actions, families
 from instruct_data.text import everyday
 from tests.train.conftest import Mini, movement
 from tests.walks.conftest import ROOT, Section, Walk
