@@ -45,10 +45,9 @@ class FakeAvatarGPT:
 
     loads: list[tuple[Any, ...]] = []
     calls: list[tuple[str, dict[str, Any]]] = []
-
-    @classmethod
     phrase_index = None
 
+    @classmethod
     def from_pretrained(cls, path=None, device=None, dtype=None, threads=None):
         cls.loads.append((path, device, dtype, threads))
         return cls()
