@@ -404,7 +404,7 @@ def test_processes_prepare_the_same_batches(text: TextTokenizer) -> None:
         assert batch.inputs.keys() == other.inputs.keys() and batch.places.keys() == other.places.keys()
         for name, value in {**batch.inputs, **batch.places}.items():
             assert np.array_equal(value, (other.inputs | other.places)[name]), name
-        assert torch.equal(batch.labels, other.labels) and (batch.heads, batch.tasks) == (other.heads, other.tasks)
+        assert np.array_equal(batch.labels, other.labels) and (batch.heads, batch.tasks) == (other.heads, other.tasks)
         texts = [[p.examples.wording.texts[g] if g >= 0 else "" for g in b.ground] for p, b in
                  zip(pools, (batch, other), strict=True)]  # fmt: skip
         assert texts[0] == texts[1] and any(texts[0])

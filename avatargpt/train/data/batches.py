@@ -28,19 +28,22 @@ EVEN = 16  # lengths are padded up to a multiple: kernels are prepared once per 
 
 @dataclass
 class Batch:
-    """Tensors of one step. B rows, S prompt length, L answer length, G states of the sentence encoder, R levels."""
+    """Rows of one step: arrays in host memory, from `to` on tensors.
+
+    B rows, S prompt length, L answer length, G states of the sentence encoder, R levels.
+    """
 
     inputs: dict[str, Any]
     heads: list[str]
-    labels: torch.Tensor  # (B, L), -100 = ignored
-    length: torch.Tensor  # (B,), -1 = unknown
-    codes: torch.Tensor  # (B, L, R), -1 outside motion answers and for levels that a modality has not
+    labels: Any  # (B, L), -100 = ignored
+    length: Any  # (B,), -1 = unknown
+    codes: Any  # (B, L, R), -1 outside motion answers and for levels that a modality has not
     tasks: list[str]  # of each row
     positive: np.ndarray  # (B,) the row of the batch whose answer a prompt does not fit, -1 = it fits
     read: np.ndarray  # (B,) tokens and states that are read. written: (B,) labels, both without padding
     written: np.ndarray
     ground: np.ndarray  # (B,) numbers of the texts that the sentence encoder reads, -1 = none
-    places: dict[str, torch.Tensor] = field(default_factory=dict)  # what a device gathers from its tables
+    places: dict[str, Any] = field(default_factory=dict)  # what a device gathers from its tables
 
     @classmethod
     def of(
@@ -57,12 +60,12 @@ class Batch:
         ids = padded(rows.ids, starts, sources, width, pad_id)
         places = padded(rows.places, starts, sources, width, -1)
         inputs: dict[str, Any] = {
-            "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy((np.arange(width) < sources[:, None]).astype(np.int64)),
+            "input_ids": ids,
+            "attention_mask": (np.arange(width) < sources[:, None]).astype(np.int64),
         }  # fmt: skip
         read, gathered = sources.copy(), {}
         if (places >= 0).any():
-            gathered["residual_codes"] = torch.from_numpy(places)
+            gathered["residual_codes"] = places
         ground = rows.ground[chosen]
         if grounder is not None and (ground >= 0).any():
             states, state_mask = _states(ground, examples, grounder)
@@ -75,17 +78,17 @@ class Batch:
         labels[real:] = IGNORED
         first = rows.codes[chosen]
         counts = np.where(first >= 0, targets - 1, 0)
-        gathered["codes"] = torch.from_numpy(np.where(
+        gathered["codes"] = np.where(
             np.arange(length) < counts[:, None], np.maximum(first, 0)[:, None] + np.arange(length), -1
-        ))  # fmt: skip
+        )  # fmt: skip
         position = np.full(len(rows), -1, np.int64)
         position[chosen[:real]] = np.arange(real)
         positive = rows.positive[chosen]
         written = targets.copy()
         written[real:] = 0
         return cls(
-            inputs, [heads[h] for h in rows.head[chosen]], torch.from_numpy(labels),
-            torch.from_numpy(rows.length[chosen]), torch.zeros(0), [examples.tasks[t] for t in rows.task[chosen]],
+            inputs, [heads[h] for h in rows.head[chosen]], labels,
+            rows.length[chosen], np.zeros(0, np.int64), [examples.tasks[t] for t in rows.task[chosen]],
             np.where(positive >= 0, position[positive], -1), read, written, ground, gathered,
         )  # fmt: skip
 
@@ -94,16 +97,17 @@ class Batch:
         if not (self.ground >= 0).any():
             return self
         at, mask = states.places(self.ground, EVEN)
-        places = {**self.places, "grounding": torch.from_numpy(at), "grounding_mask": torch.from_numpy(mask)}
+        places = {**self.places, "grounding": at, "grounding_mask": mask}
         read = self.read + mask.sum(1)
         return replace(self, read=read, places=places, inputs={**self.inputs, "longest": int(read.max())})
 
     def pinned(self) -> Batch:
         """The same in memory that a GPU reads while it computes."""
-        inputs = {k: v.pin_memory() if isinstance(v, torch.Tensor) else v for k, v in self.inputs.items()}
-        places = {k: v.pin_memory() for k, v in self.places.items()}
-        labels, length = self.labels.pin_memory(), self.length.pin_memory()
-        return replace(self, inputs=inputs, labels=labels, length=length, places=places)
+        def pin(value: Any) -> Any:
+            return torch.from_numpy(value).pin_memory() if isinstance(value, np.ndarray) else value
+
+        inputs, places = ({k: pin(v) for k, v in d.items()} for d in (self.inputs, self.places))
+        return replace(self, inputs=inputs, labels=pin(self.labels), length=pin(self.length), places=places)
 
     def to(self, device: torch.device, table: torch.Tensor, states: torch.Tensor | None = None) -> Batch:
         """On a device, with what is gathered there.
@@ -111,7 +115,7 @@ class Batch:
         Args:
             table: (C, R) codes of all clips. states: (M, width) of the sentence encoder.
         """
-        at = {k: v.to(device, non_blocking=True) for k, v in self.places.items()}
+        at = {k: _moved(v, device) for k, v in self.places.items()}
         inputs = {k: _moved(v, device) for k, v in self.inputs.items()}
         if "residual_codes" in at:
             inputs["residual_codes"] = _rows(table, at["residual_codes"])
@@ -135,6 +139,8 @@ def _even(count: int, multiple: int) -> int:
 def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, int):
         return value
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value)
     if isinstance(value, torch.Tensor):
         return value.to(device, non_blocking=True)
     return [(vectors.to(device), mask.to(device), name) for vectors, mask, name in value]
