@@ -57,7 +57,7 @@ def language_stage(folder: Path, runtime: Runtime, batch: int, workers: int, ste
     bank = CaptionBank(unpacked("text") / "body_captions.json")
     tokenizer = MotionTokenizer.load(resources.weights() / "body")
     clips = keyframed_clips(bank, np.zeros(0), 1)
-    Store.write_codes(tokenised(clips, tokenizer), folder / "codes", tokenizer.fingerprint)
+    Store.write_codes((tokenised(c, tokenizer) for c in clips), folder / "codes", tokenizer.fingerprint)
     data = resolve(resources.configs() / "language" / "unified.yaml")
     absent = ("face", "gesture", "steps_to_motion", "motion_to_steps")  # clips that are not made here
     weights = {k: v for k, v in data["train"]["options"]["weights"].items() if not any(o in k for o in absent)}

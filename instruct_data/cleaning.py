@@ -61,6 +61,11 @@ class CleaningReport:
         self.counts[reason] += 1
         self.examples.setdefault(reason, name)
 
+    def include(self, later: CleaningReport) -> None:
+        """Add the report of clips that follow."""
+        self.counts.update(later.counts)
+        self.examples = later.examples | self.examples
+
     def __str__(self) -> str:
         rows = self.counts.most_common()
         return "\n".join(f"  {n:6d} {reason} (for example {self.examples[reason]})" for reason, n in rows)

@@ -74,6 +74,10 @@ class Skeleton:
     parents: tuple[int, ...]
     offsets: np.ndarray
 
+    def __reduce__(self) -> str:
+        # Pickled by the name of its constant: there is one of each.
+        return f"SMPL{len(self.names)}"
+
     def index(self, name: str) -> int:
         return self.names.index(name)
 

@@ -48,7 +48,7 @@ def score(model: Any, clips: Sequence[Clip], generated: int, seed: int = 0) -> d
         model: an `avatargpt.body.model.BodyModel`. generated: motions for the exchanged prompts.
     """
     loaded, rng = model.loaded, np.random.default_rng(seed)
-    items = [replace(i, split="train") for i in tokenised(clips, model.tokenizer)]
+    items = [replace(tokenised(c, model.tokenizer), split="train") for c in clips]
     wording = Wording(loaded.text, loaded.model.config, {"body": model.tokenizer.tokens_per_second})
     table = ClipTable(items, wording, loaded.model.config, False)
     numbers = np.arange(len(items))

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import tempfile
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice, pairwise
-from multiprocessing import get_context, parent_process
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -23,6 +16,7 @@ import torch
 from avatargpt.config import Schedule
 from avatargpt.metrics.face import events_kept
 from avatargpt.train.loop import run
+from avatargpt.train.processes import cores, ordered_map
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import Metrics, Stage, StepContext
 from instruct_data.clip import Clip
@@ -30,7 +24,7 @@ from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from vqvae import arkit, modalities
 from vqvae.errors import UserError
-from vqvae.features import UPPER, FeatureSpec, gesture_joints
+from vqvae.features import UPPER, gesture_joints
 from vqvae.losses import (
     FaceLossWeights,
     GestureLossWeights,
@@ -449,51 +443,7 @@ RARE: dict[str, Callable[[str], bool]] = {
 }  # fmt: skip
 
 
-Encoded = list[tuple[np.ndarray, str, str]]  # features, class and source of clips
 ROWS = 16  # of a store that a process encodes at a time
-_begun: list[tuple[Store, FeatureSpec]] = []  # in a worker process: what it encodes
-
-
-def _begin(store: Store, spec: FeatureSpec) -> None:
-    _begun[:] = [(store, spec)]
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # as in the main process
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the others
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _encode_begun(rows: list[dict[str, Any]]) -> Encoded:
-    return _encode(*_begun[0], rows)
-
-
-def _encode(store: Store, spec: FeatureSpec, rows: list[dict[str, Any]]) -> Encoded:
-    return [(spec.encode(c.load()), clip_class(c), c.source) for c in map(store.clip, rows)]
-
-
-def _encoded(store: Store, spec: FeatureSpec, rows: Iterator[dict[str, Any]], workers: int) -> Iterator[Encoded]:
-    """Rows of a store as features, in their order, by so many processes."""
-    parts = iter(lambda: list(islice(rows, ROWS)), [])
-    # Elsewhere it is not safe to fork.
-    workers = min(workers, -(-len(store) // ROWS)) if sys.platform == "linux" else 1
-    if workers <= 1:
-        yield from (_encode(store, spec, part) for part in parts)
-        return
-    # Forked, a worker has the modalities that this process registered; it never touches a GPU.
-    with ProcessPoolExecutor(workers, get_context("fork"), _begin, (store, spec)) as pool:
-        waiting: deque[Future[Encoded]] = deque()
-        for part in parts:
-            waiting.append(pool.submit(_encode_begun, part))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def feature_windows(store: Store, split: str, folder: Path, config: TokenizerConfig, workers: int = 1) -> Windows:
@@ -507,11 +457,15 @@ def feature_windows(store: Store, split: str, folder: Path, config: TokenizerCon
     clips, labels, rare = FeatureFile(folder), [], []
     # A composed clip repeats frames of single ones.
     rows = (row for row in store.rows(split) if row["source"] != "composed")
-    for part in _encoded(store, spec, rows, workers):
-        for features, label, source in part:
-            clips.add(features)
-            labels.append(label)
-            rare.append(is_rare(source))
+
+    def encoded(row: dict[str, Any]) -> tuple[np.ndarray, str, bool]:
+        clip = store.clip(row)
+        return spec.encode(clip.load()), clip_class(clip), is_rare(clip.source)
+
+    for features, label, seldom in ordered_map(encoded, rows, workers, ROWS):
+        clips.add(features)
+        labels.append(label)
+        rare.append(seldom)
     if split == "train" and not clips:
         raise UserError(f"{store.path}: no single training clips in it")
     groups = spec.slices()
@@ -524,24 +478,26 @@ def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     out = Path(args.output)
-    workers = max(1, (args.threads or os.cpu_count() or 1) // runtime.world)
+    workers = max(1, cores(args.threads) // runtime.world)
     windows, val = (feature_windows(store, split, out, recipe.model, workers) for split in ("train", "val"))
     run(TokenizerStage(recipe, windows, val, runtime, str(args.config)), out, runtime, args.until)
 
 
-def tokenised(clips: Iterable[Clip], tokenizer: MotionTokenizer) -> Iterator[ClipCodes]:
-    """Clips as codes; one whose name ends in ``_m`` is a mirror image."""
-    for clip in clips:
-        motion = clip.load()
-        yield ClipCodes(
-            clip.id, tokenizer.encode(motion), clip.captions, clip.split, clip.source, clip.licence, clip.action,
-            clip.style, len(motion), motion.fps, clip.id.endswith("_m"), tokenizer.config.modality, clip.extra,
-        )  # fmt: skip
+def tokenised(clip: Clip, tokenizer: MotionTokenizer) -> ClipCodes:
+    """A clip as codes; one whose name ends in ``_m`` is a mirror image."""
+    motion = clip.load()
+    return ClipCodes(
+        clip.id, tokenizer.encode(motion), clip.captions, clip.split, clip.source, clip.licence, clip.action,
+        clip.style, len(motion), motion.fps, clip.id.endswith("_m"), tokenizer.config.modality, clip.extra,
+    )  # fmt: skip
 
 
 def codes_stage(args: SimpleNamespace) -> None:
     """Motion store -> tokenised cache: all that the language stage reads."""
     runtime = Runtime.start(args.threads, args.device)
-    tokenizer = MotionTokenizer.load(args.tokenizer, runtime.device)
-    store = Store.write_codes(tokenised(Store.open(args.store).clips(), tokenizer), args.output, tokenizer.fingerprint)
+    tokenizer, clips = MotionTokenizer.load(args.tokenizer, runtime.device), Store.open(args.store)
+    # A GPU cannot be used by forked processes.
+    workers = cores(args.threads) if runtime.device.type == "cpu" else 1
+    items = ordered_map(lambda row: tokenised(clips.clip(row), tokenizer), clips.rows(), workers, ROWS)
+    store = Store.write_codes(items, args.output, tokenizer.fingerprint)
     print(f"{args.output}: {len(store)} clips as codes of tokenizer {tokenizer.fingerprint[:12]}")

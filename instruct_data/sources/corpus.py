@@ -32,6 +32,12 @@ class Report:
     def skip(self, clip: str, reason: str) -> None:
         self.skipped.append((clip, reason))
 
+    def include(self, later: Report) -> None:
+        """Add the report of a reading that follows."""
+        self.read += later.read
+        self.skipped += later.skipped
+        self.notes.update(later.notes)
+
     def reasons(self) -> list[str]:
         """Every reason with its count and its first clips, the commonest first."""
         clips: dict[str, list[str]] = defaultdict(list)

@@ -191,6 +191,17 @@ class Chain:
     starts: tuple[int, ...]  # frame at which each begins
 
 
+Ends = tuple[np.ndarray, np.ndarray]  # (J, 6) posture of the first and of the last frame
+
+
+def ends_of(clip: Clip) -> Ends:
+    """How a clip begins and ends, joints and velocities; see `posture`."""
+    motion = clip.load()
+    n = len(motion)
+    first, last = (np.concatenate([x[0] for x in posture(motion, i, i + 1)], -1) for i in (0, n - 1))
+    return first, last
+
+
 class Sequencer:
     """Draws chains of clips.
 
@@ -200,23 +211,19 @@ class Sequencer:
         cyclic: per clip, whether any stretch shows all of it; then one of 1.8 to 4.5 s is taken.
         balance: 0 = as they come, 1 = all classes alike.
         mirror: whether mirrored clips are drawn too.
+        ends: of every clip, where they are known.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], names: Sequence[str], cyclic: Sequence[bool], balance: float, mirror: bool = True
-    ) -> None:
+        self, clips: Sequence[Clip], names: Sequence[str], cyclic: Sequence[bool], balance: float, mirror: bool = True,
+        ends: Sequence[Ends] | None = None,
+    ) -> None:  # fmt: skip
         self.clips, self.names = list(clips), np.array(names)
         self.cyclic = np.array(cyclic, bool)
         self.weights = balanced_weights(list(names), balance)
         self.mirror = mirror
-        first, last, frames = [], [], []
-        for clip in self.clips:
-            motion = clip.load()
-            n = len(motion)
-            frames.append(n)
-            first.append(np.concatenate([x[0] for x in posture(motion, 0, 1)], -1))
-            last.append(np.concatenate([x[0] for x in posture(motion, n - 1, n)], -1))
-            pairs = motion.skeleton.mirror
+        first, last = zip(*(ends_of(c) for c in self.clips) if ends is None else ends, strict=True)
+        frames, pairs = [len(c.load()) for c in self.clips], self.clips[-1].load().skeleton.mirror
         self.frames = np.where(self.cyclic, np.minimum(frames, MAX_PART), frames)
         flip = np.tile([-1.0, 1, 1], 2)
         begin, end = np.stack(first).astype(np.float32), np.stack(last).astype(np.float32)

@@ -1,6 +1,8 @@
 """The stages one after the other, and going on exactly where a run stopped."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import torch
 
 from avatargpt.lm.checkpoint import load_model, save_model
 from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.train.processes import ordered_map
 from avatargpt.train.tokenizer import feature_windows
 from instruct_data.store import Store
 from tests.train.conftest import CPU, Mini, Refused
+from vqvae.errors import UserError
 from vqvae.io.files import folder_lock
 from vqvae.networks import TokenizerConfig
 from vqvae.tokenizer import MotionTokenizer
@@ -53,6 +57,29 @@ def test_features_are_the_same_with_any_number_of_processes(mini: Mini, tmp_path
     np.testing.assert_array_equal(one.rare, three.rare)
     for a, b in zip(one.clips, three.clips, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_codes_are_the_same_with_any_number_of_processes(mini: Mini, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    try:
+        mini.run("codes", "--tokenizer", mini.tokenizer, "--store", mini.store, "-o", tmp_path, *CPU, "--threads", 3)
+    finally:
+        torch.set_num_threads(threads)
+    assert Store.open(tmp_path).manifest == Store.open(mini.codes).manifest
+
+
+def test_an_error_ends_all_processes() -> None:
+    def work(item: int) -> int:
+        if item == 2:
+            raise UserError("item 2")
+        time.sleep(60 if item > 2 else 0)
+        return -item
+
+    begin, results = time.monotonic(), ordered_map(work, iter(range(9)), 3)
+    assert [next(results), next(results)] == [0, -1]
+    with pytest.raises(UserError, match="item 2"):
+        next(results)
+    assert time.monotonic() - begin < 30 and not active_children()
 
 
 def test_tokenizer_resumes_exactly(mini: Mini, tmp_path: Path) -> None:

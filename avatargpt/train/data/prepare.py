@@ -10,17 +10,18 @@ other clips, and have no prompt pool; keyframed ones for validation come from se
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from avatargpt.config import save_resolved
+from avatargpt.train.processes import cores, ordered_map
 from instruct_data.cleaning import CleaningReport, Limits, cleaned, measured, without_artefacts
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
@@ -31,7 +32,7 @@ from instruct_data.sources.registry import read_corpus
 from instruct_data.store import MANIFEST, Store
 from instruct_data.synth.families import VALIDATION, families, keyframed
 from instruct_data.synth.layered import layered_clips
-from instruct_data.synth.loops import Sequencer, looped_clips
+from instruct_data.synth.loops import Ends, Sequencer, ends_of, looped_clips
 from instruct_data.synth.phrases import mirrored
 from instruct_data.synth.resting import resting_clips
 from instruct_data.synth.stances import idle_stances
@@ -52,9 +53,9 @@ CYCLIC = {
 # Sources of clips that are not recordings.
 MADE_UP = ("synthetic", "layered", "styled", "looped", "composed", "practised", "shown")
 LICENCE_JOINED = "as its sources"
-
-
 _BATCH = 64  # keyframed clips solved together
+_CHUNK = 16  # clips that a process takes at a time
+Item = TypeVar("Item")
 
 
 class Preparation(Strict):
@@ -131,9 +132,9 @@ def prompt_pool(clip: Clip, bank: CaptionBank, rewrites: Rewrites, rng: np.rando
 
 
 def composed_clips(
-    clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation
+    clips: Sequence[Clip], ends: Sequence[Ends], bank: CaptionBank, rewrites: Rewrites, options: Preparation
 ) -> Iterator[Clip]:
-    """Two to four training clips in sequence at matching poses, with their captions joined."""
+    """Two to four training clips in sequence at matching poses, with their captions joined. `ends`: of every clip."""
     if not options.composed:
         return
     rng = np.random.default_rng([options.seed, 1])
@@ -141,7 +142,8 @@ def composed_clips(
     names = [clip_class(c) for c in usable]
     # keyframed clips have a beginning, a count and an end
     cyclic = [n in CYCLIC and c.source != "synthetic" for n, c in zip(names, usable, strict=True)]
-    sequencer = Sequencer(usable, names, cyclic, options.balance)
+    usable_ends = [e for c, e in zip(clips, ends, strict=True) if c.captions]
+    sequencer = Sequencer(usable, names, cyclic, options.balance, ends=usable_ends)
     anything = np.ones(len(usable), bool)
     is_keyframed = np.array([c.source == "synthetic" for c in usable])
     count_made = refused = 0
@@ -187,11 +189,20 @@ def keyframed_clips(
     """`count` clips of every packaged family, `entries` of those of the lexicon (None = as many), from seed `first` on.
     `bank`: adds its paraphrases. `stances`: (S, 22, 4) idle poses to begin and end with; none where S is 0.
     """
-    for family in families().values():
+    for batch in _batches(count, entries, first):
+        yield from _keyframed(batch, bank, stances)
+
+
+def _batches(count: int, entries: int | None, first: int) -> Iterator[tuple[str, range]]:
+    """Families with seeds of clips that are solved together."""
+    for name, family in families().items():
         seeds = range(first, first + (count if entries is None or not family.schema else entries))
-        for start in range(0, len(seeds), _BATCH):
-            batch = keyframed(family, seeds[start : start + _BATCH], stances if len(stances) else None, bank)
-            yield from map(_with_requests, batch)
+        yield from ((name, seeds[start : start + _BATCH]) for start in range(0, len(seeds), _BATCH))
+
+
+def _keyframed(batch: tuple[str, range], bank: CaptionBank, stances: np.ndarray) -> list[Clip]:
+    name, seeds = batch
+    return list(map(_with_requests, keyframed(families()[name], seeds, stances if len(stances) else None, bank)))
 
 
 def _with_requests(clip: Clip) -> Clip:
@@ -201,43 +212,93 @@ def _with_requests(clip: Clip) -> Clip:
     return replace(clip, captions=captions, extra={**clip.extra, "requests": requests})
 
 
-def prepare(
-    clips: Iterable[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation, report: CleaningReport
+def _cleaned(
+    clips_of: Callable[[Item], list[Clip]], items: Iterable[Item], report: CleaningReport, workers: int, chunk: int
 ) -> Iterator[Clip]:
+    """The clips of every item, `cleaned`, by several processes."""
+
+    def part(item: Item) -> tuple[list[Clip], CleaningReport]:
+        part_report = CleaningReport()
+        return list(cleaned(clips_of(item), part_report)), part_report
+
+    for clips, part_report in ordered_map(part, items, workers, chunk):
+        report.include(part_report)
+        yield from clips
+
+
+def prepare(
+    clips: Iterable[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation, report: CleaningReport,
+    workers: int = 1,
+) -> Iterator[Clip]:  # fmt: skip
     """All clips, cleaned and measured, with prompt pools (training clips also mirrored, with their words), then those
-    derived from them.
+    derived from them; the same whatever the number of processes.
 
     Args:
-        report: what was mended and dropped is added to it.
+        report: what was mended and dropped is added to it. workers: processes.
     """
+    # One generator draws all prompt pools: in this process, in the order of the clips.
     rng = np.random.default_rng([options.seed, 0])
-    recorded = list(cleaned((replace(c, extra={}) for c in clips), report))
+    originals = list(clips)
+    numbers = range(len(originals))
+    recorded = list(_cleaned(lambda i: [replace(originals[i], extra={})], numbers, report, workers, _CHUNK))
     limits = Limits.of([c.extra["figures"] for c in recorded if c.split == "train"])
 
     def with_pool(clip: Clip) -> Clip:
         pool = prompt_pool(clip, bank, rewrites, rng, options.prompts)
-        clip = clip if "figures" in clip.extra else measured(clip)
         return replace(clip, extra={**clip.extra, "prompts": pool, "quality": limits.quality(clip.extra["figures"])})
 
     yield from (c for c in recorded if c.split != "train")
     train = list(without_artefacts((c for c in recorded if c.split == "train"), limits, report))
-    for clip in train:
+
+    def image(i: int) -> Clip:
+        return measured(replace(mirrored(train[i]), id=f"{train[i].id}_m"))
+
+    for clip, mirror_image in zip(train, ordered_map(image, range(len(train)), workers, _CHUNK), strict=True):
         yield with_pool(clip)
-        yield with_pool(measured(replace(mirrored(clip), id=f"{clip.id}_m")))
+        yield with_pool(mirror_image)
     # Keyframed clips begin and end as recorded people stand.
     stances = idle_stances(train, 200, options.seed) if options.keyframed or options.keyframed_val else np.zeros(0)
+    batch_clips = partial(_keyframed, bank=bank, stances=stances)
     # Seeds from VALIDATION on are never used for training.
-    yield from cleaned(keyframed_clips(bank, stances, options.keyframed_val, first=VALIDATION), report)
-    generated = list(cleaned(keyframed_clips(bank, stances, options.keyframed, options.entries), report))
+    yield from _cleaned(batch_clips, _batches(options.keyframed_val, None, VALIDATION), report, workers, 1)
+    training = _batches(options.keyframed, options.entries, 0)
+    generated = list(_cleaned(batch_clips, training, report, workers, 1))
+    derived = _derived_clips(train, generated, bank, rewrites, options, workers)
     for clip in generated:
         yield with_pool(clip)
-    longest, seed = options.longest, options.seed
-    layered = list(layered_clips([*train, *generated], bank, options.layered, seed, longest))
-    varied = styled_clips([*train, *generated], bank, options.styled, seed, longest)
-    for clip in (*layered, *varied, *looped_clips(train, bank, CYCLIC, options.looped, seed, longest)):
-        yield with_pool(replace(clip, extra={k: v for k, v in clip.extra.items() if k != "figures"}))
-    yield from composed_clips([*train, *generated, *layered], bank, rewrites, options)
-    yield from resting_clips([*train, *generated], bank, options.resting, seed, longest, LICENCE_JOINED)
+    layered, composed = next(derived)
+    (varied,), (looped,), (resting,) = derived
+    for clip in (*layered, *varied, *looped):
+        yield with_pool(clip)
+    yield from composed
+    yield from resting
+
+
+def _derived_clips(
+    train: list[Clip], generated: list[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation, workers: int
+) -> Iterator[list[list[Clip]]]:
+    """Layered with composed, styled, looped and resting clips, of a generator and, if there are several, a process
+    each; what gets a prompt pool later is measured."""
+    clips, longest, seed = [*train, *generated], options.longest, options.seed
+    numbers = range(len(clips) if options.composed else 0)
+    ends = list(ordered_map(lambda i: ends_of(clips[i]), numbers, workers, 4 * _CHUNK))
+
+    def layered_composed() -> list[list[Clip]]:
+        layered = list(layered_clips(clips, bank, options.layered, seed, longest))
+        parts, part_ends = [*clips, *layered], [*ends, *map(ends_of, layered if options.composed else ())]
+        return [list(map(measured, layered)), list(composed_clips(parts, part_ends, bank, rewrites, options))]
+
+    def styled() -> list[list[Clip]]:
+        return [list(map(measured, styled_clips(clips, bank, options.styled, seed, longest)))]
+
+    def looped() -> list[list[Clip]]:
+        return [list(map(measured, looped_clips(train, bank, CYCLIC, options.looped, seed, longest)))]
+
+    def resting() -> list[list[Clip]]:
+        return [list(resting_clips(clips, bank, options.resting, seed, longest, LICENCE_JOINED))]
+
+    kinds = (layered_composed, styled, looped, resting)
+    return ordered_map(lambda i: kinds[i](), range(len(kinds)), workers)
 
 
 def read_corpora(folders: str) -> Iterator[Clip]:
@@ -273,14 +334,21 @@ def _corpora_in(folder: Path) -> list[Path]:
     return inner
 
 
-def read_packs(cc0_actions: str | None, smartbody: str | None, packs: str | None) -> list[Clip]:
-    """Clips of named actions beside the corpus; prints what was left out."""
-    report = Report()
-    clips: list[Clip] = []
-    for name, folder in (("cc0-actions", cc0_actions), ("smartbody-actions", smartbody)):
-        clips += read_corpus(name, folder, report, split=None) if folder else []
-    for folder in filter(None, (packs or "").split(",")):
-        clips += read_corpus("pack", folder, report, source=Path(folder).name, split=None)
+def read_packs(cc0_actions: str | None, smartbody: str | None, packs: str | None, workers: int = 1) -> list[Clip]:
+    """Clips of named actions beside the corpus, a process for each folder; prints what was left out."""
+    folders: list[tuple[str, str, dict[str, str]]]
+    folders = [(n, f, {}) for n, f in (("cc0-actions", cc0_actions), ("smartbody-actions", smartbody)) if f]
+    folders += [("pack", f, {"source": Path(f).name}) for f in (packs or "").split(",") if f]
+
+    def read(i: int) -> tuple[list[Clip], Report]:
+        name, folder, options = folders[i]
+        report = Report()
+        return list(read_corpus(name, folder, report, split=None, **options)), report
+
+    report, clips = Report(), []
+    for pack, pack_report in ordered_map(read, range(len(folders)), workers):
+        report.include(pack_report)
+        clips += pack
     if clips or report.skipped:
         print(report)
     return clips
@@ -290,12 +358,13 @@ def prepare_stage(recipe: PreparationRecipe, args: SimpleNamespace) -> None:
     """Corpora and texts -> a motion store with prompt pools and composed clips."""
     texts = Path(args.texts)
     bank = CaptionBank(texts / "body_captions.json")
-    clips = [*read_corpora(args.corpus), *read_packs(args.cc0_actions, args.smartbody, args.packs)]
+    workers = cores(args.threads)
+    clips = [*read_corpora(args.corpus), *read_packs(args.cc0_actions, args.smartbody, args.packs, workers)]
     if not any(c.split == "train" and c.captions for c in clips):
         raise UserError(f"{args.corpus}: no training clip with a caption in it")
     rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)
     report = CleaningReport()
-    store = Store.write(prepare(clips, bank, rewrites, recipe.prepare, report), args.output)
+    store = Store.write(prepare(clips, bank, rewrites, recipe.prepare, report, workers), args.output)
     save_resolved(recipe, Path(args.output))
     print(report)
     print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")

@@ -160,7 +160,7 @@ class BodyFinetuning(Finetuning):
         place = self.work / CODES
         if not place.exists():
             clips = training_clips(self.clips, self.options.keyframed, self.options.seed)
-            Store.write_codes(tokenised(clips, self.tokenizer), place, self.tokenizer.fingerprint)
+            Store.write_codes((tokenised(c, self.tokenizer) for c in clips), place, self.tokenizer.fingerprint)
         store = Store.open(place)
         self.learnt, self.val = list(store.codes("train")), list(store.codes("val"))
 
