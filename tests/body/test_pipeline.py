@@ -24,8 +24,8 @@ from avatargpt.requests.clause_spec import ClauseSpec, Route, Turn
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.registry import CodesSegment
+from tests.clips import swaying
 from tests.factories import LEVELS, body_model, body_tokenizer
-from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.ground import SUNK, floor_of, grounded, raised
 from vqvae.motion import Motion
@@ -47,10 +47,7 @@ def gpt(parts: tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]) -> AvatarG
 
 
 def walk(frames: int, fps: float = 20.0, seed: int = 0) -> Motion:
-    rng = np.random.default_rng(seed)
-    t = np.arange(frames)[:, None, None] / fps
-    q = rot.from_axis_angle(0.4 * np.sin(4 * t + rng.uniform(0, 6, (1, 22, 3))) * rng.uniform(0, 1, (1, 22, 3)))
-    return Motion(q, t[:, 0] * [0.3, 0, 1.0] + [1.0, 0.95, 2.0], fps)
+    return swaying(frames, fps, seed, (1.0, 2.0))
 
 
 def same(a: Motion, b: Motion) -> bool:

@@ -3,21 +3,16 @@
 import sys
 import time
 
-import numpy as np
-
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.dialogue.acts import TAKES, read
-from vqvae import rotations as rot
+from tests.clips import gliding
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 
 
 def walk(seconds: float, seed: int = 0, caption: str = "") -> Motion:
-    """A person gliding forward, the left arm swinging; `seed` sets the speed."""
-    t = np.arange(max(2, round(seconds * 20))) / 20
-    q = np.broadcast_to(rot.identity((22,)), (len(t), 22, 4)).copy()
-    q[:, 16] = rot.from_axis_angle(np.outer(0.4 * np.sin(6 * t), [1.0, 0, 0]))
-    return Motion(q, np.stack([0 * t, 0 * t + 0.95, t * (1 + seed % 7)], -1), caption=caption)
+    """A person gliding forward; `seed` sets the speed."""
+    return gliding(max(2, round(seconds * 20)), 1 + seed % 7, caption=caption)
 
 
 class FakeModel:

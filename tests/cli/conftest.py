@@ -24,20 +24,15 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.options import UnheededText
 from avatargpt.requests.resolver import ResolvedRequest
+from tests.clips import gliding
 from tests.factories import RandomGrounder
 from tests.gesture.conftest import Spelling, model_folder
-from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
 
 
 def walk(seconds: float, seed: int = 0, caption: str = "") -> Motion:
-    """A clip of a person gliding forward, swinging the arms; `seed` sets the speed."""
-    frames = max(1, round(seconds * 20))
-    t = np.arange(frames) / 20
-    rotations = np.broadcast_to(rot.identity((22,)), (frames, 22, 4)).copy()
-    rotations[:, 16] = rot.from_axis_angle(np.outer(0.4 * np.sin(6 * t), [1.0, 0, 0]))
-    root = np.stack([0 * t, 0 * t + 0.95, t * (1 + seed % 7)], -1)
-    return Motion(rotations, root, caption=caption)
+    """A clip of a person gliding forward, swinging an arm; `seed` sets the speed."""
+    return gliding(max(1, round(seconds * 20)), 1 + seed % 7, caption=caption)
 
 
 class FakeAvatarGPT:

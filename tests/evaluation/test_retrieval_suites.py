@@ -22,6 +22,7 @@ from avatargpt.metrics.humanml3d import Evaluator
 from instruct_data.clip import Clip
 from instruct_data.sources.corpus import Report
 from instruct_data.sources.humanml3d import read_pairs
+from tests.clips import gliding
 from tests.metrics import humanml3d_made as made
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -33,10 +34,7 @@ WORDS = ("walks", "bows", "waves", "hops", "sits", "turns", "runs", "kneels", "c
 
 def stroll(kind: int, frames: int) -> Motion:
     """A glide ahead at a speed that says its kind, one arm swinging."""
-    t = np.arange(frames) / 20
-    q = np.array(rot.identity((frames, 22)), np.float64)
-    q[:, 16] = rot.from_axis_angle(np.outer(0.4 * np.sin((3 + kind) * t), [1.0, 0, 0]))
-    return Motion(q, np.stack([0 * t, 0 * t + 0.96, 0.2 * kind * t], -1), 20.0)
+    return gliding(frames, 0.2 * kind, 3 + kind)
 
 
 def clips(count: int, start: int = 0) -> list[Clip]:

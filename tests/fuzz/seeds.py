@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.cli.conftest import FakeAvatarGPT
+from tests.clips import gliding
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
@@ -17,11 +18,7 @@ SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
 
 
 def body(frames: int = 12) -> Motion:
-    """A person gliding forward, an arm swinging."""
-    t = np.arange(frames) / 20
-    turns = np.broadcast_to(rot.identity((22,)), (frames, 22, 4)).copy()
-    turns[:, 16] = rot.from_axis_angle(np.outer(0.4 * np.sin(6 * t), [1.0, 0, 0]))
-    return Motion(turns, np.stack([0 * t, 0 * t + 0.95, t], -1), caption="a person walks")
+    return gliding(frames, caption="a person walks")
 
 
 def gesture(frames: int = 12) -> Motion:

@@ -12,10 +12,11 @@ import torch
 from avatargpt.gesture.features import WIDTH
 from avatargpt.gesture.network import GestureConfig, GestureDriver, GestureNetwork
 from avatargpt.gesture.pipeline import GesturePipeline
+from tests.factories import random_tokenizer
 from vqvae import rotations as rot
 from vqvae.features import STANDING, GestureFeatures
 from vqvae.motion import Motion, concatenate
-from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+from vqvae.tokenizer import MotionTokenizer
 
 MATERIAL = {
     "audio": "prosody", "words": "sentence", "audio_width": 12, "word_width": 8, "features": 15, "levels": 2,
@@ -86,15 +87,9 @@ def standing_features() -> np.ndarray:
 @cache
 def body_tokenizer() -> MotionTokenizer:
     """Random weights around a standing body."""
-    torch.manual_seed(1)
-    tokenizer = MotionTokenizer(TokenizerConfig(modality="gesture", levels=2, codebook_size=16, code_dim=8, width=16,
-                                                fine_width=8, downsample=4))  # fmt: skip
-    for layer in tokenizer.vq.layers:
-        layer._codebook.embed.data.normal_()
-        layer._codebook.initted.fill_(True)
+    tokenizer = random_tokenizer("gesture", 1, 0.1, levels=2, codebook_size=16, code_dim=8, downsample=4)
     tokenizer.mean.copy_(torch.from_numpy(standing_features()))
-    tokenizer.std.fill_(0.1)
-    return tokenizer.eval()
+    return tokenizer
 
 
 @cache

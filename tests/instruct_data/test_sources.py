@@ -12,6 +12,7 @@ from instruct_data.sources.corpus import Report
 from instruct_data.sources.humanml3d import parse_caption, parse_texts, read_pairs
 from instruct_data.sources.quantised import read_quantised
 from instruct_data.sources.registry import read_corpus
+from tests.clips import swaying
 from tests.instruct_data.corpus_trees import quantised
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -21,17 +22,9 @@ from vqvae.motion import Motion
 LINE = "a person walks.#a/DET person/NOUN walk/VERB#0.0#0.0"
 
 
-def walk(frames: int = 60, seed: int = 0) -> Motion:
-    rng = np.random.default_rng(seed)
-    t = np.arange(frames)[:, None, None] / 20
-    q = rot.from_axis_angle(0.3 * np.sin(3 * t + rng.uniform(0, 6, (1, 22, 3))) * rng.uniform(0, 1, (1, 22, 3)))
-    root = np.stack([0 * t[:, 0, 0], 0 * t[:, 0, 0] + 0.95, t[:, 0, 0]], -1)
-    return Motion(q, root)
-
-
 @pytest.fixture
 def corpus(tmp_path: Path) -> tuple[Path, list[Motion]]:
-    motions = [walk(20 + i, i) for i in range(4)]
+    motions = [swaying(20 + i, seed=i) for i in range(4)]
     quantised(tmp_path, motions)
     return tmp_path, motions
 
@@ -72,7 +65,7 @@ def test_damaged_quantised_clips(corpus: tuple[Path, list[Motion]]) -> None:
 
 
 def test_bvh_folder(tmp_path: Path) -> None:
-    m = walk().moved(1.0, np.array([2.0, 0, 0]))
+    m = swaying().moved(1.0, np.array([2.0, 0, 0]))
     write_bvh(m.resampled(60), tmp_path / "sub" / "a.bvh", 100)
     (tmp_path / "sub" / "a.txt").write_text("a person walks.\n\n  someone   strolls\n")
     (tmp_path / "b.BVH").write_text("HIERARCHY\n")
@@ -83,12 +76,12 @@ def test_bvh_folder(tmp_path: Path) -> None:
     motion = clips[0].load()
     assert motion.fps == 20 and len(motion) == 60 and abs(motion.heading[0]) < 1e-3
     assert np.abs(motion.root[0, [0, 2]]).max() < 1e-6
-    assert np.abs(motion.joints - walk().canonical().joints).max() < 2e-2
+    assert np.abs(motion.joints - swaying().canonical().joints).max() < 2e-2
     assert report.read == 1 and report.skipped[0][0] == "b" and "no MOTION" in str(report)
 
 
 def test_bvh_clips_are_set_on_the_floor(tmp_path: Path) -> None:
-    low = walk().canonical()
+    low = swaying().canonical()
     for name, height in (("hips", -0.95), ("jump", 0.1), ("stage", 2.5)):
         write_bvh(replace(low, root=low.root + np.float32([0, height, 0])), tmp_path / f"{name}.bvh")
     clips = read_corpus("bvh", tmp_path, Report())
@@ -110,7 +103,7 @@ def amass_arrays(m: Motion, rate_key: str, split_poses: bool) -> dict[str, np.nd
 
 @pytest.mark.parametrize(("rate_key", "split_poses"), [("mocap_framerate", False), ("mocap_frame_rate", True)])
 def test_amass(tmp_path: Path, rate_key: str, split_poses: bool) -> None:
-    m = walk().resampled(60)
+    m = swaying().resampled(60)
     np.savez(tmp_path / "a.npz", **amass_arrays(m, rate_key, split_poses))
     motion = read_amass(tmp_path / "a.npz")
     assert motion.fps == 60 and len(motion) == len(m)
@@ -121,7 +114,7 @@ def test_amass(tmp_path: Path, rate_key: str, split_poses: bool) -> None:
 
 def test_amass_folder(tmp_path: Path) -> None:
     (tmp_path / "CMU/01").mkdir(parents=True)
-    good = amass_arrays(walk(), "mocap_framerate", False)
+    good = amass_arrays(swaying(), "mocap_framerate", False)
     np.savez(tmp_path / "CMU/01/a.npz", **good)
     (tmp_path / "CMU/01/a.txt").write_text("a person walks")
     np.savez(tmp_path / "CMU/01/shape.npz", betas=np.zeros(16))
@@ -147,9 +140,9 @@ def test_caption_files(tmp_path: Path, name: str) -> None:
     """As other programs write them: a byte order mark is no part of a caption, other encodings are reported."""
     for stem, text in (("a", b"\xef\xbb\xbfwalks\r\nwaves\r\n"), ("b", "geht \u00fcber".encode("latin-1"))):
         if name == "bvh":
-            write_bvh(walk(), tmp_path / f"{stem}.bvh")
+            write_bvh(swaying(), tmp_path / f"{stem}.bvh")
         else:
-            np.savez(tmp_path / f"{stem}.npz", **amass_arrays(walk(), "mocap_framerate", False))
+            np.savez(tmp_path / f"{stem}.npz", **amass_arrays(swaying(), "mocap_framerate", False))
         (tmp_path / f"{stem}.txt").write_bytes(text)
     report = Report()
     assert [(c.id, c.captions) for c in read_corpus(name, tmp_path, report)] == [("a", ["walks", "waves"])]
