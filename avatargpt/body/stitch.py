@@ -11,7 +11,7 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 
-FADE_FRAMES = 20  # over which a seam's offset fades
+FADE_FRAMES = 12  # over which a seam's offset fades
 EASE_FRAMES = 6  # over which a correction of the path sets in
 
 
