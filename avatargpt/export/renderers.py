@@ -95,9 +95,16 @@ class BodyRenderer:
         reach = eye[1] / -rays[..., 1]
         clear = np.clip(1 - (reach / DISTANCE - 1.0) / 2.2, 0, 1)
         self._clear = clear.astype(np.float32)
-        self._haze = (SKY * (1 - clear[..., None])).astype(np.float32)
         hit = (eye + rays * reach[..., None])[..., ::2]
         self._hit = np.ascontiguousarray(np.moveaxis(hit, -1, 0), np.float32)  # (2, rows, width): x, z
+        self._cells = self._hit / np.float32(GRID)
+        # the floor's colour in bytes is a sum of four: light, light of a line, haze, and the half that rounds
+        self._shares = np.stack([self._clear, self._clear, 1 - self._clear, np.ones_like(self._clear)], -1)
+        halves = np.full(3, 0.5 / 255, np.float32)
+        self._paints = 255 * np.stack([GROUND, LINE - GROUND, SKY, halves])
+        # allocated once: fresh memory of this size costs as much as the numbers
+        self._planes = np.empty((3, *self._clear.shape), np.float32)
+        self._painted = np.empty((*self._clear.shape, 3), np.float32)
         # a pixel's extent on the ground along x and z, metres: longer along grazing rays
         pixel = reach / self._focal
         lean = pixel * np.linalg.norm(rays, axis=-1) / np.maximum(-rays[..., 1], 0.05)
@@ -140,51 +147,57 @@ class BodyRenderer:
         covered = _rasterise(self._projected(local), self.width, self.height)
         for k, picture in enumerate(out):
             floor = self._floor(here[k], local[k], trail)
+            np.copyto(picture[self._horizon :], floor, casting="unsafe")
             if covered is None:
-                _to_bytes(floor, picture[self._horizon :])
                 continue
             rows = slice(*np.searchsorted(covered.frame, (k, k + 1)))
-            at, cover = covered.pixel[rows], covered.cover[rows, None]
-            first = np.searchsorted(at, self._horizon * self.width)
+            at, cover = covered.pixel[rows], covered.cover[rows]
             body = _shaded(covered.normal[rows], self._colours[covered.part[rows]])
-            under = np.empty_like(body)
-            under[:first] = SKY
-            under[first:] = floor.reshape(-1, 3)[at[first:] - self._horizon * self.width]
-            body -= under
-            body *= cover
-            body += under
-            _to_bytes(floor, picture[self._horizon :])
-            picture.reshape(-1, 3)[at] = _to_bytes(body, np.empty(body.shape, np.uint8))
+            np.minimum(body, 1, out=body)
+            body *= 255
+            body += 0.5
+            # at the outline the body covers a pixel in part
+            edge = np.flatnonzero(cover < 1)
+            place = at[edge] - self._horizon * self.width
+            first = np.searchsorted(place, 0)
+            under = np.empty((len(edge), 3), np.float32)
+            under[:first] = SKY * 255 + np.float32(0.5)
+            under[first:] = floor.reshape(-1, 3)[place[first:]]
+            body[edge] = under + (body[edge] - under) * cover[edge, None]
+            picture.reshape(-1, 3)[at] = body.astype(np.uint8)
         return out
 
     def _floor(self, here: np.ndarray, local: np.ndarray, trail: np.ndarray | None) -> np.ndarray:
-        """The rows below the horizon, (rows, width, 3) float32."""
-        nearest: np.ndarray | None = None  # line, in widths of a pixel
-        for axis in range(2):
-            offset = self._hit[axis] + here[2 * axis]
-            offset /= np.float32(GRID)
-            offset -= np.rint(offset)
-            np.abs(offset, out=offset)
-            offset *= self._sharp[axis]
-            nearest = offset if nearest is None else np.minimum(nearest, offset, out=nearest)
-        assert nearest is not None
+        """The rows below the horizon, (rows, width, 3) float32 0.5..255.5; the next call writes into the same array."""
+        nearest, offset, scratch = self._planes  # line, in widths of a pixel
+        for axis, out in enumerate((nearest, offset)):
+            np.add(self._cells[axis], here[2 * axis] / np.float32(GRID), out=out)
+            out -= np.rint(out, out=scratch)
+            np.abs(out, out=out)
+            out *= self._sharp[axis]
+        np.minimum(nearest, offset, out=nearest)
         lines = np.subtract(1.3, nearest, out=nearest)
-        np.maximum(lines, 0, out=lines)
-        np.minimum(lines, 1, out=lines)
-        light = self._clear.copy()
-        shadow, (a, b) = self._shadow(local).ravel(), self._part
-        t, n = self._texel, _SHADOW_CELLS
+        np.clip(lines, 0, 1, out=lines)
+        light = offset
+        np.copyto(light, self._clear)
+        shadow, n = self._shadow(local), _SHADOW_CELLS
+        around = shadow > 0  # a cell whose corners are all light needs no interpolation
+        around[:-1] |= around[1:]
+        around[:, :-1] |= around[:, 1:]
+        dark = np.flatnonzero(around.ravel().take(self._texel))
+        t, a, b = self._texel[dark], *self._part[:, dark]
+        shadow = shadow.ravel()
         upper, lower = shadow[t], shadow[t + n]
         upper += (shadow[t + 1] - upper) * b
         lower += (shadow[t + n + 1] - lower) * b
-        light.ravel()[self._shaded] *= 1 - 0.42 * (upper + (lower - upper) * a)
-        lines *= light
+        light.ravel()[self._shaded[dark]] *= 1 - 0.42 * (upper + (lower - upper) * a)
+        self._shares[..., 0] = light
+        np.multiply(light, lines, out=self._shares[..., 1])
         # row by row: one large product of so few columns would wake BLAS's threads, which takes longer than it does
-        floor: np.ndarray = np.matmul(np.stack([light, lines], -1), np.stack([GROUND, LINE - GROUND]))
-        floor += self._haze
+        floor = np.matmul(self._shares, self._paints, out=self._painted)
         if trail is not None and len(trail) > 1:
             cover = self._band((trail[:, ::2] - here[::2]).astype(np.float32)) * self._clear
-            floor += (TRAIL - floor) * cover[..., None]
+            floor += (TRAIL * 255 - floor) * cover[..., None]
         return floor
 
     def _band(self, path: np.ndarray) -> np.ndarray:
@@ -239,14 +252,6 @@ class BodyRenderer:
         # depths in one unit for all: pixels at the followed point
         unit = self._focal / DISTANCE
         return _Capsules(x, y, self._radii * scale, (depth[..., 1] - depth[..., 0]) * unit, depth[..., 0] * unit)
-
-
-def _to_bytes(colour: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Colours 0..1, which are overwritten, as bytes 0..255 in `out`."""
-    np.minimum(colour, 1, out=colour)
-    colour *= 255
-    np.add(colour, 0.5, out=out, casting="unsafe")
-    return out
 
 
 def _segment_distance(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -305,20 +310,22 @@ def _rasterise(c: _Capsules, width: int, height: int) -> _Pixels | None:
     wide, tall, deep = (v.astype(np.float64) for v in (ex, ey, c.rise))
     flat2 = np.maximum(wide * wide + tall * tall, 1e-4)
     flat, length = np.sqrt(flat2), np.sqrt(flat2 + deep * deep)
+    point = flat2 <= 1e-4  # seen from its end: any direction will do
+    nx, ny = np.where(point, 1, wide / flat), np.where(point, 0, tall / flat)
     numbers = (
-        c.x[..., 0], c.y[..., 0], wide / flat2, tall / flat2, wide / flat, tall / flat, deep / (flat * length), ex, ey,
-        c.rise, c.radius[..., 0], c.radius[..., 1] - c.radius[..., 0], c.start,
+        c.x[..., 0], c.y[..., 0], nx / flat, ny / flat, nx, ny, deep / (flat * length), ex, ey,
+        c.rise, c.radius[..., 0], c.radius[..., 1] - c.radius[..., 0], c.start, flat2,
     )  # fmt: skip
-    # (P, 13, F, 1, 1)
+    # (P, 14, F, 1, 1)
     table = np.stack([n.astype(np.float32) for n in numbers]).transpose(2, 0, 1)[..., None, None]
     for i, ((left, top), (right, bottom)) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
         if left >= right or top >= bottom:
             continue
-        sx, sy, ux, uy, nx, ny, lean, ax, ay, az, first, taper, start = table[i]
+        sx, sy, ux, uy, nx, ny, lean, _, _, az, first, taper, start, long = table[i]
         box = (slice(None), slice(top - y0, bottom - y0), slice(left - x0, right - x0))
         px, py = column[left:right] - sx, row[top:bottom] - sy
-        t = px * ux + py * uy
-        radii = np.maximum(t, 0)
+        place = px * ux + py * uy  # along the axis, 0 and 1 at its ends
+        radii = np.maximum(place, 0)
         np.minimum(radii, 1, out=radii)
         radii *= taper
         radii += first
@@ -329,23 +336,24 @@ def _rasterise(c: _Capsules, width: int, height: int) -> _Pixels | None:
         np.maximum(radii, 0, out=radii)
         np.sqrt(radii, out=radii)
         radii *= lean
-        t -= radii  # the ray meets the cylinder nearer to the end that points at the camera
+        # the ray meets the cylinder nearer to the end that points at the camera
+        t = np.subtract(place, radii, out=radii)
         np.maximum(t, 0, out=t)
         np.minimum(t, 1, out=t)
-        np.multiply(t, taper, out=radii)
+        place -= t
+        place *= place
+        place *= long
+        gap = np.add(place, across, out=place)  # squared, between the pixel and the axis
+        radii = np.multiply(t, taper, out=across)
         radii += first
-        dx, dy = px - t * ax, py - t * ay
-        dx *= dx
-        dy *= dy
-        dx += dy  # the squared gap between the pixel and the axis
-        np.sqrt(dx, out=dy)
-        edge = np.subtract(radii, dy, out=dy)
+        edge = np.sqrt(gap)
+        np.subtract(radii, edge, out=edge)
         edge += 0.5
         radii *= radii
-        radii -= dx
+        radii -= gap
         np.maximum(radii, 0, out=radii)
         np.sqrt(radii, out=radii)
-        z = np.multiply(t, az, out=dx)
+        z = np.multiply(t, az, out=gap)
         z += start
         z -= radii
         front = edge > 0
@@ -355,20 +363,21 @@ def _rasterise(c: _Capsules, width: int, height: int) -> _Pixels | None:
         np.copyto(buffer[box], z, where=front)
         np.copyto(part[box], i, where=front)
         np.copyto(along[box], t, where=front)
-    at = np.flatnonzero(cover).astype(np.int32)  # whose division is the quicker one
-    place, x = np.divmod(at, np.int32(shape[2]))
+    at = np.flatnonzero(cover > 0)
+    place, x = np.divmod(at.astype(np.int32), np.int32(shape[2]))  # whose division is the quicker one
     frame, y = np.divmod(place, np.int32(shape[1]))
     x += x0
     y += y0
-    which, t = part.ravel()[at], along.ravel()[at]
-    used = np.ascontiguousarray(table[..., 0, 0][:, [0, 1, 7, 8, 10, 11]].transpose(2, 0, 1)).reshape(-1, 6)
-    sx, sy, ax, ay, first, taper = used[frame * len(table) + which].T
+    which, t = part.ravel().take(at), along.ravel().take(at)
+    used = np.ascontiguousarray(table[..., 0, 0].transpose(1, 2, 0)[[0, 1, 7, 8, 10, 11]]).reshape(6, -1)
+    capsule = (frame * len(table) + which).astype(np.intp)
+    sx, sy, ax, ay, first, taper = (row_of.take(capsule) for row_of in used)
     radii = t * taper + first
     dx, dy = column[x] - sx - t * ax, row[y, 0] - sy - t * ay
     out = np.sqrt(np.maximum(radii * radii - (dx * dx + dy * dy), 0))
     inverse = 1 / np.maximum(radii, 1e-3)
     normal = np.stack([dx * inverse, -dy * inverse, out * inverse], -1)
-    return _Pixels(frame, y * np.int32(width) + x, which, cover.ravel()[at], normal)
+    return _Pixels(frame, (y * np.int32(width) + x).astype(np.intp), which, cover.ravel().take(at), normal)
 
 
 def _shaded(normal: np.ndarray, colour: np.ndarray) -> np.ndarray:

@@ -247,7 +247,7 @@ def test_sound_and_pictures_run_together(tmp_path: Path, rate: int) -> None:
     for f in moments:
         wave[round(f / 30 * rate) :][: rate // 200] = 0.9
     soundfile.write(tmp_path / "click.wav", np.stack([wave, wave], 1), rate)
-    path = export.save(motion, tmp_path / "a.mp4", size=64, audio=tmp_path / "click.wav")
+    path = export.save(motion, tmp_path / "a.mp4", size=160, audio=tmp_path / "click.wav")
     with av.open(str(path)) as film:
         frames = [(float(f.pts * f.time_base), f.to_ndarray(format="gray").astype(float)) for f in film.decode(video=0)]
     assert len(frames) == 60 and frames[0][0] == 0
