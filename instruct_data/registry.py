@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -324,6 +324,9 @@ def load_task(path: str | os.PathLike[str]) -> Task:
     return task
 
 
+_packaged = cache(load_task)
+
+
 def add_folder(path: str | os.PathLike[str]) -> list[str]:
     """Register every ``*.yaml`` of a folder; returns the names of its tasks."""
     folder = Path(path).resolve()
@@ -349,6 +352,8 @@ def list_tasks() -> list[str]:
 
 def get_task(name: str) -> Task:
     """Look a task up."""
+    if name not in _tasks and name.isidentifier() and (path := TASKS / f"{name}.yaml").is_file():
+        return _packaged(path)  # without reading the others
     if name not in _tasks:
         names = list_tasks()
     if name not in _tasks:

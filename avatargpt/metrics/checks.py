@@ -223,13 +223,16 @@ def _rows(table: str) -> list[dict[str, Any]]:
     return rows
 
 
+@cache
+def _family_of(action: str) -> Family | None:
+    # one alone, for compiling the words of all takes a tenth of a second
+    rows = [{**row, "also": ()} for row in _rows("families") if row.get("name") == action]
+    return read_families(rows, "families").get(action)
+
+
 @dataclass
 class CaptionChecks:
     """The two tables together."""
-
-    @cached_property
-    def _families(self) -> dict[str, Family]:
-        return read_families(_rows("families"), "families")
 
     @cached_property
     def _classes(self) -> list[tuple[Any, frozenset[str], Words | None]]:
@@ -247,7 +250,7 @@ class CaptionChecks:
                 a count or a parameter is asked for only where the caption tells it.
         """
         if clip.source == "synthetic":
-            entry = self._families.get(clip.action)
+            entry = _family_of(clip.action)
             return self._family(entry, clip.extra.get("params") or {}, caption) if entry else []
         # Such clips show several actions or another manner than their class.
         if clip.source in ("composed", "layered", "styled", "looped") or clip.style not in ("", "normal"):
@@ -260,7 +263,7 @@ class CaptionChecks:
         Args:
             action: name of a family or of a class of recorded clips, as captions of it carry it.
         """
-        entry = self._families.get(action)
+        entry = _family_of(action)
         if entry is not None:
             # a parameter is as the caption says where it has the word for its value
             values = ((k, v) for when, _ in entry.checks for k, listed in when.items() for v in _listed(listed))

@@ -108,9 +108,13 @@ T = TypeVar("T")
 
 # bytes of text; a file that would unfold to more is not ours
 MAX_TEXT = 16 << 20
-MAX_VECTORS = 32 << 20  # bytes of vectors, likewise
 # of all vectors together once they are as wide as they were
 MAX_NUMBERS = 64 << 20
+
+
+def plain(content: bytes) -> np.ndarray:
+    """(bytes,) uint8 as they are: quickest to read."""
+    return np.frombuffer(content, np.uint8)
 
 
 def deflated(content: bytes) -> np.ndarray:
@@ -164,11 +168,11 @@ def reduced(vectors: np.ndarray, rank: int = 0) -> Reduced:
 
 
 def pack_vectors(vectors: np.ndarray | Reduced, rank: int = 0) -> dict[str, np.ndarray]:
-    """(n, w) float sentence vectors as small arrays, reduced ones unchanged: ``vectors`` (n, r) int8 deflated column by
-    column, ``scale`` (n, 1) float16, ``basis`` (w, r) float16."""
+    """(n, w) float sentence vectors as small arrays, reduced ones unchanged: ``vectors`` (n, r) int8, ``scale`` (n, 1)
+    float16, ``basis`` (w, r) float16."""
     few = vectors if isinstance(vectors, Reduced) else reduced(vectors, rank)
     basis = {} if few.basis is None else {"basis": few.basis}
-    return {"vectors": deflated(few.rows.T.tobytes()), "scale": few.scale.astype(np.float16), **basis}
+    return {"vectors": np.ascontiguousarray(few.rows), "scale": few.scale.astype(np.float16), **basis}
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +195,6 @@ class Stored:
             ValueError: damaged, of another number, or larger than such files are.
         """
         rows, scale, basis = self.arrays[name], self.arrays.get("scale"), self.arrays.get("basis")
-        if rows.ndim == 1:
-            columns = np.frombuffer(unpacked(rows, MAX_VECTORS), np.int8)
-            rows = columns.reshape(-1, len(self.arrays["scale"])).T
         if rows.ndim != 2 or len(rows) != count:
             raise ValueError(f"vectors {rows.shape} for {count} texts")
         width = rows.shape[1]

@@ -1,6 +1,5 @@
 """The index of vectors and words, and its files."""
 
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def test_cosines_stay() -> None:
     assert np.abs(back(whole, 200) @ vectors.T - exact).max() < 0.01
     assert np.abs(back(part, 200) @ vectors.T - exact).max() < 0.08
     assert np.abs(reduced(vectors, 48).products(vectors) - exact).max() < 0.08
-    assert part["vectors"].size < 200 * 48 and part["basis"].shape == (96, 48)
+    assert part["vectors"].shape == (200, 48) and part["basis"].shape == (96, 48)
     few = np.abs(back(pack_vectors(vectors, 8), 200) @ vectors.T - exact).max()
     assert few > 0.1  # what is left out is missing
     assert "basis" not in pack_vectors(vectors, 96)
@@ -51,16 +50,10 @@ def test_rows_without_a_scale_are_unit_vectors() -> None:
     assert np.allclose(np.linalg.norm(found, axis=1), 1) and (found * vectors).sum(1).min() > 0.999
 
 
-def test_vectors_of_earlier_files() -> None:
-    packed = pack_vectors(vectors_of(50, 24))
-    plain = np.frombuffer(zlib.decompress(packed["vectors"].tobytes()), np.int8).reshape(24, 50).T
-    assert np.array_equal(back({**packed, "vectors": plain}, 50), back(packed, 50))
-
-
 def test_damaged_vectors() -> None:
     packed = pack_vectors(vectors_of(50, 24))
-    for vectors in (packed["vectors"][:-4], deflated(bytes(51))):
-        with pytest.raises(ValueError, match="damaged|reshape"):
+    for vectors in (packed["vectors"][:-4], packed["vectors"].ravel()):
+        with pytest.raises(ValueError, match="for 50 texts"):
             back({**packed, "vectors": vectors}, 50)
     with pytest.raises(ValueError, match=r"vectors \(50, [0-9]+\) for 49 texts"):
         back(packed, 49)
