@@ -192,7 +192,7 @@ class Stored:
 
         Raises:
             KeyError: an array is missing.
-            ValueError: damaged, of another number, or larger than such files are.
+            ValueError: of another number, or larger than such files are.
         """
         rows, scale, basis = self.arrays[name], self.arrays.get("scale"), self.arrays.get("basis")
         if rows.ndim != 2 or len(rows) != count:
