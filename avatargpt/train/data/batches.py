@@ -129,6 +129,8 @@ class Batch:
 
 def _rows(table: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Rows of a table at places (...,) -> (..., R) int64; -1 where the place is below 0."""
+    if not len(table):  # words alone
+        return places.new_full((*places.shape, table.shape[1]), -1)
     return torch.where((places >= 0)[..., None], table[places.clamp(min=0)].long(), -1)
 
 
