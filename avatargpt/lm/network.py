@@ -273,21 +273,20 @@ class Network(ResidualLevels):
     def _token_loss(self, hidden: Tensor, labels: Tensor, names: str | list[str], smoothing: float) -> Tensor:
         """Cross-entropy (B, L) computed on the labelled positions of each head alone."""
         labelled = labels != IGNORED
-        if isinstance(names, str) and self.even > 1 and not smoothing:  # all positions: fewer shapes
-            logits = self.head_logits(hidden, names).float()
-            target = torch.where(labelled, labels - self.config.first_id(names), IGNORED)
-            return F.cross_entropy(logits.mT, target, ignore_index=IGNORED, reduction="none")
         loss = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
-        if labels.device.type != "cpu" and not smoothing:  # all positions: a device would have to be asked for others
-            for name in [names] if isinstance(names, str) else list(dict.fromkeys(names)):
-                rows = torch.tensor([name in (n, names) for n in ([names] if isinstance(names, str) else names)])
-                target = (labels - self.config.first_id(name)).masked_fill(~labelled, IGNORED)
-                target = target.masked_fill(~rows.to(labels.device)[:, None], IGNORED)
+        heads = [names] if isinstance(names, str) else list(dict.fromkeys(names))
+        # At all positions: fewer shapes, and a device need not be asked which ones are labelled.
+        if not smoothing and (labels.device.type != "cpu" or (isinstance(names, str) and self.even > 1)):
+            for name in heads:
+                target = torch.where(labelled, labels - self.config.first_id(name), IGNORED)
+                if not isinstance(names, str):
+                    rows = torch.tensor([n == name for n in names], device=labels.device)
+                    target = target.masked_fill(~rows[:, None], IGNORED)
                 logits = self.head_logits(hidden, name).float()
                 loss = loss + F.cross_entropy(logits.mT, target, ignore_index=IGNORED, reduction="none")
             return loss
         # each head computes logits for its labelled positions alone
-        for name in [names] if isinstance(names, str) else list(dict.fromkeys(names)):
+        for name in heads:
             at = labelled
             if not isinstance(names, str):
                 at = labelled & torch.tensor([n == name for n in names], device=labels.device)[:, None]

@@ -317,25 +317,12 @@ class SentenceGrounder:
             self._pieces[word] = len(self._tokenizer.encode(word, add_special_tokens=False).ids)
         return self._pieces[word]
 
-    @torch.inference_mode()
     def _compute(self, texts: Sequence[str], bf16: bool) -> list[np.ndarray]:
-        self.load()
-        ids = [e.ids for e in self._tokenizer.encode_batch(list(texts))]
         out: list[np.ndarray] = [np.empty(0)] * len(texts)
-        # texts of like length share a batch, so that little is padding
-        order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
-        step = 1 if self.alone else 64
-        for start in range(0, len(order), step):
-            rows = order[start : start + step]
-            longest = max(len(ids[i]) for i in rows)
-            batch = torch.tensor([ids[i] + [0] * (longest - len(ids[i])) for i in rows])
-            mask = torch.tensor([[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in rows])
-            batch, mask = batch.to(self.device), mask.to(self.device)
-            with torch.autocast(batch.device.type, torch.bfloat16, enabled=bf16):
-                layers = self._model(batch, mask)
-            states = torch.cat([layers[i].float() for i in self.layers], -1).cpu().numpy()
-            for b, i in enumerate(rows):
-                out[i] = states[b, : len(ids[i])].astype(np.float16)
+        for chosen, states, lengths in self.blocks(texts, bf16, 1 if self.alone else 64):
+            parts = np.split(states.cpu().numpy(), np.cumsum(lengths)[:-1])
+            for i, part in zip(chosen.tolist(), parts, strict=True):
+                out[i] = part.copy()  # of a view, the whole block would stay in the cache
         return out
 
     @torch.inference_mode()
@@ -353,7 +340,7 @@ class SentenceGrounder:
             mask = np.arange(batch.shape[1]) < lengths[chosen][:, None]
             batch[mask] = np.concatenate([ids[i] for i in chosen])
             on_device, open_ = (torch.from_numpy(x).to(self.device) for x in (batch, mask))
-            with torch.autocast(on_device.device.type, torch.bfloat16, enabled=bf16 and fast_bfloat16(self.device)):
+            with torch.autocast(on_device.device.type, torch.bfloat16, enabled=bf16):
                 layers = self._model(on_device, open_.long())
             yield chosen, torch.cat([layers[i] for i in self.layers], -1)[open_].half(), lengths[chosen]
 
@@ -445,7 +432,7 @@ class ResidentStates:
         missing = numbers[self.lengths[numbers] < 0]
         if not len(missing):
             return
-        blocks = self.grounder.blocks([self.texts[n] for n in missing], bf16=True)
+        blocks = self.grounder.blocks([self.texts[n] for n in missing], fast_bfloat16(self.device))
         for rows, states, lengths in blocks:
             end = self._used + int(lengths.sum())
             if end > len(self.states):

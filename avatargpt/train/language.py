@@ -54,7 +54,8 @@ class LanguageTraining(Schedule):
     Attributes:
         batch: examples per step, over all processes.
         pool: steps whose examples are sorted by length together.
-        workers: processes that prepare examples, 0 = a thread; the examples are the same with any number.
+        workers: processes that prepare examples, 0 = a thread, as for steps in parts (`accumulate`); the examples are
+            the same with any number.
         faster: part of the model (``heads.face``) -> factor of its rate.
         refiner_weight: of the residual decoder's loss.
         refiner_rows: share of motion rows that the residual decoder learns from at each step, over all processes.
