@@ -7,6 +7,7 @@ d = d_model.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -52,17 +53,15 @@ def _forward(part: Any, config: Shape, x: Tensor) -> Tensor:
 
 def stack(
     module: Any, config: Shape, decoder: bool, x: Tensor, mask: Tensor | None, states: Tensor | None = None,
-    states_mask: Tensor | None = None,
+    states_mask: Tensor | None = None, compiled: bool = False,
 ) -> Tensor:  # fmt: skip
     """States (B, L, d) after all layers.
 
     Args:
         module: the encoder or the decoder. x: (B, L, d). mask: (B, L), 1 = input; None: all are.
         states, states_mask: (B, S, d) and (B, S) of the encoder, for a decoder.
+        compiled: run the layers through `torch.compile` where gradients are computed.
     """
-    def norm(y: Tensor, layer: Any) -> Tensor:
-        return F.rms_norm(y, (y.shape[-1],), layer.weight, config.layer_norm_epsilon)
-
     length, first = x.shape[1], module.block[0].layer[0].SelfAttention
     buckets, farthest = config.relative_attention_num_buckets, config.relative_attention_max_distance
     rows = _buckets(length, decoder, buckets, farthest, x.device)
@@ -76,6 +75,21 @@ def stack(
     blocked = None if states_mask is None else ((1 - states_mask) * BLOCKED).to(bias.dtype)[:, None, None]
     if blocked is not None and states is not None:
         blocked = blocked.expand(-1, config.num_heads, length, -1)
+    run = _compiled_layers() if compiled and torch.is_grad_enabled() else _layers
+    return run(module, config, x, bias, states, blocked)
+
+
+@lru_cache(maxsize=1)
+def _compiled_layers() -> Callable[..., Tensor]:
+    return torch.compile(_layers, dynamic=True)
+
+
+def _layers(
+    module: Any, config: Shape, x: Tensor, bias: Tensor, states: Tensor | None, blocked: Tensor | None
+) -> Tensor:  # fmt: skip
+    def norm(y: Tensor, layer: Any) -> Tensor:
+        return F.rms_norm(y, (y.shape[-1],), layer.weight, config.layer_norm_epsilon)
+
     for block in module.block:
         attention, *cross, forward = block.layer
         y = norm(x, attention.layer_norm)

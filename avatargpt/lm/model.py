@@ -205,7 +205,9 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
             remaining = torch.where(length[:, None] < 0, -1, (length[:, None] - at).clamp(min=0))
         vectors = self.embed_decoder(decoder_input_ids, remaining)
         if self.fused and labels is not None:
-            last = stack(self.decoder, self.config, True, vectors, decoder_attention_mask, states, attention_mask)
+            last = stack(
+                self.decoder, self.config, True, vectors, decoder_attention_mask, states, attention_mask, self.compiled
+            )  # fmt: skip
             decoded: Any = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=last)
         else:
             decoded = self.decoder(

@@ -116,6 +116,7 @@ class Network(ResidualLevels):
     heads: nn.ModuleDict
     countdown: LengthConditioning | None
     fused = False  # run by `avatargpt.lm.fused`: training without dropout
+    compiled = False  # those layers through `torch.compile`
     even = 1  # encoder lengths are padded up to a multiple: training prepares kernels once per shape
 
     def _add_parts(self, config: Shape) -> None:
@@ -229,7 +230,7 @@ class Network(ResidualLevels):
         """Run the encoder over `inputs`: states (B, S, d_model) and their mask (B, S) int64."""
         vectors, mask = self.inputs(input_ids, attention_mask, residual_codes, extra_embeddings, longest)
         if self.fused:
-            return stack(self.encoder, self.config, False, vectors, mask), mask
+            return stack(self.encoder, self.config, False, vectors, mask, compiled=self.compiled), mask
         return self.encoder(inputs_embeds=vectors, attention_mask=mask).last_hidden_state, mask
 
     def head_names(self, head: Heads, batch: int) -> str | list[str]:

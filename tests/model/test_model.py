@@ -1,6 +1,7 @@
 """The id space, the heads and their losses, embeddings, the refiner."""
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -217,11 +218,14 @@ def _mixed(model: AvatarGPTModel, ids: torch.Tensor) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_fused_stacks_give_the_library_s_losses(tiny_model, ids: torch.Tensor) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_fused_stacks_give_the_library_s_losses(tiny_model, ids: torch.Tensor, compiled: bool, monkeypatch) -> None:
+    # the graph alone: compiling it to code takes a minute
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     losses, gradients = [], []
     for fused in (False, True):
         model = tiny_model(3)
-        model.fused = fused
+        model.fused, model.compiled = fused, compiled
         token_loss = model(**_mixed(model, ids)).token_loss
         token_loss.sum().backward()
         losses.append(token_loss.detach())
