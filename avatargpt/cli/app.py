@@ -27,6 +27,7 @@ COMMANDS = {
     "gesture": "avatargpt.cli.gesture:gesture",
     "speak": "avatargpt.cli.gesture:speak",
     "align": "avatargpt.cli.speech:align",
+    "capture": "avatargpt.cli.capture:capture",
     "export": "avatargpt.cli.motion:export",
     "finetune": "avatargpt.cli.data:finetune",
     "data": "avatargpt.cli.data:app",

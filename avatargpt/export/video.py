@@ -137,11 +137,12 @@ def write_mp4(
 
 def encode_mp4(
     path: Path, draw: Callable[[int], Iterator[np.ndarray]], fps: float, size: int,
-    audio: str | os.PathLike[str] | None = None, seconds: float = 0.0,
+    audio: str | os.PathLike[str] | None = None, seconds: float = 0.0, width: int | None = None,
 ) -> Path:  # fmt: skip
     """H.264 of the frames (size, size, 3) that `draw(size)` gives, its size even; written whole or not at all.
 
     The container is that of the suffix, .mp4 or .mov. Of `audio` the first `seconds` are put beside the pictures.
+    `width`: of frames that are not square, an even number of pixels.
     """
     try:
         import av
@@ -156,7 +157,7 @@ def encode_mp4(
         with av.open(str(temporary.absolute()), "w", format=form, options=flags) as container:
             rate = Fraction(fps).limit_denominator(1000)
             stream = cast("VideoStream", container.add_stream(codec, rate=rate))
-            stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+            stream.width, stream.height, stream.pix_fmt = width or size, size, "yuv420p"
             if codec == "libx264":
                 # with its macroblock tree x264 does not write the same bytes every time; pictures without cuts need
                 # no search for them

@@ -1,0 +1,83 @@
+"""``avatargpt capture``: the motion of a person in a film."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from avatargpt.cli import common
+from avatargpt.cli.common import argument, note, option
+from vqvae.errors import UserError
+
+FILM_FORMS = (".mp4", ".mov")  # outputs that keep the film's sound
+Film = Annotated[Path, argument("FILM", "A film: .mp4, .mov, .webm, .mkv, .gif; or a folder of pictures.")]
+
+
+def capture(
+    film: Film,
+    output: common.Outputs,
+    start: Annotated[float, option("--start S", "Second of the film to begin at.")] = 0.0,
+    end: Annotated[float | None, option("--end S", "Second of the film to stop at.")] = None,
+    person: Annotated[int, option("--person N", "Which one; 1 is the largest for longest.", min=1, max=99)] = 1,
+    poses: Annotated[str, option("--poses NAME", "Pose estimator: mediapipe, mediapipe-heavy, mediapipe-lite.")] = "",
+    focal: Annotated[
+        float | None, option("--focal F", "Focal length in lengths of the picture's longer side; usually 0.9.")
+    ] = None,
+    picture_rate: Annotated[float, option("--picture-rate F", "Of a folder: pictures a second.")] = 30.0,
+    overlay: Annotated[
+        Path | None, option("--overlay FILE", "A check by eye, .mp4 or .png: landmarks in the film, our figure.")
+    ] = None,
+    layout: Annotated[str | None, option("--layout NAME", ".vrma: both, arkit, presets.")] = None,
+    size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """A film to the motion of a person in it.
+
+    The body comes at 20 frames a second, level, on the floor, feet standing where they stand. .mp4 and .mov keep the
+    film's sound. Needs the extra `video-in`, and once: avatargpt data models video-in.
+    """
+    from avatargpt.options import FPS
+    from avatargpt.video.capture import DEFAULT_POSES, capture_body
+    from avatargpt.video.frames import MAX_SECONDS
+    from avatargpt.video.overlay import check_overlay, write_overlay
+
+    common.check_range("--start", start, 0, 1e6, " seconds")
+    common.check_range("--end", end, 0, 1e6, " seconds")
+    if end is not None and not 0 < end - start <= MAX_SECONDS:
+        raise UserError(f"--end {end:g}: accepted up to {MAX_SECONDS:g} s after --start {start:g}")
+    common.check_range("--focal", focal, 0.2, 10)
+    common.check_range("--picture-rate", picture_rate, *FPS, " pictures per second")
+    common.check_targets(output, False, "body", (film,))
+    if overlay is not None:
+        check_overlay(overlay)
+        common.check_different([*output, overlay])
+        common.check_not_source(overlay, (film,))
+        common.check_folder(overlay)
+    options = common.format_options(output, "body", layout, size)
+    with common.progress("reading the film", quiet) as advance:
+        captured = capture_body(film, start, end, person, poses or DEFAULT_POSES, focal, picture_rate, advance)
+    for line in captured.notes:
+        note(line)
+    with tempfile.TemporaryDirectory() as folder:
+        sound = _sound(captured, output, Path(folder))
+        if sound is not None:
+            options = [o | ({"audio": sound} if p.suffix.lower() in FILM_FORMS else {})
+                       for o, p in zip(options, output, strict=True)]  # fmt: skip
+        with common.progress("writing", quiet):
+            files = common.write_results(output, [captured.motion], False, options)
+            if overlay is not None:
+                write_overlay(captured, overlay)
+                files[0].append(str(overlay))
+    details = {"start": round(captured.start, 3), "people": captured.people, "notes": list(captured.notes)}
+    common.print_results([captured.motion], files, as_json, [details])
+
+
+def _sound(captured: Any, output: list[Path], folder: Path) -> Path | None:
+    """The film's sound beside the motion, where an output keeps it."""
+    if not captured.film.sound or not any(path.suffix.lower() in FILM_FORMS for path in output):
+        return None
+    from avatargpt.video.sound import write_sound
+
+    return write_sound(captured.film.path, folder / "sound.wav", captured.start, captured.motion.seconds)

@@ -1,0 +1,221 @@
+"""Films and folders of pictures as frames with the film's own times, upright, of bounded size and length.
+
+Memory does not grow with length: one frame is decoded after another (PyAV), and those that are not asked for are never
+turned into pixels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vqvae.errors import UserError
+from vqvae.io.files import reason, regular_file
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FILMS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+INSTALL = 'pip install "avatargpt[video-in]"'
+MIN_SIDE, MAX_SIDE = 32, 8192  # pixels of a film
+LONGEST = 1280  # pixels of the longer side of the frames that are looked at
+MAX_SECONDS = 3600.0  # of the stretch that is read
+MAX_RATE = 30.0  # frames a second that are looked at
+FOLDER_RATE = 30.0  # frames a second of a folder of pictures
+MAX_PICTURES = 200_000
+
+
+class Frame(NamedTuple):
+    """A picture and its second in the film."""
+
+    time: float
+    picture: np.ndarray  # (H, W, 3) uint8 RGB, upright
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a film says of itself.
+
+    Attributes:
+        path: the file, or the folder of pictures. width, height: pixels of an upright frame.
+        fps: mean frames a second. seconds: length, 0 where the file does not say it.
+        turn: degrees counter-clockwise by which its pictures have to be turned. sound: whether it has a sound track.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    seconds: float
+    turn: int = 0
+    sound: bool = False
+
+
+def is_film(path: Path) -> bool:
+    """Whether a name is that of a film, or a folder with pictures."""
+    return path.suffix.lower() in FILMS or (path.is_dir() and bool(_pictures(path)))
+
+
+def inspect(path: Path, rate: float = FOLDER_RATE) -> Film:
+    """The facts of a film or a folder of pictures.
+
+    Args:
+        rate: frames a second of a folder's pictures.
+
+    Raises:
+        UserError: no such file, not a film, no pictures in it, a size that is not accepted, PyAV not installed.
+    """
+    if path.is_dir():
+        files = _pictures(path)
+        if not 1 <= len(files) <= MAX_PICTURES:
+            accepted = f"accepted 1 to {MAX_PICTURES} pictures ({' '.join(PICTURES)}), or a film ({' '.join(FILMS)})"
+            raise UserError(f"{path}: {len(files)} pictures; {accepted}")
+        width, height = _opened(files[0]).size
+        return _checked(Film(path, width, height, rate, len(files) / rate))
+    regular_file(path, f"accepted {' '.join(FILMS)}, or a folder of pictures")
+    with _container(path) as container:
+        stream = container.streams.video[0]
+        first = next(_decoded(path, container), None)
+        if first is None:
+            raise UserError(f"{path}: holds no picture that can be decoded; accepted a film")
+        turn = int(round(getattr(first, "rotation", 0) or 0)) % 360
+        width, height = (first.height, first.width) if turn % 180 else (first.width, first.height)
+        fps = float(stream.average_rate or stream.guessed_rate or 0) or FOLDER_RATE
+        seconds = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
+        sound = any(s.channels for s in container.streams.audio)
+    return _checked(Film(path, width, height, fps, seconds, turn, sound))
+
+
+def frames(
+    film: Film, start: float = 0.0, end: float | None = None, rate: float = MAX_RATE, longest: int = LONGEST
+) -> Iterator[Frame]:
+    """Frames of a film between two of its seconds, at most `rate` a second, the longer side at most `longest` pixels.
+
+    Times are the film's own, from its first frame on; a film of varying rate keeps them. Where its end is damaged, what
+    comes before is read.
+
+    Raises:
+        UserError: nothing in that stretch, or more than `MAX_SECONDS`.
+    """
+    if end is None and film.seconds - start > MAX_SECONDS:
+        limit = f"accepted {MAX_SECONDS:.0f} s at once, see --start and --end"
+        raise UserError(f"{film.path}: {film.seconds:.0f} s; {limit}")
+    end = start + MAX_SECONDS if end is None else end
+    step, due, count = 1 / rate, start, 0
+    for time, frame in _turned(film, start, longest):
+        if time >= end:
+            break
+        # half a film's frame of tolerance: times are rounded to the container's clock
+        if time < start or time < due - 0.25 * min(step, 1 / max(film.fps, 1e-3)):
+            continue
+        due = max(due + step, time + 0.5 * step)
+        count += 1
+        yield Frame(time, frame() if callable(frame) else frame)
+    if not count:
+        length = f", which has {film.seconds:.2f} s" if film.seconds else ""
+        raise UserError(f"{film.path}: no picture from {start:g} to {end:g} s{length}")
+
+
+def _turned(film: Film, start: float, longest: int) -> Iterator[tuple[float, Any]]:
+    """Times and what gives the upright picture of that time."""
+    if film.path.is_dir():
+        size = _size(film, longest)
+        for k, file in enumerate(_pictures(film.path)):
+            yield k / film.fps, lambda file=file: np.asarray(_opened(file).resize(size))
+        return
+    width, height = _size(film, longest)
+    if film.turn % 180:
+        width, height = height, width
+    with _container(film.path) as container:
+        stream = container.streams.video[0]
+        first = float(stream.start_time * stream.time_base) if stream.start_time is not None else None
+        if start > 1.0:
+            # to the key frame before; where a format cannot jump, frames are passed over
+            offset = int(start / stream.time_base) + (stream.start_time or 0)
+            _jump(container, stream, offset)
+        for k, frame in enumerate(_decoded(film.path, container)):
+            time = float(frame.pts * frame.time_base) if frame.pts is not None else k / film.fps
+            first = time if first is None else first
+
+            def picture(frame: Any = frame) -> np.ndarray:
+                pixels = frame.reformat(width, height, "rgb24").to_ndarray()
+                return np.ascontiguousarray(np.rot90(pixels, film.turn // 90)) if film.turn else pixels
+
+            yield max(0.0, time - first), picture
+
+
+def _jump(container: Any, stream: Any, offset: int) -> None:
+    import av
+
+    try:
+        container.seek(offset, stream=stream)
+    except av.FFmpegError:
+        container.seek(0)
+
+
+def _decoded(path: Path, container: Any) -> Iterator[Any]:
+    """Decoded frames up to the first that is damaged."""
+    import av
+
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    try:
+        yield from container.decode(stream)
+    except (av.FFmpegError, EOFError):
+        return
+
+
+def _container(path: Path) -> Any:
+    if find_spec("av") is None:
+        raise UserError(f"{path}: films need PyAV; install it: {INSTALL}")
+    import av
+
+    try:
+        # absolute: FFmpeg takes what stands before a colon for a protocol
+        container = av.open(str(path.absolute()), metadata_errors="ignore")
+    except (av.FFmpegError, OSError, ValueError) as e:
+        raise UserError(f"{path}: not a film ({reason(e)}); accepted {' '.join(FILMS)}") from None
+    if not container.streams.video:
+        container.close()
+        raise UserError(f"{path}: has no pictures; accepted a film")
+    return container
+
+
+def _checked(film: Film) -> Film:
+    if not (MIN_SIDE <= film.width <= MAX_SIDE and MIN_SIDE <= film.height <= MAX_SIDE):
+        raise UserError(f"{film.path}: {film.width} x {film.height} pixels; accepted {MIN_SIDE} to {MAX_SIDE} a side")
+    return film
+
+
+def _size(film: Film, longest: int) -> tuple[int, int]:
+    """Width and height of an upright frame whose longer side is at most `longest`, even numbers."""
+    scale = min(1.0, longest / max(film.width, film.height))
+    return max(2, round(film.width * scale / 2) * 2), max(2, round(film.height * scale / 2) * 2)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """A folder's pictures in the order of the numbers in their names."""
+    try:
+        files = [p for p in folder.iterdir() if p.suffix.lower() in PICTURES and p.is_file()]
+    except OSError as e:
+        raise UserError(f"{folder}: cannot be read ({e.strerror or e})") from None
+    return sorted(files, key=lambda p: [(int(t), "") if t.isdigit() else (-1, t) for t in re.split(r"(\d+)", p.name)])
+
+
+def _opened(file: Path) -> Image:
+    """A picture file, upright by its metadata. Raises UserError where it is none."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as image:
+            upright: Image.Image = ImageOps.exif_transpose(image).convert("RGB")
+    except Exception as e:
+        raise UserError(f"{file}: not a picture ({reason(e)}); accepted {' '.join(PICTURES)}") from None
+    return upright

@@ -1,0 +1,104 @@
+"""A check by eye: the film with the landmarks of the person in it, and beside it the figure that was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from avatargpt.export.renderers import BodyRenderer, capsule_ends, fit_view
+from avatargpt.export.video import encode_mp4
+from avatargpt.video.capture import Capture
+from avatargpt.video.frames import frames
+from avatargpt.video.poses import AT
+from vqvae.errors import UserError
+from vqvae.io.files import atomic_write
+from vqvae.motion import Motion
+from vqvae.smoothing import gaussian
+
+FORMS = (".mp4", ".mov", ".png")
+SIDE = 480  # pixels of either picture
+SHEET_COLUMNS, SHEET_CELL = 8, 240
+LEFT, RIGHT, MIDDLE = (240, 150, 40), (50, 120, 230), (250, 230, 90)  # colours of our figure's limbs
+_LIMBS = ("shoulder elbow wrist", "shoulder hip knee ankle heel toe ankle")
+_LINES = [
+    (AT[f"{s}_{a}"], AT[f"{s}_{b}"], LEFT if s == "l" else RIGHT)
+    for s in "lr"
+    for names in _LIMBS
+    for a, b in pairwise(names.split())
+] + [(AT["l_shoulder"], AT["r_shoulder"], MIDDLE), (AT["l_hip"], AT["r_hip"], MIDDLE)]
+_VISIBLE = 0.3  # of a landmark that is drawn
+
+
+def write_overlay(captured: Capture, path: Path) -> Path:
+    """A film (.mp4, .mov) or a sheet of eight moments (.png). Raises UserError for another suffix."""
+    check_overlay(path)
+    if path.suffix.lower() == ".png":
+        return _sheet(captured, path)
+    fps = captured.as_filmed.fps
+    return encode_mp4(path, lambda _: _pairs(captured, fps), fps, SIDE, width=2 * SIDE)
+
+
+def check_overlay(path: Path) -> None:
+    """Raises UserError for a suffix that no overlay is written as."""
+    if path.suffix.lower() not in FORMS:
+        form = path.suffix or path.name
+        raise UserError(f"--overlay {path}: cannot be written as {form}; accepted {' '.join(FORMS)}")
+
+
+def _sheet(captured: Capture, path: Path) -> Path:
+    count = len(captured.as_filmed)
+    moments = np.unique(np.linspace(0, count - 1, min(SHEET_COLUMNS, count)).round().astype(int))
+    sheet = Image.new("RGB", (SHEET_CELL * len(moments), 2 * SHEET_CELL), "white")
+    pairs = _pairs(captured, captured.as_filmed.fps)
+    for k, pair in enumerate(pairs):
+        if k in moments:
+            column = int(np.flatnonzero(moments == k)[0]) * SHEET_CELL
+            for row in (0, 1):
+                half = Image.fromarray(pair[:, row * SIDE : (row + 1) * SIDE])
+                sheet.paste(half.resize((SHEET_CELL, SHEET_CELL), Image.Resampling.LANCZOS), (column, row * SHEET_CELL))
+    return atomic_write(path, lambda temporary: sheet.save(temporary, format="PNG"))
+
+
+def _pairs(captured: Capture, fps: float) -> Iterator[np.ndarray]:
+    """(SIDE, 2 * SIDE, 3) uint8 for every frame of the motion."""
+    person, motion = captured.person, captured.as_filmed
+    figures = _figures(motion)
+    last = captured.start + (len(motion) + 1) / fps
+    films = frames(captured.film, max(0.0, captured.start - 1 / fps), last + 1)
+    picture = next(films)
+    following = next(films, None)
+    for k, figure in enumerate(figures):
+        time = captured.start + k / fps
+        while following is not None and following.time <= time + 1e-3:
+            picture, following = following, next(films, None)
+        image = Image.fromarray(picture.picture)
+        row = int(np.abs(person.times - picture.time).argmin())
+        if abs(person.times[row] - picture.time) < 0.5 / fps:
+            _draw(image, person.points[row], person.visible[row])
+        image.thumbnail((SIDE, SIDE))
+        pair = Image.new("RGB", (2 * SIDE, SIDE), (20, 20, 20))
+        pair.paste(image, ((SIDE - image.width) // 2, (SIDE - image.height) // 2))
+        pair.paste(Image.fromarray(figure), (SIDE, 0))
+        yield np.asarray(pair)
+
+
+def _figures(motion: Motion) -> Iterator[np.ndarray]:
+    """Our figure as the camera sees it, which follows the path."""
+    path = gaussian(motion.root.astype(np.float64) * [1, 0, 1], motion.fps * 0.35)
+    ends = capsule_ends(motion)
+    view = fit_view(ends[:: max(1, len(ends) // 500)], path[:: max(1, len(ends) // 500)], yaw=0.0)
+    renderer = BodyRenderer(SIDE, SIDE, view)
+    for end, target in zip(ends, path, strict=True):
+        yield renderer.frame(end, target)
+
+
+def _draw(image: Image.Image, points: np.ndarray, visible: np.ndarray) -> None:
+    draw = ImageDraw.Draw(image)
+    width = max(2, image.height // 150)
+    for a, b, colour in _LINES:
+        if min(visible[a], visible[b]) >= _VISIBLE:
+            draw.line([*map(tuple, points[[a, b]])], fill=colour, width=width)

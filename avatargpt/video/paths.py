@@ -1,0 +1,205 @@
+"""From the landmarks of one person over a film to a motion: even frames, level, on the floor, with feet that stand.
+
+The film's times become 20 frames a second by weighted local parabolas, which keep speeds that a running mean would
+flatten. The path is that of the picture over seconds, and that of the standing foot within them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from avatargpt.body.contact import shift_feet
+from avatargpt.video.camera import FOCAL, lens, levelled, placed, upright
+from avatargpt.video.lifting import lift
+from avatargpt.video.poses import AT
+from vqvae import rotations as rot
+from vqvae.ground import without_penetration
+from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
+from vqvae.smoothing import gaussian, runs_of
+
+FPS = 20.0
+SIGMA = 0.08  # s of the window of a parabola
+HIDDEN = 0.03  # weight of a landmark that is not visible
+SOLES = {7: 0.085, 8: 0.085, 10: 0.02, 11: 0.02}  # m of ankles and toes above the floor, where a foot is flat on it
+OTHERS = 0.05  # m of other joints above what they lie on
+HOLD = 0.035  # m above the lowest joint of the feet, over which a foot's weight falls by e
+BLEND_SECONDS = 0.35  # beyond which the path is the picture's
+AIR, AIR_SECONDS = 0.06, 0.6  # m from which on a rise of the body is a jump, and over which the floor is looked for
+CONTACT_SPEED, CONTACT_SHARE = 0.35, 0.75  # m/s of a foot that stands, and share of the body's speed
+CONTACT_HEIGHT, CONTACT_FRAMES = 0.05, 3  # m of a foot that stands, and frames for which it does at least
+MAX_STRIDE = 0.3  # m by which a foot is moved at most
+_LEGS = [j for j, name in enumerate(SMPL22.names) if name[2:] in ("hip", "knee", "ankle", "foot")]
+_BONES = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
+
+
+class Lifted(NamedTuple):
+    """A motion in the camera's axes, turned level."""
+
+    motion: Motion
+    start: float  # second of the film of the first frame
+    tilt: float  # degrees by which the camera looks down
+    stretch: float  # of depth, by which the focal length differs from the usual one
+
+
+def motion_of(
+    times: np.ndarray, points: np.ndarray, world: np.ndarray, visible: np.ndarray, size: tuple[int, int],
+    focal: float | None = None, legs: bool = True,
+) -> Lifted:  # fmt: skip
+    """The motion of a person at 20 frames a second.
+
+    Args:
+        times: (N,) seconds, rising. points: (N, 33, 2) pixels. world: (N, 33, 3) metres in the camera's axes.
+        visible: (N, 33) 0..1. size: width and height of the picture, pixels.
+        focal: focal length in lengths of the picture's longer side; None = the usual one, corrected by the floor.
+        legs: whether they are in the picture; without them the person stands in one place.
+    """
+    start = float(np.ceil(times[0] * FPS - 1e-6) / FPS)
+    grid = np.arange(start, max(times[-1], start) + 1e-6, 1 / FPS)
+    weight = HIDDEN + visible
+    world = even(times, world, weight, grid)
+    points = even(times, points, weight, grid)
+    visibility = even(times, visible[..., None], np.ones_like(visible), grid)[..., 0].clip(0, 1)
+    up = upright(world, visibility)
+    level = levelled(up)
+    rotations = lift(rot.rotate(level, world), visibility, FPS)
+    if not legs:
+        rotations = _standing_still(rotations)
+    joints, _ = SMPL22.fk_full(rotations, np.zeros((len(grid), 3)))
+    low = lowest(joints)
+    before = placed(points, world, HIDDEN + visibility, size, (focal or FOCAL) * max(size))
+    before = before * body_scale(world, visibility)
+    stretch = 1.0 if focal is not None else lens(before, -low, up)
+    before = rot.rotate(level, before * [1, 1, stretch])
+    root = path(joints, before, low) if legs else np.stack([0 * low, -low, 0 * low], -1)
+    motion = Motion(rotations, root - root[0] * [1, 0, 1], FPS)
+    return Lifted(standing(motion), start, float(np.degrees(np.arctan2(up[2], up[1]))), stretch)
+
+
+def even(
+    times: np.ndarray, values: np.ndarray, weight: np.ndarray, grid: np.ndarray, sigma: float = SIGMA
+) -> np.ndarray:
+    """(G, J, C) values at the times `grid` (G,) from (N, J, C) at `times` (N,), weighted by (N, J).
+
+    A parabola is fitted around every time under a Gaussian of `sigma` seconds (Savitzky and Golay 1964, on uneven
+    times); over gaps values go along a line.
+    """
+    out = np.empty((len(grid), *values.shape[1:]))
+    for g, t in enumerate(grid):
+        first, last = np.searchsorted(times, [t - 4 * sigma, t + 4 * sigma])
+        close = np.abs(times[first:last] - t) < 2 * sigma
+        if close.sum() < 3 or not times[first] - 1e-9 <= t <= times[last - 1] + 1e-9:
+            after = min(int(np.searchsorted(times, t)), len(times) - 1)
+            before = max(after - 1, 0)
+            share = np.clip((t - times[before]) / max(times[after] - times[before], 1e-9), 0, 1)
+            out[g] = values[before] + (values[after] - values[before]) * share
+            continue
+        x = (times[first:last] - t) / sigma
+        w = np.exp(-0.5 * x * x)[:, None] * weight[first:last]
+        basis = np.stack([np.ones_like(x), x, x * x], -1)
+        ridge = np.diag([1e-9, 1e-3, 3e-2]) * w.sum(0)[:, None, None]
+        normal = np.einsum("nj,na,nb->jab", w, basis, basis) + ridge
+        out[g] = np.linalg.solve(normal, np.einsum("nj,na,njc->jac", w, basis, values[first:last]))[:, 0]
+    return out
+
+
+def _standing_still(rotations: np.ndarray) -> np.ndarray:
+    """The rotations (T, 22, 4) with a pelvis that is level and turned as it is, and legs that hang from it."""
+    out = rotations.copy()
+    ahead = rot.rotate(out[:, 0], np.array([0.0, 0, 1]))
+    yaw = np.unwrap(np.arctan2(ahead[:, 0], ahead[:, 2]))
+    out[:, 0] = rot.about_y(gaussian(yaw, 0.3 * FPS))
+    out[:, 3] = rot.multiply(rot.conjugate(out[:, 0]), rot.multiply(rotations[:, 0], rotations[:, 3]))
+    out[:, _LEGS] = rot.identity((len(out), len(_LEGS)))
+    return out
+
+
+def body_scale(world: np.ndarray, visibility: np.ndarray) -> float:
+    """Our bones' lengths in units of the person's."""
+    theirs, ours = [], []
+    for side in "lr":
+        for a, b in _BONES:
+            first, last = AT[f"{side}_{a}"], AT[f"{side}_{b}"]
+            weight = visibility[:, first] * visibility[:, last] + 1e-6
+            theirs.append(np.average(np.linalg.norm(world[:, last] - world[:, first], axis=-1), weights=weight))
+            ours.append(np.linalg.norm(SMPL22.offsets[SMPL22.index(f"{side}_{b}")]))
+    return float(np.sum(ours) / max(np.sum(theirs), 1e-6))
+
+
+def lowest(joints: np.ndarray) -> np.ndarray:
+    """(T,) metres: what touches the floor, of joints (T, 22, 3)."""
+    above = np.array([SOLES.get(j, OTHERS) for j in range(joints.shape[1])])
+    return np.asarray((joints[..., 1] - above).min(1))
+
+
+def path(joints: np.ndarray, before: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """(T, 3) metres: the root's path over the floor y = 0.
+
+    Args:
+        joints: (T, 22, 3) about the root. before: (T, 3) the root's place as the picture has it, level.
+        low: (T,) height of what touches the floor, about the root.
+    """
+    feet = joints[:, list(SOLES)]
+    height = feet[..., 1] - np.array(list(SOLES.values()))
+    both = np.maximum(height[1:], height[:-1])
+    weight = np.exp(-(both - both.min(1, keepdims=True)) / HOLD)
+    weight /= weight.sum(1, keepdims=True)
+    steps = -(weight[..., None] * np.diff(feet, axis=0)).sum(1)
+    walked = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, 0)])
+    slow = BLEND_SECONDS * FPS
+    root = walked + gaussian(_extended(before - walked, round(3 * slow)), slow)[round(3 * slow) :][: len(walked)]
+    root[:, 1] = gaussian(-low, 1.0) + jumps(before[:, 1] + low)
+    return root
+
+
+def _extended(x: np.ndarray, count: int) -> np.ndarray:
+    """Values (T, C) with `count` more on both sides, mirrored about the end points, so that a path keeps its speed."""
+    inside = min(count, len(x) - 1)
+    head, tail = 2 * x[:1] - x[inside:0:-1], 2 * x[-1:] - x[-2 : -2 - inside : -1]
+    both = np.concatenate([head, x, tail])
+    return np.pad(both, [(count - inside, count - inside), (0, 0)], "edge")
+
+
+def jumps(height: np.ndarray) -> np.ndarray:
+    """(T,) metres by which the body is in the air, from the height (T,) of its lowest point as the picture has it."""
+    reach = round(AIR_SECONDS * FPS)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(height, reach, "edge"), 2 * reach + 1)
+    floor = gaussian(np.percentile(around, 30, axis=-1), reach / 2)
+    rise = height - floor
+    return gaussian(np.where(rise > AIR, rise, 0.0), 1.0)
+
+
+def standing(motion: Motion) -> Motion:
+    """The motion with feet that stay where they touch the floor, and nothing below it."""
+    feet = motion.joints[:, list(SOLES)].astype(np.float64)
+    height = feet[..., 1] - np.array(list(SOLES.values()))
+    count = len(motion)
+    offsets = np.zeros((count, 2, 2))
+    root = gaussian(np.gradient(motion.root[:, [0, 2]].astype(np.float64), axis=0), 3.0) * FPS if count > 1 else 0
+    allowed = CONTACT_SPEED + CONTACT_SHARE * np.linalg.norm(root, axis=-1)
+    for side in (0, 1):
+        foot = feet[:, [side, side + 2]][..., [0, 2]].mean(1)
+        low = height[:, [side, side + 2]].min(1)
+        speed = gaussian(np.linalg.norm(np.gradient(foot, axis=0), axis=-1) * FPS, 1.0) if count > 1 else np.zeros(1)
+        offsets[:, side] = _held(foot, (low < CONTACT_HEIGHT) & (speed < allowed))
+    rotations = shift_feet(motion.rotations, motion.root, offsets)
+    return without_penetration(replace(motion, rotations=rotations))
+
+
+def _held(foot: np.ndarray, contact: np.ndarray) -> np.ndarray:
+    """(T, 2) metres along x and z by which a foot (T, 2) is moved so that it stays in one place in every contact."""
+    keys: list[tuple[float, np.ndarray]] = [(-1.0, np.zeros(2)), (float(len(foot)), np.zeros(2))]
+    for first, last in runs_of(contact, 1):
+        if last - first >= CONTACT_FRAMES:
+            run = np.arange(first, last)
+            keys += [(float(t), x) for t, x in zip(run, np.median(foot[run], 0) - foot[run], strict=True)]
+    keys.sort(key=lambda key: key[0])
+    if len(keys) > 2:  # a foot that stands at an end keeps its offset beyond
+        keys[0], keys[-1] = (-1.0, keys[1][1]), (float(len(foot)), keys[-2][1])
+    at, values = np.array([t for t, _ in keys]), np.array([x for _, x in keys])
+    offset = np.stack([np.interp(np.arange(len(foot)), at, values[:, c]) for c in (0, 1)], -1)
+    size = np.linalg.norm(offset, axis=-1, keepdims=True)
+    return gaussian(offset * np.minimum(1, MAX_STRIDE / np.maximum(size, 1e-9)), 0.7)

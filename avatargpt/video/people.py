@@ -1,0 +1,127 @@
+"""The people of a film: each one's landmarks over time, and the gates that refuse what is no person.
+
+A network that looks for people sees them in furniture, too. A person is believed who scores high, whose shoulders and
+hips are visible, whose bones keep their lengths, whose landmarks lie where the body's own perspective puts them, and
+who is large enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatargpt.video.camera import mismatch
+from avatargpt.video.frames import Frame
+from avatargpt.video.poses import AT, Pose, PoseEstimator
+
+MIN_SCORE = 0.7  # mean score of a person
+MIN_VISIBLE = 0.5  # mean visibility of shoulders, hips and elbows
+MAX_STRETCH = 0.2  # mean deviation of the bones' lengths, relative to them
+MAX_MISMATCH = 0.1  # m between landmarks and where the body puts them
+MIN_PIXELS = 24  # from the shoulders to the hips
+MIN_SECONDS = 0.4
+MAX_SPEED, SETTLED = 12.0, 5  # trunks a second that a person moves at most, and frames between leaps at least
+MAX_GAP = 1.0  # s without the person, that are filled
+LEGS_VISIBLE = 0.3  # mean visibility of knees and ankles, below which legs are not read
+_UPPER = [AT[f"{s}_{n}"] for s in "lr" for n in ("shoulder", "hip", "elbow")]
+_LEGS = [AT[f"{s}_{n}"] for s in "lr" for n in ("knee", "ankle")]
+_BONES = [
+    (AT[f"{s}_{a}"], AT[f"{s}_{b}"])
+    for s in "lr"
+    for a, b in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"), ("shoulder", "hip"))
+]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Landmarks of one person in N frames.
+
+    Attributes:
+        times: (N,) seconds, rising. score: (N,) 0..1. points: (N, 33, 2) pixels. world: (N, 33, 3) metres in the
+            camera's axes. visible: (N, 33) 0..1. size: width and height of the picture, pixels.
+    """
+
+    times: np.ndarray
+    score: np.ndarray
+    points: np.ndarray
+    world: np.ndarray
+    visible: np.ndarray
+    size: tuple[int, int]
+
+    def rows(self, rows: np.ndarray) -> Person:
+        """The frames of that index."""
+        parts = (x[rows] for x in (self.times, self.score, self.points, self.world, self.visible))
+        return Person(*parts, self.size)
+
+    @property
+    def height(self) -> np.ndarray:
+        """(N,) pixels from the middle of the shoulders to that of the hips."""
+        shoulders = (self.points[:, AT["l_shoulder"]] + self.points[:, AT["r_shoulder"]]) / 2
+        hips = (self.points[:, AT["l_hip"]] + self.points[:, AT["r_hip"]]) / 2
+        return np.asarray(np.linalg.norm(shoulders - hips, axis=-1))
+
+    @property
+    def has_legs(self) -> bool:
+        """Whether the legs are in the picture."""
+        return bool(self.visible[:, _LEGS].mean() >= LEGS_VISIBLE)
+
+    def stretches(self) -> list[Person]:
+        """The person between gaps that are too long to be filled."""
+        cuts = np.flatnonzero(np.diff(self.times) > MAX_GAP) + 1
+        ends = [0, *cuts.tolist(), len(self.times)]
+        return [self.rows(np.arange(a, b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+    @property
+    def steady(self) -> Person:
+        """Without the frames around leaps, where the network has not settled yet or sees somebody else for a moment."""
+        leap = np.linalg.norm(np.diff(self.points[:, _UPPER], axis=0), axis=-1).mean(1)
+        height = np.maximum(self.height, 1.0)
+        reach = MAX_SPEED * np.clip(np.diff(self.times), 1 / 30, 0.2)
+        leaps = np.flatnonzero(leap > reach * np.minimum(height[1:], height[:-1])) + 1
+        ends = [0, *leaps.tolist(), len(self.times)]
+        keep = [k for a, b in zip(ends[:-1], ends[1:], strict=True) if b - a >= SETTLED for k in range(a, b)]
+        return self.rows(np.array(keep, int)) if keep else self
+
+    def doubt(self) -> str | None:
+        """Why this is no person, or none whose body can be read; None where it is."""
+        if self.times[-1] - self.times[0] < MIN_SECONDS:
+            return f"in the picture for less than {MIN_SECONDS} s"
+        if (score := float(self.score.mean())) < MIN_SCORE:
+            return f"score {score:.2f}, at least {MIN_SCORE}"
+        if (height := float(np.median(self.height))) < MIN_PIXELS:
+            return f"{height:.0f} pixels from the shoulders to the hips, at least {MIN_PIXELS}"
+        if (visible := float(self.visible[:, _UPPER].mean())) < MIN_VISIBLE:
+            return f"shoulders, hips and elbows are visible to {visible:.2f}, at least {MIN_VISIBLE}"
+        lengths = np.stack([np.linalg.norm(self.world[:, a] - self.world[:, b], axis=-1) for a, b in _BONES], -1)
+        weight = np.stack([self.visible[:, a] * self.visible[:, b] for a, b in _BONES], -1) + 1e-3
+        mean = np.average(lengths, 0, weight)
+        change = np.sqrt(np.average((lengths - mean) ** 2, 0, weight)) / np.maximum(mean, 1e-6)
+        if (stretch := float(np.average(change, weights=weight.mean(0)))) > MAX_STRETCH:
+            return f"the lengths of the bones change by {stretch:.2f} of them, at most {MAX_STRETCH}"
+        off = float(np.median(mismatch(self.points, self.world, self.visible + 0.03, self.size)))
+        if off > MAX_MISMATCH:
+            return f"landmarks lie {off:.2f} m off the body, at most {MAX_MISMATCH}"
+        return None
+
+
+def people_of(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[Person], int]:
+    """Everybody in the frames, the largest and longest first, and the number of frames."""
+    rows: dict[int, list[tuple[float, Pose]]] = {}
+    count, size = 0, (1, 1)
+    for frame in frames:
+        count += 1
+        size = frame.picture.shape[1], frame.picture.shape[0]
+        for pose in estimator.people(frame.picture, frame.time):
+            rows.setdefault(pose.track, []).append((frame.time, pose))
+    people = [_person(track, size).steady for track in rows.values()]
+    return sorted(people, key=lambda p: -float(p.height.sum())), count
+
+
+def _person(rows: list[tuple[float, Pose]], size: tuple[int, int]) -> Person:
+    poses = [pose for _, pose in rows]
+    return Person(
+        np.array([t for t, _ in rows]), np.array([p.score for p in poses]), np.stack([p.points for p in poses]),
+        np.stack([p.world for p in poses]), np.stack([p.visible for p in poses]), size,
+    )  # fmt: skip
