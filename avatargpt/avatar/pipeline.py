@@ -84,7 +84,7 @@ def names_file(name: str) -> bool:
     """Whether a body is a file, by its suffix."""
     from avatargpt import export
 
-    return export.named_animation(name)[0].suffix.lower() in export.readable()
+    return export.named_animation(name)[0].suffix.lower() in export.readable(films=True)
 
 
 def body_of(source: str | os.PathLike[str] | Motion | None, generate: Callable[[str], Motion], seed: int = 0) -> Body:

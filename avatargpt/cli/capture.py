@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from avatargpt.cli import common
 from avatargpt.cli.common import argument, note, option
 from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.video.capture import Capture
 
 FILM_FORMS = (".mp4", ".mov")  # outputs that keep the film's sound
 Film = Annotated[Path, argument("FILM", "A film: .mp4, .mov, .webm, .mkv, .gif; or a folder of pictures.")]
@@ -19,8 +22,13 @@ def capture(
     output: common.Outputs,
     start: Annotated[float, option("--start S", "Second of the film to begin at.")] = 0.0,
     end: Annotated[float | None, option("--end S", "Second of the film to stop at.")] = None,
+    face: Annotated[bool, option("--face", "The face; with --body both, as one avatar.")] = False,
+    body: Annotated[bool, option("--body", "The body; the default, unless all outputs are for faces.")] = False,
     person: Annotated[int, option("--person N", "Which one; 1 is the largest for longest.", min=1, max=99)] = 1,
     poses: Annotated[str, option("--poses NAME", "Pose estimator: mediapipe, mediapipe-heavy, mediapipe-lite.")] = "",
+    neutral: Annotated[
+        bool, option("--neutral/--raw", "Of the face: take the resting face of the film away, or leave it.")
+    ] = True,
     focal: Annotated[
         float | None, option("--focal F", "Focal length in lengths of the picture's longer side; usually 0.9.")
     ] = None,
@@ -35,11 +43,13 @@ def capture(
 ) -> None:
     """A film to the motion of a person in it.
 
-    The body comes at 20 frames a second, level, on the floor, feet standing where they stand. .mp4 and .mov keep the
-    film's sound. Needs the extra `video-in`, and once: avatargpt data models video-in.
+    A body comes at 20 frames a second, level, on the floor, feet standing where they stand; a face at 30, its head as
+    the camera sees it; both as one avatar at 30. .mp4 and .mov keep the film's sound. Needs the extra `video-in`, and
+    once: avatargpt data models video-in.
     """
+    from avatargpt.export.formats import WRITERS
     from avatargpt.options import FPS
-    from avatargpt.video.capture import DEFAULT_POSES, capture_body
+    from avatargpt.video.capture import DEFAULT, capture_avatar, capture_body, capture_face
     from avatargpt.video.frames import MAX_SECONDS
     from avatargpt.video.overlay import check_overlay, write_overlay
 
@@ -49,35 +59,48 @@ def capture(
         raise UserError(f"--end {end:g}: accepted up to {MAX_SECONDS:g} s after --start {start:g}")
     common.check_range("--focal", focal, 0.2, 10)
     common.check_range("--picture-rate", picture_rate, *FPS, " pictures per second")
-    common.check_targets(output, False, "body", (film,))
+    if not face and not body:
+        holds = [WRITERS[path.suffix.lower()].holds if path.suffix.lower() in WRITERS else ("body",) for path in output]
+        face = all("body" not in modalities for modalities in holds)
+        body = not face
+    modality = "avatar" if face and body else "face" if face else "body"
+    common.check_targets(output, False, modality, (film,))
     if overlay is not None:
         check_overlay(overlay)
         common.check_different([*output, overlay])
         common.check_not_source(overlay, (film,))
         common.check_folder(overlay)
-    options = common.format_options(output, "body", layout, size)
+    options = common.format_options(output, modality, layout, size)
+    model = poses or DEFAULT
     with common.progress("reading the film", quiet) as advance:
-        captured = capture_body(film, start, end, person, poses or DEFAULT_POSES, focal, picture_rate, advance)
-    for line in captured.notes:
+        if modality == "avatar":
+            got = capture_avatar(
+                film, start, end, person, model, neutral=neutral, focal=focal, rate=picture_rate, progress=advance
+            )
+        elif face:
+            got = capture_face(film, start, end, person, neutral=neutral, rate=picture_rate, progress=advance)
+        else:
+            got = capture_body(film, start, end, person, model, focal, picture_rate, advance)
+    for line in got.notes:
         note(line)
     with tempfile.TemporaryDirectory() as folder:
-        sound = _sound(captured, output, Path(folder))
+        sound = _sound(got, output, Path(folder))
         if sound is not None:
             options = [o | ({"audio": sound} if p.suffix.lower() in FILM_FORMS else {})
                        for o, p in zip(options, output, strict=True)]  # fmt: skip
         with common.progress("writing", quiet):
-            files = common.write_results(output, [captured.motion], False, options)
+            files = common.write_results(output, [got.motion], False, options)
             if overlay is not None:
-                write_overlay(captured, overlay)
+                write_overlay(got, overlay)
                 files[0].append(str(overlay))
-    details = {"start": round(captured.start, 3), "people": captured.people, "notes": list(captured.notes)}
-    common.print_results([captured.motion], files, as_json, [details])
+    details = {"start": round(got.start, 3), "people": got.people, "notes": list(got.notes)}
+    common.print_results([got.motion], files, as_json, [details])
 
 
-def _sound(captured: Any, output: list[Path], folder: Path) -> Path | None:
+def _sound(got: Capture, output: list[Path], folder: Path) -> Path | None:
     """The film's sound beside the motion, where an output keeps it."""
-    if not captured.film.sound or not any(path.suffix.lower() in FILM_FORMS for path in output):
+    if not got.film.sound or not any(path.suffix.lower() in FILM_FORMS for path in output):
         return None
     from avatargpt.video.sound import write_sound
 
-    return write_sound(captured.film.path, folder / "sound.wav", captured.start, captured.motion.seconds)
+    return write_sound(got.film.path, folder / "sound.wav", got.start, got.motion.seconds)

@@ -16,6 +16,7 @@ from vqvae.motion import MAX_FRAMES, UNIT_TOLERANCE, Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
 JOINTS = len(SMPL22.names)
+SHORTEST = 1e-6  # m of a bone
 FPS = 20.0  # of a body's positions, whose layout stores none
 
 
@@ -102,14 +103,15 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
 
 
 def read_npy(path: Path, fps: float | None = None) -> Motion:
-    """Read any layout of :func:`write_npy`, recognised by its shape.
+    """Read any layout of :func:`write_npy`, or joints (T, 22, 3) in metres, Y up, recognised by the shape.
 
     Args:
-        fps: of `pos7`, which stores none; default 20 for 22 joints, 30 for 9.
+        fps: of positions, which store none; default 20 for 22 joints, 30 for 9.
     """
     array = map_array(path)
-    accepted = "accepted (T, 263) HumanML3D features or (T, 22, 7) or (T, 9, 7) positions + quaternions"
-    if array.ndim not in (2, 3) or array.shape[1:] not in ((263,), (JOINTS, 7), pos7.SHAPE):
+    accepted = ("accepted (T, 263) HumanML3D features, (T, 22, 3) positions, or (T, 22, 7) or (T, 9, 7) positions + "
+                "quaternions")  # fmt: skip
+    if array.ndim not in (2, 3) or array.shape[1:] not in ((263,), (JOINTS, 3), (JOINTS, 7), pos7.SHAPE):
         raise UserError(f"{path}: shape {array.shape}; {accepted}")
     if not 1 <= len(array) <= MAX_FRAMES:
         raise UserError(f"{path}: {len(array)} frames; accepted 1 to {MAX_FRAMES}")
@@ -127,6 +129,8 @@ def read_npy(path: Path, fps: float | None = None) -> Motion:
         if fps != HML263Features.fps:
             raise UserError(f"{path}: {fps:g} frames a second; accepted for HumanML3D features {HML263Features.fps:g}")
         return HML263Features().decode(array)
+    if array.shape[2] == 3:
+        return _of_positions(path, array.astype(np.float64), fps)
     world = array[..., 3:].astype(np.float64)
     if (np.abs(np.linalg.norm(world, axis=-1) - 1) > UNIT_TOLERANCE).any():
         raise UserError(f"{path}: quaternions of another length than 1; accepted w, x, y, z after the positions")
@@ -138,3 +142,16 @@ def read_npy(path: Path, fps: float | None = None) -> Motion:
         return Motion(local, array[:, 0, :3], fps)
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
+
+
+def _of_positions(path: Path, joints: np.ndarray, fps: float) -> Motion:
+    """A body whose bones point as the joints (T, 22, 3) say, in metres, Y up; HumanML3D's ``new_joints``."""
+    from vqvae.io.hml263 import swing_rotations
+
+    lengths = np.linalg.norm(joints[:, 1:] - joints[:, list(SMPL22.parents[1:])], axis=-1)
+    if not (lengths > SHORTEST).all():
+        frame, bone = np.argwhere(~(lengths > SHORTEST))[0]
+        names = SMPL22.names[bone + 1], SMPL22.names[SMPL22.parents[bone + 1]]
+        raise UserError(f"{path}: {names[0]} lies on {names[1]} at frame {frame}; accepted bones of some length")
+    with parsing(path, "positions of 22 joints"):
+        return Motion(swing_rotations(joints), joints[:, 0], fps)

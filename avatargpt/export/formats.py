@@ -62,6 +62,8 @@ READERS = {
     ".json": "avatargpt.export.face_files:read_json", ".npy": "avatargpt.export.arrays:read_npy",
     ".npz": "avatargpt.export.arrays:read_npz", ".vrma": "avatargpt.export.vrma:read_vrma",
 }  # fmt: skip
+# Films, whose motion is captured: minutes, not moments.
+FILMS = dict.fromkeys((".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"), "avatargpt.video.capture:read_film")
 # Suffix -> module of an extra without which it is not written, its name, how to get it.
 _NEEDS = dict.fromkeys((".mp4", ".mov"), ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif'))
 # Formats that may hold several animations.
@@ -76,9 +78,9 @@ def writable(modality: str | None = None) -> list[str]:
     return [s for s in sorted(WRITERS) if modality is None or modality in WRITERS[s].holds]
 
 
-def readable() -> list[str]:
-    """Suffixes that :func:`load` accepts."""
-    return sorted(READERS)
+def readable(films: bool = False) -> list[str]:
+    """Suffixes of motion files that :func:`load` accepts; with those of films, which it accepts, too."""
+    return sorted(READERS | FILMS if films else READERS)
 
 
 def check_target(path: str | os.PathLike[str], modality: str | None = None) -> Path:
@@ -165,7 +167,7 @@ def save(motion: Clip, path: str | os.PathLike[str], **options: Any) -> Path:
 
 
 def load(path: str | os.PathLike[str], **options: Any) -> Motion:
-    """Read a body motion; the file's frame rate is kept.
+    """Read a body motion; the file's frame rate is kept. Of a film the motion of the person in it is captured.
 
     Args:
         path: the file; ``pack.glb#NAME`` means the animation NAME of a .glb or .gltf.
@@ -179,7 +181,7 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
         if options.get("animation", animation) != animation:
             raise UserError(f"{path}: animation {options['animation']!r} asked for, too; accepted one of both")
         options["animation"] = animation
-    function = _function(READERS, source, "read")
+    function = _function(READERS | FILMS, source, "read")
     regular_file(source)
     _check_names(function, 1, source, options)
     try:

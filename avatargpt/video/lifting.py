@@ -62,6 +62,15 @@ def lift(world: np.ndarray, visible: np.ndarray, fps: float) -> np.ndarray:
     return rot.normalize(local)
 
 
+def with_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Local rotations (T, 22, 4) whose head is turned like `head` (T, 4) in the world, half of it by the neck."""
+    chest = rot.from_matrix(SMPL22.fk_full(rotations, np.zeros((len(rotations), 3)))[1][:, SMPL22.index("spine3")])
+    half = rot.from_axis_angle(_limited(rot.to_axis_angle(rot.multiply(rot.conjugate(chest), head)), MAX_NECK) / 2)
+    out = np.array(rotations, np.float64)
+    out[:, SMPL22.index("neck")] = out[:, SMPL22.index("head")] = half
+    return out
+
+
 def _unit(v: np.ndarray) -> np.ndarray:
     return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
 

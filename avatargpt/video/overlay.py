@@ -10,11 +10,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from avatargpt.export.renderers import BodyRenderer, capsule_ends, fit_view
-from avatargpt.export.video import encode_mp4
+from avatargpt.export.video import encode_mp4, face_pictures
 from avatargpt.video.capture import Capture
 from avatargpt.video.frames import frames
 from avatargpt.video.poses import AT
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 from vqvae.io.files import atomic_write
 from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
@@ -38,7 +39,7 @@ def write_overlay(captured: Capture, path: Path) -> Path:
     check_overlay(path)
     if path.suffix.lower() == ".png":
         return _sheet(captured, path)
-    fps = captured.as_filmed.fps
+    fps = _fps(captured)
     return encode_mp4(path, lambda _: _pairs(captured, fps), fps, SIDE, width=2 * SIDE)
 
 
@@ -50,10 +51,10 @@ def check_overlay(path: Path) -> None:
 
 
 def _sheet(captured: Capture, path: Path) -> Path:
-    count = len(captured.as_filmed)
+    count = len(captured.motion if captured.body is None else captured.body)
     moments = np.unique(np.linspace(0, count - 1, min(SHEET_COLUMNS, count)).round().astype(int))
     sheet = Image.new("RGB", (SHEET_CELL * len(moments), 2 * SHEET_CELL), "white")
-    pairs = _pairs(captured, captured.as_filmed.fps)
+    pairs = _pairs(captured, _fps(captured))
     for k, pair in enumerate(pairs):
         if k in moments:
             column = int(np.flatnonzero(moments == k)[0]) * SHEET_CELL
@@ -63,11 +64,14 @@ def _sheet(captured: Capture, path: Path) -> Path:
     return atomic_write(path, lambda temporary: sheet.save(temporary, format="PNG"))
 
 
+def _fps(captured: Capture) -> float:
+    return captured.motion.fps if captured.body is None else captured.body.fps
+
+
 def _pairs(captured: Capture, fps: float) -> Iterator[np.ndarray]:
     """(SIDE, 2 * SIDE, 3) uint8 for every frame of the motion."""
-    person, motion = captured.person, captured.as_filmed
-    figures = _figures(motion)
-    last = captured.start + (len(motion) + 1) / fps
+    figures = _figures(captured.body) if captured.body is not None else _heads(captured.motion)
+    last = captured.start + (len(captured.motion) + 1) / captured.motion.fps
     films = frames(captured.film, max(0.0, captured.start - 1 / fps), last + 1)
     picture = next(films)
     following = next(films, None)
@@ -76,14 +80,30 @@ def _pairs(captured: Capture, fps: float) -> Iterator[np.ndarray]:
         while following is not None and following.time <= time + 1e-3:
             picture, following = following, next(films, None)
         image = Image.fromarray(picture.picture)
-        row = int(np.abs(person.times - picture.time).argmin())
-        if abs(person.times[row] - picture.time) < 0.5 / fps:
-            _draw(image, person.points[row], person.visible[row])
+        draw = ImageDraw.Draw(image)
+        width = max(2, image.height // 150)
+        if (person := captured.person) is not None and (row := _row(person.times, picture.time)) is not None:
+            for a, b, colour in _LINES:
+                if min(person.visible[row, [a, b]]) >= _VISIBLE:
+                    draw.line([*map(tuple, person.points[row, [a, b]])], fill=colour, width=width)
+        if (face := captured.face) is not None and (row := _row(face.times, picture.time)) is not None:
+            draw.rectangle([*face.boxes[row]], outline=MIDDLE, width=width)
         image.thumbnail((SIDE, SIDE))
         pair = Image.new("RGB", (2 * SIDE, SIDE), (20, 20, 20))
         pair.paste(image, ((SIDE - image.width) // 2, (SIDE - image.height) // 2))
         pair.paste(Image.fromarray(figure), (SIDE, 0))
         yield np.asarray(pair)
+
+
+def _row(times: np.ndarray, time: float) -> int | None:
+    """The row of that second of the film."""
+    row = int(np.abs(times - time).argmin())
+    return row if abs(times[row] - time) < 0.02 else None
+
+
+def _heads(motion: object) -> Iterator[np.ndarray]:
+    assert isinstance(motion, FaceMotion)
+    return face_pictures(motion, SIDE)
 
 
 def _figures(motion: Motion) -> Iterator[np.ndarray]:
@@ -94,11 +114,3 @@ def _figures(motion: Motion) -> Iterator[np.ndarray]:
     renderer = BodyRenderer(SIDE, SIDE, view)
     for end, target in zip(ends, path, strict=True):
         yield renderer.frame(end, target)
-
-
-def _draw(image: Image.Image, points: np.ndarray, visible: np.ndarray) -> None:
-    draw = ImageDraw.Draw(image)
-    width = max(2, image.height // 150)
-    for a, b, colour in _LINES:
-        if min(visible[a], visible[b]) >= _VISIBLE:
-            draw.line([*map(tuple, points[[a, b]])], fill=colour, width=width)

@@ -8,7 +8,7 @@ who is large enough.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,8 +52,8 @@ class Person:
 
     def rows(self, rows: np.ndarray) -> Person:
         """The frames of that index."""
-        parts = (x[rows] for x in (self.times, self.score, self.points, self.world, self.visible))
-        return Person(*parts, self.size)
+        parts = {name: getattr(self, name)[rows] for name in ("times", "score", "points", "world", "visible")}
+        return replace(self, **parts)
 
     @property
     def height(self) -> np.ndarray:

@@ -26,7 +26,7 @@ def write_sound(film: Path, target: Path, start: float = 0.0, seconds: float | N
         stream = container.streams.audio[0]
         picture = container.streams.video[0] if container.streams.video else stream
         # both clocks begin where the pictures do
-        zero = float(picture.start_time * picture.time_base) if picture.start_time else 0.0
+        zero = float((picture.start_time or 0) * (picture.time_base or 0))
         first = round(start * RATE)
         last = None if seconds is None else first + round(seconds * RATE)
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)

@@ -21,6 +21,7 @@ def test_suffixes() -> None:
     films, files = [".gif", ".mov", ".mp4"], [".bvh", ".csv", ".glb", ".json", ".npy", ".npz", ".png", ".vrma"]
     assert export.writable() == sorted([*films, *files])
     assert export.readable() == [".bvh", ".csv", ".glb", ".gltf", ".json", ".npy", ".npz", ".vrma"]
+    assert set(export.readable(films=True)) - set(export.readable()) > {".gif", ".mp4", ".webm"}
 
 
 @pytest.mark.parametrize("name", ["a.fbx", "a", "a.bvh.gz", ".bvh"])
@@ -192,6 +193,15 @@ def test_bad_npy_shape(shape: tuple[int, ...], tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(shape))
     with pytest.raises(UserError, match="accepted"):
         export.load(tmp_path / "a.npy")
+
+
+def test_positions_are_read(motion: Motion, tmp_path: Path) -> None:
+    np.save(tmp_path / "joints.npy", motion.joints)
+    back = export.load(tmp_path / "joints.npy", fps=25)
+    assert back.fps == 25 and np.abs(back.joints - motion.joints).max() < 1e-3
+    np.save(tmp_path / "flat.npy", 0 * motion.joints)
+    with pytest.raises(UserError, match="lies on"):
+        export.load(tmp_path / "flat.npy")
 
 
 def test_bad_npy_values(tmp_path: Path) -> None:

@@ -32,3 +32,11 @@ def test_an_empty_room_has_nobody_and_a_face_no_body():
         capture_body(FILMS / "people_from_above.mp4", end=5.0)
     with pytest.raises(UserError, match="visible"):
         capture_body(FILMS / "face_d6.mp4", end=1.0)
+
+
+def test_a_face_is_read_where_no_body_can_be():
+    from avatargpt import export
+
+    got = export.load(FILMS / "face_d6.mp4", start=2.0, end=3.0)
+    assert got.modality == "face" and len(got) == pytest.approx(30, abs=2)
+    assert got.channel("jawOpen").max() > 0.2
