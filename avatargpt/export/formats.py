@@ -211,7 +211,7 @@ def _writer(path: Path) -> Callable[..., Any]:
 def _function(places: Mapping[str, str], path: Path, verb: str) -> Callable[..., Any]:
     suffix = path.suffix.lower()
     if suffix not in places:
-        raise UserError(f"{path}: cannot {verb} '{suffix or path.name}'; accepted {' '.join(sorted(places))}")
+        raise UserError(f"{path}: cannot {verb} '{suffix or path.name}'; accepted {' '.join(places)}")
     function: Callable[..., Any] = resolve_name(places[suffix])
     return function
 

@@ -71,6 +71,7 @@ def capture_body(
     Raises:
         UserError: not a film, nobody in it, no such person, or what it needs is not installed.
     """
+    poses.check(pose_model)
     film = inspect(Path(path), rate)
     people, count = people_of(_counted(film, start, end, progress), poses.estimator(pose_model))
     doubts = [(p, p.doubt()) for p in people]

@@ -75,6 +75,7 @@ def _pairs(captured: Capture, fps: float) -> Iterator[np.ndarray]:
     films = frames(captured.film, max(0.0, captured.start - 1 / fps), last + 1)
     picture = next(films)
     following = next(films, None)
+    around = _around(captured, picture.picture.shape[1], picture.picture.shape[0])
     for k, figure in enumerate(figures):
         time = captured.start + k / fps
         while following is not None and following.time <= time + 1e-3:
@@ -88,11 +89,28 @@ def _pairs(captured: Capture, fps: float) -> Iterator[np.ndarray]:
                     draw.line([*map(tuple, person.points[row, [a, b]])], fill=colour, width=width)
         if (face := captured.face) is not None and (row := _row(face.times, picture.time)) is not None:
             draw.rectangle([*face.boxes[row]], outline=MIDDLE, width=width)
+        image = image.crop(around)
         image.thumbnail((SIDE, SIDE))
         pair = Image.new("RGB", (2 * SIDE, SIDE), (20, 20, 20))
         pair.paste(image, ((SIDE - image.width) // 2, (SIDE - image.height) // 2))
         pair.paste(Image.fromarray(figure), (SIDE, 0))
         yield np.asarray(pair)
+
+
+def _around(captured: Capture, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the part of the film that the person is in, pixels."""
+    boxes = []
+    if captured.person is not None:
+        points = captured.person.points
+        boxes += [np.percentile(points.min(1), 2, axis=0), np.percentile(points.max(1), 98, axis=0)]
+    if captured.face is not None:
+        face = captured.face.boxes
+        boxes += [np.percentile(face[:, :2], 2, axis=0), np.percentile(face[:, 2:], 98, axis=0)]
+    low, high = np.min(boxes, 0), np.max(boxes, 0)
+    half = max(0.6 * float((high - low).max()), 0.1 * height)
+    x, y = (low + high) / 2
+    left, top = max(0, round(x - half)), max(0, round(y - half))
+    return left, top, min(width, max(left + 2, round(x + half))), min(height, max(top + 2, round(y + half)))
 
 
 def _row(times: np.ndarray, time: float) -> int | None:

@@ -27,8 +27,9 @@ HIDDEN = 0.03  # weight of a landmark that is not visible
 SOLES = {7: 0.085, 8: 0.085, 10: 0.02, 11: 0.02}  # m of ankles and toes above the floor, where a foot is flat on it
 OTHERS = 0.05  # m of other joints above what they lie on
 HOLD = 0.035  # m above the lowest joint of the feet, over which a foot's weight falls by e
-BLEND_SECONDS = 0.35  # beyond which the path is the picture's
-AIR, AIR_SECONDS = 0.06, 0.6  # m from which on a rise of the body is a jump, and over which the floor is looked for
+BLEND_SECONDS = 0.3  # beyond which the path is the picture's
+TREND_SECONDS = 0.8  # over which the floor may climb
+AIR, AIR_SECONDS = 0.08, 0.6  # m from which on a rise of the body is a jump, and over which the floor is looked for
 CONTACT_SPEED, CONTACT_SHARE = 0.35, 0.75  # m/s of a foot that stands, and share of the body's speed
 CONTACT_HEIGHT, CONTACT_FRAMES = 0.05, 3  # m of a foot that stands, and frames for which it does at least
 MAX_STRIDE = 0.3  # m by which a foot is moved at most
@@ -165,10 +166,15 @@ def _extended(x: np.ndarray, count: int) -> np.ndarray:
 
 def jumps(height: np.ndarray) -> np.ndarray:
     """(T,) metres by which the body is in the air, from the height (T,) of its lowest point as the picture has it."""
+    # a camera's tilt that is not quite right makes the floor climb slowly
+    slow = TREND_SECONDS * FPS
+    length = round(3 * slow)
+    trend = gaussian(_extended(height[:, None], length), slow)[length : length + len(height), 0]
+    level = height - trend
     reach = round(AIR_SECONDS * FPS)
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(height, reach, "edge"), 2 * reach + 1)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(level, reach, "edge"), 2 * reach + 1)
     floor = gaussian(np.percentile(around, 30, axis=-1), reach / 2)
-    rise = height - floor
+    rise = level - floor
     return gaussian(np.where(rise > AIR, rise, 0.0), 1.0)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from avatargpt.video.camera import mismatch
 from avatargpt.video.frames import Frame
-from avatargpt.video.poses import AT, Pose, PoseEstimator
+from avatargpt.video.poses import AT, MIRROR, Pose, PoseEstimator
 
 MIN_SCORE = 0.7  # mean score of a person
 MIN_VISIBLE = 0.5  # mean visibility of shoulders, hips and elbows
@@ -23,6 +23,7 @@ MAX_MISMATCH = 0.1  # m between landmarks and where the body puts them
 MIN_PIXELS = 24  # from the shoulders to the hips
 MIN_SECONDS = 0.4
 MAX_SPEED, SETTLED = 12.0, 5  # trunks a second that a person moves at most, and frames between leaps at least
+SWAP, SWAPPED = 0.2, 0.6  # m that limbs move where the sides are exchanged, and the share of it that is left if swapped
 MAX_GAP = 1.0  # s without the person, that are filled
 LEGS_VISIBLE = 0.3  # mean visibility of knees and ankles, below which legs are not read
 _UPPER = [AT[f"{s}_{n}"] for s in "lr" for n in ("shoulder", "hip", "elbow")]
@@ -74,6 +75,21 @@ class Person:
         return [self.rows(np.arange(a, b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
 
     @property
+    def unswapped(self) -> Person:
+        """With left and right as in most frames: from the side the network exchanges them for moments."""
+        limbs = self.world[:, _UPPER + _LEGS]
+        stay = np.linalg.norm(np.diff(limbs, axis=0), axis=-1).mean(1)
+        swap = np.linalg.norm(self.world[1:][:, MIRROR][:, _UPPER + _LEGS] - limbs[:-1], axis=-1).mean(1)
+        changes = (stay > SWAP) & (swap < SWAPPED * stay)
+        other = np.concatenate([[0], np.cumsum(changes)]) % 2 == 1
+        if other.mean() > 0.5:
+            other = ~other
+        parts = {name: getattr(self, name).copy() for name in ("points", "world", "visible")}
+        for values in parts.values():
+            values[other] = values[other][:, MIRROR]
+        return replace(self, **parts)
+
+    @property
     def steady(self) -> Person:
         """Without the frames around leaps, where the network has not settled yet or sees somebody else for a moment."""
         leap = np.linalg.norm(np.diff(self.points[:, _UPPER], axis=0), axis=-1).mean(1)
@@ -115,7 +131,7 @@ def people_of(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[P
         size = frame.picture.shape[1], frame.picture.shape[0]
         for pose in estimator.people(frame.picture, frame.time):
             rows.setdefault(pose.track, []).append((frame.time, pose))
-    people = [_person(track, size).steady for track in rows.values()]
+    people = [_person(track, size).unswapped.steady for track in rows.values()]
     return sorted(people, key=lambda p: -float(p.height.sum())), count
 
 

@@ -21,6 +21,7 @@ LANDMARKS = (
     "r_heel", "l_toe", "r_toe",
 )  # fmt: skip
 AT = {name: k for k, name in enumerate(LANDMARKS)}
+MIRROR = [AT.get({"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:], k) for name, k in AT.items()]
 
 
 class Pose(NamedTuple):
@@ -52,9 +53,14 @@ ESTIMATORS = {
 }
 
 
-def estimator(name: str) -> PoseEstimator:
-    """A fresh estimator for one film. Raises UserError for a name that is unknown, or what it needs is missing."""
+def check(name: str) -> None:
+    """Raises UserError for a name that is unknown."""
     if name not in ESTIMATORS:
         raise UserError(f"no pose estimator called {name}; accepted {', '.join(ESTIMATORS)}")
+
+
+def estimator(name: str) -> PoseEstimator:
+    """A fresh estimator for one film. Raises UserError for a name that is unknown, or what it needs is missing."""
+    check(name)
     made: PoseEstimator = resolve_name(ESTIMATORS[name])()
     return made

@@ -66,6 +66,17 @@ generate walk -o a.npz --waypoints empty.txt => waypoints
 generate walk -o a.npz --waypoints one.csv => waypoints
 generate walk -o a.npz --waypoints letters.csv => waypoints
 
+capture nothing.mp4 -o a.npz => nothing.mp4: no such file; accepted .mp4
+capture old.gif -o a.npz => old.gif: not a film
+capture none -o a.npz => none: 0 pictures; accepted
+capture old.gif -o a.npz --start 3 --end 2 => --end 2; accepted
+capture old.gif -o a.npz --focal 0 => --focal 0; 0.2 to 10
+capture old.gif -o a.npz --overlay a.bvh => --overlay a.bvh; accepted .mp4
+capture old.gif -o a.npz --overlay old.gif => --overlay old.gif; accepted .mp4
+capture old.gif -o a.npz --poses fast => no pose estimator called fast; mediapipe
+capture old.gif --face -o a.bvh => a face cannot be written as .bvh
+capture old.gif --face --body -o a.npy => an avatar cannot be written as .npy
+data models audio => audio; accepted video-in
 export clip.npz clip.npz => clip.npz; same file
 export clip.npz a.npz --fps 0 => --fps 0; 1 to 240
 export clip.npz a.npz --layout pos7 => pos7; accepted

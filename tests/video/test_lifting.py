@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.video.paths import even, motion_of
+from avatargpt.video.poses import MIRROR
 from tests.video.landmarks import person_of
 from vqvae import rotations as rot
 from vqvae.motion import Motion
@@ -76,3 +77,12 @@ def test_a_leap_to_somebody_else_is_left_out():
     p = person_of(stepping())
     p.points[40:42] += 600
     assert 40 not in np.searchsorted(p.times, p.steady.times) and len(p.steady.times) == len(p.times) - 2
+
+
+def test_sides_that_are_exchanged_for_a_moment_come_back():
+    p = person_of(stepping())
+    mixed = replace(p, world=p.world.copy(), points=p.points.copy())
+    for rows in (slice(20, 21), slice(50, 60)):
+        mixed.world[rows], mixed.points[rows] = p.world[rows][:, MIRROR], p.points[rows][:, MIRROR]
+    back = mixed.unswapped
+    assert np.abs(back.world - p.world).max() == 0 and np.abs(back.points - p.points).max() == 0

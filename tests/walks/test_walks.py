@@ -23,6 +23,7 @@ from avatargpt.lm.checkpoint import load_model
 from avatargpt.metrics import checks as tables
 from avatargpt.metrics.geometry import predicates
 from avatargpt.train import tokenizer as tokenizer_stage
+from avatargpt.video import poses
 from instruct_data import registry
 from instruct_data.clip import Clip
 from instruct_data.store import Store
@@ -245,6 +246,15 @@ def test_a_format(walk: Walk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     text.write_text("# 25\n1 2 3\n")
     with pytest.raises(UserError, match=r"clip\.xyz: not a \.xyz file"):
         export.load(text)
+
+
+def test_a_pose_estimator(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poses, "ESTIMATORS", dict(poses.ESTIMATORS))
+    steps = Section("Add a pose estimator")
+    walk.module(steps, "avatargpt/video/still.py")
+    walk.append(steps, "avatargpt/video/poses.py")
+    (pose,) = poses.estimator("still").people(np.zeros((48, 64, 3), np.uint8), 0.0)
+    assert pose.points[0].tolist() == [32, 24] and pose.world.shape == (33, 3)
 
 
 def test_a_predicate(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
