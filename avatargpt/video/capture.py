@@ -161,7 +161,7 @@ def _chosen(film: Film, tracks: Sequence[Track], person: int) -> tuple[Track, li
     """The longest stretch of a person, and notes of what was left out."""
     if not 1 <= person <= len(tracks):
         raise UserError(f"{film.path}: person {person}; accepted 1 to {len(tracks)}")
-    notes = [] if len(tracks) == 1 else [f"{len(tracks)} people; this is person {person}"]
+    notes = [] if len(tracks) == 1 else [f"{len(tracks)} people, each shot by itself; this is person {person}"]
     stretches: list[Track] = tracks[person - 1].stretches()
     chosen = max(stretches, key=lambda t: len(t.times))
     if len(stretches) > 1:

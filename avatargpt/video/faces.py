@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from avatargpt.video.frames import Frame
+from avatargpt.video.frames import Frame, Shots
 from avatargpt.video.paths import even
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -83,12 +83,14 @@ class FaceTrack:
 
 
 def faces_of(frames: Iterable[Frame], finder: FaceEstimator) -> tuple[list[FaceTrack], int]:
-    """Every face in the frames, the largest and longest first, and the number of frames."""
+    """Every face in every shot, the largest and longest first, and the number of frames."""
     rows: list[list[tuple[float, Face]]] = []
-    count = 0
+    count, earlier, shot, shots = 0, 0, 0, Shots()
     for frame in _closing(frames, finder):
         count += 1
-        free = [r for r in rows if frame.time - r[-1][0] < FORGET_SECONDS]
+        if shots.of(frame.picture) > shot:
+            shot, earlier = shots.number, len(rows)  # rows of shots before
+        free = [r for r in rows[earlier:] if frame.time - r[-1][0] < FORGET_SECONDS]
         for face in sorted(finder.faces(frame.picture, frame.time), key=lambda f: -_side(f)):
             row = min(free, key=lambda r: _distance(r[-1][1], face), default=None)
             if row is None or _distance(row[-1][1], face) > SAME_FACE:

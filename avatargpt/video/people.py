@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatargpt.video.camera import mismatch
-from avatargpt.video.frames import Frame
+from avatargpt.video.frames import Frame, Shots
 from avatargpt.video.poses import AT, MIRROR, Pose, PoseEstimator
 
 MIN_SCORE = 0.7  # mean score of a person
@@ -123,15 +123,16 @@ class Person:
 
 
 def people_of(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[Person], int]:
-    """Everybody in the frames, the largest and longest first, and the number of frames."""
-    rows: dict[int, list[tuple[float, Pose]]] = {}
-    count, size = 0, (1, 1)
+    """Everybody in every shot, the largest and longest first, and the number of frames."""
+    rows: dict[tuple[int, int], list[tuple[float, Pose]]] = {}  # by shot and number
+    count, size, shots = 0, (1, 1), Shots()
     for frame in frames:
         count += 1
         size = frame.picture.shape[1], frame.picture.shape[0]
+        shot = shots.of(frame.picture)
         for pose in estimator.people(frame.picture, frame.time):
-            rows.setdefault(pose.track, []).append((frame.time, pose))
-    people = [_person(track, size).unswapped.steady for track in rows.values()]
+            rows.setdefault((shot, pose.track), []).append((frame.time, pose))
+    people = [_person(track, size).unswapped.steady for track in rows.values() if len(track) > 1]
     return sorted(people, key=lambda p: -float(p.height.sum())), count
 
 

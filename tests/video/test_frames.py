@@ -1,13 +1,14 @@
 """Reading films and folders of pictures."""
 
 import os
+import struct
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from avatargpt.video.frames import frames, inspect
+from avatargpt.video.frames import Shots, frames, inspect
 from avatargpt.video.sound import write_sound
 from vqvae.errors import UserError
 
@@ -68,6 +69,27 @@ def test_a_folder_is_read_by_number(tmp_path):
     got = list(frames(about))
     assert [f.time for f in got] == pytest.approx([0, 0.1, 0.2])
     assert [int(f.picture[-1, -1, 0]) for f in got] == [28, 56, 60]
+
+
+def test_metadata_turns_a_film(tmp_path):
+    path = film(tmp_path / "a.mp4", [0, 0.1, 0.2])
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44  # the matrix of the track; this one turns clockwise, as phones held upright write it
+    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    about = inspect(path)
+    picture = next(frames(about)).picture
+    assert (about.width, about.height) == (64, 96) and picture.shape == (96, 64, 3)
+    assert picture[2, -3, 0] > 200 and picture[2, 2, 0] < 60
+
+
+def test_cuts_are_counted():
+    columns = np.linspace(0, 6, 128)
+    plain = [np.full((96, 128, 3), 60 + k, np.uint8) for k in range(9)]  # slowly brighter
+    waves = [np.tile(128 + 100 * np.sin(columns + 0.1 * k), (96, 1)).astype(np.uint8)[..., None].repeat(3, 2)
+             for k in range(9)]  # fmt: skip
+    shots = Shots()
+    assert [shots.of(p) for p in (*plain, *waves, *plain)] == [0] * 9 + [1] * 9 + [2] * 9
 
 
 def test_sound_begins_with_the_stretch(tmp_path):
