@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import sys
@@ -62,6 +63,56 @@ def build(
         store = build_store(name, folder, output, report, **options)
     say(report, err=True)
     _print_store(store, as_json)
+
+
+_SET = "A value of the configuration instead of the file's, as gates.height=0.3. Repeatable."
+
+
+@app.command("curate")
+def curate(
+    films: Annotated[list[Path], argument("FILMS...", "Films, and folders of them with what stands beside them.")],
+    output: Annotated[Path, option("-o --output DATASET", "Folder to write.")],
+    config: Annotated[str | None, option("--config FILE[:NAME]", "Of all stages; NAME: a variant.")] = None,
+    sets: Annotated[list[str] | None, option("--set KEY=VALUE", _SET)] = None,
+    llm: common.Llm = "",
+    llm_limits: common.LlmLimits = "",
+    licence: Annotated[str | None, option("--licence TEXT", "Terms of films that state none.")] = None,
+    engine: Annotated[str, option("--engine NAME", "local, or ray: a cluster, by RAY_ADDRESS.")] = "local",
+    workers: Annotated[int | None, option("--workers N", "Processes; all cores by default.", min=1, max=4096)] = None,
+    work: Annotated[Path | None, option("--work FOLDER", "Of the stages' results; DATASET.work by default.")] = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Make motion, faces and text on three levels of films. The same command resumes."""
+    from avatargpt.config import merged, resolve
+    from avatargpt.curate.pipeline import curate as run
+    from avatargpt.curate.recipe import Curation
+    from avatargpt.resources import configs
+
+    values = resolve(config or configs() / "curate" / "default.yaml", sets or [])
+    if llm_limits:
+        values = merged(values, {"limits": limits_of(llm_limits)})
+    if licence is not None:
+        values = merged(values, {"dataset": {"licence": licence}})
+    recipe = Curation.read(values, str(config or "curate"))
+    about = run(
+        films, output, recipe, work, llm.strip(), engine, workers or os.cpu_count() or 1,
+        (lambda line: None) if quiet else (lambda line: say(line, err=True)), lambda label: progress(label, quiet),
+    )  # fmt: skip
+    if as_json:
+        print_json({"dataset": str(output), **{k: v for k, v in about.items() if k != "files"}})
+        return
+    clips = ", ".join(f"{count} clips of {modality}" for modality, count in about["clips"].items())
+    say(f"{output}: {about['used']} of {about['films']} films, {clips}, {about['hours']:.2f} h")
+    say(f"SHA-256 {about['sha256']}")
+    say(f"{output / 'report.html'}: {about['rejects']} left out, with reasons")
+
+
+def limits_of(text: str) -> dict[str, Any]:
+    """Those of ``--llm-limits`` that are named, as values of a configuration."""
+    from avatargpt.llm import Limits
+
+    return Limits.of(text).model_dump(mode="json", exclude_unset=True)
 
 
 @app.command("ls")

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from avatargpt.llm.model import AnswerCache, Completion, Messages, with_schema
+from avatargpt.llm.model import AnswerCache, Completion, Messages, check_words_only, with_schema
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, regular_file
 
@@ -70,6 +70,7 @@ class Gguf:
         stop: threading.Event,
     ) -> Completion:
         """One answer, token by token until `stop`."""
+        check_words_only(self.name, messages)
         assert self._prefixes is not None
         self._prefixes.restore(messages)
         parts, truncated = [], False
@@ -200,6 +201,7 @@ class HuggingFace:
         """One answer, token by token until `stop`."""
         import torch
 
+        check_words_only(self.name, messages)
         turns = with_schema(messages, schema)
         tokenizer, model = self._tokenizer, self._model
         if getattr(tokenizer, "chat_template", None):

@@ -2,15 +2,17 @@
 
 A prompt file has ``name``, ``version``, ``system``, ``user`` (with ``$slot`` where a value goes) and ``examples``, two
 or more of ``values`` and the ``answer``. Values are data, not instructions: they are written as JSON whose angle
-brackets cannot end the ``<data>`` that a file fences them with. Answers are stored on the disk (`AnswerCache`).
+brackets cannot end the ``<data>`` that a file fences them with. Answers are stored on the disk (`AnswerCache`). A
+question may go with pictures: its content is then a list of parts, as OpenAI-compatible endpoints take it.
 """
 
+import base64
 import hashlib
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +28,8 @@ from vqvae.io.files import atomic_write, reason
 from vqvae.strict import Number, PositiveInt, Rate, Strict
 
 FOLDER = Path(__file__).parent / "prompts"
-Messages = list[dict[str, str]]
+# turns: role and content, which is a text, or parts of text and pictures as data URIs
+Messages = list[dict[str, Any]]
 
 
 class Example(Strict):
@@ -46,13 +49,22 @@ class Prompt(Strict):
     user: str  # the question, ``$slot`` for values
     examples: list[Example] = Field(min_length=2)  # sent as earlier turns
 
-    def messages(self, values: Mapping[str, Any]) -> Messages:
-        """The turns to send: the constant part first, so that a model that has read it once need not read it again."""
+    def messages(self, values: Mapping[str, Any], pictures: Sequence[bytes] = ()) -> Messages:
+        """The turns to send: the constant part first, so that a model that has read it once need not read it again.
+
+        Args:
+            pictures: JPEG files that go with the question.
+        """
         out = [{"role": "system", "content": self.system.strip()}]
         for example in self.examples:
             out.append({"role": "user", "content": self._question(example.values)})
             out.append({"role": "assistant", "content": json.dumps(example.answer, ensure_ascii=False)})
-        return [*out, {"role": "user", "content": self._question(values)}]
+        content: Any = self._question(values)
+        if pictures:
+            uris = [f"data:image/jpeg;base64,{base64.b64encode(p).decode()}" for p in pictures]
+            images = [{"type": "image_url", "image_url": {"url": uri}} for uri in uris]
+            content = [{"type": "text", "text": content}, *images]
+        return [*out, {"role": "user", "content": content}]
 
     def _question(self, values: Mapping[str, Any]) -> str:
         try:
@@ -141,6 +153,7 @@ MAX_ATTEMPTS = 3
 MAX_REPEATED = 4000
 MAX_ANSWER = 100_000  # characters
 MIN_TOKEN_CHARACTERS = 3  # of a token, where nobody counts tokens
+PICTURE_TOKENS = 1500  # of a picture, likewise; more than models take for one of 768 pixels
 LIMITS = "seconds=60,total=600,answer=1500,tokens=500000,price=0.15/0.6,money=1,samples=3 (any of them)"
 
 T = TypeVar("T")
@@ -257,8 +270,26 @@ def _strict(node: Any) -> Any:
 
 def with_schema(messages: Messages, schema: dict[str, Any]) -> Messages:
     """Messages whose last has the JSON schema in words, for back ends that cannot be held to it."""
-    content = f"{messages[-1]['content']}\nJSON schema of the answer: {json.dumps(schema)}"
+    note, content = f"\nJSON schema of the answer: {json.dumps(schema)}", messages[-1]["content"]
+    if isinstance(content, str):
+        content = content + note
+    else:
+        content = [{**content[0], "text": content[0]["text"] + note}, *content[1:]]
     return [*messages[:-1], {**messages[-1], "content": content}]
+
+
+def size_of(messages: Messages) -> int:
+    """Characters of a prompt, at most; pictures count as `PICTURE_TOKENS`."""
+    contents = [m["content"] for m in messages]
+    parts = [p for c in contents for p in (c if isinstance(c, list) else [{"type": "text", "text": c}])]
+    picture = PICTURE_TOKENS * MIN_TOKEN_CHARACTERS
+    return sum(len(p["text"]) if p["type"] == "text" else picture for p in parts)
+
+
+def check_words_only(name: str, messages: Messages) -> None:
+    """Raises LlmFailed where a question has pictures."""
+    if any(isinstance(m["content"], list) for m in messages):
+        raise LlmFailed(f"{name}: takes no pictures here; accepted: an endpoint with a model that does")
 
 
 def read_answer(text: str, model: type[M]) -> M:
@@ -390,7 +421,7 @@ class LanguageModel:
     def ask(
         self, prompt: Prompt, values: Mapping[str, Any], schema: type[M], seed: int = 0, samples: int = 1,
         temperature: float = 0.7, check: Callable[[M], None] | None = None, enough: Callable[[M], bool] | None = None,
-        tokens: int | None = None,
+        tokens: int | None = None, pictures: Sequence[bytes] = (), attempts: int = MAX_ATTEMPTS,
     ) -> list[Answer[M]]:  # fmt: skip
         """Answers of which each fits the schema and passes the check.
 
@@ -402,18 +433,19 @@ class LanguageModel:
             check: raises `Malformed` where an object is not acceptable.
             enough: no further sample is drawn once it accepts one.
             tokens: of an answer, where fewer suffice than the limits allow; small models can go on for ever.
+            pictures: JPEG files that go with the question. attempts: questions for one answer, at most `MAX_ATTEMPTS`.
 
         Raises:
             LlmFailed: no usable answer, or none within the bounds.
         """
-        messages, form = prompt.messages(values), schema_of(schema)
+        messages, form = prompt.messages(values, pictures), schema_of(schema)
         max_tokens = min(self.limits.answer, tokens or self.limits.answer)
         answers: list[Answer[M]] = []
         failure: LlmFailed | None = None
         for k in range(samples):
             try:
                 sample_seed = seed + MAX_ATTEMPTS * k
-                answer = self._sample(messages, form, schema, sample_seed, temperature, check, max_tokens)
+                answer = self._sample(messages, form, schema, sample_seed, temperature, check, max_tokens, attempts)
             except LlmFailed as e:
                 failure = e
                 if e.lasting:
@@ -429,7 +461,7 @@ class LanguageModel:
 
     def _sample(
         self, messages: Messages, form: dict[str, Any], schema: type[M], seed: int, temperature: float,
-        check: Callable[[M], None] | None, max_tokens: int,
+        check: Callable[[M], None] | None, max_tokens: int, attempts: int,
     ) -> Answer[M]:  # fmt: skip
         """One answer; the question is repeated with the reason while the answer cannot be read."""
 
@@ -446,7 +478,7 @@ class LanguageModel:
             except Malformed:
                 pass  # another version accepted it
         problem, question = "", messages
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(attempts):
             completion = self._complete(question, form, temperature, seed + attempt, max_tokens)
             try:
                 if completion.truncated:
@@ -463,13 +495,13 @@ class LanguageModel:
             if self.cache is not None:
                 self.cache.put(key, completion.text)
             return Answer(value, f"Asked {attempt + 1} times: {problem}." if attempt else "")
-        message = f"{self.name}: no well-formed answer in {MAX_ATTEMPTS} tries (last: {problem[:200]})"
+        message = f"{self.name}: no well-formed answer in {attempts} tries (last: {problem[:200]})"
         raise LlmFailed(message, lasting=False)
 
     def _complete(
         self, messages: Messages, form: dict[str, Any], temperature: float, seed: int, max_tokens: int
     ) -> Completion:
-        meter, characters = self.meter, sum(len(m["content"]) for m in messages)
+        meter, characters = self.meter, size_of(messages)
         if not self._ready:
             self._timed(meter.limits.total - meter.seconds, lambda stop: self.backend.ready())
             self._ready = True

@@ -50,7 +50,7 @@ def test_every_step_is_a_stage_with_its_options_and_a_configuration_that_resolve
                 address = step.argv[step.argv.index("--config") + 1]
                 STAGES_OF[step.stage](resolve(address), address)
                 used.add(Path(address.partition(".yaml")[0]).resolve())
-    no_steps = {"portrait", "recipe", "unified"}
+    no_steps = {"default", "portrait", "recipe", "unified"}
     files = {p.with_suffix("") for p in configs().resolve().rglob("*.yaml") if p.stem not in no_steps}
     assert files - used == set()
 

@@ -16,6 +16,7 @@ from avatargpt.speech.audio import FPS, load
 from instruct_data.clip import Clip
 from instruct_data.sources.corpus import read_captions
 from instruct_data.sources.packs import TABLE_SUFFIXES, Captions
+from instruct_data.store import MANIFEST, Store
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.ground import grounded
@@ -29,7 +30,9 @@ HELD_OUT = 0.15  # share of each group of clips; of each recording, at its end
 
 
 def motion_files(folder: Path) -> list[Path]:
-    """Motion files of a folder and below it."""
+    """Motion files of a folder and below it; of a clip store its shards."""
+    if (folder / MANIFEST).is_file():
+        return sorted(folder.glob("*.parquet"))
     suffixes = [s for s in readable() if s != ".csv"]  # of faces alone
     table = caption_table(folder)
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file() and p != table)
@@ -49,9 +52,12 @@ def read_clips(folder: Path, licence: str) -> list[Clip]:
 
     Args:
         folder: searched with its sub-folders; ``captions.csv`` (columns animation, caption), ``.jsonl`` or ``.yaml``
-            in it by the files' names, else ``NAME.txt`` beside NAME, one caption a line.
+            in it by the files' names, else ``NAME.txt`` beside NAME, one caption a line; or a clip store, whose clips
+            without captions are left out.
         licence: written into every clip.
     """
+    if (folder / MANIFEST).is_file():
+        return hold_out(grouped(_stored(folder, licence)))
     files, table = motion_files(folder), caption_table(folder)
     table_captions = Captions() if table is None else Captions.load(table)
     if len(files) < MIN_CLIPS:
@@ -71,6 +77,21 @@ def read_clips(folder: Path, licence: str) -> list[Clip]:
     if twice := [n for n, count in names.items() if count > 1]:
         raise UserError(f"{folder}: {twice[0]} lies there as several files; accepted one format of each clip")
     return hold_out(grouped(clips))
+
+
+def _stored(folder: Path, licence: str) -> list[Clip]:
+    """The captioned bodies of a clip store."""
+    store = Store.open(folder)
+    if store.kind != "motion":
+        raise UserError(f"{folder}: a store of {store.modality}; accepted one of bodies")
+    clips = []
+    for clip in store.clips():
+        captions = list(dict.fromkeys(" ".join(t.split()).rstrip(".").lower() for t in clip.captions))
+        if captions and (motion := clip.load()).seconds >= MIN_CLIP_SECONDS:
+            clips.append(Clip(clip.id, motion.with_caption(captions[0]), captions, USER, licence))
+    if len(clips) < MIN_CLIPS:
+        raise UserError(f"{folder}: {len(clips)} clips with captions; accepted at least {MIN_CLIPS}")
+    return clips
 
 
 def _read_body(path: Path, caption: str) -> Any:

@@ -1,0 +1,28 @@
+"""The stage ``describer``: what our own network says of a segment, for runs without a language model.
+
+It has learnt from motion alone and errs on films; its texts are marked wherever they go.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from avatargpt.curate.stages import Result, Task, Workshop
+from avatargpt.curate.tracks import read_tracks
+
+
+def described(task: Task, shop: Workshop) -> Result:
+    """``caption`` of a body or a face."""
+    (track,) = read_tracks(Path(task.files["arrays"]), [dict(task.inputs["track"])])
+    motion = track.piece(*task.inputs["span"])
+    model = shop.tool("describer", _load)
+    if track.row["modality"] == "face":
+        return {"caption": str(model.describe_face([motion])[0])}
+    return {"caption": str(model.describe([motion], best_of=1)[0])}
+
+
+def _load() -> Any:
+    from avatargpt.api import AvatarGPT
+
+    return AvatarGPT.from_pretrained(threads=1)
