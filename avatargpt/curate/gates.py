@@ -49,11 +49,15 @@ def track_reason(track: Row, options: GateOptions) -> str | None:
     return None
 
 
-def movement_reason(modality: str, speeds: Sequence[float], options: GateOptions) -> str | None:
-    """Of a track, by its speeds at steps of `STEP` seconds."""
+def segment_reason(modality: str, seconds: float, speeds: Sequence[float], options: GateOptions) -> str | None:
+    """Of a segment, by its length and its speeds at steps of `STEP` seconds."""
+    if seconds < options.seconds - 1e-3:
+        return f"short: {seconds:.1f} s; accepted {options.seconds:g} or more"
     least, unit = (options.face_movement, "1/s") if modality == "face" else (options.movement, "m/s")
     if (mean := float(np.mean(speeds))) < least:
         return f"static: {mean:.3f} {unit}; accepted {least:g} or more"
+    if modality == "body" and (fastest := float(np.max(speeds))) > options.fastest:
+        return f"fast: {fastest:.1f} m/s; nobody moves all joints at more than {options.fastest:g}"
     return None
 
 

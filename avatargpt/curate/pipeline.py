@@ -13,6 +13,7 @@ from avatargpt.curate.engines import engine
 from avatargpt.curate.manifest import FilmFile, films_of, words_of_name
 from avatargpt.curate.recipe import Curation
 from avatargpt.curate.run import Entry, Piece, Progress, Run
+from avatargpt.curate.segments import STEP
 from avatargpt.curate.stages import Result, Settings, Stopped, Task
 from avatargpt.curate.tracks import capture_of
 from vqvae.errors import UserError
@@ -106,28 +107,25 @@ def _pieces(run: Run, films: Sequence[FilmFile]) -> tuple[list[Piece], dict[str,
         (f"{f.name}/{n:03d}_{row['key']}", Task("segments", {"tracks": address, "track": row}, {"arrays": str(arrays)}))
         for f, _, n, _, row, arrays, address in tracks
     ], "tracks")  # fmt: skip
-    moving = []
-    for track, result in zip(tracks, cuts, strict=True):
-        assert result is not None
-        name = f"{track[0].name}/{track[2]:03d}_{track[4]['key']}"
-        if run.passes(name, gates.movement_reason(track[4]["modality"], result["speeds"], recipe.gates)):
-            moving.append((name, *track, result))
-    rows = [(m[0], m[4], m[5], m[8]["speeds"]) for m in moving]
+    cut_tracks = [
+        (f"{track[0].name}/{track[2]:03d}_{track[4]['key']}", *track, result)
+        for track, result in zip(tracks, cuts, strict=True) if result is not None
+    ]  # fmt: skip
+    rows = [(m[0], m[4], m[5], m[8]["speeds"]) for m in cut_tracks]
     again = dict(gates.copies(rows, recipe.gates))
     pieces = []
-    for k, (name, f, _, n, shot, row, arrays, _, result) in enumerate(moving):
+    for k, (name, f, _, n, shot, row, arrays, _, result) in enumerate(cut_tracks):
         if not run.passes(name, again.get(k)):
             continue
         words = sounds.get(f.name, {}).get("words", [])
         for a, b in result["segments"]:
             spoken = " ".join(w for w, start, end in words if start < b and end > a)
-            pieces.append(Piece(f, shot, n, row, arrays, (a, b), spoken))
-    return [p for p in pieces if run.passes(p.name, _too_short(p, recipe))], sounds
-
-
-def _too_short(piece: Piece, recipe: Curation) -> str | None:
-    seconds, least = piece.span[1] - piece.span[0], recipe.gates.seconds
-    return f"short: {seconds:.1f} s; accepted {least:g} or more" if seconds < least - 1e-3 else None
+            piece = Piece(f, shot, n, row, arrays, (a, b), spoken)
+            first, last = (round((t - row["start"]) / STEP) for t in (a, b))
+            speeds = result["speeds"][first : max(last, first + 1)] or result["speeds"][-1:]
+            if run.passes(piece.name, gates.segment_reason(row["modality"], b - a, speeds, recipe.gates)):
+                pieces.append(piece)
+    return pieces, sounds
 
 
 def _film_task(stage: str, film: FilmFile, **inputs: Any) -> Task:

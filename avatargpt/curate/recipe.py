@@ -58,7 +58,8 @@ class GateOptions(Strict):
     occluded: Share = 0.35  # of the frames at most, in which the person is hidden
     # sharpness: variance of the Laplacian of grey values 0..255, on pictures of `shots.height`
     sharpness: Rate = 15.0
-    movement: Rate = 0.02  # m/s, mean speed of a body's joints; below it nothing happens
+    movement: Rate = 0.02  # m/s, mean speed of a body's joints in a segment; below it nothing happens
+    fastest: Rate = 5.0  # m/s, mean speed of a body's joints for a fifth of a second; above it the reading is wrong
     face_movement: Rate = 0.01  # 1/s, mean speed of a face's five fastest weights
     # bits of 64 by which the pictures of two shots differ on average at most, where their movement is the same, too
     duplicate: NonNegativeInt = 6
