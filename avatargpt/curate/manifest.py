@@ -104,7 +104,7 @@ def _film(name: str, path: Path, hashes: dict[str, list[Any]]) -> FilmFile:
     try:
         return replace(film, sha256=hashes[place][-1], **_beside(path))
     except UserError as e:
-        return replace(film, sha256=hashes[place][-1], problem=str(e))
+        return replace(film, sha256=hashes[place][-1], problem=str(e).replace(f"{path.parent}{os.sep}", ""))
 
 
 def _beside(path: Path) -> dict[str, Any]:

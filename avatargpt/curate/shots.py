@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.curate.recipe import ShotOptions
-from avatargpt.curate.stages import Rejected, Result, Task, Workshop
+from avatargpt.curate.stages import Rejected, Result, Task, Workshop, reason_about
 from avatargpt.video.frames import INSTALL, Film, frames, inspect
 from vqvae.errors import UserError
 from vqvae.io.files import reason
@@ -35,7 +35,7 @@ def shots_of(task: Task, shop: Workshop) -> Result:
         film = inspect(path)
         shots = _shots(film, options)
     except UserError as e:
-        raise Rejected(str(e).removeprefix(f"{path}: ")) from None
+        raise Rejected(reason_about(path, e)) from None
     except (ValueError, MemoryError, ArithmeticError) as e:  # of a decoder, for damaged films
         raise Rejected(f"cannot be read ({reason(e)})") from None
     about = {"width": film.width, "height": film.height, "fps": round(film.fps, 3), "sound": film.sound}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt.curate.recipe import SoundOptions
-from avatargpt.curate.stages import Rejected, Result, Task, Workshop
+from avatargpt.curate.stages import Rejected, Result, Task, Workshop, reason_about
 from avatargpt.speech.audio import blocks, inspect, load, resample
 from avatargpt.video.sound import write_sound
 from vqvae.errors import UserError
@@ -40,7 +40,7 @@ def sound_of(task: Task, shop: Workshop) -> Result:
         level = [float(np.square(block).sum()) for block in blocks(path)]
         about = inspect(path)
     except UserError as e:  # longer than a sound may be, or empty
-        raise Rejected(str(e).removeprefix(f"{path}: ")) from None
+        raise Rejected(reason_about(path, e)) from None
     if not level or np.sqrt(sum(level) / (about.seconds * about.rate)) < QUIET:
         raise Rejected("silence")
     result: Result = {"seconds": round(about.seconds, 3), "language": "", "words": []}
@@ -53,9 +53,10 @@ def _words(path: Path, options: SoundOptions, shop: Workshop) -> Result:
 
     samples = resample(*load(path))
     whisper = shop.tool("whisper", lambda: load_whisper(str(options.whisper), options.device))
-    language, share, _ = whisper.detect_language(samples)
-    if share < LEAST_SURE or language != "en":
-        return {"language": language if share >= LEAST_SURE else "", "words": []}
+    if whisper.model.is_multilingual:  # one of English alone takes everything for English
+        language, share, _ = whisper.detect_language(samples)
+        if share < LEAST_SURE or language != "en":
+            return {"language": language if share >= LEAST_SURE else "", "words": []}
     try:
         words = recognise(whisper, samples, "the sound")
     except UserError:  # no speech in it

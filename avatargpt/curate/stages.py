@@ -36,6 +36,12 @@ class Stopped(UserError):
     """The run has to end here, for a reason that the same command can meet again; what is done stays."""
 
 
+def reason_about(path: Path, error: Exception) -> str:
+    """The message of an error about a file, the same wherever the file lies."""
+    text = str(error).removeprefix(f"{path}: ")
+    return text.replace(str(path.absolute()), path.name).replace(str(path), path.name)
+
+
 @dataclass(frozen=True)
 class Stage:
     """A row of `STAGES`.

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from avatargpt.curate.recipe import TrackOptions
-from avatargpt.curate.stages import Rejected, Result, Task, Workshop
+from avatargpt.curate.stages import Rejected, Result, Task, Workshop, reason_about
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -77,7 +77,7 @@ def tracks_of(task: Task, shop: Workshop) -> Result:
     try:
         people = list(capture.people(path, task.inputs["start"], task.inputs["end"]))
     except UserError as e:
-        raise Rejected(str(e).removeprefix(f"{path}: ")) from None
+        raise Rejected(reason_about(path, e)) from None
     arrays: dict[str, np.ndarray] = {}
     rows = []
     for modality in ("body", "face"):

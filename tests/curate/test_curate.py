@@ -167,6 +167,7 @@ def test_bad_films(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     (folder / "copy.mp4").write_bytes(good)
     (folder / "cut.mp4").write_bytes(good[: len(good) // 2])
     (folder / "empty.mp4").touch()
+    (folder / "zeros.mkv").write_bytes(bytes(5000))
     (folder / "text.mov").write_text("no film at all\n" * 50, encoding="utf-8")
     frames = [Image.new("RGB", (64, 64), (k, 0, 0)) for k in range(3)]
     frames[0].save(folder / "short.gif", save_all=True, append_images=frames[1:], duration=100)
@@ -177,11 +178,12 @@ def test_bad_films(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     reasons = {r["name"].split("/")[0]: r["reason"] for r in map(json.loads, lines)}
     assert reasons["good"] == "the same file as copy" and reasons["empty"] == "an empty file"
     assert reasons["text"].startswith("not a film") and reasons["pipe"] == "not a regular file"
+    assert str(folder) not in "".join(lines)  # the same wherever the films lie
     assert reasons["short"].startswith("short: 0.3 s") and "cut" in reasons
     (folder / "copy.mp4").unlink()
     (folder / "good.mp4").unlink()
     assert run(words(folder, tmp_path / "none")) == 2
-    assert "nothing is left of 5 films" in capsys.readouterr().err and not (tmp_path / "none").exists()
+    assert "nothing is left of 6 films" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(("change", "message"), [
