@@ -115,15 +115,17 @@ class LocalEngine:
                     stop = stop or (problem if ends else "")
                     if not ends:
                         yield number, result
-        except GeneratorExit:
-            self.close()
+        except (GeneratorExit, KeyboardInterrupt):
+            self._end.send(None)  # nobody waits for what the processes are at
             raise
         if stop:
             raise Stopped(stop)
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _begin, (self.settings,))
+            context = get_context("spawn")
+            ending, self._end = context.Pipe(duplex=False)
+            self._pool = ProcessPoolExecutor(self.workers, context, _begin, (self.settings, ending))
         return self._pool
 
     def close(self) -> None:
@@ -138,16 +140,16 @@ _asking = threading.Lock()  # held while a question may be on its way
 _orphaned = threading.Event()
 
 
-def _begin(settings: Settings) -> None:
+def _begin(settings: Settings, ending: connection.Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the others
     _shop[:] = [settings.workshop()]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(ending,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(ending: connection.Connection) -> None:
     parent = parent_process()
     assert parent is not None
-    connection.wait([parent.sentinel])
+    connection.wait([parent.sentinel, ending])
     _orphaned.set()
     with _asking:
         os._exit(1)
