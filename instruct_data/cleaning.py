@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -115,13 +115,22 @@ def cleaned(clips: Iterable[Clip], report: CleaningReport) -> Iterator[Clip]:
             yield replace(clip, motion=motion, extra={**clip.extra, "figures": measures.figures()})
 
 
-def without_artefacts(clips: Iterable[Clip], limits: Limits, report: CleaningReport) -> Iterator[Clip]:
-    """Recordings whose feet slide or whose joints jitter beyond the limits are left out; the rest say their quality."""
-    for clip in clips:
-        figures = clip.extra["figures"]
-        if figures["skate"] > limits.skate:
-            report.add("dropped: feet slide", clip.id)
-        elif figures["jerk"] > limits.jerk:
-            report.add("dropped: jitter", clip.id)
-        else:
+def without_artefacts(
+    clips: Sequence[Clip], limits: Limits, action_of: Callable[[Clip], str], report: CleaningReport
+) -> Iterator[Clip]:  # fmt: skip
+    """Recordings whose feet slide or whose joints jitter beyond the limits are left out, unless no better clip shows
+    their action (a back flip, a roll); the rest say their quality."""
+    faults = [_fault(clip.extra["figures"], limits) for clip in clips]
+    present = {action_of(clip) for clip, fault in zip(clips, faults, strict=True) if not fault}
+    for clip, fault in zip(clips, faults, strict=True):
+        lost = action_of(clip) not in present
+        if fault:
+            report.add(f"kept as the only ones of their action: {fault}" if lost else f"dropped: {fault}", clip.id)
+        if not fault or lost:
             yield clip
+
+
+def _fault(figures: dict[str, float], limits: Limits) -> str:
+    if figures["skate"] > limits.skate:
+        return "feet slide"
+    return "jitter" if figures["jerk"] > limits.jerk else ""

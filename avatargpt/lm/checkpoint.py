@@ -102,8 +102,10 @@ def save_model(
     return folder
 
 
-def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str], max_bytes: int = MAX_SMALL_BYTES) -> Path:
-    """Write configuration and weights in eight bits (`vqvae.io.tensors`), code vectors in bfloat16.
+def save_small(
+    model: AvatarGPTModel, folder: str | os.PathLike[str], bits: int = 8, max_bytes: int = MAX_SMALL_BYTES
+) -> Path:
+    """Write configuration and weights in 8 or 6 `bits` (`vqvae.io.tensors`), code vectors in bfloat16.
 
     `max_bytes` of tensors in each file; the first file's metadata say how many ``files`` there are.
     """
@@ -118,7 +120,7 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str], max_bytes:
     for name, value in model.state_dict().items():
         if name not in model._tied_weights_keys:
             kind = torch.bfloat16 if name.endswith(CODES) else torch.int8
-            state = lowered(name, value.detach().cpu().contiguous(), kind)
+            state = lowered(name, value.detach().cpu().contiguous(), kind, bits)
             added = sum(t.nbytes for t in state.values())
             if shards[-1] and size + added > max_bytes:
                 shards.append({})

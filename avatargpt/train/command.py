@@ -202,7 +202,7 @@ STAGES: dict[str, StageEntry] = {
             "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
             "evaluator": Option("folder of the text-motion stage: the judge of the suite `retrieval`"),
             "rank": Option("highest rank of parsers' changes to the encoder; default: as trained", number=True),
-            "bits": Option("of language model, tokenizers and scorer, 8 or 16 (as transformers writes them)",
+            "bits": Option("16, 8, or 6 (the language model; tokenizers and scorer then 8); 16 is read by transformers",
                            number=True, default=16),
         },
     ),

@@ -1,8 +1,8 @@
 """The packing stages of `scripts/train.py`: a model folder as shipped, and the files of its ``gesture``.
 
 The language model and the body's tokenizer are stored in bfloat16 (shards below 16 MiB, which `from_pretrained` of
-transformers reads, too) or, as shipped, in 8 bits a weight; the face's parts (tokenizer, language model, driver,
-parser) always are in 8 bits.
+transformers reads, too) or, as shipped, in 8 bits a weight, the language model in 6; the face's parts (tokenizer,
+language model, driver, parser) always are in 8 bits.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ TRAINING_FIELDS = ("lengths", "dropout")  # of a configuration, that do not desc
 
 def pack_stage(args: SimpleNamespace) -> None:
     """Language model, tokenizers and the parts beside them -> one folder, as shipped, with its card."""
-    if args.bits not in (8, 16):
-        raise UserError(f"--bits {args.bits}: accepted: 8, 16")
+    if args.bits not in (6, 8, 16):
+        raise UserError(f"--bits {args.bits}: accepted: 6, 8, 16")
     model = load_model(args.language)
     tokenizers = read_tokenizers(args.tokenizer)
     face_model = load_model(args.face) if args.face else None
@@ -70,15 +70,15 @@ def pack_stage(args: SimpleNamespace) -> None:
         (model if in_main or face_model is None else face_model).check_fingerprint(modality, tokenizer.fingerprint)
         places[modality] = Path(args.output) / ("" if in_main else MODEL_FOLDER) / modality
     out = Path(args.output)
-    if args.bits == 8:
-        save_small(model, out)
+    if args.bits < 16:
+        save_small(model, out, args.bits)
     else:
         torch.nn.Module.to(model, torch.bfloat16)
         save_model(model, out, "15MB")
     TextTokenizer.load(args.language).save(out)
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality
-        tokenizer.save(places[modality], torch.int8 if args.bits == 8 or modality == "face" else torch.bfloat16)
+        tokenizer.save(places[modality], torch.int8 if args.bits < 16 or modality == "face" else torch.bfloat16)
     if face_model is not None:
         save_small(face_model, out / MODEL_FOLDER)
         TextTokenizer.load(args.face).save(out / MODEL_FOLDER)
@@ -126,7 +126,7 @@ def _pack_parts(args: SimpleNamespace, out: Path) -> None:
         motion_scorer = TextMotionScorer.load(args.scorer)
         if motion_scorer is None:
             raise UserError(f"{args.scorer}: no text-motion scorer in it; run the scorer stage")
-        motion_scorer.save(out, torch.int8 if args.bits == 8 else torch.bfloat16)
+        motion_scorer.save(out, torch.int8 if args.bits < 16 else torch.bfloat16)
     if args.evaluator:
         MotionEvaluator.load(args.evaluator).save(out)
     if args.planner:

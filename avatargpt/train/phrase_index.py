@@ -87,7 +87,9 @@ def _own_words(clip: ClipCodes) -> list[str]:
 def known_captions(
     clips: Sequence[ClipCodes], bank: CaptionBank, rates: Mapping[str, float] | None = None
 ) -> dict[str, dict[str, str]]:
-    """Action key -> style ("" = plain) -> a caption that the training clips of that class carry, see `_usual`."""
+    """Action key -> style ("" = plain) -> a caption that the training clips of that class carry, see `_usual`; without
+    pass rates the plain one is the shortest of the common ones.
+    """
     counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     named = {bank.action_key(c.action) for c in clips if c.action}
     for clip in clips:
@@ -101,7 +103,8 @@ def known_captions(
     for key, styles in counts.items():
         best = {s: _usual(c, rates) for s, c in styles.items()}
         # Without a neutral clip, the style with the most clips stands for the action.
-        plain = best.get("normal") or best[max(styles, key=lambda s: sum(styles[s].values()))]
+        commonest = "normal" if "normal" in best else max(styles, key=lambda s: sum(styles[s].values()))
+        plain = best[commonest] if rates else min(_common(styles[commonest], None)[0], key=lambda t: (len(t), t))
         out[key] = {**best, "": plain}
     return out
 

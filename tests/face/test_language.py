@@ -131,6 +131,19 @@ def test_eight_bits() -> None:
     assert lowered("s", torch.ones(2, MIN_QUANTISED // 4), torch.int8)["s"].dtype == torch.bfloat16
 
 
+def test_six_bits_hold_three_quarters_of_the_bytes() -> None:
+    wide = torch.randn(30, 64, generator=torch.Generator().manual_seed(1))
+    state = lowered("w", wide, torch.int8, bits=6)
+    assert state["w"].shape == (30, 48) and state["w"].dtype == torch.uint8
+    back = raised(state)
+    assert back.keys() == {"w"}
+    cut = wide.clamp(-31 * state["w.scale"], 31 * state["w.scale"])
+    assert ((back["w"] - cut).abs() <= 0.5001 * state["w.scale"]).all()
+    assert ((back["w"] - wide) ** 2).mean().sqrt() < 0.03
+    odd = lowered("w", wide[:, :63], torch.int8, bits=6)
+    assert odd["w"].dtype == torch.int8  # 63 columns are not divided by four
+
+
 def test_a_tokenizer_in_eight_bits(gpt: AvatarGPT, tmp_path: Path) -> None:
     tokenizer = gpt.tokenizers["face"]
     tokenizer.save(tmp_path / "t", torch.int8)

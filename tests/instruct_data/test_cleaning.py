@@ -106,10 +106,15 @@ def test_recordings_that_slide_or_jitter_are_dropped() -> None:
     figures = {c.id: c.extra["figures"] for c in clips}
     assert figures["slides"]["skate"] == pytest.approx(0.3, abs=0.01) and figures["ok0"]["skate"] < 1e-6
     limits, report = Limits(skate=0.2, jerk=figures["jitters"]["jerk"] - 1), CleaningReport()
-    kept = {c.id for c in without_artefacts(clips, limits, report)}
+    kept = {c.id for c in without_artefacts(clips, limits, lambda c: c.action, report)}
     assert kept == set(motions) - {"slides", "jitters"}
     assert report.counts == {"dropped: feet slide": 1, "dropped: jitter": 1}
     assert report.examples == {"dropped: feet slide": "slides", "dropped: jitter": "jitters"}
+    flips = [replace(c, action="flip") if c.id == "slides" else c for c in clips]
+    report = CleaningReport()
+    kept = {c.id for c in without_artefacts(flips, limits, lambda c: c.action, report)}
+    assert kept == set(motions) - {"jitters"}  # no other clip shows a flip
+    assert report.counts == {"kept as the only ones of their action: feet slide": 1, "dropped: jitter": 1}
     limits = Limits.of(list(figures.values()))
     assert limits.good_skate < limits.skate < 0.3 and limits.jerk < figures["jitters"]["jerk"]
     assert [limits.quality(figures[n]) for n in ("ok1", "ok59", "slides", "jitters")] == ["good", *["fair"] * 3]

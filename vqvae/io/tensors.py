@@ -1,4 +1,4 @@
-"""Weights in files: safetensors and torch files, 8-bit storage, and networks built to receive them.
+"""Weights in files: safetensors and torch files, storage in 8 or 6 bits, and networks built to receive them.
 
 What a file's shape asks for is bounded by the weights that the file contains.
 """
@@ -111,28 +111,56 @@ def quantised(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.round(weight / scale).to(torch.int8), scale
 
 
-def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
+def packed6(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A matrix (rows, 4 n) in 6 bits a weight: (rows, 3 n) uint8, and the scale of each row, (rows, 1) float32.
+
+    Of some scales the one with the smallest squared error is taken: a largest entry may be cut for the others.
+    """
+    weight = matrix.float()
+    top = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / 31
+    best, error = top, torch.full_like(top, torch.inf)
+    for share in (0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0):
+        scale = share * top
+        loss = ((torch.round(weight / scale).clamp(-31, 31) * scale - weight) ** 2).sum(1, keepdim=True)
+        best, error = torch.where(loss < error, scale, best), torch.minimum(loss, error)
+    values = (torch.round(weight / best).clamp(-31, 31) + 32).to(torch.uint8).chunk(4, 1)
+    # the fourth quarter lies in the two free bits of the other three
+    parts = [values[k] | ((values[3] >> 2 * k & 3) << 6) for k in range(3)]
+    return torch.cat(parts, 1), best
+
+
+def unpacked6(packed: torch.Tensor) -> torch.Tensor:
+    """(rows, 3 n) uint8 of `packed6` -> (rows, 4 n) float32, without the scale."""
+    parts = packed.chunk(3, 1)
+    last = (parts[0] >> 6) | ((parts[1] >> 6) << 2) | ((parts[2] >> 6) << 4)
+    return torch.cat([*(p & 63 for p in parts), last], 1).float() - 32
+
+
+def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None, bits: int = 8) -> dict[str, torch.Tensor]:
     """The tensors that a file holds for one floating-point weight; `dtype` None = as it is.
 
     ``torch.int8`` = ``name`` (int8) and ``name.scale``, whose product is within half a step (a 254th of the row's
-    largest entry) of the weight; vectors and small matrices in bfloat16.
+    largest entry) of the weight; vectors and small matrices in bfloat16. With 6 `bits`, matrices whose rows can be
+    divided by four are packed (`packed6`).
     """
     if dtype != torch.int8:
         return {name: weight if dtype is None else weight.to(dtype)}
     if weight.ndim < 2 or weight.numel() < MIN_QUANTISED:
         return {name: weight.to(torch.bfloat16)}
-    integers, scale = quantised(weight)
+    six = bits == 6 and weight.ndim == 2 and weight.shape[1] % 4 == 0
+    integers, scale = packed6(weight) if six else quantised(weight)
     return {name: integers, name + SCALE: scale}
 
 
 def raised(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Weights of a file in float32 again; tensors that are not floating-point and have no scale stay."""
-    out = {}
+    kinds, out = (torch.int8, torch.uint8), {}
     for name, value in state.items():
-        if name.endswith(SCALE) and state.get(name.removesuffix(SCALE), value).dtype == torch.int8:
+        if name.endswith(SCALE) and state.get(name.removesuffix(SCALE), value).dtype in kinds:
             continue
-        if value.dtype == torch.int8 and name + SCALE in state:
-            out[name] = value.float() * state[name + SCALE]
+        if value.dtype in kinds and name + SCALE in state:
+            numbers = value.float() if value.dtype == torch.int8 else unpacked6(value)
+            out[name] = numbers * state[name + SCALE]
         else:
             out[name] = value.float() if value.is_floating_point() else value
     return out

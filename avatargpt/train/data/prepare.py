@@ -248,7 +248,12 @@ def prepare(
         return replace(clip, extra={**clip.extra, "prompts": pool, "quality": limits.quality(clip.extra["figures"])})
 
     yield from (c for c in recorded if c.split != "train")
-    train = list(without_artefacts((c for c in recorded if c.split == "train"), limits, report))
+
+    def action_of(clip: Clip) -> str:
+        return bank.action_key(clip.action, clip.captions) or next(iter(clip.captions), clip.id).lower()
+
+    training_clips = [c for c in recorded if c.split == "train"]
+    train = list(without_artefacts(training_clips, limits, action_of, report))
 
     def image(i: int) -> Clip:
         return measured(replace(mirrored(train[i]), id=f"{train[i].id}_m"))
