@@ -33,6 +33,7 @@ class LossWeights(Strict):
     ends: Rate = 0.0
     end_velocity: Rate = 0.0
     jerk: Rate = 0.0
+    rise: Rate = 0.0  # of the ground
 
 
 def integrate_path(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,8 +106,18 @@ def body_losses(
         "path": w.path * ((path - path_true).norm(dim=-1).mean() + (yaw - yaw_true).abs().mean()),
         "contact": w.contact * slide.sum() / stance.sum().clamp(min=1),
         "jerk": w.jerk * _jerk_difference(*worlds, downsample),
+        "rise": w.rise * _rise_difference(raw[..., 269:], truth[..., 269:]),
         "mpjpe": away[..., :22].detach().mean(),
     }
+
+
+def _rise_difference(decoded: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Error of the height of the ground and of its change (B, T, 1 or 0), metres and metres per frame, Huber."""
+    # It is zero in nearly all clips: a mean over all features does not see it, and a median would leave it out.
+    if not real.shape[-1]:
+        return real.sum()
+    height = smooth_l1_loss(decoded.cumsum(1), real.cumsum(1), beta=0.3)
+    return height + 20 * smooth_l1_loss(decoded, real, beta=0.02)
 
 
 def _jerk_difference(decoded: torch.Tensor, real: torch.Tensor, downsample: int) -> torch.Tensor:
