@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -42,6 +42,15 @@ from vqvae.tokenizer import MotionTokenizer, layout
 BLOCK = 4096  # frames that statistics read at a time: some megabytes
 
 
+class Sampling(NamedTuple):
+    """How often clips are drawn: ~ frames * class_frames^-balance * (1 - speed + speed * limb speed / median limb
+    speed) * (1 + rise, where the ground rises)."""
+
+    balance: float = 0.5
+    speed: float = 0.0
+    rise: float = 0.0
+
+
 @dataclass
 class Windows:
     """Clips of features with a class each."""
@@ -50,6 +59,7 @@ class Windows:
     labels: list[str]  # class of each clip, for balancing
     rare: np.ndarray  # (clips,) bool, True for the sources reported separately
     hold: list[slice]  # channels that are zero while a pose is held (velocities), for padding short clips
+    ground: slice | None = None  # channel of the rise of the ground
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (D,) float32 over all frames, to the bit as NumPy computes them in float64."""
@@ -66,14 +76,14 @@ class Windows:
             total = np.add.reduce(np.concatenate([total[None], off if power == 1 else off * off]), axis=0)
         return total
 
-    def probabilities(self, balance: float, speed: float) -> np.ndarray:
-        """(clips,) ~ frames * class_frames^-balance * (1 - speed + speed * limb speed / median limb speed).
+    def probabilities(self, sampling: Sampling) -> np.ndarray:
+        """(clips,), see `Sampling`.
 
         Without velocity channels all channels' change from frame to frame stands for the limbs' speed.
         """
-        key = (balance, speed)
-        cached: dict[tuple[float, float], np.ndarray] = self.__dict__.setdefault("_probabilities", {})
-        if key not in cached:
+        cached: dict[Sampling, np.ndarray] = self.__dict__.setdefault("_probabilities", {})
+        if sampling not in cached:
+            balance, speed, rise = sampling
             frames = self.clips.lengths.astype(float)
             names, inverse = np.unique(self.labels, return_inverse=True)
             per_class = np.bincount(inverse, frames, len(names))
@@ -83,28 +93,28 @@ class Windows:
             fast = np.array([np.abs(m).mean() if m.size else 0.0 for m in moving])
             # At most four times the median: a few very fast clips must not fill the batches.
             weight *= 1 - speed + speed * np.minimum(fast / np.median(fast), 4)
-            cached[key] = weight / weight.sum()
-        return cached[key]
+            if rise and self.ground is not None:
+                weight *= 1 + rise * np.array([bool(c[:, self.ground].any()) for c in self.clips])
+            cached[sampling] = weight / weight.sum()
+        return cached[sampling]
 
-    def batch(self, count: int, window: int, seed: list[int], balance: float, speed: float) -> np.ndarray:
+    def batch(self, count: int, window: int, seed: list[int], sampling: Sampling) -> np.ndarray:
         """(count, window, D) float32; the same seed gives the same windows.
 
         Clips shorter than `window` are lengthened by holding their last pose.
         """
         out = np.empty((count, window, self.clips.width), np.float32)
-        for row, i, start in zip(out, *self._drawn(count, window, seed, balance, speed), strict=True):
+        for row, i, start in zip(out, *self._drawn(count, window, seed, sampling), strict=True):
             part = self.clips.frames(i, start, start + window)
             row[: len(part)], row[len(part) :] = part, part[-1]
             for channels in self.hold:
                 row[len(part) :, channels] = 0
         return out
 
-    def _drawn(
-        self, count: int, window: int, seed: list[int], balance: float, speed: float
-    ) -> tuple[list[int], list[int]]:
+    def _drawn(self, count: int, window: int, seed: list[int], sampling: Sampling) -> tuple[list[int], list[int]]:
         """Clips of a batch, and the frame at which the window begins in each."""
         rng = np.random.default_rng(seed)
-        chosen = rng.choice(len(self.clips), count, p=self.probabilities(balance, speed)).tolist()
+        chosen = rng.choice(len(self.clips), count, p=self.probabilities(sampling)).tolist()
         spare = (self.clips.lengths[chosen] - window).tolist()
         return chosen, [int(rng.integers(n + 1)) if n >= 0 else 0 for n in spare]
 
@@ -127,9 +137,9 @@ class ResidentWindows:
             held[channels] = True
         self.held = held.to(device)
 
-    def batch(self, count: int, window: int, seed: list[int], balance: float, speed: float) -> torch.Tensor:
+    def batch(self, count: int, window: int, seed: list[int], sampling: Sampling) -> torch.Tensor:
         """(count, window, D) on the device; see `Windows.batch`."""
-        chosen, begins = self.windows._drawn(count, window, seed, balance, speed)
+        chosen, begins = self.windows._drawn(count, window, seed, sampling)
         places, last = np.array(begins)[:, None] + np.arange(window), self.lengths[chosen][:, None] - 1
         index = torch.from_numpy(self.starts[chosen][:, None] + np.minimum(places, last)).to(self.frames.device)
         out = self.frames[index]
@@ -332,8 +342,8 @@ class TokenizerTraining(Schedule):
     Attributes:
         batch: windows per step. window: frames.
         balance: sampling weight of a class ~ frames^-balance.
-        speed: extra weight of clips with fast limbs, 0 = none.
-        level_dropout: share of steps that decode from a random number of levels.
+        speed, rise: extra weight of clips with fast limbs, and of such in which the ground rises; 0 = none.
+        level_dropout: share of steps that decode from a random number of levels; not of a decoder trained alone.
         losses: weights of the modality's losses (`LossWeights` of `vqvae.losses`, of faces and gestures beside it).
     """
 
@@ -342,6 +352,7 @@ class TokenizerTraining(Schedule):
     clip: Rate = 5.0
     balance: Share = 0.5
     speed: Share = 0.5
+    rise: Rate = 0.0
     level_dropout: Share = 0.2
     log_every: PositiveInt = 50
     save_every: PositiveInt = 500
@@ -368,7 +379,7 @@ def fit_normaliser(model: MotionTokenizer, windows: Windows) -> None:
     model.std.copy_(torch.from_numpy(np.maximum(std, 1e-5)))
     if model.config.direct:
         step = model.downsample
-        drawn = windows.batch(COMPONENTS, 8 * step, [0, 8], 0.5, 0.0).reshape(-1, step, model.spec.dim)
+        drawn = windows.batch(COMPONENTS, 8 * step, [0, 8], Sampling()).reshape(-1, step, model.spec.dim)
         frames = (torch.from_numpy(drawn).to(model.mean.device) - model.mean) / model.std
         begin_direct(model.encoder, model.decoder, frames)
 
@@ -381,38 +392,54 @@ def _has_room(device: torch.device, clips: FeatureFile) -> bool:
 
 
 class TokenizerStage(Stage):
-    """A tokenizer in training."""
+    """A tokenizer in training.
+
+    Args:
+        start: a tokenizer whose decoder alone is trained on, so that its codes stay what they are.
+    """
 
     recipe: TokenizerRecipe
     schedule: TokenizerTraining
 
     def __init__(
-        self, recipe: TokenizerRecipe, windows: Windows, val: Windows, runtime: Runtime, where: str
-    ) -> None:
+        self, recipe: TokenizerRecipe, windows: Windows, val: Windows, runtime: Runtime, where: str,
+        start: MotionTokenizer | None = None,
+    ) -> None:  # fmt: skip
         self.recipe, self.schedule, self.windows, self.val, self.runtime = recipe, recipe.train, windows, val, runtime
         t = self.schedule
         self.rows = runtime.share(t.batch, f"{where}: train")
         # Replacement of dead codes draws random rows, other ones on each process.
         torch.manual_seed(t.seed + runtime.rank)
-        model = MotionTokenizer(recipe.model).to(runtime.device)
+        model = (MotionTokenizer(recipe.model) if start is None else start).to(runtime.device)
+        if start is not None and start.config != recipe.model:
+            raise UserError(f"{where}: model: another shape than that of --start; accepted: the same")
         if model.spec.dim != (width := windows.clips.width):
             raise UserError(f"{where}: {model.config.modality}: {model.spec.dim} channels, but the store has {width}")
-        fit_normaliser(model, windows)
+        self.decoder_only = start is not None
+        if self.decoder_only:
+            model.requires_grad_(False)
+            model.decoder.requires_grad_(True)
+        else:
+            fit_normaliser(model, windows)
         # A step on a GPU is shorter than reading its windows.
         self.resident = windows.on(runtime.device) if _has_room(runtime.device, windows.clips) else None
         self.objective = objective(model.config.modality, t.losses, f"{where}: train", model.downsample)
         if t.window % model.downsample:
             raise UserError(f"{where}: train: window: {t.window}; accepted: whole tokens of {model.downsample} frames")
-        self.network = self.module = self.model = model
+        self.module = self.model = model
+        self.network = model.decoder if self.decoder_only else model
         self.identity = {"shape": model.config.model_dump()}
+        if self.decoder_only:
+            self.identity["start"] = model.fingerprint
+        trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
-        )  # fmt: skip
+            trained, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
+        )
         self.drop = np.random.default_rng([t.seed, 7]).random(t.steps) < t.level_dropout  # the same when resumed
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t, model = self.schedule, self.model
-        draw = self.rows, t.window, context.row_seed, t.balance, t.speed
+        draw = self.rows, t.window, context.row_seed, Sampling(t.balance, t.speed, t.rise)
         x = torch.from_numpy(self.windows.batch(*draw)) if self.resident is None else self.resident.batch(*draw)
         x = (x.to(self.runtime.device) - model.mean) / model.std
         # Decoding from fewer levels makes the first ones carry most of the motion.
@@ -424,13 +451,13 @@ class TokenizerStage(Stage):
         return torch.stack(list(losses.values())).sum(), {**losses, **logged}
 
     def stepped(self, step: int) -> None:
-        if step == self.schedule.steps:
+        if step == self.schedule.steps and not self.decoder_only:
             self.model.round_codebooks()
 
     def validate(self) -> dict[str, float]:
         self.model.vq.quantize_dropout = False
         figures = self.objective.validate(self.model.eval(), list(self.val.clips), self.val.rare)
-        self.model.train()
+        self.network.train()
         return figures
 
     def save(self, out: Path) -> None:
@@ -470,7 +497,7 @@ def feature_windows(store: Store, split: str, folder: Path, config: TokenizerCon
         raise UserError(f"{store.path}: no single training clips in it")
     groups = spec.slices()
     hold = [groups[k] for k in ("velocity", "yaw", "joint_velocity") if k in groups]
-    return Windows(clips, labels, np.array(rare), hold)
+    return Windows(clips, labels, np.array(rare), hold, groups.get("rise"))
 
 
 def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
@@ -480,7 +507,8 @@ def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
     out = Path(args.output)
     workers = max(1, cores(args.threads) // runtime.world)
     windows, val = (feature_windows(store, split, out, recipe.model, workers) for split in ("train", "val"))
-    run(TokenizerStage(recipe, windows, val, runtime, str(args.config)), out, runtime, args.until)
+    start = MotionTokenizer.load(args.start) if args.start else None
+    run(TokenizerStage(recipe, windows, val, runtime, str(args.config), start), out, runtime, args.until)
 
 
 def tokenised(clip: Clip, tokenizer: MotionTokenizer) -> ClipCodes:

@@ -9,6 +9,7 @@ from typing import Any
 from golden_store import ROOT, Rows
 
 from avatargpt.config import VARIANTS, resolve
+from avatargpt.curate.recipe import Curation
 from avatargpt.train.command import STAGES, resolve_place
 from avatargpt.train.tokenizer import objective
 from vqvae.io.data_files import read_yaml
@@ -32,7 +33,8 @@ def resolved(path: Path, variant: str = "") -> dict[str, Any]:
         return {"stage": "deepspeed", **json.loads(path.read_text(encoding="utf-8"))}
     stage = stage_of(path)
     address = f"{path}:{variant}" if variant else str(path)
-    recipe = resolve_place(STAGES[stage].recipe).read(resolve(address), path.name)
+    form = Curation if stage == "curate" else resolve_place(STAGES[stage].recipe)
+    recipe = form.read(resolve(address), path.name)
     out: dict[str, Any] = {"stage": stage, **recipe.model_dump(mode="json")}
     if stage == "tokenizer":
         aim = objective(recipe.model.modality, recipe.train.losses, path.name, recipe.model.downsample)

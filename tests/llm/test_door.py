@@ -113,11 +113,13 @@ def test_prompt_files(path: Path) -> None:
     """Every file can be sent, and its examples are what is asked for."""
     from avatargpt.body.language_reader import RequestAnswer
     from avatargpt.chat.intent import TurnAnswer
+    from avatargpt.curate.questions import Description, FaceInstruction, Scene
     from avatargpt.planning import language_planner as answers
 
     form = {"plan": answers.PlanAnswer, "next_activity": answers.ActivityAnswer, "steps": answers.StepsAnswer,
             "sentence": answers.SentenceAnswer, "plan_brief": answers.PlanAnswer,
             "next_brief": answers.BriefActivity, "chat_turn": TurnAnswer,
+            "describe_segment": Description, "write_scene": Scene, "write_instruction": FaceInstruction,
             "request": RequestAnswer}[path.stem]  # fmt: skip
     read = prompt(path.stem)
     assert read.name == path.stem

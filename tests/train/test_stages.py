@@ -50,6 +50,17 @@ def test_tokenizer_learns_and_makes_the_codes(mini: Mini) -> None:
     np.testing.assert_array_equal(codes, tokenizer.encode(clip.load()))
 
 
+def test_a_decoder_is_trained_alone(mini: Mini, tmp_path: Path, refused: Refused) -> None:
+    run = mini.tokenizer_run(tmp_path / "decoder", "--start", mini.tokenizer, **SHORT)
+    mini.run(*run)
+    before, after = (MotionTokenizer.load(p) for p in (mini.tokenizer, tmp_path / "decoder"))
+    assert before.fingerprint == after.fingerprint
+    changed = {k.split(".")[0] for k, v in before.state_dict().items() if not torch.equal(v, after.state_dict()[k])}
+    assert changed == {"decoder"}
+    other = mini.tokenizer_run(tmp_path / "other", "--start", mini.tokenizer, change={"model.width": 48}, **SHORT)
+    assert "another shape than that of --start" in refused(*other)
+
+
 def test_features_are_the_same_with_any_number_of_processes(mini: Mini, tmp_path: Path) -> None:
     store = Store.open(mini.store)
     one, three = (feature_windows(store, "train", tmp_path, TokenizerConfig(), n) for n in (1, 3))
