@@ -70,7 +70,7 @@ class LanguageTraining(Schedule):
         samples_every: steps after which the model answers some prompts (`avatargpt.train.samples`), 0 = never.
         ema: decay of the weights' moving average, which is validated, sampled and saved; 0 = none.
         checkpointing: recompute activations in the backward pass: less memory, more work.
-        compile: compile the layers (`torch.compile`): one to two minutes at the start of a run, then faster; a CPU
+        compile: compile the layers (`torch.compile`): some three minutes at the start of a run, then faster; a CPU
             needs a C++ compiler. A resumed run agrees within rounding, not to the byte.
     """
 
