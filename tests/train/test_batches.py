@@ -18,7 +18,7 @@ from avatargpt.train.data.batches import Prefetch, share_of
 from avatargpt.train.language import LanguageRecipe, LanguageStage, make_stage
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import StepContext
-from avatargpt.train.tokenizer import BLOCK, FeatureFile, Windows
+from avatargpt.train.tokenizer import BLOCK, FeatureFile, Sampling, Windows
 from tests.train.conftest import Mini
 from tests.train.launching import config
 from vqvae.errors import UserError
@@ -183,8 +183,8 @@ def test_statistics_are_numpys_to_the_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hold", [[], [slice(0, 2), slice(5, 9)]])
 def test_batches_are_cut_from_the_clips(tmp_path: Path, hold: list[slice]) -> None:
     windows, clips = windows_of(tmp_path, hold)
-    batch = windows.batch(40, 64, [1, 2], 0.5, 0.5)
-    np.testing.assert_array_equal(batch, windows.batch(40, 64, [1, 2], 0.5, 0.5))
+    batch = windows.batch(40, 64, [1, 2], Sampling(0.5, 0.5))
+    np.testing.assert_array_equal(batch, windows.batch(40, 64, [1, 2], Sampling(0.5, 0.5)))
     starts = {clip[i].tobytes(): (n, i) for n, clip in enumerate(clips) for i in range(len(clip))}
     for row in batch:
         n, at = starts[row[0].tobytes()]
@@ -201,8 +201,17 @@ def test_batches_gathered_on_a_device_are_the_same(tmp_path: Path, hold: list[sl
     windows, _ = windows_of(tmp_path, hold)
     resident = windows.on(torch.device("cpu"))
     for seed in ([1, 2], [5, 0]):
-        draw = 40, 64, seed, 0.5, 0.5
+        draw = 40, 64, seed, Sampling(0.5, 0.5)
         np.testing.assert_array_equal(resident.batch(*draw).numpy(), windows.batch(*draw))
+
+
+def test_clips_on_rising_ground_are_drawn_more_often(tmp_path: Path) -> None:
+    windows = Windows(FeatureFile(tmp_path), ["a", "a"], np.zeros(2, bool), [], slice(8, 9))
+    moving = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    for rise in (0.0, 0.1):
+        windows.clips.add(np.concatenate([moving, np.full((20, 1), rise, np.float32)], 1))
+    np.testing.assert_allclose(windows.probabilities(Sampling(0.5, 0.0, 3.0)), [0.2, 0.8])
+    np.testing.assert_allclose(windows.probabilities(Sampling(0.5)), [0.5, 0.5])
 
 
 def test_clips_of_other_widths_are_refused(tmp_path: Path) -> None:
