@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,17 +37,7 @@ class FilmCapture:
         if self.options.body:
             poses.estimator(self.options.poses)
         if self.options.face:
-            with self._face_estimator():
-                pass
-
-    @contextmanager
-    def _face_estimator(self) -> Iterator[faces.FaceEstimator]:
-        """A fresh estimator, whose memory is given back."""
-        finder = faces.estimator(self.options.faces, self.options.people)
-        try:
-            yield finder
-        finally:
-            getattr(finder, "close", lambda: None)()
+            faces.estimator(self.options.faces, self.options.people).close()
 
     def people(self, film: Path, start: float, end: float) -> Sequence[Track]:
         """See `avatargpt.curate.tracks.Capture`."""
@@ -71,8 +60,8 @@ class FilmCapture:
 
     def _faces(self, film: Film, start: float, end: float, bodies: Sequence[Track]) -> Iterator[Track]:
         """Faces, each with the number of the body that it is on, where there is one."""
-        with self._face_estimator() as finder:
-            tracks, _ = faces.faces_of(frames(film, start, end), finder)
+        finder = faces.estimator(self.options.faces, self.options.people)
+        tracks, _ = faces.faces_of(frames(film, start, end), finder)  # which closes it
         size = np.array([film.width, film.height]) * min(1.0, LONGEST / max(film.width, film.height))
         reliability = np.array([float(name not in faces.DEAD) for name in arkit.NAMES])
         for number, face in enumerate(tracks, len(bodies)):

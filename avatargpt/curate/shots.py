@@ -11,11 +11,10 @@ import numpy as np
 
 from avatargpt.curate.recipe import ShotOptions
 from avatargpt.curate.stages import Rejected, Result, Task, Workshop, reason_about
-from avatargpt.video.frames import INSTALL, Film, frames, inspect
+from avatargpt.video.frames import INSTALL, MAX_RATE, Film, frames, inspect
 from vqvae.errors import UserError
 from vqvae.io.files import reason
 
-RATE = 30.0  # frames a second that are looked at
 FLASH = 0.5  # share of a cut's change that is left after it, below which it was a flash
 HASHED = 1.0  # s between the pictures of a shot that are compared with those of others
 HASH_SHAPE = (8, 9)  # differences of neighbours in a row: 64 bits
@@ -47,7 +46,7 @@ def _shots(film: Film, options: ShotOptions) -> list[dict[str, Any]]:
     from scenedetect import FrameTimecode
     from scenedetect.detectors import AdaptiveDetector
 
-    rate = min(RATE, film.fps)
+    rate = min(MAX_RATE, film.fps)
     distance = max(1, round(options.seconds * rate))
     detector = AdaptiveDetector(options.threshold, distance, min_content_val=options.content)
     times: list[float] = []
@@ -56,7 +55,7 @@ def _shots(film: Film, options: ShotOptions) -> list[dict[str, Any]]:
     cuts: list[int] = []
     recent: deque[np.ndarray] = deque(maxlen=detector.window_width + 2)  # from the frame before a cut that is reported
     longest = round(options.height * max(film.width, film.height) / min(film.width, film.height))
-    for k, (time, picture) in enumerate(_all_frames(film, rate, longest)):
+    for k, (time, picture) in enumerate(frames(film, 0.0, float("inf"), rate, longest)):
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         change = _change(recent[-1], grey) if recent else 0.0
         figures.append((float(cv2.Laplacian(grey, cv2.CV_64F).var()), change))
@@ -90,12 +89,6 @@ def _shots(film: Film, options: ShotOptions) -> list[dict[str, Any]]:
 def _change(a: np.ndarray, b: np.ndarray) -> float:
     """Mean absolute difference of two grey pictures, 0 to 255."""
     return float(np.abs(a.astype(np.int16) - b).mean())
-
-
-def _all_frames(film: Film, rate: float, longest: int) -> Any:
-    """Frames of a whole film, however long."""
-    end = float("inf")
-    return frames(film, 0.0, end, rate=rate, longest=longest)
 
 
 def difference_hash(grey: np.ndarray) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from avatargpt.video.frames import Frame, Shots
+from avatargpt.video.frames import Frame, Shots, stretches_of
 from avatargpt.video.paths import even
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -20,7 +20,6 @@ SIGMA = 0.03  # s of the window of a parabola: a blink has five frames
 NEUTRAL = 0.12  # quantile of a channel that counts as the resting face
 MAX_NEUTRAL = 0.6  # of a weight that is taken for rest
 MIN_FRAMES = 8
-MAX_GAP = 1.0  # s without a face, that are filled
 SAME_FACE = 0.8  # sides of a face between two frames, within which it is the same one
 FORGET_SECONDS = 2.0
 # channels that MediaPipe's network never moves (its issues 4403, 4436, 4450, 5329), and the tongue, which it lacks
@@ -77,9 +76,10 @@ class FaceTrack:
 
     def stretches(self) -> list[FaceTrack]:
         """The face between gaps that are too long to be filled."""
-        cuts = np.flatnonzero(np.diff(self.times) > MAX_GAP) + 1
-        parts = zip(*(np.split(x, cuts) for x in (self.times, self.boxes, self.weights, self.head)), strict=True)
-        return [FaceTrack(*part) for part in parts]
+        return [
+            FaceTrack(self.times[part], self.boxes[part], self.weights[part], self.head[part])
+            for part in stretches_of(self.times)
+        ]
 
 
 def faces_of(frames: Iterable[Frame], finder: FaceEstimator) -> tuple[list[FaceTrack], int]:

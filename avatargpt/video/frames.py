@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,7 @@ MAX_SECONDS = 3600.0  # of the stretch that is read
 MAX_RATE = 30.0  # frames a second that are looked at
 FOLDER_RATE = 30.0  # frames a second of a folder of pictures
 MAX_PICTURES = 200_000
+MAX_GAP = 1.0  # s without a person or a face, that are filled
 MIN_CUT, CUT_RATIO = 18.0, 4.0  # mean change of a pixel, 0..255, in a cut, and in units of the usual change
 _COARSE = 16  # pixels between those that are compared
 
@@ -84,6 +86,12 @@ class Shots:
                 self._changes = [*self._changes[-14:], change]
         self._before = small
         return self.number
+
+
+def stretches_of(times: np.ndarray) -> list[slice]:
+    """The rows of rising times (N,), in seconds, between gaps that are too long to be filled."""
+    ends = [0, *(np.flatnonzero(np.diff(times) > MAX_GAP) + 1).tolist(), len(times)]
+    return [slice(a, b) for a, b in pairwise(ends)]
 
 
 def is_film(path: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.video.camera import unit
 from avatargpt.video.poses import AT
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
@@ -71,14 +72,10 @@ def with_head(rotations: np.ndarray, head: np.ndarray) -> np.ndarray:
     return out
 
 
-def _unit(v: np.ndarray) -> np.ndarray:
-    return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
-
-
 def _frame(first: np.ndarray, second: np.ndarray, axes: str) -> np.ndarray:
     """Quaternions whose axis ``axes[0]`` lies along `first` and whose ``axes[1]`` is as near to `second` as can be."""
-    a = _unit(first)
-    b = _unit(second - (second * a).sum(-1, keepdims=True) * a)
+    a = unit(first)
+    b = unit(second - (second * a).sum(-1, keepdims=True) * a)
     columns: dict[str, np.ndarray] = {axes[0]: a, axes[1]: b}
     missing = next(c for c in "xyz" if c not in columns)
     before = {"x": "yz", "y": "zx", "z": "xy"}[missing]
@@ -113,7 +110,7 @@ def _limb(
 ) -> None:  # fmt: skip
     """Upper and lower bone of an arm or a leg."""
     upper, lower, end = joints
-    one, two = _unit(at[marks[1]] - at[marks[0]]), _unit(at[marks[2]] - at[marks[1]])
+    one, two = unit(at[marks[1]] - at[marks[0]]), unit(at[marks[2]] - at[marks[1]])
     parent = turned[SMPL22.names[SMPL22.parents[SMPL22.index(upper)]]]
     bone = np.broadcast_to(SMPL22.offsets[SMPL22.index(lower)], one.shape)
     swing = rot.multiply(parent, rot.between(bone, rot.rotate(rot.conjugate(parent), one)))

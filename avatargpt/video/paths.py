@@ -151,9 +151,15 @@ def path(joints: np.ndarray, before: np.ndarray, low: np.ndarray) -> np.ndarray:
     steps = -(weight[..., None] * np.diff(feet, axis=0)).sum(1)
     walked = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, 0)])
     slow = BLEND_SECONDS * FPS
-    root = walked + gaussian(_extended(before - walked, round(3 * slow)), slow)[round(3 * slow) :][: len(walked)]
+    root = walked + _trend(before - walked, slow)
     root[:, 1] = gaussian(-low, 1.0) + jumps(before[:, 1] + low)
     return root
+
+
+def _trend(x: np.ndarray, sigma: float) -> np.ndarray:
+    """Values (T, C) smoothed over `sigma` frames, up to their ends."""
+    length = round(3 * sigma)
+    return gaussian(_extended(x, length), sigma)[length : length + len(x)]
 
 
 def _extended(x: np.ndarray, count: int) -> np.ndarray:
@@ -168,9 +174,7 @@ def jumps(height: np.ndarray) -> np.ndarray:
     """(T,) metres by which the body is in the air, from the height (T,) of its lowest point as the picture has it."""
     # a camera's tilt that is not quite right makes the floor climb slowly
     slow = TREND_SECONDS * FPS
-    length = round(3 * slow)
-    trend = gaussian(_extended(height[:, None], length), slow)[length : length + len(height), 0]
-    level = height - trend
+    level = height - _trend(height[:, None], slow)[:, 0]
     reach = round(AIR_SECONDS * FPS)
     around = np.lib.stride_tricks.sliding_window_view(np.pad(level, reach, "edge"), 2 * reach + 1)
     floor = gaussian(np.percentile(around, 30, axis=-1), reach / 2)

