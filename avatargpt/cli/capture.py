@@ -74,33 +74,33 @@ def capture(
     model = poses or DEFAULT
     with common.progress("reading the film", quiet) as advance:
         if modality == "avatar":
-            got = capture_avatar(
+            captured = capture_avatar(
                 film, start, end, person, model, neutral=neutral, focal=focal, rate=picture_rate, progress=advance
             )
         elif face:
-            got = capture_face(film, start, end, person, neutral=neutral, rate=picture_rate, progress=advance)
+            captured = capture_face(film, start, end, person, neutral=neutral, rate=picture_rate, progress=advance)
         else:
-            got = capture_body(film, start, end, person, model, focal, picture_rate, advance)
-    for line in got.notes:
+            captured = capture_body(film, start, end, person, model, focal, picture_rate, advance)
+    for line in captured.notes:
         note(line)
     with tempfile.TemporaryDirectory() as folder:
-        sound = _sound(got, output, Path(folder))
+        sound = _sound(captured, output, Path(folder))
         if sound is not None:
             options = [o | ({"audio": sound} if p.suffix.lower() in FILM_FORMS else {})
                        for o, p in zip(options, output, strict=True)]  # fmt: skip
         with common.progress("writing", quiet):
-            files = common.write_results(output, [got.motion], False, options)
+            files = common.write_results(output, [captured.motion], False, options)
             if overlay is not None:
-                write_overlay(got, overlay)
+                write_overlay(captured, overlay)
                 files[0].append(str(overlay))
-    details = {"start": round(got.start, 3), "people": got.people, "notes": list(got.notes)}
-    common.print_results([got.motion], files, as_json, [details])
+    details = {"start": round(captured.start, 3), "people": captured.people, "notes": list(captured.notes)}
+    common.print_results([captured.motion], files, as_json, [details])
 
 
-def _sound(got: Capture, output: list[Path], folder: Path) -> Path | None:
+def _sound(captured: Capture, output: list[Path], folder: Path) -> Path | None:
     """The film's sound beside the motion, where an output keeps it."""
-    if not got.film.sound or not any(path.suffix.lower() in FILM_FORMS for path in output):
+    if not captured.film.sound or not any(path.suffix.lower() in FILM_FORMS for path in output):
         return None
     from avatargpt.video.sound import write_sound
 
-    return write_sound(got.film.path, folder / "sound.wav", got.start, got.motion.seconds)
+    return write_sound(captured.film.path, folder / "sound.wav", captured.start, captured.motion.seconds)

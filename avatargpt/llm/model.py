@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object, read_yaml
-from vqvae.io.files import atomic_write, reason
+from vqvae.io.files import atomic_write, reason, user_cache
 from vqvae.strict import Number, PositiveInt, Rate, Strict
 
 FOLDER = Path(__file__).parent / "prompts"
@@ -102,8 +102,7 @@ class AnswerCache:
 
     def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> None:
         root = os.environ.get(CACHE_VARIABLE, "").strip()
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatargpt"
-        self.folder = folder or (Path(root) if root else home) / "llm"
+        self.folder = folder or (Path(root) if root else user_cache()) / "llm"
         self.max_bytes, self.max_files = max_bytes, max_files
 
     @staticmethod

@@ -122,24 +122,25 @@ def capture_avatar(
 
     The head turns as the face does.
     """
-    got = capture_body(path, start, end, person, pose_model, focal, rate, progress)
-    whose = got.person
-    assert whose is not None and got.body is not None
-    last = got.start + got.body.seconds
-    tracks, count = faces_of(_counted(got.film, got.start, last, progress), faces.estimator(face_model, MAX_FACES))
+    captured = capture_body(path, start, end, person, pose_model, focal, rate, progress)
+    whose = captured.person
+    assert whose is not None and captured.body is not None
+    last = captured.start + captured.body.seconds
+    shared = _counted(captured.film, captured.start, last, progress)
+    tracks, count = faces_of(shared, faces.estimator(face_model, MAX_FACES))
     track = min(tracks, key=lambda t: _apart(t, whose), default=None)
     if track is None or _apart(track, whose) > 1:
-        raise NobodyError(f"{got.film.path}: no face of this person in {count} frames; accepted --body alone")
+        raise NobodyError(f"{captured.film.path}: no face of this person in {count} frames; accepted --body alone")
     face, first = face_motion(track, neutral)
-    body = got.body.resampled(faces.FPS)
+    body = captured.body.resampled(faces.FPS)
     # both on the stretch that they share; beyond the face's ends it keeps its first and last frame
-    at = (got.start + np.arange(len(body)) / faces.FPS - first) * faces.FPS
+    at = (captured.start + np.arange(len(body)) / faces.FPS - first) * faces.FPS
     face = face.sampled(np.clip(at, 0, len(face) - 1))
     fingers = rot.identity((len(body), len(FINGER_NAMES)))
     rotations = with_head(body.rotations, turns(face.head))
     body = Motion(rotations, body.root, faces.FPS, "gesture", fingers=fingers).canonical()
-    motion = AvatarMotion(body, face, caption=_name(got.film.path), notes=got.notes)
-    return replace(got, motion=motion, face=track)
+    motion = AvatarMotion(body, face, caption=_name(captured.film.path), notes=captured.notes)
+    return replace(captured, motion=motion, face=track)
 
 
 def read_film(
@@ -147,14 +148,14 @@ def read_film(
 ) -> Motion | FaceMotion:
     """The body of a person in a film, or the face where no body can be read: the reader of `avatargpt.export.load`."""
     try:
-        got = capture_body(path, start, end, person, pose_model).motion
+        motion = capture_body(path, start, end, person, pose_model).motion
     except NobodyError as nobody:
         try:
-            got = capture_face(path, start, end, person).motion
+            motion = capture_face(path, start, end, person).motion
         except NobodyError:
             raise nobody from None
-    assert isinstance(got, Motion | FaceMotion)
-    return got
+    assert isinstance(motion, Motion | FaceMotion)
+    return motion
 
 
 def _chosen(film: Film, tracks: Sequence[Track], person: int) -> tuple[Track, list[str]]:

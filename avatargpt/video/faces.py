@@ -56,8 +56,8 @@ def estimator(name: str, count: int) -> FaceEstimator:
     """A fresh estimator for one film. Raises UserError for a name that is unknown, or what it needs is missing."""
     if name not in ESTIMATORS:
         raise UserError(f"no face estimator called {name}; accepted {', '.join(ESTIMATORS)}")
-    made: FaceEstimator = resolve_name(ESTIMATORS[name])(count)
-    return made
+    finder: FaceEstimator = resolve_name(ESTIMATORS[name])(count)
+    return finder
 
 
 @dataclass(frozen=True)

@@ -62,5 +62,5 @@ def check(name: str) -> None:
 def estimator(name: str) -> PoseEstimator:
     """A fresh estimator for one film. Raises UserError for a name that is unknown, or what it needs is missing."""
     check(name)
-    made: PoseEstimator = resolve_name(ESTIMATORS[name])()
-    return made
+    finder: PoseEstimator = resolve_name(ESTIMATORS[name])()
+    return finder

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from instruct_data.store import sha256 as digest_of
 from vqvae.errors import UserError
-from vqvae.io.files import atomic_write, scratch_folder
+from vqvae.io.files import atomic_write, scratch_folder, user_cache
 
 FETCH = "avatargpt data models video-in"
 FOLDER = "AVATARGPT_MODELS"  # environment variable: where the files lie instead of the cache
@@ -51,7 +51,7 @@ def folder() -> Path:
     """Where the files lie: ``$AVATARGPT_MODELS``, or ``avatargpt/models`` in the user's cache."""
     if named := os.environ.get(FOLDER):
         return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatargpt" / "models"
+    return user_cache() / "models"
 
 
 def weights(name: str) -> Path:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 from importlib.resources import files
 from pathlib import Path
 
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
+from vqvae.io.files import atomic_write, user_cache
 
 NAMES = ("text", "planning", "chat", "face_text")
 PREFIX = "package:"
@@ -18,7 +17,7 @@ MAX_BYTES = 32 << 20  # bytes of a file as unpacked
 
 def cache() -> Path:
     """Where unpacked texts stand: below ``XDG_CACHE_HOME``, else ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatargpt" / "texts"
+    return user_cache() / "texts"
 
 
 def unpacked(name: str) -> Path:

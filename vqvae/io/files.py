@@ -127,6 +127,11 @@ def reason(error: BaseException) -> str:
     return lines[0].strip()[:MAX_REASON] if lines else type(error).__name__
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be made or fetched again: below ``$XDG_CACHE_HOME``, else ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatargpt"
+
+
 def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
     """Call ``write(temporary path in the same folder)``, then rename that file to `path`.
 
