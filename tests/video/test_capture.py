@@ -1,5 +1,6 @@
 """Films of real people; `avatargpt data models video-in` fetches the networks, the films lie beside the project."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from vqvae.errors import UserError
 FILMS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "films"
 pytestmark = [
     pytest.mark.skipif(not FILMS.is_dir(), reason="no ../shared/data/films"),
+    pytest.mark.skipif(not (find_spec("ai_edge_litert") and find_spec("mediapipe")), reason="avatargpt[video-in]"),
     pytest.mark.skipif(not all((folder() / n).is_file() for n in WEIGHTS), reason="avatargpt data models video-in"),
 ]
 
