@@ -9,9 +9,9 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from vqvae.errors import UserError
 from vqvae.features import BodyFeatures, RootState
 from vqvae.io.data_files import read_arrays, read_object
 from vqvae.io.files import LOCK, folder_lock, parsing, read_text
-from vqvae.motion import Motion, atomic_write
+from vqvae.motion import Motion, atomic_write, check_fps
 from vqvae.skeleton import SMPL22
 from vqvae.tokenizer import MotionTokenizer
 
@@ -207,6 +207,8 @@ class MotionStream:
 
 SHARD_FRAMES = 200
 ABOUT, SPANS = "about.json", "spans.jsonl"
+_TIMELINE = ("scene", "fps", "frames", "activities")  # keys of a timeline that its head does not give
+_SHAPES = {"rotations": (22, 4), "root": (3,), "joints": (22, 3)}  # of a frame
 MAX_SPANS_BYTES = 64 << 20
 BUSY = "a run is writing it, or its parts are being joined; wait until that is over, or choose another -o"
 
@@ -228,6 +230,15 @@ class Span:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """The span of a line. Raises ValueError, TypeError or RecursionError for a damaged one."""
+        span = cls(**json.loads(line))
+        if not all(type(getattr(span, f.name)) is f.type for f in fields(cls)) or not 0 <= span.start <= span.end:
+            raise ValueError(f"a step from frame {span.start} to {span.end}")
+        json.dumps(span.to_json(), ensure_ascii=False).encode()  # halves of characters cannot be written again
+        return span
 
 
 def timeline(scene: str, fps: float, frames: int, spans: Iterable[Span], about: dict[str, Any]) -> dict[str, Any]:
@@ -348,12 +359,12 @@ def read_parts(
         note: takes a line about an incomplete last shard, which is left out.
 
     Raises:
-        UserError: no parts, or none that can be read.
+        UserError: no parts, none that can be read, or a damaged head.
     """
     folder = parts_folder(target)
     if not (folder / ABOUT).is_file():
         raise UserError(f"{folder}: no parts of an interrupted run here; accepted -o of the run to be joined")
-    about = read_object(folder / ABOUT)
+    about = _read_head(folder / ABOUT)
     shards: list[Path] = []
     while (path := folder / f"{len(shards):06d}.npz").is_file():
         shards.append(path)
@@ -368,10 +379,23 @@ def read_parts(
     if (folder / SPANS).is_file():
         for line in read_text(folder / SPANS, MAX_SPANS_BYTES).split("\n"):
             try:
-                spans.append(Span(**json.loads(line)))
+                spans.append(Span.from_json(line))
             except (ValueError, TypeError, RecursionError):  # the last line may be cut short
                 break
     return shards, spans, about
+
+
+def _read_head(path: Path) -> dict[str, Any]:
+    """The head of a run: a text `scene`, a number `fps`, and what else fits into JSON."""
+    accepted = 'accepted {"scene": "...", "fps": 20.0, ...}, as the run wrote it'
+    about = read_object(path, accepted=accepted)
+    with parsing(path, "the head of a run", accepted):
+        # neither NaN nor halves of characters can be written again
+        json.dumps(about, ensure_ascii=False, allow_nan=False).encode()
+        if not isinstance(about["scene"], str) or not isinstance(about["fps"], int | float):
+            raise ValueError("scene is no text, or fps no number")
+        check_fps(about["fps"], "run")
+    return about
 
 
 def join(
@@ -407,10 +431,10 @@ def joining(target: Path) -> Iterator[None]:
 
 def _join(target: Path, output: Path | None, note: Callable[[str], None]) -> dict[str, Any]:
     shards, spans, about = read_parts(target, note)
-    frames = sum(len(_part(p, "root")) for p in shards)
-    head = {k: v for k, v in about.items() if k not in ("scene", "fps")}
-    with parsing(parts_folder(target) / ABOUT, "the head of a run"):
-        scene, fps = str(about["scene"]), float(about["fps"])
+    scene, fps = about["scene"], float(about["fps"])
+    # nothing is written, and nothing removed, of parts that do not belong together
+    frames = sum(_length(p, fps) for p in shards)
+    head = {k: v for k, v in about.items() if k not in _TIMELINE}
     result = timeline(scene, fps, frames, spans, head)
     atomic_write(output or target, lambda p: _write_joined(p, shards, frames, fps, scene))
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
@@ -437,6 +461,16 @@ def _broken(shard: Path) -> str:
     return ""
 
 
+def _length(shard: Path, fps: float) -> int:
+    """Frames of a part, each of its arrays as long. Raises UserError for a damaged one, or one of another run."""
+    motion = Motion.load(shard)
+    shapes = {key: _part(shard, key).shape for key in _SHAPES}
+    if motion.fps != fps or shapes != {key: (len(motion), *shape) for key, shape in _SHAPES.items()}:
+        raise UserError(f"{shard}: {motion.fps:g} frames a second, arrays {shapes}; accepted a part of the run with "
+                        f"{fps:g}, its arrays equally long")  # fmt: skip
+    return len(motion)
+
+
 def _part(path: Path, key: str) -> np.ndarray:
     with parsing(path, "a readable part"):
         return np.asarray(read_arrays(path, (key,))[key])
@@ -448,12 +482,11 @@ def _write_joined(path: Path, shards: list[Path], frames: int, fps: float, capti
         "modality": np.array("body"), "fps": np.array(fps), "caption": np.array(caption),
         "joint_names": np.array(SMPL22.names), "parents": np.array(SMPL22.parents, np.int64),
     }  # fmt: skip
-    shapes = {"rotations": (22, 4), "root": (3,), "joints": (22, 3)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
         for key, value in scalars.items():
             with _member(z, key) as f:
                 np.lib.format.write_array(f, value, allow_pickle=False)
-        for key, shape in shapes.items():
+        for key, shape in _SHAPES.items():
             with _member(z, key) as f:
                 header = {"descr": "<f4", "fortran_order": False, "shape": (frames, *shape)}
                 np.lib.format.write_array_header_1_0(f, header)

@@ -18,6 +18,7 @@ INSTALL = "pip install 'avatargpt[align]'"
 LETTERS_FILE = Path(__file__).with_name("letters.txt.xz")
 # Letters before and after, from the narrowest context to the widest.
 CONTEXTS = ((0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 3), (3, 4), (4, 4))
+MAX_LETTERS = 1000  # of a word; compounds are looked for at every letter
 MAX_PRONUNCIATIONS = 4  # of a word that an aligner tries
 Pronunciations = tuple[tuple[str, ...], ...]
 
@@ -91,6 +92,8 @@ def transcript_words(text: str) -> list[TranscriptWord]:
 
 def _pronounce(token: str, written: str, following: str, capitals: bool) -> tuple[Pronunciations, bool]:
     """Pronunciations of a token, and whether the dictionary has all of its parts."""
+    if len(token) > MAX_LETTERS:
+        raise UserError(f"the word {written[:40]!r} has {len(token)} letters; accepted: up to {MAX_LETTERS}")
     lower = token.strip("\"'(),;:!?").lower()
     words = _ABBREVIATIONS.get(lower)
     if words is None or (lower == _NUMBER_SIGN and not following[:1].isdigit()):

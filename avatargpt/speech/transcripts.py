@@ -1,5 +1,6 @@
 """Transcripts of recordings with word times: from a text, a file of word times, or speech recognition by Whisper."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -42,8 +43,8 @@ def transcript_path(argument: str) -> Path | None:
     if path.suffix.lower() in {s.lower() for s in _TEXT_SUFFIXES} and not any(c.isspace() for c in argument):
         return path
     try:
-        return path if path.is_file() else None
-    except OSError:  # no file has so long a name
+        return path if path.exists() and not path.is_dir() else None  # a pipe is refused where it is read
+    except (OSError, ValueError):  # no file has so long a name, or a NUL in it
         return None
 
 
@@ -208,7 +209,9 @@ def recognise(
                 # Whisper's words may overlap a little, and may end after the sound.
                 start = max(float(word.start), words[-1].start if words else 0.0)
                 end = max(start, float(word.end))
-                words.append(Word(text, min(start, seconds), min(end, seconds), (), float(word.probability)))
+                heard = float(word.probability)
+                confidence = min(max(heard, 0.0), 1.0) if math.isfinite(heard) else None
+                words.append(Word(text, min(start, seconds), min(end, seconds), (), confidence))
         if progress is not None:
             progress(round(segment.end), round(seconds))
     if not words:

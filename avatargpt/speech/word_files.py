@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +14,23 @@ from typing import Any
 from avatargpt.speech.phones import VOWELS, Phone, from_arpabet, from_ipa
 from avatargpt.speech.words import Word, Words, checked_words
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
+from vqvae.io.data_files import parse_json, plain_number
+from vqvae.io.files import atomic_write, parsing, read_bytes
 
 READ_SUFFIXES = (".TextGrid", ".ctm", ".srt", ".vtt", ".json", ".csv")
 WRITE_SUFFIXES = (".TextGrid", ".ctm", ".srt", ".vtt", ".json")
-MAX_BYTES = 64 * 2**20  # hours of words have a few million
+MAX_BYTES = 16 << 20  # an hour of words with their phones takes 4 MB; as objects, forty times as much
 # Labels that stand for no word, lower case.
 PAUSES = frozenset(["", "sil", "sp", "silence", "<sil>", "<eps>", "<s>", "</s>", "<p:>", "#", "[sil]", "{sl}"])
 LINE, CUE = 42, 84  # characters of a line and of a cue of two lines
 JSON_KINDS = "words with times as avatargpt, Whisper, faster-whisper, WhisperX, MFA or pocketsphinx write them"
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_TEXTGRID_TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)(-?\d[\d.]*(?:[eE][-+]?\d+)?)(?!\S)|(<exists>|<absent>)')
+_TEXTGRID_TOKEN = re.compile(r'"((?:[^"]++|"")*+)"|(?<!\S)(-?\d[\d.]*(?:[eE][-+]?\d+)?)(?!\S)|(<exists>|<absent>)')
 _TEXTGRID_HEAD = ("ooTextFile", "TextGrid")
-_STAMP = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
-_CUE_TIMES = re.compile(rf"^\s*{_STAMP}\s*-->\s*{_STAMP}")
+_STAMP = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
+_CUE_TIMES = re.compile(rf"^\s*{_STAMP}\s*-->\s*{_STAMP}", re.ASCII)
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
-_INNER_STAMP = re.compile(rf"<{_STAMP}>")
+_INNER_STAMP = re.compile(rf"<{_STAMP}>", re.ASCII)
 _SPREAD_NOTE = "words are spread within each cue by their syllables, not heard; `avatargpt align` hears them"
 _CSV_COLUMNS = ("begin", "end", "label", "type")
 
@@ -53,10 +55,10 @@ def read(path: str | os.PathLike[str], seconds: float | None = None) -> Words:
     Raises:
         UserError: not such a file, damaged, no words, or times that are reversed, overlap or lie beyond the sound.
     """
-    path = Path(path)
+    path, accepted = Path(path), f"accepted: {', '.join(READ_SUFFIXES)}"
     where = str(path)
-    try:
-        text = read_text(path)
+    text = read_text(path)
+    with parsing(path, "a file of word times", accepted):
         if text.lstrip().startswith(("File type", '"ooTextFile"')):
             return _words_of_tiers(_textgrid_tiers(text, where), where, seconds)
         if text.lstrip().startswith(("{", "[")):
@@ -67,19 +69,12 @@ def read(path: str | os.PathLike[str], seconds: float | None = None) -> Words:
             return _read_csv(text, where, seconds)
         if _is_ctm(text):
             return _read_ctm(text, where, seconds)
-        raise UserError(f"{path}: no word times in it; accepted: {', '.join(READ_SUFFIXES)}")
-    except UserError as e:  # quotes of the file may have several lines
-        raise UserError(" ".join(str(e).splitlines())) from None
+        raise UserError(f"no word times in it; {accepted}")
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8 or UTF-16, line ends as they are."""
-    try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
-    except OSError as e:
-        raise UserError(f"{path}: {e.strerror or e}; accepted: a text file") from None
-    if data is None:
-        raise UserError(f"{path}: {path.stat().st_size / 2**20:.0f} MB; accepted: text up to {MAX_BYTES // 2**20} MB")
+    """A text file in UTF-8 or UTF-16, line ends as they are. Raises UserError, also for one without a word."""
+    data = read_bytes(path, MAX_BYTES, "accepted: a text file")
     encoding = next((name for mark, name in _BOMS if data.startswith(mark)), None)
     if encoding is None:
         zeros = data[:200:2].count(0), data[1:200:2].count(0)
@@ -133,13 +128,10 @@ def _textgrid_tiers(text: str, where: str) -> dict[str, list[Interval]]:
 
     def next_number(what: str) -> float:
         token = next(tokens, None)
-        try:
-            if token is not None and token[2] is not None:
-                return float(token[2])
-        except ValueError:
-            pass
         if token is None:
             raise UserError(f"{where}: ends early, {what} is missing; accepted: a whole TextGrid")
+        if (number := _number(token[2] or "")) is not None:
+            return number
         line = text.count("\n", 0, token.start()) + 1
         raise UserError(f"{where} line {line}: {token[0][:40]} where {what} should be; accepted: a number")
 
@@ -178,11 +170,16 @@ def _words_of_tiers(tiers: dict[str, list[Interval]], where: str, seconds: float
     phone_tiers = [n for n in _tiers_called(tiers, "phone") if n != names[0]]
     phones, unknown = _phones_of_tier(tiers[phone_tiers[0]]) if len(phone_tiers) == 1 else ([], [])
     notes = [f"{where}: {len(unknown)} phones that are not known were left out ({unknown[0]})"] if unknown else []
+    phones.sort(key=_middle)
     words = []
     for row in rows:
-        inside = tuple(p for p in phones if row.start <= (p.start + p.end) / 2 < row.end)
-        words.append(Word(row.label, row.start, row.end, inside))
+        first, stop = (bisect_left(phones, t, key=_middle) for t in (row.start, row.end))
+        words.append(Word(row.label, row.start, row.end, tuple(phones[first:stop])))
     return checked_words(where, words, f"TextGrid, tier {names[0]}", seconds, tuple(notes))
+
+
+def _middle(phone: Phone) -> float:
+    return (phone.start + phone.end) / 2
 
 
 def _tiers_called(tiers: Mapping[str, list[Interval]], name: str) -> list[str]:
@@ -255,20 +252,14 @@ def _is_subtitles(text: str) -> bool:
 def _read_subtitles(text: str, where: str, seconds: float | None) -> Words:
     """Words of all cues; times inside a cue of WebVTT are used."""
     lines = text.splitlines()
+    cues = [(number, times) for number, line in enumerate(lines) if (times := _cue_times(line, number, where))]
     words: list[Word] = []
     spread = False
-    for number, line in enumerate(lines):
-        times = _CUE_TIMES.match(line)
-        if times is None:
-            if "-->" in line:
-                raise UserError(f"{where} line {number + 1}: {line.strip()[:60]!r}; accepted: "
-                                "00:00:01,000 --> 00:00:02,500")  # fmt: skip
-            continue
-        start, end = _stamp_seconds(times.groups()[:4]), _stamp_seconds(times.groups()[4:])
+    for (number, times), following in zip(cues, [*(n for n, _ in cues[1:]), None], strict=True):
+        start, end = _stamp_seconds(times[:4]), _stamp_seconds(times[4:])
         if end < start:
             raise UserError(f"{where} line {number + 1}: a cue from {start:g} to {end:g} s; accepted: an end after it")
-        stop = next((k for k in range(number + 1, len(lines)) if not lines[k].strip()), len(lines))
-        cue = " ".join(lines[number + 1 : stop])
+        cue = " ".join(_cue_lines(lines[number + 1 : following], following is not None))
         stamps = list(_INNER_STAMP.finditer(cue))
         edges = [start, *(_stamp_seconds(m.groups()) for m in stamps), end]
         parts = [cue[a:b] for a, b in zip([0, *(m.end() for m in stamps)],
@@ -280,13 +271,28 @@ def _read_subtitles(text: str, where: str, seconds: float | None) -> Words:
     return checked_words(where, words, "subtitles", seconds, (f"{where}: {_SPREAD_NOTE}",) if spread else ())
 
 
+def _cue_times(line: str, number: int, where: str) -> tuple[str | None, ...] | None:
+    """The stamps of a line with the times of a cue, None of another line."""
+    times = _CUE_TIMES.match(line)
+    if times is None and "-->" in line:
+        raise UserError(f"{where} line {number + 1}: {line.strip()[:60]!r}; accepted: 00:00:01,000 --> 00:00:02,500")
+    return times.groups() if times else None
+
+
+def _cue_lines(lines: list[str], last_may_count: bool) -> list[str]:
+    """The text of a cue: the lines after its times up to an empty one, without the number of the next cue."""
+    stop = next((k for k, line in enumerate(lines) if not line.strip()), len(lines))
+    numbered = last_may_count and stop == len(lines) and stop > 0 and lines[-1].strip().isdecimal()
+    return lines[: stop - numbered]
+
+
 def spread_words(texts: list[str], start: float, end: float) -> list[Word]:
     """Words that share the seconds from `start` to `end` by their syllables; texts without a letter are left out."""
     texts = [t for t in texts if any(c.isalnum() for c in t)]
     weights = [syllables(t) for t in texts]
-    at, words = start, []
+    at, total, words = start, sum(weights), []
     for text, weight in zip(texts, weights, strict=True):
-        until = min(end, at + (end - start) * weight / sum(weights))
+        until = min(end, at + (end - start) * weight / total)
         words.append(Word(text, at, until))
         at = until
     return words
@@ -334,19 +340,19 @@ def _stamp(seconds: float, mark: str) -> str:
 def _read_json(text: str, where: str, seconds: float | None) -> Words:
     """Words of a JSON file, or of one JSON object a line."""
     try:
-        document: Any = json.loads(text)
-    except ValueError as e:
-        try:
-            document = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
-            raise UserError(f"{where}: no JSON ({e}); accepted: {JSON_KINDS}") from None
+        document: Any = parse_json(text, where, f"accepted: {JSON_KINDS}")
+    except UserError:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) < 2 or not lines[0].rstrip().endswith("}"):
+            raise
+        document = [parse_json(line, f"{where} line {n}", f"accepted: {JSON_KINDS}") for n, line in enumerate(lines, 1)]
     if isinstance(document, Mapping) and isinstance(document.get("tiers"), Mapping):
         return _words_of_tiers(_mfa_tiers(document["tiers"], where), where, seconds)
     words, source, notes = _words_of_json(document, where)
     if isinstance(document, Mapping) and isinstance(document.get("source"), str):
         source = document["source"] or source
-    if seconds is None and isinstance(document, Mapping) and isinstance(document.get("seconds"), int | float):
-        seconds = float(document["seconds"])
+    if seconds is None and isinstance(document, Mapping) and document.get("seconds") is not None:
+        seconds = _time(document["seconds"], f"{where}: seconds")
     return checked_words(where, words, source, seconds, tuple(notes))
 
 
@@ -379,7 +385,8 @@ def _words_of_segments(segments: list[Any], where: str) -> tuple[list[Word], str
         rows = segment.get("words")
         if isinstance(rows, list) and rows:
             more_words, more_notes = _words_of_rows(rows, f"{where} segment {number}", start, end)
-            words, notes = words + more_words, notes + more_notes
+            words += more_words
+            notes += more_notes
         elif str(segment.get("text", "")).strip():
             if end < start:
                 raise UserError(f"{where} segment {number}: from {start:g} to {end:g} s; accepted: an end after it")
@@ -445,9 +452,10 @@ def _phones_of_rows(rows: Any, where: str) -> tuple[Phone, ...]:
 
 
 def _time(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    number = None if isinstance(value, bool) or not isinstance(value, int | float) else _number(str(value))
+    if number is None:
         raise UserError(f"{where} is {str(value)[:40]!r}; accepted: a number")
-    return float(value)
+    return number
 
 
 def _mfa_tiers(document: Mapping[str, Any], where: str) -> dict[str, list[Interval]]:
@@ -497,11 +505,10 @@ def _read_csv(text: str, where: str, seconds: float | None) -> Words:
     tiers: dict[str, list[Interval]] = {}
     for number, fields in enumerate(csv.DictReader(text.lstrip().splitlines()), 2):
         row = {str(k).strip().lower(): v for k, v in fields.items()}
-        try:
-            start, end = float(row["begin"] or ""), float(row["end"] or "")
-        except (ValueError, KeyError):
-            raise UserError(f"{where} line {number}: times {row.get('begin')!r} to {row.get('end')!r}; accepted: "
-                            "seconds") from None  # fmt: skip
+        start, end = (_number(row.get(name) or "") for name in ("begin", "end"))
+        if start is None or end is None:
+            raise UserError(f"{where} line {number}: times {row.get('begin')!r} to {row.get('end')!r}; "
+                            "accepted: seconds")  # fmt: skip
         speaker = (row.get("speaker") or "").strip()
         name = f"{speaker} - {row['type']}" if speaker else str(row["type"])
         tiers.setdefault(name, []).append(Interval(start, end, (row["label"] or "").strip()))
@@ -520,10 +527,12 @@ def _ctm_lines(text: str) -> Iterable[tuple[int, list[str]]]:
 
 
 def _number(text: str) -> float | None:
+    """A finite number; None for anything else."""
     try:
-        return float(text)
+        number = plain_number(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _read_ctm(text: str, where: str, seconds: float | None) -> Words:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from avatargpt.options import is_text
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import VOWELS, Phone
 from vqvae.errors import UserError
@@ -14,6 +15,7 @@ from vqvae.errors import UserError
 PAUSE = 0.25  # s of silence between two words that end a phrase
 MAX_FPS = 1000
 SLACK = 0.1  # s by which times of a file may lie beyond the end of its sound: counting in frames leaves as much
+MAX_QUOTE = 40  # characters of a word in a message
 MAX_OVERLAP = 0.1  # s by which words of a file may overlap and are cut: recognisers leave as much
 
 
@@ -61,7 +63,8 @@ class Words:
     """Spoken words in order, none beginning before the one before it has ended.
 
     Raises:
-        UserError: no words; times that are not finite, negative, reversed, overlapping or beyond the end of the sound.
+        UserError: no words; times that are not finite, negative, reversed, overlapping or beyond the end of the sound;
+            a confidence that is no number; halves of characters.
     """
 
     words: tuple[Word, ...]  # at least one
@@ -72,15 +75,21 @@ class Words:
     def __post_init__(self) -> None:
         if not self.words:
             raise UserError("no words; accepted: at least one word with its times")
+        if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds >= 0):
+            raise UserError(f"{self.seconds:g} s of sound; accepted: 0 or more")
         previous: Word | None = None
         for number, word in enumerate(self.words, 1):
-            where = f"word {number} ({word.text})"
+            where = f"word {number} ({word.text[:MAX_QUOTE]})"
+            if not is_text(word.text):
+                raise UserError(f"word {number}: half a character (a surrogate); accepted: what UTF-8 can hold")
+            if word.confidence is not None and not math.isfinite(word.confidence):
+                raise UserError(f"{where}: confidence {word.confidence:g}; accepted: 0 to 1, or none")
             if not (math.isfinite(word.start) and math.isfinite(word.end)) or word.start < 0:
                 raise UserError(f"{where}: from {word.start:g} to {word.end:g} s; accepted: seconds from 0 on")
             if word.end < word.start:
                 raise UserError(f"{where}: ends at {word.end:g} s, before it begins at {word.start:g} s")
             if previous is not None and word.start < previous.end:
-                end = f"{previous.text} ends at {previous.end:g} s"
+                end = f"{previous.text[:MAX_QUOTE]} ends at {previous.end:g} s"
                 raise UserError(f"{where}: begins at {word.start:g} s, before {end}")
             if self.seconds is not None and word.end > self.seconds:
                 raise UserError(f"{where}: ends at {word.end:g} s; the sound ends at {self.seconds:g} s")

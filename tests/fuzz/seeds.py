@@ -201,6 +201,26 @@ CHAT = (
     "make: a person walks", "/save walk.npz", "/load body.npz", "/undo 2", "/seed 7", "/list", "then 3s: a person bows",
     "plan 2: a picnic", "edit 1: slower", "can you make the second one faster and save it as a.glb", "/help", "undo",
 )
+_WHISPER = {"segments": [
+    {"start": 0.0, "end": 1.0, "text": " So it", "words": [
+        {"word": " So", "start": 0.0, "end": 0.4, "probability": 0.8}, {"word": " it", "start": 0.4, "end": 0.6}]},
+    {"start": 1.0, "end": 2.0, "text": " is"}]}  # fmt: skip
+_SPHINX = {"b": 0.0, "d": 1.0, "p": 1.0, "t": "and", "w": [
+    {"b": 0.2, "d": 0.2, "p": 0.97, "t": "and(2)", "w": [{"b": 0.2, "d": 0.2, "p": 0.9, "t": "AE"}]}]}  # fmt: skip
+_MFA = {"tiers": {"words": {"type": "interval", "entries": [[0.1, 0.4, "cat"]]}, "phones": {
+    "type": "interval", "entries": [[0.1, 0.2, "k"], [0.2, 0.4, "\u00e6"]]}}}  # fmt: skip
+_TEXTGRID = ('File type = "ooTextFile"\nObject class = "TextGrid"\n0 2 <exists> 2\n"IntervalTier" "words" 0 2 2\n'
+             '0 0.5 "say ""so"""\n0.5 2 "well"\n"TextTier" "clicks" 0 2 1\n0.7 "x"\n')  # fmt: skip
+# suffix -> files of word times as other programs write them
+WORDS = {
+    ".TextGrid": [_TEXTGRID.encode(), _TEXTGRID.encode("utf-16")],
+    ".srt": [b"1\n00:00:01,000 --> 00:00:02,000\n<i>oh</i>\n2\n00:00:02,000 --> 00:00:03,000\nwell, {\\an8}now\n",
+             b"WEBVTT\n\n00:01.000 --> 00:03.000\n<c>one</c> <00:02.000>two\n"],
+    ".json": [json.dumps(d).encode() for d in (_WHISPER, _SPHINX, _MFA, [{"word": "a", "start": 0, "end": 1}])],
+    ".ctm": [b";; by hand\nrec A 0.50 0.25 hi 0.9\nrec A 0.75 0.25 <eps>\n"],
+    ".csv": [b"Begin,End,Label,Type,Speaker\n0.1,0.4,cat,words,s\n0.1,0.2,K,phones,s\n"],
+}  # fmt: skip
+TRANSCRIPTS = ("Well, she [laughs] said no. Mr. O'Neil's bar opens at 10:05, for $3.50.", "the XKZ U.S.A. and nato")
 ROWS = b'name,prompt,action,category\nx1,walk home,walk,gait\nx2,"run, fast",run,gait\n'
 NAMES = b'{"x1": "walk home", "x2": "run, fast"}'
 PROMPT_LIST = b'["walk home", {"prompt": "run, fast", "action": "run", "category": "gait"}]'

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.factories import HELLO_WORDS
 from tests.fuzz import seeds
 from tests.fuzz.running import STEERING, Target
 from tests.fuzz.seeds import Motions
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def all_targets(folder: Path) -> dict[str, Target]:
     """Name -> target; `folder` holds what `prepare` wrote."""
-    groups = _motions, _gestures, _sounds, _texts, _models, _corpora, _evaluation, _commands
+    groups = _motions, _gestures, _sounds, _words, _texts, _models, _corpora, _evaluation, _commands
     return {name: target for group in groups for name, target in group(folder).items()}
 
 
@@ -101,6 +102,30 @@ def _sounds(folder: Path) -> dict[str, Target]:
 
     here = folder / "sounds"
     return {s[1:]: Target(_files(here, f"sound{s}"), s, read) for s in seeds.SOUNDS}
+
+
+def _words(folder: Path) -> dict[str, Target]:
+    from avatargpt.speech import word_files
+    from avatargpt.speech.pronouncing import transcript_words
+
+    def read(path: Path) -> None:
+        words = word_files.read(path)
+        for suffix in (".json", ".ctm"):  # what is read can be written, and read again
+            again = word_files.read(word_files.write(words, path.with_name(f"again{suffix}")))
+            assert len(again) == len(words)
+
+    here = folder / "words"
+    here.mkdir(exist_ok=True)
+    forms = {s: word_files.write(HELLO_WORDS, here / f"words{s}").read_bytes() for s in word_files.WRITE_SUFFIXES}
+    texts = [forms[".ctm"], *seeds.WORDS[".ctm"], *seeds.WORDS[".csv"]]
+    return {
+        "textgrid": Target([forms[".TextGrid"], *seeds.WORDS[".TextGrid"]], ".TextGrid", read, True),
+        "subtitles": Target([forms[".srt"], forms[".vtt"], *seeds.WORDS[".srt"]], ".srt", read, True, 2),
+        "json of words": Target([forms[".json"], *seeds.WORDS[".json"]], ".json", read, True, 2),
+        "ctm and csv of words": Target(texts, ".ctm", read, True),
+        "transcript": Target([t.encode() for t in seeds.TRANSCRIPTS], ".txt",
+                             lambda p: transcript_words(word_files.read_text(p)), True),
+    }  # fmt: skip
 
 
 def _texts(folder: Path) -> dict[str, Target]:

@@ -166,6 +166,44 @@ def test_a_damaged_shard_is_named(target: Path) -> None:
     assert not target.exists()
 
 
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ('{"scene": "a", "fps": NaN}', "about.json: not the head of a run"), ('{"scene": "a", "fps": 0}', "fps 0"),
+        ('{"scene": "a", "fps": 30}', "000000.npz: 20 frames a second"), ('{"fps": 20.0}', "about.json: not the head"),
+        ('{"scene": ["a"], "fps": 20.0}', "scene is no text"), ('{"scene": "\\ud800", "fps": 20.0}', "about.json"),
+        ('{"scene": "a", "fps": 20.0, "radius": Infinity}', "about.json"), ("[" * 100_000, "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_a_damaged_head_is_refused_and_the_parts_stay(target: Path, head: str, message: str) -> None:
+    LongWriter(target, ABOUT).add(frames(200))
+    (parts_folder(target) / writing.ABOUT).write_text(head)
+    with pytest.raises(UserError, match=message):
+        join(target)
+    assert not target.exists() and (parts_folder(target) / "000000.npz").is_file()
+
+
+def test_parts_whose_arrays_differ_in_length_are_refused_and_stay(target: Path) -> None:
+    writer = LongWriter(target, ABOUT)
+    for k in range(3):
+        writer.add(frames(200, k))
+    middle = parts_folder(target) / "000001.npz"
+    with np.load(middle) as arrays:
+        np.savez(middle, **{**arrays, "joints": arrays["joints"][:-1]})
+    with pytest.raises(UserError, match=r"000001\.npz: .* equally long"):
+        join(target)
+    assert not target.exists() and middle.is_file()
+
+
+def test_damaged_steps_are_left_out(target: Path) -> None:
+    writer = LongWriter(target, ABOUT | {"frames": "many", "activities": 7})
+    writer.add(frames(200), [span(0, 90)])
+    with open(parts_folder(target) / writing.SPANS, "a", encoding="utf-8") as f:
+        f.write(json.dumps(span(90, 200).to_json() | {"start": "x"}) + "\n")
+    made = join(target)
+    assert made["frames"] == 200 and len(made["activities"]) == 1
+
+
 def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
     made = []
     for name in ("a", "b"):

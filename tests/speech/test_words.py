@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,7 @@ def test_stresses_and_phrases() -> None:
         ([Word("a", 0.0, 1.0), Word("b", 0.5, 1.5)], "begins at 0.5 s, before a ends"),
         ([Word("a", 1.0, 1.2), Word("b", 0.2, 0.3)], "begins at 0.2 s"),
         ([Word("a", 0.0, 2.5)], "the sound ends at 2 s"),
+        ([Word("a", 0.0, 1.0, (), float("nan"))], "confidence nan"), ([Word("\ud800", 0.0, 1.0)], "half a character"),
     ],
 )  # fmt: skip
 def test_times_that_cannot_be(words: list[Word], message: str) -> None:
@@ -170,7 +173,15 @@ def test_files_of_others(tmp_path: Path, name: str, text: str, expected: list[tu
         ("a.TextGrid", TWO, r"no tier of words among its interval tiers \('hands', 'feet'\)"),
         ("a.TextGrid", TWO.replace("hands", "A - words").replace("feet", "B - words"), "2 tiers of words"),
         ("a.TextGrid", SHORT.replace("0.5\n1\n", "0.5\n0.2\n"), "before it begins"),
-        ("a.TextGrid", SHORT.replace("TextGrid", "Pitch"), "no TextGrid"), ("a.json", '{"words": [', "no JSON"),
+        ("a.TextGrid", SHORT.replace("TextGrid", "Pitch"), "no TextGrid"), ("a.json", '{"words": [', "not JSON"),
+        ("a.TextGrid", SHORT.replace("\n0.5\n", "\n1e999\n"), "line 14: 1e999 where"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '{"words": [{"word": "a", "start": %s, "end": 1}]}' % ("9" * 400), "999'; accepted: a number"),
+        ("a.json", '{"words": [{"word": "\\ud800", "start": 0, "end": 1}]}', "half a character"),
+        ("a.ctm", "rec A 0.5 0.25 hi nan\n", "line 1"), ("a.ctm", "rec A 0.5 1_0 hi\n", "no word times in it"),
+        ("a.srt", f"{'9' * 5000}:00:01,000 --> 00:00:02,000\nhi\n\n00:00:01,000 --> 00:00:02,000\nhi\n", "1: '999"),
+        ("a.csv", f"Begin,End,Label,Type\n0,1,{'a' * 200_000},words\n", "field larger than"),
+        ("a.csv", "Begin,End,Label,Type\n0,nan,cat,words\n", "line 2"),
         ("a.json", '{"a": 1}', "JSON without words"), ("a.json", '{"words": []}', "no words in it"),
         ("a.json", '{"words": [{"word": "a", "start": "x", "end": 1}]}', "'x'; accepted: a number"),
         ("a.json", '{"words": [{"word": "a", "start": 1, "end": null}]}', "accepted: a number"),
@@ -193,9 +204,38 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, name: str, text: 
     assert str(error.value).startswith(str(tmp_path / name)) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("between", ["", "\n"])
+def test_a_cue_ends_at_the_next_times(tmp_path: Path, between: str) -> None:
+    cues = [f"{k + 1}\n00:00:{k:02d},000 --> 00:00:{k:02d},900\nword{k}\nand {k}\n" for k in range(50)]
+    (tmp_path / "a.srt").write_text(between.join(cues))
+    words = word_files.read(tmp_path / "a.srt")
+    assert words.text == " ".join(f"word{k} and {k}" for k in range(50))
+    assert words.words[-1].end == pytest.approx(49.9)
+
+
+def test_time_grows_with_the_length_and_not_with_its_square(tmp_path: Path) -> None:
+    """Of 200,000 intervals and a cue of 100,000 words, which took minutes."""
+    rows = [[k / 10, k / 10 + 0.1, "AH0"] for k in range(100_000)]
+    tiers = {"words": {"entries": rows}, "phones": {"entries": rows}}
+    (tmp_path / "a.json").write_text(json.dumps({"tiers": tiers}))
+    (tmp_path / "a.srt").write_text("00:00:00,000 --> 09:00:00,000\n" + "word " * 100_000)
+    began = time.process_time()
+    words = word_files.read(tmp_path / "a.json").words
+    assert all(len(w.phones) == 1 and w.phones[0].start == w.start for w in words)
+    assert len(word_files.read(tmp_path / "a.srt")) == 100_000
+    with pytest.raises(UserError, match="200000 letters"):
+        transcript_words("a" * 200_000)
+    assert time.process_time() - began < 20
+
+
 def test_no_text_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\x80\x81{}")
-    for name, message in (("a.json", r"UTF-8 or UTF-16 \(byte 0\)"), ("b.json", "No such file")):
+    with (tmp_path / "c.srt").open("wb") as file:
+        file.truncate(word_files.MAX_BYTES + 1)
+    os.mkfifo(tmp_path / "d.srt")
+    for name, message in (("a.json", r"UTF-8 or UTF-16 \(byte 0\)"), ("b.json", "no such file"),
+                          ("c.srt", "larger than 16 MiB"), ("d.srt", "a pipe or a device"),
+                          ("/dev/zero", "a pipe or a device")):  # fmt: skip
         with pytest.raises(UserError, match=message):
             word_files.read(tmp_path / name)
     with pytest.raises(UserError, match="files of word times are .TextGrid"):

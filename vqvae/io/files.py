@@ -100,9 +100,10 @@ def parsing(path: str | os.PathLike[str], kind: str, accepted: str = "") -> Iter
     try:
         yield
     except UserError as e:
-        message, folder = str(e), f"{Path(path).parent}{os.sep}"
+        # quotes of the file may have several lines
+        message, folder = " ".join(str(e).splitlines()), f"{Path(path).parent}{os.sep}"
         named = str(path) in message or message.startswith(folder)
-        raise (e if named else UserError(f"{path}: {message}")) from None
+        raise UserError(message if named else f"{path}: {message}") from None
     except Exception as e:
         if isinstance(e, OSError) and e.strerror:
             raise UserError(f"{path}: cannot be read ({e.strerror}){_hint(accepted)}") from None
