@@ -4,6 +4,8 @@ import gc
 import sys
 from collections.abc import Sequence
 
+from vqvae.streams import open_streams
+
 COLLECTION_THRESHOLD = 100_000  # new objects between two collections
 EXIT_INTERRUPTED = 130
 
@@ -15,8 +17,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; the process's own when left out.
 
     Returns:
-        The exit status: 0, 2 after one line ``error: ...`` on stderr, or 130 after Ctrl-C.
+        The exit status: 0, 2 after one line ``error: ...`` on stderr, or 130 after Ctrl-C, SIGTERM or SIGHUP.
     """
+    if argv is None:
+        open_streams()
     try:
         from avatargpt.cli.app import run
 

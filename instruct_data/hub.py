@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from instruct_data.clip import SPLITS, check_split
 from instruct_data.store import FEATURES, ROWS_PER_SHARD, SCHEMAS, Store, replaced_folder, unpack
 from vqvae import arkit, modalities
 from vqvae.errors import UserError
+from vqvae.io.files import real_path
 from vqvae.skeleton import SMPL22
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def export_datasets(
     """
     library()
     opened = store if isinstance(store, Store) else Store.open(store)
-    target = Path(folder).resolve()
+    target = real_path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: is there already; accepted: a new folder")
     rows: dict[str, int] = {}

@@ -17,6 +17,7 @@ from instruct_data import attributes
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_yaml
+from vqvae.io.files import real_path
 from vqvae.strict import Strict
 
 # Prompts: segments of words and of motion codes.
@@ -329,7 +330,7 @@ _packaged = cache(load_task)
 
 def add_folder(path: str | os.PathLike[str]) -> list[str]:
     """Register every ``*.yaml`` of a folder; returns the names of its tasks."""
-    folder = Path(path).resolve()
+    folder = real_path(path)
     if folder in _folders:
         return [n for n, t in _tasks.items() if (folder / f"{n}.yaml").is_file()]
     if not folder.is_dir():

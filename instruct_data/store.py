@@ -29,7 +29,7 @@ from vqvae import arkit, modalities
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io.data_files import read_object
-from vqvae.io.files import parsing
+from vqvae.io.files import parsing, real_path
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -258,7 +258,7 @@ class Store:
 
     @classmethod
     def _write(cls, kind: str, rows: Iterator[dict[str, Any]], path: Path, manifest_fields: dict[str, Any]) -> Store:
-        path = path.resolve()
+        path = real_path(path)
         if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path}: is there already and is no clip store; accepted: a new folder")
         content_kind = manifest_fields.get("modality", kind)

@@ -17,6 +17,9 @@ import sys
 
 if __name__ == "__main__":
     try:
+        from vqvae.streams import open_streams
+
+        open_streams()
         from avatargpt.train.command import main
 
         sys.exit(main(sys.argv[1:]))

@@ -13,6 +13,12 @@ _PACKAGES = ("avatargpt", "instruct_data", "vqvae")
 _CONTROL_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, direction marks, surrogates, line ends
 _HARMLESS_CONTROLS = "\n\t\u200c\u200d"  # the joiners belong to emoji and to Persian
 
+# how the system (also while it loads a library), torch, CUDA, C++ and Python say that there is no memory left
+_NO_MEMORY = (
+    "cannot allocate memory", "can't allocate memory", "failed to map segment from shared object", "out of memory",
+    "bad_alloc", "can't start new thread",
+)  # fmt: skip
+
 # the file that was last opened for reading, for reports of defects
 last_read: Path | None = None
 
@@ -22,6 +28,20 @@ class UserError(ValueError):
 
     The command line prints it as ``error: ...`` and exits with status 2, without a traceback.
     """
+
+
+class WriteError(UserError):
+    """A file that the system did not let be written: the disk is full, the folder has gone, no permission."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the system refused memory: libraries report that by errors of their own, in a few words of theirs."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    return any(isinstance(e, MemoryError) or any(w in str(e).lower() for w in _NO_MEMORY) for e in chain)
 
 
 def printable(text: str) -> str:
@@ -52,13 +72,12 @@ def error_line(error: BaseException) -> tuple[str, int]:
         return "interrupted", 130
     if isinstance(error, UserError):
         return one_line(str(error)), 2
+    if out_of_memory(error):
+        return "out of memory; shorter motions or fewer texts at once need less", 2
     if isinstance(error, OSError):
         reason = error.strerror or str(error) or type(error).__name__
         file = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return one_line(file + reason), 2
-    # torch reports it as a RuntimeError
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return "out of memory; shorter motions or fewer texts at once need less", 2
     # no check foresaw this one
     reason = (str(error).splitlines() or [""])[0][:200]
     file = f"; the last file read was {last_read}" if last_read is not None else ""

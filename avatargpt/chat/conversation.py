@@ -16,7 +16,7 @@ from avatargpt.llm import LanguageModel
 from avatargpt.options import mix
 from avatargpt.planning.types import Planner
 from instruct_data.dialogue.acts import Act
-from vqvae.errors import UserError
+from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
 
 COMMAND = "command"
@@ -33,6 +33,7 @@ class Reply:
     files: tuple[Path, ...] = ()  # that were written
     ok: bool = True  # False when something could not be done; `text` says what and what is accepted
     understood: str = ""  # ``reader``, ``command``, the name of a language model, or empty = not understood
+    unwritten: bool = False  # whether the disk, or a folder on it, took no file
     over: bool = False  # the user wants to leave
     seconds: float = 0.0  # length of the whole timeline after the turn
 
@@ -117,7 +118,7 @@ class Conversation:
             return self._saved(reply)
         except (UserError, OSError, MemoryError) as e:
             self.memory = before
-            return Reply(_mistake(e), ok=False, seconds=self.timeline.seconds)
+            return Reply(_mistake(e), ok=False, unwritten=_is_unwritten(e), seconds=self.timeline.seconds)
         except BaseException:  # an interrupted turn has not happened
             self.memory = before
             raise
@@ -129,7 +130,8 @@ class Conversation:
         try:
             self.store.save(self.memory)
         except (UserError, OSError) as e:
-            return replace(reply, text=f"{reply.text}\nThe session could not be written: {_mistake(e)}", ok=False)
+            text = f"{reply.text}\nThe session could not be written: {_mistake(e)}"
+            return replace(reply, text=text, ok=False, unwritten=True)
         return reply
 
     def _turn(self, text: str) -> Reply:
@@ -163,7 +165,7 @@ class Conversation:
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:
         lines: list[str] = []
         files: list[Path] = []
-        motion, done_acts, ok, before = None, [], True, self.timeline
+        motion, done_acts, ok, unwritten, before = None, [], True, False, self.timeline
         for act in acts:
             try:
                 if act.do in ("undo", "redo"):
@@ -184,16 +186,18 @@ class Conversation:
                 if not done_acts:
                     raise
                 lines.append(f"That far, then: {_mistake(e)}")  # what was done before it stays
-                ok = False
+                ok, unwritten = False, _is_unwritten(e)
                 break
         if self.view and self.timeline.segments and self.timeline is not before:
             try:
                 files.append(sheet(self.timeline, self._scene(text).preview(TURN_PICTURE)))
             except UserError as e:  # the turn itself was done
                 lines.append(f"Not drawn: {_mistake(e)}")
-                ok = False
+                ok, unwritten = False, unwritten or _is_unwritten(e)
         seconds = self.timeline.seconds
-        return Reply("\n".join(lines), tuple(done_acts), motion, tuple(files), ok, understood, seconds=seconds)
+        return Reply(
+            "\n".join(lines), tuple(done_acts), motion, tuple(files), ok, understood, unwritten, seconds=seconds
+        )
 
     def _scene(self, text: str) -> Scene:
         return Scene(
@@ -218,6 +222,10 @@ class Conversation:
         if not count:
             return f"{what} Nothing is there now."
         return f"{what} {count} segment{'' if count == 1 else 's'}, {memory.now.seconds:.1f} s: {memory.now.caption}."
+
+
+def _is_unwritten(error: BaseException) -> bool:
+    return isinstance(error, WriteError | OSError)
 
 
 def _mistake(error: BaseException) -> str:

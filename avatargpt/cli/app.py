@@ -1,15 +1,19 @@
 """The ``avatargpt`` command: finds sub-commands and turns every error into one line and exit status 2."""
 
 import os
+import signal
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from avatargpt.cli.common import fail, say
+from avatargpt.cli.common import Terminated, fail, say
 from vqvae.errors import DEBUG, error_line, one_line
 
 # name -> where its function (or its Typer application, for a group) lives; the order is that of the help page
@@ -67,6 +71,12 @@ class LazyGroup(TyperGroup):
                 parameter.hidden = parameter.param_type_name == "option" and not usual  # type: ignore[attr-defined]
         return self.commands[cmd_name]
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # Typer itself would say nothing
+            raise typer.Abort from None
+
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -110,7 +120,7 @@ def run(argv: list[str]) -> int:
     # threads that wait sleep: the products of a clip are short
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with warnings.catch_warnings():
+        with _ending_signals(), warnings.catch_warnings():
             if not sys.warnoptions:
                 # libraries' notices are not for the users of a command
                 warnings.simplefilter("ignore")
@@ -129,6 +139,33 @@ def run(argv: list[str]) -> int:
     except Exception as e:
         return fail(*error_line(e))
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def _ending_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, unless they are ignored or handled already.
+
+    A second one changes nothing, for a terminal that closes may send several: what there is can be written.
+    """
+    process, numbers = os.getpid(), [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    before: dict[int, Any] = {}
+
+    def end(number: int, _frame: object) -> None:
+        if os.getpid() != process:  # a forked process ends as others do
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread():  # the only one with handlers
+        before = {n: signal.signal(n, end) for n in numbers if n and signal.getsignal(n) is signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _hint(message: str, context: typer.Context | None) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from avatargpt.cli import common
 from avatargpt.cli.common import argument, note, option
 from vqvae.errors import UserError
+from vqvae.io.files import check_output
 
 if TYPE_CHECKING:
     from avatargpt.video.capture import Capture
@@ -69,7 +70,7 @@ def capture(
         check_overlay(overlay)
         common.check_different([*output, overlay])
         common.check_not_source(overlay, (film,))
-        common.check_folder(overlay)
+        check_output(overlay)
     options = common.format_options(output, modality, layout, size)
     model = poses or DEFAULT
     with common.progress("reading the film", quiet) as advance:

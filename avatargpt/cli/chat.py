@@ -40,10 +40,13 @@ def chat(
 ) -> None:
     """Make, change, describe and save motion by talking.
 
-    Reads turns from the terminal, or one per line from standard input: avatargpt chat < turns.txt
+    Reads turns from the terminal, or one per line from standard input: avatargpt chat < turns.txt. The exit status is
+    2 where files of a turn could not be written.
     """
     from avatargpt.chat.conversation import Conversation
 
+    if sys.stdin is None:
+        raise UserError("stdin is closed; accepted turns on it, one a line, or a terminal")
     if outputs is not None and not outputs.is_dir():
         raise UserError(f"--outputs {outputs}: no such folder")
     llm_helper = common.language_model(llm, llm_limits, device, threads)
@@ -51,7 +54,7 @@ def chat(
     talk = Conversation(
         loaded, session, planner or None, outputs=outputs, seed=seed, view=view, llm=llm_helper, tell=warn
     )
-    terminal = sys.stdin.isatty()
+    terminal, unwritten = sys.stdin.isatty(), 0
     with _turns(talk if terminal else None) as turns:
         if terminal and not as_json:
             again = f"Going on with {len(talk.memory.turns)} turns. " if talk.resumed else ""
@@ -60,11 +63,14 @@ def chat(
             if not line.strip() and not terminal:
                 continue
             reply = _reply(talk, line, quiet)
+            unwritten += reply.unwritten
             _print(talk, line, reply, as_json, terminal)
             if view and terminal:
                 _open(reply)
             if reply.over:
                 break
+    if unwritten:
+        raise UserError(f"files of {unwritten} turns could not be written; their replies say why")
 
 
 def _reply(talk: Conversation, line: str, quiet: bool) -> Reply:
@@ -75,6 +81,8 @@ def _reply(talk: Conversation, line: str, quiet: bool) -> Reply:
         with progress("working", quiet) as advance:
             talk.progress = advance
             return talk.say(line)
+    except common.Terminated:
+        raise
     except KeyboardInterrupt:
         return Reply("Stopped; nothing has changed.", ok=False, seconds=talk.timeline.seconds)
 
@@ -82,7 +90,7 @@ def _reply(talk: Conversation, line: str, quiet: bool) -> Reply:
 def _print(talk: Conversation, line: str, reply: Reply, as_json: bool, terminal: bool) -> None:
     if as_json:
         row: dict[str, Any] = {"user": line.strip()[:1000], **reply.to_json(), "timeline": talk.timeline.to_json()}
-        say(json.dumps(row, ensure_ascii=False))
+        say(json.dumps(common.with_uris(row), ensure_ascii=False))
         return
     if not terminal:
         say(f"> {line.strip()[:300]}")
@@ -138,6 +146,8 @@ def _typed() -> Iterator[str]:
         except EOFError:
             say()
             return
+        except common.Terminated:
+            raise
         except KeyboardInterrupt:
             say("\n/quit leaves.")
         except UnicodeDecodeError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ import typer
 
 from avatargpt.options import MAX_SECONDS, MIN_SECONDS, is_text
 from vqvae.errors import UserError, printable
-from vqvae.io.files import read_text
+from vqvae.io.files import read_text, real_path
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
@@ -28,6 +27,10 @@ DRAWN = (SHEET, ".gif", ".mp4")  # pictures and films, which take their time
 Item = TypeVar("Item")
 # Called with (steps done, steps in all).
 Progress = Callable[[int, int], None]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: as Ctrl-C, but it ends a conversation as well."""
 
 
 def say(text: object = "", err: bool = False) -> None:
@@ -47,7 +50,7 @@ def warn(line: object) -> None:
 
 def fail(message: str, status: int = 2) -> int:
     """Print the one line of an error on stderr, and return the exit status."""
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}", err=True)
     return status
 
 
@@ -91,7 +94,19 @@ def tracked(items: Iterable[Item], count: int, label: str, quiet: bool) -> Itera
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    say(json.dumps(value, ensure_ascii=False, indent=2))
+    say(json.dumps(with_uris(value), ensure_ascii=False, indent=2))
+
+
+def with_uris(value: Any) -> Any:
+    """JSON with ``uris`` beside every ``files`` with a name that is not UTF-8, which no text of JSON can hold."""
+    if isinstance(value, list):
+        return [with_uris(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    files = value.get("files")
+    names = [name for name in files if isinstance(name, str)] if isinstance(files, list) else []
+    uris = {} if all(map(is_text, names)) else {"uris": [Path(name).absolute().as_uri() for name in names]}
+    return {**{k: with_uris(v) for k, v in value.items()}, **uris}
 
 
 def print_results(
@@ -112,23 +127,14 @@ def print_results(
 
 def check_different(paths: Sequence[Path]) -> None:
     """Refuse output files that are named twice."""
-    if len({p.resolve() for p in paths}) < len(paths):
+    if len({real_path(p) for p in paths}) < len(paths):
         raise UserError(f"-o {paths[-1]}: the same output file is named twice")
 
 
 def check_not_source(path: Path, sources: Sequence[Path]) -> None:
     """Refuse an output file that is also read."""
-    if any(path.resolve() == source.resolve() for source in sources):
+    if any(real_path(path) == real_path(source) for source in sources):
         raise UserError(f"{path}: input and output are the same file; choose another output")
-
-
-def check_folder(path: Path) -> None:
-    """Refuse a file whose folder cannot be made or written."""
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write {path}: {folder} is not a folder that can be written in")
 
 
 def check_targets(

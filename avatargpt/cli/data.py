@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, check_folder, option, print_json, progress, say
+from avatargpt.cli.common import argument, option, print_json, progress, say
 from vqvae.errors import UserError
-from vqvae.io.files import atomic_write
+from vqvae.io.files import atomic_write, check_place
 
 if TYPE_CHECKING:
     from instruct_data.store import Store
@@ -302,7 +302,7 @@ def finetune(
 
     check_model(model)
     check_new(output)
-    check_folder(output)
+    check_place(output)
     options = FinetuneOptions(lora=lora, steps=steps, minutes=minutes, seed=seed, licence=licence)
     runtime = Runtime.start(threads, device)
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.common import argument, check_folder, option, print_json, say, warn
+from avatargpt.cli.common import argument, option, print_json, say, warn
 from avatargpt.options import FPS
 from vqvae.errors import UserError
+from vqvae.io.files import check_output
 
 if TYPE_CHECKING:
     from avatargpt.evaluation import Suite
@@ -70,9 +71,7 @@ def run(
     if output is not None:
         if output.suffix.lower() != ".json":
             raise UserError(f"-o {output}: results are JSON; accepted a name ending in .json")
-        check_folder(output)
-        if output.is_dir():
-            raise UserError(f"-o {output}: a folder; accepted the name of a file")
+        check_output(output)
     other_system = _other_system(outputs, names, fps)
     without = kind.model is False or (other_system is not None and chosen.kind != "prompt_list")
     if model not in (None, "none") and without:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from avatargpt.cli import common
 from avatargpt.cli.common import argument, option
 from vqvae.errors import UserError
+from vqvae.io.files import check_output
 
 if TYPE_CHECKING:
     from avatargpt.gesture.semantics import Manner
@@ -152,7 +153,7 @@ def align(
     common.check_different(targets)
     for path in targets:
         word_files.check_target(path)
-        common.check_folder(path)
+        check_output(path)
         common.check_not_source(path, [audio, *([] if transcript is None else [Path(transcript.removeprefix("@"))])])
     inspect(audio)
     text, times = ("", None) if transcript is None else transcripts.parse_transcript(transcript)

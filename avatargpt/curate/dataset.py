@@ -28,7 +28,7 @@ from avatargpt.speech.words import Word, Words
 from instruct_data.clip import Clip
 from instruct_data.store import Store, sha256
 from vqvae.errors import UserError
-from vqvae.io.files import scratch_folder
+from vqvae.io.files import check_place, scratch_folder
 
 ABOUT = "dataset.json"
 FORMAT = 1
@@ -42,11 +42,7 @@ def check_target(output: Path) -> None:
     """Raises UserError where something else lies there, or its folder cannot be written."""
     if output.exists() and not (output / ABOUT).is_file():
         raise UserError(f"{output}: is there already and is no data set of films; accepted: a new folder")
-    folder = output.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write {output}: {folder} is not a folder that can be written in")
+    check_place(output)
 
 
 def weights_fingerprint() -> str:

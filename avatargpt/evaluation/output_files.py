@@ -25,7 +25,7 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io import hml263, ms272
 from vqvae.io.data_files import map_array, read_json
-from vqvae.io.files import parsing
+from vqvae.io.files import parsing, real_path
 from vqvae.motion import MAX_FRAMES, Motion, check_fps
 from vqvae.skeleton import SMPL22
 
@@ -90,7 +90,7 @@ def match_files(folder: Path, items: Sequence[Item], names: Path | None = None) 
     ignored: list[Path] = []
     # Sorted, so that of two files with one name the same one is always refused.
     for path in sorted(folder.iterdir()):
-        if path.name in LISTS or (names and path.resolve() == names.resolve()):
+        if path.name in LISTS or (names and real_path(path) == real_path(names)):
             continue
         if path.is_dir() or path.suffix.lower() not in SUFFIXES:
             ignored.append(path)

@@ -16,7 +16,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vqvae.errors import UserError
-from vqvae.io.files import regular_file
+from vqvae.io.files import check_output, regular_file
 
 if TYPE_CHECKING:
     from vqvae.motion import Motion
@@ -87,7 +87,7 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     """Make sure that `path` can be written, with a motion of `modality`, before any work is done for it.
 
     Raises UserError: unknown suffix, one that such a motion cannot be written as or whose extra is not installed, a
-    folder instead of a file, or a folder that cannot be written or made.
+    folder, a pipe or a device instead of a file, or a folder that cannot be written or made.
     """
     path = Path(path)
     if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
@@ -97,15 +97,7 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     form = path.suffix.lower()
     if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
         raise missing_extra(path, form)
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; a file name is needed")
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise UserError(f"cannot write {path}: {folder} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write {path}: no permission to write in {folder}")
+    check_output(path)
     return path
 
 

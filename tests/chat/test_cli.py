@@ -1,7 +1,9 @@
 """``avatargpt chat`` with turns from standard input."""
 
+import errno
 import io
 import json
+import signal
 
 import pytest
 
@@ -46,6 +48,24 @@ def test_a_session_and_pictures(chat, tmp_path):
     assert chat(b"make: a person walks\n", "--session", "s", "--view")[0] == 0
     assert (tmp_path / "s" / "turn.png").read_bytes().startswith(b"\x89PNG")
     assert "a person walks" in chat(b"/list\n", "--session", "s")[1]
+
+
+def test_a_full_disk_is_told_by_the_exit_status(chat, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert chat(b"keep a\n")[0] == 0  # what cannot be done is answered, and no failure
+    monkeypatch.setattr("numpy.savez", full)
+    for turn, options in ((b"", ("--session", "s")), (b"/save a.npz\n", ())):
+        code, out, err = chat(b"make: a person walks\n" + turn, *options)
+        assert code == 2 and "No space left" in out
+        assert err == "error: files of 1 turns could not be written; their replies say why\n"
+
+
+def test_a_signal_ends_the_conversation_and_not_the_turn(chat, monkeypatch):
+    monkeypatch.setattr(FakeModel, "generate", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    code, out, err = chat(b"make: a person walks\n/list\n")
+    assert (code, out, err) == (130, "", "error: interrupted\n")
 
 
 def test_bytes_that_are_no_text_and_endless_lines(chat):

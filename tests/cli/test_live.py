@@ -1,6 +1,7 @@
 """``avatargpt face`` and ``gesture`` while somebody speaks, with tiny untrained networks."""
 
 import json
+import signal
 import socket
 import threading
 import time
@@ -106,6 +107,39 @@ def test_interrupted_while_it_draws_a_live_take_stays(face: Any, tmp_path: Path,
     assert result.code == 130 and result.lines == [str(tmp_path / "a.csv")]
     assert "Ctrl-C leaves that out" in result.err and result.err.endswith(f"{tmp_path / 'a.gif'} left out\n")
     assert [p.name for p in tmp_path.glob("a.*")] == ["a.csv"] and len(export.load(tmp_path / "a.csv")) == 15
+
+
+class Ended:
+    """A stdin on which somebody speaks until the terminal closes, which sends more than one signal."""
+
+    def __init__(self) -> None:
+        self.buffer, self.blocks = self, 0
+
+    def read(self, size: int) -> bytes:
+        self.blocks += 1
+        if self.blocks > 20:
+            signal.raise_signal(signal.SIGHUP)
+            raise AssertionError("the signal ended nothing")
+        return b"\1\0" * 800
+
+
+@pytest.mark.parametrize("command", ["face", "gesture"])
+def test_a_terminal_that_closes_ends_a_live_take_as_ctrl_c_does(
+    cli, words: None, avatar_weights: Path, tmp_path: Path, monkeypatch, command: str
+) -> None:
+    def again(*args: Any, **more: Any) -> Any:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.raise_signal(number)
+        return save(*args, **more)
+
+    save, hangup = export.save, signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as `nohup` does not leave it
+    monkeypatch.setattr(export, "save", again)
+    monkeypatch.setattr("sys.stdin", Ended())
+    before = signal.getsignal(signal.SIGTERM)
+    result = cli(command, "-", "--rate", 16_000, "-o", tmp_path / "a.npz", "--model", avatar_weights)
+    assert result.code == 0 and result.lines == [str(tmp_path / "a.npz")], result.err
+    assert "stopped" in result.err.splitlines() and len(export.load(tmp_path / "a.npz")) > 10
+    assert signal.getsignal(signal.SIGTERM) == before and signal.signal(signal.SIGHUP, hangup) == signal.SIG_DFL
 
 
 class Talking:

@@ -2,8 +2,13 @@
 
 import ast
 import json
+import os
+import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 
@@ -11,7 +16,9 @@ import avatargpt.cli
 from avatargpt import export, resources
 from avatargpt.__main__ import main
 from avatargpt.train.command import main as train
-from vqvae.errors import DEBUG, UserError, printable
+from vqvae.errors import DEBUG, UserError, error_line, printable
+from vqvae.io.files import parsing
+from vqvae.motion import Motion
 
 OWNED = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
 
@@ -87,6 +94,57 @@ def test_an_interrupt_while_the_command_is_imported_is_no_traceback(monkeypatch:
     monkeypatch.delitem(sys.modules, "avatargpt.cli.app", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
     assert main(["--version"]) == 130
+
+
+def test_a_signal_ends_a_command_in_one_line(cli, fake, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(fake, "generate", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    result = cli("generate", "walk", "-o", tmp_path / "a.npz")
+    assert result.code == 130 and result.err == "read as: walk\nerror: interrupted\n" and not list(tmp_path.iterdir())
+
+
+def test_streams_that_are_closed_or_full(clip, tmp_path) -> None:
+    """An error goes nowhere rather than into stdout or a file; what is written is written all the same."""
+    python, root = shlex.quote(sys.executable), Path(avatargpt.cli.__file__).parents[2]
+
+    def run(command: str) -> tuple[int, str, str]:
+        line = f"{python} -m avatargpt {command}"
+        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)},
+                              capture_output=True, text=True)  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    assert run("export none.npz a.npz 2>&-") == (2, "", "") == run("export none.npz a.npz 2>/dev/full")
+    assert run("export clip.npz a.npz <&- >&- 2>&-") == (0, "", "") and len(Motion.load(tmp_path / "a.npz")) == 40
+    code, _, err = run("chat <&-")
+    assert code == 2 and err == "error: stdin is closed; accepted turns on it, one a line, or a terminal\n"
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("std::bad_alloc"), RuntimeError("can't start new thread"), OSError(12, "Cannot allocate memory"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"), RuntimeError("CUDA out of memory. Tried"),
+])  # fmt: skip
+def test_missing_memory_is_no_defect(error: Exception, tmp_path: Path) -> None:
+    assert error_line(error)[0].startswith("out of memory")
+    wrapped = ValueError("it failed")
+    wrapped.__cause__ = error
+    assert error_line(wrapped)[0].startswith("out of memory")
+    with pytest.raises(UserError, match=r"cannot be read \(out of memory\)"), parsing("a.bin", "a model"):
+        raise error
+
+
+def test_names_that_are_not_utf8_can_be_used(cli, clip, tmp_path) -> None:
+    name = tmp_path / "b\udcff.npz"
+    (row,) = json.loads(cli("export", clip, name, "--json").out)["results"]
+    assert name.is_file() and os.fsdecode(unquote_to_bytes(urlsplit(row["uris"][0]).path)) == str(name)
+    (row,) = json.loads(cli("export", clip, tmp_path / "c.npz", "--json").out)["results"]
+    assert "uris" not in row
+
+
+def test_links_in_a_circle_are_no_defect(cli, clip, tmp_path) -> None:
+    (tmp_path / "x.npz").symlink_to("y.npz")
+    (tmp_path / "y.npz").symlink_to("x.npz")
+    loop, out = tmp_path / "x.npz", tmp_path / "o.npz"
+    for argv in ((clip, loop), (loop, out), (clip, loop / "o.npz")):
+        cli("export", *argv).refused("x.npz", "links")
 
 
 def test_configurations_are_found_in_a_checkout_and_in_a_wheel(tmp_path, monkeypatch):

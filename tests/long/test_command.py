@@ -1,6 +1,7 @@
 """``avatargpt long`` in this process, with the small model behind it."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -98,21 +99,22 @@ def test_a_plan_that_is_too_much(run, tmp_path: Path, steps: list[str], said: st
     assert status == 2 and said in err and len(err.splitlines()) == 1
 
 
-def interrupting(planner: ListPlanner, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def interrupting(planner: ListPlanner, monkeypatch: pytest.MonkeyPatch, at: int, by: int = signal.SIGINT) -> None:
     ask = planner.next_activity
 
     def asked(*args: object, **more: object) -> object:
         if len(planner.asked) == at:
-            raise KeyboardInterrupt
+            signal.raise_signal(by)
         return ask(*args, **more)
 
     monkeypatch.setattr(planner, "next_activity", asked)
 
 
-def test_interrupted_from_the_keyboard_it_writes_what_there_is(
-    run, planner: ListPlanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_writes_what_there_is(
+    run, planner: ListPlanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: int
 ) -> None:
-    interrupting(planner, monkeypatch, 3)
+    interrupting(planner, monkeypatch, 3, by)
     status, out, err = run(SCENE, "--seconds", 300, "--best-of", 1, "-o", tmp_path / "o.npz", "-o", tmp_path / "o.glb")
     assert status == 130 and "interrupted" in err and str(tmp_path / "o.npz") in out
     motion = Motion.load(tmp_path / "o.npz")

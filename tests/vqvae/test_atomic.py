@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from vqvae.io.files import MARK, atomic_write
+from vqvae.errors import UserError
+from vqvae.io.files import MARK, atomic_write, check_output
 
 SIZE = 200_000  # bytes of one value each, so that a torn file shows
 IMPORTS = "import sys, time\nfrom pathlib import Path\nfrom vqvae.io.files import atomic_write\n"
@@ -103,7 +104,7 @@ def test_a_full_disk_is_told_in_one_line_whatever_library_writes(tmp_path: Path)
     process = _started(FULL, tmp_path)
     lines = process.communicate(timeout=120)[0].splitlines()
     names = ("a.pt", "b.npz", "c.safetensors", "d.txt", "e.safetensors")
-    assert lines == [f"UserError cannot write {tmp_path / name}: File too large" for name in names]
+    assert lines == [f"WriteError cannot write {tmp_path / name}: File too large" for name in names]
     assert not [*tmp_path.iterdir()]
 
 
@@ -133,3 +134,26 @@ def test_who_may_read_a_file_is_the_umasks_choice(tmp_path: Path, umask: int, mo
     finally:
         os.umask(before)
     assert [p.stat().st_mode & 0o777 for p in paths] == [mode] * 2
+
+
+def test_a_link_stays_and_the_file_behind_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, target in (("a.txt", "there/a.txt"), ("b.txt", "a.txt"), ("folder", "there")):
+        (tmp_path / name).symlink_to(target)
+    for name in ("b.txt", "a.txt", "folder/a.txt"):  # the first time there is no such file
+        assert atomic_write(tmp_path / name, lambda p: p.write_text(p.suffix)) == tmp_path / name
+    assert (tmp_path / "b.txt").is_symlink() and (tmp_path / "a.txt").is_symlink()
+    assert [p.name for p in (tmp_path / "there").iterdir()] == ["a.txt"]
+
+
+def test_what_is_no_file_is_not_written_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "null.txt").symlink_to("/dev/null")
+    for name, message in (("pipe.txt", "a pipe or a device"), ("null.txt", "a pipe or a device"), ("a", "links"),
+                          ("a/c.txt", "links"), (".", "is a folder")):  # fmt: skip
+        for write in (lambda path: atomic_write(path, lambda p: p.write_text("x")), check_output):
+            with pytest.raises(UserError, match=message):
+                write(tmp_path / name)
+    assert (tmp_path / "pipe.txt").is_fifo() and (tmp_path / "null.txt").is_symlink()

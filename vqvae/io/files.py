@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vqvae import errors
-from vqvae.errors import UserError
+from vqvae.errors import UserError, WriteError
 
 if sys.platform == "win32":
     fcntl = None
@@ -105,6 +105,8 @@ def parsing(path: str | os.PathLike[str], kind: str, accepted: str = "") -> Iter
         named = str(path) in message or message.startswith(folder)
         raise UserError(message if named else f"{path}: {message}") from None
     except Exception as e:
+        if errors.out_of_memory(e):  # no fault of what is in the file
+            raise UserError(f"{path}: cannot be read (out of memory)") from None
         if isinstance(e, OSError) and e.strerror:
             raise UserError(f"{path}: cannot be read ({e.strerror}){_hint(accepted)}") from None
         raise UserError(f"{path}: not {kind} ({reason(e)}){_hint(accepted)}") from None
@@ -116,14 +118,14 @@ def parsing(path: str | os.PathLike[str], kind: str, accepted: str = "") -> Iter
 
 def reason(error: BaseException) -> str:
     """One line of an exception's message."""
+    if errors.out_of_memory(error):
+        return "larger than the memory"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, KeyError):
         return f"no {str(error)[:MAX_REASON]}"
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    if isinstance(error, MemoryError):
-        return "larger than the memory"
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[0].strip()[:MAX_REASON] if lines else type(error).__name__
 
@@ -133,24 +135,66 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatargpt"
 
 
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """The absolute path without links, as far as they lead anywhere: links in a circle stay."""
+    return Path(os.path.realpath(path))
+
+
+def output_file(path: str | os.PathLike[str]) -> Path:
+    """The file that is written under a name: what it leads to where it is a link, there or not.
+
+    Raises:
+        UserError: a folder, a pipe, a device, links in a circle, or no name of a file.
+    """
+    try:
+        target = real_path(path)
+        mode = target.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return target
+    except (OSError, ValueError) as e:  # ValueError: a NUL in the name
+        raise UserError(f"cannot write {path}: {reason(e)}") from None
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{path}: is a folder; a file name is needed")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: not a regular file (a pipe or a device); accepted: a file, also through a link")
+    return target
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Raises UserError where the folder of a new file or folder can neither be written nor made."""
+    folder = real_path(path).parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write {path}: no permission to write in {folder}")
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Raises UserError where `atomic_write` of this file would fail, before any work is done for it."""
+    check_place(output_file(path))
+
+
 def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
-    """Call ``write(temporary path in the same folder)``, then rename that file to `path`.
+    """Call ``write(temporary path in the same folder)``, then rename that file to `path`, or to what it links to.
 
     Any number of threads and processes, on any number of machines, may write one path: each has its own temporary
     file, and readers see one of the complete files. A failure leaves nothing behind; temporaries of dead processes are
     removed by the next writer. The temporary name keeps the suffix, in lower case. The mode follows the umask.
 
     Raises:
-        UserError: the folder is missing or cannot be written, or the disk is full.
+        WriteError: the folder is missing or cannot be written, or the disk is full.
+        UserError: as `output_file`.
     """
-    path = Path(path)
+    name, path = Path(path), output_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # temporaries of dead processes are removed by whoever writes next
         sweep(path.parent)
         handle, temporary = _temporary(path)
     except OSError as e:
-        raise UserError(f"cannot write {path}: {e.strerror or e}") from None
+        raise WriteError(f"cannot write {name}: {e.strerror or e}") from None
     try:
         mode = os.fstat(handle).st_mode  # as the umask has it, which cannot be read without being changed
         if fcntl is None:
@@ -168,13 +212,13 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) 
             temporary.chmod(mode)
         os.replace(temporary, path)
     except OSError as e:
-        raise UserError(f"cannot write {path}: {e.strerror or e}") from None
+        raise WriteError(f"cannot write {name}: {e.strerror or e}") from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         if fcntl is not None:
             os.close(handle)
-    return path
+    return name
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
@@ -270,7 +314,7 @@ def scratch_folder(folder: Path, stem: str) -> Iterator[Path]:
             raise_disk_error(temporary / "probe", e)
             raise
     except OSError as e:
-        raise UserError(f"cannot write {folder}: {e.strerror or e}") from None
+        raise WriteError(f"cannot write {folder}: {e.strerror or e}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if handle is not None:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.files import parsing, read_bytes
+from vqvae.io.files import parsing, read_bytes, real_path
 from vqvae.motion import MAX_FRAMES
 
 if TYPE_CHECKING:
@@ -269,9 +269,9 @@ def _bytes_at(buffer: Buffer, path: Path) -> bytes:
         except binascii.Error as e:
             raise UserError(f"a data: URI that is no base64 ({e})") from None
     name = unquote(uri)
-    folder = path.parent.resolve()
+    folder = real_path(path.parent)
     # only files below the .gltf's own folder: names may contain .. or links
-    place = (folder / name).resolve() if "\0" not in name else folder
+    place = real_path(folder / name) if "\0" not in name else folder
     outside = _SCHEME.match(name) or "\\" in name or name.startswith("/") or not place.is_relative_to(folder)
     if outside or place == folder:
         raise UserError(f"buffer {name[:80]!r}; accepted files in the folder of the .gltf, and data: URIs")
