@@ -343,7 +343,7 @@ class KindTable:
         rows = [[[p.task, list(p.steps), sorted(p.at)] for p in parts] for parts in self.parts]
         text = json.dumps([self.names, rows, self.persons, self.words], separators=(",", ":"), ensure_ascii=False)
         return {
-            "kinds": xz(text.encode(), 9), "kind_keys": rounded(self.keys)[0], "kind_tasks": rounded(self.vectors)[0],
+            "kinds": xz(text.encode(), 9), "kind_keys": _packed(self.keys), "kind_tasks": _packed(self.vectors),
             "keys_per_kind": np.bincount(self.key_kind, minlength=len(self.names)).astype(np.uint8),
         }  # fmt: skip
 
@@ -364,10 +364,23 @@ class KindTable:
         return cls(names, parts, [_pair(p) for p in persons], keys, which, vectors, [str(w) for w in words])
 
 
+def _packed(vectors: np.ndarray) -> np.ndarray:
+    """Unit vectors in 6 bits a component: cosines stay within 0.01."""
+    import torch
+
+    from vqvae.io.tensors import packed6
+
+    return packed6(torch.from_numpy(vectors))[0].numpy()
+
+
 def _units(rows: np.ndarray) -> np.ndarray:
-    if rows.ndim != 2 or rows.dtype != np.int8:
+    if rows.ndim != 2 or rows.dtype != np.uint8 or rows.shape[1] % 3:
         raise ValueError(f"vectors {rows.shape} of {rows.dtype}")
-    return unit(rows.astype(np.float32))
+    import torch
+
+    from vqvae.io.tensors import unpacked6
+
+    return unit(unpacked6(torch.from_numpy(rows)).numpy())
 
 
 def _pair(pair: Any) -> tuple[str, str]:

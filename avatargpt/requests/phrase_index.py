@@ -405,7 +405,7 @@ class PhraseIndex:
         }  # fmt: skip
         if self.classifier is not None:
             self.classifier.save(folder)
-        return vector_index.write_file(Path(folder) / FILE, about, data, vector_index.plain)
+        return vector_index.write_file(Path(folder) / FILE, about, data)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> PhraseIndex | None:

@@ -112,11 +112,6 @@ MAX_TEXT = 16 << 20
 MAX_NUMBERS = 64 << 20
 
 
-def plain(content: bytes) -> np.ndarray:
-    """(bytes,) uint8 as they are: quickest to read."""
-    return np.frombuffer(content, np.uint8)
-
-
 def deflated(content: bytes) -> np.ndarray:
     """(bytes,) uint8: quick to unpack."""
     return np.frombuffer(zlib.compress(content, 9), np.uint8)

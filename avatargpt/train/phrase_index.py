@@ -73,7 +73,6 @@ CLIP_CLASSES = {
 PERFORMED_BY = {"stand_idle": ("a person holds a relaxed standing pose", [15, 17, 20, 22, 25])}
 
 
-
 def _class_of(clip: ClipCodes, bank: CaptionBank) -> tuple[str, str]:
     """The bank's key (may be empty) and style of a clip."""
     return bank.action_key(clip.action, clip.captions), bank_style(clip.style) if clip.action else "normal"
@@ -85,10 +84,10 @@ def _own_words(clip: ClipCodes) -> list[str]:
 
 
 def known_captions(
-    clips: Sequence[ClipCodes], bank: CaptionBank, rates: Mapping[str, float] | None = None
+    clips: Sequence[ClipCodes], bank: CaptionBank, grounder: SentenceGrounder, rates: Mapping[str, float] | None = None
 ) -> dict[str, dict[str, str]]:
     """Action key -> style ("" = plain) -> a caption that the training clips of that class carry, see `_usual`; without
-    pass rates the plain one is the shortest of the common ones.
+    pass rates the plain one is the shortest of the common ones, a styled one that which states the style best.
     """
     counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     named = {bank.action_key(c.action) for c in clips if c.action}
@@ -101,7 +100,7 @@ def known_captions(
                 counts[key][style][caption.lower().rstrip(".")] += 1
     out: dict[str, dict[str, str]] = {}
     for key, styles in counts.items():
-        best = {s: _usual(c, rates) for s, c in styles.items()}
+        best = {s: _usual(c, rates) for s, c in styles.items()} | ({} if rates else _distinct(styles, grounder))
         # Without a neutral clip, the style with the most clips stands for the action.
         commonest = "normal" if "normal" in best else max(styles, key=lambda s: sum(styles[s].values()))
         plain = best[commonest] if rates else min(_common(styles[commonest], None)[0], key=lambda t: (len(t), t))
@@ -154,6 +153,19 @@ def _usual(counts: Counter[str], rates: Mapping[str, float] | None = None) -> st
     return min(zip(*_common(counts, rates), strict=True), key=lambda t: (-t[1], -counts[t[0]], len(t[0]), t[0]))[0]
 
 
+def _distinct(styles: Mapping[str, Counter[str]], grounder: SentenceGrounder) -> dict[str, str]:
+    """Style -> of its common captions that which is nearest to the mean of its captions, and far from other styles'."""
+    means = np.stack([np.average(grounder.sentence(list(c)), 0, list(c.values())) for c in styles.values()])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    out = {}
+    for n, (style, counts) in enumerate(styles.items()):
+        if style != "normal" and len(styles) > 1:
+            common = sorted(_common(counts, None)[0])
+            cosines = grounder.sentence(common) @ means.T
+            out[style] = common[int((cosines[:, n] - np.delete(cosines, n, 1).max(1)).argmax())]
+    return out
+
+
 def _nearest(
     requests: Mapping[str, Counter[str]], vectors: Mapping[str, np.ndarray], grounder: SentenceGrounder,
     rates: Mapping[str, float] | None,
@@ -181,7 +193,7 @@ def make_phrase_index(
     """Phrasings of every action of the clips, with the captions that they stand for. `rates`: share of a model's
     answers to each caption that passed (self-training), which captions are chosen by.
     """
-    captions = known_captions([c for c in clips if c.source not in MADE_UP], bank, rates)
+    captions = known_captions([c for c in clips if c.source not in MADE_UP], bank, grounder, rates)
     rows: dict[str, tuple[dict[str, str], str, str]] = {}  # phrasing -> captions by style, action, side
 
     def add(phrase: str, key: str, style: str = "") -> None:

@@ -15,9 +15,17 @@ from avatargpt.kinematics.measures import SIZE
 from avatargpt.metrics.checks import CaptionChecks, manners
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE, lessons, pass_rates, usual
-from avatargpt.train.phrase_index import PERFORMED_BY, _nearest, _usual, keyframed_captions, with_performed
+from avatargpt.train.phrase_index import (
+    PERFORMED_BY,
+    _distinct,
+    _nearest,
+    _usual,
+    keyframed_captions,
+    with_performed,
+)  # fmt: skip
 from avatargpt.train.self_training import SelfTraining, exercises
 from instruct_data.store import ClipCodes, Store
+from tests.factories import CountingGrounder
 from tests.train.conftest import CPU, Mini
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -177,6 +185,18 @@ def test_requests_go_to_near_captions_that_are_performed() -> None:
     assert nearest["one hand up"] == "he raises one hand" and nearest["both hands up"] == "he raises both hands"
     assert nearest["hands up"] == "he raises both hands"  # as near as the other, and performed better
     assert _nearest({}, {}, Encoder(), rates) == {}  # type: ignore[arg-type]
+
+
+def test_a_styled_caption_states_its_style() -> None:
+    styles = {
+        "normal": Counter({"he walks": 9}),
+        "elderly": Counter({"he walks with caution": 9, "an elderly man walks": 8, "an elderly woman walks": 8}),
+        "fearful": Counter({"he walks with caution and fear": 9, "he walks in fear": 9}),
+    }
+    grounder: Any = CountingGrounder("walks caution elderly fear cane", 0.1)
+    expected = {"elderly": "an elderly man walks", "fearful": "he walks with caution and fear"}
+    assert _distinct(styles, grounder) == expected
+    assert _distinct({"elderly": styles["elderly"]}, grounder) == {}
 
 
 def test_requests_never_lead_to_unusual_clips() -> None:
