@@ -1,11 +1,9 @@
 """Any humanoid rig -> our 22 joints: exactly where the skeleton is ours, by joint name and rest pose elsewhere.
 
 For a foreign skeleton every joint of ours takes the world rotation of its counterpart, G_ours = A G_file C: A turns the
-file's axes to ours (Y up), and the constant C turns our T-pose bone onto the file's rest bone, which removes an A-pose
-or splayed legs at rest. Where the file's zero pose is no pose at all (bones along one axis of their joints, as in the
-Bandai-Namco files), C follows from how the bones attach and about which axis limbs bend. The root follows the middle of
-the hips, scaled by the length of the legs, which settles the file's unit as well; where the floor is known, the root is
-raised or lowered by the difference of ankle heights.
+file's axes to ours (Y up), and the constant C turns our T-pose onto the file's rest, by the evidence of `vqvae.rest`.
+The root follows the middle of the hips, scaled by the length of the legs, which settles the file's unit as well; where
+the floor is known, the root is raised or lowered by the difference of ankle heights.
 
 Fingers are found by name. A hand at rest is known by its knuckles: the direction from the wrist to the middle finger's
 and from the little finger's to the index finger's give its axes, whatever the arm does. Every finger bone has a
@@ -22,13 +20,12 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
+from vqvae.posture import check_human
+from vqvae.rest import rest_of
 from vqvae.rig import Rig, joint_map, side_and_core, world
 from vqvae.skeleton import FINGER_NAMES, FINGERS, SMPL22, SMPL52, finger_ends
 
-# Bones whose rest direction is compared: joint, child.
-_BONES = {"hip": "knee", "knee": "ankle", "ankle": "foot", "shoulder": "elbow", "elbow": "wrist"}
 STANDING = 0.07  # metres from the floor to our ankle where a foot is flat on it, as recorded bodies have it
-ALIKE = 0.9998  # cosine between a foot and ours that is turned like its shin
 HALF = len(FINGER_NAMES) // 2  # finger joints of a hand, the left one's first
 _NUMBERED = re.compile(r"^(?:hand|f|finger)?(thumb|index|middle|mid|ring|pinky|pinkie|little)(?:finger)?0?(\d)$")
 _BIPED = re.compile(r"^finger([0-4])([12]?)$")
@@ -69,118 +66,6 @@ def _ours(rig: Rig) -> Motion | None:
     return Motion(body, root, rig.fps, "gesture", fingers=fingers)
 
 
-def _unit(v: np.ndarray) -> np.ndarray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
-
-
-def _top(points: np.ndarray, at: dict[str, int]) -> np.ndarray:
-    """Head, or what is highest where there is none: (..., J, 3) -> (..., 3)."""
-    name = next((n for n in ("head", "neck") if n in at), None)
-    if name is not None:
-        return np.asarray(points[..., at[name], :])
-    return np.asarray((points[..., at["l_shoulder"], :] + points[..., at["r_shoulder"], :]) / 2)
-
-
-def _body_axes(rest_joints: np.ndarray, at: dict[str, int]) -> np.ndarray | None:
-    """(3, 3): our axes (left, up, forward) in the file's, snapped to its axes unless the rest pose faces between two of
-    them; None if it is not upright."""
-    place = {name: rest_joints[j] for name, j in at.items()}
-    left = _unit(place["l_hip"] - place["r_hip"] + place["l_shoulder"] - place["r_shoulder"])
-    up = _unit(place["spine3"] + _top(rest_joints, at) - place["l_knee"] - place["r_knee"])
-    axes = np.zeros((3, 3))
-    for k, v in ((1, up), (0, left)):
-        i = int(np.abs(v).argmax())
-        if abs(v[i]) >= 0.8:
-            axes[i, k] = np.sign(v[i])
-        elif k == 0 and abs(v @ axes[:, 1]) < 0.2:
-            axes[:, 0] = _unit(v - axes[:, 1] * (v @ axes[:, 1]))
-        else:
-            return None
-    axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
-    return axes if abs(np.linalg.det(axes) - 1) < 1e-6 else None
-
-
-def _standing(rest_joints: np.ndarray, at: dict[str, int], axes: np.ndarray) -> dict[str, np.ndarray] | None:
-    """C of every mapped joint (3, 3) from a rest pose that is a T- or A-pose; None if it is neither."""
-    out = {name: axes for name in at}
-    for side in "lr":
-        for joint, child in _BONES.items():
-            name, end = f"{side}_{joint}", f"{side}_{child}"
-            if end not in at:
-                if joint == "elbow":
-                    out[name] = out[f"{side}_shoulder"]
-                continue
-            theirs = _unit(rest_joints[at[end]] - rest_joints[at[name]])
-            ours = axes @ _unit(SMPL22.offsets[SMPL22.index(end)])
-            angle = np.degrees(np.arccos(np.clip(theirs @ ours, -1, 1)))
-            if angle > 110:
-                return None
-            # Feet stand flat in any rest pose, unless they are ours on a shin that is turned at rest; only where they
-            # lie in the bone's joints do they differ.
-            if joint != "ankle" or angle > 50:
-                out[name] = rot.to_matrix(rot.between(ours, theirs)) @ axes
-            elif theirs @ (out[f"{side}_knee"] @ _unit(SMPL22.offsets[SMPL22.index(end)])) > ALIKE:
-                out[name] = out[f"{side}_knee"]
-        out[f"{side}_wrist"] = out[f"{side}_elbow"]
-    return out
-
-
-def _oriented(rig: Rig, rest_joints: np.ndarray, at: dict[str, int]) -> dict[str, np.ndarray]:
-    """C of every mapped joint for skeletons whose bones lie along an axis of their joints, so that zero is no pose."""
-    if not {"l_wrist", "r_wrist"} <= at.keys() or not {"neck", "head"} & at.keys() or at["spine3"] == at["pelvis"]:
-        raise UserError("the rest pose is no T-pose or A-pose, and spine, neck or wrists to tell it by are missing")
-    # The torso follows from where hips, spine, collars and neck attach, a limb from the direction of its bone and the
-    # hinge about which knee or elbow bends in the clip. Collars follow the chest.
-    ends = ("collar" if {"l_collar", "r_collar"} <= at.keys() else "shoulder", "neck" if "neck" in at else "head")
-    place = {name: rest_joints[j] for name, j in at.items()}
-    up, left = np.array([0.0, 1, 0]), np.array([1.0, 0, 0])
-    pelvis = frame_turn(place["spine3"] - place["pelvis"], place["l_hip"] - place["r_hip"], up, left)
-    side_to_side = place[f"l_{ends[0]}"] - place[f"r_{ends[0]}"]
-    chest = frame_turn(place[ends[1]] - place["spine3"], side_to_side, up, left)
-    out = {name: chest for name in at if not name.endswith("collar")} | {"pelvis": pelvis}
-    for side, sign in (("l", 1.0), ("r", -1.0)):
-        for joints, hinge in (
-            (("hip", "knee", "ankle", "foot"), np.array([1.0, 0, 0])),
-            (("shoulder", "elbow", "wrist"), np.array([0.0, -sign, 0])),
-        ):
-            names = [f"{side}_{j}" for j in joints if f"{side}_{j}" in at]
-            bones = [_unit(place[b] - place[a]) for a, b in zip(names, names[1:], strict=False)]
-            turns = rot.to_axis_angle(rig.rotations[:, at[names[1]]]).mean(0)
-            turns -= bones[1] * (turns @ bones[1])
-            if bones[0] @ bones[1] < 0.94 or np.linalg.norm(turns) < np.radians(3):
-                raise UserError(
-                    f"the rest pose is no T-pose or A-pose and {names[1]} does not tell how the limb is "
-                    "turned (it must be straight at rest and bend in the clip); accepted a T-pose or A-pose at rest"
-                )
-            for name, end, bone in zip(names, names[1:], bones, strict=False):
-                out[name] = frame_turn(bone, turns, _unit(SMPL22.offsets[SMPL22.index(end)]), hinge)
-        out[f"{side}_wrist"] = out[f"{side}_elbow"]
-    return out
-
-
-def frame_turn(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_second: np.ndarray) -> np.ndarray:
-    """The rotation (3, 3) taking direction `ours` to `theirs` and `our_second` as near as possible to `second`."""
-
-    def basis(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        a = _unit(a)
-        b = _unit(b - a * (a @ b))
-        return np.stack([a, b, np.cross(a, b)], -1)
-
-    out: np.ndarray = basis(theirs, second) @ basis(ours, our_second).T
-    return out
-
-
-def _turned_up(up: np.ndarray, above: np.ndarray | None) -> np.ndarray:
-    """The file's vertical axis (3,), from the rest pose's `up` (3,) and the joint above the pelvis (T, 3, 3)."""
-    if above is None:
-        return up
-    turned = above @ up
-    k = int(np.abs(turned[0]).argmax())
-    if np.ptp(turned, axis=0).max() > 1e-3 or abs(turned[0, k]) < 0.9:
-        return up
-    return np.sign(turned[0, k]) * np.eye(3)[k]
-
-
 def _hands(rig: Rig, at: dict[str, int], rest_joints: np.ndarray) -> dict[str, np.ndarray]:
     """C of the wrists and of all finger joints; none where the rig has no fingers."""
     fingers = finger_map(rig.names)
@@ -206,25 +91,14 @@ def _hands(rig: Rig, at: dict[str, int], rest_joints: np.ndarray) -> dict[str, n
 
 def _by_names(rig: Rig, hands: bool) -> Motion:
     at = joint_map(rig)
-    rest_joints = np.array(rig.offsets, np.float64)
-    for j in range(1, len(rig.names)):
-        rest_joints[j] += rest_joints[rig.parents[j]]
-    scale = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / leg_length(rest_joints, at)
+    rest_joints = rig.rest_joints
     pos, glob = world(rig)
-    axes = _body_axes(rest_joints, at)
-    standing = None if axes is None else _standing(rest_joints, at, axes)
-    if axes is None or standing is None:
-        # the clip itself must tell which way is up
-        body = _top(pos, at) - (pos[:, at["l_ankle"]] + pos[:, at["r_ankle"]]) / 2
-        up = np.array([0.0, 0, 1] if body[:, 2].mean() > 2 * abs(body[:, 1].mean()) else [0.0, 1, 0])
-        corrections = _oriented(rig, rest_joints, at)
-    else:
-        above = rig.parents[at["pelvis"]]
-        up, corrections = _turned_up(axes[:, 1], None if above < 0 else glob[:, above]), standing
+    check_human(at, rest_joints, pos, rig.bound)
+    scale = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / leg_length(rest_joints, at)
+    rest = rest_of(rig, at, rest_joints, pos, glob)
     # a format that states its up axis is believed
-    up = up if rig.up is None else rig.up
-    if hands:
-        corrections = corrections | _hands(rig, at, rest_joints)
+    up = rest.up if rig.up is None else rig.up
+    corrections = rest.turns | (_hands(rig, at, rest_joints) if hands else {})
     upright = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
     # G_ours = A G_file C, see the module
     target = {n: upright @ glob[:, at[n]] @ c for n, c in corrections.items() if n in at}
@@ -248,17 +122,16 @@ def _by_names(rig: Rig, hands: bool) -> Motion:
     middle = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 @ upright.T * scale
     ours = (SMPL22.offsets[1] + SMPL22.offsets[2]) / 2
     root = middle - rot.rotate(quats["pelvis"], ours)
-    if rig.floor is not None and axes is not None:  # feet are not as high as legs are long
-        ankle = float((rest_joints[at["l_ankle"]] + rest_joints[at["r_ankle"]]) @ axes[:, 1]) / 2 - rig.floor
-        root = root + np.array([0.0, STANDING - ankle * scale, 0.0])
+    if rig.floor is not None:  # feet are not as high as legs are long
+        root = root + np.array([0.0, STANDING - (rest.ankle - rig.floor) * scale, 0.0])
     if not hands:
-        return Motion(local, root, rig.fps)
+        return Motion(local, root, rig.fps, notes=rest.notes)
     fingers = None
     if FINGER_NAMES[0] in quats:
         turned = np.stack([quats[n] for n in FINGER_NAMES], 1)
         both = (("l_wrist", turned[:, :HALF]), ("r_wrist", turned[:, HALF:]))
         fingers = np.concatenate([below_wrist(quats[wrist], hand) for wrist, hand in both], 1)
-    return Motion(local, root, rig.fps, "gesture", fingers=fingers)
+    return Motion(local, root, rig.fps, "gesture", notes=rest.notes, fingers=fingers)
 
 
 def leg_length(rest_joints: np.ndarray, at: dict[str, int]) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -50,6 +51,8 @@ class Rig:
         translations: (T, J, 3) local positions relative to the parent (the rest offset where nothing moves).
         up: (3,) which way is up in the world, or None: it follows from the rest pose and the movement.
         floor: height of the floor in the rest pose along `up`, the file's unit; None: not known.
+        bound: the rest pose is the one in which a mesh is bound, or the format demands a T-pose.
+        tips: where the bones of joints without children end, (3,) in the joint's axes.
     """
 
     names: tuple[str, ...]
@@ -60,6 +63,16 @@ class Rig:
     fps: float
     up: np.ndarray | None = None
     floor: float | None = None
+    bound: bool = False
+    tips: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+    @cached_property
+    def rest_joints(self) -> np.ndarray:
+        """(J, 3) places at rest, the root's offset from the origin included."""
+        out = np.array(self.offsets, np.float64)
+        for j in range(1, len(self.names)):
+            out[j] += out[self.parents[j]]
+        return out
 
 
 def side_and_core(name: str) -> tuple[str, str]:
@@ -180,9 +193,7 @@ def _meeting(rig: Rig, a: int, b: int, named: int = -1) -> int:
 def _near_hips(rig: Rig, mapped: dict[str, int], spine: list[int]) -> int:
     """The pelvis, or where legs and spine hang side by side on a joint far from the hips, as on the origin, the joint
     of the spine that is nearest to them."""
-    rest_joints = np.array(rig.offsets, np.float64)
-    for j in range(1, len(rig.names)):
-        rest_joints[j] += rest_joints[rig.parents[j]]
+    rest_joints = rig.rest_joints
     hips = (rest_joints[mapped["l_hip"]] + rest_joints[mapped["r_hip"]]) / 2
     away = np.linalg.norm(rest_joints - hips, axis=1)
     leg = float(np.linalg.norm(rest_joints[mapped["l_ankle"]] - rest_joints[mapped["l_hip"]]))

@@ -30,7 +30,6 @@ def load_motion(
 ) -> Any:
     """A file's motion, body or face, with the values of ``--up``, ``--from-fps`` and ``--animation``."""
     from avatargpt import export
-    from avatargpt.export.formats import FILMS
     from instruct_data.sources.face_files import mediapipe_kind
     from vqvae.motion import MAX_FPS, MIN_FPS
 
@@ -47,9 +46,8 @@ def load_motion(
         raise UserError(f"{path}: --from-fps goes with .npy and MediaPipe's .npz; other files say it themselves")
     options = {"up": up, "fps": fps, "animation": animation}
     motion = export.load(path, **{k: v for k, v in options.items() if v is not None})
-    if suffix in FILMS:
-        for line in getattr(motion, "notes", ()):
-            note(f"{path}: {line}")
+    for line in getattr(motion, "notes", ()):
+        note(f"{path}: {line}")
     if motion.modality == "avatar" and not avatars:
         separately = "`avatargpt export` writes them apart, as .bvh and .csv"
         raise UserError(f"{path}: an avatar; accepted a body or a face ({separately})")

@@ -293,3 +293,77 @@ def _xyzw(q: np.ndarray) -> np.ndarray:
 def bone_axes(seed: int = 0) -> np.ndarray:
     """(22, 4) random axes of bones."""
     return rot.normalize(np.random.default_rng(seed).normal(size=(len(SMPL22.names), 4)))
+
+
+def moving(frames: int = 60, seed: int = 0) -> Motion:
+    """Like `motion`, but knees and elbows bend as they can, and the trunk bends deeply forward once."""
+    m = motion(frames, seed)
+    q, t = m.rotations.astype(np.float64), np.linspace(0, 2 * np.pi, frames)
+    bends = {"l_knee": (0.5, 0), "r_knee": (0.5, 0), "l_elbow": (0, -0.7), "r_elbow": (0, 0.7)}
+    for k, (name, (x, y)) in enumerate(bends.items()):
+        share = 1 + 0.8 * np.sin(t + k)
+        q[:, SMPL22.index(name)] = rot.from_axis_angle(np.stack([x * share, y * share, 0 * share], -1))
+    for name in ("spine1", "spine2", "spine3"):
+        bow = np.clip(np.sin(t), 0, 1) * 0.4
+        q[:, SMPL22.index(name)] = rot.from_axis_angle(np.stack([bow, 0.1 * np.sin(2 * t), 0 * t], -1))
+    return Motion(q, m.root, m.fps)
+
+
+def along_bones(axis: int) -> np.ndarray:
+    """(22, 4) axes at rest of a skeleton whose bones lie along one axis of their joints, the next one being the left or
+    the hinge; joints without children have their parent's."""
+    out = np.zeros((22, 4))
+    for j, name in enumerate(SMPL22.names):
+        children = [k for k, p in enumerate(SMPL22.parents) if p == j]
+        if not children:
+            out[j] = out[SMPL22.parents[j]]
+            continue
+        middle = [k for k in children if SMPL22.names[k][1] != "_"]
+        bone = SMPL22.offsets[(middle or children)[0]]
+        side = np.array([0.0, 0, 1]) if name[2:] in ("collar", "shoulder", "elbow") else np.array([1.0, 0, 0])
+        columns = np.zeros((3, 3))
+        columns[:, axis] = bone / np.linalg.norm(bone)
+        side = side - columns[:, axis] * (side @ columns[:, axis])
+        columns[:, (axis + 1) % 3] = side / np.linalg.norm(side)
+        columns[:, (axis + 2) % 3] = np.cross(columns[:, axis], columns[:, (axis + 1) % 3])
+        out[j] = rot.from_matrix(columns)
+    return out
+
+
+def with_axes(rig: Rig, axes: np.ndarray) -> Rig:
+    """The same movement by joints of other axes (J, 4), whose zero pose is none."""
+    world = rig.rotations.copy()
+    for j, p in enumerate(rig.parents):
+        if p >= 0:
+            world[:, j] = rot.multiply(world[:, p], rig.rotations[:, j])
+    world = rot.multiply(world, axes)
+    local, moved, offsets = world.copy(), rig.translations.copy(), rig.offsets.copy()
+    for j, p in enumerate(rig.parents):
+        if p >= 0:
+            local[:, j] = rot.multiply(rot.conjugate(world[:, p]), world[:, j])
+            offsets[j] = rot.rotate(rot.conjugate(axes[p]), rig.offsets[j])
+            moved[:, j] = offsets[j]
+    return Rig(rig.names, rig.parents, offsets, local, moved, rig.fps)
+
+
+def elephant(frames: int = 40) -> Rig:
+    """Four legs with the names of arms and legs, a level spine, the head before them; metres."""
+    places = {
+        "Hips": (0, 0.45, 0), "Spine": (0, 0.47, 0.15), "Spine1": (0, 0.48, 0.3), "Spine2": (0, 0.47, 0.42),
+        "Neck": (0, 0.42, 0.55), "Head": (0, 0.33, 0.65),
+    }  # fmt: skip
+    parents = dict(zip(places, [None, *places], strict=False))
+    for side, x in (("Left", 0.12), ("Right", -0.12)):
+        legs = {"UpLeg": (x, 0.42, 0), "Leg": (x, 0.25, 0.02), "Foot": (x, 0.06, -0.02), "ToeBase": (x, 0.01, 0.05)}
+        arms = {"Shoulder": (x / 2, 0.45, 0.4), "Arm": (x, 0.4, 0.42), "ForeArm": (x, 0.22, 0.4), "Hand": (x, 0, 0.4)}
+        for limb, above in ((legs, "Hips"), (arms, "Spine2")):
+            parents |= dict(zip([side + n for n in limb], [above, *[side + n for n in limb]], strict=False))
+            places |= {side + n: v for n, v in limb.items()}
+    names = tuple(places)
+    offsets = np.array([np.subtract(v, places[parents[n]] if parents[n] else 0) for n, v in places.items()])
+    q = rot.identity((frames, len(names)))
+    swing = 0.3 * np.sin(np.linspace(0, 4 * np.pi, frames))
+    for name, sign in (("LeftUpLeg", 1), ("RightUpLeg", -1), ("LeftArm", -1), ("RightArm", 1)):
+        q[:, names.index(name)] = rot.from_axis_angle(swing[:, None] * [sign, 0, 0])
+    moved = np.repeat(offsets[None], frames, 0)
+    return Rig(names, tuple(names.index(p) if p else -1 for p in parents.values()), offsets, q, moved, 30.0)

@@ -63,12 +63,15 @@ class _Tokens:
         return value
 
 
-def _hierarchy(tokens: _Tokens) -> tuple[list[str], list[int], list[list[float]], list[list[str]]]:
-    """Joint names, parents, offsets and channel names, in the order of the file."""
+def _hierarchy(
+    tokens: _Tokens,
+) -> tuple[list[str], list[int], list[list[float]], list[list[str]], dict[int, np.ndarray]]:
+    """Joint names, parents, offsets and channel names, in the order of the file, and where joints' bones end."""
     names: list[str] = []
     parents: list[int] = []
     offsets: list[list[float]] = []
     channels: list[list[str]] = []
+    tips: dict[int, np.ndarray] = {}
     tokens.expect("HIERARCHY")
     tokens.expect("ROOT")
     stack: list[int] = []  # open joints; -1 stands for an end site
@@ -93,6 +96,8 @@ def _hierarchy(tokens: _Tokens) -> tuple[list[str], list[int], list[list[float]]
             value = [tokens.number("an offset") for _ in range(3)]
             if stack[-1] >= 0:
                 offsets[stack[-1]] = value
+            else:
+                tips[stack[-2]] = np.array(value)
         elif word == "CHANNELS" and stack[-1] >= 0:
             count = int(tokens.number("a number of channels"))
             if not 0 <= count <= 6:
@@ -113,7 +118,7 @@ def _hierarchy(tokens: _Tokens) -> tuple[list[str], list[int], list[list[float]]
                 if tokens.at < len(tokens.items):
                     word, line = tokens.items[tokens.at]
                     raise UserError(f"line {line}: {word!r} after the skeleton; accepted one ROOT per file")
-                return names, parents, offsets, channels
+                return names, parents, offsets, channels, tips
         else:
             raise UserError(f"line {tokens.items[tokens.at - 1][1]}: unexpected {word!r}")
 
@@ -167,7 +172,7 @@ def parse_bvh(text: str) -> Rig:
     start = next((i for i, line in enumerate(lines) if line.strip().upper() == "MOTION"), None)
     if start is None:
         raise UserError(f"no MOTION section; {ACCEPTED}")
-    names, parents, offsets, channels = _hierarchy(_Tokens(lines[:start]))
+    names, parents, offsets, channels, tips = _hierarchy(_Tokens(lines[:start]))
     data, step = _table("\n".join(lines[start + 1 :]), sum(map(len, channels)))
     frames, rest_offsets = len(data), np.array(offsets, np.float64)
     rotations = rot.identity((frames, len(names)))
@@ -183,7 +188,7 @@ def parse_bvh(text: str) -> Rig:
             # positions replace the offset; some writers leave them zero below the root, meaning "as at rest"
             if c in _POSITIONS and (j == 0 or np.abs(values[:, k]).max() > 0):
                 translations[:, j, _POSITIONS[c]] = values[:, k]
-    return Rig(tuple(names), tuple(parents), rest_offsets, rotations, translations, 1 / step)
+    return Rig(tuple(names), tuple(parents), rest_offsets, rotations, translations, 1 / step, tips=tips)
 
 
 def read_bvh(path: str | os.PathLike[str], hands: bool = False) -> Motion:

@@ -1,7 +1,8 @@
 """Animations of humanoids in glTF files: key frames, tracks, skeletons, and the rigs or motions they give.
 
 Skeletons may have bones of any names, axes and units, with other nodes between them. The rest pose is the one the mesh
-is bound in, or, without a mesh, that of the nodes as stored. VRM's extension takes precedence over names of nodes. Y is
+is bound in, or, without a mesh, that of the nodes as stored, where that stands as at rest: nodes may be stored as in
+any frame, and then joints are at rest along their own axes. VRM's extension takes precedence over names of nodes. Y is
 up, unless a skeleton is modelled along Z and no node above it turns it.
 """
 
@@ -29,6 +30,7 @@ from vqvae.io.gltf import (
     read_gltf,
 )
 from vqvae.motion import MAX_FPS, MAX_FRAMES, MIN_FPS, Motion
+from vqvae.posture import at_rest, posture
 from vqvae.retarget import finger_map, retarget
 from vqvae.rig import Rig, joint_map, joints_known, rig_of
 
@@ -44,7 +46,8 @@ MAX_ROTATIONS = 60_000_000  # of one animation
 MAX_JOINTS = 2000
 MIN_UPRIGHT = 0.8  # share of the distance from pelvis to head that lies along an axis
 SOLE = (-0.02, 0.12)  # heights of a rest pose's lowest joint, of its total height, where 0 is taken for the floor
-_VRM = ("VRMC_vrm", "VRMC_vrm_animation", "VRM")
+_T_POSED = "VRMC_vrm_animation"  # the format demands a T-pose at rest
+_VRM = ("VRMC_vrm", _T_POSED, "VRM")
 _World = tuple[np.ndarray, np.ndarray, np.ndarray]  # rotation (T, 4), linear map (T, 3, 3) and position (T, 3)
 
 
@@ -267,6 +270,10 @@ class Skeleton:
         # a rig at rest is enough to find our joints by name and place
         rig = rig_of(tuple(names), tuple(parents), (turns, places), turns[None], places[None], 1.0)
         mapped = joint_map(rig)
+        stored = places
+        self.bound = has_bind_pose(skin) or _T_POSED in gltf.extensions
+        if not self.bound and not at_rest(posture(places, mapped)):
+            turns, places = _along_own_axes(turns, places, parents)
         # only our joints and those above them are kept
         used = {*mapped.values(), *(_fingers(rig.names).values() if hands else ())}
         order = sorted({j for k in used for j in _ancestors(parents, k)})
@@ -275,7 +282,7 @@ class Skeleton:
         self._joint_parents = [index.get(parents[j], -1) for j in order]
         self._names = tuple(names[j] for j in order)
         self._rest = turns[order], places[order]
-        self.up, self.floor = self._upright(mapped, nodes, places)
+        self.up, self.floor = self._upright(mapped, nodes, stored)
 
     def path(self, node: int) -> list[int]:
         """The nodes from the topmost one down to `node`."""
@@ -349,7 +356,7 @@ class Skeleton:
         turns, places = np.stack([s[0] for s in stored]), np.stack([s[1] for s in stored])
         if not np.isfinite(places).all():
             raise ValueError("places that are not finite")
-        if skin is None or skin.inverseBindMatrices is None:
+        if skin is None or not has_bind_pose(skin):
             return turns, places
         inverse = accessor_values(self.gltf, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
         bind = dict(zip(skin.joints, np.linalg.inv(inverse.astype(np.float64)), strict=False))
@@ -411,7 +418,7 @@ class Skeleton:
         if not np.isfinite(places).all():
             raise ValueError("places that are not finite")
         rig = rig_of(self._names, tuple(self._joint_parents), self._rest, turns, places, track.fps)
-        return replace(rig, up=self.up, floor=self.floor)
+        return replace(rig, up=self.up, floor=self.floor, bound=self.bound)
 
     def _child(self, track: Tracks, above: _World, node: int, joint: bool) -> _World:
         """The transforms of a node below another."""
@@ -422,6 +429,22 @@ class Skeleton:
             raise UserError(f"{name} has scale {values}; accepted one above 0, above the joints along all axes")
         place = place + (linear @ track(node, "translation")[..., None])[..., 0]
         return rot.multiply(turn, local), (linear @ rot.to_matrix(local)) * scale[:, None, :], place
+
+
+def has_bind_pose(skin: Skin | None) -> bool:
+    """Whether a skin says in which pose its mesh is bound."""
+    return skin is not None and skin.inverseBindMatrices is not None
+
+
+def _along_own_axes(
+    turns: np.ndarray, places: np.ndarray, parents: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (J, 4) and positions (J, 3) of a skeleton none of whose joints is turned."""
+    out = places.copy()
+    for j, p in enumerate(parents):
+        if p >= 0:
+            out[j] = out[p] + rot.rotate(rot.conjugate(turns[p]), places[j] - places[p])
+    return rot.identity((len(parents),)), out
 
 
 def _fingers(names: tuple[str, ...]) -> dict[str, int]:

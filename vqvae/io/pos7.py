@@ -14,7 +14,7 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import UNIT_TOLERANCE, Motion
-from vqvae.retarget import frame_turn
+from vqvae.rest import frame_turn
 from vqvae.skeleton import SMPL22
 
 NAMES = ("spine1", "spine2", "spine3", "r_collar", "r_shoulder", "r_elbow", "l_collar", "l_shoulder", "l_elbow")
