@@ -13,8 +13,9 @@ from vqvae.skeleton import SMPL22
 # Bones that both sides have: joint, child.
 LIMBS = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 # Degrees. A rest pose stands on two legs, alike on both sides; a pose among others is one only if it is a T or an A.
+EVEN = 4.0  # by which both sides of a skeleton differ
 REST_LEAN, REST_KNEES, REST_UNEVEN = 25.0, 40.0, 15.0
-T_LEAN, T_BENT, T_UNEVEN, T_ARMS = 12.0, 15.0, 12.0, (60.0, 150.0)
+T_LEAN, T_BENT, T_UNEVEN, T_ARMS = 12.0, 12.0, 8.0, (70.0, 145.0)
 LEVEL = 60.0  # degrees between the trunk and the line of the legs, from which on the spine is level
 FOLDED = 140.0  # from which on trunk and legs lie side by side: bones along one axis, no pose
 STRAIGHT = 80.0  # degrees that the knees of a leg which carries bend at most
@@ -71,9 +72,11 @@ def posture(points: np.ndarray, at: Mapping[str, int]) -> Posture:
     return Posture(degrees(trunk, line), np.max(knees, 0), bent, arms, np.max(uneven, 0), reach, line)
 
 
-def at_rest(seen: Posture) -> np.ndarray:
-    """(...) whether somebody stands as in a rest pose: upright, legs about straight, both sides alike."""
-    return (seen.lean <= REST_LEAN) & (seen.knees <= REST_KNEES) & (seen.uneven <= REST_UNEVEN)
+def at_rest(seen: Posture, exactly: bool = False) -> np.ndarray:
+    """(...) whether somebody stands as in a rest pose: upright, legs about straight, both sides alike; `exactly`: as
+    nobody does by chance."""
+    alike = (seen.lean <= REST_LEAN) & (seen.knees <= REST_KNEES) & (seen.uneven <= REST_UNEVEN)
+    return alike & ((seen.uneven <= EVEN) | in_t_or_a(seen)) if exactly else alike
 
 
 def in_t_or_a(seen: Posture) -> np.ndarray:
@@ -83,22 +86,8 @@ def in_t_or_a(seen: Posture) -> np.ndarray:
     return (seen.lean <= T_LEAN) & straight & spread.all(-1) & (seen.uneven <= T_UNEVEN)
 
 
-class Human(NamedTuple):
-    """What speaks for a human body: figures from 0 (against) to 1, by what was looked at."""
-
-    figures: dict[str, float]
-
-    @property
-    def confidence(self) -> float:
-        return min(self.figures.values())
-
-    @property
-    def weakest(self) -> str:
-        return min(self.figures, key=lambda k: self.figures[k])
-
-
-def check_human(at: Mapping[str, int], rest_joints: np.ndarray, clip: np.ndarray, bound: bool) -> Human:
-    """Judge by the proportions of a rest pose (J, 3) and of a clip (T, J, 3) in the same unit.
+def check_human(at: Mapping[str, int], rest_joints: np.ndarray, clip: np.ndarray, bound: bool) -> dict[str, float]:
+    """What speaks for a human body, from 0 to 1, in a rest pose (J, 3) and a clip (T, J, 3) of the same unit.
 
     Args:
         bound: the rest pose is the one of a mesh, so it stands as the figure does; others may be no pose, and count
@@ -131,7 +120,7 @@ def check_human(at: Mapping[str, int], rest_joints: np.ndarray, clip: np.ndarray
     else:
         upright = float((moving.lean < LEVEL).mean())
         figures["an upright spine in the clip"] = 0.5 + upright / 2
-    return Human({k: round(v, 2) for k, v in figures.items()})
+    return {k: round(v, 2) for k, v in figures.items()}
 
 
 def _leg(joints: np.ndarray, at: Mapping[str, int], side: str) -> float:

@@ -1,13 +1,13 @@
 """How a rig's joints are turned at rest against ours, by the best evidence that a file has.
 
-In this order: the pose in which a mesh is bound, or a rest pose that stands as one does; the first frame that is a T-
-or A-pose; the clip as a whole. From a clip, a joint's axes are what its own children show: the direction of its bone,
-and across it the hips, the collars or, of a limb, the hinge about which knee or elbow bends.
+In this order: the pose in which a mesh is bound, or a rest pose that stands as one does; a first or last frame that is
+a T- or A-pose; the clip as a whole. From a clip, a joint's axes are what its own children show: the direction of its
+bone, and across it the hips, the collars or, of a limb, the hinge about which knee or elbow bends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,18 +17,23 @@ from vqvae.errors import UserError
 from vqvae.posture import LIMBS, at_rest, degrees, in_t_or_a, posture, unit
 from vqvae.rig import Rig
 from vqvae.skeleton import SMPL22
+from vqvae.upright import ankle_height, axis_name, by_movement, lies_on_floor, likeliest, stands, top_of
 
 ALIKE = 0.9998  # cosine between a foot and ours that is turned like its shin
 SQUARE = 0.985  # cosine from which on a direction of a rest pose is an axis of the file
 LIKELY = 20.0  # degrees by which the zero of a trunk's joint may differ from its mean in a clip
+LIKELY_HEAD = 35.0  # by which a head's may
 HINGE = np.sin(np.radians(3))  # mean bend of a knee or elbow, from which on its axis is known
-UPRIGHT_SHARE, UPRIGHT_COSINE = 0.8, 0.9  # of frames, and of the body to an axis, by which a clip stands along it
-LEVEL_FLOOR = 0.3  # lengths of a leg from 0, within which feet stand on a floor at 0
-ON_FLOOR = (-0.05, 0.3)  # lengths of a leg: where the lowest joint is of a body that lies on a floor at 0
 _CHAIN = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
+_LIMBS = [[f"{s}_{n}" for n in line.split()]
+          for line in ("hip knee ankle foot", "shoulder elbow wrist", "collar shoulder") for s in "lr"]  # fmt: skip
 _HINGES = {"l_knee": (1, 0, 0), "r_knee": (1, 0, 0), "l_elbow": (0, -1, 0), "r_elbow": (0, 1, 0)}
 _REST = {n: SMPL22.rest_joints[j].astype(np.float64) for j, n in enumerate(SMPL22.names)}
 _UP, _LEFT = np.array([0.0, 1, 0]), np.array([1.0, 0, 0])
+
+
+Means = Mapping[tuple[str, str], np.ndarray]  # by joint and what it is the mean of
+GivesMeans = Callable[[Rig], Means]
 
 
 class Rest(NamedTuple):
@@ -52,27 +57,28 @@ class Rest(NamedTuple):
 
 def rest_of(
     rig: Rig, at: Mapping[str, int], rest_joints: np.ndarray, pos: np.ndarray, glob: np.ndarray,
-    hinges: Mapping[str, np.ndarray] | None = None,
+    means: GivesMeans | None = None,
 ) -> Rest:  # fmt: skip
     """The rest of a rig of which `at` names our joints.
 
     Args:
         rest_joints: (J, 3). pos, glob: of the clip, (T, J, 3) and (T, J, 3, 3), from `vqvae.rig.world`.
-        hinges: of `hinges_of`, summed over several clips of the same rig; this clip's by default.
+        means: gives those of `means_of` for the rig, as the mean of several clips; this clip's by default.
     """
     axes = body_axes(rest_joints, at)
     standing = None if axes is None else _standing(rest_joints, at, axes)
     if axes is not None and standing is not None and (rig.bound or at_rest(posture(rest_joints, at))):
         return _of_rest_pose(rig, at, rest_joints, pos, glob, axes, standing)
-    moved = by_movement(pos, at)
-    up = moved if moved is not None else _UP
-    frames = np.flatnonzero(in_t_or_a(posture(pos, at)))
-    for frame in frames[:1]:
+    up = likeliest(pos, at) if rig.up is None else rig.up
+    for frame in (0, len(pos) - 1):
+        if not in_t_or_a(posture(pos[frame], at)):
+            continue
         at_frame = body_axes(pos[frame], at, whole=False)
         turns = None if at_frame is None else _standing(pos[frame], at, at_frame)
         if at_frame is not None and turns is not None:
             own = {n: glob[frame, at[n]].T @ c for n, c in turns.items()}
-            return Rest(own, at_frame[:, 1], _ankle(pos, at, at_frame[:, 1]), f"the T- or A-pose of frame {frame}", 0.9)
+            up = at_frame[:, 1] if rig.up is None else rig.up
+            return Rest(own, up, ankle_height(pos, at, up), f"the T- or A-pose of frame {frame}", 0.9)
     known = {"l_wrist", "r_wrist"} <= at.keys() and {"neck", "head"} & at.keys() and at["spine3"] != at["pelvis"]
     if not known and axes is not None and standing is not None:
         found = _of_rest_pose(rig, at, rest_joints, pos, glob, axes, standing)
@@ -80,8 +86,8 @@ def rest_of(
         return found._replace(confidence=0.4, notes=(*found.notes, note))
     if not known:
         raise UserError("the rest pose is no T-pose or A-pose, and spine, neck or wrists to tell it by are missing")
-    turns = _of_clip(rig, at, rest_joints, pos, glob, hinges or hinges_of(at, pos, glob))
-    return Rest(turns, up, _ankle(pos, at, up), f"the movement of {len(pos)} frames", 0.7)
+    turns = _of_clip(at, rest_joints, rig.tips, pos, glob, means(rig) if means else means_of(at, pos, glob))
+    return Rest(turns, up, ankle_height(pos, at, up), f"the movement of {len(pos)} frames", 0.7)
 
 
 def _of_rest_pose(
@@ -89,65 +95,19 @@ def _of_rest_pose(
     turns: dict[str, np.ndarray],
 ) -> Rest:  # fmt: skip
     above = rig.parents[at["pelvis"]]
-    up = _turned_up(axes[:, 1], None if above < 0 else glob[:, above])
+    up = _turned_up(axes[:, 1], None if above < 0 else glob[:, above]) if rig.up is None else rig.up
     notes: tuple[str, ...] = ()
     moved = by_movement(pos, at)
-    if rig.up is None and moved is not None and abs(moved @ up) < 0.5 and not _stands(pos, at, up).any():
-        names = [_axis_name(v) for v in (up, moved)]
-        if _lies_on_floor(pos, at, up):
-            notes = (f"the body lies along {names[1]} throughout; up is {names[0]}, as at rest",)
+    if rig.up is None and moved is not None and abs(moved @ up) < 0.5 and not stands(pos, at, up).any():
+        names = [axis_name(v) for v in (up, moved)]
+        if lies_on_floor(pos, at, up):
+            notes = (f"the body lies along {names[1]} throughout; up is {names[0]}, as at rest; --up says another",)
         else:
-            notes = (f"upright at rest is {names[0]}, in the movement {names[1]}, which is taken",)
+            notes = (f"upright at rest is {names[0]}, in the movement {names[1]}, which is taken; --up says another",)
             up = moved
     ankle = float((rest_joints[at["l_ankle"]] + rest_joints[at["r_ankle"]]) @ axes[:, 1]) / 2
     source = "the pose of the mesh" if rig.bound else "the rest pose"
     return Rest(turns, up, ankle, source, 1.0 - 0.2 * len(notes), notes)
-
-
-def _axis_name(axis: np.ndarray) -> str:
-    k = int(np.abs(axis).argmax())
-    return ("-" if axis[k] < 0 else "") + "XYZ"[k]
-
-
-def _ankle(pos: np.ndarray, at: Mapping[str, int], up: np.ndarray) -> float:
-    """The height of the lower ankle where it is lowest, but for a few frames."""
-    heights = np.minimum(pos[:, at["l_ankle"]] @ up, pos[:, at["r_ankle"]] @ up)
-    return float(np.percentile(heights, 5))
-
-
-def by_movement(pos: np.ndarray, at: Mapping[str, int]) -> np.ndarray | None:
-    """(3,) the axis along which a clip (T, J, 3) stands: head above feet in most frames, feet on a floor at 0; None
-    where no axis is sure."""
-    for axis in (*np.eye(3), *-np.eye(3)):
-        feet = abs(_ankle(pos, at, axis)) <= LEVEL_FLOOR * _leg(pos, at)
-        if feet and _stands(pos, at, axis).mean() >= UPRIGHT_SHARE:
-            return np.asarray(axis)
-    return None
-
-
-def _stands(pos: np.ndarray, at: Mapping[str, int], axis: np.ndarray) -> np.ndarray:
-    """(T,) whether the body stands along an axis."""
-    feet = (pos[:, at["l_ankle"]] + pos[:, at["r_ankle"]]) / 2
-    return np.asarray(unit(top_of(pos, at) - feet) @ axis >= UPRIGHT_COSINE)
-
-
-def _lies_on_floor(pos: np.ndarray, at: Mapping[str, int], up: np.ndarray) -> bool:
-    """Whether a body's lowest joint is on a floor at 0 in most frames."""
-    low = (pos[:, list(at.values())] @ up).min(1) / _leg(pos, at)
-    return float(((low > ON_FLOOR[0]) & (low < ON_FLOOR[1])).mean()) >= UPRIGHT_SHARE
-
-
-def _leg(pos: np.ndarray, at: Mapping[str, int]) -> float:
-    """The usual distance from hip to ankle in a clip."""
-    return float(np.median(np.linalg.norm(pos[:, at["l_hip"]] - pos[:, at["l_ankle"]], axis=-1)))
-
-
-def top_of(points: np.ndarray, at: Mapping[str, int]) -> np.ndarray:
-    """Head, or what is highest where there is none: (..., J, 3) -> (..., 3)."""
-    name = next((n for n in ("head", "neck") if n in at), None)
-    if name is not None:
-        return np.asarray(points[..., at[name], :])
-    return np.asarray((points[..., at["l_shoulder"], :] + points[..., at["r_shoulder"], :]) / 2)
 
 
 def body_axes(joints: np.ndarray, at: Mapping[str, int], whole: bool = True) -> np.ndarray | None:
@@ -210,82 +170,92 @@ def _turned_up(up: np.ndarray, above: np.ndarray | None) -> np.ndarray:
     return np.asarray(np.sign(turned[0, k]) * np.eye(3)[k])
 
 
-def hinges_of(at: Mapping[str, int], pos: np.ndarray, glob: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each knee's and elbow's joints the axis (3,) about which it bends, in the joint's axes: the mean of bone times
-    bone, as long as the sine of the bend. Clips of one rig may be summed."""
-    out: dict[str, np.ndarray] = {}
-    for side in "lr":
-        for joints in (("hip", "knee", "ankle", "foot"), ("shoulder", "elbow", "wrist")):
-            names = [f"{side}_{j}" for j in joints if f"{side}_{j}" in at]
-            if len(names) > 2:
-                above, below = (unit(pos[:, at[b]] - pos[:, at[a]]) for a, b in zip(names, names[1:3], strict=False))
-                out |= {n: _own(glob, at[n], np.cross(above, below)) for n in names[:-1]}
+def means_of(at: Mapping[str, int], pos: np.ndarray, glob: np.ndarray) -> Means:
+    """Directions (3,) in the axes of a joint, by the joint and what they are: means over a clip, of which those of
+    several clips of one rig may be averaged.
+
+    ``bone``: to the next joint. ``left``, ``up``: across and along the trunk. ``hinge``: about which the limb bends, as
+    long as the mean sine of the bend.
+    """
+
+    def own(name: str, vectors: np.ndarray) -> np.ndarray:
+        return np.asarray(np.einsum("tij,ti->j", glob[:, at[name]], vectors) / len(vectors))
+
+    out: dict[tuple[str, str], np.ndarray] = {}
+    chain = [n for n in _CHAIN if n in at]
+    lines = [chain, *([n for n in line if n in at] for line in _LIMBS)]
+    bones = {a: pos[:, at[b]] - pos[:, at[a]] for line in lines for a, b in zip(line, line[1:], strict=False)}
+    out |= {(name, "bone"): unit(own(name, bone)) for name, bone in bones.items()}
+    hips, sides = (unit(pos[:, at[f"l_{n}"]] - pos[:, at[f"r_{n}"]]) for n in ("hip", _girdle(at)))
+    lefts = dict.fromkeys(chain, sides) | {"pelvis": hips, "spine1": hips + sides, "spine2": hips + sides}
+    out |= {(name, "left"): own(name, lefts[name]) for name in chain}
+    chest_up = np.einsum("tij,j->ti", glob[:, at["spine3"]], out["spine3", "bone"])
+    out |= {(n, "up"): own(n, chest_up) for n in ("head", "neck", "l_collar", "r_collar") if n in at}
+    for line in _LIMBS[:4]:
+        first, second = bones[line[0]], bones[line[1]]
+        bend = np.cross(unit(first), unit(second))
+        out |= {(n, "hinge"): own(n, bend) for n in line if n in bones}
     return out
 
 
-def _own(glob: np.ndarray, j: int, vectors: np.ndarray) -> np.ndarray:
-    """(3,) mean over a clip of vectors of the world (T, 3) in a joint's axes."""
-    return np.asarray(np.einsum("tij,ti->j", glob[:, j], vectors) / len(vectors))
+def _girdle(at: Mapping[str, int]) -> str:
+    return "collar" if {"l_collar", "r_collar"} <= at.keys() else "shoulder"
 
 
 def _of_clip(
-    rig: Rig, at: Mapping[str, int], rest_joints: np.ndarray, pos: np.ndarray, glob: np.ndarray,
-    hinges: Mapping[str, np.ndarray],
+    at: Mapping[str, int], rest_joints: np.ndarray, tips: Mapping[int, np.ndarray], pos: np.ndarray, glob: np.ndarray,
+    means: Means,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """C of every mapped joint where zero is no pose, from its own children over the clip."""
-    ends = "collar" if {"l_collar", "r_collar"} <= at.keys() else "shoulder"
 
-    def bone(a: str, b: str) -> np.ndarray:
-        return unit(_own(glob, at[a], pos[:, at[b]] - pos[:, at[a]]))
-
-    def zero_or_mean(name: str, world: np.ndarray, zero: np.ndarray, along: np.ndarray) -> np.ndarray:
+    def zero_or_mean(name: str, what: str, zero: np.ndarray, along: np.ndarray) -> np.ndarray:
         """A direction of the trunk in a joint's axes: as where its rotation is zero, unless no body holds that."""
-        mean, flat = _own(glob, at[name], world), zero - along * (along @ zero)
+        mean, flat = means[name, what], zero - along * (along @ zero)
         is_near = np.linalg.norm(flat) > 0.5 and degrees(flat, mean - along * (along @ mean)) <= LIKELY
         return flat if is_near else mean
 
-    hips, sides = (pos[:, at[f"l_{n}"]] - pos[:, at[f"r_{n}"]] for n in ("hip", ends))
-    zero_left = unit(rest_joints[at[f"l_{ends}"]] - rest_joints[at[f"r_{ends}"]])
+    short = [name for (name, what), v in means.items() if what == "bone" and not np.linalg.norm(v) > 0.5]
+    if short:
+        raise UserError(f"the bone of {short[0]} has no length; accepted a skeleton whose bones have a length")
+    zero_left = unit(rest_joints[at[f"l_{_girdle(at)}"]] - rest_joints[at[f"r_{_girdle(at)}"]])
     chain = [n for n in _CHAIN if n in at]
     out: dict[str, np.ndarray] = {}
-    ups: dict[str, np.ndarray] = {}
     for name, end in zip(chain, chain[1:], strict=False):
-        along = ups[name] = bone(name, end)
-        if name == "pelvis":
-            left = _own(glob, at[name], hips)
-        elif name == "spine3":
-            left = _own(glob, at[name], sides)
-        else:
-            across = sides if name in ("neck", "head") else unit(hips) + unit(sides)
-            left = zero_or_mean(name, across, zero_left, along)
+        along = means[name, "bone"]
+        is_girdle = name in ("pelvis", "spine3")
+        left = means[name, "left"] if is_girdle else zero_or_mean(name, "left", zero_left, along)
         out[name] = frame_turn(along, left, unit(_REST[end] - _REST[name]), _LEFT)
-    chest_up = np.einsum("tij,j->ti", glob[:, at["spine3"]], ups["spine3"])
-    last, tip = chain[-1], rig.tips.get(at[chain[-1]], np.zeros(3))
-    mean_up = unit(_own(glob, at[last], chest_up))
-    likely = [unit(v) for v in (tip, ups[chain[-2]]) if np.linalg.norm(v) > 0 and degrees(v, mean_up) <= LIKELY]
+    last, below = chain[-1], chain[-2]
+    mean_up = unit(means[last, "up"])
+    zeros = (tips.get(at[last], np.zeros(3)), means[below, "bone"])
+    likely = [unit(v) for v in zeros if np.linalg.norm(v) > 0 and degrees(v, mean_up) <= LIKELY_HEAD]
     along = [*likely, mean_up][0]
-    out[last] = frame_turn(along, zero_or_mean(last, sides, zero_left, along), _UP, _LEFT)
+    out[last] = frame_turn(along, zero_or_mean(last, "left", zero_left, along), _UP, _LEFT)
     for side in "lr":
-        collar, shoulder = f"{side}_collar", f"{side}_shoulder"
+        collar, shoulder, elbow, wrist = (f"{side}_{n}" for n in ("collar", "shoulder", "elbow", "wrist"))
         if collar in at:
-            along = bone(collar, shoulder)
-            ours = unit(_REST[shoulder] - _REST[collar])
-            out[collar] = frame_turn(along, zero_or_mean(collar, chest_up, ups["spine3"], along), ours, _UP)
-        for joints, bend in ((("hip", "knee", "ankle", "foot"), "knee"), (("shoulder", "elbow", "wrist"), "elbow")):
-            names = [f"{side}_{j}" for j in joints if f"{side}_{j}" in at]
-            ours_hinge = np.array(_HINGES[f"{side}_{bend}"], np.float64)
-            first = hinges[names[0]]
+            along, ours = means[collar, "bone"], unit(_REST[shoulder] - _REST[collar])
+            up = zero_or_mean(collar, "up", means["spine3", "bone"], along)
+            out[collar] = frame_turn(along, up, ours, _UP)
+        for line, bend in (([f"{side}_{n}" for n in ("hip", "knee", "ankle", "foot")], "knee"),
+                           ([shoulder, elbow, wrist], "elbow")):  # fmt: skip
+            ours = np.array(_HINGES[f"{side}_{bend}"], np.float64)
+            first = means[line[0], "hinge"]
             if np.linalg.norm(first) < HINGE:
-                first = _own(glob, at[names[0]], _unbent(pos, glob, at, out, side, bend, ours_hinge))
-            for name, end in zip(names, names[1:], strict=False):
-                along, hinge = bone(name, end), hinges.get(name, first)
+                first = _unbent(pos, glob, at, out, line, ours)
+            for name, end in zip(line, line[1:], strict=False):
+                if end not in at:
+                    continue
+                along, hinge = means[name, "bone"], means[name, "hinge"]
                 flat = first - along * (along @ first)
-                weak = np.linalg.norm(hinge) < HINGE or degrees(flat, hinge - along * (along @ hinge)) <= LIKELY
-                out[name] = frame_turn(along, flat if weak else hinge, unit(_REST[end] - _REST[name]), ours_hinge)
-        out[f"{side}_foot"] = out[f"{side}_ankle"]
-        elbow, wrist = f"{side}_elbow", f"{side}_wrist"
+                # bones along one axis share their zero; so does a foot, unless nobody's is turned so
+                shared = degrees(along, means[line[0], "bone"]) <= LIKELY or np.linalg.norm(hinge) < HINGE
+                shared = shared or degrees(flat, hinge - along * (along @ hinge)) <= LIKELY
+                out[name] = frame_turn(along, flat if shared else hinge, unit(_REST[end] - _REST[name]), ours)
+        out[f"{side}_foot"] = out.get(f"{side}_ankle", out[f"{side}_knee"])
+        out.setdefault(f"{side}_ankle", out[f"{side}_knee"])
         out[wrist] = out[elbow]
-        if degrees(bone(f"{side}_shoulder", elbow), bone(elbow, wrist)) > LIKELY:
+        if degrees(means[shoulder, "bone"], means[elbow, "bone"]) > LIKELY:
             # bones along no common axis: the hand is straight on average, not where it is not turned
             hand = np.einsum("tji,tjk->ik", glob[:, at[wrist]], glob[:, at[elbow]] @ out[elbow])
             left, _, right = np.linalg.svd(hand)
@@ -294,15 +264,16 @@ def _of_clip(
 
 
 def _unbent(
-    pos: np.ndarray, glob: np.ndarray, at: Mapping[str, int], turns: Mapping[str, np.ndarray], side: str, bend: str,
+    pos: np.ndarray, glob: np.ndarray, at: Mapping[str, int], turns: Mapping[str, np.ndarray], line: Sequence[str],
     hinge: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
-    """(T, 3) the axis of a knee or elbow that hardly bends in a clip: as of a limb that swings without twist."""
-    start, end, base = (f"{side}_hip", f"{side}_knee", "pelvis") if bend == "knee" else (
-        f"{side}_shoulder", f"{side}_elbow", "spine3")  # fmt: skip
+    """(3,) the axis of a knee or elbow that hardly bends in a clip: as of a limb that swings without twist."""
+    start, end = line[:2]
+    base = "pelvis" if start.endswith("hip") else "spine3"
     body = glob[:, at[base]] @ turns[base]
     swing = rot.between(body @ unit(_REST[end] - _REST[start]), pos[:, at[end]] - pos[:, at[start]])
-    return rot.rotate(swing, body @ hinge)
+    world = rot.rotate(swing, body @ hinge)
+    return np.asarray(np.einsum("tij,ti->j", glob[:, at[start]], world) / len(world))
 
 
 def frame_turn(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_second: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,11 +22,13 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.posture import check_human
-from vqvae.rest import rest_of
+from vqvae.rest import GivesMeans, Rest, rest_of
 from vqvae.rig import Rig, joint_map, side_and_core, world
 from vqvae.skeleton import FINGER_NAMES, FINGERS, SMPL22, SMPL52, finger_ends
+from vqvae.upright import root_ratio
 
 STANDING = 0.07  # metres from the floor to our ankle where a foot is flat on it, as recorded bodies have it
+SAME_UNIT = 3.0  # ratio of a stated unit to that of the legs, up to which they are one: bodies have all sizes
 HALF = len(FINGER_NAMES) // 2  # finger joints of a hand, the left one's first
 _NUMBERED = re.compile(r"^(?:hand|f|finger)?(thumb|index|middle|mid|ring|pinky|pinkie|little)(?:finger)?0?(\d)$")
 _BIPED = re.compile(r"^finger([0-4])([12]?)$")
@@ -34,15 +37,16 @@ _SAME = {"mid": "middle", "pinkie": "pinky", "little": "pinky"}
 _ORDER = ("metacarpal", "proximal", "intermediate", "distal")
 
 
-def retarget(rig: Rig, hands: bool = False) -> Motion:
+def retarget(rig: Rig, hands: bool = False, means: GivesMeans | None = None) -> Motion:
     """Transfer a rig's motion to the 22-joint skeleton, in metres, Y up, at the rig's frame rate.
 
     The unit and the size of the body follow from the length of the legs; heights are the file's. `hands` makes a
-    gesture, with the rig's fingers if it has some; our own skeleton with fingers is a gesture in any case.
+    gesture, with the rig's fingers if it has some; our own skeleton with fingers is a gesture in any case. `means`: of
+    several clips of the rig, see `vqvae.rest.rest_of`.
     """
-    exact = _ours(rig)
+    exact = None if rig.up is not None or rig.known else _ours(rig)
     if exact is None:
-        return _by_names(rig, hands)
+        return _by_names(rig, hands, means)
     return replace(exact, modality="gesture") if hands else exact
 
 
@@ -89,15 +93,64 @@ def _hands(rig: Rig, at: dict[str, int], rest_joints: np.ndarray) -> dict[str, n
     return out
 
 
-def _by_names(rig: Rig, hands: bool) -> Motion:
-    at = joint_map(rig)
-    rest_joints = rig.rest_joints
+class Reading(NamedTuple):
+    """What was understood of a foreign rig.
+
+    Attributes:
+        joints: our joint -> index of the rig's. human: of `vqvae.posture.check_human`.
+        up: (3,) the vertical axis of the file's world. scale: metres of a unit, by the legs.
+        places, turns: (T, J, 3) and (T, J, 3, 3) of the rig's joints in the file's world.
+    """
+
+    rig: Rig
+    joints: dict[str, int]
+    human: dict[str, float]
+    rest: Rest
+    up: np.ndarray
+    scale: float
+    places: np.ndarray
+    turns: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def evidence(self) -> dict[str, float]:
+        """What was looked at, and how much it speaks for the reading, from 0 to 1."""
+        return self.human | {"where the rest is from": self.rest.confidence}
+
+
+def understand(rig: Rig, means: GivesMeans | None = None) -> Reading:
+    """Which joints are ours and how they are at rest, with the evidence. `means`: see `vqvae.rest.rest_of`.
+
+    Raises:
+        UserError: joints that are missing, a body that is no human's, or a rest that nothing tells.
+    """
+    at, notes = joint_map(rig), list[str]()
+    ours = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names})
+    scale = ours / leg_length(rig.rest_joints, at)
     pos, glob = world(rig)
-    check_human(at, rest_joints, pos, rig.bound)
-    scale = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / leg_length(rest_joints, at)
-    rest = rest_of(rig, at, rest_joints, pos, glob)
-    # a format that states its up axis is believed
-    up = rest.up if rig.up is None else rig.up
+    ratio = root_ratio(pos, at) if rig.unit is None else scale / rig.unit
+    if (ratio > 1 and rig.unit is None) or max(ratio, 1 / ratio) > SAME_UNIT:
+        rig = replace(rig, translations=_nearer(rig.translations, ratio))
+        pos, glob = world(rig)
+        if rig.unit is None:
+            notes.append(f"the root is {ratio:g} times too high for the legs: another unit; --unit says which")
+    human = check_human(at, rig.rest_joints, pos, rig.bound)
+    rest = rest_of(rig, at, rig.rest_joints, pos, glob, means)
+    up = rest.up if rig.up is None else rig.up  # a format that states its up axis is believed
+    return Reading(rig, at, human, rest, up, scale, pos, glob, (*notes, *rest.notes))
+
+
+def _nearer(translations: np.ndarray, ratio: float) -> np.ndarray:
+    """(T, J, 3) with the root so many times nearer to the origin."""
+    out = translations.copy()
+    out[:, 0] /= ratio
+    return out
+
+
+def _by_names(rig: Rig, hands: bool, means: GivesMeans | None) -> Motion:
+    reading = understand(rig, means)
+    rig, at, rest, up, scale = reading.rig, reading.joints, reading.rest, reading.up, reading.scale
+    pos, glob, rest_joints = reading.places, reading.turns, rig.rest_joints
     corrections = rest.turns | (_hands(rig, at, rest_joints) if hands else {})
     upright = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
     # G_ours = A G_file C, see the module
@@ -125,13 +178,13 @@ def _by_names(rig: Rig, hands: bool) -> Motion:
     if rig.floor is not None:  # feet are not as high as legs are long
         root = root + np.array([0.0, STANDING - (rest.ankle - rig.floor) * scale, 0.0])
     if not hands:
-        return Motion(local, root, rig.fps, notes=rest.notes)
+        return Motion(local, root, rig.fps, notes=reading.notes)
     fingers = None
     if FINGER_NAMES[0] in quats:
         turned = np.stack([quats[n] for n in FINGER_NAMES], 1)
         both = (("l_wrist", turned[:, :HALF]), ("r_wrist", turned[:, HALF:]))
         fingers = np.concatenate([below_wrist(quats[wrist], hand) for wrist, hand in both], 1)
-    return Motion(local, root, rig.fps, "gesture", notes=rest.notes, fingers=fingers)
+    return Motion(local, root, rig.fps, "gesture", notes=reading.notes, fingers=fingers)
 
 
 def leg_length(rest_joints: np.ndarray, at: dict[str, int]) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.skeleton import JOINT_NAMES
 
 # Core names (lower case, side and prefix removed) of each target joint, in order of preference.
 _CENTRAL = {
@@ -37,6 +39,7 @@ _PREFIX = re.compile(
 )
 _DEFORMING = re.compile(r"^def[ _-]", re.I)  # Rigify's bones that carry the mesh, beside controls of the same names
 _NEAR = 0.5  # lengths of a leg, within which the pelvis is from the hips
+MAX_LISTED = 12  # names of joints that a message lists
 _COPY = re.compile(r"\.\d{3}$")  # Blender's ending of a second object of one name
 
 
@@ -53,6 +56,8 @@ class Rig:
         floor: height of the floor in the rest pose along `up`, the file's unit; None: not known.
         bound: the rest pose is the one in which a mesh is bound, or the format demands a T-pose.
         tips: where the bones of joints without children end, (3,) in the joint's axes.
+        known: our joint -> the rig's, as somebody states it; all others are found by name.
+        unit: metres of a unit of the root's places, as somebody states it.
     """
 
     names: tuple[str, ...]
@@ -65,6 +70,8 @@ class Rig:
     floor: float | None = None
     bound: bool = False
     tips: Mapping[int, np.ndarray] = field(default_factory=dict)
+    known: Mapping[str, str] = field(default_factory=dict)
+    unit: float | None = None
 
     @cached_property
     def rest_joints(self) -> np.ndarray:
@@ -73,6 +80,18 @@ class Rig:
         for j in range(1, len(self.names)):
             out[j] += out[self.parents[j]]
         return out
+
+
+AXES = {sign + "xyz"[k]: (-1.0 if sign else 1.0) * np.eye(3)[k] for sign in ("", "-") for k in range(3)}
+
+
+def stated(rig: Rig, up: str | None = None, unit: float | None = None, joints: Mapping[str, str] | None = None) -> Rig:
+    """The rig with what somebody states of it: its vertical axis, metres of a unit of its places, names of joints."""
+    if up is not None and up not in AXES:
+        raise UserError(f"up {up!r}; accepted {', '.join(AXES)}")
+    if unit is not None and not 0 < unit < np.inf:
+        raise UserError(f"unit {unit}; accepted metres above 0")
+    return replace(rig, up=rig.up if up is None else AXES[up], unit=unit, known=joints or {})
 
 
 def side_and_core(name: str) -> tuple[str, str]:
@@ -91,14 +110,24 @@ def side_and_core(name: str) -> tuple[str, str]:
     return (prefix[1][0], core[prefix.end() :]) if prefix and not side else (side, core)
 
 
-def match(names: tuple[str, ...]) -> dict[str, int]:
-    """Our joint name -> index of the rig's joint, without the spine."""
+def match(names: tuple[str, ...], known: Mapping[str, str] = MappingProxyType({})) -> dict[str, int]:
+    """Our joint name -> index of the rig's joint, without the spine but for what is `known`."""
     deforming, lacking = _matched([n if _DEFORMING.match(n) else "" for n in names])
     joints, missing = (deforming, lacking) if not lacking else _matched(names)
+    for joint, name in known.items():
+        if joint not in JOINT_NAMES or name not in names:
+            known_joint = joint in JOINT_NAMES
+            accepted = (n for n in names[:MAX_LISTED] if n) if known_joint else JOINT_NAMES
+            wrong = f"{joint}: the file has no joint {name!r}" if known_joint else f"no joint {joint!r}"
+            raise UserError(f"--map: {wrong}; accepted {', '.join(accepted)}{', ...' * known_joint}")
+    stated = {joint: names.index(name) for joint, name in known.items()}
+    joints = {n: j for n, j in joints.items() if j not in stated.values()} | stated
+    needed = [f"{s}_{n}" for n in _SIDED if n not in _OPTIONAL for s in "lr"]
+    missing = [n for n in missing if n not in stated] + [n for n in needed if n not in {*joints, *missing}]
     if missing:
         raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of VRM, Mixamo, Unreal, Rigify, "
-                        "3ds Max, CMU, Bandai-Namco or SMPL rigs and packs that are called like them; the file has "
-                        f"{', '.join(n for n in names[:12] if n)}...")  # fmt: skip
+                        "3ds Max, CMU, Bandai-Namco or SMPL rigs and packs that are called like them, or a --map; "
+                        f"the file has {', '.join(n for n in names[:MAX_LISTED] if n)}...")  # fmt: skip
     return joints
 
 
@@ -145,17 +174,19 @@ def joint_map(rig: Rig) -> dict[str, int]:
 
     `UserError` where a needed joint has no counterpart.
     """
-    mapped = match(rig.names)
+    mapped = match(rig.names, rig.known)
     # the spine is what lies between the pelvis and the highest joint of the trunk
     top = next(mapped[n] for n in ("neck", "head", "l_collar", "l_shoulder") if n in mapped)
     # The pelvis is where both legs and the spine meet, whatever the joints above it are called.
     if "pelvis" in mapped:
-        mapped["pelvis"] = _meeting(rig, mapped["l_hip"], mapped["r_hip"], mapped["pelvis"])
+        named = mapped["pelvis"]
+        mapped["pelvis"] = named if "pelvis" in rig.known else _meeting(rig, mapped["l_hip"], mapped["r_hip"], named)
     else:
         legs = _meeting(rig, mapped["l_hip"], mapped["r_hip"])
         mapped["pelvis"] = _meeting(rig, legs, top)
     spine = _above(rig, top)[1:]
-    mapped["pelvis"] = _near_hips(rig, mapped, spine)
+    if "pelvis" not in rig.known:
+        mapped["pelvis"] = _near_hips(rig, mapped, spine)
     if mapped["pelvis"] not in spine:
         raise UserError(f"{rig.names[top]} does not stand on {rig.names[mapped['pelvis']]}; accepted one joint tree")
     spine = spine[: spine.index(mapped["pelvis"])][::-1]
@@ -168,7 +199,7 @@ def joint_map(rig: Rig) -> dict[str, int]:
         higher = [j for j in _named_spine(rig, range(len(rig.names))) if spine[-1] in _above(rig, j)[1:]]
         if higher:
             mapped["neck"], mapped["head"] = higher[0], higher[-1]
-    return mapped
+    return mapped | {joint: rig.names.index(name) for joint, name in rig.known.items()}
 
 
 def _named_spine(rig: Rig, joints: Iterable[int]) -> list[int]:

@@ -33,6 +33,7 @@ COMMANDS = {
     "align": "avatargpt.cli.speech:align",
     "capture": "avatargpt.cli.capture:capture",
     "export": "avatargpt.cli.motion:export",
+    "rig": "avatargpt.cli.rig:rig",
     "finetune": "avatargpt.cli.data:finetune",
     "data": "avatargpt.cli.data:app",
     "eval": "avatargpt.cli.evaluate:app",

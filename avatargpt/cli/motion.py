@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from vqvae.face import FaceMotion
     from vqvae.motion import Motion
 
-Up = Annotated[str | None, option("--up AXIS", "SMPL .npz: which axis is up, z (as in AMASS) or y.")]
+Up = Annotated[
+    str | None, option("--up AXIS", "Which axis is up: of SMPL .npz z (as in AMASS) or y, of .bvh, .glb x, y, z, -x...")
+]
+Unit = Annotated[
+    str | None, option("--unit UNIT", ".bvh, .glb: of the root's places, m, cm, mm, in, ft or metres.")
+]
+JointMap = Annotated[
+    Path | None, option("--map FILE", ".bvh, .glb: .json, .yaml of our joints and the file's: {\"l_hip\": \"Leg1\"}.")
+]
 FromFps = Annotated[
     float | None, option("--from-fps F", ".npy of positions, MediaPipe's .npz: the frame rate, else 20, 30.")
 ]
@@ -25,10 +33,42 @@ Animation = Annotated[
 ]
 
 
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
+RIGS = (".bvh", ".glb", ".gltf")  # files of any skeleton
+
+
+def unit_of(text: str | None) -> float | None:
+    """Metres, of ``--unit``."""
+    from vqvae.io.data_files import plain_number
+
+    if text is None or text in UNITS:
+        return None if text is None else UNITS[text]
+    try:
+        value = plain_number(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UserError(f"--unit {text}; accepted {', '.join(UNITS)}, or metres above 0")
+    return value
+
+
+def joints_of(path: Path | None) -> dict[str, str] | None:
+    """Our joints and those of a file, of ``--map``."""
+    from vqvae.io.data_files import read_yaml
+
+    if path is None:
+        return None
+    value = read_yaml(path)
+    if not isinstance(value, dict) or not value or not all(isinstance(x, str) for kv in value.items() for x in kv):
+        raise UserError(f"{path}: no table of joints; accepted our joints with the file's, as {{\"l_hip\": \"Leg1\"}}")
+    return value
+
+
 def load_motion(
-    path: Path, up: str | None = None, fps: float | None = None, avatars: bool = False, animation: str | None = None
-) -> Any:
-    """A file's motion, body or face, with the values of ``--up``, ``--from-fps`` and ``--animation``."""
+    path: Path, up: str | None = None, fps: float | None = None, avatars: bool = False, animation: str | None = None,
+    unit: str | None = None, joints: Path | None = None,
+) -> Any:  # fmt: skip
+    """A file's motion, body or face, with the values of the options that say how it is read."""
     from avatargpt import export
     from instruct_data.sources.face_files import mediapipe_kind
     from vqvae.motion import MAX_FPS, MIN_FPS
@@ -40,11 +80,10 @@ def load_motion(
         reason = "other files hold one motion" if named is None else "the file's name says one already"
         raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; {reason}")
     mediapipe, says_rate = mediapipe_kind(file) if suffix == ".npz" else (False, True)
-    if up is not None and suffix != ".npz":
-        raise UserError(f"{path}: --up goes with .npz; other files say it themselves")
+    check_rig_options(path, suffix, up if suffix != ".npz" else None, unit, joints)
     if fps is not None and suffix != ".npy" and not mediapipe:
         raise UserError(f"{path}: --from-fps goes with .npy and MediaPipe's .npz; other files say it themselves")
-    options = {"up": up, "fps": fps, "animation": animation}
+    options = {"up": up, "fps": fps, "animation": animation, "unit": unit_of(unit), "joints": joints_of(joints)}
     motion = export.load(path, **{k: v for k, v in options.items() if v is not None})
     for line in getattr(motion, "notes", ()):
         note(f"{path}: {line}")
@@ -54,6 +93,14 @@ def load_motion(
     if fps is None and not says_rate and motion.modality == "face" and mediapipe:
         note(f"{path}: says no frame rate; 30 a second are taken (export, describe: --from-fps)")
     return motion
+
+
+def check_rig_options(path: Path, suffix: str, up: str | None, unit: str | None, joints: Path | None) -> None:
+    """Refuse what goes with files of any skeleton alone."""
+    for name, value in (("--up", up), ("--unit", unit), ("--map", joints)):
+        if value is not None and suffix not in RIGS:
+            also = ".npz, " if name == "--up" else ""
+            raise UserError(f"{path}: {name} goes with {also}{', '.join(RIGS)}; other files say it themselves")
 
 
 def name_of(path: Path, animation: str | None = None) -> str:
@@ -108,6 +155,8 @@ def describe(
     ] = None,
     feeling: Annotated[bool, option("--feeling", "Of faces: which feeling they show.")] = False,
     up: Up = None,
+    unit: Unit = None,
+    joints: JointMap = None,
     from_fps: FromFps = None,
     animation: Animation = None,
     seed: common.Seed = 0,
@@ -122,7 +171,7 @@ def describe(
 
     One FILE: a sentence per line. Several: FILE, a tab, the sentence.
     """
-    motions: list[Any] = [load_motion(path, up, from_fps, animation=animation) for path in files]
+    motions: list[Any] = [load_motion(path, up, from_fps, False, animation, unit, joints) for path in files]
     is_face = [m.modality == "face" for m in motions]
     if feeling and not all(is_face):
         raise UserError(f"{files[is_face.index(False)]}: no face; --feeling takes faces alone")
@@ -284,6 +333,8 @@ def export(
     layout: Annotated[str | None, option("--layout NAME", _LAYOUT)] = None,
     scale: Annotated[float | None, option("--scale X", ".bvh: units per metre, 100 for centimetres.")] = None,
     up: Up = None,
+    unit: Unit = None,
+    joints: JointMap = None,
     from_fps: FromFps = None,
     animation: Animation = None,
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
@@ -294,7 +345,7 @@ def export(
     common.check_range("--scale", scale, 0.001, 10_000, " units per metre")
     options = {k: v for k, v in {"layout": layout, "scale": scale, "size": size}.items() if v is not None}
     common.check_targets(targets, many=False, sources=(source,))
-    motion = load_motion(source, up, from_fps, avatars=True, animation=animation)
+    motion = load_motion(source, up, from_fps, True, animation, unit, joints)
     if any(t.suffix.lower() == common.SHEET for t in targets) and not motion.caption:
         name = name_of(source, animation)
         # a name may be no UTF-8

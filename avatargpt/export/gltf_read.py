@@ -5,7 +5,7 @@ Editors give every bone axes of its own: how joints are turned where the mesh is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,10 @@ UP = np.array([0.0, 1, 0])
 SAME = 0.98  # cosine between bones that lie alike
 
 
-def read_glb(path: Path, animation: str | None = None) -> Motion | FaceMotion | AvatarMotion:
+def read_glb(
+    path: Path, animation: str | None = None, up: str | None = None, unit: float | None = None,
+    joints: Mapping[str, str] | None = None,
+) -> Motion | FaceMotion | AvatarMotion:  # fmt: skip
     """Read an avatar, a face or an animation of a body.
 
     A body has our joints (by node name; with the 30 of our fingers it is a gesture), or is another humanoid's and is
@@ -47,22 +50,25 @@ def read_glb(path: Path, animation: str | None = None) -> Motion | FaceMotion | 
 
     Args:
         animation: the name of the body's to read; None where there is only one.
+        up, unit, joints: of another humanoid's body, as of `vqvae.io.bvh.read_bvh`.
     """
+    known = {"up": up, "unit": unit, "joints": joints}
     names = {node.name for node in read_gltf(path, ACCEPTED_FACE).nodes}
     face = _read_face(path)
     clip: FaceMotion | AvatarMotion | None = face
     if face is not None and set(SMPL52.names) <= names:
-        body = _read_body(path, None)
+        body = _read_body(path, None, known)
         clip = AvatarMotion(body, face.resampled(body.fps), caption=body.caption)
-    if clip is not None and animation is not None:
-        raise UserError(f"{path}: {with_article(clip.modality)} of one animation; --animation goes with bodies")
-    return clip or _read_body(path, animation)
+    if clip is not None and (animation is not None or any(known.values())):
+        option = "--animation" if animation is not None else f"--{next(k for k, v in known.items() if v)}"
+        raise UserError(f"{path}: {with_article(clip.modality)} of one animation; {option} goes with bodies")
+    return clip or _read_body(path, animation, known)
 
 
-def _read_body(path: Path, animation: str | None) -> Motion:
+def _read_body(path: Path, animation: str | None, known: dict[str, Any]) -> Motion:
     gltf = read_gltf(path, ACCEPTED)
-    if not set(SMPL22.names) <= {n.name for n in gltf.nodes}:
-        return gltf_rigs.read_foreign(gltf, path, animation)
+    if not set(SMPL22.names) <= {n.name for n in gltf.nodes} or any(known.values()):
+        return gltf_rigs.read_foreign(gltf, path, animation, **known)
     with parsing(path, "a whole glTF", ACCEPTED):
         return _body(gltf, path, animation)
 

@@ -74,10 +74,10 @@ def _body_sheet(motions: Sequence[Motion], captions: Sequence[str], frames: int)
     draw = ImageDraw.Draw(sheet)
     for i, (motion, caption) in enumerate(zip(motions, captions, strict=True)):
         top = 30 + i * row
-        text = _shorten(caption or "motion", lambda s: title.getlength(s) <= width - 80)
+        text = shorten(caption or "motion", lambda s: title.getlength(s) <= width - 80)
         draw.text((margin, top + 6), text, INK, title)
         draw.text((margin + width, top + 8), f"{motion.seconds:.1f} s", QUIET, small, anchor="ra")
-        for k, (picture, stamp) in enumerate(_row(motion, frames)):
+        for k, (picture, stamp) in enumerate(body_row(motion, frames)):
             left = margin + k * CELL_WIDTH
             sheet.paste(Image.fromarray(picture).reduce(SUPERSAMPLE), (left, top + 30))
             draw.text((left + 7, top + 34), stamp, QUIET, small)
@@ -87,7 +87,7 @@ def _body_sheet(motions: Sequence[Motion], captions: Sequence[str], frames: int)
     return sheet
 
 
-def _row(motion: Motion, frames: int) -> list[tuple[np.ndarray, str]]:
+def body_row(motion: Motion, frames: int) -> list[tuple[np.ndarray, str]]:
     """Pictures (uint8, supersampled) and their stamps, evenly spaced from the first frame to the last."""
     index = np.rint(np.linspace(0, len(motion) - 1, frames)).astype(int)
     turned = motion.moved(-float(motion.slice(0, 1).heading[0]), np.zeros(3))
@@ -111,7 +111,7 @@ def _legend(draw: ImageDraw, left: int, font: Font) -> None:
     draw.text((left, 9), text, QUIET, font)
 
 
-def _shorten(caption: str, fits: Callable[[str], bool]) -> str:
+def shorten(caption: str, fits: Callable[[str], bool]) -> str:
     """As many words as have room, and dots for those that have not."""
     # the built-in font has ASCII: accents are taken off, other letters become ``?``
     plain = unicodedata.normalize("NFKD", caption[:MAX_LETTERS].translate(_TYPED))
@@ -133,7 +133,7 @@ def _face_sheet(motions: Sequence[FaceMotion], captions: Sequence[str], frames: 
     draw, room = ImageDraw.Draw(sheet), columns * FACE_CELL - 50
     for i, (motion, caption) in enumerate(zip(motions, captions, strict=True)):
         top = i * (lines * tall + 34)
-        draw.text((12, top + 8), _shorten(caption, lambda s: title.getlength(s) <= room) or "face", INK, title)
+        draw.text((12, top + 8), shorten(caption, lambda s: title.getlength(s) <= room) or "face", INK, title)
         draw.text((columns * FACE_CELL + 12, top + 10), f"{motion.seconds:.1f} s", QUIET, small, anchor="ra")
         index = expressive_frames(motion, frames)
         chosen = FaceMotion(motion.weights[index], motion.head[index], motion.fps)

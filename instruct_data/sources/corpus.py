@@ -6,6 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vqvae.errors import UserError
 from vqvae.ground import grounded
 from vqvae.io.bvh import read_bvh
 from vqvae.io.files import read_text
+from vqvae.io.folders import folder_means
 from vqvae.motion import Motion
 
 MAX_TEXT_BYTES = 64 << 20  # of a list, a table or a caption file
@@ -137,7 +139,7 @@ class BvhFile:
     hands: bool = False  # make it a gesture with the file's fingers instead of a body
 
     def __call__(self) -> Motion:
-        motion = read_bvh(self.path, self.hands)
+        motion = read_bvh(self.path, self.hands, means=partial(folder_means, self.path))
         stop = len(motion) if self.stop is None else min(self.stop, len(motion))
         if stop - self.first < 2:
             raise UserError(f"{self.path}: frames {self.first} to {stop} of {len(motion)}; accepted at least 2")

@@ -52,6 +52,7 @@ from vqvae.ground import settled
 from vqvae.io.bvh import read_bvh
 from vqvae.io.data_files import json_rows, read_arrays, read_object, read_yaml
 from vqvae.io.files import parsing, read_text
+from vqvae.io.folders import folder_means
 from vqvae.io.gltf_rigs import read_rigs
 from vqvae.motion import Motion
 from vqvae.retarget import HALF, below_wrist, bone_turns, hand_turn, retarget
@@ -343,10 +344,11 @@ def _animations(
 ) -> Iterator[tuple[tuple[str, ...], Callable[[], Motion]]]:
     """Names of every animation, the fullest first, with what reads it."""
     for path in files:
+        means = partial(folder_means, path)
         place = path.relative_to(root).with_suffix("").as_posix() if path != root else path.stem
         file_names = (place,) if place == path.stem else (place, path.stem)
         if path.suffix.lower() == ".bvh":
-            yield file_names, partial(read_bvh, path)
+            yield file_names, partial(read_bvh, path, means=means)
             continue
         try:
             rigs = read_rigs(path)
@@ -357,7 +359,7 @@ def _animations(
             name = rig.name or str(number)
             full_names = tuple(f"{file}/{name}" for file in file_names)
             names = (*full_names, *(file_names if len(rigs) == 1 else ()), name)
-            yield names, lambda rig=rig: retarget(rig())  # type: ignore[misc]
+            yield names, lambda rig=rig, means=means: retarget(rig(), means=means)  # type: ignore[misc]
 
 
 def read_mesh2motion(root: Path, corpus: Corpus, report: Report, split: str = "train") -> Iterator[Clip]:

@@ -315,11 +315,11 @@ def along_bones(axis: int) -> np.ndarray:
     out = np.zeros((22, 4))
     for j, name in enumerate(SMPL22.names):
         children = [k for k, p in enumerate(SMPL22.parents) if p == j]
-        if not children:
+        if not children and name != "head":
             out[j] = out[SMPL22.parents[j]]
             continue
         middle = [k for k in children if SMPL22.names[k][1] != "_"]
-        bone = SMPL22.offsets[(middle or children)[0]]
+        bone = SMPL22.offsets[(middle or children)[0]] if children else np.array([0.0, 1, 0])
         side = np.array([0.0, 0, 1]) if name[2:] in ("collar", "shoulder", "elbow") else np.array([1.0, 0, 0])
         columns = np.zeros((3, 3))
         columns[:, axis] = bone / np.linalg.norm(bone)

@@ -1,6 +1,7 @@
 """Rest poses by evidence: bound, stored, a T-pose in the clip, the clip itself; and bodies that are none."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from tests.vqvae.rigs import (
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.bvh import parse_bvh, read_bvh
+from vqvae.io.folders import folder_means
 from vqvae.motion import Motion
 from vqvae.posture import degrees
 from vqvae.retarget import retarget
@@ -151,3 +153,37 @@ def test_files_of_others(file: str, z_up: bool) -> None:
         if a in at and b in at:
             i, j = SMPL22.index(a), SMPL22.index(b)
             assert degrees(got[:, j] - got[:, i], places[:, at[b]] - places[:, at[a]]).max() < 8, (a, b)
+
+
+def test_clips_of_a_folder_tell_together(tmp_path: Path) -> None:
+    """Arms that hardly bend in one clip are turned as the others of the same rig say."""
+    m, q = moving(seed=3), moving(seed=3).rotations.astype(float)
+    for name in ("l_elbow", "r_elbow"):
+        q[:, SMPL22.index(name)] = rot.from_axis_angle(np.tile([0.02, 0, 0.12], (len(m), 1)))
+    straight = Motion(q, m.root, m.fps)
+    for name, clip in (("a", straight), ("b", moving(seed=4)), ("c", moving(seed=5)), ("d", moving(seed=6))):
+        (tmp_path / f"{name}.bvh").write_text(bvh_text(with_axes(as_rig(clip, BANDAI), along_bones(0))))
+    path = tmp_path / "a.bvh"
+    assert turned(read_bvh(path), straight) > 40
+    assert turned(read_bvh(path, means=partial(folder_means, path)), straight) < 15
+
+
+def test_what_is_stated(tmp_path: Path) -> None:
+    """Names of joints, the vertical axis and the unit of places that contradict the skeleton."""
+    m = moving()
+    rig = as_rig(m, {n: f"bone {k}" for k, n in enumerate(SMPL22.names)}, z_up=True, scale=1.0)
+    moved = rig.translations.copy()
+    moved[:, 0] *= 100
+    (tmp_path / "a.bvh").write_text(bvh_text(replace(rig, translations=moved)))
+    with pytest.raises(UserError, match="joints not found: .*or a --map"):
+        read_bvh(tmp_path / "a.bvh")
+    names = {n: f"bone {k}" for k, n in enumerate(SMPL22.names)}
+    got = read_bvh(tmp_path / "a.bvh", joints=names)
+    assert np.linalg.norm(got.joints - m.joints, axis=-1).max() < 1e-3 and "100 times too high" in got.notes[0]
+    got = read_bvh(tmp_path / "a.bvh", joints=names, unit=0.01, up="z")
+    assert np.linalg.norm(got.joints - m.joints, axis=-1).max() < 1e-3 and not got.notes
+    lying = read_bvh(tmp_path / "a.bvh", joints=names, up="y").joints
+    assert np.ptp(lying[0, :, 1]) < 1
+    for wrong, message in (({"l_hip": "leg"}, "l_hip: the file has no joint 'leg'"), ({"tail": "bone 1"}, "'tail'")):
+        with pytest.raises(UserError, match=message):
+            read_bvh(tmp_path / "a.bvh", joints=names | wrong)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from vqvae.errors import UserError
 from vqvae.io.data_files import plain_number, plain_numbers
 from vqvae.io.files import parsing, read_text
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
+from vqvae.rest import GivesMeans
 from vqvae.retarget import retarget
-from vqvae.rig import Rig
+from vqvae.rig import Rig, stated
 from vqvae.skeleton import FINGER_NAMES, finger_ends
 
 ORDER = "ZXY"
@@ -191,11 +193,16 @@ def parse_bvh(text: str) -> Rig:
     return Rig(tuple(names), tuple(parents), rest_offsets, rotations, translations, 1 / step, tips=tips)
 
 
-def read_bvh(path: str | os.PathLike[str], hands: bool = False) -> Motion:
+def read_bvh(
+    path: str | os.PathLike[str], hands: bool = False, up: str | None = None, unit: float | None = None,
+    joints: Mapping[str, str] | None = None, means: GivesMeans | None = None,
+) -> Motion:  # fmt: skip
     """Read a BVH file of any humanoid as a Motion at the file's frame rate.
 
     Joint names of CMU, Mixamo, 3ds Max, Blender, Bandai-Namco and SMPL rigs are known; the unit follows from the legs.
-    `hands` makes a gesture, with the file's fingers if it has some (`vqvae.retarget`).
+    `hands` makes a gesture, with the file's fingers if it has some (`vqvae.retarget`). `up` (``x`` to ``-z``), `unit`
+    (metres) and `joints` (our joint -> the file's) state what is else found by evidence; `means`: see
+    `vqvae.rest.rest_of`.
 
     Raises:
         UserError: names the file and what is wrong (missing joint, NaN, no frames, broken hierarchy).
@@ -203,7 +210,7 @@ def read_bvh(path: str | os.PathLike[str], hands: bool = False) -> Motion:
     path = Path(path)
     text = read_text(path, MAX_BYTES, ACCEPTED)
     with parsing(path, "a readable BVH", ACCEPTED):
-        return retarget(parse_bvh(text), hands)
+        return retarget(stated(parse_bvh(text), up, unit, joints), hands, means)
 
 
 def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) -> Path:

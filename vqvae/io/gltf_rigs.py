@@ -9,7 +9,7 @@ up, unless a skeleton is modelled along Z and no node above it turns it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from vqvae.io.gltf import (
 from vqvae.motion import MAX_FPS, MAX_FRAMES, MIN_FPS, Motion
 from vqvae.posture import at_rest, posture
 from vqvae.retarget import finger_map, retarget
-from vqvae.rig import Rig, joint_map, joints_known, rig_of
+from vqvae.rig import Rig, joint_map, joints_known, rig_of, stated
 
 FPS = 30.0  # where key frames are not evenly spaced
 STEP = "STEP"  # the interpolation that holds a value until the next key frame
@@ -253,11 +253,11 @@ def _humanoid(gltf: Document) -> dict[int, str]:
 class Skeleton:
     """The joints of a file's humanoid that matter, parents before children, with their rest pose.
 
-    `nodes` (J) are the joints' nodes, -1 for one that stands for the file, where the skeleton has several roots; `up`
-    and `floor` as in `vqvae.rig.Rig`.
+    `nodes` (J) are the joints' nodes, -1 for one that stands for the file, where the skeleton has several roots; `up`,
+    `floor` and `bound` as in `vqvae.rig.Rig`.
     """
 
-    def __init__(self, gltf: Document, hands: bool = False) -> None:
+    def __init__(self, gltf: Document, hands: bool = False, joints: Mapping[str, str] | None = None) -> None:
         self.gltf, self._parents = gltf, gltf.parents
         self._paths: dict[int, list[int]] = {}
         bones = _humanoid(gltf)
@@ -269,10 +269,11 @@ class Skeleton:
         turns, places = self._rest_pose(nodes, parents, skin)
         # a rig at rest is enough to find our joints by name and place
         rig = rig_of(tuple(names), tuple(parents), (turns, places), turns[None], places[None], 1.0)
-        mapped = joint_map(rig)
+        mapped = joint_map(stated(rig, joints=joints))
         stored = places
-        self.bound = has_bind_pose(skin) or _T_POSED in gltf.extensions
-        if not self.bound and not at_rest(posture(places, mapped)):
+        self.bound = (skin is not None and skin.inverseBindMatrices is not None) or _T_POSED in gltf.extensions
+        is_rest = self.bound or bool(at_rest(posture(places, mapped), exactly=True))
+        if not is_rest:
             turns, places = _along_own_axes(turns, places, parents)
         # only our joints and those above them are kept
         used = {*mapped.values(), *(_fingers(rig.names).values() if hands else ())}
@@ -282,7 +283,8 @@ class Skeleton:
         self._joint_parents = [index.get(parents[j], -1) for j in order]
         self._names = tuple(names[j] for j in order)
         self._rest = turns[order], places[order]
-        self.up, self.floor = self._upright(mapped, nodes, stored)
+        up, self.floor = self._upright(mapped, nodes, stored)
+        self.up = up if is_rest else None
 
     def path(self, node: int) -> list[int]:
         """The nodes from the topmost one down to `node`."""
@@ -356,7 +358,7 @@ class Skeleton:
         turns, places = np.stack([s[0] for s in stored]), np.stack([s[1] for s in stored])
         if not np.isfinite(places).all():
             raise ValueError("places that are not finite")
-        if skin is None or not has_bind_pose(skin):
+        if skin is None or skin.inverseBindMatrices is None:
             return turns, places
         inverse = accessor_values(self.gltf, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
         bind = dict(zip(skin.joints, np.linalg.inv(inverse.astype(np.float64)), strict=False))
@@ -431,11 +433,6 @@ class Skeleton:
         return rot.multiply(turn, local), (linear @ rot.to_matrix(local)) * scale[:, None, :], place
 
 
-def has_bind_pose(skin: Skin | None) -> bool:
-    """Whether a skin says in which pose its mesh is bound."""
-    return skin is not None and skin.inverseBindMatrices is not None
-
-
 def _along_own_axes(
     turns: np.ndarray, places: np.ndarray, parents: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -494,15 +491,23 @@ def read_rigs(path: str | os.PathLike[str]) -> list[AnimatedRig]:
         return [AnimatedRig(a.name, path, skeleton, a) for a in skeleton.animations()]
 
 
-def read_foreign(gltf: Document, path: Path, animation: str | None = None, hands: bool = False) -> Motion:
+def read_rig(
+    gltf: Document, path: Path, animation: str | None = None, hands: bool = False, up: str | None = None,
+    unit: float | None = None, joints: Mapping[str, str] | None = None,
+) -> Rig:  # fmt: skip
+    """An animation of a file's humanoid, by its name, None where there is only one; the others as of `read_bvh`."""
+    check_readable(path, gltf.extensionsRequired)
+    skeleton = Skeleton(gltf, hands, joints)
+    chosen = choose_animation(skeleton.animations(), animation, path, "accepted one")
+    return stated(skeleton.moved(chosen), up, unit, joints)
+
+
+def read_foreign(gltf: Document, path: Path, animation: str | None = None, hands: bool = False, **known: Any) -> Motion:
     """An animation of a file's humanoid as a Motion in metres, at the rate of its key frames, at least 15 a second.
 
-    `animation` is its name, None where there is only one; `hands` makes a gesture, with the file's fingers if any.
+    `hands` makes a gesture, with the file's fingers if any; the others as of `read_rig`.
     """
     with parsing(path, "a humanoid with an animation", ACCEPTED):
-        check_readable(path, gltf.extensionsRequired)
-        skeleton = Skeleton(gltf, hands)
-        chosen = choose_animation(skeleton.animations(), animation, path, "accepted one")
-        motion = retarget(skeleton.moved(chosen), hands)
+        motion = retarget(read_rig(gltf, path, animation, hands, **known), hands)
     caption = extras_of(gltf.extras)[1]
     return motion.with_caption(caption) if caption else motion
