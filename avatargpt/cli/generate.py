@@ -12,7 +12,7 @@ from avatargpt.cli import common
 from avatargpt.cli.common import argument, check_range, option
 from avatargpt.options import FPS, GUIDANCE, TEMPERATURE
 from vqvae.errors import UserError
-from vqvae.io.files import read_text
+from vqvae.io.files import parsing, read_text
 
 if TYPE_CHECKING:
     from instruct_data.requests.spec import MotionRequest
@@ -137,7 +137,7 @@ class Controls:
             check_range("--turn", abs(self.turn), 15, 1080, " degrees, - to the right")
             out |= {"turn": abs(self.turn), "side": "left" if self.turn > 0 else "right"}
         if self.path is not None:
-            out |= _path(self.path)
+            out |= _path(self.path, self.times)
         if self.waypoints is not None:
             out["waypoints"] = _waypoints(self.waypoints)
         if self.tempo is not None:
@@ -157,44 +157,55 @@ class Controls:
         return request.model_copy(update=update)
 
 
-def _path(text: str) -> dict[str, Any]:
-    from avatargpt.requests.clause_spec import PATH_SHAPES
+def _path(text: str, usual: int | None) -> dict[str, Any]:
+    """Attributes of a clause; `usual`: times where the path names none."""
+    from avatargpt.requests.clause_spec import MAX_WAY_TOKENS, PATH_SHAPES, Route
+    from instruct_data.requests.spec import MAX_TIMES
 
     shape, _, details = text.partition(":")
     side, _, count = details.partition(":")
-    if shape not in PATH_SHAPES or side not in ("", "left", "right") or not (count or "1").isdecimal():
-        raise UserError(f"--path {text}: accepted SHAPE[:left|right[:N]], shapes {', '.join(PATH_SHAPES)}")
-    return {"path": shape, **({"side": side} if side else {}), **({"times": int(count)} if count else {})}
+    digits = count or "1"
+    if shape not in PATH_SHAPES or side not in ("", "left", "right") or not (digits.isascii() and digits.isdecimal()):
+        raise UserError(f"--path {text[:80]}: accepted SHAPE[:left|right[:N]], shapes {', '.join(PATH_SHAPES)}")
+    once = Route(PATH_SHAPES[shape], side, 1, 1.0, "walk").tokens
+    most = min(MAX_TIMES, MAX_WAY_TOKENS // max(once, 1))
+    times = int(count[:9]) if count else None
+    if not 1 <= (usual or 1 if times is None else times) <= most:
+        raise UserError(f"--path {text[:80]}: {count or usual} times; accepted 1 to {most} of a {shape}")
+    return {"path": shape, **({"side": side} if side else {}), **({"times": times} if times else {})}
 
 
 def _waypoints(file: Path) -> list[tuple[float, float]]:
     from avatargpt.requests.clause_spec import Route
+    from vqvae.io.data_files import finite_number
 
     points = []
     for n, line in enumerate(read_text(file, 1 << 20, "accepted a file of x,z a line").splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
-                x, z = (float(v) for v in line.split(","))
+                x, z = (finite_number(v) for v in line.split(","))
                 points.append((x, z))
             except ValueError:
                 raise UserError(f"--waypoints {file} line {n}: {line.strip()[:40]!r}; accepted x,z in metres") from None
     if not 0 < len(points) <= 100:
         raise UserError(f"--waypoints {file}: {len(points)} points; accepted 1 to 100")
-    Route.through(points, "")
+    with parsing(file, "waypoints"):
+        Route.through(points, "")
     return points
 
 
 def _pin(text: str) -> Any:
     from instruct_data.requests.spec import Pin
+    from vqvae.io.data_files import finite_number
 
     limb, _, where = text.partition("@")
     second, _, place = where.partition("=")
     limbs = get_args(Pin.model_fields["limb"].annotation)
     try:
-        values = tuple(float(v) for v in place.split(","))
+        values = tuple(finite_number(v) for v in place.split(","))
         if limb not in limbs or len(values) != 3 or max(map(abs, values)) > 100:
             raise ValueError
-        return Pin(limb=limb, second=float(second), place=values)  # type: ignore[arg-type]
+        return Pin(limb=limb, second=finite_number(second), place=values)  # type: ignore[arg-type]
     except ValueError:
         raise UserError(f"--pin {text}: accepted LIMB@SECOND=X,Y,Z in metres, limbs {', '.join(limbs)}") from None
 
@@ -203,13 +214,14 @@ def _pose(name: str, value: str | None) -> Motion | None:
     """The frame of a motion that an option names as FILE[:SECOND], None = no option."""
     from avatargpt import export
     from avatargpt.body.edit import frame_of
+    from vqvae.io.data_files import finite_number
     from vqvae.motion import Motion
 
     if value is None:
         return None
     file, _, second = value.rpartition(":")
     try:
-        at = float(second) if file else None
+        at = finite_number(second) if file else None
     except ValueError:
         file, at = value, None
     motion = export.load(Path(file or value))

@@ -158,7 +158,7 @@ def _report_dropped(seconds: float) -> None:
 def address(name: str, text: str, host: str | None, port: int | None) -> tuple[str, int]:
     """``HOST:PORT``, ``[IPv6]:PORT``, and with defaults one of both."""
     before, colon, digits = text.rpartition(":")
-    has_port = digits.isdecimal() and len(digits) <= 5
+    has_port = digits.isascii() and digits.isdecimal() and len(digits) <= 5
     if has_port and (_is_host(before) if colon else host):
         place, number = before or host or "", int(digits)
     # of digits alone the host was forgotten

@@ -26,7 +26,9 @@ from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
 MAX_CLIENTS = 8
 MAX_PENDING = 32  # connections that are no clients yet; the oldest gives way to the next
 HANDSHAKE_TIMEOUT = 2.0  # s within which a connection has to become a client
-CLOSE_TIMEOUT = 1.0  # s until clients that do not read are cut off
+CLOSE_TIMEOUT = 1.0  # s until clients that do not read are cut off at the end
+SEND_TIMEOUT = 5.0  # s within which a client takes a message, else its place goes to another
+SEND_BUFFER = 1 << 14  # bytes that the system holds for a client; by default megabytes, which hide that nothing is read
 MAX_QUEUED_FRAMES = 30  # frames that a slow client may lag behind before it loses the oldest
 MAX_MESSAGE = 8192  # bytes of a message from a client: a thousand characters, each written as \uXXXX, fit
 MESSAGE_INTERVAL = 0.02  # s between two messages of one client
@@ -98,6 +100,7 @@ class WebSocketServer:
         class Bounded(ServerConnection):
             def connection_made(self, transport: Any) -> None:
                 super().connection_made(transport)
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
                 if len(pending) >= MAX_PENDING:
                     oldest = next(iter(pending))
                     del pending[oldest]
@@ -110,7 +113,8 @@ class WebSocketServer:
 
         # scanners of networks would fill the log
         quiet = logging.Logger("avatargpt.websocket")
-        quiet.addHandler(logging.NullHandler())
+        for log in (quiet, logging.getLogger("asyncio")):  # without any handler its lines go to stderr
+            log.addHandler(logging.NullHandler())
         return await serve(
             self._serve, host, port, create_connection=Bounded, process_request=self._check_origin, compression=None,
             max_size=MAX_MESSAGE, open_timeout=HANDSHAKE_TIMEOUT, close_timeout=CLOSE_TIMEOUT, write_limit=1 << 12,
@@ -149,11 +153,15 @@ class WebSocketServer:
         queue = self._clients[client] = _ClientQueue()
         listening = asyncio.ensure_future(self._receive(client, queue))
         try:
-            await client.send(self._hello)
-            while (message := await queue.next()) is not None:
-                await client.send(message)
+            message: str | None = self._hello
+            while message is not None:
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    await client.send(message)
+                message = await queue.next()
         except ConnectionClosed:
             pass
+        except TimeoutError:
+            client.transport.abort()
         finally:
             del self._clients[client]
             listening.cancel()

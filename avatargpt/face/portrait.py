@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from avatargpt.export.head import head
 from avatargpt.lm.checkpoint import read_optional
 from vqvae.errors import UserError
+from vqvae.io.tensors import load_tensors
 from vqvae.motion import atomic_write
 from vqvae.strict import PositiveInt, Strict
 
@@ -271,8 +272,6 @@ class Portrait:
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Portrait:
         """The portrait of a folder. Raises UserError: not there or damaged."""
-        from safetensors.torch import load_file
-
         def build(state: dict[str, Tensor]) -> Portrait:
             fields = zip(PortraitShape.model_fields, state.pop("shape").tolist(), strict=True)
             network = PortraitNetwork(PortraitShape.read(dict(fields), "shape"))
@@ -280,7 +279,7 @@ class Portrait:
             return cls(network)
 
         path = Path(folder) / FILE
-        if (portrait := read_optional(path, "portrait", load_file, build)) is None:
+        if (portrait := read_optional(path, "portrait", load_tensors, build)) is None:
             raise UserError(f"{path}: no such file; make one with the portrait stage of scripts/train.py")
         return portrait
 

@@ -99,10 +99,10 @@ class SentenceWords:
         from tokenizers import Tokenizer
 
         from avatargpt.lm.text_encoder import LAYERS, SentenceEncoder
-        from avatargpt.resources import sentence_model_folder
+        from avatargpt.resources import sentence_model_file
 
         self._model, self._device = SentenceEncoder(LAYERS, device), device
-        self._tokenizer = Tokenizer.from_file(str(sentence_model_folder() / "tokenizer.json"))
+        self._tokenizer = Tokenizer.from_file(str(sentence_model_file("tokenizer.json")))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self._MAX_TOKENS)
 

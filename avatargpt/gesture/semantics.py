@@ -110,6 +110,8 @@ class GestureBank:
         """The bank in a network's folder, None where there is none."""
         from safetensors import safe_open
 
+        from vqvae.io.tensors import check_finite
+
         path = Path(folder) / FILE
         if not path.exists():
             return None
@@ -117,6 +119,7 @@ class GestureBank:
             with safe_open(regular_file(path), "np") as file:
                 rows = json.loads(file.metadata()["strokes"])
                 arrays = {name: file.get_tensor(name) for name in ("keys", "base", "scale", "lengths", "rest")}
+            check_finite(path, arrays)
             rest = arrays["rest"].astype(np.float64)
             columns: list[dict[str, Any]] = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
             nothing = np.zeros((0, TURNED, 4))

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Generic, Protocol, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from vqvae.errors import UserError
-from vqvae.io.data_files import read_object, read_yaml
+from vqvae.io.data_files import finite_number, read_object, read_yaml
 from vqvae.io.files import atomic_write, reason, user_cache
 from vqvae.strict import Number, PositiveInt, Rate, Strict
 
@@ -203,7 +203,7 @@ class Limits(Strict):
 
 def _prices(text: str, where: str) -> tuple[float, float]:
     try:
-        prices = [float(p) for p in text.split("/")]
+        prices = [finite_number(p) for p in text.split("/")]
     except ValueError:
         prices = []
     if len(prices) not in (1, 2) or not all(0 <= p < 1e6 for p in prices):

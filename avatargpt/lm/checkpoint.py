@@ -20,7 +20,7 @@ from avatargpt.lm.shape import SMALL, SMALL_NEXT, NetworkShape, read_small
 from avatargpt.resources import PACKAGE
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
-from vqvae.io.files import atomic_write, parsing, regular_file, scratch_folder
+from vqvae.io.files import atomic_write, parsing, scratch_folder
 
 if TYPE_CHECKING:
     import torch
@@ -242,12 +242,14 @@ def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTMod
     from transformers import T5ForConditionalGeneration
 
     from avatargpt.lm.model import AvatarGPTConfig, AvatarGPTModel
+    from vqvae.io.tensors import check_finite
 
     with no_bars():
         source = T5ForConditionalGeneration.from_pretrained(folder)
     fields = {k: v for k, v in source.config.to_dict().items() if k not in _NOT_FIELDS}
     model = AvatarGPTModel(AvatarGPTConfig(**{**fields, **config}))
     weights = {k: v.clone() for k, v in source.state_dict().items()}
+    check_finite(folder, weights)
     if source.config.scale_decoder_outputs:
         # T5 1.0 ties its head to the table and scales the states; here the scale is part of the untied head
         weights["lm_head.weight"] = weights["lm_head.weight"] * source.config.d_model**-0.5
@@ -332,16 +334,17 @@ def in_eight_bits(folder: str | os.PathLike[str], name: str) -> bool:
 
 
 def read_optional(
-    path: Path, what: str, load: Callable[[Path], dict[str, Any]], make: Callable[[dict[str, Any]], Part]
+    path: Path, what: str, load: Callable[[Path, str], dict[str, Any]], make: Callable[[dict[str, Any]], Part]
 ) -> Part | None:
     """A file that a model folder may have beside its weights, or None; `what` names it in messages.
 
-    `load` is safetensors' `load_file` of numpy or torch, `make` builds the part from its tensors.
+    `load` is `load_tensors` or `load_arrays` of `vqvae.io.tensors`, `make` builds the part from its tensors.
     """
     if not path.exists():
         return None
+    tensors = load(path, f"a readable {what}")
     with parsing(path, f"a readable {what}"):
-        return make(load(regular_file(path)))
+        return make(tensors)
 
 
 def write_adapter(

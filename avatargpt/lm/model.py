@@ -142,7 +142,12 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         """As of transformers, also for weights in eight bits."""
         small = eight_bits(pretrained_model_name_or_path, kwargs)
         if small is None:
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+            from vqvae.io.tensors import check_finite
+
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+            model = loaded[0] if isinstance(loaded, tuple) else loaded  # with `output_loading_info`
+            check_finite(pretrained_model_name_or_path, model.state_dict())
+            return loaded
         state, kwargs["config"] = small
         return super().from_pretrained(None, *args, state_dict=state, **kwargs)
 

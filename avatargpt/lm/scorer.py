@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from avatargpt.lm.checkpoint import read_optional, stored
 from instruct_data.attributes import symbols, written
-from vqvae.io.tensors import raised
+from vqvae.io.tensors import load_tensors, raised
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -134,8 +134,6 @@ class TextMotionScorer:
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> TextMotionScorer | None:
         """The scorer of a model folder, or None."""
-        from safetensors.torch import load_file
-
         from avatargpt.kinematics.measures import POSE_SIZE, SIZE
 
         def make(state: dict[str, Tensor]) -> TextMotionScorer:
@@ -150,4 +148,4 @@ class TextMotionScorer:
             network.load_state_dict(raised(state))
             return cls(network)
 
-        return read_optional(Path(folder) / FILE, "matcher", load_file, make)
+        return read_optional(Path(folder) / FILE, "matcher", load_tensors, make)

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from avatargpt.lm.devices import fast_bfloat16
-from avatargpt.resources import sentence_model_folder
+from avatargpt.resources import sentence_model_file
 from vqvae.errors import UserError
 from vqvae.io.files import parsing, read_bytes
 from vqvae.motion import atomic_write
@@ -122,15 +122,11 @@ def _normalised(text: str) -> str:
 
 
 def encoder_weights() -> dict[str, Tensor]:
-    """All weights of the installed sentence encoder, by name."""
-    from safetensors import SafetensorError
+    """All weights of the sentence encoder, by name."""
     from safetensors.torch import load_file
 
-    path = sentence_model_folder() / "model.safetensors"
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as e:
-        raise UserError(f"{path}: not readable ({str(e).splitlines()[0]})") from None
+    out: dict[str, Tensor] = load_file(sentence_model_file("model.safetensors"))  # whole, by its digest
+    return out
 
 
 class SentenceEncoder:
@@ -293,7 +289,7 @@ class SentenceGrounder:
             from tokenizers import Tokenizer
 
             self._model = SentenceEncoder(max(self.layers), self.device)
-            self._tokenizer = Tokenizer.from_file(str(sentence_model_folder() / "tokenizer.json"))
+            self._tokenizer = Tokenizer.from_file(str(sentence_model_file("tokenizer.json")))
             self._tokenizer.no_padding()
             self._tokenizer.enable_truncation(self.max_tokens)
 

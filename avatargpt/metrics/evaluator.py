@@ -23,7 +23,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features import smooth_heading
 from vqvae.io.files import atomic_write
-from vqvae.io.tensors import no_larger_than, raised
+from vqvae.io.tensors import load_tensors, no_larger_than, raised
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
@@ -318,8 +318,6 @@ class MotionEvaluator:
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None) -> MotionEvaluator:
         """The evaluator of a folder of the text-motion stage; None = of the packaged weights."""
-        from safetensors.torch import load_file
-
         def make(stored: dict[str, Tensor]) -> MotionEvaluator:
             state = raised(stored)
             width = len(state["first.bias"])
@@ -331,7 +329,7 @@ class MotionEvaluator:
             return cls(network)
 
         folder = resources.weights() if folder is None else folder
-        evaluator = read_optional(Path(folder) / FILE, "evaluator of text and motion", load_file, make)
+        evaluator = read_optional(Path(folder) / FILE, "evaluator of text and motion", load_tensors, make)
         if evaluator is None:
             raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the text-motion stage")
         return evaluator

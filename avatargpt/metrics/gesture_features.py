@@ -16,6 +16,7 @@ from avatargpt.metrics.gesture_motion import UPPER, at_30
 from avatargpt.metrics.statistics import fid
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.io.tensors import load_tensors
 from vqvae.motion import Motion, atomic_write
 
 FILE = "gesture_features.safetensors"
@@ -90,8 +91,6 @@ class GestureFeatures:
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None) -> GestureFeatures:
         """The encoder of a folder; None = of the packaged weights."""
-        from safetensors.torch import load_file
-
         def make(state: dict[str, Tensor]) -> GestureFeatures:
             latent = len(state["encoder.7.bias"])
             network = GestureAutoEncoder(len(state["encoder.0.bias"]), latent)
@@ -102,7 +101,7 @@ class GestureFeatures:
             return cls(network)
 
         folder = resources.weights() / "gesture" if folder is None else folder
-        features = read_optional(Path(folder) / FILE, "encoder of gestures", load_file, make)
+        features = read_optional(Path(folder) / FILE, "encoder of gestures", load_tensors, make)
         if features is None:
             raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the fgd stage")
         return features

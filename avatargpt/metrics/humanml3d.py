@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from vqvae.errors import UserError
 from vqvae.io.data_files import map_array, read_plain_pickle
 from vqvae.io.files import parsing, read_text, regular_file
-from vqvae.io.tensors import load_checkpoint_file, no_larger_than
+from vqvae.io.tensors import check_finite, load_checkpoint_file, no_larger_than
 
 UNIT = 4  # frames of one step of the movement encoder
 MAX_FRAMES = 196  # of a motion; shorter ones are padded to it
@@ -371,6 +371,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6
         if not isinstance(saved, dict):
             raise ValueError(f"a {type(saved).__name__}")
+        check_finite(path, saved)
         return saved
 
 

@@ -23,6 +23,7 @@ SMALL_SIZE, BIG_SIZE = 0.7, 1.4  # of the time of a shape of usual size
 TOKEN_METRES, MIN_PATH_TOKENS = 0.25, 8  # metres that a walk gets on with a motion token
 RUNNING = frozenset("run sprint jog dash race".split())
 MIN_LEG = 0.3  # metres between two waypoints
+MAX_WAY_TOKENS = 3000  # of a path: ten minutes at five tokens a second
 # of a walk that goes straight on before and after it
 TURN = "turn"
 WAYPOINTS = "waypoints"
@@ -91,11 +92,21 @@ class Route:
 
     @classmethod
     def through(cls, points: Sequence[tuple[float, float]], words: str) -> Route:
-        """By way of (x, z) metres, +z ahead and +x to the left; raises UserError for points that are too close."""
-        steps = np.diff(np.array([(0.0, 0.0), *points]), axis=0)
+        """By way of (x, z) metres, +z ahead and +x to the left; a first 0, 0 is where it begins.
+
+        Raises UserError for points that are too close, too far, or no numbers.
+        """
+        places = np.array([(0.0, 0.0), *points])
+        longest = MAX_WAY_TOKENS * TOKEN_METRES
+        if not (np.abs(places) <= longest).all():  # NaN, too
+            raise UserError(f"waypoints: a place of {places[~(np.abs(places) <= longest)][0]:g} m; "
+                            f"accepted: up to {longest:g}")  # fmt: skip
+        steps = np.diff(places[1:] if len(places) > 2 and not places[1].any() else places, axis=0)
         lengths = np.linalg.norm(steps, axis=1)
         if lengths.min() < MIN_LEG:
             raise UserError(f"waypoints {lengths.min():.2f} m apart; accepted: {MIN_LEG:g} or more, also from 0, 0")
+        if lengths.sum() > longest:
+            raise UserError(f"waypoints: {lengths.sum():.0f} m in all; accepted: up to {longest:g}")
         headings = np.degrees(np.unwrap(np.arctan2(steps[:, 0], steps[:, 1])))
         legs = tuple(zip(headings.tolist(), (lengths / lengths.sum()).tolist(), strict=True))
         return cls(WAYPOINTS, "left", 1, 1.0, words, metres=float(lengths.sum()), legs=legs)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from avatargpt.resources import sentence_model_folder
+from avatargpt.resources import sentence_model_file
 from instruct_data.requests.pairs import NUMERAL
 from instruct_data.text.english import THIRD
 from vqvae.errors import UserError
@@ -361,7 +361,7 @@ def check_words(text: str, what: str = "scene") -> str:
 @cache
 def _vocabulary() -> frozenset[str]:
     """Whole words of the sentence encoder: some 20,000, nearly all of them English."""
-    path = sentence_model_folder() / "tokenizer.json"
+    path = sentence_model_file("tokenizer.json")
     data = read_object(path)
     with parsing(path, "the vocabulary of the sentence encoder"):
         return frozenset(w for w in data["model"]["vocab"] if len(w) > 1 and w.isalpha())

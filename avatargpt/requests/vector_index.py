@@ -215,6 +215,6 @@ def write_file(
 
 def read_file(path: Path, what: str, make: Callable[[Stored], T]) -> T | None:
     """`make` of a file's contents, or None where there is no file; raises UserError for a damaged one, named `what`."""
-    from safetensors.numpy import load_file
+    from vqvae.io.tensors import load_arrays
 
-    return read_optional(path, what, load_file, lambda data: make(Stored(json.loads(unpacked(data["about"])), data)))
+    return read_optional(path, what, load_arrays, lambda data: make(Stored(json.loads(unpacked(data["about"])), data)))

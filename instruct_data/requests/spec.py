@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from vqvae.errors import UserError
-from vqvae.strict import Strict
+from vqvae.strict import Number, Strict
 
 Side = Literal["left", "right", "both", "alternating"]
 Tempo = Literal["very_slow", "slow", "fast", "very_fast", "speeding_up", "slowing_down"]
@@ -38,7 +38,7 @@ class Pin(Strict):
     second: float = Field(ge=0, le=MAX_SECONDS)  # of the whole motion
     # (3,) metres in the motion's frame: +Z ahead of its first frame, +X to its left, +Y up, the origin on the floor
     # below the first pelvis
-    place: tuple[float, float, float]
+    place: tuple[Number, Number, Number]
 
 
 class Clause(Strict):
@@ -62,7 +62,7 @@ class Clause(Strict):
     strength: Strength | None = None  # how much of it
     target: str = ""  # words for what it aims at
     in_place: bool = False  # without leaving the spot
-    waypoints: list[tuple[float, float]] = Field(default=[], max_length=100)
+    waypoints: list[tuple[Number, Number]] = Field(default=[], max_length=100)
     known: bool | None = None  # whether the action is one that can be shown, None = nobody has looked
     nearest: str = ""  # the known action it is read as
     sure: float = 1.0  # 0..1, how sure the reader is of this clause

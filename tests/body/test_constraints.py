@@ -205,8 +205,10 @@ def test_waypoints_are_met(straight):
     route = Route.through(points, "walk")
     root = along(straight, route, BodyFeatures()).root[:, [0, 2]] - 0.0
     assert np.linalg.norm(root[-1] - root[0] - points[-1]) < 0.8 and route.metres == 8
-    with pytest.raises(UserError, match="waypoints"):
-        Route.through([(0.0, 0.1)], "walk")
+    assert Route.through([(0.0, 0.0), *points], "walk") == route
+    for bad in ([(0.0, 0.1)], [(0.0, 0.0)], [(np.nan, 1.0)], [(0.0, np.inf)], [(0.0, 1e6)], [(0.0, 700.0), (0.0, 1.0)]):
+        with pytest.raises(UserError, match="waypoints"):
+            Route.through(bad, "walk")
 
 
 def test_too_short_a_way_makes_a_part_of_the_shape(straight):

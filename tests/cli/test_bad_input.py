@@ -65,6 +65,19 @@ generate walk -o a.npz --pin left_hand@1=0,0 => --pin left_hand@1=0,0: accepted 
 generate walk -o a.npz --waypoints empty.txt => waypoints
 generate walk -o a.npz --waypoints one.csv => waypoints
 generate walk -o a.npz --waypoints letters.csv => waypoints
+generate walk -o a.npz --waypoints nan.csv => nan.csv line 1: 'nan,2'; accepted
+generate walk -o a.npz --waypoints underscore.csv => underscore.csv line 2: '1_0,2'; accepted
+generate walk -o a.npz --waypoints arabic.csv => arabic.csv line 1: '٣,٤'; accepted
+generate walk -o a.npz --waypoints far.csv => far.csv; 1e+06 m; up to 750
+generate walk -o a.npz --waypoints long.csv => long.csv; 1400 m in all; up to 750
+generate walk -o a.npz --path circle:left:99999999999 => 99999999999 times; accepted 1 to 68
+generate walk -o a.npz --path circle:left:0 => 0 times; accepted 1 to 68
+generate walk -o a.npz --path circle:left:٣ => --path circle:left:٣; accepted SHAPE
+generate walk -o a.npz --path circle --times 90 => 90 times; accepted 1 to 68
+generate walk -o a.npz --times 1_0 => --times; '1_0' is not a number
+generate walk -o a.npz --seconds 1_0 => --seconds; '1_0' is not a number
+generate walk -o a.npz --pin left_hand@1=nan,0,0 => --pin left_hand@1=nan,0,0; accepted
+generate walk -o a.npz --pin left_hand@1_0=0,0,0 => --pin left_hand@1_0=0,0,0; accepted
 
 capture nothing.mp4 -o a.npz => nothing.mp4: no such file; accepted .mp4
 capture old.gif -o a.npz => old.gif: not a film
@@ -79,6 +92,7 @@ capture old.gif --face --body -o a.npy => an avatar cannot be written as .npy
 data models audio => audio; accepted video-in
 export clip.npz clip.npz => clip.npz; same file
 export clip.npz a.npz --fps 0 => --fps 0; 1 to 240
+data build bvh takes -o store --fps 3_0 => --fps; '3_0' is not a number
 export clip.npz a.npz --layout pos7 => pos7; accepted
 export clip.npz a.npz --scale 100 => scale; accepted
 export clip.npz a.npz --scale -1 => --scale -1; accepted
@@ -151,6 +165,7 @@ plan "A nurse rests." --task scene_to_activity --scene "A nurse rests." => accep
 plan @nowhere.txt => nowhere.txt
 plan "A nurse rests." --llm gpt => gguf:FILE
 plan "A nurse rests." --llm http://127.0.0.1:1/v1 --llm-limits second=1 => did you mean 'seconds'
+plan "A nurse rests." --llm http://127.0.0.1:1/v1 --llm-limits tokens=1_000 => '1_000'; accepted
 
 face -o a.csv => nothing to do; --text
 face missing.wav -o a.csv => missing.wav; no such file
@@ -172,6 +187,8 @@ face --text "nod \udcff" -o a.csv => not UTF-8
 face --text "   " -o a.csv => empty text
 face --text wink --gain jawOpen -o a.csv => SHAPE=NUMBER
 face --text wink --gain jawOpn=1 -o a.csv => did you mean jawOpen
+face --text wink --gain jawOpen=1_0 -o a.csv => SHAPE=NUMBER
+face --emotion happy:0_1 -o a.csv => '0_1' is not an intensity
 face --text wink --offset jawOpen=nan -o a.csv => SHAPE=NUMBER
 face --text wink --seconds 0 -o a.csv => --seconds 0
 face --text wink --lips real -o a.csv => --lips real; rule, recorded
@@ -198,6 +215,7 @@ face - --live-link host:99999 => accepted 1 to 65535
 face - --live-link "a b" => accepted HOST
 face - --live-link 8000 => accepted HOST[:PORT]
 face - --websocket http => accepted [HOST:]PORT
+face - --websocket ٨٠٨٠ => accepted [HOST:]PORT
 face --live-link 127.0.0.1 => one of AUDIO
 face - --microphone default => one of AUDIO
 face - --live-link 127.0.0.1 --smooth 0.1 => needs the whole clip
@@ -307,7 +325,9 @@ def inputs(avatar_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     event = '{"length": 2, "events": [{"action": "nod", "start": 0, "duration": 1}]}'
     texts = {
         "file.txt": "text", "many": "", "empty.txt": "", "blank.txt": " \n\n", "dots.txt": "walk\n...\n",
-        "one.csv": "0,0\n", "letters.csv": "a,b\n", "101.txt": "smile\n" * 101, "two.txt": "wink\nsmile\n",
+        "one.csv": "0,0\n", "letters.csv": "a,b\n", "nan.csv": "nan,2\n", "underscore.csv": "1,2\n1_0,2\n",
+        "arabic.csv": "٣,٤\n", "far.csv": "0,1000000\n", "long.csv": "0,700\n0,0\n",
+        "101.txt": "smile\n" * 101, "two.txt": "wink\nsmile\n",
         "scenes.txt": "A nurse rests.\nUn garçon joue dans la neige\n", "wink.csv": "wink\n", "t.json": "{}",
         "score.json": event, "two.json": f"[{event}, {event}]", "surrogate.json": r'{"length": 1, "text": "\ud800 x"}',
         "bad.wav": "RIFF no sound at all", "empty.npz": "", "cut.npz": "PK\3\4 truncated", "x.exe": "MZ",

@@ -23,6 +23,10 @@ from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
+HANDSHAKE = "\r\n".join((
+    "GET / HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", "",
+)).encode()  # fmt: skip
 ID = "$" + "0123456789abcdef" * 2 + "0123"
 
 
@@ -113,9 +117,7 @@ def test_a_client_that_reads_nothing_holds_nobody_up() -> None:
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(("127.0.0.1", sender.port))
-        lines = ("GET / HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade",
-                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", "")  # fmt: skip
-        deaf.sendall("\r\n".join(lines).encode())
+        deaf.sendall(HANDSHAKE)
         for k in range(4000):
             sender.send(k, face())
             if sender.failed > MAX_QUEUED_FRAMES:  # its handler hangs in sending
@@ -126,6 +128,47 @@ def test_a_client_that_reads_nothing_holds_nobody_up() -> None:
         closing.start()
         closing.join(20)
         assert not closing.is_alive()
+
+
+def test_clients_that_never_read_make_room(sender: FaceSender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the time for a message, although the system's buffers hold the frames of seconds."""
+    assert websocket.SEND_TIMEOUT == 5
+    monkeypatch.setattr(websocket, "SEND_TIMEOUT", 0.3)
+    with ExitStack() as stack:
+        for _ in range(MAX_CLIENTS):
+            deaf = stack.enter_context(socket.create_connection(("127.0.0.1", sender.port)))
+            deaf.sendall(HANDSHAKE)
+            assert deaf.recv(12) == b"HTTP/1.1 101"
+        over = time.monotonic() + 20
+        while sender._clients or time.monotonic() < over - 19.5:
+            assert time.monotonic() < over, f"{len(sender._clients)} clients"
+            sender.send(0, face())
+            time.sleep(1 / 500)
+        with connected(sender) as late:
+            assert late.hello["fps"] == 30
+
+
+LOST = """
+import time
+from avatargpt.export.websocket import FaceSender
+from websockets.sync.client import connect
+sender = FaceSender("127.0.0.1", 0)
+with connect(f"ws://127.0.0.1:{sender.port}") as client:
+    client.recv(5)
+    transport = next(iter(sender._clients)).transport
+    def lose():
+        transport.abort()
+        for _ in range(9):
+            transport.write(b"x")
+    sender._loop.call_soon_threadsafe(lose)
+    time.sleep(0.5)
+sender.close()
+"""
+
+
+def test_a_lost_client_is_no_business_of_the_terminal() -> None:
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_clients_that_are_gone_make_room(sender: FaceSender) -> None:

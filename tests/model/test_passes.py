@@ -18,7 +18,7 @@ from avatargpt.lm.generate import Generator
 from avatargpt.lm.loaded import LoadedModel
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.text_encoder import SentenceEncoder
-from avatargpt.resources import sentence_model_folder
+from avatargpt.resources import sentence_model_file
 from vqvae.errors import UserError
 from vqvae.networks import FrozenVQ, TokenizerConfig, residual_vq
 
@@ -132,7 +132,7 @@ def test_a_folder_of_either_kind_is_read(model: AvatarGPTModel, tmp_path: Path) 
 def test_the_sentence_encoder_is_bert() -> None:
     from transformers import BertModel
 
-    bert = BertModel.from_pretrained(sentence_model_folder(), add_pooling_layer=False).eval()
+    bert = BertModel.from_pretrained(sentence_model_file("model.safetensors").parent, add_pooling_layer=False).eval()
     ids = torch.randint(1000, 20000, (3, 9), generator=torch.Generator().manual_seed(0))
     for rows in (ids, ids[:1]):
         mask = torch.ones_like(rows)

@@ -269,6 +269,14 @@ def plain_number(text: str) -> float:
     return float(text)
 
 
+def finite_number(text: str) -> float:
+    """As `plain_number`; NaN and infinity are a `ValueError`, too."""
+    value = plain_number(text)
+    if not math.isfinite(value):
+        raise ValueError(f"not finite: {text[:40]!r}")
+    return value
+
+
 def plain_numbers(text: str) -> np.ndarray:
     """(n,) float64 of all words of a text. Raises ValueError as `plain_number`, naming the word."""
     words = text.split()

@@ -1,10 +1,11 @@
 """Weights in files: safetensors and torch files, storage in 8 or 6 bits, and networks built to receive them.
 
-What a file's shape asks for is bounded by the weights that the file contains.
+What a file's shape asks for is bounded by the weights that the file contains, and every number is finite.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
+from vqvae.errors import UserError
 from vqvae.io.files import parsing, regular_file
 
 SPARE_NUMBERS = 4_000_000  # of a network beyond those of its file: tables that are computed
@@ -26,12 +28,13 @@ _FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, tor
 
 
 def load_tensors(path: str | os.PathLike[str], what: str = "a safetensors file") -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file."""
+    """The tensors of a safetensors file. Raises UserError: not such a file, NaN or infinity in a tensor."""
     from safetensors.torch import load_file
 
     with parsing(path, what):
         out: dict[str, torch.Tensor] = load_file(regular_file(path))
-        return out
+    check_finite(path, out)
+    return out
 
 
 def load_arrays(path: str | os.PathLike[str], what: str = "a safetensors file") -> dict[str, np.ndarray]:
@@ -40,7 +43,31 @@ def load_arrays(path: str | os.PathLike[str], what: str = "a safetensors file") 
 
     with parsing(path, what):
         out: dict[str, np.ndarray] = load_file(regular_file(path))
-        return out
+    check_finite(path, out)
+    return out
+
+
+def check_finite(path: str | os.PathLike[str], state: Mapping[Any, Any], place: str = "") -> None:
+    """Raises UserError that names the file and the first tensor or array with NaN or infinity, in tables within tables.
+
+    A network answers NaN with a result all the same, and a ranking by NaN is any.
+    """
+    for key, value in state.items():
+        name = f"{place}{key}"
+        if isinstance(value, Mapping):
+            check_finite(path, value, f"{name}.")
+        elif isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel():
+            # the least and the largest are NaN where one number is; a tenth of the time of `isfinite`
+            low, high = (float(v) for v in torch.aminmax(value.float() if value.dtype.itemsize == 1 else value))
+            _check_range(path, name, low, high)
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size:
+            _check_range(path, name, float(value.min()), float(value.max()))
+
+
+def _check_range(path: str | os.PathLike[str], name: str, low: float, high: float) -> None:
+    if not math.isfinite(low) or not math.isfinite(high):
+        what = "NaN" if math.isnan(low) or math.isnan(high) else "infinity"
+        raise UserError(f"{path}: {what} in {name}; accepted: finite weights")
 
 
 def load_checkpoint_file(path: str | os.PathLike[str], device: torch.device) -> dict[str, Any]:
@@ -56,6 +83,7 @@ def load_checkpoint_file(path: str | os.PathLike[str], device: torch.device) -> 
     out = torch.load(path, map_location=device, weights_only=True)
     if not isinstance(out, dict):
         raise ValueError(f"a {type(out).__name__}")
+    check_finite(path, out)
     return out
 
 

@@ -5,7 +5,6 @@ Feelings have a short form for options and messages: ``sad:0.7+angry:0.2``, ``0:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import numpy as np
 from instruct_data.face.actions import action_names, actions
 from instruct_data.face.emotions import named_emotion
 from vqvae.errors import UserError
+from vqvae.io.data_files import finite_number
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
@@ -281,9 +281,6 @@ def _parse_feeling(where: str, part: str, item: str) -> tuple[str, float]:
 
 def _number(where: str, text: str, what: str) -> float:
     try:
-        value = float(text)
+        return finite_number(text)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UserError(f"{where}: {text!r} is not {what}; accepted {_FORM}")
-    return value
+        raise UserError(f"{where}: {text!r} is not {what}; accepted {_FORM}") from None
