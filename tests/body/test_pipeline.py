@@ -237,6 +237,23 @@ def test_clips_that_miss_their_action_are_sampled_together(gpt: AvatarGPT, monke
         assert same(gpt.body.generation._clips([part], [own], config)[0][0], motion)
 
 
+@pytest.mark.parametrize(("fit", "better", "again"), [(0.25, 0.4, True), (0.25, 0.3, False), (0.35, 0.9, False)])
+def test_a_clip_that_fits_badly_gives_way_to_a_clearly_better_one(
+    gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch, fit: float, better: float, again: bool
+) -> None:
+    """Below a fit of 0.3 another round is made, whose clip has to fit better by 0.1."""
+    spec = MotionSpec("walk", 5, action="walk", alternatives=(MotionSpec("jump", 4, action="jump"),))
+    codes = gpt.sample_candidates(["walk"], [5], [1], samples=1)[0][0]
+    fits = iter([fit, better])
+    monkeypatch.setattr(generate, "violates", lambda motion, spec: False)
+    monkeypatch.setattr(generate, "constraint_cost", lambda motion, spec: 0.0)
+    monkeypatch.setattr(BodyModel, "motion_fit", lambda self, motions, *_: [next(fits) for _ in motions])
+    first = gpt.loaded.tokenizer("body").decode(codes)
+    clip = generate._Clip(first, spec, {})
+    gpt.body.generation._retry([generate._Part(spec, 1)], [clip], GenerationConfig(best_of=1))
+    assert (clip.motion is not first) is again
+
+
 def test_prompts_of_captions_and_of_what_goes_on(gpt: AvatarGPT) -> None:
     attributes = {"action": "kick", "side": "left", "support": "right", "start": "standing", "end": "standing"}
     codes = np.arange(20 * LEVELS).reshape(20, LEVELS) % 24

@@ -232,6 +232,22 @@ def test_feet_of_a_stretch_stand_where_they_touch() -> None:
     np.testing.assert_allclose(air.rotations, stretch.rotations, atol=1e-6)
 
 
+def test_a_toe_is_held_back_by_eight_centimetres_at_most() -> None:
+    """Of a stretch whose feet slide two metres while they are said to stand."""
+    bent = np.broadcast_to(rot.identity((22,)), (40, 22, 4)).copy()
+    for leg in LEGS:
+        for joint, turn in zip(leg, (-0.4, 0.8, -0.4), strict=False):
+            bent[:, joint] = rot.from_axis_angle(np.array([turn, 0, 0]))
+    clip = Motion(bent, np.array([0, 0, 0.05]) * np.arange(40)[:, None])
+    clip = replace(clip, root=clip.root - clip.joints[..., 1].min() * np.array([0, 1, 0]))
+    stretch = clip.slice(5, 35)
+    contact = np.zeros((30, 2))
+    contact[8:22] = 1
+    got = planted(stretch, contact, clip.slice(0, 5), clip.slice(35, 40))
+    held = np.linalg.norm((got.joints - stretch.joints)[:, TOES], axis=-1)
+    assert 0.07 < held.max() < 0.085
+
+
 def clip(frames: int, bend: float) -> Motion:
     """Somebody who goes forward with an arm bent so far."""
     q = np.broadcast_to(rot.identity((22,)), (frames, 22, 4)).copy()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from avatargpt.face.audio_model.conditioning import Clause, Direction, Feeling
-from avatargpt.face.audio_model.driver import Driver, EightBits, Exact, eight_bits_faster
+from avatargpt.face.audio_model.driver import Backbone, Driver, EightBits, Exact, eight_bits_faster
 from avatargpt.face.audio_model.network import (
     CLOCK,
     PERIODS,
@@ -25,7 +25,7 @@ from avatargpt.face.audio_model.network import (
 )
 from avatargpt.metrics.face import closed
 from avatargpt.speech.audio import RATE, frame_end
-from avatargpt.speech.features import extract
+from avatargpt.speech.features import WIDTH, extract
 from avatargpt.train.speech_data.validation import predict
 from tests.factories import RandomGrounder, voice
 from vqvae.errors import UserError
@@ -322,6 +322,14 @@ def test_saving(driver: Driver, tmp_path: Path) -> None:
 
 def test_the_packed_default_is_small() -> None:
     assert sum(p.numel() for p in DriverNetwork(DriverConfig()).parameters()) * 2 <= 4e6
+
+
+def test_a_stream_clips_features_at_six_standard_deviations(driver: Driver) -> None:
+    """As training does: a louder sound than any changes nothing any more."""
+    mean, std = driver.network.mean.numpy(), driver.network.std.numpy()
+    signs, style = np.resize([1, -1], WIDTH).astype(np.float32), np.zeros(8, np.float32)
+    out = {x: Backbone(driver.network, style).step(mean + x * std * signs)[0] for x in (5.9, 6.1, 7.0, 60.0)}
+    assert torch.equal(out[6.1], out[7.0]) and torch.equal(out[7.0], out[60.0]) and not torch.equal(out[5.9], out[6.1])
 
 
 def test_weights_and_heads_stay_in_range(driver: Driver) -> None:

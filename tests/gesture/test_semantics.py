@@ -135,13 +135,16 @@ def test_cues_come_first_and_are_checked(bank: GestureBank, classes: WordClasses
 
 
 def test_words_take_the_class_of_their_neighbour(classes: WordClasses) -> None:
-    directions = {"never": (1.0, 0.0), "nowhere": (0.8, 0.6), "table": (0.0, 1.0)}
+    directions = {
+        "never": (1.0, 0.0), "nowhere": (0.8, 0.6), "table": (0.0, 1.0), "hardly": (0.57, 0.82), "seldom": (0.53, 0.85),
+    }  # fmt: skip
 
     def encode(texts: list[str]) -> np.ndarray:
         return np.array([directions.get(t, (-1.0, 0.0)) for t in texts], np.float32)
 
     guess = ClassGuesser(classes, encode, lambda word: {"nowhere": None, "never": 100}.get(word, 9000))
     assert [guess(w) for w in ("Nowhere!", "table", "no", "x1y2", "never")] == ["negation", "", "", "", ""]
+    assert [guess(w) for w in ("hardly", "seldom")] == ["negation", ""], "alike from a cosine of 0.55 on"
 
 
 def test_a_stroke_arrives_by_its_emphasis_without_a_jump(bank: GestureBank, classes: WordClasses) -> None:

@@ -11,7 +11,7 @@ from avatargpt import resources
 from avatargpt.requests import phrase_index
 from avatargpt.requests.english import SEVERAL, Manners, WordIndex, lemmas, times
 from avatargpt.requests.phrase_index import FILE, PhraseIndex, agreement
-from avatargpt.requests.phrase_scoring import VERSION, Marks, derive_marks, first_side
+from avatargpt.requests.phrase_scoring import VERSION, Marks, derive_marks, first_side, requested_side
 from avatargpt.requests.vector_index import Reduced, Stored, read_file, reduced, unit, write_file
 from instruct_data.requests.spec import Clause, MotionRequest
 from tests.factories import CountingGrounder
@@ -42,6 +42,24 @@ def book() -> PhraseIndex:
 def test_the_side_named_first_counts() -> None:
     assert first_side("raise the left hand, the right one hangs") == "left"
     assert first_side("walk") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [("raise the left hand, then the right one", "left"), ("look left and right", ""), ("lean right or left", ""),
+     ("turn left, then raise the right hand", "left"), ("sway to the left and to the right", ""), ("walk", "")],
+)  # fmt: skip
+def test_a_side_is_requested_where_not_both_are(text: str, side: str) -> None:
+    assert requested_side(text) == side
+
+
+def test_what_is_less_alike_than_two_fifths_keeps_its_words() -> None:
+    axis = GROUNDER.sentence(["walk"])[0]
+    away = np.linalg.svd(axis[None])[2][1]
+    for cosine in (0.45, 0.35):
+        vectors = (cosine * axis + np.sqrt(1 - cosine**2) * away)[None]
+        found = index_of(["plugh"], ["a person walks"], ["walk"], None, vectors).clauses("walk", GROUNDER)[0]
+        assert (found.caption == "a person walks") is (cosine > 0.4), found
 
 
 def test_sides_are_never_mixed_up(book: PhraseIndex) -> None:

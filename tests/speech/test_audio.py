@@ -111,7 +111,11 @@ def test_mistakes_have_clear_answers(tmp_path: Path, monkeypatch: pytest.MonkeyP
     soundfile.write(tmp_path / "nan.wav", bad, RATE, subtype="FLOAT")
     with pytest.raises(UserError, match=r"not numbers.* 0\.250 s"):
         list(blocks(tmp_path / "nan.wav"))
+    assert audio.MAX_SECONDS == 2 * 3600
     monkeypatch.setattr(audio, "MAX_SECONDS", 0.25)
+    with pytest.raises(UserError, match="cut it into parts"):
+        audio.open_sound(tone(RATE), RATE)
+    assert audio.open_sound(tone(RATE)[: RATE // 4], RATE).about.samples == RATE // 4
     soundfile.write(tmp_path / "long.wav", tone(RATE), RATE)
     with pytest.raises(UserError, match="cut it into parts"):
         inspect(tmp_path / "long.wav")

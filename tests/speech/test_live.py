@@ -13,10 +13,12 @@ import pytest
 import soundfile
 
 from avatargpt.speech import live
-from avatargpt.speech.live import MAX_LATE, MAX_WAITING, MIN_AHEAD, Listener, Playout
+from avatargpt.speech.live import Listener, Playout
 from vqvae.errors import UserError
 
 RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples
+# as documented: s that sound may be late, be ahead, and wait
+MAX_LATE, MIN_AHEAD, MAX_WAITING = 0.2, 0.5, 30.0
 Arrivals = list[tuple[float, float]]  # (second, seconds of sound)
 Blocks = list[tuple[float, int, bool]]
 

@@ -49,6 +49,26 @@ def _started(script: str, path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", IMPORTS + script, str(path)], stdout=subprocess.PIPE, text=True)
 
 
+def test_the_contents_are_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer that loses its power just after the renaming has the whole file."""
+    steps: list[tuple[str, int]] = []
+    sync, rename = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        steps.append(("contents", os.fstat(handle).st_ino))
+        assert os.fstat(handle).st_size == 4
+        sync(handle)
+
+    def renamed(source: Path, target: Path) -> None:
+        steps.append(("name", os.stat(source).st_ino))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    atomic_write(tmp_path / "a.txt", lambda p: p.write_text("text"))
+    assert steps == [("contents", steps[0][1]), ("name", steps[0][1])]
+
+
 def test_many_threads_and_processes_write_one_path_while_others_read_it(tmp_path: Path) -> None:
     path = tmp_path / "one.bin"
     atomic_write(path, lambda p: p.write_bytes(bytes(SIZE)))

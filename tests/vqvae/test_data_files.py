@@ -9,6 +9,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from vqvae.io.data_files import (
     read_packed,
     read_plain_pickle,
 )
-from vqvae.io.files import parsing, read_text, regular_file
+from vqvae.io.files import parsing, read_bytes, read_text, regular_file
 from vqvae.io.gltf_rigs import common_times
 from vqvae.io.tensors import load_tensors, no_larger_than
 from vqvae.motion import MAX_FRAMES, Motion
@@ -52,6 +53,28 @@ def test_larger_files_are_not_read(tmp_path: Path) -> None:
     assert read_text(tmp_path / "a.txt", 11) == "x" * 11
     with pytest.raises(UserError, match="larger than 10 bytes; a word"):
         read_text(tmp_path / "a.txt", 10, "a word")
+
+
+def test_no_more_is_read_than_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file that is larger, and of one that tells another size than it has."""
+    big = tmp_path / "big"
+    with big.open("wb") as file:
+        file.truncate(64 << 20)
+
+    def most_memory() -> int:
+        tracemalloc.start()
+        try:
+            with pytest.raises(UserError, match="larger than 1 MiB"):
+                read_bytes(big, 1 << 20)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert most_memory() < 1 << 19
+    monkeypatch.setattr(os, "fstat", lambda handle: SimpleNamespace(st_size=0, st_blksize=4096))
+    assert most_memory() < 4 << 20
+    (tmp_path / "grown").write_bytes(b"x" * 10)
+    assert read_bytes(tmp_path / "grown", 10) == b"x" * 10
 
 
 @pytest.mark.parametrize(

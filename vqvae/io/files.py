@@ -68,13 +68,15 @@ def read_bytes(path: str | os.PathLike[str], limit: int, accepted: str = "") -> 
     path = regular_file(path, accepted)
     try:
         with path.open("rb") as file:
-            data = file.read() if os.fstat(file.fileno()).st_size <= limit else None
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size + 1) if size <= limit else None
+            if data is not None and len(data) > size:  # it has grown since, or tells no size as in /proc
+                data += file.read(limit + 1 - len(data))
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror or e}){_hint(accepted)}") from None
-    # the file may have grown since its size was read
     if data is None or len(data) > limit:
-        size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
-        raise UserError(f"{path}: larger than {size}{_hint(accepted)}")
+        most = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
+        raise UserError(f"{path}: larger than {most}{_hint(accepted)}")
     return data
 
 
