@@ -53,6 +53,15 @@ def test_memory_reaches_beyond_a_segment() -> None:
     assert not moved[:20].any() and moved[40] and not moved[20 + 31 :].any()
 
 
+def test_sound_is_clipped_at_six_standard_deviations() -> None:
+    net, unknown, out = network(), torch.full((1, 20, 2), UNKNOWN), {}
+    for size in (5.9, 6.1, 60.0):
+        values = inputs(other=False)
+        values.audio.copy_(net.heard_mean + size * net.heard_std * torch.where(values.audio > 0, 1.0, -1.0))
+        out[size] = run(net, values, unknown)[0]
+    assert torch.equal(out[6.1], out[60.0]) and not torch.equal(out[5.9], out[6.1])
+
+
 @pytest.mark.parametrize("name", ["audio", "words", "other_audio", "other_words"])
 def test_the_future_does_not_change_the_past(name: str) -> None:
     net, plain, changed = network(), inputs(), inputs()

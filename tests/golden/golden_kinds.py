@@ -2,6 +2,7 @@
 
 from golden_configs import configs
 from golden_face import driver, face_scores
+from golden_judges import judges
 from golden_motion import codes, exports
 from golden_store import Kind
 from golden_words import chat_acts, conversation, plans, readings
@@ -11,6 +12,7 @@ KINDS = {
     for kind in (
         Kind("configs", configs),
         Kind("exports", exports, other_cpu_share=None),
+        Kind("judges", judges, other_cpu_share=0.2),
         Kind("readings", readings, every=25, tolerance=1.5e-4, other_cpu_share=0.02),
         Kind("chat_acts", chat_acts, every=10, other_cpu_share=0.02),
         Kind("plans", plans, every=50, other_cpu_share=0.1),
