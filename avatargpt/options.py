@@ -28,7 +28,11 @@ def is_text(value: str) -> bool:
 
     Python keeps bytes of an argument that it cannot decode, and halves of characters in JSON, as surrogates.
     """
-    return not any("\ud800" <= c <= "\udfff" for c in value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_text(text: object) -> None:

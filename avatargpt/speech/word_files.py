@@ -20,6 +20,7 @@ from vqvae.io.files import atomic_write, parsing, read_bytes
 READ_SUFFIXES = (".TextGrid", ".ctm", ".srt", ".vtt", ".json", ".csv")
 WRITE_SUFFIXES = (".TextGrid", ".ctm", ".srt", ".vtt", ".json")
 MAX_BYTES = 16 << 20  # an hour of words with their phones takes 4 MB; as objects, forty times as much
+MAX_ROWS = 300_000  # words, phones and cues; two hours have 200,000 with their pauses
 # Labels that stand for no word, lower case.
 PAUSES = frozenset(["", "sil", "sp", "silence", "<sil>", "<eps>", "<s>", "</s>", "<p:>", "#", "[sil]", "{sl}"])
 LINE, CUE = 42, 84  # characters of a line and of a cue of two lines
@@ -88,6 +89,11 @@ def read_text(path: Path) -> str:
     return text
 
 
+def _check_count(count: float, where: str) -> None:
+    if count > MAX_ROWS:
+        raise UserError(f"{where}: more than {MAX_ROWS:,} words, phones or cues; accepted: those of some hours")
+
+
 def check_target(path: Path) -> None:
     """Raises UserError where a file of that suffix cannot be written."""
     if path.suffix.lower() not in {s.lower() for s in WRITE_SUFFIXES}:
@@ -147,7 +153,9 @@ def _textgrid_tiers(text: str, where: str) -> dict[str, list[Interval]]:
         next_number("the beginning of a tier")
         next_number("the end of a tier")
         rows = []
-        for k in range(int(next_number(f"the number of intervals of {name}"))):
+        count = int(next_number(f"the number of intervals of {name}"))
+        _check_count(sum(map(len, tiers.values())) + count, where)
+        for k in range(count):
             at = f"interval {k + 1} of tier {name}"
             start = next_number(f"the time of {at}")
             end = next_number(f"the end of {at}") if kind == "IntervalTier" else start
@@ -253,6 +261,7 @@ def _read_subtitles(text: str, where: str, seconds: float | None) -> Words:
     """Words of all cues; times inside a cue of WebVTT are used."""
     lines = text.splitlines()
     cues = [(number, times) for number, line in enumerate(lines) if (times := _cue_times(line, number, where))]
+    _check_count(len(cues), where)
     words: list[Word] = []
     spread = False
     for (number, times), following in zip(cues, [*(n for n, _ in cues[1:]), None], strict=True):
@@ -267,6 +276,7 @@ def _read_subtitles(text: str, where: str, seconds: float | None) -> Words:
         for part, a, b in zip(parts, edges, edges[1:], strict=False):
             texts = _TAG.sub(" ", part).split()
             spread |= len(texts) > 1
+            _check_count(len(words) + len(texts), where)
             words += spread_words(texts, a, b)
     return checked_words(where, words, "subtitles", seconds, (f"{where}: {_SPREAD_NOTE}",) if spread else ())
 
@@ -390,7 +400,9 @@ def _words_of_segments(segments: list[Any], where: str) -> tuple[list[Word], str
         elif str(segment.get("text", "")).strip():
             if end < start:
                 raise UserError(f"{where} segment {number}: from {start:g} to {end:g} s; accepted: an end after it")
-            words += spread_words(str(segment["text"]).split(), start, end)
+            texts = str(segment["text"]).split()
+            _check_count(len(words) + len(texts), where)
+            words += spread_words(texts, start, end)
             spread += 1
     if spread:
         notes.append(f"{where}: {spread} segments without word times; their words are spread by their syllables, not "
@@ -401,6 +413,7 @@ def _words_of_segments(segments: list[Any], where: str) -> tuple[list[Word], str
 def _words_of_rows(rows: list[Any], where: str, start: float, end: float) -> tuple[list[Word], list[str]]:
     """Rows with word (or text), start and end; those without times share what is left between their neighbours."""
     items: list[Word | str] = []
+    _check_count(len(rows), where)
     for number, row in enumerate(rows, 1):
         here = f"{where} word {number}"
         text = row.get("word", row.get("text")) if isinstance(row, Mapping) else None
@@ -459,7 +472,7 @@ def _time(value: Any, where: str) -> float:
 
 
 def _mfa_tiers(document: Mapping[str, Any], where: str) -> dict[str, list[Interval]]:
-    tiers = {}
+    tiers: dict[str, list[Interval]] = {}
     for name, tier in document.items():
         entries = tier.get("entries") if isinstance(tier, Mapping) else None
         if not isinstance(entries, list):
@@ -468,6 +481,7 @@ def _mfa_tiers(document: Mapping[str, Any], where: str) -> dict[str, list[Interv
             if not isinstance(row, list) or len(row) < 3:
                 raise UserError(f"{where} tier {name}: {str(row)[:40]}; accepted: [begin, end, label]")
         at = f"{where} tier {name}"
+        _check_count(sum(map(len, tiers.values())) + len(entries), where)
         tiers[str(name)] = [Interval(_time(r[0], at), _time(r[1], at), str(r[2]).strip()) for r in entries]
     return tiers
 
@@ -504,6 +518,7 @@ def _read_csv(text: str, where: str, seconds: float | None) -> Words:
     """MFA's CSV: columns Begin, End, Label, Type (words, phones), Speaker."""
     tiers: dict[str, list[Interval]] = {}
     for number, fields in enumerate(csv.DictReader(text.lstrip().splitlines()), 2):
+        _check_count(number, where)
         row = {str(k).strip().lower(): v for k, v in fields.items()}
         start, end = (_number(row.get(name) or "") for name in ("begin", "end"))
         if start is None or end is None:
@@ -539,6 +554,7 @@ def _read_ctm(text: str, where: str, seconds: float | None) -> Words:
     """NIST's CTM, a word a line: recording, channel, start, duration, word and optionally confidence."""
     words, channels = [], set()
     for number, parts in _ctm_lines(text):
+        _check_count(number, where)
         numbers = [_number(p) for p in parts[2:4]] if len(parts) in (5, 6) else []
         score = _number(parts[5]) if len(parts) == 6 else None
         if len(numbers) < 2 or numbers[0] is None or numbers[1] is None or (len(parts) == 6 and score is None):

@@ -228,6 +228,16 @@ def test_time_grows_with_the_length_and_not_with_its_square(tmp_path: Path) -> N
     assert time.process_time() - began < 20
 
 
+@pytest.mark.parametrize(("name", "text"), [
+    ("a.vtt", "WEBVTT\n\n00:00.000 --> 59:00.000\n" + "a " * 400_000), ("a.ctm", "r 1 0 0 a\n" * 400_000),
+    ("a.json", json.dumps({"segments": [{"start": 0, "end": 1, "text": "a " * 200_000}] * 2})),
+])  # fmt: skip
+def test_more_words_than_anybody_says_are_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match="more than 300,000 words"):
+        word_files.read(tmp_path / name)
+
+
 def test_no_text_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\x80\x81{}")
     with (tmp_path / "c.srt").open("wb") as file:
