@@ -77,7 +77,7 @@ STAGES: dict[str, StageEntry] = {
     ),
     "tokenizer": training(
         "tokenizer:tokenizer_stage", "train a motion tokenizer", "tokenizer:TokenizerRecipe",
-        store=_STORE, start=Option("tokenizer folder whose decoder alone is trained on; its codes stay the same"),
+        store=_STORE, start=Option("tokenizer folder that is trained on; with `decoder_only` its codes stay"),
     ),
     "codes": StageEntry(
         "tokenizer:codes_stage", "motion store -> tokenised cache: all that the language stage reads",

@@ -44,11 +44,12 @@ BLOCK = 4096  # frames that statistics read at a time: some megabytes
 
 class Sampling(NamedTuple):
     """How often clips are drawn: ~ frames * class_frames^-balance * (1 - speed + speed * limb speed / median limb
-    speed) * (1 + rise, where the ground rises)."""
+    speed) * (1 + rise, where the ground rises) * (error / median error)^error."""
 
     balance: float = 0.5
     speed: float = 0.0
     rise: float = 0.0
+    error: float = 0.0
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Windows:
     rare: np.ndarray  # (clips,) bool, True for the sources reported separately
     hold: list[slice]  # channels that are zero while a pose is held (velocities), for padding short clips
     ground: slice | None = None  # channel of the rise of the ground
+    errors: np.ndarray | None = None  # (clips,) of the tokenizer that is trained on; None = not measured
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (D,) float32 over all frames, to the bit as NumPy computes them in float64."""
@@ -83,7 +85,7 @@ class Windows:
         """
         cached: dict[Sampling, np.ndarray] = self.__dict__.setdefault("_probabilities", {})
         if sampling not in cached:
-            balance, speed, rise = sampling
+            balance, speed, rise, error = sampling
             frames = self.clips.lengths.astype(float)
             names, inverse = np.unique(self.labels, return_inverse=True)
             per_class = np.bincount(inverse, frames, len(names))
@@ -95,16 +97,33 @@ class Windows:
             weight *= 1 - speed + speed * np.minimum(fast / np.median(fast), 4)
             if rise and self.ground is not None:
                 weight *= 1 + rise * np.array([bool(c[:, self.ground].any()) for c in self.clips])
+            if error and self.errors is not None:
+                weight *= (self.errors / np.median(self.errors)) ** error
             cached[sampling] = weight / weight.sum()
         return cached[sampling]
+
+    def measure(self, model: MotionTokenizer, window: int, rows: int, device: torch.device) -> None:
+        """Set `errors`: mean absolute error of the first `window` normalised frames of each clip through `model`."""
+        errors = []
+        with torch.inference_mode():
+            for first in range(0, len(self.clips), rows):
+                chosen = range(first, min(first + rows, len(self.clips)))
+                x = torch.from_numpy(self._windows(list(chosen), [0] * len(chosen), window)).to(device)
+                x = (x - model.mean) / model.std
+                errors.append((model(x)[0].float() - x).abs().mean((1, 2)).cpu().numpy())
+        self.errors = np.concatenate(errors)
 
     def batch(self, count: int, window: int, seed: list[int], sampling: Sampling) -> np.ndarray:
         """(count, window, D) float32; the same seed gives the same windows.
 
         Clips shorter than `window` are lengthened by holding their last pose.
         """
-        out = np.empty((count, window, self.clips.width), np.float32)
-        for row, i, start in zip(out, *self._drawn(count, window, seed, sampling), strict=True):
+        return self._windows(*self._drawn(count, window, seed, sampling), window)
+
+    def _windows(self, chosen: list[int], starts: list[int], window: int) -> np.ndarray:
+        """(clips, window, D) float32, from each clip's start."""
+        out = np.empty((len(chosen), window, self.clips.width), np.float32)
+        for row, i, start in zip(out, chosen, starts, strict=True):
             part = self.clips.frames(i, start, start + window)
             row[: len(part)], row[len(part) :] = part, part[-1]
             for channels in self.hold:
@@ -343,6 +362,8 @@ class TokenizerTraining(Schedule):
         batch: windows per step. window: frames.
         balance: sampling weight of a class ~ frames^-balance.
         speed, rise: extra weight of clips with fast limbs, and of such in which the ground rises; 0 = none.
+        error: power of a clip's error under the tokenizer that is trained on; 0 = all alike.
+        decoder_only: of a tokenizer to start from, the decoder alone is trained.
         level_dropout: share of steps that decode from a random number of levels; not of a decoder trained alone.
         losses: weights of the modality's losses (`LossWeights` of `vqvae.losses`, of faces and gestures beside it).
     """
@@ -353,6 +374,8 @@ class TokenizerTraining(Schedule):
     balance: Share = 0.5
     speed: Share = 0.5
     rise: Rate = 0.0
+    error: Rate = 0.0
+    decoder_only: bool = False
     level_dropout: Share = 0.2
     log_every: PositiveInt = 50
     save_every: PositiveInt = 500
@@ -395,7 +418,7 @@ class TokenizerStage(Stage):
     """A tokenizer in training.
 
     Args:
-        start: a tokenizer whose decoder alone is trained on, so that its codes stay what they are.
+        start: a tokenizer that is trained on; with `decoder_only` its codes stay what they are.
     """
 
     recipe: TokenizerRecipe
@@ -415,12 +438,16 @@ class TokenizerStage(Stage):
             raise UserError(f"{where}: model: another shape than that of --start; accepted: the same")
         if model.spec.dim != (width := windows.clips.width):
             raise UserError(f"{where}: {model.config.modality}: {model.spec.dim} channels, but the store has {width}")
-        self.decoder_only = start is not None
+        self.decoder_only = t.decoder_only
+        if start is None:
+            if t.decoder_only:
+                raise UserError(f"{where}: train: decoder_only needs a tokenizer; accepted: --start FOLDER")
+            fit_normaliser(model, windows)
+        elif t.error:
+            windows.measure(model, t.window, t.batch, runtime.device)
         if self.decoder_only:
             model.requires_grad_(False)
             model.decoder.requires_grad_(True)
-        else:
-            fit_normaliser(model, windows)
         # A step on a GPU is shorter than reading its windows.
         self.resident = windows.on(runtime.device) if _has_room(runtime.device, windows.clips) else None
         self.objective = objective(model.config.modality, t.losses, f"{where}: train", model.downsample)
@@ -429,7 +456,7 @@ class TokenizerStage(Stage):
         self.module = self.model = model
         self.network = model.decoder if self.decoder_only else model
         self.identity = {"shape": model.config.model_dump()}
-        if self.decoder_only:
+        if start is not None:
             self.identity["start"] = model.fingerprint
         trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -439,7 +466,7 @@ class TokenizerStage(Stage):
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t, model = self.schedule, self.model
-        draw = self.rows, t.window, context.row_seed, Sampling(t.balance, t.speed, t.rise)
+        draw = self.rows, t.window, context.row_seed, Sampling(t.balance, t.speed, t.rise, t.error)
         x = torch.from_numpy(self.windows.batch(*draw)) if self.resident is None else self.resident.batch(*draw)
         x = (x.to(self.runtime.device) - model.mean) / model.std
         # Decoding from fewer levels makes the first ones carry most of the motion.
@@ -507,7 +534,7 @@ def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
     out = Path(args.output)
     workers = max(1, cores(args.threads) // runtime.world)
     windows, val = (feature_windows(store, split, out, recipe.model, workers) for split in ("train", "val"))
-    start = MotionTokenizer.load(args.start) if args.start else None
+    start = MotionTokenizer.load(args.start, trainable=not recipe.train.decoder_only) if args.start else None
     run(TokenizerStage(recipe, windows, val, runtime, str(args.config), start), out, runtime, args.until)
 
 

@@ -214,6 +214,24 @@ def test_clips_on_rising_ground_are_drawn_more_often(tmp_path: Path) -> None:
     np.testing.assert_allclose(windows.probabilities(Sampling(0.5)), [0.5, 0.5])
 
 
+def test_clips_that_a_tokenizer_decodes_badly_are_drawn_more_often(tmp_path: Path) -> None:
+    class Halves:  # what it decodes is off by half
+        mean, std = torch.zeros(WIDTH), torch.ones(WIDTH)
+
+        def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+            return (x / 2,)
+
+    windows = Windows(FeatureFile(tmp_path), ["a"] * 3, np.zeros(3, bool), [])
+    for size in (1, 1, 3):
+        windows.clips.add(np.full((20, WIDTH), size, np.float32))
+    draw = Sampling(0.5, error=2.0)
+    np.testing.assert_allclose(windows.probabilities(draw), np.full(3, 1 / 3))  # not measured
+    windows = Windows(windows.clips, windows.labels, windows.rare, [])
+    windows.measure(Halves(), 8, 2, torch.device("cpu"))  # type: ignore[arg-type]
+    np.testing.assert_allclose(windows.errors, [0.5, 0.5, 1.5])  # type: ignore[arg-type]
+    np.testing.assert_allclose(windows.probabilities(draw), [1 / 11, 1 / 11, 9 / 11])
+
+
 def test_clips_of_other_widths_are_refused(tmp_path: Path) -> None:
     windows, _ = windows_of(tmp_path, [])
     with pytest.raises(UserError, match="5 channels among such of 37"):

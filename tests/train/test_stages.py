@@ -51,14 +51,22 @@ def test_tokenizer_learns_and_makes_the_codes(mini: Mini) -> None:
 
 
 def test_a_decoder_is_trained_alone(mini: Mini, tmp_path: Path, refused: Refused) -> None:
-    run = mini.tokenizer_run(tmp_path / "decoder", "--start", mini.tokenizer, **SHORT)
+    start, alone = ("--start", mini.tokenizer), {"train.decoder_only": True}
+    run = mini.tokenizer_run(tmp_path / "decoder", *start, change={"train.error": 2.0, **alone}, **SHORT)
     mini.run(*run)
     before, after = (MotionTokenizer.load(p) for p in (mini.tokenizer, tmp_path / "decoder"))
     assert before.fingerprint == after.fingerprint
     changed = {k.split(".")[0] for k, v in before.state_dict().items() if not torch.equal(v, after.state_dict()[k])}
     assert changed == {"decoder"}
-    other = mini.tokenizer_run(tmp_path / "other", "--start", mini.tokenizer, change={"model.width": 48}, **SHORT)
+    other = mini.tokenizer_run(tmp_path / "other", *start, change={"model.width": 48, **alone}, **SHORT)
     assert "another shape than that of --start" in refused(*other)
+    assert "decoder_only needs" in refused(*mini.tokenizer_run(tmp_path / "none", change=alone, **SHORT))
+
+
+def test_a_tokenizer_is_trained_on(mini: Mini, tmp_path: Path) -> None:
+    mini.run(*mini.tokenizer_run(tmp_path / "on", "--start", mini.tokenizer, change={"train.error": 1.0}, **SHORT))
+    before, after = (MotionTokenizer.load(p) for p in (mini.tokenizer, tmp_path / "on"))
+    assert before.fingerprint != after.fingerprint and torch.equal(before.mean, after.mean)
 
 
 def test_features_are_the_same_with_any_number_of_processes(mini: Mini, tmp_path: Path) -> None:
