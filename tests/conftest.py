@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,11 @@ import pytest
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.driver import Driver
+
+# Where the shell that starts the tests ignores Ctrl-C and the end of its terminal (`nohup`, `&`), commands do, too.
+for _signal in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, signal.default_int_handler if _signal is signal.SIGINT else signal.SIG_DFL)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -13,7 +13,7 @@ from avatargpt import export
 from avatargpt.export.head import head, shaped, turned
 from avatargpt.export.mesh import PALETTE
 from avatargpt.export.renderers import BodyRenderer, MeshRenderer, View, capsule_ends, fit_view
-from avatargpt.export.sheet import _shorten, _strongest, contact_sheet, expressive_frames
+from avatargpt.export.sheet import _strongest, contact_sheet, expressive_frames, shorten
 from avatargpt.export.video import encode_gif, encode_mp4, pictures
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -272,7 +272,7 @@ def test_words_of_a_sheet_stay_in_their_room() -> None:
     assert _strongest(np.zeros(52), lambda s: True) == ""
     for caption, text in (("Raise  the brow.", "Raise the brow."), ("Raise the brow and hold it", "Raise the brow ..."),
                           ("x" * 30, "..."), ("two " * 1_000_000, "two two two two ..."), ("", "")):  # fmt: skip
-        assert _shorten(caption, lambda s: len(s) < 20) == text
+        assert shorten(caption, lambda s: len(s) < 20) == text
 
 
 def test_a_sheet_shows_what_is_short() -> None:

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatargpt.resources import models
 from avatargpt.video.capture import capture_body
-from avatargpt.video.weights import WEIGHTS, folder
+from avatargpt.video.weights import WEIGHTS
 from vqvae.errors import UserError
 
 FILMS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "films"
 pytestmark = [
     pytest.mark.skipif(not FILMS.is_dir(), reason="no ../shared/data/films"),
     pytest.mark.skipif(not (find_spec("ai_edge_litert") and find_spec("mediapipe")), reason="avatargpt[video-in]"),
-    pytest.mark.skipif(not all((folder() / n).is_file() for n in WEIGHTS), reason="avatargpt data models video-in"),
+    pytest.mark.skipif(not all((models() / n).is_file() for n in WEIGHTS), reason="avatargpt data models video-in"),
 ]
 
 
