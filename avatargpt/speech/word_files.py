@@ -14,7 +14,7 @@ from typing import Any
 from avatargpt.speech.phones import VOWELS, Phone, from_arpabet, from_ipa
 from avatargpt.speech.words import Word, Words, checked_words
 from vqvae.errors import UserError
-from vqvae.io.data_files import parse_json, plain_number
+from vqvae.io.data_files import finite_number, parse_json
 from vqvae.io.files import atomic_write, parsing, read_bytes
 
 READ_SUFFIXES = (".TextGrid", ".ctm", ".srt", ".vtt", ".json", ".csv")
@@ -148,19 +148,21 @@ def _textgrid_tiers(text: str, where: str) -> dict[str, list[Interval]]:
     if next(tokens, [""])[0] != "<exists>":
         raise UserError(f"{where}: no tiers in it; accepted: a TextGrid with a tier of words")
     tiers: dict[str, list[Interval]] = {}
+    total = 0  # intervals of all tiers
     for _ in range(int(next_number("the number of tiers"))):
         kind, name = next_text("the kind of a tier"), next_text("the name of a tier")
         next_number("the beginning of a tier")
         next_number("the end of a tier")
         rows = []
         count = int(next_number(f"the number of intervals of {name}"))
-        _check_count(sum(map(len, tiers.values())) + count, where)
+        _check_count(total + count, where)
         for k in range(count):
             at = f"interval {k + 1} of tier {name}"
             start = next_number(f"the time of {at}")
             end = next_number(f"the end of {at}") if kind == "IntervalTier" else start
             rows.append(Interval(start, end, next_text(f"the label of {at}").strip()))
         if kind == "IntervalTier":
+            total += len(rows) - len(tiers.get(name, ()))
             tiers[name] = rows
     return tiers
 
@@ -473,6 +475,7 @@ def _time(value: Any, where: str) -> float:
 
 def _mfa_tiers(document: Mapping[str, Any], where: str) -> dict[str, list[Interval]]:
     tiers: dict[str, list[Interval]] = {}
+    total = 0  # intervals of all tiers
     for name, tier in document.items():
         entries = tier.get("entries") if isinstance(tier, Mapping) else None
         if not isinstance(entries, list):
@@ -481,7 +484,8 @@ def _mfa_tiers(document: Mapping[str, Any], where: str) -> dict[str, list[Interv
             if not isinstance(row, list) or len(row) < 3:
                 raise UserError(f"{where} tier {name}: {str(row)[:40]}; accepted: [begin, end, label]")
         at = f"{where} tier {name}"
-        _check_count(sum(map(len, tiers.values())) + len(entries), where)
+        total += len(entries)
+        _check_count(total, where)
         tiers[str(name)] = [Interval(_time(r[0], at), _time(r[1], at), str(r[2]).strip()) for r in entries]
     return tiers
 
@@ -544,10 +548,9 @@ def _ctm_lines(text: str) -> Iterable[tuple[int, list[str]]]:
 def _number(text: str) -> float | None:
     """A finite number; None for anything else."""
     try:
-        number = plain_number(text)
+        return finite_number(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
 
 
 def _read_ctm(text: str, where: str, seconds: float | None) -> Words:
