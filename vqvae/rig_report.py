@@ -24,7 +24,7 @@ BONES = (
 
 def upright_places(reading: Reading) -> np.ndarray:
     """(T, J, 3) the rig's joints in metres of our body, Y up."""
-    turn = rot.to_matrix(rot.between(reading.up, np.array([0.0, 1, 0])))
+    turn = rot.to_matrix(rot.between(reading.rest.up, np.array([0.0, 1, 0])))
     return np.asarray(reading.places @ turn.T * reading.scale)
 
 
@@ -46,7 +46,8 @@ def report(rig: Rig) -> tuple[dict[str, Any], Reading, Motion]:
     Raises:
         UserError: as `vqvae.retarget.understand`.
     """
-    reading, motion = understand(rig), retarget(rig)
+    reading = understand(rig)
+    motion = retarget(rig, reading=reading)
     bones = agreement(reading, motion)
     place = {j: n for n, j in reading.joints.items()}
     ours = motion.joints[:, [SMPL22.index(n) for n in reading.joints]]
@@ -58,7 +59,7 @@ def report(rig: Rig) -> tuple[dict[str, Any], Reading, Motion]:
     values = {
         "confidence": min(evidence.values()), "weakest": min(evidence, key=lambda k: evidence[k]),
         "evidence": evidence, "rest": reading.rest.source,
-        "up": axis_name(reading.up), "metres_per_unit": float(f"{reading.scale:.4g}"),
+        "up": axis_name(reading.rest.up), "metres_per_unit": float(f"{reading.scale:.4g}"),
         "frames": len(motion), "fps": round(float(motion.fps), 3), "notes": list(reading.notes),
         "joints": {n: rig.names[j] for n, j in reading.joints.items()},
         "not_found": [n for n in SMPL22.names if n not in reading.joints],

@@ -39,15 +39,15 @@ RIGS = (".bvh", ".glb", ".gltf")  # files of any skeleton
 
 def unit_of(text: str | None) -> float | None:
     """Metres, of ``--unit``."""
-    from vqvae.io.data_files import plain_number
+    from vqvae.io.data_files import finite_number
 
-    if text is None or text in UNITS:
-        return None if text is None else UNITS[text]
+    if text is None:
+        return None
     try:
-        value = plain_number(text)
+        value = UNITS[text] if text in UNITS else finite_number(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
+    if value <= 0:
         raise UserError(f"--unit {text}; accepted {', '.join(UNITS)}, or metres above 0")
     return value
 

@@ -10,7 +10,7 @@ from avatargpt.cli import common
 from avatargpt.cli.common import argument, note, option, say
 from avatargpt.cli.motion import RIGS, Animation, JointMap, Unit, joints_of, unit_of
 from vqvae.errors import UserError
-from vqvae.io.files import atomic_write, parsing, read_text, regular_file
+from vqvae.io.files import atomic_write, parsing, regular_file
 
 if TYPE_CHECKING:
     from vqvae.rig import Rig
@@ -67,9 +67,9 @@ def _check_output(output: Path, file: Path) -> None:
 def _read(file: Path, animation: str | None, up: str | None, unit: str | None, joints: Path | None) -> Rig:
     """The file's rig, with what the options state."""
     from avatargpt import export
-    from vqvae.io import bvh, gltf_rigs
+    from vqvae.io.bvh import read_bvh_rig
     from vqvae.io.gltf import read_gltf
-    from vqvae.rig import stated
+    from vqvae.io.gltf_rigs import read_rig
 
     path, named = export.named_animation(file)
     suffix = regular_file(path).suffix.lower()
@@ -79,12 +79,10 @@ def _read(file: Path, animation: str | None, up: str | None, unit: str | None, j
     if suffix == ".bvh":
         if animation is not None:
             raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; other files hold one motion")
-        text = read_text(path, bvh.MAX_BYTES, bvh.ACCEPTED)
-        with parsing(path, "a readable BVH", bvh.ACCEPTED):
-            return stated(bvh.parse_bvh(text), **known)
+        return read_bvh_rig(path, **known)
     gltf = read_gltf(path)
     with parsing(path, "a humanoid with an animation"):
-        return gltf_rigs.read_rig(gltf, path, animation or named, **known)
+        return read_rig(gltf, path, animation or named, **known)
 
 
 def _print(values: dict[str, Any]) -> None:

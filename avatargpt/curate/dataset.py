@@ -26,9 +26,9 @@ from avatargpt.curate.tracks import Stored, read_tracks
 from avatargpt.speech import word_files
 from avatargpt.speech.words import Word, Words
 from instruct_data.clip import Clip
-from instruct_data.store import Store, sha256
+from instruct_data.store import Store
 from vqvae.errors import UserError
-from vqvae.io.files import check_place, scratch_folder
+from vqvae.io.files import check_place, scratch_folder, sha256
 
 ABOUT = "dataset.json"
 FORMAT = 1

@@ -11,10 +11,9 @@ from typing import Any
 
 from avatargpt.video.frames import FILMS
 from instruct_data.planning import tidy
-from instruct_data.store import sha256
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
-from vqvae.io.files import atomic_write, read_text
+from vqvae.io.files import atomic_write, read_text, sha256
 
 BESIDE = (".txt", ".json", ".info.json")  # NAME.txt: a caption a line; NAME.json, NAME.info.json: an object
 MAX_TEXT = 1 << 20  # bytes of a file beside a film that are read

@@ -22,6 +22,7 @@ from vqvae.io import gltf_rigs
 from vqvae.io.files import parsing
 from vqvae.io.gltf import Document, Sampler, accessor_values, check_readable, node_transform, read_gltf
 from vqvae.motion import Motion
+from vqvae.posture import unit
 from vqvae.retarget import leg_length
 from vqvae.rig import joints_known
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
@@ -116,7 +117,7 @@ def _body(gltf: Document, path: Path, name: str | None) -> Motion:
         nodes = [n for n in above if n not in rigs]
         if not nodes or rot.angle_between(world[nodes[-1]], rot.identity(())).max() < 1e-2:
             # glTF's vertical is Y, yet editors can write theirs, Z
-            trunk = _unit(bind[skeleton.names.index("head"), :3, 3] - bind[0, :3, 3])
+            trunk = unit(bind[skeleton.names.index("head"), :3, 3] - bind[0, :3, 3])
             up = rot.between(np.array([0.0, 0, 1]), UP) if trunk[2] > UPRIGHT else rot.identity(())
             turns, root = rot.multiply(up, turns), rot.rotate(up, root)
     local, body = turns.copy(), len(SMPL22.names)
@@ -222,8 +223,8 @@ def _joint_axes(bind: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
     """(J, 4) axes of the joints where the skeleton has no rotation, from bind matrices (J, 4, 4); None: as ours."""
     turns = _rotations_of(bind)
     places = bind[:, :3, 3]
-    bones = _unit(places - places[[max(p, 0) for p in skeleton.parents]])  # of a joint from its parent
-    ours = _unit(np.asarray(skeleton.offsets, np.float64))
+    bones = unit(places - places[[max(p, 0) for p in skeleton.parents]])  # of a joint from its parent
+    ours = unit(np.asarray(skeleton.offsets, np.float64))
     below = [[k for k, p in enumerate(skeleton.parents) if p == j] for j in range(len(bones))]
     along = [float(rot.rotate(turns[p], ours[j]) @ bones[j]) for j, p in enumerate(skeleton.parents) if p >= 0]
     # In our own files the offsets, turned by the joints, lead along the bones as modelled. Elsewhere the skeleton is
@@ -244,10 +245,6 @@ def _align(directions: np.ndarray, targets: np.ndarray) -> np.ndarray:
         u, _, v = np.linalg.svd(targets.T @ directions)
         return np.asarray(rot.from_matrix(u @ np.diag([1, 1, np.sign(np.linalg.det(u @ v))]) @ v))
     return rot.between(directions[0], targets[0])
-
-
-def _unit(v: np.ndarray) -> np.ndarray:
-    return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
 
 
 def _read_face(path: Path) -> FaceMotion | None:

@@ -10,6 +10,7 @@ import numpy as np
 from avatargpt.export.mesh import PALETTE
 from avatargpt.export.renderers import capsule_ends, fit_view
 from avatargpt.export.sheet import CELL_HEIGHT, CELL_WIDTH, INK, QUIET, SUPERSAMPLE, body_row
+from vqvae import rotations as rot
 from vqvae.io.files import atomic_write
 from vqvae.motion import Motion
 from vqvae.retarget import Reading
@@ -64,10 +65,10 @@ def _sticks(reading: Reading, motion: Motion, index: np.ndarray) -> list[Image]:
     """The rig's joints and the lines between them, seen as `body_row` sees our body."""
     from PIL import Image, ImageDraw
 
-    turned = motion.moved(-float(motion.slice(0, 1).heading[0]), np.zeros(3))
-    view = fit_view(capsule_ends(turned)[index], turned.root[index] * np.array([1, 0, 1]), CELL_WIDTH / CELL_HEIGHT)
     yaw = -float(motion.slice(0, 1).heading[0])
-    level = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    turned = motion.moved(yaw, np.zeros(3))
+    view = fit_view(capsule_ends(turned)[index], turned.root[index] * np.array([1, 0, 1]), CELL_WIDTH / CELL_HEIGHT)
+    level = rot.to_matrix(rot.about_y(np.array(yaw)))
     names = {j: n for n, j in reading.joints.items()}
     out, factor = [], CELL_HEIGHT / view.span
     for places in upright_places(reading)[index] @ level.T:

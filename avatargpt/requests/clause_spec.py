@@ -98,9 +98,8 @@ class Route:
         """
         places = np.array([(0.0, 0.0), *points])
         longest = MAX_WAY_TOKENS * TOKEN_METRES
-        if not (np.abs(places) <= longest).all():  # NaN, too
-            raise UserError(f"waypoints: a place of {places[~(np.abs(places) <= longest)][0]:g} m; "
-                            f"accepted: up to {longest:g}")  # fmt: skip
+        if (wrong := places[~(np.abs(places) <= longest)]).size:  # NaN, too
+            raise UserError(f"waypoints: a place of {wrong[0]:g} m; accepted: up to {longest:g}")
         steps = np.diff(places[1:] if len(places) > 2 and not places[1].any() else places, axis=0)
         lengths = np.linalg.norm(steps, axis=1)
         if lengths.min() < MIN_LEG:

@@ -155,13 +155,18 @@ def _usual(counts: Counter[str], rates: Mapping[str, float] | None = None) -> st
 
 def _distinct(styles: Mapping[str, Counter[str]], grounder: SentenceGrounder) -> dict[str, str]:
     """Style -> of its common captions that which is nearest to the mean of its captions, and far from other styles'."""
-    means = np.stack([np.average(grounder.sentence(list(c)), 0, list(c.values())) for c in styles.values()])
+    if len(styles) < 2:
+        return {}
+    vectors = [dict(zip(c, grounder.sentence(list(c)), strict=True)) for c in styles.values()]
+    means = np.stack([
+        np.average(list(v.values()), 0, list(c.values())) for v, c in zip(vectors, styles.values(), strict=True)
+    ])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     out = {}
     for n, (style, counts) in enumerate(styles.items()):
-        if style != "normal" and len(styles) > 1:
+        if style != "normal":
             common = sorted(_common(counts, None)[0])
-            cosines = grounder.sentence(common) @ means.T
+            cosines = np.stack([vectors[n][t] for t in common]) @ means.T
             out[style] = common[int((cosines[:, n] - np.delete(cosines, n, 1).max(1)).argmax())]
     return out
 

@@ -438,14 +438,13 @@ class TokenizerStage(Stage):
             raise UserError(f"{where}: model: another shape than that of --start; accepted: the same")
         if model.spec.dim != (width := windows.clips.width):
             raise UserError(f"{where}: {model.config.modality}: {model.spec.dim} channels, but the store has {width}")
-        self.decoder_only = t.decoder_only
         if start is None:
             if t.decoder_only:
                 raise UserError(f"{where}: train: decoder_only needs a tokenizer; accepted: --start FOLDER")
             fit_normaliser(model, windows)
         elif t.error:
             windows.measure(model, t.window, t.batch, runtime.device)
-        if self.decoder_only:
+        if t.decoder_only:
             model.requires_grad_(False)
             model.decoder.requires_grad_(True)
         # A step on a GPU is shorter than reading its windows.
@@ -454,7 +453,7 @@ class TokenizerStage(Stage):
         if t.window % model.downsample:
             raise UserError(f"{where}: train: window: {t.window}; accepted: whole tokens of {model.downsample} frames")
         self.module = self.model = model
-        self.network = model.decoder if self.decoder_only else model
+        self.network = model.decoder if t.decoder_only else model
         self.identity = {"shape": model.config.model_dump()}
         if start is not None:
             self.identity["start"] = model.fingerprint
@@ -478,7 +477,7 @@ class TokenizerStage(Stage):
         return torch.stack(list(losses.values())).sum(), {**losses, **logged}
 
     def stepped(self, step: int) -> None:
-        if step == self.schedule.steps and not self.decoder_only:
+        if step == self.schedule.steps and not self.schedule.decoder_only:
             self.model.round_codebooks()
 
     def validate(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from avatargpt.video.poses import AT
 from vqvae import rotations as rot
+from vqvae.posture import unit
 
 FOCAL = 0.9  # focal length in lengths of the picture's longer side: that of phones and webcams, 0.7 to 1.2
 FOCAL_DOUBT = 0.3  # standard deviation of its logarithm
@@ -16,11 +17,6 @@ TILT_DOUBT = np.radians(4)  # of a camera's elevation as read from a standing pe
 MIN_DEPTH = 0.5  # m of a path in depth that can say how long the lens is
 MAX_TILT = np.radians(50)  # of the camera; beyond, the person is not standing
 _LEGS = ("l_ankle", "r_ankle", "l_knee", "r_knee")
-
-
-def unit(v: np.ndarray) -> np.ndarray:
-    """Vectors of length 1 along the last axis."""
-    return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
 
 
 def placed(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.video.camera import unit
 from avatargpt.video.poses import AT
 from vqvae import rotations as rot
+from vqvae.posture import unit
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian
 

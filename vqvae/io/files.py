@@ -6,6 +6,7 @@ complete, whoever else reads or writes that name.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -130,6 +131,12 @@ def reason(error: BaseException) -> str:
         return "nested too deeply"
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[0].strip()[:MAX_REASON] if lines else type(error).__name__
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def user_cache() -> Path:

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vqvae.errors import UserError
-from vqvae.io.bvh import ACCEPTED, MAX_BYTES, parse_bvh
-from vqvae.io.files import parsing, read_text
+from vqvae.io.bvh import read_bvh_rig
 from vqvae.io.gltf_rigs import read_rigs
 from vqvae.posture import degrees
 from vqvae.rest import Means, means_of
@@ -55,9 +54,7 @@ def _means(
 
 
 def _rigs(path: Path) -> Iterator[Rig]:
-    if path.suffix.lower() != ".bvh":
+    if path.suffix.lower() == ".bvh":
+        yield read_bvh_rig(path)
+    else:
         yield from (animation() for animation in read_rigs(path))
-        return
-    text = read_text(path, MAX_BYTES, ACCEPTED)
-    with parsing(path, "a readable BVH", ACCEPTED):
-        yield parse_bvh(text)
