@@ -220,9 +220,11 @@ class MotionTokenizer(nn.Module):
 
     @classmethod
     def load(
-        cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu", trainable: bool = False
-    ) -> MotionTokenizer:
-        """Read a folder of :meth:`save`, in eval mode; `trainable`: with the parts that only training needs.
+        cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu", trainable: bool = False,
+        training: TokenizerConfig | None = None,
+    ) -> MotionTokenizer:  # fmt: skip
+        """Read a folder of :meth:`save`, in eval mode; `trainable`: with the parts that only training needs, and the
+        values of `training` for them.
 
         Raises:
             UserError: missing or truncated files, or weights that do not match the stored fingerprint.
@@ -233,7 +235,8 @@ class MotionTokenizer(nn.Module):
         with parsing(folder, "a readable tokenizer"):
             fingerprint = raw.pop("fingerprint")
             with no_larger_than(weights), nullcontext() if trainable else unfilled():
-                model = cls(TokenizerConfig.model_validate(raw), trainable)
+                config = TokenizerConfig.model_validate(raw)
+                model = cls(config if training is None else config.trained_as(training), trainable)
             state = raised(weights)
             # running sums are not stored: entry times count
             for key in [k for k in model.state_dict() if k.endswith(_SUMS) and k not in state]:

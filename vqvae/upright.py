@@ -68,7 +68,7 @@ def top_of(points: np.ndarray, at: Mapping[str, int]) -> np.ndarray:
 def root_ratio(pos: np.ndarray, at: Mapping[str, int]) -> float:
     """How many times too high hips are for their legs, as in files of offsets in metres and places in centimetres; 1
     where they are as high as a body's, or as nobody's."""
-    hips = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 / max(_leg(pos, at), 1e-12)
+    hips = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 / _leg(pos, at)
     for height in np.abs(np.median(hips, 0)[np.ptp(hips, 0) < STEADY * np.abs(np.median(hips, 0))]):
         ratio = next((r for r in RATIOS if HIPS[0] <= height / r <= HIPS[1]), 1.0)
         if ratio > 1:
@@ -83,5 +83,6 @@ def axis_name(axis: np.ndarray) -> str:
 
 
 def _leg(pos: np.ndarray, at: Mapping[str, int]) -> float:
-    """The usual distance from hip to ankle in a clip."""
-    return float(np.median(np.linalg.norm(pos[:, at["l_hip"]] - pos[:, at["l_ankle"]], axis=-1)))
+    """The usual distance from hip to ankle in a clip; of bones without length hardly more than 0."""
+    length = float(np.median(np.linalg.norm(pos[:, at["l_hip"]] - pos[:, at["l_ankle"]], axis=-1)))
+    return max(length, 1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -509,6 +510,9 @@ def _check_streams(examples: Examples, where: str) -> None:
         raise UserError(f"{place}: no task has a weight")
 
 
+SAME_ENTRIES = 0.5  # share of a codebook by which a tokenizer counts as trained on from another
+
+
 def _model(
     spec: dict[str, Any], start: Path | None, tokenizers: Sequence[MotionTokenizer], text: TextTokenizer, where: str
 ) -> AvatarGPTModel:
@@ -535,7 +539,19 @@ def _model(
             model = with_modalities(model, spec.get("modalities") or {})
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality
-        if modality in (model.config.fingerprints or {}):
+        known = (model.config.fingerprints or {}).get(modality)
+        if known and not _trained_on(model.codes[modality].codebooks, tokenizer.codebooks):
             model.check_fingerprint(modality, tokenizer.fingerprint)
+        if known and known != tokenizer.fingerprint:
+            print(f"note: {start}: goes on with the codes of tokenizer {tokenizer.fingerprint[:12]}, which was trained "
+                  f"on from {known[:12]}", file=sys.stderr)  # fmt: skip
         model.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
     return model
+
+
+def _trained_on(before: Any, codebooks: torch.Tensor) -> bool:
+    """Whether codebooks (R, K, C) are earlier ones that moved: most first entries are the nearest to themselves."""
+    if before.shape != codebooks.shape:
+        return False
+    nearest = torch.cdist(codebooks[0].float(), before[0].float()).argmin(1)
+    return float((nearest == torch.arange(len(nearest))).float().mean()) >= SAME_ENTRIES

@@ -86,8 +86,8 @@ def _own_words(clip: ClipCodes) -> list[str]:
 def known_captions(
     clips: Sequence[ClipCodes], bank: CaptionBank, grounder: SentenceGrounder, rates: Mapping[str, float] | None = None
 ) -> dict[str, dict[str, str]]:
-    """Action key -> style ("" = plain) -> a caption that the training clips of that class carry, see `_usual`; without
-    pass rates the plain one is the shortest of the common ones, a styled one that which states the style best.
+    """Action key -> style ("" = plain) -> a caption that the training clips of that class carry, see `_usual` and
+    `_distinct`; without pass rates the plain one is the shortest of the common ones.
     """
     counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     named = {bank.action_key(c.action) for c in clips if c.action}
@@ -100,7 +100,7 @@ def known_captions(
                 counts[key][style][caption.lower().rstrip(".")] += 1
     out: dict[str, dict[str, str]] = {}
     for key, styles in counts.items():
-        best = {s: _usual(c, rates) for s, c in styles.items()} | ({} if rates else _distinct(styles, grounder))
+        best = {s: _usual(c, rates) for s, c in styles.items()} | _distinct(styles, grounder, rates)
         # Without a neutral clip, the style with the most clips stands for the action.
         commonest = "normal" if "normal" in best else max(styles, key=lambda s: sum(styles[s].values()))
         plain = best[commonest] if rates else min(_common(styles[commonest], None)[0], key=lambda t: (len(t), t))
@@ -153,8 +153,12 @@ def _usual(counts: Counter[str], rates: Mapping[str, float] | None = None) -> st
     return min(zip(*_common(counts, rates), strict=True), key=lambda t: (-t[1], -counts[t[0]], len(t[0]), t[0]))[0]
 
 
-def _distinct(styles: Mapping[str, Counter[str]], grounder: SentenceGrounder) -> dict[str, str]:
-    """Style -> of its common captions that which is nearest to the mean of its captions, and far from other styles'."""
+def _distinct(
+    styles: Mapping[str, Counter[str]], grounder: SentenceGrounder, rates: Mapping[str, float] | None
+) -> dict[str, str]:
+    """Style -> of its common captions one that is near to the mean of its captions, far from other styles', and
+    performed well.
+    """
     if len(styles) < 2:
         return {}
     vectors = [dict(zip(c, grounder.sentence(list(c)), strict=True)) for c in styles.values()]
@@ -165,9 +169,10 @@ def _distinct(styles: Mapping[str, Counter[str]], grounder: SentenceGrounder) ->
     out = {}
     for n, (style, counts) in enumerate(styles.items()):
         if style != "normal":
-            common = sorted(_common(counts, None)[0])
+            common, rate = zip(*sorted(zip(*_common(counts, rates), strict=True)), strict=True)
             cosines = np.stack([vectors[n][t] for t in common]) @ means.T
-            out[style] = common[int((cosines[:, n] - np.delete(cosines, n, 1).max(1)).argmax())]
+            worth = cosines[:, n] - np.delete(cosines, n, 1).max(1) + PERFORMED * np.array(rate)
+            out[style] = common[int(worth.argmax())]
     return out
 
 

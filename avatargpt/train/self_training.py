@@ -8,8 +8,8 @@ few do; the scorer on passing beside failing ones of the same caption. Captions 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,17 @@ import torch
 from safetensors.numpy import save_file
 
 from avatargpt import AvatarGPT
+from avatargpt.body.model import sample_candidates
 from avatargpt.config import save_resolved
 from avatargpt.kinematics.joints import Signals
 from avatargpt.kinematics.measures import motion_signature
 from avatargpt.metrics.checks import CaptionChecks, manners, sided, tells_count
 from avatargpt.metrics.geometry import predicates
+from avatargpt.options import GenerationConfig
 from avatargpt.train.data.corpus import read_codes
 from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE
 from avatargpt.train.data.prepare import LICENCE_JOINED
+from avatargpt.train.phrase_index import measured_attributes
 from avatargpt.train.reporting import Log
 from avatargpt.train.runtime import Runtime
 from instruct_data.mixture import clip_class
@@ -72,6 +75,7 @@ class Exercise:
     checks: list[Any]
     clip: ClipCodes
     manner: Manner | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)  # of clips with the caption, as the network is told
 
     def passed(self, motion: Motion) -> bool:
         """Whether a motion meets the criteria."""
@@ -86,6 +90,7 @@ def exercises(
     measure styles; None = captions of plain clips only.
     """
     truths, rng = CaptionChecks(), np.random.default_rng(options.seed)
+    attributes = measured_attributes(clips)
     styles = manners(clips, truths.of_class, decode, options.seed) if decode else {}
     groups: dict[str, dict[str, list[Exercise]]] = defaultdict(lambda: defaultdict(list))
     for clip in clips:
@@ -109,7 +114,8 @@ def exercises(
             # Other lengths than the clip's: the model must perform the caption at any usual length.
             factor = 1 + options.stretch * float(rng.uniform(-1, 1))
             tokens = int(np.clip(round(exercise.tokens * factor), SHORTEST, LONGEST))
-            out.append(replace(exercise, tokens=tokens))
+            typed = attributes.get(exercise.caption.lower().rstrip("."), {})
+            out.append(replace(exercise, tokens=tokens, attributes=typed))
     if not out:
         raise UserError("self-training: geometry has no check for any class of these clips")
     return out
@@ -120,6 +126,7 @@ def played(
 ) -> Iterator[tuple[ClipCodes, np.ndarray]]:
     """Every answer as codes (``extra["passed"]``: the verdict) with its signature (SIZE,)."""
     tokenizer = model.tokenizers["body"]
+    config = GenerationConfig(guidance=options.guidance, temperature=options.temperature, best_of=options.samples)
     right = total = count = 0
     open_exercises = list(selected)
     for _ in range(1 + options.again):
@@ -127,9 +134,9 @@ def played(
         for i in range(0, len(order), CHUNK):
             part = order[i : i + CHUNK]
             seeds = range(count, count + len(part))
-            answers = model.sample_candidates(
-                [e.caption for e in part], [e.tokens for e in part], seeds, options.samples,
-                options.guidance, options.temperature,
+            answers = sample_candidates(
+                model.body.model, [e.caption for e in part], [e.tokens for e in part], seeds, config,
+                [e.attributes for e in part],
             )  # fmt: skip
             for exercise, place, codes in zip(part, seeds, answers, strict=True):
                 clip, good = exercise.clip, 0

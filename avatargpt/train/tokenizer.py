@@ -533,7 +533,9 @@ def tokenizer_stage(recipe: TokenizerRecipe, args: SimpleNamespace) -> None:
     out = Path(args.output)
     workers = max(1, cores(args.threads) // runtime.world)
     windows, val = (feature_windows(store, split, out, recipe.model, workers) for split in ("train", "val"))
-    start = MotionTokenizer.load(args.start, trainable=not recipe.train.decoder_only) if args.start else None
+    trainable, start = not recipe.train.decoder_only, None
+    if args.start:
+        start = MotionTokenizer.load(args.start, trainable=trainable, training=recipe.model)
     run(TokenizerStage(recipe, windows, val, runtime, str(args.config), start), out, runtime, args.until)
 
 

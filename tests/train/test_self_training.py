@@ -195,8 +195,10 @@ def test_a_styled_caption_states_its_style() -> None:
     }
     grounder: Any = CountingGrounder("walks caution elderly fear cane", 0.1)
     expected = {"elderly": "an elderly man walks", "fearful": "he walks with caution and fear"}
-    assert _distinct(styles, grounder) == expected
-    assert _distinct({"elderly": styles["elderly"]}, grounder) == {}
+    assert _distinct(styles, grounder, None) == expected
+    assert _distinct({"elderly": styles["elderly"]}, grounder, None) == {}
+    performed = {"an elderly man walks": 0.2, "an elderly woman walks": 0.9, "he walks with caution": 0.2}
+    assert _distinct(styles, grounder, performed)["elderly"] == "an elderly woman walks"
 
 
 def test_requests_never_lead_to_unusual_clips() -> None:

@@ -64,9 +64,19 @@ def test_a_decoder_is_trained_alone(mini: Mini, tmp_path: Path, refused: Refused
 
 
 def test_a_tokenizer_is_trained_on(mini: Mini, tmp_path: Path) -> None:
-    mini.run(*mini.tokenizer_run(tmp_path / "on", "--start", mini.tokenizer, change={"train.error": 1.0}, **SHORT))
-    before, after = (MotionTokenizer.load(p) for p in (mini.tokenizer, tmp_path / "on"))
+    """Its codes move little with slow entries, so that a language model goes on with them."""
+    on, codes, lm = (tmp_path / name for name in ("on", "codes", "lm"))
+    slow = {"train.error": 1.0, "model.ema_decay": 0.999, "model.dead_below": 0.0}
+    mini.run(*mini.tokenizer_run(on, "--start", mini.tokenizer, change=slow, **SHORT))
+    before, after = (MotionTokenizer.load(p) for p in (mini.tokenizer, on))
     assert before.fingerprint != after.fingerprint and torch.equal(before.mean, after.mean)
+    assert (before.config.ema_decay, after.config.ema_decay) == (0.97, 0.999)
+    mini.run("codes", "--tokenizer", on, "--store", mini.store, *CPU, "-o", codes)
+    moved = {str(mini.tokenizer): str(on), str(mini.codes): str(codes)}
+    first = tmp_path / "first"
+    mini.run(*mini.language(first, **SHORT))
+    mini.run(*(moved.get(str(a), a) for a in mini.language(lm, "--start", first, **SHORT)))
+    assert load_model(lm).config.fingerprints == {"body": after.fingerprint}
 
 
 def test_features_are_the_same_with_any_number_of_processes(mini: Mini, tmp_path: Path) -> None:
