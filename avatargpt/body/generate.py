@@ -16,7 +16,7 @@ from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
 from avatargpt.requests.clause_spec import Route
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
-from instruct_data.attributes import Measures
+from instruct_data.attributes import POSTURES, Measures
 from instruct_data.joining import join_best, join_motions
 from instruct_data.requests.spec import MotionRequest
 from instruct_data.synth.resting import at_rest, layered
@@ -184,13 +184,15 @@ class MotionGeneration:
 
     def _parts(self, take: _Take, place: int) -> list[_Part]:
         """The actions of a clause, each with a seed of its own; the first continues what is there."""
-        parts, seed = [], take.job.seed
-        for i, action in enumerate(take.plan[place].actions):
+        parts, seed, motion, plan = [], take.job.seed, take.motion, list(take.plan)
+        context, posture = None, ""
+        if motion is not None and self.model.continues_clauses:
+            context, posture = self._tail(motion), Measures(motion.joints).posture(max(len(motion) - 2, 0))
+            plan[place] = _from_posture(plan[place], posture)
+            take.plan = plan
+        for i, action in enumerate(plan[place].actions):
             own_seed = mix(seed, 300 * (2 * i + 1) + place) if place or i else seed
-            context, posture, motion = None, "", take.motion
-            if motion is not None and self.model.continues_clauses and not i:
-                context, posture = self._tail(motion), Measures(motion.joints).posture(max(len(motion) - 2, 0))
-            parts.append(_Part(action, own_seed, context, posture))
+            parts.append(_Part(action, own_seed, *((None, "") if i else (context, posture))))
         return parts
 
     def _tail(self, motion: Motion) -> np.ndarray:
@@ -316,6 +318,18 @@ class MotionGeneration:
         fits = self.model.motion_fit([c.motion for c in new], captions, attributes)
         for clip, fit in zip(new, fits, strict=True):
             clip.value = fit - constraint_cost(clip.motion, clip.spec)
+
+
+def _from_posture(spec: MotionSpec, posture: str) -> MotionSpec:
+    """Of the readings of an action that begins lying, sitting or kneeling ("get up") that which begins in a posture."""
+    begins, ends = (spec.attributes.get(name) for name in ("start", "end"))
+    if begins in (None, POSTURES[0], posture):
+        return spec
+    others = (s for s in spec.alternatives if (s.attributes.get("start"), s.attributes.get("end")) == (posture, ends))
+    other = next(others, None)
+    if other is None:
+        return spec
+    return replace(other, concurrent=spec.concurrent, alternatives=(replace(spec, concurrent=None, alternatives=()),))
 
 
 def _cost(motion: Motion, spec: MotionSpec, before: np.ndarray | None) -> float:

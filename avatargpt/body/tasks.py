@@ -18,7 +18,7 @@ from vqvae.ground import floor_of, grounded, raised
 from vqvae.motion import Motion
 
 # by which a caption of the phrase index must fit better than the model's own sentences
-CAPTION_MARGIN = 0.05
+CAPTION_MARGIN = 0.12
 
 
 class MotionDescription:

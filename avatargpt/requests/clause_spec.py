@@ -17,7 +17,7 @@ from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
 MIN_TURN, MAX_TURN = 15.0, 1080.0  # degrees
-MIN_KNOWN = 0.7  # probability of a known action below which a clause counts as not known
+MIN_KNOWN = 0.5  # probability of a known action below which a clause counts as not known
 RUN_TIME = 0.75  # of the time of a walk
 SMALL_SIZE, BIG_SIZE = 0.7, 1.4  # of the time of a shape of usual size
 TOKEN_METRES, MIN_PATH_TOKENS = 0.25, 8  # metres that a walk gets on with a motion token
@@ -27,10 +27,6 @@ MAX_WAY_TOKENS = 3000  # of a path: ten minutes at five tokens a second
 # of a walk that goes straight on before and after it
 TURN = "turn"
 WAYPOINTS = "waypoints"
-# The clips of these captions slide on their feet (a quarter of all steps), and so does what is generated for them:
-# another caption in place of the first, and a walk with a bend in place of the others.
-STEADY = {"a person keeps walking in the same direction": "a person walks"}
-BENT = {f"someone walks forward and turns {side}": side for side in ("left", "right")}
 
 Shape = Callable[[np.ndarray], np.ndarray]
 
@@ -234,7 +230,7 @@ class ClauseSpec:
         """The caption for the network where no path is bent."""
         if self.route is None or self.route.shape != TURN:
             return self.caption
-        return next(caption for caption, side in BENT.items() if side == self.route.side)
+        return f"someone walks forward and turns {self.route.side}"
 
 
 STEPS = frozenset("walk run jog sprint stroll march stride hike pace step".split())

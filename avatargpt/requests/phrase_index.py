@@ -19,14 +19,10 @@ import numpy as np
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests import phrase_scoring, vector_index
 from avatargpt.requests.clause_spec import (
-    BENT,
     MIN_KNOWN,
-    STEADY,
-    TURN,
     UPRIGHT,
     ClauseSpec,
     Lookup,
-    Route,
     expanded,
     is_above,
     is_rest,
@@ -68,6 +64,9 @@ WHOLE_TEXT_MARGIN = 0.02
 
 MAX_MOVEMENT_WORDS = 9
 MAX_MOVEMENT_ROWS = 300  # phrasings looked at for each text
+
+# measured attributes in which another caption for the same request must not differ
+CONTRARY = ("rise", "direction", "turn", "side", "support", "kneel")
 
 CaptionAttributes = Mapping[str, Any]
 
@@ -123,8 +122,7 @@ class PhraseIndex:
         marks: phrase_scoring.Marks | None = None, words: WordIndex | None = None,
     ) -> None:  # fmt: skip
         self.keys, self.classes, self.sides, self.styles = list(keys), list(classes), np.array(sides), styles
-        self.captions = [{**c, "": STEADY[c[""]]} if c[""] in STEADY else c for c in captions]
-        self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
+        self.captions, self.lengths = list(captions), lengths
         self.index = vector_index.VectorIndex(self.keys, vectors, words)
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.marks = phrase_scoring.derive_marks(self.keys, self.captions, self.classes) if marks is None else marks
@@ -243,12 +241,17 @@ class PhraseIndex:
     ) -> ClauseSpec | None:
         """One caption for two concurrent actions, if it names both: as it is read, or by their very words."""
         assert first.clause is not None and second.clause is not None
-        both = Clause(action=f"{first.clause.action} while {second.clause.action}")
-        (joint,) = self.look_up([both], grounder, min_similarity)
-        actions = {s.action for s in self.look_up(self.read(joint.caption).done, grounder, min_similarity)}
-        words = set(lemmas(joint.caption))
-        named = all(s.action in actions or set(lemmas(s.clause.action)) <= words for s in (first, second) if s.clause)
-        return replace(joint, clause=first.clause) if named else None
+        words = f"{first.clause.action} while {second.clause.action}"
+        # with the first one's direction and measures, or by their words alone
+        for both in (first.clause.model_copy(update={"action": words}), Clause(action=words)):
+            (joint,) = self.look_up([both], grounder, min_similarity)
+            read = self.read(joint.caption).done
+            # an action counts whatever its direction and measures
+            named = [*read, *(Clause(action=c.action) for c in read)]
+            actions, roots = {s.action for s in self.look_up(named, grounder, min_similarity)}, {*lemmas(joint.caption)}
+            if all(s.action in actions or {*lemmas(s.clause.action)} <= roots for s in (first, second) if s.clause):
+                return replace(joint, clause=first.clause, known=max(joint.known, min(first.known, second.known)))
+        return None
 
     def _stood_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder, min_similarity: float) -> list[ClauseSpec]:
         """A seated body stands up before it stands."""
@@ -286,10 +289,6 @@ class PhraseIndex:
             plain, second = self._captions(best, scores.without_verb, lookup)
             caption = (captions.get(manner) if manner else "") or plain
             lengths = tuple(self.lengths.get(caption, ()))
-            if caption in BENT:
-                bend, (caption,) = BENT[caption], STEADY.values()
-                if route is None and phrase_scoring.requested_side(text) == bend:
-                    route = Route(TURN, bend, 1, 1.0, "walk", 90.0)
             out.append(ClauseSpec(
                 caption, similarity, lengths, turn, route, self.classes[best], phrasing=self.keys[best], words=text,
                 style=manner if captions.get(manner) else "",
@@ -325,8 +324,13 @@ class PhraseIndex:
             - phrase_scoring.UNNAMED_COST * len({*phrase_scoring.PLACE.findall(self.keys[i])} - places)
             for i in sorted({*rows.tolist(), usual})
         }  # fmt: skip
-        order = sorted(value, key=lambda text: -value[text])
-        return order[0], next(iter(order[1:]), "")
+        first, *others = sorted(value, key=lambda text: -value[text])
+        return first, next((text for text in others if self._agree(first, text)), "")
+
+    def _agree(self, first: str, second: str) -> bool:
+        """Whether clips of two captions differ in none of `CONTRARY`: who climbs the stairs does not come down them."""
+        a, b = (self.measured.get(text, {}) for text in (first, second))
+        return all(a[name] == b[name] for name in CONTRARY if name in a and name in b)
 
     def _alternatives(self, best: int, second: str, scores: np.ndarray) -> tuple[ClauseSpec, ...]:
         """Another caption of the action, and the nearest phrasing of another one unless it is much further away."""

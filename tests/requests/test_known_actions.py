@@ -92,7 +92,8 @@ def resolver() -> RequestResolver:
     (("throw a ball", "catch a ball"), False, ["throws a ball", "catches a ball"], False),
     (("jump over an obstacle", "running"), True, ["runs and jumps over something"], False),  # its caption names both
     (("balance foot", "arms out"), True, ["holds both arms out and balances on one foot"], False),
-    (("limp", "holding the belly"), True, ["limp", "holds the belly"], True),  # no caption does
+    (("limp", "holding the belly"), True, ["limps and holds the belly"], False),
+    (("crawl", "doing squats"), True, ["crawl", "squat"], True),  # no caption does
 ])  # fmt: skip
 def test_one_caption_for_two_actions_names_both(
     resolver: RequestResolver, actions: tuple[str, str], together: bool, captions: list[str], after: bool
@@ -105,10 +106,16 @@ def test_one_caption_for_two_actions_names_both(
     assert specs[-1].in_sequence == after
 
 
+def test_what_two_concurrent_actions_have_in_common_keeps_its_direction(resolver: RequestResolver) -> None:
+    clauses = [Clause(action="walk", direction="backward"), Clause(action="looking ahead", together=True)]
+    (spec,) = resolver.phrase_index.resolve(MotionRequest(clauses=clauses), resolver.grounder)
+    assert spec.action == "walk_back" and spec.known >= MIN_KNOWN and spec.attributes["direction"] == "backward"
+
+
 def test_a_concurrent_action_that_is_not_known_is_left_out(resolver: RequestResolver) -> None:
     clauses = [Clause(action="walk"), Clause(action="perform brain surgery", together=True)]
     specs = resolver.phrase_index.resolve(MotionRequest(clauses=clauses), resolver.grounder)
-    assert [s.caption for s in specs] == ["a person walks"]
+    assert [s.action for s in specs] == ["walk"]
     lines = ResolvedRequest("", clauses=tuple(specs)).warnings
     assert lines == ("not known: 'perform brain surgery'; left out",)
 
