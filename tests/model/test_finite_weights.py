@@ -40,6 +40,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "gesture/gesture_features.safetensors": GestureFeatures.load,
     "gesture/tokenizer.safetensors": MotionTokenizer.load,
     "matcher.safetensors": TextMotionScorer.load,
+    "model.int8-2.safetensors": load_network,
     "model.int8.safetensors": load_network,
     "planning.safetensors": PlanLibrary.load,
     "requests.safetensors": RequestReader.load,
