@@ -7,7 +7,7 @@ Text to motion, motion to text, in-between, continuation, faces, plans, long mot
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, wraps
 from operator import attrgetter
@@ -353,11 +353,12 @@ class AvatarGPT(SpeechCalls, HubCalls):
 
     def sample_candidates(
         self, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], samples: int = 8,
-        guidance: float = 1.5, temperature: float = 0.8,
-    ) -> list[list[np.ndarray]]:
-        """Every candidate that `generate` would rank: `samples` codes (N, R) for each caption, taken literally."""
+        guidance: float = 1.5, temperature: float = 0.8, attributes: Sequence[Mapping[str, str]] = (),
+    ) -> list[list[np.ndarray]]:  # fmt: skip
+        """Every candidate that `generate` would rank: `samples` codes (N, R) for each caption, taken literally, with
+        its typed attributes (`instruct_data.attributes`)."""
         config = GenerationConfig(guidance=guidance, temperature=temperature, best_of=samples)
-        return sample_candidates(self.body.model, captions, tokens, seeds, config)
+        return sample_candidates(self.body.model, captions, tokens, seeds, config, attributes)
 
     # Face
 

@@ -85,7 +85,7 @@ class _Take:
     """The motion of a job as far as it has come."""
 
     job: _Job
-    plan: Sequence[MotionSpec]
+    plan: list[MotionSpec]
     motion: Motion | None = None
     starts: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -184,15 +184,15 @@ class MotionGeneration:
 
     def _parts(self, take: _Take, place: int) -> list[_Part]:
         """The actions of a clause, each with a seed of its own; the first continues what is there."""
-        parts, seed, motion, plan = [], take.job.seed, take.motion, list(take.plan)
+        parts, seed, motion = [], take.job.seed, take.motion
         context, posture = None, ""
         if motion is not None and self.model.continues_clauses:
             context, posture = self._tail(motion), Measures(motion.joints).posture(max(len(motion) - 2, 0))
-            plan[place] = _from_posture(plan[place], posture)
-            take.plan = plan
-        for i, action in enumerate(plan[place].actions):
-            own_seed = mix(seed, 300 * (2 * i + 1) + place) if place or i else seed
-            parts.append(_Part(action, own_seed, *((None, "") if i else (context, posture))))
+            take.plan[place] = _from_posture(take.plan[place], posture)
+        first, *others = take.plan[place].actions
+        parts.append(_Part(first, mix(seed, 300 + place) if place else seed, context, posture))
+        for i, action in enumerate(others, 1):
+            parts.append(_Part(action, mix(seed, 300 * (2 * i + 1) + place)))
         return parts
 
     def _tail(self, motion: Motion) -> np.ndarray:

@@ -476,7 +476,7 @@ def make_stage(recipe: LanguageRecipe, args: SimpleNamespace, runtime: Runtime) 
         raise UserError(f"{source}: no {SPIECE} in it; --start takes the folder of a language run or of a T5")
     # New parts are initialised from here; what follows draws from generators of its own.
     torch.manual_seed(recipe.train.seed)
-    model = _model(spec, start, tokenizers, text, where)
+    model = _model(spec, start, tokenizers, text, where, runtime)
     if recipe.lora is not None:
         add_lora(model, recipe.lora)
     _check_width(model.config.grounding_dim, where)
@@ -514,8 +514,9 @@ SAME_ENTRIES = 0.5  # share of a codebook by which a tokenizer counts as trained
 
 
 def _model(
-    spec: dict[str, Any], start: Path | None, tokenizers: Sequence[MotionTokenizer], text: TextTokenizer, where: str
-) -> AvatarGPTModel:
+    spec: dict[str, Any], start: Path | None, tokenizers: Sequence[MotionTokenizer], text: TextTokenizer, where: str,
+    runtime: Runtime,
+) -> AvatarGPTModel:  # fmt: skip
     """A new model, that of an earlier run, or one around a T5 or Flan-T5 checkpoint.
 
     An earlier run's model gets the modalities of `spec` that it lacks; its ids stay.
@@ -540,11 +541,12 @@ def _model(
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality
         known = (model.config.fingerprints or {}).get(modality)
-        if known and not _trained_on(model.codes[modality].codebooks, tokenizer.codebooks):
-            model.check_fingerprint(modality, tokenizer.fingerprint)
         if known and known != tokenizer.fingerprint:
-            print(f"note: {start}: goes on with the codes of tokenizer {tokenizer.fingerprint[:12]}, which was trained "
-                  f"on from {known[:12]}", file=sys.stderr)  # fmt: skip
+            if not _trained_on(model.codes[modality].codebooks, tokenizer.codebooks):
+                model.check_fingerprint(modality, tokenizer.fingerprint)
+            if runtime.main:
+                print(f"note: {start}: goes on with the codes of tokenizer {tokenizer.fingerprint[:12]}, which was "
+                      f"trained on from {known[:12]}", file=sys.stderr)  # fmt: skip
         model.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
     return model
 

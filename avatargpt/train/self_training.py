@@ -19,13 +19,11 @@ import torch
 from safetensors.numpy import save_file
 
 from avatargpt import AvatarGPT
-from avatargpt.body.model import sample_candidates
 from avatargpt.config import save_resolved
 from avatargpt.kinematics.joints import Signals
 from avatargpt.kinematics.measures import motion_signature
 from avatargpt.metrics.checks import CaptionChecks, manners, sided, tells_count
 from avatargpt.metrics.geometry import predicates
-from avatargpt.options import GenerationConfig
 from avatargpt.train.data.corpus import read_codes
 from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE
 from avatargpt.train.data.prepare import LICENCE_JOINED
@@ -126,7 +124,6 @@ def played(
 ) -> Iterator[tuple[ClipCodes, np.ndarray]]:
     """Every answer as codes (``extra["passed"]``: the verdict) with its signature (SIZE,)."""
     tokenizer = model.tokenizers["body"]
-    config = GenerationConfig(guidance=options.guidance, temperature=options.temperature, best_of=options.samples)
     right = total = count = 0
     open_exercises = list(selected)
     for _ in range(1 + options.again):
@@ -134,9 +131,9 @@ def played(
         for i in range(0, len(order), CHUNK):
             part = order[i : i + CHUNK]
             seeds = range(count, count + len(part))
-            answers = sample_candidates(
-                model.body.model, [e.caption for e in part], [e.tokens for e in part], seeds, config,
-                [e.attributes for e in part],
+            answers = model.sample_candidates(
+                [e.caption for e in part], [e.tokens for e in part], seeds, options.samples,
+                options.guidance, options.temperature, [e.attributes for e in part],
             )  # fmt: skip
             for exercise, place, codes in zip(part, seeds, answers, strict=True):
                 clip, good = exercise.clip, 0
