@@ -307,8 +307,8 @@ class AvatarGPT(SpeechCalls, HubCalls):
 
     def generate(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
-        guidance: float = 1.5, best_of: int = 8, temperature: float = 0.8, num: int = 1, progress: Progress = None,
-        seeds: Sequence[int] | None = None, literal: bool = False,
+        guidance: float = GenerationConfig.guidance, best_of: int = 8, temperature: float = 0.8, num: int = 1,
+        progress: Progress = None, seeds: Sequence[int] | None = None, literal: bool = False,
     ) -> list[Motion]:
         """Text to body motion.
 
@@ -353,7 +353,8 @@ class AvatarGPT(SpeechCalls, HubCalls):
 
     def sample_candidates(
         self, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], samples: int = 8,
-        guidance: float = 1.5, temperature: float = 0.8, attributes: Sequence[Mapping[str, str]] = (),
+        guidance: float = GenerationConfig.guidance, temperature: float = 0.8,
+        attributes: Sequence[Mapping[str, str]] = (),
     ) -> list[list[np.ndarray]]:  # fmt: skip
         """Every candidate that `generate` would rank: `samples` codes (N, R) for each caption, taken literally, with
         its typed attributes (`instruct_data.attributes`)."""

@@ -93,7 +93,7 @@ class GenerationConfig:
     """
 
     seed: int = 0
-    guidance: float = 1.5
+    guidance: float = 2.5
     temperature: float = 0.8
     best_of: int = 8
     num: int = 1

@@ -32,7 +32,7 @@ SKATE_WEIGHT = 0.1
 POP_COST = 1e3  # above every merit
 TEMPERATURE, TOP_K = 0.7, 30  # of tokens beside given motion
 FREE = options.GenerationConfig(guidance=1.0, temperature=TEMPERATURE, best_of=1)
-GUIDED = replace(FREE, guidance=1.5)
+GUIDED = replace(FREE, guidance=options.GenerationConfig.guidance)
 
 # s that getting from a pose to the motion takes, and back
 POSE_LEAD = 0.8

@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, finished, motion_specs, violates
 from avatargpt.body.model import REST, BodyModel, onward, pick, prolonged, sample_candidates, with_rests
-from avatargpt.lm.loaded import CHUNK, CONTEXT
+from avatargpt.lm.loaded import CHUNK
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
 from avatargpt.requests.clause_spec import Route
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
@@ -33,6 +33,8 @@ MIN_FIT = 0.3
 # of each metre between a motion's first pose and the last one of the motion before it
 POSE_WEIGHT = 0.5
 MIN_GAIN = 0.1  # by which another round must be better
+ONWARD_GUIDANCE = 1.0  # more than at the beginning
+BEFORE = 8  # motion tokens that a clause goes on from; after more of them its words count for less
 # seconds: what the heading does more slowly is its path, faster changes belong to the gait
 PATH_TREND = 0.7
 PATH_EASE = 0.3  # seconds in which a bend sets in
@@ -78,6 +80,14 @@ class _Part:
         """Typed attributes of an action in this place, for the network and the scorer."""
         typed = dict(spec.attributes)
         return typed if self.context is None else onward(typed, self.posture, spec.upper_body)
+
+    def guidance(self, config: GenerationConfig) -> float:
+        """More where motion goes before, which otherwise outweighs the words; none for rest, which it already implies.
+        """
+        if self.context is None or config.guidance <= 1:
+            return config.guidance
+        rests = self.spec.clause is not None and self.spec.clause.hold
+        return 1.0 if rests else config.guidance + ONWARD_GUIDANCE
 
 
 @dataclass
@@ -197,7 +207,7 @@ class MotionGeneration:
 
     def _tail(self, motion: Motion) -> np.ndarray:
         """Codes (N, R) of the end of a motion."""
-        frames = CONTEXT * self.model.tokenizer.downsample
+        frames = BEFORE * self.model.tokenizer.downsample
         return self.model.tokenizer.encode(motion.slice(max(0, len(motion) - frames), len(motion)).canonical())
 
     def _best_codes(
@@ -208,7 +218,8 @@ class MotionGeneration:
         captions, seeds = [p.spec.caption for p in parts], [p.seed for p in parts]
         lengths = [min(p.spec.tokens, CHUNK) for p in parts]
         attributes, contexts = [p.attributes(p.spec) for p in parts], [p.context for p in parts]
-        candidates = sample_candidates(self.model, captions, lengths, seeds, config, attributes, contexts)
+        guidance = [p.guidance(config) for p in parts]
+        candidates = sample_candidates(self.model, captions, lengths, seeds, config, attributes, contexts, guidance)
         turns = [p.spec.turn for p in parts]
         candidates = with_rests(self.model, candidates, turns, lengths, seeds, config)
         costs = [partial(_cost, spec=p.spec, before=b) for p, b in zip(parts, before, strict=True)]
@@ -296,7 +307,8 @@ class MotionGeneration:
             captions, tokens = [s.caption for s in specs], [min(s.tokens, CHUNK) for s in specs]
             seeds, contexts = [mix(part.seed, 900 + k) for part in missed], [part.context for part in missed]
             typed = [part.attributes(spec) for part, spec in zip(missed, specs, strict=True)]
-            candidates = sample_candidates(self.model, captions, tokens, seeds, config, typed, contexts)
+            guidance = [part.guidance(config) for part in missed]
+            candidates = sample_candidates(self.model, captions, tokens, seeds, config, typed, contexts, guidance)
             costs = [partial(constraint_cost, spec=s) for s in specs]
             codes = pick(self.model, candidates, captions, costs, typed)
             features = self._features(missed, codes, specs, captions, seeds, config)
@@ -321,12 +333,17 @@ class MotionGeneration:
 
 
 def _from_posture(spec: MotionSpec, posture: str) -> MotionSpec:
-    """Of the readings of an action that begins lying, sitting or kneeling ("get up") that which begins in a posture."""
+    """Of the readings of an action that begins lying, sitting or kneeling ("get up") that which begins in a posture; of
+    those of a rest that which rests in it."""
     begins, ends = (spec.attributes.get(name) for name in ("start", "end"))
-    if begins in (None, POSTURES[0], posture):
-        return spec
-    others = (s for s in spec.alternatives if (s.attributes.get("start"), s.attributes.get("end")) == (posture, ends))
+    rests = spec.clause is not None and spec.clause.hold
+    if begins == posture or (begins in (None, POSTURES[0]) and not rests):
+        return replace(spec, alternatives=()) if rests else spec
+    wanted = posture, posture if rests else ends
+    others = (s for s in spec.alternatives if (s.attributes.get("start"), s.attributes.get("end")) == wanted)
     other = next(others, None)
+    if rests:  # the other ones are rests in other postures
+        return replace(spec if other is None else other, tokens=spec.tokens, frames=spec.frames, alternatives=())
     if other is None:
         return spec
     return replace(other, concurrent=spec.concurrent, alternatives=(replace(spec, concurrent=None, alternatives=()),))

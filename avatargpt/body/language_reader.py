@@ -88,7 +88,7 @@ class LanguageReader:
         typed = read.model_copy(update={
             "action": words if measured else captions[clause.movement], "side": clause.side or read.side,
             "times": clause.count or read.times, "seconds": clause.seconds or read.seconds, "denied": False,
-            "together": False,
+            "together": False, "known": None, "hold": False,
         })  # fmt: skip
         return self._index.look_up([typed], self._grounder)[0]
 

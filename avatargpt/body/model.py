@@ -189,13 +189,24 @@ def text_prompts(
 def sample_candidates(
     model: BodyModel, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], config: GenerationConfig,
     attributes: Sequence[Mapping[str, str]] = (), contexts: Sequence[np.ndarray | None] = (),
+    guidance: Sequence[float] = (),
 ) -> list[list[np.ndarray]]:  # fmt: skip
     """Every candidate that `generate` would rank: codes (N, R), `config.best_of` for each caption, taken literally.
 
     Args: see `text_prompts`.
+        guidance: of each caption, instead of that of `config`.
     """
-    prompts = text_prompts(model, captions, tokens, attributes, contexts)
-    return model.loaded.sample(prompts, tokens, seeds, config.best_of, config.guidance, config.temperature)
+    prompts, out = text_prompts(model, captions, tokens, attributes, contexts), [list[np.ndarray]() for _ in captions]
+    weights = list(guidance) or [config.guidance] * len(captions)
+    for weight in dict.fromkeys(weights):
+        rows = [i for i, w in enumerate(weights) if w == weight]
+        sampled = model.loaded.sample(
+            [prompts[i] for i in rows], [tokens[i] for i in rows], [seeds[i] for i in rows], config.best_of, weight,
+            config.temperature,
+        )  # fmt: skip
+        for i, codes in zip(rows, sampled, strict=True):
+            out[i] = codes
+    return out
 
 
 def prolonged(

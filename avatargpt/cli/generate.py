@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from avatargpt.cli import common
 from avatargpt.cli.common import argument, check_range, option
-from avatargpt.options import FPS, GUIDANCE, TEMPERATURE
+from avatargpt.options import FPS, GUIDANCE, TEMPERATURE, GenerationConfig
 from vqvae.errors import UserError
 from vqvae.io.files import parsing, read_text
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from instruct_data.requests.spec import MotionRequest
     from vqvae.motion import Motion
 
+_DEFAULT = GenerationConfig()
 _PATH = "Way on the floor: circle, half_circle, figure_eight, square, triangle, zigzag, curve, line."
 _PIN = "A hand or foot at a place and time, metres: right_hand@1.5=0.4,1.3,0.3. Repeatable."
 _LITERAL = "The words as they are: no plain wording first, no clause by clause."
@@ -29,7 +30,7 @@ def generate(
     seconds: Annotated[float | None, option("--seconds S", "Length; the model chooses when left out.")] = None,
     num: Annotated[int, option("-n --num K", "Results per text.", min=1, max=100)] = 1,
     seed: common.Seed = 0,
-    guidance: Annotated[float, option("--guidance G", "How strongly the text counts; 1 is none.")] = 1.5,
+    guidance: Annotated[float, option("--guidance G", "How strongly the text counts; 1 is none.")] = _DEFAULT.guidance,
     best_of: Annotated[int, option("--best-of K", "Candidates the model chooses from.", min=1, max=64)] = 8,
     temperature: Annotated[float, option("--temperature T", "Variety.")] = 0.8,
     literal: Annotated[bool, option("--literal", _LITERAL)] = False,
@@ -92,9 +93,9 @@ def generate(
         resolved = loaded.body.generation.resolve(requests, seconds, literal)
     if not (quiet or literal):
         for request, text in zip(resolved, texts, strict=True):
-            which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
+            which = f"read {text!r} as" if len(texts) > 1 else "read as"
             common.say(f"{which}: {', then '.join(request.captions)}", err=True)
-    unknown = [line for request in resolved for line in request.warnings]
+    unknown = [line for request in resolved for line in request.unknown]
     if strict and unknown:
         raise UserError(f"{unknown[0]}; accepted: other words, or without --strict")
     with common.text_warnings(), common.progress("generating", quiet) as advance:

@@ -180,8 +180,8 @@ def check_long(scene: str, seconds: float, radius: float | None) -> None:
 
 def long(
     model: Embodied, scene: str, seconds: float, planner: Planner | str | None = None, seed: int = 0,
-    radius: float | None = None, activities: Sequence[Activity] = (), best_of: int = 4, guidance: float = 1.5,
-    temperature: float = 0.8,
+    radius: float | None = None, activities: Sequence[Activity] = (), best_of: int = 4,
+    guidance: float = GenerationConfig.guidance, temperature: float = 0.8,
 ) -> Iterator[Chunk]:
     """The closed loop, as chunks of frames while it runs.
 

@@ -17,7 +17,7 @@ from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
 MIN_TURN, MAX_TURN = 15.0, 1080.0  # degrees
-MIN_KNOWN = 0.5  # probability of a known action below which a clause counts as not known
+MIN_KNOWN = 0.6  # probability of a known action below which a clause counts as not known
 RUN_TIME = 0.75  # of the time of a walk
 SMALL_SIZE, BIG_SIZE = 0.7, 1.4  # of the time of a shape of usual size
 TOKEN_METRES, MIN_PATH_TOKENS = 0.25, 8  # metres that a walk gets on with a motion token
@@ -175,7 +175,8 @@ class ClauseSpec:
         named = side_of(self.caption) or out.get("side")
         if clause.side in ("left", "right") and named in ("left", "right") and named != clause.side:
             out = attributes.mirrored(out)
-        if clause.side:
+        # It says which limb acts; the one that stands or kneels is measured.
+        if clause.side and (clause.side == "both" or not {"left", "right"} & {out.get("support"), out.get("kneel")}):
             out["side"] = clause.side
         # of a limb, it is no direction of travel
         if clause.direction in attributes.DIRECTIONS and ("direction" in out or goes(f"{self.action} {clause.action}")):
@@ -234,8 +235,9 @@ class ClauseSpec:
 
 
 STEPS = frozenset("walk run jog sprint stroll march stride hike pace step".split())
+AT_REST = "hold_still"  # action whose clips keep a posture
 UPRIGHT = frozenset((
-    "stand_idle", "stand_up", "get_up_face_up", "get_up_face_down", "a person gets up from the ground",
+    "stand_up", "get_up_face_up", "get_up_face_down", "a person gets up from the ground",
 ))  # for which a seated body stands up first
 LIMBS = frozenset(
     "hand arm leg foot fist knee elbow shoulder eye ear hip thumb finger side heel toe wrist palm".split()
@@ -348,7 +350,7 @@ def lookup_of(clause: Clause) -> Lookup:
     if clause.in_place and not route:
         words += " on the spot"
     core = words.strip()
-    parts = [core, clause.target * (clause.target not in words), clause.style * (clause.style not in words)]
+    parts = [core, *(x for x in (clause.other, clause.target, clause.style) if x not in words)]
     return Lookup(" ".join(filter(None, parts)), core, turn, route, clause)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests import phrase_scoring, vector_index
 from avatargpt.requests.clause_spec import (
+    AT_REST,
     MIN_KNOWN,
     UPRIGHT,
     ClauseSpec,
@@ -32,6 +33,7 @@ from avatargpt.requests.clause_spec import (
 )
 from avatargpt.requests.english import Manners, WordIndex, caption_about, lemmas
 from avatargpt.requests.reader import RequestReader
+from instruct_data.attributes import POSTURES
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 
@@ -39,9 +41,14 @@ from vqvae.errors import UserError
 RANK = 104
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
+STANDING = POSTURES[0]
 MIN_SIMILARITY = 0.4  # below it a clause keeps its own words
 # from which a phrasing says what the clause asks for
 MIN_PHRASING_SIMILARITY = 0.75
+MIN_HELD = 0.7  # the same of an action and that it is held
+# probability of the reader from which it overrules a near phrasing; similarity from which it does not, and from which
+# the words are those of a phrasing
+MIN_SURE, MIN_SAME_SIMILARITY, SAME_WORDS = 0.98, 0.95, 1.05
 # in similarity, up to which another action is an alternative
 MAX_ALTERNATIVE_GAP = 0.3
 MIN_SINGLE_SIMILARITY, MIN_SINGLE_LEAD = 0.88, 0.04  # from which one phrasing decides without a vote
@@ -49,6 +56,7 @@ MIN_SINGLE_SIMILARITY, MIN_SINGLE_LEAD = 0.88, 0.04  # from which one phrasing d
 VOTERS, VOTE_TEMPERATURE = 8, 0.06
 # by which a caption must agree better than its action's usual one
 USUAL_CAPTION_BONUS = 0.1
+POSTURE_COST = 0.1  # of a caption whose clips do not begin standing, against others of its action
 
 # Weights of the attributes of a caption, in the phrasings' scores
 MATCH_WEIGHTS = {"side": 0.3, "direction": 0.1, "times": 0.15, "turn": 0.1, "path": 0.1, "tempo": 0.05, "size": 0.05,
@@ -103,6 +111,21 @@ def agreement(clause: Clause, attributes: CaptionAttributes) -> float:
         else:
             score -= MISMATCH_COST
     return score
+
+
+def _known(clause: Clause, spec: ClauseSpec) -> float:
+    """The probability that a clause is a known action, by the phrasings near it and by the reader."""
+    if spec.similarity >= SAME_WORDS or clause.known is not False or spec.similarity >= MIN_SAME_SIMILARITY:
+        return 1.0 if spec.similarity >= SAME_WORDS else spec.known
+    if spec.similarity >= MIN_PHRASING_SIMILARITY:
+        return 0.0 if clause.sure >= MIN_SURE else spec.known
+    return spec.known * (1 - clause.sure)
+
+
+def _stays(spec: ClauseSpec) -> bool:
+    """Whether clips of a clause stand still from beginning to end."""
+    stands = {"start": STANDING, "end": STANDING, "rest": "still"}
+    return stands.items() <= spec.measured.items() and spec.measured.get("through", STANDING) == STANDING
 
 
 class PhraseIndex:
@@ -186,12 +209,8 @@ class PhraseIndex:
     ) -> list[ClauseSpec]:  # fmt: skip
         """Each typed clause by itself, in a style where it names none."""
         specs = self._nearest([lookup_of(c) for c in clauses], grounder, style, min_similarity)
-        # words that the reader takes for no movement may still be those of a known phrasing
-        unknown = [
-            c.known is False and s.similarity < MIN_PHRASING_SIMILARITY for c, s in zip(clauses, specs, strict=True)
-        ]
-        rows = zip(clauses, specs, unknown, strict=True)
-        return [replace(s, clause=c, known=0.0 if strange else s.known) for c, s, strange in rows]
+        rows = zip(clauses, specs, strict=True)
+        return [replace(s, clause=c, known=_known(c, s)) for c, s in rows]
 
     def resolve(
         self, request: MotionRequest, grounder: SentenceGrounder, min_similarity: float = MIN_SIMILARITY
@@ -200,7 +219,10 @@ class PhraseIndex:
         actions = [c for clause in with_bends(request.done) for c in expanded(clause)] or [Clause(action="stand still")]
         style = self.style(request.text) if len(actions) == 1 else ""  # of a subject: "an old man"
         specs = self.look_up(actions, grounder, min_similarity, style)
-        if len(actions) == 1 and request.text and specs[0].turn is None and specs[0].route is None:
+        specs = self._held(specs, grounder, min_similarity)
+        actions = [s.clause for s in specs if s.clause is not None]
+        plain = len(actions) == 1 and specs[0].turn is None and specs[0].route is None and not actions[0].hold
+        if plain and request.text:
             clause = actions[0].model_copy(update={"action": request.text})
             (whole_text,) = self.look_up([clause], grounder, min_similarity, style)
             # what was left out of the action says what is meant
@@ -241,9 +263,12 @@ class PhraseIndex:
     ) -> ClauseSpec | None:
         """One caption for two concurrent actions, if it names both: as it is read, or by their very words."""
         assert first.clause is not None and second.clause is not None
-        words = f"{first.clause.action} while {second.clause.action}"
+        # each with its own side: "stands on the left leg while the right knee is raised"
+        words = " while ".join(lookup_of(s.clause).core or s.clause.action for s in (first, second) if s.clause)
+        sides = {first.clause.side, second.clause.side} - {None}
+        shared = {"action": words, "side": first.clause.side if len(sides) == 1 else None}
         # with the first one's direction and measures, or by their words alone
-        for both in (first.clause.model_copy(update={"action": words}), Clause(action=words)):
+        for both in (first.clause.model_copy(update=shared), Clause(action=words)):
             (joint,) = self.look_up([both], grounder, min_similarity)
             read = self.read(joint.caption).done
             # an action counts whatever its direction and measures
@@ -253,11 +278,74 @@ class PhraseIndex:
                 return replace(joint, clause=first.clause, known=max(joint.known, min(first.known, second.known)))
         return None
 
+    def _held(self, specs: Sequence[ClauseSpec], grounder: SentenceGrounder, min_similarity: float) -> list[ClauseSpec]:
+        """Clauses that keep what the action before ends in: by one caption for both ("salutes and holds the salute"),
+        else by one of rest in its posture. Alone they stand still."""
+        out: list[ClauseSpec] = []
+        for spec in specs:
+            if spec.clause is not None and spec.clause.hold:
+                before = next((s for s in out[::-1] if not is_above(s.action)), out[-1] if out else None)
+                if before is None:
+                    rest = self.clause("stand still", grounder, min_similarity=min_similarity)
+                else:
+                    words = f"{before.words} and {spec.words}"
+                    both = self._nearest_of([r for rows in self.resting.values() for r in rows], words, grounder)
+                    one = both is not None and both.similarity >= MIN_HELD and out[-1] is before
+                    if both is not None and one and before.measured.get("end") == STANDING:
+                        rest = both
+                        out.pop()
+                    else:
+                        rest = self._rest(before, words, grounder)
+                spec = replace(rest, clause=spec.clause, words=spec.words, known=1.0)
+            out.append(spec)
+        return out
+
+    @cached_property
+    def resting(self) -> dict[str, list[int]]:
+        """Posture -> rows of captions whose clips rest in it from beginning to end."""
+        out: dict[str, list[int]] = {}
+        for text, measured in self.measured.items():
+            posture = measured.get("end", "")
+            if text in self.rows and measured.get("rest") == "still" and measured.get("start") == posture != "" and (
+                measured.get("through", posture) == posture
+            ):  # fmt: skip
+                out.setdefault(posture, []).append(self.rows[text])
+        return out
+
+    def _rest(self, before: ClauseSpec, words: str, grounder: SentenceGrounder) -> ClauseSpec:
+        """Rest in the posture in which the action before ends; the other postures are alternatives."""
+        plain = {
+            posture: [r for r in rows if self.classes[r] == AT_REST] for posture, rows in self.resting.items()
+        }  # fmt: skip
+        nearest = {posture: self._nearest_of(rows, words, grounder) for posture, rows in plain.items()}
+        rests = {posture: rest for posture, rest in nearest.items() if rest is not None}
+        if not rests:
+            return replace(before, turn=None, route=None, concurrent=None, alternatives=())
+        posture = before.measured.get("end", "")
+        if posture not in rests:  # clips of the action end in several
+            posture = max(rests, key=lambda p: rests[p].similarity)
+        first = rests.pop(posture)
+        return replace(first, alternatives=tuple(rests.values()))
+
+    def _nearest_of(self, rows: Sequence[int], words: str, grounder: SentenceGrounder) -> ClauseSpec | None:
+        """The nearest of some phrasings to the words, None where there are none."""
+        if not rows:
+            return None
+        (cosines,) = self.index.cosines(grounder.sentence([words]))
+        scores = self.index.scores(cosines, phrase_scoring.OVERLAP_WEIGHT, words)[list(rows)]
+        row = rows[int(scores.argmax())]
+        caption = self.captions[row][""]
+        return ClauseSpec(
+            caption, float(scores.max()), tuple(self.lengths.get(caption, ())), action=self.classes[row],
+            phrasing=self.keys[row], measured=self.measured.get(caption, {}),
+        )  # fmt: skip
+
     def _stood_up(self, specs: list[ClauseSpec], grounder: SentenceGrounder, min_similarity: float) -> list[ClauseSpec]:
         """A seated body stands up before it stands."""
         for i, spec in enumerate(specs):
             before = next((s for s in specs[:i][::-1] if not is_above(s.action)), None)
-            if before is not None and is_rest(before.action) and spec.action in UPRIGHT:
+            upright = spec.action in UPRIGHT or (spec.clause is not None and not spec.clause.hold and _stays(spec))
+            if before is not None and is_rest(before.action) and upright:
                 rise = self.clause("a person stands up", grounder, min_similarity=min_similarity)
                 specs[i] = replace(rise, clause=spec.clause)
         return specs
@@ -322,6 +410,7 @@ class PhraseIndex:
             (caption if i == usual else self.keys[i]): float(scores[i]) + USUAL_CAPTION_BONUS * (i == usual)
             + agreement(clause, self.attributes.get(self.keys[i], {}))
             - phrase_scoring.UNNAMED_COST * len({*phrase_scoring.PLACE.findall(self.keys[i])} - places)
+            - POSTURE_COST * (self.measured.get(self.keys[i], {}).get("start", STANDING) != STANDING)
             for i in sorted({*rows.tolist(), usual})
         }  # fmt: skip
         first, *others = sorted(value, key=lambda text: -value[text])

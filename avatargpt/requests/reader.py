@@ -236,7 +236,7 @@ MAX_WORDS = 96  # of a request
 
 
 FILE_NAME = "requests"  # of the files
-VERSION = 1
+VERSION = 2
 # words that are read in one go, where sentences end so
 MAX_WORDS_AT_ONCE = 30
 MAX_REMEMBERED = 2000  # requests
@@ -391,8 +391,8 @@ def assembled(target: Target, words: Sequence[str], probabilities: Sequence[floa
     """The request that a target means, None where it has no clause."""
     clauses, overall = _collected(target, words, probabilities)
     for clause in clauses:
-        if clause.pop("unknown", False):
-            clause["known"] = False
+        if "unknown" in clause:
+            clause |= {"known": False, "sure": clause.pop("unknown")}
     return MotionRequest(clauses=[spec.Clause(**c) for c in clauses], **overall) if clauses else None
 
 
@@ -439,7 +439,7 @@ def _collected(
         elif isinstance(token, str) and "=" in token:
             name, _, value = token.partition("=")
             if value and name in CHOICES:
-                row[name] = True if value == "yes" else value
+                row[name] = sure[i] if name == "unknown" else True if value == "yes" else value
             elif name in COPIED:
                 row[name] = _copied_words(copies, words)
             elif name in VALUES:

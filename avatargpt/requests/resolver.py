@@ -30,19 +30,29 @@ class ResolvedRequest:
         return request_text(self.source)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """A line for each action that is probably unknown, with the nearest caption that is shown instead, if any."""
+    def unknown(self) -> tuple[str, ...]:
+        """A line for each action that is probably unknown, and what is shown instead."""
         clauses = list(with_concurrent(self.clauses))
         left_out = {id(c) for clause in clauses for c in clause.left_out}
-        return tuple(
-            f"not known: {c.words!r}; " + ("left out" if id(c) in left_out else f"nearest: {c.caption!r}")
-            for c in clauses if c.words and c.known < MIN_KNOWN
-        )
+
+        def instead(c: ClauseSpec) -> str:
+            if id(c) in left_out:
+                return "left out"
+            # without a near phrasing the words go to the network as they are
+            return f"nearest: {c.caption!r}" if c.caption != c.words else "no caption is near"
+
+        return tuple(f"not known: {c.words!r}; {instead(c)}" for c in clauses if c.words and c.known < MIN_KNOWN)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The lines of `unknown`, and one for each other person who takes part."""
+        others = [] if self.typed is None else [c.other for c in self.typed.done if c.other]
+        return (*self.unknown, *(f"not shown: {words!r}, for only one person is" for words in dict.fromkeys(others)))
 
     @property
     def known(self) -> bool:
         """Whether every action is known."""
-        return not self.warnings
+        return not self.unknown
 
 
 Request = str | MotionRequest | ResolvedRequest

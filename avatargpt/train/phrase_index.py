@@ -31,14 +31,13 @@ from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from instruct_data.synth.families import families
 from instruct_data.text.captions import CaptionBank, bank_style
-from instruct_data.text.english import THIRD, side_of, split, third_of
+from instruct_data.text.english import side_of, split
 from instruct_data.text.everyday import everyday_requests, lexicon, predicates
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
 
 _BOTH = re.compile(r"\b(?:both|hands|arms|legs|feet|fists)\b")
 _ONE = re.compile(r"\b(?:hand|arm|leg|foot|fist)\b")
-_PERSON = re.compile(r"(?:(?:can|would) you|you|he|she|someone|a person) ")
 _SOMEBODY = re.compile(r"\b(?:someone|somebody|(?:a|the) (?:person|figure|man|woman))\b")
 
 
@@ -53,11 +52,6 @@ def of_anybody(text: str) -> str:
     return _SOMEBODY.sub("who", text)
 
 
-def begins_with_person(request: str) -> bool:
-    """Whether a request begins with a person: "he stands still", "can you stand still"."""
-    return _PERSON.match(request) is not None
-
-
 STRIDES = 12  # motion tokens
 LENGTH_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9)
 COMMON = 0.6  # of the commonest caption's count
@@ -67,10 +61,8 @@ CLIP_CLASSES = {
     "backflip": "a person does a backflip", "climb": "a person climbs up a playground frame and comes down again",
     "dance_long": "dance_short", "fight": "martial_arts", "get_up": "get_up_face_up", "shoot": "shoot_basketball",
     "sideflip": "a person does a side flip", "soccer_kick": "a person kicks a soccer ball", "spin": "a person spins",
-    "stealthy_walk": "sneak", "throw": "throw_ball",
+    "stand_idle": "hold_still", "stealthy_walk": "sneak", "throw": "throw_ball",
 }  # fmt: skip
-# Classes of requests without clips -> a caption that the model performs nevertheless, and its usual lengths.
-PERFORMED_BY = {"stand_idle": ("a person holds a relaxed standing pose", [15, 17, 20, 22, 25])}
 
 
 def _class_of(clip: ClipCodes, bank: CaptionBank) -> tuple[str, str]:
@@ -295,43 +287,20 @@ def make_phrase_index(
     values = [({"": nearest[k]}, *rows[k][1:]) if k in nearest else rows[k] for k in keys]
     # Lengths of captions that no phrasing leads to would only take room.
     used = {c for v in values for c in v[0].values()}
-    phrase_index = PhraseIndex(
+    return PhraseIndex(
         keys, [v[0] for v in values], [v[1] for v in values], [v[2] for v in values], styles,
         {c: n for c, n in lengths.items() if c in used}, vectors,
     )  # fmt: skip
-    return with_performed(phrase_index, grounder)
 
 
-def with_performed(phrase_index: PhraseIndex, grounder: SentenceGrounder) -> PhraseIndex:
-    """The index and the requests of `PERFORMED_BY` that it lacks and that begin with a verb or a person ("stand still",
-    "he stands still"), the former of a person, too: "a lamp post" alone is hugged as often as played.
-    """
-    requests, added = everyday_requests(), dict[str, str]()
-    for name in PERFORMED_BY:
-        for text in requests.requests(name):
-            verb, _, object_text = text.partition(" ")
-            forms = [text] if begins_with_person(text) else []
-            if third_of(verb) in THIRD and object_text:
-                forms = [text, f"a person {third_of(verb)} {object_text}"]
-            added |= {form: name for form in forms if form not in phrase_index.rows}
-    if not added:
-        return phrase_index
-    captions = {name: {"": caption} for name, (caption, _) in PERFORMED_BY.items()}
-    return PhraseIndex(
-        [*phrase_index.keys, *added], [*phrase_index.captions, *(captions[n] for n in added.values())],
-        [*phrase_index.classes, *added.values()],
-        [*(str(s) for s in phrase_index.sides), *("" for _ in added)], phrase_index.styles,
-        phrase_index.lengths | {caption: lengths for caption, lengths in PERFORMED_BY.values()},
-        np.concatenate([phrase_index.index.vectors, grounder.sentence(list(added))]),
-    )  # fmt: skip
-
-
+LIMBS = ("support", "kneel")  # attributes that cannot be told from every clip of an action
 MIN_AGREEMENT = 0.8  # of the clips with a caption on an attribute that stands for it
 RELATIVE = ("tempo", "size", "quality")  # attributes that say how a clip differs from others of its action
 
 
 def measured_attributes(clips: Sequence[ClipCodes]) -> dict[str, dict[str, str]]:
-    """Caption (lower case, without its full stop) -> attributes that nearly all clips with it share."""
+    """Caption (lower case, without its full stop) -> attributes that nearly all clips with it share; of a caption that
+    names a side the supporting leg and the knee that nearly all have in whom it can be told, at least half of them."""
     counts: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     totals: Counter[str] = Counter()
     single = [c for c in clips if c.source in ("synthetic", "layered") or c.source not in MADE_UP]
@@ -339,10 +308,15 @@ def measured_attributes(clips: Sequence[ClipCodes]) -> dict[str, dict[str, str]]
         for text in {c.lower().rstrip(".") for c in clip.captions} if typed else ():
             totals[text] += 1
             counts[text].update(item for item in typed.items() if item[0] not in RELATIVE)
-    return {
-        text: {k: v for (k, v), n in counts[text].items() if n >= MIN_AGREEMENT * total}
-        for text, total in totals.items()
-    }  # fmt: skip
+    out = {}
+    for text, total in totals.items():
+        out[text] = {k: v for (k, v), n in counts[text].items() if n >= MIN_AGREEMENT * total}
+        for name in LIMBS if side_of(text) in ("left", "right") else ():
+            values = Counter({v: n for (k, v), n in counts[text].items() if k == name})
+            value, most = values.most_common(1)[0] if values else ("", 0)
+            if value and most >= MIN_AGREEMENT * values.total() and 2 * values.total() >= total:
+                out[text][name] = value
+    return out
 
 
 def phrase_index_stage(args: SimpleNamespace) -> None:

@@ -30,7 +30,7 @@ from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.stage import AveragedStage, Metrics, StepContext
 from instruct_data.requests.pairs import Pair, Pairs
-from instruct_data.requests.ways import DOMAINS, Material, Way, all_ways, material
+from instruct_data.requests.ways import DOMAINS, FAMILIES, Material, Way, all_ways, material
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Share, Strict
 
@@ -44,7 +44,7 @@ class RequestTraining(Schedule):
     batch: PositiveInt = 64  # pairs of a step
     weight_decay: Share = 0.02  # of AdamW
     ema: Share = 0.998  # of the moving mean that is saved
-    held: PositiveInt = 12  # every `held`-th template and action only validates
+    held: PositiveInt = 12  # every `held`-th template, action and being only validates
     validated: PositiveInt = 400  # validation pairs of each domain
     shares: dict[str, Share] = {"body": 0.6, "face": 0.25, "chat": 0.15}  # of the pairs, by domain
 
@@ -66,12 +66,14 @@ def requests_stage(recipe: RequestRecipe, args: SimpleNamespace) -> None:
 
 
 def divided(ways: Sequence[Way], words: Material, every: int) -> tuple[Pairs, Pairs]:
-    """Training and validation pairs: every `every`-th template and action is held out."""
+    """Training and validation pairs: every `every`-th template, action and being is held out."""
     val = set(list(dict.fromkeys(w.text for w in ways))[every - 1 :: every])
-    train_actions = tuple(a for i, a in enumerate(words.actions) if i % every != every - 1)
+    lists = {name: getattr(words, name) for name in ("actions", *FAMILIES.values(), "beings")}
+    train: dict[str, Any] = {n: tuple(a for i, a in enumerate(x) if i % every != every - 1) for n, x in lists.items()}
+    held: dict[str, Any] = {name: tuple(x[every - 1 :: every]) for name, x in lists.items()}
     return (
-        Pairs([w for w in ways if w.text not in val], replace(words, actions=train_actions)),
-        Pairs([w for w in ways if w.text in val], replace(words, actions=tuple(words.actions[every - 1 :: every]))),
+        Pairs([w for w in ways if w.text not in val], replace(words, **train)),
+        Pairs([w for w in ways if w.text in val], replace(words, **held)),
     )
 
 

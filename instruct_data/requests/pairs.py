@@ -16,8 +16,11 @@ from instruct_data.requests.spec import ATTRIBUTES
 from instruct_data.requests.ways import (
     ACTED,
     ACTS,
+    FAMILIES,
+    FAMILY_FORMS,
     FEELINGS,
     FORMS,
+    LISTED,
     NOUNS,
     POINTED,
     TURNED,
@@ -126,6 +129,7 @@ ORDER = [*ATTRIBUTES, "at", "until", "wait", "every", "pause", "from", "to", "co
           "where", "to_of", "what", "topic", "unknown"]  # fmt: skip
 ORDER[ORDER.index("seconds") + 1 : ORDER.index("seconds") + 1] = ["minutes"]
 WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_")
+_ALTERNATIVES = re.compile("<([^<>]*)>")
 _SIDED = re.compile(r"(\{side\}|\bboth\b)")  # what of an action says a side
 EXPANDED, JOINED, WRITTEN_OUT, HALVES = 0.3, 0.12, 0.45, 0.5
 
@@ -247,13 +251,15 @@ class Pairs:
             actions.setdefault(clause, "\t".join(feeling))
             draft.bits.append((actions[clause].split("\t")[FEELINGS.index(part.text)], (clause,), "action", ""))
             return
+        family, form = (part.text[0], part.text[1:]) if part.text in FAMILY_FORMS else ("", part.text)
         if clause not in actions:
+            options = getattr(self.words, FAMILIES[family]) if family else self.words.actions
             for _ in range(20):
-                actions[clause] = self.words.actions[int(rng.integers(len(self.words.actions)))]
+                actions[clause] = _drawn(options, rng)
                 fresh = actions[clause] not in [a for c, a in actions.items() if c != clause]
                 if fresh and ("side" not in roles or not _SIDED.search(actions[clause])):
                     break
-        words = inflected(actions[clause], part.text)
+        words = inflected(actions[clause], form)
         role = "side" if self.words.sided else "action"
         for bit in _SIDED.split(words):
             if bit == "both":
@@ -263,7 +269,7 @@ class Pairs:
                 draft.bits.append((side, (clause,), role, side if self.words.sided else ""))
             else:
                 draft.bits.append((bit, (clause,), "action", ""))
-        if rng.random() < expand[0] and self.suffixes and part.text != "did":
+        if rng.random() < expand[0] and self.suffixes and form != "did" and family != "z":
             suffix = self.suffixes[int(rng.integers(len(self.suffixes)))]
             theirs = {p.role for p in suffix.parts if p.role}
             if theirs - {"action"} and not (theirs - {"action"}) & roles:
@@ -320,10 +326,18 @@ _PRONOUNS = {"he": ("him", "his"), "she": ("her", "her"), "it": ("it", "its"), "
 
 def _filler(slot: str, who: str, they: str, words: Material, rng: np.random.Generator) -> str:
     them, their = _PRONOUNS.get(they.lower(), ("them", "their"))
+    if slot in LISTED:
+        return _drawn(getattr(words, LISTED[slot]), rng).replace("their ", f"{their} ")
     if slot in ("place", "obj", "said"):
         options = {"place": words.places, "obj": words.objects, "said": words.said}[slot]
         return options[int(rng.integers(len(options)))]
     return {"who": who, "they": they, "them": them, "their": their}.get(slot, "")
+
+
+def _drawn(options: Sequence[str], rng: np.random.Generator) -> str:
+    """One of some words, with one of each of its alternatives."""
+    words = options[int(rng.integers(len(options)))]
+    return _ALTERNATIVES.sub(lambda m: str(rng.choice(m[1].split("|"))), words)
 
 
 def _finish(draft: _Told) -> Pair:

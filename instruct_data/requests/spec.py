@@ -61,11 +61,13 @@ class Clause(Strict):
     style: str = ""  # words for a manner or a feeling
     strength: Strength | None = None  # how much of it
     target: str = ""  # words for what it aims at
+    other: str = ""  # words for another person who takes part, and is not shown
     in_place: bool = False  # without leaving the spot
+    hold: bool = False  # the posture of the clause before is kept
     waypoints: list[tuple[Number, Number]] = Field(default=[], max_length=100)
     known: bool | None = None  # whether the action is one that can be shown, None = nobody has looked
     nearest: str = ""  # the known action it is read as
-    sure: float = 1.0  # 0..1, how sure the reader is of this clause
+    sure: float = 1.0  # 0..1, how sure the reader is of this clause; where `known` is false, of that
 
     @property
     def compact(self) -> str:
@@ -79,7 +81,7 @@ class Clause(Strict):
 
 ATTRIBUTES = (
     "side", "direction", "path", "distance", "turn", "times", "seconds", "until_end", "tempo", "factor", "size",
-    "style", "strength", "target", "in_place",
+    "style", "strength", "target", "other", "in_place", "hold",
 )  # fmt: skip
 
 

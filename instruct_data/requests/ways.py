@@ -2,8 +2,9 @@
 
 # The mark-up of a line (docs/requests.md): `{do}` `{does}` `{doing}` `{did}` stand for the action of clause A,
 # `{B.do}` for that of B, which follows in time; `{B+.do}` happens together with A, `{B!.do}` is not done.
-# `{n}` `{s}` `{deg}` ... are numbers, `{side}` a side, `{who}` `{place}` `{obj}` words that say nothing,
-# `{adj}` `{comp}` `{emo}` feelings ("angry", "angrier", "anger").
+# `{xdo}`, `{ydo}` and `{zdo}` (and their other forms) are what no body can do, what animals and things do, and what one
+# person does to another. `{n}` `{s}` `{deg}` ... are numbers, `{side}` a side, `{who}` `{place}` `{obj}` words that say
+# nothing, `{adj}` `{comp}` `{emo}` feelings ("angry", "angrier", "anger").
 # `[tempo=fast: in a hurry]` are words that mean an attribute, `[style: like a cat]` words that are copied into it;
 # `[where=start]` sets an attribute without words, `[act=then]` names the act of a turn.
 # `(kick)` words that are the action, `(A,B: kick)` that of two clauses. `<a|b|>` are alternatives, which may hold
@@ -27,23 +28,27 @@ from instruct_data.requests.spec import Course, Direction, Moment, Path, Side, S
 from vqvae.errors import UserError
 
 FORMS = ("do", "does", "doing", "did")
+FAMILIES = {"x": "impossible", "y": "being_actions", "z": "contacts"}  # prefix of forms -> their actions
+FAMILY_FORMS = tuple(f + form for f in FAMILIES for form in FORMS)
 NOUNS = ("noun", "nouns")
 FEELINGS = ("adj", "comp", "emo")
 TURNED = ("scene", "file", "name", "change", "look", "fmt", "take")  # of turns of a conversation
-ACTED = (*FORMS, *NOUNS, *FEELINGS, *TURNED)  # slots of what is done
+ACTED = (*FORMS, *FAMILY_FORMS, *NOUNS, *FEELINGS, *TURNED)  # slots of what is done
 POINTED = {"seg": "of", "seg2": "to_of"}  # slots of words that point at a segment
 NUMBERS = {
     "n": "times", "s": "seconds", "min": "minutes", "deg": "turn", "m": "distance", "x": "factor", "at": "at",
     "u": "until", "w": "wait", "e": "every", "p": "pause", "fp": "from", "tp": "to", "r": "rounds", "a": "in_all",
 }  # fmt: skip
-FILLERS = ("who", "they", "them", "their", "place", "obj", "opp", "said")
+# slots whose words are those of a list
+LISTED = {"being": "beings", "other": "others", "group": "groups", "impossible": "impossible"}
+FILLERS = ("who", "they", "them", "their", "place", "obj", "opp", "said", *LISTED)
 DOMAINS = ("body", "face", "chat")
 ACTS = (*TAKES, "faster", "slower", "longer", "shorter")  # of turns
 TOPICS = ("total_length", "frames", "length", "start", "text", "count", "longest", "shortest", "files", "plan", "side")
 CHOICES: dict[str, tuple[str, ...]] = {
     "side": get_args(Side), "tempo": get_args(Tempo), "size": get_args(Size), "strength": get_args(Strength),
     "direction": get_args(Direction), "path": get_args(Path), "until_end": ("yes",), "in_place": ("yes",),
-    "loop": ("yes",), "course": get_args(Course), "moment": get_args(Moment), "alternating": ("yes",),
+    "hold": ("yes",), "loop": ("yes",), "course": get_args(Course), "moment": get_args(Moment), "alternating": ("yes",),
     "where": ("before", "after", "start", "end", "between"), "what": SHOWN, "topic": TOPICS,
     "unknown": ("yes",),
 }  # fmt: skip
@@ -51,7 +56,7 @@ VALUES = (
     "times", "seconds", "minutes", "turn", "distance", "factor", "at", "until", "wait", "every", "pause", "from", "to",
     "total_s", "total_min", "rounds", "in_all",
 )  # fmt: skip
-COPIED = ("style", "target", "word", "of", "to_of", "start", "end")
+COPIED = ("style", "target", "other", "word", "of", "to_of", "start", "end")
 # of the request, not of a clause
 WHOLE = ("loop", "total_s", "total_min", "start", "end", "alternating", "rounds", "in_all")
 ALIASES = {**NUMBERS, "dir": "direction", "dist": "distance", "place": "in_place"}
@@ -236,6 +241,14 @@ class Material:
     nouns: Sequence[str] = ()
     feelings: Sequence[tuple[str, str, str]] = ()  # "angry", "angrier", "anger"
     said: Sequence[str] = ()  # words of speech
+    # impossible, being_actions, contacts: actions of `FAMILIES`; beings, others, groups: who else acts. `<a|b>` are
+    # alternatives in them
+    impossible: Sequence[str] = ()
+    being_actions: Sequence[str] = ()
+    contacts: Sequence[str] = ()
+    beings: Sequence[str] = ()
+    others: Sequence[str] = ()
+    groups: Sequence[str] = ()
     turned: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of turns: scenes, files, segments, ...
     sided: bool = True  # sides are attributes; else they belong to the action's words
 
@@ -246,7 +259,8 @@ def material(domain: str = "body") -> Material:
     who: list[tuple[str, str]] = []
     feelings: list[tuple[str, str, str]] = []
     turned: dict[str, list[str]] = {}
-    lists_: dict[str, list[str]] = {"actions": [], "places": [], "objects": [], "nouns": [], "said": []}
+    names = ("actions", "places", "objects", "nouns", "said", *FAMILIES.values(), "beings", "others", "groups")
+    lists_: dict[str, list[str]] = {name: [] for name in names}
     folders = ("words/body", "words/chat") if domain == "chat" else (f"words/{domain}",)
     for content in chain.from_iterable(map(read_folder, folders)):
         who += [(w["text"], w["they"]) for w in content.get("who", [])]

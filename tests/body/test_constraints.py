@@ -145,12 +145,24 @@ def test_lengths_of_clauses_are_exact(model: AvatarGPT) -> None:
     assert result.spans == ((0, 60), (60, 100), (100, 120))
 
 
+def test_a_posture_is_kept(model: AvatarGPT) -> None:
+    stay = Clause(action="stay there", hold=True, seconds=3)
+    requests = [MotionRequest(clauses=[Clause(action=action), stay]) for action in ("sit down", "lie down")]
+    for result, posture in zip(model.body.generation.results(requests), ("sitting", "lying"), strict=True):
+        (_, start), (_, end) = result.spans
+        measures = Measures.of(result.motion)
+        assert end - start == 60
+        assert np.mean([posture in measures.posture(i) for i in range(start, end, 4)]) > 0.8
+    moving = MotionSpec("", 20, clause=stay)
+    assert constraint_cost(clip("jump"), moving) > constraint_cost(clip("nod"), moving) > 0
+
+
 def test_what_is_not_shown_is_said(model: AvatarGPT) -> None:
     request = MotionRequest(clauses=[Clause(action="walk", path="spiral")])
     with pytest.warns(UnheededText, match="path 'spiral' not shown"):
         model.generate(request, seconds=2.0)
-    with pytest.warns(UnheededText, match="not known: 'perform brain surgery'; nearest: "):
-        (motion,) = model.generate("perform brain surgery", seconds=2.0, best_of=1)
+    with pytest.warns(UnheededText, match="not known: 'explode into confetti'; nearest: "):
+        (motion,) = model.generate("explode into confetti", seconds=2.0, best_of=1)
     assert [note[:9] for note in motion.notes] == ["not known"]
     with pytest.warns(UnheededText, match="1 s: too short for 3 actions"):
         model.generate("walk, then jump, then bow", seconds=1.0, best_of=1)

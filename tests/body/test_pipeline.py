@@ -296,8 +296,8 @@ def test_rounds_of_what_goes_on_continue_it_too(gpt: AvatarGPT, monkeypatch: pyt
     monkeypatch.setattr(generate, "violates", lambda motion, spec: True)
     monkeypatch.setattr(generate, "sample_candidates", sample)
     gpt.body.generation._clips([part], [context[:5]], config)
-    assert [(words, typed[0]["end"]) for words, typed, _ in calls] == [(["drink"], "sitting"), (["sip"], "standing")]
-    assert all(before is context for *_, (before,) in calls)
+    assert [(words, typed[0]["end"]) for words, typed, *_ in calls] == [(["drink"], "sitting"), (["sip"], "standing")]
+    assert all(before is context and weight == config.guidance + 1 for *_, (before,), (weight,) in calls)
 
 
 def test_each_clause_goes_on_from_the_end_of_the_motion_before(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,7 +249,7 @@ def test_controls_set_every_movement(tmp_path: Path) -> None:
 def test_read_prints_clauses(cli, tmp_path: Path) -> None:
     walk, wave = cli("read", "walk for 3 seconds, then wave twice with the left hand", "-q").lines
     assert walk.startswith("walk seconds=3 -> ") and "times=2" in wave and "side=left" in wave
-    (tmp_path / "texts.txt").write_text("don't walk, just wave\nperforms brain surgery\n")
+    (tmp_path / "texts.txt").write_text("don't walk, just wave\nexplodes into confetti\n")
     waves, plays = json.loads(cli("read", f"@{tmp_path}/texts.txt", "--json", "-q").out)
     assert [c.get("denied", False) for c in waves["clauses"]].count(True) == 1 and waves["text"].startswith("don't")
     assert plays["clauses"][0]["known"] is False

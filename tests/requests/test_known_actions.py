@@ -73,14 +73,20 @@ def test_what_is_not_known_is_told_with_what_is_shown() -> None:
     )  # fmt: skip
 
 
+def test_another_person_is_named_and_the_action_is_known() -> None:
+    typed = MotionRequest(clauses=[Clause(action="hug", other="his friend")])
+    request = ResolvedRequest(typed, typed, (ClauseSpec("a person hugs", 0.9, words="hug"),))
+    assert request.known and request.warnings == ("not shown: 'his friend', for only one person is",)
+
+
 def test_commands_say_and_refuse_what_is_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = "perform brain surgery"
+    text = "photosynthesize"
     assert main(["generate", text, "-o", str(tmp_path / "a.npz"), "--strict", "-q"]) == 2
     err = capsys.readouterr().err
-    assert "not known: 'perform brain surgery'" in err and not list(tmp_path.iterdir())
+    assert "not known: 'photosynthesize'" in err and not list(tmp_path.iterdir())
     assert main(["generate", text, "--best-of", "1", "-o", str(tmp_path / "a.npz"), "--json", "-q"]) == 0
     out, err = capsys.readouterr()
-    assert '"known": false' in out and "not known: 'perform brain surgery'; nearest:" in err
+    assert '"known": false' in out and "not known: 'photosynthesize'; " in err
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +119,11 @@ def test_what_two_concurrent_actions_have_in_common_keeps_its_direction(resolver
 
 
 def test_a_concurrent_action_that_is_not_known_is_left_out(resolver: RequestResolver) -> None:
-    clauses = [Clause(action="walk"), Clause(action="perform brain surgery", together=True)]
+    clauses = [Clause(action="walk"), Clause(action="photosynthesize", together=True)]
     specs = resolver.phrase_index.resolve(MotionRequest(clauses=clauses), resolver.grounder)
     assert [s.action for s in specs] == ["walk"]
     lines = ResolvedRequest("", clauses=tuple(specs)).warnings
-    assert lines == ("not known: 'perform brain surgery'; left out",)
+    assert lines == ("not known: 'photosynthesize'; left out",)
 
 
 def test_clauses_of_the_same_words_keep_their_own_captions(resolver: RequestResolver) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from avatargpt import resources
 from avatargpt.requests import phrase_index
+from avatargpt.requests.clause_spec import AT_REST, ClauseSpec
 from avatargpt.requests.english import SEVERAL, Manners, WordIndex, lemmas, times
-from avatargpt.requests.phrase_index import FILE, PhraseIndex, agreement
+from avatargpt.requests.phrase_index import FILE, MIN_SURE, SAME_WORDS, PhraseIndex, agreement
 from avatargpt.requests.phrase_scoring import VERSION, Marks, derive_marks, first_side, requested_side
 from avatargpt.requests.vector_index import Reduced, Stored, read_file, reduced, unit, write_file
 from instruct_data.requests.spec import Clause, MotionRequest
@@ -131,6 +132,48 @@ def test_how_often_is_told(times: int | None, caption: str, monkeypatch: pytest.
     monkeypatch.setattr("avatargpt.requests.phrase_scoring.OVERLAP_WEIGHT", 0.0)  # in so small a book words weigh more
     (found,) = book.look_up([Clause(action="wave", times=times)], GROUNDER)
     assert found.caption == caption
+
+
+@pytest.mark.parametrize(("similarity", "sure", "known"), [
+    (0.5, 0.9, 0.05), (0.5, 0.2, 0.4), (0.9, MIN_SURE, 0.0), (0.9, MIN_SURE - 0.01, 0.5), (0.99, 1.0, 0.5),
+    (SAME_WORDS, 1.0, 1.0),
+])  # fmt: skip
+def test_the_reader_says_what_is_unknown(
+    similarity: float, sure: float, known: float, book: PhraseIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "_nearest", lambda lookups, *_: [ClauseSpec("", similarity, known=0.5) for _ in lookups])
+    found = book.look_up([Clause(action="bow", known=False, sure=sure), Clause(action="bow", sure=sure)], GROUNDER)
+    assert [s.known for s in found] == pytest.approx([known, 1.0 if similarity >= SAME_WORDS else 0.5])
+
+
+RESTS = ["someone keeps still, sitting", "someone keeps still, standing", "a person bows and stays bowed"]
+
+
+@pytest.mark.parametrize(("action", "end", "caption"), [
+    ("sit down", "sitting", RESTS[0]), ("walk", "standing", RESTS[1]), ("", "", "stand still"),
+    ("bow", "standing", RESTS[2]),  # one caption for both
+])  # fmt: skip
+def test_a_posture_is_kept(action: str, end: str, caption: str) -> None:
+    keys = ["a person walks", "a person bows", "a person sits down", "stand still", *RESTS]
+    index = index_of(keys, keys, ["walk", "bow", "sit_down", "stand_idle", AT_REST, AT_REST, "bow"])
+    for text, posture in zip(RESTS, ("sitting", "standing", "standing"), strict=True):
+        index.measured[text] = {"start": posture, "end": posture, "rest": "still"}
+    index.measured |= {key: {"end": end} for key in keys[:3]}
+    clauses = [Clause(action=action)] if action else []
+    request = MotionRequest(clauses=[*clauses, Clause(action="stay bowed" if action == "bow" else "freeze", hold=True)])
+    specs = index.resolve(request, GROUNDER)
+    kept = specs[-1]
+    assert (kept.caption, kept.known, kept.clause) == (caption, 1.0, request.clauses[-1])
+    assert len(specs) == (1 if not action or caption == RESTS[2] else 2)
+    others = {RESTS[1 - RESTS.index(caption)]} if caption in RESTS[:2] else set()
+    assert {s.caption for s in kept.alternatives} >= others  # for another posture of the body than that of the clips
+
+
+def test_a_posture_is_kept_without_a_caption_of_rest() -> None:
+    keys = ["a person walks", "a person bows", "stand still"]
+    index = index_of(keys, keys, ["walk", "bow", "stand_idle"])
+    request = MotionRequest(clauses=[Clause(action="bow"), Clause(action="stay there", hold=True)])
+    assert index.resolve(request, GROUNDER)[-1].caption == "a person bows"
 
 
 def test_places_that_were_not_asked_for_come_last() -> None:

@@ -79,7 +79,8 @@ def test_words_have_the_mean_of_their_pieces() -> None:
 def test_held_out_templates_and_actions_are_learnt_nowhere() -> None:
     pairs, apart = divided(all_ways(), material(), 12)
     assert not {w.text for w in pairs.ways} & {w.text for w in apart.ways}
-    assert not {*pairs.words.actions} & {*apart.words.actions}
+    for name in ("actions", "impossible", "being_actions", "contacts", "beings"):
+        assert getattr(apart.words, name) and not {*getattr(pairs.words, name)} & {*getattr(apart.words, name)}
 
 
 def test_exactness_counts_every_sort_of_token() -> None:
@@ -111,6 +112,8 @@ def meaning(way: str, words: Material = WORDS, seed: int = 0) -> MotionRequest:
      "raise arm side=left; raise arm side=right"),
     ("(turn) [turn=180: around] [style: like a cat]", 'turn turn=180 style="like a cat"'),
     ("(walk), all in all [total_s=5: five seconds]", "walk | seconds=5"),
+    ("(kneel) and [B.hold=yes] (B: stay) there for [B.s=5: five seconds]", "kneel; stay seconds=5 hold=yes"),
+    ("(punch) [other: <his|his> friend]", 'punch other="his friend"'),
 ])  # fmt: skip
 def test_marks_say_what_is_meant(way: str, compact: str) -> None:
     assert meaning(way).compact == compact
@@ -121,6 +124,22 @@ def test_slots_are_filled() -> None:
     clause = found.clauses[0]
     assert clause.action == "waves the hand" and clause.side in ("left", "right") and clause.times
     assert meaning("{do} for {min} minutes").clauses[0].seconds % 30 == 0  # type: ignore[operator]
+
+
+def test_what_is_not_shown_has_words_of_its_own() -> None:
+    words = Material(
+        WORDS.actions, WORDS.who, WORDS.places, WORDS.objects, impossible=["turn into <a bat|a bat>"],
+        being_actions=["bark"], contacts=["hug"], beings=["the dog"], others=["their friend"],
+    )  # fmt: skip
+    melted, barked = meaning("{who} [unknown=yes] {xdoes}", words), meaning("[unknown=yes] ({being} {ydoes})", words)
+    assert (melted.clauses[0].action, melted.clauses[0].known) == ("turns into a bat", False)
+    assert (barked.clauses[0].action, barked.clauses[0].known) == ("the dog barks", False)
+    assert meaning("{who} {zdoes} [other: {other}]", words).compact == 'hugs other="his friend"'
+
+
+def test_how_sure_an_action_is_unknown() -> None:
+    found = assembled(["new", 0, "unknown=yes", "end"], ["melt"], [0.3, 0.3, 0.7, 1.0])
+    assert found is not None and (found.clauses[0].known, found.clauses[0].sure) == (False, 0.7)
 
 
 @pytest.mark.parametrize("way", [

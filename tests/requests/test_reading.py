@@ -177,7 +177,7 @@ READINGS = {
     "nods politely to the left": ["nod"], "he runs away to the right with a lowered head": ["run"],
     "she spins on the spot with arms folded": ["a person spins", "cross_arms"],
     "an old man bends forward and swings his right arm": ["bow", "raise_up_right_hand"],
-    "he ducks and runs on bent over": ["duck", "run"], "he stands and waves": ["stand_idle", "wave"],
+    "he ducks and runs on bent over": ["duck", "run"], "he stands and waves": ["hold_still", "wave"],
     "he sits down, then stands and walks away": ["sit_down", "stand_up", "walk"],
     "he turns right, then quickly left": ["turn_around", "turn_around"],
     "walk on, make a turn to the left and carry on": ["walk", "walk_turn_left"],

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,12 @@ from safetensors.numpy import load_file
 
 from avatargpt.kinematics.measures import SIZE
 from avatargpt.metrics.checks import CaptionChecks, manners
-from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE, lessons, pass_rates, usual
 from avatargpt.train.phrase_index import (
-    PERFORMED_BY,
     _distinct,
     _nearest,
     _usual,
     keyframed_captions,
-    with_performed,
 )  # fmt: skip
 from avatargpt.train.self_training import SelfTraining, exercises
 from instruct_data.store import ClipCodes, Store
@@ -206,18 +202,3 @@ def test_requests_never_lead_to_unusual_clips() -> None:
     clips += [clip("climb_stairs", ["a person comes down the stairs"], usual=0)]
     assert set(keyframed_captions(clips)["climb_stairs"][""]) == {c.captions[0] for c in clips}
     assert set(keyframed_captions(clips, False)["climb_stairs"][""]) == {"a person climbs the stairs"}
-
-
-def test_an_index_gains_the_requests_that_no_clip_shows() -> None:
-    class Grounder:
-        def sentence(self, texts: Sequence[str]) -> np.ndarray:
-            return np.stack([np.eye(8, dtype=np.float32)[len(t) % 8] for t in texts])
-
-    caption, lengths = PERFORMED_BY["stand_idle"]
-    index = PhraseIndex(["stand still"], [{"": "x"}], ["x"], [""], {}, {"x": [4]}, np.eye(1, 8, dtype=np.float32))
-    grown = with_performed(index, Grounder())  # type: ignore[arg-type]
-    assert grown.captions[0] == {"": "x"} and len(grown.keys) == len(grown.index.vectors) > 100
-    row = grown.rows["a person stands still"]
-    assert grown.captions[row] == {"": caption} and grown.lengths == {"x": [4], caption: lengths}
-    assert "he stands still" in grown.rows and "a lamp post" not in grown.rows and "stand" not in grown.rows
-    assert with_performed(grown, Grounder()) is grown  # type: ignore[arg-type]
