@@ -26,7 +26,7 @@ JointMap = Annotated[
     Path | None, option("--map FILE", ".bvh, .glb: .json, .yaml of our joints and the file's: {\"l_hip\": \"Leg1\"}.")
 ]
 FromFps = Annotated[
-    float | None, option("--from-fps F", ".npy of positions, MediaPipe's .npz: the frame rate, else 20, 30.")
+    float | None, option("--from-fps F", "Frame rate of .amc (else 120), .npy of positions (20), MediaPipe .npz (30).")
 ]
 Animation = Annotated[
     str | None, option("--animation NAME", ".glb, .gltf: which of several animations; also FILE#NAME.")
@@ -34,7 +34,7 @@ Animation = Annotated[
 
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
-RIGS = (".bvh", ".glb", ".gltf")  # files of any skeleton
+RIGS = (".amc", ".bvh", ".glb", ".gltf")  # files of any skeleton
 
 
 def unit_of(text: str | None) -> float | None:
@@ -81,8 +81,8 @@ def load_motion(
         raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; {reason}")
     mediapipe, says_rate = mediapipe_kind(file) if suffix == ".npz" else (False, True)
     check_rig_options(path, suffix, up if suffix != ".npz" else None, unit, joints)
-    if fps is not None and suffix != ".npy" and not mediapipe:
-        raise UserError(f"{path}: --from-fps goes with .npy and MediaPipe's .npz; other files say it themselves")
+    if fps is not None and suffix not in (".amc", ".npy") and not mediapipe:
+        raise UserError(f"{path}: --from-fps goes with .amc, .npy and MediaPipe's .npz; other files say it themselves")
     options = {"up": up, "fps": fps, "animation": animation, "unit": unit_of(unit), "joints": joints_of(joints)}
     motion = export.load(path, **{k: v for k, v in options.items() if v is not None})
     for line in getattr(motion, "notes", ()):
@@ -90,8 +90,8 @@ def load_motion(
     if motion.modality == "avatar" and not avatars:
         separately = "`avatargpt export` writes them apart, as .bvh and .csv"
         raise UserError(f"{path}: an avatar; accepted a body or a face ({separately})")
-    if fps is None and not says_rate and motion.modality == "face" and mediapipe:
-        note(f"{path}: says no frame rate; 30 a second are taken (export, describe: --from-fps)")
+    if fps is None and (suffix == ".amc" or (not says_rate and motion.modality == "face" and mediapipe)):
+        note(f"{path}: says no frame rate; {motion.fps:g} a second are taken (export, describe: --from-fps)")
     return motion
 
 

@@ -67,6 +67,7 @@ def _check_output(output: Path, file: Path) -> None:
 def _read(file: Path, animation: str | None, up: str | None, unit: str | None, joints: Path | None) -> Rig:
     """The file's rig, with what the options state."""
     from avatargpt import export
+    from vqvae.io.asf import read_acclaim_rig
     from vqvae.io.bvh import read_bvh_rig
     from vqvae.io.gltf import read_gltf
     from vqvae.io.gltf_rigs import read_rig
@@ -76,10 +77,10 @@ def _read(file: Path, animation: str | None, up: str | None, unit: str | None, j
     if suffix not in RIGS:
         raise UserError(f"{path}: cannot read '{suffix or path.name}' as a skeleton; accepted {' '.join(RIGS)}")
     known: dict[str, Any] = {"up": up, "unit": unit_of(unit), "joints": joints_of(joints)}
-    if suffix == ".bvh":
+    if suffix not in export.PACKS:
         if animation is not None:
             raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; other files hold one motion")
-        return read_bvh_rig(path, **known)
+        return read_acclaim_rig(path, **known) if suffix == ".amc" else read_bvh_rig(path, **known)
     gltf = read_gltf(path)
     with parsing(path, "a humanoid with an animation"):
         return read_rig(gltf, path, animation or named, **known)

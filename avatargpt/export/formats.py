@@ -57,6 +57,7 @@ WRITERS = {
 }  # fmt: skip
 # Suffix -> place of ``f(path, **options) -> Motion``.
 READERS = {
+    ".amc": "vqvae.io.asf:read_acclaim",
     ".bvh": "vqvae.io.bvh:read_bvh", ".csv": "instruct_data.sources.face_files:read_livelink",
     ".glb": "avatargpt.export.gltf_read:read_glb", ".gltf": "avatargpt.export.gltf_read:read_glb",
     ".json": "avatargpt.export.face_files:read_json", ".npy": "avatargpt.export.arrays:read_npy",

@@ -108,8 +108,8 @@ export clip.npz a.bvh folder/../a.bvh => same output file is named twice
 export clip.npz a.bvh link.bvh => same output file is named twice
 export clip.npz a.npz --up y => clip.npz; up goes with SMPL's .npz
 export face.npz a.npz --up z => face.npz; up goes with SMPL's .npz
-export clip.npz a.npz --from-fps 30 => clip.npz: --from-fps goes with .npy
-export face.npz a.npz --from-fps 30 => face.npz: --from-fps goes with .npy and MediaPipe's
+export clip.npz a.npz --from-fps 30 => clip.npz: --from-fps goes with .amc, .npy
+export face.npz a.npz --from-fps 30 => face.npz: --from-fps goes with .amc, .npy and MediaPipe's
 export places.npy a.npz --from-fps nan => --from-fps nan; 1 to 1000
 export features.npy a.npz --from-fps 30 => features.npy: 30 frames a second; accepted; 20
 describe smpl.npz --up x => smpl.npz: up 'x'; accepted z or y
@@ -309,7 +309,7 @@ BVH_CHANGES = {
     "still": (r"Frame Time: \S+", "Frame Time: 0"),
 }
 FILES = {
-    "missing.npz": "no such file", "empty.npz": "", "cut.npz": "", "x.exe": "accepted .bvh", "empty.bvh": "",
+    "missing.npz": "no such file", "empty.npz": "", "cut.npz": "", "x.exe": "accepted .amc", "empty.bvh": "",
     "root.bvh": "", "nan.npz": "frame 7", "less.npz": "rotations",
     **{f"{name}.bvh": "" for name in BVH_CHANGES},
     **{f"pipe.{s}": "not a regular file" for s in ("npz", "bvh", "glb", "npy", "csv", "vrma", "json")},

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatargpt import export
 from tests.instruct_data import corpus_trees as trees
 from tests.vqvae.rigs import BANDAI, CMU, MIXAMO, OLD, RIGIFY, as_rig, bvh_text, motion
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.asf import parse_amc, parse_asf, read_amc, read_asf
+from vqvae.io.asf import parse_amc, parse_asf, read_acclaim, read_amc, read_asf
 from vqvae.io.bvh import parse_bvh, read_bvh, write_bvh
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
@@ -203,6 +204,29 @@ def test_axes_turn_as_the_format_says() -> None:
     assert np.allclose(places[1, 0], [6, 2, 3])
     assert np.allclose(turns[0, 1] @ [0, 0, 1], [0, 0, 1]) and np.allclose(turns[1, 0] @ [0, 0, 1], [1, 0, 0])
     assert np.allclose(turns[1, 1] @ [0, 0, 1], [0, 0, -1], atol=1e-9)  # root's 90 degrees about Y and the shin's
+
+
+@pytest.mark.parametrize("name", ["01.asf", "01_01.asf", "skeleton.ASF"])
+def test_a_motion_is_read_with_the_skeleton_beside_it(tmp_path: Path, name: str) -> None:
+    motion = trees.walking(40)
+    trees.acclaim(tmp_path, motion)
+    (tmp_path / "01.asf").rename(tmp_path / name)
+    got = read_acclaim(tmp_path / "01_01.amc", 20.0)
+    assert got.fps == 20.0 and len(got) == 40
+    assert read_acclaim(tmp_path / "01_01.amc").fps == 120.0
+    loaded = export.load(tmp_path / "01_01.amc", fps=60.0)
+    assert loaded.fps == 60.0 and np.array_equal(loaded.rotations, got.rotations)
+
+
+@pytest.mark.parametrize(("others", "words"), [((), "none is there"), (("a", "b"), "2 others are there")])
+def test_a_motion_without_its_skeleton_is_refused(tmp_path: Path, others: tuple[str, ...], words: str) -> None:
+    trees.acclaim(tmp_path, trees.walking(10))
+    skeleton = (tmp_path / "01.asf").read_text()
+    (tmp_path / "01.asf").unlink()
+    for stem in others:
+        trees.text(tmp_path / f"{stem}.asf", skeleton)
+    with pytest.raises(UserError, match=rf"01_01.amc: no skeleton .*{words}.*accepted 01_01.asf"):
+        read_acclaim(tmp_path / "01_01.amc")
 
 
 def test_a_body_comes_back(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ research.cs.wisc.edu/graphics/Courses/cs-838-1999/Jeff/ASF-AMC.html.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,14 +21,17 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.data_files import plain_number
 from vqvae.io.files import parsing, read_text
-from vqvae.motion import MAX_FRAMES, check_fps
-from vqvae.rig import Rig
+from vqvae.motion import MAX_FRAMES, Motion, check_fps
+from vqvae.rest import GivesMeans
+from vqvae.retarget import retarget
+from vqvae.rig import Rig, stated
 
 MAX_BYTES = 1 << 28
 MAX_BONES = 1000
 ACCEPTED = "accepted an .asf with :root, :bonedata and :hierarchy"
 ACCEPTED_AMC = "accepted an .amc of that skeleton: the number of each frame, then lines of a bone and its values"
 ROOT = "root"
+FPS = 120.0  # of CMU's recordings, a few of which have 60
 _AXES = {"x": 0, "y": 1, "z": 2}
 _ROTATIONS = {"rx": 0, "ry": 1, "rz": 2}
 _PLACES = {"tx": 0, "ty": 1, "tz": 2}
@@ -179,6 +182,46 @@ def _dof(words: list[str], bone: str) -> tuple[str, ...]:
     if unknown := [d for d in dof if d not in (*_ROTATIONS, *_PLACES, "l")]:
         raise UserError(f"bone {bone}: dof {unknown[0]!r}; accepted TX TY TZ RX RY RZ l")
     return dof
+
+
+def read_acclaim(
+    path: str | os.PathLike[str], fps: float = FPS, up: str | None = None, unit: float | None = None,
+    joints: Mapping[str, str] | None = None, means: GivesMeans | None = None,
+) -> Motion:  # fmt: skip
+    """Read an .amc with the .asf beside it as a Motion.
+
+    Args:
+        fps: frames a second, which an .amc does not say.
+        up, unit, joints, means: see `vqvae.io.bvh.read_bvh`.
+
+    Raises:
+        UserError: names the file and what is wrong; no .asf beside it, or several that may be meant.
+    """
+    rig = read_acclaim_rig(path, fps, up, unit, joints)
+    with parsing(path, "a humanoid's motion", ACCEPTED_AMC):
+        return retarget(rig, means=means)
+
+
+def read_acclaim_rig(
+    path: str | os.PathLike[str], fps: float = FPS, up: str | None = None, unit: float | None = None,
+    joints: Mapping[str, str] | None = None,
+) -> Rig:  # fmt: skip
+    """The rig of an .amc with the .asf beside it; see `read_acclaim`."""
+    rig = read_amc(path, read_asf(skeleton_beside(Path(path))), fps)
+    with parsing(path, "an AMC motion", ACCEPTED_AMC):
+        return stated(rig, up, unit, joints)
+
+
+def skeleton_beside(path: Path) -> Path:
+    """The .asf of an .amc: of the same name, of the subject before its last ``_``, else the only one of the folder."""
+    files = sorted(p for p in path.parent.iterdir() if p.suffix.lower() == ".asf")
+    for stem in (path.stem, path.stem.rpartition("_")[0]):
+        if named := [p for p in files if p.stem == stem]:
+            return named[0]
+    if len(files) == 1:
+        return files[0]
+    beside = f"{len(files)} others are there" if files else "none is there"
+    raise UserError(f"{path}: no skeleton of its name beside it ({beside}); accepted {path.stem}.asf in its folder")
 
 
 def read_amc(path: str | os.PathLike[str], skeleton: AsfSkeleton, fps: float) -> Rig:
