@@ -43,8 +43,8 @@ retrieval top3, speech_face closure/librivox, plans rouge_l,
 seams peak_jerk_ratio""".replace("\n", " ").split(", ")
 EARLIER_WEIGHTS = (
     "**What has risen and fallen with the present weights.** Against those before them, scored alike: "
-    "`prompts_known` .794 to .852, `prompts_unseen` .774 to .834, `prompts_everyday` .880 to .898, "
-    "`requests_joints` .815 to .841 (its sides .62 to 0.81), `studio_requests` .650 to .683, "
+    "`prompts_known` .794 to .849, `prompts_unseen` .774 to .834, `prompts_everyday` .880 to .898, "
+    "`requests_joints` .815 to .844 (its sides .62 to 0.81), `studio_requests` .650 to .683, "
     "`describe_synthetic` .897 to .941, `contrast` .815 to .842, FID of continuations .150 to .126. Fallen: two "
     "familiar actions in a row .97 to 0.92, counts of everyday prompts .84 to 0.80, `requests_joints` seconds "
     ".85 to 0.82, tempo .81 to 0.76; free requests read right .683 to .671 (unknown ones said .81 to 0.85); "

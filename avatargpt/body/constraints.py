@@ -328,7 +328,7 @@ COUNT_COST, MAX_COUNT_COST, UNDONE_COST = 0.1, 0.5, 1.0
 # of each action that is not seen, or seen and was denied
 ACTION_COST = 0.4
 COURSE_COST = 1.5  # of 90 degrees from the direction
-MOVING_COST = 6.0  # of a mean speed of all joints of 1 m/s where a posture is to be kept
+MOVING_COST = 2.0  # of a mean speed of all joints of 1 m/s where a posture is to be kept
 # degrees that count as the direction, and from which they do not
 COURSE_TOLERANCE, MAX_COURSE = 10.0, 15.0
 MIN_TRAVEL = 0.25  # metres from which a motion goes anywhere

@@ -82,12 +82,12 @@ class _Part:
         return typed if self.context is None else onward(typed, self.posture, spec.upper_body)
 
     def guidance(self, config: GenerationConfig) -> float:
-        """More where motion goes before, which otherwise outweighs the words; none for rest, which it already implies.
+        """More where motion goes before, which otherwise outweighs the words; not for rest, which it already implies.
         """
-        if self.context is None or config.guidance <= 1:
-            return config.guidance
         rests = self.spec.clause is not None and self.spec.clause.hold
-        return 1.0 if rests else config.guidance + ONWARD_GUIDANCE
+        if self.context is None or rests or config.guidance <= 1:
+            return config.guidance
+        return config.guidance + ONWARD_GUIDANCE
 
 
 @dataclass
