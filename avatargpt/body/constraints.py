@@ -240,6 +240,11 @@ class MotionSpec:
     attributes: Mapping[str, str] = field(default_factory=dict)  # for the network (`instruct_data.attributes`)
 
     @property
+    def rests(self) -> bool:
+        """Whether it keeps the posture of the motion before it."""
+        return self.clause is not None and self.clause.hold
+
+    @property
     def actions(self) -> tuple[MotionSpec, ...]:
         """The motions to generate: itself, and the concurrent action."""
         return (self,) if self.concurrent is None else (self, self.concurrent)

@@ -84,8 +84,7 @@ class _Part:
     def guidance(self, config: GenerationConfig) -> float:
         """More where motion goes before, which otherwise outweighs the words; not for rest, which it already implies.
         """
-        rests = self.spec.clause is not None and self.spec.clause.hold
-        if self.context is None or rests or config.guidance <= 1:
+        if self.context is None or self.spec.rests or config.guidance <= 1:
             return config.guidance
         return config.guidance + ONWARD_GUIDANCE
 
@@ -336,15 +335,12 @@ def _from_posture(spec: MotionSpec, posture: str) -> MotionSpec:
     """Of the readings of an action that begins lying, sitting or kneeling ("get up") that which begins in a posture; of
     those of a rest that which rests in it."""
     begins, ends = (spec.attributes.get(name) for name in ("start", "end"))
-    rests = spec.clause is not None and spec.clause.hold
-    if begins == posture or (begins in (None, POSTURES[0]) and not rests):
-        return replace(spec, alternatives=()) if rests else spec
-    wanted = posture, posture if rests else ends
+    wanted = posture, posture if spec.rests else ends
     others = (s for s in spec.alternatives if (s.attributes.get("start"), s.attributes.get("end")) == wanted)
-    other = next(others, None)
-    if rests:  # the other ones are rests in other postures
-        return replace(spec if other is None else other, tokens=spec.tokens, frames=spec.frames, alternatives=())
-    if other is None:
+    if spec.rests:  # in one posture only: the other readings are rests in others
+        chosen = spec if begins == posture else next(others, spec)
+        return replace(chosen, tokens=spec.tokens, frames=spec.frames, alternatives=())
+    if begins in (None, POSTURES[0], posture) or (other := next(others, None)) is None:
         return spec
     return replace(other, concurrent=spec.concurrent, alternatives=(replace(spec, concurrent=None, alternatives=()),))
 

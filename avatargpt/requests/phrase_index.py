@@ -115,17 +115,20 @@ def agreement(clause: Clause, attributes: CaptionAttributes) -> float:
 
 def _known(clause: Clause, spec: ClauseSpec) -> float:
     """The probability that a clause is a known action, by the phrasings near it and by the reader."""
-    if spec.similarity >= SAME_WORDS or clause.known is not False or spec.similarity >= MIN_SAME_SIMILARITY:
-        return 1.0 if spec.similarity >= SAME_WORDS else spec.known
+    if spec.similarity >= SAME_WORDS:
+        return 1.0
+    if clause.known is not False or spec.similarity >= MIN_SAME_SIMILARITY:
+        return spec.known
     if spec.similarity >= MIN_PHRASING_SIMILARITY:
         return 0.0 if clause.sure >= MIN_SURE else spec.known
     return spec.known * (1 - clause.sure)
 
 
-def _stays(spec: ClauseSpec) -> bool:
-    """Whether clips of a clause stand still from beginning to end."""
-    stands = {"start": STANDING, "end": STANDING, "rest": "still"}
-    return stands.items() <= spec.measured.items() and spec.measured.get("through", STANDING) == STANDING
+def _rests_in(measured: Mapping[str, str]) -> str:
+    """The posture in which clips with these attributes rest from beginning to end, or empty."""
+    posture = measured.get("end", "")
+    same = measured.get("start") == posture == measured.get("through", posture)
+    return posture if same and measured.get("rest") == "still" else ""
 
 
 class PhraseIndex:
@@ -289,13 +292,15 @@ class PhraseIndex:
                     rest = self.clause("stand still", grounder, min_similarity=min_similarity)
                 else:
                     words = f"{before.words} and {spec.words}"
-                    both = self._nearest_of([r for rows in self.resting.values() for r in rows], words, grounder)
+                    (cosines,) = self.index.cosines(grounder.sentence([words]))
+                    scores = self.index.scores(cosines, phrase_scoring.OVERLAP_WEIGHT, words)
+                    both = self._best_of([r for rows in self.resting.values() for r in rows], scores)
                     one = both is not None and both.similarity >= MIN_HELD and out[-1] is before
                     if both is not None and one and before.measured.get("end") == STANDING:
                         rest = both
                         out.pop()
                     else:
-                        rest = self._rest(before, words, grounder)
+                        rest = self._rest(before, scores)
                 spec = replace(rest, clause=spec.clause, words=spec.words, known=1.0)
             out.append(spec)
         return out
@@ -305,20 +310,18 @@ class PhraseIndex:
         """Posture -> rows of captions whose clips rest in it from beginning to end."""
         out: dict[str, list[int]] = {}
         for text, measured in self.measured.items():
-            posture = measured.get("end", "")
-            if text in self.rows and measured.get("rest") == "still" and measured.get("start") == posture != "" and (
-                measured.get("through", posture) == posture
-            ):  # fmt: skip
+            if text in self.rows and (posture := _rests_in(measured)):
                 out.setdefault(posture, []).append(self.rows[text])
         return out
 
-    def _rest(self, before: ClauseSpec, words: str, grounder: SentenceGrounder) -> ClauseSpec:
-        """Rest in the posture in which the action before ends; the other postures are alternatives."""
-        plain = {
-            posture: [r for r in rows if self.classes[r] == AT_REST] for posture, rows in self.resting.items()
-        }  # fmt: skip
-        nearest = {posture: self._nearest_of(rows, words, grounder) for posture, rows in plain.items()}
-        rests = {posture: rest for posture, rest in nearest.items() if rest is not None}
+    def _rest(self, before: ClauseSpec, scores: np.ndarray) -> ClauseSpec:
+        """Rest in the posture in which the action before ends, by scores (n,) of all phrasings; the other postures are
+        alternatives."""
+        rests = {}
+        for posture, rows in self.resting.items():
+            rest = self._best_of([r for r in rows if self.classes[r] == AT_REST], scores)
+            if rest is not None:
+                rests[posture] = rest
         if not rests:
             return replace(before, turn=None, route=None, concurrent=None, alternatives=())
         posture = before.measured.get("end", "")
@@ -327,16 +330,14 @@ class PhraseIndex:
         first = rests.pop(posture)
         return replace(first, alternatives=tuple(rests.values()))
 
-    def _nearest_of(self, rows: Sequence[int], words: str, grounder: SentenceGrounder) -> ClauseSpec | None:
-        """The nearest of some phrasings to the words, None where there are none."""
+    def _best_of(self, rows: Sequence[int], scores: np.ndarray) -> ClauseSpec | None:
+        """The one of some phrasings with the highest score, None where there are none."""
         if not rows:
             return None
-        (cosines,) = self.index.cosines(grounder.sentence([words]))
-        scores = self.index.scores(cosines, phrase_scoring.OVERLAP_WEIGHT, words)[list(rows)]
-        row = rows[int(scores.argmax())]
+        row = max(rows, key=lambda r: float(scores[r]))
         caption = self.captions[row][""]
         return ClauseSpec(
-            caption, float(scores.max()), tuple(self.lengths.get(caption, ())), action=self.classes[row],
+            caption, float(scores[row]), tuple(self.lengths.get(caption, ())), action=self.classes[row],
             phrasing=self.keys[row], measured=self.measured.get(caption, {}),
         )  # fmt: skip
 
@@ -344,7 +345,8 @@ class PhraseIndex:
         """A seated body stands up before it stands."""
         for i, spec in enumerate(specs):
             before = next((s for s in specs[:i][::-1] if not is_above(s.action)), None)
-            upright = spec.action in UPRIGHT or (spec.clause is not None and not spec.clause.hold and _stays(spec))
+            held = spec.clause is None or spec.clause.hold
+            upright = spec.action in UPRIGHT or (not held and _rests_in(spec.measured) == STANDING)
             if before is not None and is_rest(before.action) and upright:
                 rise = self.clause("a person stands up", grounder, min_similarity=min_similarity)
                 specs[i] = replace(rise, clause=spec.clause)
