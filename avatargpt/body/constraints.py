@@ -326,6 +326,7 @@ def _spec(spec: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec
 
 # Attributes that are measured on a candidate; the others are relative to an action, or hold throughout
 VERIFIED = ("support", "kneel", "rise", "hand", "direction", "turn", "through", "end")
+CARRYING = {"support", "kneel"}  # attributes of the legs that carry the body
 ATTRIBUTE_COST = 0.25  # of each that a candidate does not show
 # Costs beside the scorer's cosine
 # of each time too many or too few; of not doing it at all
@@ -411,7 +412,9 @@ def wrong_actions(signals: Signals, spec: MotionSpec) -> int:
 
 
 def _other_side(signals: Signals, spec: MotionSpec) -> bool:
-    """Whether the hand or foot of the other side acts alone."""
+    """Whether the hand or foot of the other side acts alone; not where the words name the leg that carries the body."""
+    if CARRYING & spec.attributes.keys():
+        return False
     side = side_of(spec.caption)
     return side in ("left", "right") and not _steps(spec.action) and acting_side(signals) not in ("", side)
 
