@@ -21,7 +21,7 @@ _CENTRAL = {
     "head": ["head", "head1"],
 }
 _SIDED = {
-    "hip": ["upleg", "upperleg", "thigh", "upperlimb", "femur", "hip", "legupper"],
+    "hip": ["upleg", "upperleg", "thigh", "upperlimb", "femur", "hip", "legupper", "leg"],
     "knee": ["knee", "lowleg", "lowerleg", "calf", "shin", "leg", "tibia", "leglower"],
     "ankle": ["ankle", "foot"],
     "foot": ["toebase", "toes", "toe", "toe0", "toe1", "ball", "foot"],

@@ -1,4 +1,4 @@
-"""Array files: .npz (ours, AMASS / SMPL-X, MediaPipe) and .npy (HumanML3D features, positions + quaternions); .bvh."""
+"""Array files: .npz (ours, AMASS / SMPL-X, kimodo, MediaPipe), .npy (HumanML3D, positions + quaternions), .bvh."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from vqvae.face import FaceMotion
 from vqvae.io import bvh, pos7
 from vqvae.io.data_files import array_names, map_array
 from vqvae.io.files import parsing
+from vqvae.io.kimodo import is_kimodo, read_kimodo
 from vqvae.io.smplx import check_up, is_smplx, read_smplx, write_smplx
 from vqvae.motion import MAX_FRAMES, UNIT_TOLERANCE, Motion, atomic_write
 from vqvae.skeleton import SMPL22
@@ -39,14 +40,17 @@ def write_npz(motion: Motion | FaceMotion | AvatarMotion, path: Path, layout: st
 
 
 def read_npz(path: Path, up: str | None = None, fps: float | None = None) -> Motion | FaceMotion | AvatarMotion:
-    """Read our own .npz, an AMASS / SMPL-X one, or a face's of MediaPipe (recognised by their keys).
+    """Read our own .npz, an AMASS / SMPL-X one, kimodo's, or a face's of MediaPipe (recognised by their keys).
 
     Args:
         up: the vertical axis of an SMPL file: z as in AMASS (None), or y. Our own files are always Y up.
-        fps: frame rate of MediaPipe's, which may lack it.
+        fps: frame rate of MediaPipe's and kimodo's, which may lack it.
     """
     if is_avatar(path):
         return AvatarMotion.load(path)
+    if is_kimodo(path):
+        _check_no_up(path, up)
+        return read_kimodo(path, fps)
     face = _read_face_npz(path, fps, up)
     if face is not None:
         return face
@@ -72,7 +76,7 @@ def _read_face_npz(path: Path, fps: float | None, up: str | None) -> FaceMotion 
         _check_no_up(path, up)
         return read_mediapipe(path, fps)
     if fps is not None:
-        raise UserError(f"{path}: fps goes with MediaPipe's .npz; this one says it itself")
+        raise UserError(f"{path}: fps goes with MediaPipe's and kimodo's .npz; this one says it itself")
     if not ours or "rotations" in keys:
         return None
     _check_no_up(path, up)

@@ -70,10 +70,13 @@ def write_motions(folder: Path) -> dict[str, Path]:
     names = np.zeros((6, 52))
     mediapipe = folder / "mediapipe.npz"
     np.savez(mediapipe, blendshapes=names, head_angles=np.zeros((6, 3)), bad_frames=np.array([2]), fps=30.0)
+    places, turns = body().skeleton.fk_full(body().rotations, body().root)
+    kimodo = folder / "kimodo.npz"
+    np.savez(kimodo, posed_joints=places, global_rot_mats=turns)
     packed = folder / "packed.npz"
     with np.load(out["body.npz"]) as arrays:
         np.savez_compressed(packed, **arrays)
-    return {**out, "mediapipe.npz": mediapipe, "packed.npz": packed, **_packs(folder)}
+    return {**out, "mediapipe.npz": mediapipe, "kimodo.npz": kimodo, "packed.npz": packed, **_packs(folder)}
 
 
 def _packs(folder: Path) -> dict[str, Path]:

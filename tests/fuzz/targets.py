@@ -51,7 +51,8 @@ def _motions(folder: Path) -> dict[str, Target]:
         assert 0 < motion.fps <= 1000 and len(motion) > 0
 
     here = folder / "motions"
-    npz = _files(here, "body.npz", "smplx.npz", "face.npz", "mediapipe.npz", "packed.npz", "gesture.npz")
+    npz = _files(here, "body.npz", "smplx.npz", "face.npz", "mediapipe.npz", "packed.npz", "gesture.npz",
+                 "kimodo.npz")  # fmt: skip
     return {
         "npz": Target(npz, ".npz", read, share=3),
         "npy": Target(_files(here, "hml263.npy", "pos7.npy", "nine.npy"), ".npy", read),
