@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,11 @@ from avatargpt.speech.words import Word, Words
 from avatargpt.train.data.examples import Examples, Rows
 from avatargpt.train.speech_data.corpus import SpeechClip
 from instruct_data.face.score import OWN, Score, read_instructions
+from tests.vqvae import rigs
+from vqvae import rotations as rot
+from vqvae.features import STANDING
+from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 LEVELS, CODES = 3, 24
@@ -89,6 +95,51 @@ class RecordedModel:
         if isinstance(answer, Exception):
             raise answer
         return Completion(answer if isinstance(answer, str) else json.dumps(answer))
+
+
+def marching(frames: int = 80, fps: float = 20.0) -> Motion:
+    """Somebody who steps on the spot with bent knees, each foot in turn; the one that stands keeps its place, flat."""
+    t = np.arange(frames) / fps
+    thigh, shin = (-float(SMPL22.offsets[SMPL22.index(f"l_{n}")][1]) for n in ("knee", "ankle"))
+    hip = 0.4 + 0.15 * np.sin(3 * t)  # of the leg that stands; the ankle is below the hip
+    lower = np.arcsin(thigh * np.sin(hip) / shin)
+    q = rot.identity((frames, 22))
+    for side, sign in (("l", 1), ("r", -1)):
+        raised = 0.6 * np.clip(sign * np.sin(2.5 * t), 0, 1)
+        angles = {"hip": -hip - raised, "knee": hip + lower + 1.5 * raised, "ankle": -lower}
+        for joint, angle in angles.items():
+            q[:, SMPL22.index(f"{side}_{joint}")] = rot.from_axis_angle(angle[:, None] * [1.0, 0, 0])
+        q[:, SMPL22.index(f"{side}_shoulder")] = rot.from_axis_angle(
+            np.stack([0.5 * np.sin(2.5 * t), 0 * t, 0 * t - 1.2 * sign], -1)
+        )
+    standing = STANDING[1] - (thigh + shin) + thigh * np.cos(hip) + shin * np.cos(lower)
+    return Motion(q, np.stack([0 * t, standing, 0 * t], -1), fps, caption="a person marches")
+
+
+def write_character(path: Path) -> Path:
+    """A child with a big head, long thighs and arms 45 degrees down, as Mixamo would have it, in centimetres; a .glb or
+    .vrm with a movement, a material and extras of its own, below a node that scales.
+    """
+    rig = rigs.as_rig(rigs.motion(3), rigs.MIXAMO, 45.0, scale=1.0 if path.suffix != ".bvh" else 100.0)
+    offsets, scale = rig.offsets.copy(), np.ones((22, 1))
+    for name, share in {"hip": 1.4, "knee": 0.6, "ankle": 0.45, "foot": 0.6, "elbow": 0.6, "wrist": 0.55}.items():
+        scale[[SMPL22.index(f"{side}_{name}") for side in "lr"]] = share
+    scale[SMPL22.index("head")] = 1.6
+    offsets *= scale
+    places = np.repeat(offsets[None], len(rig.rotations), 0)
+    places[:, 0] = rig.translations[:, 0] * 0.55
+    # at rest on the floor, as the mesh is
+    if path.suffix != ".bvh":
+        offsets[0] = [0, -sum(offsets[SMPL22.index(f"l_{n}")][1] for n in ("hip", "knee", "ankle", "foot")) + 0.02, 0]
+    rig = replace(rig, offsets=offsets, translations=places)
+    if path.suffix == ".bvh":
+        path.write_text(rigs.bvh_text(rig))
+        return path
+    lying = rot.from_axis_angle(np.array([-np.pi / 2, 0, 0]))
+    file = rigs.GltfFile({"Idle": rig}, rigs.bone_axes(), lying, 0.01)
+    file.gltf |= {"materials": [{"name": "skin", "alphaCutoff": 0.30000001}], "extras": {"author": "\u00e9"},
+                  "extensionsUsed": ["X_made"], "extensions": {"X_made": {"deep": [1, {"a": None}]}}}  # fmt: skip
+    return file.save(path.with_suffix(".glb")).rename(path)
 
 
 class CountingGrounder:

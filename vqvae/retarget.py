@@ -70,8 +70,8 @@ def _ours(rig: Rig) -> Motion | None:
     return Motion(body, root, rig.fps, "gesture", fingers=fingers)
 
 
-def _hands(rig: Rig, at: dict[str, int], rest_joints: np.ndarray) -> dict[str, np.ndarray]:
-    """C of the wrists and of all finger joints; none where the rig has no fingers."""
+def add_hands(rig: Rig, at: dict[str, int], rest_joints: np.ndarray) -> dict[str, np.ndarray]:
+    """C of the wrists and of all finger joints, whose places are added to `at`; none where the rig has no fingers."""
     fingers = finger_map(rig.names)
     if not fingers:
         return {}
@@ -148,7 +148,7 @@ def _nearer(translations: np.ndarray, ratio: float) -> np.ndarray:
 def _by_names(reading: Reading, hands: bool) -> Motion:
     rig, at, rest, scale = reading.rig, reading.joints, reading.rest, reading.scale
     pos, glob, rest_joints = reading.places, reading.turns, rig.rest_joints
-    corrections = rest.turns | (_hands(rig, at, rest_joints) if hands else {})
+    corrections = rest.turns | (add_hands(rig, at, rest_joints) if hands else {})
     upright = rot.to_matrix(rot.between(rest.up, np.array([0.0, 1.0, 0.0])))
     # G_ours = A G_file C, see the module
     target = {n: upright @ glob[:, at[n]] @ c for n, c in corrections.items() if n in at}

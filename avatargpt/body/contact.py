@@ -10,6 +10,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.ground import AHEAD, required_lift, smoothed_lift
+from vqvae.legs import bent_knee
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -23,8 +24,6 @@ MAX_OFFSET = 0.08
 # share of the offset that stays from frame to frame in the air
 RELEASE = 0.8
 LOOK_AHEAD = 3  # frames
-# share of a leg's length from which on it is stretched less
-EASED_REACH = 0.95
 _KERNEL = np.hanning(2 * LOOK_AHEAD + 3)[1:-1] / np.hanning(2 * LOOK_AHEAD + 3)[1:-1].sum()
 
 
@@ -110,43 +109,14 @@ def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> 
             continue
         p, g = joints[moved], world[moved]
         goal = p[:, ankle] + np.insert(offsets[moved, side], 1, 0, axis=-1)
-        bent = _knee(p[:, hip], p[:, knee], p[:, ankle], goal, g[:, hip])
+        ahead = rot.rotate(g[:, hip], np.broadcast_to([0.0, 0, 1], goal.shape))
+        bent = bent_knee(p[:, hip], p[:, knee], p[:, ankle], goal, ahead)
         upper = rot.multiply(rot.between(p[:, knee] - p[:, hip], bent - p[:, hip]), g[:, hip])
         lower = rot.multiply(rot.between(p[:, ankle] - p[:, knee], goal - bent), g[:, knee])
         out[moved, hip] = rot.multiply(rot.conjugate(g[:, 0]), upper)
         out[moved, knee] = rot.multiply(rot.conjugate(upper), lower)
         out[moved, ankle] = rot.multiply(rot.conjugate(lower), g[:, ankle])
     return out
-
-
-def _knee(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, goal: np.ndarray, thigh: np.ndarray) -> np.ndarray:
-    """Place of the knee with the ankle at `goal` (or as near as the leg reaches), all (N, 3)."""
-    a, b = np.linalg.norm(knee - hip, axis=-1), np.linalg.norm(ankle - knee, axis=-1)
-    old, new = ankle - hip, goal - hip
-    size = np.linalg.norm(new, axis=-1, keepdims=True)
-    u = new / np.maximum(size, 1e-9)
-    before = np.linalg.norm(old, axis=-1)
-    turn = rot.between(old, new)
-    bow = rot.rotate(turn, knee - hip)
-    bow = bow - (bow * u).sum(-1, keepdims=True) * u
-    ahead = rot.rotate(thigh, np.broadcast_to([0.0, 0, 1], hip.shape))
-    ahead = ahead - (ahead * u).sum(-1, keepdims=True) * u
-    straight = np.linalg.norm(bow, axis=-1, keepdims=True) < 1e-3  # knees bend forward
-    bow = np.where(straight, ahead, bow)
-    bow = bow / np.maximum(np.linalg.norm(bow, axis=-1, keepdims=True), 1e-9)
-    reach = before + _eased(size[:, 0], a + b) - _eased(before, a + b)
-    reach = np.clip(reach, np.abs(a - b) + 1e-4, (a + b) - 1e-4)
-    along = (a**2 - b**2 + reach**2) / (2 * reach)
-    out = np.sqrt(np.maximum(a**2 - along**2, 0))
-    return np.asarray(hip + along[:, None] * u + out[:, None] * bow)
-
-
-def _eased(reach: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """A leg's reach (N,) that approaches its length (N,) ever more slowly from `EASED_REACH` of it on."""
-    # a knee that is nearly straight moves by centimetres when the reach changes by millimetres: a pop at every hold
-    first = EASED_REACH * length
-    room = length - first
-    return np.where(reach > first, first + room * (1 - np.exp(-np.maximum(reach - first, 0) / room)), reach)
 
 
 def planted(stretch: Motion, contact: np.ndarray, start: Motion, end: Motion) -> Motion:

@@ -37,6 +37,8 @@ def capture(
     overlay: Annotated[
         Path | None, option("--overlay FILE", "A check by eye, .mp4 or .png: landmarks in the film, our figure.")
     ] = None,
+    character: common.Character = None,
+    root: common.Root = "hips",
     layout: Annotated[str | None, option("--layout NAME", ".vrma: both, arkit, presets.")] = None,
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
     as_json: common.Json = False,
@@ -65,13 +67,14 @@ def capture(
         face = all("body" not in modalities for modalities in holds)
         body = not face
     modality = "avatar" if face and body else "face" if face else "body"
-    common.check_targets(output, False, modality, (film,))
+    common.check_targets(output, False, modality, (film,), character=character)
     if overlay is not None:
         check_overlay(overlay)
         common.check_different([*output, overlay])
         common.check_not_source(overlay, (film,))
         check_output(overlay)
-    options = common.format_options(output, modality, layout, size)
+    on = common.on_character(character, root, modality)
+    options = common.format_options(output, modality, layout, size, character=on)
     model = poses or DEFAULT
     with common.progress("reading the film", quiet) as advance:
         if modality == "avatar":

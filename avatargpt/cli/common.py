@@ -6,10 +6,11 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -137,21 +138,39 @@ def check_not_source(path: Path, sources: Sequence[Path]) -> None:
         raise UserError(f"{path}: input and output are the same file; choose another output")
 
 
+def on_character(file: Path | None, root: str, modality: str) -> dict[str, Any]:
+    """The options of ``--character`` and ``--root`` for files of motions of `modality`; empty without a character.
+
+    Raises:
+        UserError: a character that cannot be read or is not understood.
+    """
+    if file is None:
+        if root != "hips":
+            raise UserError(f"--root {root}: accepted with --character FILE")
+        return {}
+    from avatargpt.export.character import load_character, notes_of
+
+    for line in notes_of(load_character(file, root), modality):
+        note(f"{file}: {line}")
+    return {"character": file, "root": root}
+
+
 def check_targets(
-    paths: Sequence[Path], many: bool, modality: str | None = None, sources: Sequence[Path] = (), count: int = 1
-) -> None:
+    paths: Sequence[Path], many: bool, modality: str | None = None, sources: Sequence[Path] = (), count: int = 1,
+    character: Path | None = None,
+) -> None:  # fmt: skip
     """Refuse output files that could not be written, before any work is done.
 
     Args:
         modality: of the results, `count` of them.
-        sources: files that are read, and not to be written over.
+        sources: files that are read, and not to be written over. character: that of ``--character``, as well.
     """
     from avatargpt import export
 
     check_different(paths)
     for path in paths:
-        export.check_target(path, modality)
-        check_not_source(path, sources)
+        export.check_target(path, modality, character)
+        check_not_source(path, [*sources, *([] if character is None else [character])])
         if path.suffix.lower() == SHEET:
             if count > export.MAX_CLIPS:
                 raise UserError(f"{path}: one picture of {count} clips; accepted 1 to {export.MAX_CLIPS}")
@@ -203,7 +222,7 @@ def write_results(
     new_folders: list[Path] = []
     path_options = [options or {}] * len(paths) if options is None or isinstance(options, dict) else options
     for path, chosen in zip(paths, path_options, strict=True):
-        export.check_target(path, motions[0].modality)
+        export.check_target(path, motions[0].modality, chosen.get("character"))
         export.check_options(path, motions[0].modality, chosen)
     # pictures and films last: what is quick stays when the user interrupts the drawing
     order = sorted(range(len(paths)), key=lambda k: paths[k].suffix.lower() in DRAWN)
@@ -255,11 +274,21 @@ class Output:
 
 
 def format_options(
-    paths: Sequence[Path], modality: str, layout: str | None, size: int | None, audio: Path | None = None
-) -> list[dict[str, Any]]:
-    """For each output file those of the options that its format has, for a motion of `modality`."""
+    paths: Sequence[Path], modality: str, layout: str | None, size: int | None, audio: Path | None = None,
+    character: Mapping[str, Any] = MappingProxyType({}),
+) -> list[dict[str, Any]]:  # fmt: skip
+    """For each output file those of the options that its format has, for a motion of `modality`.
+
+    `character`: those of `on_character`, which go with every file.
+    """
     from avatargpt import export
     from avatargpt.export.formats import layouts
+
+    if character:
+        for name, value in (("--layout", layout), ("--size", size)):
+            if value is not None:
+                raise UserError(f"{name} {value}: accepted without --character")
+        return [dict(character) for _ in paths]
 
     available = {path: layouts(path, modality) for path in paths if path.suffix.lower() in (".json", ".vrma")}
     if layout is not None and not any(layout in names for names in available.values()):
@@ -312,6 +341,12 @@ Model = Annotated[Path | None, option("--model FOLDER", "Weights to use instead 
 Device = Annotated[str | None, option("--device NAME", "cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[
     str | None, option("--dtype float32|bfloat16", "Of matrix products; float32 repeats a seed everywhere.")
+]
+Character = Annotated[
+    Path | None, option("--character FILE", "A .glb, .vrm or .bvh: the motion on its own skeleton, added to that file.")
+]
+Root = Annotated[
+    str, option("--root hips|ground", "Of a character: ground moves the bone above the hips along the floor.")
 ]
 Threads = Annotated[int | None, option("--threads N", "CPU threads to use.", min=1, max=256)]
 Quiet = Annotated[bool, option("--quiet -q", "No progress bar.")]

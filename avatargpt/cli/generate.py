@@ -47,6 +47,8 @@ def generate(
     start_pose: Annotated[str | None, option("--start-pose FILE[:S]", "Begin as this motion is at S.")] = None,
     end_pose: Annotated[str | None, option("--end-pose FILE[:S]", "End as this motion is at S.")] = None,
     fps: Annotated[float | None, option("--fps F", "Frames a second, else 20.")] = None,
+    character: common.Character = None,
+    root: common.Root = "hips",
     strict: Annotated[bool, option("--strict", "Refuse requests with an action that is not known.")] = False,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
@@ -78,7 +80,8 @@ def generate(
     if loop and any(poses):
         raise UserError("--loop and --start-pose or --end-pose: accepted one of them, for a loop ends as it begins")
     many = batch or num > 1
-    common.check_targets(output, many, "body", count=num * len(texts))
+    common.check_targets(output, many, "body", count=num * len(texts), character=character)
+    on = common.on_character(character, root, "body")
     language_model = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     common.warn_unreadable(texts, loaded)
@@ -108,7 +111,7 @@ def generate(
     if fps is not None:
         motions = [m.resampled(fps) for m in motions]
     details = [{"read_as": list(r.captions), "known": r.known} for r in resolved for _ in range(num)]
-    common.print_results(motions, common.write_results(output, motions, many), as_json, details)
+    common.print_results(motions, common.write_results(output, motions, many, on), as_json, details)
 
 
 @dataclass(frozen=True)

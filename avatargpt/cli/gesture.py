@@ -38,6 +38,8 @@ def gesture(
     smooth: speech.Smooth = True,
     seed: common.Seed = 0,
     temperature: speech.Temperature = 0.9,
+    character: common.Character = None,
+    root: common.Root = "hips",
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
     microphone: live.Microphone = None,
     rate: live.Rate = None,
@@ -81,8 +83,9 @@ def gesture(
         raise UserError(f"--head {head}: accepted {', '.join(HEADS)}")
     speech.check_voices(transcript, asr, interlocutor, interlocutor_transcript, temperature)
     sources = speech.source_files(file, interlocutor, transcript, interlocutor_transcript)
-    check_targets(output, False, "gesture", sources)
-    options = format_options(output, "gesture", None, size, file)
+    check_targets(output, False, "gesture", sources, character=character)
+    on = common.on_character(character, root, "gesture")
+    options = format_options(output, "gesture", None, size, file, on)
     for path, values in zip(output, options, strict=True):
         if path.suffix.lower() == ".npy":
             values["layout"] = "pos7"
@@ -232,6 +235,8 @@ def speak(
     eye_contact: speech.EyeContact = 0.0,
     seed: common.Seed = 0,
     temperature: speech.Temperature = 0.9,
+    character: common.Character = None,
+    root: common.Root = "hips",
     layout: Annotated[str | None, option("--layout NAME", ".vrma: both, arkit, presets.")] = None,
     size: speech.FaceSize = None,
     model: common.Model = None,
@@ -260,8 +265,9 @@ def speak(
     sources = speech.source_files(audio, interlocutor, transcript, interlocutor_transcript)
     if body != IDLE and names_file(body):
         sources.append(Path(body))
-    check_targets(output, False, "avatar", sources)
-    options = format_options(output, "avatar", layout, size)
+    check_targets(output, False, "avatar", sources, character=character)
+    on = common.on_character(character, root, "avatar")
+    options = format_options(output, "avatar", layout, size, character=on)
     speech.check_lips(lips, True, "driver")
     sound = inspect(audio)
     if interlocutor is not None:

@@ -34,7 +34,7 @@ Animation = Annotated[
 
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
-RIGS = (".amc", ".bvh", ".glb", ".gltf")  # files of any skeleton
+RIGS = (".amc", ".bvh", ".glb", ".gltf", ".vrm")  # files of any skeleton
 
 
 def unit_of(text: str | None) -> float | None:
@@ -207,6 +207,8 @@ def inbetween(
     best_of: Annotated[
         int | None, option("--best-of K", "Candidates; usually 16 of bodies, 8 of faces.", min=1, max=64)
     ] = None,
+    character: common.Character = None,
+    root: common.Root = "hips",
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -227,7 +229,8 @@ def inbetween(
     first, last = load_motion(start), load_motion(end)
     if first.modality != last.modality:
         raise UserError(f"{end}: a {last.modality} after a {first.modality}; accepted: two of one kind")
-    common.check_targets(output, many, first.modality, (start, end), len(texts))
+    common.check_targets(output, many, first.modality, (start, end), len(texts), character)
+    on = common.on_character(character, root, first.modality)
     for path, motion in ((start, first), (end, last)):
         note_rate(path, motion)
         note_floor(path, motion)
@@ -242,7 +245,7 @@ def inbetween(
     notes = [list(getattr(m, "notes", ())) for m in motions]
     for line in dict.fromkeys(line for lines in notes for line in lines):
         note(line)
-    written = common.write_results(output, motions, many)
+    written = common.write_results(output, motions, many, on)
     common.print_results(motions, written, as_json, [{"notes": lines} if lines else {} for lines in notes])
 
 
@@ -256,6 +259,8 @@ def extend(
     best_of: Annotated[
         int | None, option("--best-of K", "Candidates; usually 16 with TEXT, else 4.", min=1, max=64)
     ] = None,
+    character: common.Character = None,
+    root: common.Root = "hips",
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -270,7 +275,8 @@ def extend(
     """
     common.check_seconds(seconds)
     texts, many = _texts(text)
-    common.check_targets(output, many, "body", (file,), len(texts))
+    common.check_targets(output, many, "body", (file,), len(texts), character)
+    on = common.on_character(character, root, "body")
     motion = load_body(file, animation)
     note_rate(file, motion)
     note_floor(file, motion)
@@ -280,7 +286,7 @@ def extend(
         return loaded.extend(motion, seconds, text=words, seed=seed, best_of=best_of)
 
     motions = _for_texts(continued, texts, "continuing", quiet)
-    common.print_results(motions, common.write_results(output, motions, many), as_json)
+    common.print_results(motions, common.write_results(output, motions, many, on), as_json)
 
 
 def _texts(text: str | None) -> tuple[list[str], bool]:
@@ -297,6 +303,8 @@ def reconstruct(
     file: File,
     output: common.Outputs,
     animation: Animation = None,
+    character: common.Character = None,
+    root: common.Root = "hips",
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -308,13 +316,14 @@ def reconstruct(
 
     Prints the mean joint error in the body's own frame and the drift of its path, both in mm.
     """
-    common.check_targets(output, False, "body", (file,))
+    common.check_targets(output, False, "body", (file,), character=character)
+    on = common.on_character(character, root, "body")
     motion = load_body(file, animation)
     note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
     with common.progress("reconstructing", quiet):
         rebuilt, figures = loaded.reconstruct(motion)
-    written = common.write_results(output, [rebuilt], many=False)[0]
+    written = common.write_results(output, [rebuilt], False, on)[0]
     if as_json:
         common.print_json({"file": str(file), "files": written, **figures})
         return
@@ -337,6 +346,8 @@ def export(
     joints: JointMap = None,
     from_fps: FromFps = None,
     animation: Animation = None,
+    character: common.Character = None,
+    root: common.Root = "hips",
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
     as_json: common.Json = False,
 ) -> None:
@@ -344,8 +355,9 @@ def export(
     common.check_range("--fps", fps, *FPS, " frames per second")
     common.check_range("--scale", scale, 0.001, 10_000, " units per metre")
     options = {k: v for k, v in {"layout": layout, "scale": scale, "size": size}.items() if v is not None}
-    common.check_targets(targets, many=False, sources=(source,))
+    common.check_targets(targets, many=False, sources=(source,), character=character)
     motion = load_motion(source, up, from_fps, True, animation, unit, joints)
+    options |= common.on_character(character, root, motion.modality)
     if any(t.suffix.lower() == common.SHEET for t in targets) and not motion.caption:
         name = name_of(source, animation)
         # a name may be no UTF-8

@@ -133,6 +133,8 @@ def long(
         Path | None, option("--activities FILE", "A plan (JSON of `avatargpt plan`) to be acted out first.")
     ] = None,
     best_of: Annotated[int, option("--best-of K", "Candidates.", min=1, max=16)] = 4,
+    character: common.Character = None,
+    root: common.Root = "hips",
     join: Annotated[bool, option("--join", "Make the files of a run that was killed; needs no SCENE.")] = False,
     model: common.Model = None,
     device: common.Device = None,
@@ -145,11 +147,12 @@ def long(
 
     Parts are written while it runs; interrupted (Ctrl-C), it writes what there is. A timeline lies beside the motion.
     """
-    target = _target(output)
+    target = _target(output, character)
+    on = common.on_character(character, root, "body")
     if join:
         if scene is not None:
             raise UserError("--join takes no SCENE; it makes files of the parts beside -o")
-        _finish(output, target, as_json, {})
+        _finish(output, target, as_json, {}, on)
         return
     if scene is None:
         raise UserError("SCENE: missing; accepted a sentence, e.g. avatargpt long \"a boy plays in the snow\" -o o.npz")
@@ -175,9 +178,9 @@ def long(
     except BaseException as e:
         writer.abandon()
         if isinstance(e, UserError) and writer.shards:
-            raise UserError(f"{e}; {_join_command(output)} makes a file of what was made before") from None
+            raise UserError(f"{e}; {_join_command(output, on)} makes a file of what was made before") from None
         if isinstance(e, KeyboardInterrupt) and writer.shards:
-            _stopped(output)
+            _stopped(output, on)
         raise
     if writer.frames == 0:
         writer.abandon()
@@ -185,13 +188,13 @@ def long(
         raise typer.Exit(130)
     took = time.perf_counter() - began
     try:
-        _finish(output, target, as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)})
+        _finish(output, target, as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)}, on)
     except KeyboardInterrupt:
         # without the folder of parts the motion is complete, and another format takes the time
         if not writer.folder.exists():
             say(f"error: interrupted; {target} is whole, `avatargpt export` makes other formats of it", err=True)
             raise typer.Exit(130) from None
-        _stopped(output)
+        _stopped(output, on)
     finally:
         writer.close()
     if interrupted:
@@ -199,14 +202,15 @@ def long(
         raise typer.Exit(130)
 
 
-def _join_command(output: list[Path]) -> str:
+def _join_command(output: list[Path], on: dict[str, Any]) -> str:
     """The command that makes files of the parts."""
-    return f"`avatargpt long --join {' '.join(f'-o {p}' for p in output)}`"
+    options = [*(f"-o {path}" for path in output), *(f"--{name} {value}" for name, value in on.items())]
+    return f"`avatargpt long --join {' '.join(options)}`"
 
 
-def _stopped(output: list[Path]) -> NoReturn:
+def _stopped(output: list[Path], on: dict[str, Any]) -> NoReturn:
     """End for good at a further Ctrl-C; the parts stay."""
-    say(f"error: interrupted; {_join_command(output)} makes a file of what was made", err=True)
+    say(f"error: interrupted; {_join_command(output, on)} makes a file of what was made", err=True)
     raise typer.Exit(130)
 
 
@@ -230,9 +234,9 @@ def _write(chunks: Any, writer: LongWriter, frames: int, advance: Progress | Non
     return False
 
 
-def _target(output: list[Path]) -> Path:
+def _target(output: list[Path], character: Path | None) -> Path:
     """The .npz that the parts are named after: the one asked for, or what it would be called."""
-    common.check_targets(output, False, "body")
+    common.check_targets(output, False, "body", character=character)
     stems = {p.with_suffix("") for p in output}
     if len(stems) > 1:
         raise UserError(f"-o {output[-1]}: accepted several formats of one name, e.g. -o life.npz -o life.glb")
@@ -243,7 +247,9 @@ def _is_npz(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def _finish(output: list[Path], target: Path, as_json: bool, details: dict[str, Any]) -> None:
+def _finish(
+    output: list[Path], target: Path, as_json: bool, details: dict[str, Any], on: dict[str, Any]
+) -> None:
     """Join the parts, export the other formats, print the files."""
     from avatargpt import export
     from avatargpt.long.stream import join, joining, parts_folder, remove_parts, timeline_file
@@ -256,7 +262,7 @@ def _finish(output: list[Path], target: Path, as_json: bool, details: dict[str, 
         if exports:
             motion = export.load(hidden or target)
             for path in exports:
-                export.save(motion, path)
+                export.save(motion, path, **on)
         if hidden:
             remove_parts(target)
     files = [str(p) for p in output]

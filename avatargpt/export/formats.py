@@ -55,20 +55,25 @@ WRITERS = {
     ".png": Writer("avatargpt.export.sheet:write_png"),
     ".vrma": Writer("avatargpt.export.vrma:write_vrma", EVERY, {"face": EXPRESSIONS, "avatar": EXPRESSIONS}),
 }  # fmt: skip
+# Files with a character -> formats that such a character is written as.
+CHARACTERS = {".bvh": (".bvh",), ".glb": (".glb",), ".vrm": (".vrm", ".glb")}
+CHARACTER_WRITER = "avatargpt.export.character:write_character"
+ROOTS = ("hips", "ground")  # where a character's way is put
 # Suffix -> place of ``f(path, **options) -> Motion``.
 READERS = {
     ".amc": "vqvae.io.asf:read_acclaim",
     ".bvh": "vqvae.io.bvh:read_bvh", ".csv": "instruct_data.sources.face_files:read_livelink",
     ".glb": "avatargpt.export.gltf_read:read_glb", ".gltf": "avatargpt.export.gltf_read:read_glb",
     ".json": "avatargpt.export.face_files:read_json", ".npy": "avatargpt.export.arrays:read_npy",
-    ".npz": "avatargpt.export.arrays:read_npz", ".vrma": "avatargpt.export.vrma:read_vrma",
+    ".npz": "avatargpt.export.arrays:read_npz", ".vrm": "avatargpt.export.gltf_read:read_glb",
+    ".vrma": "avatargpt.export.vrma:read_vrma",
 }  # fmt: skip
 # Films, whose motion is captured: minutes, not moments.
 FILMS = dict.fromkeys((".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"), "avatargpt.video.capture:read_film")
 # Suffix -> module of an extra without which it is not written, its name, how to get it.
 _NEEDS = dict.fromkeys((".mp4", ".mov"), ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif'))
 # Formats that may hold several animations.
-PACKS = (".glb", ".gltf")
+PACKS = (".glb", ".gltf", ".vrm")
 MAX_CLIPS = 100  # of a contact sheet
 MIN_PIXELS, MAX_PIXELS, MAX_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture
 
@@ -84,13 +89,21 @@ def readable(films: bool = False) -> list[str]:
     return sorted(READERS | FILMS if films else READERS)
 
 
-def check_target(path: str | os.PathLike[str], modality: str | None = None) -> Path:
+def check_target(
+    path: str | os.PathLike[str], modality: str | None = None, character: str | os.PathLike[str] | None = None
+) -> Path:
     """Make sure that `path` can be written, with a motion of `modality`, before any work is done for it.
+
+    `character`: the file whose character it is written on.
 
     Raises UserError: unknown suffix, one that such a motion cannot be written as or whose extra is not installed, a
     folder, a pipe or a device instead of a file, or a folder that cannot be written or made.
     """
     path = Path(path)
+    if character is not None:
+        _check_form(path, Path(character), modality)
+        check_output(path)
+        return path
     if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
         form = path.suffix or path.name
         raise UserError(f"{path}: {with_article(modality)} cannot be written as {form}; accepted {' '.join(accepted)}")
@@ -102,6 +115,17 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     return path
 
 
+def _check_form(path: Path, character: Path, modality: str | None) -> None:
+    """Raises UserError unless a motion of `modality` can be written as `path` on a character."""
+    if modality == "face":
+        raise UserError(f"{path}: a face on a character; accepted a motion with a body")
+    forms = CHARACTERS.get(character.suffix.lower())
+    if forms is None:
+        raise UserError(f"{character}: no character; accepted a file in one of {' '.join(CHARACTERS)}")
+    if path.suffix.lower() not in forms:
+        raise UserError(f"{path}: the character is a {character.suffix}; accepted output as {' or '.join(forms)}")
+
+
 def with_article(modality: str) -> str:
     """``a body``, ``an avatar``."""
     return f"{'an' if modality == 'avatar' else 'a'} {modality}"
@@ -110,6 +134,8 @@ def with_article(modality: str) -> str:
 def check_options(path: str | os.PathLike[str], modality: str, options: dict[str, Any]) -> None:
     """Make sure that the format of `path` has these options and values, before anything is written."""
     path = Path(path)
+    if "character" in options:
+        return _check_names(resolve_name(CHARACTER_WRITER), 2, path, options)
     _check_names(_writer(path), 2, path, options)
     if "layout" in options and options["layout"] not in layouts(path, modality):
         accepted = ", ".join(layouts(path, modality)) or "none"
@@ -147,14 +173,18 @@ def save(motion: Clip, path: str | os.PathLike[str], **options: Any) -> Path:
     Args:
         motion: the clip; its own frame rate is kept.
         path: target file; missing folders are made.
-        options: of the format, e.g. ``scale=100`` for .bvh or ``layout="pos7"`` for .npy.
+        options: of the format, e.g. ``scale=100`` for .bvh or ``layout="pos7"`` for .npy. ``character="hero.glb"``
+            (.glb, .vrm, .bvh) writes that file with the motion on its own skeleton added, ``root="ground"`` the level
+            part of the way on the bone above the hips.
 
     Raises:
         UserError: unknown suffix or option, a target that cannot be written, a motion the format cannot hold.
     """
-    function = _writer(Path(path))
-    target = check_target(path, motion.modality)
+    if options.get("character", path) is None:
+        options.pop("character")
+    target = check_target(path, motion.modality, options.get("character"))
     check_options(target, motion.modality, options)
+    function = _writer(target) if "character" not in options else resolve_name(CHARACTER_WRITER)
     function(motion, target, **options)
     return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -283,3 +284,8 @@ def _joint_nodes(motion: Motion) -> list[Node]:
 def xyzw(q: np.ndarray) -> np.ndarray:
     """Quaternions (..., 4) w, x, y, z in glTF's order."""
     return np.roll(q, -1, axis=-1)
+
+
+def filled(row: Any) -> dict[str, Any]:
+    """An accessor or a view as JSON, without its empty fields, which would be invalid."""
+    return {k: v for k, v in json.loads(row.to_json()).items() if v not in (None, {}, [])}

@@ -4,8 +4,6 @@ The file has no mesh: a T-pose skeleton of humanoid bones, for a face one node f
 is the weight, and a node for the gaze.
 """
 
-import json
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +12,7 @@ import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face
 from avatargpt.export.gltf_read import rotation_above, world_turns
-from avatargpt.export.gltf_write import BufferBuilder, xyzw
+from avatargpt.export.gltf_write import BufferBuilder, filled, xyzw
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -22,7 +20,7 @@ from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.features import STANDING
 from vqvae.io import gltf_rigs
 from vqvae.io.files import parsing
-from vqvae.io.gltf import FLOAT, Document, Sampler, accessor_values, check_readable, node_transform, read_gltf
+from vqvae.io.gltf import FLOAT, Document, Sampler, accessor_values, check_readable, node_transform, packed, read_gltf
 from vqvae.motion import Motion, atomic_write
 from vqvae.skeleton import SMPL22, SMPL52
 
@@ -133,21 +131,11 @@ class _File:
             "extensions": {EXTENSION: extension}, "extras": {"fps": fps, "caption": caption},
             "scene": 0, "scenes": [{"nodes": self.roots}], "nodes": self.nodes,
             "animations": [{"name": caption or name, "samplers": self.samplers, "channels": self.channels}],
-            "accessors": [_filled(a) for a in self.data.accessors],
-            "bufferViews": [_filled(v) for v in self.data.views],
+            "accessors": [filled(a) for a in self.data.accessors],
+            "bufferViews": [filled(v) for v in self.data.views],
             "buffers": [{"byteLength": len(self.data.blob)}],
         }  # fmt: skip
-        # the binary container: header, JSON chunk, data chunk, each padded to 4 bytes
-        text, blob = json.dumps(gltf, ensure_ascii=False, separators=(",", ":")).encode(), bytes(self.data.blob)
-        text += b" " * (-len(text) % 4)
-        head = struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(blob))
-        json_head, blob_head = (struct.pack("<I4s", len(x), k) for x, k in ((text, b"JSON"), (blob, b"BIN\0")))
-        return head + json_head + text + blob_head + blob
-
-
-def _filled(row: Any) -> dict[str, Any]:
-    """An accessor or a view without its empty fields, which would be invalid."""
-    return {k: v for k, v in json.loads(row.to_json()).items() if v not in (None, {}, [])}
+        return packed(gltf, bytes(self.data.blob))
 
 
 def write_vrma(motion: Motion | FaceMotion | AvatarMotion, path: Path, layout: str = "both") -> Path:

@@ -17,9 +17,11 @@ from avatargpt.cli.app import COMMANDS
 from avatargpt.cli.common import progress
 from avatargpt.cli.generate import Controls
 from instruct_data.requests.spec import Clause, MotionRequest
+from tests.factories import write_character
 from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig
 from tests.vqvae.rigs import motion as rig_motion
 from vqvae.face import FaceMotion
+from vqvae.io.gltf import read_gltf
 from vqvae.motion import Motion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,35 @@ def test_generate_writes_one_file_and_prints_its_path(cli, fake, tmp_path):
         ("generate", {"texts": ["a person walks"], "seconds": 3.0, "seed": 4, "num": 1, "guidance": 2.0, "best_of": 5,
                       "temperature": 0.8, "literal": False})
     ]  # fmt: skip
+
+
+def test_every_motion_may_go_on_a_character(cli, fake, clip, tmp_path):
+    hero = write_character(tmp_path / "hero.vrm")
+    on = ("--character", hero, "--root", "ground", "-o", tmp_path / "out.vrm")
+    for command in (("generate", "a person walks"), ("extend", clip, "--seconds", 1), ("reconstruct", clip),
+                    ("inbetween", clip, clip, "--seconds", 1)):  # fmt: skip
+        ran = cli(*command, *on)
+        assert ran.code == 0 and str(tmp_path / "out.vrm") in ran.lines, ran.err
+        assert len(read_gltf(tmp_path / "out.vrm").animations) == 2
+        (tmp_path / "out.vrm").unlink()
+    assert cli("export", clip, tmp_path / "out.glb", *on[:4]).lines == [str(tmp_path / "out.glb")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "a.npz", "--character", "hero.vrm"], "a.npz: the character is a .vrm; accepted output as .vrm or .glb"),
+        (["-o", "hero.vrm", "--character", "hero.vrm"], "hero.vrm: input and output are the same file"),
+        (["-o", "a.glb", "--root", "ground"], "--root ground: accepted with --character FILE"),
+        (["-o", "a.vrm", "--character", "hero.vrm", "--root", "feet"], "root 'feet'; accepted hips, ground"),
+        (["-o", "a.vrm", "--character", "none.vrm"], "none.vrm: no such file"),
+    ],
+)
+def test_characters_are_refused_before_any_work(cli, fake, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    write_character(Path("hero.vrm"))
+    ran = cli("generate", "a person walks", *options)
+    assert ran.code == 2 and message in ran.err and ran.err.count("\n") == 1 and not fake.loads
 
 
 def test_same_seed_same_bytes(cli, fake, tmp_path):

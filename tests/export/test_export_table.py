@@ -20,7 +20,7 @@ from vqvae.skeleton import SMPL22
 def test_suffixes() -> None:
     films, files = [".gif", ".mov", ".mp4"], [".bvh", ".csv", ".glb", ".json", ".npy", ".npz", ".png", ".vrma"]
     assert export.writable() == sorted([*films, *files])
-    assert export.readable() == [".amc", ".bvh", ".csv", ".glb", ".gltf", ".json", ".npy", ".npz", ".vrma"]
+    assert export.readable() == [".amc", ".bvh", ".csv", ".glb", ".gltf", ".json", ".npy", ".npz", ".vrm", ".vrma"]
     assert set(export.readable(films=True)) - set(export.readable()) > {".gif", ".mp4", ".webm"}
 
 

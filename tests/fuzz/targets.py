@@ -50,6 +50,9 @@ def _motions(folder: Path) -> dict[str, Target]:
         assert all(np.isfinite(v).all() for v in values), "numbers that are not finite"
         assert 0 < motion.fps <= 1000 and len(motion) > 0
 
+    def on_character(path: Path) -> None:
+        export.save(seeds.body(2), path.with_name(f"moved{path.suffix}"), character=path)
+
     here = folder / "motions"
     npz = _files(here, "body.npz", "smplx.npz", "face.npz", "mediapipe.npz", "packed.npz", "gesture.npz",
                  "kimodo.npz")  # fmt: skip
@@ -61,6 +64,8 @@ def _motions(folder: Path) -> dict[str, Target]:
         "glb of a face": Target(_files(here, "face.glb"), ".glb", read, share=0.5),
         "glb of another rig": Target(_files(here, "pack.glb"), ".glb", lambda p: read(p, animation="Walk")),
         "gltf of another rig": Target(_files(here, "rig.gltf"), ".gltf", read, True),
+        "bvh of a character": Target(_files(here, "body.bvh"), ".bvh", on_character, True),
+        "glb of a character": Target(_files(here, "body.glb", "pack.glb"), ".glb", on_character, share=2),
         "glb as text": Target(_files(here, "body.glb"), ".glb", read, True),
         "vrma": Target(_files(here, "face.vrma"), ".vrma", read, True, 2),
         "csv": Target(_files(here, "face.csv"), ".csv", read, True, 2),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from vqvae.skeleton import FINGER_NAMES, finger_ends
 
 ORDER = "ZXY"
 MAX_JOINTS = 1000
+UNMOVED = 1e-5  # radians, or the file's unit, that a joint without channels may differ
 MAX_BYTES = 1 << 30
 ACCEPTED = "accepted a BVH with HIERARCHY and MOTION, at least 2 frames of finite numbers"
 # End sites of our leaves, metres: crown, fingertips, toes.
@@ -170,12 +171,9 @@ def parse_bvh(text: str) -> Rig:
     """The rig of a BVH's text: any skeleton, any channels in any order."""
     if not text.lstrip().upper().startswith("HIERARCHY"):
         raise UserError(f"no HIERARCHY at its start; {ACCEPTED}")
-    lines = text.splitlines()
-    start = next((i for i, line in enumerate(lines) if line.strip().upper() == "MOTION"), None)
-    if start is None:
-        raise UserError(f"no MOTION section; {ACCEPTED}")
-    names, parents, offsets, channels, tips = _hierarchy(_Tokens(lines[:start]))
-    data, step = _table("\n".join(lines[start + 1 :]), sum(map(len, channels)))
+    head = _head(text)
+    names, parents, offsets, channels, tips = _hierarchy(_Tokens(head))
+    data, step = _table("\n".join(text.splitlines()[len(head) + 1 :]), sum(map(len, channels)))
     frames, rest_offsets = len(data), np.array(offsets, np.float64)
     rotations = rot.identity((frames, len(names)))
     translations = np.repeat(rest_offsets[None], frames, 0)
@@ -191,6 +189,25 @@ def parse_bvh(text: str) -> Rig:
             if c in _POSITIONS and (j == 0 or np.abs(values[:, k]).max() > 0):
                 translations[:, j, _POSITIONS[c]] = values[:, k]
     return Rig(tuple(names), tuple(parents), rest_offsets, rotations, translations, 1 / step, tips=tips)
+
+
+def _head(text: str) -> list[str]:
+    """The lines before MOTION."""
+    lines = text.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.strip().upper() == "MOTION"), None)
+    if start is None:
+        raise UserError(f"no MOTION section; {ACCEPTED}")
+    return lines[:start]
+
+
+def channels_of(text: str) -> list[list[str]]:
+    """Names of every joint's channels in lower case, in the order of the file."""
+    return _hierarchy(_Tokens(_head(text)))[3]
+
+
+def has_places(channels: list[str]) -> bool:
+    """Whether a joint's place can change."""
+    return set(_POSITIONS) <= set(channels)
 
 
 def read_bvh(
@@ -269,13 +286,48 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
     return atomic_write(path, write)
 
 
-def euler_angles(rotations: np.ndarray) -> np.ndarray:
-    """(T, J, 4) -> (T, J, 3) degrees about Z, X, Y with R = Rz Rx Ry, without jumps along time where possible."""
+def write_frames(text: str, rig: Rig, path: str | os.PathLike[str]) -> Path:
+    """Write the hierarchy of a BVH's text, line by line as it is, with the movement of a rig of its joints.
+
+    Raises:
+        UserError: a joint turns or moves that has no channels for it.
+    """
+    head, columns = _head(text), []
+    for j, here in enumerate(channels_of(text)):
+        axes = [_AXES[c] for c in here if c in _AXES]
+        if sorted(axes) == [0, 1, 2]:
+            angles = dict(zip(axes, euler_angles(rig.rotations[:, j : j + 1], axes)[:, 0].T, strict=True))
+        elif rot.angle_between(rig.rotations[:, j], rot.identity(())).max() > UNMOVED:
+            raise UserError(f"{rig.names[j]} has {len(axes)} rotation channels; accepted three for joints that turn")
+        else:
+            angles = {}
+        if not has_places(here) and np.ptp(rig.translations[:, j], 0).max() > UNMOVED:
+            raise UserError(f"{rig.names[j]} has no position channels; accepted three for a joint that moves")
+        still = np.zeros(len(rig.rotations))
+        columns += [angles.get(_AXES[c], still) if c in _AXES else rig.translations[:, j, _POSITIONS[c]] for c in here]
+    head += ["MOTION", f"Frames: {len(rig.rotations)}", f"Frame Time: {1 / rig.fps:.9f}"]
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as f:
+            f.write("\n".join(head) + "\n")
+            np.savetxt(f, np.stack(columns, -1), fmt="%.6f")
+
+    return atomic_write(path, write)
+
+
+def euler_angles(rotations: np.ndarray, order: Sequence[int] = (2, 0, 1)) -> np.ndarray:
+    """(T, J, 4) -> (T, J, 3) degrees about three axes (X is 0), R = Ri Rj Rk, where possible without jumps.
+
+    The default is Z, X, Y.
+    """
     m = rot.to_matrix(np.asarray(rotations, np.float64))
-    x = np.arcsin(np.clip(m[..., 2, 1], -1, 1))
-    locked = np.abs(m[..., 2, 1]) > 1 - 1e-12
-    z = np.where(locked, np.arctan2(m[..., 1, 0], m[..., 0, 0]), np.arctan2(-m[..., 0, 1], m[..., 1, 1]))
-    y = np.where(locked, 0.0, np.arctan2(-m[..., 2, 0], m[..., 2, 2]))
+    i, j, k = order
+    sign = 1.0 if (j - i) % 3 == 1 else -1.0
+    x = np.arcsin(np.clip(sign * m[..., i, k], -1, 1))
+    locked = np.abs(m[..., i, k]) > 1 - 1e-12
+    free = np.arctan2(-sign * m[..., j, k], m[..., k, k])
+    z = np.where(locked, np.arctan2(sign * m[..., k, j], m[..., j, j]), free)
+    y = np.where(locked, 0.0, np.arctan2(-sign * m[..., i, j], m[..., i, i]))
     first = np.stack([z, x, y], -1)
     # Both triples give the same rotation; the one nearer to the frame before is taken.
     second = np.stack([z + np.pi, np.pi - x, y + np.pi], -1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
 import re
 import struct
@@ -204,7 +205,7 @@ def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str 
     if not is_gltf(raw):
         raise UserError(f"{path}: not a glTF; {accepted}")
     with parsing(path, what, accepted):
-        text, chunk = _unpacked(raw) if raw[:4] == _MAGIC else (raw.removeprefix(b"\xef\xbb\xbf"), b"")
+        text, chunk = unpacked(raw) if raw[:4] == _MAGIC else (raw.removeprefix(b"\xef\xbb\xbf"), b"")
         try:
             document = Document.model_validate_json(text)
         except ValidationError as e:
@@ -217,7 +218,7 @@ def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str 
     return document
 
 
-def _unpacked(raw: bytes) -> tuple[bytes, bytes]:
+def unpacked(raw: bytes) -> tuple[bytes, bytes]:
     """JSON and binary chunk of a .glb."""
     _, version, size = struct.unpack_from("<4sII", raw)
     if version != 2 or size > len(raw):
@@ -234,6 +235,16 @@ def _unpacked(raw: bytes) -> tuple[bytes, bytes]:
                 raise ValueError("cut short")
             chunk = raw[end + 8 : end + 8 + length]
     return raw[20:end], chunk
+
+
+def packed(gltf: dict[str, Any], blob: bytes) -> bytes:
+    """A .glb of JSON and binary chunk: the header and both chunks, each padded to 4 bytes."""
+    text = json.dumps(gltf, ensure_ascii=False, separators=(",", ":")).encode()
+    text, blob = text + b" " * (-len(text) % 4), blob + b"\0" * (-len(blob) % 4)
+    chunks = struct.pack("<I4s", len(text), _JSON) + text
+    if blob:
+        chunks += struct.pack("<I4s", len(blob), _BIN) + blob
+    return struct.pack("<4sII", _MAGIC, 2, 12 + len(chunks)) + chunks
 
 
 def _join_buffers(document: Document, path: Path, chunk: bytes) -> None:

@@ -253,8 +253,9 @@ def _humanoid(gltf: Document) -> dict[int, str]:
 class Skeleton:
     """The joints of a file's humanoid that matter, parents before children, with their rest pose.
 
-    `nodes` (J) are the joints' nodes, -1 for one that stands for the file, where the skeleton has several roots; `up`,
-    `floor` and `bound` as in `vqvae.rig.Rig`.
+    `nodes` (J) are the joints' nodes, -1 for one that stands for the file, where the skeleton has several roots;
+    `joint_parents` (J); `rest`: rotations (J, 4), positions (J, 3) in the world; `up`, `floor`, `bound` as in
+    `vqvae.rig.Rig`, `up` None where no pose of the file stands as at rest.
     """
 
     def __init__(self, gltf: Document, hands: bool = False, joints: Mapping[str, str] | None = None) -> None:
@@ -280,9 +281,9 @@ class Skeleton:
         order = sorted({j for k in used for j in _ancestors(parents, k)})
         index = {j: k for k, j in enumerate(order)}
         self.nodes = [nodes[j] for j in order]
-        self._joint_parents = [index.get(parents[j], -1) for j in order]
+        self.joint_parents = [index.get(parents[j], -1) for j in order]
         self._names = tuple(names[j] for j in order)
-        self._rest = turns[order], places[order]
+        self.rest = turns[order], places[order]
         up, self.floor = self._upright(mapped, nodes, stored)
         self.up = up if is_rest else None
 
@@ -342,20 +343,30 @@ class Skeleton:
         parents = [-1, *(index[above[k]] + 1 if above[k] >= 0 else 0 for k in chosen)]
         return [shared[-1] if shared else -1, *(nodes[k] for k in chosen)], parents, ["", *(names[k] for k in chosen)]
 
-    def _stored_pose(self, node: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rotation (4,) and position (3,) of a node in the world, as stored."""
+    def stored_pose(self, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rotation (4,), linear map (3, 3) and position (3,) of a node in the world, as stored; -1 is the world."""
         turn, linear, place = rot.identity(()).astype(np.float64), np.eye(3), np.zeros(3)
         for n in self.path(node):
             local = {k: v.astype(np.float64) for k, v in node_transform(self.gltf.nodes[n]).items()}
             place = place + linear @ local["translation"]
             linear = linear @ rot.to_matrix(_unit(local["rotation"])) * local["scale"]
             turn = rot.multiply(turn, _unit(local["rotation"]))
-        return turn, place
+        return turn, linear, place
+
+    def _stored_poses(self, nodes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Rotations (J, 4) and positions (J, 3) of nodes in the world, as stored."""
+        stored = [self.stored_pose(n) for n in nodes]
+        return np.stack([s[0] for s in stored]), np.stack([s[2] for s in stored])
+
+    def stored(self) -> Rig:
+        """The joints as their nodes are stored: one frame."""
+        turns, places = self._stored_poses(self.nodes)
+        rig = rig_of(self._names, tuple(self.joint_parents), self.rest, turns[None], places[None], FPS)
+        return replace(rig, up=self.up, floor=self.floor, bound=self.bound)
 
     def _rest_pose(self, nodes: list[int], parents: list[int], skin: Skin | None) -> tuple[np.ndarray, np.ndarray]:
         """Rotations (J, 4) and positions (J, 3) at rest in the unit of the world, up to a turn and shift of all."""
-        stored = [self._stored_pose(n) for n in nodes]
-        turns, places = np.stack([s[0] for s in stored]), np.stack([s[1] for s in stored])
+        turns, places = self._stored_poses(nodes)
         if not np.isfinite(places).all():
             raise ValueError("places that are not finite")
         if skin is None or skin.inverseBindMatrices is None:
@@ -388,8 +399,8 @@ class Skeleton:
         high = next(mapped[n] for n in ("head", "neck", "spine3") if n in mapped)
         trunk = places[high] - (places[mapped["l_ankle"]] + places[mapped["r_ankle"]]) / 2
         axis = int(np.abs(trunk).argmax())
-        stored = {n: self._stored_pose(nodes[mapped[n]])[1] for n in ("l_ankle", "r_ankle")}
-        now = self._stored_pose(nodes[high])[1] - (stored["l_ankle"] + stored["r_ankle"]) / 2
+        stored = {n: self.stored_pose(nodes[mapped[n]])[2] for n in ("l_ankle", "r_ankle")}
+        now = self.stored_pose(nodes[high])[2] - (stored["l_ankle"] + stored["r_ankle"]) / 2
         free = [self.gltf.nodes[n] for n in self.path(self.nodes[0])[:-1] if n not in self.nodes]
         turned = any(not np.allclose(np.abs(node_transform(n)["rotation"]), (1, 0, 0, 0)) for n in free)
         lying = axis == 2 and now[2] > MIN_UPRIGHT * np.linalg.norm(now) and not turned
@@ -419,7 +430,7 @@ class Skeleton:
         turns, places = (np.stack([world[j][k] for j in self.nodes], 1) for k in (0, 2))
         if not np.isfinite(places).all():
             raise ValueError("places that are not finite")
-        rig = rig_of(self._names, tuple(self._joint_parents), self._rest, turns, places, track.fps)
+        rig = rig_of(self._names, tuple(self.joint_parents), self.rest, turns, places, track.fps)
         return replace(rig, up=self.up, floor=self.floor, bound=self.bound)
 
     def _child(self, track: Tracks, above: _World, node: int, joint: bool) -> _World:

@@ -1,0 +1,170 @@
+"""A motion on a character: its own file comes back with the movement added, all else as it was.
+
+A .glb or .vrm keeps every byte of its buffers; key frames and one animation are appended. A .bvh keeps its hierarchy
+and gets other frames. How our joints are turned on the character's is in `vqvae.transfer`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from avatargpt.export.avatar import AvatarMotion
+from avatargpt.export.formats import CHARACTERS, ROOTS
+from avatargpt.export.gltf_animation import add_animation, node_tracks
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.io import bvh
+from vqvae.io.files import parsing, read_bytes, read_text, regular_file
+from vqvae.io.gltf import ACCEPTED, MAX_GLTF_BYTES, check_readable, packed, read_gltf, unpacked
+from vqvae.io.gltf_rigs import Skeleton
+from vqvae.motion import Motion, atomic_write
+from vqvae.retarget import Reading, add_hands, understand
+from vqvae.rig import world
+from vqvae.transfer import ancestors, carrier_of, moved_to, transferred
+
+SURE = 0.8  # least confidence in a rest pose by which a character is taken that does not move
+
+
+class Character(Protocol):
+    """A file's skeleton, as far as it is understood."""
+
+    reading: Reading
+
+    def write(self, motion: Motion, path: Path, on_ground: bool) -> Path:
+        """Write the file with the motion."""
+        ...
+
+    def check_ground(self) -> None:
+        """Raises UserError where nothing above the hips can go along on the floor."""
+        ...
+
+
+def load_character(path: Path, root: str = "hips") -> Character:
+    """The character of a file.
+
+    Raises:
+        UserError: a file that cannot be read or has no humanoid, or no joint for the way that `root` wants.
+    """
+    if root not in ROOTS:
+        raise UserError(f"root {root!r}; accepted {', '.join(ROOTS)}")
+    if (suffix := regular_file(path).suffix.lower()) not in CHARACTERS:
+        raise UserError(f"{path}: no character; accepted a file in one of {' '.join(CHARACTERS)}")
+    character: Character = _BvhCharacter(path) if suffix == ".bvh" else _GltfCharacter(path)
+    if root == "ground":
+        with parsing(path, "a character"):
+            character.check_ground()
+    return character
+
+
+def notes_of(character: Character, modality: str) -> list[str]:
+    """What a user should know before a motion of `modality` is put on a character."""
+    notes, reading = list(character.reading.notes), character.reading
+    if modality == "avatar":
+        notes.append("the face is left out: the body alone goes on a character")
+    if modality in ("avatar", "gesture"):
+        try:
+            if not add_hands(reading.rig, dict(reading.joints), reading.rig.rest_joints):
+                notes.append("no fingers; those of the motion are left out")
+        except UserError as e:
+            notes.append(f"fingers stay as they are: {str(e).split(';')[0]}")
+    return notes
+
+
+def write_character(
+    motion: Motion | FaceMotion | AvatarMotion, path: Path, character: str | os.PathLike[str], root: str = "hips"
+) -> Path:
+    """Write the file of a character with a motion added; see `avatargpt.export.save`."""
+    if isinstance(motion, FaceMotion):
+        raise UserError(f"{path}: a face on a character; accepted a motion with a body")
+    body = motion.body.with_caption(motion.caption) if isinstance(motion, AvatarMotion) else motion
+    return load_character(Path(character), root).write(body, path, root == "ground")
+
+
+def _level(reading: Reading, ways: np.ndarray) -> np.ndarray:
+    """The part of ways (T, 3) that is level in the file's world."""
+    up = reading.rest.up
+    return np.asarray(ways - (ways @ up)[:, None] * up)
+
+
+class _BvhCharacter:
+    """The skeleton of a .bvh."""
+
+    def __init__(self, path: Path) -> None:
+        self.text = read_text(path, bvh.MAX_BYTES, bvh.ACCEPTED)
+        with parsing(path, "a readable BVH", bvh.ACCEPTED):
+            rig = bvh.parse_bvh(self.text)
+            self.channels = bvh.channels_of(self.text)
+            self.reading = understand(rig)
+            if not np.allclose(self.reading.rig.translations[0], rig.translations[0]):
+                raise UserError("the root's places are in another unit than its bones; accepted a file of one unit")
+            self.hips = carrier_of(self.reading)
+            line = ancestors(self.reading.rig, self.hips)
+            movable = [j for j in line if bvh.has_places(self.channels[j])]
+            if not movable:
+                raise UserError("no joint from the hips upwards has position channels; accepted a skeleton that moves")
+            self.moved = movable[0]
+
+    def check_ground(self) -> None:
+        names, above = self.reading.rig.names, self.reading.rig.parents[self.hips]
+        if above < 0:
+            raise UserError(f"--root ground: nothing is above the hips ({names[self.hips]}); accepted: hips")
+        for j in (above, self.hips):
+            if not bvh.has_places(self.channels[j]):
+                raise UserError(f"--root ground: {names[j]} has no position channels; accepted: hips")
+
+    def write(self, motion: Motion, path: Path, on_ground: bool) -> Path:
+        rig = transferred(motion, self.reading)
+        places, above = world(rig)[0], rig.parents[self.hips]
+        if on_ground:
+            rig = moved_to(rig, self.hips, above, _level(self.reading, places[:, self.hips] - places[:, above]))
+        elif self.moved != self.hips:
+            rig = moved_to(rig, self.hips, self.moved, places[:, self.hips] - self.reading.places[0, self.hips])
+        return bvh.write_frames(self.text, rig, path)
+
+
+class _GltfCharacter:
+    """The humanoid of a .glb or .vrm."""
+
+    def __init__(self, path: Path) -> None:
+        document = read_gltf(path)
+        raw = read_bytes(path, MAX_GLTF_BYTES, ACCEPTED)
+        with parsing(path, "a humanoid", ACCEPTED):
+            check_readable(path, document.extensionsRequired)
+            text, self.blob = unpacked(raw)
+            self.gltf: dict[str, Any] = json.loads(text)
+            self.skeleton = Skeleton(document, hands=True)
+            self.reading = self._understood()
+            self.hips = self.skeleton.nodes[carrier_of(self.reading)]
+            if self.hips < 0:
+                raise UserError("the legs have no joint in common; accepted a skeleton with hips")
+        self.above = document.parents.get(self.hips, -1)
+
+    def _understood(self) -> Reading:
+        """The rest by an animation where the nodes are stored as in no rest pose, the bones as stored."""
+        stored = self.skeleton.stored()
+        moving = self.skeleton.up is None and bool(self.skeleton.gltf.animations)
+        reading = understand(self.skeleton.moved(self.skeleton.animations()[0]) if moving else stored)
+        if not moving and reading.rest.confidence < SURE:
+            raise UserError("no skin, T-pose or A-pose tells how its joints are at rest; accepted a file with one")
+        places, turns = world(stored)
+        return reading._replace(rig=stored, places=places, turns=turns)
+
+    def check_ground(self) -> None:
+        if self.above < 0:
+            name = self.gltf["nodes"][self.hips].get("name", self.hips)
+            raise UserError(f"--root ground: nothing is above the hips ({name}); accepted: hips")
+
+    def write(self, motion: Motion, path: Path, on_ground: bool) -> Path:
+        rig, hips = transferred(motion, self.reading), carrier_of(self.reading)
+        level = None
+        if on_ground:
+            level = _level(self.reading, world(rig)[0][:, hips] - self.skeleton.stored_pose(self.above)[2])
+        tracks = node_tracks(self.skeleton, rig, hips, level)
+        gltf, blob = add_animation(self.gltf, self.blob, tracks, motion.fps, motion.caption or motion.modality)
+        content = packed(gltf, blob)
+        return atomic_write(path, lambda temporary: temporary.write_bytes(content))

@@ -1,0 +1,113 @@
+"""A further animation in a glTF that somebody else wrote: tracks of its nodes, and the file with them appended."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from avatargpt.export.gltf_write import BufferBuilder, filled, xyzw
+from vqvae import rotations as rot
+from vqvae.io.gltf import FLOAT, node_transform
+from vqvae.io.gltf_rigs import Skeleton
+from vqvae.rig import Rig
+
+Tracks = dict[tuple[int, str], np.ndarray]  # of (node, "rotation" or "translation"): (T or 1, 4), w first, or 3
+
+
+def node_tracks(skeleton: Skeleton, rig: Rig, hips: int, level: np.ndarray | None) -> Tracks:
+    """The tracks that move a file's nodes as a rig of its skeleton: of all joints, for another animation may have left
+    them as in its last frame.
+
+    Args:
+        rig: of `skeleton.stored()`, with the movement. hips: the joint with the body's way.
+        level: (T, 3) of the file's world, the part of the way that the node above the hips takes; None for none.
+    """
+    gltf, out = skeleton.gltf, Tracks()
+    parents = gltf.parents
+    for j, node in enumerate(skeleton.nodes):
+        if node < 0:
+            continue
+        p, above = skeleton.joint_parents[j], parents.get(node, -1)
+        turn, linear, place = skeleton.stored_pose(above)
+        joint_turn, _, joint_place = skeleton.stored_pose(skeleton.nodes[p] if p >= 0 else -1)
+        at_rest = skeleton.rest[0][p] if p >= 0 else rot.identity(())
+        # nodes between two joints, or above all, stay as they are
+        back = rot.multiply(rot.conjugate(rot.multiply(rot.conjugate(joint_turn), turn)), rot.conjugate(at_rest))
+        local = rot.multiply(rot.multiply(back, rig.rotations[:, j]), skeleton.rest[0][j])
+        out[node, "rotation"] = rot.continuous(local) if len(local) > 1 else local
+        out[node, "translation"] = node_transform(gltf.nodes[node])["translation"][None]
+        if j == hips:
+            own = rot.rotate(rot.conjugate(at_rest), rig.translations[:, j])
+            to_joint = rot.to_matrix(joint_turn).T
+            away = own - to_joint @ (place - joint_place)
+            way = away @ np.linalg.inv(to_joint @ linear).T
+            if level is not None:
+                way = way - level @ np.linalg.inv(linear).T
+                higher = skeleton.stored_pose(parents.get(above, -1))[1]
+                out[above, "translation"] = (
+                    node_transform(gltf.nodes[above])["translation"] + level @ np.linalg.inv(higher).T
+                )
+            out[node, "translation"] = way
+    return out
+
+
+def add_animation(
+    gltf: Mapping[str, Any], blob: bytes, tracks: Tracks, fps: float, name: str
+) -> tuple[dict[str, Any], bytes]:
+    """JSON and binary chunk of a .glb with one animation more; what was there stays, byte by byte.
+
+    `name` is followed by a number where the file has an animation of that name.
+    """
+    data, samplers, channels = BufferBuilder(), list[Any](), list[Any]()
+    count = max(map(len, tracks.values()))
+    views, accessors = len(gltf.get("bufferViews", ())), len(gltf.get("accessors", ()))
+    times = {n: accessors + data.add(np.arange(n) / fps, FLOAT, bounds=True) for n in sorted({1, count})}
+    for (node, path), values in tracks.items():
+        values = values if np.ptp(values, 0).any() else values[:1]  # one key frame holds for good
+        channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
+        output = accessors + data.add(xyzw(values) if path == "rotation" else values, FLOAT)
+        samplers.append({"input": times[len(values)], "output": output, "interpolation": "LINEAR"})
+    buffers, start, blob = _appended(gltf.get("buffers", ()), blob, bytes(data.blob))
+    number = 0 if start >= 0 else len(buffers) - 1
+    new_views = [filled(v) | {"buffer": number, "byteOffset": v.byteOffset + max(start, 0)} for v in data.views]
+    new_accessors = [filled(a) | {"bufferView": views + a.bufferView} for a in data.accessors]
+    animation = {"name": _free_name(name, gltf), "samplers": samplers, "channels": channels}
+    nodes = list(gltf["nodes"])
+    for node in {node for node, _ in tracks}:
+        nodes[node] = _without_matrix(nodes[node])
+    out = dict(gltf) | {
+        "nodes": nodes, "accessors": [*gltf.get("accessors", ()), *new_accessors], "buffers": buffers,
+        "bufferViews": [*gltf.get("bufferViews", ()), *new_views],
+        "animations": [*gltf.get("animations", ()), animation],
+    }  # fmt: skip
+    return out, blob
+
+
+def _appended(buffers: Any, blob: bytes, added: bytes) -> tuple[list[Any], int, bytes]:
+    """Buffers and binary chunk with more bytes, and where these begin in the first buffer; -1: in one of their own."""
+    buffers = list(buffers)
+    if buffers and "uri" in buffers[0]:
+        uri = "data:application/octet-stream;base64," + base64.b64encode(added).decode()
+        return [*buffers, {"byteLength": len(added), "uri": uri}], -1, blob
+    blob += b"\0" * (-len(blob) % 4)
+    first = (buffers[0] if buffers else {}) | {"byteLength": len(blob) + len(added)}
+    return [first, *buffers[1:]], len(blob), blob + added
+
+
+def _free_name(name: str, gltf: Mapping[str, Any]) -> str:
+    taken = {a.get("name") for a in gltf.get("animations", ())}
+    return next(n for n in (name, *(f"{name} {k}" for k in range(2, len(taken) + 3))) if n not in taken)
+
+
+def _without_matrix(node: Any) -> Any:
+    """A node that may be animated: with translation, rotation and scale in place of a matrix."""
+    if "matrix" not in node:
+        return node
+    from pygltflib import Node
+
+    parts = node_transform(Node(matrix=node["matrix"]))
+    values = {"translation": parts["translation"], "rotation": xyzw(parts["rotation"]), "scale": parts["scale"]}
+    return {k: v for k, v in node.items() if k != "matrix"} | {k: v.tolist() for k, v in values.items()}

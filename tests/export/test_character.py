@@ -1,0 +1,215 @@
+"""Motions on characters: files that keep what they had, limbs as ours, feet that stand, and what is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt import export
+from tests.export.readers import contents, floats, repacked
+from tests.factories import marching, write_character
+from tests.vqvae import rigs
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.io.bvh import euler_angles, read_bvh_rig
+from vqvae.io.gltf import read_gltf
+from vqvae.io.gltf_rigs import read_rig
+from vqvae.motion import Motion
+from vqvae.posture import degrees
+from vqvae.retarget import leg_length, retarget
+from vqvae.rig import Rig, joint_map, world
+from vqvae.skeleton import SMPL22
+
+LIMBS = [(f"{s}_{a}", f"{s}_{b}") for s in "lr" for a, b in (
+    ("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))]  # fmt: skip
+FEET = ("l_foot", "r_foot")
+
+
+def moved(path: Path) -> Rig:
+    """The last movement of a file, as our reader has it."""
+    if path.suffix == ".bvh":
+        return read_bvh_rig(path)
+    gltf = read_gltf(path)
+    return read_rig(gltf, path, gltf.animations[-1].name)
+
+
+def in_metres(rig: Rig) -> dict[str, np.ndarray]:
+    """Our joint -> places (T, 3) of a rig's, metres of our body."""
+    at = joint_map(rig)
+    scale = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / leg_length(rig.rest_joints, at)
+    return {name: world(rig)[0][:, j] * scale for name, j in at.items()}
+
+
+def limbs_off(places: dict[str, np.ndarray], motion: Motion) -> float:
+    """The largest angle between a limb and ours, degrees."""
+    ours = {n: motion.joints[:, j].astype(np.float64) for j, n in enumerate(SMPL22.names)}
+    return max(float(degrees(places[b] - places[a], ours[b] - ours[a]).max()) for a, b in LIMBS)
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".vrm", ".bvh"])
+def test_a_movement_comes_back(tmp_path: Path, suffix: str) -> None:
+    """In the axes, the unit and the proportions of the character, which differ from ours in all ways."""
+    motion = marching()
+    character = write_character(tmp_path / f"child{suffix}")
+    path = export.save(motion, tmp_path / f"out{suffix}", character=character)
+    rig = moved(path)
+    assert rig.names == moved(character).names and limbs_off(in_metres(rig), motion) < 5
+    back = export.load(path if suffix == ".bvh" else f"{path}#a person marches")
+    assert back.fps == pytest.approx(motion.fps) and len(back) == len(motion)
+    turned = rigs.angles(back.rotations[:, :1], motion.rotations[:, :1])
+    assert np.degrees(turned.max()) < 0.1 and np.abs(back.root - motion.root).max() < 0.1
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".bvh"])
+def test_feet_stand(tmp_path: Path, suffix: str) -> None:
+    """Of thighs and shins of another ratio, feet would float and slide by centimetres."""
+    motion = marching()
+    places = in_metres(moved(export.save(motion, tmp_path / f"out{suffix}",
+                                         character=write_character(tmp_path / f"child{suffix}"))))  # fmt: skip
+    ours = motion.joints[:, [SMPL22.index(n) for n in FEET]].astype(np.float64)
+    low = ours[..., 1] < ours[..., 1].min() + 1e-3
+    assert low.any(0).all() and not low.all(0).any()
+    theirs = np.stack([places[n] for n in FEET], 1)
+    for side in (0, 1):
+        toe, stands = theirs[:, side], low[:, side]
+        away = np.linalg.norm((toe - toe[stands].mean(0))[stands][:, [0, 2]], axis=-1)
+        assert np.percentile(away, 95) < 0.01
+        assert np.ptp(toe[stands, 1]) < 0.01 and toe[:, 1].min() > toe[stands, 1].max() - 0.01
+        assert toe[~stands, 1].max() > toe[stands, 1].max() + 0.1
+
+
+def test_a_glb_keeps_what_it_had(tmp_path: Path) -> None:
+    character = write_character(tmp_path / "child.glb")
+    before, blob = contents(character)
+    path = export.save(marching(), tmp_path / "out.glb", character=character)
+    after, longer = contents(path)
+    assert longer.startswith(blob)
+    for key, value in before.items():
+        if key in ("accessors", "bufferViews", "animations"):
+            assert after[key][: len(value)] == value
+        elif key != "buffers":
+            assert after[key] == value
+    assert [a["name"] for a in after["animations"]] == ["Idle", "a person marches"]
+    again, _ = contents(export.save(marching(), tmp_path / "twice.glb", character=path))
+    assert [a["name"] for a in again["animations"]][1:] == ["a person marches", "a person marches 2"]
+    times = max(s["input"] for s in after["animations"][1]["samplers"])
+    assert floats(after, longer, times)[:, 0] == pytest.approx(np.arange(80) / 20)
+
+
+def test_a_node_with_a_matrix_may_be_animated(tmp_path: Path) -> None:
+    character = write_character(tmp_path / "child.glb")
+    gltf, blob = contents(character)
+    hips = next(n for n in gltf["nodes"] if n["name"] == "mixamorig:Hips")
+    matrix = np.eye(4)
+    x, y, z, w = hips.pop("rotation")
+    matrix[:3, :3], matrix[:3, 3] = rot.to_matrix(np.array([w, x, y, z])), hips.pop("translation")
+    gltf["animations"], hips["matrix"] = [], matrix.T.ravel().tolist()
+    other = repacked(tmp_path / "matrix.glb", gltf, blob)
+    path = export.save(marching(), tmp_path / "out.glb", character=other)
+    assert "matrix" not in next(n for n in contents(path)[0]["nodes"] if n["name"] == "mixamorig:Hips")
+    assert limbs_off(in_metres(moved(path)), marching()) < 5
+
+
+def test_a_bvh_keeps_its_hierarchy(tmp_path: Path) -> None:
+    character = write_character(tmp_path / "child.bvh")
+    path = export.save(marching(), tmp_path / "out.bvh", character=character)
+    heads = [file.read_text().split("MOTION")[0] for file in (character, path)]
+    assert heads[0] == heads[1]
+
+
+@pytest.mark.parametrize("order", ["xyz", "xzy", "yxz", "yzx", "zxy", "zyx"])
+def test_angles_in_any_order(order: str) -> None:
+    q = rot.normalize(np.random.default_rng(0).normal(size=(20, 3, 4)))
+    axes = ["xyz".index(c) for c in order]
+    back = rot.identity(q.shape[:2])
+    for k, axis in enumerate(axes):
+        angle = np.radians(euler_angles(q, axes)[..., k, None])
+        back = rot.multiply(back, rot.from_axis_angle(angle * np.eye(3)[axis]))
+    assert rigs.angles(back, q).max() < 1e-6
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".bvh"])
+def test_a_root_on_the_ground(tmp_path: Path, suffix: str) -> None:
+    """The bone above the hips goes along below them; no joint is elsewhere for it."""
+    motion = replace(marching(), root=marching().root + np.linspace(0, 2, 80)[:, None] * [0.5, 0, 1])
+    character = tmp_path / f"child{suffix}"
+    write_character(character)
+    if suffix == ".bvh":
+        text = character.read_text().replace("ROOT", "JOINT", 1).replace("HIERARCHY\n", "HIERARCHY\nROOT Root\n{\n"
+            "OFFSET 0 0 0\nCHANNELS 3 Xposition Yposition Zposition\n", 1)  # fmt: skip
+        head, _, rows = text.partition("MOTION\n")
+        lines = rows.splitlines()
+        rows = "\n".join([*lines[:2], *(f"0 0 0 {line}" for line in lines[2:])])
+        character.write_text(f"{head}}}\nMOTION\n{rows}\n")
+    plain, ground = (export.save(motion, tmp_path / f"{root}{suffix}", character=character, root=root)
+                     for root in ("hips", "ground"))  # fmt: skip
+    places = [in_metres(moved(path)) for path in (plain, ground)]
+    assert max(np.abs(places[0][n] - places[1][n]).max() for n in places[0]) < 1e-4
+    if suffix == ".bvh":
+        rig = moved(ground)
+        hips, root = world(rig)[0][:, rig.names.index("mixamorig:Hips")], world(rig)[0][:, 0]
+        assert np.abs((hips - root)[:, [0, 2]]).max() < 1e-4 and np.ptp(root[:, 1]) < 1e-4
+        return
+    gltf, blob = contents(ground)
+    tracks = {(c["target"]["node"], c["target"]["path"]): gltf["animations"][-1]["samplers"][c["sampler"]]["output"]
+              for c in gltf["animations"][-1]["channels"]}  # fmt: skip
+    way = floats(gltf, blob, tracks[0, "translation"])  # the armature's
+    assert np.ptp(way, 0) == pytest.approx([0.55, 0, 1.1], rel=0.15)
+
+
+def test_fingers(tmp_path: Path) -> None:
+    """On a skeleton of our own names with fingers, the hands come back; without fingers they are left out."""
+    talking = rigs.talking()
+    character = export.save(talking, tmp_path / "ours.glb")
+    path = export.save(talking.with_caption("again"), tmp_path / "out.glb", character=character)
+    back = retarget(read_rig(read_gltf(path), path, "again", hands=True), hands=True)
+    assert back.fingers is not None and talking.fingers is not None
+    assert np.degrees(rigs.angles(back.fingers, talking.fingers).max()) < 0.1
+    bare = export.save(talking, tmp_path / "bare.glb", character=write_character(tmp_path / "child.glb"))
+    assert moved(bare).names == moved(tmp_path / "child.glb").names
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "root", "says"),
+    [
+        ("child.glb", "a.bvh", "hips", "a.bvh: the character is a .glb; accepted output as .glb"),
+        ("child.vrm", "a.npz", "hips", "a.npz: the character is a .vrm; accepted output as .vrm or .glb"),
+        ("child.bvh", "a.bvh", "ground", "--root ground: nothing is above the hips"),
+        ("child.glb", "a.glb", "feet", "root 'feet'; accepted hips, ground"),
+        ("child.fbx", "a.fbx", "hips", "no character; accepted a file in one of .bvh .glb .vrm"),
+        ("none.glb", "a.glb", "hips", "none.glb: no such file"),
+        ("broken.glb", "a.glb", "hips", "broken.glb: not a glTF"),
+        ("elephant.bvh", "a.bvh", "hips", "no human body"),
+        ("bent.glb", "a.glb", "hips", "no skin, T-pose or A-pose tells how its joints are at rest"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, name: str, target: str, root: str, says: str) -> None:
+    character = tmp_path / name
+    if name.startswith("child"):
+        write_character(tmp_path / "child.glb").replace(character) if ".fbx" in name else write_character(character)
+    elif name == "broken.glb":
+        character.write_bytes(b"glTG")
+    elif name == "elephant.bvh":
+        character.write_text(rigs.bvh_text(rigs.elephant()))
+    elif name == "bent.glb":
+        file = rigs.GltfFile({"Walk": rigs.as_rig(rigs.motion(), rigs.MIXAMO)}, rigs.along_bones(0), skin=False)
+        gltf, blob = contents(file.save(character))
+        gltf["animations"] = []
+        for node in gltf["nodes"]:
+            if node["name"].endswith("LeftLeg"):
+                node["rotation"] = [0.0, 0.5, 0, 0.75**0.5]
+        repacked(character, gltf, blob)
+    with pytest.raises(UserError) as error:
+        export.save(marching(4), tmp_path / target, character=character, root=root)
+    assert says in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / target).exists()
+
+
+def test_a_face_has_no_body(tmp_path: Path) -> None:
+    face = FaceMotion(np.zeros((3, 52)), np.zeros((3, 3)), 30.0)
+    with pytest.raises(UserError, match="a face on a character; accepted a motion with a body"):
+        export.save(face, tmp_path / "a.glb", character=write_character(tmp_path / "child.glb"))
+    assert json.loads(json.dumps(contents(tmp_path / "child.glb")[0]))["materials"]

@@ -1,0 +1,183 @@
+"""Feet of a body of other proportions, put where ours stand: on the floor, each at one place while it is in contact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from vqvae import rotations as rot
+from vqvae.ground import SOLE, smoothed_lift, support_level
+from vqvae.legs import bent_knee
+from vqvae.motion import Motion
+from vqvae.retarget import STANDING
+from vqvae.skeleton import SMPL22
+from vqvae.smoothing import gaussian, runs_of
+
+HEIGHT, SPEED = 0.07, 0.4  # metres, metres a second: a toe of ours that is lower and slower is in contact
+GAP = 0.1  # seconds that a contact is interrupted without an end
+SLIPS = 0.12  # metres that a toe of ours moves in a contact, from which on it slides and is followed
+ROUGH = 0.04  # metres: lower soles of ours carry the body, and are brought to the floor by the square of their height
+HEEL = 0.045  # metres from below the ankle back to the heel
+LOW = 0.15  # metres above the floor, from which on down a joint of ours may carry the body
+STRETCHED = 0.995  # share of a leg's length that it reaches at most; the hips are lowered where it does not reach
+MAX_LOWERED = 0.15  # metres
+SMOOTH = 0.1  # seconds over which the body follows its feet
+_FLAT, _UP = np.array([1.0, 0, 1]), np.array([0.0, 1, 0])
+_FEET = {"l_ankle", "r_ankle", "l_foot", "r_foot"}
+
+
+class Feet(NamedTuple):
+    """How high joints of a standing body are above the floor, metres of our body: ankles, and toes by side where it has
+    some."""
+
+    ankle: float
+    toes: Mapping[str, float]
+
+
+class _Foot(NamedTuple):
+    """One foot: its ankle and toe, (T, 3) each, and the height of its sole (T,)."""
+
+    ankle: np.ndarray
+    toe: np.ndarray
+    sole: np.ndarray
+
+
+def planted(
+    places: np.ndarray, at: Mapping[str, int], motion: Motion, ours: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    feet: Feet,
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:  # fmt: skip
+    """How the body moves (T, 3) and its hips and knees are turned, for its feet to stand as ours.
+
+    A foot's sole is as high as ours above the floor y = 0, or above the step that ours stands on; while our toe is in
+    contact its toe stays at one place, the mean of where the limbs' directions alone would have it. The body goes along
+    with the feet that carry it, hips and knees bend for the rest, feet keep their direction, toes do not point into the
+    floor. Nothing that carries the body is below it.
+
+    Args:
+        places: (T, J, 3) the body's joints in metres of our body, Y up. at: our joint -> the body's.
+        ours: our joint -> its places (T, 3) and turns (T, 3, 3) in the world.
+
+    Returns:
+        Metres (T, 3), and by joint of the body a turn (T, 3, 3) in the world that goes before what follows it.
+    """
+    ground = support_level(motion.joints, motion.fps)
+    lift = _lift(places, at, motion, ground)
+    places = places + lift[:, None, None] * _UP
+    pairs = {side: (_ours(side, ours), _theirs(side, places, at, ours, feet)) for side in "lr"}
+    heights = {side: our_foot.sole - ground for side, (our_foot, _) in pairs.items()}
+    carries = {side: height < ROUGH for side, height in heights.items()}
+    # where soles are low they are brought nearer to the floor
+    rises = {side: np.minimum(heights[side].clip(0) ** 2 / ROUGH, heights[side].clip(0)) + ground - foot.sole
+             for side, (_, foot) in pairs.items()}  # fmt: skip
+    offsets = {side: _anchored(our_foot.toe, foot.toe, motion.fps, ground) + rises[side][:, None] * _UP
+               for side, (our_foot, foot) in pairs.items()}  # fmt: skip
+    carried = _carried(offsets, carries, motion.fps)
+    goals = {}
+    for side, (_, foot) in pairs.items():
+        share = np.clip(heights[side] / ROUGH - 1, 0, 1)[:, None]  # in the air a leg goes with the body, as it is
+        offset = (1 - share) * offsets[side] + share * carried
+        offset[:, 1] = np.maximum(offset[:, 1], ground - foot.sole)
+        goals[side] = foot.ankle + offset
+    places = places + carried[:, None]
+    lowered = _lowered(places, at, goals, carries)
+    places = places - lowered[:, None, None] * _UP
+    turns: dict[int, np.ndarray] = {}
+    for side, goal in goals.items():
+        hip, knee, ankle = (at[f"{side}_{n}"] for n in ("hip", "knee", "ankle"))
+        ahead = ours[f"{side}_hip"][1][..., 2]
+        bent = bent_knee(places[:, hip], places[:, knee], places[:, ankle], goal, ahead)
+        turns[hip] = rot.to_matrix(rot.between(places[:, knee] - places[:, hip], bent - places[:, hip]))
+        turns[knee] = rot.to_matrix(rot.between(places[:, ankle] - places[:, knee], goal - bent))
+        if side in feet.toes:
+            low = 1 - np.clip(heights[side] / ROUGH - 1, 0, 1)
+            turns[at[f"{side}_foot"]] = _levelled(ours[f"{side}_foot"][1], low)
+    return carried + (lift - lowered)[:, None] * _UP, turns
+
+
+def _ours(side: str, ours: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> _Foot:
+    ankle, turn = ours[f"{side}_ankle"]
+    toe = ours[f"{side}_foot"][0]
+    heel = ankle[:, 1] - STANDING * turn[:, 1, 1] - HEEL * turn[:, 1, 2]
+    return _Foot(ankle, toe, np.minimum(heel, toe[:, 1] - SOLE))
+
+
+def _theirs(
+    side: str, places: np.ndarray, at: Mapping[str, int], ours: Mapping[str, tuple[np.ndarray, np.ndarray]], feet: Feet
+) -> _Foot:
+    """The foot of the body; without a toe's joint, the toe is as far ahead of the ankle as ours."""
+    ankle, turn = places[:, at[f"{side}_ankle"]], ours[f"{side}_ankle"][1]
+    if side in feet.toes:
+        toe, above = places[:, at[f"{side}_foot"]], feet.toes[side]
+    else:
+        reach = SMPL22.offsets[SMPL22.index(f"{side}_foot")] * _FLAT
+        toe, above = ankle + turn @ (reach - (feet.ankle - SOLE) * _UP), SOLE
+    heel = ankle[:, 1] - feet.ankle * turn[:, 1, 1] - HEEL * turn[:, 1, 2]
+    return _Foot(ankle, toe, np.minimum(heel, toe[:, 1] - above))
+
+
+def _levelled(turns: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """(T, 3, 3) what lifts toes that point down by a share (T,) of the way: where the heel rises they stay flat."""
+    ahead = turns[..., 2]
+    level = ahead - np.minimum(ahead[:, 1:2], 0) * _UP
+    return rot.to_matrix(rot.slerp(rot.identity((len(share),)), rot.between(ahead, level), share))
+
+
+def contacts(toe: np.ndarray, fps: float, ground: np.ndarray) -> list[tuple[int, int]]:
+    """[start, stop) of the frames in which a toe of ours (T, 3) is low above the ground (T,) and slow."""
+    speed = np.zeros(len(toe))
+    if len(toe) > 1:
+        speed = np.linalg.norm(np.gradient(toe, axis=0), axis=-1) * fps
+    return runs_of((toe[:, 1] - ground < HEIGHT) & (speed < SPEED), round(GAP * fps))
+
+
+def _anchored(ours: np.ndarray, toe: np.ndarray, fps: float, ground: np.ndarray) -> np.ndarray:
+    """(T, 3) level offsets that keep a toe in place while ours is in contact; interpolated between contacts."""
+    at, offsets = [], []
+    for start, stop in contacts(ours, fps, ground):
+        moved = (ours[start:stop] - ours[start:stop].mean(0)) * _FLAT
+        goal = toe[start:stop].mean(0) + (moved if np.linalg.norm(moved, axis=-1).max() > SLIPS else 0)
+        at.append(np.arange(start, stop))
+        offsets.append((goal - toe[start:stop]) * _FLAT)
+    if not at:
+        return np.zeros_like(toe)
+    frames, known = np.concatenate(at), np.concatenate(offsets)
+    return np.stack([np.interp(np.arange(len(toe)), frames, known[:, k]) for k in range(3)], -1)
+
+
+def _lift(places: np.ndarray, at: Mapping[str, int], motion: Motion, ground: np.ndarray) -> np.ndarray:
+    """(T,) by how much joints other than feet, where ours are low and may carry the body, are below the floor."""
+    below = np.zeros(len(places))
+    for name, joint in at.items():
+        if name in SMPL22.names and name not in _FEET:
+            low = motion.joints[:, SMPL22.index(name), 1] - ground < LOW
+            below = np.maximum(below, np.where(low, ground - places[:, joint, 1], 0))
+    return smoothed_lift(below) if below.any() else below
+
+
+def _carried(offsets: Mapping[str, np.ndarray], carries: Mapping[str, np.ndarray], fps: float) -> np.ndarray:
+    """(T, 3) by how much the whole body goes with the feet that carry it, so that legs change least; in between as
+    before and after."""
+    count = sum(np.asarray(c, np.float64) for c in carries.values())
+    total = sum(np.where(carries[side][:, None], offset, 0) for side, offset in offsets.items())
+    known = np.flatnonzero(count)
+    if not len(known):
+        return np.zeros((len(count), 3))
+    means = total[known] / count[known][:, None]
+    moved = np.stack([np.interp(np.arange(len(count)), known, means[:, k]) for k in range(3)], -1)
+    return gaussian(moved, SMOOTH * fps)
+
+
+def _lowered(
+    places: np.ndarray, at: Mapping[str, int], goals: Mapping[str, np.ndarray], carries: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """(T,) by how much the hips are too high for the legs to reach the floor."""
+    out = np.zeros(len(places))
+    for side, goal in goals.items():
+        hip, knee, ankle = (places[:, at[f"{side}_{n}"]] for n in ("hip", "knee", "ankle"))
+        length = np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1)
+        away = np.linalg.norm((goal - hip) * _FLAT, axis=-1)
+        room = np.sqrt(np.maximum((STRETCHED * length) ** 2 - away**2, 0))
+        out = np.maximum(out, np.where(carries[side], (hip - goal)[:, 1] - room, 0))
+    return smoothed_lift(np.minimum(out, MAX_LOWERED)) if out.any() else out
