@@ -20,6 +20,7 @@ GAP = 0.1  # seconds that a contact is interrupted without an end
 SLIPS = 0.12  # metres that a toe of ours moves in a contact, from which on it slides and is followed
 ROUGH = 0.04  # metres: lower soles of ours carry the body, and are brought to the floor by the square of their height
 HEEL = 0.045  # metres from below the ankle back to the heel
+STEEP = 0.2  # level part of the direction of toes, up to which they are not lifted; from twice of it on they are
 LOW = 0.15  # metres above the floor, from which on down a joint of ours may carry the body
 STRETCHED = 0.995  # share of a leg's length that it reaches at most; the hips are lowered where it does not reach
 MAX_LOWERED = 0.15  # metres
@@ -118,10 +119,13 @@ def _theirs(
 
 
 def _levelled(turns: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """(T, 3, 3) what lifts toes that point down by a share (T,) of the way: where the heel rises they stay flat."""
+    """(T, 3, 3) what lifts toes that point down by a share (T,) of the way: where the heel rises they stay flat; toes
+    that point straight down, as of somebody who lies, stay."""
     ahead = turns[..., 2]
     level = ahead - np.minimum(ahead[:, 1:2], 0) * _UP
-    return rot.to_matrix(rot.slerp(rot.identity((len(share),)), rot.between(ahead, level), share))
+    share = share * np.clip(np.linalg.norm(level, axis=-1) / STEEP - 1, 0, 1)
+    bent = rot.between(ahead, level + 1e-6 * turns[..., 1])
+    return np.asarray(rot.to_matrix(rot.slerp(rot.identity(share.shape), bent, share)))
 
 
 def contacts(toe: np.ndarray, fps: float, ground: np.ndarray) -> list[tuple[int, int]]:
@@ -159,8 +163,8 @@ def _lift(places: np.ndarray, at: Mapping[str, int], motion: Motion, ground: np.
 def _carried(offsets: Mapping[str, np.ndarray], carries: Mapping[str, np.ndarray], fps: float) -> np.ndarray:
     """(T, 3) by how much the whole body goes with the feet that carry it, so that legs change least; in between as
     before and after."""
-    count = sum(np.asarray(c, np.float64) for c in carries.values())
-    total = sum(np.where(carries[side][:, None], offset, 0) for side, offset in offsets.items())
+    weights = np.stack([carries[side] for side in offsets]).astype(np.float64)
+    count, total = weights.sum(0), np.einsum("st,stk->tk", weights, np.stack(list(offsets.values())))
     known = np.flatnonzero(count)
     if not len(known):
         return np.zeros((len(count), 3))

@@ -4,7 +4,7 @@ What `vqvae.retarget.understand` says of the rig is used the other way round: G_
 that has a counterpart. Joints without one keep the turn below their parent that they have in the rig's first frame,
 joints above the hips stay where they are there, and a spine of one or two bones takes its share of ours. The middle of
 the hips moves as ours, by the ratio of the lengths of the legs, with the rig's own ankles in place of ours above the
-floor. Feet are then put down by `vqvae.planting`.
+floor, y = 0 whatever our floor is. Feet are then put down by `vqvae.planting`.
 
 All is computed in our world (metres of our body, Y up) and turned back at the end.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.ground import SOLE
+from vqvae.ground import SOLE, grounded
 from vqvae.motion import Motion
 from vqvae.planting import Feet, planted
 from vqvae.retarget import STANDING, Reading, add_hands
@@ -75,7 +75,7 @@ class _Body:
     """A rig in our world, metres of our body: bones as in its first frame, turned as our joints are."""
 
     def __init__(self, motion: Motion, reading: Reading) -> None:
-        self.motion, self.reading, self.hips = motion, reading, carrier_of(reading)
+        self.motion, self.reading, self.hips = grounded(motion), reading, carrier_of(reading)
         rig = reading.rig
         self.parents = rig.parents
         self.upright = rot.to_matrix(rot.between(reading.rest.up, np.array([0.0, 1, 0])))
@@ -85,11 +85,11 @@ class _Body:
         self.at = dict(reading.joints)
         self.constants = reading.rest.turns | self._hands()
         self.above = ancestors(rig, self.hips)[1:]
-        places, ours = SMPL52.fk_full(self._rotations(), motion.root)
+        places, ours = SMPL52.fk_full(self._rotations(), self.motion.root)
         self.ours = {n: (places[:, j], ours[:, j]) for j, n in enumerate(SMPL52.names)}
         self.turned = self._mapped()
 
-    def _hands(self) -> Mapping[str, np.ndarray]:
+    def _hands(self) -> dict[str, np.ndarray]:
         if self.motion.fingers is None:
             return {}
         try:

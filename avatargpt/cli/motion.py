@@ -358,6 +358,8 @@ def export(
     common.check_targets(targets, many=False, sources=(source,), character=character)
     motion = load_motion(source, up, from_fps, True, animation, unit, joints)
     options |= common.on_character(character, root, motion.modality)
+    if character is not None:
+        note_floor(source, motion)
     if any(t.suffix.lower() == common.SHEET for t in targets) and not motion.caption:
         name = name_of(source, animation)
         # a name may be no UTF-8
