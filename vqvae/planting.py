@@ -21,7 +21,7 @@ SLIPS = 0.12  # metres that a toe of ours moves in a contact, from which on it s
 ROUGH = 0.04  # metres: lower soles of ours carry the body, and are brought to the floor by the square of their height
 HEEL = 0.045  # metres from below the ankle back to the heel
 STEEP = 0.2  # level part of the direction of toes, up to which they are not lifted; from twice of it on they are
-LOW = 0.15  # metres above the floor, from which on down a joint of ours may carry the body
+LOW = 0.12  # metres above the floor, from which on down a joint of ours may carry the body; at twice of it none does
 STRETCHED = 0.995  # share of a leg's length that it reaches at most; the hips are lowered where it does not reach
 MAX_LOWERED = 0.15  # metres
 SMOOTH = 0.1  # seconds over which the body follows its feet
@@ -64,8 +64,6 @@ def planted(
         Metres (T, 3), and by joint of the body a turn (T, 3, 3) in the world that goes before what follows it.
     """
     ground = support_level(motion.joints, motion.fps)
-    lift = _lift(places, at, motion, ground)
-    places = places + lift[:, None, None] * _UP
     pairs = {side: (_ours(side, ours), _theirs(side, places, at, ours, feet)) for side in "lr"}
     heights = {side: our_foot.sole - ground for side, (our_foot, _) in pairs.items()}
     carries = {side: height < ROUGH for side, height in heights.items()}
@@ -76,25 +74,26 @@ def planted(
                for side, (our_foot, foot) in pairs.items()}  # fmt: skip
     carried = _carried(offsets, carries, motion.fps)
     goals = {}
-    for side, (_, foot) in pairs.items():
-        share = np.clip(heights[side] / ROUGH - 1, 0, 1)[:, None]  # in the air a leg goes with the body, as it is
-        offset = (1 - share) * offsets[side] + share * carried
+    in_air = {side: np.clip(height / ROUGH - 1, 0, 1)[:, None] for side, height in heights.items()}
+    for side, (_, foot) in pairs.items():  # in the air a leg goes with the body, as it is
+        offset = (1 - in_air[side]) * offsets[side] + in_air[side] * carried
         offset[:, 1] = np.maximum(offset[:, 1], ground - foot.sole)
         goals[side] = foot.ankle + offset
     places = places + carried[:, None]
-    lowered = _lowered(places, at, goals, carries)
-    places = places - lowered[:, None, None] * _UP
+    rise = _lift(places, at, motion, ground)
+    rise = rise - np.maximum(_lowered(places, at, goals, carries) - rise, 0)
+    places = places + rise[:, None, None] * _UP
     turns: dict[int, np.ndarray] = {}
     for side, goal in goals.items():
+        goal = goal + in_air[side] * rise[:, None] * _UP
         hip, knee, ankle = (at[f"{side}_{n}"] for n in ("hip", "knee", "ankle"))
         ahead = ours[f"{side}_hip"][1][..., 2]
         bent = bent_knee(places[:, hip], places[:, knee], places[:, ankle], goal, ahead)
         turns[hip] = rot.to_matrix(rot.between(places[:, knee] - places[:, hip], bent - places[:, hip]))
         turns[knee] = rot.to_matrix(rot.between(places[:, ankle] - places[:, knee], goal - bent))
         if side in feet.toes:
-            low = 1 - np.clip(heights[side] / ROUGH - 1, 0, 1)
-            turns[at[f"{side}_foot"]] = _levelled(ours[f"{side}_foot"][1], low)
-    return carried + (lift - lowered)[:, None] * _UP, turns
+            turns[at[f"{side}_foot"]] = _levelled(ours[f"{side}_foot"][1], 1 - in_air[side][:, 0])
+    return carried + rise[:, None] * _UP, turns
 
 
 def _ours(side: str, ours: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> _Foot:
@@ -155,8 +154,8 @@ def _lift(places: np.ndarray, at: Mapping[str, int], motion: Motion, ground: np.
     below = np.zeros(len(places))
     for name, joint in at.items():
         if name in SMPL22.names and name not in _FEET:
-            low = motion.joints[:, SMPL22.index(name), 1] - ground < LOW
-            below = np.maximum(below, np.where(low, ground - places[:, joint, 1], 0))
+            share = np.clip(2 - (motion.joints[:, SMPL22.index(name), 1] - ground) / LOW, 0, 1)
+            below = np.maximum(below, share * (ground - places[:, joint, 1]))
     return smoothed_lift(below) if below.any() else below
 
 
