@@ -19,6 +19,7 @@ HEIGHT, SPEED = 0.07, 0.4  # metres, metres a second: a toe of ours that is lowe
 GAP = 0.1  # seconds that a contact is interrupted without an end
 SLIPS = 0.12  # metres that a toe of ours moves in a contact, from which on it slides and is followed
 ROUGH = 0.04  # metres: lower soles of ours carry the body, and are brought to the floor by the square of their height
+LARGE = 1.25  # times our size, from which on feet tilt less than ours
 HEEL = 0.045  # metres from below the ankle back to the heel
 STEEP = 0.2  # level part of the direction of toes, up to which they are not lifted; from twice of it on they are
 LOW = 0.12  # metres above the floor, from which on down a joint of ours may carry the body; at twice of it none does
@@ -30,11 +31,16 @@ _FEET = {"l_ankle", "r_ankle", "l_foot", "r_foot"}
 
 
 class Feet(NamedTuple):
-    """How high joints of a standing body are above the floor, metres of our body: ankles, and toes by side where it has
-    some."""
+    """The feet of a standing body, metres of our body.
+
+    Attributes:
+        ankle: height of the ankles above the floor. toes: that of the toes, by side, where it has some.
+        size: from the ankle to the toe, of ours.
+    """
 
     ankle: float
     toes: Mapping[str, float]
+    size: float
 
 
 class _Foot(NamedTuple):
@@ -53,8 +59,8 @@ def planted(
 
     A foot's sole is as high as ours above the floor y = 0, or above the step that ours stands on; while our toe is in
     contact its toe stays at one place, the mean of where the limbs' directions alone would have it. The body goes along
-    with the feet that carry it, hips and knees bend for the rest, feet keep their direction, toes do not point into the
-    floor. Nothing that carries the body is below it.
+    with the feet that carry it, hips and knees bend for the rest, feet keep their direction if they are not large, toes
+    do not point into the floor. Nothing that carries the body is below it.
 
     Args:
         places: (T, J, 3) the body's joints in metres of our body, Y up. at: our joint -> the body's.
@@ -64,8 +70,11 @@ def planted(
         Metres (T, 3), and by joint of the body a turn (T, 3, 3) in the world that goes before what follows it.
     """
     ground = support_level(motion.joints, motion.fps)
-    pairs = {side: (_ours(side, ours), _theirs(side, places, at, ours, feet)) for side in "lr"}
-    heights = {side: our_foot.sole - ground for side, (our_foot, _) in pairs.items()}
+    our_feet = {side: _ours(side, ours) for side in "lr"}
+    heights = {side: foot.sole - ground for side, foot in our_feet.items()}
+    in_air = {side: np.clip(height / ROUGH - 1, 0, 1)[:, None] for side, height in heights.items()}
+    tilts = {side: _less_tilted(ours[f"{side}_ankle"][1], feet.size, 1 - air[:, 0]) for side, air in in_air.items()}
+    pairs = {side: (foot, _theirs(side, places, at, tilts[side], ours, feet)) for side, foot in our_feet.items()}
     carries = {side: height < ROUGH for side, height in heights.items()}
     # where soles are low they are brought nearer to the floor
     rises = {side: np.minimum(heights[side].clip(0) ** 2 / ROUGH, heights[side].clip(0)) + ground - foot.sole
@@ -74,7 +83,6 @@ def planted(
                for side, (our_foot, foot) in pairs.items()}  # fmt: skip
     carried = _carried(offsets, carries, motion.fps)
     goals = {}
-    in_air = {side: np.clip(height / ROUGH - 1, 0, 1)[:, None] for side, height in heights.items()}
     for side, (_, foot) in pairs.items():  # in the air a leg goes with the body, as it is
         offset = (1 - in_air[side]) * offsets[side] + in_air[side] * carried
         offset[:, 1] = np.maximum(offset[:, 1], ground - foot.sole)
@@ -91,8 +99,10 @@ def planted(
         bent = bent_knee(places[:, hip], places[:, knee], places[:, ankle], goal, ahead)
         turns[hip] = rot.to_matrix(rot.between(places[:, knee] - places[:, hip], bent - places[:, hip]))
         turns[knee] = rot.to_matrix(rot.between(places[:, ankle] - places[:, knee], goal - bent))
+        turns[ankle] = tilts[side]
         if side in feet.toes:
-            turns[at[f"{side}_foot"]] = _levelled(ours[f"{side}_foot"][1], 1 - in_air[side][:, 0])
+            toe = tilts[side] @ ours[f"{side}_foot"][1]
+            turns[at[f"{side}_foot"]] = _levelled(toe, 1 - in_air[side][:, 0]) @ tilts[side]
     return carried + rise[:, None] * _UP, turns
 
 
@@ -103,13 +113,26 @@ def _ours(side: str, ours: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> _Foot
     return _Foot(ankle, toe, np.minimum(heel, toe[:, 1] - SOLE))
 
 
+def _less_tilted(turns: np.ndarray, size: float, share: np.ndarray) -> np.ndarray:
+    """(T, 3, 3) what takes a share (T,) of the tilt of feet (T, 3, 3) away that are `size` times as large as ours, so
+    that a heel rises as high as ours; soles that do not look down stay."""
+    if size < LARGE:
+        return np.broadcast_to(np.eye(3), turns.shape)
+    up = turns[..., 1]
+    share = share * (1 - 1 / size) * np.clip(2 * up[:, 1], 0, 1)
+    level = rot.between(up, np.broadcast_to(_UP, up.shape))
+    return np.asarray(rot.to_matrix(rot.slerp(rot.identity(share.shape), level, share)))
+
+
 def _theirs(
-    side: str, places: np.ndarray, at: Mapping[str, int], ours: Mapping[str, tuple[np.ndarray, np.ndarray]], feet: Feet
-) -> _Foot:
-    """The foot of the body; without a toe's joint, the toe is as far ahead of the ankle as ours."""
-    ankle, turn = places[:, at[f"{side}_ankle"]], ours[f"{side}_ankle"][1]
+    side: str, places: np.ndarray, at: Mapping[str, int], tilt: np.ndarray,
+    ours: Mapping[str, tuple[np.ndarray, np.ndarray]], feet: Feet,
+) -> _Foot:  # fmt: skip
+    """The foot of the body, tilted less; without a toe's joint, the toe is as far ahead of the ankle as ours."""
+    ankle, turn = places[:, at[f"{side}_ankle"]], tilt @ ours[f"{side}_ankle"][1]
     if side in feet.toes:
-        toe, above = places[:, at[f"{side}_foot"]], feet.toes[side]
+        bone = places[:, at[f"{side}_foot"]] - ankle
+        toe, above = ankle + (tilt @ bone[..., None])[..., 0], feet.toes[side]
     else:
         reach = SMPL22.offsets[SMPL22.index(f"{side}_foot")] * _FLAT
         toe, above = ankle + turn @ (reach - (feet.ankle - SOLE) * _UP), SOLE

@@ -173,7 +173,9 @@ class _Body:
         standing = max(drops.values()) + SOLE if drops else STANDING
         if rig.floor is not None:
             standing = (rest.ankle - rig.floor) * scale
-        return Feet(standing, {side: max(0.0, standing - drop) for side, drop in toes.items()})
+        lengths = [float(np.linalg.norm(self.bones[self.at[f"{side}_foot"]])) for side in toes] or [standing]
+        ours = float(np.linalg.norm(SMPL52.offsets[SMPL52.index("l_foot")])) if toes else STANDING
+        return Feet(standing, {side: max(0.0, standing - drop) for side, drop in toes.items()}, max(lengths) / ours)
 
     def _local(self, turns: np.ndarray, places: np.ndarray) -> Rig:
         """The rig of turns and places in our world."""
