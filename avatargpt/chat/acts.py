@@ -18,9 +18,8 @@ DEFAULT_SUFFIX = ".npz"
 PREVIEW = "preview.gif"
 # suffixes that mean a format and not a part of the name, whether it is written here or not
 _FOREIGN = frozenset(
-    "fbx obj usd usda usdz dae abc blend max ma c3d wav mp3 ogg flac avi mov webm txt csv json vrma pkl zip".split()
+    "obj usd usda usdz dae abc blend max ma c3d wav mp3 ogg flac avi mov webm txt csv json vrma pkl zip".split()
 )
-_WHY_NOT = {".fbx": "Blender, Unreal and Unity read .glb and .bvh, and Blender writes .fbx from them"}
 MAX_FPS = 240.0
 
 @performs("retime")
@@ -118,8 +117,7 @@ def _target(scene: Scene, name: str) -> Path:
     if suffix.lstrip(".") not in _FOREIGN and suffix not in export.writable():
         path, suffix = path.with_name(path.name + DEFAULT_SUFFIX), DEFAULT_SUFFIX
     if suffix not in export.writable():
-        why = f" ({_WHY_NOT[suffix]})" if suffix in _WHY_NOT else ""
-        raise UserError(f"{path.name}: {suffix} is not written{why}; accepted {' '.join(export.writable())}")
+        raise UserError(f"{path.name}: {suffix} is not written; accepted {' '.join(export.writable())}")
     return scene.within(path)
 
 

@@ -53,6 +53,7 @@ def info(
         "weights": _weights(model),
         "planners": _planners(model),
         "language model": _language_model(),
+        ".fbx": _blender(),
         "face": _face(model),
         "licences": LICENCES,
     }
@@ -95,6 +96,15 @@ def _language_model() -> dict[str, str]:
         "gguf:FILE": "llama-cpp-python is installed" if installed else 'needs pip install "avatargpt[llm]"',
         "kept": f"{folder}, {len(files)} files, {size / 1e6:.1f} MB",
     }
+
+
+def _blender() -> str:
+    from avatargpt.export.fbx import find_blender
+
+    try:
+        return f"converted by {find_blender('.fbx')[0]}"
+    except UserError as e:
+        return str(e).partition(": ")[2]
 
 
 def _version(name: str) -> str:

@@ -34,7 +34,7 @@ Animation = Annotated[
 
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
-RIGS = (".amc", ".bvh", ".glb", ".gltf", ".vrm")  # files of any skeleton
+RIGS = (".amc", ".bvh", ".fbx", ".glb", ".gltf", ".vrm")  # files of any skeleton
 
 
 def unit_of(text: str | None) -> float | None:
@@ -71,6 +71,7 @@ def load_motion(
     """A file's motion, body or face, with the values of the options that say how it is read."""
     from avatargpt import export
     from instruct_data.sources.face_files import mediapipe_kind
+    from vqvae.io.kimodo import is_kimodo
     from vqvae.motion import MAX_FPS, MIN_FPS
 
     common.check_range("--from-fps", fps, MIN_FPS, MAX_FPS, " frames per second")
@@ -81,8 +82,10 @@ def load_motion(
         raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; {reason}")
     mediapipe, says_rate = mediapipe_kind(file) if suffix == ".npz" else (False, True)
     check_rig_options(path, suffix, up if suffix != ".npz" else None, unit, joints)
-    if fps is not None and suffix not in (".amc", ".npy") and not mediapipe:
-        raise UserError(f"{path}: --from-fps goes with .amc, .npy and MediaPipe's .npz; other files say it themselves")
+    kimodo = suffix == ".npz" and is_kimodo(file)
+    if fps is not None and suffix not in (".amc", ".npy") and not mediapipe and not kimodo:
+        having = ".amc, .npy, MediaPipe's and kimodo's .npz"
+        raise UserError(f"{path}: --from-fps goes with {having}; other files say it themselves")
     options = {"up": up, "fps": fps, "animation": animation, "unit": unit_of(unit), "joints": joints_of(joints)}
     motion = export.load(path, **{k: v for k, v in options.items() if v is not None})
     for line in getattr(motion, "notes", ()):
@@ -90,7 +93,8 @@ def load_motion(
     if motion.modality == "avatar" and not avatars:
         separately = "`avatargpt export` writes them apart, as .bvh and .csv"
         raise UserError(f"{path}: an avatar; accepted a body or a face ({separately})")
-    if fps is None and (suffix == ".amc" or (not says_rate and motion.modality == "face" and mediapipe)):
+    lacking = not says_rate and (kimodo or (mediapipe and motion.modality == "face"))
+    if fps is None and (suffix == ".amc" or lacking):
         note(f"{path}: says no frame rate; {motion.fps:g} a second are taken (export, describe: --from-fps)")
     return motion
 

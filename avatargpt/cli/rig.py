@@ -67,6 +67,7 @@ def _check_output(output: Path, file: Path) -> None:
 def _read(file: Path, animation: str | None, up: str | None, unit: str | None, joints: Path | None) -> Rig:
     """The file's rig, with what the options state."""
     from avatargpt import export
+    from avatargpt.export.fbx import as_glb
     from vqvae.io.asf import read_acclaim_rig
     from vqvae.io.bvh import read_bvh_rig
     from vqvae.io.gltf import read_gltf
@@ -81,6 +82,9 @@ def _read(file: Path, animation: str | None, up: str | None, unit: str | None, j
         if animation is not None:
             raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; other files hold one motion")
         return read_acclaim_rig(path, **known) if suffix == ".amc" else read_bvh_rig(path, **known)
+    if suffix == ".fbx":
+        with as_glb(path) as converted:
+            return read_rig(read_gltf(converted), converted, animation or named, **known)
     gltf = read_gltf(path)
     with parsing(path, "a humanoid with an animation"):
         return read_rig(gltf, path, animation or named, **known)

@@ -44,6 +44,7 @@ class Writer(NamedTuple):
 WRITERS = {
     ".bvh": Writer("avatargpt.export.arrays:write_body_bvh", ("body", "avatar")),
     ".csv": Writer("avatargpt.export.face_files:write_livelink", ("face", "avatar")),
+    ".fbx": Writer("avatargpt.export.fbx:write_fbx", ("body",)),
     ".gif": Writer("avatargpt.export.video:write_gif", EVERY),
     ".glb": Writer("avatargpt.export.gltf_write:write_glb", EVERY),
     ".json": Writer("avatargpt.export.face_files:write_json", ("face",), {"face": ("audio2face", "beat")}),
@@ -63,7 +64,8 @@ ROOTS = ("hips", "ground")  # where a character's way is put
 READERS = {
     ".amc": "vqvae.io.asf:read_acclaim",
     ".bvh": "vqvae.io.bvh:read_bvh", ".csv": "instruct_data.sources.face_files:read_livelink",
-    ".glb": "avatargpt.export.gltf_read:read_glb", ".gltf": "avatargpt.export.gltf_read:read_glb",
+    ".fbx": "avatargpt.export.fbx:read_fbx", ".glb": "avatargpt.export.gltf_read:read_glb",
+    ".gltf": "avatargpt.export.gltf_read:read_glb",
     ".json": "avatargpt.export.face_files:read_json", ".npy": "avatargpt.export.arrays:read_npy",
     ".npz": "avatargpt.export.arrays:read_npz", ".vrm": "avatargpt.export.gltf_read:read_glb",
     ".vrma": "avatargpt.export.vrma:read_vrma",
@@ -73,7 +75,7 @@ FILMS = dict.fromkeys((".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"),
 # Suffix -> module of an extra without which it is not written, its name, how to get it.
 _NEEDS = dict.fromkeys((".mp4", ".mov"), ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif'))
 # Formats that may hold several animations.
-PACKS = (".glb", ".gltf", ".vrm")
+PACKS = (".glb", ".gltf", ".vrm", ".fbx")
 MAX_CLIPS = 100  # of a contact sheet
 MIN_PIXELS, MAX_PIXELS, MAX_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture
 
@@ -111,6 +113,10 @@ def check_target(
     form = path.suffix.lower()
     if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
         raise missing_extra(path, form)
+    if form == ".fbx":
+        from avatargpt.export.fbx import find_blender
+
+        find_blender(path)
     check_output(path)
     return path
 

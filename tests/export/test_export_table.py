@@ -18,13 +18,15 @@ from vqvae.skeleton import SMPL22
 
 
 def test_suffixes() -> None:
-    films, files = [".gif", ".mov", ".mp4"], [".bvh", ".csv", ".glb", ".json", ".npy", ".npz", ".png", ".vrma"]
+    films, files = [".gif", ".mov", ".mp4"], [".bvh", ".csv", ".fbx", ".glb", ".json", ".npy", ".npz", ".png", ".vrma"]
     assert export.writable() == sorted([*films, *files])
-    assert export.readable() == [".amc", ".bvh", ".csv", ".glb", ".gltf", ".json", ".npy", ".npz", ".vrm", ".vrma"]
+    assert export.readable() == [
+        ".amc", ".bvh", ".csv", ".fbx", ".glb", ".gltf", ".json", ".npy", ".npz", ".vrm", ".vrma",
+    ]  # fmt: skip
     assert set(export.readable(films=True)) - set(export.readable()) > {".gif", ".mp4", ".webm"}
 
 
-@pytest.mark.parametrize("name", ["a.fbx", "a", "a.bvh.gz", ".bvh"])
+@pytest.mark.parametrize("name", ["a.obj", "a", "a.bvh.gz", ".bvh"])
 def test_unknown_suffix_is_refused_both_ways(motion: Motion, tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"accepted .*\.bvh .*\.npz"):
         export.save(motion, tmp_path / name)
@@ -38,7 +40,7 @@ def test_suffix_in_capitals(motion: Motion, tmp_path: Path) -> None:
 
 def test_a_gesture_is_written_wherever_a_body_is(motion: Motion, tmp_path: Path) -> None:
     gesture = replace(motion.slice(0, 3), modality="gesture")
-    for suffix in export.writable("body"):
+    for suffix in set(export.writable("body")) - {".fbx"}:  # which needs Blender
         assert export.save(gesture, tmp_path / f"a{suffix}").is_file()
     assert export.load(tmp_path / "a.npz").modality == "gesture"
     assert export.writable("gesture") == export.writable("body")
