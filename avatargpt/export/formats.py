@@ -74,6 +74,8 @@ READERS = {
 FILMS = dict.fromkeys((".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"), "avatargpt.video.capture:read_film")
 # Suffix -> module of an extra without which it is not written, its name, how to get it.
 _NEEDS = dict.fromkeys((".mp4", ".mov"), ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif'))
+# Suffix -> place of ``f(path)``, which finds the program that converts, or raises UserError.
+_PROGRAMS = {".fbx": "avatargpt.export.fbx:find_blender"}
 # Formats that may hold several animations.
 PACKS = (".glb", ".gltf", ".vrm", ".fbx")
 MAX_CLIPS = 100  # of a contact sheet
@@ -113,10 +115,8 @@ def check_target(
     form = path.suffix.lower()
     if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
         raise missing_extra(path, form)
-    if form == ".fbx":
-        from avatargpt.export.fbx import find_blender
-
-        find_blender(path)
+    if form in _PROGRAMS:
+        resolve_name(_PROGRAMS[form])(path)
     check_output(path)
     return path
 
