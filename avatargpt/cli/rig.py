@@ -20,7 +20,7 @@ RigUp = Annotated[str | None, option("--up AXIS", "Which axis is up: x, y, z, -x
 
 
 def rig(
-    file: Annotated[Path, argument("FILE", "A .bvh, .glb or .gltf; PACK.glb#NAME: one of several animations.")],
+    file: Annotated[Path, argument("FILE", "A .bvh, .glb, .gltf or .vrm; PACK.glb#NAME: one of several animations.")],
     output: Annotated[Path | None, option("-o --output FILE", "A picture (.png) or everything (.json).")] = None,
     joints: JointMap = None,
     up: RigUp = None,
@@ -87,7 +87,7 @@ def _read(file: Path, animation: str | None, up: str | None, unit: str | None, j
             return read_rig(read_gltf(converted), converted, animation or named, **known)
     gltf = read_gltf(path)
     with parsing(path, "a humanoid with an animation"):
-        return read_rig(gltf, path, animation or named, **known)
+        return read_rig(gltf, path, animation or named, still=True, **known)
 
 
 def _print(values: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Cli
+from tests.export.readers import contents, repacked
+from tests.factories import write_character
 from tests.vqvae.rigs import MIXAMO, GltfFile, as_rig, bone_axes, bvh_text, motion
 
 
@@ -15,6 +17,11 @@ def bvh(tmp_path: Path) -> Path:
     path = tmp_path / "a.bvh"
     path.write_text(bvh_text(as_rig(motion(), MIXAMO, arms_down=45)))
     return path
+
+
+def without_animations(path: Path) -> Path:
+    gltf, blob = contents(path)
+    return repacked(path, gltf | {"animations": []}, blob)
 
 
 def test_what_is_understood(cli: Cli, bvh: Path, tmp_path: Path) -> None:
@@ -26,6 +33,8 @@ def test_what_is_understood(cli: Cli, bvh: Path, tmp_path: Path) -> None:
     values = json.loads((tmp_path / "rig.json").read_text())
     assert values["joints"]["l_shoulder"] == "mixamorig:LeftArm" and values["confidence"] == 1
     assert max(b["max"] for b in values["bones_degrees"].values()) < 1 and values["up"] == "Y"
+    character = json.loads(cli("rig", without_animations(write_character(tmp_path / "child.vrm")), "--json").out)
+    assert character["joints"]["l_knee"] == "mixamorig:LeftLeg" and character["rest"] == "the pose of the mesh"
     pack = GltfFile({"Walk": as_rig(motion(), MIXAMO), "Run": as_rig(motion(), MIXAMO)}, bone_axes())
     pack.save(tmp_path / "pack.glb")
     assert json.loads(cli("rig", f"{tmp_path / 'pack.glb'}#Run", "--json").out)["rest"] == "the pose of the mesh"

@@ -292,19 +292,23 @@ def write_frames(text: str, rig: Rig, path: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: a joint turns or moves that has no channels for it.
     """
-    head, columns = _head(text), []
-    for j, here in enumerate(channels_of(text)):
-        axes = [_AXES[c] for c in here if c in _AXES]
-        if sorted(axes) == [0, 1, 2]:
-            angles = dict(zip(axes, euler_angles(rig.rotations[:, j : j + 1], axes)[:, 0].T, strict=True))
-        elif rot.angle_between(rig.rotations[:, j], rot.identity(())).max() > UNMOVED:
-            raise UserError(f"{rig.names[j]} has {len(axes)} rotation channels; accepted three for joints that turn")
-        else:
-            angles = {}
+    head, channels = _head(text), channels_of(text)
+    orders = [tuple(_AXES[c] for c in here if c in _AXES) for here in channels]
+    angles = np.zeros((*rig.translations.shape[:2], 3))  # about X, Y, Z
+    for order in set(orders):
+        joints = [j for j, axes in enumerate(orders) if axes == order]
+        if sorted(order) == [0, 1, 2]:
+            angles[:, np.array(joints)[:, None], order] = euler_angles(rig.rotations[:, joints], order)
+            continue
+        turned = rot.angle_between(rig.rotations[:, joints], rot.identity(())).max(0)
+        if turned.max() > UNMOVED:
+            name = rig.names[joints[int(turned.argmax())]]
+            raise UserError(f"{name} has {len(order)} rotation channels; accepted three for joints that turn")
+    columns = []
+    for j, here in enumerate(channels):
         if not has_places(here) and np.ptp(rig.translations[:, j], 0).max() > UNMOVED:
             raise UserError(f"{rig.names[j]} has no position channels; accepted three for a joint that moves")
-        still = np.zeros(len(rig.rotations))
-        columns += [angles.get(_AXES[c], still) if c in _AXES else rig.translations[:, j, _POSITIONS[c]] for c in here]
+        columns += [angles[:, j, _AXES[c]] if c in _AXES else rig.translations[:, j, _POSITIONS[c]] for c in here]
     head += ["MOTION", f"Frames: {len(rig.rotations)}", f"Frame Time: {1 / rig.fps:.9f}"]
 
     def write(temporary: Path) -> None:

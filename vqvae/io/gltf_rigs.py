@@ -504,11 +504,16 @@ def read_rigs(path: str | os.PathLike[str]) -> list[AnimatedRig]:
 
 def read_rig(
     gltf: Document, path: Path, animation: str | None = None, hands: bool = False, up: str | None = None,
-    unit: float | None = None, joints: Mapping[str, str] | None = None,
+    unit: float | None = None, joints: Mapping[str, str] | None = None, still: bool = False,
 ) -> Rig:  # fmt: skip
-    """An animation of a file's humanoid, by its name, None where there is only one; the others as of `read_bvh`."""
+    """An animation of a file's humanoid, by its name, None where there is only one; the others as of `read_bvh`.
+
+    `still`: of a file without animations the joints as they are stored, one frame.
+    """
     check_readable(path, gltf.extensionsRequired)
     skeleton = Skeleton(gltf, hands, joints)
+    if still and animation is None and not gltf.animations:
+        return stated(skeleton.stored(), up, unit, joints)
     chosen = choose_animation(skeleton.animations(), animation, path, "accepted one")
     return stated(skeleton.moved(chosen), up, unit, joints)
 
