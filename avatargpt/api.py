@@ -315,7 +315,8 @@ class AvatarGPT(SpeechCalls, HubCalls):
         Unless `literal`, each clause of a request is replaced by a caption that the network knows
         (`avatargpt.requests.phrase_index`); clauses are generated one by one and joined at a blended seam. A turn by a
         measure ("turn left 90 degrees") is cut where it has come so far and brought to rest; a path ("walk in a
-        circle") is bent to its shape. A body that has sunk into the floor is raised.
+        circle") is bent to its shape. Feet that stand hold, and bodies neither sink into the floor nor hang above it
+        (`avatargpt.body.contact`).
 
         Args:
             texts: one or more sentences, in words or typed.

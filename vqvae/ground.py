@@ -100,12 +100,15 @@ def without_penetration(motion: Motion, after: bool = False, before: bool = Fals
     needed = required_lift(joints - ground[:, None, None] * np.array([0, 1, 0]))
     if not needed.any():
         return motion
-    # beside frames that stay as they are the lift grows and fades
-    lift = smoothed_lift(needed)
-    ramp = np.arange(1, len(lift) + 1) / (min(EASE, len(lift)) + 1)
-    ease = np.sin(ramp.clip(0, 1) * np.pi / 2) ** 2
-    lift *= (ease if after else 1) * (ease[::-1] if before else 1)
+    lift = smoothed_lift(needed) * eased(len(needed), after, before)
     return replace(motion, root=(motion.root + lift[:, None] * [0, 1, 0]).astype(motion.root.dtype))
+
+
+def eased(frames: int, after: bool, before: bool) -> np.ndarray:
+    """(T,) weights of a correction that grows or fades over `EASE` frames beside frames that stay as they are."""
+    ramp = np.arange(1, frames + 1) / (min(EASE, frames) + 1)
+    ease = np.sin(ramp.clip(0, 1) * np.pi / 2) ** 2
+    return np.ones(frames) * (ease if after else 1) * (ease[::-1] if before else 1)
 
 
 def required_lift(joints: np.ndarray) -> np.ndarray:

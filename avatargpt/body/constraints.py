@@ -1,7 +1,7 @@
 """Constraints of a clause besides its words (count, length, speed, size, direction, side), and rules that meet them."""
 # The network gets an action in plain words. Of its candidates those that meet the constraints come first
 # (`constraint_cost`), and rules correct the best one (`constrained`): a cycle is repeated or left out, a motion is
-# mirrored, scaled, retimed or kept on its spot. Whatever is not met in the end becomes a note.
+# mirrored, scaled or retimed. Whatever is not met in the end becomes a note.
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ from avatargpt.requests.clause_spec import LIMBS, ClauseSpec, Route, Turn, goes,
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.attributes import Measures, described
-from instruct_data.requests.spec import Clause, MotionRequest, Pin
-from instruct_data.synth.loops import find_cycle
+from instruct_data.requests.spec import Clause, Pin
 from instruct_data.text.english import side_of
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -55,11 +54,6 @@ PIN_CHAINS = {
 PIN_EASE = 0.5  # seconds in which a limb comes and goes
 MAX_STRETCH = 0.995  # of a limb's length
 PIN_TOLERANCE = 0.02  # metres
-
-LOOP_FADE = 0.6  # seconds, at most a third of the motion
-# metres that a body may have gone and is led back to where it began
-LOOP_SPOT = 0.8
-LOOP_TURN = 60.0  # degrees of turn that are led back likewise
 
 
 def tempo_factor(clause: Clause) -> float:
@@ -193,29 +187,6 @@ def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(np.arccos(np.clip(cosine, -1, 1)))
 
 
-def looped(motion: Motion, cut: bool = True) -> Motion:
-    """The motion as a loop: the frame after its last one would be its first, moved on where it goes somewhere."""
-    # the best cycle is cut out where there is one; remaining differences of pose, height, heading and, of a motion on
-    # the spot, place are blended in over the last part
-    cycle = find_cycle(motion, longest=motion.seconds) if cut else None
-    if cycle is not None:
-        motion = motion.slice(cycle.start, cycle.stop)
-    frames = max(1, min(round(LOOP_FADE * motion.fps), len(motion) // 3))
-    share = np.zeros(len(motion))
-    share[-frames:] = np.sin(np.linspace(0, np.pi / 2, frames)) ** 2  # 1 at the last frame
-    rotations = motion.rotations.astype(np.float64)
-    root = motion.root.astype(np.float64)
-    turn = float(np.angle(np.exp(1j * (motion.heading[-1] - motion.heading[0]))))
-    goal = rotations[0].copy()
-    goal[0] = rot.multiply(rot.about_y(np.array(0.0 if abs(np.degrees(turn)) < LOOP_TURN else turn)), goal[0])
-    offset = rot.to_axis_angle(rot.multiply(goal, rot.conjugate(rotations[-1])))
-    rotations = rot.multiply(rot.from_axis_angle(share[:, None, None] * offset), rotations)
-    gap = root[0] - root[-1]
-    if np.linalg.norm(gap[[0, 2]]) > LOOP_SPOT:
-        gap = gap * np.array([0.0, 1, 0])
-    return replace(motion, rotations=rotations, root=root + share[:, None] * gap)
-
-
 MIN_TOKENS = 5  # of a clause
 USUAL_TOKENS = 20  # of a clause whose usual length is not known
 
@@ -341,8 +312,6 @@ MIN_TRAVEL = 0.25  # metres from which a motion goes anywhere
 # between the ways of both sides, from which one of them acts alone
 MIN_SIDE_RATIO = 1.6
 MIN_LIMB_TRAVEL = 0.25  # metres of the way of a hand or foot that acts
-# metres that still are one spot; smoothing of what stays of the way
-SPOT_RADIUS, SWAY_SECONDS = 0.5, 0.6
 COURSES = {
     "forward": "forward", "backward": "back", "left": "left", "right": "right", "forward_left": "forward left",
     "forward_right": "forward right", "backward_left": "back left", "backward_right": "back right",
@@ -476,8 +445,6 @@ def constrained(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
         if degrees and degrees > 3 * MAX_COURSE:
             notes.append(f"{clause.action!r}: goes {degrees:.0f} degrees off {COURSES[_direction(spec)]}")
         motion = sized(motion, SIZES.get(clause.size or "", 1.0))
-        if clause.in_place:
-            motion = on_the_spot(motion)
         motion = in_tempo(motion, clause)
     if spec.frames is not None and len(motion) != spec.frames:
         cut = len(motion) > spec.frames and not (clause and clause.times)
@@ -492,22 +459,3 @@ def acting_side(signals: Signals) -> str:
         if max(ways) > MIN_LIMB_TRAVEL and max(ways) > MIN_SIDE_RATIO * min(ways):
             return ("left", "right")[int(np.argmax(ways))]
     return ""
-
-
-def on_the_spot(motion: Motion) -> Motion:
-    """The motion without its way; the sway about it stays."""
-    root = motion.root.astype(np.float64).copy()
-    plane = root[:, [0, 2]]
-    if float(np.linalg.norm(plane - plane[0], axis=1).max()) < SPOT_RADIUS:
-        return motion
-    root[:, [0, 2]] = plane[0] + plane - gaussian(plane, SWAY_SECONDS * motion.fps)
-    return replace(motion, root=root)
-
-
-def finished(motion: Motion, request: MotionRequest, cut: bool = True) -> tuple[Motion, list[str]]:
-    """A whole motion with its limbs pinned and looped, as requested; `cut`: a loop may be shorter."""
-    motion, notes = pinned(motion, request.pins)
-    if request.loop:
-        motion = looped(motion, cut and not request.pins)
-    notes += [f"{name} {pose!r}: not shown" for name in ("start", "end") if (pose := getattr(request, name))]
-    return motion, notes

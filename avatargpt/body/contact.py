@@ -1,104 +1,173 @@
-"""Contact with the floor, corrected on top of the decoded motion: feet that slide, bodies that sink."""
-# The tokenizer says which toes are in contact; from its first frame of contact a toe is held in the plane, the offset
-# is smoothed over a few frames on either side (hence the look-ahead) and the leg follows by bending hip and knee. The
-# root, the foot's orientation and everything above are not touched. Decoded heights drift where a body lies, falls or
-# kneels, down to 20 cm below the floor y = 0; it is raised there as far as its lowest joint has sunk (`vqvae.ground`).
+"""Contact with the floor, corrected on top of decoded motion: feet that slide or sink, bodies that sink or hang."""
+# One pass for all motion that is written: `on_the_floor`; in streams `PenetrationStream`, then `FootLock`. A toe that
+# is low and slow stands: it is held at one place, and the leg follows by bending hip and knee. Beside a contact the
+# offset sets in and fades. The feet's orientation and all above the hips are not touched. The root is raised where a
+# body has sunk and lowered where it hangs.
 
 from dataclasses import replace
 
 import numpy as np
 
+from avatargpt.body.stitch import fading
+from instruct_data.synth.geometry import RADIUS
 from vqvae import rotations as rot
-from vqvae.ground import AHEAD, required_lift, smoothed_lift
+from vqvae.ground import (
+    AHEAD,
+    FEET,
+    PUSH_OFF,
+    SMOOTH,
+    eased,
+    lowest_step,
+    required_lift,
+    smoothed_lift,
+    support_level,
+)
 from vqvae.legs import bent_knee
-from vqvae.motion import Motion
+from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import SMPL22
+from vqvae.smoothing import running_mean, runs_of
 
 LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))  # hip, knee, ankle, toe
 TOES = (10, 11)
-# channels of the left and the right toe in body features
-CONTACTS = (266, 268)
-MAX_TOE_HEIGHT = 0.06  # metres: a higher toe is not locked
+# a toe that stands: metres above the ground, metres a frame at 20 fps (0.5 m/s), frames
+MAX_TOE_HEIGHT, MAX_TOE_SPEED, SHORTEST = 0.06, 0.025, 3
 # metres a toe is held back at most; beyond it slips
-MAX_OFFSET = 0.08
-# share of the offset that stays from frame to frame in the air
-RELEASE = 0.8
-LOOK_AHEAD = 3  # frames
-_KERNEL = np.hanning(2 * LOOK_AHEAD + 3)[1:-1] / np.hanning(2 * LOOK_AHEAD + 3)[1:-1].sum()
+MAX_OFFSET = 0.15
+ANCHOR_FRAMES = 20  # of a contact, whose median place is held
+RELEASE_FRAMES = 6  # over which an offset sets in and fades
+# frames on either side that a frame depends on, those of a contact that began earlier aside
+LOOK_AHEAD, KEPT = AHEAD + PUSH_OFF + RELEASE_FRAMES + ANCHOR_FRAMES + SHORTEST, AHEAD + RELEASE_FRAMES + SHORTEST
+# shares of a leg's length: from which on the pelvis goes down, by so many metres at most; up to which an ankle is led
+# away from the hip
+STRETCHED, MAX_DROP, MAX_REACH = 0.99, 0.03, 1.01
+FLIGHT_FRAMES = 16  # of the longest flight, 0.8 s
+CLEARANCE = 0.005  # metres above what a joint lies on that stay
+CARRIED = 0.08  # metres; what hangs higher is carried by something, such as a saddle or a bar
+FLESH = np.array([RADIUS.get(name, 0.01) for name in SMPL22.names])  # metres between a joint and what it lies on
 
 
 class FootLock:
-    """Foot contact in a stream: `push` frames, get frames `LOOK_AHEAD` later; `finish` gives the last ones.
+    """Feet that stand in a stream at 20 fps: `push` frames, get frames `LOOK_AHEAD` later; `finish` gives the last.
 
-    State: the frames within the look-ahead, per foot the anchor and the offset.
+    State: the frames within the look-ahead and `RELEASE_FRAMES` before them, which of them stand, and the anchors.
     """
 
     def __init__(self) -> None:
-        self.anchor: list[np.ndarray | None] = [None, None]
-        self.offset = np.zeros((2, 2))
-        self.rotations = np.zeros((0, 22, 4))
-        self.root = np.zeros((0, 3))
-        # of the frames kept, and of LOOK_AHEAD frames before them
-        self.offsets = np.zeros((0, 2, 2))
-        self.started = False
+        self.rotations, self.root, self.ground = np.zeros((0, 22, 4)), np.zeros((0, 3)), np.zeros(0)
+        self.on, self.anchors = np.zeros((0, 2), bool), np.full((2, 2), np.nan)
 
-    def push(self, rotations: np.ndarray, root: np.ndarray, contact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(T, 22, 4) rotations, (T, 3) root, (T, 2) contact of both toes (0..1) -> final rotations and root."""
-        if not len(root):
-            return np.zeros((0, 22, 4)), np.zeros((0, 3))
-        toes = SMPL22.fk(rotations, root)[:, TOES].astype(np.float64)
-        locked = (contact > 0.5) & (toes[..., 1] < MAX_TOE_HEIGHT)
-        new = np.zeros((len(root), 2, 2))
-        for t in range(len(root)):
-            for side in (0, 1):
-                new[t, side] = self._offset(side, toes[t, side][[0, 2]], bool(locked[t, side]))
-        if not self.started:
-            self.offsets, self.started = np.repeat(new[:1], LOOK_AHEAD, 0), True
+    def push(
+        self, rotations: np.ndarray, root: np.ndarray, ground: np.ndarray | float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(T, 22, 4) rotations, (T, 3) root, (T,) height of the ground below -> final rotations and root."""
         self.rotations = np.concatenate([self.rotations, rotations])
         self.root = np.concatenate([self.root, root])
-        self.offsets = np.concatenate([self.offsets, new])
+        self.ground = np.concatenate([self.ground, np.broadcast_to(ground, len(root))])
         return self._emit(len(self.root) - LOOK_AHEAD)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """The remaining frames."""
-        if not len(self.root):
-            return self.rotations, self.root
-        self.offsets = np.concatenate([self.offsets, np.repeat(self.offsets[-1:], LOOK_AHEAD, 0)])
         return self._emit(len(self.root))
 
-    def _offset(self, side: int, toe: np.ndarray, locked: bool) -> np.ndarray:
-        if locked:
-            anchor = self.anchor[side]
-            if anchor is None:
-                anchor = toe + self.offset[side]
-            offset = anchor - toe
-            size = float(np.linalg.norm(offset))
-            if size > MAX_OFFSET:
-                offset = offset * (MAX_OFFSET / size)
-                anchor = toe + offset
-            self.anchor[side], self.offset[side] = anchor, offset
-        else:
-            self.anchor[side] = None
-            self.offset[side] = self.offset[side] * RELEASE
-        return self.offset[side].copy()
-
-    def _emit(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        if count <= 0:
+    def _emit(self, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        first = len(self.on)  # frames before it are out
+        if stop <= first:
             return np.zeros((0, 22, 4)), np.zeros((0, 3))
-        span = self.offsets[: count + 2 * LOOK_AHEAD]
-        smooth = np.stack([(span[k : k + 2 * LOOK_AHEAD + 1] * _KERNEL[:, None, None]).sum(0) for k in range(count)])
-        root = self.root[:count]
-        rotations = shift_feet(self.rotations[:count], root, smooth)
-        self.rotations, self.root, self.offsets = self.rotations[count:], self.root[count:], self.offsets[count:]
+        joints = SMPL22.fk(self.rotations, self.root).astype(np.float64)
+        on = standing(joints, self.ground)
+        on[:first] = self.on
+        free = np.zeros(len(on), bool)
+        both = [held(joints[:, toe][:, [0, 2]], on[:, k], free, self.anchors[k]) for k, toe in enumerate(TOES)]
+        offsets = _raised(np.stack([offset for offset, _ in both], 1), joints, self.ground)
+        drop = smoothed_lift(_out_of_reach(joints, offsets, self.ground))[first:stop]
+        root = self.root[first:stop] - drop[:, None] * [0, 1, 0]
+        offsets = offsets[first:stop] + drop[:, None, None] * [0, 1, 0]
+        rotations, kept = shift_feet(self.rotations[first:stop], root, offsets), max(0, stop - KEPT)
+        self.anchors = np.stack([anchors[kept] for _, anchors in both])
+        self.on = on[kept:stop]
+        self.rotations, self.root, self.ground = self.rotations[kept:], self.root[kept:], self.ground[kept:]
         return rotations, root
 
 
+def standing(joints: np.ndarray, ground: np.ndarray | float = 0.0) -> np.ndarray:
+    """(T, 2) whether the left and the right toe stand on the ground, from joints (T, 22, 3) at 20 fps.
+
+    Args:
+        ground: (T,) metres, height of the ground below the body.
+    """
+    toes = joints[:, TOES].astype(np.float64)
+    step = np.linalg.norm(np.diff(toes, axis=0), axis=-1) if len(toes) > 1 else np.zeros((1, 2))
+    slow = np.minimum(np.concatenate([step[:1], step]), np.concatenate([step, step[-1:]]))[: len(toes)]
+    # on stairs a foot stands on the next step before the body does
+    level = np.broadcast_to(ground, len(toes))
+    highest = -lowest_step(-level)
+    low = toes[..., 1] < highest[:, None] + MAX_TOE_HEIGHT
+    out = (slow < MAX_TOE_SPEED) & low
+    for side in (0, 1):
+        for first, last in runs_of(out[:, side]):
+            out[first:last, side] = last - first >= min(SHORTEST, len(toes))
+    return np.asarray(out)
+
+
+def held(
+    way: np.ndarray, on: np.ndarray, fixed: np.ndarray, anchor: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets (T, 2) that hold a toe in one place wherever it stands, and its anchors (T, 2), NaN where it does not.
+
+    Args:
+        way: (T, 2) its course in the plane, metres. on: (T,) whether it stands.
+        fixed: (T,) frames that do not move; a contact that one of them belongs to is held where they have it.
+        anchor: (2,) where a contact at the first frame is held already, NaN or None where it begins there.
+    """
+    frames = len(way)
+    offsets, anchors = np.zeros((frames, 2)), np.full((frames, 2), np.nan)
+    runs = runs_of(on)
+    for first, last in runs:
+        known = first + np.flatnonzero(fixed[first:last])
+        place = np.median(way[first : min(last, first + ANCHOR_FRAMES)], 0)
+        goal = np.broadcast_to(place, (last - first, 2))
+        if len(known):  # between two known places a toe goes from one to the other
+            goal = np.stack([np.interp(np.arange(first, last), known, way[known, c]) for c in (0, 1)], -1)
+        elif first == 0 and anchor is not None and np.isfinite(anchor).all():
+            goal = np.broadcast_to(anchor, (last - first, 2))
+        slip = np.zeros(2)
+        for t in range(first, last):
+            offset = goal[t - first] + slip - way[t]
+            size = float(np.linalg.norm(offset))
+            if size > MAX_OFFSET:
+                slip -= offset * (1 - MAX_OFFSET / size)
+                offset = offset * (MAX_OFFSET / size)
+            offsets[t], anchors[t] = offset, way[t] + offset
+    offsets[fixed] = 0
+    spans = runs_of(on | fixed)
+    for (_, first), (last, _) in zip([(0, 0), *spans], [*spans, (frames, frames)], strict=True):
+        if first < last:
+            offsets[first:last] = _between(offsets, first, last, frames)
+    return offsets, anchors
+
+
+def _between(offsets: np.ndarray, first: int, last: int, frames: int) -> np.ndarray:
+    """Offsets of the frames [first, last) between two contacts: one fades, the other sets in."""
+    out, width = np.zeros((last - first, 2)), min(RELEASE_FRAMES, last - first)
+    if first > 0:
+        out[:width] += fading(offsets[first - 1], np.zeros(2), width)
+    if last < frames:
+        out[len(out) - width :] += fading(offsets[last], np.zeros(2), width)[::-1]
+    return out
+
+
+def _raised(offsets: np.ndarray, joints: np.ndarray, ground: np.ndarray | float) -> np.ndarray:
+    """(T, 2, 3) offsets in the plane (T, 2, 2) of the toes of joints (T, 22, 3), raised to the ground (T,)."""
+    floor = lowest_step(np.broadcast_to(ground, len(joints)))
+    return np.insert(offsets, 1, (floor[:, None] - joints[:, TOES, 1]).clip(0), axis=-1)
+
+
 def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """(T, 22, 4) local rotations with both feet moved in the plane by hips and knees; feet keep their orientation.
+    """(T, 22, 4) local rotations with both feet moved by hips and knees; feet keep their orientation.
 
     Args:
         rotations: (T, 22, 4) local. root: (T, 3).
-        offsets: (T, 2, 2) metres along x and z for the left and right foot.
+        offsets: (T, 2, 3) metres of the left and right foot.
     """
     joints, matrices = SMPL22.fk_full(rotations, root)
     out = np.array(rotations, np.float64)
@@ -108,7 +177,7 @@ def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> 
         if not moved.any():
             continue
         p, g = joints[moved], world[moved]
-        goal = p[:, ankle] + np.insert(offsets[moved, side], 1, 0, axis=-1)
+        goal = p[:, ankle] + _within_reach(p[:, hip], p[:, knee], p[:, ankle], offsets[moved, side])
         ahead = rot.rotate(g[:, hip], np.broadcast_to([0.0, 0, 1], goal.shape))
         bent = bent_knee(p[:, hip], p[:, knee], p[:, ankle], goal, ahead)
         upper = rot.multiply(rot.between(p[:, knee] - p[:, hip], bent - p[:, hip]), g[:, hip])
@@ -119,44 +188,81 @@ def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> 
     return out
 
 
-def planted(stretch: Motion, contact: np.ndarray, start: Motion, end: Motion) -> Motion:
-    """A stretch between given frames whose feet stand where they touch the floor; nothing above the hips moves.
+def _out_of_reach(joints: np.ndarray, offsets: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """(T,) metres by which the hips of joints (T, 22, 3) come down to feet moved by (T, 2, 3); no joint sinks in."""
+    out, room = np.zeros(len(joints)), np.delete(joints[..., 1], FEET, axis=1).min(1) - ground
+    for side, (hip, knee, ankle, _) in enumerate(LEGS):
+        now = joints[:, ankle] - joints[:, hip]
+        goal = now + offsets[:, side]
+        length = np.linalg.norm(np.diff(joints[:, [hip, knee, ankle]], axis=1), axis=-1).sum(-1)
+        reach = np.maximum(STRETCHED * length, np.linalg.norm(now, axis=-1))
+        deep = np.sqrt((reach**2 - goal[:, 0] ** 2 - goal[:, 2] ** 2).clip(0))
+        out = np.maximum(out, -goal[:, 1] - deep)
+    return out.clip(0, room.clip(0, MAX_DROP))
+
+
+def _within_reach(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """The part of an ankle's offset, all (N, 3), that leads it no farther than `MAX_REACH`: beyond, it would rise."""
+    length = np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1)
+    now = ankle - hip
+    room = np.maximum(MAX_REACH * length, np.linalg.norm(now, axis=-1)) ** 2 - (now**2).sum(-1)
+    along, size = (now * offset).sum(-1), np.maximum((offset**2).sum(-1), 1e-12)
+    share = (np.sqrt(along**2 + size * room) - along) / size
+    return np.asarray(offset * share.clip(0, 1)[:, None])
+
+
+def on_the_floor(motion: Motion, before: Motion | None = None, after: Motion | None = None) -> Motion:
+    """The motion on the floor at 20 fps: nothing sinks in, feet that stand hold, and what nothing carries comes down.
 
     Args:
-        stretch: (T) frames. contact: (T, 2) of the left and the right toe, 0..1.
-        start, end: the frames before and after, in the world.
+        before, after: the frames beside it, in the world, which stay; None = there are none.
     """
-    # a toe is held at its place in the middle of its contact, or at that of START or END where it stands on it; between
-    # contacts the offset is interpolated
-    frames = len(stretch)
-    toes = stretch.joints[:, TOES].astype(np.float64)
-    offsets = np.zeros((frames + 2 * LOOK_AHEAD, 2, 2))
-    for side in (0, 1):
-        way, on = toes[:, side][:, [0, 2]], (contact[:, side] > 0.5) & (toes[:, side, 1] < MAX_TOE_HEIGHT)
-        keys = [(-1.0, np.zeros(2))]
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]])))
-        for first, last in edges.reshape(-1, 2):
-            run = np.arange(first, last)
-            ends = [way[(first + last) // 2]] * 2
-            if first == 0:
-                ends[0] = start.joints[-1, TOES[side], [0, 2]]
-                ends[1] = ends[0] if last < frames else ends[1]
-            if last == frames:
-                ends[1] = end.joints[0, TOES[side], [0, 2]]
-                ends[0] = ends[1] if first else ends[0]
-            share = (run - first + 1)[:, None] / (last - first + 1)
-            offset = ends[0] * (1 - share) + ends[1] * share - way[run]
-            size = np.linalg.norm(offset, axis=-1, keepdims=True)
-            offset *= np.minimum(1, MAX_OFFSET / np.maximum(size, 1e-9))
-            keys += [(float(t), o) for t, o in zip(run, offset, strict=True)]
-        keys.append((float(frames), np.zeros(2)))
-        times, values = [t for t, _ in keys], np.array([v for _, v in keys])
-        grid = np.arange(-LOOK_AHEAD, frames + LOOK_AHEAD)
-        offsets[:, side] = np.stack([np.interp(grid, times, values[:, c]) for c in (0, 1)], -1)
-    smooth = np.stack([(offsets[k : k + 2 * LOOK_AHEAD + 1] * _KERNEL[:, None, None]).sum(0) for k in range(frames)])
-    ramp = np.arange(1, frames + 1) / (LOOK_AHEAD + 1)
-    smooth *= np.minimum(1, np.minimum(ramp, ramp[::-1]))[:, None, None]
-    return replace(stretch, rotations=shift_feet(stretch.rotations, stretch.root, smooth))
+    weight = eased(len(motion), before is not None, after is not None)
+    motion = _moved_up(motion, -weight * running_mean(_hanging(motion), 2 * SMOOTH + 1))
+    ground = lowest_step(support_level(motion.joints, motion.fps), motion.fps)
+    motion = _moved_up(motion, weight * smoothed_lift(_sunk(motion.joints, ground)))
+    reach = RELEASE_FRAMES + ANCHOR_FRAMES
+    head = [] if before is None else [before.slice(max(0, len(before) - reach), len(before))]
+    tail = [] if after is None else [after.slice(0, reach)]
+    whole = concatenate([*head, motion, *tail])
+    first = sum(map(len, head))
+    own = slice(first, first + len(motion))
+    fixed = np.ones(len(whole), bool)
+    fixed[own] = False
+    joints, ground = whole.joints.astype(np.float64), support_level(whole.joints, whole.fps)
+    on = standing(joints, ground)
+    offsets = np.stack([held(joints[:, toe][:, [0, 2]], on[:, k], fixed)[0] for k, toe in enumerate(TOES)], 1)
+    offsets = _raised(offsets, joints, ground)
+    drop = weight * smoothed_lift(_out_of_reach(joints, offsets, ground))[own]
+    motion = _moved_up(motion, -drop)
+    offsets = offsets[own] * weight[:, None, None] + drop[:, None, None] * [0, 1, 0]
+    return replace(motion, rotations=shift_feet(motion.rotations, motion.root, offsets))
+
+
+def _moved_up(motion: Motion, metres: np.ndarray) -> Motion:
+    """The motion raised by (T,) metres; itself for zeros."""
+    if not metres.any():
+        return motion
+    return replace(motion, root=motion.root + metres[:, None] * [0, 1, 0])
+
+
+def _hanging(motion: Motion) -> np.ndarray:
+    """(T,) metres that a body hangs above a level floor for longer than a flight; zeros where something carries it."""
+    room, count = (motion.joints[..., 1] - FLESH).min(1).astype(np.float64) - CLEARANCE, FLIGHT_FRAMES + 1
+    if len(room) < count or support_level(motion.joints, motion.fps).any():
+        return np.zeros(len(room))
+    windows = np.lib.stride_tricks.sliding_window_view
+    least = np.pad(windows(room, count).min(-1), count - 1, constant_values=0).clip(0)
+    out = windows(least, count).max(-1).copy()
+    for first, last in runs_of(out > 0):
+        out[first:last] *= out[first:last].max() <= CARRIED
+    return out
+
+
+def _sunk(joints: np.ndarray, ground: np.ndarray | float) -> np.ndarray:
+    """(T,) metres that joints (T, 22, 3) must be lifted to the ground (T,); feet a little below it are raised alone."""
+    above = joints - np.broadcast_to(ground, len(joints))[:, None, None] * np.array([0, 1, 0])
+    return np.maximum(required_lift(above), (-np.delete(above[..., 1], FEET, axis=1).min(1)).clip(0))
 
 
 def with_seam_lifted(motion: Motion, first: int, last: int, floor: float = 0.0) -> Motion:
@@ -174,7 +280,7 @@ def with_seam_lifted(motion: Motion, first: int, last: int, floor: float = 0.0) 
 
 
 class PenetrationStream:
-    """`vqvae.ground.without_penetration` for frames that arrive in pieces: the same frames, `AHEAD` later."""
+    """A body raised out of the ground as by `on_the_floor`; frames arrive in pieces and come `AHEAD` later."""
 
     def __init__(self) -> None:
         self.rotations, self.root = np.zeros((0, 22, 4)), np.zeros((0, 3))
@@ -187,8 +293,7 @@ class PenetrationStream:
         ground below the body, (T,).
         """
         if len(root):
-            above = root - np.multiply.outer(np.broadcast_to(ground, len(root)), [0, 1, 0])
-            self.lift = np.concatenate([self.lift, required_lift(SMPL22.fk(rotations, above))])
+            self.lift = np.concatenate([self.lift, _sunk(SMPL22.fk(rotations, root), ground)])
             self.rotations = np.concatenate([self.rotations, rotations])
             self.root = np.concatenate([self.root, root])
         return self._out(max(0, len(self.root) - AHEAD))

@@ -9,7 +9,7 @@ import numpy as np
 
 from avatargpt import options
 from avatargpt.body import stitch
-from avatargpt.body.contact import CONTACTS, planted
+from avatargpt.body.contact import on_the_floor
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel, pick, prolonged
 from avatargpt.kinematics.measures import TOES, acceleration, foot_skate, jerk
@@ -20,7 +20,7 @@ from avatargpt.requests.english import unreadable
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.joining import join_motions, suits
 from vqvae.errors import UserError
-from vqvae.ground import floor_of, raised, without_penetration
+from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
 
 ROUNDS = 3  # of candidates of a middle, where all of them pop
@@ -119,7 +119,7 @@ class MotionEditing:
         notes = out_of_reach(start, end, frames) if keep_place else ()
         if rough > 1:
             straight = stitch.interpolated(start, last, frames)
-            straight = without_penetration(straight, after=True, before=True)
+            straight = on_the_floor(straight, start, last)
             reason = f"none of {ROUNDS * best_of} candidates is as smooth as recordings"
             if (straight_rough := roughness(start, straight, last)) < rough:
                 rough, middle = straight_rough, straight
@@ -180,8 +180,7 @@ class MotionEditing:
         """Decode start, middle and end in one stream and fit the middle to the real frames: (middle, END placed)."""
         tokenizer, start, end = self.model.tokenizer, gap.start, gap.end
         step = tokenizer.downsample
-        features = tokenizer.decode_features(np.concatenate([gap.before, codes, gap.after]))
-        stream = tokenizer.spec.decode(features)
+        stream = tokenizer.decode(np.concatenate([gap.before, codes, gap.after]))
         s, e = len(gap.before) * step, (len(gap.before) + len(codes)) * step
         stream = stitch.place(stream, s - 1, start, len(start) - 1)
         stretch, after = stitch.retimed(stream.slice(s, e), gap.frames), stream.slice(e, e + 1)
@@ -191,9 +190,7 @@ class MotionEditing:
             end = stitch.place(end, 0, after, 0)
         stretch = stitch.fade_in(stretch, start.slice(max(0, len(start) - 2), len(start)))
         stretch = stitch.fade_out(stretch, end.slice(0, 2))
-        stretch = without_penetration(stretch, after=True, before=True)
-        contact = features[np.linspace(s, e - 1, gap.frames).round().astype(int)][:, CONTACTS]
-        return planted(stretch, contact, start, end), end
+        return on_the_floor(stretch, start, end), end
 
     def extend(
         self, motion: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int | None = None
@@ -244,7 +241,7 @@ class MotionEditing:
             again = options.GenerationConfig(seed=seed, best_of=best_of)
             stretches = [self._continuation(motion, stretches[0], request, caption, seconds, again)]
         best = stretches[stitch.medoid(stretches)] if len(stretches) > 2 else stretches[0]
-        best = without_penetration(best, after=True)
+        best = on_the_floor(best, before=motion)
         return concatenate([source, raised(best, floor)]).with_caption(text or motion.caption)
 
     @staticmethod

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, finished, motion_specs, violates
+from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, motion_specs, pinned, violates
+from avatargpt.body.contact import on_the_floor
+from avatargpt.body.loops import looped, on_treadmill
 from avatargpt.body.model import REST, BodyModel, onward, pick, prolonged, sample_candidates, with_rests
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
@@ -22,7 +24,6 @@ from instruct_data.requests.spec import MotionRequest
 from instruct_data.synth.resting import at_rest, layered
 from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
-from vqvae.ground import without_penetration
 from vqvae.motion import Motion, concatenate
 from vqvae.smoothing import gaussian
 
@@ -251,13 +252,13 @@ class MotionGeneration:
         """The motion of a job on the floor and as its request asks."""
         job, motion, notes = take.job, take.motion, [*take.job.request.warnings, *take.notes]
         assert motion is not None
-        motion = without_penetration(motion.canonical().with_caption(job.request.text))
+        motion = on_the_floor(motion.canonical().with_caption(job.request.text))
         if job.seconds is not None:
             motion = motion.slice(0, frames_of(job.seconds, motion.fps))
+        spans = _spans(take, len(motion))
         if job.request.typed is not None:
-            motion, missed = finished(motion, job.request.typed, cut=job.seconds is None and len(take.plan) == 1)
-            notes += missed
-        spans = tuple(pairwise([min(n, len(motion)) for n in [*take.starts, len(motion)]]))
+            motion, missed = _finished(motion, job.request.typed, take, spans)
+            spans, notes = _spans(take, len(motion)), [*notes, *missed]
         captions = tuple(spec.description for spec in take.plan)
         lines = tuple(dict.fromkeys(notes))
         motion = replace(motion, notes=lines)
@@ -329,6 +330,31 @@ class MotionGeneration:
         fits = self.model.motion_fit([c.motion for c in new], captions, attributes)
         for clip, fit in zip(new, fits, strict=True):
             clip.value = fit - constraint_cost(clip.motion, clip.spec)
+
+
+def _spans(take: _Take, frames: int) -> tuple[tuple[int, int], ...]:
+    """Frames [start, end) of each part of so many frames."""
+    return tuple(pairwise([min(n, frames) for n in [*take.starts, frames]]))
+
+
+def _finished(
+    motion: Motion, request: MotionRequest, take: _Take, spans: Sequence[tuple[int, int]]
+) -> tuple[Motion, list[str]]:
+    """A whole motion with its limbs pinned, looped and in place, as requested, and lines about it."""
+    motion, notes = pinned(motion, request.pins)
+    way, first = None, take.plan[0]
+    if request.loop:
+        counted = first.clause is not None and first.clause.times
+        whole = bool(len(take.plan) > 1 or request.pins or counted)
+        seconds = None if take.job.seconds is None and first.frames is None else motion.seconds
+        motion, way = looped(motion, seconds, whole)
+        spans = _spans(take, len(motion))
+    places = zip(take.plan, spans, strict=True)
+    moving = [x for spec, x in places if request.treadmill or (spec.clause is not None and spec.clause.in_place)]
+    motion, speeds = on_treadmill(motion, moving, way)
+    notes += speeds
+    notes += [f"{name} {pose!r}: not shown" for name in ("start", "end") if (pose := getattr(request, name))]
+    return motion, notes
 
 
 def _from_posture(spec: MotionSpec, posture: str) -> MotionSpec:

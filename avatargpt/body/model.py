@@ -13,7 +13,7 @@ from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.lm.scorer import TextMotionScorer
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.options import GenerationConfig, mix
-from avatargpt.requests.clause_spec import ClauseSpec, Turn
+from avatargpt.requests.clause_spec import ClauseSpec, Turn, cycles_in_place
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.attributes import POSTURES, mirrored, written
@@ -72,7 +72,7 @@ class BodyModel:
         """A request with its clauses; one clause of its words if `literal` or without a phrase index."""
         if isinstance(request, ResolvedRequest):
             return request
-        typed = None if literal else self.request(request)
+        typed = None if literal else cycles_in_place(self.request(request))
         if typed is None or self.phrase_index is None or self.grounder is None:
             return ResolvedRequest(request, typed, (ClauseSpec(request_text(request), 1.0),))
         if isinstance(request, str) and self.reader is not None:

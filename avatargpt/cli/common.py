@@ -119,6 +119,9 @@ def print_results(
             {"text": m.caption, "seconds": round(m.seconds, 3), "frames": len(m), "fps": m.fps, "files": [*f]}
             for m, f in zip(motions, files, strict=True)
         ]
+        for row, m in zip(rows, motions, strict=True):
+            if getattr(m, "notes", ()):
+                row["notes"] = [*m.notes]
         details = details or [{}] * len(rows)
         print_json({"results": [row | extra for row, extra in zip(rows, details, strict=True)]})
         return

@@ -42,7 +42,7 @@ def generate(
     ] = None,
     tempo: Annotated[float | None, option("--tempo X", "Times as fast as usual, 0.2 to 4.")] = None,
     loop: Annotated[bool, option("--loop", "The end leads into the beginning.")] = False,
-    in_place: Annotated[bool, option("--in-place", "Without leaving the spot.")] = False,
+    in_place: Annotated[bool, option("--in-place", "The way is taken out: the ground moves.")] = False,
     pin: Annotated[list[str] | None, option("--pin LIMB@S=X,Y,Z", _PIN)] = None,
     start_pose: Annotated[str | None, option("--start-pose FILE[:S]", "Begin as this motion is at S.")] = None,
     end_pose: Annotated[str | None, option("--end-pose FILE[:S]", "End as this motion is at S.")] = None,
@@ -109,7 +109,10 @@ def generate(
         if any(poses):
             motions = [loaded.body.editing.posed(m, *poses, seed=seed + k) for k, m in enumerate(motions)]
     if fps is not None:
-        motions = [m.resampled(fps) for m in motions]
+        from avatargpt.body.loops import loop_at_rate
+
+        loops = [r.typed is not None and r.typed.loop for r in resolved for _ in range(num)]
+        motions = [loop_at_rate(m, fps) if loop else m.resampled(fps) for m, loop in zip(motions, loops, strict=True)]
     details = [{"read_as": list(r.captions), "known": r.known} for r in resolved for _ in range(num)]
     common.print_results(motions, common.write_results(output, motions, many, on), as_json, details)
 
@@ -147,7 +150,7 @@ class Controls:
         if self.tempo is not None:
             check_range("--tempo", self.tempo, MIN_TEMPO, MAX_TEMPO)
             out |= {"factor": self.tempo, "tempo": None}
-        return out | ({"in_place": True} if self.in_place else {})
+        return out
 
     @cached_property
     def places(self) -> list[Any]:
@@ -158,6 +161,7 @@ class Controls:
         """The request with them in it."""
         clauses = [c if c.denied else c.model_copy(update=self.values) for c in request.clauses]
         update = {"clauses": clauses, "loop": self.loop or request.loop, "pins": self.places or request.pins}
+        update["treadmill"] = self.in_place or request.treadmill
         return request.model_copy(update=update)
 
 

@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
-from avatargpt.body.contact import CONTACTS, FootLock, PenetrationStream
+from avatargpt.body.contact import FootLock, PenetrationStream
 from vqvae.errors import UserError
 from vqvae.features import BodyFeatures, RootState
 from vqvae.io.data_files import read_arrays, read_object
@@ -170,10 +170,10 @@ class MotionStream:
     def finish(self) -> Frames:
         """The remaining frames, at the end of the stream."""
         parts = [self._placed(self.decoder.finish())]
-        if self.feet is not None:
-            parts.append(self._on_floor(*self.feet.finish()))
         if self.floor is not None:
-            parts.append(Frames(*self.floor.finish()))
+            parts.append(self._on_feet(*self.floor.finish()))
+        if self.feet is not None:
+            parts.append(Frames(*self.feet.finish()))
         return Frames(np.concatenate([p.rotations for p in parts]), np.concatenate([p.root for p in parts]))
 
     def ahead(self, codes: np.ndarray) -> np.ndarray:
@@ -195,14 +195,15 @@ class MotionStream:
         if self.keeper is not None:
             features = self.keeper.steer(features, self.state)
         rotations, root, self.state = self.spec.decode_chunk(features, self.state)
-        self.ground = np.concatenate([self.ground, root[:, 1] - features[:, 0]])
-        if self.feet is not None:
-            rotations, root = self.feet.push(rotations, root, features[:, CONTACTS])
-        return self._on_floor(rotations, root)
+        ground = root[:, 1] - features[:, 0]
+        self.ground = np.concatenate([self.ground, ground])
+        if self.floor is not None:
+            rotations, root = self.floor.push(rotations, root, ground)
+        return self._on_feet(rotations, root)
 
-    def _on_floor(self, rotations: np.ndarray, root: np.ndarray) -> Frames:
+    def _on_feet(self, rotations: np.ndarray, root: np.ndarray) -> Frames:
         ground, self.ground = self.ground[: len(root)], self.ground[len(root) :]
-        return Frames(rotations, root) if self.floor is None else Frames(*self.floor.push(rotations, root, ground))
+        return Frames(rotations, root) if self.feet is None else Frames(*self.feet.push(rotations, root, ground))
 
 
 SHARD_FRAMES = 200

@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.requests.english import lemma, lemmas
 from instruct_data import attributes
-from instruct_data.requests.spec import Clause
+from instruct_data.requests.spec import Clause, MotionRequest
 from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
@@ -323,6 +323,17 @@ def with_bends(clauses: Sequence[Clause]) -> list[Clause]:
                 continue
         out.append(clause)
     return out
+
+
+def cycles_in_place(request: MotionRequest) -> MotionRequest:
+    """The request with gaits that go on the spot in a loop as cycles: strides are kept, and the way is taken out."""
+    gaits = [c.in_place and _travels(c.action) for c in request.clauses]
+    if not any(gaits) or not (request.loop or request.treadmill):
+        return request
+    clauses = [
+        c.model_copy(update={"in_place": False}) if gait else c for c, gait in zip(request.clauses, gaits, strict=True)
+    ]
+    return request.model_copy(update={"clauses": clauses, "treadmill": True})
 
 
 def measured(clause: Clause) -> bool:

@@ -187,14 +187,14 @@ def standing(motion: Motion) -> Motion:
     feet = motion.joints[:, list(SOLES)].astype(np.float64)
     height = feet[..., 1] - np.array(list(SOLES.values()))
     count = len(motion)
-    offsets = np.zeros((count, 2, 2))
+    offsets = np.zeros((count, 2, 3))
     root = gaussian(np.gradient(motion.root[:, [0, 2]].astype(np.float64), axis=0), 3.0) * FPS if count > 1 else 0
     allowed = CONTACT_SPEED + CONTACT_SHARE * np.linalg.norm(root, axis=-1)
     for side in (0, 1):
         foot = feet[:, [side, side + 2]][..., [0, 2]].mean(1)
         low = height[:, [side, side + 2]].min(1)
         speed = gaussian(np.linalg.norm(np.gradient(foot, axis=0), axis=-1) * FPS, 1.0) if count > 1 else np.zeros(1)
-        offsets[:, side] = _held(foot, (low < CONTACT_HEIGHT) & (speed < allowed))
+        offsets[:, side, ::2] = _held(foot, (low < CONTACT_HEIGHT) & (speed < allowed))
     rotations = shift_feet(motion.rotations, motion.root, offsets)
     return without_penetration(replace(motion, rotations=rotations))
 

@@ -91,6 +91,7 @@ class MotionRequest(Strict):
     clauses: list[Clause] = Field(min_length=1, max_length=MAX_CLAUSES)  # one after another, or together
     seconds: float | None = Field(default=None, gt=0, le=MAX_SECONDS)  # of the whole
     loop: bool = False  # the end leads into the beginning
+    treadmill: bool = False  # its way is taken out, so that the ground moves
     # start, end: words for the pose at the beginning and at the end
     start: str = ""
     end: str = ""

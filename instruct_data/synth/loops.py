@@ -42,14 +42,16 @@ class Cycle:
     turn: float  # by how much the body has turned at `stop`, radians, positive to the left
 
 
-def find_cycle(motion: Motion, straight: bool = False, longest: float = MAX_SECONDS) -> Cycle | None:
+def find_cycle(
+    motion: Motion, straight: bool = False, longest: float = MAX_SECONDS, shortest: float = MIN_SECONDS
+) -> Cycle | None:
     """The longest of the cycles that close about as well as the best one; None where none comes back in motion.
 
     Args:
         straight: only cycles after which the body faces where it faced before (within 6 degrees).
-        longest: seconds of a cycle.
+        longest, shortest: seconds of a cycle.
     """
-    shortest_frames = max(2, round(MIN_SECONDS * motion.fps))
+    shortest_frames = max(2, round(shortest * motion.fps))
     if len(motion) < shortest_frames + 4:
         return None
     pose, speed = posture(motion, 0, len(motion))

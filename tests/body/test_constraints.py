@@ -14,8 +14,6 @@ from avatargpt.body.constraints import (
     acting_side,
     constraint_cost,
     in_tempo,
-    looped,
-    on_the_spot,
     other_attributes,
     pinned,
     reversed_steps,
@@ -93,17 +91,6 @@ def test_steps_forward_are_played_backwards_where_they_are_to_go_back() -> None:
     back = replace(ahead, clause=Clause(action="march", direction="backward"))
     assert reversed_steps(motion, ahead) is motion
     assert off_course(Signals(reversed_steps(motion, back)), "back") < 25 < 150 < off_course(Signals(motion), "back")
-
-
-def test_a_way_is_taken_out() -> None:
-    motion = next(iter(keyframed_clips(1, only=["march"]))).load()
-    there = on_the_spot(motion)
-    assert np.abs(there.root[:, [0, 2]] - there.root[0, [0, 2]]).max() < 0.5
-
-
-def test_a_loop_ends_where_it_begins() -> None:
-    motion = looped(clip("clap"))
-    assert np.abs(motion.joints[-1] - motion.joints[0]).max() < 0.01
 
 
 def test_hands_and_feet_are_led_to_places() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.body import stitch
-from avatargpt.body.contact import LEGS, TOES, planted, with_seam_lifted
+from avatargpt.body.contact import with_seam_lifted
 from avatargpt.body.edit import MAX_JERK, MAX_STEP, frame_of, posed, roughness
 from avatargpt.evaluation.seams import interpolate
 from vqvae import rotations as rot
@@ -207,45 +207,6 @@ def test_a_seam_is_lifted_off_the_floor_that_the_clips_stand_on(floor: float) ->
     assert changed.min() >= 26 - AHEAD and changed.max() < 34 + AHEAD
     elsewhere = replace(stands, root=stands.root - (np.arange(60) == 45)[:, None] * [0, 0.5, 0])
     assert with_seam_lifted(elsewhere, 26, 34, floor) is elsewhere, "given frames are not judged"
-
-
-def test_feet_of_a_stretch_stand_where_they_touch() -> None:
-    bent = np.broadcast_to(rot.identity((22,)), (40, 22, 4)).copy()
-    for leg in LEGS:
-        for joint, turn in zip(leg, (-0.4, 0.8, -0.4), strict=False):
-            bent[:, joint] = rot.from_axis_angle(np.array([turn, 0, 0]))
-    root = np.zeros((40, 3))
-    root[:, 2] = 0.004 * np.arange(40)
-    clip = Motion(bent, root)
-    clip = replace(clip, root=clip.root - clip.joints[..., 1].min() * np.array([0, 1, 0]))
-    start, end, stretch = clip.slice(0, 5), clip.slice(35, 40), clip.slice(5, 35)
-    contact = np.zeros((30, 2))
-    contact[8:20, 0] = contact[:10, 1] = 1
-    got = planted(stretch, contact, start, end)
-    slid = [np.linalg.norm(np.diff(m.joints[:, TOES], axis=0), axis=-1) for m in (stretch, got)]
-    assert slid[1][11:16, 0].max() < 0.2 * slid[0][11:16, 0].max()
-    assert np.abs(got.joints[11:16, TOES[0]] - stretch.joints[14, TOES[0]]).max() < 0.006, "its middle"
-    assert np.abs(got.joints[3:6, TOES[1]] - start.joints[-1, TOES[1]]).max() < 0.006, "where START stands on it"
-    np.testing.assert_allclose(got.joints[:, 12:], stretch.joints[:, 12:], atol=1e-6)
-    assert steps(concatenate([start, got, end])).max() < 0.03
-    air = planted(stretch, np.zeros((30, 2)), start, end)
-    np.testing.assert_allclose(air.rotations, stretch.rotations, atol=1e-6)
-
-
-def test_a_toe_is_held_back_by_eight_centimetres_at_most() -> None:
-    """Of a stretch whose feet slide two metres while they are said to stand."""
-    bent = np.broadcast_to(rot.identity((22,)), (40, 22, 4)).copy()
-    for leg in LEGS:
-        for joint, turn in zip(leg, (-0.4, 0.8, -0.4), strict=False):
-            bent[:, joint] = rot.from_axis_angle(np.array([turn, 0, 0]))
-    clip = Motion(bent, np.array([0, 0, 0.05]) * np.arange(40)[:, None])
-    clip = replace(clip, root=clip.root - clip.joints[..., 1].min() * np.array([0, 1, 0]))
-    stretch = clip.slice(5, 35)
-    contact = np.zeros((30, 2))
-    contact[8:22] = 1
-    got = planted(stretch, contact, clip.slice(0, 5), clip.slice(35, 40))
-    held = np.linalg.norm((got.joints - stretch.joints)[:, TOES], axis=-1)
-    assert 0.07 < held.max() < 0.085
 
 
 def clip(frames: int, bend: float) -> Motion:

@@ -272,8 +272,8 @@ def test_controls_set_every_movement(tmp_path: Path) -> None:
     changed = controls.on(request)
     walk, bow = changed.clauses
     assert (walk.times, walk.turn, walk.side, walk.factor, walk.tempo) == (3, 90.0, "right", 1.5, None)
-    assert walk.waypoints == [(0, 2), (1, 2)] and walk.in_place and bow == request.clauses[1]
-    assert changed.loop and changed.pins[0].place == (0.4, 1.3, 0.3)
+    assert walk.waypoints == [(0, 2), (1, 2)] and bow == request.clauses[1]
+    assert changed.loop and changed.treadmill and not walk.in_place and changed.pins[0].place == (0.4, 1.3, 0.3)
     assert Controls(path="circle:left:2").on(request).clauses[0].path == "circle"
 
 
