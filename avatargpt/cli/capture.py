@@ -82,7 +82,9 @@ def capture(
                 film, start, end, person, model, neutral=neutral, focal=focal, rate=picture_rate, progress=advance
             )
         elif face:
-            captured = capture_face(film, start, end, person, neutral=neutral, rate=picture_rate, progress=advance)
+            captured = capture_face(
+                film, start, end, person, neutral=neutral, focal=focal, rate=picture_rate, progress=advance
+            )
         else:
             captured = capture_body(film, start, end, person, model, focal, picture_rate, advance)
     for line in captured.notes:

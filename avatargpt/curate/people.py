@@ -16,7 +16,7 @@ from avatargpt.video.people import Person, people_of
 from avatargpt.video.weights import WEIGHTS
 from vqvae import arkit
 
-VERSION = 1  # of how landmarks become motion
+VERSION = 2  # of how landmarks become motion
 SEEN = 0.5  # visibility of a landmark from which on it counts for a person's box
 
 

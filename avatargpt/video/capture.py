@@ -91,7 +91,8 @@ def capture_body(
 
 def capture_face(
     path: str | os.PathLike[str], start: float = 0.0, end: float | None = None, person: int = 1,
-    face_model: str = DEFAULT, neutral: bool = True, rate: float = FOLDER_RATE, progress: Progress | None = None,
+    face_model: str = DEFAULT, neutral: bool = True, focal: float | None = None, rate: float = FOLDER_RATE,
+    progress: Progress | None = None,
 ) -> Capture:  # fmt: skip
     """The face of a person in a film, 30 frames a second; head angles are against the camera.
 
@@ -104,7 +105,7 @@ def capture_face(
         UserError: not a film, no face in it, no such person, or what it needs is not installed.
     """
     film = inspect(Path(path), rate)
-    finder = faces.estimator(face_model, 1 if person == 1 else MAX_FACES)
+    finder = faces.estimator(face_model, 1 if person == 1 else MAX_FACES, focal)
     tracks, count = faces_of(_counted(film, start, end, progress), finder)
     if not tracks:
         raise NobodyError(f"{film.path}: no face in {count} frames")
@@ -127,7 +128,7 @@ def capture_avatar(
     assert whose is not None and captured.body is not None
     last = captured.start + captured.body.seconds
     shared = _counted(captured.film, captured.start, last, progress)
-    tracks, count = faces_of(shared, faces.estimator(face_model, MAX_FACES))
+    tracks, count = faces_of(shared, faces.estimator(face_model, MAX_FACES, focal))
     track = min(tracks, key=lambda t: _apart(t, whose), default=None)
     if track is None or _apart(track, whose) > 1:
         raise NobodyError(f"{captured.film.path}: no face of this person in {count} frames; accepted --body alone")

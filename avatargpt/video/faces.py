@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from avatargpt.video.camera import FOCAL
 from avatargpt.video.frames import Frame, Shots, stretches_of
 from avatargpt.video.paths import even
 from vqvae import arkit
@@ -19,6 +20,12 @@ FPS = 30.0
 SIGMA = 0.03  # s of the window of a parabola: a blink has five frames
 NEUTRAL = 0.12  # quantile of a channel that counts as the resting face
 MAX_NEUTRAL = 0.6  # of a weight that is taken for rest
+OPEN = np.array([3.5, 4.0])  # cm that a fully open jaw adds to `Face.mouth`
+# of each channel: how high brows sit is anatomy, a gaze is no rest
+MOST_NEUTRAL = np.array([{"brow": 1.0, "eyeL": 0.0}.get(name[:4], MAX_NEUTRAL) for name in arkit.NAMES])
+JAW = arkit.INDEX["jawOpen"]
+LIDS = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]
+SHUT = 0.75  # the network's weight of closed lids: 0.6 to 0.9 on real faces
 MIN_FRAMES = 8
 SAME_FACE = 0.8  # sides of a face between two frames, within which it is the same one
 FORGET_SECONDS = 2.0
@@ -34,6 +41,8 @@ class Face(NamedTuple):
     box: np.ndarray  # (4,) left, top, right, bottom, pixels
     weights: np.ndarray  # (52,) 0..1, Apple's order, sides the person's own
     head: np.ndarray  # (3,) yaw, pitch, roll against the camera, radians, signs of `FaceMotion`
+    # (2,) from the nose to below the lower lip, and between the lips, cm on a face of usual size; None = not measured
+    mouth: np.ndarray | None = None
 
 
 class FaceEstimator(Protocol):
@@ -48,26 +57,40 @@ class FaceEstimator(Protocol):
         ...
 
 
-# name -> ``module:function`` of the greatest number of faces
+# name -> ``module:function`` of the greatest number of faces and the focal length
 ESTIMATORS = {"mediapipe": "avatargpt.video.landmarker:Landmarker"}
 
 
-def estimator(name: str, count: int) -> FaceEstimator:
-    """A fresh estimator for one film. Raises UserError for a name that is unknown, or what it needs is missing."""
+def estimator(name: str, count: int, focal: float | None = None) -> FaceEstimator:
+    """A fresh estimator for one film.
+
+    Args:
+        count: faces at most. focal: focal length in lengths of the picture's longer side; None = that of phones.
+
+    Raises:
+        UserError: a name that is unknown, or what it needs is missing.
+    """
     if name not in ESTIMATORS:
         raise UserError(f"no face estimator called {name}; accepted {', '.join(ESTIMATORS)}")
-    finder: FaceEstimator = resolve_name(ESTIMATORS[name])(count)
+    finder: FaceEstimator = resolve_name(ESTIMATORS[name])(count, focal or FOCAL)
     return finder
 
 
 @dataclass(frozen=True)
 class FaceTrack:
-    """One face in N frames: `times` (N,) seconds, `boxes` (N, 4), `weights` (N, 52), `head` (N, 3) as of `Face`."""
+    """One face in N frames: `times` (N,) seconds, `boxes` (N, 4), `weights` (N, 52), `head` (N, 3), `mouth` (N, 2) as
+    of `Face`."""
 
     times: np.ndarray
     boxes: np.ndarray
     weights: np.ndarray
     head: np.ndarray
+    mouth: np.ndarray | None = None
+
+    def rows(self, rows: slice) -> FaceTrack:
+        """The frames of that index."""
+        mouth = None if self.mouth is None else self.mouth[rows]
+        return FaceTrack(self.times[rows], self.boxes[rows], self.weights[rows], self.head[rows], mouth)
 
     @property
     def side(self) -> np.ndarray:
@@ -76,10 +99,7 @@ class FaceTrack:
 
     def stretches(self) -> list[FaceTrack]:
         """The face between gaps that are too long to be filled."""
-        return [
-            FaceTrack(self.times[part], self.boxes[part], self.weights[part], self.head[part])
-            for part in stretches_of(self.times)
-        ]
+        return [self.rows(part) for part in stretches_of(self.times)]
 
 
 def faces_of(frames: Iterable[Frame], finder: FaceEstimator) -> tuple[list[FaceTrack], int]:
@@ -98,14 +118,7 @@ def faces_of(frames: Iterable[Frame], finder: FaceEstimator) -> tuple[list[FaceT
             else:
                 free = [r for r in free if r is not row]
             row.append((frame.time, face))
-    tracks = [
-        FaceTrack(
-            np.array([t for t, _ in r]), np.stack([f.box for _, f in r]), np.stack([f.weights for _, f in r]),
-            np.stack([f.head for _, f in r]),
-        )
-        for r in rows
-        if len(r) >= MIN_FRAMES
-    ]  # fmt: skip
+    tracks = [_track(r) for r in rows if len(r) >= MIN_FRAMES]
     return sorted(tracks, key=lambda t: -float(t.side.sum())), count
 
 
@@ -113,21 +126,36 @@ def face_motion(track: FaceTrack, neutral: bool = True, dead: bool = False) -> t
     """The face at 30 frames a second, and the second of the film of its first frame.
 
     Args:
-        neutral: take the resting face away: of every channel but the gaze its `NEUTRAL` quantile, up to `MAX_NEUTRAL`.
+        neutral: take the resting face away: of every channel its `NEUTRAL` quantile, up to `MOST_NEUTRAL`. Lids at
+            `SHUT` then count as shut. The jaw is the mean of the network's, which small openings hardly move, and of
+            how far the lower lip and the lips' distance are from their rest.
         dead: keep the `DEAD` channels, which hold noise alone.
     """
     start = float(np.ceil(track.times[0] * FPS - 1e-6) / FPS)
     grid = np.arange(start, max(track.times[-1], start) + 1e-6, 1 / FPS)
     weights = track.weights
     if neutral:
-        rest = np.quantile(weights, NEUTRAL, axis=0).clip(0, MAX_NEUTRAL)
-        rest[[k for k, name in enumerate(arkit.NAMES) if name.startswith("eyeLook")]] = 0
-        weights = ((weights - rest) / (1 - rest)).clip(0, 1)
+        rest = np.minimum(np.quantile(weights, NEUTRAL, axis=0), MOST_NEUTRAL)
+        full = np.ones(arkit.COUNT)
+        full[LIDS] = SHUT
+        weights = ((weights - rest) / np.maximum(full - rest, 1 - MAX_NEUTRAL)).clip(0, 1)
+        if track.mouth is not None:
+            opened = ((track.mouth - np.quantile(track.mouth, NEUTRAL, axis=0)) / OPEN).clip(0, 1)
+            weights[:, JAW] = (weights[:, JAW] + opened.sum(1)) / (1 + opened.shape[1])
     if not dead:
         weights = weights * [name not in DEAD for name in arkit.NAMES]
     curves = np.concatenate([weights, np.unwrap(track.head, axis=0)], 1)[..., None]
     smooth = even(track.times, curves, np.ones(curves.shape[:2]), grid, SIGMA)[..., 0]
     return FaceMotion.from_curves(smooth, FPS), start
+
+
+def _track(rows: list[tuple[float, Face]]) -> FaceTrack:
+    faces = [f for _, f in rows]
+    mouths = [f.mouth for f in faces if f.mouth is not None]
+    return FaceTrack(
+        np.array([t for t, _ in rows]), np.stack([f.box for f in faces]), np.stack([f.weights for f in faces]),
+        np.stack([f.head for f in faces]), np.stack(mouths) if len(mouths) == len(faces) else None,
+    )  # fmt: skip
 
 
 def _closing(frames: Iterable[Frame], finder: FaceEstimator) -> Iterator[Frame]:

@@ -28,6 +28,7 @@ INSTALL = 'pip install "avatargpt[video-in]"'
 MIN_SIDE, MAX_SIDE = 32, 8192  # pixels of a film
 LONGEST = 1280  # pixels of the longer side of the frames that are looked at
 MAX_SECONDS = 3600.0  # of the stretch that is read
+AT_ONCE = f"accepted {MAX_SECONDS:.0f} s at once, see --start and --end"
 MAX_RATE = 30.0  # frames a second that are looked at
 FOLDER_RATE = 30.0  # frames a second of a folder of pictures
 MAX_PICTURES = 200_000
@@ -141,12 +142,13 @@ def frames(
         UserError: nothing in that stretch, or more than `MAX_SECONDS`.
     """
     if end is None and film.seconds - start > MAX_SECONDS:
-        limit = f"accepted {MAX_SECONDS:.0f} s at once, see --start and --end"
-        raise UserError(f"{film.path}: {film.seconds:.0f} s; {limit}")
-    end = start + MAX_SECONDS if end is None else end
+        raise UserError(f"{film.path}: {film.seconds:.0f} s; {AT_ONCE}")
+    last = start + MAX_SECONDS if end is None else end
     step, due, count = 1 / rate, start, 0
     for time, frame in _turned(film, start, longest):
-        if time >= end:
+        if time >= last:
+            if end is None:  # a film that does not say how long it is
+                raise UserError(f"{film.path}: more than {MAX_SECONDS:.0f} s; {AT_ONCE}")
             break
         # half a film's frame of tolerance: times are rounded to the container's clock
         if time < start or time < due - 0.25 * min(step, 1 / max(film.fps, 1e-3)):
@@ -156,7 +158,7 @@ def frames(
         yield Frame(time, frame() if callable(frame) else frame)
     if not count:
         length = f", which has {film.seconds:.2f} s" if film.seconds else ""
-        raise UserError(f"{film.path}: no picture from {start:g} to {end:g} s{length}")
+        raise UserError(f"{film.path}: no picture from {start:g} to {last:g} s{length}")
 
 
 def _turned(film: Film, start: float, longest: int) -> Iterator[tuple[float, Any]]:

@@ -1,4 +1,4 @@
-"""MediaPipe's Face Landmarker: 478 landmarks, 52 blendshapes and the head's matrix of every face in a picture.
+"""MediaPipe's Face Landmarker: 478 landmarks and 52 blendshapes of every face in a picture.
 
 Grishchenko et al. 2023, "Blendshapes GHUM: Real-time Monocular Facial Blendshape Prediction" (arXiv 2309.05782).
 """
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from avatargpt.speech.audio import silent_stderr
+from avatargpt.video.camera import FOCAL
+from avatargpt.video.canonical import BUNDLE, pose
 from avatargpt.video.faces import Face
 from avatargpt.video.frames import INSTALL
 from avatargpt.video.weights import weights
@@ -19,10 +21,10 @@ from vqvae.errors import UserError
 
 
 class Landmarker:
-    """A `FaceEstimator` of at most `count` faces."""
+    """A `FaceEstimator` of at most `count` faces; `focal` in lengths of the picture's longer side."""
 
-    def __init__(self, count: int = 1) -> None:
-        path = weights("face_landmarker.task")
+    def __init__(self, count: int = 1, focal: float = FOCAL) -> None:
+        path = weights(BUNDLE)
         if find_spec("mediapipe") is None:
             raise UserError(f"faces of films need mediapipe; install it: {INSTALL}")
         with silent_stderr():
@@ -31,10 +33,11 @@ class Landmarker:
 
             options = vision.FaceLandmarkerOptions(
                 base_options=BaseOptions(model_asset_path=str(path)), running_mode=vision.RunningMode.VIDEO,
-                num_faces=count, output_face_blendshapes=True, output_facial_transformation_matrixes=True,
+                num_faces=count, output_face_blendshapes=True,
             )  # fmt: skip
             self._finder: Any = vision.FaceLandmarker.create_from_options(options)
         self._image = lambda picture: Image(image_format=ImageFormat.SRGB, data=picture)
+        self._focal = focal
         self._last = -1
         self._quiet = 3  # frames whose notices on stderr are left out
 
@@ -44,17 +47,17 @@ class Landmarker:
         with silent_stderr(self._quiet > 0):
             found = self._finder.detect_for_video(self._image(np.ascontiguousarray(picture)), stamp)
         self._quiet -= 1
-        size = np.array([picture.shape[1], picture.shape[0]])
+        height, width = picture.shape[:2]
         out = []
-        for marks, shapes, matrix in zip(
-            found.face_landmarks, found.face_blendshapes, found.facial_transformation_matrixes, strict=True
-        ):
-            at = np.array([[m.x, m.y] for m in marks]) * size
+        for marks, shapes in zip(found.face_landmarks, found.face_blendshapes, strict=True):
+            at = np.array([[m.x, m.y, m.z] for m in marks]) * [width, height, width]
             values = np.zeros(arkit.COUNT)
             for shape in shapes:
                 if shape.category_name in arkit.INDEX:
                     values[arkit.INDEX[shape.category_name]] = shape.score
-            out.append(Face(np.concatenate([at.min(0), at.max(0)]), values, head_angles(np.asarray(matrix))))
+            turn, mouth = pose(at, (width, height), self._focal)
+            box = np.concatenate([at[:, :2].min(0), at[:, :2].max(0)])
+            out.append(Face(box, values, head_angles(turn), mouth))
         return out
 
     def close(self) -> None:
@@ -62,7 +65,8 @@ class Landmarker:
         self._finder.close()
 
 
-def head_angles(matrix: np.ndarray) -> np.ndarray:
-    """(3,) yaw, pitch, roll in radians, signs of `FaceMotion`, of a head's matrix (4, 4) in OpenGL's camera axes."""
-    r = matrix[:3, :3]
-    return np.array([np.arctan2(r[0, 2], r[2, 2]), np.arcsin(np.clip(r[1, 2], -1, 1)), np.arctan2(r[1, 0], r[1, 1])])
+def head_angles(turn: np.ndarray) -> np.ndarray:
+    """(3,) yaw, pitch, roll in radians, signs of `FaceMotion`, of a head's rotation (3, 3) in the camera's axes."""
+    return np.array([
+        np.arctan2(turn[0, 2], turn[2, 2]), np.arcsin(np.clip(turn[1, 2], -1, 1)), np.arctan2(turn[1, 0], turn[1, 1])
+    ])  # fmt: skip

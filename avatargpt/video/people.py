@@ -14,7 +14,7 @@ import numpy as np
 
 from avatargpt.video.camera import mismatch
 from avatargpt.video.frames import Frame, Shots, stretches_of
-from avatargpt.video.poses import AT, MIRROR, Pose, PoseEstimator
+from avatargpt.video.poses import AT, LANDMARKS, MIRROR, Pose, PoseEstimator
 
 MIN_SCORE = 0.7  # mean score of a person
 MIN_VISIBLE = 0.5  # mean visibility of shoulders, hips and elbows
@@ -81,6 +81,8 @@ class Person:
         other = np.concatenate([[0], np.cumsum(changes)]) % 2 == 1
         if other.mean() > 0.5:
             other = ~other
+        if not other.any():
+            return self
         parts = {name: getattr(self, name).copy() for name in ("points", "world", "visible")}
         for values in parts.values():
             values[other] = values[other][:, MIRROR]
@@ -95,7 +97,7 @@ class Person:
         leaps = np.flatnonzero(leap > reach * np.minimum(height[1:], height[:-1])) + 1
         ends = [0, *leaps.tolist(), len(self.times)]
         keep = [k for a, b in zip(ends[:-1], ends[1:], strict=True) if b - a >= SETTLED for k in range(a, b)]
-        return self.rows(np.array(keep, int)) if keep else self
+        return self.rows(np.array(keep, int)) if 0 < len(keep) < len(self.times) else self
 
     def doubt(self) -> str | None:
         """Why this is no person, or none whose body can be read; None where it is."""
@@ -121,21 +123,32 @@ class Person:
 
 def people_of(frames: Iterable[Frame], estimator: PoseEstimator) -> tuple[list[Person], int]:
     """Everybody in every shot, the largest and longest first, and the number of frames."""
-    rows: dict[tuple[int, int], list[tuple[float, Pose]]] = {}  # by shot and number
+    rows: dict[tuple[int, int], list[tuple[float, np.ndarray]]] = {}  # by shot and number
     count, size, shots = 0, (1, 1), Shots()
     for frame in frames:
         count += 1
         size = frame.picture.shape[1], frame.picture.shape[0]
         shot = shots.of(frame.picture)
         for pose in estimator.people(frame.picture, frame.time):
-            rows.setdefault((shot, pose.track), []).append((frame.time, pose))
-    people = [_person(track, size).unswapped.steady for track in rows.values() if len(track) > 1]
+            rows.setdefault((shot, pose.track), []).append((frame.time, _row(pose)))
+    people = []
+    for key in list(rows):
+        track = rows.pop(key)  # an hour of several people is large: what is stacked goes
+        if len(track) > 1:
+            people.append(_person(track, size).unswapped.steady)
     return sorted(people, key=lambda p: -float(p.height.sum())), count
 
 
-def _person(rows: list[tuple[float, Pose]], size: tuple[int, int]) -> Person:
-    poses = [pose for _, pose in rows]
+def _row(pose: Pose) -> np.ndarray:
+    """(199,) float32: score, points, world, visible."""
+    parts = [pose.points.ravel(), pose.world.ravel(), pose.visible]
+    return np.concatenate([[pose.score], *parts]).astype(np.float32)
+
+
+def _person(rows: list[tuple[float, np.ndarray]], size: tuple[int, int]) -> Person:
+    flat, count = np.stack([row for _, row in rows]), len(LANDMARKS)
+    points, world, visible = np.split(flat[:, 1:], [2 * count, 5 * count], axis=1)
     return Person(
-        np.array([t for t, _ in rows]), np.array([p.score for p in poses]), np.stack([p.points for p in poses]),
-        np.stack([p.world for p in poses]), np.stack([p.visible for p in poses]), size,
+        np.array([t for t, _ in rows]), flat[:, 0], points.reshape(-1, count, 2), world.reshape(-1, count, 3), visible,
+        size,
     )  # fmt: skip

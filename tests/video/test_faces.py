@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from avatargpt.video.faces import DEAD, Face, face_motion, faces_of
+from avatargpt.video import canonical
+from avatargpt.video.faces import DEAD, Face, FaceTrack, face_motion, faces_of
 from avatargpt.video.frames import Frame
 from avatargpt.video.landmarker import head_angles
 from vqvae import arkit
@@ -46,8 +47,43 @@ def test_rest_is_taken_away_and_blinks_stay():
     assert raw.channel("cheekPuff") == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_jaw_is_what_the_lips_do_too_and_lids_shut():
+    weights = np.zeros((60, arkit.COUNT))
+    mouth = np.tile([4.0, 0.1], (60, 1))
+    mouth[30:] += [1.75, 2.0]  # half open, which the network does not see
+    weights[30:, BLINK] = 0.75
+    track = FaceTrack(np.arange(60) / 30, np.tile([0, 0, 90, 90.0], (60, 1)), weights, np.zeros((60, 3)), mouth)
+    motion, _ = face_motion(track)
+    assert motion.channel("jawOpen")[[5, 50]] == pytest.approx([0, 1 / 3], abs=0.01)
+    assert motion.channel("eyeBlinkLeft")[[5, 50]] == pytest.approx([0, 1], abs=0.01)
+    assert face_motion(track, neutral=False)[0].channel("jawOpen").max() < 0.01
+
+
+@pytest.mark.parametrize(("beside", "angles"), [(0.0, (0.3, 0.1, 0)), (0.15, (0, 0, 0)), (-0.15, (0.2, -0.2, 0.1))])
+def test_a_head_beside_the_middle_is_read_against_the_camera(beside, angles, monkeypatch):
+    rng = np.random.default_rng(0)
+    points = np.zeros((468, 3))
+    points[:, :2], points[:, 2] = rng.uniform(-7, 7, (468, 2)), rng.uniform(-2, 2, 468)
+    points[[17, 14]] = points[[2, 13]] - [[0, 4.0, 0], [0, 0.5, 0]]
+    rows = np.arange(20, 60)
+    face = canonical.Canonical(points, rows, np.full(40, 1 / 40))
+    monkeypatch.setattr(canonical, "canonical", lambda: face)
+    turn = rot.to_matrix(turns(np.array([angles]))[0])
+    at = points / 100 @ turn.T + [beside, 0.0, -0.6]  # m before a camera
+    focal = 0.9 * 640
+    x, y = at[:, 0] / -at[:, 2] * focal, at[:, 1] / -at[:, 2] * focal
+    sight = np.array([beside, 0, -0.6]) / np.hypot(beside, 0.6)
+    depth = (at @ sight) * focal / 0.6  # as the network gives it: along the line of sight, in pixels
+    marks = np.stack([320 + x, 240 - y, depth], 1)
+    got, mouth = canonical.pose(marks, (640, 480), 0.9)
+    assert np.degrees(head_angles(got)) == pytest.approx(np.degrees(angles), abs=3)
+    assert mouth == pytest.approx([4.0, 0.5], abs=0.3)
+    if beside:
+        other, _ = canonical.pose(marks, (640, 480), 100)
+        assert abs(np.degrees(head_angles(other)[0] - angles[0])) > 9
+
+
 @pytest.mark.parametrize("angles", [(0.4, 0, 0), (0, 0.3, 0), (0, 0, -0.25)])
 def test_signs_of_the_head(angles):
-    matrix = np.eye(4)
-    matrix[:3, :3] = rot.to_matrix(turns(np.array([angles]))[0])
+    matrix = rot.to_matrix(turns(np.array([angles]))[0])
     assert head_angles(matrix) == pytest.approx(np.array(angles), abs=1e-6)

@@ -102,7 +102,35 @@ def test_sound_begins_with_the_stretch(tmp_path):
     assert write_sound(film(tmp_path / "b.mp4", [0, 0.1]), tmp_path / "b.wav") is None
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "empty", "folder", "fifo", "beyond", "cut"])
+def sound_alone(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def header_alone(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        container.start_encoding()
+
+
+def test_forms_are_read_alike(tmp_path):
+    Image.fromarray(grey(0)).save(
+        tmp_path / "a.gif", save_all=True, append_images=[Image.fromarray(grey(k)) for k in (9, 18)], duration=100
+    )
+    film(tmp_path / "a.mkv", [0, 0.1, 0.2])
+    for name in ("a.gif", "a.mkv"):
+        got = list(frames(inspect(tmp_path / name)))
+        assert [f.time for f in got] == pytest.approx([0, 0.1, 0.2], abs=0.011)
+
+
+@pytest.mark.parametrize(
+    "kind", ["missing", "text", "empty", "folder", "fifo", "beyond", "cut", "sound", "header", "hours"]
+)
 def test_bad_films_are_one_line(tmp_path, kind):
     path = tmp_path / "a.mp4"
     if kind in ("text", "empty"):
@@ -113,8 +141,13 @@ def test_bad_films_are_one_line(tmp_path, kind):
         os.mkfifo(path)
     elif kind in ("beyond", "cut"):
         film(path, np.arange(30) / 30)
+    elif kind == "hours":
+        film(path, [0, 7300])
+    elif kind in ("sound", "header"):
+        {"sound": sound_alone, "header": header_alone}[kind](path)
     if kind == "cut":
         path.write_bytes(path.read_bytes()[:1500])
     with pytest.raises(UserError, match="a.mp4") as error:
         list(frames(inspect(path), start=99.0 if kind == "beyond" else 0.0))
-    assert "\n" not in str(error.value)
+    text = str(error.value)
+    assert "\n" not in text and "Errno" not in text and text.count("a.mp4") == 1

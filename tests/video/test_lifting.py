@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from avatargpt.video import paths
 from avatargpt.video.paths import even, motion_of
 from avatargpt.video.poses import MIRROR
 from tests.video.landmarks import person_of
@@ -42,6 +43,14 @@ def test_pose_and_path_come_back():
     travelled = lifted.motion.root[-1] - lifted.motion.root[0] - truth.root[-1] + truth.root[0]
     assert np.linalg.norm(travelled[[0, 2]]) < 0.15 * np.linalg.norm(truth.root[-1] - truth.root[0])
     assert -0.04 < lifted.motion.joints[..., 1].min() < 0.04
+
+
+def test_feet_are_moved_part_by_part_as_at_once(monkeypatch):
+    p = person_of(stepping(), TRUE_TILT)
+    whole = motion_of(p.times, p.points, p.world, p.visible, p.size).motion
+    monkeypatch.setattr(paths, "TOGETHER", 7)
+    parts = motion_of(p.times, p.points, p.world, p.visible, p.size).motion
+    assert np.array_equal(whole.rotations, parts.rotations)
 
 
 def test_a_body_that_jumps_leaves_the_floor():

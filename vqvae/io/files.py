@@ -123,8 +123,8 @@ def reason(error: BaseException) -> str:
     """One line of an exception's message."""
     if errors.out_of_memory(error):
         return "larger than the memory"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if text := getattr(error, "strerror", None):  # of OSError, and of FFmpeg's errors
+        return str(text)
     if isinstance(error, KeyError):
         return f"no {str(error)[:MAX_REASON]}"
     if isinstance(error, RecursionError):
