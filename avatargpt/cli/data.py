@@ -267,17 +267,19 @@ def _print_store(store: Store, as_json: bool) -> None:
 
 
 KINDS = {
-    "body": "motion files with captions", "face": "wav files with face curves beside them",
-    "gesture": "wav files with bodies beside them",
+    "body": "motion files with captions", "face": "wav files with face curves beside them, or films",
+    "gesture": "wav files with bodies beside them, or films",
 }  # fmt: skip
 
 
 def finetune(
-    folder: Annotated[Path, argument("FOLDER", "Clips with captions, or with their sound.")],
+    folder: Annotated[Path, argument("FOLDER", "Clips with captions, or with their sound; films of a speaker.")],
     output: Annotated[Path, option("-o --output MODEL", "Folder to make.")],
     modality: Annotated[str, option("--modality NAME", "body, face or gesture.")] = "body",
     lora: Annotated[bool, option("--lora", "Low-rank updates instead of all weights (body).")] = False,
-    steps: Annotated[int, option("--steps N", "At most.", min=1, max=1_000_000)] = 240,
+    steps: Annotated[
+        int | None, option("--steps N", "At most; by default 240, of faces 1000.", min=1, max=1_000_000)
+    ] = None,
     minutes: Annotated[float, option("--minutes M", "Of training, at most.")] = 6.0,
     licence: Annotated[str, option("--licence TEXT", "Terms of the clips.")] = "not stated",
     seed: common.Seed = 0,
@@ -292,8 +294,10 @@ def finetune(
         raise UserError(f"--modality {modality}: accepted: {', '.join(KINDS)}")
     if lora and modality != "body":
         raise UserError(f"--lora: not for --modality {modality}, whose networks are small; accepted for: body")
+    from avatargpt.export.formats import FILMS
+
     common.check_range("--minutes", minutes, 0.01, 10_000, " minutes")
-    if not folder.is_dir():
+    if not folder.is_dir() and (modality == "body" or folder.suffix.lower() not in FILMS):
         raise UserError(f"{folder}: no such folder; accepted a folder of {KINDS[modality]}")
     from avatargpt.lm.checkpoint import check_model
     from avatargpt.resources import weights
@@ -303,6 +307,7 @@ def finetune(
     check_model(model)
     check_new(output)
     check_place(output)
+    steps = steps or (1000 if modality == "face" else 240)
     options = FinetuneOptions(lora=lora, steps=steps, minutes=minutes, seed=seed, licence=licence)
     runtime = Runtime.start(threads, device)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule
-from avatargpt.face.audio_model.driver import PAIRED_CHANNELS, Driver
+from avatargpt.face.audio_model.driver import Driver, paired_channels
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, DriverOutput
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from avatargpt.metrics.face import CLOSED_PRESS, CONTACT_ROLL, MOUTH, movements
@@ -117,12 +117,15 @@ def driver_losses(
     """Weighted terms; their sum is the loss.
 
     Args:
-        output: of the network, aligned with the curves. curves: (B, T, 55) targets.
+        output: of the network, aligned with the curves.
+        curves: (B, T, 55) targets; of recorded pairs what is NaN does not count.
         phones: (B, T, 2) indices, -1 where unknown. mask: (B, T) 1 where a frame counts.
         paired: (B,) True for rows of recorded pairs.
         scale, paired_scale: (55,) 1 / spread of each channel; 0 for channels that pairs do not hold.
     """
     out: dict[str, Tensor] = {}
+    known = ~curves.isnan()
+    curves = curves.nan_to_num()
     taught = mask * (~paired)[:, None]
     total = taught.sum().clamp(min=1)
     share = 1 / 14  # about as many channels move when speaking
@@ -166,13 +169,15 @@ def driver_losses(
     real = mask * paired[:, None]
     if paired.any():
         total = real.sum().clamp(min=1)
-        error = (output.paired.float() - curves) * paired_scale
+        channels = (paired_scale > 0).sum().clamp(min=1)
+        error = (output.paired.float() - curves) * paired_scale * known
         step = error[:, 1:] - error[:, :-1]
         both = (error**2).sum(-1)[:, 1:] + weights.velocity * (step**2).sum(-1)
-        out["paired"] = weights.paired * (both * real[:, 1:]).sum() / total / len(PAIRED_CHANNELS)
-        rows = output.paired.float()[paired] * paired_scale, curves[paired] * paired_scale
+        out["paired"] = weights.paired * (both * real[:, 1:]).sum() / total / channels
+        measured = paired_scale * known[paired]
+        rows = output.paired.float()[paired] * measured, curves[paired] * measured
         spread = (rows[0].std(1) - rows[1].std(1)) ** 2
-        out["amplitude"] = weights.amplitude * spread.sum(-1).mean() / len(PAIRED_CHANNELS)
+        out["amplitude"] = weights.amplitude * spread.sum(-1).mean() / channels
         if weights.concordance:
             counted, table = real > 0, torch.from_numpy(_MOVEMENTS).to(curves)
             far = 1 - concordance(output.paired.float()[counted] @ table, curves[counted] @ table)
@@ -314,7 +319,6 @@ class DriverStage(Stage):
             grounder = SentenceGrounder(device=runtime.device)
         self.batches = Batches(training, directed, grounder, t.sampling, runtime.device)
         mean, std, spread, of_pairs = (torch.from_numpy(a).to(runtime.device) for a in self.batches.statistics())
-        self.scales = channel_scale(spread.float()), channel_scale(of_pairs.float(), PAIRED_CHANNELS)
         torch.manual_seed(t.seed)
         if start is None:
             network = DriverNetwork(recipe.model)
@@ -323,6 +327,8 @@ class DriverStage(Stage):
         else:
             network = start.network
             network.grow(recipe.model)
+        learnt = paired_channels(network.config.own)
+        self.scales = channel_scale(spread.float()), channel_scale(of_pairs.float(), learnt)
         pairs = [c.curves for c in training if c.kind == "paired"]
         if pairs and t.sampling.paired:
             _begin_paired(network, pairs)

@@ -145,6 +145,20 @@ def test_losses_are_zero_for_the_target_and_rise_with_each_error() -> None:
     assert scale[INDEX["jawOpen"]] > 0 and scale[INDEX["eyeBlinkLeft"]] == 0 and scale[52:].sum() == 0
 
 
+def test_a_channel_that_was_not_measured_teaches_nothing() -> None:
+    target = torch.rand(2, 8, 55)
+    target[:, :, INDEX["mouthSmileLeft"]] = torch.nan
+    given = torch.rand(2, 8, 55, requires_grad=True)
+    output = DriverOutput(target.nan_to_num(), given, torch.zeros(2, 8, 2, 40))
+    phones, mask, paired = torch.full((2, 8, 2), -1), torch.ones(2, 8), torch.tensor([True, False])
+    scale, factors = torch.ones(55), audio_model.DriverLosses()
+    terms = audio_model.driver_losses(output, target, phones, mask, paired, scale, scale, factors)
+    torch.stack(list(terms.values())).sum().backward()
+    assert given.grad is not None and given.grad.isfinite().all()
+    still = given.grad.abs().sum((0, 1)) == 0
+    assert still[INDEX["mouthSmileLeft"]] and not still[INDEX["jawOpen"]]
+
+
 def test_a_missed_closure_costs_more_than_a_false_one() -> None:
     target = torch.zeros(1, 8, 55)
     press = [INDEX[n] for n in expand("mouthPress")]

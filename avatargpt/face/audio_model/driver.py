@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,8 @@ RECORDED = (
 )  # fmt: skip
 # Columns of the curves that recorded pairs have.
 PAIRED_CHANNELS = tuple(INDEX[n] for name in RECORDED for n in expand(name))
+# What a speaker's own recordings teach where they move it.
+OWN = tuple(n for name in (*RECORDED, "browDown", "browInnerUp", "browOuterUp") for n in expand(name))
 PRESSING = [INDEX[n] for name in ("mouthPress", "mouthRollLower", "mouthRollUpper") for n in expand(name)]
 
 TextBranch = Callable[[Tensor], tuple[Tensor, Tensor | None]]
@@ -112,7 +114,7 @@ class FaceStream:
         self._mouth = Backbone(driver.paired, np.zeros_like(usual), eight) if head == "recorded" else None
         ahead = driver.paired.config.look_ahead - self._net.config.look_ahead
         self._behind = ahead if head == "recorded" else 0  # frames by which the mouth's network looks further ahead
-        self._recorded = RecordedMouth(self._net, self._behind)
+        self._recorded = RecordedMouth(self._net, self._behind, driver.paired.config.own)
         self._feature_frames = 0
         self.frames = 0  # video frames returned so far
         self._finished = False
@@ -375,16 +377,23 @@ def light_closure(pose: np.ndarray) -> np.ndarray:
     return out
 
 
+def paired_channels(own: Sequence[str]) -> tuple[int, ...]:
+    """Columns that a head of recorded pairs has learnt, by `DriverConfig.own`."""
+    return tuple(INDEX[n] for n in own) if own else PAIRED_CHANNELS
+
+
 class RecordedMouth:
     """Curves with a mouth as in recorded pairs, for one speaker, frame after frame.
 
     Args:
         network: of the rule head.
         behind: frames by which the network of the pairs is later, because it looks further ahead.
+        own: `DriverConfig.own` of that network. A speaker's own jaw and rounding stay as they were learnt.
     """
 
-    def __init__(self, network: networks.DriverNetwork, behind: int) -> None:
-        self._speaking, self._behind, self._columns = Speaking(), behind, list(PAIRED_CHANNELS)
+    def __init__(self, network: networks.DriverNetwork, behind: int, own: Sequence[str] = ()) -> None:
+        self._speaking, self._behind, self._columns = Speaking(), behind, list(paired_channels(own))
+        self._own = bool(own)
         self._waiting: deque[tuple[np.ndarray, np.ndarray, float]] = deque()
         self._closure = None
         if network.config.seal:
@@ -409,7 +418,8 @@ class RecordedMouth:
             return None
         row, rule, logit = self._waiting.popleft()
         # Where nobody speaks, the mouth is that of the rule head. Instructions in `row` move both mouths alike.
-        difference = self._speaking.share * (open_jaw(undershoot(paired, self._speaking.connected)) - rule)
+        learnt = paired if self._own else open_jaw(undershoot(paired, self._speaking.connected))
+        difference = self._speaking.share * (learnt - rule)
         row[self._columns] += difference[self._columns]
         return row if self._closure is None else press_lips(row, networks.gate_share(logit), *self._closure)
 

@@ -69,6 +69,9 @@ class DriverConfig(Strict):
     # slow: seconds of the long-term spectral average that is a further input, 0 = none. It tells a short backbone
     # about room, line and noise.
     slow: Rate = 0.0
+    # own: channels that the head of recorded pairs learnt from a speaker's own recordings, which are connected speech;
+    # none = the mouth of the packaged pairs, which are single words
+    own: list[str] = []
 
     @model_validator(mode="after")
     def _check_inject(self) -> Self:

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.driver import OWN, Driver, paired_channels
+from avatargpt.face.audio_model.network import DriverNetwork
 from avatargpt.gesture.features import WordEncoder, prosody, word_encoder
 from avatargpt.gesture.network import NAME, GestureDriver, Material
-from avatargpt.metrics.face import MOUTH
+from avatargpt.metrics.face import correlation
 from avatargpt.speech.features import extract
 from avatargpt.speech.word_files import read as read_words
 from avatargpt.train.audio_model import DriverRecipe, DriverStage, DriverTraining
 from avatargpt.train.finetuning.clips import Recording, read_recordings
+from avatargpt.train.finetuning.films import films_of, record, sources
 from avatargpt.train.finetuning.run import EarlyStopping, Finetuning
 from avatargpt.train.gesture.data import FILE, Take, load_corpus, save_corpus
 from avatargpt.train.gesture.data import Sampling as GestureSampling
@@ -27,19 +29,36 @@ from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.batches import Sampling as SpeechSampling
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.validation import predict
+from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.errors import UserError
 from vqvae.features import GestureFeatures
 
-DRIVER, TAKES = "driver", "takes"
+DRIVER, TAKES, RECORDINGS = "driver", "takes", "recordings"
 FACE_FILES, BODY_FILES = (".csv", ".json", ".npz", ".glb"), (".bvh", ".npz", ".glb")
 WORD_FILES = (".TextGrid", ".ctm", ".srt", ".vtt")  # without one of them only the sound is heard
-MOUTH_ERROR, NATS = "val_mouth_error", "val_nats"
+ERROR, NATS = "val_error", "val_nats"
+MOVES = 0.05  # largest weight of a channel that counts as measured: captures leave what they cannot see at zero
+FEATURES = {"jaw": ("jawOpen",), "smile": ("mouthSmile",), "brows": ("browInnerUp", "browOuterUp", "browDown")}
+
+
+class SpeakerFinetuning(Finetuning):
+    """One that takes sounds with their motion, or films of a speaker."""
+
+    def films(self) -> list[Path]:
+        """The films that are learnt from; none where there are sounds with motion files."""
+        return films_of(self.folder)
+
+    def recorded(self, films: list[Path]) -> Path:
+        """A folder with the sound and the motion of each."""
+        record(films, self.modality, self.work / RECORDINGS, self.notify)
+        return self.work / RECORDINGS
 
 
 class FaceStage(EarlyStopping, DriverStage):
     """The driver stage on recordings, validated on their held-out ends; see `avatargpt.train.stage.Stage`."""
 
     def __init__(self, recipe: DriverRecipe, clips: Sequence[SpeechClip], runtime: Runtime, start: Driver) -> None:
+        take_channels(start.network, [c.curves for c in clips if c.kind == "paired" and c.split == "train"])
         # the phones of these recordings are not known: losses that need them are off
         losses = recipe.train.losses.changed(phones=0.0, seal=0.0, bite=0.0, shut=0.0)
         recipe = recipe.changed(train=recipe.train.changed(losses=losses))
@@ -47,20 +66,41 @@ class FaceStage(EarlyStopping, DriverStage):
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mean absolute error of mouth channels, 0..1."""
+        """Mean absolute error of the channels that are learnt, 0..1; correlation of jaw, smile and brows."""
         self.network.eval()
-        columns = list(MOUTH)
         clips = [c for c in self.clips if c.split == "val"]
-        rows = [predict(self.network, c.features.astype(np.float32), self.runtime.device, "recorded") for c in clips]
-        predicted = np.concatenate([r[:, columns] for r in rows])
-        error = float(np.abs(predicted - np.concatenate([c.curves[:, columns] for c in clips])).mean())
+        predicted = np.concatenate([
+            predict(self.network, c.features.astype(np.float32), self.runtime.device, "recorded") for c in clips
+        ])  # fmt: skip
+        recorded = np.concatenate([c.curves for c in clips])
+        columns = list(paired_channels(self.network.config.own))
+        error = float(np.nanmean(np.abs(predicted - recorded)[:, columns]))
         self.network.train()
         self.validated(error)
-        return {MOUTH_ERROR: error}
+        figures = {ERROR: error}
+        for name, channels in FEATURES.items():
+            here = [INDEX[n] for c in channels for n in expand(c) if INDEX[n] in columns]
+            known = np.isfinite(recorded[:, here]).all(1)
+            if here and known.any():
+                both = (rows[known][:, here].mean(1) for rows in (predicted, recorded))
+                figures[f"val_{name}_r"] = correlation(*both)
+        return figures
 
 
-class FaceFinetuning(Finetuning):
-    """The mouth of recorded pairs; the lips by rule stay as they were."""
+def take_channels(network: DriverNetwork, recorded: Sequence[np.ndarray]) -> None:
+    """Let a head of recorded pairs learn what recordings (T, 55) measure beside what it has: from their mean on."""
+    before = set(paired_channels(network.config.own))
+    rows = np.concatenate(recorded)
+    own = [n for n in OWN if INDEX[n] in before or np.isfinite(rows[:, INDEX[n]]).any()]
+    new = [INDEX[n] for n in own if INDEX[n] not in before]
+    network.config = network.config.changed(own=own)
+    with torch.no_grad():
+        network.paired.weight[new] = 0
+        network.paired.bias[new] = torch.from_numpy(np.nanmean(rows[:, new], 0)).to(network.paired.bias)
+
+
+class FaceFinetuning(SpeakerFinetuning):
+    """Mouth and brows of recorded pairs; the face by rule stays as it was."""
 
     modality = "face"
 
@@ -68,16 +108,20 @@ class FaceFinetuning(Finetuning):
         if not (self.start / DRIVER / "driver.json").is_file():
             raise UserError(f"--model {self.start}: no driver of faces in it; accepted a folder of weights with one")
         self.notify("reading")
+        if films := self.films():
+            return sources(films, self.modality)
         self.recordings = read_recordings(self.folder, ("face",), FACE_FILES)
         return [f for r in self.recordings for f in r.files]
 
     def prepare(self) -> None:
+        if films := self.films():
+            self.recordings = read_recordings(self.recorded(films), ("face",), FACE_FILES)
         driver = Driver.load(self.start / DRIVER)
         self.clips = [c for r in self.recordings for c in speech_clips(r, driver)]
 
     def stage(self, steps: int) -> FaceStage:
         recipe = DriverRecipe(train=DriverTraining(
-            **self.options.schedule(steps, 3e-4), batch=12, window=120, best=MOUTH_ERROR,
+            **self.options.schedule(steps, 3e-4), batch=12, window=120, best=ERROR,
             # the other rows hold the network to its present answers to the same sound
             sampling=SpeechSampling(paired=0.6, directed=0.0, masks=0.2, noise=0.2),
         ))  # fmt: skip
@@ -93,12 +137,20 @@ class FaceFinetuning(Finetuning):
 
 
 def speech_clips(recording: Recording, driver: Driver) -> list[SpeechClip]:
-    """A recording as training and held-out clips: its curves, and those that the network gives the sound now."""
+    """A recording as training and held-out clips: its curves, and those that the network gives the sound now.
+
+    Of channels that the recording does not measure the network keeps what it gives now, or learns nothing (NaN).
+    """
     features = extract(recording.audio, recording.rate)[: len(recording.motion)]
     motion = recording.motion.slice(0, len(features))
     curves = np.concatenate([motion.weights, motion.head], 1).astype(np.float32)
     network = driver.paired
-    predicted = predict(network, features, next(network.parameters()).device)
+    device = next(network.parameters()).device
+    predicted = predict(network, features, device)
+    unknown = np.flatnonzero(curves[:, : len(NAMES)].max(0) < MOVES)
+    kept = np.intersect1d(unknown, paired_channels(network.config.own))
+    curves[:, unknown] = np.nan
+    curves[:, kept] = predict(network, features, device, "recorded")[:, kept]
     out = []
     # The end of a recording, not frames at random: neighbouring frames are nearly equal.
     cut, name = min(recording.held_from, len(features)), f"own/{recording.name}"
@@ -119,7 +171,7 @@ class SpeakerGestureStage(EarlyStopping, GestureStage):
         return figures
 
 
-class GestureFinetuning(Finetuning):
+class GestureFinetuning(SpeakerFinetuning):
     """Gestures in the manner without ``--speaker``."""
 
     modality = "gesture"
@@ -131,10 +183,14 @@ class GestureFinetuning(Finetuning):
         if config.audio != "prosody":
             raise UserError(f"--model {self.start}: gestures that hear {config.audio}; accepted prosody")
         self.notify("reading")
+        if films := self.films():
+            return sources(films, self.modality)
         self.recordings = read_recordings(self.folder, ("body", "gesture"), BODY_FILES, WORD_FILES)
         return [f for r in self.recordings for f in r.files]
 
     def prepare(self) -> None:
+        if films := self.films():
+            self.recordings = read_recordings(self.recorded(films), ("body", "gesture"), BODY_FILES)
         if not (self.work / TAKES / FILE).is_file():
             driver = GestureDriver.load(self.start / NAME)
             material = Material(**{name: getattr(driver.network.config, name) for name in Material.model_fields})

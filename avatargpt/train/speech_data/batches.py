@@ -50,7 +50,7 @@ class Batch:
 
     features: Tensor  # (B, T, 332)
     style: Tensor  # (B, 8)
-    curves: Tensor  # (B, T, 55)
+    curves: Tensor  # (B, T, 55); of recorded pairs NaN where a channel was not measured
     phones: Tensor  # (B, T, 2), -1 unknown
     mask: Tensor  # (B, T)
     paired: Tensor  # (B,)
@@ -105,7 +105,7 @@ class Batches:
         rows = np.concatenate([c.features for c in taught])[::5].astype(np.float32)
         curves = np.concatenate([c.curves for c in taught]).astype(np.float32)
         paired = [c.curves.astype(np.float32) for c in self.clips if c.kind == "paired"]
-        spread = np.concatenate(paired).std(0) if paired else np.ones(WIDTH, np.float32)
+        spread = _spread(np.concatenate(paired)) if paired else np.ones(WIDTH, np.float32)
         expressed = [c.curves.astype(np.float32) for c in self.expressions]
         both = np.concatenate([curves, *expressed]).std(0)
         return rows.mean(0), rows.std(0) + 0.1, both, spread
@@ -194,6 +194,14 @@ class Batches:
             clip = self.expressions[which]
             self._directions[which] = Direction.make(clip.feelings, clip.clauses, self.grounder)
         return self._directions[which]
+
+
+def _spread(curves: np.ndarray) -> np.ndarray:
+    # (55,) standard deviations of (N, 55) where they were measured, 0 of what never was.
+    known = np.isfinite(curves)
+    count, rows = np.maximum(known.sum(0), 1), np.where(known, curves, 0)
+    off = np.where(known, rows - rows.sum(0) / count, 0)
+    return np.asarray(np.sqrt((off**2).sum(0) / count), np.float32)
 
 
 def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares: dict[str, float]) -> np.ndarray:

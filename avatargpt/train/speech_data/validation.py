@@ -58,7 +58,7 @@ def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
     undirected = torch.cat([taught, output.phones[0].flatten(1)], -1)
     logits = [0.0] * len(taught) if output.seal is None else output.seal[0].tolist()
     later = np.pad(paired.clip_output(features).paired[0].numpy(), ((behind, 0), (0, 0)))
-    mouth = RecordedMouth(net, behind)
+    mouth = RecordedMouth(net, behind, paired.config.own)
     rows = [mouth.step(*frame) for frame in zip(taught.numpy(), undirected, logits, later, strict=True)]
     return _clipped(torch.from_numpy(np.stack([row for row in rows if row is not None]))[None])
 
