@@ -2,9 +2,11 @@
 # One pass for all motion that is written: `on_the_floor`; in streams `PenetrationStream`, then `FootLock`. A toe that
 # is low and slow stands: it is held at one place, and the leg follows by bending hip and knee. Beside a contact the
 # offset sets in and fades. The feet's orientation and all above the hips are not touched. The root is raised where a
-# body has sunk and lowered where it hangs.
+# body has sunk, lowered where it hangs, and goes along with the feet where it drifts away from them.
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +35,8 @@ TOES = (10, 11)
 MAX_TOE_HEIGHT, MAX_TOE_SPEED, SHORTEST = 0.06, 0.025, 3
 # metres a toe is held back at most; beyond it slips
 MAX_OFFSET = 0.15
+# metres a toe is held back while the body stays; metres a frame (0.05 m/s) that it goes along with its feet beyond that
+SWAY, FOLLOWING = 0.08, 0.0025
 ANCHOR_FRAMES = 20  # of a contact, whose median place is held
 RELEASE_FRAMES = 6  # over which an offset sets in and fades
 # frames on either side that a frame depends on, those of a contact that began earlier aside
@@ -54,7 +58,7 @@ class FootLock:
 
     def __init__(self) -> None:
         self.rotations, self.root, self.ground = np.zeros((0, 22, 4)), np.zeros((0, 3)), np.zeros(0)
-        self.on, self.anchors = np.zeros((0, 2), bool), np.full((2, 2), np.nan)
+        self.on, self.moved, self.anchors = np.zeros((0, 2), bool), np.zeros((0, 2)), np.full((2, 2), np.nan)
 
     def push(
         self, rotations: np.ndarray, root: np.ndarray, ground: np.ndarray | float = 0.0
@@ -76,15 +80,13 @@ class FootLock:
         joints = SMPL22.fk(self.rotations, self.root).astype(np.float64)
         on = standing(joints, self.ground)
         on[:first] = self.on
-        free = np.zeros(len(on), bool)
-        both = [held(joints[:, toe][:, [0, 2]], on[:, k], free, self.anchors[k]) for k, toe in enumerate(TOES)]
-        offsets = _raised(np.stack([offset for offset, _ in both], 1), joints, self.ground)
+        feet = held(joints[:, TOES][..., [0, 2]], on, np.zeros(len(on), bool), self.moved, self.anchors)
+        offsets = _raised(feet.offsets, joints, self.ground)
         drop = smoothed_lift(_out_of_reach(joints, offsets, self.ground))[first:stop]
-        root = self.root[first:stop] - drop[:, None] * [0, 1, 0]
+        root = self.root[first:stop] + np.insert(feet.moved[first:stop], 1, -drop, axis=-1)
         offsets = offsets[first:stop] + drop[:, None, None] * [0, 1, 0]
         rotations, kept = shift_feet(self.rotations[first:stop], root, offsets), max(0, stop - KEPT)
-        self.anchors = np.stack([anchors[kept] for _, anchors in both])
-        self.on = on[kept:stop]
+        self.on, self.moved, self.anchors = on[kept:stop], feet.moved[kept:stop], feet.anchors[kept]
         self.rotations, self.root, self.ground = self.rotations[kept:], self.root[kept:], self.ground[kept:]
         return rotations, root
 
@@ -109,49 +111,90 @@ def standing(joints: np.ndarray, ground: np.ndarray | float = 0.0) -> np.ndarray
     return np.asarray(out)
 
 
+class Held(NamedTuple):
+    """How feet are held, (T, 2, 2) of the left and right toe in the plane, metres.
+
+    Attributes:
+        offsets: from where they are. anchors: where they are held, NaN where they are not.
+        moved: (T, 2) how far the body has gone along with its feet.
+    """
+
+    offsets: np.ndarray
+    anchors: np.ndarray
+    moved: np.ndarray
+
+
 def held(
-    way: np.ndarray, on: np.ndarray, fixed: np.ndarray, anchor: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets (T, 2) that hold a toe in one place wherever it stands, and its anchors (T, 2), NaN where it does not.
+    ways: np.ndarray, on: np.ndarray, fixed: np.ndarray, moved: np.ndarray, anchors: np.ndarray | None = None,
+    along: bool = True,
+) -> Held:  # fmt: skip
+    """What holds toes in one place wherever they stand.
 
     Args:
-        way: (T, 2) its course in the plane, metres. on: (T,) whether it stands.
+        ways: (T, 2, 2) courses of the left and right toe in the plane, metres. on: (T, 2) whether they stand.
         fixed: (T,) frames that do not move; a contact that one of them belongs to is held where they have it.
-        anchor: (2,) where a contact at the first frame is held already, NaN or None where it begins there.
+        moved: (N, 2) how far the body has gone along with its feet in the first N frames.
+        anchors: (2, 2) where contacts at the first frame are held already, NaN where they begin there.
+        along: a body that drifts off from all feet that stand goes along with them, and back in later steps.
     """
-    frames = len(way)
-    offsets, anchors = np.zeros((frames, 2)), np.full((frames, 2), np.nan)
-    runs = runs_of(on)
-    for first, last in runs:
-        known = first + np.flatnonzero(fixed[first:last])
-        place = np.median(way[first : min(last, first + ANCHOR_FRAMES)], 0)
-        goal = np.broadcast_to(place, (last - first, 2))
-        if len(known):  # between two known places a toe goes from one to the other
-            goal = np.stack([np.interp(np.arange(first, last), known, way[known, c]) for c in (0, 1)], -1)
-        elif first == 0 and anchor is not None and np.isfinite(anchor).all():
-            goal = np.broadcast_to(anchor, (last - first, 2))
-        slip = np.zeros(2)
-        for t in range(first, last):
-            offset = goal[t - first] + slip - way[t]
-            size = float(np.linalg.norm(offset))
-            if size > MAX_OFFSET:
-                slip -= offset * (1 - MAX_OFFSET / size)
-                offset = offset * (MAX_OFFSET / size)
-            offsets[t], anchors[t] = offset, way[t] + offset
-    offsets[fixed] = 0
-    spans = runs_of(on | fixed)
-    for (_, first), (last, _) in zip([(0, 0), *spans], [*spans, (frames, frames)], strict=True):
-        if first < last:
-            offsets[first:last] = _between(offsets, first, last, frames)
-    return offsets, anchors
+    out = Held(np.zeros(ways.shape), np.full(ways.shape, np.nan), np.zeros(ways.shape[:2]))
+    goals, body = np.zeros(ways.shape), np.zeros(2)
+    runs = [dict(runs_of(on[:, side])) for side in (0, 1)]
+    ends = [0, 0]
+    for t, way in enumerate(ways):
+        for side in (0, 1):
+            if t in runs[side]:
+                span = slice(t, runs[side][t])
+                ends[side] = span.stop
+                start = anchors[side] if anchors is not None and not t else np.full(2, np.nan)
+                goals[span, side] = _places(ways[span, side], fixed[span], start, body)
+        feet = [side for side in (0, 1) if on[t, side]]
+        if t < len(moved):
+            body = moved[t]
+        elif along:
+            body = body + _step_along([goals[t, side] - way[side] - body for side in feet], body)
+        for side in feet:
+            offset = goals[t, side] - way[side] - body
+            goals[t : ends[side], side] -= offset - _limited(offset, MAX_OFFSET)
+            out.offsets[t, side], out.anchors[t, side] = _limited(offset, MAX_OFFSET), goals[t, side]
+        out.moved[t] = body
+    out.offsets[fixed] = 0
+    for side in (0, 1):
+        spans = runs_of(on[:, side] | fixed)
+        for (_, first), (last, _) in zip([(0, 0), *spans], [*spans, (len(on), len(on))], strict=True):
+            if first < last:
+                out.offsets[first:last, side] = _between(out.offsets[:, side], first, last)
+    return out
 
 
-def _between(offsets: np.ndarray, first: int, last: int, frames: int) -> np.ndarray:
+def _places(way: np.ndarray, fixed: np.ndarray, start: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """Where a toe (T, 2) is held in a contact: at START, where fixed frames have it, or at its first median place."""
+    known = np.flatnonzero(fixed)
+    if len(known):  # between two known places a toe goes from one to the other
+        return np.stack([np.interp(np.arange(len(way)), known, way[known, c]) for c in (0, 1)], -1)
+    place = start if np.isfinite(start).all() else np.median(way[:ANCHOR_FRAMES], 0) + body
+    return np.broadcast_to(place, way.shape)
+
+
+def _step_along(offsets: Sequence[np.ndarray], body: np.ndarray) -> np.ndarray:
+    """The step (2,) of a body that has gone so far with its feet: with all that stand, or back while one does not."""
+    beyond = sorted((o - _limited(o, SWAY) for o in offsets), key=np.linalg.norm)
+    if beyond and beyond[0].any():
+        return _limited(beyond[0], FOLLOWING) * (float(beyond[0] @ beyond[-1]) > 0)
+    return -_limited(body, FOLLOWING) if len(beyond) < 2 else np.zeros(2)
+
+
+def _limited(vector: np.ndarray, most: float) -> np.ndarray:
+    """A vector (2,) of this length at most."""
+    return vector * min(1.0, most / max(float(np.linalg.norm(vector)), 1e-9))
+
+
+def _between(offsets: np.ndarray, first: int, last: int) -> np.ndarray:
     """Offsets of the frames [first, last) between two contacts: one fades, the other sets in."""
     out, width = np.zeros((last - first, 2)), min(RELEASE_FRAMES, last - first)
     if first > 0:
         out[:width] += fading(offsets[first - 1], np.zeros(2), width)
-    if last < frames:
+    if last < len(offsets):
         out[len(out) - width :] += fading(offsets[last], np.zeros(2), width)[::-1]
     return out
 
@@ -231,10 +274,10 @@ def on_the_floor(motion: Motion, before: Motion | None = None, after: Motion | N
     fixed[own] = False
     joints, ground = whole.joints.astype(np.float64), support_level(whole.joints, whole.fps)
     on = standing(joints, ground)
-    offsets = np.stack([held(joints[:, toe][:, [0, 2]], on[:, k], fixed)[0] for k, toe in enumerate(TOES)], 1)
-    offsets = _raised(offsets, joints, ground)
+    feet = held(joints[:, TOES][..., [0, 2]], on, fixed, np.zeros((first, 2)), along=after is None)
+    offsets = _raised(feet.offsets, joints, ground)
     drop = weight * smoothed_lift(_out_of_reach(joints, offsets, ground))[own]
-    motion = _moved_up(motion, -drop)
+    motion = replace(motion, root=motion.root + np.insert(feet.moved[own], 1, -drop, axis=-1))
     offsets = offsets[own] * weight[:, None, None] + drop[:, None, None] * [0, 1, 0]
     return replace(motion, rotations=shift_feet(motion.rotations, motion.root, offsets))
 

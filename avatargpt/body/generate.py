@@ -16,7 +16,7 @@ from avatargpt.body.loops import looped, on_treadmill
 from avatargpt.body.model import REST, BodyModel, onward, pick, prolonged, sample_candidates, with_rests
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
-from avatargpt.requests.clause_spec import Route
+from avatargpt.requests.clause_spec import Route, goes
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.attributes import POSTURES, Measures
 from instruct_data.joining import join_best, join_motions
@@ -347,7 +347,7 @@ def _finished(
         counted = first.clause is not None and first.clause.times
         whole = bool(len(take.plan) > 1 or request.pins or counted)
         seconds = None if take.job.seconds is None and first.frames is None else motion.seconds
-        motion, way = looped(motion, seconds, whole)
+        motion, way = looped(motion, seconds, whole, gait=any(goes(spec.action) for spec in take.plan))
         spans = _spans(take, len(motion))
     places = zip(take.plan, spans, strict=True)
     moving = [x for spec, x in places if request.treadmill or (spec.clause is not None and spec.clause.in_place)]

@@ -16,8 +16,8 @@ from vqvae.motion import Motion, concatenate, resampled_count
 from vqvae.smoothing import gaussian
 
 CYCLE_BLEND, BLEND = 0.3, 0.6  # seconds of a seam, at most a third of the motion: of a cycle, of any motion
-# metres a second: what goes no faster stays on its spot; seconds of a cycle there
-DRIFT, SPOT_SECONDS = 0.2, 2.0
+# metres a second: what goes no faster stays on its spot, and gaits that go no faster; seconds of a cycle there
+DRIFT, GAIT_DRIFT, SPOT_SECONDS = 0.2, 0.05, 2.0
 STRAIGHT = 60.0  # degrees of a turn that is taken out
 # of a cycle that is played several times and retimed, to fill a length
 MAX_RETIMING = 1.25
@@ -28,29 +28,32 @@ SPOT_RADIUS, UNEVEN, SWAY_SECONDS = 0.5, 0.3, 0.6
 PLANE = np.array([1.0, 0, 1])
 
 
-def looped(motion: Motion, seconds: float | None = None, whole: bool = False) -> tuple[Motion, np.ndarray]:
+def looped(
+    motion: Motion, seconds: float | None = None, whole: bool = False, gait: bool = False
+) -> tuple[Motion, np.ndarray]:
     """The motion as a loop, first frame at the origin, and its way (3,) from round to round, metres.
 
     The frame after its last one would be its first, moved on by the way; where it turns by `STRAIGHT` or more, turned.
 
     Args:
         seconds: length of the loop, None = that of the cycle.
-        whole: all of it is kept, instead of its best cycle.
+        whole: all of it is kept, instead of its best cycle. gait: it is to go somewhere, if slowly.
     """
     frames = None if seconds is None else round(seconds * motion.fps)
-    cycle, rounds = (None, 1) if whole else _cycle(motion, frames)
+    drift = GAIT_DRIFT if gait else DRIFT
+    cycle, rounds = (None, 1) if whole else _cycle(motion, frames, drift)
     three, count = _played(motion, cycle)
     once = three.slice(count, 2 * count + 1)  # and the first frame of the next round
-    return _planted(_filled(_level(once), rounds, frames if cycle else None), cycle is not None)
+    return _planted(_filled(_level(once, drift), rounds, frames if cycle else None), cycle is not None)
 
 
-def _cycle(motion: Motion, frames: int | None) -> tuple[Cycle | None, int]:
+def _cycle(motion: Motion, frames: int | None, drift: float) -> tuple[Cycle | None, int]:
     """The best cycle of a motion, and how often it is played to fill so many frames."""
     if frames is None:
-        return _best_cycle(motion, motion.seconds), 1
+        return _best_cycle(motion, motion.seconds, drift), 1
     nearest, best, often = MAX_RETIMING, None, 1
     for rounds in range(1, 2 + frames // round(MIN_SECONDS * motion.fps)):
-        cycle = _best_cycle(motion, MAX_RETIMING * frames / rounds / motion.fps)
+        cycle = _best_cycle(motion, MAX_RETIMING * frames / rounds / motion.fps, drift)
         if cycle is not None:
             ratio = rounds * (cycle.stop - cycle.start) / frames
             if max(ratio, 1 / ratio) < nearest:
@@ -58,13 +61,13 @@ def _cycle(motion: Motion, frames: int | None) -> tuple[Cycle | None, int]:
     return best, often
 
 
-def _best_cycle(motion: Motion, longest: float) -> Cycle | None:
+def _best_cycle(motion: Motion, longest: float, drift: float) -> Cycle | None:
     """The cycle of a motion, a straight one where there is one; on the spot a longer one, whose rounds show less."""
     cycle = find_cycle(motion, True, longest) or find_cycle(motion, False, longest)
     if cycle is None or cycle.stop - cycle.start >= SPOT_SECONDS * motion.fps:
         return cycle
     gone = float(np.linalg.norm((motion.root[cycle.stop] - motion.root[cycle.start]) * PLANE))
-    if gone > DRIFT * (cycle.stop - cycle.start) / motion.fps:
+    if gone > drift * (cycle.stop - cycle.start) / motion.fps:
         return cycle
     return find_cycle(motion, True, longest, SPOT_SECONDS) or cycle
 
@@ -83,7 +86,7 @@ def _played(motion: Motion, cycle: Cycle | None) -> tuple[Motion, int]:
     return out.slice(first, len(out)), count
 
 
-def _level(once: Motion) -> Motion:
+def _level(once: Motion, drift: float) -> Motion:
     """A round and the first frame of the next one, without turn and drift from round to round."""
     count = len(once) - 1
     turn = float(np.angle(np.exp(1j * (once.heading[-1] - once.heading[0]))))
@@ -94,7 +97,7 @@ def _level(once: Motion) -> Motion:
     steps = rot.rotate(rot.about_y(-turn * (share[1:] + share[:-1]) / 2), np.diff(root, axis=0))
     root = np.concatenate([root[:1], root[0] + np.cumsum(steps, axis=0)])
     way = (root[-1] - root[0]) * PLANE
-    if float(np.linalg.norm(way)) < DRIFT * count / once.fps:
+    if float(np.linalg.norm(way)) < drift * count / once.fps:
         root -= share[:, None] * way
     return replace(once, rotations=rotations, root=root)
 
@@ -180,13 +183,14 @@ def on_treadmill(
         step = (plane[-1] - plane[0]) / max(end - start - 1, 1) if way is None else way * PLANE / (end - start)
         root[start:] -= np.arange(len(root) - start)[:, None].clip(max=end - start) * step
         x, _, z = -step * motion.fps
-        note = f"in place: the ground moves by x {x:+.2f}, z {z:+.2f} metres a second"
+        which = f", {start / motion.fps:g} to {end / motion.fps:g} s" * (end - start < len(root))
+        note = f"in place{which}: the ground moves by x {x:+.2f}, z {z:+.2f} metres a second"
         rest, gone = root[start:end] * PLANE, float(np.linalg.norm(step)) * (end - start)
         if _reach(rest) > max(SPOT_RADIUS, UNEVEN * gone):
             bent = gaussian(rest, SWAY_SECONDS * motion.fps) - rest[0]
             root[start:end] -= bent
             root[end:] -= bent[-1]
-            note = "in place: the way bends, so the ground has no one velocity"
+            note = f"in place{which}: the way bends, so the ground has no one velocity"
         notes.append(note)
     return replace(motion, root=root), notes
 

@@ -79,8 +79,19 @@ def knees(motion: Motion) -> np.ndarray:
 
 def test_a_foot_that_slides_far_follows_at_the_largest_offset() -> None:
     motion = bent(60, 0.01)
-    behind = (motion.joints - on_the_floor(motion).joints)[:, TOES, 2]
+    got = on_the_floor(motion)
+    behind = (motion.joints - got.joints)[:, TOES, 2] + (got.root - motion.root)[:, 2:]
     np.testing.assert_allclose(behind[30:], MAX_OFFSET, atol=0.015)
+
+
+def test_a_body_that_drifts_goes_along_with_its_feet_and_back_in_steps() -> None:
+    drift, march = bent(400, 0.002), key("march")
+    got = on_the_floor(drift)
+    assert np.ptp(got.joints[:, TOES, 2], axis=0).max() < 0.01 and got.root[-1, 2] < 0.15 < drift.root[-1, 2]
+    march = replace(march, root=march.root + drift.root[-1] * [1, 0, 1] - march.root[0] * [1, 0, 1])
+    both = concatenate([drift, march, march, march])
+    there = on_the_floor(both).root[:, 2] - both.root[:, 2]
+    assert there[-1] > 0.5 * there[400] and np.abs(np.diff(there)).max() < 0.005
 
 
 def test_feet_in_the_air_are_not_touched() -> None:

@@ -158,15 +158,15 @@ def test_what_is_made_stays_on_the_floor(gpt: AvatarGPT, monkeypatch: pytest.Mon
     for rule in (False, True):
         with monkeypatch.context() as patched:
             if not rule:
-                patched.setattr("avatargpt.body.generate.without_penetration", lambda motion: motion)
-                patched.setattr("avatargpt.body.edit.without_penetration", lambda motion, **_: motion)
+                for user in ("generate", "edit"):
+                    patched.setattr(f"avatargpt.body.{user}.on_the_floor", lambda motion, *_, **__: motion)
             made[rule] = [
                 *gpt.generate(["walk", "turn", "jump"], 2.0, best_of=1),
                 gpt.extend(low, 3.0, best_of=1).slice(43 + 12, 103), gpt.in_between(low, low, 3.0, best_of=1),
             ]  # fmt: skip
+    above = [j for j in range(22) if j not in (1, 2, 4, 5, 7, 8, 10, 11)]
     for before, after in zip(made[False], made[True], strict=True):
-        assert np.array_equal(before.root, after.root) == (sunk(before) <= SUNK)
-        np.testing.assert_allclose(before.rotations, after.rotations, atol=1e-6)
+        np.testing.assert_allclose(before.rotations[:, above], after.rotations[:, above], atol=1e-6)
     assert sunk(low) > 2 * SUNK < max(map(sunk, made[False][:3]))
     assert max(map(sunk, made[True][:4])) < SUNK + 1e-4
     np.testing.assert_array_equal(made[True][4].slice(0, 43).root, low.root)
@@ -303,7 +303,7 @@ def test_rounds_of_what_goes_on_continue_it_too(gpt: AvatarGPT, monkeypatch: pyt
 def test_each_clause_goes_on_from_the_end_of_the_motion_before(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, sample = [], generate.sample_candidates
     monkeypatch.setattr(generate, "sample_candidates", lambda *a: calls.append(a[1:]) or sample(*a))
-    monkeypatch.setattr(generate, "without_penetration", lambda motion: motion)
+    monkeypatch.setattr(generate, "on_the_floor", lambda motion: motion)
     monkeypatch.setattr(BodyModel, "continues_clauses", True)
     walk = ClauseSpec("walk", 1.0, (8,), measured={"side": "left", "start": "standing"})
     clauses = walk, ClauseSpec("jump", 1.0, (8,))

@@ -9,6 +9,7 @@ import pytest
 
 from avatargpt import planning
 from avatargpt.api import AvatarGPT
+from avatargpt.body.contact import KEPT, LOOK_AHEAD
 from avatargpt.long import loop
 from avatargpt.long import loop as directing
 from avatargpt.long.loop import Director, likeness, manner_of
@@ -59,7 +60,7 @@ def test_the_state_does_not_grow(gpt: AvatarGPT, planner: ListPlanner) -> None:
     for _ in running.chunks(24):
         assert len(running.tail) <= CHUNK
         assert len(running.stream.decoder.codes) <= 2 * running.stream.decoder.context + 2 * CHUNK
-        assert len(running.stream.feet.root) <= 10 and len(running.director.past) <= directing.MEMORY
+        assert len(running.stream.feet.root) <= LOOK_AHEAD + KEPT and len(running.director.past) <= directing.MEMORY
 
 
 def test_the_planner_is_told_what_was_made(gpt: AvatarGPT) -> None:
