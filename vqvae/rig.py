@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -184,7 +184,7 @@ def joint_map(rig: Rig) -> dict[str, int]:
     else:
         legs = _meeting(rig, mapped["l_hip"], mapped["r_hip"])
         mapped["pelvis"] = _meeting(rig, legs, top)
-    spine = _above(rig, top)[1:]
+    spine = ancestors(rig.parents, top)[1:]
     if "pelvis" not in rig.known:
         mapped["pelvis"] = _near_hips(rig, mapped, spine)
     if mapped["pelvis"] not in spine:
@@ -196,7 +196,7 @@ def joint_map(rig: Rig) -> dict[str, int]:
     if len(spine) >= 3:
         mapped["spine1"], mapped["spine2"] = spine[0], spine[len(spine) // 2]
     if not {"neck", "head"} & mapped.keys():  # Blender's Rigify counts the spine on to the head
-        higher = [j for j in _named_spine(rig, range(len(rig.names))) if spine[-1] in _above(rig, j)[1:]]
+        higher = [j for j in _named_spine(rig, range(len(rig.names))) if spine[-1] in ancestors(rig.parents, j)[1:]]
         if higher:
             mapped["neck"], mapped["head"] = higher[0], higher[-1]
     return mapped | {joint: rig.names.index(name) for joint, name in rig.known.items()}
@@ -206,18 +206,18 @@ def _named_spine(rig: Rig, joints: Iterable[int]) -> list[int]:
     return [j for j in joints if _SPINE.match(side_and_core(rig.names[j])[1])]
 
 
-def _above(rig: Rig, j: int) -> list[int]:
-    """The joint and all its ancestors, upwards."""
-    out = []
-    while j >= 0:
-        out.append(j)
-        j = rig.parents[j]
-    return out
+def ancestors(parents: Sequence[int], joint: int) -> list[int]:
+    """A joint and all above it, upwards."""
+    line = []
+    while joint >= 0:
+        line.append(joint)
+        joint = parents[joint]
+    return line
 
 
 def _meeting(rig: Rig, a: int, b: int, named: int = -1) -> int:
     """`named` if it is above both a and b, otherwise their lowest common ancestor."""
-    line, line_b = _above(rig, a), _above(rig, b)
+    line, line_b = ancestors(rig.parents, a), ancestors(rig.parents, b)
     return named if named in line and named in line_b else next(j for j in line if j in line_b)
 
 
@@ -230,7 +230,7 @@ def _near_hips(rig: Rig, mapped: dict[str, int], spine: list[int]) -> int:
     leg = float(np.linalg.norm(rest_joints[mapped["l_ankle"]] - rest_joints[mapped["l_hip"]]))
     nearest = min(spine, key=lambda j: away[j], default=mapped["pelvis"])
     far = away[mapped["pelvis"]] > _NEAR * leg and away[nearest] <= _NEAR * leg
-    return nearest if far and nearest not in _above(rig, mapped["pelvis"]) else mapped["pelvis"]
+    return nearest if far and nearest not in ancestors(rig.parents, mapped["pelvis"]) else mapped["pelvis"]
 
 
 def world(rig: Rig) -> tuple[np.ndarray, np.ndarray]:

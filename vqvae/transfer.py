@@ -22,7 +22,7 @@ from vqvae.ground import SOLE, grounded
 from vqvae.motion import Motion
 from vqvae.planting import Feet, planted
 from vqvae.retarget import STANDING, Reading, add_hands
-from vqvae.rig import Rig, world
+from vqvae.rig import Rig, ancestors, world
 from vqvae.skeleton import FINGER_NAMES, SMPL52
 
 _HIPS = (SMPL52.offsets[1] + SMPL52.offsets[2]) / 2  # from our pelvis to the middle of the hips
@@ -31,17 +31,9 @@ _SPINE = {"spine1", "spine2"}
 
 def carrier_of(reading: Reading) -> int:
     """The joint that carries both legs: the pelvis, or the lowest above them where the pelvis stands beside them."""
-    left, right = (ancestors(reading.rig, reading.joints[f"{s}_hip"]) for s in "lr")
+    left, right = (ancestors(reading.rig.parents, reading.joints[f"{s}_hip"]) for s in "lr")
     pelvis = reading.joints["pelvis"]
     return pelvis if pelvis in left and pelvis in right else next(j for j in left if j in right)
-
-
-def ancestors(rig: Rig, joint: int) -> list[int]:
-    """A joint and all above it, upwards."""
-    line = [joint]
-    while rig.parents[line[-1]] >= 0:
-        line.append(rig.parents[line[-1]])
-    return line
 
 
 def transferred(motion: Motion, reading: Reading) -> Rig:
@@ -84,7 +76,7 @@ class _Body:
         self.bones = rig.translations[0] * reading.scale  # (J, 3) in the axes of the joint above
         self.at = dict(reading.joints)
         self.constants = reading.rest.turns | self._hands()
-        self.above = ancestors(rig, self.hips)[1:]
+        self.above = ancestors(rig.parents, self.hips)[1:]
         places, ours = SMPL52.fk_full(self._rotations(), self.motion.root)
         self.ours = {n: (places[:, j], ours[:, j]) for j, n in enumerate(SMPL52.names)}
         self.turned = self._mapped()
@@ -113,7 +105,7 @@ class _Body:
         if self.hips != pelvis:
             out[self.hips] = self._since_first(out, pelvis) @ self.first_turns[self.hips]
         if not _SPINE & self.at.keys():
-            line = ancestors(self.reading.rig, chest)
+            line = ancestors(self.reading.rig.parents, chest)
             between = line[1 : line.index(pelvis)][::-1] if pelvis in line else []
             ends = [rot.from_matrix(self._since_first(out, j)) for j in (pelvis, chest)]
             for k, j in enumerate(between, 1):

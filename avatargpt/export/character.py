@@ -24,8 +24,8 @@ from vqvae.io.gltf import ACCEPTED, MAX_GLTF_BYTES, check_readable, packed, read
 from vqvae.io.gltf_rigs import Skeleton
 from vqvae.motion import Motion, atomic_write
 from vqvae.retarget import Reading, add_hands, understand
-from vqvae.rig import world
-from vqvae.transfer import ancestors, carrier_of, moved_to, transferred
+from vqvae.rig import ancestors, world
+from vqvae.transfer import carrier_of, moved_to, transferred
 
 SURE = 0.8  # least confidence in a rest pose by which a character is taken that does not move
 
@@ -103,7 +103,7 @@ class _BvhCharacter:
             if not np.allclose(self.reading.rig.translations[0], rig.translations[0]):
                 raise UserError("the root's places are in another unit than its bones; accepted a file of one unit")
             self.hips = carrier_of(self.reading)
-            line = ancestors(self.reading.rig, self.hips)
+            line = ancestors(self.reading.rig.parents, self.hips)
             movable = [j for j in line if bvh.has_places(self.channels[j])]
             if not movable:
                 raise UserError("no joint from the hips upwards has position channels; accepted a skeleton that moves")

@@ -171,9 +171,9 @@ def parse_bvh(text: str) -> Rig:
     """The rig of a BVH's text: any skeleton, any channels in any order."""
     if not text.lstrip().upper().startswith("HIERARCHY"):
         raise UserError(f"no HIERARCHY at its start; {ACCEPTED}")
-    head = _head(text)
+    head, table = _sections(text)
     names, parents, offsets, channels, tips = _hierarchy(_Tokens(head))
-    data, step = _table("\n".join(text.splitlines()[len(head) + 1 :]), sum(map(len, channels)))
+    data, step = _table("\n".join(table), sum(map(len, channels)))
     frames, rest_offsets = len(data), np.array(offsets, np.float64)
     rotations = rot.identity((frames, len(names)))
     translations = np.repeat(rest_offsets[None], frames, 0)
@@ -191,18 +191,18 @@ def parse_bvh(text: str) -> Rig:
     return Rig(tuple(names), tuple(parents), rest_offsets, rotations, translations, 1 / step, tips=tips)
 
 
-def _head(text: str) -> list[str]:
-    """The lines before MOTION."""
+def _sections(text: str) -> tuple[list[str], list[str]]:
+    """The lines before and after MOTION."""
     lines = text.splitlines()
     start = next((i for i, line in enumerate(lines) if line.strip().upper() == "MOTION"), None)
     if start is None:
         raise UserError(f"no MOTION section; {ACCEPTED}")
-    return lines[:start]
+    return lines[:start], lines[start + 1 :]
 
 
 def channels_of(text: str) -> list[list[str]]:
     """Names of every joint's channels in lower case, in the order of the file."""
-    return _hierarchy(_Tokens(_head(text)))[3]
+    return _hierarchy(_Tokens(_sections(text)[0]))[3]
 
 
 def has_places(channels: list[str]) -> bool:
@@ -292,7 +292,8 @@ def write_frames(text: str, rig: Rig, path: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: a joint turns or moves that has no channels for it.
     """
-    head, channels = _head(text), channels_of(text)
+    head = _sections(text)[0]
+    channels = _hierarchy(_Tokens(head))[3]
     orders = [tuple(_AXES[c] for c in here if c in _AXES) for here in channels]
     angles = np.zeros((*rig.translations.shape[:2], 3))  # about X, Y, Z
     for order in set(orders):

@@ -32,7 +32,7 @@ from vqvae.io.gltf import (
 from vqvae.motion import MAX_FPS, MAX_FRAMES, MIN_FPS, Motion
 from vqvae.posture import at_rest, posture
 from vqvae.retarget import finger_map, retarget
-from vqvae.rig import Rig, joint_map, joints_known, rig_of, stated
+from vqvae.rig import Rig, ancestors, joint_map, joints_known, rig_of, stated
 
 FPS = 30.0  # where key frames are not evenly spaced
 STEP = "STEP"  # the interpolation that holds a value until the next key frame
@@ -278,7 +278,7 @@ class Skeleton:
             turns, places = _along_own_axes(turns, places, parents)
         # only our joints and those above them are kept
         used = {*mapped.values(), *(_fingers(rig.names).values() if hands else ())}
-        order = sorted({j for k in used for j in _ancestors(parents, k)})
+        order = sorted({j for k in used for j in ancestors(parents, k)})
         index = {j: k for k, j in enumerate(order)}
         self.nodes = [nodes[j] for j in order]
         self.joint_parents = [index.get(parents[j], -1) for j in order]
@@ -388,7 +388,7 @@ class Skeleton:
         for k, p in enumerate(parents):
             if k in set(bound):
                 continue
-            neighbour = p if p >= 0 else next((b for b in bound if k in _ancestors(parents, b)), bound[0])
+            neighbour = p if p >= 0 else next((b for b in bound if k in ancestors(parents, b)), bound[0])
             back = rot.multiply(rest_turns[neighbour], rot.conjugate(turns[neighbour]))
             rest_turns[k] = rot.multiply(back, turns[k])
             rest_places[k] = rest_places[neighbour] + rot.rotate(back, places[k] - places[neighbour])
@@ -460,14 +460,6 @@ def _fingers(names: tuple[str, ...]) -> dict[str, int]:
         return finger_map(names)
     except UserError:  # hands of two or three fingers are hands without fingers
         return {}
-
-
-def _ancestors(parents: list[int], joint: int) -> list[int]:
-    """A joint and all above it."""
-    line = [joint]
-    while parents[line[-1]] >= 0:
-        line.append(parents[line[-1]])
-    return line
 
 
 def _unit(q: np.ndarray) -> np.ndarray:
