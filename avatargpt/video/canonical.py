@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avatargpt.video.weights import weights
+from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.files import parsing
 
@@ -75,15 +76,8 @@ def pose(marks: np.ndarray, size: tuple[int, int], focal: float) -> tuple[np.nda
     scale = float((s * proper).sum() / (face.weight[:, None] * there**2).sum())
     mouth = ((local[FROM] - local[TO]) @ turn)[:, 1] / max(scale, 1e-9)
     sight = np.array([size[0] / 2 - middle[0], -size[1] / 2 - middle[1], focal * max(size)])
-    return _between(sight / np.linalg.norm(sight)) @ turn, mouth
-
-
-def _between(towards: np.ndarray) -> np.ndarray:
-    """The smallest rotation (3, 3) that brings +Z to a unit vector (3,) whose Z is above -1."""
-    x, y, z = towards
-    cross = np.array([[0, 0, x], [0, 0, y], [-x, -y, 0]])
-    out: np.ndarray = np.eye(3) + cross + cross @ cross / (1 + z)
-    return out
+    to_sight = rot.to_matrix(rot.between(np.array([0.0, 0, 1]), sight))
+    return to_sight @ turn, mouth
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
