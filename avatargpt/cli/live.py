@@ -28,6 +28,8 @@ Microphone = Annotated[str | None, option("--microphone NAME", "Listen instead o
 Rate = Annotated[
     int | None, option("--rate HZ", "Samples a second of - (16 bit mono) or microphone; usually 16000.")
 ]
+LiveLink = Annotated[str | None, option("--live-link HOST[:PORT]", "Send frames to Unreal as they come.")]
+Vmc = Annotated[str | None, option("--vmc HOST[:PORT]", "Send frames to VMC programs (OSC) as they come.")]
 Origins = Annotated[list[str] | None, option("--origin URL", "Another site whose pages may connect. Repeatable.")]
 AllowNetwork = Annotated[
     bool, option("--allow-network", "Let other machines connect to --websocket HOST:PORT.")
@@ -58,7 +60,7 @@ class LiveLine:
         if self.rate is not None and self.audio != PIPE and self.microphone is None:
             raise UserError(f"--rate {self.rate}: accepted with - and --microphone; a file says its own")
         if self.subject is not None and self.websocket is None and self.live_link is None:
-            raise UserError(f"--subject {self.subject}: accepted with --websocket, or --live-link of `face`")
+            raise UserError(f"--subject {self.subject}: accepted with --websocket, or --live-link of a face")
         for origin in self.origins:
             scheme, colon, host = origin.partition("://")
             if origin != "null" and (not colon or not scheme.isalnum() or host == "" or {*host} & {*"/?#@* "}):

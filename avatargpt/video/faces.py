@@ -135,18 +135,36 @@ def face_motion(track: FaceTrack, neutral: bool = True, dead: bool = False) -> t
     grid = np.arange(start, max(track.times[-1], start) + 1e-6, 1 / FPS)
     weights = track.weights
     if neutral:
-        rest = np.minimum(np.quantile(weights, NEUTRAL, axis=0), MOST_NEUTRAL)
-        full = np.ones(arkit.COUNT)
-        full[LIDS] = SHUT
-        weights = ((weights - rest) / np.maximum(full - rest, 1 - MAX_NEUTRAL)).clip(0, 1)
-        if track.mouth is not None:
-            opened = ((track.mouth - np.quantile(track.mouth, NEUTRAL, axis=0)) / OPEN).clip(0, 1)
-            weights[:, JAW] = (weights[:, JAW] + opened.sum(1)) / (1 + opened.shape[1])
+        weights = relative_to(rest_of(weights, track.mouth), weights, track.mouth)
     if not dead:
         weights = weights * [name not in DEAD for name in arkit.NAMES]
     curves = np.concatenate([weights, np.unwrap(track.head, axis=0)], 1)[..., None]
     smooth = even(track.times, curves, np.ones(curves.shape[:2]), grid, SIGMA)[..., 0]
     return FaceMotion.from_curves(smooth, FPS), start
+
+
+class Rest(NamedTuple):
+    """A resting face: `weights` (52,) and `mouth` (2,), as of `Face`."""
+
+    weights: np.ndarray
+    mouth: np.ndarray | None
+
+
+def rest_of(weights: np.ndarray, mouth: np.ndarray | None) -> Rest:
+    """The resting face of frames with weights (N, 52) and mouths (N, 2)."""
+    rest = np.minimum(np.quantile(weights, NEUTRAL, axis=0), MOST_NEUTRAL)
+    return Rest(rest, None if mouth is None else np.quantile(mouth, NEUTRAL, axis=0))
+
+
+def relative_to(rest: Rest, weights: np.ndarray, mouth: np.ndarray | None) -> np.ndarray:
+    """Weights (N, 52) with the resting face taken away; see `face_motion`."""
+    full = np.ones(arkit.COUNT)
+    full[LIDS] = SHUT
+    weights = ((weights - rest.weights) / np.maximum(full - rest.weights, 1 - MAX_NEUTRAL)).clip(0, 1)
+    if mouth is not None and rest.mouth is not None:
+        opened = ((mouth - rest.mouth) / OPEN).clip(0, 1)
+        weights[:, JAW] = (weights[:, JAW] + opened.sum(1)) / (1 + opened.shape[1])
+    return weights
 
 
 def _track(rows: list[tuple[float, Face]]) -> FaceTrack:
