@@ -309,6 +309,7 @@ class AvatarGPT(SpeechCalls, HubCalls):
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
         guidance: float = GenerationConfig.guidance, best_of: int = 8, temperature: float = 0.8, num: int = 1,
         progress: Progress = None, seeds: Sequence[int] | None = None, literal: bool = False,
+        after: Motion | None = None,
     ) -> list[Motion]:
         """Text to body motion.
 
@@ -323,6 +324,7 @@ class AvatarGPT(SpeechCalls, HubCalls):
             seconds: length of each result, or one for all, kept to the frame; None = as long as such motion usually is.
             progress: called with (done, total).
             seeds: one per text instead of `seed`.
+            after: motion that each result goes on from, in its posture; it is no part of the results.
             seed, guidance, best_of, temperature, num, literal: see `avatargpt.options.GenerationConfig`.
 
         Returns:
@@ -334,7 +336,7 @@ class AvatarGPT(SpeechCalls, HubCalls):
             UserError: empty text, seconds outside 0.2..600, or as `GenerationConfig`.
         """
         config = GenerationConfig(seed, guidance, temperature, best_of, num, literal)
-        return self.body.generation.generate(texts, seconds, config, seeds, progress)
+        return self.body.generation.generate(texts, seconds, config, seeds, progress, after)
 
     def generated(self, text: str, seed: int) -> Motion:
         """The first motion that `generate` gives a text."""

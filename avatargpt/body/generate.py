@@ -62,6 +62,7 @@ class _Job:
     request: ResolvedRequest
     seconds: float | None
     seed: int
+    after: Motion | None = None  # that it goes on from
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,10 @@ class MotionGeneration:
     def generate(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
         config: GenerationConfig = DEFAULT_CONFIG, seeds: Sequence[int] | None = None, progress: Progress = None,
+        after: Motion | None = None,
     ) -> list[Motion]:  # fmt: skip
         """The motions of `results`; their notes become warnings, too."""
-        results = self.results(texts, seconds, config, seeds, progress)
+        results = self.results(texts, seconds, config, seeds, progress, after)
         for note in dict.fromkeys(note for r in results for note in r.notes):
             warnings.warn(note, UnheededText, stacklevel=3)
         return [r.motion for r in results]
@@ -131,6 +133,7 @@ class MotionGeneration:
     def results(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
         config: GenerationConfig = DEFAULT_CONFIG, seeds: Sequence[int] | None = None, progress: Progress = None,
+        after: Motion | None = None,
     ) -> list[GenerationResult]:  # fmt: skip
         """A result per text and number, see `AvatarGPT.generate`."""
         jobs = []
@@ -138,7 +141,7 @@ class MotionGeneration:
             resolved = self.model.resolve(request, config.literal)
             if length is None and resolved.typed is not None:
                 length = resolved.typed.seconds
-            jobs += [_Job(resolved, length, mix(seed, 1000 + k) if k else seed) for k in range(config.num)]
+            jobs += [_Job(resolved, length, mix(seed, 1000 + k) if k else seed, after) for k in range(config.num)]
         out: list[GenerationResult] = []
         step = max(1, self.model.loaded.rows // config.best_of)
         for i in range(0, len(jobs), step):
@@ -194,7 +197,7 @@ class MotionGeneration:
 
     def _parts(self, take: _Take, place: int) -> list[_Part]:
         """The actions of a clause, each with a seed of its own; the first continues what is there."""
-        parts, seed, motion = [], take.job.seed, take.motion
+        parts, seed, motion = [], take.job.seed, take.motion or take.job.after
         context, posture = None, ""
         if motion is not None and self.model.continues_clauses:
             context, posture = self._tail(motion), Measures(motion.joints).posture(max(len(motion) - 2, 0))
@@ -227,7 +230,7 @@ class MotionGeneration:
 
     def _append(self, take: _Take, parts: Sequence[tuple[_Part, tuple[Motion, list[str]]]]) -> None:
         """Put the motion of a clause behind what is there."""
-        spec, motion = parts[0][0].spec, take.motion
+        spec, motion, before = parts[0][0].spec, take.motion, take.motion or take.job.after
         take.notes += [note for part, _ in parts for note in part.spec.notes]
         take.notes += [note for _, (_, missed) in parts for note in missed]
         clip, *overlays = [clip for _, (clip, _) in parts]
@@ -235,9 +238,10 @@ class MotionGeneration:
             clip = layered(clip, overlays[0])
         fixed = take.job.seconds is not None or spec.frames is not None
         take.starts.append(0 if motion is None else len(motion))
+        resting = None if before is None or not spec.upper_body else self._at_rest(take, before, clip, not fixed)
         if motion is None:
-            take.motion = clip
-        elif spec.upper_body and (resting := self._at_rest(take, motion, clip, not fixed)) is not None:
+            take.motion = clip if resting is None else resting.canonical()
+        elif resting is not None:
             take.motion = concatenate([motion, resting])
         elif fixed or parts[0][0].context is not None:
             take.motion = join_motions(motion, clip)

@@ -2,15 +2,16 @@
 
 import os
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from avatargpt.chat import scene as scenes
 from avatargpt.chat.scene import ActResult, Scene, performs
-from avatargpt.chat.timeline import FPS, Timeline
+from avatargpt.chat.timeline import FPS, Segment, Timeline
 from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplified, without_unsafe
-from instruct_data.dialogue.acts import Act
+from instruct_data.dialogue.acts import MIN_SECONDS, Act
 from instruct_data.text.english import side_of
 from vqvae.errors import UserError
 
@@ -34,13 +35,17 @@ def retime(scene: Scene, act: Act) -> ActResult:
 def total(scene: Scene, act: Act) -> ActResult:
     state = scene.state
     state.index(None)
-    frames = round(float(act.seconds or 0) * FPS / state.loops)
-    lengths = [b - a for a, b in state.spans]
-    if frames < 4 * len(lengths):
-        raise UserError(f"{act.seconds:g} seconds are too short for {len(lengths)} segments; at least 0.2 s each")
-    ends = [round(sum(lengths[: i + 1]) * frames / sum(lengths)) for i in range(len(lengths))]
-    frame_counts = [b - a for a, b in zip([0, *ends], ends, strict=False)]
-    segments = [scenes.lasting(scene, s, max(n, 2) / FPS) for s, n in zip(state.segments, frame_counts, strict=True)]
+    share = float(act.seconds or 0) * FPS / len(state.motion)
+    segments, left = [], 0.0
+    for segment, (start, end), often in zip(state.segments, state.spans, state.rounds, strict=True):
+        # what rounding takes from one segment the next one gets, so that the whole is exact to the frame
+        wanted = (end - start) * share
+        frames = round(wanted + left / often)
+        if frames < MIN_SECONDS * FPS:
+            count = len(state.segments)
+            raise UserError(f"{act.seconds:g} seconds are too short for {count} segments; at least 0.2 s each")
+        left += often * (wanted - frames)
+        segments.append(scenes.lasting(scene, segment, frames / FPS))
     new = state.replaced(segments)
     return ActResult(new, f"All of it lasts {scenes.duration(new.seconds)}.", new.motion)
 
@@ -50,7 +55,8 @@ def speed(scene: Scene, act: Act) -> ActResult:
     state, factor = scene.state, float(act.factor or 1)
     at = state.index(act.segment)
     chosen = range(len(state.segments)) if act.segment is None else [at]
-    new = state.replaced([scenes.faster(s, factor) if i in chosen else s for i, s in enumerate(state.segments)])
+    segments = [scenes.faster(s, factor) if i in chosen else s for i, s in enumerate(state.segments)]
+    new = state.replaced(segments, None if act.segment is None else at)
     what = "All of it" if act.segment is None else f"Segment {at + 1}"
     return ActResult(new, f"{what} runs {factor:g} times as fast: {scenes.duration(new.seconds)} in all.", new.motion)
 
@@ -60,7 +66,8 @@ def mirror(scene: Scene, act: Act) -> ActResult:
     state = scene.state
     at = state.index(act.segment)
     chosen = range(len(state.segments)) if act.segment is None else [at]
-    new = state.replaced([scenes.mirrored(s) if i in chosen else s for i, s in enumerate(state.segments)])
+    segments = [scenes.mirrored(s) if i in chosen else s for i, s in enumerate(state.segments)]
+    new = state.replaced(segments, None if act.segment is None else at)
     what = "Left and right are exchanged everywhere" if act.segment is None else f"Segment {at + 1} is mirrored"
     return ActResult(new, f"{what}.", new.motion)
 
@@ -83,21 +90,57 @@ def move(scene: Scene, act: Act) -> ActResult:
     at, to = state.index(act.segment), state.index(act.to)
     if at == to:
         raise UserError(f"segment {at + 1} is in that place already")
-    segments = list(state.segments)
-    segments.insert(to, segments.pop(at))
-    new = state.replaced(segments)
-    return ActResult(new, f"Moved: {scenes.short(segments[to].caption)} is segment {to + 1}.", new.motion)
+    moved = scenes.without_loops(state, at)
+    left = state.replaced([s for i, s in enumerate(state.segments) if i != at])
+    new = scenes.inserted(left, to, [moved])
+    return ActResult(new, f"Moved: {scenes.short(moved.caption)} is segment {to + 1}.", new.motion)
 
 
 @performs("loop")
 def loop(scene: Scene, act: Act) -> ActResult:
+    """Of one segment, or of all that stand; what is added behind them is not repeated."""
+    state, times = scene.state, int(act.times or 1)
+    at = state.index(act.segment)
+    count = len(state.segments)
+    chosen = set(range(count)) if act.segment is None else {at}
+    segments = looped(state, chosen, times)
+    what = "It plays" if len(chosen) == count else f"Segment {at + 1} plays"
+    if [s.loops for s in segments] == [s.loops for s in state.segments]:
+        return ActResult(state, f"{what} {'once' if times == 1 else f'{times} times'} already.")
+    new = state.replaced(segments, None if act.segment is None else at)
+    often = "once" if times == 1 else f"{times} times"
+    return ActResult(new, f"{what} {often}, {scenes.duration(new.seconds)} in all.", new.motion)
+
+
+def looped(state: Timeline, chosen: set[int], times: int) -> list[Segment]:
+    """The segments with a loop of those at these neighbouring indices, in place of one that held just them."""
+    held: dict[int, set[int]] = defaultdict(set)
+    for i, segment in enumerate(state.segments):
+        for number, _ in segment.loops:
+            held[number].add(i)
+    fresh, out = max(held, default=0) + 1, list(state.segments)
+    for i in chosen:
+        around = tuple(x for x in out[i].loops if held[x[0]] > chosen)
+        inside = tuple(x for x in out[i].loops if held[x[0]] < chosen)
+        out[i] = replace(out[i], loops=(*around, *([(fresh, times)] if times > 1 else []), *inside))
+    return out
+
+
+@performs("rename")
+def rename(scene: Scene, act: Act) -> ActResult:
+    """Of a segment, or of the activity that a stretch of them becomes."""
     state = scene.state
-    state.index(None)
-    if act.times == state.loops == 1:
-        return ActResult(state, "It plays once already.")
-    new = state.replaced(state.segments, loops=int(act.times or 1))
-    often = "once" if new.loops == 1 else f"{new.loops} times"
-    return ActResult(new, f"It plays {often}, {scenes.duration(new.seconds)} in all.", new.motion)
+    first = state.index(act.segment)
+    last = first if act.to is None else state.index(act.to)
+    if last < first:
+        raise UserError(f"segments {first + 1} to {last + 1}; accepted a first one that is not after the last one")
+    name = str(act.name)
+    segments = [
+        s if not first <= i <= last else replace(s, name=name) if act.to is None else replace(s, activity=name)
+        for i, s in enumerate(state.segments)
+    ]
+    which = f"Segment {first + 1} is" if act.to is None else f"Segments {first + 1} to {last + 1} are"
+    return ActResult(state.replaced(segments, last), f"{which} called {name}.")
 
 
 def _target(scene: Scene, name: str) -> Path:
@@ -126,15 +169,17 @@ def relative(path: Path, outputs: Path) -> str:
     return str(path.relative_to(outputs) if path.is_relative_to(outputs) else path)
 
 
-def _write(scene: Scene, path: Path, segment: int | None) -> ActResult:
-    """Write the whole, or one segment as a clip of its own, at the rate that the turn names."""
+def _write(scene: Scene, path: Path, act: Act) -> ActResult:
+    """Write the whole, or a stretch as a clip of its own, at the rate that the turn names."""
     from avatargpt import export
 
     motion, part = scene.state.motion, ""
-    if segment is not None:
-        at = scene.state.index(segment)
-        motion = scene.state.round.slice(*scene.state.spans[at]).canonical()
-        motion, part = motion.with_caption(scene.state.segments[at].caption), f"segment {segment}, "
+    if act.segment is not None:
+        first, last = scene.state.index(act.segment), scene.state.index(act.to or act.segment)
+        if last < first:
+            raise UserError(f"segments {first + 1} to {last + 1}; accepted a first one that is not after the last one")
+        motion = scene.state.stretch(first, last)
+        part = f"segment {first + 1}, " if first == last else f"segments {first + 1} to {last + 1}, "
     rate = rate_named(scene.request)
     if rate is not None:
         if not 1 <= rate <= MAX_FPS:
@@ -151,15 +196,16 @@ def _write(scene: Scene, path: Path, segment: int | None) -> ActResult:
 @performs("save")
 def save(scene: Scene, act: Act) -> ActResult:
     scene.state.index(None)
-    return _write(scene, _target(scene, str(act.name)), act.segment)
+    return _write(scene, _target(scene, str(act.name)), act)
 
 
 @performs("export")
 def export_as(scene: Scene, act: Act) -> ActResult:
     scene.state.index(None)
     stem = str(Path(scene.saved).with_suffix("")) if scene.saved else "motion"
-    part = f"-segment-{act.segment}" if act.segment is not None else ""
-    return _write(scene, _target(scene, f"{stem}{part}.{act.format}"), act.segment)
+    part = "".join(f"-{n}" for n in (act.segment, act.to) if n is not None)
+    part = f"-segment{part}" if part else ""
+    return _write(scene, _target(scene, f"{stem}{part}.{act.format}"), act)
 
 
 @performs("play")
@@ -233,10 +279,9 @@ def describe(scene: Scene, act: Act) -> ActResult:
         motion = export.load(path)
         return ActResult(state, f"{path.name}: {_described(scene, motion)}.", motion)
     if act.segment is None:
-        return ActResult(state, f"What I see: {_described(scene, state.round)}.", state.round)
+        return ActResult(state, f"What I see: {_described(scene, state.motion)}.", state.motion)
     at = state.index(act.segment)
-    start, end = state.spans[at]
-    motion = state.round.slice(start, end)
+    motion = state.stretch(at, at)
     return ActResult(state, f"What I see in segment {at + 1}: {_described(scene, motion)}.", motion)
 
 
@@ -249,15 +294,19 @@ def lines(state: Timeline) -> str:
     """The timeline for people."""
     if not state.segments:
         return "Nothing has been made yet."
-    rows = []
+    rows: list[str] = []
+    first = {i: (activity, j) for activity, i, j in scenes.activities_of(state)}
     for n, (segment, (start, end)) in enumerate(zip(state.segments, state.spans, strict=True), 1):
-        extra = [f"{segment.tempo:.3g}x"] if abs(segment.tempo - 1) > 0.005 else []
+        if n - 1 in first:
+            rows.append(f"  {first[n - 1][0]}:")
+        extra = [segment.name] if segment.name else []
+        extra += [f"{segment.tempo:.3g}x"] if abs(segment.tempo - 1) > 0.005 else []
         extra += ["mirrored"] if segment.mirrored else []
         extra += [f"{len(state.takes)} takes"] if state.takes and state.chosen == n - 1 else []
+        extra += [f"{state.rounds[n - 1]} times"] if state.rounds[n - 1] > 1 else []
+        extra += [segment.note] if segment.note else []
         about = f"  [{', '.join(extra)}]" if extra else ""
         rows.append(f"  {n}. {start / FPS:5.1f} - {end / FPS:5.1f} s  {segment.caption}{about}")
-    if state.loops > 1:
-        rows.append(f"  all of it {state.loops} times")
     return "\n".join([*rows, f"  total {scenes.duration(state.seconds)}"])
 
 
@@ -265,9 +314,9 @@ def lines(state: Timeline) -> str:
 def show(scene: Scene, act: Act) -> ActResult:
     state = scene.state
     if act.what == "plan":
-        if state.plan is None:
+        if not state.planned:
             raise UserError("there is no plan yet; say: plan a picnic in the park")
-        return ActResult(state, f"{state.plan.scene} ({state.plan.planner}):\n{scenes.plan_lines(state.plan)}")
+        return ActResult(state, f"The activities:\n{scenes.plan_lines(state)}")
     if act.what == "frames":
         path = scenes.sheet(state, scene.preview(FRAMES))
         text = "Here are the frames." if scenes.open_file(path) else f"The frames are in {path}."
@@ -295,7 +344,7 @@ def answer(state: Timeline, about: str, request: str) -> str:
     if not count:
         return "Nothing has been made yet."
     if topic.plan:
-        return scenes.plan_lines(state.plan) if state.plan else "There is no plan yet."
+        return scenes.plan_lines(state) if state.planned else "There is no plan yet."
     lengths = [(b - a) / FPS for a, b in state.spans]
     if topic.extreme:
         at = lengths.index((max if topic.extreme == "longest" else min)(lengths))

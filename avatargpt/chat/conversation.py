@@ -159,7 +159,7 @@ class Conversation:
         history = tuple(t["user"] for t in self.memory.turns[-2:] if not is_command(t["user"]))
         return ChatTurn(
             plain.lower(), now.text, tuple(s.caption for s in now.segments), len(now.takes), history, files,
-            now.plan is not None, tuple(s.motion.seconds for s in now.segments),
+            now.planned, tuple(s.motion.seconds for s in now.segments),
         )  # fmt: skip
 
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from avatargpt.chat.timeline import MAX_SEGMENTS
-from avatargpt.chat.turn_text import CONTINUES, LENGTH, QUESTION, TEMPO, ChatTurn, Target, target
+from avatargpt.chat.turn_text import CONTINUES, LENGTH, QUESTION, TEMPO, ChatTurn, Target, as_caption, target
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import LlmFailed, Malformed, prompt
 from avatargpt.requests.english import below_zero
@@ -17,7 +17,6 @@ from instruct_data.dialogue.acts import FORMATS, TAKE_LETTERS, Act, from_json, r
 from instruct_data.dialogue.dialogues import ORDINALS
 from instruct_data.requests.pairs import is_numeral, value_of, words_of
 from instruct_data.requests.spec import TurnPart
-from instruct_data.text.english import GERUND, THIRD, third_of
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def why_not(acts: Sequence[Act], turn: ChatTurn) -> str:
     for act in acts:
         if act.do in NEED_SEGMENTS and not count and not (act.do == "then" and act.text == CONTINUES):
             return f"{act.do}: there is nothing yet"
-        for n in (act.segment, act.to):
+        for n in (act.segment, act.to, act.at):
             if n is not None and not 1 <= n <= count:
                 return f"{act.do}: no segment {n}"
         if act.do == "keep" and not (takes > 1 and str(act.choice) in TAKE_LETTERS[:takes]):
@@ -62,9 +61,9 @@ def why_not(acts: Sequence[Act], turn: ChatTurn) -> str:
         if act.do in MOVEMENTS and QUESTION.fullmatch(turn.request):
             return f"{act.do}: a question names no movement"
         takes = (takes or 1) + 1 if act.do == "again" else 0
-        if act.do in ("make", "load", "long"):
+        if act.do == "make":
             count = 1
-        count += {"then": 1, "before": 1, "delete": -1}.get(act.do, 0)
+        count += {"then": 1, "before": 1, "plan": 1, "load": 1, "delete": -1}.get(act.do, 0)
     if count > MAX_SEGMENTS:
         return "too many segments"
     if turn.files and not any(a.file or a.name or a.do in _ANSWERS for a in acts):
@@ -199,9 +198,7 @@ TOPICS = {
     "total_length": "total length", "frames": "total length in frames", "count": "number of segments",
     "longest": "longest segment", "shortest": "shortest segment", "files": "loaded files", "plan": "plan",
 }  # fmt: skip
-_BASES = frozenset(THIRD.values())
 _GLUE = frozenset("a an the and as or it file".split())
-_WHO = frozenset("he she it they him her them someone somebody".split())
 Similarity = Callable[[str], Sequence[float]]
 Acts = list[tuple[str, dict[str, Any]]]
 Point = Callable[[str], Target | None]
@@ -234,18 +231,6 @@ class TurnIntent:
             return [float(x) for x in vectors[1:] @ vectors[0]]
 
         return similarity
-
-
-def as_caption(text: str) -> str:
-    """In the form of captions: ``he waves``, ``wave`` and ``waving`` become ``a person waves``."""
-    words = text.split()
-    if len(words) > 1 and words[0] in _WHO:
-        words = words[1:]
-    first = words[0]
-    if first in THIRD:
-        return " ".join(["a person", *words])
-    base = GERUND.get(first) or (first if first in _BASES else "")
-    return " ".join(["a person", third_of(base), *words[1:]]) if base else " ".join(words)
 
 
 def file_name(text: str, formats: Sequence[str] = ()) -> str:
@@ -381,9 +366,9 @@ def _apply(act: Act, captions: list[str], lengths: list[float]) -> None:
     """The context after an act, as far as later parts of the turn may refer to it."""
     text = str(act.text or act.scene or act.file or "")
     usual = act.seconds or 4.0
-    if act.do in ("make", "load", "long"):
+    if act.do == "make":
         captions[:], lengths[:] = [text], [usual]
-    elif act.do == "then":
+    elif act.do in ("then", "plan", "load"):
         captions.append(text)
         lengths.append(usual)
     elif act.do == "before":
@@ -448,27 +433,42 @@ def _acts(
         case "loop":
             if p.times is None:
                 raise UserError("how often? e.g. loop it 3 times")
-            return [("loop", {"times": p.times})]
+            goal = at(p.of)
+            if goal is None:
+                return []
+            numbers = () if goal.everything else goal.several or (goal.segment,)
+            return [("loop", {**at_segment(Target(n)), "times": p.times}) for n in numbers or (None,)]
+        case "rename":
+            goal = at(p.of)
+            if goal is None or not p.text:
+                return []
+            if goal.several:
+                return [("rename", {"segment": goal.several[0], "to": goal.several[-1], "name": p.text})]
+            return [("rename", {**at_segment(goal), "name": p.text})]
         case "undo" | "redo":
             steps = ALL_STEPS if target(p.of or "it", captions, None) == Target(everything=True) else p.times
             return [(p.act, {"steps": steps} if steps and steps > 1 else {})]
         case _:
-            return _other_acts(p, turn, seconds, at)
+            return _other_acts(p, turn, count, seconds, at)
 
 
-def _other_acts(p: TurnPart, turn: ChatTurn, seconds: dict[str, float], at: Point) -> Acts:
+def _other_acts(p: TurnPart, turn: ChatTurn, count: int, seconds: dict[str, float], at: Point) -> Acts:
     if p.act in ("load", "speak"):
         if not turn.files:
             return []
         do = "speak" if turn.files[0].rsplit(".", 1)[-1] in SOUNDS else "load"
         return [(do, {"file": turn.files[0], **({"text": p.text} if do == "speak" and _words(p, turn) else {})})]
     if p.act == "plan":
-        return [("plan", {"scene": p.text, **({"activities": p.times} if p.times else {})})] if p.text else []
-    if p.act == "long":
-        return [("long", {**seconds, "scene": p.text})] if p.text and seconds else []
+        if not p.text:
+            return []
+        place = gap(p, count, at) if p.where else None
+        where = {} if place is None or place >= count else {"at": place + 1}
+        return [("plan", {**({"activities": p.times} if p.times else {}), **seconds, **where, "scene": p.text})]
     if p.act in ("save", "export"):
         goal = at(p.of)
-        where = {} if goal is None or goal.segment is None else {"segment": goal.segment}
+        where = {} if goal is None else at_segment(goal)
+        if goal is not None and goal.several:
+            where = {"segment": goal.several[0], "to": goal.several[-1]}
         if turn.files:
             return [("save", {"name": f, **where}) for f in turn.files]
         formats = [w for w in f"{turn.request} {p.text}".replace(",", " ").replace(".", " ").split() if w in FORMATS]

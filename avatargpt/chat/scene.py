@@ -4,19 +4,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
 
 from avatargpt.body.stitch import retimed
-from avatargpt.chat.timeline import FPS, MAX_TAKES, Segment, Timeline, segment_of
-from avatargpt.chat.turn_text import CONTINUES, changed, simplified
+from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, MAX_TAKES, Segment, Timeline, segment_of
+from avatargpt.chat.turn_text import CONTINUES, as_caption, changed, simplified
+from avatargpt.options import mix
 from avatargpt.planning.types import Activity, Plan, Planner
 from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
 from instruct_data.text.english import mirror_text
 from vqvae.errors import UserError
-from vqvae.motion import Motion, concatenate
+from vqvae.motion import Motion
 
 Progress = Callable[[int, int], object] | None
 
@@ -51,9 +53,10 @@ class Scene:
         """The path of a picture for viewing; raises as `within`."""
         return self.within(self.previews / name, None if self.previews.is_relative_to(self.outputs) else self.previews)
 
-    def generate(self, caption: str, seconds: float | None, seed: int) -> Motion:
-        """The model's motion for a caption."""
-        motions: list[Motion] = self.model.generate([caption], seconds=seconds, seed=seed)
+    def generate(self, caption: str, seconds: float | None, seed: int, after: Segment | None = None) -> Motion:
+        """The model's motion for a caption, which goes on from a segment."""
+        before = None if after is None else after.motion
+        motions: list[Motion] = self.model.generate([caption], seconds=seconds, seed=seed, after=before)
         return motions[0]
 
 
@@ -71,7 +74,27 @@ def with_segment(state: Timeline, at: int, segment: Segment) -> Timeline:
     """Segment `at` exchanged."""
     segments = list(state.segments)
     segments[at] = segment
-    return state.replaced(segments)
+    return state.replaced(segments, at)
+
+
+def inserted(state: Timeline, at: int, new: Sequence[Segment]) -> Timeline:
+    """Segments put in before index `at`; between two of one loop or activity they become part of it."""
+    segments = state.segments
+    loops: tuple[tuple[int, int], ...] = ()
+    activity = ""
+    if 0 < at < len(segments):
+        a, b = segments[at - 1], segments[at]
+        loops = tuple(x for x, y in takewhile(lambda xy: xy[0] == xy[1], zip(a.loops, b.loops, strict=False)))
+        activity = a.activity if a.activity == b.activity else ""
+    put = [replace(s, loops=(*loops, *s.loops), activity=s.activity or activity) for s in new]
+    return state.replaced([*segments[:at], *put, *segments[at:]], at + len(put) - 1)
+
+
+def without_loops(state: Timeline, at: int) -> Segment:
+    """Segment `at` with those loops that it alone is in."""
+    segment = state.segments[at]
+    others = {n for i, s in enumerate(state.segments) if i != at for n, _ in s.loops}
+    return replace(segment, loops=tuple(x for x in segment.loops if x[0] not in others))
 
 
 def short(caption: str) -> str:
@@ -105,12 +128,22 @@ def find_file(scene: Scene, name: str) -> Path:
     raise UserError(f"{typed}: no such file")
 
 
-def plan_lines(plan: Plan) -> str:
-    """A plan as numbered lines."""
+def activities_of(state: Timeline) -> list[tuple[str, int, int]]:
+    """Name, first and last index of each activity that stands."""
+    runs = groupby(enumerate(state.segments), key=lambda row: row[1].activity)
+    rows = [(activity, [i for i, _ in run]) for activity, run in runs if activity]
+    return [(activity, numbers[0], numbers[-1]) for activity, numbers in rows]
+
+
+def plan_lines(state: Timeline, start: int = 0, end: int = MAX_SEGMENTS) -> str:
+    """The activities that begin among segments `start` to `end` (indices), with their segments."""
     lines = []
-    for i, activity in enumerate(plan.activities, 1):
-        lines.append(f"  {i}. {activity.task}")
-        lines += [f"     {i}.{k} {step}" for k, step in enumerate(activity.steps, 1)]
+    for activity, first, last in activities_of(state):
+        if not start <= first < end:
+            continue
+        which = f"{first + 1}" if first == last else f"{first + 1} to {last + 1}"
+        lines.append(f"  {activity} (segment{'' if first == last else 's'} {which})")
+        lines += [f"    {n + 1}. {state.segments[n].caption}" for n in range(first, last + 1)]
     return "\n".join(lines)
 
 
@@ -165,7 +198,7 @@ def sheet(state: Timeline, path: Path) -> Path:
     """One row of poses per segment, the last `SHEET_ROWS` of them, as a PNG; raises UserError where it cannot."""
     from avatargpt.export import contact_sheet
 
-    motion = state.round
+    motion = state.motion
     rows = list(enumerate(zip(state.segments, state.spans, strict=True), 1))[-SHEET_ROWS:]
     clips = [motion.slice(a, b) for _, (_, (a, b)) in rows]
     captions = [f"{n}  {s.caption}  ({a / FPS:.1f} s)" for n, (s, (a, _)) in rows]
@@ -178,16 +211,23 @@ CHUNK_SECONDS = 600.0  # the most that one call makes
 STRETCH_RANGE = (0.75, 1.35)
 # a movement that cannot be made anew is stretched at most so much
 MAX_STRETCH = 5.0
-RADIUS = 8.0  # metres around the start, of long motion
 MORE_SECONDS = 4.0  # of a continuation that names no length
-ACTIVITIES = 3  # of a plan
 
 
-def new_segment(scene: Scene, caption: str, seconds: float | None, seed: int) -> Segment:
-    """A segment that the model makes of a caption."""
+def new_segment(
+    scene: Scene, caption: str, seconds: float | None, seed: int, after: Segment | None = None
+) -> Segment:
+    """A segment that the model makes of a caption, going on from the posture in which another one ends."""
     if seconds is not None and seconds > CHUNK_SECONDS:
         raise UserError(f"{seconds:g} seconds in one segment; accepted at most {CHUNK_SECONDS:g}")
-    return segment_of(caption, scene.generate(caption, seconds, seed), seed, seconds is not None)
+    motion = scene.generate(caption, seconds, seed, after)
+    segment = segment_of(caption, motion, seed, seconds is not None)
+    return replace(segment, follows="" if after is None else after.key, note="; ".join(motion.notes))
+
+
+def before_index(state: Timeline, at: int) -> Segment | None:
+    """The segment before index `at`."""
+    return state.segments[at - 1] if at else None
 
 
 def mirrored(segment: Segment) -> Segment:
@@ -205,7 +245,8 @@ def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
     if STRETCH_RANGE[0] <= ratio <= STRETCH_RANGE[1]:
         return segment.lasting(seconds)
     if segment.kind == "made" and segment.caption != CONTINUES:
-        return remade(scene, segment, segment.caption, seconds, segment.seed)
+        at = next(i for i, s in enumerate(scene.state.segments) if s is segment)
+        return remade(scene, at, segment.caption, seconds, segment.seed)
     if not 1 / MAX_STRETCH <= ratio <= MAX_STRETCH:
         raise UserError(
             f"{duration(segment.motion.seconds)} from a file or a continuation cannot become "
@@ -214,10 +255,12 @@ def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
     return segment.lasting(seconds)
 
 
-def remade(scene: Scene, old: Segment, caption: str, seconds: float | None, seed: int) -> Segment:
-    """A segment generated again, `seconds` as shown, with the speed and sides of the former one."""
+def remade(scene: Scene, at: int, caption: str, seconds: float | None, seed: int) -> Segment:
+    """Segment `at` generated again, `seconds` as shown, with name, loops, speed and sides of the former one."""
+    old = scene.state.segments[at]
     base = seconds * old.tempo if seconds is not None and old.tempo != 1 else seconds
-    new = new_segment(scene, caption, base, seed)
+    new = new_segment(scene, caption, base, seed, before_index(scene.state, at))
+    new = replace(new, name=old.name, activity=old.activity, loops=old.loops)
     if old.mirrored:
         new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True)
     new = faster(new, old.tempo)
@@ -234,20 +277,6 @@ def faster(segment: Segment, factor: float) -> Segment:
     return replace(segment, motion=retimed(segment.motion, frames), tempo=segment.tempo * factor)
 
 
-def long_motion(scene: Scene, about: str, seconds: float) -> Motion:
-    """Long motion of a scene (`avatargpt.long.loop.long`); an existing plan for it comes first."""
-    from avatargpt.long.loop import long
-
-    plan = scene.state.plan
-    first: tuple[Activity, ...] = plan.activities if plan is not None and plan.scene == about else ()
-    pieces: list[Motion] = []
-    for chunk in long(scene.model, about, seconds, scene.planner(), scene.seed, RADIUS, first):
-        pieces.append(chunk.motion)
-        if scene.progress:
-            scene.progress(min(chunk.start + len(chunk.motion), round(seconds * FPS)), round(seconds * FPS))
-    return concatenate(pieces)
-
-
 def _about(segment: Segment) -> str:
     return f"{short(segment.caption)} ({duration(segment.motion.seconds)})"
 
@@ -255,7 +284,7 @@ def _about(segment: Segment) -> str:
 @performs("make")
 def make(scene: Scene, act: Act) -> ActResult:
     segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
-    state = Timeline(plan=scene.state.plan, files=scene.state.files).replaced([segment])
+    state = Timeline(files=scene.state.files).replaced([segment])
     return ActResult(state, f"Made: {_about(segment)}.", state.motion)
 
 
@@ -265,25 +294,26 @@ def then(scene: Scene, act: Act) -> ActResult:
     if act.text == CONTINUES:
         segment = _continued(scene, act)
     else:
-        segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
-    state = scene.state.replaced([*before, segment])
+        segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before[-1] if before else None)
+    state = inserted(scene.state, len(before), [segment])
     return ActResult(state, f"Segment {len(before) + 1}: {_about(segment)}.", state.motion)
 
 
 def _continued(scene: Scene, act: Act) -> Segment:
     """The model's continuation of the motion, without words."""
     seconds = act.seconds or MORE_SECONDS
-    longer: Motion = scene.model.extend(scene.state.round, seconds, seed=scene.seed)
+    last = scene.state.segments[scene.state.index(len(scene.state.segments))]
+    longer: Motion = scene.model.extend(last.motion, seconds, seed=scene.seed)
     new = longer.slice(len(longer) - round(seconds * FPS), len(longer))
     # its beginning follows exactly on the end: a fixed length keeps the seam uncut
-    return segment_of(CONTINUES, new, scene.seed, True)
+    return replace(segment_of(CONTINUES, new, scene.seed, True), follows=last.key)
 
 
 @performs("before")
 def before(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
-    segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
-    state = scene.state.replaced([*scene.state.segments[:at], segment, *scene.state.segments[at:]])
+    segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before_index(scene.state, at))
+    state = inserted(scene.state, at, [segment])
     return ActResult(state, f"Segment {at + 1} is now: {_about(segment)}.", state.motion)
 
 
@@ -291,7 +321,10 @@ def before(scene: Scene, act: Act) -> ActResult:
 def replace_segment(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     old = scene.state.segments[at]
-    segment = new_segment(scene, str(act.text), old.motion.seconds if old.fixed else None, scene.seed)
+    seconds = old.motion.seconds if old.fixed else None
+    segment = new_segment(scene, str(act.text), seconds, scene.seed, before_index(scene.state, at))
+    own = without_loops(scene.state, at).loops
+    segment = replace(segment, activity=old.activity, loops=tuple(x for x in old.loops if x not in own))
     return _with(scene, at, segment, f"Segment {at + 1} is now: {_about(segment)}.")
 
 
@@ -318,7 +351,7 @@ def edit(scene: Scene, act: Act) -> ActResult:
             f"segment {at + 1} was not made from a caption, so it cannot be made {act.change}; "
             "accepted: mirror, speed, length, replace, or a text to continue it"
         )
-    new = remade(scene, old, change.caption, old.motion.seconds if old.fixed else None, scene.seed)
+    new = remade(scene, at, change.caption, old.motion.seconds if old.fixed else None, scene.seed)
     new = faster(new, change.tempo)
     return _with(scene, at, new, f"Segment {at + 1}, {act.change}: {_about(new)}.")
 
@@ -343,7 +376,7 @@ def again(scene: Scene, act: Act) -> ActResult:
     takes = state.takes if open_ else (old,)
     if len(takes) >= MAX_TAKES:
         raise UserError(f"there are {len(takes)} takes already; keep one of a to {TAKE_LETTERS[len(takes) - 1]}")
-    new = remade(scene, old, old.caption, old.motion.seconds if old.fixed else None, scene.seed)
+    new = remade(scene, at, old.caption, old.motion.seconds if old.fixed else None, scene.seed)
     takes = (*takes, new)
     new_state = replace(with_segment(state, at, new), takes=takes, chosen=at)
     letter = TAKE_LETTERS[len(takes) - 1]
@@ -373,22 +406,46 @@ def load(scene: Scene, act: Act) -> ActResult:
         segment = segment_of(motion.caption or f"the motion in {path.name}", motion, 0, False, "file")
     except UserError as e:
         raise UserError(f"{path.name}: {e}") from None
-    state = Timeline(plan=scene.state.plan, files=(*scene.state.files, str(path))[-20:]).replaced([segment])
-    return ActResult(state, f"Loaded {path.name}: {duration(segment.motion.seconds)}.", state.motion)
+    count = len(scene.state.segments)
+    state = replace(inserted(scene.state, count, [segment]), files=(*scene.state.files, str(path))[-20:])
+    where = f" as segment {count + 1}" if count else ""
+    return ActResult(state, f"Loaded {path.name}{where}: {duration(segment.motion.seconds)}.", state.motion)
 
 
 @performs("plan")
-def make_plan(scene: Scene, act: Act) -> ActResult:
-    plan = scene.planner().plan(str(act.scene), activities=act.activities or ACTIVITIES, seed=scene.seed)
-    state = replace(scene.state, plan=plan, takes=())
-    count = len(plan.activities)
-    text = f"Planned {plan.scene} with {count} {'activity' if count == 1 else 'activities'} ({plan.planner}):\n"
-    return ActResult(state, text + plan_lines(plan))
+def plan(scene: Scene, act: Act) -> ActResult:
+    """Every step of the plan becomes a segment; what stands stays."""
+    state = scene.state
+    at = len(state.segments) if act.at is None else state.index(act.at)
+    planned = _planned(scene, act)
+    steps = [(a.task, step, seconds) for a in planned.activities for step, seconds in _timed(a, planned, act.seconds)]
+    if len(state.segments) + len(steps) > MAX_SEGMENTS:
+        raise UserError(
+            f"{len(steps)} steps after {len(state.segments)} segments; accepted at most {MAX_SEGMENTS} in all"
+        )
+    new: list[Segment] = []
+    for k, (task, step, seconds) in enumerate(steps):
+        last = new[-1] if new else before_index(state, at)
+        segment = new_segment(scene, as_caption(step), seconds, mix(scene.seed, k), last)
+        new.append(replace(segment, activity=task))
+        if scene.progress:
+            scene.progress(k + 1, len(steps))
+    state = inserted(state, at, new)
+    which = f"Segment {at + 1} is" if len(new) == 1 else f"Segments {at + 1} to {at + len(new)} are"
+    length = duration(sum(b - a for a, b in state.spans[at : at + len(new)]) / FPS)
+    text = f"{which} {planned.scene} ({length}, {planned.planner}):\n{plan_lines(state, at, at + len(new))}"
+    return ActResult(state, "\n".join([text, *planned.notes]), state.motion)
 
 
-@performs("long")
-def long(scene: Scene, act: Act) -> ActResult:
-    motion = long_motion(scene, str(act.scene), float(act.seconds or 0))
-    segment = segment_of(str(act.scene), motion, scene.seed, True, "long")
-    state = Timeline(plan=scene.state.plan, files=scene.state.files).replaced([segment])
-    return ActResult(state, f"Made {duration(segment.motion.seconds)} of {act.scene}.", state.motion)
+def _planned(scene: Scene, act: Act) -> Plan:
+    """The planner's plan of as many activities and seconds as are asked for."""
+    asked: dict[str, Any] = {} if act.activities is None else {"activities": act.activities}
+    return scene.planner().plan(str(act.scene), **asked, seed=scene.seed)
+
+
+def _timed(activity: Activity, planned: Plan, seconds: float | None) -> Sequence[tuple[str, float | None]]:
+    """Steps with their lengths."""
+    if activity.seconds:
+        return tuple(zip(activity.steps, activity.seconds, strict=True))
+    count = sum(len(a.steps) for a in planned.activities)
+    return [(step, None if seconds is None else round(seconds / count * FPS) / FPS) for step in activity.steps]

@@ -10,7 +10,7 @@ from instruct_data.dialogue.acts import FORMATS, Act
 from instruct_data.dialogue.dialogues import NUMBERS, ORDINALS
 from instruct_data.requests.pairs import value_of
 from instruct_data.requests.spec import TurnPart
-from instruct_data.text.english import mirror_text, side_of
+from instruct_data.text.english import GERUND, THIRD, mirror_text, side_of, third_of
 from vqvae.errors import UserError
 
 MAX_WORDS = 120
@@ -132,6 +132,22 @@ def rate_named(request: str) -> float | None:
     """Frames per second that a turn asks for: "at 30 fps"."""
     match = _RATE.search(request)
     return float(match.group(1)) if match else None
+
+
+_BASES = frozenset(THIRD.values())
+_WHO = frozenset("he she it they him her them someone somebody".split())
+
+
+def as_caption(text: str) -> str:
+    """In the form of captions: ``he waves``, ``wave`` and ``waving`` become ``a person waves``."""
+    words = text.split()
+    if len(words) > 1 and words[0] in _WHO:
+        words = words[1:]
+    first = words[0]
+    if first in THIRD:
+        return " ".join(["a person", *words])
+    base = GERUND.get(first) or (first if first in _BASES else "")
+    return " ".join(["a person", third_of(base), *words[1:]]) if base else " ".join(words)
 
 
 CONTINUES = "a person goes on"  # caption of a continuation that no words ask for

@@ -15,7 +15,14 @@ from avatargpt.lm.checkpoint import load_part, save_part
 from avatargpt.lm.text_encoder import LAYERS, WIDTH, SentenceGrounder
 from instruct_data.requests import spec
 from instruct_data.requests.pairs import OPENING, ORDER, Target, is_numeral, value_of, words_of
-from instruct_data.requests.spec import ATTRIBUTES, MAX_TIMES, FaceRequest, MotionRequest
+from instruct_data.requests.spec import (
+    ATTRIBUTES,
+    MAX_TIMES,
+    STATE_WORDS,
+    FaceRequest,
+    MotionRequest,
+    TurnState,
+)
 from instruct_data.requests.ways import CHOICES, COPIED, DOMAINS, VALUES, WHOLE
 from vqvae.errors import UserError
 from vqvae.strict import Dropout, PositiveInt, Strict
@@ -46,9 +53,13 @@ BARE = tuple(t for t in OPEN if t.startswith("act="))  # openings that need no w
 
 
 class Vocabulary:
-    """The V `tokens` by number; places of words follow them: V + i is word i."""
+    """The V `tokens` by number; places of words follow them: V + i is word i.
 
-    def __init__(self) -> None:
+    `states`: turns stand behind the words of a `TurnState`, to which nothing points.
+    """
+
+    def __init__(self, states: bool = True) -> None:
+        self.states = states
         tokens: list[str] = ["end", *OPEN, "whole"]
         for name in (*ORDER, *WHOLE):
             if name in CHOICES:
@@ -56,6 +67,8 @@ class Vocabulary:
             elif name in VALUES or name in COPIED:
                 tokens.append(f"{name}=")
         self.tokens = list(dict.fromkeys([*tokens, *CONSTANTS]))
+        if not states:  # weights from before the states have another name of a plan there
+            self.tokens[self.tokens.index("act=rename")] = "act=plan"
         self.number = {t: i for i, t in enumerate(self.tokens)}
         # of an attribute: its place in the order of a clause, or of the whole
         self.place = np.full(len(self.tokens), -1)
@@ -93,6 +106,12 @@ class Vocabulary:
 
     def allowed(self, before: Sequence[int], words: Sequence[str], domain: str = "body") -> np.ndarray:
         """(V + N,) tokens, and words of N, that may follow in a request of a domain."""
+        out = self._allowed(before, words, domain)
+        if self.states and domain == "chat":
+            out[len(self) : len(self) + STATE_WORDS] = False
+        return out
+
+    def _allowed(self, before: Sequence[int], words: Sequence[str], domain: str) -> np.ndarray:
         # an action has a word at least; attributes stand in their order, each at most once; a number is one constant or
         # numerals in a row
         size, n = len(self), len(words)
@@ -159,6 +178,7 @@ class RequestConfig(Strict):
     dropout: Dropout = 0.1  # in training
     # Of the sentence encoder: the first ones know words and numbers, the last ones the meaning
     layers: Annotated[list[Layer], Field(min_length=1)] = [0, 2]
+    state: bool = False  # turns are read behind the words of a `TurnState`
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -239,6 +259,8 @@ FILE_NAME = "requests"  # of the files
 VERSION = 2
 # words that are read in one go, where sentences end so
 MAX_WORDS_AT_ONCE = 30
+# of the probability of the first act of a turn, from which another one is a second reading
+NEAR_READING = 0.6
 MAX_REMEMBERED = 2000  # requests
 T = TypeVar("T")
 
@@ -264,7 +286,7 @@ class RequestReader:
     """A trained network with its sentence encoder."""
 
     def __init__(self, network: RequestNetwork, grounder: SentenceGrounder | None = None) -> None:
-        self.network, self.vocabulary = network.eval(), Vocabulary()
+        self.network, self.vocabulary = network.eval(), Vocabulary(network.config.state)
         self.grounder = grounder or reading_grounder(network.config)
         self._requests: dict[str, MotionRequest] = {}
         self._faces: dict[str, FaceRequest] = {}
@@ -292,9 +314,27 @@ class RequestReader:
             _remember(self._faces, text, FaceRequest(clauses=clauses, text=text, **shared))
         return self._faces[text]
 
-    def read_turn(self, text: str) -> list[spec.TurnPart]:
-        """The typed parts of a turn of a conversation; raises as `read` does."""
-        return [part for parts in self._assembled(text, "chat", assembled_turn) for part in parts]
+    def read_turn(self, text: str, state: TurnState | None = None) -> list[spec.TurnPart]:
+        """The typed parts of a turn of a conversation in a state (None = an empty one); raises as `read` does."""
+        return self.read_turn_twice(text, state)[0]
+
+    def read_turn_twice(self, text: str, state: TurnState | None = None) -> list[list[spec.TurnPart]]:
+        """As `read_turn`, with a second reading where another first act is about as likely (`NEAR_READING`)."""
+        before = (state or TurnState()).words if self.vocabulary.states else []
+        parts = [[*before, *part] for part in _parts(words_of(text))]
+        rows = [self._read(states, part) for states, part in zip(word_states(parts, self.grounder), parts, strict=True)]
+        first = [part for row in rows for part in row[0]]
+        return [first, *rows[0][1:]] if len(rows) == 1 else [first]
+
+    @torch.inference_mode()
+    def _read(self, states: np.ndarray, words: Sequence[str]) -> list[list[spec.TurnPart]]:
+        """One or two readings of a part of a turn."""
+        target, probabilities, other = self._target(states, words, "chat")
+        out = [assembled_turn(target, words, probabilities)]
+        if other is not None:
+            target, probabilities, _ = self._target(states, words, "chat", other)
+            out.append(assembled_turn(target, words, probabilities))
+        return out
 
     def _assembled(
         self, text: str, domain: str, assemble: Callable[[Target, Sequence[str], Sequence[float]], T]
@@ -308,14 +348,18 @@ class RequestReader:
     def targets(self, texts: Sequence[Sequence[str]], domain: str = "body") -> list[tuple[Target, list[float]]]:
         """The likeliest target of each text's words, token by token, and the probability of each token."""
         states = word_states(texts, self.grounder)
-        return [self._target(s, words, domain) for s, words in zip(states, texts, strict=True)]
+        return [self._target(s, words, domain)[:2] for s, words in zip(states, texts, strict=True)]
 
-    def _target(self, states: np.ndarray, words: Sequence[str], domain: str) -> tuple[Target, list[float]]:
+    def _target(
+        self, states: np.ndarray, words: Sequence[str], domain: str, first: int | None = None
+    ) -> tuple[Target, list[float], int | None]:
+        """A target (which begins with token `first`), its probabilities, and another first token if one is near."""
         net, device = self.network, self.network.place.device
         mask = torch.ones(1, len(words), device=device)
         encoded = net.encode(torch.from_numpy(states[None].astype(np.float32)).to(device), mask)
         before: list[int] = []
         probabilities: list[float] = []
+        other: int | None = None
         while len(before) < MAX_TARGET:
             fed = torch.tensor([[net.begin(domain), *(net.fed(i) for i in before)]], device=device)
             # torch's check of a mask imports its symbolic shapes and sympy, which takes half a second
@@ -323,11 +367,15 @@ class RequestReader:
             open_ = torch.from_numpy(self.vocabulary.allowed(before, words, domain))
             shares = logits.masked_fill(~open_, -torch.inf).softmax(0)
             best = int(shares.argmax())
+            if not before:
+                best = best if first is None else first
+                second = int(shares.index_fill(0, torch.tensor(best), 0.0).argmax())
+                other = second if shares[second] >= NEAR_READING * shares[best] else None
             probabilities.append(float(shares[best]))
             before.append(best)
             if best == 0:
                 break
-        return self.vocabulary.decode(before), probabilities
+        return self.vocabulary.decode(before), probabilities, other
 
     @classmethod
     def of(cls, folder: str | os.PathLike[str]) -> Self | None:

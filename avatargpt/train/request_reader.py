@@ -65,15 +65,15 @@ def requests_stage(recipe: RequestRecipe, args: SimpleNamespace) -> None:
     run(stage, Path(args.output), runtime, args.until)
 
 
-def divided(ways: Sequence[Way], words: Material, every: int) -> tuple[Pairs, Pairs]:
+def divided(ways: Sequence[Way], words: Material, every: int, states: bool = False) -> tuple[Pairs, Pairs]:
     """Training and validation pairs: every `every`-th template, action and being is held out."""
     val = set(list(dict.fromkeys(w.text for w in ways))[every - 1 :: every])
     lists = {name: getattr(words, name) for name in ("actions", *FAMILIES.values(), "beings")}
     train: dict[str, Any] = {n: tuple(a for i, a in enumerate(x) if i % every != every - 1) for n, x in lists.items()}
     held: dict[str, Any] = {name: tuple(x[every - 1 :: every]) for name, x in lists.items()}
     return (
-        Pairs([w for w in ways if w.text not in val], replace(words, **train)),
-        Pairs([w for w in ways if w.text in val], replace(words, **held)),
+        Pairs([w for w in ways if w.text not in val], replace(words, **train), states),
+        Pairs([w for w in ways if w.text in val], replace(words, **held), states),
     )
 
 
@@ -96,7 +96,10 @@ class RequestStage(AveragedStage):
         self.network = self.module = RequestNetwork(recipe.model).to(runtime.device).train()
         if start:
             self.network.load_state_dict(RequestReader.load(start).network.state_dict())
-        both = {domain: divided(ways, words, t.held) for domain, (ways, words) in sources.items()}
+        both = {
+            domain: divided(ways, words, t.held, recipe.model.state and domain == "chat")
+            for domain, (ways, words) in sources.items()
+        }
         self.pairs = {domain: pairs for domain, (pairs, _) in both.items()}
         rng = np.random.default_rng([t.seed, 9])
         self.val = {domain: [pairs.draw(rng) for _ in range(t.validated)] for domain, (_, pairs) in both.items()}
@@ -104,7 +107,7 @@ class RequestStage(AveragedStage):
         self.optimizer = torch.optim.AdamW(self.network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
         self.start_mean()
         self.reader = RequestReader(RequestNetwork(recipe.model), grounder)
-        self.vocabulary = Vocabulary()
+        self.vocabulary = Vocabulary(recipe.model.state)
         self.pool: tuple[tuple[int, ...], list[list[Row]]] = (), []  # of the steps whose seed is the key
 
     def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:

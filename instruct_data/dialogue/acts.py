@@ -2,6 +2,7 @@
 
 # A line holds one or more acts joined by `" | "`. An act is its name, then numbers with their units, then after a
 # colon free text: `then 4s: a person waves | edit 2: slower | speed 1 x0.5 | move 3 1 | save: walk.glb | undo 2`.
+# A plan enters the timeline behind what stands, or before a segment: `plan 3 120s @2: a nurse's night shift`.
 #
 # The outline of a conversation is a line, too: `1 walks forward 3s; 2 waves the left hand 4.5s | takes a b | plan`.
 # `Outline` replays acts on such a list without making any motion.
@@ -21,16 +22,17 @@ from vqvae.errors import UserError
 
 # The line: acts joined by a bar.
 JOIN = " | "
-MAX_ACTS = 8
+MAX_ACTS = 300  # as many as there can be segments
 MAX_TEXT = 400  # characters of free text
 MIN_SECONDS, MAX_SECONDS = 0.2, 1800.0  # of a conversation; `avatargpt long` makes more
 SHOWN = ("timeline", "captions", "plan", "frames")
 FORMATS = ("npz", "bvh", "glb", "vrma", "npy", "csv", "json", "mp4", "gif", "png", "fbx")
 TAKE_LETTERS = "abcdefghi"
-Shape = Literal["count", "seconds", "factor", "word", "text"]
+Shape = Literal["count", "place", "seconds", "factor", "word", "text"]
 # How each field of an act is written in the line.
 SHAPES: dict[str, Shape] = {
-    "segment": "count", "to": "count", "steps": "count", "activities": "count", "seconds": "seconds",
+    "segment": "count", "to": "count", "steps": "count", "activities": "count", "at": "place",
+    "seconds": "seconds",
     "factor": "factor", "times": "factor", "choice": "word", "format": "word", "what": "word",
     "text": "text", "change": "text", "scene": "text", "about": "text", "name": "text", "file": "text",
 }  # fmt: skip
@@ -39,10 +41,11 @@ TAKES: dict[str, tuple[str, ...]] = {
     "make": ("seconds?", "text"), "then": ("seconds?", "text"), "before": ("segment", "seconds?", "text"),
     "replace": ("segment", "text"), "edit": ("segment?", "change"), "retime": ("segment?", "seconds"),
     "total": ("seconds",), "speed": ("segment?", "factor"), "mirror": ("segment?",), "again": ("segment?",),
-    "keep": ("choice",), "delete": ("segment",), "move": ("segment", "to"), "loop": ("times",), "load": ("file",),
-    "plan": ("activities?", "scene"), "long": ("seconds", "scene"), "describe": ("segment?", "file?"),
+    "keep": ("choice",), "delete": ("segment",), "move": ("segment", "to"), "loop": ("segment?", "times"),
+    "load": ("file",), "plan": ("activities?", "seconds?", "at?", "scene"), "rename": ("segment?", "to?", "name"),
+    "describe": ("segment?", "file?"),
     "question": ("about",), "show": ("what",), "play": (), "undo": ("steps?",), "redo": ("steps?",),
-    "save": ("name", "segment?"), "export": ("format", "segment?"), "face": ("text",),
+    "save": ("segment?", "to?", "name"), "export": ("format", "segment?", "to?"), "face": ("text",),
     "speak": ("file", "text?"), "help": (), "chat": (), "clarify": (),
 }  # fmt: skip
 
@@ -53,10 +56,11 @@ class Act:
 
     do: str  # its name, a key of `TAKES`
     segment: int | None = None  # which segment, from 1
-    to: int | None = None  # where a moved segment goes
+    to: int | None = None  # where a moved segment goes, or the last one of a stretch that begins with `segment`
+    at: int | None = None  # segment before which a plan enters the timeline
     seconds: float | None = None  # a length
     factor: float | None = None  # of speed
-    times: int | None = None  # how often the whole is repeated
+    times: int | None = None  # how often a segment is repeated, or all that stand
     steps: int | None = None  # how many acts to undo or redo
     activities: int | None = None  # of a plan
     choice: str | None = None  # a take, ``a``, ``b``, ...
@@ -64,9 +68,9 @@ class Act:
     what: str | None = None  # what to show
     text: str | None = None  # a caption or a facial instruction
     change: str | None = None  # what is different
-    scene: str | None = None  # of a plan or of long motion
+    scene: str | None = None  # of a plan
     about: str | None = None  # what a question is about
-    name: str | None = None  # of a saved file, with a suffix or without
+    name: str | None = None  # of a saved file, with a suffix or without; or of a segment
     file: str | None = None  # what to read
 
     def __post_init__(self) -> None:
@@ -91,7 +95,7 @@ class Act:
 
 
 _LIMITS: dict[str, tuple[float, float]] = {
-    "segment": (1, 999), "to": (1, 999), "steps": (1, 99), "activities": (1, 20), "times": (1, 99),
+    "segment": (1, 999), "to": (1, 999), "at": (1, 999), "steps": (1, 99), "activities": (1, 20), "times": (1, 99),
     "seconds": (MIN_SECONDS, MAX_SECONDS), "factor": (0.1, 10),
 }  # fmt: skip
 
@@ -99,7 +103,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
 def _check(do: str, name: str, value: Any) -> None:
     if name in _LIMITS:
         low, high = _LIMITS[name]
-        integral = SHAPES[name] == "count" or name == "times"
+        integral = SHAPES[name] in ("count", "place") or name == "times"
         number = int if integral else (int, float)
         if isinstance(value, bool) or not isinstance(value, number) or not low <= value <= high:
             raise UserError(f"act {do}: {name} {value!r}; accepted {low:g} to {high:g}")
@@ -117,9 +121,12 @@ def _check(do: str, name: str, value: Any) -> None:
 
 
 def from_json(row: Mapping[str, Any]) -> Act:
-    """An act from the dialogues' form. A save's name and format become one file name, a take's number its letter.
+    """An act from the dialogues' form. A save's name and format become one file name, a take's number its letter; a
+    `long` of older dialogues is a plan.
     """
     values = dict(row)
+    if values.get("do") == "long":
+        values["do"] = "plan"
     if values.get("do") == "save" and "format" in values:
         values["name"] = f"{values.get('name')}.{values.pop('format')}"
     if re.fullmatch("[1-9]", str(values.get("choice", ""))):
@@ -146,6 +153,8 @@ def _write(act: Act) -> str:
         match SHAPES[name]:
             case "count" | "word":
                 head.append(str(value))
+            case "place":
+                head.append(f"@{value}")
             case "seconds":
                 head.append(f"{value:.4g}s")
             case "factor":
@@ -156,7 +165,8 @@ def _write(act: Act) -> str:
 
 
 _TOKEN: dict[Shape, re.Pattern[str]] = {
-    "count": re.compile(r"(\d{1,3})"), "seconds": re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s"),
+    "count": re.compile(r"(\d{1,3})"), "place": re.compile(r"@(\d{1,3})"),
+    "seconds": re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s"),
     "factor": re.compile(r"x(\d{1,3}(?:\.\d{1,4})?)"), "word": re.compile(r"([a-z0-9]+)"),
 }  # fmt: skip
 
@@ -188,7 +198,8 @@ def _read(part: str) -> Act:
             raw = match.group(1)
             if name == "times" and not raw.isdigit():
                 raise UserError(f"{part!r}: {words[at]} times; accepted a whole number")
-            values[name] = raw if shape == "word" else int(raw) if shape == "count" or name == "times" else float(raw)
+            number = int if shape in ("count", "place") or name == "times" else float
+            values[name] = raw if shape == "word" else number(raw)
             at += 1
     if at != len(words) or bool(colon) != bool(tail.strip()) or (tail.strip() and not texts):
         raise UserError(f"{part!r}: not understood as {words[0]}")
@@ -246,10 +257,10 @@ class Outline:
         """Do one act."""
         self.takes = self.takes + 1 if act.do == "again" else 1
         match act.do:
-            case "make" | "load" | "long":
-                self.captions, self.seconds = [act.text or act.scene or str(act.file)], [act.seconds or usual]
-            case "then":
-                self._put(len(self.captions), str(act.text), act.seconds or usual)
+            case "make":
+                self.captions, self.seconds = [str(act.text)], [act.seconds or usual]
+            case "then" | "load":
+                self._put(len(self.captions), str(act.text or act.file), act.seconds or usual)
             case "before":
                 self._put(self._at(act), str(act.text), usual)
             case "replace":
@@ -267,6 +278,8 @@ class Outline:
             case "total" | "speed" | "mirror":
                 self._scale(act)
             case "plan":
+                at = len(self.captions) if act.at is None else min(act.at - 1, len(self.captions))
+                self._put(at, str(act.scene), act.seconds or usual)
                 self.planned = True
             case "again" | "describe":
                 if act.file is None and (self.captions or act.segment):

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
-from instruct_data.requests.spec import ATTRIBUTES
+from instruct_data.requests.spec import ASKED, ATTRIBUTES, STANDS, STATE_WORDS, Asked, Stands, TurnState
 from instruct_data.requests.ways import (
     ACTED,
     ACTS,
@@ -132,6 +133,8 @@ WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_")
 _ALTERNATIVES = re.compile("<([^<>]*)>")
 _SIDED = re.compile(r"(\{side\}|\bboth\b)")  # what of an action says a side
 EXPANDED, JOINED, WRITTEN_OUT, HALVES = 0.3, 0.12, 0.45, 0.5
+# of turns that are no answer, although something was asked, and words from which they are known as such
+UNANSWERED, MIN_UNANSWERED_WORDS = 0.1, 3
 
 
 def words_of(text: str) -> list[str]:
@@ -161,10 +164,10 @@ class _Told:
 
 
 class Pairs:
-    """Draws pairs."""
+    """Draws pairs; with `states`, those of turns after the words of a `TurnState`."""
 
-    def __init__(self, ways: Sequence[Way], words: Material) -> None:
-        self.ways, self.words = list(ways), words
+    def __init__(self, ways: Sequence[Way], words: Material, states: bool = False) -> None:
+        self.ways, self.words, self.states = [w for w in ways if states or not w.state], words, states
         # construct -> line -> its alternatives: a line is drawn as often as another, however many it has
         self.constructs: dict[str, dict[str, list[Way]]] = {}
         for way in self.ways:
@@ -176,23 +179,33 @@ class Pairs:
         """A pair; some are two templates in a row."""
         while True:
             draft = _Told()
-            self._fill(self._way(rng), draft, rng, "", [EXPANDED])
-            if rng.random() < JOINED and not any(role in WHOLE for _, _, role, _ in draft.bits):
+            way = self._way(rng)
+            self._fill(way, draft, rng, "", [EXPANDED])
+            following = self._way(rng) if rng.random() < JOINED else None
+            if following and not following.state and not any(role in WHOLE for _, _, role, _ in draft.bits):
                 words = "".join(b[0] for b in draft.bits).rstrip()
                 if words[-1:] not in ".!?;":
                     draft.bits.append((str(rng.choice([". ", "; ", ". ", "\n"])), (), "", ""))
                 else:
                     draft.bits.append((" ", (), "", ""))
-                self._fill(self._way(rng), draft, rng, max(draft.flags, default=""), [EXPANDED])
+                self._fill(following, draft, rng, max(draft.flags, default=""), [EXPANDED])
             pair = _finish(draft)
             if 1 <= len(pair.words) <= 60 and len(pair.target) > 1:
-                return pair
+                return self._after_state(pair, way, rng)
 
     def filled(self, way: Way, rng: np.random.Generator) -> Pair:
         """One template alone, its actions without attributes of their own."""
         draft = _Told()
         self._fill(way, draft, rng, "", [0.0])
-        return _finish(draft)
+        return self._after_state(_finish(draft), way, rng)
+
+    def _after_state(self, pair: Pair, way: Way, rng: np.random.Generator) -> Pair:
+        """The pair with the words of a state of the way before it."""
+        if not self.states:
+            return pair
+        state = drawn_state(way.state, len(pair.words) >= MIN_UNANSWERED_WORDS, rng)
+        target: Target = [t + STATE_WORDS if isinstance(t, int) else t for t in pair.target]
+        return Pair([*state.words, *pair.words], target)
 
     def _way(self, rng: np.random.Generator) -> Way:
         lines = self._lines[str(rng.choice(sorted(self._lines)))]
@@ -277,6 +290,25 @@ class Pairs:
                 inner = _Told()
                 self._fill(suffix_way, inner, rng, "", [0.0])
                 draft.bits += [(t, (clause,), r, v) for t, _, r, v in inner.bits]
+
+
+_LAST = ("make", "then", "before", "replace", "edit", "retime", "total", "speed", "plan", "delete", "move", "loop",
+         "rename", "show", "save", "question", "describe", "undo")  # fmt: skip
+
+
+def drawn_state(given: Mapping[str, Sequence[str]], may_ignore: bool, rng: np.random.Generator) -> TurnState:
+    """A state of a conversation with the values `given`; where it gives no question, something may have been asked that
+    the turn does not answer, if that `may_ignore` it."""
+
+    def drawn(name: str, *others: str) -> str:
+        options = given.get(name) or others
+        return options[int(rng.integers(len(options)))]
+
+    ignored = may_ignore and rng.random() < UNANSWERED
+    asked = drawn("asked", *(ASKED[1:] if ignored else ("none",)))
+    timeline = drawn("timeline", *(STANDS if asked in ("none", "what") else STANDS[1:]))
+    lasts = ("again",) if asked == "take" else _LAST if timeline != "empty" else ("none", "undo", "delete", "show")
+    return TurnState(asked=cast(Asked, asked), last=drawn("last", *lasts), timeline=cast(Stands, timeline))
 
 
 def _is_suffix(way: Way) -> bool:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -171,6 +171,25 @@ class FaceRequest(Strict):
     rounds: int | None = Field(default=None, ge=1, le=MAX_TIMES)
     in_all: int | None = Field(default=None, ge=1, le=MAX_TIMES)
     text: str = ""  # the words that it was read from
+
+
+Asked = Literal["none", "take", "times", "seconds", "which", "what", "name"]
+Stands = Literal["empty", "one", "some", "plan"]
+ASKED, STANDS = get_args(Asked), get_args(Stands)
+STATE_WORDS = 7  # of every `TurnState`
+
+
+class TurnState(Strict):
+    """The state of a conversation, which is read before a turn's own words."""
+
+    asked: Asked = "none"  # what the last answer asked for: a take, a number, one of several readings, a movement
+    last: str = "none"  # the act that was done last, or that the question is about
+    timeline: Stands = "empty"  # nothing, one segment, some, or some that a plan gave
+
+    @property
+    def words(self) -> list[str]:
+        """`STATE_WORDS` words: ``asked seconds last then timeline some |``."""
+        return ["asked", self.asked, "last", self.last, "timeline", self.timeline, "|"]
 
 
 class TurnPart(Strict):

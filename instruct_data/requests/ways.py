@@ -8,7 +8,8 @@
 # `[tempo=fast: in a hurry]` are words that mean an attribute, `[style: like a cat]` words that are copied into it;
 # `[where=start]` sets an attribute without words, `[act=then]` names the act of a turn.
 # `(kick)` words that are the action, `(A,B: kick)` that of two clauses. `<a|b|>` are alternatives, which may hold
-# marks; `((` and `))` are brackets that are written.
+# marks; `((` and `))` are brackets that are written. A wording of a turn that means this only in some state of the
+# conversation begins with it: `<<asked=times>>`, `<<last=then,retime timeline=some>>`.
 
 from __future__ import annotations
 
@@ -24,7 +25,18 @@ from typing import Any, get_args
 import yaml
 
 from instruct_data.dialogue.acts import SHOWN, TAKES
-from instruct_data.requests.spec import Course, Direction, Moment, Path, Side, Size, Strength, Tempo
+from instruct_data.requests.spec import (
+    ASKED,
+    STANDS,
+    Course,
+    Direction,
+    Moment,
+    Path,
+    Side,
+    Size,
+    Strength,
+    Tempo,
+)
 from vqvae.errors import UserError
 
 FORMS = ("do", "does", "doing", "did")
@@ -67,6 +79,8 @@ _MARK = re.compile(rf"^{_CLAUSE}(?P<name>[a-z_]+)(?:=(?P<value>[^:]+?))?\s*(?::(
 _ACT = re.compile(r"\[(?:(?P<clause>[A-H])\.)?act=(?P<act>[a-z]+)\]")
 _ACTION = re.compile(r"^(?:(?P<clauses>[A-H][+!]?(?:,[A-H][+!]?)*):)?(?P<words>.*)$", re.S)
 _OPTION = re.compile(r"<[^<>|]*\|[^<>]*>|[^<]+|<")
+_STATE = re.compile(r"<<([^<>]*)>>\s*")
+STATES = {"asked": ASKED, "last": ("none", *TAKES), "timeline": STANDS}  # of a conversation, see `TurnState`
 _OPENS, _CLOSES = "\ue000", "\ue001"
 MAX_COMBINATIONS = 120
 _PIECE = re.compile(r"\{[^{}]*\}|\[(?:[^\[\]{}]|\{[^{}]*\})*\]|\((?:[^()\[\]{}]|\{[^{}]*\})*\)|[^{}\[\](]+")
@@ -94,15 +108,35 @@ class Way:
     parts: tuple[Part, ...]  # in order
     # Clause -> "", "+" (together with the one before) or "!" (not done), or the act of a turn, in the order of time
     flags: dict[str, str]
+    # Of a turn, the states in which it means this: fields of `TurnState` -> their values; others are free
+    state: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_ways(text: str, construct: str = "", author: str = "") -> list[Way]:
     """One for each combination of a line's alternatives, at most `MAX_COMBINATIONS`."""
-    pieces = _OPTION.findall(text)
+    state, line = _state(text)
+    pieces = _OPTION.findall(line)
     options = [p[1:-1].split("|") if p[0] == "<" and "|" in p else [p] for p in pieces]
     if (count := prod(len(o) for o in options)) > MAX_COMBINATIONS:
         raise UserError(f"{text!r}: {count} combinations; accepted: {MAX_COMBINATIONS}")
-    return [_read_way(text, "".join(chosen), construct, author) for chosen in product(*options)]
+    ways = (_read_way(text, "".join(chosen), construct, author) for chosen in product(*options))
+    return [replace(way, state=state) for way in ways]
+
+
+def _state(text: str) -> tuple[dict[str, tuple[str, ...]], str]:
+    """The states that a line begins with, and the line behind them."""
+    match = _STATE.match(text)
+    if not match:
+        return {}, text
+    state = {}
+    for item in match[1].split():
+        name, _, values = item.partition("=")
+        chosen = tuple(values.split(","))
+        if name not in STATES or not {*chosen} <= {*STATES[name]}:
+            accepted = "; ".join(f"{k}={','.join(v)}" for k, v in STATES.items())
+            raise UserError(f"{text!r}: state {item!r}; accepted: {accepted}")
+        state[name] = chosen
+    return state, text[match.end() :]
 
 
 def _read_way(line: str, text: str, construct: str, author: str) -> Way:

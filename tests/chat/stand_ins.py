@@ -25,7 +25,7 @@ class FakeModel:
     def __init__(self) -> None:
         self.calls: list[tuple] = []
 
-    def generate(self, texts, seconds=None, seed=0):
+    def generate(self, texts, seconds=None, seed=0, after=None):
         self.calls.append(("generate", texts[0], seconds, seed))
         return [walk(seconds or 2.0, seed, t) for t in texts]
 
@@ -62,11 +62,11 @@ class LineIntent:
 class SlowModel(FakeModel):
     """Says that it has begun, and never ends, when it is asked for the word "forever"."""
 
-    def generate(self, texts, seconds=None, seed=0):
+    def generate(self, texts, seconds=None, seed=0, after=None):
         if "forever" in texts[0]:
             print("begun", flush=True)
             time.sleep(600)
-        return super().generate(texts, seconds, seed)
+        return super().generate(texts, seconds, seed, after)
 
 
 if __name__ == "__main__":

@@ -137,30 +137,63 @@ def test_answers_come_from_the_timeline(talk):
     assert "0.0 -   3.0 s  a person waves" in say(talk, "show timeline").text
 
 
-def test_plans(talk):
+def test_a_plan_enters_the_timeline(talk, model):
     assert "no plan" in talk.say("show plan").text
-    assert "2. activity 1" in say(talk, "plan 2: a picnic").text
-    assert talk.timeline.text == "empty | plan"
-    assert "stand-in" in say(talk, "show plan").text
+    say(talk, "make 3s: a person walks", "then 2s: a person waves")
+    stood = talk.timeline.segments
+    text = say(talk, "plan 2: a picnic").text
+    assert "Segments 3 to 6 are a picnic (8 s, stand-in):\n  activity 0 (segments 3 to 4)\n    3. a person" in text
+    assert talk.timeline.segments[:2] == stood and captions(talk)[2:] == ["a person walks", "a person sits"] * 2
+    assert [s.activity for s in talk.timeline.segments] == ["", "", *["activity 0"] * 2, *["activity 1"] * 2]
+    assert "activity 1 (segments 5 to 6)" in say(talk, "show plan").text
+    assert [call[2] for call in model.calls[2:]] == [None] * 4
+    say(talk, "plan 1 12s @2: a walk")
+    assert len(talk.timeline.segments) == 8 and talk.timeline.segments[3:] == (stood[1], *talk.timeline.segments[4:])
+    assert [call[2] for call in model.calls[6:]] == [6, 6]
+    say(talk, "undo")
+    assert len(talk.timeline.segments) == 6, "a plan is one step"
 
 
-def test_long_motion_is_one_segment(talk, monkeypatch):
-    import avatargpt.long.loop
+def test_steps_go_on_from_one_another(talk, model):
+    say(talk, "make: a person walks", "plan 1: a picnic", "before 1: a person bows", "edit 3: like a robot")
+    segments = talk.timeline.segments
+    assert [s.follows for s in segments[:2]] == ["", ""] and segments[2].follows == segments[1].key
+    say(talk, "replace 2: a person runs")
+    assert talk.timeline.segments[1].follows == segments[0].key
 
-    asked = []
 
-    def long(model, scene, seconds, planner, seed, radius, activities):
-        asked.append((scene, planner.name, [a.task for a in activities]))
-        for start in range(0, round(seconds * 20), 50):
-            piece = walk(seconds).slice(start, min(start + 50, round(seconds * 20)))
-            yield avatargpt.long.loop.Chunk(start, piece, ())
+def test_a_loop_belongs_to_its_segment(talk):
+    say(talk, "make 2s: a person salutes", "loop x2", "then 3s: a person bows")
+    assert talk.timeline.rounds == (2, 1) and talk.timeline.seconds == 7
+    say(talk, "loop 2 x3")
+    assert talk.timeline.rounds == (2, 3) and talk.timeline.seconds == 13
+    say(talk, "loop x2", "then 1s: a person sits")
+    assert talk.timeline.order == (0, 0, 1, 1, 1) * 2 + (2,) and talk.timeline.seconds == 27
+    assert "3. " in talk.say("/list").text and "[4 times]" in talk.say("/list").text
+    say(talk, "loop 1 x1", "move 3 1")
+    assert talk.timeline.order == (0, *(1, 2, 2, 2) * 2)
+    say(talk, "before 3: a person turns", "before 1: a person yawns")
+    assert talk.timeline.order == (0, 1, *(2, 3, 4, 4, 4) * 2), "only what stands within a loop is repeated"
+    assert "already" in say(talk, "loop 1 x1").text
 
-    monkeypatch.setattr(avatargpt.long.loop, "long", long)
-    say(talk, "plan 2: a picnic", "long 6s: a picnic")
-    assert asked == [("a picnic", "stand-in", ["activity 0", "activity 1"])]
-    assert len(talk.motion) == 120 and captions(talk) == ["a picnic"]
-    assert np.allclose(talk.motion.root[:, 2], walk(6.0).root[:, 2], atol=1e-5)
-    assert "0.2 to 1800" in talk.say("long 3600s: a picnic").text
+
+def test_names(talk, tmp_path):
+    say(talk, "make 2s: a person walks", "then 3s: a person bows", "then 1s: a person sits")
+    assert "Segment 2 is called greeting" in say(talk, "rename 2: greeting").text
+    assert "Segments 2 to 3 are called arrival" in say(talk, "rename 2 3: arrival").text
+    assert "arrival (segments 2 to 3)" in say(talk, "show plan").text and "[greeting]" in say(talk, "/list").text
+    assert "segments 2 to 3, 80 frames" in say(talk, "save 2 3: arrival.npz").text
+    assert Motion.load(tmp_path / "arrival.npz").caption == "a person bows, then sits"
+    say(talk, "export npz 2 3")
+    assert (tmp_path / "motion-segment-2-3.npz").is_file()
+    assert "accepted a first one" in talk.say("save 3 2: x.npz").text and "no segment 7" in talk.say("rename 7: x").text
+
+
+def test_it_is_the_segment_last_spoken_of(talk):
+    say(talk, "make 2s: a person walks", "then 3s: a person bows", "then 1s: a person sits", "retime 2 4s", "retime 7s")
+    assert [s.motion.seconds for s in talk.timeline.segments] == [2, 7, 1]
+    say(talk, "move 2 1", "edit: like a robot", "undo", "delete 1", "edit: slower")
+    assert captions(talk) == ["a person walks", "a person sits"] and talk.timeline.segments[1].tempo == 0.7
 
 
 def test_what_a_turn_did_before_a_mistake_stays(talk):

@@ -21,7 +21,8 @@ from vqvae.errors import UserError
 LINES = [
     "make: a person walks", "then 4s: a person falls and gets up | save: snow.glb", "edit 2: with the left hand",
     "retime 3 8.5s", "speed x0.5", "speed 2 x1.25", "move 3 1", "loop x4", "keep b", "undo 2", "redo", "mirror",
-    "describe", "describe 2", "describe: walk_1.bvh", "plan 4: a picnic", "long 90s: a night watch", "export glb",
+    "describe", "describe 2", "describe: walk_1.bvh", "plan 4: a picnic", "export glb",
+    "plan 3 90s @2: a night watch", "loop 2 x3", "rename 2 4: the ward", "save 2 4: ward.bvh",
     "show frames", "question: total length", "speak: hello.wav; happy", "total 30s", "again 2 | again", "clarify",
 ]  # fmt: skip
 
@@ -42,7 +43,7 @@ def test_the_packaged_vocabulary_writes_every_line():
 @pytest.mark.parametrize("line", [
     "", "dance: a person", "make", "make:", "retime 2", "edit: ", "delete", "keep 3", "undo 0", "speed x99", "loop 3",
     "loop x0.8", "retime 2 3", "then: a | b | ", "show me", "make 4s", "move 1", "undo: it", "play it",
-    " | ".join(["undo"] * 9),
+    " | ".join(["undo"] * 301), "long 90s: a night watch", "plan @0: a picnic",
 ])  # fmt: skip
 def test_anything_else_is_refused(line):
     with pytest.raises(UserError):
@@ -52,6 +53,8 @@ def test_anything_else_is_refused(line):
 def test_recorded_forms_become_one():
     assert from_json({"do": "save", "name": "walk", "format": "bvh"}) == Act("save", name="walk.bvh")
     assert from_json({"do": "keep", "choice": "2"}) == Act("keep", choice="b")
+    row = {"do": "long", "seconds": 90.0, "scene": "a night watch"}
+    assert from_json(row) == Act("plan", seconds=90.0, scene="a night watch")
     with pytest.raises(UserError, match="choice '12'"):
         from_json({"do": "keep", "choice": "12"})
     with pytest.raises(UserError, match="takes no hands"):

@@ -23,7 +23,7 @@ from avatargpt.train.loop import run
 from avatargpt.train.request_reader import RequestRecipe, RequestStage, divided, exactness
 from avatargpt.train.runtime import Runtime
 from instruct_data.requests.pairs import Pair, Pairs, inflected, value_of, words_of
-from instruct_data.requests.spec import Clause, MotionRequest
+from instruct_data.requests.spec import STATE_WORDS, Clause, MotionRequest, TurnState
 from instruct_data.requests.ways import DOMAINS, Material, all_ways, material, read_ways
 from vqvae.errors import UserError
 
@@ -153,7 +153,7 @@ def test_marks_that_cannot_be_read(way: str) -> None:
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_every_way_can_be_written_under_the_grammar(domain: str) -> None:
-    vocabulary, pairs = Vocabulary(), Pairs(all_ways(domain), material(domain))
+    vocabulary, pairs = Vocabulary(), Pairs(all_ways(domain), material(domain), states=domain == "chat")
     rng = np.random.default_rng(1)
     drawn = [pairs.filled(w, rng) for w in all_ways(domain)] + [pairs.draw(rng) for _ in range(300)]
     for pair in drawn:
@@ -186,3 +186,31 @@ def test_numbers_and_forms() -> None:
 def test_nothing_before_the_first_is_together() -> None:
     with pytest.raises(ValueError, match="together"):
         MotionRequest(clauses=[Clause(action="walk", together=True)])
+
+
+def test_turns_are_learnt_behind_the_state_of_the_conversation() -> None:
+    rng, words = np.random.default_rng(3), material("chat")
+    ways = [*read_ways("<<asked=times>> [act=loop] {n}"), *read_ways("[act=then] {do}")]
+    pairs = Pairs(ways, words, states=True)
+    for way in ways * 20:
+        pair = pairs.filled(way, rng)
+        assert pair.words[STATE_WORDS - 1] == "|" and pair.words[0] == "asked"
+        assert all(t >= STATE_WORDS for t in pair.target if isinstance(t, int))
+        assert way.state.get("asked", ("none",))[0] == pair.words[1] or len(pair.words) >= STATE_WORDS + 3
+    assert Pairs(ways, words).ways == ways[1:], "an answer means nothing without its question"
+    for wrong in ("<<asked=maybe>> {do}", "<<mood=good>> {do}"):
+        with pytest.raises(UserError, match="accepted: asked=none,take"):
+            read_ways(wrong)
+
+
+def test_weights_from_before_the_states_read_as_they_did() -> None:
+    recipe = RequestRecipe(**resolve(CONFIG))
+    words = ["walk", "2", "m"]
+    former, present = Vocabulary(states=False), Vocabulary()
+    assert len(former) == len(present) and "act=rename" not in former.tokens
+    assert former.allowed([former.number["act=then"]], words, "chat")[len(former) :].all()
+    config = recipe.model.model_copy(update={"state": False})
+    assert RequestReader(RequestNetwork(config)).read_turn("2", TurnState(asked="take"))
+    behind = [*TurnState(asked="times", last="loop", timeline="one").words, *words]
+    open_ = present.allowed([present.number["act=loop"], present.number["times="]], behind, "chat")
+    assert [behind[i] for i in np.flatnonzero(open_[len(present) :])] == ["2"]
