@@ -1,8 +1,8 @@
-"""Drawn conversations that build and edit scenes: wordings of `instruct_data.requests.ways` over a timeline that goes on."""
+"""Drawn conversations that build and edit scenes: the wordings of requests over a timeline that goes on."""
 
 # Each conversation is of one construct (`CONSTRUCTS`), which says how often its turns do what. A wording is filled with
-# what stands at that moment, so its acts and the timeline after them are known. Wordings divide by conversation: those of
-# one are all for training or all held out (`held`).
+# what stands at that moment, so its acts and the timeline after them are known. The wordings of a conversation are all
+# for training, or all held out (`held`).
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from instruct_data.requests.ways import FORMS, NOUNS, TURNED, Part, Way, all_way
 
 TURNS = (8, 20)  # of a conversation
 HELD = 12  # every so-many-th line of wordings, as in training
+MEASURES = ("times", "seconds", "minutes", "factor")
 MAX_TRIES = 60  # wordings that may not fit what stands
 # construct -> act -> how often it is asked for
 CONSTRUCTS: dict[str, dict[str, float]] = {
@@ -48,7 +49,7 @@ class _Filled:
     bits: dict[str, str] = field(default_factory=dict)  # slot -> words of what is done; "" = words without one
 
 
-class Talks:
+class SceneDialogues:
     """Draws conversations; `held`: from the wordings that training leaves out."""
 
     def __init__(self, rng: np.random.Generator, held: bool = False) -> None:
@@ -61,8 +62,7 @@ class Talks:
                 self.ways.setdefault(way.flags["A"], []).append(way)
 
     def draw(self, construct: str) -> dict[str, Any]:
-        """A conversation: ``construct`` and ``turns``, each with ``user``, ``state``, ``acts`` and ``timeline`` after it.
-        """
+        """A conversation: ``construct`` and ``turns``, each of ``user``, ``state``, ``acts``, ``timeline`` after it."""
         replay, turns = Replay(self.rng), []
         asked, last = "none", "none"
         for _ in range(int(self.rng.integers(TURNS[0], TURNS[1] + 1))):
@@ -71,7 +71,8 @@ class Talks:
             words, acts = self._turn(act, state, replay.now)
             for a in acts:
                 replay.apply(a)
-            turns.append({"user": words, "state": " ".join(state.words), "acts": write(acts), "timeline": replay.now.text})
+            row = {"user": words, "state": " ".join(state.words), "acts": write(acts)}
+            turns.append(row | {"timeline": replay.now.text})
             last = acts[-1].do
             asked = "take" if last == "again" else "none"
         return {"construct": construct, "turns": turns}
@@ -143,7 +144,7 @@ class Talks:
                 n = int(rng.choice(others))
             out.segment, out.second = (n, out.second) if name == "seg" else (out.segment, n)
             return spoken_segment(now, n, rng)
-        if part.role in ("times", "seconds", "minutes", "factor"):
+        if part.role in MEASURES:
             value = float(rng.integers(2, 6)) if part.role != "seconds" else float(rng.integers(2, 21))
             out.values[part.role] = value
             return NUMBERS[int(value)] if value <= 10 and rng.random() < 0.4 else f"{value:g}"
@@ -177,7 +178,7 @@ def _plain(words: str, rng: np.random.Generator) -> str:
 def acts_of(act: str, f: _Filled, now: Outline) -> list[Act] | None:
     """The acts that a filled wording means over these segments, None where it cannot be meant."""
     count, text = len(now.captions), " ".join(f.action.split())
-    numbers = {**{k: float(v) for k, v in f.marks.items() if k in ("times", "seconds", "minutes", "factor")}, **f.values}
+    numbers = {k: float(v) for k, v in f.marks.items() if k in MEASURES} | f.values
     seconds = numbers.get("minutes", 0.0) * 60 + numbers.get("seconds", 0.0) or None
     times = int(numbers["times"]) if "times" in numbers else None
     n = f.segment if f.segment is not None else count or None
@@ -256,5 +257,5 @@ def _about(f: _Filled) -> str:
 
 def draw(count: int, seed: int = 0, held: bool = False) -> list[dict[str, Any]]:
     """So many conversations, the constructs in turn."""
-    talks, names = Talks(np.random.default_rng([seed, held]), held), [*CONSTRUCTS]
-    return [talks.draw(names[i % len(names)]) for i in range(count)]
+    dialogues, names = SceneDialogues(np.random.default_rng([seed, held]), held), [*CONSTRUCTS]
+    return [dialogues.draw(names[i % len(names)]) for i in range(count)]

@@ -1,0 +1,64 @@
+"""How conversations that build scenes are judged."""
+
+import pytest
+
+from avatargpt.evaluation import scenes
+from avatargpt.evaluation.scenes import Shown, final_faults, lost
+from avatargpt.evaluation.suites import folder
+from vqvae.errors import UserError
+
+
+def shown(*rows):
+    return [Shown(caption, tuple(f"{caption} {more}".split()), seconds) for caption, seconds, more in rows]
+
+
+SCENE = shown(
+    ("a person walks in", 4.0, "a nurse arrives"), ("a person bends", 6.0, "checks"), ("a person sits", 9.0, "break")
+)
+FINAL = {
+    "final": [{"about": ["arriv"]}, {"about": ["check"], "several": True, "seconds": [5, 16]}, {"about": ["sit"]}],
+    "total": [18, 20],
+}
+
+
+def test_the_timeline_has_every_row_in_order_and_nothing_else():
+    assert final_faults(SCENE, FINAL) == []
+    assert final_faults(SCENE[1:], FINAL) == ["no arriv behind segment 0", "15.0 s instead of 18 to 20"]
+    assert final_faults([SCENE[0], SCENE[2], SCENE[1]], FINAL)[0].startswith("no check of 5 to 16 s behind segment 1")
+    more = [*SCENE, *shown(("a person waves", 0.5, ""))]
+    assert final_faults(more, FINAL) == ["1 segments more than expected"]
+    # a step without the row's words belongs to the activity beside it
+    steps = [*SCENE[:2], *shown(("a person nods", 1.0, "")), SCENE[2]]
+    assert final_faults(steps, FINAL) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "keeps", "missing"),
+    [
+        (SCENE, "all", []),
+        (SCENE[:2], "all", ["a person sits"]),
+        (SCENE[:2], {"but": ["break"]}, []),
+        (SCENE[:2], {"but": [3]}, []),
+        ([SCENE[2], *SCENE[:2]], "all", ["a person sits"]),
+        ([SCENE[2], *SCENE[:2]], {"free": ["order"]}, []),
+        (shown(("a person walks in", 8.0, ""), ("a person bends", 6.0, ""), ("a person sits", 9.0, "")), "all",
+         ["a person walks in"]),
+        (shown(("a person walks in", 8.0, ""), ("a person bends", 6.0, ""), ("a person sits", 9.0, "")),
+         {"free": ["seconds"]}, []),
+        (shown(("x", 4.0, ""), ("y", 6.0, "")), {"free": ["captions"]}, ["a person sits"]),
+    ],
+)  # fmt: skip
+def test_what_a_turn_did_not_name_still_stands(after, keeps, missing):
+    # in another order, either of the two sides of a change of places counts as moved
+    got = lost(SCENE, after, keeps)
+    assert len(got) == len(missing) or keeps == "all"
+    assert bool(got) == bool(missing)
+
+
+def test_the_rows_of_the_suite_are_read_and_a_wrong_one_is_named(tmp_path):
+    rows = scenes.read_scenes(folder() / "sessions.jsonl")
+    assert len(rows) == 20 and all(12 <= len(r["turns"]) <= 20 for r in rows)
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "x", "turns": [{"user": "hi", "keeps": "most"}], "final": [{"about": ["x"]}], "total": [1, 2]}')
+    with pytest.raises(UserError, match="line 1: keeps 'most'; accepted all"):
+        scenes.read_scenes(path)
