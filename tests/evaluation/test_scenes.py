@@ -1,5 +1,7 @@
 """How conversations that build scenes are judged."""
 
+import json
+
 import pytest
 
 from avatargpt.evaluation import scenes
@@ -24,7 +26,9 @@ FINAL = {
 def test_the_timeline_has_every_row_in_order_and_nothing_else():
     assert final_faults(SCENE, FINAL) == []
     assert final_faults(SCENE[1:], FINAL) == ["no arriv behind segment 0", "15.0 s instead of 18 to 20"]
-    assert final_faults([SCENE[0], SCENE[2], SCENE[1]], FINAL)[0].startswith("no check of 5 to 16 s behind segment 1")
+    assert final_faults([SCENE[1], SCENE[0], SCENE[2]], FINAL) == ["no arriv behind segment 0"]
+    long = [SCENE[0], Shown("a person bends", ("check",), 17.0), SCENE[2]]
+    assert final_faults(long, FINAL)[0] == "no check of 5 to 16 s behind segment 1"
     more = [*SCENE, *shown(("a person waves", 0.5, ""))]
     assert final_faults(more, FINAL) == ["1 segments more than expected"]
     # a step without the row's words belongs to the activity beside it
@@ -59,6 +63,7 @@ def test_the_rows_of_the_suite_are_read_and_a_wrong_one_is_named(tmp_path):
     rows = scenes.read_scenes(folder() / "sessions.jsonl")
     assert len(rows) == 20 and all(12 <= len(r["turns"]) <= 20 for r in rows)
     path = tmp_path / "rows.jsonl"
-    path.write_text('{"id": "x", "turns": [{"user": "hi", "keeps": "most"}], "final": [{"about": ["x"]}], "total": [1, 2]}')
+    row = {"id": "x", "turns": [{"user": "hi", "keeps": "most"}], "final": [{"about": ["x"]}], "total": [1, 2]}
+    path.write_text(json.dumps(row))
     with pytest.raises(UserError, match="line 1: keeps 'most'; accepted all"):
         scenes.read_scenes(path)
