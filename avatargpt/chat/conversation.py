@@ -8,19 +8,23 @@ from typing import Any
 
 from avatargpt import planning
 from avatargpt.chat.acts import clarifying, relative
-from avatargpt.chat.intent import ALL_STEPS, Intent, LanguageIntent, check_numbers, open_intent
+from avatargpt.chat.intent import Intent, LanguageIntent, check_numbers, open_intent
+from avatargpt.chat.parts import ALL_STEPS
+from avatargpt.chat.questions import OpenQuestion
 from avatargpt.chat.scene import TURN_PICTURE, Progress, Scene, perform, sheet
-from avatargpt.chat.timeline import MAX_TURNS, Memory, Store, Timeline
+from avatargpt.chat.timeline import FPS, MAX_TURNS, Memory, Store, Timeline
 from avatargpt.chat.turn_text import ChatTurn, check_english, cleaned, command, is_command, simplified
 from avatargpt.llm import LanguageModel
 from avatargpt.options import mix
 from avatargpt.planning.types import Planner
-from instruct_data.dialogue.acts import Act
+from instruct_data.dialogue.acts import Act, from_json
+from instruct_data.requests.spec import Asked, Stands, TurnState
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
 
 COMMAND = "command"
 PREVIEWS = "avatargpt-previews"
+IDLE = ("chat", "clarify", "help")  # acts that do nothing
 
 
 @dataclass(frozen=True)
@@ -148,19 +152,39 @@ class Conversation:
         check_english(plain)
         turn = self._chat_turn(plain, tuple(files))
         check_numbers(turn)
-        acts = self._intent.understand(turn)
+        self.memory.question = None
+        try:
+            acts = self._intent.understand(turn)
+        except OpenQuestion as e:
+            self.memory.question = e.question
+            return Reply(_mistake(e), ok=False, seconds=self.timeline.seconds)
         if not acts:
             question = getattr(self._intent, "question", "")
             return Reply(question or clarifying(self.timeline), ok=False, seconds=self.timeline.seconds)
         return self._do(acts, text, getattr(self._intent, "last", self._intent.name))
 
     def _chat_turn(self, plain: str, files: tuple[str, ...]) -> ChatTurn:
-        now = self.timeline
+        past = self.memory.past
         history = tuple(t["user"] for t in self.memory.turns[-2:] if not is_command(t["user"]))
-        return ChatTurn(
-            plain.lower(), now.text, tuple(s.caption for s in now.segments), len(now.takes), history, files,
-            now.planned, tuple(s.motion.seconds for s in now.segments),
+        former = _chat_turn(past[-1]) if past else None
+        return replace(
+            _chat_turn(self.timeline), request=plain.lower(), history=history, files=files, state=self._state(),
+            last=self._last(), former=former, question=self.memory.question,
         )  # fmt: skip
+
+    def _last(self) -> tuple[Act, ...]:
+        """The acts of the last turn that did something."""
+        rows = (t["acts"] for t in reversed(self.memory.turns))
+        acts = next((row for row in rows if any(a["do"] not in IDLE for a in row)), ())
+        return tuple(from_json(a) for a in acts if a["do"] not in IDLE)
+
+    def _state(self) -> TurnState:
+        """The state that a turn is read in."""
+        now, question = self.timeline, self.memory.question
+        last = next((a.do for a in self._last()), "none") if question is None else question.act
+        stands: Stands = "plan" if now.planned else ("empty", "one", "some")[min(len(now.segments), 2)]
+        asked: Asked = "take" if len(now.takes) > 1 else "none"
+        return TurnState(asked=asked if question is None else question.asked, last=last, timeline=stands)
 
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:
         lines: list[str] = []
@@ -222,6 +246,17 @@ class Conversation:
         if not count:
             return f"{what} Nothing is there now."
         return f"{what} {count} segment{'' if count == 1 else 's'}, {memory.now.seconds:.1f} s: {memory.now.caption}."
+
+
+def _chat_turn(now: Timeline) -> ChatTurn:
+    """A timeline as turns are read against it."""
+    segments = now.segments
+    return ChatTurn(
+        "", now.text, tuple(s.caption for s in segments), len(now.takes), planned=now.planned,
+        lengths=tuple(s.motion.seconds for s in segments), names=tuple(s.name for s in segments),
+        activities=tuple(s.activity for s in segments), starts=tuple(start / FPS for start, _ in now.spans),
+        focus=None if now.focus is None else now.focus + 1,
+    )  # fmt: skip
 
 
 def _is_unwritten(error: BaseException) -> bool:

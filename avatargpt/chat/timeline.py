@@ -21,6 +21,7 @@ import numpy as np
 
 from avatargpt.body.contact import with_seam_lifted
 from avatargpt.body.stitch import retimed
+from avatargpt.chat.questions import Question
 from instruct_data.dialogue.acts import MAX_SECONDS, MIN_SECONDS, outline
 from instruct_data.joining import BLEND_SECONDS, join_motions, suits
 from vqvae.errors import UserError
@@ -261,6 +262,7 @@ class Memory:
     turns: list[dict[str, Any]] = field(default_factory=list)  # the last ones, ``{"user", "acts", "reply"}``
     seed: int = 0  # of the next act
     saved: str = ""  # the last written file, relative to the outputs
+    question: Question | None = None  # that is not answered yet
 
     def push(self, state: Timeline) -> None:
         """A new present; one step of undo."""
@@ -268,7 +270,9 @@ class Memory:
         self.future, self.now = [], state
 
     def copy(self) -> Memory:
-        return Memory(self.now, list(self.past), list(self.future), list(self.turns), self.seed, self.saved)
+        return Memory(
+            self.now, list(self.past), list(self.future), list(self.turns), self.seed, self.saved, self.question
+        )
 
     def segments(self) -> dict[str, Segment]:
         """Key -> segment, of every timeline that can still be reached."""
@@ -305,6 +309,7 @@ class Store:
             "version": VERSION, "seed": memory.seed, "saved": memory.saved, "turns": memory.turns[-MAX_TURNS:],
             "now": memory.now.to_json(), "past": [t.to_json() for t in memory.past],
             "future": [t.to_json() for t in memory.future],
+            "question": memory.question.to_json() if memory.question else None,
         }  # fmt: skip
         text = json.dumps(data, ensure_ascii=False, indent=1)
         atomic_write(self.folder / SESSION, lambda p: p.write_text(text, encoding="utf-8"))
@@ -327,7 +332,7 @@ class Store:
             past, future = ([self._timeline(t, motions) for t in data[k]] for k in ("past", "future"))
             return Memory(
                 self._timeline(data["now"], motions), past, future, list(data["turns"]), int(data["seed"]),
-                str(data["saved"]),
+                str(data["saved"]), Question.from_json(data["question"]) if data.get("question") else None,
             )
 
     def _motion(self, key: str) -> Path:

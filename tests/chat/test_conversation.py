@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.chat import Conversation
+from avatargpt.chat.questions import OpenQuestion, Question
 from instruct_data.dialogue.acts import read
 from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
 from vqvae.motion import Motion
@@ -344,3 +345,38 @@ def test_an_animation_of_a_pack_is_loaded_by_name(talk, tmp_path):
     reply = talk.say("/load pack.glb")
     assert not reply.ok and "2 animations turn the joints (Walk, Big Hop)" in reply.text
     assert talk.say("/load pack.glb#Big Hop").ok and len(talk.motion) == 60
+
+
+class Known:
+    """An intent whose readings are known, and which remembers the turns."""
+
+    name = "known"
+
+    def __init__(self, **answers):
+        self.answers, self.turns = answers, []
+
+    def understand(self, turn):
+        self.turns.append(turn)
+        answer = self.answers.get(turn.request)
+        if isinstance(answer, Question):
+            raise OpenQuestion(answer)
+        return read(answer) if answer else None
+
+
+def test_a_question_is_kept_until_the_next_turn(model, tmp_path):
+    question = Question("times", "how often? e.g. 3 times", "loop", (), ({"act": "loop"},))
+    intent = Known(walk="make 2s: a person walks", loop=question, thrice="loop x3", wave="then: a person waves")
+    talk = Conversation(model, tmp_path / "s", intent=intent)
+    talk.say("walk")
+    reply = talk.say("loop")
+    assert not reply.ok and reply.text == "How often? e.g. 3 times." and talk.timeline.rounds == (1,)
+    talk = Conversation(model, tmp_path / "s", intent=intent)  # also over the end of a program
+    talk.say("thrice")
+    turn = intent.turns[-1]
+    assert turn.question.asked == "times" and (turn.state.asked, turn.state.last) == ("times", "loop")
+    assert turn.state.timeline == "one" and turn.lengths == (2,) and talk.timeline.rounds == (3,)
+    talk.say("wave")
+    assert intent.turns[-1].question is None and intent.turns[-1].state.last == "loop"
+    assert [a.do for a in intent.turns[-1].last] == ["loop"] and intent.turns[-1].former.captions == ("a person walks",)
+    talk.say("gibberish")
+    assert intent.turns[-1].starts == (0, 6) and intent.turns[-1].focus == 2

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from avatargpt import resources
-from avatargpt.chat.intent import LanguageIntent, acts_of, as_caption, check_numbers, file_name, possible, why_not
-from avatargpt.chat.turn_text import ChatTurn, Target, changed, named_files, simplified, target
+from avatargpt.chat.intent import LanguageIntent, TurnIntent, check_numbers, possible, why_not
+from avatargpt.chat.parts import acts_of, file_name
+from avatargpt.chat.questions import OpenQuestion, Question
+from avatargpt.chat.references import OpenReference, Outlook, Target, target
+from avatargpt.chat.turn_text import ChatTurn, as_caption, changed, named_files, simplified
 from avatargpt.llm import LanguageModel
 from avatargpt.llm.model import LlmFailed
 from avatargpt.lm.text_encoder import TextTokenizer
@@ -189,23 +192,59 @@ def line(*parts: dict[str, Any], captions: tuple[str, ...] = CAPTIONS, request: 
     return write(acts_of([TurnPart(**p) for p in parts], heard))
 
 
-@pytest.mark.parametrize(("said", "segment"), [
+def seen(captions: tuple[str, ...] = CAPTIONS, **more: Any) -> Outlook:
+    return Outlook(list(captions), list(LENGTHS[: len(captions)]), **more)
+
+
+SHIFT = Outlook(
+    ["a person walks in", "a person looks at a chart", "a person bends over a bed", "a person talks on the phone"],
+    [6.0, 8.0, 10.0, 6.0], ["", "", "", "ring"],
+    ["a nurse arrives", "checks her patients", "checks her patients", "answers a call"], focus=2,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "segment"), [
     ("the second one", 2), ("segment 3", 3), ("part two", 2), ("the 3rd", 3), ("the last bit", 3), ("his wave", 2),
-    ("the walking", 1), ("the middle part", 2), ("it", None), ("that one", None),
+    ("the walking", 1), ("the middle part", 2), ("it", None), ("that one", None), ("second 5", 2), ("0:08", 3),
+    ("the part at 3 seconds", 1), ("the one after the walk", 2), ("what comes before the jump", 2), ("the start", 1),
 ])  # fmt: skip
-def test_words_point_at_a_segment(said: str, segment: int | None) -> None:
-    assert target(said, CAPTIONS) == Target(segment)
+def test_words_point_at_a_segment(words: str, segment: int | None) -> None:
+    found = target(words, seen())
+    assert found is not None and found.segment == segment and not found.several
 
 
-def test_words_that_point_at_all_at_several_or_at_nothing() -> None:
-    assert target("everything", CAPTIONS) == Target(everything=True)
-    assert target("the sneeze", CAPTIONS) is None
-    assert target("the greeting", CAPTIONS, lambda _: [0.1, 0.6, 0.2]) == Target(2)
-    assert target("the second jump", ("a person jumps", "a person walks", "a person jumps high")) == Target(3)
-    with pytest.raises(UserError, match="which one.*segments 1 and 2"):
-        target("the jump", ("a person jumps", "a person jumps high"))
-    with pytest.raises(UserError, match="no segment 9; there are 3"):
-        target("segment 9", CAPTIONS)
+@pytest.mark.parametrize(("words", "several", "together"), [
+    ("everything after the walk", (2, 3, 4), False), ("all before second 20", (1, 2), False),
+    ("the first two", (1, 2), False), ("the last 3", (2, 3, 4), False), ("parts 2 to 4", (2, 3, 4), False),
+    ("from the chart to the phone", (2, 3, 4), False), ("segments 1 and 3", (1, 3), False), ("the rest", (3, 4), False),
+    ("the checking part", (2, 3), True), ("the patients", (2, 3), True), ("the chart and the phone", (2, 4), False),
+])  # fmt: skip
+def test_words_point_at_several(words: str, several: tuple[int, ...], together: bool) -> None:
+    assert target(words, SHIFT) == Target(several[-1], several=several, together=together)
+
+
+def near(words: str, sentences: Any) -> list[float]:
+    return [0.6 * (s == SHIFT.activities[0]) for s in sentences]
+
+
+def test_names_and_what_is_not_there() -> None:
+    assert target("the ring", SHIFT) == Target(4) and target("the greeting", SHIFT, near) == Target(1)
+    assert target("the other one", seen(CAPTIONS[:2], focus=2)) == Target(1)
+    assert target("everything", seen()) == Target(everything=True) and target("all of them", SHIFT).everything
+    assert target("the sneeze", seen()) is None
+    assert target("the greeting", seen(), lambda *_: [0.1, 0.6, 0.2]) == Target(2)
+    jumps = ("a person jumps", "a person walks", "a person jumps high")
+    assert target("the second jump", seen(jumps)) == Target(3) and target("both jumps", seen(jumps)).several == (1, 3)
+    assert target("the other jump", seen(jumps, focus=1)) == Target(3)
+    with pytest.raises(OpenReference, match="which one.*segment 1 or 2") as raised:
+        target("the jump", seen(("a person jumps", "a person jumps high")))
+    assert raised.value.options == (1, 2)
+    for words, reason in (
+        ("segment 9", "no segment 9; there are 3"), ("second 20", "nothing at second 20; all of it lasts 9 s"),
+        ("everything after the jump", "nothing after segment 3"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=reason):
+            target(words, seen())
 
 
 @pytest.mark.parametrize(("part", "acts"), [
@@ -238,6 +277,21 @@ def test_words_that_point_at_all_at_several_or_at_nothing() -> None:
     ({"act": "export", "text": "glb and gif"}, "export glb | export gif"),
     ({"act": "question", "topic": "length", "of": "the wave"}, "question: length of segment 2"),
     ({"act": "plan", "text": "a picnic", "times": 4}, "plan 4: a picnic"),
+    ({"act": "plan", "text": "a picnic", "seconds": 120.0, "where": "before", "of": "the wave"},
+     "plan 120s @2: a picnic"),
+    ({"act": "loop", "times": 2, "of": "the wave"}, "loop 2 x2"),
+    ({"act": "rename", "of": "the wave", "text": "greeting"}, "rename 2: greeting"),
+    ({"act": "rename", "of": "the first two", "text": "arrival"}, "rename 1 2: arrival"),
+    ({"act": "save", "of": "everything after the walk", "text": "end"}, "save 2 3: end"),
+    ({"act": "retime", "of": "each", "seconds": 4.0}, "retime 1 4s | retime 2 4s | retime 3 4s"),
+    ({"act": "retime", "of": "it", "seconds": 7.0}, "retime 3 7s"),
+    ({"act": "shorter", "of": "the wave", "factor": 0.5}, "retime 2 1.5s"),
+    ({"act": "before", "text": "bow", "of": "second 5"}, "before 2: a person bows"),
+    ({"act": "before", "text": "bow", "of": "second 6"}, "before 3: a person bows"),
+    ({"act": "move", "of": "the first two", "where": "end"}, "move 1 3 | move 1 3"),
+    ({"act": "delete", "of": "everything after the walk"}, "delete 3 | delete 2"),
+    ({"act": "replace", "of": "the last two", "text": "a bow"}, "delete 3 | replace 2: a bow"),
+    ({"act": "question", "topic": "text", "of": "the walk", "where": "after"}, "question: text of segment 2"),
 ])  # fmt: skip
 def test_what_parts_ask_for(part: dict[str, Any], acts: str) -> None:
     assert line(part) == acts
@@ -254,10 +308,17 @@ def test_parts_of_one_turn_follow_one_another() -> None:
 
 
 def test_what_is_missing_is_not_made_up() -> None:
-    for part in ({"act": "speed"}, {"act": "load"}, {"act": "retime"}, {"act": "edit"}, {"act": "keep"}):
+    for part in ({"act": "speed"}, {"act": "load"}, {"act": "edit"}, {"act": "keep"}):
         assert line(part) == ""
-    with pytest.raises(UserError, match="how often"):
-        line({"act": "loop"})
+    for part, asked in (
+        ({"act": "loop"}, "times"), ({"act": "retime"}, "seconds"), ({"act": "rename"}, "name"),
+        ({"act": "replace", "of": "the walk"}, "what"),
+    ):  # fmt: skip
+        with pytest.raises(OpenQuestion) as raised:
+            line(part)
+        assert raised.value.question.asked == asked and raised.value.question.act == part["act"]
+    with pytest.raises(UserError, match="no 'sneeze' in the timeline"):
+        line({"act": "before", "text": "bow", "of": "sneeze", "where": "after"})
     with pytest.raises(UserError, match="between which of the 3"):
         line({"act": "before", "text": "bow", "where": "between"})
 
@@ -266,6 +327,88 @@ def test_captions_and_names() -> None:
     assert as_caption("he waves") == as_caption("waving") == as_caption("wave") == "a person waves"
     assert as_caption("a knight swings his sword") == "a knight swings his sword"
     assert file_name("my walk . glb") == "my_walk.glb" and file_name("glb") == ""
+
+
+def test_an_activity_has_one_length() -> None:
+    turn = ChatTurn(
+        "x", "", tuple(SHIFT.captions), lengths=tuple(SHIFT.lengths), names=tuple(SHIFT.names),
+        activities=tuple(SHIFT.activities), focus=3,
+    )  # fmt: skip
+
+    def acts(**part: Any) -> str:
+        return write(acts_of([TurnPart(**part)], turn))
+
+    assert acts(act="retime", of="the checking", seconds=36.0) == "retime 2 16s | retime 3 20s"
+    assert acts(act="retime", of="each of the checking parts", seconds=5.0) == "retime 2 5s | retime 3 5s"
+    assert acts(act="longer", of="the checking", factor=2.0) == "retime 2 16s | retime 3 20s"
+    assert acts(act="edit", text="slowly") == "edit: slowly" and acts(act="retime", seconds=7.0) == "retime 3 7s"
+    assert acts(act="slower", of="the checking", factor=0.5) == "speed 2 x0.5 | speed 3 x0.5"
+
+
+@pytest.mark.parametrize(("part", "acts"), [
+    ({"act": "undo", "of": "the other one"}, "undo | delete 2"), ({"act": "redo", "of": "the wave"}, "delete 2"),
+    ({"act": "undo", "of": "the jump"}, "undo"), ({"act": "redo"}, "redo"),
+])  # fmt: skip
+def test_corrections_do_the_last_act_elsewhere(part: dict[str, Any], acts: str) -> None:
+    both = ("a person jumps", "a person waves")
+    left = both[1:] if part["act"] == "undo" else ("a person runs", "a person waves")
+    former = ChatTurn("", "", both, lengths=LENGTHS[:2])
+    assert line(part, captions=left, last=(Act("delete", segment=1),), former=former) == acts
+
+
+class Parts:
+    """A reader with known readings."""
+
+    def __init__(self, *readings: list[dict[str, Any]]) -> None:
+        self.readings, self.states = [[TurnPart(**p) for p in r] for r in readings], []
+
+    def read_turn_twice(self, text: str, state: Any) -> list[list[TurnPart]]:
+        self.states.append(state)
+        return self.readings
+
+
+def reading(turn: ChatTurn, *readings: list[dict[str, Any]]) -> str | Question:
+    try:
+        return write(TurnIntent(Parts(*readings), None).understand(turn) or [])  # type: ignore[arg-type]
+    except OpenQuestion as e:
+        return e.question
+
+
+def test_an_answer_completes_what_was_left_open() -> None:
+    turn = heard("loop the wave", lengths=LENGTHS)
+    question = reading(turn, [{"act": "loop", "of": "the wave"}, {"act": "mirror"}])
+    assert isinstance(question, Question) and question.text == "how often? e.g. 3 times"
+    assert Question.from_json(question.to_json()) == question
+    answered = heard("3", lengths=LENGTHS, question=question)
+    assert reading(answered, [{"act": "loop", "times": 3}]) == "loop 2 x3 | mirror"
+    assert reading(answered, [{"act": "delete", "of": "the walk"}]) == "delete 1", "another order is one"
+    question = reading(turn, [{"act": "replace", "of": "the wave"}])
+    assert isinstance(question, Question)
+    answered = heard("a salute", lengths=LENGTHS, question=question)
+    assert reading(answered, [{"act": "then", "text": "a salute"}]) == "replace 2: a salute"
+
+
+def test_which_one_is_asked_and_answered() -> None:
+    jumps = ("a person jumps", "a person walks", "a person jumps high")
+    question = reading(heard("drop the jump", jumps), [{"act": "delete", "of": "the jump"}])
+    assert isinstance(question, Question) and question.asked == "which"
+    assert question.options == (("1", "delete 1"), ("3", "delete 3"))
+    for words, acts in (("the second one", "delete 3"), ("segment 3", "delete 3"), ("the first", "delete 1")):
+        turn = heard("x", jumps, question=question)
+        assert reading(turn, [{"act": "delete", "of": words}]) == acts
+    assert reading(heard("x", jumps, question=question), [{"act": "mirror"}]) == "mirror"
+
+
+def test_two_near_readings_are_offered() -> None:
+    both = [{"act": "then", "text": "he waves"}], [{"act": "slower", "of": "the walk"}]
+    question = reading(heard("x"), *both)
+    assert isinstance(question, Question)
+    assert question.text == "Shall I add a person waves (first), or change segment 1: slower (second)?"
+    answered = heard("the second", question=question)
+    assert reading(answered, [{"act": "keep", "text": "the second"}]) == "edit 1: slower"
+    assert reading(heard("x"), both[0], both[0]) == "then: a person waves", "the same acts are no question"
+    assert reading(heard("x"), [{"act": "edit"}], both[1]) == "edit 1: slower", "the one that is possible is meant"
+    assert reading(heard("x"), both[0], [{"act": "retime"}]) == "then: a person waves"
 
 
 EMPTY = ChatTurn("i need a guard for my game", "")

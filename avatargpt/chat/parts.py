@@ -1,0 +1,486 @@
+"""Parts of a turn, as the reader types them, as acts on the segments that stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from avatargpt.chat.questions import OpenQuestion, Question
+from avatargpt.chat.references import OpenReference, Outlook, Similarity, Target, target
+from avatargpt.chat.turn_text import CONTINUES, LENGTH, TEMPO, ChatTurn, as_caption
+from instruct_data.dialogue.acts import FORMATS, TAKE_LETTERS, Act, from_json, write
+from instruct_data.dialogue.dialogues import ORDINALS
+from instruct_data.requests.spec import Asked, TurnPart
+from vqvae.errors import UserError
+
+ALL_STEPS = 99  # of undo: as many as there are
+SOUNDS = ("wav", "flac", "ogg", "mp3")
+# of beginning anew: what is there is not thrown away on a guess
+MIN_RESTART_PROBABILITY = 0.8
+MAX_ROUNDS = 8  # of one turn
+DEFAULT_NAME = "motion"  # what is saved without a name
+USUAL_SECONDS = 4.0  # of a movement that is not made yet
+PERCENT = 10.0  # a factor above it is in per cent
+MAX_NAME_WORDS = 4
+SINGLY = frozenset("each every both them ones".split())  # of a length: that of every segment
+TOPICS = {
+    "total_length": "total length", "frames": "total length in frames", "count": "number of segments",
+    "longest": "longest segment", "shortest": "shortest segment", "files": "loaded files", "plan": "plan",
+}  # fmt: skip
+MISSING: dict[Asked, str] = {
+    "times": "how often? e.g. 3 times", "seconds": "how long? e.g. 5 seconds", "name": "what shall it be called?",
+    "what": "what should happen instead? e.g. a bow",
+}
+_GLUE = frozenset("a an the and as or it file".split())
+Acts = list[tuple[str, dict[str, Any]]]
+
+
+class Missing(Exception):
+    """A part lacks what is `asked`."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(asked)
+        self.asked = asked
+
+
+@dataclass
+class View:
+    """What parts of a turn are read against; acts of earlier parts are done in it."""
+
+    turn: ChatTurn
+    outlook: Outlook
+    similarity: Similarity | None = None
+
+    @property
+    def count(self) -> int:
+        return self.outlook.count
+
+    @property
+    def focus(self) -> int:
+        """The segment last spoken of, from 1."""
+        return self.outlook.focus or self.count
+
+    def at(self, words: str) -> Target | None:
+        """The target of words; without words, the segment last spoken of."""
+        return target(words, self.outlook, self.similarity) if words else Target()
+
+    def numbers(self, goal: Target) -> Sequence[int]:
+        """The segments of a target: several, all, one, or the one last spoken of."""
+        return goal.several or (range(1, self.count + 1) if goal.everything else (goal.segment or self.focus,))
+
+    def apply(self, act: Act) -> None:
+        """The outlook after an act, as far as later parts of the turn may refer to it."""
+        text, outlook = str(act.text or act.scene or act.file or ""), self.outlook
+        if act.do == "undo" and self.turn.former is not None:
+            self.outlook = _outlook(self.turn.former)
+            return
+        if act.do == "make":
+            outlook.clear()
+        if act.do in ("make", "then", "load", "plan", "before"):
+            at = act.at if act.do == "plan" else act.segment if act.do == "before" else None
+            outlook.insert(self.count if at is None else at - 1, text, act.seconds or USUAL_SECONDS)
+        elif act.do == "delete" and act.segment:
+            outlook.remove(act.segment - 1)
+        elif act.segment:
+            outlook.focus = act.segment
+
+
+def acts_of(parts: Sequence[TurnPart], turn: ChatTurn, similarity: Similarity | None = None) -> list[Act]:
+    """The acts of the parts of a turn; empty where one of them is incomplete.
+
+    Raises:
+        OpenQuestion: several segments may be meant, or a number is missing. UserError: what is named is not there.
+    """
+    view, out = View(turn, _outlook(turn), similarity), []
+    for i, part in enumerate(parts):
+        if part.act == "chat" and len(parts) > 1:  # "Great. Save it."
+            continue
+        if part.act == "make" and view.count and part.sure < MIN_RESTART_PROBABILITY:
+            part = part.model_copy(update={"act": "then"})
+        if part.act in ("edit", "replace") and part.text and not view.count:
+            part = part.model_copy(update={"act": "make"})
+        try:
+            acts = [from_json({"do": do, **values}) for do, values in _acts(part, view)]
+        except OpenReference as e:
+            raise OpenQuestion(_which(e, parts, i, turn, similarity)) from None
+        except Missing as e:
+            rows = tuple(p.model_dump() for p in parts)
+            raise OpenQuestion(Question(e.asked, MISSING[e.asked], part.act, (), rows, i)) from None
+        if not acts:
+            return []
+        for act in acts:
+            out.append(act)
+            view.apply(act)
+    return out
+
+
+def _outlook(turn: ChatTurn) -> Outlook:
+    rows = (list(turn.captions), list(turn.lengths), list(turn.names), list(turn.activities))
+    return Outlook(*rows, turn.focus, list(turn.starts))
+
+
+def _which(
+    error: OpenReference, parts: Sequence[TurnPart], at: int, turn: ChatTurn, similarity: Similarity | None
+) -> Question:
+    """The question which of several segments a part means, with the acts of each answer."""
+    part, options = parts[at], []
+    for n in error.options:
+        for name in ("of", "to_of"):
+            if not getattr(part, name):
+                continue
+            changed = [*parts[:at], part.model_copy(update={name: f"segment {n}"}), *parts[at + 1 :]]
+            with suppress(UserError):
+                options.append((str(n), write(acts_of(changed, turn, similarity))))
+                break
+    return Question("which", str(error), part.act, tuple(options))
+
+
+def at_segment(n: int | None) -> dict[str, int]:
+    """The segment of an act, where one is named."""
+    return {} if n is None else {"segment": n}
+
+
+def stretch(goal: Target) -> dict[str, int]:
+    """The first and the last segment of an act, where several are named, or one."""
+    if goal.several:
+        return {"segment": goal.several[0], "to": goal.several[-1]}
+    return at_segment(goal.segment)
+
+
+def _acts(p: TurnPart, view: View) -> Acts:
+    turn, count = view.turn, view.count
+    seconds = {} if p.seconds is None else {"seconds": round(p.seconds, 3)}
+    match p.act:
+        case "make" | "then" | "before":
+            return _movement(p, view, seconds)
+        case "replace":
+            return _replacement(p, view, seconds)
+        case "edit":
+            goal = view.at(p.of)
+            if goal is None or not p.text:
+                return []
+            if goal.everything or goal.several:
+                return [("edit", {"segment": n, "change": p.text}) for n in view.numbers(goal)]
+            return [("edit", {**at_segment(goal.segment), "change": p.text})]
+        case "retime" | "total":
+            return _length(p, view, seconds)
+        case "speed" | "faster" | "slower":
+            return _tempo(p, view)
+        case "longer" | "shorter":
+            return _longer(p, view)
+        case "mirror" | "again" | "describe":
+            if p.act == "describe" and turn.files:
+                return [("describe", {"file": turn.files[0]})]
+            goal = view.at(p.of)
+            if goal is None:
+                return []
+            rounds = min(p.times or 1, MAX_ROUNDS) if p.act == "again" else 1
+            each: Acts = [(p.act, at_segment(n)) for n in goal.several or (goal.segment,)]
+            return each * rounds
+        case "keep":
+            letter = _take(p.text or p.of, turn.takes)
+            return [("keep", {"choice": letter})] if letter else []
+        case "delete":
+            goal = view.at(p.of)
+            if goal is None or not count:
+                return []
+            return [("delete", {"segment": n}) for n in sorted(view.numbers(goal), reverse=True)]
+        case "move":
+            return _move(p, view)
+        case "loop":
+            goal = view.at(p.of)
+            if goal is None:
+                return []
+            if p.times is None:
+                raise Missing("times")
+            numbers = () if goal.everything else goal.several or (goal.segment,)
+            return [("loop", {**at_segment(n), "times": p.times}) for n in numbers or (None,)]
+        case "rename":
+            goal = view.at(p.of)
+            if goal is None:
+                return []
+            if not p.text:
+                raise Missing("name")
+            return [("rename", {**stretch(goal), "name": p.text})]
+        case "undo" | "redo":
+            return _travel(p, view)
+        case _:
+            return _other(p, view, seconds)
+
+
+def _movement(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
+    if not p.text:
+        return [] if p.act != "then" else [("then", {**seconds, "text": CONTINUES})]
+    text, count = _caption(p), view.count
+    if not count:
+        return [("make", {**seconds, "text": text})]
+    place = gap(p, view) if p.act == "before" or p.where else None
+    if p.act == "make":
+        return [("make", {**seconds, "text": text})]
+    if place is None or place >= count:
+        return [("then", {**seconds, "text": text})]
+    return [("before", {"segment": place + 1, **seconds, "text": text})]
+
+
+def _replacement(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
+    goal = view.at(p.of)
+    if not view.count or goal is None:
+        return []
+    if not p.text:
+        raise Missing("what")
+    if goal.everything:
+        return [("make", {**seconds, "text": _caption(p)})]
+    first, *others = view.numbers(goal)
+    new: Acts = [("delete", {"segment": n}) for n in sorted(others, reverse=True)]
+    new.append(("replace", {"segment": first, "text": _caption(p)}))
+    return new + ([("retime", {"segment": first, **seconds})] if seconds else [])
+
+
+def _caption(p: TurnPart) -> str:
+    """The movement of a part as a caption, with its count."""
+    often = {None: "", 1: " once", 2: " twice"}.get(p.times, f" {p.times} times")
+    return as_caption(p.text) + often
+
+
+def gap(p: TurnPart, view: View) -> int | None:
+    """Number of segments before the place that a part names.
+
+    Raises:
+        UserError: there are several such places, or none.
+    """
+    count = view.count
+    words = p.to_of if p.act == "move" else p.of or p.to_of
+    goal = view.at(words)
+    if goal is None:
+        raise UserError(f"there is no {words!r} in the timeline; accepted: its words or its number, e.g. segment 2")
+    if p.where in ("start", "end"):
+        edge = goal.first if p.where == "start" else goal.last
+        if edge is None:
+            return 0 if p.where == "start" else count
+        return edge - 1 if p.where == "start" else edge
+    neighbours = len(goal.several) == 2 and goal.several[1] == goal.several[0] + 1
+    if p.where == "between" or (p.act == "before" and neighbours):
+        ends = [t.segment for t in (view.at(p.of) if p.act != "move" else None, view.at(p.to_of)) if t and t.segment]
+        ends = list(goal.several) if len(goal.several) == 2 else ends
+        if len(ends) == 2 and abs(ends[0] - ends[1]) == 1:
+            return max(ends) - 1
+        if len(ends) == 2:
+            raise UserError(f"segments {min(ends)} and {max(ends)} are not neighbours; say before or after which one")
+        if count == 2:
+            return 1
+        raise UserError(f"between which of the {count} segments? e.g. between segments 1 and 2")
+    if goal.time is not None and p.where is None and goal.segment:
+        outlook = view.outlook
+        start = outlook.starts[goal.segment - 1] if outlook.starts else sum(outlook.lengths[: goal.segment - 1])
+        return goal.segment if goal.time - start > outlook.lengths[goal.segment - 1] / 2 else goal.segment - 1
+    if goal.everything:
+        return count if p.where == "after" else 0
+    if p.where == "after":
+        return goal.last or (view.focus if words else count)
+    return (goal.first or (view.focus if words else 1)) - 1
+
+
+def _length(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
+    goal = view.at(p.of)
+    if goal is None:
+        return []
+    if p.seconds is None:
+        raise Missing("seconds")
+    singly = bool(SINGLY & set(p.of.split()))
+    if p.act == "total" or (goal.everything and not singly):
+        return [("total", seconds)]
+    numbers = view.numbers(goal)
+    if goal.together and not singly:
+        whole = sum(view.outlook.lengths[n - 1] for n in numbers)
+        return _scaled(numbers, view, p.seconds / max(whole, 1e-6))
+    return [("retime", {"segment": n, **seconds}) for n in numbers]
+
+
+def _scaled(numbers: Sequence[int], view: View, factor: float) -> Acts:
+    lengths = view.outlook.lengths
+    return [("retime", {"segment": n, "seconds": round(lengths[n - 1] * factor, 2)}) for n in numbers]
+
+
+def _tempo(p: TurnPart, view: View) -> Acts:
+    goal = view.at(p.of)
+    if goal is None:
+        return []
+    factor = p.factor
+    if factor is not None and factor > PERCENT:
+        share = factor / 100
+        factor = {"faster": 1 + share, "slower": 1 - share}.get(p.act, share)
+    elif factor is not None and p.act == "slower" and factor > 1:
+        factor = 1 / factor
+    numbers = goal.several or (goal.segment,)
+    if factor is not None:
+        return [("speed", {**at_segment(n), "factor": round(factor, 4)}) for n in numbers] if factor > 0 else []
+    if p.act == "speed":
+        return []
+    if goal.everything:
+        return [("speed", {"factor": TEMPO[p.act][p.much]})]
+    return [("edit", {**at_segment(n), "change": f"much {p.act}" if p.much else p.act}) for n in numbers]
+
+
+def _longer(p: TurnPart, view: View) -> Acts:
+    goal, lengths = view.at(p.of), view.outlook.lengths
+    if goal is None or not view.count:
+        return []
+    sign = 1 if p.act == "longer" else -1
+
+    def new(old: float) -> float:
+        if p.seconds is not None:
+            return old + sign * p.seconds
+        if p.factor is not None:
+            share = p.factor / 100 if p.factor > PERCENT else p.factor
+            return old * (1 + sign * share if share <= 1 else share if sign > 0 else 1 / share)
+        return old * LENGTH[p.act][p.much]
+
+    if goal.everything:
+        return [("total", {"seconds": round(new(sum(lengths)), 2)})]
+    numbers = view.numbers(goal)
+    if goal.together:
+        whole = sum(lengths[n - 1] for n in numbers)
+        return _scaled(numbers, view, new(whole) / max(whole, 1e-6))
+    return [("retime", {"segment": n, "seconds": round(new(lengths[n - 1]), 2)}) for n in numbers]
+
+
+def _move(p: TurnPart, view: View) -> Acts:
+    goal, count = view.at(p.of), view.count
+    if goal is None or goal.everything or count < 2:
+        return []
+    second = view.at(p.to_of) if p.to_of else None
+    if p.where is None and (len(goal.several) == 2 or (second is not None and second.segment)):
+        first, last = sorted(goal.several or (goal.segment or view.focus, (second.segment if second else 0) or 1))
+        if first == last:
+            return []
+        there: Acts = [("move", {"segment": last, "to": first})]
+        return there if last == first + 1 else [*there, ("move", {"segment": first + 1, "to": last})]
+    if p.where is None and not p.of and count == 2:  # "swap them"
+        return [("move", {"segment": 2, "to": 1})]
+    numbers = view.numbers(goal)
+    place = p.times and (p.times - 1 if p.times <= numbers[0] else p.times) if p.where is None else gap(p, view)
+    if place is None or (p.where is None and not p.times):
+        return []
+    if place >= numbers[-1]:
+        return [("move", {"segment": numbers[0], "to": place}) for _ in numbers]
+    return [("move", {"segment": n, "to": place + i}) for i, n in enumerate(numbers, 1) if n != place + i]
+
+
+def _travel(p: TurnPart, view: View) -> Acts:
+    """Undo and redo; where they name another segment than the last act was about, that act on it."""
+    steps: Acts = [(p.act, {"steps": p.times} if p.times and p.times > 1 else {})]
+    act = view.turn.last[-1] if view.turn.last else Act("chat")
+    former = view.turn.former if p.act == "undo" else None
+    if former is not None:  # numbers and words are those of before
+        view = View(view.turn, replace(_outlook(former), focus=act.segment or former.focus), view.similarity)
+    goal = view.at(p.of or "it")
+    if goal == Target(everything=True):
+        return [(p.act, {"steps": ALL_STEPS})]
+    numbers = () if goal is None else goal.several or ((goal.segment,) if goal.segment else ())
+    if not numbers or act.segment is None or act.segment in numbers or act.do == "before":
+        return steps
+    values = {k: v for k, v in act.to_json().items() if k != "do"}
+    done: Acts = [(act.do, {**values, "segment": n}) for n in numbers]
+    return [("undo", {}), *done] if p.act == "undo" else done
+
+
+def _other(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
+    turn = view.turn
+    if p.act in ("load", "speak"):
+        if not turn.files:
+            return []
+        do = "speak" if turn.files[0].rsplit(".", 1)[-1] in SOUNDS else "load"
+        return [(do, {"file": turn.files[0], **({"text": p.text} if do == "speak" and _words(p, turn) else {})})]
+    if p.act == "plan":
+        if not p.text:
+            return []
+        place = gap(p, view) if view.count and (p.where or p.of) else None
+        where = {} if place is None or place >= view.count else {"at": place + 1}
+        return [("plan", {**({"activities": p.times} if p.times else {}), **seconds, **where, "scene": p.text})]
+    if p.act in ("save", "export"):
+        goal = view.at(p.of)
+        where = {} if goal is None else stretch(goal)
+        if turn.files:
+            return [("save", {"name": f, **where}) for f in turn.files]
+        formats = [w for w in f"{turn.request} {p.text}".replace(",", " ").replace(".", " ").split() if w in FORMATS]
+        name = file_name(p.text, formats)
+        if name:
+            return [("save", {"name": f"{name}.{formats[0]}" if formats else name, **where})]
+        if formats:
+            return [("export", {"format": f, **where}) for f in dict.fromkeys(formats)]
+        return [("save", {"name": DEFAULT_NAME, **where})] if p.act == "save" else []
+    if p.act == "show":
+        return [("show", {"what": p.what or "timeline"})]
+    if p.act == "question":
+        return [("question", {"about": _topic(p, view)})]
+    if p.act == "face":
+        return [("face", {"text": p.text})] if p.text else []
+    return [(p.act, {})]
+
+
+def _words(p: TurnPart, turn: ChatTurn) -> bool:
+    return bool(p.text) and not any(p.text.replace(" ", "") in f for f in turn.files)
+
+
+def _take(text: str, takes: int) -> str:
+    """The letter of a take."""
+    words = text.lower().split()
+    for w in words:
+        if len(w) == 1 and w in TAKE_LETTERS:
+            return w
+        if w.isdigit() and 1 <= int(w) <= len(TAKE_LETTERS):
+            return TAKE_LETTERS[int(w) - 1]
+        if w in ORDINALS:
+            return TAKE_LETTERS[ORDINALS.index(w)]
+    if {"last", "new", "latest"} & set(words):
+        return TAKE_LETTERS[max(takes, 1) - 1]
+    return "a" if {"old", "previous", "original", "earlier", "before"} & set(words) else ""
+
+
+def _topic(p: TurnPart, view: View) -> str:
+    if p.topic in TOPICS:
+        return TOPICS[p.topic]
+    goal = view.at(p.of)
+    numbers = [] if goal is None else list(goal.several or ((goal.segment,) if goal.segment else ()))
+    if goal is not None and numbers and p.where in ("before", "after"):
+        n = numbers[-1] + 1 if p.where == "after" else numbers[0] - 1
+        if not 1 <= n <= view.count:
+            raise UserError(f"there is nothing {p.where} segment {numbers[-1]}")
+        numbers = [n]
+    which = f"of segment{'s' * (len(numbers) > 1)} {' '.join(map(str, numbers))}"
+    if p.topic in ("length", "start"):
+        return f"{p.topic} {which}" if numbers else "total length"
+    return f"text {which}" if numbers else p.text or "timeline"
+
+
+def file_name(text: str, formats: Sequence[str] = ()) -> str:
+    """The name of a file: ``my walk`` -> ``my_walk``; empty: a format alone, or too many words."""
+    plain = text.replace(" . ", ".").lower()
+    # "mp 4": letters and digits are words of their own
+    for suffix in formats:
+        letters = suffix.rstrip("0123456789")
+        plain = plain.replace(f"{letters} {suffix.removeprefix(letters)}".strip(), "")
+    words = ["".join(c for c in w if c.isalnum() or c in "._~/-") for w in plain.split()]
+    names = [w for w in words if w and w not in FORMATS and w != "."]
+    return "_".join(names) if set(names) - _GLUE and len(names) <= MAX_NAME_WORDS else ""
+
+
+_SAID: dict[str, str] = {
+    "make": "begin anew with {text}", "then": "add {text}", "before": "put {text} before segment {segment}",
+    "replace": "replace segment {segment} by {text}", "edit": "change segment {segment}: {change}",
+    "retime": "let segment {segment} last {seconds:g} s", "total": "let all of it last {seconds:g} s",
+    "delete": "remove segment {segment}", "plan": "plan {scene}", "again": "make another take of segment {segment}",
+    "question": "answer a question", "show": "show the {what}", "undo": "undo the last change",
+}  # fmt: skip
+
+
+def in_words(acts: Sequence[Act], focus: int) -> str:
+    """Acts as one may offer them; what has no wording is written as in the line."""
+    out = []
+    for act in acts:
+        values = {f.name: getattr(act, f.name) for f in fields(act)}
+        values["segment"] = act.segment or focus
+        out.append(_SAID[act.do].format(**values) if act.do in _SAID else write([act]))
+    return " and ".join(out)
