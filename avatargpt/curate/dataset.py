@@ -112,7 +112,7 @@ def _clips(run: Run, entries: Sequence[Entry], held_out: frozenset[str]) -> dict
         motion = track.piece(*piece.span).with_caption(entry.captions[0] if entry.captions else "")
         extra = {
             "film": film.name, "film_sha256": film.sha256, "seconds": list(piece.span), "person": piece.row["person"],
-            "text_by": entry.by, **entry.extra,
+            "box": piece.row["box"], "text_by": entry.by, **entry.extra,
         }  # fmt: skip
         extra |= {k: v for k, v in (("title", film.title), ("speaker", film.speaker), ("words", piece.words)) if v}
         if "reliability" in track.arrays:
@@ -135,18 +135,19 @@ def _track(tracks: dict[tuple[Path, str], Stored], piece: Piece) -> Stored:
 
 def _scenes(entries: Sequence[Entry]) -> list[tuple[str, dict[str, Any]]]:
     """Each scene with its activities and steps as `instruct_data.planning` reads them, and the name of its film."""
-    out: list[tuple[str, dict[str, Any]]] = []
+    scenes: dict[tuple[str, int], list[Entry]] = defaultdict(list)
     for entry in entries:
-        level = entry.extra
-        if "scene" not in level:
-            continue
-        film = entry.piece.film.name
-        if not out or out[-1][0] != film or out[-1][1]["scene"] != level["scene"]:
-            out.append((film, {"scene": level["scene"], "activities": []}))
-        activities = out[-1][1]["activities"]
-        if not activities or activities[-1]["task"] != level["activity"]:
-            activities.append({"task": level["activity"], "steps": []})
-        activities[-1]["steps"].append(level["step"])
+        if "scene" in entry.extra:
+            scenes[entry.piece.film.name, entry.extra["scene_number"]].append(entry)
+    out = []
+    for (film, _), rows in scenes.items():
+        activities: list[dict[str, Any]] = []
+        for entry in sorted(rows, key=lambda e: (e.piece.number, e.piece.span)):
+            level = entry.extra
+            if not activities or activities[-1]["task"] != level["activity"]:
+                activities.append({"task": level["activity"], "steps": []})
+            activities[-1]["steps"].append(level["step"])
+        out.append((film, {"scene": rows[0].extra["scene"], "activities": activities}))
     return out
 
 

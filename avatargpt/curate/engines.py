@@ -1,7 +1,8 @@
 """Engines: tasks in worker processes of this machine, or on a Ray cluster (Ray Data); both only run what is missing.
 
 A process that loses its parent ends at once, unless it asks a language model: then it waits for the answer, which is
-paid, and stores it. Whoever repeats the question meanwhile waits for it (`avatargpt.llm.ledger`).
+paid, and stores it. Whoever repeats the question meanwhile waits for it (`avatargpt.llm.ledger`). Ray ends the workers
+of a driver that is killed, so there `avatargpt.curate.detached` asks.
 """
 
 from __future__ import annotations
@@ -18,16 +19,13 @@ from importlib.util import find_spec
 from multiprocessing import connection, get_context, parent_process
 from typing import Any, Protocol
 
-from avatargpt.curate.stages import REJECTED, STAGES, Result, Settings, Stopped, Task, Workshop
-from avatargpt.llm.model import LlmFailed
+from avatargpt.curate.detached import Detached
+from avatargpt.curate.stages import REJECTED, STAGES, Outcome, Result, Settings, Stopped, Task, Workshop, attempt
 from vqvae.errors import UserError
-from vqvae.io.files import reason
 
 NAMES = ("local", "ray")
 INSTALL_RAY = 'pip install "avatargpt[ray]"'
 BREAKS = 2  # ends of a worker process after which the tasks that were in work are tried one at a time
-# outcome of a task: its number, its result, why it failed, and whether the run has to stop for it
-Outcome = tuple[int, Result, str, bool]
 
 
 class Engine(Protocol):
@@ -53,22 +51,6 @@ def engine(name: str, settings: Settings, workers: int) -> Engine:
     if name == "ray":
         return RayEngine(settings, workers)
     raise UserError(f"--engine {name}; accepted: {', '.join(NAMES)}")
-
-
-def attempt(shop: Workshop, number: int, task: Task) -> Outcome:
-    """Run a task; a failure that is the content's own is a result, any other stops the run.
-
-    What no check foresaw leaves one film out and not the others undone; it is tried again by the next run.
-    """
-    try:
-        return number, shop.run(task), "", False
-    except LlmFailed as e:
-        # an answer that was not well-formed is this question's own fault; the answers are kept, so it stays the same
-        return (number, {}, str(e), True) if e.lasting else (number, {REJECTED: str(e)}, "", False)
-    except UserError as e:
-        return number, {}, str(e), True
-    except Exception as e:
-        return number, {REJECTED: f"it cannot be processed ({type(e).__name__}: {reason(e)})"}, "", False
 
 
 class LocalEngine:
@@ -213,9 +195,11 @@ class _Row:
     """Runs the task of a row, in a process of Ray's."""
 
     def __init__(self, settings: Settings) -> None:
-        self.shop = settings.workshop()
+        self.shop, self.questions = settings.workshop(), Detached(settings)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         value = json.loads(row["row"])
-        stage, inputs, files = value["task"]
-        return {"row": json.dumps(attempt(self.shop, value["number"], Task(stage, inputs, files)))}
+        number, task = value["number"], Task(*value["task"])
+        if STAGES[task.stage].model:
+            return {"row": json.dumps(self.questions.attempt(number, task))}
+        return {"row": json.dumps(attempt(self.shop, number, task))}

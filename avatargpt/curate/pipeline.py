@@ -177,18 +177,12 @@ def _asked(run: Run, pieces: Sequence[Piece]) -> list[Entry]:
 
 
 def _levels(run: Run, described: Sequence[tuple[Piece, Result]]) -> dict[str, dict[str, Any]]:
-    """Scene, activity and step of the segments of each film's foremost person, by the name of the segment."""
-    # a shot's largest body, and the same person's further ones
-    foremost: dict[tuple[str, int], Piece] = {}
-    for p, _ in described:
-        first = foremost.setdefault((p.film.name, p.number), p)
-        if p.row["height"] > first.row["height"]:
-            foremost[p.film.name, p.number] = p
+    """Scene, activity and step by the name of the segment: a scene is asked for of every line of a film's people."""
     films: dict[str, list[tuple[Piece, Result]]] = defaultdict(list)
-    for p, d in sorted(described, key=lambda item: (item[0].film.name, item[0].number, item[0].span)):
-        if p.row["person"] == foremost[p.film.name, p.number].row["person"]:
-            films[p.film.name].append((p, d))
-    groups = [part for rows in films.values() for part in _parts(rows, run.recipe.text.together)]
+    for p, d in described:
+        films[p.film.name].append((p, d))
+    together = run.recipe.text.together
+    groups = [part for rows in films.values() for line in _lines(rows) for part in _parts(line, together)]
     tasks = []
     for rows in groups:
         film = rows[0][0].film
@@ -196,14 +190,36 @@ def _levels(run: Run, described: Sequence[tuple[Piece, Result]]) -> dict[str, di
         inputs = {"title": words_of_name(film), "captions": list(film.captions), "stretches": stretches}
         tasks.append((rows[0][0].name, Task("scenes", inputs)))
     out: dict[str, dict[str, Any]] = {}
-    for rows, result in zip(groups, run.stage("scenes", tasks, "scenes"), strict=True):
+    for number, (rows, result) in enumerate(zip(groups, run.stage("scenes", tasks, "scenes"), strict=True)):
         if result is None:
             continue
         for activity in result["activities"]:
             for step in activity["steps"]:
                 level = {"scene": result["scene"], "activity": activity["task"], "step": step["step"]}
-                out[rows[step["number"] - 1][0].name] = level
+                out[rows[step["number"] - 1][0].name] = {**level, "scene_number": number}
     return out
+
+
+def _lines(rows: Sequence[tuple[Piece, Result]]) -> list[list[tuple[Piece, Result]]]:
+    """Segments of a film as lines in time: people who come one after another share one, who are there together do not.
+
+    The largest person of a shot is in the first line.
+    """
+    people: dict[tuple[int, int], list[tuple[Piece, Result]]] = defaultdict(list)
+    for p, d in rows:
+        people[p.number, p.row["person"]].append((p, d))
+    lines: list[list[tuple[Piece, Result]]] = []
+    for person in sorted(people.values(), key=lambda r: (r[0][0].number, -max(p.row["height"] for p, _ in r))):
+        line = next((line for line in lines if not any(_together(p, q) for p, _ in person for q, _ in line)), None)
+        if line is None:
+            lines.append(line := [])
+        line += person
+    return [sorted(line, key=lambda row: (row[0].number, row[0].span)) for line in lines]
+
+
+def _together(a: Piece, b: Piece) -> bool:
+    """Whether two segments share time."""
+    return a.span[0] < b.span[1] and b.span[0] < a.span[1]
 
 
 def _parts(rows: Sequence[Any], longest: int) -> Iterator[Sequence[Any]]:

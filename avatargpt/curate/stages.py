@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.curate.recipe import Curation
+from avatargpt.llm.model import LlmFailed
 from vqvae.errors import UserError
 from vqvae.io.data_files import read_object
-from vqvae.io.files import atomic_write
+from vqvae.io.files import atomic_write, reason
 
 if TYPE_CHECKING:
     from avatargpt.llm import LanguageModel
 
 REJECTED = "rejected"  # key of a result that says why there is none
 Result = dict[str, Any]
+# outcome of a task: its number, its result, why it failed, and whether the run has to stop for it
+Outcome = tuple[int, Result, str, bool]
 
 
 class Rejected(Exception):
@@ -164,3 +167,19 @@ class Workshop:
         # tokens and money hold for the folder, not for each process
         unbounded = limits.changed(tokens=10**12, money=None)
         return LanguageModel(Remembered(backend, self.folder / "calls", limits), unbounded)
+
+
+def attempt(shop: Workshop, number: int, task: Task) -> Outcome:
+    """Run a task; a failure that is the content's own is a result, any other stops the run.
+
+    What no check foresaw leaves one film out and not the others undone; it is tried again by the next run.
+    """
+    try:
+        return number, shop.run(task), "", False
+    except LlmFailed as e:
+        # an answer that was not well-formed is this question's own fault; the answers are kept, so it stays the same
+        return (number, {}, str(e), True) if e.lasting else (number, {REJECTED: str(e)}, "", False)
+    except UserError as e:
+        return number, {}, str(e), True
+    except Exception as e:
+        return number, {REJECTED: f"it cannot be processed ({type(e).__name__}: {reason(e)})"}, "", False
