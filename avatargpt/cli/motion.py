@@ -34,7 +34,7 @@ Animation = Annotated[
 
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
-RIGS = (".amc", ".bvh", ".fbx", ".glb", ".gltf", ".vrm")  # files of any skeleton
+RIGS = (".amc", ".bvh", ".fbx", ".glb", ".gltf", ".usd", ".usda", ".usdc", ".usdz", ".vrm")  # files of any skeleton
 
 
 def unit_of(text: str | None) -> float | None:
@@ -102,8 +102,8 @@ def load_motion(
 def check_rig_options(path: Path, suffix: str, up: str | None, unit: str | None, joints: Path | None) -> None:
     """Refuse what goes with files of any skeleton alone."""
     for name, value in (("--up", up), ("--unit", unit), ("--map", joints)):
-        if value is not None and suffix not in RIGS:
-            also = ".npz, " if name == "--up" else ""
+        if value is not None and suffix not in RIGS and (name, suffix) != ("--up", ".c3d"):
+            also = ".c3d, .npz, " if name == "--up" else ""
             raise UserError(f"{path}: {name} goes with {also}{', '.join(RIGS)}; other files say it themselves")
 
 

@@ -20,7 +20,7 @@ RigUp = Annotated[str | None, option("--up AXIS", "Which axis is up: x, y, z, -x
 
 
 def rig(
-    file: Annotated[Path, argument("FILE", "A .bvh, .glb, .gltf or .vrm; PACK.glb#NAME: one of several animations.")],
+    file: Annotated[Path, argument("FILE", "A .bvh, .glb, .fbx, .usd ...; PACK.glb#NAME: one of several animations.")],
     output: Annotated[Path | None, option("-o --output FILE", "A picture (.png) or everything (.json).")] = None,
     joints: JointMap = None,
     up: RigUp = None,
@@ -68,6 +68,8 @@ def _read(file: Path, animation: str | None, up: str | None, unit: str | None, j
     """The file's rig, with what the options state."""
     from avatargpt import export
     from avatargpt.export.fbx import as_glb
+    from avatargpt.export.usd import SUFFIXES as USD
+    from avatargpt.export.usd import read_usd_rig
     from vqvae.io.asf import read_acclaim_rig
     from vqvae.io.bvh import read_bvh_rig
     from vqvae.io.gltf import read_gltf
@@ -81,6 +83,8 @@ def _read(file: Path, animation: str | None, up: str | None, unit: str | None, j
     if suffix not in export.PACKS:
         if animation is not None:
             raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; other files hold one motion")
+        if suffix in USD:
+            return read_usd_rig(path, **known)
         return read_acclaim_rig(path, **known) if suffix == ".amc" else read_bvh_rig(path, **known)
     if suffix == ".fbx":
         with as_glb(path) as converted:

@@ -1,4 +1,5 @@
-"""Array files: .npz (ours, AMASS / SMPL-X, kimodo, MediaPipe), .npy (HumanML3D, positions + quaternions), .bvh."""
+"""Array files: .npz (ours, AMASS / SMPL-X, kimodo, MediaPipe), .npy (HumanML3D, positions + quaternions,
+poselib), .bvh."""
 
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io import bvh, pos7
+from vqvae.io.ase import is_pickled, read_ase
 from vqvae.io.data_files import array_names, map_array
 from vqvae.io.files import parsing
 from vqvae.io.kimodo import is_kimodo, read_kimodo
@@ -107,11 +109,13 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
 
 
 def read_npy(path: Path, fps: float | None = None) -> Motion:
-    """Read any layout of :func:`write_npy`, or joints (T, 22, 3) in metres, Y up, recognised by the shape.
+    """Read any layout of :func:`write_npy`, joints (T, 22, 3) in metres, Y up, recognised by the shape, or poselib's.
 
     Args:
-        fps: of positions, which store none; default 20 for 22 joints, 30 for 9.
+        fps: of positions, which store none; default 20 for 22 joints, 30 for 9. Of poselib's in place of its own.
     """
+    if is_pickled(path):
+        return read_ase(path, fps)
     array = map_array(path)
     accepted = ("accepted (T, 263) HumanML3D features, (T, 22, 3) positions, or (T, 22, 7) or (T, 9, 7) positions + "
                 "quaternions")  # fmt: skip

@@ -63,12 +63,14 @@ ROOTS = ("hips", "ground")  # where a character's way is put
 # Suffix -> place of ``f(path, **options) -> Motion``.
 READERS = {
     ".amc": "vqvae.io.asf:read_acclaim",
-    ".bvh": "vqvae.io.bvh:read_bvh", ".csv": "instruct_data.sources.face_files:read_livelink",
+    ".bvh": "vqvae.io.bvh:read_bvh", ".c3d": "vqvae.markers:read_markers",
+    ".csv": "instruct_data.sources.face_files:read_livelink",
     ".fbx": "avatargpt.export.fbx:read_fbx", ".glb": "avatargpt.export.gltf_read:read_glb",
     ".gltf": "avatargpt.export.gltf_read:read_glb",
     ".json": "avatargpt.export.face_files:read_json", ".npy": "avatargpt.export.arrays:read_npy",
     ".npz": "avatargpt.export.arrays:read_npz", ".vrm": "avatargpt.export.gltf_read:read_glb",
     ".vrma": "avatargpt.export.vrma:read_vrma",
+    **dict.fromkeys((".usd", ".usda", ".usdc", ".usdz"), "avatargpt.export.usd:read_usd"),
 }  # fmt: skip
 # Films, whose motion is captured: minutes, not moments.
 FILMS = dict.fromkeys((".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"), "avatargpt.video.capture:read_film")

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from vqvae.errors import UserError
-from vqvae.io.data_files import map_array, read_plain_pickle
+from vqvae.io.data_files import map_array
 from vqvae.io.files import parsing, read_text, regular_file
+from vqvae.io.pickles import read_pickle
 from vqvae.io.tensors import check_finite, load_checkpoint_file, no_larger_than
 
 UNIT = 4  # frames of one step of the movement encoder
@@ -251,12 +252,12 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     listed = folder / FILES[1]
     if listed.is_file():
         return Vocabulary(read_text(listed, MAX_BYTES).removesuffix("\n").split("\n"), vectors, str(path))
-    index = read_plain_pickle(folder / FILES[3], ACCEPTED)
+    index = read_pickle(folder / FILES[3], ACCEPTED)
     if not isinstance(index, dict) or not all(isinstance(k, str) and type(v) is int for k, v in index.items()):
         raise UserError(f"{folder / FILES[3]}: not a table of words and rows; {ACCEPTED}")
     words = list(index)
     if (folder / FILES[2]).is_file():
-        words = read_plain_pickle(folder / FILES[2], ACCEPTED)
+        words = read_pickle(folder / FILES[2], ACCEPTED)
         if not isinstance(words, list) or not all(isinstance(w, str) and w in index for w in words):
             raise UserError(f"{folder / FILES[2]}: not a list of words of {FILES[3]}; {ACCEPTED}")
         words = list(dict.fromkeys(words))

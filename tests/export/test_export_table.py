@@ -21,7 +21,8 @@ def test_suffixes() -> None:
     films, files = [".gif", ".mov", ".mp4"], [".bvh", ".csv", ".fbx", ".glb", ".json", ".npy", ".npz", ".png", ".vrma"]
     assert export.writable() == sorted([*films, *files])
     assert export.readable() == [
-        ".amc", ".bvh", ".csv", ".fbx", ".glb", ".gltf", ".json", ".npy", ".npz", ".vrm", ".vrma",
+        ".amc", ".bvh", ".c3d", ".csv", ".fbx", ".glb", ".gltf", ".json", ".npy", ".npz", ".usd", ".usda",
+        ".usdc", ".usdz", ".vrm", ".vrma",
     ]  # fmt: skip
     assert set(export.readable(films=True)) - set(export.readable()) > {".gif", ".mp4", ".webm"}
 
@@ -216,7 +217,7 @@ def test_bad_npy_values(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="quaternions"):
         export.load(tmp_path / "a.npy")
     np.save(tmp_path / "a.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(UserError, match="not a readable"):
+    with pytest.raises(UserError, match="not a SkeletonMotion"):
         export.load(tmp_path / "a.npy")
     (tmp_path / "a.npy").write_bytes(b"")
     with pytest.raises(UserError, match="not a readable"):

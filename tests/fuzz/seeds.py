@@ -2,6 +2,7 @@
 
 import io
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 
 from tests.cli.conftest import FakeAvatarGPT
 from tests.clips import gliding
+from tests.export.test_usd import write_usd
+from tests.vqvae.c3d_files import markers_of, write_c3d
+from tests.vqvae.test_ase import skeleton_motion
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion
@@ -74,6 +78,14 @@ def write_motions(folder: Path) -> dict[str, Path]:
     kimodo = folder / "kimodo.npz"
     np.savez(kimodo, posed_joints=places, global_rot_mats=turns)
     packed = folder / "packed.npz"
+    np.save(folder / "ase.npy", skeleton_motion(True), allow_pickle=True)
+    np.save(folder / "joints.npy", body().joints)
+    marked = markers_of(body(4))
+    write_c3d(folder / "floats.c3d", marked)
+    write_c3d(folder / "integers.c3d", {k: 1000 * v for k, v in marked.items()}, machine=86, scaled=True)
+    if find_spec("pxr"):
+        for suffix in (".usda", ".usdc"):
+            write_usd(folder / f"rig{suffix}", frames=4)
     with np.load(out["body.npz"]) as arrays:
         np.savez_compressed(packed, **arrays)
     return {**out, "mediapipe.npz": mediapipe, "kimodo.npz": kimodo, "packed.npz": packed, **_packs(folder)}

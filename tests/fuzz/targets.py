@@ -6,6 +6,7 @@ import pickle
 import shlex
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,9 @@ def _motions(folder: Path) -> dict[str, Target]:
                  "kimodo.npz")  # fmt: skip
     return {
         "npz": Target(npz, ".npz", read, share=3),
-        "npy": Target(_files(here, "hml263.npy", "pos7.npy", "nine.npy"), ".npy", read),
+        "npy": Target(_files(here, "hml263.npy", "pos7.npy", "nine.npy", "joints.npy"), ".npy", read),
+        "npy of ase": Target(_files(here, "ase.npy"), ".npy", read),
+        "c3d": Target(_files(here, "floats.c3d", "integers.c3d"), ".c3d", read),
         "bvh": Target(_files(here, "body.bvh", "gesture.bvh"), ".bvh", read, True, 3),
         "glb": Target(_files(here, "body.glb", "gesture.glb"), ".glb", read, share=2),
         "glb of a face": Target(_files(here, "face.glb"), ".glb", read, share=0.5),
@@ -70,6 +73,8 @@ def _motions(folder: Path) -> dict[str, Target]:
         "vrma": Target(_files(here, "face.vrma"), ".vrma", read, True, 2),
         "csv": Target(_files(here, "face.csv"), ".csv", read, True, 2),
         "json of a face": Target(_files(here, "audio2face.json", "beat.json"), ".json", read, True, 2),
+        **({"usda": Target(_files(here, "rig.usda"), ".usda", read, True, 0.3),
+            "usdc": Target(_files(here, "rig.usdc"), ".usdc", read, share=0.3)} if find_spec("pxr") else {}),
     }  # fmt: skip
 
 
@@ -148,7 +153,8 @@ def _texts(folder: Path) -> dict[str, Target]:
     from instruct_data.store import Store
     from instruct_data.synth.loading import load_family
     from instruct_data.text.captions import CaptionBank
-    from vqvae.io.data_files import json_rows, read_object, read_plain_pickle
+    from vqvae.io.data_files import json_rows, read_object
+    from vqvae.io.pickles import read_pickle
 
     def recipe(kind: Any) -> Callable[[Path], object]:
         return lambda path: kind.read(resolve(path), str(path))
@@ -187,7 +193,7 @@ def _texts(folder: Path) -> dict[str, Target]:
         "captions": Target([b'{"actions": {"walk": ["{person} walks"]}, "styles": {}, "compose": ["{a}, then {b}"]}'],
                            ".json", CaptionBank, True),
         "words of a pickle": Target([pickle.dumps(["unk", "walk"], 0), pickle.dumps({"unk": 0, "walk": 300})], ".pkl",
-                                    read_plain_pickle),
+                                    read_pickle),
         "packed json lines": Target([lzma.compress(b'{"a": 1}\n')], ".jsonl.xz", lambda p: list(json_rows(p))),
         "json lines": Target([b'{"a": 1}\n{"b": [1, 2]}\n'], ".jsonl", lambda p: list(json_rows(p)), True),
     }  # fmt: skip

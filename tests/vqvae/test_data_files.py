@@ -24,12 +24,12 @@ from vqvae.io.data_files import (
     plain_number,
     plain_numbers,
     read_arrays,
-    read_object,  # fmt: skip
+    read_object,
     read_packed,
-    read_plain_pickle,
 )
 from vqvae.io.files import parsing, read_bytes, read_text, regular_file
 from vqvae.io.gltf_rigs import common_times
+from vqvae.io.pickles import read_pickle
 from vqvae.io.tensors import load_tensors, no_larger_than
 from vqvae.motion import MAX_FRAMES, Motion
 
@@ -262,7 +262,7 @@ def pickled(folder: Path, data: bytes) -> Path:
     ids=["words", "rows", "no words", "no rows", "one word", "one row", "many words", "many rows"],
 )  # fmt: skip
 def test_pickles_of_words_and_rows(tmp_path: Path, value: object, protocol: int) -> None:
-    assert read_plain_pickle(pickled(tmp_path, pickle.dumps(value, protocol))) == value
+    assert read_pickle(pickled(tmp_path, pickle.dumps(value, protocol))) == value
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_pickles_of_words_and_rows(tmp_path: Path, value: object, protocol: int)
 )  # fmt: skip
 def test_other_pickles_are_refused(tmp_path: Path, ran: Path, value: object) -> None:
     with pytest.raises(UserError, match=r"words\.pkl: not a pickle of words .*; a list"):
-        read_plain_pickle(pickled(tmp_path, pickle.dumps(value)), "a list")
+        read_pickle(pickled(tmp_path, pickle.dumps(value)), "a list")
     assert not ran.exists()
 
 
@@ -280,7 +280,7 @@ def test_other_pickles_are_refused(tmp_path: Path, ran: Path, value: object) -> 
 )
 def test_damaged_pickles(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(UserError, match="not a pickle of words"):
-        read_plain_pickle(pickled(tmp_path, data))
+        read_pickle(pickled(tmp_path, data))
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path, ran: Path) -> None:

@@ -1,17 +1,14 @@
-"""Readers of data files: JSON, JSON lines, YAML, NumPy arrays, plain pickles, numbers in text.
+"""Readers of data files: JSON, JSON lines, YAML, NumPy arrays, numbers in text.
 
 Sizes, depths and types are checked before anything is built from a file, and nothing in a file is ever called.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import lzma
 import math
 import os
-import pickle
-import pickletools
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -35,14 +32,8 @@ UNPACKED_BYTES = 64 << 20  # that any .npz may unfold to
 UNPACKED_RATIO = 20  # times its size that a larger one may: compressed motion takes a fifth to a half of its size
 MAX_ROWS = 1 << 28
 MAX_HEADER_BYTES = 1 << 16
-MAX_PICKLE_BYTES = 64 << 20
 _ELEMENTS = "biufUS"  # kinds of array elements: booleans, numbers, texts
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_PLAIN_OPCODES = frozenset(
-    "PROTO FRAME STOP MARK UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 INT BININT BININT1 BININT2 LONG LONG1 "
-    "EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS "
-    "PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET".split()
-)
 
 
 def parse_json(text: str | bytes, where: str | os.PathLike[str], accepted: str = "") -> Any:
@@ -240,26 +231,6 @@ def _size(count: int) -> str:
 
 def _accepted_size(limit: int) -> str:
     return f"accepted up to {_size(limit)} from a file of this size"
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        raise ValueError(f"it names {module}.{name}")
-
-
-def read_plain_pickle(path: str | os.PathLike[str], accepted: str = "") -> Any:
-    """The lists, tables, texts and integers of a pickle file of at most 64 MiB; `accepted` is for the message.
-
-    Every instruction is checked before any is run: those that import, call or build anything else are refused.
-    """
-    data = read_bytes(path, MAX_PICKLE_BYTES, accepted)
-    with parsing(path, "a pickle of words and whole numbers alone", accepted):
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name not in _PLAIN_OPCODES:
-                raise ValueError(f"its instruction {opcode.name} makes something else")
-            if "PUT" in opcode.name and int(argument or 0) > len(data):  # pickle allocates as many places
-                raise ValueError("it stores values out of order")
-        return _PlainUnpickler(io.BytesIO(data)).load()
 
 
 def plain_number(text: str) -> float:

@@ -25,6 +25,8 @@ HumanML3D's figure; our 22-joint skeleton has its proportions already.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from vqvae import rotations as rot
@@ -183,11 +185,14 @@ def recover_joints(features: np.ndarray, joints: int = 22) -> np.ndarray:
     return (points + root[:, None] * [1, 0, 1]).astype(np.float32)
 
 
-def swing_rotations(joints: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarray:
+def swing_rotations(
+    joints: np.ndarray, skeleton: Skeleton = SMPL22, turns: Mapping[int, np.ndarray] | None = None
+) -> np.ndarray:
     """Local rotations (T, J, 4), float64, whose bones point where the joints (T, J, 3) in metres say.
 
     Twist about a single bone cannot be seen in positions and comes back as zero relative to the parent. Bone lengths
-    are the skeleton's own, so positions are exact for joints made with the same skeleton.
+    are the skeleton's own, so positions are exact for joints made with the same skeleton. `turns`: rotations in the
+    world (T, 4) of joints of which they are known.
     """
     x = np.asarray(joints, np.float64)
     local = rot.identity(x.shape[:2])
@@ -195,8 +200,10 @@ def swing_rotations(joints: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarr
     for j, parent in enumerate(skeleton.parents):
         above = glob[:, parent] if parent >= 0 else rot.identity((len(x),))
         children = [c for c, p in enumerate(skeleton.parents) if p == j]
+        if turns and j in turns:
+            local[:, j] = rot.multiply(rot.conjugate(above), turns[j])
         # One bone: its shortest swing. Several (pelvis, spine3): the least-squares rotation of all. None: identity.
-        if len(children) == 1:
+        elif len(children) == 1:
             bone = rot.rotate(rot.conjugate(above), x[:, children[0]] - x[:, j])
             rest_bone = np.broadcast_to(skeleton.offsets[children[0]], bone.shape)
             local[:, j] = rot.between(rest_bone, bone)
