@@ -376,17 +376,22 @@ class AvatarGPT(SpeechCalls, HubCalls):
     # Plans and long motion
 
     def plan(
-        self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0, planner: str | None = None
-    ) -> planning.Plan:
+        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
+        planner: str | None = None, seconds: float | None = None,
+    ) -> planning.Plan:  # fmt: skip
         """A scene in a sentence or two -> activities and their steps.
 
         Args:
+            activities: number of them; None = one for each event that the scene names, or three.
+            seconds: of all steps together, None = as they take.
             planner: see `avatargpt.planning.load_planner`; None = by retrieval.
 
         Raises:
             UserError: a scene that is empty, too long or not English, an unknown planner.
         """
-        return planning.load_planner(planner, self.body.model).plan(scene, activities, temperature, seed)
+        return planning.load_planner(planner, self.body.model).plan(
+            scene, activities, temperature, seed, seconds
+        )
 
     def long(self, scene: str, seconds: float, **options: Any) -> Iterator[loop.Chunk]:
         """Motion of any length from one sentence, as chunks of frames while it runs; see `avatargpt.long.loop.long`."""

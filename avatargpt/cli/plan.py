@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 def plan(
     scene: Annotated[str | None, argument("SCENE", "A situation in a sentence or two; @FILE: one per line.")] = None,
-    activities: Annotated[int | None, option("--activities N", "How many; default 3.")] = None,
+    activities: Annotated[
+        int | None, option("--activities N", "How many; default: the scene's events, else 3.")
+    ] = None,
+    seconds: Annotated[float | None, option("--seconds S", "Of all steps together.")] = None,
     temperature: Annotated[float, option("--temperature T", "Variety.")] = 0.7,
     seed: common.Seed = 0,
     planner: Annotated[str | None, option("--planner NAME", "retrieval, endpoint, or https://...")] = None,
@@ -52,12 +55,12 @@ def plan(
     llm_helper = common.language_model(llm, llm_limits, device, threads)
     texts = {"scene": scene_slot, "activity": activity, "steps": "; ".join(steps) if steps else None}
     slots = {k: v for k, v in texts.items() if v is not None}
-    count = 3 if activities is None else activities
     if task is None:
-        scenes, batch = _scenes(scene, slots, count)
+        scenes, batch = _scenes(scene, slots, activities, seconds)
     else:
-        if activities is not None:
-            raise UserError("--activities goes with a SCENE; --task gives one answer")
+        for name, value in (("activities", activities), ("seconds", seconds)):
+            if value is not None:
+                raise UserError(f"--{name} goes with a SCENE; --task gives one answer")
         if scene is not None:
             if scene_slot is not None:
                 raise UserError("SCENE and --scene: accepted one of them")
@@ -71,14 +74,16 @@ def plan(
         _print_answer(task, slots, answer, chosen, as_json)
         return
     scenes_tracked = common.tracked(scenes, len(scenes), "planning", quiet)
-    plans = [chosen.plan(text, count, temperature, seed) for text in scenes_tracked]
+    plans = [chosen.plan(text, activities, temperature, seed, seconds) for text in scenes_tracked]
     if as_json:
         print_json({"results": [p.to_json() for p in plans]} if batch else plans[0].to_json())
         return
     say("\n\n".join(_lines(p) for p in plans))
 
 
-def _scenes(scene: str | None, slots: dict[str, str], activities: int) -> tuple[list[str], bool]:
+def _scenes(
+    scene: str | None, slots: dict[str, str], activities: int | None, seconds: float | None
+) -> tuple[list[str], bool]:
     """The scenes to plan, checked before a model is loaded, and whether they came from a file."""
     from avatargpt.planning.types import check_plan
 
@@ -89,7 +94,7 @@ def _scenes(scene: str | None, slots: dict[str, str], activities: int) -> tuple[
     texts, batch = common.read_texts(scene)
     for n, text in enumerate(texts, 1):
         try:
-            check_plan(text, activities)
+            check_plan(text, activities, seconds)
         except UserError as e:
             raise UserError(f"{scene[1:]}, scene {n}: {e}" if batch else str(e)) from None
     return texts, batch
@@ -100,7 +105,8 @@ def _lines(plan: Plan) -> str:
     lines = [plan.scene]
     for i, activity in enumerate(plan.activities, 1):
         lines.append(f"{i}. {activity.task}")
-        lines += [f"   {k}. {step}" for k, step in enumerate(activity.steps, 1)]
+        times = [f" ({s:.1f} s)" for s in activity.seconds] or [""] * len(activity.steps)
+        lines += [f"   {k}. {step}{time}" for k, (step, time) in enumerate(zip(activity.steps, times, strict=True), 1)]
     lines.append(f"planner: {plan.planner}")
     return "\n".join([*lines, *(f"note: {n}" for n in plan.notes)])
 

@@ -12,6 +12,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.llm import LanguageModel
     from avatargpt.planning.language_planner import CheckedPlanner, StepChecker, Tell
+    from avatargpt.requests.reader import RequestReader
 
 __all__ = ["ACCEPTED", "Activity", "Plan", "Planner", "check_spec", "described", "load_planner"]
 ACCEPTED = "retrieval, endpoint or an address https://..."
@@ -83,6 +84,11 @@ def _executable(model: MotionSide) -> StepChecker | None:
     return StepChecker(model.phrase_index, model.loaded.grounder)
 
 
+def _reader(model: MotionSide) -> RequestReader | None:
+    """The reader of requests, which reads the events of scenes."""
+    return None if model.phrase_index is None else model.phrase_index.reader
+
+
 def _of_kind(spec: str, model: MotionSide, executable: StepChecker | None) -> Planner:
     kind, loaded = check_spec(spec), model.loaded
     if kind == "retrieval":
@@ -90,8 +96,7 @@ def _of_kind(spec: str, model: MotionSide, executable: StepChecker | None) -> Pl
 
         if loaded.grounder is None:
             raise UserError(f"{loaded.source}: a model without a sentence encoder cannot look plans up; {ACCEPTED}")
-        weak = None if executable is None else executable.weak
-        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder, weak)
+        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder, executable, _reader(model))
         planner.retriever.ready()
         return planner
     from avatargpt.llm import load_llm
@@ -112,7 +117,7 @@ def _asking(llm: LanguageModel, model: MotionSide, executable: StepChecker | Non
         library = PlanLibrary.load(loaded.source) if stored else None
         if library is not None:
             ranker = Ranker(library, loaded.grounder, None if executable is None else executable.can_do)
-            written = RetrievalPlanner(library, loaded.grounder, None if executable is None else executable.weak)
+            written = RetrievalPlanner(library, loaded.grounder, executable, _reader(model))
         if model.phrase_index is not None:
             showable = SceneMovements(model.phrase_index, loaded.grounder, library)
     return LanguagePlanner(llm, showable, ranker, written)

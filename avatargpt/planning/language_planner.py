@@ -14,13 +14,14 @@ from pydantic import BaseModel, Field, create_model
 from avatargpt.llm.model import Answer, LanguageModel, LlmFailed, Malformed, prompt
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.planning import types
+from avatargpt.planning.events import Event, SceneText
 from avatargpt.planning.library import actor_of, embedded, gender_of, normalized
 from avatargpt.planning.scorer import GOOD_PLAN, Ranker, actor_in
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests.english import PRONOUNS, caption_about, subject_of
 from avatargpt.requests.phrase_index import PhraseIndex
 from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
-from avatargpt.requests.vector_index import ranked
+from avatargpt.requests.vector_index import ranked, unit
 from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ class SceneMovements:
         return [" ".join(steps[i].split()) for i in at]
 
 
+MIN_EVENT_COSINE = 0.45  # of an event and the activity that shows it
 MEMORY = 8  # activities that a question repeats
 # movements that a question names; a small model would copy them one after another
 MOVEMENTS = 60
@@ -212,8 +214,9 @@ class LanguagePlanner:
     Args:
         llm: the model with its limits. showable: movements that a question names; None = none.
         ranker: judges samples; None = the first acceptable one is taken.
-        written: the library, for a model on this machine: its plan where it has one about such a scene, else the plan
-            of higher worth (plans of 1.5 billion weights read worse, docs/planning.md).
+        written: the library, which reads the scene's events, too; for a model on this machine: its plan where it has
+            one about such a scene, else the plan of higher worth (plans of 1.5 billion weights read worse,
+            docs/planning.md).
     """
 
     def __init__(
@@ -223,27 +226,54 @@ class LanguagePlanner:
         self.llm, self.showable, self.ranker, self.written = llm, showable, ranker, written
         self.name, self.brief = llm.name, llm.backend.local
 
-    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+    def plan(
+        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
         """See `avatargpt.planning.types.Planner.plan`.
 
         Raises:
-            UserError: a bad scene. LlmFailed: no answer, or no well-formed plan.
+            UserError: a bad scene. LlmFailed: no answer, or no well-formed plan with every event of the scene.
         """
-        scene = types.check_plan(scene, activities)
-        written = self._written(scene, activities, temperature, seed)
+        line = types.check_plan(scene, activities, seconds)
+        text = SceneText() if self.written is None else self.written.read(line)
+        count = len(text.events) or activities or types.DEFAULT_ACTIVITIES
+        plan = self._planned(line, text, count, temperature, seed)
+        seconds = seconds or text.seconds
+        if seconds is None or self.written is None:
+            return plan
+        return replace(plan, activities=tuple(self.written.lasting(line, plan.activities, seconds, temperature, seed)))
+
+    def _planned(self, scene: str, text: SceneText, count: int, temperature: float, seed: int) -> Plan:
+        """A plan, of whatever length."""
+        written = self._written(scene, count, temperature, seed)
         if written is not None and self.written is not None and self.written.knows(scene):
             return replace(written, notes=(f"A written plan is about such a scene; {self.name} was not asked.",))
-        values = self._about(scene, ()) | {"count": activities}
+        values = self._about(scene, ()) | {"count": count, "events": [e.words for e in text.events]}
+
+        def check(answer: PlanAnswer) -> None:
+            self._check_events(answer.plan(), text.events)
+
         answers = self.llm.ask(
-            prompt("plan_brief" if self.brief else "plan"), values, plan_of(activities, self.brief), seed,
-            self._samples, temperature, lambda v: _tidy(type(v).plan, v),
-            lambda v: self._worth(scene, v.plan()) >= GOOD_PLAN, ACTIVITY_TOKENS * activities if self.brief else None,
+            prompt("plan_brief" if self.brief else "plan"), values, plan_of(count, self.brief), seed,
+            self._samples, temperature, check,
+            lambda v: self._worth(scene, v.plan()) >= GOOD_PLAN, ACTIVITY_TOKENS * count if self.brief else None,
         )  # fmt: skip
         best = self._best(answers, lambda v: self._worth(scene, v.plan()))
         plan = Plan(scene, best.value.plan(), self.name, (best.note,) if best.note else ())
         if written is None or self._worth(scene, written.activities) <= self._worth(scene, plan.activities):
             return plan
         return replace(written, notes=(f"A written plan is worth more than that of {self.name}.",))
+
+    def _check_events(self, activities: Sequence[Activity], events: Sequence[Event]) -> None:
+        """Raises Malformed where an activity is not about the event in its place."""
+        if self.ranker is None or not events:
+            return
+        texts = [f"a person {e.words}" for e in events] + [embedded(a.task) for a in activities]
+        vectors = unit(self.ranker.grounder.sentence(texts))
+        for event, a, b in zip(events, vectors, vectors[len(events) :], strict=True):
+            if float(a @ b) < MIN_EVENT_COSINE:
+                raise Malformed(f"the event {event.words!r} is missing; one activity for each event, in order")
 
     def _written(self, scene: str, activities: int, temperature: float, seed: int) -> Plan | None:
         """The whole plan of the library, for a small model; None where there is none of so many activities."""
@@ -336,10 +366,13 @@ class Fallback:
         """The other planner."""
         return self._second()
 
-    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+    def plan(
+        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
         """See `avatargpt.planning.types.Planner.plan`; `Plan.planner` and a note say which one answered."""
         why: list[str] = []
-        plan = self._either(lambda p: p.plan(scene, activities, temperature, seed), why)
+        plan = self._either(lambda p: p.plan(scene, activities, temperature, seed, seconds), why)
         return replace(plan, notes=(*plan.notes, *why))
 
     def next_activity(
@@ -378,6 +411,8 @@ MIN_SCORE = 0.62
 # below this a phrasing has nothing to do with the step, and is no paraphrase
 MIN_RELATED = 0.5
 MAX_REMEMBERED = 20_000  # scores kept
+TOKENS_PER_SECOND = 5.0  # of the lengths of captions
+MAX_USUAL_SECONDS = 6.0  # of a clause; the motion network makes eight at once
 
 
 class StepChecker:
@@ -386,6 +421,7 @@ class StepChecker:
     def __init__(self, phrase_index: PhraseIndex, grounder: SentenceGrounder, min_score: float = MIN_SCORE) -> None:
         self.phrase_index, self.grounder, self.min_score = phrase_index, grounder, min_score
         self._scores: OrderedDict[str, float] = OrderedDict()
+        self._seconds: OrderedDict[str, float] = OrderedDict()
 
     def ready(self) -> None:
         """Index the phrasings now; else the first step waits for it."""
@@ -413,6 +449,16 @@ class StepChecker:
             cosines = index.cosines(self.grounder.sentence(batch))
             out += [float(index.scores(row, OVERLAP_WEIGHT, t).max()) for t, row in zip(batch, cosines, strict=True)]
         return out
+
+    def seconds(self, step: str) -> float:
+        """The usual time of a step, the medians of its clauses' captions; 0 where none is known."""
+        if step not in self._seconds:
+            lengths = [c.lengths for c in self.phrase_index.clauses(step, self.grounder)]
+            usual = [min(float(np.median(row)) / TOKENS_PER_SECOND, MAX_USUAL_SECONDS) for row in lengths if row]
+            self._seconds[step] = sum(usual)
+            while len(self._seconds) > MAX_REMEMBERED:
+                self._seconds.popitem(last=False)
+        return self._seconds[step]
 
     def weak(self, steps: Sequence[str]) -> int:
         """Number of steps that are not known well enough."""
@@ -453,9 +499,12 @@ class CheckedPlanner:
         """Of the planner."""
         return self.planner.name
 
-    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+    def plan(
+        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
         """See `avatargpt.planning.types.Planner.plan`."""
-        plan = self.planner.plan(scene, activities, temperature, seed)
+        plan = self.planner.plan(scene, activities, temperature, seed, seconds)
         self.notes = (*plan.notes, *self.executable.notes([s for a in plan.activities for s in a.steps]))
         return replace(plan, notes=self.notes)
 

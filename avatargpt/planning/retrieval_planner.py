@@ -1,4 +1,4 @@
-"""`RetrievalPlanner`, the default planner: whole plans of the library, retold for the scene; it works offline."""
+"""`RetrievalPlanner`, the default planner: the events of the scene, or a whole plan retold for it; it works offline."""
 # Networks: the sentence encoder (frozen), and the learned projections where a direction has no scene. Rules: persons
 # and moods (`persons`), physical order (`compose`), and the choice among the activities of a plan.
 
@@ -16,8 +16,10 @@ import numpy as np
 
 from avatargpt.planning import library as plans
 from avatargpt.planning.compose import ActivityChooser, State, Weak, follow, plain_task, sentence, statement, tell
+from avatargpt.planning.event_plans import STRETCH, EventPlanner
+from avatargpt.planning.events import Event, SceneText, read_scene
 from avatargpt.planning.library import Part, PlanLibrary
-from avatargpt.planning.types import Activity, Plan, check_plan, check_scene, check_slots
+from avatargpt.planning.types import DEFAULT_ACTIVITIES, Activity, Plan, check_plan, check_scene, check_slots
 from avatargpt.requests.english import lemmas, strange_names
 from avatargpt.requests.vector_index import ranked, unit
 from instruct_data.planning import SEPARATOR, STEP_TASKS
@@ -25,6 +27,8 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
+    from avatargpt.planning.language_planner import StepChecker
+    from avatargpt.requests.reader import RequestReader
 
 MIN_LETTERS = 3  # letters of a word that counts
 
@@ -170,6 +174,7 @@ class Retriever:
         return tuple(out)
 
 
+MIN_EVENTS = 2  # that a scene names, from which on they are its plan
 MEMORY = 24  # activities looked back at
 # a plan farther than the nearest one by more is not appended to it
 MAX_DISTANCE = 0.25
@@ -186,9 +191,14 @@ class RetrievalPlanner:
 
     name = "retrieval"
 
-    def __init__(self, library: PlanLibrary, grounder: SentenceGrounder, weak: Weak | None = None) -> None:
-        self.library, self.weak = library, weak
+    def __init__(
+        self, library: PlanLibrary, grounder: SentenceGrounder, checker: StepChecker | None = None,
+        reader: RequestReader | None = None,
+    ) -> None:  # fmt: skip
+        self.library, self.reader = library, reader
+        self.weak: Weak | None = None if checker is None else checker.weak
         self.retriever = Retriever(library, grounder)
+        self.events = EventPlanner(library, self.retriever, checker)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         persons = [*zip(library.scenes, library.genders, strict=True), *library.kinds.persons]
         for text, gender in persons:
@@ -199,28 +209,54 @@ class RetrievalPlanner:
 
     @classmethod
     def from_folder(
-        cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, weak: Weak | None = None
+        cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, checker: StepChecker | None = None,
+        reader: RequestReader | None = None,
     ) -> RetrievalPlanner:  # fmt: skip
         """The planner of a folder with ``planning.safetensors``; raises UserError where it is missing or damaged."""
-        return cls(PlanLibrary.load(folder), grounder, weak)
+        return cls(PlanLibrary.load(folder), grounder, checker, reader)
 
     @property
     def fingerprint(self) -> str:
         """Of the library."""
         return self.library.fingerprint
 
+    def read(self, scene: str) -> SceneText:
+        """The events that a scene names, none without a reader."""
+        return SceneText() if self.reader is None else read_scene(self.reader, scene, self._person(scene))
+
     def knows(self, scene: str) -> bool:
         """Whether a stored plan is about such a scene."""
         return self.retriever.stories(check_scene(scene))[0].nearness >= MIN_ABOUT
 
-    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
-        """Scene -> activities with their steps: of the nearest whole plan, then of others about as near.
+    def plan(
+        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
+        """Scene -> activities with their steps; see `avatargpt.planning.types.Planner.plan`.
 
+        The events that the scene names, each an activity; else of the nearest whole plan, then of others about as near.
         A note of the plan says where these have too few activities, or nothing is near.
         """
-        line = check_plan(scene, activities)
-        person, state, rng = self._person(line), State.fresh(), self._rng(line, temperature, seed)
-        stories = self._drawn(self.retriever.stories(line), rng, temperature)
+        line = check_plan(scene, activities, seconds)
+        person = self._person(line)
+        text = self.read(line)
+        seconds = seconds or text.seconds
+        if len(text.events) >= MIN_EVENTS:
+            named = self.events.activities(line, text.events, seconds)
+            more = (activities or 0) > len(named)
+            note = f"{len(named)} activities instead of {activities}: the scene names so many events."
+            return Plan(scene, tuple(named), self.name, (note,) if more else ())
+        chosen, notes = self._of_library(line, person, activities or DEFAULT_ACTIVITIES, temperature, seed, text.events)
+        if seconds is not None:
+            chosen = self.lasting(line, chosen, seconds, temperature, seed)
+        return Plan(scene, tuple(chosen), self.name, tuple(notes))
+
+    def _of_library(
+        self, scene: str, person: plans.Person, activities: int, temperature: float, seed: int, events: Sequence[Event]
+    ) -> tuple[list[Activity], list[str]]:  # fmt: skip
+        """Activities of whole plans, the one event of the scene among them, and notes."""
+        state, rng = State.fresh(), self._rng(scene, temperature, seed)
+        stories = self._drawn(self.retriever.stories(scene), rng, temperature)
         chosen: list[Activity] = []
         for story in stories:
             if len(chosen) == activities or (
@@ -234,7 +270,19 @@ class RetrievalPlanner:
             notes.append(f"No stored plan is about such a scene; the nearest one is of {_quoted(first)}.")
         if len(chosen) < activities:
             notes.append(f"{len(chosen)} activities instead of {activities}: the stored plans have no more that fit.")
-        return Plan(scene, tuple(chosen), self.name, tuple(notes))
+        return chosen, notes
+
+    def lasting(
+        self, scene: str, chosen: Sequence[Activity], seconds: float, temperature: float, seed: int
+    ) -> list[Activity]:  # fmt: skip
+        """As many activities as so many seconds take, with the lengths of their steps."""
+        out = list(chosen)
+        while out and self.events.usual(out) * STRETCH < seconds:
+            out.append(self._next(scene, out, "", temperature, seed + len(out)))
+        while len(out) > 1 and self.events.usual(out[:-1]) > seconds:
+            out.pop()
+        share = seconds / self.events.usual(out)
+        return [self.events.timed(a, share * self.events.usual([a])) for a in out]
 
     def next_activity(
         self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from avatargpt.requests.phrase_index import PhraseIndex
 
 MAX_STEP_SECONDS = 20.0  # that a planner may ask for
-MAX_ACTIVITIES = 50
+DEFAULT_ACTIVITIES, MAX_ACTIVITIES = 3, 50
+MIN_SECONDS, MAX_SECONDS = 1.0, 14_400.0  # of a plan
 MAX_STEPS = 12  # of one activity
 
 
@@ -89,8 +90,16 @@ class Planner(Protocol):
         """Of the planner, for people."""
         ...
 
-    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
-        """Scene -> activities with their steps."""
+    def plan(
+        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
+        """Scene -> activities with their steps.
+
+        Args:
+            activities: number of them; None = one for each event that the scene names, or three. No event is lost.
+            seconds: of all steps together, within a tenth, with `Activity.seconds` set; None = as they take.
+        """
         ...
 
     def next_activity(
@@ -112,10 +121,12 @@ def check_scene(scene: str) -> str:
     return line
 
 
-def check_plan(scene: str, activities: int) -> str:
-    """The scene, once it and the number of activities are accepted."""
-    if not 1 <= activities <= MAX_ACTIVITIES:
+def check_plan(scene: str, activities: int | None = None, seconds: float | None = None) -> str:
+    """The scene, once it, the number of activities and the seconds are accepted."""
+    if activities is not None and not 1 <= activities <= MAX_ACTIVITIES:
         raise UserError(f"activities: {activities}; accepted 1 to {MAX_ACTIVITIES}")
+    if seconds is not None and not MIN_SECONDS <= seconds <= MAX_SECONDS:
+        raise UserError(f"seconds: {seconds:g}; accepted {MIN_SECONDS:g} to {MAX_SECONDS:g}")
     return check_scene(scene)
 
 

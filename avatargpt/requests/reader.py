@@ -1,7 +1,7 @@
 """`RequestReader`: words to typed requests, by a network that copies words."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -336,6 +336,11 @@ class RequestReader:
             out.append(assembled_turn(target, words, probabilities))
         return out
 
+    def places(self, text: str) -> list[tuple[list[str], Target, list[float]]]:
+        """Of each part of a request for a body its words, its target and the probability of each token."""
+        parts = _parts(words_of(text))
+        return [(words, *read) for words, read in zip(parts, self.targets(parts), strict=True)]
+
     def _assembled(
         self, text: str, domain: str, assemble: Callable[[Target, Sequence[str], Sequence[float]], T]
     ) -> list[T]:
@@ -477,7 +482,7 @@ def _collected(
             copies.append(int(target[after]))
             after += 1
         if token in OPEN:
-            row = {"action": _copied_words(copies, words), "sure": 1.0}
+            row = {"action": joined_words(copies, words), "sure": 1.0}
             if token.startswith("act="):
                 row["act"] = token.removeprefix("act=")
             row |= {"together": True} if token == "with" and clauses else {"denied": True} if token == "not" else {}
@@ -489,7 +494,7 @@ def _collected(
             if value and name in CHOICES:
                 row[name] = sure[i] if name == "unknown" else True if value == "yes" else value
             elif name in COPIED:
-                row[name] = _copied_words(copies, words)
+                row[name] = joined_words(copies, words)
             elif name in VALUES:
                 constant = target[after] if after < len(target) else None
                 if isinstance(constant, str) and constant.startswith("#"):
@@ -509,7 +514,8 @@ def _collected(
     return clauses, overall
 
 
-def _copied_words(copies: Sequence[int], words: Sequence[str]) -> str:
+def joined_words(copies: Iterable[int], words: Sequence[str]) -> str:
+    """Words by their places as text."""
     out = ""
     for i in copies:
         glued = not words[i][0].isalnum() or out.endswith("-")

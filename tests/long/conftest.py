@@ -32,7 +32,10 @@ class ListPlanner:
         self.at += 1
         return self.activities[(self.at - 1) % len(self.activities)]
 
-    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+    def plan(
+        self, scene: str, activities: int | None = 3, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
         """Nothing: all activities come one after the other, unless `planned` holds some."""
         return Plan(scene, tuple(self.planned), self.name)
 

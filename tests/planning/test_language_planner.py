@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from avatargpt.llm import LanguageModel, Limits
+from avatargpt.planning.events import SceneText
 from avatargpt.planning.language_planner import MOVEMENTS, LanguagePlanner, SceneMovements
 from avatargpt.planning.library import PlanLibrary
 from avatargpt.planning.scorer import Ranker, actor_in, strangers
@@ -79,6 +80,9 @@ class Written:
 
     def knows(self, scene: str) -> bool:
         return self.near
+
+    def read(self, scene: str) -> SceneText:
+        return SceneText()
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
         return Plan(scene, (Activity("She digs a hole.", self.steps),), "retrieval")

@@ -179,7 +179,10 @@ class Fixed:
 
     name = "fixed"
 
-    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+    def plan(
+        self, scene: str, activities: int | None = 3, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
         return Plan(scene, (GO,), "fixed", ("Thought twice.",))
 
     def next_activity(

@@ -1,0 +1,221 @@
+"""Activities for the events of a scene: each event as the step that it is, or as what a stored activity tells of it."""
+# A stored activity elaborates an event only if the whole sentence and the verb alone are alike (sentence encoder).
+# Where none is, the event itself is the step, and the check of steps says what is shown in its place.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, cycle
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.planning.compose import State, bridge, follow, statement, tell
+from avatargpt.planning.events import Event
+from avatargpt.planning.library import Part, PlanLibrary, embedded, normalized
+from avatargpt.planning.types import MAX_STEP_SECONDS, Activity
+from avatargpt.requests.vector_index import ranked
+
+if TYPE_CHECKING:
+    from avatargpt.planning.language_planner import StepChecker
+    from avatargpt.planning.retrieval_planner import Retriever
+
+# Of forty events read beside their nearest stored activities: from here on the activity tells of the same; "a person
+# jogs" and "a person runs" have 0.74, lifts and pulls 0.66
+MIN_ALIKE, MIN_VERB_ALIKE = 0.74, 0.72
+MIN_OBJECT_ALIKE = 0.5  # of what follows the verb, where both have something
+SCENE_WEIGHT = 0.3  # of how near the stored activity's scene is: patients are checked in hospitals
+MIN_PLAIN = 0.85  # score of a step from which on a body shows the event itself
+NEAREST, TRIED = 24, 6  # stored activities that are compared, and that may fill time
+MAX_EVENT_STEPS = 3  # of an event whose time is not told
+USUAL_SECONDS = 4.0  # of a step without a known caption
+MIN_STEP_SECONDS = 1.0
+REPEATED = 0.5  # of its time that an event gets beside, that no stored activity is like
+STRETCH = 1.3  # of usual lengths, before steps are added
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A stored activity that is like an event."""
+
+    part: Part
+    worth: float  # how like it is, and how near its scene
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """The steps of an event, and more of them where there is time."""
+
+    steps: tuple[str, ...]
+    further: tuple[str, ...] = ()
+
+
+class EventPlanner:
+    """Plans the events of a scene with the activities of the library.
+
+    Args:
+        checker: scores steps, and knows their usual lengths; None = all steps count as shown and last `USUAL_SECONDS`.
+    """
+
+    def __init__(self, library: PlanLibrary, retriever: Retriever, checker: StepChecker | None = None) -> None:
+        self.library, self.retriever, self.checker = library, retriever, checker
+        self._kinds = [p for parts in library.kinds.parts for p in parts]
+
+    def activities(self, scene: str, events: Sequence[Event], seconds: float | None = None) -> list[Activity]:
+        """One activity for each event, in order; with `seconds` their steps last so long together, within a tenth.
+
+        Events whose time the scene tells keep it, and the others share what remains.
+        """
+        state, drafts, near = State.fresh(), [], self._near(scene)
+        for event in events:
+            steps, state = self._steps(event, state, near)
+            timed = seconds is not None or event.seconds is not None
+            drafts.append(_Draft(tuple(steps), self._further(event, steps, near) if timed else ()))
+        times = self._times(events, drafts, seconds)
+        out = []
+        for event, draft, time in zip(events, drafts, times, strict=True):
+            texts = draft.steps if time is None else self._filled(event, draft, time)
+            lengths = () if time is None else self._lengths(texts, time)
+            out.append(Activity(event.task, tuple(texts), lengths))
+        return out
+
+    def usual(self, activities: Sequence[Activity]) -> float:
+        """Seconds that activities usually take."""
+        return sum(self._usual(s) for a in activities for s in a.steps)
+
+    def timed(self, activity: Activity, seconds: float) -> Activity:
+        """An activity whose steps last so long together."""
+        return replace(activity, seconds=self._lengths(activity.steps, seconds))
+
+    def _near(self, scene: str) -> np.ndarray:
+        """(A,) how near the scene of each stored activity is, the written ones first, then those of the kinds."""
+        lib, table = self.library, self.library.kinds
+        written = (lib.scene_vectors @ self.retriever.scene(scene))[lib.task_scene]
+        keys = table.keys @ self.retriever.full([scene])[0]
+        best = np.full(len(table.names), -1.0)
+        np.maximum.at(best, table.key_kind, keys)
+        return np.concatenate([written, np.repeat(best, np.diff(table.starts))])
+
+    def alike(self, event: Event, near: np.ndarray) -> list[_Row]:
+        """Stored activities that tell of the same as an event, the likest first, and of those the nearest scene's."""
+        lib, words = self.library, f"a person {event.words}"
+        vector = self.retriever.full([words])[0]
+        reduced = self.retriever.embed([words])[0]
+        rough = np.concatenate([lib.task_vectors @ reduced, lib.kinds.vectors @ vector])
+        which = ranked(rough, NEAREST)
+        parts = [self._part(int(i)) for i in which]
+        whole = self.retriever.full([p.task for p in parts]) @ vector
+        texts = [_halves(words), *(_halves(p.task) for p in parts)]
+        verbs, objects = (self.retriever.full([t[k] or t[0] for t in texts]) for k in (0, 1))
+        both = np.array([bool(texts[0][1] and t[1]) for t in texts[1:]])
+        fits = (whole >= MIN_ALIKE) & (verbs[1:] @ verbs[0] >= MIN_VERB_ALIKE)
+        fits &= ~both | (objects[1:] @ objects[0] >= MIN_OBJECT_ALIKE)
+        worth = whole + SCENE_WEIGHT * near[which]
+        rows = [_Row(p, float(w)) for p, w, fit in zip(parts, worth, fits, strict=True) if fit]
+        return sorted(rows, key=lambda r: -r.worth)
+
+    def _part(self, row: int) -> Part:
+        lib = self.library
+        if row >= len(lib.tasks):
+            return self._kinds[row - len(lib.tasks)]
+        return Part(lib.tasks[row], tuple(lib.steps[k] for k in lib.steps_of(row)), frozenset())
+
+    def _steps(self, event: Event, state: State, near: np.ndarray) -> tuple[list[str], State]:
+        """The steps of an event where its time does not matter, and the state after them."""
+        if self._score(f"a person {event.words}") < MIN_PLAIN:
+            for row in self.alike(event, near):
+                after = state.copy()
+                cut = replace(row.part, steps=row.part.steps[:MAX_EVENT_STEPS])
+                activity = tell(cut, event.person, after)
+                if activity is not None:
+                    return list(activity.steps), after
+        return self._plain(event, state), state
+
+    def _plain(self, event: Event, state: State) -> list[str]:
+        """The event itself, after what makes it possible."""
+        steps = [event.marked]
+        if follow(state.pose, event.marked)[1] and (between := bridge(state.pose, event.marked, state.turns)):
+            steps.insert(0, between)
+            state.turns += 1
+        for step in steps:
+            state.pose = follow(state.pose, step)[0]
+        texts = [event.person.says(s, not state.begun and i == 0) for i, s in enumerate(steps)]
+        state.begun = True
+        return texts
+
+    def _score(self, step: str) -> float:
+        return 1.0 if self.checker is None else self.checker.can_do([step])[0]
+
+    def _usual(self, step: str) -> float:
+        return USUAL_SECONDS if self.checker is None else self.checker.seconds(step) or USUAL_SECONDS
+
+    def _times(
+        self, events: Sequence[Event], drafts: Sequence[_Draft], seconds: float | None
+    ) -> list[float | None]:
+        """Seconds of each event; None = as its steps take."""
+        own = [e.seconds for e in events]
+        if seconds is None:
+            return own
+        usual = np.array([self._sum(d.steps) for d in drafts])
+        more = np.array([self._sum(d.further) or REPEATED * u for d, u in zip(drafts, usual, strict=True)])
+        free = np.array([s is None for s in own])
+        fixed = sum(s for s in own if s)
+        rest = seconds - fixed
+        if not free.any() or rest < MIN_STEP_SECONDS * free.sum():  # what is told does not fit: all are scaled
+            times = np.array([s or u for s, u in zip(own, usual, strict=True)])
+            return list(times * (seconds / times.sum()))
+        # as the steps take; with more time, what is told at length gets the most of it
+        base, wide = usual[free], more[free]
+        share = rest / base.sum() if rest < base.sum() else 1.0
+        times = base * share
+        times += wide * ((rest - times.sum()) / wide.sum())
+        shares = iter(times)
+        return [s or float(next(shares)) for s in own]
+
+    def _sum(self, steps: Iterable[str]) -> float:
+        return sum(map(self._usual, steps))
+
+    def _filled(self, event: Event, draft: _Draft, seconds: float) -> list[str]:
+        """Steps for so many seconds: fewer, or more of the same event, which are done again at last."""
+        out = list(draft.steps)
+        while len(out) > 1 and seconds < MIN_STEP_SECONDS * len(out):
+            out.pop()
+        for step in chain(draft.further, cycle((*_again(event, draft.steps), *draft.further))):
+            if self._sum(out) * STRETCH >= seconds:
+                break
+            out.append(step)
+        return out
+
+    def _further(self, event: Event, steps: Sequence[str], near: np.ndarray) -> tuple[str, ...]:
+        """More steps of an event, of other stored activities that are like it."""
+        state, used = State.fresh(), {normalized(s) for s in _again(event, steps)}
+        state.begun = True
+        for text in steps:
+            state.pose = follow(state.pose, text)[0]
+        out = []
+        for row in self.alike(event, near)[:TRIED]:
+            activity = tell(row.part, event.person, state)
+            for step in () if activity is None else activity.steps:
+                if normalized(step) not in used:
+                    used.add(normalized(step))
+                    out.append(step)
+        return tuple(out)
+
+    def _lengths(self, steps: Sequence[str], seconds: float) -> tuple[float, ...]:
+        """Seconds of each step, in proportion to the usual ones."""
+        usual = np.array([self._usual(s) for s in steps])
+        lengths = usual * (seconds / usual.sum())
+        return tuple(round(float(s), 2) for s in lengths.clip(0.5, MAX_STEP_SECONDS))
+
+
+def _again(event: Event, steps: Sequence[str]) -> list[str]:
+    """Steps as they read later: without the noun for who acts."""
+    pronoun, noun = event.person.says("{he}"), event.person.noun
+    return [pronoun + s.removeprefix(noun) if s.startswith(noun) else s for s in steps]
+
+
+def _halves(task: str) -> tuple[str, str]:
+    """Who acts and the verb ("a person checks"), and what follows ("the list")."""
+    words = embedded(statement(task)).rstrip(".").split()
+    return " ".join(words[:3]), " ".join(words[3:])
