@@ -7,19 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatargpt.planning.compose import State, bridge, follow, statement, tell
 from avatargpt.planning.events import Event
 from avatargpt.planning.library import Part, PlanLibrary, embedded, normalized
-from avatargpt.planning.types import MAX_STEP_SECONDS, Activity
+from avatargpt.planning.retriever import Retriever
+from avatargpt.planning.types import MAX_STEP_SECONDS, Activity, StepScores
 from avatargpt.requests.vector_index import ranked
-
-if TYPE_CHECKING:
-    from avatargpt.planning.language_planner import StepChecker
-    from avatargpt.planning.retrieval_planner import Retriever
 
 # Of forty events read beside their nearest stored activities: from here on the activity tells of the same; "a person
 # jogs" and "a person runs" have 0.74, lifts and pulls 0.66
@@ -58,7 +54,7 @@ class EventPlanner:
         checker: scores steps, and knows their usual lengths; None = all steps count as shown and last `USUAL_SECONDS`.
     """
 
-    def __init__(self, library: PlanLibrary, retriever: Retriever, checker: StepChecker | None = None) -> None:
+    def __init__(self, library: PlanLibrary, retriever: Retriever, checker: StepScores | None = None) -> None:
         self.library, self.retriever, self.checker = library, retriever, checker
         self._kinds = [p for parts in library.kinds.parts for p in parts]
 

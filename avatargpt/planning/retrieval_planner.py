@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import zlib
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,160 +18,23 @@ from avatargpt.planning.compose import ActivityChooser, State, Weak, follow, pla
 from avatargpt.planning.event_plans import STRETCH, EventPlanner
 from avatargpt.planning.events import Event, SceneText, read_scene
 from avatargpt.planning.library import Part, PlanLibrary
-from avatargpt.planning.types import DEFAULT_ACTIVITIES, Activity, Plan, check_plan, check_scene, check_slots
-from avatargpt.requests.english import lemmas, strange_names
-from avatargpt.requests.vector_index import ranked, unit
+from avatargpt.planning.retriever import MIN_ABOUT, MIN_USABLE, Retriever
+from avatargpt.planning.types import (
+    DEFAULT_ACTIVITIES,
+    Activity,
+    Plan,
+    StepScores,
+    check_plan,
+    check_scene,
+    check_slots,
+)
+from avatargpt.requests.vector_index import unit
 from instruct_data.planning import SEPARATOR, STEP_TASKS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
-    from avatargpt.planning.language_planner import StepChecker
     from avatargpt.requests.reader import RequestReader
-
-MIN_LETTERS = 3  # letters of a word that counts
-
-
-def bag(texts: Iterable[str]) -> frozenset[str]:
-    """Lemmas of content words of all texts."""
-    return frozenset(w for t in texts for w in lemmas(plans.embedded(t)) if len(w) >= MIN_LETTERS)
-
-
-class CommonWords:
-    """Shares of common words, weighted by inverse document frequency."""
-
-    def __init__(self, documents: Sequence[frozenset[str]], persons: frozenset[str]) -> None:
-        self.documents, self.persons = documents, persons
-        counts = Counter(w for d in documents for w in d)
-        self._rarest = math.log(max(len(documents), 2))
-        self._weight = {w: math.log(len(documents) / n) for w, n in counts.items()}
-
-    def weights(self, text: str) -> dict[str, float]:
-        """Weights of the words of a text, together 1; empty where none counts."""
-        words = {w: self._weight.get(w, self._rarest) for w in sorted(bag([text]) - self.persons)}
-        total = sum(words.values())
-        return {w: v / total for w, v in words.items()} if total > 0 else {}
-
-    def shares(self, text: str) -> np.ndarray:
-        """(N,) of each document, 0 to 1."""
-        weights = self.weights(text)
-        return np.array([sum(v for w, v in weights.items() if w in d) for d in self.documents], np.float64)
-
-
-# written scenes nearest by the stored components, and of these by all
-NEAREST_SCENES, COMPARED_SCENES = 30, 8
-BEST_KEYS, BEST_PARTS = 2, 3  # nearest wordings and activities that count
-# of the likeness of the activities, beside that of the scene
-ACTIVITY_WEIGHT = 0.5
-# of the share of common words; wordings that were held out with a foreign person find the right kind in 24 of 100 cases
-# without it and in 47 with it, wordings with their usual person in 63 and 74
-WORD_WEIGHT = 0.3
-# by which a written scene must be nearer than a kind, whose plans are tidier
-KIND_BONUS = 0.08
-MIN_ABOUT = (
-    0.8  # from here on a plan is about such a scene; of sixty scenes seventeen are below, half of them read badly
-)
-MIN_USABLE = 0.62  # from here on a plan may follow a nearer one
-# less for each name of a person that the scene does not know
-NAME_COST = 0.2
-MAX_REMEMBERED = 10_000  # sentence vectors that are kept, 15 MB
-
-
-def _best(values: np.ndarray, count: int) -> float:
-    return float(np.sort(values)[-count:].mean())
-
-
-# Nearness is by the frozen sentence encoder and by rare words in common: a sentence vector is mostly about the actor.
-# All numbers were chosen by reading the first plans for the sixty scenes of `eval/suites/plans.yaml`.
-class Retriever:
-    """Looks scenes up in the library. `library`: with its kinds. `grounder`: the sentence encoder of its vectors."""
-
-    def __init__(self, library: PlanLibrary, grounder: SentenceGrounder) -> None:
-        self.library, self.grounder = library, grounder
-        self.width = library.task_vectors.shape[1]
-        self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
-        table = library.kinds
-        persons = bag(name for name, _ in table.persons)
-        documents = [bag([w, *(t for p in parts for t in (p.task, *p.steps))])
-                for w, parts in zip(table.words, table.parts, strict=True)]  # fmt: skip
-        self.common = CommonWords(documents, persons)
-
-    def ready(self) -> None:
-        """Load the encoder now: a first answer need not wait for it."""
-        self.grounder.load()
-
-    def full(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts with or without marks -> (n, 384) unit vectors; the latest are remembered."""
-        missing = [t for t in dict.fromkeys(texts) if t not in self._vectors]
-        if missing:
-            vectors = self.grounder.sentence([plans.embedded(t) for t in missing])
-            self._vectors.update(zip(missing, vectors, strict=True))
-        out = np.stack([self._vectors[t] for t in texts]) if texts else np.zeros((0, 384), np.float32)
-        while len(self._vectors) > MAX_REMEMBERED:
-            self._vectors.popitem(last=False)
-        return out
-
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts with or without marks -> (n, K)."""
-        return self.library.basis.reduce(self.full(texts), self.width)
-
-    def scene(self, text: str) -> np.ndarray:
-        """(W,) components of a scene."""
-        lib = self.library
-        reduced: np.ndarray = lib.basis.reduce(self.full([text]), lib.scene_vectors.shape[1])[0]
-        return reduced
-
-    def nearest(self, scene: str, count: int = NEAREST_SCENES) -> list[int]:
-        """Rows of the written scenes nearest by the components that the library keeps."""
-        return [int(i) for i in ranked(self.library.scene_vectors @ self.scene(scene), count)]
-
-    def stories(self, scene: str, count: int = NEAREST_SCENES) -> list[plans.Story]:
-        """All kinds and the nearest written scenes, the nearest first."""
-        # Nearness: cosine of the scenes (of a kind the mean of its `BEST_KEYS` wordings), plus `ACTIVITY_WEIGHT` times
-        # the mean cosine of the scene and the `BEST_PARTS` activities, plus `WORD_WEIGHT` times the share of common
-        # words; of kinds `KIND_BONUS` more.
-        vector = self.full([scene])[0]
-        stories = [*self._kinds(scene, vector), *self._written(scene, vector, self.nearest(scene, count))]
-        return sorted(stories, key=lambda s: -s.nearness)
-
-    def _kinds(self, scene: str, vector: np.ndarray) -> list[plans.Story]:
-        table, shares = self.library.kinds, self.common.shares(scene)
-        keys, fits, starts = table.keys @ vector, table.vectors @ vector, table.starts
-        out = []
-        for k, (name, parts) in enumerate(zip(table.names, table.parts, strict=True)):
-            rows = slice(int(starts[k]), int(starts[k + 1]))
-            nearness = _best(keys[table.key_kind == k], BEST_KEYS) + ACTIVITY_WEIGHT * _best(fits[rows], BEST_PARTS)
-            nearness = nearness + KIND_BONUS + WORD_WEIGHT * float(shares[k])
-            out.append(plans.Story(name, -1, parts, table.vectors[rows], nearness, fits[rows]))
-        return out
-
-    def _written(self, scene: str, vector: np.ndarray, rows: Sequence[int]) -> list[plans.Story]:
-        lib = self.library
-        like = dict(zip(rows, self.full([lib.scenes[r] for r in rows]) @ vector, strict=True))
-        nearest = sorted(rows, key=lambda r: -like[r])[: max(COMPARED_SCENES, len(rows) - NEAREST_SCENES)]
-        self.full([lib.tasks[i] for row in nearest for i in lib.tasks_of(row)])  # at once: that is faster
-        out, weights = [], self.common.weights(scene)
-        for row in nearest:
-            parts = self.parts(row)
-            vectors = self.full([p.task for p in parts])
-            fits = vectors @ vector
-            texts = [t for p in parts for t in (p.task, *p.steps)]
-            words = bag([lib.scenes[row], *texts])
-            nearness = float(like[row]) + ACTIVITY_WEIGHT * _best(fits, BEST_PARTS)
-            nearness -= NAME_COST * strange_names(texts, scene)
-            nearness += WORD_WEIGHT * sum(v for w, v in weights.items() if w in words)
-            out.append(plans.Story(lib.scenes[row], row, parts, vectors, nearness, fits))
-        return out
-
-    def parts(self, row: int) -> tuple[Part, ...]:
-        """The activities of a written scene."""
-        lib, rows = self.library, self.library.tasks_of(row)
-        out = []
-        for i in rows:
-            at = plans.FIRST if i == rows.start else plans.LAST if i == rows.stop - 1 else plans.MIDDLE
-            out.append(Part(lib.tasks[i], tuple(lib.steps[k] for k in lib.steps_of(i)), frozenset((at,))))
-        return tuple(out)
-
 
 MIN_EVENTS = 2  # that a scene names, from which on they are its plan
 MEMORY = 24  # activities looked back at
@@ -192,7 +54,7 @@ class RetrievalPlanner:
     name = "retrieval"
 
     def __init__(
-        self, library: PlanLibrary, grounder: SentenceGrounder, checker: StepChecker | None = None,
+        self, library: PlanLibrary, grounder: SentenceGrounder, checker: StepScores | None = None,
         reader: RequestReader | None = None,
     ) -> None:  # fmt: skip
         self.library, self.reader = library, reader
@@ -209,7 +71,7 @@ class RetrievalPlanner:
 
     @classmethod
     def from_folder(
-        cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, checker: StepChecker | None = None,
+        cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, checker: StepScores | None = None,
         reader: RequestReader | None = None,
     ) -> RetrievalPlanner:  # fmt: skip
         """The planner of a folder with ``planning.safetensors``; raises UserError where it is missing or damaged."""

@@ -10,7 +10,8 @@ import pytest
 
 from avatargpt.evaluation.plans import JudgeTraining, measure, tabulate, train_scorer
 from avatargpt.planning.library import Basis, KindTable, Part, PlanLibrary, embedded
-from avatargpt.planning.retrieval_planner import RetrievalPlanner, bag
+from avatargpt.planning.retrieval_planner import RetrievalPlanner
+from avatargpt.planning.retriever import bag
 from avatargpt.requests.phrase_index import PhraseIndex
 from instruct_data.planning import PlannedActivity, PlannedScene
 from tests.factories import CountingGrounder

@@ -32,7 +32,8 @@ from avatargpt.planning.library import (
     Story,
     who,
 )
-from avatargpt.planning.retrieval_planner import MEMORY, MIN_ABOUT, RetrievalPlanner
+from avatargpt.planning.retrieval_planner import MEMORY, RetrievalPlanner
+from avatargpt.planning.retriever import MIN_ABOUT
 from avatargpt.planning.scorer import Scorer
 from avatargpt.planning.types import Activity, Plan, planning_task
 from instruct_data.planning import PLANNING_TASKS, STEP_TASKS
