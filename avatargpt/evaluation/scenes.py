@@ -5,6 +5,7 @@
 
 import re
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,21 @@ from typing import Any
 
 from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.intent import Intent, open_intent
+from avatargpt.chat.questions import Question
 from avatargpt.chat.timeline import FPS, Timeline
+from avatargpt.chat.turn_text import ChatTurn, named_files
 from avatargpt.evaluation.report import figure
-from avatargpt.evaluation.requests import StandingModel
+from avatargpt.evaluation.requests import StandingModel, same_act
 from avatargpt.evaluation.suites import Run, folder
-from instruct_data.dialogue.acts import write
+from instruct_data.dialogue.acts import Act, outline, read, write
+from instruct_data.requests.spec import TurnPart, TurnState
 from vqvae.errors import UserError
 from vqvae.io.data_files import json_rows
 
 # by which a segment's length may differ from before: a new neighbour may take half a second off each end for its seam
 MAX_SEAM = 1.1  # s
 FREE = ("captions", "order", "seconds")
+OPEN_TAKES = 3  # where a take was asked for
 _WORDS = re.compile("[a-z0-9]+")
 
 
@@ -166,3 +171,60 @@ def evaluate_sessions(run: Run) -> dict[str, Any]:
         "kept/sessions": figure([min(ks) for ks in kept]),
     }  # fmt: skip
     return {"results": results, "sessions": played}
+
+
+def held_turn(row: dict[str, Any]) -> ChatTurn:
+    """A row of `turns_held` as a conversation receives it."""
+    captions = tuple(s["caption"] for s in row["timeline"])
+    seconds = tuple(float(s["seconds"]) for s in row["timeline"])
+    activities = tuple(s.get("activity", "") for s in row["timeline"])
+    planned, asked, last = any(activities), row["asked"], row["last"]
+    stands = "plan" if planned else "empty" if not captions else "one" if len(captions) == 1 else "some"
+    takes = OPEN_TAKES if asked == "take" else 0
+    request = " ".join(row["user"].lower().split())
+    question = None
+    if asked in ("times", "seconds", "what", "name"):
+        question = Question(asked, "", last, parts=(TurnPart(act="then" if last == "none" else last).model_dump(),))
+    return ChatTurn(
+        request, outline(captions, seconds, max(takes, 1), planned), captions, takes, (),
+        tuple(n.lower() for n in named_files(request)), planned, seconds,
+        TurnState.model_validate({"asked": asked, "last": last, "timeline": stands}), ("",) * len(captions), activities,
+        tuple(sum(seconds[:i]) for i in range(len(seconds))), None, tuple(read(row["done"])) if "done" in row else (),
+        None, question,
+    )  # fmt: skip
+
+
+def same_acts(a: Sequence[Act], b: Sequence[Act], count: int) -> bool:
+    """Whether two turns do the same over `count` segments; one act on several segments has no order."""
+    if len({x.do for x in (*a, *b)}) == 1:
+        a, b = (sorted(x, key=lambda act: act.segment or count) for x in (a, b))
+    exact = all(x.about == y.about for x, y in zip(a, b, strict=False))  # numbers are words of a question
+    return exact and len(a) == len(b) and all(same_act(x, y, count) for x, y in zip(a, b, strict=True))
+
+
+def evaluate_turns(run: Run) -> dict[str, Any]:
+    """The suite `turns_held`.
+
+    Returns:
+        ``acts/turns``: share of turns whose acts are those of one of the row's lines, numbers, segments and words alike;
+        ``kinds/turns``: share whose kinds of acts are; ``asked/turns``: share that is answered by a question although
+        the row does something; and every turn.
+    """
+    intent = open_intent(run.model)
+    rows: list[dict[str, Any]] = []
+    marks: dict[str, list[float]] = defaultdict(list)
+    for _, row in json_rows(folder() / run.suite.options["rows"]):
+        turn = held_turn(row)
+        try:
+            acts, reply = intent.understand(turn) or [], ""
+        except UserError as e:
+            acts, reply = [], str(e)
+        lines = [read(line) for line in row["acts"]]
+        answer = acts or [Act("clarify")]
+        count = len(turn.captions)
+        marks["acts"].append(float(any(same_acts(answer, line, count) for line in lines)))
+        marks["kinds"].append(float(any([a.do for a in answer] == [a.do for a in line] for line in lines)))
+        marks["asked"].append(float(answer[0].do == "clarify" and all(line[0].do != "clarify" for line in lines)))
+        rows.append({"user": row["user"], "state": " ".join(turn.state.words), "acts": row["acts"],
+                     "read": write(answer), "reply": reply, "right": bool(marks["acts"][-1])})  # fmt: skip
+    return {"results": {f"{name}/turns": figure(values) for name, values in marks.items()}, "turns": rows}

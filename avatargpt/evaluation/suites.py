@@ -149,6 +149,7 @@ KINDS = {
     "chat": Kind("requests:evaluate_chat", "the recorded dialogues (a folder with val.jsonl)"),
     "chat_fresh": Kind("requests:evaluate_fresh", needs_data=False),
     "sessions": Kind("scenes:evaluate_sessions", needs_data=False),
+    "turns_held": Kind("scenes:evaluate_turns", needs_data=False),
     "face_instructions": Kind("face_instructions:evaluate", needs_data=False, outputs=True),
     "face_language": Kind("face_instructions:evaluate_language", needs_data=False),
     "speech_face": Kind("speech:evaluate_face", "the recordings of speech and faces, or a speech cache with --store"),
