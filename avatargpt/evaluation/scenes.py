@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Shown:
     """A segment as it is judged."""
 
     caption: str
-    about: tuple[str, ...]  # words of its caption, its activity and its name
+    about: tuple[str, ...]  # words of its caption, its activity, its name, and of its tempo
     seconds: float  # as it is played, loops included
 
     def names(self, words: Sequence[str]) -> bool:
@@ -46,10 +46,12 @@ class Shown:
 
 def shown_segments(timeline: Timeline) -> list[Shown]:
     """The segments of a timeline in order."""
-    return [
-        Shown(s.caption, tuple(_WORDS.findall(f"{s.caption} {s.activity} {s.name}".lower())), (b - a) / FPS * times)
-        for s, (a, b), times in zip(timeline.segments, timeline.spans, timeline.rounds, strict=True)
-    ]  # fmt: skip
+    out = []
+    for s, (a, b), times in zip(timeline.segments, timeline.spans, timeline.rounds, strict=True):
+        words = _WORDS.findall(f"{s.caption} {s.activity} {s.name}".lower())
+        tempo = ["slow"] if s.tempo < 1 else ["fast"] if s.tempo > 1 else []
+        out.append(Shown(s.caption, (*words, *tempo), (b - a) / FPS * times))
+    return out
 
 
 def _fits(run: Sequence[Shown], row: dict[str, Any]) -> bool:
@@ -199,6 +201,8 @@ def same_acts(a: Sequence[Act], b: Sequence[Act], count: int) -> bool:
     if len({x.do for x in (*a, *b)}) == 1:
         a, b = (sorted(x, key=lambda act: act.segment or count) for x in (a, b))
     exact = all(x.about == y.about for x, y in zip(a, b, strict=False))  # numbers are words of a question
+    # a name without a segment is for the one last spoken of
+    a, b = ([replace(act, segment=act.segment or count) if act.do == "rename" else act for act in x] for x in (a, b))
     return exact and len(a) == len(b) and all(same_act(x, y, count) for x, y in zip(a, b, strict=True))
 
 
@@ -206,7 +210,7 @@ def evaluate_turns(run: Run) -> dict[str, Any]:
     """The suite `turns_held`.
 
     Returns:
-        ``acts/turns``: share of turns whose acts are those of one of the row's lines, numbers, segments and words alike;
+        ``acts/turns``: share of turns whose acts are those of a line of the row, numbers, segments and words alike;
         ``kinds/turns``: share whose kinds of acts are; ``asked/turns``: share that is answered by a question although
         the row does something; and every turn.
     """
