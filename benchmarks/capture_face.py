@@ -25,7 +25,7 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.idle import add_blinks
 from avatargpt.metrics.face import correlation
 from avatargpt.speech.audio import load
-from avatargpt.train.portrait import random_look
+from avatargpt.train.portrait_pictures import random_look
 from avatargpt.video.capture import capture_face
 from avatargpt.video.faces import DEAD, FPS
 from vqvae import arkit

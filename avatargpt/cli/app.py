@@ -33,6 +33,7 @@ COMMANDS = {
     "speak": "avatargpt.cli.gesture:speak",
     "align": "avatargpt.cli.speech:align",
     "capture": "avatargpt.cli.capture:capture",
+    "portrait": "avatargpt.cli.portrait:portrait",
     "export": "avatargpt.cli.motion:export",
     "rig": "avatargpt.cli.rig:rig",
     "finetune": "avatargpt.cli.data:finetune",

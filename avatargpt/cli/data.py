@@ -268,17 +268,20 @@ def _print_store(store: Store, as_json: bool) -> None:
 
 KINDS = {
     "body": "motion files with captions", "face": "wav files with face curves beside them, or films",
-    "gesture": "wav files with bodies beside them, or films",
+    "gesture": "wav files with bodies beside them, or films", "portrait": "films of a person",
 }  # fmt: skip
+
+
+STEPS = {"face": 1000, "portrait": 3000}
 
 
 def finetune(
     folder: Annotated[Path, argument("FOLDER", "Clips with captions, or with their sound; films of a speaker.")],
     output: Annotated[Path, option("-o --output MODEL", "Folder to make.")],
-    modality: Annotated[str, option("--modality NAME", "body, face or gesture.")] = "body",
+    modality: Annotated[str, option("--modality NAME", "body, face, gesture or portrait.")] = "body",
     lora: Annotated[bool, option("--lora", "Low-rank updates instead of all weights (body).")] = False,
     steps: Annotated[
-        int | None, option("--steps N", "At most; by default 240, of faces 1000.", min=1, max=1_000_000)
+        int | None, option("--steps N", "At most; 240, of faces 1000, of portraits 3000.", min=1, max=1_000_000)
     ] = None,
     minutes: Annotated[float, option("--minutes M", "Of training, at most.")] = 6.0,
     licence: Annotated[str, option("--licence TEXT", "Terms of the clips.")] = "not stated",
@@ -307,7 +310,7 @@ def finetune(
     check_model(model)
     check_new(output)
     check_place(output)
-    steps = steps or (1000 if modality == "face" else 240)
+    steps = steps or STEPS.get(modality, 240)
     options = FinetuneOptions(lora=lora, steps=steps, minutes=minutes, seed=seed, licence=licence)
     runtime = Runtime.start(threads, device)
 
@@ -331,6 +334,10 @@ def _method(modality: str) -> Any:
         from avatargpt.train.finetuning.body import BodyFinetuning
 
         return BodyFinetuning
+    if modality == "portrait":
+        from avatargpt.train.finetuning.portraits import PortraitFinetuning
+
+        return PortraitFinetuning
     from avatargpt.train.finetuning import speakers
 
     return speakers.FaceFinetuning if modality == "face" else speakers.GestureFinetuning

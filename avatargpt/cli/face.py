@@ -269,7 +269,7 @@ def face(
     if line.live:
         _perform_live(folder, line, request, seconds, controls, sheet, out)
         return
-    motions, scored, drawn = _perform(folder, model, request, controls, sheet, threads, quiet)
+    motions, scored, drawn = perform(folder, model, request, controls, sheet, threads, quiet)
     out.finish(motions, [{} if s is None else {"score": score_row(s)} for s in scored], drawn)
 
 
@@ -311,7 +311,7 @@ def _by_language(
     return [apply_controls(m, controls, request.seed + k) for k, m in enumerate(clips)]
 
 
-def _perform(
+def perform(
     folder: Path, model: Path | None, request: FaceRequest, controls: Controls, sheet: Controls | None,
     threads: int | None, quiet: bool,
 ) -> tuple[list[FaceMotion], list[Score | None], list[FaceMotion] | None]:  # fmt: skip

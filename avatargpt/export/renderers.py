@@ -410,10 +410,20 @@ class Look:
     tints: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     light: tuple[float, float, float] | None = None  # (3,) where the main light comes from; None = the upper left
     bright: float = 1.0  # factor on all light
-    back: tuple[float, float, float] | None = None  # (3,) sRGB 0..1 of a plain background; None = the usual one
+    # sRGB 0..1 of a plain background (3,), or a picture (H, W, 3) that is stretched behind; None = the usual one
+    back: tuple[float, float, float] | np.ndarray | None = None
+    texture: np.ndarray | None = None  # (V, 1) or (V, 3) factors on the linear colours of the vertices
 
 
 _TINTED = {"skin": ("skin", "ear"), "hair": ("hair", "brow"), "eye": ("eye",), "cloth": ("collar",)}
+
+
+def _stretched(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(height, width, 3) of a picture of another size."""
+    from PIL import Image
+
+    parts = [Image.fromarray(np.ascontiguousarray(picture[..., k])) for k in range(3)]
+    return np.stack([np.asarray(p.resize((width, height), Image.Resampling.BICUBIC)) for p in parts], -1)
 
 
 class MeshRenderer:
@@ -448,7 +458,10 @@ class MeshRenderer:
             self._light[np.isin(self._mesh.parts, parts)] *= tint
         self._key, self._bright = np.array(_KEY if look.light is None else look.light), look.bright
         if look.back is not None:
-            self._back = np.tile(np.array(look.back, np.float32), (self._h, 1))
+            back = np.array(look.back, np.float32)
+            self._back = np.tile(back, (self._h, 1)) if back.ndim == 1 else _stretched(back, self._w, self._h)
+        if look.texture is not None:
+            self._light *= look.texture
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Places of points (N, 3) in the picture: (N, 2), shares of its width and height, from the upper left."""
@@ -463,7 +476,8 @@ class MeshRenderer:
         normals = vertex_normals(points, self._mesh.triangles) @ self._axes.T
         x, y = (self.project(points) * (self._w, self._h)).T
         depth = self._distance - (points - self.aim) @ self._axes[2]
-        picture = np.repeat(self._back[:, None], self._w, 1).reshape(-1, 3)
+        rows = self._back[:, None] if self._back.ndim == 2 else self._back
+        picture = np.broadcast_to(rows, (self._h, self._w, 3)).reshape(-1, 3).copy()
         pixel, triangle = self._visible(np.stack([x, y], 1), depth)
         if len(pixel):
             colours = self._shade(normals).astype(np.float32)

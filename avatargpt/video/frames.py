@@ -114,7 +114,7 @@ def inspect(path: Path, rate: float = FOLDER_RATE) -> Film:
         if not 1 <= len(files) <= MAX_PICTURES:
             accepted = f"accepted 1 to {MAX_PICTURES} pictures ({' '.join(PICTURES)}), or a film ({' '.join(FILMS)})"
             raise UserError(f"{path}: {len(files)} pictures; {accepted}")
-        width, height = _opened(files[0]).size
+        width, height = opened(files[0]).size
         return _checked(Film(path, width, height, rate, len(files) / rate))
     regular_file(path, f"accepted {' '.join(FILMS)}, or a folder of pictures")
     with _container(path) as container:
@@ -166,7 +166,7 @@ def _turned(film: Film, start: float, longest: int) -> Iterator[tuple[float, Any
     if film.path.is_dir():
         size = _size(film, longest)
         for k, file in enumerate(_pictures(film.path)):
-            yield k / film.fps, lambda file=file: np.asarray(_opened(file).resize(size))
+            yield k / film.fps, lambda file=file: np.asarray(opened(file).resize(size))
         return
     width, height = _size(film, longest)
     if film.turn % 180:
@@ -247,7 +247,7 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(files, key=lambda p: [(int(t), "") if t.isdigit() else (-1, t) for t in re.split(r"(\d+)", p.name)])
 
 
-def _opened(file: Path) -> Image:
+def opened(file: Path) -> Image:
     """A picture file, upright by its metadata. Raises UserError where it is none."""
     from PIL import Image, ImageOps
 

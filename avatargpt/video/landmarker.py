@@ -6,7 +6,7 @@ Grishchenko et al. 2023, "Blendshapes GHUM: Real-time Monocular Facial Blendshap
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,23 @@ from avatargpt.video.frames import INSTALL
 from avatargpt.video.weights import weights
 from vqvae import arkit
 from vqvae.errors import UserError
+
+# landmarks of the 478 that stand for the 68 of iBUG 300-W in their order (`avatargpt.face.portrait`), and the irises
+IBUG = (
+    127, 234, 93, 132, 58, 172, 150, 176, 152, 400, 379, 397, 288, 361, 323, 454, 356,  # jaw
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
+    168, 197, 5, 4, 75, 97, 2, 326, 305,  # nose
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,  # lips
+    468, 473,
+)  # fmt: skip
+
+
+class Marks(NamedTuple):
+    """The landmarks of one face in one picture."""
+
+    points: np.ndarray  # (70, 2) pixels, iBUG's order and the irises
+    head: np.ndarray  # (3,) yaw, pitch, roll against the camera, radians, signs of `FaceMotion`
 
 
 class Landmarker:
@@ -43,22 +60,39 @@ class Landmarker:
 
     def faces(self, picture: np.ndarray, time: float) -> list[Face]:
         """The faces in a picture (H, W, 3) uint8 RGB."""
-        stamp = self._last = max(self._last + 1, round(time * 1000))  # whole milliseconds that rise
-        with silent_stderr(self._quiet > 0):
-            found = self._finder.detect_for_video(self._image(np.ascontiguousarray(picture)), stamp)
-        self._quiet -= 1
-        height, width = picture.shape[:2]
+        found = self._detected(picture, time)
         out = []
-        for marks, shapes in zip(found.face_landmarks, found.face_blendshapes, strict=True):
-            at = np.array([[m.x, m.y, m.z] for m in marks]) * [width, height, width]
+        for at, shapes in zip(self._places(found, picture), found.face_blendshapes, strict=True):
             values = np.zeros(arkit.COUNT)
             for shape in shapes:
                 if shape.category_name in arkit.INDEX:
                     values[arkit.INDEX[shape.category_name]] = shape.score
-            turn, mouth = pose(at, (width, height), self._focal)
+            turn, mouth = self._pose(at, picture)
             box = np.concatenate([at[:, :2].min(0), at[:, :2].max(0)])
             out.append(Face(box, values, head_angles(turn), mouth))
         return out
+
+    def marks(self, picture: np.ndarray, time: float) -> list[Marks]:
+        """The landmarks of the faces in a picture (H, W, 3) uint8 RGB at that second of a film, the largest first."""
+        places = self._places(self._detected(picture, time), picture)
+        places.sort(key=lambda at: -float(np.ptp(at[:, :2], axis=0).max()))
+        return [Marks(at[list(IBUG), :2], head_angles(self._pose(at, picture)[0])) for at in places]
+
+    def _detected(self, picture: np.ndarray, time: float) -> Any:
+        stamp = self._last = max(self._last + 1, round(time * 1000))  # whole milliseconds that rise
+        with silent_stderr(self._quiet > 0):
+            found = self._finder.detect_for_video(self._image(np.ascontiguousarray(picture)), stamp)
+        self._quiet -= 1
+        return found
+
+    def _places(self, found: Any, picture: np.ndarray) -> list[np.ndarray]:
+        """(478, 3) pixels of each face."""
+        height, width = picture.shape[:2]
+        marked = (np.array([[m.x, m.y, m.z] for m in marks]) for marks in found.face_landmarks)
+        return [at * [width, height, width] for at in marked]
+
+    def _pose(self, at: np.ndarray, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return pose(at, (picture.shape[1], picture.shape[0]), self._focal)
 
     def close(self) -> None:
         """Give back the network's memory."""
