@@ -28,6 +28,7 @@ from vqvae.io.data_files import json_rows
 MAX_SEAM = 1.1  # s
 FREE = ("captions", "order", "seconds")
 OPEN_TAKES = 3  # where a take was asked for
+ANSWER = "the first"  # to a question which of several is meant: the offers stand in the order of their likelihood
 _WORDS = re.compile("[a-z0-9]+")
 
 
@@ -119,17 +120,22 @@ def lost(before: Sequence[Shown], after: Sequence[Shown], keeps: str | dict[str,
 
 
 def play(session: dict[str, Any], model: Any, intent: Intent | None = None) -> dict[str, Any]:
-    """A conversation from its first turn to its last, judged: ``turns``, ``end`` (faults) and ``timeline``."""
+    """A conversation from its first turn to its last, judged: ``turns``, ``end`` (faults) and ``timeline``.
+
+    Where the answer to a turn asks which of several is meant, `ANSWER` is said before the next turn.
+    """
     turns = []
     with tempfile.TemporaryDirectory() as outputs:
         talk = Conversation(model, intent=intent, outputs=outputs)
         before: list[Shown] = []
         for turn in session["turns"]:
-            reply = talk.say(turn["user"])
+            reply, question = talk.say(turn["user"]), ""
+            if talk.memory.question is not None and talk.memory.question.asked == "which":
+                reply, question = talk.say(ANSWER), reply.text
             after = shown_segments(talk.timeline)
             turns.append({
-                "user": turn["user"], "acts": write(reply.acts) if reply.acts else "-", "reply": reply.text,
-                "lost": lost(before, after, turn["keeps"]),
+                "user": turn["user"], "question": question, "acts": write(reply.acts) if reply.acts else "-",
+                "reply": reply.text, "lost": lost(before, after, turn["keeps"]),
             })  # fmt: skip
             before = after
     rows = [f"{s.caption} {s.seconds:.1f}s" for s in before]
@@ -157,8 +163,8 @@ def evaluate_sessions(run: Run) -> dict[str, Any]:
 
     Returns:
         ``end``: share of conversations that end in the expected timeline; ``kept/turns``: share of turns that lose
-        nothing which they did not name; ``kept/sessions``: share of conversations without such a turn; and every
-        conversation with its turns.
+        nothing which they did not name; ``kept/sessions``: share of conversations without such a turn; ``asked/turns``:
+        share of turns that are asked which of several they mean; and every conversation with its turns.
     """
     intent = open_intent(run.model)
     still = StandingModel(run.model)
@@ -171,6 +177,7 @@ def evaluate_sessions(run: Run) -> dict[str, Any]:
     results = {
         "end": figure([float(not p["end"]) for p in played]), "kept/turns": figure([k for ks in kept for k in ks]),
         "kept/sessions": figure([min(ks) for ks in kept]),
+        "asked/turns": figure([float(bool(turn["question"])) for p in played for turn in p["turns"]]),
     }  # fmt: skip
     return {"results": results, "sessions": played}
 
