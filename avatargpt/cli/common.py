@@ -153,9 +153,10 @@ def on_character(file: Path | None, root: str, modality: str) -> dict[str, Any]:
         return {}
     from avatargpt.export.character import load_character, notes_of
 
-    for line in notes_of(load_character(file, root), modality):
+    character = load_character(file, root)
+    for line in notes_of(character, modality):
         note(f"{file}: {line}")
-    return {"character": file, "root": root}
+    return {"character": character, "root": root}
 
 
 def check_targets(
@@ -346,7 +347,7 @@ Dtype = Annotated[
     str | None, option("--dtype float32|bfloat16", "Of matrix products; float32 repeats a seed everywhere.")
 ]
 Character = Annotated[
-    Path | None, option("--character FILE", "A .glb, .vrm or .bvh: the motion on its own skeleton, added to that file.")
+    Path | None, option("--character FILE", "A .glb, .gltf, .vrm, .fbx or .bvh: the motion on its own skeleton, added.")
 ]
 Root = Annotated[
     str, option("--root hips|ground", "Of a character: ground moves the bone above the hips along the floor.")

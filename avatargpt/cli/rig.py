@@ -88,7 +88,7 @@ def _read(file: Path, animation: str | None, up: str | None, unit: str | None, j
         return read_acclaim_rig(path, **known) if suffix == ".amc" else read_bvh_rig(path, **known)
     if suffix == ".fbx":
         with as_glb(path) as converted:
-            return read_rig(read_gltf(converted), converted, animation or named, **known)
+            return read_rig(read_gltf(converted), converted, animation or named, still=True, **known)
     gltf = read_gltf(path)
     with parsing(path, "a humanoid with an animation"):
         return read_rig(gltf, path, animation or named, still=True, **known)

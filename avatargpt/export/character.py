@@ -1,26 +1,39 @@
 """A motion on a character: its own file comes back with the movement added, all else as it was.
 
-A .glb or .vrm keeps every byte of its buffers; key frames and one animation are appended. A .bvh keeps its hierarchy
-and gets other frames. How our joints are turned on the character's is in `vqvae.transfer`.
+A .glb or .vrm keeps every byte of its buffers; key frames and one animation are appended. A .gltf becomes a .glb with
+its buffers and pictures in it; a .fbx goes through Blender. A .bvh keeps its hierarchy and gets other frames. How our
+joints are turned on the character's is in `vqvae.transfer`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion
+from avatargpt.export.fbx import as_glb, write_as_fbx
 from avatargpt.export.formats import CHARACTERS, ROOTS
-from avatargpt.export.gltf_animation import add_animation, node_tracks
+from avatargpt.export.gltf_animation import add_animation, add_skin, node_tracks
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io import bvh
 from vqvae.io.files import parsing, read_bytes, read_text, regular_file
-from vqvae.io.gltf import ACCEPTED, MAX_GLTF_BYTES, check_readable, packed, read_gltf, unpacked
+from vqvae.io.gltf import (
+    ACCEPTED,
+    MAX_GLTF_BYTES,
+    check_readable,
+    is_binary,
+    packed,
+    read_gltf,
+    self_contained,
+    unpacked,
+)
 from vqvae.io.gltf_rigs import Skeleton
 from vqvae.motion import Motion, atomic_write
 from vqvae.retarget import Reading, add_hands, understand
@@ -30,34 +43,54 @@ from vqvae.transfer import carrier_of, moved_to, transferred
 SURE = 0.8  # least confidence in a rest pose by which a character is taken that does not move
 
 
-class Character(Protocol):
-    """A file's skeleton, as far as it is understood."""
+class Character(ABC):
+    """A file's skeleton, as far as it is understood; a path of that file, too.
 
+    Attributes:
+        path: the file. reading: what is understood.
+    """
+
+    path: Path
     reading: Reading
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @abstractmethod
     def write(self, motion: Motion, path: Path, on_ground: bool) -> Path:
         """Write the file with the motion."""
-        ...
 
+    @abstractmethod
     def check_ground(self) -> None:
         """Raises UserError where nothing above the hips can go along on the floor."""
-        ...
 
 
-def load_character(path: Path, root: str = "hips") -> Character:
-    """The character of a file.
+def load_character(path: str | os.PathLike[str], root: str = "hips") -> Character:
+    """The character of a file, for any number of motions; one that is loaded already as it is.
 
     Raises:
         UserError: a file that cannot be read or has no humanoid, or no joint for the way that `root` wants.
     """
     if root not in ROOTS:
         raise UserError(f"root {root!r}; accepted {', '.join(ROOTS)}")
-    if (suffix := regular_file(path).suffix.lower()) not in CHARACTERS:
-        raise UserError(f"{path}: no character; accepted a file in one of {' '.join(CHARACTERS)}")
-    character: Character = _BvhCharacter(path) if suffix == ".bvh" else _GltfCharacter(path)
+    character = path if isinstance(path, Character) else _load(Path(path))
     if root == "ground":
-        with parsing(path, "a character"):
+        with parsing(character.path, "a character"):
             character.check_ground()
+    return character
+
+
+def _load(path: Path) -> Character:
+    suffix = regular_file(path).suffix.lower()
+    if suffix not in CHARACTERS:
+        raise UserError(f"{path}: no character; accepted a file in one of {' '.join(CHARACTERS)}")
+    if suffix == ".bvh":
+        return _BvhCharacter(path)
+    if suffix != ".fbx":
+        return _GltfCharacter(path)
+    with as_glb(path, whole=True) as converted:
+        character = _GltfCharacter(converted)
+    character.path = path
     return character
 
 
@@ -82,7 +115,7 @@ def write_character(
     if isinstance(motion, FaceMotion):
         raise UserError(f"{path}: a face on a character; accepted a motion with a body")
     body = motion.body.with_caption(motion.caption) if isinstance(motion, AvatarMotion) else motion
-    return load_character(Path(character), root).write(body, path, root == "ground")
+    return load_character(character, root).write(body, path, root == "ground")
 
 
 def _level(reading: Reading, ways: np.ndarray) -> np.ndarray:
@@ -91,11 +124,11 @@ def _level(reading: Reading, ways: np.ndarray) -> np.ndarray:
     return np.asarray(ways - (ways @ up)[:, None] * up)
 
 
-class _BvhCharacter:
+class _BvhCharacter(Character):
     """The skeleton of a .bvh."""
 
     def __init__(self, path: Path) -> None:
-        self.text = read_text(path, bvh.MAX_BYTES, bvh.ACCEPTED)
+        self.path, self.text = path, read_text(path, bvh.MAX_BYTES, bvh.ACCEPTED)
         with parsing(path, "a readable BVH", bvh.ACCEPTED):
             rig = bvh.parse_bvh(self.text)
             self.channels = bvh.channels_of(self.text)
@@ -127,16 +160,20 @@ class _BvhCharacter:
         return bvh.write_frames(self.text, rig, path)
 
 
-class _GltfCharacter:
-    """The humanoid of a .glb or .vrm."""
+class _GltfCharacter(Character):
+    """The humanoid of a .glb, .gltf or .vrm."""
 
     def __init__(self, path: Path) -> None:
-        document = read_gltf(path)
+        self.path, document = path, read_gltf(path)
         raw = read_bytes(path, MAX_GLTF_BYTES, ACCEPTED)
         with parsing(path, "a humanoid", ACCEPTED):
             check_readable(path, document.extensionsRequired)
-            text, self.blob = unpacked(raw)
-            self.gltf: dict[str, Any] = json.loads(text)
+            self.gltf: dict[str, Any]
+            if is_binary(raw):
+                text, self.blob = unpacked(raw)
+                self.gltf = json.loads(text)
+            else:
+                self.gltf, self.blob = self_contained(path, raw, document)
             self.skeleton = Skeleton(document, hands=True)
             self.reading = self._understood()
             self.hips = self.skeleton.nodes[carrier_of(self.reading)]
@@ -166,5 +203,13 @@ class _GltfCharacter:
             level = _level(self.reading, world(rig)[0][:, hips] - self.skeleton.stored_pose(self.above)[2])
         tracks = node_tracks(self.skeleton, rig, hips, level)
         gltf, blob = add_animation(self.gltf, self.blob, tracks, motion.fps, motion.caption or motion.modality)
-        content = packed(gltf, blob)
-        return atomic_write(path, lambda temporary: temporary.write_bytes(content))
+        if path.suffix.lower() != ".fbx":
+            content = packed(gltf, blob)
+            return atomic_write(path, lambda temporary: temporary.write_bytes(content))
+        if not gltf.get("skins"):
+            gltf, blob = add_skin(self.skeleton, gltf, blob)
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "clip.glb")
+            source.write_bytes(packed(gltf, blob))
+            write_as_fbx(source, path, motion.fps)
+        return path

@@ -49,11 +49,18 @@ def find_blender(path: str | os.PathLike[str]) -> list[str]:
 
 
 def write_fbx(motion: Motion, path: Path) -> None:
-    """Write the mesh and animation of the .glb as FBX (binary, 7.4), key frames at the motion's rate."""
+    """Write the mesh and animation of the .glb as FBX, key frames at the motion's rate."""
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "clip.glb"), Path(folder, "clip.fbx")
+        source = Path(folder, "clip.glb")
         write_glb(motion, source)
-        _convert(path, source, target, motion.fps)
+        write_as_fbx(source, path, motion.fps)
+
+
+def write_as_fbx(glb: Path, path: Path, fps: float) -> None:
+    """Write a .glb as FBX (binary, 7.4): meshes, materials, skeleton and all animations, key frames at a rate."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "clip.fbx")
+        _convert(path, glb, target, repr(float(fps)))
         atomic_write(path, lambda temporary: shutil.copyfile(target, temporary))
 
 
@@ -69,20 +76,21 @@ def read_fbx(
 
 
 @contextmanager
-def as_glb(path: Path) -> Iterator[Path]:
-    """A .glb with the skeleton, meshes and animations of an FBX; errors about it name the .fbx."""
+def as_glb(path: Path, whole: bool = False) -> Iterator[Path]:
+    """A .glb with the skeleton, meshes and animations of an FBX, `whole` with materials and morph targets; errors
+    about it name the .fbx."""
     with tempfile.TemporaryDirectory() as folder:
         converted = Path(folder, "clip.glb")
-        _convert(path, path.resolve(), converted)
+        _convert(path, path.resolve(), converted, *["whole"] * whole)
         try:
             yield converted
         except UserError as e:
             raise UserError(str(e).replace(str(converted), str(path))) from None
 
 
-def _convert(named: Path, source: Path, target: Path, fps: float | None = None) -> None:
+def _convert(named: Path, source: Path, target: Path, *options: str) -> None:
     """Run Blender on a file; `named` is the .fbx, for messages."""
-    command = [*find_blender(named), str(source), str(target), *([repr(float(fps))] if fps is not None else [])]
+    command = [*find_blender(named), str(source), str(target), *options]
     # What lies in Python's variables is ours, not Blender's.
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD")}
     try:

@@ -57,7 +57,10 @@ WRITERS = {
     ".vrma": Writer("avatargpt.export.vrma:write_vrma", EVERY, {"face": EXPRESSIONS, "avatar": EXPRESSIONS}),
 }  # fmt: skip
 # Files with a character -> formats that such a character is written as.
-CHARACTERS = {".bvh": (".bvh",), ".glb": (".glb",), ".vrm": (".vrm", ".glb")}
+CHARACTERS = {
+    ".bvh": (".bvh",), ".fbx": (".fbx", ".glb"), ".glb": (".glb", ".fbx"), ".gltf": (".glb", ".fbx"),
+    ".vrm": (".vrm", ".glb", ".fbx"),
+}  # fmt: skip
 CHARACTER_WRITER = "avatargpt.export.character:write_character"
 ROOTS = ("hips", "ground")  # where a character's way is put
 # Suffix -> place of ``f(path, **options) -> Motion``.
@@ -100,7 +103,7 @@ def check_target(
 ) -> Path:
     """Make sure that `path` can be written, with a motion of `modality`, before any work is done for it.
 
-    `character`: the file whose character it is written on.
+    `character`: the file whose character it is written on, or that of `avatargpt.export.character.load_character`.
 
     Raises UserError: unknown suffix, one that such a motion cannot be written as or whose extra is not installed, a
     folder, a pipe or a device instead of a file, or a folder that cannot be written or made.
@@ -132,6 +135,9 @@ def _check_form(path: Path, character: Path, modality: str | None) -> None:
         raise UserError(f"{character}: no character; accepted a file in one of {' '.join(CHARACTERS)}")
     if path.suffix.lower() not in forms:
         raise UserError(f"{path}: the character is a {character.suffix}; accepted output as {' or '.join(forms)}")
+    for file in (character, path):
+        if (form := file.suffix.lower()) in _PROGRAMS:
+            resolve_name(_PROGRAMS[form])(file)
 
 
 def with_article(modality: str) -> str:
@@ -182,8 +188,9 @@ def save(motion: Clip, path: str | os.PathLike[str], **options: Any) -> Path:
         motion: the clip; its own frame rate is kept.
         path: target file; missing folders are made.
         options: of the format, e.g. ``scale=100`` for .bvh or ``layout="pos7"`` for .npy. ``character="hero.glb"``
-            (.glb, .vrm, .bvh) writes that file with the motion on its own skeleton added, ``root="ground"`` the level
-            part of the way on the bone above the hips.
+            (.glb, .gltf, .vrm, .fbx, .bvh; for many motions one of `avatargpt.export.character.load_character`) writes
+            that file with the motion on its own skeleton added, ``root="ground"`` the level part of the way on the
+            bone above the hips.
 
     Raises:
         UserError: unknown suffix or option, a target that cannot be written, a motion the format cannot hold.

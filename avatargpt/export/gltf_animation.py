@@ -62,28 +62,43 @@ def add_animation(
     `name` is followed by a number where the file has an animation of that name.
     """
     data, samplers, channels = BufferBuilder(), list[Any](), list[Any]()
-    count = max(map(len, tracks.values()))
-    views, accessors = len(gltf.get("bufferViews", ())), len(gltf.get("accessors", ()))
+    count, accessors = max(map(len, tracks.values())), len(gltf.get("accessors", ()))
     times = {n: accessors + data.add(np.arange(n) / fps, FLOAT, bounds=True) for n in sorted({1, count})}
     for (node, path), values in tracks.items():
         values = values if np.ptp(values, 0).any() else values[:1]  # one key frame holds for good
         channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
         output = accessors + data.add(xyzw(values) if path == "rotation" else values, FLOAT)
         samplers.append({"input": times[len(values)], "output": output, "interpolation": "LINEAR"})
-    buffers, start, blob = _appended(gltf.get("buffers", ()), blob, bytes(data.blob))
-    number = 0 if start >= 0 else len(buffers) - 1
-    new_views = [filled(v) | {"buffer": number, "byteOffset": v.byteOffset + max(start, 0)} for v in data.views]
-    new_accessors = [filled(a) | {"bufferView": views + a.bufferView} for a in data.accessors]
     animation = {"name": _free_name(name, gltf), "samplers": samplers, "channels": channels}
     nodes = list(gltf["nodes"])
     for node in {node for node, _ in tracks}:
         nodes[node] = _without_matrix(nodes[node])
-    out = dict(gltf) | {
-        "nodes": nodes, "accessors": [*gltf.get("accessors", ()), *new_accessors], "buffers": buffers,
-        "bufferViews": [*gltf.get("bufferViews", ()), *new_views],
-        "animations": [*gltf.get("animations", ()), animation],
-    }  # fmt: skip
-    return out, blob
+    out, blob = _extended(gltf, blob, data)
+    return out | {"nodes": nodes, "animations": [*gltf.get("animations", ()), animation]}, blob
+
+
+def add_skin(skeleton: Skeleton, gltf: Mapping[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
+    """JSON and binary chunk of a .glb with a skin that its skeleton lacks: programs know bones from groups by skins."""
+    known, nodes = set(skeleton.nodes), skeleton.gltf.nodes
+    joints = [n for n in range(len(nodes)) if known & set(skeleton.path(n)) and nodes[n].mesh is None]
+    bind = np.tile(np.eye(4), (len(joints), 1, 1))
+    for matrix, node in zip(bind, joints, strict=True):
+        _, matrix[:3, :3], matrix[:3, 3] = skeleton.stored_pose(node)
+    data = BufferBuilder()
+    number = len(gltf["accessors"]) + data.add(np.linalg.inv(bind).transpose(0, 2, 1).reshape(-1, 16), FLOAT)
+    out, blob = _extended(gltf, blob, data)
+    return out | {"skins": [{"joints": joints, "inverseBindMatrices": number}]}, blob
+
+
+def _extended(gltf: Mapping[str, Any], blob: bytes, data: BufferBuilder) -> tuple[dict[str, Any], bytes]:
+    """JSON and binary chunk with further accessors, numbered after those that are there."""
+    views, accessors = list(gltf.get("bufferViews", ())), list(gltf.get("accessors", ()))
+    buffers, start, blob = _appended(gltf.get("buffers", ()), blob, bytes(data.blob))
+    number = 0 if start >= 0 else len(buffers) - 1
+    new_views = [filled(v) | {"buffer": number, "byteOffset": v.byteOffset + max(start, 0)} for v in data.views]
+    new_accessors = [filled(a) | {"bufferView": len(views) + a.bufferView} for a in data.accessors]
+    parts = {"buffers": buffers, "bufferViews": views + new_views, "accessors": accessors + new_accessors}
+    return {**gltf, **parts}, blob
 
 
 def _appended(buffers: Any, blob: bytes, added: bytes) -> tuple[list[Any], int, bytes]:

@@ -1,5 +1,6 @@
 """Motions on characters: files that keep what they had, limbs as ours, feet that stand, and what is refused."""
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
+from avatargpt.export.character import load_character
 from tests.export.readers import contents, floats, repacked
 from tests.factories import marching, write_character
 from tests.vqvae import rigs
@@ -99,6 +101,44 @@ def test_a_glb_keeps_what_it_had(tmp_path: Path) -> None:
     assert floats(after, longer, times)[:, 0] == pytest.approx(np.arange(80) / 20)
 
 
+def test_a_gltf_becomes_a_glb_with_all_in_it(tmp_path: Path) -> None:
+    """Its buffers, one of them inside its JSON, and a picture beside it."""
+    gltf, blob = contents(write_character(tmp_path / "child.glb"))
+    picture, views = b"\x89PNG picture", gltf["bufferViews"]
+    cut = views[len(views) // 2]["byteOffset"]
+    for view in views[len(views) // 2 :]:
+        view |= {"buffer": 1, "byteOffset": view["byteOffset"] - cut}
+    inside = "data:application/octet-stream;base64," + base64.b64encode(blob[cut:]).decode()
+    gltf["buffers"] = [{"byteLength": cut, "uri": "a%20b.bin"}, {"byteLength": len(blob) - cut, "uri": inside}]
+    gltf |= {"images": [{"uri": "skin.png"}], "textures": [{"source": 0}]}
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / "a b.bin").write_bytes(blob[:cut])
+    character = folder / "child.gltf"
+    character.write_text(json.dumps(gltf))
+    with pytest.raises(UserError, match=r"skin\.png: no such file; child\.gltf needs it"):
+        export.save(marching(), tmp_path / "out.glb", character=character)
+    (folder / "skin.png").write_bytes(picture)
+    path = export.save(marching(), tmp_path / "out.glb", character=character)
+    after, longer = contents(path)
+    assert limbs_off(in_metres(moved(path)), marching()) < 5
+    assert len(after["buffers"]) == 1 and "uri" not in after["buffers"][0] | after["images"][0]
+    view = after["bufferViews"][after["images"][0]["bufferView"]]
+    assert longer[view["byteOffset"] :][: view["byteLength"]] == picture
+    assert after["images"][0]["mimeType"] == "image/png"
+    before = contents(tmp_path / "child.glb")
+    for accessor in range(len(gltf["accessors"])):
+        np.testing.assert_array_equal(floats(after, longer, accessor), floats(*before, accessor))
+
+
+def test_a_character_is_read_once(tmp_path: Path) -> None:
+    path = write_character(tmp_path / "child.glb")
+    character = load_character(path)
+    path.unlink()
+    outs = [export.save(marching(n), tmp_path / f"{n}.glb", character=character) for n in (4, 8)]
+    assert [len(moved(out).rotations) for out in outs] == [4, 8]
+
+
 def test_a_node_with_a_matrix_may_be_animated(tmp_path: Path) -> None:
     character = write_character(tmp_path / "child.glb")
     gltf, blob = contents(character)
@@ -175,11 +215,11 @@ def test_fingers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "target", "root", "says"),
     [
-        ("child.glb", "a.bvh", "hips", "a.bvh: the character is a .glb; accepted output as .glb"),
-        ("child.vrm", "a.npz", "hips", "a.npz: the character is a .vrm; accepted output as .vrm or .glb"),
+        ("child.glb", "a.bvh", "hips", "a.bvh: the character is a .glb; accepted output as .glb or .fbx"),
+        ("child.vrm", "a.npz", "hips", "a.npz: the character is a .vrm; accepted output as .vrm or .glb or .fbx"),
         ("child.bvh", "a.bvh", "ground", "--root ground: nothing is above the hips"),
         ("child.glb", "a.glb", "feet", "root 'feet'; accepted hips, ground"),
-        ("child.fbx", "a.fbx", "hips", "no character; accepted a file in one of .bvh .glb .vrm"),
+        ("child.obj", "a.obj", "hips", "no character; accepted a file in one of .bvh .fbx .glb .gltf .vrm"),
         ("none.glb", "a.glb", "hips", "none.glb: no such file"),
         ("broken.glb", "a.glb", "hips", "broken.glb: not a glTF"),
         ("elephant.bvh", "a.bvh", "hips", "no human body"),
@@ -189,7 +229,7 @@ def test_fingers(tmp_path: Path) -> None:
 def test_what_is_refused(tmp_path: Path, name: str, target: str, root: str, says: str) -> None:
     character = tmp_path / name
     if name.startswith("child"):
-        write_character(tmp_path / "child.glb").replace(character) if ".fbx" in name else write_character(character)
+        write_character(tmp_path / "child.glb").replace(character) if ".obj" in name else write_character(character)
     elif name == "broken.glb":
         character.write_bytes(b"glTG")
     elif name == "elephant.bvh":

@@ -193,9 +193,14 @@ class Document(_Part):
         return path[::-1]
 
 
+def is_binary(raw: bytes) -> bool:
+    """Whether bytes begin as a .glb."""
+    return raw[:4] == _MAGIC
+
+
 def is_gltf(raw: bytes) -> bool:
     """Whether bytes begin as a .glb or as the JSON of a .gltf."""
-    return raw[:4] == _MAGIC or raw[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    return is_binary(raw) or raw[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
 
 
 def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str = "a whole glTF") -> Document:
@@ -205,7 +210,7 @@ def read_gltf(path: str | os.PathLike[str], accepted: str = ACCEPTED, what: str 
     if not is_gltf(raw):
         raise UserError(f"{path}: not a glTF; {accepted}")
     with parsing(path, what, accepted):
-        text, chunk = unpacked(raw) if raw[:4] == _MAGIC else (raw.removeprefix(b"\xef\xbb\xbf"), b"")
+        text, chunk = unpacked(raw) if is_binary(raw) else (raw.removeprefix(b"\xef\xbb\xbf"), b"")
         try:
             document = Document.model_validate_json(text)
         except ValidationError as e:
@@ -247,6 +252,31 @@ def packed(gltf: dict[str, Any], blob: bytes) -> bytes:
     return struct.pack("<4sII", _MAGIC, 2, 12 + len(chunks)) + chunks
 
 
+def self_contained(path: Path, raw: bytes, document: Document) -> tuple[dict[str, Any], bytes]:
+    """JSON and binary chunk of a .glb with all of a .gltf: its buffers as one, its pictures in it.
+
+    `raw`: its bytes. `document`: of `read_gltf`. Raises UserError for pictures that are missing or compressed buffers.
+    """
+    gltf: dict[str, Any] = json.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+    views, blob = list(gltf.get("bufferViews", ())), document.blob
+    if any("EXT_meshopt_compression" in view.get("extensions", ()) for view in views):
+        raise UserError("compressed buffers (EXT_meshopt_compression); accepted plain ones")
+    views = [old | {"buffer": 0, "byteOffset": new.byteOffset}
+             for old, new in zip(views, document.bufferViews, strict=True)]  # fmt: skip
+    images = list(gltf.get("images", ()))
+    for k, image in enumerate(images):
+        if (uri := image.get("uri")) is None or uri[:5].lower() == "data:":
+            continue
+        data = bytes_at(uri, path, "picture")
+        kind = image.get("mimeType") or ("image/png" if data[:4] == b"\x89PNG" else "image/jpeg")
+        blob += b"\0" * (-len(blob) % 4)
+        images[k] = {n: v for n, v in image.items() if n != "uri"} | {"bufferView": len(views), "mimeType": kind}
+        views.append({"buffer": 0, "byteOffset": len(blob), "byteLength": len(data)})
+        blob += data
+    parts = {"bufferViews": views, "images": images, "buffers": [{"byteLength": len(blob)}]}
+    return gltf | {name: part for name, part in parts.items() if part and (blob or name == "images")}, blob
+
+
 def _join_buffers(document: Document, path: Path, chunk: bytes) -> None:
     total = sum(b.byteLength for b in document.buffers)
     if total > MAX_GLTF_BYTES:
@@ -254,7 +284,9 @@ def _join_buffers(document: Document, path: Path, chunk: bytes) -> None:
     starts, parts, end = [], [], 0
     for number, buffer in enumerate(document.buffers):
         starts.append(end)
-        parts.append(chunk if buffer.uri is None and number == 0 else _bytes_at(buffer, path))
+        # one without URI stands for compressed data
+        beside = b"" if buffer.uri is None else bytes_at(buffer.uri, path)
+        parts.append(chunk if buffer.uri is None and number == 0 else beside)
         end += len(parts[-1])
         if buffer.uri is not None and len(parts[-1]) < buffer.byteLength:
             raise UserError(f"buffer {number} has {len(parts[-1])} bytes; {buffer.byteLength} are announced")
@@ -264,11 +296,8 @@ def _join_buffers(document: Document, path: Path, chunk: bytes) -> None:
     document.blob = parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _bytes_at(buffer: Buffer, path: Path) -> bytes:
-    """A buffer's bytes; none of one without URI, which stands for compressed data."""
-    uri = buffer.uri
-    if uri is None:
-        return b""
+def bytes_at(uri: str, path: Path, what: str = "buffer") -> bytes:
+    """What a URI in a .gltf leads to: bytes in it, or a file in the .gltf's folder. `what` is for messages."""
     if uri[:5].lower() == "data:":
         head, comma, text = uri.partition(",")
         if not comma:
@@ -285,7 +314,7 @@ def _bytes_at(buffer: Buffer, path: Path) -> bytes:
     place = real_path(folder / name) if "\0" not in name else folder
     outside = _SCHEME.match(name) or "\\" in name or name.startswith("/") or not place.is_relative_to(folder)
     if outside or place == folder:
-        raise UserError(f"buffer {name[:80]!r}; accepted files in the folder of the .gltf, and data: URIs")
+        raise UserError(f"{what} {name[:80]!r}; accepted files in the folder of the .gltf, and data: URIs")
     return read_bytes(place, MAX_GLTF_BYTES, f"{path.name} needs it")
 
 
