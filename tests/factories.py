@@ -116,13 +116,14 @@ def marching(frames: int = 80, fps: float = 20.0) -> Motion:
     return Motion(q, np.stack([0 * t, standing, 0 * t], -1), fps, caption="a person marches")
 
 
-def write_character(path: Path) -> Path:
+def write_character(path: Path, **shares: float) -> Path:
     """A child with a big head, long thighs and arms 45 degrees down, as Mixamo would have it, in centimetres; a .glb or
-    .vrm with a movement, a material and extras of its own, below a node that scales.
+    .vrm with a movement, a material and extras of its own, below a node that scales. `shares`: of our bones, by joint.
     """
     rig = rigs.as_rig(rigs.motion(3), rigs.MIXAMO, 45.0, scale=1.0 if path.suffix != ".bvh" else 100.0)
     offsets, scale = rig.offsets.copy(), np.ones((22, 1))
-    for name, share in {"hip": 1.4, "knee": 0.6, "ankle": 0.45, "foot": 0.6, "elbow": 0.6, "wrist": 0.55}.items():
+    child = {"hip": 1.4, "knee": 0.6, "ankle": 0.45, "foot": 0.6, "elbow": 0.6, "wrist": 0.55}
+    for name, share in (child | shares).items():
         scale[[SMPL22.index(f"{side}_{name}") for side in "lr"]] = share
     scale[SMPL22.index("head")] = 1.6
     offsets *= scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from vqvae import rotations as rot
 from vqvae.ground import SOLE, smoothed_lift, support_level
 from vqvae.legs import bent_knee
 from vqvae.motion import Motion
+from vqvae.proportions import HEADED, below_floor, raised_trunk
 from vqvae.retarget import STANDING
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian, runs_of
@@ -22,12 +23,12 @@ ROUGH = 0.04  # metres: lower soles of ours carry the body, and are brought to t
 LARGE = 1.25  # times our size, from which on feet tilt less than ours
 HEEL = 0.045  # metres from below the ankle back to the heel
 STEEP = 0.2  # level part of the direction of toes, up to which they are not lifted; from twice of it on they are
-LOW = 0.12  # metres above the floor, from which on down a joint of ours may carry the body; at twice of it none does
 STRETCHED = 0.995  # share of a leg's length that it reaches at most; the hips are lowered where it does not reach
 MAX_LOWERED = 0.15  # metres
 SMOOTH = 0.1  # seconds over which the body follows its feet
 _FLAT, _UP = np.array([1.0, 0, 1]), np.array([0.0, 1, 0])
-_FEET = {"l_ankle", "r_ankle", "l_foot", "r_foot"}
+_LEGS = ("pelvis", *(f"{side}_{name}" for side in "lr" for name in ("hip", "knee")))
+_NOT_FEET = tuple(n for n in SMPL22.names if n[2:] not in ("ankle", "foot"))
 
 
 class Feet(NamedTuple):
@@ -53,18 +54,20 @@ class _Foot(NamedTuple):
 
 def planted(
     places: np.ndarray, at: Mapping[str, int], motion: Motion, ours: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    feet: Feet,
+    feet: Feet, trunk: Sequence[int] = (),
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:  # fmt: skip
-    """How the body moves (T, 3) and its hips and knees are turned, for its feet to stand as ours.
+    """How the body moves (T, 3) and its hips, knees and trunk are turned, for its feet to stand as ours.
 
     A foot's sole is as high as ours above the floor y = 0, or above the step that ours stands on; while our toe is in
     contact its toe stays at one place, the mean of where the limbs' directions alone would have it. The body goes along
     with the feet that carry it, hips and knees bend for the rest, feet keep their direction if they are not large, toes
-    do not point into the floor. Nothing that carries the body is below it.
+    do not point into the floor. Nothing that carries the body is below it: arms that are too long raise the trunk, the
+    rest raises the whole body.
 
     Args:
         places: (T, J, 3) the body's joints in metres of our body, Y up. at: our joint -> the body's.
         ours: our joint -> its places (T, 3) and turns (T, 3, 3) in the world.
+        trunk: the joints between pelvis and shoulders, the lowest first.
 
     Returns:
         Metres (T, 3), and by joint of the body a turn (T, 3, 3) in the world that goes before what follows it.
@@ -88,10 +91,15 @@ def planted(
         offset[:, 1] = np.maximum(offset[:, 1], ground - foot.sole)
         goals[side] = foot.ankle + offset
     places = places + carried[:, None]
-    rise = _lift(places, at, motion, ground)
+    turns: dict[int, np.ndarray] = {}
+    below = below_floor(places, at, motion, ground, HEADED) - below_floor(places, at, motion, ground, _LEGS)
+    if trunk and below.max() > 0:
+        turned, places = raised_trunk(places, at, trunk[0], below.clip(0))
+        turns = dict.fromkeys(trunk, turned)
+    below = below_floor(places, at, motion, ground, _NOT_FEET)
+    rise = smoothed_lift(below) if below.any() else below
     rise = rise - np.maximum(_lowered(places, at, goals, carries) - rise, 0)
     places = places + rise[:, None, None] * _UP
-    turns: dict[int, np.ndarray] = {}
     for side, goal in goals.items():
         goal = goal + in_air[side] * rise[:, None] * _UP
         hip, knee, ankle = (at[f"{side}_{n}"] for n in ("hip", "knee", "ankle"))
@@ -170,16 +178,6 @@ def _anchored(ours: np.ndarray, toe: np.ndarray, fps: float, ground: np.ndarray)
         return np.zeros_like(toe)
     frames, known = np.concatenate(at), np.concatenate(offsets)
     return np.stack([np.interp(np.arange(len(toe)), frames, known[:, k]) for k in range(3)], -1)
-
-
-def _lift(places: np.ndarray, at: Mapping[str, int], motion: Motion, ground: np.ndarray) -> np.ndarray:
-    """(T,) by how much joints other than feet, where ours are low and may carry the body, are below the floor."""
-    below = np.zeros(len(places))
-    for name, joint in at.items():
-        if name in SMPL22.names and name not in _FEET:
-            share = np.clip(2 - (motion.joints[:, SMPL22.index(name), 1] - ground) / LOW, 0, 1)
-            below = np.maximum(below, share * (ground - places[:, joint, 1]))
-    return smoothed_lift(below) if below.any() else below
 
 
 def _carried(offsets: Mapping[str, np.ndarray], carries: Mapping[str, np.ndarray], fps: float) -> np.ndarray:

@@ -21,6 +21,7 @@ from vqvae.errors import UserError
 from vqvae.ground import SOLE, grounded
 from vqvae.motion import Motion
 from vqvae.planting import Feet, planted
+from vqvae.proportions import steadied
 from vqvae.retarget import STANDING, Reading, add_hands
 from vqvae.rig import Rig, ancestors, world
 from vqvae.skeleton import FINGER_NAMES, SMPL52
@@ -79,7 +80,25 @@ class _Body:
         self.above = ancestors(rig.parents, self.hips)[1:]
         places, ours = SMPL52.fk_full(self._rotations(), self.motion.root)
         self.ours = {n: (places[:, j], ours[:, j]) for j, n in enumerate(SMPL52.names)}
+        self.pelvis = self.ours["pelvis"]
+        self.ours["pelvis"] = self.pelvis[0], self._steadied() @ self.pelvis[1]
         self.turned = self._mapped()
+
+    def _steadied(self) -> np.ndarray:
+        """(T, 3, 3) of `vqvae.proportions.steadied`."""
+        theirs = np.linalg.norm(self.reading.rig.rest_joints[self.at["l_hip"]]
+                                - self.reading.rig.rest_joints[self.at["r_hip"]]) * self.reading.scale  # fmt: skip
+        ours = np.linalg.norm(SMPL52.offsets[1] - SMPL52.offsets[2])
+        return steadied(self.pelvis[1], float(ours / max(theirs, 1e-9)), self.motion.fps)
+
+    def _trunk(self) -> list[int]:
+        """The joints from the one that carries the legs to the shoulders, the lowest first, and the collars."""
+        line = ancestors(self.parents, self.at["spine3"])
+        base = next((j for j in line if j in (self.hips, self.at["pelvis"])), -1)
+        if base < 0:
+            return []
+        above = line[: line.index(base)][::-1]
+        return above + [self.at[n] for n in ("l_collar", "r_collar") if n in self.at and self.at[n] not in above]
 
     def _hands(self) -> dict[str, np.ndarray]:
         if self.motion.fingers is None:
@@ -143,9 +162,11 @@ class _Body:
     def rig(self) -> Rig:
         """The rig that moves."""
         feet = self._feet()
-        pelvis, turned = self.ours["pelvis"]
+        pelvis, turned = self.pelvis
         hips = pelvis + turned @ _HIPS + np.array([0, feet.ankle - STANDING, 0])
-        way, bent = planted(self.places(self.turns(), hips), self.at, self.motion, self.ours, feet)
+        way, bent = planted(
+            self.places(self.turns(), hips), self.at, self.motion, self.ours, feet, self._trunk()
+        )
         for joint, turn in bent.items():  # joints below, twists of the limb among them, follow
             self.turned[joint] = turn @ self.turned[joint]
         turns = self.turns()

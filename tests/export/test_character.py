@@ -65,6 +65,48 @@ def test_a_movement_comes_back(tmp_path: Path, suffix: str) -> None:
     assert np.degrees(turned.max()) < 0.1 and np.abs(back.root - motion.root).max() < 0.1
 
 
+def test_wide_hips_swing_as_far_as_ours(tmp_path: Path) -> None:
+    """Three times as wide, they would move feet that stand by three times as much, and bend straight legs."""
+    motion, t = marching(), np.arange(80) / 20
+    sway = rot.from_axis_angle(np.stack([0 * t, 0.15 * np.sin(6 * t), 0.08 * np.sin(5 * t)], -1))
+    q = motion.rotations.copy()
+    q[:, 0] = sway
+    for hip in (1, 2):  # legs stay as they are in the world
+        q[:, hip] = rot.multiply(rot.conjugate(sway), motion.rotations[:, hip])
+    motion = replace(motion, rotations=q)
+    character = write_character(tmp_path / "wide.bvh", hip=2.0)
+    places = in_metres(moved(export.save(motion, tmp_path / "out.bvh", character=character)))
+    assert limbs_off(places, motion) < 6.5
+    ours, theirs = (
+        {s: p[f"{s}_hip"] - p["pelvis"] for s in "lr"}
+        for p in ({n: motion.joints[:, j] for j, n in enumerate(SMPL22.names)}, places)
+    )
+    for axis in (1, 2):
+        swing, wide = (np.ptp((p["l"] - p["r"])[20:60, axis]) for p in (ours, theirs))
+        assert wide < 1.6 * swing
+
+
+def test_long_arms_raise_the_trunk(tmp_path: Path) -> None:
+    """Of somebody on hands and knees, whose legs stay on the floor."""
+    q = rot.identity((20, 22))
+    turns = {"pelvis": (1.4, 0, 0), "l_hip": (-1.4, 0, 0), "r_hip": (-1.4, 0, 0), "l_knee": (1.57, 0, 0),
+             "r_knee": (1.57, 0, 0)}  # fmt: skip
+    for name, turn in turns.items():
+        q[:, SMPL22.index(name)] = rot.from_axis_angle(np.array(turn))
+    level = rot.from_axis_angle(np.array([-1.4, 0, 0]))
+    for side, sign in (("l", 1), ("r", -1)):  # straight down
+        down = rot.from_axis_angle(np.array([0, 0, -np.pi / 2 * sign]))
+        q[:, SMPL22.index(f"{side}_shoulder")] = rot.multiply(level, down)
+    motion = Motion(q, np.zeros((20, 3)), 20.0, caption="on hands and knees")
+    low = motion.joints[0, [SMPL22.index("l_knee"), SMPL22.index("l_wrist")], 1]
+    motion = replace(motion, root=motion.root + [0, 0.03 - low.min(), 0])
+    character = write_character(tmp_path / "ape.bvh", elbow=0.9, wrist=0.9)
+    places = in_metres(moved(export.save(motion, tmp_path / "out.bvh", character=character)))
+    assert limbs_off(places, motion) < 5
+    assert abs(places["l_knee"][:, 1]).max() < 0.2
+    assert places["l_wrist"][:, 1].min() > -0.01 and places["l_wrist"][:, 1].max() < 0.12
+
+
 @pytest.mark.parametrize("suffix", [".glb", ".bvh"])
 def test_feet_stand(tmp_path: Path, suffix: str) -> None:
     """Of thighs and shins of another ratio, feet would float and slide by centimetres."""
