@@ -10,6 +10,7 @@ import pytest
 
 from avatargpt import export
 from avatargpt.export.character import load_character
+from benchmarks import characters
 from tests.export.readers import contents, floats, repacked
 from tests.factories import marching, write_character
 from tests.vqvae import rigs
@@ -63,6 +64,17 @@ def test_a_movement_comes_back(tmp_path: Path, suffix: str) -> None:
     assert back.fps == pytest.approx(motion.fps) and len(back) == len(motion)
     turned = rigs.angles(back.rotations[:, :1], motion.rotations[:, :1])
     assert np.degrees(turned.max()) < 0.1 and np.abs(back.root - motion.root).max() < 0.1
+
+
+@pytest.mark.parametrize("name", characters.KINDS)
+def test_characters_of_many_programs(tmp_path: Path, name: str) -> None:
+    """Names, proportions, axes and units as VRM, Mixamo, Ready Player Me, Unreal, KayKit and Rigify have them."""
+    character = load_character(characters.build(characters.KINDS[name], tmp_path / "a.glb"))
+    assert {*(n for limb in LIMBS for n in limb), *FEET, "pelvis", "spine3", "head"} <= character.reading.joints.keys()
+    assert character.reading.rest.source == "the pose of the mesh"
+    (one,) = characters.taken(character, [marching(40)], tmp_path / "out.glb")
+    values = characters.figures(one, character)
+    assert values["limbs_p95"] < 5 and values["skate_p95_cm"] < 1 and values["lowest_cm"] > -1
 
 
 def test_wide_hips_swing_as_far_as_ours(tmp_path: Path) -> None:
