@@ -25,7 +25,7 @@ _SIDED = {
     "knee": ["knee", "lowleg", "lowerleg", "calf", "shin", "leg", "tibia", "leglower"],
     "ankle": ["ankle", "foot"],
     "foot": ["toebase", "toes", "toe", "toe0", "toe1", "ball", "foot"],
-    "collar": ["collar", "clavicle", "shoulder", "inshoulder"],
+    "collar": ["collar", "clavicle", "shoulder", "inshoulder", "shoulder1"],
     "shoulder": ["arm", "upperarm", "uparm", "shldr", "shoulder", "humerus", "armupper"],
     "elbow": ["elbow", "forearm", "lowerarm", "lowarm", "armlower", "radius"],
     "wrist": ["wrist", "hand"],
@@ -37,6 +37,7 @@ _PREFIX = re.compile(
     r"|mixamorig\d*(?=[a-z]))",
     re.I,
 )
+_SUFFIX = re.compile(r"(?<=.)[ _-]+(?:joint|jnt|bone)$", re.I)
 _DEFORMING = re.compile(r"^def[ _-]", re.I)  # Rigify's bones that carry the mesh, beside controls of the same names
 _NEAR = 0.5  # lengths of a leg, within which the pelvis is from the hips
 MAX_LISTED = 12  # names of joints that a message lists
@@ -96,7 +97,7 @@ def stated(rig: Rig, up: str | None = None, unit: float | None = None, joints: M
 
 def side_and_core(name: str) -> tuple[str, str]:
     """``mixamorig:LeftUpLeg`` -> ("l", "upleg"); ``Hand_R`` -> ("r", "hand"); ``Spine1`` -> ("", "spine1")."""
-    name = _PREFIX.sub("", _COPY.sub("", name.rsplit(":", 1)[-1]))
+    name = _SUFFIX.sub("", _PREFIX.sub("", _COPY.sub("", name.rsplit(":", 1)[-1])))
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
     low = [p.lower() for p in parts]
     side = ""
@@ -125,8 +126,8 @@ def match(names: tuple[str, ...], known: Mapping[str, str] = MappingProxyType({}
     needed = [f"{s}_{n}" for n in _SIDED if n not in _OPTIONAL for s in "lr"]
     missing = [n for n in missing if n not in stated] + [n for n in needed if n not in {*joints, *missing}]
     if missing:
-        raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of VRM, Mixamo, Unreal, Rigify, "
-                        "3ds Max, CMU, Bandai-Namco or SMPL rigs and packs that are called like them, or a --map; "
+        raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of VRM, Mixamo, Unreal, ARKit, "
+                        "Rigify, 3ds Max, CMU, Bandai-Namco or SMPL rigs, packs that are called like them, or a --map; "
                         f"the file has {', '.join(n for n in names[:MAX_LISTED] if n)}...")  # fmt: skip
     return joints
 

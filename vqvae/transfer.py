@@ -86,10 +86,10 @@ class _Body:
 
     def _steadied(self) -> np.ndarray:
         """(T, 3, 3) of `vqvae.proportions.steadied`."""
-        theirs = np.linalg.norm(self.reading.rig.rest_joints[self.at["l_hip"]]
-                                - self.reading.rig.rest_joints[self.at["r_hip"]]) * self.reading.scale  # fmt: skip
-        ours = np.linalg.norm(SMPL52.offsets[1] - SMPL52.offsets[2])
-        return steadied(self.pelvis[1], float(ours / max(theirs, 1e-9)), self.motion.fps)
+        rest = self.reading.rig.rest_joints
+        theirs = float(np.linalg.norm(rest[self.at["l_hip"]] - rest[self.at["r_hip"]])) * self.reading.scale
+        ours = float(np.linalg.norm(SMPL52.offsets[1] - SMPL52.offsets[2]))
+        return steadied(self.pelvis[1], ours / max(theirs, 1e-9), self.motion.fps)
 
     def _trunk(self) -> list[int]:
         """The joints from the one that carries the legs to the shoulders, the lowest first, and the collars."""

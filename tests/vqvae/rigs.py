@@ -46,6 +46,9 @@ CONVENTIONS = {
     "quaternius": names_of("pelvis spine_01 spine_02 spine_03 neck_01 Head", _UNREAL, "{limb}_{side}", ("l", "r")),
     "vroid": names_of("J_Bip_C_Hips J_Bip_C_Spine J_Bip_C_Chest J_Bip_C_UpperChest J_Bip_C_Neck J_Bip_C_Head", _VRM,
                       "J_Bip_{side}_{limb}", _LETTERS),
+    "arkit": names_of("hips_joint spine_1_joint spine_4_joint spine_7_joint neck_1_joint head_joint",
+                      ("upLeg", "leg", "foot", "toes", "shoulder_1", "arm", "forearm", "hand"), "{side}_{limb}_joint",
+                      ("left", "right")),
     "kaykit": names_of("hips spine chest upperchest neck head", tuple(n.lower() for n in _VRM), "{limb}.{side}",
                        ("l", "r")),
 }  # fmt: skip
