@@ -16,11 +16,12 @@ from avatargpt.body.loops import looped, on_treadmill
 from avatargpt.body.model import REST, BodyModel, onward, pick, prolonged, sample_candidates, with_rests
 from avatargpt.lm.loaded import CHUNK
 from avatargpt.options import GenerationConfig, UnheededText, check_seconds, check_seed, check_text, frames_of, mix
-from avatargpt.requests.clause_spec import Route, goes
+from avatargpt.requests.clause_spec import AT_REST, Route, goes
 from avatargpt.requests.resolver import Request, ResolvedRequest, request_text
 from instruct_data.attributes import POSTURES, Measures
 from instruct_data.joining import join_best, join_motions
 from instruct_data.requests.spec import MotionRequest
+from instruct_data.synth.layered import held_pose
 from instruct_data.synth.resting import at_rest, layered
 from vqvae.errors import UserError
 from vqvae.features import FeatureSpec
@@ -238,7 +239,12 @@ class MotionGeneration:
             clip = layered(clip, overlays[0])
         fixed = take.job.seconds is not None or spec.frames is not None
         take.starts.append(0 if motion is None else len(motion))
-        resting = None if before is None or not spec.upper_body else self._at_rest(take, before, clip, not fixed)
+        resting = None
+        if before is not None and spec.action == AT_REST and parts[0][0].posture not in ("", POSTURES[0]):
+            # in whatever posture the body is, also in one that no clip holds
+            resting = held_pose(before, len(clip), np.random.default_rng([take.job.seed % 2**32, 6]))
+        elif before is not None and spec.upper_body:
+            resting = self._at_rest(take, before, clip, not fixed)
         if motion is None:
             take.motion = clip if resting is None else resting.canonical()
         elif resting is not None:

@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from avatargpt.chat import scene as scenes
 from avatargpt.chat.scene import ActResult, Scene, performs
-from avatargpt.chat.timeline import FPS, Segment, Timeline
+from avatargpt.chat.segments import faster, inserted, lasting, looped, mirrored, with_segment, without_loops
+from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.turn_text import FILE, as_typed, rate_named, simplified, without_unsafe
 from instruct_data.dialogue.acts import MIN_SECONDS, Act
 from instruct_data.text.english import side_of
@@ -27,7 +27,7 @@ MAX_FPS = 240.0
 def retime(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     seconds = float(act.seconds or 0)
-    state = scenes.with_segment(scene.state, at, scenes.lasting(scene, scene.state.segments[at], seconds))
+    state = with_segment(scene.state, at, lasting(scene, scene.state.segments[at], seconds))
     return ActResult(state, f"Segment {at + 1} lasts {scenes.duration(seconds)}.", state.motion)
 
 
@@ -45,7 +45,7 @@ def total(scene: Scene, act: Act) -> ActResult:
             count = len(state.segments)
             raise UserError(f"{act.seconds:g} seconds are too short for {count} segments; at least 0.2 s each")
         left += often * (wanted - frames)
-        segments.append(scenes.lasting(scene, segment, frames / FPS))
+        segments.append(lasting(scene, segment, frames / FPS))
     new = state.replaced(segments)
     return ActResult(new, f"All of it lasts {scenes.duration(new.seconds)}.", new.motion)
 
@@ -55,7 +55,7 @@ def speed(scene: Scene, act: Act) -> ActResult:
     state, factor = scene.state, float(act.factor or 1)
     at = state.index(act.segment)
     chosen = range(len(state.segments)) if act.segment is None else [at]
-    segments = [scenes.faster(s, factor) if i in chosen else s for i, s in enumerate(state.segments)]
+    segments = [faster(s, factor) if i in chosen else s for i, s in enumerate(state.segments)]
     new = state.replaced(segments, None if act.segment is None else at)
     what = "All of it" if act.segment is None else f"Segment {at + 1}"
     return ActResult(new, f"{what} runs {factor:g} times as fast: {scenes.duration(new.seconds)} in all.", new.motion)
@@ -66,7 +66,7 @@ def mirror(scene: Scene, act: Act) -> ActResult:
     state = scene.state
     at = state.index(act.segment)
     chosen = range(len(state.segments)) if act.segment is None else [at]
-    segments = [scenes.mirrored(s) if i in chosen else s for i, s in enumerate(state.segments)]
+    segments = [mirrored(s) if i in chosen else s for i, s in enumerate(state.segments)]
     new = state.replaced(segments, None if act.segment is None else at)
     what = "Left and right are exchanged everywhere" if act.segment is None else f"Segment {at + 1} is mirrored"
     return ActResult(new, f"{what}.", new.motion)
@@ -90,9 +90,9 @@ def move(scene: Scene, act: Act) -> ActResult:
     at, to = state.index(act.segment), state.index(act.to)
     if at == to:
         raise UserError(f"segment {at + 1} is in that place already")
-    moved = scenes.without_loops(state, at)
+    moved = without_loops(state, at)
     left = state.replaced([s for i, s in enumerate(state.segments) if i != at])
-    new = scenes.inserted(left, to, [moved])
+    new = inserted(left, to, [moved])
     return ActResult(new, f"Moved: {scenes.short(moved.caption)} is segment {to + 1}.", new.motion)
 
 
@@ -110,20 +110,6 @@ def loop(scene: Scene, act: Act) -> ActResult:
     new = state.replaced(segments, None if act.segment is None else at)
     often = "once" if times == 1 else f"{times} times"
     return ActResult(new, f"{what} {often}, {scenes.duration(new.seconds)} in all.", new.motion)
-
-
-def looped(state: Timeline, chosen: set[int], times: int) -> list[Segment]:
-    """The segments with a loop of those at these neighbouring indices, in place of one that held just them."""
-    held: dict[int, set[int]] = defaultdict(set)
-    for i, segment in enumerate(state.segments):
-        for number, _ in segment.loops:
-            held[number].add(i)
-    fresh, out = max(held, default=0) + 1, list(state.segments)
-    for i in chosen:
-        around = tuple(x for x in out[i].loops if held[x[0]] > chosen)
-        inside = tuple(x for x in out[i].loops if held[x[0]] < chosen)
-        out[i] = replace(out[i], loops=(*around, *([(fresh, times)] if times > 1 else []), *inside))
-    return out
 
 
 @performs("rename")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt import planning
+from avatargpt.chat import motion_acts, segments  # noqa: F401  the acts register themselves
 from avatargpt.chat.acts import clarifying, relative
 from avatargpt.chat.intent import Intent, LanguageIntent, check_numbers, open_intent
 from avatargpt.chat.parts import ALL_STEPS
@@ -198,8 +199,13 @@ class Conversation:
                 else:
                     result = perform(self._scene(text), act)
                     if result.state is not self.timeline:
-                        self.memory.push(result.state)
+                        settled, numbers = segments.settled(self._scene(text, result.state), self.timeline)
+                        self.memory.push(settled)
                         self.memory.seed = mix(self.memory.seed, 1)
+                        if numbers:
+                            which = " and ".join(map(str, numbers))
+                            note = f"Made again to begin where the one before ends: segment {which}."
+                            result = replace(result, text=f"{result.text}\n{note}", motion=self.motion)
                     if act.do in ("save", "export") and act.segment is None and result.files:
                         self.memory.saved = relative(result.files[-1], self.outputs)
                     lines.append(result.text)
@@ -223,10 +229,11 @@ class Conversation:
             "\n".join(lines), tuple(done_acts), motion, tuple(files), ok, understood, unwritten, seconds=seconds
         )
 
-    def _scene(self, text: str) -> Scene:
+    def _scene(self, text: str, state: Timeline | None = None) -> Scene:
+        state = self.timeline if state is None else state
         return Scene(
-            self.model, self.planner, self.outputs, self.previews, self.timeline, self.memory.seed, text,
-            self.memory.saved, self.progress, self._bounded,
+            self.model, self.planner, self.outputs, self.previews, state, self.memory.seed, text, self.memory.saved,
+            self.progress, self._bounded,
         )  # fmt: skip
 
     def _travel(self, act: Act) -> str:

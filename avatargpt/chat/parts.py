@@ -7,11 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from avatargpt.chat.questions import OpenQuestion, Question
+from avatargpt.chat.questions import OpenQuestion, Question, place_of
 from avatargpt.chat.references import OpenReference, Outlook, Similarity, Target, target
 from avatargpt.chat.turn_text import CONTINUES, LENGTH, TEMPO, ChatTurn, as_caption
 from instruct_data.dialogue.acts import FORMATS, TAKE_LETTERS, Act, from_json, write
-from instruct_data.dialogue.dialogues import ORDINALS
 from instruct_data.requests.spec import Asked, TurnPart
 from vqvae.errors import UserError
 
@@ -428,12 +427,9 @@ def _take(text: str, takes: int) -> str:
     """The letter of a take."""
     words = text.lower().split()
     for w in words:
-        if len(w) == 1 and w in TAKE_LETTERS:
-            return w
-        if w.isdigit() and 1 <= int(w) <= len(TAKE_LETTERS):
-            return TAKE_LETTERS[int(w) - 1]
-        if w in ORDINALS:
-            return TAKE_LETTERS[ORDINALS.index(w)]
+        place = place_of(w)
+        if place is not None and place < len(TAKE_LETTERS):
+            return TAKE_LETTERS[place]
     if {"last", "new", "latest"} & set(words):
         return TAKE_LETTERS[max(takes, 1) - 1]
     return "a" if {"old", "previous", "original", "earlier", "before"} & set(words) else ""

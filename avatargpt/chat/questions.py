@@ -58,7 +58,7 @@ class Question:
             if line := next((line for key, line in self.options if key == word), ""):
                 return line
         for word in words:
-            place = _place(word)
+            place = place_of(word)
             if place is not None and place < len(self.options):
                 return self.options[place][1]
         if {"last", "latter"} & set(words):
@@ -86,7 +86,7 @@ class OpenQuestion(UserError):
         self.question = question
 
 
-def _place(word: str) -> int | None:
+def place_of(word: str) -> int | None:
     """Index that an ordinal, a number or a letter names."""
     if word in ORDINALS:
         return ORDINALS.index(word)

@@ -1,0 +1,194 @@
+"""Acts that make motion: make, then, before, replace, edit, again, keep, load, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from avatargpt.chat import segments
+from avatargpt.chat.scene import ActResult, Scene, duration, find_file, performs, plan_lines, short
+from avatargpt.chat.segments import before_index, inserted, new_segment, remade, with_segment
+from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, MAX_TAKES, Segment, Timeline, segment_of
+from avatargpt.chat.turn_text import CONTINUES, as_caption, changed
+from avatargpt.options import mix
+from avatargpt.planning.types import Activity, Plan
+from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+MORE_SECONDS = 4.0  # of a continuation that names no length
+
+
+def _about(segment: Segment) -> str:
+    return f"{short(segment.caption)} ({duration(segment.motion.seconds)})"
+
+
+@performs("make")
+def make(scene: Scene, act: Act) -> ActResult:
+    segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
+    state = Timeline(files=scene.state.files).replaced([segment])
+    return ActResult(state, f"Made: {_about(segment)}.", state.motion)
+
+
+@performs("then")
+def then(scene: Scene, act: Act) -> ActResult:
+    before = scene.state.segments
+    if act.text == CONTINUES:
+        segment = _continued(scene, act)
+    else:
+        segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before[-1] if before else None)
+    state = inserted(scene.state, len(before), [segment])
+    return ActResult(state, f"Segment {len(before) + 1}: {_about(segment)}.", state.motion)
+
+
+def _continued(scene: Scene, act: Act) -> Segment:
+    """The model's continuation of the motion, without words."""
+    seconds = act.seconds or MORE_SECONDS
+    last = scene.state.segments[scene.state.index(len(scene.state.segments))]
+    longer: Motion = scene.model.extend(last.motion, seconds, seed=scene.seed)
+    new = longer.slice(len(longer) - round(seconds * FPS), len(longer))
+    # its beginning follows exactly on the end: a fixed length keeps the seam uncut
+    return replace(segment_of(CONTINUES, new, scene.seed, True), follows=last.key)
+
+
+@performs("before")
+def before(scene: Scene, act: Act) -> ActResult:
+    at = scene.state.index(act.segment)
+    segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before_index(scene.state, at))
+    state = inserted(scene.state, at, [segment])
+    return ActResult(state, f"Segment {at + 1} is now: {_about(segment)}.", state.motion)
+
+
+@performs("replace")
+def replace_segment(scene: Scene, act: Act) -> ActResult:
+    at = scene.state.index(act.segment)
+    old = scene.state.segments[at]
+    seconds = old.motion.seconds if old.fixed else None
+    segment = new_segment(scene, str(act.text), seconds, scene.seed, before_index(scene.state, at))
+    own = segments.without_loops(scene.state, at).loops
+    segment = replace(segment, activity=old.activity, loops=tuple(x for x in old.loops if x not in own))
+    return _with(scene, at, segment, f"Segment {at + 1} is now: {_about(segment)}.")
+
+
+def _with(scene: Scene, at: int, segment: Segment, text: str) -> ActResult:
+    state = with_segment(scene.state, at, segment)
+    return ActResult(state, text, state.motion)
+
+
+@performs("edit")
+def edit(scene: Scene, act: Act) -> ActResult:
+    at = scene.state.index(act.segment)
+    old = scene.state.segments[at]
+    index = getattr(scene.model, "phrase_index", None)
+    parts = index.reader.read_turn(str(act.change)) if index is not None and index.reader is not None else ()
+    change = changed(old.caption, str(act.change), parts)
+    if not change.remake:
+        if change.length != 1 or change.seconds:
+            return _lengthened(scene, at, old.motion.seconds * change.length + change.seconds)
+        new = segments.faster(segments.mirrored(old) if change.mirror else old, change.tempo)
+        how = "mirrored" if change.mirror else f"at {change.tempo:g} times the speed"
+        return _with(scene, at, new, f"Segment {at + 1}, {how}: {_about(new)}.")
+    if old.kind != "made":
+        raise UserError(
+            f"segment {at + 1} was not made from a caption, so it cannot be made {act.change}; "
+            "accepted: mirror, speed, length, replace, or a text to continue it"
+        )
+    new = remade(scene, at, change.caption, old.motion.seconds if old.fixed else None, scene.seed)
+    new = segments.faster(new, change.tempo)
+    return _with(scene, at, new, f"Segment {at + 1}, {act.change}: {_about(new)}.")
+
+
+def _lengthened(scene: Scene, at: int, seconds: float) -> ActResult:
+    old = scene.state.segments[at]
+    before = duration(old.motion.seconds)
+    if seconds < MIN_SECONDS:
+        raise UserError(f"segment {at + 1} lasts {before}; accepted: what leaves at least {MIN_SECONDS:g} s of it")
+    new = segments.lasting(scene, old, round(seconds * FPS) / FPS)
+    return _with(scene, at, new, f"Segment {at + 1} lasts {duration(new.motion.seconds)}, it was {before}.")
+
+
+@performs("again")
+def again(scene: Scene, act: Act) -> ActResult:
+    state = scene.state
+    open_ = bool(state.takes) and (act.segment is None or act.segment - 1 == state.chosen)
+    at = state.chosen if open_ else state.index(act.segment)
+    old = state.segments[at]
+    if old.kind != "made" or old.caption == CONTINUES:
+        raise UserError(f"segment {at + 1} has no caption to make another take of; accepted: segments made from words")
+    takes = state.takes if open_ else (old,)
+    if len(takes) >= MAX_TAKES:
+        raise UserError(f"there are {len(takes)} takes already; keep one of a to {TAKE_LETTERS[len(takes) - 1]}")
+    new = remade(scene, at, old.caption, old.motion.seconds if old.fixed else None, scene.seed)
+    takes = (*takes, new)
+    new_state = replace(with_segment(state, at, new), takes=takes, chosen=at)
+    letter = TAKE_LETTERS[len(takes) - 1]
+    letters = "a or b" if len(takes) == 2 else f"a to {letter}"
+    text = f"Take {letter} of segment {at + 1}: {_about(new)}. Keep {letters}? Take {letter} is in place."
+    return ActResult(new_state, text, new_state.motion)
+
+
+@performs("keep")
+def keep(scene: Scene, act: Act) -> ActResult:
+    takes, at = scene.state.takes, scene.state.chosen
+    if not takes:
+        raise UserError("there are no takes to choose among; say: another take")
+    number = TAKE_LETTERS.find(str(act.choice))
+    if not 0 <= number < len(takes):
+        raise UserError(f"there is no take {act.choice}; accepted a to {TAKE_LETTERS[len(takes) - 1]}")
+    return _with(scene, at, takes[number], f"Kept take {act.choice} of segment {at + 1}.")
+
+
+@performs("load")
+def load(scene: Scene, act: Act) -> ActResult:
+    from avatargpt import export
+
+    path = find_file(scene, str(act.file))
+    motion = export.load(path)
+    try:
+        segment = segment_of(motion.caption or f"the motion in {path.name}", motion, 0, False, "file")
+    except UserError as e:
+        raise UserError(f"{path.name}: {e}") from None
+    count = len(scene.state.segments)
+    state = replace(inserted(scene.state, count, [segment]), files=(*scene.state.files, str(path))[-20:])
+    where = f" as segment {count + 1}" if count else ""
+    return ActResult(state, f"Loaded {path.name}{where}: {duration(segment.motion.seconds)}.", state.motion)
+
+
+@performs("plan")
+def plan(scene: Scene, act: Act) -> ActResult:
+    """Every step of the plan becomes a segment; what stands stays."""
+    state = scene.state
+    at = len(state.segments) if act.at is None else state.index(act.at)
+    planned = _planned(scene, act)
+    steps = [(a.task, step, seconds) for a in planned.activities for step, seconds in _timed(a, planned, act.seconds)]
+    if len(state.segments) + len(steps) > MAX_SEGMENTS:
+        raise UserError(
+            f"{len(steps)} steps after {len(state.segments)} segments; accepted at most {MAX_SEGMENTS} in all"
+        )
+    new: list[Segment] = []
+    for k, (task, step, seconds) in enumerate(steps):
+        last = new[-1] if new else before_index(state, at)
+        segment = new_segment(scene, as_caption(step), seconds, mix(scene.seed, k), last)
+        new.append(replace(segment, activity=task))
+        if scene.progress:
+            scene.progress(k + 1, len(steps))
+    state = inserted(state, at, new)
+    which = f"Segment {at + 1} is" if len(new) == 1 else f"Segments {at + 1} to {at + len(new)} are"
+    length = duration(sum(b - a for a, b in state.spans[at : at + len(new)]) / FPS)
+    text = f"{which} {planned.scene} ({length}, {planned.planner}):\n{plan_lines(state, at, at + len(new))}"
+    return ActResult(state, "\n".join([text, *planned.notes]), state.motion)
+
+
+def _planned(scene: Scene, act: Act) -> Plan:
+    """The planner's plan of as many activities and seconds as are asked for."""
+    asked: dict[str, Any] = {} if act.activities is None else {"activities": act.activities}
+    return scene.planner().plan(str(act.scene), **asked, seed=scene.seed)
+
+
+def _timed(activity: Activity, planned: Plan, seconds: float | None) -> Sequence[tuple[str, float | None]]:
+    """Steps with their lengths."""
+    if activity.seconds:
+        return tuple(zip(activity.steps, activity.seconds, strict=True))
+    count = sum(len(a.steps) for a in planned.activities)
+    return [(step, None if seconds is None else round(seconds / count * FPS) / FPS) for step in activity.steps]

@@ -1,0 +1,199 @@
+"""Segments made, changed and put into a timeline, each going on from the posture of the one before."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
+
+import numpy as np
+
+from avatargpt.body.stitch import retimed
+from avatargpt.chat.scene import Scene, duration
+from avatargpt.chat.timeline import FPS, Segment, Timeline, segment_of
+from avatargpt.chat.turn_text import CONTINUES
+from avatargpt.options import mix
+from instruct_data.joining import join_motions, posture
+from instruct_data.text.english import mirror_text
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+CHUNK_SECONDS = 600.0  # the most that one call makes
+# within this the same movement is stretched; beyond, it is made anew at that length
+STRETCH_RANGE = (0.75, 1.35)
+# a movement that cannot be made anew is stretched at most so much
+MAX_STRETCH = 5.0
+# metres between the joints of two poses, in the mean, that a seam may blend over
+MAX_GAP = 0.25
+MORE_TRIES = 2  # of a movement that begins farther from the pose before it
+UPRIGHT = 0.72  # metres of the pelvis: below it the body sits, kneels or lies
+RISES, RISE_NOTE = "a person gets up", "gets up first"
+MIN_SHARE = 0.6  # of a length that was asked for, which the movement itself has after the body got up
+
+
+def with_segment(state: Timeline, at: int, segment: Segment) -> Timeline:
+    """Segment `at` exchanged."""
+    segments = list(state.segments)
+    segments[at] = segment
+    return state.replaced(segments, at)
+
+
+def inserted(state: Timeline, at: int, new: Sequence[Segment]) -> Timeline:
+    """Segments put in before index `at`; between two of one loop or activity they become part of it."""
+    segments = state.segments
+    loops: tuple[tuple[int, int], ...] = ()
+    activity = ""
+    if 0 < at < len(segments):
+        a, b = segments[at - 1], segments[at]
+        loops = tuple(x for x, y in takewhile(lambda xy: xy[0] == xy[1], zip(a.loops, b.loops, strict=False)))
+        activity = a.activity if a.activity == b.activity else ""
+    put = [replace(s, loops=(*loops, *s.loops), activity=s.activity or activity) for s in new]
+    return state.replaced([*segments[:at], *put, *segments[at:]], at + len(put) - 1)
+
+
+def without_loops(state: Timeline, at: int) -> Segment:
+    """Segment `at` with those loops that it alone is in."""
+    segment = state.segments[at]
+    others = {n for i, s in enumerate(state.segments) if i != at for n, _ in s.loops}
+    return replace(segment, loops=tuple(x for x in segment.loops if x[0] not in others))
+
+
+def looped(state: Timeline, chosen: set[int], times: int) -> list[Segment]:
+    """The segments with a loop of those at these neighbouring indices, in place of one that held just them."""
+    held: dict[int, set[int]] = defaultdict(set)
+    for i, segment in enumerate(state.segments):
+        for number, _ in segment.loops:
+            held[number].add(i)
+    fresh, out = max(held, default=0) + 1, list(state.segments)
+    for i in chosen:
+        around = tuple(x for x in out[i].loops if held[x[0]] > chosen)
+        inside = tuple(x for x in out[i].loops if held[x[0]] < chosen)
+        out[i] = replace(out[i], loops=(*around, *([(fresh, times)] if times > 1 else []), *inside))
+    return out
+
+
+def new_segment(
+    scene: Scene, caption: str, seconds: float | None, seed: int, after: Segment | None = None
+) -> Segment:
+    """A segment that the model makes of a caption, going on from the posture in which another one ends."""
+    if seconds is not None and seconds > CHUNK_SECONDS:
+        raise UserError(f"{seconds:g} seconds in one segment; accepted at most {CHUNK_SECONDS:g}")
+    if after is None:
+        motion, lead = scene.generate(caption, seconds, seed), ""
+    else:
+        motion, lead = _onward(scene, caption, seconds, seed, after.motion)
+    segment = segment_of(caption, motion, seed, seconds is not None)
+    note = "; ".join(filter(None, (lead, *motion.notes)))
+    return replace(segment, follows="" if after is None else after.key, note=note)
+
+
+def _onward(
+    scene: Scene, caption: str, seconds: float | None, seed: int, after: Motion
+) -> tuple[Motion, str]:
+    """A motion that begins near the pose in which another one ends; who lies or sits gets up, which is said."""
+    motion = _nearest(scene, caption, seconds, seed, after)
+    low, stands = after.root[-1, 1] < UPRIGHT, float(np.median(motion.root[:, 1])) >= UPRIGHT
+    if pose_gap(after, motion) <= MAX_GAP or not (low and stands):
+        return motion, ""
+    rise = _nearest(scene, RISES, None, mix(seed, 31), after)
+    if pose_gap(after, rise) > MAX_GAP or rise.root[-1, 1] < UPRIGHT:
+        return motion, ""
+    left = None if seconds is None else max(seconds - rise.seconds, MIN_SHARE * seconds)
+    motion = _nearest(scene, caption, left, seed, rise)
+    if seconds is not None:  # the body gets up in what is left of the length
+        rise = retimed(rise, max(2, round(seconds * FPS) - len(motion)))
+    return replace(join_motions(rise, motion), notes=motion.notes), RISE_NOTE
+
+
+def _nearest(scene: Scene, caption: str, seconds: float | None, seed: int, after: Motion) -> Motion:
+    """Of some motions that are made where the first begins too far from a pose, the one that begins nearest to it."""
+    best = scene.generate(caption, seconds, seed, after)
+    for k in range(MORE_TRIES):
+        if pose_gap(after, best) <= MAX_GAP:
+            break
+        best = min(best, scene.generate(caption, seconds, mix(seed, 40 + k), after), key=lambda m: pose_gap(after, m))
+    return best
+
+
+def pose_gap(before: Motion, after: Motion) -> float:
+    """Metres between the joints of the last pose of one motion and the first of another, in the mean."""
+    (last,), (first,) = posture(before, len(before) - 1, len(before))[0], posture(after, 0, 1)[0]
+    return float(np.linalg.norm(first - last, axis=-1).mean())
+
+
+def settled(scene: Scene, before: Timeline) -> tuple[Timeline, list[int]]:
+    """The timeline with segments made again that no longer begin near the end of the one before, and their numbers.
+
+    Args:
+        before: the timeline before the act; seams that were there stay as they are.
+    """
+    state = scene.state
+    known = {(a.key, b.key) for a, b in zip(before.segments, before.segments[1:], strict=False)}
+    numbers = []
+    for i in range(1, len(state.segments)):
+        last, segment = state.segments[i - 1], state.segments[i]
+        if (last.key, segment.key) in known or segment.follows == last.key or segment.kind != "made":
+            continue
+        if segment.caption == CONTINUES or pose_gap(last.motion, segment.motion) <= MAX_GAP:
+            continue
+        seconds = segment.motion.seconds if segment.fixed else None
+        new = remade(replace(scene, state=state), i, segment.caption, seconds, segment.seed)
+        if pose_gap(last.motion, new.motion) < pose_gap(last.motion, segment.motion):
+            state = replace(with_segment(state, i, new), focus=state.focus, takes=state.takes, chosen=state.chosen)
+            numbers.append(i + 1)
+    return state, numbers
+
+
+def before_index(state: Timeline, at: int) -> Segment | None:
+    """The segment before index `at`."""
+    return state.segments[at - 1] if at else None
+
+
+def mirrored(segment: Segment) -> Segment:
+    """The same movement with its sides exchanged, in the caption, too."""
+    motion = segment.motion.mirrored().canonical()
+    caption = mirror_text(segment.caption)
+    if caption != segment.caption and segment.kind == "made":
+        return replace(segment, motion=motion, caption=caption)
+    return replace(segment, motion=motion, caption=caption, mirrored=not segment.mirrored)
+
+
+def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
+    """A segment of another length: stretched, or generated again where that would show."""
+    ratio = seconds / segment.motion.seconds
+    if STRETCH_RANGE[0] <= ratio <= STRETCH_RANGE[1]:
+        return segment.lasting(seconds)
+    if segment.kind == "made" and segment.caption != CONTINUES:
+        at = next(i for i, s in enumerate(scene.state.segments) if s is segment)
+        return remade(scene, at, segment.caption, seconds, segment.seed)
+    if not 1 / MAX_STRETCH <= ratio <= MAX_STRETCH:
+        raise UserError(
+            f"{duration(segment.motion.seconds)} from a file or a continuation cannot become "
+            f"{duration(seconds)}; accepted up to {MAX_STRETCH:g} times longer or shorter"
+        )
+    return segment.lasting(seconds)
+
+
+def remade(scene: Scene, at: int, caption: str, seconds: float | None, seed: int) -> Segment:
+    """Segment `at` generated again, `seconds` as shown, with name, loops, speed and sides of the former one."""
+    old = scene.state.segments[at]
+    base = seconds * old.tempo if seconds is not None and old.tempo != 1 else seconds
+    new = new_segment(scene, caption, base, seed, before_index(scene.state, at))
+    new = replace(new, name=old.name, activity=old.activity, loops=old.loops)
+    if old.mirrored:
+        new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True)
+    new = faster(new, old.tempo)
+    return new if seconds is None else new.lasting(seconds)
+
+
+def faster(segment: Segment, factor: float) -> Segment:
+    """The same movement at `factor` times the speed."""
+    if factor == 1.0:
+        return segment
+    frames = round(len(segment.motion) / factor)
+    if frames < 4:
+        raise UserError(f"{factor:g} times as fast leaves {frames} frames; accepted: slower, or a longer motion")
+    return replace(segment, motion=retimed(segment.motion, frames), tempo=segment.tempo * factor)
+
+
