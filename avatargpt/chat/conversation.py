@@ -150,7 +150,6 @@ class Conversation:
                 return Reply(f"The seed is {act}.", understood=COMMAND, seconds=self.timeline.seconds)
             return self._do([act], text, COMMAND)
         plain, files = simplified(text)
-        check_english(plain)
         turn = self._chat_turn(plain, tuple(files))
         check_numbers(turn)
         self.memory.question = None
@@ -159,6 +158,8 @@ class Conversation:
         except OpenQuestion as e:
             self.memory.question = e.question
             return Reply(_mistake(e), ok=False, seconds=self.timeline.seconds)
+        if not acts or any(a.text or a.scene or a.change for a in acts):
+            check_english(plain)  # of what is to be moved; orders without such words are known as they are
         if not acts:
             question = getattr(self._intent, "question", "")
             return Reply(question or clarifying(self.timeline), ok=False, seconds=self.timeline.seconds)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from avatargpt.chat import segments
 from avatargpt.chat.scene import ActResult, Scene, duration, find_file, performs, plan_lines, short
@@ -12,7 +10,6 @@ from avatargpt.chat.segments import before_index, inserted, new_segment, remade,
 from avatargpt.chat.timeline import FPS, MAX_SEGMENTS, MAX_TAKES, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES, as_caption, changed
 from avatargpt.options import mix
-from avatargpt.planning.types import Activity, Plan
 from instruct_data.dialogue.acts import MIN_SECONDS, TAKE_LETTERS, Act
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -160,8 +157,9 @@ def plan(scene: Scene, act: Act) -> ActResult:
     """Every step of the plan becomes a segment; what stands stays."""
     state = scene.state
     at = len(state.segments) if act.at is None else state.index(act.at)
-    planned = _planned(scene, act)
-    steps = [(a.task, step, seconds) for a in planned.activities for step, seconds in _timed(a, planned, act.seconds)]
+    planned = scene.planner().plan(str(act.scene), act.activities, seed=scene.seed, seconds=act.seconds)
+    rows = [(a.task.rstrip(" ."), a.steps, a.seconds or [None] * len(a.steps)) for a in planned.activities]
+    steps = [(task, *step) for task, words, lengths in rows for step in zip(words, lengths, strict=True)]
     if len(state.segments) + len(steps) > MAX_SEGMENTS:
         raise UserError(
             f"{len(steps)} steps after {len(state.segments)} segments; accepted at most {MAX_SEGMENTS} in all"
@@ -178,17 +176,3 @@ def plan(scene: Scene, act: Act) -> ActResult:
     length = duration(sum(b - a for a, b in state.spans[at : at + len(new)]) / FPS)
     text = f"{which} {planned.scene} ({length}, {planned.planner}):\n{plan_lines(state, at, at + len(new))}"
     return ActResult(state, "\n".join([text, *planned.notes]), state.motion)
-
-
-def _planned(scene: Scene, act: Act) -> Plan:
-    """The planner's plan of as many activities and seconds as are asked for."""
-    asked: dict[str, Any] = {} if act.activities is None else {"activities": act.activities}
-    return scene.planner().plan(str(act.scene), **asked, seed=scene.seed)
-
-
-def _timed(activity: Activity, planned: Plan, seconds: float | None) -> Sequence[tuple[str, float | None]]:
-    """Steps with their lengths."""
-    if activity.seconds:
-        return tuple(zip(activity.steps, activity.seconds, strict=True))
-    count = sum(len(a.steps) for a in planned.activities)
-    return [(step, None if seconds is None else round(seconds / count * FPS) / FPS) for step in activity.steps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -61,8 +62,15 @@ class View:
         """The segment last spoken of, from 1."""
         return self.outlook.focus or self.count
 
-    def at(self, words: str) -> Target | None:
-        """The target of words; without words, the segment last spoken of."""
+    def at(self, words: str) -> Target:
+        """The target of words; without words, the segment last spoken of; raises UserError where there is none."""
+        goal = self.find(words)
+        if goal is None and self.count:
+            raise UserError(f"there is no {words!r} in the timeline; accepted: its words or number, e.g. segment 1")
+        return goal or Target()
+
+    def find(self, words: str) -> Target | None:
+        """As `at`, with None where there is none."""
         return target(words, self.outlook, self.similarity) if words else Target()
 
     def numbers(self, goal: Target) -> Sequence[int]:
@@ -125,14 +133,11 @@ def _which(
 ) -> Question:
     """The question which of several segments a part means, with the acts of each answer."""
     part, options = parts[at], []
+    name = "of" if part.of == error.words else "to_of"
     for n in error.options:
-        for name in ("of", "to_of"):
-            if not getattr(part, name):
-                continue
-            changed = [*parts[:at], part.model_copy(update={name: f"segment {n}"}), *parts[at + 1 :]]
-            with suppress(UserError):
-                options.append((str(n), write(acts_of(changed, turn, similarity))))
-                break
+        changed = [*parts[:at], part.model_copy(update={name: f"segment {n}"}), *parts[at + 1 :]]
+        with suppress(UserError):
+            options.append((str(n), write(acts_of(changed, turn, similarity))))
     return Question("which", str(error), part.act, tuple(options))
 
 
@@ -158,7 +163,7 @@ def _acts(p: TurnPart, view: View) -> Acts:
             return _replacement(p, view, seconds)
         case "edit":
             goal = view.at(p.of)
-            if goal is None or not p.text:
+            if not p.text:
                 return []
             if goal.everything or goal.several:
                 return [("edit", {"segment": n, "change": p.text}) for n in view.numbers(goal)]
@@ -173,8 +178,6 @@ def _acts(p: TurnPart, view: View) -> Acts:
             if p.act == "describe" and turn.files:
                 return [("describe", {"file": turn.files[0]})]
             goal = view.at(p.of)
-            if goal is None:
-                return []
             rounds = min(p.times or 1, MAX_ROUNDS) if p.act == "again" else 1
             each: Acts = [(p.act, at_segment(n)) for n in goal.several or (goal.segment,)]
             return each * rounds
@@ -183,23 +186,19 @@ def _acts(p: TurnPart, view: View) -> Acts:
             return [("keep", {"choice": letter})] if letter else []
         case "delete":
             goal = view.at(p.of)
-            if goal is None or not count:
+            if not count:
                 return []
             return [("delete", {"segment": n}) for n in sorted(view.numbers(goal), reverse=True)]
         case "move":
             return _move(p, view)
         case "loop":
             goal = view.at(p.of)
-            if goal is None:
-                return []
             if p.times is None:
                 raise Missing("times")
             numbers = () if goal.everything else goal.several or (goal.segment,)
             return [("loop", {**at_segment(n), "times": p.times}) for n in numbers or (None,)]
         case "rename":
             goal = view.at(p.of)
-            if goal is None:
-                return []
             if not p.text:
                 raise Missing("name")
             return [("rename", {**stretch(goal), "name": p.text})]
@@ -225,7 +224,7 @@ def _movement(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
 
 def _replacement(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
     goal = view.at(p.of)
-    if not view.count or goal is None:
+    if not view.count:
         return []
     if not p.text:
         raise Missing("what")
@@ -252,8 +251,6 @@ def gap(p: TurnPart, view: View) -> int | None:
     count = view.count
     words = p.to_of if p.act == "move" else p.of or p.to_of
     goal = view.at(words)
-    if goal is None:
-        raise UserError(f"there is no {words!r} in the timeline; accepted: its words or its number, e.g. segment 2")
     if p.where in ("start", "end"):
         edge = goal.first if p.where == "start" else goal.last
         if edge is None:
@@ -283,8 +280,6 @@ def gap(p: TurnPart, view: View) -> int | None:
 
 def _length(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
     goal = view.at(p.of)
-    if goal is None:
-        return []
     if p.seconds is None:
         raise Missing("seconds")
     singly = bool(SINGLY & set(p.of.split()))
@@ -304,8 +299,6 @@ def _scaled(numbers: Sequence[int], view: View, factor: float) -> Acts:
 
 def _tempo(p: TurnPart, view: View) -> Acts:
     goal = view.at(p.of)
-    if goal is None:
-        return []
     factor = p.factor
     if factor is not None and factor > PERCENT:
         share = factor / 100
@@ -324,7 +317,7 @@ def _tempo(p: TurnPart, view: View) -> Acts:
 
 def _longer(p: TurnPart, view: View) -> Acts:
     goal, lengths = view.at(p.of), view.outlook.lengths
-    if goal is None or not view.count:
+    if not view.count:
         return []
     sign = 1 if p.act == "longer" else -1
 
@@ -347,7 +340,7 @@ def _longer(p: TurnPart, view: View) -> Acts:
 
 def _move(p: TurnPart, view: View) -> Acts:
     goal, count = view.at(p.of), view.count
-    if goal is None or goal.everything or count < 2:
+    if goal.everything or count < 2:
         return []
     second = view.at(p.to_of) if p.to_of else None
     if p.where is None and (len(goal.several) == 2 or (second is not None and second.segment)):
@@ -374,7 +367,7 @@ def _travel(p: TurnPart, view: View) -> Acts:
     former = view.turn.former if p.act == "undo" else None
     if former is not None:  # numbers and words are those of before
         view = View(view.turn, replace(_outlook(former), focus=act.segment or former.focus), view.similarity)
-    goal = view.at(p.of or "it")
+    goal = view.find(p.of or "it")
     if goal == Target(everything=True):
         return [(p.act, {"steps": ALL_STEPS})]
     numbers = () if goal is None else goal.several or ((goal.segment,) if goal.segment else ())
@@ -400,11 +393,11 @@ def _other(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
         return [("plan", {**({"activities": p.times} if p.times else {}), **seconds, **where, "scene": p.text})]
     if p.act in ("save", "export"):
         goal = view.at(p.of)
-        where = {} if goal is None else stretch(goal)
+        where = stretch(goal)
         if turn.files:
             return [("save", {"name": f, **where}) for f in turn.files]
         formats = [w for w in f"{turn.request} {p.text}".replace(",", " ").replace(".", " ").split() if w in FORMATS]
-        name = file_name(p.text, formats)
+        name = file_name(typed(p.text, turn.request), formats)
         if name:
             return [("save", {"name": f"{name}.{formats[0]}" if formats else name, **where})]
         if formats:
@@ -438,7 +431,7 @@ def _take(text: str, takes: int) -> str:
 def _topic(p: TurnPart, view: View) -> str:
     if p.topic in TOPICS:
         return TOPICS[p.topic]
-    goal = view.at(p.of)
+    goal = view.find(p.of)
     numbers = [] if goal is None else list(goal.several or ((goal.segment,) if goal.segment else ()))
     if goal is not None and numbers and p.where in ("before", "after"):
         n = numbers[-1] + 1 if p.where == "after" else numbers[0] - 1
@@ -449,6 +442,13 @@ def _topic(p: TurnPart, view: View) -> str:
     if p.topic in ("length", "start"):
         return f"{p.topic} {which}" if numbers else "total length"
     return f"text {which}" if numbers else p.text or "timeline"
+
+
+def typed(words: str, request: str) -> str:
+    """Words of the reader, to which signs and numbers are words, with the blanks that the user typed."""
+    letters = (re.escape(c) for c in words if not c.isspace())
+    match = re.search(r"\s*".join(letters), request) if words.strip() else None
+    return match[0] if match else words
 
 
 def file_name(text: str, formats: Sequence[str] = ()) -> str:

@@ -41,7 +41,7 @@ class OpenReference(UserError):
 
     def __init__(self, text: str, options: Sequence[int]) -> None:
         super().__init__(text)
-        self.options = tuple(options)
+        self.options, self.words = tuple(options), ""  # words: all that were looked up
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,11 @@ def target(words: str, outlook: Outlook, similarity: Similarity | None = None) -
         OpenReference: they may mean several. UserError: a number or a time that is not there.
     """
     tokens = [t for w in words.lower().split() if (t := w.strip(".,!?;'\"#") or w)]
-    return _relative(tokens, outlook, similarity) or _absolute(tokens, outlook, similarity)
+    try:
+        return _relative(tokens, outlook, similarity) or _absolute(tokens, outlook, similarity)
+    except OpenReference as e:
+        e.words = words
+        raise
 
 
 def _relative(tokens: list[str], outlook: Outlook, similarity: Similarity | None) -> Target | None:

@@ -41,8 +41,10 @@ class FakeModel:
 class FakePlanner:
     name = "stand-in"
 
-    def plan(self, scene, activities=3, temperature=0.7, seed=0):
-        return Plan(scene, tuple(Activity(f"activity {i}", ("walk", "sit")) for i in range(activities)), self.name)
+    def plan(self, scene, activities=None, temperature=0.7, seed=0, seconds=None):
+        count = activities or 3
+        each = () if seconds is None else (seconds / count / 2,) * 2
+        return Plan(scene, tuple(Activity(f"activity {i}.", ("walk", "sit"), each) for i in range(count)), self.name)
 
 
 class LineIntent:

@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt import resources
 from avatargpt.chat.intent import LanguageIntent, TurnIntent, check_numbers, possible, why_not
-from avatargpt.chat.parts import acts_of, file_name
+from avatargpt.chat.parts import acts_of, file_name, typed
 from avatargpt.chat.questions import OpenQuestion, Question
 from avatargpt.chat.references import OpenReference, Outlook, Target, target
 from avatargpt.chat.turn_text import ChatTurn, as_caption, changed, named_files, simplified
@@ -326,6 +326,7 @@ def test_what_is_missing_is_not_made_up() -> None:
 def test_captions_and_names() -> None:
     assert as_caption("he waves") == as_caption("waving") == as_caption("wave") == "a person waves"
     assert as_caption("a knight swings his sword") == "a knight swings his sword"
+    assert typed("bow _ v 3", "save it as bow_v3") == "bow_v3" and file_name("bow_v3") == "bow_v3"
     assert file_name("my walk . glb") == "my_walk.glb" and file_name("glb") == ""
 
 
@@ -367,9 +368,16 @@ class Parts:
         return self.readings
 
 
+class Apart:
+    """A sentence encoder to which no two sentences mean the same."""
+
+    def sentence(self, texts: Any) -> np.ndarray:
+        return np.eye(len(texts))
+
+
 def reading(turn: ChatTurn, *readings: list[dict[str, Any]]) -> str | Question:
     try:
-        return write(TurnIntent(Parts(*readings), None).understand(turn) or [])  # type: ignore[arg-type]
+        return write(TurnIntent(Parts(*readings), Apart()).understand(turn) or [])  # type: ignore[arg-type]
     except OpenQuestion as e:
         return e.question
 
@@ -397,6 +405,12 @@ def test_which_one_is_asked_and_answered() -> None:
         turn = heard("x", jumps, question=question)
         assert reading(turn, [{"act": "delete", "of": words}]) == acts
     assert reading(heard("x", jumps, question=question), [{"act": "mirror"}]) == "mirror"
+    twice = (*jumps, "a person walks on")
+    question = reading(heard("x", twice), [{"act": "move", "of": "the jump", "where": "after", "to_of": "the walk"}])
+    assert isinstance(question, Question), "two open references are asked for one after the other"
+    for act in ("save", "delete", "edit", "loop", "describe"):
+        with pytest.raises(UserError, match="no 'the sneeze' in the timeline"):
+            reading(heard("x"), [{"act": act, "of": "the sneeze", "text": "x", "times": 2}])
 
 
 def test_two_near_readings_are_offered() -> None:
