@@ -272,10 +272,7 @@ class Move(NamedTuple):
         """(B, 3, H, W) of a picture of any size (1 or B, 3, H, W), 0..1."""
         flow, paint, share = self
         if picture.shape[-1] != flow.shape[-1]:
-            flow, paint, share = (
-                F.interpolate(x.float(), picture.shape[-2:], mode="bicubic", align_corners=True) for x in self
-            )
-        share = share.clamp(0, 1)
+            flow, paint, share = (_resized(x.float(), picture.shape[-1]) for x in self)
         return share * paint + (1 - share) * warp(picture.expand(len(flow), -1, -1, -1), flow)
 
 

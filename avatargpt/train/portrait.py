@@ -52,7 +52,7 @@ class PortraitTraining(Schedule):
     clip: Rate = 1.0
     near: Rate = 3.0  # additional weight of pixels around landmarks
     edges: Rate = 1.0  # weight of the differences of neighbouring pixels
-    paint: Rate = 0.02  # weight of the share of the picture that is painted, not moved
+    paint: Rate = 0.05  # weight of the share of the picture that is painted, not moved
     colour: Rate = 0.0  # strength of random changes of colour, the same in both pictures
     log_every: PositiveInt = 25
     save_every: PositiveInt = 250

@@ -133,6 +133,7 @@ def _shots(film: Film, rate: float, size: int) -> dict[str, np.ndarray]:
         finder.close()
     kept = {k for k in {s for _, s, _ in rows} if sum(s == k for _, s, _ in rows) >= MIN_SHOT}
     rows = [r for r in rows if r[1] in kept]
+    rows = rows[:: max(1, -(-len(rows) // MOST))]  # of a film that does not say how long it is
     if not rows:
         raise UserError(f"{film.path}: no face in {count} frames that stays for {MIN_SHOT}")
     points = {k: np.stack([p for _, s, p in rows if s == k]) for k in kept}
