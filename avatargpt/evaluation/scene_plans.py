@@ -11,6 +11,7 @@ import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, folder
+from avatargpt.metrics.checks import pattern
 from avatargpt.planning.language_planner import CheckedPlanner
 from avatargpt.planning.library import gender_of
 from avatargpt.planning.types import Activity, Plan, Planner
@@ -99,3 +100,34 @@ def _planner(run: Run) -> tuple[Planner, Encode]:
     from avatargpt import planning
 
     return planning.load_planner("retrieval", given.body.model), SentenceGrounder().sentence
+
+
+def evaluate_next(run: Run) -> dict[str, Any]:
+    """The suite `next_activity`."""
+    planner, _ = _planner(run)
+    rows = [row for _, row in json_rows(folder() / str(run.suite.options["rows"]))]
+    return score_next(run.suite, planner, rows)
+
+
+def score_next(suite: Suite, planner: Planner, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Asks for the next activity after each of two descriptions.
+
+    Args:
+        rows: ``scene``, ``past`` activities, two texts ``described``, and what ``fits`` after each, in words.
+
+    Returns:
+        ``differs``: share of pairs whose activities are not the same; ``begins``: those whose first one begins with
+        getting up or putting down as its ``sort`` wants, and the other not; ``both``: of both; all activities.
+    """
+    differs, begins, asked = [], [], []
+    for row in rows:
+        past = [Activity.from_json(a) for a in row["past"]]
+        first, other = (planner.next_activity(row["scene"], past, d, seed=suite.seeds[0]) for d in row["described"])
+        wanted = pattern(str(suite.options["puts_down" if row["sort"] == "holding" else "gets_up"]), "next_activity")
+        differs.append(float(first != other))
+        begins.append(float(bool(wanted.search(first.steps[0])) and not wanted.search(other.steps[0])))
+        asked.append(row | {"activities": [first.to_json(), other.to_json()], "fits": row["fits"]})
+    both = np.array(differs) * np.array(begins)
+    return {"results": {
+        "differs": figure(differs), "begins": figure(begins), "both": figure(both),
+    }, "pairs": asked}  # fmt: skip

@@ -143,6 +143,7 @@ KINDS = {
     ),
     "seams": Kind("seams:evaluate"),
     "plans": Kind("plans:evaluate", PLANNING_CORPUS),
+    "next_activity": Kind("scene_plans:evaluate_next", needs_data=False),
     "scenes_fresh": Kind("scene_plans:evaluate", needs_data=False),
     "plan_cycle": Kind("plans:evaluate_cycle", PLANNING_CORPUS, method="generate"),
     "plan_coverage": Kind("plans:evaluate_coverage", PLANNING_CORPUS, method="generate"),

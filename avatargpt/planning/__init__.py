@@ -12,6 +12,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.llm import LanguageModel
     from avatargpt.planning.language_planner import CheckedPlanner, StepChecker, Tell
+    from avatargpt.planning.situation import Situations
     from avatargpt.requests.reader import RequestReader
 
 __all__ = ["ACCEPTED", "Activity", "Plan", "Planner", "check_spec", "described", "load_planner"]
@@ -72,7 +73,7 @@ def load_planner(
     from avatargpt.planning.language_planner import CheckedPlanner
 
     executable.ready()
-    return CheckedPlanner(planner, executable)
+    return CheckedPlanner(planner, executable, _words(model)[1])
 
 
 def _executable(model: MotionSide) -> StepChecker | None:
@@ -84,9 +85,13 @@ def _executable(model: MotionSide) -> StepChecker | None:
     return StepChecker(model.phrase_index, model.loaded.grounder)
 
 
-def _reader(model: MotionSide) -> RequestReader | None:
-    """The reader of requests, which reads the events of scenes."""
-    return None if model.phrase_index is None else model.phrase_index.reader
+def _words(model: MotionSide) -> tuple[RequestReader | None, Situations | None]:
+    """The reader of requests, which reads the events of scenes, and what reads descriptions of motion."""
+    if model.phrase_index is None or model.loaded.grounder is None:
+        return None, None
+    from avatargpt.planning.situation import Situations
+
+    return model.phrase_index.reader, Situations(model.phrase_index, model.loaded.grounder)
 
 
 def _of_kind(spec: str, model: MotionSide, executable: StepChecker | None) -> Planner:
@@ -96,7 +101,7 @@ def _of_kind(spec: str, model: MotionSide, executable: StepChecker | None) -> Pl
 
         if loaded.grounder is None:
             raise UserError(f"{loaded.source}: a model without a sentence encoder cannot look plans up; {ACCEPTED}")
-        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder, executable, _reader(model))
+        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder, executable, *_words(model))
         planner.retriever.ready()
         return planner
     from avatargpt.llm import load_llm
@@ -117,7 +122,7 @@ def _asking(llm: LanguageModel, model: MotionSide, executable: StepChecker | Non
         library = PlanLibrary.load(loaded.source) if stored else None
         if library is not None:
             ranker = Ranker(library, loaded.grounder, None if executable is None else executable.can_do)
-            written = RetrievalPlanner(library, loaded.grounder, executable, _reader(model))
+            written = RetrievalPlanner(library, loaded.grounder, executable, *_words(model))
         if model.phrase_index is not None:
             showable = SceneMovements(model.phrase_index, loaded.grounder, library)
     return LanguagePlanner(llm, showable, ranker, written)

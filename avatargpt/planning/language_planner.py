@@ -27,6 +27,7 @@ from instruct_data.planning import STEP_TASKS
 if TYPE_CHECKING:
     from avatargpt.planning.library import PlanLibrary
     from avatargpt.planning.retrieval_planner import RetrievalPlanner
+    from avatargpt.planning.situation import Situations
 
 MAX_STEP_WORDS = 30
 MAX_SENTENCE_WORDS = 60
@@ -283,12 +284,13 @@ class LanguagePlanner:
         return plan if len(plan.activities) == activities else None
 
     def next_activity(
-        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
-    ) -> Activity:
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0,
+        posture: str = "",
+    ) -> Activity:  # fmt: skip
         """See `avatargpt.planning.types.Planner.next_activity`; raises as `plan`."""
         scene, last = types.check_scene(scene), list(past)[-MEMORY:]
         rows = [{"task": a.task, "steps": list(a.steps)} for a in last]
-        values = self._about(scene, last) | {"done": rows, "seen": described[:MAX_DESCRIPTION]}
+        values = self._about(scene, last) | {"done": rows, "seen": _seen(described, posture)}
 
         def check(answer: ActivityAnswer | BriefActivity) -> None:
             check_new(answer.activity(), last)
@@ -343,6 +345,12 @@ class LanguagePlanner:
         return answers[0] if len(answers) == 1 else max(answers, key=lambda a: worth(a.value))
 
 
+def _seen(described: str, posture: str) -> str:
+    """What a question says of the last motion."""
+    ends = f"; it ends {posture.replace('_', ' ')}" if posture else ""
+    return described[:MAX_DESCRIPTION] + ends
+
+
 def _tidy(check: Callable[[Any], object], value: Any) -> None:
     check(value)
 
@@ -376,10 +384,11 @@ class Fallback:
         return replace(plan, notes=(*plan.notes, *why))
 
     def next_activity(
-        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
-    ) -> Activity:
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0,
+        posture: str = "",
+    ) -> Activity:  # fmt: skip
         """See `avatargpt.planning.types.Planner.next_activity`."""
-        return self._either(lambda p: p.next_activity(scene, past, described, temperature, seed), [])
+        return self._either(lambda p: p.next_activity(scene, past, described, temperature, seed, posture), [])
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
         """See `avatargpt.planning.types.Planner.answer`."""
@@ -490,8 +499,8 @@ class StepChecker:
 class CheckedPlanner:
     """A planner whose steps are compared with the known movements; the words of a plan stay unchanged."""
 
-    def __init__(self, planner: Planner, executable: StepChecker) -> None:
-        self.planner, self.executable = planner, executable
+    def __init__(self, planner: Planner, executable: StepChecker, situations: Situations | None = None) -> None:
+        self.planner, self.executable, self.situations = planner, executable, situations
         self.notes: tuple[str, ...] = ()  # of the last answer, a sentence each
 
     @property
@@ -509,10 +518,13 @@ class CheckedPlanner:
         return replace(plan, notes=self.notes)
 
     def next_activity(
-        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
-    ) -> Activity:
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0,
+        posture: str = "",
+    ) -> Activity:  # fmt: skip
         """See `avatargpt.planning.types.Planner.next_activity`."""
-        activity = self.planner.next_activity(scene, past, described, temperature, seed)
+        activity = self.planner.next_activity(scene, past, described, temperature, seed, posture)
+        if self.situations is not None:
+            activity = self.situations.begun(activity, self.situations.read(described, posture))
         self.notes = self.executable.notes(activity.steps)
         return activity
 

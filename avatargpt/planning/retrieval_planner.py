@@ -34,6 +34,7 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.lm.text_encoder import SentenceGrounder
+    from avatargpt.planning.situation import Situations
     from avatargpt.requests.reader import RequestReader
 
 MIN_EVENTS = 2  # that a scene names, from which on they are its plan
@@ -45,6 +46,12 @@ NEARNESS_NOISE = 0.02  # of how near plans are, at temperature 1
 ENDLESS_SCENES = 60
 
 
+# what is done after a fall
+RECOVERIES = (
+    Part("{^he} gets up after the fall.", ("{he} gets up slowly", "{he} rubs {his} knee"), frozenset()),
+    Part("{^he} recovers from the fall.", ("{he} gets up", "{he} dusts off {his} clothes"), frozenset()),
+    Part("{^he} picks {himself} up.", ("{he} gets back on {his} feet", "{he} rubs {his} lower back"), frozenset()),
+)
 _NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}
 
 
@@ -55,9 +62,9 @@ class RetrievalPlanner:
 
     def __init__(
         self, library: PlanLibrary, grounder: SentenceGrounder, checker: StepScores | None = None,
-        reader: RequestReader | None = None,
+        reader: RequestReader | None = None, situations: Situations | None = None,
     ) -> None:  # fmt: skip
-        self.library, self.reader = library, reader
+        self.library, self.reader, self.situations = library, reader, situations
         self.weak: Weak | None = None if checker is None else checker.weak
         self.retriever = Retriever(library, grounder)
         self.events = EventPlanner(library, self.retriever, checker)
@@ -72,10 +79,10 @@ class RetrievalPlanner:
     @classmethod
     def from_folder(
         cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, checker: StepScores | None = None,
-        reader: RequestReader | None = None,
+        reader: RequestReader | None = None, situations: Situations | None = None,
     ) -> RetrievalPlanner:  # fmt: skip
         """The planner of a folder with ``planning.safetensors``; raises UserError where it is missing or damaged."""
-        return cls(PlanLibrary.load(folder), grounder, checker, reader)
+        return cls(PlanLibrary.load(folder), grounder, checker, reader, situations)
 
     @property
     def fingerprint(self) -> str:
@@ -147,17 +154,30 @@ class RetrievalPlanner:
         return [self.events.timed(a, share * self.events.usual([a])) for a in out]
 
     def next_activity(
-        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
-    ) -> Activity:
-        """The activity after `past`, of which the last 24 count; none of them is repeated."""
-        return self._next(check_scene(scene), past, described, temperature, seed)
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0,
+        posture: str = "",
+    ) -> Activity:  # fmt: skip
+        """The activity after `past`, of which the last 24 count; none of them, nor what is described, is repeated.
+
+        A fall is dealt with first.
+        """
+        line = check_scene(scene)
+        actor = plans.actor_of([s for a in past for s in (a.task, *a.steps)])
+        if self.situations is not None and (now := self.situations.read(described, posture)).fallen:
+            person, rng = self._person(line, actor), self._rng(line, temperature, seed + len(past))
+            part = RECOVERIES[int(rng.integers(len(RECOVERIES)))]
+            steps = [person.says(s) for s in part.steps]
+            return Activity(person.says(part.task), tuple(steps))
+        return self._next(line, past, described, temperature, seed, actor, now.pose if self.situations else "")
 
     def _next(
-        self, scene: str, past: Sequence[Activity], described: str, temperature: float, seed: int, actor: str = ""
-    ) -> Activity:
+        self, scene: str, past: Sequence[Activity], described: str, temperature: float, seed: int, actor: str = "",
+        pose: str = "",
+    ) -> Activity:  # fmt: skip
         """The next activity: of the nearest plan, then of other near plans, their leftovers, and farther plans."""
         person, last = self._person(scene, actor), list(past)[-MEMORY:]
         state, vectors = self._remember(last, described, person)
+        state.pose = replace(state.pose, base=pose or state.pose.base)
         seed += zlib.crc32(" ".join(s for a in last[-2:] for s in a.steps).encode()) if last else 0
         rng = self._rng(scene, temperature, seed)
         for story, leftover in self._ways(self.retriever.stories(scene, ENDLESS_SCENES)):
@@ -228,7 +248,7 @@ class RetrievalPlanner:
         if described:
             state.pose = follow(state.pose, described)[0]
         state.tasks = {plain_task(t) for t in tasks}
-        return state, self.retriever.full(tasks)
+        return state, self.retriever.full([*tasks, described] if described else tasks)
 
     def _turned(self, about: str, steps: tuple[str, ...], temperature: float, seed: int) -> list[str]:
         """Activity -> steps, or steps -> activity: the nearest of the library under the learned projection."""

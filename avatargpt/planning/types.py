@@ -119,9 +119,15 @@ class Planner(Protocol):
         ...
 
     def next_activity(
-        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
-    ) -> Activity:
-        """The activity after `past`, in an endless scene."""
+        self, scene: str, past: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0,
+        posture: str = "",
+    ) -> Activity:  # fmt: skip
+        """The activity after `past`, in an endless scene.
+
+        Args:
+            described: what the last motion showed, in words; the activity depends on it.
+            posture: measured at the motion's end, one of `instruct_data.attributes.POSTURES`; empty = of the words.
+        """
         ...
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:

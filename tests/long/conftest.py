@@ -25,8 +25,9 @@ class ListPlanner:
         self.planned: list[Activity] = []
 
     def next_activity(
-        self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
-    ) -> Activity:
+        self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0,
+        posture: str = "",
+    ) -> Activity:  # fmt: skip
         self.asked.append({"scene": scene, "done": list(done), "described": described, "temperature": temperature,
                            "seed": seed})  # fmt: skip
         self.at += 1

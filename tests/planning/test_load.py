@@ -186,8 +186,9 @@ class Fixed:
         return Plan(scene, (GO,), "fixed", ("Thought twice.",))
 
     def next_activity(
-        self, scene: str, past: Any, described: str = "", temperature: float = 0.7, seed: int = 0
-    ) -> Activity:
+        self, scene: str, past: Any, described: str = "", temperature: float = 0.7, seed: int = 0,
+        posture: str = "",
+    ) -> Activity:  # fmt: skip
         return GO
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:

@@ -1,0 +1,57 @@
+"""What descriptions of motion say of a body, and what it does first then."""
+
+import pytest
+
+from avatargpt import resources
+from avatargpt.planning.library import PlanLibrary
+from avatargpt.planning.retrieval_planner import RetrievalPlanner
+from avatargpt.planning.situation import Situation, Situations
+from avatargpt.planning.types import Activity
+from avatargpt.requests.resolver import RequestResolver
+from tests.planning.conftest import Encoder
+
+WORK = Activity("She waves.", ("she waves", "she turns around"), (2.0, 2.0))
+
+
+@pytest.fixture(scope="module")
+def situations() -> Situations:
+    known = RequestResolver.load(resources.weights())
+    return Situations(known.phrase_index, known.grounder)
+
+
+@pytest.mark.parametrize(("described", "expected"), [
+    ("a person lies on the floor and does sit-ups", Situation("lie")),
+    ("a man takes a seat and drinks", Situation("sit")),
+    ("a person kneels and holds up one hand", Situation("kneel")),
+    ("a person walks along and waves", Situation("stand")),
+    ("someone carries a heavy bucket", Situation("stand", loaded=True)),
+    ("a person slips and tumbles down", Situation("lie", fallen=True)),
+    ("", Situation()),
+])  # fmt: skip
+def test_situations_are_read_from_words(situations: Situations, described: str, expected: Situation) -> None:
+    assert situations.read(described) == expected
+
+
+def test_what_was_measured_counts_before_words(situations: Situations) -> None:
+    assert situations.read("a person waves", "sitting_on_floor").pose == "sit"
+    assert not situations.read("a person falls down and gets up again", "standing").fallen
+
+
+def test_who_lies_gets_up_and_full_hands_are_freed(situations: Situations) -> None:
+    lying = situations.begun(WORK, Situation("lie"))
+    assert lying.steps == ("she gets up", *WORK.steps) and len(lying.seconds) == 3
+    assert situations.begun(WORK, Situation("stand")) == WORK
+    assert situations.begun(WORK, Situation("stand", loaded=True)).steps[0] == "she puts it down"
+    rising = Activity("She gets up.", ("she gets up from the ground",))
+    assert situations.begun(rising, Situation("lie")) == rising
+    seated = Activity("She plays.", ("she plays the piano",))
+    assert situations.begun(seated, Situation("sit")) == seated
+
+
+def test_a_fall_is_dealt_with(library: PlanLibrary, encoder: Encoder, situations: Situations) -> None:
+    planner = RetrievalPlanner(library, encoder, None, None, situations)  # type: ignore[arg-type]
+    past = [Activity("She walks.", ("she walks",))]
+    after = planner.next_activity("A nurse has a long night.", past, "a person slips and tumbles down")
+    assert after.task.startswith("She") and ("up" in after.steps[0] or "feet" in after.steps[0])
+    other = planner.next_activity("A nurse has a long night.", past, "a person walks slowly")
+    assert other.steps != after.steps
