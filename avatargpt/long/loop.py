@@ -13,29 +13,29 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
 from avatargpt import planning
-from avatargpt.body.model import BodyModel
 from avatargpt.body.tasks import Body
 from avatargpt.lm.loaded import CHUNK
+from avatargpt.long.outcome import Verifier, measured, worst
 from avatargpt.long.pipeline import ClauseCodes, StepClause, StepPipeline
-from avatargpt.long.stream import Frames, MotionStream, Span
+from avatargpt.long.spans import Span
+from avatargpt.long.stream import Frames, MotionStream
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
+from avatargpt.planning.events import MIN_EVENTS, read_events
+from avatargpt.planning.situation import POSES, Situation, Situations
 from avatargpt.planning.types import Activity, Planner
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.phrase_index import PhraseIndex
-from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
-from avatargpt.requests.vector_index import ranked
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-# of the plan that a scene begins with, as of `avatargpt plan`
-PLAN_ACTIVITIES = 3
+MAX_PLANNED_SECONDS = 600.0  # that the events of a scene fill
 # activities that the planner gets and repetition is measured against
 MEMORY = 24
 # answers of the planner before the least repetitive one is taken
@@ -55,24 +55,34 @@ class Director:
         manner: word appended to steps that name no manner; see `manner_of`.
         phrase_index: finds manners in texts; None = it finds none.
         temperature: of the planner.
+        seconds: that the plan is to last; None = as it takes.
+        situations: lets who lies or sits get up before a planned activity; None = it begins as it is planned.
     """
 
     def __init__(
         self, planner: Planner, scene: str, seed: int = 0, first: Sequence[Activity] = (), manner: str = "",
-        phrase_index: PhraseIndex | None = None, temperature: float = 0.7,
-    ) -> None:
+        phrase_index: PhraseIndex | None = None, temperature: float = 0.7, seconds: float | None = None,
+        situations: Situations | None = None,
+    ) -> None:  # fmt: skip
         self.planner, self.scene, self.seed, self.temperature = planner, scene, seed, temperature
+        self.seconds, self.situations = seconds, situations
         self.first: deque[Activity] | None = deque(first) if first else None
         self.manner, self.phrase_index = manner, phrase_index
         self.past: deque[Activity] = deque(maxlen=MEMORY)
         self.count = 0
         self.refused = 0  # answers that repeated something
 
-    def next(self, described: str = "") -> Activity:
-        """The next activity; `described` is the description of the last motion."""
+    def next(self, described: str = "", posture: str = "") -> Activity:
+        """The next activity, after a motion with this description, which ended in this measured posture."""
         if self.first is None:
-            self.first = deque(self.planner.plan(self.scene, PLAN_ACTIVITIES, self.temperature, self.seed).activities)
-        activity = self.first.popleft() if self.first else self._new(described)
+            plan = self.planner.plan(self.scene, None, self.temperature, self.seed, self.seconds)
+            self.first = deque(plan.activities)
+        if self.first:
+            activity = self.first.popleft()
+            if self.situations is not None and posture:  # words of a plan may rely on full hands
+                activity = self.situations.begun(activity, Situation(POSES[posture]))
+        else:
+            activity = self._new(described, posture)
         self.count += 1
         self.past.append(activity)
         return activity
@@ -83,10 +93,10 @@ class Director:
             return step
         return f"{step.rstrip(' .')} {self.manner}"
 
-    def _new(self, described: str) -> Activity:
+    def _new(self, described: str, posture: str) -> Activity:
         best: tuple[float, Activity] | None = None
         for attempt in range(MAX_TRIES):
-            activity = self._answer(described, attempt)
+            activity = self._answer(described, posture, attempt)
             repetition = max((likeness(activity, earlier) for earlier in self.past), default=0.0)
             if best is None or repetition < best[0]:
                 best = repetition, activity
@@ -96,14 +106,14 @@ class Director:
         assert best is not None
         return best[1]
 
-    def _answer(self, described: str, attempt: int) -> Activity:
+    def _answer(self, described: str, posture: str, attempt: int) -> Activity:
         # a planner with nothing new left for the scene gets half of the memory, and so on
         past = list(self.past)
         temperature = min(self.temperature + attempt * TEMPERATURE_STEP, MAX_TEMPERATURE)
         seed = mix(self.seed, 10 * self.count + attempt)
         while True:
             try:
-                return self.planner.next_activity(self.scene, past, described, temperature, seed)
+                return self.planner.next_activity(self.scene, past, described, temperature, seed, posture)
             except UserError:
                 if not past:
                     raise
@@ -137,16 +147,6 @@ MAX_RETRIES = 2  # of a motion that does not show its caption
 GROUP_SIZE = 4
 # a path beyond this share of the radius costs nats for each radius beyond it
 FREE_RADIUS_SHARE, STRAY_COST = 0.7, 4.0
-
-# of the verification that a motion shows its caption
-# captions of other actions that a motion is compared with
-COMPARED_ACTIONS = 96
-MAX_BETTER = 4  # of them may fit better
-MAX_CAPTION_COSINE = 0.7  # of captions that count as different
-# phrasings searched for another action, and actions of them that are tried
-NEAR_PHRASINGS, MAX_REPLACEMENTS = 200, 2
-# cosine (with word overlap) of such an action to the caption
-MIN_REPLACEMENT_SCORE = 0.6
 
 
 class Embodied(Protocol):
@@ -201,7 +201,14 @@ def long(
     if planner is None or isinstance(planner, str):
         planner = planning.load_planner(planner, body.model)
     phrases = body.model.phrase_index
-    director = Director(planner, scene, seed, activities, manner_of(scene, phrases), phrases)
+    grounder = body.model.grounder
+    situations = None if phrases is None or grounder is None else Situations(phrases, grounder)
+    # the events of a scene fill its time; of a situation there is always another activity
+    named = phrases is not None and phrases.reader is not None and len(read_events(phrases.reader, scene)) >= MIN_EVENTS
+    director = Director(
+        planner, scene, seed, activities, manner_of(scene, phrases), phrases,
+        seconds=min(seconds, MAX_PLANNED_SECONDS) if named else None, situations=situations,
+    )  # fmt: skip
     pipeline = StepPipeline(body, GenerationConfig(seed, guidance, temperature, best_of))
     return Loop(director, pipeline, MotionStream(body.model.tokenizer, radius), seed, radius).chunks(seconds)
 
@@ -229,14 +236,15 @@ class Loop:
         return self._run(lambda: self.director.count < activities, sys.maxsize, sys.maxsize)
 
     def _run(self, unfinished: Callable[[], bool], tokens: int, frames: int) -> Iterator[Chunk]:
-        described = ""
+        described = posture = ""
         spans: list[Span] = []  # since the last chunk
         while unfinished():
             descriptions = []
-            for item in self._activity(described, tokens):
+            for item in self._activity(described, posture, tokens):
                 if isinstance(item, Span):
                     spans.append(item)
                     descriptions.append(item.described)
+                    posture = item.posture
                     continue
                 chunk = self._chunk(item, frames, spans)
                 if chunk is not None:
@@ -255,9 +263,9 @@ class Loop:
         start, self.out = self.out, self.out + len(piece)
         return Chunk(start, piece.motion(self.stream.spec.fps, self.director.scene), tuple(spans))
 
-    def _activity(self, described: str, tokens: int) -> Iterator[Frames | Span]:
+    def _activity(self, described: str, posture: str, tokens: int) -> Iterator[Frames | Span]:
         """The next activity: frames after each clause, and after each step its span with the description."""
-        activity, number = self.director.next(described), self.director.count - 1
+        activity, number = self.director.next(described, posture), self.director.count - 1
         steps = [self.director.in_manner(s) for s in activity.steps]
         seed = mix(self.seed, 7000 + number)
         clauses = self.pipeline.clauses(steps, seed, tokens - self.tokens, activity.seconds)
@@ -283,29 +291,34 @@ class Loop:
                 yield self._verified(self.pipeline.choose(clause, candidates, self.tail, self._detour()))
 
     def _verified(self, result: ClauseCodes) -> ClauseCodes:
-        """A motion that shows its caption: the same clause again, at most twice, else a similar action."""
-        if result.clause.turn is not None:  # verified by its degrees already
-            return result
-        best, fewest = result, self._better(result)
+        """A motion that shows its clause: made again, then in other words, then a near action that can be shown."""
+        clause, note = result.clause, result.clause.note
+        best, judged, takes = result, self.verifier.judged(result), 1
+        for attempt, word in self._attempts(clause):
+            if judged.verdict == "shown" or (attempt.action != clause.action and judged.verdict == "partly"):
+                break
+            retry = self._generated(attempt)
+            found, takes = self.verifier.judged(retry), takes + 1
+            instead = attempt.action != clause.action
+            if found.cost < judged.cost and (not instead or found.verdict == "shown"):
+                best, judged = retry, found
+                note = f"{clause.caption!r} {word}: {attempt.caption!r}" if word else clause.note
+        if judged.verdict != "shown":
+            seen = "is only partly seen" if judged.verdict == "partly" else "may not look as it reads"
+            note = "; ".join(filter(None, (note, f"{best.clause.caption!r} {seen}")))
+        return replace(best, note=note, verdict=judged.verdict, takes=takes)
+
+    def _attempts(self, clause: StepClause) -> Iterator[tuple[StepClause, str]]:
+        """Clauses to try in place of one, with the words for what is other."""
         for attempt in range(MAX_RETRIES):
-            if fewest <= MAX_BETTER:
-                return best
-            retry = self._generated(replace(result.clause, seed=mix(result.clause.seed, 60 + attempt)))
-            best, fewest = min([(best, fewest), (retry, self._better(retry))], key=lambda pair: pair[1])
-        if fewest <= MAX_BETTER:
-            return best
-        for caption in self.verifier.similar(result.clause.caption):
-            similar = self._generated(replace(result.clause, caption=caption))
-            if self._better(similar) <= MAX_BETTER:
-                note = f"{result.clause.caption!r} could not be shown; shown instead: {caption!r}"
-                return replace(similar, note=note)
-        return replace(best, note=f"{result.clause.caption!r} may not look as it reads")
+            yield replace(clause, seed=mix(clause.seed, 60 + attempt)), ""
+        for other in self.verifier.reworded(clause):
+            yield other, "in other words"
+        for other in self.verifier.similar(clause):
+            yield other, "could not be shown; shown instead"
 
     def _generated(self, clause: StepClause) -> ClauseCodes:
         return self.pipeline.choose(clause, self.pipeline.candidates([clause])[0], self.tail, self._detour())
-
-    def _better(self, result: ClauseCodes) -> int:
-        return int(self.verifier.better([result.codes[result.transition :]], result.clause.caption)[0])
 
     def _detour(self) -> Callable[[np.ndarray], float]:
         radius, stream = self.radius, self.stream
@@ -319,63 +332,19 @@ class Loop:
         return cost
 
     def _span(self, activity: Activity, number: int, parts: list[ClauseCodes], first: int) -> Span:
-        """The span of one step, described from its codes without transitions."""
-        per, step = self.stream.tokenizer.downsample, parts[0].clause.step
-        described = self.pipeline.describe(np.concatenate([p.codes[p.transition :] for p in parts]))
+        """The span of one step with its outcome, described from its codes without transitions."""
+        tokenizer, step = self.stream.tokenizer, parts[0].clause.step
+        codes = np.concatenate([p.codes[p.transition :] for p in parts])
+        outcome = measured(
+            tokenizer.decode(codes), *self.stream.here(), worst([p.verdict for p in parts]), max(p.takes for p in parts)
+        )
+        per = tokenizer.downsample
         return Span(
             first * per, self.tokens * per, number, activity.task, step, activity.steps[step],
-            then([p.clause.caption for p in parts]), parts[0].transition * per, described,
-            "; ".join(p.note for p in parts if p.note),
+            then([p.clause.caption for p in parts]), parts[0].transition * per, self.pipeline.describe(codes),
+            "; ".join(p.note for p in parts if p.note), outcome.verdict, outcome.takes, outcome.posture, outcome.hand,
+            *outcome.place, outcome.facing,
         )  # fmt: skip
-
-
-class Verifier:
-    """Tests whether a motion shows its caption, by the text-motion scorer (`avatargpt.lm.scorer`)."""
-
-    def __init__(self, model: BodyModel) -> None:
-        self.model = model
-        self.able = model.motion_scorer is not None and model.grounder is not None and model.phrase_index is not None
-
-    @cached_property
-    def _actions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Captions of other actions, as vectors of the scorer (n, dim) and of the sentence encoder (n, 384)."""
-        index, scorer, grounder = self.model.phrase_index, self.model.motion_scorer, self.model.grounder
-        assert index is not None and scorer is not None and grounder is not None
-        first: dict[str, str] = {}
-        for action, caption in zip(index.classes, index.captions, strict=True):
-            first.setdefault(action, caption[""])
-        names = sorted(first)
-        rows = np.linspace(0, len(names) - 1, min(COMPARED_ACTIONS, len(names))).astype(int)
-        captions = [first[names[i]] for i in rows]
-        return scorer.texts(captions, grounder), grounder.sentence(captions)
-
-    def better(self, codes: Sequence[np.ndarray], caption: str) -> np.ndarray:
-        """Number of captions of other actions that fit each motion better than its caption, (B,).
-
-        Captions that mean nearly the same do not count.
-        """
-        if not self.able:
-            return np.zeros(len(codes), int)
-        scorer, grounder = self.model.motion_scorer, self.model.grounder
-        assert scorer is not None and grounder is not None
-        vectors, sentences = self._actions
-        motions = self.model.motion_vectors(codes)
-        fit = motions @ scorer.texts([caption], grounder)[0]
-        different = sentences @ grounder.sentence([caption])[0] < MAX_CAPTION_COSINE
-        return np.asarray((motions @ vectors[different].T > fit[:, None]).sum(1))
-
-    def similar(self, caption: str) -> list[str]:
-        """Captions of the nearest other actions, at most `MAX_REPLACEMENTS`, the nearest first."""
-        index, grounder = self.model.phrase_index, self.model.grounder
-        if index is None or grounder is None:
-            return []
-        scores = index.index.scores(index.index.cosines(grounder.sentence([caption]))[0], OVERLAP_WEIGHT, caption)
-        same = {index.classes[i] for i in np.flatnonzero(scores >= scores.max() - 1e-6)}
-        captions: dict[str, str] = {}
-        for row in ranked(scores, NEAR_PHRASINGS):
-            if index.classes[row] not in same and scores[row] >= MIN_REPLACEMENT_SCORE:
-                captions.setdefault(index.classes[row], index.captions[row][""])
-        return list(captions.values())[:MAX_REPLACEMENTS]
 
 
 @cache

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from avatargpt.body.tasks import Body
 from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, mix, then
-from avatargpt.requests.clause_spec import Turn
+from avatargpt.requests.clause_spec import MIN_KNOWN, ClauseSpec, Turn
 
 # lengths, in motion tokens
 # of a clause whose length is not known, and of any clause
@@ -45,6 +46,10 @@ REST_SPEED, MOVING_SPEED = 0.012, 0.05
 MIN_MOVING_SHARE = 0.3  # of a clip whose ends are trimmed
 
 
+# whether a motion shows what it was made for
+Verdict = Literal["shown", "partly", "not"]
+
+
 @dataclass(frozen=True)
 class StepClause:
     """One clause of a step, generated in one piece."""
@@ -54,6 +59,8 @@ class StepClause:
     tokens: int  # length
     seed: int  # of its candidates
     turn: Turn | None = None  # where it is one
+    action: str = ""  # of the caption, by which geometry knows it
+    note: str = ""  # what of the step is not known, for the user
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,20 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ClauseCodes:
-    """Codes (N, R) of a clause, the first `transition` of them from the motion before it; `note`: for the user."""
+    """Codes (N, R) of a clause, the first `transition` of them from the motion before it."""
 
     clause: StepClause
     codes: np.ndarray
     transition: int
-    note: str = ""
+    note: str = ""  # for the user
+    verdict: Verdict = "shown"
+    takes: int = 1  # how often it was made
+
+
+def unknown_note(spec: ClauseSpec) -> str:
+    """A line where a clause is not a known action, with what is shown; else empty."""
+    known = spec.known >= MIN_KNOWN or not spec.words
+    return "" if known else f"{spec.words!r} is not known; shown instead: {spec.caption!r}"
 
 
 class StepPipeline:
@@ -121,7 +136,9 @@ class StepPipeline:
                 if seconds:
                     tokens = round(seconds[number] * self.rate / len(specs))
                 tokens = max(min(tokens, MAX_TOKENS), MIN_TOKENS)
-                yield StepClause(number, spec.bent_caption, tokens, mix(seed, count), spec.turn)
+                yield StepClause(
+                    number, spec.bent_caption, tokens, mix(seed, count), spec.turn, spec.action, unknown_note(spec)
+                )
                 count += 1
 
     def candidates(self, clauses: Sequence[StepClause]) -> list[list[Candidate]]:

@@ -7,15 +7,16 @@
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 
 from avatargpt.body.contact import FootLock, PenetrationStream
+from avatargpt.long.spans import Span, timeline
 from vqvae.errors import UserError
 from vqvae.features import BodyFeatures, RootState
 from vqvae.io.data_files import read_arrays, read_object
@@ -182,6 +183,14 @@ class MotionStream:
         features = self.tokenizer.decode_features(window)[self.decoder.start * self.tokenizer.downsample :]
         return np.asarray(self.spec.decode_chunk(features, self.state)[1][:, [0, 2]])
 
+    def here(self) -> tuple[np.ndarray, float]:
+        """Place (x, z), metres, and heading, degrees to the left, at the end of all codes so far."""
+        features = self.tokenizer.decode_features(self.decoder.codes)[self.decoder.start * self.tokenizer.downsample :]
+        if not len(features):
+            raise ValueError("no codes yet")
+        rotations, root, _ = self.spec.decode_chunk(features, self.state)
+        return root[-1, [0, 2]], float(np.degrees(Motion(rotations[-1:], root[-1:]).heading[0]))
+
     def _placed(self, features: np.ndarray) -> Frames:
         if not len(features):
             return Frames(np.zeros((0, 22, 4)), np.zeros((0, 3)))
@@ -212,51 +221,6 @@ _TIMELINE = ("scene", "fps", "frames", "activities")  # keys of a timeline that 
 _SHAPES = {"rotations": (22, 4), "root": (3,), "joints": (22, 3)}  # of a frame
 MAX_SPANS_BYTES = 64 << 20
 BUSY = "a run is writing it, or its parts are being joined; wait until that is over, or choose another -o"
-
-
-@dataclass(frozen=True)
-class Span:
-    """Frames [start, end) of one step."""
-
-    start: int
-    end: int
-    activity: int  # number of the activity, from 0
-    task: str  # its text
-    step: int  # number of the step within it, from 0
-    text: str  # as planned
-    caption: str  # that it was generated from, clauses joined by "then"
-    transition: int = 0  # number of frames at the start that are a transition from the step before
-    described: str = ""  # the model's description of the frames; empty until the activity is over
-    note: str = ""  # another action shown in place of the step, or that it may not look as it reads; else empty
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, line: str) -> Self:
-        """The span of a line. Raises ValueError, TypeError or RecursionError for a damaged one."""
-        span = cls(**json.loads(line))
-        if not all(type(getattr(span, f.name)) is f.type for f in fields(cls)) or not 0 <= span.start <= span.end:
-            raise ValueError(f"a step from frame {span.start} to {span.end}")
-        json.dumps(span.to_json(), ensure_ascii=False).encode()  # halves of characters cannot be written again
-        return span
-
-
-def timeline(scene: str, fps: float, frames: int, spans: Iterable[Span], about: dict[str, Any]) -> dict[str, Any]:
-    """The timeline as JSON: activities in order, each with its steps, spans cut at `frames`."""
-    activities: list[dict[str, Any]] = []
-    for span in spans:
-        if span.start >= frames:
-            break
-        if not activities or activities[-1]["number"] != span.activity:
-            activities.append({"number": span.activity, "task": span.task, "start": span.start, "steps": []})
-        end = min(span.end, frames)
-        activities[-1]["end"] = end
-        activities[-1]["steps"].append({
-            "text": span.text, "caption": span.caption, "described": span.described, "start": span.start, "end": end,
-            "transition": min(span.transition, end - span.start), **({"note": span.note} if span.note else {}),
-        })  # fmt: skip
-    return {"scene": scene, "fps": fps, "frames": frames, **about, "activities": activities}
 
 
 def parts_folder(target: Path) -> Path:

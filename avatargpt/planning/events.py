@@ -15,6 +15,7 @@ from instruct_data.requests.pairs import Target
 from instruct_data.text.english import third_of
 
 STOPS = frozenset(".,;:!?-")  # that end an event
+MIN_EVENTS = 2  # that a scene names, from which on they are its plan
 MIN_SURE = 0.6  # of an action among words that the first reading left out
 MIN_LEFT_OUT = 3  # words of such a stretch: "finds nobody and"
 

@@ -16,7 +16,7 @@ import numpy as np
 from avatargpt.planning import library as plans
 from avatargpt.planning.compose import ActivityChooser, State, Weak, follow, plain_task, sentence, statement, tell
 from avatargpt.planning.event_plans import STRETCH, EventPlanner
-from avatargpt.planning.events import Event, SceneText, read_scene
+from avatargpt.planning.events import MIN_EVENTS, Event, SceneText, read_scene
 from avatargpt.planning.library import Part, PlanLibrary
 from avatargpt.planning.retriever import MIN_ABOUT, MIN_USABLE, Retriever
 from avatargpt.planning.types import (
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from avatargpt.planning.situation import Situations
     from avatargpt.requests.reader import RequestReader
 
-MIN_EVENTS = 2  # that a scene names, from which on they are its plan
 MEMORY = 24  # activities looked back at
 # a plan farther than the nearest one by more is not appended to it
 MAX_DISTANCE = 0.25

@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +13,22 @@ from avatargpt.body.contact import KEPT, LOOK_AHEAD
 from avatargpt.long import loop
 from avatargpt.long import loop as directing
 from avatargpt.long.loop import Director, likeness, manner_of
-from avatargpt.long.pipeline import CHUNK, MIN_TOKENS, ONSET_TOKENS, TRANSITION_SAMPLES, TRANSITIONS, StepPipeline
-from avatargpt.long.stream import MotionStream, Span, timeline
+from avatargpt.long.outcome import Judgement, worst
+from avatargpt.long.pipeline import (
+    CHUNK,
+    MIN_TOKENS,
+    ONSET_TOKENS,
+    TRANSITION_SAMPLES,
+    TRANSITIONS,
+    ClauseCodes,
+    StepClause,
+    StepPipeline,
+)
+from avatargpt.long.spans import Span, timeline
+from avatargpt.long.stream import MotionStream
 from avatargpt.options import GenerationConfig
 from avatargpt.planning.types import Activity
+from instruct_data.attributes import POSTURES
 from tests.long.conftest import ListPlanner
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -122,7 +134,7 @@ def test_a_planner_that_only_repeats_does_not_stop_the_loop() -> None:
 
 def test_a_planner_with_nothing_new_is_told_of_less() -> None:
     class Poor(ListPlanner):
-        def next_activity(self, scene, done, described="", temperature=0.7, seed=0):
+        def next_activity(self, scene, done, described="", temperature=0.7, seed=0, posture=""):
             if len(done) > 2:
                 raise UserError("nothing new is left")
             return super().next_activity(scene, done, described, temperature, seed)
@@ -249,19 +261,25 @@ class Strict:
 
     def __init__(self, found: dict[str, list[int]], near: Sequence[str] = ()) -> None:
         self.found, self.instead, self.asked, self.lengths = found, list(near), [], []
+        self.reworded_captions = {c.removesuffix(" again") for c in found if c.endswith(" again")}
 
-    def better(self, codes: Any, caption: str) -> np.ndarray:
+    def judged(self, result: ClauseCodes) -> Judgement:
+        caption = result.clause.caption
         self.asked.append(caption)
-        self.lengths.append(len(codes[0]))
+        self.lengths.append(len(result.codes) - result.transition)
         left = self.found.get(caption, [0])
-        return np.array([left.pop(0) if len(left) > 1 else left[0]])
+        return Judgement(left.pop(0) if len(left) > 1 else left[0], None)
 
-    def similar(self, caption: str) -> list[str]:
-        return self.instead
+    def reworded(self, clause: StepClause) -> list[StepClause]:
+        return [replace(clause, caption=f"{clause.caption} again")] * (clause.caption in self.reworded_captions)
+
+    def similar(self, clause: StepClause) -> list[StepClause]:
+        return [replace(clause, caption=c, action="other") for c in self.instead]
 
 
 @pytest.mark.parametrize(("found", "near", "tries", "said"), [
     ({"he sweeps": [9, 1]}, (), 2, ""),
+    ({"he sweeps": [9], "he sweeps again": [1]}, (), 4, "in other words: 'he sweeps again'"),
     ({"he sweeps": [9]}, ("he wipes",), 4, "could not be shown; shown instead: 'he wipes'"),
     ({"he sweeps": [9], "he wipes": [9]}, ("he wipes",), 4, "may not look as it reads"),
 ])  # fmt: skip
@@ -273,7 +291,30 @@ def test_what_does_not_show_is_made_again_or_replaced(
     run.verifier = strict = Strict(found, near)  # type: ignore[assignment]
     _, spans = loop.collect(run.acted(1))
     assert len(strict.asked) == tries and (said in spans[0].note if said else spans[0].note == "")
-    assert ("note" in spans[0].to_json()) and spans[0].text == "he sweeps"
+    assert spans[0].text == "he sweeps" and spans[0].takes == tries
+    assert spans[0].verdict == ("not" if "may not" in said else "shown")
+    outcome = timeline("a scene", 20.0, 999, spans, {})["activities"][0]["steps"][0]["outcome"]
+    assert outcome["posture"] in POSTURES and outcome["takes"] == tries and len(outcome["place"]) == 2
+
+
+@pytest.mark.parametrize(("better", "seen", "verdict"), [
+    (0, True, "shown"), (4, None, "shown"), (0, False, "partly"), (9, True, "partly"), (9, None, "not"),
+    (9, False, "not"),
+])  # fmt: skip
+def test_verdicts_of_scorer_and_geometry(better: int, seen: bool | None, verdict: str) -> None:
+    assert Judgement(better, seen).verdict == verdict
+
+
+def test_a_step_is_as_good_as_its_clauses() -> None:
+    assert worst(["shown", "shown"]) == "shown" and worst(["not"]) == "not" and worst(["shown", "not"]) == "partly"
+
+
+def test_where_the_body_is(gpt: AvatarGPT, planner: ListPlanner) -> None:
+    motion, spans = loop.collect(loop.long(gpt, SCENE, 8, planner, best_of=1))
+    inside = [s for s in spans if s.end <= len(motion)]
+    for span in inside:
+        at = motion.root[span.end - 1, [0, 2]]
+        assert np.linalg.norm(at - (span.x, span.z)) < 0.5  # its last frames change with what follows
 
 
 def test_a_transition_is_no_part_of_what_is_judged(gpt: AvatarGPT, planner: ListPlanner) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from avatargpt.long import stream as writing
-from avatargpt.long.stream import Frames, LongWriter, Span, join, parts_folder, timeline_file
+from avatargpt.long.spans import Span
+from avatargpt.long.stream import Frames, LongWriter, join, parts_folder, timeline_file
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
