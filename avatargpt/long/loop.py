@@ -28,6 +28,7 @@ from avatargpt.long.spans import Span
 from avatargpt.long.stream import Frames, MotionStream
 from avatargpt.options import GenerationConfig, check_text, frames_of, mix, then
 from avatargpt.planning.events import MIN_EVENTS, read_events
+from avatargpt.planning.language_planner import CheckedPlanner
 from avatargpt.planning.situation import POSES, Situation, Situations
 from avatargpt.planning.types import Activity, Planner
 from avatargpt.requests.english import lemmas
@@ -200,6 +201,8 @@ def long(
     body = model.body
     if planner is None or isinstance(planner, str):
         planner = planning.load_planner(planner, body.model)
+    if isinstance(planner, CheckedPlanner):
+        planner = planner.unnoted()
     phrases = body.model.phrase_index
     grounder = body.model.grounder
     situations = None if phrases is None or grounder is None else Situations(phrases, grounder)
@@ -293,7 +296,7 @@ class Loop:
     def _verified(self, result: ClauseCodes) -> ClauseCodes:
         """A motion that shows its clause: made again, then in other words, then a near action that can be shown."""
         clause, note = result.clause, result.clause.note
-        best, judged, takes = result, self.verifier.judged(result), 1
+        best, judged, takes = result, self.verifier.judged(result, not self.out), 1
         for attempt, word in self._attempts(clause):
             if judged.verdict == "shown" or (attempt.action != clause.action and judged.verdict == "partly"):
                 break

@@ -19,6 +19,7 @@ from vqvae.motion import Motion
 
 # captions of other actions that a motion is compared with
 COMPARED_ACTIONS = 96
+FEWER = 4  # times fewer of them for a quick judgement
 MAX_BETTER = 4  # of them may fit better
 MAX_CAPTION_COSINE = 0.7  # of captions that count as different
 # phrasings searched for other words or another action, and captions of them that are tried
@@ -43,7 +44,7 @@ class Outcome:
 class Judgement:
     """How well a motion shows a clause: first of all by the verdict, then by captions that fit better."""
 
-    better: int  # captions of other actions that fit the motion better
+    better: int  # of `COMPARED_ACTIONS` captions of other actions those that fit the motion better
     seen: bool | None  # whether geometry sees the action; None = no check is known
 
     @property
@@ -86,6 +87,13 @@ class Verifier:
 
     @cached_property
     def _actions(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._vectors(COMPARED_ACTIONS)
+
+    @cached_property
+    def _few_actions(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._vectors(COMPARED_ACTIONS // FEWER)
+
+    def _vectors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Captions of other actions, as vectors of the scorer (n, dim) and of the sentence encoder (n, 384)."""
         index, scorer, grounder = self.model.phrase_index, self.model.motion_scorer, self.model.grounder
         assert index is not None and scorer is not None and grounder is not None
@@ -93,16 +101,21 @@ class Verifier:
         for action, caption in zip(index.classes, index.captions, strict=True):
             first.setdefault(action, caption[""])
         names = sorted(first)
-        rows = np.linspace(0, len(names) - 1, min(COMPARED_ACTIONS, len(names))).astype(int)
+        rows = np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
         captions = [first[names[i]] for i in rows]
         return scorer.texts(captions, grounder), grounder.sentence(captions)
 
-    def judged(self, result: ClauseCodes) -> Judgement:
-        """Of a clause's motion without its transition; a turn is verified by its degrees already."""
+    def judged(self, result: ClauseCodes, quick: bool = False) -> Judgement:
+        """Of a clause's motion without its transition; a turn is verified by its degrees already.
+
+        Args:
+            quick: compare with a quarter of the captions, which all need their vectors at first.
+        """
         if result.clause.turn is not None:
             return Judgement(0, None)
         codes = result.codes[result.transition :]
-        return Judgement(int(self.better([codes], result.clause.caption)[0]), self.seen(codes, result.clause))
+        better = int(self.better([codes], result.clause.caption, quick)[0])
+        return Judgement(better, self.seen(codes, result.clause))
 
     def seen(self, codes: np.ndarray, clause: StepClause) -> bool | None:
         """Whether geometry sees a clause's action; None = no check is known."""
@@ -110,8 +123,8 @@ class Verifier:
             return None
         return shows(Signals(self.model.tokenizer.decode(codes)), clause.action, clause.caption)
 
-    def better(self, codes: Sequence[np.ndarray], caption: str) -> np.ndarray:
-        """Number of captions of other actions that fit each motion better than its caption, (B,).
+    def better(self, codes: Sequence[np.ndarray], caption: str, quick: bool = False) -> np.ndarray:
+        """Number of captions of other actions that fit each motion better than its caption, (B,); `quick`: estimated.
 
         Captions that mean nearly the same do not count.
         """
@@ -119,11 +132,11 @@ class Verifier:
             return np.zeros(len(codes), int)
         scorer, grounder = self.model.motion_scorer, self.model.grounder
         assert scorer is not None and grounder is not None
-        vectors, sentences = self._actions
+        vectors, sentences = self._few_actions if quick else self._actions
         motions = self.model.motion_vectors(codes)
         fit = motions @ scorer.texts([caption], grounder)[0]
         different = sentences @ grounder.sentence([caption])[0] < MAX_CAPTION_COSINE
-        return np.asarray((motions @ vectors[different].T > fit[:, None]).sum(1))
+        return np.asarray((motions @ vectors[different].T > fit[:, None]).sum(1)) * (FEWER if quick else 1)
 
     def reworded(self, clause: StepClause) -> list[StepClause]:
         """The clause with other captions of its action, the nearest first."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, cycle
 
@@ -23,7 +23,7 @@ MIN_ALIKE, MIN_VERB_ALIKE = 0.74, 0.72
 MIN_OBJECT_ALIKE = 0.5  # of what follows the verb, where both have something
 SCENE_WEIGHT = 0.3  # of how near the stored activity's scene is: patients are checked in hospitals
 MIN_PLAIN = 0.85  # score of a step from which on a body shows the event itself
-NEAREST, TRIED = 24, 6  # stored activities that are compared, and that may fill time
+NEAREST, TRIED = 16, 6  # stored activities that are compared, and that may fill time
 MAX_EVENT_STEPS = 3  # of an event whose time is not told
 USUAL_SECONDS = 4.0  # of a step without a known caption
 MIN_STEP_SECONDS = 1.0
@@ -78,7 +78,7 @@ class EventPlanner:
 
     def usual(self, activities: Sequence[Activity]) -> float:
         """Seconds that activities usually take."""
-        return sum(self._usual(s) for a in activities for s in a.steps)
+        return self._sum([s for a in activities for s in a.steps])
 
     def timed(self, activity: Activity, seconds: float) -> Activity:
         """An activity whose steps last so long together."""
@@ -102,10 +102,12 @@ class EventPlanner:
         which = ranked(rough, NEAREST)
         parts = [self._part(int(i)) for i in which]
         whole = self.retriever.full([p.task for p in parts]) @ vector
+        kept = np.flatnonzero(whole >= MIN_ALIKE)
+        parts, whole, which = [parts[i] for i in kept], whole[kept], which[kept]
         texts = [_halves(words), *(_halves(p.task) for p in parts)]
         verbs, objects = (self.retriever.full([t[k] or t[0] for t in texts]) for k in (0, 1))
         both = np.array([bool(texts[0][1] and t[1]) for t in texts[1:]])
-        fits = (whole >= MIN_ALIKE) & (verbs[1:] @ verbs[0] >= MIN_VERB_ALIKE)
+        fits = verbs[1:] @ verbs[0] >= MIN_VERB_ALIKE
         fits &= ~both | (objects[1:] @ objects[0] >= MIN_OBJECT_ALIKE)
         worth = whole + SCENE_WEIGHT * near[which]
         rows = [_Row(p, float(w)) for p, w, fit in zip(parts, worth, fits, strict=True) if fit]
@@ -141,10 +143,7 @@ class EventPlanner:
         return texts
 
     def _score(self, step: str) -> float:
-        return 1.0 if self.checker is None else self.checker.can_do([step])[0]
-
-    def _usual(self, step: str) -> float:
-        return USUAL_SECONDS if self.checker is None else self.checker.seconds(step) or USUAL_SECONDS
+        return 1.0 if self.checker is None else self.checker.plain([step])[0]
 
     def _times(
         self, events: Sequence[Event], drafts: Sequence[_Draft], seconds: float | None
@@ -153,6 +152,7 @@ class EventPlanner:
         own = [e.seconds for e in events]
         if seconds is None:
             return own
+        self._usual([s for d in drafts for s in (*d.steps, *d.further)])  # at once: that is faster
         usual = np.array([self._sum(d.steps) for d in drafts])
         more = np.array([self._sum(d.further) or REPEATED * u for d, u in zip(drafts, usual, strict=True)])
         free = np.array([s is None for s in own])
@@ -169,8 +169,12 @@ class EventPlanner:
         shares = iter(times)
         return [s or float(next(shares)) for s in own]
 
-    def _sum(self, steps: Iterable[str]) -> float:
-        return sum(map(self._usual, steps))
+    def _usual(self, steps: Sequence[str]) -> list[float]:
+        known = [0.0] * len(steps) if self.checker is None else self.checker.seconds(steps)
+        return [s or USUAL_SECONDS for s in known]
+
+    def _sum(self, steps: Sequence[str]) -> float:
+        return sum(self._usual(steps))
 
     def _filled(self, event: Event, draft: _Draft, seconds: float) -> list[str]:
         """Steps for so many seconds: fewer, or more of the same event, which are done again at last."""
@@ -200,7 +204,7 @@ class EventPlanner:
 
     def _lengths(self, steps: Sequence[str], seconds: float) -> tuple[float, ...]:
         """Seconds of each step, in proportion to the usual ones."""
-        usual = np.array([self._usual(s) for s in steps])
+        usual = np.array(self._usual(steps))
         lengths = usual * (seconds / usual.sum())
         return tuple(round(float(s), 2) for s in lengths.clip(0.5, MAX_STEP_SECONDS))
 

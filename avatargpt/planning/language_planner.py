@@ -421,7 +421,7 @@ MIN_SCORE = 0.62
 MIN_RELATED = 0.5
 MAX_REMEMBERED = 20_000  # scores kept
 TOKENS_PER_SECOND = 5.0  # of the lengths of captions
-MAX_USUAL_SECONDS = 6.0  # of a clause; the motion network makes eight at once
+MAX_USUAL_SECONDS = 6.0  # of a step; the motion network makes eight at once
 
 
 class StepChecker:
@@ -451,6 +451,10 @@ class StepChecker:
             self._scores.popitem(last=False)
         return scores
 
+    def plain(self, texts: Sequence[str]) -> list[float]:
+        """The scores of single movements, which are not read clause by clause."""
+        return self._nearest([t.lower() for t in texts])
+
     def _nearest(self, texts: Sequence[str]) -> list[float]:
         out, index = [], self.phrase_index.index
         for start in range(0, len(texts), 64):  # bounded memory: 64 rows of the whole index
@@ -459,15 +463,21 @@ class StepChecker:
             out += [float(index.scores(row, OVERLAP_WEIGHT, t).max()) for t, row in zip(batch, cosines, strict=True)]
         return out
 
-    def seconds(self, step: str) -> float:
-        """The usual time of a step, the medians of its clauses' captions; 0 where none is known."""
-        if step not in self._seconds:
-            lengths = [c.lengths for c in self.phrase_index.clauses(step, self.grounder)]
-            usual = [min(float(np.median(row)) / TOKENS_PER_SECOND, MAX_USUAL_SECONDS) for row in lengths if row]
-            self._seconds[step] = sum(usual)
-            while len(self._seconds) > MAX_REMEMBERED:
-                self._seconds.popitem(last=False)
-        return self._seconds[step]
+    def seconds(self, steps: Sequence[str]) -> list[float]:
+        """The usual time of each step, the median of clips with the nearest caption; 0 where none is known."""
+        missing = [s for s in dict.fromkeys(steps) if s not in self._seconds]
+        index = self.phrase_index
+        for start in range(0, len(missing), 64):
+            batch = missing[start : start + 64]
+            rows = index.index.cosines(self.grounder.sentence(batch)).argmax(1)
+            for step, row in zip(batch, rows, strict=True):
+                lengths = index.lengths.get(index.captions[row][""], ())
+                usual = float(np.median(lengths)) / TOKENS_PER_SECOND if lengths else 0.0
+                self._seconds[step] = min(usual, MAX_USUAL_SECONDS)
+        out = [self._seconds[s] for s in steps]
+        while len(self._seconds) > MAX_REMEMBERED:
+            self._seconds.popitem(last=False)
+        return out
 
     def weak(self, steps: Sequence[str]) -> int:
         """Number of steps that are not known well enough."""
@@ -502,11 +512,21 @@ class CheckedPlanner:
     def __init__(self, planner: Planner, executable: StepChecker, situations: Situations | None = None) -> None:
         self.planner, self.executable, self.situations = planner, executable, situations
         self.notes: tuple[str, ...] = ()  # of the last answer, a sentence each
+        self.noted = True  # whether answers get them
 
     @property
     def name(self) -> str:
         """Of the planner."""
         return self.planner.name
+
+    def unnoted(self) -> CheckedPlanner:
+        """The same without notes, for who judges the motion itself."""
+        other = CheckedPlanner(self.planner, self.executable, self.situations)
+        other.noted = False
+        return other
+
+    def _notes(self, steps: Sequence[str]) -> tuple[str, ...]:
+        return self.executable.notes(steps) if self.noted else ()
 
     def plan(
         self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
@@ -514,7 +534,7 @@ class CheckedPlanner:
     ) -> Plan:  # fmt: skip
         """See `avatargpt.planning.types.Planner.plan`."""
         plan = self.planner.plan(scene, activities, temperature, seed, seconds)
-        self.notes = (*plan.notes, *self.executable.notes([s for a in plan.activities for s in a.steps]))
+        self.notes = (*plan.notes, *self._notes([s for a in plan.activities for s in a.steps]))
         return replace(plan, notes=self.notes)
 
     def next_activity(
@@ -525,7 +545,7 @@ class CheckedPlanner:
         activity = self.planner.next_activity(scene, past, described, temperature, seed, posture)
         if self.situations is not None:
             activity = self.situations.begun(activity, self.situations.read(described, posture))
-        self.notes = self.executable.notes(activity.steps)
+        self.notes = self._notes(activity.steps)
         return activity
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:

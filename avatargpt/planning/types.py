@@ -85,16 +85,16 @@ class MotionSide(Protocol):
 class StepScores(Protocol):
     """What the motion side knows of steps."""
 
-    def can_do(self, steps: Sequence[str]) -> list[float]:
-        """A score for every step, about 0 to 1.2."""
+    def plain(self, texts: Sequence[str]) -> list[float]:
+        """A score for every movement, about 0 to 1.2."""
         ...
 
     def weak(self, steps: Sequence[str]) -> int:
         """Number of steps that are not known well enough."""
         ...
 
-    def seconds(self, step: str) -> float:
-        """The usual time of a step, 0 where none is known."""
+    def seconds(self, steps: Sequence[str]) -> list[float]:
+        """The usual time of each step, 0 where none is known."""
         ...
 
 

@@ -290,6 +290,7 @@ class RequestReader:
         self.grounder = grounder or reading_grounder(network.config)
         self._requests: dict[str, MotionRequest] = {}
         self._faces: dict[str, FaceRequest] = {}
+        self._places: dict[str, list[tuple[list[str], Target, list[float]]]] = {}
 
     def to(self, device: str | torch.device) -> None:
         """Compute there from now on."""
@@ -338,8 +339,10 @@ class RequestReader:
 
     def places(self, text: str) -> list[tuple[list[str], Target, list[float]]]:
         """Of each part of a request for a body its words, its target and the probability of each token."""
-        parts = _parts(words_of(text))
-        return [(words, *read) for words, read in zip(parts, self.targets(parts), strict=True)]
+        if text not in self._places:
+            parts = _parts(words_of(text))
+            _remember(self._places, text, [(w, *read) for w, read in zip(parts, self.targets(parts), strict=True)])
+        return self._places[text]
 
     def _assembled(
         self, text: str, domain: str, assemble: Callable[[Target, Sequence[str], Sequence[float]], T]

@@ -263,7 +263,7 @@ class Strict:
         self.found, self.instead, self.asked, self.lengths = found, list(near), [], []
         self.reworded_captions = {c.removesuffix(" again") for c in found if c.endswith(" again")}
 
-    def judged(self, result: ClauseCodes) -> Judgement:
+    def judged(self, result: ClauseCodes, quick: bool = False) -> Judgement:
         caption = result.clause.caption
         self.asked.append(caption)
         self.lengths.append(len(result.codes) - result.transition)
