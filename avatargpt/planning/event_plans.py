@@ -104,6 +104,8 @@ class EventPlanner:
         whole = self.retriever.full([p.task for p in parts]) @ vector
         kept = np.flatnonzero(whole >= MIN_ALIKE)
         parts, whole, which = [parts[i] for i in kept], whole[kept], which[kept]
+        if not parts:
+            return []
         texts = [_halves(words), *(_halves(p.task) for p in parts)]
         verbs, objects = (self.retriever.full([t[k] or t[0] for t in texts]) for k in (0, 1))
         both = np.array([bool(texts[0][1] and t[1]) for t in texts[1:]])
