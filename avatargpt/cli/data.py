@@ -60,7 +60,14 @@ def build(
     report = Report()
     with progress("building", quiet):
         options: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
+        work = output.with_name(output.name + ".work")
+        if "capture" in corpus.options:
+            from avatargpt.video.corpora import FilmFaces
+
+            options["capture"] = FilmFaces(work)
         store = build_store(name, folder, output, report, **options)
+    if "capture" in corpus.options:
+        shutil.rmtree(work, ignore_errors=True)
     say(report, err=True)
     _print_store(store, as_json)
 

@@ -140,10 +140,27 @@ CORPORA = {c.name: c for c in (
         "conversations with the sound of both", ("mocap_data/*/*/**/*.bvh",),
     ),
     Corpus(
-        "mead", "talks:read_mead", "MEAD terms (non-commercial research)",
-        "ACTOR/video/front/EMOTION/level_N/NNN.mp4 with MediaPipe's shapes in NNN.npz beside it, and "
+        "mead", "films:read_mead", "MEAD terms (non-commercial research)",
+        "ACTOR/video/front/EMOTION/level_N/NNN.mp4, where wanted with MediaPipe's shapes in NNN.npz beside it, and "
         "ACTOR/audio/EMOTION/level_N/NNN.m4a", "faces with sound and emotion; captions of this project",
-        (f"*/video/front/*/level_*/*.mp4|{_MEAD_TRACKS}", _MEAD_TRACKS), ("split", "fps"),
+        (f"*/video/front/*/level_*/*.mp4|{_MEAD_TRACKS}",), ("split", "fps", "capture"),
+    ),
+    Corpus(
+        "hdtf", "films:read_hdtf", "CC BY 4.0",
+        "HDTF_dataset/PART_annotion_time.txt of RD, WDA, WRA, and, anywhere in the folder, NAME_K.mp4, "
+        "PART_NAME_KKK.mp4 or whole NAME.mp4", "faces of people who talk",
+        ("**/*_annotion_time.txt", "**/*.mp4|**/*.MP4"), ("split", "capture"),
+    ),
+    Corpus(
+        "talkinghead1kh", "films:read_talkinghead1kh", "CC BY 3.0",
+        "train/cropped_clips/, val/cropped_clips/ with ID_NNNN_S.._E.._L.._T.._R.._B...mp4", "faces of people who talk",
+        ("cropped_clips/*.mp4|*/cropped_clips/*.mp4",), ("split", "capture"),
+    ),
+    Corpus(
+        "cc-v1", "films:read_cc_v1", "Casual Conversations terms",
+        "CasualConversations.json, or CC_annotations/CasualConversations.json, and "
+        "CasualConversationsA/SUBJECT/NAME.MP4 ...", "faces of people who talk, with age and gender as they give them",
+        ("CasualConversations.json|*/CasualConversations.json",), ("split", "capture"),
     ),
     Corpus(
         "quantised", "quantised:read", "of each source, as its clips say",
@@ -168,7 +185,8 @@ def read_corpus(name: str, folder: str | os.PathLike[str], report: Report, **opt
         folder: as the site gives it, or the folder around it.
         report: filled while the clips are read.
         options: those that the corpus takes: ``split`` (only this one; that of all clips where the corpus names
-            none), ``amass``, ``captions``, ``fps``, ``source``, ``licence``, ``up``.
+            none), ``amass``, ``captions``, ``fps``, ``source``, ``licence``, ``up``, ``capture`` (what reads faces
+            off films, `instruct_data.sources.films.FaceCapture`).
     """
     corpus = find_corpus(name)
     for option in options:

@@ -1,12 +1,7 @@
-"""Readers for people who talk: BEAT, BEAT2, ZeroEGGS, LLAvatarOS, GENEA 2023, Talking With Hands, MEAD."""
+"""Readers for people who talk: BEAT, BEAT2, ZeroEGGS, LLAvatarOS, GENEA 2023, Talking With Hands."""
 
 # A clip's `extra` holds paths: `audio`, `transcript` (word times in the corpus' form) and `interlocutor` (the
 # same of the other person), besides `speaker` and what the corpus says of kind or style.
-#
-# MEAD (Wang et al. 2020): 48 filmed actors who say sentences with eight emotions at three intensities.
-# The data set has video and sound and no faces in numbers: those are made by a tracker, here MediaPipe's 52 shapes in
-# `NAME.npz` beside each video (`instruct_data.sources.face_files` says what it holds).
-# Source: wywu.github.io/projects/MEAD.
 
 from __future__ import annotations
 
@@ -14,7 +9,6 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +21,9 @@ from instruct_data.sources.corpus import (
     Corpus,
     Report,
     find_files,
-    loaded,
     normalised,
     with_files,
 )
-from instruct_data.sources.face_files import read_mediapipe
 from vqvae.errors import UserError
 from vqvae.io import pos7
 from vqvae.io.data_files import map_array, read_arrays
@@ -205,41 +197,3 @@ def read_talking_with_hands(root: Path, corpus: Corpus, report: Report, split: s
         clip = Clip(name, load, [], "talking_with_hands", corpus.licence, split, extra=extra)
         sound = sounds.get(person, audio.joinpath(*place, f"{name}.wav"))
         yield from with_files(clip, {"audio": sound}, report)
-
-
-MEAD_VIDEOS = "*/video/front/*/level_*/*.mp4"
-MEAD_TRACKS = "*/video/front/*/level_*/*.npz"
-MEAD_FPS = 30.0
-MEAD_EMOTIONS = {
-    "angry": "angry", "contempt": "contemptuous", "disgusted": "disgusted", "fear": "afraid", "happy": "happy",
-    "neutral": "", "sad": "sad", "surprised": "surprised",
-}  # fmt: skip
-MEAD_STRENGTHS = {"level_1": (0.4, "slightly "), "level_2": (0.7, ""), "level_3": (1.0, "very ")}
-MEAD_SOUNDS = (".m4a", ".wav")
-
-
-def read_mead(
-    root: Path, corpus: Corpus, report: Report, split: str = "train", fps: float = MEAD_FPS
-) -> Iterator[Clip]:
-    """Faces of the tracked videos from the front, with the sound's path and the emotion. `fps`: of the videos, where a
-    track does not say it.
-    """
-    for path in sorted({p.with_suffix(".npz") for p in find_files(root, MEAD_VIDEOS, MEAD_TRACKS)}):
-        actor, _, _, emotion, level, file = path.relative_to(root).parts
-        name = f"{actor}_{emotion}_{level}_{Path(file).stem}"
-        sounds = [root / actor / "audio" / emotion / level / f"{path.stem}{s}" for s in MEAD_SOUNDS]
-        sound = next((s for s in sounds if s.is_file()), None)
-        if not path.is_file():
-            report.skip(name, "no track (.npz) beside its video")
-        elif emotion not in MEAD_EMOTIONS or level not in MEAD_STRENGTHS:
-            report.skip(name, f"{emotion}/{level}; known: {', '.join(MEAD_EMOTIONS)}; {', '.join(MEAD_STRENGTHS)}")
-        elif sound is None:
-            report.skip(name, "no sound (audio/EMOTION/level_N/NNN.m4a or .wav)")
-        else:
-            word, (intensity, adverb) = MEAD_EMOTIONS[emotion], MEAD_STRENGTHS[level]
-            text = f"a person speaks and looks {adverb}{word}" if word else "a person speaks with a neutral face"
-            extra: dict[str, object] = {"audio": str(sound), "speaker": actor}
-            if word:
-                extra["emotion"] = {"text": f"{adverb}{word}", "alone": True, "name": word, "intensity": intensity}
-            load = partial(read_mediapipe, path, fps)
-            yield from loaded(Clip(name, load, [text], "mead", corpus.licence, split, emotion, "", extra), report)

@@ -260,6 +260,35 @@ def mead(folder: Path) -> Path:
     return folder
 
 
+def hdtf(folder: Path) -> Path:
+    """Cut films as the site names them, as its script does, and a whole one; a stretch without film, a wrong one."""
+    rows = "Radio11.mp4 00:30-01:00 01:30-02:30\nRadio12.mp4 00:01-00:02"
+    text(folder / "HDTF_dataset" / "RD_annotion_time.txt", rows)
+    text(folder / "HDTF_dataset" / "WDA_annotion_time.txt", "Whole0.mp4 00:02-00:04 1:00:05-01:00:09 5-9 \n\n")
+    for name in ("clips/Radio11_0", "clips/RD_Radio11_001", "raw/Whole0"):
+        text(folder / f"{name}.mp4", "film")
+    return folder
+
+
+def talkinghead1kh(folder: Path) -> Path:
+    frames = "S2_E9_L0_T1_R2_B3"
+    for name in (f"train/cropped_clips/ab_cdefgh-1_0003_{frames}", f"val/cropped_clips/xbcdefgh-12_0000_{frames}",
+                 "train/cropped_clips/odd"):  # fmt: skip
+        text(folder / f"{name}.mp4", "film")
+    return folder
+
+
+def casual_conversations(folder: Path) -> Path:
+    first = "CasualConversationsA/1140"
+    files = [f"{first}/1140_00.MP4", f"{first}/1140_13.MP4", "CasualConversationsB/x.MP4"]
+    label = {"age": "32", "gender": "Female", "skin-type": "3"}
+    table = {"1140": {"files": files, "dark_files": files[1:2], "label": label}}
+    text(folder / "CC_annotations" / "CasualConversations.json", json.dumps(table))
+    for name in files[:2]:
+        text(folder / name, "film")
+    return folder
+
+
 def humanml3d_features(folder: Path) -> Path:
     """The form with new_joint_vecs: a clip with captions of spans, and clips with bad features or missing files."""
     data = folder / "HumanML3D"

@@ -3,18 +3,23 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from avatargpt.__main__ import main
+from avatargpt.video import corpora
+from avatargpt.video.capture import NobodyError
 from instruct_data.sources.amass import amass_key
 from instruct_data.sources.corpus import Report
+from instruct_data.sources.films import FilmFace
 from instruct_data.sources.registry import CORPORA, read_corpus
 from instruct_data.store import Store
 from tests.instruct_data import corpus_trees as trees
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 
 Expected = dict[str, tuple[str, float, str]]  # id -> split, seconds, a caption
@@ -111,12 +116,92 @@ def test_actions_styles_and_sentences(tmp_path: Path) -> None:
 def test_faces_of_mead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = built("mead", trees.mead(tmp_path / "corpus"), tmp_path / "store")
     output = capsys.readouterr()
-    assert code == 0 and "2 clips read, 1 skipped" in output.err and "no track" in output.err, output.err
+    assert code == 0 and "2 clips read, 1 skipped" in output.err and "M003_happy_level_2_003" in output.err, output.err
     clips = {c.id: c for c in Store.open(out).clips()}
     angry = clips["M003_angry_level_3_001"]
     assert angry.captions == ["a person speaks and looks very angry"] and angry.extra["emotion"]["intensity"] == 1.0
     assert Path(angry.extra["audio"]).is_file() and angry.load().weights.max() == pytest.approx(0.25, abs=1e-4)
     assert clips["M003_neutral_level_1_002"].captions == ["a person speaks with a neutral face"]
+
+
+class Faces:
+    """A capture that notes what it is asked for; the face begins half a second late."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, float, float | None]] = []
+
+    def __call__(self, path: Path, start: float = 0.0, end: float | None = None) -> FilmFace:
+        self.asked.append((path.name, start, end))
+        if "whole" in path.stem.lower() and start > 100:
+            raise UserError(f"{path}: no face in 12 frames")
+        motion = FaceMotion(np.full((60, 52), 0.5), np.zeros((60, 3)))
+        return FilmFace(motion, start + 0.5, (1.0,) * 51 + (0.0,))
+
+
+def test_films_of_corpora_are_captured(tmp_path: Path) -> None:
+    capture, report = Faces(), Report()
+    clips = {c.id: c for c in read_corpus("hdtf", trees.hdtf(tmp_path / "hdtf"), report, capture=capture)}
+    assert set(clips) == {"RD_Radio11_0", "RD_Radio11_1", "WDA_Whole0_0"} and report.read == 3
+    assert ("Whole0.mp4", 2, 4) in capture.asked and ("Radio11_0.mp4", 0, None) in capture.asked
+    whole = clips["WDA_Whole0_0"]
+    assert whole.extra["speaker"] == "Whole" and "speaker" not in clips["RD_Radio11_0"].extra
+    assert whole.extra["seconds"] == [2.5, 4.5]
+    assert whole.extra["reliability"][50:] == [1.0, 0.0] and whole.extra["film"].endswith("raw/Whole0.mp4")
+    reasons = dict(report.skipped)
+    assert reasons["WDA_Whole0_1"].endswith("no face in 12 frames") and "accepted MM:SS" in reasons["WDA_Whole0_2"]
+    assert reasons["RD_Radio12_0"].startswith("no film of it")
+
+    tree, report = trees.talkinghead1kh(tmp_path / "th"), Report()
+    clips = {c.extra["speaker"]: c for c in read_corpus("talkinghead1kh", tree, report, capture=capture)}
+    assert {k: c.split for k, c in clips.items()} == {"ab_cdefgh-1": "train", "xbcdefgh-12": "val"}
+    assert dict(report.skipped)["odd"].startswith("its name")
+    only = list(read_corpus("talkinghead1kh", tree, Report(), capture=capture, split="val"))
+    assert [c.extra["speaker"] for c in only] == ["xbcdefgh-12"]
+
+    tree, report = trees.casual_conversations(tmp_path / "cc"), Report()
+    bright, dark = read_corpus("cc-v1", tree, report, capture=capture)
+    labels = {k: v for k, v in bright.extra.items() if k not in ("film", "seconds", "reliability")}
+    assert labels == {"speaker": "1140", "age": "32", "gender": "Female", "lighting": "bright"}
+    assert dark.extra["lighting"] == "dark" and dict(report.skipped) == {"CasualConversationsB/x": "no film of it"}
+
+    report = Report()
+    clips = {c.id: c for c in read_corpus("mead", trees.mead(tmp_path / "mead"), report, capture=capture)}
+    assert len(clips) == 3 and capture.asked[-1] == ("003.mp4", 0, None)  # the one without a track
+    happy = clips["M003_happy_level_2_003"]
+    assert happy.captions == ["a person speaks and looks happy"] and happy.load().caption == happy.captions[0]
+    with pytest.raises(UserError, match="films alone; accepted with capture="):
+        list(read_corpus("hdtf", tmp_path / "hdtf", Report()))
+
+
+def test_what_was_read_of_films_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    films = {name: trees.text(tmp_path / f"{name}.mp4", name) for name in ("talk", "empty", "damaged")}
+    asked: list[str] = []
+
+    def capture(path: Path, start: float, end: float | None) -> SimpleNamespace:
+        asked.append(path.stem)
+        if path.stem != "talk":
+            raise {"empty": NobodyError, "damaged": UserError}[path.stem](f"{path}: no face in it")
+        return SimpleNamespace(motion=FaceMotion(np.full((60, 52), 0.5), np.zeros((60, 3))), start=start + 0.25)
+
+    monkeypatch.setattr(corpora, "capture_face", capture)
+    for _ in range(2):
+        faces = corpora.FilmFaces(tmp_path / "work")
+        face = faces(films["talk"], 1.0, 3.0)
+        assert face.start == 1.25 and len(face.motion) == 60 and 0 in face.reliability
+        for name in ("empty", "damaged"):
+            with pytest.raises(UserError, match=f"{name}.mp4: no face in it"):
+                faces(films[name])
+    assert asked == ["talk", "empty", "damaged", "damaged"]  # what may be mended is tried again
+    faces(films["talk"], 1.0, 2.0)
+    assert len(asked) == 5
+
+
+def test_a_film_of_a_corpus_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command captures; films that are none are left out with their reason, and nothing is written."""
+    pytest.importorskip("av")
+    code, out = built("hdtf", trees.hdtf(tmp_path / "hdtf"), tmp_path / "store")
+    assert code == 2 and not out.exists()
+    assert "no clip in it could be used" in (error := capsys.readouterr().err) and "not a film" in error
 
 
 def test_talks_become_stores_of_gestures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

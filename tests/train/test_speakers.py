@@ -79,15 +79,35 @@ def test_films_become_recordings_once(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(films, "capture_face", capture)
     assert films.films_of(film.parent) == films.films_of(film) == [film]
     for _ in range(2):
-        films.record([film], "face", tmp_path / "out", lambda activity: None)
+        films.record([film], "face", tmp_path / "out", lambda activity: None, film)
     assert len(calls) == 1 and sorted(p.name for p in (tmp_path / "out").iterdir()) == ["000_a.npz", "000_a.wav"]
     assert films.films_of(tmp_path / "out") == []  # sounds
     FaceMotion(np.full((50, 52), 0.25), np.zeros((50, 3))).save(film.with_suffix(".npz"))
-    films.record([film], "face", tmp_path / "beside", lambda activity: None)
-    assert len(calls) == 1 and films.sources([film], "face") == [film, film.with_suffix(".npz")]
+    films.record([film], "face", tmp_path / "beside", lambda activity: None, film)
+    assert len(calls) == 1 and films.sources([film], "face", film) == [film, film.with_suffix(".npz")]
     assert len(FaceMotion.load(tmp_path / "beside" / "000_a.npz")) == 50
     with pytest.raises(UserError, match="mute.mp4: no sound"):
-        films.sources([mute], "face")
+        films.sources([mute], "face", mute)
+
+
+def test_files_of_voice2motion_are_taken_at_the_rate_of_the_film(tmp_path: Path) -> None:
+    """Films in folders; NAME.mp4.npz of each in another folder, without a rate."""
+    pytest.importorskip("av")
+    film = write_film(tmp_path / "videos" / "one" / "talk.mp4", 3.0)  # 10 frames a second
+    processed = tmp_path / "processed" / "talk.mp4.npz"
+    processed.parent.mkdir()
+    empty = np.zeros(0, np.int64)
+    np.savez(processed, blendshapes=np.full((30, 52), 0.25), head_angles=np.zeros((30, 3)), bad_frames=empty)
+    listed = films.films_of(tmp_path)
+    assert listed == [film] and films.sources(listed, "face", tmp_path) == [film, processed]
+    films.record(listed, "face", tmp_path / "out", lambda activity: None, tmp_path)
+    motion = FaceMotion.load(tmp_path / "out" / "000_talk.npz")
+    assert motion.fps == 10 and motion.seconds == pytest.approx(3.0) and motion.weights[:, JAW].mean() > 0.2
+    again = tmp_path / "again" / "talk.mp4.npz"
+    again.parent.mkdir()
+    again.write_bytes(processed.read_bytes())
+    with pytest.raises(UserError, match="go with it; accepted one"):
+        films.sources(listed, "face", tmp_path)
 
 
 @pytest.mark.parametrize(("name", "line"), [("a.txt", "a folder of wav files with face curves beside them, or films"),

@@ -50,7 +50,7 @@ class SpeakerFinetuning(Finetuning):
 
     def recorded(self, films: list[Path]) -> Path:
         """A folder with the sound and the motion of each."""
-        record(films, self.modality, self.work / RECORDINGS, self.notify)
+        record(films, self.modality, self.work / RECORDINGS, self.notify, self.folder)
         return self.work / RECORDINGS
 
 
@@ -109,7 +109,7 @@ class FaceFinetuning(SpeakerFinetuning):
             raise UserError(f"--model {self.start}: no driver of faces in it; accepted a folder of weights with one")
         self.notify("reading")
         if films := self.films():
-            return sources(films, self.modality)
+            return sources(films, self.modality, self.folder)
         self.recordings = read_recordings(self.folder, ("face",), FACE_FILES)
         return [f for r in self.recordings for f in r.files]
 
@@ -184,7 +184,7 @@ class GestureFinetuning(SpeakerFinetuning):
             raise UserError(f"--model {self.start}: gestures that hear {config.audio}; accepted prosody")
         self.notify("reading")
         if films := self.films():
-            return sources(films, self.modality)
+            return sources(films, self.modality, self.folder)
         self.recordings = read_recordings(self.folder, ("body", "gesture"), BODY_FILES, WORD_FILES)
         return [f for r in self.recordings for f in r.files]
 
