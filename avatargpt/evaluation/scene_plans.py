@@ -13,7 +13,7 @@ from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Run, Suite, folder
 from avatargpt.metrics.checks import pattern
 from avatargpt.planning.language_planner import CheckedPlanner
-from avatargpt.planning.library import gender_of
+from avatargpt.planning.library import actor_of
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests.english import lemmas
 from vqvae.io.data_files import json_rows
@@ -81,7 +81,7 @@ def in_order(events: Sequence[str], activities: Sequence[str], encode: Encode) -
 
 def person_right(plan: Plan, person: str) -> float:
     """1 where the pronouns of all activities are those of the person; ``they``: one of them throughout."""
-    genders = {g for a in plan.activities if (g := gender_of(" ".join((a.task, *a.steps))))}
+    genders = {g for a in plan.activities if (g := actor_of((a.task, *a.steps)))}
     return float(len(genders) <= 1 and (person == "they" or genders <= {person}))
 
 

@@ -119,7 +119,7 @@ class EventPlanner:
         lib = self.library
         if row >= len(lib.tasks):
             return self._kinds[row - len(lib.tasks)]
-        return Part(lib.tasks[row], tuple(lib.steps[k] for k in lib.steps_of(row)), frozenset())
+        return Part(lib.tasks[row], self.retriever.steps(row), frozenset())
 
     def _steps(self, event: Event, state: State, near: np.ndarray) -> tuple[list[str], State]:
         """The steps of an event where its time does not matter, and the state after them."""

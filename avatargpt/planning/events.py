@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from avatargpt.planning.library import Person, who
@@ -47,6 +47,10 @@ class SceneText:
     seconds: float | None = None  # of the whole, where the scene says it
 
 
+# text -> who acts in it
+Actor = Callable[[str], Person]
+
+
 @dataclass
 class _Stretch:
     """Words of a part of a scene, [start, stop), that are one event."""
@@ -59,11 +63,11 @@ class _Stretch:
     places: set[int] = field(default_factory=set)  # of its words that the reader pointed at
 
 
-def read_events(reader: RequestReader, scene: str, person: Person | None = None) -> list[Event]:
+def read_events(reader: RequestReader, scene: str, person: Actor | None = None) -> list[Event]:
     """The events that a scene names, in the order in which they happen; empty where it names none.
 
     Args:
-        person: who acts; None = whom the scene names.
+        person: who acts in a text; None = whom the text names.
 
     Raises:
         UserError: a sentence is longer than the reader takes.
@@ -71,10 +75,11 @@ def read_events(reader: RequestReader, scene: str, person: Person | None = None)
     return list(read_scene(reader, scene, person).events)
 
 
-def read_scene(reader: RequestReader, scene: str, person: Person | None = None) -> SceneText:
+def read_scene(reader: RequestReader, scene: str, person: Actor | None = None) -> SceneText:
     """The events of a scene, and how long all of it is to be; as `read_events`."""
-    person = person or who(scene, {}, "they")
-    person = replace(person, mood=who(person.noun, {}, person.gender).mood)  # a mood of one event is not of all
+    find = person or (lambda text: who(text, {}, "they"))
+    actor = find(scene)
+    actor = replace(actor, mood=who(actor.noun, {}, actor.gender).mood)  # a mood of one event is not of all
     events: list[Event] = []
     seconds = None
     for words, target, sure in reader.places(scene):
@@ -84,7 +89,10 @@ def read_scene(reader: RequestReader, scene: str, person: Person | None = None) 
         seconds = request.seconds or seconds
         stretches = _stretches(target, words, sure)
         stretches += _left_out(reader, words, stretches)
-        events += [Event(third_person(s.words), person, s.seconds) for s in sorted(stretches, key=lambda s: s.order)]
+        if actor.gender == "it" and stretches and not events:  # "she saddles the horse"
+            first = " ".join(words[: min(s.start for s in stretches)])
+            actor = subject if (subject := who(first, {}, "it")).gender != "it" else actor
+        events += [Event(third_person(s.words), actor, s.seconds) for s in sorted(stretches, key=lambda s: s.order)]
     return SceneText(tuple(events), seconds)
 
 

@@ -306,6 +306,7 @@ class Story:
     vectors: np.ndarray  # (n, 384) of them, unit
     nearness: float  # to the scene in question
     fits: np.ndarray  # (n,) cosine of each activity to it
+    likeness: float = 1.0  # cosine of its scene to the one in question
 
     @property
     def ordered(self) -> bool:

@@ -18,7 +18,7 @@ from avatargpt.planning.compose import ActivityChooser, State, Weak, follow, pla
 from avatargpt.planning.event_plans import STRETCH, EventPlanner
 from avatargpt.planning.events import MIN_EVENTS, Event, SceneText, read_scene
 from avatargpt.planning.library import Part, PlanLibrary
-from avatargpt.planning.retriever import MIN_ABOUT, MIN_USABLE, Retriever
+from avatargpt.planning.retriever import MIN_USABLE, Retriever, about
 from avatargpt.planning.types import (
     DEFAULT_ACTIVITIES,
     Activity,
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 MEMORY = 24  # activities looked back at
 # a plan farther than the nearest one by more is not appended to it
-MAX_DISTANCE = 0.25
+MAX_DISTANCE = 0.4
+# cosine of an activity and the one event of a scene, or of the scenes, from which on a plan shows the event
+MIN_SHOWS, MIN_SAME_SCENE = 0.45, 0.6
 NEARNESS_NOISE = 0.02  # of how near plans are, at temperature 1
 # written scenes that are looked at for an endless scene
 ENDLESS_SCENES = 60
@@ -90,11 +92,11 @@ class RetrievalPlanner:
 
     def read(self, scene: str) -> SceneText:
         """The events that a scene names, none without a reader."""
-        return SceneText() if self.reader is None else read_scene(self.reader, scene, self._person(scene))
+        return SceneText() if self.reader is None else read_scene(self.reader, scene, self._person)
 
     def knows(self, scene: str) -> bool:
         """Whether a stored plan is about such a scene."""
-        return self.retriever.stories(check_scene(scene))[0].nearness >= MIN_ABOUT
+        return about(self.retriever.stories(check_scene(scene))[0])
 
     def plan(
         self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
@@ -126,19 +128,31 @@ class RetrievalPlanner:
         state, rng = State.fresh(), self._rng(scene, temperature, seed)
         stories = self._drawn(self.retriever.stories(scene), rng, temperature)
         chosen: list[Activity] = []
+        notes = []
+        if events and not self._shows(stories[0], events[0]):
+            # the event itself, then what all plans have near it
+            chosen = self.events.activities(scene, events)
+            state = self._remember(chosen, "", person)[0]
+            stories = [self.retriever.loose(f"a person {events[0].words}")]
+            notes.append(f"No stored plan is about {events[0].words!r}; it is shown with activities that are near it.")
+        elif not about(stories[0]):
+            notes.append("No stored plan is about such a scene; activities that are near its words are taken.")
+            stories = [self.retriever.loose(scene)]
         for story in stories:
-            if len(chosen) == activities or (
-                chosen and story.nearness < max(stories[0].nearness - MAX_DISTANCE, MIN_USABLE)
+            if len(chosen) >= activities or (
+                chosen and story.nearness and story.nearness < max(stories[0].nearness - MAX_DISTANCE, MIN_USABLE)
             ):
                 break
             chooser = ActivityChooser(story, person, rng, temperature, self.weak)
             chosen += chooser.activities_of(activities - len(chosen), state)
-        notes = []
-        if (first := stories[0]).nearness < MIN_ABOUT:
-            notes.append(f"No stored plan is about such a scene; the nearest one is of {_quoted(first)}.")
         if len(chosen) < activities:
             notes.append(f"{len(chosen)} activities instead of {activities}: the stored plans have no more that fit.")
         return chosen, notes
+
+    def _shows(self, story: plans.Story, event: Event) -> bool:
+        """Whether an activity of a plan is about an event, in whatever words."""
+        vector = self.retriever.full([f"a person {event.words}"])[0]
+        return story.likeness >= MIN_SAME_SCENE or float((story.vectors @ vector).max()) >= MIN_SHOWS
 
     def lasting(
         self, scene: str, chosen: Sequence[Activity], seconds: float, temperature: float, seed: int
@@ -291,7 +305,3 @@ class RetrievalPlanner:
             query = lib.projected(relation, "to", vector)[0]
             score += best + 0.5 * (lib.projected(relation, "from", lib.scene_vectors) @ query)
         return lib.scenes[int(score.argmax())]
-
-
-def _quoted(story: plans.Story) -> str:
-    return repr(story.name if story.ordered else story.name.replace("_", " "))

@@ -46,20 +46,24 @@ class CommonWords:
 # written scenes nearest by the stored components, and of these by all
 NEAREST_SCENES, COMPARED_SCENES = 30, 8
 BEST_KEYS, BEST_PARTS = 2, 3  # nearest wordings and activities that count
-# of the likeness of the activities, beside that of the scene
-ACTIVITY_WEIGHT = 0.5
+# of the likeness of the scene, and of that of the activities
+SCENE_WEIGHT, ACTIVITY_WEIGHT = 1.8, 0.5
 # of the share of common words; wordings that were held out with a foreign person find the right kind in 24 of 100 cases
 # without it and in 47 with it, wordings with their usual person in 63 and 74
 WORD_WEIGHT = 0.3
 # by which a written scene must be nearer than a kind, whose plans are tidier
 KIND_BONUS = 0.08
-MIN_ABOUT = (
-    0.8  # from here on a plan is about such a scene; of sixty scenes seventeen are below, half of them read badly
-)
-MIN_USABLE = 0.62  # from here on a plan may follow a nearer one
+MIN_ABOUT = 0.52  # likeness of the scene, and half that of the activities, from which on a plan is about such a scene
+MIN_USABLE = 1.0  # nearness from which on a plan may follow a nearer one
+NEAREST_PARTS = 12  # activities of any plan, where no plan is about a scene
 # less for each name of a person that the scene does not know
 NAME_COST = 0.2
 MAX_REMEMBERED = 10_000  # sentence vectors that are kept, 15 MB
+
+
+def about(story: plans.Story) -> bool:
+    """Whether a plan is about the scene in question."""
+    return story.likeness + ACTIVITY_WEIGHT * _best(story.fits, BEST_PARTS) >= MIN_ABOUT
 
 
 def _best(values: np.ndarray, count: int) -> float:
@@ -112,7 +116,8 @@ class Retriever:
 
     def stories(self, scene: str, count: int = NEAREST_SCENES) -> list[plans.Story]:
         """All kinds and the nearest written scenes, the nearest first."""
-        # Nearness: cosine of the scenes (of a kind the mean of its `BEST_KEYS` wordings), plus `ACTIVITY_WEIGHT` times
+        # Nearness: `SCENE_WEIGHT` times the cosine of the scenes (of a kind the mean of its `BEST_KEYS` wordings), plus
+        # `ACTIVITY_WEIGHT` times
         # the mean cosine of the scene and the `BEST_PARTS` activities, plus `WORD_WEIGHT` times the share of common
         # words; of kinds `KIND_BONUS` more.
         vector = self.full([scene])[0]
@@ -125,9 +130,10 @@ class Retriever:
         out = []
         for k, (name, parts) in enumerate(zip(table.names, table.parts, strict=True)):
             rows = slice(int(starts[k]), int(starts[k + 1]))
-            nearness = _best(keys[table.key_kind == k], BEST_KEYS) + ACTIVITY_WEIGHT * _best(fits[rows], BEST_PARTS)
+            likeness = _best(keys[table.key_kind == k], BEST_KEYS)
+            nearness = SCENE_WEIGHT * likeness + ACTIVITY_WEIGHT * _best(fits[rows], BEST_PARTS)
             nearness = nearness + KIND_BONUS + WORD_WEIGHT * float(shares[k])
-            out.append(plans.Story(name, -1, parts, table.vectors[rows], nearness, fits[rows]))
+            out.append(plans.Story(name, -1, parts, table.vectors[rows], nearness, fits[rows], likeness))
         return out
 
     def _written(self, scene: str, vector: np.ndarray, rows: Sequence[int]) -> list[plans.Story]:
@@ -142,11 +148,30 @@ class Retriever:
             fits = vectors @ vector
             texts = [t for p in parts for t in (p.task, *p.steps)]
             words = bag([lib.scenes[row], *texts])
-            nearness = float(like[row]) + ACTIVITY_WEIGHT * _best(fits, BEST_PARTS)
+            nearness = SCENE_WEIGHT * float(like[row]) + ACTIVITY_WEIGHT * _best(fits, BEST_PARTS)
             nearness -= NAME_COST * strange_names(texts, scene)
             nearness += WORD_WEIGHT * sum(v for w, v in weights.items() if w in words)
-            out.append(plans.Story(lib.scenes[row], row, parts, vectors, nearness, fits))
+            out.append(plans.Story(lib.scenes[row], row, parts, vectors, nearness, fits, float(like[row])))
         return out
+
+    def loose(self, scene: str) -> plans.Story:
+        """The activities of all plans that are nearest to a scene, which no plan is about."""
+        lib, table, vector = self.library, self.library.kinds, self.full([scene])[0]
+        reduced = self.embed([scene])[0]
+        every = [p for parts in table.parts for p in parts]
+        rows = ranked(np.concatenate([lib.task_vectors @ reduced, table.vectors @ vector]), 4 * NEAREST_PARTS)
+        n = len(lib.tasks)
+        found = [every[i - n] if i >= n else Part(lib.tasks[i], self.steps(int(i)), frozenset()) for i in rows]
+        anywhere = frozenset((plans.FIRST, plans.MIDDLE, plans.LAST))
+        parts = tuple(Part(p.task, p.steps, anywhere) for p in found)
+        vectors = self.full([p.task for p in parts])
+        best = ranked(vectors @ vector, NEAREST_PARTS)
+        parts, vectors = tuple(parts[i] for i in best), vectors[best]
+        return plans.Story("", -1, parts, vectors, 0.0, vectors @ vector)
+
+    def steps(self, task: int) -> tuple[str, ...]:
+        """The steps of an activity of a written scene, by its row."""
+        return tuple(self.library.steps[k] for k in self.library.steps_of(task))
 
     def parts(self, row: int) -> tuple[Part, ...]:
         """The activities of a written scene."""
