@@ -18,12 +18,12 @@ from avatargpt.chat.turn_text import ChatTurn, check_english, cleaned, command, 
 from avatargpt.llm import LanguageModel
 from avatargpt.options import mix
 from avatargpt.planning.types import Planner
-from instruct_data.dialogue.acts import Act, from_json
+from instruct_data.dialogue.acts import Act, from_json, read, write
 from instruct_data.requests.spec import Asked, Stands, TurnState
 from vqvae.errors import UserError, WriteError
 from vqvae.motion import Motion
 
-COMMAND = "command"
+COMMAND, ACTS = "command", "acts"
 PREVIEWS = "avatargpt-previews"
 IDLE = ("chat", "clarify", "help")  # acts that do nothing
 
@@ -37,7 +37,7 @@ class Reply:
     motion: Motion | None = None  # that the turn was about, or None
     files: tuple[Path, ...] = ()  # that were written
     ok: bool = True  # False when something could not be done; `text` says what and what is accepted
-    understood: str = ""  # ``reader``, ``command``, the name of a language model, or empty = not understood
+    understood: str = ""  # ``reader``, ``command``, ``acts``, the name of a language model, or empty = not understood
     unwritten: bool = False  # whether the disk, or a folder on it, took no file
     over: bool = False  # the user wants to leave
     seconds: float = 0.0  # length of the whole timeline after the turn
@@ -115,9 +115,33 @@ class Conversation:
         Mistakes, impossible wishes and full disks are answered (``ok`` is False), never raised; an unfinished turn
         leaves the timeline unchanged.
         """
+        return self._answered(text, lambda: self._turn(text))
+
+    def do(self, *acts: Act | str) -> Reply:
+        """The acts themselves, as one turn without words: ``talk.do("plan 120s: a picnic", Act("loop", times=2))``.
+
+        Args:
+            acts: each an act, or a line of them (`instruct_data.dialogue.acts`).
+
+        Raises:
+            UserError: a line that holds no acts. What they cannot do is answered, as in `say`.
+        """
+        done = [a for act in acts for a in (read(act) if isinstance(act, str) else [act])]
+        if not done:
+            raise UserError("no act; accepted: one or more, e.g. make: a person waves")
+        line = write(done)
+
+        def turn() -> Reply:
+            self.memory.question = None
+            return self._do(done, line, ACTS)
+
+        return self._answered(line, turn)
+
+    def _answered(self, text: str, turn: Callable[[], Reply]) -> Reply:
+        """What a turn gives, remembered and stored; mistakes are answers, and what an interrupt left is taken back."""
         before = self.memory.copy()
         try:
-            reply = self._turn(text)
+            reply = turn()
             row = {"user": cleaned(text), "acts": [a.to_json() for a in reply.acts], "reply": reply.text}
             self.memory.turns = [*self.memory.turns, row][-MAX_TURNS:]
             return self._saved(reply)

@@ -71,7 +71,7 @@ class View:
 
     def find(self, words: str) -> Target | None:
         """As `at`, with None where there is none."""
-        return target(words, self.outlook, self.similarity) if words else Target()
+        return target(words, self.outlook, self.similarity) if words and self.count else Target()
 
     def numbers(self, goal: Target) -> Sequence[int]:
         """The segments of a target: several, all, one, or the one last spoken of."""

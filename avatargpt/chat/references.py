@@ -17,6 +17,7 @@ KINDS = frozenset(
     "one ones segment segments seg part parts step steps piece pieces bit bits movement motion clip number section "
     "move thing things take activity scene stretch".split()
 )
+WHOLE = frozenset("part activity scene stretch".split())  # what an activity is called rather than a movement
 PAIR = frozenset("those these both them two pair".split())
 FIRST = frozenset("start beginning opening".split())
 LAST = frozenset("last final latest end ending previous".split())
@@ -182,7 +183,7 @@ def _absolute(tokens: list[str], outlook: Outlook, similarity: Similarity | None
     plain = [t for t in bare if t not in IT | KINDS | LAST | FIRST | ALL and _number(t, bare) is None]
     if count == 2 and PAIR & set(tokens) and not set(bare) - PAIR - IT - KINDS - {"two", "both"}:
         return Target(2, several=(1, 2))
-    matches, together = _content(plain, outlook, similarity, "and" in tokens) if plain else ([], False)
+    matches, together = _content(plain, outlook, similarity, tokens) if plain else ([], False)
     if ALL & set(tokens) and not (count == 2 and "both" in tokens):
         return Target(matches[-1], several=tuple(matches)) if len(matches) > 1 else Target(everything=True)
     many = next((NUMBERS.index(t) for t in bare if t in NUMBERS[2:]), 0) or next(
@@ -257,21 +258,22 @@ def _called(bare: Sequence[str], outlook: Outlook) -> Target | None:
 
 
 def _content(
-    plain: Sequence[str], outlook: Outlook, similarity: Similarity | None, several: bool
+    plain: Sequence[str], outlook: Outlook, similarity: Similarity | None, tokens: Sequence[str]
 ) -> tuple[list[int], bool]:
     """Segments whose captions, names or activities the words mean, and whether they are an activity."""
     words = " ".join(plain)
     captions = [f"{c} {n}" for c, n in zip(outlook.captions, outlook.names, strict=True)]
     shared = _counts(words, captions)
     in_activities = _counts(words, outlook.activities)
-    if max(in_activities, default=0) > max(shared, default=0):
+    best, whole = max(shared, default=0), max(in_activities, default=0)
+    if whole > best or (whole and whole == best and WHOLE & set(tokens)):
         return _highest(in_activities), True
-    if max(shared, default=0):
+    if best:
         numbers = _highest(shared)
-        if several and max(shared) < len(set(lemmas(words))):  # "the walk and the wave"
+        if "and" in tokens and best < len(set(lemmas(words))):  # "the walk and the wave"
             numbers = sorted({n for w in plain for n in _named(w, captions)})
         activities = {outlook.activities[n - 1] for n in numbers}
-        if len(numbers) > 1 and len(activities) == 1 and activities != {""} and max(in_activities) == max(shared):
+        if len(numbers) > 1 and len(activities) == 1 and activities != {""} and whole == best:
             return _highest(in_activities), True
         return numbers, False
     if similarity is None or not outlook.captions:

@@ -7,8 +7,9 @@ import pytest
 
 from avatargpt.chat import Conversation
 from avatargpt.chat.questions import OpenQuestion, Question
-from instruct_data.dialogue.acts import read
+from instruct_data.dialogue.acts import Act, read
 from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
+from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 
@@ -380,3 +381,14 @@ def test_a_question_is_kept_until_the_next_turn(model, tmp_path):
     assert [a.do for a in intent.turns[-1].last] == ["loop"] and intent.turns[-1].former.captions == ("a person walks",)
     talk.say("gibberish")
     assert intent.turns[-1].starts == (0, 6) and intent.turns[-1].focus == 2
+
+
+def test_acts_are_called_without_words(talk, tmp_path):
+    reply = talk.do("make 2s: a person walks | then: a person waves", Act("loop", segment=1, times=2))
+    assert reply.ok and reply.understood == "acts" and [a.do for a in reply.acts] == ["make", "then", "loop"]
+    assert talk.timeline.rounds == (2, 1) and talk.memory.turns[0]["user"].endswith("| loop 1 x2")
+    assert not talk.do(Act("delete", segment=9)).ok and talk.do("undo").ok and talk.timeline.rounds == (1, 1)
+    with pytest.raises(UserError, match="not an act"):
+        talk.do("dance")
+    with pytest.raises(UserError, match="no act"):
+        talk.do()
