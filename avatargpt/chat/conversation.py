@@ -271,6 +271,9 @@ class Conversation:
         for _ in range(steps):
             target.append(replace(memory.now))  # a copy keeps no composed motion in memory
             memory.now = source.pop()
+        last = self._last()
+        if act.do == "undo" and steps == 1 and last and 1 <= (last[-1].segment or 0) <= len(memory.now.segments):
+            memory.now = replace(memory.now, focus=(last[-1].segment or 1) - 1)  # what was undone is spoken of
         verb = "Undone" if act.do == "undo" else "Redone"
         short = f" (there were only {steps})" if steps < requested != ALL_STEPS else ""
         what = f"{verb}{'' if steps == 1 else f' {steps} steps'}{short}."

@@ -351,13 +351,18 @@ def _move(p: TurnPart, view: View) -> Acts:
         return there if last == first + 1 else [*there, ("move", {"segment": first + 1, "to": last})]
     if p.where is None and not p.of and count == 2:  # "swap them"
         return [("move", {"segment": 2, "to": 1})]
+    if p.where in ("before", "after") and not p.to_of:  # "no, before the wave": what was last spoken of moves there
+        if goal.segment is None or view.focus in (goal.several or (goal.segment,)):
+            return []
+        p, goal = p.model_copy(update={"of": "", "to_of": p.of}), Target()
     numbers = view.numbers(goal)
     place = p.times and (p.times - 1 if p.times <= numbers[0] else p.times) if p.where is None else gap(p, view)
     if place is None or (p.where is None and not p.times):
         return []
     if place >= numbers[-1]:
         return [("move", {"segment": numbers[0], "to": place}) for _ in numbers]
-    return [("move", {"segment": n, "to": place + i}) for i, n in enumerate(numbers, 1) if n != place + i]
+    moves: Acts = [("move", {"segment": n, "to": place + i}) for i, n in enumerate(numbers, 1)]
+    return [m for m in moves if m[1]["segment"] != m[1]["to"]] or moves[:1]
 
 
 def _travel(p: TurnPart, view: View) -> Acts:

@@ -16,7 +16,7 @@ _SLOTS: dict[str, tuple[str, ...]] = {
     "times": ("times",), "seconds": ("seconds",), "what": ("text", "times", "seconds"), "name": ("text",),
 }  # fmt: skip
 _ANSWERS = {"what": ("make", "then", "before", "replace", "plan")}  # acts in which something to do is named
-MAX_OPTIONS = 9
+MAX_ANSWER_WORDS = 4  # of one that chooses
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Question:
         if len(parts) != 1 or not self.options:
             return ""
         (part,) = parts
-        if part.act not in (self.act, "keep") or (part.act != "keep" and part.text):
-            return ""
         words = (part.of or part.text).split()
+        if part.seconds or part.factor or part.times or (part.of and part.text) or len(words) > MAX_ANSWER_WORDS:
+            return ""
         for word in words:  # a segment's own number comes before the place in the list
             if line := next((line for key, line in self.options if key == word), ""):
                 return line

@@ -193,8 +193,8 @@ def _absolute(tokens: list[str], outlook: Outlook, similarity: Similarity | None
         first = 1 if "first" in bare else count - many + 1
         return Target(first + many - 1, several=tuple(range(first, first + many)))
     if numbers:
-        if matches and len(matches) >= numbers[0] and any(t in ORDINALS for t in bare):
-            return Target(matches[numbers[0] - 1])  # "the second jump"
+        if matches and any(t in ORDINALS for t in bare):  # "the second jump", also where there is one alone
+            return Target(matches[min(numbers[0], len(matches)) - 1])
         if wrong := [n for n in numbers if not 1 <= n <= count]:
             raise UserError(f"there is no segment {wrong[0]}; there {'is' if count == 1 else 'are'} {count}")
         return Target(numbers[-1], several=tuple(numbers) if len(numbers) > 1 else ())

@@ -196,6 +196,8 @@ def test_it_is_the_segment_last_spoken_of(talk):
     assert [s.motion.seconds for s in talk.timeline.segments] == [2, 7, 1]
     say(talk, "move 2 1", "edit: like a robot", "undo", "delete 1", "edit: slower")
     assert captions(talk) == ["a person walks", "a person sits"] and talk.timeline.segments[1].tempo == 0.7
+    say(talk, "delete 1", "undo", "delete 1", "undo", "edit: faster")
+    assert talk.timeline.segments[0].tempo == 1.4, "what was undone is spoken of"
 
 
 def test_what_a_turn_did_before_a_mistake_stays(talk):

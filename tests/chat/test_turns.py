@@ -235,6 +235,7 @@ def test_names_and_what_is_not_there() -> None:
     assert target("the greeting", seen(), lambda *_: [0.1, 0.6, 0.2]) == Target(2)
     jumps = ("a person jumps", "a person walks", "a person jumps high")
     assert target("the second jump", seen(jumps)) == Target(3) and target("both jumps", seen(jumps)).several == (1, 3)
+    assert target("the second walk", seen(jumps)) == Target(2), "the only one"
     assert target("the other jump", seen(jumps, focus=1)) == Target(3)
     with pytest.raises(OpenReference, match="which one.*segment 1 or 2") as raised:
         target("the jump", seen(("a person jumps", "a person jumps high")))
@@ -289,6 +290,8 @@ def test_names_and_what_is_not_there() -> None:
     ({"act": "before", "text": "bow", "of": "second 5"}, "before 2: a person bows"),
     ({"act": "before", "text": "bow", "of": "second 6"}, "before 3: a person bows"),
     ({"act": "move", "of": "the first two", "where": "end"}, "move 1 3 | move 1 3"),
+    ({"act": "move", "of": "the walk", "where": "before"}, "move 3 1"),
+    ({"act": "move", "of": "the walk", "where": "start"}, "move 1 1"),
     ({"act": "delete", "of": "everything after the walk"}, "delete 3 | delete 2"),
     ({"act": "replace", "of": "the last two", "text": "a bow"}, "delete 3 | replace 2: a bow"),
     ({"act": "question", "topic": "text", "of": "the walk", "where": "after"}, "question: text of segment 2"),
@@ -419,7 +422,9 @@ def test_two_near_readings_are_offered() -> None:
     assert isinstance(question, Question)
     assert question.text == "Shall I add a person waves (first), or change segment 1: slower (second)?"
     answered = heard("the second", question=question)
-    assert reading(answered, [{"act": "keep", "text": "the second"}]) == "edit 1: slower"
+    for part in ({"act": "keep", "text": "the second"}, {"act": "edit", "of": "the second one"}):
+        assert reading(answered, [part]) == "edit 1: slower"
+    assert reading(answered, [{"act": "retime", "of": "the second one", "seconds": 3.0}]) == "retime 2 3s"
     assert reading(heard("x"), both[0], both[0]) == "then: a person waves", "the same acts are no question"
     assert reading(heard("x"), [{"act": "edit"}], both[1]) == "edit 1: slower", "the one that is possible is meant"
     assert reading(heard("x"), both[0], [{"act": "retime"}]) == "then: a person waves"
