@@ -28,7 +28,7 @@ def retime(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     seconds = float(act.seconds or 0)
     state = with_segment(scene.state, at, lasting(scene, scene.state.segments[at], seconds))
-    return ActResult(state, f"Segment {at + 1} lasts {scenes.duration(seconds)}.", state.motion)
+    return ActResult(state, f"Segment {at + 1} lasts {scenes.duration(seconds)}.")
 
 
 @performs("total")
@@ -47,7 +47,7 @@ def total(scene: Scene, act: Act) -> ActResult:
         left += often * (wanted - frames)
         segments.append(lasting(scene, segment, frames / FPS))
     new = state.replaced(segments)
-    return ActResult(new, f"All of it lasts {scenes.duration(new.seconds)}.", new.motion)
+    return ActResult(new, f"All of it lasts {scenes.duration(new.seconds)}.")
 
 
 @performs("speed")
@@ -58,7 +58,7 @@ def speed(scene: Scene, act: Act) -> ActResult:
     segments = [faster(s, factor) if i in chosen else s for i, s in enumerate(state.segments)]
     new = state.replaced(segments, None if act.segment is None else at)
     what = "All of it" if act.segment is None else f"Segment {at + 1}"
-    return ActResult(new, f"{what} runs {factor:g} times as fast: {scenes.duration(new.seconds)} in all.", new.motion)
+    return ActResult(new, f"{what} runs {factor:g} times as fast: {scenes.duration(new.seconds)} in all.")
 
 
 @performs("mirror")
@@ -69,7 +69,7 @@ def mirror(scene: Scene, act: Act) -> ActResult:
     segments = [mirrored(s) if i in chosen else s for i, s in enumerate(state.segments)]
     new = state.replaced(segments, None if act.segment is None else at)
     what = "Left and right are exchanged everywhere" if act.segment is None else f"Segment {at + 1} is mirrored"
-    return ActResult(new, f"{what}.", new.motion)
+    return ActResult(new, f"{what}.")
 
 
 @performs("delete")
@@ -81,7 +81,7 @@ def delete(scene: Scene, act: Act) -> ActResult:
     text = f"Removed segment {at + 1}, {scenes.short(state.segments[at].caption)}."
     if not left:
         return ActResult(new, f"{text} Nothing is left; undo brings it back.")
-    return ActResult(new, f"{text} {len(left)} {'is' if len(left) == 1 else 'are'} left.", new.motion)
+    return ActResult(new, f"{text} {len(left)} {'is' if len(left) == 1 else 'are'} left.")
 
 
 @performs("move")
@@ -93,7 +93,7 @@ def move(scene: Scene, act: Act) -> ActResult:
     moved = without_loops(state, at)
     left = state.replaced([s for i, s in enumerate(state.segments) if i != at])
     new = inserted(left, to, [moved])
-    return ActResult(new, f"Moved: {scenes.short(moved.caption)} is segment {to + 1}.", new.motion)
+    return ActResult(new, f"Moved: {scenes.short(moved.caption)} is segment {to + 1}.")
 
 
 @performs("loop")
@@ -109,7 +109,7 @@ def loop(scene: Scene, act: Act) -> ActResult:
         return ActResult(state, f"{what} {'once' if times == 1 else f'{times} times'} already.")
     new = state.replaced(segments, None if act.segment is None else at)
     often = "once" if times == 1 else f"{times} times"
-    return ActResult(new, f"{what} {often}, {scenes.duration(new.seconds)} in all.", new.motion)
+    return ActResult(new, f"{what} {often}, {scenes.duration(new.seconds)} in all.")
 
 
 @performs("rename")

@@ -25,6 +25,7 @@ from vqvae.motion import Motion
 
 COMMAND, ACTS = "command", "acts"
 PREVIEWS = "avatargpt-previews"
+EACH = ("edit", "retime", "speed", "mirror", "delete", "move", "loop", "rename")  # acts that several segments get
 IDLE = ("chat", "clarify", "help")  # acts that do nothing
 
 
@@ -192,7 +193,8 @@ class Conversation:
     def _chat_turn(self, plain: str, files: tuple[str, ...]) -> ChatTurn:
         past = self.memory.past
         history = tuple(t["user"] for t in self.memory.turns[-2:] if not is_command(t["user"]))
-        former = _chat_turn(past[-1]) if past else None
+        # where its segments begin is not looked at: it would have to be composed for that
+        former = _chat_turn(past[-1], timed=False) if past else None
         return replace(
             _chat_turn(self.timeline), request=plain.lower(), history=history, files=files, state=self._state(),
             last=self._last(), former=former, question=self.memory.question,
@@ -215,26 +217,32 @@ class Conversation:
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:
         lines: list[str] = []
         files: list[Path] = []
-        motion, done_acts, ok, unwritten, before = None, [], True, False, self.timeline
+        motion: Motion | None = None
+        done_acts: list[Act] = []
+        ok, unwritten, before, changed = True, False, self.timeline, False
         for act in acts:
             try:
                 if act.do in ("undo", "redo"):
                     lines.append(self._travel(act))
-                    motion = self.motion
+                    changed = True
                 else:
                     result = perform(self._scene(text), act)
                     if result.state is not self.timeline:
                         settled, numbers = segments.settled(self._scene(text, result.state), self.timeline)
-                        self.memory.push(settled)
+                        if done_acts and _same_step(done_acts[-1], act):
+                            self.memory.now = settled
+                        else:
+                            self.memory.push(settled)
                         self.memory.seed = mix(self.memory.seed, 1)
                         if numbers:
                             which = " and ".join(map(str, numbers))
                             note = f"Made again to begin where the one before ends: segment {which}."
-                            result = replace(result, text=f"{result.text}\n{note}", motion=self.motion)
+                            result = replace(result, text=f"{result.text}\n{note}")
                     if act.do in ("save", "export") and act.segment is None and result.files:
                         self.memory.saved = relative(result.files[-1], self.outputs)
                     lines.append(result.text)
                     files += result.files
+                    changed = changed or self.timeline is not before
                     motion = result.motion or motion
                 done_acts.append(act)
             except UserError as e:
@@ -250,6 +258,8 @@ class Conversation:
                 lines.append(f"Not drawn: {_mistake(e)}")
                 ok, unwritten = False, unwritten or _is_unwritten(e)
         seconds = self.timeline.seconds
+        if changed and motion is None:
+            motion = self.motion
         return Reply(
             "\n".join(lines), tuple(done_acts), motion, tuple(files), ok, understood, unwritten, seconds=seconds
         )
@@ -283,13 +293,19 @@ class Conversation:
         return f"{what} {count} segment{'' if count == 1 else 's'}, {memory.now.seconds:.1f} s: {memory.now.caption}."
 
 
-def _chat_turn(now: Timeline) -> ChatTurn:
+def _same_step(before: Act, act: Act) -> bool:
+    """Whether an act does to one more segment what the one before it in the turn did: both are one step of undo."""
+    return act.do == before.do and act.do in EACH and (act.do == "move" or act.segment != before.segment)
+
+
+def _chat_turn(now: Timeline, timed: bool = True) -> ChatTurn:
     """A timeline as turns are read against it."""
     segments = now.segments
     return ChatTurn(
-        "", now.text, tuple(s.caption for s in segments), len(now.takes), planned=now.planned,
+        "", now.text if timed else "", tuple(s.caption for s in segments), len(now.takes), planned=now.planned,
         lengths=tuple(s.motion.seconds for s in segments), names=tuple(s.name for s in segments),
-        activities=tuple(s.activity for s in segments), starts=tuple(start / FPS for start, _ in now.spans),
+        activities=tuple(s.activity for s in segments),
+        starts=tuple(start / FPS for start, _ in now.spans) if timed else (),
         focus=None if now.focus is None else now.focus + 1,
     )  # fmt: skip
 

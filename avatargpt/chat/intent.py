@@ -157,7 +157,7 @@ class LanguageIntent:
                 return acts
         if not self._failed:
             history = [*turn.history, *([f"(asked back: {turn.question.text})"] if turn.question else [])]
-            values = {"timeline": turn.timeline or "empty", "history": history, "request": turn.request}
+            values = {"timeline": _listed(turn), "history": history, "request": turn.request}
             try:
                 answer = self.llm.ask(
                     prompt("chat_turn"), values, TurnAnswer, temperature=0.0, tokens=ANSWER_TOKENS,
@@ -174,6 +174,18 @@ class LanguageIntent:
         acts = self.reader.understand(turn)
         self.last = getattr(self.reader, "last", self.reader.name)
         return acts
+
+
+def _listed(turn: ChatTurn) -> str:
+    """The segments in one line, with the activities that they are steps of."""
+    activities = turn.activities or ("",) * len(turn.captions)
+    lengths = turn.lengths or (0.0,) * len(turn.captions)
+    rows = [
+        f"{n}. {caption} ({f'{length:.1f} s' if length else '?'}{f', {activity}' if activity else ''})"
+        for n, (caption, length, activity) in enumerate(zip(turn.captions, lengths, activities, strict=True), 1)
+    ]
+    takes = [f"takes {' '.join(TAKE_LETTERS[: turn.takes])}"] if turn.takes > 1 else []
+    return " | ".join([" ".join(rows) or "empty", *takes])
 
 
 def _check(answer: TurnAnswer, turn: ChatTurn) -> None:

@@ -25,7 +25,7 @@ def _about(segment: Segment) -> str:
 def make(scene: Scene, act: Act) -> ActResult:
     segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
     state = Timeline(files=scene.state.files).replaced([segment])
-    return ActResult(state, f"Made: {_about(segment)}.", state.motion)
+    return ActResult(state, f"Made: {_about(segment)}.")
 
 
 @performs("then")
@@ -36,7 +36,7 @@ def then(scene: Scene, act: Act) -> ActResult:
     else:
         segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before[-1] if before else None)
     state = inserted(scene.state, len(before), [segment])
-    return ActResult(state, f"Segment {len(before) + 1}: {_about(segment)}.", state.motion)
+    return ActResult(state, f"Segment {len(before) + 1}: {_about(segment)}.")
 
 
 def _continued(scene: Scene, act: Act) -> Segment:
@@ -54,7 +54,7 @@ def before(scene: Scene, act: Act) -> ActResult:
     at = scene.state.index(act.segment)
     segment = new_segment(scene, str(act.text), act.seconds, scene.seed, before_index(scene.state, at))
     state = inserted(scene.state, at, [segment])
-    return ActResult(state, f"Segment {at + 1} is now: {_about(segment)}.", state.motion)
+    return ActResult(state, f"Segment {at + 1} is now: {_about(segment)}.")
 
 
 @performs("replace")
@@ -70,7 +70,7 @@ def replace_segment(scene: Scene, act: Act) -> ActResult:
 
 def _with(scene: Scene, at: int, segment: Segment, text: str) -> ActResult:
     state = with_segment(scene.state, at, segment)
-    return ActResult(state, text, state.motion)
+    return ActResult(state, text)
 
 
 @performs("edit")
@@ -122,7 +122,7 @@ def again(scene: Scene, act: Act) -> ActResult:
     letter = TAKE_LETTERS[len(takes) - 1]
     letters = "a or b" if len(takes) == 2 else f"a to {letter}"
     text = f"Take {letter} of segment {at + 1}: {_about(new)}. Keep {letters}? Take {letter} is in place."
-    return ActResult(new_state, text, new_state.motion)
+    return ActResult(new_state, text)
 
 
 @performs("keep")
@@ -149,7 +149,7 @@ def load(scene: Scene, act: Act) -> ActResult:
     count = len(scene.state.segments)
     state = replace(inserted(scene.state, count, [segment]), files=(*scene.state.files, str(path))[-20:])
     where = f" as segment {count + 1}" if count else ""
-    return ActResult(state, f"Loaded {path.name}{where}: {duration(segment.motion.seconds)}.", state.motion)
+    return ActResult(state, f"Loaded {path.name}{where}: {duration(segment.motion.seconds)}.")
 
 
 @performs("plan")
@@ -175,4 +175,4 @@ def plan(scene: Scene, act: Act) -> ActResult:
     which = f"Segment {at + 1} is" if len(new) == 1 else f"Segments {at + 1} to {at + len(new)} are"
     length = duration(sum(b - a for a, b in state.spans[at : at + len(new)]) / FPS)
     text = f"{which} {planned.scene} ({length}, {planned.planner}):\n{plan_lines(state, at, at + len(new))}"
-    return ActResult(state, "\n".join([text, *planned.notes]), state.motion)
+    return ActResult(state, "\n".join([text, *planned.notes]))

@@ -62,7 +62,7 @@ class ActResult:
 
     state: Timeline  # the new timeline; the same object when nothing changed
     text: str  # one or two sentences
-    motion: Motion | None = None  # that the act was about, if any
+    motion: Motion | None = None  # that the act was about, None = the whole where it was changed, else none
     files: tuple[Path, ...] = field(default=())  # that were written
 
 

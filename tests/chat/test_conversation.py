@@ -95,6 +95,12 @@ def test_undo_and_redo_go_through_every_act(talk):
     assert not talk.say("redo").ok, "a new act ends the future"
 
 
+def test_what_several_segments_get_is_one_step(talk):
+    say(talk, "make 2s: a person walks", "then 2s: a person waves", "then 2s: a person sits", "delete 3 | delete 2")
+    say(talk, "undo", "retime 1 4s | retime 2 4s | retime 3 4s", "undo")
+    assert [s.motion.seconds for s in talk.timeline.segments] == [2, 2, 2]
+
+
 def test_takes(talk):
     say(talk, "make: a person walks", "again", "again")
     first, second, third = (s.key for s in talk.timeline.takes)
