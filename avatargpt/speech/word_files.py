@@ -1,6 +1,7 @@
 """Files of word times, recognised by their contents: TextGrid, SubRip, WebVTT, JSON of several tools, CSV and CTM."""
 
 import csv
+import html
 import json
 import math
 import os
@@ -112,9 +113,11 @@ def write(words: Words, path: str | os.PathLike[str]) -> Path:
     elif suffix == ".json":
         text = json.dumps(words.as_dict(), ensure_ascii=False, indent=1) + "\n"
     elif suffix == ".srt":
-        text = "\n".join(f"{k}\n{a} --> {b}\n{cue}\n" for k, (a, b, cue) in enumerate(_cues(words, ","), 1))
+        cues = [(a, b, _without_arrow(cue)) for a, b, cue in _cues(words, ",")]
+        text = "\n".join(f"{k}\n{a} --> {b}\n{cue}\n" for k, (a, b, cue) in enumerate(cues, 1))
     else:
-        text = "WEBVTT\n\n" + "\n".join(f"{a} --> {b}\n{cue}\n" for a, b, cue in _cues(words, "."))
+        cues = [(a, b, html.escape(cue, quote=False)) for a, b, cue in _cues(words, ".")]
+        text = "WEBVTT\n\n" + "\n".join(f"{a} --> {b}\n{cue}\n" for a, b, cue in cues)
     return atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
@@ -276,7 +279,7 @@ def _read_subtitles(text: str, where: str, seconds: float | None) -> Words:
         parts = [cue[a:b] for a, b in zip([0, *(m.end() for m in stamps)],
                                           [*(m.start() for m in stamps), len(cue)], strict=True)]  # fmt: skip
         for part, a, b in zip(parts, edges, edges[1:], strict=False):
-            texts = _TAG.sub(" ", part).split()
+            texts = html.unescape(_TAG.sub(" ", part)).split()
             spread |= len(texts) > 1
             _check_count(len(words) + len(texts), where)
             words += spread_words(texts, a, b)
@@ -320,6 +323,11 @@ def syllables(text: str) -> int:
 def _stamp_seconds(parts: tuple[str | None, ...]) -> float:
     hours, minutes, seconds, fraction = parts
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + int(seconds or 0) + float(f"0.{fraction}")
+
+
+def _without_arrow(cue: str) -> str:
+    """A cue's text for SubRip, which has no way to write the arrow of its times but the one of WebVTT."""
+    return cue.replace("-->", "--&gt;")
 
 
 def _cues(words: Words, mark: str) -> list[tuple[str, str, str]]:

@@ -45,11 +45,18 @@ class Target:
 
 @dataclass
 class Report:
-    """What became of all cases. faults: ``target:number`` -> what was wrong with it."""
+    """What became of all cases.
+
+    Attributes:
+        slowest: processor seconds of the longest case. memory: MiB of the largest, above its process' own.
+        faults: ``target:number`` -> what was wrong with it.
+    """
 
     cases: int = 0
     read: int = 0
     refused: int = 0
+    slowest: float = 0.0
+    memory: int = 0
     faults: dict[str, str] = field(default_factory=dict)
 
 
@@ -80,8 +87,8 @@ def place(target: Target, folder: Path) -> Path:
     return path
 
 
-def read_case(target: Target, data: bytes, folder: Path) -> str:
-    """Read one damaged file: ``read``, ``refused`` or what was wrong."""
+def read_case(target: Target, data: bytes, folder: Path) -> tuple[str, float, int]:
+    """Read one damaged file: ``read``, ``refused`` or what was wrong, processor seconds, and MiB of memory."""
     path = place(target, folder)
     path.write_bytes(data)
     with contextlib.suppress(OSError):
@@ -101,8 +108,10 @@ def read_case(target: Target, data: bytes, folder: Path) -> str:
         path.write_bytes(target.seeds[0])  # other cases have the same folder
     seconds, memory = _processor_seconds() - start, _peak() - before
     if seconds > MAX_SECONDS:
-        return f"{seconds:.1f} s ({result})"
-    return f"{memory >> 20} MiB ({result})" if memory > MAX_MEMORY else result
+        result = f"{seconds:.1f} s ({result})"
+    elif memory > MAX_MEMORY:
+        result = f"{memory >> 20} MiB ({result})"
+    return result, round(seconds, 2), memory >> 20
 
 
 def _child(targets: dict[str, Target], cases: list[tuple[str, int]], seed: int, folder: Path, pipe: int) -> None:
@@ -116,7 +125,7 @@ def _child(targets: dict[str, Target], cases: list[tuple[str, int]], seed: int, 
     for name, number in cases:
         os.write(pipe, (json.dumps(["begin", name, number]) + "\n").encode())
         result = read_case(targets[name], damaged(targets[name], name, number, seed), folder)
-        os.write(pipe, (json.dumps(["end", name, number, result]) + "\n").encode())
+        os.write(pipe, (json.dumps(["end", name, number, *result]) + "\n").encode())
 
 
 def _lines(pipe: int, pid: int) -> Any:
@@ -196,6 +205,7 @@ def _batch(targets: dict[str, Target], cases: list[tuple[str, int]], seed: int, 
         else:
             running = None
             _record(targets, case[0], case[1], seed, folder, report, case[2])
+            report.slowest, report.memory = max(report.slowest, case[3]), max(report.memory, case[4])
     os.close(receiver)
     _, status = os.waitpid(pid, 0)
     if running:

@@ -204,6 +204,14 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, name: str, text: 
     assert str(error.value).startswith(str(tmp_path / name)) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("suffix", [".srt", ".vtt"])
+@pytest.mark.parametrize("word", ["a-->b", "00:00:01,000-->00:00:02,000", "R&D"])
+def test_words_that_look_like_times_of_a_cue(tmp_path: Path, suffix: str, word: str) -> None:
+    words = Words((Word("well", 0, 0.5), Word(word, 0.5, 1)))
+    again = word_files.read(word_files.write(words, tmp_path / f"a{suffix}"))
+    assert [w.text for w in again.words] == ["well", word]
+
+
 @pytest.mark.parametrize("between", ["", "\n"])
 def test_a_cue_ends_at_the_next_times(tmp_path: Path, between: str) -> None:
     cues = [f"{k + 1}\n00:00:{k:02d},000 --> 00:00:{k:02d},900\nword{k}\nand {k}\n" for k in range(50)]
