@@ -561,3 +561,30 @@ def test_what_is_made_of_a_clip_keeps_its_floor(gpt: AvatarGPT, low: Motion, hei
     truth, told = gpt.reconstruct(low)
     np.testing.assert_allclose(rebuilt.joints - up, truth.joints, atol=2e-2)
     assert figures["mpjpe_mm"] == pytest.approx(told["mpjpe_mm"], rel=0.05)
+
+
+def test_a_result_goes_on_from_a_motion(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BodyModel, "continues_clauses", True)
+    contexts: list[Any] = []
+    sample = candidates.sample_candidates
+
+    def sampled(*args: Any, **more: Any) -> Any:
+        contexts.append(args[6])
+        return sample(*args, **more)
+
+    monkeypatch.setattr(generate, "sample_candidates", sampled)
+    before = walk(60)
+    (alone,), (onward_,) = (gpt.generate(LINES[0], seconds=2, best_of=2, after=m) for m in (None, before))
+    assert len(alone) == len(onward_) == 40 and np.allclose(onward_.root[0, [0, 2]], 0)
+    tail = before.slice(len(before) - generate.BEFORE * gpt.body.model.tokenizer.downsample, len(before)).canonical()
+    assert contexts[0] == [None] and np.array_equal(contexts[-1][0], gpt.body.model.tokenizer.encode(tail))
+
+
+def test_a_rest_holds_the_posture_that_it_finds(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BodyModel, "continues_clauses", True)
+    monkeypatch.setattr(generate, "motion_specs", lambda *_: [MotionSpec("rest", 10, action="hold_still")])
+    monkeypatch.setattr(generate.Measures, "posture", lambda *_: "lying_on_side")
+    before = walk(60)
+    (held,) = gpt.generate("lies still", seconds=2, best_of=1, after=before)
+    assert len(held) == 40 and np.ptp(held.root, 0).max() < 0.05
+    assert np.abs(held.joints[:, :, 1].mean(0) - before.joints[-1, :, 1]).max() < 0.2

@@ -66,8 +66,30 @@ def test_a_damaged_session_is_named(tmp_path, content):
         opened(tmp_path)
 
 
+def test_a_session_of_version_1_goes_on(tmp_path):
+    talk = opened(tmp_path)
+    for line in ("make 2s: a person walks", "then 3s: a person waves"):
+        talk.say(line)
+    data = json.loads((tmp_path / "session.json").read_text())
+    former = ("caption", "seed", "fixed", "tempo", "mirrored", "kind", "motion")
+    for state in (data["now"], *data["past"]):
+        state["segments"] = [{k: s[k] for k in former} for s in state["segments"]]
+        del state["focus"]
+    data["now"] |= {"loops": 2, "plan": {"scene": "a picnic", "activities": [{"task": "eat", "steps": ["sit"]}]}}
+    for state in data["past"]:
+        state["loops"] = 1
+    del data["question"]
+    (tmp_path / "session.json").write_text(json.dumps(data | {"version": 1}))
+    again = opened(tmp_path)
+    assert again.timeline.order == (0, 1, 0, 1) and again.timeline.seconds == 10
+    assert again.say("then 1s: a person sits").ok and again.timeline.seconds == 11, "what is added is not repeated"
+    assert again.say("undo 2").ok and len(again.timeline.segments) == 1
+    assert json.loads((tmp_path / "session.json").read_text())["version"] == 2
+
+
 @pytest.mark.parametrize(("wrong", "says"), [
     ({"loops": 10**6}, r"session\.json: "), ({"loops": 0}, r"session\.json: "), ({"chosen": 4}, r"session\.json: "),
+    ({"focus": 7}, r"session\.json: "), ({"segments": [{"loops": [[1, 0]]}]}, r"session\.json: "),
     ({"segments": [{"motion": "../../secret"}]}, "not the name of a motion"),
 ])  # fmt: skip
 def test_a_session_beyond_the_limits_is_refused(tmp_path, wrong, says):

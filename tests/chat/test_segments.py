@@ -1,0 +1,87 @@
+"""Each segment begins where the one before ends: postures, what gets up first, what is made again."""
+
+import numpy as np
+import pytest
+
+from avatargpt.chat import Conversation
+from avatargpt.chat.segments import MAX_GAP, RISES, pose_gap
+from avatargpt.chat.timeline import compose, played, segment_of
+from tests.chat.stand_ins import FakeModel, FakePlanner, LineIntent, walk
+from vqvae import rotations as rot
+from vqvae.motion import Motion
+
+
+def tilted(frames: int, first: float, last: float, caption: str = "") -> Motion:
+    """A body that tips forward from one angle to another (degrees, 0 = upright, 90 = lying)."""
+    motion = walk(frames / 20, caption=caption)
+    angles = np.radians(np.linspace(first, last, frames))
+    turned = np.stack([rot.from_axis_angle(np.array([a, 0.0, 0.0])) for a in angles])
+    rotations = motion.rotations.copy()
+    rotations[:, 0] = rot.multiply(turned, rotations[:, 0])
+    root = np.stack([np.zeros(frames), 0.15 + 0.8 * np.cos(angles), np.zeros(frames)], 1)
+    return Motion(rotations, root.astype(np.float32), caption=caption)
+
+
+class PostureModel(FakeModel):
+    """Lies, gets up, and does everything else standing; takes longer where no length is asked for."""
+
+    def generate(self, texts, seconds=None, seed=0, after=None):
+        self.calls.append(("generate", texts[0], seconds, seed))
+        (text,), frames = texts, round((seconds or 2) * 20)
+        angles = {"a person lies down": (0, 90), "a person lies still": (90, 90), RISES: (90, 0)}.get(text, (0, 0))
+        return [tilted(frames, *angles, text)]
+
+
+@pytest.fixture
+def talk(tmp_path):
+    return Conversation(PostureModel(), intent=LineIntent(), outputs=tmp_path, planner=FakePlanner())
+
+
+def gaps(talk):
+    segments = talk.timeline.segments
+    return [pose_gap(a.motion, b.motion) for a, b in zip(segments, segments[1:], strict=False)]
+
+
+def test_who_lies_gets_up_first(talk):
+    for line in ("make 2s: a person lies down", "then 3s: a person lies still", "then 5s: a person waves"):
+        assert talk.say(line).ok
+    assert max(gaps(talk)) < MAX_GAP and [s.motion.seconds for s in talk.timeline.segments] == [2, 3, 5]
+    assert "[gets up first]" in talk.say("/list").text
+    talk.say("then: a person walks")
+    assert talk.timeline.segments[-1].note == "", "who stands does not"
+
+
+def test_what_jumps_after_a_change_is_made_again(talk):
+    for line in ("make 2s: a person walks", "then 2s: a person waves", "then 2s: a person bows"):
+        talk.say(line)
+    stood = talk.timeline.segments
+    reply = talk.say("before 2 2s: a person lies down")
+    assert "Made again to begin where the one before ends: segment 3." in reply.text
+    segments = talk.timeline.segments
+    assert max(gaps(talk)) < MAX_GAP and segments[0] is stood[0] and segments[3] is stood[2]
+    assert segments[2].caption == "a person waves" and segments[2].motion.seconds == 2
+    assert talk.say("undo").ok and talk.timeline.segments == stood
+
+
+def test_more_tries_where_a_movement_begins_elsewhere(talk, monkeypatch):
+    talk.say("make 2s: a person walks")
+    calls = talk.model.calls
+    monkeypatch.setattr(PostureModel, "generate", lambda self, texts, seconds=None, seed=0, after=None: (
+        calls.append(seed) or [tilted(40, 90 if len(calls) < 3 else 0, 0, texts[0])]))  # fmt: skip
+    del calls[:]
+    talk.say("then 2s: a person waves")
+    assert len(set(calls)) == len(calls) == 3 and gaps(talk)[0] < MAX_GAP
+
+
+def test_the_order_of_loops_within_loops():
+    outer, inner = (1, 2), (2, 3)
+    assert played([(), (outer,), (outer, inner), ()]) == [0, 1, 2, 2, 2, 1, 2, 2, 2, 3]
+    assert played([((1, 2),), ((3, 2),)]) == [0, 0, 1, 1] and played([]) == []
+
+
+def test_segments_are_composed_as_they_were_when_each_was_joined_to_all_before():
+    clips = [walk(2, i) for i in range(4)]
+    motion, spans = compose([segment_of(str(i), m, 0, True) for i, m in enumerate(clips)])
+    assert spans == ((0, 40), (40, 80), (80, 120), (120, 160)) and len(motion) == 160
+    steps = np.diff(motion.root[:, 2])
+    assert (steps > 0).all() and np.abs(motion.root[:, 1] - motion.root[0, 1]).max() < 0.02, "on one level, no jump"
