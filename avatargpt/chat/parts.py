@@ -474,6 +474,10 @@ _SAID: dict[str, str] = {
     "retime": "let segment {segment} last {seconds:g} s", "total": "let all of it last {seconds:g} s",
     "delete": "remove segment {segment}", "plan": "plan {scene}", "again": "make another take of segment {segment}",
     "question": "answer a question", "show": "show the {what}", "undo": "undo the last change",
+    "loop": "play {which} {times} times", "speed": "play {which} {factor:g} times as fast",
+    "mirror": "exchange left and right of {which}", "load": "load {file}", "save": "save {name}", "chat": "just listen",
+    "help": "explain what is possible", "describe": "describe {which}", "rename": "call segment {segment} {name}",
+    "move": "move segment {segment} to place {to}", "keep": "keep take {choice}",
 }  # fmt: skip
 
 
@@ -482,6 +486,7 @@ def in_words(acts: Sequence[Act], focus: int) -> str:
     out = []
     for act in acts:
         values = {f.name: getattr(act, f.name) for f in fields(act)}
+        values["which"] = f"segment {act.segment}" if act.segment else "all of it"
         values["segment"] = act.segment or focus
         out.append(_SAID[act.do].format(**values) if act.do in _SAID else write([act]))
     return " and ".join(out)
