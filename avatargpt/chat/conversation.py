@@ -26,6 +26,7 @@ from vqvae.motion import Motion
 COMMAND, ACTS = "command", "acts"
 PREVIEWS = "avatargpt-previews"
 EACH = ("edit", "retime", "speed", "mirror", "delete", "move", "loop", "rename")  # acts that several segments get
+MAX_CAPTIONS = 6  # that an answer lists
 IDLE = ("chat", "clarify", "help")  # acts that do nothing
 
 
@@ -220,6 +221,7 @@ class Conversation:
         motion: Motion | None = None
         done_acts: list[Act] = []
         ok, unwritten, before, changed = True, False, self.timeline, False
+        alike: list[int] = []  # lines about one more segment that got what the one before got
         for act in acts:
             try:
                 if act.do in ("undo", "redo"):
@@ -231,6 +233,7 @@ class Conversation:
                         settled, numbers = segments.settled(self._scene(text, result.state), self.timeline)
                         if done_acts and _same_step(done_acts[-1], act):
                             self.memory.now = settled
+                            alike.append(len(lines))
                         else:
                             self.memory.push(settled)
                         self.memory.seed = mix(self.memory.seed, 1)
@@ -257,6 +260,9 @@ class Conversation:
             except UserError as e:  # the turn itself was done
                 lines.append(f"Not drawn: {_mistake(e)}")
                 ok, unwritten = False, unwritten or _is_unwritten(e)
+        if len(alike) >= MAX_CAPTIONS:  # told by the first one
+            lines[alike[0] - 1] += f" And {len(alike)} more segments likewise."
+            lines = [line for i, line in enumerate(lines) if i not in alike]
         seconds = self.timeline.seconds
         if changed and motion is None:
             motion = self.motion
@@ -290,7 +296,8 @@ class Conversation:
         count = len(memory.now.segments)
         if not count:
             return f"{what} Nothing is there now."
-        return f"{what} {count} segment{'' if count == 1 else 's'}, {memory.now.seconds:.1f} s: {memory.now.caption}."
+        captions = f": {memory.now.caption}" if count <= MAX_CAPTIONS else ""
+        return f"{what} {count} segment{'' if count == 1 else 's'}, {memory.now.seconds:.1f} s{captions}."
 
 
 def _same_step(before: Act, act: Act) -> bool:

@@ -29,7 +29,8 @@ MAX_GAP = 0.25
 MORE_TRIES = 2  # of a movement that begins farther from the pose before it
 UPRIGHT = 0.72  # metres of the pelvis: below it the body sits, kneels or lies
 RISES, RISE_NOTE = "a person gets up", "gets up first"
-MIN_SHARE = 0.6  # of a length that was asked for, which the movement itself has after the body got up
+# of getting up: how much faster than usual it may be, and seconds of the movement itself that are left after it
+MAX_RISE_TEMPO, MIN_SECONDS_LEFT = 1.5, 1.0
 
 
 def with_segment(state: Timeline, at: int, segment: Segment) -> Timeline:
@@ -99,10 +100,11 @@ def _onward(
     rise = _nearest(scene, RISES, None, mix(seed, 31), after)
     if pose_gap(after, rise) > MAX_GAP or rise.root[-1, 1] < UPRIGHT:
         return motion, ""
-    left = None if seconds is None else max(seconds - rise.seconds, MIN_SHARE * seconds)
-    motion = _nearest(scene, caption, left, seed, rise)
-    if seconds is not None:  # the body gets up in what is left of the length
-        rise = retimed(rise, max(2, round(seconds * FPS) - len(motion)))
+    if seconds is not None:  # as much of the length as getting up leaves; where that is too little, it becomes longer
+        frames = round(len(rise) / MAX_RISE_TEMPO)
+        rise = retimed(rise, min(len(rise), max(frames, round((seconds - MIN_SECONDS_LEFT) * FPS))))
+        seconds = max(round(seconds * FPS) - len(rise), round(MIN_SECONDS_LEFT * FPS)) / FPS
+    motion = _nearest(scene, caption, seconds, seed, rise)
     return replace(join_motions(rise, motion), notes=motion.notes), RISE_NOTE
 
 

@@ -99,6 +99,11 @@ def test_what_several_segments_get_is_one_step(talk):
     say(talk, "make 2s: a person walks", "then 2s: a person waves", "then 2s: a person sits", "delete 3 | delete 2")
     say(talk, "undo", "retime 1 4s | retime 2 4s | retime 3 4s", "undo")
     assert [s.motion.seconds for s in talk.timeline.segments] == [2, 2, 2]
+    say(talk, "plan 3: a picnic")
+    each = " | ".join(f"speed {n} x2" for n in range(1, 10))
+    reply = say(talk, f"then 1s: a person yawns | {each} | then: a person bows")
+    assert reply.text.splitlines()[1].endswith("And 8 more segments likewise.") and reply.text.count("\n") == 2
+    assert say(talk, "undo 3").text == "Undone 3 steps. 9 segments, 18.0 s."
 
 
 def test_takes(talk):

@@ -49,6 +49,9 @@ def test_who_lies_gets_up_first(talk):
     assert "[gets up first]" in talk.say("/list").text
     talk.say("then: a person walks")
     assert talk.timeline.segments[-1].note == "", "who stands does not"
+    for line in ("then: a person lies down", "then 1s: a person waves"):
+        talk.say(line)
+    assert talk.timeline.segments[-1].motion.seconds > 2, "in one second nobody gets up and waves"
 
 
 def test_what_jumps_after_a_change_is_made_again(talk):
