@@ -207,9 +207,10 @@ def long(
     grounder = body.model.grounder
     situations = None if phrases is None or grounder is None else Situations(phrases, grounder)
     # the events of a scene fill its time; of a situation there is always another activity
-    named = phrases is not None and phrases.reader is not None and len(read_events(phrases.reader, scene)) >= MIN_EVENTS
+    events = read_events(phrases.reader, scene) if phrases is not None and phrases.reader is not None else []
+    named = len(events) >= MIN_EVENTS
     director = Director(
-        planner, scene, seed, activities, manner_of(scene, phrases), phrases,
+        planner, scene, seed, activities, manner_of(events[0].person.noun if named else scene, phrases), phrases,
         seconds=min(seconds, MAX_PLANNED_SECONDS) if named else None, situations=situations,
     )  # fmt: skip
     pipeline = StepPipeline(body, GenerationConfig(seed, guidance, temperature, best_of))
