@@ -19,9 +19,13 @@ class Numbered:
     notes = ("One step was reworded.",)
     calls: list[Any] = []
 
-    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+    def plan(
+        self, scene: str, activities: int | None = None, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
         self.calls.append((scene, activities, temperature, seed))
-        steps = tuple(Activity(f"Task {i}", (f"she does {i}", "she rests")) for i in range(activities))
+        times = (seconds / 2, seconds / 2) if seconds else ()
+        steps = tuple(Activity(f"Task {i}", (f"she does {i}", "she rests"), times) for i in range(activities or 3))
         return Plan(scene, steps, self.name, self.notes)
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
@@ -52,7 +56,9 @@ def test_text(cli: Any, calls: list[Any]) -> None:
         SCENE, "1. Task 0", "   1. she does 0", "   2. she rests", "planner: known", "note: One step was reworded."
     ]  # fmt: skip
     cli("plan", SCENE)
-    assert calls[-1] == (SCENE, 3, 0.7, 0)
+    assert calls[-1] == (SCENE, None, 0.7, 0)
+    timed = cli("plan", SCENE, "--activities", 1, "--seconds", 8)
+    assert timed.lines[2] == "   1. she does 0 (4.0 s)"
 
 
 def test_a_file_of_scenes(cli: Any, calls: list[Any], tmp_path: Path) -> None:

@@ -28,7 +28,10 @@ class Second:
 
     name = "retrieval"
 
-    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+    def plan(
+        self, scene: str, activities: int | None = 3, temperature: float = 0.7, seed: int = 0,
+        seconds: float | None = None,
+    ) -> Plan:  # fmt: skip
         return Plan(scene, (Activity("She rests", ("she sits down",)),) * activities, self.name)
 
     next_activity = answer = None
