@@ -213,6 +213,6 @@ def test_samples_that_fail_are_left_out(server: Server) -> None:
     from avatargpt.planning.language_planner import plan_of
 
     server.answers = [plan(1), silent]
-    values = {"scene": SCENE, "person": "she", "known": [], "count": 1}
+    values = {"scene": SCENE, "person": "she", "known": [], "count": 1, "events": []}
     found = over_http(server.url, seconds=BOUND).ask(prompt("plan"), values, plan_of(1), samples=3)
     assert len(found) == 1 and len(server.requests) == 2
