@@ -79,6 +79,11 @@ def portrait(
     speaker = model if model is not None and find_part(model, "driver") is not None else None
     if model is not None and speaker is None and not quiet:
         common.note(f"{model}: no driver of faces in it; the packaged one speaks")
+    if model is None and not quiet:
+        common.note(
+            "the packaged portrait has learnt from drawn heads alone: lips and teeth of real photos can be off in colour "
+            "and part too far; finetune FILM --modality portrait teaches it a person"
+        )
     with common.progress("looking at the photo", quiet):
         face = read_photo(photo)
     request = FaceRequest(texts, None, feelings, voice, length, lips, seed)
