@@ -81,7 +81,7 @@ def portrait(
         common.note(f"{model}: no driver of faces in it; the packaged one speaks")
     if model is None and not quiet:
         common.note(
-            "the packaged portrait has learnt from drawn heads alone: lips and teeth of real photos can be off in colour "
+            "the packaged portrait has learnt from drawn heads alone: lips and teeth of real photos can be off colour "
             "and part too far; finetune FILM --modality portrait teaches it a person"
         )
     with common.progress("looking at the photo", quiet):
