@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FRAMES = 6
 COLUMNS, LINE = 4, 17  # of the table of joints, and pixels of a line
 TEXT = 26  # joints' names are cut to so many letters
+MARGIN, OTHERS = 0.04, 1.5  # of a cell's edges; times the reach of our joints, beyond which others may be cut
 _SIDES = {"l_": PALETTE["l_arm"], "r_": PALETTE["r_arm"]}
 _OTHER = (196, 202, 210)
 
@@ -62,23 +63,42 @@ def write_rig_sheet(values: dict[str, Any], reading: Reading, motion: Motion, ti
 
 
 def _sticks(reading: Reading, motion: Motion, index: np.ndarray) -> list[Image]:
-    """The rig's joints and the lines between them, seen as `body_row` sees our body."""
+    """The rig's joints and the lines between them, seen as `body_row` sees our body, or from farther where they are
+    longer or wider than it."""
     from PIL import Image, ImageDraw
 
     yaw = -float(motion.slice(0, 1).heading[0])
     turned = motion.moved(yaw, np.zeros(3))
     view = fit_view(capsule_ends(turned)[index], turned.root[index] * np.array([1, 0, 1]), CELL_WIDTH / CELL_HEIGHT)
-    level = rot.to_matrix(rot.about_y(np.array(yaw)))
+    places = upright_places(reading)[index] @ rot.to_matrix(rot.about_y(np.array(yaw))).T
+    pelvis = places[:, [reading.joints["pelvis"]]]
+    seen = (places - pelvis * np.array([1, 0, 1]) - np.array([0, view.height, 0])) @ view.axes.T[:, :2]
+    span, middle = _fitted(seen[:, _shown(reading, places - pelvis)], view.span)
     names = {j: n for n, j in reading.joints.items()}
-    out, factor = [], CELL_HEIGHT / view.span
-    for places in upright_places(reading)[index] @ level.T:
-        target = places[reading.joints["pelvis"]] * np.array([1, 0, 1]) + np.array([0, view.height, 0])
-        seen = (places - target) @ view.axes.T * factor * SUPERSAMPLE
-        points = seen[:, :2] * [1, -1] + np.array([CELL_WIDTH, CELL_HEIGHT]) * SUPERSAMPLE / 2
+    out = []
+    for row in (seen - middle) * [1, -1] * CELL_HEIGHT / span:
+        points = (row + np.array([CELL_WIDTH, CELL_HEIGHT]) / 2) * SUPERSAMPLE
         picture = Image.new("RGB", (CELL_WIDTH * SUPERSAMPLE, CELL_HEIGHT * SUPERSAMPLE), (244, 246, 249))
         _draw_tree(ImageDraw.Draw(picture), points, reading, names)
         out.append(picture.reduce(SUPERSAMPLE))
     return out
+
+
+def _shown(reading: Reading, from_pelvis: np.ndarray) -> list[int]:
+    """The joints that are to be inside the picture: ours, and others about as near to the pelvis, (T, J, 3) metres."""
+    reach = np.linalg.norm(from_pelvis, axis=-1).max(0)
+    ours, parents = list(reading.joints.values()), reading.rig.parents
+    drawn = {j for j, p in enumerate(parents) if p >= 0 and (p != 0 or 0 in ours)}
+    return ours + [j for j in drawn if j not in ours and reach[j] <= OTHERS * reach[ours].max()]
+
+
+def _fitted(seen: np.ndarray, span: float) -> tuple[float, np.ndarray]:
+    """Metres that a cell's height covers, `span` or more, and the middle (2,) nearest to 0 that shows all (T, J, 2)."""
+    low, high = seen.min((0, 1)), seen.max((0, 1))
+    cell = np.array([CELL_WIDTH / CELL_HEIGHT, 1])
+    span = max(span, float(((high - low) / (cell * (1 - 2 * MARGIN))).max()))
+    half = span * cell * (0.5 - MARGIN)
+    return span, np.clip(0, high - half, low + half)
 
 
 def _draw_tree(draw: ImageDraw, points: np.ndarray, reading: Reading, names: dict[int, str]) -> None:

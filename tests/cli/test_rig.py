@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from avatargpt.export import rig_sheet
+from avatargpt.export.sheet import CELL_HEIGHT, CELL_WIDTH
 from tests.cli.conftest import Cli
 from tests.export.readers import contents, repacked
 from tests.factories import write_character
@@ -66,3 +69,18 @@ def test_bad_options(
     Path("list.json").write_text("[1]")
     ran = cli("rig", bvh, *options)
     assert ran.code == 2 and message in ran.err and ran.err.count("\n") == 1
+
+
+def test_long_limbs_are_in_their_cells(cli: Cli, tmp_path: Path) -> None:
+    """Arms three times as long as ours, stretched aside."""
+    long = write_character(tmp_path / "long.bvh", elbow=3.0, wrist=3.0)
+    assert cli("rig", long, "-o", tmp_path / "rig.png").code == 0
+    with Image.open(tmp_path / "rig.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    table = 16 + -(-22 // rig_sheet.COLUMNS) * rig_sheet.LINE + 20
+    top = len(pixels) - table - 2 * CELL_HEIGHT
+    cells = pixels[top : top + CELL_HEIGHT, 12 : 12 + rig_sheet.FRAMES * CELL_WIDTH]
+    cells = cells.reshape(CELL_HEIGHT, rig_sheet.FRAMES, CELL_WIDTH, 3).swapaxes(0, 1)
+    ink = np.abs(cells - cells[:, :1, :1]).sum(-1) > 30
+    assert ink.any((1, 2)).all()
+    assert not (ink[:, [0, -1]].any() or ink[:, :, [0, -1]].any()), "drawn up to an edge"
