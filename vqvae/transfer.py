@@ -51,6 +51,13 @@ def transferred(motion: Motion, reading: Reading) -> Rig:
     return _Body(motion, reading).rig()
 
 
+def in_file(ways: np.ndarray, reading: Reading) -> np.ndarray:
+    """Ways or velocities (..., 3) of our body, metres, Y up, in the file's unit along its axes, as `transferred` has
+    them."""
+    upright = rot.to_matrix(rot.between(reading.rest.up, np.array([0.0, 1, 0])))
+    return np.asarray(ways @ upright / reading.scale)
+
+
 def moved_to(rig: Rig, joint: int, above: int, way: np.ndarray) -> Rig:
     """The same movement with a part of a joint's way put on one above it, which carries it without turning.
 

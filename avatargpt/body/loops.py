@@ -3,6 +3,8 @@
 # follows itself in pose and speed. What is left of a turn bends the path evenly, what is left of a drift is taken out
 # evenly, and feet stand over the seam as elsewhere (`avatargpt.body.contact`).
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,7 +27,33 @@ ASKEW = 10.0  # degrees from the way, as bad at the beginning as a step that is 
 # metres that still are one spot; share of a straight way that one velocity may leave over; seconds of the smoothing of
 # a way that bends
 SPOT_RADIUS, UNEVEN, SWAY_SECONDS = 0.5, 0.3, 0.6
+UPRIGHT = 0.999  # part of the upright along an axis, from which on nothing moves along it
 PLANE = np.array([1.0, 0, 1])
+
+
+class MovingGround(str):
+    """The note of a motion in place on ground of one velocity.
+
+    Attributes:
+        beginning: of the note, with the seconds. velocity: (3,) of the ground, metres a second, Y up.
+    """
+
+    beginning: str
+    velocity: np.ndarray
+
+    @classmethod
+    def of(cls, beginning: str, velocity: np.ndarray) -> MovingGround:
+        note = cls(ground_note(beginning, velocity, np.array([0.0, 1, 0]), "metres"))
+        note.beginning, note.velocity = beginning, velocity
+        return note
+
+
+def ground_note(beginning: str, velocity: np.ndarray, up: np.ndarray, unit: str) -> str:
+    """The line of a velocity (3,) in a unit a second along axes of which `up` (3,) is upright."""
+    # two decimals, and more where the unit is longer than a metre or so
+    digits = 2 - min(0, int(np.floor(np.log10(max(float(np.abs(velocity).max()), 1e-6)))))
+    parts = [f"{a} {v:+.{digits}f}" for a, v, u in zip("xyz", velocity, up, strict=True) if abs(u) < UPRIGHT]
+    return f"{beginning}: the ground moves by {', '.join(parts)} {unit} a second"
 
 
 def looped(
@@ -182,9 +210,8 @@ def on_treadmill(
             continue
         step = (plane[-1] - plane[0]) / max(end - start - 1, 1) if way is None else way * PLANE / (end - start)
         root[start:] -= np.arange(len(root) - start)[:, None].clip(max=end - start) * step
-        x, _, z = -step * motion.fps
         which = f", {start / motion.fps:g} to {end / motion.fps:g} s" * (end - start < len(root))
-        note = f"in place{which}: the ground moves by x {x:+.2f}, z {z:+.2f} metres a second"
+        note: str = MovingGround.of(f"in place{which}", -step * motion.fps)
         rest, gone = root[start:end] * PLANE, float(np.linalg.norm(step)) * (end - start)
         if _reach(rest) > max(SPOT_RADIUS, UNEVEN * gone):
             bent = gaussian(rest, SWAY_SECONDS * motion.fps) - rest[0]

@@ -56,8 +56,8 @@ def fail(message: str, status: int = 2) -> int:
 
 
 @contextmanager
-def text_warnings() -> Iterator[None]:
-    """Warn of texts that have no effect on the motions made inside the block."""
+def text_warnings(stated: Callable[[str], str] = str) -> Iterator[None]:
+    """Warn of texts that have no effect on the motions made inside the block, each as it is `stated`."""
     from avatargpt.options import UnheededText
 
     with warnings.catch_warnings(record=True) as caught:
@@ -65,7 +65,8 @@ def text_warnings() -> Iterator[None]:
         yield
     for warning in caught:
         if issubclass(warning.category, UnheededText):
-            warn(warning.message)
+            message = warning.message
+            warn(stated(message.args[0] if isinstance(message, Warning) else message))
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -101,7 +101,8 @@ def generate(
     unknown = [line for request in resolved for line in request.unknown]
     if strict and unknown:
         raise UserError(f"{unknown[0]}; accepted: other words, or without --strict")
-    with common.text_warnings(), common.progress("generating", quiet) as advance:
+    stated = _stated_for(on)
+    with common.text_warnings(stated), common.progress("generating", quiet) as advance:
         motions = loaded.generate(
             resolved, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature,
             num=num, progress=advance, literal=literal,
@@ -113,8 +114,23 @@ def generate(
 
         loops = [r.typed is not None and r.typed.loop for r in resolved for _ in range(num)]
         motions = [loop_at_rate(m, fps) if loop else m.resampled(fps) for m, loop in zip(motions, loops, strict=True)]
+    motions = [replace(m, notes=tuple(map(stated, m.notes))) for m in motions]
     details = [{"read_as": list(r.captions), "known": r.known} for r in resolved for _ in range(num)]
     common.print_results(motions, common.write_results(output, motions, many, on), as_json, details)
+
+
+def _stated_for(on: dict[str, Any]) -> Callable[[str], str]:
+    """Notes as they hold of the files: velocities of the ground in a character's unit along its axes."""
+    from avatargpt.body.loops import MovingGround, ground_note
+    from vqvae.transfer import in_file
+
+    def stated(note: str) -> str:
+        if not (on and isinstance(note, MovingGround)):
+            return note
+        character, reading = on["character"], on["character"].reading
+        return ground_note(note.beginning, in_file(note.velocity, reading), reading.rest.up, character.unit)
+
+    return stated
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,13 @@ class Character(ABC):
     """A file's skeleton, as far as it is understood; a path of that file, too.
 
     Attributes:
-        path: the file. reading: what is understood.
+        path: the file. reading: what is understood. unit: of lengths in a written file, plural.
     """
 
     path: Path
     reading: Reading
+
+    unit = "metres"  # of a written file
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -128,6 +130,7 @@ class _BvhCharacter(Character):
     """The skeleton of a .bvh."""
 
     def __init__(self, path: Path) -> None:
+        self.unit = f"units of {path.name}"
         self.path, self.text = path, read_text(path, bvh.MAX_BYTES, bvh.ACCEPTED)
         with parsing(path, "a readable BVH", bvh.ACCEPTED):
             rig = bvh.parse_bvh(self.text)

@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.body.contact import TOES, standing
-from avatargpt.body.loops import DRIFT, PLANE, loop_at_rate, looped, on_treadmill
+from avatargpt.body.loops import DRIFT, PLANE, ground_note, loop_at_rate, looped, on_treadmill
 from avatargpt.evaluation.corpus import keyframed_clips
 from avatargpt.requests.clause_spec import cycles_in_place
 from instruct_data.requests.spec import Clause, MotionRequest
@@ -90,6 +90,13 @@ def test_a_cycle_in_place_keeps_its_stride_on_ground_of_one_velocity() -> None:
     assert velocity == pytest.approx(-way[2] / len(loop) * loop.fps, abs=0.006)
     assert np.percentile(np.abs(back - velocity), 90) < 0.1, "metres a second"
     assert np.linalg.norm((there.root - there.root[0]) * PLANE, axis=-1).max() < 0.2
+
+
+def test_a_note_names_the_axes_that_are_level() -> None:
+    note = ground_note("in place", np.array([0.002, -0.0341, 0]), np.array([0, 0, 1.0]), "units of a.bvh")
+    assert note == "in place: the ground moves by x +0.0020, y -0.0341 units of a.bvh a second"
+    note = ground_note("in place", np.array([0.0, -1, 160]), np.array([0, 0.8, 0.6]), "metres")
+    assert note == "in place: the ground moves by x +0.00, y -1.00, z +160.00 metres a second"
 
 
 def test_parts_in_place_are_led_on_from_one_another() -> None:

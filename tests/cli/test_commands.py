@@ -6,6 +6,7 @@ import re
 import resource
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,16 +14,22 @@ import numpy as np
 import pytest
 
 from avatargpt import __version__, export
+from avatargpt.body.loops import on_treadmill
 from avatargpt.cli.app import COMMANDS
 from avatargpt.cli.common import progress
 from avatargpt.cli.generate import Controls
+from avatargpt.options import UnheededText
 from instruct_data.requests.spec import Clause, MotionRequest
+from tests.cli.conftest import walk
 from tests.factories import write_character
 from tests.vqvae.rigs import CONVENTIONS, GltfFile, as_rig
 from tests.vqvae.rigs import motion as rig_motion
 from vqvae.face import FaceMotion
+from vqvae.io.bvh import read_bvh_rig
 from vqvae.io.gltf import read_gltf
+from vqvae.io.gltf_rigs import read_rig
 from vqvae.motion import Motion
+from vqvae.rig import joint_map, world
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "numpy", "rich", "scipy")
@@ -38,6 +45,31 @@ def test_generate_writes_one_file_and_prints_its_path(cli, fake, tmp_path):
         ("generate", {"texts": ["a person walks"], "seconds": 3.0, "seed": 4, "num": 1, "guidance": 2.0, "best_of": 5,
                       "temperature": 0.8, "literal": False})
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".bvh", ".vrm"])
+def test_the_ground_of_a_character_moves_as_its_file_has_it(cli, fake, tmp_path, monkeypatch, suffix):
+    """As fast as the same walk goes on the character where its way is not taken out."""
+    away = walk(2.0)
+    there, notes = on_treadmill(away, [(0, len(away))])
+
+    def generate(self, texts, **options):
+        warnings.warn(notes[0], UnheededText, stacklevel=2)
+        return [replace(there, notes=("another note", *notes))]
+
+    monkeypatch.setattr(fake, "generate", generate)
+    hero = write_character(tmp_path / f"hero{suffix}")
+    ran = cli("generate", "walk", "--character", hero, "-o", tmp_path / f"out{suffix}", "--json")
+    unit = "units of hero.bvh" if suffix == ".bvh" else "metres"
+    other, note = json.loads(ran.out)["results"][0]["notes"]
+    assert other == "another note" and note.endswith(f"{unit} a second") and f"warning: {note}" in ran.err
+    file = export.save(away, tmp_path / f"away{suffix}", character=hero)
+    gltf = None if suffix == ".bvh" else read_gltf(file)
+    rig = read_bvh_rig(file) if gltf is None else read_rig(gltf, file, gltf.animations[-1].name)
+    place = world(rig)[0][:, joint_map(rig)["pelvis"]]
+    goes = (place[-1] - place[0]) * rig.fps / (len(place) - 1)
+    x, z = (float(note.split(f"{axis} ")[1].split()[0].rstrip(",")) for axis in "xz")
+    np.testing.assert_allclose([x, z], -goes[[0, 2]], rtol=0.02, atol=0.02)
 
 
 def test_every_motion_may_go_on_a_character(cli, fake, clip, tmp_path):
