@@ -81,8 +81,8 @@ def portrait(
         common.note(f"{model}: no driver of faces in it; the packaged one speaks")
     if model is None and not quiet:
         common.note(
-            "the packaged portrait has learnt from drawn heads alone: lips and teeth of real photos can be off colour "
-            "and part too far; finetune FILM --modality portrait teaches it a person"
+            "the packaged portrait has learnt from drawn heads alone: the inside of an open mouth can be off colour; "
+            "finetune FILM --modality portrait teaches it a person"
         )
     with common.progress("looking at the photo", quiet):
         face = read_photo(photo)

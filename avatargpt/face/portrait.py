@@ -275,6 +275,11 @@ class Move(NamedTuple):
             flow, paint, share = (_resized(x.float(), picture.shape[-1]) for x in self)
         return share * paint + (1 - share) * warp(picture.expand(len(flow), -1, -1, -1), flow)
 
+    def since(self, still: Move) -> Move:
+        """Without what is done to the photo as it stands, `still` (of one picture)."""
+        share = (self.share - still.share).clamp(min=0) / (1 - still.share).clamp(min=1e-3)
+        return Move(self.flow - still.flow, self.paint, share)
+
 
 class PortraitNetwork(nn.Module):
     """Moves a picture of a face by its landmarks: a spline between them first, then what the network adds to it."""
@@ -400,11 +405,15 @@ class Portrait:
         small, large = (as_tensor(resized(picture, s)[None]) for s in (self.size, size or self.size))
         seen = self.network.see(small, as_tensor(landmark_image(here, self.size)[None]))
         source = torch.from_numpy(here)[None]
+        # what the network would change of the photo as it stands is no motion: its face at rest is the photo itself
+        still = self.network.move(
+            seen, as_tensor(landmark_image(here, self.size)[None]), self.network.carry(source, source)
+        )
         for start in range(0, len(points), BATCH):
             part = points[start : start + BATCH]
             lines = as_tensor(np.stack([landmark_image(p, self.size) for p in part]))
             carry = self.network.carry(source.expand(len(part), -1, -1), torch.from_numpy(part))
-            frames = self.network.move(seen, lines, carry).of(large)
+            frames = self.network.move(seen, lines, carry).since(still).of(large)
             yield from (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

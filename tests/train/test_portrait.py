@@ -197,6 +197,21 @@ def test_the_stage_learns_resumes_and_is_used(tmp_path: Path) -> None:
             list(portrait.animate(photo, here, points, size))
 
 
+def test_a_face_at_rest_is_the_photo_itself() -> None:
+    torch.manual_seed(0)
+    network = PortraitNetwork(PortraitShape(size=64, width=8, most=16, heads=2)).eval()
+    with torch.no_grad():  # paints half of everything, and bends it
+        network.paint.bias.fill_(0.0)
+        network.guide[0].bias.fill_(0.5)
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    points = np.random.default_rng(1).uniform(0.2, 0.8, (68, 2))
+    other = points.copy()
+    other[48:] += 0.1
+    rest, moved = Portrait(network).animate(photo, points, np.stack([points, other]))
+    assert np.abs(rest.astype(int) - photo).max() <= 1
+    assert np.abs(moved.astype(int) - photo).max() > 20
+
+
 def test_figures_are_numbers_whatever_the_pictures_show() -> None:
     network = PortraitNetwork(PortraitShape(size=32, width=8, most=16, heads=4)).eval()
     still, away = np.full((3, 32, 32, 3), 90, np.uint8), np.zeros((3, 32, 32, 3), np.uint8)
