@@ -20,6 +20,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.ground import SOLE, grounded
 from vqvae.motion import Motion
+from vqvae.moving_ground import below
 from vqvae.planting import Feet, planted
 from vqvae.proportions import steadied
 from vqvae.retarget import STANDING, Reading, add_hands
@@ -41,6 +42,7 @@ def transferred(motion: Motion, reading: Reading) -> Rig:
     """The rig with the movement of `motion` at its frame rate; fingers stay as they are where the hands have not five.
 
     Args:
+        motion: one in place with its `vqvae.moving_ground.MovingGround` among its notes stands on that ground.
         reading: of `vqvae.retarget.understand`; the first frame of its clip is the pose that joints without a
             counterpart keep.
 
@@ -75,6 +77,10 @@ class _Body:
     """A rig in our world, metres of our body: bones as in its first frame, turned as our joints are."""
 
     def __init__(self, motion: Motion, reading: Reading) -> None:
+        ground = below(motion.notes, motion.seconds)
+        # (T, 3) how far the ground has gone; feet are put down where they stand on it
+        self.gone = np.arange(len(motion))[:, None] / motion.fps * (np.zeros(3) if ground is None else ground)
+        motion = replace(motion, root=motion.root - self.gone)
         self.motion, self.reading, self.hips = grounded(motion), reading, carrier_of(reading)
         rig = reading.rig
         self.parents = rig.parents
@@ -177,7 +183,7 @@ class _Body:
         for joint, turn in bent.items():  # joints below, twists of the limb among them, follow
             self.turned[joint] = turn @ self.turned[joint]
         turns = self.turns()
-        return self._local(turns, self.places(turns, hips + way))
+        return self._local(turns, self.places(turns, hips + way + self.gone))
 
     def _feet(self) -> Feet:
         """How high ankles and toes are above the floor where the body stands."""

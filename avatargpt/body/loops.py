@@ -3,8 +3,6 @@
 # follows itself in pose and speed. What is left of a turn bends the path evenly, what is left of a drift is taken out
 # evenly, and feet stand over the seam as elsewhere (`avatargpt.body.contact`).
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +13,7 @@ from instruct_data.joining import join_motions
 from instruct_data.synth.loops import MIN_SECONDS, Cycle, find_cycle
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate, resampled_count
+from vqvae.moving_ground import WHOLE, MovingGround
 from vqvae.smoothing import gaussian
 
 CYCLE_BLEND, BLEND = 0.3, 0.6  # seconds of a seam, at most a third of the motion: of a cycle, of any motion
@@ -27,33 +26,7 @@ ASKEW = 10.0  # degrees from the way, as bad at the beginning as a step that is 
 # metres that still are one spot; share of a straight way that one velocity may leave over; seconds of the smoothing of
 # a way that bends
 SPOT_RADIUS, UNEVEN, SWAY_SECONDS = 0.5, 0.3, 0.6
-UPRIGHT = 0.999  # part of the upright along an axis, from which on nothing moves along it
 PLANE = np.array([1.0, 0, 1])
-
-
-class MovingGround(str):
-    """The note of a motion in place on ground of one velocity.
-
-    Attributes:
-        beginning: of the note, with the seconds. velocity: (3,) of the ground, metres a second, Y up.
-    """
-
-    beginning: str
-    velocity: np.ndarray
-
-    @classmethod
-    def of(cls, beginning: str, velocity: np.ndarray) -> MovingGround:
-        note = cls(ground_note(beginning, velocity, np.array([0.0, 1, 0]), "metres"))
-        note.beginning, note.velocity = beginning, velocity
-        return note
-
-
-def ground_note(beginning: str, velocity: np.ndarray, up: np.ndarray, unit: str) -> str:
-    """The line of a velocity (3,) in a unit a second along axes of which `up` (3,) is upright."""
-    # two decimals, and more where the unit is longer than a metre or so
-    digits = 2 - min(0, int(np.floor(np.log10(max(float(np.abs(velocity).max()), 1e-6)))))
-    parts = [f"{a} {v:+.{digits}f}" for a, v, u in zip("xyz", velocity, up, strict=True) if abs(u) < UPRIGHT]
-    return f"{beginning}: the ground moves by {', '.join(parts)} {unit} a second"
 
 
 def looped(
@@ -211,7 +184,7 @@ def on_treadmill(
         step = (plane[-1] - plane[0]) / max(end - start - 1, 1) if way is None else way * PLANE / (end - start)
         root[start:] -= np.arange(len(root) - start)[:, None].clip(max=end - start) * step
         which = f", {start / motion.fps:g} to {end / motion.fps:g} s" * (end - start < len(root))
-        note: str = MovingGround.of(f"in place{which}", -step * motion.fps)
+        note: str = MovingGround.of(f"{WHOLE}{which}", -step * motion.fps, motion.seconds)
         rest, gone = root[start:end] * PLANE, float(np.linalg.norm(step)) * (end - start)
         if _reach(rest) > max(SPOT_RADIUS, UNEVEN * gone):
             bent = gaussian(rest, SWAY_SECONDS * motion.fps) - rest[0]

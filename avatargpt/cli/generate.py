@@ -114,14 +114,15 @@ def generate(
 
         loops = [r.typed is not None and r.typed.loop for r in resolved for _ in range(num)]
         motions = [loop_at_rate(m, fps) if loop else m.resampled(fps) for m, loop in zip(motions, loops, strict=True)]
-    motions = [replace(m, notes=tuple(map(stated, m.notes))) for m in motions]
     details = [{"read_as": list(r.captions), "known": r.known} for r in resolved for _ in range(num)]
-    common.print_results(motions, common.write_results(output, motions, many, on), as_json, details)
+    files = common.write_results(output, motions, many, on)
+    motions = [replace(m, notes=tuple(map(stated, m.notes))) for m in motions]
+    common.print_results(motions, files, as_json, details)
 
 
 def _stated_for(on: dict[str, Any]) -> Callable[[str], str]:
     """Notes as they hold of the files: velocities of the ground in a character's unit along its axes."""
-    from avatargpt.body.loops import MovingGround, ground_note
+    from vqvae.moving_ground import MovingGround, ground_note
     from vqvae.transfer import in_file
 
     def stated(note: str) -> str:

@@ -7,13 +7,14 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.body.contact import TOES, standing
-from avatargpt.body.loops import DRIFT, PLANE, ground_note, loop_at_rate, looped, on_treadmill
+from avatargpt.body.loops import DRIFT, PLANE, loop_at_rate, looped, on_treadmill
 from avatargpt.evaluation.corpus import keyframed_clips
 from avatargpt.requests.clause_spec import cycles_in_place
 from instruct_data.requests.spec import Clause, MotionRequest
 from instruct_data.synth.loops import extend, find_cycle
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
+from vqvae.moving_ground import ground_note
 
 
 def key(family: str) -> Motion:

@@ -21,6 +21,7 @@ from vqvae.io.bvh import euler_angles, read_bvh_rig
 from vqvae.io.gltf import read_gltf
 from vqvae.io.gltf_rigs import read_rig
 from vqvae.motion import Motion
+from vqvae.moving_ground import WHOLE, MovingGround
 from vqvae.posture import degrees
 from vqvae.retarget import leg_length, retarget
 from vqvae.rig import Rig, joint_map, world
@@ -117,6 +118,17 @@ def test_long_arms_raise_the_trunk(tmp_path: Path) -> None:
     assert limbs_off(places, motion) < 5
     assert abs(places["l_knee"][:, 1]).max() < 0.2
     assert places["l_wrist"][:, 1].min() > -0.01 and places["l_wrist"][:, 1].max() < 0.12
+
+
+def test_feet_stand_on_ground_that_moves(tmp_path: Path) -> None:
+    """As if the way were not taken out."""
+    ground = MovingGround.of(WHOLE, np.array([0.0, 0, -1.2]), 4.0)
+    march = marching()
+    there = replace(march, root=march.root + np.arange(80)[:, None] / 20 * ground.velocity, notes=(ground,))
+    character = write_character(tmp_path / "wide.bvh", hip=2.0)
+    on, off = (in_metres(moved(export.save(m, tmp_path / "out.bvh", character=character))) for m in (there, march))
+    for name in FEET:
+        np.testing.assert_allclose(on[name] - np.arange(80)[:, None] / 20 * ground.velocity, off[name], atol=1e-3)
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".bvh"])
