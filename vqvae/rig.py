@@ -86,12 +86,17 @@ class Rig:
 AXES = {sign + "xyz"[k]: (-1.0 if sign else 1.0) * np.eye(3)[k] for sign in ("", "-") for k in range(3)}
 
 
-def stated(rig: Rig, up: str | None = None, unit: float | None = None, joints: Mapping[str, str] | None = None) -> Rig:
-    """The rig with what somebody states of it: its vertical axis, metres of a unit of its places, names of joints."""
+def check_statement(up: str | None, unit: float | None) -> None:
+    """Raises UserError unless `up` is one of `AXES` and `unit` in metres, where they are stated."""
     if up is not None and up not in AXES:
         raise UserError(f"up {up!r}; accepted {', '.join(AXES)}")
     if unit is not None and not 0 < unit < np.inf:
         raise UserError(f"unit {unit}; accepted metres above 0")
+
+
+def stated(rig: Rig, up: str | None = None, unit: float | None = None, joints: Mapping[str, str] | None = None) -> Rig:
+    """The rig with what somebody states of it: its vertical axis, metres of a unit of its places, names of joints."""
+    check_statement(up, unit)
     return replace(rig, up=rig.up if up is None else AXES[up], unit=unit, known=joints or {})
 
 

@@ -39,6 +39,37 @@ def likeliest(pos: np.ndarray, at: Mapping[str, int]) -> np.ndarray:
     return usual if sure is None or (sure[1] < 0.5 and lies_on_floor(pos, at, usual)) else sure
 
 
+def of_positions(pos: np.ndarray, at: Mapping[str, int]) -> np.ndarray | None:
+    """(3,) the vertical axis of positions (T, J, 3) that are Y up where nothing speaks against it; None where the
+    evidence is contradictory: a body that lies or flies along an axis looks like one that stands along it."""
+    usual = np.array([0.0, 1, 0])
+    axis = longest(pos, at)
+    if axis @ usual > 0:
+        return usual
+    standing = stands(pos, at, axis).mean() >= STANDING_SHARE
+    floors = [a for a in (*np.eye(3), *-np.eye(3)) if _floor_at_0(pos, at, a)]
+    level = any(a @ axis > 0 for a in floors)
+    if any(a @ usual > 0 for a in floors):
+        return None if level else usual
+    if level and (standing or len(floors) == 1):
+        return axis
+    # pictures have Y down and no floor at 0; nobody is upside down throughout
+    return axis if not floors and axis @ usual < 0 else None
+
+
+def longest(pos: np.ndarray, at: Mapping[str, int]) -> np.ndarray:
+    """(3,) the axis along which the head is farthest from the feet on average."""
+    mean = (top_of(pos, at) - (pos[:, at["l_ankle"]] + pos[:, at["r_ankle"]]) / 2).mean(0)
+    k = int(np.abs(mean).argmax())
+    return np.asarray(np.sign(mean[k]) * np.eye(3)[k])
+
+
+def _floor_at_0(pos: np.ndarray, at: Mapping[str, int], up: np.ndarray) -> bool:
+    """Whether the lowest joint is on a floor at 0 where it is lowest, but for a few frames."""
+    low = float(np.percentile((pos[:, list(at.values())] @ up).min(1), 5)) / _leg(pos, at)
+    return ON_FLOOR[0] < low < ON_FLOOR[1]
+
+
 def stands(pos: np.ndarray, at: Mapping[str, int], axis: np.ndarray) -> np.ndarray:
     """(T,) whether the body stands along an axis (3,)."""
     feet = (pos[:, at["l_ankle"]] + pos[:, at["r_ankle"]]) / 2

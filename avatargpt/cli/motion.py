@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 Up = Annotated[
-    str | None, option("--up AXIS", "Which axis is up: of SMPL .npz z (as in AMASS) or y, of .bvh, .glb x, y, z, -x...")
+    str | None, option("--up AXIS", "Which axis is up: of SMPL .npz z (AMASS) or y, of .bvh, .glb, .npy x, y, z, -x...")
 ]
 Unit = Annotated[
-    str | None, option("--unit UNIT", ".bvh, .glb: of the root's places, m, cm, mm, in, ft or metres.")
+    str | None, option("--unit UNIT", ".bvh, .glb: of the root's places, .npy: of positions; m, cm, mm, in, ft ...")
 ]
 JointMap = Annotated[
     Path | None, option("--map FILE", ".bvh, .glb: .json, .yaml of our joints and the file's: {\"l_hip\": \"Leg1\"}.")
@@ -102,9 +102,10 @@ def load_motion(
 def check_rig_options(path: Path, suffix: str, up: str | None, unit: str | None, joints: Path | None) -> None:
     """Refuse what goes with files of any skeleton alone."""
     for name, value in (("--up", up), ("--unit", unit), ("--map", joints)):
-        if value is not None and suffix not in RIGS and (name, suffix) != ("--up", ".c3d"):
-            also = ".c3d, .npz, " if name == "--up" else ""
-            raise UserError(f"{path}: {name} goes with {also}{', '.join(RIGS)}; other files say it themselves")
+        also = {"--up": (".c3d", ".npy"), "--unit": (".npy",), "--map": ()}[name]
+        if value is not None and suffix not in (*RIGS, *also):
+            listed = "".join(f"{s}, " for s in (*also, *((".npz",) if name == "--up" else ())))
+            raise UserError(f"{path}: {name} goes with {listed}{', '.join(RIGS)}; other files say it themselves")
 
 
 def name_of(path: Path, animation: str | None = None) -> str:

@@ -16,10 +16,15 @@ from vqvae.io.files import parsing
 from vqvae.io.kimodo import is_kimodo, read_kimodo
 from vqvae.io.smplx import check_up, is_smplx, read_smplx, write_smplx
 from vqvae.motion import MAX_FRAMES, UNIT_TOLERANCE, Motion, atomic_write
+from vqvae.rig import AXES, check_statement
 from vqvae.skeleton import SMPL22
+from vqvae.upright import axis_name, longest, of_positions
 
 JOINTS = len(SMPL22.names)
 SHORTEST = 1e-6  # m of a bone
+# Units of positions: metres, and how many times longer than ours in metres all bones of a person are. Nothing is near
+# metres; inches end where the centimetres of small children begin.
+UNITS = {"m": (1.0, 0.3, 2.0), "in": (0.0254, 25.0, 50.0), "cm": (0.01, 50.0, 150.0), "mm": (0.001, 500.0, 1500.0)}
 FPS = 20.0  # of a body's positions, whose layout stores none
 
 
@@ -108,19 +113,25 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
     return atomic_write(path, write)
 
 
-def read_npy(path: Path, fps: float | None = None) -> Motion:
-    """Read any layout of :func:`write_npy`, joints (T, 22, 3) in metres, Y up, recognised by the shape, or poselib's.
+def read_npy(path: Path, fps: float | None = None, up: str | None = None, unit: float | None = None) -> Motion:
+    """Read any layout of :func:`write_npy`, joints (T, 22, 3), recognised by the shape, or poselib's.
 
     Args:
         fps: of positions, which store none; default 20 for 22 joints, 30 for 9. Of poselib's in place of its own.
+        up, unit: of joints (T, 22, 3): the vertical axis (``x`` to ``-z``) and metres of a unit. None: that along which
+            the body stands, and that of the bones' length.
     """
+    check_statement(up, unit)
     if is_pickled(path):
+        _check_unstated(path, up, unit)
         return read_ase(path, fps)
     array = map_array(path)
     accepted = ("accepted (T, 263) HumanML3D features, (T, 22, 3) positions, or (T, 22, 7) or (T, 9, 7) positions + "
                 "quaternions")  # fmt: skip
     if array.ndim not in (2, 3) or array.shape[1:] not in ((263,), (JOINTS, 3), (JOINTS, 7), pos7.SHAPE):
         raise UserError(f"{path}: shape {array.shape}; {accepted}")
+    if array.shape[1:] != (JOINTS, 3):
+        _check_unstated(path, up, unit)
     if not 1 <= len(array) <= MAX_FRAMES:
         raise UserError(f"{path}: {len(array)} frames; accepted 1 to {MAX_FRAMES}")
     array = np.array(array)
@@ -138,7 +149,7 @@ def read_npy(path: Path, fps: float | None = None) -> Motion:
             raise UserError(f"{path}: {fps:g} frames a second; accepted for HumanML3D features {HML263Features.fps:g}")
         return HML263Features().decode(array)
     if array.shape[2] == 3:
-        return _of_positions(path, array.astype(np.float64), fps)
+        return _of_positions(path, array.astype(np.float64), fps, up, unit)
     world = array[..., 3:].astype(np.float64)
     if (np.abs(np.linalg.norm(world, axis=-1) - 1) > UNIT_TOLERANCE).any():
         raise UserError(f"{path}: quaternions of another length than 1; accepted w, x, y, z after the positions")
@@ -152,8 +163,14 @@ def read_npy(path: Path, fps: float | None = None) -> Motion:
         raise UserError(f"{path}: {e}") from None
 
 
-def _of_positions(path: Path, joints: np.ndarray, fps: float) -> Motion:
-    """A body whose bones point as the joints (T, 22, 3) say, in metres, Y up; HumanML3D's ``new_joints``."""
+def _check_unstated(path: Path, up: str | None, unit: float | None) -> None:
+    for name, value in (("up", up), ("unit", unit)):
+        if value is not None:
+            raise UserError(f"{path}: {name} goes with positions (T, {JOINTS}, 3); other .npy say it themselves")
+
+
+def _of_positions(path: Path, joints: np.ndarray, fps: float, up: str | None, unit: float | None) -> Motion:
+    """A body whose bones point as the joints (T, 22, 3) say; HumanML3D's ``new_joints``, and others of any axis."""
     from vqvae.io.hml263 import swing_rotations
 
     lengths = np.linalg.norm(joints[:, 1:] - joints[:, list(SMPL22.parents[1:])], axis=-1)
@@ -161,5 +178,38 @@ def _of_positions(path: Path, joints: np.ndarray, fps: float) -> Motion:
         frame, bone = np.argwhere(~(lengths > SHORTEST))[0]
         names = SMPL22.names[bone + 1], SMPL22.names[SMPL22.parents[bone + 1]]
         raise UserError(f"{path}: {names[0]} lies on {names[1]} at frame {frame}; accepted bones of some length")
+    notes = []
+    if unit is None:
+        name, unit = _unit_of(path, lengths)
+        if unit != 1:
+            notes.append(f"positions are in {name}, by the length of the bones; --unit says another")
+    axis = _up_of(path, joints) if up is None else AXES[up]
+    if up is None and axis[1] != 1:
+        notes.append(f"up is {axis_name(axis)}, along which the body stands; --up says another")
+    if unit != 1:
+        joints = joints * unit
+    if axis[1] != 1:
+        joints = rot.rotate(rot.between(axis, AXES["y"]), joints)
     with parsing(path, "positions of 22 joints"):
-        return Motion(swing_rotations(joints), joints[:, 0], fps)
+        return Motion(swing_rotations(joints), joints[:, 0], fps, notes=tuple(notes))
+
+
+def _unit_of(path: Path, lengths: np.ndarray) -> tuple[str, float]:
+    """Name and metres of the unit in which bones (T, 21) are as long as a person's."""
+    ratio = float(np.median(lengths.sum(1))) / float(np.linalg.norm(SMPL22.offsets[1:], axis=-1).sum())
+    for name, (metres, shortest, above) in UNITS.items():
+        if shortest <= ratio < above:
+            return name, metres
+    raise UserError(f"{path}: bones {ratio:.3g} times as long as a person's in metres; accepted {', '.join(UNITS)}, or "
+                    "--unit with the unit")  # fmt: skip
+
+
+def _up_of(path: Path, joints: np.ndarray) -> np.ndarray:
+    """(3,) the vertical axis of positions."""
+    at = {name: j for j, name in enumerate(SMPL22.names)}
+    axis = of_positions(joints, at)
+    if axis is None:
+        name = axis_name(longest(joints, at))
+        raise UserError(f"{path}: the body is upright along {name}, or lies or flies with Y up: its floor does not say "
+                        f"which; accepted with --up {name.lower()} or --up y")  # fmt: skip
+    return axis

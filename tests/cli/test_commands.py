@@ -264,6 +264,19 @@ def test_what_a_file_does_not_say_is_told(cli, fake, clip, tmp_path):
     assert cli("describe", positions, "--from-fps", 60).code == 0
 
 
+def test_axis_and_unit_of_positions(cli, fake, clip, tmp_path):
+    joints, source, out = Motion.load(clip).joints, tmp_path / "cm.npy", tmp_path / "o.npz"
+    np.save(source, joints[..., [0, 2, 1]] * [100, -100, 100] + [300, 300, 0])
+    ran = cli("export", source, out)
+    assert ran.code == 0 and "cm.npy: positions are in cm" in ran.err and "cm.npy: up is Z" in ran.err
+    taken = Motion.load(out).joints
+    assert np.abs(taken[..., 1] - joints[..., 1]).max() < 2e-3
+    ran = cli("export", source, out, "--up", "z", "--unit", "cm")
+    assert ran.code == 0 and "up is" not in ran.err and np.array_equal(Motion.load(out).joints, taken)
+    ran = cli("export", source, out, "--map", clip)
+    assert ran.code == 2 and "--map goes with .amc" in ran.err
+
+
 def test_a_face_that_does_not_say_its_rate(cli, tmp_path):
     silent, rated, out = tmp_path / "a.npz", tmp_path / "b.npz", tmp_path / "o.npz"
     for path, rate in ((silent, {}), (rated, {"fps": 25.0})):

@@ -207,6 +207,86 @@ def test_positions_are_read(motion: Motion, tmp_path: Path) -> None:
         export.load(tmp_path / "flat.npy")
 
 
+# What turns Y up to another axis: (x, y, z) of the file by ours.
+AXIS_TURNS = {
+    "z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)), "x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
+    "-y": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
+}  # fmt: skip
+
+
+@pytest.fixture
+def walker(motion: Motion) -> np.ndarray:
+    """Joints (T, 22, 3) that stand and move away from every axis, metres, Y up."""
+    joints = motion.joints.astype(np.float64)
+    return joints + np.array([3.0, 0.0, 3.0])
+
+
+@pytest.mark.parametrize(("unit", "metres"), [("cm", 0.01), ("mm", 0.001), ("in", 0.0254)])
+def test_the_unit_of_positions(walker: np.ndarray, tmp_path: Path, unit: str, metres: float) -> None:
+    np.save(tmp_path / "a.npy", walker / metres)
+    back = export.load(tmp_path / "a.npy")
+    assert np.abs(back.joints - walker).max() < 2e-3
+    assert back.notes == (f"positions are in {unit}, by the length of the bones; --unit says another",)
+    stated = export.load(tmp_path / "a.npy", unit=metres / 2)
+    assert np.allclose(stated.root * 2, back.root, atol=1e-4) and stated.notes == ()
+
+
+@pytest.mark.parametrize("up", AXIS_TURNS)
+def test_up_of_positions(walker: np.ndarray, tmp_path: Path, up: str) -> None:
+    np.save(tmp_path / "a.npy", walker @ np.array(AXIS_TURNS[up], float).T)
+    back, stated = export.load(tmp_path / "a.npy"), export.load(tmp_path / "a.npy", up=up)
+    assert back.notes == (f"up is {up.upper()}, along which the body stands; --up says another",)
+    assert stated.notes == () and np.array_equal(stated.root, back.root)
+    # a turn about the vertical is left open: heights and distances are the body's
+    assert np.abs(back.joints[..., 1] - walker[..., 1]).max() < 2e-3
+    assert np.allclose(np.linalg.norm(np.diff(back.root, axis=0), axis=1),
+                       np.linalg.norm(np.diff(walker[:, 0], axis=0), axis=1), atol=1e-3)  # fmt: skip
+
+
+def test_positions_as_pictures_have_them(walker: np.ndarray, tmp_path: Path) -> None:
+    """Millimetres from a camera 1 m above the floor, Y down."""
+    seen = (walker - np.array([0.0, 1.0, -2.0])) @ np.array(AXIS_TURNS["-y"], float).T
+    np.save(tmp_path / "a.npy", seen * 1000)
+    back = export.load(tmp_path / "a.npy")
+    assert len(back.notes) == 2 and np.abs(back.joints[..., 1] - (walker[..., 1] - 1)).max() < 2e-3
+
+
+def test_positions_that_contradict_themselves(walker: np.ndarray, tmp_path: Path) -> None:
+    turned = walker @ np.array(AXIS_TURNS["z"], float).T
+    flying = turned + np.array([0.0, 9.0, 9.0])
+    lying_or_standing = turned - np.array([0.0, turned[..., 1].min(), 0.0])
+    for array in (flying, lying_or_standing):
+        np.save(tmp_path / "a.npy", array)
+        with pytest.raises(UserError, match=r"a\.npy: the body is upright along Z.*--up z or --up y$"):
+            export.load(tmp_path / "a.npy")
+        assert export.load(tmp_path / "a.npy", up="y").joints[0, 15, 2] > walker[0, 15, 1] - 0.1
+    np.save(tmp_path / "a.npy", walker * 7)
+    with pytest.raises(UserError, match=r"a\.npy: bones 7 times .* accepted m, in, cm, mm, or --unit"):
+        export.load(tmp_path / "a.npy")
+    assert np.abs(export.load(tmp_path / "a.npy", unit=1 / 7).joints - walker).max() < 2e-3
+
+
+def test_positions_with_y_up_stay(motion: Motion, walker: np.ndarray, tmp_path: Path) -> None:
+    """Also of a body that lies on the floor, and of one that stands somewhere else than at 0."""
+    lying = walker @ np.array(AXIS_TURNS["z"], float).T
+    lying = lying + np.array([0.0, 0.1 - lying[..., 1].min(), 2.0])
+    for array in (motion.joints, walker + np.array([0.0, 5.0, 0.0]), walker - walker[:, :1], lying):
+        np.save(tmp_path / "a.npy", array)
+        back = export.load(tmp_path / "a.npy")
+        assert back.notes == () and np.abs(back.joints - array).max() < 2e-3
+
+
+@pytest.mark.parametrize("option", [{"up": "z"}, {"unit": 0.01}])
+def test_what_other_npy_say_themselves(motion: Motion, tmp_path: Path, option: dict[str, object]) -> None:
+    for layout in ("hml263", "pos7"):
+        path = export.save(motion, tmp_path / "a.npy", layout=layout)
+        with pytest.raises(UserError, match=r"a\.npy: (up|unit) goes with positions \(T, 22, 3\)"):
+            export.load(path, **option)
+    np.save(tmp_path / "a.npy", motion.joints)
+    with pytest.raises(UserError, match="up 'w'; accepted x, y, z"):
+        export.load(tmp_path / "a.npy", up="w")
+
+
 def test_bad_npy_values(tmp_path: Path) -> None:
     array = np.zeros((6, 263))
     array[3, 5] = np.inf
