@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from avatargpt import resources
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.instructions.parser import InstructionParser
+from avatargpt.face.portrait import Portrait
 from avatargpt.gesture.network import GestureDriver
 from avatargpt.gesture.semantics import GestureBank
 from avatargpt.lm.checkpoint import load_network
@@ -43,6 +44,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "model.int8-2.safetensors": load_network,
     "model.int8.safetensors": load_network,
     "planning.safetensors": PlanLibrary.load,
+    "portrait/portrait.safetensors": Portrait.load,
     "requests.safetensors": RequestReader.load,
     "wording.safetensors": PhraseIndex.load,
 }

@@ -184,10 +184,14 @@ READINGS = {
     "raise both hands, then bow": ["raise_up_both_hands", "bow"],
 }  # fmt: skip
 
+SAME = {"a person runs forward": "run"}  # actions of the lexicon that are those of recordings
+
 
 def test_the_verb_decides(model):
     """A share, for the reader is a network."""
-    found = {t: [p.action for p in model.phrase_index.clauses(t, model.grounder)] for t in READINGS}
+    found = {
+        t: [SAME.get(p.action, p.action) for p in model.phrase_index.clauses(t, model.grounder)] for t in READINGS
+    }
     wrong = {t: actions for t, actions in found.items() if actions != READINGS[t]}
     assert len(wrong) <= 0.4 * len(READINGS), wrong
 
