@@ -30,7 +30,7 @@ SECONDS, MINUTES = frozenset("second seconds sec secs s".split()), frozenset("mi
 MIN_SIMILARITY, MAX_GAP = 0.35, 0.08
 GLUE = frozenset(
     "the a an of in on at part where when what which with and from comes come his her their my your its very just only "
-    "right up ahead onwards on".split()
+    "right up ahead onwards".split()
 )
 _CLOCK = re.compile(r"(\d+):(\d\d)")
 Similarity = Callable[[str, Sequence[str]], Sequence[float]]

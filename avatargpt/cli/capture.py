@@ -160,7 +160,7 @@ def _record(
     from avatargpt.video import faces
     from avatargpt.video.live_camera import LiveFace, pictures, record, source_of
 
-    came = pictures(*source_of(camera))
+    frames = pictures(*source_of(camera))
     with ExitStack() as stack:
         senders, places = line.open(stack, FaceSender, "watch the face")
         finder = None
@@ -176,8 +176,8 @@ def _record(
             for sender in senders:
                 sender.send(number, motion)
 
-        frames = record(came, path, seconds, finder, send)
-    say(f"{frames} frames", err=True)
+        count = record(frames, path, seconds, finder, send)
+    say(f"{count} frames", err=True)
 
 
 def _sound(captured: Capture, output: list[Path], folder: Path) -> Path | None:

@@ -33,6 +33,7 @@ FORGET_SECONDS = 2.0
 DEAD = (
     "jawForward", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
+ALIVE = np.array([name not in DEAD for name in arkit.NAMES])
 
 
 class Face(NamedTuple):
@@ -43,6 +44,11 @@ class Face(NamedTuple):
     head: np.ndarray  # (3,) yaw, pitch, roll against the camera, radians, signs of `FaceMotion`
     # (2,) from the nose to below the lower lip, and between the lips, cm on a face of usual size; None = not measured
     mouth: np.ndarray | None = None
+
+    @property
+    def side(self) -> float:
+        """Pixels of the box, the mean of its sides."""
+        return float((self.box[2:] - self.box[:2]).mean())
 
 
 class FaceEstimator(Protocol):
@@ -111,7 +117,7 @@ def faces_of(frames: Iterable[Frame], finder: FaceEstimator) -> tuple[list[FaceT
         if shots.of(frame.picture) > shot:
             shot, earlier = shots.number, len(rows)  # rows of shots before
         free = [r for r in rows[earlier:] if frame.time - r[-1][0] < FORGET_SECONDS]
-        for face in sorted(finder.faces(frame.picture, frame.time), key=lambda f: -_side(f)):
+        for face in sorted(finder.faces(frame.picture, frame.time), key=lambda f: -f.side):
             row = min(free, key=lambda r: _distance(r[-1][1], face), default=None)
             if row is None or _distance(row[-1][1], face) > SAME_FACE:
                 rows.append(row := [])
@@ -137,7 +143,7 @@ def face_motion(track: FaceTrack, neutral: bool = True, dead: bool = False) -> t
     if neutral:
         weights = relative_to(rest_of(weights, track.mouth), weights, track.mouth)
     if not dead:
-        weights = weights * [name not in DEAD for name in arkit.NAMES]
+        weights = weights * ALIVE
     curves = np.concatenate([weights, np.unwrap(track.head, axis=0)], 1)[..., None]
     smooth = even(track.times, curves, np.ones(curves.shape[:2]), grid, SIGMA)[..., 0]
     return FaceMotion.from_curves(smooth, FPS), start
@@ -184,10 +190,6 @@ def _closing(frames: Iterable[Frame], finder: FaceEstimator) -> Iterator[Frame]:
         finder.close()
 
 
-def _side(face: Face) -> float:
-    return float((face.box[2:] - face.box[:2]).mean())
-
-
 def _distance(a: Face, b: Face) -> float:
     """Between the middles, in sides of the larger face."""
-    return float(np.linalg.norm(a.box[:2] + a.box[2:] - b.box[:2] - b.box[2:]) / 2 / max(_side(a), _side(b), 1e-6))
+    return float(np.linalg.norm(a.box[:2] + a.box[2:] - b.box[:2] - b.box[2:]) / 2 / max(a.side, b.side, 1e-6))

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.video.faces import DEAD, FPS, Face, FaceEstimator, relative_to, rest_of
+from avatargpt.video.faces import ALIVE, FPS, Face, FaceEstimator, relative_to, rest_of
 from avatargpt.video.frames import INSTALL, MAX_SECONDS, Frame
-from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.io.files import reason
@@ -26,7 +25,6 @@ CLOCK = 1000  # ticks a second of the film
 REST_SECONDS = 30.0  # of the latest frames that tell the resting face
 MIN_REST = 15  # frames before the resting face is taken away
 MIN_CUTOFF, SPEED_CUTOFF = 1.5, 6.0  # Hz of a still value, and Hz more for a change of 1 a second
-_ALIVE = np.array([name not in DEAD for name in arkit.NAMES])
 
 
 def source_of(camera: str, platform: str = sys.platform) -> tuple[str, str]:
@@ -120,7 +118,7 @@ class LiveFace:
         faces = self._finder.faces(frame.picture, frame.time)
         if not faces:
             return None
-        face = max(faces, key=lambda f: float((f.box[2:] - f.box[:2]).mean()))
+        face = max(faces, key=lambda f: f.side)
         curves = np.concatenate([self._weights(face, frame.time), face.head])
         return FaceMotion.from_curves(self._smooth(curves, frame.time)[None], FPS)
 
@@ -129,11 +127,11 @@ class LiveFace:
         while now - self._rows[0][0] > REST_SECONDS:
             self._rows.popleft()
         if len(self._rows) < MIN_REST:
-            return np.asarray(face.weights * _ALIVE)
+            return np.asarray(face.weights * ALIVE)
         mouths = [m for _, _, m in self._rows if m is not None]
         mouth = np.stack(mouths) if len(mouths) == len(self._rows) else None
         rest = rest_of(np.stack([w for _, w, _ in self._rows]), mouth)
-        return np.asarray(relative_to(rest, face.weights[None], None if mouth is None else mouth[-1:])[0] * _ALIVE)
+        return np.asarray(relative_to(rest, face.weights[None], None if mouth is None else mouth[-1:])[0] * ALIVE)
 
     def _smooth(self, values: np.ndarray, now: float) -> np.ndarray:
         if not len(self._values):
