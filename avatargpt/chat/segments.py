@@ -13,6 +13,7 @@ from avatargpt.body.stitch import retimed
 from avatargpt.chat.scene import Scene, duration
 from avatargpt.chat.timeline import FPS, Segment, Timeline, segment_of
 from avatargpt.chat.turn_text import CONTINUES
+from avatargpt.long.pipeline import MAX_LOW_HEIGHT
 from avatargpt.options import mix
 from instruct_data.joining import join_motions, posture
 from instruct_data.text.english import mirror_text
@@ -27,7 +28,6 @@ MAX_STRETCH = 5.0
 # metres between the joints of two poses, in the mean, that a seam may blend over
 MAX_GAP = 0.25
 MORE_TRIES = 2  # of a movement that begins farther from the pose before it
-UPRIGHT = 0.72  # metres of the pelvis: below it the body sits, kneels or lies
 RISES, RISE_NOTE = "a person gets up", "gets up first"
 # of getting up: how much faster than usual it may be, and seconds of the movement itself that are left after it
 MAX_RISE_TEMPO, MIN_SECONDS_LEFT = 1.5, 1.0
@@ -94,11 +94,11 @@ def _onward(
 ) -> tuple[Motion, str]:
     """A motion that begins near the pose in which another one ends; who lies or sits gets up, which is said."""
     motion = _nearest(scene, caption, seconds, seed, after)
-    low, stands = after.root[-1, 1] < UPRIGHT, float(np.median(motion.root[:, 1])) >= UPRIGHT
+    low, stands = after.root[-1, 1] < MAX_LOW_HEIGHT, float(np.median(motion.root[:, 1])) >= MAX_LOW_HEIGHT
     if pose_gap(after, motion) <= MAX_GAP or not (low and stands):
         return motion, ""
     rise = _nearest(scene, RISES, None, mix(seed, 31), after)
-    if pose_gap(after, rise) > MAX_GAP or rise.root[-1, 1] < UPRIGHT:
+    if pose_gap(after, rise) > MAX_GAP or rise.root[-1, 1] < MAX_LOW_HEIGHT:
         return motion, ""
     if seconds is not None:  # as much of the length as getting up leaves; where that is too little, it becomes longer
         frames = round(len(rise) / MAX_RISE_TEMPO)
