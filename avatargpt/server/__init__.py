@@ -1,0 +1,1 @@
+"""HTTP, WebSocket, MMCP and MCP servers, and the studio page."""
