@@ -144,16 +144,16 @@ def _write_face(motion: FaceMotion, path: Path) -> Path:
     return _save(path, data, motion, "face", animation, nodes, [NECK_NODE, MESH_NODE], meshes, materials, skin)
 
 
-def write_avatar_glb(motion: AvatarMotion, path: Path) -> Path:
+def write_avatar_glb(motion: AvatarMotion, path: Path, clothed: bool = False) -> Path:
     """Write an avatar: two meshes (body; face with 52 sparse morph targets) of one skin of 52 joints.
 
-    The head turns with its joints alone.
+    The head turns with its joints alone. `clothed`: not in the colours that tell sides apart.
     """
     import pygltflib as gl
 
     from avatargpt.export.mesh import avatar_mesh
 
-    mesh, data, count = avatar_mesh(), BufferBuilder(), len(SMPL52.names)
+    mesh, data, count = avatar_mesh(clothed), BufferBuilder(), len(SMPL52.names)
     body, face = slice(0, mesh.body), slice(mesh.body, None)
     primitives = [
         _skinned(data, mesh.points[v], mesh.normals[v], mesh.colours[v], mesh.joints[v], mesh.weights[v], triangles)

@@ -17,11 +17,17 @@ from avatargpt.export.head import head
 from vqvae import rotations as rot
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton, finger_ends, mirror_name
 
-# sRGB, 0-255. The left side of the body is orange, the right side blue, everywhere.
+# sRGB, 0-255. The left side of the body is orange, the right side blue, wherever sides have to be told apart.
 PALETTE: dict[str, tuple[int, int, int]] = {
     "skin": (233, 184, 150), "hair": (74, 52, 42), "eye": (38, 34, 40), "shirt": (126, 136, 152),
     "shorts": (74, 82, 98), "l_arm": (240, 138, 46), "r_arm": (58, 126, 220), "l_leg": (214, 106, 34),
     "r_leg": (40, 98, 190), "l_shoe": (150, 66, 16), "r_shoe": (22, 58, 128),
+}  # fmt: skip
+
+# One person in long sleeves and trousers, for looking at.
+CLOTHED = PALETTE | {
+    "shirt": (96, 122, 146), "shorts": (56, 62, 76), "l_arm": (96, 122, 146), "r_arm": (96, 122, 146),
+    "l_leg": (56, 62, 76), "r_leg": (56, 62, 76), "l_shoe": (222, 218, 210), "r_shoe": (222, 218, 210),
 }  # fmt: skip
 
 _Point = tuple[float, float, float]
@@ -108,9 +114,10 @@ class Figure:
         return positions[..., self.joint, None, :] + turned
 
 
-@lru_cache(maxsize=2)
-def figure(fingers: bool = False) -> Figure:
-    """The capsules of the whole body, with hands of five fingers or mittens."""
+@lru_cache(maxsize=4)
+def figure(fingers: bool = False, clothed: bool = False) -> Figure:
+    """The capsules of the whole body, with hands of five fingers or mittens; `clothed`: coloured as `CLOTHED`."""
+    palette = CLOTHED if clothed else PALETTE
     joint, ends, radii, colours, eyes = [], [], [], [], []
     for name, a, b, ra, rb, colour in _with_fingers() if fingers else _PARTS:
         for side in (1, -1):
@@ -121,7 +128,7 @@ def figure(fingers: bool = False) -> Figure:
             joint.append(SMPL52.index(name if side > 0 else mirror_name(name)))
             ends.append(np.array([a, b]) * [side, 1, 1])
             radii.append((ra, rb))
-            colours.append(PALETTE[key])
+            colours.append(palette[key])
             eyes.append(colour == "eye")
     return Figure(np.array(joint), np.array(ends), np.array(radii), np.array(colours) / 255.0, np.array(eyes))
 
@@ -170,10 +177,10 @@ def bind_pose(skeleton: Skeleton = SMPL22) -> tuple[np.ndarray, np.ndarray]:
     return skeleton.fk_full(local, np.zeros(3))
 
 
-@lru_cache(maxsize=2)
-def body_mesh(fingers: bool = False) -> Mesh:
+@lru_cache(maxsize=4)
+def body_mesh(fingers: bool = False, clothed: bool = False) -> Mesh:
     """The skinned body; built once per process. With fingers its joints are those of `SMPL52`."""
-    shape, skeleton = figure(fingers), SMPL52 if fingers else SMPL22
+    shape, skeleton = figure(fingers, clothed), SMPL52 if fingers else SMPL22
     positions, matrices = bind_pose(skeleton)
     ends = shape.posed(positions, matrices).astype(np.float32)
     radii = shape.radii.astype(np.float32)
@@ -365,10 +372,11 @@ class AvatarMesh(Mesh):
         return np.asarray(self.parts == self.names.index(name))
 
 
-@lru_cache(maxsize=1)
-def avatar_mesh() -> AvatarMesh:
-    """Body, hands and head; built once per process."""
-    body, shape = _headless(body_mesh(True)), head()
+@lru_cache(maxsize=2)
+def avatar_mesh(clothed: bool = False) -> AvatarMesh:
+    """Body, hands and head, in the colours of `CLOTHED` or `PALETTE`; built once per process."""
+    shirt = linear(np.array((CLOTHED if clothed else PALETTE)["shirt"]) / 255)
+    body, shape = _headless(body_mesh(True, clothed), shirt), head()
     places, _ = bind_pose(SMPL52)
     neck, crown, chest = (SMPL52.index(n) for n in ("neck", "head", "spine3"))
     points = shape.points + places[crown] + HEAD_PLACE
@@ -379,7 +387,7 @@ def avatar_mesh() -> AvatarMesh:
     # the collar is a shirt's, which goes with the chest
     up[collar] = 0
     faces = ~(collar & (points[:, 1] < places[neck, 1] + _COLLAR))[shape.triangles].any(1)
-    colours = np.where(collar[:, None], _shirt(), shape.colours)
+    colours = np.where(collar[:, None], shirt, shape.colours)
     follow = shape.follow.astype(np.float64)
     share = np.stack([follow, (1 - follow) * up, (1 - follow) * (1 - up), 0 * up], 1)
     joints = np.where(share > 0, np.array([crown, neck, chest, 0]), 0)
@@ -396,7 +404,7 @@ def avatar_mesh() -> AvatarMesh:
     )  # fmt: skip
 
 
-def _headless(mesh: Mesh) -> Mesh:
+def _headless(mesh: Mesh, shirt: np.ndarray) -> Mesh:
     """The body without the skin of neck and head, and without vertices that nothing uses."""
     replaced = [SMPL52.index(n) for n in ("neck", "head")]
     share = (mesh.weights * np.isin(mesh.joints, replaced)).sum(1)
@@ -405,15 +413,11 @@ def _headless(mesh: Mesh) -> Mesh:
     number = np.zeros(len(mesh.points), np.uint32)
     number[used] = np.arange(len(used))
     # the skin that is left there lies under the collar
-    colours = np.where(share[:, None] > _BARE, _shirt(), mesh.colours)
+    colours = np.where(share[:, None] > _BARE, shirt, mesh.colours)
     return Mesh(
         mesh.points[used], mesh.normals[used], colours[used], mesh.joints[used], mesh.weights[used],
         number[triangles], mesh.bind,
     )  # fmt: skip
-
-
-def _shirt() -> np.ndarray:
-    return linear(np.array(PALETTE["shirt"]) / 255)
 
 
 def avatar_vertices(rotations: np.ndarray, root: np.ndarray, moved: np.ndarray | None = None) -> np.ndarray:
