@@ -155,3 +155,49 @@ def compare(
         return
     for line in report.summary(result):
         say(line)
+
+
+@app.command("pairs")
+def pairs(
+    first: Annotated[Path, argument("A", "A folder of motion files.")],
+    second: Annotated[Path, argument("B", "Another system's, with the same names.")],
+    output: Annotated[Path, option("-o --output FOLDER", "Where to write the page (index.html).")],
+    names: Annotated[Path | None, option("--prompts FILE", "Names and prompts: CSV or JSON.")] = None,
+    sounds: Annotated[Path | None, option("--sounds FOLDER", "The sound of each item, NAME.wav.")] = None,
+    question: Annotated[str | None, option("--question TEXT", "What the judges are asked.")] = None,
+    limit: Annotated[int, option("--limit N", "So many pairs, drawn by --seed; 0: all.", min=0)] = 0,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+) -> None:
+    """A page with clips of two systems side by side, in random order, to vote on."""
+    from avatargpt.evaluation import pairs as study
+
+    if question is not None and not question.strip():
+        raise UserError("--question: empty; accepted what the judges are asked")
+    matched = study.match(first, second, names, sounds, limit, seed)
+    check_output(output / study.PAGE)
+    systems = (first.resolve().name, second.resolve().name)
+    with common.progress("pairs", quiet) as progress:
+        say(study.write_page(matched, systems, output, question or study.QUESTION, progress))
+
+
+@app.command("votes")
+def votes(
+    files: Annotated[list[Path], argument("FILE..", "What the page gave each judge (.json).")],
+    as_json: common.Json = False,
+) -> None:
+    """Wins and agreement of the judges of `eval pairs`."""
+    from avatargpt.evaluation import pairs as study
+
+    result = study.summary([study.read_votes(path) for path in files])
+    if as_json:
+        print_json(result)
+        return
+    wins, preferred, agreement = result["wins"], result["preferred"], result["agreement"]
+    say(f"{result['votes']} votes of {len(files)} on {result['items']} pairs")
+    say(f"{result['a']} {wins['a']:.1%}, {result['b']} {wins['b']:.1%}, no difference {wins['same']:.1%}")
+    say(f"preferred {result['a']}: {preferred['mean']:.1%} ({preferred['low']:.1%} to {preferred['high']:.1%})")
+    if result["left"]["n"]:
+        say(f"the left side: {result['left']['mean']:.1%} of decided votes")
+    stated = {k: v for k, v in agreement.items() if v is not None}
+    say("agreement: " + (", ".join(f"{k} {v:.3f}" for k, v in stated.items()) or "one judge"))
