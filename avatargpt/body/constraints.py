@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Any
@@ -26,10 +26,9 @@ from avatargpt.requests.clause_spec import LIMBS, ClauseSpec, Route, Turn, goes,
 from avatargpt.requests.english import lemmas
 from avatargpt.requests.resolver import ResolvedRequest
 from instruct_data.attributes import Measures, described
-from instruct_data.requests.spec import Clause, Pin
+from instruct_data.requests.spec import Clause
 from instruct_data.text.english import side_of
 from vqvae import rotations as rot
-from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import gaussian
@@ -46,14 +45,6 @@ MIN_UPRIGHT = 0.6
 # Degrees about each axis of the left arm's joints where it hangs, as keyframed clips begin.
 HANGING_ARM = {"collar": (0, -19, 0), "shoulder": (16, 5, -78), "elbow": (0, -28, 0), "wrist": (22, 0, 0)}
 LEG_JOINTS = (1, 2, 4, 5, 7, 8, 10, 11)
-
-PIN_CHAINS = {
-    "left_hand": ("l_shoulder", "l_elbow", "l_wrist"), "right_hand": ("r_shoulder", "r_elbow", "r_wrist"),
-    "left_foot": ("l_hip", "l_knee", "l_ankle"), "right_foot": ("r_hip", "r_knee", "r_ankle"),
-}  # fmt: skip
-PIN_EASE = 0.5  # seconds in which a limb comes and goes
-MAX_STRETCH = 0.995  # of a limb's length
-PIN_TOLERANCE = 0.02  # metres
 
 
 def tempo_factor(clause: Clause) -> float:
@@ -131,60 +122,6 @@ def _standing() -> np.ndarray:
         for joint, degrees in HANGING_ARM.items():
             angles[SMPL22.index(f"{side}_{joint}")] = np.array(degrees) * (1, sign, sign)
     return np.asarray(rot.from_axis_angle(np.radians(angles)))
-
-
-def pinned(motion: Motion, pins: Sequence[Pin]) -> tuple[Motion, list[str]]:
-    """The motion with hands and feet at given places at given times, and a line for each that is out of reach."""
-    notes = []
-    for pin in pins:
-        if not 0 <= pin.second <= motion.seconds:
-            raise UserError(f"pin {pin.limb} at {pin.second:g} s; accepted: 0 to {motion.seconds:g}, its length")
-        frame = min(round(pin.second * motion.fps), len(motion) - 1)
-        goal, end = np.array(pin.place, float), SMPL22.index(PIN_CHAINS[pin.limb][2])
-        shift = goal - motion.joints[frame, end]
-        width = max(1, round(PIN_EASE * motion.fps))
-        share = np.clip(1 - np.abs(np.arange(len(motion)) - frame) / width, 0, 1)
-        share = share * share * (3 - 2 * share)
-        motion = _reached(motion, pin.limb, motion.joints[:, end] + share[:, None] * shift, share > 0)
-        missed = float(np.linalg.norm(motion.joints[frame, end] - goal))
-        if missed > PIN_TOLERANCE:
-            notes.append(f"pin {pin.limb} at {pin.second:g} s: {missed:.2f} m out of reach")
-    return motion, notes
-
-
-def _reached(motion: Motion, limb: str, goals: np.ndarray, frames: np.ndarray) -> Motion:
-    """The end of a limb at (T, 3) goals in the frames (T,) bool by two-bone inverse kinematics, orientation kept."""
-    upper, middle, end = (SMPL22.index(name) for name in PIN_CHAINS[limb])
-    rotations = motion.rotations.astype(np.float64).copy()
-    world = rot.from_matrix(SMPL22.fk_full(rotations, motion.root)[1])
-    joints = motion.joints.astype(np.float64)
-    root, knee, tip = joints[:, upper], joints[:, middle], joints[:, end]
-    a, b = np.linalg.norm(knee - root, axis=1), np.linalg.norm(tip - knee, axis=1)
-    way = goals - root
-    distance = np.clip(np.linalg.norm(way, axis=1), np.abs(a - b) + 1e-3, MAX_STRETCH * (a + b))
-    # bend the middle joint so that the end is as far away as the goal, about the axis that it is bent about now
-    axis = np.cross(root - knee, tip - knee)
-    flat = np.linalg.norm(axis, axis=1) < 1e-4
-    axis[flat] = rot.rotate(world[flat, upper], np.array([0.0, 1, 0]))
-    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
-    goal_angle = np.arccos(np.clip((a**2 + b**2 - distance**2) / (2 * a * b), -1, 1))
-    bend = rot.from_axis_angle(axis * (goal_angle - _angle(root - knee, tip - knee))[:, None])
-    tip = knee + rot.rotate(bend, tip - knee)
-    swing = rot.between(tip - root, way)
-    new_upper = rot.multiply(swing, world[:, upper])
-    new_middle = rot.multiply(swing, rot.multiply(bend, world[:, middle]))
-    chain = (
-        (upper, new_upper, world[:, SMPL22.parents[upper]]), (middle, new_middle, new_upper),
-        (end, world[:, end], new_middle),
-    )  # fmt: skip
-    for joint, turned, parent in chain:
-        rotations[frames, joint] = rot.multiply(rot.conjugate(parent), turned)[frames]
-    return replace(motion, rotations=rotations)
-
-
-def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    cosine = (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
-    return np.asarray(np.arccos(np.clip(cosine, -1, 1)))
 
 
 MIN_TOKENS = 5  # of a clause

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, motion_specs, pinned, violates
+from avatargpt.body.constraints import MotionSpec, constrained, constraint_cost, motion_specs, violates
 from avatargpt.body.contact import on_the_floor
+from avatargpt.body.keys import pinned, placed, posed
 from avatargpt.body.loops import looped, on_treadmill
 from avatargpt.body.model import REST, BodyModel, onward, pick, prolonged, sample_candidates, with_rests
 from avatargpt.lm.loaded import CHUNK
@@ -350,12 +351,14 @@ def _spans(take: _Take, frames: int) -> tuple[tuple[int, int], ...]:
 def _finished(
     motion: Motion, request: MotionRequest, take: _Take, spans: Sequence[tuple[int, int]]
 ) -> tuple[Motion, list[str]]:
-    """A whole motion with its limbs pinned, looped and in place, as requested, and lines about it."""
-    motion, notes = pinned(motion, request.pins)
+    """A whole motion with its keys, looped and in place, as requested, and lines about it."""
+    motion, notes = placed(motion, request.places)
+    motion, missed = pinned(posed(motion, request.poses), request.pins)
+    notes += missed
     way, first = None, take.plan[0]
     if request.loop:
         counted = first.clause is not None and first.clause.times
-        whole = bool(len(take.plan) > 1 or request.pins or counted)
+        whole = bool(len(take.plan) > 1 or request.pins or request.poses or counted)
         seconds = None if take.job.seconds is None and first.frames is None else motion.seconds
         motion, way = looped(motion, seconds, whole, gait=any(goes(spec.action) for spec in take.plan))
         spans = _spans(take, len(motion))

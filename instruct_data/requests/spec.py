@@ -13,6 +13,7 @@ from typing import Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from vqvae.errors import UserError
+from vqvae.skeleton import JOINT_NAMES
 from vqvae.strict import Number, Strict
 
 Side = Literal["left", "right", "both", "alternating"]
@@ -39,6 +40,32 @@ class Pin(Strict):
     # (3,) metres in the motion's frame: +Z ahead of its first frame, +X to its left, +Y up, the origin on the floor
     # below the first pelvis
     place: tuple[Number, Number, Number]
+
+
+class Place(Strict):
+    """Where the body is at a time."""
+
+    second: float = Field(ge=0, le=MAX_SECONDS)  # of the whole motion
+    place: tuple[Number, Number]  # x, z in metres, of the pelvis on the floor, in the frame of a `Pin`
+    heading: Number | None = None  # degrees that it faces, 0 = +Z, positive to its left; None = as it comes
+
+
+class PoseKey(Strict):
+    """How joints are turned at a time."""
+
+    second: float = Field(ge=0, le=MAX_SECONDS)  # of the whole motion
+    # joints of `vqvae.skeleton.SMPL22`: local unit quaternions w, x, y, z, identity = T-pose
+    rotations: dict[str, tuple[Number, Number, Number, Number]] = Field(min_length=1)
+    height: Number | None = None  # metres of the pelvis above the floor; None = as it comes
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, quaternion in self.rotations.items():
+            if name not in JOINT_NAMES:
+                raise UserError(f"rotations: no joint {name!r}; accepted: {', '.join(JOINT_NAMES)}")
+            if not abs(sum(x * x for x in quaternion) - 1) < 0.1:
+                raise UserError(f"rotations.{name}: no unit quaternion; accepted: w, x, y, z of length 1")
+        return self
 
 
 class Clause(Strict):
@@ -95,7 +122,10 @@ class MotionRequest(Strict):
     # start, end: words for the pose at the beginning and at the end
     start: str = ""
     end: str = ""
-    pins: list[Pin] = []  # places of hands and feet
+    # places of hands and feet, of the body, and poses, each at its time
+    pins: list[Pin] = []
+    places: list[Place] = []
+    poses: list[PoseKey] = []
     language: str = ""  # of the words if it is surely none that is read ("fr"), else ""
     text: str = ""  # the words that it was read from
 

@@ -15,7 +15,6 @@ from avatargpt.body.constraints import (
     constraint_cost,
     in_tempo,
     other_attributes,
-    pinned,
     reversed_steps,
     sized,
     violates,
@@ -33,7 +32,7 @@ from avatargpt.metrics.geometry.measures import MEASURES, off_course
 from avatargpt.options import GenerationConfig, UnheededText, timed
 from avatargpt.requests.clause_spec import SHAPES, TURN, Route, Turn, which_is_below
 from instruct_data.attributes import Measures, described, mirrored
-from instruct_data.requests.spec import Clause, MotionRequest, Pin
+from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 from vqvae.features import BodyFeatures
 from vqvae.motion import Motion
@@ -91,20 +90,6 @@ def test_steps_forward_are_played_backwards_where_they_are_to_go_back() -> None:
     back = replace(ahead, clause=Clause(action="march", direction="backward"))
     assert reversed_steps(motion, ahead) is motion
     assert off_course(Signals(reversed_steps(motion, back)), "back") < 25 < 150 < off_course(Signals(motion), "back")
-
-
-def test_hands_and_feet_are_led_to_places() -> None:
-    motion = clip("nod")
-    hand = Pin(limb="right_hand", second=1.0, place=(-0.3, 1.3, 0.35))
-    pins = [hand, Pin(limb="left_foot", second=1.5, place=(0.15, 0.4, 0.3))]
-    led, notes = pinned(motion, pins)
-    assert not notes
-    for pin, joint in zip(pins, (21, 7), strict=True):
-        at = led.joints[round(pin.second * led.fps), joint]
-        assert np.linalg.norm(at - np.array(pin.place)) < 0.02
-    assert "out of reach" in pinned(motion, [Pin(limb="left_hand", second=1.0, place=(3, 1, 0))])[1][0]
-    with pytest.raises(UserError, match="at 99 s"):
-        pinned(motion, [Pin(limb="left_hand", second=99, place=(0, 1, 0))])
 
 
 def test_seconds_that_are_given_are_kept_where_there_is_room() -> None:
