@@ -342,6 +342,8 @@ class AvatarGPT(SpeechCalls, HubCalls):
         """The first motion that `generate` gives a text."""
         return self.generate(text, seed=seed)[0]
 
+    resolve = _of("body.generation", MotionGeneration.resolve)
+    expected_seconds = _of("body.generation", MotionGeneration.expected_seconds)
     read_as = _of("body.generation", MotionGeneration.read_as)
     rewrite = _of("body.generation", MotionGeneration.rewrite)
     describe = _of("body.description", MotionDescription.describe)

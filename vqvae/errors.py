@@ -34,6 +34,10 @@ class WriteError(UserError):
     """A file that the system did not let be written: the disk is full, the folder has gone, no permission."""
 
 
+class LockedError(UserError):
+    """A folder that another process works in."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether the system refused memory: libraries report that by errors of their own, in a few words of theirs."""
     chain: list[BaseException] = []

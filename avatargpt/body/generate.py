@@ -165,6 +165,19 @@ class MotionGeneration:
             out.append(replace(resolved, captions=captions))
         return out
 
+    def expected_seconds(
+        self, requests: Sequence[ResolvedRequest], seconds: Sequence[float | None]
+    ) -> list[float]:  # fmt: skip
+        """How long about the motion of each resolved request will be; what ends by itself counts as `CHUNK` tokens."""
+        rate = self.model.tokenizer.tokens_per_second
+        out = []
+        for request, length in zip(requests, seconds, strict=True):
+            if length is None and request.typed is not None:
+                length = request.typed.seconds
+            specs = motion_specs(request, length, 0, rate) if length is None else ()
+            out.append(sum(s.tokens if s.tokens >= 0 else CHUNK for s in specs) / rate if length is None else length)
+        return out
+
     def read_as(
         self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
         literal: bool = False,

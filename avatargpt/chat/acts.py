@@ -199,8 +199,10 @@ def play(scene: Scene, act: Act) -> ActResult:
     from avatargpt import export
 
     motion = scene.state.motion
+    if scene.served:  # the user's own program plays it
+        return ActResult(scene.state, "Playing it.", motion)
     path = export.save(motion, scene.preview(PREVIEW))
-    opened = scenes.open_file(path)
+    opened = scene.opened(path)
     text = "Playing it." if opened else f"No desktop to play it on; the film is {path}."
     return ActResult(scene.state, text, motion, (path,))
 
@@ -305,7 +307,7 @@ def show(scene: Scene, act: Act) -> ActResult:
         return ActResult(state, f"The activities:\n{scenes.plan_lines(state)}")
     if act.what == "frames":
         path = scenes.sheet(state, scene.preview(FRAMES))
-        text = "Here are the frames." if scenes.open_file(path) else f"The frames are in {path}."
+        text = "Here are the frames." if scene.opened(path) else f"The frames are in {path}."
         return ActResult(state, text, state.motion, (path,))
     if act.what == "captions":
         text = "\n".join(f"  {n}. {s.caption}" for n, s in enumerate(state.segments, 1))

@@ -67,6 +67,7 @@ class Conversation:
         progress: called with (done, total) during long work.
         llm: a language model that reads turns, and plans where `planner` is None. tell: takes the line about a missing
             answer of it.
+        served: the user is at another machine: files are read in the outputs alone, nothing is opened on this desktop.
 
     Raises:
         UserError: a damaged session, or a model without a reader of turns.
@@ -76,8 +77,9 @@ class Conversation:
         self, model: Any, folder: str | Path | None = None, planner: Planner | str | None = None,
         intent: Intent | None = None, outputs: str | Path | None = None, seed: int | None = None, view: bool = False,
         progress: Progress = None, llm: LanguageModel | None = None, tell: Callable[[str], None] | None = None,
+        served: bool = False,
     ) -> None:  # fmt: skip
-        self.model, self.view, self.progress = model, view, progress
+        self.model, self.view, self.progress, self._served = model, view, progress, served
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner, self._llm, self._tell = planner, llm, tell
         self._intent = open_intent(model) if intent is None else intent
@@ -103,7 +105,12 @@ class Conversation:
     @property
     def previews(self) -> Path:
         """Where pictures for looking at go: the session's folder, or one among the outputs."""
-        return self.store.folder if self.store else self.outputs / PREVIEWS
+        return self.store.folder if self.store and not self._served else self.outputs / PREVIEWS
+
+    def close(self) -> None:
+        """Let another process go on with the session's folder."""
+        if self.store is not None:
+            self.store.close()
 
     def planner(self) -> Planner:
         """The planner, loaded when it is first needed; raises UserError where there is none."""
@@ -144,7 +151,8 @@ class Conversation:
         before = self.memory.copy()
         try:
             reply = turn()
-            row = {"user": cleaned(text), "acts": [a.to_json() for a in reply.acts], "reply": reply.text}
+            acts = [a.to_json() for a in reply.acts]
+            row = {"user": cleaned(text), "acts": acts, "reply": reply.text, "ok": reply.ok}
             self.memory.turns = [*self.memory.turns, row][-MAX_TURNS:]
             return self._saved(reply)
         except (UserError, OSError, MemoryError) as e:
@@ -274,7 +282,7 @@ class Conversation:
         state = self.timeline if state is None else state
         return Scene(
             self.model, self.planner, self.outputs, self.previews, state, self.memory.seed, text, self.memory.saved,
-            self.progress, self._bounded,
+            self.progress, self._bounded, self._served,
         )  # fmt: skip
 
     def _travel(self, act: Act) -> str:

@@ -15,6 +15,7 @@ from avatargpt.chat.turn_text import simplified
 from avatargpt.planning.types import Planner
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
+from vqvae.io.files import real_path
 from vqvae.motion import Motion
 
 Progress = Callable[[int, int], object] | None
@@ -34,6 +35,7 @@ class Scene:
     saved: str = ""  # name of the last written file, relative to the outputs, may be empty
     progress: Progress = None  # called with (done, total) during long work
     bounded: bool = False  # nothing is written outside of the outputs
+    served: bool = False  # for a user at another machine: nothing is read outside either, nothing is opened here
 
     def within(self, path: Path, folder: Path | None = None) -> Path:
         """The path, if it is within the outputs or another folder (where these are bounded); raises UserError else."""
@@ -49,6 +51,10 @@ class Scene:
     def preview(self, name: str) -> Path:
         """The path of a picture for viewing; raises as `within`."""
         return self.within(self.previews / name, None if self.previews.is_relative_to(self.outputs) else self.previews)
+
+    def opened(self, path: Path) -> bool:
+        """Hand a file to the desktop of the user; False where there is none."""
+        return not self.served and open_file(path)
 
     def generate(self, caption: str, seconds: float | None, seed: int, after: Motion | None = None) -> Motion:
         """The model's motion for a caption, which goes on from another motion."""
@@ -90,9 +96,10 @@ def find_file(scene: Scene, name: str) -> Path:
 
     typed = simplified(scene.request)[1].get(name.lower(), name)
     file, animation = export.named_animation(typed)
-    path = file.expanduser()
-    for candidate in (path, scene.outputs / path):
-        if candidate.exists():
+    path = file if scene.served else file.expanduser()
+    for candidate in (scene.outputs / path,) if scene.served else (path, scene.outputs / path):
+        inside = real_path(candidate).is_relative_to(real_path(scene.outputs))
+        if (inside or not scene.served) and candidate.exists():
             return candidate if animation is None else Path(f"{candidate}#{animation}")
     raise UserError(f"{typed}: no such file")
 

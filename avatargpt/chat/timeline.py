@@ -281,18 +281,27 @@ class Memory:
 
 
 class Store:
-    """The folder of a session, locked for one process; raises UserError where it cannot be made or is locked."""
+    """The folder of a session, locked for one process until it is closed; one that is not `locked` is only read.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+    Raises:
+        UserError: it cannot be made, or is locked (`LockedError`).
+    """
+
+    def __init__(self, folder: Path, locked: bool = True) -> None:
+        self.folder, self._lock = Path(folder), ExitStack()
+        if not locked:
+            return
         try:
             (self.folder / MOTIONS).mkdir(parents=True, exist_ok=True)
-            self._lock = ExitStack()
             busy = "another conversation is going on there; take another folder"
             self._lock.enter_context(folder_lock(self.folder, busy))
             sweep(self.folder / MOTIONS)
         except OSError as e:
             raise UserError(f"{self.folder}: cannot be a session folder ({e.strerror or e})") from None
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._lock.close()
 
     def save(self, memory: Memory) -> None:
         """Write new motions, then the session, then remove old motions.

@@ -28,6 +28,7 @@ COMMANDS = {
     "plan": "avatargpt.cli.plan:plan",
     "long": "avatargpt.cli.plan:long",
     "chat": "avatargpt.cli.chat:chat",
+    "serve": "avatargpt.cli.serve:serve",
     "face": "avatargpt.cli.face:face",
     "gesture": "avatargpt.cli.gesture:gesture",
     "speak": "avatargpt.cli.gesture:speak",

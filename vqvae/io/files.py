@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vqvae import errors
-from vqvae.errors import UserError, WriteError
+from vqvae.errors import LockedError, UserError, WriteError
 
 if sys.platform == "win32":
     fcntl = None
@@ -338,7 +338,7 @@ def folder_lock(folder: Path, busy: str, name: str = LOCK, wait: bool = False) -
         busy: message where another process holds it. wait: for the other process, instead of refusing.
 
     Raises:
-        UserError: another process holds it, or the file cannot be written.
+        UserError: another process holds it (`LockedError`), or the file cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -346,7 +346,7 @@ def folder_lock(folder: Path, busy: str, name: str = LOCK, wait: bool = False) -
         lock = FileLock(folder.resolve() / name, timeout=-1 if wait else 0, is_singleton=True)
         lock.acquire()
     except Timeout:
-        raise UserError(f"{folder}: {busy}") from None
+        raise LockedError(f"{folder}: {busy}") from None
     except OSError as e:
         raise UserError(f"cannot write {folder / name}: {e.strerror or e}") from None
     try:

@@ -1,0 +1,60 @@
+"""``avatargpt serve``: the studio page and the HTTP API of one loaded model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from avatargpt.cli import common
+from avatargpt.cli.common import check_range, option, say
+from vqvae.errors import UserError
+
+KEY = "AVATARGPT_API_KEY"  # environment variable: that of --api-key, which other users of the machine can read
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+
+def serve(
+    port: Annotated[int, option("--port N", "Port; 0 takes a free one.", min=0, max=65535)] = 8765,
+    host: Annotated[str, option("--host ADDRESS", "Address to listen at; others than this machine's need a key.")]
+    = "127.0.0.1",
+    api_key: Annotated[str | None, option("--api-key KEY", f"That clients must send; or the variable {KEY}.")] = None,
+    no_key: Annotated[bool, option("--no-key", "Let other machines in without a key.")] = False,
+    origin: Annotated[list[str] | None, option("--origin URL", "Another web page that may call. Repeatable.")] = None,
+    store: Annotated[Path | None, option("--store FOLDER", "Where results and sessions are kept.")] = None,
+    queue: Annotated[int, option("--queue N", "Requests that may wait.", min=1, max=10_000)] = 64,
+    batch: Annotated[int, option("--batch N", "Requests generated together.", min=1, max=64)] = 16,
+    keep: Annotated[float, option("--keep HOURS", "How long results are kept.")] = 24.0,
+    motion_seconds: Annotated[float, option("--motion-seconds S", "Motion that one request may ask for.")] = 120.0,
+    grace: Annotated[float, option("--grace S", "Time to finish work when it is stopped.")] = 30.0,
+    llm: common.Llm = "",
+    model: common.Model = None,
+    device: common.Device = None,
+    dtype: common.Dtype = None,
+    threads: common.Threads = None,
+    quiet: common.Quiet = False,
+) -> None:  # fmt: skip
+    """A server: the studio at /, the API at /v1 (its page: /docs), until Ctrl-C or SIGTERM."""
+    check_range("--keep", keep, 0.01, 10_000, " hours")
+    check_range("--motion-seconds", motion_seconds, 0.2, 600)
+    check_range("--grace", grace, 0, 3600)
+    key = api_key or os.environ.get(KEY) or None
+    local = host in LOOPBACK
+    if not (local or key or no_key):
+        raise UserError(f"--host {host}: other machines reach that; accepted with --api-key KEY, {KEY} or --no-key")
+    try:
+        from avatargpt.server.run import run
+        from avatargpt.server.settings import ServerSettings, default_store
+    except ImportError as e:
+        from avatargpt.server import INSTALL
+
+        raise UserError(f"a server needs the package {e.name}; install it with {INSTALL}") from None
+    values: dict[str, Any] = {}
+    if local:
+        values["hosts"] = LOOPBACK
+    settings = ServerSettings(
+        store=store or default_store(), model=model, device=device, dtype=dtype, threads=threads, llm=llm,
+        api_key=key, origins=tuple(o.rstrip("/") for o in origin or ()), queue=queue, batch=batch,
+        result_seconds=keep * 3600, motion_seconds=motion_seconds, grace_seconds=grace, **values,
+    )  # fmt: skip
+    run(settings, host, port, None if quiet else say)

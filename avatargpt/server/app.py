@@ -1,0 +1,73 @@
+"""`create_app`: the server as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from avatargpt import __version__
+from avatargpt.server import errors
+from avatargpt.server.core import Server
+from avatargpt.server.gate import Gate
+from avatargpt.server.settings import ServerSettings
+
+# Modules with a `router`, in the order of the documentation.
+ROUTERS = (
+    "motions", "uploads", "exports", "jobs", "sessions", "faces", "gestures", "speak", "capture", "completions",
+    "stream", "mmcp", "avatar", "system",
+)  # fmt: skip
+STATIC = Path(__file__).with_name("static")
+DESCRIPTION = (
+    "Human motion from text, and text from motion. Errors are `{\"error\": {\"code\", \"message\", \"where\"}}`."
+)
+
+
+def create_app(settings: ServerSettings | None = None, model: Any = None, intent: Any = None) -> FastAPI:
+    """The application; `app.state.server` is its `Server`.
+
+    Args:
+        settings: None = the defaults.
+        model: an `avatargpt.AvatarGPT`, or anything with its methods; None = the one of the settings, loaded beside
+            the first requests.
+        intent: reads turns of sessions; None = the reader of the model's folder.
+    """
+    server = Server(settings or ServerSettings(), model, intent)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        upkeep = asyncio.create_task(server.upkeep())
+        try:
+            yield
+        finally:
+            upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await upkeep
+            await asyncio.to_thread(server.stop)
+
+    app = FastAPI(
+        title="AvatarGPT", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None,
+        redoc_url=None, openapi_url="/openapi.json",
+    )  # fmt: skip
+    app.state.server = server
+    errors.install(app)
+    for name in ROUTERS:
+        if find_spec(f"{__package__}.{name}") is not None:
+            app.include_router(import_module(f"{__package__}.{name}").router)
+    if (STATIC / "index.html").is_file():
+        app.mount("/assets", StaticFiles(directory=STATIC / "assets"), name="assets")
+
+        @app.get("/", include_in_schema=False)
+        async def studio() -> FileResponse:
+            return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    app.add_middleware(Gate, server=server)
+    return app

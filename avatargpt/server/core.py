@@ -1,0 +1,146 @@
+"""`Server`: settings, results, the model and its worker; what every route and every protocol works with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from avatargpt.chat.conversation import Conversation
+from avatargpt.server.errors import Refusal, stopping
+from avatargpt.server.metrics import Metrics
+from avatargpt.server.results import Results
+from avatargpt.server.session_state import Sessions
+from avatargpt.server.settings import ServerSettings
+from avatargpt.server.worker import Function, Group, Job, Report, Worker
+
+T = TypeVar("T")
+State = Literal["loading", "ok", "failed", "stopping"]
+SWEEP_SECONDS = 300.0
+FILE_THREADS = 2  # threads for files: reading uploads, writing exports
+log = logging.getLogger("avatargpt.server")
+
+
+class Server:
+    """What a server consists of.
+
+    Attributes:
+        settings, store, worker, metrics: see their classes. state: what `/healthz` says.
+        jobs: of this process by id, for progress; the store holds their ends. turns: the last one of each session.
+        sessions: see `avatargpt.server.session_state`.
+
+    Args:
+        model: an `avatargpt.AvatarGPT`, or anything with its methods; None = loaded on the worker's thread.
+        intent: reads turns of sessions; None = the reader of the model's folder.
+    """
+
+    def __init__(self, settings: ServerSettings, model: Any = None, intent: Any = None) -> None:
+        self.settings, self._model, self.intent = settings, model, intent
+        self.store = Results(
+            settings.store, settings.result_seconds, settings.session_seconds, settings.store_bytes
+        )
+        self.metrics = Metrics(
+            queue=lambda: self.worker.depth, running=lambda: self.worker.running, store_bytes=lambda: self.store.size
+        )
+        self.worker = Worker(
+            settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.worked
+        )
+        self.sessions = Sessions(self.store, self._conversation)
+        self.jobs: dict[str, Job] = {}
+        self.turns: dict[str, Job] = {}
+        self.state: State = "ok" if model is not None else "loading"
+        self._files = threading.BoundedSemaphore(FILE_THREADS)
+        self._llm: Any = None
+        self.started = time.time()
+        if model is None:
+            self.worker.submit("load", lambda report: self._load())
+
+    def _load(self) -> None:
+        from avatargpt.api import AvatarGPT
+
+        s = self.settings
+        try:
+            self._model = AvatarGPT.from_pretrained(s.model, s.device, s.dtype, s.threads)
+        except BaseException as e:
+            self.state = "failed"
+            log.error("model", extra={"type": type(e).__name__})
+            raise
+        self.state = "ok" if self.state == "loading" else self.state
+
+    @property
+    def model(self) -> Any:
+        """The model; used on the worker's thread alone. Raises Refusal (503) where it could not be loaded."""
+        if self._model is None:
+            raise Refusal(503, "the model could not be loaded; the server's log says why", code="no_model")
+        return self._model
+
+    def _conversation(self, folder: Path, outputs: Path, report: Report | None) -> Conversation:
+        return Conversation(
+            self.model, folder, outputs=outputs, intent=self.intent, llm=self.llm(), progress=report, served=True
+        )
+
+    def llm(self) -> Any:
+        """The language model of the settings, None without one; made when it is first needed."""
+        if self.settings.llm and self._llm is None:
+            from avatargpt.llm import load_llm
+
+            self._llm = load_llm(self.settings.llm)
+        return self._llm
+
+    def submit(
+        self, kind: str, function: Function | None = None, group: Group | None = None,
+        finish: Callable[[Any], Any] | None = None,
+    ) -> Job:  # fmt: skip
+        """Work for the model; its `Job`, of which any thread may wait for the `result`. Raises as `Worker.submit`."""
+        if self.state == "stopping":
+            raise stopping()
+        job = self.worker.submit(kind, function, group, finish)
+        self.jobs[job.id] = job
+        return job
+
+    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Work with files, beside the event loop; a few at a time."""
+
+        def limited() -> T:
+            with self._files:
+                return function(*args)
+
+        return await asyncio.to_thread(limited)
+
+    def sweep(self) -> None:
+        """Remove what has expired."""
+        self.store.sweep()
+        now = time.monotonic()
+        for number, job in list(self.jobs.items()):
+            if job.future.done() and now - job.begun > self.settings.result_seconds:
+                del self.jobs[number]
+        self.turns = {number: job for number, job in self.turns.items() if not job.future.done()}
+
+    async def upkeep(self) -> None:
+        """Sweep from time to time, until cancelled."""
+        while True:
+            with suppress(OSError):
+                await asyncio.to_thread(self.sweep)
+            await asyncio.sleep(min(SWEEP_SECONDS, self.settings.result_seconds / 4))
+
+    def stop(self) -> int:
+        """Finish the work within the time of grace; how many jobs were given back."""
+        self.state = "stopping"
+        return self.worker.stop(self.settings.grace_seconds)
+
+
+def server_of(connection: HTTPConnection) -> Server:
+    """The server of a request or a WebSocket."""
+    server: Server = connection.app.state.server
+    return server
+
+
+AnyServer = Annotated[Server, Depends(server_of)]

@@ -1,0 +1,236 @@
+"""`Gate`: what every request passes before its route: names of the server, origins, key, sizes, times, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from avatargpt.server.core import Server
+from avatargpt.server.errors import Refusal, stopping
+
+COOKIE = "avatargpt_key"
+OPEN = ("/", "/healthz", "/favicon.ico")  # without the key: what is the same for everybody
+OPEN_FOLDERS = ("/assets/",)
+ALWAYS = ("/healthz", "/metrics")  # answered while the server stops
+UPLOADS = "/v1/uploads"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+METHODS, HEADERS = "GET, POST, DELETE, OPTIONS", "Authorization, Content-Type, X-API-Key"
+POLICY = (
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+SECURITY = {
+    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Content-Security-Policy": POLICY,
+    "X-Frame-Options": "DENY",
+}  # fmt: skip
+log = logging.getLogger("avatargpt.access")
+
+
+class Gate:
+    """Middleware of ASGI."""
+
+    def __init__(self, app: ASGIApp, server: Server) -> None:
+        self.app, self.server = app, server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    # What is refused
+
+    def check(self, scope: Scope, headers: Headers) -> None:
+        """Raises Refusal: 403 for another name or origin, 401 without the key, 503 while the server stops."""
+        settings, path = self.server.settings, scope["path"]
+        host = headers.get("host", "")
+        if settings.hosts and _name(host) not in settings.hosts:
+            raise Refusal(403, "a name of this server that is not accepted", "Host")
+        origin = headers.get("origin")
+        method = scope.get("method", "SOCKET")
+        if origin is not None and method not in SAFE_METHODS and not self._accepted(origin, scope, host):
+            raise Refusal(403, "a page of another origin; accepted: this server's own, and those of --origin", "Origin")
+        if self.server.state == "stopping" and path not in ALWAYS:
+            raise stopping()
+        if settings.api_key is not None and not _open(path) and not self._has_key(headers):
+            raise Refusal(401, "the API key is needed: Authorization: Bearer KEY", "Authorization",
+                          headers={"WWW-Authenticate": "Bearer"})  # fmt: skip
+
+    def _accepted(self, origin: str, scope: Scope, host: str) -> bool:
+        scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+        return origin == f"{scheme}://{host}" or origin in self.server.settings.origins
+
+    def _has_key(self, headers: Headers) -> bool:
+        kind, _, bearer = headers.get("authorization", "").partition(" ")
+        given = [bearer.strip() if kind.lower() == "bearer" else "", headers.get("x-api-key", "")]
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            cookie = None
+        given.append("" if cookie is None else cookie.value)
+        return any([self._is_key(value) for value in given])
+
+    def _is_key(self, value: str) -> bool:
+        key = self.server.settings.api_key or ""
+        return hmac.compare_digest(value.encode("utf-8", "surrogatepass"), key.encode())
+
+    # Requests
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun, headers = time.perf_counter(), Headers(scope=scope)
+        body = _Body(self.server, scope, headers, receive)
+        answer = _Answer(scope, send, body, self._cors(headers))
+        try:
+            if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+                await Response(status_code=204)(scope, receive, answer)
+            elif (login := self._login(scope)) is not None:
+                await login(scope, receive, answer)
+            else:
+                self.check(scope, headers)
+                body.check()
+                await self.app(scope, body, answer)
+        except Refusal as e:
+            self.server.metrics.refused.labels(e.code).inc()
+            if not answer.begun:
+                e.headers.setdefault("Connection", "close")
+                await e.response()(scope, receive, answer)
+        finally:
+            seconds = time.perf_counter() - begun
+            route = getattr(scope.get("route"), "path", "other")
+            self.server.metrics.requests.labels(scope["method"], route, answer.status).inc()
+            self.server.metrics.latency.labels(route).observe(seconds)
+            log.info("request", extra={
+                "request": answer.number, "method": scope["method"], "route": route, "status": answer.status,
+                "ms": round(seconds * 1000, 1), "in": body.count, "out": answer.count,
+            })  # fmt: skip
+
+    def _cors(self, headers: Headers) -> Mapping[str, str]:
+        origin = headers.get("origin", "")
+        if origin not in self.server.settings.origins:
+            return {"Cross-Origin-Resource-Policy": "same-origin"}
+        return {
+            "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Methods": METHODS, "Vary": "Origin",
+            "Access-Control-Allow-Headers": HEADERS, "Access-Control-Expose-Headers": "Location, Retry-After",
+            "Access-Control-Max-Age": "600", "Cross-Origin-Resource-Policy": "cross-origin",
+        }  # fmt: skip
+
+    def _login(self, scope: Scope) -> Response | None:
+        """The page's address with ``?key=KEY`` gives the browser a cookie and leads to the page without the key."""
+        if scope["path"] != "/" or scope["method"] != "GET" or self.server.settings.api_key is None:
+            return None
+        query = parse_qsl(scope["query_string"].decode("latin-1"))
+        key = dict(query).get("key")
+        if key is None or not self._is_key(key):
+            return None
+        rest = urlencode([(k, v) for k, v in query if k != "key"])
+        response = RedirectResponse(f"/?{rest}" if rest else "/", 303)
+        response.set_cookie(COOKIE, key, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+        return response
+
+    # Sockets
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self.check(scope, Headers(scope=scope))
+        except Refusal as e:
+            self.server.metrics.refused.labels(e.code).inc()
+            log.info("socket", extra={"route": scope["path"], "status": e.status})
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": e.code})
+            return
+        self.server.metrics.sockets.inc()
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.server.metrics.sockets.dec()
+
+
+def _name(host: str) -> str:
+    """The name in a header ``Host``, without its port."""
+    if host.startswith("["):
+        return host[: host.find("]") + 1].lower()
+    return host.partition(":")[0].lower()
+
+
+def _open(path: str) -> bool:
+    return path in OPEN or path.startswith(OPEN_FOLDERS)
+
+
+class _Body:
+    """The body of a request: no larger and no slower than accepted."""
+
+    def __init__(self, server: Server, scope: Scope, headers: Headers, receive: Receive) -> None:
+        settings = server.settings
+        self.upload = scope["path"] == UPLOADS
+        self.most = settings.upload_bytes if self.upload else settings.json_bytes
+        self.seconds, self.rate = settings.body_seconds, settings.upload_rate
+        self.length, self.count, self.whole = headers.get("content-length"), 0, False
+        self.refusal: Refusal | None = None
+        self._receive, self._begun = receive, time.monotonic()
+
+    def check(self) -> None:
+        """Raises Refusal (413) for a length that is too large already."""
+        if self.length is not None and (not self.length.isdecimal() or int(self.length) > self.most):
+            raise self._too_large()
+
+    def _too_large(self) -> Refusal:
+        most = f"{self.most >> 20} MiB" if self.most >= 1 << 20 else f"{self.most} bytes"
+        return Refusal(413, f"a body of more than {most}", "body")
+
+    async def __call__(self) -> Message:
+        if self.whole:
+            return await self._receive()
+        spent = time.monotonic() - self._begun
+        left = self.seconds if self.upload else max(0.0, self.seconds - spent)
+        try:
+            message = await asyncio.wait_for(self._receive(), left)
+        except TimeoutError:
+            self.refusal = Refusal(408, f"no body within {self.seconds:g} s", "body")
+            raise self.refusal from None
+        if message["type"] == "http.request":
+            self.count += len(message.get("body", b""))
+            self.whole = not message.get("more_body", False)
+            slow = self.upload and not self.whole and spent > self.seconds and self.count < self.rate * spent
+            if self.count > self.most:
+                self.refusal = self._too_large()
+            elif slow:
+                self.refusal = Refusal(408, f"an upload slower than {self.rate:g} bytes a second", "body")
+            if self.refusal is not None:
+                raise self.refusal
+        return message
+
+
+class _Answer:
+    """What is sent: with the headers of every answer; in place of it the refusal of the body, where there is one."""
+
+    def __init__(self, scope: Scope, send: Send, body: _Body, cors: Mapping[str, str]) -> None:
+        self._send, self._body, self._cors = send, body, cors
+        self.number, self.status, self.count, self.begun = secrets.token_hex(6), 0, 0, False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            refusal = self._body.refusal
+            if refusal is not None and message["status"] != refusal.status:
+                # frameworks report an error of their own where reading the body fails
+                raise refusal
+            self.begun, self.status = True, message["status"]
+            headers = MutableHeaders(scope=message)
+            extra: dict[str, Any] = {**SECURITY, **self._cors, "X-Request-Id": self.number}
+            for name, value in extra.items():
+                headers.setdefault(name, value)
+        self.count += len(message.get("body", b""))
+        await self._send(message)

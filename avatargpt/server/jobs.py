@@ -1,0 +1,141 @@
+"""``/v1/jobs``: progress, results and cancellation of what takes longer than its client waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from avatargpt.server.core import AnyServer, Server
+from avatargpt.server.errors import Refusal, bad, refusal_of, unknown
+from avatargpt.server.worker import Cancelled, Job
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+TICK = 0.1  # seconds between two looks at a job
+SILENCE = 10.0  # seconds after which a line says that the stream lives
+ENDED = ("done", "failed", "cancelled")
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """A job as clients get it."""
+    row: dict[str, Any] = {
+        "id": job.id, "kind": job.kind, "status": job.status,
+        "progress": {"done": job.done, "total": job.total, "stage": job.stage}, "error": None, "motions": [],
+    }  # fmt: skip
+    if job.status == "done":
+        result = job.result()
+        row |= result if isinstance(result, dict) else {}
+    elif job.status == "failed":
+        error = refusal_of(job.future.exception() or Cancelled())
+        row["error"] = {"code": error.code, "message": error.message, "where": error.where}
+    return row
+
+
+async def gone(request: Request) -> None:
+    """Wait until the client leaves; after its body was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def waited(request: Request, server: Server, job: Job, wait: float) -> Any:
+    """The result of a job, waited for at most `wait` seconds; None = it goes on.
+
+    A client that leaves meanwhile cancels it.
+
+    Raises:
+        The error of the job; Refusal (503) where it was cancelled.
+    """
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def ended(_: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended before
+            loop.call_soon_threadsafe(done.set)
+
+    job.future.add_done_callback(ended)
+    over = asyncio.ensure_future(done.wait())
+    left = asyncio.ensure_future(gone(request))
+    try:
+        await asyncio.wait({over, left}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        if not job.future.done() and left.done():
+            job.cancel()
+            server.metrics.left.inc()
+            raise Refusal(499, "the client has gone", code="gone")
+        if not job.future.done():
+            return None
+    finally:
+        left.cancel()
+        over.cancel()
+    try:
+        return job.result()
+    except Cancelled:
+        raise Refusal(409, "cancelled", code="cancelled") from None
+
+
+async def answer(request: Request, server: Server, job: Job, wait: float) -> JSONResponse:
+    """200 with the result, or 202 with the job where it takes longer than the client waits."""
+    if not 0 <= wait <= server.settings.wait_seconds:
+        job.cancel()
+        raise bad(f"wait: {wait:g}; accepted 0 to {server.settings.wait_seconds:g} seconds", "wait")
+    result = await waited(request, server, job, wait)
+    if result is not None:
+        return JSONResponse(result)
+    keep(server, job)
+    return JSONResponse({"job": job_json(job)}, 202, {"Location": f"/v1/jobs/{job.id}"})
+
+
+def keep(server: Server, job: Job) -> None:
+    """Let a job's end be known to every process of the store."""
+    server.store.write_job(job.id, job_json(job))
+    job.future.add_done_callback(lambda _: server.store.write_job(job.id, job_json(job)))
+
+
+def state(server: Server, number: str) -> dict[str, Any]:
+    """The state of a job: this process' own, or what the store has. Raises Refusal (404)."""
+    if (job := server.jobs.get(number)) is not None:
+        return job_json(job)
+    return server.store.job(number)
+
+
+@router.get("/{id}", summary="The state of a job")
+async def get(server: AnyServer, id: str) -> JSONResponse:
+    """Its status, progress and, at the end, its motions or its error."""
+    return JSONResponse(state(server, id))
+
+
+@router.delete("/{id}", summary="Cancel a job")
+async def cancel(server: AnyServer, id: str) -> JSONResponse:
+    """What has begun ends at its next step."""
+    if (job := server.jobs.get(id)) is None:
+        raise unknown("job")
+    job.cancel()
+    return JSONResponse(job_json(job))
+
+
+@router.get("/{id}/events", summary="The progress of a job, as server-sent events")
+async def events(server: AnyServer, id: str) -> StreamingResponse:
+    """An event ``progress`` for each step, then one ``done``, ``failed`` or ``cancelled`` with the job."""
+    state(server, id)
+
+    async def rows() -> AsyncIterator[str]:
+        last, quiet = "", 0.0
+        while True:
+            row = state(server, id)
+            text = json.dumps(row)
+            if row["status"] in ENDED:
+                yield f"event: {row['status']}\ndata: {text}\n\n"
+                return
+            if text != last:
+                last, quiet = text, 0.0
+                yield f"event: progress\ndata: {text}\n\n"
+            await asyncio.sleep(TICK)
+            quiet += TICK
+            if quiet >= SILENCE:
+                quiet = 0.0
+                yield ": still working\n\n"
+
+    return StreamingResponse(rows(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})

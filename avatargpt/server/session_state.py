@@ -1,0 +1,263 @@
+"""A session of the studio: its conversation, whose folder lies in the store, and what clients see of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from avatargpt.chat.conversation import Conversation, Reply
+from avatargpt.chat.timeline import FPS, SESSION, Kind, Memory, Segment, Store, Timeline
+from avatargpt.server.errors import busy, without
+from avatargpt.server.results import Results, Stored, new_id, written_forms
+from avatargpt.server.worker import Report
+from instruct_data.dialogue.acts import TAKE_LETTERS, Act, from_json, write
+from vqvae.errors import LockedError, UserError
+from vqvae.io.data_files import read_object
+from vqvae.io.files import atomic_write
+from vqvae.motion import Motion
+
+FILES, STATE = "files", "state.json"  # in the folder of a session
+RETRY = 2.0  # seconds after which a session that another process works on may be free
+VIEWS = 32  # sessions whose timelines stay in memory
+
+
+@dataclass(frozen=True)
+class State:
+    """What a session holds beside its conversation.
+
+    Attributes:
+        version: rises with each change of the timeline, which `digest` knows. clips: key of a segment -> id of the
+            motion of the store that it came from.
+    """
+
+    version: int = 0
+    digest: str = ""
+    clips: dict[str, str] | None = None
+
+    def at(self, now: Timeline) -> State:
+        """The state with this timeline."""
+        present = digest_of(now)
+        if present == self.digest:
+            return self
+        return replace(self, version=self.version + 1, digest=present)
+
+
+def digest_of(now: Timeline) -> str:
+    """What tells one timeline from another."""
+    return hashlib.sha256(json.dumps(now.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+class Sessions:
+    """The sessions of a store, read without their lock; the timelines of the last ones stay in memory.
+
+    Args:
+        talk: folder, outputs, report -> the conversation of that folder.
+    """
+
+    def __init__(self, store: Results, talk: Callable[[Path, Path, Report | None], Conversation]) -> None:
+        self.store, self._talk = store, talk
+        self._views: OrderedDict[str, tuple[Any, Memory, State]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def create(self) -> str:
+        """A new session's id."""
+        folder = self.store.new_session()
+        (folder / FILES).mkdir()
+        return folder.name
+
+    def view(self, number: str) -> tuple[Memory, State]:
+        """What a session holds. Raises Refusal (404) for an unknown one."""
+        folder = self.store.session(number)
+        stamp = _stamp(folder)
+        with self._lock:
+            if number in self._views and self._views[number][0] == stamp:
+                self._views.move_to_end(number)
+                return self._views[number][1:]
+        for again in (True, False):
+            try:
+                memory, state = Store(folder, locked=False).load() or Memory(), read_state(folder)
+                break
+            except UserError:  # a turn has just ended, and what it does not need any more has gone
+                if not again:
+                    raise
+        state = state.at(memory.now)
+        with self._lock:
+            self._views[number] = stamp, memory, state
+            while len(self._views) > VIEWS:
+                self._views.popitem(last=False)
+        return memory, state
+
+    def version(self, number: str) -> int:
+        """The version of a session; cheap where nothing has changed."""
+        return self.view(number)[1].version
+
+    def turn(self, number: str, report: Report, text: str, acts: Sequence[Act | str]) -> dict[str, Any]:
+        """One turn, in words or in acts; its reply and the session as they go out."""
+        with self.conversation(number, report) as talk:
+            reply = talk.do(*acts) if acts else talk.say(text)
+            self._keep(number, talk.memory)
+        return {"reply": self.reply_json(number, reply), "session": self.json(number)}
+
+    def append(self, number: str, report: Report, entry: Stored, motion: Motion, caption: str) -> dict[str, Any]:
+        """A motion of the store as the last segment."""
+        name = f"{new_id()[:12].strip('-_').lower()}.npz"
+        with self.conversation(number, report) as talk:
+            motion.with_caption(caption or motion.caption).save(talk.outputs / name)
+            reply = talk.do(Act("load", file=name))
+            if reply.ok:
+                self._keep(number, talk.memory, {talk.timeline.segments[-1].key: entry.id})
+        return {"reply": self.reply_json(number, reply), "session": self.json(number)}
+
+    @contextmanager
+    def conversation(self, number: str, report: Report | None = None) -> Iterator[Conversation]:
+        """A session's conversation, locked while the block runs. Raises Refusal: 404, or 429 where it is busy."""
+        folder = self.store.session(number)
+        try:
+            talk = self._talk(folder, folder / FILES, report)
+        except LockedError:
+            raise busy("another turn of this session is going on; try again", RETRY) from None
+        try:
+            yield talk
+        finally:
+            talk.close()
+
+    def _keep(self, number: str, memory: Memory, clips: dict[str, str] | None = None) -> None:
+        folder = self.store.session(number)
+        state = read_state(folder)
+        reachable = memory.segments()
+        all_clips = {**(state.clips or {}), **(clips or {})}
+        state = replace(state, clips={k: v for k, v in all_clips.items() if k in reachable}).at(memory.now)
+        row = {"version": state.version, "digest": state.digest, "clips": state.clips}
+        atomic_write(folder / STATE, lambda p: p.write_text(json.dumps(row), encoding="utf-8"))
+        with self._lock:
+            self._views[number] = _stamp(folder), memory, state
+            self._views.move_to_end(number)
+
+    # What clients see
+
+    def json(self, number: str) -> dict[str, Any]:
+        """A session as clients get it."""
+        memory, state = self.view(number)
+        now, base = memory.now, f"/v1/sessions/{number}"
+        folder = self.store.session(number)
+        links = {"frames": f"{base}/frames", **{f: f"{base}/exports.{f}" for f in written_forms("body")}}
+        return {
+            "id": number, "version": state.version, "seconds": round(now.seconds, 3), "fps": FPS,
+            "frames": len(now.motion) if now.segments else 0,
+            "question": memory.question.text if memory.question else None,
+            "can_undo": bool(memory.past), "can_redo": bool(memory.future), "chosen": now.chosen + 1,
+            "segments": self._segments(now, state), "takes": _takes(now), "turns": self._turns(memory),
+            "motion": links, "expires": self.store.expires(folder),
+        }  # fmt: skip
+
+    def _segments(self, now: Timeline, state: State) -> list[dict[str, Any]]:
+        rows, clips = [], state.clips or {}
+        focus = len(now.segments) - 1 if now.focus is None else now.focus
+        for i, (segment, (start, end), rounds) in enumerate(zip(now.segments, now.spans, now.rounds, strict=True)):
+            clip = clips.get(segment.key)
+            rows.append({
+                "n": i + 1, "caption": segment.caption, "name": segment.name, "activity": segment.activity,
+                "start": start / FPS, "seconds": (end - start) / FPS, "rounds": rounds, "note": segment.note,
+                "kind": segment.kind, "focus": i == focus, "seed": segment.seed, "tempo": segment.tempo,
+                "mirrored": segment.mirrored, "clip": clip, "sound": self._sound(clip),
+            })  # fmt: skip
+        return rows
+
+    def _sound(self, clip: str | None) -> str | None:
+        """The address of the sound that a segment's motion goes with; using both prolongs their lives."""
+        if clip is None:
+            return None
+        store = self.store
+        with suppress(Exception):
+            entry = store.motion(clip)
+            store.touch(entry.folder)
+            if sound := entry.about.get("sound_id"):
+                store.touch(store.upload(sound)[0].folder)
+                return f"/v1/uploads/{sound}"
+        return None
+
+    def _turns(self, memory: Memory) -> list[dict[str, Any]]:
+        folders = self.store.private
+        return [
+            {"user": t["user"], "reply": without(t["reply"], folders), "acts": lines_of(t["acts"]),
+             "ok": bool(t.get("ok", True))} for t in memory.turns
+        ]  # fmt: skip
+
+    def reply_json(self, number: str, reply: Reply) -> dict[str, Any]:
+        """A reply as clients get it."""
+        memory, _ = self.view(number)
+        folder = self.store.session(number) / FILES
+        names = [str(f.relative_to(folder)) for f in reply.files if f.is_relative_to(folder)]
+        return {
+            "text": without(reply.text, (folder, *self.store.private)), "ok": reply.ok,
+            "acts": [write([a]) for a in reply.acts], "understood": reply.understood, "over": reply.over,
+            "question": memory.question.text if memory.question else None,
+            "files": [{"name": n, "href": f"/v1/sessions/{number}/files/{n}"} for n in names],
+        }  # fmt: skip
+
+
+def read_state(folder: Path) -> State:
+    """The state of a session's folder; that of a new one where there is none."""
+    path = folder / STATE
+    if not path.is_file():
+        return State(digest=digest_of(Timeline()))
+    row = read_object(path)
+    return State(int(row["version"]), str(row["digest"]), dict(row.get("clips") or {}))
+
+
+def lines_of(acts: Sequence[dict[str, Any]]) -> list[str]:
+    """Stored acts as lines."""
+    return [write([from_json(a)]) for a in acts]
+
+
+def _takes(now: Timeline) -> list[dict[str, Any]]:
+    return [
+        {"n": i + 1, "letter": TAKE_LETTERS[i], "caption": s.caption, "seconds": s.motion.seconds}
+        for i, s in enumerate(now.takes)
+    ]
+
+
+def _stamp(folder: Path) -> tuple[int, ...]:
+    """What changes whenever a session does."""
+    out: list[int] = []
+    for name in (SESSION, STATE):
+        with suppress(OSError):
+            about = (folder / name).stat()
+            out += [about.st_mtime_ns, about.st_ino]
+    return tuple(out)
+
+
+def edited(model: Any, motion: Motion, about: dict[str, Any], text: str, seed: int) -> Motion:
+    """A motion changed by words, as a turn of a conversation changes its only segment.
+
+    Raises:
+        UserError: what cannot be done.
+    """
+    read_as = about.get("read_as") or []
+    caption = read_as[0] if len(read_as) == 1 else about.get("prompt") or motion.caption
+    kind: Kind = "made" if about.get("operation") in ("generate", "edit") and caption else "file"
+    segment = Segment(caption, motion.resampled(FPS).canonical(), int(about.get("seed") or 0), kind=kind)
+    talk = Conversation(model, intent=_NoWords(), seed=seed, served=True)
+    talk.memory.now = Timeline().replaced([segment])
+    reply = talk.do(Act("edit", segment=1, change=text))
+    if not reply.ok:
+        raise UserError(reply.text.replace("segment 1", "the motion").replace("Segment 1", "The motion"))
+    out = talk.motion
+    assert out is not None
+    return out.with_caption(talk.timeline.segments[0].caption)
+
+
+class _NoWords:
+    """A reader of turns for conversations that are led by acts alone."""
+
+    name = "acts"
+
+    def understand(self, turn: object) -> None:
+        return None

@@ -1,0 +1,213 @@
+"""``/v1/sessions``: conversations over a timeline, for the studio."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from pydantic import Field
+
+from avatargpt.server import services
+from avatargpt.server.core import AnyServer, Server
+from avatargpt.server.errors import bad, unknown
+from avatargpt.server.exports import check_form, download, written
+from avatargpt.server.frames import frames
+from avatargpt.server.jobs import SILENCE, TICK, answer
+from avatargpt.server.motions import Wait
+from avatargpt.server.session_state import FILES, lines_of
+from avatargpt.server.worker import Job, Report
+from instruct_data.dialogue.acts import read
+from vqvae.motion import Motion
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+MAX_ACTS = 50  # of one turn
+MAX_CHARACTERS = 2000  # of a turn
+Number = Annotated[int | None, Query(ge=1, le=999)]
+
+
+class TurnBody(services.Body):
+    """A turn: words, or the acts themselves."""
+
+    text: str = Field(default="", max_length=MAX_CHARACTERS)
+    acts: list[str] = Field(default=[], max_length=MAX_ACTS)
+
+
+class AppendBody(services.Body):
+    """A motion of the store for the end of the timeline."""
+
+    motion: str  # id
+    caption: str = Field(default="", max_length=400)
+
+
+@router.post("", summary="Begin a session")
+async def create(server: AnyServer) -> JSONResponse:
+    """An empty timeline under a new id."""
+    number = await asyncio.to_thread(server.sessions.create)
+    return JSONResponse(server.sessions.json(number), 201)
+
+
+@router.get("/{id}", summary="The state of a session")
+async def get(server: AnyServer, id: str) -> JSONResponse:
+    """Segments, takes, turns, and the open question."""
+    return JSONResponse(await server.in_thread(server.sessions.json, id))
+
+
+@router.post("/{id}/turns", summary="Say or do something")
+async def turn(
+    request: Request, server: AnyServer, id: str,
+    body: Annotated[TurnBody, Body(examples=[{"text": "a person walks, then waves"}, {"acts": ["loop x3"]}])],
+    wait: Wait = 60,
+) -> JSONResponse:  # fmt: skip
+    """The reply and the session; what cannot be done is told in the reply (`ok` is false)."""
+    return await answer(request, server, turns(server, id, body), wait)
+
+
+def turns(server: Server, number: str, body: TurnBody) -> Job:
+    """A turn of a session; the result is ``{"reply", "session"}``."""
+    server.store.session(number)
+    if bool(body.text.strip()) == bool(body.acts):
+        raise bad("text or acts: accepted one of both", "text")
+    for line in body.acts:
+        read(line)
+
+    def work(report: Report) -> dict[str, Any]:
+        report(0, 0)
+        return server.sessions.turn(number, report, body.text, body.acts)
+
+    return _submitted(server, number, work)
+
+
+def _submitted(server: Server, number: str, work: Any) -> Job:
+    job = server.submit("turn", work)
+    server.turns[number] = job
+    return job
+
+
+@router.post("/{id}/motions", summary="Append a motion")
+async def append(
+    request: Request, server: AnyServer, id: str, body: Annotated[AppendBody, Body(examples=[{"motion": "ID"}])],
+    wait: Wait = 60,
+) -> JSONResponse:  # fmt: skip
+    """A motion of the store, such as an upload, becomes the last segment; of an avatar its body."""
+    server.store.session(id)
+    entry = server.store.motion(body.motion, "motion")
+
+    def work(report: Report) -> dict[str, Any]:
+        report(0, 1)
+        motion = services.body_of(entry, "motion")
+        return server.sessions.append(id, report, entry, motion, body.caption or entry.about.get("prompt", ""))
+
+    return await answer(request, server, _submitted(server, id, work), wait)
+
+
+@router.get("/{id}/frames", summary="The timeline as frames")
+async def timeline_frames(
+    server: AnyServer, id: str, first: Annotated[int, Query(alias="from", ge=0, le=10_000_000)] = 0
+) -> Response:
+    """``.frames`` of the timeline from a frame on."""
+
+    def made() -> bytes:
+        now = server.sessions.view(id)[0].now
+        if not now.segments:
+            raise unknown("motion in this session yet")
+        if first >= len(now.motion):
+            raise bad(f"from: {first}; accepted 0 to {len(now.motion) - 1}", "from")
+        return frames(now.motion, first)
+
+    return Response(await server.in_thread(made), media_type="application/octet-stream")
+
+
+@router.get("/{id}/exports.{form}", summary="The timeline, or a stretch of it, as a file")
+async def exported(
+    request: Request, server: AnyServer, id: str, form: str, first: Number = None, last: Number = None
+) -> Response:
+    """`first` and `last` are numbers of segments; the rest of the query as of `/v1/exports`."""
+    query = {k: v for k, v in request.query_params.items() if k not in ("first", "last")}
+    suffix = f".{form.lower()}"
+    check_form(suffix, "body", "character" in query)
+
+    def made() -> Any:
+        memory, state = server.sessions.view(id)
+        now = memory.now
+        if not now.segments:
+            raise unknown("motion in this session yet")
+        a, b = now.index(first or 1), now.index(last or (len(now.segments) if first is None else first))
+        if b < a:
+            raise bad(f"segments {a + 1} to {b + 1}; accepted a first one that is not after the last one", "first")
+        whole = first is None and last is None
+        motion = now.motion if whole else now.stretch(a, b)
+        folder = server.store.session(id)
+        return written(server, folder, motion, suffix, query, f"{state.digest} {a} {b} {whole}")
+
+    return download(await server.in_thread(made), f"motion{suffix}")
+
+
+@router.get("/{id}/takes/{n}.frames", summary="A take as frames")
+async def take(server: AnyServer, id: str, n: int) -> Response:
+    """``.frames`` of one of the takes that are open to choice."""
+
+    def made() -> bytes:
+        takes = server.sessions.view(id)[0].now.takes
+        if not 1 <= n <= len(takes):
+            raise unknown("take", "n")
+        motion: Motion = takes[n - 1].motion
+        return frames(motion)
+
+    return Response(await server.in_thread(made), media_type="application/octet-stream")
+
+
+@router.get("/{id}/files/{name:path}", summary="A file that a turn wrote")
+async def file(server: AnyServer, id: str, name: str) -> Response:
+    """What the acts `save` and `export` wrote."""
+    folder = (server.store.session(id) / FILES).resolve()
+    path = (folder / name).resolve() if "\0" not in name else folder
+    if not path.is_relative_to(folder) or not path.is_file():
+        raise unknown("file", "name")
+    return download(path, PurePosixPath(name).name)
+
+
+@router.get("/{id}/events", summary="Progress and changes of a session, as server-sent events")
+async def events(server: AnyServer, id: str) -> StreamingResponse:
+    """``progress`` while a turn runs, ``session`` with the version where it changed, ``idle`` when a turn has ended."""
+    server.store.session(id)
+
+    async def rows() -> AsyncIterator[str]:
+        last, version, quiet = "", -1, 0.0
+        while server.state != "stopping":
+            job = server.turns.get(id)
+            present = server.sessions.version(id)
+            running = job is not None and not job.future.done()
+            row = {"done": job.done, "total": job.total, "stage": job.stage or job.status} if job and running else None
+            text = f"event: progress\ndata: {json.dumps(row)}\n\n" if row else "event: idle\ndata: {}\n\n"
+            if present != version:
+                version, quiet = present, 0.0
+                yield f"event: session\ndata: {json.dumps({'version': version})}\n\n"
+            if text != last:
+                last, quiet = text, 0.0
+                yield text
+            await asyncio.sleep(TICK)
+            quiet += TICK
+            if quiet >= SILENCE:
+                quiet = 0.0
+                yield ": still here\n\n"
+
+    return StreamingResponse(rows(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+@router.get("/{id}/python", summary="What was done, as Python", response_class=PlainTextResponse)
+async def python(server: AnyServer, id: str) -> PlainTextResponse:
+    """A script that does the same turns and saves the motion."""
+    memory, _ = server.sessions.view(id)
+    lines = ["from avatargpt import AvatarGPT", "from avatargpt.chat import Conversation", "",
+             "talk = Conversation(AvatarGPT.from_pretrained())"]  # fmt: skip
+    for row in memory.turns:
+        if acts := lines_of(row["acts"]):
+            lines.append(f"talk.do({', '.join(map(repr, acts))})")
+    if memory.now.segments:
+        lines += ["", 'talk.do("save: motion.glb")']
+    return PlainTextResponse("\n".join(lines) + "\n", headers={"Content-Type": "text/x-python; charset=utf-8"})
