@@ -37,6 +37,7 @@ COMMANDS = {
     "portrait": "avatargpt.cli.portrait:portrait",
     "export": "avatargpt.cli.motion:export",
     "rig": "avatargpt.cli.rig:rig",
+    "avatar": "avatargpt.cli.avatar:avatar",
     "finetune": "avatargpt.cli.data:finetune",
     "data": "avatargpt.cli.data:app",
     "eval": "avatargpt.cli.evaluate:app",

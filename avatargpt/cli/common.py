@@ -280,11 +280,12 @@ class Output:
 
 def format_options(
     paths: Sequence[Path], modality: str, layout: str | None, size: int | None, audio: Path | None = None,
-    character: Mapping[str, Any] = MappingProxyType({}),
+    character: Mapping[str, Any] = MappingProxyType({}), names: str | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """For each output file those of the options that its format has, for a motion of `modality`.
 
-    `character`: those of `on_character`, which go with every file.
+    `character`: those of `on_character`, which go with every file. `names`: of expressions
+    (`avatargpt.export.expressions.NAMES`).
     """
     from avatargpt import export
     from avatargpt.export.formats import layouts
@@ -305,7 +306,12 @@ def format_options(
         raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4, .mov and .gif")
     out = []
     for path in paths:
-        values = {"size": size, "audio": audio, "layout": layout if layout in available.get(path, ()) else None}
+        chosen = layout if layout in available.get(path, ()) else None
+        values: dict[str, Any] = {"size": size, "audio": audio, "layout": chosen}
+        if names is not None and export.has_option(path, "names"):
+            kinds = {"presets": "presets", "all": "both"}
+            values["layout"] = chosen or kinds.get(names, "arkit")
+            values["names"] = None if names == "presets" else names
         out.append({k: v for k, v in values.items() if v is not None and export.has_option(path, k)})
     return out
 

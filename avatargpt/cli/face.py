@@ -173,6 +173,8 @@ def face(
     layout: Annotated[
         str | None, option("--layout NAME", ".json: audio2face, beat; .vrma: both, arkit, presets.")
     ] = None,
+    names: live.Names = None,
+    avatar: live.AvatarOption = None,
     size: speech.FaceSize = None,
     microphone: live.Microphone = None,
     rate: live.Rate = None,
@@ -203,9 +205,10 @@ def face(
     from avatargpt.face.pipeline import driver_folder
     from avatargpt.speech.audio import MAX_SECONDS, inspect
 
+    file_names, avatar_file = live.expression_names(names, avatar, output or [], vmc)
     line = live.LiveLine(
         audio=audio, microphone=microphone, rate=rate, live_link=live_link, vmc=vmc, websocket=websocket,
-        subject=subject, origins=tuple(origin or ()), network=allow_network,
+        subject=subject, origins=tuple(origin or ()), network=allow_network, names=names, avatar=avatar_file,
     )  # fmt: skip
     line.check()
     output, audio = output or [], line.file
@@ -250,7 +253,7 @@ def face(
         )  # fmt: skip
     sources = [f for f in (audio, score, common.text_file(text)) if f is not None]
     common.check_targets(output, many and not line.live, "face", sources, len(texts))
-    options = common.format_options(output, "face", layout, size, audio)
+    options = common.format_options(output, "face", layout, size, audio, names=file_names)
     out = common.Output(paths=output, options=options, many=many, as_json=as_json, quiet=quiet)
     speech.check_lips(lips, not line.silent, by)
     if by not in NETWORKS:

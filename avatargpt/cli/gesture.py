@@ -43,6 +43,8 @@ def gesture(
     size: Annotated[int | None, option("--size PIXELS", "Films: side of the picture.", min=16, max=4096)] = None,
     microphone: live.Microphone = None,
     rate: live.Rate = None,
+    vmc: live.Vmc = None,
+    avatar: Annotated[Path | None, option("--avatar FILE", "The .vrm that VMC moves: its bones.")] = None,
     websocket: Annotated[
         str | None, option("--websocket [HOST:]PORT", "Serve frames to browsers as they come.")
     ] = None,
@@ -63,21 +65,24 @@ def gesture(
     --microphone, --websocket), frames come about 0.9 s after the sound, a file is heard at the speed of speech, and -o
     may be left out.
     """
+    from avatargpt.export.avatar_file import read_avatar
     from avatargpt.gesture.features import check_lengths
     from avatargpt.gesture.network import HEADS
     from avatargpt.gesture.pipeline import network_folder
     from avatargpt.speech.audio import inspect
 
+    if avatar is not None and vmc is None:
+        raise UserError(f"--avatar {avatar}: accepted with --vmc HOST")
     line = live.LiveLine(
-        audio=audio, microphone=microphone, rate=rate, websocket=websocket, subject=subject,
-        origins=tuple(origin or ()), network=allow_network,
+        audio=audio, microphone=microphone, rate=rate, vmc=vmc, websocket=websocket, subject=subject,
+        origins=tuple(origin or ()), network=allow_network, avatar=None if avatar is None else read_avatar(avatar),
     )  # fmt: skip
     line.check()
     output, file = output or [], line.file
     if (audio is None) == (microphone is None):
         raise UserError("whose voice? accepted one of AUDIO, - and --microphone NAME")
     if not output and not line.live:
-        raise UserError("no -o FILE; accepted: one or more, or --websocket PORT")
+        raise UserError("no -o FILE; accepted: one or more, --vmc HOST or --websocket PORT")
     manner = speech.gesture_manner(semantic, calm, energy, cue)
     if head not in HEADS:
         raise UserError(f"--head {head}: accepted {', '.join(HEADS)}")
@@ -238,6 +243,8 @@ def speak(
     character: common.Character = None,
     root: common.Root = "hips",
     layout: Annotated[str | None, option("--layout NAME", ".vrma: both, arkit, presets.")] = None,
+    names: live.Names = None,
+    avatar: live.AvatarOption = None,
     size: speech.FaceSize = None,
     model: common.Model = None,
     device: common.Device = None,
@@ -267,7 +274,8 @@ def speak(
         sources.append(Path(body))
     check_targets(output, False, "avatar", sources, character=character)
     on = common.on_character(character, root, "avatar")
-    options = format_options(output, "avatar", layout, size, character=on)
+    file_names, _ = live.expression_names(names, avatar, output, None)
+    options = format_options(output, "avatar", layout, size, character=on, names=file_names)
     speech.check_lips(lips, True, "driver")
     sound = inspect(audio)
     if interlocutor is not None:
@@ -297,21 +305,21 @@ def speak(
         answer = speech.words_in(interlocutor, interlocutor_transcript, asr, model, quiet)
     with progress("speaking", quiet) as advance:
         steps = 2 * max(1, int(sound.seconds * FPS))
-        avatar = pipeline.speak(
+        spoken = pipeline.speak(
             audio, text=text, feelings=feelings, score=score, body=lower_body, controls=controls, lips=lips, seed=seed,
             progress=None if advance is None else lambda count: advance(min(count, steps), steps),
             words=None if words is None else words.words, other=interlocutor,
             other_words=None if answer is None else answer.words, speaker=speaker, temperature=temperature,
             smooth=smooth, semantics=manner,
         )  # fmt: skip
-    avatar = avatar.with_caption(text or speech.name_of(audio))
-    notes = [*avatar.notes, *_missing_parts(output)]
+    spoken = spoken.with_caption(text or speech.name_of(audio))
+    notes = [*spoken.notes, *_missing_parts(output)]
     for line in notes:
         note(line)
     doubts = [line for part in (words, answer) if part is not None for line in part.notes]
     details = {"notes": [*doubts, *notes]} | ({} if score is None else {"score": score_row(score)})
     out = Output(paths=output, options=options, many=False, as_json=as_json, quiet=quiet)
-    out.finish([avatar], [details])
+    out.finish([spoken], [details])
 
 
 def _body(

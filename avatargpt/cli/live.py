@@ -18,6 +18,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from avatargpt.export.avatar_file import AvatarFile
     from avatargpt.export.websocket import WebSocketServer
 
 PIPE = Path("-")
@@ -30,6 +31,12 @@ Rate = Annotated[
 ]
 LiveLink = Annotated[str | None, option("--live-link HOST[:PORT]", "Send frames to Unreal as they come.")]
 Vmc = Annotated[str | None, option("--vmc HOST[:PORT]", "Send frames to VMC programs (OSC) as they come.")]
+Names = Annotated[
+    str | None, option("--names NAME", "Of expressions (VMC, .vrma): all, presets, camel (jawOpen), pascal.")
+]
+AvatarOption = Annotated[
+    Path | None, option("--avatar FILE", "The .vrm that VMC or .vrma moves: its names and bones.")
+]
 Origins = Annotated[list[str] | None, option("--origin URL", "Another site whose pages may connect. Repeatable.")]
 AllowNetwork = Annotated[
     bool, option("--allow-network", "Let other machines connect to --websocket HOST:PORT.")
@@ -52,6 +59,8 @@ class LiveLine:
     network: bool = False
     live_link: str | None = None
     vmc: str | None = None
+    names: str | None = None  # of expressions on VMC; None: those of `avatar`, or all
+    avatar: AvatarFile | None = None  # that VMC moves
 
     def check(self) -> None:
         """Raises UserError for a stdin that is closed, and for options that go with a missing one."""
@@ -123,7 +132,9 @@ class LiveLine:
         self, stack: ExitStack, server_class: Callable[..., WebSocketServer], access: str, **options: Any
     ) -> tuple[list[Any], list[str]]:
         """Senders to all addresses, which `stack` closes, and lines that say where frames go."""
-        from avatargpt.export.udp_senders import LIVE_LINK_PORT, VMC_PORT, LiveLinkSender, VMCSender
+        from avatargpt.export.udp_senders import LIVE_LINK_PORT, LiveLinkSender
+        from avatargpt.export.vmc import PORT as VMC_PORT
+        from avatargpt.export.vmc import VMCSender
         from avatargpt.export.websocket import is_local
 
         subject = DEFAULT_SUBJECT if self.subject is None else self.subject
@@ -140,7 +151,7 @@ class LiveLine:
             add(LiveLinkSender(host, port, subject), f"Live Link to {host}:{port} as {subject}")
         if self.vmc is not None:
             host, port = address("--vmc", self.vmc, None, VMC_PORT)
-            add(VMCSender(host, port), f"VMC to {host}:{port}")
+            add(VMCSender(host, port, self.names, self.avatar), f"VMC to {host}:{port}")
         if self.websocket is not None:
             host, port = address("--websocket", self.websocket, LOCAL_HOST, None)
             server = server_class(
@@ -151,6 +162,31 @@ class LiveLine:
             if not is_local(host, port):
                 lines.append(f"warning: everybody on this network can {access}")
         return senders, lines
+
+
+def expression_names(
+    names: str | None, avatar: Path | None, paths: Sequence[Path], vmc: str | None
+) -> tuple[str | None, AvatarFile | None]:
+    """The names for .vrma files, by --names or else the avatar's, and the avatar.
+
+    Raises UserError for unknown names, an avatar without a face, and options without a receiver.
+    """
+    from avatargpt.export import has_option
+    from avatargpt.export.avatar_file import read_avatar
+    from avatargpt.export.expressions import NAMES
+
+    for option_name, value in (("--names", names), ("--avatar", avatar)):
+        if value is not None and vmc is None and not any(has_option(path, "names") for path in paths):
+            raise UserError(f"{option_name} {value}: accepted with --vmc HOST, or -o FILE.vrma")
+    if names is not None and names not in NAMES:
+        raise UserError(f"--names {names}: accepted {', '.join(NAMES)}")
+    if avatar is None:
+        return names, None
+    file = read_avatar(avatar)
+    if names is None and file.names is None:
+        raise UserError(f"--avatar {avatar}: no expressions or shapes of a face; accepted an avatar with VRM's presets "
+                        "or ARKit's shapes (see `avatargpt avatar`), or --names")  # fmt: skip
+    return names or file.names, file
 
 
 def _report_dropped(seconds: float) -> None:

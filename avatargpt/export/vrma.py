@@ -1,7 +1,8 @@
 """VRM animation (``VRMC_vrm_animation`` 1.0) of a body, a face, or an avatar that has both, for any VRM avatar.
 
 The file has no mesh: a T-pose skeleton of humanoid bones, for a face one node for each expression, whose X translation
-is the weight, and a node for the gaze.
+is the weight, and a node for the gaze. An avatar that has presets and ARKit's shapes must not be moved by both: these
+are two animations of the file, presets first, which every player plays.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face
+from avatargpt.export.expressions import SPELLINGS, PresetMixer, spelled
 from avatargpt.export.gltf_read import rotation_above, world_turns
 from avatargpt.export.gltf_write import BufferBuilder, filled, xyzw
 from vqvae import arkit
@@ -27,6 +29,7 @@ from vqvae.skeleton import SMPL22, SMPL52
 EXTENSION = "VRMC_vrm_animation"
 ACCEPTED = "accepted a .vrma whose custom expressions have ARKit names"
 VERSION = "1.0"
+CUSTOM_NAMES = ("all", *SPELLINGS)
 EYES = (0.0, 0.06, 0.0)  # from the head bone to between the eyes
 
 
@@ -76,8 +79,7 @@ class _File:
     def __init__(self, bones: Sequence[Bone], seconds: np.ndarray) -> None:
         self.data = BufferBuilder()
         self.nodes: list[dict[str, Any]] = []
-        self.channels: list[dict[str, Any]] = []
-        self.samplers: list[dict[str, Any]] = []
+        self.tracks: list[tuple[str, int, str, int]] = []  # kind of expression or "", node, path, accessor
         self.bones = {bone.name: i for i, bone in enumerate(bones)}
         self.roots = [0]
         for bone in bones:
@@ -91,9 +93,14 @@ class _File:
         """A track (T, 3) of a translation, (T, 4) of a rotation, w first."""
         if what == "rotation":
             values = xyzw(rot.continuous(values) if len(values) > 1 else values)
-        self.channels.append({"sampler": len(self.samplers), "target": {"node": node, "path": what}})
-        sampler = {"input": self._times, "output": self.data.add(values, FLOAT), "interpolation": "LINEAR"}
-        self.samplers.append(sampler)
+        self.tracks.append(("", node, what, self.data.add(values, FLOAT)))
+
+    def _express(self, kind: str, name: str, values: int) -> dict[str, int]:
+        """An expression whose weights are the accessor `values` -> what the extension says of it."""
+        self.roots.append(len(self.nodes))
+        self.tracks.append((kind, len(self.nodes), "translation", values))
+        self.nodes.append({"name": f"{kind}_{name}"})
+        return {"node": len(self.nodes) - 1}
 
     def add_body(self, motion: Motion) -> None:
         """Every joint's rotation and the hips' way."""
@@ -102,7 +109,7 @@ class _File:
         for j, joint in enumerate(skeleton.names):
             self.animate(self.bones[bone_of(joint)], "rotation", rotations[:, j])
 
-    def add_face(self, motion: FaceMotion, layout: str, turns_head: bool) -> dict[str, Any]:
+    def add_face(self, motion: FaceMotion, layout: str, names: str, turns_head: bool) -> dict[str, Any]:
         """Expressions and gaze, and the head's rotation where no body has it -> what the extension says of them."""
         if turns_head:
             self.animate(self.bones["head"], "rotation", turns(motion.head))
@@ -110,27 +117,40 @@ class _File:
         self.nodes.append({"name": "lookAt", "translation": list(EYES)})
         self.nodes[self.bones["head"]].setdefault("children", []).append(eyes)
         self.animate(eyes, "rotation", turns(np.concatenate([look, np.zeros((len(look), 1))], 1)))
-        tables: dict[str, dict[str, np.ndarray]] = {}
-        if layout != "arkit":
-            tables["preset"] = presets(motion)
-        if layout != "presets":
-            tables["custom"] = {n: motion.weights[:, i] for i, n in enumerate(arkit.NAMES)}
         expressions: dict[str, dict[str, Any]] = {}
-        for kind, table in tables.items():
-            for name, values in table.items():
-                expressions.setdefault(kind, {})[name] = {"node": len(self.nodes)}
-                self.roots.append(len(self.nodes))
-                self.animate(len(self.nodes), "translation", np.stack([values, 0 * values, 0 * values], 1))
-                self.nodes.append({"name": f"{kind}_{name}"})
+        if layout != "arkit":
+            table = presets(motion)
+            expressions["preset"] = {n: self._express("preset", n, self._weights(v)) for n, v in table.items()}
+        if layout != "presets":
+            custom = expressions["custom"] = {}
+            for i, name in enumerate(arkit.NAMES):
+                values = self._weights(motion.weights[:, i])
+                for spelling in SPELLINGS if names == "all" else (names,):
+                    written = spelled(name, spelling)
+                    custom[written] = self._express("custom", written, values)
         return {"expressions": expressions, "lookAt": {"node": eyes, "offsetFromHeadBone": list(EYES)}}
+
+    def _weights(self, values: np.ndarray) -> int:
+        return self.data.add(np.stack([values, 0 * values, 0 * values], 1), FLOAT)
+
+    def _animation(self, kind: str, name: str) -> dict[str, Any]:
+        """The tracks of the skeleton, and those of one kind of expression."""
+        tracks = [track for track in self.tracks if track[0] in ("", kind)]
+        return {
+            "name": name,
+            "samplers": [{"input": self._times, "output": o, "interpolation": "LINEAR"} for *_, o in tracks],
+            "channels": [{"sampler": k, "target": {"node": n, "path": p}} for k, (_, n, p, _) in enumerate(tracks)],
+        }
 
     def packed(self, extension: dict[str, Any], fps: float, caption: str, name: str) -> bytes:
         """The file."""
+        kinds = [kind for kind in ("preset", "custom") if any(track[0] == kind for track in self.tracks)] or [""]
+        ends = {"custom": " (ARKit)"} if len(kinds) > 1 else {}
         gltf = {
             "asset": {"version": "2.0", "generator": "AvatarGPT"}, "extensionsUsed": [EXTENSION],
             "extensions": {EXTENSION: extension}, "extras": {"fps": fps, "caption": caption},
             "scene": 0, "scenes": [{"nodes": self.roots}], "nodes": self.nodes,
-            "animations": [{"name": caption or name, "samplers": self.samplers, "channels": self.channels}],
+            "animations": [self._animation(kind, (caption or name) + ends.get(kind, "")) for kind in kinds],
             "accessors": [filled(a) for a in self.data.accessors],
             "bufferViews": [filled(v) for v in self.data.views],
             "buffers": [{"byteLength": len(self.data.blob)}],
@@ -138,19 +158,23 @@ class _File:
         return packed(gltf, bytes(self.data.blob))
 
 
-def write_vrma(motion: Motion | FaceMotion | AvatarMotion, path: Path, layout: str = "both") -> Path:
+def write_vrma(
+    motion: Motion | FaceMotion | AvatarMotion, path: Path, layout: str = "both", names: str = "all"
+) -> Path:
     """Write a .vrma.
 
     Args:
-        layout: of expressions. ``both``; ``arkit``: only custom expressions with the 52 names, for avatars that have
-            them; ``presets``: only VRM's presets, for avatars that do not. An avatar with both kinds would move twice
-            with ``both``.
+        layout: of expressions. ``presets``: VRM's presets, which every avatar has; ``arkit``: custom expressions with
+            the 52 names, for avatars with Perfect Sync; ``both``: two animations, the first with presets.
+        names: of custom expressions: ``camel`` (jawOpen), ``pascal`` (JawOpen), or ``all`` for both.
     """
+    if names not in CUSTOM_NAMES:
+        raise UserError(f"{path}: names {names!r}; accepted {', '.join(CUSTOM_NAMES)}")
     body, face = body_and_face(motion)
     file = _File(_FACE_BONES if body is None else _bones(body), np.arange(len(motion)) / motion.fps)
     if body is not None:
         file.add_body(body)
-    expressions = {} if face is None else file.add_face(face, layout, turns_head=body is None)
+    expressions = {} if face is None else file.add_face(face, layout, names, turns_head=body is None)
     human = {name: {"node": i} for name, i in file.bones.items()}
     extension = {"specVersion": VERSION, "humanoid": {"humanBones": human}, **expressions}
     content = file.packed(extension, float(motion.fps), motion.caption, motion.modality)
@@ -168,27 +192,8 @@ def _bones(motion: Motion) -> list[Bone]:
 
 
 def presets(motion: FaceMotion) -> dict[str, np.ndarray]:
-    """VRM's preset expressions, (T,) each in [0, 1], by the table in docs/face_formats.md. A rule, not a network."""
-
-    def mean(name: str) -> np.ndarray:
-        return motion.channel(name).astype(np.float64)
-
-    left, right = mean("eyeBlinkLeft"), mean("eyeBlinkRight")
-    both = np.minimum(left, right)
-    opening = np.clip(1.6 * (mean("jawOpen") - mean("mouthClose")), 0, 1)
-    rounded = np.clip(1.2 * np.maximum(mean("mouthPucker"), mean("mouthFunnel")), 0, 1)
-    wide = np.clip(2.0 * mean("mouthStretch"), 0, 1)
-    flat = (1 - rounded) * (1 - wide)
-    values = {
-        "aa": opening * flat, "ih": (1 - rounded) * wide * (1 - opening), "ou": rounded * (1 - opening),
-        "ee": (1 - rounded) * wide * opening, "oh": rounded * opening,
-        "blink": both, "blinkLeft": left - both, "blinkRight": right - both,
-        "happy": 0.75 * mean("mouthSmile") + 0.25 * mean("cheekSquint"),
-        "angry": 0.75 * mean("browDown") + 0.25 * mean("noseSneer"),
-        "sad": 0.5 * mean("browInnerUp") * (1 - mean("browOuterUp")) + 0.5 * mean("mouthFrown"),
-        "surprised": 0.5 * mean("browOuterUp") + 0.5 * mean("eyeWide"),
-    }  # fmt: skip
-    return {name: np.clip(v, 0, 1) for name, v in values.items()}
+    """VRM's preset expressions, (T,) each in [0, 1] (`avatargpt.export.expressions`)."""
+    return PresetMixer(motion.fps)(motion.weights)
 
 
 def gaze(motion: FaceMotion) -> np.ndarray:
@@ -220,9 +225,10 @@ def _has_face(gltf: Document) -> bool:
 
 
 def _face(gltf: Document, path: Path) -> FaceMotion:
-    about, animation = gltf.extensions[EXTENSION], gltf.animations[0]
-    tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
+    about = gltf.extensions[EXTENSION]
     custom = {arkit.canonical(n): e["node"] for n, e in about.get("expressions", {}).get("custom", {}).items()}
+    animation = max(gltf.animations, key=lambda a: len({c.target.node for c in a.channels} & {*custom.values()}))
+    tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
     samplers = {n: tracks.get((node, "translation")) for n, node in custom.items() if n is not None}
     shapes = {arkit.INDEX[n]: sampler for n, sampler in samplers.items() if sampler is not None}
     if not shapes:

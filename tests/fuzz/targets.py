@@ -44,6 +44,8 @@ def _files(folder: Path, *names: str) -> list[bytes]:
 
 def _motions(folder: Path) -> dict[str, Target]:
     from avatargpt import export
+    from avatargpt.export.avatar_file import read_avatar
+    from tests.export.avatars import write_vrm
 
     def read(path: Path, **options: Any) -> None:
         motion = export.load(path, **options)
@@ -70,6 +72,8 @@ def _motions(folder: Path) -> dict[str, Target]:
         "bvh of a character": Target(_files(here, "body.bvh"), ".bvh", on_character, True),
         "glb of a character": Target(_files(here, "body.glb", "pack.glb"), ".glb", on_character, share=2),
         "glb as text": Target(_files(here, "body.glb"), ".glb", read, True),
+        "avatar": Target([write_vrm(here / f"{k}.vrm", k, k == 1).read_bytes() for k in (0, 1)], ".vrm",
+                         lambda path: read_avatar(path).names, True, 2),
         "vrma": Target(_files(here, "face.vrma"), ".vrma", read, True, 2),
         "csv": Target(_files(here, "face.csv"), ".csv", read, True, 2),
         "json of a face": Target(_files(here, "audio2face.json", "beat.json"), ".json", read, True, 2),

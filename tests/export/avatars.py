@@ -1,0 +1,49 @@
+"""Small VRM files of either version: a skeleton and expressions that move one target each."""
+
+from pathlib import Path
+from typing import Any
+
+from avatargpt.export.expressions import VRM0
+from avatargpt.export.vmc import unity_bone
+from avatargpt.export.vrma import bone_of
+from vqvae import arkit
+from vqvae.features import STANDING
+from vqvae.io.gltf import packed
+from vqvae.skeleton import SMPL52
+
+
+def write_vrm(path: Path, version: int, perfect_sync: bool, without: tuple[str, ...] = (), scale: float = 0.8) -> Path:
+    """Presets, and with `perfect_sync` the 52 in PascalCase; a body of our proportions times `scale`."""
+    sign = -1.0 if version == 0 else 1.0  # VRM 0 looks along -Z, its left is -X
+    nodes: list[dict[str, Any]] = [{"name": "mesh", "mesh": 0}]
+    for joint, parent, offset in zip(SMPL52.names, SMPL52.parents, SMPL52.offsets, strict=True):
+        place = STANDING if parent < 0 else offset
+        x, y, z = (scale * float(v) for v in place)
+        nodes.append({"name": joint, "translation": [sign * x, y, sign * z]})
+        if parent >= 0:
+            nodes[1 + int(parent)].setdefault("children", []).append(len(nodes) - 1)
+    shapes = [*VRM0, *([arkit.pascal(n) for n in arkit.NAMES] if perfect_sync else ())]
+    bones = {bone_of(n): i for i, n in enumerate(SMPL52.names, 1) if bone_of(n) not in without}
+    gltf: dict[str, Any] = {
+        "asset": {"version": "2.0"}, "nodes": nodes, "scene": 0, "scenes": [{"nodes": [0, 1]}],
+        "meshes": [{"primitives": [], "extras": {"targetNames": shapes}}], "buffers": [{"byteLength": 0}],
+    }  # fmt: skip
+    if version == 1:
+        def bound(names: list[str]) -> dict[str, Any]:
+            return {n: {"morphTargetBinds": [{"node": 0, "index": shapes.index(n), "weight": 1.0}]} for n in names}
+
+        gltf["extensions"] = {"VRMC_vrm": {
+            "specVersion": "1.0", "humanoid": {"humanBones": {n: {"node": i} for n, i in bones.items()}},
+            "expressions": {"preset": bound(shapes[: len(VRM0)]), "custom": bound(shapes[len(VRM0) :])},
+        }}  # fmt: skip
+    else:
+        joints = {bone_of(n): unity_bone(n) for n in SMPL52.names}
+        gltf["extensions"] = {"VRM": {
+            "humanoid": {"humanBones": [
+                {"bone": joints[n][:1].lower() + joints[n][1:], "node": i} for n, i in bones.items()]},
+            "blendShapeMaster": {"blendShapeGroups": [
+                {"name": VRM0.get(n, n), "presetName": VRM0.get(n, "unknown").lower(),
+                 "binds": [{"mesh": 0, "index": k, "weight": 100}]} for k, n in enumerate(shapes)]},
+        }}  # fmt: skip
+    path.write_bytes(packed(gltf, b""))
+    return path

@@ -1,0 +1,98 @@
+"""What an avatar's file has, and expressions for it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avatargpt.cli import app
+from avatargpt.export.avatar_file import read_avatar
+from avatargpt.export.expressions import MOODS, VISEMES, PresetMixer, choose_names
+from tests.export.avatars import write_vrm
+from vqvae import arkit
+from vqvae.features import STANDING
+
+
+@pytest.mark.parametrize(("version", "perfect_sync"), [(0, False), (0, True), (1, False), (1, True)])
+def test_presets_shapes_bones_and_scale(tmp_path: Path, version: int, perfect_sync: bool) -> None:
+    avatar = read_avatar(write_vrm(tmp_path / "a.vrm", version, perfect_sync, scale=0.5))
+    assert avatar.kind == f"VRM {version}" and len(avatar.presets) == 12 and not avatar.missing
+    assert len(avatar.perfect_sync) == 52 * perfect_sync
+    assert avatar.names == ("pascal" if perfect_sync else "presets")
+    assert avatar.hips == pytest.approx(0.5 * STANDING[1])
+    assert len(avatar.bones) == 52 and "LeftThumbIntermediate" in avatar.bones
+    # Unity's X is to the person's right, whichever way the file looks
+    assert avatar.places["LeftLowerArm"][0] < -0.05 < 0.05 < avatar.places["RightLowerArm"][0]
+    assert avatar.places["LeftToes"][2] > 0.03 and avatar.places["Head"][1] > 0.02
+
+
+def test_what_moves_nothing_does_not_count(tmp_path: Path) -> None:
+    assert choose_names([*arkit.NAMES[:20]]) == choose_names([arkit.pascal(n) for n in arkit.NAMES[:20]]) == {}
+    both = choose_names(["A", "Blink", *arkit.NAMES])
+    assert set(both) == set(arkit.NAMES)  # never presets beside them
+    assert choose_names(["A", "blink", "JOY"]) == {"aa": "A", "blink": "blink", "happy": "JOY"}
+
+
+def test_the_command_says_which_options_to_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_vrm(tmp_path / "a.vrm", 1, True, without=("upperChest", "leftFoot"))
+    assert app.run(["avatar", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "Perfect Sync: 52 of 52 shapes (JawOpen ...)" in out and "--names pascal" in out
+    assert "missing bones: leftFoot" in out
+    assert app.run(["avatar", str(file), "--json"]) == 0
+    values: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert values["names"] == "pascal" and values["perfect_sync"]["jawOpen"] == "JawOpen"
+    (tmp_path / "b.vrm").write_bytes(b"glTF")
+    for name in ("b.vrm", "c.vrm", "a.bvh"):
+        assert app.run(["avatar", str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def talk(mood: str, press: float = 0.0, frames: int = 90) -> np.ndarray:
+    """(T, 52) of syllables "pa" with a mood's shapes on top."""
+    weights = np.zeros((frames, 52), np.float32)
+    at = np.arange(frames) % 9
+    shut = at < 2
+
+    def put(name: str, values: Any) -> None:
+        for n in arkit.expand(name):
+            weights[:, arkit.INDEX[n]] = values
+
+    put("jawOpen", np.where(shut, 0.02, 0.4))
+    put("mouthPress", np.maximum(np.where(shut, 0.5, 0.0), press))
+    put("mouthRollLower", np.where(shut, 0.2, 0.0))
+    for name in {"happy": ("mouthSmile", "cheekSquint"), "angry": ("browDown", "noseSneer"),
+                 "sad": ("mouthFrown", "browInnerUp"), "surprised": ("browOuterUp", "eyeWide")}[mood]:  # fmt: skip
+        put(name, 1.0)
+    return weights
+
+
+@pytest.mark.parametrize("mood", MOODS)
+def test_a_mood_yields_to_talk_and_lets_lips_close(mood: str) -> None:
+    weights = talk(mood)
+    presets = PresetMixer()(weights)
+    shut = np.flatnonzero(np.arange(90) % 9 == 1)
+    moods = np.sum([presets[n] for n in MOODS], 0)
+    assert moods[shut].max() < 0.02 and max(presets[n][shut].max() for n in VISEMES) == 0
+    for vowel in VISEMES:
+        assert (presets[vowel] + presets[mood]).max() <= 1 + 1e-6
+    assert presets["aa"].max() > 0.5 and 0.1 < moods[45:].max() < 0.5
+    still = PresetMixer()(np.repeat(weights[5:6] * (weights[5:6] != 0.4), 60, 0))
+    assert still[mood][30:].min() > 0.95  # nobody talks
+
+
+def test_pressed_lips_of_a_mood_are_no_closure() -> None:
+    weights = np.zeros((90, 52), np.float32)
+    for name, value in (("browDown", 1.0), ("noseSneer", 1.0), ("mouthPress", 0.4)):
+        weights[:, [arkit.INDEX[n] for n in arkit.expand(name)]] = value
+    assert PresetMixer()(weights)["angry"].min() > 0.95
+
+
+def test_frames_one_by_one_are_those_of_the_clip() -> None:
+    weights = talk("happy", 0.1)
+    whole, mixer = PresetMixer()(weights), PresetMixer()
+    for k in range(len(weights)):
+        row = mixer(weights[k : k + 1])
+        assert all(row[n][0] == whole[n][k] for n in row)
