@@ -146,8 +146,8 @@ MIN_RADIUS, MAX_RADIUS = 2.0, 1000.0
 MAX_RETRIES = 2  # of a motion that does not show its caption
 # clauses whose candidates are generated side by side
 GROUP_SIZE = 4
-# a path beyond this share of the radius costs nats for each radius beyond it
-FREE_RADIUS_SHARE, STRAY_COST = 0.7, 4.0
+# a path beyond this share of the radius costs so much of the scorer's cosine for each radius beyond it
+FREE_RADIUS_SHARE, STRAY_COST = 0.7, 1.3
 
 
 class Embodied(Protocol):
@@ -297,7 +297,7 @@ class Loop:
     def _verified(self, result: ClauseCodes) -> ClauseCodes:
         """A motion that shows its clause: made again, then in other words, then a near action that can be shown."""
         clause, note = result.clause, result.clause.note
-        best, judged, takes = result, self.verifier.judged(result, not self.out), 1
+        best, judged, takes = result, self.verifier.judged(result), 1
         for attempt, word in self._attempts(clause):
             if judged.verdict == "shown" or (attempt.action != clause.action and judged.verdict == "partly"):
                 break

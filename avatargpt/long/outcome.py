@@ -12,14 +12,14 @@ from avatargpt.body.constraints import shows
 from avatargpt.body.model import BodyModel
 from avatargpt.kinematics.joints import Signals
 from avatargpt.long.pipeline import ClauseCodes, StepClause, Verdict
+from avatargpt.requests.clause_spec import ClauseSpec
 from avatargpt.requests.phrase_scoring import OVERLAP_WEIGHT
-from avatargpt.requests.vector_index import ranked
+from avatargpt.requests.vector_index import ranked, unit
 from instruct_data.attributes import Measures
 from vqvae.motion import Motion
 
 # captions of other actions that a motion is compared with
 COMPARED_ACTIONS = 96
-FEWER = 4  # times fewer of them for a quick judgement
 MAX_BETTER = 4  # of them may fit better
 MAX_CAPTION_COSINE = 0.7  # of captions that count as different
 # phrasings searched for other words or another action, and captions of them that are tried
@@ -87,34 +87,26 @@ class Verifier:
 
     @cached_property
     def _actions(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._vectors(COMPARED_ACTIONS)
-
-    @cached_property
-    def _few_actions(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._vectors(COMPARED_ACTIONS // FEWER)
-
-    def _vectors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Captions of other actions, as vectors of the scorer (n, dim) and of the sentence encoder (n, 384)."""
-        index, scorer, grounder = self.model.phrase_index, self.model.motion_scorer, self.model.grounder
-        assert index is not None and scorer is not None and grounder is not None
-        first: dict[str, str] = {}
-        for action, caption in zip(index.classes, index.captions, strict=True):
-            first.setdefault(action, caption[""])
-        names = sorted(first)
-        rows = np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
-        captions = [first[names[i]] for i in rows]
-        return scorer.texts(captions, grounder), grounder.sentence(captions)
+        index, scorer = self.model.phrase_index, self.model.motion_scorer
+        assert index is not None and scorer is not None
+        rows: dict[str, int] = {}
+        table = zip(index.classes, index.captions, index.index.texts, strict=True)
+        for row, (action, caption, text) in enumerate(table):
+            if text == caption[""]:
+                rows.setdefault(action, row)
+        names = sorted(rows)
+        chosen = np.linspace(0, len(names) - 1, min(COMPARED_ACTIONS, len(names))).astype(int)
+        # as the index holds them: to compute them would take half as long as the first motion
+        sentences = unit(index.index.vectors_of(np.array([rows[names[i]] for i in chosen])))
+        return scorer.sentences(sentences), sentences
 
-    def judged(self, result: ClauseCodes, quick: bool = False) -> Judgement:
-        """Of a clause's motion without its transition; a turn is verified by its degrees already.
-
-        Args:
-            quick: compare with a quarter of the captions, which all need their vectors at first.
-        """
+    def judged(self, result: ClauseCodes) -> Judgement:
+        """Of a clause's motion without its transition; a turn is verified by its degrees already."""
         if result.clause.turn is not None:
             return Judgement(0, None)
         codes = result.codes[result.transition :]
-        better = int(self.better([codes], result.clause.caption, quick)[0])
+        better = int(self.better([codes], result.clause.caption)[0])
         return Judgement(better, self.seen(codes, result.clause))
 
     def seen(self, codes: np.ndarray, clause: StepClause) -> bool | None:
@@ -123,8 +115,8 @@ class Verifier:
             return None
         return shows(Signals(self.model.tokenizer.decode(codes)), clause.action, clause.caption)
 
-    def better(self, codes: Sequence[np.ndarray], caption: str, quick: bool = False) -> np.ndarray:
-        """Number of captions of other actions that fit each motion better than its caption, (B,); `quick`: estimated.
+    def better(self, codes: Sequence[np.ndarray], caption: str) -> np.ndarray:
+        """Number of captions of other actions that fit each motion better than its caption, (B,).
 
         Captions that mean nearly the same do not count.
         """
@@ -132,11 +124,11 @@ class Verifier:
             return np.zeros(len(codes), int)
         scorer, grounder = self.model.motion_scorer, self.model.grounder
         assert scorer is not None and grounder is not None
-        vectors, sentences = self._few_actions if quick else self._actions
+        vectors, sentences = self._actions
         motions = self.model.motion_vectors(codes)
         fit = motions @ scorer.texts([caption], grounder)[0]
         different = sentences @ grounder.sentence([caption])[0] < MAX_CAPTION_COSINE
-        return np.asarray((motions @ vectors[different].T > fit[:, None]).sum(1)) * (FEWER if quick else 1)
+        return np.asarray((motions @ vectors[different].T > fit[:, None]).sum(1))
 
     def reworded(self, clause: StepClause) -> list[StepClause]:
         """The clause with other captions of its action, the nearest first."""
@@ -158,4 +150,11 @@ class Verifier:
             if (action in own) == same and other != caption and (same or scores[row] >= MIN_REPLACEMENT_SCORE):
                 captions.setdefault(other if same else action, (action, other))
         limit = MAX_REWORDED if same else MAX_REPLACEMENTS
-        return [replace(clause, caption=c, action=a) for a, c in list(captions.values())[:limit]]
+        return [self._as(clause, action, caption) for action, caption in list(captions.values())[:limit]]
+
+    def _as(self, clause: StepClause, action: str, caption: str) -> StepClause:
+        """The clause with another caption, and the attributes of its clips."""
+        index = self.model.phrase_index
+        measured = index.measured.get(caption, {}) if index is not None else {}
+        spec = ClauseSpec(caption, 1.0, action=action, clause=clause.clause, measured=measured)
+        return replace(clause, caption=caption, action=action, attributes=spec.attributes)

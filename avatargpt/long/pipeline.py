@@ -1,18 +1,22 @@
 """`StepPipeline`: motion codes for the steps of a plan, clause by clause, with transitions between them."""
 # A clause gets several candidates, of which the best is chosen and trimmed; in-between samples lead to it.
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from avatargpt.body.model import turn_cost, with_rests
+from avatargpt.body.constraints import MotionSpec, constraint_cost
+from avatargpt.body.model import onward, ranked, sample_candidates, with_rests
 from avatargpt.body.tasks import Body
 from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import GenerationConfig, mix, then
-from avatargpt.requests.clause_spec import MIN_KNOWN, TURN, ClauseSpec, Turn
+from avatargpt.requests.clause_spec import MIN_KNOWN, TURN, ClauseSpec, Turn, is_above
+from avatargpt.requests.fidelity import MIN_FIDELITY, fidelities
+from instruct_data.requests.spec import Clause
 from instruct_data.text.english import side_of
 
 # lengths, in motion tokens
@@ -29,19 +33,15 @@ MAX_REST_TOKENS = 1  # of rest, at either end of a clip
 # in which a clip that begins moving comes to its speed
 ONSET_TOKENS = 1
 
+NO_TIME = "the rest of the step has no time"  # note of a step that the end of a run cuts
+
 # costs of transitions, in metres per frame^3 of jerk
 FREE_JERK = 0.1  # without a cost
 # for a metre of detour, sliding feet, and each token
 STRAY_WEIGHT, SKATE_WEIGHT, TOKEN_WEIGHT = 0.2, 0.1, 0.001
 
-# costs of candidates, in nats
-# for each metre between the first pose and the body's pose
-POSE_COST = 3.0
-SKATE_COST = 0.5  # for feet that slide all the time
-
-# probability of a known action from which its caption surely means it, and else the cosine of both; of forty steps
-# read beside their captions, which they were set on, three of six wrong ones are below, and three right ones
-SURELY_KNOWN, MIN_MEANT = 0.88, 0.55
+# cost of a candidate for each metre between its first pose and the body's pose, in the scorer's cosine
+POSE_COST = 1.0
 
 # metres of the root: below it the body sits, kneels or lies; standing it is at about 0.95
 MAX_LOW_HEIGHT = 0.72
@@ -66,11 +66,21 @@ class StepClause:
     turn: Turn | None = None  # where it is one
     action: str = ""  # of the caption, by which geometry knows it
     note: str = ""  # what of the step is not known, for the user
+    clause: Clause | None = None  # as it was typed
+    attributes: Mapping[str, str] = field(default_factory=dict)  # for the network and the scorer
+
+    @property
+    def spec(self) -> MotionSpec:
+        """What a motion of it must keep to."""
+        return MotionSpec(
+            self.caption, self.tokens, self.turn, upper_body=is_above(self.action), action=self.action,
+            clause=self.clause, attributes=self.attributes,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Codes (N, R) for a clause and the mean log-likelihood (nats) of its caption.
+    """Codes (N, R) for a clause and how well they show it, in the scorer's cosine (`avatargpt.body.model.ranked`).
 
     `continues`: generated from the codes before it, without a transition.
     """
@@ -116,6 +126,8 @@ class StepPipeline:
                 continue
             left = room - pending.tokens - TRANSITIONS[0]
             if left < max(MIN_LAST_SHARE * clause.tokens, MIN_TOKENS):
+                if clause.step == pending.step:
+                    pending = replace(pending, note="; ".join(filter(None, (pending.note, NO_TIME))))
                 break
             yield pending
             room = left
@@ -130,19 +142,33 @@ class StepPipeline:
         rng, count = np.random.default_rng([seed % 2**32, 11]), 0
         for number, step in enumerate(steps):
             specs = self.body.model.clauses(step)
-            for spec in specs:
+            notes = self._notes(specs)
+            for spec, note in zip(specs, notes, strict=True):
                 tokens = int(rng.choice(spec.lengths)) if spec.lengths else DEFAULT_TOKENS
                 if seconds:
                     tokens = round(seconds[number] * self.rate / len(specs))
                 tokens = max(min(tokens, MAX_TOKENS), MIN_TOKENS)
                 yield StepClause(
-                    number, spec.bent_caption, tokens, mix(seed, count), spec.turn, spec.action, self._note(spec)
-                )
+                    number, spec.bent_caption, tokens, mix(seed, count), spec.turn, spec.action, note, spec.clause,
+                    spec.attributes,
+                )  # fmt: skip
                 count += 1
 
-    def _note(self, spec: ClauseSpec) -> str:
-        """What of a clause is not shown, or shown as something else; empty = nothing."""
-        lost = [self._instead(spec)]
+    def _notes(self, specs: Sequence[ClauseSpec]) -> list[str]:
+        """What of each clause is not shown, or shown as something else; empty = nothing."""
+        grounder = self.body.model.grounder
+        values = [MIN_FIDELITY] * len(specs) if grounder is None else fidelities(specs, grounder)
+        return [self._note(spec, value >= MIN_FIDELITY) for spec, value in zip(specs, values, strict=True)]
+
+    @staticmethod
+    def _note(spec: ClauseSpec, surely: bool) -> str:
+        lost = []
+        if spec.words and spec.turn is None and spec.known < MIN_KNOWN:
+            lost.append(f"{spec.words!r} is not known; shown instead: {spec.caption!r}")
+        elif spec.in_sequence:
+            lost.append(f"{spec.words!r} is shown after the other, for they do not go together")
+        elif not surely:
+            lost.append(f"{spec.words!r} is shown as {spec.caption!r}")
         if spec.route is not None and spec.route.shape != TURN:
             lost.append(f"the way {spec.route.description} is not shown")
         if spec.concurrent is not None:
@@ -150,34 +176,23 @@ class StepPipeline:
         side = spec.clause.side if spec.clause is not None else None
         if side in ("left", "right") and {side, side_of(spec.caption)} == {"left", "right"}:
             lost.append(f"shown to the {side_of(spec.caption)}: {spec.caption!r}")
-        return "; ".join(filter(None, lost))
-
-    def _instead(self, spec: ClauseSpec) -> str:
-        """A line where a clause is not a known action, or hardly one and its caption means another; else empty."""
-        if not spec.words or spec.turn is not None:
-            return ""
-        if spec.known < MIN_KNOWN:
-            return f"{spec.words!r} is not known; shown instead: {spec.caption!r}"
-        grounder = self.body.model.grounder
-        if spec.known >= SURELY_KNOWN or grounder is None:
-            return ""
-        words, caption = grounder.sentence([f"a person {spec.words}", spec.caption])
-        return "" if words @ caption >= MIN_MEANT else f"{spec.words!r} is shown as {spec.caption!r}"
+        return "; ".join(lost)
 
     def candidates(self, clauses: Sequence[StepClause]) -> list[list[Candidate]]:
-        """For every clause `best_of` motions from its caption alone, in one batch."""
-        prompts = [
-            self.loaded.prompt("text_to_motion", {"caption": c.caption, "seconds": c.tokens / self.rate})
-            for c in clauses
-        ]  # fmt: skip
-        config, tokens, seeds = self.config, [c.tokens for c in clauses], [c.seed for c in clauses]
-        samples = self.loaded.sample(prompts, tokens, seeds, config.best_of, config.guidance, config.temperature)
-        samples = with_rests(self.body.model, samples, [c.turn for c in clauses], tokens, seeds, config)
+        """For every clause `best_of` motions from its caption and attributes alone, in one batch."""
+        model, config = self.body.model, self.config
+        tokens, seeds = [c.tokens for c in clauses], [c.seed for c in clauses]
+        samples = sample_candidates(
+            model, [c.caption for c in clauses], tokens, seeds, config, [c.attributes for c in clauses]
+        )
+        samples = with_rests(model, samples, [c.turn for c in clauses], tokens, seeds, config)
         return self._scored(samples, clauses)
 
     def continuations(self, clause: StepClause, tail: np.ndarray) -> list[Candidate]:
         """`best_of` motions that continue `tail` (N, R) without a transition."""
         slots = {"motion": tail[-CONTEXT:], "seconds": clause.tokens / self.rate, "caption": clause.caption}
+        if clause.attributes:
+            slots["attributes"] = onward(clause.attributes, "", keeps=False)
         samples = self.loaded.sample(
             [self.loaded.prompt("continuation", slots)], [clause.tokens], [mix(clause.seed, 1)], self.config.best_of,
             self.config.guidance, self.config.temperature, 30,
@@ -185,16 +200,14 @@ class StepPipeline:
         return [replace(c, continues=True) for c in self._scored(samples, [clause])[0]]
 
     def _scored(self, samples: list[list[np.ndarray]], clauses: Sequence[StepClause]) -> list[list[Candidate]]:
-        flat = [codes for row in samples for codes in row]
-        texts = [clause.caption for clause, row in zip(clauses, samples, strict=True) for _ in row]
-        scores = iter(self.loaded.likelihood(flat, texts))
-        return [
-            [Candidate(codes, float(next(scores)) - self._turn_cost(codes, clause)) for codes in row]
-            for clause, row in zip(clauses, samples, strict=True)
-        ]
-
-    def _turn_cost(self, codes: np.ndarray, clause: StepClause) -> float:
-        return 0.0 if clause.turn is None else turn_cost(self.tokenizer.decode(codes), clause.turn)
+        model, out = self.body.model, []
+        for clause, row, motions in zip(clauses, samples, model.candidate_motions(samples), strict=True):
+            cost, count = partial(constraint_cost, spec=clause.spec), len(row)
+            scores = ranked(
+                model, row, motions, [clause.caption] * count, [cost] * count, [clause.attributes] * count
+            )
+            out.append([Candidate(codes, float(score)) for codes, score in zip(row, scores, strict=True)])
+        return out
 
     def choose(
         self, clause: StepClause, candidates: Sequence[Candidate], tail: np.ndarray,
@@ -205,7 +218,7 @@ class StepPipeline:
         Args:
             candidates: of this clause.
             tail: (N, R) codes before it, empty at the start of a stream.
-            detour: cost of a candidate's path, in nats.
+            detour: cost of a candidate's path, in the scorer's cosine.
         """
         if not len(tail):
             best = max(candidates, key=lambda c: c.score - detour(c.codes))
@@ -215,12 +228,10 @@ class StepPipeline:
         if pose[HEIGHT] < MAX_LOW_HEIGHT:
             pool += self.continuations(clause, tail)
         decoded = self._decoded([c.codes for c in pool])
-        spec = self.tokenizer.spec
         scores = []
         for c, features in zip(pool, decoded, strict=True):
             distance = 0.0 if c.continues else float(np.abs(self.poses(features[:1])[0] - pose).mean())
-            skate = foot_skate(spec.decode(features).joints, spec.fps)
-            scores.append(c.score - POSE_COST * distance - SKATE_COST * skate - detour(c.codes))
+            scores.append(c.score - POSE_COST * distance - detour(c.codes))
         row = int(np.argmax(scores))
         best = pool[row]
         codes = self.trimmed(best.codes, decoded[row], after_transition=not best.continues)

@@ -20,6 +20,7 @@ from avatargpt.requests.vector_index import ranked
 # Of forty events read beside their nearest stored activities: from here on the activity tells of the same; "a person
 # jogs" and "a person runs" have 0.74, lifts and pulls 0.66
 MIN_ALIKE, MIN_VERB_ALIKE = 0.74, 0.72
+MAX_REDUCTION = 0.1  # by which the cosine of reduced vectors may be lower
 MIN_OBJECT_ALIKE = 0.5  # of what follows the verb, where both have something
 SCENE_WEIGHT = 0.3  # of how near the stored activity's scene is: patients are checked in hospitals
 MIN_PLAIN = 0.85  # score of a step from which on a body shows the event itself
@@ -100,6 +101,9 @@ class EventPlanner:
         reduced = self.retriever.embed([words])[0]
         rough = np.concatenate([lib.task_vectors @ reduced, lib.kinds.vectors @ vector])
         which = ranked(rough, NEAREST)
+        which = which[rough[which] >= MIN_ALIKE - MAX_REDUCTION]
+        if not len(which):
+            return []
         parts = [self._part(int(i)) for i in which]
         whole = self.retriever.full([p.task for p in parts]) @ vector
         kept = np.flatnonzero(whole >= MIN_ALIKE)

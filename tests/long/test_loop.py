@@ -17,6 +17,7 @@ from avatargpt.long.outcome import Judgement, worst
 from avatargpt.long.pipeline import (
     CHUNK,
     MIN_TOKENS,
+    NO_TIME,
     ONSET_TOKENS,
     TRANSITION_SAMPLES,
     TRANSITIONS,
@@ -28,6 +29,7 @@ from avatargpt.long.spans import Span, timeline
 from avatargpt.long.stream import MotionStream
 from avatargpt.options import GenerationConfig
 from avatargpt.planning.types import Activity
+from avatargpt.requests.clause_spec import ClauseSpec
 from instruct_data.attributes import POSTURES
 from tests.long.conftest import ListPlanner
 from vqvae.errors import UserError
@@ -234,6 +236,15 @@ def test_a_clip_that_begins_in_the_midst_of_a_movement_loses_its_leap(gpt: Avata
     assert np.array_equal(pipeline.trimmed(codes, features, after_transition=True), codes[2:])
 
 
+def test_what_the_end_cuts_off_a_step_is_said(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = tuple(ClauseSpec(f"a person {w}", 1.0, (10,)) for w in ("bows", "waves"))
+    monkeypatch.setattr(gpt.body.model, "clauses", lambda text: specs)
+    pipeline = StepPipeline(gpt.body, ONE)
+    (cut,) = pipeline.clauses(["he bows and waves"], 0, 12)
+    assert cut.caption == "a person bows" and NO_TIME in cut.note
+    assert [c.note for c in pipeline.clauses(["he bows and waves"], 0, 100)] == ["", ""]
+
+
 def test_the_timeline_is_cut_where_the_motion_ends() -> None:
     spans = [
         Span(0, 40, 0, "walk", 0, "he walks", "a person walks"), Span(40, 100, 0, "walk", 1, "he stops", "x", 16),
@@ -263,7 +274,7 @@ class Strict:
         self.found, self.instead, self.asked, self.lengths = found, list(near), [], []
         self.reworded_captions = {c.removesuffix(" again") for c in found if c.endswith(" again")}
 
-    def judged(self, result: ClauseCodes, quick: bool = False) -> Judgement:
+    def judged(self, result: ClauseCodes) -> Judgement:
         caption = result.clause.caption
         self.asked.append(caption)
         self.lengths.append(len(result.codes) - result.transition)
