@@ -5,6 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from fastapi import APIRouter
+from fastapi.responses import Response
 
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.gltf_write import write_avatar_glb
@@ -14,6 +16,15 @@ from vqvae.face import FaceMotion
 from vqvae.features import STANDING
 from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, JOINT_NAMES
+
+router = APIRouter(tags=["files"])
+KEPT = "public, max-age=3600"  # by the browser
+
+
+@router.get("/v1/avatar.glb", summary="The studio's avatar", response_class=Response)
+def avatar() -> Response:
+    """Binary glTF, see `avatar_glb`."""
+    return Response(avatar_glb(), media_type="model/gltf-binary", headers={"Cache-Control": KEPT})
 
 
 @lru_cache(maxsize=1)

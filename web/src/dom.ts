@@ -1,0 +1,46 @@
+/** Small helpers for building the page. */
+
+import { icon, type Icon } from "./icons";
+
+type Child = Node | string | null | undefined | false;
+
+/** An element with attributes (`on...` are listeners) and children; texts are never read as markup. */
+export function el<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Record<string, unknown> = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false || value === null) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value as EventListener);
+    else if (name === "class") node.className = String(value);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const child of children) if (child) node.append(child);
+  return node;
+}
+
+export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
+  const node = document.getElementById(id);
+  if (!node) throw new Error(`no element ${id}`);
+  return node as T;
+}
+
+/** A button that is an icon, with its name for those who do not see it. */
+export function iconButton(name: Icon, label: string, run: (event: MouseEvent) => void, extra: Record<string, unknown> = {}): HTMLButtonElement {
+  const button = el("button", { type: "button", class: "tool", "aria-label": label, title: label, onclick: run, ...extra });
+  button.append(icon(name));
+  return button;
+}
+
+export const clock = (seconds: number): string => {
+  const s = Math.max(0, seconds);
+  return `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
+};
+
+export function save(blob: Blob, name: string): void {
+  const link = el("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

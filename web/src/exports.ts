@@ -1,0 +1,115 @@
+/** What can be taken home: files of the server, a film that the browser renders, the request, and Python. */
+
+import * as api from "./api";
+import { byId, el, save } from "./dom";
+import { dialog, tell } from "./menu";
+import type { Studio } from "./studio";
+
+const FORMS: [string, string, string][] = [
+  ["glb", "GLB", "avatar with animation: Blender, Unity, Godot, web"],
+  ["bvh", "BVH", "skeleton: every animation program"],
+  ["vrma", "VRMA", "animation for VRM avatars"],
+  ["fbx", "FBX", "Unreal, Maya; needs Blender on the server"],
+  ["npz", "NPZ", "arrays for Python"],
+  ["csv", "CSV", "face curves, Live Link Face"],
+];
+const FILM_TYPES = ["video/mp4;codecs=avc1.42E01F,mp4a.40.2", "video/mp4", "video/webm;codecs=vp9,opus", "video/webm"];
+
+export function exportMenu(studio: Studio): void {
+  const has = studio.player.seconds > 0;
+  const grid = el("div", { class: "files" });
+  const shown = dialog(
+    "Export",
+    has ? "" : el("p", { class: "faint" }, "There is nothing to export yet: make a motion first."),
+    grid,
+  );
+  const add = (name: string, about: string, run: () => Promise<void>): void => {
+    const go = async (): Promise<void> => {
+      shown.node.close();
+      try {
+        await run();
+      } catch (error) {
+        studio.failed(error);
+      }
+    };
+    grid.append(el("button", { type: "button", disabled: !has, onclick: () => void go() }, el("b", {}, name), el("small", {}, about)));
+  };
+  for (const [form, name, about] of FORMS) add(name, about, () => file(studio, form));
+  add("Film", "MP4 or WebM, rendered here as it plays", () => film(studio));
+  add("Picture", "PNG of what you see", () => picture(studio));
+  if (studio.viewing) return;
+  add("Request", "JSON: words, lengths and seeds", async () => request(studio));
+  add("Python", "what was done, as a script", () => python(studio));
+}
+
+const stem = (studio: Studio): string =>
+  (studio.session?.segments[0]?.caption ?? studio.blend?.base.caption ?? "motion").replace(/^a person /, "").replace(/[^a-z0-9]+/gi, "-").slice(0, 40).replace(/^-|-$/g, "").toLowerCase() || "motion";
+
+/** Faces of one voice come from its own motion: the timeline itself is a body. */
+async function file(studio: Studio, form: string): Promise<void> {
+  tell(`Writing the .${form} …`);
+  const { session } = studio;
+  const spoken = session?.segments.filter((s) => s.clip) ?? [];
+  const single = spoken.length && spoken.length === session?.segments.length ? spoken[0]?.clip : null;
+  const path = studio.viewing
+    ? `/v1/exports/${studio.viewing}.${form}`
+    : form === "csv" || single
+      ? `/v1/exports/${single ?? spoken[0]?.clip ?? "none"}.${form}`
+      : `/v1/sessions/${session?.id}/exports.${form}`;
+  if (path.includes("/none.")) throw new api.Failure("A .csv holds a face; drop or record a voice first.", 400);
+  save(await (await api.request(path)).blob(), `${stem(studio)}.${form}`);
+  tell(`${stem(studio)}.${form} was saved.`);
+}
+
+async function picture(studio: Studio): Promise<void> {
+  const blob = await new Promise<Blob | null>((done) => studio.stage.renderer.domElement.toBlob(done, "image/png"));
+  if (blob) save(blob, `${stem(studio)}.png`);
+}
+
+/** Play once from the beginning and record what is drawn and heard. */
+async function film(studio: Studio): Promise<void> {
+  const type = FILM_TYPES.find((t) => MediaRecorder.isTypeSupported(t));
+  if (!type) throw new api.Failure("This browser cannot record films.", 400);
+  const { player, stage } = studio;
+  await studio.work("Filming", async (progress, signal) => {
+    const stream = stage.renderer.domElement.captureStream(30);
+    if (player.hasSound) for (const track of player.stream().getAudioTracks()) stream.addTrack(track);
+    const recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 8_000_000 });
+    const parts: Blob[] = [];
+    recorder.ondataavailable = (event) => event.data.size && parts.push(event.data);
+    const over = new Promise((done) => (recorder.onstop = done));
+    const { loop, range } = player;
+    player.loop = false;
+    player.range = null;
+    stage.opaque(true);
+    recorder.start(500);
+    player.play(0);
+    while (player.playing && !signal.aborted) {
+      progress({ done: player.time, total: player.seconds, stage: "Filming" });
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    await new Promise((done) => setTimeout(done, 150));
+    recorder.stop();
+    await over;
+    stage.opaque(false);
+    player.pause();
+    Object.assign(player, { loop, range });
+    if (signal.aborted) throw new DOMException("cancelled", "AbortError");
+    save(new Blob(parts, { type }), `${stem(studio)}.${type.startsWith("video/mp4") ? "mp4" : "webm"}`);
+  });
+}
+
+function request(studio: Studio): void {
+  const segments = studio.session?.segments.map((s) => ({ prompt: s.caption, seconds: s.seconds, seed: s.seed, rounds: s.rounds, activity: s.activity || undefined }));
+  const acts = studio.lines.flatMap((l) => l.acts ?? []);
+  save(new Blob([JSON.stringify({ segments, acts }, null, 2)], { type: "application/json" }), `${stem(studio)}.json`);
+}
+
+async function python(studio: Studio): Promise<void> {
+  const text = await api.getPython(studio.session?.id ?? "");
+  const copy = el("button", { type: "button", class: "primary" }, "Copy");
+  copy.addEventListener("click", () => void navigator.clipboard.writeText(text).then(() => (copy.textContent = "Copied")));
+  const keep = el("button", { type: "button", class: "plain", onclick: () => save(new Blob([text]), `${stem(studio)}.py`) }, "Save");
+  dialog("Python", el("pre", { tabindex: "0" }, text), el("div", { class: "row end" }, keep, copy));
+  byId("toast").hidden = true;
+}

@@ -1,0 +1,248 @@
+/** The page: puts the parts together. */
+
+import * as api from "./api";
+import { Chat } from "./chat";
+import { byId, el, iconButton } from "./dom";
+import { exportMenu } from "./exports";
+import { emotionPad } from "./feelings";
+import { ACCEPTED, acceptDrops, addFiles, record } from "./files";
+import { icon } from "./icons";
+import { listen, sheet, type Shortcut } from "./keys";
+import { ask, tell } from "./menu";
+import { Stage } from "./stage";
+import { restPose, Studio, type State } from "./studio";
+import { Takes } from "./takes";
+import { Timeline } from "./timeline";
+import { Waypoints } from "./waypoints";
+
+const EXAMPLES = [
+  "a person walks forward and waves",
+  "plan 30 s: a morning at the gym",
+  "dance happily, then bow",
+  "sit down, then stand up and stretch",
+];
+const STATES: Record<State, string> = { loading: "Loading", ready: "Ready", busy: "Working", lost: "Server gone, trying again" };
+
+const stage = new Stage(byId("stage"));
+const studio = new Studio(stage);
+const words = byId<HTMLInputElement>("words");
+
+// theme
+const media = matchMedia("(prefers-color-scheme: dark)");
+const themeButton = iconButton("dark", "Dark", () => setTheme(!isDark()));
+const isDark = (): boolean => document.documentElement.dataset["theme"] === "dark";
+function setTheme(dark: boolean, keep = true): void {
+  document.documentElement.dataset["theme"] = dark ? "dark" : "light";
+  if (keep) localStorage.setItem("theme", dark ? "dark" : "light");
+  const name = dark ? "Light colours" : "Dark colours";
+  themeButton.replaceChildren(icon(dark ? "light" : "dark"));
+  themeButton.setAttribute("aria-label", name);
+  themeButton.title = name;
+  stage.theme(dark);
+}
+const kept = localStorage.getItem("theme");
+setTheme(kept ? kept === "dark" : media.matches, false);
+media.addEventListener("change", () => localStorage.getItem("theme") ?? setTheme(media.matches, false));
+
+// prompt
+const mic = iconButton("mic", "Record a voice", () => void toggleRecording(), { id: "mic" });
+const file = el("input", { type: "file", class: "hidden", multiple: true, accept: ACCEPTED, id: "file", tabindex: "-1", "aria-label": "Files" });
+const add = iconButton("open", "Add a motion, an avatar or a voice", () => file.click(), { id: "add" });
+const send = el("button", { class: "primary", type: "submit", id: "send" }, el("span", {}, "Make"));
+send.append(icon("send"));
+send.setAttribute("aria-label", "Make it");
+const field = el("div", { class: "field" });
+words.before(field);
+field.append(words, add, mic);
+byId("prompt").append(send, file);
+file.addEventListener("change", () => {
+  void addFiles(studio, [...(file.files ?? [])]);
+  file.value = "";
+});
+byId("prompt").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = words.value.trim();
+  if (!text || studio.busy || studio.state === "loading") return;
+  words.value = "";
+  // who asks by touch wants to see what comes, not the keyboard
+  if (matchMedia("(pointer: coarse)").matches) words.blur();
+  void studio.send(text).then((arrived) => {
+    if (!arrived && !words.value) words.value = text;
+  });
+});
+function suggest(text: string): void {
+  words.value = text;
+  words.focus();
+}
+let stop: (() => void) | null = null;
+async function toggleRecording(): Promise<void> {
+  if (stop) {
+    stop();
+    stop = null;
+  } else {
+    try {
+      stop = await record(studio);
+    } catch {
+      tell("The microphone is not available to this page.", "error");
+      return;
+    }
+  }
+  mic.classList.toggle("recording", !!stop);
+  const name = stop ? "Stop recording" : "Record a voice";
+  mic.setAttribute("aria-label", name);
+  mic.title = name;
+  mic.replaceChildren(icon(stop ? "stop" : "mic"));
+}
+byId("examples").append(
+  ...EXAMPLES.map((text) => el("button", { type: "button", class: "chip", onclick: () => void (studio.busy || studio.send(text)) }, text)),
+);
+
+// parts
+const timeline = new Timeline(byId("timeline"), studio);
+new Chat(byId("chat"), studio, suggest);
+new Takes(studio);
+acceptDrops(studio, byId("drop"));
+const pathButton = iconButton("path", "Draw a path on the floor (P)", () => waypoints.toggle(), { "aria-pressed": "false", class: "tool wide" });
+const waypoints = new Waypoints(studio, pathButton);
+const undo = iconButton("undo", "Undo (Ctrl+Z)", () => void studio.act("undo"), { id: "undo" });
+const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => void studio.act("redo"), { id: "redo" });
+const take = el("button", { type: "button", class: "plain", id: "export", onclick: () => exportMenu(studio) });
+take.append(icon("download"), "Export");
+const gap = (): HTMLElement => el("span", { class: "gap" });
+const bare = iconButton("body", "Our own avatar again", () => studio.undress(), { id: "own-avatar", hidden: true });
+byId("tools").append(
+  undo, redo, gap(), bare, iconButton("face", "Emotion (E)", () => emotionPad(studio)), pathButton, gap(), themeButton,
+  iconButton("help", "Keyboard (?)", () => sheet(shortcuts), { class: "tool wide" }), take,
+); // prettier-ignore
+
+// view
+const follow = iconButton("target", "Camera follows (F)", () => setFollow(!stage.follow), { "aria-pressed": "true" });
+function setFollow(on: boolean): void {
+  stage.follow = on;
+  follow.setAttribute("aria-pressed", String(on));
+  studio.redraw();
+}
+byId("view").append(
+  follow,
+  iconButton("fit", "Whole body (1)", () => stage.look(false)),
+  iconButton("close_up", "Face (2)", () => stage.look(true)),
+);
+
+const step = (frames: number) => (): void => {
+  studio.player.pause();
+  studio.player.seek(studio.player.time + frames / (studio.blend?.base.fps ?? 20));
+  studio.redraw();
+};
+const chosen = (line: (n: number) => string) => (): void => {
+  const n = studio.selected;
+  if (n) void studio.act(line(n));
+  else tell("Select a segment of the timeline first.");
+};
+const shortcuts: Shortcut[] = [
+  { keys: "/", about: "Write in the prompt", run: () => words.focus() },
+  { keys: "Space", about: "Play, pause", run: () => studio.player.toggle() },
+  { keys: "ArrowLeft or ArrowRight", about: "One frame back, on" },
+  { keys: "Home or End", about: "To the beginning, to the end" },
+  { keys: "Ctrl+Z or Ctrl+Shift+Z", about: "Undo, redo" },
+  { keys: "T", about: "Another take of the selected segment", run: chosen((n) => `again ${n}`) },
+  { keys: "M", about: "Menu of the segment that has the focus" },
+  { keys: "F2", about: "Change its words" },
+  { keys: "Delete", about: "Delete the selected segment", run: chosen((n) => `delete ${n}`) },
+  { keys: "L", about: "Play over and over", run: () => timeline.toggleLoop() },
+  { keys: "G", about: "Graphs", run: () => timeline.toggleGraphs() },
+  { keys: "E", about: "Emotion", run: () => emotionPad(studio) },
+  { keys: "P", about: "Draw a path on the floor", run: () => waypoints.toggle() },
+  { keys: "F", about: "Camera follows", run: () => setFollow(!stage.follow) },
+  { keys: "1 or 2", about: "Whole body, face" },
+  { keys: "+ or 0", about: "Zoom of the timeline" },
+  { keys: "Ctrl+E", about: "Export", run: () => exportMenu(studio) },
+  { keys: "?", about: "This sheet", run: () => sheet(shortcuts) },
+];
+listen([
+  ...shortcuts.filter((s) => !s.keys.includes(" or ")),
+  { keys: "ArrowLeft", about: "", run: step(-1) },
+  { keys: "ArrowRight", about: "", run: step(1) },
+  { keys: "Home", about: "", run: () => (studio.player.seek(0), studio.redraw()) },
+  { keys: "End", about: "", run: () => (studio.player.seek(studio.player.seconds), studio.redraw()) },
+  { keys: "Ctrl+Z", about: "", run: () => void studio.act("undo") },
+  { keys: "Ctrl+Shift+Z or Ctrl+Y", about: "", run: () => void studio.act("redo") },
+  { keys: "1", about: "", run: () => stage.look(false) },
+  { keys: "2", about: "", run: () => stage.look(true) },
+  { keys: "+ or =", about: "", run: () => timeline.scale(1.5) },
+  { keys: "0", about: "", run: () => timeline.scale(0) },
+  { keys: "Backspace", about: "", run: chosen((n) => `delete ${n}`) },
+]);
+
+// states
+function state(): void {
+  const link = byId("link");
+  link.dataset["state"] = studio.state;
+  link.textContent = STATES[studio.state];
+  const { session, busy } = studio;
+  undo.disabled = !session?.can_undo || !!busy;
+  redo.disabled = !session?.can_redo || !!busy;
+  send.disabled = !!busy || studio.state !== "ready";
+  take.disabled = studio.state === "loading";
+  bare.hidden = !studio.avatar || studio.avatar.name === "AvatarGPT";
+  byId("welcome").hidden = studio.state === "loading" || !!studio.player.seconds || !!busy || !!studio.viewing;
+  words.placeholder = studio.player.seconds ? "What happens next, or what should change?" : (EXAMPLES[0] as string);
+  const pill = byId("busy");
+  pill.hidden = !busy;
+  byId("busy-text").textContent = busy?.text ?? "";
+  const bar = byId<HTMLProgressElement>("busy-bar");
+  bar.hidden = !busy || busy.share === null;
+  if (busy?.share !== null && busy) bar.value = busy.share;
+}
+for (const event of ["state", "busy", "session", "clip"] as const) studio.on(event, state);
+byId("busy-stop").addEventListener("click", () => studio.busy?.stop?.());
+api.onMissingKey(() => ask("Key", "This server asks for its key", "", "password", "Enter"));
+state();
+
+// what tests and curious people look at
+const about = {
+  studio,
+  get joints(): unknown {
+    return studio.stand[0]?.wearer.joints() ?? studio.avatar?.joints() ?? {};
+  },
+  get morphs(): Record<string, number> {
+    return studio.avatar?.morphs() ?? {};
+  },
+  get time(): number {
+    return studio.player.time;
+  },
+  get frame(): number {
+    return Math.floor(studio.player.time * (studio.blend?.base.fps ?? 20));
+  },
+  get heard(): number {
+    return studio.player.heard();
+  },
+  /** Milliseconds of script of the last frames. */
+  get cost(): number[] {
+    return stage.cost;
+  },
+  get draws(): { calls: number; triangles: number } {
+    const { calls, triangles } = stage.renderer.info.render;
+    return { calls, triangles };
+  },
+};
+declare global {
+  interface Window {
+    studio: typeof about;
+  }
+}
+window.studio = about;
+
+studio.begin().then(
+  () => {
+    if (!studio.player.seconds) {
+      studio.avatar?.wear(restPose.shape, restPose.pose, 0);
+      studio.redraw();
+      words.focus({ preventScroll: true });
+    }
+    state();
+  },
+  (error: unknown) => {
+    studio.failed(error);
+    byId("link").textContent = error instanceof Error ? error.message : "The page could not be loaded";
+  },
+);

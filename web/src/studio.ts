@@ -1,0 +1,436 @@
+/** The session, and what it shows: the one place that changes either. */
+
+import * as api from "./api";
+import { Blend, type Layer } from "./blend";
+import { tell } from "./menu";
+import { Player } from "./player";
+import type { Clip, Pose } from "./frames";
+import type { Stage } from "./stage";
+import { Moved, Own, parse, Vrm, type Wearer } from "./wear";
+
+export type State = "loading" | "ready" | "busy" | "lost";
+
+export interface Line {
+  kind: "user" | "reply" | "about";
+  text: string;
+  acts?: string[];
+  ok?: boolean;
+  files?: { name: string; href: string }[];
+}
+
+export interface Busy {
+  text: string;
+  share: number | null;
+  stop: (() => void) | null;
+}
+
+type Event = "session" | "state" | "busy" | "lines" | "clip" | "select";
+
+const CLIPS = 24; // clips that are kept
+const BEAT = 4000; // ms between looks at whether the server is there
+
+export class Studio {
+  session: api.Session | null = null;
+  state: State = "loading";
+  busy: Busy | null = null;
+  lines: Line[] = [];
+  selected = 0;
+  blend: Blend | null = null;
+  /** A single motion is looked at; nothing can be changed. */
+  viewing = "";
+  readonly player = new Player();
+  private own: Own | null = null;
+  private wearer: Wearer | null = null;
+  private character: { id: string; name: string } | null = null;
+  private listeners: Partial<Record<Event, (() => void)[]>> = {};
+  private clips = new Map<string, Promise<Clip>>();
+  private sounds = new Map<string, Promise<AudioBuffer>>();
+  private shown = "";
+  private faceOver = "";
+
+  constructor(readonly stage: Stage) {
+    stage.tick = () => this.tick();
+    this.player.onChange(() => stage.touch());
+  }
+
+  on(event: Event, run: () => void): void {
+    (this.listeners[event] ??= []).push(run);
+  }
+
+  emit(event: Event): void {
+    for (const run of this.listeners[event] ?? []) run();
+  }
+
+  private tick(): boolean {
+    const moved = this.player.tick();
+    if (moved || this.refresh) this.pose();
+    const changed = moved || this.refresh;
+    this.refresh = false;
+    return changed;
+  }
+  private refresh = false;
+  /** Extra bodies that are shown in place of the timeline's. */
+  stand: { wearer: Wearer; clip: Clip; pose: Pose; at: number; draw: (seconds: number) => void }[] = [];
+
+  /** Draw the pose of the present time again. */
+  redraw(): void {
+    this.refresh = true;
+    this.stage.touch();
+  }
+
+  private pose(): void {
+    for (const one of this.stand) one.draw(this.player.time);
+    if (!this.stand.length && this.blend && this.wearer) {
+      this.wearer.wear(this.blend.shape, this.blend.at(this.player.time), this.player.time);
+    }
+  }
+
+  get avatar(): Wearer | null {
+    return this.wearer;
+  }
+
+  twin(): Own {
+    return (this.own as Own).twin();
+  }
+
+  // beginning
+
+  async begin(): Promise<void> {
+    const bytes = await (await api.request("/v1/avatar.glb")).arrayBuffer();
+    this.own = new Own((await parse(bytes)).scene);
+    this.put(this.own);
+    const hash = new URLSearchParams(location.hash.slice(1));
+    this.viewing = hash.get("view") ?? "";
+    if (this.viewing) {
+      document.body.classList.add("viewing");
+      await this.view(this.viewing);
+    } else await this.resume(hash.get("s") ?? "");
+    this.setState("ready");
+    if (!this.viewing) setInterval(() => void this.beat(), BEAT);
+  }
+
+  private async view(id: string): Promise<void> {
+    const clip = await api.frames(`/v1/exports/${id}.frames`);
+    document.title = `${clip.caption || "Motion"} · AvatarGPT`;
+    this.setBlend(new Blend(clip, []));
+    this.player.play(0);
+  }
+
+  private async resume(id: string): Promise<void> {
+    if (!id) return;
+    try {
+      await this.take(await api.getSession(id));
+      await this.restoreCharacter();
+    } catch (error) {
+      if (!(error instanceof api.Failure) || error.status !== 404) throw error;
+      history.replaceState(null, "", location.pathname);
+      this.say({ kind: "about", text: "That session is not there any more; this is a new one.", ok: false });
+    }
+  }
+
+  private async beat(): Promise<void> {
+    if (document.hidden || this.busy) return;
+    try {
+      await api.health();
+      if (this.state === "lost") await this.back();
+    } catch {
+      this.lost();
+    }
+  }
+
+  private lost(): void {
+    if (this.state === "lost") return;
+    this.setState("lost");
+    setTimeout(() => void this.beat(), 1000);
+  }
+
+  private async back(): Promise<void> {
+    this.setState("ready");
+    const id = this.session?.id;
+    if (id) {
+      try {
+        await this.take(await api.getSession(id));
+      } catch (error) {
+        this.failed(error);
+        return;
+      }
+    }
+    tell("The server is back.");
+  }
+
+  private setState(state: State): void {
+    this.state = state;
+    this.emit("state");
+  }
+
+  // turns
+
+  /** The session's id; there is one from the first thing that is done. */
+  async id(): Promise<string> {
+    if (!this.session) {
+      this.session = await api.newSession();
+      history.replaceState(null, "", `#s=${this.session.id}`);
+    }
+    return this.session.id;
+  }
+
+  /** Words of the user. False where they did not arrive. */
+  async send(text: string): Promise<boolean> {
+    this.say({ kind: "user", text });
+    return this.turn({ text }, "Reading");
+  }
+
+  /** Acts, as the conversation knows them; what is done is listed beside. */
+  async act(...acts: string[]): Promise<boolean> {
+    return this.turn({ acts }, "Working");
+  }
+
+  private async turn(turn: { text: string } | { acts: string[] }, text: string): Promise<boolean> {
+    return this.work(text, async (progress, signal) => {
+      const id = await this.id();
+      const watching = new AbortController();
+      void api.watch(id, progress, watching.signal);
+      try {
+        await this.done(await api.takeTurn(id, turn, signal));
+      } finally {
+        watching.abort();
+      }
+    });
+  }
+
+  private async done({ reply, session }: api.Done): Promise<void> {
+    const before = this.session?.segments ?? [];
+    if (reply) {
+      const { text, acts, ok, files = [] } = reply;
+      this.say({ kind: "reply", text: reply.question && !text ? reply.question : text, acts, ok, files });
+    }
+    await this.take(session, reply ? undefined : session.turns);
+    const first = session.segments.find((s, i) => !same(s, before[i]));
+    if (first) {
+      this.select(first.n);
+      if (session.takes.length < 2) this.player.play(first.start);
+    }
+  }
+
+  /** Do something long: one at a time, with progress, cancelled by its button. */
+  async work(text: string, run: (progress: (p: api.Progress) => void, signal: AbortSignal) => Promise<void>): Promise<boolean> {
+    if (this.busy) {
+      tell("One moment: something is still being made.");
+      return false;
+    }
+    const control = new AbortController();
+    this.busy = { text, share: null, stop: () => control.abort() };
+    this.setState("busy");
+    this.emit("busy");
+    try {
+      await run(({ done, total, stage }) => {
+        if (!this.busy) return;
+        this.busy.share = total > 1 ? done / total : null;
+        this.busy.text = stage && stage !== "running" && stage !== "queued" ? stage : total > 1 ? `Making ${done} of ${total}` : "Making the motion";
+        this.emit("busy");
+      }, control.signal);
+      return true;
+    } catch (error) {
+      this.failed(error);
+      return false;
+    } finally {
+      this.busy = null;
+      if (this.state === "busy") this.setState("ready");
+      this.emit("busy");
+    }
+  }
+
+  failed(error: unknown): void {
+    if (error instanceof DOMException && error.name === "AbortError") {
+      this.say({ kind: "about", text: "Cancelled; nothing was changed." });
+      return;
+    }
+    if (error instanceof api.Failure && error.status === 0) {
+      this.lost();
+      return;
+    }
+    const text = error instanceof Error ? error.message : String(error);
+    this.say({ kind: "about", text, ok: false });
+    tell(text, "error");
+  }
+
+  say(line: Line): void {
+    this.lines.push(line);
+    this.emit("lines");
+  }
+
+  select(n: number): void {
+    this.selected = n;
+    this.emit("select");
+  }
+
+  // what is shown
+
+  async take(session: api.Session, turns = this.session?.id === session.id && this.lines.length ? undefined : session.turns): Promise<void> {
+    this.session = session;
+    history.replaceState(null, "", `#s=${session.id}`);
+    if (turns) {
+      this.lines = turns.flatMap((t): Line[] => [
+        ...(isActs(t) ? [] : [{ kind: "user", text: t.user } as Line]),
+        { kind: "reply", text: t.reply, acts: t.acts, ok: t.ok ?? true },
+      ]);
+      this.emit("lines");
+    }
+    if (!session.segments.some((s) => s.n === this.selected)) this.selected = session.segments.find((s) => s.focus)?.n ?? 0;
+    await this.reload();
+    this.emit("session");
+  }
+
+  private async reload(): Promise<void> {
+    const session = this.session as api.Session;
+    const key = `${session.id} ${session.version} ${this.faceOver}`;
+    if (key === this.shown) return;
+    this.shown = key;
+    if (!session.segments.length) {
+      this.blend = null;
+      this.player.pause();
+      this.player.seconds = 0;
+      this.player.setSounds([]);
+      this.own?.wear(AT_REST, REST_POSE);
+      this.emit("clip");
+      this.redraw();
+      return;
+    }
+    const base = await this.clip(`/v1/sessions/${session.id}/frames?version=${session.version}`);
+    const over = localStorage.getItem(`face ${session.id}`);
+    const layers: Layer[] = [];
+    if (over) {
+      const clip = await this.clip(`/v1/exports/${over}.frames`).catch(() => null);
+      if (clip) layers.push({ clip, start: 0, seconds: session.seconds, faceOnly: true });
+    }
+    const sounds: Promise<{ start: number; buffer: AudioBuffer }>[] = [];
+    for (const segment of session.segments) {
+      if (segment.clip) {
+        const clip = await this.clip(`/v1/exports/${segment.clip}.frames`).catch(() => null);
+        if (clip && (clip.face.length || clip.joints.length > 22)) {
+          layers.push({ clip, start: segment.start, seconds: segment.seconds, faceOnly: false });
+        }
+      }
+      if (segment.sound) sounds.push(this.sound(segment.sound).then((buffer) => ({ start: segment.start, buffer })));
+    }
+    this.setBlend(new Blend(base, layers));
+    this.player.setSounds(await Promise.all(sounds));
+    if (this.character) await this.wearCharacter();
+    this.emit("clip");
+  }
+
+  private setBlend(blend: Blend): void {
+    this.blend = blend;
+    this.player.seconds = blend.seconds;
+    this.player.time = Math.min(this.player.time, blend.seconds);
+    this.redraw();
+    this.emit("clip");
+  }
+
+  /** Lay a face over the whole timeline; empty takes it away. */
+  async setFace(id: string): Promise<void> {
+    const key = `face ${await this.id()}`;
+    if (id) localStorage.setItem(key, id);
+    else localStorage.removeItem(key);
+    this.faceOver = id;
+    this.shown = "";
+    await this.reload();
+  }
+
+  clip(path: string): Promise<Clip> {
+    const present = this.clips.get(path);
+    if (present) return present;
+    const made = api.frames(path);
+    this.clips.set(path, made);
+    made.catch(() => this.clips.delete(path));
+    if (this.clips.size > CLIPS) this.clips.delete(this.clips.keys().next().value as string);
+    return made;
+  }
+
+  sound(path: string): Promise<AudioBuffer> {
+    let made = this.sounds.get(path);
+    if (!made) {
+      made = api
+        .request(path)
+        .then((r) => r.arrayBuffer())
+        .then((bytes) => this.player.audio().decodeAudioData(bytes));
+      made.catch(() => this.sounds.delete(path));
+      this.sounds.set(path, made);
+    }
+    return made;
+  }
+
+  /** Append a motion of the server's store. */
+  async append(motion: string, caption: string): Promise<void> {
+    await this.done(await api.append(await this.id(), motion, caption));
+  }
+
+  // who wears it
+
+  private put(wearer: Wearer): void {
+    const old = this.wearer;
+    this.wearer = wearer;
+    this.stage.show([wearer]);
+    if (old && old !== this.own && old !== wearer) old.dispose();
+    this.redraw();
+  }
+
+  /** Back from takes to the one body. */
+  alone(): void {
+    this.stand = [];
+    if (this.wearer) this.stage.show([this.wearer]);
+    this.redraw();
+  }
+
+  /** Our own avatar again. */
+  undress(): void {
+    this.character = null;
+    if (this.session) localStorage.removeItem(`avatar ${this.session.id}`);
+    if (this.own) this.put(this.own);
+    this.emit("clip");
+  }
+
+  /** An avatar of the server's store: a VRM moves at once, others through the server's retargeting. */
+  async dress(id: string, name: string): Promise<void> {
+    this.character = { id, name };
+    localStorage.setItem(`avatar ${await this.id()}`, JSON.stringify(this.character));
+    if (/\.vrm$/i.test(name)) {
+      const gltf = await parse(await (await api.request(`/v1/uploads/${id}`)).arrayBuffer());
+      const vrm = gltf.userData["vrm"];
+      if (!vrm) throw new Error(`${name}: the file holds no VRM avatar.`);
+      this.put(new Vrm(vrm, name));
+    } else await this.wearCharacter();
+    this.emit("clip");
+  }
+
+  private async restoreCharacter(): Promise<void> {
+    const kept = localStorage.getItem(`avatar ${this.session?.id}`);
+    if (!kept) return;
+    const { id, name } = JSON.parse(kept) as { id: string; name: string };
+    await this.dress(id, name).catch(() => this.undress());
+  }
+
+  private async wearCharacter(): Promise<void> {
+    const { character, session } = this;
+    if (!character || /\.vrm$/i.test(character.name)) return;
+    if (!session?.segments.length) throw new Error("The avatar moves as soon as there is a motion for it; make one first.");
+    const path = `/v1/sessions/${session.id}/exports.glb?character=${character.id}`;
+    this.put(new Moved(await parse(await (await api.request(path)).arrayBuffer()), character.name));
+  }
+}
+
+const same = (a: api.Segment, b?: api.Segment): boolean =>
+  !!b && a.caption === b.caption && a.seconds === b.seconds && a.seed === b.seed && a.rounds === b.rounds && a.clip === b.clip;
+
+/** Turns that were clicked, not said, are written as the acts themselves. */
+const isActs = (turn: api.Turn): boolean => turn.user === turn.acts.join(" | ");
+
+const AT_REST = { joints: ["pelvis", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow"], parents: [], offsets: [], face: [] };
+const turned = (z: number, y = 0): number[] => [0, Math.sin(y / 2), Math.sin(z / 2), Math.cos(Math.hypot(z, y) / 2)];
+const REST_POSE: Pose = {
+  root: new Float32Array([0, 0.925, 0]),
+  turns: new Float32Array([0, 0, 0, 1, ...turned(-1.22), ...turned(1.22), ...turned(0, -0.16), ...turned(0, 0.16)]),
+  face: new Float32Array(0),
+};
+/** The pose of an avatar that has nothing to do yet. */
+export const restPose = { shape: AT_REST, pose: REST_POSE };

@@ -1,0 +1,307 @@
+/** Whatever wears a motion: our own avatar, a VRM, or a character that the server moved. */
+
+import { VRMLoaderPlugin, VRMUtils, type VRM, type VRMHumanBoneName } from "@pixiv/three-vrm";
+import * as three from "three";
+import { GLTFLoader, type GLTF } from "three/addons/loaders/GLTFLoader.js";
+import { clone } from "three/addons/utils/SkeletonUtils.js";
+import { worldOf, type Pose, type Shape } from "./frames";
+
+export interface Wearer {
+  readonly object: three.Object3D;
+  readonly name: string;
+  /** Take a pose of a clip; `seconds` of a clip that was put on the character by the server. */
+  wear(clip: Shape, pose: Pose, seconds: number): void;
+  /** Places of joints under our names, metres in the world. */
+  joints(): Record<string, [number, number, number]>;
+  /** Weights of the face that are set, by name. */
+  morphs(): Record<string, number>;
+  dispose(): void;
+}
+
+const SIDES: Record<string, string> = { l: "left", r: "right" };
+const BONES: Record<string, string> = {
+  pelvis: "hips", spine1: "spine", spine2: "chest", spine3: "upperChest", neck: "neck", head: "head",
+  collar: "Shoulder", shoulder: "UpperArm", elbow: "LowerArm", wrist: "Hand", hip: "UpperLeg", knee: "LowerLeg",
+  ankle: "Foot", foot: "Toes",
+}; // prettier-ignore
+const FINGERS: Record<string, string> = { thumb: "Thumb", index: "Index", middle: "Middle", ring: "Ring", pinky: "Little" };
+
+/** VRM 1.0's name of one of our joints. */
+export function boneOf(joint: string): string {
+  const side = SIDES[joint[0] as string];
+  const name = joint[1] === "_" && side ? joint.slice(2) : joint;
+  if (name in BONES) return name === joint ? (BONES[name] as string) : `${side}${BONES[name]}`;
+  const number = Number(name.at(-1)) - 1;
+  const phalanges = name.startsWith("thumb") ? ["Metacarpal", "Proximal", "Distal"] : ["Proximal", "Intermediate", "Distal"];
+  return `${side}${FINGERS[name.slice(0, -1)]}${phalanges[number]}`;
+}
+
+function loader(): GLTFLoader {
+  const out = new GLTFLoader();
+  out.register((parser) => new VRMLoaderPlugin(parser));
+  return out;
+}
+
+export const parse = (bytes: ArrayBuffer): Promise<GLTF> => loader().parseAsync(bytes, "");
+
+const place = new three.Vector3();
+const placed = (node: three.Object3D): [number, number, number] => {
+  node.getWorldPosition(place);
+  return [place.x, place.y, place.z];
+};
+
+function prepare(object: three.Object3D): void {
+  object.traverse((node) => {
+    // a skin's box is that of its rest: it would vanish when the body leaves it
+    node.frustumCulled = false;
+  });
+}
+
+function dispose(object: three.Object3D): void {
+  VRMUtils.deepDispose(object);
+}
+
+/** A character with our joints' names, as `/v1/avatar.glb`. */
+export class Own implements Wearer {
+  readonly name: string = "AvatarGPT";
+  private readonly nodes = new Map<string, three.Object3D>();
+  private readonly faces: three.Mesh[] = [];
+
+  constructor(readonly object: three.Object3D) {
+    prepare(object);
+    object.traverse((node) => {
+      this.nodes.set(node.name, node);
+      if ((node as three.Mesh).morphTargetDictionary) this.faces.push(node as three.Mesh);
+    });
+  }
+
+  wear(clip: Shape, pose: Pose): void {
+    for (let j = 0; j < clip.joints.length; j++) {
+      this.nodes.get(clip.joints[j] as string)?.quaternion.fromArray(pose.turns, 4 * j);
+    }
+    if (clip.joints.length) this.nodes.get("pelvis")?.position.fromArray(pose.root);
+    if (clip.joints.length <= 22) this.restHands();
+    for (const mesh of this.faces) {
+      const influences = mesh.morphTargetInfluences as number[];
+      const dictionary = mesh.morphTargetDictionary as Record<string, number>;
+      influences.fill(0);
+      clip.face.forEach((name, k) => {
+        const at = dictionary[name];
+        if (at !== undefined) influences[at] = pose.face[k] as number;
+      });
+    }
+  }
+
+  /** Fingers hang a little bent where the motion has none. */
+  private restHands(): void {
+    for (const [name, node] of this.nodes) {
+      const match = /^([lr])_(thumb|index|middle|ring|pinky)([123])$/.exec(name);
+      if (!match) continue;
+      const sign = match[1] === "l" ? -1 : 1;
+      const bend = match[2] === "thumb" ? 0.12 : 0.22 + 0.05 * ["index", "middle", "ring", "pinky"].indexOf(match[2] as string);
+      if (match[2] === "thumb") node.rotation.set(0, -sign * bend, 0);
+      else node.rotation.set(0, 0, sign * bend);
+    }
+  }
+
+  joints(): Record<string, [number, number, number]> {
+    this.object.updateWorldMatrix(true, true);
+    const out: Record<string, [number, number, number]> = {};
+    for (const [name, node] of this.nodes) if ((node as three.Bone).isBone) out[name] = placed(node);
+    return out;
+  }
+
+  morphs(): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (const mesh of this.faces) {
+      for (const [name, at] of Object.entries(mesh.morphTargetDictionary ?? {})) {
+        out[name] = mesh.morphTargetInfluences?.[at] ?? 0;
+      }
+    }
+    return out;
+  }
+
+  /** A second body of the same skin. */
+  twin(): Own {
+    return new Own(clone(this.object));
+  }
+
+  dispose(): void {
+    dispose(this.object);
+  }
+}
+
+const letters = (name: string): string => name.toLowerCase().replace(/[^a-z]/g, "");
+
+/** A VRM 0 or 1: humanoid bones, and the face by the 52 names where it has them, else by VRM's presets. */
+export class Vrm implements Wearer {
+  readonly object: three.Object3D;
+  private readonly custom = new Map<string, string>();
+  private readonly flip: number;
+  private readonly height: number;
+  private set: Record<string, number> = {};
+  private standing = 0;
+
+  constructor(
+    private readonly vrm: VRM,
+    readonly name: string,
+  ) {
+    this.object = new three.Group();
+    VRMUtils.rotateVRM0(vrm);
+    this.object.add(vrm.scene);
+    prepare(vrm.scene);
+    this.flip = vrm.meta.metaVersion === "0" ? -1 : 1;
+    this.height = (vrm.humanoid.normalizedRestPose.hips?.position?.[1] ?? 0.95) as number;
+    for (const name of Object.keys(vrm.expressionManager?.expressionMap ?? {})) this.custom.set(letters(name), name);
+    if (vrm.lookAt) vrm.lookAt.autoUpdate = false;
+  }
+
+  wear(clip: Shape, pose: Pose): void {
+    if (clip.joints.length) this.body(clip, pose);
+    this.face(clip, pose);
+    this.vrm.update(1 / 60);
+  }
+
+  private body(clip: Shape, pose: Pose): void {
+    if (!this.standing) this.standing = hipsHeight(clip);
+    const { turns } = worldOf(clip, pose);
+    const { humanoid } = this.vrm;
+    const [turn, above] = [new three.Quaternion(), new three.Quaternion()];
+    clip.joints.forEach((joint, j) => {
+      const node = humanoid.getNormalizedBoneNode(boneOf(joint) as VRMHumanBoneName);
+      if (!node) return;
+      // a bone that the avatar lacks turns the next one below it, too
+      let p = clip.parents[j] as number;
+      while (p >= 0 && !humanoid.getNormalizedBoneNode(boneOf(clip.joints[p] as string) as VRMHumanBoneName)) {
+        p = clip.parents[p] as number;
+      }
+      turn.fromArray(turns, 4 * j);
+      if (p >= 0) turn.premultiply(above.fromArray(turns, 4 * p).invert());
+      node.quaternion.set(this.flip * turn.x, turn.y, this.flip * turn.z, turn.w);
+      if (j === 0) {
+        const scale = this.height / this.standing;
+        const [x, y, z] = pose.root as unknown as [number, number, number];
+        node.position.set(this.flip * x * scale, y * scale, this.flip * z * scale);
+      }
+    });
+  }
+
+  private face(clip: Shape, pose: Pose): void {
+    const manager = this.vrm.expressionManager;
+    if (!manager) return;
+    const weights: Record<string, number> = {};
+    clip.face.forEach((name, k) => (weights[name] = pose.face[k] as number));
+    const known = clip.face.filter((name) => this.custom.has(letters(name)));
+    const values = known.length >= 26 ? Object.fromEntries(known.map((n) => [n, weights[n] ?? 0])) : presets(weights);
+    for (const name of Object.keys(this.set)) manager.setValue(name, 0);
+    this.set = {};
+    for (const [name, value] of Object.entries(values)) {
+      const own = this.custom.get(letters(name)) ?? name;
+      this.set[own] = value;
+      manager.setValue(own, value);
+    }
+    const mean = (a: string, b: string): number => ((weights[a] ?? 0) + (weights[b] ?? 0)) / 2;
+    const yaw = mean("eyeLookOutLeft", "eyeLookInRight") - mean("eyeLookInLeft", "eyeLookOutRight");
+    const pitch = mean("eyeLookUpLeft", "eyeLookUpRight") - mean("eyeLookDownLeft", "eyeLookDownRight");
+    this.vrm.lookAt?.applier.applyYawPitch(EYE_DEGREES * yaw, -EYE_DEGREES * pitch);
+  }
+
+  joints(): Record<string, [number, number, number]> {
+    this.object.updateWorldMatrix(true, true);
+    const out: Record<string, [number, number, number]> = {};
+    for (const name of OWN_JOINTS) {
+      const node = this.vrm.humanoid.getRawBoneNode(boneOf(name) as VRMHumanBoneName);
+      if (node) out[name] = placed(node);
+    }
+    return out;
+  }
+
+  morphs(): Record<string, number> {
+    return { ...this.set };
+  }
+
+  dispose(): void {
+    dispose(this.object);
+  }
+}
+
+const EYE_DEGREES = 35;
+const OWN_JOINTS = [
+  "pelvis", "spine1", "spine2", "spine3", "neck", "head",
+  ..."lr".split("").flatMap((s) => ["hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist"].map((n) => `${s}_${n}`)),
+]; // prettier-ignore
+
+/** Height of our hips over our soles at rest, metres. */
+function hipsHeight(clip: Shape): number {
+  const down = (name: string): number => {
+    let total = 0;
+    for (let j = clip.joints.indexOf(name); j > 0; j = clip.parents[j] as number) total += (clip.offsets[j] as number[])[1] as number;
+    return -total;
+  };
+  return Math.max(0.5, Math.max(down("l_foot"), down("l_ankle")));
+}
+
+/** VRM's presets from the 52 weights, as `avatargpt/export/vrma.py` has them. */
+export function presets(w: Record<string, number>): Record<string, number> {
+  const one = (name: string): number => w[name] ?? 0;
+  const both = (name: string): number => (one(`${name}Left`) + one(`${name}Right`)) / 2;
+  const clip = (x: number): number => Math.min(1, Math.max(0, x));
+  const shut = Math.min(one("eyeBlinkLeft"), one("eyeBlinkRight"));
+  const opening = clip(1.6 * (one("jawOpen") - one("mouthClose")));
+  const rounded = clip(1.2 * Math.max(one("mouthPucker"), one("mouthFunnel")));
+  const wide = clip(2 * both("mouthStretch"));
+  const outer = both("browOuterUp");
+  return {
+    aa: opening * (1 - rounded) * (1 - wide),
+    ih: (1 - rounded) * wide * (1 - opening),
+    ou: rounded * (1 - opening),
+    ee: (1 - rounded) * wide * opening,
+    oh: rounded * opening,
+    blink: shut,
+    blinkLeft: one("eyeBlinkLeft") - shut,
+    blinkRight: one("eyeBlinkRight") - shut,
+    happy: clip(0.75 * both("mouthSmile") + 0.25 * both("cheekSquint")),
+    angry: clip(0.75 * both("browDown") + 0.25 * both("noseSneer")),
+    sad: clip(0.5 * one("browInnerUp") * (1 - outer) + 0.5 * both("mouthFrown")),
+    surprised: clip(0.5 * outer + 0.5 * both("eyeWide")),
+  };
+}
+
+/** A character of another skeleton whose file came back from the server with the motion on it. */
+export class Moved implements Wearer {
+  readonly object: three.Object3D;
+  private readonly mixer: three.AnimationMixer;
+
+  constructor(
+    gltf: GLTF,
+    readonly name: string,
+  ) {
+    this.object = gltf.scene;
+    prepare(this.object);
+    this.mixer = new three.AnimationMixer(this.object);
+    const clip = gltf.animations.at(-1);
+    if (clip) this.mixer.clipAction(clip).setLoop(three.LoopOnce, 1).play().clampWhenFinished = true;
+  }
+
+  wear(_clip: Shape, _pose: Pose, seconds: number): void {
+    this.mixer.setTime(seconds);
+  }
+
+  joints(): Record<string, [number, number, number]> {
+    this.object.updateWorldMatrix(true, true);
+    const out: Record<string, [number, number, number]> = {};
+    this.object.traverse((node) => {
+      if ((node as three.Bone).isBone) out[node.name] = placed(node);
+    });
+    return out;
+  }
+
+  morphs(): Record<string, number> {
+    return {};
+  }
+
+  dispose(): void {
+    this.mixer.stopAllAction();
+    dispose(this.object);
+  }
+}
