@@ -18,7 +18,7 @@ import { Waypoints } from "./waypoints";
 const EXAMPLES = [
   "a person walks forward and waves",
   "plan 30 s: a morning at the gym",
-  "dance happily, then bow",
+  "a person dances, then bows",
   "sit down, then stand up and stretch",
 ];
 const STATES: Record<State, string> = { loading: "Loading", ready: "Ready", busy: "Working", lost: "Server gone, trying again" };
