@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from avatargpt import __version__
@@ -29,6 +29,15 @@ STATIC = Path(__file__).with_name("static")
 DESCRIPTION = (
     "Human motion from text, and text from motion. Errors are `{\"error\": {\"code\", \"message\", \"where\"}}`."
 )
+
+
+class Assets(StaticFiles):
+    """Files whose names change with their contents."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
 
 
 def create_app(settings: ServerSettings | None = None, model: Any = None, intent: Any = None) -> FastAPI:
@@ -61,9 +70,11 @@ def create_app(settings: ServerSettings | None = None, model: Any = None, intent
     errors.install(app)
     for name in ROUTERS:
         if find_spec(f"{__package__}.{name}") is not None:
-            app.include_router(import_module(f"{__package__}.{name}").router)
+            module = import_module(f"{__package__}.{name}")
+            if hasattr(module, "router"):
+                app.include_router(module.router)
     if (STATIC / "index.html").is_file():
-        app.mount("/assets", StaticFiles(directory=STATIC / "assets"), name="assets")
+        app.mount("/assets", Assets(directory=STATIC / "assets"), name="assets")
 
         @app.get("/", include_in_schema=False)
         async def studio() -> FileResponse:

@@ -59,6 +59,7 @@ class Server:
         self.state: State = "ok" if model is not None else "loading"
         self._files = threading.BoundedSemaphore(FILE_THREADS)
         self._llm: Any = None
+        self._until = 0.0  # end of the time of grace
         self.started = time.time()
         if model is None:
             self.worker.submit("load", lambda report: self._load())
@@ -131,10 +132,18 @@ class Server:
                 await asyncio.to_thread(self.sweep)
             await asyncio.sleep(min(SWEEP_SECONDS, self.settings.result_seconds / 4))
 
+    def begin_stop(self) -> None:
+        """Take no more requests; the time of grace begins."""
+        if self.state != "stopping":
+            self.state = "stopping"
+            self._until = time.monotonic() + self.settings.grace_seconds
+
     def stop(self) -> int:
         """Finish the work within the time of grace; how many jobs were given back."""
-        self.state = "stopping"
-        return self.worker.stop(self.settings.grace_seconds)
+        self.begin_stop()
+        left = self.worker.stop(max(0.0, self._until - time.monotonic()))
+        log.info("stopped", extra={"given back": left})
+        return left
 
 
 def server_of(connection: HTTPConnection) -> Server:

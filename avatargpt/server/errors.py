@@ -97,6 +97,8 @@ def without(message: str, folders: tuple[Path, ...]) -> str:
 def of_validation(error: RequestValidationError) -> Refusal:
     """The first mistake that the schema of a request names."""
     first = error.errors()[0]
+    if first.get("loc") == ("body",):
+        return bad("the body is no JSON object; accepted: JSON with the header Content-Type: application/json", "body")
     place = [str(p) for p in first.get("loc", ()) if p not in ("body", "query", "path")]
     return bad(f"{'.'.join(place) or 'the request'}: {first.get('msg', 'not accepted')}", ".".join(place))
 

@@ -103,9 +103,12 @@ class Gate:
                 self.check(scope, headers)
                 body.check()
                 await self.app(scope, body, answer)
+                if body.refusal is not None:
+                    raise body.refusal
         except Refusal as e:
             self.server.metrics.refused.labels(e.code).inc()
             if not answer.begun:
+                body.refusal = None
                 e.headers.setdefault("Connection", "close")
                 await e.response()(scope, receive, answer)
         finally:
@@ -222,11 +225,9 @@ class _Answer:
         self.number, self.status, self.count, self.begun = secrets.token_hex(6), 0, 0, False
 
     async def __call__(self, message: Message) -> None:
+        if self._body.refusal is not None and not self.begun:
+            return  # frameworks report an error of their own where reading the body fails
         if message["type"] == "http.response.start":
-            refusal = self._body.refusal
-            if refusal is not None and message["status"] != refusal.status:
-                # frameworks report an error of their own where reading the body fails
-                raise refusal
             self.begun, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
             extra: dict[str, Any] = {**SECURITY, **self._cors, "X-Request-Id": self.number}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -98,7 +99,11 @@ def state(server: Server, number: str) -> dict[str, Any]:
     """The state of a job: this process' own, or what the store has. Raises Refusal (404)."""
     if (job := server.jobs.get(number)) is not None:
         return job_json(job)
-    return server.store.job(number)
+    row, at = server.store.job(number)
+    if row["status"] not in ENDED and time.time() - at > server.settings.work_seconds:
+        message = "the server that worked on it has ended; send the request again"
+        row |= {"status": "failed", "error": {"code": "stopping", "message": message, "where": ""}}
+    return row
 
 
 @router.get("/{id}", summary="The state of a job")

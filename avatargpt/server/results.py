@@ -223,11 +223,11 @@ class Results:
             if time.time() - folder.stat().st_mtime > TOUCH:
                 os.utime(folder)
 
-    def job(self, number: str) -> dict[str, Any]:
-        """The state of a job. Raises Refusal (404)."""
+    def job(self, number: str) -> tuple[dict[str, Any], float]:
+        """The state of a job, and when it was written, in seconds of `time.time`. Raises Refusal (404)."""
         if not ID.fullmatch(number) or not (path := self.root / JOBS / f"{number}.json").is_file():
             raise unknown("job")
-        return read_object(path)
+        return read_object(path), path.stat().st_mtime
 
     # Sessions
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from avatargpt.server.app import create_app
 from avatargpt.server.settings import ServerSettings
 from vqvae.errors import UserError
 
+STUCK_SECONDS = 60.0  # that a client may leave an answer unread
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
 
@@ -27,6 +32,73 @@ class JsonLines(logging.Formatter):
         }  # fmt: skip
         row |= {k: v for k, v in vars(record).items() if k not in STANDARD}
         return json.dumps(row, default=str)
+
+
+def protocol(header_seconds: float, connections: int) -> type[HttpToolsProtocol]:
+    """HTTP connections of bounded number and patience.
+
+    Args:
+        header_seconds: in which the head of a request arrives, and what waits for a reader is read on.
+        connections: at most; the next ones are closed at once.
+    """
+
+    class Bounded(HttpToolsProtocol):
+        _late: asyncio.TimerHandle | None = None
+        _stuck: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            if len(self.connections) >= connections:
+                transport.abort()
+                return
+            super().connection_made(transport)
+            self._wait()
+
+        def _wait(self) -> None:
+            self._calm()
+            self._late = self.loop.call_later(header_seconds, self.transport.abort)
+
+        def _calm(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+        def on_message_begin(self) -> None:
+            self._wait()
+            super().on_message_begin()
+
+        def on_headers_complete(self) -> None:
+            self._calm()
+            super().on_headers_complete()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._stuck = self.loop.call_later(STUCK_SECONDS, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self._stuck is not None:
+                self._stuck.cancel()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._calm()
+            if self._stuck is not None:
+                self._stuck.cancel()
+            if hasattr(self, "flow"):
+                super().connection_lost(exc)
+
+    return Bounded
+
+
+class Uvicorn(uvicorn.Server):
+    """Tells the application at once that it is to end: its streams do, too."""
+
+    def __init__(self, config: uvicorn.Config, begin_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._begin_stop = begin_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._begin_stop()
+        super().handle_exit(sig, frame)
 
 
 def run(settings: ServerSettings, host: str, port: int, tell: Callable[[str], None] | None = None) -> None:
@@ -51,12 +123,14 @@ def run(settings: ServerSettings, host: str, port: int, tell: Callable[[str], No
         log.handlers, log.propagate = [handler], False
         log.setLevel(logging.INFO if name == "avatargpt" else logging.WARNING)
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=15,
-        timeout_graceful_shutdown=max(1, round(settings.grace_seconds)), ws_max_size=1 << 20, lifespan="on",
-        h11_max_incomplete_event_size=1 << 16, proxy_headers=False,
-    ))  # fmt: skip
+    config = uvicorn.Config(
+        app, http=protocol(settings.header_seconds, settings.connections), log_config=None, access_log=False,
+        server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+        ws_max_size=1 << 20, lifespan="on", proxy_headers=False,
+    )  # fmt: skip
+    server = Uvicorn(config, app.state.server.begin_stop)
     address = f"http://{host if host not in ('0.0.0.0', '::') else 'localhost'}:{listener.getsockname()[1]}/"
     if tell is not None:
         tell(f"The studio: {address}{'?key=KEY' if settings.api_key else ''}   API: {address}docs   Ctrl-C stops it.")
-    server.run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # the signal that ended it is raised again
+        server.run(sockets=[listener])
