@@ -9,5 +9,6 @@ OUT="$ROOT/out/demo"
 
 setup
 mkdir -p "$OUT"
-exec "$PYTHON" -m avatargpt generate --seed 0 \
+"$PYTHON" -m avatargpt generate --seed 0 \
     -o "$OUT/motion.glb" -o "$OUT/motion.bvh" -o "$OUT/motion.npz" -o "$OUT/motion.png" -- "$TEXT"
+echo "Type, see it move, edit and export in a browser: bash scripts/studio.sh" >&2

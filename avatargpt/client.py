@@ -1,0 +1,430 @@
+"""`Client`: a server of ``avatargpt serve`` from Python, without the model.
+
+    from avatargpt.client import Client
+
+    with Client("http://127.0.0.1:8765") as client:
+        (walk,) = client.generate("a person walks and waves", seconds=4)
+        client.save(walk, "walk.glb")
+
+Every method is one route; docs/server.md names them with their fields. Work that outlasts one exchange is followed as
+a job until its end, and a busy server is asked again when it says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Self
+
+import httpx
+
+from vqvae.errors import UserError, one_line
+from vqvae.io.files import atomic_write, regular_file
+
+URL, KEY = "AVATARGPT_URL", "AVATARGPT_KEY"  # environment variables
+DEFAULT_URL = "http://127.0.0.1:8765"
+WAIT = 30.0  # seconds of one exchange that waits for work
+POLL = 0.2  # seconds between two looks at a job
+ENDED = ("done", "failed", "cancelled")
+# (steps done, steps in all), 0 in all = not known
+Progress = Callable[[int, int], None]
+
+
+class ServerError(UserError):
+    """An answer of the server other than success.
+
+    Attributes:
+        status: of HTTP; 0 = no answer. code, where: of the server's error, see docs/server.md.
+    """
+
+    def __init__(self, message: str, status: int = 0, code: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.status, self.code, self.where = status, code, where
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A motion that the server keeps until it expires."""
+
+    id: str
+    prompt: str
+    kind: str  # body, face, gesture, avatar
+    seconds: float
+    frames: int
+    fps: float
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = ()  # known captions
+    links: dict[str, str] = field(default_factory=dict)  # format -> path on the server
+    about: dict[str, Any] = field(default_factory=dict, repr=False)  # the whole answer
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """From the JSON of the server."""
+        notes, read_as = tuple(row.get("notes") or ()), tuple(row.get("read_as") or ())
+        return cls(row["id"], row.get("prompt") or "", row["kind"], float(row["seconds"]), int(row["frames"]),
+                   float(row["fps"]), row.get("caption") or "", notes, read_as, dict(row["links"]), row)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file on the server, until it expires."""
+
+    id: str
+    kind: str  # motion, sound, film, avatar, picture
+    name: str
+    bytes: int
+    motion: Clip | None = None  # of a motion's file
+
+
+# A file, which is sent, or one that was sent before.
+File = str | os.PathLike[str] | Upload
+
+
+class Client:
+    """A server. A context manager; without it call `close`.
+
+    Args:
+        url: its address; by default that of the variable AVATARGPT_URL, else ``http://127.0.0.1:8765``.
+        key: the server's API key; by default AVATARGPT_KEY.
+        timeout: seconds that a method may take in all, waiting for a busy server included.
+        transport: of httpx, for tests.
+
+    Raises:
+        UserError: an address that is not http or https.
+    """
+
+    def __init__(
+        self, url: str | None = None, key: str | None = None, timeout: float = 600.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:  # fmt: skip
+        address = url or os.environ.get(URL, "").strip() or DEFAULT_URL
+        if not address.startswith(("http://", "https://")):
+            raise UserError(f"{address}: no address of a server; accepted http://HOST:PORT or https://HOST")
+        self.url, self.timeout = address.rstrip("/"), timeout
+        self.key = os.environ.get(KEY, "").strip() if key is None else key
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        limits = httpx.Timeout(WAIT + 30.0, connect=10.0)
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=limits, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # Motion
+
+    def generate(self, prompt: str | dict[str, Any], *, progress: Progress | None = None, **fields: Any) -> list[Clip]:
+        """Motions of a prompt, or of a typed request.
+
+        Args:
+            prompt: words, or the JSON of a `MotionRequest`.
+            fields: of ``/v1/motions``: seconds, seed, num, best_of, guidance, temperature, literal, after (a `Clip`).
+
+        Raises:
+            ServerError: a mistake in the request, or no server.
+        """
+        asked = {"prompt": prompt} if isinstance(prompt, str) else {"request": prompt}
+        return self._motions("motions", asked | fields, progress)
+
+    def extend(self, source: Clip | str, seconds: float, text: str = "", **fields: Any) -> list[Clip]:
+        """A motion that goes on for so many seconds."""
+        return self._motions(
+            "motions", {"operation": "extend", "source": source, "seconds": seconds, "text": text} | fields
+        )
+
+    def in_between(self, source: Clip | str, target: Clip | str, seconds: float, **fields: Any) -> list[Clip]:
+        """Two motions with so many seconds between them."""
+        asked = {"operation": "inbetween", "source": source, "target": target, "seconds": seconds}
+        return self._motions("motions", asked | fields)
+
+    def edit(self, source: Clip | str, text: str, **fields: Any) -> list[Clip]:
+        """A motion, changed by words."""
+        return self._motions("motions", {"operation": "edit", "source": source, "text": text} | fields)
+
+    def motion(self, id: str) -> Clip:
+        """A motion by its id."""
+        return Clip.of(self._json("GET", f"/v1/motions/{id}"))
+
+    def describe(self, motion: Clip | str, num: int = 1) -> list[str]:
+        """Sentences about a motion."""
+        return list(self._work("describe", {"motion": motion, "num": num})["descriptions"])
+
+    def plan(self, scene: str, **fields: Any) -> dict[str, Any]:
+        """Activities and steps of a scene; `fields`: activities, seconds, planner, seed."""
+        return self._work("plans", {"scene": scene} | fields)
+
+    # Sound and films
+
+    def face(self, sound: File | None = None, text: str = "", **fields: Any) -> list[Clip]:
+        """Faces to speech, to an instruction, or to both; `fields`: emotion, seconds, seed."""
+        return self._motions("faces", self._sound(sound) | {"text": text} | fields)
+
+    def gesture(self, sound: File, **fields: Any) -> list[Clip]:
+        """Gestures to speech; `fields`: transcript, seed, speaker."""
+        return self._motions("gestures", self._sound(sound) | fields)
+
+    def speak(self, sound: File, **fields: Any) -> list[Clip]:
+        """Face, hands and body to speech; `fields`: transcript, text, emotion, body, seed."""
+        return self._motions("speak", self._sound(sound) | fields)
+
+    def capture(self, film: File, **fields: Any) -> list[Clip]:
+        """The motion of a film; `fields`: face, body."""
+        return self._motions("capture", {"film": self._uploaded(film)} | fields)
+
+    # Files
+
+    def upload(self, path: str | os.PathLike[str]) -> Upload:
+        """Send a file."""
+        file = regular_file(path)
+        # read while it is sent: a film need not fit into the memory
+        with file.open("rb") as data:
+            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}
+            parameters = {"name": file.name}
+            row = self._json("POST", "/v1/uploads", params=parameters, content=_blocks(data), headers=headers)
+        motion = Clip.of(row["motion"]) if row.get("motion") else None
+        return Upload(row["id"], row["kind"], row["name"], int(row["bytes"]), motion)
+
+    def load(self, path: str | os.PathLike[str]) -> Clip:
+        """Send a motion's file, which becomes a motion of the server.
+
+        Raises:
+            UserError: a file without motion.
+        """
+        sent = self.upload(path)
+        if sent.motion is None:
+            raise UserError(f"{path}: the server takes it for a file of kind {sent.kind}; accepted a motion")
+        return sent.motion
+
+    def save(self, motion: Clip | str, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write a motion in the format of the suffix, with its options; `character`: an `Upload` that wears it."""
+        target = Path(path)
+        if not target.suffix:
+            raise UserError(f"{target}: no suffix; accepted that of a format, such as .glb")
+        return self._download(f"/v1/exports/{_id(motion)}{target.suffix.lower()}", target, options)
+
+    def read(self, motion: Clip | str) -> Any:
+        """A motion as the object that `avatargpt.export.load` gives: `Motion`, `FaceMotion` or `AvatarMotion`."""
+        from avatargpt import export
+
+        with tempfile.TemporaryDirectory() as folder:
+            return export.load(self.save(motion, Path(folder) / "motion.npz"))
+
+    # Jobs
+
+    def job(self, id: str) -> dict[str, Any]:
+        """The state of a job."""
+        return self._json("GET", f"/v1/jobs/{id}")
+
+    def cancel(self, id: str) -> dict[str, Any]:
+        """Cancel a job."""
+        return self._json("DELETE", f"/v1/jobs/{id}")
+
+    def submit(self, route: str, **fields: Any) -> dict[str, Any]:
+        """Begin work (``motions``, ``describe``, ``plans``, ``faces`` ...) without waiting for it; its job."""
+        answer = self._json("POST", f"/v1/{route}", params={"wait": 0}, json=_plain(fields))
+        job = answer.get("job")
+        # what takes no time may be done already
+        return job if isinstance(job, dict) else {"id": "", "status": "done"} | answer
+
+    def follow(self, id: str, progress: Progress | None = None) -> dict[str, Any]:
+        """Wait for the end of a job; what it gives.
+
+        Raises:
+            ServerError: it failed, was cancelled or takes longer than the timeout of the client.
+        """
+        until = time.monotonic() + self.timeout
+        while True:
+            row = self.job(id)
+            if progress is not None:
+                progress(int(row["progress"]["done"]), int(row["progress"]["total"]))
+            if row["status"] == "done":
+                return row
+            if row["status"] in ENDED:
+                error = row.get("error") or {"code": "cancelled", "message": "cancelled"}
+                raise ServerError(error["message"], 0, error["code"], error.get("where", ""))
+            if time.monotonic() > until:
+                raise ServerError(f"job {id}: not done within {self.timeout:g} s", 0, "timeout")
+            time.sleep(POLL)
+
+    def job_events(self, id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Names and data of the events of a job, until its end."""
+        return self._events(f"/v1/jobs/{id}/events")
+
+    # Sessions
+
+    def session(self, id: str = "") -> Session:
+        """A conversation over a timeline: a new one, or the one with an id."""
+        row = self._json("GET", f"/v1/sessions/{id}") if id else self._json("POST", "/v1/sessions")
+        return Session(self, row)
+
+    # The server
+
+    def health(self) -> dict[str, Any]:
+        """What ``/healthz`` says."""
+        return self._json("GET", "/healthz")
+
+    # Exchanges
+
+    def _motions(self, route: str, fields: dict[str, Any], progress: Progress | None = None) -> list[Clip]:
+        return [Clip.of(row) for row in self._work(route, fields, progress)["motions"]]
+
+    def _work(self, route: str, fields: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
+        """The answer of a route that takes time."""
+        wait = 0 if progress is not None else min(WAIT, self.timeout)
+        answer = self._json("POST", f"/v1/{route}", params={"wait": wait}, json=_plain(fields))
+        job = answer.get("job")
+        return self.follow(job["id"], progress) if isinstance(job, dict) else answer
+
+    def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        with self._answer(method, path, **request) as response:
+            try:
+                value = json.loads(response.read())
+            except ValueError:
+                raise ServerError(f"{self.url}{path}: an answer that is not JSON", response.status_code) from None
+        if not isinstance(value, dict):
+            raise ServerError(f"{self.url}{path}: an answer that is no object", response.status_code)
+        return value
+
+    @contextmanager
+    def _answer(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
+        """A successful response; a busy server is asked again after the time that it names."""
+        until = time.monotonic() + self.timeout
+        while True:
+            try:
+                with self._http.stream(method, path, **request) as response:
+                    if response.is_success:
+                        yield response
+                        return
+                    error, pause = _error(response), _pause(response)
+            except httpx.HTTPError as e:
+                raise ServerError(f"{self.url}: no answer ({one_line(str(e)) or type(e).__name__})") from None
+            # a stream that was read cannot be sent again
+            if pause is None or "content" in request or time.monotonic() + pause > until:
+                raise error
+            time.sleep(pause)
+
+    def _download(self, path: str, target: Path, options: dict[str, Any]) -> Path:
+        def write(temporary: Path) -> None:
+            with self._answer("GET", path, params=_plain(options)) as response, temporary.open("wb") as file:
+                for block in response.iter_bytes():
+                    file.write(block)
+
+        return atomic_write(target, write)
+
+    def _events(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        with self._answer("GET", path) as response:
+            name = "message"
+            for line in response.iter_lines():
+                key, _, value = line.partition(": ")
+                if key == "event":
+                    name = value
+                elif key == "data":
+                    yield name, json.loads(value)
+
+    def _sound(self, sound: File | None) -> dict[str, str]:
+        return {} if sound is None else {"sound": self._uploaded(sound)}
+
+    def _uploaded(self, file: File) -> str:
+        """The id of a file, which is sent unless it was before."""
+        return (file if isinstance(file, Upload) else self.upload(file)).id
+
+
+class Session:
+    """A conversation over a timeline on a server; `state` is its JSON after the last turn."""
+
+    def __init__(self, client: Client, state: dict[str, Any]) -> None:
+        self._client, self.state = client, state
+        self.id: str = state["id"]
+
+    @property
+    def segments(self) -> list[dict[str, Any]]:
+        """What stands on the timeline."""
+        return list(self.state["segments"])
+
+    def say(self, text: str) -> dict[str, Any]:
+        """A turn in words; the reply."""
+        return self._turn({"text": text})
+
+    def do(self, *acts: str) -> dict[str, Any]:
+        """A turn of acts, such as ``edit 2: slower``; the reply."""
+        return self._turn({"acts": list(acts)})
+
+    def append(self, motion: Clip | str, caption: str = "") -> dict[str, Any]:
+        """A motion at the end of the timeline; the session."""
+        answer = self._client._work(f"sessions/{self.id}/motions", {"motion": motion, "caption": caption})
+        self.state = answer.get("session", answer)
+        return self.state
+
+    def refresh(self) -> dict[str, Any]:
+        """The state as it is now."""
+        self.state = self._client._json("GET", f"/v1/sessions/{self.id}")
+        return self.state
+
+    def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the timeline; `first`, `last`: of its segments."""
+        target = Path(path)
+        return self._client._download(f"/v1/sessions/{self.id}/exports{target.suffix.lower()}", target, options)
+
+    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Names and data of what happens in the session, without end."""
+        return self._client._events(f"/v1/sessions/{self.id}/events")
+
+    def python(self) -> str:
+        """What was done, as a script."""
+        with self._client._answer("GET", f"/v1/sessions/{self.id}/python") as response:
+            return response.read().decode()
+
+    def _turn(self, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self._client._work(f"sessions/{self.id}/turns", body)
+        self.state = answer["session"]
+        reply: dict[str, Any] = answer["reply"]
+        return reply
+
+
+def _id(motion: Clip | str) -> str:
+    return motion.id if isinstance(motion, Clip) else motion
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields without those that are not set, clips and uploads by their ids."""
+    return {k: v.id if isinstance(v, Clip | Upload) else v for k, v in fields.items() if v is not None and v != ""}
+
+
+def _blocks(file: IO[bytes], size: int = 1 << 16) -> Iterator[bytes]:
+    while block := file.read(size):
+        yield block
+
+
+def _error(response: httpx.Response) -> ServerError:
+    """The error in an answer."""
+    response.read()
+    try:
+        error = response.json()["error"]
+        message, code, where = str(error["message"]), str(error["code"]), str(error.get("where") or "")
+    except (ValueError, KeyError, TypeError):
+        message, code, where = f"HTTP {response.status_code}", "", ""
+    return ServerError(
+        f"{response.request.url.copy_with(query=None)}: {one_line(message)}", response.status_code, code, where
+    )
+
+
+def _pause(response: httpx.Response) -> float | None:
+    """Seconds after which the request may be sent again; None = never."""
+    if response.status_code not in (429, 503):
+        return None
+    try:
+        return min(60.0, max(0.1, float(response.headers["Retry-After"])))
+    except (KeyError, ValueError):
+        return None
