@@ -167,6 +167,19 @@ def placed(motion: Motion, places: Sequence[Place]) -> tuple[Motion, list[str]]:
     return out, notes
 
 
+def keyed(
+    motion: Motion, places: Sequence[Place], poses: Sequence[PoseKey], pins: Sequence[Pin]
+) -> tuple[Motion, list[str]]:
+    """The motion with keys in the frames of its own rate; steps are not made again, which `placed` has done before.
+
+    Of the places those at other seconds than before the frames were chosen move it by centimetres.
+    """
+    goals = {_frame(motion, "place", p.second): np.array(p.place, float) for p in places}
+    if goals:
+        motion, _ = _shifted(motion, goals)
+    return pinned(posed(motion, poses), pins)
+
+
 def _travelled(motion: Motion, goals: Mapping[int, np.ndarray]) -> Motion:
     """The motion whose way between places (frame -> (2,) x, z) has the direction and, within bounds, their distance."""
     way = motion.root[:, [0, 2]].astype(np.float64)

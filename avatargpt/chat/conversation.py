@@ -183,21 +183,39 @@ class Conversation:
                 self.memory.seed = act
                 return Reply(f"The seed is {act}.", understood=COMMAND, seconds=self.timeline.seconds)
             return self._do([act], text, COMMAND)
+        try:
+            acts = self._meant(text)
+        except OpenQuestion as e:
+            self.memory.question = e.question
+            return Reply(_mistake(e), ok=False, seconds=self.timeline.seconds)
+        if not acts:
+            return Reply(self._question(), ok=False, seconds=self.timeline.seconds)
+        return self._do(acts, text, getattr(self._intent, "last", self._intent.name))
+
+    def read(self, text: str) -> list[Act]:
+        """The acts that a turn means as things stand, without doing them; commands are not read.
+
+        Raises:
+            UserError: words that are not understood, that leave something open, or that cannot be meant.
+        """
+        acts = self._meant(cleaned(text))
+        if not acts:
+            raise UserError(self._question())
+        return acts
+
+    def _meant(self, text: str) -> list[Act]:
+        """The acts of a turn, none where it is not understood. Raises OpenQuestion."""
         plain, files = simplified(text)
         turn = self._chat_turn(plain, tuple(files))
         check_numbers(turn)
         self.memory.question = None
-        try:
-            acts = self._intent.understand(turn)
-        except OpenQuestion as e:
-            self.memory.question = e.question
-            return Reply(_mistake(e), ok=False, seconds=self.timeline.seconds)
+        acts = self._intent.understand(turn) or []
         if not acts or any(a.text or a.scene or a.change for a in acts):
             check_english(plain)  # of what is to be moved; orders without such words are known as they are
-        if not acts:
-            question = getattr(self._intent, "question", "")
-            return Reply(question or clarifying(self.timeline), ok=False, seconds=self.timeline.seconds)
-        return self._do(acts, text, getattr(self._intent, "last", self._intent.name))
+        return acts
+
+    def _question(self) -> str:
+        return getattr(self._intent, "question", "") or clarifying(self.timeline)
 
     def _chat_turn(self, plain: str, files: tuple[str, ...]) -> ChatTurn:
         past = self.memory.past

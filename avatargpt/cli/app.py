@@ -29,6 +29,7 @@ COMMANDS = {
     "long": "avatargpt.cli.plan:long",
     "chat": "avatargpt.cli.chat:chat",
     "serve": "avatargpt.cli.serve:serve",
+    "mcp": "avatargpt.cli.mcp:mcp",
     "face": "avatargpt.cli.face:face",
     "gesture": "avatargpt.cli.gesture:gesture",
     "speak": "avatargpt.cli.gesture:speak",

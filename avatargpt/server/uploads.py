@@ -100,10 +100,10 @@ async def upload(
                 file.write(block)
         if not size:
             raise bad("an empty body; accepted: the bytes of a file", "body")
-        return JSONResponse(await server.in_thread(_taken, server, part, name, size), 201)
+        return JSONResponse(await server.in_thread(taken, server, part, name, size), 201)
 
 
-def _taken(server: Server, part: Path, name: str, size: int) -> dict[str, Any]:
+def taken(server: Server, part: Path, name: str, size: int) -> dict[str, Any]:
     """A file that has arrived, into the store."""
     with part.open("rb") as file:
         suffix = suffix_of(file.read(HEAD), name)

@@ -1,0 +1,61 @@
+"""``avatargpt mcp``: the tools for assistants that speak the Model Context Protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from avatargpt.cli import common, live
+from avatargpt.cli.common import option, say
+from vqvae.errors import UserError
+
+OUTPUTS = Path("avatargpt-motions")
+
+
+def mcp(
+    http: Annotated[
+        str | None, option("--http [HOST:]PORT", "Streamable HTTP at /mcp in place of stdio; this machine alone.")
+    ] = None,
+    outputs: Annotated[
+        Path | None, option("--outputs FOLDER", f"Where `export` writes, over stdio; usually {OUTPUTS}.")
+    ] = None,
+    store: Annotated[Path | None, option("--store FOLDER", "Where results are kept.")] = None,
+    llm: common.Llm = "",
+    model: common.Model = None,
+    device: common.Device = None,
+    threads: common.Threads = None,
+    quiet: common.Quiet = False,
+) -> None:
+    """Tools for assistants: make, describe, edit, plan, long, speak, export; motion comes with a contact sheet.
+
+    Over stdio an assistant starts this command itself (docs/protocols.md has the configuration); arguments may name
+    files of this machine. With --http clients connect to http://HOST:PORT/mcp, as to a server of `avatargpt serve`.
+    """
+    host, port = live.address("--http", http, live.LOCAL_HOST, None) if http is not None else ("", 0)
+    if http is not None and outputs is not None:
+        raise UserError("--outputs: accepted over stdio; clients of --http get files as resources")
+    try:
+        from avatargpt.server.core import Server
+        from avatargpt.server.mcp_server import PATH, mcp_server
+        from avatargpt.server.run import run
+        from avatargpt.server.settings import ServerSettings, default_store
+    except ImportError as e:
+        from avatargpt.server import INSTALL
+
+        raise UserError(f"MCP needs the package {e.name}; install it with {INSTALL}") from None
+    settings = ServerSettings(
+        store=store or default_store(), model=model, device=device, threads=threads, llm=llm, grace_seconds=5.0,
+    )  # fmt: skip
+    if http is not None:
+        from avatargpt.export.websocket import is_local
+
+        if not is_local(host, port):
+            raise UserError(f"--http {http}: other machines reach that; accepted 127.0.0.1; `avatargpt serve --host "
+                            f"{host} --api-key KEY` serves {PATH} to others")  # fmt: skip
+        run(settings, host, port, None if quiet else lambda _: say(f"MCP: http://{host}:{port}{PATH}", err=True))
+        return
+    server = Server(settings)
+    try:
+        mcp_server(server, outputs or OUTPUTS).run()
+    finally:
+        server.stop()

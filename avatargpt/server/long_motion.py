@@ -1,0 +1,71 @@
+"""Motion of minutes from one sentence, as one result; `stream` sends the same while it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field, JsonValue
+
+from avatargpt.options import check_text
+from avatargpt.server.core import Server
+from avatargpt.server.services import Body, check_length, keep
+from avatargpt.server.worker import Job, Report
+
+if TYPE_CHECKING:
+    from avatargpt.long.loop import Chunk
+    from avatargpt.long.spans import Span
+
+FPS = 20
+
+
+class LongBody(Body):
+    """A scene and its length."""
+
+    scene: str = Field(max_length=1000, description="One or two sentences: who does what, e.g. 'a tired gardener "
+                       "finishes the day's work'.")  # fmt: skip
+    seconds: float = Field(default=60.0, ge=1, le=14_400, description="Length of the motion in seconds.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Other seeds give other motion.")
+    radius: float | None = Field(default=None, ge=2, le=1000, description="Metres around the start to stay within.")
+
+
+def chunks(server: Server, body: LongBody) -> Iterator[Chunk]:
+    """Frames as they are made; on the model's thread."""
+    from avatargpt import planning
+
+    planner = planning.load_planner("", server.model, server.llm())
+    chunk: Iterator[Chunk] = server.model.long(
+        body.scene, body.seconds, planner=planner, seed=body.seed, radius=body.radius
+    )
+    return chunk
+
+
+def step_json(span: Span) -> dict[str, JsonValue]:
+    """A step that is done: what was asked for, what is seen, and when, in seconds."""
+    return {
+        "text": span.text, "activity": span.task, "start": span.start / FPS, "seconds": (span.end - span.start) / FPS,
+        "described": span.described, "note": span.note,
+    }  # fmt: skip
+
+
+def long(server: Server, body: LongBody) -> Job:
+    """All of it; the result is ``{"motions": [Motion], "steps": [{"text", "start", "seconds"}]}``."""
+    check_text(body.scene)
+    check_length(server, body.seconds)
+    frames = round(body.seconds * FPS)
+
+    def work(report: Report) -> JsonValue:
+        from vqvae.motion import concatenate
+
+        pieces, count = [], 0
+        steps: list[JsonValue] = []
+        report(0, frames)
+        for chunk in chunks(server, body):
+            pieces.append(chunk.motion)
+            steps += [step_json(span) for span in chunk.spans]
+            count += len(chunk.motion)
+            report(count, frames)
+        entry = keep(server, concatenate(pieces).with_caption(body.scene), body.scene, body.seed, operation="long")
+        return {"motions": [server.store.motion_json(entry)], "steps": steps}
+
+    return server.submit("long", work)

@@ -1,0 +1,208 @@
+"""`mcp_server`: the tools for assistants that speak MCP, over stdio or streamable HTTP; results with pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import inspect
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import CallToolResult, ImageContent, ResourceLink, TextContent, ToolAnnotations
+from pydantic.fields import FieldInfo
+from starlette.types import Receive, Scope, Send
+
+from avatargpt import __version__
+from avatargpt.server.core import Server
+from avatargpt.server.errors import Refusal, refusal_of
+from avatargpt.server.exports import TYPES
+from avatargpt.server.results import ID
+from avatargpt.server.tools import TOOLS, Tool, exported
+from avatargpt.server.uploads import taken
+from avatargpt.server.worker import Job
+
+PATH = "/mcp"
+TICK = 0.2  # seconds between two looks at a job
+URI = "motion://{id}/{format}"
+SHEET = "png"
+FORMATS = ("glb", "bvh", "vrma", "fbx", "npz", "npy", "csv", "json", "mp4", "gif", SHEET)
+OCTETS = "application/octet-stream"
+INSTRUCTIONS = (
+    "Moves a person: make a motion from words, look at the contact sheet that comes with it, edit it by words, "
+    "describe it, export it as a file. Notes of a motion say what could not be shown. A motion is known by its id."
+)
+READ_ONLY = ("describe", "plan")
+FILES = {"sound": "Id of an upload, or the path of a sound file.", "motion": "Id of a motion, or the path of its file."}
+
+
+def mcp_server(server: Server, outputs: Path | None = None) -> MCPServer:
+    """The MCP server of a server.
+
+    Args:
+        outputs: folder of this machine that `export` writes to; then arguments may name files of this machine, too.
+            None: the client is elsewhere, and gets files as resources.
+    """
+    mcp: MCPServer = MCPServer(
+        "avatargpt", title="AvatarGPT", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING"
+    )
+    for tool in TOOLS.values():
+        mcp.add_tool(
+            _function(server, tool, outputs), tool.name, description=tool.description, structured_output=False,
+            annotations=ToolAnnotations(read_only_hint=tool.name in READ_ONLY, destructive_hint=False),
+        )  # fmt: skip
+
+    for form in FORMATS:
+        uri, media = URI.format(id="{id}", format=form), TYPES.get(f".{form}", OCTETS)
+        mcp.resource(uri, name=form, description=f"A motion as .{form}.", mime_type=media)(_resource(server, form))
+    return mcp
+
+
+def _resource(server: Server, form: str) -> Any:
+    """What reads a motion as a format."""
+
+    async def read(id: str) -> bytes:
+        try:
+            path, _ = await server.in_thread(exported, server, id, form)
+        except Refusal as e:
+            raise ResourceNotFoundError(e.message) from None
+        return await asyncio.to_thread(path.read_bytes)
+
+    return read
+
+
+def _function(server: Server, tool: Tool, outputs: Path | None) -> Any:
+    """A function with the arguments of a tool."""
+
+    async def call(ctx: Context, **arguments: Any) -> CallToolResult:
+        given = {k: v for k, v in arguments.items() if v is not None}
+        try:
+            if outputs is not None:
+                given = await server.in_thread(_with_files, server, given)
+            job = await server.in_thread(tool.job, server, given)
+            return await _result(server, tool, await _waited(job, ctx), given, outputs)
+        except Exception as e:
+            raise ToolError(refusal_of(e, server.store.private).message) from None
+
+    rows: dict[str, Any] = {"ctx": Context}
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)]
+    for name, field in tool.body.model_fields.items():
+        text = FILES[name] if outputs is not None and name in FILES else field.description
+        about = FieldInfo.merge_field_infos(field, description=text, default=...) if text else field
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        rows[name] = Annotated[field.annotation, about]
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=rows[name], default=default)
+        )
+    call.__name__ = tool.name
+    call.__annotations__ = {**rows, "return": CallToolResult}
+    call.__signature__ = inspect.Signature(parameters, return_annotation=CallToolResult)  # type: ignore[attr-defined]
+    return call
+
+
+def _with_files(server: Server, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments with files of this machine taken into the store."""
+    out = dict(arguments)
+    for name in FILES:
+        value = str(out.get(name) or "")
+        if value and not ID.fullmatch(value):
+            path = Path(value).expanduser()
+            if not path.is_file():
+                raise Refusal(400, f"{name}: no file {value[:100]!r}, and no id", name)
+            with server.store.work() as folder:
+                copy = folder / "part"
+                shutil.copyfile(path, copy)
+                row = taken(server, copy, path.name, path.stat().st_size)
+            if name == "motion" and "motion" not in row:
+                raise Refusal(400, f"motion: {path.name} is a {row['kind']}; accepted a motion file", name)
+            out[name] = row["motion"]["id"] if name == "motion" else row["id"]
+    return out
+
+
+async def _waited(job: Job, ctx: Context) -> Any:
+    """The result of a job; its progress goes to the client, and a client that cancels ends it."""
+    last = -1
+    try:
+        while not job.future.done():
+            if job.total and job.done != last:
+                last = job.done
+                await ctx.report_progress(job.done, job.total, job.stage or None)
+            await asyncio.wait({asyncio.wrap_future(job.future)}, timeout=TICK)
+        return job.result()
+    except BaseException:
+        job.cancel()
+        raise
+
+
+async def _result(
+    server: Server, tool: Tool, row: dict[str, Any], arguments: dict[str, Any], outputs: Path | None
+) -> CallToolResult:
+    """What a tool gave: its JSON in words of a client, for each motion a link and a contact sheet."""
+    content: list[Any] = []
+    motions = row.get("motions", [])
+    for motion in motions:
+        picture, _ = await server.in_thread(exported, server, motion["id"], SHEET)
+        data = base64.b64encode(await asyncio.to_thread(picture.read_bytes)).decode()
+        content.append(ImageContent(type="image", data=data, mime_type="image/png"))
+        content.append(_link(motion["id"], "glb" if motion["kind"] != "face" else "vrma", motion["prompt"]))
+    if tool.name == "export":
+        path, name = await server.in_thread(
+            exported, server, arguments["motion"], arguments.get("format", "glb"), arguments.get("fps")
+        )
+        content.append(_link(arguments["motion"], path.suffix[1:], name))
+        if outputs is not None:
+            target = outputs / name
+            await server.in_thread(_copied, path, target)
+            row["file"]["path"] = str(target)
+    text = json.dumps(row if not motions else {**row, "motions": [_short(m) for m in motions]}, ensure_ascii=False)
+    return CallToolResult(content=[TextContent(type="text", text=text), *content], structured_content=row)
+
+
+def _copied(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+
+
+def _short(motion: dict[str, Any]) -> dict[str, Any]:
+    """What an assistant needs to know of a motion."""
+    return {k: motion[k] for k in ("id", "prompt", "kind", "seconds", "fps", "notes", "read_as", "seed", "expires")}
+
+
+def _link(number: str, form: str, title: str) -> ResourceLink:
+    uri = URI.format(id=number, format=form)
+    media = TYPES.get(f".{form}", OCTETS)
+    return ResourceLink(type="resource_link", uri=uri, name=f"{number[:8]}.{form}", title=title[:80], mime_type=media)
+
+
+# Streamable HTTP: at `/mcp` of the server, behind the same key and the same checks of host and origin
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Runs the MCP server of an application."""
+    mcp = mcp_server(app.state.server)
+    app.state.mcp = mcp.streamable_http_app(
+        streamable_http_path=PATH, json_response=False, stateless_http=True,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )  # fmt: skip
+    async with mcp.session_manager.run():
+        yield
+
+
+class _Endpoint:
+    """Hands a request on to the MCP server of its application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await scope["app"].state.mcp(scope, receive, send)
+
+
+router = APIRouter(lifespan=lifespan)
+router.add_route(PATH, _Endpoint(), include_in_schema=False)  # type: ignore[arg-type]

@@ -1,0 +1,82 @@
+"""What faces, gestures and avatars are made of: uploaded sound, its words, feelings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import Field, JsonValue
+
+from avatargpt.server.core import Server
+from avatargpt.server.results import Clip
+from avatargpt.server.services import check_length, keep
+from avatargpt.server.worker import Report
+
+if TYPE_CHECKING:
+    from avatargpt.face.audio_model.conditioning import Feeling
+    from avatargpt.speech.words import Words
+
+MAX_WORDS = 20_000  # characters of a transcript
+MAX_INSTRUCTION = 1000  # characters
+Transcript = Field(default="", max_length=MAX_WORDS)
+Instruction = Field(default="", max_length=MAX_INSTRUCTION)
+Seed = Field(default=0, ge=0, lt=2**32)
+
+
+class Sound(NamedTuple):
+    """An uploaded sound: its id, file and length."""
+
+    id: str
+    path: Path
+    seconds: float
+
+
+def sound_of(server: Server, number: str) -> Sound:
+    """The sound of an upload. Raises Refusal for an unknown id, another kind, or a longer one than is accepted."""
+    from avatargpt.speech.audio import inspect
+
+    _, path = server.store.upload(number, "sound", ("sound",))
+    seconds = inspect(path).seconds
+    check_length(server, seconds, "sound")
+    return Sound(number, path, seconds)
+
+
+def words_of(server: Server, sound: Sound, transcript: str) -> Words | None:
+    """The words of a sound with their times, aligned on the model's thread; None without a transcript."""
+    from avatargpt.speech.alignment import align
+
+    if not transcript.strip():
+        return None
+    return align(sound.path, transcript, server.model.avatars.face.driver)
+
+
+def feelings_of(emotion: str, seconds: float | None) -> list[Feeling]:
+    """The keyframes of ``joyful:0.8`` or ``0:calm,2.5:angry``; none for an empty text."""
+    from avatargpt.face.audio_model.conditioning import parse_emotions
+
+    return parse_emotions(emotion, seconds, "emotion") if emotion.strip() else []
+
+
+def counted(report: Report, total: int, done: int) -> None:
+    """Progress in frames, never beyond the total."""
+    report(min(done, total), total)
+
+
+def counter(report: Report, seconds: float, passes: int = 1) -> Any:
+    """Takes frames at 30 a second that are done."""
+    total = max(1, round(30 * seconds * passes))
+    report(0, total)
+    return partial(counted, report, total)
+
+
+def one(
+    server: Server, clip: Clip, prompt: str, seed: int, operation: str, sound: Sound | None = None,
+    notes: Sequence[str] = (),
+) -> JsonValue:  # fmt: skip
+    """The answer with one motion, which goes into the store with its notes."""
+    about: dict[str, Any] = {"notes": list(dict.fromkeys([*notes, *getattr(clip, "notes", ())]))}
+    if sound is not None:
+        about["sound_id"] = sound.id
+    return {"motions": [server.store.motion_json(keep(server, clip, prompt, seed, operation=operation, **about))]}
