@@ -23,11 +23,11 @@ import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.avatar_file import read_avatar
+from avatargpt.export.bones import bone_of, unity_bone
 from avatargpt.export.expressions import VRM0
 from avatargpt.export.gltf_write import write_avatar_glb
 from avatargpt.export.head import head
-from avatargpt.export.vmc import unity_bone
-from avatargpt.export.vrma import bone_of, write_vrma
+from avatargpt.export.vrma import write_vrma
 from avatargpt.face.audio_model.conditioning import parse_emotions
 from avatargpt.face.audio_model.controls import LIVELY
 from avatargpt.face.pipeline import FacePipeline

@@ -20,8 +20,8 @@ import numpy as np
 
 from avatargpt import export
 from avatargpt.export.avatar import AvatarMotion, body_and_face
+from avatargpt.export.bones import bone_of
 from avatargpt.export.gltf_write import write_avatar_glb
-from avatargpt.export.vrma import bone_of
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.face import FaceMotion, turns

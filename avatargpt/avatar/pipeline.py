@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from avatargpt.export.avatar import HEAD, NECK, AvatarMotion
+from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.controls import LIVELY, Controls, LiveControls, with_eye_contact
 from avatargpt.face.audio_model.idle import Span, idle_share
 from avatargpt.face.pipeline import FacePipeline, driver_folder
@@ -470,7 +471,7 @@ class AvatarPipeline:
         return AvatarStream(
             self.face.driver.stream(rate, direction=direction, head=lips),
             self.gestures.stream(rate, seed=seed, **gestures), body or Standing(seed), lively, controls.eye_contact,
-            spans[1],
+            spans[1], direction,
         )  # fmt: skip
 
 
@@ -483,10 +484,11 @@ class AvatarStream:
 
     def __init__(
         self, face: FaceStream, gestures: MotionStream, body: Body, lively: LiveControls, eye_contact: float = 0.0,
-        calm: Sequence[Span] = (),
+        calm: Sequence[Span] = (), direction: Direction | None = None,
     ) -> None:  # fmt: skip
         self._face, self._gestures, self._body = face, gestures, body
         self._lively, self._eye_contact, self._calm = lively, eye_contact, calm
+        self._direction = direction or Direction()
         self._curves: list[np.ndarray] = []
         self._motions: list[Motion] = []
         self.frames = 0  # given out so far
@@ -499,6 +501,20 @@ class AvatarStream:
     def say(self, words: Iterable[TimedWord], other: bool = False) -> None:
         """Add words of the speaker or the interlocutor; see `MotionStream.say`."""
         self._gestures.say(words, other)
+
+    def cue(self, gesture: str, word: TimedWord) -> None:
+        """Add a gesture of the bank at a word; see `MotionStream.cue`."""
+        self._gestures.cue(gesture, word)
+
+    def direct(self, change: Direction) -> None:
+        """Feelings from the face's next frame on, from which their seconds count; each is reached 0.4 s later."""
+        self._direction = self._direction.followed(change, self._face.frames / sound.FPS, False)
+        self._face.direct(self._direction)
+
+    @property
+    def repaired(self) -> int:
+        """Samples so far that were not numbers and counted as silence."""
+        return self._face.repaired
 
     def push(self, pcm: np.ndarray, other: np.ndarray | None = None) -> AvatarMotion | None:
         """Samples (n,) or (n, channels) of one or both voices -> the frames that are ready, None where none are."""

@@ -32,7 +32,7 @@ COMMANDS = {
     "mcp": "avatargpt.cli.mcp:mcp",
     "face": "avatargpt.cli.face:face",
     "gesture": "avatargpt.cli.gesture:gesture",
-    "speak": "avatargpt.cli.gesture:speak",
+    "speak": "avatargpt.cli.speak:speak",
     "align": "avatargpt.cli.speech:align",
     "capture": "avatargpt.cli.capture:capture",
     "portrait": "avatargpt.cli.portrait:portrait",
@@ -51,7 +51,8 @@ USUAL_OPTIONS = {
     "generate": {"output", "seconds", "num", "seed", "best_of", "times", "turn", "path", "loop", "as_json"},
     "face": {"output", "text", "emotion", "seconds", "seed", "idle", "microphone", "live_link", "websocket", "as_json"},
     "gesture": {"output", "transcript", "asr", "speaker", "calm", "energy", "seed", "microphone", "websocket"},
-    "speak": {"output", "transcript", "asr", "text", "emotion", "body", "speaker", "energy", "seed", "as_json"},
+    "speak": {"output", "transcript", "asr", "text", "emotion", "body", "speaker", "seed", "events", "vmc", "websocket",
+              "as_json"},
 }
 
 

@@ -296,10 +296,10 @@ def format_options(
                 raise UserError(f"{name} {value}: accepted without --character")
         return [dict(character) for _ in paths]
 
-    available = {path: layouts(path, modality) for path in paths if path.suffix.lower() in (".json", ".vrma")}
+    available = {path: layouts(path, modality) for path in paths if layouts(path, modality)}
     if layout is not None and not any(layout in names for names in available.values()):
         if not available:
-            raise UserError(f"--layout {layout}: none of the output files has layouts; accepted with .json and .vrma")
+            raise UserError(f"--layout {layout}: no output has layouts; accepted with .json, .vrma, .csv and .bvh")
         accepted = "; ".join(f"{path}: {', '.join(names)}" for path, names in available.items())
         raise UserError(f"--layout {layout}: accepted for {accepted}")
     if size is not None and not any(export.has_option(path, "size") for path in paths):

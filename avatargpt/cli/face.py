@@ -171,7 +171,7 @@ def face(
     idle: speech.Idle = None,
     eye_contact: speech.EyeContact = 0.0,
     layout: Annotated[
-        str | None, option("--layout NAME", ".json: audio2face, beat; .vrma: both, arkit, presets.")
+        str | None, option("--layout NAME", "Of .json, .csv, .vrma; docs/face_formats.md.")
     ] = None,
     names: live.Names = None,
     avatar: live.AvatarOption = None,
@@ -180,9 +180,11 @@ def face(
     rate: live.Rate = None,
     live_link: live.LiveLink = None,
     vmc: live.Vmc = None,
+    ifacialmocap: live.IFacialMocap = None,
     websocket: Annotated[str | None, option("--websocket [HOST:]PORT", "Serve frames to browsers, take words.")] = None,
     origin: live.Origins = None,
     allow_network: live.AllowNetwork = False,
+    keep: live.Keep = 0.0,
     subject: live.Subject = None,
     model: common.Model = None,
     threads: common.Threads = None,
@@ -208,7 +210,9 @@ def face(
     file_names, avatar_file = live.expression_names(names, avatar, output or [], vmc)
     line = live.LiveLine(
         audio=audio, microphone=microphone, rate=rate, live_link=live_link, vmc=vmc, websocket=websocket,
-        subject=subject, origins=tuple(origin or ()), network=allow_network, names=names, avatar=avatar_file,
+        subject=subject, origins=tuple(origin or ()), network=allow_network, ifacialmocap=ifacialmocap,
+        names=names, avatar=avatar_file,
+        keep=keep,
     )  # fmt: skip
     line.check()
     output, audio = output or [], line.file
@@ -404,7 +408,9 @@ def _perform_live(
         score, clip_seconds = _live_score(pipeline, line, request, seconds, out.quiet)
         direction = warm_up = pipeline.direction(score, request.feelings)
         if line.websocket is not None:
-            warm_up = pipeline.direction(pipeline.read([WARM_UP])[0], request.feelings)
+            warm = pipeline.read([WARM_UP])[0]
+            warm_up = pipeline.direction(warm, request.feelings)
+            pipeline.doubt(WARM_UP, warm)  # loads what tells languages apart
         pipeline.driver.stream(rate, direction=warm_up, head=request.lips).push(np.zeros(rate // 2, np.float32))
         stream = pipeline.driver.stream(rate, direction=direction, head=request.lips)
         take, sheet_take = face_live.LiveTake(), face_live.LiveTake()
@@ -420,6 +426,7 @@ def _perform_live(
 
         both = [lively] if plain is None else [lively, plain]
         reader = face_live.CommandReader(commands, pipeline, stream, direction, both, _reading)
+        live.settle(stack)
         # printed once nothing can be refused any more
         for message in lines:
             common.say(message, err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli.common import DRAWN, Output, option, print_json, progress, say, write_results
+from avatargpt.speech.live import MAX_KEPT, SoundClock
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 PIPE = Path("-")
 LOCAL_HOST = "127.0.0.1"
 DEFAULT_SUBJECT = "AvatarGPT"
+SWITCH_INTERVAL = 0.0005  # s after which one thread lets another run
 DEFAULT_RATE = 16_000  # samples a second
 Microphone = Annotated[str | None, option("--microphone NAME", "Listen instead of AUDIO: default, or a device.")]
 Rate = Annotated[
     int | None, option("--rate HZ", "Samples a second of - (16 bit mono) or microphone; usually 16000.")
 ]
 LiveLink = Annotated[str | None, option("--live-link HOST[:PORT]", "Send frames to Unreal as they come.")]
+IFacialMocap = Annotated[
+    str | None, option("--ifacialmocap HOST[:PORT]", "Send frames as the app iFacialMocap does.")
+]
 Vmc = Annotated[str | None, option("--vmc HOST[:PORT]", "Send frames to VMC programs (OSC) as they come.")]
+Websocket = Annotated[str | None, option("--websocket [HOST:]PORT", "Serve frames to browsers as they come.")]
 Names = Annotated[
     str | None, option("--names NAME", "Of expressions (VMC, .vrma): all, presets, camel (jawOpen), pascal.")
 ]
@@ -40,6 +46,9 @@ AvatarOption = Annotated[
 Origins = Annotated[list[str] | None, option("--origin URL", "Another site whose pages may connect. Repeatable.")]
 AllowNetwork = Annotated[
     bool, option("--allow-network", "Let other machines connect to --websocket HOST:PORT.")
+]
+Keep = Annotated[
+    float, option("--keep S", "Seconds of - or microphone before the first frame that are kept: 0 to 5.")
 ]
 Subject = Annotated[str | None, option("--subject NAME", "Name of who is moving there; usually AvatarGPT.")]
 
@@ -59,8 +68,11 @@ class LiveLine:
     network: bool = False
     live_link: str | None = None
     vmc: str | None = None
+    ifacialmocap: str | None = None
     names: str | None = None  # of expressions on VMC; None: those of `avatar`, or all
     avatar: AvatarFile | None = None  # that VMC moves
+    keep: float = 0.0  # seconds of sound before the first frame that are kept
+    clock: SoundClock = field(default_factory=SoundClock)  # of the sound, for frames
 
     def check(self) -> None:
         """Raises UserError for a stdin that is closed, and for options that go with a missing one."""
@@ -68,6 +80,10 @@ class LiveLine:
             raise UserError("-: stdin is closed; accepted raw 16 bit mono PCM on it")
         if self.rate is not None and self.audio != PIPE and self.microphone is None:
             raise UserError(f"--rate {self.rate}: accepted with - and --microphone; a file says its own")
+        if not 0 <= self.keep <= MAX_KEPT:
+            raise UserError(f"--keep {self.keep:g}: accepted 0 to {MAX_KEPT:g} seconds")
+        if self.keep and self.audio != PIPE and self.microphone is None:
+            raise UserError(f"--keep {self.keep:g}: accepted with - and --microphone")
         if self.subject is not None and self.websocket is None and self.live_link is None:
             raise UserError(f"--subject {self.subject}: accepted with --websocket, or --live-link of a face")
         for origin in self.origins:
@@ -81,7 +97,7 @@ class LiveLine:
     @property
     def sends(self) -> bool:
         """Whether frames go anywhere but into files."""
-        return any(a is not None for a in (self.live_link, self.vmc, self.websocket))
+        return any(a is not None for a in (self.live_link, self.vmc, self.ifacialmocap, self.websocket))
 
     @property
     def live(self) -> bool:
@@ -110,10 +126,15 @@ class LiveLine:
         """Sound of a pipe, from now on: no faster than it is spoken where frames are sent, else as it comes."""
         from avatargpt.speech import live
 
-        if self.audio != PIPE:
+        if self.audio != PIPE and not (self.keep and self.microphone is not None):
             return None
-        parts = live.pipe_blocks(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
-        return live.Listener(parts, rate, _report_dropped).blocks() if self.sends else parts
+        if self.microphone is not None:
+            parts = live.microphone_blocks(self.microphone, rate)
+        else:
+            parts = live.pipe_blocks(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
+            if not self.sends:
+                return parts
+        return live.Listener(parts, rate, _report_dropped, self.keep, self.clock).blocks()
 
     def sound(
         self, rate: int, piped: Iterator[NDArray[Any]] | None, seconds: float | None = None
@@ -132,7 +153,7 @@ class LiveLine:
         self, stack: ExitStack, server_class: Callable[..., WebSocketServer], access: str, **options: Any
     ) -> tuple[list[Any], list[str]]:
         """Senders to all addresses, which `stack` closes, and lines that say where frames go."""
-        from avatargpt.export.udp_senders import LIVE_LINK_PORT, LiveLinkSender
+        from avatargpt.export.udp_senders import IFACIALMOCAP_PORT, LIVE_LINK_PORT, IFacialMocapSender, LiveLinkSender
         from avatargpt.export.vmc import PORT as VMC_PORT
         from avatargpt.export.vmc import VMCSender
         from avatargpt.export.websocket import is_local
@@ -142,6 +163,7 @@ class LiveLine:
         lines: list[str] = []
 
         def add(sender: Any, line: str) -> None:
+            sender.clock = self.clock
             senders.append(sender)
             stack.callback(sender.close)
             lines.append(line)
@@ -149,6 +171,9 @@ class LiveLine:
         if self.live_link is not None:
             host, port = address("--live-link", self.live_link, None, LIVE_LINK_PORT)
             add(LiveLinkSender(host, port, subject), f"Live Link to {host}:{port} as {subject}")
+        if self.ifacialmocap is not None:
+            host, port = address("--ifacialmocap", self.ifacialmocap, None, IFACIALMOCAP_PORT)
+            add(IFacialMocapSender(host, port), f"iFacialMocap to {host}:{port}")
         if self.vmc is not None:
             host, port = address("--vmc", self.vmc, None, VMC_PORT)
             add(VMCSender(host, port, self.names, self.avatar), f"VMC to {host}:{port}")
@@ -191,6 +216,20 @@ def expression_names(
 
 def _report_dropped(seconds: float) -> None:
     say(f"{seconds:.1f} s of sound came before the first frame could be made; too old to be live, dropped", err=True)
+
+
+def settle(stack: ExitStack) -> None:
+    """Before frames are made: let nothing hold them up, until `stack` ends.
+
+    What was loaded is not searched for garbage again, which takes tenths of a second. A frame's hundred small products
+    each give the interpreter away; orders that are read meanwhile must give it back sooner than after 5 ms.
+    """
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+    sys.setswitchinterval(SWITCH_INTERVAL)
 
 
 def address(name: str, text: str, host: str | None, port: int | None) -> tuple[str, int]:

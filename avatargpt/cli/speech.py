@@ -12,6 +12,7 @@ from vqvae.errors import UserError
 from vqvae.io.files import check_output
 
 if TYPE_CHECKING:
+    from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.gesture.semantics import Manner
     from avatargpt.speech.words import Words
 
@@ -80,6 +81,28 @@ def source_files(*values: Path | str | None) -> list[Path]:
     return [path for path in paths if path is not None]
 
 
+def feelings_of(feelings: list[Feeling], transcript: str | None, words: Words | None) -> list[Feeling]:
+    """Feelings of --emotion, followed by those of the transcript's tags, such as [happy], at their words."""
+    from avatargpt.avatar.events import feelings_at, held, tagged
+    from avatargpt.speech.transcripts import parse_transcript
+
+    if transcript is None or words is None or "[" not in (text := parse_transcript(transcript)[0]):
+        return feelings
+    return held(feelings, feelings_at(tagged(text)[1], words.words))
+
+
+def without_tags(transcript: str) -> str:
+    """A transcript whose text has no emotion tags; others as they are."""
+    from avatargpt.avatar.events import tagged
+    from avatargpt.speech.transcripts import parse_transcript
+
+    text, times = parse_transcript(transcript)
+    if times is not None or "[" not in text:
+        return transcript
+    plain, tags = tagged(text)
+    return plain if tags else transcript
+
+
 def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool) -> Words | None:
     """The words of a sound with their times; None where words are off. Prints doubts, and why words are off."""
     from importlib.util import find_spec
@@ -90,7 +113,7 @@ def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path |
     folder = model / "driver" if model is not None and (model / "driver" / "driver.json").is_file() else None
     if transcript is not None:
         with common.progress("aligning", quiet) as advance:
-            words = transcripts.words_of(transcript, audio, Driver.load(folder), progress=advance)
+            words = transcripts.words_of(without_tags(transcript), audio, Driver.load(folder), progress=advance)
     elif asr == NO_ASR:
         return None
     elif asr is None and find_spec("faster_whisper") is None:

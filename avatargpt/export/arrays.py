@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face, is_avatar
+from avatargpt.export.bones import mixamo_bone, unity_bone
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -17,7 +18,7 @@ from vqvae.io.kimodo import is_kimodo, read_kimodo
 from vqvae.io.smplx import check_up, is_smplx, read_smplx, write_smplx
 from vqvae.motion import MAX_FRAMES, UNIT_TOLERANCE, Motion, atomic_write
 from vqvae.rig import AXES, check_statement
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import SMPL22, SMPL52
 from vqvae.upright import axis_name, longest, of_positions
 
 JOINTS = len(SMPL22.names)
@@ -28,11 +29,17 @@ UNITS = {"m": (1.0, 0.3, 2.0), "in": (0.0254, 25.0, 50.0), "cm": (0.01, 50.0, 15
 FPS = 20.0  # of a body's positions, whose layout stores none
 
 
-def write_body_bvh(motion: Motion | AvatarMotion, path: Path, scale: float = 1.0) -> None:
-    """Write the body of a motion or an avatar by `vqvae.io.bvh`; `scale` is in units a metre."""
+def write_body_bvh(motion: Motion | AvatarMotion, path: Path, scale: float = 1.0, layout: str = "smpl") -> None:
+    """Write the body of a motion or an avatar by `vqvae.io.bvh`.
+
+    Args:
+        scale: units a metre. layout: names of the joints: ``smpl``, ``mixamo`` (mixamorig:LeftArm), ``unity``
+            (LeftUpperArm, as ``HumanBodyBones``).
+    """
     body = body_and_face(motion)[0]
     assert body is not None
-    bvh.write_bvh(body, path, scale)
+    names = {"mixamo": mixamo_bone, "unity": unity_bone}.get(layout)
+    bvh.write_bvh(body, path, scale, {} if names is None else {n: names(n) for n in SMPL52.names})
 
 
 def write_npz(motion: Motion | FaceMotion | AvatarMotion, path: Path, layout: str = "motion") -> None:

@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.export import viseme_files
 from avatargpt.export.avatar import AvatarMotion, body_and_face
 from instruct_data.sources.face_files import COMMON_RATES, HEAD_SIGNS
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.io.data_files import read_json as read_data
 from vqvae.motion import atomic_write
 
 MIN_RATE = 20  # above which readers take FF to count in a common rate
 MIN_FRACTIONAL_RATE = 8  # the same for rates that are not whole
 UP_DEGREES = 27.0  # gaze of a full eyeLookUp: 25 to 29.5 in real takes, where a full eyeLookDown is 35
 DIGITS = 6  # of numbers in JSON
+JSON_FORMS = "accepted BEAT (names, frames), Audio2Face (facsNames, weightMat), visemes of Oculus or Azure"
+COUNTS = ("BlendShapeCount", "BlendshapeCount")  # spellings of the second column: of the app, and of other tools
 HEADER = ("Timecode", "BlendShapeCount", *arkit.LIVE_LINK)
 
 
@@ -56,8 +60,11 @@ def angles(motion: FaceMotion) -> np.ndarray:
     return np.concatenate([motion.head * HEAD_SIGNS, np.stack(eyes, 1)], 1)
 
 
-def write_livelink(motion: FaceMotion | AvatarMotion, path: Path) -> Path:
-    """Write a CSV with Live Link Face's header; see :mod:`instruct_data.sources.face_files` for the angles' signs."""
+def write_livelink(motion: FaceMotion | AvatarMotion, path: Path, layout: str = COUNTS[0]) -> Path:
+    """Write a CSV with Live Link Face's header; see :mod:`instruct_data.sources.face_files` for the angles' signs.
+
+    `layout`: how the second column is spelt, see `COUNTS`.
+    """
     face = body_and_face(motion)[1]
     assert face is not None
     if face.fps > 120:
@@ -66,7 +73,7 @@ def write_livelink(motion: FaceMotion | AvatarMotion, path: Path) -> Path:
     rows = np.concatenate([face.weights[:, order], angles(face)], 1)
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(HEADER)
+    table.writerow([HEADER[0], layout, *HEADER[2:]])
     for code, row in zip(timecodes(len(face), face.fps), rows, strict=True):
         table.writerow([code, len(row), *(f"{v:.10f}" for v in row)])
     text = out.getvalue()
@@ -74,9 +81,12 @@ def write_livelink(motion: FaceMotion | AvatarMotion, path: Path) -> Path:
 
 
 def write_json(motion: FaceMotion, path: Path, layout: str = "audio2face") -> Path:
-    """Write JSON as of Audio2Face or of BEAT (``layout="beat"``, docs/face_formats.md)."""
+    """Write JSON as of Audio2Face, of BEAT (``layout="beat"``), or visemes (`viseme_files.LAYOUTS`)."""
     weights, head = (x.astype(float).round(DIGITS).tolist() for x in (motion.weights, motion.head))
     content: dict[str, Any]
+    if layout in viseme_files.LAYOUTS:
+        text = json.dumps(viseme_files.content(motion, layout))
+        return atomic_write(path, lambda p: p.write_text(text + "\n", encoding="utf-8"))
     if layout == "beat":
         rows = zip(weights, head, strict=True)
         frames = [{"weights": w, "time": round(i / motion.fps, 6), "rotation": h} for i, (w, h) in enumerate(rows)]
@@ -92,13 +102,15 @@ def write_json(motion: FaceMotion, path: Path, layout: str = "audio2face") -> Pa
 
 
 def read_json(path: Path) -> FaceMotion:
-    """Read either form, recognised by its keys."""
+    """Read any form, recognised by its keys."""
     from instruct_data.sources import face_files
 
+    raw = read_data(path, face_files.MAX_JSON_BYTES, JSON_FORMS)
+    if viseme_files.is_visemes(raw):
+        return viseme_files.read(raw, path)
     data = face_files.read_json(path)
     if "facsNames" in data or "weightMat" in data:
         return face_files.from_audio2face(data, path)
     if "names" in data and "frames" in data:
         return face_files.from_beat(data, path)
-    raise UserError(f"{path}: keys {', '.join(list(data)[:4]) or 'none'}; accepted BEAT (names, frames) or Audio2Face "
-                    "(facsNames, weightMat)")  # fmt: skip
+    raise UserError(f"{path}: keys {', '.join(list(data)[:4]) or 'none'}; {JSON_FORMS}")

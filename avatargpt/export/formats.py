@@ -21,6 +21,8 @@ from vqvae.io.files import check_output, regular_file
 if TYPE_CHECKING:
     from vqvae.motion import Motion
 
+BVH = ("smpl", "mixamo", "unity")  # names of joints
+FACE_JSON = ("audio2face", "beat", "oculus", "azure", "azure_shapes")
 EVERY, EXPRESSIONS = ("body", "face", "avatar"), ("both", "arkit", "presets")
 
 
@@ -42,12 +44,13 @@ class Writer(NamedTuple):
 
 
 WRITERS = {
-    ".bvh": Writer("avatargpt.export.arrays:write_body_bvh", ("body", "avatar")),
-    ".csv": Writer("avatargpt.export.face_files:write_livelink", ("face", "avatar")),
+    ".bvh": Writer("avatargpt.export.arrays:write_body_bvh", ("body", "avatar"), {"body": BVH, "avatar": BVH}),
+    ".csv": Writer("avatargpt.export.face_files:write_livelink", ("face", "avatar"),
+                   dict.fromkeys(("face", "avatar"), ("BlendShapeCount", "BlendshapeCount"))),
     ".fbx": Writer("avatargpt.export.fbx:write_fbx", ("body",)),
     ".gif": Writer("avatargpt.export.video:write_gif", EVERY),
     ".glb": Writer("avatargpt.export.gltf_write:write_glb", EVERY),
-    ".json": Writer("avatargpt.export.face_files:write_json", ("face",), {"face": ("audio2face", "beat")}),
+    ".json": Writer("avatargpt.export.face_files:write_json", ("face",), {"face": FACE_JSON}),
     ".mov": Writer("avatargpt.export.video:write_mp4", EVERY),
     ".mp4": Writer("avatargpt.export.video:write_mp4", EVERY),
     ".npy": Writer("avatargpt.export.arrays:write_npy", ("body",), {"body": ("hml263", "pos7")}),

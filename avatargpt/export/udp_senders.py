@@ -4,6 +4,10 @@ Live Link Face: one packet per frame, as the phone app sends them to port 11111.
 37 characters, ``$`` and a UUID; ``>i`` length and UTF-8 of the subject's name; ``>i f i i`` frame number, sub-frame,
 frame rate, its denominator; ``B`` 61; 61 ``>f``. The values are the 52 weights in Apple's order (`arkit.NAMES`; the CSV
 has two pairs the other way round), then yaw, pitch and roll of the head and of both eyes with the file's signs.
+
+iFacialMocap (https://www.ifacialmocap.com/for-developer): one packet of text per frame to port 49983,
+``mouthSmile_L-63|...|=head#X,Y,Z,x,y,z|rightEye#X,Y,Z|leftEye#X,Y,Z|``: weights in percent; degrees about ARKit's axes,
+X down, Y to the person's left, Z to the right shoulder; the head's place in metres, 0 here.
 """
 
 import socket
@@ -14,12 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.export.avatar import AvatarMotion, body_and_face
 from avatargpt.export.face_files import angles
+from avatargpt.speech.live import SoundClock
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
 LIVE_LINK_PORT = 11111
+IFACIALMOCAP_PORT = 49983
 VALUES = arkit.COUNT + 9
 _VERSION, _ID, _MAX_NAME = 6, 37, 64
 
@@ -29,6 +36,7 @@ class DatagramSender:
 
     def __init__(self, host: str, port: int, what: str) -> None:
         self.failed = 0  # frames that the network refused
+        self.clock = SoundClock()  # of the sound that frames go with
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
             family, kind, protocol, _, target = min(addresses, key=lambda address: address[0] != socket.AF_INET)
@@ -52,6 +60,13 @@ class DatagramSender:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def face_of(motion: FaceMotion | AvatarMotion) -> FaceMotion:
+    """The face of a frame."""
+    face = body_and_face(motion)[1]
+    assert face is not None
+    return face
 
 
 def live_link_values(motion: FaceMotion) -> np.ndarray:
@@ -81,6 +96,42 @@ class LiveLinkSender(DatagramSender):
         pack(np.zeros(VALUES, np.float32), 0, subject, self.identity)
         super().__init__(host, port, "Live Link")
 
-    def send(self, frame: int, motion: FaceMotion) -> None:
-        """One frame, `motion` of length 1."""
-        self._send([pack(live_link_values(motion)[0], frame, self.subject, self.identity, round(motion.fps))])
+    def send(self, frame: int, motion: FaceMotion | AvatarMotion) -> None:
+        """One frame of a face or an avatar's, `motion` of length 1."""
+        face = face_of(motion)
+        self._send([pack(live_link_values(face)[0], frame, self.subject, self.identity, round(face.fps))])
+
+
+def ifacialmocap_name(shape: str) -> str:
+    """``mouthSmileLeft`` -> ``mouthSmile_L``; shapes without two sides stay as they are."""
+    for side in ("Left", "Right"):
+        if shape.endswith(side) and shape not in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
+            return f"{shape.removesuffix(side)}_{side[0]}"
+    return shape
+
+
+def pack_ifacialmocap(motion: FaceMotion) -> bytes:
+    """One frame, `motion` of length 1, as a packet of iFacialMocap."""
+    percent = [round(100 * float(w)) for w in motion.weights[0]]
+    parts = [f"{ifacialmocap_name(n)}-{value}" for n, value in zip(arkit.NAMES, percent, strict=True)]
+    yaw, pitch, roll = (float(v) for v in np.degrees(motion.head[0]))
+    eyes = np.degrees(angles(motion)[0, 3:]).reshape(2, 3)  # left and right: to the right, down, 0
+    parts.append(f"=head#{_numbers(-pitch, yaw, roll, 0.0, 0.0, 0.0)}")
+    for name, (right, down, _) in (("rightEye", eyes[1]), ("leftEye", eyes[0])):
+        parts.append(f"{name}#{_numbers(down, -right, 0.0)}")
+    return ("|".join(parts) + "|").encode()
+
+
+def _numbers(*values: float) -> str:
+    return ",".join(f"{v + 0.0:.4f}" for v in values)
+
+
+class IFacialMocapSender(DatagramSender):
+    """Sends frames to one program that listens for the phone app iFacialMocap."""
+
+    def __init__(self, host: str, port: int = IFACIALMOCAP_PORT) -> None:
+        super().__init__(host, port, "iFacialMocap")
+
+    def send(self, frame: int, motion: FaceMotion | AvatarMotion) -> None:
+        """One frame of a face or an avatar's, `motion` of length 1."""
+        self._send([pack_ifacialmocap(face_of(motion))])

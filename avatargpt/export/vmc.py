@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face
+from avatargpt.export.bones import unity_bone
 from avatargpt.export.expressions import PresetMixer, check_names, choose_names, named_values
 from avatargpt.export.udp_senders import DatagramSender
-from avatargpt.export.vrma import bone_of
 from avatargpt.speech.live import INSTALL
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -35,16 +35,7 @@ if TYPE_CHECKING:
 PORT = 39539  # where programs that show an avatar listen
 MAX_DATAGRAM = 1400  # bytes, so that no network has to cut it up
 Message = tuple[str, list[str | float | int]]
-# VRM 1.0 renamed the bones of the thumb
-_THUMBS = {"Metacarpal": "Proximal", "Proximal": "Intermediate", "Distal": "Distal"}
 _HIPS = SMPL52.names[0]
-
-
-def unity_bone(joint: str) -> str:
-    """Unity's name (``HumanBodyBones``) of one of our joints: ``LeftUpperArm``."""
-    name = bone_of(joint)
-    side, thumb, part = name.partition("Thumb")
-    return arkit.pascal(f"{side}{thumb}{_THUMBS[part]}" if thumb else name)
 
 
 class VMCFrames:
@@ -64,8 +55,8 @@ class VMCFrames:
         self._places: Mapping[str, np.ndarray] = {} if avatar is None else avatar.places
         self._scale = 1.0 if avatar is None or not avatar.hips else avatar.hips / float(STANDING[1])
 
-    def messages(self, frame: int, motion: Motion | FaceMotion | AvatarMotion) -> list[Message]:
-        """Addresses and values of frame number `frame`, `motion` of length 1."""
+    def messages(self, second: float, motion: Motion | FaceMotion | AvatarMotion) -> list[Message]:
+        """Addresses and values of one frame at a second of the sound, `motion` of length 1."""
         body, face = body_and_face(motion)
         values = [] if body is None else self._body(body)
         if face is not None:
@@ -73,7 +64,7 @@ class VMCFrames:
                 values.append(self._bone("head", turns(face.head)[0]))
             values += [("/VMC/Ext/Blend/Val", [name, value]) for name, value in self._expressions(face)]
             values.append(("/VMC/Ext/Blend/Apply", []))
-        return [*values, ("/VMC/Ext/OK", [1]), ("/VMC/Ext/T", [frame / motion.fps])]
+        return [*values, ("/VMC/Ext/OK", [1]), ("/VMC/Ext/T", [second])]
 
     def _expressions(self, face: FaceMotion) -> list[tuple[str, float]]:
         self._mixer = self._mixer or PresetMixer(face.fps)
@@ -149,4 +140,4 @@ class VMCSender(DatagramSender):
 
     def send(self, frame: int, motion: Motion | FaceMotion | AvatarMotion) -> None:
         """One frame, `motion` of length 1."""
-        self._send(pack(self._frames.messages(frame, motion)))
+        self._send(pack(self._frames.messages(self.clock(frame / motion.fps), motion)))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avatargpt.export.avatar import AvatarMotion, body_and_face
+from avatargpt.export.bones import bone_of
 from avatargpt.export.expressions import SPELLINGS, PresetMixer, spelled
 from avatargpt.export.gltf_read import rotation_above, world_turns
 from avatargpt.export.gltf_write import BufferBuilder, filled, xyzw
@@ -53,24 +54,6 @@ _FACE_BONES = (
     *(Bone(f"{s}Foot", f"{s}LowerLeg", (0, -0.40, 0)) for s in ("left", "right")),
 )  # fmt: skip
 _HEAD_BONES = ("neck", "head", "leftEye", "rightEye", "jaw")
-_OF_JOINTS = {
-    "pelvis": "hips", "spine1": "spine", "spine2": "chest", "spine3": "upperChest", "neck": "neck", "head": "head",
-    "collar": "Shoulder", "shoulder": "UpperArm", "elbow": "LowerArm", "wrist": "Hand", "hip": "UpperLeg",
-    "knee": "LowerLeg", "ankle": "Foot", "foot": "Toes",
-}  # fmt: skip
-_OF_FINGERS = {"thumb": "Thumb", "index": "Index", "middle": "Middle", "ring": "Ring", "pinky": "Little"}
-_OF_PHALANGES = ("Proximal", "Intermediate", "Distal")
-_OF_THUMBS = ("Metacarpal", "Proximal", "Distal")
-
-
-def bone_of(joint: str) -> str:
-    """The humanoid bone of VRM 1.0 that is one of our joints, or one of our fingers'."""
-    side = {"l_": "left", "r_": "right"}.get(joint[:2], "")
-    name = joint[2:] if side else joint
-    if name in _OF_JOINTS:
-        return side + _OF_JOINTS[name]
-    finger, number = name[:-1], int(name[-1]) - 1
-    return side + _OF_FINGERS[finger] + (_OF_THUMBS if finger == "thumb" else _OF_PHALANGES)[number]
 
 
 class _File:

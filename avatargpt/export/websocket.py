@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from avatargpt.speech.live import INSTALL
+from avatargpt.export.avatar import AvatarMotion
+from avatargpt.speech.live import INSTALL, SoundClock
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -65,6 +66,7 @@ class WebSocketServer:
             import websockets.asyncio.server  # noqa: F401
         except ImportError:
             raise UserError(f"a WebSocket needs the package websockets; install it with {INSTALL}") from None
+        self.clock = SoundClock()  # of the sound that frames go with
         self._hello = json.dumps(hello)
         self._receiver, self._origins, self._notify = receiver, frozenset(origins), notify
         self._refused: set[str] = set()  # origins already reported
@@ -219,8 +221,8 @@ class WebSocketServer:
 
 
 class FaceSender(WebSocketServer):
-    """Serves a face: first ``{"fps", "subject", "names", "head"}``, then ``{"frame", "weights", "head"}``: 52 weights
-    in the order of `names`, yaw, pitch and roll in radians (`FaceMotion`'s signs).
+    """Serves a face: first ``{"fps", "subject", "names", "head"}``, then ``{"frame", "time", "weights", "head"}``: the
+    second of the sound, 52 weights in the order of `names`, yaw, pitch and roll in radians (`FaceMotion`'s signs).
     """
 
     def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:
@@ -229,13 +231,12 @@ class FaceSender(WebSocketServer):
 
     def send(self, frame: int, motion: FaceMotion) -> None:
         """One frame, `motion` of length 1."""
-        weights, head = ([round(float(v), 4) for v in row] for row in (motion.weights[0], motion.head[0]))
-        self.broadcast({"frame": frame, "weights": weights, "head": head})
+        self.broadcast({"frame": frame, "time": _time(self.clock, frame, motion.fps)} | _face(motion))
 
 
 class BodySender(WebSocketServer):
     """Serves a body: first ``{"fps", "subject", "joints", "fingers", "parents", "offsets"}``, then for each frame
-    ``{"frame", "root", "rotations", "fingers"}``.
+    ``{"frame", "time", "root", "rotations", "fingers"}``.
 
     `joints` are the names of 22 joints, `fingers` of 30; `parents` and `offsets` (metres from the parent in the T-pose,
     Y up, facing +Z, left = +X) are of all 52, in that order. `root` is the position of the pelvis, metres; `rotations`
@@ -243,20 +244,51 @@ class BodySender(WebSocketServer):
     """
 
     def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:
-        hello = {
-            "fps": fps, "subject": subject, "joints": list(SMPL22.names), "fingers": list(FINGER_NAMES),
-            "parents": [int(p) for p in SMPL52.parents], "offsets": _numbers(SMPL52.offsets),
-        }  # fmt: skip
-        super().__init__(host, port, hello, **options)
+        super().__init__(host, port, {"fps": fps, "subject": subject, **_SKELETON}, **options)
 
     def send(self, frame: int, motion: Motion) -> None:
         """One frame, `motion` of length 1."""
-        row = {"frame": frame, "root": _numbers(motion.root[0]), "rotations": _numbers(motion.rotations[0])}
-        self.broadcast(row if motion.fingers is None else row | {"fingers": _numbers(motion.fingers[0])})
+        self.broadcast({"frame": frame, "time": _time(self.clock, frame, motion.fps)} | _body(motion))
+
+
+class AvatarSender(WebSocketServer):
+    """Serves an avatar: the first message and the frames of `FaceSender` and `BodySender` in one.
+
+    ``head``, yaw, pitch and roll, is what the rotations of neck and head say as well.
+    """
+
+    def __init__(self, host: str, port: int, subject: str = "AvatarGPT", fps: float = 30.0, **options: Any) -> None:
+        hello = {"fps": fps, "subject": subject, "names": list(arkit.NAMES), "head": list(arkit.HEAD), **_SKELETON}
+        super().__init__(host, port, hello, **options)
+
+    def send(self, frame: int, motion: AvatarMotion) -> None:
+        """One frame, `motion` of length 1."""
+        row = {"frame": frame, "time": _time(self.clock, frame, motion.fps)}
+        self.broadcast(row | _face(motion.face) | _body(motion.body))
+
+
+def _time(clock: SoundClock, frame: int, fps: float) -> float:
+    return round(clock(frame / fps), 4)
+
+
+def _face(motion: FaceMotion) -> dict[str, Any]:
+    weights, head = ([round(float(v), 4) for v in row] for row in (motion.weights[0], motion.head[0]))
+    return {"weights": weights, "head": head}
+
+
+def _body(motion: Motion) -> dict[str, Any]:
+    row = {"root": _numbers(motion.root[0]), "rotations": _numbers(motion.rotations[0])}
+    return row if motion.fingers is None else row | {"fingers": _numbers(motion.fingers[0])}
 
 
 def _numbers(values: np.ndarray) -> Any:
     return np.round(np.asarray(values, np.float64), DIGITS).tolist()
+
+
+_SKELETON: dict[str, Any] = {
+    "joints": list(SMPL22.names), "fingers": list(FINGER_NAMES), "parents": [int(p) for p in SMPL52.parents],
+    "offsets": _numbers(SMPL52.offsets),
+}  # fmt: skip
 
 
 class _ClientQueue:

@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -389,6 +389,7 @@ class _Change:
     score: Score | None
     direction: Direction
     reply: Reply
+    details: Mapping[str, Any]  # of the answer
 
 
 class CommandReader:
@@ -420,7 +421,7 @@ class CommandReader:
             try:
                 score = self._pipeline.read([command.text])[0] if command.text else None
                 direction = self._pipeline.direction(score, command.feelings)
-                self._changes.append(_Change(command, score, direction, reply))
+                self._changes.append(_Change(command, score, direction, reply, self._describe(command, score)))
             except (UserError, MemoryError) as e:
                 reply({"error": " ".join(str(e).split()) or "too little memory for this"})
             except BaseException as e:  # a bug: raised where frames are made
@@ -440,12 +441,12 @@ class CommandReader:
             if has_text:
                 for controls in self._controls:
                     controls.direct(at, lid_spans(change.score), calm_spans(change.score), jaw_spans(change.score))
-            change.reply(self._answer(change))
+            change.reply({"told": change.details["told"], "frame": self._stream.frames, **change.details})
 
-    def _answer(self, change: _Change) -> dict[str, Any]:
-        command, score = change.command, change.score
+    def _describe(self, command: Command, score: Score | None) -> dict[str, Any]:
+        """What the answer says of a command; slow, and so not done where frames are made."""
         fields = {"text": command.text, "emotion": command.emotion}
-        out: dict[str, Any] = {"told": {k: v for k, v in fields.items() if v is not None}, "frame": self._stream.frames}
+        out: dict[str, Any] = {"told": {k: v for k, v in fields.items() if v is not None}}
         if score is not None:
             out |= self._details(score)
         if command.text and score is not None and (doubt := self._pipeline.doubt(command.text, score)):

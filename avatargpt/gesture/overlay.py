@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avatargpt.gesture.features import TimedWord
-from avatargpt.gesture.semantics import GestureBank, Manner, StrokePlanner
+from avatargpt.gesture.semantics import MIN_SPACING, GestureBank, Manner, StrokePlanner
 from instruct_data.gesture import performing
 from instruct_data.gesture.performing import BACK, BEFORE, REACH, RISE, minimum_jerk, stroke_poses
 from instruct_data.gesture.plan import Placed
 from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK, within
 from vqvae import rotations as rot
+from vqvae.errors import UserError
 
 # Voice activity: a frame is speech where its level is within LOUDNESS_RANGE dB of the recent peak, and above a floor.
 LOUDNESS_RANGE, FLOOR, PEAK_DECAY = 30.0, -55.0, 1.0 / FPS  # dB, dBFS, dB a frame
@@ -144,6 +145,19 @@ class SemanticOverlay:
         strokes = self._planner(list(words), [s.frame for s in self._strokes], loudness)
         self._strokes += [s for s in strokes if s.frame - s.lead >= self._frame]
         self._strokes.sort(key=lambda s: s.frame)
+
+    def cue(self, gesture: str, word: TimedWord) -> None:
+        """Add a gesture at a word; it takes the place of strokes that fall together with it.
+
+        Raises UserError for an unknown gesture, or words that are off.
+        """
+        if self._planner is None:
+            raise UserError(f"gesture {gesture!r}: words are off; accepted: with words")
+        stroke = self._planner.cue(gesture, word)
+        if stroke.frame - REACH < self._frame:
+            return
+        others = [s for s in self._strokes if abs(s.frame - stroke.frame) >= MIN_SPACING]
+        self._strokes = sorted([*others, stroke], key=lambda s: s.frame)
 
     def hear(self, pcm: np.ndarray, other: np.ndarray | None) -> None:
         """Samples of both voices, before the frames that depend on them."""

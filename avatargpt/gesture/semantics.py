@@ -319,6 +319,15 @@ class StrokePlanner:
                 strokes.append(stroke)
         return sorted(strokes, key=lambda s: s.frame)
 
+    def cue(self, gesture: str, word: TimedWord) -> Placed:
+        """The stroke of a gesture at a word, whatever the word means. Raises UserError for an unknown gesture."""
+        names = {name.lower(): name for name in self.bank.names}
+        if gesture.lower() not in names:
+            similar = difflib.get_close_matches(gesture.lower(), list(names), 3, 0.5) or list(names)
+            raise UserError(f"gesture {gesture!r}: unknown; accepted: {', '.join(names[n] for n in similar)}")
+        rng = np.random.default_rng([self.seed, 75, self._count])
+        return self._place([word], Found(0, 1, "cue"), names[gesture.lower()], self._count, (), rng)
+
     def _class_runs(self, texts: Sequence[str]) -> tuple[list[Found], set[int]]:
         # Runs of words with a class, and the numbers of those whose class is guessed.
         in_table = self.classes.find(texts)

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -410,6 +410,12 @@ class MotionStream:
         if self._overlay is not None and not other:
             self._overlay.say(items)
 
+    def cue(self, gesture: str, word: TimedWord) -> None:
+        """Add a gesture of the bank at a word. Raises UserError for an unknown gesture, or a stream without words."""
+        if self._overlay is None:
+            raise UserError(f"gesture {gesture!r}: no bank of gestures, or words are off; accepted: with both")
+        self._overlay.cue(gesture, word)
+
     def push(self, pcm: np.ndarray, other: np.ndarray | None = None) -> Motion | None:
         """Samples (n,) or (n, channels) of one or both voices -> the frames that are ready, None where none are.
 
@@ -441,13 +447,26 @@ class MotionStream:
 class Live(LiveRun):
     """The state of a live run, and the pieces of its motion where these are recorded."""
 
-    pieces: list[Motion] = field(default_factory=list)
+    pieces: list[Any] = field(default_factory=list)
 
-    def motion(self) -> Motion:
+    def motion(self) -> Any:
         """The recorded clip. Raises UserError where there is none."""
         if not self.pieces:
             raise UserError(NO_SOUND)
         return concatenate(self.pieces)
+
+
+class Moving(Protocol):
+    """A stream of motion: `MotionStream`, `avatargpt.avatar.pipeline.AvatarStream`."""
+
+    frames: int
+
+    @property
+    def latency(self) -> float: ...
+
+    def push(self, pcm: np.ndarray, other: np.ndarray | None = None) -> Any: ...
+
+    def finish(self) -> Any: ...
 
 
 class _EvenStream:
@@ -457,28 +476,28 @@ class _EvenStream:
     """
 
     def __init__(
-        self, stream: MotionStream, rate: int, interlocutor: InterlocutorAudio | None, live: Live, record: bool,
+        self, stream: Moving, rate: int, interlocutor: InterlocutorAudio | None, live: Live, record: bool,
         one_by_one: bool,
     ) -> None:  # fmt: skip
         self._stream, self._rate, self._interlocutor, self._live = stream, rate, interlocutor, live
         self._record, self._one_by_one = record, one_by_one
         self._delay = math.ceil(round(stream.latency * FPS, 3))
-        self._waiting: deque[Motion] = deque()
+        self._waiting: deque[Any] = deque()
         self._samples = 0
 
-    def push(self, pcm: np.ndarray) -> list[Motion]:
+    def push(self, pcm: np.ndarray) -> list[Any]:
         self._samples += len(pcm)
         self._take(self._stream.push(pcm, None if self._interlocutor is None else self._interlocutor(pcm)))
         due = self._samples * FPS // self._rate - self._delay + 1 - self._live.frames
         return [self._waiting.popleft() for _ in range(min(max(due, 0), len(self._waiting)))]
 
-    def finish(self) -> list[Motion]:
+    def finish(self) -> list[Any]:
         for part in () if self._interlocutor is None else self._interlocutor.remaining():
             self._take(self._stream.push(np.zeros(0, np.float32), part))
         self._take(self._stream.finish())
         return list(self._waiting)
 
-    def _take(self, piece: Motion | None) -> None:
+    def _take(self, piece: Any) -> None:
         if piece is None:
             return
         if self._record:
@@ -490,7 +509,7 @@ class _EvenStream:
 
 
 def perform(
-    stream: MotionStream, rate: int, parts: Iterable[np.ndarray], senders: Sequence[Sender] = (),
+    stream: Moving, rate: int, parts: Iterable[np.ndarray], senders: Sequence[Sender] = (),
     interlocutor: InterlocutorAudio | None = None, keep: int = 0, live: Live | None = None,
 ) -> Live:  # fmt: skip
     """Push sound and send every frame when it is due; the frames still due follow when the sound ends.
@@ -504,7 +523,7 @@ def perform(
     result = live or Live()
     even = _EvenStream(stream, rate, interlocutor, result, keep > 0, bool(senders))
 
-    def send(frames: list[Motion]) -> bool:
+    def send(frames: list[Any]) -> bool:
         for frame in frames:
             for sender in senders:
                 sender.send(result.frames, frame)

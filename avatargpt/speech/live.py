@@ -22,6 +22,8 @@ MAX_LATE = 0.2  # s that sound may be late before silence takes its place; micro
 MIN_AHEAD = 0.5  # s by which sound has to be ahead of its time to count as faster than speech
 MAX_WAITING = 30.0  # s of sound that may wait; then the pipe is not read
 CATCH_UP = 1.05  # speed at which a delay of up to `MAX_LATE` that is no longer needed is made up for
+MAX_KEPT = 5.0  # s of sound that came before the first frame could be made and may be kept
+MAX_MARKS = 900  # blocks that a clock remembers: half a minute
 _START_SECONDS = 0.05  # s from the start within which sound arrives that lay in the pipe before ...
 _PIPE_SAMPLES = READ_BYTES // 2  # ... at most so many samples
 _MIN_WAIT = 0.005  # s of waiting after which a part was not there yet when it was requested
@@ -166,6 +168,31 @@ def microphone_blocks(name: str, rate: int) -> Iterator[np.ndarray]:
         raise UserError(f"microphone {name}: {e}; accepted default, a device's name or number") from None
 
 
+class SoundClock:
+    """Seconds of the sound as its source counts them, for seconds of what a stream was given.
+
+    Both differ where early sound was dropped or silence took the place of late sound. The source may be written and
+    read by different threads.
+    """
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, float, bool]] = deque(maxlen=MAX_MARKS)
+
+    def sent(self, stream: float, source: float, is_sound: bool) -> None:
+        """A block ended at second `stream` of the stream and second `source` of the source."""
+        self._marks.append((stream, source, is_sound))
+
+    def __call__(self, second: float) -> float:
+        """Of a second of the stream that second of the source; the same where nothing was marked."""
+        for stream, source, is_sound in self._marks.copy():
+            if second <= stream:
+                return max(source - (stream - second), 0.0) if is_sound else source
+        if not self._marks:
+            return second
+        stream, source, _ = self._marks[-1]
+        return source + second - stream
+
+
 # Playout
 class Playout:
     """Jitter buffer: sound with its times of arrival in, blocks of one video frame out, each when it is due.
@@ -178,8 +205,9 @@ class Playout:
     # A microphone's pipe delivers as fast as one speaks and must never be late; a synthesiser's delivers a sentence at
     # once and is held back. Times of arrival tell them apart.
 
-    def __init__(self, rate: int, start: float) -> None:
+    def __init__(self, rate: int, start: float, clock: SoundClock | None = None) -> None:
         self._rate, self._start, self._needed = rate, start, FrameBlocks(rate).needed
+        self._sound_clock = clock or SoundClock()
         self._parts: deque[tuple[float, np.ndarray]] = deque()
         self._waiting = self._arrived = self._initial = self._dropped = 0  # samples
         self._first: float | None = None
@@ -226,13 +254,17 @@ class Playout:
         self._waiting -= len(part)
         self._dropped += len(part)
 
-    def begin(self, now: float) -> float:
-        """Blocks are sent from `now` on; returns the seconds of sound that are too old and were dropped."""
+    def begin(self, now: float, keep: float = 0.0) -> float:
+        """Blocks are sent from `now` on; returns the seconds of sound that are too old and were dropped.
+
+        Args:
+            keep: seconds of live sound before `now` that are not too old: their blocks are due at once.
+        """
         # Live sound that came before is over. Sound that comes faster, or has ended, waits for its turn.
-        if not (self.fast or self._over):
-            while self._parts:
-                self._drop()
-        self._clock = now
+        live = not (self.fast or self._over)
+        while live and self._parts and (self._waiting - len(self._parts[0][1])) / self._rate >= keep:
+            self._drop()
+        self._clock = now - self.waiting if live else now
         return self._dropped / self._rate
 
     def next(self, now: float) -> np.ndarray | float | None:
@@ -265,6 +297,8 @@ class Playout:
     def _send(self, block: np.ndarray, over: float, filling: bool) -> np.ndarray:
         self._clock, self._filling = over, filling
         self._sent += len(block)
+        source = (self._arrived - self._waiting) / self._rate
+        self._sound_clock.sent(self._sent / self._rate, source, not filling)
         self._frame += self._sent == self._needed(self._frame)
         return block
 
@@ -280,8 +314,11 @@ class Playout:
 class Listener:
     """Reads a source of sound on a thread of its own, from now on: what waits in a pipe has no time of arrival."""
 
-    def __init__(self, parts: Iterable[np.ndarray], rate: int, late: Callable[[float], None]) -> None:
-        self._playout, self._late = Playout(rate, time.monotonic()), late
+    def __init__(
+        self, parts: Iterable[np.ndarray], rate: int, late: Callable[[float], None], keep: float = 0.0,
+        clock: SoundClock | None = None,
+    ) -> None:  # fmt: skip
+        self._playout, self._late, self._keep = Playout(rate, time.monotonic(), clock), late, keep
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         threading.Thread(target=self._listen, args=(parts,), daemon=True).start()
@@ -304,7 +341,7 @@ class Listener:
     def blocks(self) -> Iterator[np.ndarray]:
         """Blocks (n,) of at most one video frame, each when it is due; silence where nothing comes."""
         with self._changed:
-            dropped = self._playout.begin(time.monotonic())
+            dropped = self._playout.begin(time.monotonic(), self._keep)
         if dropped > 0:
             self._late(dropped)
         while True:

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from avatargpt.export.bones import bone_of, unity_bone
 from avatargpt.export.expressions import VRM0
-from avatargpt.export.vmc import unity_bone
-from avatargpt.export.vrma import bone_of
 from vqvae import arkit
 from vqvae.features import STANDING
 from vqvae.io.gltf import packed

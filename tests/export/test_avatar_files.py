@@ -9,10 +9,10 @@ from pygltflib import GLTF2
 
 from avatargpt import export
 from avatargpt.export.avatar import AvatarMotion
+from avatargpt.export.bones import bone_of
 from avatargpt.export.head import head
 from avatargpt.export.mesh import avatar_mesh, avatar_vertices, body_mesh, figure
 from avatargpt.export.renderers import capsule_ends
-from avatargpt.export.vrma import bone_of
 from tests.avatar.conftest import avatar, gestures
 from tests.export.readers import contents, floats
 from tests.export.test_export_bvh import read_independently

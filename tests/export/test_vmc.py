@@ -13,8 +13,9 @@ import pytest
 
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.export.avatar_file import read_avatar
+from avatargpt.export.bones import unity_bone
 from avatargpt.export.expressions import VRM0, PresetMixer
-from avatargpt.export.vmc import MAX_DATAGRAM, VMCFrames, VMCSender, pack, unity_bone
+from avatargpt.export.vmc import MAX_DATAGRAM, VMCFrames, VMCSender, pack
 from tests.export.avatars import write_vrm
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -91,7 +92,7 @@ def test_every_kind_of_avatar_gets_mouth_blink_and_mood() -> None:
     for name, value in (("jawOpen", 0.5), ("eyeBlink", 0.9), ("mouthSmile", 0.8)):
         weights[0, [arkit.INDEX[n] for n in arkit.expand(name)]] = value
     motion = FaceMotion(weights, np.zeros((1, 3)))
-    sent = pack(VMCFrames().messages(0, motion))
+    sent = pack(VMCFrames().messages(0.0, motion))
     expected = {n: float(v[0]) for n, v in PresetMixer()(weights).items()}
     for names in ([*VRM0.values()], [*VRM0], [*arkit.NAMES], [arkit.pascal(n) for n in arkit.NAMES]):
         avatar = Expressions(names)
@@ -110,7 +111,7 @@ def test_every_kind_of_avatar_gets_mouth_blink_and_mood() -> None:
 )
 def test_names_of_one_kind(names: str, has: str, lacks: str) -> None:
     receiver = Unity()
-    receiver.take(pack(VMCFrames(names).messages(0, face())))
+    receiver.take(pack(VMCFrames(names).messages(0.0, face())))
     assert has in receiver.values and lacks not in receiver.values
     with pytest.raises(UserError, match="accepted all, presets, camel, pascal"):
         VMCFrames("snake")
@@ -121,12 +122,12 @@ def test_an_avatars_file_chooses_one_kind_in_its_spelling(tmp_path: Path) -> Non
                                             (1, True, {arkit.pascal(n) for n in arkit.NAMES})):  # fmt: skip
         avatar = read_avatar(write_vrm(tmp_path / f"{version}{perfect_sync}.vrm", version, perfect_sync))
         receiver = Unity()
-        receiver.take(pack(VMCFrames(avatar=avatar).messages(0, face())))
+        receiver.take(pack(VMCFrames(avatar=avatar).messages(0.0, face())))
         assert set(receiver.values) == expected
 
 
 def test_a_frame_is_small_datagrams_applied_at_its_time_in_the_sound() -> None:
-    datagrams = pack(VMCFrames().messages(45, face()))
+    datagrams = pack(VMCFrames().messages(1.5, face()))
     assert all(len(d) <= MAX_DATAGRAM and d.startswith(b"#bundle\0") for d in datagrams)
     addresses = [a for a, _ in received(datagrams)]
     assert addresses[0] == "/VMC/Ext/Bone/Pos"
@@ -146,7 +147,7 @@ def test_the_head_turns_in_unitys_coordinates(head: tuple[float, float, float], 
     Unity turns clockwise as seen from the axis' end: positive Y to the right, positive X down, positive Z to the left.
     """
     receiver = Unity()
-    receiver.take(pack(VMCFrames().messages(0, face(head))))
+    receiver.take(pack(VMCFrames().messages(0.0, face(head))))
     place, turn = receiver.bones["Head"]
     assert place[1] > 0.05 and list(receiver.bones) == ["Head"]  # a head at 0, 0, 0 sinks into the neck
     np.testing.assert_allclose(turn[:3], np.array(axis) * np.sin(0.2), atol=1e-6)
@@ -156,7 +157,7 @@ def test_the_head_turns_in_unitys_coordinates(head: tuple[float, float, float], 
 def test_bones_stand_where_ours_do() -> None:
     motion = moving()
     receiver = Unity()
-    receiver.take(pack(VMCFrames().messages(0, AvatarMotion(motion, face()))))
+    receiver.take(pack(VMCFrames().messages(0.0, AvatarMotion(motion, face()))))
     assert {"LeftThumbProximal", "RightLittleDistal", "UpperChest", "LeftToes"} <= set(receiver.bones)
     joints = np.concatenate([motion.joints, motion.finger_joints], 1)[0]
     np.testing.assert_allclose(receiver.places(), joints, atol=1e-5)
@@ -166,8 +167,8 @@ def test_bones_stand_where_ours_do() -> None:
 def test_bones_that_an_avatar_lacks_turn_those_below(tmp_path: Path) -> None:
     avatar = read_avatar(write_vrm(tmp_path / "a.vrm", 0, False, without=("upperChest",)))
     motion, receiver, every = moving(), Unity(), Unity()
-    receiver.take(pack(VMCFrames(avatar=avatar).messages(0, motion)))
-    every.take(pack(VMCFrames().messages(0, motion)))
+    receiver.take(pack(VMCFrames(avatar=avatar).messages(0.0, motion)))
+    every.take(pack(VMCFrames().messages(0.0, motion)))
     assert "UpperChest" not in receiver.bones and "Neck" in receiver.bones
     chest, neck = (SMPL52.index(n) for n in ("spine3", "neck"))
     w, x, y, z = rot.multiply(motion.rotations[0, chest], motion.rotations[0, neck]).tolist()
@@ -182,7 +183,7 @@ def test_frames_go_to_a_listener_and_hosts_are_known() -> None:
         listener.settimeout(5)
         sender = VMCSender("localhost", listener.getsockname()[1], "camel")  # IPv4, where these programs listen
         sender.send(3, face())
-        expected = received(pack(VMCFrames("camel").messages(3, face())))
+        expected = received(pack(VMCFrames("camel").messages(0.1, face())))
         assert received([listener.recv(2000), listener.recv(2000)]) == expected
         assert sender.failed == 0
         sender.close()

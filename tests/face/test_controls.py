@@ -197,8 +197,27 @@ def test_a_blink_that_the_end_cuts_off_is_begun() -> None:
         assert np.array_equal(frame_by_frame(m, LiveControls(controls, m.fps, seed)), expected.curves)
         cut += expected.weights[-1].max() > 0.2
         without_spans = apply_controls(m, controls, seed)
-        assert lids(apply_controls(without_spans, Controls(blink_rate=0.0))).max() < 0.01
+        # the last frame of a blink that ends with the clip counts as rest
+        assert lids(apply_controls(without_spans, Controls(blink_rate=0.0))).max() < 0.05
     assert cut > 2
+
+
+def test_blinks_and_glances_differ_between_sounds_and_seeds() -> None:
+    clips = [still(20, jaw=jaw) for jaw in (0.2, 0.21)]  # mouths that differ by a little are different sounds
+    controls = Controls(blink_rate=15, idle=1.0)
+    moved = [apply_controls(clip, controls, seed, ()) for clip, seed in ((clips[0], 0), (clips[1], 0), (clips[0], 1))]
+    begins = [np.flatnonzero(np.diff((lids(m)[:, 0] > 0.2).astype(int)) > 0).tolist() for m in moved]
+    assert all(3 <= len(b) <= 8 and b[0] >= 14 for b in begins)
+    assert len({tuple(b) for b in begins}) == 3 and begins[0][0] != begins[1][0]
+    looks = [gaze(m.weights) for m in moved]
+    assert np.abs(looks[0][60:] - looks[1][60:]).max() > 0.02
+    again = apply_controls(clips[0], controls, 0, ())
+    assert np.array_equal(again.curves, moved[0].curves)
+
+
+def test_blinks_keep_their_rate() -> None:
+    m = still(300)
+    assert 60 <= blinks(apply_controls(m, Controls(blink_rate=15), 3, ())) <= 90
 
 
 def test_a_rate_next_to_nothing_is_none() -> None:

@@ -236,3 +236,18 @@ def test_a_microphone_that_waits_keeps_its_times(monkeypatch: pytest.MonkeyPatch
     assert [len(next(blocks)), float(next(blocks)[0])] == [40, 1.0]
     blocks.close()  # type: ignore[attr-defined]
     assert calls[-1] == "closed"
+
+
+def test_kept_sound_is_due_at_once_and_the_clock_is_the_sources() -> None:
+    clock = live.SoundClock()
+    playout = live.Playout(8000, 0.0, clock)
+    for k in range(30):  # three seconds of a microphone before the first frame
+        playout.arrived(np.full(800, k, np.int16), 0.1 * (k + 1), 0.1 * k)
+    assert playout.begin(3.0, 2.0) == pytest.approx(1.0, abs=0.11)
+    blocks = []
+    while isinstance(block := playout.next(3.0), np.ndarray):
+        blocks.append(block)
+    assert sum(map(len, blocks)) == pytest.approx(16_000, abs=900)  # all that was kept, without waiting
+    assert clock(1.0) == pytest.approx(2.0, abs=0.11)  # of the stream, and of what was spoken
+    assert isinstance(playout.next(4.0), np.ndarray)  # silence, which the source does not count
+    assert clock(100.0) > 90 and live.SoundClock()(1.5) == 1.5

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -240,11 +241,13 @@ def read_bvh_rig(
         return stated(parse_bvh(text), up, unit, joints)
 
 
-def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) -> Path:
+def write_bvh(
+    motion: Motion, path: str | os.PathLike[str], scale: float = 1.0, names: Mapping[str, str] = MappingProxyType({})
+) -> Path:
     """Write a BVH whose rest pose is the T-pose facing +Z; of a gesture with its fingers.
 
     Args:
-        scale: file units per metre (1 = metres, 100 = centimetres).
+        scale: file units per metre (1 = metres, 100 = centimetres). names: of joints in the file, for ours.
     """
     if not (np.isfinite(scale) and scale > 0):
         raise UserError(f"{path}: scale {scale}; accepted a positive number of file units per metre")
@@ -260,7 +263,7 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
     def joint(j: int, depth: int) -> None:
         pad, name = "\t" * depth, skeleton.names[j]
         order.append(j)
-        lines.extend([f"{pad}{'JOINT' if depth else 'ROOT'} {name}", pad + "{"])
+        lines.extend([f"{pad}{'JOINT' if depth else 'ROOT'} {names.get(name, name)}", pad + "{"])
         lines.append(f"{pad}\t{offset(skeleton.offsets[j])}")
         rotation = " ".join(f"{axis}rotation" for axis in ORDER)
         kinds = f"3 {rotation}" if depth else f"6 Xposition Yposition Zposition {rotation}"

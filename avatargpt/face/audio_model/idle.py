@@ -4,9 +4,9 @@ The driver learns from rendered clips, in which blinks and small movements fall 
 which is none. How far a head moves is our choice: the takes at hand were made with heads held still.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import takewhile
 
 import numpy as np
 
@@ -29,6 +29,7 @@ _BLINK = np.array([0.30, 0.85, 1.0, 0.95, 0.62, 0.32, 0.14, 0.04])
 _BLINK_FPS = 30.0
 _SHUT, _MAX_BLINK = 0.45, 0.55  # share of the way from rest that counts as closing; seconds
 _CLOSED = 0.8  # weight of a lid that is closed already
+_FIRST = 0.5  # s before which nobody blinks: until then sounds hardly differ
 _MIN_GAP, _MAX_GAP = 0.6, 1e9  # s between two blinks; at most, on the mean: in effect none
 _REST_SECONDS, _REST_PERCENT = 4.0, 20  # lids rest at this percentile of the seconds around a moment
 
@@ -92,14 +93,51 @@ def lid_curve(fps: float) -> np.ndarray:
     return np.interp(np.linspace(0, len(_BLINK) - 1, count), np.arange(len(_BLINK)), _BLINK)
 
 
-def blink_times(per_minute: float, seed: int) -> Iterator[float]:
-    """Seconds at which blinks begin, without end; gaps from a gamma distribution (shape 3), at least 0.6 s."""
-    rng = np.random.default_rng([seed, 52])
-    mean = min(60.0 / per_minute, _MAX_GAP)
-    now = float(rng.uniform(0, mean))
-    while True:
-        yield now
-        now += _MIN_GAP + float(rng.gamma(3.0, max(mean - _MIN_GAP, 0.05) / 3.0))
+class History:
+    """A number that depends on all frames so far: with it, chance differs between sounds as it does between seeds.
+
+    The mouth says what is heard: the same live and in a complete clip, whatever the chunks are.
+    """
+
+    # columns that neither blinks nor gaze nor moods of brows change
+    _COLUMNS = [_JAW, *(arkit.INDEX[n] for n in ("mouthFunnel", "mouthPucker", "mouthPressLeft", "mouthLowerDownLeft"))]
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def __call__(self, weights: np.ndarray) -> int:
+        """The number after the next frame (52,)."""
+        rounded = (weights[self._COLUMNS] * 255).astype(np.uint8)
+        self.value = zlib.crc32(rounded.tobytes(), self.value)
+        return self.value
+
+
+class BlinkTimes:
+    """Frames at which blinks begin, drawn from a seed and the face so far.
+
+    Gaps are from a gamma distribution (shape 3), at least 0.6 s; the first one is uniform.
+    """
+
+    def __init__(self, fps: float, per_minute: float, seed: int) -> None:
+        self._fps, self._seed, self._history = fps, seed, History()
+        self._mean = min(60.0 / per_minute, _MAX_GAP) if per_minute > 0 else None
+        self._first, self._frame, self._count = round(_FIRST * fps), 0, 0
+        self._next: int | None = None
+
+    def __call__(self, weights: np.ndarray) -> bool:
+        """Whether a blink begins with the next frame (52,)."""
+        frame, self._frame = self._frame, self._frame + 1
+        if self._mean is None:
+            return False
+        history = self._history(weights)
+        begins = frame == self._next
+        if begins or frame == self._first:
+            rng = np.random.default_rng([self._seed, 52, self._count, history])
+            self._count += 1
+            gap = _MIN_GAP + float(rng.gamma(3.0, max(self._mean - _MIN_GAP, 0.05) / 3.0))
+            gap = gap if begins else float(rng.uniform(0, self._mean))
+            self._next = frame + max(1, round(gap * self._fps))
+        return begins
 
 
 def closures(weights: np.ndarray, fps: float) -> np.ndarray:
@@ -137,8 +175,9 @@ def add_blinks(
         return out
     curve = lid_curve(fps)
     busy = np.asarray(closures(weights, fps).any(1)) if spans is None else None
-    # Blinks that fall on closed lids or in a span are skipped, not moved: the moments depend on the seed alone.
-    for at in takewhile(lambda a: a < len(out), (round(s * fps) for s in blink_times(per_minute, seed))):
+    times = BlinkTimes(fps, per_minute, seed)
+    # Blinks that fall on closed lids or in a span are skipped, not moved: the moments do not depend on them.
+    for at in [k for k, row in enumerate(weights) if times(row)]:
         end = at + len(curve)
         if not _may_blink(out[at], at / fps, end / fps, spans or ()):
             continue
@@ -153,24 +192,18 @@ class Blinker:
 
     def __init__(self, fps: float, per_minute: float, seed: int = 0, spans: Sequence[Span] = ()) -> None:
         self._fps, self.spans = fps, spans
-        self._times = blink_times(per_minute, seed) if per_minute > 0 else iter(())
+        self._times = BlinkTimes(fps, per_minute, seed)
         self._curve = lid_curve(fps)
         self._frame = 0
-        self._next = self._next_frame()
         self._since: int | None = None  # frames since the present blink began
-
-    def _next_frame(self) -> int | None:
-        second = next(self._times, None)
-        return None if second is None else round(second * self._fps)
 
     def __call__(self, weights: np.ndarray) -> np.ndarray:
         """(52,) of the next frame with its blink."""
         out = weights.copy()
-        if self._frame == self._next:
+        if self._times(weights):
             end = self._frame + len(self._curve)
             if self._since is None and _may_blink(out, self._frame / self._fps, end / self._fps, self.spans):
                 self._since = 0
-            self._next = self._next_frame()
         if self._since is not None:
             _close(out, self._curve[self._since])
             self._since = self._since + 1 if self._since + 1 < len(self._curve) else None
@@ -278,10 +311,14 @@ class _Drift:
 
 
 class _Saccades:
-    """Where eyes rest, (2,) to the left and up in eyeLook weights: pauses, sizes and speed as in the takes."""
+    """Where eyes rest, (2,) to the left and up in eyeLook weights: pauses, sizes and speed as in the takes.
 
-    def __init__(self, rng: np.random.Generator, fps: float) -> None:
-        self._rng, self._fps, self._facts = rng, fps, fitted()["gaze"]
+    Jumps are drawn from a seed and the face so far.
+    """
+
+    def __init__(self, seed: Sequence[int], fps: float) -> None:
+        self._seed, self._fps, self._facts = list(seed), fps, fitted()["gaze"]
+        self._jumps, self._rng = 0, np.random.default_rng(self._seed)
         self._rate = JUMP_SHARE / (self._facts["rest_seconds"][1] + self._facts["seconds"][1])
         self._since, self._from, self._to = 0.0, np.zeros(2), np.zeros(2)
         self._wait = self._pause()
@@ -289,9 +326,11 @@ class _Saccades:
     def _pause(self) -> float:
         return _MIN_FIXATION + float(self._rng.exponential(1 / self._rate))
 
-    def __call__(self) -> np.ndarray:
+    def __call__(self, history: int) -> np.ndarray:
         self._since += 1 / self._fps
         if self._since >= self._wait:
+            self._jumps += 1
+            self._rng = np.random.default_rng([*self._seed, self._jumps, history])
             size = min(self._facts["size"][0] * float(self._rng.exponential()), MAX_GAZE)
             angle = float(self._rng.uniform(0, 2 * np.pi))
             self._from, self._to = self._to, np.array([np.cos(angle), 0.6 * np.sin(angle)]) * size
@@ -301,7 +340,7 @@ class _Saccades:
 
 
 class Idler:
-    """Idle movements, frame by frame; the same seed and jaw give the same, live and in a complete clip.
+    """Idle movements, frame by frame; the same seed and mouth give the same, live and in a complete clip.
 
     Args:
         amount: 0 = none, 1 = as usual. calm: spans in which head or eyes perform a score (`calm_spans`).
@@ -314,7 +353,7 @@ class Idler:
         rng = [np.random.default_rng([seed, 53, k]) for k in range(4)]
         self._fps, self._amount, self.calm, self.jaw = fps, amount, calm, jaw
         self._drifts = [(_Drift(r, period), weight) for r, (period, weight) in zip(rng, _LAYERS, strict=False)]
-        self._saccades = _Saccades(rng[2], fps)
+        self._saccades, self._history = _Saccades([seed, 53, 2], fps), History()
         self._breath = float(rng[3].random())
         self._frame, self._last = 0, 0.0
         self._speaking = self._quick = self._slow = 0.0
@@ -328,9 +367,9 @@ class Idler:
         self._slow += free * _smoothing(_SLOW, self._fps) * (jaw - self._slow)
         return min(self._speaking / _SPEAKING, 1.0)
 
-    def offsets(self, jaw: float) -> np.ndarray:
-        """(5,) of the next frame: the head's yaw, pitch, roll in radians, gaze to the left and up in weights."""
-        second = self._frame / self._fps
+    def offsets(self, weights: np.ndarray) -> np.ndarray:
+        """(5,) of the next frame (52,): the head's yaw, pitch, roll in radians, gaze to the left and up in weights."""
+        second, jaw = self._frame / self._fps, float(weights[_JAW])
         free = _outside(self.jaw, second)
         speaking = self._update_speaking(jaw, free)
         drift = np.sum([weight * d(second) for d, weight in self._drifts], 0) / 0.97
@@ -339,7 +378,7 @@ class Idler:
         head[1] += _BREATH_DEGREES * np.sin(2 * np.pi * (second * _BREATH_RATE + self._breath))
         head[1] -= _DIP_DEGREES * (self._quick - self._slow) * speaking * free
         # The vestibulo-ocular reflex: eyes make up for the head's drift, so that the viewer is looked at.
-        eyes = self._saccades() - head[:2] / arkit.EYE_DEGREES
+        eyes = self._saccades(self._history(weights)) - head[:2] / arkit.EYE_DEGREES
         self._frame += 1
         share = _outside(self.calm, second, _CALM)
         return self._amount * share * np.concatenate((np.radians(head), eyes))
@@ -348,7 +387,7 @@ class Idler:
         """The next frames with their idle movements."""
         if self._amount == 0:
             return motion
-        offsets = np.array([self.offsets(float(jaw)) for jaw in motion.weights[:, _JAW]]).reshape(-1, 5)
+        offsets = np.array([self.offsets(row) for row in motion.weights]).reshape(-1, 5)
         looks = np.clip(gaze(motion.weights) + offsets[:, None, 3:].astype(np.float32), -1, 1)
         return replace(motion, weights=with_gaze(motion.weights, looks), head=motion.head + offsets[:, :3])
 
