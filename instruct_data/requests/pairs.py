@@ -133,6 +133,8 @@ WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_")
 _ALTERNATIVES = re.compile("<([^<>]*)>")
 _SIDED = re.compile(r"(\{side\}|\bboth\b)")  # what of an action says a side
 EXPANDED, JOINED, WRITTEN_OUT, HALVES = 0.3, 0.12, 0.45, 0.5
+POINTED_BY_ACTION = 0.5  # of the words that point at a segment
+_POINTING_SLOT = re.compile(r"\{(do|does|doing|did|they|noun|name)\}")
 # of turns that are no answer, although something was asked, and words from which they are known as such
 UNANSWERED, MIN_UNANSWERED_WORDS = 0.1, 3
 
@@ -235,8 +237,7 @@ class Pairs:
                 glued = following[:1].isalpha() or (bool(draft.bits) and draft.bits[-1][0][-1:].isalpha())
                 draft.bits.append((_number(part.text, rng, glued), clauses, part.role, ""))
             elif part.text in POINTED:
-                segments = self.words.turned["seg"]
-                draft.bits.append((segments[int(rng.integers(len(segments)))], clauses, part.role, ""))
+                draft.bits.append((self._pointing(they, rng), clauses, part.role, ""))
             else:
                 words = _filler(part.text, who, they, self.words, rng)
                 if part.text == "opp":  # of a later clause: its side; of the first one: words that mean nothing
@@ -245,6 +246,15 @@ class Pairs:
                     draft.bits.append((words, clauses, "side" if part.clauses[0] != "A" else "", words))
                     continue
                 draft.bits.append((words, clauses, part.role, part.value))
+
+    def _pointing(self, they: str, rng: np.random.Generator) -> str:
+        """Words that point at a segment; of those with slots most are by what is done in it."""
+        pool = self.words.turned["pointing" if rng.random() < POINTED_BY_ACTION else "seg"]
+        words = pool[int(rng.integers(len(pool)))]
+        action = _drawn(self.words.actions, rng).replace("{side}", str(rng.choice(["left", "right"])))
+        values = {form: inflected(action, form) for form in FORMS} | {"they": they}
+        values |= {"noun": self.words.nouns, "name": self.words.turned["name"]}
+        return _POINTING_SLOT.sub(lambda m: _one(values[m[1]], rng), words)
 
     def _action(
         self, part: Part, clause: str, draft: _Told, rng: np.random.Generator, actions: dict[str, str],
@@ -320,6 +330,11 @@ def _is_suffix(way: Way) -> bool:
     words = "".join(p.text for p in others_ if not p.slot)
     shape = not re.search(r"[.!?;:\n]|->|\bthen\b", words) and len(words) < 60 and words[:1] in (" ", ",")
     return first.slot and first.text in FORMS[:3] and [*way.flags] == ["A"] and bool(others_) and plain and shape
+
+
+def _one(values: str | Sequence[str], rng: np.random.Generator) -> str:
+    """The value itself, or one of several."""
+    return values if isinstance(values, str) else values[int(rng.integers(len(values)))]
 
 
 def _one_of(rng: np.random.Generator, shares: Sequence[float], *values: float | np.integer) -> float:

@@ -301,7 +301,7 @@ def material(domain: str = "body") -> Material:
         feelings += [(f["adj"], f["comp"], f["emo"]) for f in content.get("feelings", [])]
         for name, listed in lists_.items():
             listed += content.get(name, [])
-        for name in (*TURNED, "seg"):
+        for name in (*TURNED, "seg", "pointing"):
             turned.setdefault(name, []).extend(content.get(name, []))
     lists = {k: tuple(dict.fromkeys(v)) for k, v in lists_.items()}
     return Material(who=tuple(who), feelings=tuple(feelings), turned=turned, sided=domain == "body", **lists)
