@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from avatargpt.chat.questions import OpenQuestion, Question, place_of
-from avatargpt.chat.references import OpenReference, Outlook, Similarity, Target, target
-from avatargpt.chat.turn_text import CONTINUES, LENGTH, TEMPO, ChatTurn, as_caption
+from avatargpt.chat.references import OpenReference, Similarity, Target, target
+from avatargpt.chat.turn_text import CONTINUES, LENGTH, TEMPO, ChatTurn, as_caption, changed, on_other_side
+from avatargpt.chat.view import View, gap, outlook_of
+from avatargpt.requests.english import lemmas
 from instruct_data.dialogue.acts import FORMATS, TAKE_LETTERS, Act, from_json, write
 from instruct_data.requests.spec import Asked, TurnPart
 from vqvae.errors import UserError
@@ -21,7 +23,6 @@ SOUNDS = ("wav", "flac", "ogg", "mp3")
 MIN_RESTART_PROBABILITY = 0.8
 MAX_ROUNDS = 8  # of one turn
 DEFAULT_NAME = "motion"  # what is saved without a name
-USUAL_SECONDS = 4.0  # of a movement that is not made yet
 PERCENT = 10.0  # a factor above it is in per cent
 MAX_NAME_WORDS = 4
 SINGLY = frozenset("each every both them ones".split())  # of a length: that of every segment
@@ -45,62 +46,13 @@ class Missing(Exception):
         self.asked = asked
 
 
-@dataclass
-class View:
-    """What parts of a turn are read against; acts of earlier parts are done in it."""
-
-    turn: ChatTurn
-    outlook: Outlook
-    similarity: Similarity | None = None
-
-    @property
-    def count(self) -> int:
-        return self.outlook.count
-
-    @property
-    def focus(self) -> int:
-        """The segment last spoken of, from 1."""
-        return self.outlook.focus or self.count
-
-    def at(self, words: str) -> Target:
-        """The target of words; without words, the segment last spoken of; raises UserError where there is none."""
-        goal = self.find(words)
-        if goal is None and self.count:
-            raise UserError(f"there is no {words!r} in the timeline; accepted: its words or number, e.g. segment 1")
-        return goal or Target()
-
-    def find(self, words: str) -> Target | None:
-        """As `at`, with None where there is none."""
-        return target(words, self.outlook, self.similarity) if words and self.count else Target()
-
-    def numbers(self, goal: Target) -> Sequence[int]:
-        """The segments of a target: several, all, one, or the one last spoken of."""
-        return goal.several or (range(1, self.count + 1) if goal.everything else (goal.segment or self.focus,))
-
-    def apply(self, act: Act) -> None:
-        """The outlook after an act, as far as later parts of the turn may refer to it."""
-        text, outlook = str(act.text or act.scene or act.file or ""), self.outlook
-        if act.do == "undo" and self.turn.former is not None:
-            self.outlook = _outlook(self.turn.former)
-            return
-        if act.do == "make":
-            outlook.clear()
-        if act.do in ("make", "then", "load", "plan", "before"):
-            at = act.at if act.do == "plan" else act.segment if act.do == "before" else None
-            outlook.insert(self.count if at is None else at - 1, text, act.seconds or USUAL_SECONDS)
-        elif act.do == "delete" and act.segment:
-            outlook.remove(act.segment - 1)
-        elif act.segment:
-            outlook.focus = act.segment
-
-
 def acts_of(parts: Sequence[TurnPart], turn: ChatTurn, similarity: Similarity | None = None) -> list[Act]:
     """The acts of the parts of a turn; empty where one of them is incomplete.
 
     Raises:
         OpenQuestion: several segments may be meant, or a number is missing. UserError: what is named is not there.
     """
-    view, out = View(turn, _outlook(turn), similarity), []
+    view, out = View(turn, outlook_of(turn), similarity), []
     for i, part in enumerate(parts):
         if part.act == "chat" and len(parts) > 1:  # "Great. Save it."
             continue
@@ -121,11 +73,6 @@ def acts_of(parts: Sequence[TurnPart], turn: ChatTurn, similarity: Similarity | 
             out.append(act)
             view.apply(act)
     return out
-
-
-def _outlook(turn: ChatTurn) -> Outlook:
-    rows = (list(turn.captions), list(turn.lengths), list(turn.names), list(turn.activities))
-    return Outlook(*rows, turn.focus, list(turn.starts))
 
 
 def _which(
@@ -201,7 +148,7 @@ def _acts(p: TurnPart, view: View) -> Acts:
             goal = view.at(p.of)
             if not p.text:
                 raise Missing("name")
-            return [("rename", {**stretch(goal), "name": p.text})]
+            return [("rename", {**stretch(goal), "name": typed(p.text, view.turn.request)})]
         case "undo" | "redo":
             return _travel(p, view)
         case _:
@@ -214,6 +161,7 @@ def _movement(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
     text, count = _caption(p), view.count
     if not count:
         return [("make", {**seconds, "text": text})]
+    text = _repeated(p, view) or text
     place = gap(p, view) if p.act == "before" or p.where else None
     if p.act == "make":
         return [("make", {**seconds, "text": text})]
@@ -222,7 +170,26 @@ def _movement(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
     return [("before", {"segment": place + 1, **seconds, "text": text})]
 
 
+def _repeated(p: TurnPart, view: View) -> str:
+    """The caption of a movement that is told by one that stands, empty where it is not: "the spin again", "the same
+    with the other hand", "and the left leg"."""
+    captions = view.outlook.captions
+    if p.act == "then" and (new := next((new for c in captions[::-1] if (new := on_other_side(c, p.text))), "")):
+        return new
+    if p.act == "then" and p.of and target(p.of, view.outlook) == Target():  # "the same"
+        return changed(captions[view.focus - 1], p.text).caption
+    if p.text.split()[0] not in ("the", "that"):
+        return ""
+    words = set(lemmas(p.text)) - {"again"}
+    return next((c for c in captions if words and words <= set(lemmas(c))), "")
+
+
 def _replacement(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
+    last = view.turn.last[-1] if view.turn.last else Act("chat")
+    if p.text and not p.of and last.do == "delete" and last.segment:  # "instead he bows": where something was removed
+        if last.segment > view.count:
+            return _movement(p.model_copy(update={"act": "then", "where": None}), view, seconds)
+        return [("before", {"segment": last.segment, **seconds, "text": _caption(p)})]
     goal = view.at(p.of)
     if not view.count:
         return []
@@ -240,42 +207,6 @@ def _caption(p: TurnPart) -> str:
     """The movement of a part as a caption, with its count."""
     often = {None: "", 1: " once", 2: " twice"}.get(p.times, f" {p.times} times")
     return as_caption(p.text) + often
-
-
-def gap(p: TurnPart, view: View) -> int | None:
-    """Number of segments before the place that a part names.
-
-    Raises:
-        UserError: there are several such places, or none.
-    """
-    count = view.count
-    words = p.to_of if p.act == "move" else p.of or p.to_of
-    goal = view.at(words)
-    if p.where in ("start", "end"):
-        edge = goal.first if p.where == "start" else goal.last
-        if edge is None:
-            return 0 if p.where == "start" else count
-        return edge - 1 if p.where == "start" else edge
-    neighbours = len(goal.several) == 2 and goal.several[1] == goal.several[0] + 1
-    if p.where == "between" or (p.act == "before" and neighbours):
-        ends = [t.segment for t in (view.at(p.of) if p.act != "move" else None, view.at(p.to_of)) if t and t.segment]
-        ends = list(goal.several) if len(goal.several) == 2 else ends
-        if len(ends) == 2 and abs(ends[0] - ends[1]) == 1:
-            return max(ends) - 1
-        if len(ends) == 2:
-            raise UserError(f"segments {min(ends)} and {max(ends)} are not neighbours; say before or after which one")
-        if count == 2:
-            return 1
-        raise UserError(f"between which of the {count} segments? e.g. between segments 1 and 2")
-    if goal.time is not None and p.where is None and goal.segment:
-        outlook = view.outlook
-        start = outlook.starts[goal.segment - 1] if outlook.starts else sum(outlook.lengths[: goal.segment - 1])
-        return goal.segment if goal.time - start > outlook.lengths[goal.segment - 1] / 2 else goal.segment - 1
-    if goal.everything:
-        return count if p.where == "after" else 0
-    if p.where == "after":
-        return goal.last or (view.focus if words else count)
-    return (goal.first or (view.focus if words else 1)) - 1
 
 
 def _length(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
@@ -371,7 +302,7 @@ def _travel(p: TurnPart, view: View) -> Acts:
     act = view.turn.last[-1] if view.turn.last else Act("chat")
     former = view.turn.former if p.act == "undo" else None
     if former is not None:  # numbers and words are those of before
-        view = View(view.turn, replace(_outlook(former), focus=act.segment or former.focus), view.similarity)
+        view = View(view.turn, replace(outlook_of(former), focus=act.segment or former.focus), view.similarity)
     goal = view.find(p.of or "it")
     if goal == Target(everything=True):
         return [(p.act, {"steps": ALL_STEPS})]
@@ -400,7 +331,8 @@ def _other(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
         goal = view.at(p.of)
         where = stretch(goal)
         if turn.files:
-            return [("save", {"name": f, **where}) for f in turn.files]
+            named = [f for f in turn.files if p.text and p.text.replace(" ", "") in f]
+            return [("save", {"name": f, **where}) for f in named or turn.files]
         formats = [w for w in f"{turn.request} {p.text}".replace(",", " ").replace(".", " ").split() if w in FORMATS]
         name = file_name(typed(p.text, turn.request), formats)
         if name:

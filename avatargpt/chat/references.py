@@ -6,18 +6,19 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from avatargpt.requests.english import lemmas
+from avatargpt.requests.english import lemma, lemmas
 from instruct_data.dialogue.dialogues import NUMBERS, ORDINALS
 from instruct_data.requests.pairs import is_numeral, value_of
+from instruct_data.text.english import split
 from vqvae.errors import UserError
 
 ALL = frozenset("everything all whole entire overall both each every".split())
-IT = frozenset("it that this them him her he she they these those one thing motion movement animation clip".split())
+IT = frozenset("it that this them him her he she they these those one ones same".split())
+# what a segment is called whatever is done in it; where nothing else is named and one of them is done, it is meant
 KINDS = frozenset(
-    "one ones segment segments seg part parts step steps piece pieces bit bits movement motion clip number section "
-    "move thing things take activity scene stretch".split()
+    "segment seg part step piece bit movement motion animation clip number section move thing take activity scene "
+    "stretch".split()
 )
-WHOLE = frozenset("part activity scene stretch".split())  # what an activity is called rather than a movement
 PAIR = frozenset("those these both them two pair".split())
 FIRST = frozenset("start beginning opening".split())
 LAST = frozenset("last final latest end ending previous".split())
@@ -28,10 +29,7 @@ PLACED = frozenset("at in from mark".split())  # a number of seconds with these 
 SECONDS, MINUTES = frozenset("second seconds sec secs s".split()), frozenset("minute minutes min".split())
 # cosine of words to a caption that they may mean, and between it and the next one
 MIN_SIMILARITY, MAX_GAP = 0.35, 0.08
-GLUE = frozenset(
-    "the a an of in on at part where when what which with and from comes come his her their my your its very just only "
-    "right up ahead onwards".split()
-)
+ASKING = frozenset("where when what which".split())  # "the part where he sits"
 _CLOCK = re.compile(r"(\d+):(\d\d)")
 Similarity = Callable[[str, Sequence[str]], Sequence[float]]
 """Cosines of words to sentences."""
@@ -74,6 +72,7 @@ class Outlook:
     activities: list[str] = field(default_factory=list)  # likewise
     focus: int | None = None  # the segment last spoken of, from 1
     starts: list[float] = field(default_factory=list)  # seconds; empty = one follows the other
+    among: tuple[int, ...] = ()  # those of its kind, where it was one of several ("the second jump")
 
     def __post_init__(self) -> None:
         count = len(self.captions)
@@ -91,13 +90,13 @@ class Outlook:
         self.lengths.insert(at, seconds)
         self.names.insert(at, "")
         self.activities.insert(at, "")
-        self.focus, self.starts = at + 1, []
+        self.focus, self.starts, self.among = at + 1, [], ()
 
     def remove(self, at: int) -> None:
         """Without the segment at this index."""
         for row in (self.captions, self.lengths, self.names, self.activities):
             del row[at]
-        self.focus, self.starts = None, []
+        self.focus, self.starts, self.among = None, [], ()
 
     def clear(self) -> None:
         while self.captions:
@@ -162,8 +161,7 @@ def _other(tokens: list[str], outlook: Outlook, similarity: Similarity | None) -
     focus = outlook.focus or outlook.count
     numbers: Sequence[int] = range(1, outlook.count + 1)
     if outlook.count > 2:
-        content = [t for t in tokens if t not in GLUE | IT | KINDS]
-        like = " ".join(content) or (outlook.captions[focus - 1] if outlook.count else "")
+        like = " ".join(_plain(tokens)) or (outlook.captions[focus - 1] if outlook.count else "")
         numbers = _named(like, outlook.captions)
     left = [n for n in numbers if n != focus]
     if len(left) > 1:
@@ -172,47 +170,70 @@ def _other(tokens: list[str], outlook: Outlook, similarity: Similarity | None) -
 
 
 def _absolute(tokens: list[str], outlook: Outlook, similarity: Similarity | None) -> Target | None:
-    count = outlook.count
-    bare = [t for t in tokens if t not in GLUE]
+    count, words = outlook.count, set(tokens)
     time = _time(tokens)
     if time is not None:
         return Target(outlook.at_second(time), time=time) if count else None
-    if exact := _called(bare, outlook):
+    if exact := _called(tokens, outlook):
         return exact
-    numbers = [n for t in bare if (n := _number(t, bare)) is not None]
-    plain = [t for t in bare if t not in IT | KINDS | LAST | FIRST | ALL and _number(t, bare) is None]
-    if count == 2 and PAIR & set(tokens) and not set(bare) - PAIR - IT - KINDS - {"two", "both"}:
+    numbers = [n for t in tokens if (n := _number(t, tokens)) is not None]
+    many = next((n for t in tokens if (n := _cardinal(t)) > 1), 0)
+    plain = _plain(tokens)
+    done = [t for t in tokens if lemma(t) in KINDS and _named(t, outlook.captions)]  # "the stretch"
+    if not plain and done and not words & (LAST | FIRST | ALL):
+        as_many = len(_named(done[0], outlook.captions)) == many and _cardinal(tokens[tokens.index(done[0]) - 1]) > 1
+        plain = done if as_many or not numbers else []
+    if count == 2 and PAIR & words and not plain:
         return Target(2, several=(1, 2))
     matches, together = _content(plain, outlook, similarity, tokens) if plain else ([], False)
-    if ALL & set(tokens) and not (count == 2 and "both" in tokens):
+    if ALL & words and not (count == 2 and "both" in words):
         return Target(matches[-1], several=tuple(matches)) if len(matches) > 1 else Target(everything=True)
-    many = next((NUMBERS.index(t) for t in bare if t in NUMBERS[2:]), 0) or next(
-        (int(t) for t in bare if t.isdigit()), 0
-    )
-    if many and many <= count and (LAST & set(bare) or "first" in bare):
-        first = 1 if "first" in bare else count - many + 1
+    if many and len(matches) == many and _cardinal(tokens[tokens.index(plain[0]) - 1]) > 1:  # "the two jumps"
+        return Target(matches[-1], several=tuple(matches))
+    if many and many <= count and (LAST & words or "first" in words):
+        first = 1 if "first" in words else count - many + 1
         return Target(first + many - 1, several=tuple(range(first, first + many)))
     if numbers:
-        if matches and any(t in ORDINALS for t in bare):  # "the second jump", also where there is one alone
-            return Target(matches[min(numbers[0], len(matches)) - 1])
+        kind = matches or (outlook.among if "one" in words else ())
+        if kind and any(t in ORDINALS for t in tokens):  # "the second jump", also where there is one alone
+            return Target(kind[min(numbers[0], len(kind)) - 1])
         if wrong := [n for n in numbers if not 1 <= n <= count]:
             raise UserError(f"there is no segment {wrong[0]}; there {'is' if count == 1 else 'are'} {count}")
         return Target(numbers[-1], several=tuple(numbers) if len(numbers) > 1 else ())
-    if LAST & set(bare):
+    if LAST & words:
         return Target(matches[-1] if matches else count or None)
-    if FIRST & set(bare) and count:
+    if FIRST & words and count:
         return Target(matches[0] if matches else 1)
-    if "middle" in bare and count:
+    if "middle" in words and count:
         return Target((count + 1) // 2)
-    if together and len(matches) > 1:
-        return Target(matches[-1], several=tuple(matches), together=True)
+    if len(matches) > 1 and (together or "and" in words):
+        return Target(matches[-1], several=tuple(matches), together=together)
+    if len(matches) > 1:  # as many words are theirs: that whose movement is named, then what the words mean, decides
+        heads = [n for n in matches if _verb(outlook.captions[n - 1]) in lemmas(" ".join(plain))]
+        matches = heads or matches
+    if len(matches) > 1 and similarity is not None:
+        near = _nearest(similarity(" ".join(tokens), [outlook.captions[n - 1] for n in matches]))
+        matches = [matches[n - 1] for n in near] or matches
     if len(matches) > 1:
-        if "and" in tokens:
-            return Target(matches[-1], several=tuple(matches))
         raise OpenReference(f"which one? {' '.join(tokens)!r} may be {_listed(matches)}", matches)
     if matches:
         return Target(matches[0])
     return None if plain else Target()
+
+
+def _plain(tokens: Sequence[str]) -> list[str]:
+    """The words that say what is done in a segment."""
+    other = IT | ASKING | LAST | FIRST | ALL | {"middle"}
+    return [t for t in tokens if lemmas(t) and t not in other and lemma(t) not in KINDS and not _counts_as(t, tokens)]
+
+
+def _counts_as(token: str, tokens: Sequence[str]) -> bool:
+    return _number(token, tokens) is not None
+
+
+def _cardinal(token: str) -> int:
+    """The number of a word or of digits, 0 = none."""
+    return int(token) if token.isdigit() else NUMBERS.index(token) if token in NUMBERS else 0
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -245,12 +266,25 @@ def _number(word: str, among: Sequence[str]) -> int | None:
     return NUMBERS.index(word) if word in NUMBERS[1:] and (word != "one" or among[-2:-1] == ["segment"]) else None
 
 
-def _called(bare: Sequence[str], outlook: Outlook) -> Target | None:
+def kind_of(spoken: str, outlook: Outlook) -> tuple[int, ...]:
+    """The segments among which a turn chose that one by its order which is now last spoken of, empty = it did not."""
+    tokens = spoken.lower().split()
+    if outlook.focus is None or not any(t in ORDINALS or t in LAST for t in tokens):
+        return ()
+    stems = [set(lemmas(c)) for c in outlook.captions]
+    others = set().union(*stems[: outlook.focus - 1], *stems[outlook.focus :])
+    alike = set(lemmas(spoken)) & stems[outlook.focus - 1] & others
+    numbers = tuple(n for n, words in enumerate(stems, 1) if alike <= words)
+    return numbers if alike and len(numbers) > 1 else ()
+
+
+def _called(tokens: Sequence[str], outlook: Outlook) -> Target | None:
     """What a user gave just this name."""
-    words = [t for t in bare if t not in KINDS] or bare
+    bare = [t for t in tokens if lemmas(t)]
+    words = [bare, [t for t in bare if lemma(t) not in KINDS and t != "called"]]
     for row in (outlook.names, outlook.activities):
-        named = [[t for t in name.lower().split() if t not in GLUE] for name in row]
-        numbers = [n for n, name in enumerate(named, 1) if name and name == words]
+        named = [[t for t in name.lower().split() if lemmas(t)] for name in row]
+        numbers = [n for n, name in enumerate(named, 1) if name and name in words]
         if numbers:
             several = tuple(numbers) if len(numbers) > 1 else ()
             return Target(numbers[-1], several=several, together=row is outlook.activities and bool(several))
@@ -260,21 +294,23 @@ def _called(bare: Sequence[str], outlook: Outlook) -> Target | None:
 def _content(
     plain: Sequence[str], outlook: Outlook, similarity: Similarity | None, tokens: Sequence[str]
 ) -> tuple[list[int], bool]:
-    """Segments whose captions, names or activities the words mean, and whether they are an activity."""
+    """Segments whose captions, names or activities the words mean, and whether they are an activity.
+
+    Of what shares as many of the words, that comes first which the user put in words: movements, names and the events
+    of a scene before the steps of a plan.
+    """
     words = " ".join(plain)
     captions = [f"{c} {n}" for c, n in zip(outlook.captions, outlook.names, strict=True)]
     shared = _counts(words, captions)
     in_activities = _counts(words, outlook.activities)
     best, whole = max(shared, default=0), max(in_activities, default=0)
-    if whole > best or (whole and whole == best and WHOLE & set(tokens)):
+    own = [n for n in _highest(shared) if not outlook.activities[n - 1] or outlook.names[n - 1]]
+    if whole > best or (whole and whole == best and not own):
         return _highest(in_activities), True
     if best:
-        numbers = _highest(shared)
+        numbers = own or _highest(shared)
         if "and" in tokens and best < len(set(lemmas(words))):  # "the walk and the wave"
             numbers = sorted({n for w in plain for n in _named(w, captions)})
-        activities = {outlook.activities[n - 1] for n in numbers}
-        if len(numbers) > 1 and len(activities) == 1 and activities != {""} and whole == best:
-            return _highest(in_activities), True
         return numbers, False
     if similarity is None or not outlook.captions:
         return [], False
@@ -290,6 +326,12 @@ def _content(
 def _counts(words: str, sentences: Sequence[str]) -> list[int]:
     stems = set(lemmas(words))
     return [len(stems & set(lemmas(s))) if s else 0 for s in sentences]
+
+
+def _verb(caption: str) -> str:
+    """The lemma of a caption's first verb, or of its first word of content."""
+    clause = split(caption)
+    return next(iter(lemmas(clause.predicate if clause else caption)), "")
 
 
 def _highest(counts: Sequence[int]) -> list[int]:

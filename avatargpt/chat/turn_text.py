@@ -149,6 +149,8 @@ def as_caption(text: str) -> str:
     if first in THIRD:
         return " ".join(["a person", *words])
     base = GERUND.get(first) or (first if first in _BASES else "")
+    if first in GERUND and len(words) == 2 and words[1].endswith("s"):  # "jumping jacks", in which it is no verb
+        return " ".join(words)
     return " ".join(["a person", third_of(base), *words[1:]]) if base else " ".join(words)
 
 
@@ -215,12 +217,28 @@ def changed(caption: str, change: str, parts: Sequence[TurnPart] = ()) -> Change
     words = change.split()
     if any(a == "other" and b.rstrip("s") in LIMBS for a, b in zip(words, words[1:], strict=False)):
         return Change(mirror_text(caption), mirror=True, remake=False)
-    side = side_of(change)
-    opposite = {"left": "right", "right": "left"}.get(side or "")
-    limb = set(lemmas(change)) - {"left", "right", "use", "with", "other"}
-    if opposite and side_of(caption) == opposite and limb <= LIMBS:
+    if _limb(change) <= LIMBS and side_of(change) in ("left", "right") and _opposite(caption) == side_of(change):
         return Change(mirror_text(caption), mirror=True, remake=False)
     return Change(_with_words(caption, change))
+
+
+def on_other_side(caption: str, words: str) -> str:
+    """The caption with its sides exchanged where words name only the other side of what it moves, else empty."""
+    limb, side = _limb(words), side_of(words)
+    if not limb or not limb <= LIMBS or not limb & set(lemmas(caption)):
+        return ""
+    other = "other" in words.split() and side_of(caption) in ("left", "right")
+    return mirror_text(caption) if other or (side and _opposite(caption) == side) else ""
+
+
+def _opposite(caption: str) -> str:
+    """The side that a caption would have if it were mirrored."""
+    return {"left": "right", "right": "left"}.get(side_of(caption) or "", "")
+
+
+def _limb(words: str) -> set[str]:
+    """What words name but a side."""
+    return set(lemmas(words)) - {"left", "right", "use", "other"}
 
 
 def _degree(change: str) -> TurnPart | None:

@@ -240,12 +240,60 @@ def test_names_and_what_is_not_there() -> None:
     with pytest.raises(OpenReference, match="which one.*segment 1 or 2") as raised:
         target("the jump", seen(("a person jumps", "a person jumps high")))
     assert raised.value.options == (1, 2)
+    stretches = ("a person stretches", "a person yawns", "a person stretches the left leg")
+    assert target("the two stretches", seen(stretches)).several == (1, 3), "what is called like a segment"
+    assert target("the yawn", seen(("a person walks with a yawn", "a person yawns"))) == Target(2), "what is done"
     for words, reason in (
         ("segment 9", "no segment 9; there are 3"), ("second 20", "nothing at second 20; all of it lasts 9 s"),
         ("everything after the jump", "nothing after segment 3"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=reason):
             target(words, seen())
+
+
+def test_what_a_user_put_in_words_comes_first() -> None:
+    rows = [["a person lies curled up", "a person gets up", "a person lies there", "a person lies there"],
+            [4.0] * 4, [], ["wakes up", "wakes up", "", "rests, lying"]]  # fmt: skip
+    assert target("the lying", Outlook(*rows)) == Target(3)
+    assert target("second stop", Outlook(list(CAPTIONS), names=["", "", "second stop"])) == Target(3)
+
+
+def test_the_first_one_is_of_the_kind_last_spoken_of() -> None:
+    captions = ("a person walks", "a person checks a watch", "a person sits", "a person checks a watch impatiently")
+    spoken = {"captions": captions, "focus": 4}
+    part = {"act": "retime", "of": "the first one", "seconds": 3.0}
+    assert line(part, **spoken) == "retime 1 3s"
+    assert line(part, **spoken, history=("the second watch check more impatiently",)) == "retime 2 3s"
+    assert line(part | {"of": "the first part"}, **spoken, history=("the second watch check",)) == "retime 1 3s"
+
+
+@pytest.mark.parametrize(("part", "acts"), [
+    ({"act": "then", "text": "the wave"}, "then: a person waves the right hand"),
+    ({"act": "before", "text": "the walk again", "where": "before", "of": "the jump"},
+     "before 3: a person walks forward"),
+    ({"act": "then", "text": "the left hand"}, "then: a person waves the left hand"),
+    ({"act": "then", "text": "with the other hand", "of": "the same"}, "then: a person waves the left hand"),
+    ({"act": "then", "text": "higher", "of": "the same"}, "then: a person jumps higher"),
+    ({"act": "then", "text": "claps", "of": "the walk"}, "then: a person claps"),
+    ({"act": "before", "text": "in front nods", "where": "between", "of": "second 5"}, "before 2: in front nods"),
+])  # fmt: skip
+def test_movements_that_are_told_by_others(part: dict[str, Any], acts: str) -> None:
+    assert line(part) == acts
+
+
+def test_between_means_neighbours() -> None:
+    captions = ("a person waits", "a person checks a watch", "a person paces", "a person checks a watch")
+    part = {"act": "before", "text": "nod", "where": "between", "of": "pacing", "to_of": "watch"}
+    assert line(part, captions=captions) == "before 4: a person nods"
+    with pytest.raises(UserError, match="1 and 3 are not neighbours"):
+        line(part | {"of": "segment 1", "to_of": "segment 3"}, captions=captions)
+
+
+def test_instead_is_where_something_was_removed() -> None:
+    part = {"act": "replace", "text": "bow"}
+    assert line(part) == "replace 3: a person bows"
+    assert line(part, last=(Act("delete", segment=2),)) == "before 2: a person bows"
+    assert line(part, last=(Act("delete", segment=4),)) == "then: a person bows"
 
 
 @pytest.mark.parametrize(("part", "acts"), [
@@ -308,6 +356,8 @@ def test_parts_of_one_turn_follow_one_another() -> None:
     assert line({"act": "keep", "text": "b"}, takes=2) == "keep b"
     files = {"request": "save it as a.glb and b.bvh", "files": ("a.glb", "b.bvh")}
     assert line({"act": "save", "text": "a.glb and b.bvh"}, **files) == "save: a.glb | save: b.bvh"
+    both = ({"act": "save", "text": "a.glb", "of": "the walk"}, {"act": "save", "text": "b.bvh"})
+    assert line(*both, **files) == "save 1: a.glb | save: b.bvh"
 
 
 def test_what_is_missing_is_not_made_up() -> None:
@@ -328,6 +378,7 @@ def test_what_is_missing_is_not_made_up() -> None:
 
 def test_captions_and_names() -> None:
     assert as_caption("he waves") == as_caption("waving") == as_caption("wave") == "a person waves"
+    assert as_caption("jumping jacks") == "jumping jacks" and as_caption("waving hello") == "a person waves hello"
     assert as_caption("a knight swings his sword") == "a knight swings his sword"
     assert typed("bow _ v 3", "save it as bow_v3") == "bow_v3" and file_name("bow_v3") == "bow_v3"
     assert file_name("my walk . glb") == "my_walk.glb" and file_name("glb") == ""
@@ -342,6 +393,7 @@ def test_an_activity_has_one_length() -> None:
     def acts(**part: Any) -> str:
         return write(acts_of([TurnPart(**part)], turn))
 
+    assert acts(act="before", where="after", of="she checks the patients", text="nod") == "before 4: a person nods"
     assert acts(act="retime", of="the checking", seconds=36.0) == "retime 2 16s | retime 3 20s"
     assert acts(act="retime", of="each of the checking parts", seconds=5.0) == "retime 2 5s | retime 3 5s"
     assert acts(act="longer", of="the checking", factor=2.0) == "retime 2 16s | retime 3 20s"
