@@ -343,7 +343,11 @@ def _other(p: TurnPart, view: View, seconds: dict[str, float]) -> Acts:
     if p.act == "show":
         return [("show", {"what": p.what or "timeline"})]
     if p.act == "question":
-        return [("question", {"about": _topic(p, view)})]
+        try:
+            return [("question", {"about": _topic(p, view)})]
+        except OpenReference as e:  # what is asked of several is answered of each
+            each = [p.model_copy(update={"of": f"segment {n}"}) for n in e.options]
+            return [("question", {"about": _topic(q, view)}) for q in each]
     if p.act == "face":
         return [("face", {"text": p.text})] if p.text else []
     return [(p.act, {})]

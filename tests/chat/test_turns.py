@@ -289,6 +289,12 @@ def test_between_means_neighbours() -> None:
         line(part | {"of": "segment 1", "to_of": "segment 3"}, captions=captions)
 
 
+def test_a_question_about_several_is_answered_of_each() -> None:
+    captions = ("a person marches", "a person halts", "a person marches")
+    part = {"act": "question", "topic": "length", "of": "the marching"}
+    assert line(part, captions=captions) == "question: length of segment 1 | question: length of segment 3"
+
+
 def test_instead_is_where_something_was_removed() -> None:
     part = {"act": "replace", "text": "bow"}
     assert line(part) == "replace 3: a person bows"
