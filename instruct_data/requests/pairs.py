@@ -252,8 +252,8 @@ class Pairs:
         pool = self.words.turned["pointing" if rng.random() < POINTED_BY_ACTION else "seg"]
         words = pool[int(rng.integers(len(pool)))]
         action = _drawn(self.words.actions, rng).replace("{side}", str(rng.choice(["left", "right"])))
-        values = {form: inflected(action, form) for form in FORMS} | {"they": they}
-        values |= {"noun": self.words.nouns, "name": self.words.turned["name"]}
+        values: dict[str, str | Sequence[str]] = {form: inflected(action, form) for form in FORMS}
+        values |= {"they": they, "noun": self.words.nouns, "name": self.words.turned["name"]}
         return _POINTING_SLOT.sub(lambda m: _one(values[m[1]], rng), words)
 
     def _action(
