@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from avatargpt.server.app import create_app
@@ -101,6 +102,17 @@ class Uvicorn(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def uvicorn_of(app: FastAPI, settings: ServerSettings) -> Uvicorn:
+    """The application of `create_app` under uvicorn, with the bounds of the settings."""
+    logging.getLogger("uvicorn.access").propagate = False  # its lines hold the queries
+    config = uvicorn.Config(
+        app, http=protocol(settings.header_seconds, settings.connections), log_config=None, access_log=False,
+        server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+        ws_max_size=1 << 20, lifespan="on", proxy_headers=False,
+    )  # fmt: skip
+    return Uvicorn(config, app.state.server.begin_stop)
+
+
 def run(settings: ServerSettings, host: str, port: int, tell: Callable[[str], None] | None = None) -> None:
     """Serve until a signal ends it.
 
@@ -122,13 +134,7 @@ def run(settings: ServerSettings, host: str, port: int, tell: Callable[[str], No
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False
         log.setLevel(logging.INFO if name == "avatargpt" else logging.WARNING)
-    app = create_app(settings)
-    config = uvicorn.Config(
-        app, http=protocol(settings.header_seconds, settings.connections), log_config=None, access_log=False,
-        server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
-        ws_max_size=1 << 20, lifespan="on", proxy_headers=False,
-    )  # fmt: skip
-    server = Uvicorn(config, app.state.server.begin_stop)
+    server = uvicorn_of(create_app(settings), settings)
     address = f"http://{host if host not in ('0.0.0.0', '::') else 'localhost'}:{listener.getsockname()[1]}/"
     if tell is not None:
         tell(f"The studio: {address}{'?key=KEY' if settings.api_key else ''}   API: {address}docs   Ctrl-C stops it.")

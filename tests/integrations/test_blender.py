@@ -13,7 +13,7 @@ import pytest
 from avatargpt import export
 from tests.export.test_character import moved
 from tests.factories import write_character
-from tests.integrations.conftest import StandIn
+from tests.server.running import StandIn
 from vqvae.rig import world
 from vqvae.skeleton import SMPL22
 

@@ -10,7 +10,7 @@ import pytest
 from avatargpt import export
 from avatargpt.client import Client, ServerError
 from tests.factories import write_character
-from tests.integrations.conftest import StandIn
+from tests.server.running import StandIn
 from vqvae.errors import UserError
 
 

@@ -56,9 +56,11 @@ def test_a_completion_is_a_turn_of_a_conversation(openai_client: Any, address: s
     assert first.choices[0].finish_reason == "stop" and answer.content.startswith("Made")
     assert httpx.get(answer.motion["links"]["glb"]).content[:4] == b"glTF"
     messages += [{"role": "assistant", "content": answer.content}, user("make it slower")]
-    second = openai_client.chat.completions.create(
-        model="avatargpt", messages=messages, extra_body={"motion": "gltf"}
-    ).choices[0].message
+    second = (
+        openai_client.chat.completions.create(model="avatargpt", messages=messages, extra_body={"motion": "gltf"})
+        .choices[0]
+        .message
+    )
     assert second.motion["session"] == answer.motion["session"]
     assert second.motion["seconds"] > answer.motion["seconds"]
     assert second.motion["gltf"]["buffers"][0]["uri"].startswith("data:")
