@@ -67,11 +67,11 @@ def app(options: dict[str, str]) -> Any:
     try:
         values |= {k: float(options[k]) for k in ("motion_seconds",) if k in options}
         values |= {k: int(options[k]) for k in ("queue", "batch") if k in options}
-        shares = {k: float(options[k]) for k in ("cpus", "gpus") if k in options}
+        cpus, gpus = float(options.get("cpus", 1)), float(options.get("gpus", 0))
         replicas = int(options.get("replicas", 2))
     except ValueError as e:
         raise UserError(f"{e}; accepted a number") from None
     values |= {k: tuple(options[k].split(",")) for k in ("origins", "hosts") if k in options}
     if "model" in options:
         values["model"] = Path(options["model"])
-    return application(ServerSettings(**values), replicas, **shares)
+    return application(ServerSettings(**values), replicas, cpus, gpus)

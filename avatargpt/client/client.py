@@ -1,14 +1,4 @@
-"""`Client`: a server of ``avatargpt serve`` from Python, without the model.
-
-    from avatargpt.client import Client
-
-    with Client("http://127.0.0.1:8765") as client:
-        (walk,) = client.generate("a person walks and waves", seconds=4)
-        client.save(walk, "walk.glb")
-
-Every method is one route; docs/server.md names them with their fields. Work that outlasts one exchange is followed as
-a job until its end, and a busy server is asked again when it says so.
-"""
+"""`Client`: every method is one route; work that outlasts one exchange is followed as a job until its end."""
 
 from __future__ import annotations
 
@@ -16,14 +6,16 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
 import httpx
+import numpy as np
 
+from avatargpt.client.stream import Frames, ServerError, frames_of, message, send_sound
 from vqvae.errors import UserError, one_line
 from vqvae.io.files import atomic_write, regular_file
 
@@ -34,18 +26,6 @@ POLL = 0.2  # seconds between two looks at a job
 ENDED = ("done", "failed", "cancelled")
 # (steps done, steps in all), 0 in all = not known
 Progress = Callable[[int, int], None]
-
-
-class ServerError(UserError):
-    """An answer of the server other than success.
-
-    Attributes:
-        status: of HTTP; 0 = no answer. code, where: of the server's error, see docs/server.md.
-    """
-
-    def __init__(self, message: str, status: int = 0, code: str = "", where: str = "") -> None:
-        super().__init__(message)
-        self.status, self.code, self.where = status, code, where
 
 
 @dataclass(frozen=True)
@@ -182,6 +162,47 @@ class Client:
     def capture(self, film: File, **fields: Any) -> list[Clip]:
         """The motion of a film; `fields`: face, body."""
         return self._motions("capture", {"film": self._uploaded(film)} | fields)
+
+    # Streams
+
+    def live(self, blocks: Iterable[np.ndarray], rate: int = 16_000, **fields: Any) -> Iterator[Frames]:
+        """A live avatar: blocks of int16 samples (n,) in, face, hands and body out as they are ready.
+
+        Args:
+            blocks: may come as slowly as a microphone; what comes faster waits.
+            fields: text, emotion, body, motion (a `Clip`), speaker, calm, energy, seed.
+
+        Raises:
+            ServerError: a mistake in the fields, too many streams, no server.
+        """
+        with self._socket() as socket:
+            socket.send(json.dumps({"type": "start", "rate": rate, **_plain(fields)}))
+            message(socket)
+            yield from send_sound(socket, blocks, rate)
+
+    def long(self, scene: str, seconds: float, **fields: Any) -> Iterator[Frames]:
+        """Long motion as it is made; it waits for a reader who is slow. `fields`: seed, radius, planner."""
+        with self._socket() as socket:
+            socket.send(json.dumps({"type": "long", "scene": scene, "seconds": seconds, **_plain(fields)}))
+            message(socket)
+            for frames in frames_of(socket):
+                yield frames
+                socket.send(json.dumps({"type": "ack", "frame": frames.start + len(frames.root)}))
+
+    @contextmanager
+    def _socket(self) -> Iterator[Any]:
+        try:
+            from websockets.exceptions import WebSocketException
+            from websockets.sync.client import connect
+        except ImportError:
+            raise UserError('streams need websockets; install it with pip install "avatargpt[live]"') from None
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        url = f"ws{self.url.removeprefix('http')}/v1/stream"
+        try:
+            with connect(url, additional_headers=headers, max_size=1 << 24) as socket:
+                yield socket
+        except (OSError, WebSocketException) as e:
+            raise ServerError(f"{url}: the stream has ended ({one_line(str(e))})") from None
 
     # Files
 

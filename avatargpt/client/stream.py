@@ -1,0 +1,131 @@
+"""Frames that come over a socket, and the sound that goes out beside them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+
+from vqvae.errors import UserError
+
+AHEAD = 5.0  # seconds of sound that may be on their way without frames
+
+
+class ServerError(UserError):
+    """An answer of the server other than success.
+
+    Attributes:
+        status: of HTTP; 0 = no answer. code, where: of the server's error, see docs/server.md.
+    """
+
+    def __init__(self, message: str, status: int = 0, code: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.status, self.code, self.where = status, code, where
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of a stream.
+
+    Attributes:
+        start: number of the first one. fps: their rate.
+        root: (T, 3) metres. rotations: (T, J, 4) local quaternions w, x, y, z of `vqvae.skeleton.SMPL22` or `SMPL52`.
+        weights: (T, 52) of ARKit's shapes in 0..1; (T, 0) without a face.
+    """
+
+    start: int
+    fps: float
+    root: np.ndarray
+    rotations: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, row: dict[str, Any], data: bytes) -> Self:
+        """From the two messages of the server."""
+        joints, channels = int(row["joints"]), int(row["channels"] or 0)
+        rows = np.frombuffer(data, "<f4").reshape(int(row["frames"]), 3 + 4 * joints + channels)
+        turns = np.roll(rows[:, 3 : 3 + 4 * joints].reshape(-1, joints, 4), 1, axis=-1)
+        return cls(int(row["start"]), float(row["fps"]), rows[:, :3], turns, rows[:, 3 + 4 * joints :])
+
+
+def send_sound(socket: Any, blocks: Iterable[np.ndarray], rate: int) -> Iterator[Frames]:
+    """Send blocks of int16 samples on a thread of its own; the frames that come meanwhile.
+
+    Raises:
+        ServerError: what the server says; whatever the blocks raise.
+    """
+    sender = _Sender(rate)
+    thread = threading.Thread(target=sender.send, args=(socket, blocks), daemon=True)
+    thread.start()
+    try:
+        for frames in frames_of(socket):
+            sender.arrived((frames.start + len(frames.root)) / frames.fps)
+            yield frames
+    except Exception:
+        if sender.error is not None:  # the cause of the socket's end
+            raise sender.error from None
+        raise
+    finally:
+        sender.end()
+
+
+class _Sender:
+    """Sends sound, no further ahead of the frames than `AHEAD` seconds."""
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self.error: BaseException | None = None
+        self._seconds, self._ended = 0.0, False
+        self._changed = threading.Condition()
+
+    def arrived(self, seconds: float) -> None:
+        """Frames up to a second have come."""
+        with self._changed:
+            self._seconds = seconds
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Nothing more is to be sent."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _has_room(self, samples: int) -> bool:
+        return self._ended or samples / self.rate < self._seconds + AHEAD
+
+    def send(self, socket: Any, blocks: Iterable[np.ndarray]) -> None:
+        """All blocks, and the end."""
+        sent = 0
+        try:
+            for block in blocks:
+                data = np.asarray(block, "<i2").tobytes()
+                with self._changed:
+                    self._changed.wait_for(partial(self._has_room, sent))
+                if self._ended:
+                    return
+                socket.send(data)
+                sent += len(data) // 2
+            socket.send(json.dumps({"type": "end"}))
+        except BaseException as e:  # of the blocks: a microphone that is gone; of the socket: the reader tells it, too
+            self.error = e
+            socket.close()
+
+
+def message(socket: Any) -> dict[str, Any]:
+    """The next text message. Raises ServerError for one that says so."""
+    row: dict[str, Any] = json.loads(socket.recv())
+    if row["type"] == "error":
+        raise ServerError(f"the stream: {row['message']}", 0, row["code"], row.get("where") or "")
+    return row
+
+
+def frames_of(socket: Any) -> Iterator[Frames]:
+    """Frames until the server has done."""
+    while (row := message(socket))["type"] not in ("done", "stopped"):
+        if row["type"] == "frames":
+            yield Frames.of(row, socket.recv())
