@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -17,6 +18,7 @@ from starlette.requests import HTTPConnection
 from avatargpt.chat.conversation import Conversation
 from avatargpt.server.errors import Refusal, stopping
 from avatargpt.server.metrics import Metrics
+from avatargpt.server.processes import Helper
 from avatargpt.server.results import Results
 from avatargpt.server.session_state import Sessions
 from avatargpt.server.settings import ServerSettings
@@ -50,9 +52,12 @@ class Server:
         self.metrics = Metrics(
             queue=lambda: self.worker.depth, running=lambda: self.worker.running, store_bytes=lambda: self.store.size
         )
+        load = partial(_loaded, settings.model, settings.device, settings.dtype, settings.threads)
+        others = settings.processes - 1 if model is None else 0  # a model that is given lives in this process alone
         self.worker = Worker(
-            settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.worked
-        )
+            settings.queue, settings.batch, settings.batch_wait, settings.work_seconds, self.metrics.worked,
+            [Helper(load, settings.work_seconds) for _ in range(others)],
+        )  # fmt: skip
         self.sessions = Sessions(self.store, self._conversation)
         self.jobs: dict[str, Job] = {}
         self.turns: dict[str, Job] = {}
@@ -62,14 +67,11 @@ class Server:
         self._until = 0.0  # end of the time of grace
         self.started = time.time()
         if model is None:
-            self.worker.submit("load", lambda report: self._load())
+            self.worker.submit("load", lambda report: self._load(load))
 
-    def _load(self) -> None:
-        from avatargpt.api import AvatarGPT
-
-        s = self.settings
+    def _load(self, load: Callable[[], Any]) -> None:
         try:
-            self._model = AvatarGPT.from_pretrained(s.model, s.device, s.dtype, s.threads)
+            self._model = load()
         except BaseException as e:
             self.state = "failed"
             log.error("model", extra={"type": type(e).__name__})
@@ -144,6 +146,12 @@ class Server:
         left = self.worker.stop(max(0.0, self._until - time.monotonic()))
         log.info("stopped", extra={"given back": left})
         return left
+
+
+def _loaded(model: Path | None, device: str | None, dtype: str | None, threads: int | None) -> Any:
+    from avatargpt.api import AvatarGPT
+
+    return AvatarGPT.from_pretrained(model, device, dtype, threads)
 
 
 def server_of(connection: HTTPConnection) -> Server:

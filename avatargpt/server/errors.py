@@ -40,6 +40,9 @@ class Refusal(Exception):
         self.status, self.message, self.where = status, message, where
         self.code, self.headers = code or CODES.get(status, "error"), dict(headers or {})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Refusal, (self.status, self.message, self.where, self.code, self.headers)
+
     def response(self) -> JSONResponse:
         """As it goes out."""
         return JSONResponse(body(self.code, self.message, self.where), self.status, self.headers)

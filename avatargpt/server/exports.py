@@ -14,10 +14,10 @@ from fastapi.responses import FileResponse, Response
 from avatargpt import export
 from avatargpt.options import FPS, check_number
 from avatargpt.server.core import AnyServer, Server
-from avatargpt.server.errors import Refusal, bad
+from avatargpt.server.errors import Refusal, bad, without
 from avatargpt.server.frames import frames
 from avatargpt.server.results import EXPORTS, Clip, written_forms
-from vqvae.errors import UserError
+from vqvae.errors import UserError, WriteError
 
 router = APIRouter(prefix="/v1/exports", tags=["files"])
 FRAMES = ".frames"
@@ -74,12 +74,23 @@ def written(
                 raise bad(f"{next(iter(options))}: no option of {FRAMES}", next(iter(options)))
             file.write_bytes(frames(clip))
         else:
-            export.save(clip, file, **options)
+            _save(clip, file, options)
         target.parent.mkdir(exist_ok=True)
         changed = folder.stat()
         os.replace(file, target)
         os.utime(folder, (changed.st_atime, changed.st_mtime))  # an export does not prolong a motion's life
     return target
+
+
+def _save(clip: Clip, file: Path, options: dict[str, Any]) -> None:
+    """Write a file; in errors it and the character are not called by their paths."""
+    try:
+        export.save(clip, file, **options)
+    except WriteError:
+        raise
+    except UserError as e:
+        text = without(str(e), (file.parent,)).removeprefix(f"{file.name}: ")
+        raise bad(text.replace(f"{options.get('character')}", "the character"), "format") from None
 
 
 def resampled(clip: Clip, fps: str) -> Clip:

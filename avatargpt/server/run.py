@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -91,7 +91,7 @@ def protocol(header_seconds: float, connections: int) -> type[HttpToolsProtocol]
 
 
 class Uvicorn(uvicorn.Server):
-    """Tells the application at once that it is to end: its streams do, too."""
+    """Tells the application at once that it is to end: its streams do, too. The end by a signal is a usual one."""
 
     def __init__(self, config: uvicorn.Config, begin_stop: Callable[[], None]) -> None:
         super().__init__(config)
@@ -99,7 +99,8 @@ class Uvicorn(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._begin_stop()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT  # a second Ctrl-C
+        self.should_exit = True
 
 
 def uvicorn_of(app: FastAPI, settings: ServerSettings) -> Uvicorn:
@@ -138,5 +139,4 @@ def run(settings: ServerSettings, host: str, port: int, tell: Callable[[str], No
     address = f"http://{host if host not in ('0.0.0.0', '::') else 'localhost'}:{listener.getsockname()[1]}/"
     if tell is not None:
         tell(f"The studio: {address}{'?key=KEY' if settings.api_key else ''}   API: {address}docs   Ctrl-C stops it.")
-    with suppress(KeyboardInterrupt):  # the signal that ended it is raised again
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])

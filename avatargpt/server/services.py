@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from avatargpt.options import GenerationConfig, check_seconds, check_text
 from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
+from avatargpt.server.generation import Batch, Item, body_of, check_length
 from avatargpt.server.results import Clip, Stored, digest
 from avatargpt.server.worker import Group, Job, Report
 from instruct_data.requests.spec import MotionRequest
@@ -47,29 +49,14 @@ class MotionBody(Body):
     after: str = ""  # id of the motion that it goes on from
 
 
-class _Item(NamedTuple):
-    """One request among those that are generated together."""
-
-    request: str | MotionRequest
-    seconds: float | None
-    seed: int
-
-
 def motions(server: Server, body: MotionBody) -> Job:
     """Motions by words or by a typed request; the result is ``{"motions": [...]}``."""
     config = GenerationConfig(body.seed, body.guidance, body.temperature, body.best_of, body.num, body.literal)
     if body.seconds is not None:
         check_seconds(body.seconds)
-        check_length(server, body.seconds * body.num)
+        check_length(body.seconds * body.num, server.settings.motion_seconds)
     starts = {"generate": _generate, "extend": _extend, "inbetween": _in_between, "edit": _edit}
     return starts[body.operation](server, body, config)
-
-
-def check_length(server: Server, seconds: float, where: str = "seconds") -> None:
-    """Raises Refusal (400) for more seconds of motion than one request may ask for."""
-    most = server.settings.motion_seconds
-    if seconds > most:
-        raise bad(f"{seconds:g} seconds of motion; accepted at most {most:g} in one request", where)
 
 
 def keep(server: Server, clip: Clip, prompt: str, seed: int, read_as: Sequence[str] = (), **about: Any) -> Stored:
@@ -98,9 +85,9 @@ def _generate(server: Server, body: MotionBody, config: GenerationConfig) -> Job
     request = body.request or body.prompt
     prompt = body.prompt or (body.request.text or body.request.compact if body.request else "")
     after = server.store.motion(body.after, "after") if body.after else None
-    options = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after)
-    together = partial(generated, server, config=config, after=after)
-    group = Group(options, _Item(request, body.seconds, body.seed), together)
+    batch = Batch(replace(config, seed=0), after, server.settings.motion_seconds)
+    key = (config.guidance, config.temperature, config.best_of, config.num, config.literal, body.after)
+    group = Group(key, Item(request, body.seconds, body.seed), partial(_together, server, batch), batch)
 
     def finish(result: tuple[list[Motion], tuple[str, ...]]) -> dict[str, Any]:
         return kept(server, body, prompt, *result)
@@ -108,33 +95,8 @@ def _generate(server: Server, body: MotionBody, config: GenerationConfig) -> Job
     return server.submit("generate", group=group, finish=finish)
 
 
-def generated(
-    server: Server, items: Sequence[_Item], report: Report, config: GenerationConfig, after: Stored | None
-) -> list[Any]:
-    """For each request its motions and captions, or its error; those that can be done are decoded together."""
-    model, out = server.model, list[Any]([None] * len(items))
-    resolved: list[Any] = []
-    clip = body_of(after, "after") if after else None
-    good: list[int] = []
-    for i, item in enumerate(items):
-        try:
-            (one,) = model.resolve([item.request], [item.seconds], config.literal)
-            (length,) = model.expected_seconds([one], [item.seconds])
-            check_length(server, length * config.num, "prompt" if item.seconds is None else "seconds")
-        except Exception as e:
-            out[i] = e
-        else:
-            resolved.append(one)
-            good.append(i)
-    if good:
-        clips = model.generate(
-            resolved, seconds=[items[i].seconds for i in good], seeds=[items[i].seed for i in good],
-            guidance=config.guidance, temperature=config.temperature, best_of=config.best_of, num=config.num,
-            literal=config.literal, progress=report, after=clip,
-        )  # fmt: skip
-        for k, i in enumerate(good):
-            out[i] = clips[k * config.num : (k + 1) * config.num], tuple(resolved[k].captions)
-    return out
+def _together(server: Server, batch: Batch, items: Sequence[Item], report: Report) -> list[Any]:
+    return batch.generate(server.model, items, report)
 
 
 def unused(body: MotionBody, *names: str) -> None:
@@ -142,16 +104,6 @@ def unused(body: MotionBody, *names: str) -> None:
     for name in names:
         if getattr(body, name) not in ("", None):
             raise bad(f"{name}: not taken by the operation {body.operation}", name)
-
-
-def body_of(entry: Stored, where: str) -> Motion:
-    """The body of a stored motion. Raises Refusal (400) for a face."""
-    clip = entry.clip()
-    if hasattr(clip, "body"):
-        clip = clip.body
-    if not isinstance(clip, Motion):
-        raise bad(f"{where}: a {entry.about['kind']}; accepted a motion with a body", where)
-    return Motion(clip.rotations, clip.root, clip.fps, "body", clip.caption)
 
 
 def needed(server: Server, body: MotionBody, name: str) -> Stored:
@@ -224,7 +176,7 @@ class DescribeBody(Body):
 def describe(server: Server, body: DescribeBody) -> Job:
     """Sentences about a motion; the result is ``{"descriptions": [...], "notes": [...]}``."""
     entry = server.store.motion(body.motion, "motion")
-    check_length(server, float(entry.about["seconds"]), "motion")
+    check_length(float(entry.about["seconds"]), server.settings.motion_seconds, "motion")
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
@@ -232,12 +184,12 @@ def describe(server: Server, body: DescribeBody) -> Job:
         if entry.about["kind"] == "face":
             (sentence,) = server.model.describe_face([clip])
             return {"descriptions": [sentence], "notes": []}
-        motion = body_of(entry, "motion")
+        motion, notes = body_of(entry, "motion"), list(entry.about.get("notes", ()))
         if body.num == 1:
             (sentence,) = server.model.describe([motion])
-            return {"descriptions": [sentence], "notes": list(motion.notes)}
+            return {"descriptions": [sentence], "notes": notes}
         (sentences,) = server.model.describe([motion], num=body.num, seed=body.seed)
-        return {"descriptions": list(sentences), "notes": list(motion.notes)}
+        return {"descriptions": list(sentences), "notes": notes}
 
     return server.submit("describe", work)
 

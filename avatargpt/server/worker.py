@@ -38,12 +38,22 @@ class Group:
     """Work that may be done together with other work of the same key.
 
     Attributes:
-        key: equal for work that goes together. item: this piece of it. together: does several items.
+        key: equal for work that goes together. item: this piece of it. together: does several items. batch: what a
+            `Helper` takes to do the same; None = none can.
     """
 
     key: Hashable
     item: Any
     together: Together
+    batch: Any = None
+
+
+class Help(Protocol):
+    """Does work of a group elsewhere; see `avatargpt.server.processes`."""
+
+    def start(self) -> None: ...
+    def run(self, batch: Any, items: Sequence[Any], report: Report) -> list[Any]: ...
+    def close(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -90,11 +100,12 @@ class Worker:
         queue: jobs that may wait. batch: jobs of one group done together. wait: seconds that the first of a group waits
             for others. seconds: of work on one job.
         observe: called with (kind, seconds, number of jobs) after each piece of work.
+        helpers: each gets a thread that takes groups alone, from the first time that one waits while the model works.
     """
 
     def __init__(
         self, queue: int, batch: int, wait: float, seconds: float,
-        observe: Callable[[str, float, int], None] = lambda *_: None,
+        observe: Callable[[str, float, int], None] = lambda *_: None, helpers: Sequence[Help] = (),
     ) -> None:  # fmt: skip
         self.queue, self.batch, self.wait, self.seconds, self.observe = queue, batch, wait, seconds, observe
         self._waiting: deque[Job] = deque()
@@ -102,8 +113,11 @@ class Worker:
         self._running: list[Job] = []
         self._stopping = self._ended = False
         self._usual = USUAL_SECONDS
-        self._thread = threading.Thread(target=self._loop, name="model", daemon=True)
-        self._thread.start()
+        self._idle = 0  # threads that wait for work
+        self._threads = [threading.Thread(target=self._loop, name="model", daemon=True)]
+        self._threads += [threading.Thread(target=self._help, args=(h,), daemon=True) for h in helpers]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def depth(self) -> int:
@@ -144,7 +158,9 @@ class Worker:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join(grace)
+        until = time.monotonic() + grace
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
         with self._changed:
             self._ended = True
             left = [*self._waiting, *self._running]
@@ -164,58 +180,81 @@ class Worker:
         while (jobs := self._take()) is not None:
             self._do(jobs)
 
-    def _take(self) -> list[Job] | None:
+    def _help(self, helper: Help) -> None:
+        """The life of a thread with a helper, which is started when it is first needed."""
+        try:
+            with self._changed:
+                while not (any(j.kind != "load" for j in self._running) and self._next(True)):
+                    if self._stopping:
+                        return
+                    self._changed.wait()
+            helper.start()
+            while (jobs := self._take(True)) is not None:
+                self._do(jobs, helper)
+        except Refusal as e:
+            log.error("helper", extra={"code": e.code})
+        finally:
+            helper.close()
+
+    def _next(self, groups: bool) -> Job | None:
+        """The job that is to be done next, of any kind or of `groups` that a helper can do."""
+        self._drop_cancelled()
+        return next((j for j in self._waiting if not groups or (j.group and j.group.batch is not None)), None)
+
+    def _take(self, groups: bool = False) -> list[Job] | None:
         """The next job, with those that go with it; None = the end."""
         with self._changed:
-            while True:
-                self._drop_cancelled()
-                if self._waiting:
-                    break
-                if self._stopping:
-                    return None
-                self._changed.wait()
-            if self._ended:
-                return None
-            first = self._waiting[0]
-            if first.group is not None and self.batch > 1:
-                until = time.monotonic() + self.wait
-                while len(self._waiting) < self.batch and (left := until - time.monotonic()) > 0:
-                    self._changed.wait(left)
-                self._drop_cancelled()
-            return self._popped()
+            self._idle += 1
+            try:
+                while self._next(groups) is None:
+                    if self._stopping:
+                        return None
+                    self._changed.wait()
+                first = self._next(groups)
+                if first is not None and first.group is not None and self.batch > 1:
+                    until = time.monotonic() + self.wait
+                    while len(self._waiting) < self.batch and (left := until - time.monotonic()) > 0:
+                        self._changed.wait(left)
+                return None if self._ended else self._popped(groups)
+            finally:
+                self._idle -= 1
 
-    def _popped(self) -> list[Job]:
-        """Take the first job, and those of its group, out of the queue."""
-        if not self._waiting:
+    def _popped(self, groups: bool) -> list[Job]:
+        """Take a job, and a share of its group that leaves other idle threads theirs, out of the queue."""
+        first = self._next(groups)
+        if first is None:
             return []
-        first = self._waiting[0]
         jobs = [first]
         if first.group is not None:
             key = first.group.key
-            jobs = [j for j in self._waiting if j.group is not None and j.group.key == key][: self.batch]
+            jobs = [j for j in self._waiting if j.group is not None and j.group.key == key]
+            jobs = jobs[: min(self.batch, -(-len(jobs) // max(1, self._idle)))]
         for job in jobs:
             self._waiting.remove(job)
         return jobs
 
-    def _do(self, jobs: list[Job]) -> None:
+    def _do(self, jobs: list[Job], helper: Help | None = None) -> None:
         if not jobs:
             return
         start = time.monotonic()
-        self._running += jobs
+        with self._changed:
+            self._running += jobs
+            self._changed.notify_all()
         for job in jobs:
             job.status, job.started = "running", start
         try:
-            results = self._results(jobs, start)
+            results = self._results(jobs, start, helper)
             for job, result in zip(jobs, results, strict=True):
                 self._settle(job, result)
         finally:
-            for job in jobs:
-                self._running.remove(job)
+            with self._changed:
+                for job in jobs:
+                    self._running.remove(job)
             spent = time.monotonic() - start
             self._usual = 0.8 * self._usual + 0.2 * spent / len(jobs)
             self.observe(jobs[0].kind, spent, len(jobs))
 
-    def _results(self, jobs: list[Job], start: float) -> list[Any]:
+    def _results(self, jobs: list[Job], start: float, helper: Help | None) -> list[Any]:
         """A result or an exception for each."""
 
         def report(done: int, total: int, stage: str = "") -> None:
@@ -232,7 +271,8 @@ class Worker:
             if group is None:
                 assert jobs[0].function is not None
                 return [jobs[0].function(report)]
-            return group.together([j.group.item for j in jobs if j.group is not None], report)
+            items = [j.group.item for j in jobs if j.group is not None]
+            return group.together(items, report) if helper is None else helper.run(group.batch, items, report)
         except BaseException as e:  # the thread goes on whatever the work did
             return [e] * len(jobs)
 

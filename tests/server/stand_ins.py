@@ -1,0 +1,82 @@
+"""What stands in for the model and the reader of turns; clips that can be computed, as slow as a test wants."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+from avatargpt.requests.resolver import ResolvedRequest, request_text
+from instruct_data.dialogue.acts import read
+from tests.clips import gliding
+from vqvae.errors import UserError
+from vqvae.motion import Motion, concatenate
+
+
+def walk(seconds: float, seed: int = 0, caption: str = "") -> Motion:
+    """A person gliding forward; `seed` sets the speed."""
+    return gliding(max(2, round(seconds * 20)), 1 + seed % 7, caption=caption)
+
+
+class StandIn:
+    """Answers like `AvatarGPT`; the words of a text steer it: ``wait`` until `go` is set, ``break``, ``refuse``."""
+
+    grounder = None
+    phrase_index = None
+    source = ""
+
+    def __init__(self) -> None:
+        self.go, self.begun = threading.Event(), threading.Event()
+        self.batches: list[int] = []  # texts of each call of `generate`
+
+    def resolve(self, texts, seconds=None, literal=False):
+        for text in texts:
+            if "refuse" in request_text(text):
+                raise UserError("refuse: no such movement")
+        return [ResolvedRequest(text, None, (), (f"a person {request_text(text)}",)) for text in texts]
+
+    def expected_seconds(self, requests, seconds):
+        return [60.0 * r.text.count("long") if s is None else s for r, s in zip(requests, seconds, strict=True)]
+
+    def generate(self, texts, seconds=None, seed=0, seeds=None, num=1, progress=None, after=None, **options):
+        self.batches.append(len(texts))
+        words = [t if isinstance(t, str) else t.text for t in texts]
+        self.begun.set()
+        if any("break" in text for text in words):
+            raise RuntimeError(f"secret contents of {words[0]}")
+        while any("wait" in text for text in words) and not self.go.is_set():
+            time.sleep(0.01)
+            if progress:
+                progress(0, len(texts))
+        lengths = seconds if isinstance(seconds, list) else [seconds] * len(texts)
+        all_seeds = [seed] * len(texts) if seeds is None else seeds
+        rows = zip(words, lengths, all_seeds, strict=True)
+        clips = [walk(length or 2.0, s + k, text) for text, length, s in rows for k in range(num)]
+        return [replace(clip, notes=("a note",)) for clip in clips]
+
+    def extend(self, motion, seconds, text="", seed=0):
+        return concatenate([motion.resampled(20), walk(seconds, seed)]).with_caption(text)
+
+    def in_between(self, start, end, seconds, text="", seed=0):
+        return concatenate([start, walk(seconds, seed), end]).with_caption(text)
+
+    def describe(self, motions, num=1, seed=0):
+        sentences = [f"a person walks {len(m)} frames" for m in motions]
+        return sentences if num == 1 else [[s] * num for s in sentences]
+
+
+class LineIntent:
+    """Takes turns as lines of acts."""
+
+    name = "line"
+
+    def understand(self, heard):
+        try:
+            return read(heard.request)
+        except UserError:
+            return None
+
+
+def stand_in() -> StandIn:
+    """A model for another process."""
+    return StandIn()

@@ -1,0 +1,137 @@
+"""Keys, origins, names of the server, sizes, times, headers and logs."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+KEY = "correct-horse"
+
+
+def test_the_key(serve):
+    client = serve(api_key=KEY)
+    assert client.get("/healthz").status_code == 200
+    for headers in ({}, {"Authorization": "Bearer wrong-horse"}, {"X-API-Key": ""}, {"Authorization": KEY},
+                    {"Cookie": "avatargpt_key=no"}, {"Authorization": "Bearer caf\xe9"}):  # fmt: skip
+        response = client.post("/v1/sessions", headers={k: v.encode("latin-1") for k, v in headers.items()})
+        assert response.status_code == 401 and response.json()["error"]["code"] == "unauthorized", headers
+    for headers in ({"Authorization": f"Bearer {KEY}"}, {"X-API-Key": KEY}, {"Cookie": f"avatargpt_key={KEY}"}):
+        assert client.post("/v1/sessions", headers=headers).status_code == 201
+    assert client.get("/metrics").status_code == 401 and client.get("/openapi.json").status_code == 401
+    assert client.get("/v1/exports/x.glb").status_code == 401
+
+
+def test_the_page_hands_out_a_cookie(serve):
+    client = serve(api_key=KEY)
+    response = client.get(f"/?key={KEY}&s=1", follow_redirects=False)
+    assert response.status_code == 303 and response.headers["location"] == "/?s=1"
+    cookie = response.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=strict" in cookie
+    assert client.post("/v1/sessions").status_code == 201
+    assert "set-cookie" not in client.get("/?key=wrong", follow_redirects=False).headers
+
+
+def test_pages_of_other_origins(serve):
+    client = serve(origins=("https://example.org",))
+    assert client.post("/v1/sessions", headers={"Origin": "http://localhost"}).status_code == 201
+    response = client.post("/v1/sessions", headers={"Origin": "https://example.org"})
+    assert response.status_code == 201 and response.headers["access-control-allow-origin"] == "https://example.org"
+    for origin in ("http://evil.example", "null", "https://localhost", "http://localhost.evil.example"):
+        response = client.post("/v1/sessions", headers={"Origin": origin})
+        assert response.status_code == 403 and "access-control-allow-origin" not in response.headers
+    ask = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
+    response = client.options("/v1/motions", headers=ask)
+    assert response.status_code == 204 and "Authorization" in response.headers["access-control-allow-headers"]
+    assert "access-control-allow-origin" not in client.options("/v1/motions", headers=ask | {"Origin": "null"}).headers
+
+
+def test_sockets_of_other_origins(client):
+    @client.app.websocket("/v1/echo")
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_text("hello")
+        await socket.close()
+
+    with client.websocket_connect("/v1/echo") as socket:
+        assert socket.receive_text() == "hello"
+    with client.websocket_connect("/v1/echo", headers={"Origin": "http://testserver"}) as socket:
+        assert socket.receive_text() == "hello"
+    for origin in ("http://evil.example", "null"):
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/v1/echo", headers={"Origin": origin}):
+            pass
+
+
+def test_names_of_the_server(serve):
+    client = serve(hosts=("localhost", "[::1]"))
+    assert client.get("/healthz", headers={"Host": "localhost:8765"}).status_code == 200
+    assert client.get("/healthz", headers={"Host": "[::1]:8765"}).status_code == 200
+    for host in ("evil.example", "localhost.evil.example", "evil.example:80", "[::2]"):
+        assert client.get("/healthz", headers={"Host": host}).status_code == 403
+
+
+def test_sizes(serve):
+    client = serve(json_bytes=1000, upload_bytes=5000)
+    json = {"Content-Type": "application/json"}
+    assert client.post("/v1/motions", content=b"x" * 1001, headers=json).status_code == 413
+    assert client.post("/v1/motions", content=iter([b"x" * 600] * 2), headers=json).status_code == 413
+    assert client.post("/v1/motions", content=b"x", headers=json | {"Content-Length": str(10**10)}).status_code == 413
+    assert client.post("/v1/uploads?name=a.bvh", content=iter([b"x" * 600] * 20)).status_code == 413
+    assert not list((client.app.state.server.store.root / "uploads").iterdir())
+    assert not list((client.app.state.server.store.root / "work").iterdir())
+
+
+def test_a_slow_body(serve):
+    client = serve(body_seconds=0.2)
+
+    def slowly():
+        yield b"{"
+        time.sleep(0.5)
+        yield b"}"
+
+    response = client.post("/v1/motions", content=slowly(), headers={"Content-Type": "application/json"})
+    # the test client reads the whole body before the server sees it
+    assert response.status_code in (400, 408)
+
+
+def test_headers_of_every_answer(client):
+    for path in ("/healthz", "/nothing", "/docs"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert len(headers["x-request-id"]) == 12
+    assert client.get("/nothing").json()["error"]["code"] == "not_found"
+    assert client.put("/v1/motions").json()["error"]["code"] == "method_not_allowed"
+
+
+def test_logs_hold_no_contents(client, caplog):
+    with caplog.at_level(logging.INFO, "avatargpt"):
+        client.post("/v1/motions", json={"prompt": "a very private prompt"})
+        client.post("/v1/uploads?name=private.bvh", content=b"private")
+    records = [r for r in caplog.records if r.name == "avatargpt.access"]
+    assert [(r.method, r.route, r.status) for r in records] == [
+        ("POST", "/v1/motions", 200), ("POST", "/v1/uploads", 400)]  # fmt: skip
+    assert "private" not in str([vars(r) for r in caplog.records if r.name.startswith("avatargpt")])
+
+
+def test_a_full_queue_is_429(serve, model):
+    client = serve(queue=1, batch=1)
+    client.post("/v1/motions?wait=0", json={"prompt": "wait"})
+    assert model.begun.wait(5)
+    assert client.post("/v1/motions?wait=0", json={"prompt": "walk"}).status_code == 202
+    response = client.post("/v1/motions", json={"prompt": "walk"})
+    assert response.status_code == 429 and int(response.headers["retry-after"]) >= 1
+
+
+def test_a_stopping_server(client):
+    client.app.state.server.begin_stop()
+    response = client.post("/v1/motions", json={"prompt": "walk"})
+    assert response.status_code == 503 and response.json()["error"]["code"] == "stopping"
+    assert client.get("/healthz").status_code == 503 and client.get("/metrics").status_code == 200
+
+
+def test_a_full_store(client):
+    client.app.state.server.store.size = 1 << 60
+    assert client.post("/v1/sessions").json()["error"]["code"] == "full"

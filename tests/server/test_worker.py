@@ -1,0 +1,179 @@
+"""Batches, the bounded queue, cancellation, limits of time, helpers in other processes, and the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from avatargpt.options import GenerationConfig
+from avatargpt.server.errors import Refusal
+from avatargpt.server.generation import Batch, Item
+from avatargpt.server.processes import Helper
+from avatargpt.server.worker import Cancelled, Group, Worker
+from tests.server.stand_ins import stand_in, walk
+from vqvae.errors import UserError
+
+
+def worker(**options):
+    return Worker(**{"queue": 8, "batch": 4, "wait": 0.05, "seconds": 5.0, **options})
+
+
+def held(pool: Worker):
+    """A worker that works on something until it is let go."""
+    go, begun = threading.Event(), threading.Event()
+
+    def work(report):
+        begun.set()
+        while not go.wait(0.01):
+            report(0, 1)
+
+    job = pool.submit("hold", work)
+    assert begun.wait(5)
+    return go, job
+
+
+def test_requests_of_a_group_are_done_together():
+    calls = []
+
+    def together(items, report):
+        calls.append(list(items))
+        return [UserError("no") if i == 3 else i * 2 for i in items]
+
+    pool = worker()
+    go, _ = held(pool)
+    jobs = [pool.submit("g", group=Group("a", i, together)) for i in range(5)]
+    other = pool.submit("g", group=Group("b", 9, together))
+    go.set()
+    assert [j.result(5) for j in jobs if j is not jobs[3]] == [0, 2, 4, 8]
+    with pytest.raises(UserError):
+        jobs[3].result(5)
+    assert other.result(5) == 18 and calls == [[0, 1, 2, 3], [4], [9]]
+    pool.stop(1)
+
+
+def test_a_full_queue_refuses():
+    pool = worker(queue=2)
+    go, _ = held(pool)
+    jobs = [pool.submit("x", lambda report: 1) for _ in range(2)]
+    with pytest.raises(Refusal) as refusal:
+        pool.submit("x", lambda report: 1)
+    assert refusal.value.status == 429 and int(refusal.value.headers["Retry-After"]) >= 1
+    jobs[0].cancel()
+    pool.submit("x", lambda report: 1)  # what nobody waits for leaves its place
+    go.set()
+    with pytest.raises(Cancelled):
+        jobs[0].result(5)
+    assert jobs[1].result(5) == 1
+    pool.stop(1)
+
+
+def test_work_ends_at_its_limit_and_the_worker_goes_on():
+    pool = worker(seconds=0.1)
+
+    def endless(report):
+        while True:
+            time.sleep(0.01)
+            report(1, 2)
+
+    with pytest.raises(Refusal, match="more than"):
+        pool.submit("x", endless).result(5)
+    assert pool.run("x", lambda report: 7) == 7
+    pool.stop(1)
+
+
+def test_a_stopped_worker_finishes_or_gives_back():
+    pool = worker()
+    go, job = held(pool)
+    threading.Timer(0.1, go.set).start()
+    assert pool.stop(5) == 0 and job.status == "done"
+    with pytest.raises(Refusal):
+        pool.submit("x", lambda report: 1)
+    pool = worker()
+    go, job = held(pool)
+    waiting = pool.submit("x", lambda report: 1)
+    assert pool.stop(0.05) == 2
+    for each in (job, waiting):
+        with pytest.raises(Refusal) as refusal:
+            each.result(5)
+        assert refusal.value.status == 503
+
+
+def test_concurrent_requests_are_batched_and_not_mixed_up(serve, model):
+    client = serve(batch_wait=0.3)
+
+    def made(k):
+        return client.post("/v1/motions", json={"prompt": f"walk {k}", "seconds": 1 + k % 3, "seed": k}).json()
+
+    with ThreadPoolExecutor(16) as threads:
+        rows = [r["motions"][0] for r in threads.map(made, range(16))]
+    assert max(model.batches) >= 8 and sum(model.batches) == 16
+    for k, row in enumerate(rows):
+        assert row["prompt"] == f"walk {k}" and row["read_as"] == [f"a person walk {k}"]
+        stored = client.app.state.server.store.motion(row["id"]).clip()
+        assert (stored.root == walk(1 + k % 3, k).root).all()
+
+
+def test_one_bad_request_does_not_spoil_the_others(serve, model):
+    client = serve(batch_wait=0.3)
+    with ThreadPoolExecutor(4) as threads:
+        prompts = ["walk", "refuse this", "long long long", "run"]
+        codes = threads.map(lambda p: client.post("/v1/motions", json={"prompt": p}).status_code, prompts)
+    assert list(codes) == [200, 400, 400, 200]
+
+
+BATCH = Batch(GenerationConfig(), None, 120.0)
+
+
+def test_a_helper_gives_what_the_model_gives():
+    helper, reports = Helper(stand_in, 20.0), []
+    items = [Item("walk", 1.0, 3), Item("refuse", 1.0, 0), Item("break", 1.0, 0)]
+    (clips, captions), refused = helper.run(BATCH, items[:2], lambda *row: reports.append(row))
+    assert (clips[0].root == walk(1, 3).root).all() and captions == ("a person walk",)
+    assert isinstance(refused, UserError)
+    (broken,) = helper.run(BATCH, items[2:], lambda *row: None)
+    assert isinstance(broken, Refusal) and broken.status == 500 and "secret" not in str(broken)
+
+    def gone(*_):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        helper.run(BATCH, [Item("wait", 1.0, 0)], gone)
+    assert len(helper.run(BATCH, items[:1], lambda *row: None)) == 1, "the process goes on"
+    helper._process.kill()
+    with pytest.raises(Refusal, match="has ended"):
+        helper.run(BATCH, [Item("wait", 1.0, 0)], lambda *row: None)
+    helper.close()
+
+
+def test_helpers_share_what_waits():
+    done = []
+
+    class Beside:
+        def start(self):
+            pass
+
+        def run(self, batch, items, report):
+            done.append(("beside", len(items)))
+            time.sleep(0.05)
+            return [i for i in items]
+
+        def close(self):
+            done.append(("closed", 0))
+
+    def together(items, report):
+        done.append(("here", len(items)))
+        time.sleep(0.05)
+        return list(items)
+
+    pool = worker(queue=64, batch=16, helpers=[Beside()])
+    go, _ = held(pool)
+    jobs = [pool.submit("g", group=Group("a", i, together, BATCH)) for i in range(4)]
+    assert [j.result(5) for j in jobs] == [0, 1, 2, 3], "while the model works on something else"
+    go.set()
+    jobs = [pool.submit("g", group=Group("a", i, together, BATCH)) for i in range(12)]
+    assert [j.result(5) for j in jobs] == list(range(12))
+    pool.stop(5)
+    assert ("closed", 0) in done and any(who == "here" for who, _ in done)
