@@ -44,7 +44,7 @@ class Batch:
             try:
                 (one,) = model.resolve([item.request], [item.seconds], config.literal)
                 (length,) = model.expected_seconds([one], [item.seconds])
-                check_length(length * config.num, self.most, "prompt" if item.seconds is None else "seconds")
+                check_seconds_of(length * config.num, self.most, "prompt" if item.seconds is None else "seconds")
             except Exception as e:
                 out[i] = e
             else:
@@ -65,7 +65,7 @@ class Batch:
 Loader = Callable[[], Any]  # gives the model
 
 
-def check_length(seconds: float, most: float, where: str = "seconds") -> None:
+def check_seconds_of(seconds: float, most: float, where: str = "seconds") -> None:
     """Raises Refusal (400) for more seconds of motion than one request may ask for."""
     if seconds > most:
         raise bad(f"{seconds:g} seconds of motion; accepted at most {most:g} in one request", where)

@@ -28,8 +28,9 @@ class JsonLines(logging.Formatter):
     """A line of JSON for each record: time, level, event, and its figures; never contents."""
 
     def format(self, record: logging.LogRecord) -> str:
+        event = record.getMessage().partition("\n")[0]
         row: dict[str, Any] = {
-            "time": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage(),
+            "time": round(record.created, 3), "level": record.levelname.lower(), "event": event,
         }  # fmt: skip
         row |= {k: v for k, v in vars(record).items() if k not in STANDARD}
         return json.dumps(row, default=str)
@@ -48,11 +49,12 @@ def protocol(header_seconds: float, connections: int) -> type[HttpToolsProtocol]
         _stuck: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
-            if len(self.connections) >= connections:
-                transport.abort()
-                return
+            refused = len(self.connections) >= connections
             super().connection_made(transport)
-            self._wait()
+            if refused:
+                transport.abort()
+            else:
+                self._wait()
 
         def _wait(self) -> None:
             self._calm()
@@ -84,8 +86,7 @@ def protocol(header_seconds: float, connections: int) -> type[HttpToolsProtocol]
             self._calm()
             if self._stuck is not None:
                 self._stuck.cancel()
-            if hasattr(self, "flow"):
-                super().connection_lost(exc)
+            super().connection_lost(exc)
 
     return Bounded
 
@@ -131,11 +132,12 @@ def run(settings: ServerSettings, host: str, port: int, tell: Callable[[str], No
         raise UserError(f"{host}:{port}: {reason}; accepted an address that is free") from None
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in ("avatargpt", "uvicorn.error"):
-        log = logging.getLogger(name)
-        log.handlers, log.propagate = [handler], False
-        log.setLevel(logging.INFO if name == "avatargpt" else logging.WARNING)
-    server = uvicorn_of(create_app(settings), settings)
+    app = create_app(settings)
+    root = logging.getLogger()
+    root.handlers = [handler]  # libraries add some of their own
+    root.setLevel(logging.WARNING)
+    logging.getLogger("avatargpt").setLevel(logging.INFO)
+    server = uvicorn_of(app, settings)
     address = f"http://{host if host not in ('0.0.0.0', '::') else 'localhost'}:{listener.getsockname()[1]}/"
     if tell is not None:
         tell(f"The studio: {address}{'?key=KEY' if settings.api_key else ''}   API: {address}docs   Ctrl-C stops it.")

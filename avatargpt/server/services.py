@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from avatargpt.options import GenerationConfig, check_seconds, check_text
 from avatargpt.server.core import Server
 from avatargpt.server.errors import bad
-from avatargpt.server.generation import Batch, Item, body_of, check_length
+from avatargpt.server.generation import Batch, Item, body_of, check_seconds_of
 from avatargpt.server.results import Clip, Stored, digest
 from avatargpt.server.worker import Group, Job, Report
 from instruct_data.requests.spec import MotionRequest
@@ -54,9 +54,14 @@ def motions(server: Server, body: MotionBody) -> Job:
     config = GenerationConfig(body.seed, body.guidance, body.temperature, body.best_of, body.num, body.literal)
     if body.seconds is not None:
         check_seconds(body.seconds)
-        check_length(body.seconds * body.num, server.settings.motion_seconds)
+        check_length(server, body.seconds * body.num)
     starts = {"generate": _generate, "extend": _extend, "inbetween": _in_between, "edit": _edit}
     return starts[body.operation](server, body, config)
+
+
+def check_length(server: Server, seconds: float, where: str = "seconds") -> None:
+    """Raises Refusal (400) for more seconds of motion than one request may ask for."""
+    check_seconds_of(seconds, server.settings.motion_seconds, where)
 
 
 def keep(server: Server, clip: Clip, prompt: str, seed: int, read_as: Sequence[str] = (), **about: Any) -> Stored:
@@ -176,7 +181,7 @@ class DescribeBody(Body):
 def describe(server: Server, body: DescribeBody) -> Job:
     """Sentences about a motion; the result is ``{"descriptions": [...], "notes": [...]}``."""
     entry = server.store.motion(body.motion, "motion")
-    check_length(float(entry.about["seconds"]), server.settings.motion_seconds, "motion")
+    check_length(server, float(entry.about["seconds"]), "motion")
 
     def work(report: Report) -> dict[str, Any]:
         report(0, 1)
