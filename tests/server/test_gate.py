@@ -132,6 +132,8 @@ def test_a_stopping_server(client):
     assert client.get("/healthz").status_code == 503 and client.get("/metrics").status_code == 200
 
 
-def test_a_full_store(client):
-    client.app.state.server.store.size = 1 << 60
+def test_a_full_store(serve):
+    client = serve(store_bytes=1)
+    client.post("/v1/motions", json={"prompt": "walk"})
+    client.app.state.server.sweep()
     assert client.post("/v1/sessions").json()["error"]["code"] == "full"
