@@ -30,6 +30,7 @@ COMMANDS = {
     "chat": "avatargpt.cli.chat:chat",
     "serve": "avatargpt.cli.serve:serve",
     "mcp": "avatargpt.cli.mcp:mcp",
+    "view": "avatargpt.cli.view:view",
     "face": "avatargpt.cli.face:face",
     "gesture": "avatargpt.cli.gesture:gesture",
     "speak": "avatargpt.cli.speak:speak",

@@ -48,15 +48,12 @@ export class Graphs {
     draw.scale(scale, scale);
     const { curves, contacts } = measured(this.studio);
     const css = getComputedStyle(this.node);
-    draw.fillStyle = css.getPropertyValue("--faint");
-    draw.font = "11px system-ui";
+    const down = css.getPropertyValue("--good");
+    draw.fillStyle = down;
     const top = 2 * ROW + 8;
-    contacts.forEach(({ name, values }, row) => {
-      draw.fillText(name, 6, row * ROW + 12);
-      draw.fillStyle = css.getPropertyValue("--good");
+    contacts.forEach((values, row) => {
       const step = width / values.length;
-      values.forEach((down, i) => down && draw.fillRect(i * step, row * ROW + 5, step + 0.5, 7));
-      draw.fillStyle = css.getPropertyValue("--faint");
+      values.forEach((stands, i) => stands && draw.fillRect(i * step, row * ROW + 5, step + 0.5, 7));
     });
     for (const { colour, values, most } of curves) {
       draw.strokeStyle = colour;
@@ -69,15 +66,17 @@ export class Graphs {
       draw.stroke();
     }
     const keys = curves.map(({ name, colour, most, unit }) => {
-      const key = el("span", {}, `${name}, 0 to ${most.toFixed(1)} ${unit}`);
+      const key = el("span", {}, `${name}, 0 to ${most.toFixed(1)} ${unit}`.trim());
       key.style.setProperty("--c", colour);
       return key;
     });
-    this.legend.replaceChildren(...keys);
+    const feet = el("span", {}, "feet that stand: left above, right below");
+    feet.style.setProperty("--c", down);
+    this.legend.replaceChildren(feet, ...keys);
   }
 }
 
-function measured(studio: Studio): { curves: Curve[]; contacts: { name: string; values: boolean[] }[] } {
+function measured(studio: Studio): { curves: Curve[]; contacts: boolean[][] } {
   const blend = studio.blend as NonNullable<Studio["blend"]>;
   const { base } = blend;
   const { frames, fps } = base;
@@ -93,12 +92,11 @@ function measured(studio: Studio): { curves: Curve[]; contacts: { name: string; 
   }
   const speed = smooth(speeds(root, fps, true));
   const tall = new Float32Array(frames).map((_, i) => root[3 * i + 1] as number);
-  const contacts = places.map((p, k) => {
+  const contacts = places.map((p) => {
     const way = speeds(p, fps, false);
     let low = Infinity;
     for (let i = 0; i < frames; i++) low = Math.min(low, p[3 * i + 1] as number);
-    const values = [...way].map((v, i) => v < FOOT_SPEED && (p[3 * i + 1] as number) < low + FOOT_HEIGHT);
-    return { name: k ? "right foot" : "left foot", values };
+    return [...way].map((v, i) => v < FOOT_SPEED && (p[3 * i + 1] as number) < low + FOOT_HEIGHT);
   });
   const curves: Curve[] = [
     { name: "speed", colour: "#4c78e0", values: speed, most: Math.max(0.5, ...speed), unit: "m/s" },

@@ -102,16 +102,17 @@ const timeline = new Timeline(byId("timeline"), studio);
 new Chat(byId("chat"), studio, suggest);
 new Takes(studio);
 acceptDrops(studio, byId("drop"));
-const pathButton = iconButton("path", "Draw a path on the floor (P)", () => waypoints.toggle(), { "aria-pressed": "false", class: "tool wide" });
+const pathButton = iconButton("path", "Draw a path on the floor (P)", () => waypoints.toggle(), { "aria-pressed": "false", class: "tool wide edit" });
 const waypoints = new Waypoints(studio, pathButton);
-const undo = iconButton("undo", "Undo (Ctrl+Z)", () => void studio.act("undo"), { id: "undo" });
-const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => void studio.act("redo"), { id: "redo" });
+const undo = iconButton("undo", "Undo (Ctrl+Z)", () => void studio.act("undo"), { id: "undo", class: "tool edit" });
+const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", () => void studio.act("redo"), { id: "redo", class: "tool edit" });
 const take = el("button", { type: "button", class: "plain", id: "export", onclick: () => exportMenu(studio) });
 take.append(icon("download"), "Export");
+take.setAttribute("aria-label", "Export");
 const gap = (): HTMLElement => el("span", { class: "gap" });
 const bare = iconButton("body", "Our own avatar again", () => studio.undress(), { id: "own-avatar", hidden: true });
 byId("tools").append(
-  undo, redo, gap(), bare, iconButton("face", "Emotion (E)", () => emotionPad(studio)), pathButton, gap(), themeButton,
+  undo, redo, gap(), bare, iconButton("face", "Emotion (E)", () => emotionPad(studio), { class: "tool edit" }), pathButton, gap(), themeButton,
   iconButton("help", "Keyboard (?)", () => sheet(shortcuts), { class: "tool wide" }), take,
 ); // prettier-ignore
 

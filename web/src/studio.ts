@@ -103,16 +103,17 @@ export class Studio {
     this.viewing = hash.get("view") ?? "";
     if (this.viewing) {
       document.body.classList.add("viewing");
-      await this.view(this.viewing);
+      await this.view(this.viewing, hash.has("sound"));
     } else await this.resume(hash.get("s") ?? "");
     this.setState("ready");
     if (!this.viewing) setInterval(() => void this.beat(), BEAT);
   }
 
-  private async view(id: string): Promise<void> {
+  private async view(id: string, sound: boolean): Promise<void> {
     const clip = await api.frames(`/v1/exports/${id}.frames`);
     document.title = `${clip.caption || "Motion"} · AvatarGPT`;
     this.setBlend(new Blend(clip, []));
+    if (sound) this.player.setSounds([{ start: 0, buffer: await this.sound(`/v1/uploads/${id}`) }]);
     this.player.play(0);
   }
 

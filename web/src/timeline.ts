@@ -339,7 +339,7 @@ function grouped(segments: Segment[]): Group[] {
   return out;
 }
 
-const plain = (caption: string): string => caption.replace(/^(a|the) person /i, "");
+const plain = (caption: string): string => caption.replace(/^(an?|the) (person|man|woman|figure) /i, "");
 
 function place(node: HTMLElement, left: number, width: number): void {
   node.style.left = `${left}px`;

@@ -1,0 +1,120 @@
+"""A server of the studio whose model answers with clips that can be computed: `python -m tests.studio.stand_in`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import uvicorn
+
+from avatargpt import planning
+from avatargpt.export.avatar import AvatarMotion
+from avatargpt.server.app import create_app
+from avatargpt.server.settings import ServerSettings
+from instruct_data.dialogue.acts import TAKES, Act, read
+from tests.chat.stand_ins import FakeModel, FakePlanner
+from tests.clips import gliding
+from vqvae import arkit
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import Motion
+from vqvae.skeleton import FINGER_NAMES
+
+RATE = 30.0  # frames a second of avatars and faces
+
+
+def loudness(path: Path, frames: int) -> np.ndarray:
+    """(T,) loudness of a sound around each frame, 0 to 1."""
+    samples, rate = soundfile.read(path, always_2d=True)
+    square, half = np.concatenate([[0], np.cumsum(samples[:, 0] ** 2)]), round(rate / RATE / 2)
+    centre = np.round(np.arange(frames) * rate / RATE).astype(int)
+    low, high = (np.clip(centre + d, 0, len(samples)) for d in (-half, half))
+    loud = np.sqrt((square[high] - square[low]) / np.maximum(high - low, 1))
+    return loud / max(float(loud.max()), 1e-9)
+
+
+class Face:
+    """A face whose jaw opens as far as its sound is loud, and which smiles where it feels anything."""
+
+    driver = None
+
+    def place(self, texts: list[str], *_: Any, **__: Any) -> list[None]:
+        return [None for _ in texts]
+
+    def default_seconds(self, *_: Any) -> float:
+        return 2.0
+
+    def perform(self, text: str, sound: Path | None = None, feelings: Any = (), seconds: float | None = None,
+                **_: Any) -> FaceMotion:  # fmt: skip
+        length = soundfile.info(sound).duration if sound else seconds or 2.0
+        weights = np.zeros((max(2, round(length * RATE)), arkit.COUNT))
+        if sound:
+            weights[:, arkit.INDEX["jawOpen"]] = 0.8 * loudness(sound, len(weights))
+        if feelings:
+            weights[:, [arkit.INDEX["mouthSmileLeft"], arkit.INDEX["mouthSmileRight"]]] = 0.7
+        return FaceMotion(weights, np.zeros((len(weights), 3)), RATE)
+
+    def with_controls(self, clip: FaceMotion, *_: Any) -> FaceMotion:
+        return clip
+
+
+class Avatars:
+    """A body that stands, with a face of `Face`."""
+
+    face = Face()
+
+    def speak(self, path: Path, feelings: Any = (), **_: Any) -> AvatarMotion:
+        face = self.face.perform("", path, feelings)
+        count = len(face.weights)
+        fingers = np.broadcast_to(rot.from_axis_angle(np.array([0, 0, 0.3])), (count, len(FINGER_NAMES), 4)).copy()
+        body = Motion(rot.identity((count, 22)), np.tile([0, 0.95, 0], (count, 1)), RATE, "gesture", fingers=fingers)
+        return AvatarMotion(body, face, None)
+
+
+class Model(FakeModel):
+    """Bodies that glide; words with "cartwheel" are not shown, and a note says so."""
+
+    avatars = Avatars()
+
+    def generate(
+        self, texts: list[str], seconds: Any = None, seed: int = 0, after: Any = None, **_: Any
+    ) -> list[Motion]:
+        notes = ("no cartwheel is known",) if "cartwheel" in texts[0] else ()
+        clip = gliding(max(2, round((seconds or 2.0) * 20)), 0.4 + 0.2 * (seed % 7), caption=texts[0])
+        return [Motion(clip.rotations, clip.root, caption=texts[0], notes=notes)]
+
+    def describe(self, motions: list[Motion], num: int | None = None, **_: Any) -> list[Any]:
+        lines = [f"a person moves for {len(m)} frames" for m in motions]
+        return lines if num is None else [[line] * num for line in lines]
+
+
+class Words:
+    """Turns are lines of acts; all else is a motion that is made, or that comes next."""
+
+    name = "stand-in"
+
+    def understand(self, turn: Any) -> list[Act]:
+        first = turn.request.split()[:1]
+        try:
+            return read(turn.request)
+        except UserError:
+            if first and first[0] in TAKES:
+                raise
+        return [Act("then" if turn.captions else "make", text=turn.request)]
+
+
+def main() -> None:
+    """Serve until the process ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("store", type=Path)
+    given = parser.parse_args()
+    planning.load_planner = lambda *_, **__: FakePlanner()  # type: ignore[assignment, return-value]
+    app = create_app(ServerSettings(store=given.store), Model(), Words())
+    uvicorn.run(app, port=given.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

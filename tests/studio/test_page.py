@@ -1,0 +1,179 @@
+"""The studio in a browser: words to motion, the timeline, undo, reload, a server that comes back."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+
+from tests.studio.conftest import stretch, until
+
+MOVED = 0.02  # metres of a joint that count as movement
+SEGMENTS = "studio.studio.session?.segments ?? []"
+
+
+def captions(page):
+    return page.evaluate(f"({SEGMENTS}).map((s) => s.caption)")
+
+
+def test_words_move_the_avatar_within_two_seconds(page):
+    page.fill("#words", "a person strolls along")
+    rest = page.evaluate("studio.joints.l_wrist")
+    begun = time.monotonic()
+    page.press("#words", "Enter")
+    until(
+        page,
+        f"studio.studio.player.playing && Math.hypot(...studio.joints.l_wrist.map((x, i) => x - {rest}[i])) > {MOVED}",
+    )
+    first = page.evaluate("studio.joints.l_wrist")
+    until(page, f"Math.hypot(...studio.joints.l_wrist.map((x, i) => x - {first}[i])) > {MOVED}")
+    assert time.monotonic() - begun < 2 * stretch()
+    assert captions(page) == ["a person strolls along"]
+    assert page.evaluate("location.hash").startswith("#s=")
+    assert not page.is_visible("#welcome")
+
+
+def test_a_plan_becomes_activities_and_segments(page, tell):
+    tell("plan 12s: a picnic")
+    assert page.locator(".activity").all_text_contents() == ["activity 0", "activity 1", "activity 2"]
+    assert page.locator(".segment").count() == 6
+    assert "a picnic" in page.locator(".log .user").first.text_content()
+    left = [box["x"] for box in (page.locator(".segment").nth(i).bounding_box() for i in range(6))]
+    assert left == sorted(left) and left[5] > left[0] + 200
+
+
+def test_edits_by_mouse_and_undo(page, tell):
+    tell("a person strolls")
+    tell("a person does a cartwheel")
+    second = page.locator(".segment").nth(1)
+    assert "no cartwheel is known" in second.get_attribute("aria-label")
+    second.dblclick()
+    page.fill("input.words", "a person sits")
+    page.press("input.words", "Enter")
+    until(page, f"({SEGMENTS})[1].caption === 'a person sits' && !studio.studio.busy")
+    box = page.locator(".segment").nth(1).bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 1.5, box["y"] + 20, steps=4)
+    page.mouse.up()
+    until(page, f"Math.abs(({SEGMENTS})[1].seconds - 3) < 0.15 && !studio.studio.busy")
+    page.click("#undo")
+    until(page, f"Math.abs(({SEGMENTS})[1].seconds - 2) < 0.1 && !studio.studio.busy")
+    page.keyboard.press("Control+z")
+    until(page, f"({SEGMENTS})[1].caption === 'a person does a cartwheel' && !studio.studio.busy")
+    page.click("#redo")
+    until(page, f"({SEGMENTS})[1].caption === 'a person sits' && !studio.studio.busy")
+
+
+def test_a_click_on_the_timeline_seeks(page, tell):
+    tell("a person strolls")
+    tell("a person waves")
+    page.evaluate("studio.studio.player.pause()")
+    page.locator(".segment").nth(1).click(position={"x": 6, "y": 20})
+    start = page.evaluate(f"({SEGMENTS})[1].start")
+    assert page.evaluate("studio.time") == pytest.approx(start, abs=0.15)
+    page.evaluate("document.activeElement.blur()")  # on a segment the arrows go to its neighbours
+    page.keyboard.press("Home")
+    assert page.evaluate("studio.time") == 0
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("studio.frame") == 1
+
+
+def test_takes_stand_side_by_side_until_one_is_kept(page, tell):
+    tell("a person strolls")
+    page.locator(".segment").first.click(button="right")
+    page.get_by_role("menuitem", name="Another take").click()
+    until(page, "studio.studio.stand.length === 2")
+    apart = page.evaluate("studio.studio.stand.map((s) => s.wearer.joints().pelvis[0])")
+    assert abs(apart[0] - apart[1]) > 1
+    page.get_by_role("button", name="Keep take A").click()
+    until(page, "studio.studio.stand.length === 0 && !studio.studio.busy")
+    assert not page.is_visible("#takes")
+
+
+def test_a_reload_keeps_the_session(page, tell):
+    tell("a person strolls")
+    tell("a person waves")
+    before = captions(page), page.locator(".log li").all_text_contents()
+    page.reload()
+    until(page, "!!window.studio && studio.studio.state === 'ready'")
+    assert captions(page) == before[0]
+    assert [t for t in page.locator(".log li").all_text_contents()] == before[1]
+    assert page.evaluate("studio.studio.player.seconds") > 3
+
+
+def test_a_server_that_dies_comes_back_with_the_session(page, tell, server):
+    tell("a person strolls")
+    server.kill()
+    page.fill("#words", "a person waves")
+    page.press("#words", "Enter")
+    until(page, "studio.studio.state === 'lost'")
+    assert "Server gone" in page.text_content("#link")
+    assert page.input_value("#words") == "a person waves"  # nothing that was written is lost
+    server.start()
+    until(page, "studio.studio.state === 'ready'")
+    page.press("#words", "Enter")
+    until(page, f"({SEGMENTS}).length === 2 && !studio.studio.busy")
+    assert captions(page) == ["a person strolls", "a person waves"]
+
+
+def test_names_focus_and_shortcuts(page, tell):
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('button, input, select')].filter((b) => !(b.getAttribute('aria-label') || b.textContent.trim()"
+        " || document.querySelector(`label[for='${b.id}']`))).map((b) => b.outerHTML.slice(0, 90))"
+    )
+    assert nameless == []
+    order = page.evaluate(
+        "[...document.querySelectorAll('a, button:not([disabled]), input')].map((n) => n.id || n.className)"
+    )
+    assert order[0] == "skip" and order.index("words") < order.index("send") < order.index("graph-button")
+    assert page.evaluate("document.activeElement.id") == "words"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Shift+?")
+    assert "Undo, redo" in page.locator("dialog").text_content()
+    page.keyboard.press("Escape")
+    tell("a person strolls")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("g")
+    assert page.is_visible(".graphs canvas") and "speed" in page.text_content(".legend")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_follow_the_system_and_can_be_read(open_page, scheme):
+    page = open_page(color_scheme=scheme)
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    pairs = page.evaluate(
+        "[['#words', '#words'], ['#bar', '#bar h1'], ['#chat', '.log .hint'], ['#bar', '#link']].map(([a, b]) => {"
+        "  let n = document.querySelector(a), back;"
+        "  for (; n; n = n.parentElement) { back = getComputedStyle(n).backgroundColor; if (!/, 0\\)$/.test(back)) break; }"
+        "  return [back, getComputedStyle(document.querySelector(b)).color]; })"
+    )
+    for back, ink in pairs:
+        assert contrast(back, ink) >= 4.5, (back, ink)
+
+
+def contrast(a, b):
+    """WCAG 2's ratio of two colours `rgb(r, g, b)`."""
+    light = []
+    for colour in (a, b):
+        c = np.array([int(x) for x in re.findall(r"\d+", colour)[:3]]) / 255
+        c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        light.append(c @ [0.2126, 0.7152, 0.0722] + 0.05)
+    return max(light) / min(light)
+
+
+def test_a_phone_has_everything_in_its_width(open_page):
+    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for name in ("#words", "#send", "#export", "#timeline", "#mic", "canvas"):
+        box = page.locator(name).first.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844, name
+
+
+def test_first_paint_and_script_per_frame(page, tell):
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    tell("a person strolls")
+    time.sleep(1)
+    cost = page.evaluate("studio.cost")
+    assert paint < 1000 * stretch(), paint  # ms
+    assert np.median(cost) < 4 * stretch(), cost  # ms
