@@ -119,8 +119,8 @@ def test_a_server_that_dies_comes_back_with_the_session(page, tell, server):
 
 def test_names_focus_and_shortcuts(page, tell):
     nameless = page.evaluate(
-        "[...document.querySelectorAll('button, input, select')].filter((b) => !(b.getAttribute('aria-label') || b.textContent.trim()"
-        " || document.querySelector(`label[for='${b.id}']`))).map((b) => b.outerHTML.slice(0, 90))"
+        "[...document.querySelectorAll('button, input, select')].filter((b) => !(b.getAttribute('aria-label')"
+        " || b.textContent.trim() || document.querySelector(`label[for='${b.id}']`))).map((b) => b.outerHTML)"
     )
     assert nameless == []
     order = page.evaluate(
@@ -145,7 +145,8 @@ def test_colours_follow_the_system_and_can_be_read(open_page, scheme):
     pairs = page.evaluate(
         "[['#words', '#words'], ['#bar', '#bar h1'], ['#chat', '.log .hint'], ['#bar', '#link']].map(([a, b]) => {"
         "  let n = document.querySelector(a), back;"
-        "  for (; n; n = n.parentElement) { back = getComputedStyle(n).backgroundColor; if (!/, 0\\)$/.test(back)) break; }"
+        "  for (; n; n = n.parentElement) {"
+        "    back = getComputedStyle(n).backgroundColor; if (!/, 0\\)$/.test(back)) break; }"
         "  return [back, getComputedStyle(document.querySelector(b)).color]; })"
     )
     for back, ink in pairs:

@@ -192,7 +192,7 @@ export class Vrm implements Wearer {
     const weights: Record<string, number> = {};
     clip.face.forEach((name, k) => (weights[name] = pose.face[k] as number));
     const known = clip.face.filter((name) => this.custom.has(letters(name)));
-    const values = known.length >= 26 ? Object.fromEntries(known.map((n) => [n, weights[n] ?? 0])) : presets(weights);
+    const values = known.length >= 26 && this.custom.has("jawopen") ? Object.fromEntries(known.map((n) => [n, weights[n] ?? 0])) : presets(weights);
     for (const name of Object.keys(this.set)) manager.setValue(name, 0);
     this.set = {};
     for (const [name, value] of Object.entries(values)) {
@@ -241,7 +241,7 @@ function hipsHeight(clip: Shape): number {
   return Math.max(0.5, Math.max(down("l_foot"), down("l_ankle")));
 }
 
-/** VRM's presets from the 52 weights, as `avatargpt/export/vrma.py` has them. */
+/** VRM's presets from one frame's 52 weights: what `avatargpt/export/expressions.py` does without its memory of talk. */
 export function presets(w: Record<string, number>): Record<string, number> {
   const one = (name: string): number => w[name] ?? 0;
   const both = (name: string): number => (one(`${name}Left`) + one(`${name}Right`)) / 2;
@@ -251,19 +251,24 @@ export function presets(w: Record<string, number>): Record<string, number> {
   const rounded = clip(1.2 * Math.max(one("mouthPucker"), one("mouthFunnel")));
   const wide = clip(2 * both("mouthStretch"));
   const outer = both("browOuterUp");
-  return {
+  const mouth = {
     aa: opening * (1 - rounded) * (1 - wide),
     ih: (1 - rounded) * wide * (1 - opening),
     ou: rounded * (1 - opening),
     ee: (1 - rounded) * wide * opening,
     oh: rounded * opening,
+  };
+  // a mood poses the mouth, too: it never adds to a vowel
+  const left = 1 - Math.max(...Object.values(mouth));
+  return {
+    ...mouth,
     blink: shut,
     blinkLeft: one("eyeBlinkLeft") - shut,
     blinkRight: one("eyeBlinkRight") - shut,
-    happy: clip(0.75 * both("mouthSmile") + 0.25 * both("cheekSquint")),
-    angry: clip(0.75 * both("browDown") + 0.25 * both("noseSneer")),
-    sad: clip(0.5 * one("browInnerUp") * (1 - outer) + 0.5 * both("mouthFrown")),
-    surprised: clip(0.5 * outer + 0.5 * both("eyeWide")),
+    happy: Math.min(left, clip(0.75 * both("mouthSmile") + 0.25 * both("cheekSquint"))),
+    angry: Math.min(left, clip(0.75 * both("browDown") + 0.25 * both("noseSneer"))),
+    sad: Math.min(left, clip(0.5 * one("browInnerUp") * (1 - outer) + 0.5 * both("mouthFrown"))),
+    surprised: Math.min(left, clip(0.5 * outer + 0.5 * both("eyeWide"))),
   };
 }
 
