@@ -147,7 +147,7 @@ export async function frames(path: string): Promise<Clip> {
   return readFrames(await (await request(path)).arrayBuffer());
 }
 
-/** What a turn gives; the reply is null where it took too long to be waited for, and the session has it. */
+/** What a turn gives; what took too long to be waited for is answered by the last turn of the session. */
 export interface Done {
   reply: Reply | null;
   session: Session;
@@ -157,7 +157,9 @@ async function finished(id: string, path: string, body: unknown, signal?: AbortS
   const begun = await json<Done | { job: Job }>(`/v1/sessions/${id}/${path}?wait=${WAIT}`, body, signal);
   if (!("job" in begun)) return begun;
   await ended(begun.job, () => undefined, signal);
-  return { reply: null, session: await getSession(id) };
+  const session = await getSession(id);
+  const last = session.turns?.at(-1);
+  return { reply: last ? { text: last.reply, ok: last.ok ?? true, acts: last.acts } : null, session };
 }
 
 const WAIT = 60; // seconds that one answer is waited for; longer work is asked for again and again

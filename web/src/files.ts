@@ -60,9 +60,10 @@ async function described(studio: Studio, motion: api.MotionInfo | undefined, nam
   if (!motion) throw new api.Failure(`${name}: no motion was found in it.`, 400);
   const { descriptions } = motion.channels.body ? await api.describe(motion.id) : { descriptions: [] };
   const text = descriptions[0] ?? motion.prompt;
-  studio.say({ kind: "about", text: text ? `${name} shows: ${text}` : `${name} was read.` });
-  if (motion.channels.body) await studio.append(motion.id, text);
-  else await studio.setFace(motion.id);
+  const line = text ? `${name} shows: ${text}` : `${name} was read.`;
+  if (motion.channels.body) return studio.append(motion.id, text, line);
+  studio.say({ kind: "about", text: line });
+  await studio.setFace(motion.id);
 }
 
 async function speak(studio: Studio, sound: string, name: string, progress: Report, signal: AbortSignal): Promise<void> {
@@ -70,7 +71,7 @@ async function speak(studio: Studio, sound: string, name: string, progress: Repo
   const body = feeling.emotion ? { sound, emotion: feeling.emotion } : { sound };
   const [motion] = await api.work("/v1/speak", body, (p) => progress({ ...p, stage: "Speaking" }), signal);
   if (!motion) throw new api.Failure(`${name}: no motion came of it.`, 400);
-  await studio.append(motion.id, motion.prompt || `a person speaks`);
+  await studio.append(motion.id, motion.prompt || "a person speaks", `${name} is spoken: lips, face and hands go with it.`);
 }
 
 /** Record until `stop` is called; the recording becomes a voice of the timeline. */

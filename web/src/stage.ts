@@ -103,15 +103,15 @@ export class Stage {
     this.dirty = true;
   }
 
-  /** Look at the whole body, or at the face, from the front. */
-  look(face: boolean): void {
+  /** Look at the whole body, or at the face, from the front; at several bodies from farther away. */
+  look(face: boolean, bodies = 1): void {
     const joints = this.wearers[0]?.joints() ?? {};
     const pelvis = joints["pelvis"] ?? [0, HEIGHT, 0];
     const head = joints["head"] ?? [0, 1.5, 0];
     const at = face ? new three.Vector3(head[0], head[1] + 0.06, head[2]) : new three.Vector3(pelvis[0], HEIGHT, pelvis[2]);
     this.focus.copy(at);
     this.controls.target.copy(at);
-    this.camera.position.copy(at).add(face ? new three.Vector3(0.22, 0.06, 1.15) : new three.Vector3(1.25, 0.47, 4.3));
+    this.camera.position.copy(at).add(face ? new three.Vector3(0.22, 0.06, 1.15) : new three.Vector3(1.25, 0.47 + 0.3 * (bodies - 1), 4.3).multiplyScalar(0.65 + 0.35 * bodies));
     this.near = face;
     this.touch();
   }

@@ -205,7 +205,7 @@ export class Studio {
       const { text, acts, ok, files = [] } = reply;
       this.say({ kind: "reply", text: reply.question && !text ? reply.question : text, acts, ok, files });
     }
-    await this.take(session, reply ? undefined : session.turns);
+    await this.take(session);
     const first = session.segments.find((s, i) => !same(s, before[i]));
     if (first) {
       this.select(first.n);
@@ -361,9 +361,12 @@ export class Studio {
     return made;
   }
 
-  /** Append a motion of the server's store. */
-  async append(motion: string, caption: string): Promise<void> {
-    await this.done(await api.append(await this.id(), motion, caption));
+  /** Append a motion of the server's store, and say so in a line. */
+  async append(motion: string, caption: string, line: string): Promise<void> {
+    const { reply, session } = await api.append(await this.id(), motion, caption);
+    if (reply && !reply.ok) throw new api.Failure(reply.text, 400);
+    this.say({ kind: "about", text: line });
+    await this.done({ reply: null, session });
   }
 
   // who wears it

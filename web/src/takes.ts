@@ -28,6 +28,7 @@ export class Takes {
       if (this.studio.stand.length) {
         for (const one of this.studio.stand) one.wearer.dispose();
         this.studio.alone();
+        this.studio.stage.look(false);
       }
       return;
     }
@@ -51,6 +52,8 @@ export class Takes {
     });
     this.studio.stage.show(this.studio.stand.map((s) => s.wearer));
     for (const one of old) one.wearer.dispose();
+    for (const one of this.studio.stand) one.draw(start);
+    this.studio.stage.look(false, takes.length);
     const longest = Math.max(...takes.map((t) => t.seconds));
     player.range = [start, Math.min(player.seconds, start + longest)];
     player.play(start);

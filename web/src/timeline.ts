@@ -351,10 +351,11 @@ function wave(canvas: HTMLCanvasElement, buffer: AudioBuffer): void {
   draw.fillStyle = getComputedStyle(canvas).getPropertyValue("--accent");
   const data = buffer.getChannelData(0);
   const step = data.length / canvas.width;
+  const loudest = data.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-3);
   for (let x = 0; x < canvas.width; x++) {
     let peak = 0;
     for (let i = Math.floor(x * step); i < (x + 1) * step && i < data.length; i += 8) peak = Math.max(peak, Math.abs(data[i] as number));
-    const height = Math.max(1, peak * 22);
+    const height = Math.max(1, (peak / loudest) * 22);
     draw.fillRect(x, 12 - height / 2, 1, height);
   }
 }

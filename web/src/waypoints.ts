@@ -81,7 +81,7 @@ export class Waypoints {
     const done = await this.studio.work("Walking the path", async (progress, signal) => {
       const request = { clauses: [{ action: "walk" }], waypoints };
       const [motion] = await api.work("/v1/motions", { request }, progress, signal);
-      if (motion) await this.studio.append(motion.id, "a person walks along a path");
+      if (motion) await this.studio.append(motion.id, "a person walks along a path", "The path is walked.");
     });
     if (done) this.toggle(false);
   }
