@@ -60,6 +60,8 @@ def acts_of(parts: Sequence[TurnPart], turn: ChatTurn, similarity: Similarity | 
             part = part.model_copy(update={"act": "then"})
         if part.act in ("edit", "replace") and part.text and not view.count:
             part = part.model_copy(update={"act": "make"})
+        if part.act == "redo" and part.of and not out and view.count and target(part.of, view.outlook) is None:
+            part = part.model_copy(update={"act": "then", "text": part.of, "of": ""})  # "also he nods": none does yet
         try:
             acts = [from_json({"do": do, **values}) for do, values in _acts(part, view)]
         except OpenReference as e:

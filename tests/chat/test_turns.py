@@ -289,6 +289,12 @@ def test_between_means_neighbours() -> None:
         line(part | {"of": "segment 1", "to_of": "segment 3"}, captions=captions)
 
 
+def test_also_adds_what_is_not_there() -> None:
+    done = {"last": (Act("edit", segment=3, change="slower"),)}
+    assert line({"act": "redo", "of": "the wave"}, **done) == "edit 2: slower"
+    assert line({"act": "redo", "of": "he bows"}, **done) == "then: a person bows"
+
+
 def test_a_question_about_several_is_answered_of_each() -> None:
     captions = ("a person marches", "a person halts", "a person marches")
     part = {"act": "question", "topic": "length", "of": "the marching"}
