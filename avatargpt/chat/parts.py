@@ -52,7 +52,8 @@ def acts_of(parts: Sequence[TurnPart], turn: ChatTurn, similarity: Similarity | 
     Raises:
         OpenQuestion: several segments may be meant, or a number is missing. UserError: what is named is not there.
     """
-    view, out = View(turn, outlook_of(turn), similarity), []
+    out: list[Act] = []
+    view = View(turn, outlook_of(turn), similarity)
     for i, part in enumerate(parts):
         if part.act == "chat" and len(parts) > 1:  # "Great. Save it."
             continue
