@@ -153,7 +153,7 @@ def face(
     emotion: speech.Emotion = None,
     score: Annotated[Path | None, option("--score FILE", "What TEXT would be read as, edited; see --json.")] = None,
     transcript: Annotated[
-        str | None, option("--transcript TEXT", "What AUDIO says, or a file of it, for 'when you say ...'.")
+        str | None, option("--transcript TEXT|FILE", "What AUDIO says, for 'when you say ...'; [happy] a mood.")
     ] = None,
     seconds: Annotated[
         float | None, option("--seconds S", "Length without AUDIO; default: what TEXT and E take.")
@@ -237,8 +237,8 @@ def face(
     if line.live and len(texts) > 1:
         which = f"--text {text}: {len(texts)} texts" if score is None else f"--score {score}: {len(texts)} scores"
         raise UserError(f"{which}; accepted one where it is live")
-    if transcript is not None and (audio is None or text is None or line.live):
-        raise UserError("--transcript: accepted with AUDIO and --text, and not live")
+    if transcript is not None and (audio is None or line.live):
+        raise UserError("--transcript: accepted with AUDIO, and not live")
     if line.live and seconds is not None and not line.silent:
         raise UserError(f"--seconds {seconds:g}: live, the sound's length counts; accepted: no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
@@ -339,8 +339,11 @@ def perform(
         if request.transcript is not None and audio is not None:
             from avatargpt.speech.transcripts import words_of
 
-            timed = words_of(request.transcript, audio, pipeline.driver)
+            speech.check_english(request.transcript)
+            timed = words_of(speech.without_tags(request.transcript), audio, pipeline.driver)
             words = [(w.text, w.start, w.end) for w in timed.words]
+            feelings = speech.feelings_of(request.feelings, request.transcript, timed)
+            request = replace(request, feelings=feelings)
         scores = pipeline.place(request.texts, length, audio is not None, request.feelings, request.scores, words)
     if request.scores is None and any(request.texts):
         report_scores(scores, request.texts, quiet, pipeline.doubt)

@@ -103,6 +103,32 @@ def without_tags(transcript: str) -> str:
     return plain if tags else transcript
 
 
+FOREIGN_SHARE = 0.1  # of a transcript's words that no dictionary has, from which it may be in another language
+
+
+def check_english(transcript: str) -> None:
+    """Refuse a text in another language, whose words would be laid along the sound as if they were English.
+
+    Files with word times are taken in any language.
+    """
+    from avatargpt.requests.english import language_of, named
+    from avatargpt.speech.pronouncing import transcript_words
+    from avatargpt.speech.transcripts import parse_transcript
+
+    text, times = parse_transcript(transcript)
+    if times is not None:
+        return
+    try:
+        words = transcript_words(text)
+        foreign = sum(not w.in_dictionary for w in words) >= FOREIGN_SHARE * len(words)
+    except UserError:  # letters of another script, or no words: what is refused anyway
+        foreign = True
+    if foreign and (code := language_of(text)):
+        raise UserError(f"transcript {' '.join(text.split())[:40]!r}: looks like {named(code)}, and words get times in "
+                        "English alone; accepted: a file with word times (.TextGrid, .srt, .json ...), or none: lips "
+                        "follow the sound in any language")  # fmt: skip
+
+
 def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool) -> Words | None:
     """The words of a sound with their times; None where words are off. Prints doubts, and why words are off."""
     from importlib.util import find_spec
@@ -112,6 +138,7 @@ def words_in(audio: Path, transcript: str | None, asr: str | None, model: Path |
 
     folder = model / "driver" if model is not None and (model / "driver" / "driver.json").is_file() else None
     if transcript is not None:
+        check_english(transcript)
         with common.progress("aligning", quiet) as advance:
             words = transcripts.words_of(without_tags(transcript), audio, Driver.load(folder), progress=advance)
     elif asr == NO_ASR:
@@ -147,6 +174,7 @@ _ALIGNER = "auto, pocketsphinx or network; auto: the first, if installed."
 def align(
     audio: Annotated[Path, argument("AUDIO", "A sound file: .wav, .flac, .mp3 and others.")],
     transcript: Annotated[str | None, argument("[TRANSCRIPT]", _TRANSCRIPT)] = None,
+    named: Annotated[str | None, option("--transcript TEXT|FILE", "The same, as other commands take it.")] = None,
     asr: Annotated[str | None, option("--asr MODEL", _ALIGN_ASR)] = None,
     aligner: Annotated[str, option("--aligner NAME", _ALIGNER)] = "auto",
     output: common.AnyOutputs = None,
@@ -170,6 +198,9 @@ def align(
     name = next((n for n in alignment.ALIGNERS if n == aligner), None)
     if name is None:
         raise UserError(f"--aligner {aligner}: accepted {', '.join(alignment.ALIGNERS)}")
+    if transcript is not None and named is not None:
+        raise UserError(f"--transcript {named[:40]}: beside {transcript[:40]!r}; accepted once")
+    transcript = named if transcript is None else transcript
     if (transcript is None) == (asr is None):
         raise UserError("what is said is needed: accepted TRANSCRIPT, or --asr MODEL in its place")
     targets = output or []
@@ -181,6 +212,8 @@ def align(
     inspect(audio)
     text, times = ("", None) if transcript is None else transcripts.parse_transcript(transcript)
     check_model(model)
+    if transcript is not None:
+        check_english(transcript)
     if threads is not None:
         torch.set_num_threads(threads)
     from avatargpt.face.audio_model.driver import Driver

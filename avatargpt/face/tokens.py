@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.kinematics.face import LOOKS
+from avatargpt.kinematics.speech import speaking, without_speech
 from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.options import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from avatargpt.requests.english import unreadable
@@ -127,14 +128,26 @@ class FaceTokens:
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Descriptions of actions, feelings and their strengths (task `face_to_text`): one sentence each.
 
+        Of a face that speaks (`kinematics.speech.speaking`) the mouth is not read: it is said that it speaks, what it
+        does besides, and the feeling (task `face_to_emotion`).
+
         The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``, the order
         of actions that of `order_actions`. Faces beyond 7.2 s are described in windows, joined by "then".
         """
-        return [described.plainly(describe_windows(windows)) for windows in self._read("face_to_text", faces)]
+        items = [faces] if isinstance(faces, FaceMotion) else list(faces)
+        spoken = [speaking(face) for face in items]
+        read = self._read("face_to_text", [without_speech(f, s) for f, s in zip(items, spoken, strict=True)])
+        answers = [described.plainly(describe_windows(windows)) for windows in read]
+        talking = [k for k, s in enumerate(spoken) if s.any()]
+        for k, feeling in zip(talking, self.feeling([items[k] for k in talking]), strict=True):
+            answers[k] = described.speaking(answers[k], feeling)
+        return answers
 
     def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Feelings of faces (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
-        return [then([answer for answer, _ in windows]) for windows in self._read("face_to_emotion", faces)]
+        items = [faces] if isinstance(faces, FaceMotion) else list(faces)
+        still = [without_speech(face, speaking(face)) for face in items]
+        return [then([answer for answer, _ in windows]) for windows in self._read("face_to_emotion", still)]
 
     def face_in_between(
         self, start: FaceMotion, end: FaceMotion, seconds: float, text: str = "", seed: int = 0,

@@ -24,6 +24,7 @@ PLAINLY = {
 }  # fmt: skip
 MIN_OVERLAP = 0.5  # share of the shorter of two actions that lies inside the other for "and"
 NOTHING = "neutral"
+SPEAK = "speak"  # what no action is: the mouth follows a sound
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,12 @@ def described(score: Score) -> str:
     if not events or score.emotions:
         text += ("; " if text else "") + feelings_described(score)
     return text
+
+
+def speaking(text: str, feeling: str) -> str:
+    """The description of a face that speaks: ``speak and raise brows; very happy``. `text`: what it does besides."""
+    acts = text.partition(";")[0].strip() if ";" in text or parse_description(text).actions else ""
+    return f"{SPEAK} and {acts}; {feeling}" if acts else f"{SPEAK}; {feeling}"
 
 
 def plainly(text: str) -> str:

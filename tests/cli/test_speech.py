@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from avatargpt.cli.speech import check_english
 from avatargpt.export.avatar import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.speech import alignment, word_files
@@ -17,6 +18,7 @@ from avatargpt.speech.words import Word, Words
 from tests.cli.conftest import Cli, Result
 from tests.factories import HELLO_WORDS, TEXT, sound_scores, voice
 from tests.gesture.conftest import pipeline, same
+from vqvae.errors import UserError
 from vqvae.io import pos7
 from vqvae.motion import Motion
 
@@ -225,3 +227,22 @@ def test_a_transcript_may_be_a_file(cli: Cli, aligned: Any, talk: Path, tmp_path
     cli("align", talk, tmp_path / "t.ctm")
     assert aligned[:2] == [("One line\nand another", None, "auto"), ("One line\nand another", None, "network")]
     assert aligned[2][1] is not None and aligned[2][1].text == "timed"
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Buenos dias a todos, hoy vamos a hablar de los animales del bosque", "Spanish"),
+        ("Guten Morgen, heute sprechen wir \u00fcber die Tiere im Wald", "German"),
+        ("Bonjour \u00e0 tous, aujourd'hui nous parlons des animaux de la for\u00eat", "French"),
+        ("\u4eca\u65e5\u306f\u68ee\u306e\u52d5\u7269\u306b\u3064\u3044\u3066\u8a71\u3057\u307e\u3059", "Japanese"),
+        ("\u5927\u5bb6\u597d \u4eca\u5929\u6211\u4eec\u8c08\u8c08\u68ee\u6797\u91cc\u7684\u52a8\u7269", "Chinese"),
+    ],
+)  # fmt: skip
+def test_a_transcript_in_another_language_is_said_to_get_no_times(text: str, language: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"looks like {language}, and words get times in English alone"):
+        check_english(text)
+    word_files.write(Words(tuple(Word(w, k, k + 0.5) for k, w in enumerate(text.split()))), tmp_path / "a.ctm")
+    check_english(str(tmp_path / "a.ctm"))  # times are times in any language
+    check_english(MATERIAL)
+    check_english("Good morning everyone, Se\u00f1or Guti\u00e9rrez and Frau M\u00fcller are here today")
